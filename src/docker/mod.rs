@@ -1,0 +1,5 @@
+//! The one door to Docker. Nothing outside this folder names bollard or speaks HTTP.
+
+pub mod container;
+
+pub use container::Container;

@@ -1,0 +1,70 @@
+//! What was asked for: the decided wishes of flags and configuration, as discovery takes them.
+//!
+//! Promise: plain data, settled once by `config`; discovery never asks where a wish came from, except
+//! to name the flag in a message.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What the user wants to reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetRequest {
+    /// `--stack` globs; empty means "the one that is meant here".
+    pub stacks: Vec<String>,
+    /// `--all-stacks`.
+    pub all_stacks: bool,
+    /// `--dev`, `--prod`, `--profile NAME`; `None` means "choose by rule 4".
+    pub profile: Option<String>,
+    /// `--container`: a name or an id prefix, the strongest evidence.
+    pub container: Option<String>,
+    /// `--index`: the replica's number.
+    pub index: Option<u32>,
+    /// The project directory the command was started in: where `envctl.toml` or a compose file lies.
+    pub project_dir: Option<PathBuf>,
+    /// What `envctl.toml` says, by stack and profile.
+    pub rules: Rules,
+}
+
+/// Explicit facts from `envctl.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// The stack that this directory's `envctl.toml` is about.
+    pub stack: Option<String>,
+    /// What each profile of that stack is.
+    pub profiles: BTreeMap<String, ProfileRule>,
+}
+
+/// How one profile of the configured stack is recognised.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileRule {
+    /// The compose project's name.
+    pub project: Option<String>,
+    /// The service or container that is the backend.
+    pub backend: Option<String>,
+    /// The service or container that is the database.
+    pub db: Option<String>,
+    /// Destroying is refused whatever the flags.
+    pub protected: Option<bool>,
+}
+
+/// Which container of an environment a verb works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The service that is the backend.
+    Backend,
+    /// The service that is the database.
+    Db,
+    /// A service by its compose name, or a container by its name.
+    Service(String),
+}
+
+impl Wanted {
+    /// `backend` and `db` are roles, everything else is a service's name.
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "backend" => Self::Backend,
+            "db" | "database" => Self::Db,
+            service => Self::Service(service.to_owned()),
+        }
+    }
+}

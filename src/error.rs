@@ -1,0 +1,195 @@
+//! The one error type: what failed, with which thing, and what to type next.
+//!
+//! Promises: an error carries its exit code in its kind, is reported once, at the top, and keeps the
+//! errors that caused it. Small enums live inside modules where code branches on them; everything
+//! that reaches a user is this.
+
+use std::fmt;
+
+/// Shorthand used across the crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What class of failure this is. Each class is one exit code (`exit.rs`) and one word in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// Anything that has no class of its own (exit 1).
+    Failed,
+    /// Wrong words on the command line or in a configuration file (exit 2).
+    Usage,
+    /// The target was not found, is not in a usable state, or is ambiguous (exit 3).
+    Target,
+    /// Docker cannot be reached or refuses us (exit 4).
+    Docker,
+    /// Somebody holds the lock; the same command may work later (exit 5).
+    Busy,
+    /// A guard said no; nothing was changed (exit 6).
+    Refused,
+    /// A tool in the container failed (exit 7).
+    Tool,
+    /// Data is not what it has to be: truncated, checksum, verification (exit 8).
+    Integrity,
+    /// The outcome is unknown or needs a person's decision (exit 9).
+    Unknown,
+    /// Some of several targets failed (exit 10).
+    Partial,
+    /// Something is pending, asked for by `--exit-code` (exit 11).
+    Pending,
+    /// A time limit passed (exit 124).
+    Timeout,
+    /// Ended by the user or by a signal: the signal's number (exit 128 + n).
+    Interrupted(u8),
+    /// The child's own exit code, passed through without a word of ours.
+    Child(u8),
+}
+
+impl ErrorKind {
+    /// The stable word for this class in `--json` errors.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Target => "target",
+            Self::Docker => "docker",
+            Self::Busy => "busy",
+            Self::Refused => "refused",
+            Self::Tool => "tool",
+            Self::Integrity => "integrity",
+            Self::Unknown => "unknown",
+            Self::Partial => "partial",
+            Self::Pending => "pending",
+            Self::Timeout => "timeout",
+            Self::Interrupted(_) => "interrupted",
+            Self::Child(_) => "child",
+        }
+    }
+}
+
+/// A failure as it is told to the user.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    hints: Vec<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of a class. The message is lower case, without a period, and names the thing concerned.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hints: Vec::new(), source: None }
+    }
+
+    /// Adds a next step, a full phrase such as ``run `envctl status` ``.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Keeps the error that caused this one; it is printed after the message.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Puts words in front of the message: what was being done when it failed.
+    #[must_use]
+    pub fn context(mut self, doing: impl fmt::Display) -> Self {
+        self.message = format!("{doing}: {}", self.message);
+        self
+    }
+
+    /// The same error in another class, where a caller knows better what it means.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The class.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The message alone, without causes and hints.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The next steps, in order.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// The message followed by its chain of causes, on one line, each said once.
+    pub fn full_message(&self) -> String {
+        let mut text = self.message.clone();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            // Many libraries repeat their cause in their own Display.
+            if !text.contains(&cause_text) {
+                text.push_str(": ");
+                text.push_str(&cause_text);
+            }
+            source = cause.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+macro_rules! constructors {
+    ($($(#[$doc:meta])* $name:ident => $kind:ident),+ $(,)?) => {
+        $($(#[$doc])* pub fn $name(message: impl Into<String>) -> Error { Error::new(ErrorKind::$kind, message) })+
+    };
+}
+
+constructors! {
+    /// An error without a class of its own.
+    failed => Failed,
+    /// Wrong usage or configuration.
+    usage => Usage,
+    /// Target not found, unusable or ambiguous.
+    target => Target,
+    /// Docker unreachable or refusing.
+    docker => Docker,
+    /// A lock is held elsewhere.
+    busy => Busy,
+    /// A guard refused; nothing changed.
+    refused => Refused,
+    /// A tool failed in the container.
+    tool => Tool,
+    /// Data is incomplete or damaged.
+    integrity => Integrity,
+    /// The outcome is not known.
+    unknown => Unknown,
+    /// A time limit passed.
+    timeout => Timeout,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let inner = std::io::Error::other("no route");
+        let error = docker("cannot connect to unix:///x.sock: no route").because(inner);
+        assert_eq!(error.full_message(), "cannot connect to unix:///x.sock: no route");
+        let error = docker("cannot connect").because(std::io::Error::other("no route"));
+        assert_eq!(error.full_message(), "cannot connect: no route");
+    }
+}

@@ -1,0 +1,19 @@
+//! envctl: the daily work on stacks that run on Docker and PostgreSQL.
+//!
+//! The tour. Every command is the same six steps, one folder each:
+//!
+//! **args** ([`commands`]) → **settings** ([`config`]) → **docker** ([`docker`]) →
+//! **environment** ([`environment`]) → **operation** ([`backups`], [`postgres`]) → **output** ([`ui`]).
+//!
+//! A step takes the previous step's value and returns a plain value. `app` is the only place where
+//! they are wired to the process: its clock, its environment, its terminal.
+
+pub mod backups;
+pub mod config;
+pub mod docker;
+pub mod environment;
+pub mod error;
+pub mod exit;
+pub mod postgres;
+pub mod progress;
+pub mod ui;
