@@ -14,6 +14,7 @@ pub mod docker;
 pub mod environment;
 pub mod error;
 pub mod exit;
+pub mod interrupt;
 pub mod postgres;
 pub mod progress;
 pub mod ui;

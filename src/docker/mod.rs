@@ -1,6 +1,27 @@
 //! The one door to Docker. Nothing outside this folder names bollard or speaks HTTP.
+//!
+//! [`context`] decides which daemon, [`client`] speaks to it, [`engine`] is all that is asked of it,
+//! [`exec`] is one command in a container, [`proven`] one whose output is proven whole, [`attach`] one
+//! with a person or a pipe on our side.
 
+pub mod attach;
+pub mod client;
 pub mod container;
 pub mod context;
+pub mod demux;
+pub mod end;
+pub mod engine;
+pub mod exec;
+mod http;
+pub mod proof;
+pub mod proven;
+pub mod spill;
+#[cfg(feature = "tls")]
+mod tls;
+mod transport;
+pub mod tty;
 
 pub use container::Container;
+pub use engine::Engine;
+pub use exec::{Exec, ExecSpec};
+pub use transport::{BoxIo, Io};

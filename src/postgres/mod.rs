@@ -1,1 +1,17 @@
-//! (being built)
+//! How to speak to the database inside its container: who to be, what to run, how to read the answers.
+//!
+//! Everything goes through the container's own `psql` and `pg_dump`, so client and server always match
+//! and a hostile server meets only them (`reference`: client-side CVEs of libpq).
+
+pub mod access;
+pub mod csv;
+pub mod dump;
+pub mod lock;
+pub mod properties;
+pub mod psql;
+pub mod quote;
+pub mod session;
+pub mod version;
+
+pub use access::Access;
+pub use session::Session;

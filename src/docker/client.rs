@@ -1,0 +1,338 @@
+//! The real engine: bollard where its typed calls serve, our own requests where they do not.
+//!
+//! Listing and inspection are read tolerantly (an unknown state word must not fail a whole listing) and
+//! streams are hijacked raw (bollard's decoder passes a cut stream as data), see `docker-and-crates`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::ExecConfig;
+use bollard::query_parameters::ResizeExecOptionsBuilder;
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+
+use super::container::{Container, ImageConfig};
+use super::context::Endpoint;
+use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
+use super::exec::ExecSpec;
+use super::http;
+use super::transport::Connector;
+use crate::error::{self, Error, Result};
+
+/// Seconds bollard waits for an answer's headers.
+const TIMEOUT_SECONDS: u64 = 60;
+/// Keys that no keyboard sends by accident: the default ctrl-p,ctrl-q would swallow ctrl-p in a shell.
+const DETACH_KEYS: &str = "ctrl-^,ctrl-^";
+
+/// A connection to an engine.
+pub struct Client {
+    connector: Connector,
+    docker: Docker,
+}
+
+impl Client {
+    /// For this endpoint. Opens nothing.
+    ///
+    /// # Errors
+    /// Kind `Docker`: the client cannot be made for this endpoint.
+    pub fn new(endpoint: Endpoint) -> Result<Self> {
+        let connector = Connector::new(endpoint);
+        let for_bollard = connector.clone();
+        let transport = move |request| {
+            let connector = for_bollard.clone();
+            async move {
+                let io = connector.connect().await.map_err(|e| bollard::errors::Error::IOError {
+                    err: std::io::Error::other(Unreached(e)),
+                })?;
+                let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
+                tokio::spawn(connection.with_upgrades());
+                Ok(sender.send_request(request).await?)
+            }
+            .boxed()
+        };
+        let docker = Docker::connect_with_custom_transport(
+            transport,
+            Some("http://docker"),
+            TIMEOUT_SECONDS,
+            API_DEFAULT_VERSION,
+        )
+        .map_err(|cause| error::docker("the Docker client cannot be set up").because(cause))?;
+        Ok(Self { connector, docker })
+    }
+
+    /// As a shared engine.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn engine(endpoint: Endpoint) -> Result<Arc<dyn Engine>> {
+        Ok(Arc::new(Self::new(endpoint)?))
+    }
+
+    fn told(&self, cause: bollard::errors::Error, what: &str) -> Error {
+        use bollard::errors::Error as B;
+        match cause {
+            B::DockerResponseServerError { status_code, message } => refusal(status_code, &message, what),
+            B::RequestTimeoutError => error::docker(format!("{what}: Docker did not answer within {TIMEOUT_SECONDS} s"))
+                .hint("is the daemon overloaded or hung? `docker info` shows"),
+            B::IOError { err } if err.get_ref().is_some_and(|e| e.is::<Unreached>()) => {
+                match err.into_inner().map(|inner| inner.downcast::<Unreached>()) {
+                    Some(Ok(unreached)) => unreached.0,
+                    _ => error::docker(format!("{what}: Docker cannot be reached")),
+                }
+            }
+            other => error::docker(format!("{what}: the connection to Docker at {} failed", self.address())).because(other),
+        }
+    }
+}
+
+/// Carries our own error through bollard's.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unreached(Error);
+
+/// The daemon's refusal in our words: which class it is, and what to do.
+pub(super) fn refusal(status: u16, words: &str, what: &str) -> Error {
+    let lower = words.to_lowercase();
+    let text = format!("{what}: {words}");
+    match status {
+        404 => error::target(text).hint("see what runs: `envctl status`"),
+        409 if lower.contains("paused") => error::target(text).hint("resume it: `docker unpause NAME`"),
+        409 if lower.contains("restarting") => {
+            error::target(text).hint("it is between two starts; its logs say why: `envctl logs`")
+        }
+        409 => error::target(text).hint("start it: `docker start NAME`, or `docker compose up -d`"),
+        400 if lower.contains("too new") || lower.contains("too old") => {
+            error::docker(text).hint("this engine speaks another API version; upgrade the older side")
+        }
+        _ => error::docker(text),
+    }
+}
+
+impl Engine for Client {
+    fn address(&self) -> String {
+        self.connector.endpoint().host.to_string()
+    }
+
+    fn version(&self) -> BoxFuture<'_, Result<EngineVersion>> {
+        async {
+            let answer = self.docker.version().await.map_err(|e| self.told(e, "asking Docker for its version"))?;
+            Ok(EngineVersion {
+                version: answer.version.unwrap_or_default(),
+                api: answer.api_version.unwrap_or_default(),
+                os: answer.os.unwrap_or_default(),
+            })
+        }
+        .boxed()
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        #[derive(serde::Deserialize)]
+        struct Row {
+            #[serde(rename = "Id")]
+            id: String,
+        }
+        async {
+            let body = http::get(&self.connector, "/containers/json?all=true").await?.success("listing containers")?;
+            let rows: Vec<Row> = serde_json::from_slice(&body).map_err(|e| {
+                error::docker(format!("{} does not answer as a container engine", self.address()))
+                    .because(e)
+                    .hint("check the address with `docker context ls`")
+            })?;
+            Ok(rows.into_iter().map(|row| row.id).collect())
+        }
+        .boxed()
+    }
+
+    fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Container>>> {
+        async move {
+            let answer = http::get(&self.connector, &format!("/containers/{}/json", path_part(id))).await?;
+            if answer.status == hyper::StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            let body = answer.success(&format!("looking at container {id}"))?;
+            Container::from_inspect(&body)
+                .map(Some)
+                .map_err(|e| error::docker(format!("the answer about container {id} cannot be read")).because(e))
+        }
+        .boxed()
+    }
+
+    fn image<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<ImageConfig>>> {
+        async move {
+            let answer = http::get(&self.connector, &format!("/images/{}/json", path_part(id))).await?;
+            if answer.status == hyper::StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            let body = answer.success(&format!("looking at image {id}"))?;
+            ImageConfig::from_inspect(&body)
+                .map(Some)
+                .map_err(|e| error::docker(format!("the answer about image {id} cannot be read")).because(e))
+        }
+        .boxed()
+    }
+
+    fn exec_create<'a>(&'a self, container: &'a str, spec: &'a ExecSpec) -> BoxFuture<'a, Result<String>> {
+        async move {
+            let config = ExecConfig {
+                attach_stdin: Some(spec.stdin),
+                attach_stdout: Some(true),
+                attach_stderr: Some(true),
+                tty: Some(spec.tty),
+                detach_keys: Some(DETACH_KEYS.to_owned()),
+                env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+                cmd: Some(spec.argv.clone()),
+                user: spec.user.clone(),
+                working_dir: spec.workdir.clone(),
+                ..ExecConfig::default()
+            };
+            let what = format!("running `{}`", spec.program());
+            let created = self.docker.create_exec(&path_part(container), config).await.map_err(|e| self.told(e, &what))?;
+            Ok(created.id)
+        }
+        .boxed()
+    }
+
+    fn exec_start<'a>(&'a self, exec: &'a str, tty: bool) -> BoxFuture<'a, Result<ExecStream>> {
+        async move {
+            let path = format!("/exec/{}/start", path_part(exec));
+            let body = format!(r#"{{"Detach":false,"Tty":{tty}}}"#);
+            let hijacked = http::hijack(&self.connector, &path, body).await?;
+            Ok(ExecStream { early: hijacked.early, io: hijacked.io })
+        }
+        .boxed()
+    }
+
+    fn exec_inspect<'a>(&'a self, exec: &'a str) -> BoxFuture<'a, Result<Option<ExecState>>> {
+        async move {
+            match self.docker.inspect_exec(&path_part(exec)).await {
+                Ok(answer) => Ok(Some(ExecState {
+                    running: answer.running.unwrap_or(false),
+                    exit_code: answer.exit_code,
+                })),
+                Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+                Err(cause) => Err(self.told(cause, "asking how a command ended")),
+            }
+        }
+        .boxed()
+    }
+
+    fn exec_resize<'a>(&'a self, exec: &'a str, rows: u16, columns: u16) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let options = ResizeExecOptionsBuilder::default().h(i32::from(rows)).w(i32::from(columns)).build();
+            self.docker.resize_exec(&path_part(exec), options).await.map_err(|e| self.told(e, "resizing a terminal"))
+        }
+        .boxed()
+    }
+
+    fn logs<'a>(&'a self, container: &'a str, request: &'a LogsRequest) -> BoxFuture<'a, Result<LogStream>> {
+        async move {
+            #[derive(Default, serde::Deserialize)]
+            #[serde(default, rename_all = "PascalCase")]
+            struct Tty {
+                config: TtyConfig,
+            }
+            #[derive(Default, serde::Deserialize)]
+            #[serde(default, rename_all = "PascalCase")]
+            struct TtyConfig {
+                tty: bool,
+            }
+            let id = path_part(container);
+            let inspect = http::get(&self.connector, &format!("/containers/{id}/json")).await?.success("reading logs")?;
+            let tty: Tty = serde_json::from_slice(&inspect).unwrap_or_default();
+            let mut path = format!(
+                "/containers/{id}/logs?stdout=true&stderr=true&follow={}&timestamps={}",
+                request.follow, request.timestamps
+            );
+            if let Some(tail) = request.tail {
+                path.push_str(&format!("&tail={tail}"));
+            }
+            if let Some(since) = request.since {
+                path.push_str(&format!("&since={since}"));
+            }
+            let response = http::get_stream(&self.connector, &path).await?;
+            let body = response.into_body().into_data_stream().map_err(std::io::Error::other).boxed();
+            let reader = tokio_reader(body);
+            Ok(LogStream { reader, framed: !tty.config.tty })
+        }
+        .boxed()
+    }
+}
+
+/// A body as a reader.
+fn tokio_reader(
+    body: futures::stream::BoxStream<'static, std::io::Result<bytes::Bytes>>,
+) -> Box<dyn tokio::io::AsyncRead + Send + Unpin> {
+    Box::new(BodyReader { body, rest: bytes::Bytes::new() })
+}
+
+struct BodyReader {
+    body: futures::stream::BoxStream<'static, std::io::Result<bytes::Bytes>>,
+    rest: bytes::Bytes,
+}
+
+impl tokio::io::AsyncRead for BodyReader {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        use std::task::Poll;
+        while self.rest.is_empty() {
+            match self.body.poll_next_unpin(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(Some(Ok(bytes))) => self.rest = bytes,
+            }
+        }
+        let len = self.rest.len().min(buf.remaining());
+        buf.put_slice(&self.rest.split_to(len));
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Container names and ids go into a path: anything but the characters Docker allows is percent-encoded.
+fn path_part(name: &str) -> String {
+    name.bytes().fold(String::with_capacity(name.len()), |mut path, byte| {
+        if byte.is_ascii_alphanumeric() || b"_.-:".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            use std::fmt::Write as _;
+            let _ = write!(path, "%{byte:02X}");
+        }
+        path
+    })
+}
+
+/// How long a listing's look at one container may take before it is left out.
+pub const INSPECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Looks at every container: list, then inspect side by side, then the images, each once.
+///
+/// # Errors
+/// Kind `Docker`: the engine cannot be asked. A container that vanishes in between is left out.
+pub async fn observe(engine: &Arc<dyn Engine>) -> Result<Vec<Container>> {
+    let ids = engine.list().await?;
+    let mut containers: Vec<Container> = futures::stream::iter(ids)
+        .map(|id| async move { engine.inspect(&id).await })
+        .buffered(8)
+        .try_filter_map(|found| async move { Ok(found) })
+        .try_collect()
+        .await?;
+    let mut images: Vec<String> = containers.iter().map(|container| container.image_id.clone()).collect();
+    images.sort();
+    images.dedup();
+    let configs: Vec<(String, Option<ImageConfig>)> = futures::stream::iter(images)
+        .map(|id| async move { engine.image(&id).await.map(|config| (id, config)) })
+        .buffered(8)
+        .try_collect()
+        .await?;
+    for container in &mut containers {
+        container.image_config =
+            configs.iter().find(|(id, _)| *id == container.image_id).and_then(|(_, config)| config.clone());
+    }
+    Ok(containers)
+}

@@ -1,0 +1,95 @@
+//! What envctl asks of a container engine, and nothing more.
+//!
+//! Promise: this trait is the whole surface. The real client, a recording and the scripted engine of
+//! the tests are interchangeable behind it.
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::io::AsyncRead;
+
+use super::container::{Container, ImageConfig};
+use super::exec::ExecSpec;
+use super::transport::BoxIo;
+use crate::error::Result;
+
+/// What the engine says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineVersion {
+    /// Its own version, `20.10.24`.
+    pub version: String,
+    /// The newest API it speaks.
+    pub api: String,
+    /// `linux`, `windows`.
+    pub os: String,
+}
+
+/// What is known of an exec that was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecState {
+    /// Whether it still runs. Engines answer exit code 0 while it does (Podman): look here first.
+    pub running: bool,
+    /// The exit code, once it has ended.
+    pub exit_code: Option<i64>,
+}
+
+/// A started exec: bytes the daemon already sent, then the stream both ways.
+pub struct ExecStream {
+    /// Bytes that arrived with the answer.
+    pub early: Bytes,
+    /// The connection; framed unless the exec has a terminal.
+    pub io: BoxIo,
+}
+
+/// Which log lines are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogsRequest {
+    /// Keep on reading as lines come.
+    pub follow: bool,
+    /// Only the last so many lines.
+    pub tail: Option<u64>,
+    /// Seconds since the epoch, or none for all.
+    pub since: Option<i64>,
+    /// Put the time in front of each line.
+    pub timestamps: bool,
+}
+
+/// A log stream and whether it is framed (a container with a terminal has one raw stream).
+pub struct LogStream {
+    /// The bytes.
+    pub reader: Box<dyn AsyncRead + Send + Unpin>,
+    /// Whether the bytes are frames.
+    pub framed: bool,
+}
+
+/// A container engine.
+pub trait Engine: Send + Sync {
+    /// The address it was reached at, for messages.
+    fn address(&self) -> String;
+
+    /// `GET /version`.
+    fn version(&self) -> BoxFuture<'_, Result<EngineVersion>>;
+
+    /// The ids of all containers, in the engine's order (newest first).
+    fn list(&self) -> BoxFuture<'_, Result<Vec<String>>>;
+
+    /// One container; `None` when it does not exist.
+    fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Container>>>;
+
+    /// An image's own configuration; `None` when it was deleted meanwhile.
+    fn image<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<ImageConfig>>>;
+
+    /// Creates an exec and gives its id.
+    fn exec_create<'a>(&'a self, container: &'a str, spec: &'a ExecSpec) -> BoxFuture<'a, Result<String>>;
+
+    /// Starts it.
+    fn exec_start<'a>(&'a self, exec: &'a str, tty: bool) -> BoxFuture<'a, Result<ExecStream>>;
+
+    /// Its state; `None` when the engine has forgotten it.
+    fn exec_inspect<'a>(&'a self, exec: &'a str) -> BoxFuture<'a, Result<Option<ExecState>>>;
+
+    /// Tells its terminal the size, in characters.
+    fn exec_resize<'a>(&'a self, exec: &'a str, rows: u16, columns: u16) -> BoxFuture<'a, Result<()>>;
+
+    /// The container's logs.
+    fn logs<'a>(&'a self, container: &'a str, request: &'a LogsRequest) -> BoxFuture<'a, Result<LogStream>>;
+}

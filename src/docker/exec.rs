@@ -1,0 +1,307 @@
+//! One command in a container: what to run as a value, the running thing as two streams.
+//!
+//! Promises: an argv is data and never shell text; output is read through the strict demultiplexer; a
+//! process that could not be started at all is told apart from one that failed (engines report both as
+//! output of the process, reliability finding 7).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
+
+use super::container::Container;
+use super::demux::{Demuxer, Output, ProtocolError};
+use super::engine::Engine;
+use super::transport::BoxIo;
+use crate::error::{self, Error, Result};
+
+/// A command line and its surroundings.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ExecSpec {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Variables added to the container's own. Values may be secrets: not in `Debug`.
+    pub env: Vec<(String, String)>,
+    /// User (and group) inside the container; `None` is the container's own.
+    pub user: Option<String>,
+    /// Working directory inside the container.
+    pub workdir: Option<String>,
+    /// Whether it gets a terminal.
+    pub tty: bool,
+    /// Whether its stdin is ours to write.
+    pub stdin: bool,
+}
+
+impl ExecSpec {
+    /// A plain command: no terminal, no stdin.
+    pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
+        Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    /// Adds a variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs as this user; `None` leaves the container's own.
+    #[must_use]
+    pub fn user(mut self, user: Option<&str>) -> Self {
+        self.user = user.map(str::to_owned);
+        self
+    }
+
+    /// Attaches stdin.
+    #[must_use]
+    pub fn with_stdin(mut self) -> Self {
+        self.stdin = true;
+        self
+    }
+
+    /// The program's name, for messages.
+    pub fn program(&self) -> &str {
+        self.argv.first().map_or("", String::as_str)
+    }
+}
+
+impl fmt::Debug for ExecSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("ExecSpec")
+            .field("argv", &self.argv)
+            .field("env", &names)
+            .field("user", &self.user)
+            .field("workdir", &self.workdir)
+            .field("tty", &self.tty)
+            .field("stdin", &self.stdin)
+            .finish()
+    }
+}
+
+/// A started command.
+pub struct Exec {
+    /// What it prints.
+    pub output: ExecOutput,
+    /// What it reads.
+    pub input: ExecInput,
+    /// The thing itself.
+    pub handle: ExecHandle,
+}
+
+impl Exec {
+    /// Creates and starts `spec` in `container`.
+    ///
+    /// # Errors
+    /// Kind `Docker` or `Target`: the engine refused, e.g. because the container is paused.
+    pub async fn start(engine: &Arc<dyn Engine>, container: &Container, spec: &ExecSpec) -> Result<Self> {
+        let id = engine.exec_create(&container.id, spec).await.map_err(|e| in_container(e, container))?;
+        let stream = engine.exec_start(&id, spec.tty).await.map_err(|e| in_container(e, container))?;
+        let (reader, writer) = tokio::io::split(stream.io);
+        Ok(Self {
+            output: ExecOutput {
+                reader,
+                early: stream.early,
+                buffer: vec![0; READ_SIZE],
+                demuxer: (!spec.tty).then(Demuxer::default),
+            },
+            input: ExecInput { writer },
+            handle: ExecHandle { engine: engine.clone(), id },
+        })
+    }
+}
+
+fn in_container(error: Error, container: &Container) -> Error {
+    error.context(format!("in container {}", container.name))
+}
+
+/// The daemon writes frames of up to 32 KiB; several fit, so a burst costs one system call.
+const READ_SIZE: usize = 256 << 10;
+
+/// The reading half.
+pub struct ExecOutput {
+    reader: ReadHalf<BoxIo>,
+    early: Bytes,
+    buffer: Vec<u8>,
+    /// `None` for a terminal: its bytes come unframed.
+    demuxer: Option<Demuxer>,
+}
+
+impl ExecOutput {
+    /// Reads what there is and hands it to `sink`; `false` when the stream has ended whole.
+    /// Dropping the future between two reads loses nothing.
+    ///
+    /// # Errors
+    /// Kind `Integrity`: the stream broke the protocol or was cut.
+    pub async fn read(&mut self, sink: &mut impl FnMut(Output, &[u8])) -> Result<bool> {
+        let early = std::mem::take(&mut self.early);
+        let bytes = if early.is_empty() {
+            let len = self.reader.read(&mut self.buffer).await.map_err(|cause| {
+                error::integrity("the stream from Docker broke off").because(cause)
+            })?;
+            if len == 0 {
+                return match &self.demuxer {
+                    Some(demuxer) => demuxer.finish().map(|()| false).map_err(protocol),
+                    None => Ok(false),
+                };
+            }
+            &self.buffer[..len]
+        } else {
+            &early[..]
+        };
+        match &mut self.demuxer {
+            Some(demuxer) => demuxer.feed(bytes, sink).map_err(protocol)?,
+            None => sink(Output::Stdout, bytes),
+        }
+        Ok(true)
+    }
+}
+
+fn protocol(cause: ProtocolError) -> Error {
+    error::integrity("the stream from Docker is damaged")
+        .because(cause)
+        .hint("the daemon may have been restarted, or a proxy between cut the connection; nothing of it was kept")
+}
+
+/// The writing half.
+pub struct ExecInput {
+    writer: WriteHalf<BoxIo>,
+}
+
+impl ExecInput {
+    /// Writes and flushes.
+    ///
+    /// # Errors
+    /// The connection is gone, or the process closed its stdin.
+    pub async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.writer.write_all(bytes).await?;
+        self.writer.flush().await
+    }
+
+    /// Half-close: the process reads an end of file, its output goes on. Not for terminals, where the
+    /// daemon closes the output too (moby `attach.go`).
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn close(&mut self) -> std::io::Result<()> {
+        self.writer.shutdown().await
+    }
+}
+
+/// What can be asked of a started exec.
+#[derive(Clone)]
+pub struct ExecHandle {
+    engine: Arc<dyn Engine>,
+    id: String,
+}
+
+/// How long an exec whose stream has ended may still be "running" in the engine's books: Docker is
+/// exact without a terminal; Podman and terminals lag.
+const EXIT_POLLS: &[u64] = &[0, 5, 10, 20, 50, 100, 200, 400, 800, 1500, 2000];
+
+impl ExecHandle {
+    /// The exit code after the stream has ended; `None` when the engine cannot tell any more.
+    ///
+    /// # Errors
+    /// Kind `Docker`: the engine could not be asked.
+    pub async fn exit_code(&self) -> Result<Option<i64>> {
+        let mut last = None;
+        for wait in EXIT_POLLS {
+            tokio::time::sleep(Duration::from_millis(*wait)).await;
+            match self.engine.exec_inspect(&self.id).await {
+                Ok(Some(state)) if !state.running => return Ok(state.exit_code),
+                Ok(Some(_)) => last = None,
+                Ok(None) => return Ok(None),
+                Err(error) => last = Some(error),
+            }
+        }
+        last.map_or(Ok(None), Err)
+    }
+
+    /// Tells the terminal its size.
+    ///
+    /// # Errors
+    /// Kind `Docker`: the exec is not started yet or has ended.
+    pub async fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        self.engine.exec_resize(&self.id, rows, columns).await
+    }
+}
+
+/// What a short command said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// Its stdout, up to [`CAPTURE_LIMIT`].
+    pub stdout: Vec<u8>,
+    /// Its stderr, up to [`CAPTURE_LIMIT`].
+    pub stderr: Vec<u8>,
+    /// Its exit code.
+    pub exit_code: i64,
+}
+
+impl Captured {
+    /// stdout as text, line ends trimmed.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
+    }
+
+    /// stderr as text, trimmed; when it is empty, stdout (engines put start failures there).
+    pub fn complaint(&self) -> String {
+        let bytes = if self.stderr.is_empty() { &self.stdout } else { &self.stderr };
+        String::from_utf8_lossy(bytes).trim().to_owned()
+    }
+}
+
+/// Bound on what is kept of a short command's output.
+pub const CAPTURE_LIMIT: usize = 8 << 20;
+
+/// Runs a short command to its end, with `stdin` as its input.
+///
+/// # Errors
+/// Kind `Docker`, `Target` or `Integrity` as for [`Exec::start`] and [`ExecOutput::read`]; a non-zero
+/// exit code is an answer and not an error.
+pub async fn capture(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    spec: &ExecSpec,
+    stdin: Option<&[u8]>,
+) -> Result<Captured> {
+    let spec = ExecSpec { stdin: stdin.is_some(), ..spec.clone() };
+    let Exec { mut output, mut input, handle } = Exec::start(engine, container, &spec).await?;
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let write = async {
+        if let Some(bytes) = stdin {
+            // A process that does not read its input ends by itself; its output tells why.
+            let _ = input.write(bytes).await;
+            let _ = input.close().await;
+        }
+    };
+    let read = async {
+        let mut sink = |which, bytes: &[u8]| {
+            let kept = if which == Output::Stdout { &mut stdout } else { &mut stderr };
+            let room = CAPTURE_LIMIT.saturating_sub(kept.len());
+            kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        };
+        while output.read(&mut sink).await? {}
+        Ok::<_, Error>(())
+    };
+    let ((), result) = tokio::join!(write, read);
+    result?;
+    let exit_code = handle.exit_code().await?.ok_or_else(|| {
+        error::unknown(format!("Docker does not say how `{}` in {} ended", spec.program(), container.name))
+    })?;
+    Ok(Captured { stdout, stderr, exit_code })
+}
+
+/// Whether these bytes are the engine's own words about a process it could not start. They come as the
+/// process's stdout with exit code 126, 127 or 128 (moby `daemon/exec.go`; runc, crun).
+pub fn start_failure(stdout: &[u8], exit_code: i64) -> Option<String> {
+    const OPENINGS: &[&str] = &["OCI runtime exec failed", "OCI runtime", "exec failed", "crun:", "runc "];
+    if !(126..=128).contains(&exit_code) || stdout.len() > 8192 {
+        return None;
+    }
+    let text = String::from_utf8_lossy(stdout);
+    let text = text.trim();
+    OPENINGS.iter().any(|opening| text.starts_with(opening)).then(|| text.to_owned())
+}

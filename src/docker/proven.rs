@@ -1,0 +1,201 @@
+//! A tool's output as a stream that is proven at its end: what a backup is made of.
+//!
+//! Promises: the bytes come in blocks, in order, with back-pressure; the end is only a good end when the
+//! trailer arrived (see `proof`); silence is noticed and explained.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::container::{Container, State};
+use super::demux::Output;
+use super::engine::Engine;
+use super::exec::{Exec, ExecSpec, start_failure};
+use super::proof::{self, TrailerSplitter};
+use crate::error::{self, Error, Result};
+
+/// How large a block is that goes to the next stage.
+pub const BLOCK: usize = 1 << 20;
+/// How much of a tool's stderr is kept: its last words.
+const STDERR_KEPT: usize = 64 << 10;
+
+/// How a proven stream ended: the tool ran to its end and every byte of its output was handed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenEnd {
+    /// The tool's own exit code.
+    pub exit_code: u8,
+    /// The last of its stderr.
+    pub stderr: String,
+}
+
+/// Runs the tool of `spec` under the proof and sends its stdout to `blocks`.
+///
+/// `stall_limit` is how long the stream may be silent before the container is looked at.
+///
+/// # Errors
+/// `Integrity`: the stream was cut or ended without its trailer. `Tool`: the tool could not be started.
+/// `Docker`, `Target`: as for any exec. `Failed`: the receiver of the blocks went away.
+pub async fn run(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    spec: &ExecSpec,
+    blocks: mpsc::Sender<Vec<u8>>,
+    stall_limit: Duration,
+) -> Result<ProvenEnd> {
+    let nonce = proof::nonce();
+    let wrapped = ExecSpec { argv: proof::wrap(&nonce, &spec.argv), stdin: true, tty: false, ..spec.clone() };
+    let Exec { mut output, mut input, handle } = Exec::start(engine, container, &wrapped).await?;
+    let mut stream = Stream {
+        splitter: TrailerSplitter::new(&nonce),
+        block: Vec::with_capacity(BLOCK),
+        full: Vec::new(),
+        stderr: Vec::new(),
+        broken: None,
+        started: false,
+    };
+    loop {
+        let more = {
+            let mut sink = |which, bytes: &[u8]| stream.take(which, bytes);
+            match tokio::time::timeout(stall_limit, output.read(&mut sink)).await {
+                Ok(result) => result.map_err(|cause| stream.explain(cause, spec))?,
+                Err(_) => {
+                    silent(engine, container, spec, stall_limit).await?;
+                    continue;
+                }
+            }
+        };
+        if let Some(broken) = stream.broken.take() {
+            return Err(error::integrity(format!("the output of {} is damaged", spec.program())).because(broken));
+        }
+        stream.send_full(&blocks).await?;
+        if let Some(exit_code) = stream.splitter.exit_code() {
+            stream.send_rest(&blocks).await?;
+            // Everything is in hand; the tool may go. Whether it hears us changes nothing any more.
+            let _ = input.write(proof::ACKNOWLEDGEMENT).await;
+            return Ok(ProvenEnd { exit_code, stderr: stream.last_words() });
+        }
+        if !more {
+            let code = handle.exit_code().await.unwrap_or(None);
+            return Err(stream.unproven(spec, container, code, engine).await);
+        }
+    }
+}
+
+struct Stream {
+    splitter: TrailerSplitter,
+    block: Vec<u8>,
+    full: Vec<Vec<u8>>,
+    stderr: Vec<u8>,
+    broken: Option<proof::ProofError>,
+    started: bool,
+}
+
+impl Stream {
+    fn take(&mut self, which: Output, bytes: &[u8]) {
+        if which == Output::Stderr {
+            self.stderr.extend_from_slice(bytes);
+            if self.stderr.len() > 2 * STDERR_KEPT {
+                self.stderr.drain(..self.stderr.len() - STDERR_KEPT);
+            }
+            return;
+        }
+        let Self { splitter, block, full, .. } = self;
+        let result = splitter.feed(bytes, &mut |mut bytes: &[u8]| {
+            while !bytes.is_empty() {
+                let (now, later) = bytes.split_at(bytes.len().min(BLOCK - block.len()));
+                block.extend_from_slice(now);
+                bytes = later;
+                if block.len() == BLOCK {
+                    full.push(std::mem::replace(block, Vec::with_capacity(BLOCK)));
+                }
+            }
+        });
+        self.started |= !full.is_empty();
+        if let Err(cause) = result {
+            self.broken.get_or_insert(cause);
+        }
+    }
+
+    async fn send_full(&mut self, blocks: &mpsc::Sender<Vec<u8>>) -> Result<()> {
+        for block in self.full.drain(..) {
+            // The receiver knows best why it stopped; its own error is the one that is told.
+            blocks.send(block).await.map_err(|_| error::failed("the backup cannot be written"))?;
+        }
+        Ok(())
+    }
+
+    async fn send_rest(&mut self, blocks: &mpsc::Sender<Vec<u8>>) -> Result<()> {
+        self.full.push(std::mem::take(&mut self.block));
+        self.send_full(blocks).await
+    }
+
+    fn last_words(&self) -> String {
+        let from = self.stderr.len().saturating_sub(STDERR_KEPT);
+        String::from_utf8_lossy(&self.stderr[from..]).trim().to_owned()
+    }
+
+    fn explain(&self, cause: Error, spec: &ExecSpec) -> Error {
+        let cause = cause.context(format!("reading the output of {}", spec.program()));
+        match self.last_words() {
+            words if words.is_empty() => cause,
+            words => cause.hint(format!("its last words: {words}")),
+        }
+    }
+
+    /// The stream ended without its trailer: who is to blame?
+    async fn unproven(
+        self,
+        spec: &ExecSpec,
+        container: &Container,
+        code: Option<i64>,
+        engine: &Arc<dyn Engine>,
+    ) -> Error {
+        let words = self.last_words();
+        let mut start = self.block;
+        start.extend(self.splitter.into_rest());
+        let program = spec.program();
+        if let Some(complaint) = (!self.started).then(|| start_failure(&start, code.unwrap_or(126))).flatten() {
+            return error::tool(format!("`{program}` cannot be started in container {}: {complaint}", container.name))
+                .hint("the image needs a shell (`sh`); for an image without one use `--transport worker`");
+        }
+        let mut error = error::integrity(format!("the output of {program} ended early: its end mark is missing"));
+        if let Some(now) = whereabouts(engine, container).await {
+            error = error.hint(now);
+        }
+        if let Some(code) = code.filter(|code| *code != 0) {
+            error = error.hint(format!("the command ended with exit code {code}"));
+        }
+        if !words.is_empty() {
+            error = error.hint(format!("its last words: {words}"));
+        }
+        error
+    }
+}
+
+/// What has become of the container since: the reason behind most cut streams.
+async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
+    match engine.inspect(&container.id).await {
+        Ok(Some(now)) if now.is_running() && now.started == container.started => None,
+        Ok(Some(now)) if now.is_running() => Some(format!("container {} was restarted meanwhile", container.name)),
+        Ok(Some(now)) => Some(format!("container {} is {} now", container.name, now.state)),
+        Ok(None) => Some(format!("container {} was removed meanwhile", container.name)),
+        Err(_) => Some("Docker cannot be reached any more".to_owned()),
+    }
+}
+
+/// Nothing came for a while: a container that is paused will say nothing, a lock may be in the way.
+async fn silent(engine: &Arc<dyn Engine>, container: &Container, spec: &ExecSpec, limit: Duration) -> Result<()> {
+    let seconds = limit.as_secs();
+    match engine.inspect(&container.id).await? {
+        Some(now) if now.is_running() => Ok(()),
+        Some(now) if now.state == State::Paused => Err(error::integrity(format!(
+            "no data from {} for {seconds} s: container {} is paused",
+            spec.program(),
+            container.name
+        ))
+        .hint(format!("resume it with `docker unpause {}` and run the same command again", container.name))),
+        Some(now) => Err(error::integrity(format!("container {} is {} now", container.name, now.state))),
+        None => Err(error::integrity(format!("container {} was removed meanwhile", container.name))),
+    }
+}

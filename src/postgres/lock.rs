@@ -1,0 +1,66 @@
+//! The one lock per database over backup (shared), migrate and restore (exclusive).
+//!
+//! An advisory lock in the target database itself, taken by asking again and again and never by
+//! waiting inside a statement: a waiting `pg_advisory_lock` holds a snapshot, which deadlocks with
+//! CREATE INDEX CONCURRENTLY (flyway#1654). It ends with its session, so a killed envctl leaves none.
+
+use std::time::{Duration, Instant};
+
+use super::session::{Refusal, Session};
+use crate::error::{self, Result};
+
+/// "envc" and 1: two numbers nobody else uses for advisory locks.
+const KEY: (i32, i32) = (0x656e_7663, 1);
+
+/// With whom the lock can be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Readers: several backups at once.
+    Shared,
+    /// Writers: nobody else.
+    Exclusive,
+}
+
+/// Takes the lock for as long as `session` lives.
+///
+/// # Errors
+/// Kind `Busy` after `limit`, naming who holds it.
+pub async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<()> {
+    let function = match mode {
+        Mode::Shared => "pg_try_advisory_lock_shared",
+        Mode::Exclusive => "pg_try_advisory_lock",
+    };
+    let ask = format!("select pg_catalog.{function}({}, {})", KEY.0, KEY.1);
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(50);
+    loop {
+        if session.value(&ask).await?.as_deref() == Some("t") {
+            return Ok(());
+        }
+        if started.elapsed() >= limit {
+            let holder = holder(session).await?;
+            return Err(error::busy(format!("another envctl works on this database: {holder}"))
+                .hint(format!("waited {} s; wait longer with `--lock-timeout 5m`, or try again later", limit.as_secs())));
+        }
+        tokio::time::sleep(pause.min(limit.saturating_sub(started.elapsed()))).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// Who holds it, in words.
+async fn holder(session: &mut Session) -> std::result::Result<String, Refusal> {
+    let sql = format!(
+        "select a.application_name, a.pid, a.usename, \
+                round(extract(epoch from clock_timestamp() - a.backend_start)) \
+         from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a using (pid) \
+         where l.locktype = 'advisory' and l.granted and l.classid = {} and l.objid = {} and l.objsubid = 2 \
+           and l.database = (select oid from pg_catalog.pg_database where datname = current_database()) \
+           and l.pid <> pg_backend_pid() \
+         order by a.backend_start limit 1",
+        KEY.0, KEY.1
+    );
+    Ok(match session.query(&sql).await?.first().map(Vec::as_slice) {
+        Some([name, pid, user, seconds]) => format!("{name} (pid {pid}, role {user}, for {seconds} s)"),
+        _ => "a session that has just ended".to_owned(),
+    })
+}

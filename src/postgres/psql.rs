@@ -1,0 +1,63 @@
+//! `psql` for a person and `psql` for a restore, as values.
+
+use super::access::Access;
+use super::quote::conninfo;
+use crate::docker::ExecSpec;
+
+/// What `envctl psql` was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PsqlRequest {
+    /// `-c`, in order.
+    pub commands: Vec<String>,
+    /// Words after `--`, handed to psql as they are.
+    pub extra: Vec<String>,
+    /// The prompt's words: `techmage[prod]`.
+    pub prompt: String,
+    /// Whether a person types.
+    pub interactive: bool,
+}
+
+/// psql for a person or a script. `script_on_stdin` reads SQL from stdin with `-f -`, which names line
+/// numbers in errors.
+pub fn for_user(access: &Access, request: &PsqlRequest, script_on_stdin: bool) -> ExecSpec {
+    let mut argv = vec!["psql".to_owned()];
+    // A person's own psqlrc inside the container may stay; a script wants no surprises and no
+    // "success" after an error.
+    if !request.interactive {
+        argv.extend(["--no-psqlrc", "-v", "ON_ERROR_STOP=1"].map(str::to_owned));
+    }
+    if request.interactive {
+        let prompt = request.prompt.replace('%', "%%");
+        argv.extend(["-v".to_owned(), format!("PROMPT1={prompt} %/%R%x%# ")]);
+        argv.extend(["-v".to_owned(), format!("PROMPT2={prompt} %/%R%x%# ")]);
+    }
+    argv.push(access.dbname());
+    for command in &request.commands {
+        argv.extend(["-c".to_owned(), command.clone()]);
+    }
+    if script_on_stdin && request.commands.is_empty() {
+        argv.extend(["-f", "-"].map(str::to_owned));
+    }
+    argv.extend(request.extra.iter().cloned());
+    let mut spec = ExecSpec::new(argv).user(access.os_user.as_deref()).env("PGAPPNAME", "envctl psql");
+    // What a person types is theirs: none of the settings that envctl forces on its own sessions.
+    spec.env.extend(access.spec(Vec::new(), "").env.into_iter().filter(|(name, _)| name == "PGPASSWORD"));
+    spec
+}
+
+/// psql that loads a dump from its stdin into `access.database`.
+///
+/// `synchronous_commit=off` and the memory settings are for this session only: the database is new and
+/// nobody depends on it until the swap, which commits with the server's own settings.
+pub fn for_restore(access: &Access, application: &str) -> ExecSpec {
+    let argv = ["psql", "--no-psqlrc", "--no-password", "-v", "ON_ERROR_STOP=1", "-f", "-"];
+    let mut argv: Vec<String> = argv.map(str::to_owned).into();
+    argv.insert(1, format!("--dbname={}", conninfo(&[("dbname", &access.database), ("user", &access.user)])));
+    let mut spec = access.spec(argv, application).with_stdin();
+    for (name, value) in &mut spec.env {
+        if name == "PGOPTIONS" {
+            value.push_str(" -c synchronous_commit=off -c maintenance_work_mem=256MB");
+        }
+    }
+    spec
+}

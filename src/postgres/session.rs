@@ -1,0 +1,251 @@
+//! One `psql` in the container, kept open: a statement costs 0.2 ms instead of the 45 ms of an exec.
+//!
+//! Promises: an answer belongs to its question (a random word closes each one); an SQL error carries its
+//! SQLSTATE; a lost connection is not an answer. The session ends with its input, so a killed envctl
+//! leaves none behind: psql reads an end of file and goes, and its locks with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use memchr::memmem;
+
+use super::access::Access;
+use super::csv;
+use crate::docker::demux::Output;
+use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput, start_failure};
+use crate::docker::proof::nonce;
+use crate::docker::{Container, Engine, Exec};
+use crate::error::{self, Error, Result};
+
+/// Why a statement has no answer.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The server said no.
+    Sql {
+        /// Five characters, `42P01`.
+        state: String,
+        /// The server's words.
+        message: String,
+    },
+    /// The session is gone.
+    Lost(Error),
+}
+
+impl Refusal {
+    /// The SQLSTATE, where the server answered.
+    pub fn state(&self) -> Option<&str> {
+        match self {
+            Self::Sql { state, .. } => Some(state),
+            Self::Lost(_) => None,
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Sql { state, message } => error::tool(format!("PostgreSQL refused: {message} ({state})")),
+            Refusal::Lost(error) => error,
+        }
+    }
+}
+
+/// An open session.
+pub struct Session {
+    output: ExecOutput,
+    input: ExecInput,
+    handle: ExecHandle,
+    word: String,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    container: String,
+    access: Access,
+}
+
+/// How long a freshly started server may still be starting up.
+const STARTUP_LIMIT: Duration = Duration::from_secs(30);
+
+impl Session {
+    /// Opens a session; with the password if the server asks for one. Waits for a server that is just
+    /// starting.
+    ///
+    /// # Errors
+    /// Kind `Tool`: no psql, no such role or database, wrong password. `Target`, `Docker`: no exec.
+    pub async fn open(
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        access: &Access,
+        application: &str,
+    ) -> Result<Self> {
+        let mut access = access.clone();
+        let started = tokio::time::Instant::now();
+        loop {
+            match Self::try_open(engine, container, &access, application).await {
+                Ok(session) => return Ok(session),
+                Err(complaint) if complaint.wants_password() => {
+                    access = access.with_password(engine, container).await?;
+                }
+                Err(complaint) if complaint.is_starting() && started.elapsed() < STARTUP_LIMIT => {
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
+                Err(complaint) => return Err(complaint.into_error(container, &access)),
+            }
+        }
+    }
+
+    async fn try_open(
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        access: &Access,
+        application: &str,
+    ) -> std::result::Result<Self, Complaint> {
+        let argv = ["psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--csv", "--no-password"];
+        let mut argv: Vec<String> = argv.map(str::to_owned).into();
+        argv.push(access.dbname());
+        let spec = access.spec(argv, application).with_stdin();
+        let exec = Exec::start(engine, container, &spec).await.map_err(Complaint::Docker)?;
+        let mut session = Self {
+            output: exec.output,
+            input: exec.input,
+            handle: exec.handle,
+            word: nonce(),
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            container: container.name.clone(),
+            access: access.clone(),
+        };
+        match session.query("select 1").await {
+            Ok(_) => Ok(session),
+            Err(Refusal::Sql { message, .. }) => Err(Complaint::Words(message)),
+            Err(Refusal::Lost(lost)) => {
+                let code = session.handle.exit_code().await.unwrap_or(None).unwrap_or(0);
+                match start_failure(&session.stdout, code) {
+                    Some(_) => Err(Complaint::NoPsql),
+                    None if session.stderr.is_empty() => Err(Complaint::Docker(lost)),
+                    None => Err(Complaint::Words(String::from_utf8_lossy(&session.stderr).trim().to_owned())),
+                }
+            }
+        }
+    }
+
+    /// The access that worked, with the password if that was what it took.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Asks one statement (without its semicolon) and gives the rows, every field as text.
+    ///
+    /// # Errors
+    /// The server refused, or the session is lost.
+    pub async fn query(&mut self, sql: &str) -> std::result::Result<Vec<Vec<String>>, Refusal> {
+        // The newline before the semicolon keeps a trailing line comment from swallowing it.
+        let word = &self.word;
+        let question = format!("{sql}\n;\n\\echo {word} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\echo {word}.\n");
+        let sent = self.input.write(question.as_bytes()).await;
+        let answer = self.answer().await?;
+        if let Err(cause) = sent {
+            return Err(self.lost(Some(error::tool("writing to psql failed").because(cause))));
+        }
+        let (rows, status) = answer;
+        let mut words = status.trim_start().splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("false"), _, _) => Ok(csv::records(&rows)),
+            (_, state, message) => Err(Refusal::Sql {
+                state: state.unwrap_or_default().to_owned(),
+                message: message.unwrap_or("psql gave no reason").trim().to_owned(),
+            }),
+        }
+    }
+
+    /// The first field of the first row, if there is one.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn value(&mut self, sql: &str) -> std::result::Result<Option<String>, Refusal> {
+        Ok(self.query(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()))
+    }
+
+    /// Ends the session and waits until psql has gone.
+    pub async fn close(mut self) {
+        let _ = self.input.write(b"\\q\n").await;
+        let wait = async { while let Ok(true) = self.output.read(&mut |_, _| ()).await {} };
+        let _ = tokio::time::timeout(Duration::from_secs(5), wait).await;
+    }
+
+    /// Reads up to the closing word: the rows' text and the status behind the word.
+    async fn answer(&mut self) -> std::result::Result<(String, String), Refusal> {
+        let opening = format!("{} ", self.word).into_bytes();
+        let closing = format!("\n{}.\n", self.word).into_bytes();
+        let mut looked = 0;
+        loop {
+            if let Some(at) = memmem::find(&self.stdout[looked..], &closing) {
+                let end = looked + at;
+                let start = memmem::find(&self.stdout[..end], &opening).unwrap_or(0);
+                let rows = String::from_utf8_lossy(&self.stdout[..start]).into_owned();
+                let status = String::from_utf8_lossy(&self.stdout[start + opening.len()..end]).into_owned();
+                self.stdout.drain(..end + closing.len());
+                self.stderr.clear();
+                return Ok((rows, status));
+            }
+            looked = self.stdout.len().saturating_sub(closing.len());
+            let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
+            let mut sink = |which, bytes: &[u8]| match which {
+                Output::Stdout => stdout.extend_from_slice(bytes),
+                Output::Stderr => stderr.extend_from_slice(&bytes[..bytes.len().min(64 << 10)]),
+            };
+            match self.output.read(&mut sink).await {
+                Ok(true) => {}
+                Ok(false) => return Err(self.lost(None)),
+                Err(cause) => return Err(self.lost(Some(cause))),
+            }
+        }
+    }
+
+    fn lost(&self, cause: Option<Error>) -> Refusal {
+        let words = String::from_utf8_lossy(&self.stderr).trim().to_owned();
+        let message = format!("the session with PostgreSQL in {} ended", self.container);
+        let error = if words.is_empty() { error::tool(message) } else { error::tool(format!("{message}: {words}")) };
+        Refusal::Lost(match cause {
+            Some(cause) => error.because(cause),
+            None => error,
+        })
+    }
+}
+
+/// Why a session could not be opened.
+enum Complaint {
+    Docker(Error),
+    NoPsql,
+    /// What psql said; the connection failed.
+    Words(String),
+}
+
+impl Complaint {
+    fn wants_password(&self) -> bool {
+        matches!(self, Self::Words(words) if words.contains("no password supplied"))
+    }
+
+    /// "The database system is starting up", or the socket is not there yet; in a container that runs
+    /// the image's first start both pass by themselves.
+    fn is_starting(&self) -> bool {
+        matches!(self, Self::Words(words) if words.contains("starting up"))
+    }
+
+    fn into_error(self, container: &Container, access: &Access) -> Error {
+        match self {
+            Self::Docker(error) => error,
+            Self::NoPsql => error::tool(format!("container {} has no psql", container.name))
+                .hint("is it the database? name it: `--container NAME`, or `[profiles.NAME] db = \"…\"` in envctl.toml"),
+            Self::Words(words) if words.contains("does not exist") && words.contains("database") => {
+                error::target(format!("{words} (container {})", container.name))
+                    .hint(format!("name another with `-d NAME`; these exist: `envctl psql -d postgres -c '\\l'` (tried {})", access.database))
+            }
+            Self::Words(words) if words.contains("does not exist") && words.contains("role") => {
+                error::tool(format!("{words} (container {})", container.name))
+                    .hint("name the role in envctl.toml: `[database] user = \"…\"`")
+            }
+            Self::Words(words) => error::tool(format!("cannot connect to PostgreSQL in {}: {words}", container.name))
+                .hint(format!("its logs say more: `docker logs --tail 50 {}`", container.name)),
+        }
+    }
+}
