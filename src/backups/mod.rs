@@ -1,1 +1,3 @@
-//! (being built)
+//! Making backups, keeping them, and putting them back so that nothing can half-happen.
+
+pub mod swap;

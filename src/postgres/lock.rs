@@ -4,10 +4,13 @@
 //! waiting inside a statement: a waiting `pg_advisory_lock` holds a snapshot, which deadlocks with
 //! CREATE INDEX CONCURRENTLY (flyway#1654). It ends with its session, so a killed envctl leaves none.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::access::Access;
 use super::session::{Refusal, Session};
-use crate::error::{self, Result};
+use crate::docker::{Container, Engine};
+use crate::error::{self, Error, Result};
 
 /// "envc" and 1: two numbers nobody else uses for advisory locks.
 const KEY: (i32, i32) = (0x656e_7663, 1);
@@ -21,11 +24,56 @@ pub enum Mode {
     Exclusive,
 }
 
-/// Takes the lock for as long as `session` lives.
+/// Opens a session in the target database that holds the lock for as long as it lives.
+///
+/// A swap ends every session of the database it renames, waiting ones too; they connect again to
+/// whatever has the name now and look again.
 ///
 /// # Errors
-/// Kind `Busy` after `limit`, naming who holds it.
-pub async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<()> {
+/// Kind `Busy` after `limit`, naming who holds it; otherwise as [`Session::open`].
+pub async fn hold(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    application: &str,
+    mode: Mode,
+    limit: Duration,
+) -> Result<Session> {
+    let started = Instant::now();
+    loop {
+        let mut session = match Session::open(engine, container, access, application).await {
+            Ok(session) => session,
+            // The sentence PostgreSQL gives to those that arrive during a rename.
+            Err(error) if error.message().contains("just been dropped or renamed") && started.elapsed() < limit => {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        match take(&mut session, mode, limit.saturating_sub(started.elapsed())).await {
+            Ok(()) => return Ok(session),
+            Err(Lost::Session) if started.elapsed() < limit => {}
+            Err(Lost::Session) => return Err(error::busy("the database is being swapped by another restore")),
+            Err(Lost::Lock(error)) => return Err(error),
+        }
+    }
+}
+
+/// Why the lock was not had.
+enum Lost {
+    Session,
+    Lock(Error),
+}
+
+impl From<Refusal> for Lost {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Lost(_) => Self::Session,
+            sql @ Refusal::Sql { .. } => Self::Lock(sql.into()),
+        }
+    }
+}
+
+async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<(), Lost> {
     let function = match mode {
         Mode::Shared => "pg_try_advisory_lock_shared",
         Mode::Exclusive => "pg_try_advisory_lock",
@@ -39,8 +87,10 @@ pub async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<
         }
         if started.elapsed() >= limit {
             let holder = holder(session).await?;
-            return Err(error::busy(format!("another envctl works on this database: {holder}"))
-                .hint(format!("waited {} s; wait longer with `--lock-timeout 5m`, or try again later", limit.as_secs())));
+            return Err(Lost::Lock(
+                error::busy(format!("another envctl works on this database: {holder}"))
+                    .hint("wait longer with `--lock-timeout 5m`, or try again later"),
+            ));
         }
         tokio::time::sleep(pause.min(limit.saturating_sub(started.elapsed()))).await;
         pause = (pause * 2).min(Duration::from_secs(1));

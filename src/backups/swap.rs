@@ -1,0 +1,286 @@
+//! The swap: one database takes another's name, in one transaction, or nothing has happened.
+//!
+//! Order, and why: the transaction's first act is `ALTER DATABASE live RENAME`, which takes the
+//! database's own lock before it waits for the others to leave; only then are the others' sessions
+//! ended, from a second session. New connections wait at the lock instead of slipping in between
+//! (0.6 s under a reconnect storm, reliability §3.2), and no ALLOW_CONNECTIONS window can be left
+//! behind by a crash. Killed before COMMIT, everything is as it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::docker::{Container, Engine};
+use crate::error::{self, Error, Result};
+use crate::postgres::properties::Properties;
+use crate::postgres::quote::{ident, literal};
+use crate::postgres::session::Refusal;
+use crate::postgres::version::ServerVersion;
+use crate::postgres::{Access, Session};
+
+/// What is to be swapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwapPlan {
+    /// The name that stays.
+    pub live: String,
+    /// The loaded database that takes it.
+    pub incoming: String,
+    /// The name the replaced database is kept under.
+    pub kept: String,
+    /// The operation's id.
+    pub operation: String,
+    /// When, RFC 3339: goes into the comment of the kept one.
+    pub at: String,
+}
+
+/// What a kept database says of itself, in its comment.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KeptNote {
+    /// Always `kept`; tells our comment from a user's.
+    pub envctl: String,
+    /// The name it had.
+    pub replaced: String,
+    /// The operation that replaced it.
+    pub operation: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// Name of the side database a restore loads into.
+pub fn side_name(operation: &str, database: &str) -> String {
+    bounded(&format!("envctl_new_{}_{database}", short(operation)))
+}
+
+/// Name under which the replaced database is kept.
+pub fn kept_name(operation: &str, database: &str) -> String {
+    bounded(&format!("envctl_old_{}_{database}", short(operation)))
+}
+
+fn short(operation: &str) -> &str {
+    operation.get(..8).unwrap_or(operation)
+}
+
+/// PostgreSQL silently cuts names at 63 bytes; we cut them first, at a character.
+fn bounded(name: &str) -> String {
+    let mut end = name.len().min(63);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name[..end].to_owned()
+}
+
+/// The database to stand in while `live` is renamed: nobody can rename the one they are in.
+pub fn standing_place(live: &str) -> &'static str {
+    if live == "postgres" { "template1" } else { "postgres" }
+}
+
+/// How long the others get to leave once they have been told to: the server's own limit is 5 s a try.
+const TRIES: u32 = 3;
+
+/// Swaps. `live` may not exist yet: then the incoming one just takes the name.
+///
+/// # Errors
+/// `Busy`: somebody does not leave; nothing changed. `Unknown`: contact was lost at COMMIT and the
+/// server could not be asked. Anything else: nothing changed.
+pub async fn swap(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    version: &ServerVersion,
+    plan: &SwapPlan,
+) -> Result<()> {
+    let place = access.to(standing_place(&plan.live));
+    let name = format!("envctl/{} swap", short(&plan.operation));
+    let mut actor = Session::open(engine, container, &place, &name).await?;
+    let mut usher = Session::open(engine, container, &place, &name).await?;
+    let properties = Properties::read(&mut usher, version, &plan.live).await?;
+    let statements = statements(plan, properties.as_ref());
+    let mut last = None;
+    for _ in 0..TRIES {
+        match attempt(&mut actor, &mut usher, plan, properties.is_some(), &statements).await {
+            Ok(()) => {
+                actor.close().await;
+                usher.close().await;
+                return Ok(());
+            }
+            Err(Failure::AtCommit(cause)) => {
+                return settled(engine, container, &place, &name, plan, properties.is_some(), cause).await;
+            }
+            Err(Failure::InUse(words)) => last = Some(words),
+            Err(Failure::Refused(error)) => return Err(error),
+        }
+    }
+    let who = occupants(&mut usher, &plan.live).await.unwrap_or_default();
+    Err(error::busy(format!("database {:?} is still in use: {}", plan.live, last.unwrap_or_default()))
+        .hint(format!("these sessions do not leave: {who}"))
+        .hint("nothing was changed; stop the application and run the same command again"))
+}
+
+enum Failure {
+    InUse(String),
+    Refused(Error),
+    AtCommit(Error),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            // object_in_use
+            Refusal::Sql { state, message } if state == "55006" => Self::InUse(message),
+            other => Self::Refused(Error::from(other).context("the swap was rolled back, nothing changed")),
+        }
+    }
+}
+
+/// The transaction after its first statement, in order.
+fn statements(plan: &SwapPlan, properties: Option<&Properties>) -> Vec<String> {
+    let mut statements =
+        vec![format!("ALTER DATABASE {} RENAME TO {}", ident(&plan.incoming), ident(&plan.live))];
+    match properties {
+        Some(properties) => {
+            statements.extend(properties.alter(&plan.live));
+            let note = KeptNote {
+                envctl: "kept".to_owned(),
+                replaced: plan.live.clone(),
+                operation: plan.operation.clone(),
+                at: plan.at.clone(),
+            };
+            // Serialising four strings cannot fail; an empty comment would only hide the database from undo.
+            let note = serde_json::to_string(&note).unwrap_or_default();
+            statements.push(format!("COMMENT ON DATABASE {} IS {}", ident(&plan.kept), literal(&note)));
+        }
+        None => statements.push(format!("COMMENT ON DATABASE {} IS NULL", ident(&plan.live))),
+    }
+    statements
+}
+
+async fn attempt(
+    actor: &mut Session,
+    usher: &mut Session,
+    plan: &SwapPlan,
+    live_exists: bool,
+    statements: &[String],
+) -> Result<(), Failure> {
+    let pid = actor.value("select pg_backend_pid()").await?.unwrap_or_default();
+    actor.query("BEGIN").await?;
+    let result = inside(actor, usher, plan, live_exists, statements, &pid).await;
+    if let Err(failure) = result {
+        // A refused statement leaves the transaction open and aborted.
+        let _ = actor.query("ROLLBACK").await;
+        return Err(failure);
+    }
+    match actor.query("COMMIT").await {
+        Ok(_) => Ok(()),
+        Err(Refusal::Lost(cause)) => Err(Failure::AtCommit(cause)),
+        Err(refused) => Err(refused.into()),
+    }
+}
+
+async fn inside(
+    actor: &mut Session,
+    usher: &mut Session,
+    plan: &SwapPlan,
+    live_exists: bool,
+    statements: &[String],
+    pid: &str,
+) -> Result<(), Failure> {
+    if live_exists {
+        let rename = format!("ALTER DATABASE {} RENAME TO {}", ident(&plan.live), ident(&plan.kept));
+        alone(actor.query(&rename), usher, &plan.live, pid).await?;
+    }
+    let (first, rest) = statements.split_first().expect("there is always the second rename");
+    alone(actor.query(first), usher, &plan.incoming, pid).await?;
+    for statement in rest {
+        actor.query(statement).await?;
+    }
+    Ok(())
+}
+
+/// Runs a rename while the usher sees everybody else out, once the rename holds the database's lock.
+async fn alone<T>(
+    rename: impl Future<Output = Result<T, Refusal>>,
+    usher: &mut Session,
+    database: &str,
+    pid: &str,
+) -> Result<T, Failure> {
+    let name = literal(database);
+    // The lock of the database as an object, held by the renaming session.
+    let see_out = format!(
+        "select count(pg_terminate_backend(a.pid)) from pg_catalog.pg_stat_activity a \
+         where a.datname = {name} and a.pid not in (pg_backend_pid(), {pid}) and exists ( \
+           select from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.objid \
+           where l.locktype = 'object' and l.classid = 'pg_catalog.pg_database'::regclass \
+             and d.datname = {name} and l.granted and l.mode = 'AccessExclusiveLock' and l.pid = {pid})"
+    );
+    tokio::pin!(rename);
+    loop {
+        tokio::select! {
+            biased;
+            result = &mut rename => return Ok(result?),
+            () = tokio::time::sleep(Duration::from_millis(20)) => { usher.query(&see_out).await?; }
+        }
+    }
+}
+
+/// Who is in a database, for a message.
+async fn occupants(session: &mut Session, database: &str) -> Result<String, Refusal> {
+    let sql = format!(
+        "select string_agg(format('pid %s (%s, %s)', pid, usename, coalesce(nullif(application_name, ''), state)), ', ') \
+         from pg_catalog.pg_stat_activity where datname = {}",
+        literal(database)
+    );
+    Ok(session.value(&sql).await?.unwrap_or_default())
+}
+
+/// The answer to COMMIT was lost: which of the two is it? The kept name exists only if it took place.
+async fn settled(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    place: &Access,
+    name: &str,
+    plan: &SwapPlan,
+    live_existed: bool,
+    cause: Error,
+) -> Result<()> {
+    let witness = if live_existed { &plan.kept } else { &plan.live };
+    let ask = format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(witness));
+    let answer = match Session::open(engine, container, place, name).await {
+        Ok(mut session) => session.value(&ask).await.ok().flatten(),
+        Err(_) => None,
+    };
+    match answer.as_deref() {
+        Some("1") => Ok(()),
+        Some(_) => Err(cause.context("contact was lost at the swap; it was rolled back, nothing changed")),
+        None => Err(error::unknown("contact with PostgreSQL was lost at the very end of the swap")
+            .because(cause)
+            .hint(format!(
+                "if a database {witness:?} exists the restore is complete, otherwise nothing changed: \
+                 `envctl psql -d postgres -c '\\l envctl_*'`"
+            ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_into_postgres_and_are_cut_at_characters() {
+        assert_eq!(kept_name("0123456789ab", "app"), "envctl_old_01234567_app");
+        let long = side_name("0123456789ab", &"é".repeat(40));
+        assert!(long.len() <= 63 && long.ends_with('é'));
+    }
+
+    #[test]
+    fn the_note_of_a_kept_database_reads_back() {
+        let plan = SwapPlan {
+            live: "a'b".into(),
+            incoming: "n".into(),
+            kept: "k".into(),
+            operation: "op".into(),
+            at: "2026-01-02T03:04:05Z".into(),
+        };
+        let all = statements(&plan, Some(&Properties::default()));
+        assert_eq!(all[0], r#"ALTER DATABASE "n" RENAME TO "a'b""#);
+        assert!(all.last().unwrap().starts_with(r#"COMMENT ON DATABASE "k" IS '{"envctl":"kept","replaced":"a''b""#));
+    }
+}
