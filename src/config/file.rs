@@ -1,0 +1,145 @@
+//! A configuration file as written: nothing decided, nothing filled in.
+//!
+//! Promise: the fields here and the keys of `keys.rs` are the same; a test says so. Reading is in `loaded.rs`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::duration;
+use super::settings::Color;
+
+/// What a file may hold. `keys.rs` documents each field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct ConfigFile {
+    pub stack: Option<String>,
+    pub timeout: Option<Limit>,
+    pub lock_timeout: Option<Limit>,
+    pub stall_timeout: Option<Limit>,
+    pub profiles: BTreeMap<String, ProfileTable>,
+    pub database: DatabaseTable,
+    pub docker: DockerTable,
+    pub backup: BackupTable,
+    pub restore: RestoreTable,
+    pub output: OutputTable,
+}
+
+/// `[profiles.NAME]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct ProfileTable {
+    pub project: Option<String>,
+    pub backend: Option<String>,
+    pub db: Option<String>,
+    pub protected: Option<bool>,
+    pub context: Option<String>,
+    pub host: Option<String>,
+    pub database: DatabaseTable,
+}
+
+/// `[database]` and `[profiles.NAME.database]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct DatabaseTable {
+    pub name: Option<String>,
+    pub user: Option<String>,
+    pub os_user: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub password_command: Option<Argv>,
+}
+
+/// `[docker]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct DockerTable {
+    pub context: Option<String>,
+    pub host: Option<String>,
+}
+
+/// `[backup]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct BackupTable {
+    pub dir: Option<PathBuf>,
+    pub format: Option<String>,
+    pub compress: Option<String>,
+    pub jobs: Option<u32>,
+    pub exclude_table_data: Option<Vec<String>>,
+    pub keep_last: Option<u32>,
+    pub keep_daily: Option<u32>,
+    pub keep_weekly: Option<u32>,
+    pub keep_monthly: Option<u32>,
+    pub keep_yearly: Option<u32>,
+}
+
+/// `[restore]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RestoreTable {
+    pub jobs: Option<u32>,
+}
+
+/// `[output]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct OutputTable {
+    pub color: Option<Color>,
+}
+
+/// A duration, as text or as a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Limit(pub Duration);
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a duration such as \"10s\" or a number of seconds")]
+        enum Written {
+            Seconds(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Seconds(seconds) => Ok(Self(Duration::from_secs(seconds))),
+            Written::Text(text) => duration::parse(&text).map(Self).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// A command: the program and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Argv(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Argv {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // serde's own message for a wrong type quotes the text, which may hold a token.
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a list of words such as [\"pass\", \"show\", \"db\"]")]
+        enum Written {
+            Words(Vec<String>),
+        }
+        let Written::Words(words) = Written::deserialize(deserializer)?;
+        match words.first() {
+            Some(program) if !program.is_empty() => Ok(Self(words)),
+            _ => Err(serde::de::Error::custom("the command is empty")),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Every key of `envctl.toml`, once: what it means, its default, its variable, and where it may stand.
+//!
+//! Promise: the checks of a file, the suggestions, `envctl.example.toml` and the table in
+//! `docs/configuration.md` all follow this list; tests hold each of them to it.
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The path, with `*` for a name of the user's: `profiles.*.project`.
+    pub path: &'static str,
+    /// What it decides, one sentence for the manual.
+    pub what: &'static str,
+    /// What holds when nobody says anything, for the manual.
+    pub default: &'static str,
+    /// The environment variable that overrides it.
+    pub variable: Option<&'static str>,
+    /// Whether it may stand in the user's own file; otherwise it describes one project.
+    pub user_wide: bool,
+}
+
+const fn key(path: &'static str, what: &'static str, default: &'static str) -> Key {
+    Key { path, what, default, variable: None, user_wide: false }
+}
+
+impl Key {
+    const fn variable(mut self, name: &'static str) -> Self {
+        self.variable = Some(name);
+        self
+    }
+
+    const fn user_wide(mut self) -> Self {
+        self.user_wide = true;
+        self
+    }
+
+    /// Whether `path` (`profiles.dev.project`) is this key.
+    pub fn matches(&self, path: &[&str]) -> bool {
+        let mut own = self.path.split('.');
+        path.iter().all(|word| own.next().is_some_and(|own| own == "*" || own == *word))
+            && own.next().is_none()
+    }
+}
+
+/// All keys, in the order of the manual.
+pub const KEYS: &[Key] = &[
+    key(
+        "stack",
+        "The name of this project's stack.",
+        "the compose project's name without its profile suffix",
+    ),
+    key("timeout", "How long a command may take in all; 0 is without limit.", "0")
+        .variable("ENVCTL_TIMEOUT")
+        .user_wide(),
+    key("lock_timeout", "How long to wait for a lock that somebody else holds; 0 does not wait.", "10s")
+        .variable("ENVCTL_LOCK_TIMEOUT")
+        .user_wide(),
+    key(
+        "stall_timeout",
+        "How long a stream may stand still before it counts as broken; 0 is for ever.",
+        "2m",
+    )
+    .variable("ENVCTL_STALL_TIMEOUT")
+    .user_wide(),
+    key("profiles.*.project", "The compose project that is this profile.", "by labels and names"),
+    key("profiles.*.backend", "The service or container that is the backend.", "by labels and names"),
+    key("profiles.*.db", "The service or container that is the database.", "by labels and images"),
+    key("profiles.*.protected", "Refuse to destroy anything here, whatever the flags.", "false"),
+    key("profiles.*.context", "The Docker context in which this profile runs.", "that of `docker.context`"),
+    key(
+        "profiles.*.host",
+        "The Docker host on which this profile runs, instead of a context.",
+        "that of `docker.host`",
+    ),
+    key("profiles.*.database.name", "As `database.name`, for this profile.", "`database.name`"),
+    key("profiles.*.database.user", "As `database.user`, for this profile.", "`database.user`"),
+    key("profiles.*.database.os_user", "As `database.os_user`, for this profile.", "`database.os_user`"),
+    key(
+        "profiles.*.database.password_file",
+        "As `database.password_file`, for this profile.",
+        "`database.password_file`",
+    ),
+    key(
+        "profiles.*.database.password_command",
+        "As `database.password_command`, for this profile.",
+        "`database.password_command`",
+    ),
+    key("database.name", "The database that is meant.", "what the container was set up with")
+        .variable("ENVCTL_DATABASE"),
+    key("database.user", "The role to connect as.", "what the container was set up with"),
+    key("database.os_user", "The user in the database container that runs its tools.", "the container's own"),
+    key("database.password_file", "A file that holds the password.", "none"),
+    key(
+        "database.password_command",
+        "A command that prints the password: program and arguments, no shell.",
+        "none",
+    ),
+    key("docker.context", "The Docker context to use.", "what the docker CLI would use")
+        .variable("ENVCTL_CONTEXT")
+        .user_wide(),
+    key("docker.host", "The Docker host to use, instead of a context.", "what the docker CLI would use")
+        .variable("ENVCTL_HOST")
+        .user_wide(),
+    key(
+        "backup.dir",
+        "Where backups lie.",
+        "`backups` in the project directory, else `$XDG_DATA_HOME/envctl/backups`",
+    )
+    .variable("ENVCTL_BACKUP_DIR")
+    .user_wide(),
+    key("backup.format", "`plain`, `custom` or `directory`.", "plain").variable("ENVCTL_FORMAT").user_wide(),
+    key("backup.compress", "`gzip`, `zstd` or `none`, with a level after a colon: `zstd:9`.", "gzip")
+        .variable("ENVCTL_COMPRESS")
+        .user_wide(),
+    key("backup.jobs", "How many tables a directory backup dumps at once.", "1")
+        .variable("ENVCTL_JOBS")
+        .user_wide(),
+    key("backup.exclude_table_data", "Tables whose rows are left out, as patterns of pg_dump.", "none"),
+    key("backup.keep_last", "How many of the newest backups `backup prune` keeps.", "0").user_wide(),
+    key("backup.keep_daily", "For how many days it keeps the last one of the day.", "0").user_wide(),
+    key("backup.keep_weekly", "For how many weeks it keeps the last one of the week.", "0").user_wide(),
+    key("backup.keep_monthly", "For how many months it keeps the last one of the month.", "0").user_wide(),
+    key("backup.keep_yearly", "For how many years it keeps the last one of the year.", "0").user_wide(),
+    key("restore.jobs", "How many tables a restore of an archive loads at once.", "1")
+        .variable("ENVCTL_JOBS")
+        .user_wide(),
+    key("output.color", "`auto`, `always` or `never`.", "auto").variable("ENVCTL_COLOR").user_wide(),
+];
+
+/// Words that lift a guard: given by hand each time, never written down.
+pub const GUARDS: &[&str] = &["yes", "confirm", "force", "allow_prod", "untested", "no_backup", "trust"];
+
+/// The words that may follow a path; `*` stands for any name.
+pub fn words_after(prefix: &[&str]) -> Vec<&'static str> {
+    let mut words: Vec<&'static str> = KEYS
+        .iter()
+        .filter_map(|key| {
+            let mut own = key.path.split('.');
+            let below = prefix.iter().all(|word| own.next().is_some_and(|own| own == "*" || own == *word));
+            if below { own.next() } else { None }
+        })
+        .collect();
+    words.dedup();
+    words
+}

@@ -1,0 +1,68 @@
+//! Where a value came from, so that `envctl config` and every message can say it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Where a value came from, strongest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "from", rename_all = "lowercase")]
+pub enum Origin {
+    /// An option on the command line.
+    Flag {
+        /// As typed in full: `--stack`.
+        name: String,
+    },
+    /// An environment variable.
+    Env {
+        /// Its name: `ENVCTL_STACK`.
+        name: String,
+    },
+    /// A configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: Option<usize>,
+    },
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag { name } | Self::Env { name } => f.write_str(name),
+            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
+            Self::File { path, line: None } => write!(f, "{}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value that somebody gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given<T> {
+    /// What was given.
+    pub value: T,
+    /// By whom.
+    pub origin: Origin,
+}
+
+impl<T> Given<T> {
+    /// A value from the command line; `name` as typed in full (`--stack`).
+    pub fn flag(name: &str, value: T) -> Self {
+        Self { value, origin: Origin::Flag { name: name.to_owned() } }
+    }
+
+    /// A value from an environment variable.
+    pub fn env(name: &str, value: T) -> Self {
+        Self { value, origin: Origin::Env { name: name.to_owned() } }
+    }
+
+    /// The same origin with another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+        Given { value: change(self.value), origin: self.origin }
+    }
+}

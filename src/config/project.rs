@@ -1,0 +1,59 @@
+//! Where the project is: `envctl.toml` found upwards, else a compose file.
+//!
+//! Promise: looks only, upwards from a folder; a folder that may not be listed is passed over.
+
+use std::path::{Path, PathBuf};
+
+/// The name of a project's configuration file.
+pub const FILE_NAME: &str = "envctl.toml";
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Project {
+    /// The folder of `envctl.toml`, else the nearest one with a compose file.
+    pub folder: Option<PathBuf>,
+    /// `envctl.toml`.
+    pub file: Option<PathBuf>,
+}
+
+/// Looks upwards from `start`, an absolute path. `envctl.toml` anywhere above wins over a compose file
+/// that is nearer: somebody wrote it to say where the project is.
+pub fn find(start: &Path) -> Project {
+    let file = start.ancestors().map(|folder| folder.join(FILE_NAME)).find(|file| file.is_file());
+    let folder = match &file {
+        Some(file) => file.parent(),
+        None => start.ancestors().find(|folder| holds_compose_file(folder)),
+    };
+    Project { folder: folder.map(Path::to_owned), file }
+}
+
+fn holds_compose_file(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.path().is_file())
+        .any(|entry| entry.file_name().to_str().is_some_and(is_compose_file))
+}
+
+/// `compose.yml`, `docker-compose.dev.yaml`, `compose.prod.yml` and the like.
+pub fn is_compose_file(name: &str) -> bool {
+    let Some(stem) = name.strip_suffix(".yml").or_else(|| name.strip_suffix(".yaml")) else {
+        return false;
+    };
+    stem == "compose" || stem.starts_with("compose.") || stem.starts_with("docker-compose")
+}
+
+/// Whether a file that was merely found may make us run commands: it has to belong to the user or to root,
+/// or anybody who can write to a folder above (`/tmp`) could choose what runs. Git asks the same.
+pub fn is_trusted(file: &Path, uid: Option<u32>) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let owner = std::fs::metadata(file).map(|metadata| metadata.uid()).ok();
+        uid.is_none_or(|uid| owner.is_some_and(|owner| owner == uid || owner == 0))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, uid);
+        true
+    }
+}

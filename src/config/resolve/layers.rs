@@ -1,0 +1,91 @@
+//! Precedence: flag > variable > project file > user file, written once for all settings.
+//!
+//! Promise: what is found carries its origin, and what is decided leaves a row for `envctl config`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::config::loaded::Loaded;
+use crate::config::origin::{Given, Origin};
+use crate::config::settings::SettingRow;
+use crate::error::{self, Result};
+
+/// Where a setting may come from below the command line, and the rows of what was decided.
+pub(super) struct Layers<'a> {
+    pub(super) env: &'a BTreeMap<String, String>,
+    pub(super) home: Option<&'a Path>,
+    pub(super) project: Option<&'a Loaded>,
+    pub(super) user: Option<&'a Loaded>,
+    pub(super) rows: Vec<SettingRow>,
+}
+
+/// How a setting is looked up.
+pub(super) struct Lookup<'a, T> {
+    /// The key in files and in `envctl config`.
+    pub(super) key: &'a str,
+    /// What the command line gave.
+    pub(super) flag: Option<&'a Given<T>>,
+    /// The environment variable.
+    pub(super) variable: Option<&'a str>,
+    /// Reads the variable's text.
+    pub(super) parse: &'a dyn Fn(&str) -> Result<T, String>,
+    /// Takes the value out of a file.
+    pub(super) file: &'a dyn Fn(&Loaded) -> Option<T>,
+}
+
+impl<'a> Layers<'a> {
+    /// A variable that is set and not empty.
+    pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
+        self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The strongest of what was given.
+    pub(super) fn find<T: Clone>(&self, lookup: &Lookup<'_, T>) -> Result<Option<Given<T>>> {
+        if let Some(flag) = lookup.flag {
+            return Ok(Some(flag.clone()));
+        }
+        if let Some((name, text)) = lookup.variable.and_then(|name| Some((name, self.variable(name)?))) {
+            let value = (lookup.parse)(text).map_err(|reason| error::usage(format!("{name}: {reason}")))?;
+            return Ok(Some(Given::env(name, value)));
+        }
+        let files = [self.project, self.user];
+        Ok(files.into_iter().flatten().find_map(|loaded| {
+            Some(Given { value: (lookup.file)(loaded)?, origin: loaded.origin(lookup.key) })
+        }))
+    }
+
+    /// The strongest of what was given, with a row, or nothing, with a row that says so.
+    pub(super) fn optional<T: Clone>(
+        &mut self,
+        lookup: &Lookup<'_, T>,
+        show: impl Fn(&T) -> String,
+    ) -> Result<Option<Given<T>>> {
+        let found = self.find(lookup)?;
+        let (value, origin) = match &found {
+            Some(given) => (Some(show(&given.value)), given.origin.clone()),
+            None => (None, Origin::Default),
+        };
+        self.row(lookup.key, value, origin);
+        Ok(found)
+    }
+
+    /// The strongest of what was given, checked, or the default; with a row.
+    pub(super) fn decided<T: Clone>(
+        &mut self,
+        lookup: &Lookup<'_, T>,
+        default: T,
+        check: impl Fn(&T) -> Result<(), String>,
+        show: impl Fn(&T) -> String,
+    ) -> Result<T> {
+        let given = self.find(lookup)?.unwrap_or(Given { value: default, origin: Origin::Default });
+        check(&given.value)
+            .map_err(|reason| error::usage(format!("{}: `{}`: {reason}", given.origin, lookup.key)))?;
+        self.row(lookup.key, Some(show(&given.value)), given.origin);
+        Ok(given.value)
+    }
+
+    /// Notes a decision.
+    pub(super) fn row(&mut self, key: &str, value: Option<String>, origin: Origin) {
+        self.rows.push(SettingRow { key: key.to_owned(), value, origin });
+    }
+}

@@ -1,0 +1,295 @@
+//! From what was given to what is decided: pure precedence, with origins.
+//!
+//! Promises: flags > `ENVCTL_…` > the project's file > the user's file > defaults; a file that was named
+//! and is missing is an error; nothing here reads the process's environment, clock or terminal.
+
+mod daemon;
+mod database;
+mod layers;
+mod sections;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::file::ProfileTable;
+use super::loaded::{Kind, Loaded, check_name};
+use super::origin::{Given, Origin};
+use super::project::{self, Project};
+use super::settings::{Color, Settings};
+use crate::environment::request::{ProfileRule, Rules, TargetRequest};
+use crate::error::{self, Result};
+use layers::{Layers, Lookup};
+
+/// What the command line gave; `None` where it was silent. An option that clap filled from its variable is
+/// given as [`Given::env`]; a variable that clap was not told about is read here, to the same effect.
+/// There is no place for an option that lifts a guard.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `-s/--stack`, repeatable.
+    pub stacks: Option<Given<Vec<String>>>,
+    /// `--all-stacks`.
+    pub all_stacks: Option<Given<bool>>,
+    /// `--dev`, `--prod`, `--profile NAME`.
+    pub profile: Option<Given<String>>,
+    /// `--container`.
+    pub container: Option<Given<String>>,
+    /// `--index`.
+    pub index: Option<Given<u32>>,
+    /// `-d/--database`.
+    pub database: Option<Given<String>>,
+    /// `-C/--project-dir`.
+    pub project_dir: Option<Given<PathBuf>>,
+    /// `--config`.
+    pub config: Option<Given<PathBuf>>,
+    /// `--context`.
+    pub context: Option<Given<String>>,
+    /// `-H/--host`.
+    pub host: Option<Given<String>>,
+    /// `--lock-timeout`.
+    pub lock_timeout: Option<Given<Duration>>,
+    /// `--stall-timeout`.
+    pub stall_timeout: Option<Given<Duration>>,
+    /// `--timeout`.
+    pub timeout: Option<Given<Duration>>,
+    /// `--color`.
+    pub color: Option<Given<Color>>,
+}
+
+/// Everything that settings are made from.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// The command line.
+    pub flags: Flags,
+    /// The environment variables (those that are not Unicode left out).
+    pub env: BTreeMap<String, String>,
+    /// The working directory, absolute.
+    pub cwd: PathBuf,
+    /// The home directory.
+    pub home: Option<PathBuf>,
+    /// The user's number, to know whose file was found; `None` where there are none.
+    pub uid: Option<u32>,
+}
+
+/// Decides every setting. Reads the configuration files, nothing else.
+///
+/// # Errors
+/// Usage, each naming the flag, variable or file and line: a named file or folder that is missing, a file
+/// that cannot be understood, a value that cannot be read, options that exclude each other.
+pub fn resolve(inputs: &Inputs) -> Result<Settings> {
+    let mut layers = Layers {
+        env: &inputs.env,
+        home: inputs.home.as_deref(),
+        project: None,
+        user: None,
+        rows: Vec::new(),
+    };
+    let place = place(inputs, &mut layers)?;
+    let user = user_file(inputs, &layers)?;
+    layers.project = place.loaded.as_ref();
+    layers.user = user.as_ref();
+
+    let target = target(inputs, &mut layers, &place)?;
+    let databases = database::databases(&inputs.flags, &mut layers)?;
+    let daemons = daemon::daemons(&inputs.flags, &mut layers);
+    let backup = sections::backup(inputs, &mut layers, place.folder.as_deref())?;
+    let restore = sections::restore(&mut layers)?;
+    let timeouts = sections::timeouts(&inputs.flags, &mut layers)?;
+    let color = sections::color(&inputs.flags, &mut layers)?;
+    let Layers { rows, .. } = layers;
+    Ok(Settings {
+        target,
+        project_file: place.loaded.map(|loaded| loaded.path),
+        backup,
+        restore,
+        timeouts,
+        color,
+        databases,
+        daemons,
+        rows,
+    })
+}
+
+/// The project: its folder and its file.
+struct Place {
+    folder: Option<PathBuf>,
+    loaded: Option<Loaded>,
+}
+
+fn place(inputs: &Inputs, layers: &mut Layers<'_>) -> Result<Place> {
+    let path = |text: &str| Ok(PathBuf::from(text));
+    let nowhere = |_: &Loaded| None;
+    let flag = inputs.flags.project_dir.as_ref();
+    let variable = Some("ENVCTL_PROJECT_DIR");
+    let asked = layers.find(&Lookup { key: "project_dir", flag, variable, parse: &path, file: &nowhere })?;
+    let start = match &asked {
+        Some(asked) => existing_folder(&inputs.cwd, asked)?,
+        None => inputs.cwd.clone(),
+    };
+    let found = project::find(&start);
+    let flag = inputs.flags.config.as_ref();
+    let variable = Some("ENVCTL_CONFIG");
+    let named = layers.find(&Lookup { key: "config", flag, variable, parse: &path, file: &nowhere })?;
+    let named = named.map(|given| given.map(|file| inputs.cwd.join(file)));
+
+    let loaded = load(named.as_ref(), &found, inputs.uid)?;
+    let beside_named = named.as_ref().and_then(|given| given.value.parent().map(Path::to_owned));
+    // A folder that was named stays meant, even when nothing marks it as a project.
+    let folder = match &asked {
+        Some(_) => found.folder.or(Some(start)),
+        None => beside_named.or(found.folder),
+    };
+    let default = Origin::Default;
+    let origin = asked.map_or(default.clone(), |given| given.origin);
+    layers.row("project_dir", folder.as_deref().map(shown), origin);
+    let origin = named.map_or(default, |given| given.origin);
+    layers.row("config", loaded.as_ref().map(|loaded| shown(&loaded.path)), origin);
+    Ok(Place { folder, loaded })
+}
+
+fn existing_folder(cwd: &Path, asked: &Given<PathBuf>) -> Result<PathBuf> {
+    let folder = cwd.join(&asked.value);
+    if folder.is_dir() {
+        // `..` has to be resolved before looking upwards.
+        return Ok(std::fs::canonicalize(&folder).unwrap_or(folder));
+    }
+    Err(error::usage(format!("{}: {} is not a directory", asked.origin, folder.display())))
+}
+
+fn load(named: Option<&Given<PathBuf>>, found: &Project, uid: Option<u32>) -> Result<Option<Loaded>> {
+    if let Some(named) = named {
+        let loaded = Loaded::read(&named.value, Kind::Project).map_err(|e| e.context(&named.origin))?;
+        return Ok(Some(loaded));
+    }
+    let Some(file) = &found.file else { return Ok(None) };
+    let loaded = Loaded::read(file, Kind::Project)?;
+    Ok(Some(loaded.found(project::is_trusted(file, uid))))
+}
+
+/// `$XDG_CONFIG_HOME/envctl/config.toml`, where it exists.
+fn user_file(inputs: &Inputs, layers: &Layers<'_>) -> Result<Option<Loaded>> {
+    let folder = xdg(layers, "XDG_CONFIG_HOME", inputs.home.as_deref(), ".config");
+    let Some(file) = folder.map(|folder| folder.join("envctl/config.toml")).filter(|file| file.is_file())
+    else {
+        return Ok(None);
+    };
+    Loaded::read(&file, Kind::User).map(Some)
+}
+
+/// A base directory; the specification says to ignore one that is not absolute.
+fn xdg(layers: &Layers<'_>, variable: &str, home: Option<&Path>, below_home: &str) -> Option<PathBuf> {
+    let set = layers.variable(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    set.or_else(|| home.map(|home| home.join(below_home)))
+}
+
+fn target(inputs: &Inputs, layers: &mut Layers<'_>, place: &Place) -> Result<TargetRequest> {
+    let flags = &inputs.flags;
+    let text = |text: &str| Ok(text.to_owned());
+    let nowhere = |_: &Loaded| None;
+    let (stacks, all_stacks) = stacks(flags, layers)?;
+    let profile = layers.optional(
+        &Lookup {
+            key: "profile",
+            flag: flags.profile.as_ref(),
+            variable: Some("ENVCTL_PROFILE"),
+            parse: &text,
+            file: &nowhere,
+        },
+        Clone::clone,
+    )?;
+    if let Some(given) = &profile {
+        check_name(&given.value).map_err(|reason| error::usage(format!("{}: {reason}", given.origin)))?;
+    }
+    let container = layers.optional(
+        &Lookup {
+            key: "container",
+            flag: flags.container.as_ref(),
+            variable: Some("ENVCTL_CONTAINER"),
+            parse: &text,
+            file: &|_| None,
+        },
+        Clone::clone,
+    )?;
+    let index = layers.optional(
+        &Lookup {
+            key: "index",
+            flag: flags.index.as_ref(),
+            variable: Some("ENVCTL_INDEX"),
+            parse: &sections::number,
+            file: &|_| None,
+        },
+        u32::to_string,
+    )?;
+    let rules = sections::rules(layers);
+    Ok(TargetRequest {
+        stacks,
+        all_stacks,
+        profile: profile.map(|given| given.value),
+        container: container.map(|given| given.value),
+        index: index.map(|given| given.value),
+        project_dir: place.folder.clone(),
+        rules,
+    })
+}
+
+/// `--stack` and `--all-stacks` exclude each other when both were said in one way; else the stronger holds.
+fn stacks(flags: &Flags, layers: &mut Layers<'_>) -> Result<(Vec<String>, bool)> {
+    let list = |text: &str| {
+        Ok(text.split(',').map(str::trim).filter(|glob| !glob.is_empty()).map(str::to_owned).collect())
+    };
+    let some = layers.find(&Lookup {
+        key: "stacks",
+        flag: flags.stacks.as_ref().filter(|given| !given.value.is_empty()),
+        variable: Some("ENVCTL_STACK"),
+        parse: &list,
+        file: &|_| None,
+    })?;
+    let all = layers.find(&Lookup {
+        key: "all_stacks",
+        flag: flags.all_stacks.as_ref(),
+        variable: Some("ENVCTL_ALL_STACKS"),
+        parse: &sections::switch,
+        file: &|_| None,
+    })?;
+    let is_flag = |origin: &Origin| matches!(origin, Origin::Flag { .. });
+    let (some, all) = match (some, all.filter(|given| given.value)) {
+        (Some(some), Some(all)) if is_flag(&some.origin) == is_flag(&all.origin) => {
+            return Err(error::usage(format!("{} and {} exclude each other", some.origin, all.origin)));
+        }
+        (Some(_), Some(all)) if is_flag(&all.origin) => (None, Some(all)),
+        (Some(some), Some(_)) => (Some(some), None),
+        pair => pair,
+    };
+    let origin_of = |origin: Option<&Origin>| origin.cloned().unwrap_or(Origin::Default);
+    let shown = some.as_ref().map(|given| given.value.join(", "));
+    layers.row("stacks", shown, origin_of(some.as_ref().map(|given| &given.origin)));
+    layers.row(
+        "all_stacks",
+        Some(all.is_some().to_string()),
+        origin_of(all.as_ref().map(|given| &given.origin)),
+    );
+    Ok((some.map(|given| given.value).unwrap_or_default(), all.is_some()))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+impl From<&ProfileTable> for ProfileRule {
+    fn from(table: &ProfileTable) -> Self {
+        Self {
+            project: table.project.clone(),
+            backend: table.backend.clone(),
+            db: table.db.clone(),
+            protected: table.protected,
+        }
+    }
+}
+
+impl From<&Loaded> for Rules {
+    fn from(loaded: &Loaded) -> Self {
+        let profiles =
+            loaded.file.profiles.iter().map(|(name, table)| (name.clone(), table.into())).collect();
+        Self { stack: loaded.file.stack.clone(), profiles }
+    }
+}

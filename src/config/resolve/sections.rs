@@ -1,0 +1,190 @@
+//! The plain sections of the settings, each decided through the same layers.
+//!
+//! Promise: a value that is not allowed is an error that names who gave it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::layers::{Layers, Lookup};
+use super::{Flags, Inputs, xdg};
+use crate::config::duration;
+use crate::config::file::Limit;
+use crate::config::loaded::Loaded;
+use crate::config::origin::{Given, Origin};
+use crate::config::settings::{BackupSettings, Color, Keep, RestoreSettings, Timeouts};
+use crate::environment::request::Rules;
+use crate::error::Result;
+
+/// A whole number from a variable.
+pub(super) fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{}` is not a whole number", text.escape_debug()))
+}
+
+/// Yes or no from a variable.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(format!("`{}` is neither true nor false", text.escape_debug())),
+    }
+}
+
+/// The project's rules for discovery, each as a row.
+pub(super) fn rules(layers: &mut Layers<'_>) -> Rules {
+    let Some(loaded) = layers.project else {
+        layers.row("stack", None, Origin::Default);
+        return Rules::default();
+    };
+    let rules = Rules::from(loaded);
+    let origin = rules.stack.as_ref().map_or(Origin::Default, |_| loaded.origin("stack"));
+    layers.row("stack", rules.stack.clone(), origin);
+    for (name, rule) in &rules.profiles {
+        let fields = [
+            ("project", rule.project.clone()),
+            ("backend", rule.backend.clone()),
+            ("db", rule.db.clone()),
+            ("protected", rule.protected.map(|yes| yes.to_string())),
+        ];
+        for (field, value) in fields {
+            let key = format!("profiles.{name}.{field}");
+            if value.is_some() {
+                layers.row(&key, value, loaded.origin(&key));
+            }
+        }
+    }
+    rules
+}
+
+/// `[backup]`; `project` is the project's folder.
+pub(super) fn backup(
+    inputs: &Inputs,
+    layers: &mut Layers<'_>,
+    project: Option<&Path>,
+) -> Result<BackupSettings> {
+    let root = backup_root(inputs, layers, project)?;
+    let format =
+        word(layers, "backup.format", "ENVCTL_FORMAT", "plain", &["plain", "custom", "directory"], |l| {
+            l.file.backup.format.clone()
+        })?;
+    let compress =
+        word(layers, "backup.compress", "ENVCTL_COMPRESS", "gzip", &["gzip", "zstd", "none"], |l| {
+            l.file.backup.compress.clone()
+        })?;
+    let jobs = jobs(layers, "backup.jobs", |loaded| loaded.file.backup.jobs)?;
+    let exclude_table_data = layers.decided(
+        &Lookup {
+            key: "backup.exclude_table_data",
+            flag: None,
+            variable: None,
+            parse: &|_| Ok(Vec::new()),
+            file: &|loaded| loaded.file.backup.exclude_table_data.clone(),
+        },
+        Vec::new(),
+        |_| Ok(()),
+        |patterns| patterns.join(", "),
+    )?;
+    let keep = Keep {
+        last: keep(layers, "backup.keep_last", |loaded| loaded.file.backup.keep_last)?,
+        daily: keep(layers, "backup.keep_daily", |loaded| loaded.file.backup.keep_daily)?,
+        weekly: keep(layers, "backup.keep_weekly", |loaded| loaded.file.backup.keep_weekly)?,
+        monthly: keep(layers, "backup.keep_monthly", |loaded| loaded.file.backup.keep_monthly)?,
+        yearly: keep(layers, "backup.keep_yearly", |loaded| loaded.file.backup.keep_yearly)?,
+    };
+    Ok(BackupSettings { root, format, compress, jobs, exclude_table_data, keep })
+}
+
+fn backup_root(inputs: &Inputs, layers: &mut Layers<'_>, project: Option<&Path>) -> Result<PathBuf> {
+    let home = layers.home;
+    let default = match project {
+        Some(folder) => folder.join("backups"),
+        None => xdg(layers, "XDG_DATA_HOME", home, ".local/share")
+            .map_or_else(|| inputs.cwd.join("backups"), |data| data.join("envctl/backups")),
+    };
+    layers.decided(
+        &Lookup {
+            key: "backup.dir",
+            flag: None,
+            variable: Some("ENVCTL_BACKUP_DIR"),
+            parse: &|text| Ok(inputs.cwd.join(text)),
+            file: &|loaded| Some(loaded.locate(loaded.file.backup.dir.as_deref()?, home)),
+        },
+        default,
+        |_| Ok(()),
+        |path| path.display().to_string(),
+    )
+}
+
+fn word(
+    layers: &mut Layers<'_>,
+    key: &str,
+    variable: &str,
+    default: &str,
+    allowed: &[&str],
+    file: impl Fn(&Loaded) -> Option<String>,
+) -> Result<String> {
+    let check = |word: &String| {
+        let first =
+            word.split_once(':').filter(|_| key == "backup.compress").map_or(word.as_str(), |(name, _)| name);
+        let known = allowed.contains(&first);
+        if known {
+            Ok(())
+        } else {
+            Err(format!("`{}` is not one of {}", word.escape_debug(), allowed.join(", ")))
+        }
+    };
+    let lookup =
+        Lookup { key, flag: None, variable: Some(variable), parse: &|text| Ok(text.to_owned()), file: &file };
+    layers.decided(&lookup, default.to_owned(), check, Clone::clone)
+}
+
+fn jobs(layers: &mut Layers<'_>, key: &str, file: impl Fn(&Loaded) -> Option<u32>) -> Result<u32> {
+    let check = |jobs: &u32| if *jobs == 0 { Err("at least 1".to_owned()) } else { Ok(()) };
+    let lookup = Lookup { key, flag: None, variable: Some("ENVCTL_JOBS"), parse: &number, file: &file };
+    layers.decided(&lookup, 1, check, u32::to_string)
+}
+
+fn keep(layers: &mut Layers<'_>, key: &str, file: impl Fn(&Loaded) -> Option<u32>) -> Result<u32> {
+    let lookup = Lookup { key, flag: None, variable: None, parse: &number, file: &file };
+    layers.decided(&lookup, 0, |_| Ok(()), u32::to_string)
+}
+
+/// `[restore]`.
+pub(super) fn restore(layers: &mut Layers<'_>) -> Result<RestoreSettings> {
+    Ok(RestoreSettings { jobs: jobs(layers, "restore.jobs", |loaded| loaded.file.restore.jobs)? })
+}
+
+/// The three limits.
+pub(super) fn timeouts(flags: &Flags, layers: &mut Layers<'_>) -> Result<Timeouts> {
+    let limit = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
+    let mut decide = |key: &str,
+                      flag: &Option<Given<Duration>>,
+                      default: u64,
+                      file: fn(&Loaded) -> Option<Limit>| {
+        let variable = format!("ENVCTL_{}", key.to_uppercase());
+        let lookup = Lookup {
+            key,
+            flag: flag.as_ref(),
+            variable: Some(&variable),
+            parse: &duration::parse,
+            file: &|loaded| file(loaded).map(|limit| limit.0),
+        };
+        layers.decided(&lookup, Duration::from_secs(default), |_| Ok(()), |limit| duration::format(*limit))
+    };
+    Ok(Timeouts {
+        lock: decide("lock_timeout", &flags.lock_timeout, 10, |loaded| loaded.file.lock_timeout)?,
+        stall: limit(decide("stall_timeout", &flags.stall_timeout, 120, |loaded| loaded.file.stall_timeout)?),
+        overall: limit(decide("timeout", &flags.timeout, 0, |loaded| loaded.file.timeout)?),
+    })
+}
+
+/// `output.color`.
+pub(super) fn color(flags: &Flags, layers: &mut Layers<'_>) -> Result<Color> {
+    let lookup = Lookup {
+        key: "output.color",
+        flag: flags.color.as_ref(),
+        variable: Some("ENVCTL_COLOR"),
+        parse: &|word| word.parse(),
+        file: &|loaded| loaded.file.output.color,
+    };
+    layers.decided(&lookup, Color::Auto, |_| Ok(()), |color| color.word().to_owned())
+}

@@ -1,0 +1,204 @@
+//! Settings: every question answered. What is still `None` here is an answer too, and says which.
+//!
+//! Promise: made only by [`super::resolve()`]; below it nobody asks a flag, a variable or a file again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::origin::{Given, Origin};
+use super::secret::SecretSource;
+use crate::environment::request::TargetRequest;
+
+/// Every setting, decided.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the user wants to reach; holds the project directory and the file's rules.
+    pub target: TargetRequest,
+    /// The project's file that was read; `None` where there is none.
+    pub project_file: Option<PathBuf>,
+    /// How backups are made and where they lie.
+    pub backup: BackupSettings,
+    /// How restores are made.
+    pub restore: RestoreSettings,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Whether output is coloured.
+    pub color: Color,
+    pub(super) databases: PerProfile<Database>,
+    pub(super) daemons: PerProfile<DaemonWish>,
+    pub(super) rows: Vec<SettingRow>,
+}
+
+impl Settings {
+    /// What is configured about the database of a profile: its own table over the general one, a flag over
+    /// both. A profile nobody configured has the general one.
+    pub fn database(&self, profile: Option<&str>) -> &Database {
+        self.databases.of(profile)
+    }
+
+    /// Which daemon was asked for, for a profile; `None` is what holds for all.
+    pub fn daemon(&self, profile: Option<&str>) -> &DaemonWish {
+        self.daemons.of(profile)
+    }
+
+    /// Every setting with its origin, for `envctl config`. No value is a secret.
+    pub fn table(&self) -> &[SettingRow] {
+        &self.rows
+    }
+
+    /// Where a setting came from.
+    pub fn origin(&self, key: &str) -> &Origin {
+        self.rows.iter().find(|row| row.key == key).map_or(&Origin::Default, |row| &row.origin)
+    }
+}
+
+/// One line of `envctl config`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SettingRow {
+    /// The key as in `envctl.toml`, or the option's name where it has no key.
+    pub key: String,
+    /// The value, safe to print; `None` means that nothing is set and envctl finds out by itself.
+    pub value: Option<String>,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// A value that profiles may have their own of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PerProfile<T> {
+    pub(super) general: T,
+    pub(super) own: BTreeMap<String, T>,
+}
+
+impl<T> PerProfile<T> {
+    fn of(&self, profile: Option<&str>) -> &T {
+        profile.and_then(|name| self.own.get(name)).unwrap_or(&self.general)
+    }
+}
+
+/// How to reach a database. `None` means: as the container itself was set up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Database {
+    /// The database's name.
+    pub name: Option<String>,
+    /// The role to connect as.
+    pub user: Option<String>,
+    /// The user in the container that runs the tools.
+    pub os_user: Option<String>,
+    /// Where the password is fetched from.
+    pub password: Option<SecretSource>,
+}
+
+/// The daemon that was asked for; both `None` means: as the docker CLI would choose. Both set means that
+/// one command line named both, which `docker::context` refuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DaemonWish {
+    /// A context's name.
+    pub context: Option<Given<String>>,
+    /// A host URL; may hold a password, so it is shown through `docker::context` only.
+    pub host: Option<Given<String>>,
+}
+
+impl DaemonWish {
+    pub(super) fn is_empty(&self) -> bool {
+        self.context.is_none() && self.host.is_none()
+    }
+}
+
+/// `[backup]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupSettings {
+    /// The folder that holds `<stack>/<profile>/…`.
+    pub root: PathBuf,
+    /// `plain`, `custom` or `directory`.
+    pub format: String,
+    /// `gzip`, `zstd` or `none`, perhaps with `:LEVEL`.
+    pub compress: String,
+    /// Parallel dump jobs, at least 1.
+    pub jobs: u32,
+    /// Patterns of tables whose rows are left out.
+    pub exclude_table_data: Vec<String>,
+    /// What prune keeps.
+    pub keep: Keep,
+}
+
+/// How many backups of each age prune keeps; all 0 means that no rule is configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// The newest ones.
+    pub last: u32,
+    /// Days.
+    pub daily: u32,
+    /// Weeks.
+    pub weekly: u32,
+    /// Months.
+    pub monthly: u32,
+    /// Years.
+    pub yearly: u32,
+}
+
+/// `[restore]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestoreSettings {
+    /// Parallel load jobs, at least 1.
+    pub jobs: u32,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// How long to wait for a lock; zero does not wait.
+    pub lock: Duration,
+    /// How long a stream may stand still; `None` is for ever.
+    pub stall: Option<Duration>,
+    /// The whole command; `None` is without limit.
+    pub overall: Option<Duration>,
+}
+
+/// Whether output is coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(try_from = "String")]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` says otherwise.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    /// The word in options and files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+impl TryFrom<String> for Color {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        word.parse()
+    }
+}
+
+impl FromStr for Color {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        [Self::Auto, Self::Always, Self::Never]
+            .into_iter()
+            .find(|color| color.word() == word)
+            .ok_or_else(|| format!("`{}` is not one of auto, always, never", word.escape_debug()))
+    }
+}
