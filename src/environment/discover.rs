@@ -1,0 +1,270 @@
+//! From the daemon's containers to the landscape: read, settle each place, group, give roles.
+//!
+//! Promises: sees every container once and in a fixed order, so the daemon's order never matters; containers of
+//! two directories are never mixed; nothing is chosen here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::docker::Container;
+
+use super::environments::{Environment, Landscape, Member};
+use super::evidence::{Evidence, Source};
+use super::labels::{self, Marks, Place};
+use super::profile::{self, Profile};
+use super::request::{ProfileRule, Rules, TargetRequest};
+use super::role::{self, Claim, Grade, Role};
+use super::unit::{self, Belonging, Sighting};
+
+/// Observes everything: all stacks with their profiles, containers and roles, and the evidence for each.
+///
+/// `request` gives the rules of `envctl.toml`; its flags choose later ([`Landscape::environment`]).
+pub fn observe(containers: &[Container], request: &TargetRequest) -> Landscape {
+    let mut sorted: Vec<&Container> = containers.iter().collect();
+    sorted.sort_by(|a, b| (&a.id, &a.name).cmp(&(&b.id, &b.name)));
+    sorted.dedup_by(|a, b| a.id == b.id);
+    let mut passed_over = Vec::new();
+    let mut sightings = Vec::new();
+    for container in sorted {
+        match labels::passed_over(container) {
+            Some(reason) => passed_over.push((container.clone(), reason)),
+            None => sightings.push(sight(container)),
+        }
+    }
+    drop_predecessors(&mut sightings);
+    passed_over.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    Landscape { environments: environments(sightings, request), passed_over }
+}
+
+fn sight(container: &Container) -> Sighting<'_> {
+    let marks = Marks::read(container);
+    let role = role::by_itself(container, &marks).map(|claim| claim.role);
+    Sighting { container, marks, role }
+}
+
+/// Swarm keeps the ended tasks of a slot beside the one that runs; of a slot without a running one the
+/// newest stays.
+fn drop_predecessors(sightings: &mut Vec<Sighting<'_>>) {
+    type Slot = (Option<Place>, String, Option<u32>);
+    let slot = |sighting: &Sighting<'_>| -> Slot {
+        (sighting.marks.place.clone(), sighting.marks.service.clone(), sighting.marks.number)
+    };
+    let mut best: BTreeMap<Slot, (bool, String)> = BTreeMap::new();
+    for sighting in sightings.iter().filter(|sighting| sighting.marks.swarm_task) {
+        let rank = (sighting.container.is_running(), sighting.container.created.clone());
+        let entry = best.entry(slot(sighting)).or_insert_with(|| rank.clone());
+        if rank > *entry {
+            *entry = rank;
+        }
+    }
+    sightings.retain(|sighting| {
+        let running = sighting.container.is_running();
+        !sighting.marks.swarm_task
+            || running
+            || best
+                .get(&slot(sighting))
+                .is_none_or(|(up, created)| !up && *created == sighting.container.created)
+    });
+}
+
+/// A container that knows where it belongs.
+struct Settled<'a> {
+    sighting: Sighting<'a>,
+    belonging: Belonging,
+}
+
+fn environments(sightings: Vec<Sighting<'_>>, request: &TargetRequest) -> Vec<Environment> {
+    let mut buckets: BTreeMap<(String, Option<String>), Vec<Settled<'_>>> = BTreeMap::new();
+    for unit in units(sightings) {
+        let belongings = unit::settle(&unit, &request.rules);
+        for (sighting, belonging) in unit.into_iter().zip(belongings) {
+            let key = (belonging.stack.clone(), belonging.profile.name.clone());
+            buckets.entry(key).or_default().push(Settled { sighting, belonging });
+        }
+    }
+    let mut environments: Vec<_> = (buckets.into_values())
+        .flat_map(|bucket| by_place(bucket).into_iter())
+        .map(|(place, members)| environment(place, members, request))
+        .collect();
+    environments.sort_by(|a, b| key(a).cmp(&key(b)));
+    environments
+}
+
+fn key(environment: &Environment) -> impl Ord + '_ {
+    let profile = environment.profile.name.as_deref();
+    (&environment.stack, profile.is_none(), profile, &environment.project, &environment.directory)
+}
+
+/// The containers of each place; one without a place stands alone.
+fn units(sightings: Vec<Sighting<'_>>) -> Vec<Vec<Sighting<'_>>> {
+    let mut places: BTreeMap<Place, Vec<Sighting<'_>>> = BTreeMap::new();
+    let mut units = Vec::new();
+    for sighting in sightings {
+        match sighting.marks.place.clone() {
+            Some(place) => places.entry(place).or_default().push(sighting),
+            None => units.push(vec![sighting]),
+        }
+    }
+    units.extend(places.into_values());
+    units
+}
+
+/// One group for each place. Guests and containers started by hand join the only place there is; where
+/// there are several, nothing says which, and they stay apart.
+fn by_place(bucket: Vec<Settled<'_>>) -> BTreeMap<Option<Place>, Vec<Settled<'_>>> {
+    let places = |guests: bool| -> BTreeSet<Place> {
+        (bucket.iter())
+            .filter(|settled| settled.belonging.guest == guests)
+            .filter_map(|settled| settled.sighting.marks.place.clone())
+            .collect()
+    };
+    let (homes, inns) = (places(false), places(true));
+    let home = if homes.len() == 1 { homes.first() } else { None };
+    let inn = if homes.is_empty() && inns.len() == 1 { inns.first() } else { None };
+    let mut groups: BTreeMap<Option<Place>, Vec<Settled<'_>>> = BTreeMap::new();
+    for settled in bucket {
+        let own = settled.sighting.marks.place.clone();
+        let place = match &own {
+            Some(_) if !settled.belonging.guest => own,
+            _ => home.or(inn).cloned().or(own),
+        };
+        groups.entry(place).or_default().push(settled);
+    }
+    groups
+}
+
+fn environment(place: Option<Place>, group: Vec<Settled<'_>>, request: &TargetRequest) -> Environment {
+    let mut evidence: Vec<Evidence> =
+        group.iter().filter_map(|settled| settled.belonging.stack_evidence.clone()).collect();
+    evidence.sort();
+    evidence.dedup();
+    let stack = group.first().map(|settled| settled.belonging.stack.clone()).unwrap_or_default();
+    let profile = common_profile(&group);
+    let (project, directory) = place.map_or((None, None), |place| (Some(place.project), place.directory));
+    let rule = rule_for(&request.rules, &stack, &profile, project.as_deref());
+    let protected = rule.is_some_and(|rule| rule.protected == Some(true))
+        || group.iter().any(|settled| settled.sighting.marks.protected);
+    let mut members = members(group, rule);
+    members.sort_by(|a, b| {
+        (&a.service, a.number, &a.container.name, &a.container.id).cmp(&(
+            &b.service,
+            b.number,
+            &b.container.name,
+            &b.container.id,
+        ))
+    });
+    Environment {
+        stack,
+        profile,
+        evidence,
+        project,
+        directory,
+        chosen_because: String::new(),
+        members,
+        protected,
+        named: None,
+    }
+}
+
+/// The group's profile (all have the same name) with everything that was said for it.
+fn common_profile(group: &[Settled<'_>]) -> Profile {
+    let mut evidence: Vec<Evidence> =
+        group.iter().flat_map(|settled| settled.belonging.profile.evidence.iter().cloned()).collect();
+    evidence.sort_by(|a, b| b.source.cmp(&a.source).then_with(|| a.text.cmp(&b.text)));
+    evidence.dedup();
+    Profile { name: group.first().and_then(|settled| settled.belonging.profile.name.clone()), evidence }
+}
+
+/// The rule of `envctl.toml` for this environment. A file that names no stack speaks of the projects it names.
+fn rule_for<'a>(
+    rules: &'a Rules,
+    stack: &str,
+    profile: &Profile,
+    project: Option<&str>,
+) -> Option<&'a ProfileRule> {
+    let name = profile.name.as_deref()?;
+    let (_, rule) =
+        rules.profiles.iter().find(|(key, _)| profile::normalise(key).as_deref() == Some(name))?;
+    let decreed = profile.evidence.iter().any(|evidence| evidence.source == Source::Config);
+    let same_stack = rules.stack.as_deref() == Some(stack);
+    let same_project = rule.project.is_some() && rule.project.as_deref() == project;
+    (decreed || same_stack || same_project).then_some(rule)
+}
+
+fn members(group: Vec<Settled<'_>>, rule: Option<&ProfileRule>) -> Vec<Member> {
+    let claims: Vec<Option<Claim>> = group
+        .iter()
+        .map(|settled| role::claim(settled.sighting.container, &settled.sighting.marks, rule))
+        .collect();
+    let bars = Bars::of(&group, &claims);
+    (group.into_iter().zip(claims))
+        .map(|(settled, claim)| {
+            let Sighting { container, marks, .. } = settled.sighting;
+            let kept = claim.as_ref().is_some_and(|claim| bars.let_pass(&marks, claim));
+            let hint = if kept { None } else { role::hint_of_database(container) };
+            Member {
+                container: container.clone(),
+                service: marks.service,
+                number: marks.number,
+                role: claim.as_ref().filter(|_| kept).map(|claim| claim.role),
+                evidence: claim.into_iter().map(|claim| claim.evidence).collect(),
+                hint,
+            }
+        })
+        .collect()
+}
+
+/// How sure a claim has to be: as sure as the surest of its own place, and a rule's word ends all others.
+/// Across places nobody outweighs anybody: a label on a foreign container must not displace a database.
+struct Bars {
+    by_place: BTreeMap<(Option<Place>, Role), Grade>,
+    ruled: BTreeSet<Role>,
+    /// Several services hold the migration tool: holding it tells nothing.
+    many_holders: bool,
+}
+
+impl Bars {
+    fn of(group: &[Settled<'_>], claims: &[Option<Claim>]) -> Self {
+        let claimed = || {
+            group
+                .iter()
+                .zip(claims)
+                .filter_map(|(settled, claim)| Some((&settled.sighting.marks, claim.as_ref()?)))
+        };
+        let holders: BTreeSet<_> = claimed()
+            .filter(|(_, claim)| claim.grade == Grade::Holder)
+            .map(|(marks, _)| (&marks.place, &marks.service))
+            .collect();
+        let many_holders = holders.len() > 1;
+        let ruled = claimed()
+            .filter(|(_, claim)| claim.grade == Grade::Configured)
+            .map(|(_, claim)| claim.role)
+            .collect();
+        let mut bars = Self { by_place: BTreeMap::new(), ruled, many_holders };
+        for (marks, claim) in claimed() {
+            // Containers started by hand share no place: a label on one must not displace another.
+            let cap = if marks.place.is_none() { Grade::Holder } else { Grade::Configured };
+            let grade = bars.grade(marks, claim).min(cap);
+            let bar = bars.by_place.entry((marks.place.clone(), claim.role)).or_insert(grade);
+            *bar = (*bar).max(grade);
+        }
+        bars
+    }
+
+    fn grade(&self, marks: &Marks, claim: &Claim) -> Grade {
+        match claim.grade {
+            Grade::Holder if self.many_holders && marks.service.eq_ignore_ascii_case("backend") => {
+                Grade::Plain
+            }
+            Grade::Holder if self.many_holders => Grade::Likely,
+            grade => grade,
+        }
+    }
+
+    fn let_pass(&self, marks: &Marks, claim: &Claim) -> bool {
+        if self.ruled.contains(&claim.role) {
+            return claim.grade == Grade::Configured;
+        }
+        let bar = self.by_place.get(&(marks.place.clone(), claim.role));
+        bar.is_none_or(|bar| self.grade(marks, claim) >= *bar)
+    }
+}

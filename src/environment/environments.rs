@@ -1,0 +1,157 @@
+//! The values of discovery: what is there ([`Landscape`]), what is meant ([`Environment`]), what a verb
+//! works on ([`Target`]).
+//!
+//! Promise: plain data, sorted, the same for the same containers in whatever order the daemon lists them.
+
+use std::fmt;
+
+use crate::docker::Container;
+use crate::docker::container::{Health, State};
+
+use super::evidence::Evidence;
+use super::profile::Profile;
+use super::role::Role;
+
+/// Everything that was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Landscape {
+    pub(super) environments: Vec<Environment>,
+    /// One-off and hook containers and envctl's own workers, with the reason for passing over each.
+    pub(super) passed_over: Vec<(Container, &'static str)>,
+}
+
+/// One application with its environments; several of one profile are several checkouts.
+#[derive(Clone, Debug)]
+pub struct Stack<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// One for each profile, project and directory.
+    pub environments: Vec<&'a Environment>,
+}
+
+/// One profile of one stack: usually one compose project in one directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// The stack's name, of foreign origin.
+    pub stack: String,
+    /// Which of the stack's profiles this is, and why.
+    pub profile: Profile,
+    /// Why the stack's name is that.
+    pub evidence: Vec<Evidence>,
+    /// The compose project or swarm stack; `None` for containers started by hand.
+    pub project: Option<String>,
+    /// The directory the project was started in, on the machine that started it.
+    pub directory: Option<String>,
+    /// Why this environment was chosen, one phrase; empty in a landscape.
+    pub chosen_because: String,
+    /// Its containers, by service, number and name.
+    pub members: Vec<Member>,
+    /// Destroying is refused whatever the flags.
+    pub protected: bool,
+    /// The id of the container that `--container` names.
+    pub(super) named: Option<String>,
+}
+
+/// One container of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// As observed.
+    pub container: Container,
+    /// The service's name, or what the name of a container says that was started by hand.
+    pub service: String,
+    /// The replica's number, from 1.
+    pub number: Option<u32>,
+    /// What it is for; several services with one role are ambiguous.
+    pub role: Option<Role>,
+    /// What decided its role.
+    pub evidence: Vec<Evidence>,
+    /// What speaks for a database without making it one.
+    pub hint: Option<String>,
+}
+
+/// The container that a verb works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The stack's name, of foreign origin.
+    pub stack: String,
+    /// Which profile, and why.
+    pub profile: Profile,
+    /// The compose project or swarm stack.
+    pub project: Option<String>,
+    /// The directory the project was started in.
+    pub directory: Option<String>,
+    /// What it is for.
+    pub role: Option<Role>,
+    /// The service's name.
+    pub service: String,
+    /// The container, running.
+    pub container: Container,
+    /// Destroying is refused whatever the flags.
+    pub protected: bool,
+    /// For a database without `--index`: the other running replicas of its service. The caller asks each
+    /// (and this one) `pg_is_in_recovery()` and takes the primary; two primaries are ambiguous.
+    pub candidates: Vec<Container>,
+}
+
+impl Landscape {
+    /// Every application that was seen, running or not, by name.
+    pub fn stacks(&self) -> Vec<Stack<'_>> {
+        let mut stacks: Vec<Stack<'_>> = Vec::new();
+        for environment in self.environments.iter().filter(|environment| environment.is_application()) {
+            match stacks.last_mut().filter(|stack| stack.name == environment.stack) {
+                Some(stack) => stack.environments.push(environment),
+                None => stacks.push(Stack { name: &environment.stack, environments: vec![environment] }),
+            }
+        }
+        stacks
+    }
+
+    /// What belongs to no application: projects and containers with neither a backend nor a database.
+    pub fn others(&self) -> impl Iterator<Item = &Environment> {
+        self.environments.iter().filter(|environment| !environment.is_application())
+    }
+
+    /// One-off and hook containers and envctl's own workers, with the reason for passing over each.
+    pub fn passed_over(&self) -> &[(Container, &'static str)] {
+        &self.passed_over
+    }
+}
+
+impl Environment {
+    /// Whether it runs: at least one of its containers is up, frozen or between two starts.
+    pub fn is_up(&self) -> bool {
+        self.members.iter().any(|member| {
+            matches!(member.container.state, State::Running | State::Paused | State::Restarting)
+        })
+    }
+
+    /// Whether it has what envctl works on. One container that was started by hand is an application only with
+    /// a database or by decree: every other `web` or `app` on a machine would be one.
+    pub(super) fn is_application(&self) -> bool {
+        let has = |role| self.members.iter().any(|member| member.role == Some(role));
+        let decreed = || self.members.iter().flat_map(|member| &member.evidence).any(Evidence::is_decreed);
+        has(Role::Db) || (has(Role::Backend) && (self.project.is_some() || decreed()))
+    }
+
+    /// The members with a role.
+    pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(move |member| member.role == Some(role))
+    }
+}
+
+impl Target {
+    /// What the health check says where that matters: `starting` or `unhealthy`.
+    pub fn health_note(&self) -> Option<&'static str> {
+        match self.container.health {
+            Health::Starting | Health::Unhealthy => self.container.health.word(),
+            Health::None | Health::Healthy => None,
+        }
+    }
+}
+
+impl fmt::Display for Environment {
+    /// `acme prod`, escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", super::quoting::escape(&self.stack), self.profile)
+    }
+}

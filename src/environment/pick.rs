@@ -1,0 +1,175 @@
+//! From an environment to the one container that a verb works on.
+//!
+//! Promises: the container runs; replicas go by their number; two containers that claim one place are
+//! ambiguous, also where a copy of the labels made the second.
+
+use std::collections::BTreeSet;
+
+use crate::docker::Container;
+use crate::error::{self, Error, Result};
+
+use super::candidate::{Candidate, ambiguous};
+use super::environments::{Environment, Member, Target};
+use super::quoting::escape;
+use super::request::Wanted;
+use super::role::Role;
+use super::state;
+
+impl Environment {
+    /// The container for a role or a service. `index` is the replica's number, from 1; without it the lowest
+    /// running one. `--container` outweighs both where its container has the wanted role or none.
+    ///
+    /// # Errors
+    /// Kind `Target`: nobody has the role, several services have it, two containers claim one number, there
+    /// is no such replica, or the container does not run.
+    pub fn pick(&self, wanted: &Wanted, index: Option<u32>) -> Result<Target> {
+        if let Some(member) = self.named_member().filter(|member| fits(member, wanted)) {
+            return self.target(member, Vec::new());
+        }
+        let replicas = self.one_service(wanted)?;
+        self.unique(&replicas)?;
+        let member = match index {
+            Some(number) => self.replica(&replicas, number)?,
+            None => replicas.iter().find(|member| member.container.is_running()).unwrap_or(&replicas[0]),
+        };
+        let others =
+            if *wanted == Wanted::Db && index.is_none() { siblings(&replicas, member) } else { Vec::new() };
+        self.target(member, others)
+    }
+
+    /// The container that `--container` names, whatever its role; `None` without the flag. For the verbs that
+    /// work on any container: shell, exec, logs, forward.
+    pub fn named(&self) -> Option<Result<Target>> {
+        self.named_member().map(|member| self.target(member, Vec::new()))
+    }
+
+    fn named_member(&self) -> Option<&Member> {
+        let id = self.named.as_ref()?;
+        self.members.iter().find(|member| member.container.id == *id)
+    }
+
+    fn target(&self, member: &Member, candidates: Vec<Container>) -> Result<Target> {
+        if let Some(error) = state::refusal(self, member) {
+            return Err(error);
+        }
+        Ok(Target {
+            stack: self.stack.clone(),
+            profile: self.profile.clone(),
+            project: self.project.clone(),
+            directory: self.directory.clone(),
+            role: member.role,
+            service: member.service.clone(),
+            container: member.container.clone(),
+            protected: self.protected,
+            candidates,
+        })
+    }
+
+    /// The replicas of the one service that fits, by number; never empty.
+    fn one_service(&self, wanted: &Wanted) -> Result<Vec<&Member>> {
+        let fitting: Vec<&Member> = match wanted {
+            Wanted::Backend => self.with_role(Role::Backend).collect(),
+            Wanted::Db => self.with_role(Role::Db).collect(),
+            Wanted::Service(name) => self.by_service(name),
+        };
+        let services: BTreeSet<&str> = fitting.iter().map(|member| member.service.as_str()).collect();
+        match services.len() {
+            0 => Err(self.nobody(wanted)),
+            1 => Ok(fitting),
+            _ => Err(self.several(wanted, &fitting)),
+        }
+    }
+
+    /// The containers of a service, else the one with that name.
+    fn by_service(&self, name: &str) -> Vec<&Member> {
+        let service: Vec<&Member> = self.members.iter().filter(|member| member.service == name).collect();
+        if service.is_empty() {
+            return self.members.iter().filter(|member| member.container.name == name).collect();
+        }
+        service
+    }
+
+    fn nobody(&self, wanted: &Wanted) -> Error {
+        let services: BTreeSet<String> = self.members.iter().map(|member| escape(&member.service)).collect();
+        let services = services.into_iter().collect::<Vec<_>>().join(", ");
+        let (what, role) = match wanted {
+            Wanted::Service(name) => (format!("no service or container `{}`", escape(name)), None),
+            Wanted::Backend => ("no backend".to_owned(), Some(Role::Backend)),
+            Wanted::Db => ("no database".to_owned(), Some(Role::Db)),
+        };
+        let mut message = format!("{self} has {what}; its services: {services}");
+        if role == Some(Role::Db) {
+            for member in &self.members {
+                let Some(hint) = &member.hint else { continue };
+                message.push_str(&format!(
+                    "\n  {} speaks of postgres ({hint}) but neither sets PGDATA in its image nor runs postgres",
+                    escape(&member.container.name)
+                ));
+            }
+        }
+        let error = error::target(message);
+        match role {
+            Some(role) => error
+                .hint("name the container with `--container NAME`")
+                .hint(format!("or label the service `envctl.role: {role}`, or name it in envctl.toml")),
+            None => error,
+        }
+    }
+
+    fn several(&self, wanted: &Wanted, fitting: &[&Member]) -> Error {
+        let role = match wanted {
+            Wanted::Db => "database",
+            Wanted::Backend | Wanted::Service(_) => "backend",
+        };
+        let question = format!("{self}: several services may be the {role}");
+        ambiguous(question, self.candidates(fitting)).hint(format!(
+            "to settle it for good, label one service `envctl.role: {}` or name it in envctl.toml",
+            if *wanted == Wanted::Db { Role::Db } else { Role::Backend }
+        ))
+    }
+
+    /// Refuses two containers with one number; those without a number are one such pair.
+    fn unique(&self, replicas: &[&Member]) -> Result<()> {
+        let numbers: BTreeSet<Option<u32>> = replicas.iter().map(|member| member.number).collect();
+        if numbers.len() == replicas.len() && (numbers.len() == 1 || !numbers.contains(&None)) {
+            return Ok(());
+        }
+        let service = replicas.first().map(|member| escape(&member.service)).unwrap_or_default();
+        let question = format!("{self}: several containers claim to be the same replica of `{service}`");
+        Err(ambiguous(question, self.candidates(replicas)))
+    }
+
+    fn replica<'a>(&self, replicas: &[&'a Member], number: u32) -> Result<&'a Member> {
+        if let Some(member) = replicas.iter().find(|member| member.number == Some(number)) {
+            return Ok(member);
+        }
+        let known: Vec<String> =
+            replicas.iter().filter_map(|member| Some(member.number?.to_string())).collect();
+        let service = replicas.first().map(|member| escape(&member.service)).unwrap_or_default();
+        let error = error::target(format!("{self}: `{service}` has no replica {number}"));
+        Err(match known.as_slice() {
+            [] => error.hint("leave out `--index`: its containers have no numbers"),
+            known => error.hint(format!("there is `--index` {}", known.join(", "))),
+        })
+    }
+
+    fn candidates(&self, members: &[&Member]) -> Vec<Candidate> {
+        members.iter().map(|member| Candidate::of_member(self, member)).collect()
+    }
+}
+
+/// Whether the container of `--container` may be what is wanted: it has the role, or none that speaks against it.
+fn fits(member: &Member, wanted: &Wanted) -> bool {
+    match wanted {
+        Wanted::Backend => member.role != Some(Role::Db),
+        Wanted::Db => member.role != Some(Role::Backend),
+        Wanted::Service(name) => *name == member.service || *name == member.container.name,
+    }
+}
+
+fn siblings(replicas: &[&Member], chosen: &Member) -> Vec<Container> {
+    (replicas.iter())
+        .filter(|member| member.container.id != chosen.container.id && member.container.is_running())
+        .map(|member| member.container.clone())
+        .collect()
+}

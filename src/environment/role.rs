@@ -1,0 +1,255 @@
+//! What a container is for: the database, the backend, or neither, and how sure that is.
+//!
+//! Promises: a database is known by PGDATA in its image's own configuration or by postgres as its process.
+//! An image's name and `POSTGRES_*` variables never make one: backends, exporters and backup jobs share them.
+
+use std::fmt;
+
+use crate::docker::Container;
+
+use super::evidence::{Evidence, Source};
+use super::labels::Marks;
+use super::quoting::escape;
+use super::request::ProfileRule;
+
+/// What a service is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// The application that holds the migrations.
+    Backend,
+    /// The PostgreSQL server.
+    Db,
+}
+
+impl Role {
+    /// `backend` or `db`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Backend => "backend",
+            Self::Db => "db",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        match word.to_ascii_lowercase().as_str() {
+            "backend" => Some(Self::Backend),
+            "db" | "database" => Some(Self::Db),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// How sure a role is, weakest first. Among the services of one place the surest ones count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Grade {
+    /// A part of the name; PGDATA of an image whose container runs something else.
+    Likely,
+    /// The exact name `backend`; postgres as the process.
+    Plain,
+    /// Holds the migration tool.
+    Holder,
+    /// `envctl.role`.
+    Labelled,
+    /// `envctl.toml`.
+    Configured,
+}
+
+/// One container's claim to a role.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    pub(super) role: Role,
+    pub(super) grade: Grade,
+    pub(super) evidence: Evidence,
+}
+
+impl Claim {
+    fn new(role: Role, grade: Grade, text: impl Into<String>) -> Self {
+        let source = match grade {
+            Grade::Configured => Source::Config,
+            Grade::Labelled => Source::Label,
+            _ => Source::Convention,
+        };
+        Self { role, grade, evidence: Evidence::new(source, text) }
+    }
+}
+
+/// What the container is for by its own marks, or by the rule of its profile.
+pub(super) fn claim(container: &Container, marks: &Marks, rule: Option<&ProfileRule>) -> Option<Claim> {
+    rule.and_then(|rule| by_rule(container, marks, rule)).or_else(|| by_itself(container, marks))
+}
+
+fn by_rule(container: &Container, marks: &Marks, rule: &ProfileRule) -> Option<Claim> {
+    let named = |wanted: &Option<String>| {
+        wanted.as_deref().is_some_and(|name| name == marks.service || name == container.name)
+    };
+    let role = match (named(&rule.db), named(&rule.backend)) {
+        (true, _) => Role::Db,
+        (false, true) => Role::Backend,
+        (false, false) => return None,
+    };
+    Some(Claim::new(
+        role,
+        Grade::Configured,
+        format!("`{}` is the {role} in envctl.toml", escape(&marks.service)),
+    ))
+}
+
+/// What the container is for by its own marks alone.
+pub(super) fn by_itself(container: &Container, marks: &Marks) -> Option<Claim> {
+    if let Some(role) = marks.role.as_deref().and_then(Role::parse) {
+        return Some(Claim::new(role, Grade::Labelled, format!("label envctl.role={role}")));
+    }
+    // Any other role on the label says that it is neither of the two.
+    if marks.role.is_some() {
+        return None;
+    }
+    database(container).or_else(|| backend(container, &marks.service))
+}
+
+fn database(container: &Container) -> Option<Claim> {
+    if runs_postgres(&container.command) {
+        return Some(Claim::new(Role::Db, Grade::Plain, "postgres is its process"));
+    }
+    let image = container.image_config.as_ref()?;
+    let pgdata = has_variable(&image.env, "PGDATA");
+    (pgdata || runs_postgres(&image.command)).then(|| {
+        let what = if pgdata { "its image sets PGDATA" } else { "its image starts postgres" };
+        Claim::new(Role::Db, Grade::Likely, what)
+    })
+}
+
+fn backend(container: &Container, service: &str) -> Option<Claim> {
+    let shown = escape(service);
+    if let Some(tool) = &container.migration_tool {
+        return Some(Claim::new(
+            Role::Backend,
+            Grade::Holder,
+            format!("holds the migration tool {}", escape(tool)),
+        ));
+    }
+    if service.eq_ignore_ascii_case("backend") {
+        return Some(Claim::new(Role::Backend, Grade::Plain, "its name is `backend`"));
+    }
+    let word = service.split(['-', '_']).find(|word| {
+        ["backend", "api", "app", "web", "server"].iter().any(|known| word.eq_ignore_ascii_case(known))
+    })?;
+    // An exporter called postgres-server or a job called app-db-backup is no backend.
+    if supports_database(container) {
+        return None;
+    }
+    let text = if word.len() == service.len() {
+        format!("its name is `{shown}`")
+    } else {
+        format!("its name `{shown}` has `{}` in it", escape(word))
+    };
+    Some(Claim::new(Role::Backend, Grade::Likely, text))
+}
+
+/// What speaks for a database without making one, for the message that says none was found.
+pub(super) fn hint_of_database(container: &Container) -> Option<String> {
+    let variable = container.env.iter().find_map(|pair| {
+        let name = pair.split('=').next().unwrap_or(pair);
+        (name.starts_with("POSTGRES_") || name == "PGDATA").then_some(name)
+    });
+    let image = image_is_postgres(&container.image).then(|| format!("image {}", escape(&container.image)));
+    let variable = variable.map(|name| format!("variable {}", escape(name)));
+    let support: Vec<String> = image.into_iter().chain(variable).collect();
+    (!support.is_empty()).then(|| support.join(", "))
+}
+
+fn supports_database(container: &Container) -> bool {
+    image_is_postgres(&container.image)
+}
+
+/// Whether the image's own name (without registry, tag, digest) speaks of PostgreSQL.
+fn image_is_postgres(image: &str) -> bool {
+    let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
+    let name = name.split(':').next().unwrap_or(name).to_ascii_lowercase();
+    ["postgres", "postgis", "pgvector", "timescale", "spilo"].iter().any(|known| name.contains(known))
+}
+
+fn has_variable(env: &[String], name: &str) -> bool {
+    env.iter().any(|pair| pair.split_once('=').is_some_and(|(key, value)| key == name && !value.is_empty()))
+}
+
+/// Whether these words start the server: past inits, user changers and entrypoint scripts, the program
+/// is `postgres` or `postmaster`. A word further on (`psql -U postgres`, `--user postgres`) is an argument.
+pub(super) fn runs_postgres(command: &[String]) -> bool {
+    let mut words = command.iter().map(String::as_str).flat_map(in_shell).peekable();
+    while let Some(word) = words.next() {
+        match basename(word) {
+            "postgres" | "postmaster" => return true,
+            "gosu" | "su-exec" => {
+                words.next();
+            }
+            "tini" | "docker-init" | "dumb-init" | "catatonit" | "exec" | "env" | "sh" | "bash" | "--"
+            | "-g" | "-s" | "-c" | "-ec" | "-e" => {}
+            script if is_entrypoint(script) => {}
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// The words of a script given to `sh -c`, or the word itself.
+fn in_shell(word: &str) -> impl Iterator<Item = &str> {
+    word.split_ascii_whitespace()
+}
+
+fn is_entrypoint(name: &str) -> bool {
+    name.contains("entrypoint")
+}
+
+fn basename(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_is_told_from_what_only_names_it() {
+        for (command, is) in [
+            ("docker-entrypoint.sh postgres", true),
+            ("docker-entrypoint.sh postgres -c shared_buffers=1GB", true),
+            ("/usr/local/bin/docker-entrypoint.sh postgres", true),
+            ("/usr/lib/postgresql/15/bin/postgres -D /data", true),
+            ("/sbin/docker-init -- docker-entrypoint.sh postgres", true),
+            ("tini -- gosu postgres postgres", true),
+            ("sh -c|exec postgres -D /data", true),
+            ("postmaster", true),
+            ("docker-entrypoint.sh sh -c|while true; do pg_dump; done", false),
+            ("psql -U postgres", false),
+            ("gosu postgres /backup.sh", false),
+            ("/bin/postgres_exporter --user postgres", false),
+            ("node server.js postgres", false),
+            ("", false),
+        ] {
+            // A bar stands before a word that has spaces in it.
+            let (words, script) = command.split_once('|').unwrap_or((command, ""));
+            let mut command: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            command.extend((!script.is_empty()).then(|| script.to_owned()));
+            assert_eq!(runs_postgres(&command), is, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn images_are_known_by_their_own_name() {
+        for (image, is) in [
+            ("postgres:15", true),
+            ("registry.example:5000/library/postgres@sha256:00", true),
+            ("postgis/postgis:16-3.4", true),
+            ("postgres-tools/backend:1", false),
+            ("node:20", false),
+        ] {
+            assert_eq!(image_is_postgres(image), is, "{image}");
+        }
+    }
+}
