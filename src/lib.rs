@@ -8,7 +8,10 @@
 //! A step takes the previous step's value and returns a plain value. `app` is the only place where
 //! they are wired to the process: its clock, its environment, its terminal.
 
+pub mod app;
 pub mod backups;
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod docker;
 pub mod environment;

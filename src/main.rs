@@ -1,2 +1,7 @@
 //! The door: arguments in, an exit code out. Everything else is in the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    envctl::cli::main()
+}

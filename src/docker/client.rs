@@ -41,9 +41,12 @@ impl Client {
     pub fn new(endpoint: Endpoint) -> Result<Self> {
         let connector = Connector::new(endpoint);
         let for_bollard = connector.clone();
-        let transport = move |request| {
+        let transport = move |mut request: bollard::BollardRequest| {
             let connector = for_bollard.clone();
             async move {
+                // Its own transports add this header; HTTP/1.1 wants one and any will do.
+                let host = hyper::header::HeaderValue::from_static("docker");
+                request.headers_mut().entry(hyper::header::HOST).or_insert(host);
                 let io = connector.connect().await.map_err(|e| bollard::errors::Error::IOError {
                     err: std::io::Error::other(Unreached(e)),
                 })?;

@@ -297,7 +297,8 @@ pub async fn capture(
 /// Whether these bytes are the engine's own words about a process it could not start. They come as the
 /// process's stdout with exit code 126, 127 or 128 (moby `daemon/exec.go`; runc, crun).
 pub fn start_failure(stdout: &[u8], exit_code: i64) -> Option<String> {
-    const OPENINGS: &[&str] = &["OCI runtime exec failed", "OCI runtime", "exec failed", "crun:", "runc "];
+    const OPENINGS: &[&str] =
+        &["OCI runtime", "exec failed", "unable to find user", "unable to find group", "crun:", "runc "];
     if !(126..=128).contains(&exit_code) || stdout.len() > 8192 {
         return None;
     }

@@ -23,8 +23,22 @@ impl Environment {
     /// Kind `Target`: nobody has the role, several services have it, two containers claim one number, there
     /// is no such replica, or the container does not run.
     pub fn pick(&self, wanted: &Wanted, index: Option<u32>) -> Result<Target> {
+        let (member, others) = self.choose(wanted, index)?;
+        self.running(member, others)
+    }
+
+    /// As [`Environment::pick`], but the container may be in any state: its logs outlive it.
+    ///
+    /// # Errors
+    /// As [`Environment::pick`], but for the state.
+    pub fn pick_in_any_state(&self, wanted: &Wanted, index: Option<u32>) -> Result<Target> {
+        let (member, others) = self.choose(wanted, index)?;
+        Ok(self.target(member, others))
+    }
+
+    fn choose(&self, wanted: &Wanted, index: Option<u32>) -> Result<(&Member, Vec<Container>)> {
         if let Some(member) = self.named_member().filter(|member| fits(member, wanted)) {
-            return self.target(member, Vec::new());
+            return Ok((member, Vec::new()));
         }
         let replicas = self.one_service(wanted)?;
         self.unique(&replicas)?;
@@ -34,13 +48,13 @@ impl Environment {
         };
         let others =
             if *wanted == Wanted::Db && index.is_none() { siblings(&replicas, member) } else { Vec::new() };
-        self.target(member, others)
+        Ok((member, others))
     }
 
     /// The container that `--container` names, whatever its role; `None` without the flag. For the verbs that
     /// work on any container: shell, exec, logs, forward.
     pub fn named(&self) -> Option<Result<Target>> {
-        self.named_member().map(|member| self.target(member, Vec::new()))
+        self.named_member().map(|member| self.running(member, Vec::new()))
     }
 
     fn named_member(&self) -> Option<&Member> {
@@ -48,11 +62,15 @@ impl Environment {
         self.members.iter().find(|member| member.container.id == *id)
     }
 
-    fn target(&self, member: &Member, candidates: Vec<Container>) -> Result<Target> {
-        if let Some(error) = state::refusal(self, member) {
-            return Err(error);
+    fn running(&self, member: &Member, candidates: Vec<Container>) -> Result<Target> {
+        match state::refusal(self, member) {
+            Some(error) => Err(error),
+            None => Ok(self.target(member, candidates)),
         }
-        Ok(Target {
+    }
+
+    fn target(&self, member: &Member, candidates: Vec<Container>) -> Target {
+        Target {
             stack: self.stack.clone(),
             profile: self.profile.clone(),
             project: self.project.clone(),
@@ -62,7 +80,7 @@ impl Environment {
             container: member.container.clone(),
             protected: self.protected,
             candidates,
-        })
+        }
     }
 
     /// The replicas of the one service that fits, by number; never empty.

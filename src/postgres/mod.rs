@@ -6,6 +6,7 @@
 pub mod access;
 pub mod csv;
 pub mod dump;
+pub mod facts;
 pub mod lock;
 pub mod properties;
 pub mod psql;

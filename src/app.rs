@@ -1,0 +1,293 @@
+//! The only wiring: the process's clock, environment, terminal and signals, handed on as values.
+//!
+//! Promise: nothing below this file reads them by itself.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::commands::GlobalArgs;
+use crate::config::settings::DaemonWish;
+use crate::config::{self, Inputs, Settings};
+use crate::docker::client::{Client, observe};
+use crate::docker::context::{self, Asked, ContextInputs, Endpoint};
+use crate::docker::{Engine, tty};
+use crate::environment::{self, Environment, Landscape, Target};
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::interrupt::{Interrupt, Trigger, interrupted, pair};
+use crate::postgres::access::Wishes;
+use crate::ui::{Consent, Decision, Guard, GuardTarget, Ui, UiOptions};
+
+/// What a command has at hand.
+#[derive(Clone)]
+pub struct App {
+    /// The printer.
+    pub ui: Ui,
+    /// The user's wish to stop.
+    pub interrupt: Interrupt,
+    trigger: Arc<Trigger>,
+    asking: Arc<AtomicBool>,
+    environment: BTreeMap<String, String>,
+    timeout: Option<Duration>,
+}
+
+/// A daemon that is meant, and how it is called in messages.
+#[derive(Clone)]
+pub struct Daemon {
+    /// The engine behind its door.
+    pub engine: Arc<dyn Engine>,
+    /// The context's name.
+    pub context: String,
+}
+
+impl App {
+    /// From the process itself.
+    pub fn from_process(global: &GlobalArgs) -> Self {
+        let environment: BTreeMap<String, String> =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
+        let ui = Ui::new(UiOptions {
+            color: global.color.unwrap_or_default(),
+            no_color_env: set("NO_COLOR"),
+            dumb_terminal: environment.get("TERM").is_some_and(|term| term == "dumb"),
+            json: global.json,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            progress: !global.no_progress,
+            stdin_is_terminal: std::io::stdin().is_terminal(),
+            stdout_is_terminal: std::io::stdout().is_terminal(),
+            stderr_is_terminal: std::io::stderr().is_terminal(),
+            width: tty::size().map(|(_, columns)| columns),
+        });
+        let (trigger, interrupt) = pair();
+        let panic = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            tty::restore();
+            panic(info);
+        }));
+        Self {
+            ui,
+            interrupt,
+            trigger: Arc::new(trigger),
+            asking: Arc::default(),
+            environment,
+            timeout: global.timeout,
+        }
+    }
+
+    /// Runs a command to its end, with signals turned into [`Interrupt`] and `--timeout` enforced.
+    ///
+    /// # Errors
+    /// The command's own; kind `Timeout` when it took too long and had been told to stop.
+    pub fn run<F>(&self, command: impl FnOnce(Self) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        // One worker beside the main thread: signals and connections go on while a question waits.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|e| error::failed("the runtime cannot be started").because(e))?;
+        let app = self.clone();
+        let result = runtime.block_on(async {
+            tokio::spawn(listen(app.trigger.clone(), app.asking.clone()));
+            let trigger = app.trigger.clone();
+            let work = command(app.clone());
+            let Some(limit) = app.timeout else { return work.await };
+            tokio::pin!(work);
+            tokio::select! {
+                result = &mut work => result,
+                () = tokio::time::sleep(limit) => {
+                    // The same way out as Ctrl-C: what runs in a container is ended, nothing half-made stays.
+                    trigger.fire(15);
+                    let ended = work.await;
+                    match ended {
+                        Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
+                            Err(error::timeout(format!("not done within {} s (--timeout); it was ended", limit.as_secs())))
+                        }
+                        other => other,
+                    }
+                }
+            }
+        });
+        // A thread that reads a terminal cannot be stopped; it ends with the process.
+        runtime.shutdown_background();
+        result
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// args → settings.
+    ///
+    /// # Errors
+    /// Kind `Usage`.
+    pub fn settings(&self, global: &GlobalArgs) -> Result<Settings> {
+        let cwd = std::env::current_dir()
+            .map_err(|e| error::usage("the working directory cannot be read").because(e).hint("`cd` to one that exists"))?;
+        config::resolve(&Inputs {
+            flags: global.flags(),
+            env: self.environment.clone(),
+            cwd,
+            home: self.home(),
+            uid: Some(rustix::process::getuid().as_raw()),
+        })
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        self.environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+    }
+
+    /// settings → docker.
+    ///
+    /// # Errors
+    /// Kind `Usage` or `Docker`.
+    pub fn connect(&self, settings: &Settings, global: &GlobalArgs) -> Result<Daemon> {
+        let endpoint = self.endpoint(settings.daemon(settings.target.profile.as_deref()))?;
+        if endpoint.insecure() && !global.insecure {
+            return Err(error::docker(format!("{} is a plain TCP daemon: anybody on the way could read and change everything", endpoint.host))
+                .hint("use TLS (DOCKER_TLS_VERIFY, a context with certificates) or ssh://; `--insecure` goes on all the same"));
+        }
+        self.ui.detail(&format!("Docker: {} ({})", endpoint.host, endpoint.origin));
+        let context = endpoint.name.clone();
+        Ok(Daemon { engine: Client::engine(endpoint)?, context })
+    }
+
+    fn endpoint(&self, wish: &DaemonWish) -> Result<Endpoint> {
+        let asked = |given: &config::Given<String>| Asked { value: given.value.clone(), by: given.origin.to_string() };
+        let inputs = ContextInputs {
+            context: wish.context.as_ref().map(asked),
+            host: wish.host.as_ref().map(asked),
+            home: self.home(),
+            uid: Some(rustix::process::getuid().as_raw()),
+            ..ContextInputs::from_environment(|name| self.environment.get(name).cloned())
+        };
+        context::resolve(&inputs, &context::socket_at)
+    }
+
+    /// docker → everything that runs there.
+    ///
+    /// # Errors
+    /// Kind `Docker`.
+    pub async fn landscape(&self, daemon: &Daemon, settings: &Settings) -> Result<Landscape> {
+        let containers = self.interrupt.or(observe(&daemon.engine)).await??;
+        Ok(environment::observe(&containers, &settings.target))
+    }
+
+    /// docker → the one environment that is meant.
+    ///
+    /// # Errors
+    /// Kind `Docker` or `Target`.
+    pub async fn environment(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {
+        self.landscape(daemon, settings).await?.environment(&settings.target)
+    }
+
+    /// What is configured about a profile's database, its password fetched.
+    ///
+    /// # Errors
+    /// Kind `Usage`: the password's source cannot be read.
+    pub fn wishes(&self, settings: &Settings, profile: Option<&str>) -> Result<Wishes> {
+        let database = settings.database(profile);
+        let password = match &database.password {
+            Some(source) => Some(source.read(run_for_secret)?.expose().to_owned()),
+            None => None,
+        };
+        Ok(Wishes {
+            user: database.user.clone(),
+            database: database.name.clone(),
+            password,
+            os_user: database.os_user.clone(),
+        })
+    }
+
+    /// A `-e` word as name and value: `NAME=VALUE` as it is, `NAME` with our own value.
+    pub fn variable(&self, word: &str) -> (String, String) {
+        match word.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (word.to_owned(), self.environment.get(word).cloned().unwrap_or_default()),
+        }
+    }
+
+    /// Puts a file in the place of our stdin.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn stdin_from(&self, file: &std::path::Path) -> std::io::Result<()> {
+        Ok(rustix::stdio::dup2_stdin(std::fs::File::open(file)?)?)
+    }
+
+    /// Asks what the guards ask, with Ctrl-C leaving at once: nothing runs yet.
+    ///
+    /// # Errors
+    /// Kind `Refused`.
+    pub fn confirm<P: std::fmt::Display>(
+        &self,
+        plan: P,
+        guard: Guard,
+        target: &Target,
+        consent: &Consent,
+    ) -> Result<Decision<P>> {
+        if let Some(signal) = self.interrupt.came() {
+            return Err(interrupted(signal));
+        }
+        let target = GuardTarget {
+            stack: target.stack.clone(),
+            profile: target.profile.name.clone(),
+            prod: target.profile.counts_as_prod(),
+            protected: target.protected,
+        };
+        self.asking.store(true, Ordering::SeqCst);
+        let decision = crate::ui::confirm(&self.ui, plan, guard, &target, consent);
+        self.asking.store(false, Ordering::SeqCst);
+        decision
+    }
+}
+
+/// Runs a `*_command` of the configuration and gives what it printed.
+fn run_for_secret(argv: &[String]) -> Result<Vec<u8>> {
+    let (program, arguments) = argv.split_first().ok_or_else(|| error::usage("a `*_command` is empty"))?;
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|e| error::usage(format!("`{program}` cannot be started")).because(e))?;
+    if !output.status.success() {
+        return Err(error::usage(format!("`{program}` ended with {}", output.status)));
+    }
+    Ok(output.stdout)
+}
+
+/// Turns signals into the wish to stop. The second one ends the process: whoever asks twice means now.
+async fn listen(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) -> Result<(), Error> {
+    let broken = |e| error::failed("signals cannot be heard").because(e);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(broken)?;
+    loop {
+        let number = tokio::select! {
+            _ = interrupt.recv() => 2,
+            _ = terminate.recv() => 15,
+            _ = hangup.recv() => 1,
+        };
+        let first = trigger.fire(number);
+        if !first || asking.load(Ordering::SeqCst) {
+            tty::restore();
+            leave(number);
+        }
+    }
+}
+
+#[expect(clippy::exit, reason = "the main thread may be inside a read that nothing can interrupt")]
+fn leave(signal: u8) -> ! {
+    std::process::exit(128 + i32::from(signal))
+}

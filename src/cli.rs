@@ -1,0 +1,134 @@
+//! What can be typed: the global flags, the verbs, one match.
+//!
+//! Promise: this file and `commands/` are the only places that know clap. Nothing here decides anything;
+//! `--help`, completions and errors of usage never touch Docker.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::app::App;
+use crate::commands::{self, GlobalArgs};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exit;
+
+/// Shells, backups and restores for stacks on Docker Compose and PostgreSQL.
+///
+/// envctl finds the containers of a stack by talking to the Docker daemon and does the daily work on
+/// them, in development and production, one stack or many.
+#[derive(Debug, Parser)]
+#[command(name = "envctl", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Start with `envctl status`. Exit codes: `envctl help-exit-codes`.")]
+pub struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Every stack: containers, health, database version and size, migrations, last backup
+    /// Interactive shell in a container, or one command
+    #[command(visible_alias = "ssh")]
+    Shell(commands::shell::Args),
+    /// One command in a container, byte-clean, its exit code passed through
+    Exec(commands::exec::Args),
+    /// psql in the database container
+    Psql(commands::psql::Args),
+    /// A container's logs
+    Logs(commands::logs::Args),
+    /// Make a proven backup, or look at the ones there are
+    #[command(visible_alias = "db:dump")]
+    /// Put a backup back, all or nothing; `restore undo` takes it back
+    #[command(alias = "db:restore")]
+    /// Every setting and where it came from
+    Config(commands::config::Args),
+    /// Shell completions on stdout
+    Completions(commands::completions::Args),
+    /// The manual page on stdout
+    Man(commands::man::Args),
+    /// The table of exit codes
+    #[command(name = "help-exit-codes", alias = "exit-codes")]
+    HelpExitCodes(commands::exit_codes::Args),
+}
+
+/// The command line as clap sees it: for completions and the manual.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// Parses, runs, reports once, and gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help and version to stdout with code 0, usage errors to stderr with code 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let beside_a_child = matches!(cli.command, Command::Shell(_) | Command::Exec(_) | Command::Psql(_));
+    let app = App::from_process(&cli.global);
+    let result = app.run(|app| async move { dispatch(cli, &app).await });
+    finish(&app, result, beside_a_child)
+}
+
+/// `envctl help exit-codes` is how people ask for the table; clap's own `help` takes only verbs.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.len() == 3 && arguments[1] == "help" && arguments[2] == "exit-codes" {
+        arguments.drain(1..);
+        arguments[1] = "help-exit-codes".into();
+    }
+    arguments
+}
+
+async fn dispatch(cli: Cli, app: &App) -> Result<()> {
+    let global = cli.global;
+    match cli.command {
+        Command::Shell(args) => commands::shell::run(args, &global, app).await,
+        Command::Exec(args) => commands::exec::run(args, &global, app).await,
+        Command::Psql(args) => commands::psql::run(args, &global, app).await,
+        Command::Logs(args) => commands::logs::run(args, &global, app).await,
+        Command::Config(args) => commands::config::run(&args, &global, app),
+        Command::Completions(args) => commands::completions::run(&args, app),
+        Command::Man(args) => commands::man::run(&args, app),
+        Command::HelpExitCodes(args) => commands::exit_codes::run(&args, app),
+    }
+}
+
+fn finish(app: &App, result: Result<()>, beside_a_child: bool) -> ExitCode {
+    let code = match result {
+        Ok(()) => 0,
+        Err(error) => report(app, &error, beside_a_child),
+    };
+    match app.ui.output_failure() {
+        // As a program that SIGPIPE ended: quiet, and no success.
+        Some(crate::ui::OutputFailure::BrokenPipe) if code == 0 => ExitCode::from(141),
+        Some(_) if code == 0 => ExitCode::from(1),
+        _ => ExitCode::from(code),
+    }
+}
+
+fn report(app: &App, error: &Error, beside_a_child: bool) -> u8 {
+    if beside_a_child {
+        app.ui.error_beside_a_child(error);
+        exit::code_beside_a_child(error.kind())
+    } else {
+        if !matches!(error.kind(), ErrorKind::Child(_)) {
+            app.ui.error(error);
+        }
+        exit::code(error.kind())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,20 @@
+//! `envctl completions`: a shell's completion script on stdout.
+
+use crate::app::App;
+use crate::error::Result;
+
+/// Arguments of `completions`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
+/// # Errors
+/// None today; the signature is every command's.
+pub fn run(args: &Args, app: &App) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut crate::cli::definition(), "envctl", &mut script);
+    app.ui.answer(&String::from_utf8_lossy(&script));
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! How the verbs that speak to the database reach it: the primary, the access, what it is.
+
+use std::sync::Arc;
+
+use crate::app::{App, Daemon};
+use crate::commands::talk::target_line;
+use crate::config::Settings;
+use crate::docker::{Container, Engine};
+use crate::environment::request::Wanted;
+use crate::environment::{Environment, Target};
+use crate::error::{self, Result};
+use crate::postgres::access::Wishes;
+use crate::postgres::facts::Facts;
+use crate::postgres::{Access, Session};
+use crate::ui::TargetLine;
+
+/// A database that answers.
+pub(super) struct Database {
+    pub(super) target: Target,
+    pub(super) access: Access,
+    pub(super) facts: Facts,
+}
+
+/// Reaches the database of an environment and says so on the target line.
+pub(super) async fn reach(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<Database> {
+    let (target, access, session) = connect(app, daemon, settings, environment).await?;
+    let mut session = session;
+    let facts = Facts::read(&mut session).await?;
+    session.close().await;
+    app.ui.target(&line(&target, daemon, environment, &facts));
+    Ok(Database { target, access, facts })
+}
+
+/// The target line of a database.
+pub(super) fn line(target: &Target, daemon: &Daemon, environment: &Environment, facts: &Facts) -> TargetLine {
+    TargetLine {
+        database: Some((facts.database.clone(), facts.version.to_string())),
+        because: (!environment.chosen_because.is_empty()).then(|| environment.chosen_because.clone()),
+        ..target_line(target, daemon)
+    }
+}
+
+/// The primary of an environment's database, with an open session.
+pub(super) async fn connect(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<(Target, Access, Session)> {
+    let mut target = environment.pick(&Wanted::Db, settings.target.index)?;
+    let wishes = app.wishes(settings, target.profile.name.as_deref())?;
+    let found = app.interrupt.or(primary(&daemon.engine, &target, &wishes)).await??;
+    let (container, access, session) = found;
+    target.container = container;
+    Ok((target, access, session))
+}
+
+/// Asks every running replica whether it is the one that takes writes.
+async fn primary(engine: &Arc<dyn Engine>, target: &Target, wishes: &Wishes) -> Result<(Container, Access, Session)> {
+    let mut primaries = Vec::new();
+    let replicas = std::iter::once(&target.container).chain(&target.candidates);
+    for container in replicas {
+        let access = Access::discover(engine, container, wishes).await?;
+        let mut session = Session::open(engine, container, &access, "envctl").await?;
+        if target.candidates.is_empty() {
+            return Ok((container.clone(), session.access().clone(), session));
+        }
+        if session.value("select pg_is_in_recovery()").await?.as_deref() == Some("f") {
+            primaries.push((container.clone(), session.access().clone(), session));
+        }
+    }
+    match (primaries.len(), primaries.pop()) {
+        (1, Some(primary)) => Ok(primary),
+        (0, _) => Err(error::target("no replica of the database takes writes").hint("pick one with `--index N`")),
+        (n, _) => Err(error::target(format!("{n} replicas of the database each take writes; which one is meant?"))
+            .hint("pick one with `--index N`")),
+    }
+}

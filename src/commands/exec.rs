@@ -1,0 +1,70 @@
+//! `envctl exec`: one command in a container, byte-clean, its exit code passed through.
+
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::commands::talk::{talk, target_line};
+use crate::docker::ExecSpec;
+use crate::environment::request::Wanted;
+use crate::error::Result;
+
+/// Options of `exec` and `shell`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ExecArgs {
+    /// User in the container
+    #[arg(short, long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Working directory in the container
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// A variable for the command: NAME=VALUE, or NAME to pass ours on; repeatable
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// No terminal in the container, even when this is one
+    #[arg(short = 'T', long)]
+    pub no_tty: bool,
+    /// Hand our stdin on, even when it is a terminal
+    #[arg(short, long)]
+    pub interactive: bool,
+}
+
+/// Arguments of `exec`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// backend, db, a service or a container
+    #[arg(value_name = "ROLE|SERVICE")]
+    target: String,
+    #[command(flatten)]
+    exec: ExecArgs,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// # Errors
+/// The command's own exit code as kind `Child`; otherwise what kept it from running.
+pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    let target = environment.pick(&Wanted::parse(&args.target), settings.target.index)?;
+    app.ui.target(&target_line(&target, &daemon));
+    let spec = args.exec.spec(args.command, app);
+    talk(app, &daemon, &target.container, &spec).await
+}
+
+impl ExecArgs {
+    /// The command with these options. A terminal only if both our ends are; stdin when it is not the
+    /// keyboard: `envctl exec … | less` must leave the keys to less.
+    pub fn spec(&self, command: Vec<String>, app: &App) -> ExecSpec {
+        let options = app.ui.options();
+        let tty = !self.no_tty && options.stdin_is_terminal && options.stdout_is_terminal;
+        ExecSpec {
+            argv: command,
+            env: self.env.iter().map(|pair| app.variable(pair)).collect(),
+            user: self.user.clone(),
+            workdir: self.workdir.clone(),
+            tty,
+            stdin: tty || self.interactive || !options.stdin_is_terminal,
+        }
+    }
+}

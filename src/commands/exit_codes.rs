@@ -1,0 +1,37 @@
+//! `envctl help exit-codes`: the table that scripts rely on.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::error::Result;
+use crate::exit;
+use crate::ui::{Column, Table};
+
+/// Arguments of `help exit-codes`.
+#[derive(clap::Args, Debug)]
+pub struct Args {}
+
+#[derive(Serialize)]
+struct Row {
+    code: u8,
+    meaning: &'static str,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    exit_codes: Vec<Row>,
+}
+
+/// # Errors
+/// None; the signature is every command's.
+pub fn run(_args: &Args, app: &App) -> Result<()> {
+    let exit_codes = exit::TABLE.iter().map(|&(code, meaning)| Row { code, meaning }).collect();
+    app.ui.show(&Answer { exit_codes }, |ui| {
+        let mut table = Table::new([Column::number("code"), Column::text("meaning")]);
+        for (code, meaning) in exit::TABLE {
+            table.row([code.to_string(), (*meaning).to_owned()]);
+        }
+        ui.render(&table)
+    });
+    Ok(())
+}

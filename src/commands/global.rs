@@ -1,0 +1,139 @@
+//! The options every command has: target, output, safety.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::config::{Flags, Given};
+use crate::ui::{ColorChoice, Consent};
+
+/// Options of every command. Each has an environment variable `ENVCTL_…`, except those that lift a guard.
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option a person types")]
+pub struct GlobalArgs {
+    /// The development profile
+    #[arg(long, global = true, help_heading = "Target", conflicts_with_all = ["prod", "profile"])]
+    dev: bool,
+    /// The production profile
+    #[arg(long, global = true, help_heading = "Target", conflicts_with = "profile")]
+    prod: bool,
+    /// A profile by its name, e.g. staging
+    #[arg(long, global = true, help_heading = "Target", value_name = "NAME")]
+    profile: Option<String>,
+    /// A stack by its name or a glob; repeatable
+    #[arg(short, long, global = true, help_heading = "Target", value_name = "GLOB")]
+    stack: Vec<String>,
+    /// Every stack that runs
+    #[arg(long, global = true, help_heading = "Target", conflicts_with = "stack")]
+    all_stacks: bool,
+    /// The database's name
+    #[arg(short, long, global = true, help_heading = "Target", value_name = "NAME")]
+    database: Option<String>,
+    /// The project's directory instead of this one
+    #[arg(short = 'C', long, global = true, help_heading = "Target", value_name = "DIR")]
+    project_dir: Option<PathBuf>,
+    /// This configuration file instead of the envctl.toml found upwards
+    #[arg(long, global = true, help_heading = "Target", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A Docker context
+    #[arg(long, global = true, help_heading = "Target", value_name = "NAME")]
+    context: Option<String>,
+    /// A Docker host: unix://, tcp:// or ssh://
+    #[arg(short = 'H', long, global = true, help_heading = "Target", value_name = "URL")]
+    host: Option<String>,
+    /// A container by its name or the beginning of its id
+    #[arg(long, global = true, help_heading = "Target", value_name = "NAME")]
+    container: Option<String>,
+    /// The replica with this number
+    #[arg(long, global = true, help_heading = "Target", value_name = "N")]
+    index: Option<u32>,
+    /// Talk to a plain TCP daemon on another machine
+    #[arg(long, global = true, help_heading = "Target")]
+    pub insecure: bool,
+
+    /// The answer as JSON on stdout
+    #[arg(long, global = true, help_heading = "Output", env = "ENVCTL_JSON", hide_env = true)]
+    pub json: bool,
+    /// Say nothing but the answer and warnings
+    #[arg(short, long, global = true, help_heading = "Output", env = "ENVCTL_QUIET", hide_env = true)]
+    pub quiet: bool,
+    /// Say more; twice for even more
+    #[arg(short, long, global = true, help_heading = "Output", action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// No progress lines
+    #[arg(long, global = true, help_heading = "Output", env = "ENVCTL_NO_PROGRESS", hide_env = true)]
+    pub no_progress: bool,
+    /// Colours: auto, always or never
+    #[arg(long, global = true, help_heading = "Output", value_name = "WHEN", env = "ENVCTL_COLOR", hide_env = true, value_parser = color)]
+    pub color: Option<ColorChoice>,
+
+    /// Agree to what asks y/N
+    #[arg(short, long, global = true, help_heading = "Safety")]
+    yes: bool,
+    /// Agree to what asks for the stack's name; once for each stack
+    #[arg(long, global = true, help_heading = "Safety", value_name = "STACK")]
+    confirm: Vec<String>,
+    /// Show the plan and change nothing
+    #[arg(long, global = true, help_heading = "Safety")]
+    pub dry_run: bool,
+    /// How long to wait for a lock: 10s, 2m
+    #[arg(long, global = true, help_heading = "Safety", value_name = "TIME", value_parser = crate::config::duration::parse)]
+    lock_timeout: Option<Duration>,
+    /// How long a stream may stand still
+    #[arg(long, global = true, help_heading = "Safety", value_name = "TIME", value_parser = crate::config::duration::parse)]
+    stall_timeout: Option<Duration>,
+    /// How long the whole command may take
+    #[arg(long, global = true, help_heading = "Safety", value_name = "TIME", value_parser = crate::config::duration::parse, env = "ENVCTL_TIMEOUT", hide_env = true)]
+    pub timeout: Option<Duration>,
+}
+
+fn color(word: &str) -> Result<ColorChoice, String> {
+    ColorChoice::parse(word).ok_or_else(|| "expected auto, always or never".to_owned())
+}
+
+impl GlobalArgs {
+    /// What the configuration layer takes, each with the option it came from.
+    pub fn flags(&self) -> Flags {
+        fn given<T: Clone>(name: &str, value: Option<&T>) -> Option<Given<T>> {
+            value.map(|value| Given::flag(name, value.clone()))
+        }
+        let profile = match (self.dev, self.prod) {
+            (true, _) => Some(Given::flag("--dev", "dev".to_owned())),
+            (_, true) => Some(Given::flag("--prod", "prod".to_owned())),
+            _ => given("--profile", self.profile.as_ref()),
+        };
+        Flags {
+            stacks: (!self.stack.is_empty()).then(|| Given::flag("--stack", self.stack.clone())),
+            all_stacks: self.all_stacks.then(|| Given::flag("--all-stacks", true)),
+            profile,
+            container: given("--container", self.container.as_ref()),
+            index: given("--index", self.index.as_ref()),
+            database: given("--database", self.database.as_ref()),
+            project_dir: given("--project-dir", self.project_dir.as_ref()),
+            config: given("--config", self.config.as_ref()),
+            context: given("--context", self.context.as_ref()),
+            host: given("--host", self.host.as_ref()),
+            lock_timeout: given("--lock-timeout", self.lock_timeout.as_ref()),
+            stall_timeout: given("--stall-timeout", self.stall_timeout.as_ref()),
+            timeout: given("--timeout", self.timeout.as_ref()),
+            color: None,
+        }
+    }
+
+    /// The same options with another profile: `--from`, `--to`.
+    #[must_use]
+    pub fn with_profile(&self, name: &str) -> Self {
+        Self { dev: false, prod: false, profile: Some(name.to_owned()), ..self.clone() }
+    }
+
+    /// Whether a profile was named.
+    pub fn names_profile(&self) -> bool {
+        self.dev || self.prod || self.profile.is_some()
+    }
+
+    /// What was agreed to on the command line.
+    pub fn consent(&self) -> Consent {
+        Consent { yes: self.yes, confirm: self.confirm.clone(), dry_run: self.dry_run }
+    }
+}

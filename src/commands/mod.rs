@@ -1,0 +1,20 @@
+//! What can be typed: one file a verb, each its `Args`, the recipe and its rendering.
+//!
+//! Promise: a command file holds no detail of how things are done; it names the steps in order.
+
+//BACKUP
+pub mod completions;
+pub mod config;
+mod database;
+pub mod exec;
+pub mod exit_codes;
+mod global;
+pub mod logs;
+pub mod man;
+pub mod psql;
+//RESTORE
+pub mod shell;
+//STATUS
+mod talk;
+
+pub use global::GlobalArgs;

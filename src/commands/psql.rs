@@ -1,0 +1,58 @@
+//! `envctl psql`: psql in the database container, for a person or a pipe.
+
+use std::path::PathBuf;
+
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::commands::database;
+use crate::commands::talk::talk;
+use crate::error::{self, Result};
+use crate::postgres::psql::{PsqlRequest, for_user};
+
+/// Arguments of `psql`.
+#[derive(clap::Args, Debug, Default)]
+pub struct Args {
+    /// One command, then leave; repeatable
+    #[arg(short, long, value_name = "SQL")]
+    command: Vec<String>,
+    /// SQL from a file here, then leave (`-` is stdin)
+    #[arg(short, long, value_name = "FILE", conflicts_with = "command")]
+    file: Option<PathBuf>,
+    /// Words for psql itself, after `--`: e.g. `-- -At`
+    #[arg(last = true, value_name = "PSQL OPTION")]
+    extra: Vec<String>,
+}
+
+impl Args {
+    /// No command, no file.
+    pub fn interactive() -> Self {
+        Self::default()
+    }
+}
+
+/// # Errors
+/// psql's own exit code as kind `Child`; otherwise what kept it from running.
+pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    if let Some(file) = args.file.as_ref().filter(|file| file.as_os_str() != "-") {
+        app.stdin_from(file).map_err(|e| error::usage(format!("cannot read {}", file.display())).because(e))?;
+    }
+    let settings = app.settings(global)?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    let found = database::reach(app, &daemon, &settings, &environment).await?;
+    let options = app.ui.options();
+    let from_file = args.file.is_some();
+    let typed = !from_file && options.stdin_is_terminal && options.stdout_is_terminal;
+    let request = PsqlRequest {
+        interactive: typed && args.command.is_empty(),
+        prompt: format!("{}[{}]", found.target.stack, found.target.profile.word()),
+        commands: args.command,
+        extra: args.extra,
+    };
+    let piped = from_file || !options.stdin_is_terminal;
+    let mut spec = for_user(&found.access, &request, piped);
+    // A pager needs a terminal; without one psql's own rules apply.
+    spec.tty = typed;
+    spec.stdin = typed || (request.commands.is_empty() && piped);
+    talk(app, &daemon, &found.target.container, &spec).await
+}

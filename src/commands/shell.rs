@@ -1,0 +1,46 @@
+//! `envctl shell`: an interactive shell in a container, or one command.
+
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::commands::exec::ExecArgs;
+use crate::commands::talk::{talk, target_line};
+use crate::environment::request::Wanted;
+use crate::error::{self, Result};
+
+/// Arguments of `shell`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// backend, db, a service or a container
+    #[arg(value_name = "ROLE|SERVICE", default_value = "backend")]
+    target: String,
+    /// psql instead of a shell, for db
+    #[arg(long)]
+    psql: bool,
+    #[command(flatten)]
+    exec: ExecArgs,
+    /// One command instead of a shell
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// bash where there is one, else sh: `$0` is no name a person reads, so both are told what they are.
+const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash; else exec sh; fi";
+
+/// # Errors
+/// The shell's own exit code as kind `Child`; otherwise what kept it from running.
+pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    if args.psql {
+        let (Wanted::Db | Wanted::Backend) = Wanted::parse(&args.target) else {
+            return Err(error::usage("`--psql` is for the database").hint("type `envctl psql`"));
+        };
+        return super::psql::run(super::psql::Args::interactive(), global, app).await;
+    }
+    let settings = app.settings(global)?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    let target = environment.pick(&Wanted::parse(&args.target), settings.target.index)?;
+    app.ui.target(&target_line(&target, &daemon));
+    let command = if args.command.is_empty() { ["sh", "-c", SHELL].map(str::to_owned).into() } else { args.command };
+    let spec = args.exec.spec(command, app);
+    talk(app, &daemon, &target.container, &spec).await
+}
