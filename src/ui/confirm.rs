@@ -1,0 +1,301 @@
+//! The guards: what may run at once, what is asked first, and what is refused.
+//!
+//! Promises: only this module makes a [`Confirmed`], so work that takes one cannot start unasked; the
+//! plan is shown before the question; the answer to silence is no. What is asked is the product's table:
+//!
+//! | act | dev | prod or unknown |
+//! |---|---|---|
+//! | read | runs | runs |
+//! | change | runs | y/N, or `--yes` |
+//! | open | runs | the stack's name, or `--confirm STACK` |
+//! | destroy | y/N, or `--yes` | the stack's name, or `--confirm STACK` |
+//!
+//! Ask before the signal handlers of an operation are installed: Ctrl-C at a question simply leaves.
+
+use std::fmt::Display;
+
+use super::escape::escape;
+use super::printer::Ui;
+use super::style::Tone;
+use crate::error::{self, Error, Result};
+
+/// What an act does to its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Looks only.
+    Read,
+    /// Changes without loss: migrate, seed.
+    Change,
+    /// Opens the data to a person's hands: `studio`. Asks like destroying in prod, runs in dev.
+    Open,
+    /// May lose data: reset, restore, prune.
+    Destroy,
+}
+
+/// What the guards have to know of one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuardTarget {
+    /// The stack's name, raw: what has to be typed.
+    pub stack: String,
+    /// The profile's name, where it is known.
+    pub profile: Option<String>,
+    /// The profile is production or cannot be known.
+    pub prod: bool,
+    /// `envctl.protected`: destroying is refused whatever the flags.
+    pub protected: bool,
+}
+
+/// What the command line has already agreed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Consent {
+    /// `--yes`.
+    pub yes: bool,
+    /// Every `--confirm STACK`.
+    pub confirm: Vec<String>,
+    /// `--dry-run`: show the plan and stop.
+    pub dry_run: bool,
+}
+
+/// A plan that was agreed to. Only [`confirm`] makes one.
+#[derive(Debug)]
+pub struct Confirmed<P> {
+    plan: P,
+}
+
+impl<P> Confirmed<P> {
+    /// The plan.
+    pub fn plan(&self) -> &P {
+        &self.plan
+    }
+
+    /// The plan, to carry out.
+    pub fn into_plan(self) -> P {
+        self.plan
+    }
+}
+
+/// What came of asking.
+#[derive(Debug)]
+pub enum Decision<P> {
+    /// Carry it out.
+    Go(Confirmed<P>),
+    /// `--dry-run`: the plan was shown; with `--json` the caller prints it.
+    DryRun(P),
+}
+
+impl<P> Decision<P> {
+    /// The confirmed plan; `None` for a dry run.
+    pub fn confirmed(self) -> Option<Confirmed<P>> {
+        match self {
+            Self::Go(confirmed) => Some(confirmed),
+            Self::DryRun(_) => None,
+        }
+    }
+}
+
+/// Asks what has to be asked about one target. The plan is printed escaped.
+///
+/// # Errors
+/// `Refused`: a guard or the person said no; nothing was changed.
+pub fn confirm<P: Display>(
+    ui: &Ui,
+    plan: P,
+    guard: Guard,
+    target: &GuardTarget,
+    consent: &Consent,
+) -> Result<Decision<P>> {
+    confirm_each(ui, plan, guard, std::slice::from_ref(target), consent)
+}
+
+/// As [`confirm`] for one plan over several targets: every prod stack is named on its own.
+///
+/// # Errors
+/// As [`confirm`].
+pub fn confirm_each<P: Display>(
+    ui: &Ui,
+    plan: P,
+    guard: Guard,
+    targets: &[GuardTarget],
+    consent: &Consent,
+) -> Result<Decision<P>> {
+    if consent.dry_run {
+        show_dry_run(ui, &plan, guard, targets);
+        return Ok(Decision::DryRun(plan));
+    }
+    refuse_protected(guard, targets)?;
+    match settle(&demand(guard, targets), consent, ui.can_ask()) {
+        Settled::Runs => {}
+        Settled::Agreed => ui.plan(&plan, false),
+        Settled::Refused(error) => return Err(error),
+        Settled::AskYes => {
+            ui.plan(&plan, true);
+            ask_yes(ui, targets)?;
+        }
+        Settled::AskNames(names) => {
+            ui.plan(&plan, true);
+            for name in names {
+                ask_name(ui, guard, name, targets)?;
+            }
+        }
+    }
+    Ok(Decision::Go(Confirmed { plan }))
+}
+
+/// What has to be agreed to.
+#[derive(Debug, PartialEq, Eq)]
+enum Demand<'a> {
+    Nothing,
+    /// A yes, for an act on these targets; `flag` is what the message suggests.
+    Yes,
+    /// The name of each of these stacks.
+    Names(Vec<&'a str>),
+}
+
+fn demand(guard: Guard, targets: &[GuardTarget]) -> Demand<'_> {
+    let mut names: Vec<&str> = targets.iter().filter(|t| t.prod).map(|t| t.stack.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    match (guard, names.is_empty()) {
+        (Guard::Read, _) | (Guard::Change | Guard::Open, true) => Demand::Nothing,
+        (Guard::Change, false) | (Guard::Destroy, true) => Demand::Yes,
+        (Guard::Open | Guard::Destroy, false) => Demand::Names(names),
+    }
+}
+
+/// What to do about a demand.
+#[derive(Debug)]
+enum Settled<'a> {
+    /// Nothing was demanded.
+    Runs,
+    /// The flags agree; the plan is said and carried out.
+    Agreed,
+    AskYes,
+    AskNames(Vec<&'a str>),
+    Refused(Error),
+}
+
+/// The pure heart of the guards.
+fn settle<'a>(demand: &Demand<'a>, consent: &Consent, can_ask: bool) -> Settled<'a> {
+    match demand {
+        Demand::Nothing => Settled::Runs,
+        Demand::Yes if consent.yes => Settled::Agreed,
+        Demand::Yes if can_ask => Settled::AskYes,
+        Demand::Yes => Settled::Refused(
+            error::refused("this needs a yes, and there is no terminal to ask at: nothing was changed")
+                .hint("look at the plan with `--dry-run`, then add `--yes`"),
+        ),
+        Demand::Names(names) => settle_names(names, consent, can_ask),
+    }
+}
+
+fn settle_names<'a>(names: &[&'a str], consent: &Consent, can_ask: bool) -> Settled<'a> {
+    let missing: Vec<&str> =
+        names.iter().copied().filter(|name| !consent.confirm.iter().any(|given| given == name)).collect();
+    if missing.is_empty() {
+        return Settled::Agreed;
+    }
+    // Somebody who named other stacks means other stacks; a prompt would only help to go on.
+    if can_ask && consent.confirm.is_empty() {
+        return Settled::AskNames(names.to_vec());
+    }
+    let flags: Vec<String> = missing.iter().map(|name| format!("--confirm {}", quoted(name))).collect();
+    let message = if !consent.confirm.is_empty() {
+        format!(
+            "`--confirm` names {}, but the target is {}: nothing was changed",
+            listed(consent.confirm.iter().map(String::as_str)),
+            listed(missing.iter().copied())
+        )
+    } else if consent.yes {
+        format!(
+            "`--yes` is not enough for production, the stack has to be named ({}): nothing was changed",
+            listed(missing.iter().copied())
+        )
+    } else {
+        format!(
+            "production has to be named ({}), and there is no terminal to ask at: nothing was changed",
+            listed(missing.iter().copied())
+        )
+    };
+    Settled::Refused(
+        error::refused(message)
+            .hint(format!("look at the plan with `--dry-run`, then add `{}`", flags.join(" "))),
+    )
+}
+
+fn refuse_protected(guard: Guard, targets: &[GuardTarget]) -> Result<()> {
+    match targets.iter().find(|target| guard == Guard::Destroy && target.protected) {
+        Some(target) => Err(error::refused(format!(
+            "{} is protected (`envctl.protected=true`), so nothing that may lose data runs on it: nothing was changed",
+            named(target)
+        ))
+        .hint("no flag lifts this; take the label off the database service if you mean it")),
+        None => Ok(()),
+    }
+}
+
+fn show_dry_run(ui: &Ui, plan: &impl Display, guard: Guard, targets: &[GuardTarget]) {
+    if !ui.is_json() {
+        ui.answer(&super::escape::escape_lines(&plan.to_string()));
+    }
+    if let Err(refusal) = refuse_protected(guard, targets) {
+        ui.warn(&format!("without `--dry-run` this would be refused: {}", refusal.message()));
+    }
+}
+
+fn ask_yes(ui: &Ui, targets: &[GuardTarget]) -> Result<()> {
+    let question = format!("Go on with {}? [y/N] ", painted(ui, targets));
+    let answer = ui.ask(&question).unwrap_or_default();
+    if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+        return Ok(());
+    }
+    Err(error::refused("not confirmed: nothing was changed"))
+}
+
+fn ask_name(ui: &Ui, guard: Guard, name: &str, targets: &[GuardTarget]) -> Result<()> {
+    let meant: Vec<GuardTarget> = targets.iter().filter(|t| t.prod && t.stack == name).cloned().collect();
+    let what = if guard == Guard::Destroy { "This may lose data of" } else { "This opens the data of" };
+    let question = format!("{what} {}.\nType the stack's name to go on: ", painted(ui, &meant));
+    match ui.ask(&question) {
+        Some(typed) if typed.trim() == name => Ok(()),
+        None => Err(error::refused("not confirmed: nothing was changed")),
+        Some(typed) if typed.trim().is_empty() => Err(error::refused("not confirmed: nothing was changed")),
+        Some(_) => Err(error::refused(format!("the typed name is not `{name}`: nothing was changed"))),
+    }
+}
+
+/// The targets as a question names them, prod in its band.
+fn painted(ui: &Ui, targets: &[GuardTarget]) -> String {
+    let shown = |target: &GuardTarget| {
+        let text = escape(&named(target));
+        if target.prod { ui.err_styles().paint(Tone::Prod, &text) } else { text }
+    };
+    targets.iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+fn named(target: &GuardTarget) -> String {
+    let stack = &target.stack;
+    match target.profile.as_deref() {
+        Some("prod") => format!("{stack} [prod]"),
+        Some(profile) if target.prod => format!("{stack} [{profile}: counts as prod]"),
+        Some(profile) => format!("{stack} [{profile}]"),
+        None => format!("{stack} [profile unknown: counts as prod]"),
+    }
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A name as a shell takes it.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+#[path = "confirm_tests.rs"]
+mod tests;

@@ -1,0 +1,221 @@
+//! The guards' table, whole: act × profile × terminal × flags, and what is said on the way.
+
+use super::super::capture::{Captured, captured, terminal};
+use super::super::printer::UiOptions;
+use super::super::style::ColorChoice;
+use super::*;
+use crate::error::ErrorKind;
+
+fn target(profile: Option<&str>) -> GuardTarget {
+    GuardTarget {
+        stack: "acme".to_owned(),
+        profile: profile.map(str::to_owned),
+        prod: matches!(profile, None | Some("prod")),
+        protected: false,
+    }
+}
+
+fn consent(flags: &str) -> Consent {
+    let mut consent = Consent::default();
+    let mut words = flags.split_whitespace();
+    while let Some(word) = words.next() {
+        match word {
+            "--yes" => consent.yes = true,
+            "--dry-run" => consent.dry_run = true,
+            "--confirm" => consent.confirm.push(words.next().unwrap().to_owned()),
+            other => panic!("no such flag {other}"),
+        }
+    }
+    consent
+}
+
+/// Runs one question with an answer typed; the outcome and what stderr and stdout show.
+fn run(
+    guard: Guard,
+    targets: &[GuardTarget],
+    flags: &str,
+    typed: Option<&str>,
+) -> (Result<Decision<&'static str>>, Captured, Captured) {
+    let options = if typed.is_some() { terminal(80) } else { UiOptions::default() };
+    let (ui, out, err) = captured(options, typed.unwrap_or_default());
+    (confirm_each(&ui, "the plan", guard, targets, &consent(flags)), out, err)
+}
+
+/// What happened, in a word.
+fn outcome(guard: Guard, profile: Option<&str>, flags: &str, typed: Option<&str>) -> &'static str {
+    let (result, out, err) = run(guard, &[target(profile)], flags, typed);
+    let asked = err.text().contains("[y/N]") || err.text().contains("Type the stack's name");
+    match result {
+        Ok(Decision::DryRun(_)) => {
+            assert_eq!((out.text().as_str(), err.text().as_str()), ("the plan\n", ""));
+            "dry"
+        }
+        Ok(Decision::Go(_)) if asked => "asked, went",
+        Ok(Decision::Go(_)) => "went",
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Refused);
+            assert!(error.message().contains("nothing was changed"), "{error}");
+            if asked { "asked, refused" } else { "refused" }
+        }
+    }
+}
+
+#[test]
+fn the_whole_table() {
+    use Guard::{Change, Destroy, Open, Read};
+    const FLAGS: [&str; 4] = ["", "--yes", "--confirm acme", "--confirm other"];
+    // Without a terminal, one outcome for each of FLAGS.
+    let without = [
+        (Read, "dev", ["went", "went", "went", "went"]),
+        (Read, "prod", ["went", "went", "went", "went"]),
+        (Change, "dev", ["went", "went", "went", "went"]),
+        (Change, "prod", ["refused", "went", "refused", "refused"]),
+        (Open, "dev", ["went", "went", "went", "went"]),
+        (Open, "prod", ["refused", "refused", "went", "refused"]),
+        (Destroy, "dev", ["refused", "went", "refused", "refused"]),
+        (Destroy, "prod", ["refused", "refused", "went", "refused"]),
+    ];
+    // At a terminal: the line typed and one outcome for each of FLAGS.
+    let ask_yes = |typed: &str| match typed {
+        "y\n" | "YES\n" => ["asked, went", "went", "asked, went", "asked, went"],
+        _ => ["asked, refused", "went", "asked, refused", "asked, refused"],
+    };
+    let ask_name = |typed: &str| match typed {
+        "acme\n" => ["asked, went", "asked, went", "went", "refused"],
+        _ => ["asked, refused", "asked, refused", "went", "refused"],
+    };
+    for (guard, profile, expected) in without {
+        // A profile that cannot be known counts as prod.
+        let profiles =
+            if profile == "prod" { vec![Some("prod"), None] } else { vec![Some("dev"), Some("staging")] };
+        for profile in profiles {
+            for (flags, expected) in FLAGS.into_iter().zip(expected) {
+                let at = format!("{guard:?} {profile:?} {flags:?}");
+                assert_eq!(outcome(guard, profile, flags, None), expected, "no terminal: {at}");
+                assert_eq!(outcome(guard, profile, &format!("{flags} --dry-run"), None), "dry", "{at}");
+                for typed in ["y\n", "YES\n", "n\n", "\n", "", "acme\n", "ACME\n", "other\n"] {
+                    let prod = matches!(profile, None | Some("prod"));
+                    let row = match (guard, prod) {
+                        (Read, _) | (Change | Open, false) => ["went"; 4],
+                        (Change, true) | (Destroy, false) => ask_yes(typed),
+                        (Open | Destroy, true) => ask_name(typed),
+                    };
+                    let place = FLAGS.iter().position(|f| *f == flags).unwrap();
+                    assert_eq!(
+                        outcome(guard, profile, flags, Some(typed)),
+                        row[place],
+                        "typed {typed:?}: {at}"
+                    );
+                    assert_eq!(
+                        outcome(guard, profile, &format!("{flags} --dry-run"), Some(typed)),
+                        "dry",
+                        "{at}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn protected_targets_are_never_destroyed() {
+    for profile in [Some("dev"), Some("prod"), None] {
+        for flags in ["", "--yes", "--confirm acme", "--yes --confirm acme"] {
+            for typed in [None, Some("acme\n"), Some("y\n")] {
+                let protected = GuardTarget { protected: true, ..target(profile) };
+                let (result, _, err) = run(Guard::Destroy, std::slice::from_ref(&protected), flags, typed);
+                let error = result.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Refused);
+                assert!(error.message().contains("is protected"), "{error}");
+                assert_eq!(err.text(), "", "nothing is asked");
+                assert!(run(Guard::Read, &[protected], flags, typed).0.is_ok());
+            }
+        }
+    }
+    let protected = GuardTarget { protected: true, ..target(Some("prod")) };
+    let (result, out, err) = run(Guard::Destroy, &[protected], "--dry-run", None);
+    assert!(result.unwrap().confirmed().is_none());
+    assert_eq!(out.text(), "the plan\n");
+    assert!(err.text().contains("would be refused: acme [prod] is protected"), "{}", err.text());
+}
+
+#[test]
+fn one_terminal_end_is_not_enough_to_ask() {
+    for (stdin, stderr) in [(true, false), (false, true)] {
+        let options = UiOptions { stdin_is_terminal: stdin, stderr_is_terminal: stderr, ..terminal(80) };
+        let (ui, _, err) = captured(options, "acme\n");
+        let result = confirm(&ui, "the plan", Guard::Destroy, &target(Some("prod")), &Consent::default());
+        assert!(result.is_err());
+        assert_eq!(err.text(), "");
+    }
+}
+
+#[test]
+fn several_prod_stacks_are_named_one_by_one() {
+    let stack = |name: &str, profile| GuardTarget { stack: name.to_owned(), ..target(Some(profile)) };
+    let targets = [stack("zeta", "prod"), stack("acme", "prod"), stack("bob", "dev"), stack("acme", "prod")];
+    let went = |flags: &str, typed| run(Guard::Destroy, &targets, flags, typed).0.is_ok();
+    assert!(went("--confirm acme --confirm zeta", None));
+    assert!(!went("--confirm acme --confirm bob", None));
+    assert!(!went("--confirm acme", Some("zeta\n")));
+    assert!(went("", Some("acme\nzeta\n")));
+    assert!(!went("", Some("acme\nacme\n")));
+    assert!(!went("", Some("acme\n")));
+    let error = run(Guard::Destroy, &targets, "--yes", None).0.unwrap_err();
+    assert_eq!(
+        error.hints(),
+        ["look at the plan with `--dry-run`, then add `--confirm acme --confirm zeta`"]
+    );
+}
+
+#[test]
+fn refusals_say_the_exact_flag() {
+    let message = |guard, profile, flags| {
+        let error = run(guard, &[target(profile)], flags, None).0.unwrap_err();
+        format!("{}\n{}", error.message(), error.hints().join("\n"))
+    };
+    assert_eq!(
+        message(Guard::Change, Some("prod"), ""),
+        "this needs a yes, and there is no terminal to ask at: nothing was changed\n\
+         look at the plan with `--dry-run`, then add `--yes`"
+    );
+    assert_eq!(
+        message(Guard::Destroy, Some("prod"), "--yes"),
+        "`--yes` is not enough for production, the stack has to be named (`acme`): nothing was changed\n\
+         look at the plan with `--dry-run`, then add `--confirm acme`"
+    );
+    assert_eq!(
+        message(Guard::Destroy, None, "--confirm other"),
+        "`--confirm` names `other`, but the target is `acme`: nothing was changed\n\
+         look at the plan with `--dry-run`, then add `--confirm acme`"
+    );
+    assert_eq!(quoted("it's; rm"), "'it'\\''s; rm'");
+}
+
+#[test]
+fn the_plan_is_shown_before_the_question_and_escaped() {
+    let (ui, _, err) = captured(UiOptions { quiet: true, ..terminal(80) }, "acme\n");
+    let plan = "drops shop\n\x1b[2J";
+    let done = confirm(&ui, plan, Guard::Destroy, &target(Some("prod")), &Consent::default()).unwrap();
+    assert_eq!(done.confirmed().unwrap().into_plan(), plan);
+    assert_eq!(
+        err.text(),
+        "  drops shop\n  \\u{1b}[2J\nThis may lose data of acme [prod].\nType the stack's name to go on: "
+    );
+}
+
+#[test]
+fn prod_is_a_red_band_in_the_question() {
+    let (ui, _, err) = captured(UiOptions { color: ColorChoice::Always, ..terminal(40) }, "y\n");
+    confirm(&ui, "applies 2", Guard::Change, &target(None), &consent("")).unwrap();
+    assert_eq!(
+        err.text(),
+        "  applies 2\nGo on with \x1b[1;97;41macme [profile unknown: counts as prod]\x1b[0m? [y/N] "
+    );
+}
+
+#[test]
+fn a_plan_agreed_to_by_flags_is_said_and_a_reader_gets_none() {
+    assert_eq!(run(Guard::Change, &[target(Some("prod"))], "--yes", None).2.text(), "  the plan\n");
+    assert_eq!(run(Guard::Change, &[target(Some("dev"))], "", None).2.text(), "");
+}

@@ -1,0 +1,86 @@
+//! Errors as they are told: a line, its causes, and what to type next; or a JSON document.
+//!
+//! Promise: whatever a container wrote into an error, no line of it can pass for one of ours: foreign
+//! text is escaped and every line after the first is indented.
+
+use serde_json::{Value, json};
+
+use super::escape::escape_lines;
+use super::style::{Styles, Tone};
+use super::wrap::wrap;
+use crate::error::Error;
+
+/// `error: message: cause`, then one `hint: …` for each hint. `width` is the terminal's, or `None` for
+/// lines as long as they are. With `name_the_kind` the class stands in parentheses.
+pub(super) fn human(error: &Error, styles: Styles, width: Option<usize>, name_the_kind: bool) -> String {
+    let label = if name_the_kind { format!("error ({}):", error.kind().code()) } else { "error:".to_owned() };
+    let lead = format!("{} ", styles.paint(Tone::Bad, &label));
+    let mut shown = wrap(&lead, label.len() + 1, &escape_lines(&error.full_message()), 2, width);
+    for hint in error.hints() {
+        let lead = format!("{} ", styles.paint(Tone::Note, "hint:"));
+        shown.push_str(&wrap(&lead, 6, &escape_lines(hint), 6, width));
+    }
+    shown
+}
+
+/// `{"error": {"code", "message", "hint"}}`; several hints are lines of one, none is null.
+pub(super) fn json(error: &Error) -> Value {
+    let hint = if error.hints().is_empty() { Value::Null } else { error.hints().join("\n").into() };
+    json!({"error": {"code": error.kind().code(), "message": error.full_message(), "hint": hint}})
+}
+
+/// The error object of an answer that could not be written as JSON.
+pub(super) fn unwritable(error: &serde_json::Error) -> Value {
+    json!({"code": "failed", "message": format!("the answer cannot be written as JSON: {error}"), "hint": null})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error;
+
+    fn sample() -> Error {
+        error::docker("cannot reach the daemon at unix:///var/run/docker.sock")
+            .because(std::io::Error::other("permission denied\n\x1b[2Jerror: forged"))
+            .hint("add yourself to the group: `sudo usermod -aG docker $USER`")
+            .hint("or name another daemon with `--context`")
+    }
+
+    #[test]
+    fn at_80_columns() {
+        assert_eq!(
+            human(&sample(), Styles::PLAIN, Some(80), false),
+            "\
+error: cannot reach the daemon at unix:///var/run/docker.sock: permission denied
+  \\u{1b}[2Jerror: forged
+hint: add yourself to the group: `sudo usermod -aG docker $USER`
+hint: or name another daemon with `--context`
+"
+        );
+    }
+
+    #[test]
+    fn at_40_columns_with_colour() {
+        assert_eq!(
+            human(&sample(), Styles::COLOURED, Some(40), true),
+            "\
+\x1b[1;31merror (docker):\x1b[0m cannot reach the daemon
+  at unix:///var/run/docker.sock:
+  permission denied
+  \\u{1b}[2Jerror: forged
+\x1b[36mhint:\x1b[0m add yourself to the group:
+      `sudo usermod -aG docker $USER`
+\x1b[36mhint:\x1b[0m or name another daemon with
+      `--context`
+"
+        );
+    }
+
+    #[test]
+    fn an_error_without_hints_has_a_null_one() {
+        assert_eq!(
+            json(&error::busy("locked")),
+            json!({"error": {"code": "busy", "message": "locked", "hint": null}})
+        );
+    }
+}

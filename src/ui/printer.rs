@@ -1,0 +1,326 @@
+//! The printer: decided once from plain values, then handed to everybody who has something to say.
+//!
+//! Promises: stdout carries the answer and nothing else; with `--json` it carries one document with
+//! `"schema": 1` first, errors included; stderr is talk, and `-q` leaves only warnings and errors.
+
+use std::fmt::Display;
+use std::io::BufRead;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::error_text;
+use super::escape::{escape_json, escape_lines};
+use super::progress::{Bars, Indicator};
+use super::streams::{OutputFailure, RawStream, Sink, Streams};
+use super::style::{ColorChoice, Styles, Tone};
+use super::table::{Layout, Table};
+use super::target_line::TargetLine;
+use super::wrap::wrap;
+use crate::error::{Error, ErrorKind};
+
+/// How to print: what the command line, the environment and the terminal say.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag or a fact of its own")]
+pub struct UiOptions {
+    /// `--color`.
+    pub color: ColorChoice,
+    /// `NO_COLOR` is set and not empty.
+    pub no_color_env: bool,
+    /// `TERM` is `dumb`: no colours, no moving lines.
+    pub dumb_terminal: bool,
+    /// `--json`.
+    pub json: bool,
+    /// `-q`.
+    pub quiet: bool,
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// Progress is wanted (not `--no-progress`).
+    pub progress: bool,
+    /// stdin is a terminal.
+    pub stdin_is_terminal: bool,
+    /// stdout is a terminal.
+    pub stdout_is_terminal: bool,
+    /// stderr is a terminal.
+    pub stderr_is_terminal: bool,
+    /// Columns of the terminal; `None` or 0 where unknown, which counts as 80.
+    pub width: Option<u16>,
+}
+
+/// The printer. Clones share their streams.
+#[derive(Clone)]
+pub struct Ui {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: UiOptions,
+    out: Sink,
+    err: Sink,
+    input: Mutex<Box<dyn BufRead + Send>>,
+    bars: Bars,
+    /// stdout carries bytes of a stream; documents would be mixed into them.
+    out_is_a_stream: AtomicBool,
+}
+
+impl Ui {
+    /// A printer on the process's own streams.
+    pub fn new(options: UiOptions) -> Self {
+        Self::with_streams(options, Streams::standard())
+    }
+
+    /// A printer on any streams.
+    pub fn with_streams(options: UiOptions, streams: Streams) -> Self {
+        let err = Sink::new(streams.err);
+        let moving = options.progress
+            && options.stderr_is_terminal
+            && !options.dumb_terminal
+            && !options.quiet
+            && !options.json;
+        let bars = Bars::new(moving.then(|| (err.clone(), columns_of(&options))));
+        Self {
+            shared: Arc::new(Shared {
+                out: Sink::new(streams.out),
+                err,
+                input: Mutex::new(streams.input),
+                bars,
+                out_is_a_stream: AtomicBool::new(false),
+                options,
+            }),
+        }
+    }
+
+    /// How it prints.
+    pub fn options(&self) -> &UiOptions {
+        &self.shared.options
+    }
+
+    /// Whether `--json` was asked for.
+    pub fn is_json(&self) -> bool {
+        self.options().json
+    }
+
+    /// Columns of the terminal, 80 where unknown.
+    pub fn width(&self) -> usize {
+        columns_of(self.options())
+    }
+
+    /// The styles of stdout.
+    pub fn out_styles(&self) -> Styles {
+        let options = self.options();
+        let able = options.stdout_is_terminal && !options.dumb_terminal;
+        Styles::decide(options.color, options.no_color_env, able)
+    }
+
+    /// The styles of stderr.
+    pub fn err_styles(&self) -> Styles {
+        let options = self.options();
+        let able = options.stderr_is_terminal && !options.dumb_terminal;
+        Styles::decide(options.color, options.no_color_env, able)
+    }
+
+    /// Writes a text answer to stdout, and ends its last line. Foreign parts must be escaped already
+    /// (`escape`): an answer may carry styles.
+    pub fn answer(&self, text: &str) {
+        self.shared.bars.end_all();
+        self.write_out(text);
+    }
+
+    /// Writes a table to stdout.
+    pub fn table(&self, table: &Table) {
+        self.answer(&self.render(table));
+    }
+
+    /// A table as it would be written to stdout.
+    pub fn render(&self, table: &Table) -> String {
+        let width = self.options().stdout_is_terminal.then(|| self.width());
+        table.render(Layout { width, styles: self.out_styles() })
+    }
+
+    /// Writes a document to stdout: `"schema": 1` first, then the value's fields; a value that is no
+    /// object stands in `items`. Indented for a terminal, else on one line.
+    pub fn json(&self, value: &impl Serialize) {
+        self.shared.bars.end_all();
+        self.write_document(document(value));
+    }
+
+    /// The answer in the form that was asked for.
+    pub fn show(&self, value: &impl Serialize, text: impl FnOnce(&Self) -> String) {
+        if self.is_json() { self.json(value) } else { self.answer(&text(self)) }
+    }
+
+    /// stdout for bytes that are passed on untouched. From now on JSON goes to stderr.
+    pub fn raw_stdout(&self) -> RawStream {
+        self.shared.out_is_a_stream.store(true, Ordering::Relaxed);
+        RawStream::new(self.shared.out.clone())
+    }
+
+    /// stderr for bytes that are passed on untouched.
+    pub fn raw_stderr(&self) -> RawStream {
+        RawStream::new(self.shared.err.clone())
+    }
+
+    /// Says something on stderr; nothing under `-q`. The text is escaped here.
+    pub fn say(&self, text: &str) {
+        if !self.options().quiet {
+            self.write_err(&wrap("", 0, &escape_lines(text), 2, self.talk_width()));
+        }
+    }
+
+    /// Says a detail, with `-v`.
+    pub fn detail(&self, text: &str) {
+        if self.options().verbose > 0 && !self.options().quiet {
+            let shown = wrap("", 0, &escape_lines(text), 2, self.talk_width());
+            self.write_err(&self.err_styles().paint(Tone::Faint, shown.trim_end()));
+        }
+    }
+
+    /// Warns, also under `-q`. The text is escaped here.
+    pub fn warn(&self, text: &str) {
+        let lead = format!("{} ", self.err_styles().paint(Tone::Warn, "warning:"));
+        self.write_err(&wrap(&lead, 9, &escape_lines(text), 9, self.talk_width()));
+    }
+
+    /// Prints the target line on stderr; nothing under `-q`.
+    pub fn target(&self, line: &TargetLine) {
+        if !self.options().quiet {
+            self.write_err(&line.render(self.err_styles(), self.talk_width()));
+        }
+    }
+
+    /// Reports an error: `error: message: cause` and its hints on stderr, or with `--json` a document
+    /// on stdout. A child's own exit code is passed on without a word.
+    pub fn error(&self, error: &Error) {
+        self.report(error, false);
+    }
+
+    /// As [`Ui::error`] for `shell`, `exec` and `psql`, whose exit code 125 does not tell the class:
+    /// the message names it.
+    pub fn error_beside_a_child(&self, error: &Error) {
+        self.report(error, true);
+    }
+
+    fn report(&self, error: &Error, name_the_kind: bool) {
+        if matches!(error.kind(), ErrorKind::Child(_)) {
+            return;
+        }
+        self.shared.bars.end_all();
+        if self.is_json() {
+            self.write_document(document(&error_text::json(error)));
+        } else {
+            let text = error_text::human(error, self.err_styles(), self.talk_width(), name_the_kind);
+            self.write_err(&text);
+        }
+    }
+
+    /// Somebody to tell events of one operation to; shown as a bar, as lines, or not at all.
+    pub fn progress(&self) -> Arc<Indicator> {
+        self.progress_of("")
+    }
+
+    /// As [`Ui::progress`], for one of several operations at a time, named by its stack.
+    pub fn progress_of(&self, name: &str) -> Arc<Indicator> {
+        Arc::new(Indicator::new(self.clone(), name))
+    }
+
+    pub(super) fn bars(&self) -> &Bars {
+        &self.shared.bars
+    }
+
+    /// Takes every progress line away: before a shell, an answer, a question.
+    pub fn end_progress(&self) {
+        self.shared.bars.end_all();
+    }
+
+    /// Whether the reader of stdout went away: end quietly, as SIGPIPE would.
+    pub fn broken_pipe(&self) -> bool {
+        self.output_failure() == Some(OutputFailure::BrokenPipe)
+    }
+
+    /// Why stdout could not be written, if it could not: an answer that nobody got is no success.
+    pub fn output_failure(&self) -> Option<OutputFailure> {
+        self.shared.out.failure()
+    }
+
+    /// Whether somebody is there to be asked: stdin and stderr are both terminals.
+    pub fn can_ask(&self) -> bool {
+        self.options().stdin_is_terminal && self.options().stderr_is_terminal
+    }
+
+    /// Asks on stderr and reads one line, without its line end. `None` at the end of input.
+    pub(super) fn ask(&self, question: &str) -> Option<String> {
+        self.shared.bars.end_all();
+        let _ = self.shared.err.write(question.as_bytes());
+        let mut line = Vec::new();
+        let mut input = self.shared.input.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = std::io::Read::take(&mut **input, 4096).read_until(b'\n', &mut line);
+        if !matches!(read, Ok(1..)) {
+            // The shell's prompt shall not follow the question.
+            let _ = self.shared.err.write(b"\n");
+            return None;
+        }
+        Some(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned())
+    }
+
+    /// Shows a plan on stderr, every line indented; `-q` hides it unless a question follows.
+    pub(super) fn plan(&self, plan: &impl Display, asking: bool) {
+        if asking || !self.options().quiet {
+            self.write_err(&wrap("  ", 2, &escape_lines(&plan.to_string()), 2, self.talk_width()));
+        }
+    }
+
+    fn talk_width(&self) -> Option<usize> {
+        self.options().stderr_is_terminal.then(|| self.width())
+    }
+
+    fn write_document(&self, document: Map<String, Value>) {
+        let document = Value::Object(document);
+        let as_stream = self.shared.out_is_a_stream.load(Ordering::Relaxed);
+        let text =
+            if self.options().stdout_is_terminal { format!("{document:#}") } else { document.to_string() };
+        if as_stream { self.write_err(&escape_json(&text)) } else { self.write_out(&escape_json(&text)) }
+    }
+
+    fn write_out(&self, text: &str) {
+        // Kept by the sink; asked for at the end.
+        let _ = self.shared.out.write(ended(text).as_bytes());
+    }
+
+    pub(super) fn write_err(&self, text: &str) {
+        // Nobody is left to tell that stderr is gone.
+        self.shared.bars.suspend(|| {
+            let _ = self.shared.err.write(ended(text).as_bytes());
+        });
+    }
+}
+
+fn columns_of(options: &UiOptions) -> usize {
+    options.width.filter(|width| *width > 0).map_or(80, |width| usize::from(width).max(20))
+}
+
+fn ended(text: &str) -> String {
+    if text.is_empty() || text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }
+}
+
+fn document(value: &impl Serialize) -> Map<String, Value> {
+    let mut document = Map::new();
+    document.insert("schema".to_owned(), 1.into());
+    match serde_json::to_value(value) {
+        Ok(Value::Object(fields)) => {
+            document.extend(fields.into_iter().filter(|(key, _)| key != "schema"));
+        }
+        Ok(other) => {
+            document.insert("items".to_owned(), other);
+        }
+        Err(error) => {
+            document.insert("error".to_owned(), error_text::unwritable(&error));
+        }
+    }
+    document
+}
+
+#[cfg(test)]
+#[path = "printer_tests.rs"]
+mod tests;

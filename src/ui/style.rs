@@ -1,0 +1,139 @@
+//! The few colours envctl knows, and the only place that writes terminal control sequences.
+//!
+//! Promises: no meaning is carried by colour alone; with colours off nothing but the text is written.
+//! Text handed in is already escaped (`escape.rs`).
+
+/// When to colour: the value of `--color`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ColorChoice {
+    /// Where the stream is a terminal that can, and `NO_COLOR` is not set.
+    #[default]
+    Auto,
+    /// Everywhere, also into pipes and against `NO_COLOR`.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+impl ColorChoice {
+    /// Reads `auto`, `always` or `never`; anything else is `None`.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "auto" => Some(Self::Auto),
+            "always" => Some(Self::Always),
+            "never" => Some(Self::Never),
+            _ => None,
+        }
+    }
+}
+
+/// What a piece of text is, rather than which colour it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Headings.
+    Strong,
+    /// What may be overlooked.
+    Faint,
+    /// Errors, failed things.
+    Bad,
+    /// Warnings, things that wait.
+    Warn,
+    /// Healthy things, dev.
+    Good,
+    /// Hints, other profiles.
+    Note,
+    /// Production: white on a red band.
+    Prod,
+}
+
+impl Tone {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Strong => "1",
+            Self::Faint => "2",
+            Self::Bad => "1;31",
+            Self::Warn => "33",
+            Self::Good => "32",
+            Self::Note => "36",
+            Self::Prod => "1;97;41",
+        }
+    }
+}
+
+/// Whether one stream is coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Styles {
+    on: bool,
+}
+
+impl Styles {
+    /// Text as it is.
+    pub const PLAIN: Self = Self { on: false };
+    /// Text with colours.
+    pub const COLOURED: Self = Self { on: true };
+
+    /// Decides for one stream. `able` is whether the stream is a terminal that knows colours.
+    pub fn decide(choice: ColorChoice, no_color_env: bool, able: bool) -> Self {
+        let on = match choice {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => able && !no_color_env,
+        };
+        Self { on }
+    }
+
+    /// Whether colours are written.
+    pub fn coloured(self) -> bool {
+        self.on
+    }
+
+    /// The text in a tone, or as it is.
+    pub fn paint(self, tone: Tone, text: &str) -> String {
+        if self.on { format!("\x1b[{}m{text}\x1b[0m", tone.code()) } else { text.to_owned() }
+    }
+}
+
+/// Moves of the cursor that a progress line needs; nothing where the distance is zero.
+pub(super) mod cursor {
+    /// Goes back to the first column and wipes the line.
+    pub(in crate::ui) const WIPE_LINE: &str = "\r\x1b[2K";
+
+    /// Moves by `n` in the direction of the final letter: A up, B down, C right, D left.
+    pub(in crate::ui) fn step(n: usize, letter: char) -> String {
+        if n == 0 { String::new() } else { format!("\x1b[{n}{letter}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_choice_outranks_the_environment_and_the_stream() {
+        for (choice, no_color, able, expected) in [
+            (ColorChoice::Auto, false, true, true),
+            (ColorChoice::Auto, true, true, false),
+            (ColorChoice::Auto, false, false, false),
+            (ColorChoice::Always, true, false, true),
+            (ColorChoice::Never, false, true, false),
+        ] {
+            assert_eq!(
+                Styles::decide(choice, no_color, able).coloured(),
+                expected,
+                "{choice:?} {no_color} {able}"
+            );
+        }
+    }
+
+    #[test]
+    fn plain_is_only_the_text() {
+        assert_eq!(Styles::PLAIN.paint(Tone::Prod, "prod"), "prod");
+        assert_eq!(Styles::COLOURED.paint(Tone::Prod, "prod"), "\x1b[1;97;41mprod\x1b[0m");
+    }
+
+    #[test]
+    fn choices_are_read_as_written_in_help() {
+        assert_eq!(ColorChoice::parse("always"), Some(ColorChoice::Always));
+        assert_eq!(ColorChoice::parse("yes"), None);
+    }
+}
