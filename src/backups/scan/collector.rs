@@ -1,0 +1,279 @@
+//! Listens to the lexer and gathers the summary.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::HELD;
+use super::entry::{self, Entry};
+use super::finding::{EXCERPT, Finding, FindingKind, printable};
+use super::lexer::{Ambiguity, Listener, Open, Place, Token};
+use super::proof::{Proof, Trailer};
+use super::rules::{Verdict, judge};
+use super::statement::Statement;
+use super::summary::{CopyBlock, Summary};
+
+/// How many entries, and how many COPY blocks, are kept; real databases have some thousands.
+const KEPT_ENTRIES: usize = 500_000;
+/// How many findings of one kind are kept.
+const KEPT_FINDINGS: u64 = 25;
+
+/// What has been gathered so far.
+#[derive(Debug, Default)]
+pub(super) struct Collector {
+    statement: Statement,
+    excerpt: Vec<u8>,
+    trailer: Trailer,
+    /// Where the run of comment lines began that an entry marker may belong to, and the line after it.
+    comments: Option<(u64, u64)>,
+    server_version: Option<String>,
+    pg_dump_version: Option<String>,
+    encoding: Option<String>,
+    statements: u64,
+    copying: Option<CopyBlock>,
+    copies: Vec<CopyBlock>,
+    entries: Vec<Entry>,
+    overflow: bool,
+    extensions: BTreeSet<String>,
+    roles: BTreeSet<String>,
+    tablespaces: BTreeSet<String>,
+    findings: Vec<Finding>,
+    /// Whether code has passed that could change settings without being seen to.
+    opaque: bool,
+    counts: BTreeMap<FindingKind, u64>,
+    /// Everything before it has been judged.
+    judged: u64,
+    stopped: Option<u64>,
+}
+
+impl Collector {
+    pub(super) fn table(&self) -> Option<&str> {
+        self.copying.as_ref().map(|block| block.table.as_str())
+    }
+
+    pub(super) fn copies(&self) -> &[CopyBlock] {
+        &self.copies
+    }
+
+    pub(super) fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    pub(super) fn clean_until(&self, offset: u64, open_metacommand: Option<u64>) -> u64 {
+        if let Some(stopped) = self.stopped {
+            return stopped;
+        }
+        let reached = open_metacommand.unwrap_or(offset);
+        let in_data = self.copying.as_ref().is_some_and(|block| block.offset > 0);
+        if in_data || reached - self.judged > HELD { reached } else { self.judged }
+    }
+
+    pub(super) fn finish(mut self, bytes: u64, lines: u64, open: Open, bom: bool) -> Summary {
+        let inside = !self.statement.is_empty();
+        if inside {
+            // psql runs at the end of its input what it has collected by then.
+            self.end_statement(bytes);
+        }
+        let table = self.copying.as_ref().map(|block| block.table.clone()).filter(|_| open.is_copy());
+        let proof = if self.overflow {
+            Proof::Missing("it holds more tables or entries than can be followed".to_owned())
+        } else {
+            self.trailer.proof(bytes, open, inside, table.as_deref())
+        };
+        let kept = self.findings.len() as u64;
+        Summary {
+            proof,
+            bytes,
+            lines,
+            statements: self.statements,
+            bom,
+            cluster: self.trailer.is_cluster(),
+            server_version: self.server_version,
+            pg_dump_version: self.pg_dump_version,
+            restrict_key: self.trailer.key().map(str::to_owned),
+            encoding: self.encoding,
+            copies: self.copies,
+            entries: self.entries,
+            overflow: self.overflow,
+            extensions: self.extensions.into_iter().collect(),
+            roles: self.roles.into_iter().collect(),
+            tablespaces: self.tablespaces.into_iter().collect(),
+            findings: self.findings,
+            findings_left_out: self.counts.values().sum::<u64>() - kept,
+        }
+    }
+
+    /// Notes a finding; `at` is the byte that would set it off.
+    fn find(&mut self, kind: FindingKind, place: Place, excerpt: &[u8], at: u64) {
+        if kind.stops() && self.stopped.is_none() {
+            self.stopped = Some(if at - self.judged > HELD { at } else { self.judged });
+        }
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        if *count <= KEPT_FINDINGS {
+            let (line, offset) = (place.line, place.offset);
+            self.findings.push(Finding { line, offset, kind, excerpt: printable(excerpt) });
+        }
+    }
+
+    /// Judges the statement that ends at `at`.
+    fn end_statement(&mut self, at: u64) -> Verdict {
+        let verdict = judge(&self.statement);
+        self.opaque |= self.statement.opaque;
+        let excerpt = std::mem::take(&mut self.excerpt);
+        if let Some(start) = self.statement.start {
+            for &kind in &verdict.found {
+                self.find(kind, start, &excerpt, at);
+            }
+        }
+        self.extensions.extend(verdict.extension.clone());
+        self.tablespaces.extend(verdict.tablespace.clone());
+        if verdict.encoding.is_some() && self.encoding.is_none() {
+            self.encoding.clone_from(&verdict.encoding);
+        }
+        self.statement.clear();
+        self.excerpt = excerpt;
+        self.excerpt.clear();
+        verdict
+    }
+
+    /// `\restrict KEY` or `\unrestrict KEY`, alone on its line and in its place.
+    fn is_restriction(&mut self, line: &[u8], place: Place) -> bool {
+        if !place.line_start || !self.statement.is_empty() {
+            return false;
+        }
+        let Ok(line) = std::str::from_utf8(line) else { return false };
+        let Some((command, key)) = line.trim_end().split_once(' ') else { return false };
+        // psql would run a second command after a backslash, or a backquoted one.
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return false;
+        }
+        match command {
+            "restrict" => self.trailer.restrict(key),
+            "unrestrict" => self.trailer.unrestrict(key),
+            _ => false,
+        }
+    }
+
+    fn header(&mut self, line: &str) {
+        let field = |prefix: &str| line.strip_prefix(prefix).map(|text| text.trim().to_owned());
+        if self.server_version.is_none() {
+            self.server_version = field("-- Dumped from database version ");
+        }
+        if self.pg_dump_version.is_none() {
+            self.pg_dump_version = field("-- Dumped by pg_dump version ");
+        }
+    }
+
+    fn marker(&mut self, line: &str, place: Place) {
+        let begins = match self.comments {
+            Some((begins, next)) if next == place.line => begins,
+            _ => place.offset,
+        };
+        self.comments = Some((begins, place.line + 1));
+        if let Some(entry) = entry::parse(line, begins) {
+            if self.entries.len() < KEPT_ENTRIES {
+                self.entries.push(entry);
+            } else {
+                self.overflow = true;
+            }
+        }
+    }
+}
+
+impl Listener for Collector {
+    fn token(&mut self, token: Token<'_>, place: Place) {
+        self.trailer.other();
+        self.statement.push(token, place, &mut self.roles);
+    }
+
+    fn comment(&mut self, text: &[u8], place: Place) {
+        if !self.statement.is_empty() {
+            return;
+        }
+        self.excerpt.clear();
+        if !place.line_start {
+            return self.trailer.other();
+        }
+        let line = String::from_utf8_lossy(text);
+        self.trailer.comment(&line);
+        self.header(&line);
+        self.marker(&line, place);
+    }
+
+    fn semicolon(&mut self, place: Place) -> bool {
+        self.trailer.other();
+        if !self.statement.ends_here() {
+            self.statement.push(Token::Symbol(b';'), place, &mut self.roles);
+            return false;
+        }
+        self.statements += 1;
+        let verdict = self.end_statement(place.offset);
+        self.judged = place.offset + 1;
+        let Some(table) = verdict.copy else { return false };
+        self.copying = Some(CopyBlock { table, rows: 0, offset: 0, bytes: 0 });
+        true
+    }
+
+    fn metacommand(&mut self, line: &[u8], place: Place, whole: bool) {
+        if self.is_restriction(line, place) {
+            if whole {
+                self.judged = place.offset + 1 + line.len() as u64 + 1;
+            }
+        } else {
+            self.trailer.other();
+            let word = line.split(|byte| !byte.is_ascii_alphanumeric()).next().unwrap_or_default();
+            let connects = word == b"c" || word == b"connect";
+            let kind = if connects { FindingKind::Connect } else { FindingKind::Metacommand };
+            let excerpt = [b"\\", &line[..line.len().min(EXCERPT)]].concat();
+            self.find(kind, place, &excerpt, place.offset);
+        }
+        self.excerpt.clear();
+    }
+
+    fn variable(&mut self, place: Place) {
+        let excerpt = std::mem::take(&mut self.excerpt);
+        self.find(FindingKind::Variable, place, &excerpt, place.offset);
+        self.excerpt = excerpt;
+    }
+
+    fn ambiguous(&mut self, what: Ambiguity, place: Place, at: u64) {
+        if what == Ambiguity::BackslashQuote && !self.opaque {
+            return;
+        }
+        let text = match what {
+            Ambiguity::ContinuedEscape => "an E'…' string continued on another line",
+            Ambiguity::BackslashQuote => "a backslash before the end of a string",
+            Ambiguity::GluedNumber => "a number, a name and a quote without a space between",
+            Ambiguity::LongTag => "a dollar quote with an absurdly long tag",
+            Ambiguity::TextAfterCopy => "text behind COPY … FROM stdin on the same line",
+        };
+        self.find(FindingKind::Ambiguous, place, text.as_bytes(), at);
+    }
+
+    fn copy_begins(&mut self, offset: u64) {
+        if let Some(block) = &mut self.copying {
+            block.offset = offset;
+        }
+    }
+
+    fn copy_ends(&mut self, rows: u64, bytes: u64, end: u64) {
+        let Some(mut block) = self.copying.take() else { return };
+        block.rows = rows;
+        block.bytes = bytes;
+        self.judged = end;
+        if self.copies.len() < KEPT_ENTRIES {
+            self.copies.push(block);
+        } else {
+            self.overflow = true;
+        }
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        if self.excerpt.len() >= EXCERPT {
+            return;
+        }
+        let skipped = |byte: &&u8| self.excerpt.is_empty() && (byte.is_ascii_whitespace() || **byte == b';');
+        let lead = bytes.iter().take_while(skipped).count();
+        let text = &bytes[lead..];
+        self.excerpt.extend_from_slice(&text[..text.len().min(EXCERPT - self.excerpt.len())]);
+    }
+}

@@ -1,0 +1,141 @@
+//! What in a dump would do more than fill a database, and where it stands.
+
+use std::fmt;
+
+/// What kind of thing was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FindingKind {
+    /// A psql backslash command other than `\restrict` and `\unrestrict` in their places.
+    Metacommand,
+    /// `\connect`: what follows would go to another database (`pg_dump -C`, `pg_dumpall`).
+    Connect,
+    /// `:name`, which psql replaces where such a variable is set. Array slices look the same.
+    Variable,
+    /// Bytes that psql, its other versions or the server cut differently: nothing after can be judged.
+    Ambiguous,
+    /// CREATE, ALTER or DROP DATABASE.
+    OtherDatabase,
+    /// Roles and tablespaces, which belong to the whole server.
+    ClusterWide,
+    /// SET ROLE and its kin: leaves the role the restore runs as.
+    ChangesRole,
+    /// BEGIN, COMMIT and their kin; `pg_dump` writes them around large objects. They end a surrounding
+    /// transaction.
+    Transaction,
+    /// COPY … PROGRAM, or a foreign table's program: a command on the server's machine.
+    Program,
+    /// Reads or writes files of the server.
+    ServerFile,
+    /// Code in C or in an untrusted language.
+    UntrustedLanguage,
+    /// An extension that brings an untrusted language or reads the server's files.
+    UntrustedExtension,
+    /// LOAD of a library.
+    Load,
+    /// ALTER SYSTEM.
+    AlterSystem,
+    /// CREATE EVENT TRIGGER: runs for every later DDL statement, whoever sends it.
+    EventTrigger,
+    /// CREATE SUBSCRIPTION: connects to another server.
+    Subscription,
+    /// A write to the system catalogs.
+    CatalogWrite,
+}
+
+impl FindingKind {
+    /// Whether psql itself would act on it, on the machine where psql runs.
+    pub fn is_metacommand(self) -> bool {
+        matches!(self, Self::Metacommand | Self::Connect)
+    }
+
+    /// Whether it makes the server run code or touch what lies outside the database.
+    pub fn runs_code(self) -> bool {
+        matches!(
+            self,
+            Self::Program
+                | Self::ServerFile
+                | Self::UntrustedLanguage
+                | Self::UntrustedExtension
+                | Self::Load
+                | Self::AlterSystem
+                | Self::EventTrigger
+                | Self::Subscription
+                | Self::CatalogWrite
+        )
+    }
+
+    /// Whether a dump that nobody vouches for is refused because of it. The others are worth knowing.
+    pub fn stops(self) -> bool {
+        !matches!(self, Self::Variable | Self::Transaction)
+    }
+
+    /// What it is, in words that continue "the dump …".
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Metacommand => "contains a psql command",
+            Self::Connect => "switches to another database",
+            Self::Variable => "may refer to a psql variable",
+            Self::Ambiguous => "contains text that can be read in two ways",
+            Self::OtherDatabase => "creates, changes or drops a database",
+            Self::ClusterWide => "changes roles or tablespaces of the whole server",
+            Self::ChangesRole => "changes the role it runs as",
+            Self::Transaction => "begins or ends transactions of its own",
+            Self::Program => "runs a program on the server",
+            Self::ServerFile => "reads or writes files of the server",
+            Self::UntrustedLanguage => "brings code in C or in an untrusted language",
+            Self::UntrustedExtension => "installs an extension that can reach outside the database",
+            Self::Load => "loads a library into the server",
+            Self::AlterSystem => "changes the server's settings",
+            Self::EventTrigger => "creates an event trigger",
+            Self::Subscription => "subscribes to another server",
+            Self::CatalogWrite => "writes to the system catalogs",
+        }
+    }
+}
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The line it begins on, from 1.
+    pub line: u64,
+    /// The plain byte it begins at.
+    pub offset: u64,
+    /// What it is.
+    pub kind: FindingKind,
+    /// The beginning of the statement or line; unprintable characters are escaped.
+    pub excerpt: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}: {}", self.line, self.kind.describe(), self.excerpt)
+    }
+}
+
+/// The longest excerpt, in bytes of the dump.
+pub(super) const EXCERPT: usize = 160;
+
+/// Foreign bytes as one printable line.
+pub(super) fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT)]);
+    let mut line = String::with_capacity(text.len());
+    for character in text.trim().chars() {
+        match character {
+            '\n' | '\t' | '\r' => line.push(' '),
+            '\'' | '"' | '\\' => line.push(character),
+            other => line.extend(other.escape_debug()),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_cannot_speak_to_the_terminal() {
+        let line = printable("\\! a'b\u{1b}[2J\u{202e}\n\"é\"".as_bytes());
+        assert_eq!(line, "\\! a'b\\u{1b}[2J\\u{202e} \"é\"");
+    }
+}

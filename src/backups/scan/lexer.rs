@@ -1,0 +1,578 @@
+//! Cuts a script into the tokens that psql sees, chunk by chunk, in constant memory.
+//!
+//! Promises: the cut never depends on where the chunks end; text is kept up to [`KEPT`] bytes a token,
+//! the rest is only passed over. The rules are those of psql's `psqlscan.l` with
+//! `standard_conforming_strings` on; where versions of psql, or psql and the server, read the same bytes
+//! differently, the listener is told of an [`Ambiguity`] instead of taking a side.
+
+use memchr::{memchr, memchr_iter, memchr2, memrchr};
+
+use super::copy::CopyData;
+
+/// How much of one token's text is kept.
+pub(super) const KEPT: usize = 8 * 1024;
+/// The longest dollar-quote tag that is understood.
+const LONGEST_TAG: usize = 1024;
+
+/// A piece of a statement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Token<'a> {
+    /// A keyword or an unquoted name, as written.
+    Word(&'a [u8]),
+    /// A quoted name, without its quotes.
+    Quoted(&'a [u8]),
+    /// A string, without its quotes.
+    Text(&'a [u8]),
+    /// A dollar-quoted string.
+    Body,
+    /// A number or a parameter.
+    Number,
+    /// Any other character.
+    Symbol(u8),
+}
+
+/// Bytes that not every reader understands alike, so that nothing after them can be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ambiguity {
+    /// `E'…'` continued on another line: psql forgets the E there, the server does not.
+    ContinuedEscape,
+    /// `\'` in a plain string: another end of the string if `standard_conforming_strings` were off.
+    BackslashQuote,
+    /// A name glued to a number and then a quote: cut differently before PostgreSQL 15.
+    GluedNumber,
+    /// A dollar-quote tag of absurd length.
+    LongTag,
+    /// Text after `COPY … FROM stdin;` on the same line, which psql runs after the data.
+    TextAfterCopy,
+}
+
+/// Where a token begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Bytes from the start of the stream.
+    pub(super) offset: u64,
+    /// Line number, from 1.
+    pub(super) line: u64,
+    /// Whether it is the first thing on its line.
+    pub(super) line_start: bool,
+}
+
+/// Somebody who is told what passes by.
+pub(super) trait Listener {
+    /// A token of a statement.
+    fn token(&mut self, token: Token<'_>, place: Place);
+    /// A `-- …` comment with its line, without the line end.
+    fn comment(&mut self, text: &[u8], place: Place);
+    /// A semicolon. True when the data of a `COPY … FROM stdin` follow on the next line.
+    fn semicolon(&mut self, place: Place) -> bool;
+    /// A backslash command with the rest of its line; `whole` is false where the stream ended in it.
+    fn metacommand(&mut self, line: &[u8], place: Place, whole: bool);
+    /// `:name`, `:'name'`, `:"name"`: what psql would replace by a variable's value.
+    fn variable(&mut self, place: Place);
+    /// Bytes that cannot be judged, seen when everything up to `at` had passed.
+    fn ambiguous(&mut self, what: Ambiguity, place: Place, at: u64);
+    /// The first byte of COPY data.
+    fn copy_begins(&mut self, offset: u64);
+    /// The end of COPY data: its rows, its bytes without `\.`, and the byte after the line of `\.`.
+    fn copy_ends(&mut self, rows: u64, bytes: u64, end: u64);
+    /// The bytes themselves, outside COPY data, in order; for excerpts.
+    fn raw(&mut self, bytes: &[u8]);
+}
+
+/// What is open when the stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Open {
+    /// Nothing.
+    Nothing,
+    /// A quoted string or a quoted name.
+    Quote,
+    /// A comment.
+    Comment,
+    /// A backslash command without its line end.
+    Metacommand,
+    /// COPY data.
+    Copy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Ground,
+    Word { glued: bool },
+    Number,
+    Dash,
+    Slash,
+    Colon,
+    DollarTag,
+    DollarBody { matched: usize },
+    LineComment,
+    BlockComment { depth: u32, previous: u8 },
+    Text { escapes: bool },
+    TextEscaped,
+    TextEnd { escapes: bool },
+    Quoted,
+    QuotedEnd,
+    Metacommand,
+    CopyLineEnd { blamed: bool },
+    Copy,
+}
+
+/// What a string that has just ended means for a quote that follows it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tail {
+    escapes: bool,
+    newline: bool,
+}
+
+/// The state between two chunks.
+#[derive(Debug)]
+pub(super) struct Lexer {
+    mode: Mode,
+    offset: u64,
+    line: u64,
+    line_start: u64,
+    place: Place,
+    text: Vec<u8>,
+    tag: Vec<u8>,
+    odd_backslashes: bool,
+    tail: Option<Tail>,
+    copy: CopyData,
+}
+
+impl Lexer {
+    /// A lexer before the first byte.
+    pub(super) fn new() -> Self {
+        Self {
+            mode: Mode::Ground,
+            offset: 0,
+            line: 1,
+            line_start: 0,
+            place: Place::default(),
+            text: Vec::new(),
+            tag: Vec::new(),
+            odd_backslashes: false,
+            tail: None,
+            copy: CopyData::default(),
+        }
+    }
+
+    /// Passes over bytes at the very start that are no part of the text.
+    pub(super) fn skip(&mut self, bytes: u64) {
+        self.offset += bytes;
+        self.line_start = self.offset;
+    }
+
+    /// Bytes seen so far.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Lines begun so far.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Rows of the COPY data that are passing by.
+    pub(super) fn copy_rows(&self) -> u64 {
+        self.copy.rows()
+    }
+
+    /// Where a backslash command began that has not ended yet.
+    pub(super) fn open_metacommand(&self) -> Option<u64> {
+        (self.mode == Mode::Metacommand).then_some(self.place.offset)
+    }
+
+    /// What is open now.
+    pub(super) fn open(&self) -> Open {
+        match self.mode {
+            Mode::Text { .. } | Mode::TextEscaped | Mode::Quoted | Mode::DollarBody { .. } => Open::Quote,
+            Mode::LineComment | Mode::BlockComment { .. } => Open::Comment,
+            Mode::Metacommand => Open::Metacommand,
+            Mode::Copy | Mode::CopyLineEnd { .. } => Open::Copy,
+            _ => Open::Nothing,
+        }
+    }
+
+    /// Reads on.
+    pub(super) fn feed<L: Listener>(&mut self, chunk: &[u8], listener: &mut L) {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let raw = self.mode != Mode::Copy;
+            let used = self.step(rest, listener);
+            let (passed, left) = rest.split_at(used);
+            self.offset += used as u64;
+            if raw && used > 0 {
+                listener.raw(passed);
+            }
+            rest = left;
+        }
+    }
+
+    /// Ends the stream: a token that only its neighbour would have ended is told.
+    pub(super) fn finish<L: Listener>(&mut self, listener: &mut L) -> Open {
+        let open = self.open();
+        if self.mode == Mode::Metacommand {
+            listener.metacommand(&self.text, self.place, false);
+        } else if open == Open::Nothing {
+            // A line end is the one neighbour that ends every token and means nothing itself.
+            while self.mode != Mode::Ground {
+                self.step(b"\n", listener);
+            }
+        }
+        open
+    }
+
+    /// Reads a piece in the present mode; zero bytes when only the mode changed.
+    fn step<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+        match self.mode {
+            Mode::Copy => self.copy_data(rest, listener),
+            Mode::Ground => self.ground(rest, listener),
+            Mode::Word { glued } => self.word(rest, glued, listener),
+            Mode::Number => self.number(rest, listener),
+            Mode::Dash => self.second(rest, b'-', b'-', Mode::LineComment, listener),
+            Mode::Slash => {
+                self.second(rest, b'*', b'/', Mode::BlockComment { depth: 1, previous: 0 }, listener)
+            }
+            Mode::Colon => self.colon(rest, listener),
+            Mode::DollarTag => self.dollar_tag(rest, listener),
+            Mode::DollarBody { matched } => self.dollar_body(rest, matched, listener),
+            Mode::LineComment => self.line_comment(rest, listener),
+            Mode::BlockComment { depth, previous } => self.block_comment(rest, depth, previous),
+            Mode::Text { escapes } => self.string(rest, escapes, listener),
+            Mode::TextEscaped => {
+                self.newlines(&rest[..1]);
+                self.keep(&rest[..1]);
+                self.mode = Mode::Text { escapes: true };
+                1
+            }
+            Mode::TextEnd { escapes } => self.string_end(rest, escapes, listener),
+            Mode::Quoted => self.quoted(rest),
+            Mode::QuotedEnd => self.quoted_end(rest, listener),
+            Mode::Metacommand => self.metacommand(rest, listener),
+            Mode::CopyLineEnd { blamed } => self.copy_line_end(rest, blamed, listener),
+        }
+    }
+
+    fn begin(&mut self, mode: Mode) {
+        self.place =
+            Place { offset: self.offset, line: self.line, line_start: self.offset == self.line_start };
+        self.text.clear();
+        self.mode = mode;
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = KEPT.saturating_sub(self.text.len());
+        self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn newlines(&mut self, passed: &[u8]) {
+        if let Some(last) = memrchr(b'\n', passed) {
+            self.line += memchr_iter(b'\n', passed).count() as u64;
+            self.line_start = self.offset + last as u64 + 1;
+        }
+    }
+
+    fn tell<L: Listener>(&mut self, token: Token<'_>, listener: &mut L) {
+        self.tail = None;
+        self.mode = Mode::Ground;
+        listener.token(token, self.place);
+    }
+
+    fn ground<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+        let blank = rest.iter().position(|&byte| !is_space(byte)).unwrap_or(rest.len());
+        if blank > 0 {
+            self.newlines(&rest[..blank]);
+            if let Some(tail) = &mut self.tail {
+                tail.newline |= memchr2(b'\n', b'\r', &rest[..blank]).is_some();
+            }
+            return blank;
+        }
+        match rest[0] {
+            byte if starts_name(byte) => {
+                self.begin(Mode::Word { glued: false });
+                return 0;
+            }
+            b'0'..=b'9' => self.begin(Mode::Number),
+            b'\'' => {
+                let continued = self.tail.is_some_and(|tail| tail.escapes && tail.newline);
+                self.begin(Mode::Text { escapes: false });
+                self.odd_backslashes = false;
+                if continued {
+                    listener.ambiguous(Ambiguity::ContinuedEscape, self.place, self.offset);
+                }
+            }
+            b'"' => self.begin(Mode::Quoted),
+            b'$' => self.begin(Mode::DollarTag),
+            b'-' => self.begin(Mode::Dash),
+            b'/' => self.begin(Mode::Slash),
+            b':' => self.begin(Mode::Colon),
+            b'\\' => self.begin(Mode::Metacommand),
+            b';' => {
+                self.begin(Mode::Ground);
+                self.tail = None;
+                if listener.semicolon(self.place) {
+                    self.mode = Mode::CopyLineEnd { blamed: false };
+                }
+            }
+            byte => {
+                self.begin(Mode::Ground);
+                self.tell(Token::Symbol(byte), listener);
+            }
+        }
+        1
+    }
+
+    fn word<L: Listener>(&mut self, rest: &[u8], glued: bool, listener: &mut L) -> usize {
+        let length = rest.iter().position(|&byte| !continues_name(byte)).unwrap_or(rest.len());
+        if length > 0 {
+            if glued && memchr(b'$', &rest[..length]).is_some() {
+                listener.ambiguous(Ambiguity::GluedNumber, self.place, self.offset);
+            }
+            self.keep(&rest[..length]);
+            return length;
+        }
+        if rest[0] == b'\'' && glued {
+            listener.ambiguous(Ambiguity::GluedNumber, self.place, self.offset);
+        }
+        if rest[0] == b'\'' && self.text.eq_ignore_ascii_case(b"e") {
+            // The E belongs to the string.
+            self.text.clear();
+            self.mode = Mode::Text { escapes: true };
+            return 1;
+        }
+        let text = std::mem::take(&mut self.text);
+        self.tell(Token::Word(&text), listener);
+        self.text = text;
+        0
+    }
+
+    fn number<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+        let part = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+        let length = rest.iter().position(|byte| !part(byte)).unwrap_or(rest.len());
+        if length == 0 {
+            self.tell(Token::Number, listener);
+            if starts_name(rest[0]) {
+                self.begin(Mode::Word { glued: true });
+            }
+        }
+        length
+    }
+
+    /// After the first of two characters that together open a comment.
+    fn second<L: Listener>(&mut self, rest: &[u8], wanted: u8, first: u8, then: Mode, to: &mut L) -> usize {
+        if rest[0] == wanted {
+            if then == Mode::LineComment {
+                self.keep(b"--");
+            }
+            self.mode = then;
+            return 1;
+        }
+        self.tell(Token::Symbol(first), to);
+        0
+    }
+
+    fn colon<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+        let next = rest[0];
+        if starts_name(next) || next.is_ascii_digit() || matches!(next, b'\'' | b'"' | b'{') {
+            listener.variable(self.place);
+        }
+        self.tell(Token::Symbol(b':'), listener);
+        usize::from(matches!(next, b':' | b'='))
+    }
+
+    fn dollar_tag<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+        let next = rest[0];
+        if next == b'$' {
+            if self.text.len() > LONGEST_TAG {
+                listener.ambiguous(Ambiguity::LongTag, self.place, self.offset);
+            }
+            std::mem::swap(&mut self.tag, &mut self.text);
+            self.mode = Mode::DollarBody { matched: 0 };
+            return 1;
+        }
+        if self.text.is_empty() && next.is_ascii_digit() {
+            self.mode = Mode::Number;
+            return 1;
+        }
+        if starts_name(next) || (next.is_ascii_digit() && !self.text.is_empty()) {
+            if self.text.len() <= LONGEST_TAG {
+                self.text.push(next);
+            }
+            return 1;
+        }
+        // No tag after all: a lone dollar and, perhaps, a name behind it.
+        let named = !self.text.is_empty();
+        self.tell(Token::Symbol(b'$'), listener);
+        if named {
+            self.mode = Mode::Word { glued: false };
+        }
+        0
+    }
+
+    fn dollar_body<L: Listener>(&mut self, rest: &[u8], matched: usize, listener: &mut L) -> usize {
+        if matched == 0 {
+            let (used, found) = memchr(b'$', rest).map_or((rest.len(), 0), |at| (at + 1, 1));
+            self.newlines(&rest[..used]);
+            self.mode = Mode::DollarBody { matched: found };
+            return used;
+        }
+        let next = rest[0];
+        if matched == self.tag.len() + 1 && next == b'$' {
+            self.tell(Token::Body, listener);
+            return 1;
+        }
+        let expected = self.tag.get(matched - 1) == Some(&next);
+        self.mode = match (expected, next) {
+            (true, _) => Mode::DollarBody { matched: matched + 1 },
+            (false, b'$') => Mode::DollarBody { matched: 1 },
+            (false, _) => Mode::DollarBody { matched: 0 },
+        };
+        self.newlines(&rest[..1]);
+        1
+    }
+
+    fn line_comment<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+        // psql ends a comment at a carriage return too: what follows it is live text.
+        let Some(end) = memchr2(b'\n', b'\r', rest) else {
+            self.keep(rest);
+            return rest.len();
+        };
+        self.keep(&rest[..end]);
+        self.mode = Mode::Ground;
+        listener.comment(&self.text, self.place);
+        end
+    }
+
+    fn block_comment(&mut self, rest: &[u8], depth: u32, previous: u8) -> usize {
+        if previous == 0 {
+            let (used, found) = memchr2(b'*', b'/', rest).map_or((rest.len(), 0), |at| (at + 1, rest[at]));
+            self.newlines(&rest[..used]);
+            self.mode = Mode::BlockComment { depth, previous: found };
+            return used;
+        }
+        let next = rest[0];
+        self.newlines(&rest[..1]);
+        self.mode = match (previous, next) {
+            (b'*', b'/') if depth == 1 => Mode::Ground,
+            (b'*', b'/') => Mode::BlockComment { depth: depth - 1, previous: 0 },
+            (b'/', b'*') => Mode::BlockComment { depth: depth.saturating_add(1), previous: 0 },
+            (_, b'*' | b'/') => Mode::BlockComment { depth, previous: next },
+            _ => Mode::BlockComment { depth, previous: 0 },
+        };
+        1
+    }
+
+    fn string<L: Listener>(&mut self, rest: &[u8], escapes: bool, listener: &mut L) -> usize {
+        let found = if escapes { memchr2(b'\'', b'\\', rest) } else { memchr(b'\'', rest) };
+        let content = &rest[..found.unwrap_or(rest.len())];
+        self.newlines(content);
+        self.keep(content);
+        if !escapes {
+            let trailing = content.iter().rev().take_while(|&&byte| byte == b'\\').count();
+            let carried = trailing == content.len() && self.odd_backslashes;
+            self.odd_backslashes = carried ^ (trailing % 2 == 1);
+        }
+        let Some(end) = found else { return rest.len() };
+        if rest[end] == b'\\' {
+            self.mode = Mode::TextEscaped;
+            return end + 1;
+        }
+        if !escapes && self.odd_backslashes {
+            listener.ambiguous(Ambiguity::BackslashQuote, self.place, self.offset);
+        }
+        self.odd_backslashes = false;
+        self.mode = Mode::TextEnd { escapes };
+        end + 1
+    }
+
+    fn string_end<L: Listener>(&mut self, rest: &[u8], escapes: bool, listener: &mut L) -> usize {
+        if rest[0] == b'\'' {
+            self.keep(b"'");
+            self.mode = Mode::Text { escapes };
+            return 1;
+        }
+        let text = std::mem::take(&mut self.text);
+        self.tell(Token::Text(&text), listener);
+        self.text = text;
+        self.tail = Some(Tail { escapes, newline: false });
+        0
+    }
+
+    fn quoted(&mut self, rest: &[u8]) -> usize {
+        let end = memchr(b'"', rest);
+        let content = &rest[..end.unwrap_or(rest.len())];
+        self.newlines(content);
+        self.keep(content);
+        match end {
+            Some(end) => {
+                self.mode = Mode::QuotedEnd;
+                end + 1
+            }
+            None => rest.len(),
+        }
+    }
+
+    fn quoted_end<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+        if rest[0] == b'"' {
+            self.keep(b"\"");
+            self.mode = Mode::Quoted;
+            return 1;
+        }
+        let text = std::mem::take(&mut self.text);
+        self.tell(Token::Quoted(&text), listener);
+        self.text = text;
+        0
+    }
+
+    fn metacommand<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+        let Some(end) = memchr(b'\n', rest) else {
+            self.keep(rest);
+            return rest.len();
+        };
+        self.keep(&rest[..end]);
+        self.mode = Mode::Ground;
+        self.tail = None;
+        listener.metacommand(&self.text, self.place, true);
+        end
+    }
+
+    fn copy_line_end<L: Listener>(&mut self, rest: &[u8], blamed: bool, listener: &mut L) -> usize {
+        let blank = rest.iter().position(|&byte| byte == b'\n' || !is_space(byte)).unwrap_or(rest.len());
+        if blank > 0 {
+            return blank;
+        }
+        if rest[0] == b'\n' {
+            self.newlines(&rest[..1]);
+            self.mode = Mode::Copy;
+            self.copy = CopyData::default();
+            listener.copy_begins(self.offset + 1);
+        } else if !blamed {
+            self.begin(Mode::CopyLineEnd { blamed: true });
+            listener.ambiguous(Ambiguity::TextAfterCopy, self.place, self.offset);
+        }
+        1
+    }
+
+    fn copy_data<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+        let lines = self.copy.lines();
+        let used = self.copy.feed(rest);
+        self.line += self.copy.lines() - lines;
+        if self.copy.ended() {
+            self.line_start = self.offset + used as u64;
+            self.mode = Mode::Ground;
+            listener.copy_ends(self.copy.rows(), self.copy.bytes(), self.line_start);
+        }
+        used
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+fn starts_name(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+}
+
+fn continues_name(byte: u8) -> bool {
+    starts_name(byte) || byte.is_ascii_digit() || byte == b'$'
+}

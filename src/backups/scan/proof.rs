@@ -1,0 +1,135 @@
+//! Whether a plain dump is all there: its trailer, its `\unrestrict`, and nothing behind them.
+//!
+//! The trailer is `--`, `-- PostgreSQL database dump complete`, `--`, and on servers patched for
+//! CVE-2025-8714 a line `\unrestrict KEY` with the key of the header's `\restrict KEY`.
+
+use super::lexer::Open;
+
+/// Whether the text is a whole dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The trailer is there, whole, in its place, and nothing follows it.
+    Trailer,
+    /// It is not whole; why, in words that continue "the dump is incomplete: …".
+    Missing(String),
+}
+
+impl Proof {
+    /// Whether the dump is whole.
+    pub fn is_complete(&self) -> bool {
+        *self == Self::Trailer
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Seen {
+    #[default]
+    Nothing,
+    Rule,
+    Words,
+    Complete,
+    /// Complete, and its `\unrestrict` has passed too.
+    Released,
+}
+
+/// The trailer as it passes by.
+#[derive(Debug, Default)]
+pub(super) struct Trailer {
+    seen: Seen,
+    cluster: bool,
+    key: Option<String>,
+    locked: bool,
+    broken: Option<&'static str>,
+}
+
+impl Trailer {
+    /// The key of `\restrict`.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// Whether this is the output of `pg_dumpall`.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.cluster
+    }
+
+    /// A `--` comment that stands alone at the start of its line.
+    pub(super) fn comment(&mut self, text: &str) {
+        let words = if self.cluster {
+            "-- PostgreSQL database cluster dump complete"
+        } else {
+            "-- PostgreSQL database dump complete"
+        };
+        self.seen = match self.seen {
+            Seen::Complete | Seen::Released => return self.breaks("data after the trailer"),
+            Seen::Words if text == "--" => Seen::Complete,
+            Seen::Rule if text == words => Seen::Words,
+            _ if text == "--" => Seen::Rule,
+            _ => Seen::Nothing,
+        };
+        self.cluster |= text == "-- PostgreSQL database cluster dump";
+    }
+
+    /// Anything that is neither blank nor such a comment.
+    pub(super) fn other(&mut self) {
+        if matches!(self.seen, Seen::Complete | Seen::Released) {
+            self.breaks("data after the trailer");
+        } else {
+            self.seen = Seen::Nothing;
+        }
+    }
+
+    /// `\restrict KEY`; false where it is out of place.
+    pub(super) fn restrict(&mut self, key: &str) -> bool {
+        self.other();
+        let fits = !self.locked && (self.cluster || self.key.as_deref().is_none_or(|known| known == key));
+        self.locked = true;
+        self.key = Some(key.to_owned());
+        fits
+    }
+
+    /// `\unrestrict KEY`; false where it is out of place or does not fit.
+    pub(super) fn unrestrict(&mut self, key: &str) -> bool {
+        if !self.locked || self.key.as_deref() != Some(key) {
+            self.breaks("the `\\unrestrict` key differs from the `\\restrict` key");
+            return false;
+        }
+        self.locked = false;
+        if self.seen == Seen::Complete {
+            self.seen = Seen::Released;
+            return true;
+        }
+        self.other();
+        self.cluster
+    }
+
+    fn breaks(&mut self, reason: &'static str) {
+        self.broken.get_or_insert(reason);
+    }
+
+    /// The verdict at the end of the stream.
+    pub(super) fn proof(&self, bytes: u64, open: Open, inside: bool, table: Option<&str>) -> Proof {
+        let missing = |reason: &str| Proof::Missing(reason.to_owned());
+        if bytes == 0 {
+            return missing("the file is empty");
+        }
+        if let Some(reason) = self.broken {
+            return missing(reason);
+        }
+        match open {
+            Open::Copy => {
+                return Proof::Missing(format!("it ends inside the COPY of {}", table.unwrap_or("?")));
+            }
+            Open::Quote => return missing("it ends inside a quoted string or name"),
+            Open::Comment => return missing("it ends inside a comment"),
+            Open::Metacommand => return missing("it ends inside a backslash command"),
+            Open::Nothing if inside => return missing("it ends inside a statement"),
+            Open::Nothing => {}
+        }
+        match self.seen {
+            Seen::Complete if self.locked => missing("the closing `\\unrestrict` is not there"),
+            Seen::Complete | Seen::Released => Proof::Trailer,
+            _ => missing("no trailer (`PostgreSQL database dump complete`)"),
+        }
+    }
+}

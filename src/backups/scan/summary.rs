@@ -1,0 +1,81 @@
+//! What a scanned dump contains.
+
+use super::entry::Entry;
+use super::finding::Finding;
+use super::proof::Proof;
+
+/// The data of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyBlock {
+    /// The table as the COPY statement writes it, quotes included: usable in SQL as it is.
+    pub table: String,
+    /// Rows of data.
+    pub rows: u64,
+    /// The plain byte at which the data begin.
+    pub offset: u64,
+    /// Bytes of data, without the closing `\.`.
+    pub bytes: u64,
+}
+
+/// Everything the scanner learned.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    pub(super) proof: Proof,
+    /// Plain bytes.
+    pub bytes: u64,
+    /// Line ends plus one.
+    pub lines: u64,
+    /// Statements that ended in a semicolon.
+    pub statements: u64,
+    /// Whether the file begins with a UTF-8 byte order mark, which must not be sent to the server.
+    pub bom: bool,
+    /// Whether `pg_dumpall` wrote it.
+    pub cluster: bool,
+    /// From the header: the version of the server that was dumped, e.g. `16.4 (Debian 16.4-1)`.
+    pub server_version: Option<String>,
+    /// From the header: the version of `pg_dump`.
+    pub pg_dump_version: Option<String>,
+    /// The key of `\restrict`.
+    pub restrict_key: Option<String>,
+    /// The client encoding the dump sets.
+    pub encoding: Option<String>,
+    /// The COPY blocks, in order.
+    pub copies: Vec<CopyBlock>,
+    /// The entries, in order.
+    pub entries: Vec<Entry>,
+    /// Whether there were more entries or blocks than are kept.
+    pub overflow: bool,
+    /// Extensions created, sorted.
+    pub extensions: Vec<String>,
+    /// Roles that have to exist, sorted.
+    pub roles: Vec<String>,
+    /// Tablespaces that have to exist, sorted.
+    pub tablespaces: Vec<String>,
+    /// What was found, in order; at most a few dozen of each kind.
+    pub findings: Vec<Finding>,
+    /// Findings beyond those kept.
+    pub findings_left_out: u64,
+}
+
+impl Summary {
+    /// Whether the dump is whole, or why not.
+    pub fn proof(&self) -> Proof {
+        self.proof.clone()
+    }
+
+    /// Rows in all COPY blocks.
+    pub fn rows(&self) -> u64 {
+        self.copies.iter().map(|block| block.rows).sum()
+    }
+
+    /// The findings because of which a dump that nobody vouches for is refused.
+    pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.kind.stops())
+    }
+
+    /// The major version of the dumped server, e.g. 16.
+    pub fn server_major(&self) -> Option<u32> {
+        let version = self.server_version.as_deref()?;
+        version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    }
+}
