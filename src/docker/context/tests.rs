@@ -12,8 +12,8 @@ fn inputs(case: &str) -> ContextInputs {
     ContextInputs { docker_config: Some(recorded(case)), ..ContextInputs::default() }
 }
 
-fn asked(value: &str, by: &str) -> Option<Asked> {
-    Some(Asked { value: value.to_owned(), by: by.to_owned() })
+fn asked(value: &str, by: &str) -> Asked {
+    Asked { value: value.to_owned(), by: by.to_owned() }
 }
 
 const NO_SOCKET: fn(&Path) -> Option<PathBuf> = |_| None;
@@ -29,7 +29,7 @@ fn told(inputs: &ContextInputs) -> (String, String, String) {
 }
 
 fn context(case: &str, name: &str) -> Result<Endpoint> {
-    resolve(&ContextInputs { context: asked(name, "--context"), ..inputs(case) }, &NO_SOCKET)
+    resolve(&ContextInputs { context: Some(asked(name, "--context")), ..inputs(case) }, &NO_SOCKET)
 }
 
 #[test]
@@ -47,14 +47,14 @@ fn the_strongest_word_holds() {
     let origin = "DOCKER_HOST (DOCKER_CONTEXT is ignored)";
     assert_eq!(told(&inputs), ("default".into(), "unix:///run/other.sock".into(), origin.into()));
 
-    inputs.host = asked("tcp://127.0.0.1", "--host");
+    inputs.host = Some(asked("tcp://127.0.0.1", "--host"));
     assert_eq!(told(&inputs), ("default".into(), "tcp://127.0.0.1:2375".into(), "--host".into()));
 
     inputs.host = None;
-    inputs.context = asked("prod", "envctl.toml:3");
+    inputs.context = Some(asked("prod", "envctl.toml:3"));
     assert_eq!(told(&inputs), ("prod".into(), ssh.into(), "envctl.toml:3".into()));
 
-    inputs.host = asked("tcp://127.0.0.1", "--host");
+    inputs.host = Some(asked("tcp://127.0.0.1", "--host"));
     let error = resolve(&inputs, &docker_socket).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.message().starts_with("conflicting options: envctl.toml:3"), "{error}");
@@ -62,7 +62,7 @@ fn the_strongest_word_holds() {
 
 #[test]
 fn default_named_is_dockers_own_or_what_docker_host_says() {
-    let mut inputs = ContextInputs { context: asked("default", "--context"), ..inputs("current") };
+    let mut inputs = ContextInputs { context: Some(asked("default", "--context")), ..inputs("current") };
     assert_eq!(told(&inputs).1, "unix:///var/run/docker.sock");
     inputs.docker_host = Some("tcp://localhost:99".into());
     let expected = ("default".into(), "tcp://localhost:99".into(), "--context, DOCKER_HOST".into());
@@ -257,10 +257,10 @@ fn hosts_are_read_as_docker_reads_them() {
         ("ssh://h/", "ssh://h"),
         ("ssh://me@[::1]:22/run/x.sock", "ssh://me@[::1]:22/run/x.sock"),
     ] {
-        let inputs = ContextInputs { host: asked(url, "--host"), ..ContextInputs::default() };
+        let inputs = ContextInputs { host: Some(asked(url, "--host")), ..ContextInputs::default() };
         assert_eq!(resolve(&inputs, &NO_SOCKET).unwrap().host.to_string(), shown, "{url}");
     }
-    let https = ContextInputs { host: asked("https://h", "--host"), ..ContextInputs::default() };
+    let https = ContextInputs { host: Some(asked("https://h", "--host")), ..ContextInputs::default() };
     assert_eq!(resolve(&https, &NO_SOCKET).unwrap().tls, Some(TlsFiles::default()));
 }
 
@@ -312,7 +312,7 @@ fn plain_tcp_is_insecure_unless_it_stays_here() {
         ("ssh://example", false),
         ("unix:///x", false),
     ] {
-        let inputs = ContextInputs { host: asked(url, "--host"), ..ContextInputs::default() };
+        let inputs = ContextInputs { host: Some(asked(url, "--host")), ..ContextInputs::default() };
         assert_eq!(resolve(&inputs, &NO_SOCKET).unwrap().insecure(), insecure, "{url}");
     }
 }
