@@ -48,7 +48,7 @@ pub const KEYS: &[Key] = &[
         "The name of this project's stack.",
         "the compose project's name without its profile suffix",
     ),
-    key("timeout", "How long a command may take in all; 0 is without limit.", "0")
+    key("timeout", "How long a command may take in all; 0 is without limit.", "0s")
         .variable("ENVCTL_TIMEOUT")
         .user_wide(),
     key("lock_timeout", "How long to wait for a lock that somebody else holds; 0 does not wait.", "10s")
@@ -114,7 +114,7 @@ pub const KEYS: &[Key] = &[
     key("backup.jobs", "How many tables a directory backup dumps at once.", "1")
         .variable("ENVCTL_JOBS")
         .user_wide(),
-    key("backup.exclude_table_data", "Tables whose rows are left out, as patterns of pg_dump.", "none"),
+    key("backup.exclude_table_data", "Tables whose rows are left out, as patterns of `pg_dump`.", "none"),
     key("backup.keep_last", "How many of the newest backups `backup prune` keeps.", "0").user_wide(),
     key("backup.keep_daily", "For how many days it keeps the last one of the day.", "0").user_wide(),
     key("backup.keep_weekly", "For how many weeks it keeps the last one of the week.", "0").user_wide(),

@@ -27,24 +27,28 @@ pub(super) fn databases(flags: &Flags, layers: &mut Layers<'_>) -> Result<PerPro
     )?;
     let strongest =
         name.filter(|given| !matches!(given.origin, Origin::File { .. })).map(|given| given.value);
-    let Some(loaded) = layers.project else {
-        let general = Database { name: strongest, ..Database::default() };
-        return Ok(PerProfile { general, ..PerProfile::default() });
-    };
-    let mut general = database(&loaded.file.database, &Database::default(), "database", loaded, layers)?;
     let mut databases = PerProfile::default();
-    for (profile, table) in &loaded.file.profiles {
-        let key = format!("profiles.{profile}.database");
-        let mut own = database(&table.database, &general, &key, loaded, layers)?;
-        if strongest.is_some() {
-            own.name.clone_from(&strongest);
+    if let Some(loaded) = layers.project {
+        let general = database(&loaded.file.database, &Database::default(), "database", loaded, layers)?;
+        for (profile, table) in &loaded.file.profiles {
+            let key = format!("profiles.{profile}.database");
+            let own = database(&table.database, &general, &key, loaded, layers)?;
+            databases.own.insert(profile.clone(), own);
         }
-        databases.own.insert(profile.clone(), own);
+        databases.general = general;
     }
     if strongest.is_some() {
-        general.name = strongest;
+        for database in databases.own.values_mut().chain([&mut databases.general]) {
+            database.name.clone_from(&strongest);
+        }
     }
-    Ok(PerProfile { general, ..databases })
+    for key in ["database.user", "database.os_user", "database.password_file"] {
+        let password = key.ends_with("file") && databases.general.password.is_some();
+        if !password && !layers.rows.iter().any(|row| row.key == key) {
+            layers.row(key, None, Origin::Default);
+        }
+    }
+    Ok(databases)
 }
 
 /// One table over what holds in general; notes a row for what the table says itself.
