@@ -14,6 +14,8 @@ mod discover;
 mod environments;
 mod evidence;
 mod labels;
+mod named;
+mod nothing;
 mod pick;
 mod plain_name;
 mod profile;
