@@ -87,6 +87,14 @@ fn a_sibling_raises_the_caution_and_never_lowers_it() {
         &["acme dev [acme] db=acme-db-dev-1 backend=acme-backend-1"],
     );
     seen(&[db("acme"), service("acme", "mail-prod")], &["acme prod [acme] db=acme-db-1 backend="]);
+    seen(
+        &[db("acme"), backend("acme").files("compose.yml,compose.dev.yml")],
+        &["acme unknown [acme] db=acme-db-1 backend=acme-backend-1"],
+    );
+    seen(
+        &[db("acme").files("compose.dev.yml"), backend("acme")],
+        &["acme dev [acme] db=acme-db-1 backend=acme-backend-1"],
+    );
     // A label lowers it for its own container alone; the database's holds for the project.
     seen(
         &[db("acme-prod"), backend("acme-prod").with("envctl.profile", "dev")],

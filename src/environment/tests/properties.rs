@@ -7,7 +7,7 @@ use super::fixture::*;
 use crate::docker::Container;
 use crate::docker::container::State;
 use crate::environment::request::{TargetRequest, Wanted};
-use crate::environment::{find, observe};
+use crate::environment::{Environment, find, observe};
 
 const LABELS: [&str; 13] = [
     "com.docker.compose.project",
@@ -142,11 +142,16 @@ proptest! {
 
     #[test]
     fn every_container_is_seen_once(containers in vec(wild(), 0..12)) {
+        // A swarm's ended tasks are left out, so here is none.
+        let unswarmed = |mut container: Container| {
+            container.labels.remove("com.docker.swarm.service.name");
+            container
+        };
+        let containers: Vec<_> = containers.into_iter().map(unswarmed).collect();
         let landscape = observe(&containers, &anything());
-        let known = landscape.stacks().iter().flat_map(|stack| stack.environments.clone()).map(|seen| seen.members.len()).sum::<usize>();
-        let others = landscape.others().map(|other| other.members.len()).sum::<usize>();
-        let swarm = |container: &&Container| container.label("com.docker.swarm.service.name").is_some_and(|name| !name.trim().is_empty());
-        prop_assume!(!containers.iter().any(|container| swarm(&container)));
+        let members = |environments: Vec<&Environment>| environments.iter().map(|other| other.members.len()).sum::<usize>();
+        let known = members(landscape.stacks().into_iter().flat_map(|stack| stack.environments).collect());
+        let others = members(landscape.others().collect());
         prop_assert_eq!(known + others + landscape.passed_over().len(), containers.len());
     }
 
