@@ -80,8 +80,9 @@ pub(super) fn ambiguous(
 ) -> Error {
     let mut candidates: Vec<Candidate> = candidates.into_iter().collect();
     candidates.sort();
-    let lines: String = candidates.iter().map(|candidate| format!("\n  {candidate}")).collect();
-    let error = error::target(format!("{question}{lines}"));
+    let lines: Vec<String> =
+        std::iter::once(question.to_string()).chain(candidates.iter().map(ToString::to_string)).collect();
+    let error = error::target(lines.join("\n  "));
     match candidates.first() {
         Some(candidate) => {
             error.hint(format!("add the flag at the end of a line, such as `{}`", candidate.flag))

@@ -11,11 +11,10 @@ use globset::Glob;
 use crate::error::{self, Error, Result};
 
 use super::candidate::{ambiguous, listed};
-use super::environments::{Environment, Landscape, Member};
+use super::environments::{Environment, Landscape};
 use super::evidence::{Evidence, Source};
-use super::labels::Marks;
 use super::profile::{self, Profile};
-use super::quoting::{escape, shell_word};
+use super::quoting::escape;
 use super::request::TargetRequest;
 
 /// The environments of one stack, and why that stack.
@@ -50,7 +49,7 @@ impl Landscape {
         for name in self.named_stacks(request)? {
             let environments: Vec<_> = self.environments.iter().filter(|other| other.stack == name).collect();
             let because = if request.all_stacks { "--all-stacks" } else { "--stack" }.to_owned();
-            let exact = request.stacks.iter().any(|glob| *glob == name);
+            let exact = request.stacks.contains(&name);
             if !exact && !may_have_profile(&environments, request) {
                 continue;
             }
@@ -100,7 +99,7 @@ impl Landscape {
         if !request.stacks.is_empty() || request.all_stacks {
             let names = self.named_stacks(request)?;
             return self.only(
-                names.iter().map(String::as_str).collect(),
+                &names.iter().map(String::as_str).collect(),
                 "--stack",
                 "several stacks are named",
             );
@@ -110,7 +109,7 @@ impl Landscape {
             let absent =
                 || self.nothing(&format!("no container belongs to stack `{}` of envctl.toml", escape(stack)));
             return if seen {
-                self.only(BTreeSet::from([stack.as_str()]), "envctl.toml", "")
+                self.only(&BTreeSet::from([stack.as_str()]), "envctl.toml", "")
             } else {
                 Err(absent())
             };
@@ -118,7 +117,7 @@ impl Landscape {
         let ruled = self
             .stacks_where(|other| other.profile.evidence.iter().any(|said| said.source == Source::Config));
         if !ruled.is_empty() {
-            return self.only(ruled, "envctl.toml", "envctl.toml speaks of several stacks");
+            return self.only(&ruled, "envctl.toml", "envctl.toml speaks of several stacks");
         }
         match &request.project_dir {
             Some(directory) => self.stack_of_directory(directory),
@@ -139,7 +138,7 @@ impl Landscape {
                 .map(|other| other.stack.as_str())
                 .collect();
             if !stacks.is_empty() {
-                return self.only(stacks, &format!("directory {shown}"), &question);
+                return self.only(&stacks, &format!("directory {shown}"), &question);
             }
         }
         let below = self.stacks_where(|other| {
@@ -147,14 +146,14 @@ impl Landscape {
                 && other.directory.as_ref().is_some_and(|own| Path::new(own).starts_with(directory))
         });
         if !below.is_empty() {
-            return self.only(below, &format!("below directory {shown}"), &question);
+            return self.only(&below, &format!("below directory {shown}"), &question);
         }
         // What carries no directory (swarm, plain containers) may be this one's, if it is all there is.
         let up = self.stacks_where(|other| other.is_application() && other.is_up());
         let elsewhere =
             self.stacks_where(|other| other.is_application() && other.is_up() && other.directory.is_some());
         if up.len() == 1 && elsewhere.is_empty() {
-            return self.only(up, "the only one that runs", "");
+            return self.only(&up, "the only one that runs", "");
         }
         Err(self.nothing(&format!("no container was started from {shown}")))
     }
@@ -162,13 +161,13 @@ impl Landscape {
     fn running_stack(&self) -> Result<Shortlist<'_>> {
         let up = self.stacks_where(|other| other.is_application() && other.is_up());
         if !up.is_empty() {
-            return self.only(up, "the only one that runs", "several stacks run");
+            return self.only(&up, "the only one that runs", "several stacks run");
         }
         let all = self.stacks_where(Environment::is_application);
         if all.is_empty() {
             return Err(self.nothing(""));
         }
-        self.only(all, "the only one there is", "no stack runs, and there are several")
+        self.only(&all, "the only one there is", "no stack runs, and there are several")
     }
 
     fn stacks_where(&self, fits: impl Fn(&Environment) -> bool) -> BTreeSet<&str> {
@@ -184,7 +183,7 @@ impl Landscape {
         self.environments.iter().filter(|other| nearest.is_some() && above(other) == nearest).collect()
     }
 
-    fn only(&self, stacks: BTreeSet<&str>, because: &str, question: &str) -> Result<Shortlist<'_>> {
+    fn only(&self, stacks: &BTreeSet<&str>, because: &str, question: &str) -> Result<Shortlist<'_>> {
         let environments: Vec<_> =
             self.environments.iter().filter(|other| stacks.contains(other.stack.as_str())).collect();
         if stacks.len() > 1 {
@@ -264,102 +263,6 @@ impl Landscape {
             }
         }
     }
-
-    /// The environment of the container that `--container` names.
-    fn around(&self, name: &str, request: &TargetRequest) -> Result<Environment> {
-        let name = name.trim_start_matches('/');
-        let members = || {
-            self.environments.iter().flat_map(|other| other.members.iter().map(move |member| (other, member)))
-        };
-        let by_name: Vec<_> = members().filter(|(_, member)| member.container.name == name).collect();
-        let is_id = !name.is_empty() && name.chars().all(|c| c.is_ascii_hexdigit());
-        let by_id = || {
-            members()
-                .filter(|(_, member)| is_id && member.container.id.starts_with(&name.to_ascii_lowercase()))
-        };
-        let found = if by_name.is_empty() { by_id().collect() } else { by_name };
-        match found.as_slice() {
-            [(environment, member)] => agree((*environment).clone(), member.container.id.clone(), request),
-            [] => self.passed_over_named(name, is_id, request),
-            several => {
-                let candidates = several
-                    .iter()
-                    .map(|(environment, member)| super::Candidate::of_member(environment, member));
-                Err(ambiguous(format!("several containers begin with `{}`", escape(name)), candidates))
-            }
-        }
-    }
-
-    /// A one-off container may be named; it joins the environment of its project.
-    fn passed_over_named(&self, name: &str, is_id: bool, request: &TargetRequest) -> Result<Environment> {
-        let mut fitting = self.passed_over.iter().map(|(container, _)| container).filter(|container| {
-            container.name == name || (is_id && container.id.starts_with(&name.to_ascii_lowercase()))
-        });
-        let (Some(container), None) = (fitting.next(), fitting.next()) else {
-            return Err(self.nothing(&format!("no container `{}`", escape(name))));
-        };
-        let marks = Marks::read(container);
-        let home = self.environments.iter().find(|other| {
-            marks.place.as_ref().is_some_and(|place| {
-                other.project.as_ref() == Some(&place.project) && other.directory == place.directory
-            })
-        });
-        let mut environment = home.cloned().unwrap_or_else(|| Environment::around(container, &marks));
-        environment.members.push(Member::without_role(container, &marks));
-        agree(environment, container.id.clone(), request)
-    }
-
-    /// Nothing fits: what was asked, what was seen, what to type.
-    fn nothing(&self, asked: &str) -> Error {
-        let applications: Vec<&Environment> =
-            self.environments.iter().filter(|other| other.is_application()).collect();
-        if !applications.is_empty() {
-            let asked = if asked.is_empty() { "no stack fits" } else { asked };
-            return ambiguous(
-                format!("{asked}; these are there"),
-                listed_in_full(&applications, &self.environments),
-            );
-        }
-        let asked = if asked.is_empty() { String::new() } else { format!("{asked}: ") };
-        let containers: Vec<&Member> = self.environments.iter().flat_map(|other| &other.members).collect();
-        let running = containers.iter().filter(|member| member.container.is_running()).count();
-        if containers.is_empty() {
-            return error::target(format!("{asked}the daemon has no containers"))
-                .hint("start the stack with `docker compose up -d`")
-                .hint("if it runs on another daemon, name it with `--context NAME` or `--host URL`");
-        }
-        let names: Vec<String> =
-            containers.iter().take(10).map(|member| escape(&member.container.name)).collect();
-        let more = if containers.len() > names.len() { ", …" } else { "" };
-        let verb = if running == 1 { "container runs" } else { "containers run" };
-        let stopped = match containers.len() - running {
-            0 => String::new(),
-            stopped => format!(" ({stopped} more do not)"),
-        };
-        let mut message = format!(
-            "{asked}{running} {verb}{stopped}, none belongs to a stack with a database: {}{more}",
-            names.join(", ")
-        );
-        for member in &containers {
-            let Some(hint) = &member.hint else { continue };
-            let name = escape(&member.container.name);
-            message.push_str(&format!("\n  {name} speaks of postgres ({hint}) but neither sets PGDATA in its image nor runs postgres"));
-        }
-        error::target(message)
-            .hint("start the stack with `docker compose up -d`, or name a container with `--container NAME`")
-            .hint("a database that is not recognised needs the label `envctl.role: db` on its service")
-    }
-}
-
-/// With `--stack` on every line, for a question that no stack answered.
-fn listed_in_full(environments: &[&Environment], all: &[Environment]) -> Vec<super::Candidate> {
-    let mut candidates = listed(environments, all);
-    for (candidate, environment) in candidates.iter_mut().zip(environments) {
-        if !candidate.flag.contains("--stack") && !candidate.flag.contains("--container") {
-            candidate.flag = format!("--stack {} {}", shell_word(&environment.stack), candidate.flag);
-        }
-    }
-    candidates
 }
 
 /// Those with a backend or a database; all where none has.
@@ -375,7 +278,7 @@ fn may_have_profile(environments: &[&Environment], request: &TargetRequest) -> b
 }
 
 /// A flag says what nothing else does. Where the evidence disagrees it may only raise the caution.
-fn decided_by_flag(mut environment: Environment, name: &str) -> Result<Environment> {
+pub(super) fn decided_by_flag(mut environment: Environment, name: &str) -> Result<Environment> {
     let flag = Profile::known(name, Vec::new()).flag();
     if environment.profile.is_disputed() && name != "prod" {
         let because = environment.profile.because();
@@ -391,68 +294,4 @@ fn decided_by_flag(mut environment: Environment, name: &str) -> Result<Environme
     environment.profile = Profile::known(name, evidence);
     environment.chosen_because = flag;
     Ok(environment)
-}
-
-/// The environment of a named container, if the other flags say nothing else.
-fn agree(mut environment: Environment, id: String, request: &TargetRequest) -> Result<Environment> {
-    environment.named = Some(id);
-    let container = request.container.as_deref().map(escape).unwrap_or_default();
-    let fits = |pattern: &String| {
-        *pattern == environment.stack
-            || Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(&environment.stack))
-    };
-    if !request.stacks.is_empty() && !request.stacks.iter().any(fits) {
-        return Err(error::target(format!(
-            "container `{container}` belongs to {environment}, not to the stack of `--stack`"
-        ))
-        .hint("leave out `--stack` or `--container`"));
-    }
-    if let Some(wanted) = &request.profile {
-        let name = profile::normalise(wanted);
-        match (&environment.profile.name, name) {
-            (None, Some(name)) => environment = decided_by_flag(environment, &name)?,
-            (known, name) if *known != name => {
-                let because = environment.profile.because();
-                let wanted = escape(wanted);
-                return Err(error::target(format!(
-                    "container `{container}` belongs to {environment}, not to {wanted}: {because}"
-                ))
-                .hint("leave out the profile's flag or `--container`"));
-            }
-            _ => {}
-        }
-    }
-    environment.chosen_because = "--container".to_owned();
-    Ok(environment)
-}
-
-impl Environment {
-    /// The surroundings of a container that belongs to nothing that was seen.
-    fn around(container: &crate::docker::Container, marks: &Marks) -> Self {
-        let project = marks.place.as_ref().map(|place| place.project.clone());
-        Self {
-            stack: project.clone().unwrap_or_else(|| container.name.clone()),
-            profile: Profile::unknown(Vec::new()),
-            evidence: Vec::new(),
-            project,
-            directory: marks.place.as_ref().and_then(|place| place.directory.clone()),
-            chosen_because: String::new(),
-            members: Vec::new(),
-            protected: marks.protected,
-            named: None,
-        }
-    }
-}
-
-impl Member {
-    fn without_role(container: &crate::docker::Container, marks: &Marks) -> Self {
-        Self {
-            container: container.clone(),
-            service: marks.service.clone(),
-            number: marks.number,
-            role: None,
-            evidence: Vec::new(),
-            hint: None,
-        }
-    }
 }

@@ -241,9 +241,11 @@ impl Bars {
             .collect();
         let mut bars = Self { by_place: BTreeMap::new(), ruled, many_holders };
         for (marks, claim) in claimed() {
+            let mut grade = bars.grade(marks, claim);
             // Containers started by hand share no place: a label on one must not displace another.
-            let cap = if marks.place.is_none() { Grade::Holder } else { Grade::Configured };
-            let grade = bars.grade(marks, claim).min(cap);
+            if marks.place.is_none() && grade >= Grade::Labelled {
+                grade = Grade::Likely;
+            }
             let bar = bars.by_place.entry((marks.place.clone(), claim.role)).or_insert(grade);
             *bar = (*bar).max(grade);
         }

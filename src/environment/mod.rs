@@ -4,9 +4,9 @@
 //! is never guessed: ambiguity is an error that lists the candidates and the flag that picks each.
 //! Pure: containers and wishes in, values or errors out; no daemon, no clock, no file.
 //!
-//! The way through: [`labels`] and [`plain_name`] read one container, [`profile`] and [`role`] say what its
-//! marks mean, [`unit`] settles what a compose project's containers say together, [`discover`] groups them
-//! into the [`Landscape`], [`choose`] takes the environment that is meant and [`pick`] its container.
+//! The way through: `labels` and `plain_name` read one container, `profile` and `role` say what its marks
+//! mean, `unit` settles what a compose project's containers say together, [`observe`] groups them into the
+//! [`Landscape`], `choose` takes the [`Environment`] that is meant and `pick` its [`Target`].
 
 mod candidate;
 mod choose;
@@ -14,6 +14,8 @@ mod discover;
 mod environments;
 mod evidence;
 mod labels;
+mod named;
+mod nothing;
 mod pick;
 mod plain_name;
 mod profile;

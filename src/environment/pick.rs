@@ -117,12 +117,9 @@ impl Environment {
         };
         let mut message = format!("{self} has {what}; its services: {services}");
         if role == Some(Role::Db) {
-            for member in &self.members {
-                let Some(hint) = &member.hint else { continue };
-                message.push_str(&format!(
-                    "\n  {} speaks of postgres ({hint}) but neither sets PGDATA in its image nor runs postgres",
-                    escape(&member.container.name)
-                ));
+            for miss in self.members.iter().filter_map(Member::near_miss) {
+                message.push_str("\n  ");
+                message.push_str(&miss);
             }
         }
         let error = error::target(message);

@@ -17,7 +17,7 @@ use super::request::ProfileRule;
 pub enum Role {
     /// The application that holds the migrations.
     Backend,
-    /// The PostgreSQL server.
+    /// The database server.
     Db,
 }
 
@@ -167,7 +167,7 @@ fn supports_database(container: &Container) -> bool {
     image_is_postgres(&container.image)
 }
 
-/// Whether the image's own name (without registry, tag, digest) speaks of PostgreSQL.
+/// Whether the image's own name (without registry, tag, digest) speaks of a postgres server.
 fn image_is_postgres(image: &str) -> bool {
     let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
     let name = name.split(':').next().unwrap_or(name).to_ascii_lowercase();

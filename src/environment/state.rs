@@ -47,14 +47,10 @@ fn up(environment: &Environment, member: &Member, how: &str) -> String {
     let (Some(project), false) = (&environment.project, marks.swarm_task) else {
         return String::new();
     };
-    let mut command = String::new();
-    if let Some(directory) = &environment.directory {
-        command.push_str(&format!("cd {} && ", shell_word(directory)));
-    }
-    command.push_str(&format!("docker compose -p {}", shell_word(project)));
-    for file in &marks.config_files {
-        command.push_str(&format!(" -f {}", shell_word(file)));
-    }
-    command.push_str(&format!(" up -d {}", shell_word(&member.service)));
+    let mut words = vec!["docker compose -p".to_owned(), shell_word(project)];
+    words.extend(marks.config_files.iter().flat_map(|file| ["-f".to_owned(), shell_word(file)]));
+    words.extend(["up -d".to_owned(), shell_word(&member.service)]);
+    let change = environment.directory.iter().map(|directory| format!("cd {} && ", shell_word(directory)));
+    let command = change.chain([words.join(" ")]).collect::<String>();
     format!("{how} `{command}`")
 }

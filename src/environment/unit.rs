@@ -176,30 +176,33 @@ fn databases_speak(unit: &[Sighting<'_>], speaks: impl Fn(usize) -> bool) -> Opt
 fn customary(unit: &[Sighting<'_>], decreed: &[Option<Profile>]) -> Vec<Profile> {
     let mut of_place = Said::new();
     for sighting in unit {
-        place_says(sighting, &mut of_place);
+        project_says(sighting, &mut of_place);
     }
+    let project_speaks = !of_place.is_empty();
+    let files: Vec<Said> = unit.iter().map(files_say).collect();
+    merge(&mut of_place, &files);
+    let place_speaks = !of_place.is_empty();
     let own: Vec<Said> = unit
         .iter()
         .zip(decreed)
         .map(|(sighting, decree)| if decree.is_some() { Said::new() } else { container_says(sighting) })
         .collect();
-    let place_speaks = !of_place.is_empty();
     let mut all = of_place;
-    own.iter().flatten().for_each(|(name, evidence)| add(&mut all, name, evidence.clone()));
+    merge(&mut all, &own);
+    let speaks = |index: usize| !own[index].is_empty() || !files[index].is_empty();
     match all.len() {
         0 => vec![Profile::unknown(Vec::new()); unit.len()],
-        1 => vec![agreed(unit, &own, place_speaks, all); unit.len()],
+        1 => vec![agreed(all, project_speaks || databases_speak(unit, speaks) != Some(false)); unit.len()],
         _ if place_speaks => vec![judge(all); unit.len()],
         _ => own.into_iter().map(judge).collect(),
     }
 }
 
-/// One profile was named. The place's own word settles it; a container's word settles it for silent
-/// siblings where the database says it too, or where it is prod.
-fn agreed(unit: &[Sighting<'_>], own: &[Said], place_speaks: bool, said: Said) -> Profile {
-    let speaks = |index: usize| !own[index].is_empty();
+/// One profile was named. The project's word settles it; that of a container or of its compose files settles
+/// it for silent siblings where every database says it too, or where it is prod.
+fn agreed(said: Said, binding: bool) -> Profile {
     let profile = judge(said);
-    if place_speaks || profile.is_prod() || databases_speak(unit, speaks) != Some(false) {
+    if binding || profile.is_prod() {
         return profile;
     }
     let mut evidence = profile.evidence;
@@ -216,17 +219,22 @@ fn judge(said: Said) -> Profile {
     }
 }
 
-fn place_says(sighting: &Sighting<'_>, said: &mut Said) {
+fn project_says(sighting: &Sighting<'_>, said: &mut Said) {
     let Some(place) = &sighting.marks.place else { return };
     if let (_, Some(profile)) = profile::split_suffix(&place.project) {
         say(said, profile, format!("project `{}` says {profile}", escape(&place.project)));
     }
+}
+
+fn files_say(sighting: &Sighting<'_>) -> Said {
+    let mut said = Said::new();
     for file in &sighting.marks.config_files {
         for profile in profile::of_file(file) {
             let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
-            say(said, profile, format!("compose file `{}` says {profile}", escape(name)));
+            say(&mut said, profile, format!("compose file `{}` says {profile}", escape(name)));
         }
     }
+    said
 }
 
 fn container_says(sighting: &Sighting<'_>) -> Said {
@@ -248,6 +256,10 @@ fn container_says(sighting: &Sighting<'_>) -> Said {
 
 fn say(said: &mut Said, profile: &str, text: String) {
     add(said, profile, vec![Evidence::new(Source::Convention, text)]);
+}
+
+fn merge(into: &mut Said, others: &[Said]) {
+    others.iter().flatten().for_each(|(name, evidence)| add(into, name, evidence.clone()));
 }
 
 fn add(said: &mut Said, profile: &str, evidence: Vec<Evidence>) {

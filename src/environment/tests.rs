@@ -1,1 +1,0 @@
-//! Tests of discovery as a whole.

@@ -1,0 +1,179 @@
+//! Containers for tests, as short to write as they are to say.
+
+use crate::docker::Container;
+use crate::docker::container::{Health, ImageConfig, State};
+use crate::environment::request::{ProfileRule, Rules, TargetRequest};
+use crate::environment::{Environment, Landscape, Role};
+use crate::error::{Error, ErrorKind};
+
+/// A container started by hand.
+pub(super) fn plain(name: &str) -> Container {
+    // Distinct, stable ids: FNV-1a of the name, in 64 hex digits.
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    Container {
+        id: format!("{hash:016x}").repeat(4),
+        name: name.to_owned(),
+        image: "acme/thing:1".to_owned(),
+        image_id: "sha256:00".to_owned(),
+        state: State::Running,
+        health: Health::None,
+        labels: [].into(),
+        env: Vec::new(),
+        command: vec!["sleep".to_owned()],
+        image_config: Some(ImageConfig::default()),
+        init: false,
+        addresses: [].into(),
+        created: "2026-01-01T00:00:00Z".to_owned(),
+        started: "2026-01-01T00:00:01Z".to_owned(),
+        migration_tool: None,
+    }
+}
+
+/// Replica 1 of a compose service, in `/srv/acme`.
+pub(super) fn service(project: &str, service: &str) -> Container {
+    plain(&format!("{project}-{service}-1"))
+        .with("com.docker.compose.project", project)
+        .with("com.docker.compose.service", service)
+        .with("com.docker.compose.container-number", "1")
+        .with("com.docker.compose.oneoff", "False")
+        .with("com.docker.compose.project.working_dir", "/srv/acme")
+}
+
+/// A compose service `db` that runs postgres.
+pub(super) fn db(project: &str) -> Container {
+    service(project, "db").postgres()
+}
+
+/// A compose service `backend`.
+pub(super) fn backend(project: &str) -> Container {
+    service(project, "backend")
+}
+
+/// Backend and database of a project, in a directory.
+pub(super) fn stack(project: &str, directory: &str) -> Vec<Container> {
+    vec![backend(project).at(directory), db(project).at(directory)]
+}
+
+pub(super) trait Build: Sized {
+    fn with(self, label: &str, value: &str) -> Self;
+    fn named(self, name: &str) -> Self;
+    fn number(self, number: &str) -> Self;
+    fn at(self, directory: &str) -> Self;
+    fn files(self, files: &str) -> Self;
+    fn state(self, state: State) -> Self;
+    fn postgres(self) -> Self;
+    fn pgdata(self) -> Self;
+    fn holds(self, tool: &str) -> Self;
+}
+
+impl Build for Container {
+    fn with(mut self, label: &str, value: &str) -> Self {
+        self.labels.insert(label.to_owned(), value.to_owned());
+        self
+    }
+
+    fn named(self, name: &str) -> Self {
+        let id = plain(name).id;
+        Self { name: name.to_owned(), id, ..self }
+    }
+
+    /// Another replica, with the name that compose gives it.
+    fn number(self, number: &str) -> Self {
+        let name =
+            self.name.rsplit_once('-').map_or(self.name.clone(), |(stem, _)| format!("{stem}-{number}"));
+        self.named(&name).with("com.docker.compose.container-number", number)
+    }
+
+    /// Another checkout, with an id of its own.
+    fn at(self, directory: &str) -> Self {
+        let id = plain(&format!("{}{directory}", self.name)).id;
+        Self { id, ..self }.with("com.docker.compose.project.working_dir", directory)
+    }
+
+    fn files(self, files: &str) -> Self {
+        self.with("com.docker.compose.project.config_files", files)
+    }
+
+    fn state(mut self, state: State) -> Self {
+        self.state = state;
+        self
+    }
+
+    fn postgres(mut self) -> Self {
+        self.command = vec!["docker-entrypoint.sh".to_owned(), "postgres".to_owned()];
+        self.image = "postgres:15".to_owned();
+        self.pgdata()
+    }
+
+    fn pgdata(mut self) -> Self {
+        self.image_config = Some(ImageConfig {
+            env: vec!["PGDATA=/data".to_owned()],
+            command: vec!["docker-entrypoint.sh".to_owned()],
+        });
+        self
+    }
+
+    fn holds(mut self, tool: &str) -> Self {
+        self.migration_tool = Some(tool.to_owned());
+        self
+    }
+}
+
+pub(super) fn anything() -> TargetRequest {
+    TargetRequest::default()
+}
+
+pub(super) fn in_directory(directory: &str) -> TargetRequest {
+    TargetRequest { project_dir: Some(directory.into()), ..anything() }
+}
+
+pub(super) fn profile(name: &str) -> TargetRequest {
+    TargetRequest { profile: Some(name.to_owned()), ..anything() }
+}
+
+pub(super) fn stacks(globs: &[&str]) -> TargetRequest {
+    TargetRequest { stacks: globs.iter().map(|glob| (*glob).to_owned()).collect(), ..anything() }
+}
+
+pub(super) fn container(name: &str) -> TargetRequest {
+    TargetRequest { container: Some(name.to_owned()), ..anything() }
+}
+
+pub(super) fn ruled(stack: Option<&str>, profiles: &[(&str, ProfileRule)]) -> TargetRequest {
+    let profiles = profiles.iter().map(|(name, rule)| ((*name).to_owned(), rule.clone())).collect();
+    TargetRequest { rules: Rules { stack: stack.map(str::to_owned), profiles }, ..anything() }
+}
+
+/// `acme prod [project] db=a,b backend=c`: the environment in one line.
+pub(super) fn line(environment: &Environment) -> String {
+    let names = |role| {
+        environment.with_role(role).map(|member| member.container.name.as_str()).collect::<Vec<_>>().join(",")
+    };
+    let project = environment.project.as_deref().unwrap_or("-");
+    format!("{environment} [{project}] db={} backend={}", names(Role::Db), names(Role::Backend))
+}
+
+pub(super) fn lines(landscape: &Landscape) -> Vec<String> {
+    landscape
+        .stacks()
+        .iter()
+        .flat_map(|stack| stack.environments.iter().map(|environment| line(environment)))
+        .collect()
+}
+
+/// The message of an error of kind `Target`, with its hints.
+pub(super) fn words(error: &Error) -> String {
+    assert_eq!(error.kind(), ErrorKind::Target, "{error}");
+    format!("{}\n{}", error.message(), error.hints().join("\n"))
+}
+
+/// That every one of these stands in the error's words.
+#[track_caller]
+pub(super) fn says<T: std::fmt::Debug>(result: crate::error::Result<T>, parts: &[&str]) {
+    let words = words(&result.expect_err("an error was expected"));
+    for part in parts {
+        assert!(words.contains(part), "no {part:?} in:\n{words}");
+    }
+}

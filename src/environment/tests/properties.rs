@@ -1,0 +1,182 @@
+//! What holds for any containers: order is nothing, nothing panics, every listed flag picks its line.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::fixture::*;
+use crate::docker::Container;
+use crate::docker::container::State;
+use crate::environment::request::{TargetRequest, Wanted};
+use crate::environment::{Environment, find, observe};
+
+const LABELS: [&str; 13] = [
+    "com.docker.compose.project",
+    "com.docker.compose.service",
+    "com.docker.compose.container-number",
+    "com.docker.compose.oneoff",
+    "com.docker.compose.project.working_dir",
+    "com.docker.compose.project.config_files",
+    "com.docker.stack.namespace",
+    "com.docker.swarm.service.name",
+    "com.docker.swarm.task.name",
+    "envctl.stack",
+    "envctl.profile",
+    "envctl.role",
+    "envctl.protected",
+];
+
+/// Any labels with any values, few enough for containers to meet.
+fn wild() -> impl Strategy<Value = Container> {
+    let value = prop_oneof![
+        Just("acme".to_owned()),
+        Just("acme-prod".to_owned()),
+        Just("acme-dev".to_owned()),
+        Just("db".to_owned()),
+        Just("backend".to_owned()),
+        Just("1".to_owned()),
+        Just("/srv".to_owned()),
+        Just("a.dev.yml,b.prod.yml".to_owned()),
+        any::<String>(),
+    ];
+    let name = prop_oneof!["(acme|shop)-(dev|prod)-(db|api)(-1)?", any::<String>()];
+    (name, vec((0..LABELS.len(), value), 0..7), any::<bool>(), 0..4u8, any::<u64>()).prop_map(
+        |(name, labels, postgres, state, id)| {
+            let container = labels
+                .into_iter()
+                .fold(plain(&name), |container, (label, value)| container.with(LABELS[label], &value));
+            let container = if postgres { container.postgres() } else { container };
+            let state =
+                [State::Running, State::Paused, State::Exited(1), State::Created][usize::from(state)].clone();
+            Container { id: format!("{id:016x}").repeat(4), state, ..container }
+        },
+    )
+}
+
+/// Well-formed projects that meet in every way there is.
+fn project() -> impl Strategy<Value = Vec<Container>> {
+    let suffix = prop_oneof![Just("-dev"), Just("-prod"), Just("-staging"), Just("")];
+    (prop_oneof![Just("acme"), Just("shop")], suffix, prop_oneof![Just("/a"), Just("/b")], any::<bool>())
+        .prop_map(|(name, suffix, directory, up)| {
+            let state = if up { State::Running } else { State::Exited(0) };
+            // A daemon has no two containers of one name.
+            let renamed = |container: Container| {
+                let name = format!("{}-{}", &directory[1..], container.name);
+                container.named(&name).state(state.clone())
+            };
+            stack(&format!("{name}{suffix}"), directory).into_iter().map(renamed).collect()
+        })
+}
+
+fn wishes() -> impl Strategy<Value = TargetRequest> {
+    let word = || {
+        proptest::option::of(prop_oneof![
+            Just("acme".to_owned()),
+            Just("prod".to_owned()),
+            Just("dev".to_owned()),
+            any::<String>()
+        ])
+    };
+    (word(), word(), word(), word(), any::<bool>()).prop_map(
+        |(stack, profile, container, directory, all_stacks)| TargetRequest {
+            stacks: stack.into_iter().collect(),
+            profile,
+            container,
+            project_dir: directory.map(Into::into),
+            all_stacks,
+            ..anything()
+        },
+    )
+}
+
+/// The flags at the end of a candidate's line, as the command line would take them.
+fn typed(line: &str) -> TargetRequest {
+    let mut request = anything();
+    let flags = line.rsplit("  ").next().unwrap_or_default();
+    let mut words = flags.split(' ');
+    while let Some(flag) = words.next() {
+        let mut value = || Some(words.next().unwrap_or_default().to_owned());
+        match flag {
+            "--stack" => request.stacks.extend(value()),
+            "--profile" => request.profile = value(),
+            "--container" => request.container = value(),
+            "--dev" => request.profile = Some("dev".to_owned()),
+            "--prod" => request.profile = Some("prod".to_owned()),
+            other => panic!("a flag that nobody knows: {other:?} in {line:?}"),
+        }
+    }
+    request
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn order_is_nothing(containers in vec(wild(), 0..12).prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())), wish in wishes()) {
+        let (straight, shuffled) = containers;
+        // Two containers never share an id.
+        let mut ids: Vec<_> = straight.iter().map(|container| &container.id).collect();
+        ids.sort();
+        ids.dedup();
+        prop_assume!(ids.len() == straight.len());
+        prop_assert_eq!(observe(&straight, &wish), observe(&shuffled, &wish));
+        let answer = |list: &[Container]| find(list, &wish).map_err(|error| error.full_message());
+        prop_assert_eq!(answer(&straight), answer(&shuffled));
+    }
+
+    #[test]
+    fn nothing_panics_and_every_word_can_be_printed(containers in vec(wild(), 0..12), wish in wishes(), index in proptest::option::of(0..3u32)) {
+        let landscape = observe(&containers, &wish);
+        let _ = landscape.environments(&wish);
+        let errors = match landscape.environment(&wish) {
+            Err(error) => vec![error],
+            Ok(environment) => [Wanted::Backend, Wanted::Db, Wanted::Service("db".to_owned())]
+                .iter()
+                .filter_map(|wanted| environment.pick(wanted, index).err())
+                .collect(),
+        };
+        for error in errors {
+            let text = words_of(&error);
+            prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_container_is_seen_once(containers in vec(wild(), 0..12)) {
+        // A swarm's ended tasks are left out, so here is none.
+        let unswarmed = |mut container: Container| {
+            container.labels.remove("com.docker.swarm.service.name");
+            container
+        };
+        let containers: Vec<_> = containers.into_iter().map(unswarmed).collect();
+        let landscape = observe(&containers, &anything());
+        let members = |environments: Vec<&Environment>| environments.iter().map(|other| other.members.len()).sum::<usize>();
+        let known = members(landscape.stacks().into_iter().flat_map(|stack| stack.environments).collect());
+        let others = members(landscape.others().collect());
+        prop_assert_eq!(known + others + landscape.passed_over().len(), containers.len());
+    }
+
+    #[test]
+    fn a_listed_flag_picks_its_line(projects in vec(project(), 1..5)) {
+        let mut containers = projects.concat();
+        containers.sort_by(|a, b| a.id.cmp(&b.id));
+        containers.dedup_by(|a, b| a.id == b.id);
+        let Err(error) = find(&containers, &anything()) else { return Ok(()) };
+        for line in error.message().lines().skip(1) {
+            let request = typed(line);
+            let chosen = find(&containers, &request);
+            let shown = line.trim().split(": ").next().unwrap_or_default();
+            match chosen {
+                Ok(chosen) => {
+                    prop_assert_eq!(chosen.to_string(), shown);
+                    let directory = format!("in {},", chosen.directory.unwrap_or_default());
+                    prop_assert!(line.contains(&directory), "{line} is not {directory}");
+                }
+                Err(error) => prop_assert!(false, "{line}: {}", error.message()),
+            }
+        }
+    }
+}
+
+fn words_of(error: &crate::error::Error) -> String {
+    format!("{}\n{}", error.message(), error.hints().join("\n"))
+}
