@@ -29,6 +29,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Every stack: containers, health, database version and size, migrations, last backup
+    Status(commands::status::Args),
     /// Interactive shell in a container, or one command
     #[command(visible_alias = "ssh")]
     Shell(commands::shell::Args),
@@ -40,8 +41,10 @@ enum Command {
     Logs(commands::logs::Args),
     /// Make a proven backup, or look at the ones there are
     #[command(visible_alias = "db:dump")]
+    Backup(commands::backup::Args),
     /// Put a backup back, all or nothing; `restore undo` takes it back
     #[command(alias = "db:restore")]
+    Restore(commands::restore::Args),
     /// Every setting and where it came from
     Config(commands::config::Args),
     /// Shell completions on stdout
@@ -87,10 +90,13 @@ fn arguments() -> Vec<std::ffi::OsString> {
 async fn dispatch(cli: Cli, app: &App) -> Result<()> {
     let global = cli.global;
     match cli.command {
+        Command::Status(args) => commands::status::run(args, &global, app).await,
         Command::Shell(args) => commands::shell::run(args, &global, app).await,
         Command::Exec(args) => commands::exec::run(args, &global, app).await,
         Command::Psql(args) => commands::psql::run(args, &global, app).await,
         Command::Logs(args) => commands::logs::run(args, &global, app).await,
+        Command::Backup(args) => commands::backup::run(args, &global, app).await,
+        Command::Restore(args) => commands::restore::run(args, &global, app).await,
         Command::Config(args) => commands::config::run(&args, &global, app),
         Command::Completions(args) => commands::completions::run(&args, app),
         Command::Man(args) => commands::man::run(&args, app),

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ui::TargetLine;
 
 /// The target line of a container that Docker alone knows about.
-pub(super) fn target_line(target: &Target, daemon: &Daemon) -> TargetLine {
+pub(in crate::commands) fn target_line(target: &Target, daemon: &Daemon) -> TargetLine {
     TargetLine {
         stack: target.stack.clone(),
         profile: target.profile.name.clone(),
@@ -26,14 +26,23 @@ pub(super) fn target_line(target: &Target, daemon: &Daemon) -> TargetLine {
 ///
 /// # Errors
 /// Kind `Child` with the child's code; 126 and 127 with a word of ours when it could not be started.
-pub(super) async fn talk(app: &App, daemon: &Daemon, container: &Container, spec: &ExecSpec) -> Result<()> {
+pub(in crate::commands) async fn talk(
+    app: &App,
+    daemon: &Daemon,
+    container: &Container,
+    spec: &ExecSpec,
+) -> Result<()> {
     app.ui.end_progress();
     match converse(&daemon.engine, container, spec, &app.interrupt).await? {
         Outcome::Exited(0) => Ok(()),
         Outcome::Exited(code) => Err(Error::new(ErrorKind::Child(code), "the command failed")),
         Outcome::ReaderGone => Err(Error::new(ErrorKind::Child(141), "the reader of the output left")),
         Outcome::NotStarted { code, words } => {
-            let code = if words.contains("executable file not found") || words.contains("no such file") { 127 } else { code };
+            let code = if words.contains("executable file not found") || words.contains("no such file") {
+                127
+            } else {
+                code
+            };
             app.ui.warn(&format!("`{}` cannot be started in {}: {words}", spec.program(), container.name));
             Err(Error::new(ErrorKind::Child(code), words))
         }

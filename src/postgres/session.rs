@@ -44,7 +44,9 @@ impl Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Sql { state, message } => error::tool(format!("PostgreSQL refused: {message} ({state})")),
+            Refusal::Sql { state, message } => {
+                error::tool(format!("PostgreSQL refused: {message} ({state})"))
+            }
             Refusal::Lost(error) => error,
         }
     }
@@ -99,7 +101,8 @@ impl Session {
         access: &Access,
         application: &str,
     ) -> std::result::Result<Self, Complaint> {
-        let argv = ["psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--csv", "--no-password"];
+        let argv =
+            ["psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--csv", "--no-password"];
         let mut argv: Vec<String> = argv.map(str::to_owned).into();
         argv.push(access.dbname());
         let spec = access.spec(argv, application).with_stdin();
@@ -140,7 +143,8 @@ impl Session {
     pub async fn query(&mut self, sql: &str) -> std::result::Result<Vec<Vec<String>>, Refusal> {
         // The newline before the semicolon keeps a trailing line comment from swallowing it.
         let word = &self.word;
-        let question = format!("{sql}\n;\n\\echo {word} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\echo {word}.\n");
+        let question =
+            format!("{sql}\n;\n\\echo {word} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\echo {word}.\n");
         let sent = self.input.write(question.as_bytes()).await;
         let answer = self.answer().await?;
         if let Err(cause) = sent {
@@ -204,7 +208,8 @@ impl Session {
     fn lost(&self, cause: Option<Error>) -> Refusal {
         let words = String::from_utf8_lossy(&self.stderr).trim().to_owned();
         let message = format!("the session with PostgreSQL in {} ended", self.container);
-        let error = if words.is_empty() { error::tool(message) } else { error::tool(format!("{message}: {words}")) };
+        let error =
+            if words.is_empty() { error::tool(message) } else { error::tool(format!("{message}: {words}")) };
         Refusal::Lost(match cause {
             Some(cause) => error.because(cause),
             None => error,
