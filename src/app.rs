@@ -111,7 +111,8 @@ impl App {
                     let ended = work.await;
                     match ended {
                         Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
-                            Err(error::timeout(format!("not done within {} s (--timeout); it was ended", limit.as_secs())))
+                            let limit = config::duration::format(limit);
+                            Err(error::timeout(format!("not done within {limit} (--timeout); it was ended")))
                         }
                         other => other,
                     }

@@ -114,7 +114,9 @@ pub(super) fn refusal(status: u16, words: &str, what: &str) -> Error {
         400 if lower.contains("too new") || lower.contains("too old") => {
             error::docker(text).hint("this engine speaks another API version; upgrade the older side")
         }
-        _ => error::docker(text),
+        401 | 403 => error::docker(text)
+            .hint("the daemon refuses this user; ask who runs it, or take another `--context`"),
+        _ => error::docker(text).hint("the daemon's log says more: `journalctl -u docker`"),
     }
 }
 

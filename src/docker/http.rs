@@ -151,5 +151,7 @@ fn request(method: Method, path: &str, body: Option<String>) -> Result<Request<F
 }
 
 fn broken(connector: &Connector, cause: hyper::Error) -> Error {
-    error::docker(format!("the connection to Docker at {} broke", connector.endpoint().host)).because(cause)
+    error::docker(format!("the connection to Docker at {} broke", connector.endpoint().host))
+        .because(cause)
+        .hint("does a Docker daemon listen there? `docker context ls` shows the addresses, `journalctl -u docker` its log")
 }
