@@ -133,10 +133,9 @@ impl Run {
     }
 }
 
-/// Waits for a started binary and takes what it said.
+/// Waits for a started binary and takes what it said on the streams that the test has left to us.
 pub fn finish(mut child: Child, directory: PathBuf, started: Instant) -> Ran {
-    let stdout = collect(child.stdout.take().expect("it has a stdout"));
-    let stderr = collect(child.stderr.take().expect("it has a stderr"));
+    let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let status = loop {
         if let Some(status) = child.try_wait().expect("it can be waited for") {
             break status;
@@ -156,10 +155,12 @@ pub fn finish(mut child: Child, directory: PathBuf, started: Instant) -> Ran {
     }
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+fn collect(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
         bytes
     })
 }
@@ -190,6 +191,13 @@ impl Ran {
         for bytes in [&mut self.stdout, &mut self.stderr] {
             *bytes = String::from_utf8_lossy(bytes).replace(from, to).into_bytes();
         }
+        self
+    }
+
+    /// stdout only up to a mark.
+    pub fn up_to(mut self, mark: &str) -> Self {
+        let at = self.out().find(mark).expect("the mark is there");
+        self.stdout.truncate(at);
         self
     }
 

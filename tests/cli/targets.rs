@@ -104,7 +104,7 @@ exit 125
 #[test]
 fn the_directory_of_a_project_settles_which_stack() {
     let stage = Stage::with([]);
-    std::fs::create_dir(stage.path("shop")).unwrap();
+    stage.write("shop/compose.yml", "services: {}\n");
     let inside = stage.path("shop").canonicalize().unwrap();
     let here = inside.to_string_lossy().into_owned();
     stage.engine.run(stack("acme-dev"));
@@ -113,11 +113,8 @@ fn the_directory_of_a_project_settles_which_stack() {
         .engine
         .run([service("shop-dev", "backend"), db("shop-dev")].map(|container| container.label(label, &here)));
     stage.envctl(["logs"]).inside(&inside).run().is(str![[r#"
-exit 3
-! error: several stacks run
-!     acme dev: project acme-dev, in /srv/acme, container acme-dev-db-1 running  --stack acme
-!     shop dev: project shop-dev, in [DIR]/shop, container shop-dev-db-1 running  --stack shop
-! hint: add the flag at the end of a line, such as `--stack acme`
+exit 0
+! [dev] shop · backend shop-dev-backend-1 · context default
 
 "#]]);
 }
@@ -153,30 +150,32 @@ fn containers_that_do_not_run() {
 #[test]
 fn a_stopped_paused_or_restarting_container_says_what_to_do() {
     let backend = || service("acme-dev", "backend");
-    Stage::with([backend().exited(137), db("acme-dev")]).run(["exec", "backend", "--", "true"]).is(str![[r#"
+    Stage::with([backend().exited(137), db("acme-dev")]).run(["exec", "backend", "--", "true"]).is(str![[
+        r#"
 exit 125
 ! error (target): acme dev: backend container `acme-dev-backend-1` has exited with code 137
 ! hint: run `docker logs --tail 50 acme-dev-backend-1` to see why it ended
 ! hint: run `docker start acme-dev-backend-1`
 ! hint: or run `cd /srv/acme && docker compose -p acme-dev up -d backend`
 
-"#]]);
-    Stage::with([backend().state("paused"), db("acme-dev")])
-        .run(["exec", "backend", "--", "true"])
-        .is(str![[r#"
+"#
+    ]]);
+    Stage::with([backend().state("paused"), db("acme-dev")]).run(["exec", "backend", "--", "true"]).is(str![
+        [r#"
 exit 125
 ! error (target): acme dev: backend container `acme-dev-backend-1` is paused
 ! hint: run `docker unpause acme-dev-backend-1`
 
-"#]]);
-    Stage::with([backend().state("restarting"), db("acme-dev")])
-        .run(["exec", "backend", "--", "true"])
-        .is(str![[r#"
+"#]
+    ]);
+    Stage::with([backend().state("restarting"), db("acme-dev")]).run(["exec", "backend", "--", "true"]).is(
+        str![[r#"
 exit 125
 ! error (target): acme dev: backend container `acme-dev-backend-1` is restarting
 ! hint: run `docker logs --tail 50 acme-dev-backend-1` to see why it keeps ending
 
-"#]]);
+"#]],
+    );
     Stage::with([backend(), db("acme-dev").exited(1)]).run(["psql", "-c", "select 1"]).is(str![[r#"
 exit 125
 ! error (target): acme dev: db container `acme-dev-db-1` has exited with code 1
