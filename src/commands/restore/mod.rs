@@ -91,13 +91,13 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     crosses_up(&args, global, &environment, examined.as_ref())?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let plan = plan(&args, app, &settings, &daemon, &found, source, examined.as_ref()).await?;
-    let backs_up = plan.backup_first;
+    let before = plan.backup_first.then(|| found.in_database(&plan.database));
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
         Decision::Go(plan) => plan,
         Decision::DryRun(_) => return Ok(()),
     };
-    if backs_up {
-        let path = super::backup::safety(app, &daemon, &settings, &found).await?;
+    if let Some(before) = before {
+        let path = super::backup::safety(app, &daemon, &settings, &before).await?;
         app.ui.say(&format!("what is there now is backed up in {}", path.display()));
     }
     let progress: Arc<dyn Progress> = app.ui.progress();
@@ -120,8 +120,12 @@ fn crosses_up(
     let both_named = args.from.is_some() && (args.to.is_some() || global.names_profile());
     if upwards && !both_named {
         let from = from.unwrap_or_default();
-        return Err(error::refused(format!("this would put the data of {from} into {environment}"))
-            .hint(format!("if that is what you want, name both ends: `--from {from} --to {}`", environment.profile.word())));
+        return Err(error::refused(format!("this would put the data of {from} into {environment}")).hint(
+            format!(
+                "if that is what you want, name both ends: `--from {from} --to {}`",
+                environment.profile.word()
+            ),
+        ));
     }
     Ok(())
 }
@@ -224,9 +228,12 @@ fn show(app: &App, restored: &Restored, found: &Database) {
         )
     });
     if let Some(kept) = &restored.kept {
-        let flag = found.target.profile.flag();
+        let mut flags = found.target.profile.flag();
+        if restored.database != found.facts.database {
+            flags.push_str(&format!(" -d {:?}", restored.database));
+        }
         app.ui.say(&format!(
-            "the old database is kept as {kept:?}; take it back with `envctl restore undo {flag}`"
+            "the old database is kept as {kept:?}; take it back with `envctl restore undo {flags}`"
         ));
     }
 }
