@@ -81,6 +81,23 @@ async fn a_trailer_in_pieces_is_a_trailer() {
 }
 
 #[tokio::test]
+async fn a_trailer_in_single_bytes_behind_data_is_a_trailer() {
+    for len in 0..120 {
+        let (bytes, end) = dump(move |mut far| async move {
+            far.out(vec![b'\n'; len]).await;
+            let trailer = format!("\nENVCTL-EOF {} rc=000\n", far.nonce);
+            for byte in trailer.bytes() {
+                far.out([byte]).await;
+            }
+            far.line().await;
+            Some(0)
+        })
+        .await;
+        assert_eq!((bytes.len(), end.unwrap().exit_code), (len, 0));
+    }
+}
+
+#[tokio::test]
 async fn the_code_of_the_trailer_counts_even_when_the_engine_forgets() {
     let (_, end) = dump(|mut far| async move {
         far.trailer(3).await;

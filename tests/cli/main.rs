@@ -5,9 +5,11 @@
 
 mod container;
 mod daemon;
+mod dumps;
 mod postgres;
 mod stage;
 
+mod backup;
 mod config;
 mod engines;
 mod exec;
@@ -15,5 +17,7 @@ mod help;
 mod logs;
 mod output;
 mod psql;
+mod restore;
 mod shell;
+mod status;
 mod targets;
