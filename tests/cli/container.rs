@@ -84,7 +84,7 @@ impl Container {
 
     /// In another state.
     pub(crate) fn state(mut self, word: &str) -> Self {
-        self.state = word.to_owned();
+        word.clone_into(&mut self.state);
         self
     }
 
@@ -97,7 +97,7 @@ impl Container {
     /// Made of the official PostgreSQL image.
     pub(crate) fn postgres(mut self) -> Self {
         self.postgres = true;
-        self.image = "postgres:15".to_owned();
+        "postgres:15".clone_into(&mut self.image);
         self
     }
 

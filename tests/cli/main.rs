@@ -3,6 +3,13 @@
 //! Promise: needs no Docker, no network and no root. One module a verb, one for each way in which the
 //! world can be wrong. `SNAPSHOTS=overwrite cargo test --test cli` rewrites the expectations: read the diff.
 
+#![allow(
+    clippy::needless_raw_string_hashes,
+    clippy::too_many_lines,
+    reason = "snapshots are written by snapbox, in its form and as long as the answer is"
+)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod container;
 mod daemon;
 mod dumps;

@@ -192,7 +192,13 @@ fn from_development_up_into_production_both_ends_are_named() {
     let ran = stage.run(["backup", "--dev", "-o", "dev.sql", "--compress", "none"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err());
     let before = stage.engine.commands().len();
-    stage.run(["restore", "dev.sql", "--prod", "--confirm", "acme"]).is(str![]);
+    stage.run(["restore", "dev.sql", "--prod", "--confirm", "acme"]).is(str![[r#"
+exit 6
+! checking dev.sql
+! error: this would put the data of dev into acme prod
+! hint: if that is what you want, name both ends: `--from dev --to prod`
+
+"#]]);
     assert_eq!(stage.engine.commands().len(), before, "the server was asked");
 }
 

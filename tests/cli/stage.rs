@@ -17,7 +17,7 @@ use crate::container::Container;
 use crate::daemon::{Engine, Manner};
 
 /// No test waits for the binary longer than this.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A place with a fake engine.
 pub(crate) struct Stage {

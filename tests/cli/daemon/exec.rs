@@ -194,13 +194,13 @@ fn invoke(engine: &Arc<Engine>, container: &str, process: &mut Process<'_>) -> i
             process.argv = tool.iter().map(|&word| word.to_owned()).collect();
             proven(engine, container, process, &nonce)
         }
-        [program, ..] => match engine.program(container, program) {
-            Some(run) => run(process),
-            None => {
-                process.err(format!("{program}: the fake engine has no such program: {argv:?}\n"));
-                127
+        [program, ..] => {
+            if let Some(run) = engine.program(container, program) {
+                return run(process);
             }
-        },
+            process.err(format!("{program}: the fake engine has no such program: {argv:?}\n"));
+            127
+        }
         [] => 126,
     }
 }
@@ -209,12 +209,11 @@ fn invoke(engine: &Arc<Engine>, container: &str, process: &mut Process<'_>) -> i
 fn proven(engine: &Arc<Engine>, container: &str, process: &mut Process<'_>, nonce: &str) -> i64 {
     let program = process.argv.first().cloned().unwrap_or_default();
     let missing = engine.container(container).is_some_and(|c| c.missing.contains(&program));
-    let code = match engine.program(container, &program).filter(|_| !missing) {
-        Some(run) => run(process),
-        None => {
-            process.err(format!("envctl: 1: {program}: not found\n"));
-            127
-        }
+    let code = if let Some(run) = engine.program(container, &program).filter(|_| !missing) {
+        run(process)
+    } else {
+        process.err(format!("envctl: 1: {program}: not found\n"));
+        127
     };
     process.out(format!("\nENVCTL-EOF {nonce} rc={code:03}\n"));
     let _ = process.line();
