@@ -1,0 +1,85 @@
+//! What holds after every fault, whatever the exit code.
+//!
+//! No file under its final name that does not verify; earlier backups byte-identical; the live database
+//! old or new and connectable; no session of envctl's five seconds after its end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::project::Project;
+use super::rig::{CANARY, eventually};
+
+/// The files of a project's backup directory, with their bytes' digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot(BTreeMap<PathBuf, String>);
+
+impl Snapshot {
+    /// Every file below the project's backups.
+    pub fn of(project: &Project) -> Self {
+        let mut files = BTreeMap::new();
+        gather(&project.path().join("backups"), &mut files);
+        Self(files)
+    }
+
+    /// The dumps among them (not manifests), final names only.
+    pub fn dumps(&self) -> Vec<PathBuf> {
+        let is_dump = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("backup_") && !name.ends_with(".json")
+        };
+        self.0.keys().filter(is_dump).cloned().collect()
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.0.keys().map(|path| path.display().to_string()).collect()
+    }
+}
+
+fn gather(dir: &Path, files: &mut BTreeMap<PathBuf, String>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            gather(&path, files);
+        } else {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            assert!(!String::from_utf8_lossy(&bytes).contains(CANARY), "the password is in {}", path.display());
+            files.insert(path, sha256(&bytes));
+        }
+    }
+}
+
+/// SHA-256 in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+impl Project {
+    /// After a backup that failed: the backups are what they were, to the byte, and nothing of envctl
+    /// is left in the database.
+    #[track_caller]
+    pub fn assert_nothing_but(&self, before: &Snapshot) {
+        let now = Snapshot::of(self);
+        assert_eq!(now.names(), before.names(), "the backup directory has other files than before");
+        assert_eq!(&now, before, "an earlier backup has other bytes than before");
+        self.assert_no_sessions();
+    }
+
+    /// Five seconds after the end nobody of envctl's is in the database.
+    #[track_caller]
+    pub fn assert_no_sessions(&self) {
+        let what = format!("no session of envctl's in {}", self.database);
+        eventually(Duration::from_secs(5), &what, || self.server.sessions(&self.database).is_empty());
+    }
+
+    /// After a restore that failed: the live database is as it was, connectable, and no side database
+    /// is left.
+    #[track_caller]
+    pub fn assert_untouched(&self, digest: &str) {
+        assert_eq!(self.digest(), digest, "the live database changed");
+        assert_eq!(self.server.siblings(&self.database), [String::new(); 0], "databases are left over");
+        self.assert_no_sessions();
+    }
+}
