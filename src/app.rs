@@ -49,8 +49,9 @@ pub struct Daemon {
 impl App {
     /// From the process itself.
     pub fn from_process(global: &GlobalArgs) -> Self {
-        let environment: BTreeMap<String, String> =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
         let set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
         let ui = Ui::new(UiOptions {
             color: global.color.unwrap_or_default(),
@@ -110,7 +111,8 @@ impl App {
                     let ended = work.await;
                     match ended {
                         Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
-                            Err(error::timeout(format!("not done within {} s (--timeout); it was ended", limit.as_secs())))
+                            let limit = config::duration::format(limit);
+                            Err(error::timeout(format!("not done within {limit} (--timeout); it was ended")))
                         }
                         other => other,
                     }
@@ -132,8 +134,9 @@ impl App {
     /// # Errors
     /// Kind `Usage`.
     pub fn settings(&self, global: &GlobalArgs) -> Result<Settings> {
-        let cwd = std::env::current_dir()
-            .map_err(|e| error::usage("the working directory cannot be read").because(e).hint("`cd` to one that exists"))?;
+        let cwd = std::env::current_dir().map_err(|e| {
+            error::usage("the working directory cannot be read").because(e).hint("`cd` to one that exists")
+        })?;
         config::resolve(&Inputs {
             flags: global.flags(),
             env: self.environment.clone(),
@@ -145,6 +148,42 @@ impl App {
 
     fn home(&self) -> Option<PathBuf> {
         self.environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+    }
+
+    /// Who works here, for `pg_stat_activity`: `user@host`, bounded.
+    pub fn who(&self) -> String {
+        let variable = |name: &str| self.environment.get(name).filter(|value| !value.is_empty());
+        let user = variable("USER").or_else(|| variable("LOGNAME")).map_or("somebody", String::as_str);
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        format!("{user}@{host}").chars().filter(|c| c.is_ascii_graphic()).take(32).collect()
+    }
+
+    /// How many threads pack and unpack: every core.
+    pub fn threads(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+
+    /// The stack and profile whose backups are meant. Where both are named Docker is not needed: the
+    /// backups may be all that is left.
+    ///
+    /// # Errors
+    /// Kind `Target` or `Docker`.
+    pub async fn stack_and_profile(
+        &self,
+        settings: &Settings,
+        global: &GlobalArgs,
+    ) -> Result<(String, Option<String>)> {
+        let target = &settings.target;
+        let stack = match target.stacks.as_slice() {
+            [one] if !one.contains(['*', '?', '[', '{']) => Some(one.clone()),
+            _ => target.rules.stack.clone(),
+        };
+        if let (Some(stack), Some(profile)) = (stack, &target.profile) {
+            return Ok((stack, Some(profile.clone())));
+        }
+        let daemon = self.connect(settings, global)?;
+        let environment = self.environment(&daemon, settings).await?;
+        Ok((environment.stack, environment.profile.name))
     }
 
     /// settings → docker.
@@ -163,7 +202,10 @@ impl App {
     }
 
     fn endpoint(&self, wish: &DaemonWish) -> Result<Endpoint> {
-        let asked = |given: &config::Given<String>| Asked { value: given.value.clone(), by: given.origin.to_string() };
+        let asked = |given: &config::Given<String>| Asked {
+            value: given.value.clone(),
+            by: given.origin.to_string(),
+        };
         let inputs = ContextInputs {
             context: wish.context.as_ref().map(asked),
             host: wish.host.as_ref().map(asked),

@@ -3,6 +3,7 @@
 //! Promise: this file and `commands/` are the only places that know clap. Nothing here decides anything;
 //! `--help`, completions and errors of usage never touch Docker.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -11,6 +12,7 @@ use crate::app::App;
 use crate::commands::{self, GlobalArgs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit;
+use crate::ui::{Ui, UiOptions};
 
 /// Shells, backups and restores for stacks on Docker Compose and PostgreSQL.
 ///
@@ -29,6 +31,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Every stack: containers, health, database version and size, migrations, last backup
+    Status(commands::status::Args),
     /// Interactive shell in a container, or one command
     #[command(visible_alias = "ssh")]
     Shell(commands::shell::Args),
@@ -40,8 +43,10 @@ enum Command {
     Logs(commands::logs::Args),
     /// Make a proven backup, or look at the ones there are
     #[command(visible_alias = "db:dump")]
+    Backup(commands::backup::Args),
     /// Put a backup back, all or nothing; `restore undo` takes it back
     #[command(alias = "db:restore")]
+    Restore(commands::restore::Args),
     /// Every setting and where it came from
     Config(commands::config::Args),
     /// Shell completions on stdout
@@ -60,13 +65,10 @@ pub fn definition() -> clap::Command {
 
 /// Parses, runs, reports once, and gives the exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments()) {
+    let arguments = arguments();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // clap prints help and version to stdout with code 0, usage errors to stderr with code 2.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(error) => return misunderstood(&error, &arguments),
     };
     let beside_a_child = matches!(cli.command, Command::Shell(_) | Command::Exec(_) | Command::Psql(_));
     let app = App::from_process(&cli.global);
@@ -75,22 +77,51 @@ pub fn main() -> ExitCode {
 }
 
 /// `envctl help exit-codes` is how people ask for the table; clap's own `help` takes only verbs.
-fn arguments() -> Vec<std::ffi::OsString> {
+fn arguments() -> Vec<OsString> {
     let mut arguments: Vec<_> = std::env::args_os().collect();
-    if arguments.len() == 3 && arguments[1] == "help" && arguments[2] == "exit-codes" {
-        arguments.drain(1..);
-        arguments[1] = "help-exit-codes".into();
+    if let Some(at) = arguments.windows(2).position(|pair| pair[0] == "help" && pair[1] == "exit-codes") {
+        arguments.splice(at..at + 2, ["help-exit-codes".into()]);
     }
     arguments
+}
+
+/// Help and version go to stdout with code 0. Errors of usage go to stderr, or with `--json` as a document to
+/// stdout; beside a child they are 125, since 2 would read as the child's own code.
+fn misunderstood(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if !error.use_stderr() {
+        return ExitCode::from(if error.print().is_ok() { 0 } else { 141 });
+    }
+    if arguments.iter().any(|word| word == "--json") {
+        let text = error.render().to_string();
+        let mut parts = text.trim().splitn(2, "\n\n");
+        let message = parts.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let mut told = crate::error::usage(message);
+        if let Some(rest) = parts.next() {
+            told = told.hint(rest.trim().to_owned());
+        }
+        Ui::new(UiOptions { json: true, ..UiOptions::default() }).error(&told);
+    } else {
+        let _ = error.print();
+    }
+    let verbs = Cli::command();
+    let verb = arguments
+        .iter()
+        .skip(1)
+        .filter_map(|word| word.to_str())
+        .find(|word| verbs.find_subcommand(word).is_some());
+    ExitCode::from(if matches!(verb, Some("exec" | "shell" | "ssh" | "psql")) { 125 } else { 2 })
 }
 
 async fn dispatch(cli: Cli, app: &App) -> Result<()> {
     let global = cli.global;
     match cli.command {
+        Command::Status(args) => commands::status::run(args, &global, app).await,
         Command::Shell(args) => commands::shell::run(args, &global, app).await,
         Command::Exec(args) => commands::exec::run(args, &global, app).await,
         Command::Psql(args) => commands::psql::run(args, &global, app).await,
         Command::Logs(args) => commands::logs::run(args, &global, app).await,
+        Command::Backup(args) => commands::backup::run(args, &global, app).await,
+        Command::Restore(args) => commands::restore::run(args, &global, app).await,
         Command::Config(args) => commands::config::run(&args, &global, app),
         Command::Completions(args) => commands::completions::run(&args, app),
         Command::Man(args) => commands::man::run(&args, app),

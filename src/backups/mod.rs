@@ -1,4 +1,16 @@
 //! Making backups, keeping them, and putting them back so that nothing can half-happen.
+//!
+//! [`create`] makes one, [`catalog`] finds them, [`source`] proves what is to be restored, [`restore`]
+//! carries it out with [`load`] and [`swap`]. [`scan`] and [`compression`] are the stream between.
 
+pub mod catalog;
+pub mod compression;
+pub mod create;
+pub mod label;
+pub mod load;
+pub mod manifest;
+pub mod restore;
 pub mod scan;
+pub mod source;
+pub mod stored;
 pub mod swap;

@@ -281,6 +281,10 @@ mod tests {
         };
         let all = statements(&plan, Some(&Properties::default()));
         assert_eq!(all[0], r#"ALTER DATABASE "n" RENAME TO "a'b""#);
-        assert!(all.last().unwrap().starts_with(r#"COMMENT ON DATABASE "k" IS '{"envctl":"kept","replaced":"a''b""#));
+        assert!(
+            all.last()
+                .unwrap()
+                .starts_with(r#"COMMENT ON DATABASE "k" IS '{"envctl":"kept","replaced":"a''b""#)
+        );
     }
 }

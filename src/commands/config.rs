@@ -25,7 +25,11 @@ pub fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     app.ui.show(&Answer { settings: rows }, |ui| {
         let mut table = Table::new([Column::text("setting"), Column::text("value"), Column::text("from")]);
         for row in rows {
-            table.row([row.key.clone(), row.value.clone().unwrap_or_else(|| "-".to_owned()), row.origin.to_string()]);
+            table.row([
+                row.key.clone(),
+                row.value.clone().unwrap_or_else(|| "-".to_owned()),
+                row.origin.to_string(),
+            ]);
         }
         ui.render(&table)
     });

@@ -15,14 +15,14 @@ use crate::postgres::{Access, Session};
 use crate::ui::TargetLine;
 
 /// A database that answers.
-pub(super) struct Database {
-    pub(super) target: Target,
-    pub(super) access: Access,
-    pub(super) facts: Facts,
+pub(in crate::commands) struct Database {
+    pub(in crate::commands) target: Target,
+    pub(in crate::commands) access: Access,
+    pub(in crate::commands) facts: Facts,
 }
 
 /// Reaches the database of an environment and says so on the target line.
-pub(super) async fn reach(
+pub(in crate::commands) async fn reach(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
@@ -37,7 +37,12 @@ pub(super) async fn reach(
 }
 
 /// The target line of a database.
-pub(super) fn line(target: &Target, daemon: &Daemon, environment: &Environment, facts: &Facts) -> TargetLine {
+pub(in crate::commands) fn line(
+    target: &Target,
+    daemon: &Daemon,
+    environment: &Environment,
+    facts: &Facts,
+) -> TargetLine {
     TargetLine {
         database: Some((facts.database.clone(), facts.version.to_string())),
         because: (!environment.chosen_because.is_empty()).then(|| environment.chosen_because.clone()),
@@ -46,7 +51,7 @@ pub(super) fn line(target: &Target, daemon: &Daemon, environment: &Environment, 
 }
 
 /// The primary of an environment's database, with an open session.
-pub(super) async fn connect(
+pub(in crate::commands) async fn connect(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
@@ -61,7 +66,11 @@ pub(super) async fn connect(
 }
 
 /// Asks every running replica whether it is the one that takes writes.
-async fn primary(engine: &Arc<dyn Engine>, target: &Target, wishes: &Wishes) -> Result<(Container, Access, Session)> {
+async fn primary(
+    engine: &Arc<dyn Engine>,
+    target: &Target,
+    wishes: &Wishes,
+) -> Result<(Container, Access, Session)> {
     let mut primaries = Vec::new();
     let replicas = std::iter::once(&target.container).chain(&target.candidates);
     for container in replicas {
@@ -76,8 +85,12 @@ async fn primary(engine: &Arc<dyn Engine>, target: &Target, wishes: &Wishes) -> 
     }
     match (primaries.len(), primaries.pop()) {
         (1, Some(primary)) => Ok(primary),
-        (0, _) => Err(error::target("no replica of the database takes writes").hint("pick one with `--index N`")),
-        (n, _) => Err(error::target(format!("{n} replicas of the database each take writes; which one is meant?"))
-            .hint("pick one with `--index N`")),
+        (0, _) => {
+            Err(error::target("no replica of the database takes writes").hint("pick one with `--index N`"))
+        }
+        (n, _) => {
+            Err(error::target(format!("{n} replicas of the database each take writes; which one is meant?"))
+                .hint("pick one with `--index N`"))
+        }
     }
 }

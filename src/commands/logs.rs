@@ -48,12 +48,17 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     app.interrupt.or(copying).await?
 }
 
-async fn copy(mut reader: Box<dyn tokio::io::AsyncRead + Send + Unpin>, framed: bool, app: &App) -> Result<()> {
+async fn copy(
+    mut reader: Box<dyn tokio::io::AsyncRead + Send + Unpin>,
+    framed: bool,
+    app: &App,
+) -> Result<()> {
     let (mut stdout, mut stderr) = (app.ui.raw_stdout(), app.ui.raw_stderr());
     let mut demuxer = Demuxer::default();
     let mut buffer = vec![0; 64 << 10];
     loop {
-        let len = reader.read(&mut buffer).await.map_err(|e| error::docker("the logs broke off").because(e))?;
+        let len =
+            reader.read(&mut buffer).await.map_err(|e| error::docker("the logs broke off").because(e))?;
         if len == 0 || app.ui.broken_pipe() {
             return Ok(());
         }
@@ -66,7 +71,9 @@ async fn copy(mut reader: Box<dyn tokio::io::AsyncRead + Send + Unpin>, framed: 
             failure = failure.take().or(result.err());
         };
         if framed {
-            demuxer.feed(&buffer[..len], &mut write).map_err(|e| error::docker("the log stream is damaged").because(e))?;
+            demuxer
+                .feed(&buffer[..len], &mut write)
+                .map_err(|e| error::docker("the log stream is damaged").because(e))?;
         } else {
             write(Output::Stdout, &buffer[..len]);
         }
@@ -84,7 +91,7 @@ fn since(text: &str, now: Timestamp) -> Result<i64> {
         let span = Span::new().seconds(i64::try_from(ago.as_secs()).unwrap_or(i64::MAX / 2));
         return Ok(now.checked_sub(span).unwrap_or(Timestamp::UNIX_EPOCH).as_second());
     }
-    text.parse::<Timestamp>()
-        .map(Timestamp::as_second)
-        .map_err(|e| error::usage(format!("{text:?} is no time")).because(e).hint("write 10m, 2h or 2026-01-31T12:00:00Z"))
+    text.parse::<Timestamp>().map(Timestamp::as_second).map_err(|e| {
+        error::usage(format!("{text:?} is no time")).because(e).hint("write 10m, 2h or 2026-01-31T12:00:00Z")
+    })
 }

@@ -2,7 +2,7 @@
 //!
 //! Promise: a command file holds no detail of how things are done; it names the steps in order.
 
-//BACKUP
+pub mod backup;
 pub mod completions;
 pub mod config;
 mod database;
@@ -12,9 +12,9 @@ mod global;
 pub mod logs;
 pub mod man;
 pub mod psql;
-//RESTORE
+pub mod restore;
 pub mod shell;
-//STATUS
+pub mod status;
 mod talk;
 
 pub use global::GlobalArgs;

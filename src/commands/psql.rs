@@ -34,7 +34,8 @@ impl Args {
 /// psql's own exit code as kind `Child`; otherwise what kept it from running.
 pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     if let Some(file) = args.file.as_ref().filter(|file| file.as_os_str() != "-") {
-        app.stdin_from(file).map_err(|e| error::usage(format!("cannot read {}", file.display())).because(e))?;
+        app.stdin_from(file)
+            .map_err(|e| error::usage(format!("cannot read {}", file.display())).because(e))?;
     }
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;

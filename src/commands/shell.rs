@@ -40,7 +40,8 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let environment = app.environment(&daemon, &settings).await?;
     let target = environment.pick(&Wanted::parse(&args.target), settings.target.index)?;
     app.ui.target(&target_line(&target, &daemon));
-    let command = if args.command.is_empty() { ["sh", "-c", SHELL].map(str::to_owned).into() } else { args.command };
+    let command =
+        if args.command.is_empty() { ["sh", "-c", SHELL].map(str::to_owned).into() } else { args.command };
     let spec = args.exec.spec(command, app);
     talk(app, &daemon, &target.container, &spec).await
 }

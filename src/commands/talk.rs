@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ui::TargetLine;
 
 /// The target line of a container that Docker alone knows about.
-pub(super) fn target_line(target: &Target, daemon: &Daemon) -> TargetLine {
+pub(in crate::commands) fn target_line(target: &Target, daemon: &Daemon) -> TargetLine {
     TargetLine {
         stack: target.stack.clone(),
         profile: target.profile.name.clone(),
@@ -26,16 +26,36 @@ pub(super) fn target_line(target: &Target, daemon: &Daemon) -> TargetLine {
 ///
 /// # Errors
 /// Kind `Child` with the child's code; 126 and 127 with a word of ours when it could not be started.
-pub(super) async fn talk(app: &App, daemon: &Daemon, container: &Container, spec: &ExecSpec) -> Result<()> {
+pub(in crate::commands) async fn talk(
+    app: &App,
+    daemon: &Daemon,
+    container: &Container,
+    spec: &ExecSpec,
+) -> Result<()> {
     app.ui.end_progress();
     match converse(&daemon.engine, container, spec, &app.interrupt).await? {
         Outcome::Exited(0) => Ok(()),
         Outcome::Exited(code) => Err(Error::new(ErrorKind::Child(code), "the command failed")),
         Outcome::ReaderGone => Err(Error::new(ErrorKind::Child(141), "the reader of the output left")),
-        Outcome::NotStarted { code, words } => {
-            let code = if words.contains("executable file not found") || words.contains("no such file") { 127 } else { code };
-            app.ui.warn(&format!("`{}` cannot be started in {}: {words}", spec.program(), container.name));
-            Err(Error::new(ErrorKind::Child(code), words))
-        }
+        Outcome::NotStarted { code, words } => Err(not_started(code, &words, container, spec)),
     }
+}
+
+/// Why the engine could not start it, and what to type instead.
+fn not_started(code: u8, words: &str, container: &Container, spec: &ExecSpec) -> Error {
+    let missing = words.contains("executable file not found") || words.contains("no such file or directory");
+    // Older engines give 126 for a command that is not there; a shell gives 127.
+    let code = if missing { 127 } else { code };
+    let program = spec.program();
+    let message = format!("`{program}` cannot be started in container {}: {words}", container.name);
+    let hint = if words.contains("unable to find user") || words.contains("unable to find group") {
+        format!("the users there: `docker exec {} cat /etc/passwd`", container.name)
+    } else if words.contains("chdir") || words.contains("cwd") || words.contains("working directory") {
+        "`-w` names a directory in the container".to_owned()
+    } else if program == "sh" {
+        "the image has no shell: run a program that it has, `envctl exec SERVICE -- PROGRAM`".to_owned()
+    } else {
+        format!("what there is: `docker exec {} ls /usr/local/bin /usr/bin /bin`", container.name)
+    };
+    Error::new(ErrorKind::NotStarted(code), message).hint(hint)
 }

@@ -55,7 +55,10 @@ pub async fn converse(
     let spec = spec.clone().env(end::TAG, word.clone());
     let Exec { output, input, handle } = Exec::start(engine, container, &spec).await?;
     let raw = if spec.tty {
-        Some(RawMode::enter().map_err(|e| error::failed("the terminal cannot be put into raw mode").because(e))?)
+        Some(
+            RawMode::enter()
+                .map_err(|e| error::failed("the terminal cannot be put into raw mode").because(e))?,
+        )
     } else {
         None
     };
@@ -74,8 +77,12 @@ pub async fn converse(
         }
         result = &mut talk => result,
     };
-    if let Some(task) = sizes { task.abort() }
-    if let Some(task) = feeding { task.abort() }
+    if let Some(task) = sizes {
+        task.abort()
+    }
+    if let Some(task) = feeding {
+        task.abort()
+    }
     drop(raw);
     if result == Ok(Outcome::ReaderGone) {
         end::end_marked(engine, container, spec.user.as_deref(), &word).await;
@@ -122,7 +129,10 @@ async fn pass_output(mut output: ExecOutput, handle: &ExecHandle) -> Result<Outc
         }
     }
     if let Some(cause) = failure {
-        return Err(error::failed("output waits for its reader and the temporary file for it cannot be written").because(cause));
+        return Err(error::failed(
+            "output waits for its reader and the temporary file for it cannot be written",
+        )
+        .because(cause));
     }
     let code = handle.exit_code().await?.ok_or_else(|| {
         error::unknown("Docker does not say how the command ended").hint("its output above is complete")
@@ -151,7 +161,9 @@ struct Outlets {
 impl Outlets {
     fn open() -> Result<Self> {
         let clone = |fd: std::os::fd::BorrowedFd<'_>| {
-            fd.try_clone_to_owned().map(std::fs::File::from).map_err(|e| error::failed("cannot open our own output").because(e))
+            fd.try_clone_to_owned()
+                .map(std::fs::File::from)
+                .map_err(|e| error::failed("cannot open our own output").because(e))
         };
         let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
         let same = match (rustix::fs::fstat(stdout.as_fd()), rustix::fs::fstat(stderr.as_fd())) {

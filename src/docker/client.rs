@@ -50,7 +50,8 @@ impl Client {
                 let io = connector.connect().await.map_err(|e| bollard::errors::Error::IOError {
                     err: std::io::Error::other(Unreached(e)),
                 })?;
-                let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
+                let (mut sender, connection) =
+                    hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
                 tokio::spawn(connection.with_upgrades());
                 Ok(sender.send_request(request).await?)
             }
@@ -78,15 +79,18 @@ impl Client {
         use bollard::errors::Error as B;
         match cause {
             B::DockerResponseServerError { status_code, message } => refusal(status_code, &message, what),
-            B::RequestTimeoutError => error::docker(format!("{what}: Docker did not answer within {TIMEOUT_SECONDS} s"))
-                .hint("is the daemon overloaded or hung? `docker info` shows"),
+            B::RequestTimeoutError => {
+                error::docker(format!("{what}: Docker did not answer within {TIMEOUT_SECONDS} s"))
+                    .hint("is the daemon overloaded or hung? `docker info` shows")
+            }
             B::IOError { err } if err.get_ref().is_some_and(|e| e.is::<Unreached>()) => {
                 match err.into_inner().map(|inner| inner.downcast::<Unreached>()) {
                     Some(Ok(unreached)) => unreached.0,
                     _ => error::docker(format!("{what}: Docker cannot be reached")),
                 }
             }
-            other => error::docker(format!("{what}: the connection to Docker at {} failed", self.address())).because(other),
+            other => error::docker(format!("{what}: the connection to Docker at {} failed", self.address()))
+                .because(other),
         }
     }
 }
@@ -110,7 +114,9 @@ pub(super) fn refusal(status: u16, words: &str, what: &str) -> Error {
         400 if lower.contains("too new") || lower.contains("too old") => {
             error::docker(text).hint("this engine speaks another API version; upgrade the older side")
         }
-        _ => error::docker(text),
+        401 | 403 => error::docker(text)
+            .hint("the daemon refuses this user; ask who runs it, or take another `--context`"),
+        _ => error::docker(text).hint("the daemon's log says more: `journalctl -u docker`"),
     }
 }
 
@@ -121,7 +127,8 @@ impl Engine for Client {
 
     fn version(&self) -> BoxFuture<'_, Result<EngineVersion>> {
         async {
-            let answer = self.docker.version().await.map_err(|e| self.told(e, "asking Docker for its version"))?;
+            let answer =
+                self.docker.version().await.map_err(|e| self.told(e, "asking Docker for its version"))?;
             Ok(EngineVersion {
                 version: answer.version.unwrap_or_default(),
                 api: answer.api_version.unwrap_or_default(),
@@ -138,7 +145,9 @@ impl Engine for Client {
             id: String,
         }
         async {
-            let body = http::get(&self.connector, "/containers/json?all=true").await?.success("listing containers")?;
+            let body = http::get(&self.connector, "/containers/json?all=true")
+                .await?
+                .success("listing containers")?;
             let rows: Vec<Row> = serde_json::from_slice(&body).map_err(|e| {
                 error::docker(format!("{} does not answer as a container engine", self.address()))
                     .because(e)
@@ -156,9 +165,9 @@ impl Engine for Client {
                 return Ok(None);
             }
             let body = answer.success(&format!("looking at container {id}"))?;
-            Container::from_inspect(&body)
-                .map(Some)
-                .map_err(|e| error::docker(format!("the answer about container {id} cannot be read")).because(e))
+            Container::from_inspect(&body).map(Some).map_err(|e| {
+                error::docker(format!("the answer about container {id} cannot be read")).because(e)
+            })
         }
         .boxed()
     }
@@ -192,7 +201,11 @@ impl Engine for Client {
                 ..ExecConfig::default()
             };
             let what = format!("running `{}`", spec.program());
-            let created = self.docker.create_exec(&path_part(container), config).await.map_err(|e| self.told(e, &what))?;
+            let created = self
+                .docker
+                .create_exec(&path_part(container), config)
+                .await
+                .map_err(|e| self.told(e, &what))?;
             Ok(created.id)
         }
         .boxed()
@@ -224,8 +237,12 @@ impl Engine for Client {
 
     fn exec_resize<'a>(&'a self, exec: &'a str, rows: u16, columns: u16) -> BoxFuture<'a, Result<()>> {
         async move {
-            let options = ResizeExecOptionsBuilder::default().h(i32::from(rows)).w(i32::from(columns)).build();
-            self.docker.resize_exec(&path_part(exec), options).await.map_err(|e| self.told(e, "resizing a terminal"))
+            let options =
+                ResizeExecOptionsBuilder::default().h(i32::from(rows)).w(i32::from(columns)).build();
+            self.docker
+                .resize_exec(&path_part(exec), options)
+                .await
+                .map_err(|e| self.told(e, "resizing a terminal"))
         }
         .boxed()
     }
@@ -243,7 +260,9 @@ impl Engine for Client {
                 tty: bool,
             }
             let id = path_part(container);
-            let inspect = http::get(&self.connector, &format!("/containers/{id}/json")).await?.success("reading logs")?;
+            let inspect = http::get(&self.connector, &format!("/containers/{id}/json"))
+                .await?
+                .success("reading logs")?;
             let tty: Tty = serde_json::from_slice(&inspect).unwrap_or_default();
             let mut path = format!(
                 "/containers/{id}/logs?stdout=true&stderr=true&follow={}&timestamps={}",

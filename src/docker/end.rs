@@ -49,7 +49,12 @@ const LIMIT: Duration = Duration::from_secs(12);
 
 /// Ends every process in `container` that carries `word`; gives whether all are gone.
 /// Never fails otherwise: an image without `sh` leaves the process to its own end of input.
-pub async fn end_marked(engine: &Arc<dyn Engine>, container: &Container, user: Option<&str>, word: &str) -> bool {
+pub async fn end_marked(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    user: Option<&str>,
+    word: &str,
+) -> bool {
     let spec = ExecSpec::new(["sh", "-c", SCRIPT, "envctl", word]).user(user);
     let run = exec::capture(engine, container, &spec, None);
     matches!(tokio::time::timeout(LIMIT, run).await, Ok(Ok(captured)) if captured.exit_code == 0)

@@ -138,9 +138,11 @@ impl ExecOutput {
     pub async fn read(&mut self, sink: &mut impl FnMut(Output, &[u8])) -> Result<bool> {
         let early = std::mem::take(&mut self.early);
         let bytes = if early.is_empty() {
-            let len = self.reader.read(&mut self.buffer).await.map_err(|cause| {
-                error::integrity("the stream from Docker broke off").because(cause)
-            })?;
+            let len = self
+                .reader
+                .read(&mut self.buffer)
+                .await
+                .map_err(|cause| error::integrity("the stream from Docker broke off").because(cause))?;
             if len == 0 {
                 return match &self.demuxer {
                     Some(demuxer) => demuxer.finish().map(|()| false).map_err(protocol),
@@ -160,9 +162,9 @@ impl ExecOutput {
 }
 
 fn protocol(cause: ProtocolError) -> Error {
-    error::integrity("the stream from Docker is damaged")
-        .because(cause)
-        .hint("the daemon may have been restarted, or a proxy between cut the connection; nothing of it was kept")
+    error::integrity("the stream from Docker is damaged").because(cause).hint(
+        "the daemon may have been restarted, or a proxy between cut the connection; nothing of it was kept",
+    )
 }
 
 /// The writing half.

@@ -76,7 +76,8 @@ pub(super) async fn get_stream(connector: &Connector, path: &str) -> Result<Resp
         return Ok(response);
     }
     let status = response.status();
-    let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body =
+        response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     Err(Answer { status, body }.into_error(path))
 }
 
@@ -92,16 +93,15 @@ pub(super) async fn hijack(connector: &Connector, path: &str, body: String) -> R
     let response = send(connector, request).await?;
     let status = response.status();
     if status != StatusCode::SWITCHING_PROTOCOLS {
-        let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body =
+            response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         if status.is_success() {
             return Err(error::docker(format!("the daemon answered {status} where a stream was asked for"))
                 .hint("a proxy between envctl and the daemon may be stripping the Upgrade header"));
         }
         return Err(Answer { status, body }.into_error(path));
     }
-    let upgraded = hyper::upgrade::on(response)
-        .await
-        .map_err(|cause| broken(connector, cause))?;
+    let upgraded = hyper::upgrade::on(response).await.map_err(|cause| broken(connector, cause))?;
     let parts = upgraded
         .downcast::<TokioIo<BoxIo>>()
         .map_err(|_| error::docker("the upgraded connection is of a foreign type"))?;
@@ -151,5 +151,7 @@ fn request(method: Method, path: &str, body: Option<String>) -> Result<Request<F
 }
 
 fn broken(connector: &Connector, cause: hyper::Error) -> Error {
-    error::docker(format!("the connection to Docker at {} broke", connector.endpoint().host)).because(cause)
+    error::docker(format!("the connection to Docker at {} broke", connector.endpoint().host))
+        .because(cause)
+        .hint("does a Docker daemon listen there? `docker context ls` shows the addresses, `journalctl -u docker` its log")
 }

@@ -14,8 +14,7 @@ use memchr::memmem;
 use thiserror::Error;
 
 /// The one wrapper script. `$1` is the random word; the tool and its arguments follow as they are.
-const WRAPPER: &str =
-    r#"n=$1; shift; "$@" </dev/null; rc=$?; printf '\nENVCTL-EOF %s rc=%03d\n' "$n" "$rc"; read -r _; exit "$rc""#;
+const WRAPPER: &str = r#"n=$1; shift; "$@" </dev/null; rc=$?; printf '\nENVCTL-EOF %s rc=%03d\n' "$n" "$rc"; read -r _; exit "$rc""#;
 
 /// What we send when the trailer is in hand.
 pub const ACKNOWLEDGEMENT: &[u8] = b"ok\n";

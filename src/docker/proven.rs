@@ -66,7 +66,9 @@ pub async fn run(
             }
         };
         if let Some(broken) = stream.broken.take() {
-            return Err(error::integrity(format!("the output of {} is damaged", spec.program())).because(broken));
+            return Err(
+                error::integrity(format!("the output of {} is damaged", spec.program())).because(broken)
+            );
         }
         stream.send_full(&blocks).await?;
         if let Some(exit_code) = stream.splitter.exit_code() {
@@ -155,11 +157,16 @@ impl Stream {
         let mut start = self.block;
         start.extend(self.splitter.into_rest());
         let program = spec.program();
-        if let Some(complaint) = (!self.started).then(|| start_failure(&start, code.unwrap_or(126))).flatten() {
-            return error::tool(format!("`{program}` cannot be started in container {}: {complaint}", container.name))
-                .hint("the image needs a shell (`sh`); for an image without one use `--transport worker`");
+        if let Some(complaint) = (!self.started).then(|| start_failure(&start, code.unwrap_or(126))).flatten()
+        {
+            return error::tool(format!(
+                "`{program}` cannot be started in container {}: {complaint}",
+                container.name
+            ))
+            .hint("the image needs a shell (`sh`); for an image without one use `--transport worker`");
         }
-        let mut error = error::integrity(format!("the output of {program} ended early: its end mark is missing"));
+        let mut error =
+            error::integrity(format!("the output of {program} ended early: its end mark is missing"));
         if let Some(now) = whereabouts(engine, container).await {
             error = error.hint(now);
         }
@@ -177,7 +184,9 @@ impl Stream {
 async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
     match engine.inspect(&container.id).await {
         Ok(Some(now)) if now.is_running() && now.started == container.started => None,
-        Ok(Some(now)) if now.is_running() => Some(format!("container {} was restarted meanwhile", container.name)),
+        Ok(Some(now)) if now.is_running() => {
+            Some(format!("container {} was restarted meanwhile", container.name))
+        }
         Ok(Some(now)) => Some(format!("container {} is {} now", container.name, now.state)),
         Ok(None) => Some(format!("container {} was removed meanwhile", container.name)),
         Err(_) => Some("Docker cannot be reached any more".to_owned()),
@@ -185,7 +194,12 @@ async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<
 }
 
 /// Nothing came for a while: a container that is paused will say nothing, a lock may be in the way.
-async fn silent(engine: &Arc<dyn Engine>, container: &Container, spec: &ExecSpec, limit: Duration) -> Result<()> {
+async fn silent(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    spec: &ExecSpec,
+    limit: Duration,
+) -> Result<()> {
     let seconds = limit.as_secs();
     match engine.inspect(&container.id).await? {
         Some(now) if now.is_running() => Ok(()),

@@ -45,9 +45,7 @@ pub(super) fn connector(files: &TlsFiles) -> Result<TlsConnector> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|e| unusable(path, e))
+    CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| unusable(path, e))
 }
 
 fn unusable(path: &Path, cause: impl std::error::Error + Send + Sync + 'static) -> error::Error {

@@ -55,10 +55,10 @@ impl Connector {
             Host::Ssh { user, host, port, path } => {
                 self.connect_ssh(user.as_deref(), host, *port, path.as_deref())
             }
-            Host::Npipe(name) => {
-                Err(error::docker(format!("the Docker host npipe:{name} is a Windows pipe, which this build cannot open"))
-                    .hint("set DOCKER_HOST to a tcp:// or ssh:// address, or run envctl inside WSL"))
-            }
+            Host::Npipe(name) => Err(error::docker(format!(
+                "the Docker host npipe:{name} is a Windows pipe, which this build cannot open"
+            ))
+            .hint("set DOCKER_HOST to a tcp:// or ssh:// address, or run envctl inside WSL")),
         }
     }
 
@@ -75,12 +75,16 @@ impl Connector {
         let error = error::docker(format!("cannot reach Docker at {} ({})", endpoint.host, endpoint.origin));
         let error = match cause.kind() {
             Io::NotFound => error
-                .hint("is Docker installed and running? try `systemctl start docker`, or start Docker Desktop")
+                .hint(
+                    "is Docker installed and running? try `systemctl start docker`, or start Docker Desktop",
+                )
                 .hint("another daemon: `--context NAME` or `--host unix:///path/to.sock`"),
             Io::PermissionDenied => error
                 .hint("your user may not open the socket: `sudo usermod -aG docker $USER`, then log in again")
                 .hint("or use a rootless daemon: `docker context use rootless`"),
-            Io::ConnectionRefused => error.hint("nothing listens there: start the daemon, e.g. `systemctl start docker`"),
+            Io::ConnectionRefused => {
+                error.hint("nothing listens there: start the daemon, e.g. `systemctl start docker`")
+            }
             _ => error.hint("check the address with `docker context ls`"),
         };
         error.because(cause)
@@ -92,8 +96,9 @@ impl Connector {
             None => Ok(Box::new(stream)),
             Some(files) => {
                 let connector = super::tls::connector(files)?;
-                let name = rustls_pki_types::ServerName::try_from(host.to_owned())
-                    .map_err(|e| error::docker(format!("{host:?} is no host name TLS can check")).because(e))?;
+                let name = rustls_pki_types::ServerName::try_from(host.to_owned()).map_err(|e| {
+                    error::docker(format!("{host:?} is no host name TLS can check")).because(e)
+                })?;
                 let stream = connector.connect(name, stream).await.map_err(|e| {
                     error::docker(format!("TLS with {} failed", self.endpoint.host))
                         .because(e)
@@ -107,14 +112,21 @@ impl Connector {
     #[cfg(not(feature = "tls"))]
     async fn encrypt(&self, stream: TcpStream, _host: &str) -> Result<BoxIo> {
         if self.endpoint.tls.is_some() {
-            return Err(error::docker("this build of envctl has no TLS").hint("install one built with the `tls` feature"));
+            return Err(error::docker("this build of envctl has no TLS")
+                .hint("install one built with the `tls` feature"));
         }
         Ok(Box::new(stream))
     }
 
     /// The docker CLI's own way: the remote side runs `docker system dial-stdio`, so the user's ssh
     /// configuration, agent and jump hosts apply. One master connection serves the ones after it.
-    fn connect_ssh(&self, user: Option<&str>, host: &str, port: Option<u16>, path: Option<&str>) -> Result<BoxIo> {
+    fn connect_ssh(
+        &self,
+        user: Option<&str>,
+        host: &str,
+        port: Option<u16>,
+        path: Option<&str>,
+    ) -> Result<BoxIo> {
         let mut command = Command::new("ssh");
         if let Some(user) = user {
             command.args(["-l", user]);
@@ -136,9 +148,7 @@ impl Connector {
             .spawn()
             .map_err(|e| error::docker("cannot start `ssh`").because(e).hint("install the OpenSSH client"))?;
         match (child.stdin.take(), child.stdout.take()) {
-            (Some(stdin), Some(stdout)) => {
-                Ok(Box::new(SshIo { stdin: Some(stdin), stdout, _child: child }))
-            }
+            (Some(stdin), Some(stdout)) => Ok(Box::new(SshIo { stdin: Some(stdin), stdout, _child: child })),
             _ => Err(error::docker("ssh gave no pipes")),
         }
     }
@@ -152,13 +162,21 @@ struct SshIo {
 }
 
 impl AsyncRead for SshIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stdout).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for SshIo {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         match &mut self.stdin {
             Some(stdin) => Pin::new(stdin).poll_write(cx, buf),
             None => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),

@@ -46,14 +46,22 @@ impl Access {
     pub async fn discover(engine: &Arc<dyn Engine>, container: &Container, wishes: &Wishes) -> Result<Self> {
         let user = match &wishes.user {
             Some(user) => user.clone(),
-            None => setting(engine, container, "POSTGRES_USER").await?.unwrap_or_else(|| "postgres".to_owned()),
+            None => {
+                setting(engine, container, "POSTGRES_USER").await?.unwrap_or_else(|| "postgres".to_owned())
+            }
         };
         let database = match &wishes.database {
             Some(database) => database.clone(),
             // The image's own default: the database is called like the user.
             None => setting(engine, container, "POSTGRES_DB").await?.unwrap_or_else(|| user.clone()),
         };
-        Ok(Self { user, database, password: wishes.password.clone(), send_password: false, os_user: wishes.os_user.clone() })
+        Ok(Self {
+            user,
+            database,
+            password: wishes.password.clone(),
+            send_password: false,
+            os_user: wishes.os_user.clone(),
+        })
     }
 
     /// The same access to another database of the same server.
@@ -72,8 +80,13 @@ impl Access {
             None => setting(engine, container, "POSTGRES_PASSWORD").await?,
         };
         let Some(password) = password.filter(|_| !self.send_password) else {
-            return Err(error::tool(format!("PostgreSQL in {} wants a password for role {}", container.name, self.user))
-                .hint("give it in envctl.toml: `[database] password_file = \"…\"` or `password_command = [\"…\"]`"));
+            return Err(error::tool(format!(
+                "PostgreSQL in {} wants a password for role {}",
+                container.name, self.user
+            ))
+            .hint(
+                "give it in envctl.toml: `[database] password_file = \"…\"` or `password_command = [\"…\"]`",
+            ));
         };
         Ok(Self { password: Some(password), send_password: true, ..self.clone() })
     }
@@ -104,7 +117,10 @@ impl Access {
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("user", &self.user).field("database", &self.database).finish_non_exhaustive()
+        f.debug_struct("Access")
+            .field("user", &self.user)
+            .field("database", &self.database)
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,10 +129,16 @@ async fn setting(engine: &Arc<dyn Engine>, container: &Container, name: &str) ->
     if let Some(value) = container.env(name).filter(|value| !value.is_empty()) {
         return Ok(Some(value.to_owned()));
     }
-    let Some(path) = container.env(&format!("{name}_FILE")).filter(|path| !path.is_empty()) else { return Ok(None) };
+    let Some(path) = container.env(&format!("{name}_FILE")).filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
     let read = capture(engine, container, &ExecSpec::new(["cat", "--", path]), None).await?;
     if read.exit_code != 0 {
-        return Err(error::tool(format!("{name}_FILE of {} cannot be read: {}", container.name, read.complaint())));
+        return Err(error::tool(format!(
+            "{name}_FILE of {} cannot be read: {}",
+            container.name,
+            read.complaint()
+        )));
     }
     // The image reads it with `$(< file)`, which drops the line end.
     Ok(Some(read.text()))

@@ -50,7 +50,8 @@ impl Facts {
             )
             .await?;
         let row = rows.into_iter().next().unwrap_or_default();
-        let [database, num, text, size, table_bytes, history] = <[String; 6]>::try_from(row).unwrap_or_default();
+        let [database, num, text, size, table_bytes, history] =
+            <[String; 6]>::try_from(row).unwrap_or_default();
         let migrations = if history.is_empty() { None } else { migrations(session, &history).await.ok() };
         Ok(Self {
             database,
@@ -73,7 +74,8 @@ async fn migrations(session: &mut Session, history: &str) -> Result<Migrations, 
              from {history}"
         ))
         .await?;
-    let [applied, unfinished, last] = <[String; 3]>::try_from(rows.into_iter().next().unwrap_or_default()).unwrap_or_default();
+    let [applied, unfinished, last] =
+        <[String; 3]>::try_from(rows.into_iter().next().unwrap_or_default()).unwrap_or_default();
     Ok(Migrations {
         applied: applied.parse().unwrap_or(0),
         unfinished: unfinished.parse().unwrap_or(0),

@@ -44,7 +44,9 @@ pub async fn hold(
         let mut session = match Session::open(engine, container, access, application).await {
             Ok(session) => session,
             // The sentence PostgreSQL gives to those that arrive during a rename.
-            Err(error) if error.message().contains("just been dropped or renamed") && started.elapsed() < limit => {
+            Err(error)
+                if error.message().contains("just been dropped or renamed") && started.elapsed() < limit =>
+            {
                 continue;
             }
             Err(error) => return Err(error),
@@ -52,7 +54,9 @@ pub async fn hold(
         match take(&mut session, mode, limit.saturating_sub(started.elapsed())).await {
             Ok(()) => return Ok(session),
             Err(Lost::Session) if started.elapsed() < limit => {}
-            Err(Lost::Session) => return Err(error::busy("the database is being swapped by another restore")),
+            Err(Lost::Session) => {
+                return Err(error::busy("the database is being swapped by another restore"));
+            }
             Err(Lost::Lock(error)) => return Err(error),
         }
     }

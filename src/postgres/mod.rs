@@ -8,6 +8,7 @@ pub mod csv;
 pub mod dump;
 pub mod facts;
 pub mod lock;
+pub mod preflight;
 pub mod properties;
 pub mod psql;
 pub mod quote;

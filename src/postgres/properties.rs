@@ -43,7 +43,8 @@ impl Properties {
     ) -> Result<Option<Self>, Refusal> {
         let name = literal(database);
         let provider = if version.has_locale_provider() { "d.datlocprovider::text" } else { "'c'" };
-        let locale = version.locale_column().map_or_else(|| "''".to_owned(), |c| format!("coalesce(d.{c}, '')"));
+        let locale =
+            version.locale_column().map_or_else(|| "''".to_owned(), |c| format!("coalesce(d.{c}, '')"));
         let rules = if version.has_icu_rules() { "coalesce(d.daticurules, '')" } else { "''" };
         let rows = session
             .query(&format!(
@@ -55,8 +56,19 @@ impl Properties {
             ))
             .await?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
-        let [owner, encoding, collate, ctype, provider, locale, icu_rules, tablespace, limit, template, _allow] =
-            <[String; 11]>::try_from(row).unwrap_or_default();
+        let [
+            owner,
+            encoding,
+            collate,
+            ctype,
+            provider,
+            locale,
+            icu_rules,
+            tablespace,
+            limit,
+            template,
+            _allow,
+        ] = <[String; 11]>::try_from(row).unwrap_or_default();
         let mut statements = vec![format!("ALTER DATABASE %DB% OWNER TO {}", ident(&owner))];
         statements.push(format!("ALTER DATABASE %DB% CONNECTION LIMIT {limit}"));
         if template == "t" {
@@ -64,8 +76,23 @@ impl Properties {
         }
         let written = session.query(&written_by_server(&name)).await?;
         let placeholder = ident(&placeholder());
-        statements.extend(written.into_iter().filter_map(|row| row.into_iter().next()).map(|s| s.replace(&placeholder, "%DB%")));
-        Ok(Some(Self { owner, encoding, collate, ctype, provider, locale, icu_rules, tablespace, statements }))
+        statements.extend(
+            written
+                .into_iter()
+                .filter_map(|row| row.into_iter().next())
+                .map(|s| s.replace(&placeholder, "%DB%")),
+        );
+        Ok(Some(Self {
+            owner,
+            encoding,
+            collate,
+            ctype,
+            provider,
+            locale,
+            icu_rules,
+            tablespace,
+            statements,
+        }))
     }
 
     /// `CREATE DATABASE` for an empty one of the same kind: encoding, locale, provider, tablespace. From
@@ -166,7 +193,10 @@ mod tests {
 
     #[test]
     fn the_name_is_put_in_once() {
-        let properties = Properties { statements: vec!["COMMENT ON DATABASE %DB% IS '%DB%'".into()], ..Properties::default() };
+        let properties = Properties {
+            statements: vec!["COMMENT ON DATABASE %DB% IS '%DB%'".into()],
+            ..Properties::default()
+        };
         assert_eq!(properties.alter("x"), ["COMMENT ON DATABASE \"x\" IS '%DB%'"]);
     }
 }

@@ -44,7 +44,9 @@ impl Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Sql { state, message } => error::tool(format!("PostgreSQL refused: {message} ({state})")),
+            Refusal::Sql { state, message } => {
+                error::tool(format!("PostgreSQL refused: {message} ({state})"))
+            }
             Refusal::Lost(error) => error,
         }
     }
@@ -99,7 +101,8 @@ impl Session {
         access: &Access,
         application: &str,
     ) -> std::result::Result<Self, Complaint> {
-        let argv = ["psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--csv", "--no-password"];
+        let argv =
+            ["psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--csv", "--no-password"];
         let mut argv: Vec<String> = argv.map(str::to_owned).into();
         argv.push(access.dbname());
         let spec = access.spec(argv, application).with_stdin();
@@ -140,7 +143,8 @@ impl Session {
     pub async fn query(&mut self, sql: &str) -> std::result::Result<Vec<Vec<String>>, Refusal> {
         // The newline before the semicolon keeps a trailing line comment from swallowing it.
         let word = &self.word;
-        let question = format!("{sql}\n;\n\\echo {word} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\echo {word}.\n");
+        let question =
+            format!("{sql}\n;\n\\echo {word} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\echo {word}.\n");
         let sent = self.input.write(question.as_bytes()).await;
         let answer = self.answer().await?;
         if let Err(cause) = sent {
@@ -204,7 +208,8 @@ impl Session {
     fn lost(&self, cause: Option<Error>) -> Refusal {
         let words = String::from_utf8_lossy(&self.stderr).trim().to_owned();
         let message = format!("the session with PostgreSQL in {} ended", self.container);
-        let error = if words.is_empty() { error::tool(message) } else { error::tool(format!("{message}: {words}")) };
+        let error =
+            if words.is_empty() { error::tool(message) } else { error::tool(format!("{message}: {words}")) };
         Refusal::Lost(match cause {
             Some(cause) => error.because(cause),
             None => error,
@@ -236,16 +241,26 @@ impl Complaint {
             Self::Docker(error) => error,
             Self::NoPsql => error::tool(format!("container {} has no psql", container.name))
                 .hint("is it the database? name it: `--container NAME`, or `[profiles.NAME] db = \"…\"` in envctl.toml"),
-            Self::Words(words) if words.contains("does not exist") && words.contains("database") => {
-                error::target(format!("{words} (container {})", container.name))
-                    .hint(format!("name another with `-d NAME`; these exist: `envctl psql -d postgres -c '\\l'` (tried {})", access.database))
+            Self::Words(words) if words.contains("FATAL:  ") => {
+                // psql repeats how it connected in front of what the server said.
+                let said = words.rsplit("FATAL:  ").next().unwrap_or(&words).to_owned();
+                said_no(&said, container, access)
             }
-            Self::Words(words) if words.contains("does not exist") && words.contains("role") => {
-                error::tool(format!("{words} (container {})", container.name))
-                    .hint("name the role in envctl.toml: `[database] user = \"…\"`")
-            }
-            Self::Words(words) => error::tool(format!("cannot connect to PostgreSQL in {}: {words}", container.name))
-                .hint(format!("its logs say more: `docker logs --tail 50 {}`", container.name)),
+            Self::Words(words) => said_no(&words, container, access),
         }
     }
+}
+
+/// The server's no, with what to do about it.
+fn said_no(words: &str, container: &Container, access: &Access) -> Error {
+    if words.contains("does not exist") && words.contains("database") {
+        return error::target(format!("{words} (container {}, tried {:?})", container.name, access.database))
+            .hint("name another with `-d NAME`; these exist: `envctl psql -d postgres -c '\\l'`");
+    }
+    if words.contains("does not exist") && words.contains("role") {
+        return error::tool(format!("{words} (container {})", container.name))
+            .hint("name the role in envctl.toml: `[database] user = \"…\"`");
+    }
+    error::tool(format!("cannot connect to PostgreSQL in {}: {words}", container.name))
+        .hint(format!("its logs say more: `docker logs --tail 50 {}`", container.name))
 }

@@ -1,0 +1,309 @@
+//! Reads a stored stream back: finds out what it is, unpacks it on threads, hands out plain blocks.
+//!
+//! Promises: memory is bounded whatever the ratio; a stream that is cut or damaged ends in an integrity
+//! error, never in a quiet end; an error of the source itself stays what it was.
+
+use std::io::{self, BufReader, Cursor, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use libdeflater::Decompressor;
+
+use super::pool::Pool;
+use super::sniff::{self, Kind, Packing};
+use super::{BLOCK, member};
+use crate::error::{Error, Result, failed, integrity};
+
+/// The largest zstd window that is unpacked, as a power of two: what `zstd -d` takes by default.
+#[cfg(feature = "zstd")]
+const WINDOW_LOG: u32 = 27;
+
+/// The next piece of the plain stream, in order.
+enum Slot {
+    Ready(Vec<u8>),
+    Coming(Receiver<Result<Vec<u8>>>),
+    Failed(Error),
+    /// The end, said aloud: a thread that dies must not look like one.
+    End,
+}
+
+/// A member on its way through a decompressor.
+struct Job {
+    member: Vec<u8>,
+    done: SyncSender<Result<Vec<u8>>>,
+}
+
+/// The plain end of a stored stream.
+pub struct Unpacker {
+    slots: Receiver<Slot>,
+    pool: Pool,
+    block: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl Unpacker {
+    /// Opens a stream on so many unpacking threads (at least one), and says what it is. Only gzip that
+    /// envctl wrote is unpacked on several; everything is read ahead of the caller.
+    pub fn open(source: impl Read + Send + 'static, threads: usize) -> Result<(Kind, Self)> {
+        let mut source = Source(source);
+        let head = read_up_to(&mut source, sniff::ENOUGH).map_err(unreadable)?;
+        let packing = sniff::packing(&head);
+        let source = Cursor::new(head).chain(source);
+        let threads = threads.max(1);
+        let pool = Pool::new(threads + 3);
+        let (sender, slots) = sync_channel(threads + 1);
+        let blocks = pool.clone();
+        start(move || match packing {
+            Packing::None => hand_out(source, "file", &sender, &blocks),
+            Packing::Gzip => split(BufReader::with_capacity(BLOCK / 4, source), threads, &sender, &blocks),
+            Packing::Zstd => unpack_zstd(source, &sender, &blocks),
+        })?;
+        let mut unpacker = Self { slots, pool, block: Vec::new(), at: 0, ended: false };
+        unpacker.block = unpacker.next_slot()?.unwrap_or_default();
+        Ok((Kind { packing, content: sniff::content(&unpacker.block) }, unpacker))
+    }
+
+    /// The next plain block, never empty; none at the end, which is proven.
+    pub fn next_block(&mut self) -> Result<Option<Vec<u8>>> {
+        if self.at < self.block.len() {
+            let mut block = std::mem::take(&mut self.block);
+            block.drain(..self.at);
+            self.at = 0;
+            return Ok(Some(block));
+        }
+        self.next_slot()
+    }
+
+    /// Gives a block back for reuse.
+    pub fn recycle(&self, block: Vec<u8>) {
+        self.pool.put(block);
+    }
+
+    /// What a failed read meant: the error behind it, or one around it.
+    pub fn failure(error: io::Error) -> Error {
+        unreadable(error)
+    }
+
+    fn next_slot(&mut self) -> Result<Option<Vec<u8>>> {
+        while !self.ended {
+            let block = match self.slots.recv() {
+                Ok(Slot::Ready(block)) => Ok(block),
+                Ok(Slot::Coming(promise)) => promise.recv().unwrap_or_else(|_| Err(died())),
+                Ok(Slot::Failed(error)) => Err(error),
+                Ok(Slot::End) => {
+                    self.ended = true;
+                    return Ok(None);
+                }
+                Err(_) => Err(died()),
+            };
+            match block {
+                Ok(block) if block.is_empty() => self.pool.put(block),
+                other => return other.map(Some),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Read for Unpacker {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.block.len() {
+            let spent = std::mem::take(&mut self.block);
+            self.pool.put(spent);
+            self.at = 0;
+            self.block = self.next_slot().map_err(io::Error::other)?.unwrap_or_default();
+        }
+        let length = buffer.len().min(self.block.len() - self.at);
+        buffer[..length].copy_from_slice(&self.block[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+/// The source, whose own errors are marked so that no decoder's error can be taken for them.
+struct Source<R>(R);
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(io::Error::new(error.kind(), unreadable(error))),
+                done => return done,
+            }
+        }
+    }
+}
+
+fn unreadable(error: io::Error) -> Error {
+    error.downcast::<Error>().unwrap_or_else(|error| failed("cannot read the backup").because(error))
+}
+
+fn died() -> Error {
+    failed("the backup is not being read any more")
+}
+
+fn truncated(what: &str) -> Error {
+    integrity(format!("the {what} is truncated: it ends before its end mark"))
+}
+
+fn damaged(what: &str, detail: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    integrity(format!("the {what} is damaged")).because(detail)
+}
+
+/// An error from a decoder over a [`Source`].
+fn decoding(what: &str, error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => truncated(what),
+        // zstd's reader says so in words alone.
+        Err(error) if error.to_string().contains("incomplete frame") => truncated(what),
+        Err(error) => damaged(what, error),
+    }
+}
+
+fn start(work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = thread::Builder::new().name("unpacking".to_owned()).spawn(work);
+    thread.map(drop).map_err(|error| failed("cannot start a thread").because(error))
+}
+
+/// Reads until the buffer is full or the source is at its end.
+fn read_up_to(source: &mut impl Read, most: usize) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(most);
+    source.take(most as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// Hands out a decoder's output in blocks; false where the caller has gone or the stream has failed.
+fn blocks(mut decoder: impl Read, what: &str, slots: &SyncSender<Slot>, pool: &Pool) -> bool {
+    loop {
+        let mut block = pool.take();
+        block.reserve_exact(BLOCK);
+        if let Err(error) = (&mut decoder).take(BLOCK as u64).read_to_end(&mut block) {
+            // What came before the damage is not handed out: nobody may use it.
+            let _ = slots.send(Slot::Failed(decoding(what, error)));
+            return false;
+        }
+        if block.is_empty() {
+            return true;
+        }
+        if slots.send(Slot::Ready(block)).is_err() {
+            return false;
+        }
+    }
+}
+
+fn hand_out(decoder: impl Read, what: &str, slots: &SyncSender<Slot>, pool: &Pool) {
+    if blocks(decoder, what, slots, pool) {
+        let _ = slots.send(Slot::End);
+    }
+}
+
+#[cfg(feature = "zstd")]
+fn unpack_zstd(source: impl Read, slots: &SyncSender<Slot>, pool: &Pool) {
+    let decoder = zstd::stream::read::Decoder::new(source).and_then(|mut decoder| {
+        decoder.window_log_max(WINDOW_LOG)?;
+        Ok(decoder)
+    });
+    match decoder {
+        Ok(decoder) => hand_out(decoder, "zstd file", slots, pool),
+        Err(error) => drop(slots.send(Slot::Failed(decoding("zstd file", error)))),
+    }
+}
+
+#[cfg(not(feature = "zstd"))]
+fn unpack_zstd(_source: impl Read, slots: &SyncSender<Slot>, _pool: &Pool) {
+    drop(slots.send(Slot::Failed(super::no_zstd())));
+}
+
+const GZIP: &str = "gzip file";
+
+/// Cuts a gzip stream into our members for the decompressors; from the first foreign one on it is
+/// unpacked here.
+fn split(mut source: impl io::BufRead, threads: usize, slots: &SyncSender<Slot>, pool: &Pool) {
+    if let Err(error) = split_members(&mut source, threads, slots, pool) {
+        let _ = slots.send(Slot::Failed(error));
+    }
+}
+
+fn split_members(
+    source: &mut impl io::BufRead,
+    threads: usize,
+    slots: &SyncSender<Slot>,
+    pool: &Pool,
+) -> Result<()> {
+    let (jobs, queue) = sync_channel::<Job>(threads);
+    let queue = Arc::new(Mutex::new(queue));
+    let packed = Pool::new(threads + 2);
+    let mut started = 0;
+    // Before the first member nothing asks for an end mark.
+    let mut at_end_mark = true;
+    loop {
+        let head = read_up_to(source, member::HEADER).map_err(unreadable)?;
+        let ours = <&[u8; member::HEADER]>::try_from(head.as_slice()).ok().and_then(member::size);
+        let Some(size) = ours else {
+            return foreign(head, source, started > 0, at_end_mark, slots, pool);
+        };
+        let mut bytes = packed.take();
+        bytes.extend_from_slice(&head);
+        source.by_ref().take((size - head.len()) as u64).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() < size {
+            return Err(truncated(GZIP));
+        }
+        at_end_mark = member::is_end(&bytes);
+        if started < threads {
+            let (queue, pool, packed) = (queue.clone(), pool.clone(), packed.clone());
+            start(move || decompress(&queue, &pool, &packed))?;
+            started += 1;
+        }
+        let (done, promise) = sync_channel(1);
+        if slots.send(Slot::Coming(promise)).is_err() || jobs.send(Job { member: bytes, done }).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// What follows is no member of ours: the end, another gzip's members, or rubbish.
+fn foreign(
+    head: Vec<u8>,
+    source: &mut impl io::BufRead,
+    after_ours: bool,
+    at_end_mark: bool,
+    slots: &SyncSender<Slot>,
+    pool: &Pool,
+) -> Result<()> {
+    if head.is_empty() {
+        if !at_end_mark {
+            return Err(truncated(GZIP));
+        }
+        let _ = slots.send(Slot::End);
+        return Ok(());
+    }
+    if after_ours && head == [0x1f] {
+        return Err(truncated(GZIP));
+    }
+    if after_ours && !head.starts_with(&[0x1f, 0x8b]) {
+        return Err(damaged(GZIP, "there is something else behind its end"));
+    }
+    let decoder = flate2::bufread::MultiGzDecoder::new(Cursor::new(head).chain(source));
+    hand_out(decoder, GZIP, slots, pool);
+    Ok(())
+}
+
+fn decompress(queue: &Mutex<Receiver<Job>>, pool: &Pool, packed: &Pool) {
+    let mut decompressor = Decompressor::new();
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { member, done }) = job else { return };
+        let mut plain = pool.take();
+        let whole = member::unpack(&mut decompressor, &member, &mut plain);
+        packed.put(member);
+        let _ = done.send(if whole {
+            Ok(plain)
+        } else {
+            Err(damaged(GZIP, "a block does not unpack to what was packed"))
+        });
+    }
+}

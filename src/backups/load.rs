@@ -1,0 +1,265 @@
+//! Loading a dump into the side database: one psql, fed through a gate, believed by its own word.
+//!
+//! Why a token: psql takes the end of its input for the end of a COPY and of the script, exit code 0, and
+//! the daemon turns a dead client into exactly that end (reliability findings 1 and 2). So success is
+//! only the line that psql prints when it has reached our last command, which we send when the dump has
+//! been proven. There is no surrounding transaction: the database is new, nobody sees it before the swap,
+//! and one transaction over a dump with very many objects runs out of lock memory.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::compression::{Digest, Hasher};
+use super::scan::{DumpScanner, Summary};
+use super::source::{DumpSource, allowed};
+use crate::docker::demux::Output;
+use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
+use crate::docker::proof::nonce;
+use crate::docker::{Container, Engine, Exec};
+use crate::error::{self, Error, Result};
+use crate::postgres::{Access, psql};
+use crate::progress::{Event, Progress};
+
+/// What is loaded, and how far it is trusted.
+#[derive(Clone, Debug)]
+pub struct LoadRequest {
+    /// The dump.
+    pub source: DumpSource,
+    /// A manifest of ours vouches for it.
+    pub ours: bool,
+    /// `--trust`.
+    pub trust: bool,
+    /// The hash the first reading gave; `None` for a pipe.
+    pub sha256: Option<Digest>,
+    /// Expected plain bytes, for progress.
+    pub expected: Option<u64>,
+    /// Unpacking threads.
+    pub threads: usize,
+    /// How the session calls itself.
+    pub application: String,
+}
+
+/// A dump that was loaded whole.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What streamed by.
+    pub summary: Summary,
+}
+
+/// Loads into `access.database`.
+///
+/// # Errors
+/// `Integrity`: the dump is not whole, or is not what was looked at, or rows are missing. `Refused`: it
+/// holds what nobody vouches for. `Tool`: PostgreSQL refused a statement, named with its line. In every case the
+/// side database is worth nothing and the caller drops it.
+pub async fn load(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    request: &LoadRequest,
+    progress: &Arc<dyn Progress>,
+) -> Result<Loaded> {
+    let spec = psql::for_restore(access, &request.application);
+    let Exec { output, mut input, handle } = Exec::start(engine, container, &spec).await?;
+    let (sender, receiver) = mpsc::channel(4);
+    let reading = {
+        let (request, progress) = (request.clone(), progress.clone());
+        std::thread::spawn(move || read(&request, &sender, &progress))
+    };
+    let token = format!("ENVCTL-LOADED-{}", nonce());
+    let feeding = feed(&mut input, receiver, reading, request, &token);
+    let listening = listen(output, &token);
+    tokio::pin!(listening);
+    // psql may die first (an SQL error); then its words matter more than our broken pipe.
+    let fed = tokio::select! {
+        biased;
+        fed = feeding => fed?,
+        heard = &mut listening => return Err(stopped(&heard?, &handle, request).await),
+    };
+    let heard = listening.await?;
+    let Fed::Whole(summary) = fed else { return Err(stopped(&heard, &handle, request).await) };
+    if !heard.token {
+        return Err(stopped(&heard, &handle, request).await);
+    }
+    compare(&summary, &heard.copies)?;
+    Ok(Loaded { summary: *summary })
+}
+
+enum Fed {
+    /// Everything and the token were sent.
+    Whole(Box<Summary>),
+    /// psql stopped taking input.
+    Refused,
+}
+
+async fn feed(
+    input: &mut ExecInput,
+    mut receiver: mpsc::Receiver<Vec<u8>>,
+    reading: std::thread::JoinHandle<Result<(Summary, Digest)>>,
+    request: &LoadRequest,
+    token: &str,
+) -> Result<Fed> {
+    while let Some(bytes) = receiver.recv().await {
+        if input.write(&bytes).await.is_err() {
+            return Ok(Fed::Refused);
+        }
+    }
+    let joined = tokio::task::spawn_blocking(move || reading.join()).await;
+    let (summary, sha256) = match joined {
+        Ok(Ok(result)) => result?,
+        _ => return Err(error::failed("the reading thread failed")),
+    };
+    let name = request.source.name();
+    super::source::whole(&summary, request.ours, &name)?;
+    if request.sha256.is_some_and(|expected| expected != sha256) {
+        return Err(super::source::changed(&name));
+    }
+    let end = format!("\n\\echo {token}\n\\q\n");
+    Ok(if input.write(end.as_bytes()).await.is_ok() { Fed::Whole(Box::new(summary)) } else { Fed::Refused })
+}
+
+/// Reads, scans, and lets through only what has been judged.
+fn read(
+    request: &LoadRequest,
+    sender: &mpsc::Sender<Vec<u8>>,
+    progress: &Arc<dyn Progress>,
+) -> Result<(Summary, Digest)> {
+    let mut unpacker = request.source.open(request.threads)?;
+    let mut scanner = DumpScanner::new();
+    let mut hasher = Hasher::default();
+    let mut held: Vec<u8> = Vec::new();
+    let mut sent = 0u64;
+    let mut table = String::new();
+    while let Some(block) = unpacker.next_block()? {
+        hasher.update(&block);
+        scanner.feed(&block);
+        held.extend_from_slice(&block);
+        unpacker.recycle(block);
+        let barred = scanner.findings().iter().any(|f| !allowed(f.kind, request.ours, request.trust));
+        let vouched = request.trust || request.ours;
+        let until = if vouched && !barred { scanner.bytes() } else { scanner.clean_until() };
+        let len = usize::try_from(until.saturating_sub(sent)).unwrap_or(held.len()).min(held.len());
+        if !held.is_empty() && len > 0 {
+            let rest = held.split_off(len);
+            let bytes = std::mem::replace(&mut held, rest);
+            let bytes = if sent == 0 { without_mark(bytes) } else { bytes };
+            sent += len as u64;
+            if sender.blocking_send(bytes).is_err() {
+                return Err(error::failed("psql ended"));
+            }
+        }
+        if barred {
+            break;
+        }
+        if let Some((name, _)) = scanner.current_table().filter(|(name, _)| *name != table) {
+            name.clone_into(&mut table);
+            progress.on(Event::Table(table.clone()));
+        }
+        progress.on(Event::Bytes { done: hasher.bytes(), total: request.expected });
+    }
+    let summary = scanner.finish();
+    super::source::permitted(&summary, request.ours, request.trust, &request.source.name())?;
+    if !held.is_empty() {
+        let bytes = if sent == 0 { without_mark(held) } else { held };
+        // Proven first: behind the last judged byte there may be half a statement.
+        super::source::whole(&summary, request.ours, &request.source.name())?;
+        let _ = sender.blocking_send(bytes);
+    }
+    Ok((summary, hasher.finish()))
+}
+
+/// A byte order mark would be a syntax error to the server.
+fn without_mark(bytes: Vec<u8>) -> Vec<u8> {
+    match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) => rest.to_vec(),
+        None => bytes,
+    }
+}
+
+/// What psql said.
+#[derive(Debug, Default)]
+struct Heard {
+    token: bool,
+    copies: Vec<u64>,
+    stderr: Vec<u8>,
+}
+
+/// What is kept of psql's complaints.
+const STDERR_KEPT: usize = 64 << 10;
+
+async fn listen(mut output: ExecOutput, token: &str) -> Result<Heard> {
+    let mut heard = Heard::default();
+    let mut line: Vec<u8> = Vec::new();
+    let mut sink = |which, bytes: &[u8]| {
+        if which == Output::Stderr {
+            let room = STDERR_KEPT.saturating_sub(heard.stderr.len());
+            heard.stderr.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            return;
+        }
+        for part in bytes.split_inclusive(|b| *b == b'\n') {
+            // No line of interest is long; a result of a foreign dump may be.
+            if line.len() < 4096 {
+                line.extend_from_slice(part);
+            }
+            if part.ends_with(b"\n") {
+                let text = String::from_utf8_lossy(&line);
+                let text = text.trim_end();
+                if text == token {
+                    heard.token = true;
+                } else if let Some(rows) = text.strip_prefix("COPY ").and_then(|n| n.parse().ok()) {
+                    heard.copies.push(rows);
+                }
+                line.clear();
+            }
+        }
+    };
+    while output.read(&mut sink).await? {}
+    Ok(heard)
+}
+
+/// psql's word on every COPY against what streamed by.
+fn compare(summary: &Summary, copies: &[u64]) -> Result<()> {
+    let expected: Vec<u64> = summary.copies.iter().map(|block| block.rows).collect();
+    if expected == copies || summary.overflow {
+        return Ok(());
+    }
+    let at =
+        expected.iter().zip(copies).position(|(a, b)| a != b).unwrap_or(expected.len().min(copies.len()));
+    let table = summary.copies.get(at).map_or("a table", |block| block.table.as_str());
+    Err(error::integrity(format!(
+        "rows are missing: {table} has {} rows in the dump and PostgreSQL took {}",
+        expected.get(at).copied().unwrap_or(0),
+        copies.get(at).copied().unwrap_or(0)
+    ))
+    .hint("nothing was swapped in"))
+}
+
+/// psql ended without the token: its own words, with the line they are about.
+async fn stopped(heard: &Heard, handle: &ExecHandle, request: &LoadRequest) -> Error {
+    let code = handle.exit_code().await.unwrap_or(None);
+    let words = String::from_utf8_lossy(&heard.stderr);
+    let errors = || {
+        words
+            .lines()
+            .filter(|line| line.contains("ERROR:") || line.contains("FATAL:") || line.contains("error:"))
+    };
+    let first = errors().next().or(words.lines().last()).unwrap_or("psql gave no reason").trim();
+    let first = first.replacen("psql:<stdin>:", "line ", 1);
+    let name = request.source.name();
+    let error = match code {
+        Some(3) => error::tool(format!("PostgreSQL refused a statement of {name}: {first}")),
+        Some(code) => error::tool(format!("psql ended with exit code {code} while loading {name}: {first}")),
+        None => error::tool(format!("contact with psql was lost while loading {name}: {first}")),
+    };
+    let error = if first.contains("role") && first.contains("does not exist") {
+        error.hint("create the role first: `envctl psql -c 'CREATE ROLE name'`")
+    } else if first.contains("invalid command") {
+        error.hint("the dump holds a psql command that this psql does not know; `\\restrict` needs 17.6, 16.10, 15.14, 14.19, 13.22 or later")
+    } else if first.contains("No space left") {
+        error.hint("the server's disk is full; free some space and run the same command again")
+    } else {
+        error
+    };
+    error.hint("the database is as it was; nothing was swapped in")
+}

@@ -1,0 +1,258 @@
+//! What is known about a backup, in the JSON file beside it: what it is of, and how to recognise that it
+//! is whole. Documented in `docs/manifest.md`.
+//!
+//! Promises: schema 1 is only ever added to; a newer schema is refused with words; no secret is in it.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::compression::Digest;
+use crate::error::{self, Result};
+
+/// The schema this version writes, and the newest it reads.
+pub const SCHEMA: u32 = 1;
+
+/// The manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Always [`SCHEMA`] for what this version writes.
+    pub schema: u32,
+    /// envctl's version.
+    pub envctl: String,
+    /// The operation's id.
+    pub operation: String,
+    /// What was backed up.
+    pub source: Source,
+    /// The database's name.
+    pub database: String,
+    /// The server's version.
+    pub server_version: String,
+    /// pg_dump's version, from the dump's header.
+    pub pg_dump_version: Option<String>,
+    /// `plain`.
+    pub format: String,
+    /// `gzip:4`, `zstd:1`, `none`.
+    pub compression: String,
+    /// `exec`: how the bytes came out of the container.
+    pub transport: String,
+    /// Whether everything is in it: no `--schema-only`, `--data-only`, `--exclude-table-data`.
+    pub whole: bool,
+    /// When it was begun.
+    pub started: Timestamp,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// Bytes of SQL.
+    pub plain_bytes: u64,
+    /// Their SHA-256.
+    pub plain_sha256: Digest,
+    /// Bytes of the file.
+    pub stored_bytes: u64,
+    /// Their SHA-256: what `sha256sum FILE` prints.
+    pub stored_sha256: Digest,
+    /// Rows by table, in the order of the dump.
+    pub tables: Vec<Table>,
+    /// Where each entry of the dump begins.
+    pub entries: Vec<Entry>,
+    /// Extensions it creates.
+    pub extensions: Vec<String>,
+    /// Roles it names.
+    pub roles: Vec<String>,
+    /// The last migration applied, where Prisma's history is there.
+    pub last_migration: Option<String>,
+    /// How far it was proven, and when.
+    pub verified: Verified,
+}
+
+/// Where a backup comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The stack's name.
+    pub stack: String,
+    /// The profile's name, where it was known.
+    pub profile: Option<String>,
+    /// The Docker context.
+    pub context: String,
+    /// The container's name.
+    pub container: String,
+    /// Its id.
+    pub container_id: String,
+    /// Its image as asked for.
+    pub image: String,
+    /// The image's id.
+    pub image_id: String,
+}
+
+/// A table's rows, counted as they streamed by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// As the dump writes it: `public.users`.
+    pub name: String,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// Where an entry begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its kind in pg_dump's words: `TABLE`, `TABLE DATA`, `INDEX`.
+    pub kind: String,
+    /// Its first byte in the SQL.
+    pub offset: u64,
+}
+
+/// How far a backup was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// How far.
+    pub level: Level,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Degrees of proof, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Not at all.
+    None,
+    /// The dump's own end, every byte counted and hashed.
+    Trailer,
+    /// Restored somewhere, and the rows counted.
+    Restored,
+}
+
+impl Level {
+    /// Its word, as in the JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Trailer => "trailer",
+            Self::Restored => "restored",
+        }
+    }
+}
+
+/// The manifest's path for a backup's path: `….json` behind the whole name.
+pub fn path_for(backup: &Path) -> PathBuf {
+    let mut name = backup.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+/// No manifest is larger: a million tables are about 60 MB.
+const LARGEST: u64 = 128 << 20;
+
+impl Manifest {
+    /// The file's text.
+    pub fn to_json(&self) -> String {
+        // A struct of strings and numbers always serialises; a newline makes it a text file.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// Reads the manifest of a backup; `None` where there is none.
+    ///
+    /// # Errors
+    /// Kind `Integrity`: it is there and cannot be understood.
+    pub fn of(backup: &Path) -> Result<Option<Self>> {
+        let path = path_for(backup);
+        match std::fs::metadata(&path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Ok(meta) if meta.len() > LARGEST => {
+                return Err(error::integrity(format!("{} is too large for a manifest", path.display())));
+            }
+            _ => {}
+        }
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            error::integrity(format!("the manifest {} cannot be read", path.display())).because(e)
+        })?;
+        Self::parse(&text).map(Some).map_err(|e| e.context(path.display()))
+    }
+
+    /// Reads a manifest's text.
+    ///
+    /// # Errors
+    /// Kind `Integrity`: not a manifest, or of a newer schema.
+    pub fn parse(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        let damaged = |e: serde_json::Error| {
+            error::integrity("not a manifest of envctl")
+                .because(e)
+                .hint("without it the file can still be restored: its own structure is checked then")
+        };
+        let Version { schema } = serde_json::from_str(text).map_err(damaged)?;
+        if schema > SCHEMA {
+            return Err(error::integrity(format!("written by a newer envctl (schema {schema})"))
+                .hint("upgrade envctl"));
+        }
+        serde_json::from_str(text).map_err(damaged)
+    }
+
+    /// Rows in all tables.
+    pub fn rows(&self) -> u64 {
+        self.tables.iter().map(|table| table.rows).sum()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn sample() -> Manifest {
+        let digest: Digest = "00".repeat(32).parse().unwrap();
+        Manifest {
+            schema: 1,
+            envctl: "0.1.0".into(),
+            operation: "0123456789abcdef".into(),
+            source: Source { stack: "acme".into(), profile: Some("prod".into()), ..Source::default() },
+            database: "acme".into(),
+            server_version: "15.18".into(),
+            pg_dump_version: Some("15.18".into()),
+            format: "plain".into(),
+            compression: "gzip:4".into(),
+            transport: "exec".into(),
+            whole: true,
+            started: Timestamp::from_second(1_700_000_000).unwrap(),
+            duration_ms: 12,
+            plain_bytes: 100,
+            plain_sha256: digest,
+            stored_bytes: 10,
+            stored_sha256: digest,
+            tables: vec![Table { name: "public.users".into(), rows: 3 }],
+            entries: vec![Entry { name: "users".into(), kind: "TABLE".into(), offset: 7 }],
+            extensions: Vec::new(),
+            roles: vec!["acme".into()],
+            last_migration: None,
+            verified: Verified { level: Level::Trailer, at: Timestamp::from_second(1_700_000_001).unwrap() },
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        assert_eq!(Manifest::parse(&sample().to_json()).unwrap(), sample());
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_left_alone_and_later_schemas_refused() {
+        let later = sample().to_json().replacen('{', "{\"later\": [1],", 1);
+        assert_eq!(Manifest::parse(&later).unwrap(), sample());
+        let newer = sample().to_json().replacen("\"schema\": 1", "\"schema\": 2", 1);
+        assert!(Manifest::parse(&newer).unwrap_err().message().contains("newer envctl"));
+        assert!(Manifest::parse("{}").is_err());
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        let manual = include_str!("../../docs/manifest.md");
+        let value: serde_json::Value = serde_json::from_str(&sample().to_json()).unwrap();
+        for key in value.as_object().unwrap().keys() {
+            assert!(manual.contains(&format!("`{key}`")), "docs/manifest.md does not speak of `{key}`");
+        }
+    }
+}

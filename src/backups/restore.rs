@@ -1,0 +1,411 @@
+//! Restoring: look, ask, load beside, compare, swap. The database is wholly old or wholly new.
+//!
+//! The plan is a value that a person agreed to; what carries it out decides nothing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::compression::Digest;
+use super::load::{LoadRequest, load};
+use super::source::{DumpSource, Examined};
+use super::swap::{self, KeptNote, SwapPlan, kept_name, side_name, standing_place};
+use crate::docker::{Container, Engine};
+use crate::error::{self, Error, Result};
+use crate::interrupt::Interrupt;
+use crate::postgres::lock::{self, Mode};
+use crate::postgres::preflight::{self, Findings};
+use crate::postgres::properties::Properties;
+use crate::postgres::quote::{ident, literal};
+use crate::postgres::session::Refusal;
+use crate::postgres::version::ServerVersion;
+use crate::postgres::{Access, Session};
+use crate::progress::{Event, Progress};
+use crate::ui::Confirmed;
+use crate::ui::format::{bytes, count};
+
+/// A restore, decided. Its `Display` is what a person agrees to.
+#[derive(Clone, Debug)]
+pub struct RestorePlan {
+    /// The operation's id.
+    pub operation: String,
+    /// Who asks.
+    pub who: String,
+    /// What is restored.
+    pub source: DumpSource,
+    /// When and of what the dump was made, in words.
+    pub origin: String,
+    /// The database that is replaced, or made.
+    pub database: String,
+    /// Whether it is there now.
+    pub exists: bool,
+    /// How to connect.
+    pub access: Access,
+    /// The server's version.
+    pub version: ServerVersion,
+    /// What was seen in the target.
+    pub findings: Findings,
+    /// Whether a backup of what is there now is made first.
+    pub backup_first: bool,
+    /// A manifest of ours vouches for the dump.
+    pub ours: bool,
+    /// `--trust`.
+    pub trust: bool,
+    /// Hash of the SQL from the first reading.
+    pub sha256: Option<Digest>,
+    /// Plain bytes, where known.
+    pub bytes: Option<u64>,
+    /// Rows, where known.
+    pub rows: Option<u64>,
+    /// Unpacking threads.
+    pub threads: usize,
+    /// When, RFC 3339.
+    pub at: String,
+    /// How long to wait for our own lock.
+    pub lock_limit: Duration,
+}
+
+impl fmt::Display for RestorePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "restore {}", self.source.name())?;
+        writeln!(f, "  from     {}", self.origin)?;
+        if let Some(rows) = self.rows {
+            writeln!(f, "  holds    {} rows, {} of SQL", count(rows), bytes(self.bytes.unwrap_or(0)))?;
+        }
+        if self.exists {
+            writeln!(f, "  replaces database {:?} ({} now)", self.database, bytes(self.findings.size))?;
+            match self.findings.sessions.as_slice() {
+                [] => {}
+                sessions => writeln!(f, "  ends     the sessions of {}", sessions.join(", "))?,
+            }
+            let first = if self.backup_first {
+                "backed up first, and kept"
+            } else {
+                "NOT backed up first (--no-backup), but kept"
+            };
+            writeln!(
+                f,
+                "  old one  {first} as {:?} until you drop it",
+                kept_name(&self.operation, &self.database)
+            )?;
+        } else {
+            writeln!(f, "  creates  database {:?}", self.database)?;
+        }
+        for warning in &self.findings.warnings {
+            writeln!(f, "  note     {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A restore that took place.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Restored {
+    /// The database.
+    pub database: String,
+    /// Rows loaded and compared.
+    pub rows: u64,
+    /// Tables loaded.
+    pub tables: usize,
+    /// Bytes of SQL.
+    pub bytes: u64,
+    /// The name the old one is kept under.
+    pub kept: Option<String>,
+}
+
+/// What the target has to be asked before a person is.
+///
+/// # Errors
+/// Kind `Refused`: it cannot work, or would lose something silently; nothing was changed.
+pub async fn look(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    database: &str,
+    examined: Option<&Examined>,
+) -> Result<(bool, ServerVersion, Findings)> {
+    let place = access.to(standing_place(database));
+    let mut session = Session::open(engine, container, &place, "envctl restore").await?;
+    let needs = examined.map(|examined| preflight::Needs {
+        server_major: examined.summary.server_major(),
+        restrict: examined.summary.restrict_key.is_some(),
+        roles: examined.summary.roles.clone(),
+        extensions: examined.summary.extensions.clone(),
+        tablespaces: examined.summary.tablespaces.clone(),
+        bytes: examined.summary.bytes,
+    });
+    let result = preflight::look(&mut session, database, needs.as_ref()).await;
+    if let Ok((_, _, findings)) = &result {
+        if let Some(needed) = examined.map(|examined| examined.summary.bytes) {
+            preflight::space(engine, container, findings.data_directory.as_deref(), needed).await?;
+        }
+    }
+    session.close().await;
+    result
+}
+
+/// Carries a plan out.
+///
+/// # Errors
+/// See [`load`] and [`swap::swap`]. Unless the kind is `Unknown`, the database is as it was.
+pub async fn run(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    plan: Confirmed<RestorePlan>,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Restored> {
+    let plan = plan.into_plan();
+    let short = plan.operation.get(..8).unwrap_or(&plan.operation);
+    let name = format!("envctl/{short} restore {}", plan.who);
+    let place = plan.access.to(standing_place(&plan.database));
+    let mut admin = Session::open(engine, container, &place, &name).await?;
+    // The lock lives in the database that is replaced; a new one has nobody to share it with.
+    let lock = if plan.exists {
+        let access = plan.access.to(&plan.database);
+        let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
+        Some(interrupt.or(holding).await??)
+    } else {
+        None
+    };
+    for leftover in sweep(&mut admin).await? {
+        progress
+            .on(Event::Warning(format!("removed {leftover:?}, left behind by a restore that was killed")));
+    }
+    let side = side_name(&plan.operation, &plan.database);
+    let loader = format!("envctl/{short} load");
+    let result = beside(engine, container, &plan, &mut admin, &side, &loader, progress, interrupt).await;
+    match result {
+        Ok(restored) => {
+            drop(lock);
+            admin.close().await;
+            Ok(restored)
+        }
+        Err(error) if error.kind() == error::ErrorKind::Unknown => Err(error),
+        Err(error) => {
+            let cleaning = clean_up(engine, container, &place, admin, &side, &loader);
+            let cleaned = tokio::time::timeout(Duration::from_secs(20), cleaning).await.unwrap_or(false);
+            Err(if cleaned {
+                error
+            } else {
+                error.hint(format!("the side database {side:?} is left; the next restore removes it"))
+            })
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
+async fn beside(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    plan: &RestorePlan,
+    admin: &mut Session,
+    side: &str,
+    loader: &str,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Restored> {
+    progress.step(&format!("creating {side}"));
+    let model = if plan.exists { &plan.database } else { &plan.access.database };
+    let properties = match Properties::read(admin, &plan.version, model).await.map_err(Error::from)? {
+        Some(properties) => properties,
+        None => Properties::read(admin, &plan.version, "template1")
+            .await
+            .map_err(Error::from)?
+            .unwrap_or_default(),
+    };
+    admin
+        .query(&properties.create(side))
+        .await
+        .map_err(|e| Error::from(e).context("the side database cannot be created"))?;
+    let note = format!(
+        "envctl: being loaded by restore {}; the next restore removes it if that one is gone",
+        plan.operation
+    );
+    admin
+        .query(&format!("COMMENT ON DATABASE {} IS {}", ident(side), literal(&note)))
+        .await
+        .map_err(Error::from)?;
+
+    progress.step(&format!("loading {}", plan.source.name()));
+    let request = LoadRequest {
+        source: plan.source.clone(),
+        ours: plan.ours,
+        trust: plan.trust,
+        sha256: plan.sha256,
+        expected: plan.bytes,
+        threads: plan.threads,
+        application: loader.to_owned(),
+    };
+    let side_access = plan.access.to(side);
+    let loading = load(engine, container, &side_access, &request, progress);
+    let loaded = interrupt.or(loading).await??;
+
+    progress.step("swapping");
+    let swap_plan = SwapPlan {
+        live: plan.database.clone(),
+        incoming: side.to_owned(),
+        kept: kept_name(&plan.operation, &plan.database),
+        operation: plan.operation.clone(),
+        at: plan.at.clone(),
+    };
+    // From here on Ctrl-C waits: the swap takes a second, and half of it does not exist.
+    swap::swap(engine, container, &plan.access, &plan.version, &swap_plan).await?;
+    progress.on(Event::Done);
+    Ok(Restored {
+        database: plan.database.clone(),
+        rows: loaded.summary.rows(),
+        tables: loaded.summary.copies.len(),
+        bytes: loaded.summary.bytes,
+        kept: plan.exists.then_some(swap_plan.kept),
+    })
+}
+
+/// Ends the loading session and drops the side database; gives whether it is gone.
+async fn clean_up(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    place: &Access,
+    mut admin: Session,
+    side: &str,
+    loader: &str,
+) -> bool {
+    // The loader first: at the end of its input psql would run what it has collected so far.
+    let end = format!(
+        "select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity where application_name = {}",
+        literal(loader)
+    );
+    if admin.query(&end).await.is_err() {
+        match Session::open(engine, container, place, "envctl cleanup").await {
+            Ok(session) => admin = session,
+            Err(_) => return false,
+        }
+        let _ = admin.query(&end).await;
+    }
+    let dropped = drop_database(&mut admin, side).await.is_ok();
+    admin.close().await;
+    dropped
+}
+
+async fn drop_database(session: &mut Session, name: &str) -> std::result::Result<(), Refusal> {
+    session.query(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name))).await.map(|_| ())
+}
+
+/// Drops side databases whose restore is gone: nobody is connected on its behalf any more.
+async fn sweep(session: &mut Session) -> Result<Vec<String>> {
+    let rows = session
+        .query(
+            "select d.datname from pg_catalog.pg_database d \
+             where d.datname like 'envctl\\_new\\_%' \
+               and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), '') like 'envctl: being loaded%' \
+               and not exists (select from pg_catalog.pg_stat_activity a \
+                               where a.application_name like 'envctl/' || substr(d.datname, 12, 8) || ' %')",
+        )
+        .await
+        .map_err(Error::from)?;
+    let mut swept = Vec::new();
+    for name in rows.into_iter().filter_map(|row| row.into_iter().next()) {
+        if drop_database(session, &name).await.is_ok() {
+            swept.push(name);
+        }
+    }
+    Ok(swept)
+}
+
+/// A database that an earlier restore replaced and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its name now.
+    pub name: String,
+    /// What it says of itself.
+    pub note: KeptNote,
+    /// Its size, in bytes.
+    pub size: u64,
+}
+
+/// The databases that restores have replaced, newest first.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn kept(session: &mut Session, database: &str) -> Result<Vec<Kept>> {
+    let rows = session
+        .query(
+            "select datname, shobj_description(oid, 'pg_database'), pg_catalog.pg_database_size(oid) \
+             from pg_catalog.pg_database where datname like 'envctl\\_old\\_%'",
+        )
+        .await
+        .map_err(Error::from)?;
+    let mut kept: Vec<Kept> = rows
+        .into_iter()
+        .filter_map(|row| {
+            let [name, note, size] = <[String; 3]>::try_from(row).ok()?;
+            let note: KeptNote = serde_json::from_str(&note).ok()?;
+            Some(Kept { name, note, size: size.parse().unwrap_or(0) })
+        })
+        .filter(|kept| kept.note.replaced == database && kept.note.envctl == "kept")
+        .collect();
+    kept.sort_by(|a, b| b.note.at.cmp(&a.note.at).then_with(|| b.name.cmp(&a.name)));
+    Ok(kept)
+}
+
+/// Taking the last restore back, decided.
+#[derive(Clone, Debug)]
+pub struct UndoPlan {
+    /// The operation's id.
+    pub operation: String,
+    /// Who asks.
+    pub who: String,
+    /// The database.
+    pub database: String,
+    /// What comes back.
+    pub back: Kept,
+    /// How to connect.
+    pub access: Access,
+    /// The server's version.
+    pub version: ServerVersion,
+    /// When, RFC 3339.
+    pub at: String,
+    /// How long to wait for our own lock.
+    pub lock_limit: Duration,
+}
+
+impl fmt::Display for UndoPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "undo the restore of {}", self.back.note.at)?;
+        writeln!(
+            f,
+            "  back     {:?} becomes {:?} again ({})",
+            self.back.name,
+            self.database,
+            bytes(self.back.size)
+        )?;
+        writeln!(f, "  kept     what is there now, as {:?}", kept_name(&self.operation, &self.database))
+    }
+}
+
+/// Carries an undo out; gives the name the present database is kept under.
+///
+/// # Errors
+/// See [`swap::swap`].
+pub async fn undo(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    plan: Confirmed<UndoPlan>,
+    interrupt: &Interrupt,
+) -> Result<String> {
+    let plan = plan.into_plan();
+    let name = format!("envctl/{} undo {}", plan.operation.get(..8).unwrap_or(""), plan.who);
+    let access = plan.access.to(&plan.database);
+    let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
+    let lock = interrupt.or(holding).await??;
+    let swap_plan = SwapPlan {
+        live: plan.database.clone(),
+        incoming: plan.back.name.clone(),
+        kept: kept_name(&plan.operation, &plan.database),
+        operation: plan.operation.clone(),
+        at: plan.at.clone(),
+    };
+    swap::swap(engine, container, &plan.access, &plan.version, &swap_plan).await?;
+    drop(lock);
+    Ok(swap_plan.kept)
+}

@@ -1,0 +1,205 @@
+//! What a restore reads: a file or a pipe, known by its content, proven before it is believed.
+//!
+//! Promises: a file is read to its end, unpacked and scanned before the server hears of it; with a
+//! manifest its hash and its row counts have to agree; a file of others needs pg_dump's own trailer.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::compression::{Content, Digest, Hasher, Kind, Unpacker};
+use super::manifest::Manifest;
+use super::scan::{DumpScanner, Finding, FindingKind, Proof, Summary};
+use crate::error::{self, Error, Result};
+use crate::progress::{Event, Progress};
+
+/// Where a dump comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DumpSource {
+    /// A file.
+    File(PathBuf),
+    /// Our stdin: it can be read once, so the proof comes behind the load and before the swap.
+    Stdin,
+}
+
+impl DumpSource {
+    /// Its name in messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Stdin => "stdin".to_owned(),
+        }
+    }
+
+    /// Opens it, unpacking on so many threads.
+    ///
+    /// # Errors
+    /// Kind `Usage`: no such file. `Integrity`, `Refused`: not a dump that can be restored.
+    pub fn open(&self, threads: usize) -> Result<Unpacker> {
+        let reader: Box<dyn Read + Send> = match self {
+            Self::Stdin => Box::new(std::io::stdin()),
+            Self::File(path) => Box::new(open_file(path)?),
+        };
+        let (kind, unpacker) = Unpacker::open(reader, threads).map_err(|e| e.context(self.name()))?;
+        check_kind(kind, &self.name())?;
+        Ok(unpacker)
+    }
+}
+
+fn open_file(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|e| {
+        error::usage(format!("cannot read {}", path.display()))
+            .because(e)
+            .hint("these are there: `envctl backup list`")
+    })?;
+    if file.metadata().is_ok_and(|meta| meta.is_dir()) {
+        return Err(error::usage(format!("{} is a directory", path.display()))
+            .hint("name a file; directory dumps are not restored by this version"));
+    }
+    Ok(file)
+}
+
+fn check_kind(kind: Kind, name: &str) -> Result<()> {
+    let cannot = |what: &str, hint: &str| {
+        Err(error::refused(format!("{name} is {what}; this version restores plain SQL dumps")).hint(hint))
+    };
+    match kind.content {
+        Content::Sql { .. } => Ok(()),
+        Content::Empty => {
+            Err(error::integrity(format!("{name} is empty")).hint("see the others: `envctl backup list`"))
+        }
+        Content::Custom => {
+            cannot("a custom-format archive", "turn it into SQL first: `pg_restore -f dump.sql FILE`")
+        }
+        Content::Tar => cannot("a tar archive", "turn it into SQL first: `pg_restore -f dump.sql FILE`"),
+        Content::Age => {
+            cannot("encrypted with age", "decrypt it first: `age -d -i KEY FILE | envctl restore -`")
+        }
+        Content::Utf16 => {
+            cannot("text in UTF-16", "convert it first: `iconv -f UTF-16 -t UTF-8 FILE | envctl restore -`")
+        }
+        Content::Foreign(tool) => cannot(
+            &format!("packed by {tool}"),
+            &format!("unpack it first: `{tool} -dc FILE | envctl restore -`"),
+        ),
+    }
+}
+
+/// What is known of a dump after it was read to its end.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// What the scanner learned.
+    pub summary: Summary,
+    /// Hash of the SQL.
+    pub sha256: Digest,
+    /// The manifest, where there is one and it agrees.
+    pub manifest: Option<Manifest>,
+}
+
+/// Reads a file to its end and says whether it may be restored.
+///
+/// # Errors
+/// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it would run code or
+/// leave its database, and nobody vouches for it.
+pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Progress>) -> Result<Examined> {
+    let manifest = Manifest::of(path)?;
+    let mut unpacker = DumpSource::File(path.to_owned()).open(threads)?;
+    let mut scanner = DumpScanner::new();
+    let mut hasher = Hasher::default();
+    let total = manifest.as_ref().map(|manifest| manifest.plain_bytes);
+    while let Some(block) = unpacker.next_block().map_err(|e| e.context(path.display()))? {
+        hasher.update(&block);
+        scanner.feed(&block);
+        unpacker.recycle(block);
+        progress.on(Event::Bytes { done: hasher.bytes(), total });
+    }
+    let summary = scanner.finish();
+    let name = path.display().to_string();
+    let sha256 = hasher.finish();
+    if let Some(manifest) = &manifest {
+        agree(manifest, &summary, sha256, &name)?;
+    }
+    whole(&summary, manifest.is_some(), &name)?;
+    permitted(&summary, manifest.is_some(), trust, &name)?;
+    Ok(Examined { summary, sha256, manifest })
+}
+
+/// The manifest's word against the file's.
+fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, name: &str) -> Result<()> {
+    if manifest.plain_sha256 != sha256 {
+        return Err(error::integrity(format!(
+            "{name} is not what its manifest says: SHA-256 {sha256} instead of {} (over {} instead of {} bytes)",
+            manifest.plain_sha256, summary.bytes, manifest.plain_bytes
+        ))
+        .hint("the file was damaged or replaced after it was made; take another: `envctl backup list`"));
+    }
+    let counted = summary.copies.iter().map(|c| (c.table.as_str(), c.rows));
+    let stated = manifest.tables.iter().map(|t| (t.name.as_str(), t.rows));
+    if !counted.eq(stated) {
+        return Err(error::integrity(format!(
+            "the row counts in the manifest of {name} are not those of the file"
+        ))
+        .hint("the manifest was edited; without it the file is checked by its own structure"));
+    }
+    Ok(())
+}
+
+/// Whether the end of the dump is there.
+///
+/// # Errors
+/// Kind `Integrity`.
+pub fn whole(summary: &Summary, ours: bool, name: &str) -> Result<()> {
+    match summary.proof() {
+        Proof::Trailer => Ok(()),
+        Proof::Missing(why) => {
+            let error = error::integrity(format!("{name} is incomplete: {why}"));
+            Err(if ours {
+                error.hint("take another backup: `envctl backup list`")
+            } else {
+                error.hint("a whole dump of pg_dump ends with `-- PostgreSQL database dump complete`; nothing was sent to the server")
+            })
+        }
+    }
+}
+
+/// Whether what was found may be sent. A dump that leads to another database never is.
+///
+/// # Errors
+/// Kind `Refused`, listing the places.
+pub fn permitted(summary: &Summary, ours: bool, trust: bool, name: &str) -> Result<()> {
+    let stops: Vec<&Finding> =
+        summary.refusals().filter(|finding| !allowed(finding.kind, ours, trust)).collect();
+    let Some(first) = stops.first() else { return Ok(()) };
+    let mut message = format!("{name} {}", first.kind.describe());
+    for finding in stops.iter().take(8) {
+        message.push_str(&format!("\n  line {}: {}", finding.line, finding.excerpt));
+    }
+    if stops.len() > 8 {
+        message.push_str(&format!("\n  and {} more", stops.len() - 8));
+    }
+    let error = error::refused(message);
+    Err(if leaves(first.kind) {
+        error.hint(
+            "it was made with `pg_dump -C` or `pg_dumpall`; dump one database without `-C` and restore that",
+        )
+    } else {
+        error.hint("if you know where the file comes from, `--trust` restores it all the same")
+    })
+}
+
+/// Whether a finding may pass.
+pub(super) fn allowed(kind: FindingKind, ours: bool, trust: bool) -> bool {
+    !kind.stops() || (!leaves(kind) && (trust || (ours && !kind.is_metacommand())))
+}
+
+/// Findings after which it is no longer sure which database is written.
+fn leaves(kind: FindingKind) -> bool {
+    matches!(kind, FindingKind::Connect | FindingKind::OtherDatabase)
+}
+
+/// The error of a dump that changed between the look and the load.
+pub(super) fn changed(name: &str) -> Error {
+    error::integrity(format!("{name} changed while it was being restored; nothing was swapped in"))
+        .hint("run the same command again once nobody writes to it")
+}

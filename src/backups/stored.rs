@@ -1,0 +1,285 @@
+//! New files that appear under their name only when they are whole.
+//!
+//! Promises: written under a temporary name in the same directory, 0600 whatever the umask, synced, then
+//! renamed without ever replacing anything that was not asked to be replaced; nothing is left when it
+//! fails. A killed run leaves a file that the next run recognises (nobody holds its lock) and removes.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
+
+use crate::error::{self, Error, Result};
+
+const PARTIAL: &str = ".partial";
+
+/// A file in the making.
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+    published: bool,
+}
+
+impl NewFile {
+    /// Begins a file that will be called `target`. Its directory is made (0700) where it is missing.
+    ///
+    /// # Errors
+    /// The directory cannot be made or written.
+    pub fn create(target: &Path, operation: &str) -> Result<Self> {
+        let directory = directory_of(target);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|e| write_failure(directory, e).context("the directory cannot be made"))?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let temporary =
+            directory.join(format!(".{name}.{}{PARTIAL}", operation.get(..8).unwrap_or(operation)));
+        // create_new never follows a link and never opens what is there.
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)
+            .map_err(|e| write_failure(&temporary, e))?;
+        let new = Self { file, temporary, target: target.to_owned(), published: false };
+        new.file
+            .set_permissions(Permissions::from_mode(0o600))
+            .map_err(|e| write_failure(&new.temporary, e))?;
+        // Held while we live: how a later run tells a leftover from work under way. Where the file system
+        // knows no locks, leftovers are simply not recognised.
+        let _ = new.file.try_lock();
+        Ok(new)
+    }
+
+    /// The name it will have.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// A second handle for writing, for a thread that owns its output.
+    ///
+    /// # Errors
+    /// No handles are left.
+    pub fn writer(&self) -> Result<File> {
+        self.file.try_clone().map_err(|e| write_failure(&self.temporary, e))
+    }
+
+    /// Makes sure the bytes are on the disk.
+    ///
+    /// # Errors
+    /// The disk failed; nothing may be believed then.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_all().map_err(|e| write_failure(&self.target, e))
+    }
+
+    /// Gives the synced file its name.
+    ///
+    /// # Errors
+    /// Kind `Refused`: the name is taken and `overwrite` is not set.
+    pub fn publish(mut self, overwrite: bool) -> Result<PathBuf> {
+        let result =
+            if overwrite { fs::rename(&self.temporary, &self.target) } else { self.rename_to_free_name() };
+        result.map_err(|cause| match cause.kind() {
+            io::ErrorKind::AlreadyExists => taken(&self.target),
+            _ => write_failure(&self.target, cause),
+        })?;
+        self.published = true;
+        sync_directory(directory_of(&self.target))?;
+        Ok(self.target.clone())
+    }
+
+    fn rename_to_free_name(&self) -> io::Result<()> {
+        match renameat_with(CWD, &self.temporary, CWD, &self.target, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            // Some network file systems do not know the flag; a hard link refuses just as well.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                fs::hard_link(&self.temporary, &self.target)?;
+                fs::remove_file(&self.temporary)
+            }
+            Err(cause) => Err(cause.into()),
+        }
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Gives a backup and its manifest their names; the backup's name is what counts.
+///
+/// The manifest goes first: killed in between, there is a manifest without a backup, which nobody takes
+/// for one. Where an old pair is replaced its manifest goes away first, so that at no instant a manifest
+/// stands beside a backup that is not its own.
+///
+/// # Errors
+/// Kind `Refused`: a name is taken. Otherwise the disk failed.
+pub fn publish_pair(backup: NewFile, manifest: NewFile, overwrite: bool) -> Result<PathBuf> {
+    backup.sync()?;
+    manifest.sync()?;
+    if !overwrite {
+        if occupied(&backup.target) {
+            return Err(taken(&backup.target));
+        }
+        let manifest = manifest.publish(false)?;
+        return backup.publish(false).inspect_err(|_| {
+            let _ = fs::remove_file(&manifest);
+        });
+    }
+    match fs::remove_file(&manifest.target) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            return Err(write_failure(&manifest.target, cause));
+        }
+        _ => {}
+    }
+    let path = backup.publish(true)?;
+    manifest.publish(true)?;
+    Ok(path)
+}
+
+/// Whether anything, a dangling link too, has this name.
+pub fn occupied(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// The error for a name that is taken.
+pub fn taken(path: &Path) -> Error {
+    error::refused(format!("{} exists and is left as it is", path.display()))
+        .hint("choose another name with `-o`, or replace it with `--force`")
+}
+
+/// Removes what killed runs left in a directory; gives the names.
+pub fn sweep(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| {
+            entry.file_name().to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(PARTIAL))
+        })
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .map(|entry| entry.path())
+        .filter(|path| OpenOptions::new().write(true).open(path).is_ok_and(|file| file.try_lock().is_ok()))
+        .filter(|path| fs::remove_file(path).is_ok())
+        .collect()
+}
+
+/// Bytes that can still be written where `path` lies or will lie.
+pub fn free_space(path: &Path) -> Option<u64> {
+    let existing = path.ancestors().find(|ancestor| ancestor.exists())?;
+    let stat = statvfs(existing).ok()?;
+    Some(stat.f_bavail * stat.f_frsize)
+}
+
+/// A failure to write, in words that name the file and the cure.
+pub fn write_failure(path: &Path, cause: io::Error) -> Error {
+    let error = error::failed(format!("cannot write {}", path.display()));
+    let error = match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            let free = free_space(path).unwrap_or(0);
+            error.hint(format!("no space left: {free} bytes are free there; earlier backups are untouched"))
+                .hint("write elsewhere with `-o /other/disk/backup.sql.gz`, or set `[backup] dir` in envctl.toml")
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            error.hint("write elsewhere with `-o FILE`, or set `[backup] dir` in envctl.toml")
+        }
+        _ => error,
+    };
+    error.because(cause)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn sync_directory(directory: &Path) -> Result<()> {
+    // Some file systems cannot sync a directory; the rename is as durable there as it gets.
+    match File::open(directory).and_then(|file| file.sync_all()) {
+        Err(cause) if !matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Err(write_failure(directory, cause))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_that_is_not_finished_leaves_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let mut new = NewFile::create(&home.path().join("a/b.sql"), "op").unwrap();
+        new.write_all(b"x").unwrap();
+        assert_eq!(names(&home.path().join("a")), [".b.sql.op.partial"]);
+        drop(new);
+        assert!(names(&home.path().join("a")).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_replaced_unasked_not_even_a_dangling_link() {
+        let home = tempfile::tempdir().unwrap();
+        let target = home.path().join("b.sql");
+        std::os::unix::fs::symlink("/nowhere", &target).unwrap();
+        let error = NewFile::create(&target, "op").unwrap().publish(false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert_eq!(fs::read_link(&target).unwrap(), Path::new("/nowhere"));
+        NewFile::create(&target, "op").unwrap().publish(true).unwrap();
+        assert!(target.symlink_metadata().unwrap().is_file(), "the link itself was replaced, not followed");
+    }
+
+    #[test]
+    fn a_pair_appears_together_or_not_at_all() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, json) = (home.path().join("b.sql"), home.path().join("b.sql.json"));
+        let pair = || (NewFile::create(&data, "op").unwrap(), NewFile::create(&json, "op").unwrap());
+        let (backup, manifest) = pair();
+        publish_pair(backup, manifest, false).unwrap();
+        assert_eq!(names(home.path()), ["b.sql", "b.sql.json"]);
+        let (backup, manifest) = pair();
+        assert_eq!(publish_pair(backup, manifest, false).unwrap_err().kind(), ErrorKind::Refused);
+        assert_eq!(names(home.path()), ["b.sql", "b.sql.json"]);
+        let mode = data.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not() {
+        let home = tempfile::tempdir().unwrap();
+        let living = NewFile::create(&home.path().join("living.sql"), "op").unwrap();
+        fs::write(home.path().join(".dead.sql.op.partial"), "x").unwrap();
+        fs::write(home.path().join("somebody's.partial"), "x").unwrap();
+        let swept = sweep(home.path());
+        assert_eq!(swept, [home.path().join(".dead.sql.op.partial")]);
+        assert_eq!(names(home.path()), [".living.sql.op.partial", "somebody's.partial"]);
+        drop(living);
+    }
+}

@@ -1,0 +1,181 @@
+//! `envctl backup [create]`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::app::{App, Daemon};
+use crate::backups::catalog::Catalog;
+use crate::backups::compression::Compression;
+use crate::backups::create::{BackupRequest, Created, Destination, create};
+use crate::backups::label::Label;
+use crate::backups::manifest::{Manifest, Source};
+use crate::backups::stored;
+use crate::commands::GlobalArgs;
+use crate::commands::database::{self, Database};
+use crate::config::Settings;
+use crate::docker::proof::nonce;
+use crate::error::{self, Result};
+use crate::postgres::dump::DumpOptions;
+use crate::progress::Progress;
+use crate::ui::format::{bytes, count, duration};
+
+/// Arguments of `backup create`.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(super) struct CreateArgs {
+    /// The file, or `-` for stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace FILE if it exists, once the new one is proven
+    #[arg(long)]
+    force: bool,
+    /// gzip, zstd or none, with a level: zstd:3
+    #[arg(long, value_name = "METHOD[:LEVEL]")]
+    compress: Option<String>,
+    /// Definitions without rows
+    #[arg(long, conflicts_with = "data_only")]
+    schema_only: bool,
+    /// Rows without definitions
+    #[arg(long)]
+    data_only: bool,
+    /// Leave out the rows of tables that match; repeatable
+    #[arg(long, value_name = "PATTERN")]
+    exclude_table_data: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    path: Option<&'a PathBuf>,
+    manifest: &'a Manifest,
+}
+
+/// # Errors
+/// See [`create`].
+pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    let found = database::reach(app, &daemon, &settings, &environment).await?;
+    let request = request(&args, app, &settings, &daemon, &found)?;
+    if global.dry_run {
+        app.ui.say(&format!("would back up {} to {}", found.facts.database, destination(&request)));
+        return Ok(());
+    }
+    let created = perform(app, &daemon, &found, &request).await?;
+    show(app, &created);
+    Ok(())
+}
+
+/// The backup of what is there now, before something replaces it.
+///
+/// # Errors
+/// See [`create`].
+pub(in crate::commands) async fn safety(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    found: &Database,
+) -> Result<PathBuf> {
+    let request = request(&CreateArgs::default(), app, settings, daemon, found)?;
+    let created = perform(app, daemon, found, &request).await?;
+    created.path.ok_or_else(|| error::failed("the safety backup has no file"))
+}
+
+async fn perform(app: &App, daemon: &Daemon, found: &Database, request: &BackupRequest) -> Result<Created> {
+    let progress: Arc<dyn Progress> = app.ui.progress();
+    let stdout: Option<Box<dyn std::io::Write + Send>> =
+        (request.destination == Destination::Stdout).then(|| Box::new(app.ui.raw_stdout()) as _);
+    let created =
+        create(&daemon.engine, &found.target.container, request, stdout, &progress, &app.interrupt).await;
+    app.ui.end_progress();
+    created
+}
+
+fn request(
+    args: &CreateArgs,
+    app: &App,
+    settings: &Settings,
+    daemon: &Daemon,
+    found: &Database,
+) -> Result<BackupRequest> {
+    let compression: Compression = args.compress.as_deref().unwrap_or(&settings.backup.compress).parse()?;
+    let target = &found.target;
+    let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
+    let started = app.now();
+    let destination = match &args.output {
+        Some(path) if path.as_os_str() == "-" => Destination::Stdout,
+        Some(path) => Destination::File { path: path.clone(), overwrite: args.force },
+        None => {
+            for leftover in stored::sweep(catalog.directory()) {
+                app.ui.warn(&format!(
+                    "removed {}, left behind by a backup that was killed",
+                    leftover.display()
+                ));
+            }
+            Destination::File { path: catalog.free_name(Label::new(started), compression), overwrite: false }
+        }
+    };
+    if destination == Destination::Stdout && app.ui.options().stdout_is_terminal {
+        return Err(error::usage("a backup on a terminal helps nobody")
+            .hint("`envctl backup -o - > FILE`, or leave `-o` out"));
+    }
+    let container = &target.container;
+    let exclude = if args.exclude_table_data.is_empty() {
+        &settings.backup.exclude_table_data
+    } else {
+        &args.exclude_table_data
+    };
+    Ok(BackupRequest {
+        operation: nonce(),
+        who: app.who(),
+        source: Source {
+            stack: target.stack.clone(),
+            profile: target.profile.name.clone(),
+            context: daemon.context.clone(),
+            container: container.name.clone(),
+            container_id: container.id.clone(),
+            image: container.image.clone(),
+            image_id: container.image_id.clone(),
+        },
+        access: found.access.clone(),
+        dump: DumpOptions {
+            schema_only: args.schema_only,
+            data_only: args.data_only,
+            exclude_table_data: exclude.clone(),
+            lock_wait_ms: u64::try_from(settings.timeouts.lock.as_millis()).unwrap_or(u64::MAX).max(1),
+        },
+        compression,
+        threads: app.threads(),
+        destination,
+        started,
+        lock_limit: settings.timeouts.lock,
+        stall_limit: settings.timeouts.stall.unwrap_or(std::time::Duration::from_secs(365 * 86400)),
+    })
+}
+
+fn destination(request: &BackupRequest) -> String {
+    match &request.destination {
+        Destination::Stdout => "stdout".to_owned(),
+        Destination::File { path, .. } => path.display().to_string(),
+    }
+}
+
+fn show(app: &App, created: &Created) {
+    let manifest = &created.manifest;
+    let Some(path) = &created.path else { return };
+    let took = std::time::Duration::from_millis(manifest.duration_ms);
+    app.ui.say(&format!(
+        "{} in {}: {} tables, {} rows, {} of SQL as {}; complete and proven",
+        manifest.database,
+        duration(took),
+        manifest.tables.len(),
+        count(manifest.rows()),
+        bytes(manifest.plain_bytes),
+        bytes(manifest.stored_bytes),
+    ));
+    // The path is the answer: `FILE=$(envctl backup -q)`.
+    app.ui.show(&Answer { path: Some(path), manifest }, |_| {
+        format!("{}\n", crate::ui::escape::escape(&path.display().to_string()))
+    });
+}

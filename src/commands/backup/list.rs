@@ -1,0 +1,108 @@
+//! `envctl backup list`.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::backups::catalog::{Backup, Catalog};
+use crate::commands::GlobalArgs;
+use crate::error::Result;
+use crate::ui::format::{age, bytes, count};
+use crate::ui::{Cell, Column, Table, Tone};
+
+/// Arguments of `backup list`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {}
+
+#[derive(Serialize)]
+struct Row {
+    path: String,
+    started: jiff::Timestamp,
+    stored_bytes: u64,
+    plain_bytes: Option<u64>,
+    database: Option<String>,
+    rows: Option<u64>,
+    proof: &'static str,
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    directory: String,
+    backups: Vec<Row>,
+}
+
+/// # Errors
+/// Kind `Target`: no stack is meant. `Failed`: the directory cannot be read.
+pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    let (stack, profile) = app.stack_and_profile(&settings, global).await?;
+    let catalog = Catalog::new(&settings.backup.root, &stack, profile.as_deref());
+    let backups = catalog.list()?;
+    if backups.is_empty() {
+        app.ui
+            .say(&format!("no backups in {} yet; make one: `envctl backup`", catalog.directory().display()));
+    }
+    let answer = Answer {
+        directory: catalog.directory().display().to_string(),
+        backups: backups.iter().map(row).collect(),
+    };
+    let now = app.now();
+    app.ui.show(
+        &answer,
+        |ui| if backups.is_empty() { String::new() } else { ui.render(&table(&backups, now)) },
+    );
+    Ok(())
+}
+
+fn row(backup: &Backup) -> Row {
+    let manifest = backup.manifest.as_ref().ok();
+    Row {
+        path: backup.path.display().to_string(),
+        started: backup.label.timestamp(),
+        stored_bytes: backup.stored_bytes,
+        plain_bytes: manifest.map(|m| m.plain_bytes),
+        database: manifest.map(|m| m.database.clone()),
+        rows: manifest.map(crate::backups::manifest::Manifest::rows),
+        proof: backup.proof().word(),
+        problem: backup.manifest.as_ref().err().cloned(),
+    }
+}
+
+fn table(backups: &[Backup], now: jiff::Timestamp) -> Table {
+    let mut table = Table::new([
+        Column::text("backup"),
+        Column::text("age"),
+        Column::number("size"),
+        Column::number("trend"),
+        Column::number("rows"),
+        Column::text("database"),
+        Column::text("proof"),
+    ]);
+    for (at, backup) in backups.iter().enumerate() {
+        let manifest = backup.manifest.as_ref().ok();
+        let name =
+            backup.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let proof = match &backup.manifest {
+            Ok(manifest) if manifest.whole => Cell::toned(manifest.verified.level.word(), Tone::Good),
+            Ok(manifest) => Cell::toned(format!("{}, partial", manifest.verified.level.word()), Tone::Warn),
+            Err(problem) => Cell::toned(problem.clone(), Tone::Bad),
+        };
+        table.row([
+            Cell::from(name),
+            Cell::from(age(backup.label.timestamp(), now)),
+            Cell::from(bytes(backup.stored_bytes)),
+            Cell::from(trend(backup, backups.get(at + 1))),
+            Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| count(m.rows()))),
+            Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| m.database.clone())),
+            proof,
+        ]);
+    }
+    table
+}
+
+/// How the size changed since the one before: a backup that shrank by half deserves a look.
+fn trend(backup: &Backup, before: Option<&Backup>) -> String {
+    let Some(before) = before.filter(|before| before.stored_bytes > 0) else { return "-".to_owned() };
+    let change = (backup.stored_bytes as f64 / before.stored_bytes as f64 - 1.0) * 100.0;
+    if change.abs() < 0.5 { "=".to_owned() } else { format!("{change:+.0} %") }
+}

@@ -1,0 +1,44 @@
+//! `envctl backup`: make a proven backup, or look at the ones there are.
+
+mod create;
+mod list;
+mod show;
+
+use clap::Subcommand;
+
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::error::Result;
+
+pub(super) use create::safety;
+
+/// Arguments of `backup`.
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(flatten)]
+    create: create::CreateArgs,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a backup (the default)
+    Create(create::CreateArgs),
+    /// The backups of this stack: age, size, trend, proof
+    #[command(visible_alias = "ls")]
+    List(list::Args),
+    /// One backup: its manifest in words
+    Show(show::Args),
+}
+
+/// # Errors
+/// The verb's own.
+pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    match args.verb.unwrap_or(Verb::Create(args.create)) {
+        Verb::Create(args) => create::run(args, global, app).await,
+        Verb::List(args) => list::run(&args, global, app).await,
+        Verb::Show(args) => show::run(&args, global, app).await,
+    }
+}

@@ -1,0 +1,109 @@
+//! `envctl backup show`.
+
+use std::path::PathBuf;
+
+use crate::app::App;
+use crate::backups::catalog::Catalog;
+use crate::backups::manifest::Manifest;
+use crate::commands::GlobalArgs;
+use crate::error::{self, Result};
+use crate::ui::escape::escape;
+use crate::ui::format::{age, bytes, count, duration};
+
+/// Arguments of `backup show`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// A file, a name from `backup list`, or `latest`
+    #[arg(value_name = "BACKUP", default_value = "latest")]
+    backup: PathBuf,
+}
+
+/// # Errors
+/// Kind `Target`: no such backup. `Integrity`: its manifest is missing or damaged.
+pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    let path = if args.backup.exists() {
+        args.backup.clone()
+    } else {
+        let (stack, profile) = app.stack_and_profile(&settings, global).await?;
+        let catalog = Catalog::new(&settings.backup.root, &stack, profile.as_deref());
+        if args.backup.as_os_str() == "latest" {
+            let database = settings.database(profile.as_deref()).name.clone();
+            catalog.latest(database.as_deref())?.path
+        } else {
+            catalog.directory().join(&args.backup)
+        }
+    };
+    if !path.exists() {
+        return Err(error::target(format!("there is no backup {}", path.display()))
+            .hint("see them all: `envctl backup list`"));
+    }
+    let manifest = Manifest::of(&path)?.ok_or_else(|| {
+        error::integrity(format!("{} has no manifest", path.display()))
+            .hint("it can still be restored: its own structure is checked then")
+    })?;
+    let now = app.now();
+    app.ui.show(&manifest, |_| text(&path.display().to_string(), &manifest, now));
+    Ok(())
+}
+
+fn text(path: &str, manifest: &Manifest, now: jiff::Timestamp) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: String| text.push_str(&format!("{key:<11}{}\n", escape(&value)));
+    let profile = manifest.source.profile.as_deref().unwrap_or("unknown profile");
+    line("file", path.to_owned());
+    line(
+        "of",
+        format!(
+            "{} {profile}, database {}, container {}",
+            manifest.source.stack, manifest.database, manifest.source.container
+        ),
+    );
+    line(
+        "made",
+        format!(
+            "{} ({}), in {}",
+            manifest.started,
+            age(manifest.started, now),
+            duration(std::time::Duration::from_millis(manifest.duration_ms))
+        ),
+    );
+    line(
+        "server",
+        format!(
+            "PostgreSQL {}, pg_dump {}",
+            manifest.server_version,
+            manifest.pg_dump_version.as_deref().unwrap_or("unknown")
+        ),
+    );
+    line(
+        "size",
+        format!(
+            "{} of SQL, {} stored ({})",
+            bytes(manifest.plain_bytes),
+            bytes(manifest.stored_bytes),
+            manifest.compression
+        ),
+    );
+    line("sha256", manifest.stored_sha256.to_string());
+    line("proof", format!("{} ({})", manifest.verified.level.word(), manifest.verified.at));
+    line(
+        "content",
+        format!(
+            "{}{} tables, {} rows",
+            if manifest.whole { "" } else { "partial: " },
+            manifest.tables.len(),
+            count(manifest.rows())
+        ),
+    );
+    if let Some(migration) = &manifest.last_migration {
+        line("migration", migration.clone());
+    }
+    if !manifest.extensions.is_empty() {
+        line("extensions", manifest.extensions.join(", "));
+    }
+    for table in &manifest.tables {
+        line("", format!("{} {}", count(table.rows), table.name));
+    }
+    text
+}

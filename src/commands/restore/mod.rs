@@ -1,0 +1,229 @@
+//! `envctl restore`: put a backup back, all or nothing.
+
+mod undo;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Subcommand;
+
+use crate::app::{App, Daemon};
+use crate::backups::catalog::Catalog;
+use crate::backups::restore::{RestorePlan, Restored, look, run as carry_out};
+use crate::backups::source::{DumpSource, Examined, examine};
+use crate::commands::GlobalArgs;
+use crate::commands::database::{self, Database};
+use crate::config::Settings;
+use crate::docker::proof::nonce;
+use crate::environment::Environment;
+use crate::error::{self, Result};
+use crate::progress::Progress;
+use crate::ui::format::count;
+use crate::ui::{Decision, Guard};
+
+/// Arguments of `restore`.
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(flatten)]
+    restore: RestoreArgs,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Swap the database that the last restore replaced back in
+    Undo(undo::Args),
+}
+
+#[derive(clap::Args, Clone, Debug)]
+struct RestoreArgs {
+    /// A file, a name from `backup list`, `latest`, or `-` for stdin
+    #[arg(value_name = "FILE|latest|-")]
+    source: Option<PathBuf>,
+    /// The profile whose backups are meant
+    #[arg(long, value_name = "PROFILE")]
+    from: Option<String>,
+    /// The profile that is restored
+    #[arg(long, value_name = "PROFILE", conflicts_with_all = ["dev", "prod", "profile"])]
+    to: Option<String>,
+    /// Restore into this database instead, made if it is not there
+    #[arg(long, value_name = "DB")]
+    into: Option<String>,
+    /// Restore a file of unknown origin although it would run code on the server
+    #[arg(long)]
+    trust: bool,
+    /// Do not back up what is there now
+    #[arg(long)]
+    no_backup: bool,
+}
+
+/// # Errors
+/// See [`carry_out`]; unless the kind is `Unknown`, the database is as it was.
+pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    match args.verb {
+        Some(Verb::Undo(args)) => undo::run(&args, global, app).await,
+        None => restore(args.restore, global, app).await,
+    }
+}
+
+async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+    let asked = args.source.clone().ok_or_else(|| {
+        error::usage("what shall be restored?")
+            .hint("`envctl restore latest`, or a file; see them: `envctl backup list`")
+    })?;
+    let global = &args.to.as_deref().map_or_else(|| global.clone(), |profile| global.with_profile(profile));
+    let settings = app.settings(global)?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    crosses_up(&args, global, &environment)?;
+    let source = source(&asked, &args, &settings, &environment)?;
+    // The file first: what is not whole never meets the server.
+    let progress: Arc<dyn Progress> = app.ui.progress();
+    let examined = match &source {
+        DumpSource::Stdin => None,
+        DumpSource::File(path) => {
+            progress.step(&format!("checking {}", path.display()));
+            Some(examine(path, args.trust, app.threads(), &progress)?)
+        }
+    };
+    app.ui.end_progress();
+    let found = database::reach(app, &daemon, &settings, &environment).await?;
+    let plan = plan(&args, app, &settings, &daemon, &found, source, examined.as_ref()).await?;
+    let backs_up = plan.backup_first;
+    let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
+        Decision::Go(plan) => plan,
+        Decision::DryRun(_) => return Ok(()),
+    };
+    if backs_up {
+        let path = super::backup::safety(app, &daemon, &settings, &found).await?;
+        app.ui.say(&format!("what is there now is backed up in {}", path.display()));
+    }
+    let progress: Arc<dyn Progress> = app.ui.progress();
+    let restored = carry_out(&daemon.engine, &found.target.container, plan, &progress, &app.interrupt).await;
+    app.ui.end_progress();
+    show(app, &restored?, &found);
+    Ok(())
+}
+
+/// From development up into production both ends have to be named.
+fn crosses_up(args: &RestoreArgs, global: &GlobalArgs, environment: &Environment) -> Result<()> {
+    let from = args.from.as_deref();
+    let upwards = environment.profile.counts_as_prod()
+        && from.is_some_and(|from| !matches!(from, "prod" | "production"));
+    if upwards && args.to.is_none() && !global.names_profile() {
+        return Err(error::refused(format!(
+            "this would put {} data into {}",
+            from.unwrap_or_default(),
+            environment
+        ))
+        .hint("name both ends: `--from dev --to prod`"));
+    }
+    Ok(())
+}
+
+fn source(
+    asked: &std::path::Path,
+    args: &RestoreArgs,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<DumpSource> {
+    if asked.as_os_str() == "-" {
+        return Ok(DumpSource::Stdin);
+    }
+    let profile = args.from.as_deref().map(normal).or(environment.profile.name.as_deref());
+    let catalog = Catalog::new(&settings.backup.root, &environment.stack, profile);
+    if asked.as_os_str() == "latest" {
+        let database = settings.database(profile).name.clone();
+        return Ok(DumpSource::File(catalog.latest(database.as_deref())?.path));
+    }
+    let named = catalog.directory().join(asked);
+    let path = if !asked.exists() && named.exists() { named } else { asked.to_owned() };
+    Ok(DumpSource::File(path))
+}
+
+fn normal(profile: &str) -> &str {
+    match profile {
+        "production" => "prod",
+        "development" => "dev",
+        other => other,
+    }
+}
+
+async fn plan(
+    args: &RestoreArgs,
+    app: &App,
+    settings: &Settings,
+    daemon: &Daemon,
+    found: &Database,
+    source: DumpSource,
+    examined: Option<&Examined>,
+) -> Result<RestorePlan> {
+    let database = args.into.clone().unwrap_or_else(|| found.facts.database.clone());
+    let looking = look(&daemon.engine, &found.target.container, &found.access, &database, examined);
+    let (exists, version, findings) = app.interrupt.or(looking).await??;
+    let manifest = examined.and_then(|examined| examined.manifest.as_ref());
+    if manifest.is_some_and(|manifest| !manifest.whole) && exists {
+        return Err(error::refused(format!(
+            "{} holds only a part of its database and would replace all of {database:?}",
+            source.name()
+        ))
+        .hint("put it into a database of its own: `--into NAME`"));
+    }
+    Ok(RestorePlan {
+        operation: nonce(),
+        who: app.who(),
+        origin: origin(examined),
+        backup_first: exists && !args.no_backup,
+        exists,
+        database,
+        access: found.access.clone(),
+        version,
+        findings,
+        ours: manifest.is_some(),
+        trust: args.trust,
+        sha256: examined.map(|examined| examined.sha256),
+        bytes: examined.map(|examined| examined.summary.bytes),
+        rows: examined.map(|examined| examined.summary.rows()),
+        threads: app.threads(),
+        at: app.now().to_string(),
+        lock_limit: settings.timeouts.lock,
+        source,
+    })
+}
+
+fn origin(examined: Option<&Examined>) -> String {
+    let Some(examined) = examined else { return "stdin; it is proven before the swap".to_owned() };
+    match &examined.manifest {
+        Some(manifest) => format!(
+            "{} {}, database {}, PostgreSQL {}, {}",
+            manifest.source.stack,
+            manifest.source.profile.as_deref().unwrap_or("(profile unknown)"),
+            manifest.database,
+            manifest.server_version,
+            manifest.started
+        ),
+        None => format!(
+            "a file without a manifest, PostgreSQL {}; its own end is there",
+            examined.summary.server_version.as_deref().unwrap_or("unknown")
+        ),
+    }
+}
+
+fn show(app: &App, restored: &Restored, found: &Database) {
+    app.ui.show(restored, |_| {
+        format!(
+            "{} rows in {} tables restored into {}\n",
+            count(restored.rows),
+            restored.tables,
+            crate::ui::escape::escape(&restored.database)
+        )
+    });
+    if let Some(kept) = &restored.kept {
+        let flag = found.target.profile.flag();
+        app.ui.say(&format!(
+            "the old database is kept as {kept:?}; take it back with `envctl restore undo {flag}`"
+        ));
+    }
+}

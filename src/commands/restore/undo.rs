@@ -1,0 +1,61 @@
+//! `envctl restore undo`.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::backups::restore::{UndoPlan, kept, undo};
+use crate::backups::swap::standing_place;
+use crate::commands::GlobalArgs;
+use crate::commands::database;
+use crate::docker::proof::nonce;
+use crate::error::{self, Result};
+use crate::postgres::Session;
+use crate::ui::{Decision, Guard};
+
+/// Arguments of `restore undo`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    database: &'a str,
+    kept: &'a str,
+}
+
+/// # Errors
+/// Kind `Target`: no restore has kept anything. Otherwise as for the swap; nothing changed then.
+pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    let found = database::reach(app, &daemon, &settings, &environment).await?;
+    let name = found.facts.database.clone();
+    let place = found.access.to(standing_place(&name));
+    let mut session = Session::open(&daemon.engine, &found.target.container, &place, "envctl undo").await?;
+    let newest = kept(&mut session, &name).await?.into_iter().next();
+    session.close().await;
+    let back = newest.ok_or_else(|| {
+        error::target(format!("no restore has kept an earlier {name:?}"))
+            .hint("restore a backup instead: `envctl backup list`")
+    })?;
+    let plan = UndoPlan {
+        operation: nonce(),
+        who: app.who(),
+        database: name.clone(),
+        back,
+        access: found.access.clone(),
+        version: found.facts.version.clone(),
+        at: app.now().to_string(),
+        lock_limit: settings.timeouts.lock,
+    };
+    let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
+        Decision::Go(plan) => plan,
+        Decision::DryRun(_) => return Ok(()),
+    };
+    let kept = undo(&daemon.engine, &found.target.container, plan, &app.interrupt).await?;
+    app.ui.show(&Answer { database: &name, kept: &kept }, |_| {
+        format!("{} is what it was before the last restore\n", crate::ui::escape::escape(&name))
+    });
+    app.ui.say(&format!("what it replaced is kept as {kept:?}; the same command swaps again"));
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! `envctl status`: every stack, its containers, databases, migrations and last backup.
+
+use futures::StreamExt as _;
+use serde::Serialize;
+
+use crate::app::{App, Daemon};
+use crate::backups::catalog::Catalog;
+use crate::commands::{GlobalArgs, database};
+use crate::config::Settings;
+use crate::environment::{Environment, Landscape, Role};
+use crate::error::Result;
+use crate::postgres::facts::{Facts, Migrations};
+use crate::ui::format::{age, bytes};
+use crate::ui::{Cell, Column, Table, Tone};
+
+/// Arguments of `status`.
+#[derive(clap::Args, Debug)]
+pub struct Args {}
+
+#[derive(Serialize)]
+struct Answer {
+    context: String,
+    stacks: Vec<EnvironmentRow>,
+}
+
+/// One profile of one stack.
+#[derive(Serialize)]
+struct EnvironmentRow {
+    stack: String,
+    profile: Option<String>,
+    project: Option<String>,
+    directory: Option<String>,
+    protected: bool,
+    containers: Vec<ContainerRow>,
+    database: Option<DatabaseRow>,
+    last_backup: Option<BackupRow>,
+    #[serde(skip)]
+    prod: bool,
+}
+
+#[derive(Serialize)]
+struct ContainerRow {
+    service: String,
+    role: Option<String>,
+    name: String,
+    state: String,
+    health: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct DatabaseRow {
+    name: Option<String>,
+    version: Option<String>,
+    size: Option<u64>,
+    migrations: Option<Migrations>,
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct BackupRow {
+    path: String,
+    started: jiff::Timestamp,
+    proof: &'static str,
+}
+
+/// Databases that are asked at a time: an exec costs the daemon 40 ms of a core.
+const AT_ONCE: usize = 4;
+
+/// # Errors
+/// Kind `Docker`: the daemon cannot be asked. A database that does not answer is shown as such.
+pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    let daemon = app.connect(&settings, global)?;
+    let landscape = app.landscape(&daemon, &settings).await?;
+    let environments = wanted(&landscape, &settings)?;
+    let looking = futures::stream::iter(environments)
+        .map(|environment| look(app, &daemon, &settings, environment))
+        .buffered(AT_ONCE)
+        .collect::<Vec<_>>();
+    let stacks = app.interrupt.or(looking).await?;
+    if stacks.is_empty() {
+        app.ui.say(&nothing(&landscape, &daemon));
+    }
+    let now = app.now();
+    let answer = Answer { context: daemon.context.clone(), stacks };
+    app.ui.show(&answer, |ui| {
+        if answer.stacks.is_empty() { String::new() } else { ui.render(&table(&answer.stacks, now)) }
+    });
+    Ok(())
+}
+
+/// Everything, unless a stack or a profile was named.
+fn wanted(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>> {
+    let request = &settings.target;
+    if !request.stacks.is_empty() || request.container.is_some() {
+        return landscape.environments(request);
+    }
+    let profile = request.profile.as_deref();
+    Ok(landscape
+        .stacks()
+        .into_iter()
+        .flat_map(|stack| stack.environments)
+        .filter(|environment| profile.is_none_or(|name| environment.profile.word() == name))
+        .cloned()
+        .collect())
+}
+
+fn nothing(landscape: &Landscape, daemon: &Daemon) -> String {
+    let others = landscape.others().count();
+    format!(
+        "no stack with a backend or a database runs in Docker context {}{}; start one with `docker compose up -d`, or name containers in envctl.toml",
+        daemon.context,
+        if others > 0 { format!(" ({others} other projects do)") } else { String::new() }
+    )
+}
+
+async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Environment) -> EnvironmentRow {
+    let has_database = environment.with_role(Role::Db).next().is_some();
+    let database = if has_database { Some(ask(app, daemon, settings, &environment).await) } else { None };
+    let profile = environment.profile.name.clone();
+    let catalog = Catalog::new(&settings.backup.root, &environment.stack, profile.as_deref());
+    // A directory that cannot be read has no backups to show; `backup list` says why.
+    let last_backup = catalog.latest(None).ok().map(|backup| BackupRow {
+        path: backup.path.display().to_string(),
+        started: backup.label.timestamp(),
+        proof: backup.proof().word(),
+    });
+    EnvironmentRow {
+        prod: environment.profile.counts_as_prod(),
+        stack: environment.stack,
+        profile,
+        project: environment.project,
+        directory: environment.directory,
+        protected: environment.protected,
+        containers: environment
+            .members
+            .iter()
+            .map(|member| ContainerRow {
+                service: member.service.clone(),
+                role: member.role.map(|role| role.to_string()),
+                name: member.container.name.clone(),
+                state: member.container.state.to_string(),
+                health: member.container.health.word(),
+            })
+            .collect(),
+        database,
+        last_backup,
+    }
+}
+
+async fn ask(app: &App, daemon: &Daemon, settings: &Settings, environment: &Environment) -> DatabaseRow {
+    let asking = async {
+        let (_, _, mut session) = database::connect(app, daemon, settings, environment).await?;
+        let facts = Facts::read(&mut session).await?;
+        // Not waited for: its end of input ends it.
+        drop(session);
+        Ok::<_, crate::error::Error>(facts)
+    };
+    let limit = std::time::Duration::from_secs(10);
+    match tokio::time::timeout(limit, asking).await {
+        Ok(Ok(facts)) => DatabaseRow {
+            name: Some(facts.database),
+            version: Some(facts.version.to_string()),
+            size: Some(facts.size),
+            migrations: facts.migrations,
+            problem: None,
+        },
+        Ok(Err(error)) => problem(error.full_message()),
+        Err(_) => problem(format!("no answer within {} s", limit.as_secs())),
+    }
+}
+
+fn problem(text: String) -> DatabaseRow {
+    DatabaseRow { name: None, version: None, size: None, migrations: None, problem: Some(text) }
+}
+
+fn table(rows: &[EnvironmentRow], now: jiff::Timestamp) -> Table {
+    let mut table = Table::new([
+        Column::text("stack"),
+        Column::text("profile"),
+        Column::text("container"),
+        Column::text("state"),
+        Column::text("database"),
+        Column::number("size"),
+        Column::text("migrations"),
+        Column::text("last backup"),
+    ]);
+    for row in rows {
+        for (at, container) in row.containers.iter().enumerate() {
+            let first = at == 0;
+            let is_db = container.role.as_deref() == Some("db");
+            let shown = if is_db { row.database.as_ref() } else { None };
+            let profile = row.profile.clone().unwrap_or_else(|| "unknown".to_owned());
+            let profile = if row.prod { Cell::toned(profile, Tone::Prod) } else { Cell::from(profile) };
+            table.row([
+                if first { Cell::from(row.stack.clone()) } else { Cell::from("") },
+                if first { profile } else { Cell::from("") },
+                Cell::from(container.name.clone()),
+                state(container),
+                shown.map_or_else(|| Cell::from(""), database_cell),
+                Cell::from(shown.and_then(|db| db.size).map(bytes).unwrap_or_default()),
+                shown.and_then(|db| db.migrations.as_ref()).map_or_else(|| Cell::from(""), migrations),
+                if is_db { backup(row.last_backup.as_ref(), now) } else { Cell::from("") },
+            ]);
+        }
+    }
+    table
+}
+
+fn state(container: &ContainerRow) -> Cell {
+    let text = match container.health {
+        Some(health) if container.state == "running" => health.to_owned(),
+        _ => container.state.clone(),
+    };
+    let tone = match text.as_str() {
+        "healthy" | "running" => Tone::Good,
+        "starting" => Tone::Warn,
+        _ => Tone::Bad,
+    };
+    Cell::toned(text, tone)
+}
+
+fn database_cell(row: &DatabaseRow) -> Cell {
+    match (&row.name, &row.version, &row.problem) {
+        (Some(name), Some(version), _) => Cell::from(format!("{name} (PostgreSQL {version})")),
+        (_, _, Some(problem)) => Cell::toned(problem.clone(), Tone::Bad),
+        _ => Cell::from(""),
+    }
+}
+
+fn migrations(migrations: &Migrations) -> Cell {
+    match migrations.unfinished {
+        0 => Cell::from(format!("{} applied", migrations.applied)),
+        n => Cell::toned(format!("{} applied, {n} failed", migrations.applied), Tone::Bad),
+    }
+}
+
+fn backup(backup: Option<&BackupRow>, now: jiff::Timestamp) -> Cell {
+    match backup {
+        Some(backup) => Cell::from(age(backup.started, now)),
+        None => Cell::toned("none", Tone::Warn),
+    }
+}

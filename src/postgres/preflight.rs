@@ -1,0 +1,227 @@
+//! The look before a restore: what would fail, and what a swap would silently lose.
+//!
+//! Promise: nothing is changed; what is refused here would have failed later or lost something (each
+//! case seen, reliability F37–F47).
+
+use std::sync::Arc;
+
+use super::quote::literal;
+use super::session::Session;
+use super::version::ServerVersion;
+use crate::docker::exec::capture;
+use crate::docker::{Container, Engine, ExecSpec};
+use crate::error::{self, Error, Result};
+
+/// What the dump needs on the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Major version of the server that was dumped.
+    pub server_major: Option<u32>,
+    /// It begins with `\restrict`.
+    pub restrict: bool,
+    /// Roles it names.
+    pub roles: Vec<String>,
+    /// Extensions it creates.
+    pub extensions: Vec<String>,
+    /// Tablespaces it names.
+    pub tablespaces: Vec<String>,
+    /// Bytes of SQL.
+    pub bytes: u64,
+}
+
+/// What was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The target's size now, in bytes; 0 where it is not there.
+    pub size: u64,
+    /// Who is connected to it.
+    pub sessions: Vec<String>,
+    /// Worth knowing, no obstacle.
+    pub warnings: Vec<String>,
+    /// PGDATA, where the role may know it.
+    pub data_directory: Option<String>,
+}
+
+/// Looks at the server and at `database`; `session` is in another one.
+///
+/// # Errors
+/// Kind `Refused`, with what to do.
+pub async fn look(
+    session: &mut Session,
+    database: &str,
+    needs: Option<&Needs>,
+) -> Result<(bool, ServerVersion, Findings)> {
+    let rows = session
+        .query(&format!(
+            "select current_setting('server_version_num'), current_setting('server_version'), \
+                    (select rolsuper or rolcreatedb from pg_catalog.pg_roles where rolname = current_user), \
+                    coalesce((select oid::text from pg_catalog.pg_database where datname = {0}), ''), \
+                    coalesce((select pg_catalog.pg_database_size(oid) from pg_catalog.pg_database where datname = {0}), 0), \
+                    pg_catalog.pg_is_in_recovery(), \
+                    coalesce((select setting from pg_catalog.pg_settings where name = 'data_directory'), '')",
+            literal(database)
+        ))
+        .await
+        .map_err(Error::from)?;
+    let row = rows.into_iter().next().unwrap_or_default();
+    let [num, text, creates, oid, size, recovery, data] = <[String; 7]>::try_from(row).unwrap_or_default();
+    let version = ServerVersion::new(num.parse().unwrap_or(0), &text);
+    if recovery == "t" {
+        return Err(error::refused("this server is a replica and takes no writes")
+            .hint("pick the primary: `--index N`"));
+    }
+    if creates != "t" {
+        return Err(error::refused(format!("the role {} may not create databases", session.access().user))
+            .hint("a restore loads into a new database and swaps: `ALTER ROLE … CREATEDB`, or name another role in envctl.toml"));
+    }
+    let mut findings = Findings {
+        size: size.parse().unwrap_or(0),
+        data_directory: Some(data).filter(|data| !data.is_empty()),
+        ..Findings::default()
+    };
+    if !oid.is_empty() {
+        replaceable(session, database, &oid).await?;
+        findings.sessions = sessions(session, database).await?;
+    }
+    if let Some(needs) = needs {
+        provided(session, needs, &version, &mut findings).await?;
+    }
+    Ok((!oid.is_empty(), version, findings))
+}
+
+/// What would make the swap fail, or be lost with the old database.
+async fn replaceable(session: &mut Session, database: &str, oid: &str) -> Result<()> {
+    let name = literal(database);
+    let list = |rows: Vec<Vec<String>>| {
+        rows.into_iter().filter_map(|row| row.into_iter().next()).collect::<Vec<_>>().join(", ")
+    };
+    let prepared = session
+        .query(&format!("select format('%L (owner %s)', gid, owner) from pg_catalog.pg_prepared_xacts where database = {name}"))
+        .await
+        .map_err(Error::from)?;
+    if !prepared.is_empty() {
+        return Err(error::refused(format!(
+            "database {database:?} has prepared transactions: {}",
+            list(prepared)
+        ))
+        .hint("they block the swap; end each: `COMMIT PREPARED 'id'` or `ROLLBACK PREPARED 'id'`"));
+    }
+    let slots = session
+        .query(&format!("select slot_name from pg_catalog.pg_replication_slots where database = {name}"))
+        .await
+        .map_err(Error::from)?;
+    if !slots.is_empty() {
+        return Err(error::refused(format!("database {database:?} has logical replication slots: {}", list(slots)))
+            .hint("they would stay with the old database and its consumers would see nothing new; drop them and set the consumers up again after the restore"));
+    }
+    // Not readable by every role; then the rename itself decides.
+    let subscriptions = session
+        .query(&format!("select subname from pg_catalog.pg_subscription where subdbid = {oid}"))
+        .await
+        .unwrap_or_default();
+    if !subscriptions.is_empty() {
+        return Err(error::refused(format!("database {database:?} has subscriptions: {}", list(subscriptions)))
+            .hint("they would go on writing into the old database; `DROP SUBSCRIPTION` first, and create them again after the restore"));
+    }
+    Ok(())
+}
+
+async fn sessions(session: &mut Session, database: &str) -> Result<Vec<String>> {
+    let rows = session
+        .query(&format!(
+            "select coalesce(nullif(application_name, ''), 'unnamed') || ' (' || usename || ', ' || count(*) || ')' \
+             from pg_catalog.pg_stat_activity where datname = {} and pid <> pg_backend_pid() and backend_type = 'client backend' \
+               and application_name not like 'envctl%' \
+             group by application_name, usename order by 1",
+            literal(database)
+        ))
+        .await
+        .map_err(Error::from)?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
+}
+
+/// Whether the server has what the dump names.
+async fn provided(
+    session: &mut Session,
+    needs: &Needs,
+    version: &ServerVersion,
+    findings: &mut Findings,
+) -> Result<()> {
+    if needs.restrict && !version.psql_knows_restrict() {
+        return Err(error::refused(format!(
+            "the dump begins with `\\restrict`, which the psql of PostgreSQL {version} does not know"
+        ))
+        .hint("update the server's image: 17.6, 16.10, 15.14, 14.19, 13.22 or later know it"));
+    }
+    if let Some(from) = needs.server_major.filter(|from| *from > version.major()) {
+        findings.warnings.push(format!("the dump is of PostgreSQL {from}, the server is {}: a statement may be refused, and then nothing is changed", version.major()));
+    }
+    let missing = missing(session, &needs.roles, "select rolname from pg_catalog.pg_roles").await?;
+    if !missing.is_empty() {
+        return Err(error::refused(format!(
+            "roles that the dump names do not exist: {}",
+            missing.join(", ")
+        ))
+        .hint(format!(
+            "create them first: `envctl psql -c 'CREATE ROLE {}'`",
+            super::quote::ident(&missing[0])
+        )));
+    }
+    let missing =
+        self::missing(session, &needs.extensions, "select name from pg_catalog.pg_available_extensions")
+            .await?;
+    if !missing.is_empty() {
+        return Err(error::refused(format!(
+            "extensions that the dump creates are not installed on the server: {}",
+            missing.join(", ")
+        ))
+        .hint("use a database image that has them, e.g. the one the dump was made from"));
+    }
+    let missing =
+        self::missing(session, &needs.tablespaces, "select spcname from pg_catalog.pg_tablespace").await?;
+    if !missing.is_empty() {
+        return Err(error::refused(format!(
+            "tablespaces that the dump names do not exist: {}",
+            missing.join(", ")
+        ))
+        .hint("create them, or dump with `--no-tablespaces`"));
+    }
+    Ok(())
+}
+
+async fn missing(session: &mut Session, names: &[String], known: &str) -> Result<Vec<String>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values: Vec<String> = names.iter().map(|name| format!("({})", literal(name))).collect();
+    let sql = format!(
+        "select n.name from (values {}) n(name) where n.name not in ({known}) and n.name <> '' order by 1",
+        values.join(", ")
+    );
+    let rows = session.query(&sql).await.map_err(Error::from)?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
+}
+
+/// Whether the server's disk can hold a second copy. Asks `df`; where that does not answer, nothing is said.
+///
+/// # Errors
+/// Kind `Refused`: it cannot.
+pub async fn space(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    data: Option<&str>,
+    needed: u64,
+) -> Result<()> {
+    let Some(data) = data else { return Ok(()) };
+    let spec = ExecSpec::new(["df", "-Pk", "--", data]);
+    let Ok(answer) = capture(engine, container, &spec, None).await else { return Ok(()) };
+    let free =
+        answer.text().lines().nth(1).and_then(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok());
+    match free.map(|kib| kib * 1024) {
+        Some(free) if answer.exit_code == 0 && free < needed => Err(error::refused(format!(
+            "the server's disk has {free} bytes free and the restore needs about {needed}: the old database is kept until the new one is in place"
+        ))
+        .hint("free some space; old copies are listed by `envctl psql -d postgres -c '\\l+ envctl_old_*'`")),
+        _ => Ok(()),
+    }
+}
