@@ -7,5 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backup_files;
+mod backup_stream;
 mod exec_stream;
 mod exec_target;

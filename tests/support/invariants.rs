@@ -83,3 +83,54 @@ impl Project {
         self.assert_no_sessions();
     }
 }
+
+impl Project {
+    /// The SQL of a backup, unpacked.
+    #[track_caller]
+    pub fn plain(&self, path: &Path) -> Vec<u8> {
+        let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        if !bytes.starts_with(&[0x1f, 0x8b]) {
+            return bytes;
+        }
+        let mut plain = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&bytes[..]), &mut plain)
+            .unwrap_or_else(|e| panic!("{} does not unpack: {e}", path.display()));
+        plain
+    }
+
+    /// The backup is whole and what its manifest says: looked at without envctl.
+    #[track_caller]
+    pub fn assert_verified(&self, path: &Path) {
+        let stored = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let plain = self.plain(path);
+        let name = path.display();
+        let end = String::from_utf8_lossy(&plain[plain.len().saturating_sub(300)..]).into_owned();
+        assert!(end.contains("-- PostgreSQL database dump complete"), "{name} has no end:\n{end}");
+        let json = PathBuf::from(format!("{name}.json"));
+        let json = std::fs::read(&json).unwrap_or_else(|e| panic!("{name} has no manifest: {e}"));
+        let manifest: serde_json::Value = serde_json::from_slice(&json).expect("the manifest is JSON");
+        assert_eq!(manifest["stored_sha256"], sha256(&stored), "{name}");
+        assert_eq!(manifest["plain_sha256"], sha256(&plain), "{name}");
+        assert_eq!(manifest["stored_bytes"], stored.len(), "{name}");
+        assert_eq!(manifest["plain_bytes"], plain.len(), "{name}");
+    }
+
+    /// No temporary file is left in this directory.
+    #[track_caller]
+    pub fn assert_no_partials(&self, directory: &Path) {
+        let names: Vec<String> = std::fs::read_dir(directory)
+            .expect("a directory")
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.contains("partial") || name.starts_with(".backup"))
+            .collect();
+        assert!(names.is_empty(), "left over: {names:?}");
+    }
+
+    /// Drops what restores have kept, so that servers that tests share do not fill up.
+    pub fn drop_siblings(&self) {
+        for name in self.server.siblings(&self.database) {
+            self.server.sql("postgres", &format!("drop database \"{}\" with (force)", name.replace('"', "\"\"")));
+        }
+    }
+}

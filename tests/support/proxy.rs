@@ -199,10 +199,12 @@ impl Shared {
         let head = wire::read_head(&mut daemon)?;
         io::Write::write_all(&mut client, &head)?;
         if request.creates_exec() {
-            let body = wire::pass_body(&mut daemon, &mut client, &head)?;
+            let body = wire::read_body(&mut daemon, &head)?;
+            // Known before the client can ask for it.
             if let Some(id) = wire::json_text(&body, "Id") {
                 self.execs.lock().unwrap().insert(id, request.argv());
             }
+            io::Write::write_all(&mut client, &body)?;
         }
         let count = Arc::new(AtomicU64::new(0));
         if let Some(argv) = argv.filter(|_| request.starts_exec()) {

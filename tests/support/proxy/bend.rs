@@ -17,6 +17,8 @@ pub enum Down {
     CutInHeader { frame: u64, offset: usize },
     /// Ends inside the payload of this frame.
     CutInPayload { frame: u64, offset: usize },
+    /// Ends so many bytes behind these words.
+    CutBehind { words: &'static [u8], extra: usize },
     /// Stands still at this byte for so long.
     Stall { at: u64, pause: Duration },
     /// Waits at this byte.
@@ -87,7 +89,7 @@ pub(super) fn pump(
 }
 
 fn pump_down(client: &UnixStream, daemon: &UnixStream, down: Option<Down>, count: &AtomicU64) -> io::Result<()> {
-    let mut bender = Bender { down, client, position: 0, frames: Frames::default() };
+    let mut bender = Bender { down, client, position: 0, frames: Frames::default(), tail: Vec::new() };
     let mut buffer = vec![0; 64 << 10];
     let mut daemon_reader = daemon;
     loop {
@@ -126,6 +128,7 @@ struct Bender<'a> {
     client: &'a UnixStream,
     position: u64,
     frames: Frames,
+    tail: Vec<u8>,
 }
 
 impl Bender<'_> {
@@ -137,6 +140,22 @@ impl Bender<'_> {
             Some(Down::CutAt(at)) => {
                 let Some(at) = within(at) else { return self.write(bytes) };
                 self.write(&bytes[..at])?;
+                Ok(Flow::Cut)
+            }
+            Some(Down::CutBehind { words, extra }) => {
+                // Everything since the words is kept: what is to be cut may come in pieces.
+                self.tail.extend_from_slice(bytes);
+                let Some(at) = memchr::memmem::find(&self.tail, words) else {
+                    let from = self.tail.len().saturating_sub(words.len() - 1);
+                    self.tail.drain(..from);
+                    return self.write(bytes);
+                };
+                let end = at + words.len() + extra;
+                if self.tail.len() < end {
+                    return self.write(bytes);
+                }
+                let beyond = self.tail.len() - end;
+                self.write(&bytes[..bytes.len() - beyond])?;
                 Ok(Flow::Cut)
             }
             Some(Down::Stall { at, pause }) => {

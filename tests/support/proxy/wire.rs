@@ -79,11 +79,10 @@ fn content_length(head: &[u8]) -> Option<usize> {
     head.lines().find_map(|line| line.strip_prefix("content-length:")).and_then(|text| text.trim().parse().ok())
 }
 
-/// Passes on the body of a short answer and gives it.
-pub(super) fn pass_body(daemon: &mut UnixStream, client: &mut UnixStream, head: &[u8]) -> io::Result<Vec<u8>> {
+/// The body of a short answer.
+pub(super) fn read_body(daemon: &mut UnixStream, head: &[u8]) -> io::Result<Vec<u8>> {
     let mut body = vec![0; content_length(head).unwrap_or(0)];
     daemon.read_exact(&mut body)?;
-    client.write_all(&body)?;
     Ok(body)
 }
 
