@@ -3,7 +3,8 @@
 use crate::app::{App, Daemon};
 use crate::docker::attach::{Outcome, converse};
 use crate::docker::{Container, ExecSpec};
-use crate::environment::Target;
+use crate::environment::request::Wanted;
+use crate::environment::{Environment, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ui::TargetLine;
 
@@ -20,6 +21,18 @@ pub(in crate::commands) fn target_line(target: &Target, daemon: &Daemon) -> Targ
         database: None,
         because: None,
     }
+}
+
+/// The container for a role, a service or a name; `--container` names one whatever its role.
+///
+/// # Errors
+/// Kind `Target`.
+pub(in crate::commands) fn any_container(
+    environment: &Environment,
+    word: &str,
+    index: Option<u32>,
+) -> Result<Target> {
+    environment.named().unwrap_or_else(|| environment.pick(&Wanted::parse(word), index))
 }
 
 /// Holds the conversation and turns its end into the command's own exit code.
