@@ -155,7 +155,7 @@ impl App {
         let variable = |name: &str| self.environment.get(name).filter(|value| !value.is_empty());
         let user = variable("USER").or_else(|| variable("LOGNAME")).map_or("somebody", String::as_str);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        format!("{user}@{host}").chars().filter(|c| c.is_ascii_graphic()).take(32).collect()
+        format!("{user}@{host}").chars().filter(char::is_ascii_graphic).take(32).collect()
     }
 
     /// How many threads pack and unpack: every core.

@@ -321,11 +321,9 @@ fn pump<W: Write + Send + 'static>(
     let mut table: Option<String> = None;
     while let Some(block) = blocks.blocking_recv() {
         scanner.feed(&block);
-        if let Some((name, _)) = scanner.current_table() {
-            if table.as_deref() != Some(name) {
-                table = Some(name.to_owned());
-                progress.on(Event::Table(name.to_owned()));
-            }
+        if let Some((name, _)) = scanner.current_table().filter(|(name, _)| table.as_deref() != Some(*name)) {
+            table = Some(name.to_owned());
+            progress.on(Event::Table(name.to_owned()));
         }
         packer.write_block(block)?;
         let done = scanner.bytes();

@@ -26,6 +26,7 @@ use crate::ui::format::{bytes, count};
 
 /// A restore, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact or an answer of its own")]
 pub struct RestorePlan {
     /// The operation's id.
     pub operation: String,
@@ -135,10 +136,9 @@ pub async fn look(
         bytes: examined.summary.bytes,
     });
     let result = preflight::look(&mut session, database, needs.as_ref()).await;
-    if let Ok((_, _, findings)) = &result {
-        if let Some(needed) = examined.map(|examined| examined.summary.bytes) {
-            preflight::space(engine, container, findings.data_directory.as_deref(), needed).await?;
-        }
+    if let (Ok((_, _, findings)), Some(examined)) = (&result, examined) {
+        let data = findings.data_directory.as_deref();
+        preflight::space(engine, container, data, examined.summary.bytes).await?;
     }
     session.close().await;
     result

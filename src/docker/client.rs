@@ -83,8 +83,10 @@ impl Client {
                 error::docker(format!("{what}: Docker did not answer within {TIMEOUT_SECONDS} s"))
                     .hint("is the daemon overloaded or hung? `docker info` shows")
             }
-            B::IOError { err } if err.get_ref().is_some_and(|e| e.is::<Unreached>()) => {
-                match err.into_inner().map(|inner| inner.downcast::<Unreached>()) {
+            B::IOError { err }
+                if err.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Unreached>) =>
+            {
+                match err.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<Unreached>) {
                     Some(Ok(unreached)) => unreached.0,
                     _ => error::docker(format!("{what}: Docker cannot be reached")),
                 }

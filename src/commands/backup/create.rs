@@ -150,7 +150,7 @@ fn request(
         destination,
         started,
         lock_limit: settings.timeouts.lock,
-        stall_limit: settings.timeouts.stall.unwrap_or(std::time::Duration::from_secs(365 * 86400)),
+        stall_limit: settings.timeouts.stall.unwrap_or(std::time::Duration::MAX),
     })
 }
 
