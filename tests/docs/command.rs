@@ -11,7 +11,7 @@ pub(crate) fn envctl(arguments: &[&str]) -> Output {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENVCTL_")) {
         command.env_remove(name);
     }
-    command.args(arguments).stdin(std::process::Stdio::null()).output().unwrap()
+    command.args(arguments).stdin(std::process::Stdio::null()).output().expect("the binary starts")
 }
 
 /// Every `envctl …` in a text, each as its words, up to the end of the command.
@@ -35,12 +35,11 @@ fn words(text: &str) -> Vec<String> {
     for c in text.chars() {
         match (c, quote) {
             (c, Some(open)) if c == open => quote = None,
-            (c, Some(_)) => word.push(c),
             ('\'' | '"', None) => quote = Some(c),
             ('|' | ';' | '>' | ')' | '#' | '`', None) => break,
             (' ', None) if word.is_empty() => {}
             (' ', None) => words.push(std::mem::take(&mut word)),
-            (c, None) => word.push(c),
+            (c, _) => word.push(c),
         }
     }
     words.extend(Some(word).filter(|word| !word.is_empty()));
@@ -70,8 +69,12 @@ impl Help {
             return Some(format!("no verb `{verb}`"));
         };
         let next = words.iter().skip_while(|word| *word != verb).nth(1);
-        if let Some(sub) = next.filter(|word| subcommands(&first).any(|known| known == word.as_str())) {
-            path.push(sub.clone());
+        match next.filter(|word| !word.starts_with('-')) {
+            Some(sub) if subcommands(&first).any(|known| known == sub) => path.push(sub.clone()),
+            Some(sub) if !first.contains("\nArguments:") => {
+                return Some(format!("`{verb}` takes no `{sub}`"));
+            }
+            _ => {}
         }
         let help = self.of(&path)?.to_owned();
         let ours = words.iter().take_while(|word| *word != "--");
@@ -84,7 +87,7 @@ impl Help {
         let help = self.known.entry(path.to_owned()).or_insert_with(|| {
             let arguments: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
             let output = envctl(&arguments);
-            output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
         });
         help.as_deref()
     }
@@ -122,6 +125,7 @@ fn what_the_binary_does_not_know_is_found() {
     assert_eq!(fault("exec db -- sh --no-such"), None);
     assert_eq!(fault("--version"), None);
     assert_eq!(fault("fly --fast").as_deref(), Some("no verb `fly`"));
+    assert_eq!(fault("backup lst").as_deref(), Some("`backup` takes no `lst`"));
     assert_eq!(fault("backup list --fast").as_deref(), Some("no option `--fast` of `backup list`"));
     assert_eq!(fault("restore undo --trust").as_deref(), Some("no option `--trust` of `restore undo`"));
     assert!(fault("help everything").is_some());

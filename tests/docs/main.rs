@@ -93,7 +93,9 @@ fn the_folders_of_the_map_are_there() {
             Some(line) => ("src/", line),
             None => ("", line),
         };
-        let names = line.split_whitespace().take_while(|word| word.ends_with('/') || word.ends_with(".rs"));
+        let names = line
+            .split_whitespace()
+            .take_while(|word| word.ends_with(['/', 's']) && word.contains(['/', '.']));
         faults.extend(
             names.map(|name| format!("{inside}{name}")).filter(|name| !page::root().join(name).exists()),
         );

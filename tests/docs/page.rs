@@ -26,7 +26,8 @@ pub(crate) fn root() -> &'static Path {
 /// Every document that a user or a developer reads.
 pub(crate) fn pages() -> Vec<Page> {
     let mut names: Vec<String> = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(str::to_owned).into();
-    for entry in std::fs::read_dir(root().join("docs")).unwrap().map(Result::unwrap) {
+    let entries = std::fs::read_dir(root().join("docs")).expect("there is a folder docs");
+    for entry in entries.map(|entry| entry.expect("docs can be listed")) {
         let name = entry.file_name().to_string_lossy().into_owned();
         if Path::new(&name).extension().is_some_and(|extension| extension == "md") {
             names.push(format!("docs/{name}"));
