@@ -24,7 +24,7 @@ use crate::postgres::dump::{self, DumpOptions};
 use crate::postgres::facts::Facts;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::quote::literal;
-use crate::postgres::{Access, Session};
+use crate::postgres::{Access, Session, orphans};
 use crate::progress::{Event, Progress};
 
 /// Where the bytes go.
@@ -94,6 +94,9 @@ pub async fn create(
     let name = format!("envctl/{} backup {}", &request.operation[..8], request.who);
     let holding = lock::hold(engine, container, &request.access, &name, Mode::Shared, request.lock_limit);
     let mut session = interrupt.or(holding).await??;
+    for orphan in orphans::end(&mut session).await.unwrap_or_default() {
+        progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
+    }
     let facts = Facts::read(&mut session).await.map_err(Error::from)?;
     let output = Output::open(request, stdout, &facts, progress)?;
 

@@ -171,14 +171,19 @@ pub fn sweep(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     entries
         .flatten()
-        .filter(|entry| {
-            entry.file_name().to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(PARTIAL))
-        })
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_ours))
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
         .map(|entry| entry.path())
         .filter(|path| OpenOptions::new().write(true).open(path).is_ok_and(|file| file.try_lock().is_ok()))
         .filter(|path| fs::remove_file(path).is_ok())
         .collect()
+}
+
+/// `.backup_….sql.gz.1a2b3c4d.partial`: hidden, with an operation's id.
+fn is_ours(name: &str) -> bool {
+    let operation = name.strip_suffix(PARTIAL).and_then(|rest| rest.rsplit_once('.')).map(|(_, id)| id);
+    name.starts_with('.')
+        && operation.is_some_and(|id| id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// Bytes that can still be written where `path` lies or will lie.
@@ -274,12 +279,12 @@ mod tests {
     #[test]
     fn leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not() {
         let home = tempfile::tempdir().unwrap();
-        let living = NewFile::create(&home.path().join("living.sql"), "op").unwrap();
-        fs::write(home.path().join(".dead.sql.op.partial"), "x").unwrap();
-        fs::write(home.path().join("somebody's.partial"), "x").unwrap();
+        let living = NewFile::create(&home.path().join("living.sql"), "89abcdef").unwrap();
+        fs::write(home.path().join(".dead.sql.0123abcd.partial"), "x").unwrap();
+        fs::write(home.path().join(".somebody.partial"), "x").unwrap();
         let swept = sweep(home.path());
-        assert_eq!(swept, [home.path().join(".dead.sql.op.partial")]);
-        assert_eq!(names(home.path()), [".living.sql.op.partial", "somebody's.partial"]);
+        assert_eq!(swept, [home.path().join(".dead.sql.0123abcd.partial")]);
+        assert_eq!(names(home.path()), [".living.sql.89abcdef.partial", ".somebody.partial"]);
         drop(living);
     }
 }

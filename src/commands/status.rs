@@ -106,11 +106,15 @@ fn wanted(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>
 }
 
 fn nothing(landscape: &Landscape, daemon: &Daemon) -> String {
-    let others = landscape.others().count();
+    let others: usize = landscape.others().map(|environment| environment.members.len()).sum();
     format!(
         "no stack with a backend or a database runs in Docker context {}{}; start one with `docker compose up -d`, or name containers in envctl.toml",
         daemon.context,
-        if others > 0 { format!(" ({others} other projects do)") } else { String::new() }
+        match others {
+            0 => String::new(),
+            1 => " (1 other container runs)".to_owned(),
+            n => format!(" ({n} other containers run)"),
+        }
     )
 }
 

@@ -3,7 +3,8 @@
 use crate::app::{App, Daemon};
 use crate::docker::attach::{Outcome, converse};
 use crate::docker::{Container, ExecSpec};
-use crate::environment::Target;
+use crate::environment::request::Wanted;
+use crate::environment::{Environment, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ui::TargetLine;
 
@@ -20,6 +21,18 @@ pub(in crate::commands) fn target_line(target: &Target, daemon: &Daemon) -> Targ
         database: None,
         because: None,
     }
+}
+
+/// The container for a role, a service or a name; `--container` names one whatever its role.
+///
+/// # Errors
+/// Kind `Target`.
+pub(in crate::commands) fn any_container(
+    environment: &Environment,
+    word: &str,
+    index: Option<u32>,
+) -> Result<Target> {
+    environment.named().unwrap_or_else(|| environment.pick(&Wanted::parse(word), index))
 }
 
 /// Holds the conversation and turns its end into the command's own exit code.
@@ -49,13 +62,13 @@ fn not_started(code: u8, words: &str, container: &Container, spec: &ExecSpec) ->
     let program = spec.program();
     let message = format!("`{program}` cannot be started in container {}: {words}", container.name);
     let hint = if words.contains("unable to find user") || words.contains("unable to find group") {
-        format!("the users there: `docker exec {} cat /etc/passwd`", container.name)
+        "the users there: `envctl exec … -- cat /etc/passwd`".to_owned()
     } else if words.contains("chdir") || words.contains("cwd") || words.contains("working directory") {
         "`-w` names a directory in the container".to_owned()
     } else if program == "sh" {
         "the image has no shell: run a program that it has, `envctl exec SERVICE -- PROGRAM`".to_owned()
     } else {
-        format!("what there is: `docker exec {} ls /usr/local/bin /usr/bin /bin`", container.name)
+        "what there is: `envctl exec … -- ls /usr/local/bin /usr/bin /bin`".to_owned()
     };
     Error::new(ErrorKind::NotStarted(code), message).hint(hint)
 }

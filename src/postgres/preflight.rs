@@ -129,7 +129,8 @@ async fn replaceable(session: &mut Session, database: &str, oid: &str) -> Result
 async fn sessions(session: &mut Session, database: &str) -> Result<Vec<String>> {
     let rows = session
         .query(&format!(
-            "select coalesce(nullif(application_name, ''), 'unnamed') || ' (' || usename || ', ' || count(*) || ')' \
+            "select format('%s of role %s (%s)', case count(*) when 1 then '1 session' else count(*) || ' sessions' end, usename, \
+                          coalesce(nullif(application_name, ''), 'no application name')) \
              from pg_catalog.pg_stat_activity where datname = {} and pid <> pg_backend_pid() and backend_type = 'client backend' \
                and application_name not like 'envctl%' \
              group by application_name, usename order by 1",

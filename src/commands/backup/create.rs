@@ -1,6 +1,6 @@
 //! `envctl backup [create]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -99,7 +99,11 @@ fn request(
     daemon: &Daemon,
     found: &Database,
 ) -> Result<BackupRequest> {
-    let compression: Compression = args.compress.as_deref().unwrap_or(&settings.backup.compress).parse()?;
+    let compression = match (&args.compress, args.output.as_deref().and_then(by_name)) {
+        (Some(asked), _) => asked.parse()?,
+        (None, Some(named)) => named,
+        (None, None) => settings.backup.compress.parse()?,
+    };
     let target = &found.target;
     let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
     let started = app.now();
@@ -107,15 +111,14 @@ fn request(
         Some(path) if path.as_os_str() == "-" => Destination::Stdout,
         Some(path) => Destination::File { path: path.clone(), overwrite: args.force },
         None => {
-            for leftover in stored::sweep(catalog.directory()) {
-                app.ui.warn(&format!(
-                    "removed {}, left behind by a backup that was killed",
-                    leftover.display()
-                ));
-            }
             Destination::File { path: catalog.free_name(Label::new(started), compression), overwrite: false }
         }
     };
+    if let Destination::File { path, .. } = &destination {
+        for leftover in stored::sweep(path.parent().unwrap_or(path)) {
+            app.ui.warn(&format!("removed {}, left behind by a backup that was killed", leftover.display()));
+        }
+    }
     if destination == Destination::Stdout && app.ui.options().stdout_is_terminal {
         return Err(error::usage("a backup on a terminal helps nobody")
             .hint("`envctl backup -o - > FILE`, or leave `-o` out"));
@@ -152,6 +155,16 @@ fn request(
         lock_limit: settings.timeouts.lock,
         stall_limit: settings.timeouts.stall.unwrap_or(std::time::Duration::MAX),
     })
+}
+
+/// What the name of a file promises: `.sql.gz`, `.sql.zst`, `.sql`.
+fn by_name(path: &Path) -> Option<Compression> {
+    match path.extension()?.to_str()? {
+        "gz" => Some(Compression::DEFAULT_GZIP),
+        "zst" => Some(Compression::DEFAULT_ZSTD),
+        "sql" => Some(Compression::None),
+        _ => None,
+    }
 }
 
 fn destination(request: &BackupRequest) -> String {

@@ -77,7 +77,6 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
-    crosses_up(&args, global, &environment)?;
     let source = source(&asked, &args, &settings, &environment)?;
     // The file first: what is not whole never meets the server.
     let progress: Arc<dyn Progress> = app.ui.progress();
@@ -89,15 +88,16 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         }
     };
     app.ui.end_progress();
+    crosses_up(&args, global, &environment, examined.as_ref())?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let plan = plan(&args, app, &settings, &daemon, &found, source, examined.as_ref()).await?;
-    let backs_up = plan.backup_first;
+    let before = plan.backup_first.then(|| found.in_database(&plan.database));
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
         Decision::Go(plan) => plan,
         Decision::DryRun(_) => return Ok(()),
     };
-    if backs_up {
-        let path = super::backup::safety(app, &daemon, &settings, &found).await?;
+    if let Some(before) = before {
+        let path = super::backup::safety(app, &daemon, &settings, &before).await?;
         app.ui.say(&format!("what is there now is backed up in {}", path.display()));
     }
     let progress: Arc<dyn Progress> = app.ui.progress();
@@ -107,18 +107,25 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     Ok(())
 }
 
-/// From development up into production both ends have to be named.
-fn crosses_up(args: &RestoreArgs, global: &GlobalArgs, environment: &Environment) -> Result<()> {
-    let from = args.from.as_deref();
-    let upwards = environment.profile.counts_as_prod()
-        && from.is_some_and(|from| !matches!(from, "prod" | "production"));
-    if upwards && args.to.is_none() && !global.names_profile() {
-        return Err(error::refused(format!(
-            "this would put {} data into {}",
-            from.unwrap_or_default(),
-            environment
-        ))
-        .hint("name both ends: `--from dev --to prod`"));
+/// Data of another profile goes up into production only where both ends are named.
+fn crosses_up(
+    args: &RestoreArgs,
+    global: &GlobalArgs,
+    environment: &Environment,
+    examined: Option<&Examined>,
+) -> Result<()> {
+    let made_from = examined.and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
+    let from = args.from.as_deref().or(made_from).map(normal);
+    let upwards = environment.profile.counts_as_prod() && from.is_some_and(|from| from != "prod");
+    let both_named = args.from.is_some() && (args.to.is_some() || global.names_profile());
+    if upwards && !both_named {
+        let from = from.unwrap_or_default();
+        return Err(error::refused(format!("this would put the data of {from} into {environment}")).hint(
+            format!(
+                "if that is what you want, name both ends: `--from {from} --to {}`",
+                environment.profile.word()
+            ),
+        ));
     }
     Ok(())
 }
@@ -221,9 +228,12 @@ fn show(app: &App, restored: &Restored, found: &Database) {
         )
     });
     if let Some(kept) = &restored.kept {
-        let flag = found.target.profile.flag();
+        let mut flags = found.target.profile.flag();
+        if restored.database != found.facts.database {
+            flags.push_str(&format!(" -d {:?}", restored.database));
+        }
         app.ui.say(&format!(
-            "the old database is kept as {kept:?}; take it back with `envctl restore undo {flag}`"
+            "the old database is kept as {kept:?}; take it back with `envctl restore undo {flags}`"
         ));
     }
 }
