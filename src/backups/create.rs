@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::compression::{Compression, Packer, Stored};
 use super::label::Label;
-use super::manifest::{Entry, Level, Manifest, SCHEMA, Source, Table, Verified, path_for};
+use super::manifest::{Entry, Level, Manifest, Purpose, SCHEMA, Source, Table, Verified, path_for};
 use super::scan::{DumpScanner, Proof, Summary};
 use super::stored::{self, NewFile};
 use crate::docker::proven::{self, ProvenEnd};
@@ -60,6 +60,8 @@ pub struct BackupRequest {
     pub operation: String,
     /// Who asks, for `pg_stat_activity`: `user@host`.
     pub who: String,
+    /// What it is made for.
+    pub purpose: Purpose,
     /// What is backed up.
     pub source: Source,
     /// How to connect.
@@ -370,6 +372,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, took: Durat
         schema: SCHEMA,
         envctl: env!("CARGO_PKG_VERSION").to_owned(),
         operation: request.operation.clone(),
+        purpose: request.purpose,
         source: request.source.clone(),
         database: facts.database.clone(),
         server_version: facts.version.to_string(),

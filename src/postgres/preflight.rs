@@ -82,6 +82,7 @@ pub async fn look(
     if !oid.is_empty() {
         replaceable(session, database, &oid).await?;
         findings.sessions = sessions(session, database).await?;
+        findings.warnings.extend(kept(session).await?);
     }
     if let Some(needs) = needs {
         provided(session, needs, &version, &mut findings).await?;
@@ -124,6 +125,23 @@ async fn replaceable(session: &mut Session, database: &str, oid: &str) -> Result
             .hint("they would go on writing into the old database; `DROP SUBSCRIPTION` first, and create them again after the restore"));
     }
     Ok(())
+}
+
+/// Replaced databases that are still there: each is as large as a whole one.
+async fn kept(session: &mut Session) -> Result<Option<String>> {
+    let rows = session
+        .query(
+            "select count(*), pg_catalog.pg_size_pretty(sum(pg_catalog.pg_database_size(oid))) \
+             from pg_catalog.pg_database where datname like 'envctl\\_old\\_%'",
+        )
+        .await
+        .map_err(Error::from)?;
+    Ok(match rows.first().map(Vec::as_slice) {
+        Some([count, size]) if count != "0" => Some(format!(
+            "{count} databases replaced earlier are still kept ({size}): list them with `envctl psql -d postgres -c '\\l+ envctl_old_*'`, drop what is not needed"
+        )),
+        _ => None,
+    })
 }
 
 async fn sessions(session: &mut Session, database: &str) -> Result<Vec<String>> {

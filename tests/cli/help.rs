@@ -16,19 +16,17 @@ them, in development and production, one stack or many.
 Usage: envctl [OPTIONS] <COMMAND>
 
 Commands:
-  status           Every stack: containers, health, database version and size, migrations, last
-                   backup
-  shell            Interactive shell in a container, or one command [alias: ssh]
-  exec             One command in a container, byte-clean, its exit code passed through
-  psql             psql in the database container
-  logs             A container's logs
-  backup           Make a proven backup, or look at the ones there are [alias: db:dump]
-  restore          Put a backup back, all or nothing; `restore undo` takes it back
-  config           Every setting and where it came from
-  completions      Shell completions on stdout
-  man              The manual page on stdout
-  help-exit-codes  The table of exit codes
-  help             Print this message or the help of the given subcommand(s)
+  status       Every stack: containers, health, database version and size, migrations, last backup
+  shell        Interactive shell in a container, or one command [alias: ssh]
+  exec         One command in a container, byte-clean, its exit code passed through
+  psql         psql in the database container
+  logs         A container's logs
+  backup       Make a proven backup, or look at the ones there are [alias: db:dump]
+  restore      Put a backup back, all or nothing; `restore undo` takes it back
+  config       Every setting and where it came from
+  completions  Shell completions on stdout
+  man          The manual page on stdout
+  help         Print this message or the help of the given subcommand(s)
 
 Options:
   -h, --help
@@ -112,7 +110,7 @@ Safety:
       --timeout <TIME>
           How long the whole command may take
 
-Start with `envctl status`. Exit codes: `envctl help-exit-codes`.
+Start with `envctl status`. Exit codes: `envctl help exit-codes`.
 
 "#]]);
 }

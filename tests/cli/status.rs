@@ -21,7 +21,7 @@ exit 0
 "#]]);
     Stage::with([plain("lonely")]).run(["status"]).is(str![[r#"
 exit 0
-! no stack with a backend or a database runs in Docker context default (1 other projects do); start one with `docker compose up -d`, or name containers in envctl.toml
+! no stack with a backend or a database runs in Docker context default (1 other container runs); start one with `docker compose up -d`, or name containers in envctl.toml
 
 "#]]);
 }

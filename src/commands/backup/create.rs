@@ -10,7 +10,7 @@ use crate::backups::catalog::Catalog;
 use crate::backups::compression::Compression;
 use crate::backups::create::{BackupRequest, Created, Destination, IfTaken, create};
 use crate::backups::label::Label;
-use crate::backups::manifest::{Manifest, Source};
+use crate::backups::manifest::{Manifest, Purpose, Source};
 use crate::backups::stored;
 use crate::commands::GlobalArgs;
 use crate::commands::database::{self, Database};
@@ -57,7 +57,7 @@ pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Res
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
-    let request = request(&args, app, &settings, &daemon, &found)?;
+    let request = request(&args, Purpose::Backup, app, &settings, &daemon, &found)?;
     if global.dry_run {
         app.ui.say(&format!("would back up {} to {}", found.facts.database, destination(&request)));
         return Ok(());
@@ -77,7 +77,7 @@ pub(in crate::commands) async fn safety(
     settings: &Settings,
     found: &Database,
 ) -> Result<PathBuf> {
-    let request = request(&CreateArgs::default(), app, settings, daemon, found)?;
+    let request = request(&CreateArgs::default(), Purpose::Safety, app, settings, daemon, found)?;
     let created = perform(app, daemon, found, &request).await?;
     created.path.ok_or_else(|| error::failed("the safety backup has no file"))
 }
@@ -94,6 +94,7 @@ async fn perform(app: &App, daemon: &Daemon, found: &Database, request: &BackupR
 
 fn request(
     args: &CreateArgs,
+    purpose: Purpose,
     app: &App,
     settings: &Settings,
     daemon: &Daemon,
@@ -104,6 +105,13 @@ fn request(
         (None, Some(named)) => named,
         (None, None) => settings.backup.compress.parse()?,
     };
+    if settings.backup.format != "plain" {
+        return Err(error::usage(format!(
+            "backup.format {:?} is of a later version; this one makes plain SQL",
+            settings.backup.format
+        ))
+        .hint("leave it out, or set it to `plain`"));
+    }
     let target = &found.target;
     let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
     let started = app.now();
@@ -136,6 +144,7 @@ fn request(
     Ok(BackupRequest {
         operation: nonce(),
         who: app.who(),
+        purpose,
         source: Source {
             stack: target.stack.clone(),
             profile: target.profile.name.clone(),

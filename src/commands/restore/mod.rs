@@ -2,7 +2,7 @@
 
 mod undo;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -77,7 +77,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
-    let source = source(&asked, &args, &settings, &environment)?;
+    let source = source(app, &asked, &args, &settings, &environment)?;
     // The file first: what is not whole never meets the server.
     let progress: Arc<dyn Progress> = app.ui.progress();
     let examined = match &source {
@@ -94,7 +94,10 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let before = plan.backup_first.then(|| found.in_database(&plan.database));
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
         Decision::Go(plan) => plan,
-        Decision::DryRun(_) => return Ok(()),
+        Decision::DryRun(plan) => {
+            app.show_dry_run(&plan);
+            return Ok(());
+        }
     };
     if let Some(before) = before {
         let path = super::backup::safety(app, &daemon, &settings, &before).await?;
@@ -131,7 +134,8 @@ fn crosses_up(
 }
 
 fn source(
-    asked: &std::path::Path,
+    app: &App,
+    asked: &Path,
     args: &RestoreArgs,
     settings: &Settings,
     environment: &Environment,
@@ -143,7 +147,11 @@ fn source(
     let catalog = Catalog::new(&settings.backup.root, &environment.stack, profile);
     if asked.as_os_str() == "latest" {
         let database = settings.database(profile).name.clone();
-        return Ok(DumpSource::File(catalog.latest(database.as_deref())?.path));
+        let latest = catalog.latest(database.as_deref())?;
+        for (path, problem) in catalog.passed_over(&latest)? {
+            app.ui.warn(&format!("{} is newer and passed over: {problem}", path.display()));
+        }
+        return Ok(DumpSource::File(latest.path));
     }
     let named = catalog.directory().join(asked);
     let path = if !asked.exists() && named.exists() { named } else { asked.to_owned() };
