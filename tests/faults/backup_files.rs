@@ -12,7 +12,7 @@ use crate::support::{Down, Fault, Gate, On, Project, Proxy, Running, Server, Sna
 
 fn project(name: &str) -> Project {
     let project = Project::new(Server::shared(15), name);
-    project.fill(25_000);
+    project.fill(20_000);
     project
 }
 

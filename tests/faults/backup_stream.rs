@@ -9,7 +9,7 @@ use crate::support::{Down, Fault, On, Project, Proxy, Rule, Server, Snapshot};
 /// A project with three megabytes of rows, one good backup, and what its directory looks like.
 fn with_a_backup(name: &str) -> (Project, Snapshot) {
     let project = Project::new(Server::shared(15), name);
-    project.fill(25_000);
+    project.fill(20_000);
     project.run(&["backup"]).code(0);
     let before = Snapshot::of(&project);
     assert_eq!(before.dumps().len(), 1, "{:?}", before.names());

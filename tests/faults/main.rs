@@ -11,3 +11,5 @@ mod backup_files;
 mod backup_stream;
 mod exec_stream;
 mod exec_target;
+mod restore_file;
+mod restore_server;
