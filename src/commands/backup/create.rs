@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::app::{App, Daemon};
 use crate::backups::catalog::Catalog;
 use crate::backups::compression::Compression;
-use crate::backups::create::{BackupRequest, Created, Destination, create};
+use crate::backups::create::{BackupRequest, Created, Destination, IfTaken, create};
 use crate::backups::label::Label;
 use crate::backups::manifest::{Manifest, Source};
 use crate::backups::stored;
@@ -109,10 +109,14 @@ fn request(
     let started = app.now();
     let destination = match &args.output {
         Some(path) if path.as_os_str() == "-" => Destination::Stdout,
-        Some(path) => Destination::File { path: path.clone(), overwrite: args.force },
-        None => {
-            Destination::File { path: catalog.free_name(Label::new(started), compression), overwrite: false }
-        }
+        Some(path) => Destination::File {
+            path: path.clone(),
+            taken: if args.force { IfTaken::Replace } else { IfTaken::Refuse },
+        },
+        None => Destination::File {
+            path: catalog.free_name(Label::new(started), compression),
+            taken: IfTaken::Next,
+        },
     };
     if let Destination::File { path, .. } = &destination {
         for leftover in stored::sweep(path.parent().unwrap_or(path)) {
