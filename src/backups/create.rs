@@ -190,7 +190,7 @@ fn dump_failed(end: &ProvenEnd, request: &BackupRequest) -> Error {
         error.hint("the role does not see every row: dump as the owner or a role with BYPASSRLS; envctl never dumps half a table")
     } else if text.contains("permission denied") {
         error.hint("the role may not read everything: `[database] user` in envctl.toml names another")
-    } else if text.contains("lock timeout") || text.contains("canceling statement due to lock") {
+    } else if text.contains("lock timeout") || (text.contains("LOCK TABLE") && text.contains("timeout")) {
         error
             .with_kind(error::ErrorKind::Busy)
             .hint("another session holds a lock on a table; wait longer with `--lock-timeout 5m`")
