@@ -94,6 +94,7 @@ fn hostile_database_names_survive_backup_and_restore() {
 fn the_lowest_replica_is_meant_and_index_picks_another() {
     let start = |number| {
         let mut wanted = Wanted::postgres(15, "scaled").arg("--entrypoint=sleep");
+        wanted.image = "envctl-backend:20".to_owned();
         wanted.command = vec!["infinity".to_owned()];
         wanted.service = "backend".to_owned();
         wanted.number = number;

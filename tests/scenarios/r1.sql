@@ -73,12 +73,13 @@ ALTER TABLE child ADD COLUMN five int DEFAULT 5;
 ALTER TABLE parent DROP COLUMN three;
 INSERT INTO parent VALUES (1, 'parent');
 INSERT INTO child (one, two, three, four) VALUES (2, 'child', '2020-01-01', 4);
-CREATE TABLE parted (id int, at date NOT NULL, what text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE parted (id int, at date NOT NULL, what text) PARTITION BY RANGE (at);
+CREATE INDEX parted_id ON parted (id, at DESC);
 CREATE TABLE parted_2020 PARTITION OF parted FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
 CREATE TABLE parted_2021 PARTITION OF parted FOR VALUES FROM ('2021-01-01') TO ('2022-01-01') PARTITION BY LIST (what);
 CREATE TABLE parted_2021_a PARTITION OF parted_2021 FOR VALUES IN ('a', NULL);
 CREATE TABLE parted_2021_rest PARTITION OF parted_2021 DEFAULT;
-CREATE TABLE parted_rest (what text, at date NOT NULL, id int NOT NULL);
+CREATE TABLE parted_rest (what text, at date NOT NULL, id int, PRIMARY KEY (at, id));
 ALTER TABLE parted ATTACH PARTITION parted_rest DEFAULT;
 INSERT INTO parted SELECT n, '2019-12-01'::date + n * 20, chr(97 + n % 3) FROM generate_series(1, 100) n;
 CREATE TABLE hashed (id int) PARTITION BY HASH (id);
@@ -123,8 +124,6 @@ CREATE PROCEDURE nothing() LANGUAGE sql AS $$ SELECT 1; SELECT 'COPY x FROM stdi
 CREATE FUNCTION "atomic one"(a int DEFAULT 7) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT a + 1; END;
 CREATE AGGREGATE longest(text) (SFUNC = textcat, STYPE = text, INITCOND = '');
 CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq, COMMUTATOR = ===);
-CREATE CAST (mood AS int) WITH FUNCTION twice(int) AS ASSIGNMENT;
-DROP CAST (mood AS int);
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a trigger fired while loading'; END $$;
 CREATE TRIGGER guard BEFORE INSERT ON empty_one FOR EACH ROW EXECUTE FUNCTION touch();
 CREATE TABLE watched (id int);
@@ -178,6 +177,8 @@ CREATE PUBLICATION all_tables FOR ALL TABLES WITH (publish = 'insert,delete');
 CREATE FOREIGN DATA WRAPPER dummy;
 CREATE SERVER elsewhere FOREIGN DATA WRAPPER dummy OPTIONS (host 'nowhere');
 CREATE FOREIGN TABLE far_away (id int) SERVER elsewhere;
+CREATE FUNCTION mood_number(m mood) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT 1 $$;
+CREATE CAST (mood AS int) WITH FUNCTION mood_number(mood) AS ASSIGNMENT;
 CREATE TEXT SEARCH CONFIGURATION mine (COPY = simple);
 
 -- What belongs to the database itself and is in no dump.
