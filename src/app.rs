@@ -82,6 +82,19 @@ impl App {
         }
     }
 
+    /// The plan of a dry run as a document, where documents are wanted; a person has seen it already.
+    pub fn show_dry_run(&self, plan: &impl std::fmt::Display) {
+        #[derive(serde::Serialize)]
+        struct Answer {
+            dry_run: bool,
+            plan: Vec<String>,
+        }
+        if self.ui.is_json() {
+            let plan = plan.to_string().lines().map(str::to_owned).collect();
+            self.ui.json(&Answer { dry_run: true, plan });
+        }
+    }
+
     /// Runs a command to its end, with signals turned into [`Interrupt`] and `--timeout` enforced.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use crate::ui::{Ui, UiOptions};
 /// them, in development and production, one stack or many.
 #[derive(Debug, Parser)]
 #[command(name = "envctl", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Start with `envctl status`. Exit codes: `envctl help-exit-codes`.")]
+#[command(after_help = "Start with `envctl status`. Exit codes: `envctl help exit-codes`.")]
 pub struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -54,7 +54,7 @@ enum Command {
     /// The manual page on stdout
     Man(commands::man::Args),
     /// The table of exit codes
-    #[command(name = "help-exit-codes", alias = "exit-codes")]
+    #[command(name = "help-exit-codes", alias = "exit-codes", hide = true)]
     HelpExitCodes(commands::exit_codes::Args),
 }
 

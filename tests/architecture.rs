@@ -25,12 +25,15 @@ fn rust_files(folder: &str) -> Vec<File> {
     let mut folders = vec![root().join(folder)];
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+        for entry in std::fs::read_dir(&folder).expect("a folder of the project").flatten() {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(File { path: relative(&path), text: std::fs::read_to_string(&path).unwrap() });
+                files.push(File {
+                    path: relative(&path),
+                    text: std::fs::read_to_string(&path).expect("source is text"),
+                });
             }
         }
     }
@@ -40,7 +43,7 @@ fn rust_files(folder: &str) -> Vec<File> {
 }
 
 fn relative(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/")
+    path.strip_prefix(root()).expect("a file of the project").to_string_lossy().replace('\\', "/")
 }
 
 impl File {
@@ -208,13 +211,11 @@ fn is_test(file: &File) -> bool {
 fn may_import(layer: &str) -> Option<&'static [&'static str]> {
     Some(match layer {
         "docker" => &["interrupt"],
-        "environment" => &["docker"],
-        "postgres" => &["docker"],
+        "environment" | "postgres" => &["docker"],
         // What a destructive operation takes was confirmed by a person, and only ui can say so.
         "backups" => &["postgres", "docker", "environment", "interrupt", "ui"],
         "config" => &["environment"],
-        "ui" => &[],
-        "error" | "exit" | "progress" | "interrupt" => &[],
+        "ui" | "error" | "exit" | "progress" | "interrupt" => &[],
         // The steps in order: they may name every other.
         "app" | "cli" | "commands" | "lib" | "main" => return None,
         _ => &["docker", "postgres", "environment"],
@@ -342,7 +343,8 @@ fn no_file_knows_the_machine_it_was_written_on() {
                     let rest = &line[at + place.len()..];
                     let owner: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
                     let made_up = place.starts_with(concat!("/ho", "m")) || place.starts_with("/U");
-                    if !inside && !(made_up && nobody.contains(&owner.as_str())) {
+                    let example = made_up && nobody.contains(&owner.as_str());
+                    if !inside && !example {
                         let mut shown = String::new();
                         let _ = write!(
                             shown,

@@ -19,7 +19,7 @@ use crate::postgres::properties::Properties;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::Refusal;
 use crate::postgres::version::ServerVersion;
-use crate::postgres::{Access, Session};
+use crate::postgres::{Access, Session, orphans};
 use crate::progress::{Event, Progress};
 use crate::ui::Confirmed;
 use crate::ui::format::{bytes, count};
@@ -77,7 +77,7 @@ impl fmt::Display for RestorePlan {
             writeln!(f, "  replaces database {:?} ({} now)", self.database, bytes(self.findings.size))?;
             match self.findings.sessions.as_slice() {
                 [] => {}
-                sessions => writeln!(f, "  ends     the sessions of {}", sessions.join(", "))?,
+                sessions => writeln!(f, "  ends     {}", sessions.join(", "))?,
             }
             let first = if self.backup_first {
                 "backed up first, and kept"
@@ -168,6 +168,9 @@ pub async fn run(
     } else {
         None
     };
+    for orphan in orphans::end(&mut admin).await.unwrap_or_default() {
+        progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
+    }
     for leftover in sweep(&mut admin).await? {
         progress
             .on(Event::Warning(format!("removed {leftover:?}, left behind by a restore that was killed")));

@@ -62,13 +62,13 @@ fn not_started(code: u8, words: &str, container: &Container, spec: &ExecSpec) ->
     let program = spec.program();
     let message = format!("`{program}` cannot be started in container {}: {words}", container.name);
     let hint = if words.contains("unable to find user") || words.contains("unable to find group") {
-        format!("the users there: `docker exec {} cat /etc/passwd`", container.name)
+        "the users there: `envctl exec … -- cat /etc/passwd`".to_owned()
     } else if words.contains("chdir") || words.contains("cwd") || words.contains("working directory") {
         "`-w` names a directory in the container".to_owned()
     } else if program == "sh" {
         "the image has no shell: run a program that it has, `envctl exec SERVICE -- PROGRAM`".to_owned()
     } else {
-        format!("what there is: `docker exec {} ls /usr/local/bin /usr/bin /bin`", container.name)
+        "what there is: `envctl exec … -- ls /usr/local/bin /usr/bin /bin`".to_owned()
     };
     Error::new(ErrorKind::NotStarted(code), message).hint(hint)
 }

@@ -47,6 +47,10 @@ impl Client {
                 // Its own transports add this header; HTTP/1.1 wants one and any will do.
                 let host = hyper::header::HeaderValue::from_static("docker");
                 request.headers_mut().entry(hyper::header::HOST).or_insert(host);
+                // bollard writes absolute addresses; socket proxies that filter by path want the path alone.
+                if let Some(path) = request.uri().path_and_query().cloned() {
+                    *request.uri_mut() = path.into();
+                }
                 let io = connector.connect().await.map_err(|e| bollard::errors::Error::IOError {
                     err: std::io::Error::other(Unreached(e)),
                 })?;

@@ -40,7 +40,7 @@ async fn stdin_is_handed_over_and_ended() {
 #[tokio::test]
 async fn a_command_that_reads_nothing_still_answers() {
     let turn = Turn::prints("tool", "no thanks\n", 1);
-    let captured = run(turn, Some(&[b'x'; 1 << 20])).await.unwrap();
+    let captured = run(turn, Some(&vec![b'x'; 1 << 20])).await.unwrap();
     assert_eq!((captured.text().as_str(), captured.exit_code), ("no thanks", 1));
 }
 

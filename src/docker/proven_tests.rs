@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::container::{Container, State};
 use super::exec::ExecSpec;
+use super::proof::TrailerSplitter;
 use super::proven::{BLOCK, ProvenEnd, run};
 use super::scripted::{Far, Scripted, Turn, container};
 use crate::error::{Error, ErrorKind, Result};
@@ -78,6 +79,19 @@ async fn a_trailer_in_pieces_is_a_trailer() {
     })
     .await;
     assert_eq!((bytes.as_slice(), end.unwrap().exit_code), (&b"tail"[..], 1));
+}
+
+#[test]
+fn a_trailer_in_single_bytes_behind_data_is_a_trailer() {
+    for len in 0..120 {
+        let (mut splitter, mut out) = (TrailerSplitter::new("0123456789abcdef"), 0);
+        let mut feed = |bytes: &[u8]| splitter.feed(bytes, &mut |data| out += data.len());
+        feed(&vec![b'\n'; len]).unwrap();
+        for byte in b"\nENVCTL-EOF 0123456789abcdef rc=000\n" {
+            feed(&[*byte]).unwrap();
+        }
+        assert_eq!((splitter.exit_code(), out), (Some(0), len));
+    }
 }
 
 #[tokio::test]

@@ -156,9 +156,12 @@ pub(crate) struct Scripted {
 struct Execution {
     play: Option<Play>,
     spec: ExecSpec,
-    /// Outer `None`: it runs.
-    code: Option<Option<i64>>,
+    state: ExecState,
+    /// The engine does not know it any more.
+    forgotten: bool,
 }
+
+const RUNNING: ExecState = ExecState { running: true, exit_code: None };
 
 impl Scripted {
     /// With these turns, in this order.
@@ -251,7 +254,8 @@ impl Engine for Door {
             let play = Some(turn.play?);
             let mut started = lock(&self.0.started);
             let id = format!("exec-{}", started.len());
-            started.insert(id.clone(), Execution { play, spec: spec.clone(), code: None });
+            started
+                .insert(id.clone(), Execution { play, spec: spec.clone(), state: RUNNING, forgotten: false });
             Ok(id)
         }
         .boxed()
@@ -270,7 +274,8 @@ impl Engine for Door {
                 // The far end is dropped with the play, and only then the exec has ended, as in an engine.
                 let code = play(far).await;
                 if let Some(execution) = lock(&engine.started).get_mut(&id) {
-                    execution.code = Some(code);
+                    execution.state = ExecState { running: false, exit_code: code };
+                    execution.forgotten = code.is_none();
                 }
             });
             lock(&self.0.plays).push(playing);
@@ -281,11 +286,8 @@ impl Engine for Door {
 
     fn exec_inspect<'a>(&'a self, exec: &'a str) -> BoxFuture<'a, Result<Option<ExecState>>> {
         async move {
-            Ok(match lock(&self.0.started).get(exec).map(|execution| execution.code) {
-                Some(None) => Some(ExecState { running: true, exit_code: None }),
-                Some(Some(Some(code))) => Some(ExecState { running: false, exit_code: Some(code) }),
-                Some(Some(None)) | None => None,
-            })
+            let started = lock(&self.0.started);
+            Ok(started.get(exec).filter(|execution| !execution.forgotten).map(|execution| execution.state))
         }
         .boxed()
     }

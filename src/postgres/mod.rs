@@ -10,6 +10,7 @@ pub mod facts;
 pub mod lock;
 #[cfg(test)]
 mod lock_tests;
+pub mod orphans;
 pub mod preflight;
 pub mod properties;
 pub mod psql;

@@ -4,21 +4,21 @@ use serde_json::{Value, json};
 
 /// One container.
 #[derive(Clone, Debug)]
-pub struct Container {
+pub(crate) struct Container {
     /// 64 hex digits.
-    pub id: String,
+    pub(crate) id: String,
     /// Without the slash.
-    pub name: String,
+    pub(crate) name: String,
     /// The engine's word: `running`, `exited`, `paused`, `restarting`, …
-    pub state: String,
+    pub(crate) state: String,
     /// Whether it has a terminal of its own.
-    pub tty: bool,
+    pub(crate) tty: bool,
     /// Lines it has printed: 1 stdout, 2 stderr.
-    pub log: Vec<(u8, String)>,
+    pub(crate) log: Vec<(u8, String)>,
     /// Users that exist inside.
-    pub users: Vec<String>,
+    pub(crate) users: Vec<String>,
     /// Programs that are not there.
-    pub missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
     exit_code: i64,
     image: String,
     labels: Vec<(String, String)>,
@@ -27,7 +27,7 @@ pub struct Container {
 }
 
 /// Started by hand: no labels.
-pub fn plain(name: &str) -> Container {
+pub(crate) fn plain(name: &str) -> Container {
     // Distinct, stable ids: FNV-1a of the name, in 64 hex digits.
     let hash = name
         .bytes()
@@ -49,7 +49,7 @@ pub fn plain(name: &str) -> Container {
 }
 
 /// Replica 1 of a compose service, in `/srv/STACK`.
-pub fn service(project: &str, service: &str) -> Container {
+pub(crate) fn service(project: &str, service: &str) -> Container {
     let stack = project.rsplit_once('-').map_or(project, |(stack, _)| stack);
     plain(&format!("{project}-{service}-1"))
         .label("com.docker.compose.project", project)
@@ -60,84 +60,84 @@ pub fn service(project: &str, service: &str) -> Container {
 }
 
 /// The service `db`, made of the official image.
-pub fn db(project: &str) -> Container {
+pub(crate) fn db(project: &str) -> Container {
     service(project, "db").postgres()
 }
 
 /// Backend and database of a project.
-pub fn stack(project: &str) -> Vec<Container> {
+pub(crate) fn stack(project: &str) -> Vec<Container> {
     vec![service(project, "backend"), db(project)]
 }
 
 impl Container {
     /// With a label.
-    pub fn label(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.push((key.to_owned(), value.to_owned()));
         self
     }
 
     /// With a variable.
-    pub fn env(mut self, pair: &str) -> Self {
+    pub(crate) fn env(mut self, pair: &str) -> Self {
         self.env.push(pair.to_owned());
         self
     }
 
     /// In another state.
-    pub fn state(mut self, word: &str) -> Self {
-        self.state = word.to_owned();
+    pub(crate) fn state(mut self, word: &str) -> Self {
+        word.clone_into(&mut self.state);
         self
     }
 
     /// Ended with this code.
-    pub fn exited(mut self, code: i64) -> Self {
+    pub(crate) fn exited(mut self, code: i64) -> Self {
         self.exit_code = code;
         self.state("exited")
     }
 
     /// Made of the official PostgreSQL image.
-    pub fn postgres(mut self) -> Self {
+    pub(crate) fn postgres(mut self) -> Self {
         self.postgres = true;
-        self.image = "postgres:15".to_owned();
+        "postgres:15".clone_into(&mut self.image);
         self
     }
 
     /// Without a program.
-    pub fn without(mut self, program: &str) -> Self {
+    pub(crate) fn without(mut self, program: &str) -> Self {
         self.missing.push(program.to_owned());
         self
     }
 
     /// With a line on stdout.
-    pub fn printed(mut self, line: &str) -> Self {
+    pub(crate) fn printed(mut self, line: &str) -> Self {
         self.log.push((1, line.to_owned()));
         self
     }
 
     /// With a line on stderr.
-    pub fn complained(mut self, line: &str) -> Self {
+    pub(crate) fn complained(mut self, line: &str) -> Self {
         self.log.push((2, line.to_owned()));
         self
     }
 
     /// With a terminal of its own.
-    pub fn with_terminal(mut self) -> Self {
+    pub(crate) fn with_terminal(mut self) -> Self {
         self.tty = true;
         self
     }
 
     /// Under another name.
-    pub fn named(self, name: &str) -> Self {
+    pub(crate) fn named(self, name: &str) -> Self {
         let id = plain(name).id;
         Self { name: name.to_owned(), id, ..self }
     }
 
     /// The image's id.
-    pub fn image_id(&self) -> &'static str {
+    pub(crate) fn image_id(&self) -> &'static str {
         if self.postgres { "sha256:0db" } else { "sha256:0be" }
     }
 
     /// `GET /containers/{id}/json`.
-    pub fn inspect(&self) -> Value {
+    pub(crate) fn inspect(&self) -> Value {
         let labels: serde_json::Map<String, Value> =
             self.labels.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
         let (path, args) =
@@ -163,7 +163,7 @@ impl Container {
     }
 
     /// `GET /images/{id}/json`.
-    pub fn image_inspect(&self) -> Value {
+    pub(crate) fn image_inspect(&self) -> Value {
         if self.postgres {
             json!({"Id": self.image_id(), "Config": {
                 "Env": ["PGDATA=/var/lib/postgresql/data", "PG_MAJOR=15"],

@@ -181,7 +181,7 @@ exit 4
 fn engines_that_break_off_or_refuse_leave_a_next_step() {
     for (manner, words) in [
         (Manner::Babbling, "invalid HTTP version"),
-        (Manner::HangingUp, "connection closed"),
+        (Manner::HangingUp, "broke"),
         (Manner::Refusing(500, "server error: the disk is full"), "the disk is full"),
         (Manner::Refusing(403, "authorization denied by plugin"), "authorization denied by plugin"),
     ] {

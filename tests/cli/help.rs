@@ -16,18 +16,17 @@ them, in development and production, one stack or many.
 Usage: envctl [OPTIONS] <COMMAND>
 
 Commands:
-  shell            Every stack: containers, health, database version and size, migrations, last
-                   backup Interactive shell in a container, or one command [alias: ssh]
-  exec             One command in a container, byte-clean, its exit code passed through
-  psql             psql in the database container
-  logs             A container's logs
-  config           Make a proven backup, or look at the ones there are Put a backup back, all or
-                   nothing; `restore undo` takes it back Every setting and where it came from
-                   [alias: db:dump]
-  completions      Shell completions on stdout
-  man              The manual page on stdout
-  help-exit-codes  The table of exit codes
-  help             Print this message or the help of the given subcommand(s)
+  status       Every stack: containers, health, database version and size, migrations, last backup
+  shell        Interactive shell in a container, or one command [alias: ssh]
+  exec         One command in a container, byte-clean, its exit code passed through
+  psql         psql in the database container
+  logs         A container's logs
+  backup       Make a proven backup, or look at the ones there are [alias: db:dump]
+  restore      Put a backup back, all or nothing; `restore undo` takes it back
+  config       Every setting and where it came from
+  completions  Shell completions on stdout
+  man          The manual page on stdout
+  help         Print this message or the help of the given subcommand(s)
 
 Options:
   -h, --help
@@ -111,7 +110,7 @@ Safety:
       --timeout <TIME>
           How long the whole command may take
 
-Start with `envctl status`. Exit codes: `envctl help-exit-codes`.
+Start with `envctl status`. Exit codes: `envctl help exit-codes`.
 
 "#]]);
 }
@@ -133,8 +132,7 @@ fn every_verb_has_a_page_of_its_own() {
     let stage = Stage::with([]);
     page(&stage, &["shell"]).is(str![[r#"
 exit 0
-Every stack: containers, health, database version and size, migrations, last backup Interactive
-shell in a container, or one command
+Interactive shell in a container, or one command
 
 Usage: envctl shell [OPTIONS] [ROLE|SERVICE] [-- <CMD>...]
 
@@ -209,10 +207,104 @@ Options:
   -V, --version       Print version
 
 "#]]);
+    page(&stage, &["status"]).is(str![[r#"
+exit 0
+Every stack: containers, health, database version and size, migrations, last backup
+
+Usage: envctl status [OPTIONS]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
+    page(&stage, &["backup"]).is(str![[r#"
+exit 0
+Make a proven backup, or look at the ones there are
+
+Usage: envctl backup [OPTIONS]
+       envctl backup <COMMAND>
+
+Commands:
+  create  Make a backup (the default)
+  list    The backups of this stack: age, size, trend, proof [alias: ls]
+  show    One backup: its manifest in words
+  help    Print this message or the help of the given subcommand(s)
+
+Options:
+  -o, --output <FILE>                 The file, or `-` for stdout
+      --force                         Replace FILE if it exists, once the new one is proven
+      --compress <METHOD[:LEVEL]>     gzip, zstd or none, with a level: zstd:3
+      --schema-only                   Definitions without rows
+      --data-only                     Rows without definitions
+      --exclude-table-data <PATTERN>  Leave out the rows of tables that match; repeatable
+  -h, --help                          Print help
+  -V, --version                       Print version
+
+"#]]);
+    page(&stage, &["backup", "list"]).is(str![[r#"
+exit 0
+The backups of this stack: age, size, trend, proof
+
+Usage: envctl backup list [OPTIONS]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
+    page(&stage, &["backup", "show"]).is(str![[r#"
+exit 0
+One backup: its manifest in words
+
+Usage: envctl backup show [OPTIONS] [BACKUP]
+
+Arguments:
+  [BACKUP]  A file, a name from `backup list`, or `latest` [default: latest]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
+    page(&stage, &["restore"]).is(str![[r#"
+exit 0
+Put a backup back, all or nothing; `restore undo` takes it back
+
+Usage: envctl restore [OPTIONS] [FILE|latest|-]
+       envctl restore <COMMAND>
+
+Commands:
+  undo  Swap the database that the last restore replaced back in
+  help  Print this message or the help of the given subcommand(s)
+
+Arguments:
+  [FILE|latest|-]  A file, a name from `backup list`, `latest`, or `-` for stdin
+
+Options:
+      --from <PROFILE>  The profile whose backups are meant
+      --to <PROFILE>    The profile that is restored
+      --into <DB>       Restore into this database instead, made if it is not there
+      --trust           Restore a file of unknown origin although it would run code on the server
+      --no-backup       Do not back up what is there now
+  -h, --help            Print help
+  -V, --version         Print version
+
+"#]]);
+    page(&stage, &["restore", "undo"]).is(str![[r#"
+exit 0
+Swap the database that the last restore replaced back in
+
+Usage: envctl restore undo [OPTIONS]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
     page(&stage, &["config"]).is(str![[r#"
 exit 0
-Make a proven backup, or look at the ones there are Put a backup back, all or nothing; `restore
-undo` takes it back Every setting and where it came from
+Every setting and where it came from
 
 Usage: envctl config [OPTIONS]
 

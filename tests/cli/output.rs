@@ -174,6 +174,7 @@ fn an_engines_words_are_escaped() {
 exit 4
 ! error: listing containers: disk full
 !   \u{1b}[2Jerror: forged
+! hint: the daemon's log says more: `journalctl -u docker`
 
 "#]]);
 }

@@ -4,9 +4,9 @@ use crate::daemon::Process;
 
 /// What the database answers.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub(crate) struct Server {
     /// What psql says instead of connecting.
-    pub refuses: Option<String>,
+    pub(crate) refuses: Option<String>,
     answers: Vec<(String, Answer)>,
 }
 
@@ -18,7 +18,7 @@ enum Answer {
 
 impl Server {
     /// PostgreSQL 15.18 with the database `acme`, idle.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut server = Self { refuses: None, answers: Vec::new() };
         server.answers.push(("select 1".to_owned(), Answer::Rows("1\n".to_owned())));
         server.answer("pg_try_advisory_lock", "t\n").answer("pg_is_in_recovery", "f\n").answer(
@@ -28,24 +28,24 @@ impl Server {
     }
 
     /// Refuses every connection with these words, as psql prints them.
-    pub fn refusing(words: &str) -> Self {
+    pub(crate) fn refusing(words: &str) -> Self {
         Self { refuses: Some(words.to_owned()), ..Self::new() }
     }
 
     /// Answers statements that hold `part` with these rows in CSV; the last one that fits counts.
-    pub fn answer(mut self, part: &str, rows: &str) -> Self {
+    pub(crate) fn answer(mut self, part: &str, rows: &str) -> Self {
         self.answers.push((part.to_owned(), Answer::Rows(rows.to_owned())));
         self
     }
 
     /// Refuses statements that hold `part`.
-    pub fn error(mut self, part: &str, state: &'static str, message: &str) -> Self {
+    pub(crate) fn error(mut self, part: &str, state: &'static str, message: &str) -> Self {
         self.answers.push((part.to_owned(), Answer::Error(state, message.to_owned())));
         self
     }
 
     /// The program `psql`.
-    pub fn psql(self) -> impl Fn(&mut Process<'_>) -> i64 + Send + Sync + 'static {
+    pub(crate) fn psql(self) -> impl Fn(&mut Process<'_>) -> i64 + Send + Sync + 'static {
         move |process| {
             if let Some(words) = &self.refuses {
                 process.err(format!("psql: error: {words}\n"));

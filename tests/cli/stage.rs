@@ -17,18 +17,18 @@ use crate::container::Container;
 use crate::daemon::{Engine, Manner};
 
 /// No test waits for the binary longer than this.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A place with a fake engine.
-pub struct Stage {
+pub(crate) struct Stage {
     /// What runs there.
-    pub engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     directory: TempDir,
 }
 
 impl Stage {
     /// With these containers.
-    pub fn with(containers: impl IntoIterator<Item = Container>) -> Self {
+    pub(crate) fn with(containers: impl IntoIterator<Item = Container>) -> Self {
         let directory =
             tempfile::Builder::new().prefix("envctl-cli-").tempdir().expect("a directory can be made");
         let engine = Arc::new(Engine::default());
@@ -39,33 +39,33 @@ impl Stage {
     }
 
     /// With an engine of bad manners.
-    pub fn behaving(manner: Manner) -> Self {
+    pub(crate) fn behaving(manner: Manner) -> Self {
         let stage = Self::with([]);
         stage.engine.behave(manner);
         stage
     }
 
     /// A path in the directory.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Writes a file, and the folders above it.
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("it is in the directory")).expect("folders can be made");
         std::fs::write(path, text).expect("files can be written");
     }
 
     /// The binary with these arguments, not started yet.
-    pub fn envctl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+    pub(crate) fn envctl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_envctl"));
         command.args(arguments);
         self.prepare(command)
     }
 
     /// Any command in the same surroundings.
-    pub fn prepare(&self, mut command: Command) -> Run {
+    pub(crate) fn prepare(&self, mut command: Command) -> Run {
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -77,13 +77,13 @@ impl Stage {
     }
 
     /// Runs to the end.
-    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
         self.envctl(arguments).run()
     }
 }
 
 /// A run that is being prepared.
-pub struct Run {
+pub(crate) struct Run {
     command: Command,
     stdin: Vec<u8>,
     directory: PathBuf,
@@ -91,37 +91,37 @@ pub struct Run {
 
 impl Run {
     /// With a variable.
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
     /// Without one.
-    pub fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
     }
 
     /// In another directory.
-    pub fn inside(mut self, directory: &Path) -> Self {
+    pub(crate) fn inside(mut self, directory: &Path) -> Self {
         self.command.current_dir(directory);
         self
     }
 
     /// With this on stdin; empty without.
-    pub fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Self {
         bytes.as_ref().clone_into(&mut self.stdin);
         self
     }
 
     /// Starts it and leaves it to the test; stdin ends at once.
-    pub fn start(mut self) -> Child {
+    pub(crate) fn start(mut self) -> Child {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.command.spawn().expect("the binary starts")
     }
 
     /// Runs it to the end.
-    pub fn run(mut self) -> Ran {
+    pub(crate) fn run(mut self) -> Ran {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = self.command.spawn().expect("the binary starts");
@@ -134,7 +134,7 @@ impl Run {
 }
 
 /// Waits for a started binary and takes what it said on the streams that the test has left to us.
-pub fn finish(mut child: Child, directory: PathBuf, started: Instant) -> Ran {
+pub(crate) fn finish(mut child: Child, directory: PathBuf, started: Instant) -> Ran {
     let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let status = loop {
         if let Some(status) = child.try_wait().expect("it can be waited for") {
@@ -166,15 +166,15 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<
 }
 
 /// A run that has ended.
-pub struct Ran {
+pub(crate) struct Ran {
     /// Its exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// What it wrote to stdout.
-    pub stdout: Vec<u8>,
+    pub(crate) stdout: Vec<u8>,
     /// What it wrote to stderr.
-    pub stderr: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
     /// How long it took.
-    pub took: Duration,
+    pub(crate) took: Duration,
     directory: PathBuf,
 }
 
@@ -182,12 +182,12 @@ impl Ran {
     /// Compares everything: `exit N`, stdout as it is, stderr with `! ` in front of each line. The test's
     /// directory is `[DIR]`, and a control character is shown as `<ESC>`: none may come from foreign text.
     #[track_caller]
-    pub fn is(&self, expected: impl IntoData) {
+    pub(crate) fn is(&self, expected: impl IntoData) {
         snapbox::assert_data_eq!(self.shown(), expected.raw());
     }
 
     /// Shows `to` where `from` was said: for what a test cannot know.
-    pub fn replacing(mut self, from: &str, to: &str) -> Self {
+    pub(crate) fn replacing(mut self, from: &str, to: &str) -> Self {
         for bytes in [&mut self.stdout, &mut self.stderr] {
             *bytes = String::from_utf8_lossy(bytes).replace(from, to).into_bytes();
         }
@@ -195,19 +195,19 @@ impl Ran {
     }
 
     /// stdout only up to a mark.
-    pub fn up_to(mut self, mark: &str) -> Self {
+    pub(crate) fn up_to(mut self, mark: &str) -> Self {
         let at = self.out().find(mark).expect("the mark is there");
         self.stdout.truncate(at);
         self
     }
 
     /// stdout as text.
-    pub fn out(&self) -> String {
+    pub(crate) fn out(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
     /// stderr as text.
-    pub fn err(&self) -> String {
+    pub(crate) fn err(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 

@@ -268,7 +268,12 @@ fn f17_a_timeout_ends_a_backup_as_a_signal_does() {
 fn f97_a_backup_whose_reader_leaves_ends_the_dump() {
     let project = project("f97");
     let mut command = Command::new("sh");
-    wrap(&mut command, &project, "\"$@\" | head -c 1000 >/dev/null; exit 0", &["backup", "-o", "-", "--compress", "none"]);
+    wrap(
+        &mut command,
+        &project,
+        "\"$@\" | head -c 1000 >/dev/null; exit 0",
+        &["backup", "-o", "-", "--compress", "none"],
+    );
     let finished = Running::start(command, None).finish_within(Duration::from_secs(20)).code(0);
     assert!(!finished.err().to_lowercase().contains("panic"), "{}", finished.err());
     project.assert_no_sessions();

@@ -128,7 +128,9 @@ fn the_framing_of_the_stream_never_shows_in_a_backup() {
     let (project, before) = with_a_backup("chop");
     let plain = |path: &std::path::Path| project.plain(path);
     let expected = plain(&before.dumps()[0]);
-    for (n, down) in [Down::Chop(13), Down::Reframe(7), Down::Reframe(1000), Down::Coalesce].into_iter().enumerate() {
+    for (n, down) in
+        [Down::Chop(13), Down::Reframe(7), Down::Reframe(1000), Down::Coalesce].into_iter().enumerate()
+    {
         let file = project.path().join(format!("chopped-{n}.sql.gz"));
         project.through(&bent(down), &["backup", "-o", file.to_str().unwrap()]).code(0);
         project.assert_verified(&file);
@@ -145,7 +147,9 @@ fn without_restrict(sql: &[u8]) -> String {
 #[test]
 fn a_stream_that_the_daemon_refuses_to_open_is_no_backup() {
     let (project, before) = with_a_backup("refused");
-    for fault in [Fault::Answer(200, ""), Fault::Answer(500, r#"{"message":"no space in /run"}"#), Fault::Silence] {
+    for fault in
+        [Fault::Answer(200, ""), Fault::Answer(500, r#"{"message":"no space in /run"}"#), Fault::Silence]
+    {
         let proxy = Proxy::with(On::ExecStart("pg_dump"), fault);
         project.through(&proxy, &["backup"]).code(4);
         project.assert_nothing_but(&before);
@@ -204,7 +208,8 @@ fn f10_a_container_without_pg_dump_is_told_and_leaves_no_file() {
     project.fill(10);
     server.sh("rm -f /usr/bin/pg_dump /usr/lib/postgresql/*/bin/pg_dump");
     let before = Snapshot::of(&project);
-    let finished = project.run(&["backup"]).code(7).says("pg_dump").says("not found|cannot be run|cannot be started");
+    let finished =
+        project.run(&["backup"]).code(7).says("pg_dump").says("not found|cannot be run|cannot be started");
     assert!(finished.err().contains(&server.container), "{}", finished.err());
     project.assert_nothing_but(&before);
 

@@ -59,7 +59,8 @@ fn f05_a_cut_in_the_middle_of_much_output_is_an_integrity_error() {
 #[test]
 fn f05_psql_cut_inside_a_header_is_an_integrity_error() {
     let project = project();
-    let proxy = Proxy::with(On::ExecStart("f05-here"), Fault::Down(Down::CutInHeader { frame: 0, offset: 5 }));
+    let proxy =
+        Proxy::with(On::ExecStart("f05-here"), Fault::Down(Down::CutInHeader { frame: 0, offset: 5 }));
     project.through(&proxy, &["psql", "-c", "select 'f05-here'"]).code(125).says("inside a frame header");
     project.assert_no_sessions();
 }
@@ -145,7 +146,8 @@ fn the_framing_of_the_stream_never_shows_in_the_output() {
     let args = ["exec", "db", "--", "sh", "-c", script];
     let expected = project.run(&args).code(0);
     assert!(expected.out().ends_with("\n6000\n"));
-    let bends = [Down::Chop(1), Down::Chop(7), Down::Chop(9), Down::Reframe(1), Down::Reframe(5), Down::Coalesce];
+    let bends =
+        [Down::Chop(1), Down::Chop(7), Down::Chop(9), Down::Reframe(1), Down::Reframe(5), Down::Coalesce];
     for bend in bends {
         let proxy = Proxy::with(On::ExecStart("3001"), Fault::Down(bend));
         let finished = project.through(&proxy, &args).code(0);
@@ -157,7 +159,8 @@ fn the_framing_of_the_stream_never_shows_in_the_output() {
 #[test]
 fn f94_a_megabyte_goes_in_and_comes_out_at_once() {
     let project = project();
-    let mut bytes: Vec<u8> = (0..3_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let mut bytes: Vec<u8> =
+        (0..3_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     bytes.extend(b"end");
     let finished = project.run_with(&bytes, &["exec", "db", "--", "cat"]).code(0);
     assert!(finished.stdout == bytes, "{} bytes of {} came back", finished.stdout.len(), bytes.len());
@@ -183,7 +186,8 @@ fn f94_a_command_that_does_not_read_its_input_ends_all_the_same() {
 fn f97_a_reader_that_leaves_ends_the_command_quietly() {
     let project = project();
     let mut command = project.command(&["exec", "db", "--", "sh", "-c", "while :; do echo f97-line; done"]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     read_until(&mut stdout, b"f97-line\n");
     drop(stdout);
@@ -201,7 +205,8 @@ fn f97_a_reader_that_leaves_ends_the_command_quietly() {
 fn f97_a_slow_reader_gets_everything() {
     let project = project();
     let mut command = project.command(&["exec", "db", "--", "seq", "1", "600000"]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     read_until(&mut stdout, b"\n");
     // The command has long ended by now; the daemon throws away what is not taken two seconds later.
@@ -221,7 +226,8 @@ fn f97_a_slow_reader_gets_everything() {
 fn f94_input_that_comes_slowly_is_not_held_back() {
     let project = project();
     let mut command = project.command(&["exec", "db", "--", "cat"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     for word in ["one\n", "two\n"] {
@@ -253,7 +259,8 @@ fn f17_an_interrupt_ends_the_command_in_the_container() {
         let word = format!("f17-{code}");
         let script = format!("echo {word}; while :; do sleep 1; done");
         let mut command = project.command(&["exec", "db", "--", "sh", "-c", &script]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut stdout = child.stdout.take().unwrap();
         read_until(&mut stdout, b"\n");
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
@@ -268,7 +275,8 @@ fn f17_an_interrupt_ends_the_command_in_the_container() {
 fn f17_an_interrupted_query_ends_in_the_server() {
     let project = project();
     let running = project.start(&["psql", "-c", "select 'f17-query', pg_sleep(60)"]);
-    let alive = "select count(*) from pg_stat_activity where query like '%f17-query%' and pid <> pg_backend_pid()";
+    let alive =
+        "select count(*) from pg_stat_activity where query like '%f17-query%' and pid <> pg_backend_pid()";
     eventually(Duration::from_secs(10), "the query runs", || project.sql(alive) == "1");
     running.signal(rustix::process::Signal::INT);
     running.finish_within(Duration::from_secs(6)).code(130);
@@ -279,6 +287,9 @@ fn f17_an_interrupted_query_ends_in_the_server() {
 fn timeout_ends_the_command_in_the_container() {
     let project = project();
     let args = ["exec", "db", "--timeout", "1s", "--", "sh", "-c", "while :; do sleep 1; done # f-timeout"];
-    Running::start(project.command(&args), None).finish_within(Duration::from_secs(8)).code(124).says("1s|1 s");
+    Running::start(project.command(&args), None)
+        .finish_within(Duration::from_secs(8))
+        .code(124)
+        .says("1s|1 s");
     assert!(project.server.processes("f-timeout").is_empty());
 }

@@ -49,7 +49,8 @@ fn f90_a_container_that_restarts_for_ever_is_named() {
 #[test]
 fn f90_a_one_off_container_is_not_the_service() {
     let server = sleeper("f90o");
-    let mut one_off = Wanted::postgres(15, "f90o").arg("--label=com.docker.compose.oneoff=True").arg("--entrypoint=sleep");
+    let mut one_off =
+        Wanted::postgres(15, "f90o").arg("--label=com.docker.compose.oneoff=True").arg("--entrypoint=sleep");
     one_off.command = vec!["infinity".to_owned()];
     one_off.number = 2;
     one_off.start();
@@ -158,5 +159,8 @@ fn f99_no_password_is_on_a_command_line_or_in_an_error() {
     project.through(&proxy, &["psql", "-c", "select 1"]).code(0);
     let requests = proxy.requests().join("\n");
     assert!(requests.contains("psql"), "{requests}");
-    assert!(!requests.contains(crate::support::rig::CANARY), "a password went over the wire unasked:\n{requests}");
+    assert!(
+        !requests.contains(crate::support::rig::CANARY),
+        "a password went over the wire unasked:\n{requests}"
+    );
 }

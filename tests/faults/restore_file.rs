@@ -43,7 +43,8 @@ impl Case {
 fn f29_a_truncated_dump_is_refused_before_the_server_hears_of_it() {
     let case = case("f29", 200);
     let whole = case.sql.len();
-    let lines: Vec<usize> = case.sql.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1).collect();
+    let lines: Vec<usize> =
+        case.sql.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1).collect();
     let mut cuts: Vec<usize> = (1..10).map(|n| n * 7919 % whole).collect();
     cuts.extend(lines.iter().step_by(lines.len() / 8));
     cuts.extend(lines.iter().rev().take(8));
@@ -82,14 +83,19 @@ fn f29_a_damaged_newest_backup_is_never_skipped_in_silence() {
     let finished = case.project.run(&["restore", "latest", "--yes", "--no-backup"]);
     let name = newest.file_name().unwrap().to_str().unwrap();
     assert!([0, 8].contains(&finished.code), "{}", finished.err());
-    assert!(finished.err().contains(name), "an older backup was taken and nothing was said:\n{}", finished.err());
+    assert!(
+        finished.err().contains(name),
+        "an older backup was taken and nothing was said:\n{}",
+        finished.err()
+    );
     case.project.drop_siblings();
 }
 
 #[test]
 fn f32_an_error_at_the_top_of_a_large_dump_is_told_in_the_servers_words() {
     let case = case("f32l", 60_000);
-    let broken = case.text().replacen("\nCREATE TABLE public.item", "\nSELECT 1/0;\nCREATE TABLE public.item", 1);
+    let broken =
+        case.text().replacen("\nCREATE TABLE public.item", "\nSELECT 1/0;\nCREATE TABLE public.item", 1);
     for _ in 0..3 {
         case.restore(broken.as_bytes()).code(7).says("division by zero");
         case.project.assert_untouched(&case.now);
@@ -127,8 +133,7 @@ fn f31_a_file_that_changes_after_it_was_proven_is_not_swapped_in() {
         let gate = Gate::default();
         let hold = Up::HoldBefore { words: b"COMMENT ON DATABASE \"envctl_new", gate: gate.clone() };
         let proxy = Proxy::with(On::ExecStart("psql"), Fault::Up(hold));
-        let running =
-            case.project.start_through(&proxy, &["restore", "moving.sql", "--yes", "--no-backup"]);
+        let running = case.project.start_through(&proxy, &["restore", "moving.sql", "--yes", "--no-backup"]);
         gate.wait();
         std::fs::write(&path, bytes).unwrap();
         gate.open();
@@ -141,9 +146,11 @@ fn f31_a_file_that_changes_after_it_was_proven_is_not_swapped_in() {
 fn f32_an_error_in_the_middle_names_the_line_and_changes_nothing() {
     let case = case("f32", 2000);
     let text = case.text();
-    let broken = text.replacen("\nCOPY public.item", "\nALTER TABLE public.nosuch ADD x int;\n\nCOPY public.item", 1);
+    let broken =
+        text.replacen("\nCOPY public.item", "\nALTER TABLE public.nosuch ADD x int;\n\nCOPY public.item", 1);
     let line = broken.lines().position(|line| line.contains("nosuch")).unwrap() + 1;
-    let finished = case.restore(broken.as_bytes()).code(7).says("nosuch").says("nothing was swapped in|as it was");
+    let finished =
+        case.restore(broken.as_bytes()).code(7).says("nosuch").says("nothing was swapped in|as it was");
     assert!(finished.err().contains(&format!("line {line}")), "line {line} is not named: {}", finished.err());
     case.project.assert_untouched(&case.now);
 

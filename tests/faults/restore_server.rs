@@ -69,7 +69,8 @@ fn f28_a_killed_restore_changes_nothing_and_the_next_one_cleans_up() {
         assert_eq!(case.project.digest(), case.now, "killed at {percent} %");
         case.project.assert_no_sessions();
         assert_eq!(case.project.server.siblings(&case.project.database).len(), 1, "killed at {percent} %");
-        let second = case.project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0).says("left behind");
+        let second =
+            case.project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0).says("left behind");
         assert!(second.err().contains(LOADER), "{}", second.err());
         case.assert_restored();
         case.assert_no_side_database();
@@ -175,7 +176,8 @@ fn f35_clients_that_reconnect_for_ever_do_not_stop_the_swap() {
             })
             .collect();
         eventually(Duration::from_secs(20), "the clients are there", || {
-            server.sql("postgres", "select count(*) > 0 from pg_stat_activity where application_name = 'app'") == "t"
+            server.sql("postgres", "select count(*) > 0 from pg_stat_activity where application_name = 'app'")
+                == "t"
         });
         let finished = case.project.run(&RESTORE);
         server.sh("touch /tmp/f35-stop");

@@ -31,7 +31,10 @@ fn a_server_that_asks_for_a_password_gets_the_containers_own() {
 
 #[test]
 fn a_wrong_password_is_told_and_not_repeated() {
-    let server = Wanted::postgres(15, "wrong").arg("--env=POSTGRES_INITDB_ARGS=--auth-local=scram-sha-256").start().ready();
+    let server = Wanted::postgres(15, "wrong")
+        .arg("--env=POSTGRES_INITDB_ARGS=--auth-local=scram-sha-256")
+        .start()
+        .ready();
     server.sql("postgres", "alter role postgres password 'another one'");
     let project = Project::of(&server, "postgres");
     project.run(&["backup"]).code(7).says("password");

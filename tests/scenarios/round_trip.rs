@@ -49,7 +49,11 @@ fn assert_same(now: &str, then: &str, what: &str) {
     }
     let apart = now.lines().zip(then.lines()).position(|(a, b)| a != b).unwrap_or(0);
     let around = |text: &str| {
-        let lines = text.lines().skip(apart.saturating_sub(3)).take(8).map(|l| l.chars().take(200).collect::<String>());
+        let lines = text
+            .lines()
+            .skip(apart.saturating_sub(3))
+            .take(8)
+            .map(|l| l.chars().take(200).collect::<String>());
         lines.collect::<Vec<_>>().join("\n")
     };
     panic!("{what} differ from line {apart}\n--- now\n{}\n--- then\n{}", around(now), around(then));
@@ -76,7 +80,8 @@ fn round_trip(major: u8) {
     let backup = Snapshot::of(&project).dumps().remove(0);
     project.assert_verified(&backup);
     // Somebody has a very bad day.
-    server.sql(database, "drop schema first cascade; drop table typed, parted cascade; truncate bytes, texts");
+    server
+        .sql(database, "drop schema first cascade; drop table typed, parted cascade; truncate bytes, texts");
     project.run(&["restore", "latest", "--yes"]).code(0);
 
     assert_same(&dump(server, database), &expected_dump, "the dumps");

@@ -55,7 +55,13 @@ fn control_c_in_a_shell_reaches_the_command_and_not_envctl() {
 #[test]
 fn output_of_a_terminal_that_begins_like_a_frame_is_output() {
     let project = project();
-    let mut terminal = Pty::start(&project.command(&["exec", "db", "--", "printf", r"\001\000\000\000\000\000\000\005plain"]));
+    let mut terminal = Pty::start(&project.command(&[
+        "exec",
+        "db",
+        "--",
+        "printf",
+        r"\001\000\000\000\000\000\000\005plain",
+    ]));
     terminal.expect("\x01\0\0\0\0\0\0\x05plain");
     assert_eq!(terminal.finish(), 0);
 }
@@ -63,7 +69,8 @@ fn output_of_a_terminal_that_begins_like_a_frame_is_output() {
 #[test]
 fn a_terminal_is_given_back_when_envctl_is_terminated() {
     let project = project();
-    let mut terminal = Pty::start(&project.command(&["exec", "db", "--", "sh", "-c", "echo rea\"\"dy; sleep 1001"]));
+    let mut terminal =
+        Pty::start(&project.command(&["exec", "db", "--", "sh", "-c", "echo rea\"\"dy; sleep 1001"]));
     terminal.expect("ready");
     terminal.signal(Signal::TERM);
     assert_eq!(terminal.finish(), 143);

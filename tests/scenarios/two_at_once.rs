@@ -38,7 +38,10 @@ fn a_backup_and_a_second_restore_wait_for_a_restore() {
     let first = project.start_through(&proxy, &["restore", "latest", "--yes", "--no-backup"]);
     gate.wait();
     project.run(&["backup", "--lock-timeout", "300ms"]).code(5).says("restore");
-    project.run(&["restore", "latest", "--yes", "--no-backup", "--lock-timeout", "300ms"]).code(5).says("restore");
+    project
+        .run(&["restore", "latest", "--yes", "--no-backup", "--lock-timeout", "300ms"])
+        .code(5)
+        .says("restore");
     // One that waits long enough gets its turn, in the database that has the name by then.
     let waiting = project.start(&["backup", "--lock-timeout", "30s"]);
     gate.open();

@@ -44,7 +44,11 @@ fn gather(dir: &Path, files: &mut BTreeMap<PathBuf, String>) {
             gather(&path, files);
         } else {
             let bytes = std::fs::read(&path).unwrap_or_default();
-            assert!(!String::from_utf8_lossy(&bytes).contains(CANARY), "the password is in {}", path.display());
+            assert!(
+                !String::from_utf8_lossy(&bytes).contains(CANARY),
+                "the password is in {}",
+                path.display()
+            );
             files.insert(path, sha256(&bytes));
         }
     }
@@ -130,7 +134,8 @@ impl Project {
     /// Drops what restores have kept, so that servers that tests share do not fill up.
     pub fn drop_siblings(&self) {
         for name in self.server.siblings(&self.database) {
-            self.server.sql("postgres", &format!("drop database \"{}\" with (force)", name.replace('"', "\"\"")));
+            self.server
+                .sql("postgres", &format!("drop database \"{}\" with (force)", name.replace('"', "\"\"")));
         }
     }
 }

@@ -34,7 +34,8 @@ impl Project {
     pub fn of(server: &Server, database: &str) -> Self {
         let dir = TempDir::with_prefix("envctl-rig-").expect("a directory");
         std::fs::create_dir(dir.path().join("home")).expect("a home");
-        std::fs::write(dir.path().join("envctl.toml"), format!("stack = \"{}\"\n", server.stack)).expect("written");
+        std::fs::write(dir.path().join("envctl.toml"), format!("stack = \"{}\"\n", server.stack))
+            .expect("written");
         let host = "unix:///var/run/docker.sock".to_owned();
         Self { dir, server: server.clone(), database: database.to_owned(), host }
     }
@@ -121,6 +122,8 @@ impl Project {
 
     /// A word about everything in `item`: to tell an old state from a new one.
     pub fn digest(&self) -> String {
-        self.sql("select count(*) || ' ' || coalesce(md5(string_agg(i::text, ',' order by id)), '') from item i")
+        self.sql(
+            "select count(*) || ' ' || coalesce(md5(string_agg(i::text, ',' order by id)), '') from item i",
+        )
     }
 }

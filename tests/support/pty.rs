@@ -75,7 +75,8 @@ impl Pty {
         let find = |screen: &[u8]| memchr::memmem::find(screen, words.as_bytes());
         let guard = screen.lock().unwrap();
         let limit = Duration::from_secs(20);
-        let (mut guard, _) = changed.wait_timeout_while(guard, limit, |screen| find(screen).is_none()).unwrap();
+        let (mut guard, _) =
+            changed.wait_timeout_while(guard, limit, |screen| find(screen).is_none()).unwrap();
         let Some(at) = find(&guard) else {
             panic!("{words:?} was not shown:\n{}", String::from_utf8_lossy(&guard));
         };

@@ -207,7 +207,15 @@ impl Server {
     /// psql in the container, all pipes open.
     pub fn psql(&self, database: &str) -> Command {
         let mut command = Command::new("docker");
-        command.args(["exec", "-i", "-e", &format!("PGPASSWORD={CANARY}"), "-e", "PGAPPNAME=rig", &self.container]);
+        command.args([
+            "exec",
+            "-i",
+            "-e",
+            &format!("PGPASSWORD={CANARY}"),
+            "-e",
+            "PGAPPNAME=rig",
+            &self.container,
+        ]);
         command.args(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", &self.user]);
         command.arg(format!("--dbname=dbname='{}'", database.replace('\\', r"\\").replace('\'', r"\'")));
         command.args(["-f", "-"]);
@@ -257,7 +265,9 @@ impl Server {
 
     /// Waits until no process in the container has `word` in its command line.
     pub fn wait_without_process(&self, word: &str, limit: Duration) {
-        eventually(limit, &format!("{word} is gone from {}", self.container), || self.processes(word).is_empty());
+        eventually(limit, &format!("{word} is gone from {}", self.container), || {
+            self.processes(word).is_empty()
+        });
     }
 
     /// Sessions of envctl's in or about this database.

@@ -36,7 +36,13 @@ impl Finished {
     /// Panics unless it ended with this code.
     #[track_caller]
     pub fn code(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "exit code\n--- stdout\n{}\n--- stderr\n{}", shortened(&self.out()), self.err());
+        assert_eq!(
+            self.code,
+            code,
+            "exit code\n--- stdout\n{}\n--- stderr\n{}",
+            shortened(&self.out()),
+            self.err()
+        );
         self
     }
 
@@ -64,7 +70,8 @@ pub struct Running {
 impl Running {
     /// Starts `command`, with `stdin` as its input; `None` is /dev/null.
     pub fn start(mut command: Command, stdin: Option<Vec<u8>>) -> Self {
-        let (mut running, pipe) = Self::open(command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() }));
+        let (mut running, pipe) =
+            Self::open(command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() }));
         if let (Some(mut pipe), Some(bytes)) = (pipe, stdin) {
             std::thread::spawn(move || {
                 let _ = pipe.write_all(&bytes);
@@ -141,7 +148,11 @@ pub fn read_until(pipe: &mut impl std::io::Read, word: &[u8]) -> Vec<u8> {
     while !bytes.ends_with(word) {
         match pipe.by_ref().read(&mut byte) {
             Ok(1) => bytes.push(byte[0]),
-            _ => panic!("ended before {:?}: {}", String::from_utf8_lossy(word), String::from_utf8_lossy(&bytes)),
+            _ => panic!(
+                "ended before {:?}: {}",
+                String::from_utf8_lossy(word),
+                String::from_utf8_lossy(&bytes)
+            ),
         }
     }
     bytes

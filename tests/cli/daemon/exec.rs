@@ -11,7 +11,7 @@ use super::http::Connection;
 use super::{Engine, lock};
 
 /// What a program does; gives its exit code.
-pub type Program = Arc<dyn Fn(&mut Process<'_>) -> i64 + Send + Sync>;
+pub(crate) type Program = Arc<dyn Fn(&mut Process<'_>) -> i64 + Send + Sync>;
 
 /// An exec from its creation on.
 pub(super) struct Execution {
@@ -39,15 +39,15 @@ struct Asked {
 }
 
 /// A running program's surroundings.
-pub struct Process<'a> {
+pub(crate) struct Process<'a> {
     /// The program and its arguments.
-    pub argv: Vec<String>,
+    pub(crate) argv: Vec<String>,
     /// `NAME=value` of this exec.
-    pub env: &'a [String],
+    pub(crate) env: &'a [String],
     /// The user that was asked for.
-    pub user: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
     /// The directory that was asked for.
-    pub workdir: Option<&'a str>,
+    pub(crate) workdir: Option<&'a str>,
     tty: bool,
     connection: &'a mut Connection,
     killed: &'a AtomicBool,
@@ -55,17 +55,17 @@ pub struct Process<'a> {
 
 impl Process<'_> {
     /// Prints to stdout.
-    pub fn out(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn out(&mut self, bytes: impl AsRef<[u8]>) {
         self.frame(1, bytes.as_ref());
     }
 
     /// Prints to stderr.
-    pub fn err(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn err(&mut self, bytes: impl AsRef<[u8]>) {
         self.frame(2, bytes.as_ref());
     }
 
     /// Reads one line of stdin without its end; `None` at the end of it.
-    pub fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.connection.reader.read_line(&mut line) {
             Ok(1..) => Some(line.trim_end_matches('\n').to_owned()),
@@ -74,24 +74,24 @@ impl Process<'_> {
     }
 
     /// Reads stdin to its end.
-    pub fn all(&mut self) -> Vec<u8> {
+    pub(crate) fn all(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let _ = self.connection.reader.read_to_end(&mut bytes);
         bytes
     }
 
     /// Whether an argument is there.
-    pub fn has(&self, argument: &str) -> bool {
+    pub(crate) fn has(&self, argument: &str) -> bool {
         self.argv.iter().any(|word| word == argument)
     }
 
     /// The value of a variable of this exec.
-    pub fn variable(&self, name: &str) -> Option<&str> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.env.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 
     /// Sleeps until a signal ends the program; gives the exit code of that.
-    pub fn sleep(&self) -> i64 {
+    pub(crate) fn sleep(&self) -> i64 {
         while !self.killed.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -194,13 +194,13 @@ fn invoke(engine: &Arc<Engine>, container: &str, process: &mut Process<'_>) -> i
             process.argv = tool.iter().map(|&word| word.to_owned()).collect();
             proven(engine, container, process, &nonce)
         }
-        [program, ..] => match engine.program(container, program) {
-            Some(run) => run(process),
-            None => {
-                process.err(format!("{program}: the fake engine has no such program: {argv:?}\n"));
-                127
+        [program, ..] => {
+            if let Some(run) = engine.program(container, program) {
+                return run(process);
             }
-        },
+            process.err(format!("{program}: the fake engine has no such program: {argv:?}\n"));
+            127
+        }
         [] => 126,
     }
 }
@@ -209,12 +209,11 @@ fn invoke(engine: &Arc<Engine>, container: &str, process: &mut Process<'_>) -> i
 fn proven(engine: &Arc<Engine>, container: &str, process: &mut Process<'_>, nonce: &str) -> i64 {
     let program = process.argv.first().cloned().unwrap_or_default();
     let missing = engine.container(container).is_some_and(|c| c.missing.contains(&program));
-    let code = match engine.program(container, &program).filter(|_| !missing) {
-        Some(run) => run(process),
-        None => {
-            process.err(format!("envctl: 1: {program}: not found\n"));
-            127
-        }
+    let code = if let Some(run) = engine.program(container, &program).filter(|_| !missing) {
+        run(process)
+    } else {
+        process.err(format!("envctl: 1: {program}: not found\n"));
+        127
     };
     process.out(format!("\nENVCTL-EOF {nonce} rc={code:03}\n"));
     let _ = process.line();

@@ -23,7 +23,8 @@ pub(super) struct Request {
 
 impl Connection {
     pub(super) fn unix(stream: UnixStream) -> Self {
-        let (reader, closer) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+        let (reader, closer) =
+            (stream.try_clone().expect("a second handle"), stream.try_clone().expect("a second handle"));
         Self {
             reader: BufReader::new(Box::new(reader)),
             writer: Box::new(stream),
@@ -32,7 +33,8 @@ impl Connection {
     }
 
     pub(super) fn tcp(stream: TcpStream) -> Self {
-        let (reader, closer) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+        let (reader, closer) =
+            (stream.try_clone().expect("a second handle"), stream.try_clone().expect("a second handle"));
         Self {
             reader: BufReader::new(Box::new(reader)),
             writer: Box::new(stream),

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use exec::{Process, Program};
+pub(crate) use exec::{Process, Program};
 
 use crate::container::Container;
 use exec::Execution;
@@ -23,7 +23,7 @@ use http::Connection;
 
 /// How the engine behaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     /// As Docker does.
     #[default]
     Docker,
@@ -45,7 +45,7 @@ pub enum Manner {
 
 /// What the engine knows and does.
 #[derive(Default)]
-pub struct Engine {
+pub(crate) struct Engine {
     manner: Mutex<Manner>,
     containers: Mutex<Vec<Container>>,
     programs: Mutex<BTreeMap<(String, String), Program>>,
@@ -56,17 +56,17 @@ pub struct Engine {
 
 impl Engine {
     /// Behaves like this from now on.
-    pub fn behave(&self, manner: Manner) {
+    pub(crate) fn behave(&self, manner: Manner) {
         *lock(&self.manner) = manner;
     }
 
     /// Adds containers; the newest is listed first, as engines do.
-    pub fn run(&self, containers: impl IntoIterator<Item = Container>) {
+    pub(crate) fn run(&self, containers: impl IntoIterator<Item = Container>) {
         lock(&self.containers).extend(containers);
     }
 
     /// Puts a program into a container (`*`: into every one), in place of the one that is there.
-    pub fn install(
+    pub(crate) fn install(
         &self,
         container: &str,
         program: &str,
@@ -76,22 +76,22 @@ impl Engine {
     }
 
     /// The requests so far, each as `GET /path`.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         lock(&self.requests).clone()
     }
 
     /// The argv of every exec that was created so far.
-    pub fn commands(&self) -> Vec<Vec<String>> {
+    pub(crate) fn commands(&self) -> Vec<Vec<String>> {
         lock(&self.executions).iter().map(|execution| execution.argv.clone()).collect()
     }
 
     /// How many connections were made.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// Listens on a socket at this path until the test's process ends.
-    pub fn listen(self: &Arc<Self>, socket: &Path) {
+    pub(crate) fn listen(self: &Arc<Self>, socket: &Path) {
         let listener = UnixListener::bind(socket).expect("the socket can be made");
         let engine = Arc::clone(self);
         std::thread::spawn(move || {
@@ -102,7 +102,7 @@ impl Engine {
     }
 
     /// Listens on a port of 127.0.0.1 and gives it.
-    pub fn listen_tcp(self: &Arc<Self>) -> u16 {
+    pub(crate) fn listen_tcp(self: &Arc<Self>) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
         let port = listener.local_addr().expect("it has an address").port();
         let engine = Arc::clone(self);

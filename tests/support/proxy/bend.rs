@@ -94,7 +94,12 @@ pub(super) fn pump(
     result.map(|_| ())
 }
 
-fn pump_down(client: &UnixStream, daemon: &UnixStream, down: Option<Down>, count: &AtomicU64) -> io::Result<Flow> {
+fn pump_down(
+    client: &UnixStream,
+    daemon: &UnixStream,
+    down: Option<Down>,
+    count: &AtomicU64,
+) -> io::Result<Flow> {
     let mut bender = Bender { down, client, position: 0, frames: Frames::default(), tail: Vec::new() };
     let mut buffer = vec![0; 64 << 10];
     let mut daemon_reader = daemon;
@@ -141,7 +146,8 @@ impl Bender<'_> {
     fn pass(&mut self, bytes: &[u8]) -> io::Result<Flow> {
         let start = self.position;
         self.position += bytes.len() as u64;
-        let within = |at: u64| (at >= start && at < start + bytes.len() as u64).then(|| (at - start) as usize);
+        let within =
+            |at: u64| (at >= start && at < start + bytes.len() as u64).then(|| (at - start) as usize);
         match self.down.clone() {
             Some(Down::CutAt(at)) => {
                 let Some(at) = within(at) else { return self.write(bytes) };
@@ -188,9 +194,12 @@ impl Bender<'_> {
                 }
                 Ok(Flow::Go)
             }
-            Some(down @ (Down::CutInHeader { .. } | Down::CutInPayload { .. } | Down::Inject { .. } | Down::Reframe(_))) => {
-                self.by_frames(bytes, &down)
-            }
+            Some(
+                down @ (Down::CutInHeader { .. }
+                | Down::CutInPayload { .. }
+                | Down::Inject { .. }
+                | Down::Reframe(_)),
+            ) => self.by_frames(bytes, &down),
             Some(Down::Coalesce) | None => self.write(bytes),
         }
     }

@@ -76,7 +76,9 @@ pub(super) fn read_head(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
 
 fn content_length(head: &[u8]) -> Option<usize> {
     let head = String::from_utf8_lossy(head).to_lowercase();
-    head.lines().find_map(|line| line.strip_prefix("content-length:")).and_then(|text| text.trim().parse().ok())
+    head.lines()
+        .find_map(|line| line.strip_prefix("content-length:"))
+        .and_then(|text| text.trim().parse().ok())
 }
 
 /// The body of a short answer.
