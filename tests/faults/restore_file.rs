@@ -47,10 +47,11 @@ fn f29_a_truncated_dump_is_refused_before_the_server_hears_of_it() {
         case.sql.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1).collect();
     let mut cuts: Vec<usize> = (1..10).map(|n| n * 7919 % whole).collect();
     cuts.extend(lines.iter().step_by(lines.len() / 8));
-    // Without its last empty line a dump is still whole.
-    cuts.extend(lines.iter().rev().skip(2).take(8));
+    cuts.extend(lines.iter().rev().take(8));
     // Inside and right before the dump's own trailer.
     cuts.extend((1..7).map(|n| whole - n * 23));
+    // Without its last empty line a dump is still whole.
+    cuts.retain(|cut| whole - cut > 1);
     for cut in cuts {
         let finished = case.restore(&case.sql[..cut]);
         assert_eq!(finished.code, 8, "cut at {cut} of {whole}: {}", finished.err());

@@ -187,7 +187,7 @@ impl Server {
 
     /// Runs a script; its answer is unaligned rows. Panics at the first error.
     pub fn sql(&self, database: &str, script: &str) -> String {
-        self.try_sql(database, script).unwrap_or_else(|words| panic!("{database}: {words}\n{script}"))
+        self.try_sql(database, script).unwrap_or_else(|words| panic!("{database}: {words}\n{:.300}", script))
     }
 
     /// Runs a script up to its first error.

@@ -79,13 +79,19 @@ pub(super) fn pump(
     let reset = matches!(up, Some(Up::ResetAt(_)));
     let upward = std::thread::spawn(move || pump_up(client_reader, daemon_writer, up));
     let result = pump_down(&client, &daemon, down, count);
-    // Whichever way it ended, neither side has anything more to expect of us.
-    if !reset {
-        let _ = client.shutdown(Shutdown::Both);
+    match result {
+        Ok(Flow::Go) if !reset => {
+            // The daemon is done. As it does, end our half and take what the client still sends.
+            let _ = client.shutdown(Shutdown::Write);
+        }
+        _ if !reset => {
+            let _ = client.shutdown(Shutdown::Both);
+        }
+        _ => {}
     }
     let _ = daemon.shutdown(Shutdown::Both);
     let _ = upward.join();
-    result
+    result.map(|_| ())
 }
 
 fn pump_down(
@@ -93,14 +99,14 @@ fn pump_down(
     daemon: &UnixStream,
     down: Option<Down>,
     count: &AtomicU64,
-) -> io::Result<()> {
+) -> io::Result<Flow> {
     let mut bender = Bender { down, client, position: 0, frames: Frames::default(), tail: Vec::new() };
     let mut buffer = vec![0; 64 << 10];
     let mut daemon_reader = daemon;
     loop {
         let mut len = daemon_reader.read(&mut buffer)?;
         if len == 0 {
-            return Ok(());
+            return Ok(Flow::Go);
         }
         if matches!(bender.down, Some(Down::Coalesce)) {
             daemon.set_read_timeout(Some(Duration::from_millis(20)))?;
@@ -114,7 +120,7 @@ fn pump_down(
         }
         count.fetch_add(len as u64, Ordering::SeqCst);
         if bender.pass(&buffer[..len])? == Flow::Cut {
-            return Ok(());
+            return Ok(Flow::Cut);
         }
     }
 }
@@ -315,7 +321,7 @@ fn pump_up(mut client: UnixStream, mut daemon: UnixStream, up: Option<Up>) -> io
                 if let Some(at) = within(*at) {
                     daemon.write_all(&bytes[..at])?;
                     gate.pass();
-                    daemon.write_all(&bytes[at..])?;
+                    let _ = daemon.write_all(&bytes[at..]);
                     continue;
                 }
             }
@@ -339,7 +345,8 @@ fn pump_up(mut client: UnixStream, mut daemon: UnixStream, up: Option<Up>) -> io
             }
             None => {}
         }
-        daemon.write_all(bytes)?;
+        // A daemon that has ended takes nothing any more; the client will notice by itself.
+        let _ = daemon.write_all(bytes);
     }
 }
 

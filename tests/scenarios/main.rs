@@ -1,0 +1,13 @@
+//! What people do with envctl, from end to end, against a real engine and a real PostgreSQL.
+//!
+//! They need a Docker engine and the images of `scripts/setup`, use containers of their own, and remove
+//! them.
+#![allow(missing_docs, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod odd_servers;
+mod round_trip;
+mod terminal;
+mod two_at_once;
