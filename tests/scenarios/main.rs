@@ -2,6 +2,13 @@
 //!
 //! They need a Docker engine and the images of `scripts/setup`, use containers of their own, and remove
 //! them.
+
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::collapsible_match,
+    reason = "in a test plain steps read best"
+)]
 #![allow(missing_docs, reason = "tests")]
 
 #[path = "../support/mod.rs"]
