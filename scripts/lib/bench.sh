@@ -15,11 +15,12 @@ start_bench_db() {
     local rows=$1 volume started
     volume=envctl-bench-$rows-$({ docker image inspect --format '{{.Id}}' "$BENCH_IMAGE"; cat "$BENCH_SQL"; } | sha256sum | cut -c1-12)
     if [ "$(docker inspect --format '{{range .Mounts}}{{.Name}}{{end}} {{.State.Running}}' "$BENCH_CONTAINER" 2>/dev/null)" != "$volume true" ]; then
-        docker rm -f "$BENCH_CONTAINER" >/dev/null 2>&1 || true
+        stop_bench_db
         docker run --detach --name "$BENCH_CONTAINER" --network none --volume "$volume:/var/lib/postgresql/data" \
             --env POSTGRES_USER=bench --env POSTGRES_PASSWORD=bench --env POSTGRES_DB=bench \
             --label "com.docker.compose.project=$BENCH_PROJECT" --label com.docker.compose.service=db \
             --label com.docker.compose.container-number=1 --label com.docker.compose.oneoff=False \
+            --label com.docker.compose.config-hash=bench \
             "$BENCH_IMAGE" >/dev/null || die "the database of the benchmark did not start" "docker logs $BENCH_CONTAINER"
     fi
     started=$SECONDS
@@ -36,7 +37,6 @@ bench_psql() { docker exec -i "$BENCH_CONTAINER" psql -X -q -A -t -v ON_ERROR_ST
 # The comment is the mark of a finished filling. It lies on the server's own database, because restores
 # replace the measured one.
 fill_bench_db() {
-    local name
     if [ "$(bench_psql postgres -c "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'postgres'")" = "filled with $1" ]; then
         drop_leftovers
         return
@@ -55,4 +55,8 @@ WHERE datname NOT IN ('bench', 'postgres', 'template0', 'template1') \gexec
 SQL
 }
 
-stop_bench_db() { docker rm -f "$BENCH_CONTAINER" >/dev/null 2>&1 || true; }
+# Stopped in order first: a killed server would spend the next start on recovery.
+stop_bench_db() {
+    docker stop --time 60 "$BENCH_CONTAINER" >/dev/null 2>&1 || true
+    docker rm -f "$BENCH_CONTAINER" >/dev/null 2>&1 || true
+}

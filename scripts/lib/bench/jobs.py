@@ -9,7 +9,7 @@ import pathlib
 import subprocess
 import sys
 
-from measure import RawApi, interleave, run
+from measure import Behind, RawApi, interleave, run
 
 FLOOR = "`pg_dump >/dev/null` inside the container: the floor"
 TRANSPORT = "`docker exec pg_dump >/dev/null` (transport only)"
@@ -23,7 +23,7 @@ GUNZIP = "`gunzip \\| docker exec -i psql`"
 RESTORE = "`envctl restore FILE --yes --no-backup` (checked, loaded aside, compared, swapped in)"
 RAW = "raw API: create, start, read to the end, inspect"
 DOCKER_EXEC = "`docker exec C true`"
-COMPOSE_EXEC = "`docker compose exec -T db true`"
+COMPOSE_EXEC = "`docker compose exec -T db true` (the Compose named above)"
 EXEC = "`envctl exec -q db -- true`"
 SHELL = "`envctl shell db -- true`"
 ANY = "`true` (what starting any process costs)"
@@ -49,6 +49,8 @@ class Bench:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("ENVCTL_")}
         self.environment = ours | homes
         self.facts = {}
+        init = [self.docker, "inspect", "--format", "{{.State.Pid}}", self.container]
+        self.behind = Behind(subprocess.run(init, check=True, capture_output=True, text=True).stdout.strip())
 
     def file(self, name):
         return str(self.directory / name)
@@ -91,7 +93,7 @@ def dumps(bench):
         (BACKUP_NONE, bench.envctl("backup", "-q", "--compress", "none", "-o", "-", watch=True)),
     ]
     jobs[0][1]()  # warms the caches and writes the hint bits that a fresh restore leaves unset
-    samples = interleave(jobs, bench.runs)
+    samples = interleave(jobs, bench.runs, behind=bench.behind)
     bench.facts |= {
         "plain": json.loads(pathlib.Path(bench.file("ours.sql.gz.json")).read_text())["plain_bytes"],
         GZIP: bench.size("peer.sql.gz"),
@@ -116,7 +118,7 @@ def restores(bench):
     ]
     counts = "SELECT count(*) FROM events", "SELECT count(*) FROM messages"
     rows = bench.sql("bench", *counts)
-    samples = interleave(jobs, bench.runs, before=lambda: clear(bench))
+    samples = interleave(jobs, bench.runs, before=lambda: clear(bench), behind=bench.behind)
     clear(bench)
     if bench.sql("bench", *counts) != rows:
         sys.exit("bench: error: the restored database has other rows")

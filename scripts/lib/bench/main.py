@@ -7,6 +7,7 @@ import datetime
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,7 @@ def machine(bench, load):
     engine = told([bench.docker, "version", "--format", "{{.Server.Version}}"])
     client = told([bench.docker, "version", "--format", "{{.Client.Version}}"])
     compose = re.search(r"\d+\.\d+[\w.-]*", told([*bench.compose, "version"]) if bench.compose else "")
-    commit = told(["git", "-C", os.environ["BENCH_ROOT"], "rev-parse", "--short", "HEAD"])
+    commit = os.environ.get("BENCH_COMMIT")
     after = " ".join(f"{value:.1f}" for value in os.getloadavg())
     rows = int(os.environ["BENCH_ROWS"])
     return [
@@ -68,8 +69,10 @@ def long_jobs(bench, samples, first, second):
         size = f"{bench.facts[name] / 1e6:.1f}" if name in bench.facts else ""
         memory = f"{sample.peak / 1024:.0f}" if sample.peak else ""
         ratios = [against(sample.median, samples, peer) for peer in (first, second)]
-        rows.append([name, seconds(sample.median), sample.spread(seconds), *ratios, size, memory])
-    return table(["what", "median, s", "extremes", "× floor", "× the usual way", "MB", "envctl's peak, MiB"], rows)
+        cpu = f"{statistics.median(sample.cpu):.1f}" if sample.cpu else ""
+        rows.append([name, seconds(sample.median), sample.spread(seconds), *ratios, cpu, size, memory])
+    head = ["what", "median, s", "extremes", "× floor", "× the usual way", "CPU, s", "MB", "envctl's peak, MiB"]
+    return table(head, rows)
 
 
 def short_jobs(samples, peer):
@@ -127,6 +130,7 @@ def targets(bench, measured):
 def report(bench, measured, load):
     parts = ["# What `scripts/bench` measured\n"]
     parts.append("Every number comes from one run on one machine, the peers in turns with envctl.\n")
+    parts.append("CPU is that of the client, the container, its shim and the whole daemon, whoever it serves.\n")
     parts.append(table(["", ""], machine(bench, load)))
     if "dumps" in measured:
         parts += ["## Dumps\n", long_jobs(bench, measured["dumps"], jobs.FLOOR, jobs.GZIP)]
@@ -146,11 +150,18 @@ def main(names):
     with tempfile.TemporaryDirectory(prefix="envctl-bench.") as directory:
         os.chdir(directory)
         bench = Bench(directory)
-        measured = {name: part(bench) for name, part in PARTS.items() if not names or name in names}
-        text = report(bench, measured, load)
+        measured = {}
+        for name, part in PARTS.items():
+            if not names or name in names:
+                measured[name] = part(bench)
+                text = report(bench, measured, load)
+                save(text)  # a run that is stopped half-way has half a report
     print(text)
+
+
+def save(text):
     if output := os.environ.get("BENCH_OUTPUT"):
-        os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
+        os.makedirs(os.path.dirname(output), exist_ok=True)
         with open(output, "w", encoding="utf-8") as file:
             file.write(text)
 

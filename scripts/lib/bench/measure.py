@@ -4,9 +4,11 @@ Promises: a command that fails ends the whole run with its own words; no time go
 not belong to a success.
 """
 
+import collections
 import http.client
 import json
 import os
+import pathlib
 import socket
 import statistics
 import sys
@@ -15,10 +17,16 @@ import threading
 import time
 
 
-class Sample(list):
-    """Seconds of the runs of one job, with the highest peak memory seen (KiB, 0 where it was not watched)."""
+# Wall seconds, peak resident memory in KiB (0 where it was not watched), CPU seconds of the command itself.
+Run = collections.namedtuple("Run", "seconds kib cpu")
 
-    peak = 0
+
+class Sample(list):
+    """Seconds of the runs of one job, the highest peak memory seen, and CPU seconds where they are known."""
+
+    def __init__(self):
+        super().__init__()
+        self.peak, self.cpu = 0, []
 
     @property
     def median(self):
@@ -29,7 +37,7 @@ class Sample(list):
 
 
 def run(argv, watch=False, environment=None):
-    """Runs a command; gives wall seconds and, with `watch`, its peak resident memory in KiB.
+    """Runs a command to its end, `watch` its memory.
 
     The peak is VmHWM, polled: what wait4 reports begins with the memory of the process that forked.
     """
@@ -42,14 +50,14 @@ def run(argv, watch=False, environment=None):
         begun = time.perf_counter()
         child = os.posix_spawnp(argv[0], argv, environment or os.environ, file_actions=files)
         peak = Peak(child) if watch else None
-        _, status = os.waitpid(child, 0)
+        _, status, usage = os.wait4(child, 0)
         seconds = time.perf_counter() - begun
         code = os.waitstatus_to_exitcode(status)
         if code != 0:
             words.seek(0)
             sys.stderr.write(words.read().decode(errors="replace"))
             sys.exit(f"bench: error: exit code {code}: {' '.join(argv)}")
-    return seconds, peak.stop() if peak else 0
+    return Run(seconds, peak.stop() if peak else 0, usage.ru_utime + usage.ru_stime)
 
 
 class Peak:
@@ -77,10 +85,54 @@ class Peak:
         return self.kib
 
 
-def interleave(jobs, runs, before=None):
+class Behind:
+    """CPU seconds of what works behind a client: the container, its shim, and the whole daemon.
+
+    The daemon serves others too, so only a machine at rest gives a clean number. Where one of them cannot be
+    seen (a remote daemon, another way of counting), nothing is told.
+    """
+
+    def __init__(self, init):
+        """`init` is the process id of the container's first process."""
+        try:
+            shim = int(pathlib.Path(f"/proc/{init}/stat").read_text().rsplit(")", 1)[1].split()[1])
+            daemons = [p.name for p in pathlib.Path("/proc").glob("[0-9]*") if self.name(p) == "dockerd"]
+            self.processes = [shim, *daemons]
+            self.counter = self.cgroup(init)
+            self.now()
+        except (OSError, ValueError, IndexError, StopIteration):
+            self.processes = None
+
+    @staticmethod
+    def name(process):
+        try:
+            return (process / "comm").read_text().strip()
+        except OSError:
+            return ""
+
+    @staticmethod
+    def cgroup(init):
+        lines = [line.split(":", 2) for line in pathlib.Path(f"/proc/{init}/cgroup").read_text().splitlines()]
+        for _, controllers, path in lines:
+            if "cpuacct" in controllers.split(","):
+                return pathlib.Path("/sys/fs/cgroup/cpuacct" + path) / "cpuacct.usage"
+        return pathlib.Path("/sys/fs/cgroup" + next(path for _, names, path in lines if not names)) / "cpu.stat"
+
+    def now(self):
+        if self.processes is None:
+            return None
+        text = self.counter.read_text()
+        used = int(text) / 1e9 if self.counter.name == "cpuacct.usage" else int(text.split()[1]) / 1e6
+        for process in self.processes:
+            fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+            used += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return used
+
+
+def interleave(jobs, runs, before=None, behind=None):
     """Runs every job once a round, `runs` rounds, each round beginning with another job.
 
-    A job is a name and a function that gives seconds and KiB. `before` runs untimed ahead of each.
+    A job is a name and a function that gives a Run. `before` runs untimed ahead of each.
     """
     samples = {name: Sample() for name, _ in jobs}
     for turn in range(runs):
@@ -88,11 +140,14 @@ def interleave(jobs, runs, before=None):
         for name, job in jobs[at:] + jobs[:at]:
             if before:
                 before()
-            seconds, kib = job()
-            samples[name].append(seconds)
-            samples[name].peak = max(samples[name].peak, kib)
-            if seconds > 0.5:
-                print(f"bench: {seconds:6.2f} s  {name}", file=sys.stderr)
+            begun = behind.now() if behind else None
+            one = job()
+            samples[name].append(one.seconds)
+            samples[name].peak = max(samples[name].peak, one.kib)
+            if begun is not None:
+                samples[name].cpu.append(behind.now() - begun + one.cpu)
+            if one.seconds > 0.5:
+                print(f"bench: {one.seconds:6.2f} s  {name}", file=sys.stderr)
     return samples
 
 
@@ -127,7 +182,7 @@ class RawApi:
         if self.ask(connection, "GET", f"/exec/{exec_id}/json")["ExitCode"] != 0:
             sys.exit("bench: error: `true` failed through the raw API")
         connection.close()
-        return time.perf_counter() - begun, 0
+        return Run(time.perf_counter() - begun, 0, 0)
 
     @staticmethod
     def ask(connection, method, path, body=None):
