@@ -82,6 +82,19 @@ impl App {
         }
     }
 
+    /// The plan of a dry run as a document, where documents are wanted; a person has seen it already.
+    pub fn show_dry_run(&self, plan: &impl std::fmt::Display) {
+        #[derive(serde::Serialize)]
+        struct Answer {
+            dry_run: bool,
+            plan: Vec<String>,
+        }
+        if self.ui.is_json() {
+            let plan = plan.to_string().lines().map(str::to_owned).collect();
+            self.ui.json(&Answer { dry_run: true, plan });
+        }
+    }
+
     /// Runs a command to its end, with signals turned into [`Interrupt`] and `--timeout` enforced.
     ///
     /// # Errors
@@ -111,7 +124,8 @@ impl App {
                     let ended = work.await;
                     match ended {
                         Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
-                            Err(error::timeout(format!("not done within {} s (--timeout); it was ended", limit.as_secs())))
+                            let limit = config::duration::format(limit);
+                            Err(error::timeout(format!("not done within {limit} (--timeout); it was ended")))
                         }
                         other => other,
                     }
@@ -154,7 +168,7 @@ impl App {
         let variable = |name: &str| self.environment.get(name).filter(|value| !value.is_empty());
         let user = variable("USER").or_else(|| variable("LOGNAME")).map_or("somebody", String::as_str);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        format!("{user}@{host}").chars().filter(|c| c.is_ascii_graphic()).take(32).collect()
+        format!("{user}@{host}").chars().filter(char::is_ascii_graphic).take(32).collect()
     }
 
     /// How many threads pack and unpack: every core.

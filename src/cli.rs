@@ -3,6 +3,7 @@
 //! Promise: this file and `commands/` are the only places that know clap. Nothing here decides anything;
 //! `--help`, completions and errors of usage never touch Docker.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -11,6 +12,7 @@ use crate::app::App;
 use crate::commands::{self, GlobalArgs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit;
+use crate::ui::{Ui, UiOptions};
 
 /// Shells, backups and restores for stacks on Docker Compose and PostgreSQL.
 ///
@@ -18,7 +20,7 @@ use crate::exit;
 /// them, in development and production, one stack or many.
 #[derive(Debug, Parser)]
 #[command(name = "envctl", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Start with `envctl status`. Exit codes: `envctl help-exit-codes`.")]
+#[command(after_help = "Start with `envctl status`. Exit codes: `envctl help exit-codes`.")]
 pub struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -52,7 +54,7 @@ enum Command {
     /// The manual page on stdout
     Man(commands::man::Args),
     /// The table of exit codes
-    #[command(name = "help-exit-codes", alias = "exit-codes")]
+    #[command(name = "help-exit-codes", alias = "exit-codes", hide = true)]
     HelpExitCodes(commands::exit_codes::Args),
 }
 
@@ -63,13 +65,10 @@ pub fn definition() -> clap::Command {
 
 /// Parses, runs, reports once, and gives the exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments()) {
+    let arguments = arguments();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // clap prints help and version to stdout with code 0, usage errors to stderr with code 2.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(error) => return misunderstood(&error, &arguments),
     };
     let beside_a_child = matches!(cli.command, Command::Shell(_) | Command::Exec(_) | Command::Psql(_));
     let app = App::from_process(&cli.global);
@@ -78,13 +77,39 @@ pub fn main() -> ExitCode {
 }
 
 /// `envctl help exit-codes` is how people ask for the table; clap's own `help` takes only verbs.
-fn arguments() -> Vec<std::ffi::OsString> {
+fn arguments() -> Vec<OsString> {
     let mut arguments: Vec<_> = std::env::args_os().collect();
-    if arguments.len() == 3 && arguments[1] == "help" && arguments[2] == "exit-codes" {
-        arguments.drain(1..);
-        arguments[1] = "help-exit-codes".into();
+    if let Some(at) = arguments.windows(2).position(|pair| pair[0] == "help" && pair[1] == "exit-codes") {
+        arguments.splice(at..at + 2, ["help-exit-codes".into()]);
     }
     arguments
+}
+
+/// Help and version go to stdout with code 0. Errors of usage go to stderr, or with `--json` as a document to
+/// stdout; beside a child they are 125, since 2 would read as the child's own code.
+fn misunderstood(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if !error.use_stderr() {
+        return ExitCode::from(if error.print().is_ok() { 0 } else { 141 });
+    }
+    if arguments.iter().any(|word| word == "--json") {
+        let text = error.render().to_string();
+        let mut parts = text.trim().splitn(2, "\n\n");
+        let message = parts.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let mut told = crate::error::usage(message);
+        if let Some(rest) = parts.next() {
+            told = told.hint(rest.trim().to_owned());
+        }
+        Ui::new(UiOptions { json: true, ..UiOptions::default() }).error(&told);
+    } else {
+        let _ = error.print();
+    }
+    let verbs = Cli::command();
+    let verb = arguments
+        .iter()
+        .skip(1)
+        .filter_map(|word| word.to_str())
+        .find(|word| verbs.find_subcommand(word).is_some());
+    ExitCode::from(if matches!(verb, Some("exec" | "shell" | "ssh" | "psql")) { 125 } else { 2 })
 }
 
 async fn dispatch(cli: Cli, app: &App) -> Result<()> {

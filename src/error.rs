@@ -40,6 +40,8 @@ pub enum ErrorKind {
     Interrupted(u8),
     /// The child's own exit code, passed through without a word of ours.
     Child(u8),
+    /// The child could not be started: 126 or 127, as a shell and docker have it.
+    NotStarted(u8),
 }
 
 impl ErrorKind {
@@ -60,6 +62,7 @@ impl ErrorKind {
             Self::Timeout => "timeout",
             Self::Interrupted(_) => "interrupted",
             Self::Child(_) => "child",
+            Self::NotStarted(_) => "not_started",
         }
     }
 }

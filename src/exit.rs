@@ -41,7 +41,7 @@ pub fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Pending => 11,
         ErrorKind::Timeout => 124,
         ErrorKind::Interrupted(signal) => 128 + signal,
-        ErrorKind::Child(code) => code,
+        ErrorKind::Child(code) | ErrorKind::NotStarted(code) => code,
     }
 }
 
@@ -49,7 +49,7 @@ pub fn code(kind: ErrorKind) -> u8 {
 /// envctl's failures are 125 as with `docker exec`; signals keep their own codes.
 pub fn code_beside_a_child(kind: ErrorKind) -> u8 {
     match kind {
-        ErrorKind::Child(code) => code,
+        ErrorKind::Child(code) | ErrorKind::NotStarted(code) => code,
         ErrorKind::Interrupted(signal) => 128 + signal,
         ErrorKind::Timeout => 124,
         _ => 125,

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::label::Label;
-use super::manifest::{Level, Manifest};
+use super::manifest::{Level, Manifest, Purpose};
 use crate::error::{self, Result};
 
 /// One stack's and profile's backups.
@@ -71,7 +71,7 @@ impl Catalog {
         Ok(backups)
     }
 
-    /// The newest proven and whole one, of this database where one is named.
+    /// The newest proven and whole one that somebody asked for, of this database where one is named.
     ///
     /// # Errors
     /// Kind `Target`: there is none; says what there is instead.
@@ -81,11 +81,20 @@ impl Catalog {
             backup.manifest.as_ref().is_ok_and(|manifest| {
                 manifest.verified.level >= Level::Trailer
                     && manifest.whole
+                    && manifest.purpose == Purpose::Backup
                     && database.is_none_or(|name| name == manifest.database)
             })
         };
         if let Some(found) = backups.iter().find(fits) {
             return Ok(found.clone());
+        }
+        if let Some((backup, problem)) = backups.iter().find_map(|b| Some((b, b.manifest.as_ref().err()?))) {
+            return Err(error::integrity(format!(
+                "no backup is complete and proven; {}: {problem}",
+                backup.path.display()
+            ))
+            .hint("a file can be restored by its name, checked by its own structure: `envctl restore FILE`")
+            .hint("see them all: `envctl backup list`"));
         }
         let there = match backups.len() {
             0 => "there are no backups".to_owned(),
@@ -94,6 +103,15 @@ impl Catalog {
         Err(error::target(format!("{there} in {}", self.directory.display()))
             .hint("see them all: `envctl backup list`")
             .hint("make one: `envctl backup`"))
+    }
+
+    /// The newer backups that [`Catalog::latest`] passed over because they cannot be trusted, with the reason.
+    ///
+    /// # Errors
+    /// As [`Catalog::list`].
+    pub fn passed_over(&self, latest: &Backup) -> Result<Vec<(PathBuf, String)>> {
+        let newer = self.list()?.into_iter().take_while(|backup| backup.label > latest.label);
+        Ok(newer.filter_map(|backup| Some((backup.path, backup.manifest.err()?))).collect())
     }
 
     /// A name of our pattern that is free, also for the manifest.
@@ -163,13 +181,17 @@ mod tests {
         add("backup_20260103_000000.sql.gz", &|m| m.verified.level = Level::None);
         add("backup_20260104_000000.sql.gz", &|m| m.whole = false);
         add("backup_20260105_000000.sql.gz", &|m| m.stored_bytes = 11);
+        add("backup_20260107_000000.sql.gz", &|m| m.purpose = Purpose::Safety);
         std::fs::write(catalog.directory().join("backup_20260106_000000.sql.gz"), "x").unwrap();
         std::fs::write(catalog.directory().join("notes.txt"), "x").unwrap();
-        assert_eq!(catalog.list().unwrap().len(), 6);
+        assert_eq!(catalog.list().unwrap().len(), 7);
         let name = |b: Backup| b.path.file_name().unwrap().to_str().unwrap().to_owned();
         assert_eq!(name(catalog.latest(Some("acme")).unwrap()), "backup_20260101_000000.sql.gz");
         assert_eq!(name(catalog.latest(None).unwrap()), "backup_20260102_000000.sql.gz");
-        assert!(catalog.latest(Some("none")).unwrap_err().message().contains("none of the 6"));
+        let error = catalog.latest(Some("none")).unwrap_err();
+        assert!(error.message().contains("backup_20260106_000000.sql.gz: no manifest"), "{error}");
+        let passed = catalog.passed_over(&catalog.latest(None).unwrap()).unwrap();
+        assert_eq!(passed.len(), 2, "the one without a manifest and the one of another size");
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 //! dump's own trailer, the packed stream's end and the disk's word; otherwise nothing is left of it.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::compression::{Compression, Packer, Stored};
-use super::manifest::{Entry, Level, Manifest, SCHEMA, Source, Table, Verified, path_for};
+use super::label::Label;
+use super::manifest::{Entry, Level, Manifest, Purpose, SCHEMA, Source, Table, Verified, path_for};
 use super::scan::{DumpScanner, Proof, Summary};
 use super::stored::{self, NewFile};
 use crate::docker::proven::{self, ProvenEnd};
@@ -24,7 +25,7 @@ use crate::postgres::dump::{self, DumpOptions};
 use crate::postgres::facts::Facts;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::quote::literal;
-use crate::postgres::{Access, Session};
+use crate::postgres::{Access, Session, orphans};
 use crate::progress::{Event, Progress};
 
 /// Where the bytes go.
@@ -34,11 +35,22 @@ pub enum Destination {
     File {
         /// Its name.
         path: PathBuf,
-        /// Whether it may replace what is there.
-        overwrite: bool,
+        /// What happens where the name is taken.
+        taken: IfTaken,
     },
     /// Our stdout; no manifest, the exit code is the proof.
     Stdout,
+}
+
+/// What happens where a name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfTaken {
+    /// The backup is refused.
+    Refuse,
+    /// The old one is replaced, once the new one is proven.
+    Replace,
+    /// The next name of the catalog's pattern is taken.
+    Next,
 }
 
 /// A backup, decided.
@@ -48,6 +60,8 @@ pub struct BackupRequest {
     pub operation: String,
     /// Who asks, for `pg_stat_activity`: `user@host`.
     pub who: String,
+    /// What it is made for.
+    pub purpose: Purpose,
     /// What is backed up.
     pub source: Source,
     /// How to connect.
@@ -94,6 +108,9 @@ pub async fn create(
     let name = format!("envctl/{} backup {}", &request.operation[..8], request.who);
     let holding = lock::hold(engine, container, &request.access, &name, Mode::Shared, request.lock_limit);
     let mut session = interrupt.or(holding).await??;
+    for orphan in orphans::end(&mut session).await.unwrap_or_default() {
+        progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
+    }
     let facts = Facts::read(&mut session).await.map_err(Error::from)?;
     let output = Output::open(request, stdout, &facts, progress)?;
 
@@ -173,7 +190,7 @@ fn dump_failed(end: &ProvenEnd, request: &BackupRequest) -> Error {
         error.hint("the role does not see every row: dump as the owner or a role with BYPASSRLS; envctl never dumps half a table")
     } else if text.contains("permission denied") {
         error.hint("the role may not read everything: `[database] user` in envctl.toml names another")
-    } else if text.contains("lock timeout") || text.contains("canceling statement due to lock") {
+    } else if text.contains("lock timeout") || (text.contains("LOCK TABLE") && text.contains("timeout")) {
         error
             .with_kind(error::ErrorKind::Busy)
             .hint("another session holds a lock on a table; wait longer with `--lock-timeout 5m`")
@@ -227,18 +244,18 @@ impl Output {
         facts: &Facts,
         progress: &Arc<dyn Progress>,
     ) -> Result<Self> {
-        let (path, overwrite) = match (&request.destination, stdout) {
+        let (path, taken) = match (&request.destination, stdout) {
             (Destination::Stdout, Some(stdout)) => return Ok(Self::Stdout(stdout)),
             (Destination::Stdout, None) => return Err(error::failed("there is no stdout to write to")),
-            (Destination::File { path, overwrite }, _) => (path, *overwrite),
+            (Destination::File { path, taken }, _) => (path, *taken),
         };
-        if !overwrite && stored::occupied(path) {
+        if taken == IfTaken::Refuse && stored::occupied(path) {
             return Err(stored::taken(path));
         }
-        if overwrite && path.is_dir() {
-            return Err(
-                error::refused(format!("{} is a directory", path.display())).hint("name a file with `-o`")
-            );
+        // A device, a pipe or a link that is replaced by a file is never what was meant.
+        if path.symlink_metadata().is_ok_and(|meta| !meta.is_file()) {
+            return Err(error::refused(format!("{} is no plain file and is left as it is", path.display()))
+                .hint("name a file with `-o`, or stream with `-o -`"));
         }
         let file = NewFile::create(path, &request.operation)?;
         let manifest = NewFile::create(&path_for(path), &request.operation)?;
@@ -283,20 +300,35 @@ impl Output {
                 stdout.flush().map_err(|e| error::failed("stdout cannot be written").because(e))?;
                 Ok(None)
             }
-            Self::File { file, mut manifest } => {
-                let overwrite = matches!(request.destination, Destination::File { overwrite: true, .. });
+            Self::File { mut file, mut manifest } => {
+                let Destination::File { taken, .. } = request.destination else { return Ok(None) };
                 let target = manifest.target().to_owned();
                 manifest
                     .write_all(json.to_json().as_bytes())
                     .map_err(|e| stored::write_failure(&target, e))?;
-                stored::publish_pair(file, manifest, overwrite).map(Some)
+                loop {
+                    match stored::publish_pair(&mut file, &mut manifest, taken == IfTaken::Replace) {
+                        Err(e) if taken == IfTaken::Next && e.kind() == error::ErrorKind::Refused => {
+                            let next = next_name(file.target(), request.compression).ok_or(e)?;
+                            manifest.rename_target(path_for(&next));
+                            file.rename_target(next);
+                        }
+                        other => return other.map(Some),
+                    }
+                }
             }
         }
     }
 }
 
+/// The name after this one: another backup of the same second was faster.
+fn next_name(path: &Path, compression: Compression) -> Option<PathBuf> {
+    let label = Label::of_file(path.file_name()?.to_str()?)?;
+    Some(path.with_file_name(label.next().file_name(compression)))
+}
+
 /// The packer knows that writing failed; where, it does not.
-fn name_the_disk(error: Error, path: &std::path::Path) -> Error {
+fn name_the_disk(error: Error, path: &Path) -> Error {
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
@@ -321,11 +353,9 @@ fn pump<W: Write + Send + 'static>(
     let mut table: Option<String> = None;
     while let Some(block) = blocks.blocking_recv() {
         scanner.feed(&block);
-        if let Some((name, _)) = scanner.current_table() {
-            if table.as_deref() != Some(name) {
-                table = Some(name.to_owned());
-                progress.on(Event::Table(name.to_owned()));
-            }
+        if let Some((name, _)) = scanner.current_table().filter(|(name, _)| table.as_deref() != Some(*name)) {
+            table = Some(name.to_owned());
+            progress.on(Event::Table(name.to_owned()));
         }
         packer.write_block(block)?;
         let done = scanner.bytes();
@@ -342,6 +372,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, took: Durat
         schema: SCHEMA,
         envctl: env!("CARGO_PKG_VERSION").to_owned(),
         operation: request.operation.clone(),
+        purpose: request.purpose,
         source: request.source.clone(),
         database: facts.database.clone(),
         server_version: facts.version.to_string(),

@@ -75,12 +75,12 @@ pub async fn load(
     let fed = tokio::select! {
         biased;
         fed = feeding => fed?,
-        heard = &mut listening => return Err(stopped(&heard?, &handle, request).await),
+        heard = &mut listening => return Err(stopped(heard, &handle, request).await),
     };
-    let heard = listening.await?;
-    let Fed::Whole(summary) = fed else { return Err(stopped(&heard, &handle, request).await) };
+    let heard = listening.await;
+    let Fed::Whole(summary) = fed else { return Err(stopped(heard, &handle, request).await) };
     if !heard.token {
-        return Err(stopped(&heard, &handle, request).await);
+        return Err(stopped(heard, &handle, request).await);
     }
     compare(&summary, &heard.copies)?;
     Ok(Loaded { summary: *summary })
@@ -183,12 +183,15 @@ struct Heard {
     token: bool,
     copies: Vec<u64>,
     stderr: Vec<u8>,
+    /// How the stream broke off, if it did: a daemon whose client still sends resets the connection, behind
+    /// psql's last words.
+    broken: Option<Error>,
 }
 
 /// What is kept of psql's complaints.
 const STDERR_KEPT: usize = 64 << 10;
 
-async fn listen(mut output: ExecOutput, token: &str) -> Result<Heard> {
+async fn listen(mut output: ExecOutput, token: &str) -> Heard {
     let mut heard = Heard::default();
     let mut line: Vec<u8> = Vec::new();
     let mut sink = |which, bytes: &[u8]| {
@@ -214,8 +217,15 @@ async fn listen(mut output: ExecOutput, token: &str) -> Result<Heard> {
             }
         }
     };
-    while output.read(&mut sink).await? {}
-    Ok(heard)
+    let ending = loop {
+        match output.read(&mut sink).await {
+            Ok(true) => {}
+            Ok(false) => break None,
+            Err(cause) => break Some(cause),
+        }
+    };
+    heard.broken = ending;
+    heard
 }
 
 /// psql's word on every COPY against what streamed by.
@@ -236,9 +246,12 @@ fn compare(summary: &Summary, copies: &[u64]) -> Result<()> {
 }
 
 /// psql ended without the token: its own words, with the line they are about.
-async fn stopped(heard: &Heard, handle: &ExecHandle, request: &LoadRequest) -> Error {
+async fn stopped(heard: Heard, handle: &ExecHandle, request: &LoadRequest) -> Error {
     let code = handle.exit_code().await.unwrap_or(None);
-    let words = String::from_utf8_lossy(&heard.stderr);
+    let words = String::from_utf8_lossy(&heard.stderr).into_owned();
+    if let (true, Some(broken)) = (words.is_empty(), heard.broken) {
+        return broken.hint("the database is as it was; nothing was swapped in");
+    }
     let errors = || {
         words
             .lines()

@@ -23,6 +23,9 @@ pub struct Manifest {
     pub envctl: String,
     /// The operation's id.
     pub operation: String,
+    /// What it was made for.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// What was backed up.
     pub source: Source,
     /// The database's name.
@@ -63,6 +66,18 @@ pub struct Manifest {
     pub last_migration: Option<String>,
     /// How far it was proven, and when.
     pub verified: Verified,
+}
+
+/// What a backup was made for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Somebody asked for it.
+    #[default]
+    Backup,
+    /// Made by a restore of what it was about to replace. Never `latest`: whoever runs the same restore
+    /// again wants the same backup again.
+    Safety,
 }
 
 /// Where a backup comes from.
@@ -210,6 +225,7 @@ pub(crate) mod tests {
             schema: 1,
             envctl: "0.1.0".into(),
             operation: "0123456789abcdef".into(),
+            purpose: Purpose::Backup,
             source: Source { stack: "acme".into(), profile: Some("prod".into()), ..Source::default() },
             database: "acme".into(),
             server_version: "15.18".into(),

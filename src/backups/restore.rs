@@ -19,13 +19,14 @@ use crate::postgres::properties::Properties;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::Refusal;
 use crate::postgres::version::ServerVersion;
-use crate::postgres::{Access, Session};
+use crate::postgres::{Access, Session, orphans};
 use crate::progress::{Event, Progress};
 use crate::ui::Confirmed;
 use crate::ui::format::{bytes, count};
 
 /// A restore, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact or an answer of its own")]
 pub struct RestorePlan {
     /// The operation's id.
     pub operation: String,
@@ -76,7 +77,7 @@ impl fmt::Display for RestorePlan {
             writeln!(f, "  replaces database {:?} ({} now)", self.database, bytes(self.findings.size))?;
             match self.findings.sessions.as_slice() {
                 [] => {}
-                sessions => writeln!(f, "  ends     the sessions of {}", sessions.join(", "))?,
+                sessions => writeln!(f, "  ends     {}", sessions.join(", "))?,
             }
             let first = if self.backup_first {
                 "backed up first, and kept"
@@ -135,10 +136,9 @@ pub async fn look(
         bytes: examined.summary.bytes,
     });
     let result = preflight::look(&mut session, database, needs.as_ref()).await;
-    if let Ok((_, _, findings)) = &result {
-        if let Some(needed) = examined.map(|examined| examined.summary.bytes) {
-            preflight::space(engine, container, findings.data_directory.as_deref(), needed).await?;
-        }
+    if let (Ok((_, _, findings)), Some(examined)) = (&result, examined) {
+        let data = findings.data_directory.as_deref();
+        preflight::space(engine, container, data, examined.summary.bytes).await?;
     }
     session.close().await;
     result
@@ -168,6 +168,9 @@ pub async fn run(
     } else {
         None
     };
+    for orphan in orphans::end(&mut admin).await.unwrap_or_default() {
+        progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
+    }
     for leftover in sweep(&mut admin).await? {
         progress
             .on(Event::Warning(format!("removed {leftover:?}, left behind by a restore that was killed")));

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::compression::{Content, Digest, Hasher, Kind, Unpacker};
 use super::manifest::Manifest;
@@ -41,9 +41,27 @@ impl DumpSource {
             Self::Stdin => Box::new(std::io::stdin()),
             Self::File(path) => Box::new(open_file(path)?),
         };
-        let (kind, unpacker) = Unpacker::open(reader, threads).map_err(|e| e.context(self.name()))?;
-        check_kind(kind, &self.name())?;
-        Ok(unpacker)
+        unpack(reader, &self.name(), threads)
+    }
+}
+
+fn unpack(reader: impl Read + Send + 'static, name: &str, threads: usize) -> Result<Unpacker> {
+    let (kind, unpacker) = Unpacker::open(reader, threads).map_err(|e| e.context(name))?;
+    check_kind(kind, name)?;
+    Ok(unpacker)
+}
+
+/// A reader that hashes what passes.
+struct Hashed<R> {
+    inner: R,
+    hasher: Arc<Mutex<Hasher>>,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let len = self.inner.read(buffer)?;
+        self.hasher.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..len]);
+        Ok(len)
     }
 }
 
@@ -104,7 +122,9 @@ pub struct Examined {
 /// leave its database, and nobody vouches for it.
 pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Progress>) -> Result<Examined> {
     let manifest = Manifest::of(path)?;
-    let mut unpacker = DumpSource::File(path.to_owned()).open(threads)?;
+    let name = path.display().to_string();
+    let stored = Arc::new(Mutex::new(Hasher::default()));
+    let mut unpacker = unpack(Hashed { inner: open_file(path)?, hasher: stored.clone() }, &name, threads)?;
     let mut scanner = DumpScanner::new();
     let mut hasher = Hasher::default();
     let total = manifest.as_ref().map(|manifest| manifest.plain_bytes);
@@ -115,10 +135,11 @@ pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Prog
         progress.on(Event::Bytes { done: hasher.bytes(), total });
     }
     let summary = scanner.finish();
-    let name = path.display().to_string();
     let sha256 = hasher.finish();
+    drop(unpacker);
     if let Some(manifest) = &manifest {
-        agree(manifest, &summary, sha256, &name)?;
+        let stored = stored.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
+        agree(manifest, &summary, sha256, stored, &name)?;
     }
     whole(&summary, manifest.is_some(), &name)?;
     permitted(&summary, manifest.is_some(), trust, &name)?;
@@ -126,11 +147,18 @@ pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Prog
 }
 
 /// The manifest's word against the file's.
-fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, name: &str) -> Result<()> {
+fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest, name: &str) -> Result<()> {
     if manifest.plain_sha256 != sha256 {
         return Err(error::integrity(format!(
             "{name} is not what its manifest says: SHA-256 {sha256} instead of {} (over {} instead of {} bytes)",
             manifest.plain_sha256, summary.bytes, manifest.plain_bytes
+        ))
+        .hint("the file was damaged or replaced after it was made; take another: `envctl backup list`"));
+    }
+    if manifest.stored_sha256 != stored {
+        return Err(error::integrity(format!(
+            "the file {name} is not the one its manifest is of: SHA-256 {stored} instead of {}",
+            manifest.stored_sha256
         ))
         .hint("the file was damaged or replaced after it was made; take another: `envctl backup list`"));
     }

@@ -61,6 +61,11 @@ impl NewFile {
         &self.target
     }
 
+    /// Chooses another name in the same directory, for when the first one was taken meanwhile.
+    pub fn rename_target(&mut self, target: PathBuf) {
+        self.target = target;
+    }
+
     /// A second handle for writing, for a thread that owns its output.
     ///
     /// # Errors
@@ -81,7 +86,7 @@ impl NewFile {
     ///
     /// # Errors
     /// Kind `Refused`: the name is taken and `overwrite` is not set.
-    pub fn publish(mut self, overwrite: bool) -> Result<PathBuf> {
+    pub fn publish(&mut self, overwrite: bool) -> Result<PathBuf> {
         let result =
             if overwrite { fs::rename(&self.temporary, &self.target) } else { self.rename_to_free_name() };
         result.map_err(|cause| match cause.kind() {
@@ -132,16 +137,19 @@ impl Drop for NewFile {
 ///
 /// # Errors
 /// Kind `Refused`: a name is taken. Otherwise the disk failed.
-pub fn publish_pair(backup: NewFile, manifest: NewFile, overwrite: bool) -> Result<PathBuf> {
+pub fn publish_pair(backup: &mut NewFile, manifest: &mut NewFile, overwrite: bool) -> Result<PathBuf> {
     backup.sync()?;
     manifest.sync()?;
     if !overwrite {
         if occupied(&backup.target) {
             return Err(taken(&backup.target));
         }
-        let manifest = manifest.publish(false)?;
+        let json = manifest.publish(false)?;
         return backup.publish(false).inspect_err(|_| {
-            let _ = fs::remove_file(&manifest);
+            // Back under its temporary name: the pair may try another.
+            if fs::rename(&json, &manifest.temporary).is_ok() {
+                manifest.published = false;
+            }
         });
     }
     match fs::remove_file(&manifest.target) {
@@ -171,14 +179,19 @@ pub fn sweep(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     entries
         .flatten()
-        .filter(|entry| {
-            entry.file_name().to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(PARTIAL))
-        })
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_ours))
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
         .map(|entry| entry.path())
         .filter(|path| OpenOptions::new().write(true).open(path).is_ok_and(|file| file.try_lock().is_ok()))
         .filter(|path| fs::remove_file(path).is_ok())
         .collect()
+}
+
+/// `.backup_….sql.gz.1a2b3c4d.partial`: hidden, with an operation's id.
+fn is_ours(name: &str) -> bool {
+    let operation = name.strip_suffix(PARTIAL).and_then(|rest| rest.rsplit_once('.')).map(|(_, id)| id);
+    name.starts_with('.')
+        && operation.is_some_and(|id| id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// Bytes that can still be written where `path` lies or will lie.
@@ -261,11 +274,12 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (data, json) = (home.path().join("b.sql"), home.path().join("b.sql.json"));
         let pair = || (NewFile::create(&data, "op").unwrap(), NewFile::create(&json, "op").unwrap());
-        let (backup, manifest) = pair();
-        publish_pair(backup, manifest, false).unwrap();
+        let (mut backup, mut manifest) = pair();
+        publish_pair(&mut backup, &mut manifest, false).unwrap();
         assert_eq!(names(home.path()), ["b.sql", "b.sql.json"]);
-        let (backup, manifest) = pair();
-        assert_eq!(publish_pair(backup, manifest, false).unwrap_err().kind(), ErrorKind::Refused);
+        let (mut backup, mut manifest) = pair();
+        assert_eq!(publish_pair(&mut backup, &mut manifest, false).unwrap_err().kind(), ErrorKind::Refused);
+        drop((backup, manifest));
         assert_eq!(names(home.path()), ["b.sql", "b.sql.json"]);
         let mode = data.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -274,12 +288,12 @@ mod tests {
     #[test]
     fn leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not() {
         let home = tempfile::tempdir().unwrap();
-        let living = NewFile::create(&home.path().join("living.sql"), "op").unwrap();
-        fs::write(home.path().join(".dead.sql.op.partial"), "x").unwrap();
-        fs::write(home.path().join("somebody's.partial"), "x").unwrap();
+        let living = NewFile::create(&home.path().join("living.sql"), "89abcdef").unwrap();
+        fs::write(home.path().join(".dead.sql.0123abcd.partial"), "x").unwrap();
+        fs::write(home.path().join(".somebody.partial"), "x").unwrap();
         let swept = sweep(home.path());
-        assert_eq!(swept, [home.path().join(".dead.sql.op.partial")]);
-        assert_eq!(names(home.path()), [".living.sql.op.partial", "somebody's.partial"]);
+        assert_eq!(swept, [home.path().join(".dead.sql.0123abcd.partial")]);
+        assert_eq!(names(home.path()), [".living.sql.89abcdef.partial", ".somebody.partial"]);
         drop(living);
     }
 }

@@ -21,6 +21,17 @@ pub(in crate::commands) struct Database {
     pub(in crate::commands) facts: Facts,
 }
 
+impl Database {
+    /// The same server's other database.
+    pub(in crate::commands) fn in_database(&self, name: &str) -> Self {
+        Self {
+            target: self.target.clone(),
+            access: self.access.to(name),
+            facts: Facts { database: name.to_owned(), ..self.facts.clone() },
+        }
+    }
+}
+
 /// Reaches the database of an environment and says so on the target line.
 pub(in crate::commands) async fn reach(
     app: &App,

@@ -2,9 +2,8 @@
 
 use crate::app::App;
 use crate::commands::GlobalArgs;
-use crate::commands::talk::{talk, target_line};
+use crate::commands::talk::{any_container, talk, target_line};
 use crate::docker::ExecSpec;
-use crate::environment::request::Wanted;
 use crate::error::Result;
 
 /// Options of `exec` and `shell`.
@@ -46,7 +45,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
-    let target = environment.pick(&Wanted::parse(&args.target), settings.target.index)?;
+    let target = any_container(&environment, &args.target, settings.target.index)?;
     app.ui.target(&target_line(&target, &daemon));
     let spec = args.exec.spec(args.command, app);
     talk(app, &daemon, &target.container, &spec).await

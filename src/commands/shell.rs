@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::commands::GlobalArgs;
 use crate::commands::exec::ExecArgs;
-use crate::commands::talk::{talk, target_line};
+use crate::commands::talk::{any_container, talk, target_line};
 use crate::environment::request::Wanted;
 use crate::error::{self, Result};
 
@@ -38,7 +38,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
-    let target = environment.pick(&Wanted::parse(&args.target), settings.target.index)?;
+    let target = any_container(&environment, &args.target, settings.target.index)?;
     app.ui.target(&target_line(&target, &daemon));
     let command =
         if args.command.is_empty() { ["sh", "-c", SHELL].map(str::to_owned).into() } else { args.command };

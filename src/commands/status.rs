@@ -81,6 +81,11 @@ pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     if stacks.is_empty() {
         app.ui.say(&nothing(&landscape, &daemon));
     }
+    for row in &stacks {
+        if let Some(problem) = row.database.as_ref().and_then(|database| database.problem.as_ref()) {
+            app.ui.warn(&format!("{}: {problem}", row.stack));
+        }
+    }
     let now = app.now();
     let answer = Answer { context: daemon.context.clone(), stacks };
     app.ui.show(&answer, |ui| {
@@ -92,25 +97,42 @@ pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
 /// Everything, unless a stack or a profile was named.
 fn wanted(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>> {
     let request = &settings.target;
-    if !request.stacks.is_empty() || request.container.is_some() {
+    if request.container.is_some() {
         return landscape.environments(request);
     }
+    let names = globs(&request.stacks)?;
     let profile = request.profile.as_deref();
     Ok(landscape
         .stacks()
         .into_iter()
+        .filter(|stack| request.stacks.is_empty() || names.is_match(stack.name))
         .flat_map(|stack| stack.environments)
         .filter(|environment| profile.is_none_or(|name| environment.profile.word() == name))
         .cloned()
         .collect())
 }
 
+fn globs(patterns: &[String]) -> Result<globset::GlobSet> {
+    let mut set = globset::GlobSetBuilder::new();
+    for pattern in patterns {
+        let glob = globset::Glob::new(pattern).map_err(|e| {
+            crate::error::usage(format!("`--stack {pattern}` is no name and no glob")).because(e)
+        })?;
+        set.add(glob);
+    }
+    set.build().map_err(|e| crate::error::usage("the globs of `--stack` are too large").because(e))
+}
+
 fn nothing(landscape: &Landscape, daemon: &Daemon) -> String {
-    let others = landscape.others().count();
+    let others: usize = landscape.others().map(|environment| environment.members.len()).sum();
     format!(
         "no stack with a backend or a database runs in Docker context {}{}; start one with `docker compose up -d`, or name containers in envctl.toml",
         daemon.context,
-        if others > 0 { format!(" ({others} other projects do)") } else { String::new() }
+        match others {
+            0 => String::new(),
+            1 => " (1 other container runs)".to_owned(),
+            n => format!(" ({n} other containers run)"),
+        }
     )
 }
 
@@ -223,7 +245,8 @@ fn state(container: &ContainerRow) -> Cell {
 fn database_cell(row: &DatabaseRow) -> Cell {
     match (&row.name, &row.version, &row.problem) {
         (Some(name), Some(version), _) => Cell::from(format!("{name} (PostgreSQL {version})")),
-        (_, _, Some(problem)) => Cell::toned(problem.clone(), Tone::Bad),
+        (_, _, Some(problem)) if problem.contains("starting up") => Cell::toned("starting", Tone::Warn),
+        (_, _, Some(_)) => Cell::toned("does not answer", Tone::Bad),
         _ => Cell::from(""),
     }
 }

@@ -3,7 +3,8 @@
 use crate::app::{App, Daemon};
 use crate::docker::attach::{Outcome, converse};
 use crate::docker::{Container, ExecSpec};
-use crate::environment::Target;
+use crate::environment::request::Wanted;
+use crate::environment::{Environment, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ui::TargetLine;
 
@@ -22,6 +23,18 @@ pub(in crate::commands) fn target_line(target: &Target, daemon: &Daemon) -> Targ
     }
 }
 
+/// The container for a role, a service or a name; `--container` names one whatever its role.
+///
+/// # Errors
+/// Kind `Target`.
+pub(in crate::commands) fn any_container(
+    environment: &Environment,
+    word: &str,
+    index: Option<u32>,
+) -> Result<Target> {
+    environment.named().unwrap_or_else(|| environment.pick(&Wanted::parse(word), index))
+}
+
 /// Holds the conversation and turns its end into the command's own exit code.
 ///
 /// # Errors
@@ -37,14 +50,25 @@ pub(in crate::commands) async fn talk(
         Outcome::Exited(0) => Ok(()),
         Outcome::Exited(code) => Err(Error::new(ErrorKind::Child(code), "the command failed")),
         Outcome::ReaderGone => Err(Error::new(ErrorKind::Child(141), "the reader of the output left")),
-        Outcome::NotStarted { code, words } => {
-            let code = if words.contains("executable file not found") || words.contains("no such file") {
-                127
-            } else {
-                code
-            };
-            app.ui.warn(&format!("`{}` cannot be started in {}: {words}", spec.program(), container.name));
-            Err(Error::new(ErrorKind::Child(code), words))
-        }
+        Outcome::NotStarted { code, words } => Err(not_started(code, &words, container, spec)),
     }
+}
+
+/// Why the engine could not start it, and what to type instead.
+fn not_started(code: u8, words: &str, container: &Container, spec: &ExecSpec) -> Error {
+    let missing = words.contains("executable file not found") || words.contains("no such file or directory");
+    // Older engines give 126 for a command that is not there; a shell gives 127.
+    let code = if missing { 127 } else { code };
+    let program = spec.program();
+    let message = format!("`{program}` cannot be started in container {}: {words}", container.name);
+    let hint = if words.contains("unable to find user") || words.contains("unable to find group") {
+        "the users there: `envctl exec … -- cat /etc/passwd`".to_owned()
+    } else if words.contains("chdir") || words.contains("cwd") || words.contains("working directory") {
+        "`-w` names a directory in the container".to_owned()
+    } else if program == "sh" {
+        "the image has no shell: run a program that it has, `envctl exec SERVICE -- PROGRAM`".to_owned()
+    } else {
+        "what there is: `envctl exec … -- ls /usr/local/bin /usr/bin /bin`".to_owned()
+    };
+    Error::new(ErrorKind::NotStarted(code), message).hint(hint)
 }

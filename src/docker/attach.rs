@@ -78,10 +78,10 @@ pub async fn converse(
         result = &mut talk => result,
     };
     if let Some(task) = sizes {
-        task.abort()
+        task.abort();
     }
     if let Some(task) = feeding {
-        task.abort()
+        task.abort();
     }
     drop(raw);
     if result == Ok(Outcome::ReaderGone) {

@@ -47,6 +47,10 @@ impl Client {
                 // Its own transports add this header; HTTP/1.1 wants one and any will do.
                 let host = hyper::header::HeaderValue::from_static("docker");
                 request.headers_mut().entry(hyper::header::HOST).or_insert(host);
+                // bollard writes absolute addresses; socket proxies that filter by path want the path alone.
+                if let Some(path) = request.uri().path_and_query().cloned() {
+                    *request.uri_mut() = path.into();
+                }
                 let io = connector.connect().await.map_err(|e| bollard::errors::Error::IOError {
                     err: std::io::Error::other(Unreached(e)),
                 })?;
@@ -83,8 +87,10 @@ impl Client {
                 error::docker(format!("{what}: Docker did not answer within {TIMEOUT_SECONDS} s"))
                     .hint("is the daemon overloaded or hung? `docker info` shows")
             }
-            B::IOError { err } if err.get_ref().is_some_and(|e| e.is::<Unreached>()) => {
-                match err.into_inner().map(|inner| inner.downcast::<Unreached>()) {
+            B::IOError { err }
+                if err.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Unreached>) =>
+            {
+                match err.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<Unreached>) {
                     Some(Ok(unreached)) => unreached.0,
                     _ => error::docker(format!("{what}: Docker cannot be reached")),
                 }
@@ -114,7 +120,9 @@ pub(super) fn refusal(status: u16, words: &str, what: &str) -> Error {
         400 if lower.contains("too new") || lower.contains("too old") => {
             error::docker(text).hint("this engine speaks another API version; upgrade the older side")
         }
-        _ => error::docker(text),
+        401 | 403 => error::docker(text)
+            .hint("the daemon refuses this user; ask who runs it, or take another `--context`"),
+        _ => error::docker(text).hint("the daemon's log says more: `journalctl -u docker`"),
     }
 }
 

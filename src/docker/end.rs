@@ -16,8 +16,9 @@ use super::exec::{self, ExecSpec};
 /// The variable that marks the processes of one exec.
 pub const TAG: &str = "ENVCTL_OP";
 
-/// `$1` is the word. Signals grow harsher: INT as a terminal would send, TERM, at last KILL. Needs `sh`,
-/// `grep` and /proc; sleeps a tenth of a second a round.
+/// `$1` is the word. Signals grow harsher: INT to all as a terminal sends it (a shell that waits reaps its
+/// child and then goes by itself), TERM to those without children, to all after three seconds, at last KILL.
+/// Needs `sh`, `grep` and /proc; sleeps a tenth of a second a round.
 const SCRIPT: &str = r#"
 round=0
 while [ "$round" -lt 80 ]; do
@@ -33,11 +34,13 @@ while [ "$round" -lt 80 ]; do
     if grep -q "ENVCTL_OP=$1" "$d/environ" 2>/dev/null; then mine="$mine $p"; fi
   done
   [ -n "$mine" ] || exit 0
-  if [ "$round" -lt 15 ]; then s=INT; elif [ "$round" -lt 50 ]; then s=TERM; else s=KILL; fi
+  if [ "$round" -lt 10 ]; then s=INT; elif [ "$round" -lt 40 ]; then s=TERM; else s=KILL; fi
+  case "$round" in 0|5|30|40|5?|6?|7?) all=1 ;; *) all= ;; esac
+  later=
   for p in $mine; do
-    case "$parents" in *" $p "*) [ "$round" -ge 60 ] && kill -s "$s" "$p" 2>/dev/null ;;
-      *) kill -s "$s" "$p" 2>/dev/null ;; esac
+    case "$parents" in *" $p "*) later="$later $p" ;; *) kill -s "$s" "$p" 2>/dev/null ;; esac
   done
+  [ -z "$all" ] || for p in $later; do kill -s "$s" "$p" 2>/dev/null; done
   sleep 0.1
   round=$((round + 1))
 done

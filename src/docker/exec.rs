@@ -163,7 +163,7 @@ impl ExecOutput {
 
 fn protocol(cause: ProtocolError) -> Error {
     error::integrity("the stream from Docker is damaged").because(cause).hint(
-        "the daemon may have been restarted, or a proxy between cut the connection; nothing of it was kept",
+        "the daemon may have been restarted, or a proxy between cut the connection; what came before is incomplete",
     )
 }
 

@@ -16,7 +16,7 @@ use super::transport::{BoxIo, Connector};
 use crate::error::{self, Error, Result};
 
 /// How long the daemon may take to answer with headers. Streams are not limited by it.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 /// No JSON answer is larger; a listing of a thousand containers is about 3 MiB.
 const LARGEST_ANSWER: usize = 64 << 20;
 
@@ -134,8 +134,7 @@ impl Answer {
             message: String,
         }
         let words = serde_json::from_slice::<Message>(&self.body)
-            .map(|answer| answer.message)
-            .unwrap_or_else(|_| String::from_utf8_lossy(&self.body).trim().to_owned());
+            .map_or_else(|_| String::from_utf8_lossy(&self.body).trim().to_owned(), |answer| answer.message);
         super::client::refusal(self.status.as_u16(), &words, what)
     }
 }
@@ -151,5 +150,7 @@ fn request(method: Method, path: &str, body: Option<String>) -> Result<Request<F
 }
 
 fn broken(connector: &Connector, cause: hyper::Error) -> Error {
-    error::docker(format!("the connection to Docker at {} broke", connector.endpoint().host)).because(cause)
+    error::docker(format!("the connection to Docker at {} broke", connector.endpoint().host))
+        .because(cause)
+        .hint("does a Docker daemon listen there? `docker context ls` shows the addresses, `journalctl -u docker` its log")
 }

@@ -12,9 +12,15 @@ pub mod demux;
 pub mod end;
 pub mod engine;
 pub mod exec;
+#[cfg(test)]
+mod exec_tests;
 mod http;
 pub mod proof;
 pub mod proven;
+#[cfg(test)]
+mod proven_tests;
+#[cfg(test)]
+pub(crate) mod scripted;
 pub mod spill;
 #[cfg(feature = "tls")]
 mod tls;

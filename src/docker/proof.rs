@@ -42,7 +42,9 @@ pub enum ProofError {
 pub struct TrailerSplitter {
     mark: Vec<u8>,
     finder: memmem::Finder<'static>,
+    /// The last bytes, which may be the beginning of the mark; from the mark on once it was found.
     held: Vec<u8>,
+    found: bool,
     exit_code: Option<u8>,
 }
 
@@ -53,7 +55,13 @@ impl TrailerSplitter {
     /// Waits for the trailer that carries this random word.
     pub fn new(nonce: &str) -> Self {
         let mark = format!("\nENVCTL-EOF {nonce}").into_bytes();
-        Self { finder: memmem::Finder::new(&mark).into_owned(), mark, held: Vec::new(), exit_code: None }
+        Self {
+            finder: memmem::Finder::new(&mark).into_owned(),
+            mark,
+            held: Vec::new(),
+            found: false,
+            exit_code: None,
+        }
     }
 
     /// Takes stdout bytes; hands on those that are certainly the tool's own.
@@ -61,32 +69,39 @@ impl TrailerSplitter {
     /// # Errors
     /// Something follows the trailer, or its exit code cannot be read.
     pub fn feed(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) -> Result<(), ProofError> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if self.exit_code.is_some() {
+        if self.exit_code.is_some() && !bytes.is_empty() {
             return Err(ProofError::BytesAfterTrailer(bytes.len()));
         }
-        // The common case: neither what is held nor this chunk can hold the mark, except at its end.
-        let longest = self.mark.len() + CODE_LEN;
-        if self.held.len() + bytes.len() <= longest {
+        if self.found {
             self.held.extend_from_slice(bytes);
-        } else {
-            // Only the seam can hide a mark that starts in `held`.
-            let seam_len = bytes.len().min(longest);
-            let held_len = self.held.len();
-            self.held.extend_from_slice(&bytes[..seam_len]);
-            if self.finder.find(&self.held).is_some_and(|at| at < held_len) {
-                self.held.extend_from_slice(&bytes[seam_len..]);
-            } else {
-                sink(&self.held[..held_len]);
-                self.held.clear();
-                let body = self.finder.find(bytes).unwrap_or(bytes.len().saturating_sub(longest - 1));
-                sink(&bytes[..body]);
-                self.held.extend_from_slice(&bytes[body..]);
-            }
+            return self.read_code();
         }
-        self.look_for_trailer(sink)
+        // A mark that begins in what is held shows within this many bytes of the chunk.
+        let before = self.held.len();
+        let seam = bytes.len().min(self.mark.len());
+        self.held.extend_from_slice(&bytes[..seam]);
+        if let Some(at) = self.finder.find(&self.held) {
+            sink(&self.held[..at]);
+            self.held.drain(..at);
+            self.held.extend_from_slice(&bytes[seam..]);
+            self.found = true;
+            return self.read_code();
+        }
+        if seam == bytes.len() {
+            // The whole chunk is in hand; a mark may still begin in its last bytes.
+            let out = self.held.len().saturating_sub(self.mark.len() - 1);
+            sink(&self.held[..out]);
+            self.held.drain(..out);
+            return Ok(());
+        }
+        sink(&self.held[..before]);
+        self.held.clear();
+        let found = self.finder.find(bytes);
+        let body = found.unwrap_or(bytes.len() - (self.mark.len() - 1));
+        sink(&bytes[..body]);
+        self.held.extend_from_slice(&bytes[body..]);
+        self.found = found.is_some();
+        if self.found { self.read_code() } else { Ok(()) }
     }
 
     /// The tool's exit code, once the trailer has arrived.
@@ -99,23 +114,21 @@ impl TrailerSplitter {
         self.held
     }
 
-    fn look_for_trailer(&mut self, sink: &mut impl FnMut(&[u8])) -> Result<(), ProofError> {
-        let Some(at) = self.finder.find(&self.held) else { return Ok(()) };
-        let code_at = at + self.mark.len();
-        if self.held.len() < code_at + CODE_LEN {
+    /// What is held begins with the mark: reads the code behind it once it is there.
+    fn read_code(&mut self) -> Result<(), ProofError> {
+        let end = self.mark.len() + CODE_LEN;
+        if self.held.len() < end {
             return Ok(());
         }
-        let after = self.held.len() - code_at - CODE_LEN;
-        if after > 0 {
-            return Err(ProofError::BytesAfterTrailer(after));
+        if self.held.len() > end {
+            return Err(ProofError::BytesAfterTrailer(self.held.len() - end));
         }
-        let code = self.held[code_at..]
+        let code = self.held[self.mark.len()..]
             .strip_prefix(b" rc=")
             .and_then(|rest| rest.strip_suffix(b"\n"))
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| digits.parse().ok())
             .ok_or(ProofError::Damaged)?;
-        sink(&self.held[..at]);
         self.held.clear();
         self.exit_code = Some(code);
         Ok(())

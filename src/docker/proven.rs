@@ -57,12 +57,11 @@ pub async fn run(
     loop {
         let more = {
             let mut sink = |which, bytes: &[u8]| stream.take(which, bytes);
-            match tokio::time::timeout(stall_limit, output.read(&mut sink)).await {
-                Ok(result) => result.map_err(|cause| stream.explain(cause, spec))?,
-                Err(_) => {
-                    silent(engine, container, spec, stall_limit).await?;
-                    continue;
-                }
+            if let Ok(result) = tokio::time::timeout(stall_limit, output.read(&mut sink)).await {
+                result.map_err(|cause| stream.explain(cause, spec))?
+            } else {
+                silent(engine, container, spec, stall_limit).await?;
+                continue;
             }
         };
         if let Some(broken) = stream.broken.take() {

@@ -53,7 +53,7 @@ impl Connector {
                 self.encrypt(stream, host).await
             }
             Host::Ssh { user, host, port, path } => {
-                self.connect_ssh(user.as_deref(), host, *port, path.as_deref())
+                connect_ssh(user.as_deref(), host, *port, path.as_deref())
             }
             Host::Npipe(name) => Err(error::docker(format!(
                 "the Docker host npipe:{name} is a Windows pipe, which this build cannot open"
@@ -117,40 +117,34 @@ impl Connector {
         }
         Ok(Box::new(stream))
     }
+}
 
-    /// The docker CLI's own way: the remote side runs `docker system dial-stdio`, so the user's ssh
-    /// configuration, agent and jump hosts apply. One master connection serves the ones after it.
-    fn connect_ssh(
-        &self,
-        user: Option<&str>,
-        host: &str,
-        port: Option<u16>,
-        path: Option<&str>,
-    ) -> Result<BoxIo> {
-        let mut command = Command::new("ssh");
-        if let Some(user) = user {
-            command.args(["-l", user]);
-        }
-        if let Some(port) = port {
-            command.args(["-p", &port.to_string()]);
-        }
-        command.args(["-o", "ConnectTimeout=30", "-o", "ControlMaster=auto", "-o", "ControlPersist=60"]);
-        command.args(["-o", "ControlPath=~/.ssh/envctl-%C", "-T", "--", host, "docker"]);
-        if let Some(path) = path {
-            command.arg(format!("--host=unix://{path}"));
-        }
-        command.args(["system", "dial-stdio"]);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| error::docker("cannot start `ssh`").because(e).hint("install the OpenSSH client"))?;
-        match (child.stdin.take(), child.stdout.take()) {
-            (Some(stdin), Some(stdout)) => Ok(Box::new(SshIo { stdin: Some(stdin), stdout, _child: child })),
-            _ => Err(error::docker("ssh gave no pipes")),
-        }
+/// The docker CLI's own way: the remote side runs `docker system dial-stdio`, so the user's ssh
+/// configuration, agent and jump hosts apply. One master connection serves the ones after it.
+fn connect_ssh(user: Option<&str>, host: &str, port: Option<u16>, path: Option<&str>) -> Result<BoxIo> {
+    let mut command = Command::new("ssh");
+    if let Some(user) = user {
+        command.args(["-l", user]);
+    }
+    if let Some(port) = port {
+        command.args(["-p", &port.to_string()]);
+    }
+    command.args(["-o", "ConnectTimeout=30", "-o", "ControlMaster=auto", "-o", "ControlPersist=60"]);
+    command.args(["-o", "ControlPath=~/.ssh/envctl-%C", "-T", "--", host, "docker"]);
+    if let Some(path) = path {
+        command.arg(format!("--host=unix://{path}"));
+    }
+    command.args(["system", "dial-stdio"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| error::docker("cannot start `ssh`").because(e).hint("install the OpenSSH client"))?;
+    match (child.stdin.take(), child.stdout.take()) {
+        (Some(stdin), Some(stdout)) => Ok(Box::new(SshIo { stdin: Some(stdin), stdout, _child: child })),
+        _ => Err(error::docker("ssh gave no pipes")),
     }
 }
 

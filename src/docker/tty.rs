@@ -42,10 +42,10 @@ impl Drop for RawMode {
 /// Gives the terminal back. Safe to call at any time and twice.
 pub fn restore() {
     // `try_lock`: a panic while the lock is held must not hang in the hook.
-    if let Ok(mut saved) = SAVED.try_lock() {
-        if let Some(before) = saved.take() {
-            let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
-        }
+    if let Ok(mut saved) = SAVED.try_lock()
+        && let Some(before) = saved.take()
+    {
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
     }
 }
 

@@ -12,7 +12,8 @@ pub struct Facts {
     pub version: ServerVersion,
     /// `pg_database_size`, in bytes.
     pub size: u64,
-    /// What the tables hold without their indexes, in bytes: near the size of a plain dump.
+    /// What the tables hold without their indexes by the planner's last count, in bytes: near the size of a
+    /// plain dump. Measuring would wait for whoever has locked a table.
     pub table_bytes: u64,
     /// Prisma's history, where there is one.
     pub migrations: Option<Migrations>,
@@ -39,9 +40,9 @@ impl Facts {
             .query(
                 "select current_database(), current_setting('server_version_num'), current_setting('server_version'), \
                         pg_catalog.pg_database_size(current_database()), \
-                        (select coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0) from pg_catalog.pg_class c \
-                         join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-                         where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema')), \
+                        (select coalesce(sum(c.relpages::bigint), 0) * current_setting('block_size')::bigint \
+                         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+                         where c.relkind in ('r', 't') and n.nspname not in ('pg_catalog', 'information_schema')), \
                         coalesce((select pg_catalog.quote_ident(n.nspname) || '._prisma_migrations' \
                          from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
                          where c.relname = '_prisma_migrations' and c.relkind = 'r' \
@@ -52,14 +53,27 @@ impl Facts {
         let row = rows.into_iter().next().unwrap_or_default();
         let [database, num, text, size, table_bytes, history] =
             <[String; 6]>::try_from(row).unwrap_or_default();
-        let migrations = if history.is_empty() { None } else { migrations(session, &history).await.ok() };
+        let migrations = if history.is_empty() { None } else { patient(session, &history).await? };
+        let size: u64 = size.parse().unwrap_or(0);
+        let table_bytes = table_bytes.parse().ok().filter(|bytes| *bytes > 0).unwrap_or(size);
         Ok(Self {
             database,
             version: ServerVersion::new(num.parse().unwrap_or(0), &text),
-            size: size.parse().unwrap_or(0),
-            table_bytes: table_bytes.parse().unwrap_or(0),
+            size,
+            table_bytes,
             migrations,
         })
+    }
+}
+
+/// The history, unless somebody has locked it: a look must not wait for a migration to end.
+async fn patient(session: &mut Session, history: &str) -> Result<Option<Migrations>, Refusal> {
+    session.query("set lock_timeout = '500ms'").await?;
+    let migrations = migrations(session, history).await;
+    session.query("set lock_timeout = 0").await?;
+    match migrations {
+        Err(Refusal::Lost(error)) => Err(Refusal::Lost(error)),
+        other => Ok(other.ok()),
     }
 }
 

@@ -8,11 +8,16 @@ pub mod csv;
 pub mod dump;
 pub mod facts;
 pub mod lock;
+#[cfg(test)]
+mod lock_tests;
+pub mod orphans;
 pub mod preflight;
 pub mod properties;
 pub mod psql;
 pub mod quote;
 pub mod session;
+#[cfg(test)]
+mod session_tests;
 pub mod version;
 
 pub use access::Access;

@@ -82,6 +82,7 @@ pub async fn look(
     if !oid.is_empty() {
         replaceable(session, database, &oid).await?;
         findings.sessions = sessions(session, database).await?;
+        findings.warnings.extend(kept(session).await?);
     }
     if let Some(needs) = needs {
         provided(session, needs, &version, &mut findings).await?;
@@ -126,10 +127,28 @@ async fn replaceable(session: &mut Session, database: &str, oid: &str) -> Result
     Ok(())
 }
 
+/// Replaced databases that are still there: each is as large as a whole one.
+async fn kept(session: &mut Session) -> Result<Option<String>> {
+    let rows = session
+        .query(
+            "select count(*), pg_catalog.pg_size_pretty(sum(pg_catalog.pg_database_size(oid))) \
+             from pg_catalog.pg_database where datname like 'envctl\\_old\\_%'",
+        )
+        .await
+        .map_err(Error::from)?;
+    Ok(match rows.first().map(Vec::as_slice) {
+        Some([count, size]) if count != "0" => Some(format!(
+            "databases replaced earlier that are still kept: {count} ({size}): list them with `envctl psql -d postgres -c '\\l+ envctl_old_*'`, drop what is not needed"
+        )),
+        _ => None,
+    })
+}
+
 async fn sessions(session: &mut Session, database: &str) -> Result<Vec<String>> {
     let rows = session
         .query(&format!(
-            "select coalesce(nullif(application_name, ''), 'unnamed') || ' (' || usename || ', ' || count(*) || ')' \
+            "select format('%s of role %s (%s)', case count(*) when 1 then '1 session' else count(*) || ' sessions' end, usename, \
+                          coalesce(nullif(application_name, ''), 'no application name')) \
              from pg_catalog.pg_stat_activity where datname = {} and pid <> pg_backend_pid() and backend_type = 'client backend' \
                and application_name not like 'envctl%' \
              group by application_name, usename order by 1",

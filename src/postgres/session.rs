@@ -241,16 +241,26 @@ impl Complaint {
             Self::Docker(error) => error,
             Self::NoPsql => error::tool(format!("container {} has no psql", container.name))
                 .hint("is it the database? name it: `--container NAME`, or `[profiles.NAME] db = \"…\"` in envctl.toml"),
-            Self::Words(words) if words.contains("does not exist") && words.contains("database") => {
-                error::target(format!("{words} (container {})", container.name))
-                    .hint(format!("name another with `-d NAME`; these exist: `envctl psql -d postgres -c '\\l'` (tried {})", access.database))
+            Self::Words(words) if words.contains("FATAL:  ") => {
+                // psql repeats how it connected in front of what the server said.
+                let said = words.rsplit("FATAL:  ").next().unwrap_or(&words).to_owned();
+                said_no(&said, container, access)
             }
-            Self::Words(words) if words.contains("does not exist") && words.contains("role") => {
-                error::tool(format!("{words} (container {})", container.name))
-                    .hint("name the role in envctl.toml: `[database] user = \"…\"`")
-            }
-            Self::Words(words) => error::tool(format!("cannot connect to PostgreSQL in {}: {words}", container.name))
-                .hint(format!("its logs say more: `docker logs --tail 50 {}`", container.name)),
+            Self::Words(words) => said_no(&words, container, access),
         }
     }
+}
+
+/// The server's no, with what to do about it.
+fn said_no(words: &str, container: &Container, access: &Access) -> Error {
+    if words.contains("does not exist") && words.contains("database") {
+        return error::target(format!("{words} (container {}, tried {:?})", container.name, access.database))
+            .hint("name another with `-d NAME`; these exist: `envctl psql -d postgres -c '\\l'`");
+    }
+    if words.contains("does not exist") && words.contains("role") {
+        return error::tool(format!("{words} (container {})", container.name))
+            .hint("name the role in envctl.toml: `[database] user = \"…\"`");
+    }
+    error::tool(format!("cannot connect to PostgreSQL in {}: {words}", container.name))
+        .hint(format!("its logs say more: `docker logs --tail 50 {}`", container.name))
 }

@@ -126,7 +126,11 @@ pub fn confirm_each<P: Display>(
     match settle(&demand(guard, targets), consent, ui.can_ask()) {
         Settled::Runs => {}
         Settled::Agreed => ui.plan(&plan, false),
-        Settled::Refused(error) => return Err(error),
+        // What was refused is worth seeing: the next thing typed is the flag that allows it.
+        Settled::Refused(error) => {
+            ui.plan(&plan, false);
+            return Err(error);
+        }
         Settled::AskYes => {
             ui.plan(&plan, true);
             ask_yes(ui, targets)?;

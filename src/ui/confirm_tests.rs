@@ -146,7 +146,7 @@ fn one_terminal_end_is_not_enough_to_ask() {
         let (ui, _, err) = captured(options, "acme\n");
         let result = confirm(&ui, "the plan", Guard::Destroy, &target(Some("prod")), &Consent::default());
         assert!(result.is_err());
-        assert_eq!(err.text(), "");
+        assert_eq!(err.text(), "  the plan\n", "the plan is seen, nothing is asked");
     }
 }
 

@@ -281,6 +281,9 @@ fn foreign(
         let _ = slots.send(Slot::End);
         return Ok(());
     }
+    if after_ours && head == [0x1f] {
+        return Err(truncated(GZIP));
+    }
     if after_ours && !head.starts_with(&[0x1f, 0x8b]) {
         return Err(damaged(GZIP, "there is something else behind its end"));
     }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::HELD;
 use super::entry::{self, Entry};
 use super::finding::{EXCERPT, Finding, FindingKind, printable};
-use super::lexer::{Ambiguity, Listener, Open, Place, Token};
 use super::proof::{Proof, Trailer};
 use super::rules::{Verdict, judge};
 use super::statement::Statement;
 use super::summary::{CopyBlock, Summary};
+use super::token::{Ambiguity, Listener, Open, Place, Token};
 
 /// How many entries, and how many COPY blocks, are kept; real databases have some thousands.
 const KEPT_ENTRIES: usize = 500_000;
@@ -38,6 +38,8 @@ pub(super) struct Collector {
     findings: Vec<Finding>,
     /// Whether code has passed that could change settings without being seen to.
     opaque: bool,
+    /// The token that was last found ambiguous; one word about it is enough.
+    doubted: Option<u64>,
     counts: BTreeMap<FindingKind, u64>,
     /// Everything before it has been judged.
     judged: u64,
@@ -236,7 +238,8 @@ impl Listener for Collector {
     }
 
     fn ambiguous(&mut self, what: Ambiguity, place: Place, at: u64) {
-        if what == Ambiguity::BackslashQuote && !self.opaque {
+        let told = self.doubted.replace(place.offset) == Some(place.offset);
+        if told || (what == Ambiguity::BackslashQuote && !self.opaque) {
             return;
         }
         let text = match what {
@@ -246,7 +249,11 @@ impl Listener for Collector {
             Ambiguity::LongTag => "a dollar quote with an absurdly long tag",
             Ambiguity::TextAfterCopy => "text behind COPY … FROM stdin on the same line",
         };
-        self.find(FindingKind::Ambiguous, place, text.as_bytes(), at);
+        let kind = match what {
+            Ambiguity::BackslashQuote => FindingKind::BackslashQuote,
+            _ => FindingKind::Ambiguous,
+        };
+        self.find(kind, place, text.as_bytes(), at);
     }
 
     fn copy_begins(&mut self, offset: u64) {

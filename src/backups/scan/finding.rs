@@ -13,6 +13,9 @@ pub enum FindingKind {
     Variable,
     /// Bytes that psql, its other versions or the server cut differently: nothing after can be judged.
     Ambiguous,
+    /// A string that ends in a backslash, behind code that could have changed how psql reads that. Honest
+    /// dumps have such strings too (`'C:\'`); harmless where psql runs under a `\restrict` of our own.
+    BackslashQuote,
     /// CREATE, ALTER or DROP DATABASE.
     OtherDatabase,
     /// Roles and tablespaces, which belong to the whole server.
@@ -76,6 +79,9 @@ impl FindingKind {
             Self::Connect => "switches to another database",
             Self::Variable => "may refer to a psql variable",
             Self::Ambiguous => "contains text that can be read in two ways",
+            Self::BackslashQuote => {
+                "has a string that ends in a backslash, behind code that may change its meaning"
+            }
             Self::OtherDatabase => "creates, changes or drops a database",
             Self::ClusterWide => "changes roles or tablespaces of the whole server",
             Self::ChangesRole => "changes the role it runs as",

@@ -7,7 +7,7 @@
 //!
 //! What it cannot know: a function of the dump that runs while it is restored may change
 //! `standard_conforming_strings` under psql's feet. Behind a function or a DO block, text that such a
-//! change would cut differently (`'…\'`) is therefore reported as [`FindingKind::Ambiguous`].
+//! change would cut differently (`'…\'`) is therefore reported as [`FindingKind::BackslashQuote`].
 
 mod collector;
 mod copy;
@@ -20,6 +20,7 @@ mod statement;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use entry::Entry;
 pub use finding::{Finding, FindingKind};
@@ -27,7 +28,8 @@ pub use proof::Proof;
 pub use summary::{CopyBlock, Summary};
 
 use collector::Collector;
-use lexer::{Lexer, Open};
+use lexer::Lexer;
+use token::Open;
 
 /// UTF-8's byte order mark, which some editors put in front.
 const BOM: &[u8] = b"\xef\xbb\xbf";

@@ -3,7 +3,7 @@
 //! The trailer is `--`, `-- PostgreSQL database dump complete`, `--`, and on servers patched for
 //! CVE-2025-8714 a line `\unrestrict KEY` with the key of the header's `\restrict KEY`.
 
-use super::lexer::Open;
+use super::token::Open;
 
 /// Whether the text is a whole dump.
 #[derive(Clone, Debug, PartialEq, Eq)]

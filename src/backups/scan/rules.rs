@@ -269,7 +269,7 @@ fn is_catalog(table: &str) -> bool {
 }
 
 /// Encodings whose second bytes can look like a quote or a backslash are not.
-/// PostgreSQL documentation, "Supported character sets": the client-only ones.
+/// Source: the server's manual, "Supported character sets": the client-only ones.
 fn is_safe_encoding(name: &str) -> bool {
     let plain: String =
         name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();

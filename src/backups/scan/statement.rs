@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::finding::FindingKind;
-use super::lexer::{Place, Token};
+use super::token::{Place, Token};
 
 /// How many tokens outside parentheses are kept for the verdict.
 const HEAD: usize = 48;
@@ -156,10 +156,9 @@ impl Statement {
                 }
             }
             (Expect::SetConfigParenthesis, Token::Symbol(b'(')) => self.expect = Expect::SetConfigName,
-            (Expect::SetConfigName, token) => {
-                if !matches!(token, Token::Text(name) if name.eq_ignore_ascii_case(b"search_path")) {
-                    self.found.insert(FindingKind::ChangesRole);
-                }
+            (Expect::SetConfigName, Token::Text(name)) if name.eq_ignore_ascii_case(b"search_path") => {}
+            (Expect::SetConfigName, _) => {
+                self.found.insert(FindingKind::ChangesRole);
             }
             _ => {}
         }

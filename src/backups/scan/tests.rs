@@ -268,7 +268,7 @@ fn what_would_do_more_than_fill_a_database_is_found() {
         ("SELECT E'a'\n'b\\';", &[K::Ambiguous]),
         ("SELECT 1a$x$;", &[K::Ambiguous]),
         ("INSERT INTO t VALUES ('C:\\');", &[]),
-        ("DO $$ $$; INSERT INTO t VALUES ('C:\\');", &[K::Ambiguous]),
+        ("DO $$ $$; INSERT INTO t VALUES ('C:\\');", &[K::BackslashQuote]),
         ("CREATE FUNCTION f() RETURNS begin LANGUAGE sql AS 'x'; SELECT 1;", &[K::Ambiguous]),
     ];
     for (text, expected) in table {
@@ -389,7 +389,7 @@ proptest! {
     #[test]
     fn rows_are_counted_as_lines(rows in prop::collection::vec("[^\n\r]{0,30}", 0..50)) {
         let rows: Vec<_> = rows.into_iter().filter(|row| row != "\\.").collect();
-        let data: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        let data = rows.iter().fold(String::new(), |data, row| data + row + "\n");
         let summary = scan(format!("COPY t FROM stdin;\n{data}\\.\nSELECT 1;"));
         prop_assert_eq!(summary.rows(), rows.len() as u64);
         prop_assert_eq!(summary.copies[0].bytes, data.len() as u64);

@@ -1,6 +1,6 @@
 //! `envctl backup [create]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,9 +8,9 @@ use serde::Serialize;
 use crate::app::{App, Daemon};
 use crate::backups::catalog::Catalog;
 use crate::backups::compression::Compression;
-use crate::backups::create::{BackupRequest, Created, Destination, create};
+use crate::backups::create::{BackupRequest, Created, Destination, IfTaken, create};
 use crate::backups::label::Label;
-use crate::backups::manifest::{Manifest, Source};
+use crate::backups::manifest::{Manifest, Purpose, Source};
 use crate::backups::stored;
 use crate::commands::GlobalArgs;
 use crate::commands::database::{self, Database};
@@ -57,7 +57,7 @@ pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Res
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
-    let request = request(&args, app, &settings, &daemon, &found)?;
+    let request = request(&args, Purpose::Backup, app, &settings, &daemon, &found)?;
     if global.dry_run {
         app.ui.say(&format!("would back up {} to {}", found.facts.database, destination(&request)));
         return Ok(());
@@ -77,7 +77,7 @@ pub(in crate::commands) async fn safety(
     settings: &Settings,
     found: &Database,
 ) -> Result<PathBuf> {
-    let request = request(&CreateArgs::default(), app, settings, daemon, found)?;
+    let request = request(&CreateArgs::default(), Purpose::Safety, app, settings, daemon, found)?;
     let created = perform(app, daemon, found, &request).await?;
     created.path.ok_or_else(|| error::failed("the safety backup has no file"))
 }
@@ -94,28 +94,43 @@ async fn perform(app: &App, daemon: &Daemon, found: &Database, request: &BackupR
 
 fn request(
     args: &CreateArgs,
+    purpose: Purpose,
     app: &App,
     settings: &Settings,
     daemon: &Daemon,
     found: &Database,
 ) -> Result<BackupRequest> {
-    let compression: Compression = args.compress.as_deref().unwrap_or(&settings.backup.compress).parse()?;
+    let compression = match (&args.compress, args.output.as_deref().and_then(by_name)) {
+        (Some(asked), _) => asked.parse()?,
+        (None, Some(named)) => named,
+        (None, None) => settings.backup.compress.parse()?,
+    };
+    if settings.backup.format != "plain" {
+        return Err(error::usage(format!(
+            "backup.format {:?} is of a later version; this one makes plain SQL",
+            settings.backup.format
+        ))
+        .hint("leave it out, or set it to `plain`"));
+    }
     let target = &found.target;
     let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
     let started = app.now();
     let destination = match &args.output {
         Some(path) if path.as_os_str() == "-" => Destination::Stdout,
-        Some(path) => Destination::File { path: path.clone(), overwrite: args.force },
-        None => {
-            for leftover in stored::sweep(catalog.directory()) {
-                app.ui.warn(&format!(
-                    "removed {}, left behind by a backup that was killed",
-                    leftover.display()
-                ));
-            }
-            Destination::File { path: catalog.free_name(Label::new(started), compression), overwrite: false }
-        }
+        Some(path) => Destination::File {
+            path: path.clone(),
+            taken: if args.force { IfTaken::Replace } else { IfTaken::Refuse },
+        },
+        None => Destination::File {
+            path: catalog.free_name(Label::new(started), compression),
+            taken: IfTaken::Next,
+        },
     };
+    if let Destination::File { path, .. } = &destination {
+        for leftover in stored::sweep(path.parent().unwrap_or(path)) {
+            app.ui.warn(&format!("removed {}, left behind by a backup that was killed", leftover.display()));
+        }
+    }
     if destination == Destination::Stdout && app.ui.options().stdout_is_terminal {
         return Err(error::usage("a backup on a terminal helps nobody")
             .hint("`envctl backup -o - > FILE`, or leave `-o` out"));
@@ -129,6 +144,7 @@ fn request(
     Ok(BackupRequest {
         operation: nonce(),
         who: app.who(),
+        purpose,
         source: Source {
             stack: target.stack.clone(),
             profile: target.profile.name.clone(),
@@ -150,8 +166,18 @@ fn request(
         destination,
         started,
         lock_limit: settings.timeouts.lock,
-        stall_limit: settings.timeouts.stall.unwrap_or(std::time::Duration::from_secs(365 * 86400)),
+        stall_limit: settings.timeouts.stall.unwrap_or(std::time::Duration::MAX),
     })
+}
+
+/// What the name of a file promises: `.sql.gz`, `.sql.zst`, `.sql`.
+fn by_name(path: &Path) -> Option<Compression> {
+    match path.extension()?.to_str()? {
+        "gz" => Some(Compression::DEFAULT_GZIP),
+        "zst" => Some(Compression::DEFAULT_ZSTD),
+        "sql" => Some(Compression::None),
+        _ => None,
+    }
 }
 
 fn destination(request: &BackupRequest) -> String {

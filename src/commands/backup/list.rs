@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::backups::catalog::{Backup, Catalog};
+use crate::backups::manifest::Purpose;
 use crate::commands::GlobalArgs;
 use crate::error::Result;
 use crate::ui::format::{age, bytes, count};
@@ -22,6 +23,7 @@ struct Row {
     database: Option<String>,
     rows: Option<u64>,
     proof: &'static str,
+    purpose: Option<Purpose>,
     problem: Option<String>,
 }
 
@@ -64,6 +66,7 @@ fn row(backup: &Backup) -> Row {
         database: manifest.map(|m| m.database.clone()),
         rows: manifest.map(crate::backups::manifest::Manifest::rows),
         proof: backup.proof().word(),
+        purpose: manifest.map(|m| m.purpose),
         problem: backup.manifest.as_ref().err().cloned(),
     }
 }
@@ -83,6 +86,9 @@ fn table(backups: &[Backup], now: jiff::Timestamp) -> Table {
         let name =
             backup.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let proof = match &backup.manifest {
+            Ok(manifest) if manifest.purpose == Purpose::Safety => {
+                Cell::from(format!("{}, before a restore", manifest.verified.level.word()))
+            }
             Ok(manifest) if manifest.whole => Cell::toned(manifest.verified.level.word(), Tone::Good),
             Ok(manifest) => Cell::toned(format!("{}, partial", manifest.verified.level.word()), Tone::Warn),
             Err(problem) => Cell::toned(problem.clone(), Tone::Bad),

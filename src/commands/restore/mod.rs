@@ -2,7 +2,7 @@
 
 mod undo;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -77,8 +77,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
-    crosses_up(&args, global, &environment)?;
-    let source = source(&asked, &args, &settings, &environment)?;
+    let source = source(app, &asked, &args, &settings, &environment)?;
     // The file first: what is not whole never meets the server.
     let progress: Arc<dyn Progress> = app.ui.progress();
     let examined = match &source {
@@ -89,15 +88,19 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         }
     };
     app.ui.end_progress();
+    crosses_up(&args, global, &environment, examined.as_ref())?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let plan = plan(&args, app, &settings, &daemon, &found, source, examined.as_ref()).await?;
-    let backs_up = plan.backup_first;
+    let before = plan.backup_first.then(|| found.in_database(&plan.database));
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
         Decision::Go(plan) => plan,
-        Decision::DryRun(_) => return Ok(()),
+        Decision::DryRun(plan) => {
+            app.show_dry_run(&plan);
+            return Ok(());
+        }
     };
-    if backs_up {
-        let path = super::backup::safety(app, &daemon, &settings, &found).await?;
+    if let Some(before) = before {
+        let path = super::backup::safety(app, &daemon, &settings, &before).await?;
         app.ui.say(&format!("what is there now is backed up in {}", path.display()));
     }
     let progress: Arc<dyn Progress> = app.ui.progress();
@@ -107,24 +110,32 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     Ok(())
 }
 
-/// From development up into production both ends have to be named.
-fn crosses_up(args: &RestoreArgs, global: &GlobalArgs, environment: &Environment) -> Result<()> {
-    let from = args.from.as_deref();
-    let upwards = environment.profile.counts_as_prod()
-        && from.is_some_and(|from| !matches!(from, "prod" | "production"));
-    if upwards && args.to.is_none() && !global.names_profile() {
-        return Err(error::refused(format!(
-            "this would put {} data into {}",
-            from.unwrap_or_default(),
-            environment
-        ))
-        .hint("name both ends: `--from dev --to prod`"));
+/// Data of another profile goes up into production only where both ends are named.
+fn crosses_up(
+    args: &RestoreArgs,
+    global: &GlobalArgs,
+    environment: &Environment,
+    examined: Option<&Examined>,
+) -> Result<()> {
+    let made_from = examined.and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
+    let from = args.from.as_deref().or(made_from).map(normal);
+    let upwards = environment.profile.counts_as_prod() && from.is_some_and(|from| from != "prod");
+    let both_named = args.from.is_some() && (args.to.is_some() || global.names_profile());
+    if upwards && !both_named {
+        let from = from.unwrap_or_default();
+        return Err(error::refused(format!("this would put the data of {from} into {environment}")).hint(
+            format!(
+                "if that is what you want, name both ends: `--from {from} --to {}`",
+                environment.profile.word()
+            ),
+        ));
     }
     Ok(())
 }
 
 fn source(
-    asked: &std::path::Path,
+    app: &App,
+    asked: &Path,
     args: &RestoreArgs,
     settings: &Settings,
     environment: &Environment,
@@ -136,7 +147,11 @@ fn source(
     let catalog = Catalog::new(&settings.backup.root, &environment.stack, profile);
     if asked.as_os_str() == "latest" {
         let database = settings.database(profile).name.clone();
-        return Ok(DumpSource::File(catalog.latest(database.as_deref())?.path));
+        let latest = catalog.latest(database.as_deref())?;
+        for (path, problem) in catalog.passed_over(&latest)? {
+            app.ui.warn(&format!("{} is newer and passed over: {problem}", path.display()));
+        }
+        return Ok(DumpSource::File(latest.path));
     }
     let named = catalog.directory().join(asked);
     let path = if !asked.exists() && named.exists() { named } else { asked.to_owned() };
@@ -221,9 +236,12 @@ fn show(app: &App, restored: &Restored, found: &Database) {
         )
     });
     if let Some(kept) = &restored.kept {
-        let flag = found.target.profile.flag();
+        let mut flags = found.target.profile.flag();
+        if restored.database != found.facts.database {
+            flags.push_str(&format!(" -d {:?}", restored.database));
+        }
         app.ui.say(&format!(
-            "the old database is kept as {kept:?}; take it back with `envctl restore undo {flag}`"
+            "the old database is kept as {kept:?}; take it back with `envctl restore undo {flags}`"
         ));
     }
 }

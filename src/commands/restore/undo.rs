@@ -50,7 +50,10 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
     };
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
         Decision::Go(plan) => plan,
-        Decision::DryRun(_) => return Ok(()),
+        Decision::DryRun(plan) => {
+            app.show_dry_run(&plan);
+            return Ok(());
+        }
     };
     let kept = undo(&daemon.engine, &found.target.container, plan, &app.interrupt).await?;
     app.ui.show(&Answer { database: &name, kept: &kept }, |_| {

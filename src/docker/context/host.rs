@@ -167,6 +167,9 @@ fn ssh(rest: &str) -> Result<Host, String> {
 }
 
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
+    if authority.matches('[').count() > 1 || authority.find('[').is_some_and(|at| at > 0) {
+        return Err("brackets stand around an IPv6 address and nowhere else".to_owned());
+    }
     let (host, port) = if let Some(inner) = authority.strip_prefix('[') {
         let (host, after) = inner.split_once(']').ok_or("an IPv6 address has no closing bracket")?;
         match after.strip_prefix(':') {

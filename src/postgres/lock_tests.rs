@@ -1,0 +1,116 @@
+//! The lock over the scripted engine: taken, waited for, refused by name, and carried over a swap.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::docker::scripted::{Far, Scripted, Turn, container};
+use crate::error::{ErrorKind, Result};
+
+use super::access::{Access, Wishes};
+use super::lock::{Mode, hold};
+use super::session::Session;
+
+async fn taken(script: &Arc<Scripted>, mode: Mode, limit: Duration) -> Result<Session> {
+    let (engine, db) = (script.engine(), container("db"));
+    let access = Access::discover(&engine, &db, &Wishes::default()).await?;
+    hold(&engine, &db, &access, "envctl test", mode, limit).await
+}
+
+/// A psql that answers `select 1`, then each question for the lock with the next word.
+fn answering(locks: &'static [&'static str]) -> Turn {
+    Turn::new("psql", move |mut far| async move {
+        let (_, word) = far.question().await?;
+        far.rows(&word, "1\n").await;
+        for answer in locks {
+            let (sql, word) = far.question().await?;
+            assert!(sql.starts_with("select pg_catalog.pg_try_advisory_lock"), "{sql}");
+            far.rows(&word, &format!("{answer}\n")).await;
+        }
+        rest(far).await
+    })
+}
+
+/// Answers what else is asked: who holds the lock.
+async fn rest(mut far: Far) -> Option<i64> {
+    while let Some((sql, word)) = far.question().await {
+        if sql.contains("pg_locks") {
+            far.rows(&word, "envctl restore,77,ada,12\n").await;
+        } else {
+            far.rows(&word, "f\n").await;
+        }
+    }
+    Some(0)
+}
+
+#[tokio::test]
+async fn a_free_lock_is_taken_at_once() {
+    let script = Scripted::new([answering(&["t"])]);
+    assert!(taken(&script, Mode::Exclusive, Duration::ZERO).await.is_ok());
+}
+
+#[tokio::test]
+async fn readers_share_and_writers_do_not() {
+    for (mode, function) in
+        [(Mode::Shared, "pg_try_advisory_lock_shared("), (Mode::Exclusive, "pg_try_advisory_lock(")]
+    {
+        let script = Scripted::new([Turn::new("psql", move |mut far| async move {
+            let (_, word) = far.question().await?;
+            far.rows(&word, "1\n").await;
+            let (sql, word) = far.question().await?;
+            assert!(sql.contains(function), "{sql}");
+            far.rows(&word, "t\n").await;
+            rest(far).await
+        })]);
+        taken(&script, mode, Duration::ZERO).await.unwrap().close().await;
+        script.is_over().await;
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_becomes_free_is_had() {
+    let script = Scripted::new([answering(&["f", "f", "t"])]);
+    assert!(taken(&script, Mode::Exclusive, Duration::from_secs(20)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_lock_that_stays_held_is_busy_and_names_its_holder() {
+    for limit in [Duration::ZERO, Duration::from_millis(120)] {
+        let script = Scripted::new([answering(&["f"])]);
+        let error = taken(&script, Mode::Exclusive, limit).await.err().expect("it is held");
+        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert!(error.message().contains("envctl restore (pid 77, role ada, for 12 s)"), "{error}");
+        assert!(error.hints().iter().any(|hint| hint.contains("--lock-timeout")), "{:?}", error.hints());
+    }
+}
+
+#[tokio::test]
+async fn a_waiter_whose_database_is_swapped_looks_again() {
+    let script = Scripted::new([
+        // The swap ends every session of the database that it renames.
+        Turn::new("psql", |mut far| async move {
+            let (_, word) = far.question().await?;
+            far.rows(&word, "1\n").await;
+            far.question().await?;
+            far.err("FATAL:  terminating connection due to administrator command\n").await;
+            Some(2)
+        }),
+        // Who comes in the middle of it is sent away.
+        Turn::new("psql", |mut far| async move {
+            far.err("psql: error: FATAL:  database \"acme\" has just been dropped or renamed\n").await;
+            Some(2)
+        }),
+        answering(&["t"]),
+    ]);
+    assert!(taken(&script, Mode::Shared, Duration::from_secs(20)).await.is_ok());
+    script.is_over().await;
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_exist_is_not_waited_for() {
+    let script = Scripted::new([Turn::new("psql", |mut far| async move {
+        far.err("psql: error: FATAL:  database \"nosuch\" does not exist\n").await;
+        Some(2)
+    })]);
+    let error = taken(&script, Mode::Shared, Duration::from_secs(20)).await.err().expect("there is none");
+    assert_eq!(error.kind(), ErrorKind::Target);
+}

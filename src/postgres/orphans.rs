@@ -1,0 +1,25 @@
+//! Sessions whose envctl is gone: a dump or a load goes on when its envctl was killed (nothing in the
+//! engine's API ends it), holding locks and a snapshot that nobody wants any more.
+//!
+//! Every dump and load runs beside a session of its envctl that holds the lock and ends at once with it:
+//! psql reads an end of file. So a dump whose companion is missing is an orphan, wherever it was started.
+
+use super::session::{Refusal, Session};
+
+/// Ends them, and gives their names: `envctl/1a2b3c4d dump`.
+///
+/// # Errors
+/// As [`Session::query`].
+pub async fn end(session: &mut Session) -> Result<Vec<String>, Refusal> {
+    let rows = session
+        .query(
+            "select a.application_name, pg_catalog.pg_terminate_backend(a.pid) \
+             from pg_catalog.pg_stat_activity a \
+             where a.application_name ~ '^envctl/[0-9a-f]{8} (dump|load)$' and a.pid <> pg_catalog.pg_backend_pid() \
+               and not exists (select from pg_catalog.pg_stat_activity companion \
+                               where companion.application_name ~ \
+                                     ('^' || split_part(a.application_name, ' ', 1) || ' (backup|restore) '))",
+        )
+        .await?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
+}

@@ -1,0 +1,178 @@
+//! Sessions over the scripted engine: answers belong to their questions, and every way not to get one.
+
+use crate::docker::Container;
+use crate::docker::scripted::{Far, Scripted, Turn, container};
+use crate::error::{Error, ErrorKind, Result};
+
+use super::access::{Access, Wishes};
+use super::session::{Refusal, Session};
+
+async fn access(script: &std::sync::Arc<Scripted>, db: &Container) -> Access {
+    Access::discover(&script.engine(), db, &Wishes::default()).await.unwrap()
+}
+
+async fn open(script: &std::sync::Arc<Scripted>, db: &Container) -> Result<Session> {
+    Session::open(&script.engine(), db, &access(script, db).await, "envctl test").await
+}
+
+/// A psql that has answered the first `select 1`.
+async fn greeted(mut far: Far) -> Far {
+    let (sql, word) = far.question().await.expect("a first question");
+    assert_eq!(sql, "select 1");
+    far.rows(&word, "1\n").await;
+    far
+}
+
+/// A psql that fails with these words.
+fn failing(words: &'static str) -> Turn {
+    Turn::new("psql", move |mut far| async move {
+        far.err(format!("psql: error: connection to server failed: {words}\n")).await;
+        Some(2)
+    })
+}
+
+fn told(error: &Error) -> String {
+    format!("{}\n{}", error.full_message(), error.hints().join("\n"))
+}
+
+#[tokio::test]
+async fn rows_belong_to_their_question() {
+    let script = Scripted::new([Turn::new("psql", |far| async move {
+        let mut far = greeted(far).await;
+        let (sql, word) = far.question().await.unwrap();
+        assert_eq!(sql, "select name, note from users -- all of them");
+        far.rows(&word, "ada,\"two\nlines, and a comma\"\nbob,\n").await;
+        let (_, word) = far.question().await.unwrap();
+        far.rows(&word, "").await;
+        let (_, word) = far.question().await.unwrap();
+        far.rows(&word, "42\n").await;
+        assert!(far.question().await.is_none(), "no farewell");
+        Some(0)
+    })]);
+    let mut session = open(&script, &container("db")).await.unwrap();
+    let rows = session.query("select name, note from users -- all of them").await.unwrap();
+    assert_eq!(rows, [["ada", "two\nlines, and a comma"], ["bob", ""]]);
+    assert_eq!(session.value("select 1 where false").await.unwrap(), None);
+    assert_eq!(session.value("select 42").await.unwrap().as_deref(), Some("42"));
+    session.close().await;
+    script.is_over().await;
+}
+
+#[tokio::test]
+async fn an_sql_error_carries_its_state_and_the_session_goes_on() {
+    let script = Scripted::new([Turn::new("psql", |far| async move {
+        let mut far = greeted(far).await;
+        let (_, word) = far.question().await.unwrap();
+        far.sql_error(&word, "42P01", "relation \"nosuch\" does not exist").await;
+        let (_, word) = far.question().await.unwrap();
+        far.rows(&word, "fine\n").await;
+        far.wait().await;
+        Some(0)
+    })]);
+    let mut session = open(&script, &container("db")).await.unwrap();
+    let refusal = session.query("select * from nosuch").await.unwrap_err();
+    assert_eq!(refusal.state(), Some("42P01"));
+    let error = Error::from(refusal);
+    assert_eq!(error.kind(), ErrorKind::Tool);
+    assert!(error.message().contains("relation \"nosuch\" does not exist (42P01)"), "{error}");
+    assert_eq!(session.value("select 'fine'").await.unwrap().as_deref(), Some("fine"));
+}
+
+#[tokio::test]
+async fn an_answer_in_single_bytes_is_an_answer() {
+    let script = Scripted::new([Turn::new("psql", |far| async move {
+        let mut far = greeted(far).await;
+        let (_, word) = far.question().await.unwrap();
+        for byte in format!("a,b\n{word} false 00000 \n{word}.\n").bytes() {
+            far.out([byte]).await;
+        }
+        far.wait().await;
+        Some(0)
+    })]);
+    let mut session = open(&script, &container("db")).await.unwrap();
+    assert_eq!(session.query("select 'a', 'b'").await.unwrap(), [["a", "b"]]);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_in_the_middle_of_an_answer_is_lost() {
+    let script = Scripted::new([Turn::new("psql", |far| async move {
+        let mut far = greeted(far).await;
+        far.question().await.unwrap();
+        far.out("1\n2\n").await;
+        far.err("FATAL:  terminating connection due to administrator command\n").await;
+        Some(2)
+    })]);
+    let mut session = open(&script, &container("db")).await.unwrap();
+    let Err(Refusal::Lost(error)) = session.query("select n from numbers").await else {
+        panic!("half an answer passed for one");
+    };
+    assert!(error.message().contains("administrator command"), "{error}");
+}
+
+#[tokio::test]
+async fn the_password_goes_only_where_it_was_asked_for_and_never_into_the_argv() {
+    let db = Container { env: vec!["POSTGRES_PASSWORD=hunter2".to_owned()], ..container("db") };
+    let script = Scripted::new([
+        failing("fe_sendauth: no password supplied"),
+        Turn::new("psql", |far| async move {
+            let mut far = greeted(far).await;
+            far.wait().await;
+            Some(0)
+        }),
+    ]);
+    let session = open(&script, &db).await.unwrap();
+    assert_eq!(session.access().spec(Vec::new(), "").env.last().unwrap().0, "PGPASSWORD");
+    let asked = script.asked();
+    let passwords: Vec<_> = asked
+        .iter()
+        .map(|spec| spec.env.iter().any(|(name, value)| name == "PGPASSWORD" && value == "hunter2"))
+        .collect();
+    assert_eq!(passwords, [false, true]);
+    assert!(asked.iter().flat_map(|spec| &spec.argv).all(|word| !word.contains("hunter2")));
+    assert!(!format!("{asked:?} {:?}", session.access()).contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_password_that_nobody_knows_is_asked_for() {
+    let script = Scripted::new([failing("fe_sendauth: no password supplied")]);
+    let error = open(&script, &container("db")).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Tool);
+    assert!(told(&error).contains("password_file"), "{}", told(&error));
+}
+
+#[tokio::test]
+async fn a_server_that_is_starting_is_waited_for() {
+    let script = Scripted::new([
+        failing("FATAL:  the database system is starting up"),
+        Turn::new("psql", |far| async move {
+            let mut far = greeted(far).await;
+            far.wait().await;
+            Some(0)
+        }),
+    ]);
+    assert!(open(&script, &container("db")).await.is_ok());
+    script.is_over().await;
+}
+
+#[tokio::test]
+async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
+    for (turn, kind, words) in [
+        (failing("FATAL:  database \"shop\" does not exist"), ErrorKind::Target, "-d NAME"),
+        (failing("FATAL:  role \"me\" does not exist"), ErrorKind::Tool, "[database] user"),
+        (failing("No such file or directory"), ErrorKind::Tool, "docker logs --tail 50 db"),
+        (
+            Turn::prints("psql", "OCI runtime exec failed: exec: \"psql\": not found\r\n", 126),
+            ErrorKind::Tool,
+            "has no psql",
+        ),
+        (
+            Turn::refused("psql", crate::error::target("Container db is paused")),
+            ErrorKind::Target,
+            "in container db",
+        ),
+    ] {
+        let error = open(&Scripted::new([turn]), &container("db")).await.err().expect("nobody gets in");
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(told(&error).contains(words), "no {words:?} in: {}", told(&error));
+    }
+}

@@ -1,0 +1,375 @@
+//! The house rules that a compiler does not hold: who may import whom, and what no file may contain.
+//!
+//! Promise: reads the source as text, so that a rule is broken by the line that breaks it, whatever builds.
+//! Facts behind the rules: the layers are `main → cli → commands → {config, environment, backups, ui}`,
+//! `backups → postgres → docker`, `environment → docker` types.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A source file.
+struct File {
+    /// From the project's root, with slashes: `src/docker/client.rs`.
+    path: String,
+    text: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below a folder.
+fn rust_files(folder: &str) -> Vec<File> {
+    let mut folders = vec![root().join(folder)];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of the project").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(File {
+                    path: relative(&path),
+                    text: std::fs::read_to_string(&path).expect("source is text"),
+                });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(!files.is_empty(), "no file below {folder}");
+    files
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).expect("a file of the project").to_string_lossy().replace('\\', "/")
+}
+
+impl File {
+    /// The folder below `src` it belongs to, `app` for `src/app.rs`.
+    fn layer(&self) -> &str {
+        let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        inside.split(['/', '.']).next().unwrap_or_default()
+    }
+
+    /// The lines of code with their numbers: comments and the text in quotes are blanked.
+    fn code(&self) -> Vec<(usize, String)> {
+        self.text.lines().enumerate().map(|(number, line)| (number + 1, code_of(line))).collect()
+    }
+
+    /// Every path that starts at one of the crate's own folders, from `use` lines and from the code.
+    fn imports(&self) -> Vec<(usize, String)> {
+        let mut imports = Vec::new();
+        let mut statement = String::new();
+        let mut from = 0;
+        for (number, line) in self.code() {
+            if statement.is_empty() && !line.trim_start().trim_start_matches("pub ").starts_with("use ") {
+                imports.extend(paths_in(&line).map(|path| (number, path)));
+                continue;
+            }
+            if statement.is_empty() {
+                from = number;
+            }
+            statement.push_str(line.trim());
+            if line.contains(';') {
+                imports.extend(leaves(&statement).into_iter().map(|path| (from, path)));
+                statement.clear();
+            }
+        }
+        imports
+    }
+}
+
+/// A line without its comment and without what stands in quotes.
+fn code_of(line: &str) -> String {
+    let (mut code, mut quoted, mut before) = (String::new(), false, ' ');
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if quoted => drop(chars.next()),
+            '"' if before != '\'' => {
+                quoted = !quoted;
+                code.push(c);
+            }
+            '/' if !quoted && chars.peek() == Some(&'/') => break,
+            c if !quoted => code.push(c),
+            _ => {}
+        }
+        before = c;
+    }
+    code
+}
+
+/// `crate::a::b` in the middle of code.
+fn paths_in(line: &str) -> impl Iterator<Item = String> {
+    line.match_indices("crate::").map(|(at, _)| {
+        line[at..].chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect()
+    })
+}
+
+/// The full paths of a `use` statement: `use a::{b, c::{self, D}};` is `a::b`, `a::c`, `a::c::D`.
+fn leaves(statement: &str) -> Vec<String> {
+    let mut stack = Vec::new();
+    let (mut prefix, mut word, mut leaves) = (String::new(), String::new(), Vec::new());
+    let body = statement.split_once("use ").map_or("", |(_, body)| body);
+    let body = body.trim_end_matches(';');
+    for c in body.chars().chain([',']) {
+        match c {
+            '{' => {
+                stack.push(prefix.clone());
+                prefix.push_str(&std::mem::take(&mut word));
+            }
+            ',' | '}' => {
+                let leaf = std::mem::take(&mut word);
+                let leaf = leaf.split(" as ").next().unwrap_or_default().trim();
+                if leaf == "self" {
+                    leaves.push(prefix.trim_end_matches("::").to_owned());
+                } else if !leaf.is_empty() {
+                    leaves.push(format!("{prefix}{leaf}"));
+                }
+                if c == '}' {
+                    prefix = stack.pop().unwrap_or_default();
+                }
+            }
+            ' ' if word.is_empty() => {}
+            c => word.push(c),
+        }
+    }
+    leaves
+}
+
+/// Fails with every line that breaks the rule.
+#[track_caller]
+fn hold(rule: &str, broken: &[String]) {
+    assert!(broken.is_empty(), "{rule}:\n  {}", broken.join("\n  "));
+}
+
+/// Every line of code outside some layers that holds one of these words as a word.
+fn naming(words: &[&str], allowed: impl Fn(&File) -> bool) -> Vec<String> {
+    let mut broken = Vec::new();
+    for file in rust_files("src").iter().filter(|file| !allowed(file)) {
+        for (number, line) in file.code() {
+            if words.iter().any(|word| holds_word(&line, word)) {
+                broken.push(format!("{}:{number}: {}", file.path, line.trim()));
+            }
+        }
+    }
+    broken
+}
+
+fn holds_word(line: &str, word: &str) -> bool {
+    let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    line.match_indices(word).any(|(at, _)| {
+        !inside(line[..at].chars().next_back()) && !inside(line[at + word.len()..].chars().next())
+    })
+}
+
+#[test]
+fn only_docker_names_bollard() {
+    hold("bollard is named in src/docker only", &naming(&["bollard"], |file| file.layer() == "docker"));
+}
+
+#[test]
+fn only_the_ui_prints() {
+    let macros = ["print!", "println!", "eprint!", "eprintln!"].map(|name| name.trim_end_matches('!'));
+    let broken: Vec<String> = naming(&macros, |file| file.layer() == "ui")
+        .into_iter()
+        .filter(|line| macros.iter().any(|name| line.contains(&format!("{name}!"))))
+        .collect();
+    hold("print macros are for src/ui only", &broken);
+}
+
+#[test]
+fn only_what_is_typed_names_clap() {
+    let above = |file: &File| ["cli", "commands", "app", "main"].contains(&file.layer());
+    hold("clap is named by cli and commands only", &naming(&["clap", "clap_complete", "clap_mangen"], above));
+}
+
+/// Nothing below `app.rs` reads the clock or the environment by itself; waits and timers are no clock.
+#[test]
+fn only_the_app_reads_the_clock_and_the_environment() {
+    let reads = [
+        "env::var",
+        "env::vars",
+        "env::var_os",
+        "env::vars_os",
+        "current_dir",
+        "Timestamp::now",
+        "SystemTime::now",
+        "Zoned::now",
+    ];
+    let above = |file: &File| ["app", "cli", "main"].contains(&file.layer()) || is_test(file);
+    hold("the clock, the environment and the directory are parameters below app.rs", &naming(&reads, above));
+}
+
+fn is_test(file: &File) -> bool {
+    file.path.contains("/tests/") || file.path.ends_with("tests.rs") || file.path.ends_with("scripted.rs")
+}
+
+/// Which folders the code of a folder may name, beside itself and what everybody may.
+fn may_import(layer: &str) -> Option<&'static [&'static str]> {
+    Some(match layer {
+        "docker" => &["interrupt"],
+        "environment" | "postgres" => &["docker"],
+        // What a destructive operation takes was confirmed by a person, and only ui can say so.
+        "backups" => &["postgres", "docker", "environment", "interrupt", "ui"],
+        "config" => &["environment"],
+        "ui" | "error" | "exit" | "progress" | "interrupt" => &[],
+        // The steps in order: they may name every other.
+        "app" | "cli" | "commands" | "lib" | "main" => return None,
+        _ => &["docker", "postgres", "environment"],
+    })
+}
+
+#[test]
+fn layers_are_imported_downwards() {
+    const EVERYBODY: &[&str] = &["error", "progress", "exit", "clock"];
+    let own: BTreeSet<String> = rust_files("src").iter().map(|file| file.layer().to_owned()).collect();
+    let mut broken = Vec::new();
+    for file in rust_files("src") {
+        let Some(allowed) = may_import(file.layer()) else { continue };
+        for (number, path) in file.imports() {
+            let Some(target) = path.strip_prefix("crate::").and_then(|rest| rest.split("::").next()) else {
+                continue;
+            };
+            let fine = target == file.layer()
+                || EVERYBODY.contains(&target)
+                || allowed.contains(&target)
+                || !own.contains(target);
+            if !fine {
+                broken.push(format!("{}:{number}: {path}", file.path));
+            }
+        }
+    }
+    hold("a layer imports what lies below it, and nothing else", &broken);
+}
+
+#[test]
+fn backups_take_a_confirmation_from_the_ui_and_how_numbers_are_written() {
+    let mut broken = Vec::new();
+    for file in rust_files("src/backups") {
+        for (number, path) in file.imports() {
+            let number_words = path.starts_with("crate::ui::format");
+            if path.starts_with("crate::ui") && !path.ends_with("::Confirmed") && !number_words {
+                broken.push(format!("{}:{number}: {path}", file.path));
+            }
+        }
+    }
+    hold("backups know of ui::Confirmed and ui::format only", &broken);
+}
+
+#[test]
+fn the_environment_is_found_from_values_and_without_an_engine() {
+    let mut broken = Vec::new();
+    for file in rust_files("src/environment") {
+        for (number, path) in file.imports() {
+            let Some(inside) = path.strip_prefix("crate::docker::") else { continue };
+            let value = inside == "Container" || inside.starts_with("container");
+            if !value {
+                broken.push(format!("{}:{number}: {path}", file.path));
+            }
+        }
+    }
+    hold("environment imports docker's values and never its engine", &broken);
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let broken: Vec<String> = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| rust_files(folder))
+        .filter(|file| !file.text.starts_with("//! "))
+        .map(|file| file.path)
+        .collect();
+    hold("a file begins with `//! ` and what it is for", &broken);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let mut broken = Vec::new();
+    // Spelled in two parts, or this file would hold them itself.
+    let words = [
+        concat!("to", "do!("),
+        concat!("unimple", "mented!("),
+        concat!("db", "g!("),
+        concat!("#[ig", "nore"),
+    ];
+    for file in ["src", "tests"].iter().flat_map(|folder| rust_files(folder)) {
+        for (number, line) in file.code() {
+            if words.iter().any(|word| line.contains(word)) {
+                broken.push(format!("{}:{number}: {}", file.path, line.trim()));
+            }
+        }
+    }
+    hold("no unfinished code, no debugging, no test that is left out", &broken);
+}
+
+#[test]
+fn no_folder_of_odds_and_ends() {
+    let broken: Vec<String> = rust_files("src")
+        .into_iter()
+        .map(|file| file.path)
+        .filter(|path| {
+            ["utils", "util", "helpers", "common", "misc"].iter().any(|name| holds_word(path, name))
+        })
+        .collect();
+    hold("a file is named after what it is for", &broken);
+}
+
+/// The files that belong to the project, or `None` outside a checkout.
+fn tracked() -> Option<Vec<PathBuf>> {
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().ok()?;
+    let names = String::from_utf8(listed.stdout).ok().filter(|_| listed.status.success())?;
+    Some(names.split('\0').filter(|name| !name.is_empty()).map(|name| root().join(name)).collect())
+}
+
+#[test]
+fn no_file_knows_the_machine_it_was_written_on() {
+    let Some(files) = tracked() else { return };
+    let places =
+        [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
+    // Whose homes stand in examples and fixtures.
+    let nobody = ["ana", "ben", "me", "you", "user"];
+    let mut broken = Vec::new();
+    for file in files {
+        // Links, folders of other repositories, and what is no text hold no lines.
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            for place in places {
+                for (at, _) in line.match_indices(place) {
+                    let before = line[..at].chars().next_back();
+                    let inside = before.is_some_and(|c| c.is_alphanumeric() || "_$}.~-/*".contains(c));
+                    let rest = &line[at + place.len()..];
+                    let owner: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+                    let made_up = place.starts_with(concat!("/ho", "m")) || place.starts_with("/U");
+                    let example = made_up && nobody.contains(&owner.as_str());
+                    if !inside && !example {
+                        let mut shown = String::new();
+                        let _ = write!(
+                            shown,
+                            "{}:{}: …{}",
+                            relative(&file),
+                            number + 1,
+                            &line[at..line.len().min(at + 40)]
+                        );
+                        broken.push(shown);
+                    }
+                }
+            }
+        }
+    }
+    hold("no path of a machine in a file of the project", &broken);
+}
+
+#[test]
+fn the_reader_of_these_rules_reads_code() {
+    assert_eq!(code_of(r#"let a = "bollard // x"; // clap"#), r#"let a = ""; "#);
+    assert_eq!(leaves("use a::{b, c::{self, D as E}, f};"), ["a::b", "a::c", "a::c::D", "a::f"]);
+    assert_eq!(leaves("pub use crate::x::Y;"), ["crate::x::Y"]);
+    assert!(holds_word("use bollard::Docker", "bollard") && !holds_word("collar", "olla"));
+    assert_eq!(
+        paths_in("fn f() -> crate::error::Result<()> {").collect::<Vec<_>>(),
+        ["crate::error::Result"]
+    );
+}

@@ -1,0 +1,147 @@
+//! `envctl config`: every setting and where it came from; and files that cannot be understood.
+
+use snapbox::str;
+
+use crate::stage::Stage;
+
+#[test]
+fn without_any_file() {
+    Stage::with([]).run(["config"]).is(str![[r#"
+exit 0
+SETTING                    VALUE                                               FROM
+project_dir                -                                                   default
+config                     -                                                   default
+stacks                     -                                                   default
+all_stacks                 false                                               default
+profile                    -                                                   default
+container                  -                                                   default
+index                      -                                                   default
+stack                      -                                                   default
+database.name              -                                                   default
+database.user              -                                                   default
+database.os_user           -                                                   default
+database.password_file     -                                                   default
+docker.context             -                                                   default
+docker.host                -                                                   default
+backup.dir                 [DIR]/.local/share/envctl/backups  default
+backup.format              plain                                               default
+backup.compress            gzip                                                default
+backup.jobs                1                                                   default
+backup.exclude_table_data  -                                                   default
+backup.keep_last           0                                                   default
+backup.keep_daily          0                                                   default
+backup.keep_weekly         0                                                   default
+backup.keep_monthly        0                                                   default
+backup.keep_yearly         0                                                   default
+restore.jobs               1                                                   default
+lock_timeout               10s                                                 default
+stall_timeout              2m                                                  default
+timeout                    0s                                                  default
+output.color               auto                                                default
+
+"#]]);
+}
+
+#[test]
+fn every_origin_is_told() {
+    let stage = Stage::with([]);
+    stage.write("envctl.toml", "stack = \"acme\"\nlock_timeout = \"1m\"\n[profiles.prod]\ndb = \"pg\"\n");
+    stage.write(".config/envctl/config.toml", "[backup]\ncompress = \"zstd\"\n");
+    stage.envctl(["config", "-d", "shop"]).env("ENVCTL_PROFILE", "prod").run().is(str![[r#"
+exit 0
+SETTING                    VALUE                               FROM
+project_dir                [DIR]              default
+config                     [DIR]/envctl.toml  default
+stacks                     -                                   default
+all_stacks                 false                               default
+profile                    prod                                ENVCTL_PROFILE
+container                  -                                   default
+index                      -                                   default
+stack                      acme                                [DIR]/envctl.toml:1
+profiles.prod.db           pg                                  [DIR]/envctl.toml:4
+database.name              shop                                --database
+database.user              -                                   default
+database.os_user           -                                   default
+database.password_file     -                                   default
+docker.context             -                                   default
+docker.host                -                                   default
+backup.dir                 [DIR]/backups      default
+backup.format              plain                               default
+backup.compress            zstd                                [DIR]/.config/envctl/config.toml:2
+backup.jobs                1                                   default
+backup.exclude_table_data  -                                   default
+backup.keep_last           0                                   default
+backup.keep_daily          0                                   default
+backup.keep_weekly         0                                   default
+backup.keep_monthly        0                                   default
+backup.keep_yearly         0                                   default
+restore.jobs               1                                   default
+lock_timeout               1m                                  [DIR]/envctl.toml:2
+stall_timeout              2m                                  default
+timeout                    0s                                  default
+output.color               auto                                default
+
+"#]]);
+    stage.envctl(["config", "-d", "shop", "--json"]).env("ENVCTL_PROFILE", "prod").run().is(str![[r#"
+exit 0
+{"schema":1,"settings":[{"key":"project_dir","value":"[DIR]","origin":{"from":"default"}},{"key":"config","value":"[DIR]/envctl.toml","origin":{"from":"default"}},{"key":"stacks","value":null,"origin":{"from":"default"}},{"key":"all_stacks","value":"false","origin":{"from":"default"}},{"key":"profile","value":"prod","origin":{"from":"env","name":"ENVCTL_PROFILE"}},{"key":"container","value":null,"origin":{"from":"default"}},{"key":"index","value":null,"origin":{"from":"default"}},{"key":"stack","value":"acme","origin":{"from":"file","path":"[DIR]/envctl.toml","line":1}},{"key":"profiles.prod.db","value":"pg","origin":{"from":"file","path":"[DIR]/envctl.toml","line":4}},{"key":"database.name","value":"shop","origin":{"from":"flag","name":"--database"}},{"key":"database.user","value":null,"origin":{"from":"default"}},{"key":"database.os_user","value":null,"origin":{"from":"default"}},{"key":"database.password_file","value":null,"origin":{"from":"default"}},{"key":"docker.context","value":null,"origin":{"from":"default"}},{"key":"docker.host","value":null,"origin":{"from":"default"}},{"key":"backup.dir","value":"[DIR]/backups","origin":{"from":"default"}},{"key":"backup.format","value":"plain","origin":{"from":"default"}},{"key":"backup.compress","value":"zstd","origin":{"from":"file","path":"[DIR]/.config/envctl/config.toml","line":2}},{"key":"backup.jobs","value":"1","origin":{"from":"default"}},{"key":"backup.exclude_table_data","value":"","origin":{"from":"default"}},{"key":"backup.keep_last","value":"0","origin":{"from":"default"}},{"key":"backup.keep_daily","value":"0","origin":{"from":"default"}},{"key":"backup.keep_weekly","value":"0","origin":{"from":"default"}},{"key":"backup.keep_monthly","value":"0","origin":{"from":"default"}},{"key":"backup.keep_yearly","value":"0","origin":{"from":"default"}},{"key":"restore.jobs","value":"1","origin":{"from":"default"}},{"key":"lock_timeout","value":"1m","origin":{"from":"file","path":"[DIR]/envctl.toml","line":2}},{"key":"stall_timeout","value":"2m","origin":{"from":"default"}},{"key":"timeout","value":"0s","origin":{"from":"default"}},{"key":"output.color","value":"auto","origin":{"from":"default"}}]}
+
+"#]]);
+}
+
+#[test]
+fn a_key_nobody_knows_is_an_error_with_a_suggestion() {
+    let stage = Stage::with([]);
+    stage.write("envctl.toml", "stak = \"acme\"\n");
+    stage.run(["config"]).is(str![[r#"
+exit 2
+! error: [DIR]/envctl.toml:1: unknown key `stak`
+! hint: did you mean `stack`?
+
+"#]]);
+    stage.run(["config", "--json"]).is(str![[r#"
+exit 2
+{"schema":1,"error":{"code":"usage","message":"[DIR]/envctl.toml:1: unknown key `stak`","hint":"did you mean `stack`?"}}
+
+"#]]);
+}
+
+#[test]
+fn a_file_that_is_no_toml() {
+    let stage = Stage::with([]);
+    stage.write("envctl.toml", "stack = acme\n");
+    stage.run(["logs"]).is(str![[r#"
+exit 2
+! error: [DIR]/envctl.toml:1: string values must be quoted, expected literal string
+
+"#]]);
+    assert_eq!(stage.engine.connections(), 0);
+}
+
+#[test]
+fn a_file_that_does_not_exist() {
+    Stage::with([]).run(["config", "--config", "nosuch.toml"]).is(str![[r#"
+exit 2
+! error: --config: cannot read [DIR]/nosuch.toml: No such file or directory (os error 2)
+
+"#]]);
+    Stage::with([]).run(["config", "-C", "nosuch"]).is(str![[r#"
+exit 2
+! error: --project-dir: [DIR]/nosuch is not a directory
+
+"#]]);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let stage = Stage::with([]);
+    stage.write("pw", "hunter2\n");
+    stage.write("envctl.toml", "[database]\npassword_file = \"pw\"\n");
+    for arguments in [&["config"][..], &["config", "--json"], &["config", "-vv"]] {
+        let ran = stage.run(arguments);
+        assert_eq!(ran.code, Some(0), "{}", ran.err());
+        assert!(!ran.out().contains("hunter2") && !ran.err().contains("hunter2"));
+    }
+    let ran = stage.run(["config", "--host", "tcp://me:hunter2@example.org:2376"]);
+    assert!(!ran.out().contains("hunter2") && !ran.err().contains("hunter2"), "{}", ran.out());
+}

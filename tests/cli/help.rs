@@ -1,0 +1,475 @@
+//! What is printed without asking any engine: help, version, exit codes, completions, the manual.
+
+use snapbox::str;
+
+use crate::stage::{Ran, Stage};
+
+#[test]
+fn the_first_page() {
+    Stage::with([]).run(["--help"]).is(str![[r#"
+exit 0
+Shells, backups and restores for stacks on Docker Compose and PostgreSQL.
+
+envctl finds the containers of a stack by talking to the Docker daemon and does the daily work on
+them, in development and production, one stack or many.
+
+Usage: envctl [OPTIONS] <COMMAND>
+
+Commands:
+  status       Every stack: containers, health, database version and size, migrations, last backup
+  shell        Interactive shell in a container, or one command [alias: ssh]
+  exec         One command in a container, byte-clean, its exit code passed through
+  psql         psql in the database container
+  logs         A container's logs
+  backup       Make a proven backup, or look at the ones there are [alias: db:dump]
+  restore      Put a backup back, all or nothing; `restore undo` takes it back
+  config       Every setting and where it came from
+  completions  Shell completions on stdout
+  man          The manual page on stdout
+  help         Print this message or the help of the given subcommand(s)
+
+Options:
+  -h, --help
+          Print help (see a summary with '-h')
+
+  -V, --version
+          Print version
+
+Target:
+      --dev
+          The development profile
+
+      --prod
+          The production profile
+
+      --profile <NAME>
+          A profile by its name, e.g. staging
+
+  -s, --stack <GLOB>
+          A stack by its name or a glob; repeatable
+
+      --all-stacks
+          Every stack that runs
+
+  -d, --database <NAME>
+          The database's name
+
+  -C, --project-dir <DIR>
+          The project's directory instead of this one
+
+      --config <FILE>
+          This configuration file instead of the envctl.toml found upwards
+
+      --context <NAME>
+          A Docker context
+
+  -H, --host <URL>
+          A Docker host: unix://, tcp:// or ssh://
+
+      --container <NAME>
+          A container by its name or the beginning of its id
+
+      --index <N>
+          The replica with this number
+
+      --insecure
+          Talk to a plain TCP daemon on another machine
+
+Output:
+      --json
+          The answer as JSON on stdout
+
+  -q, --quiet
+          Say nothing but the answer and warnings
+
+  -v, --verbose...
+          Say more; twice for even more
+
+      --no-progress
+          No progress lines
+
+      --color <WHEN>
+          Colours: auto, always or never
+
+Safety:
+  -y, --yes
+          Agree to what asks y/N
+
+      --confirm <STACK>
+          Agree to what asks for the stack's name; once for each stack
+
+      --dry-run
+          Show the plan and change nothing
+
+      --lock-timeout <TIME>
+          How long to wait for a lock: 10s, 2m
+
+      --stall-timeout <TIME>
+          How long a stream may stand still
+
+      --timeout <TIME>
+          How long the whole command may take
+
+Start with `envctl status`. Exit codes: `envctl help exit-codes`.
+
+"#]]);
+}
+
+#[test]
+fn nothing_typed_is_the_first_page_and_an_error() {
+    let ran = Stage::with([]).run::<&str>([]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err().contains("Usage: envctl"), "{}", ran.err());
+}
+
+/// What a verb's page says before the options that every verb has.
+fn page(stage: &Stage, verb: &[&str]) -> Ran {
+    stage.run(verb.iter().chain(&["--help"])).up_to("\nTarget:\n")
+}
+
+#[test]
+fn every_verb_has_a_page_of_its_own() {
+    let stage = Stage::with([]);
+    page(&stage, &["shell"]).is(str![[r#"
+exit 0
+Interactive shell in a container, or one command
+
+Usage: envctl shell [OPTIONS] [ROLE|SERVICE] [-- <CMD>...]
+
+Arguments:
+  [ROLE|SERVICE]  backend, db, a service or a container [default: backend]
+  [CMD]...        One command instead of a shell
+
+Options:
+      --psql                psql instead of a shell, for db
+  -u, --user <USER>         User in the container
+  -w, --workdir <DIR>       Working directory in the container
+  -e, --env <NAME[=VALUE]>  A variable for the command: NAME=VALUE, or NAME to pass ours on;
+                            repeatable
+  -T, --no-tty              No terminal in the container, even when this is one
+  -i, --interactive         Hand our stdin on, even when it is a terminal
+  -h, --help                Print help
+  -V, --version             Print version
+
+"#]]);
+    page(&stage, &["exec"]).is(str![[r#"
+exit 0
+One command in a container, byte-clean, its exit code passed through
+
+Usage: envctl exec [OPTIONS] <ROLE|SERVICE> -- <CMD>...
+
+Arguments:
+  <ROLE|SERVICE>  backend, db, a service or a container
+  <CMD>...        The command and its arguments
+
+Options:
+  -u, --user <USER>         User in the container
+  -w, --workdir <DIR>       Working directory in the container
+  -e, --env <NAME[=VALUE]>  A variable for the command: NAME=VALUE, or NAME to pass ours on;
+                            repeatable
+  -T, --no-tty              No terminal in the container, even when this is one
+  -i, --interactive         Hand our stdin on, even when it is a terminal
+  -h, --help                Print help
+  -V, --version             Print version
+
+"#]]);
+    page(&stage, &["psql"]).is(str![[r#"
+exit 0
+psql in the database container
+
+Usage: envctl psql [OPTIONS] [-- <PSQL OPTION>...]
+
+Arguments:
+  [PSQL OPTION]...  Words for psql itself, after `--`: e.g. `-- -At`
+
+Options:
+  -c, --command <SQL>  One command, then leave; repeatable
+  -f, --file <FILE>    SQL from a file here, then leave (`-` is stdin)
+  -h, --help           Print help
+  -V, --version        Print version
+
+"#]]);
+    page(&stage, &["logs"]).is(str![[r#"
+exit 0
+A container's logs
+
+Usage: envctl logs [OPTIONS] [ROLE|SERVICE]
+
+Arguments:
+  [ROLE|SERVICE]  backend, db, a service or a container [default: backend]
+
+Options:
+  -f, --follow        Go on as lines come
+  -n, --tail <N>      Only the last N lines
+      --since <TIME>  Only what came since: 10m, 2h, or a time like 2026-01-31T12:00:00Z
+  -t, --timestamps    The time in front of each line
+  -h, --help          Print help
+  -V, --version       Print version
+
+"#]]);
+    page(&stage, &["status"]).is(str![[r#"
+exit 0
+Every stack: containers, health, database version and size, migrations, last backup
+
+Usage: envctl status [OPTIONS]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
+    page(&stage, &["backup"]).is(str![[r#"
+exit 0
+Make a proven backup, or look at the ones there are
+
+Usage: envctl backup [OPTIONS]
+       envctl backup <COMMAND>
+
+Commands:
+  create  Make a backup (the default)
+  list    The backups of this stack: age, size, trend, proof [alias: ls]
+  show    One backup: its manifest in words
+  help    Print this message or the help of the given subcommand(s)
+
+Options:
+  -o, --output <FILE>                 The file, or `-` for stdout
+      --force                         Replace FILE if it exists, once the new one is proven
+      --compress <METHOD[:LEVEL]>     gzip, zstd or none, with a level: zstd:3
+      --schema-only                   Definitions without rows
+      --data-only                     Rows without definitions
+      --exclude-table-data <PATTERN>  Leave out the rows of tables that match; repeatable
+  -h, --help                          Print help
+  -V, --version                       Print version
+
+"#]]);
+    page(&stage, &["backup", "list"]).is(str![[r#"
+exit 0
+The backups of this stack: age, size, trend, proof
+
+Usage: envctl backup list [OPTIONS]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
+    page(&stage, &["backup", "show"]).is(str![[r#"
+exit 0
+One backup: its manifest in words
+
+Usage: envctl backup show [OPTIONS] [BACKUP]
+
+Arguments:
+  [BACKUP]  A file, a name from `backup list`, or `latest` [default: latest]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
+    page(&stage, &["restore"]).is(str![[r#"
+exit 0
+Put a backup back, all or nothing; `restore undo` takes it back
+
+Usage: envctl restore [OPTIONS] [FILE|latest|-]
+       envctl restore <COMMAND>
+
+Commands:
+  undo  Swap the database that the last restore replaced back in
+  help  Print this message or the help of the given subcommand(s)
+
+Arguments:
+  [FILE|latest|-]  A file, a name from `backup list`, `latest`, or `-` for stdin
+
+Options:
+      --from <PROFILE>  The profile whose backups are meant
+      --to <PROFILE>    The profile that is restored
+      --into <DB>       Restore into this database instead, made if it is not there
+      --trust           Restore a file of unknown origin although it would run code on the server
+      --no-backup       Do not back up what is there now
+  -h, --help            Print help
+  -V, --version         Print version
+
+"#]]);
+    page(&stage, &["restore", "undo"]).is(str![[r#"
+exit 0
+Swap the database that the last restore replaced back in
+
+Usage: envctl restore undo [OPTIONS]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
+    page(&stage, &["config"]).is(str![[r#"
+exit 0
+Every setting and where it came from
+
+Usage: envctl config [OPTIONS]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
+    page(&stage, &["completions"]).is(str![[r#"
+exit 0
+Shell completions on stdout
+
+Usage: envctl completions [OPTIONS] <SHELL>
+
+Arguments:
+  <SHELL>  The shell [possible values: bash, elvish, fish, powershell, zsh]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
+    page(&stage, &["man"]).is(str![[r#"
+exit 0
+The manual page on stdout
+
+Usage: envctl man [OPTIONS]
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+"#]]);
+    assert_eq!(stage.engine.connections(), 0);
+}
+
+#[test]
+fn the_version() {
+    Stage::with([]).run(["--version"]).replacing(env!("CARGO_PKG_VERSION"), "[VERSION]").is(str![[r#"
+exit 0
+envctl [VERSION]
+
+"#]]);
+}
+
+#[test]
+fn exit_codes_are_documented() {
+    let stage = Stage::with([]);
+    stage.run(["help", "exit-codes"]).is(str![[r#"
+exit 0
+CODE  MEANING
+   0  done
+   1  failed
+   2  usage or configuration
+   3  target not found or ambiguous
+   4  Docker unreachable or refused
+   5  busy: a lock is held elsewhere, try again
+   6  refused by a guard, nothing changed
+   7  a tool failed in the container
+   8  integrity: truncated, checksum, verification
+   9  outcome unknown or a decision needed
+  10  some of several stacks failed
+  11  pending or drift (--exit-code)
+ 124  timeout
+ 125  shell, exec, psql: envctl itself failed (the message names the kind)
+ 126  shell, exec, psql: the command cannot be invoked
+ 127  shell, exec, psql: the command was not found
+ 130  interrupted (143: terminated)
+
+"#]]);
+    for arguments in [&["help", "exit-codes", "--json"][..], &["--json", "help", "exit-codes"]] {
+        let ran = stage.run(arguments);
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.err());
+        let answer: serde_json::Value = serde_json::from_str(&ran.out()).expect("one JSON document");
+        assert_eq!(answer["schema"], 1);
+        assert_eq!(
+            answer["exit_codes"][3],
+            serde_json::json!({"code": 3, "meaning": "target not found or ambiguous"})
+        );
+    }
+}
+
+#[test]
+fn completions_for_every_shell() {
+    let stage = Stage::with([]);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = stage.run(["completions", shell]);
+        assert_eq!((ran.code, ran.err().as_str()), (Some(0), ""), "{shell}");
+        assert!(ran.out().contains("envctl") && ran.out().contains("psql"), "{shell}");
+    }
+    stage.run(["completions", "tcsh"]).is(str![[r#"
+exit 2
+! error: invalid value 'tcsh' for '<SHELL>'
+!   [possible values: bash, elvish, fish, powershell, zsh]
+!
+!   tip: a similar value exists: 'zsh'
+!
+! For more information, try '--help'.
+
+"#]]);
+}
+
+#[test]
+fn the_manual_is_a_manual() {
+    let ran = Stage::with([]).run(["man"]);
+    assert_eq!((ran.code, ran.err().as_str()), (Some(0), ""));
+    assert!(ran.out().contains(".TH envctl 1"), "{}", ran.out());
+    assert!(ran.out().contains(".SH SUBCOMMANDS"), "{}", ran.out());
+}
+
+#[test]
+fn words_nobody_knows_are_usage_errors_with_a_suggestion() {
+    let stage = Stage::with([]);
+    stage.run(["sehll"]).is(str![[r#"
+exit 2
+! error: unrecognized subcommand 'sehll'
+!
+!   tip: a similar subcommand exists: 'shell'
+!
+! Usage: envctl [OPTIONS] <COMMAND>
+!
+! For more information, try '--help'.
+
+"#]]);
+    stage.run(["logs", "--tial", "3"]).is(str![[r#"
+exit 2
+! error: unexpected argument '--tial' found
+!
+!   tip: a similar argument exists: '--tail'
+!
+! Usage: envctl logs --tail <N> [ROLE|SERVICE]
+!
+! For more information, try '--help'.
+
+"#]]);
+    stage.run(["logs", "--timeout", "soon"]).is(str![[r#"
+exit 2
+! error: invalid value 'soon' for '--timeout <TIME>': `soon` is not a duration; write `10s`, `2m` or a number of seconds
+!
+! For more information, try '--help'.
+
+"#]]);
+    stage.run(["logs", "--color", "mauve"]).is(str![[r#"
+exit 2
+! error: invalid value 'mauve' for '--color <WHEN>': expected auto, always or never
+!
+! For more information, try '--help'.
+
+"#]]);
+}
+
+#[test]
+fn usage_errors_keep_to_json() {
+    let ran = Stage::with([]).run(["logs", "--json", "--tial", "3"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.err());
+    let answer: serde_json::Value = serde_json::from_str(&ran.out()).expect("one JSON document on stdout");
+    assert_eq!((&answer["schema"], &answer["error"]["code"]), (&1.into(), &"usage".into()), "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("--tial"), "{answer}");
+}
+
+#[test]
+fn a_closed_stdout_is_no_success() {
+    let stage = Stage::with([]);
+    let mut full = std::process::Command::new("sh");
+    full.args(["-c", "\"$0\" help exit-codes >/dev/full"]).arg(env!("CARGO_BIN_EXE_envctl"));
+    let ran = stage.prepare(full).run();
+    assert_eq!(ran.code, Some(1), "{}", ran.err());
+}

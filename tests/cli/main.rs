@@ -1,0 +1,30 @@
+//! The binary as a user meets it: what is typed, what is answered, which exit code, over a fake engine.
+//!
+//! Promise: needs no Docker, no network and no root. One module a verb, one for each way in which the
+//! world can be wrong. `SNAPSHOTS=overwrite cargo test --test cli` rewrites the expectations: read the diff.
+
+#![allow(
+    clippy::needless_raw_string_hashes,
+    clippy::too_many_lines,
+    reason = "snapshots are written by snapbox, in its form and as long as the answer is"
+)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod container;
+mod daemon;
+mod dumps;
+mod postgres;
+mod stage;
+
+mod backup;
+mod config;
+mod engines;
+mod exec;
+mod help;
+mod logs;
+mod output;
+mod psql;
+mod restore;
+mod shell;
+mod status;
+mod targets;

@@ -1,0 +1,214 @@
+//! `envctl restore` up to the point where a person agrees: what is checked, refused and shown before.
+
+use snapbox::str;
+
+use crate::backup::acme;
+use crate::container::{Container, db, stack};
+use crate::dumps::{DUMP, pg_dump};
+use crate::postgres::Server;
+use crate::stage::Stage;
+
+/// A server that may be restored into.
+fn server() -> Server {
+    Server::new().answer("rolcreatedb", "150018,15.18,t,16384,12345678,f,\n")
+}
+
+fn with(containers: Vec<Container>, server: Server) -> Stage {
+    let stage = Stage::with(containers);
+    stage.engine.install("*", "psql", server.psql());
+    stage.engine.install("*", "pg_dump", pg_dump(DUMP));
+    stage
+}
+
+/// That nothing in the container was asked for but questions.
+#[track_caller]
+fn nothing_changed(stage: &Stage) {
+    for argv in stage.engine.commands() {
+        assert!(argv.contains(&"--csv".to_owned()), "{argv:?}");
+    }
+}
+
+#[test]
+fn nothing_named_and_nothing_there() {
+    acme().run(["restore"]).is(str![[r#"
+exit 2
+! error: what shall be restored?
+! hint: `envctl restore latest`, or a file; see them: `envctl backup list`
+
+"#]]);
+    acme().run(["restore", "latest"]).is(str![[r#"
+exit 3
+! error: there are no backups in [DIR]/.local/share/envctl/backups/acme/dev
+! hint: see them all: `envctl backup list`
+! hint: make one: `envctl backup`
+
+"#]]);
+    acme().run(["restore", "nosuch.sql.gz"]).is(str![[r#"
+exit 2
+! checking nosuch.sql.gz
+! error: cannot read nosuch.sql.gz: No such file or directory (os error 2)
+! hint: these are there: `envctl backup list`
+
+"#]]);
+}
+
+#[test]
+fn without_a_terminal_and_a_word_nothing_happens() {
+    let stage = with(stack("acme-dev"), server());
+    stage.write("dump.sql", DUMP);
+    let ran = stage.run(["restore", "dump.sql"]);
+    assert_eq!(ran.code, Some(6), "{}", ran.err());
+    assert!(ran.err().contains("--yes"), "{}", ran.err());
+    nothing_changed(&stage);
+}
+
+#[test]
+fn in_production_yes_is_not_enough_and_the_name_has_to_be_right() {
+    for (arguments, hint) in [
+        (&["restore", "dump.sql", "--prod", "--yes"][..], "--confirm acme"),
+        (&["restore", "dump.sql", "--prod", "--confirm", "shop"], "--confirm acme"),
+    ] {
+        let stage = with(stack("acme-prod"), server());
+        stage.write("dump.sql", DUMP);
+        let ran = stage.run(arguments);
+        assert_eq!(ran.code, Some(6), "{arguments:?}: {}", ran.err());
+        assert!(ran.err().contains(hint), "{arguments:?}: {}", ran.err());
+        nothing_changed(&stage);
+    }
+}
+
+#[test]
+fn a_protected_database_is_refused_whatever_the_flags() {
+    let stage = with(vec![db("acme-prod").label("envctl.protected", "true")], server());
+    stage.write("dump.sql", DUMP);
+    let ran = stage.run(["restore", "dump.sql", "--prod", "--confirm", "acme", "--yes"]);
+    assert_eq!(ran.code, Some(6), "{}", ran.err());
+    assert!(ran.err().contains("protected"), "{}", ran.err());
+    nothing_changed(&stage);
+}
+
+#[test]
+fn a_dry_run_shows_the_plan_and_changes_nothing() {
+    let stage = with(stack("acme-dev"), server());
+    stage.write("dump.sql", DUMP);
+    let ran = stage.run(["restore", "dump.sql", "--dry-run", "--yes"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    let said = ran.out() + &ran.err();
+    for words in ["restore dump.sql", "2 rows", "replaces database \"acme\"", "backed up first"] {
+        assert!(said.contains(words), "no {words:?} in: {said}");
+    }
+    nothing_changed(&stage);
+}
+
+#[test]
+fn a_dump_that_is_cut_never_meets_the_server() {
+    let stage = with(stack("acme-dev"), server());
+    stage.write("cut.sql", &DUMP[..DUMP.len() - 60]);
+    stage.run(["restore", "cut.sql", "--yes"]).is(str![[r#"
+exit 8
+! checking cut.sql
+! error: cut.sql is incomplete: it ends inside the COPY of public.users
+! hint: a whole dump of pg_dump ends with `-- PostgreSQL database dump complete`; nothing was sent to the server
+
+"#]]);
+    stage.write("empty.sql", "");
+    stage.run(["restore", "empty.sql", "--yes"]).is(str![[r#"
+exit 8
+! checking empty.sql
+! error: empty.sql is empty
+! hint: see the others: `envctl backup list`
+
+"#]]);
+    assert!(stage.engine.commands().is_empty(), "{:?}", stage.engine.commands());
+}
+
+#[test]
+fn what_is_no_plain_dump_says_how_to_make_it_one() {
+    let stage = with(stack("acme-dev"), server());
+    stage.write("dump.custom", "PGDMP\u{1}\u{e}\u{0}and more");
+    stage.run(["restore", "dump.custom", "--yes"]).is(str![[r#"
+exit 6
+! checking dump.custom
+! error: dump.custom is a custom-format archive; this version restores plain SQL dumps
+! hint: turn it into SQL first: `pg_restore -f dump.sql FILE`
+
+"#]]);
+    std::fs::create_dir(stage.path("directory")).unwrap();
+    stage.run(["restore", "directory", "--yes"]).is(str![[r#"
+exit 2
+! checking directory
+! error: directory is a directory
+! hint: name a file; directory dumps are not restored by this version
+
+"#]]);
+}
+
+#[test]
+fn a_foreign_dump_that_would_run_code_is_refused() {
+    for (number, code) in ["\\! rm -rf /\n", "COPY public.users FROM PROGRAM 'id';\n"].iter().enumerate() {
+        let stage = with(stack("acme-dev"), server());
+        stage.write(
+            "foreign.sql",
+            &DUMP.replace("COPY public.users (id", &format!("{code}COPY public.users (id")),
+        );
+        let ran = stage.run(["restore", "foreign.sql", "--yes"]);
+        assert_eq!(ran.code, Some(6), "{number}: {}", ran.err());
+        assert!(ran.err().contains("--trust"), "{number}: {}", ran.err());
+        assert!(stage.engine.commands().is_empty());
+    }
+}
+
+#[test]
+fn a_backup_that_was_changed_is_not_restored() {
+    let stage = with(stack("acme-dev"), server());
+    let ran = stage.run(["backup", "-o", "mine.sql", "--compress", "none"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    stage.write("mine.sql", &DUMP.replace("ada", "eve"));
+    let ran = stage.run(["restore", "mine.sql", "--yes"]);
+    assert_eq!(ran.code, Some(8), "{}", ran.err());
+    assert!(ran.err().contains("manifest"), "{}", ran.err());
+}
+
+#[test]
+fn a_role_that_may_not_create_databases_is_told_before() {
+    let server = Server::new().answer("rolcreatedb", "150018,15.18,f,16384,12345678,f,\n");
+    let stage = with(stack("acme-dev"), server);
+    stage.write("dump.sql", DUMP);
+    stage.run(["restore", "dump.sql", "--yes"]).is(str![[r#"
+exit 6
+! checking dump.sql
+! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
+! error: the role postgres may not create databases
+! hint: a restore loads into a new database and swaps: `ALTER ROLE … CREATEDB`, or name another role in envctl.toml
+
+"#]]);
+}
+
+#[test]
+fn from_development_up_into_production_both_ends_are_named() {
+    let mut both = stack("acme-dev");
+    both.extend(stack("acme-prod"));
+    let stage = with(both, server());
+    let ran = stage.run(["backup", "--dev", "-o", "dev.sql", "--compress", "none"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    let before = stage.engine.commands().len();
+    stage.run(["restore", "dev.sql", "--prod", "--confirm", "acme"]).is(str![[r#"
+exit 6
+! checking dev.sql
+! error: this would put the data of dev into acme prod
+! hint: if that is what you want, name both ends: `--from dev --to prod`
+
+"#]]);
+    assert_eq!(stage.engine.commands().len(), before, "the server was asked");
+}
+
+#[test]
+fn undo_without_anything_to_undo() {
+    acme().run(["restore", "undo"]).is(str![[r#"
+exit 3
+! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
+! error: no restore has kept an earlier "acme"
+! hint: restore a backup instead: `envctl backup list`
+
+"#]]);
+}

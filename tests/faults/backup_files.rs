@@ -1,0 +1,280 @@
+//! What can go wrong with the files of a backup, and a backup that is stopped: names, disks, signals.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::rig::eventually;
+use crate::support::{Down, Fault, Gate, On, Project, Proxy, Running, Server, Snapshot};
+
+fn project(name: &str) -> Project {
+    let project = Project::new(Server::shared(15), name);
+    project.fill(20_000);
+    project
+}
+
+fn one_backup(project: &Project) -> Snapshot {
+    project.run(&["backup"]).code(0);
+    Snapshot::of(project)
+}
+
+/// A proxy that holds a dump in its middle.
+fn holding() -> (Proxy, Gate) {
+    let gate = Gate::default();
+    let hold = Down::Hold { at: 1_000_000, gate: gate.clone() };
+    (Proxy::with(On::ExecStart("pg_dump"), Fault::Down(hold)), gate)
+}
+
+#[test]
+fn f15_a_name_that_is_taken_is_left_alone() {
+    let project = project("f15");
+    let path = project.path().join("mine.sql.gz");
+    std::fs::write(&path, "precious").unwrap();
+    project.run(&["backup", "-o", "mine.sql.gz"]).code(6).says("exists").says("--force");
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+
+    // With --force the old one is there until the new one is proven.
+    let cut = Fault::Down(Down::CutAt(500_000));
+    let proxy = Proxy::with(On::ExecStart("pg_dump"), cut);
+    project.through(&proxy, &["backup", "-o", "mine.sql.gz", "--force"]).code(8);
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    project.run(&["backup", "-o", "mine.sql.gz", "--force"]).code(0);
+    project.assert_verified(&path);
+    project.assert_no_partials(project.path());
+}
+
+#[test]
+fn f15_a_name_that_is_taken_meanwhile_is_left_alone() {
+    let project = project("f15m");
+    let (proxy, gate) = holding();
+    let running = project.start_through(&proxy, &["backup", "-o", "late.sql.gz"]);
+    gate.wait();
+    std::fs::write(project.path().join("late.sql.gz"), "somebody else's").unwrap();
+    gate.open();
+    running.finish().code(6);
+    assert_eq!(std::fs::read(project.path().join("late.sql.gz")).unwrap(), b"somebody else's");
+    assert!(!project.path().join("late.sql.gz.json").exists(), "a manifest for a file that is not ours");
+    project.assert_no_partials(project.path());
+}
+
+#[test]
+fn f27_two_backups_at_once_get_names_of_their_own() {
+    let project = project("f27");
+    let (one, two) = (project.start(&["backup"]), project.start(&["backup"]));
+    one.finish().code(0);
+    two.finish().code(0);
+    let dumps = Snapshot::of(&project).dumps();
+    assert_eq!(dumps.len(), 2, "{dumps:?}");
+    for dump in dumps {
+        project.assert_verified(&dump);
+    }
+}
+
+#[test]
+fn f86_files_are_for_their_owner_whatever_the_umask() {
+    let project = project("f86");
+    let mut command = Command::new("sh");
+    wrap(&mut command, &project, "umask 000; exec \"$@\"", &["backup"]);
+    Running::start(command, None).finish().code(0);
+    for file in Snapshot::of(&project).names() {
+        assert_eq!(mode(Path::new(&file)), 0o600, "{file}");
+    }
+    assert_eq!(mode(&project.backup_dir()), 0o700);
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn f86_what_is_no_plain_file_is_never_replaced() {
+    let project = project("f86d");
+    let fifo = project.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    project.run(&["backup", "-o", "pipe"]).code(6);
+    project.run(&["backup", "-o", "pipe", "--force"]).code(6);
+    use std::os::unix::fs::FileTypeExt as _;
+    assert!(fifo.symlink_metadata().unwrap().file_type().is_fifo(), "the pipe was replaced by a file");
+}
+
+/// Runs envctl under a constant shell script, which ends in `exec "$@"`.
+fn wrap(command: &mut Command, project: &Project, script: &str, args: &[&str]) {
+    let inner = project.command(args);
+    command.args(["-c", script, "sh"]).arg(inner.get_program()).args(inner.get_args()).env_clear();
+    for (name, value) in inner.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command.current_dir(project.path());
+}
+
+#[test]
+fn f16_a_full_disk_is_named_and_nothing_is_left() {
+    let project = project("f16");
+    let before = one_backup(&project);
+    let full = project.path().join("full");
+    std::fs::create_dir(&full).unwrap();
+    // A file system of one megabyte that only this run sees.
+    let script = "mount -t tmpfs -o size=1m none full && \"$@\"; code=$?; ls -A full >&2; exit $code";
+    let mut command = Command::new("unshare");
+    command.arg(if rustix::process::getuid().is_root() { "-m" } else { "-rm" }).arg("sh");
+    wrap(&mut command, &project, script, &["backup", "-o", "full/b.sql", "--compress", "none"]);
+    let finished = Running::start(command, None).finish().code(1).says("no space left");
+    assert!(!finished.err().contains(".partial"), "something is left:\n{}", finished.err());
+    project.assert_nothing_but(&before);
+}
+
+#[test]
+fn f16_a_file_that_may_not_grow_is_named() {
+    let project = project("f16g");
+    let before = one_backup(&project);
+    let mut command = Command::new("sh");
+    // An ignored signal stays ignored over exec: the write fails instead of ending the process.
+    wrap(&mut command, &project, "trap '' XFSZ; ulimit -f 500; exec \"$@\"", &["backup"]);
+    Running::start(command, None).finish().code(1).says("too large");
+    project.assert_nothing_but(&before);
+}
+
+#[test]
+fn f16_a_disk_that_cannot_keep_its_word_makes_no_backup() {
+    let project = project("f16f");
+    let before = one_backup(&project);
+    for call in ["fsync", "fdatasync"] {
+        let mut command = Command::new("sh");
+        let script = format!(
+            "exec strace -f -qq -o strace.log -e trace=fsync,fdatasync -e inject={call}:error=EIO:when=1 -- \"$@\""
+        );
+        wrap(&mut command, &project, &script, &["backup"]);
+        let finished = Running::start(command, None).finish();
+        let log = std::fs::read_to_string(project.path().join("strace.log")).unwrap();
+        assert!(log.contains("sync("), "nothing was synced:\n{log}");
+        if log.contains("EIO") {
+            finished.code(1).says("input/output error");
+            project.assert_nothing_but(&before);
+        }
+    }
+    let log = std::fs::read_to_string(project.path().join("strace.log")).unwrap();
+    assert!(!log.is_empty());
+}
+
+#[test]
+fn f87_killed_at_each_rename_no_unproven_file_has_a_final_name() {
+    let project = project("f87");
+    let before = one_backup(&project);
+    for at in 1..=2 {
+        let mut command = Command::new("sh");
+        let script = format!(
+            "exec strace -f -qq -o strace.log -e trace=renameat2,rename,renameat -e inject=renameat2:signal=KILL:when={at} -- \"$@\""
+        );
+        wrap(&mut command, &project, &script, &["backup"]);
+        let finished = Running::start(command, None).finish();
+        assert_eq!(finished.code, 137, "rename {at} was not reached: {}", finished.err());
+        for dump in Snapshot::of(&project).dumps() {
+            project.assert_verified(&dump);
+        }
+        // What is there lists and restores; what is left goes with the next run.
+        project.run(&["backup", "list"]).code(0);
+    }
+    project.run(&["backup"]).code(0).says("left behind");
+    project.assert_no_partials(&project.backup_dir());
+    let now = Snapshot::of(&project);
+    for dump in before.dumps() {
+        assert!(now.dumps().contains(&dump), "{} is gone", dump.display());
+    }
+}
+
+#[test]
+fn f16_a_directory_that_cannot_be_made_is_named() {
+    let project = project("f16n");
+    std::fs::write(project.path().join("backups"), "a file").unwrap();
+    project.run(&["backup"]).code(1).says("backups");
+}
+
+#[test]
+fn f16_a_pipe_that_is_full_is_no_success() {
+    let project = project("f16p");
+    let mut command = Command::new("sh");
+    wrap(&mut command, &project, "exec \"$@\" >/dev/full", &["backup", "-o", "-"]);
+    Running::start(command, None).finish().code(1).says("no space left");
+    project.assert_no_sessions();
+}
+
+#[test]
+fn f17_a_signal_ends_a_backup_and_leaves_nothing() {
+    let project = project("f17");
+    let before = one_backup(&project);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let (proxy, gate) = holding();
+        let running = project.start_through(&proxy, &["backup"]);
+        gate.wait();
+        running.signal(signal);
+        running.finish_within(Duration::from_secs(5)).code(code);
+        gate.open();
+        project.assert_nothing_but(&before);
+        project.server.wait_without_process("pg_dump", Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn f17_a_second_signal_ends_at_once() {
+    let project = project("f17t");
+    let gate = Gate::default();
+    // Nothing that envctl could say to clean up gets through: only leaving helps.
+    let hold = Down::Hold { at: 1_000_000, gate: gate.clone() };
+    let proxy = Proxy::with(On::ExecStart("pg_dump"), Fault::Down(hold));
+    let running = project.start_through(&proxy, &["backup"]);
+    gate.wait();
+    running.signal(Signal::INT);
+    running.signal(Signal::INT);
+    running.finish_within(Duration::from_secs(3)).code(130);
+    gate.open();
+}
+
+#[test]
+fn f17_what_a_killed_backup_leaves_is_reported_and_removed_by_the_next() {
+    let project = project("f17k");
+    let before = one_backup(&project);
+    let (proxy, gate) = holding();
+    let running = project.start_through(&proxy, &["backup"]);
+    gate.wait();
+    running.signal(Signal::KILL);
+    running.finish().code(137);
+    gate.open();
+    assert_eq!(Snapshot::of(&project).dumps(), before.dumps(), "a killed backup has a final name");
+    assert_ne!(Snapshot::of(&project).names(), before.names(), "the test means to leave a partial file");
+    project.run(&["backup"]).code(0).says("left behind");
+    project.assert_no_partials(&project.backup_dir());
+    eventually(Duration::from_secs(5), "the orphaned dump ends", || {
+        project.server.sessions(&project.database).is_empty()
+    });
+}
+
+#[test]
+fn f17_a_timeout_ends_a_backup_as_a_signal_does() {
+    let project = project("f17o");
+    let before = one_backup(&project);
+    let (proxy, gate) = holding();
+    let running = project.start_through(&proxy, &["backup", "--timeout", "2s"]);
+    gate.wait();
+    running.finish_within(Duration::from_secs(8)).code(124);
+    gate.open();
+    project.assert_nothing_but(&before);
+}
+
+#[test]
+fn f97_a_backup_whose_reader_leaves_ends_the_dump() {
+    let project = project("f97");
+    let mut command = Command::new("sh");
+    wrap(
+        &mut command,
+        &project,
+        "\"$@\" | head -c 1000 >/dev/null; exit 0",
+        &["backup", "-o", "-", "--compress", "none"],
+    );
+    let finished = Running::start(command, None).finish_within(Duration::from_secs(20)).code(0);
+    assert!(!finished.err().to_lowercase().contains("panic"), "{}", finished.err());
+    project.assert_no_sessions();
+}

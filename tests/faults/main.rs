@@ -1,0 +1,22 @@
+//! One test for each fault of the matrix: what is broken on purpose, and what envctl must make of it.
+//!
+//! Each test is called after its number there. They need a Docker engine and the images of
+//! `scripts/setup`, use containers of their own, and remove them.
+
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::collapsible_match,
+    reason = "in a test plain steps read best"
+)]
+#![allow(missing_docs, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod backup_files;
+mod backup_stream;
+mod exec_stream;
+mod exec_target;
+mod restore_file;
+mod restore_server;

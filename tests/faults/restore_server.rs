@@ -1,0 +1,363 @@
+//! A restore is killed, loses its server, or meets a target that cannot be swapped.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::rig::{Wanted, docker, eventually};
+use crate::support::{Down, Fault, Gate, On, Project, Proxy, Server, Snapshot, Up};
+
+const RESTORE: [&str; 4] = ["restore", "latest", "--yes", "--no-backup"];
+
+/// A project whose live state is newer than its backup.
+struct Case {
+    project: Project,
+    old: String,
+    now: String,
+}
+
+fn case_on(server: &Server, name: &str, rows: u32) -> Case {
+    let project = Project::new(server, name);
+    project.fill(rows);
+    let old = project.digest();
+    project.run(&["backup"]).code(0);
+    project.sql("delete from item where id % 2 = 0; insert into item values (0, 'newer than the backup')");
+    let now = project.digest();
+    Case { project, old, now }
+}
+
+fn case(name: &str, rows: u32) -> Case {
+    case_on(Server::shared(15), name, rows)
+}
+
+/// The psql that loads a side database.
+const LOADER: &str = "envctl_new_";
+
+fn up(on: &'static str, up: Up) -> Proxy {
+    Proxy::with(On::ExecStart(on), Fault::Up(up))
+}
+
+impl Case {
+    #[track_caller]
+    fn assert_restored(&self) {
+        assert_eq!(self.project.digest(), self.old, "the backup's state is live");
+        self.project.assert_no_sessions();
+    }
+
+    /// Only kept databases are left, none that was being loaded.
+    #[track_caller]
+    fn assert_no_side_database(&self) {
+        let siblings = self.project.server.siblings(&self.project.database);
+        assert!(siblings.iter().all(|name| name.starts_with("envctl_old_")), "{siblings:?}");
+    }
+}
+
+#[test]
+fn f28_a_killed_restore_changes_nothing_and_the_next_one_cleans_up() {
+    // A restore cleans up after every killed one of its server: nobody else may do so here.
+    let server = Wanted::postgres(15, "f28").start().ready();
+    let case = case_on(&server, "f28", 12_000);
+    let size = case.project.plain(&Snapshot::of(&case.project).dumps()[0]).len() as u64;
+    for percent in [1, 50, 99] {
+        let gate = Gate::default();
+        let proxy = up(LOADER, Up::Hold { at: size * percent / 100, gate: gate.clone() });
+        let running = case.project.start_through(&proxy, &RESTORE);
+        gate.wait();
+        running.signal(Signal::KILL);
+        running.finish().code(137);
+        gate.open();
+        assert_eq!(case.project.digest(), case.now, "killed at {percent} %");
+        case.project.assert_no_sessions();
+        assert_eq!(case.project.server.siblings(&case.project.database).len(), 1, "killed at {percent} %");
+        let second =
+            case.project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0).says("left behind");
+        assert!(second.err().contains(LOADER), "{}", second.err());
+        case.assert_restored();
+        case.assert_no_side_database();
+        case.project.run(&["restore", "undo", "--yes"]).code(0);
+        assert_eq!(case.project.digest(), case.now);
+        case.project.drop_siblings();
+    }
+}
+
+#[test]
+fn f28_a_connection_that_is_cut_while_loading_changes_nothing() {
+    let case = case("f28c", 20_000);
+    for fault in [Up::CutAt(0), Up::CutAt(1000), Up::CutAt(1_500_000), Up::ResetAt(700_000)] {
+        let finished = case.project.through(&up(LOADER, fault), &RESTORE);
+        assert!([4, 7, 8, 9].contains(&finished.code), "{finished:?}");
+        case.project.assert_untouched(&case.now);
+    }
+    // The dump goes whole, the word that it was loaded does not come back.
+    let proxy = up(LOADER, Up::CutBefore(b"ENVCTL-LOADED"));
+    let finished = case.project.through(&proxy, &RESTORE);
+    assert!([7, 8].contains(&finished.code), "{finished:?}");
+    case.project.assert_untouched(&case.now);
+    let proxy = Proxy::with(On::ExecStart(LOADER), Fault::Down(Down::CutInHeader { frame: 2, offset: 3 }));
+    case.project.through(&proxy, &RESTORE).code(8);
+    case.project.assert_untouched(&case.now);
+}
+
+#[test]
+fn f17_a_signal_ends_a_restore_and_leaves_nothing() {
+    let case = case("f17r", 20_000);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let gate = Gate::default();
+        let proxy = up(LOADER, Up::Hold { at: 1_000_000, gate: gate.clone() });
+        let running = case.project.start_through(&proxy, &RESTORE);
+        gate.wait();
+        running.signal(signal);
+        let finished = running.finish_within(Duration::from_secs(8)).code(code);
+        gate.open();
+        assert!(!finished.err().contains("left"), "{}", finished.err());
+        case.project.assert_untouched(&case.now);
+    }
+}
+
+#[test]
+fn f33_a_terminated_session_changes_nothing() {
+    let case = case("f33", 20_000);
+    let gate = Gate::default();
+    let proxy = up(LOADER, Up::Hold { at: 1_000_000, gate: gate.clone() });
+    let running = case.project.start_through(&proxy, &RESTORE);
+    gate.wait();
+    let ended = case.project.server.sql(
+        "postgres",
+        &format!(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname like 'envctl_new%{}'",
+            case.project.database
+        ),
+    );
+    assert_eq!(ended, "1");
+    gate.open();
+    running.finish().code(7).says("terminat|lost|closed");
+    case.project.assert_untouched(&case.now);
+}
+
+#[test]
+fn f33_a_server_that_restarts_in_between_keeps_the_old_database() {
+    // Its data has to outlive the container's processes: a volume, not memory.
+    let mut wanted = Wanted::postgres(15, "f33").arg("--volume=/var/lib/postgresql/data");
+    wanted.docker_args.retain(|arg| !arg.starts_with("--tmpfs"));
+    let server = wanted.start().ready();
+    let case = case_on(&server, "f33r", 20_000);
+    let gate = Gate::default();
+    let proxy = up(LOADER, Up::Hold { at: 1_000_000, gate: gate.clone() });
+    let running = case.project.start_through(&proxy, &RESTORE);
+    gate.wait();
+    docker(&["restart", "--time=0", &server.container]);
+    gate.open();
+    let finished = running.finish_within(Duration::from_secs(60));
+    assert!([3, 4, 7, 8, 9].contains(&finished.code), "{finished:?}");
+    eventually(Duration::from_secs(20), "the server is back", || {
+        server.try_sql("postgres", "select 1").is_ok()
+    });
+    assert_eq!(case.project.digest(), case.now);
+    case.project.run(&RESTORE).code(0);
+    case.assert_restored();
+    case.assert_no_side_database();
+}
+
+#[test]
+fn f35_clients_that_reconnect_for_ever_do_not_stop_the_swap() {
+    let case = case("f35", 2000);
+    let (server, database) = (&case.project.server, &case.project.database);
+    let _pool: Vec<_> = (0..5).map(|_| server.session(database, "select 1")).collect();
+    std::thread::scope(|scope| {
+        let loops: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    server.sh(&format!(
+                        "until [ -e /tmp/f35-stop ]; do \
+                           PGAPPNAME=app psql -XAtq -U postgres -d {database} -c 'select pg_sleep(0.01)' 2>&1 || echo; \
+                         done | sort | uniq -c"
+                    ))
+                })
+            })
+            .collect();
+        eventually(Duration::from_secs(20), "the clients are there", || {
+            server.sql("postgres", "select count(*) > 0 from pg_stat_activity where application_name = 'app'")
+                == "t"
+        });
+        let finished = case.project.run(&RESTORE);
+        server.sh("touch /tmp/f35-stop");
+        for said in loops.into_iter().map(|client| client.join().unwrap()) {
+            // Terminated once, or told once that the database has just been renamed; never anything else.
+            for line in said.lines().filter(|line| line.contains("FATAL")) {
+                assert!(line.contains("terminating connection") || line.contains("does not exist"), "{said}");
+            }
+        }
+        finished.code(0);
+    });
+    case.assert_restored();
+    case.project.drop_siblings();
+}
+
+#[test]
+fn f37_a_prepared_transaction_is_refused_before_anything_begins() {
+    let case = case("f37", 20);
+    case.project.sql("begin; insert into item values (-1, 'prepared'); prepare transaction 'f37'");
+    case.project.run(&RESTORE).code(6).says("prepared transaction").says("f37");
+    case.project.sql("rollback prepared 'f37'");
+    case.project.assert_untouched(&case.now);
+}
+
+#[test]
+fn f38_a_logical_slot_is_refused() {
+    let case = case("f38", 20);
+    case.project.sql("select pg_create_logical_replication_slot('f38slot', 'pgoutput')");
+    case.project.run(&RESTORE).code(6).says("f38slot");
+    case.project.sql("select pg_drop_replication_slot('f38slot')");
+    case.project.assert_untouched(&case.now);
+}
+
+#[test]
+fn f39_a_subscription_is_refused() {
+    let case = case("f39", 20);
+    case.project.sql(
+        "create subscription f39sub connection 'dbname=nowhere' publication nothing with (connect = false, slot_name = none)",
+    );
+    case.project.run(&RESTORE).code(6).says("f39sub");
+    case.project.sql("drop subscription f39sub");
+    case.project.assert_untouched(&case.now);
+}
+
+/// Everything `pg_database` and its relatives know about a database.
+fn properties(project: &Project) -> String {
+    project.server.sql(
+        "postgres",
+        &format!(
+            "select pg_get_userbyid(datdba), (select array_agg(a order by a) from unnest(datacl::text[]) a), datconnlimit, encoding, datcollate, datctype, datlocprovider, \
+                    datistemplate, datallowconn, shobj_description(d.oid, 'pg_database'), t.spcname \
+             from pg_database d join pg_tablespace t on t.oid = dattablespace where datname = '{0}'; \
+             select setrole::regrole, setconfig from pg_db_role_setting s join pg_database d on d.oid = setdatabase \
+             where datname = '{0}' order by 1",
+            project.database
+        ),
+    )
+}
+
+#[test]
+fn f40_what_belongs_to_the_database_and_not_into_its_dump_is_kept() {
+    let case = case("f40", 20);
+    let database = &case.project.database;
+    case.project.sql(&format!(
+        "do $$ begin create role f40owner; create role f40reader; exception when duplicate_object then null; end $$; \
+         alter database {database} owner to f40owner; \
+         revoke connect on database {database} from public; \
+         grant connect, temporary on database {database} to f40reader with grant option; \
+         alter database {database} connection limit 17; \
+         comment on database {database} is 'it''s ours: \\ ünïcode'; \
+         alter database {database} set statement_timeout = '17min'; \
+         alter database {database} set search_path = public, \"odd, schema\"; \
+         alter role f40reader in database {database} set work_mem = '17MB'"
+    ));
+    let before = properties(&case.project);
+    assert!(before.contains("17min") && before.contains("17MB") && before.contains("f40reader"), "{before}");
+    case.project.run(&RESTORE).code(0);
+    assert_eq!(properties(&case.project), before);
+    case.assert_restored();
+    case.project.run(&["restore", "undo", "--yes"]).code(0);
+    assert_eq!(properties(&case.project), before, "after the undo");
+    assert_eq!(case.project.digest(), case.now);
+    case.project.drop_siblings();
+}
+
+#[test]
+fn f41_the_new_database_has_the_old_ones_locale() {
+    for (major, create) in [
+        (15, "lc_collate 'C' lc_ctype 'C'"),
+        (15, "locale_provider icu icu_locale 'de-u-co-phonebk' locale 'C'"),
+        (17, "locale_provider icu icu_locale 'sv' icu_rules '&V << w <<< W' locale 'C'"),
+        (17, "locale_provider builtin builtin_locale 'C.UTF-8' locale 'C'"),
+        (17, "encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'"),
+    ] {
+        let server = Server::shared(major);
+        let name = server.database("f41");
+        server.sql("postgres", &format!("drop database {name}"));
+        server.sql("postgres", &format!("create database {name} template template0 {create}"));
+        let project = Project::of(server, &name);
+        project.fill(20);
+        let locale = || {
+            let column = if major < 17 { "daticulocale" } else { "datlocale, daticurules" };
+            server.sql(
+                "postgres",
+                &format!(
+                    "select encoding, datlocprovider, datcollate, datctype, {column} from pg_database where datname = '{name}'"
+                ),
+            )
+        };
+        let before = locale();
+        let digest = project.digest();
+        project.run(&["backup"]).code(0);
+        project.sql("delete from item");
+        project.run(&RESTORE).code(0);
+        assert_eq!(locale(), before, "{create}");
+        assert_eq!(project.digest(), digest);
+        project.drop_siblings();
+    }
+}
+
+#[test]
+fn f50_killed_between_the_renames_nothing_has_happened() {
+    let case = case("f50", 20);
+    // The last statement of the swap's transaction before its COMMIT.
+    let gate = Gate::default();
+    let proxy = up("psql", Up::HoldBefore { words: b"COMMENT ON DATABASE \"envctl_old", gate: gate.clone() });
+    let running = case.project.start_through(&proxy, &RESTORE);
+    gate.wait();
+    running.signal(Signal::KILL);
+    running.finish().code(137);
+    gate.open();
+    eventually(Duration::from_secs(10), "the old name answers", || {
+        case.project.server.try_sql(&case.project.database, "select 1").is_ok()
+    });
+    assert_eq!(case.project.digest(), case.now);
+    case.project.assert_no_sessions();
+    case.project.run(&RESTORE).code(0);
+    case.assert_restored();
+    case.assert_no_side_database();
+    case.project.drop_siblings();
+}
+
+#[test]
+fn f51_an_answer_to_commit_that_is_lost_is_looked_up() {
+    let case = case("f51", 20);
+    let proxy = up("psql", Up::CutAfter(b"COMMIT\n;"));
+    let finished = case.project.through(&proxy, &RESTORE);
+    let live = case.project.digest();
+    match finished.code {
+        0 => assert_eq!(live, case.old, "it says done"),
+        7 | 8 => case.project.assert_untouched(&case.now),
+        9 => assert!(live == case.old || live == case.now),
+        _ => panic!("{finished:?}"),
+    }
+    case.project.drop_siblings();
+}
+
+#[test]
+fn f51_a_commit_that_never_arrived_is_told_as_nothing_changed() {
+    let case = case("f51n", 20);
+    let proxy = up("psql", Up::CutBefore(b"COMMIT\n;"));
+    let finished = case.project.through(&proxy, &RESTORE).says("nothing changed|nothing was");
+    assert!([4, 7, 8].contains(&finished.code), "{finished:?}");
+    case.project.assert_untouched(&case.now);
+}
+
+#[test]
+fn a_safety_backup_that_fails_stops_the_restore() {
+    let case = case("safety", 2000);
+    let before = Snapshot::of(&case.project);
+    let proxy = Proxy::with(On::ExecStart("pg_dump"), Fault::Down(Down::CutAt(20_000)));
+    case.project.through(&proxy, &["restore", "latest", "--yes"]).code(8);
+    case.project.assert_nothing_but(&before);
+    case.project.assert_untouched(&case.now);
+}
+
+#[test]
+fn without_consent_and_without_a_terminal_nothing_happens() {
+    let case = case("consent", 20);
+    case.project.run(&["restore", "latest"]).code(6);
+    case.project.run(&["restore", "latest", "--dry-run"]).code(0);
+    case.project.assert_untouched(&case.now);
+}

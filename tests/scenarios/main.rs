@@ -1,0 +1,20 @@
+//! What people do with envctl, from end to end, against a real engine and a real PostgreSQL.
+//!
+//! They need a Docker engine and the images of `scripts/setup`, use containers of their own, and remove
+//! them.
+
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::collapsible_match,
+    reason = "in a test plain steps read best"
+)]
+#![allow(missing_docs, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod odd_servers;
+mod round_trip;
+mod terminal;
+mod two_at_once;

@@ -1,0 +1,130 @@
+//! A person at a terminal: shell, psql, logs.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::pty::Pty;
+use crate::support::rig::{docker, eventually};
+use crate::support::{Project, Server};
+
+fn project() -> Project {
+    Project::of(Server::shared(15), "postgres")
+}
+
+#[test]
+fn a_shell_has_a_terminal_that_follows_its_size_and_gives_its_exit_code() {
+    let project = project();
+    let mut terminal = Pty::start(&project.command(&["shell", "db"]));
+    terminal.expect("# ");
+    terminal.type_in("stty size; echo size-told\n");
+    let shown = terminal.expect("size-told\r\n");
+    assert!(shown.contains("24 80") || terminal.expect("size-told").contains("24 80"), "{shown}");
+    // The shell learns of a resize by a signal; what it prints then is the new size.
+    terminal.type_in("trap 'echo now $(stty size) end' WINCH; echo rea\"\"dy\n");
+    terminal.expect("ready");
+    terminal.resize(40, 132);
+    terminal.type_in("\n");
+    eventually(Duration::from_secs(10), "the size arrives", || {
+        terminal.type_in("stty size\n");
+        terminal.shown().contains("40 132")
+    });
+    terminal.type_in("exit 42\n");
+    assert_eq!(terminal.finish(), 42);
+}
+
+#[test]
+fn control_c_in_a_shell_reaches_the_command_and_not_envctl() {
+    let project = project();
+    let mut terminal = Pty::start(&project.command(&["shell", "db"]));
+    terminal.expect("# ");
+    terminal.type_in("echo begin; sleep 1000; echo \"rc=$?\"\n");
+    terminal.expect("begin\r\n");
+    eventually(Duration::from_secs(10), "sleep runs", || !project.server.processes("sleep 1000").is_empty());
+    terminal.type_in("\x03");
+    terminal.type_in("echo still\"\" here\n");
+    terminal.expect("still here");
+    // Keys that docker would take for itself.
+    terminal.type_in("\x10\x11echo not\"\" detached\n");
+    terminal.expect("not detached");
+    terminal.type_in("\x15exit 0\n");
+    assert_eq!(terminal.finish(), 0);
+    project.server.wait_without_process("sleep 1000", Duration::from_secs(5));
+}
+
+#[test]
+fn output_of_a_terminal_that_begins_like_a_frame_is_output() {
+    let project = project();
+    let mut terminal = Pty::start(&project.command(&[
+        "exec",
+        "db",
+        "--",
+        "printf",
+        r"\001\000\000\000\000\000\000\005plain",
+    ]));
+    terminal.expect("\x01\0\0\0\0\0\0\x05plain");
+    assert_eq!(terminal.finish(), 0);
+}
+
+#[test]
+fn a_terminal_is_given_back_when_envctl_is_terminated() {
+    let project = project();
+    let mut terminal =
+        Pty::start(&project.command(&["exec", "db", "--", "sh", "-c", "echo rea\"\"dy; sleep 1001"]));
+    terminal.expect("ready");
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.finish(), 143);
+    project.server.wait_without_process("sleep 1001", Duration::from_secs(5));
+}
+
+#[test]
+fn psql_shows_where_it_is_and_survives_control_c() {
+    let project = project();
+    let mut terminal = Pty::start(&project.command(&["psql"]));
+    terminal.expect(&format!("{}[dev] postgres=# ", project.server.stack));
+    terminal.type_in("select pg_sleep(1000);\n");
+    let sleeping = "select count(*) from pg_stat_activity where query like '%pg_sleep(1000)%' and state = 'active' and pid <> pg_backend_pid()";
+    eventually(Duration::from_secs(10), "the query runs", || project.sql(sleeping) == "1");
+    terminal.type_in("\x03");
+    terminal.expect("canceling statement due to user request");
+    terminal.type_in("begin;\n");
+    terminal.expect("postgres=*# ");
+    terminal.type_in("\\q\n");
+    assert_eq!(terminal.finish(), 0);
+}
+
+#[test]
+fn psql_by_a_pipe_stops_at_the_first_error() {
+    let project = Project::new(Server::shared(15), "pipe");
+    let script = b"create table a (id int);\nselect 1/0;\ncreate table b (id int);\n";
+    project.run_with(script, &["psql"]).code(3).says("division by zero");
+    assert_eq!(project.sql("select count(*) from pg_tables where tablename in ('a', 'b')"), "1");
+    std::fs::write(project.path().join("script.sql"), "select 'from a file';\n").unwrap();
+    let said = project.run(&["psql", "-f", "script.sql", "--", "-At"]).code(0);
+    assert_eq!(said.out(), "from a file\n");
+    project.run(&["psql", "-c", "select nosuch"]).code(1);
+}
+
+#[test]
+fn following_logs_ends_at_control_c() {
+    let project = project();
+    let mut terminal = Pty::start(&project.command(&["logs", "db", "-f"]));
+    terminal.expect("ready to accept connections");
+    project.server.sql("postgres", "do $$ begin raise log 'a line for the follower'; end $$");
+    terminal.expect("a line for the follower");
+    terminal.type_in("\x03");
+    assert_eq!(terminal.finish(), 130);
+}
+
+#[test]
+fn a_shell_whose_container_dies_ends_and_gives_the_terminal_back() {
+    let mut wanted = crate::support::rig::Wanted::postgres(15, "dies").arg("--entrypoint=sleep");
+    wanted.command = vec!["infinity".to_owned()];
+    let server = wanted.start();
+    let project = Project::of(&server, "postgres");
+    let mut terminal = Pty::start(&project.command(&["shell", "db"]));
+    terminal.expect("# ");
+    docker(&["kill", &server.container]);
+    let code = terminal.finish();
+    assert!([137, 125].contains(&code), "{code}");
+}
