@@ -5,6 +5,8 @@
 -- Promises: the same rows wherever it runs. Every value follows from its row number through hashes, so that
 -- the dump packs like a real one (about 3.6 times with gzip -6): few words, many repeated keys, some digits that
 -- nothing can pack.
+-- How it packs decides who wins on size: with bodies of short random words gzip at level 4 came out 0.34 % larger than
+-- `gzip -6`, with these repeating phrases 4 % smaller.
 
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
