@@ -1,9 +1,9 @@
 -- The database that scripts/bench measures: two tables, text and JSON, keys and three more indexes.
 --
---   psql -v rows=1500000 -f bench-data.sql      about 506 MB as a plain dump
+--   psql -v rows=1500000 -f bench-data.sql      about 518 MB as a plain dump
 --
 -- Promises: the same rows wherever it runs. Every value follows from its row number through hashes, so that
--- the dump packs like a real one (about 3.6 times with gzip -6): few words, many repeated keys, some digits that
+-- the dump packs like a real one (about 3.5 times with gzip -6): few words, many repeated keys, some digits that
 -- nothing can pack.
 -- How it packs decides who wins on size: with bodies of short random words gzip at level 4 came out 0.34 % larger than
 -- `gzip -6`, with these repeating phrases 4 % smaller.
