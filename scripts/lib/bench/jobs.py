@@ -1,0 +1,172 @@
+"""What is measured: each part of the benchmark as jobs that take turns, and what they left behind.
+
+A pipeline runs under `bash -o pipefail`, as a careful person would type it.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from measure import Behind, RawApi, interleave, run
+
+FLOOR = "`pg_dump >/dev/null` inside the container: the floor"
+TRANSPORT = "`docker exec pg_dump >/dev/null` (transport only)"
+GZIP = "`docker exec pg_dump \\| gzip`"
+ZSTD = "`docker exec pg_dump \\| zstd -1 -T0`"
+BACKUP = "`envctl backup` (gzip)"
+BACKUP_ZSTD = "`envctl backup --compress zstd`"
+BACKUP_NONE = "`envctl backup --compress none -o - >/dev/null`"
+PSQL_FLOOR = "`psql -f` inside the container: the floor of one session"
+GUNZIP = "`gunzip \\| docker exec -i psql`"
+RESTORE = "`envctl restore FILE --yes --no-backup` (checked, loaded aside, compared, swapped in)"
+RAW = "raw API: create, start, read to the end, inspect"
+DOCKER_EXEC = "`docker exec C true`"
+COMPOSE_EXEC = "`docker compose exec -T db true` (the Compose named above)"
+EXEC = "`envctl exec -q db -- true`"
+SHELL = "`envctl shell db -- true`"
+ANY = "`true` (what starting any process costs)"
+VERSION = "`envctl --version`"
+DOCKER_VERSION = "`docker --version`"
+STATUS_ONE = "`envctl status --stack envctl-bench` (1 database)"
+STATUS_ALL = "`envctl status`"
+
+
+class Bench:
+    """The tools and the database container, and a directory for what the jobs write."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.docker = os.environ["BENCH_DOCKER"]
+        self.compose = os.environ.get("BENCH_COMPOSE", "").split()
+        self.envctl_binary = os.environ["BENCH_ENVCTL"]
+        self.container = os.environ["BENCH_CONTAINER"]
+        self.project = os.environ["BENCH_PROJECT"]
+        self.runs = int(os.environ["BENCH_RUNS"])
+        # Nobody's configuration and nobody's backups: only what was asked for here.
+        homes = {name: str(self.directory) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("ENVCTL_")}
+        self.environment = ours | homes
+        self.facts = {}
+        init = [self.docker, "inspect", "--format", "{{.State.Pid}}", self.container]
+        self.behind = Behind(subprocess.run(init, check=True, capture_output=True, text=True).stdout.strip())
+
+    def file(self, name):
+        return str(self.directory / name)
+
+    def shell(self, pipeline):
+        return lambda: run(["bash", "-o", "pipefail", "-c", pipeline], environment=self.environment)
+
+    def inside(self, command):
+        """A whole command line inside the container, none of whose output crosses the daemon."""
+        return lambda: run([self.docker, "exec", self.container, "sh", "-c", command])
+
+    def envctl(self, *arguments, target=True, watch=False):
+        stack = ["--stack", self.project.removesuffix("-dev"), "--dev"] if target else []
+        argv = [self.envctl_binary, *arguments[:1], *stack, *arguments[1:]]
+        return lambda: run(argv, watch, self.environment)
+
+    def sql(self, database, *commands):
+        argv = [self.docker, "exec", self.container, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
+        argv += ["-U", "bench", "-d", database]
+        for command in commands:
+            argv += ["-c", command]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    def size(self, name):
+        return os.path.getsize(self.file(name))
+
+    def dump(self):
+        return f"{self.docker} exec {self.container} pg_dump -U bench bench"
+
+
+def dumps(bench):
+    jobs = [
+        (FLOOR, bench.inside("pg_dump -U bench bench >/dev/null")),
+        (TRANSPORT, bench.shell(f"{bench.dump()} >/dev/null")),
+        (GZIP, bench.shell(f"{bench.dump()} | gzip >{bench.file('peer.sql.gz')}")),
+        (ZSTD, bench.shell(f"{bench.dump()} | zstd -q -1 -T0 >{bench.file('peer.sql.zst')}")),
+        (BACKUP, bench.envctl("backup", "-q", "--force", "-o", bench.file("ours.sql.gz"), watch=True)),
+        (BACKUP_ZSTD, bench.envctl(
+            "backup", "-q", "--force", "--compress", "zstd", "-o", bench.file("ours.sql.zst"), watch=True)),
+        (BACKUP_NONE, bench.envctl("backup", "-q", "--compress", "none", "-o", "-", watch=True)),
+    ]
+    jobs[0][1]()  # warms the caches and writes the hint bits that a fresh restore leaves unset
+    samples = interleave(jobs, bench.runs, behind=bench.behind)
+    bench.facts |= {
+        "plain": json.loads(pathlib.Path(bench.file("ours.sql.gz.json")).read_text())["plain_bytes"],
+        GZIP: bench.size("peer.sql.gz"),
+        ZSTD: bench.size("peer.sql.zst"),
+        BACKUP: bench.size("ours.sql.gz"),
+        BACKUP_ZSTD: bench.size("ours.sql.zst"),
+    }
+    return samples
+
+
+def restores(bench):
+    if not os.path.exists(bench.file("ours.sql.gz")):
+        bench.envctl("backup", "-q", "--force", "-o", bench.file("ours.sql.gz"))()
+        bench.shell(f"{bench.dump()} | gzip >{bench.file('peer.sql.gz')}")()
+    bench.inside("pg_dump -U bench bench >/tmp/bench.sql")()
+    psql = "psql -X -q -v ON_ERROR_STOP=1 -U bench -d fresh"
+    jobs = [
+        (PSQL_FLOOR, bench.inside(f"{psql} -f /tmp/bench.sql >/dev/null")),
+        (GUNZIP, bench.shell(
+            f"gunzip -c {bench.file('peer.sql.gz')} | {bench.docker} exec -i {bench.container} {psql} >/dev/null")),
+        (RESTORE, bench.envctl("restore", "-q", "--yes", "--no-backup", bench.file("ours.sql.gz"), watch=True)),
+    ]
+    counts = "SELECT count(*) FROM events", "SELECT count(*) FROM messages"
+    rows = bench.sql("bench", *counts)
+    samples = interleave(jobs, bench.runs, before=lambda: clear(bench), behind=bench.behind)
+    clear(bench)
+    if bench.sql("bench", *counts) != rows:
+        sys.exit("bench: error: the restored database has other rows")
+    bench.sql("postgres", "DROP DATABASE fresh")
+    bench.inside("rm /tmp/bench.sql")()
+    return samples
+
+
+def clear(bench):
+    """Every restore finds the same server: one empty database, no old copies, nothing left to write out."""
+    others = "datname NOT IN ('bench', 'postgres', 'template0', 'template1')"
+    for name in bench.sql("postgres", f"SELECT quote_ident(datname) FROM pg_database WHERE {others}").splitlines():
+        bench.sql("postgres", f"DROP DATABASE {name} WITH (FORCE)")
+    bench.sql("postgres", "CREATE DATABASE fresh TEMPLATE template0")
+    bench.sql("postgres", "CHECKPOINT")
+
+
+def latency(bench):
+    api = RawApi(bench.container)
+    jobs = [
+        (RAW, api.exec_true),
+        (DOCKER_EXEC, lambda: run([bench.docker, "exec", bench.container, "true"])),
+        (EXEC, bench.envctl("exec", "-q", "db", "--", "true")),
+        (SHELL, bench.envctl("shell", "-q", "db", "--", "true")),
+    ]
+    if bench.compose:
+        file = bench.directory / "compose.yml"
+        file.write_text("services:\n  db:\n    image: envctl-postgres:15\n")
+        argv = [*bench.compose, "-p", bench.project, "-f", str(file), "exec", "-T", "db", "true"]
+        jobs.append((COMPOSE_EXEC, lambda: run(argv)))
+    for _, job in jobs:
+        job()
+    return interleave(jobs, max(20, 5 * bench.runs))
+
+
+def start(bench):
+    answer = subprocess.run(
+        [bench.envctl_binary, "status", "--json"], env=bench.environment, check=True, capture_output=True, text=True)
+    databases = sum(1 for row in json.loads(answer.stdout)["stacks"] if row.get("database"))
+    bench.facts["databases"] = databases
+    jobs = [
+        (ANY, lambda: run(["true"])),
+        (DOCKER_VERSION, lambda: run([bench.docker, "--version"])),
+        (VERSION, bench.envctl("--version", target=False)),
+        (STATUS_ONE, bench.envctl("status", "-q")),
+        (STATUS_ALL, bench.envctl("status", "-q", target=False)),
+    ]
+    return interleave(jobs, max(20, 5 * bench.runs))
+
+
+PARTS = {"dumps": dumps, "restores": restores, "latency": latency, "start": start}

@@ -1,0 +1,169 @@
+"""Runs the parts, judges the targets, writes the report.
+
+Promises: the report names the machine by what matters to a measurement and by nothing that identifies it.
+"""
+
+import datetime
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import jobs
+from jobs import PARTS, Bench
+
+
+def seconds(value):
+    return f"{value:.2f}"
+
+
+def milliseconds(value):
+    return f"{value * 1000:.1f}"
+
+
+def told(command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def machine(bench, load):
+    """What the numbers depend on."""
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        memory = int(re.search(r"MemTotal:\s+(\d+)", lines.read())[1]) / (1 << 20)
+    engine = told([bench.docker, "version", "--format", "{{.Server.Version}}"])
+    client = told([bench.docker, "version", "--format", "{{.Client.Version}}"])
+    compose = re.search(r"\d+\.\d+[\w.-]*", told([*bench.compose, "version"]) if bench.compose else "")
+    commit = os.environ.get("BENCH_COMMIT")
+    after = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    rows = int(os.environ["BENCH_ROWS"])
+    return [
+        ("date", datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        ("envctl", told([bench.envctl_binary, "--version"]).removeprefix("envctl ") + (f", commit {commit}" if commit else "")),
+        ("machine", f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB of memory, Linux {platform.release()}"),
+        ("load average", f"{load} before, {after} after"),
+        ("engine", f"Docker Engine {engine}, docker CLI {client}" + (f", Compose {compose[0]}" if compose else ", no Compose")),
+        ("database", f"PostgreSQL {bench.sql('postgres', 'SHOW server_version').split()[0]}, 2 tables of {rows:,} rows, 3 more indexes"),
+        ("dump", f"{bench.facts['plain'] / 1e6:.0f} MB of plain SQL" if "plain" in bench.facts else "not taken"),
+        ("runs", f"medians of {bench.runs}; of {max(20, 5 * bench.runs)} for latency and start-up; in turns"),
+    ]
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows]]
+    return "\n".join(lines) + "\n"
+
+
+def against(value, samples, peer):
+    return f"{value / samples[peer].median:.2f}" if peer in samples else ""
+
+
+def long_jobs(bench, samples, first, second):
+    """A table of seconds, with ratios to two rows of it."""
+    rows = []
+    for name, sample in samples.items():
+        size = f"{bench.facts[name] / 1e6:.1f}" if name in bench.facts else ""
+        memory = f"{sample.peak / 1024:.0f}" if sample.peak else ""
+        ratios = [against(sample.median, samples, peer) for peer in (first, second)]
+        cpu = f"{statistics.median(sample.cpu):.1f}" if sample.cpu else ""
+        rows.append([name, seconds(sample.median), sample.spread(seconds), *ratios, cpu, size, memory])
+    head = ["what", "median, s", "extremes", "× floor", "× the usual way", "CPU, s", "MB", "envctl's peak, MiB"]
+    return table(head, rows)
+
+
+def short_jobs(samples, peer):
+    rows = [
+        [name, milliseconds(sample.median), sample.spread(milliseconds), against(sample.median, samples, peer)]
+        for name, sample in samples.items()
+    ]
+    return table(["what", "median, ms", "extremes", f"× {peer.split(':')[0]}"], rows)
+
+
+def targets(bench, measured):
+    """Every target that these parts can judge: job, target, measured, reached."""
+    rows = []
+
+    def judge(job, target, value, limit, text):
+        rows.append([job, target, text, "yes" if value <= limit else "**no**"])
+
+    def ratio(part, job, peer, limit, target, name=None):
+        samples = measured.get(part, {})
+        if job in samples and peer in samples:
+            value = samples[job].median / samples[peer].median
+            judge(name or job, target, value, limit, f"{value:.2f} ×")
+
+    def faster(part, job, peer, times):
+        samples = measured.get(part, {})
+        if job in samples and peer in samples:
+            value = samples[peer].median / samples[job].median
+            rows.append([job, f"≥ {times:g} × faster than {peer}", f"{value:.2f} × faster", "yes" if value >= times else "**no**"])
+
+    faster("dumps", jobs.BACKUP, jobs.GZIP, 2)
+    if jobs.BACKUP in bench.facts:
+        value = bench.facts[jobs.BACKUP] / bench.facts[jobs.GZIP]
+        judge(jobs.BACKUP, "file ≤ that of `gzip -6`", value, 1, f"{value:.3f} ×")
+    faster("dumps", jobs.BACKUP_ZSTD, jobs.ZSTD, 1)
+    ratio("restores", jobs.RESTORE, jobs.GUNZIP, 1, f"≤ 1.0 × {jobs.GUNZIP}", "`envctl restore FILE`")
+    for job in (jobs.EXEC, jobs.SHELL):
+        ratio("latency", job, jobs.RAW, 1.15, "≤ 1.15 × the raw API")
+        faster("latency", job, jobs.DOCKER_EXEC, 1)
+        faster("latency", job, jobs.COMPOSE_EXEC, 1)
+    for part in ("dumps", "restores"):
+        for name, sample in measured.get(part, {}).items():
+            if sample.peak:
+                judge(name, "peak memory ≤ 48 MiB", sample.peak, 48 << 10, f"{sample.peak / 1024:.0f} MiB")
+    start = measured.get("start", {})
+    limits = {jobs.VERSION: 5}
+    if start:
+        limits |= {jobs.STATUS_ONE: 160, jobs.STATUS_ALL: 100 + 60 * bench.facts["databases"]}
+    for job, limit in limits.items():
+        if job in start:
+            value = start[job].median * 1000
+            judge(job, f"≤ {limit} ms", value, limit, f"{value:.1f} ms")
+    return table(["job", "target", "measured", "reached"], rows)
+
+
+def report(bench, measured, load):
+    parts = ["# What `scripts/bench` measured\n"]
+    parts.append("Every number comes from one run on one machine, the peers in turns with envctl.\n")
+    parts.append("CPU is that of the client, the container, its shim and the whole daemon, whoever it serves.\n")
+    parts.append(table(["", ""], machine(bench, load)))
+    if "dumps" in measured:
+        parts += ["## Dumps\n", long_jobs(bench, measured["dumps"], jobs.FLOOR, jobs.GZIP)]
+    if "restores" in measured:
+        parts += ["## Restores\n", long_jobs(bench, measured["restores"], jobs.PSQL_FLOOR, jobs.GUNZIP)]
+    if "latency" in measured:
+        parts += ["## One command in a container\n", short_jobs(measured["latency"], jobs.RAW)]
+    if "start" in measured:
+        databases = bench.facts["databases"]
+        parts += [f"## Start-up and status ({databases} databases)\n", short_jobs(measured["start"], jobs.DOCKER_VERSION)]
+    parts += ["## Targets\n", targets(bench, measured)]
+    return "\n".join(parts)
+
+
+def main(names):
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    with tempfile.TemporaryDirectory(prefix="envctl-bench.") as directory:
+        os.chdir(directory)
+        bench = Bench(directory)
+        measured = {}
+        for name, part in PARTS.items():
+            if not names or name in names:
+                measured[name] = part(bench)
+                text = report(bench, measured, load)
+                save(text)  # a run that is stopped half-way has half a report
+    print(text)
+
+
+def save(text):
+    if output := os.environ.get("BENCH_OUTPUT"):
+        os.makedirs(os.path.dirname(output), exist_ok=True)
+        with open(output, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+main(sys.argv[1:])
