@@ -84,7 +84,7 @@ fn f92_a_socket_that_may_not_be_opened_says_whom_to_ask() {
         command.uid(65534).gid(65534);
         command
     } else {
-        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
         project.bare()
     };
     command.env("DOCKER_HOST", format!("unix://{}", socket.display())).args(["logs", "db"]);

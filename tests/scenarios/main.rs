@@ -2,7 +2,7 @@
 //!
 //! They need a Docker engine and the images of `scripts/setup`, use containers of their own, and remove
 //! them.
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test fails where it panics")]
 
 #[path = "../support/mod.rs"]
 mod support;
