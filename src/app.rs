@@ -103,15 +103,14 @@ impl App {
     where
         F: Future<Output = Result<()>>,
     {
-        // One worker beside the main thread: signals and connections go on while a question waits.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+        // One thread for all streams: a second one would be woken for every read of the daemon's 8 KiB.
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| error::failed("the runtime cannot be started").because(e))?;
+        hear_signals(self.trigger.clone(), self.asking.clone());
         let app = self.clone();
         let result = runtime.block_on(async {
-            tokio::spawn(listen(app.trigger.clone(), app.asking.clone()));
             let trigger = app.trigger.clone();
             let work = command(app.clone());
             let Some(limit) = app.timeout else { return work.await };
@@ -320,6 +319,15 @@ fn run_for_secret(argv: &[String]) -> Result<Vec<u8>> {
         return Err(error::usage(format!("`{program}` ended with {}", output.status)));
     }
     Ok(output.stdout)
+}
+
+/// Listens on a thread of its own: signals are heard while a question waits for its answer.
+fn hear_signals(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        // Without it the signals keep their own meaning: they end the process.
+        runtime.map(|runtime| runtime.block_on(listen(trigger, asking)))
+    });
 }
 
 /// Turns signals into the wish to stop. The second one ends the process: whoever asks twice means now.

@@ -249,7 +249,7 @@ fn compare(summary: &Summary, copies: &[u64]) -> Result<()> {
 async fn stopped(heard: Heard, handle: &ExecHandle, request: &LoadRequest) -> Error {
     let code = handle.exit_code().await.unwrap_or(None);
     let words = String::from_utf8_lossy(&heard.stderr).into_owned();
-    if let (true, Some(broken)) = (words.is_empty() && code.is_none_or(|code| code == 0), heard.broken) {
+    if let (true, Some(broken)) = (words.is_empty(), heard.broken) {
         return broken.hint("the database is as it was; nothing was swapped in");
     }
     let errors = || {

@@ -338,6 +338,12 @@ fn path_part(name: &str) -> String {
 /// How long a listing's look at one container may take before it is left out.
 pub const INSPECT_LIMIT: Duration = Duration::from_secs(10);
 
+/// One container; none when it has vanished, or when the daemon holds it so long that it cannot be worked
+/// with now (a start or a stop that hangs must not hang every command).
+async fn look(engine: &Arc<dyn Engine>, id: &str) -> Result<Option<Container>> {
+    tokio::time::timeout(INSPECT_LIMIT, engine.inspect(id)).await.unwrap_or(Ok(None))
+}
+
 /// Looks at every container: list, then inspect side by side, then the images, each once.
 ///
 /// # Errors
@@ -345,7 +351,7 @@ pub const INSPECT_LIMIT: Duration = Duration::from_secs(10);
 pub async fn observe(engine: &Arc<dyn Engine>) -> Result<Vec<Container>> {
     let ids = engine.list().await?;
     let mut containers: Vec<Container> = futures::stream::iter(ids)
-        .map(|id| async move { engine.inspect(&id).await })
+        .map(|id| async move { look(engine, &id).await })
         .buffered(8)
         .try_filter_map(|found| async move { Ok(found) })
         .try_collect()

@@ -17,6 +17,8 @@ use crate::error::{self, Error, Result};
 
 /// How large a block is that goes to the next stage.
 pub const BLOCK: usize = 1 << 20;
+/// How long the socket may fill between two reads of a stream that runs.
+const BREATH: Duration = Duration::from_millis(1);
 /// How much of a tool's stderr is kept: its last words.
 const STDERR_KEPT: usize = 64 << 10;
 
@@ -70,6 +72,11 @@ pub async fn run(
             );
         }
         stream.send_full(&blocks).await?;
+        if stream.started {
+            // The daemon hands out 8 KiB at a time. Letting its socket fill for a moment (it holds 200 KiB)
+            // makes one read of what were seven; measured: half of the client's CPU, no time lost.
+            tokio::time::sleep(BREATH).await;
+        }
         if let Some(exit_code) = stream.splitter.exit_code() {
             stream.send_rest(&blocks).await?;
             // Everything is in hand; the tool may go. Whether it hears us changes nothing any more.

@@ -138,7 +138,7 @@ async fn kept(session: &mut Session) -> Result<Option<String>> {
         .map_err(Error::from)?;
     Ok(match rows.first().map(Vec::as_slice) {
         Some([count, size]) if count != "0" => Some(format!(
-            "{count} databases replaced earlier are still kept ({size}): list them with `envctl psql -d postgres -c '\\l+ envctl_old_*'`, drop what is not needed"
+            "databases replaced earlier that are still kept: {count} ({size}): list them with `envctl psql -d postgres -c '\\l+ envctl_old_*'`, drop what is not needed"
         )),
         _ => None,
     })

@@ -256,9 +256,9 @@ fn f17_a_timeout_ends_a_backup_as_a_signal_does() {
     let project = project("f17o");
     let before = one_backup(&project);
     let (proxy, gate) = holding();
-    let running = project.start_through(&proxy, &["backup", "--timeout", "2s"]);
+    let running = project.start_through(&proxy, &["backup", "--timeout", "5s"]);
     gate.wait();
-    running.finish_within(Duration::from_secs(8)).code(124);
+    running.finish_within(Duration::from_secs(25)).code(124);
     gate.open();
     project.assert_nothing_but(&before);
 }

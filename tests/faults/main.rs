@@ -2,7 +2,14 @@
 //!
 //! Each test is called after its number there. They need a Docker engine and the images of
 //! `scripts/setup`, use containers of their own, and remove them.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a test fails where it panics")]
+
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::collapsible_match,
+    reason = "in a test plain steps read best"
+)]
+#![allow(missing_docs, reason = "tests")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -71,10 +71,10 @@ impl Project {
         self.assert_no_sessions();
     }
 
-    /// Five seconds after the end nobody of envctl's is in the database.
+    /// Soon after the end (a loaded machine takes its time) nobody of envctl's is in the database.
     #[track_caller]
     pub fn assert_no_sessions(&self) {
-        self.assert_no_sessions_within(Duration::from_secs(5));
+        self.assert_no_sessions_within(Duration::from_secs(15));
     }
 
     /// The same for an envctl that was killed: the daemon and psql notice in their own time.
