@@ -1,6 +1,6 @@
 //! What can go wrong with the files of a backup, and a backup that is stopped: names, disks, signals.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -97,7 +97,6 @@ fn f86_what_is_no_plain_file_is_never_replaced() {
     assert!(made.success());
     project.run(&["backup", "-o", "pipe"]).code(6);
     project.run(&["backup", "-o", "pipe", "--force"]).code(6);
-    use std::os::unix::fs::FileTypeExt as _;
     assert!(fifo.symlink_metadata().unwrap().file_type().is_fifo(), "the pipe was replaced by a file");
 }
 
@@ -247,7 +246,7 @@ fn f17_what_a_killed_backup_leaves_is_reported_and_removed_by_the_next() {
     assert_ne!(Snapshot::of(&project).names(), before.names(), "the test means to leave a partial file");
     project.run(&["backup"]).code(0).says("left behind");
     project.assert_no_partials(&project.backup_dir());
-    eventually(Duration::from_secs(5), "the orphaned dump ends", || {
+    eventually(Duration::from_secs(30), "the orphaned dump ends", || {
         project.server.sessions(&project.database).is_empty()
     });
 }

@@ -168,7 +168,7 @@ fn f43_f44_a_foreign_dump_that_runs_commands_is_refused() {
     let case = case("f43", 20);
     let text = case.text();
     let unrestricted: String =
-        text.lines().filter(|line| !line.contains("restrict ")).map(|line| format!("{line}\n")).collect();
+        text.split_inclusive('\n').filter(|line| !line.contains("restrict ")).collect();
     for evil in [
         "\\! touch /tmp/pwned",
         "\\o /tmp/pwned",

@@ -1,5 +1,7 @@
 //! Servers and databases that are set up in their own way.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::support::rig::{CANARY, Wanted, docker};
 use crate::support::{Project, Proxy, Running, Server, Snapshot};
 
@@ -45,7 +47,6 @@ fn a_user_from_a_file_is_found() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("user"), "admin from file\n").unwrap();
     std::fs::write(directory.path().join("db"), "db from file\n").unwrap();
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut server = Wanted::postgres(17, "files")
         .arg("--env=POSTGRES_USER_FILE=/run/secrets/user")

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::project::Project;
-use super::rig::{CANARY, eventually};
+use super::rig::{CANARY, poll};
 
 /// The files of a project's backup directory, with their bytes' digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +74,18 @@ impl Project {
     /// Soon after the end (a loaded machine takes its time) nobody of envctl's is in the database.
     #[track_caller]
     pub fn assert_no_sessions(&self) {
-        let what = format!("no session of envctl's in {}", self.database);
-        eventually(Duration::from_secs(15), &what, || self.server.sessions(&self.database).is_empty());
+        self.assert_no_sessions_within(Duration::from_secs(15));
+    }
+
+    /// The same for an envctl that was killed: the daemon and psql notice in their own time.
+    #[track_caller]
+    pub fn assert_no_sessions_within(&self, limit: Duration) {
+        let mut left = String::new();
+        let gone = poll(limit, || {
+            left = self.server.sessions(&self.database);
+            left.is_empty()
+        });
+        assert!(gone, "envctl is still in the server: {left}");
     }
 
     /// After a restore that failed: the live database is as it was, connectable, and no side database
@@ -83,7 +93,8 @@ impl Project {
     #[track_caller]
     pub fn assert_untouched(&self, digest: &str) {
         assert_eq!(self.digest(), digest, "the live database changed");
-        assert!(self.server.siblings(&self.database).is_empty(), "databases are left over");
+        let siblings = self.server.siblings(&self.database);
+        assert!(siblings.is_empty(), "databases are left over: {siblings:?}");
         self.assert_no_sessions();
     }
 }

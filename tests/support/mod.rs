@@ -4,6 +4,13 @@
 //! Promises: nothing here touches a container it has not started; whatever it started is removed when
 //! the test binary ends, however it ends; nothing waits longer than its limit.
 #![allow(dead_code, unused_imports, reason = "each test binary uses the part it needs")]
+#![allow(
+    clippy::collapsible_match,
+    clippy::duration_suboptimal_units,
+    clippy::needless_pass_by_value,
+    clippy::unused_self,
+    reason = "a fault is an arm and a helper a sentence, even where fewer words would do"
+)]
 #![allow(missing_docs, unreachable_pub, reason = "read by the tests beside it only")]
 
 pub mod invariants;

@@ -187,7 +187,7 @@ impl Server {
 
     /// Runs a script; its answer is unaligned rows. Panics at the first error.
     pub fn sql(&self, database: &str, script: &str) -> String {
-        self.try_sql(database, script).unwrap_or_else(|words| panic!("{database}: {words}\n{:.300}", script))
+        self.try_sql(database, script).unwrap_or_else(|words| panic!("{database}: {words}\n{script:.300}"))
     }
 
     /// Runs a script up to its first error.
@@ -275,7 +275,7 @@ impl Server {
         self.sql(
             "postgres",
             &format!(
-                "select coalesce(string_agg(pid || ' ' || datname || ' ' || application_name, ', '), '') \
+                "select coalesce(string_agg(concat_ws(' ', pid, datname, application_name, state, wait_event, left(query, 60)), ', '), '') \
                  from pg_stat_activity where application_name like 'envctl%' and datname like '%{}%'",
                 database.replace('\'', "''")
             ),
@@ -310,12 +310,21 @@ impl Drop for HeldSession {
 }
 
 /// Asks again until `condition` holds. For states that nothing announces.
-pub fn eventually(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+#[track_caller]
+pub fn eventually(limit: Duration, what: &str, condition: impl FnMut() -> bool) {
+    assert!(poll(limit, condition), "not within {limit:?}: {what}");
+}
+
+/// Asks again until `condition` holds or the time is up; gives which.
+pub fn poll(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < limit, "not within {limit:?}: {what}");
+        if started.elapsed() >= limit {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
+    true
 }
 
 /// Panics when the canary is in what envctl said.
