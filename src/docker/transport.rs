@@ -110,6 +110,7 @@ impl Connector {
     }
 
     #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_async, reason = "the same signature as with TLS")]
     async fn encrypt(&self, stream: TcpStream, _host: &str) -> Result<BoxIo> {
         if self.endpoint.tls.is_some() {
             return Err(error::docker("this build of envctl has no TLS")
