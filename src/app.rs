@@ -35,6 +35,8 @@ pub struct App {
     asking: Arc<AtomicBool>,
     environment: BTreeMap<String, String>,
     timeout: Option<Duration>,
+    /// The time limit is no longer that of the whole command.
+    each_has_its_limit: Arc<AtomicBool>,
 }
 
 /// A daemon that is meant, and how it is called in messages.
@@ -79,7 +81,34 @@ impl App {
             asking: Arc::default(),
             environment,
             timeout: global.timeout,
+            each_has_its_limit: Arc::default(),
         }
+    }
+
+    /// The same surroundings for one of several stacks: its own wish to stop, its name before what it says.
+    #[must_use]
+    pub fn of_stack(&self, stack: &str, stop: Interrupt) -> Self {
+        Self { ui: self.ui.of_stack(stack), interrupt: stop, ..self.clone() }
+    }
+
+    /// `--timeout`, which from now on is that of each stack and no longer that of the whole command.
+    pub fn limit_for_each(&self) -> Option<Duration> {
+        self.each_has_its_limit.store(true, Ordering::SeqCst);
+        self.timeout
+    }
+
+    /// Where runs over several stacks keep their journals: `$XDG_STATE_HOME/envctl/runs`.
+    ///
+    /// # Errors
+    /// Kind `Usage`: neither that variable nor `HOME` names a directory.
+    pub fn journals(&self) -> Result<PathBuf> {
+        let state =
+            self.environment.get("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = state.or_else(|| Some(self.home()?.join(".local/state")));
+        let state = state.ok_or_else(|| {
+            error::usage("there is no place for the journal of this run").hint("set XDG_STATE_HOME or HOME")
+        })?;
+        Ok(state.join("envctl/runs"))
     }
 
     /// The plan of a dry run as a document, where documents are wanted; a person has seen it already.
@@ -118,6 +147,9 @@ impl App {
             tokio::select! {
                 result = &mut work => result,
                 () = tokio::time::sleep(limit) => {
+                    if app.each_has_its_limit.load(Ordering::SeqCst) {
+                        return work.await;
+                    }
                     // The same way out as Ctrl-C: what runs in a container is ended, nothing half-made stays.
                     trigger.fire(15);
                     let ended = work.await;
@@ -290,17 +322,31 @@ impl App {
         target: &Target,
         consent: &Consent,
     ) -> Result<Decision<P>> {
-        if let Some(signal) = self.interrupt.came() {
-            return Err(interrupted(signal));
-        }
         let target = GuardTarget {
             stack: target.stack.clone(),
             profile: target.profile.name.clone(),
             prod: target.profile.counts_as_prod(),
             protected: target.protected,
         };
+        self.confirm_each(plan, guard, std::slice::from_ref(&target), consent)
+    }
+
+    /// As [`App::confirm`], for one plan over several targets.
+    ///
+    /// # Errors
+    /// Kind `Refused`.
+    pub fn confirm_each<P: std::fmt::Display>(
+        &self,
+        plan: P,
+        guard: Guard,
+        targets: &[GuardTarget],
+        consent: &Consent,
+    ) -> Result<Decision<P>> {
+        if let Some(signal) = self.interrupt.came() {
+            return Err(interrupted(signal));
+        }
         self.asking.store(true, Ordering::SeqCst);
-        let decision = crate::ui::confirm(&self.ui, plan, guard, &target, consent);
+        let decision = crate::ui::confirm_each(&self.ui, plan, guard, targets, consent);
         self.asking.store(false, Ordering::SeqCst);
         decision
     }

@@ -147,7 +147,9 @@ fn report(app: &App, error: &Error, beside_a_child: bool) -> u8 {
         app.ui.error_beside_a_child(error);
         exit::code_beside_a_child(error.kind())
     } else {
-        if !matches!(error.kind(), ErrorKind::Child(_)) {
+        // The report over several stacks is the document, and holds what failed.
+        let told = error.kind() == ErrorKind::Partial && app.ui.is_json();
+        if !told && !matches!(error.kind(), ErrorKind::Child(_)) {
             app.ui.error(error);
         }
         exit::code(error.kind())

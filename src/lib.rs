@@ -4,6 +4,7 @@
 //!
 //! **args** ([`commands`]) → **settings** ([`config`]) → **docker** ([`docker`]) →
 //! **environment** ([`environment`]) → **operation** ([`backups`], [`postgres`]) → **output** ([`ui`]).
+//! Over several stacks the operation is a plan of plans, then a run ([`stacks`]).
 //!
 //! A step takes the previous step's value and returns a plain value. `app` is the only place where
 //! they are wired to the process: its clock, its environment, its terminal.
@@ -20,4 +21,5 @@ pub mod exit;
 pub mod interrupt;
 pub mod postgres;
 pub mod progress;
+pub mod stacks;
 pub mod ui;

@@ -214,6 +214,8 @@ fn may_import(layer: &str) -> Option<&'static [&'static str]> {
         "environment" | "postgres" => &["docker"],
         // What a destructive operation takes was confirmed by a person, and only ui can say so.
         "backups" => &["postgres", "docker", "environment", "interrupt", "ui"],
+        // What is confirmed comes from ui, and so do tables and how numbers are written.
+        "stacks" => &["environment", "interrupt", "ui"],
         "config" => &["environment"],
         "ui" | "error" | "exit" | "progress" | "interrupt" => &[],
         // The steps in order: they may name every other.

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::commands::GlobalArgs;
+use crate::commands::many::one_stack;
 use crate::commands::talk::{any_container, talk, target_line};
 use crate::docker::ExecSpec;
 use crate::error::Result;
@@ -43,6 +44,11 @@ pub struct Args {
 /// The command's own exit code as kind `Child`; otherwise what kept it from running.
 pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
+    one_stack(
+        &settings,
+        "exec",
+        "name it: `-s STACK`; for each of several: `for s in a b; do envctl exec -s \"$s\" …; done`",
+    )?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let target = any_container(&environment, &args.target, settings.target.index)?;

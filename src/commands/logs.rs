@@ -7,6 +7,7 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::app::App;
 use crate::commands::GlobalArgs;
+use crate::commands::many::one_stack;
 use crate::commands::talk::target_line;
 use crate::docker::demux::{Demuxer, Output};
 use crate::docker::engine::LogsRequest;
@@ -38,6 +39,11 @@ pub struct Args {
 pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let since = args.since.as_deref().map(|text| since(text, app.now())).transpose()?;
     let settings = app.settings(global)?;
+    one_stack(
+        &settings,
+        "logs",
+        "name it: `-s STACK`; several at a time: one `envctl logs -f` in each terminal",
+    )?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let target = environment.pick_in_any_state(&Wanted::parse(&args.target), settings.target.index)?;

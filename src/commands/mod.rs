@@ -11,6 +11,7 @@ pub mod exit_codes;
 mod global;
 pub mod logs;
 pub mod man;
+mod many;
 pub mod psql;
 pub mod restore;
 pub mod shell;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::app::App;
 use crate::commands::GlobalArgs;
 use crate::commands::database;
+use crate::commands::many::one_stack;
 use crate::commands::talk::talk;
 use crate::error::{self, Result};
 use crate::postgres::psql::{PsqlRequest, for_user};
@@ -38,6 +39,11 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
             .map_err(|e| error::usage(format!("cannot read {}", file.display())).because(e))?;
     }
     let settings = app.settings(global)?;
+    one_stack(
+        &settings,
+        "psql",
+        "name it: `-s STACK`; for each of several: `for s in a b; do envctl psql -s \"$s\" …; done`",
+    )?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;

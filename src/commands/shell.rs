@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::commands::GlobalArgs;
 use crate::commands::exec::ExecArgs;
+use crate::commands::many::one_stack;
 use crate::commands::talk::{any_container, talk, target_line};
 use crate::environment::request::Wanted;
 use crate::error::{self, Result};
@@ -36,6 +37,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
         return super::psql::run(super::psql::Args::interactive(), global, app).await;
     }
     let settings = app.settings(global)?;
+    one_stack(&settings, "shell", "name it: `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let target = any_container(&environment, &args.target, settings.target.index)?;

@@ -25,6 +25,16 @@ pub struct TargetRequest {
     pub rules: Rules,
 }
 
+impl TargetRequest {
+    /// Whether several stacks are asked for: `--all-stacks`, more than one `--stack`, or a glob, also one that
+    /// happens to fit only one.
+    pub fn names_several(&self) -> bool {
+        self.all_stacks
+            || self.stacks.len() > 1
+            || self.stacks.iter().any(|stack| stack.contains(['*', '?', '[', '{']))
+    }
+}
+
 /// Explicit facts from `envctl.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {

@@ -74,6 +74,24 @@ impl<P> Confirmed<P> {
     }
 }
 
+/// A plan that is made of plans: who has agreed to the whole, shown as a whole, has agreed to each part.
+pub trait Parts {
+    /// What a part is for.
+    type Key;
+    /// The plan of a part.
+    type Part;
+
+    /// The parts as they were shown.
+    fn parts(self) -> Vec<(Self::Key, Self::Part)>;
+}
+
+impl<P: Parts> Confirmed<P> {
+    /// Each part, confirmed.
+    pub fn each(self) -> Vec<(P::Key, Confirmed<P::Part>)> {
+        self.plan.parts().into_iter().map(|(key, plan)| (key, Confirmed { plan })).collect()
+    }
+}
+
 /// What came of asking.
 #[derive(Debug)]
 pub enum Decision<P> {
@@ -124,6 +142,8 @@ pub fn confirm_each<P: Display>(
     }
     refuse_protected(guard, targets)?;
     match settle(&demand(guard, targets), consent, ui.can_ask()) {
+        // Whoever works on several wants to see on which.
+        Settled::Runs if targets.len() > 1 => ui.plan(&plan, false),
         Settled::Runs => {}
         Settled::Agreed => ui.plan(&plan, false),
         // What was refused is worth seeing: the next thing typed is the flag that allows it.

@@ -25,8 +25,13 @@ pub(super) fn human(error: &Error, styles: Styles, width: Option<usize>, name_th
 
 /// `{"error": {"code", "message", "hint"}}`; several hints are lines of one, none is null.
 pub(super) fn json(error: &Error) -> Value {
+    json!({"error": fields(error)})
+}
+
+/// `{"code", "message", "hint"}`: an error inside of an answer.
+pub fn fields(error: &Error) -> Value {
     let hint = if error.hints().is_empty() { Value::Null } else { error.hints().join("\n").into() };
-    json!({"error": {"code": error.kind().code(), "message": error.full_message(), "hint": hint}})
+    json!({"code": error.kind().code(), "message": error.full_message(), "hint": hint})
 }
 
 /// The error object of an answer that could not be written as JSON.

@@ -19,7 +19,8 @@ mod table;
 mod target_line;
 mod wrap;
 
-pub use confirm::{Confirmed, Consent, Decision, Guard, GuardTarget, confirm, confirm_each};
+pub use confirm::{Confirmed, Consent, Decision, Guard, GuardTarget, Parts, confirm, confirm_each};
+pub use error_text::fields as error_fields;
 pub use printer::{Ui, UiOptions};
 pub use progress::Indicator;
 pub use streams::{OutputFailure, RawStream, Streams};

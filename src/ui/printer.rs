@@ -53,6 +53,8 @@ pub struct UiOptions {
 #[derive(Clone)]
 pub struct Ui {
     shared: Arc<Shared>,
+    /// Whom the talk is about, where several are worked on at a time; else empty.
+    name: Arc<str>,
 }
 
 struct Shared {
@@ -89,7 +91,15 @@ impl Ui {
                 out_is_a_stream: AtomicBool::new(false),
                 options,
             }),
+            name: "".into(),
         }
+    }
+
+    /// The same printer for one of several stacks: its talk and its progress bear the stack's name, and there is
+    /// no target line, since the table of the plan has named them all.
+    #[must_use]
+    pub fn of_stack(&self, name: &str) -> Self {
+        Self { shared: Arc::clone(&self.shared), name: name.into() }
     }
 
     /// How it prints.
@@ -165,14 +175,14 @@ impl Ui {
     /// Says something on stderr; nothing under `-q`. The text is escaped here.
     pub fn say(&self, text: &str) {
         if !self.options().quiet {
-            self.write_err(&wrap("", 0, &escape_lines(text), 2, self.talk_width()));
+            self.write_err(&wrap("", 0, &escape_lines(&self.named(text)), 2, self.talk_width()));
         }
     }
 
     /// Says a detail, with `-v`.
     pub fn detail(&self, text: &str) {
         if self.options().verbose > 0 && !self.options().quiet {
-            let shown = wrap("", 0, &escape_lines(text), 2, self.talk_width());
+            let shown = wrap("", 0, &escape_lines(&self.named(text)), 2, self.talk_width());
             self.write_err(&self.err_styles().paint(Tone::Faint, shown.trim_end()));
         }
     }
@@ -180,12 +190,16 @@ impl Ui {
     /// Warns, also under `-q`. The text is escaped here.
     pub fn warn(&self, text: &str) {
         let lead = format!("{} ", self.err_styles().paint(Tone::Warn, "warning:"));
-        self.write_err(&wrap(&lead, 9, &escape_lines(text), 9, self.talk_width()));
+        self.write_err(&wrap(&lead, 9, &escape_lines(&self.named(text)), 9, self.talk_width()));
     }
 
-    /// Prints the target line on stderr; nothing under `-q`.
+    fn named(&self, text: &str) -> String {
+        if self.name.is_empty() { text.to_owned() } else { format!("{}: {text}", self.name) }
+    }
+
+    /// Prints the target line on stderr; nothing under `-q` and for one of several.
     pub fn target(&self, line: &TargetLine) {
-        if !self.options().quiet {
+        if !self.options().quiet && self.name.is_empty() {
             self.write_err(&line.render(self.err_styles(), self.talk_width()));
         }
     }
@@ -217,21 +231,19 @@ impl Ui {
 
     /// Somebody to tell events of one operation to; shown as a bar, as lines, or not at all.
     pub fn progress(&self) -> Arc<Indicator> {
-        self.progress_of("")
-    }
-
-    /// As [`Ui::progress`], for one of several operations at a time, named by its stack.
-    pub fn progress_of(&self, name: &str) -> Arc<Indicator> {
-        Arc::new(Indicator::new(self.clone(), name))
+        Arc::new(Indicator::new(self.clone(), &self.name))
     }
 
     pub(super) fn bars(&self) -> &Bars {
         &self.shared.bars
     }
 
-    /// Takes every progress line away: before a shell, an answer, a question.
+    /// Takes every progress line away: before a shell, an answer, a question. Of several stacks none takes
+    /// away those of the others; its own goes with its [`Indicator`].
     pub fn end_progress(&self) {
-        self.shared.bars.end_all();
+        if self.name.is_empty() {
+            self.shared.bars.end_all();
+        }
     }
 
     /// Whether the reader of stdout went away: end quietly, as SIGPIPE would.

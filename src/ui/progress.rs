@@ -141,11 +141,16 @@ impl Indicator {
         Self { ui, phase: Arc::new(phase), bar: Mutex::default(), logs, pace: Pace::new(LOG_EVERY) }
     }
 
+    /// The printer without the stack's name, which the facts bear themselves.
+    fn plain(&self) -> Ui {
+        self.ui.of_stack("")
+    }
+
     fn begin(&self, step: String) {
         self.phase.begin(step);
         if self.logs {
             self.pace.restart();
-            self.ui.say(&self.phase.facts().title());
+            self.plain().say(&self.phase.facts().title());
         }
         let mut bar = locked(&self.bar);
         if bar.as_ref().is_none_or(ProgressBar::is_finished) {
@@ -157,7 +162,7 @@ impl Indicator {
         self.phase.done.store(done, Ordering::Relaxed);
         self.phase.total.store(total.unwrap_or(NO_TOTAL), Ordering::Relaxed);
         if self.logs && self.pace.is_due() {
-            self.ui.say(&self.phase.facts().log_line());
+            self.plain().say(&self.phase.facts().log_line());
         }
     }
 

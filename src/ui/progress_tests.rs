@@ -30,8 +30,8 @@ fn a_log_gets_a_line_for_each_step() {
 #[test]
 fn a_dumb_terminal_is_a_log() {
     let (ui, _, err) = captured(UiOptions { dumb_terminal: true, ..moving() }, "");
-    work(&*ui.progress_of("acme"));
-    assert_eq!(err.text(), "acme: dumping\nwarning: collation changed\nacme: checking the file\n");
+    work(&*ui.of_stack("acme").progress());
+    assert_eq!(err.text(), "acme: dumping\nwarning: acme: collation changed\nacme: checking the file\n");
 }
 
 #[test]

@@ -241,6 +241,12 @@ Options:
   -h, --help                          Print help
   -V, --version                       Print version
 
+Several stacks:
+      --parallel <N>       How many stacks are worked on at a time [default: 1]
+      --canary <STACK>     This stack first and alone; the others only once it is done
+      --on-failure <WHAT>  When one fails: stop, or continue with the others
+      --resume             Only the stacks that the last run of this command has not done
+
 "#]]);
     page(&stage, &["backup", "list"]).is(str![[r#"
 exit 0

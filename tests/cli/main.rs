@@ -22,6 +22,7 @@ mod engines;
 mod exec;
 mod help;
 mod logs;
+mod many;
 mod output;
 mod psql;
 mod restore;

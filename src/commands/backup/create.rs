@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::many::Backups;
 use crate::app::{App, Daemon};
 use crate::backups::catalog::Catalog;
 use crate::backups::compression::Compression;
@@ -14,11 +15,13 @@ use crate::backups::manifest::{Manifest, Purpose, Source};
 use crate::backups::stored;
 use crate::commands::GlobalArgs;
 use crate::commands::database::{self, Database};
+use crate::commands::many::{self, Ground, ManyArgs};
 use crate::config::Settings;
 use crate::docker::proof::nonce;
 use crate::error::{self, Result};
 use crate::postgres::dump::DumpOptions;
 use crate::progress::Progress;
+use crate::stacks::schedule::OnFailure;
 use crate::ui::format::{bytes, count, duration};
 
 /// Arguments of `backup create`.
@@ -42,6 +45,8 @@ pub(super) struct CreateArgs {
     /// Leave out the rows of tables that match; repeatable
     #[arg(long, value_name = "PATTERN")]
     exclude_table_data: Vec<String>,
+    #[command(flatten)]
+    many: ManyArgs,
 }
 
 #[derive(Serialize)]
@@ -55,6 +60,9 @@ struct Answer<'a> {
 pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
+    if args.many.wanted(&settings)? {
+        return several(args, global, app, &settings, &daemon).await;
+    }
     let environment = app.environment(&daemon, &settings).await?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let request = request(&args, Purpose::Backup, app, &settings, &daemon, &found)?;
@@ -65,6 +73,32 @@ pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Res
     let created = perform(app, &daemon, &found, &request).await?;
     show(app, &created);
     Ok(())
+}
+
+/// One backup for each stack. One that fails does not keep the others from theirs: a nightly run shall leave
+/// as many backups as it can.
+async fn several(
+    args: CreateArgs,
+    global: &GlobalArgs,
+    app: &App,
+    settings: &Settings,
+    daemon: &Daemon,
+) -> Result<()> {
+    if args.output.is_some() {
+        return Err(error::usage("`-o` names one file, and several stacks are backed up")
+            .hint("leave it out: each goes into BACKUPS/STACK/PROFILE; `ENVCTL_BACKUP_DIR` names BACKUPS"));
+    }
+    let many = args.many.clone();
+    let ground = Ground { app, daemon, settings };
+    let verb = Backups { ground, args };
+    many::run(&verb, &many, global, &verb.ground, OnFailure::Continue).await
+}
+
+/// The folder into which backups of this database go.
+pub(super) fn destination_directory(settings: &Settings, found: &Database) -> String {
+    let target = &found.target;
+    let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
+    catalog.directory().display().to_string()
 }
 
 /// The backup of what is there now, before something replaces it.
@@ -82,7 +116,12 @@ pub(in crate::commands) async fn safety(
     created.path.ok_or_else(|| error::failed("the safety backup has no file"))
 }
 
-async fn perform(app: &App, daemon: &Daemon, found: &Database, request: &BackupRequest) -> Result<Created> {
+pub(super) async fn perform(
+    app: &App,
+    daemon: &Daemon,
+    found: &Database,
+    request: &BackupRequest,
+) -> Result<Created> {
     let progress: Arc<dyn Progress> = app.ui.progress();
     let stdout: Option<Box<dyn std::io::Write + Send>> =
         (request.destination == Destination::Stdout).then(|| Box::new(app.ui.raw_stdout()) as _);
@@ -92,7 +131,7 @@ async fn perform(app: &App, daemon: &Daemon, found: &Database, request: &BackupR
     created
 }
 
-fn request(
+pub(super) fn request(
     args: &CreateArgs,
     purpose: Purpose,
     app: &App,

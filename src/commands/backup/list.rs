@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::backups::catalog::{Backup, Catalog};
 use crate::backups::manifest::Purpose;
 use crate::commands::GlobalArgs;
+use crate::commands::many::one_stack;
 use crate::error::Result;
 use crate::ui::format::{age, bytes, count};
 use crate::ui::{Cell, Column, Table, Tone};
@@ -37,6 +38,11 @@ struct Answer {
 /// Kind `Target`: no stack is meant. `Failed`: the directory cannot be read.
 pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
+    one_stack(
+        &settings,
+        "backup list",
+        "name it: `-s STACK`; the last backup of every stack: `envctl status`",
+    )?;
     let (stack, profile) = app.stack_and_profile(&settings, global).await?;
     let catalog = Catalog::new(&settings.backup.root, &stack, profile.as_deref());
     let backups = catalog.list()?;

@@ -2,6 +2,7 @@
 
 mod create;
 mod list;
+mod many;
 mod show;
 
 use clap::Subcommand;

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::backups::catalog::Catalog;
 use crate::backups::manifest::Manifest;
 use crate::commands::GlobalArgs;
+use crate::commands::many::one_stack;
 use crate::error::{self, Result};
 use crate::ui::escape::escape;
 use crate::ui::format::{age, bytes, count, duration};
@@ -22,6 +23,11 @@ pub(super) struct Args {
 /// Kind `Target`: no such backup. `Integrity`: its manifest is missing or damaged.
 pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
+    one_stack(
+        &settings,
+        "backup show",
+        "name it: `-s STACK`; the last backup of every stack: `envctl status`",
+    )?;
     let path = if args.backup.exists() {
         args.backup.clone()
     } else {

@@ -13,6 +13,7 @@ use crate::backups::restore::{RestorePlan, Restored, look, run as carry_out};
 use crate::backups::source::{DumpSource, Examined, examine};
 use crate::commands::GlobalArgs;
 use crate::commands::database::{self, Database};
+use crate::commands::many::one_stack;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
 use crate::environment::Environment;
@@ -75,6 +76,11 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     })?;
     let global = &args.to.as_deref().map_or_else(|| global.clone(), |profile| global.with_profile(profile));
     let settings = app.settings(global)?;
+    one_stack(
+        &settings,
+        "restore",
+        "each has its own backup to choose and its own loss to agree to; name it: `-s STACK`",
+    )?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let source = source(app, &asked, &args, &settings, &environment)?;

@@ -7,6 +7,7 @@ use crate::backups::restore::{UndoPlan, kept, undo};
 use crate::backups::swap::standing_place;
 use crate::commands::GlobalArgs;
 use crate::commands::database;
+use crate::commands::many::one_stack;
 use crate::docker::proof::nonce;
 use crate::error::{self, Result};
 use crate::postgres::Session;
@@ -26,6 +27,11 @@ struct Answer<'a> {
 /// Kind `Target`: no restore has kept anything. Otherwise as for the swap; nothing changed then.
 pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
+    one_stack(
+        &settings,
+        "restore undo",
+        "name it: `-s STACK`; for each of several: `for s in a b; do envctl restore undo -s \"$s\" …; done`",
+    )?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;

@@ -1,0 +1,108 @@
+//! `envctl backup` over several stacks: each into its own place, one after the other.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::create::{CreateArgs, destination_directory, perform, request};
+use crate::backups::create::Created;
+use crate::backups::manifest::Purpose;
+use crate::commands::database::{self, Database};
+use crate::commands::many::Ground;
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::stacks::Verb;
+use crate::ui::format::{bytes, count};
+use crate::ui::{Confirmed, Guard};
+
+/// The verb.
+pub(super) struct Backups<'a> {
+    pub(super) ground: Ground<'a>,
+    pub(super) args: CreateArgs,
+}
+
+/// A backup that would be made.
+#[derive(Serialize)]
+pub(super) struct Planned {
+    database: String,
+    server_version: String,
+    size: u64,
+    directory: String,
+    #[serde(skip)]
+    found: Database,
+}
+
+/// A backup that was made.
+#[derive(Serialize)]
+pub(super) struct Made {
+    path: String,
+    database: String,
+    stored_bytes: u64,
+    plain_bytes: u64,
+    rows: u64,
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} (PostgreSQL {}, {}) into {}",
+            self.database,
+            self.server_version,
+            bytes(self.size),
+            self.directory
+        )
+    }
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows, {}, {}", count(self.rows), bytes(self.stored_bytes), self.path)
+    }
+}
+
+impl Verb for Backups<'_> {
+    type Plan = Planned;
+    type Outcome = Made;
+
+    fn name(&self) -> &'static str {
+        "backup"
+    }
+
+    fn guard(&self) -> Guard {
+        Guard::Read
+    }
+
+    async fn plan(&self, environment: &Environment, stop: Interrupt) -> Result<Planned> {
+        let app = self.ground.at(environment, stop);
+        let found = database::reach(&app, self.ground.daemon, self.ground.settings, environment).await?;
+        Ok(Planned {
+            database: found.facts.database.clone(),
+            server_version: found.facts.version.to_string(),
+            size: found.facts.size,
+            directory: destination_directory(self.ground.settings, &found),
+            found,
+        })
+    }
+
+    async fn run(
+        &self,
+        environment: &Environment,
+        stop: Interrupt,
+        plan: Confirmed<Planned>,
+    ) -> Result<Made> {
+        let app = self.ground.at(environment, stop);
+        let Ground { daemon, settings, .. } = self.ground;
+        let found = plan.into_plan().found;
+        let request = request(&self.args, Purpose::Backup, &app, settings, daemon, &found)?;
+        let Created { path, manifest } = perform(&app, daemon, &found, &request).await?;
+        Ok(Made {
+            path: path.map(|path| path.display().to_string()).unwrap_or_default(),
+            rows: manifest.rows(),
+            stored_bytes: manifest.stored_bytes,
+            plain_bytes: manifest.plain_bytes,
+            database: manifest.database,
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! One verb over several stacks: a plan, then a run.
+//!
+//! The way through: [`gather`] asks every stack at the same time for its plan, [`plan`] puts them into one table
+//! that one confirmation covers, [`run`] carries them out as [`schedule`] says (how many at a time, one first,
+//! stop or go on), [`journal`] remembers which ones are done, [`report`] tells how each one ended.
+//!
+//! Promises: a verb is an implementation of [`Verb`] and knows nothing of other stacks; a stack that hangs
+//! costs its own time limit and nobody else's; what was not begun is said to be not begun.
+
+pub mod gather;
+pub mod journal;
+pub mod limit;
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod schedule;
+
+use std::fmt::Display;
+
+use serde::Serialize;
+
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::ui::{Confirmed, Guard};
+
+pub use gather::gather;
+pub use plan::{Leg, SeveralPlan};
+pub use report::{End, Ended, Report};
+
+/// Something that is done to one stack, as the runner sees it.
+pub trait Verb {
+    /// What would be done; its `Display` is what a person agrees to.
+    type Plan: Display + Serialize;
+    /// What was done; its `Display` is one line of the final table.
+    type Outcome: Display + Serialize;
+
+    /// As it is typed behind `envctl`: `migrate reset`.
+    fn name(&self) -> &'static str;
+
+    /// What it does to its target.
+    fn guard(&self) -> Guard;
+
+    /// Looks at one stack and decides; changes nothing. `stop` is this stack's own wish to stop: Ctrl-C or its
+    /// time limit.
+    ///
+    /// # Errors
+    /// Why nothing can be done there.
+    fn plan(&self, environment: &Environment, stop: Interrupt) -> impl Future<Output = Result<Self::Plan>>;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// The verb's own.
+    fn run(
+        &self,
+        environment: &Environment,
+        stop: Interrupt,
+        plan: Confirmed<Self::Plan>,
+    ) -> impl Future<Output = Result<Self::Outcome>>;
+}

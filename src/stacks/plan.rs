@@ -1,0 +1,75 @@
+//! The plan over several stacks: one leg for each, one table, one confirmation.
+//!
+//! Promise: what is confirmed is every leg as it is shown, and every leg that is shown is confirmed.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::environment::Environment;
+use crate::ui::{GuardTarget, Parts};
+
+/// What would be done to one stack.
+#[derive(Debug)]
+pub struct Leg<P> {
+    /// Which one.
+    pub environment: Environment,
+    /// What.
+    pub plan: P,
+    /// How much of its time planning has taken.
+    pub spent: Duration,
+}
+
+/// Everything that would be done.
+#[derive(Debug)]
+pub struct SeveralPlan<P> {
+    /// The verb, as it is typed.
+    pub verb: &'static str,
+    /// How it would be gone about: `one at a time, acme first, stopping at the first failure`.
+    pub manner: String,
+    /// One for each stack.
+    pub legs: Vec<Leg<P>>,
+}
+
+impl<P> SeveralPlan<P> {
+    /// What the guards have to know of each.
+    pub fn targets(&self) -> Vec<GuardTarget> {
+        self.legs
+            .iter()
+            .map(|leg| GuardTarget {
+                stack: leg.environment.stack.clone(),
+                profile: leg.environment.profile.name.clone(),
+                prod: leg.environment.profile.counts_as_prod(),
+                protected: leg.environment.protected,
+            })
+            .collect()
+    }
+}
+
+impl<P> Parts for SeveralPlan<P> {
+    type Key = (Environment, Duration);
+    type Part = P;
+
+    fn parts(self) -> Vec<(Self::Key, P)> {
+        self.legs.into_iter().map(|leg| ((leg.environment, leg.spent), leg.plan)).collect()
+    }
+}
+
+impl<P: fmt::Display> fmt::Display for SeveralPlan<P> {
+    /// A heading, then a line for each stack; what a plan says beyond its first line stands below it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.legs.len();
+        let stacks = if count == 1 { "stack" } else { "stacks" };
+        write!(f, "{} on {count} {stacks}, {}", self.verb, self.manner)?;
+        let named = |leg: &Leg<P>| format!("{} [{}]", leg.environment.stack, leg.environment.profile.word());
+        let width = self.legs.iter().map(|leg| named(leg).chars().count()).max().unwrap_or(0);
+        for leg in &self.legs {
+            let shown = leg.plan.to_string();
+            let mut lines = shown.lines();
+            write!(f, "\n  {:width$}  {}", named(leg), lines.next().unwrap_or_default())?;
+            for line in lines {
+                write!(f, "\n      {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
