@@ -47,6 +47,8 @@ enum Command {
     /// Put a backup back, all or nothing; `restore undo` takes it back
     #[command(alias = "db:restore")]
     Restore(commands::restore::Args),
+    /// Write a commented envctl.toml from what is running, and a Makefile with the old names
+    Init(commands::init::Args),
     /// Every setting and where it came from
     Config(commands::config::Args),
     /// Shell completions on stdout
@@ -122,6 +124,7 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Logs(args) => commands::logs::run(args, &global, app).await,
         Command::Backup(args) => commands::backup::run(args, &global, app).await,
         Command::Restore(args) => commands::restore::run(args, &global, app).await,
+        Command::Init(args) => commands::init::run(args, &global, app).await,
         Command::Config(args) => commands::config::run(&args, &global, app),
         Command::Completions(args) => commands::completions::run(&args, app),
         Command::Man(args) => commands::man::run(&args, app),

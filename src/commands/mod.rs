@@ -9,6 +9,7 @@ mod database;
 pub mod exec;
 pub mod exit_codes;
 mod global;
+pub mod init;
 pub mod logs;
 pub mod man;
 mod many;

@@ -7,6 +7,8 @@
 //! lifts a guard (`--yes`, `--confirm`, `--force`, `--allow-prod`, `--untested`, `--no-backup`) is never
 //! read from a variable or a file; no secret is held in a form that prints.
 
+pub mod create;
+pub mod draft;
 pub mod duration;
 pub mod file;
 pub mod keys;

@@ -36,6 +36,19 @@ impl Landscape {
         self.of_stack(&shortlist, request)
     }
 
+    /// The name of the one stack that is meant, whichever of its profiles.
+    ///
+    /// # Errors
+    /// As [`Landscape::environment`], but for its profiles.
+    pub fn stack_of(&self, request: &TargetRequest) -> Result<String> {
+        if request.container.is_some() {
+            return Ok(self.environment(request)?.stack);
+        }
+        let shortlist = self.meant_stack(request)?;
+        let first = shortlist.environments.first().map(|environment| environment.stack.clone());
+        first.ok_or_else(|| self.nothing("no stack"))
+    }
+
     /// One environment for each stack that `--stack` globs or `--all-stacks` name, by stack; without them the
     /// one that is meant. Stacks without the profile asked for are left out unless named in full.
     ///

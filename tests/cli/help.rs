@@ -23,6 +23,7 @@ Commands:
   logs         A container's logs
   backup       Make a proven backup, or look at the ones there are [alias: db:dump]
   restore      Put a backup back, all or nothing; `restore undo` takes it back
+  init         Write a commented envctl.toml from what is running, and a Makefile with the old names
   config       Every setting and where it came from
   completions  Shell completions on stdout
   man          The manual page on stdout
@@ -306,6 +307,21 @@ Usage: envctl restore undo [OPTIONS]
 Options:
   -h, --help     Print help
   -V, --version  Print version
+
+"#]]);
+    page(&stage, &["init"]).is(str![[r#"
+exit 0
+Write a commented envctl.toml from what is running, and a Makefile with the old names
+
+Usage: envctl init [OPTIONS]
+
+Options:
+      --makefile       Also a Makefile with the old names: db-migrate, db-backup, dev-shell …
+  -o, --output <FILE>  Another name for the Makefile, or without `--makefile` for envctl.toml; `-`
+                       is stdout
+      --force          Replace what is there
+  -h, --help           Print help
+  -V, --version        Print version
 
 "#]]);
     page(&stage, &["config"]).is(str![[r#"

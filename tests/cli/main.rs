@@ -21,6 +21,7 @@ mod config;
 mod engines;
 mod exec;
 mod help;
+mod init;
 mod logs;
 mod many;
 mod output;

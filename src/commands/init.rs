@@ -1,0 +1,155 @@
+//! `envctl init`: an envctl.toml from what is running, and a Makefile with the old names.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::commands::many::one_stack;
+use crate::config::Settings;
+use crate::config::create::{create, exists};
+use crate::config::draft::draft;
+use crate::environment::Environment;
+use crate::error::{self, Result};
+use crate::ui::escape::escape_lines;
+
+/// The Makefile that is written: the one at this project's own top level.
+const MAKEFILE: &str = include_str!("../../Makefile");
+
+/// The names under which make looks for its file; any of them is somebody's.
+const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
+
+/// Arguments of `init`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Also a Makefile with the old names: db-migrate, db-backup, dev-shell …
+    #[arg(long)]
+    makefile: bool,
+    /// Another name for the Makefile, or without `--makefile` for envctl.toml; `-` is stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace what is there
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    dry_run: bool,
+    written: Vec<String>,
+}
+
+/// A file that would be written.
+struct New {
+    path: PathBuf,
+    text: String,
+}
+
+/// # Errors
+/// Kind `Target`: no stack runs here. `Refused`: a file exists; nothing was written then.
+pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    one_stack(&settings, "init", "name it: `-s STACK`")?;
+    let folder = settings.target.project_dir.clone().unwrap_or_else(|| PathBuf::from("."));
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    let mut files = Vec::new();
+    if args.makefile {
+        files.push(makefile(&args, &folder, to_stdout)?);
+    }
+    let toml = match &args.output {
+        Some(name) if !args.makefile => name.clone(),
+        _ => folder.join("envctl.toml"),
+    };
+    if !args.makefile || (!to_stdout && !toml.exists()) {
+        if toml.exists() && !args.force && !to_stdout {
+            return Err(exists(&toml));
+        }
+        match from_what_runs(global, app, &settings).await {
+            Ok(text) => files.push(New { path: toml, text }),
+            // The Makefile is the same whatever runs.
+            Err(e) if args.makefile => {
+                app.ui.warn(&format!("no envctl.toml was written: {}", e.full_message()));
+            }
+            Err(e) => return Err(e),
+        }
+    } else if !to_stdout {
+        app.ui.say(&format!("{} is there and stays as it is", toml.display()));
+    }
+    write(&args, global, app, &files, to_stdout)
+}
+
+/// # Errors
+/// Kind `Refused`: there is one already, under whatever name make takes it.
+fn makefile(args: &Args, folder: &Path, to_stdout: bool) -> Result<New> {
+    let new = |path| New { path, text: MAKEFILE.to_owned() };
+    if let Some(path) = &args.output {
+        if path.exists() && !args.force && !to_stdout {
+            return Err(exists(path));
+        }
+        return Ok(new(path.clone()));
+    }
+    let there = MAKEFILES.iter().map(|name| folder.join(name)).find(|path| path.exists());
+    match there {
+        Some(path) if !args.force => Err(error::refused(format!(
+            "{} exists and is left as it is",
+            path.display()
+        ))
+        .hint("beside it: `envctl init --makefile -o envctl.mk`, and a line `include envctl.mk` in yours")
+        .hint("or replace it with `--force`")),
+        // The one that make reads, or the new one would never be seen.
+        Some(path) => Ok(new(path)),
+        None => Ok(new(folder.join("Makefile"))),
+    }
+}
+
+async fn from_what_runs(global: &GlobalArgs, app: &App, settings: &Settings) -> Result<String> {
+    let daemon = app.connect(settings, global)?;
+    let landscape = app.landscape(&daemon, settings).await?;
+    // Which profile is meant does not matter here: all of them are written down.
+    let stack = landscape.stack_of(&settings.target).map_err(|e| {
+        e.hint("start the stack first, so that there is something to write down: `docker compose up -d`")
+    })?;
+    let environments: Vec<&Environment> = landscape
+        .stacks()
+        .into_iter()
+        .filter(|other| other.name == stack)
+        .flat_map(|other| other.environments)
+        .collect();
+    Ok(draft(&stack, &environments))
+}
+
+fn write(args: &Args, global: &GlobalArgs, app: &App, files: &[New], to_stdout: bool) -> Result<()> {
+    let shown = |new: &New| new.path.display().to_string();
+    if to_stdout && !global.dry_run {
+        for new in files {
+            app.ui.answer(&new.text);
+        }
+        return Ok(());
+    }
+    if global.dry_run {
+        let plan: Vec<String> = files.iter().map(|new| format!("would write {}", shown(new))).collect();
+        for line in &plan {
+            app.ui.say(line);
+        }
+        let text: String = files.iter().map(|new| new.text.clone()).collect();
+        app.ui.show(&Answer { dry_run: true, written: Vec::new() }, |_| text);
+        return Ok(());
+    }
+    for new in files {
+        create(&new.path, &new.text, args.force)?;
+    }
+    let answer = Answer { dry_run: false, written: files.iter().map(shown).collect() };
+    if args.makefile {
+        let name = files[0].path.file_name().unwrap_or_default().to_string_lossy();
+        let own = MAKEFILES.contains(&&*name);
+        let next = if own {
+            "`make help` lists the targets".to_owned()
+        } else {
+            format!("put `include {name}` into your Makefile")
+        };
+        app.ui.say(&next);
+    }
+    app.ui.show(&answer, |_| escape_lines(&answer.written.join("\n")) + "\n");
+    Ok(())
+}
