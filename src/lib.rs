@@ -19,6 +19,7 @@ pub mod environment;
 pub mod error;
 pub mod exit;
 pub mod interrupt;
+pub mod migrations;
 pub mod postgres;
 pub mod progress;
 pub mod stacks;

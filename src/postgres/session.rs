@@ -145,12 +145,8 @@ impl Session {
         let word = &self.word;
         let question =
             format!("{sql}\n;\n\\echo {word} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\echo {word}.\n");
-        let sent = self.input.write(question.as_bytes()).await;
-        let answer = self.answer().await?;
-        if let Err(cause) = sent {
-            return Err(self.lost(Some(error::tool("writing to psql failed").because(cause))));
-        }
-        let (rows, status) = answer;
+        let (rows, status) = self.ask(&question).await?;
+        self.stderr.clear();
         let mut words = status.trim_start().splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
             (Some("false"), _, _) => Ok(csv::records(&rows)),
@@ -159,6 +155,34 @@ impl Session {
                 message: message.unwrap_or("psql gave no reason").trim().to_owned(),
             }),
         }
+    }
+
+    /// Hands psql lines of its own language, which `lines` makes around this session's closing word: they have
+    /// to echo `WORD …` once and `WORD.` as their last line. Gives what stands between.
+    ///
+    /// # Errors
+    /// [`Refusal::Lost`]: the session ended meanwhile.
+    pub async fn program(
+        &mut self,
+        lines: impl FnOnce(&str) -> String,
+    ) -> std::result::Result<String, Refusal> {
+        let question = lines(&self.word);
+        self.stderr.clear();
+        Ok(self.ask(&question).await?.1)
+    }
+
+    /// What psql has said on its stderr since the last program began, as far as it has arrived.
+    pub fn complaint(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).trim().to_owned()
+    }
+
+    async fn ask(&mut self, question: &str) -> std::result::Result<(String, String), Refusal> {
+        let sent = self.input.write(question.as_bytes()).await;
+        let answer = self.answer().await?;
+        if let Err(cause) = sent {
+            return Err(self.lost(Some(error::tool("writing to psql failed").because(cause))));
+        }
+        Ok(answer)
     }
 
     /// The first field of the first row, if there is one.
@@ -188,7 +212,6 @@ impl Session {
                 let rows = String::from_utf8_lossy(&self.stdout[..start]).into_owned();
                 let status = String::from_utf8_lossy(&self.stdout[start + opening.len()..end]).into_owned();
                 self.stdout.drain(..end + closing.len());
-                self.stderr.clear();
                 return Ok((rows, status));
             }
             looked = self.stdout.len().saturating_sub(closing.len());

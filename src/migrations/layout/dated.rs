@@ -1,0 +1,107 @@
+//! One file a migration: flat folders, dbmate, sqlx, golang-migrate.
+//!
+//! The rules are those of the tools: dbmate `pkg/dbmate/migration.go`, sqlx `sqlx-core/src/migrate/source.rs`,
+//! golang-migrate `source/parse.go`.
+
+use std::path::Path;
+
+use super::{Layout, Script, is_number};
+use crate::error::{self, Result};
+use crate::migrations::folder;
+
+/// Reads every file that the tool would take, in its order.
+pub(super) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {
+    let mut scripts = Vec::new();
+    for item in folder::list(at)?.into_iter().filter(|item| !item.folder && item.name.ends_with(".sql")) {
+        if layout != Layout::Flat && item.name.ends_with(".down.sql") {
+            continue;
+        }
+        if let Some((key, name)) = named(layout, &item.name) {
+            let path = at.join(&item.name);
+            let text = folder::read(&path)?;
+            let (sql, transaction) = body(layout, &text, &item.name)?;
+            scripts.push(Script { name, key, path, text, sql, transaction });
+        } else if layout == Layout::GolangMigrate || layout == Layout::Sqlx {
+            return Err(error::refused(format!("{} is no file name of {}", item.name, layout.word()))
+                .hint("they are called `NUMBER_name.up.sql` and `NUMBER_name.down.sql`"));
+        }
+    }
+    if layout == Layout::Sqlx || layout == Layout::GolangMigrate {
+        // By number: 10 comes after 9.
+        scripts.sort_by_key(|script| script.key.parse::<u64>().unwrap_or(u64::MAX));
+    }
+    for pair in scripts.windows(2) {
+        if pair[0].key == pair[1].key {
+            return Err(error::refused(format!(
+                "{} and {} have the same version {}",
+                pair[0].name, pair[1].name, pair[0].key
+            ))
+            .hint("rename one of them"));
+        }
+    }
+    Ok(scripts)
+}
+
+/// What the tool's table holds, and the name for people. `None`: the tool would not take the file.
+fn named(layout: Layout, file: &str) -> Option<(String, String)> {
+    let stem = file.strip_suffix(".sql")?;
+    let number = |stem: &str| {
+        let (version, _) = stem.split_once('_')?;
+        // A leading zero is part of the file's name and not of the number.
+        let version: u64 = version.parse().ok().filter(|_| is_number(version))?;
+        Some(version.to_string())
+    };
+    match layout {
+        Layout::Flat => Some((stem.to_owned(), stem.to_owned())),
+        Layout::Dbmate => {
+            let digits = stem.bytes().take_while(u8::is_ascii_digit).count();
+            (digits > 0).then(|| (stem[..digits].to_owned(), stem.to_owned()))
+        }
+        Layout::Sqlx => {
+            let stem = stem.strip_suffix(".up").unwrap_or(stem);
+            Some((number(stem)?, stem.to_owned()))
+        }
+        Layout::GolangMigrate => {
+            let stem = stem.strip_suffix(".up")?;
+            Some((number(stem)?, stem.to_owned()))
+        }
+        Layout::Prisma => None,
+    }
+}
+
+/// What runs of a file, and whether in a transaction.
+fn body(layout: Layout, text: &str, file: &str) -> Result<(String, bool)> {
+    match layout {
+        Layout::Dbmate => {
+            let Some((options, up)) = section(text, "up") else {
+                return Err(error::refused(format!("{file} has no line `-- migrate:up`"))
+                    .hint("dbmate would refuse it too; put the line before the first statement"));
+            };
+            Ok((up, !options.split_whitespace().any(|word| word == "transaction:false")))
+        }
+        Layout::Sqlx => Ok((text.to_owned(), !text.starts_with("-- no-transaction"))),
+        // One query either way, which PostgreSQL runs whole or not at all.
+        _ => Ok((text.to_owned(), false)),
+    }
+}
+
+/// The mark's options and the lines up to the next mark.
+fn section(text: &str, direction: &str) -> Option<(String, String)> {
+    let mut lines = text.split_inclusive('\n');
+    let options = lines.by_ref().find_map(|line| mark(line, direction))?;
+    let other = if direction == "up" { "down" } else { "up" };
+    let body: String = lines.take_while(|line| mark(line, other).is_none()).collect();
+    Some((options, body))
+}
+
+/// `-- migrate:up transaction:false` gives ` transaction:false`.
+fn mark(line: &str, direction: &str) -> Option<String> {
+    let rest =
+        line.trim().strip_prefix("--")?.trim_start().strip_prefix("migrate:")?.strip_prefix(direction)?;
+    (rest.is_empty() || rest.starts_with(char::is_whitespace)).then(|| rest.to_owned())
+}
+
+/// Whether a text has dbmate's mark.
+pub(super) fn has_mark(text: &str, direction: &str) -> bool {
+    text.lines().any(|line| mark(line, direction).is_some())
+}

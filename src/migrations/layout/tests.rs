@@ -1,0 +1,94 @@
+//! Folders as the tools write them, and as people spoil them.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::error::ErrorKind;
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+fn names(layout: Layout, at: &Path) -> Vec<(String, String)> {
+    layout.read(at).unwrap().into_iter().map(|script| (script.key, script.name)).collect()
+}
+
+#[test]
+fn both_ways_of_dating_prisma_folders_are_ordered_as_prisma_orders_them() {
+    let dir = folder(&[
+        ("20241201143022_a/migration.sql", ""),
+        ("20241201_150000_b/migration.sql", ""),
+        ("20240101_000000_first copy/migration.sql", "select 1"),
+        ("migration_lock.toml", "provider = \"postgresql\""),
+        ("README.md", ""),
+    ]);
+    let order: Vec<String> = names(Layout::Prisma, dir.path()).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(order, ["20240101_000000_first copy", "20241201_150000_b", "20241201143022_a"]);
+}
+
+#[test]
+fn a_folder_without_its_file_is_refused_before_anything_runs() {
+    let dir = folder(&[("1_a/migration.sql", ""), ("2_b/notes.txt", "")]);
+    let error = Layout::Prisma.read(dir.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.message().contains("2_b holds no migration.sql"), "{error}");
+}
+
+#[test]
+fn names_that_no_two_machines_order_alike_are_refused() {
+    let dir = folder(&[("1_é/migration.sql", ""), ("1_f/migration.sql", "")]);
+    assert!(Layout::Prisma.read(dir.path()).unwrap_err().message().contains("ambiguous"));
+}
+
+#[test]
+fn dbmate_takes_what_stands_between_its_marks() {
+    let dir = folder(&[
+        ("20240102030405_users.sql", "-- migrate:up\ncreate table u();\n\n-- migrate:down\ndrop table u;\n"),
+        (
+            "20240102030406_index.sql",
+            "-- migrate:up transaction:false\ncreate index concurrently i on u(a);\n",
+        ),
+        ("notes.sql", "select 1"),
+    ]);
+    let scripts = Layout::Dbmate.read(dir.path()).unwrap();
+    assert_eq!(scripts.len(), 2);
+    assert_eq!((scripts[0].key.as_str(), scripts[0].sql.trim()), ("20240102030405", "create table u();"));
+    assert_eq!((scripts[0].transaction, scripts[1].transaction), (true, false));
+    let dir = folder(&[("1_a.sql", "create table t();")]);
+    assert!(Layout::Dbmate.read(dir.path()).unwrap_err().message().contains("-- migrate:up"));
+}
+
+#[test]
+fn numbers_are_ordered_as_numbers_and_two_of_one_version_are_refused() {
+    let dir = folder(&[("0010_ten.up.sql", "a"), ("9_nine.up.sql", "b"), ("9_nine.down.sql", "c")]);
+    for layout in [Layout::Sqlx, Layout::GolangMigrate] {
+        assert_eq!(
+            names(layout, dir.path()),
+            [("9".into(), "9_nine".into()), ("10".into(), "0010_ten".into())],
+            "{layout:?}"
+        );
+    }
+    fs::write(dir.path().join("010_again.up.sql"), "").unwrap();
+    assert!(Layout::Sqlx.read(dir.path()).unwrap_err().message().contains("same version 10"));
+}
+
+#[test]
+fn a_folder_tells_whose_it_is_or_that_it_could_be_two() {
+    let at = |files: &[(&str, &str)]| Signs::of(folder(files).path());
+    assert_eq!(at(&[("1_a/migration.sql", "")]).layouts(false, false), [Layout::Prisma]);
+    assert_eq!(at(&[("1_a.sql", "-- migrate:up\n")]).layouts(true, true), [Layout::Dbmate]);
+    let pairs = at(&[("1_a.up.sql", ""), ("1_a.down.sql", "")]);
+    assert_eq!(pairs.layouts(false, false), [Layout::Sqlx, Layout::GolangMigrate]);
+    assert_eq!(pairs.layouts(true, false), [Layout::Sqlx]);
+    assert_eq!(pairs.layouts(false, true), [Layout::GolangMigrate]);
+    assert_eq!(at(&[("1_a.sql", "")]).layouts(true, false), [Layout::Sqlx]);
+    assert_eq!(at(&[("1_a.sql", "")]).layouts(false, false), [Layout::Flat]);
+    assert!(at(&[("readme.txt", "")]).layouts(true, true).is_empty());
+}

@@ -1,0 +1,20 @@
+//! Migrations: which there are, which are applied, and applying the rest, by one of several drivers.
+//!
+//! The way: [`folder`] finds the files, [`layout`] reads them as one tool's migrations, [`sql`] compares
+//! them with that tool's own table and applies them through one psql session; [`prisma`] asks the Prisma
+//! CLI in the backend's container instead. What comes out is always a [`History`] or a [`MigrationPlan`].
+//!
+//! Promises: a plan is made before anything changes; a file runs as one query, so that it is applied whole
+//! or not at all; every failure ends in words and a next command.
+
+pub mod folder;
+pub mod history;
+pub mod layout;
+pub mod name;
+pub mod plan;
+pub mod risk;
+pub mod sql;
+
+pub use history::{History, Migration, State};
+pub use name::MigrationName;
+pub use plan::{Applied, MigrationPlan, Planned};

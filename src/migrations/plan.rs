@@ -1,0 +1,71 @@
+//! A migration run, decided: what would be applied, in which order, and what each statement risks.
+//!
+//! Promise: the plan's `Display` is what a person agrees to and what `--dry-run` prints.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::risk::Risk;
+
+/// One migration of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// Its name.
+    pub name: String,
+    /// How many statements it holds; `None` where it could not be parsed.
+    pub statements: Option<usize>,
+    /// What is dangerous about them.
+    pub risks: Vec<Risk>,
+}
+
+/// What applying would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MigrationPlan {
+    /// Who applies: `prisma`, `sql (prisma folders)`.
+    pub driver: String,
+    /// The database.
+    pub database: String,
+    /// Where the files lie.
+    pub folder: String,
+    /// What waits, in the order of application.
+    pub pending: Vec<Planned>,
+    /// What is worth knowing first.
+    pub remarks: Vec<String>,
+}
+
+impl fmt::Display for MigrationPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.pending.len();
+        let noun = if count == 1 { "migration" } else { "migrations" };
+        writeln!(f, "apply {count} {noun} to database {:?}", self.database)?;
+        writeln!(f, "  by {}, from {}", self.driver, self.folder)?;
+        for planned in &self.pending {
+            match planned.statements {
+                Some(1) => writeln!(f, "  + {} (1 statement)", planned.name)?,
+                Some(many) => writeln!(f, "  + {} ({many} statements)", planned.name)?,
+                None => writeln!(f, "  + {}", planned.name)?,
+            }
+            for risk in &planned.risks {
+                writeln!(f, "      {risk}")?;
+            }
+        }
+        for remark in &self.remarks {
+            writeln!(f, "  note: {remark}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// Who applied.
+    pub driver: String,
+    /// The database.
+    pub database: String,
+    /// The names, in order.
+    pub applied: Vec<String>,
+    /// What is worth knowing afterwards.
+    pub remarks: Vec<String>,
+}

@@ -1,0 +1,223 @@
+//! What a statement may cost: the lock it takes, a rewrite, data that goes, an index that blocks writes.
+//!
+//! The rules are squawk's; here they are put into a few classes, with the size of the table concerned.
+//!
+//! Promise: this informs and never decides; a text that squawk cannot parse has no risks and no count.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::postgres::Session;
+use crate::postgres::session::Refusal;
+use crate::ui::format::bytes;
+
+/// The kind of a danger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Danger {
+    /// Rows or columns go.
+    DataLoss,
+    /// The whole table is written anew, locked.
+    Rewrite,
+    /// Reads or writes wait while it runs.
+    Lock,
+    /// The running application may not fit any more.
+    Breaks,
+}
+
+impl Danger {
+    fn word(self) -> &'static str {
+        match self {
+            Self::DataLoss => "loses data",
+            Self::Rewrite => "rewrites",
+            Self::Lock => "locks",
+            Self::Breaks => "may break the running application",
+        }
+    }
+}
+
+/// One danger of one statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Risk {
+    /// Its kind.
+    pub danger: Danger,
+    /// The line of the file, from 1.
+    pub line: usize,
+    /// squawk's name for the rule.
+    pub rule: String,
+    /// The table, where one is named and is there.
+    pub table: Option<String>,
+    /// Its size with indexes, in bytes.
+    pub table_bytes: Option<u64>,
+    /// squawk's words.
+    pub message: String,
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "! line {}: {}", self.line, self.danger.word())?;
+        if let (Some(table), Some(size)) = (&self.table, self.table_bytes) {
+            write!(f, " {table} ({})", bytes(size))?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// What is known of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Weighed {
+    /// Its statements.
+    pub statements: Option<usize>,
+    /// Its dangers.
+    pub risks: Vec<Risk>,
+}
+
+/// Sizes of tables by name, with and without their schema, in bytes.
+pub type Sizes = BTreeMap<String, u64>;
+
+/// Asks for the sizes, indexes included, by the planner's count: measuring would wait for whoever has locked one.
+///
+/// # Errors
+/// As [`Session::query`].
+pub async fn sizes(session: &mut Session) -> Result<Sizes, Refusal> {
+    let rows = session
+        .query(
+            "SELECT n.nspname, c.relname, (c.relpages::bigint + coalesce((SELECT sum(x.relpages::bigint) \
+                    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
+                    WHERE i.indrelid = c.oid), 0)) * current_setting('block_size')::bigint \
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')",
+        )
+        .await?;
+    let mut sizes = Sizes::new();
+    for row in rows {
+        let Ok([schema, table, size]) = <[String; 3]>::try_from(row) else { continue };
+        let size = size.parse().unwrap_or(0);
+        sizes.entry(table.clone()).or_insert(size);
+        sizes.insert(format!("{schema}.{table}"), size);
+    }
+    Ok(sizes)
+}
+
+/// Weighs a file.
+#[cfg(feature = "risk")]
+pub fn weigh(sql: &str, in_transaction: bool, sizes: &Sizes) -> Weighed {
+    use squawk_linter::{Linter, Rule};
+    use squawk_syntax::SourceFile;
+
+    let parsed = SourceFile::parse(sql);
+    if !parsed.errors().is_empty() {
+        return Weighed::default();
+    }
+    let mut linter = Linter::from(RULES.iter().filter_map(|(name, _)| name.parse::<Rule>().ok()));
+    linter.settings.assume_in_transaction = in_transaction;
+    let mut risks: Vec<Risk> = Vec::new();
+    for violation in linter.lint(&parsed, sql) {
+        let rule = violation.code.to_string();
+        let Some((_, danger)) = RULES.iter().find(|(name, _)| *name == rule) else { continue };
+        let at = usize::from(violation.text_range.start());
+        let line = sql[..at.min(sql.len())].matches('\n').count() + 1;
+        let table = named_table(statement_at(sql, at), sizes);
+        // A table that is made by this file, or in this plan, is empty: nothing waits for it.
+        if *danger != Danger::DataLoss && table.is_none() {
+            continue;
+        }
+        let table_bytes = table.as_ref().and_then(|name| sizes.get(name)).copied();
+        let risk = Risk { danger: *danger, line, rule, table, table_bytes, message: violation.message };
+        if !risks.iter().any(|known| known.line == risk.line && known.danger == risk.danger) {
+            risks.push(risk);
+        }
+    }
+    risks.sort_by_key(|risk| (risk.line, risk.danger));
+    Weighed { statements: Some(super::sql::statements(sql)), risks }
+}
+
+/// Without the linter nothing is known of dangers.
+#[cfg(not(feature = "risk"))]
+pub fn weigh(sql: &str, _in_transaction: bool, _sizes: &Sizes) -> Weighed {
+    Weighed { statements: Some(super::sql::statements(sql)), risks: Vec::new() }
+}
+
+/// squawk's rules that speak of danger; those of taste are left out.
+#[cfg(feature = "risk")]
+const RULES: &[(&str, Danger)] = &[
+    ("ban-drop-column", Danger::DataLoss),
+    ("ban-drop-database", Danger::DataLoss),
+    ("ban-drop-table", Danger::DataLoss),
+    ("ban-truncate-cascade", Danger::DataLoss),
+    ("changing-column-type", Danger::Rewrite),
+    ("adding-field-with-default", Danger::Rewrite),
+    ("adding-required-field", Danger::Breaks),
+    ("adding-not-nullable-field", Danger::Lock),
+    ("adding-foreign-key-constraint", Danger::Lock),
+    ("adding-serial-primary-key-field", Danger::Lock),
+    ("constraint-missing-not-valid", Danger::Lock),
+    ("disallowed-unique-constraint", Danger::Lock),
+    ("require-concurrent-index-creation", Danger::Lock),
+    ("require-concurrent-index-deletion", Danger::Lock),
+    ("require-concurrent-reindex", Danger::Lock),
+    ("renaming-column", Danger::Breaks),
+    ("renaming-table", Danger::Breaks),
+];
+
+/// The statement around a place, by its semicolons: good enough to find the table's name.
+#[cfg(feature = "risk")]
+fn statement_at(sql: &str, at: usize) -> &str {
+    let at = at.min(sql.len());
+    let start = sql[..at].rfind(';').map_or(0, |semicolon| semicolon + 1);
+    let end = sql[at..].find(';').map_or(sql.len(), |semicolon| at + semicolon);
+    &sql[start..end]
+}
+
+/// The first word of a statement that is a table of the database.
+#[cfg(feature = "risk")]
+fn named_table(statement: &str, sizes: &Sizes) -> Option<String> {
+    let after = |keyword: &str| {
+        let upper = statement.to_ascii_uppercase();
+        let at = upper.find(keyword)? + keyword.len();
+        statement[at..]
+            .split(|c: char| c.is_whitespace() || matches!(c, '(' | ',' | ')'))
+            .map(|word| word.replace('"', ""))
+            .filter(|word| {
+                !matches!(word.to_ascii_uppercase().as_str(), "" | "IF" | "EXISTS" | "ONLY" | "CASCADE")
+            })
+            .find(|word| sizes.contains_key(word))
+    };
+    [" TABLE ", " ON ", "TRUNCATE "].into_iter().find_map(after)
+}
+
+#[cfg(all(test, feature = "risk"))]
+mod tests {
+    use super::*;
+
+    fn dangers(sql: &str) -> Vec<(Danger, usize, Option<u64>)> {
+        let sizes = Sizes::from([("users".to_owned(), 3 << 20), ("public.users".to_owned(), 3 << 20)]);
+        weigh(sql, true, &sizes)
+            .risks
+            .into_iter()
+            .map(|risk| (risk.danger, risk.line, risk.table_bytes))
+            .collect()
+    }
+
+    #[test]
+    fn every_rule_is_known_to_the_linter() {
+        for (name, _) in RULES {
+            assert!(name.parse::<squawk_linter::Rule>().is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn dangers_are_told_with_the_size_of_the_table() {
+        let size = Some(3 << 20);
+        assert_eq!(dangers("select 1;\nalter table users drop column a;"), [(Danger::DataLoss, 2, size)]);
+        assert_eq!(dangers("CREATE INDEX i ON \"users\"(a);"), [(Danger::Lock, 1, size)]);
+        assert_eq!(
+            dangers("alter table public.users alter column a type bigint;"),
+            [(Danger::Rewrite, 1, size)]
+        );
+        assert_eq!(dangers("create table t (a int); create index i on t (a);"), [], "a new table is empty");
+        assert_eq!(weigh("alter table ((", true, &Sizes::new()), Weighed::default());
+    }
+}

@@ -1,0 +1,320 @@
+//! Each tool's own table: how it is made, read and written, so that tools can be used in turn.
+//!
+//! Sources: Prisma `sql_migration_persistence.rs` (reliability §3.1); dbmate `pkg/driver/postgres/postgres.go`;
+//! sqlx `sqlx-postgres/src/migrate.rs`; golang-migrate `database/postgres/postgres.go`, `database/util.go`.
+
+use sha2::{Digest as _, Sha256, Sha384};
+
+use crate::migrations::layout::{Layout, Script};
+use crate::postgres::quote::{ident, literal};
+
+/// Prisma's advisory lock, and ours for the same table's shape.
+const PRISMA_LOCK: i64 = 72_707_369;
+
+/// A tool's table in one schema of one database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Whose.
+    pub layout: Layout,
+    /// The schema it lies in.
+    pub schema: String,
+    /// The database, which golang-migrate and sqlx make their lock of.
+    pub database: String,
+}
+
+/// What the table says of one migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The name or version.
+    pub key: String,
+    /// Hex, where the tool keeps one.
+    pub checksum: Option<String>,
+    /// When it was finished.
+    pub finished: Option<String>,
+    /// Begun, neither finished nor rolled back; what was noted.
+    pub unfinished: Option<String>,
+}
+
+impl Ledger {
+    /// The table's bare name.
+    pub fn table_name(layout: Layout) -> &'static str {
+        match layout {
+            Layout::Prisma => "_prisma_migrations",
+            Layout::Flat => "envctl_migrations",
+            Layout::Sqlx => "_sqlx_migrations",
+            Layout::Dbmate | Layout::GolangMigrate => "schema_migrations",
+        }
+    }
+
+    /// The table, quoted and with its schema: a file may have emptied the search path.
+    pub fn table(&self) -> String {
+        format!("{}.{}", ident(&self.schema), ident(Self::table_name(self.layout)))
+    }
+
+    /// Whether the table keeps rows of failures, as Prisma's does.
+    pub fn keeps_failures(&self) -> bool {
+        matches!(self.layout, Layout::Prisma | Layout::Flat)
+    }
+
+    /// The tool's own advisory lock; dbmate has none and gets Prisma's, which harms nobody.
+    pub fn lock(&self) -> i64 {
+        match self.layout {
+            Layout::Prisma | Layout::Flat | Layout::Dbmate => PRISMA_LOCK,
+            Layout::Sqlx => 0x3d32_ad9e * i64::from(crc32fast::hash(self.database.as_bytes())),
+            Layout::GolangMigrate => {
+                let name = format!("{}\0{}\0{}", self.schema, Self::table_name(self.layout), self.database);
+                i64::from(crc32fast::hash(name.as_bytes()).wrapping_mul(1_486_364_155))
+            }
+        }
+    }
+
+    /// Makes the table.
+    pub fn create(&self) -> String {
+        let table = self.table();
+        match self.layout {
+            Layout::Prisma | Layout::Flat => format!(
+                "CREATE TABLE {table} (id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT NULL, \
+                 finished_at TIMESTAMPTZ, migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at TIMESTAMPTZ, \
+                 started_at TIMESTAMPTZ NOT NULL DEFAULT now(), applied_steps_count INTEGER NOT NULL DEFAULT 0)"
+            ),
+            Layout::Dbmate => {
+                format!("CREATE TABLE IF NOT EXISTS {table} (version varchar(128) primary key)")
+            }
+            Layout::Sqlx => format!(
+                "CREATE TABLE IF NOT EXISTS {table} (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+                 installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \
+                 execution_time BIGINT NOT NULL)"
+            ),
+            Layout::GolangMigrate => format!(
+                "CREATE TABLE IF NOT EXISTS {table} (version bigint not null primary key, dirty boolean not null)"
+            ),
+        }
+    }
+
+    /// Reads the table: key, checksum, finished, unfinished's note or NULL as ''. See [`Ledger::record`].
+    pub fn read(&self) -> String {
+        let table = self.table();
+        match self.layout {
+            // The newest row of a name that counts: an older, rolled-back one says nothing (prisma#16927).
+            Layout::Prisma | Layout::Flat => format!(
+                "SELECT DISTINCT ON (migration_name) migration_name, checksum, coalesce(finished_at::text, ''), \
+                        CASE WHEN finished_at IS NULL THEN 'unfinished' ELSE '' END, coalesce(logs, '') \
+                 FROM {table} WHERE rolled_back_at IS NULL \
+                 ORDER BY migration_name, finished_at IS NOT NULL, started_at DESC"
+            ),
+            Layout::Dbmate => format!("SELECT version, '', 'yes', '', '' FROM {table}"),
+            Layout::Sqlx => format!(
+                "SELECT version, encode(checksum, 'hex'), installed_on::text, \
+                        CASE WHEN success THEN '' ELSE 'unfinished' END, '' FROM {table}"
+            ),
+            Layout::GolangMigrate => format!(
+                "SELECT version, '', 'yes', CASE WHEN dirty THEN 'unfinished' ELSE '' END, '' FROM {table}"
+            ),
+        }
+    }
+
+    /// A row of [`Ledger::read`].
+    pub fn record(row: Vec<String>) -> Option<Record> {
+        let [key, checksum, finished, unfinished, logs] = <[String; 5]>::try_from(row).ok()?;
+        Some(Record {
+            key,
+            checksum: Some(checksum).filter(|text| !text.is_empty()),
+            unfinished: (!unfinished.is_empty()).then_some(logs),
+            finished: Some(finished).filter(|text| !text.is_empty()),
+        })
+    }
+
+    /// What the table keeps of a file.
+    pub fn checksum(&self, script: &Script) -> String {
+        match self.layout {
+            Layout::Sqlx => hex(&Sha384::digest(&script.text)),
+            _ => hex(&Sha256::digest(&script.text)),
+        }
+    }
+
+    /// Whether a kept checksum is of this file. Prisma's compares three ways, so that a checkout with other line
+    /// ends is no edit (prisma-engines#1887).
+    pub fn matches(&self, kept: &str, script: &Script) -> bool {
+        if self.checksum(script) == kept {
+            return true;
+        }
+        if !self.keeps_failures() {
+            return false;
+        }
+        let unix = script.text.replace("\r\n", "\n");
+        let dos = unix.replace('\n', "\r\n");
+        let digests = [unix, dos].map(|text| Sha256::digest(text));
+        digests.iter().any(|digest| hex(digest) == kept || (kept.len() != 64 && unpadded(digest) == kept))
+    }
+
+    /// Before a file: one query, statements separated by `\;`.
+    pub fn begin(&self, script: &Script, id: &str) -> String {
+        let table = self.table();
+        match self.layout {
+            Layout::Prisma | Layout::Flat => format!(
+                "INSERT INTO {table} (id, checksum, migration_name, started_at) \
+                 VALUES ({}, {}, {}, pg_catalog.clock_timestamp())",
+                literal(id),
+                literal(&self.checksum(script)),
+                literal(&script.name)
+            ),
+            Layout::Dbmate | Layout::Sqlx if script.transaction => "BEGIN".to_owned(),
+            Layout::Dbmate | Layout::Sqlx => "SELECT 1".to_owned(),
+            Layout::GolangMigrate => self.version(&script.key, true),
+        }
+    }
+
+    /// After a file.
+    pub fn finish(&self, script: &Script, id: &str) -> String {
+        let table = self.table();
+        let commit = if script.transaction { "\\; COMMIT" } else { "" };
+        match self.layout {
+            Layout::Prisma | Layout::Flat => format!(
+                "UPDATE {table} SET applied_steps_count = applied_steps_count + 1, \
+                 finished_at = pg_catalog.clock_timestamp() WHERE id = {}",
+                literal(id)
+            ),
+            Layout::Dbmate => {
+                format!("INSERT INTO {table} (version) VALUES ({}){commit}", literal(&script.key))
+            }
+            Layout::Sqlx => format!("{}{commit}", self.insert_sqlx(script)),
+            Layout::GolangMigrate => self.version(&script.key, false),
+        }
+    }
+
+    fn insert_sqlx(&self, script: &Script) -> String {
+        let stem = script.name.split_once('_').map_or("", |(_, rest)| rest);
+        format!(
+            "INSERT INTO {} (version, description, success, checksum, execution_time) \
+             VALUES ({}, {}, true, pg_catalog.decode({}, 'hex'), 0)",
+            self.table(),
+            script.key,
+            literal(&stem.replace('_', " ")),
+            literal(&self.checksum(script))
+        )
+    }
+
+    /// golang-migrate keeps one row: where the database is.
+    fn version(&self, version: &str, dirty: bool) -> String {
+        let table = self.table();
+        format!("TRUNCATE {table}\\; INSERT INTO {table} (version, dirty) VALUES ({version}, {dirty})")
+    }
+
+    /// Notes a failure.
+    pub fn fail(&self, id: &str, logs: &str) -> Option<String> {
+        self.keeps_failures().then(|| {
+            format!("UPDATE {} SET logs = {} WHERE id = {}", self.table(), literal(logs), literal(id))
+        })
+    }
+
+    /// Notes that nothing of a failed file is left, so that it may run again.
+    pub fn take_back(&self, id: &str) -> Option<String> {
+        self.keeps_failures().then(|| {
+            format!(
+                "UPDATE {} SET rolled_back_at = pg_catalog.clock_timestamp() WHERE id = {} AND finished_at IS NULL",
+                self.table(),
+                literal(id)
+            )
+        })
+    }
+
+    /// `resolve --applied`: statements, one query each.
+    pub fn resolve_applied(&self, script: &Script, id: &str) -> Vec<String> {
+        let table = self.table();
+        match self.layout {
+            Layout::Prisma | Layout::Flat => vec![
+                self.resolve_rolled_back(&script.name, None),
+                format!(
+                    "INSERT INTO {table} (id, checksum, migration_name, started_at, finished_at, logs, applied_steps_count) \
+                     SELECT {}, {}, {}, at, at, '', 0 FROM (SELECT pg_catalog.clock_timestamp() AS at) AS now",
+                    literal(id),
+                    literal(&self.checksum(script)),
+                    literal(&script.name)
+                ),
+            ],
+            Layout::Dbmate => {
+                vec![format!(
+                    "INSERT INTO {table} (version) VALUES ({}) ON CONFLICT DO NOTHING",
+                    literal(&script.key)
+                )]
+            }
+            Layout::Sqlx => {
+                vec![format!(
+                    "{} ON CONFLICT (version) DO UPDATE SET success = true",
+                    self.insert_sqlx(script)
+                )]
+            }
+            Layout::GolangMigrate => vec![self.version(&script.key, false)],
+        }
+    }
+
+    /// `resolve --rolled-back`. `before` is the version before it, for golang-migrate.
+    pub fn resolve_rolled_back(&self, key: &str, before: Option<&str>) -> String {
+        let table = self.table();
+        match self.layout {
+            Layout::Prisma | Layout::Flat => format!(
+                "UPDATE {table} SET rolled_back_at = pg_catalog.clock_timestamp() \
+                 WHERE migration_name = {} AND finished_at IS NULL AND rolled_back_at IS NULL",
+                literal(key)
+            ),
+            Layout::Dbmate | Layout::Sqlx => {
+                format!("DELETE FROM {table} WHERE version::text = {}", literal(key))
+            }
+            Layout::GolangMigrate => match before {
+                Some(before) => self.version(before, false),
+                None => format!("TRUNCATE {table}"),
+            },
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// How Prisma wrote checksums once: without the zeros.
+fn unpadded(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(layout: Layout) -> Ledger {
+        Ledger { layout, schema: "public".into(), database: "app".into() }
+    }
+
+    fn script(text: &str) -> Script {
+        Script {
+            name: "1_a".into(),
+            key: "1".into(),
+            path: "1_a".into(),
+            text: text.into(),
+            sql: text.into(),
+            transaction: false,
+        }
+    }
+
+    #[test]
+    fn other_line_ends_are_no_edit_and_another_letter_is() {
+        let prisma = ledger(Layout::Prisma);
+        let kept = prisma.checksum(&script("a\nb\n"));
+        assert!(prisma.matches(&kept, &script("a\r\nb\r\n")));
+        assert!(prisma.matches(&prisma.checksum(&script("a\r\nb\r\n")), &script("a\nb\n")));
+        assert!(!prisma.matches(&kept, &script("a\nc\n")));
+        assert!(prisma.matches(&unpadded(&Sha256::digest("a\nb\n")), &script("a\nb\n")));
+        let sqlx = ledger(Layout::Sqlx);
+        assert!(!sqlx.matches(&sqlx.checksum(&script("a\n")), &script("a\r\n")), "sqlx compares bytes");
+        assert_eq!(sqlx.checksum(&script("")).len(), 96);
+    }
+
+    #[test]
+    fn locks_are_those_of_the_tools() {
+        assert_eq!(ledger(Layout::Prisma).lock(), 72_707_369);
+        // The factor is sqlx-postgres's (`generate_lock_id`).
+        assert_eq!(ledger(Layout::Sqlx).lock(), 0x3d32_ad9e * i64::from(crc32fast::hash(b"app")));
+        let go = ledger(Layout::GolangMigrate).lock();
+        assert!((0..=i64::from(u32::MAX)).contains(&go));
+    }
+}

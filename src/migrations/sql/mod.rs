@@ -1,0 +1,348 @@
+//! envctl's own runner: files of this machine, one psql session, the tool's own table.
+//!
+//! Promises: what Prisma's, dbmate's, sqlx's or golang-migrate's own command would do next is what happens, and
+//! that tool finds its table as if it had done it itself; a file runs as one query; the plan is compared with the
+//! database again under the lock, before the first file runs; a failure says what stays and what to type.
+
+mod ledger;
+mod program;
+mod resolve;
+mod run;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use ledger::{Ledger, Record};
+pub use words::Character;
+
+/// How many statements a text holds.
+pub fn statements(sql: &str) -> usize {
+    words::statements(sql).len()
+}
+
+use super::history::{History, Migration, State};
+use super::layout::{Layout, Script};
+use super::plan::{MigrationPlan, Planned};
+use super::{folder, risk};
+use crate::docker::{Container, Engine};
+use crate::error::{self, Result};
+use crate::interrupt::Interrupt;
+use crate::postgres::quote::literal;
+use crate::postgres::session::Refusal;
+use crate::postgres::{Access, Session};
+use crate::progress::Progress;
+
+/// Where and for whom the runner works.
+#[derive(Clone)]
+pub struct SqlDriver {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// The database's container.
+    pub container: Container,
+    /// How to connect.
+    pub access: Access,
+    /// Whose layout.
+    pub layout: Layout,
+    /// The files.
+    pub folder: PathBuf,
+    /// The project's directory, for short paths.
+    pub project: Option<PathBuf>,
+    /// The operation's id.
+    pub operation: String,
+    /// Who asks, for `pg_stat_activity`.
+    pub who: String,
+    /// How long to wait for locks: the tool's, ours, and tables'.
+    pub lock_limit: Duration,
+    /// Who hears what happens.
+    pub progress: Arc<dyn Progress>,
+    /// The wish to stop.
+    pub interrupt: Interrupt,
+}
+
+/// The database's side of a comparison.
+struct Kept {
+    ledger: Ledger,
+    exists: bool,
+    records: Vec<Record>,
+    /// Other tables in the schema, where the table is not there yet.
+    strangers: Vec<String>,
+}
+
+impl SqlDriver {
+    /// Its name in plans.
+    pub fn name(&self) -> String {
+        format!("sql ({} files)", self.layout.word())
+    }
+
+    fn application(&self) -> String {
+        format!("envctl/{} migrate {}", &self.operation[..8], self.who)
+    }
+
+    async fn session(&self) -> Result<Session> {
+        let opening = Session::open(&self.engine, &self.container, &self.access, "envctl");
+        self.interrupt.or(opening).await?
+    }
+
+    /// Compares files and database.
+    ///
+    /// # Errors
+    /// As [`Layout::read`]; as [`Session::query`].
+    pub async fn history(&self) -> Result<History> {
+        let scripts = self.layout.read(&self.folder)?;
+        let mut session = self.session().await?;
+        let looked = self.interrupt.or(self.look(&mut session)).await?;
+        let kept = looked?;
+        session.close().await;
+        Ok(self.compare(&scripts, &kept))
+    }
+
+    /// What applying would do, with the risk of each statement.
+    ///
+    /// # Errors
+    /// Kind `Refused`: edited, failed or unknown history. As [`SqlDriver::history`].
+    pub async fn plan(&self) -> Result<MigrationPlan> {
+        let scripts = self.layout.read(&self.folder)?;
+        let mut session = self.session().await?;
+        let looked = self.interrupt.or(self.look(&mut session)).await?;
+        let kept = looked?;
+        let history = self.compare(&scripts, &kept);
+        self.refuse_unsettled(&history, &kept)?;
+        let pending = self.pending(&scripts, &history);
+        for script in &pending {
+            runnable(script)?;
+        }
+        let sizes = risk::sizes(&mut session).await?;
+        session.close().await;
+        let planned = pending.iter().map(|script| {
+            let weighed = risk::weigh(&script.sql, script.transaction, &sizes);
+            Planned { name: script.name.clone(), statements: weighed.statements, risks: weighed.risks }
+        });
+        Ok(MigrationPlan {
+            driver: self.name(),
+            database: history.database.clone(),
+            folder: history.folder.clone(),
+            pending: planned.collect(),
+            remarks: history.remarks,
+        })
+    }
+
+    /// The files' text, for questions about what has not run anywhere yet.
+    ///
+    /// # Errors
+    /// As [`Layout::read`].
+    pub fn scripts(&self) -> Result<Vec<Script>> {
+        self.layout.read(&self.folder)
+    }
+
+    fn pending<'a>(&self, scripts: &'a [Script], history: &History) -> Vec<&'a Script> {
+        let waits = |script: &&Script| {
+            history.migrations.iter().any(|one| one.name == script.name && one.state == State::Pending)
+        };
+        scripts.iter().filter(waits).collect()
+    }
+
+    /// Finds the table: where it is, else where it would be made.
+    async fn look(&self, session: &mut Session) -> Result<Kept> {
+        let name = literal(Ledger::table_name(self.layout));
+        let rows = session
+            .query(&format!(
+                "SELECT n.nspname, current_database(), \
+                        (SELECT count(*) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'dirty') \
+                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relname = {name} AND c.relkind IN ('r', 'p') \
+                 ORDER BY n.nspname <> coalesce(current_schema(), 'public'), n.nspname"
+            ))
+            .await?;
+        match rows.into_iter().next().map(<[String; 3]>::try_from) {
+            Some(Ok([schema, database, dirty])) => {
+                let go = dirty != "0";
+                if matches!(self.layout, Layout::Dbmate | Layout::GolangMigrate)
+                    && go != (self.layout == Layout::GolangMigrate)
+                {
+                    return Err(error::refused(format!(
+                        "the table schema_migrations of database {database:?} is not of {}",
+                        self.layout.word()
+                    ))
+                    .hint("another tool keeps its history there; name that tool's layout: `[migrations] layout = \"…\"`"));
+                }
+                let ledger = Ledger { layout: self.layout, schema, database };
+                let rows = session.query(&ledger.read()).await?;
+                let records = rows.into_iter().filter_map(Ledger::record).collect();
+                Ok(Kept { ledger, exists: true, records, strangers: Vec::new() })
+            }
+            _ => self.absent(session).await,
+        }
+    }
+
+    async fn absent(&self, session: &mut Session) -> Result<Kept> {
+        let rows = session
+            .query(
+                "SELECT coalesce(current_schema(), 'public'), current_database(), \
+                        coalesce((SELECT pg_catalog.string_agg(relname, ',' ORDER BY relname) FROM pg_catalog.pg_class \
+                         WHERE relkind = 'r' AND relnamespace = \
+                               (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())), '')",
+            )
+            .await?;
+        let [schema, database, tables] =
+            <[String; 3]>::try_from(rows.into_iter().next().unwrap_or_default()).unwrap_or_default();
+        let strangers = tables.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let ledger = Ledger { layout: self.layout, schema, database };
+        Ok(Kept { ledger, exists: false, records: Vec::new(), strangers })
+    }
+
+    fn compare(&self, scripts: &[Script], kept: &Kept) -> History {
+        let mut migrations = compare(scripts, kept);
+        let mut remarks = Vec::new();
+        if let Some(pair) = out_of_order(&migrations) {
+            remarks.push(format!("{} is older than {}, which is applied already", pair.0, pair.1));
+        }
+        if self.layout == Layout::Prisma {
+            let bytes = scripts.windows(2).find(|pair| pair[0].name > pair[1].name);
+            if let Some([before, after]) = bytes {
+                remarks.push(format!(
+                    "Prisma sorts {} before {}, byte order would not; the order is Prisma's",
+                    before.name, after.name
+                ));
+            }
+        }
+        let missing: Vec<&str> = migrations
+            .iter()
+            .filter(|one| one.state == State::FileMissing)
+            .map(|one| one.name.as_str())
+            .collect();
+        if !missing.is_empty() {
+            remarks.push(format!("applied, but without a file here: {}", missing.join(", ")));
+        }
+        if !kept.exists && migrations.is_empty() {
+            migrations.clear();
+        }
+        History {
+            driver: self.name(),
+            database: kept.ledger.database.clone(),
+            folder: folder::shown(&self.folder, self.project.as_deref()),
+            migrations,
+            remarks,
+        }
+    }
+
+    /// What has to be settled by a person before anything is applied.
+    fn refuse_unsettled(&self, history: &History, kept: &Kept) -> Result<()> {
+        if let Some(failed) = history.failed().first() {
+            return Err(failed_before(failed));
+        }
+        if let Some(edited) = history.edited().first() {
+            return Err(error::refused(format!("{} was edited after it was applied", edited.name)).hint(
+                "put the old file back (`git log -p` shows it), and say the change in a new migration: `envctl migrate create NAME`",
+            ));
+        }
+        // Prisma's P3005. The other tools begin wherever they are.
+        if !kept.exists && kept.ledger.keeps_failures() && !kept.strangers.is_empty() {
+            let first = history.migrations.first().map_or("NAME", |one| one.name.as_str());
+            return Err(error::refused(format!(
+                "the database schema is not empty, and nothing says which migrations are in it ({})",
+                some(&kept.strangers)
+            ))
+            .hint(format!(
+                "if the first ones are there already, say so for each: `envctl migrate resolve {first} --applied`"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What P3009 is with Prisma: a decision that only a person can take.
+fn failed_before(failed: &Migration) -> error::Error {
+    let State::Failed { logs } = &failed.state else { return error::refused("nothing failed") };
+    let why = match logs.lines().find(|line| !line.trim().is_empty()) {
+        Some(line) => format!(": {}", line.trim()),
+        None => ": it was begun and did not end, or it runs now".to_owned(),
+    };
+    error::Error::new(error::ErrorKind::Unknown, format!("{} failed before{why}", failed.name))
+        .hint(format!(
+            "nothing of it is in the database, or you have taken it back: `envctl migrate resolve {} --rolled-back`",
+            failed.name
+        ))
+        .hint(format!("all of it is there: `envctl migrate resolve {} --applied`", failed.name))
+}
+
+/// Files first, in their order; then what only the database knows.
+fn compare(scripts: &[Script], kept: &Kept) -> Vec<Migration> {
+    let ledger = &kept.ledger;
+    let upto = (ledger.layout == Layout::GolangMigrate)
+        .then(|| kept.records.first().and_then(|record| record.key.parse::<u64>().ok()))
+        .flatten();
+    let of = |script: &Script| {
+        let record = kept.records.iter().find(|record| record.key == script.key);
+        let below = upto.is_some_and(|upto| script.key.parse::<u64>().is_ok_and(|version| version < upto));
+        let state = match record {
+            Some(Record { unfinished: Some(logs), .. }) => State::Failed { logs: logs.clone() },
+            Some(Record { checksum: Some(kept), .. }) if !ledger.matches(kept, script) => State::Edited,
+            Some(_) => State::Applied,
+            None if below => State::Applied,
+            None => State::Pending,
+        };
+        let at = record.and_then(|record| record.finished.clone()).filter(|at| at != "yes");
+        Migration { name: script.name.clone(), state, applied_at: at }
+    };
+    let mut all: Vec<Migration> = scripts.iter().map(of).collect();
+    let known = |record: &&Record| !scripts.iter().any(|script| script.key == record.key);
+    all.extend(kept.records.iter().filter(known).map(|record| Migration {
+        name: record.key.clone(),
+        state: match &record.unfinished {
+            Some(logs) => State::Failed { logs: logs.clone() },
+            None => State::FileMissing,
+        },
+        applied_at: record.finished.clone().filter(|at| at != "yes"),
+    }));
+    all
+}
+
+/// The first pair of a pending migration and a later one that is applied.
+fn out_of_order(migrations: &[Migration]) -> Option<(&str, &str)> {
+    let pending = migrations.iter().position(|one| one.state == State::Pending)?;
+    let later =
+        migrations[pending..].iter().find(|one| matches!(one.state, State::Applied | State::Edited))?;
+    Some((&migrations[pending].name, &later.name))
+}
+
+/// What cannot work is refused before anything runs.
+fn runnable(script: &Script) -> Result<()> {
+    if Character::of(&script.sql).copy_from_stdin {
+        return Err(error::refused(format!(
+            "{} has COPY … FROM stdin, whose rows no migration can hold",
+            script.name
+        ))
+        .hint("write INSERT, or load the rows with `envctl psql -f FILE`"));
+    }
+    Ok(())
+}
+
+fn some(names: &[String]) -> String {
+    match names {
+        [a, b, c, _, ..] => format!("{a}, {b}, {c} and {} more", names.len() - 3),
+        few => few.join(", "),
+    }
+}
+
+/// A random id as Prisma's rows have: a UUID of version 4.
+fn row_id() -> String {
+    let mut bytes: Vec<char> =
+        crate::docker::proof::nonce().chars().filter(char::is_ascii_hexdigit).take(32).collect();
+    bytes.resize(32, '0');
+    bytes[12] = '4';
+    bytes[16] = 'a';
+    let text: String = bytes.into_iter().collect();
+    [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-")
+}
+
+/// A refusal where only a lost session matters.
+fn lost(refusal: Refusal) -> error::Error {
+    refusal.into()
+}
+
+/// The folder of one migration, for messages.
+fn place<'a>(script: &'a Script, project: Option<&'a Path>) -> String {
+    folder::shown(&script.path, project)
+}

@@ -1,0 +1,106 @@
+//! `migrate resolve`: a person's word about a migration, written into the tool's table.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{SqlDriver, row_id};
+use crate::error::{self, Result};
+use crate::migrations::history::State;
+use crate::postgres::lock::{self, Mode};
+use crate::ui::Confirmed;
+
+/// What is said of a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// All of it is in the database.
+    Applied,
+    /// Nothing of it is.
+    RolledBack,
+}
+
+/// A resolution, decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ResolvePlan {
+    /// The migration.
+    pub name: String,
+    /// What is said of it.
+    pub resolution: Resolution,
+    /// The database.
+    pub database: String,
+}
+
+impl fmt::Display for ResolvePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.resolution {
+            Resolution::Applied => "note as applied, without running it",
+            Resolution::RolledBack => "note as rolled back, to be applied again",
+        };
+        writeln!(f, "{word}: {}\n  in database {:?}", self.name, self.database)
+    }
+}
+
+impl SqlDriver {
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// `Usage`: no such migration. `Refused`: the history says otherwise (Prisma's P3008, P3012). `Busy`.
+    pub async fn resolve(&self, plan: &Confirmed<ResolvePlan>) -> Result<()> {
+        let plan = plan.plan();
+        let scripts = self.layout.read(&self.folder)?;
+        let application = self.application();
+        let holding = lock::hold(
+            &self.engine,
+            &self.container,
+            &self.access,
+            &application,
+            Mode::Exclusive,
+            self.lock_limit,
+        );
+        let mut session = self.interrupt.or(holding).await??;
+        let kept = self.look(&mut session).await?;
+        self.take_tools_lock(&mut session, kept.ledger.lock()).await?;
+        let kept = self.look(&mut session).await?;
+        let history = self.compare(&scripts, &kept);
+        let Some(at) = history.migrations.iter().position(|one| one.name == plan.name) else {
+            return Err(error::usage(format!("there is no migration {:?}", plan.name))
+                .hint("these are there: `envctl migrate status`"));
+        };
+        let state = &history.migrations[at].state;
+        let script = scripts.iter().find(|script| script.name == plan.name);
+        let finished = matches!(state, State::Applied | State::Edited | State::FileMissing);
+        let statements = match (plan.resolution, script) {
+            (Resolution::Applied, _) if finished => {
+                return Err(error::refused(format!("{} is applied already", plan.name)));
+            }
+            (Resolution::Applied, None) => {
+                return Err(error::refused(format!("{} has no file here", plan.name))
+                    .hint("its checksum is part of the history; put the file back first"));
+            }
+            (Resolution::Applied, Some(script)) => kept.ledger.resolve_applied(script, &row_id()),
+            (Resolution::RolledBack, _) if !matches!(state, State::Failed { .. }) => {
+                return Err(error::refused(format!("{} did not fail: it is {}", plan.name, state.word()))
+                    .hint("only a migration that was begun and not finished can be rolled back by word"));
+            }
+            (Resolution::RolledBack, script) => {
+                let before =
+                    at.checked_sub(1).and_then(|before| scripts.get(before)).map(|one| one.key.as_str());
+                let key = script.map_or(plan.name.as_str(), |script| script.key.as_str());
+                vec![kept.ledger.resolve_rolled_back(key, before)]
+            }
+        };
+        session.query("BEGIN").await?;
+        if !kept.exists {
+            session.query(&kept.ledger.create()).await?;
+        }
+        for statement in statements {
+            for one in statement.split("\\; ") {
+                session.query(one).await?;
+            }
+        }
+        session.query("COMMIT").await?;
+        session.close().await;
+        Ok(())
+    }
+}
