@@ -24,6 +24,7 @@ pub(crate) mod scripted;
 pub mod spill;
 #[cfg(feature = "tls")]
 mod tls;
+pub mod tool;
 mod transport;
 pub mod tty;
 

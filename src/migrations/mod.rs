@@ -12,6 +12,7 @@ pub mod history;
 pub mod layout;
 pub mod name;
 pub mod plan;
+pub mod prisma;
 pub mod risk;
 pub mod sql;
 

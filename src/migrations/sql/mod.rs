@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use ledger::{Ledger, Record};
+pub use resolve::{Resolution, ResolvePlan};
 pub use words::Character;
 
 /// How many statements a text holds.
