@@ -303,6 +303,11 @@ impl App {
         }
     }
 
+    /// A variable of our own that is set, with its name.
+    pub fn set_variable(&self, name: &str) -> Option<(String, String)> {
+        self.environment.get(name).map(|value| (name.to_owned(), value.clone()))
+    }
+
     /// Puts a file in the place of our stdin.
     ///
     /// # Errors

@@ -47,6 +47,16 @@ enum Command {
     /// Put a backup back, all or nothing; `restore undo` takes it back
     #[command(alias = "db:restore")]
     Restore(commands::restore::Args),
+    /// Apply migrations, look at them, create, resolve, reset
+    Migrate(commands::migrate::Args),
+    /// Generate the schema tool's client
+    Generate(commands::generate::Args),
+    /// Push the schema into the database without a migration: for prototypes
+    Push(commands::push::Args),
+    /// Read the schema out of the database
+    Pull(commands::pull::Args),
+    /// Fill the database as the project says
+    Seed(commands::seed::Args),
     /// Write a commented envctl.toml from what is running, and a Makefile with the old names
     Init(commands::init::Args),
     /// Every setting and where it came from
@@ -124,6 +134,11 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Logs(args) => commands::logs::run(args, &global, app).await,
         Command::Backup(args) => commands::backup::run(args, &global, app).await,
         Command::Restore(args) => commands::restore::run(args, &global, app).await,
+        Command::Migrate(args) => commands::migrate::run(args, &global, app).await,
+        Command::Generate(args) => commands::generate::run(&args, &global, app).await,
+        Command::Push(args) => commands::push::run(&args, &global, app).await,
+        Command::Pull(args) => commands::pull::run(&args, &global, app).await,
+        Command::Seed(args) => commands::seed::run(&args, &global, app).await,
         Command::Init(args) => commands::init::run(args, &global, app).await,
         Command::Config(args) => commands::config::run(&args, &global, app),
         Command::Completions(args) => commands::completions::run(&args, app),

@@ -26,6 +26,7 @@ pub struct ConfigFile {
     pub docker: DockerTable,
     pub backup: BackupTable,
     pub restore: RestoreTable,
+    pub migrations: MigrationsTable,
     pub output: OutputTable,
 }
 
@@ -92,6 +93,19 @@ pub struct BackupTable {
 #[allow(missing_docs)]
 pub struct RestoreTable {
     pub jobs: Option<u32>,
+}
+
+/// `[migrations]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct MigrationsTable {
+    pub driver: Option<String>,
+    pub dir: Option<String>,
+    pub layout: Option<String>,
+    pub schema: Option<String>,
+    pub backup_age: Option<Limit>,
 }
 
 /// `[output]`.

@@ -123,6 +123,25 @@ pub const KEYS: &[Key] = &[
     key("restore.jobs", "How many tables a restore of an archive loads at once.", "1")
         .variable("ENVCTL_JOBS")
         .user_wide(),
+    key("migrations.driver", "`auto`, `prisma` (the CLI in the backend) or `sql` (files of this machine).", "auto")
+        .variable("ENVCTL_MIGRATIONS_DRIVER"),
+    key(
+        "migrations.dir",
+        "The folder of migrations: relative to the project here; with `prisma`, to the CLI's directory in the container.",
+        "found by looking",
+    )
+    .variable("ENVCTL_MIGRATIONS_DIR"),
+    key(
+        "migrations.layout",
+        "How `sql` reads the folder: `prisma`, `flat`, `dbmate`, `sqlx` or `golang-migrate`.",
+        "found by looking",
+    ),
+    key("migrations.schema", "Where schema.prisma is in the container, where it is ambiguous.", "found by looking"),
+    key(
+        "migrations.backup_age",
+        "A migration of production offers a backup when the last one is older; 0 never does.",
+        "24h",
+    ),
     key("output.color", "`auto`, `always` or `never`.", "auto").variable("ENVCTL_COLOR").user_wide(),
 ];
 

@@ -24,6 +24,8 @@ pub struct Settings {
     pub backup: BackupSettings,
     /// How restores are made.
     pub restore: RestoreSettings,
+    /// Whose migrations, and where they lie.
+    pub migrations: MigrationSettings,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// Whether output is coloured.
@@ -146,6 +148,21 @@ pub struct Keep {
 pub struct RestoreSettings {
     /// Parallel load jobs, at least 1.
     pub jobs: u32,
+}
+
+/// `[migrations]`. `None` is found by looking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationSettings {
+    /// `auto`, `prisma` or `sql`.
+    pub driver: String,
+    /// The folder, as written.
+    pub dir: Option<String>,
+    /// The layout's word.
+    pub layout: Option<String>,
+    /// The schema's place in the container.
+    pub schema: Option<String>,
+    /// How old the last backup of production may be; `None` asks for none.
+    pub backup_age: Option<Duration>,
 }
 
 /// How long things may take.

@@ -7,6 +7,7 @@
 //! Promises: a plan is made before anything changes; a file runs as one query, so that it is applied whole
 //! or not at all; every failure ends in words and a next command.
 
+pub mod detect;
 pub mod folder;
 pub mod history;
 pub mod layout;
@@ -16,6 +17,7 @@ pub mod prisma;
 pub mod risk;
 pub mod sql;
 
+pub use detect::Driver;
 pub use history::{History, Migration, State};
 pub use name::MigrationName;
 pub use plan::{Applied, MigrationPlan, Planned};

@@ -94,6 +94,7 @@ pub fn resolve(inputs: &Inputs) -> Result<Settings> {
     let daemons = daemon::daemons(&inputs.flags, &mut layers);
     let backup = sections::backup(inputs, &mut layers, place.folder.as_deref())?;
     let restore = sections::restore(&mut layers)?;
+    let migrations = sections::migrations(&mut layers)?;
     let timeouts = sections::timeouts(&inputs.flags, &mut layers)?;
     let color = sections::color(&inputs.flags, &mut layers)?;
     let Layers { rows, .. } = layers;
@@ -102,6 +103,7 @@ pub fn resolve(inputs: &Inputs) -> Result<Settings> {
         project_file: place.loaded.map(|loaded| loaded.path),
         backup,
         restore,
+        migrations,
         timeouts,
         color,
         databases,

@@ -11,7 +11,7 @@ use crate::config::duration;
 use crate::config::file::Limit;
 use crate::config::loaded::Loaded;
 use crate::config::origin::{Given, Origin};
-use crate::config::settings::{BackupSettings, Color, Keep, RestoreSettings, Timeouts};
+use crate::config::settings::{BackupSettings, Color, Keep, MigrationSettings, RestoreSettings, Timeouts};
 use crate::environment::request::Rules;
 use crate::error::Result;
 
@@ -151,6 +151,35 @@ fn keep(layers: &mut Layers<'_>, key: &str, file: impl Fn(&Loaded) -> Option<u32
 /// `[restore]`.
 pub(super) fn restore(layers: &mut Layers<'_>) -> Result<RestoreSettings> {
     Ok(RestoreSettings { jobs: jobs(layers, "restore.jobs", |loaded| loaded.file.restore.jobs)? })
+}
+
+/// `[migrations]`.
+pub(super) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
+    let drivers = ["auto", "prisma", "sql"];
+    let driver = word(layers, "migrations.driver", "ENVCTL_MIGRATIONS_DRIVER", "auto", &drivers, |l| {
+        l.file.migrations.driver.clone()
+    })?;
+    let mut text = |key: &str, variable: Option<&str>, file: fn(&Loaded) -> Option<String>| {
+        let parse = &|text: &str| Ok(text.to_owned());
+        let lookup = Lookup { key, flag: None, variable, parse, file: &file };
+        layers.optional(&lookup, Clone::clone).map(|given| given.map(|given| given.value))
+    };
+    let dir = text("migrations.dir", Some("ENVCTL_MIGRATIONS_DIR"), |l| l.file.migrations.dir.clone())?;
+    let layout = text("migrations.layout", None, |l| l.file.migrations.layout.clone())?;
+    let schema = text("migrations.schema", None, |l| l.file.migrations.schema.clone())?;
+    let age = layers.decided(
+        &Lookup {
+            key: "migrations.backup_age",
+            flag: None,
+            variable: None,
+            parse: &duration::parse,
+            file: &|loaded| loaded.file.migrations.backup_age.map(|limit| limit.0),
+        },
+        Duration::from_hours(24),
+        |_| Ok(()),
+        |age| duration::format(*age),
+    )?;
+    Ok(MigrationSettings { driver, dir, layout, schema, backup_age: Some(age).filter(|age| !age.is_zero()) })
 }
 
 /// The three limits.

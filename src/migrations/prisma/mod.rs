@@ -134,6 +134,28 @@ impl PrismaDriver {
         self.sql.interrupt.or(holding).await?
     }
 
+    /// `prisma migrate reset --force`: the caller has asked, and Prisma's own guard hears of it too.
+    ///
+    /// # Errors
+    /// Prisma's states as ours.
+    pub async fn reset(&self, skip_seed: bool) -> Result<()> {
+        self.sql.progress.step("prisma migrate reset");
+        let mut words = vec!["migrate", "reset", "--force", "--skip-generate"];
+        if skip_seed {
+            words.push("--skip-seed");
+        }
+        let captured = self.run(&words).await?;
+        if captured.exit_code != 0 {
+            return Err(words::failure("migrate reset", &captured, &self.backend.name));
+        }
+        let history = self.history().await?;
+        if history.is_settled() {
+            return Ok(());
+        }
+        Err(error::unknown(format!("Prisma ended well, but in database {:?}: {history}", history.database))
+            .hint("look: `envctl migrate status`"))
+    }
+
     /// A person's word, told to Prisma.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 mod ledger;
 mod program;
+mod reset;
 mod resolve;
 mod run;
 mod words;

@@ -50,7 +50,7 @@ impl SqlDriver {
         }
     }
 
-    async fn apply_in(&self, session: &mut Session, plan: &MigrationPlan) -> Result<Applied> {
+    pub(super) async fn apply_in(&self, session: &mut Session, plan: &MigrationPlan) -> Result<Applied> {
         let scripts = self.layout.read(&self.folder)?;
         let kept = self.look(session).await?;
         self.take_tools_lock(session, kept.ledger.lock()).await?;

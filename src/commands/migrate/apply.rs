@@ -1,0 +1,186 @@
+//! `envctl migrate [apply]`.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::ground::{Migrations, beside, open};
+use crate::app::{App, Daemon};
+use crate::backups::catalog::Catalog;
+use crate::commands::many::one_stack;
+use crate::commands::{GlobalArgs, database};
+use crate::config::Settings;
+use crate::environment::Environment;
+use crate::error::{self, Result};
+use crate::migrations::{Applied, MigrationPlan};
+use crate::ui::format::age;
+use crate::ui::{Decision, Guard};
+
+/// Arguments of `migrate apply`.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct ApplyArgs {
+    /// Apply to production what no other profile of the stack has applied
+    #[arg(long)]
+    untested: bool,
+    /// Make a backup first
+    #[arg(long, conflicts_with = "no_backup")]
+    backup: bool,
+    /// Offer no backup
+    #[arg(long)]
+    no_backup: bool,
+}
+
+#[derive(Serialize)]
+struct DryRun<'a> {
+    dry_run: bool,
+    #[serde(flatten)]
+    plan: &'a MigrationPlan,
+}
+
+/// # Errors
+/// Kind `Refused`: a guard, an edited or failed history. `Busy`: a lock, a dump. `Tool`: a migration failed.
+pub(super) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    one_stack(&settings, "migrate", "name it with `-s STACK`")?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    let migrations = open(app, &daemon, &settings, &environment).await?;
+    let mut plan = migrations.driver.plan().await?;
+    if plan.pending.is_empty() {
+        return nothing(app, global, &migrations, &plan);
+    }
+    let prod = environment.profile.counts_as_prod();
+    if prod {
+        tested(&args, app, &daemon, &settings, &environment, &migrations, &mut plan).await?;
+        plan.remarks.extend(backup_remark(&args, app, &settings, &migrations)?);
+    }
+    let plan = match app.confirm(plan, Guard::Change, &migrations.found.target, &global.consent())? {
+        Decision::Go(plan) => plan,
+        Decision::DryRun(plan) => {
+            if app.ui.is_json() {
+                app.ui.json(&DryRun { dry_run: true, plan: &plan });
+            }
+            return Ok(());
+        }
+    };
+    if args.backup {
+        let path = crate::commands::backup::safety(app, &daemon, &settings, &migrations.found).await?;
+        app.ui.say(&format!("what is there now is backed up in {}", path.display()));
+    }
+    let applied = migrations.driver.apply(&plan).await;
+    app.ui.end_progress();
+    show(app, &applied?);
+    Ok(())
+}
+
+fn nothing(app: &App, global: &GlobalArgs, migrations: &Migrations, plan: &MigrationPlan) -> Result<()> {
+    for remark in &plan.remarks {
+        app.ui.warn(remark);
+    }
+    let (driver, database) = (plan.driver.clone(), plan.database.clone());
+    if global.dry_run {
+        app.ui.show(&DryRun { dry_run: true, plan }, |_| "nothing to apply\n".to_owned());
+    } else {
+        let done = Applied { driver, database, ..Applied::default() };
+        app.ui.show(&done, |_| "nothing to apply\n".to_owned());
+    }
+    let _ = migrations;
+    Ok(())
+}
+
+/// What no other profile of the stack has applied is told, and has to be asked for.
+async fn tested(
+    args: &ApplyArgs,
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+    migrations: &Migrations,
+    plan: &mut MigrationPlan,
+) -> Result<()> {
+    let landscape = app.landscape(daemon, settings).await?;
+    let stacks = landscape.stacks();
+    let others = stacks
+        .iter()
+        .filter(|stack| stack.name == environment.stack)
+        .flat_map(|stack| stack.environments.iter())
+        .filter(|other| other.profile != environment.profile);
+    let (mut seen, mut looked) = (Vec::new(), Vec::new());
+    for other in others {
+        let quiet = app.of_stack(&environment.stack, app.interrupt.clone());
+        // A profile that does not run has tested nothing.
+        let Ok((target, access, session)) = database::connect(&quiet, daemon, settings, other).await else {
+            continue;
+        };
+        session.close().await;
+        let there = database::Database { target, access, facts: migrations.found.facts.clone() };
+        let history = beside(&migrations.driver, &there).history().await?;
+        looked.push(other.profile.word().to_owned());
+        seen.extend(history.applied().into_iter().map(|one| one.name.clone()));
+    }
+    let untested: Vec<String> = plan
+        .pending
+        .iter()
+        .filter(|planned| !seen.contains(&planned.name))
+        .map(|planned| planned.name.clone())
+        .collect();
+    if untested.is_empty() {
+        plan.remarks.push(format!("applied in {} already", looked.join(", ")));
+        return Ok(());
+    }
+    let where_ = match looked.as_slice() {
+        [] => "no other profile of the stack runs here to have tried it".to_owned(),
+        some => format!("not applied in {}", some.join(", ")),
+    };
+    if args.untested {
+        plan.remarks.push(format!("untested ({where_}): {}", untested.join(", ")));
+        return Ok(());
+    }
+    Err(error::refused(format!("{where_}: {}", untested.join(", ")))
+        .hint("apply it to development first: `envctl migrate --dev`")
+        .hint("or, if you mean it: `envctl migrate --prod --untested`"))
+}
+
+/// How old the last backup is, where that is too old.
+fn backup_remark(
+    args: &ApplyArgs,
+    app: &App,
+    settings: &Settings,
+    migrations: &Migrations,
+) -> Result<Option<String>> {
+    if args.backup {
+        return Ok(Some("a backup is made first".to_owned()));
+    }
+    let Some(limit) = settings.migrations.backup_age.filter(|_| !args.no_backup) else { return Ok(None) };
+    let target = &migrations.found.target;
+    let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
+    let database = Some(migrations.found.facts.database.as_str());
+    let now = app.now();
+    let last = catalog.latest(database).ok().and_then(|backup| Some(backup.manifest.ok()?.started));
+    Ok(match last {
+        Some(at) if now.duration_since(at).unsigned_abs() <= limit => None,
+        Some(at) => Some(format!("the last backup is of {}; `--backup` makes one first", age(at, now))),
+        None => Some("there is no backup yet; `--backup` makes one first".to_owned()),
+    })
+}
+
+fn show(app: &App, applied: &Applied) {
+    for remark in &applied.remarks {
+        app.ui.warn(remark);
+    }
+    app.ui.show(applied, |_| {
+        applied
+            .applied
+            .iter()
+            .fold(String::new(), |text, name| text + &crate::ui::escape::escape(name) + "\n")
+    });
+    let count = applied.applied.len();
+    let noun = if count == 1 { "migration" } else { "migrations" };
+    app.ui.say(&format!("{count} {noun} applied to {}", applied.database));
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} applied", self.applied.len())
+    }
+}

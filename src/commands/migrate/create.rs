@@ -1,0 +1,135 @@
+//! `envctl migrate create`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::ground::{Migrations, open};
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::commands::many::one_stack;
+use crate::error::{self, Result};
+use crate::migrations::detect::new_file;
+use crate::migrations::prisma::Written;
+use crate::migrations::sql::SqlDriver;
+use crate::migrations::{Driver, MigrationName};
+
+/// Arguments of `migrate create`.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Args {
+    /// What it does: letters, digits, `_` and `-`
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// An empty one, for SQL of your own
+    #[arg(long)]
+    empty: bool,
+    /// Also where the target is production
+    #[arg(long)]
+    allow_prod: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    name: String,
+    /// On this machine; none where the project is not here.
+    files: Vec<PathBuf>,
+    /// In the container, with Prisma.
+    container_path: Option<String>,
+}
+
+/// # Errors
+/// Kind `Usage`: the name, the schema. `Refused`: production; nothing new in the schema.
+pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let name: MigrationName = args.name.parse()?;
+    let settings = app.settings(global)?;
+    one_stack(&settings, "migrate create", "name it with `-s STACK`")?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    if environment.profile.is_prod() && !args.allow_prod {
+        return Err(error::refused("migrations are created in development, and this is production")
+            .hint("`envctl migrate create NAME --dev`; if you mean it, `--allow-prod`"));
+    }
+    let migrations = open(app, &daemon, &settings, &environment).await?;
+    let at = app.now();
+    if global.dry_run {
+        app.ui.show(&Answer { name: name.dated(at), files: Vec::new(), container_path: None }, |_| {
+            format!("would write {}\n", name.dated(at))
+        });
+        return Ok(());
+    }
+    let answer = match &migrations.driver {
+        Driver::Prisma(driver) => {
+            let written = driver.create(&name, at, args.empty).await?;
+            let files = bring_here(&migrations, &driver.cli.migrations, &written)?;
+            Answer { container_path: Some(driver.path_of(&written.name)), name: written.name, files }
+        }
+        Driver::Sql(driver) => {
+            Answer { name: name.dated(at), files: write(driver, &name, at)?, container_path: None }
+        }
+    };
+    app.ui.end_progress();
+    show(app, &answer, &migrations);
+    Ok(())
+}
+
+fn write(driver: &SqlDriver, name: &MigrationName, at: jiff::Timestamp) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for (path, text) in new_file(driver.layout, name, at) {
+        let path = driver.folder.join(path);
+        put(&path, text)?;
+        files.push(path);
+    }
+    Ok(files)
+}
+
+/// Writes a file that is not there yet.
+fn put(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write as _;
+    let cannot =
+        |e: std::io::Error| error::failed(format!("{} cannot be written", path.display())).because(e);
+    std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(cannot)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(cannot)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)
+}
+
+/// The folder of this machine that holds the same migrations as the container's. With a bind mount the new file is
+/// there already; without one it would be gone with the container.
+fn bring_here(migrations: &Migrations, inside: &str, written: &Written) -> Result<Vec<PathBuf>> {
+    let Some(project) = &migrations.project else { return Ok(Vec::new()) };
+    let suffix = Path::new(inside);
+    let fits = |folder: &Path| {
+        folder.ends_with(suffix)
+            || (folder.ends_with("migrations") && folder.join("migration_lock.toml").is_file())
+    };
+    let folders = crate::migrations::folder::search(project, 6, &fits);
+    let exact = folders.iter().find(|folder| folder.ends_with(suffix));
+    let Some(folder) = exact.or(match folders.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    }) else {
+        return Ok(Vec::new());
+    };
+    let path = folder.join(&written.name).join("migration.sql");
+    if !path.exists() {
+        put(&path, &written.sql)?;
+    }
+    Ok(vec![path])
+}
+
+fn show(app: &App, answer: &Answer, migrations: &Migrations) {
+    app.ui.show(answer, |_| {
+        let paths = answer.files.iter().map(|path| path.display().to_string());
+        let all: Vec<String> = match answer.files.is_empty() {
+            true => answer.container_path.clone().into_iter().collect(),
+            false => paths.collect(),
+        };
+        all.iter().fold(String::new(), |text, path| text + &crate::ui::escape::escape(path) + "\n")
+    });
+    if answer.files.is_empty() {
+        app.ui.warn(&format!(
+            "it is in container {} only; the project was not found on this machine: `-C DIR` names it",
+            migrations.found.target.stack
+        ));
+    }
+    app.ui.say("read it, then apply it: `envctl migrate`");
+}

@@ -1,0 +1,59 @@
+//! `envctl migrate resolve`.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::commands::many::one_stack;
+use crate::error::Result;
+use crate::migrations::sql::{Resolution, ResolvePlan};
+use crate::ui::{Decision, Guard};
+
+/// Arguments of `migrate resolve`.
+#[derive(clap::Args, Clone, Debug)]
+#[group(id = "word", required = true, multiple = false, args = ["applied", "rolled_back"])]
+pub(super) struct Args {
+    /// The migration, as `migrate status` calls it
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// All of it is in the database
+    #[arg(long)]
+    applied: bool,
+    /// Nothing of it is in the database
+    #[arg(long)]
+    rolled_back: bool,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    name: &'a str,
+    resolution: Resolution,
+    database: &'a str,
+}
+
+/// # Errors
+/// Kind `Usage`: no such migration. `Refused`: the history says otherwise.
+pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    one_stack(&settings, "migrate resolve", "name it with `-s STACK`")?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    let migrations = super::ground::open(app, &daemon, &settings, &environment).await?;
+    let resolution = if args.applied { Resolution::Applied } else { Resolution::RolledBack };
+    let database = migrations.found.facts.database.clone();
+    let plan = ResolvePlan { name: args.name.clone(), resolution, database: database.clone() };
+    let plan = match app.confirm(plan, Guard::Change, &migrations.found.target, &global.consent())? {
+        Decision::Go(plan) => plan,
+        Decision::DryRun(plan) => {
+            app.show_dry_run(&plan);
+            return Ok(());
+        }
+    };
+    migrations.driver.resolve(&plan).await?;
+    app.ui.end_progress();
+    app.ui.show(&Answer { name: &args.name, resolution, database: &database }, |_| {
+        let word = if args.applied { "applied" } else { "rolled back" };
+        format!("{} is noted as {word}\n", crate::ui::escape::escape(&args.name))
+    });
+    Ok(())
+}

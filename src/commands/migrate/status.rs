@@ -1,0 +1,67 @@
+//! `envctl migrate status`.
+
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::commands::many::one_stack;
+use crate::error::{Error, ErrorKind, Result};
+use crate::migrations::{History, State};
+use crate::ui::{Cell, Column, Table, Tone};
+
+/// Arguments of `migrate status`.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Args {
+    /// Exit with 11 when something is pending, failed or edited
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// # Errors
+/// Kind `Pending` with `--exit-code`; the driver's own.
+pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    one_stack(&settings, "migrate status", "`envctl status` shows every stack's migrations")?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    let migrations = super::ground::open(app, &daemon, &settings, &environment).await?;
+    let history = migrations.driver.history().await?;
+    app.ui.show(&history, |ui| ui.render(&table(&history)));
+    for remark in &history.remarks {
+        app.ui.warn(remark);
+    }
+    app.ui.say(&format!("{history} ({}, {})", history.driver, history.folder));
+    next(app, &history);
+    if args.exit_code && !history.is_settled() {
+        return Err(Error::new(ErrorKind::Pending, history.to_string()));
+    }
+    Ok(())
+}
+
+fn table(history: &History) -> Table {
+    let mut table = Table::new([Column::text("migration"), Column::text("state"), Column::text("applied")]);
+    for migration in &history.migrations {
+        let tone = match migration.state {
+            State::Applied => Tone::Good,
+            State::Pending => Tone::Warn,
+            _ => Tone::Bad,
+        };
+        let at = migration.applied_at.as_deref().map_or("", |at| at.get(..19).unwrap_or(at));
+        table.row([
+            Cell::from(migration.name.clone()),
+            Cell::toned(migration.state.word(), tone),
+            Cell::from(at.to_owned()),
+        ]);
+    }
+    table
+}
+
+/// What to type about it.
+fn next(app: &App, history: &History) {
+    if let Some(failed) = history.failed().first() {
+        let name = &failed.name;
+        app.ui.say(&format!(
+            "{name} failed: `envctl migrate resolve {name} --rolled-back` once nothing of it is left, or `--applied`"
+        ));
+    } else if !history.pending().is_empty() {
+        app.ui.say("apply them with `envctl migrate`; `--dry-run` shows what each statement risks");
+    }
+}

@@ -1,0 +1,29 @@
+//! `envctl pull`: the schema as the database has it, into the project's file or onto stdout.
+
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::commands::schema::SchemaTool;
+use crate::error::Result;
+use crate::ui::Guard;
+
+/// Arguments of `pull`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Print it, and write no file
+    #[arg(long)]
+    print: bool,
+}
+
+/// # Errors
+/// See [`SchemaTool`].
+pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let tool = SchemaTool::find("pull", global, app).await?;
+    if args.print {
+        let call = tool.call(format!("print the schema of {}", tool.place()), &["db", "pull", "--print"]);
+        return tool.carry_out(app, global, call, Guard::Read).await;
+    }
+    let does =
+        format!("write the schema of {} into the project's schema file, over what it says now", tool.place());
+    let call = tool.call(does, &["db", "pull"]);
+    tool.carry_out(app, global, call, Guard::Change).await
+}

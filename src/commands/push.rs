@@ -1,0 +1,61 @@
+//! `envctl push`: the schema into the database without a migration. For prototypes.
+//!
+//! Promise: the first call carries no flag that loses data; the tool's own refusal is the plan, and only a
+//! confirmation repeats it with one.
+
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::commands::schema::SchemaTool;
+use crate::docker::exec::Captured;
+use crate::error::{self, Result};
+use crate::ui::{Decision, Guard};
+
+/// Arguments of `push`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Also where the target is production
+    #[arg(long)]
+    allow_prod: bool,
+}
+
+/// # Errors
+/// Kind `Refused`: production, a guard. `Tool`: it failed.
+pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let tool = SchemaTool::find("push", global, app).await?;
+    if tool.prod && !args.allow_prod {
+        return Err(error::refused("`push` is for prototypes, and this is production")
+            .hint("write a migration: `envctl migrate create NAME --dev`; if you mean it, `--allow-prod`"));
+    }
+    let mild = ["db", "push", "--skip-generate"];
+    let does = format!("push the schema into the database of {}, where nothing is lost", tool.place());
+    let call = tool.call(does, &mild);
+    let call = match app.confirm(call, Guard::Change, &tool.target, &global.consent())? {
+        Decision::Go(call) => call.into_plan(),
+        Decision::DryRun(call) => {
+            app.show_dry_run(&call);
+            return Ok(());
+        }
+    };
+    let pushed = tool.capture(app, &call).await?;
+    if pushed.exit_code == 0 {
+        app.ui.answer(&crate::ui::escape::escape_lines(&pushed.text()));
+        return Ok(());
+    }
+    let words = words(&pushed);
+    if !words.iter().any(|line| line.contains("--accept-data-loss")) {
+        return Err(error::tool(format!("the push failed: {}", words.join("; "))));
+    }
+    let does = format!("push the schema into the database of {}, losing data", tool.place());
+    let mut call = tool.call(does, &[&mild[..], &["--accept-data-loss"]].concat());
+    call.says = words;
+    tool.carry_out(app, global, call, Guard::Destroy).await
+}
+
+/// The tool's words, without empty lines.
+fn words(captured: &Captured) -> Vec<String> {
+    let both = [&captured.stdout[..], b"\n", &captured.stderr[..]].concat();
+    let text = String::from_utf8_lossy(&both).into_owned();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let ours = lines.filter(|line| !line.starts_with("Loaded Prisma config") && !line.contains("pris.ly"));
+    ours.map(str::to_owned).take(20).collect()
+}

@@ -1,0 +1,128 @@
+//! What `generate`, `push`, `pull` and `seed` share: the schema tool in the backend, its words passed through.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::app::{App, Daemon};
+use crate::commands::GlobalArgs;
+use crate::commands::many::one_stack;
+use crate::commands::migrate::ground::find_cli;
+use crate::commands::talk::target_line;
+use crate::docker::attach::{Outcome, converse};
+use crate::docker::exec::Captured;
+use crate::docker::{ExecSpec, tool};
+use crate::environment::Target;
+use crate::environment::request::Wanted;
+use crate::error::{self, Result};
+use crate::migrations::prisma::{Cli, GUARD};
+use crate::ui::{Decision, Guard};
+
+/// The schema tool of a backend, ready to be called.
+pub(in crate::commands) struct SchemaTool {
+    pub(in crate::commands) daemon: Daemon,
+    pub(in crate::commands) target: Target,
+    pub(in crate::commands) prod: bool,
+    cli: Cli,
+    guard: Vec<(String, String)>,
+}
+
+/// A call of the tool; its `Display` is what a person agrees to.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::commands) struct Call {
+    /// What it does, in words.
+    pub(in crate::commands) does: String,
+    /// The tool's own words, where it has refused a milder call.
+    pub(in crate::commands) says: Vec<String>,
+    /// The command line.
+    pub(in crate::commands) argv: Vec<String>,
+    #[serde(skip)]
+    spec: ExecSpec,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.does)?;
+        for line in &self.says {
+            writeln!(f, "  {line}")?;
+        }
+        writeln!(f, "  runs     {}", self.argv.join(" "))
+    }
+}
+
+impl SchemaTool {
+    /// Finds the backend and the tool in it.
+    ///
+    /// # Errors
+    /// Kind `Target`: no backend. Kind `Usage`: no schema tool in it.
+    pub(in crate::commands) async fn find(verb: &str, global: &GlobalArgs, app: &App) -> Result<Self> {
+        let settings = app.settings(global)?;
+        one_stack(&settings, verb, "name it with `-s STACK`")?;
+        let daemon = app.connect(&settings, global)?;
+        let environment = app.environment(&daemon, &settings).await?;
+        let target = environment.pick(&Wanted::Backend, settings.target.index)?;
+        app.ui.target(&target_line(&target, &daemon));
+        let cli = find_cli(app, &daemon, &settings, &target).await?.ok_or_else(|| {
+            error::usage(format!(
+                "container {} has no Prisma CLI (node_modules/.bin/prisma)",
+                target.container.name
+            ))
+            .hint(format!("`envctl {verb}` calls it; does the image leave development packages out?"))
+        })?;
+        let guard = GUARD.iter().filter_map(|name| app.set_variable(name)).collect();
+        let prod = environment.profile.is_prod();
+        Ok(Self { daemon, target, prod, cli, guard })
+    }
+
+    /// A call: `words` behind the tool's name.
+    pub(in crate::commands) fn call(&self, does: String, words: &[&str]) -> Call {
+        let spec = self.cli.spec(words, &self.guard);
+        Call { does, says: Vec::new(), argv: spec.argv.clone(), spec }
+    }
+
+    /// Asks as the guard says, then runs it with its output passed through.
+    ///
+    /// # Errors
+    /// Kind `Refused`: a guard. `Tool`: it failed.
+    pub(in crate::commands) async fn carry_out(
+        &self,
+        app: &App,
+        global: &GlobalArgs,
+        call: Call,
+        guard: Guard,
+    ) -> Result<()> {
+        let call = match app.confirm(call, guard, &self.target, &global.consent())? {
+            Decision::Go(call) => call.into_plan(),
+            Decision::DryRun(call) => {
+                app.show_dry_run(&call);
+                return Ok(());
+            }
+        };
+        app.ui.end_progress();
+        match converse(&self.daemon.engine, &self.target.container, &call.spec, &app.interrupt).await? {
+            Outcome::Exited(0) => Ok(()),
+            Outcome::ReaderGone => Err(error::Error::new(error::ErrorKind::Child(141), "the reader left")),
+            Outcome::Exited(code) => Err(error::tool(format!(
+                "`{}` in {} ended with {code}; its own words are above",
+                call.argv.join(" "),
+                self.target.container.name
+            ))),
+            Outcome::NotStarted { words, .. } => {
+                Err(error::tool(format!("`{}` cannot be started: {words}", call.argv.join(" "))))
+            }
+        }
+    }
+
+    /// Runs it with its words kept.
+    ///
+    /// # Errors
+    /// As [`tool::run`].
+    pub(in crate::commands) async fn capture(&self, app: &App, call: &Call) -> Result<Captured> {
+        tool::run(&self.daemon.engine, &self.target.container, &call.spec, &app.interrupt).await
+    }
+
+    /// Where a database of the tool's is meant, in words.
+    pub(in crate::commands) fn place(&self) -> String {
+        format!("{} [{}]", self.target.stack, self.target.profile.word())
+    }
+}

@@ -1,0 +1,80 @@
+//! `migrate reset` without the Prisma CLI: the schema goes, and every migration runs again.
+
+use super::{SqlDriver, statements};
+use crate::error::Result;
+use crate::migrations::plan::{MigrationPlan, Planned};
+use crate::postgres::Session;
+use crate::postgres::lock::{self, Mode};
+use crate::postgres::quote::{ident, literal};
+
+impl SqlDriver {
+    /// Drops the schema that holds the tool's table, makes it again with the same owner and rights, and applies
+    /// everything. The caller has asked.
+    ///
+    /// # Errors
+    /// As [`SqlDriver::apply`].
+    pub async fn reset(&self) -> Result<()> {
+        let scripts = self.layout.read(&self.folder)?;
+        let application = self.application();
+        let holding = lock::hold(
+            &self.engine,
+            &self.container,
+            &self.access,
+            &application,
+            Mode::Exclusive,
+            self.lock_limit,
+        );
+        let mut session = self.interrupt.or(holding).await??;
+        let kept = self.look(&mut session).await?;
+        self.take_tools_lock(&mut session, kept.ledger.lock()).await?;
+        self.progress.step("dropping what is there");
+        drop_schema(&mut session, &kept.ledger.schema, self.lock_limit.as_millis()).await?;
+        let planned = scripts.iter().map(|script| Planned {
+            name: script.name.clone(),
+            statements: Some(statements(&script.sql)),
+            risks: Vec::new(),
+        });
+        let plan = MigrationPlan {
+            driver: self.name(),
+            database: kept.ledger.database.clone(),
+            folder: String::new(),
+            pending: planned.collect(),
+            remarks: Vec::new(),
+        };
+        let applied = self.apply_in(&mut session, &plan).await;
+        session.close().await;
+        applied.map(|_| ())
+    }
+}
+
+async fn drop_schema(session: &mut Session, schema: &str, wait: u128) -> Result<()> {
+    let rows = session
+        .query(&format!(
+            "SELECT pg_catalog.pg_get_userbyid(nspowner), coalesce(nspacl::text, '') \
+             FROM pg_catalog.pg_namespace WHERE nspname = {}",
+            literal(schema)
+        ))
+        .await?;
+    let row = rows.into_iter().next().map(<[String; 2]>::try_from);
+    let name = ident(schema);
+    session.query("BEGIN").await?;
+    session.query(&format!("SET LOCAL lock_timeout = {wait}")).await?;
+    session.query(&format!("DROP SCHEMA IF EXISTS {name} CASCADE")).await?;
+    session.query(&format!("CREATE SCHEMA {name}")).await?;
+    if let Some(Ok([owner, acl])) = row {
+        session.query(&format!("ALTER SCHEMA {name} OWNER TO {}", ident(&owner))).await?;
+        // `{owner=UC/owner,=U/owner}`: an empty grantee is PUBLIC. Each is granted again by its letters.
+        let rights = format!(
+            "SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, \
+                    a.privilege_type, a.is_grantable FROM pg_catalog.aclexplode({}::aclitem[]) a",
+            literal(if acl.is_empty() { "{}" } else { &acl })
+        );
+        for right in session.query(&rights).await? {
+            let Ok([grantee, privilege, grantable]) = <[String; 3]>::try_from(right) else { continue };
+            let option = if grantable == "t" { " WITH GRANT OPTION" } else { "" };
+            session.query(&format!("GRANT {privilege} ON SCHEMA {name} TO {grantee}{option}")).await?;
+        }
+    }
+    session.query("COMMIT").await?;
+    Ok(())
+}
