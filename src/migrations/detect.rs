@@ -209,9 +209,8 @@ pub fn new_file(layout: Layout, name: &MigrationName, at: jiff::Timestamp) -> Ve
     let dated = name.dated(at);
     match layout {
         Layout::Prisma => vec![(Path::new(&dated).join("migration.sql"), "")],
-        Layout::Flat => vec![(format!("{dated}.sql").into(), "")],
         Layout::Dbmate => vec![(format!("{dated}.sql").into(), "-- migrate:up\n\n\n-- migrate:down\n\n")],
-        Layout::Sqlx => vec![(format!("{dated}.sql").into(), "")],
+        Layout::Flat | Layout::Sqlx => vec![(format!("{dated}.sql").into(), "")],
         Layout::GolangMigrate => {
             vec![(format!("{dated}.up.sql").into(), ""), (format!("{dated}.down.sql").into(), "")]
         }

@@ -33,7 +33,8 @@ pub fn list(folder: &Path) -> Result<Vec<Item>> {
         let entry = entry.map_err(unreadable)?;
         let kind = entry.file_type().map_err(unreadable)?;
         let name = entry.file_name().into_string().map_err(|name| {
-            error::refused(format!("{name:?} in {} is no UTF-8 name", folder.display())).hint("rename it")
+            error::refused(format!("{} in {} is no UTF-8 name", name.display(), folder.display()))
+                .hint("rename it")
         })?;
         // As Prisma does: a link is neither a folder nor a file of its own.
         if !name.starts_with('.') && (kind.is_dir() || kind.is_file()) {
@@ -76,7 +77,7 @@ fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
     }
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        let line = e.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = String::from_utf8_lossy(&e.as_bytes()[..at]).matches('\n').count() + 1;
         error::refused(format!("{shown} is no UTF-8 text, in line {line}"))
             .hint("Prisma would replace the wrong bytes silently; save it as UTF-8")
     })

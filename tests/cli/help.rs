@@ -23,6 +23,11 @@ Commands:
   logs         A container's logs
   backup       Make a proven backup, or look at the ones there are [alias: db:dump]
   restore      Put a backup back, all or nothing; `restore undo` takes it back
+  migrate      Apply migrations, look at them, create, resolve, reset
+  generate     Generate the schema tool's client
+  push         Push the schema into the database without a migration: for prototypes
+  pull         Read the schema out of the database
+  seed         Fill the database as the project says
   init         Write a commented envctl.toml from what is running, and a Makefile with the old names
   config       Every setting and where it came from
   completions  Shell completions on stdout

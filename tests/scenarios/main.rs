@@ -14,7 +14,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod migrations;
 mod odd_servers;
+mod prisma;
 mod round_trip;
 mod terminal;
 mod two_at_once;

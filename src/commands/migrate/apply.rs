@@ -47,12 +47,13 @@ pub(super) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Resu
     let migrations = open(app, &daemon, &settings, &environment).await?;
     let mut plan = migrations.driver.plan().await?;
     if plan.pending.is_empty() {
-        return nothing(app, global, &migrations, &plan);
+        nothing(app, global, &plan);
+        return Ok(());
     }
     let prod = environment.profile.counts_as_prod();
     if prod {
         tested(&args, app, &daemon, &settings, &environment, &migrations, &mut plan).await?;
-        plan.remarks.extend(backup_remark(&args, app, &settings, &migrations)?);
+        plan.remarks.extend(backup_remark(&args, app, &settings, &migrations));
     }
     let plan = match app.confirm(plan, Guard::Change, &migrations.found.target, &global.consent())? {
         Decision::Go(plan) => plan,
@@ -73,7 +74,7 @@ pub(super) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Resu
     Ok(())
 }
 
-fn nothing(app: &App, global: &GlobalArgs, migrations: &Migrations, plan: &MigrationPlan) -> Result<()> {
+fn nothing(app: &App, global: &GlobalArgs, plan: &MigrationPlan) {
     for remark in &plan.remarks {
         app.ui.warn(remark);
     }
@@ -84,8 +85,6 @@ fn nothing(app: &App, global: &GlobalArgs, migrations: &Migrations, plan: &Migra
         let done = Applied { driver, database, ..Applied::default() };
         app.ui.show(&done, |_| "nothing to apply\n".to_owned());
     }
-    let _ = migrations;
-    Ok(())
 }
 
 /// What no other profile of the stack has applied is told, and has to be asked for.
@@ -147,21 +146,21 @@ fn backup_remark(
     app: &App,
     settings: &Settings,
     migrations: &Migrations,
-) -> Result<Option<String>> {
+) -> Option<String> {
     if args.backup {
-        return Ok(Some("a backup is made first".to_owned()));
+        return Some("a backup is made first".to_owned());
     }
-    let Some(limit) = settings.migrations.backup_age.filter(|_| !args.no_backup) else { return Ok(None) };
+    let limit = settings.migrations.backup_age.filter(|_| !args.no_backup)?;
     let target = &migrations.found.target;
     let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
     let database = Some(migrations.found.facts.database.as_str());
     let now = app.now();
     let last = catalog.latest(database).ok().and_then(|backup| Some(backup.manifest.ok()?.started));
-    Ok(match last {
+    match last {
         Some(at) if now.duration_since(at).unsigned_abs() <= limit => None,
         Some(at) => Some(format!("the last backup is of {}; `--backup` makes one first", age(at, now))),
         None => Some("there is no backup yet; `--backup` makes one first".to_owned()),
-    })
+    }
 }
 
 fn show(app: &App, applied: &Applied) {

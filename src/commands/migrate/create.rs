@@ -119,9 +119,10 @@ fn bring_here(migrations: &Migrations, inside: &str, written: &Written) -> Resul
 fn show(app: &App, answer: &Answer, migrations: &Migrations) {
     app.ui.show(answer, |_| {
         let paths = answer.files.iter().map(|path| path.display().to_string());
-        let all: Vec<String> = match answer.files.is_empty() {
-            true => answer.container_path.clone().into_iter().collect(),
-            false => paths.collect(),
+        let all: Vec<String> = if answer.files.is_empty() {
+            answer.container_path.clone().into_iter().collect()
+        } else {
+            paths.collect()
         };
         all.iter().fold(String::new(), |text, path| text + &crate::ui::escape::escape(path) + "\n")
     });

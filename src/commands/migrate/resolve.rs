@@ -11,13 +11,12 @@ use crate::ui::{Decision, Guard};
 
 /// Arguments of `migrate resolve`.
 #[derive(clap::Args, Clone, Debug)]
-#[group(id = "word", required = true, multiple = false, args = ["applied", "rolled_back"])]
 pub(super) struct Args {
     /// The migration, as `migrate status` calls it
     #[arg(value_name = "NAME")]
     name: String,
     /// All of it is in the database
-    #[arg(long)]
+    #[arg(long, required_unless_present = "rolled_back", conflicts_with = "rolled_back")]
     applied: bool,
     /// Nothing of it is in the database
     #[arg(long)]

@@ -12,7 +12,7 @@ use crate::migrations::folder;
 /// Reads every file that the tool would take, in its order.
 pub(super) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {
     let mut scripts = Vec::new();
-    for item in folder::list(at)?.into_iter().filter(|item| !item.folder && item.name.ends_with(".sql")) {
+    for item in folder::list(at)?.into_iter().filter(|item| !item.folder && is_sql(&item.name)) {
         if layout != Layout::Flat && item.name.ends_with(".down.sql") {
             continue;
         }
@@ -40,6 +40,12 @@ pub(super) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {
         }
     }
     Ok(scripts)
+}
+
+/// The tools take this ending and no other case of it.
+#[expect(clippy::case_sensitive_file_extension_comparisons, reason = "as the tools do")]
+pub(super) fn is_sql(name: &str) -> bool {
+    name.ends_with(".sql")
 }
 
 /// What the tool's table holds, and the name for people. `None`: the tool would not take the file.

@@ -91,6 +91,7 @@ pub struct Script {
 
 /// What lies in a folder and around it, as far as it tells whose it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a sign of its own")]
 pub struct Signs {
     /// Folders with a `migration.sql`, or `migration_lock.toml`.
     pub prisma: bool,
@@ -116,7 +117,7 @@ impl Signs {
                 signs.prisma = true;
             } else if item.name.ends_with(".up.sql") {
                 signs.up_files = true;
-            } else if item.name.ends_with(".sql") && !item.name.ends_with(".down.sql") {
+            } else if dated::is_sql(&item.name) && !item.name.ends_with(".down.sql") {
                 // Reading the beginning is enough: dbmate wants its mark before any statement.
                 let text = folder::read(&path).unwrap_or_default();
                 if dated::has_mark(&text, "up") {

@@ -70,7 +70,7 @@ fn unpack(bytes: &[u8], to: &Path) -> Result<()> {
 }
 
 fn hostile(path: &Path, why: &str) -> Error {
-    error::refused(format!("the container's folder of migrations holds {path:?}: {why}"))
+    error::refused(format!("the container's folder of migrations holds {}: {why}", path.display()))
         .hint("look at that folder before you do anything else")
 }
 

@@ -17,7 +17,7 @@ pub use files::fetch;
 
 use super::history::State;
 use super::plan::{Applied, MigrationPlan};
-use super::sql::{Resolution, ResolvePlan, SqlDriver};
+use super::sql::{ResolvePlan, SqlDriver};
 use super::{History, MigrationName};
 use crate::docker::exec::{Captured, capture};
 use crate::docker::{Container, Engine, ExecSpec, tool};
@@ -102,7 +102,7 @@ impl PrismaDriver {
         holder.close().await;
         let captured = ran?;
         if captured.exit_code != 0 {
-            return Err(words::failure("migrate deploy", &captured, &self.backend.name));
+            return Err(self.deploy_failed(&captured).await);
         }
         let after = self.history().await?;
         let wanted = plan.plan().pending.iter().map(|planned| planned.name.clone());
@@ -118,6 +118,27 @@ impl PrismaDriver {
             .hint("does the backend use another database? compare DATABASE_URL with the target line"));
         }
         Ok(Applied { driver: self.name(), database: after.database, applied, remarks: Vec::new() })
+    }
+
+    /// Which migration it was is in the database whatever the CLI prints: its JavaScript engine gives no code.
+    async fn deploy_failed(&self, captured: &Captured) -> error::Error {
+        let told = words::failure("migrate deploy", captured, &self.backend.name);
+        let known = matches!(
+            told.kind(),
+            ErrorKind::Busy | ErrorKind::Unknown | ErrorKind::Refused | ErrorKind::Usage
+        );
+        let after = if known { None } else { self.history().await.ok() };
+        let Some(failed) = after.as_ref().and_then(|history| history.failed().first().copied().cloned())
+        else {
+            return told;
+        };
+        let State::Failed { logs } = &failed.state else { return told };
+        let name = failed.name;
+        let why = words::database_error(logs).or_else(|| words::database_error(&words::said(captured)));
+        let why = why.unwrap_or_else(|| told.message().to_owned());
+        error::tool(format!("{name} failed: {why}")).hint(format!(
+            "mend its file, then `envctl migrate resolve {name} --rolled-back` and `envctl migrate`"
+        ))
     }
 
     async fn hold(&self) -> Result<Session> {
@@ -156,22 +177,13 @@ impl PrismaDriver {
             .hint("look: `envctl migrate status`"))
     }
 
-    /// A person's word, told to Prisma.
+    /// A person's word, as the row that Prisma would write, under its lock: `prisma migrate resolve` needs the native
+    /// engine even where everything else works without (seen with 6.19.3).
     ///
     /// # Errors
     /// Prisma's refusals (P3008, P3012, P3017) as ours.
     pub async fn resolve(&self, plan: &Confirmed<ResolvePlan>) -> Result<()> {
-        let plan = plan.plan();
-        let word = match plan.resolution {
-            Resolution::Applied => "--applied",
-            Resolution::RolledBack => "--rolled-back",
-        };
-        let captured = self.run(&["migrate", "resolve", word, &plan.name]).await?;
-        if captured.exit_code == 0 {
-            Ok(())
-        } else {
-            Err(words::failure("migrate resolve", &captured, &self.backend.name))
-        }
+        self.sql.resolve(plan).await
     }
 
     /// Writes the difference between the migrations and the schema as a new one. The dev database is neither

@@ -107,6 +107,15 @@ pub(super) fn failure(words: &str, captured: &Captured, container: &str) -> Erro
     }
 }
 
+/// The server's own words in a longer text.
+pub(super) fn database_error(text: &str) -> Option<String> {
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| line.starts_with("ERROR: ") || line.starts_with("error: "))?;
+    Some(line.split_once(": ")?.1.trim().to_owned())
+}
+
 /// The migration that a message is about.
 fn migration_name(text: &str) -> Option<String> {
     let after = |mark: &str| {

@@ -143,7 +143,7 @@ impl Ledger {
         }
         let unix = script.text.replace("\r\n", "\n");
         let dos = unix.replace('\n', "\r\n");
-        let digests = [unix, dos].map(|text| Sha256::digest(text));
+        let digests = [unix, dos].map(Sha256::digest);
         digests.iter().any(|digest| hex(digest) == kept || (kept.len() != 64 && unpadded(digest) == kept))
     }
 

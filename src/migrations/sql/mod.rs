@@ -110,8 +110,8 @@ impl SqlDriver {
         let looked = self.interrupt.or(self.look(&mut session)).await?;
         let kept = looked?;
         let history = self.compare(&scripts, &kept);
-        self.refuse_unsettled(&history, &kept)?;
-        let pending = self.pending(&scripts, &history);
+        Self::refuse_unsettled(&history, &kept)?;
+        let pending = Self::pending(&scripts, &history);
         for script in &pending {
             runnable(script)?;
         }
@@ -138,7 +138,7 @@ impl SqlDriver {
         self.layout.read(&self.folder)
     }
 
-    fn pending<'a>(&self, scripts: &'a [Script], history: &History) -> Vec<&'a Script> {
+    fn pending<'a>(scripts: &'a [Script], history: &History) -> Vec<&'a Script> {
         let waits = |script: &&Script| {
             history.migrations.iter().any(|one| one.name == script.name && one.state == State::Pending)
         };
@@ -230,7 +230,7 @@ impl SqlDriver {
     }
 
     /// What has to be settled by a person before anything is applied.
-    fn refuse_unsettled(&self, history: &History, kept: &Kept) -> Result<()> {
+    fn refuse_unsettled(history: &History, kept: &Kept) -> Result<()> {
         if let Some(failed) = history.failed().first() {
             return Err(failed_before(failed));
         }

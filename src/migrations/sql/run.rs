@@ -58,14 +58,14 @@ impl SqlDriver {
         // Somebody may have been faster: what counts is what the table says now.
         let kept = self.look(session).await?;
         let history = self.compare(&scripts, &kept);
-        self.refuse_unsettled(&history, &kept)?;
+        Self::refuse_unsettled(&history, &kept)?;
         if !kept.exists {
             session.query(&kept.ledger.create()).await?;
         }
         let mut done =
             Applied { driver: self.name(), database: history.database.clone(), ..Applied::default() };
         let agreed = |script: &&Script| plan.pending.iter().any(|planned| planned.name == script.name);
-        for script in self.pending(&scripts, &history).into_iter().filter(agreed) {
+        for script in Self::pending(&scripts, &history).into_iter().filter(agreed) {
             self.progress.step(&format!("applying {}", script.name));
             self.one(session, &kept, script, &done).await?;
             done.applied.push(script.name.clone());

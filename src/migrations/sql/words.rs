@@ -104,7 +104,7 @@ impl Character {
             let first = words.first().copied().unwrap_or_default();
             let has = |word: &str| words.contains(&word);
             character.own_transaction |= matches!(first, "COMMIT" | "ROLLBACK" | "ABORT" | "BEGIN" | "END")
-                || matches!(words.as_slice(), ["START", "TRANSACTION", ..] | ["PREPARE", "TRANSACTION", ..]);
+                || matches!(words.as_slice(), ["START" | "PREPARE", "TRANSACTION", ..]);
             character.outside |= first == "VACUUM"
                 || has("CONCURRENTLY")
                     && matches!(first, "CREATE" | "DROP" | "REINDEX" | "REFRESH" | "ALTER")

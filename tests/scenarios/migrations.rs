@@ -1,0 +1,302 @@
+//! The `sql` driver on a real PostgreSQL: what it applies, refuses, notes down and takes back (reliability F56–F71).
+
+use std::fs;
+use std::time::Duration;
+
+use crate::support::rig::poll;
+use crate::support::{Project, Server};
+
+/// A project with Prisma folders, and a fresh database.
+fn project(name: &str, major: u8, migrations: &[(&str, &str)]) -> Project {
+    let project = Project::new(Server::shared(major), name);
+    for (folder, sql) in migrations {
+        write(&project, folder, sql);
+    }
+    project
+}
+
+fn write(project: &Project, folder: &str, sql: &str) {
+    let at = project.path().join("prisma/migrations").join(folder);
+    fs::create_dir_all(&at).unwrap();
+    fs::write(at.join("migration.sql"), sql).unwrap();
+}
+
+fn rows(project: &Project) -> String {
+    let sql = "select migration_name, finished_at is not null, rolled_back_at is not null, applied_steps_count, \
+               coalesce(logs, '-') from _prisma_migrations order by started_at";
+    project.server.sql(&project.database, sql)
+}
+
+#[test]
+fn what_is_pending_is_applied_once_and_noted_as_prisma_does() {
+    for major in [15, 17] {
+        let project = project(
+            "mig_once",
+            major,
+            &[
+                (
+                    "20240101000000_users",
+                    "create table users (id int primary key, name text);\ninsert into users values (1, 'a;b');",
+                ),
+                (
+                    "20240102_000000_body",
+                    "create function f() returns int language plpgsql as $$ begin return 1; end $$;",
+                ),
+                ("20240103000000_index", "create index concurrently i on users (name);"),
+                ("20240104000000_empty", "-- nothing\n"),
+            ],
+        );
+        project.run(&["migrate", "status", "--exit-code"]).code(11).says("4 pending");
+        let plan = project.run(&["migrate", "--dry-run"]).code(0);
+        assert!(plan.out().contains("+ 20240103000000_index (1 statement)"), "{}", plan.out());
+        project.run(&["migrate"]).code(0).says("4 migrations applied");
+        assert_eq!(
+            rows(&project),
+            "20240101000000_users|t|f|1|-\n20240102_000000_body|t|f|1|-\n20240103000000_index|t|f|1|-\n20240104000000_empty|t|f|1|-"
+        );
+        project.run(&["migrate"]).code(0);
+        project.run(&["migrate", "status", "--exit-code"]).code(0).says("4 applied");
+        let checksum = project.server.sql(
+            &project.database,
+            "select checksum = encode(sha256(E'-- nothing\\n'), 'hex') from _prisma_migrations where migration_name like '%empty'",
+        );
+        assert_eq!(checksum, "t");
+    }
+}
+
+#[test]
+fn a_file_that_fails_leaves_nothing_and_says_what_to_type() {
+    let project = project(
+        "mig_fail",
+        15,
+        &[("1_ok", "create table a ();"), ("2_bad", "create table b ();\nselect 1/0;")],
+    );
+    let failed = project.run(&["migrate"]).code(7);
+    let failed = failed.says("2_bad failed: division by zero").says("nothing of this file was applied");
+    let _ = failed
+        .says("envctl migrate resolve 2_bad --rolled-back")
+        .says("applied before it, and staying: 1_ok");
+    assert_eq!(project.server.sql(&project.database, "select to_regclass('a'), to_regclass('b')"), "a|");
+    assert!(rows(&project).contains("2_bad|f|f|0|division by zero"), "{}", rows(&project));
+    project.run(&["migrate"]).code(9).says("2_bad failed before: division by zero");
+    project.run(&["migrate", "resolve", "1_ok", "--rolled-back"]).code(6).says("did not fail");
+    project.run(&["migrate", "resolve", "2_bad", "--rolled-back"]).code(0);
+    write(&project, "2_bad", "create table b ();");
+    project.run(&["migrate"]).code(0);
+    // The row that was rolled back had another checksum, and says nothing any more (prisma#16927).
+    project.run(&["migrate", "status", "--exit-code"]).code(0);
+}
+
+#[test]
+fn a_file_that_commits_by_itself_keeps_its_first_half_and_says_so() {
+    let project = project("mig_commit", 15, &[("1_half", "create table a (); commit; select 1/0;")]);
+    project.run(&["migrate"]).code(7).says("commits by itself").says("--applied");
+    assert_eq!(project.server.sql(&project.database, "select to_regclass('a')"), "a");
+    let project = self::project("mig_open", 15, &[("1_open", "begin; create table a ();")]);
+    project.run(&["migrate"]).code(7).says("begins a transaction and does not end it");
+    assert_eq!(project.server.sql(&project.database, "select to_regclass('a')"), "");
+}
+
+#[test]
+fn edited_missing_and_strange_histories_are_refused_before_anything_runs() {
+    let project =
+        project("mig_edit", 15, &[("1_a", "create table a ();\n"), ("2_b", "create table b ();\n")]);
+    project.run(&["migrate"]).code(0);
+    write(&project, "1_a", "create table a ();\r\n");
+    project.run(&["migrate", "status", "--exit-code"]).code(0);
+    write(&project, "1_a", "create table a (x int);\n");
+    write(&project, "3_c", "create table c ();");
+    project.run(&["migrate"]).code(6).says("1_a was edited after it was applied");
+    assert_eq!(project.server.sql(&project.database, "select to_regclass('c')"), "");
+    write(&project, "1_a", "create table a ();\n");
+    fs::remove_dir_all(project.path().join("prisma/migrations/2_b")).unwrap();
+    let plan = project.run(&["migrate", "--dry-run"]).code(0).out();
+    assert!(plan.contains("without a file here: 2_b"), "{plan}");
+    project.run(&["migrate"]).code(0);
+
+    let strange = self::project("mig_strange", 15, &[("1_a", "create table a ();")]);
+    strange.server.sql(&strange.database, "create table theirs ()");
+    strange.run(&["migrate"]).code(6).says("the database schema is not empty").says("resolve 1_a --applied");
+    strange.run(&["migrate", "resolve", "1_a", "--applied"]).code(0);
+    assert_eq!(strange.run(&["migrate"]).code(0).out(), "nothing to apply\n");
+    assert_eq!(strange.server.sql(&strange.database, "select to_regclass('a')"), "");
+}
+
+#[test]
+fn a_lock_held_elsewhere_is_busy_and_names_its_holder() {
+    let project = project("mig_lock", 15, &[("1_a", "create table a ();")]);
+    let held = project.server.session(&project.database, "select pg_advisory_lock(72707369)");
+    project
+        .run(&["migrate", "--lock-timeout", "300ms"])
+        .code(5)
+        .says("another migration runs")
+        .says("rig (pid ");
+    drop(held);
+    project.server.sql(&project.database, "create table t (id int)");
+    project.run(&["migrate", "resolve", "1_a", "--applied"]).code(0);
+    write(&project, "2_alter", "alter table t add column x int;");
+    let held = project.server.session(&project.database, "begin; select * from t");
+    project.run(&["migrate", "--lock-timeout", "300ms"]).code(5).says("nothing of the file was applied");
+    drop(held);
+    // Nobody has to resolve what only waited in vain.
+    project.run(&["migrate"]).code(0).says("1 migration applied");
+    let held = project.server.session(&project.database, "set application_name = 'pg_dump'");
+    write(&project, "3_x", "select 1;");
+    project
+        .run(&["migrate", "--lock-timeout", "300ms"])
+        .code(5)
+        .says("a dump of this database runs: pg_dump (pid ");
+    drop(held);
+}
+
+#[test]
+fn ctrl_c_takes_back_what_was_running() {
+    let project = project("mig_stop", 15, &[("1_slow", "create table a (); select pg_sleep(60);")]);
+    let running = project.start(&["migrate"]);
+    let begun = "select count(*) from pg_stat_activity where state = 'active' and query like '%pg_sleep(60)%' and pid <> pg_backend_pid()";
+    assert!(poll(Duration::from_secs(10), || project.server.sql("postgres", begun) == "1"));
+    running.signal(rustix::process::Signal::INT);
+    running.finish_within(Duration::from_secs(10)).code(130);
+    assert_eq!(project.server.sessions(&project.database), "");
+    assert_eq!(project.server.sql(&project.database, "select to_regclass('a')"), "");
+    assert!(rows(&project).contains("1_slow|f|t|0"), "{}", rows(&project));
+    write(&project, "1_slow", "create table a ();");
+    project.run(&["migrate"]).code(0);
+}
+
+#[test]
+fn a_session_that_ends_half_way_is_an_outcome_nobody_knows() {
+    let project = project(
+        "mig_lost",
+        15,
+        &[("1_end", "create table a (); select pg_terminate_backend(pg_backend_pid());")],
+    );
+    project
+        .run(&["migrate"])
+        .code(9)
+        .says("contact with PostgreSQL was lost")
+        .says("resolve 1_end --rolled-back");
+    project.run(&["migrate", "resolve", "1_end", "--rolled-back"]).code(0);
+    write(&project, "1_end", "create table a ();");
+    project.run(&["migrate"]).code(0);
+}
+
+#[test]
+fn hostile_folders_are_refused_with_their_reason() {
+    for (name, folder, bytes, says) in [
+        ("mig_bom", "1_a", &b"\xEF\xBB\xBFselect 1"[..], "byte order mark"),
+        ("mig_nul", "1_a", b"select 1;\0", "NUL"),
+        ("mig_utf", "1_a", b"select '\xff'", "no UTF-8"),
+        ("mig_copy", "1_a", b"create table t(a int); copy t from stdin;\n1\n\\.\n", "COPY"),
+    ] {
+        let project = project(name, 15, &[("0_first", "create table first ();")]);
+        let at = project.path().join("prisma/migrations").join(folder);
+        fs::create_dir_all(&at).unwrap();
+        fs::write(at.join("migration.sql"), bytes).unwrap();
+        project.run(&["migrate"]).code(6).says(says);
+        assert_eq!(project.server.sql(&project.database, "select to_regclass('first')"), "", "{name}");
+    }
+    let large = format!("select '{}';", "x".repeat(5 << 20));
+    let project = project("mig_large", 15, &[("1_a name with spaces copy", &large)]);
+    project.run(&["migrate"]).code(0).says("1 migration applied");
+}
+
+#[test]
+fn two_at_once_apply_each_migration_once() {
+    let project = project("mig_two", 15, &[]);
+    for round in 0..10 {
+        write(&project, &format!("{round:02}_t"), &format!("create table t{round} (id int);"));
+        write(
+            &project,
+            &format!("{round:02}_u"),
+            &format!("create index concurrently i{round} on t{round} (id);"),
+        );
+        let both = [project.start(&["migrate"]), project.start(&["migrate"])];
+        for one in both {
+            one.finish().code(0);
+        }
+        let count = project.server.sql(
+            &project.database,
+            "select count(*), count(distinct migration_name) from _prisma_migrations",
+        );
+        let wanted = 2 * (round + 1);
+        assert_eq!(count, format!("{wanted}|{wanted}"));
+    }
+    let invalid = "select count(*) from pg_index where not indisvalid";
+    assert_eq!(project.server.sql(&project.database, invalid), "0");
+}
+
+/// A project with files of another tool.
+fn foreign(name: &str, layout: &str, files: &[(&str, &str)]) -> Project {
+    let project = Project::new(Server::shared(15), name);
+    let at = project.path().join("db/migrations");
+    fs::create_dir_all(&at).unwrap();
+    for (file, text) in files {
+        fs::write(at.join(file), text).unwrap();
+    }
+    let toml = project.path().join("envctl.toml");
+    let text = fs::read_to_string(&toml).unwrap();
+    fs::write(&toml, format!("{text}\n[migrations]\nlayout = \"{layout}\"\n")).unwrap();
+    project
+}
+
+#[test]
+fn the_tables_of_other_tools_are_theirs() {
+    let pair = [
+        ("1_a.up.sql", "create table a ();"),
+        ("1_a.down.sql", "drop table a;"),
+        ("2_b.up.sql", "create table b ();"),
+        ("2_b.down.sql", ""),
+    ];
+    let go = foreign("mig_go", "golang-migrate", &pair);
+    go.run(&["migrate"]).code(0).says("2 migrations applied");
+    assert_eq!(go.server.sql(&go.database, "select version, dirty from schema_migrations"), "2|f");
+    fs::write(go.path().join("db/migrations/3_c.up.sql"), "select 1/0;").unwrap();
+    go.run(&["migrate"]).code(7);
+    assert_eq!(go.server.sql(&go.database, "select version, dirty from schema_migrations"), "3|t");
+    go.run(&["migrate", "resolve", "3_c", "--rolled-back"]).code(0);
+    assert_eq!(go.server.sql(&go.database, "select version, dirty from schema_migrations"), "2|f");
+
+    let sqlx = foreign("mig_sqlx", "sqlx", &pair);
+    sqlx.run(&["migrate"]).code(0);
+    let rows =
+        "select version, description, success, octet_length(checksum) from _sqlx_migrations order by 1";
+    assert_eq!(sqlx.server.sql(&sqlx.database, rows), "1|a|t|48\n2|b|t|48");
+
+    let mark = |sql: &str| format!("-- migrate:up\n{sql}\n-- migrate:down\nselect 1/0;\n");
+    let dbmate = foreign(
+        "mig_dbmate",
+        "dbmate",
+        &[
+            ("20240101_a.sql", &mark("create table a ();")),
+            ("20240102_b.sql", &mark("create table b (); select 1/0;")),
+        ],
+    );
+    dbmate.run(&["migrate"]).code(7).says("20240102_b failed").says("nothing of this file was applied");
+    assert_eq!(
+        dbmate.server.sql(&dbmate.database, "select version, to_regclass('b') from schema_migrations"),
+        "20240101|"
+    );
+    // Another tool's table of the same name is not written to.
+    let toml = go.path().join("envctl.toml");
+    fs::write(&toml, fs::read_to_string(&toml).unwrap().replace("golang-migrate", "dbmate")).unwrap();
+    for file in fs::read_dir(go.path().join("db/migrations")).unwrap() {
+        fs::write(file.unwrap().path(), mark("select 1;")).unwrap();
+    }
+    go.run(&["migrate", "status"]).code(6).says("is not of dbmate");
+}
+
+#[test]
+fn a_reset_makes_everything_anew_with_the_schemas_rights() {
+    let project = project("mig_reset", 15, &[("1_a", "create table a (id int);")]);
+    project.run(&["migrate"]).code(0);
+    project.server.sql(
+        &project.database,
+        "insert into a values (1); create table stray (); grant create on schema public to public",
+    );
+    project.run(&["migrate", "reset"]).code(6);
+    project.run(&["migrate", "reset", "--yes"]).code(0).says("backed up in");
+    let state = "select (select count(*) from a), to_regclass('stray'), (select nspacl::text like '%=UC/%' from pg_namespace where nspname = 'public')";
+    assert_eq!(project.server.sql(&project.database, state), "0||t");
+    project.run(&["migrate", "status", "--exit-code"]).code(0);
+}
