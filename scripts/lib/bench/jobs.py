@@ -31,6 +31,9 @@ VERSION = "`envctl --version`"
 DOCKER_VERSION = "`docker --version`"
 STATUS_ONE = "`envctl status --stack envctl-bench` (1 database)"
 STATUS_ALL = "`envctl status`"
+MIGRATE_STATUS = "`envctl migrate status`, 20 stacks"
+PSQL_LOOP = "20 × `docker exec DB psql`"
+PRISMA_LOOP = "20 × `docker exec BACKEND prisma migrate status`"
 
 
 class Bench:
@@ -169,4 +172,26 @@ def start(bench):
     return interleave(jobs, max(20, 5 * bench.runs))
 
 
-PARTS = {"dumps": dumps, "restores": restores, "latency": latency, "start": start}
+def stacks(bench):
+    """What is applied, in 20 stacks: one command of envctl's against the loops that people write."""
+    # Not before: the other parts look at every stack that runs.
+    library = pathlib.Path(__file__).parent.parent
+    start = 'set -euo pipefail; for part in common engine bench-stacks; do . "$0/$part.sh"; done; pick_docker; start_bench_stacks'
+    subprocess.run(["bash", "-c", start, library], check=True)
+    names = [f"{os.environ['BENCH_STACKS']}{number:02}-dev" for number in range(1, 21)]
+    sql = "SELECT migration_name, finished_at, rolled_back_at FROM _prisma_migrations ORDER BY started_at"
+    psql = [f"{bench.docker} exec {name}-db-1 psql -X -U techmage -c '{sql}'" for name in names]
+    prisma = [f"{bench.docker} exec {name}-backend-1 node_modules/.bin/prisma migrate status" for name in names]
+    ours = [bench.envctl_binary, "migrate", "status", "-q", "--stack", os.environ["BENCH_STACKS"] + "*"]
+    quick = [
+        (MIGRATE_STATUS, lambda: run(ours, environment=bench.environment)),
+        (PSQL_LOOP, bench.shell(" && ".join(psql))),
+    ]
+    for _, job in quick:
+        job()
+    samples = interleave(quick, max(5, bench.runs))
+    # Half a minute each: as often as the long jobs would be too often.
+    return samples | interleave([(PRISMA_LOOP, bench.shell(" && ".join(prisma)))], 1 if bench.runs < 5 else 3)
+
+
+PARTS = {"dumps": dumps, "restores": restores, "latency": latency, "start": start, "stacks": stacks}

@@ -116,6 +116,8 @@ def targets(bench, measured):
         for name, sample in measured.get(part, {}).items():
             if sample.peak:
                 judge(name, "peak memory ≤ 48 MiB", sample.peak, 48 << 10, f"{sample.peak / 1024:.0f} MiB")
+    ratio("stacks", jobs.MIGRATE_STATUS, jobs.PSQL_LOOP, 0.8, f"≤ 0.8 × {jobs.PSQL_LOOP}")
+    ratio("stacks", jobs.MIGRATE_STATUS, jobs.PRISMA_LOOP, 0.25, f"≤ 0.25 × {jobs.PRISMA_LOOP}")
     start = measured.get("start", {})
     limits = {jobs.VERSION: 5}
     if start:
@@ -141,6 +143,8 @@ def report(bench, measured, load):
     if "start" in measured:
         databases = bench.facts["databases"]
         parts += [f"## Start-up and status ({databases} databases)\n", short_jobs(measured["start"], jobs.DOCKER_VERSION)]
+    if "stacks" in measured:
+        parts += ["## Twenty stacks\n", short_jobs(measured["stacks"], jobs.PSQL_LOOP)]
     parts += ["## Targets\n", targets(bench, measured)]
     return "\n".join(parts)
 
