@@ -47,6 +47,7 @@ make_stack_image() {
         envctl-backend:20 migrate deploy >/dev/null || die "the template could not be migrated" "docker logs $db"
     docker stop --time 30 "$db" >/dev/null
     docker commit "$db" "$STACKS_IMAGE" >/dev/null
+    docker rm --volumes "$db" >/dev/null
 }
 
 stop_bench_stacks() {

@@ -129,7 +129,7 @@ pub(in crate::commands) async fn run<V: Verb>(
         return Err(error);
     }
     let plan = SeveralPlan { verb: verb.name(), manner: manner(args, on_failure, legs.len()), legs };
-    let targets = plan.targets();
+    let targets = plan.targets(|plan| verb.changes(plan));
     let ends = match app.confirm_each(plan, verb.guard(), &targets, &global.consent())? {
         Decision::DryRun(plan) => return dry_run(app, plan, broken, &ground.daemon.context),
         Decision::Go(plan) => {
@@ -140,6 +140,40 @@ pub(in crate::commands) async fn run<V: Verb>(
         }
     };
     finish(app, &report(in_order(&asked, ends, broken)))
+}
+
+/// Asks every stack that is named, and shows what they say: nothing is changed.
+///
+/// # Errors
+/// Kind `Partial`: some did not answer; it is shown which, and why.
+pub(in crate::commands) async fn look<T, F>(
+    verb: &'static str,
+    global: &GlobalArgs,
+    ground: &Ground<'_>,
+    ask: impl Fn(Environment, Interrupt) -> F,
+) -> Result<Report<T>>
+where
+    T: std::fmt::Display + serde::Serialize,
+    F: Future<Output = Result<T>>,
+{
+    let app = ground.app;
+    let limit = app.limit_for_each();
+    let asked = select(ground, &ManyArgs::default(), None).await?.unwrap_or_default();
+    let answers = gather(asked, limit, &app.interrupt, ask).await;
+    let ended = |one: Gathered<T>| {
+        Ended::new(&one.environment, one.answer.map_or_else(End::Failed, End::Done), one.took)
+    };
+    let stacks: Vec<Ended<T>> = answers.into_iter().map(ended).collect();
+    for failed in &stacks {
+        tell_failure(app, failed);
+    }
+    let context = ground.daemon.context.clone();
+    let report = Report { verb, context, dry_run: global.dry_run, stacks };
+    app.ui.show(&report, |ui| ui.render(&report.table()));
+    match report.error(app.interrupt.came().map(interrupted)) {
+        Some(error) => Err(error),
+        None => Ok(report),
+    }
 }
 
 /// The stacks that are meant; `None` when a resumed run has nothing left to do.

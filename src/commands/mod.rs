@@ -20,6 +20,7 @@ pub mod pull;
 pub mod push;
 pub mod restore;
 mod schema;
+mod schema_many;
 pub mod seed;
 pub mod shell;
 pub mod status;

@@ -9,11 +9,12 @@ use crate::commands::GlobalArgs;
 use crate::commands::many::one_stack;
 use crate::commands::migrate::ground::find_cli;
 use crate::commands::talk::target_line;
+use crate::config::Settings;
 use crate::docker::attach::{Outcome, converse};
 use crate::docker::exec::Captured;
 use crate::docker::{ExecSpec, tool};
-use crate::environment::Target;
 use crate::environment::request::Wanted;
+use crate::environment::{Environment, Target};
 use crate::error::{self, Result};
 use crate::migrations::prisma::{Cli, GUARD};
 use crate::ui::{Decision, Guard};
@@ -60,9 +61,23 @@ impl SchemaTool {
         one_stack(&settings, verb, "name it with `-s STACK`")?;
         let daemon = app.connect(&settings, global)?;
         let environment = app.environment(&daemon, &settings).await?;
+        Self::of(verb, app, &daemon, &settings, &environment).await
+    }
+
+    /// The tool of one environment.
+    ///
+    /// # Errors
+    /// As [`SchemaTool::find`].
+    pub(in crate::commands) async fn of(
+        verb: &str,
+        app: &App,
+        daemon: &Daemon,
+        settings: &Settings,
+        environment: &Environment,
+    ) -> Result<Self> {
         let target = environment.pick(&Wanted::Backend, settings.target.index)?;
-        app.ui.target(&target_line(&target, &daemon));
-        let cli = find_cli(app, &daemon, &settings, &target).await?.ok_or_else(|| {
+        app.ui.target(&target_line(&target, daemon));
+        let cli = find_cli(app, daemon, settings, &target).await?.ok_or_else(|| {
             error::usage(format!(
                 "container {} has no Prisma CLI (node_modules/.bin/prisma)",
                 target.container.name
@@ -71,7 +86,7 @@ impl SchemaTool {
         })?;
         let guard = GUARD.iter().filter_map(|name| app.set_variable(name)).collect();
         let prod = environment.profile.is_prod();
-        Ok(Self { daemon, target, prod, cli, guard })
+        Ok(Self { daemon: daemon.clone(), target, prod, cli, guard })
     }
 
     /// A call: `words` behind the tool's name.

@@ -2,17 +2,26 @@
 
 use crate::app::App;
 use crate::commands::GlobalArgs;
+use crate::commands::many::ManyArgs;
 use crate::commands::schema::SchemaTool;
+use crate::commands::schema_many::{ToolVerb, over_several};
 use crate::error::Result;
 use crate::ui::Guard;
 
 /// Arguments of `seed`.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    many: ManyArgs,
+}
 
 /// # Errors
 /// See [`SchemaTool`].
-pub async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let verb = ToolVerb { name: "seed", does: "seed the database of", words: &["db", "seed"] };
+    if over_several(verb, &args.many, global, app).await? {
+        return Ok(());
+    }
     let tool = SchemaTool::find("seed", global, app).await?;
     let call = tool.call(format!("seed the database of {}", tool.place()), &["db", "seed"]);
     tool.carry_out(app, global, call, Guard::Change).await

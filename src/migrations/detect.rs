@@ -11,6 +11,8 @@ use super::prisma::PrismaDriver;
 use super::sql::{ResolvePlan, SqlDriver};
 use super::{History, MigrationName};
 use crate::error::{self, Result};
+use crate::interrupt::Interrupt;
+use crate::postgres::Session;
 use crate::ui::Confirmed;
 
 /// How deep a project is searched: `applications/backend/src/database/prisma/migrations`.
@@ -154,6 +156,17 @@ impl Driver {
         }
     }
 
+    /// The same through a session that is open already.
+    ///
+    /// # Errors
+    /// The driver's own.
+    pub async fn history_in(&self, session: &mut Session) -> Result<History> {
+        match self {
+            Self::Prisma(driver) => driver.history_in(session).await,
+            Self::Sql(driver) => driver.history_in(session).await,
+        }
+    }
+
     /// What applying would do.
     ///
     /// # Errors
@@ -173,6 +186,15 @@ impl Driver {
         match self {
             Self::Prisma(driver) => driver.apply(plan).await,
             Self::Sql(driver) => driver.apply(plan).await,
+        }
+    }
+
+    /// From now on this wish to stop is the one that counts: between a plan and its run the one may end with the
+    /// planning.
+    pub fn heed(&mut self, stop: &Interrupt) {
+        match self {
+            Self::Prisma(driver) => driver.sql.interrupt = stop.clone(),
+            Self::Sql(driver) => driver.interrupt = stop.clone(),
         }
     }
 

@@ -41,6 +41,11 @@ pub trait Verb {
     /// What it does to its target.
     fn guard(&self) -> Guard;
 
+    /// Whether a plan would change anything: nobody is asked about a stack where there is nothing to do.
+    fn changes(&self, _plan: &Self::Plan) -> bool {
+        true
+    }
+
     /// Looks at one stack and decides; changes nothing. `stop` is this stack's own wish to stop: Ctrl-C or its
     /// time limit.
     ///

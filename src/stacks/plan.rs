@@ -31,10 +31,11 @@ pub struct SeveralPlan<P> {
 }
 
 impl<P> SeveralPlan<P> {
-    /// What the guards have to know of each.
-    pub fn targets(&self) -> Vec<GuardTarget> {
+    /// What the guards have to know of each that would be changed.
+    pub fn targets(&self, changes: impl Fn(&P) -> bool) -> Vec<GuardTarget> {
         self.legs
             .iter()
+            .filter(|leg| changes(&leg.plan))
             .map(|leg| GuardTarget {
                 stack: leg.environment.stack.clone(),
                 profile: leg.environment.profile.name.clone(),

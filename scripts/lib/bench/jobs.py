@@ -31,7 +31,8 @@ VERSION = "`envctl --version`"
 DOCKER_VERSION = "`docker --version`"
 STATUS_ONE = "`envctl status --stack envctl-bench` (1 database)"
 STATUS_ALL = "`envctl status`"
-MIGRATE_STATUS = "`envctl migrate status`, 20 stacks"
+MIGRATE_STATUS = "`envctl migrate status`, 20 stacks (files of this machine)"
+MIGRATE_STATUS_CLI = "`envctl migrate status`, 20 stacks (the backend's files)"
 PSQL_LOOP = "20 × `docker exec DB psql`"
 PRISMA_LOOP = "20 × `docker exec BACKEND prisma migrate status`"
 
@@ -183,8 +184,11 @@ def stacks(bench):
     psql = [f"{bench.docker} exec {name}-db-1 psql -X -U techmage -c '{sql}'" for name in names]
     prisma = [f"{bench.docker} exec {name}-backend-1 node_modules/.bin/prisma migrate status" for name in names]
     ours = [bench.envctl_binary, "migrate", "status", "-q", "--stack", os.environ["BENCH_STACKS"] + "*"]
+    files = library.parent.parent / "compose/techmage/backend/src/database/prisma/migrations"
+    by_files = bench.environment | {"ENVCTL_MIGRATIONS_DRIVER": "sql", "ENVCTL_MIGRATIONS_DIR": str(files)}
     quick = [
-        (MIGRATE_STATUS, lambda: run(ours, environment=bench.environment)),
+        (MIGRATE_STATUS, lambda: run(ours, environment=by_files)),
+        (MIGRATE_STATUS_CLI, lambda: run(ours, environment=bench.environment)),
         (PSQL_LOOP, bench.shell(" && ".join(psql))),
     ]
     for _, job in quick:

@@ -117,7 +117,7 @@ def targets(bench, measured):
             if sample.peak:
                 judge(name, "peak memory ≤ 48 MiB", sample.peak, 48 << 10, f"{sample.peak / 1024:.0f} MiB")
     ratio("stacks", jobs.MIGRATE_STATUS, jobs.PSQL_LOOP, 0.8, f"≤ 0.8 × {jobs.PSQL_LOOP}")
-    ratio("stacks", jobs.MIGRATE_STATUS, jobs.PRISMA_LOOP, 0.25, f"≤ 0.25 × {jobs.PRISMA_LOOP}")
+    ratio("stacks", jobs.MIGRATE_STATUS_CLI, jobs.PRISMA_LOOP, 0.25, f"≤ 0.25 × {jobs.PRISMA_LOOP}")
     start = measured.get("start", {})
     limits = {jobs.VERSION: 5}
     if start:

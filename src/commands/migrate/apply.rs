@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::ground::{Migrations, beside, open};
 use crate::app::{App, Daemon};
 use crate::backups::catalog::Catalog;
-use crate::commands::many::one_stack;
+use crate::commands::many::{Ground, ManyArgs};
 use crate::commands::{GlobalArgs, database};
 use crate::config::Settings;
 use crate::environment::Environment;
@@ -24,10 +24,12 @@ pub(super) struct ApplyArgs {
     untested: bool,
     /// Make a backup first
     #[arg(long, conflicts_with = "no_backup")]
-    backup: bool,
+    pub(super) backup: bool,
     /// Offer no backup
     #[arg(long)]
     no_backup: bool,
+    #[command(flatten)]
+    pub(super) many: ManyArgs,
 }
 
 #[derive(Serialize)]
@@ -41,19 +43,16 @@ struct DryRun<'a> {
 /// Kind `Refused`: a guard, an edited or failed history. `Busy`: a lock, a dump. `Tool`: a migration failed.
 pub(super) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
-    one_stack(&settings, "migrate", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
+    if args.many.wanted(&settings)? {
+        let ground = Ground { app, daemon: &daemon, settings: &settings };
+        return super::many::apply(&args, global, &ground).await;
+    }
     let environment = app.environment(&daemon, &settings).await?;
-    let migrations = open(app, &daemon, &settings, &environment).await?;
-    let mut plan = migrations.driver.plan().await?;
+    let (migrations, plan) = prepare(&args, app, &daemon, &settings, &environment).await?;
     if plan.pending.is_empty() {
         nothing(app, global, &plan);
         return Ok(());
-    }
-    let prod = environment.profile.counts_as_prod();
-    if prod {
-        tested(&args, app, &daemon, &settings, &environment, &migrations, &mut plan).await?;
-        plan.remarks.extend(backup_remark(&args, app, &settings, &migrations));
     }
     let plan = match app.confirm(plan, Guard::Change, &migrations.found.target, &global.consent())? {
         Decision::Go(plan) => plan,
@@ -72,6 +71,26 @@ pub(super) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Resu
     app.ui.end_progress();
     show(app, &applied?);
     Ok(())
+}
+
+/// The plan for one environment, with what production asks of it.
+///
+/// # Errors
+/// Kind `Refused`: edited, failed, or untested in production.
+pub(super) async fn prepare(
+    args: &ApplyArgs,
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<(Migrations, MigrationPlan)> {
+    let migrations = open(app, daemon, settings, environment).await?;
+    let mut plan = migrations.driver.plan().await?;
+    if !plan.pending.is_empty() && environment.profile.counts_as_prod() {
+        tested(args, app, daemon, settings, environment, &migrations, &mut plan).await?;
+        plan.remarks.extend(backup_remark(args, app, settings, &migrations));
+    }
+    Ok((migrations, plan))
 }
 
 fn nothing(app: &App, global: &GlobalArgs, plan: &MigrationPlan) {

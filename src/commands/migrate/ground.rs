@@ -14,6 +14,7 @@ use crate::migrations::detect::{Choice, Evidence, choose};
 use crate::migrations::layout::Layout;
 use crate::migrations::prisma::{Cli, GUARD, PrismaDriver, Wishes, fetch};
 use crate::migrations::sql::SqlDriver;
+use crate::postgres::Access;
 
 /// The database and who migrates it.
 pub(in crate::commands) struct Migrations {
@@ -33,7 +34,23 @@ pub(in crate::commands) async fn open(
     environment: &Environment,
 ) -> Result<Migrations> {
     let found = database::reach(app, daemon, settings, environment).await?;
-    let project = project_of(settings, &found.target);
+    let (driver, project) = driver(app, daemon, settings, environment, &found.target, &found.access).await?;
+    Ok(Migrations { found, driver, project })
+}
+
+/// The driver for a database that is reached already, and the project.
+///
+/// # Errors
+/// As [`open`].
+pub(in crate::commands) async fn driver(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+    target: &Target,
+    access: &Access,
+) -> Result<(Driver, Option<PathBuf>)> {
+    let project = project_of(settings, target);
     let wishes = &settings.migrations;
     let backend = match wishes.driver.as_str() {
         "sql" => None,
@@ -57,16 +74,22 @@ pub(in crate::commands) async fn open(
             let from = format!("{}/{}", cli.dir, cli.migrations);
             app.interrupt.or(fetch(&daemon.engine, &backend.container, &from, files.path())).await??;
             let folder = files.path().to_owned();
-            let sql = sql(app, daemon, settings, &found, Layout::Prisma, folder, project.clone());
+            let sql = sql(app, daemon, settings, (target, access), Layout::Prisma, folder, project.clone());
             let guard = GUARD.iter().filter_map(|name| app.set_variable(name)).collect();
             Driver::Prisma(Box::new(PrismaDriver { sql, backend: backend.container, cli, guard, files }))
         }
-        (Choice::Sql { layout, folder }, _, _) => {
-            Driver::Sql(Box::new(sql(app, daemon, settings, &found, layout, folder, project.clone())))
-        }
+        (Choice::Sql { layout, folder }, _, _) => Driver::Sql(Box::new(sql(
+            app,
+            daemon,
+            settings,
+            (target, access),
+            layout,
+            folder,
+            project.clone(),
+        ))),
         (Choice::Prisma, _, _) => return Err(error::target("the backend of this stack does not run")),
     };
-    Ok(Migrations { found, driver, project })
+    Ok((driver, project))
 }
 
 /// The Prisma CLI of a backend. An ambiguity counts only where Prisma is asked for by name.
@@ -99,15 +122,15 @@ fn sql(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
-    found: &Database,
+    (target, access): (&Target, &Access),
     layout: Layout,
     folder: PathBuf,
     project: Option<PathBuf>,
 ) -> SqlDriver {
     SqlDriver {
         engine: daemon.engine.clone(),
-        container: found.target.container.clone(),
-        access: found.access.clone(),
+        container: target.container.clone(),
+        access: access.clone(),
         layout,
         folder,
         project,

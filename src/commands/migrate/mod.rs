@@ -3,6 +3,7 @@
 mod apply;
 mod create;
 pub(super) mod ground;
+mod many;
 mod reset;
 mod resolve;
 mod status;

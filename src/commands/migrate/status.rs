@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::commands::GlobalArgs;
-use crate::commands::many::one_stack;
+use crate::commands::many::Ground;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrations::{History, State};
 use crate::ui::{Cell, Column, Table, Tone};
@@ -19,8 +19,11 @@ pub(super) struct Args {
 /// Kind `Pending` with `--exit-code`; the driver's own.
 pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
-    one_stack(&settings, "migrate status", "`envctl status` shows every stack's migrations")?;
     let daemon = app.connect(&settings, global)?;
+    if settings.target.names_several() {
+        let ground = Ground { app, daemon: &daemon, settings: &settings };
+        return super::many::status(args.exit_code, global, &ground).await;
+    }
     let environment = app.environment(&daemon, &settings).await?;
     let migrations = super::ground::open(app, &daemon, &settings, &environment).await?;
     let history = migrations.driver.history().await?;

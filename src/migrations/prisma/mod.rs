@@ -75,6 +75,14 @@ impl PrismaDriver {
         Ok(self.own(self.sql.history().await?))
     }
 
+    /// The same through a session that is open already.
+    ///
+    /// # Errors
+    /// As [`SqlDriver::history`].
+    pub async fn history_in(&self, session: &mut Session) -> Result<History> {
+        Ok(self.own(self.sql.history_in(session).await?))
+    }
+
     fn own(&self, history: History) -> History {
         History { driver: self.name(), folder: self.place(), ..history }
     }

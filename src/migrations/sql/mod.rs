@@ -92,11 +92,19 @@ impl SqlDriver {
     /// # Errors
     /// As [`Layout::read`]; as [`Session::query`].
     pub async fn history(&self) -> Result<History> {
-        let scripts = self.layout.read(&self.folder)?;
         let mut session = self.session().await?;
-        let looked = self.interrupt.or(self.look(&mut session)).await?;
-        let kept = looked?;
+        let history = self.history_in(&mut session).await?;
         session.close().await;
+        Ok(history)
+    }
+
+    /// The same through a session that is open already: over many stacks each further one costs.
+    ///
+    /// # Errors
+    /// As [`SqlDriver::history`].
+    pub async fn history_in(&self, session: &mut Session) -> Result<History> {
+        let scripts = self.layout.read(&self.folder)?;
+        let kept = self.interrupt.or(self.look(session)).await??;
         Ok(self.compare(&scripts, &kept))
     }
 

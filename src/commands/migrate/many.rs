@@ -1,0 +1,131 @@
+//! `envctl migrate` and `envctl migrate status` over several stacks.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::apply::{ApplyArgs, prepare};
+use super::ground::{Migrations, driver};
+use crate::commands::many::{self, Ground};
+use crate::commands::{GlobalArgs, database};
+use crate::environment::Environment;
+use crate::error::{Error, ErrorKind, Result};
+use crate::interrupt::Interrupt;
+use crate::migrations::{Applied, History, MigrationPlan};
+use crate::stacks::schedule::OnFailure;
+use crate::stacks::{End, Verb};
+use crate::ui::{Confirmed, Guard, Parts};
+
+/// Applies what is pending on each; stops at the first failure unless told otherwise.
+///
+/// # Errors
+/// As [`many::run`].
+pub(super) async fn apply(args: &ApplyArgs, global: &GlobalArgs, ground: &Ground<'_>) -> Result<()> {
+    many::run(&Applies { ground, args }, &args.many, global, ground, OnFailure::Stop).await
+}
+
+struct Applies<'a> {
+    ground: &'a Ground<'a>,
+    args: &'a ApplyArgs,
+}
+
+/// One stack's migrations, decided.
+#[derive(Serialize)]
+struct Pending {
+    #[serde(flatten)]
+    plan: MigrationPlan,
+    #[serde(skip)]
+    migrations: Migrations,
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.plan.pending.is_empty() { f.write_str("nothing to apply") } else { self.plan.fmt(f) }
+    }
+}
+
+impl Parts for Pending {
+    type Key = Migrations;
+    type Part = MigrationPlan;
+
+    fn parts(self) -> Vec<(Migrations, MigrationPlan)> {
+        vec![(self.migrations, self.plan)]
+    }
+}
+
+impl Verb for Applies<'_> {
+    type Plan = Pending;
+    type Outcome = Applied;
+
+    fn name(&self) -> &'static str {
+        "migrate"
+    }
+
+    fn guard(&self) -> Guard {
+        Guard::Change
+    }
+
+    fn changes(&self, plan: &Pending) -> bool {
+        !plan.plan.pending.is_empty()
+    }
+
+    async fn plan(&self, environment: &Environment, stop: Interrupt) -> Result<Pending> {
+        let app = self.ground.at(environment, stop);
+        let Ground { daemon, settings, .. } = self.ground;
+        let (migrations, plan) = prepare(self.args, &app, daemon, settings, environment).await?;
+        Ok(Pending { plan, migrations })
+    }
+
+    async fn run(
+        &self,
+        environment: &Environment,
+        stop: Interrupt,
+        plan: Confirmed<Pending>,
+    ) -> Result<Applied> {
+        let app = self.ground.at(environment, stop.clone());
+        let Ground { daemon, settings, .. } = self.ground;
+        let mut applied = Applied::default();
+        for (mut migrations, plan) in plan.each() {
+            if plan.plan().pending.is_empty() {
+                let MigrationPlan { driver, database, .. } = plan.into_plan();
+                return Ok(Applied { driver, database, ..applied });
+            }
+            // The wish that the plan was made under has had its time.
+            migrations.driver.heed(&stop);
+            if self.args.backup {
+                crate::commands::backup::safety(&app, daemon, settings, &migrations.found).await?;
+            }
+            applied = migrations.driver.apply(&plan).await?;
+            for remark in &applied.remarks {
+                app.ui.warn(remark);
+            }
+        }
+        Ok(applied)
+    }
+}
+
+/// Where each stack stands.
+///
+/// # Errors
+/// As [`many::look`]; kind `Pending` with `exit_code`.
+pub(super) async fn status(exit_code: bool, global: &GlobalArgs, ground: &Ground<'_>) -> Result<()> {
+    let ask = async |environment: Environment, stop: Interrupt| -> Result<History> {
+        let app = ground.at(&environment, stop);
+        let Ground { daemon, settings, .. } = ground;
+        let (target, access, mut session) = database::connect(&app, daemon, settings, &environment).await?;
+        let (driver, _) = driver(&app, daemon, settings, &environment, &target, &access).await?;
+        // Not waited for at the end: its end of input ends it.
+        driver.history_in(&mut session).await
+    };
+    let report = many::look("migrate status", global, ground, ask).await?;
+    let unsettled: Vec<&str> = report
+        .stacks
+        .iter()
+        .filter(|ended| matches!(&ended.end, End::Done(history) if !history.is_settled()))
+        .map(|ended| ended.stack.as_str())
+        .collect();
+    if exit_code && !unsettled.is_empty() {
+        return Err(Error::new(ErrorKind::Pending, format!("not settled: {}", unsettled.join(", "))));
+    }
+    Ok(())
+}
