@@ -165,8 +165,8 @@ fn report(app: &App, error: &Error, beside_a_child: bool) -> u8 {
         app.ui.error_beside_a_child(error);
         exit::code_beside_a_child(error.kind())
     } else {
-        // The report over several stacks is the document, and holds what failed.
-        let told = error.kind() == ErrorKind::Partial && app.ui.is_json();
+        // The answer was the document: the report over several stacks, or the history that is not settled.
+        let told = matches!(error.kind(), ErrorKind::Partial | ErrorKind::Pending) && app.ui.is_json();
         if !told && !matches!(error.kind(), ErrorKind::Child(_)) {
             app.ui.error(error);
         }

@@ -83,7 +83,7 @@ pub struct GlobalArgs {
     /// How long a stream may stand still
     #[arg(long, global = true, help_heading = "Safety", value_name = "TIME", value_parser = crate::config::duration::parse)]
     stall_timeout: Option<Duration>,
-    /// How long the whole command may take
+    /// How long the whole command may take; with several stacks, each of them
     #[arg(long, global = true, help_heading = "Safety", value_name = "TIME", value_parser = crate::config::duration::parse, env = "ENVCTL_TIMEOUT", hide_env = true)]
     pub timeout: Option<Duration>,
 }

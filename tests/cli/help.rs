@@ -114,7 +114,7 @@ Safety:
           How long a stream may stand still
 
       --timeout <TIME>
-          How long the whole command may take
+          How long the whole command may take; with several stacks, each of them
 
 Start with `envctl status`. Exit codes: `envctl help exit-codes`.
 

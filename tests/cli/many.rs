@@ -263,3 +263,71 @@ fn one_that_hangs_at_work_is_ended_and_reported() {
     assert!(ran.took < Duration::from_secs(8), "{:?}", ran.took);
     assert_eq!(backups(&stage, "blog"), 0);
 }
+
+/// Stacks in production with one migration that waits on each.
+fn migrating(projects: &[&str]) -> Stage {
+    let stage = stage(projects);
+    stage
+        .write("migrations/20250101000000_users/migration.sql", "create table users (id int primary key);\n");
+    stage.write("envctl.toml", "[migrations]\ndriver = \"sql\"\ndir = \"migrations\"\n");
+    stage
+}
+
+#[test]
+fn several_productions_are_asked_about_once_and_refused_without_an_answer() {
+    let stage = migrating(&["acme-prod", "blog-prod"]);
+    let ran = stage.run(["migrate", "--all-stacks", "--untested", "--no-backup"]);
+    ran.is(str![[r#"
+exit 6
+!   migrate on 2 stacks, one at a time, stopping at the first failure:
+!     acme [prod]  apply 1 migration to database ""
+!           by sql (prisma files), from migrations
+!           + 20250101000000_users (1 statement)
+!           note: untested (no other profile of the stack runs here to have tried it): 20250101000000_users
+!     blog [prod]  apply 1 migration to database ""
+!           by sql (prisma files), from migrations
+!           + 20250101000000_users (1 statement)
+!           note: untested (no other profile of the stack runs here to have tried it): 20250101000000_users
+! error: this needs a yes, and there is no terminal to ask at: nothing was changed
+! hint: look at the plan with `--dry-run`, then add `--yes`
+
+"#]]);
+    let ran = stage.run(["migrate", "--all-stacks", "--untested", "--no-backup", "--dry-run", "--json"]);
+    assert_eq!(outcomes(&ran), ["acme planned", "blog planned"]);
+    assert_eq!(answer(&ran)["stacks"][0]["result"]["pending"][0]["name"], "20250101000000_users");
+    let written = stage.path(".local/state/envctl/runs");
+    assert!(!written.exists(), "what was not begun is in no journal");
+}
+
+#[test]
+fn what_production_refuses_for_one_stack_it_refuses_for_each() {
+    let stage = migrating(&["acme-prod", "blog-prod"]);
+    let ran = stage.run(["migrate", "--all-stacks", "--yes", "--json"]);
+    assert_eq!(ran.code, Some(10), "{}", ran.err());
+    assert_eq!(outcomes(&ran), ["acme failed", "blog failed"]);
+    assert_eq!(answer(&ran)["stacks"][0]["error"]["code"], "refused");
+    assert!(ran.err().contains("--untested"), "{}", ran.err());
+    for arguments in
+        [&["migrate", "reset", "--all-stacks"][..], &["push", "--all-stacks"], &["pull", "--all-stacks"]]
+    {
+        let ran = stage.run(arguments);
+        assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.err());
+        assert!(ran.err().contains("works on one stack at a time"), "{arguments:?}: {}", ran.err());
+    }
+}
+
+#[test]
+fn the_state_of_every_stack_is_one_table() {
+    let stage = migrating(&["acme-dev", "blog-prod"]);
+    let ran = steady(stage.run(["migrate", "status", "--all-stacks"]));
+    ran.is(str![[r#"
+exit 0
+STACK PROFILE TIME RESULT
+acme dev [TIME] 0 applied, 1 pending
+blog prod [TIME] 0 applied, 1 pending
+
+"#]]);
+    let ran = stage.run(["migrate", "status", "--all-stacks", "--exit-code", "--json"]);
+    assert_eq!(ran.code, Some(11), "{}", ran.err());
+    assert_eq!(outcomes(&ran), ["acme done", "blog done"]);
+}
