@@ -33,8 +33,8 @@ STATUS_ONE = "`envctl status --stack envctl-bench` (1 database)"
 STATUS_ALL = "`envctl status`"
 MIGRATE_STATUS = "`envctl migrate status`, 20 stacks (files of this machine)"
 MIGRATE_STATUS_CLI = "`envctl migrate status`, 20 stacks (the backend's files)"
-PSQL_LOOP = "20 × `docker exec DB psql`"
-PRISMA_LOOP = "20 × `docker exec BACKEND prisma migrate status`"
+PSQL_LOOP = "a loop of 20 `docker exec DB psql`"
+PRISMA_LOOP = "a loop of 20 `docker exec BACKEND prisma migrate status`"
 
 
 class Bench:
