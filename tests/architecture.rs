@@ -213,7 +213,7 @@ fn may_import(layer: &str) -> Option<&'static [&'static str]> {
         "docker" => &["interrupt"],
         "environment" | "postgres" => &["docker"],
         // What a destructive operation takes was confirmed by a person, and only ui can say so.
-        "backups" => &["postgres", "docker", "environment", "interrupt", "ui"],
+        "backups" | "migrations" => &["postgres", "docker", "environment", "interrupt", "ui"],
         // What is confirmed comes from ui, and so do tables and how numbers are written.
         "stacks" => &["environment", "interrupt", "ui"],
         "config" => &["environment"],
