@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod makefile;
 mod many;
 mod migrations;
 mod odd_servers;

@@ -1,6 +1,5 @@
 //! Several stacks at a time, on real databases: one that fails, one that hangs, taking the run up again.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -88,40 +87,4 @@ fn one_that_hangs_costs_its_limit_and_the_others_are_backed_up() {
     assert_eq!(outcomes(&ran), [("done".into(), 0), ("done".into(), 0), ("failed".into(), 124)]);
     drop(held);
     servers[2].wait_without_process("pg_dump", Duration::from_secs(10));
-}
-
-/// Every target of the Makefile that needs no terminal, in a project in the layout of the old manual.
-#[test]
-fn the_makefile_reaches_the_databases() {
-    let (project, servers) = three("mk");
-    let stack = &servers[0].stack;
-    std::fs::write(
-        project.path().join("envctl.toml"),
-        format!("stack = \"{stack}\"\n[migrations]\ndriver = \"sql\"\n"),
-    )
-    .unwrap();
-    project.run(&["init", "--makefile"]).code(0);
-    let make = |words: &[&str]| {
-        let mut command = Command::new("make");
-        let bare = project.command(&[]);
-        command.env_clear().current_dir(project.path());
-        command.envs(bare.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.arg("-s").arg(format!("ENVCTL={}", crate::support::project::ENVCTL)).args(words);
-        let output = command.output().expect("make starts");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{words:?}: {}{}", text(&output.stdout), text(&output.stderr));
-        text(&output.stdout)
-    };
-    make(&["db-migrate"]);
-    assert_eq!(tables(&servers[0]), "2");
-    assert!(make(&["db-migrate-status"]).contains("2_posts"));
-    let file = make(&["db-backup", "ARGS=-q"]);
-    servers[0].sql("postgres", "create table after_the_backup ()");
-    let name = std::path::Path::new(file.trim()).file_name().unwrap().to_string_lossy().into_owned();
-    let spaced = project.path().join("a copy.sql.gz");
-    std::fs::copy(project.backup_dir().join(&name), &spaced).unwrap();
-    make(&["db-restore", "BACKUP_FILE=a copy.sql.gz", "ARGS=--yes --no-backup"]);
-    assert_eq!(servers[0].sql("postgres", "select to_regclass('after_the_backup')"), "");
-    assert_eq!(make(&["dev-shell-db", "ARGS=-q -c 'select 40+2' -- -At"]).trim(), "42");
-    project.drop_siblings();
 }
