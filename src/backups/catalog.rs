@@ -115,9 +115,9 @@ impl Catalog {
     }
 
     /// A name of our pattern that is free, also for the manifest.
-    pub fn free_name(&self, mut label: Label, compression: super::compression::Compression) -> PathBuf {
+    pub fn free_name(&self, mut label: Label, extension: &str) -> PathBuf {
         loop {
-            let path = self.directory.join(label.file_name(compression));
+            let path = self.directory.join(label.file_name(extension));
             let manifest = super::manifest::path_for(&path);
             if !super::stored::occupied(&path) && !super::stored::occupied(&manifest) {
                 return path;

@@ -13,15 +13,16 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::compression::{Compression, Packer, Stored};
+use super::contents::Contents;
 use super::label::Label;
 use super::manifest::{Entry, Level, Manifest, Purpose, SCHEMA, Source, Table, Verified, path_for};
-use super::scan::{DumpScanner, Proof, Summary};
+use super::scan::{Proof, Summary};
 use super::stored::{self, NewFile};
 use crate::docker::proven::{self, ProvenEnd};
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
-use crate::postgres::dump::{self, DumpOptions};
+use crate::postgres::dump::{self, DumpOptions, Format};
 use crate::postgres::facts::Facts;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::quote::literal;
@@ -82,6 +83,18 @@ pub struct BackupRequest {
     pub stall_limit: Duration,
 }
 
+impl BackupRequest {
+    /// Method and level, as in the manifest: ours around a plain dump, pg_dump's own inside an archive.
+    pub fn packing(&self) -> String {
+        match self.dump.compress.as_deref() {
+            None => self.compression.to_string(),
+            Some("0") => "none".to_owned(),
+            Some(zstd) if zstd.starts_with("zstd") => zstd.to_owned(),
+            Some(level) => format!("gzip:{level}"),
+        }
+    }
+}
+
 /// A finished backup.
 #[derive(Clone, Debug)]
 pub struct Created {
@@ -116,7 +129,7 @@ pub async fn create(
 
     progress.step(&format!("dumping {}", facts.database));
     let dumper = format!("envctl/{} dump", &request.operation[..8]);
-    let spec = dump::plain(session.access(), &request.dump, &dumper);
+    let spec = dump::to_stdout(session.access(), &request.dump, &dumper);
     let (blocks, receiver) = mpsc::channel(4);
     let packing = output.pack(receiver, request, facts.table_bytes, progress);
     let dumping = proven::run(engine, container, &spec, blocks, request.stall_limit);
@@ -276,19 +289,20 @@ impl Output {
         expected: u64,
         progress: &Arc<dyn Progress>,
     ) -> std::thread::JoinHandle<Result<Packed>> {
-        let (compression, threads) = (request.compression, request.threads);
+        let (format, compression, threads) = (request.dump.format, request.compression, request.threads);
         let progress = progress.clone();
         std::thread::spawn(move || match self {
             Self::File { file, manifest } => {
                 let target = file.target().to_owned();
                 let writer = file.writer()?;
-                let (stored, summary, _) = pump(receiver, compression, threads, writer, expected, &progress)
-                    .map_err(|e| name_the_disk(e, &target))?;
+                let (stored, summary, _) =
+                    pump(receiver, format, compression, threads, writer, expected, &progress)
+                        .map_err(|e| name_the_disk(e, &target))?;
                 Ok(Packed { output: Self::File { file, manifest }, stored, summary })
             }
             Self::Stdout(stdout) => {
                 let (stored, summary, stdout) =
-                    pump(receiver, compression, threads, stdout, expected, &progress)?;
+                    pump(receiver, format, compression, threads, stdout, expected, &progress)?;
                 Ok(Packed { output: Self::Stdout(stdout), stored, summary })
             }
         })
@@ -309,7 +323,7 @@ impl Output {
                 loop {
                     match stored::publish_pair(&mut file, &mut manifest, taken == IfTaken::Replace) {
                         Err(e) if taken == IfTaken::Next && e.kind() == error::ErrorKind::Refused => {
-                            let next = next_name(file.target(), request.compression).ok_or(e)?;
+                            let next = next_name(file.target()).ok_or(e)?;
                             manifest.rename_target(path_for(&next));
                             file.rename_target(next);
                         }
@@ -322,9 +336,9 @@ impl Output {
 }
 
 /// The name after this one: another backup of the same second was faster.
-fn next_name(path: &Path, compression: Compression) -> Option<PathBuf> {
-    let label = Label::of_file(path.file_name()?.to_str()?)?;
-    Some(path.with_file_name(label.next().file_name(compression)))
+fn next_name(path: &Path) -> Option<PathBuf> {
+    let (label, extension) = Label::split(path.file_name()?.to_str()?)?;
+    Some(path.with_file_name(label.next().file_name(extension)))
 }
 
 /// The packer knows that writing failed; where, it does not.
@@ -342,18 +356,19 @@ fn name_the_disk(error: Error, path: &Path) -> Error {
 
 fn pump<W: Write + Send + 'static>(
     mut blocks: mpsc::Receiver<Vec<u8>>,
+    format: Format,
     compression: Compression,
     threads: usize,
     out: W,
     expected: u64,
     progress: &Arc<dyn Progress>,
 ) -> Result<(Stored, Summary, W)> {
-    let mut scanner = DumpScanner::new();
+    let mut scanner = Contents::new(format);
     let mut packer = Packer::new(compression, threads, out)?;
     let mut table: Option<String> = None;
     while let Some(block) = blocks.blocking_recv() {
         scanner.feed(&block);
-        if let Some((name, _)) = scanner.current_table().filter(|(name, _)| table.as_deref() != Some(*name)) {
+        if let Some(name) = scanner.current_table().filter(|name| table.as_deref() != Some(*name)) {
             table = Some(name.to_owned());
             progress.on(Event::Table(name.to_owned()));
         }
@@ -377,8 +392,8 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, took: Durat
         database: facts.database.clone(),
         server_version: facts.version.to_string(),
         pg_dump_version: summary.pg_dump_version.clone(),
-        format: "plain".to_owned(),
-        compression: request.compression.to_string(),
+        format: request.dump.format.word().to_owned(),
+        compression: request.packing(),
         transport: "exec".to_owned(),
         whole: request.dump.is_whole(),
         started: request.started,

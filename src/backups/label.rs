@@ -9,8 +9,6 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::compression::Compression;
-
 /// A backup's name without its extension: a second, and a number where one second has several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label {
@@ -21,7 +19,7 @@ pub struct Label {
 }
 
 /// Every extension a backup of ours may have.
-const EXTENSIONS: &[&str] = &[".sql", ".sql.gz", ".sql.zst"];
+const EXTENSIONS: &[&str] = &[".sql", ".sql.gz", ".sql.zst", ".dump", ".tar"];
 
 impl Label {
     /// For a backup begun now.
@@ -36,9 +34,9 @@ impl Label {
         Self { number: self.number + 1, ..self }
     }
 
-    /// The file's name for this compression.
-    pub fn file_name(self, compression: Compression) -> String {
-        format!("{self}.sql{}", compression.extension())
+    /// The file's name with this extension: `.sql.gz`, `.dump`.
+    pub fn file_name(self, extension: &str) -> String {
+        format!("{self}{extension}")
     }
 
     /// When, as a point in time.
@@ -48,8 +46,13 @@ impl Label {
 
     /// The label of a file of ours; `None` for any other name.
     pub fn of_file(name: &str) -> Option<Self> {
+        Self::split(name).map(|(label, _)| label)
+    }
+
+    /// The label and the extension of a file of ours.
+    pub fn split(name: &str) -> Option<(Self, &'static str)> {
         let extension = EXTENSIONS.iter().filter(|e| name.ends_with(**e)).max_by_key(|e| e.len())?;
-        name.strip_suffix(extension)?.parse().ok()
+        Some((name.strip_suffix(extension)?.parse().ok()?, extension))
     }
 }
 
@@ -103,7 +106,7 @@ mod tests {
         #[test]
         fn every_label_reads_back(seconds in 0i64..253_402_300_799, number in 1u32..1000) {
             let label = Label { number, ..Label::new(Timestamp::from_second(seconds).unwrap()) };
-            prop_assert_eq!(Label::of_file(&label.file_name(Compression::Gzip(4))), Some(label));
+            prop_assert_eq!(Label::of_file(&label.file_name(".sql.gz")), Some(label));
             prop_assert_eq!(label.timestamp().as_second(), seconds);
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::compression::{Digest, Hasher};
+use super::compression::{Digest, Hasher, Unpacker};
 use super::scan::{DumpScanner, Summary};
 use super::source::{DumpSource, allowed};
 use crate::docker::demux::Output;
@@ -18,6 +18,7 @@ use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
 use crate::docker::proof::nonce;
 use crate::docker::{Container, Engine, Exec};
 use crate::error::{self, Error, Result};
+use crate::postgres::dump::Format;
 use crate::postgres::{Access, psql};
 use crate::progress::{Event, Progress};
 
@@ -60,12 +61,16 @@ pub async fn load(
     request: &LoadRequest,
     progress: &Arc<dyn Progress>,
 ) -> Result<Loaded> {
+    let (format, unpacker) = open(request).await?;
+    if format != Format::Plain {
+        return Box::pin(super::archive::load(engine, container, access, request, unpacker, progress)).await;
+    }
     let spec = psql::for_restore(access, &request.application);
     let Exec { output, mut input, handle } = Exec::start(engine, container, &spec).await?;
     let (sender, receiver) = mpsc::channel(4);
     let reading = {
         let (request, progress) = (request.clone(), progress.clone());
-        std::thread::spawn(move || read(&request, &sender, &progress))
+        std::thread::spawn(move || read(&request, unpacker, &sender, &progress))
     };
     let token = format!("ENVCTL-LOADED-{}", nonce());
     let feeding = feed(&mut input, receiver, reading, request, &token);
@@ -84,6 +89,14 @@ pub async fn load(
     }
     compare(&summary, &heard.copies)?;
     Ok(Loaded { summary: *summary })
+}
+
+/// Opens the source on a thread of its own: a pipe may keep its first byte for long.
+async fn open(request: &LoadRequest) -> Result<(Format, Unpacker)> {
+    let (sender, opened) = tokio::sync::oneshot::channel();
+    let (source, threads) = (request.source.clone(), request.threads);
+    std::thread::spawn(move || sender.send(source.open(threads)));
+    opened.await.map_err(|_| error::failed("the reading thread failed"))?
 }
 
 enum Fed {
@@ -122,10 +135,10 @@ async fn feed(
 /// Reads, scans, and lets through only what has been judged.
 fn read(
     request: &LoadRequest,
+    mut unpacker: Unpacker,
     sender: &mpsc::Sender<Vec<u8>>,
     progress: &Arc<dyn Progress>,
 ) -> Result<(Summary, Digest)> {
-    let mut unpacker = request.source.open(request.threads)?;
     let mut scanner = DumpScanner::new();
     let mut hasher = Hasher::default();
     let mut held: Vec<u8> = Vec::new();

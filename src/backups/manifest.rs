@@ -34,7 +34,7 @@ pub struct Manifest {
     pub server_version: String,
     /// pg_dump's version, from the dump's header.
     pub pg_dump_version: Option<String>,
-    /// `plain`.
+    /// `plain`, `custom`.
     pub format: String,
     /// `gzip:4`, `zstd:1`, `none`.
     pub compression: String,

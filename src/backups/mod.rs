@@ -3,8 +3,10 @@
 //! [`create`] makes one, [`catalog`] finds them, [`source`] proves what is to be restored, [`restore`]
 //! carries it out with [`load`] and [`swap`]. [`scan`] and [`compression`] are the stream between.
 
+pub mod archive;
 pub mod catalog;
 pub mod compression;
+pub mod contents;
 pub mod create;
 pub mod label;
 pub mod load;

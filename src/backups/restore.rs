@@ -13,13 +13,14 @@ use super::swap::{self, KeptNote, SwapPlan, kept_name, side_name, standing_place
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
+use crate::postgres::dump::Format;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::preflight::{self, Findings};
 use crate::postgres::properties::Properties;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::Refusal;
 use crate::postgres::version::ServerVersion;
-use crate::postgres::{Access, Session, orphans};
+use crate::postgres::{Access, Session, orphans, pg_restore};
 use crate::progress::{Event, Progress};
 use crate::ui::Confirmed;
 use crate::ui::format::{bytes, count};
@@ -56,6 +57,8 @@ pub struct RestorePlan {
     pub sha256: Option<Digest>,
     /// Plain bytes, where known.
     pub bytes: Option<u64>,
+    /// What it is, where it was read.
+    pub format: Option<Format>,
     /// Rows, where known.
     pub rows: Option<u64>,
     /// Unpacking threads.
@@ -71,7 +74,11 @@ impl fmt::Display for RestorePlan {
         writeln!(f, "restore {}", self.source.name())?;
         writeln!(f, "  from     {}", self.origin)?;
         if let Some(rows) = self.rows {
-            writeln!(f, "  holds    {} rows, {} of SQL", count(rows), bytes(self.bytes.unwrap_or(0)))?;
+            let what = match self.format {
+                Some(Format::Custom) => "in an archive",
+                _ => "of SQL",
+            };
+            writeln!(f, "  holds    {} rows, {} {what}", count(rows), bytes(self.bytes.unwrap_or(0)))?;
         }
         if self.exists {
             writeln!(f, "  replaces database {:?} ({} now)", self.database, bytes(self.findings.size))?;
@@ -136,12 +143,26 @@ pub async fn look(
         bytes: examined.summary.bytes,
     });
     let result = preflight::look(&mut session, database, needs.as_ref()).await;
-    if let (Ok((_, _, findings)), Some(examined)) = (&result, examined) {
+    if let (Ok((_, version, findings)), Some(examined)) = (&result, examined) {
+        readable(version, examined)?;
         let data = findings.data_directory.as_deref();
         preflight::space(engine, container, data, examined.summary.bytes).await?;
     }
     session.close().await;
     result
+}
+
+/// An archive is read by the server's own `pg_restore`, which reads none that a newer pg_dump wrote.
+fn readable(version: &ServerVersion, examined: &Examined) -> Result<()> {
+    let made_by = examined.summary.pg_dump_version.as_deref().and_then(ServerVersion::parse);
+    let Some(made_by) = made_by.filter(|_| examined.format != Format::Plain) else { return Ok(()) };
+    if pg_restore::reads(version.major(), made_by.major()) {
+        return Ok(());
+    }
+    Err(error::refused(format!(
+        "the archive was made by pg_dump {made_by}, and the pg_restore of PostgreSQL {version} does not read it"
+    ))
+    .hint("restore it into a server of that version, or turn it into SQL there: `pg_restore -f dump.sql FILE`"))
 }
 
 /// Carries a plan out.

@@ -8,10 +8,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::archive::CustomStream;
 use super::compression::{Content, Digest, Hasher, Kind, Unpacker};
+use super::contents::Contents;
 use super::manifest::Manifest;
-use super::scan::{DumpScanner, Finding, FindingKind, Proof, Summary};
+use super::scan::{Finding, FindingKind, Proof, Summary};
 use crate::error::{self, Error, Result};
+use crate::postgres::dump::Format;
 use crate::progress::{Event, Progress};
 
 /// Where a dump comes from.
@@ -32,23 +35,34 @@ impl DumpSource {
         }
     }
 
-    /// Opens it, unpacking on so many threads.
+    /// Opens it, unpacking on so many threads; also what it is. A directory or tar archive comes as a custom one.
     ///
     /// # Errors
     /// Kind `Usage`: no such file. `Integrity`, `Refused`: not a dump that can be restored.
-    pub fn open(&self, threads: usize) -> Result<Unpacker> {
+    pub fn open(&self, threads: usize) -> Result<(Format, Unpacker)> {
         let reader: Box<dyn Read + Send> = match self {
             Self::Stdin => Box::new(std::io::stdin()),
+            Self::File(path) if is_archive_of_files(path)? => Box::new(CustomStream::open(path)?),
             Self::File(path) => Box::new(open_file(path)?),
         };
         unpack(reader, &self.name(), threads)
     }
 }
 
-fn unpack(reader: impl Read + Send + 'static, name: &str, threads: usize) -> Result<Unpacker> {
+fn unpack(reader: impl Read + Send + 'static, name: &str, threads: usize) -> Result<(Format, Unpacker)> {
     let (kind, unpacker) = Unpacker::open(reader, threads).map_err(|e| e.context(name))?;
-    check_kind(kind, name)?;
-    Ok(unpacker)
+    Ok((check_kind(kind, name)?, unpacker))
+}
+
+/// Whether it is a directory, or a tar, which is read out of order.
+fn is_archive_of_files(path: &Path) -> Result<bool> {
+    if path.is_dir() {
+        return Ok(true);
+    }
+    let mut head = Vec::new();
+    let read = open_file(path)?.take(512).read_to_end(&mut head);
+    read.map_err(|e| error::failed(format!("cannot read {}", path.display())).because(e))?;
+    Ok(head.get(257..262) == Some(b"ustar"))
 }
 
 /// A reader that hashes what passes.
@@ -66,31 +80,26 @@ impl<R: Read> Read for Hashed<R> {
 }
 
 fn open_file(path: &Path) -> Result<File> {
-    let file = File::open(path).map_err(|e| {
+    File::open(path).map_err(|e| {
         error::usage(format!("cannot read {}", path.display()))
             .because(e)
             .hint("these are there: `envctl backup list`")
-    })?;
-    if file.metadata().is_ok_and(|meta| meta.is_dir()) {
-        return Err(error::usage(format!("{} is a directory", path.display()))
-            .hint("name a file; directory dumps are not restored by this version"));
-    }
-    Ok(file)
+    })
 }
 
-fn check_kind(kind: Kind, name: &str) -> Result<()> {
+fn check_kind(kind: Kind, name: &str) -> Result<Format> {
     let cannot = |what: &str, hint: &str| {
-        Err(error::refused(format!("{name} is {what}; this version restores plain SQL dumps")).hint(hint))
+        Err(error::refused(format!("{name} is {what}; what pg_dump writes can be restored")).hint(hint))
     };
     match kind.content {
-        Content::Sql { .. } => Ok(()),
+        Content::Sql { .. } => Ok(Format::Plain),
+        Content::Custom => Ok(Format::Custom),
         Content::Empty => {
             Err(error::integrity(format!("{name} is empty")).hint("see the others: `envctl backup list`"))
         }
-        Content::Custom => {
-            cannot("a custom-format archive", "turn it into SQL first: `pg_restore -f dump.sql FILE`")
+        Content::Tar => {
+            cannot("a packed tar", "its members are read out of order: unpack it into a file first")
         }
-        Content::Tar => cannot("a tar archive", "turn it into SQL first: `pg_restore -f dump.sql FILE`"),
         Content::Age => {
             cannot("encrypted with age", "decrypt it first: `age -d -i KEY FILE | envctl restore -`")
         }
@@ -107,6 +116,8 @@ fn check_kind(kind: Kind, name: &str) -> Result<()> {
 /// What is known of a dump after it was read to its end.
 #[derive(Clone, Debug)]
 pub struct Examined {
+    /// What it is.
+    pub format: Format,
     /// What the scanner learned.
     pub summary: Summary,
     /// Hash of the SQL.
@@ -124,8 +135,12 @@ pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Prog
     let manifest = Manifest::of(path)?;
     let name = path.display().to_string();
     let stored = Arc::new(Mutex::new(Hasher::default()));
-    let mut unpacker = unpack(Hashed { inner: open_file(path)?, hasher: stored.clone() }, &name, threads)?;
-    let mut scanner = DumpScanner::new();
+    let (format, mut unpacker) = if is_archive_of_files(path)? {
+        unpack(CustomStream::open(path)?, &name, threads)?
+    } else {
+        unpack(Hashed { inner: open_file(path)?, hasher: stored.clone() }, &name, threads)?
+    };
+    let mut scanner = Contents::new(format);
     let mut hasher = Hasher::default();
     let total = manifest.as_ref().map(|manifest| manifest.plain_bytes);
     while let Some(block) = unpacker.next_block().map_err(|e| e.context(path.display()))? {
@@ -143,7 +158,7 @@ pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Prog
     }
     whole(&summary, manifest.is_some(), &name)?;
     permitted(&summary, manifest.is_some(), trust, &name)?;
-    Ok(Examined { summary, sha256, manifest })
+    Ok(Examined { format, summary, sha256, manifest })
 }
 
 /// The manifest's word against the file's.
@@ -185,7 +200,7 @@ pub fn whole(summary: &Summary, ours: bool, name: &str) -> Result<()> {
             Err(if ours {
                 error.hint("take another backup: `envctl backup list`")
             } else {
-                error.hint("a whole dump of pg_dump ends with `-- PostgreSQL database dump complete`; nothing was sent to the server")
+                error.hint("a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table; nothing was swapped in")
             })
         }
     }

@@ -16,6 +16,17 @@ use thiserror::Error;
 /// The one wrapper script. `$1` is the random word; the tool and its arguments follow as they are.
 const WRAPPER: &str = r#"n=$1; shift; "$@" </dev/null; rc=$?; printf '\nENVCTL-EOF %s rc=%03d\n' "$n" "$rc"; read -r _; exit "$rc""#;
 
+/// The same for a tool that reads our stdin: no answer is awaited, since what it prints is its end alone.
+const FED_WRAPPER: &str =
+    r#"n=$1; shift; "$@"; rc=$?; printf '\nENVCTL-EOF %s rc=%03d\n' "$n" "$rc"; exit "$rc""#;
+
+/// The argv that runs `tool`, which reads our stdin, with the end mark behind its output.
+pub fn wrap_fed(nonce: &str, tool: &[String]) -> Vec<String> {
+    let mut argv: Vec<String> = ["sh", "-c", FED_WRAPPER, "envctl", nonce].map(str::to_owned).into();
+    argv.extend_from_slice(tool);
+    argv
+}
+
 /// What we send when the trailer is in hand.
 pub const ACKNOWLEDGEMENT: &[u8] = b"ok\n";
 

@@ -3,9 +3,34 @@
 use super::access::Access;
 use crate::docker::ExecSpec;
 
-/// What a dump leaves out.
+/// How pg_dump writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// SQL, for psql.
+    #[default]
+    Plain,
+    /// One archive, for `pg_restore`: `--format=custom`.
+    Custom,
+}
+
+impl Format {
+    /// Its word, on the command line and in manifests.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Custom => "custom",
+        }
+    }
+}
+
+/// What a dump leaves out, and how it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DumpOptions {
+    /// How it is written.
+    pub format: Format,
+    /// What an archive's data are packed with, in pg_dump's words: `6`, `zstd:1`, `0`; plain dumps are
+    /// packed by us.
+    pub compress: Option<String>,
     /// Definitions only.
     pub schema_only: bool,
     /// Rows only.
@@ -23,10 +48,12 @@ impl DumpOptions {
     }
 }
 
-/// `pg_dump` in plain format to its stdout. It never asks for a password, and waits for locks only so
+/// `pg_dump` to its stdout. It never asks for a password, and waits for locks only so
 /// long: a dump that queues behind an ALTER TABLE makes everybody else queue behind it.
-pub fn plain(access: &Access, options: &DumpOptions, application: &str) -> ExecSpec {
-    let mut argv: Vec<String> = ["pg_dump", "--format=plain", "--no-password"].map(str::to_owned).into();
+pub fn to_stdout(access: &Access, options: &DumpOptions, application: &str) -> ExecSpec {
+    let mut argv: Vec<String> = ["pg_dump", "--no-password"].map(str::to_owned).into();
+    argv.insert(1, format!("--format={}", options.format.word()));
+    argv.extend(options.compress.iter().map(|packing| format!("--compress={packing}")));
     argv.push(format!("--lock-wait-timeout={}", options.lock_wait_ms));
     if options.schema_only {
         argv.push("--schema-only".to_owned());

@@ -11,6 +11,7 @@ pub mod lock;
 #[cfg(test)]
 mod lock_tests;
 pub mod orphans;
+pub mod pg_restore;
 pub mod preflight;
 pub mod properties;
 pub mod psql;

@@ -21,7 +21,6 @@ Commands:
   exec         One command in a container, byte-clean, its exit code passed through
   psql         psql in the database container
   logs         A container's logs
-  forward      A local port to a port in a container, published or not
   backup       Make a proven backup, or look at the ones there are [alias: db:dump]
   restore      Put a backup back, all or nothing; `restore undo` takes it back
   migrate      Apply migrations, look at them, create, resolve, reset
@@ -241,6 +240,7 @@ Commands:
 Options:
   -o, --output <FILE>                 The file, or `-` for stdout
       --force                         Replace FILE if it exists, once the new one is proven
+      --format <FORMAT>               plain (SQL for psql) or custom (an archive for pg_restore)
       --compress <METHOD[:LEVEL]>     gzip, zstd or none, with a level: zstd:3
       --schema-only                   Definitions without rows
       --data-only                     Rows without definitions

@@ -108,7 +108,7 @@ fn a_dump_that_is_cut_never_meets_the_server() {
 exit 8
 ! checking cut.sql
 ! error: cut.sql is incomplete: it ends inside the COPY of public.users
-! hint: a whole dump of pg_dump ends with `-- PostgreSQL database dump complete`; nothing was sent to the server
+! hint: a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table; nothing was swapped in
 
 "#]]);
     stage.write("empty.sql", "");
@@ -123,22 +123,22 @@ exit 8
 }
 
 #[test]
-fn what_is_no_plain_dump_says_how_to_make_it_one() {
+fn what_only_looks_like_an_archive_is_told_as_damaged() {
     let stage = with(stack("acme-dev"), server());
     stage.write("dump.custom", "PGDMP\u{1}\u{e}\u{0}and more");
     stage.run(["restore", "dump.custom", "--yes"]).is(str![[r#"
-exit 6
+exit 8
 ! checking dump.custom
-! error: dump.custom is a custom-format archive; this version restores plain SQL dumps
-! hint: turn it into SQL first: `pg_restore -f dump.sql FILE`
+! error: dump.custom is incomplete: its numbers have 97 and 110 bytes, not 4 and 8
+! hint: a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table; nothing was swapped in
 
 "#]]);
     std::fs::create_dir(stage.path("directory")).unwrap();
     stage.run(["restore", "directory", "--yes"]).is(str![[r#"
-exit 2
+exit 8
 ! checking directory
-! error: directory is a directory
-! hint: name a file; directory dumps are not restored by this version
+! error: directory holds no toc.dat
+! hint: an archive of pg_dump in directory or tar format has one; is this something else?
 
 "#]]);
 }

@@ -20,7 +20,7 @@ pub struct CopyBlock {
 /// Everything the scanner learned.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    pub(super) proof: Proof,
+    pub(in crate::backups) proof: Proof,
     /// Plain bytes.
     pub bytes: u64,
     /// Line ends plus one.

@@ -1,14 +1,14 @@
 //! `envctl backup [create]`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::format;
 use super::many::Backups;
 use crate::app::{App, Daemon};
 use crate::backups::catalog::Catalog;
-use crate::backups::compression::Compression;
 use crate::backups::create::{BackupRequest, Created, Destination, IfTaken, create};
 use crate::backups::label::Label;
 use crate::backups::manifest::{Manifest, Purpose, Source};
@@ -33,6 +33,9 @@ pub(super) struct CreateArgs {
     /// Replace FILE if it exists, once the new one is proven
     #[arg(long)]
     force: bool,
+    /// plain (SQL for psql) or custom (an archive for pg_restore)
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
     /// gzip, zstd or none, with a level: zstd:3
     #[arg(long, value_name = "METHOD[:LEVEL]")]
     compress: Option<String>,
@@ -139,18 +142,13 @@ pub(super) fn request(
     daemon: &Daemon,
     found: &Database,
 ) -> Result<BackupRequest> {
-    let compression = match (&args.compress, args.output.as_deref().and_then(by_name)) {
-        (Some(asked), _) => asked.parse()?,
-        (None, Some(named)) => named,
-        (None, None) => settings.backup.compress.parse()?,
+    let asked = format::Asked {
+        format: args.format.as_deref().unwrap_or(&settings.backup.format),
+        compress: args.compress.as_deref(),
+        usual: &settings.backup.compress,
+        output: args.output.as_deref().filter(|path| path.as_os_str() != "-"),
     };
-    if settings.backup.format != "plain" {
-        return Err(error::usage(format!(
-            "backup.format {:?} is of a later version; this one makes plain SQL",
-            settings.backup.format
-        ))
-        .hint("leave it out, or set it to `plain`"));
-    }
+    let form = format::decide(&asked, &found.facts.version)?;
     let target = &found.target;
     let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
     let started = app.now();
@@ -161,7 +159,7 @@ pub(super) fn request(
             taken: if args.force { IfTaken::Replace } else { IfTaken::Refuse },
         },
         None => Destination::File {
-            path: catalog.free_name(Label::new(started), compression),
+            path: catalog.free_name(Label::new(started), &form.extension()),
             taken: IfTaken::Next,
         },
     };
@@ -195,28 +193,20 @@ pub(super) fn request(
         },
         access: found.access.clone(),
         dump: DumpOptions {
+            format: form.format,
+            compress: form.inside,
             schema_only: args.schema_only,
             data_only: args.data_only,
             exclude_table_data: exclude.clone(),
             lock_wait_ms: u64::try_from(settings.timeouts.lock.as_millis()).unwrap_or(u64::MAX).max(1),
         },
-        compression,
+        compression: form.outside,
         threads: app.threads(),
         destination,
         started,
         lock_limit: settings.timeouts.lock,
         stall_limit: settings.timeouts.stall.unwrap_or(std::time::Duration::MAX),
     })
-}
-
-/// What the name of a file promises: `.sql.gz`, `.sql.zst`, `.sql`.
-fn by_name(path: &Path) -> Option<Compression> {
-    match path.extension()?.to_str()? {
-        "gz" => Some(Compression::DEFAULT_GZIP),
-        "zst" => Some(Compression::DEFAULT_ZSTD),
-        "sql" => Some(Compression::None),
-        _ => None,
-    }
 }
 
 fn destination(request: &BackupRequest) -> String {
@@ -231,13 +221,17 @@ fn show(app: &App, created: &Created) {
     let Some(path) = &created.path else { return };
     let took = std::time::Duration::from_millis(manifest.duration_ms);
     app.ui.say(&format!(
-        "{} in {}: {} tables, {} rows, {} of SQL as {}; complete and proven",
+        "{} in {}: {} tables, {} rows, {}; complete and proven",
         manifest.database,
         duration(took),
         manifest.tables.len(),
         count(manifest.rows()),
-        bytes(manifest.plain_bytes),
-        bytes(manifest.stored_bytes),
+        match manifest.format.as_str() {
+            "plain" => {
+                format!("{} of SQL as {}", bytes(manifest.plain_bytes), bytes(manifest.stored_bytes))
+            }
+            other => format!("a {other} archive of {}", bytes(manifest.stored_bytes)),
+        }
     ));
     // The path is the answer: `FILE=$(envctl backup -q)`.
     app.ui.show(&Answer { path: Some(path), manifest }, |_| {

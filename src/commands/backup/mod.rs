@@ -1,6 +1,7 @@
 //! `envctl backup`: make a proven backup, or look at the ones there are.
 
 mod create;
+mod format;
 mod list;
 mod many;
 mod show;

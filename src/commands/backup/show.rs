@@ -84,12 +84,21 @@ fn text(path: &str, manifest: &Manifest, now: jiff::Timestamp) -> String {
     );
     line(
         "size",
-        format!(
-            "{} of SQL, {} stored ({})",
-            bytes(manifest.plain_bytes),
-            bytes(manifest.stored_bytes),
-            manifest.compression
-        ),
+        match manifest.format.as_str() {
+            "plain" => format!(
+                "{} of SQL, {} stored ({})",
+                bytes(manifest.plain_bytes),
+                bytes(manifest.stored_bytes),
+                manifest.compression
+            ),
+            other => {
+                format!(
+                    "{} stored as a {other} archive ({})",
+                    bytes(manifest.stored_bytes),
+                    manifest.compression
+                )
+            }
+        },
     );
     line("sha256", manifest.stored_sha256.to_string());
     line("proof", format!("{} ({})", manifest.verified.level.word(), manifest.verified.at));

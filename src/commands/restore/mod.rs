@@ -206,6 +206,7 @@ async fn plan(
         trust: args.trust,
         sha256: examined.map(|examined| examined.sha256),
         bytes: examined.map(|examined| examined.summary.bytes),
+        format: examined.map(|examined| examined.format),
         rows: examined.map(|examined| examined.summary.rows()),
         threads: app.threads(),
         at: app.now().to_string(),

@@ -1,0 +1,152 @@
+//! A directory or tar archive as one custom archive, written as it is read.
+//!
+//! Why: `pg_restore` takes a custom archive from a pipe, and a directory only from a disk of its own; the
+//! list of entries is the same but for where the data are. Layout: pg_backup_custom.c.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::Path;
+
+use super::members::Members;
+use super::toc::{OFFSET_BYTES, Toc, TocEntry};
+use crate::error::{self, Error, Result};
+
+/// Bytes of data in one chunk.
+const CHUNK: usize = 64 << 10;
+/// What begins an entry's data: a table's, or large objects'.
+const TABLE: u8 = 1;
+const OBJECTS: u8 = 3;
+
+/// The archive as a stream; plain inside.
+pub struct CustomStream {
+    members: Members,
+    entries: VecDeque<TocEntry>,
+    /// What follows before the next entry.
+    steps: VecDeque<Step>,
+    reader: Option<Box<dyn Read + Send>>,
+    out: Vec<u8>,
+    at: usize,
+}
+
+enum Step {
+    Bytes(Vec<u8>),
+    File(String),
+    Objects(String),
+}
+
+impl CustomStream {
+    /// Reads the list of a directory or tar; the data are read as the stream is.
+    ///
+    /// # Errors
+    /// Kind `Integrity`: no list, or a damaged one. `Refused`: a hostile tar.
+    pub fn open(path: &Path) -> Result<Self> {
+        let members = Members::open(path)?;
+        let list = members.list()?;
+        let toc = Toc::of_file(&list).map_err(|e| e.context(path.display()))?;
+        let out = head(&toc, &list);
+        let entries = toc.entries.into_iter().filter(|entry| entry.has_data).collect();
+        Ok(Self { members, entries, steps: VecDeque::new(), reader: None, out, at: 0 })
+    }
+
+    /// The next bytes into `out`; false at the end.
+    fn produce(&mut self) -> io::Result<bool> {
+        self.out.clear();
+        self.at = 0;
+        if let Some(reader) = &mut self.reader {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            reader.take(CHUNK as u64).read_to_end(&mut chunk).map_err(of_data)?;
+            self.out.extend(int(chunk.len()));
+            if chunk.is_empty() {
+                self.reader = None;
+            }
+            self.out.append(&mut chunk);
+            return Ok(true);
+        }
+        match self.steps.pop_front() {
+            Some(Step::Bytes(bytes)) => self.out = bytes,
+            Some(Step::File(name)) => self.reader = Some(self.members.data(&name)?),
+            Some(Step::Objects(name)) => self.objects(&name)?,
+            None => {
+                let Some(entry) = self.entries.pop_front() else { return Ok(false) };
+                let objects = entry.kind == "BLOBS";
+                self.out.push(if objects { OBJECTS } else { TABLE });
+                self.out.extend(int(usize::try_from(entry.id).unwrap_or_default()));
+                let step = if objects { Step::Objects(self.list_of(&entry)) } else { Step::File(entry.file) };
+                self.steps.push_back(step);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The file that lists an entry's large objects: `--format=tar` names it by a rule of its own.
+    fn list_of(&self, entry: &TocEntry) -> String {
+        let names = [entry.file.clone(), format!("blobs_{}.toc", entry.id), "blobs.toc".to_owned()];
+        names.into_iter().find(|name| self.members.has(name)).unwrap_or_else(|| entry.file.clone())
+    }
+
+    /// A list of large objects: a line `OID FILE` for each.
+    fn objects(&mut self, name: &str) -> io::Result<()> {
+        for line in BufReader::new(self.members.data(name)?).lines() {
+            let line = line.map_err(of_data)?;
+            let parts = line.split_once(' ').and_then(|(oid, file)| Some((oid.parse::<u32>().ok()?, file)));
+            let Some((oid, file)) = parts.filter(|(oid, _)| *oid != 0) else {
+                return Err(io::Error::other(error::integrity(format!("its list {name} is damaged"))));
+            };
+            self.steps.push_back(Step::Bytes(int(oid as usize).to_vec()));
+            self.steps.push_back(Step::File(file.to_owned()));
+        }
+        self.steps.push_back(Step::Bytes(int(0).to_vec()));
+        Ok(())
+    }
+}
+
+/// What a decoder complains of is damage.
+fn of_data(cause: io::Error) -> io::Error {
+    match cause.downcast::<Error>() {
+        Ok(ours) => io::Error::other(ours),
+        Err(cause) => io::Error::other(
+            error::integrity("a data file of the archive is truncated or damaged").because(cause),
+        ),
+    }
+}
+
+impl Read for CustomStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.out.len() {
+            if !self.produce()? {
+                return Ok(0);
+            }
+        }
+        let len = buffer.len().min(self.out.len() - self.at);
+        buffer[..len].copy_from_slice(&self.out[self.at..self.at + len]);
+        self.at += len;
+        Ok(len)
+    }
+}
+
+/// The list as a custom archive has it: its layout, nothing packed, and no place of the data.
+fn head(toc: &Toc, list: &[u8]) -> Vec<u8> {
+    const CUSTOM: u8 = 1;
+    let mut head = list[..toc.layout_at].to_vec();
+    head.push(CUSTOM);
+    if toc.minor >= 15 {
+        head.push(0);
+    } else {
+        head.extend(int(0));
+    }
+    head.extend_from_slice(&list[toc.packing_end..toc.first_entry]);
+    for entry in &toc.entries {
+        const NOT_SET: u8 = 1;
+        const NO_DATA: u8 = 3;
+        head.extend_from_slice(&list[entry.body.clone()]);
+        head.push(if entry.has_data { NOT_SET } else { NO_DATA });
+        head.extend([0; OFFSET_BYTES]);
+    }
+    head
+}
+
+/// A number as archives write it: its sign, four bytes.
+fn int(number: usize) -> [u8; 5] {
+    let [a, b, c, d] = u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
+    [0, a, b, c, d]
+}

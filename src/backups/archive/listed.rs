@@ -1,0 +1,110 @@
+//! What the entries of an archive would do, judged by the rules for plain dumps.
+//!
+//! Promise: every statement that `pg_restore` would send, the COPY statements and the data that are
+//! statements themselves included, passes the same scanner as a plain dump does: an archive's COPY
+//! statement is free text too, and could name a program.
+
+use super::data::Data;
+use super::toc::{Toc, TocEntry};
+use crate::backups::scan::{CopyBlock, DumpScanner, Entry, Finding, Proof, Summary};
+
+/// What has been found in the statements of an archive.
+pub(super) struct Listed {
+    summary: Summary,
+    /// Data in the form of statements; so many of its findings are in the summary already.
+    inserts: DumpScanner,
+    taken: usize,
+}
+
+impl Listed {
+    pub(super) fn new(toc: &Toc) -> Self {
+        let mut listed = Self { summary: DumpScanner::new().finish(), inserts: DumpScanner::new(), taken: 0 };
+        for entry in toc.entries.iter().filter(|entry| is_restored(entry)) {
+            // One scanner each: they are sent one by one, and a quote left open in one must not hide the next.
+            let mut scanner = DumpScanner::new();
+            scanner.feed(entry.definition.as_bytes());
+            if !entry.copy.is_empty() {
+                scanner.feed(b"\n");
+                scanner.feed(entry.copy.as_bytes());
+                scanner.feed(b"\\.\n");
+            }
+            listed.add(scanner.finish());
+        }
+        listed
+    }
+
+    fn add(&mut self, of: Summary) {
+        let summary = &mut self.summary;
+        summary.statements += of.statements;
+        summary.extensions.extend(of.extensions);
+        summary.roles.extend(of.roles);
+        summary.tablespaces.extend(of.tablespaces);
+        summary.findings.extend(of.findings);
+        summary.findings_left_out += of.findings_left_out;
+        summary.encoding = summary.encoding.take().or(of.encoding);
+    }
+
+    /// Takes what data in the form of statements have brought.
+    pub(super) fn statements(&mut self, data: &mut Data) {
+        if !data.statements.is_empty() {
+            self.inserts.feed(&std::mem::take(&mut data.statements));
+            let known = self.taken;
+            self.taken = self.inserts.findings().len();
+            self.summary.findings.extend_from_slice(&self.inserts.findings()[known..]);
+        }
+    }
+
+    /// What was found so far.
+    pub(super) fn findings(&self) -> &[Finding] {
+        &self.summary.findings
+    }
+
+    /// What was learned. `broken` is why the archive is not whole.
+    pub(super) fn finish(
+        mut self,
+        toc: &Toc,
+        broken: Option<String>,
+        copies: Vec<CopyBlock>,
+        bytes: u64,
+    ) -> Summary {
+        let mut inserts = std::mem::take(&mut self.inserts).finish();
+        inserts.findings.drain(..self.taken.min(inserts.findings.len()));
+        self.add(inserts);
+        let mut summary = self.summary;
+        summary.proof = broken.map_or(Proof::Trailer, Proof::Missing);
+        summary.bytes = bytes;
+        summary.copies = copies;
+        summary.server_version = Some(toc.server_version.clone()).filter(|version| !version.is_empty());
+        summary.pg_dump_version = Some(toc.pg_dump_version.clone()).filter(|version| !version.is_empty());
+        let restored = || toc.entries.iter().filter(|entry| is_restored(entry));
+        summary.entries = restored().map(in_summary).collect();
+        summary.roles.extend(restored().map(|entry| entry.owner.clone()));
+        summary.tablespaces.extend(restored().map(|entry| entry.tablespace.clone()));
+        for names in [&mut summary.roles, &mut summary.tablespaces, &mut summary.extensions] {
+            names.retain(|name| !name.is_empty());
+            names.sort();
+            names.dedup();
+        }
+        summary
+    }
+}
+
+fn in_summary(entry: &TocEntry) -> Entry {
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    Entry {
+        offset: 0,
+        name: entry.tag.clone(),
+        kind: entry.kind.clone(),
+        schema: given(&entry.namespace),
+        owner: given(&entry.owner),
+        data: entry.has_data,
+    }
+}
+
+/// Whether `pg_restore` without `--create` takes it: what makes the database itself is in every archive,
+/// and left alone (`_tocEntryRequired` in pg_backup_archiver.c).
+pub(super) fn is_restored(entry: &TocEntry) -> bool {
+    let of_database = matches!(entry.kind.as_str(), "COMMENT" | "ACL" | "SECURITY LABEL")
+        && entry.tag.starts_with("DATABASE ");
+    !of_database && !matches!(entry.kind.as_str(), "DATABASE" | "DATABASE PROPERTIES")
+}

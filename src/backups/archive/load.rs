@@ -1,0 +1,257 @@
+//! Loading an archive into the side database: one `pg_restore`, fed over its stdin.
+//!
+//! Promises: nothing is sent before the list has been judged; success is pg_restore's own exit code behind
+//! an end mark in its output, and then what the server answers: every relation of the list is there, and
+//! every table has the rows that streamed by.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::scanner::shown;
+use crate::backups::compression::{Digest, Hasher, Unpacker};
+use crate::backups::contents::Contents;
+use crate::backups::load::{LoadRequest, Loaded};
+use crate::backups::scan::Summary;
+use crate::backups::source::{allowed, changed, permitted, whole};
+use crate::docker::demux::Output;
+use crate::docker::exec::{ExecInput, ExecOutput};
+use crate::docker::proof::{TrailerSplitter, nonce, wrap_fed};
+use crate::docker::{Container, Engine, Exec, ExecSpec};
+use crate::error::{self, Error, Result};
+use crate::postgres::dump::Format;
+use crate::postgres::quote::{ident, literal};
+use crate::postgres::{Access, Session, pg_restore};
+use crate::progress::{Event, Progress};
+
+/// How many relations are asked for in one question.
+const AT_ONCE: usize = 500;
+/// What is kept of pg_restore's complaints.
+const STDERR_KEPT: usize = 64 << 10;
+
+/// Loads the archive that `unpacker` gives into `access.database`.
+///
+/// # Errors
+/// As for a plain dump, see [`crate::backups::load::load`].
+pub async fn load(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    request: &LoadRequest,
+    unpacker: Unpacker,
+    progress: &Arc<dyn Progress>,
+) -> Result<Loaded> {
+    let nonce = nonce();
+    let spec = pg_restore::from_stdin(access, &request.application);
+    let spec = ExecSpec { argv: wrap_fed(&nonce, &spec.argv), ..spec };
+    let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
+    let (sender, receiver) = mpsc::channel(4);
+    let reading = {
+        let (request, progress) = (request.clone(), progress.clone());
+        std::thread::spawn(move || read(&request, unpacker, &sender, &progress))
+    };
+    let listening = listen(output, &nonce);
+    tokio::pin!(listening);
+    let feeding = feed(input, receiver);
+    tokio::pin!(feeding);
+    let (heard, fed) = tokio::select! {
+        biased;
+        fed = &mut feeding => (None, fed),
+        // It may be done before we are: with the last byte of the last entry.
+        heard = &mut listening => match heard? {
+            heard if heard.exit_code == Some(0) => (Some(heard), feeding.await),
+            heard => return Err(stopped(&heard, request)),
+        },
+    };
+    // Judged before its input ends; where it stopped taking input, its own words matter more.
+    if heard.is_none() && fed.is_none() {
+        return Err(stopped(&listening.await?, request));
+    }
+    let result = joined(reading).await?;
+    judge(&result, request)?;
+    let heard = match (heard, fed) {
+        (None, Some(mut input)) => {
+            let _ = input.close().await;
+            listening.await?
+        }
+        (Some(heard), _) => heard,
+        (None, None) => return Err(error::failed("pg_restore ended")),
+    };
+    finish(engine, container, access, request, heard, result.0, progress).await
+}
+
+/// It has ended: well, and with everything in place?
+async fn finish(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    request: &LoadRequest,
+    heard: Heard,
+    summary: Summary,
+    progress: &Arc<dyn Progress>,
+) -> Result<Loaded> {
+    if heard.exit_code != Some(0) {
+        return Err(stopped(&heard, request));
+    }
+    progress.step("counting what was loaded");
+    check(engine, container, access, &request.application, &summary).await?;
+    Ok(Loaded { summary })
+}
+
+async fn joined(reading: std::thread::JoinHandle<Result<(Summary, Digest)>>) -> Result<(Summary, Digest)> {
+    match tokio::task::spawn_blocking(move || reading.join()).await {
+        Ok(Ok(result)) => result,
+        _ => Err(error::failed("the reading thread failed")),
+    }
+}
+
+fn judge((summary, sha256): &(Summary, Digest), request: &LoadRequest) -> Result<()> {
+    let name = request.source.name();
+    whole(summary, request.ours, &name)?;
+    permitted(summary, request.ours, request.trust, &name)?;
+    if request.sha256.is_some_and(|expected| expected != *sha256) {
+        return Err(changed(&name));
+    }
+    Ok(())
+}
+
+/// Gives the input back, still open, where everything was taken.
+async fn feed(mut input: ExecInput, mut receiver: mpsc::Receiver<Vec<u8>>) -> Option<ExecInput> {
+    while let Some(bytes) = receiver.recv().await {
+        if input.write(&bytes).await.is_err() {
+            return None;
+        }
+    }
+    Some(input)
+}
+
+/// Reads, scans, and lets through only what has been judged.
+fn read(
+    request: &LoadRequest,
+    mut unpacker: Unpacker,
+    sender: &mpsc::Sender<Vec<u8>>,
+    progress: &Arc<dyn Progress>,
+) -> Result<(Summary, Digest)> {
+    let mut contents = Contents::new(Format::Custom);
+    let mut hasher = Hasher::default();
+    let mut held: Vec<u8> = Vec::new();
+    let mut table = String::new();
+    while let Some(block) = unpacker.next_block()? {
+        hasher.update(&block);
+        contents.feed(&block);
+        if contents.findings().iter().any(|f| !allowed(f.kind, request.ours, request.trust)) {
+            break;
+        }
+        held.extend_from_slice(&block);
+        unpacker.recycle(block);
+        if contents.is_judged() && sender.blocking_send(std::mem::take(&mut held)).is_err() {
+            return Err(error::failed("pg_restore ended"));
+        }
+        if let Some(name) = contents.current_table().filter(|name| *name != table) {
+            name.clone_into(&mut table);
+            progress.on(Event::Table(table.clone()));
+        }
+        progress.on(Event::Bytes { done: hasher.bytes(), total: request.expected });
+    }
+    Ok((contents.finish(), hasher.finish()))
+}
+
+/// What pg_restore said.
+struct Heard {
+    exit_code: Option<u8>,
+    stderr: Vec<u8>,
+}
+
+async fn listen(mut output: ExecOutput, nonce: &str) -> Result<Heard> {
+    let mut splitter = TrailerSplitter::new(nonce);
+    let mut stderr: Vec<u8> = Vec::new();
+    let mut damaged = None;
+    let mut sink = |which, bytes: &[u8]| match which {
+        Output::Stderr => {
+            let room = STDERR_KEPT.saturating_sub(stderr.len());
+            stderr.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+        Output::Stdout => damaged = splitter.feed(bytes, &mut |_| ()).err().or(damaged.take()),
+    };
+    // A stream that breaks off has no end mark, and that is what counts.
+    while matches!(output.read(&mut sink).await, Ok(true)) {}
+    match damaged {
+        Some(cause) => Err(error::integrity("the output of pg_restore is damaged").because(cause)),
+        None => Ok(Heard { exit_code: splitter.exit_code(), stderr }),
+    }
+}
+
+/// pg_restore's own complaint, with the cure where it is known.
+fn stopped(heard: &Heard, request: &LoadRequest) -> Error {
+    let words = String::from_utf8_lossy(&heard.stderr);
+    let complaint = words.lines().find(|line| line.contains("error:")).or(words.lines().last());
+    let first = complaint.unwrap_or("it gave no reason").trim().trim_start_matches("pg_restore: error: ");
+    let name = request.source.name();
+    let error = match heard.exit_code {
+        Some(126 | 127) => error::tool(format!("pg_restore cannot be run in the container: {first}"))
+            .hint("use a plain dump, which psql restores"),
+        Some(_) => error::tool(format!("pg_restore refused {name}: {first}")),
+        None => error::tool(format!("contact with pg_restore was lost while loading {name}: {first}")),
+    };
+    let error = if first.contains("unsupported version") {
+        error.hint("it was made by a newer pg_dump: restore it into a server of that version")
+    } else if first.contains("No space left") {
+        error.hint("the server's disk is full; free some space and run the same command again")
+    } else {
+        error
+    };
+    error.hint("the database is as it was; nothing was swapped in")
+}
+
+/// Whether the server has what the list names, and as many rows as passed by.
+async fn check(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    application: &str,
+    summary: &Summary,
+) -> Result<()> {
+    let mut session = Session::open(engine, container, access, application).await?;
+    let listed = summary.entries.iter().filter(|entry| RELATIONS.contains(&entry.kind.as_str()));
+    let names: Vec<String> = listed
+        .filter_map(|e| Some(format!("({}, {})", literal(e.schema.as_deref()?), literal(&e.name))))
+        .collect();
+    for names in names.chunks(AT_ONCE) {
+        let sql = format!(
+            "select n.s || '.' || n.r from (values {}) n(s, r) where not exists (select from pg_catalog.pg_class c \
+             join pg_catalog.pg_namespace k on k.oid = c.relnamespace where k.nspname = n.s and c.relname = n.r) limit 1",
+            names.join(", ")
+        );
+        if let Some(lost) = session.value(&sql).await.map_err(Error::from)? {
+            return Err(error::integrity(format!("{lost} is in the archive and was not restored"))
+                .hint("nothing was swapped in"));
+        }
+    }
+    let data = summary.entries.iter().filter(|entry| entry.data);
+    let sql_names: HashMap<String, String> = data
+        .filter_map(|e| {
+            let schema = e.schema.as_deref()?;
+            Some((shown(schema, &e.name), format!("{}.{}", ident(schema), ident(&e.name))))
+        })
+        .collect();
+    for block in &summary.copies {
+        let Some(table) = sql_names.get(&block.table) else { continue };
+        let counted =
+            session.value(&format!("select count(*) from only {table}")).await.map_err(Error::from)?;
+        if counted.as_deref() != Some(block.rows.to_string().as_str()) {
+            return Err(error::integrity(format!(
+                "rows are missing: {} has {} rows in the archive and {} on the server",
+                block.table,
+                block.rows,
+                counted.as_deref().unwrap_or("no")
+            ))
+            .hint("nothing was swapped in"));
+        }
+    }
+    session.close().await;
+    Ok(())
+}
+
+/// Kinds whose name is that of a row in `pg_class`.
+const RELATIONS: &[&str] = &["TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE", "FOREIGN TABLE", "INDEX"];

@@ -1,0 +1,71 @@
+//! Whatever a dump is, read as it streams by: plain SQL by its statements, an archive by its list.
+
+use super::archive::ArchiveScanner;
+use super::scan::{DumpScanner, Finding, Summary};
+use crate::postgres::dump::Format;
+
+/// The scanner of a stream.
+pub enum Contents {
+    /// Plain SQL.
+    Plain(Box<DumpScanner>),
+    /// A custom archive.
+    Archive(Box<ArchiveScanner>),
+}
+
+impl Contents {
+    /// Before the first byte.
+    pub fn new(format: Format) -> Self {
+        match format {
+            Format::Plain => Self::Plain(Box::default()),
+            Format::Custom => Self::Archive(Box::default()),
+        }
+    }
+
+    /// Reads the next chunk, of any size.
+    pub fn feed(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Plain(scanner) => scanner.feed(chunk),
+            Self::Archive(scanner) => scanner.feed(chunk),
+        }
+    }
+
+    /// Bytes seen so far.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Plain(scanner) => scanner.bytes(),
+            Self::Archive(scanner) => scanner.bytes(),
+        }
+    }
+
+    /// The table whose data are passing by.
+    pub fn current_table(&self) -> Option<&str> {
+        match self {
+            Self::Plain(scanner) => scanner.current_table().map(|(name, _)| name),
+            Self::Archive(scanner) => scanner.current_table(),
+        }
+    }
+
+    /// What was found so far.
+    pub fn findings(&self) -> &[Finding] {
+        match self {
+            Self::Plain(scanner) => scanner.findings(),
+            Self::Archive(scanner) => scanner.findings(),
+        }
+    }
+
+    /// Whether what has passed has been judged whole: of an archive its list, which says what will be run.
+    pub fn is_judged(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Archive(scanner) => scanner.is_listed(),
+        }
+    }
+
+    /// Ends the stream.
+    pub fn finish(self) -> Summary {
+        match self {
+            Self::Plain(scanner) => scanner.finish(),
+            Self::Archive(scanner) => scanner.finish(),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Which format a backup has, and who packs it: what was asked, what the file's name says, the settings.
+
+use std::path::Path;
+
+use crate::backups::compression::Compression;
+use crate::error::{self, Result};
+use crate::postgres::dump::Format;
+use crate::postgres::version::ServerVersion;
+
+/// Format and packing, decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// How pg_dump writes.
+    pub(super) format: Format,
+    /// What we pack around it: nothing around an archive, so that `pg_restore` reads it as it is.
+    pub(super) outside: Compression,
+    /// What pg_dump packs inside an archive.
+    pub(super) inside: Option<String>,
+}
+
+impl Form {
+    /// What is added to a backup's name.
+    pub(super) fn extension(&self) -> String {
+        match self.format {
+            Format::Plain => format!(".sql{}", self.outside.extension()),
+            Format::Custom => ".dump".to_owned(),
+        }
+    }
+}
+
+/// What was asked for.
+pub(super) struct Asked<'a> {
+    /// `--format`, or the setting.
+    pub(super) format: &'a str,
+    /// `--compress`.
+    pub(super) compress: Option<&'a str>,
+    /// The setting for it.
+    pub(super) usual: &'a str,
+    /// `-o`.
+    pub(super) output: Option<&'a Path>,
+}
+
+/// Decides.
+///
+/// # Errors
+/// Kind `Usage`: an unknown word, a name that says another format, or a packing this pg_dump has not.
+pub(super) fn decide(asked: &Asked<'_>, server: &ServerVersion) -> Result<Form> {
+    match asked.format {
+        "plain" => plain(asked),
+        "custom" => custom(asked, server),
+        "directory" => Err(error::usage("the directory format is read, but not made by this version")
+            .hint("`--format custom` is restored by pg_restore just as well")),
+        other => Err(error::usage(format!("unknown format `{other}`")).hint("use `plain` or `custom`")),
+    }
+}
+
+fn plain(asked: &Asked<'_>) -> Result<Form> {
+    let outside = match (asked.compress, asked.output.and_then(by_name)) {
+        (Some(asked), _) => asked.parse()?,
+        (None, Some(named)) => named,
+        (None, None) => asked.usual.parse()?,
+    };
+    Ok(Form { format: Format::Plain, outside, inside: None })
+}
+
+fn custom(asked: &Asked<'_>, server: &ServerVersion) -> Result<Form> {
+    if let Some(path) = asked.output.filter(|path| by_name(path).is_some()) {
+        return Err(error::usage(format!(
+            "{} is the name of a plain dump, and the format is custom",
+            path.display()
+        ))
+        .hint("name it `.dump`, or leave the format: `--format plain`"));
+    }
+    let text = asked.compress.unwrap_or(asked.usual);
+    let level = text.split_once(':').map(|(_, level)| level);
+    let inside = match (text.parse()?, level) {
+        (Compression::None, _) => "0".to_owned(),
+        // One core packs inside pg_dump, whose zlib is slow above its first levels.
+        (Compression::Gzip(_), None) => USUAL_LEVEL.to_owned(),
+        (Compression::Gzip(1..=9), Some(level)) => level.to_owned(),
+        (Compression::Gzip(_), Some(level)) => {
+            return Err(error::usage(format!(
+                "pg_dump packs archives itself and knows the gzip levels 1 to 9, not {level}"
+            )));
+        }
+        (Compression::Zstd(level), _) if server.major() >= 16 => format!("zstd:{level}"),
+        (Compression::Zstd(_), _) => {
+            return Err(error::usage(format!(
+                "pg_dump packs archives itself, and that of PostgreSQL {server} has no zstd"
+            ))
+            .hint("use `--compress gzip`, or `--format plain --compress zstd`"));
+        }
+    };
+    Ok(Form { format: Format::Custom, outside: Compression::None, inside: Some(inside) })
+}
+
+/// The gzip level inside an archive where none is asked for.
+const USUAL_LEVEL: &str = "6";
+
+/// What the name of a file promises: `.sql.gz`, `.sql.zst`, `.sql`.
+fn by_name(path: &Path) -> Option<Compression> {
+    match path.extension()?.to_str()? {
+        "gz" => Some(Compression::DEFAULT_GZIP),
+        "zst" => Some(Compression::DEFAULT_ZSTD),
+        "sql" => Some(Compression::None),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decided(format: &str, compress: Option<&str>, output: Option<&str>, major: u32) -> Result<Form> {
+        let asked = Asked { format, compress, usual: "gzip", output: output.map(Path::new) };
+        decide(&asked, &ServerVersion::new(major * 10_000, ""))
+    }
+
+    #[test]
+    fn pg_dump_packs_an_archive_and_envctl_a_plain_dump() {
+        let form = decided("custom", Some("zstd:3"), None, 16).unwrap();
+        assert_eq!((form.outside, form.inside.as_deref()), (Compression::None, Some("zstd:3")));
+        assert_eq!(decided("custom", Some("none"), None, 15).unwrap().inside.as_deref(), Some("0"));
+        assert_eq!(decided("custom", None, Some("x"), 15).unwrap().extension(), ".dump");
+        let form = decided("plain", None, Some("x.sql.zst"), 15).unwrap();
+        assert_eq!((form.outside, form.inside), (Compression::DEFAULT_ZSTD, None));
+    }
+
+    #[test]
+    fn what_contradicts_itself_or_the_server_is_refused() {
+        for (compress, output, major, word) in [
+            (None, Some("x.sql.gz"), 17, "plain dump"),
+            (Some("zstd"), None, 15, "no zstd"),
+            (Some("gzip:12"), None, 17, "1 to 9"),
+        ] {
+            let error = decided("custom", compress, output, major).unwrap_err();
+            assert!(error.message().contains(word), "{error}");
+        }
+        assert!(decided("tar", None, None, 17).is_err());
+    }
+}
