@@ -16,7 +16,6 @@ mod support;
 
 mod makefile;
 mod many;
-mod forward;
 mod migrations;
 mod odd_servers;
 mod prisma;

@@ -96,6 +96,29 @@ fn round_trip(major: u8) {
     let stored = std::fs::read(&backup).unwrap();
     project.run_with(&stored, &["restore", "-", "--trust", "--into", &other, "--yes", "--no-backup"]).code(0);
     assert_same(&contents(server, &other), &expected_contents, "the contents from a pipe");
+
+    // As a custom archive of ours, and as what plain pg_dump makes in the formats that pg_restore reads.
+    project.run(&["backup", "--format", "custom", "-o", "r1.dump"]).code(0);
+    let into_other = ["--into", other.as_str(), "--yes", "--no-backup"];
+    project.run(&[["restore", "r1.dump"].as_slice(), &into_other].concat()).code(0);
+    assert_same(&dump(server, &other).replace(&other, database), &expected_dump, "the dumps from an archive");
+    assert_same(&contents(server, &other), &expected_contents, "the contents from an archive");
+    let stored = std::fs::read(project.path().join("r1.dump")).unwrap();
+    project.run_with(&stored, &[["restore", "-", "--trust"].as_slice(), &into_other].concat()).code(0);
+    assert_same(&contents(server, &other), &expected_contents, "the contents from an archive in a pipe");
+    for (name, script) in [
+        (
+            "directory.tar",
+            "d=$(mktemp -d); pg_dump -U postgres -Fd -j2 -f $d/d DB; tar -C $d -cf - d; rm -rf $d",
+        ),
+        ("tar.tar", "pg_dump -U postgres -Ft DB"),
+    ] {
+        let archive = server.bytes(&script.replace("DB", database));
+        std::fs::write(project.path().join(name), archive).unwrap();
+        project.run(&[["restore", name, "--trust"].as_slice(), &into_other].concat()).code(0);
+        assert_same(&dump(server, &other).replace(&other, database), &expected_dump, name);
+        assert_same(&contents(server, &other), &expected_contents, name);
+    }
     project.drop_siblings();
     server.sql("postgres", &format!("drop database {control}; drop database {other}"));
 }

@@ -245,6 +245,13 @@ impl Server {
         docker(&["exec", "--user=0", &self.container, "sh", "-c", script])
     }
 
+    /// What a constant shell script in the container prints, byte for byte.
+    pub fn bytes(&self, script: &str) -> Vec<u8> {
+        let output = try_docker(&["exec", "--user=0", &self.container, "sh", "-c", script]);
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
     /// Puts a program in the place of one of the container's tools; it comes first in PATH.
     pub fn install(&self, name: &str, script: &str) {
         let mut child = Command::new("docker")
