@@ -41,6 +41,8 @@ enum Command {
     Psql(commands::psql::Args),
     /// A container's logs
     Logs(commands::logs::Args),
+    /// A local port to a port in a container, published or not
+    Forward(commands::forward::Args),
     /// Make a proven backup, or look at the ones there are
     #[command(visible_alias = "db:dump")]
     Backup(commands::backup::Args),
@@ -132,6 +134,7 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Exec(args) => commands::exec::run(args, &global, app).await,
         Command::Psql(args) => commands::psql::run(args, &global, app).await,
         Command::Logs(args) => commands::logs::run(args, &global, app).await,
+        Command::Forward(args) => commands::forward::run(args, &global, app).await,
         Command::Backup(args) => commands::backup::run(args, &global, app).await,
         Command::Restore(args) => commands::restore::run(args, &global, app).await,
         Command::Migrate(args) => commands::migrate::run(args, &global, app).await,

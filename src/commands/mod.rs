@@ -8,6 +8,7 @@ pub mod config;
 mod database;
 pub mod exec;
 pub mod exit_codes;
+pub mod forward;
 pub mod generate;
 mod global;
 pub mod init;

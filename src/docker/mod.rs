@@ -14,6 +14,7 @@ pub mod engine;
 pub mod exec;
 #[cfg(test)]
 mod exec_tests;
+pub mod forward;
 mod http;
 pub mod proof;
 pub mod proven;

@@ -16,6 +16,7 @@ mod support;
 
 mod makefile;
 mod many;
+mod forward;
 mod migrations;
 mod odd_servers;
 mod prisma;

@@ -90,6 +90,29 @@ impl Running {
         (Self { child, stdout: collect(stdout), stderr: collect(stderr) }, stdin)
     }
 
+    /// Starts `command` without an input and gives the first line of its answer, once it has come.
+    pub fn first_line(command: &mut Command) -> (Self, String) {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("envctl starts");
+        let stderr = collect(child.stderr.take().expect("a pipe"));
+        let mut stdout = child.stdout.take().expect("a pipe");
+        let line = read_until(&mut stdout, b"\n");
+        let line = String::from_utf8_lossy(&line).trim().to_owned();
+        (Self { child, stdout: collect(stdout), stderr }, line)
+    }
+
+    /// The most memory it has had so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("it runs");

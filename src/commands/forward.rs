@@ -1,0 +1,92 @@
+//! `envctl forward`: a local port to a port in a container.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::commands::GlobalArgs;
+use crate::commands::many::one_stack;
+use crate::commands::talk::{any_container, target_line};
+use crate::docker::forward::{Forward, Way, find_way, listen, serve};
+use crate::error::{ErrorKind, Result};
+use crate::progress::Progress;
+
+/// Arguments of `forward`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// backend, db, a service or a container
+    #[arg(value_name = "ROLE|SERVICE")]
+    target: String,
+    /// The container's port, and the local one before it; 0 takes a free one
+    #[arg(value_name = "[LOCAL:]PORT", value_parser = ports)]
+    ports: Ports,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ports {
+    local: u16,
+    port: u16,
+}
+
+fn ports(text: &str) -> Result<Ports, String> {
+    let number = |text: &str| text.parse::<u16>().map_err(|_| format!("`{text}` is no port"));
+    let (local, port) = match text.split_once(':') {
+        Some((local, port)) => (number(local)?, number(port)?),
+        None => (number(text)?, number(text)?),
+    };
+    if port == 0 { Err("a container has no port 0".to_owned()) } else { Ok(Ports { local, port }) }
+}
+
+#[derive(Serialize)]
+struct Answer {
+    address: String,
+    container: String,
+    port: u16,
+    way: String,
+}
+
+/// # Errors
+/// Kind `Usage`: the local port. `Tool`: no way to the port. `Target`: the container stopped meanwhile.
+pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    one_stack(&settings, "forward", "name it with `-s STACK`")?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    let target = any_container(&environment, &args.target, settings.target.index)?;
+    app.ui.target(&target_line(&target, &daemon));
+    let Ports { local, port } = args.ports;
+    let listener = listen(local).await?;
+    let is_local = daemon.engine.address().starts_with("unix://");
+    let finding = find_way(&daemon.engine, &target.container, port, is_local);
+    let way = app.interrupt.or(finding).await??;
+    let address = listener.local_addr().map_or_else(|_| format!("127.0.0.1:{local}"), |at| at.to_string());
+    let by = match way {
+        Way::Direct(at) => format!("at {at}"),
+        Way::Bridge(tool) => format!("by {} in the container, one for each connection", tool.name()),
+    };
+    let answer = Answer { address, container: target.container.name.clone(), port, way: by };
+    app.ui.show(&answer, |_| format!("{}\n", answer.address));
+    app.ui.say(&format!("forwards to port {port} of {}, {}; Ctrl-C ends it", answer.container, answer.way));
+    let progress: Arc<dyn Progress> = app.ui.progress();
+    let forward = Forward { engine: daemon.engine.clone(), container: target.container, port, way };
+    match serve(forward, listener, &progress, &app.interrupt).await {
+        // Nobody ends a forward in any other way.
+        Err(ended) if ended.kind() == ErrorKind::Interrupted(2) => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_one_number_or_two() {
+        assert_eq!(ports("5432"), Ok(Ports { local: 5432, port: 5432 }));
+        assert_eq!(ports("0:5432"), Ok(Ports { local: 0, port: 5432 }));
+        for wrong in ["", "x", "1:", ":1", "70000", "1:0", "1:2:3"] {
+            assert!(ports(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A local port to a port in a container, published or not.
+//!
+//! Two ways: the container's own address, where this host reaches it, else one exec a connection that bridges
+//! its streams to the port with what the image has ([`bridge`]).
+//!
+//! Promises: listens on 127.0.0.1 alone; each side's end reaches the other as an end and not as a broken
+//! connection; a slow reader slows the writer; whatever runs in the container ends with us.
+
+pub mod bridge;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::container::Container;
+use super::end;
+use super::engine::Engine;
+use super::proof::nonce;
+use crate::error::{self, Error, Result};
+use crate::interrupt::Interrupt;
+use crate::progress::{Event, Progress};
+use bridge::Tool;
+
+/// How bytes get to the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Straight to the container's address.
+    Direct(SocketAddr),
+    /// Through an exec of this tool for each connection.
+    Bridge(Tool),
+}
+
+/// What is forwarded where.
+pub struct Forward {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// The container.
+    pub container: Container,
+    /// Its port.
+    pub port: u16,
+    /// How.
+    pub way: Way,
+}
+
+/// How long the container's own address may take to answer; a bridge on this host answers at once.
+const DIRECT_LIMIT: Duration = Duration::from_millis(500);
+/// How often the container is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// As large as a pipe: fewer system calls than the usual 8 KiB.
+const BUFFER: usize = 64 << 10;
+
+/// Opens the local port; 0 takes any that is free.
+///
+/// # Errors
+/// Kind `Usage`: it is in use, or not ours to take.
+pub async fn listen(port: u16) -> Result<TcpListener> {
+    TcpListener::bind((IpAddr::from([127, 0, 0, 1]), port)).await.map_err(|cause| {
+        let busy = cause.kind() == std::io::ErrorKind::AddrInUse;
+        let error = error::usage(if busy {
+            format!("port {port} of this machine is in use")
+        } else {
+            format!("port {port} of this machine cannot be opened")
+        });
+        let error =
+            if busy { error.hint("take any free one: `0:PORT`; who has it: `ss -ltnp`") } else { error };
+        error.because(cause)
+    })
+}
+
+/// Finds a way to a port. `local` says that the daemon is on this host, so its networks may be reached.
+///
+/// # Errors
+/// Kind `Tool`: nothing in the image can bridge, or nothing listens on the port.
+pub async fn find_way(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    port: u16,
+    local: bool,
+) -> Result<Way> {
+    let addresses = container.addresses.values().filter_map(|text| text.parse::<IpAddr>().ok());
+    for address in addresses.filter(|_| local) {
+        let address = SocketAddr::new(address, port);
+        if let Ok(Ok(_)) = tokio::time::timeout(DIRECT_LIMIT, TcpStream::connect(address)).await {
+            return Ok(Way::Direct(address));
+        }
+    }
+    let tool = bridge::find(engine, container).await?.ok_or_else(|| {
+        error::tool(format!(
+            "port {port} of container {} is not reached from here, and its image has nothing to bridge with",
+            container.name
+        ))
+        .hint(format!("it looks for {}", bridge::names()))
+        .hint("or publish the port in the compose file: `ports: [\"127.0.0.1:LOCAL:PORT\"]`")
+    })?;
+    Ok(Way::Bridge(tool))
+}
+
+/// Serves until the user stops or the container does.
+///
+/// # Errors
+/// `Interrupted`, the usual end. `Target`: the container stopped or was started anew.
+pub async fn serve(
+    forward: Forward,
+    listener: TcpListener,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let word = nonce();
+    let forward = Arc::new(forward);
+    let mut connections = JoinSet::new();
+    let ended = loop {
+        tokio::select! {
+            biased;
+            signal = interrupt.wait() => break crate::interrupt::interrupted(signal),
+            gone = watch(&forward) => break gone,
+            Some(done) = connections.join_next() => {
+                if let Ok(Err(error)) = done {
+                    progress.on(Event::Warning(error_text(&error)));
+                }
+            }
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    let (forward, word) = (forward.clone(), word.clone());
+                    connections.spawn(async move { connect(&forward, socket, &word).await });
+                }
+                // Out of descriptors: those that are open go on.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
+        }
+    };
+    drop(listener);
+    connections.abort_all();
+    if let Way::Bridge(_) = forward.way {
+        end::end_marked(&forward.engine, &forward.container, None, &word).await;
+    }
+    Err(ended)
+}
+
+fn error_text(error: &Error) -> String {
+    format!("a connection ended: {}", error.full_message())
+}
+
+async fn connect(forward: &Forward, mut socket: TcpStream, word: &str) -> Result<()> {
+    let _ = socket.set_nodelay(true);
+    match forward.way {
+        Way::Direct(address) => {
+            let mut there = TcpStream::connect(address).await.map_err(|e| {
+                error::tool(format!("nothing answers on port {} of {}", forward.port, forward.container.name))
+                    .because(e)
+            })?;
+            let _ = there.set_nodelay(true);
+            // Either side may break off; that is its business and reaches the other.
+            let _ = tokio::io::copy_bidirectional_with_sizes(&mut socket, &mut there, BUFFER, BUFFER).await;
+            Ok(())
+        }
+        Way::Bridge(tool) => {
+            bridge::carry(&forward.engine, &forward.container, tool, forward.port, socket, word).await
+        }
+    }
+}
+
+/// Resolves when the container is not what it was.
+async fn watch(forward: &Forward) -> Error {
+    let name = &forward.container.name;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        match forward.engine.inspect(&forward.container.id).await {
+            Ok(Some(now)) if now.is_running() && now.started == forward.container.started => {}
+            Ok(Some(now)) if now.is_running() => {
+                return error::target(format!("container {name} was started anew"))
+                    .hint("run the same command again");
+            }
+            Ok(Some(now)) => return error::target(format!("container {name} is {} now", now.state)),
+            Ok(None) => return error::target(format!("container {name} was removed")),
+            // A daemon that restarts with its containers alive comes back.
+            Err(_) => {}
+        }
+    }
+}
