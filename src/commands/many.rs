@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::app::{App, Daemon};
 use crate::commands::GlobalArgs;
 use crate::config::Settings;
-use crate::environment::Environment;
+use crate::environment::request::TargetRequest;
+use crate::environment::{Environment, Landscape};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::interrupt::{Interrupt, interrupted};
 use crate::stacks::gather::Gathered;
@@ -183,26 +184,10 @@ async fn select(
     earlier: Option<&Run>,
 ) -> Result<Option<Vec<Environment>>> {
     let landscape = ground.app.landscape(ground.daemon, ground.settings).await?;
-    let mut request = ground.settings.target.clone();
     let environments = match earlier {
-        None => landscape.environments(&request)?,
-        Some(earlier) => {
-            if earlier.unfinished().next().is_none() {
-                return Ok(None);
-            }
-            let mut found = Vec::new();
-            for line in earlier.unfinished() {
-                // Without a selection of its own a resumed run means that of the last one.
-                if !request.names_several() || fits(&request.stacks, request.all_stacks, &line.stack) {
-                    request.stacks = vec![line.stack.clone()];
-                    request.all_stacks = false;
-                    request.profile = (line.profile != "unknown").then(|| line.profile.clone());
-                    found.push(landscape.environment(&request)?);
-                    request.clone_from(&ground.settings.target);
-                }
-            }
-            found
-        }
+        None => landscape.environments(&ground.settings.target)?,
+        Some(earlier) if earlier.unfinished().next().is_none() => return Ok(None),
+        Some(earlier) => unfinished(&landscape, &ground.settings.target, earlier)?,
     };
     if environments.is_empty() {
         return Err(error::usage("none of the stacks that are named is unfinished in the last run")
@@ -218,6 +203,36 @@ async fn select(
         )));
     }
     Ok(Some(environments))
+}
+
+/// The environments of a run that are not done, each exactly the one it was; what is named now narrows them.
+fn unfinished(landscape: &Landscape, request: &TargetRequest, earlier: &Run) -> Result<Vec<Environment>> {
+    let mut found = Vec::new();
+    for line in earlier.unfinished() {
+        // Without a selection of its own a resumed run means that of the last one.
+        let named = !request.names_several() || fits(&request.stacks, request.all_stacks, &line.stack);
+        if !named || request.profile.as_ref().is_some_and(|profile| *profile != line.profile) {
+            continue;
+        }
+        let stacks = landscape.stacks();
+        let all = stacks.iter().flat_map(|stack| &stack.environments);
+        let same: Vec<_> = all.filter(|environment| line.is(environment)).collect();
+        match same.as_slice() {
+            [only] => found.push((**only).clone()),
+            [] => {
+                return Err(error::target(format!(
+                    "{} {} of the last run is not there any more",
+                    line.stack, line.profile
+                ))
+                .hint("start it, or name the others: `--resume -s STACK`"));
+            }
+            _ => {
+                return Err(error::target(format!("{} {} runs more than once", line.stack, line.profile))
+                    .hint("run the command in the directory of the one that is meant"));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn fits(patterns: &[String], all: bool, name: &str) -> bool {

@@ -66,11 +66,6 @@ impl Run {
         self.stacks.iter().filter(|line| !line.done)
     }
 
-    /// Whether this environment is in it and not done.
-    pub fn wants(&self, environment: &Environment) -> bool {
-        self.unfinished().any(|line| line.is(environment))
-    }
-
     /// A run that takes this one up: what it did not select stays as it was, what it selected is open again.
     #[must_use]
     pub fn taken_up(mut self, again: Self) -> Self {
@@ -85,7 +80,8 @@ impl Run {
 }
 
 impl Line {
-    fn is(&self, environment: &Environment) -> bool {
+    /// Whether it is about this environment.
+    pub fn is(&self, environment: &Environment) -> bool {
         self.stack == environment.stack && self.profile == environment.profile.word()
     }
 }

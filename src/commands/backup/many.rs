@@ -58,7 +58,9 @@ impl fmt::Display for Planned {
 
 impl fmt::Display for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows, {}, {}", count(self.rows), bytes(self.stored_bytes), self.path)
+        // Its folder stood in the plan; the table at the end has to fit a terminal.
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        write!(f, "{} rows, {}, {name}", count(self.rows), bytes(self.stored_bytes))
     }
 }
 
