@@ -11,13 +11,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::compression::{Digest, Hasher, Unpacker};
+use super::heard::Heard;
 use super::scan::{DumpScanner, Summary};
 use super::source::{DumpSource, allowed};
-use crate::docker::demux::Output;
-use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
+use crate::docker::exec::ExecInput;
 use crate::docker::proof::nonce;
 use crate::docker::{Container, Engine, Exec};
-use crate::error::{self, Error, Result};
+use crate::error::{self, Result};
 use crate::postgres::dump::Format;
 use crate::postgres::{Access, psql};
 use crate::progress::{Event, Progress};
@@ -66,7 +66,7 @@ pub async fn load(
         return Box::pin(super::archive::load(engine, container, access, request, unpacker, progress)).await;
     }
     let spec = psql::for_restore(access, &request.application);
-    let Exec { output, mut input, handle } = Exec::start(engine, container, &spec).await?;
+    let Exec { mut output, mut input, handle } = Exec::start(engine, container, &spec).await?;
     let (sender, receiver) = mpsc::channel(4);
     let reading = {
         let (request, progress) = (request.clone(), progress.clone());
@@ -74,18 +74,22 @@ pub async fn load(
     };
     let token = format!("ENVCTL-LOADED-{}", nonce());
     let feeding = feed(&mut input, receiver, reading, request, &token);
-    let listening = listen(output, &token);
+    let listening = async {
+        let mut heard = Heard::new(&token);
+        heard.to_the_end(&mut output).await;
+        heard
+    };
     tokio::pin!(listening);
     // psql may die first (an SQL error); then its words matter more than our broken pipe.
     let fed = tokio::select! {
         biased;
         fed = feeding => fed?,
-        heard = &mut listening => return Err(stopped(heard, &handle, request).await),
+        heard = &mut listening => return Err(heard.stopped(&handle, &request.source.name()).await),
     };
     let heard = listening.await;
-    let Fed::Whole(summary) = fed else { return Err(stopped(heard, &handle, request).await) };
-    if !heard.token {
-        return Err(stopped(heard, &handle, request).await);
+    let Fed::Whole(summary) = fed else { return Err(heard.stopped(&handle, &request.source.name()).await) };
+    if !heard.proven {
+        return Err(heard.stopped(&handle, &request.source.name()).await);
     }
     compare(&summary, &heard.copies)?;
     Ok(Loaded { summary: *summary })
@@ -147,8 +151,12 @@ fn read(
     while let Some(block) = unpacker.next_block()? {
         hasher.update(&block);
         scanner.feed(&block);
-        held.extend_from_slice(&block);
-        unpacker.recycle(block);
+        if held.is_empty() {
+            held = block;
+        } else {
+            held.extend_from_slice(&block);
+            unpacker.recycle(block);
+        }
         let barred = scanner.findings().iter().any(|f| !allowed(f.kind, request.ours, request.trust));
         let vouched = request.trust || request.ours;
         let until = if vouched && !barred { scanner.bytes() } else { scanner.clean_until() };
@@ -190,57 +198,6 @@ fn without_mark(bytes: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// What psql said.
-#[derive(Debug, Default)]
-struct Heard {
-    token: bool,
-    copies: Vec<u64>,
-    stderr: Vec<u8>,
-    /// How the stream broke off, if it did: a daemon whose client still sends resets the connection, behind
-    /// psql's last words.
-    broken: Option<Error>,
-}
-
-/// What is kept of psql's complaints.
-const STDERR_KEPT: usize = 64 << 10;
-
-async fn listen(mut output: ExecOutput, token: &str) -> Heard {
-    let mut heard = Heard::default();
-    let mut line: Vec<u8> = Vec::new();
-    let mut sink = |which, bytes: &[u8]| {
-        if which == Output::Stderr {
-            let room = STDERR_KEPT.saturating_sub(heard.stderr.len());
-            heard.stderr.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            return;
-        }
-        for part in bytes.split_inclusive(|b| *b == b'\n') {
-            // No line of interest is long; a result of a foreign dump may be.
-            if line.len() < 4096 {
-                line.extend_from_slice(part);
-            }
-            if part.ends_with(b"\n") {
-                let text = String::from_utf8_lossy(&line);
-                let text = text.trim_end();
-                if text == token {
-                    heard.token = true;
-                } else if let Some(rows) = text.strip_prefix("COPY ").and_then(|n| n.parse().ok()) {
-                    heard.copies.push(rows);
-                }
-                line.clear();
-            }
-        }
-    };
-    let ending = loop {
-        match output.read(&mut sink).await {
-            Ok(true) => {}
-            Ok(false) => break None,
-            Err(cause) => break Some(cause),
-        }
-    };
-    heard.broken = ending;
-    heard
-}
-
 /// psql's word on every COPY against what streamed by.
 fn compare(summary: &Summary, copies: &[u64]) -> Result<()> {
     let expected: Vec<u64> = summary.copies.iter().map(|block| block.rows).collect();
@@ -256,36 +213,4 @@ fn compare(summary: &Summary, copies: &[u64]) -> Result<()> {
         copies.get(at).copied().unwrap_or(0)
     ))
     .hint("nothing was swapped in"))
-}
-
-/// psql ended without the token: its own words, with the line they are about.
-async fn stopped(heard: Heard, handle: &ExecHandle, request: &LoadRequest) -> Error {
-    let code = handle.exit_code().await.unwrap_or(None);
-    let words = String::from_utf8_lossy(&heard.stderr).into_owned();
-    if let (true, Some(broken)) = (words.is_empty(), heard.broken) {
-        return broken.hint("the database is as it was; nothing was swapped in");
-    }
-    let errors = || {
-        words
-            .lines()
-            .filter(|line| line.contains("ERROR:") || line.contains("FATAL:") || line.contains("error:"))
-    };
-    let first = errors().next().or(words.lines().last()).unwrap_or("psql gave no reason").trim();
-    let first = first.replacen("psql:<stdin>:", "line ", 1);
-    let name = request.source.name();
-    let error = match code {
-        Some(3) => error::tool(format!("PostgreSQL refused a statement of {name}: {first}")),
-        Some(code) => error::tool(format!("psql ended with exit code {code} while loading {name}: {first}")),
-        None => error::tool(format!("contact with psql was lost while loading {name}: {first}")),
-    };
-    let error = if first.contains("role") && first.contains("does not exist") {
-        error.hint("create the role first: `envctl psql -c 'CREATE ROLE name'`")
-    } else if first.contains("invalid command") {
-        error.hint("the dump holds a psql command that this psql does not know; `\\restrict` needs 17.6, 16.10, 15.14, 14.19, 13.22 or later")
-    } else if first.contains("No space left") {
-        error.hint("the server's disk is full; free some space and run the same command again")
-    } else {
-        error
-    };
-    error.hint("the database is as it was; nothing was swapped in")
 }

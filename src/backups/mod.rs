@@ -1,14 +1,17 @@
 //! Making backups, keeping them, and putting them back so that nothing can half-happen.
 //!
 //! [`create`] makes one, [`catalog`] finds them, [`source`] proves what is to be restored, [`restore`]
-//! carries it out with [`load`] and [`swap`]. [`scan`] and [`compression`] are the stream between.
+//! carries it out with [`load`] (or, over several sessions, [`lanes`] by a [`layout`]) and [`swap`]. [`scan`] and [`compression`] are the stream between.
 
 pub mod archive;
 pub mod catalog;
 pub mod compression;
 pub mod contents;
 pub mod create;
+mod heard;
 pub mod label;
+pub mod lanes;
+pub mod layout;
 pub mod load;
 pub mod manifest;
 pub mod restore;

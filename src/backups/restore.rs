@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::compression::Digest;
+use super::lanes::{self, Shared};
 use super::load::{LoadRequest, load};
 use super::source::{DumpSource, Examined};
 use super::swap::{self, KeptNote, SwapPlan, kept_name, side_name, standing_place};
@@ -61,6 +62,8 @@ pub struct RestorePlan {
     pub format: Option<Format>,
     /// Rows, where known.
     pub rows: Option<u64>,
+    /// The dump shared out over several sessions; `None`: one session loads it.
+    pub shared: Option<Arc<Shared>>,
     /// Unpacking threads.
     pub threads: usize,
     /// When, RFC 3339.
@@ -98,6 +101,9 @@ impl fmt::Display for RestorePlan {
             )?;
         } else {
             writeln!(f, "  creates  database {:?}", self.database)?;
+        }
+        if let Some(shared) = &self.shared {
+            writeln!(f, "  loads    over {} sessions", shared.jobs())?;
         }
         for warning in &self.findings.warnings {
             writeln!(f, "  note     {warning}")?;
@@ -252,18 +258,7 @@ async fn beside(
         .map_err(Error::from)?;
 
     progress.step(&format!("loading {}", plan.source.name()));
-    let request = LoadRequest {
-        source: plan.source.clone(),
-        ours: plan.ours,
-        trust: plan.trust,
-        sha256: plan.sha256,
-        expected: plan.bytes,
-        threads: plan.threads,
-        application: loader.to_owned(),
-    };
-    let side_access = plan.access.to(side);
-    let loading = load(engine, container, &side_access, &request, progress);
-    let loaded = interrupt.or(loading).await??;
+    let (rows, tables, bytes) = fill(engine, container, plan, side, loader, progress, interrupt).await?;
 
     progress.step("swapping");
     let swap_plan = SwapPlan {
@@ -278,11 +273,41 @@ async fn beside(
     progress.on(Event::Done);
     Ok(Restored {
         database: plan.database.clone(),
-        rows: loaded.summary.rows(),
-        tables: loaded.summary.copies.len(),
-        bytes: loaded.summary.bytes,
+        rows,
+        tables,
+        bytes,
         kept: plan.exists.then_some(swap_plan.kept),
     })
+}
+
+/// Loads into the side database; gives the rows, tables and bytes that are in it.
+async fn fill(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    plan: &RestorePlan,
+    side: &str,
+    loader: &str,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<(u64, usize, u64)> {
+    let access = plan.access.to(side);
+    if let Some(shared) = &plan.shared {
+        let loading = lanes::load(engine, container, &access, loader, shared, progress);
+        interrupt.or(loading).await??;
+        return Ok(shared.holds());
+    }
+    let request = LoadRequest {
+        source: plan.source.clone(),
+        ours: plan.ours,
+        trust: plan.trust,
+        sha256: plan.sha256,
+        expected: plan.bytes,
+        threads: plan.threads,
+        application: loader.to_owned(),
+    };
+    let loading = load(engine, container, &access, &request, progress);
+    let summary = interrupt.or(loading).await??.summary;
+    Ok((summary.rows(), summary.copies.len(), summary.bytes))
 }
 
 /// Ends the loading session and drops the side database; gives whether it is gone.

@@ -79,7 +79,7 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
-fn open_file(path: &Path) -> Result<File> {
+pub(super) fn open_file(path: &Path) -> Result<File> {
     File::open(path).map_err(|e| {
         error::usage(format!("cannot read {}", path.display()))
             .because(e)

@@ -14,9 +14,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod forward;
 mod makefile;
 mod many;
-mod forward;
 mod migrations;
 mod odd_servers;
 mod prisma;

@@ -93,6 +93,16 @@ fn round_trip(major: u8) {
     project.run(&["restore", backup.to_str().unwrap(), "--into", &other, "--yes"]).code(0);
     assert_same(&dump(server, &other).replace(&other, database), &expected_dump, "the dumps of the other");
     assert_same(&contents(server, &other), &expected_contents, "the contents of the other");
+
+    // Over two sessions, and with the file as it is on disk: the same to the byte.
+    let shared = ["restore", backup.to_str().unwrap(), "--into", &other, "--yes", "--no-backup", "-j", "2"];
+    let plan = project.run(&[&shared[..], &["--dry-run"]].concat()).code(0);
+    let plan = String::from_utf8_lossy(&[plan.stdout, plan.stderr].concat()).into_owned();
+    assert!(plan.contains("over 2 sessions"), "{plan}");
+    project.run(&shared).code(0);
+    assert_same(&dump(server, &other).replace(&other, database), &expected_dump, "the dumps by two sessions");
+    assert_same(&contents(server, &other), &expected_contents, "the contents by two sessions");
+
     let stored = std::fs::read(&backup).unwrap();
     project.run_with(&stored, &["restore", "-", "--trust", "--into", &other, "--yes", "--no-backup"]).code(0);
     assert_same(&contents(server, &other), &expected_contents, "the contents from a pipe");

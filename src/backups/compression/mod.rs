@@ -8,6 +8,7 @@
 mod digest;
 mod member;
 mod packer;
+mod pieces;
 mod pool;
 mod sniff;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::str::FromStr;
 
 pub use digest::{Digest, Hasher};
 pub use packer::{Packer, Stored};
+pub use pieces::Pieces;
 pub use sniff::{Content, Kind, Packing};
 pub use unpacker::Unpacker;
 

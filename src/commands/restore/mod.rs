@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use crate::app::{App, Daemon};
 use crate::backups::catalog::Catalog;
+use crate::backups::lanes::{MOST_JOBS, Shared, share_out};
 use crate::backups::restore::{RestorePlan, Restored, look, run as carry_out};
 use crate::backups::source::{DumpSource, Examined, examine};
 use crate::commands::GlobalArgs;
@@ -58,6 +59,9 @@ struct RestoreArgs {
     /// Do not back up what is there now
     #[arg(long)]
     no_backup: bool,
+    /// Load over so many sessions: tables side by side, then indexes
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_JOBS)), env = "ENVCTL_RESTORE_JOBS", hide_env = true)]
+    jobs: u8,
 }
 
 /// # Errors
@@ -192,6 +196,7 @@ async fn plan(
         ))
         .hint("put it into a database of its own: `--into NAME`"));
     }
+    let shared = shared(args, app, &source, examined)?;
     Ok(RestorePlan {
         operation: nonce(),
         who: app.who(),
@@ -208,11 +213,32 @@ async fn plan(
         bytes: examined.map(|examined| examined.summary.bytes),
         format: examined.map(|examined| examined.format),
         rows: examined.map(|examined| examined.summary.rows()),
+        shared,
         threads: app.threads(),
         at: app.now().to_string(),
         lock_limit: settings.timeouts.lock,
         source,
     })
+}
+
+/// The dump shared out over `-j N` sessions, where that can be done.
+fn shared(
+    args: &RestoreArgs,
+    app: &App,
+    source: &DumpSource,
+    examined: Option<&Examined>,
+) -> Result<Option<Arc<Shared>>> {
+    if args.jobs == 1 {
+        return Ok(None);
+    }
+    let shared = match (source, examined) {
+        (DumpSource::File(path), Some(examined)) => share_out(path, examined, args.jobs)?,
+        _ => Err("a pipe can only be read from its start"),
+    };
+    if let Err(reason) = &shared {
+        app.ui.detail(&format!("-j {} is left aside, one session loads it: {reason}", args.jobs));
+    }
+    Ok(shared.ok().map(Arc::new))
 }
 
 fn origin(examined: Option<&Examined>) -> String {

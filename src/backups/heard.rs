@@ -1,0 +1,114 @@
+//! What a loading psql says: the rows of each COPY, the word that proves, and its complaints.
+
+use crate::docker::demux::Output;
+use crate::docker::exec::{ExecHandle, ExecOutput};
+use crate::error::{self, Error};
+
+/// What is kept of psql's complaints.
+const STDERR_KEPT: usize = 64 << 10;
+
+/// What psql has said so far.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    token: String,
+    line: Vec<u8>,
+    stderr: Vec<u8>,
+    /// Whether the token has come.
+    pub(super) proven: bool,
+    /// The rows of each `COPY n`, in order.
+    pub(super) copies: Vec<u64>,
+    /// How the stream broke off, if it did: a daemon whose client still sends resets the connection, behind
+    /// psql's last words.
+    broken: Option<Error>,
+}
+
+impl Heard {
+    /// Before the first word; `token` alone on a line is the proof.
+    pub(super) fn new(token: &str) -> Self {
+        Self { token: token.to_owned(), ..Self::default() }
+    }
+
+    /// Listens until the stream ends.
+    pub(super) async fn to_the_end(&mut self, output: &mut ExecOutput) {
+        while self.more(output).await {}
+    }
+
+    /// Listens until `token` comes; false where the stream ended before it.
+    pub(super) async fn until(&mut self, token: &str, output: &mut ExecOutput) -> bool {
+        token.clone_into(&mut self.token);
+        self.proven = false;
+        while !self.proven {
+            if !self.more(output).await {
+                break;
+            }
+        }
+        self.proven
+    }
+
+    async fn more(&mut self, output: &mut ExecOutput) -> bool {
+        match output.read(&mut |which, bytes: &[u8]| self.hear(which, bytes)).await {
+            Ok(more) => more,
+            Err(cause) => {
+                self.broken = Some(cause);
+                false
+            }
+        }
+    }
+
+    fn hear(&mut self, which: Output, bytes: &[u8]) {
+        if which == Output::Stderr {
+            let room = STDERR_KEPT.saturating_sub(self.stderr.len());
+            self.stderr.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            return;
+        }
+        for part in bytes.split_inclusive(|b| *b == b'\n') {
+            // No line of interest is long; a result of a foreign dump may be.
+            if self.line.len() < 4096 {
+                self.line.extend_from_slice(part);
+            }
+            if part.ends_with(b"\n") {
+                let text = String::from_utf8_lossy(&self.line);
+                let text = text.trim_end();
+                if text == self.token {
+                    self.proven = true;
+                } else if let Some(rows) = text.strip_prefix("COPY ").and_then(|n| n.parse().ok()) {
+                    self.copies.push(rows);
+                }
+                self.line.clear();
+            }
+        }
+    }
+
+    /// psql ended without the token: its own words, with the line they are about.
+    pub(super) async fn stopped(self, handle: &ExecHandle, name: &str) -> Error {
+        let code = handle.exit_code().await.unwrap_or(None);
+        let words = String::from_utf8_lossy(&self.stderr).into_owned();
+        if let (true, Some(broken)) = (words.is_empty(), self.broken) {
+            return broken.hint("the database is as it was; nothing was swapped in");
+        }
+        let errors = || {
+            words
+                .lines()
+                .filter(|line| line.contains("ERROR:") || line.contains("FATAL:") || line.contains("error:"))
+        };
+        let first = errors().next().or(words.lines().last()).unwrap_or("psql gave no reason").trim();
+        let first = first.replacen("psql:<stdin>:", "line ", 1);
+        let error = match code {
+            Some(3) => error::tool(format!("PostgreSQL refused a statement of {name}: {first}")),
+            Some(code) => {
+                error::tool(format!("psql ended with exit code {code} while loading {name}: {first}"))
+            }
+            None => error::tool(format!("contact with psql was lost while loading {name}: {first}")),
+        };
+        let error = if first.contains("role") && first.contains("does not exist") {
+            error.hint("create the role first: `envctl psql -c 'CREATE ROLE name'`")
+        } else if first.contains("invalid command") {
+            error.hint("the dump holds a psql command that this psql does not know; `\\restrict` needs 17.6, 16.10, 15.14, 14.19, 13.22 or later")
+        } else if first.contains("No space left") {
+            error.hint("the server's disk is full; free some space and run the same command again")
+        } else {
+            error
+        };
+        error.hint("the database is as it was; nothing was swapped in")
+    }
+}

@@ -1,0 +1,257 @@
+//! Loading a dump over several sessions: rows of different tables side by side, then indexes side by side.
+//!
+//! Promises: the same proof as [`load`](super::load), part by part: psql echoes a random word behind each,
+//! and its `COPY n` is compared with the rows of the dump. The parts are read from the file that was examined, which
+//! is hashed again at the end. Memory is bounded by the number of sessions. Nothing here is visible before the swap.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use tokio::sync::mpsc;
+
+use super::compression::{Digest, Pieces};
+use super::heard::Heard;
+use super::layout::{LONGEST_PRELUDE, Layout, Part, Stage, settings};
+use super::source::{Examined, changed, open_file};
+use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
+use crate::docker::proof::nonce;
+use crate::docker::{Container, Engine, Exec};
+use crate::error::{self, Error, Result};
+use crate::postgres::dump::Format;
+use crate::postgres::{Access, psql};
+use crate::progress::{Event, Progress};
+
+/// The most sessions: each holds a few blocks of 1 MiB, and envctl promises 48 MiB in all.
+pub const MOST_JOBS: u8 = 6;
+
+/// An examined dump, open, and how it is shared out.
+#[derive(Debug)]
+pub struct Shared {
+    name: String,
+    jobs: usize,
+    pieces: Arc<Pieces>,
+    prelude: Vec<u8>,
+    layout: Layout,
+    stored: Digest,
+}
+
+impl Shared {
+    /// How many sessions load it.
+    pub fn jobs(&self) -> usize {
+        self.jobs
+    }
+
+    /// Its rows, tables and bytes.
+    pub fn holds(&self) -> (u64, usize, u64) {
+        let copies = || self.layout.parts().flat_map(|part| &part.copies);
+        (copies().sum(), copies().count(), self.pieces.plain_bytes())
+    }
+}
+
+/// Shares an examined dump out over `jobs` sessions, or says why one has to do.
+///
+/// # Errors
+/// The file cannot be read any more.
+pub fn share_out(
+    path: &Path,
+    examined: &Examined,
+    jobs: u8,
+) -> Result<std::result::Result<Shared, &'static str>> {
+    let Some(manifest) = &examined.manifest else { return Ok(Err("no manifest of envctl vouches for it")) };
+    if examined.format != Format::Plain {
+        return Ok(Err("it is an archive, which is loaded in one session"));
+    }
+    let Some(pieces) = Pieces::open(open_file(path)?)? else {
+        return Ok(Err("its packing can only be read from its start"));
+    };
+    if pieces.plain_bytes() != examined.summary.bytes {
+        return Ok(Err("its packing does not name its sizes"));
+    }
+    let first = examined.summary.entries.first().map_or(0, |entry| entry.offset);
+    if first > LONGEST_PRELUDE {
+        return Ok(Err("it begins with more than settings"));
+    }
+    let prelude = text(&pieces, 0..first)?;
+    let end = end(&pieces)?;
+    Ok(Layout::of(&examined.summary, &prelude, end).map(|layout| Shared {
+        name: path.display().to_string(),
+        jobs: usize::from(jobs.clamp(1, MOST_JOBS)),
+        pieces: Arc::new(pieces),
+        prelude: settings(&prelude),
+        layout,
+        stored: manifest.stored_sha256,
+    }))
+}
+
+/// Where `\unrestrict` begins behind the last statement, or the end of the dump.
+fn end(pieces: &Pieces) -> Result<u64> {
+    let bytes = pieces.plain_bytes();
+    let from = bytes.saturating_sub(512);
+    let tail = text(pieces, from..bytes)?;
+    Ok(memchr::memmem::rfind(&tail, b"\n\\unrestrict ").map_or(bytes, |at| from + at as u64 + 1))
+}
+
+fn text(pieces: &Pieces, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+    let mut all = Vec::new();
+    pieces.read(range, |block| {
+        all.extend(block);
+        true
+    })?;
+    Ok(all)
+}
+
+/// Loads into `access.database`.
+///
+/// # Errors
+/// As for [`load`](super::load::load).
+pub async fn load(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    application: &str,
+    shared: &Shared,
+    progress: &Arc<dyn Progress>,
+) -> Result<()> {
+    let meter =
+        Meter { done: AtomicU64::new(0), total: shared.pieces.plain_bytes(), progress: progress.clone() };
+    let meter = Arc::new(meter);
+    let opening =
+        (0..shared.jobs).map(|_| Lane::open(engine, container, access, application, shared, &meter));
+    let mut lanes = try_join_all(opening).await?;
+    for stage in &shared.layout.stages {
+        match stage {
+            Stage::Alone(part) => lanes[0].run(part).await?,
+            Stage::Together(parts) => {
+                let queue: Mutex<VecDeque<&Part>> = Mutex::new(parts.iter().collect());
+                try_join_all(lanes.iter_mut().map(|lane| lane.serve(&queue))).await?;
+            }
+        }
+    }
+    for lane in lanes {
+        lane.close().await;
+    }
+    let pieces = shared.pieces.clone();
+    let hashing = tokio::task::spawn_blocking(move || pieces.stored_sha256()).await;
+    let stored = hashing.map_err(|_| error::failed("the reading thread failed"))??;
+    if stored == shared.stored { Ok(()) } else { Err(changed(&shared.name)) }
+}
+
+/// What all sessions together have taken.
+struct Meter {
+    done: AtomicU64,
+    total: u64,
+    progress: Arc<dyn Progress>,
+}
+
+impl Meter {
+    fn passed(&self, bytes: usize) {
+        let done = self.done.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        self.progress.on(Event::Bytes { done, total: Some(self.total) });
+    }
+}
+
+/// One psql and what it says.
+struct Lane<'a> {
+    input: ExecInput,
+    output: ExecOutput,
+    handle: ExecHandle,
+    heard: Heard,
+    shared: &'a Shared,
+    meter: Arc<Meter>,
+}
+
+impl<'a> Lane<'a> {
+    async fn open(
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        access: &Access,
+        application: &str,
+        shared: &'a Shared,
+        meter: &Arc<Meter>,
+    ) -> Result<Self> {
+        let spec = psql::for_restore(access, application);
+        let Exec { output, mut input, handle } = Exec::start(engine, container, &spec).await?;
+        // A broken pipe here is told by the first part, in psql's words. The dump sets the tablespace in the first
+        // session only; a role's own setting must not show in the others.
+        let _ = input.write(&shared.prelude).await;
+        let _ = input.write(b"\nSET default_tablespace = '';\n").await;
+        Ok(Self { input, output, handle, heard: Heard::default(), shared, meter: meter.clone() })
+    }
+
+    async fn serve(&mut self, queue: &Mutex<VecDeque<&Part>>) -> Result<()> {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(part) = next else { return Ok(()) };
+            self.run(part).await?;
+        }
+    }
+
+    /// Sends a part and waits until psql has done all of it.
+    async fn run(&mut self, part: &Part) -> Result<()> {
+        self.meter.progress.on(Event::Table(part.name.clone()));
+        let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(1);
+        let (pieces, range) = (self.shared.pieces.clone(), part.range.clone());
+        let reading =
+            std::thread::spawn(move || pieces.read(range, |block| sender.blocking_send(block).is_ok()));
+        let token = format!("ENVCTL-LOADED-{}", nonce());
+        let Self { input, output, heard, meter, .. } = self;
+        heard.copies.clear();
+        let feeding = async {
+            while let Some(bytes) = receiver.recv().await {
+                if input.write(&bytes).await.is_err() {
+                    return Ok(());
+                }
+                meter.passed(bytes.len());
+            }
+            let joined = tokio::task::spawn_blocking(move || reading.join()).await;
+            let Ok(Ok(read)) = joined else { return Err(error::failed("the reading thread failed")) };
+            read?;
+            // Where this fails psql has gone, and says why.
+            let _ = input.write(format!("\n\\echo {token}\n").as_bytes()).await;
+            Ok::<_, Error>(())
+        };
+        let proven = {
+            let listening = heard.until(&token, output);
+            tokio::pin!(listening);
+            // psql may die first (an SQL error); then its words matter more than our broken pipe.
+            tokio::select! {
+                biased;
+                fed = feeding => { fed?; listening.await }
+                proven = &mut listening => proven,
+            }
+        };
+        if !proven {
+            let error = std::mem::take(heard).stopped(&self.handle, &self.shared.name).await;
+            return Err(error.hint(format!(
+                "it stopped in {}; the line is counted in one of several sessions, `-j 1` names the line of the file",
+                part.name
+            )));
+        }
+        compare(part, &heard.copies)
+    }
+
+    async fn close(mut self) {
+        let _ = self.input.close().await;
+        let ending = self.heard.to_the_end(&mut self.output);
+        let _ = tokio::time::timeout(Duration::from_secs(5), ending).await;
+    }
+}
+
+/// psql's word on every COPY against the dump's rows.
+fn compare(part: &Part, copies: &[u64]) -> Result<()> {
+    if part.copies == copies {
+        return Ok(());
+    }
+    let rows = |counts: &[u64]| counts.iter().sum::<u64>();
+    Err(error::integrity(format!(
+        "rows are missing: {} has {} rows in the dump and PostgreSQL took {}",
+        part.name,
+        rows(&part.copies),
+        rows(copies)
+    ))
+    .hint("nothing was swapped in"))
+}
