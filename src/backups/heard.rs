@@ -29,7 +29,7 @@ impl Heard {
     }
 
     /// Listens until the stream ends.
-    pub(super) async fn to_the_end(&mut self, output: &mut ExecOutput) {
+    pub(super) async fn until_its_end(&mut self, output: &mut ExecOutput) {
         while self.more(output).await {}
     }
 

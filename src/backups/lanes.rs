@@ -236,7 +236,7 @@ impl<'a> Lane<'a> {
 
     async fn close(mut self) {
         let _ = self.input.close().await;
-        let ending = self.heard.to_the_end(&mut self.output);
+        let ending = self.heard.until_its_end(&mut self.output);
         let _ = tokio::time::timeout(Duration::from_secs(5), ending).await;
     }
 }

@@ -121,7 +121,7 @@ impl Layout {
             }
             (_, Class::Other) => self.stages.push(Stage::Alone(part)),
             (Some(Stage::Together(parts)), class) if rows(parts) == (class == Class::Rows) => {
-                parts.push(part)
+                parts.push(part);
             }
             _ => self.stages.push(Stage::Together(vec![part])),
         }

@@ -1,3 +1,5 @@
+//! What is shared out, what goes alone, and what has no layout.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -76,7 +76,7 @@ pub async fn load(
     let feeding = feed(&mut input, receiver, reading, request, &token);
     let listening = async {
         let mut heard = Heard::new(&token);
-        heard.to_the_end(&mut output).await;
+        heard.until_its_end(&mut output).await;
         heard
     };
     tokio::pin!(listening);

@@ -301,6 +301,7 @@ Options:
       --into <DB>       Restore into this database instead, made if it is not there
       --trust           Restore a file of unknown origin although it would run code on the server
       --no-backup       Do not back up what is there now
+  -j, --jobs <N>        Load over so many sessions: tables side by side, then indexes [default: 1]
   -h, --help            Print help
   -V, --version         Print version
 

@@ -81,6 +81,33 @@ fn f28_a_killed_restore_changes_nothing_and_the_next_one_cleans_up() {
 }
 
 #[test]
+fn f28_a_killed_restore_over_two_sessions_changes_nothing() {
+    let server = Wanted::postgres(15, "f28-two").start().ready();
+    let case = case_on(&server, "f28two", 12_000);
+    case.project.sql("create table other as select * from item");
+    let old = case.project.digest();
+    case.project.run(&["backup"]).code(0);
+    case.project.sql("delete from item; drop table other");
+    let now = case.project.digest();
+    let restore = ["restore", "latest", "--yes", "--no-backup", "-j", "2"];
+    for at in [1, 20_000, 200_000] {
+        let gate = Gate::default();
+        let proxy = up(LOADER, Up::Hold { at, gate: gate.clone() });
+        let running = case.project.start_through(&proxy, &restore);
+        gate.wait();
+        running.signal(Signal::KILL);
+        running.finish().code(137);
+        gate.open();
+        assert_eq!(case.project.digest(), now, "killed after {at} bytes");
+        case.project.assert_no_sessions_within(Duration::from_secs(30));
+    }
+    case.project.run(&restore).code(0).says("left behind");
+    assert_eq!(case.project.digest(), old);
+    case.assert_no_side_database();
+    case.project.drop_siblings();
+}
+
+#[test]
 fn f28_a_connection_that_is_cut_while_loading_changes_nothing() {
     let case = case("f28c", 20_000);
     for fault in [Up::CutAt(0), Up::CutAt(1000), Up::CutAt(1_500_000), Up::ResetAt(700_000)] {
