@@ -21,6 +21,7 @@ BACKUP_NONE = "`envctl backup --compress none -o - >/dev/null`"
 PSQL_FLOOR = "`psql -f` inside the container: the floor of one session"
 GUNZIP = "`gunzip \\| docker exec -i psql`"
 RESTORE = "`envctl restore FILE --yes --no-backup` (checked, loaded aside, compared, swapped in)"
+RESTORE_TWO = "`envctl restore FILE --yes --no-backup -j 2`"
 RAW = "raw API: create, start, read to the end, inspect"
 DOCKER_EXEC = "`docker exec C true`"
 COMPOSE_EXEC = "`docker compose exec -T db true` (the Compose named above)"
@@ -119,6 +120,8 @@ def restores(bench):
         (GUNZIP, bench.shell(
             f"gunzip -c {bench.file('peer.sql.gz')} | {bench.docker} exec -i {bench.container} {psql} >/dev/null")),
         (RESTORE, bench.envctl("restore", "-q", "--yes", "--no-backup", bench.file("ours.sql.gz"), watch=True)),
+        (RESTORE_TWO, bench.envctl(
+            "restore", "-q", "--yes", "--no-backup", "-j", "2", bench.file("ours.sql.gz"), watch=True)),
     ]
     counts = "SELECT count(*) FROM events", "SELECT count(*) FROM messages"
     rows = bench.sql("bench", *counts)

@@ -108,6 +108,7 @@ def targets(bench, measured):
         judge(jobs.BACKUP, "file ≤ that of `gzip -6`", value, 1, f"{value:.3f} ×")
     faster("dumps", jobs.BACKUP_ZSTD, jobs.ZSTD, 1)
     ratio("restores", jobs.RESTORE, jobs.GUNZIP, 1, f"≤ 1.0 × {jobs.GUNZIP}", "`envctl restore FILE`")
+    ratio("restores", jobs.RESTORE_TWO, jobs.GUNZIP, 0.75, f"≤ 0.75 × {jobs.GUNZIP}", "`envctl restore FILE -j 2`")
     for job in (jobs.EXEC, jobs.SHELL):
         ratio("latency", job, jobs.RAW, 1.15, "≤ 1.15 × the raw API")
         faster("latency", job, jobs.DOCKER_EXEC, 1)
