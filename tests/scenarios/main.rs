@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod archives;
 mod forward;
 mod makefile;
 mod many;

@@ -1,0 +1,66 @@
+//! Archives between servers, in part, cut and bent: what `pg_restore` alone would not notice.
+
+use crate::support::rig::docker;
+use crate::support::{Project, Server, Snapshot};
+
+#[test]
+fn a_custom_backup_is_listed_and_is_the_latest() {
+    let project = Project::new(Server::shared(15), "arc");
+    project.fill(500);
+    let digest = project.digest();
+    project.run(&["backup", "--format", "custom"]).code(0);
+    let backup = Snapshot::of(&project).dumps().remove(0);
+    assert!(backup.to_string_lossy().ends_with(".dump"), "{backup:?}");
+    // Readable without envctl.
+    let name = backup.file_name().unwrap().to_str().unwrap();
+    docker(&["cp", backup.to_str().unwrap(), &format!("{}:/tmp/{name}", project.server.container)]);
+    let listed =
+        project.server.sh(&format!("pg_restore -l /tmp/{name}; pg_restore -f /dev/null /tmp/{name}"));
+    assert!(listed.contains("TABLE DATA public item"), "{listed}");
+    let shown = project.run(&["backup", "show"]).code(0);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("custom archive"));
+    project.sql("delete from item");
+    project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0);
+    assert_eq!(project.digest(), digest);
+    project.drop_siblings();
+}
+
+#[test]
+fn a_part_in_an_archive_is_a_part() {
+    let project = Project::new(Server::shared(17), "part");
+    project.fill(100);
+    let other = format!("{}_part", project.database);
+    for (option, rows) in [("--schema-only", "0"), ("--exclude-table-data=item", "0")] {
+        let file = format!("part{}.dump", option.len());
+        project.run(&["backup", "--format", "custom", option, "-o", &file]).code(0);
+        let refused = project.run(&["restore", &file, "--yes"]).code(6);
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("only a part"));
+        project.run(&["restore", &file, "--into", &other, "--yes", "--no-backup"]).code(0);
+        assert_eq!(project.server.sql(&other, "select count(*) from item"), rows, "{option}");
+        project.server.sql("postgres", &format!("drop database {other}"));
+    }
+}
+
+#[test]
+fn what_is_cut_or_bent_or_too_new_changes_nothing() {
+    let project = Project::new(Server::shared(15), "bent");
+    project.fill(300);
+    let digest = project.digest();
+    project.run(&["backup", "--format", "custom", "-o", "whole.dump"]).code(0);
+    let whole = std::fs::read(project.path().join("whole.dump")).unwrap();
+    // No manifest beside these: the archive's own structure has to tell. `pg_restore -l` passes on both.
+    std::fs::write(project.path().join("cut.dump"), &whole[..whole.len() - whole.len() / 10]).unwrap();
+    let mut bent = whole;
+    let at = bent.len() - 100;
+    bent[at] ^= 0x10;
+    std::fs::write(project.path().join("bent.dump"), bent).unwrap();
+    for file in ["cut.dump", "bent.dump"] {
+        project.run(&["restore", file, "--yes"]).code(8);
+    }
+    let newer = Server::shared(17).bytes("pg_dump -U postgres -Fc postgres");
+    std::fs::write(project.path().join("newer.dump"), newer).unwrap();
+    let refused = project.run(&["restore", "newer.dump", "--trust", "--yes"]).code(6);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("pg_restore of PostgreSQL 15"));
+    assert_eq!(project.digest(), digest);
+    assert!(project.server.siblings(&project.database).is_empty());
+}
