@@ -46,7 +46,7 @@ enum Unpack {
 }
 
 impl Data {
-    pub(super) fn new(inner: Inner, form: Form) -> Result<Self, String> {
+    pub(super) fn new(inner: Inner, form: Form) -> Self {
         let unpack = match inner {
             Inner::None => Unpack::None,
             Inner::Gzip => Unpack::Zlib {
@@ -56,13 +56,12 @@ impl Data {
             },
             Inner::Lz4 => Unpack::Opaque,
             #[cfg(feature = "zstd")]
-            Inner::Zstd => Unpack::Zstd(Box::new(
-                zstd::stream::write::Decoder::new(Vec::new()).map_err(|e| e.to_string())?,
-            )),
+            Inner::Zstd => zstd::stream::write::Decoder::new(Vec::new())
+                .map_or(Unpack::Opaque, |decoder| Unpack::Zstd(Box::new(decoder))),
             #[cfg(not(feature = "zstd"))]
             Inner::Zstd => Unpack::Opaque,
         };
-        Ok(Self { unpack, form, lines: 0, bytes: 0, tail: Vec::new(), statements: Vec::new() })
+        Self { unpack, form, lines: 0, bytes: 0, tail: Vec::new(), statements: Vec::new() }
     }
 
     /// Whether it can be looked into.

@@ -6,7 +6,7 @@
 
 use super::data::Data;
 use super::toc::{Toc, TocEntry};
-use crate::backups::scan::{CopyBlock, DumpScanner, Entry, Finding, Proof, Summary};
+use crate::backups::scan::{CopyBlock, DumpScanner, Entry, Finding, FindingKind, Proof, Summary};
 
 /// What has been found in the statements of an archive.
 pub(super) struct Listed {
@@ -21,16 +21,44 @@ impl Listed {
         let mut listed = Self { summary: DumpScanner::new().finish(), inserts: DumpScanner::new(), taken: 0 };
         for entry in toc.entries.iter().filter(|entry| is_restored(entry)) {
             // One scanner each: they are sent one by one, and a quote left open in one must not hide the next.
-            let mut scanner = DumpScanner::new();
-            scanner.feed(entry.definition.as_bytes());
-            if !entry.copy.is_empty() {
-                scanner.feed(b"\n");
-                scanner.feed(entry.copy.as_bytes());
-                scanner.feed(b"\\.\n");
+            listed.judge(&entry.definition, false);
+            listed.judge(&entry.drop, false);
+            // Put between quotes, or behind ALTER LARGE OBJECT, as they are.
+            let oids = match entry.kind.as_str() {
+                "BLOB" => &entry.tag,
+                "BLOB METADATA" => &entry.definition,
+                _ => "",
+            };
+            if !oids.bytes().all(|b| b.is_ascii_digit() || b == b'\n') {
+                listed.doubt(oids);
             }
-            listed.add(scanner.finish());
+            if !entry.copy.is_empty() {
+                listed.judge(&entry.copy, true);
+            }
         }
         listed
+    }
+
+    /// One text that is sent as it is. What follows a COPY in it is a statement to the server and rows to
+    /// psql, by whose rules the scanner reads: so a COPY stands alone, or the text is doubtful.
+    fn judge(&mut self, text: &str, copy: bool) {
+        let mut scanner = DumpScanner::new();
+        scanner.feed(text.as_bytes());
+        if copy {
+            scanner.feed(b"\\.\n");
+        }
+        let summary = scanner.finish();
+        let alone = summary.statements == 1 && summary.copies.len() == 1 && summary.copies[0].bytes == 0;
+        let doubtful = if copy { !alone } else { !summary.copies.is_empty() };
+        if doubtful && summary.refusals().count() == 0 {
+            self.doubt(text);
+        }
+        self.add(summary);
+    }
+
+    fn doubt(&mut self, text: &str) {
+        let excerpt = text.chars().take(120).flat_map(char::escape_debug).collect();
+        self.summary.findings.push(Finding { line: 1, offset: 0, kind: FindingKind::Ambiguous, excerpt });
     }
 
     fn add(&mut self, of: Summary) {

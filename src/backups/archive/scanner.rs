@@ -35,8 +35,6 @@ struct Body {
     seen: HashSet<i32>,
     rows: HashMap<i32, CopyBlock>,
     place: Place,
-    /// Data that were not looked into: LZ4.
-    opaque: bool,
 }
 
 /// Where in the data we are.
@@ -167,7 +165,6 @@ impl Body {
             seen: HashSet::new(),
             rows: HashMap::new(),
             place: Place::Entries,
-            opaque: false,
         }
     }
 
@@ -240,10 +237,13 @@ impl Body {
         Ok(())
     }
 
-    fn current(&mut self, entry: usize, offset: u64, object: bool) -> Result<Current, String> {
+    fn current(&self, entry: usize, offset: u64, object: bool) -> Result<Current, String> {
         let form = form(&self.toc.entries[entry], object);
-        let data = Data::new(self.toc.inner, form)?;
-        self.opaque |= data.is_opaque();
+        let data = Data::new(self.toc.inner, form);
+        if data.is_opaque() && form == Form::Statements {
+            let why = "its data are statements, packed so that they cannot be judged";
+            return Err(about(&self.toc.entries[entry], why));
+        }
         Ok(Current { entry, object, offset, data })
     }
 

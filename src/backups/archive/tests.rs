@@ -86,6 +86,16 @@ fn statements_among_the_data_are_judged_too() {
 }
 
 #[test]
+fn statements_that_cannot_be_unpacked_are_not_believed() {
+    let mut hidden = bytes("small_17_inserts.dump");
+    // The byte of the packing, behind `PGDMP`, three of the version, two of sizes and the layout.
+    assert_eq!(hidden[11], 0);
+    hidden[11] = 2;
+    let Proof::Missing(why) = scan([hidden]).proof() else { panic!("believed") };
+    assert!(why.contains("cannot be judged"), "{why}");
+}
+
+#[test]
 fn a_copy_statement_that_names_a_program_is_found() {
     let mut hostile = bytes("small_17.dump");
     let copy = b"COPY public.parted_1 (d) FROM stdin;";
@@ -93,6 +103,33 @@ fn a_copy_statement_that_names_a_program_is_found() {
     hostile[at..at + copy.len()].copy_from_slice(b"COPY parted_1 FROM PROGRAM 'id'  ;  ");
     let found = scan([hostile]);
     assert!(found.refusals().any(|finding| finding.kind == FindingKind::Program));
+}
+
+#[test]
+fn a_copy_statement_hides_nothing_behind_it() {
+    let copy = b"COPY public.parted_1 (d) FROM stdin;\n";
+    for hidden in [
+        &b"COPY parted_1 FROM stdin; DROP ROLE \n"[..],
+        b"COPY parted_1 FROM stdin;\nDROP ROLE a",
+        b"SELECT 1; SELECT 2; SELECT 3; SELECT\n ",
+    ] {
+        let mut hostile = bytes("small_17.dump");
+        let at = memchr::memmem::find(&hostile, copy).unwrap();
+        let mut text = hidden.to_vec();
+        text.resize(copy.len(), b' ');
+        hostile[at..at + copy.len()].copy_from_slice(&text);
+        let found = scan([hostile]);
+        assert!(found.refusals().count() > 0, "{}", String::from_utf8_lossy(hidden));
+    }
+}
+
+#[test]
+fn a_list_of_large_objects_is_numbers_alone() {
+    let mut hostile = bytes("small_17.dump");
+    let at = memchr::memmem::find(&hostile, b"\x05\x00\x00\x004711\n").unwrap() + 4;
+    hostile[at..at + 4].copy_from_slice(b"1');");
+    let found = scan([hostile]);
+    assert!(found.refusals().any(|finding| finding.kind == FindingKind::Ambiguous));
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct TocEntry {
     pub kind: String,
     /// The statement that makes it.
     pub definition: String,
+    /// The statement that drops it; `pg_restore` takes the name of a function for its owner's ALTER from it.
+    pub drop: String,
     /// The COPY statement its data are for; empty for INSERTs and large objects.
     pub copy: String,
     /// Its schema.
@@ -194,7 +196,7 @@ fn entry(at: &mut Cursor<'_>, minor: u8, layout: Layout) -> Read<TocEntry> {
     let (_table_oid, _oid) = (at.text()?, at.text()?);
     let (tag, kind) = (at.text()?, at.text()?);
     let _section = at.int()?;
-    let (definition, _drop, copy) = (at.text()?, at.text()?, at.text()?);
+    let (definition, drop, copy) = (at.text()?, at.text()?, at.text()?);
     let (namespace, tablespace) = (at.text()?, at.text()?);
     if minor >= 14 {
         at.text()?; // Its access method.
@@ -215,7 +217,7 @@ fn entry(at: &mut Cursor<'_>, minor: u8, layout: Layout) -> Read<TocEntry> {
         file = at.text()?;
         has_data = !file.is_empty();
     }
-    Ok(TocEntry { id, has_data, tag, kind, definition, copy, namespace, tablespace, owner, file, body })
+    Ok(TocEntry { id, has_data, tag, kind, definition, drop, copy, namespace, tablespace, owner, file, body })
 }
 
 /// A place in bytes that may not be all there yet.
