@@ -303,6 +303,18 @@ impl App {
         }
     }
 
+    /// Opens an address in the person's browser; `false` where there is none to open it in.
+    pub fn open(&self, url: &str) -> bool {
+        let set = |name: &str| self.environment.get(name).is_some_and(|value| !value.is_empty());
+        let mac = cfg!(target_os = "macos");
+        if !mac && !set("DISPLAY") && !set("WAYLAND_DISPLAY") && !set("BROWSER") {
+            return false;
+        }
+        let null = std::process::Stdio::null;
+        let mut command = std::process::Command::new(if mac { "open" } else { "xdg-open" });
+        command.arg(url).stdin(null()).stdout(null()).stderr(null()).spawn().is_ok()
+    }
+
     /// A variable of our own that is set, with its name.
     pub fn set_variable(&self, name: &str) -> Option<(String, String)> {
         self.environment.get(name).map(|value| (name.to_owned(), value.clone()))

@@ -41,6 +41,8 @@ enum Command {
     Psql(commands::psql::Args),
     /// A container's logs
     Logs(commands::logs::Args),
+    /// Prisma Studio in the container, tunnelled to 127.0.0.1
+    Studio(commands::studio::Args),
     /// A local port to a port in a container, published or not
     Forward(commands::forward::Args),
     /// Make a proven backup, or look at the ones there are
@@ -134,6 +136,7 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Exec(args) => commands::exec::run(args, &global, app).await,
         Command::Psql(args) => commands::psql::run(args, &global, app).await,
         Command::Logs(args) => commands::logs::run(args, &global, app).await,
+        Command::Studio(args) => commands::studio::run(args, &global, app).await,
         Command::Forward(args) => commands::forward::run(args, &global, app).await,
         Command::Backup(args) => commands::backup::run(args, &global, app).await,
         Command::Restore(args) => commands::restore::run(args, &global, app).await,

@@ -7,6 +7,7 @@
 
 RECIPES=$RIG_ROOT/compose/images
 BACKEND_APP=$RIG_ROOT/compose/techmage/backend
+STUDIO=$RIG_ROOT/compose/techmage/studio
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 REGISTRY_PATIENCE=4
 
@@ -27,7 +28,10 @@ ensure_images() {
     rm -rf "$RIG_CACHE"/{root,tree,context,debs}.* "$RIG_CACHE"/node/new.* # what an interrupted run left; the lock is ours
     local official=no
     ! registry_answers || official=yes
-    if grep -q envctl-backend <<<"$stale"; then install_node_modules; fi
+    if grep -q envctl-backend <<<"$stale"; then
+        install_node_modules "$BACKEND_APP"
+        install_node_modules "$STUDIO"
+    fi
     if [ $official = yes ]; then
         build_all "$stale" official_base
     else
@@ -55,7 +59,7 @@ recipe() {
         echo "$1"
         hash_files "$RECIPES/$2"
         declare -f make_rootfs trim_rootfs build_image # without their comments, which change nothing
-        [ "$2" != backend ] || hash_files "$BACKEND_APP"
+        [ "$2" != backend ] || hash_files "$BACKEND_APP" "$STUDIO"
     } | sha256sum | cut -d' ' -f1
 }
 
@@ -126,7 +130,9 @@ build_image() {
     if [ "$kind" = backend ]; then
         cp -a "$BACKEND_APP" "$context/app"
         rm -rf "$context/app/node_modules"
-        cp -a "$(node_modules_dir)" "$context/node_modules"
+        cp -a "$(node_modules_dir "$BACKEND_APP")" "$context/node_modules"
+        mkdir "$context/studio"
+        cp -a "$(node_modules_dir "$STUDIO")" "$context/studio/node_modules"
     fi
     DOCKER_BUILDKIT=0 docker build --build-arg "BASE=$base" --build-arg "$arg" --label "envctl.recipe=$hash" --tag "$tag" "$context"
     rm -rf "$context"
@@ -255,22 +261,23 @@ suite_apt() {
     apt-get "${options[@]}" "$@"
 }
 
-node_modules_dir() { echo "$RIG_CACHE/node/$(hash_files "$BACKEND_APP/package.json" "$BACKEND_APP/package-lock.json" | sha256sum | cut -c1-16)/node_modules"; }
+# node_modules_dir APP: where the packages of an app are kept.
+node_modules_dir() { echo "$RIG_CACHE/node/$(hash_files "$1/package.json" "$1/package-lock.json" | sha256sum | cut -c1-16)/node_modules"; }
 
 # Without scripts: they would download native engines, which the WebAssembly ones in the packages replace.
 install_node_modules() {
     local target dir
-    target=$(node_modules_dir)
+    target=$(node_modules_dir "$1")
     [ ! -d "$target" ] || return 0
     need npm=npm
-    say "installing the backend's node_modules"
+    say "installing node_modules of the demo's $(basename "$1")"
     mkdir -p "$RIG_CACHE/node"
     dir=$(mktemp -d "$RIG_CACHE/node/new.XXXXXX")
-    cp "$BACKEND_APP"/package*.json "$dir"
+    cp "$1"/package*.json "$dir"
     (cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund) >"$RIG_CACHE/npm.log" 2>&1 9>&- || {
         tail -n 15 "$RIG_CACHE/npm.log" >&2
         rm -rf "$dir"
-        die "npm could not install the backend's packages" "check npm's registry setting; full output: $RIG_CACHE/npm.log"
+        die "npm could not install the packages of $1" "check npm's registry setting; full output: $RIG_CACHE/npm.log"
     }
     rm -rf "$(dirname "$target")"
     mv "$dir" "$(dirname "$target")"

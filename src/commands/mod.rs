@@ -25,6 +25,7 @@ mod schema_many;
 pub mod seed;
 pub mod shell;
 pub mod status;
+pub mod studio;
 mod talk;
 
 pub use global::GlobalArgs;

@@ -106,6 +106,7 @@ pub struct MigrationsTable {
     pub layout: Option<String>,
     pub schema: Option<String>,
     pub backup_age: Option<Limit>,
+    pub studio: Option<String>,
 }
 
 /// `[output]`.

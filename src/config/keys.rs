@@ -137,6 +137,7 @@ pub const KEYS: &[Key] = &[
         "found by looking",
     ),
     key("migrations.schema", "Where schema.prisma is in the container, where it is ambiguous.", "found by looking"),
+    key("migrations.studio", "The Prisma CLI whose Studio is taken, in the backend's container.", "the newest that is there"),
     key(
         "migrations.backup_age",
         "A migration of production offers a backup when the last one is older; 0 never does.",

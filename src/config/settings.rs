@@ -161,6 +161,8 @@ pub struct MigrationSettings {
     pub layout: Option<String>,
     /// The schema's place in the container.
     pub schema: Option<String>,
+    /// The Prisma CLI whose Studio is taken, in the backend's container.
+    pub studio: Option<String>,
     /// How old the last backup of production may be; `None` asks for none.
     pub backup_age: Option<Duration>,
 }

@@ -91,6 +91,27 @@ impl Access {
         Ok(Self { password: Some(password), send_password: true, ..self.clone() })
     }
 
+    /// The database's address over TCP, with the password that the container was set up with, where it has one.
+    /// A secret.
+    ///
+    /// # Errors
+    /// As [`capture`].
+    pub async fn url(
+        &self,
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        host: &str,
+        port: u16,
+    ) -> Result<String> {
+        let password = match &self.password {
+            Some(password) => Some(password.clone()),
+            None => setting(engine, container, "POSTGRES_PASSWORD").await?,
+        };
+        let word = password.map_or_else(String::new, |password| format!(":{}", in_url(&password)));
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        Ok(format!("postgresql://{}{word}@{host}:{port}/{}", in_url(&self.user), in_url(&self.database)))
+    }
+
     /// `--dbname=…` for psql and pg_dump, as a quoted connection string.
     pub fn dbname(&self) -> String {
         format!("--dbname={}", conninfo(&[("dbname", &self.database), ("user", &self.user)]))
@@ -122,6 +143,18 @@ impl fmt::Debug for Access {
             .field("database", &self.database)
             .finish_non_exhaustive()
     }
+}
+
+/// A part of an URL: every byte that could mean something is escaped.
+fn in_url(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
 }
 
 /// A variable of the official image, or the content of the file that its `_FILE` form names.

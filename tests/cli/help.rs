@@ -21,6 +21,7 @@ Commands:
   exec         One command in a container, byte-clean, its exit code passed through
   psql         psql in the database container
   logs         A container's logs
+  studio       Prisma Studio in the container, tunnelled to 127.0.0.1
   forward      A local port to a port in a container, published or not
   backup       Make a proven backup, or look at the ones there are [alias: db:dump]
   restore      Put a backup back, all or nothing; `restore undo` takes it back

@@ -22,5 +22,6 @@ mod migrations;
 mod odd_servers;
 mod prisma;
 mod round_trip;
+mod studio;
 mod terminal;
 mod two_at_once;

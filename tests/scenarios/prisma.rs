@@ -9,14 +9,14 @@ use crate::support::rig::{docker, try_docker};
 use crate::support::{Finished, Project, Running, Server};
 
 /// A backend beside a database container, in its network, with a source tree of its own.
-struct Backend {
-    project: Project,
-    container: String,
+pub(super) struct Backend {
+    pub(super) project: Project,
+    pub(super) container: String,
     source: PathBuf,
 }
 
 impl Backend {
-    fn new(name: &str, bind: bool) -> Self {
+    pub(super) fn new(name: &str, bind: bool) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let server = Server::shared(15);
         let project = Project::new(server, name);

@@ -167,6 +167,7 @@ pub(super) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
     let dir = text("migrations.dir", Some("ENVCTL_MIGRATIONS_DIR"), |l| l.file.migrations.dir.clone())?;
     let layout = text("migrations.layout", None, |l| l.file.migrations.layout.clone())?;
     let schema = text("migrations.schema", None, |l| l.file.migrations.schema.clone())?;
+    let studio = text("migrations.studio", None, |l| l.file.migrations.studio.clone())?;
     let age = layers.decided(
         &Lookup {
             key: "migrations.backup_age",
@@ -179,7 +180,14 @@ pub(super) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
         |_| Ok(()),
         |age| duration::format(*age),
     )?;
-    Ok(MigrationSettings { driver, dir, layout, schema, backup_age: Some(age).filter(|age| !age.is_zero()) })
+    Ok(MigrationSettings {
+        driver,
+        dir,
+        layout,
+        schema,
+        studio,
+        backup_age: Some(age).filter(|age| !age.is_zero()),
+    })
 }
 
 /// The three limits.

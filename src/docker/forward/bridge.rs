@@ -138,6 +138,14 @@ pub async fn find(engine: &Arc<dyn Engine>, container: &Container) -> Result<Opt
     Ok(TOOLS.iter().find(|(_, known)| *known == name).map(|(tool, _)| *tool))
 }
 
+/// Whether a connection to the port comes about: it is closed at once.
+pub async fn answers(engine: &Arc<dyn Engine>, container: &Container, tool: Tool, port: u16) -> bool {
+    let spec = ExecSpec::new(tool.argv(port)).env("NODE_OPTIONS", "");
+    let asked = capture(engine, container, &spec, Some(b"GET / HTTP/1.0\r\n\r\n"));
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(5), asked).await;
+    matches!(answer, Ok(Ok(answer)) if !answer.stdout.is_empty() && start_failure(&answer.stdout, answer.exit_code).is_none())
+}
+
 /// Carries one connection to its end.
 ///
 /// # Errors

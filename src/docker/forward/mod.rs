@@ -98,6 +98,15 @@ pub async fn find_way(
     Ok(Way::Bridge(tool))
 }
 
+/// Whether something listens behind a way.
+pub async fn answers(engine: &Arc<dyn Engine>, container: &Container, way: Way, port: u16) -> bool {
+    match way {
+        // It was found by connecting.
+        Way::Direct(_) => true,
+        Way::Bridge(tool) => bridge::answers(engine, container, tool, port).await,
+    }
+}
+
 /// Serves until the user stops or the container does.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 
 mod cli;
 mod files;
+mod studio;
 mod words;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 
 pub use cli::{Cli, GUARD, Wishes};
 pub use files::fetch;
+pub use studio::{Studio, StudioCli};
 
 use super::history::State;
 use super::plan::{Applied, MigrationPlan};

@@ -1,0 +1,192 @@
+//! Prisma Studio in the backend's container: which CLI has one that works, how it is started and ended.
+//!
+//! From version 7 on Studio needs a database and nothing else: no schema, no engine. It gets its address by its
+//! environment and a file of two lines, since a command line is published by `docker events` and `docker top`.
+//!
+//! Promise: Studio ends with us, also when we are killed: it is the child of a shell that waits for the end of its
+//! input. Never in the database's container, whose PID 1 takes orphans for its own (reliability §0.6).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::docker::demux::Output;
+use crate::docker::end::{TAG, end_marked};
+use crate::docker::exec::{Exec, ExecInput, ExecOutput, capture};
+use crate::docker::proof::nonce;
+use crate::docker::{Container, Engine, ExecSpec};
+use crate::error::{self, Error, Result};
+
+/// Every CLI from here up and below, with its version.
+const LOOK: &str = r#"
+tell() {
+  version=$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "${1%/.bin/prisma}/prisma/package.json" 2>/dev/null | head -n 1)
+  echo "$version $1"
+}
+at=$PWD
+while :; do
+  [ -x "$at/node_modules/.bin/prisma" ] && tell "$at/node_modules/.bin/prisma"
+  [ "$at" = / ] && break
+  at=${at%/*}; [ -n "$at" ] || at=/
+done
+find "$PWD" -maxdepth 4 -path '*/node_modules/.bin/prisma' 2>/dev/null | while read -r cli; do tell "$cli"; done
+exit 0
+"#;
+
+/// `$1` a directory of ours, `$2` what stands in the configuration there; the rest is the command.
+const RUN: &str = r#"
+dir=$1
+mkdir -p -m 700 "$dir" && printf '%s\n' "$2" >"$dir/prisma.config.mjs" || exit 1
+shift 2
+exec 3<&0
+"$@" </dev/null 3<&- &
+studio=$!
+{ cat <&3 >/dev/null; kill "$studio"; } >/dev/null 2>&1 &
+wait "$studio"
+code=$?
+rm -rf "$dir"
+exit "$code"
+"#;
+
+const CONFIG: &str = "export default { datasource: { url: process.env.ENVCTL_STUDIO_URL } };";
+
+/// A CLI that has a Studio.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StudioCli {
+    /// The program, absolute.
+    pub program: String,
+    /// Its version's first number.
+    pub major: u32,
+}
+
+impl StudioCli {
+    /// The newest CLI of a container; `named` is one that was configured.
+    ///
+    /// # Errors
+    /// As [`capture`].
+    pub async fn find(
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        named: Option<&str>,
+    ) -> Result<Option<Self>> {
+        if let Some(program) = named {
+            return Ok(Some(Self { program: program.to_owned(), major: 7 }));
+        }
+        let looked = capture(engine, container, &ExecSpec::new(["sh", "-c", LOOK]), None).await?;
+        Ok(Self::newest(&looked.text()))
+    }
+
+    fn newest(text: &str) -> Option<Self> {
+        let one = |line: &str| {
+            let (version, program) = line.split_once(' ')?;
+            let major = version.split('.').next()?.parse().ok()?;
+            Some(Self { program: program.to_owned(), major })
+        };
+        // The first of the newest: the project's own stands before those below it.
+        text.lines().filter_map(one).rev().max_by_key(|cli| cli.major)
+    }
+
+    /// How it is called: on the container's own loopback, without a browser.
+    fn argv(&self, port: u16, dir: &str) -> Vec<String> {
+        let mut argv = vec![self.program.clone(), "studio".into(), "--port".into(), port.to_string()];
+        argv.extend(["--browser".to_owned(), "none".to_owned()]);
+        if self.major >= 7 {
+            argv.extend(["--config".to_owned(), format!("{dir}/prisma.config.mjs")]);
+        }
+        argv
+    }
+}
+
+/// A Studio that was started.
+pub struct Studio {
+    engine: Arc<dyn Engine>,
+    container: Container,
+    output: ExecOutput,
+    // Its end ends Studio.
+    input: ExecInput,
+    word: String,
+    words: Vec<u8>,
+}
+
+impl Studio {
+    /// Starts it. `url` is the database's, a secret.
+    ///
+    /// # Errors
+    /// Kind `Docker`, `Target`.
+    pub async fn start(
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        cli: &StudioCli,
+        port: u16,
+        url: &str,
+    ) -> Result<Self> {
+        let word = nonce();
+        let dir = format!("/tmp/envctl-studio-{}", &word[..8]);
+        let mut argv: Vec<String> = ["sh", "-c", RUN, "sh", &dir, CONFIG].map(str::to_owned).into();
+        argv.extend(cli.argv(port, &dir));
+        let spec = ExecSpec::new(argv)
+            .env(TAG, word.clone())
+            .env("ENVCTL_STUDIO_URL", url)
+            .env("DATABASE_URL", url)
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("PRISMA_HIDE_UPDATE_MESSAGE", "1")
+            .env("NO_COLOR", "1")
+            .with_stdin();
+        let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
+        let (engine, container) = (engine.clone(), container.clone());
+        Ok(Self { engine, container, output, input, word, words: Vec::new() })
+    }
+
+    /// Resolves when Studio has ended by itself, with why. Keeps its output flowing meanwhile.
+    pub async fn ended(&mut self) -> Error {
+        loop {
+            let words = &mut self.words;
+            let mut sink = |_: Output, bytes: &[u8]| {
+                words.extend_from_slice(bytes);
+                let surplus = words.len().saturating_sub(16 << 10);
+                words.drain(..surplus);
+            };
+            match self.output.read(&mut sink).await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => break,
+            }
+        }
+        let text = String::from_utf8_lossy(&self.words);
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let last = lines[lines.len().saturating_sub(4)..].join("; ");
+        error::tool(format!("Studio in {} has ended: {last}", self.container.name))
+    }
+
+    /// Ends it and what it has started.
+    pub async fn end(self) {
+        let Self { engine, container, word, output, input, .. } = self;
+        drop((output, input));
+        let ending = end_marked(&engine, &container, None, &word);
+        let _ = tokio::time::timeout(Duration::from_secs(12), ending).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_cli_is_taken_and_of_two_alike_the_projects_own() {
+        let text = "6.19.3 /app/node_modules/.bin/prisma\n7.10.1 /app/studio/node_modules/.bin/prisma\n /x";
+        let found = StudioCli::newest(text).unwrap();
+        assert_eq!((found.program.as_str(), found.major), ("/app/studio/node_modules/.bin/prisma", 7));
+        let same = "7.0.0 /app/node_modules/.bin/prisma\n7.1.0 /app/x/node_modules/.bin/prisma";
+        assert_eq!(StudioCli::newest(same).unwrap().program, "/app/node_modules/.bin/prisma");
+        assert_eq!(StudioCli::newest(""), None);
+    }
+
+    #[test]
+    fn no_address_of_a_database_is_on_a_command_line() {
+        let cli = StudioCli { program: "/p".into(), major: 7 };
+        let argv = cli.argv(5555, "/tmp/x");
+        assert_eq!(
+            argv,
+            ["/p", "studio", "--port", "5555", "--browser", "none", "--config", "/tmp/x/prisma.config.mjs"]
+        );
+        assert!(!CONFIG.contains("postgres"));
+    }
+}
