@@ -2,6 +2,7 @@
 //! in development and in production.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -55,6 +56,16 @@ impl Old {
         text(&output.stdout)
     }
 
+    /// make with these words, for a verb that goes on until Ctrl-C.
+    #[track_caller]
+    fn make_until_it_listens(&self, words: &[&str]) -> String {
+        let script = self.project.path().join("until-it-listens");
+        fs::write(&script, UNTIL_IT_LISTENS.replace("$ENVCTL_UNDER_TEST", ENVCTL)).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let envctl = format!("ENVCTL={}", script.display());
+        self.make(&[&[envctl.as_str()], words].concat())
+    }
+
     /// make with these words fails, and says this.
     #[track_caller]
     fn refuses(&self, words: &[&str], says: &str) {
@@ -63,6 +74,14 @@ impl Old {
         assert!(!output.status.success() && said.contains(says), "{words:?}: {said}");
     }
 }
+
+/// envctl for a verb that goes on until Ctrl-C: it gets one as soon as it has said where it listens.
+const UNTIL_IT_LISTENS: &str = r#"#!/bin/sh
+"$ENVCTL_UNDER_TEST" "$@" >listens & pid=$!
+until grep -q http listens; do kill -0 "$pid" || break; sleep 0.2; done
+kill -INT "$pid"; wait "$pid"; code=$?
+cat listens; exit "$code"
+"#;
 
 impl Drop for Old {
     fn drop(&mut self) {
@@ -149,6 +168,12 @@ fn every_old_name_does_its_work() {
         old.dev.sql("postgres", "select count(*) from information_schema.columns where column_name = 'word'"),
         "0"
     );
+
+    // Studio, ended by a signal.
+    assert!(old.make_until_it_listens(&["db-studio", "ARGS=--no-open"]).contains("http://127.0.0.1:"));
+    old.refuses(&["db-studio-prod", "ARGS=--no-open"], "nothing was changed");
+    let named = format!("ARGS=--no-open --confirm {}", old.prod.stack);
+    assert!(old.make_until_it_listens(&["db-studio-prod", &named]).contains("http://127.0.0.1:"));
 
     // Shells.
     assert!(old.make(&["dev-shell", "ARGS=-- node --version"]).starts_with("v20"));
