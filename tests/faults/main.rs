@@ -18,5 +18,6 @@ mod backup_files;
 mod backup_stream;
 mod exec_stream;
 mod exec_target;
+mod remote;
 mod restore_file;
 mod restore_server;
