@@ -16,6 +16,7 @@ mod support;
 
 mod archives;
 mod forward;
+mod guards;
 mod makefile;
 mod many;
 mod migrations;

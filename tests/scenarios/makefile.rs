@@ -77,7 +77,10 @@ impl Old {
 
 /// envctl for a verb that goes on until Ctrl-C: it gets one as soon as it has said where it listens.
 const UNTIL_IT_LISTENS: &str = r#"#!/bin/sh
-"$ENVCTL_UNDER_TEST" "$@" >listens & pid=$!
+# What an earlier one has said is no sign of this one: a signal before it hears signals would be lost.
+rm -f listens
+: >listens
+"$ENVCTL_UNDER_TEST" "$@" >>listens & pid=$!
 until grep -q http listens; do kill -0 "$pid" || break; sleep 0.2; done
 kill -INT "$pid"; wait "$pid"; code=$?
 cat listens; exit "$code"

@@ -59,7 +59,7 @@ impl Backend {
     }
 
     #[track_caller]
-    fn run(&self, args: &[&str]) -> Finished {
+    pub(super) fn run(&self, args: &[&str]) -> Finished {
         self.project.run(args)
     }
 
