@@ -74,7 +74,7 @@ impl App {
             tty::restore();
             panic(info);
         }));
-        Self {
+        let app = Self {
             ui,
             interrupt,
             trigger: Arc::new(trigger),
@@ -82,7 +82,11 @@ impl App {
             environment,
             timeout: global.timeout,
             each_has_its_limit: Arc::default(),
-        }
+        };
+        // A file that cannot be read is the command's own error, in its own words.
+        let configured = || app.settings(global).ok()?.timeouts.overall;
+        let timeout = global.timeout.or_else(configured);
+        Self { timeout, ..app }
     }
 
     /// The same surroundings for one of several stacks: its own wish to stop, its name before what it says.

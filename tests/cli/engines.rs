@@ -193,6 +193,18 @@ fn engines_that_break_off_or_refuse_leave_a_next_step() {
 }
 
 #[test]
+fn the_time_limit_of_the_file_holds_too() {
+    let stage = Stage::behaving(Manner::Silent);
+    stage.write("envctl.toml", "timeout = \"300ms\"\n");
+    let ran = stage.run(["status"]);
+    assert_eq!(ran.code, Some(124), "{}", ran.err());
+    assert!(ran.took < Duration::from_secs(5), "{:?}", ran.took);
+    // What is typed is stronger.
+    let ran = stage.run(["status", "--timeout", "700ms"]);
+    assert!(ran.err().contains("not done within 700ms"), "{}", ran.err());
+}
+
+#[test]
 fn an_engine_that_hangs_is_left_after_the_time_limit() {
     let stage = Stage::behaving(Manner::Silent);
     let ran = stage.run(["logs", "--timeout", "300ms"]);

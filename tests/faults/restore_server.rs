@@ -99,9 +99,11 @@ fn f28_a_killed_restore_over_two_sessions_changes_nothing() {
         running.finish().code(137);
         gate.open();
         assert_eq!(case.project.digest(), now, "killed after {at} bytes");
-        case.project.assert_no_sessions_within(Duration::from_secs(30));
     }
+    // A session that was being opened in the moment of the kill may not have heard of it: an engine can miss that its
+    // client is gone. The next run ends it.
     case.project.run(&restore).code(0).says("left behind");
+    case.project.assert_no_sessions_within(Duration::from_secs(30));
     assert_eq!(case.project.digest(), old);
     case.assert_no_side_database();
     case.project.drop_siblings();
