@@ -115,6 +115,18 @@ impl App {
         Ok(state.join("envctl/runs"))
     }
 
+    /// Where private directories for workers are made: the user's own in memory, root's `/run`, else the temporary
+    /// one. The daemon has to see it, and a password may lie there for a moment.
+    pub fn rooms(&self) -> PathBuf {
+        let set = |name: &str| self.environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let run = PathBuf::from("/run");
+        set("XDG_RUNTIME_DIR")
+            .filter(|path| path.is_dir())
+            .or_else(|| (rustix::process::getuid().is_root() && run.is_dir()).then_some(run))
+            .or_else(|| set("TMPDIR"))
+            .unwrap_or_else(|| PathBuf::from("/tmp"))
+    }
+
     /// The plan of a dry run as a document, where documents are wanted; a person has seen it already.
     pub fn show_dry_run(&self, plan: &impl std::fmt::Display) {
         #[derive(serde::Serialize)]

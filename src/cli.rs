@@ -47,7 +47,7 @@ enum Command {
     Forward(commands::forward::Args),
     /// Make a proven backup, or look at the ones there are
     #[command(visible_alias = "db:dump")]
-    Backup(commands::backup::Args),
+    Backup(Box<commands::backup::Args>),
     /// Put a backup back, all or nothing; `restore undo` takes it back
     #[command(alias = "db:restore")]
     Restore(commands::restore::Args),
@@ -138,7 +138,7 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Logs(args) => commands::logs::run(args, &global, app).await,
         Command::Studio(args) => commands::studio::run(args, &global, app).await,
         Command::Forward(args) => commands::forward::run(args, &global, app).await,
-        Command::Backup(args) => commands::backup::run(args, &global, app).await,
+        Command::Backup(args) => commands::backup::run(*args, &global, app).await,
         Command::Restore(args) => commands::restore::run(args, &global, app).await,
         Command::Migrate(args) => commands::migrate::run(args, &global, app).await,
         Command::Generate(args) => commands::generate::run(&args, &global, app).await,

@@ -1,7 +1,7 @@
 //! Making a backup: pg_dump in the container, proven whole, packed on all cores, named when it is safe.
 //!
-//! The way of a byte: daemon → demultiplexer → proof → (blocks of 1 MiB, bounded) → scanner → packer →
-//! temporary file. Memory is constant. The file gets its name only after pg_dump's own exit code, the
+//! The way of a byte: worker → FIFO, or daemon → demultiplexer → proof (see [`super::transport`]); then blocks of
+//! 1 MiB, bounded → scanner → packer → temporary file. Memory is constant. The file gets its name only after pg_dump's own exit code, the
 //! dump's own trailer, the packed stream's end and the disk's word; otherwise nothing is left of it.
 
 use std::io::Write;
@@ -18,11 +18,12 @@ use super::label::Label;
 use super::manifest::{Entry, Level, Manifest, Purpose, SCHEMA, Source, Table, Verified, path_for};
 use super::scan::{Proof, Summary};
 use super::stored::{self, NewFile};
-use crate::docker::proven::{self, ProvenEnd};
+use super::transport::{Dumping, Way, Ways};
+use crate::docker::proven::ProvenEnd;
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
-use crate::postgres::dump::{self, DumpOptions, Format};
+use crate::postgres::dump::{DumpOptions, Format};
 use crate::postgres::facts::Facts;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::quote::literal;
@@ -81,6 +82,8 @@ pub struct BackupRequest {
     pub lock_limit: Duration,
     /// How long the stream may be silent before the container is looked at.
     pub stall_limit: Duration,
+    /// The ways the bytes may take.
+    pub ways: Ways,
 }
 
 impl BackupRequest {
@@ -129,11 +132,20 @@ pub async fn create(
 
     progress.step(&format!("dumping {}", facts.database));
     let dumper = format!("envctl/{} dump", &request.operation[..8]);
-    let spec = dump::to_stdout(session.access(), &request.dump, &dumper);
+    let operation = &request.operation;
+    let chosen =
+        request.ways.choose(engine, &mut session, operation, facts.table_bytes, progress).await?;
     let (blocks, receiver) = mpsc::channel(4);
     let packing = output.pack(receiver, request, facts.table_bytes, progress);
-    let dumping = proven::run(engine, container, &spec, blocks, request.stall_limit);
-    let dumped = interrupt.or(dumping).await.and_then(|result| result);
+    let dumping = Dumping {
+        engine,
+        container,
+        options: &request.dump,
+        application: &dumper,
+        stall_limit: request.stall_limit,
+        interrupt,
+    };
+    let dumped = dumping.run(chosen, &request.ways, session.access(), blocks).await;
     // The sender is gone by now, so the packing thread has seen the end of its input.
     let packed = tokio::task::spawn_blocking(move || packing.join()).await;
     let packed = packed
@@ -141,7 +153,7 @@ pub async fn create(
         .and_then(|joined| joined.map_err(|_| error::failed("the packing thread failed")))
         .and_then(|result| result);
     let outcome = judge(dumped, packed, request);
-    let (packed, end) = match outcome {
+    let (packed, end, way) = match outcome {
         Ok(both) => both,
         Err(error) => {
             // A dump that nobody reads goes on holding its locks and its snapshot: end it.
@@ -153,8 +165,11 @@ pub async fn create(
     for line in end.stderr.lines().take(20) {
         progress.on(Event::Warning(format!("pg_dump: {line}")));
     }
+    if let Some(why) = &way.why {
+        progress.on(Event::Detail(format!("dumped by exec: {why}")));
+    }
     progress.step("naming the file");
-    let manifest = manifest(request, &facts, &packed, begun.elapsed());
+    let manifest = manifest(request, &facts, &packed, way, begun.elapsed());
     let path = packed.output.publish(request, &manifest)?;
     progress.on(Event::Done);
     Ok(Created { path, manifest })
@@ -162,24 +177,24 @@ pub async fn create(
 
 /// Which of the two sides failed first, and whether what arrived is whole.
 fn judge(
-    dumped: Result<ProvenEnd>,
+    dumped: Result<(ProvenEnd, Way)>,
     packed: Result<Packed>,
     request: &BackupRequest,
-) -> Result<(Packed, ProvenEnd)> {
-    let end = match (dumped, &packed) {
+) -> Result<(Packed, ProvenEnd, Way)> {
+    let (end, way) = match (dumped, &packed) {
         // The packing side stopped taking bytes: its own error is the cause, not the broken pipe.
         (Err(dump_error), Err(_)) if dump_error.kind() == error::ErrorKind::Failed => {
             return Err(packed.err().unwrap_or(dump_error));
         }
         (Err(dump_error), _) => return Err(dump_error),
-        (Ok(end), _) => end,
+        (Ok(both), _) => both,
     };
     if end.exit_code != 0 {
         return Err(dump_failed(&end, request));
     }
     let packed = packed?;
     match packed.summary.proof() {
-        Proof::Trailer => Ok((packed, end)),
+        Proof::Trailer => Ok((packed, end, way)),
         Proof::Missing(why) => Err(error::integrity(format!(
             "pg_dump ended with exit code 0, but its output is incomplete: {why}"
         ))
@@ -380,7 +395,13 @@ fn pump<W: Write + Send + 'static>(
     Ok((stored, scanner.finish(), out))
 }
 
-fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, took: Duration) -> Manifest {
+fn manifest(
+    request: &BackupRequest,
+    facts: &Facts,
+    packed: &Packed,
+    way: Way,
+    took: Duration,
+) -> Manifest {
     let (stored, summary) = (&packed.stored, &packed.summary);
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     Manifest {
@@ -394,7 +415,8 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, took: Durat
         pg_dump_version: summary.pg_dump_version.clone(),
         format: request.dump.format.word().to_owned(),
         compression: request.packing(),
-        transport: "exec".to_owned(),
+        transport: way.word.to_owned(),
+        transport_why: way.why,
         whole: request.dump.is_whole(),
         started: request.started,
         duration_ms,

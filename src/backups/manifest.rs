@@ -38,8 +38,11 @@ pub struct Manifest {
     pub format: String,
     /// `gzip:4`, `zstd:1`, `none`.
     pub compression: String,
-    /// `exec`: how the bytes came out of the container.
+    /// `worker` or `exec`: how the bytes came out of the container.
     pub transport: String,
+    /// Why it was no worker, where that was left open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport_why: Option<String>,
     /// Whether everything is in it: no `--schema-only`, `--data-only`, `--exclude-table-data`.
     pub whole: bool,
     /// When it was begun.
@@ -233,6 +236,7 @@ pub(crate) mod tests {
             format: "plain".into(),
             compression: "gzip:4".into(),
             transport: "exec".into(),
+            transport_why: Some("the database is small".into()),
             whole: true,
             started: Timestamp::from_second(1_700_000_000).unwrap(),
             duration_ms: 12,

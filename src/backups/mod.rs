@@ -1,6 +1,6 @@
 //! Making backups, keeping them, and putting them back so that nothing can half-happen.
 //!
-//! [`create`] makes one, [`catalog`] finds them, [`source`] proves what is to be restored, [`restore`]
+//! [`create`] makes one, its bytes brought by [`transport`]; [`catalog`] finds them, [`source`] proves what is to be restored, [`restore`]
 //! carries it out with [`load`] (or, over several sessions, [`lanes`] by a [`layout`]) and [`swap`]. [`scan`] and [`compression`] are the stream between.
 
 pub mod archive;
@@ -19,3 +19,4 @@ pub mod scan;
 pub mod source;
 pub mod stored;
 pub mod swap;
+pub mod transport;

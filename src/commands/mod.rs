@@ -27,5 +27,6 @@ pub mod shell;
 pub mod status;
 pub mod studio;
 mod talk;
+mod ways;
 
 pub use global::GlobalArgs;

@@ -66,6 +66,9 @@ pub struct DatabaseTable {
 pub struct DockerTable {
     pub context: Option<String>,
     pub host: Option<String>,
+    pub transport: Option<String>,
+    pub worker_memory: Option<Amount>,
+    pub worker_cpus: Option<Amount>,
 }
 
 /// `[backup]`.
@@ -135,6 +138,28 @@ impl<'de> Deserialize<'de> for Limit {
             Written::Seconds(seconds) => Ok(Self(Duration::from_secs(seconds))),
             Written::Text(text) => duration::parse(&text).map(Self).map_err(serde::de::Error::custom),
         }
+    }
+}
+
+/// An amount, as text with a unit or as a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Amount(pub String);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a number, or a text such as \"512m\"")]
+        enum Written {
+            Whole(u64),
+            Number(f64),
+            Text(String),
+        }
+        Ok(Self(match Written::deserialize(deserializer)? {
+            Written::Whole(number) => number.to_string(),
+            Written::Number(number) => number.to_string(),
+            Written::Text(text) => text,
+        }))
     }
 }
 

@@ -101,6 +101,19 @@ pub const KEYS: &[Key] = &[
         .variable("ENVCTL_HOST")
         .user_wide(),
     key(
+        "docker.transport",
+        "How the bytes of a dump pass: `worker` (a container beside the database), `exec` (through the daemon) or `auto`.",
+        "auto",
+    )
+    .variable("ENVCTL_TRANSPORT")
+    .user_wide(),
+    key("docker.worker_memory", "The most memory a worker may use: `512m`, `2g`.", "no limit")
+        .variable("ENVCTL_WORKER_MEMORY")
+        .user_wide(),
+    key("docker.worker_cpus", "How many processors a worker may use: `1.5`.", "no limit")
+        .variable("ENVCTL_WORKER_CPUS")
+        .user_wide(),
+    key(
         "backup.dir",
         "Where backups lie.",
         "`backups` in the project directory, else `$XDG_DATA_HOME/envctl/backups`",

@@ -22,6 +22,6 @@ pub mod settings;
 mod tests;
 
 pub use origin::{Given, Origin};
-pub use resolve::{Flags, Inputs, resolve};
+pub use resolve::{Flags, Inputs, cpus, memory, resolve};
 pub use secret::{Secret, SecretSource};
 pub use settings::{SettingRow, Settings};

@@ -20,6 +20,8 @@ pub struct Settings {
     pub target: TargetRequest,
     /// The project's file that was read; `None` where there is none.
     pub project_file: Option<PathBuf>,
+    /// How the bytes of dumps pass.
+    pub workers: WorkerSettings,
     /// How backups are made and where they lie.
     pub backup: BackupSettings,
     /// How restores are made.
@@ -109,6 +111,17 @@ impl DaemonWish {
     pub(super) fn is_empty(&self) -> bool {
         self.context.is_none() && self.host.is_none()
     }
+}
+
+/// What `[docker]` says about the way of bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerSettings {
+    /// `auto`, `worker` or `exec`.
+    pub transport: String,
+    /// Bytes of memory a worker may use.
+    pub memory: Option<u64>,
+    /// Processors a worker may use.
+    pub cpus: Option<f64>,
 }
 
 /// `[backup]`.

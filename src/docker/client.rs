@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::ExecConfig;
-use bollard::query_parameters::ResizeExecOptionsBuilder;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, ResizeExecOptionsBuilder,
+};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
@@ -15,11 +17,12 @@ use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 
 use super::container::{Container, ImageConfig};
-use super::context::Endpoint;
+use super::context::{Endpoint, Host};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
 use super::http;
 use super::transport::Connector;
+use super::worker::{self, Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::{self, Error, Result};
 
 /// Seconds bollard waits for an answer's headers.
@@ -249,6 +252,100 @@ impl Engine for Client {
                 .resize_exec(&path_part(exec), options)
                 .await
                 .map_err(|e| self.told(e, "resizing a terminal"))
+        }
+        .boxed()
+    }
+
+    fn is_local(&self) -> bool {
+        matches!(self.connector.endpoint().host, Host::Unix(_))
+    }
+
+    fn nature(&self) -> BoxFuture<'_, Result<Nature>> {
+        async {
+            let body =
+                http::get(&self.connector, "/info").await?.success("asking Docker what it is like")?;
+            worker::api::nature(&body)
+                .map_err(|e| error::docker("Docker's word about itself cannot be read").because(e))
+        }
+        .boxed()
+    }
+
+    fn worker_create<'a>(&'a self, spec: &'a WorkerSpec) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let named = CreateContainerOptionsBuilder::default().name(&spec.name).build();
+            let created = self.docker.create_container(Some(named), worker::api::body(spec)).await;
+            created.map(|_| ()).map_err(|e| self.told(e, "creating a worker"))
+        }
+        .boxed()
+    }
+
+    fn worker_start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ExecStream>> {
+        async move {
+            let part = path_part(name);
+            let path = format!("/containers/{part}/attach?stream=true&stdout=true&stderr=true");
+            let hijacked = http::hijack(&self.connector, &path, String::new()).await?;
+            let started = self.docker.start_container(&part, None).await;
+            started.map_err(|e| self.told(e, "starting a worker"))?;
+            Ok(ExecStream { early: hijacked.early, io: hijacked.io })
+        }
+        .boxed()
+    }
+
+    fn worker_end<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<WorkerEnd>>> {
+        async move {
+            let part = path_part(name);
+            loop {
+                let what = "asking how a worker ended";
+                let answer = http::get(&self.connector, &format!("/containers/{part}/json")).await?;
+                if answer.status == hyper::StatusCode::NOT_FOUND {
+                    return Ok(None);
+                }
+                let end = worker::api::end(&answer.success(what)?)
+                    .map_err(|e| error::docker(format!("{what}: the answer cannot be read")).because(e))?;
+                if end.is_some() {
+                    return Ok(end);
+                }
+                // The answer of `wait` is the exit code alone; how it came to that the next look says. Some engines
+                // answer only at the end and run into the client's time limit: looked again.
+                match self.docker.wait_container(&part, None).next().await {
+                    None
+                    | Some(
+                        Ok(_)
+                        | Err(
+                            bollard::errors::Error::DockerContainerWaitError { .. }
+                            | bollard::errors::Error::RequestTimeoutError
+                            | bollard::errors::Error::DockerResponseServerError { status_code: 404, .. },
+                        ),
+                    ) => {}
+                    Some(Err(cause)) => return Err(self.told(cause, "waiting for a worker")),
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn worker_remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let wholly = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+            match self.docker.remove_container(&path_part(name), Some(wholly)).await {
+                // Gone, or somebody removes it at this moment.
+                Ok(())
+                | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {
+                    Ok(())
+                }
+                Err(cause) => Err(self.told(cause, "removing a worker")),
+            }
+        }
+        .boxed()
+    }
+
+    fn workers(&self) -> BoxFuture<'_, Result<Vec<Left>>> {
+        async {
+            // {"label":["envctl.worker"]}
+            let path = "/containers/json?all=true&filters=%7B%22label%22%3A%5B%22envctl.worker%22%5D%7D";
+            let body = http::get(&self.connector, path).await?.success("listing workers")?;
+            worker::api::workers(&body)
+                .map_err(|e| error::docker("the list of workers cannot be read").because(e))
         }
         .boxed()
     }

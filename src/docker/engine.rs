@@ -10,6 +10,7 @@ use tokio::io::AsyncRead;
 use super::container::{Container, ImageConfig};
 use super::exec::ExecSpec;
 use super::transport::BoxIo;
+use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::Result;
 
 /// What the engine says of itself.
@@ -89,6 +90,27 @@ pub trait Engine: Send + Sync {
 
     /// Tells its terminal the size, in characters.
     fn exec_resize<'a>(&'a self, exec: &'a str, rows: u16, columns: u16) -> BoxFuture<'a, Result<()>>;
+
+    /// Whether it was reached through a socket of this host, so that its containers may see our directories.
+    fn is_local(&self) -> bool;
+
+    /// What it is like.
+    fn nature(&self) -> BoxFuture<'_, Result<Nature>>;
+
+    /// Creates a worker, under the name that its spec gives it.
+    fn worker_create<'a>(&'a self, spec: &'a WorkerSpec) -> BoxFuture<'a, Result<()>>;
+
+    /// Listens to a created worker and starts it: not a word of it is missed.
+    fn worker_start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ExecStream>>;
+
+    /// Waits until it has ended, and says how; `None` when it is gone.
+    fn worker_end<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<WorkerEnd>>>;
+
+    /// Kills it where it runs, and removes it with its volumes. Done already is done.
+    fn worker_remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// The workers there are, of whomever.
+    fn workers(&self) -> BoxFuture<'_, Result<Vec<Left>>>;
 
     /// The container's logs.
     fn logs<'a>(&'a self, container: &'a str, request: &'a LogsRequest) -> BoxFuture<'a, Result<LogStream>>;

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::net::unix::pipe;
 
 use super::container::Container;
 use super::demux::{Demuxer, Output, ProtocolError};
-use super::engine::Engine;
+use super::engine::{Engine, ExecStream};
 use super::transport::BoxIo;
 use crate::error::{self, Error, Result};
 
@@ -101,15 +102,20 @@ impl Exec {
         let stream = engine.exec_start(&id, spec.tty).await.map_err(|e| in_container(e, container))?;
         let (reader, writer) = tokio::io::split(stream.io);
         Ok(Self {
-            output: ExecOutput {
-                reader,
-                early: stream.early,
-                buffer: vec![0; READ_SIZE],
-                demuxer: (!spec.tty).then(Demuxer::default),
-            },
-            input: ExecInput { writer },
-            handle: ExecHandle { engine: engine.clone(), id },
+            output: ExecOutput::new(reader, stream.early, (!spec.tty).then(Demuxer::default)),
+            input: ExecInput::Stream(writer),
+            handle: ExecHandle { engine: engine.clone(), process: Process::Exec(id) },
         })
+    }
+
+    /// A worker that was started, in the shape of an exec. Its input is nobody's.
+    pub(super) fn of_worker(engine: Arc<dyn Engine>, name: String, stream: ExecStream) -> Self {
+        let (reader, writer) = tokio::io::split(stream.io);
+        Self {
+            output: ExecOutput::new(reader, stream.early, Some(Demuxer::default())),
+            input: ExecInput::Stream(writer),
+            handle: ExecHandle { engine, process: Process::Worker(name) },
+        }
     }
 }
 
@@ -130,6 +136,10 @@ pub struct ExecOutput {
 }
 
 impl ExecOutput {
+    fn new(reader: ReadHalf<BoxIo>, early: Bytes, demuxer: Option<Demuxer>) -> Self {
+        Self { reader, early, buffer: vec![0; READ_SIZE], demuxer }
+    }
+
     /// Reads what there is and hands it to `sink`; `false` when the stream has ended whole.
     /// Dropping the future between two reads loses nothing.
     ///
@@ -168,8 +178,11 @@ fn protocol(cause: ProtocolError) -> Error {
 }
 
 /// The writing half.
-pub struct ExecInput {
-    writer: WriteHalf<BoxIo>,
+pub enum ExecInput {
+    /// The stream's own.
+    Stream(WriteHalf<BoxIo>),
+    /// A FIFO that the process reads; `None` once it is closed.
+    Fifo(Option<pipe::Sender>),
 }
 
 impl ExecInput {
@@ -178,8 +191,14 @@ impl ExecInput {
     /// # Errors
     /// The connection is gone, or the process closed its stdin.
     pub async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.writer.write_all(bytes).await?;
-        self.writer.flush().await
+        match self {
+            Self::Stream(writer) => {
+                writer.write_all(bytes).await?;
+                writer.flush().await
+            }
+            Self::Fifo(Some(fifo)) => fifo.write_all(bytes).await,
+            Self::Fifo(None) => Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
     }
 
     /// Half-close: the process reads an end of file, its output goes on. Not for terminals, where the
@@ -188,7 +207,13 @@ impl ExecInput {
     /// # Errors
     /// The connection is gone.
     pub async fn close(&mut self) -> std::io::Result<()> {
-        self.writer.shutdown().await
+        match self {
+            Self::Stream(writer) => writer.shutdown().await,
+            Self::Fifo(fifo) => {
+                *fifo = None;
+                Ok(())
+            }
+        }
     }
 }
 
@@ -196,7 +221,16 @@ impl ExecInput {
 #[derive(Clone)]
 pub struct ExecHandle {
     engine: Arc<dyn Engine>,
-    id: String,
+    process: Process,
+}
+
+/// What runs.
+#[derive(Clone)]
+enum Process {
+    /// An exec, by its id.
+    Exec(String),
+    /// A container of its own, by its name.
+    Worker(String),
 }
 
 /// How long an exec whose stream has ended may still be "running" in the engine's books: Docker is
@@ -209,10 +243,16 @@ impl ExecHandle {
     /// # Errors
     /// Kind `Docker`: the engine could not be asked.
     pub async fn exit_code(&self) -> Result<Option<i64>> {
+        let id = match &self.process {
+            Process::Exec(id) => id,
+            Process::Worker(name) => {
+                return Ok(self.engine.worker_end(name).await?.map(|end| end.exit_code));
+            }
+        };
         let mut last = None;
         for wait in EXIT_POLLS {
             tokio::time::sleep(Duration::from_millis(*wait)).await;
-            match self.engine.exec_inspect(&self.id).await {
+            match self.engine.exec_inspect(id).await {
                 Ok(Some(state)) if !state.running => return Ok(state.exit_code),
                 Ok(Some(_)) => last = None,
                 Ok(None) => return Ok(None),
@@ -227,7 +267,11 @@ impl ExecHandle {
     /// # Errors
     /// Kind `Docker`: the exec is not started yet or has ended.
     pub async fn resize(&self, rows: u16, columns: u16) -> Result<()> {
-        self.engine.exec_resize(&self.id, rows, columns).await
+        match &self.process {
+            Process::Exec(id) => self.engine.exec_resize(id, rows, columns).await,
+            // A worker has no terminal.
+            Process::Worker(_) => Ok(()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`context`] decides which daemon, [`client`] speaks to it, [`engine`] is all that is asked of it,
 //! [`exec`] is one command in a container, [`proven`] one whose output is proven whole, [`attach`] one
-//! with a person or a pipe on our side.
+//! with a person or a pipe on our side, [`worker`] a tool beside a container whose bytes pass the daemon by.
 
 pub mod attach;
 pub mod client;
@@ -28,6 +28,7 @@ mod tls;
 pub mod tool;
 mod transport;
 pub mod tty;
+pub mod worker;
 
 pub use container::Container;
 pub use engine::Engine;

@@ -52,7 +52,7 @@ pub async fn run(
         splitter: TrailerSplitter::new(&nonce),
         block: Vec::with_capacity(BLOCK),
         full: Vec::new(),
-        stderr: Vec::new(),
+        stderr: LastWords::default(),
         broken: None,
         started: false,
     };
@@ -62,7 +62,7 @@ pub async fn run(
             if let Ok(result) = tokio::time::timeout(stall_limit, output.read(&mut sink)).await {
                 result.map_err(|cause| stream.explain(cause, spec))?
             } else {
-                silent(engine, container, spec, stall_limit).await?;
+                silent(engine, container, spec.program(), stall_limit).await?;
                 continue;
             }
         };
@@ -90,11 +90,31 @@ pub async fn run(
     }
 }
 
+/// The end of what a tool complained, in bounded memory.
+#[derive(Debug, Default)]
+pub(super) struct LastWords(Vec<u8>);
+
+impl LastWords {
+    /// Takes more.
+    pub(super) fn hear(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+        if self.0.len() > 2 * STDERR_KEPT {
+            self.0.drain(..self.0.len() - STDERR_KEPT);
+        }
+    }
+
+    /// The last of it as text, trimmed.
+    pub(super) fn text(&self) -> String {
+        let from = self.0.len().saturating_sub(STDERR_KEPT);
+        String::from_utf8_lossy(&self.0[from..]).trim().to_owned()
+    }
+}
+
 struct Stream {
     splitter: TrailerSplitter,
     block: Vec<u8>,
     full: Vec<Vec<u8>>,
-    stderr: Vec<u8>,
+    stderr: LastWords,
     broken: Option<proof::ProofError>,
     started: bool,
 }
@@ -102,10 +122,7 @@ struct Stream {
 impl Stream {
     fn take(&mut self, which: Output, bytes: &[u8]) {
         if which == Output::Stderr {
-            self.stderr.extend_from_slice(bytes);
-            if self.stderr.len() > 2 * STDERR_KEPT {
-                self.stderr.drain(..self.stderr.len() - STDERR_KEPT);
-            }
+            self.stderr.hear(bytes);
             return;
         }
         let Self { splitter, block, full, .. } = self;
@@ -139,8 +156,7 @@ impl Stream {
     }
 
     fn last_words(&self) -> String {
-        let from = self.stderr.len().saturating_sub(STDERR_KEPT);
-        String::from_utf8_lossy(&self.stderr[from..]).trim().to_owned()
+        self.stderr.text()
     }
 
     fn explain(&self, cause: Error, spec: &ExecSpec) -> Error {
@@ -187,7 +203,7 @@ impl Stream {
 }
 
 /// What has become of the container since: the reason behind most cut streams.
-async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
+pub(super) async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
     match engine.inspect(&container.id).await {
         Ok(Some(now)) if now.is_running() && now.started == container.started => None,
         Ok(Some(now)) if now.is_running() => {
@@ -200,18 +216,17 @@ async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<
 }
 
 /// Nothing came for a while: a container that is paused will say nothing, a lock may be in the way.
-async fn silent(
+pub(super) async fn silent(
     engine: &Arc<dyn Engine>,
     container: &Container,
-    spec: &ExecSpec,
+    program: &str,
     limit: Duration,
 ) -> Result<()> {
     let seconds = limit.as_secs();
     match engine.inspect(&container.id).await? {
         Some(now) if now.is_running() => Ok(()),
         Some(now) if now.state == State::Paused => Err(error::integrity(format!(
-            "no data from {} for {seconds} s: container {} is paused",
-            spec.program(),
+            "no data from {program} for {seconds} s: container {} is paused",
             container.name
         ))
         .hint(format!("resume it with `docker unpause {}` and run the same command again", container.name))),

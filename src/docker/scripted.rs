@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::container::{Container, Health, ImageConfig, State};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
+use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::{self, Error, Result};
 
 /// What one exec does: holds the far end and gives the exit code, `None` where the engine forgets it.
@@ -294,6 +295,34 @@ impl Engine for Door {
 
     fn exec_resize<'a>(&'a self, _exec: &'a str, _rows: u16, _columns: u16) -> BoxFuture<'a, Result<()>> {
         async { Ok(()) }.boxed()
+    }
+
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    fn nature(&self) -> BoxFuture<'_, Result<Nature>> {
+        async { Ok(Nature::default()) }.boxed()
+    }
+
+    fn worker_create<'a>(&'a self, _spec: &'a WorkerSpec) -> BoxFuture<'a, Result<()>> {
+        async { Err(error::docker("the script has no workers")) }.boxed()
+    }
+
+    fn worker_start<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<ExecStream>> {
+        async { Err(error::docker("the script has no workers")) }.boxed()
+    }
+
+    fn worker_end<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<WorkerEnd>>> {
+        async { Ok(None) }.boxed()
+    }
+
+    fn worker_remove<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<()>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn workers(&self) -> BoxFuture<'_, Result<Vec<Left>>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     fn logs<'a>(

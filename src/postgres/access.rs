@@ -112,6 +112,21 @@ impl Access {
         Ok(format!("postgresql://{}{word}@{host}:{port}/{}", in_url(&self.user), in_url(&self.database)))
     }
 
+    /// The password, should a server ask for one: what was configured, else what the container was set up with.
+    ///
+    /// # Errors
+    /// As [`capture`].
+    pub(super) async fn known_password(
+        &self,
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+    ) -> Result<Option<String>> {
+        match &self.password {
+            Some(password) => Ok(Some(password.clone())),
+            None => setting(engine, container, "POSTGRES_PASSWORD").await,
+        }
+    }
+
     /// `--dbname=…` for psql and pg_dump, as a quoted connection string.
     pub fn dbname(&self) -> String {
         format!("--dbname={}", conninfo(&[("dbname", &self.database), ("user", &self.user)]))

@@ -48,6 +48,15 @@ impl DumpOptions {
     }
 }
 
+/// `pg_dump` into a file of its own, `path`. Without a sync of its own: into a FIFO that fails, and whoever reads
+/// it syncs what they make of it.
+pub fn to_file(access: &Access, options: &DumpOptions, application: &str, path: &str) -> ExecSpec {
+    let mut spec = to_stdout(access, options, application);
+    spec.argv.insert(1, format!("--file={path}"));
+    spec.argv.insert(1, "--no-sync".to_owned());
+    spec
+}
+
 /// `pg_dump` to its stdout. It never asks for a password, and waits for locks only so
 /// long: a dump that queues behind an ALTER TABLE makes everybody else queue behind it.
 pub fn to_stdout(access: &Access, options: &DumpOptions, application: &str) -> ExecSpec {

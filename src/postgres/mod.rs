@@ -4,6 +4,7 @@
 //! and a hostile server meets only them (`reference`: client-side CVEs of libpq).
 
 pub mod access;
+pub mod beside;
 pub mod csv;
 pub mod dump;
 pub mod facts;

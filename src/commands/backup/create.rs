@@ -16,6 +16,7 @@ use crate::backups::stored;
 use crate::commands::GlobalArgs;
 use crate::commands::database::{self, Database};
 use crate::commands::many::{self, Ground, ManyArgs};
+use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
 use crate::error::{self, Result};
@@ -49,8 +50,13 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "PATTERN")]
     exclude_table_data: Vec<String>,
     #[command(flatten)]
+    ways: WayArgs,
+    #[command(flatten)]
     many: ManyArgs,
 }
+
+/// No limit; a timer cannot hold more than a few centuries.
+const FOR_EVER: std::time::Duration = std::time::Duration::from_hours(24 * 365 * 30);
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -205,7 +211,8 @@ pub(super) fn request(
         destination,
         started,
         lock_limit: settings.timeouts.lock,
-        stall_limit: settings.timeouts.stall.unwrap_or(std::time::Duration::MAX),
+        stall_limit: settings.timeouts.stall.unwrap_or(FOR_EVER),
+        ways: args.ways.ways(app, settings)?,
     })
 }
 

@@ -7,6 +7,7 @@ mod daemon;
 mod database;
 mod layers;
 mod sections;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use super::settings::{Color, Settings};
 use crate::environment::request::{ProfileRule, Rules, TargetRequest};
 use crate::error::{self, Result};
 use layers::{Layers, Lookup};
+pub use workers::{cpus, memory};
 
 /// What the command line gave; `None` where it was silent. An option that clap filled from its variable is
 /// given as [`Given::env`]; a variable that clap was not told about is read here, to the same effect.
@@ -92,6 +94,7 @@ pub fn resolve(inputs: &Inputs) -> Result<Settings> {
     let target = target(inputs, &mut layers, &place)?;
     let databases = database::databases(&inputs.flags, &mut layers)?;
     let daemons = daemon::daemons(&inputs.flags, &mut layers);
+    let workers = workers::workers(&mut layers)?;
     let backup = sections::backup(inputs, &mut layers, place.folder.as_deref())?;
     let restore = sections::restore(&mut layers)?;
     let migrations = sections::migrations(&mut layers)?;
@@ -101,6 +104,7 @@ pub fn resolve(inputs: &Inputs) -> Result<Settings> {
     Ok(Settings {
         target,
         project_file: place.loaded.map(|loaded| loaded.path),
+        workers,
         backup,
         restore,
         migrations,

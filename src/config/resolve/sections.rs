@@ -114,7 +114,7 @@ fn backup_root(inputs: &Inputs, layers: &mut Layers<'_>, project: Option<&Path>)
     )
 }
 
-fn word(
+pub(super) fn word(
     layers: &mut Layers<'_>,
     key: &str,
     variable: &str,

@@ -1,0 +1,242 @@
+//! Which way the bytes of a dump take: a worker beside the database, or an exec through the daemon.
+//!
+//! Promises: the proof is the same on both ways; where `auto` falls back, not a byte had come, and it is said why
+//! (`-v`, the manifest); what a killed run left is removed first.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::docker::proven::{self, ProvenEnd};
+use crate::docker::worker::{self, Failure, Limits, Unfit, Workshop, stream};
+use crate::docker::{Container, Engine, ExecSpec};
+use crate::error::{self, Error, Result};
+use crate::interrupt::Interrupt;
+use crate::postgres::beside::{self, Port};
+use crate::postgres::dump::{self, DumpOptions};
+use crate::postgres::{Access, Session};
+use crate::progress::{Event, Progress};
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// A worker where it can serve and is worth its start.
+    #[default]
+    Auto,
+    /// A worker, or nothing.
+    Worker,
+    /// Through the daemon.
+    Exec,
+}
+
+impl FromStr for Transport {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "worker" => Ok(Self::Worker),
+            "exec" => Ok(Self::Exec),
+            other => Err(error::usage(format!("unknown transport `{other}`"))
+                .hint("use `auto`, `worker` or `exec`")),
+        }
+    }
+}
+
+/// The ways there are for one operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ways {
+    /// What was asked for.
+    pub transport: Transport,
+    /// Where rooms for workers are made.
+    pub rooms: PathBuf,
+    /// What a worker may use.
+    pub limits: Limits,
+}
+
+/// The way that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// `worker` or `exec`.
+    pub word: &'static str,
+    /// Why `auto` took no worker.
+    pub why: Option<String>,
+}
+
+/// A way, chosen.
+pub enum Chosen {
+    /// A worker, and where it reaches the server.
+    Worker(Workshop, Port),
+    /// An exec; why, where it was not asked for.
+    Exec(Option<String>),
+}
+
+/// Starting and removing a worker costs 0.17 s where an exec costs 0.045; the daemon's stream costs about 6 ms more for
+/// each MB than a worker's. Below this an exec is done first.
+const WORTH_A_WORKER: u64 = 20 << 20;
+
+impl Ways {
+    /// Chooses for so many bytes, and removes what killed runs left.
+    ///
+    /// # Errors
+    /// A worker was asked for and cannot serve; the session is lost.
+    pub async fn choose(
+        &self,
+        engine: &Arc<dyn Engine>,
+        session: &mut Session,
+        operation: &str,
+        bytes: u64,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Chosen> {
+        if engine.is_local() {
+            for left in worker::reap(engine, &self.rooms).await {
+                let short = left.get(..8).unwrap_or(&left).to_owned();
+                progress.on(Event::Warning(format!(
+                    "removed the worker of envctl/{short}, left behind by an envctl that was killed"
+                )));
+            }
+        }
+        match self.transport {
+            Transport::Exec => return Ok(Chosen::Exec(None)),
+            Transport::Auto if bytes < WORTH_A_WORKER => {
+                return Ok(Chosen::Exec(Some("the database is small".to_owned())));
+            }
+            Transport::Auto | Transport::Worker => {}
+        }
+        let port = Port::of(session).await.map_err(Error::from)?;
+        let opened = async {
+            let port = port?;
+            Ok((Workshop::open(engine, operation, &self.rooms, self.limits).await?, port))
+        };
+        match opened.await {
+            Ok((workshop, port)) => Ok(Chosen::Worker(workshop, port)),
+            Err(unfit) => self.fall_back(unfit),
+        }
+    }
+
+    /// The other way, where that was left open.
+    ///
+    /// # Errors
+    /// It was not.
+    pub fn fall_back(&self, unfit: Unfit) -> Result<Chosen> {
+        match self.transport {
+            Transport::Worker => Err(unfit.into()),
+            _ => Ok(Chosen::Exec(Some(unfit.to_string()))),
+        }
+    }
+}
+
+/// A dump on its way to `blocks`.
+pub struct Dumping<'a> {
+    /// The engine.
+    pub engine: &'a Arc<dyn Engine>,
+    /// The database's container.
+    pub container: &'a Container,
+    /// What is left out.
+    pub options: &'a DumpOptions,
+    /// How the session calls itself.
+    pub application: &'a str,
+    /// How long it may be silent before the container is looked at.
+    pub stall_limit: Duration,
+    /// The wish to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Dumping<'_> {
+    /// Dumps what `session` is connected to.
+    ///
+    /// # Errors
+    /// As [`proven::run`] and [`stream::run`]; whatever ran in a worker is gone, what ran as an exec is the caller's to end.
+    pub async fn run(
+        &self,
+        chosen: Chosen,
+        ways: &Ways,
+        access: &Access,
+        blocks: mpsc::Sender<Vec<u8>>,
+    ) -> Result<(ProvenEnd, Way)> {
+        let why = match chosen {
+            Chosen::Exec(why) => why,
+            Chosen::Worker(workshop, port) => {
+                match self.by_worker(&workshop, &port, access, &blocks).await {
+                    Ok(end) => return Ok((end, Way { word: "worker", why: None })),
+                    Err(Failure::Failed(error)) => return Err(error),
+                    Err(Failure::Unfit(unfit)) => match ways.fall_back(unfit)? {
+                        Chosen::Exec(why) => why,
+                        Chosen::Worker(..) => None,
+                    },
+                }
+            }
+        };
+        let spec = dump::to_stdout(access, self.options, self.application);
+        let dumping = proven::run(self.engine, self.container, &spec, blocks, self.stall_limit);
+        let end = self.interrupt.or(dumping).await??;
+        Ok((end, Way { word: "exec", why }))
+    }
+
+    async fn by_worker(
+        &self,
+        workshop: &Workshop,
+        port: &Port,
+        access: &Access,
+        blocks: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<ProvenEnd, Failure> {
+        let spec = dump::to_file(access, self.options, self.application, &stream::path());
+        let spec = beside::over_tcp(spec, port);
+        match self.attempt(workshop, &spec, None, blocks).await {
+            Err(Failure::Unfit(Unfit::NotConnected(words))) if beside::wants_password(&words) => {
+                let spec = beside::with_passfile(spec);
+                self.attempt(workshop, &spec, Some(access), blocks).await
+            }
+            other => other,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        password_of: Option<&Access>,
+        blocks: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<ProvenEnd, Failure> {
+        let room = workshop.room()?;
+        if let Some(access) = password_of
+            && !beside::leave_password(self.engine, self.container, access, &room).await??
+        {
+            return Err(Unfit::NotConnected("the server wants a password, and none is known".to_owned()).into());
+        }
+        let mut worker = workshop.worker(self.engine, self.container, room, spec);
+        let ran = stream::run(
+            self.engine,
+            self.container,
+            &mut worker,
+            blocks.clone(),
+            self.stall_limit,
+            self.interrupt,
+        )
+        .await;
+        worker.end().await;
+        ran
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn only_auto_falls_back_and_says_why() {
+        let ways = |transport| Ways { transport, rooms: "/run".into(), limits: Limits::default() };
+        match ways(Transport::Auto).fall_back(Unfit::Remote) {
+            Ok(Chosen::Exec(Some(why))) => assert!(why.contains("not on this host"), "{why}"),
+            _ => panic!("no fall-back"),
+        }
+        let error = ways(Transport::Worker).fall_back(Unfit::Desktop).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Failed);
+        assert!(error.message().contains("Docker Desktop"), "{error}");
+        assert!("tcp".parse::<Transport>().is_err());
+    }
+}

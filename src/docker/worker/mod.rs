@@ -1,0 +1,303 @@
+//! A worker: a short-lived container beside the database, from its own image and in its network, that reads or
+//! writes a private directory of this host. No byte of a dump goes through the daemon, which costs twice what
+//! `pg_dump` costs; and unlike an exec it can be limited, killed and removed through the API.
+//!
+//! Promises: never anything but a tool that was asked for, as the caller's own user, unable to do more (`api`);
+//! what a killed envctl leaves, the next run knows by its room's lock and removes ([`reap`]). Where a worker cannot
+//! serve, [`Unfit`] says why, before a byte has come.
+
+pub(super) mod api;
+pub mod room;
+pub mod stream;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use room::Room;
+
+use super::container::Container;
+use super::engine::Engine;
+use super::exec::{Exec, ExecSpec};
+use crate::error::{self, Error};
+
+/// What a worker may use. `None` is without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Processors.
+    pub cpus: Option<f64>,
+}
+
+/// A worker, as the engine is asked for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerSpec {
+    /// The operation's id.
+    pub operation: String,
+    /// The container's name.
+    pub name: String,
+    /// The image's id: that of the database container, so that the tools are of its version.
+    pub image: String,
+    /// The id of the container whose network it joins.
+    pub network_of: String,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Variables. No secrets: whoever may ask the engine sees them.
+    pub env: Vec<(String, String)>,
+    /// `UID:GID`.
+    pub user: String,
+    /// The room on this host.
+    pub room: PathBuf,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// What a worker has to know of an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nature {
+    /// Runs as an ordinary user, who is root in its containers.
+    pub rootless: bool,
+    /// Maps the users of containers to others of the host (`userns-remap`).
+    pub user_namespaces: bool,
+    /// Runs in a virtual machine of Docker Desktop.
+    pub desktop: bool,
+}
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerEnd {
+    /// The tool's exit code; 128 and more for a signal.
+    pub exit_code: i64,
+    /// The kernel ended it for want of memory.
+    pub out_of_memory: bool,
+}
+
+/// A worker of whatever envctl, as the engine lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The container's id.
+    pub id: String,
+    /// The operation.
+    pub operation: String,
+    /// The room that it says it has.
+    pub room: PathBuf,
+}
+
+/// Why a worker cannot serve here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// The daemon is on another machine.
+    Remote,
+    /// The daemon is in a virtual machine.
+    Desktop,
+    /// The daemon maps users.
+    UserNamespaces,
+    /// The engine cannot be asked what it is like, or refuses: its words.
+    Refused(String),
+    /// There is no room on this host: the reason.
+    NoRoom(String),
+    /// The worker cannot open its room: its words.
+    Closed(String),
+    /// PostgreSQL does not listen on TCP.
+    NoPort,
+    /// The worker cannot connect: its words.
+    NotConnected(String),
+    /// The tool is not in the image, or cannot be run by this user: the engine's words.
+    NoTool(String),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote => f.write_str("the Docker daemon is not on this host"),
+            Self::Desktop => f.write_str("Docker Desktop runs containers in a virtual machine"),
+            Self::UserNamespaces => f.write_str("the Docker daemon maps users (userns-remap)"),
+            Self::Refused(words) => write!(f, "Docker makes no worker: {words}"),
+            Self::NoRoom(why) => write!(f, "no private directory can be made for a worker: {why}"),
+            Self::Closed(words) => write!(f, "the worker cannot open its directory: {words}"),
+            Self::NoPort => f.write_str("PostgreSQL listens on no TCP port"),
+            Self::NotConnected(words) => write!(f, "the worker cannot connect: {words}"),
+            Self::NoTool(words) => write!(f, "the worker cannot run its tool: {words}"),
+        }
+    }
+}
+
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Self {
+        error::failed(format!("no worker can be used: {unfit}"))
+            .hint("`--transport exec` goes through the daemon, `--transport auto` chooses")
+    }
+}
+
+/// Why a worker came to nothing.
+#[derive(Debug)]
+pub enum Failure {
+    /// It cannot serve here; nothing has happened.
+    Unfit(Unfit),
+    /// It served, and failed.
+    Failed(Error),
+}
+
+impl From<Unfit> for Failure {
+    fn from(unfit: Unfit) -> Self {
+        Self::Unfit(unfit)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Where workers are made, and for which operation.
+#[derive(Clone, Debug)]
+pub struct Workshop {
+    /// The operation's id.
+    pub operation: String,
+    /// Where rooms are made.
+    pub rooms: PathBuf,
+    /// What each worker may use.
+    pub limits: Limits,
+    /// `UID:GID` of the caller, as the daemon's containers see it.
+    pub user: String,
+}
+
+impl Workshop {
+    /// Asks the engine whether workers can serve.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn open(
+        engine: &Arc<dyn Engine>,
+        operation: &str,
+        rooms: &Path,
+        limits: Limits,
+    ) -> Result<Self, Unfit> {
+        if !engine.is_local() {
+            return Err(Unfit::Remote);
+        }
+        let nature = engine.nature().await.map_err(|e| Unfit::Refused(e.message().to_owned()))?;
+        if nature.desktop {
+            return Err(Unfit::Desktop);
+        }
+        if nature.user_namespaces {
+            return Err(Unfit::UserNamespaces);
+        }
+        // The user whose daemon it is is root in its containers.
+        let user = if nature.rootless {
+            "0:0".to_owned()
+        } else {
+            format!("{}:{}", rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+        };
+        Ok(Self { operation: operation.to_owned(), rooms: rooms.to_owned(), limits, user })
+    }
+
+    /// A room for one worker.
+    ///
+    /// # Errors
+    /// The directory cannot be made.
+    pub fn room(&self) -> Result<Room, Unfit> {
+        Room::make(&self.rooms).map_err(|e| Unfit::NoRoom(format!("{}: {e}", self.rooms.display())))
+    }
+
+    /// A worker that will run `tool` beside `database`; nothing is started yet.
+    pub fn worker(&self, engine: &Arc<dyn Engine>, database: &Container, room: Room, tool: &ExecSpec) -> Worker {
+        let name = format!(
+            "envctl-{}-{}",
+            self.operation.get(..8).unwrap_or(&self.operation),
+            room.path().file_name().and_then(|name| name.to_str()).unwrap_or_default().rsplit('-').next().unwrap_or_default(),
+        );
+        let mut env = tool.env.clone();
+        // The tools' own words are recognised; there is no home in there.
+        env.extend([("LC_ALL", "C"), ("HOME", room::INSIDE)].map(|(n, v)| (n.to_owned(), v.to_owned())));
+        let spec = WorkerSpec {
+            operation: self.operation.clone(),
+            name,
+            image: database.image_id.clone(),
+            network_of: database.id.clone(),
+            argv: tool.argv.clone(),
+            env,
+            user: self.user.clone(),
+            room: room.path().to_owned(),
+            limits: self.limits,
+        };
+        Worker { engine: engine.clone(), spec, room, made: false }
+    }
+}
+
+/// One worker. [`Worker::end`] has to be called, whatever became of it; where nobody can any more, [`reap`] does.
+pub struct Worker {
+    engine: Arc<dyn Engine>,
+    spec: WorkerSpec,
+    /// Its room.
+    pub room: Room,
+    made: bool,
+}
+
+/// How long removing a worker may take before it is left to the next run.
+const REMOVAL: Duration = Duration::from_secs(15);
+
+impl Worker {
+    /// The tool's name, for messages.
+    pub fn program(&self) -> &str {
+        self.spec.argv.first().map_or("", String::as_str)
+    }
+
+    /// What it may use.
+    pub fn limits(&self) -> Limits {
+        self.spec.limits
+    }
+
+    /// Creates and starts it; what it says comes as from an exec.
+    ///
+    /// # Errors
+    /// The engine makes none.
+    pub async fn start(&mut self) -> Result<Exec, Unfit> {
+        let refused = |e: Error| Unfit::Refused(e.message().to_owned());
+        // From here on there may be one, even if we never hear of it.
+        self.made = true;
+        self.engine.worker_create(&self.spec).await.map_err(refused)?;
+        let stream = self.engine.worker_start(&self.spec.name).await.map_err(|e| {
+            if e.message().contains("executable file not found") || e.message().contains("permission denied") {
+                Unfit::NoTool(e.message().to_owned())
+            } else {
+                Unfit::Refused(e.message().to_owned())
+            }
+        })?;
+        Ok(Exec::of_worker(self.engine.clone(), self.spec.name.clone(), stream))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// Kind `Docker`: contact was lost; `Integrity`: somebody removed it.
+    pub async fn ended(&self) -> error::Result<WorkerEnd> {
+        self.engine.worker_end(&self.spec.name).await?.ok_or_else(|| {
+            error::integrity(format!("the worker {} was removed while it ran", self.spec.name))
+        })
+    }
+
+    /// Kills it if it runs, and removes it with what it left.
+    pub async fn end(self) {
+        if self.made {
+            let removing = self.engine.worker_remove(&self.spec.name);
+            let _ = tokio::time::timeout(REMOVAL, removing).await;
+        }
+    }
+}
+
+/// Removes the workers and rooms that killed runs left; gives their operations. Rooms of others, and of those who live,
+/// are left alone.
+pub async fn reap(engine: &Arc<dyn Engine>, rooms: &Path) -> Vec<String> {
+    let mut reaped = Vec::new();
+    for left in engine.workers().await.unwrap_or_default() {
+        if room::is_left(rooms, &left.room) && engine.worker_remove(&left.id).await.is_ok() {
+            reaped.push(left.operation);
+        }
+    }
+    room::sweep(rooms);
+    reaped
+}

@@ -1,0 +1,177 @@
+//! A private directory on this host that a worker has mounted: a FIFO, perhaps a password file.
+//!
+//! Promises: 0700 and its files 0600 whatever the umask, under a random name; held by a lock for as long as its
+//! envctl lives, so that a later run knows the rooms of the dead; gone when the value is dropped.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::docker::proof::nonce;
+
+/// Where a worker sees its room.
+pub const INSIDE: &str = "/envctl";
+const LOCK: &str = "lock";
+const PREFIX: &str = "envctl-worker-";
+
+/// A room.
+#[derive(Debug)]
+pub struct Room {
+    path: PathBuf,
+    /// Locked while we live.
+    _lock: File,
+}
+
+impl Room {
+    /// Makes one in `parent`.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or its file system knows no locks.
+    pub fn make(parent: &Path) -> io::Result<Self> {
+        let path = parent.join(format!("{PREFIX}{}", &nonce()[..16]));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let made = (|| {
+            let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path.join(LOCK))?;
+            lock.try_lock().map_err(io::Error::from)?;
+            Ok(lock)
+        })();
+        match made {
+            Ok(lock) => Ok(Self { path, _lock: lock }),
+            Err(cause) => {
+                let _ = fs::remove_dir_all(&path);
+                Err(cause)
+            }
+        }
+    }
+
+    /// Its path on this host.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a FIFO in it; gives its path on this host. The worker finds it under [`inside`].
+    ///
+    /// # Errors
+    /// The file system knows no FIFOs.
+    pub fn fifo(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        Ok(path)
+    }
+
+    /// Makes a directory in it for a tool to write into; gives its path on this host.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn directory(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(path)
+    }
+
+    /// Writes a secret into it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn secret(&self, name: &str, text: &[u8]) -> io::Result<()> {
+        let path = self.path.join(name);
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text)
+    }
+}
+
+/// What a file of the room is called inside the worker.
+pub fn inside(name: &str) -> String {
+    format!("{INSIDE}/{name}")
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Whether a room in `parent` was left by an envctl that is gone. A path that could not be a room of ours there is
+/// never one: labels, where such paths come from, are written by anybody.
+pub fn is_left(parent: &Path, path: &Path) -> bool {
+    let ours = path.parent() == Some(parent)
+        && path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+            name.strip_prefix(PREFIX)
+                .is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+        });
+    if !ours {
+        return false;
+    }
+    match path.symlink_metadata() {
+        // Gone altogether: a machine that was started anew.
+        Err(cause) => cause.kind() == io::ErrorKind::NotFound,
+        Ok(meta) if !meta.is_dir() || meta.uid() != rustix::process::getuid().as_raw() => false,
+        Ok(_) => match OpenOptions::new().write(true).open(path.join(LOCK)) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            // Killed between the directory and its lock; a living one gets there within a blink.
+            Err(_) => path.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| {
+                at.elapsed().is_ok_and(|age| age > std::time::Duration::from_mins(1))
+            }),
+        },
+    }
+}
+
+/// Removes the rooms that killed runs left in `parent`; gives their paths.
+pub fn sweep(parent: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| is_left(parent, path) && fs::remove_dir_all(path).is_ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_room_is_private_and_goes_with_its_owner() {
+        let home = tempfile::tempdir().unwrap();
+        let room = Room::make(home.path()).unwrap();
+        let fifo = room.fifo("out").unwrap();
+        room.secret("pass", b"x").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(room.path()), mode(&fifo), mode(&room.path().join("pass"))), (0o700, 0o600, 0o600));
+        assert!(fifo.metadata().unwrap().file_type().is_fifo());
+        let path = room.path().to_owned();
+        drop(room);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn rooms_of_the_dead_are_swept_and_those_of_the_living_and_of_others_are_not() {
+        let home = tempfile::tempdir().unwrap();
+        let living = Room::make(home.path()).unwrap();
+        let dead = home.path().join("envctl-worker-0123456789abcdef");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join(LOCK), "").unwrap();
+        let foreign = home.path().join("envctl-worker-mine");
+        fs::create_dir(&foreign).unwrap();
+        fs::write(foreign.join(LOCK), "").unwrap();
+        assert_eq!(sweep(home.path()), [dead]);
+        assert!(living.path().exists() && foreign.exists());
+    }
+
+    #[test]
+    fn only_a_room_of_ours_can_be_left() {
+        let home = tempfile::tempdir().unwrap();
+        let gone = home.path().join("envctl-worker-0123456789abcdef");
+        assert!(is_left(home.path(), &gone), "its machine was started anew");
+        assert!(!is_left(home.path(), Path::new("/etc")));
+        assert!(!is_left(home.path(), &home.path().join("envctl-worker-../../../etc")));
+        let elsewhere = home.path().join("x/envctl-worker-0123456789abcdef");
+        assert!(!is_left(home.path(), &elsewhere));
+        std::os::unix::fs::symlink("/etc", &gone).unwrap();
+        assert!(!is_left(home.path(), &gone), "a link is never followed");
+    }
+}
