@@ -88,7 +88,8 @@ pub fn main() -> ExitCode {
     };
     let beside_a_child = matches!(cli.command, Command::Shell(_) | Command::Exec(_) | Command::Psql(_));
     let app = App::from_process(&cli.global);
-    let result = app.run(|app| async move { dispatch(cli, &app).await });
+    // On the heap: the largest verb would else decide how much stack every one takes.
+    let result = app.run(|app| async move { Box::pin(dispatch(cli, &app)).await });
     finish(&app, result, beside_a_child)
 }
 

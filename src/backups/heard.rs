@@ -2,6 +2,7 @@
 
 use crate::docker::demux::Output;
 use crate::docker::exec::{ExecHandle, ExecOutput};
+use crate::docker::worker::feed;
 use crate::error::{self, Error};
 
 /// What is kept of psql's complaints.
@@ -43,6 +44,11 @@ impl Heard {
             }
         }
         self.proven
+    }
+
+    /// What psql complained so far.
+    pub(super) fn words(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).trim().to_owned()
     }
 
     async fn more(&mut self, output: &mut ExecOutput) -> bool {
@@ -93,6 +99,7 @@ impl Heard {
         };
         let first = errors().next().or(words.lines().last()).unwrap_or("psql gave no reason").trim();
         let first = first.replacen("psql:<stdin>:", "line ", 1);
+        let first = first.replacen(&format!("psql:{}:", feed::path()), "line ", 1);
         let error = match code {
             Some(3) => error::tool(format!("PostgreSQL refused a statement of {name}: {first}")),
             Some(code) => {

@@ -15,14 +15,15 @@ use tokio::sync::mpsc;
 
 use super::compression::{Digest, Pieces};
 use super::heard::Heard;
+use super::loaders::Loaders;
 use super::layout::{LONGEST_PRELUDE, Layout, Part, Stage, settings};
 use super::source::{Examined, changed, open_file};
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
 use crate::docker::proof::nonce;
-use crate::docker::{Container, Engine, Exec};
+use crate::docker::Exec;
 use crate::error::{self, Error, Result};
 use crate::postgres::dump::Format;
-use crate::postgres::{Access, psql};
+use crate::postgres::Access;
 use crate::progress::{Event, Progress};
 
 /// The most sessions: each holds a few blocks of 1 MiB, and envctl promises 48 MiB in all.
@@ -109,8 +110,7 @@ fn text(pieces: &Pieces, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
 /// # Errors
 /// As for [`load`](super::load::load).
 pub async fn load(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
+    loaders: &Loaders<'_>,
     access: &Access,
     application: &str,
     shared: &Shared,
@@ -120,7 +120,7 @@ pub async fn load(
         Meter { done: AtomicU64::new(0), total: shared.pieces.plain_bytes(), progress: progress.clone() };
     let meter = Arc::new(meter);
     let opening =
-        (0..shared.jobs).map(|_| Lane::open(engine, container, access, application, shared, &meter));
+        (0..shared.jobs).map(|_| Lane::open(loaders, access, application, shared, &meter));
     let mut lanes = try_join_all(opening).await?;
     for stage in &shared.layout.stages {
         match stage {
@@ -166,15 +166,13 @@ struct Lane<'a> {
 
 impl<'a> Lane<'a> {
     async fn open(
-        engine: &Arc<dyn Engine>,
-        container: &Container,
+        loaders: &Loaders<'_>,
         access: &Access,
         application: &str,
         shared: &'a Shared,
         meter: &Arc<Meter>,
     ) -> Result<Self> {
-        let spec = psql::for_restore(access, application);
-        let Exec { output, mut input, handle } = Exec::start(engine, container, &spec).await?;
+        let Exec { output, mut input, handle } = loaders.psql(access, application).await?;
         // A broken pipe here is told by the first part, in psql's words. The dump sets the tablespace in the first
         // session only; a role's own setting must not show in the others.
         let _ = input.write(&shared.prelude).await;

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::compression::{Digest, Hasher, Unpacker};
 use super::heard::Heard;
+use super::loaders::Loaders;
 use super::scan::{DumpScanner, Summary};
 use super::source::{DumpSource, allowed};
 use crate::docker::exec::ExecInput;
@@ -19,7 +20,7 @@ use crate::docker::proof::nonce;
 use crate::docker::{Container, Engine, Exec};
 use crate::error::{self, Result};
 use crate::postgres::dump::Format;
-use crate::postgres::{Access, psql};
+use crate::postgres::Access;
 use crate::progress::{Event, Progress};
 
 /// What is loaded, and how far it is trusted.
@@ -58,6 +59,7 @@ pub async fn load(
     engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
+    loaders: &Loaders<'_>,
     request: &LoadRequest,
     progress: &Arc<dyn Progress>,
 ) -> Result<Loaded> {
@@ -65,8 +67,7 @@ pub async fn load(
     if format != Format::Plain {
         return Box::pin(super::archive::load(engine, container, access, request, unpacker, progress)).await;
     }
-    let spec = psql::for_restore(access, &request.application);
-    let Exec { mut output, mut input, handle } = Exec::start(engine, container, &spec).await?;
+    let Exec { mut output, mut input, handle } = loaders.psql(access, &request.application).await?;
     let (sender, receiver) = mpsc::channel(4);
     let reading = {
         let (request, progress) = (request.clone(), progress.clone());
@@ -133,7 +134,8 @@ async fn feed(
         return Err(super::source::changed(&name));
     }
     let end = format!("\n\\echo {token}\n\\q\n");
-    Ok(if input.write(end.as_bytes()).await.is_ok() { Fed::Whole(Box::new(summary)) } else { Fed::Refused })
+    let ended = input.write(end.as_bytes()).await.is_ok() && input.close().await.is_ok();
+    Ok(if ended { Fed::Whole(Box::new(summary)) } else { Fed::Refused })
 }
 
 /// Reads, scans, and lets through only what has been judged.

@@ -1,7 +1,7 @@
 //! Making backups, keeping them, and putting them back so that nothing can half-happen.
 //!
 //! [`create`] makes one, its bytes brought by [`transport`]; [`catalog`] finds them, [`source`] proves what is to be restored, [`restore`]
-//! carries it out with [`load`] (or, over several sessions, [`lanes`] by a [`layout`]) and [`swap`]. [`scan`] and [`compression`] are the stream between.
+//! carries it out with [`loaders`], [`load`] (or, over several sessions, [`lanes`] by a [`layout`]) and [`swap`]. [`scan`] and [`compression`] are the stream between.
 
 pub mod archive;
 pub mod catalog;
@@ -13,6 +13,7 @@ pub mod label;
 pub mod lanes;
 pub mod layout;
 pub mod load;
+pub mod loaders;
 pub mod manifest;
 pub mod restore;
 pub mod scan;

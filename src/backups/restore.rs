@@ -9,8 +9,10 @@ use std::time::Duration;
 use super::compression::Digest;
 use super::lanes::{self, Shared};
 use super::load::{LoadRequest, load};
+use super::loaders::Loaders;
 use super::source::{DumpSource, Examined};
 use super::swap::{self, KeptNote, SwapPlan, kept_name, side_name, standing_place};
+use super::transport::Ways;
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
@@ -70,6 +72,8 @@ pub struct RestorePlan {
     pub at: String,
     /// How long to wait for our own lock.
     pub lock_limit: Duration,
+    /// The ways the bytes may take.
+    pub ways: Ways,
 }
 
 impl fmt::Display for RestorePlan {
@@ -258,7 +262,13 @@ async fn beside(
         .map_err(Error::from)?;
 
     progress.step(&format!("loading {}", plan.source.name()));
-    let (rows, tables, bytes) = fill(engine, container, plan, side, loader, progress, interrupt).await?;
+    // What nobody has counted yet (a pipe) may be large.
+    let expected = plan.bytes.unwrap_or(u64::MAX);
+    let chosen = plan.ways.choose(engine, admin, &plan.operation, expected, progress).await?;
+    let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, progress);
+    let filled = fill(engine, container, &loaders, plan, side, loader, progress, interrupt).await;
+    loaders.end().await;
+    let (rows, tables, bytes) = filled?;
 
     progress.step("swapping");
     let swap_plan = SwapPlan {
@@ -281,9 +291,11 @@ async fn beside(
 }
 
 /// Loads into the side database; gives the rows, tables and bytes that are in it.
+#[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
 async fn fill(
     engine: &Arc<dyn Engine>,
     container: &Container,
+    loaders: &Loaders<'_>,
     plan: &RestorePlan,
     side: &str,
     loader: &str,
@@ -292,7 +304,7 @@ async fn fill(
 ) -> Result<(u64, usize, u64)> {
     let access = plan.access.to(side);
     if let Some(shared) = &plan.shared {
-        let loading = lanes::load(engine, container, &access, loader, shared, progress);
+        let loading = lanes::load(loaders, &access, loader, shared, progress);
         interrupt.or(loading).await??;
         return Ok(shared.holds());
     }
@@ -305,7 +317,7 @@ async fn fill(
         threads: plan.threads,
         application: loader.to_owned(),
     };
-    let loading = load(engine, container, &access, &request, progress);
+    let loading = load(engine, container, &access, loaders, &request, progress);
     let summary = interrupt.or(loading).await??.summary;
     Ok((summary.rows(), summary.copies.len(), summary.bytes))
 }

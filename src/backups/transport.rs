@@ -205,13 +205,13 @@ impl Dumping<'_> {
         if let Some(access) = password_of
             && !beside::leave_password(self.engine, self.container, access, &room).await??
         {
-            return Err(Unfit::NotConnected("the server wants a password, and none is known".to_owned()).into());
+            return Err(beside::no_password().into());
         }
-        let mut worker = workshop.worker(self.engine, self.container, room, spec);
+        let worker = workshop.worker(self.engine, self.container, room, spec);
         let ran = stream::run(
             self.engine,
             self.container,
-            &mut worker,
+            &worker,
             blocks.clone(),
             self.stall_limit,
             self.interrupt,

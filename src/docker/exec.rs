@@ -237,6 +237,9 @@ enum Process {
 /// exact without a terminal; Podman and terminals lag.
 const EXIT_POLLS: &[u64] = &[0, 5, 10, 20, 50, 100, 200, 400, 800, 1500, 2000];
 
+/// The same for a worker, whose end the engine tells as it comes.
+const WORKER_EXIT: Duration = Duration::from_secs(5);
+
 impl ExecHandle {
     /// The exit code after the stream has ended; `None` when the engine cannot tell any more.
     ///
@@ -246,7 +249,8 @@ impl ExecHandle {
         let id = match &self.process {
             Process::Exec(id) => id,
             Process::Worker(name) => {
-                return Ok(self.engine.worker_end(name).await?.map(|end| end.exit_code));
+                let ending = tokio::time::timeout(WORKER_EXIT, self.engine.worker_end(name)).await;
+                return Ok(ending.unwrap_or(Ok(None))?.map(|end| end.exit_code));
             }
         };
         let mut last = None;

@@ -76,6 +76,11 @@ pub async fn leave_password(
     Ok(written.map(|()| true).map_err(|e| Unfit::NoRoom(e.to_string())))
 }
 
+/// The server asked, and nobody knows an answer.
+pub fn no_password() -> Unfit {
+    Unfit::NotConnected("the server wants a password, and none is known".to_owned())
+}
+
 /// The words of a libpq that had no password to send.
 pub fn wants_password(words: &str) -> bool {
     words.contains("no password supplied")

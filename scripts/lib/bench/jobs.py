@@ -16,6 +16,7 @@ TRANSPORT = "`docker exec pg_dump >/dev/null` (transport only)"
 GZIP = "`docker exec pg_dump \\| gzip`"
 ZSTD = "`docker exec pg_dump \\| zstd -1 -T0`"
 BACKUP = "`envctl backup` (gzip)"
+BACKUP_EXEC = "`envctl backup --transport exec` (gzip)"
 BACKUP_ZSTD = "`envctl backup --compress zstd`"
 BACKUP_NONE = "`envctl backup --compress none -o - >/dev/null`"
 PSQL_FLOOR = "`psql -f` inside the container: the floor of one session"
@@ -93,6 +94,8 @@ def dumps(bench):
         (GZIP, bench.shell(f"{bench.dump()} | gzip >{bench.file('peer.sql.gz')}")),
         (ZSTD, bench.shell(f"{bench.dump()} | zstd -q -1 -T0 >{bench.file('peer.sql.zst')}")),
         (BACKUP, bench.envctl("backup", "-q", "--force", "-o", bench.file("ours.sql.gz"), watch=True)),
+        (BACKUP_EXEC, bench.envctl(
+            "backup", "-q", "--force", "--transport", "exec", "-o", bench.file("exec.sql.gz"), watch=True)),
         (BACKUP_ZSTD, bench.envctl(
             "backup", "-q", "--force", "--compress", "zstd", "-o", bench.file("ours.sql.zst"), watch=True)),
         (BACKUP_NONE, bench.envctl("backup", "-q", "--compress", "none", "-o", "-", watch=True)),

@@ -102,11 +102,14 @@ def targets(bench, measured):
             value = samples[peer].median / samples[job].median
             rows.append([job, f"≥ {times:g} × faster than {peer}", f"{value:.2f} × faster", "yes" if value >= times else "**no**"])
 
-    faster("dumps", jobs.BACKUP, jobs.GZIP, 2)
+    ratio("dumps", jobs.BACKUP, jobs.FLOOR, 1.3, "≤ 1.30 × the floor")
+    faster("dumps", jobs.BACKUP, jobs.GZIP, 4)
+    faster("dumps", jobs.BACKUP_EXEC, jobs.GZIP, 2)
     if jobs.BACKUP in bench.facts:
         value = bench.facts[jobs.BACKUP] / bench.facts[jobs.GZIP]
         judge(jobs.BACKUP, "file ≤ that of `gzip -6`", value, 1, f"{value:.3f} ×")
-    faster("dumps", jobs.BACKUP_ZSTD, jobs.ZSTD, 1)
+    ratio("dumps", jobs.BACKUP_ZSTD, jobs.FLOOR, 1.15, "≤ 1.15 × the floor")
+    faster("dumps", jobs.BACKUP_ZSTD, jobs.ZSTD, 2)
     ratio("restores", jobs.RESTORE, jobs.GUNZIP, 1, f"≤ 1.0 × {jobs.GUNZIP}", "`envctl restore FILE`")
     ratio("restores", jobs.RESTORE_TWO, jobs.GUNZIP, 0.75, f"≤ 0.75 × {jobs.GUNZIP}", "`envctl restore FILE -j 2`")
     for job in (jobs.EXEC, jobs.SHELL):

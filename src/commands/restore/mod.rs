@@ -15,6 +15,7 @@ use crate::backups::source::{DumpSource, Examined, examine};
 use crate::commands::GlobalArgs;
 use crate::commands::database::{self, Database};
 use crate::commands::many::one_stack;
+use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
 use crate::environment::Environment;
@@ -62,6 +63,8 @@ struct RestoreArgs {
     /// Load over so many sessions: tables side by side, then indexes
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_JOBS)), env = "ENVCTL_RESTORE_JOBS", hide_env = true)]
     jobs: u8,
+    #[command(flatten)]
+    ways: WayArgs,
 }
 
 /// # Errors
@@ -217,6 +220,7 @@ async fn plan(
         threads: app.threads(),
         at: app.now().to_string(),
         lock_limit: settings.timeouts.lock,
+        ways: args.ways.ways(app, settings)?,
         source,
     })
 }

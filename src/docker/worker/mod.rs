@@ -7,12 +7,14 @@
 //! serve, [`Unfit`] says why, before a byte has come.
 
 pub(super) mod api;
+pub mod feed;
 pub mod room;
 pub mod stream;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use room::Room;
@@ -224,7 +226,7 @@ impl Workshop {
             room: room.path().to_owned(),
             limits: self.limits,
         };
-        Worker { engine: engine.clone(), spec, room, made: false }
+        Worker { engine: engine.clone(), spec, room, made: AtomicBool::new(false) }
     }
 }
 
@@ -234,7 +236,7 @@ pub struct Worker {
     spec: WorkerSpec,
     /// Its room.
     pub room: Room,
-    made: bool,
+    made: AtomicBool,
 }
 
 /// How long removing a worker may take before it is left to the next run.
@@ -255,10 +257,10 @@ impl Worker {
     ///
     /// # Errors
     /// The engine makes none.
-    pub async fn start(&mut self) -> Result<Exec, Unfit> {
+    pub async fn start(&self) -> Result<Exec, Unfit> {
         let refused = |e: Error| Unfit::Refused(e.message().to_owned());
         // From here on there may be one, even if we never hear of it.
-        self.made = true;
+        self.made.store(true, Ordering::Relaxed);
         self.engine.worker_create(&self.spec).await.map_err(refused)?;
         let stream = self.engine.worker_start(&self.spec.name).await.map_err(|e| {
             if e.message().contains("executable file not found") || e.message().contains("permission denied") {
@@ -281,8 +283,8 @@ impl Worker {
     }
 
     /// Kills it if it runs, and removes it with what it left.
-    pub async fn end(self) {
-        if self.made {
+    pub async fn end(&self) {
+        if self.made.swap(false, Ordering::Relaxed) {
             let removing = self.engine.worker_remove(&self.spec.name);
             let _ = tokio::time::timeout(REMOVAL, removing).await;
         }

@@ -46,7 +46,7 @@ pub fn path() -> String {
 pub async fn run(
     engine: &Arc<dyn Engine>,
     database: &Container,
-    worker: &mut Worker,
+    worker: &Worker,
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
     interrupt: &Interrupt,

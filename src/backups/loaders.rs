@@ -1,0 +1,134 @@
+//! The `psql` processes that load a dump, and where they run: in workers beside the database, or as execs in it.
+//!
+//! Promises: a `psql` that is handed out has connected and answered; where `auto` falls back nothing had been sent,
+//! and it is said why; no worker outlives [`Loaders::end`], however the load ended.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::heard::Heard;
+use super::transport::{Chosen, Transport};
+use crate::docker::proof::nonce;
+use crate::docker::worker::{Unfit, Worker, Workshop, feed};
+use crate::docker::{Container, Engine, Exec, ExecSpec};
+use crate::error::Result;
+use crate::postgres::beside::{self, Port};
+use crate::postgres::{Access, psql};
+use crate::progress::{Event, Progress};
+
+/// Where loading happens.
+pub struct Loaders<'a> {
+    engine: &'a Arc<dyn Engine>,
+    container: &'a Container,
+    chosen: Chosen,
+    asked: Transport,
+    progress: &'a Arc<dyn Progress>,
+    workers: Mutex<Vec<Arc<Worker>>>,
+    /// Why workers were given up.
+    given_up: Mutex<Option<Unfit>>,
+}
+
+impl<'a> Loaders<'a> {
+    /// By the way that was chosen.
+    pub fn new(
+        engine: &'a Arc<dyn Engine>,
+        container: &'a Container,
+        chosen: Chosen,
+        asked: Transport,
+        progress: &'a Arc<dyn Progress>,
+    ) -> Self {
+        if let Chosen::Exec(Some(why)) = &chosen {
+            progress.on(Event::Detail(format!("loading by exec: {why}")));
+        }
+        let (workers, given_up) = (Mutex::default(), Mutex::default());
+        Self { engine, container, chosen, asked, progress, workers, given_up }
+    }
+
+    /// A `psql` that reads SQL into `access.database` and stops at the first error.
+    ///
+    /// # Errors
+    /// As [`Exec::start`]; a worker was asked for and cannot serve.
+    pub async fn psql(&self, access: &Access, application: &str) -> Result<Exec> {
+        if let Chosen::Worker(workshop, port) = &self.chosen {
+            let given_up = lock(&self.given_up).clone();
+            let unfit = match given_up {
+                Some(unfit) => unfit,
+                None => match self.in_worker(workshop, port, access, application).await? {
+                    Ok(exec) => return Ok(exec),
+                    Err(unfit) => unfit,
+                },
+            };
+            if self.asked == Transport::Worker {
+                return Err(unfit.into());
+            }
+            if lock(&self.given_up).replace(unfit.clone()).is_none() {
+                self.progress.on(Event::Detail(format!("loading by exec: {unfit}")));
+            }
+        }
+        Exec::start(self.engine, self.container, &psql::for_restore(access, application, "-")).await
+    }
+
+    async fn in_worker(
+        &self,
+        workshop: &Workshop,
+        port: &Port,
+        access: &Access,
+        application: &str,
+    ) -> Result<Result<Exec, Unfit>> {
+        let spec = beside::over_tcp(psql::for_restore(access, application, &feed::path()), port);
+        match self.attempt(workshop, &spec, None).await? {
+            Err(Unfit::NotConnected(words)) if beside::wants_password(&words) => {
+                self.attempt(workshop, &beside::with_passfile(spec), Some(access)).await
+            }
+            other => Ok(other),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        password_of: Option<&Access>,
+    ) -> Result<Result<Exec, Unfit>> {
+        let room = match workshop.room() {
+            Ok(room) => room,
+            Err(unfit) => return Ok(Err(unfit)),
+        };
+        if let Some(access) = password_of {
+            match beside::leave_password(self.engine, self.container, access, &room).await? {
+                Ok(true) => {}
+                Ok(false) => return Ok(Err(beside::no_password())),
+                Err(unfit) => return Ok(Err(unfit)),
+            }
+        }
+        let worker = Arc::new(workshop.worker(self.engine, self.container, room, spec));
+        // Known before it starts: whoever stops us in between still removes it.
+        lock(&self.workers).push(worker.clone());
+        Ok(match feed::start(&worker).await {
+            Ok(exec) => greeted(exec).await,
+            Err(unfit) => Err(unfit),
+        })
+    }
+
+    /// Removes what workers there are.
+    pub async fn end(self) {
+        let workers = self.workers.into_inner().unwrap_or_else(PoisonError::into_inner);
+        futures::future::join_all(workers.iter().map(|worker| worker.end())).await;
+    }
+}
+
+/// A `psql` that says a word of ours has connected: until then nothing is sent that cannot be sent again.
+async fn greeted(mut exec: Exec) -> Result<Exec, Unfit> {
+    let word = format!("ENVCTL-READY-{}", nonce());
+    let mut heard = Heard::default();
+    if exec.input.write(format!("\\echo {word}\n").as_bytes()).await.is_ok()
+        && heard.until(&word, &mut exec.output).await
+    {
+        return Ok(exec);
+    }
+    let words = heard.words();
+    Err(if words.contains("connection to server") { Unfit::NotConnected(words) } else { Unfit::Closed(words) })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
