@@ -118,7 +118,8 @@ impl App {
     /// Where private directories for workers are made: the user's own in memory, root's `/run`, else the temporary
     /// one. The daemon has to see it, and a password may lie there for a moment.
     pub fn rooms(&self) -> PathBuf {
-        let set = |name: &str| self.environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let set =
+            |name: &str| self.environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let run = PathBuf::from("/run");
         set("XDG_RUNTIME_DIR")
             .filter(|path| path.is_dir())

@@ -133,8 +133,7 @@ pub async fn create(
     progress.step(&format!("dumping {}", facts.database));
     let dumper = format!("envctl/{} dump", &request.operation[..8]);
     let operation = &request.operation;
-    let chosen =
-        request.ways.choose(engine, &mut session, operation, facts.table_bytes, progress).await?;
+    let chosen = request.ways.choose(engine, &mut session, operation, facts.table_bytes, progress).await?;
     let (blocks, receiver) = mpsc::channel(4);
     let packing = output.pack(receiver, request, facts.table_bytes, progress);
     let dumping = Dumping {
@@ -395,13 +394,7 @@ fn pump<W: Write + Send + 'static>(
     Ok((stored, scanner.finish(), out))
 }
 
-fn manifest(
-    request: &BackupRequest,
-    facts: &Facts,
-    packed: &Packed,
-    way: Way,
-    took: Duration,
-) -> Manifest {
+fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, took: Duration) -> Manifest {
     let (stored, summary) = (&packed.stored, &packed.summary);
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     Manifest {

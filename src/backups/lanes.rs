@@ -15,15 +15,15 @@ use tokio::sync::mpsc;
 
 use super::compression::{Digest, Pieces};
 use super::heard::Heard;
-use super::loaders::Loaders;
 use super::layout::{LONGEST_PRELUDE, Layout, Part, Stage, settings};
+use super::loaders::Loaders;
 use super::source::{Examined, changed, open_file};
+use crate::docker::Exec;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
 use crate::docker::proof::nonce;
-use crate::docker::Exec;
 use crate::error::{self, Error, Result};
-use crate::postgres::dump::Format;
 use crate::postgres::Access;
+use crate::postgres::dump::Format;
 use crate::progress::{Event, Progress};
 
 /// The most sessions: each holds a few blocks of 1 MiB, and envctl promises 48 MiB in all.
@@ -119,8 +119,7 @@ pub async fn load(
     let meter =
         Meter { done: AtomicU64::new(0), total: shared.pieces.plain_bytes(), progress: progress.clone() };
     let meter = Arc::new(meter);
-    let opening =
-        (0..shared.jobs).map(|_| Lane::open(loaders, access, application, shared, &meter));
+    let opening = (0..shared.jobs).map(|_| Lane::open(loaders, access, application, shared, &meter));
     let mut lanes = try_join_all(opening).await?;
     for stage in &shared.layout.stages {
         match stage {

@@ -19,8 +19,8 @@ use crate::docker::exec::ExecInput;
 use crate::docker::proof::nonce;
 use crate::docker::{Container, Engine, Exec};
 use crate::error::{self, Result};
-use crate::postgres::dump::Format;
 use crate::postgres::Access;
+use crate::postgres::dump::Format;
 use crate::progress::{Event, Progress};
 
 /// What is loaded, and how far it is trusted.

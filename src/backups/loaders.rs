@@ -64,7 +64,7 @@ impl<'a> Loaders<'a> {
                 self.progress.on(Event::Detail(format!("loading by exec: {unfit}")));
             }
         }
-        Exec::start(self.engine, self.container, &psql::for_restore(access, application, "-")).await
+        Exec::start(self.engine, self.container, &psql::for_restore(access, application, "-", None)).await
     }
 
     async fn in_worker(
@@ -74,10 +74,12 @@ impl<'a> Loaders<'a> {
         access: &Access,
         application: &str,
     ) -> Result<Result<Exec, Unfit>> {
-        let spec = beside::over_tcp(psql::for_restore(access, application, &feed::path()), port);
-        match self.attempt(workshop, &spec, None).await? {
+        let greeting = format!("ENVCTL-READY-{}", nonce());
+        let spec = psql::for_restore(access, application, &feed::path(), Some(&greeting));
+        let spec = beside::over_tcp(spec, port);
+        match self.attempt(workshop, &spec, &greeting, None).await? {
             Err(Unfit::NotConnected(words)) if beside::wants_password(&words) => {
-                self.attempt(workshop, &beside::with_passfile(spec), Some(access)).await
+                self.attempt(workshop, &beside::with_passfile(spec), &greeting, Some(access)).await
             }
             other => Ok(other),
         }
@@ -87,6 +89,7 @@ impl<'a> Loaders<'a> {
         &self,
         workshop: &Workshop,
         spec: &ExecSpec,
+        greeting: &str,
         password_of: Option<&Access>,
     ) -> Result<Result<Exec, Unfit>> {
         let room = match workshop.room() {
@@ -104,7 +107,7 @@ impl<'a> Loaders<'a> {
         // Known before it starts: whoever stops us in between still removes it.
         lock(&self.workers).push(worker.clone());
         Ok(match feed::start(&worker).await {
-            Ok(exec) => greeted(exec).await,
+            Ok(exec) => greeted(exec, greeting).await,
             Err(unfit) => Err(unfit),
         })
     }
@@ -117,16 +120,20 @@ impl<'a> Loaders<'a> {
 }
 
 /// A `psql` that says a word of ours has connected: until then nothing is sent that cannot be sent again.
-async fn greeted(mut exec: Exec) -> Result<Exec, Unfit> {
-    let word = format!("ENVCTL-READY-{}", nonce());
+async fn greeted(mut exec: Exec, word: &str) -> Result<Exec, Unfit> {
     let mut heard = Heard::default();
-    if exec.input.write(format!("\\echo {word}\n").as_bytes()).await.is_ok()
-        && heard.until(&word, &mut exec.output).await
-    {
+    if heard.until(word, &mut exec.output).await {
         return Ok(exec);
     }
-    let words = heard.words();
-    Err(if words.contains("connection to server") { Unfit::NotConnected(words) } else { Unfit::Closed(words) })
+    let words = match heard.words() {
+        words if words.is_empty() => "psql ended without a word".to_owned(),
+        words => words,
+    };
+    Err(if words.contains("connection to server") {
+        Unfit::NotConnected(words)
+    } else {
+        Unfit::Closed(words)
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -174,8 +174,13 @@ pub fn taken(path: &Path) -> Error {
         .hint("choose another name with `-o`, or replace it with `--force`")
 }
 
-/// Removes what killed runs left in a directory; gives the names.
-pub fn sweep(directory: &Path) -> Vec<PathBuf> {
+/// Removes what killed runs left in the directory of this file; gives the names.
+pub fn sweep_beside(path: &Path) -> Vec<PathBuf> {
+    sweep(directory_of(path))
+}
+
+/// The same in a directory.
+fn sweep(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     entries
         .flatten()

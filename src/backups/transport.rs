@@ -40,8 +40,10 @@ impl FromStr for Transport {
             "auto" => Ok(Self::Auto),
             "worker" => Ok(Self::Worker),
             "exec" => Ok(Self::Exec),
-            other => Err(error::usage(format!("unknown transport `{other}`"))
-                .hint("use `auto`, `worker` or `exec`")),
+            other => {
+                Err(error::usage(format!("unknown transport `{other}`"))
+                    .hint("use `auto`, `worker` or `exec`"))
+            }
         }
     }
 }
@@ -159,16 +161,14 @@ impl Dumping<'_> {
     ) -> Result<(ProvenEnd, Way)> {
         let why = match chosen {
             Chosen::Exec(why) => why,
-            Chosen::Worker(workshop, port) => {
-                match self.by_worker(&workshop, &port, access, &blocks).await {
-                    Ok(end) => return Ok((end, Way { word: "worker", why: None })),
-                    Err(Failure::Failed(error)) => return Err(error),
-                    Err(Failure::Unfit(unfit)) => match ways.fall_back(unfit)? {
-                        Chosen::Exec(why) => why,
-                        Chosen::Worker(..) => None,
-                    },
-                }
-            }
+            Chosen::Worker(workshop, port) => match self.by_worker(&workshop, &port, access, &blocks).await {
+                Ok(end) => return Ok((end, Way { word: "worker", why: None })),
+                Err(Failure::Failed(error)) => return Err(error),
+                Err(Failure::Unfit(unfit)) => match ways.fall_back(unfit)? {
+                    Chosen::Exec(why) => why,
+                    Chosen::Worker(..) => None,
+                },
+            },
         };
         let spec = dump::to_stdout(access, self.options, self.application);
         let dumping = proven::run(self.engine, self.container, &spec, blocks, self.stall_limit);

@@ -30,6 +30,10 @@ const TIMEOUT_SECONDS: u64 = 60;
 /// Keys that no keyboard sends by accident: the default ctrl-p,ctrl-q would swallow ctrl-p in a shell.
 const DETACH_KEYS: &str = "ctrl-^,ctrl-^";
 
+/// How often the question how a worker ended may break off, and the pause behind each time.
+const WAITS: u32 = 5;
+const WAIT_PAUSE: Duration = Duration::from_millis(200);
+
 /// A connection to an engine.
 pub struct Client {
     connector: Connector,
@@ -262,8 +266,7 @@ impl Engine for Client {
 
     fn nature(&self) -> BoxFuture<'_, Result<Nature>> {
         async {
-            let body =
-                http::get(&self.connector, "/info").await?.success("asking Docker what it is like")?;
+            let body = http::get(&self.connector, "/info").await?.success("asking Docker what it is like")?;
             worker::api::nature(&body)
                 .map_err(|e| error::docker("Docker's word about itself cannot be read").because(e))
         }
@@ -294,6 +297,7 @@ impl Engine for Client {
     fn worker_end<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<WorkerEnd>>> {
         async move {
             let part = path_part(name);
+            let mut broken = 0;
             loop {
                 let what = "asking how a worker ended";
                 let answer = http::get(&self.connector, &format!("/containers/{part}/json")).await?;
@@ -317,7 +321,14 @@ impl Engine for Client {
                             | bollard::errors::Error::DockerResponseServerError { status_code: 404, .. },
                         ),
                     ) => {}
-                    Some(Err(cause)) => return Err(self.told(cause, "waiting for a worker")),
+                    // The question broke off, and not the worker: asked again, but not for ever.
+                    Some(Err(cause)) => {
+                        broken += 1;
+                        if broken > WAITS {
+                            return Err(self.told(cause, "waiting for a worker"));
+                        }
+                        tokio::time::sleep(WAIT_PAUSE).await;
+                    }
                 }
             }
         }

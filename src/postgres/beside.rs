@@ -27,9 +27,8 @@ impl Port {
     /// # Errors
     /// [`Unfit::NoPort`] where it listens on none; the session's own.
     pub async fn of(session: &mut Session) -> Result<std::result::Result<Self, Unfit>, Refusal> {
-        let rows = session
-            .query("select current_setting('listen_addresses'), current_setting('port')")
-            .await?;
+        let rows =
+            session.query("select current_setting('listen_addresses'), current_setting('port')").await?;
         let [addresses, port] =
             <[String; 2]>::try_from(rows.into_iter().next().unwrap_or_default()).unwrap_or_default();
         Ok(Self::parse(&addresses, &port).ok_or(Unfit::NoPort))
@@ -90,7 +89,6 @@ pub fn wants_password(words: &str) -> bool {
 fn passfile(password: &str) -> String {
     format!("*:*:*:*:{}\n", password.replace('\\', "\\\\").replace(':', "\\:"))
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,8 @@ pub struct Facts {
     /// `pg_database_size`, in bytes.
     pub size: u64,
     /// What the tables hold without their indexes by the planner's last count, in bytes: near the size of a
-    /// plain dump. Measuring would wait for whoever has locked a table.
+    /// plain dump; the whole size where a table was never counted (`reltuples` -1). Measuring would wait for whoever
+    /// has locked a table.
     pub table_bytes: u64,
     /// Prisma's history, where there is one.
     pub migrations: Option<Migrations>,
@@ -40,9 +41,12 @@ impl Facts {
             .query(
                 "select current_database(), current_setting('server_version_num'), current_setting('server_version'), \
                         pg_catalog.pg_database_size(current_database()), \
-                        (select coalesce(sum(c.relpages::bigint), 0) * current_setting('block_size')::bigint \
+                        (select case when bool_or(c.reltuples < 0) then 0 \
+                                else coalesce(sum(c.relpages::bigint + coalesce(t.relpages, 0)), 0) end \
+                                * current_setting('block_size')::bigint \
                          from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-                         where c.relkind in ('r', 't') and n.nspname not in ('pg_catalog', 'information_schema')), \
+                         left join pg_catalog.pg_class t on t.oid = c.reltoastrelid \
+                         where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema')), \
                         coalesce((select pg_catalog.quote_ident(n.nspname) || '._prisma_migrations' \
                          from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
                          where c.relname = '_prisma_migrations' and c.relkind = 'r' \

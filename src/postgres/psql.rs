@@ -45,13 +45,17 @@ pub fn for_user(access: &Access, request: &PsqlRequest, script_on_stdin: bool) -
     spec
 }
 
-/// psql that loads a dump from `file` (`-` is its stdin) into `access.database`.
+/// psql that loads a dump from `file` (`-` is its stdin) into `access.database`; `greeting` is what it says once it has
+/// connected.
 ///
 /// `synchronous_commit=off` and the memory settings are for this session only: the database is new and
 /// nobody depends on it until the swap, which commits with the server's own settings.
-pub fn for_restore(access: &Access, application: &str, file: &str) -> ExecSpec {
-    let argv = ["psql", "--no-psqlrc", "--no-password", "-v", "ON_ERROR_STOP=1", "-f", file];
+pub fn for_restore(access: &Access, application: &str, file: &str, greeting: Option<&str>) -> ExecSpec {
+    let argv = ["psql", "--no-psqlrc", "--no-password", "-v", "ON_ERROR_STOP=1"];
     let mut argv: Vec<String> = argv.map(str::to_owned).into();
+    // A command of its own and no line of the file: those are counted.
+    argv.extend(greeting.map(|word| format!("--command=\\echo {word}")));
+    argv.extend(["-f".to_owned(), file.to_owned()]);
     argv.insert(1, format!("--dbname={}", conninfo(&[("dbname", &access.database), ("user", &access.user)])));
     let mut spec = access.spec(argv, application).with_stdin();
     for (name, value) in &mut spec.env {

@@ -21,3 +21,4 @@ mod exec_target;
 mod remote;
 mod restore_file;
 mod restore_server;
+mod worker;

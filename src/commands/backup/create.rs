@@ -170,7 +170,7 @@ pub(super) fn request(
         },
     };
     if let Destination::File { path, .. } = &destination {
-        for leftover in stored::sweep(path.parent().unwrap_or(path)) {
+        for leftover in stored::sweep_beside(path) {
             app.ui.warn(&format!("removed {}, left behind by a backup that was killed", leftover.display()));
         }
     }

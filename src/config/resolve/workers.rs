@@ -54,8 +54,9 @@ pub(super) fn workers(layers: &mut Layers<'_>) -> Result<WorkerSettings> {
     let memory = amount(layers, "docker.worker_memory", "ENVCTL_WORKER_MEMORY", memory, |l| {
         l.file.docker.worker_memory.clone()
     })?;
-    let cpus =
-        amount(layers, "docker.worker_cpus", "ENVCTL_WORKER_CPUS", cpus, |l| l.file.docker.worker_cpus.clone())?;
+    let cpus = amount(layers, "docker.worker_cpus", "ENVCTL_WORKER_CPUS", cpus, |l| {
+        l.file.docker.worker_cpus.clone()
+    })?;
     Ok(WorkerSettings { transport, memory, cpus })
 }
 
@@ -86,7 +87,8 @@ mod tests {
 
     #[test]
     fn amounts_are_read_with_their_units() {
-        for (text, bytes) in [("512m", 512 << 20), ("2G", 2 << 30), ("1.5gib", 3 << 29), ("8388608", 8 << 20)] {
+        for (text, bytes) in [("512m", 512 << 20), ("2G", 2 << 30), ("1.5gib", 3 << 29), ("8388608", 8 << 20)]
+        {
             assert_eq!(memory(text), Ok(bytes), "{text}");
         }
         for text in ["", "m", "lots", "1x", "-1g", "5m", "NaN", "é"] {

@@ -5,9 +5,7 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
-};
+use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType};
 use serde::Deserialize;
 
 use super::room::INSIDE;
@@ -101,8 +99,7 @@ struct EndedState {
 /// How a worker ended; `None` while it runs.
 pub(in crate::docker) fn end(json: &[u8]) -> Result<Option<WorkerEnd>, serde_json::Error> {
     let Ended { state } = serde_json::from_slice(json)?;
-    Ok((!state.running)
-        .then_some(WorkerEnd { exit_code: state.exit_code, out_of_memory: state.oom_killed }))
+    Ok((!state.running).then_some(WorkerEnd { exit_code: state.exit_code, out_of_memory: state.oom_killed }))
 }
 
 /// One row of `GET /containers/json`.
@@ -161,14 +158,18 @@ mod tests {
         assert_eq!((&host["Memory"], &host["NanoCpus"]), (&(64 << 20).into(), &500_000_000.into()));
         assert_eq!(host["AutoRemove"], serde_json::Value::Null, "its exit code is needed");
         let mount = &host["Mounts"][0];
-        assert_eq!((&mount["Source"], &mount["Target"]), (&"/run/envctl-worker-00".into(), &"/envctl".into()));
+        assert_eq!(
+            (&mount["Source"], &mount["Target"]),
+            (&"/run/envctl-worker-00".into(), &"/envctl".into())
+        );
     }
 
     #[test]
     fn what_an_engine_is_like_is_read_from_its_info() {
         let of = |text: &str| nature(text.as_bytes()).unwrap();
         assert_eq!(of("{}"), Nature::default());
-        let options = r#"{"SecurityOptions": ["name=seccomp,profile=default", "name=rootless", "name=userns"]}"#;
+        let options =
+            r#"{"SecurityOptions": ["name=seccomp,profile=default", "name=rootless", "name=userns"]}"#;
         let nature = of(options);
         assert!(nature.rootless && nature.user_namespaces && !nature.desktop);
         assert!(of(r#"{"OperatingSystem": "Docker Desktop", "SecurityOptions": null}"#).desktop);

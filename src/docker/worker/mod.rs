@@ -206,11 +206,23 @@ impl Workshop {
     }
 
     /// A worker that will run `tool` beside `database`; nothing is started yet.
-    pub fn worker(&self, engine: &Arc<dyn Engine>, database: &Container, room: Room, tool: &ExecSpec) -> Worker {
+    pub fn worker(
+        &self,
+        engine: &Arc<dyn Engine>,
+        database: &Container,
+        room: Room,
+        tool: &ExecSpec,
+    ) -> Worker {
         let name = format!(
             "envctl-{}-{}",
             self.operation.get(..8).unwrap_or(&self.operation),
-            room.path().file_name().and_then(|name| name.to_str()).unwrap_or_default().rsplit('-').next().unwrap_or_default(),
+            room.path()
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default()
+                .rsplit('-')
+                .next()
+                .unwrap_or_default(),
         );
         let mut env = tool.env.clone();
         // The tools' own words are recognised; there is no home in there.
@@ -263,7 +275,8 @@ impl Worker {
         self.made.store(true, Ordering::Relaxed);
         self.engine.worker_create(&self.spec).await.map_err(refused)?;
         let stream = self.engine.worker_start(&self.spec.name).await.map_err(|e| {
-            if e.message().contains("executable file not found") || e.message().contains("permission denied") {
+            if e.message().contains("executable file not found") || e.message().contains("permission denied")
+            {
                 Unfit::NoTool(e.message().to_owned())
             } else {
                 Unfit::Refused(e.message().to_owned())

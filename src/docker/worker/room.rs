@@ -111,9 +111,10 @@ pub fn is_left(parent: &Path, path: &Path) -> bool {
         Ok(_) => match OpenOptions::new().write(true).open(path.join(LOCK)) {
             Ok(lock) => lock.try_lock().is_ok(),
             // Killed between the directory and its lock; a living one gets there within a blink.
-            Err(_) => path.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| {
-                at.elapsed().is_ok_and(|age| age > std::time::Duration::from_mins(1))
-            }),
+            Err(_) => path
+                .metadata()
+                .and_then(|meta| meta.modified())
+                .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > std::time::Duration::from_mins(1))),
         },
     }
 }

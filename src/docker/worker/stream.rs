@@ -109,9 +109,11 @@ async fn judge(
     let program = worker.program();
     if end.out_of_memory {
         let limit = worker.limits().memory.map_or(String::new(), |bytes| format!(" of {bytes} bytes"));
-        return Err(error::tool(format!("{program} was killed in its worker: it needed more memory than its limit{limit}"))
-            .hint("give it more with `--worker-memory`, or use `--transport exec`")
-            .into());
+        return Err(error::tool(format!(
+            "{program} was killed in its worker: it needed more memory than its limit{limit}"
+        ))
+        .hint("give it more with `--worker-memory`, or use `--transport exec`")
+        .into());
     }
     if let (true, Some(unfit)) = (taken == 0 && end.exit_code != 0, unfit(&words)) {
         return Err(unfit.into());
@@ -174,7 +176,11 @@ impl Fifo {
 fn open(path: &Path, side: OFlags) -> io::Result<File> {
     let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC).bits();
     let mut options = OpenOptions::new();
-    if side == OFlags::WRONLY { options.write(true) } else { options.read(true) };
+    if side == OFlags::WRONLY {
+        options.write(true)
+    } else {
+        options.read(true)
+    };
     options.custom_flags(i32::try_from(flags).unwrap_or_default()).open(path)
 }
 
@@ -216,7 +222,8 @@ mod tests {
     fn a_tool_that_never_came_to_its_work_is_known_by_its_words() {
         let closed = "pg_dump: error: could not open output file \"/envctl/out\": Permission denied";
         assert_eq!(unfit(closed), Some(Unfit::Closed(closed.to_owned())));
-        let refused = "pg_dump: error: connection to server at \"127.0.0.1\", port 5432 failed: Connection refused";
+        let refused =
+            "pg_dump: error: connection to server at \"127.0.0.1\", port 5432 failed: Connection refused";
         assert!(matches!(unfit(refused), Some(Unfit::NotConnected(_))));
         let gone = "pg_dump: error: connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  database \"x\" does not exist";
         assert_eq!(unfit(gone), None);

@@ -1,0 +1,495 @@
+//! Dumps and loads in workers: what falls back and says why, what is killed, starved, cut and swept.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::rig::{CANARY, Wanted, docker, eventually, poll, try_docker};
+use crate::support::{Down, Fault, Finished, On, Project, Proxy, Rule, Running, Server, Snapshot};
+
+/// More than `auto` leaves to an exec.
+const ROWS: u32 = 250_000;
+
+/// A project whose rooms are its own.
+struct Place {
+    project: Project,
+}
+
+impl Place {
+    fn new(server: &Server, name: &str, rows: u32) -> Self {
+        let project = Project::new(server, name);
+        project.fill(rows);
+        let place = Self { project };
+        std::fs::create_dir(place.rooms()).unwrap();
+        place
+    }
+
+    fn rooms(&self) -> PathBuf {
+        self.project.path().join("rooms")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.project.command(args);
+        command.env("XDG_RUNTIME_DIR", self.rooms());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Finished {
+        Running::start(self.command(args), None).finish()
+    }
+
+    fn start(&self, args: &[&str]) -> Running {
+        Running::start(self.command(args), None)
+    }
+
+    fn through(&self, proxy: &Proxy, args: &[&str]) -> Finished {
+        let mut command = self.command(args);
+        command.env("DOCKER_HOST", proxy.host());
+        Running::start(command, None).finish()
+    }
+
+    /// Its workers, running or not.
+    fn workers(&self) -> Vec<String> {
+        let format = r#"{{.Names}} {{.Label "envctl.worker.room"}}"#;
+        let all = docker(&["ps", "--all", "--filter", "label=envctl.worker", "--format", format]);
+        let own = self.rooms().display().to_string();
+        all.lines()
+            .filter_map(|line| line.split_once(' '))
+            .filter(|(_, room)| room.starts_with(&own))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+
+    /// The one that runs, once it does.
+    fn worker(&self) -> String {
+        let mut running = String::new();
+        eventually(Duration::from_secs(30), "a worker runs", || {
+            running = self.workers().first().cloned().unwrap_or_default();
+            !running.is_empty()
+                && docker(&["inspect", "--format", "{{.State.Running}}", &running]).trim() == "true"
+        });
+        running
+    }
+
+    /// Waits until rows are on their way into the side database.
+    fn wait_for_load(&self) {
+        let name = &self.project.database;
+        let copying = format!(
+            "select count(*) from pg_stat_activity where datname like 'envctl\\_new%{name}' and query like 'COPY%'"
+        );
+        eventually(Duration::from_secs(30), "rows are loaded", || {
+            self.project.server.sql("postgres", &copying) != "0"
+        });
+    }
+
+    #[track_caller]
+    fn assert_swept(&self) {
+        assert_eq!(self.workers(), Vec::<String>::new(), "workers are left");
+        let rooms: Vec<_> = std::fs::read_dir(self.rooms()).unwrap().flatten().map(|e| e.path()).collect();
+        assert!(rooms.is_empty(), "rooms are left: {rooms:?}");
+    }
+
+    fn manifest(&self, file: &str) -> serde_json::Value {
+        let path = self.project.path().join(format!("{file}.json"));
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// Waits until so many bytes of a backup are on the disk.
+    fn wait_for_bytes(&self, bytes: u64) -> bool {
+        poll(Duration::from_secs(30), || self.partial().is_some_and(|len| len >= bytes))
+    }
+
+    fn partial(&self) -> Option<u64> {
+        let sizes = std::fs::read_dir(self.project.path()).ok()?.flatten().filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (name.ends_with(".partial") && !name.contains(".json.")).then(|| entry.metadata().ok()).flatten()
+        });
+        sizes.map(|meta| meta.len()).max()
+    }
+}
+
+fn without_restrict(sql: &[u8]) -> String {
+    let text = String::from_utf8_lossy(sql);
+    text.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_worker_makes_the_same_backup_and_leaves_nothing() {
+    for major in [15, 17] {
+        let place = Place::new(Server::shared(major), "same", 2000);
+        place.run(&["backup", "--transport", "worker", "-o", "worker.sql.gz"]).code(0);
+        place.run(&["backup", "--transport", "exec", "-o", "exec.sql.gz"]).code(0);
+        let plain = |file: &str| place.project.plain(&place.project.path().join(file));
+        assert_eq!(without_restrict(&plain("worker.sql.gz")), without_restrict(&plain("exec.sql.gz")));
+        place.project.assert_verified(&place.project.path().join("worker.sql.gz"));
+        assert_eq!(place.manifest("worker.sql.gz")["transport"], "worker");
+        assert_eq!(place.manifest("exec.sql.gz")["transport"], "exec");
+        assert!(place.manifest("exec.sql.gz").get("transport_why").is_none(), "it was asked for");
+        place.assert_swept();
+        place.run(&["backup", "--transport", "worker", "--format", "custom", "-o", "a.dump"]).code(0);
+        place.assert_swept();
+    }
+}
+
+#[test]
+fn a_small_database_takes_an_exec_and_a_large_one_a_worker() {
+    let small = Place::new(Server::shared(15), "small", 10);
+    small.run(&["backup", "-v", "-o", "b.sql.gz"]).code(0).says("dumped by exec: the database is small");
+    assert_eq!(small.manifest("b.sql.gz")["transport_why"], "the database is small");
+    let large = Place::new(Server::shared(15), "large", ROWS);
+    large.run(&["backup", "-o", "b.sql.gz"]).code(0);
+    assert_eq!(large.manifest("b.sql.gz")["transport"], "worker");
+    large.assert_swept();
+}
+
+/// `auto` falls back with these words, the worker that was asked for fails with them, and nothing is left.
+fn falls_back(place: &Place, words: &str, run: impl Fn(&[&str]) -> Finished) {
+    let file = format!("{}.sql.gz", words.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+    run(&["backup", "-v", "-o", &file]).code(0).says("dumped by exec").says(words);
+    let manifest = place.manifest(&file);
+    assert_eq!(manifest["transport"], "exec");
+    assert!(manifest["transport_why"].as_str().unwrap().contains(words), "{manifest}");
+    place.project.assert_verified(&place.project.path().join(&file));
+    run(&["backup", "--transport", "worker", "-o", "never.sql.gz"])
+        .code(1)
+        .says(words)
+        .says("--transport exec");
+    assert!(!place.project.path().join("never.sql.gz").exists());
+    place.project.assert_no_partials(place.project.path());
+    place.project.assert_no_sessions();
+    place.assert_swept();
+}
+
+#[test]
+fn where_the_engine_makes_no_worker_an_exec_serves_and_says_why() {
+    let place = Place::new(Server::shared(15), "fall", ROWS);
+    let answer = |on, status, body| Proxy::with(On::Request(on), Fault::Answer(status, body));
+    let userns = r#"{"OperatingSystem":"Debian","SecurityOptions":["name=seccomp","name=userns"]}"#;
+    let desktop = r#"{"OperatingSystem":"Docker Desktop"}"#;
+    for (proxy, words) in [
+        (answer("GET /info", 200, userns), "maps users"),
+        (answer("GET /info", 200, desktop), "virtual machine"),
+        (answer("GET /info", 403, r#"{"message":"Forbidden by the proxy"}"#), "Forbidden by the proxy"),
+        (
+            answer("/containers/create", 403, r#"{"message":"no containers for you"}"#),
+            "no containers for you",
+        ),
+        (answer("/containers/create", 404, r#"{"message":"No such image: sha256:0"}"#), "No such image"),
+        (answer("/attach?", 500, r#"{"message":"no streams left"}"#), "no streams left"),
+    ] {
+        falls_back(&place, words, |args| place.through(&proxy, args));
+    }
+}
+
+#[test]
+fn where_the_worker_has_no_room_or_no_way_in_an_exec_serves_and_says_why() {
+    let place = Place::new(Server::shared(15), "room", ROWS);
+    falls_back(&place, "no private directory", |args| {
+        let mut command = place.project.command(args);
+        command.env("XDG_RUNTIME_DIR", "/proc");
+        Running::start(command, None).finish()
+    });
+    let deaf = Wanted::postgres(15, "deaf");
+    let deaf = Wanted {
+        command: [&deaf.command[..], &["-c", "listen_addresses="].map(str::to_owned)].concat(),
+        ..deaf
+    };
+    let place = Place::new(&deaf.start().ready(), "deaf", ROWS);
+    falls_back(&place, "listens on no TCP port", |args| place.run(args));
+}
+
+/// A server that wants a password on its loopback, too.
+fn wary() -> Server {
+    let server = Wanted::postgres(15, "wary").start().ready();
+    server.sh(
+        r#"cd "$PGDATA" && printf 'local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n' >pg_hba.conf"#,
+    );
+    server.sql("postgres", &format!("alter role postgres password '{CANARY}'; select pg_reload_conf()"));
+    server
+}
+
+#[test]
+fn a_password_lies_in_the_workers_room_and_nowhere_else() {
+    let server = wary();
+    let place = Place::new(&server, "wary", ROWS);
+    let running = place.start(&["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
+    assert!(place.wait_for_bytes(1));
+    let worker = place.worker();
+    let shown = docker(&["inspect", &worker]);
+    assert!(!shown.contains(CANARY), "the password is in the container's configuration:\n{shown}");
+    assert!(shown.contains("PGPASSFILE=/envctl/pgpass"), "{shown}");
+    let top = docker(&["top", &worker, "-eo", "pid,args"]);
+    assert!(top.contains("pg_dump") && !top.contains(CANARY), "{top}");
+    running.finish().code(0);
+    place.assert_swept();
+    place.project.assert_verified(&place.project.path().join("b.sql.gz"));
+
+    place.run(&["restore", "b.sql.gz", "--yes", "--no-backup", "--transport", "worker"]).code(0);
+    place.assert_swept();
+
+    server.sql("postgres", "alter role postgres password 'another'");
+    falls_back(&place, "password authentication failed", |args| place.run(args));
+}
+
+#[test]
+fn a_worker_can_do_nothing_but_its_work() {
+    let place = Place::new(Server::shared(15), "bare", ROWS);
+    let running = place.start(&[
+        "backup",
+        "--transport",
+        "worker",
+        "--worker-cpus",
+        "0.2",
+        "--worker-memory",
+        "64m",
+        "-o",
+        "b.sql.gz",
+    ]);
+    assert!(place.wait_for_bytes(1));
+    let worker = place.worker();
+    let shown: serde_json::Value = serde_json::from_str(&docker(&["inspect", &worker])).unwrap();
+    let (config, host) = (&shown[0]["Config"], &shown[0]["HostConfig"]);
+    let uid = rustix::process::getuid().as_raw();
+    assert_eq!(config["User"], format!("{uid}:{}", rustix::process::getgid().as_raw()));
+    assert_eq!((&host["ReadonlyRootfs"], &host["Privileged"]), (&true.into(), &false.into()));
+    assert_eq!((&host["Memory"], &host["NanoCpus"]), (&(64 << 20).into(), &200_000_000.into()));
+    let status = docker(&["exec", &worker, "cat", "/proc/1/status"]);
+    for line in ["CapEff:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(status.contains(line), "{status}");
+    }
+    // It is no database: whoever asks what runs does not see it.
+    let listed = place.run(&["status", "--json"]).code(0).out();
+    assert!(!listed.contains(&worker), "{listed}");
+    let volumes: Vec<String> = shown[0]["Mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|mount| mount["Type"] == "volume")
+        .map(|mount| mount["Name"].as_str().unwrap().to_owned())
+        .collect();
+    running.finish().code(0);
+    place.assert_swept();
+    for volume in volumes {
+        assert!(!try_docker(&["volume", "inspect", &volume]).status.success(), "volume {volume} is left");
+    }
+}
+
+#[test]
+fn a_worker_that_is_killed_makes_no_backup() {
+    let place = Place::new(Server::shared(15), "killed", ROWS);
+    place.project.run(&["backup", "--transport", "exec"]).code(0);
+    let before = Snapshot::of(&place.project);
+    // A tool that hears TERM says so itself.
+    for (signal, code, words) in [("KILL", 8, "killed"), ("TERM", 7, "terminated by user")] {
+        let args = ["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"];
+        let running = place.start(&args);
+        assert!(place.wait_for_bytes(1));
+        docker(&["kill", "--signal", signal, &place.worker()]);
+        running.finish().code(code).says(words);
+        place.project.assert_nothing_but(&before);
+        place.project.assert_no_partials(place.project.path());
+        place.assert_swept();
+    }
+}
+
+#[test]
+fn a_worker_that_needs_more_memory_than_it_may_have_is_told_as_such() {
+    let place = Place::new(Server::shared(15), "starved", 10);
+    // One row of 100 MB, which pg_dump has to hold.
+    place
+        .project
+        .sql("create table wide as select string_agg(md5(n::text), '') w from generate_series(1, 3200000) n");
+    let args = ["backup", "--transport", "worker", "--worker-memory", "32m", "-o", "b.sql.gz"];
+    place.run(&args).code(7).says("memory").says("--worker-memory");
+    place.project.assert_no_partials(place.project.path());
+    place.assert_swept();
+}
+
+#[test]
+fn a_database_that_restarts_under_its_dump_makes_no_backup() {
+    let server = Wanted::postgres(15, "again").start().ready();
+    let place = Place::new(&server, "again", ROWS);
+    let running = place.start(&["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
+    assert!(place.wait_for_bytes(1));
+    docker(&["restart", "--time", "0", &server.container]);
+    let finished = running.finish();
+    assert!([7, 8].contains(&finished.code), "{}: {}", finished.code, finished.err());
+    place.project.assert_no_partials(place.project.path());
+    assert!(!place.project.path().join("b.sql.gz").exists());
+    place.assert_swept();
+}
+
+#[test]
+fn f17_a_stopped_envctl_takes_its_worker_with_it() {
+    let place = Place::new(Server::shared(15), "stopped", ROWS);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let running =
+            place.start(&["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
+        assert!(place.wait_for_bytes(1));
+        running.signal(signal);
+        running.finish_within(Duration::from_secs(15)).code(code);
+        place.project.assert_no_partials(place.project.path());
+        place.assert_swept();
+        place.project.assert_no_sessions();
+    }
+}
+
+/// When to kill: where a backup of some megabytes is.
+enum Moment {
+    Room,
+    Created,
+    Running,
+    Bytes(u64),
+}
+
+#[test]
+fn f87_whatever_a_killed_backup_leaves_the_next_one_sweeps() {
+    let place = Place::new(Server::shared(15), "swept", ROWS);
+    let moments = [Moment::Room, Moment::Created, Moment::Running].into_iter();
+    let bytes = [1, 1_000_000, 2_000_000, 4_000_000, 6_000_000, 8_000_000, 9_000_000].map(Moment::Bytes);
+    for moment in moments.chain(bytes) {
+        let running = place.start(&["backup", "--transport", "worker", "-o", "b.sql.gz"]);
+        let reached = match moment {
+            Moment::Room => {
+                poll(Duration::from_secs(30), || std::fs::read_dir(place.rooms()).unwrap().next().is_some())
+            }
+            Moment::Created => poll(Duration::from_secs(30), || !place.workers().is_empty()),
+            Moment::Running => !place.worker().is_empty(),
+            Moment::Bytes(bytes) => place.wait_for_bytes(bytes),
+        };
+        assert!(reached);
+        running.signal(Signal::KILL);
+        assert_eq!(running.finish().code, 137);
+        assert!(!place.project.path().join("b.sql.gz").exists(), "a name without a proof");
+        place.run(&["backup", "--transport", "worker", "-o", "next.sql.gz", "--force"]).code(0);
+        place.project.assert_verified(&place.project.path().join("next.sql.gz"));
+        place.project.assert_no_partials(place.project.path());
+        place.assert_swept();
+        place.project.assert_no_sessions();
+    }
+}
+
+#[test]
+fn a_question_that_breaks_off_does_not_end_a_good_backup() {
+    let place = Place::new(Server::shared(15), "asked", 20_000);
+    let proxy = Proxy::start(vec![Rule::new(On::Request("/wait"), Fault::Silence).times(2)]);
+    place.through(&proxy, &["backup", "--transport", "worker", "-o", "b.sql.gz"]).code(0);
+    place.project.assert_verified(&place.project.path().join("b.sql.gz"));
+    place.assert_swept();
+    // What it said may be lost; the proof is the engine's word on its end.
+    let proxy = Proxy::with(On::Request("/attach?"), Fault::Down(Down::CutAt(0)));
+    place.through(&proxy, &["backup", "--transport", "worker", "-o", "c.sql.gz"]).code(0);
+    place.project.assert_verified(&place.project.path().join("c.sql.gz"));
+    place.assert_swept();
+}
+
+#[test]
+fn f16_a_full_disk_ends_the_worker_too() {
+    let place = Place::new(Server::shared(15), "full", ROWS);
+    std::fs::create_dir(place.project.path().join("full")).unwrap();
+    let script = "mount -t tmpfs -o size=1m none full && \"$@\"; code=$?; ls -A full >&2; exit $code";
+    let mut command = Command::new("unshare");
+    command.arg(if rustix::process::getuid().is_root() { "-m" } else { "-rm" }).arg("sh");
+    let inner = place.command(&["backup", "--transport", "worker", "-o", "full/b.sql", "--compress", "none"]);
+    command.args(["-c", script, "sh"]).arg(inner.get_program()).args(inner.get_args()).env_clear();
+    for (name, value) in inner.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command.current_dir(place.project.path());
+    let finished = Running::start(command, None).finish().code(1).says("no space left");
+    assert!(!finished.err().contains(".partial"), "something is left:\n{}", finished.err());
+    place.assert_swept();
+    place.project.assert_no_sessions();
+}
+
+#[test]
+fn a_restore_by_workers_is_the_same_and_leaves_nothing() {
+    for major in [15, 17] {
+        let place = Place::new(Server::shared(major), "load", ROWS);
+        place.run(&["backup", "--transport", "worker", "-o", "b.sql.gz"]).code(0);
+        let digest = place.project.digest();
+        for jobs in ["1", "2"] {
+            place.project.sql("delete from item where id > 100");
+            let args = ["restore", "b.sql.gz", "--yes", "--no-backup", "--transport", "worker", "-j", jobs];
+            place.run(&args).code(0);
+            assert_eq!(place.project.digest(), digest);
+            place.assert_swept();
+            place.project.drop_siblings();
+        }
+        let bytes = std::fs::read(place.project.path().join("b.sql.gz")).unwrap();
+        let args = ["restore", "-", "--yes", "--no-backup", "--transport", "worker"];
+        Running::start(place.command(&args), Some(bytes)).finish().code(0);
+        assert_eq!(place.project.digest(), digest);
+        place.assert_swept();
+        place.project.drop_siblings();
+    }
+}
+
+#[test]
+fn a_statement_that_fails_in_a_worker_is_named_with_its_line() {
+    let place = Place::new(Server::shared(15), "line", 10);
+    let digest = place.project.digest();
+    place.run(&["backup", "-o", "b.sql", "--compress", "none"]).code(0);
+    let path = place.project.path().join("b.sql");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let broken = text.replacen("CREATE TABLE public.item", "CREATE TABEL public.item", 1);
+    // psql names the line in which the statement ends.
+    let begins = broken.lines().position(|line| line.contains("TABEL")).unwrap() + 1;
+    let line = begins + broken.lines().skip(begins).position(|line| line.ends_with(';')).unwrap() + 1;
+    std::fs::write(place.project.path().join("broken.sql"), broken).unwrap();
+    let args = ["restore", "broken.sql", "--yes", "--no-backup", "--transport", "worker"];
+    place.run(&args).code(7).says(&format!("line {line}"));
+    place.project.assert_untouched(&digest);
+    place.assert_swept();
+}
+
+#[test]
+fn f28_a_restore_that_loses_its_worker_or_itself_changes_nothing() {
+    let place = Place::new(Server::shared(15), "loss", ROWS);
+    place.run(&["backup", "-o", "b.sql.gz"]).code(0);
+    place.project.sql("delete from item where id > 100");
+    let digest = place.project.digest();
+    for jobs in ["1", "2"] {
+        let args = [
+            "restore",
+            "b.sql.gz",
+            "--yes",
+            "--no-backup",
+            "--transport",
+            "worker",
+            "--worker-cpus",
+            "0.2",
+            "-j",
+            jobs,
+        ];
+        let running = place.start(&args);
+        place.wait_for_load();
+        docker(&["kill", &place.worker()]);
+        let finished = running.finish();
+        assert!([7, 8].contains(&finished.code), "{}: {}", finished.code, finished.err());
+        place.project.assert_untouched(&digest);
+        place.assert_swept();
+
+        let running = place.start(&args);
+        place.wait_for_load();
+        running.signal(Signal::INT);
+        running.finish_within(Duration::from_secs(20)).code(130);
+        place.project.assert_untouched(&digest);
+        place.assert_swept();
+
+        let running = place.start(&args);
+        place.wait_for_load();
+        running.signal(Signal::KILL);
+        assert_eq!(running.finish().code, 137);
+        assert_eq!(place.project.digest(), digest);
+        place.project.assert_no_sessions_within(Duration::from_secs(60));
+        // The next restore sweeps its side database, the worker and the room.
+        place.run(&["restore", "b.sql.gz", "--yes", "--no-backup", "--transport", "worker"]).code(0);
+        place.assert_swept();
+        assert!(Path::new(&place.rooms()).exists());
+        place.project.drop_siblings();
+        place.project.sql("delete from item where id > 100");
+    }
+}
