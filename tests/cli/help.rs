@@ -247,6 +247,10 @@ Options:
       --schema-only                   Definitions without rows
       --data-only                     Rows without definitions
       --exclude-table-data <PATTERN>  Leave out the rows of tables that match; repeatable
+      --transport <WAY>               worker (a container beside the database), exec (through the
+                                      daemon) or auto
+      --worker-memory <SIZE>          The most memory a worker may use: 512m
+      --worker-cpus <N>               How many processors a worker may use: 1.5
   -h, --help                          Print help
   -V, --version                       Print version
 
@@ -297,14 +301,20 @@ Arguments:
   [FILE|latest|-]  A file, a name from `backup list`, `latest`, or `-` for stdin
 
 Options:
-      --from <PROFILE>  The profile whose backups are meant
-      --to <PROFILE>    The profile that is restored
-      --into <DB>       Restore into this database instead, made if it is not there
-      --trust           Restore a file of unknown origin although it would run code on the server
-      --no-backup       Do not back up what is there now
-  -j, --jobs <N>        Load over so many sessions: tables side by side, then indexes [default: 1]
-  -h, --help            Print help
-  -V, --version         Print version
+      --from <PROFILE>        The profile whose backups are meant
+      --to <PROFILE>          The profile that is restored
+      --into <DB>             Restore into this database instead, made if it is not there
+      --trust                 Restore a file of unknown origin although it would run code on the
+                              server
+      --no-backup             Do not back up what is there now
+  -j, --jobs <N>              Load over so many sessions: tables side by side, then indexes
+                              [default: 1]
+      --transport <WAY>       worker (a container beside the database), exec (through the daemon) or
+                              auto
+      --worker-memory <SIZE>  The most memory a worker may use: 512m
+      --worker-cpus <N>       How many processors a worker may use: 1.5
+  -h, --help                  Print help
+  -V, --version               Print version
 
 "#]]);
     page(&stage, &["restore", "undo"]).is(str![[r#"
