@@ -67,8 +67,8 @@ fn f28_a_killed_restore_changes_nothing_and_the_next_one_cleans_up() {
         running.finish().code(137);
         gate.open();
         assert_eq!(case.project.digest(), case.now, "killed at {percent} %");
-        case.project.assert_no_sessions_within(Duration::from_secs(30));
         assert_eq!(case.project.server.siblings(&case.project.database).len(), 1, "killed at {percent} %");
+        // An engine can miss that its client is gone: what it still holds open the next run ends.
         let second =
             case.project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0).says("left behind");
         assert!(second.err().contains(LOADER), "{}", second.err());

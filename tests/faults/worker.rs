@@ -460,7 +460,7 @@ fn f28_a_restore_that_loses_its_worker_or_itself_changes_nothing() {
             "--transport",
             "worker",
             "--worker-cpus",
-            "0.2",
+            "0.05",
             "-j",
             jobs,
         ];
