@@ -17,7 +17,8 @@ impl Contents {
     pub fn new(format: Format) -> Self {
         match format {
             Format::Plain => Self::Plain(Box::default()),
-            Format::Custom => Self::Archive(Box::default()),
+            // A directory is read as the custom archive it could be.
+            Format::Custom | Format::Directory => Self::Archive(Box::default()),
         }
     }
 

@@ -1,19 +1,26 @@
-//! The `psql` processes that load a dump, and where they run: in workers beside the database, or as execs in it.
+//! The `psql` and `pg_restore` processes that load a dump, and where they run: in workers beside the database, or as execs in it.
 //!
 //! Promises: a `psql` that is handed out has connected and answered; where `auto` falls back nothing had been sent,
 //! and it is said why; no worker outlives [`Loaders::end`], however the load ended.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::heard::Heard;
 use super::transport::{Chosen, Transport};
 use crate::docker::proof::nonce;
-use crate::docker::worker::{Unfit, Worker, Workshop, feed};
+use crate::docker::proven::ProvenEnd;
+use crate::docker::worker::{ARCHIVE, Failure, Unfit, Worker, Workshop, feed, files};
 use crate::docker::{Container, Engine, Exec, ExecSpec};
 use crate::error::Result;
+use crate::interrupt::Interrupt;
 use crate::postgres::beside::{self, Port};
-use crate::postgres::{Access, psql};
+use crate::postgres::{Access, pg_restore, psql};
 use crate::progress::{Event, Progress};
+
+/// How often a tool that says nothing is looked after.
+const LOOK_AGAIN: Duration = Duration::from_mins(2);
 
 /// Where loading happens.
 pub struct Loaders<'a> {
@@ -92,6 +99,75 @@ impl<'a> Loaders<'a> {
         greeting: &str,
         password_of: Option<&Access>,
     ) -> Result<Result<Exec, Unfit>> {
+        let worker = match self.worker(workshop, spec, password_of, None).await? {
+            Ok(worker) => worker,
+            Err(unfit) => return Ok(Err(unfit)),
+        };
+        Ok(match feed::start(&worker).await {
+            Ok(exec) => greeted(exec, greeting).await,
+            Err(unfit) => Err(unfit),
+        })
+    }
+
+    /// Runs `pg_restore` on a file or directory of this host, over `jobs` sessions, to its end; why not, where no
+    /// worker can.
+    ///
+    /// # Errors
+    /// As [`files::run`].
+    pub async fn pg_restore(
+        &self,
+        access: &Access,
+        application: &str,
+        archive: &Path,
+        jobs: u8,
+        interrupt: &Interrupt,
+    ) -> Result<Result<ProvenEnd, Unfit>> {
+        let (workshop, port) = match &self.chosen {
+            Chosen::Worker(workshop, port) => (workshop, port),
+            Chosen::Exec(why) => {
+                let why = why.clone().unwrap_or_else(|| "`--transport exec` was asked for".to_owned());
+                return Ok(Err(Unfit::Refused(why)));
+            }
+        };
+        let spec = beside::over_tcp(pg_restore::from_path(access, application, ARCHIVE, jobs), port);
+        match self.to_its_end(workshop, &spec, archive, None, interrupt).await? {
+            Err(Unfit::NotConnected(words)) if beside::wants_password(&words) => {
+                let spec = beside::with_passfile(spec);
+                self.to_its_end(workshop, &spec, archive, Some(access), interrupt).await
+            }
+            other => Ok(other),
+        }
+    }
+
+    async fn to_its_end(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        archive: &Path,
+        password_of: Option<&Access>,
+        interrupt: &Interrupt,
+    ) -> Result<Result<ProvenEnd, Unfit>> {
+        let worker = match self.worker(workshop, spec, password_of, Some(archive)).await? {
+            Ok(worker) => worker,
+            Err(unfit) => return Ok(Err(unfit)),
+        };
+        // What it has done nobody sees before its end.
+        let ran = files::run(self.engine, self.container, &worker, || 0, LOOK_AGAIN, interrupt).await;
+        match ran {
+            Ok(end) => Ok(Ok(end)),
+            Err(Failure::Unfit(unfit)) => Ok(Err(unfit)),
+            Err(Failure::Failed(error)) => Err(error),
+        }
+    }
+
+    /// A worker whose room holds what its tool needs, and that is removed with the others.
+    async fn worker(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        password_of: Option<&Access>,
+        archive: Option<&Path>,
+    ) -> Result<Result<Arc<Worker>, Unfit>> {
         let room = match workshop.room() {
             Ok(room) => room,
             Err(unfit) => return Ok(Err(unfit)),
@@ -103,13 +179,14 @@ impl<'a> Loaders<'a> {
                 Err(unfit) => return Ok(Err(unfit)),
             }
         }
-        let worker = Arc::new(workshop.worker(self.engine, self.container, room, spec));
+        let worker = workshop.worker(self.engine, self.container, room, spec);
+        let worker = Arc::new(match archive {
+            Some(path) => worker.reading(path),
+            None => worker,
+        });
         // Known before it starts: whoever stops us in between still removes it.
         lock(&self.workers).push(worker.clone());
-        Ok(match feed::start(&worker).await {
-            Ok(exec) => greeted(exec, greeting).await,
-            Err(unfit) => Err(unfit),
-        })
+        Ok(Ok(worker))
     }
 
     /// Removes what workers there are.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::archive::Spread;
 use super::compression::Digest;
 use super::lanes::{self, Shared};
 use super::load::{LoadRequest, load};
@@ -65,7 +66,7 @@ pub struct RestorePlan {
     /// Rows, where known.
     pub rows: Option<u64>,
     /// The dump shared out over several sessions; `None`: one session loads it.
-    pub shared: Option<Arc<Shared>>,
+    pub shared: Option<SharedOut>,
     /// Unpacking threads.
     pub threads: usize,
     /// When, RFC 3339.
@@ -76,13 +77,32 @@ pub struct RestorePlan {
     pub ways: Ways,
 }
 
+/// A dump that several sessions load.
+#[derive(Clone, Debug)]
+pub enum SharedOut {
+    /// A plain dump, its parts by as many psql.
+    Plain(Arc<Shared>),
+    /// An archive, by pg_restore itself.
+    Archive(Arc<Spread>),
+}
+
+impl SharedOut {
+    /// How many sessions.
+    pub fn jobs(&self) -> usize {
+        match self {
+            Self::Plain(shared) => shared.jobs(),
+            Self::Archive(spread) => spread.jobs(),
+        }
+    }
+}
+
 impl fmt::Display for RestorePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "restore {}", self.source.name())?;
         writeln!(f, "  from     {}", self.origin)?;
         if let Some(rows) = self.rows {
             let what = match self.format {
-                Some(Format::Custom) => "in an archive",
+                Some(Format::Custom | Format::Directory) => "in an archive",
                 _ => "of SQL",
             };
             writeln!(f, "  holds    {} rows, {} {what}", count(rows), bytes(self.bytes.unwrap_or(0)))?;
@@ -262,8 +282,12 @@ async fn beside(
         .map_err(Error::from)?;
 
     progress.step(&format!("loading {}", plan.source.name()));
-    // What nobody has counted yet (a pipe) may be large.
-    let expected = plan.bytes.unwrap_or(u64::MAX);
+    let expected = match plan.shared {
+        // Only a worker can read the file itself.
+        Some(SharedOut::Archive(_)) => u64::MAX,
+        // What nobody has counted yet (a pipe) may be large.
+        _ => plan.bytes.unwrap_or(u64::MAX),
+    };
     let chosen = plan.ways.choose(engine, admin, &plan.operation, expected, progress).await?;
     let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, progress);
     let filled = fill(engine, container, &loaders, plan, side, loader, progress, interrupt).await;
@@ -303,10 +327,19 @@ async fn fill(
     interrupt: &Interrupt,
 ) -> Result<(u64, usize, u64)> {
     let access = plan.access.to(side);
-    if let Some(shared) = &plan.shared {
-        let loading = lanes::load(loaders, &access, loader, shared, progress);
-        interrupt.or(loading).await??;
-        return Ok(shared.holds());
+    match &plan.shared {
+        Some(SharedOut::Plain(shared)) => {
+            let loading = lanes::load(loaders, &access, loader, shared, progress);
+            interrupt.or(loading).await??;
+            return Ok(shared.holds());
+        }
+        Some(SharedOut::Archive(spread)) => {
+            let loading = spread.load(engine, container, loaders, &access, loader, progress, interrupt);
+            if loading.await? {
+                return Ok(spread.holds());
+            }
+        }
+        None => {}
     }
     let request = LoadRequest {
         source: plan.source.clone(),

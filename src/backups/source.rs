@@ -4,12 +4,12 @@
 //! manifest its hash and its row counts have to agree; a file of others needs pg_dump's own trailer.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::archive::CustomStream;
-use super::compression::{Content, Digest, Hasher, Kind, Unpacker};
+use super::compression::{BLOCK, Content, Digest, Hasher, Kind, Unpacker};
 use super::contents::Contents;
 use super::manifest::Manifest;
 use super::scan::{Finding, FindingKind, Proof, Summary};
@@ -79,6 +79,25 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
+/// SHA-256 of a file as it is now.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn stored_sha256(path: &Path) -> Result<Digest> {
+    let stored = Arc::new(Mutex::new(Hasher::default()));
+    hash_into(path, &stored)?;
+    let hasher = stored.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(hasher.finish())
+}
+
+fn hash_into(path: &Path, hasher: &Arc<Mutex<Hasher>>) -> Result<()> {
+    let mut file =
+        BufReader::with_capacity(BLOCK, Hashed { inner: open_file(path)?, hasher: hasher.clone() });
+    std::io::copy(&mut file, &mut std::io::sink())
+        .map(|_| ())
+        .map_err(|e| error::failed(format!("cannot read {}", path.display())).because(e))
+}
+
 pub(super) fn open_file(path: &Path) -> Result<File> {
     File::open(path).map_err(|e| {
         error::usage(format!("cannot read {}", path.display()))
@@ -136,6 +155,10 @@ pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Prog
     let name = path.display().to_string();
     let stored = Arc::new(Mutex::new(Hasher::default()));
     let (format, mut unpacker) = if is_archive_of_files(path)? {
+        if manifest.is_some() && path.is_file() {
+            // Its members are read out of order.
+            hash_into(path, &stored)?;
+        }
         unpack(CustomStream::open(path)?, &name, threads)?
     } else {
         unpack(Hashed { inner: open_file(path)?, hasher: stored.clone() }, &name, threads)?

@@ -31,11 +31,7 @@ impl NewFile {
     /// The directory cannot be made or written.
     pub fn create(target: &Path, operation: &str) -> Result<Self> {
         let directory = directory_of(target);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|e| write_failure(directory, e).context("the directory cannot be made"))?;
+        make(directory)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let temporary =
             directory.join(format!(".{name}.{}{PARTIAL}", operation.get(..8).unwrap_or(operation)));
@@ -172,6 +168,24 @@ pub fn occupied(path: &Path) -> bool {
 pub fn taken(path: &Path) -> Error {
     error::refused(format!("{} exists and is left as it is", path.display()))
         .hint("choose another name with `-o`, or replace it with `--force`")
+}
+
+/// The directory of this file, from the root, as a mount needs it.
+///
+/// # Errors
+/// The working directory is gone.
+pub fn home_of(path: &Path) -> Result<PathBuf> {
+    let directory = directory_of(path);
+    std::path::absolute(directory)
+        .map_err(|e| error::failed(format!("where is {}?", directory.display())).because(e))
+}
+
+fn make(directory: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|e| write_failure(directory, e).context("the directory cannot be made"))
 }
 
 /// Removes what killed runs left in the directory of this file; gives the names.

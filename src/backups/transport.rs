@@ -3,7 +3,7 @@
 //! Promises: the proof is the same on both ways; where `auto` falls back, not a byte had come, and it is said why
 //! (`-v`, the manifest); what a killed run left is removed first.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::docker::proven::{self, ProvenEnd};
-use crate::docker::worker::{self, Failure, Limits, Unfit, Workshop, stream};
+use crate::docker::worker::{self, Failure, Limits, Unfit, Worker, Workshop, files, room, stream};
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
@@ -55,6 +55,8 @@ pub struct Ways {
     pub transport: Transport,
     /// Where rooms for workers are made.
     pub rooms: PathBuf,
+    /// Where rooms for much data are made: beside the backup.
+    pub disk: Option<PathBuf>,
     /// What a worker may use.
     pub limits: Limits,
 }
@@ -94,7 +96,8 @@ impl Ways {
         progress: &Arc<dyn Progress>,
     ) -> Result<Chosen> {
         if engine.is_local() {
-            for left in worker::reap(engine, &self.rooms).await {
+            let homes: Vec<&Path> = std::iter::once(&*self.rooms).chain(self.disk.as_deref()).collect();
+            for left in worker::reap(engine, &homes).await {
                 let short = left.get(..8).unwrap_or(&left).to_owned();
                 progress.on(Event::Warning(format!(
                     "removed the worker of envctl/{short}, left behind by an envctl that was killed"
@@ -176,6 +179,63 @@ impl Dumping<'_> {
         Ok((end, Way { word: "exec", why }))
     }
 
+    /// Dumps into a directory in a worker's room on `disk`; gives the worker, ended, whose room holds it, and the
+    /// directory. `seen` hears how many bytes lie there.
+    ///
+    /// # Errors
+    /// As [`Dumping::run`]; no worker can be used.
+    pub async fn into_directory(
+        &self,
+        chosen: Chosen,
+        ways: &Ways,
+        access: &Access,
+        seen: impl Fn(u64),
+    ) -> Result<(ProvenEnd, Worker, PathBuf)> {
+        let needed = |why: &dyn std::fmt::Display| {
+            error::failed(format!("the directory format is written by a worker, and none can be used: {why}"))
+                .hint("`--format custom` needs none, and is restored by pg_restore just as well")
+        };
+        let (workshop, port) = match chosen {
+            Chosen::Worker(workshop, port) => (workshop, port),
+            Chosen::Exec(why) => return Err(needed(&why.as_deref().unwrap_or("`--transport exec`"))),
+        };
+        let home = ways.disk.clone().unwrap_or_else(|| ways.rooms.clone());
+        let workshop = Workshop { rooms: home, ..workshop };
+        let spec = dump::to_file(access, self.options, self.application, &room::inside(DIRECTORY));
+        let spec = beside::over_tcp(spec, &port);
+        let mut made = self.attempt_directory(&workshop, &spec, None, &seen).await;
+        if let Err(Failure::Unfit(Unfit::NotConnected(words))) = &made
+            && beside::wants_password(words)
+        {
+            let spec = beside::with_passfile(spec);
+            made = self.attempt_directory(&workshop, &spec, Some(access), &seen).await;
+        }
+        made.map_err(|failure| match failure {
+            Failure::Failed(error) => error,
+            Failure::Unfit(unfit) => needed(&unfit),
+        })
+    }
+
+    async fn attempt_directory(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        password_of: Option<&Access>,
+        seen: &impl Fn(u64),
+    ) -> Result<(ProvenEnd, Worker, PathBuf), Failure> {
+        let worker = self.worker(workshop, spec, password_of).await?;
+        let directory = worker.room.path().join(DIRECTORY);
+        let look = || {
+            let bytes = size_of(&directory);
+            seen(bytes);
+            bytes
+        };
+        let (engine, limit) = (self.engine, self.stall_limit);
+        let ran = files::run(engine, self.container, &worker, look, limit, self.interrupt).await;
+        worker.end().await;
+        Ok((ran?, worker, directory))
+    }
+
     async fn by_worker(
         &self,
         workshop: &Workshop,
@@ -201,13 +261,7 @@ impl Dumping<'_> {
         password_of: Option<&Access>,
         blocks: &mpsc::Sender<Vec<u8>>,
     ) -> Result<ProvenEnd, Failure> {
-        let room = workshop.room()?;
-        if let Some(access) = password_of
-            && !beside::leave_password(self.engine, self.container, access, &room).await??
-        {
-            return Err(beside::no_password().into());
-        }
-        let worker = workshop.worker(self.engine, self.container, room, spec);
+        let worker = self.worker(workshop, spec, password_of).await?;
         let ran = stream::run(
             self.engine,
             self.container,
@@ -220,6 +274,31 @@ impl Dumping<'_> {
         worker.end().await;
         ran
     }
+
+    /// A worker whose room holds what its tool needs.
+    async fn worker(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        password_of: Option<&Access>,
+    ) -> Result<Worker, Failure> {
+        let room = workshop.room()?;
+        if let Some(access) = password_of
+            && !beside::leave_password(self.engine, self.container, access, &room).await??
+        {
+            return Err(beside::no_password().into());
+        }
+        Ok(workshop.worker(self.engine, self.container, room, spec))
+    }
+}
+
+/// What a dump in directory format is called in its room, and in the tar that it becomes.
+pub(super) const DIRECTORY: &str = "dump";
+
+/// Bytes of the files in a directory.
+fn size_of(directory: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
 }
 
 #[cfg(test)]
@@ -229,7 +308,8 @@ mod tests {
 
     #[test]
     fn only_auto_falls_back_and_says_why() {
-        let ways = |transport| Ways { transport, rooms: "/run".into(), limits: Limits::default() };
+        let ways =
+            |transport| Ways { transport, rooms: "/run".into(), disk: None, limits: Limits::default() };
         match ways(Transport::Auto).fall_back(Unfit::Remote) {
             Ok(Chosen::Exec(Some(why))) => assert!(why.contains("not on this host"), "{why}"),
             _ => panic!("no fall-back"),

@@ -133,7 +133,7 @@ pub const KEYS: &[Key] = &[
     key("backup.keep_weekly", "For how many weeks it keeps the last one of the week.", "0").user_wide(),
     key("backup.keep_monthly", "For how many months it keeps the last one of the month.", "0").user_wide(),
     key("backup.keep_yearly", "For how many years it keeps the last one of the year.", "0").user_wide(),
-    key("restore.jobs", "How many tables a restore of an archive loads at once.", "1")
+    key("restore.jobs", "Over how many sessions a restore loads: tables side by side, then indexes.", "1")
         .variable("ENVCTL_JOBS")
         .user_wide(),
     key("migrations.driver", "`auto`, `prisma` (the CLI in the backend) or `sql` (files of this machine).", "auto")

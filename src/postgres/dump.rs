@@ -11,6 +11,8 @@ pub enum Format {
     Plain,
     /// One archive, for `pg_restore`: `--format=custom`.
     Custom,
+    /// An archive of many files, several of which are written at once: `--format=directory`.
+    Directory,
 }
 
 impl Format {
@@ -19,6 +21,7 @@ impl Format {
         match self {
             Self::Plain => "plain",
             Self::Custom => "custom",
+            Self::Directory => "directory",
         }
     }
 }
@@ -31,6 +34,8 @@ pub struct DumpOptions {
     /// What an archive's data are packed with, in pg_dump's words: `6`, `zstd:1`, `0`; plain dumps are
     /// packed by us.
     pub compress: Option<String>,
+    /// How many tables are dumped at once, where the format can.
+    pub jobs: u8,
     /// Definitions only.
     pub schema_only: bool,
     /// Rows only.
@@ -48,8 +53,8 @@ impl DumpOptions {
     }
 }
 
-/// `pg_dump` into a file of its own, `path`. Without a sync of its own: into a FIFO that fails, and whoever reads
-/// it syncs what they make of it.
+/// `pg_dump` into a file or directory of its own, `path`. Without a sync of its own: into a FIFO that fails, and whoever
+/// reads it syncs what they make of it.
 pub fn to_file(access: &Access, options: &DumpOptions, application: &str, path: &str) -> ExecSpec {
     let mut spec = to_stdout(access, options, application);
     spec.argv.insert(1, format!("--file={path}"));
@@ -63,6 +68,9 @@ pub fn to_stdout(access: &Access, options: &DumpOptions, application: &str) -> E
     let mut argv: Vec<String> = ["pg_dump", "--no-password"].map(str::to_owned).into();
     argv.insert(1, format!("--format={}", options.format.word()));
     argv.extend(options.compress.iter().map(|packing| format!("--compress={packing}")));
+    if options.format == Format::Directory {
+        argv.push(format!("--jobs={}", options.jobs.max(1)));
+    }
     argv.push(format!("--lock-wait-timeout={}", options.lock_wait_ms));
     if options.schema_only {
         argv.push("--schema-only".to_owned());

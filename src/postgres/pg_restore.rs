@@ -1,4 +1,4 @@
-//! `pg_restore` as a value: a custom archive from its stdin into a database.
+//! `pg_restore` as a value: an archive into a database, from its stdin or from a file over several sessions.
 
 use super::access::Access;
 use crate::docker::ExecSpec;
@@ -9,7 +9,18 @@ pub fn from_stdin(access: &Access, application: &str) -> ExecSpec {
     let mut argv: Vec<String> =
         ["pg_restore", "--format=custom", "--exit-on-error", "--no-password"].map(str::to_owned).into();
     argv.push(access.dbname());
-    let mut spec = access.spec(argv, application).with_stdin();
+    quick(access.spec(argv, application).with_stdin())
+}
+
+/// The same from a file or directory at `path`, over `jobs` sessions.
+pub fn from_path(access: &Access, application: &str, path: &str, jobs: u8) -> ExecSpec {
+    let argv = ["pg_restore", "--exit-on-error", "--no-password"].map(str::to_owned);
+    let rest = [format!("--jobs={jobs}"), access.dbname(), path.to_owned()];
+    quick(access.spec(argv.into_iter().chain(rest).collect(), application))
+}
+
+/// With the settings of a session that loads what nobody depends on yet.
+fn quick(mut spec: ExecSpec) -> ExecSpec {
     for (name, value) in &mut spec.env {
         if name == "PGOPTIONS" {
             value.push_str(" -c synchronous_commit=off -c maintenance_work_mem=256MB");

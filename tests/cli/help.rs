@@ -242,8 +242,10 @@ Commands:
 Options:
   -o, --output <FILE>                 The file, or `-` for stdout
       --force                         Replace FILE if it exists, once the new one is proven
-      --format <FORMAT>               plain (SQL for psql) or custom (an archive for pg_restore)
+      --format <FORMAT>               plain (SQL for psql), custom or directory (archives for
+                                      pg_restore; a directory as one tar)
       --compress <METHOD[:LEVEL]>     gzip, zstd or none, with a level: zstd:3
+  -j, --jobs <N>                      Dump so many tables at once (directory format)
       --schema-only                   Definitions without rows
       --data-only                     Rows without definitions
       --exclude-table-data <PATTERN>  Leave out the rows of tables that match; repeatable
@@ -308,7 +310,6 @@ Options:
                               server
       --no-backup             Do not back up what is there now
   -j, --jobs <N>              Load over so many sessions: tables side by side, then indexes
-                              [default: 1]
       --transport <WAY>       worker (a container beside the database), exec (through the daemon) or
                               auto
       --worker-memory <SIZE>  The most memory a worker may use: 512m

@@ -22,3 +22,4 @@ mod remote;
 mod restore_file;
 mod restore_server;
 mod worker;
+mod worker_directory;

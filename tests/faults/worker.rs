@@ -10,15 +10,15 @@ use crate::support::rig::{CANARY, Wanted, docker, eventually, poll, try_docker};
 use crate::support::{Down, Fault, Finished, On, Project, Proxy, Rule, Running, Server, Snapshot};
 
 /// More than `auto` leaves to an exec.
-const ROWS: u32 = 250_000;
+pub(crate) const ROWS: u32 = 250_000;
 
 /// A project whose rooms are its own.
-struct Place {
-    project: Project,
+pub(crate) struct Place {
+    pub(crate) project: Project,
 }
 
 impl Place {
-    fn new(server: &Server, name: &str, rows: u32) -> Self {
+    pub(crate) fn new(server: &Server, name: &str, rows: u32) -> Self {
         let project = Project::new(server, name);
         project.fill(rows);
         let place = Self { project };
@@ -36,25 +36,25 @@ impl Place {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Finished {
+    pub(crate) fn run(&self, args: &[&str]) -> Finished {
         Running::start(self.command(args), None).finish()
     }
 
-    fn start(&self, args: &[&str]) -> Running {
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
         Running::start(self.command(args), None)
     }
 
-    fn through(&self, proxy: &Proxy, args: &[&str]) -> Finished {
+    pub(crate) fn through(&self, proxy: &Proxy, args: &[&str]) -> Finished {
         let mut command = self.command(args);
         command.env("DOCKER_HOST", proxy.host());
         Running::start(command, None).finish()
     }
 
     /// Its workers, running or not.
-    fn workers(&self) -> Vec<String> {
+    pub(crate) fn workers(&self) -> Vec<String> {
         let format = r#"{{.Names}} {{.Label "envctl.worker.room"}}"#;
         let all = docker(&["ps", "--all", "--filter", "label=envctl.worker", "--format", format]);
-        let own = self.rooms().display().to_string();
+        let own = self.project.path().display().to_string();
         all.lines()
             .filter_map(|line| line.split_once(' '))
             .filter(|(_, room)| room.starts_with(&own))
@@ -63,7 +63,7 @@ impl Place {
     }
 
     /// The one that runs, once it does.
-    fn worker(&self) -> String {
+    pub(crate) fn worker(&self) -> String {
         let mut running = String::new();
         eventually(Duration::from_secs(30), "a worker runs", || {
             running = self.workers().first().cloned().unwrap_or_default();
@@ -74,7 +74,7 @@ impl Place {
     }
 
     /// Waits until rows are on their way into the side database.
-    fn wait_for_load(&self) {
+    pub(crate) fn wait_for_load(&self) {
         let name = &self.project.database;
         let copying = format!(
             "select count(*) from pg_stat_activity where datname like 'envctl\\_new%{name}' and query like 'COPY%'"
@@ -85,13 +85,17 @@ impl Place {
     }
 
     #[track_caller]
-    fn assert_swept(&self) {
+    pub(crate) fn assert_swept(&self) {
         assert_eq!(self.workers(), Vec::<String>::new(), "workers are left");
         let rooms: Vec<_> = std::fs::read_dir(self.rooms()).unwrap().flatten().map(|e| e.path()).collect();
         assert!(rooms.is_empty(), "rooms are left: {rooms:?}");
+        let beside = std::fs::read_dir(self.project.path()).unwrap().flatten().map(|e| e.file_name());
+        let beside: Vec<_> =
+            beside.filter(|name| name.to_string_lossy().starts_with("envctl-worker-")).collect();
+        assert!(beside.is_empty(), "rooms are left beside the backups: {beside:?}");
     }
 
-    fn manifest(&self, file: &str) -> serde_json::Value {
+    pub(crate) fn manifest(&self, file: &str) -> serde_json::Value {
         let path = self.project.path().join(format!("{file}.json"));
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     }

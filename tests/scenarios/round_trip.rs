@@ -107,8 +107,36 @@ fn round_trip(major: u8) {
     project.run_with(&stored, &["restore", "-", "--trust", "--into", &other, "--yes", "--no-backup"]).code(0);
     assert_same(&contents(server, &other), &expected_contents, "the contents from a pipe");
 
+    // As a directory in a tar, dumped over two sessions; restored by one, by two, and by plain tools.
+    project.run(&["backup", "--format", "directory", "-j", "2", "-o", "r1.tar"]).code(0);
+    for jobs in ["1", "2"] {
+        let args = ["restore", "r1.tar", "-j", jobs, "--into", &other, "--yes", "--no-backup"];
+        project.run(&args).code(0);
+        let what = format!("from a directory by {jobs}");
+        assert_same(
+            &dump(server, &other).replace(&other, database),
+            &expected_dump,
+            &format!("the dumps {what}"),
+        );
+        assert_same(&contents(server, &other), &expected_contents, &format!("the contents {what}"));
+    }
+    docker(&[
+        "cp",
+        project.path().join("r1.tar").to_str().unwrap(),
+        &format!("{}:/tmp/r1.tar", server.container),
+    ]);
+    server.sh("rm -rf /tmp/dump && tar -C /tmp -xf /tmp/r1.tar && pg_restore -f /tmp/r1.sql /tmp/dump && grep -q 'COPY first' /tmp/r1.sql");
+
     // As a custom archive of ours, and as what plain pg_dump makes in the formats that pg_restore reads.
     project.run(&["backup", "--format", "custom", "-o", "r1.dump"]).code(0);
+    let by_two = ["restore", "r1.dump", "-j", "2", "-v", "--into", &other, "--yes", "--no-backup"];
+    project.run(&by_two).code(0).says("by pg_restore over 2 sessions");
+    assert_same(
+        &dump(server, &other).replace(&other, database),
+        &expected_dump,
+        "the dumps from an archive by two",
+    );
+    assert_same(&contents(server, &other), &expected_contents, "the contents from an archive by two");
     let into_other = ["--into", other.as_str(), "--yes", "--no-backup"];
     project.run(&[["restore", "r1.dump"].as_slice(), &into_other].concat()).code(0);
     assert_same(&dump(server, &other).replace(&other, database), &expected_dump, "the dumps from an archive");

@@ -184,11 +184,14 @@ async fn listen(mut output: ExecOutput, nonce: &str) -> Result<Heard> {
 
 /// pg_restore's own complaint, with the cure where it is known.
 fn stopped(heard: &Heard, request: &LoadRequest) -> Error {
-    let words = String::from_utf8_lossy(&heard.stderr);
+    refused(&String::from_utf8_lossy(&heard.stderr), heard.exit_code, &request.source.name())
+}
+
+/// The same of any pg_restore.
+pub(super) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> Error {
     let complaint = words.lines().find(|line| line.contains("error:")).or(words.lines().last());
     let first = complaint.unwrap_or("it gave no reason").trim().trim_start_matches("pg_restore: error: ");
-    let name = request.source.name();
-    let error = match heard.exit_code {
+    let error = match exit_code {
         Some(126 | 127) => error::tool(format!("pg_restore cannot be run in the container: {first}"))
             .hint("use a plain dump, which psql restores"),
         Some(_) => error::tool(format!("pg_restore refused {name}: {first}")),
@@ -205,7 +208,7 @@ fn stopped(heard: &Heard, request: &LoadRequest) -> Error {
 }
 
 /// Whether the server has what the list names, and as many rows as passed by.
-async fn check(
+pub(super) async fn check(
     engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,

@@ -102,6 +102,18 @@ impl Members {
         })
     }
 
+    /// Writes a tar's files into a directory, under their names and nothing else.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn unpack(&self, directory: &Path) -> io::Result<()> {
+        let Self::Tar { index, .. } = self else { return Ok(()) };
+        for name in index.keys().filter(|name| harmless(name)) {
+            io::copy(&mut self.raw(name)?, &mut File::create_new(directory.join(name))?)?;
+        }
+        Ok(())
+    }
+
     /// The list of entries.
     pub(super) fn list(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();

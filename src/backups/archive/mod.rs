@@ -9,11 +9,14 @@ mod listed;
 mod load;
 mod members;
 mod scanner;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod toc;
 
 pub use custom::CustomStream;
 pub use load::load;
+use members::Members;
 pub use scanner::ArchiveScanner;
+pub use spread::Spread;
 pub use toc::{Inner, Layout, MAGIC, Toc, TocEntry};

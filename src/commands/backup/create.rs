@@ -20,7 +20,7 @@ use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
 use crate::error::{self, Result};
-use crate::postgres::dump::DumpOptions;
+use crate::postgres::dump::{DumpOptions, Format};
 use crate::progress::Progress;
 use crate::stacks::schedule::OnFailure;
 use crate::ui::format::{bytes, count, duration};
@@ -34,12 +34,15 @@ pub(super) struct CreateArgs {
     /// Replace FILE if it exists, once the new one is proven
     #[arg(long)]
     force: bool,
-    /// plain (SQL for psql) or custom (an archive for pg_restore)
+    /// plain (SQL for psql), custom or directory (archives for pg_restore; a directory as one tar)
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// gzip, zstd or none, with a level: zstd:3
     #[arg(long, value_name = "METHOD[:LEVEL]")]
     compress: Option<String>,
+    /// Dump so many tables at once (directory format)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: Option<u8>,
     /// Definitions without rows
     #[arg(long, conflicts_with = "data_only")]
     schema_only: bool,
@@ -174,6 +177,16 @@ pub(super) fn request(
             app.ui.warn(&format!("removed {}, left behind by a backup that was killed", leftover.display()));
         }
     }
+    let jobs = jobs(args, settings, form.format)?;
+    let mut ways = args.ways.ways(app, settings)?;
+    match &destination {
+        Destination::Stdout if form.format == Format::Directory => {
+            return Err(error::usage("the directory format needs a disk while it is dumped")
+                .hint("name a file: `-o FILE.tar`"));
+        }
+        Destination::Stdout => {}
+        Destination::File { path, .. } => ways.disk = Some(stored::home_of(path)?),
+    }
     if destination == Destination::Stdout && app.ui.options().stdout_is_terminal {
         return Err(error::usage("a backup on a terminal helps nobody")
             .hint("`envctl backup -o - > FILE`, or leave `-o` out"));
@@ -201,6 +214,7 @@ pub(super) fn request(
         dump: DumpOptions {
             format: form.format,
             compress: form.inside,
+            jobs,
             schema_only: args.schema_only,
             data_only: args.data_only,
             exclude_table_data: exclude.clone(),
@@ -212,8 +226,22 @@ pub(super) fn request(
         started,
         lock_limit: settings.timeouts.lock,
         stall_limit: settings.timeouts.stall.unwrap_or(FOR_EVER),
-        ways: args.ways.ways(app, settings)?,
+        ways,
     })
+}
+
+/// How many tables are dumped at once.
+fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
+    match args.jobs {
+        Some(jobs) if jobs > 1 && format != Format::Directory => {
+            Err(error::usage(format!("pg_dump writes the {} format one table at a time", format.word()))
+                .hint(
+                    "`--format directory -j N` dumps N at once; a plain dump is packed on all cores as it is",
+                ))
+        }
+        Some(jobs) => Ok(jobs),
+        None => Ok(u8::try_from(settings.backup.jobs).unwrap_or(u8::MAX)),
+    }
 }
 
 fn destination(request: &BackupRequest) -> String {

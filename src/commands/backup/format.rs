@@ -24,6 +24,8 @@ impl Form {
         match self.format {
             Format::Plain => format!(".sql{}", self.outside.extension()),
             Format::Custom => ".dump".to_owned(),
+            // One file, which `tar` unpacks to the directory.
+            Format::Directory => ".tar".to_owned(),
         }
     }
 }
@@ -47,10 +49,12 @@ pub(super) struct Asked<'a> {
 pub(super) fn decide(asked: &Asked<'_>, server: &ServerVersion) -> Result<Form> {
     match asked.format {
         "plain" => plain(asked),
-        "custom" => custom(asked, server),
-        "directory" => Err(error::usage("the directory format is read, but not made by this version")
-            .hint("`--format custom` is restored by pg_restore just as well")),
-        other => Err(error::usage(format!("unknown format `{other}`")).hint("use `plain` or `custom`")),
+        "custom" => archive(asked, server, Format::Custom),
+        "directory" => archive(asked, server, Format::Directory),
+        other => {
+            Err(error::usage(format!("unknown format `{other}`"))
+                .hint("use `plain`, `custom` or `directory`"))
+        }
     }
 }
 
@@ -63,13 +67,15 @@ fn plain(asked: &Asked<'_>) -> Result<Form> {
     Ok(Form { format: Format::Plain, outside, inside: None })
 }
 
-fn custom(asked: &Asked<'_>, server: &ServerVersion) -> Result<Form> {
+fn archive(asked: &Asked<'_>, server: &ServerVersion, format: Format) -> Result<Form> {
     if let Some(path) = asked.output.filter(|path| by_name(path).is_some()) {
+        let form = Form { format, outside: Compression::None, inside: None };
         return Err(error::usage(format!(
-            "{} is the name of a plain dump, and the format is custom",
-            path.display()
+            "{} is the name of a plain dump, and the format is {}",
+            path.display(),
+            format.word()
         ))
-        .hint("name it `.dump`, or leave the format: `--format plain`"));
+        .hint(format!("name it `{}`, or leave the format: `--format plain`", form.extension())));
     }
     let text = asked.compress.unwrap_or(asked.usual);
     let level = text.split_once(':').map(|(_, level)| level);
@@ -91,7 +97,7 @@ fn custom(asked: &Asked<'_>, server: &ServerVersion) -> Result<Form> {
             .hint("use `--compress gzip`, or `--format plain --compress zstd`"));
         }
     };
-    Ok(Form { format: Format::Custom, outside: Compression::None, inside: Some(inside) })
+    Ok(Form { format, outside: Compression::None, inside: Some(inside) })
 }
 
 /// The gzip level inside an archive where none is asked for.
@@ -137,5 +143,6 @@ mod tests {
             assert!(error.message().contains(word), "{error}");
         }
         assert!(decided("tar", None, None, 17).is_err());
+        assert_eq!(decided("directory", None, None, 15).unwrap().extension(), ".tar");
     }
 }

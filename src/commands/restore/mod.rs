@@ -8,10 +8,12 @@ use std::sync::Arc;
 use clap::Subcommand;
 
 use crate::app::{App, Daemon};
+use crate::backups::archive::Spread;
 use crate::backups::catalog::Catalog;
-use crate::backups::lanes::{MOST_JOBS, Shared, share_out};
-use crate::backups::restore::{RestorePlan, Restored, look, run as carry_out};
+use crate::backups::lanes::{MOST_JOBS, share_out};
+use crate::backups::restore::{RestorePlan, Restored, SharedOut, look, run as carry_out};
 use crate::backups::source::{DumpSource, Examined, examine};
+use crate::backups::stored::home_of;
 use crate::commands::GlobalArgs;
 use crate::commands::database::{self, Database};
 use crate::commands::many::one_stack;
@@ -20,6 +22,7 @@ use crate::config::Settings;
 use crate::docker::proof::nonce;
 use crate::environment::Environment;
 use crate::error::{self, Result};
+use crate::postgres::dump::Format;
 use crate::progress::Progress;
 use crate::ui::format::count;
 use crate::ui::{Decision, Guard};
@@ -61,8 +64,8 @@ struct RestoreArgs {
     #[arg(long)]
     no_backup: bool,
     /// Load over so many sessions: tables side by side, then indexes
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_JOBS)), env = "ENVCTL_RESTORE_JOBS", hide_env = true)]
-    jobs: u8,
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_JOBS)))]
+    jobs: Option<u8>,
     #[command(flatten)]
     ways: WayArgs,
 }
@@ -199,7 +202,12 @@ async fn plan(
         ))
         .hint("put it into a database of its own: `--into NAME`"));
     }
-    let shared = shared(args, app, &source, examined)?;
+    let usual = u8::try_from(settings.restore.jobs).unwrap_or(MOST_JOBS).min(MOST_JOBS);
+    let shared = shared(args.jobs.unwrap_or(usual), app, &source, examined)?;
+    let mut ways = args.ways.ways(app, settings)?;
+    if let DumpSource::File(path) = &source {
+        ways.disk = Some(home_of(path)?);
+    }
     Ok(RestorePlan {
         operation: nonce(),
         who: app.who(),
@@ -220,29 +228,34 @@ async fn plan(
         threads: app.threads(),
         at: app.now().to_string(),
         lock_limit: settings.timeouts.lock,
-        ways: args.ways.ways(app, settings)?,
+        ways,
         source,
     })
 }
 
 /// The dump shared out over `-j N` sessions, where that can be done.
 fn shared(
-    args: &RestoreArgs,
+    jobs: u8,
     app: &App,
     source: &DumpSource,
     examined: Option<&Examined>,
-) -> Result<Option<Arc<Shared>>> {
-    if args.jobs == 1 {
+) -> Result<Option<SharedOut>> {
+    if jobs == 1 {
         return Ok(None);
     }
     let shared = match (source, examined) {
-        (DumpSource::File(path), Some(examined)) => share_out(path, examined, args.jobs)?,
+        (DumpSource::File(path), Some(examined)) if examined.format == Format::Plain => {
+            share_out(path, examined, jobs)?.map(|shared| SharedOut::Plain(Arc::new(shared)))
+        }
+        (DumpSource::File(path), Some(examined)) => {
+            Spread::of(path, examined, jobs)?.map(|spread| SharedOut::Archive(Arc::new(spread)))
+        }
         _ => Err("a pipe can only be read from its start"),
     };
     if let Err(reason) = &shared {
-        app.ui.detail(&format!("-j {} is left aside, one session loads it: {reason}", args.jobs));
+        app.ui.detail(&format!("-j {jobs} is left aside, one session loads it: {reason}"));
     }
-    Ok(shared.ok().map(Arc::new))
+    Ok(shared.ok())
 }
 
 fn origin(examined: Option<&Examined>) -> String {

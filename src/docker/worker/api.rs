@@ -9,7 +9,7 @@ use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigL
 use serde::Deserialize;
 
 use super::room::INSIDE;
-use super::{Left, Nature, WorkerEnd, WorkerSpec};
+use super::{ARCHIVE, Left, Nature, WorkerEnd, WorkerSpec};
 
 /// On every worker: the operation's id. Discovery passes over containers that carry it.
 pub(super) const LABEL: &str = "envctl.worker";
@@ -20,6 +20,10 @@ pub(super) const ROOM_LABEL: &str = "envctl.worker.room";
 pub(in crate::docker) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
     let (program, arguments) = spec.argv.split_first().map_or((None, &[][..]), |(p, a)| (Some(p), a));
     let room = spec.room.display().to_string();
+    let archive = spec
+        .archive
+        .as_ref()
+        .map(|path| Mount { read_only: Some(true), ..bind(path.display().to_string(), ARCHIVE) });
     ContainerCreateBody {
         image: Some(spec.image.clone()),
         entrypoint: Some(program.into_iter().cloned().collect()),
@@ -36,12 +40,7 @@ pub(in crate::docker) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
         ])),
         host_config: Some(HostConfig {
             network_mode: Some(format!("container:{}", spec.network_of)),
-            mounts: Some(vec![Mount {
-                typ: Some(MountType::BIND),
-                source: Some(room),
-                target: Some(INSIDE.to_owned()),
-                ..Mount::default()
-            }]),
+            mounts: Some(std::iter::once(bind(room, INSIDE)).chain(archive).collect()),
             init: Some(true),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".to_owned()]),
@@ -56,6 +55,15 @@ pub(in crate::docker) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
+    }
+}
+
+fn bind(source: String, target: &str) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(source),
+        target: Some(target.to_owned()),
+        ..Mount::default()
     }
 }
 
@@ -138,6 +146,7 @@ mod tests {
             env: vec![("PGHOST".into(), "127.0.0.1".into())],
             user: "1000:1000".into(),
             room: "/run/envctl-worker-00".into(),
+            archive: Some("/b.dump".into()),
             limits: Limits { memory: Some(64 << 20), cpus: Some(0.5) },
         }
     }
@@ -162,6 +171,8 @@ mod tests {
             (&mount["Source"], &mount["Target"]),
             (&"/run/envctl-worker-00".into(), &"/envctl".into())
         );
+        let archive = &host["Mounts"][1];
+        assert_eq!((&archive["Source"], &archive["ReadOnly"]), (&"/b.dump".into(), &true.into()));
     }
 
     #[test]

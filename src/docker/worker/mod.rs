@@ -7,7 +7,9 @@
 //! serve, [`Unfit`] says why, before a byte has come.
 
 pub(super) mod api;
+mod ended;
 pub mod feed;
+pub mod files;
 pub mod room;
 pub mod stream;
 
@@ -52,6 +54,8 @@ pub struct WorkerSpec {
     pub user: String,
     /// The room on this host.
     pub room: PathBuf,
+    /// A file or directory of this host that it may read, as [`ARCHIVE`].
+    pub archive: Option<PathBuf>,
     /// What it may use.
     pub limits: Limits,
 }
@@ -236,6 +240,7 @@ impl Workshop {
             env,
             user: self.user.clone(),
             room: room.path().to_owned(),
+            archive: None,
             limits: self.limits,
         };
         Worker { engine: engine.clone(), spec, room, made: AtomicBool::new(false) }
@@ -251,6 +256,9 @@ pub struct Worker {
     made: AtomicBool,
 }
 
+/// Where a worker sees the archive that it may read.
+pub const ARCHIVE: &str = "/envctl-archive";
+
 /// How long removing a worker may take before it is left to the next run.
 const REMOVAL: Duration = Duration::from_secs(15);
 
@@ -258,6 +266,13 @@ impl Worker {
     /// The tool's name, for messages.
     pub fn program(&self) -> &str {
         self.spec.argv.first().map_or("", String::as_str)
+    }
+
+    /// The same, with a file or directory of this host to read.
+    #[must_use]
+    pub fn reading(mut self, archive: &Path) -> Self {
+        self.spec.archive = Some(archive.to_owned());
+        self
     }
 
     /// What it may use.
@@ -304,15 +319,18 @@ impl Worker {
     }
 }
 
-/// Removes the workers and rooms that killed runs left; gives their operations. Rooms of others, and of those who live,
+/// Removes the workers and rooms that killed runs left in these places; gives their operations. Rooms of others, and of those who live,
 /// are left alone.
-pub async fn reap(engine: &Arc<dyn Engine>, rooms: &Path) -> Vec<String> {
+pub async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<String> {
     let mut reaped = Vec::new();
     for left in engine.workers().await.unwrap_or_default() {
-        if room::is_left(rooms, &left.room) && engine.worker_remove(&left.id).await.is_ok() {
+        let dead = homes.iter().any(|home| room::is_left(home, &left.room));
+        if dead && engine.worker_remove(&left.id).await.is_ok() {
             reaped.push(left.operation);
         }
     }
-    room::sweep(rooms);
+    for home in homes {
+        room::sweep(home);
+    }
     reaped
 }

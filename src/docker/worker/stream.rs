@@ -16,11 +16,12 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Failure, Unfit, Worker, WorkerEnd, room};
+use super::ended::judge;
+use super::{Failure, Unfit, Worker, room};
 use crate::docker::container::Container;
 use crate::docker::demux::Output;
 use crate::docker::engine::Engine;
-use crate::docker::proven::{BLOCK, LastWords, ProvenEnd, silent, whereabouts};
+use crate::docker::proven::{BLOCK, LastWords, ProvenEnd, silent};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
 
@@ -94,53 +95,7 @@ pub async fn run(
         Err(_) => return Err(error::integrity("something holds the worker's FIFO open").into()),
     }
     let words = words.text();
-    judge(engine, database, worker, end, words, taken.load(Ordering::Relaxed)).await
-}
-
-/// What the end means.
-async fn judge(
-    engine: &Arc<dyn Engine>,
-    database: &Container,
-    worker: &Worker,
-    end: WorkerEnd,
-    words: String,
-    taken: u64,
-) -> Result<ProvenEnd, Failure> {
-    let program = worker.program();
-    if end.out_of_memory {
-        let limit = worker.limits().memory.map_or(String::new(), |bytes| format!(" of {bytes} bytes"));
-        return Err(error::tool(format!(
-            "{program} was killed in its worker: it needed more memory than its limit{limit}"
-        ))
-        .hint("give it more with `--worker-memory`, or use `--transport exec`")
-        .into());
-    }
-    if let (true, Some(unfit)) = (taken == 0 && end.exit_code != 0, unfit(&words)) {
-        return Err(unfit.into());
-    }
-    let Ok(exit_code @ 0..=127) = u8::try_from(end.exit_code) else {
-        let mut error = error::integrity(format!(
-            "{program} was killed in its worker (exit code {}): its output is not whole",
-            end.exit_code
-        ));
-        if let Some(now) = whereabouts(engine, database).await {
-            error = error.hint(now);
-        }
-        return Err(error.into());
-    };
-    Ok(ProvenEnd { exit_code, stderr: words })
-}
-
-/// Words of a tool that never came to its work, in the C locale.
-fn unfit(words: &str) -> Option<Unfit> {
-    let line = |found: &&str| found.contains("could not open") || found.contains("connection to server");
-    let said = words.lines().find(line)?.trim();
-    // A role or a database that is not there is no fault of the way.
-    if said.contains("does not exist") && said.contains("FATAL") {
-        return None;
-    }
-    let said = said.to_owned();
-    Some(if said.contains("could not open") { Unfit::Closed(said) } else { Unfit::NotConnected(said) })
+    judge(engine, database, worker, end, words, taken.load(Ordering::Relaxed) > 0).await
 }
 
 fn unread(gone: Result<io::Result<()>, oneshot::error::RecvError>) -> Error {
@@ -217,18 +172,6 @@ fn pour(mut fifo: File, blocks: &mpsc::Sender<Vec<u8>>, taken: &AtomicU64) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tool_that_never_came_to_its_work_is_known_by_its_words() {
-        let closed = "pg_dump: error: could not open output file \"/envctl/out\": Permission denied";
-        assert_eq!(unfit(closed), Some(Unfit::Closed(closed.to_owned())));
-        let refused =
-            "pg_dump: error: connection to server at \"127.0.0.1\", port 5432 failed: Connection refused";
-        assert!(matches!(unfit(refused), Some(Unfit::NotConnected(_))));
-        let gone = "pg_dump: error: connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  database \"x\" does not exist";
-        assert_eq!(unfit(gone), None);
-        assert_eq!(unfit("pg_dump: error: query failed: ERROR:  permission denied for table secret"), None);
-    }
 
     #[test]
     fn what_was_written_before_the_end_is_read_to_its_last_byte() {

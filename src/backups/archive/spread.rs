@@ -1,0 +1,119 @@
+//! An archive over several sessions: the server's own `pg_restore -j` in a worker, reading the file itself.
+//!
+//! Promises: only an archive that was read to its end and judged before; success is pg_restore's exit code as the engine
+//! reports it, then every relation and every row count as the server answers, and a file that is still the same.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::Members;
+use super::load::{check, refused};
+use crate::backups::compression::Digest;
+use crate::backups::loaders::Loaders;
+use crate::backups::scan::Summary;
+use crate::backups::source::{Examined, changed, stored_sha256};
+use crate::docker::worker::Room;
+use crate::docker::{Container, Engine};
+use crate::error::{self, Result};
+use crate::interrupt::Interrupt;
+use crate::postgres::Access;
+use crate::postgres::dump::Format;
+use crate::progress::{Event, Progress};
+
+/// An examined archive, and how many sessions load it.
+#[derive(Debug)]
+pub struct Spread {
+    path: PathBuf,
+    jobs: u8,
+    summary: Summary,
+    stored: Option<Digest>,
+    /// What a tar is unpacked into for `pg_restore`; gone with this value.
+    unpacked: Mutex<Option<Room>>,
+}
+
+impl Spread {
+    /// Shares an archive out, or says why one session has to do.
+    ///
+    /// # Errors
+    /// The file cannot be read any more.
+    pub fn of(path: &Path, examined: &Examined, jobs: u8) -> Result<std::result::Result<Self, &'static str>> {
+        if examined.format == Format::Plain {
+            return Ok(Err("it is no archive"));
+        }
+        let absolute = std::path::absolute(path)
+            .map_err(|e| error::failed(format!("where is {}?", path.display())).because(e))?;
+        // A directory has no bytes of its own; its tables are counted all the same.
+        let stored = if path.is_dir() { None } else { Some(stored_sha256(path)?) };
+        let summary = examined.summary.clone();
+        Ok(Ok(Self { path: absolute, jobs, summary, stored, unpacked: Mutex::default() }))
+    }
+
+    /// How many sessions load it.
+    pub fn jobs(&self) -> usize {
+        usize::from(self.jobs)
+    }
+
+    /// Its rows, tables and bytes.
+    pub fn holds(&self) -> (u64, usize, u64) {
+        (self.summary.rows(), self.summary.copies.len(), self.summary.bytes)
+    }
+
+    /// Loads into `access.database`; false where no worker can serve, with the reason told.
+    ///
+    /// # Errors
+    /// As for one session, see [`super::load`].
+    #[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
+    pub async fn load(
+        &self,
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        loaders: &Loaders<'_>,
+        access: &Access,
+        application: &str,
+        progress: &Arc<dyn Progress>,
+        interrupt: &Interrupt,
+    ) -> Result<bool> {
+        let aside = |why: &dyn std::fmt::Display| {
+            progress
+                .on(Event::Detail(format!("-j {} is left aside, one session loads it: {why}", self.jobs)));
+        };
+        let archive = match self.readable() {
+            Ok(path) => path,
+            Err(error) => {
+                aside(&error);
+                return Ok(false);
+            }
+        };
+        progress.step(&format!("loading {} by pg_restore over {} sessions", self.path.display(), self.jobs));
+        let end = match loaders.pg_restore(access, application, &archive, self.jobs, interrupt).await? {
+            Ok(end) => end,
+            Err(unfit) => {
+                aside(&unfit);
+                return Ok(false);
+            }
+        };
+        let name = self.path.display().to_string();
+        if end.exit_code != 0 {
+            return Err(refused(&end.stderr, Some(end.exit_code), &name));
+        }
+        progress.step("counting what was loaded");
+        check(engine, container, access, application, &self.summary).await?;
+        match self.stored {
+            Some(stored) if stored_sha256(&self.path)? != stored => Err(changed(&name)),
+            _ => Ok(true),
+        }
+    }
+
+    /// What `pg_restore` can read: the file, the directory, or a tar's files beside it.
+    fn readable(&self) -> Result<PathBuf> {
+        let Ok(members @ Members::Tar { .. }) = Members::open(&self.path) else {
+            return Ok(self.path.clone());
+        };
+        let cannot = |e| error::failed("the tar cannot be unpacked beside itself").because(e);
+        let room = Room::make(self.path.parent().unwrap_or(Path::new("/"))).map_err(cannot)?;
+        let directory = room.directory("archive").map_err(cannot)?;
+        members.unpack(&directory).map_err(cannot)?;
+        *self.unpacked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(room);
+        Ok(directory)
+    }
+}

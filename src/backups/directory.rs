@@ -1,0 +1,114 @@
+//! A dump in directory format, several tables at once: pg_dump's own parallel dump onto the target's disk, then one tar.
+//!
+//! Promises: what is tarred has been read back whole first, table by table, with its rows counted; plain `tar -xf` and
+//! `pg_restore dump` read the file as well as envctl does. While it is made it takes its own size of disk twice.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::archive::CustomStream;
+use super::compression::{BLOCK, Hasher, Stored};
+use super::contents::Contents;
+use super::create::BackupRequest;
+use super::output::{self, Output, Packed};
+use super::scan::Summary;
+use super::transport::{Chosen, DIRECTORY, Dumping, Way};
+use super::verdict::{dump_failed, judge};
+use crate::docker::proven::ProvenEnd;
+use crate::error::{self, Result};
+use crate::postgres::Access;
+use crate::postgres::dump::Format;
+use crate::progress::{Event, Progress};
+
+/// Dumps, then checks and tars what was dumped.
+///
+/// # Errors
+/// As for a stream, see [`super::create::create`].
+pub(super) async fn gather(
+    dumping: &Dumping<'_>,
+    chosen: Chosen,
+    access: &Access,
+    output: Output,
+    request: &BackupRequest,
+    progress: &Arc<dyn Progress>,
+) -> Result<(Packed, ProvenEnd, Way)> {
+    let seen = |done| progress.on(Event::Bytes { done, total: None });
+    let (end, worker, directory) = dumping.into_directory(chosen, &request.ways, access, seen).await?;
+    if end.exit_code != 0 {
+        return Err(dump_failed(&end, request));
+    }
+    progress.step("checking and gathering what was dumped");
+    let telling = progress.clone();
+    let packing = std::thread::spawn(move || output.fill(|out| tar(&directory, out, &telling)));
+    let packed = dumping.interrupt.or(output::packed(packing)).await;
+    // Its room goes with it, and the files in that.
+    drop(worker);
+    judge(Ok((end, Way { word: "worker", why: None })), packed?, request)
+}
+
+/// Reads the dump to its end, then writes the tar.
+fn tar<W: Write>(directory: &Path, out: W, progress: &Arc<dyn Progress>) -> Result<(Stored, Summary, W)> {
+    let (plain, summary) = read(directory, progress)?;
+    let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
+    let mut tar = ::tar::Builder::new(Hashed { out, hasher: Hasher::default() });
+    // The list first, as pg_dump's own tar has it.
+    let mut names: Vec<_> =
+        fs::read_dir(directory).map_err(failed)?.flatten().map(|e| e.file_name()).collect();
+    names.sort_by_key(|name| (name != "toc.dat", name.clone()));
+    for name in names {
+        let mut file = File::open(directory.join(&name)).map_err(failed)?;
+        let mut header = ::tar::Header::new_gnu();
+        header.set_mode(0o600);
+        header.set_size(file.metadata().map_err(failed)?.len());
+        tar.append_data(&mut header, Path::new(DIRECTORY).join(&name), &mut file).map_err(failed)?;
+        // It is in the tar now; the disk may need the room.
+        fs::remove_file(directory.join(&name)).map_err(failed)?;
+    }
+    let Hashed { mut out, hasher } = tar.into_inner().map_err(failed)?;
+    out.flush().map_err(failed)?;
+    let stored = Stored {
+        bytes: hasher.bytes(),
+        sha256: hasher.finish(),
+        plain_bytes: plain.bytes(),
+        plain_sha256: plain.finish(),
+    };
+    Ok((stored, summary, out))
+}
+
+/// What a restore would read.
+fn read(directory: &Path, progress: &Arc<dyn Progress>) -> Result<(Hasher, Summary)> {
+    let mut stream = CustomStream::open(directory)?;
+    let mut contents = Contents::new(Format::Directory);
+    let mut hasher = Hasher::default();
+    let mut block = vec![0; BLOCK];
+    loop {
+        let len = match stream.read(&mut block) {
+            Ok(0) => return Ok((hasher, contents.finish())),
+            Ok(len) => len,
+            Err(cause) => return Err(super::compression::Unpacker::failure(cause)),
+        };
+        hasher.update(&block[..len]);
+        contents.feed(&block[..len]);
+        progress.on(Event::Bytes { done: hasher.bytes(), total: None });
+    }
+}
+
+/// A writer that hashes what passes.
+struct Hashed<W> {
+    out: W,
+    hasher: Hasher,
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

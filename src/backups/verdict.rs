@@ -1,0 +1,63 @@
+//! Whether a dump is one: pg_dump's own word, and what arrived.
+
+use super::create::BackupRequest;
+use super::output::Packed;
+use super::scan::Proof;
+use super::transport::Way;
+use crate::docker::proven::ProvenEnd;
+use crate::error::{self, Error, Result};
+
+/// Which of the two sides failed first, and whether what arrived is whole.
+///
+/// # Errors
+/// The failure that was the cause.
+pub(super) fn judge(
+    dumped: Result<(ProvenEnd, Way)>,
+    packed: Result<Packed>,
+    request: &BackupRequest,
+) -> Result<(Packed, ProvenEnd, Way)> {
+    let (end, way) = match (dumped, &packed) {
+        // The packing side stopped taking bytes: its own error is the cause, not the broken pipe.
+        (Err(dump_error), Err(_)) if dump_error.kind() == error::ErrorKind::Failed => {
+            return Err(packed.err().unwrap_or(dump_error));
+        }
+        (Err(dump_error), _) => return Err(dump_error),
+        (Ok(both), _) => both,
+    };
+    if end.exit_code != 0 {
+        return Err(dump_failed(&end, request));
+    }
+    let packed = packed?;
+    match packed.summary.proof() {
+        Proof::Trailer => Ok((packed, end, way)),
+        Proof::Missing(why) => Err(error::integrity(format!(
+            "pg_dump ended with exit code 0, but its output is incomplete: {why}"
+        ))
+        .hint("nothing was kept; run it again with `-v`")),
+    }
+}
+
+/// pg_dump's own complaint, with the cure where it is known.
+pub(super) fn dump_failed(end: &ProvenEnd, request: &BackupRequest) -> Error {
+    let words = end.stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first: Vec<&str> = words.take(6).collect();
+    let text = first.join("; ");
+    let container = &request.source.container;
+    if end.exit_code == 127 || end.exit_code == 126 {
+        return error::tool(format!("pg_dump cannot be run in container {container}: {text}"))
+            .hint("is it the database container? name it with `--container NAME`");
+    }
+    let error =
+        error::tool(format!("pg_dump in container {container} failed (exit code {}): {text}", end.exit_code));
+    if text.contains("row-level security") {
+        error.hint("the role does not see every row: dump as the owner or a role with BYPASSRLS; envctl never dumps half a table")
+    } else if text.contains("permission denied") {
+        error.hint("the role may not read everything: `[database] user` in envctl.toml names another")
+    } else if text.contains("lock timeout") || (text.contains("LOCK TABLE") && text.contains("timeout")) {
+        error
+            .with_kind(error::ErrorKind::Busy)
+            .hint("another session holds a lock on a table; wait longer with `--lock-timeout 5m`")
+    } else {
+        error
+    }
+}
