@@ -14,8 +14,10 @@ use tokio::sync::mpsc;
 
 use super::compression::Compression;
 use super::directory;
-use super::manifest::{Entry, Level, Manifest, Purpose, SCHEMA, Source, Table, Verified};
+use super::manifest::{Entry, Foreknown, Level, Manifest, Purpose, SCHEMA, Source, Span, Table, Verified};
 use super::output::{self, Output, Packed};
+use super::scan::{CopyBlock, Summary};
+use super::source::allowed;
 use super::transport::{Chosen, Dumping, Way, Ways};
 use super::verdict::judge;
 use crate::docker::proven::ProvenEnd;
@@ -221,6 +223,7 @@ async fn streamed(
 
 fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, took: Duration) -> Manifest {
     let (stored, summary) = (&packed.stored, &packed.summary);
+    let plain = request.dump.format == Format::Plain;
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     Manifest {
         schema: SCHEMA,
@@ -242,12 +245,13 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, t
         plain_sha256: stored.plain_sha256,
         stored_bytes: stored.bytes,
         stored_sha256: stored.sha256,
-        tables: summary.copies.iter().map(|c| Table { name: c.table.clone(), rows: c.rows }).collect(),
+        tables: summary.copies.iter().map(|copy| table(copy, plain)).collect(),
         entries: summary
             .entries
             .iter()
-            .map(|e| Entry { name: e.name.clone(), kind: e.kind.clone(), offset: e.offset })
+            .map(|e| Entry { name: e.name.clone(), kind: e.kind.clone(), offset: e.offset, data: e.data })
             .collect(),
+        foreknown: plain.then(|| foreknown(summary)).flatten(),
         extensions: summary.extensions.clone(),
         roles: summary.roles.clone(),
         last_migration: facts.migrations.as_ref().and_then(|m| m.last.clone()),
@@ -256,4 +260,19 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, t
             at: request.started.checked_add(took).unwrap_or(request.started),
         },
     }
+}
+
+fn table(copy: &CopyBlock, plain: bool) -> Table {
+    let data = plain.then_some(Span { offset: copy.offset, bytes: copy.bytes });
+    Table { name: copy.table.clone(), rows: copy.rows, data }
+}
+
+/// Only of a dump about which everything was learned, and nothing that a restore would have to ask about.
+fn foreknown(summary: &Summary) -> Option<Foreknown> {
+    let usual = !summary.overflow && !summary.bom && !summary.cluster;
+    let permitted = summary.findings.iter().all(|finding| allowed(finding.kind, true, false));
+    (usual && permitted && summary.findings_left_out == 0).then(|| Foreknown {
+        restrict: summary.restrict_key.is_some(),
+        tablespaces: summary.tablespaces.clone(),
+    })
 }

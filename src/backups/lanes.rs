@@ -5,6 +5,7 @@
 //! is hashed again at the end. Memory is bounded by the number of sessions. Nothing here is visible before the swap.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,8 @@ use super::compression::{Digest, Pieces};
 use super::heard::Heard;
 use super::layout::{LONGEST_PRELUDE, Layout, Part, Stage, settings};
 use super::loaders::Loaders;
-use super::source::{Examined, changed, open_file};
+use super::scan::DumpScanner;
+use super::source::{Examined, allowed, changed, open_file, permitted};
 use crate::docker::Exec;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
 use crate::docker::proof::nonce;
@@ -192,8 +194,8 @@ impl<'a> Lane<'a> {
         self.meter.progress.on(Event::Table(part.name.clone()));
         let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(1);
         let (pieces, range) = (self.shared.pieces.clone(), part.range.clone());
-        let reading =
-            std::thread::spawn(move || pieces.read(range, |block| sender.blocking_send(block).is_ok()));
+        let name = self.shared.name.clone();
+        let reading = std::thread::spawn(move || read(&pieces, range, &sender, &name));
         let token = format!("ENVCTL-LOADED-{}", nonce());
         let Self { input, output, heard, meter, .. } = self;
         heard.copies.clear();
@@ -236,6 +238,17 @@ impl<'a> Lane<'a> {
         let ending = self.heard.until_its_end(&mut self.output);
         let _ = tokio::time::timeout(Duration::from_secs(5), ending).await;
     }
+}
+
+/// Reads a part and lets through only what has been judged: a manifest says where parts lie, not what is in them.
+fn read(pieces: &Pieces, range: Range<u64>, sender: &mpsc::Sender<Vec<u8>>, name: &str) -> Result<()> {
+    let mut scanner = DumpScanner::new();
+    let barred = |scanner: &DumpScanner| scanner.findings().iter().any(|f| !allowed(f.kind, true, false));
+    pieces.read(range, |block| {
+        scanner.feed(&block);
+        !barred(&scanner) && sender.blocking_send(block).is_ok()
+    })?;
+    if barred(&scanner) { permitted(&scanner.finish(), true, false, name) } else { Ok(()) }
 }
 
 /// psql's word on every COPY against the dump's rows.

@@ -61,6 +61,9 @@ pub struct Manifest {
     pub tables: Vec<Table>,
     /// Where each entry of the dump begins.
     pub entries: Vec<Entry>,
+    /// What a restore has to know before it reads the file; where it is missing, the whole file is read first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreknown: Option<Foreknown>,
     /// Extensions it creates.
     pub extensions: Vec<String>,
     /// Roles it names.
@@ -109,6 +112,27 @@ pub struct Table {
     pub name: String,
     /// Rows.
     pub rows: u64,
+    /// Where its data begin in the SQL, and their bytes; of plain dumps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Span>,
+}
+
+/// A part of the SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Its first byte.
+    pub offset: u64,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// What a restore has to know before it reads the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreknown {
+    /// Whether `\restrict` is in it, which older psql do not know.
+    pub restrict: bool,
+    /// Tablespaces that have to exist.
+    pub tablespaces: Vec<String>,
 }
 
 /// Where an entry begins.
@@ -120,6 +144,9 @@ pub struct Entry {
     pub kind: String,
     /// Its first byte in the SQL.
     pub offset: u64,
+    /// Whether it is the data of the object, not its definition.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data: bool,
 }
 
 /// How far a backup was proven.
@@ -244,8 +271,13 @@ pub(crate) mod tests {
             plain_sha256: digest,
             stored_bytes: 10,
             stored_sha256: digest,
-            tables: vec![Table { name: "public.users".into(), rows: 3 }],
-            entries: vec![Entry { name: "users".into(), kind: "TABLE".into(), offset: 7 }],
+            tables: vec![Table {
+                name: "public.users".into(),
+                rows: 3,
+                data: Some(Span { offset: 40, bytes: 30 }),
+            }],
+            entries: vec![Entry { name: "users".into(), kind: "TABLE".into(), offset: 7, data: false }],
+            foreknown: Some(Foreknown::default()),
             extensions: Vec::new(),
             roles: vec!["acme".into()],
             last_migration: None,

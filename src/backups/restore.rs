@@ -352,6 +352,13 @@ async fn fill(
     };
     let loading = load(engine, container, &access, loaders, &request, progress);
     let summary = interrupt.or(loading).await??.summary;
+    if plan.rows.is_some_and(|rows| rows != summary.rows()) {
+        return Err(error::integrity(format!(
+            "the row counts in the manifest of {} are not those of the file",
+            plan.source.name()
+        ))
+        .hint("the manifest was edited; without it the file is checked by its own structure"));
+    }
     Ok((summary.rows(), summary.copies.len(), summary.bytes))
 }
 

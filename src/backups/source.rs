@@ -1,7 +1,8 @@
 //! What a restore reads: a file or a pipe, known by its content, proven before it is believed.
 //!
-//! Promises: a file is read to its end, unpacked and scanned before the server hears of it; with a
-//! manifest its hash and its row counts have to agree; a file of others needs pg_dump's own trailer.
+//! Promises: a file is read to its end before the server hears of it: hashed, where a manifest of ours knows the
+//! rest, else unpacked and scanned; with a manifest its hash and its row counts have to agree; a file of others needs pg_dump's
+//! own trailer.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -11,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::archive::CustomStream;
 use super::compression::{BLOCK, Content, Digest, Hasher, Kind, Unpacker};
 use super::contents::Contents;
-use super::manifest::Manifest;
-use super::scan::{Finding, FindingKind, Proof, Summary};
+use super::manifest::{Level, Manifest, Span};
+use super::scan::{self, CopyBlock, Finding, FindingKind, Proof, Summary};
 use crate::error::{self, Error, Result};
 use crate::postgres::dump::Format;
 use crate::progress::{Event, Progress};
@@ -145,13 +146,20 @@ pub struct Examined {
     pub manifest: Option<Manifest>,
 }
 
-/// Reads a file to its end and says whether it may be restored.
+/// Says whether a file may be restored: by its manifest where the file is still what that was written for, else read
+/// to its end.
 ///
 /// # Errors
 /// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it would run code or
 /// leave its database, and nobody vouches for it.
 pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Progress>) -> Result<Examined> {
     let manifest = Manifest::of(path)?;
+    if let Some(manifest) = &manifest
+        && let Some(summary) = foreknown(path, manifest)?
+    {
+        let (sha256, manifest) = (manifest.plain_sha256, Some(manifest.clone()));
+        return Ok(Examined { format: Format::Plain, summary, sha256, manifest });
+    }
     let name = path.display().to_string();
     let stored = Arc::new(Mutex::new(Hasher::default()));
     let (format, mut unpacker) = if is_archive_of_files(path)? {
@@ -182,6 +190,54 @@ pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Prog
     whole(&summary, manifest.is_some(), &name)?;
     permitted(&summary, manifest.is_some(), trust, &name)?;
     Ok(Examined { format, summary, sha256, manifest })
+}
+
+/// What a manifest says of a file that is, to the last bit, the one it was written with: unpacking it would only
+/// say the same. What is sent to the server is scanned, counted and hashed all the same.
+fn foreknown(path: &Path, manifest: &Manifest) -> Result<Option<Summary>> {
+    let Some(foreknown) = &manifest.foreknown else { return Ok(None) };
+    let proven = manifest.verified.level >= Level::Trailer && manifest.format == Format::Plain.word();
+    let same_size = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == manifest.stored_bytes);
+    if !proven || !same_size || stored_sha256(path)? != manifest.stored_sha256 {
+        return Ok(None);
+    }
+    let copies: Option<Vec<CopyBlock>> = manifest
+        .tables
+        .iter()
+        .map(|table| {
+            let Span { offset, bytes } = table.data?;
+            Some(CopyBlock { table: table.name.clone(), rows: table.rows, offset, bytes })
+        })
+        .collect();
+    let Some(copies) = copies else { return Ok(None) };
+    let entries = manifest.entries.iter().map(|entry| scan::Entry {
+        offset: entry.offset,
+        name: entry.name.clone(),
+        kind: entry.kind.clone(),
+        schema: None,
+        owner: None,
+        data: entry.data,
+    });
+    Ok(Some(Summary {
+        proof: Proof::Trailer,
+        bytes: manifest.plain_bytes,
+        lines: 0,
+        statements: 0,
+        bom: false,
+        cluster: false,
+        server_version: Some(manifest.server_version.clone()),
+        pg_dump_version: manifest.pg_dump_version.clone(),
+        restrict_key: foreknown.restrict.then(String::new),
+        encoding: None,
+        copies,
+        entries: entries.collect(),
+        overflow: false,
+        extensions: manifest.extensions.clone(),
+        roles: manifest.roles.clone(),
+        tablespaces: foreknown.tablespaces.clone(),
+        findings: Vec::new(),
+        findings_left_out: 0,
+    }))
 }
 
 /// The manifest's word against the file's.

@@ -68,7 +68,8 @@ impl Place {
         eventually(Duration::from_secs(30), "a worker runs", || {
             running = self.workers().first().cloned().unwrap_or_default();
             !running.is_empty()
-                && docker(&["inspect", "--format", "{{.State.Running}}", &running]).trim() == "true"
+                && try_docker(&["inspect", "--format", "{{.State.Running}}", &running])
+                    .is_ok_and(|state| state.trim() == "true")
         });
         running
     }
@@ -354,7 +355,9 @@ fn f87_whatever_a_killed_backup_leaves_the_next_one_sweeps() {
     let moments = [Moment::Room, Moment::Created, Moment::Running].into_iter();
     let bytes = [1, 1_000_000, 2_000_000, 4_000_000, 6_000_000, 8_000_000, 9_000_000].map(Moment::Bytes);
     for moment in moments.chain(bytes) {
-        let running = place.start(&["backup", "--transport", "worker", "-o", "b.sql.gz"]);
+        // Slow enough to be caught at it.
+        let slow = ["backup", "--transport", "worker", "--worker-cpus", "0.3", "-o", "b.sql.gz"];
+        let running = place.start(&slow);
         let reached = match moment {
             Moment::Room => {
                 poll(Duration::from_secs(30), || std::fs::read_dir(place.rooms()).unwrap().next().is_some())

@@ -24,8 +24,7 @@ fn a_directory_is_dumped_by_a_worker_or_not_at_all() {
     place.assert_swept();
     let exec = place.run(&dump("c.tar", &["--transport", "exec"])).code(1);
     assert!(exec.err().contains("`--transport exec`") && exec.err().contains("--format custom"));
-    let proxy =
-        Proxy::with(On::Request("/containers/create"), Fault::Answer(403, "{\"message\": \"no\"}"));
+    let proxy = Proxy::with(On::Request("/containers/create"), Fault::Answer(403, "{\"message\": \"no\"}"));
     place.through(&proxy, &dump("c.tar", &[])).code(1).says("--format custom");
     place.run(&["backup", "-j", "2", "-o", "c.sql.gz"]).code(2).says("--format directory");
     place.run(&dump("-", &[])).code(2).says("-o FILE.tar");
@@ -81,10 +80,8 @@ fn an_archive_loaded_side_by_side_is_whole_or_not_there() {
         running.finish().code(137);
         assert_eq!(place.project.digest(), digest);
         // Where no worker can be made, one session does it all the same.
-        let proxy = Proxy::with(
-            On::Request("/containers/create"),
-            Fault::Answer(403, "{\"message\": \"no\"}"),
-        );
+        let proxy =
+            Proxy::with(On::Request("/containers/create"), Fault::Answer(403, "{\"message\": \"no\"}"));
         let args = ["restore", file, "--yes", "--no-backup", "-j", "2", "-v"];
         place.through(&proxy, &args).code(0).says("one session loads it");
         assert_eq!(place.project.sql("select count(*) from item"), ROWS.to_string());
