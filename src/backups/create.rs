@@ -18,13 +18,13 @@ use super::manifest::{Entry, Foreknown, Level, Manifest, Purpose, SCHEMA, Source
 use super::output::{self, Output, Packed};
 use super::scan::{CopyBlock, Summary};
 use super::source::allowed;
-use super::transport::{Chosen, Dumping, Way, Ways};
+use super::transport::{Chosen, Dumping, Way, Ways, Work};
 use super::verdict::judge;
 use crate::docker::proven::ProvenEnd;
 use crate::docker::{Container, Engine};
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
-use crate::postgres::dump::{DumpOptions, Format};
+use crate::postgres::dump::{DumpOptions, Format, Packed as Packing};
 use crate::postgres::facts::Facts;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::quote::literal;
@@ -134,18 +134,21 @@ pub async fn create(
     progress.step(&format!("dumping {}", facts.database));
     let dumper = format!("envctl/{} dump", &request.operation[..8]);
     let operation = &request.operation;
+    let plain = request.dump.format == Format::Plain;
     let dumping = Dumping {
         engine,
         container,
         options: &request.dump,
+        // An archive is packed as it is.
+        packing: plain.then(|| Packing::on_the_way(&facts.version, !engine.is_local())).flatten(),
         application: &dumper,
         stall_limit: request.stall_limit,
         interrupt,
     };
     let worth = match request.dump.format {
-        Format::Plain | Format::Custom => facts.table_bytes,
+        Format::Plain | Format::Custom => (Work::Stream, facts.table_bytes),
         // Nothing but a worker writes it.
-        Format::Directory => u64::MAX,
+        Format::Directory => (Work::Files, u64::MAX),
     };
     let chosen = request.ways.choose(engine, &mut session, operation, worth, progress).await?;
     let outcome = match request.dump.format {

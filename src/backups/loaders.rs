@@ -124,6 +124,7 @@ impl<'a> Loaders<'a> {
     ) -> Result<Result<ProvenEnd, Unfit>> {
         let (workshop, port) = match &self.chosen {
             Chosen::Worker(workshop, port) => (workshop, port),
+            Chosen::Far(..) => return Ok(Err(Unfit::Remote)),
             Chosen::Exec(why) => {
                 let why = why.clone().unwrap_or_else(|| "`--transport exec` was asked for".to_owned());
                 return Ok(Err(Unfit::Refused(why)));

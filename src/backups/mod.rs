@@ -17,6 +17,7 @@ pub mod load;
 pub mod loaders;
 pub mod manifest;
 mod output;
+mod passage;
 pub mod restore;
 pub mod scan;
 pub mod source;

@@ -13,7 +13,7 @@ use super::load::{LoadRequest, load};
 use super::loaders::Loaders;
 use super::source::{DumpSource, Examined};
 use super::swap::{self, KeptNote, SwapPlan, kept_name, side_name, standing_place};
-use super::transport::Ways;
+use super::transport::{Ways, Work};
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
@@ -288,7 +288,7 @@ async fn beside(
         // What nobody has counted yet (a pipe) may be large.
         _ => plan.bytes.unwrap_or(u64::MAX),
     };
-    let chosen = plan.ways.choose(engine, admin, &plan.operation, expected, progress).await?;
+    let chosen = plan.ways.choose(engine, admin, &plan.operation, (Work::Files, expected), progress).await?;
     let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, progress);
     let filled = fill(engine, container, &loaders, plan, side, loader, progress, interrupt).await;
     loaders.end().await;

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::passage;
 use crate::docker::proven::{self, ProvenEnd};
-use crate::docker::worker::{self, Failure, Limits, Unfit, Worker, Workshop, files, room, stream};
+use crate::docker::worker::{self, Failure, Limits, Unfit, Worker, Workshop, far, files, room, stream};
 use crate::docker::{Container, Engine, ExecSpec};
-use crate::error::{self, Error, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::beside::{self, Port};
-use crate::postgres::dump::{self, DumpOptions};
+use crate::postgres::dump::{self, DumpOptions, Packed};
 use crate::postgres::{Access, Session};
 use crate::progress::{Event, Progress};
 
@@ -74,8 +75,19 @@ pub struct Way {
 pub enum Chosen {
     /// A worker, and where it reaches the server.
     Worker(Workshop, Port),
+    /// A worker on another machine, where the daemon is.
+    Far(Workshop, Port),
     /// An exec; why, where it was not asked for.
     Exec(Option<String>),
+}
+
+/// What passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A dump as a stream.
+    Stream,
+    /// Files, or a dump to be loaded: both have to lie where the worker is.
+    Files,
 }
 
 /// Starting and removing a worker costs 0.17 s where an exec costs 0.045; the daemon's stream costs about 6 ms more for
@@ -92,17 +104,15 @@ impl Ways {
         engine: &Arc<dyn Engine>,
         session: &mut Session,
         operation: &str,
-        bytes: u64,
+        (work, bytes): (Work, u64),
         progress: &Arc<dyn Progress>,
     ) -> Result<Chosen> {
-        if engine.is_local() {
-            let homes: Vec<&Path> = std::iter::once(&*self.rooms).chain(self.disk.as_deref()).collect();
-            for left in worker::reap(engine, &homes).await {
-                let short = left.get(..8).unwrap_or(&left).to_owned();
-                progress.on(Event::Warning(format!(
-                    "removed the worker of envctl/{short}, left behind by an envctl that was killed"
-                )));
-            }
+        let homes: Vec<&Path> = std::iter::once(&*self.rooms).chain(self.disk.as_deref()).collect();
+        for left in worker::reap(engine, &homes).await {
+            let short = left.get(..8).unwrap_or(&left).to_owned();
+            progress.on(Event::Warning(format!(
+                "removed the worker of envctl/{short}, left behind by an envctl that was killed"
+            )));
         }
         match self.transport {
             Transport::Exec => return Ok(Chosen::Exec(None)),
@@ -112,6 +122,9 @@ impl Ways {
             Transport::Auto | Transport::Worker => {}
         }
         let port = Port::of(session).await.map_err(Error::from)?;
+        if let (Ok(port), Work::Stream, false) = (&port, work, engine.is_local()) {
+            return Ok(Chosen::Far(Workshop::far(operation, &self.rooms, self.limits), port.clone()));
+        }
         let opened = async {
             let port = port?;
             Ok((Workshop::open(engine, operation, &self.rooms, self.limits).await?, port))
@@ -142,6 +155,8 @@ pub struct Dumping<'a> {
     pub container: &'a Container,
     /// What is left out.
     pub options: &'a DumpOptions,
+    /// How pg_dump packs what has to pass the daemon.
+    pub packing: Option<Packed>,
     /// How the session calls itself.
     pub application: &'a str,
     /// How long it may be silent before the container is looked at.
@@ -162,21 +177,74 @@ impl Dumping<'_> {
         access: &Access,
         blocks: mpsc::Sender<Vec<u8>>,
     ) -> Result<(ProvenEnd, Way)> {
-        let why = match chosen {
-            Chosen::Exec(why) => why,
-            Chosen::Worker(workshop, port) => match self.by_worker(&workshop, &port, access, &blocks).await {
-                Ok(end) => return Ok((end, Way { word: "worker", why: None })),
-                Err(Failure::Failed(error)) => return Err(error),
-                Err(Failure::Unfit(unfit)) => match ways.fall_back(unfit)? {
-                    Chosen::Exec(why) => why,
-                    Chosen::Worker(..) => None,
-                },
+        let attempted = match &chosen {
+            Chosen::Exec(_) => None,
+            Chosen::Worker(workshop, port) => Some(self.by_worker(workshop, port, access, &blocks).await),
+            Chosen::Far(workshop, port) => Some(self.by_far_worker(workshop, port, access, &blocks).await),
+        };
+        let why = match (attempted, chosen) {
+            (Some(Ok(end)), _) => return Ok((end, Way { word: "worker", why: None })),
+            (Some(Err(Failure::Failed(error))), _) => return Err(error),
+            (Some(Err(Failure::Unfit(unfit))), _) => match ways.fall_back(unfit)? {
+                Chosen::Exec(why) => why,
+                Chosen::Worker(..) | Chosen::Far(..) => None,
             },
+            (None, Chosen::Exec(why)) => why,
+            (None, _) => None,
         };
         let spec = dump::to_stdout(access, self.options, self.application);
-        let dumping = proven::run(self.engine, self.container, &spec, blocks, self.stall_limit);
-        let end = self.interrupt.or(dumping).await??;
-        Ok((end, Way { word: "exec", why }))
+        let run = async |spec: &ExecSpec, blocks| {
+            let dumping = proven::run(self.engine, self.container, spec, blocks, self.stall_limit);
+            Ok(self.interrupt.or(dumping).await??)
+        };
+        match self.packed_or_not(&spec, &blocks, run).await {
+            Ok(end) => Ok((end, Way { word: "exec", why })),
+            Err(Failure::Failed(error)) => Err(error),
+            Err(Failure::Unfit(unfit)) => Err(unfit.into()),
+        }
+    }
+
+    /// Runs with what passes the daemon packed, where pg_dump can; else as it is.
+    async fn packed_or_not(
+        &self,
+        spec: &ExecSpec,
+        blocks: &mpsc::Sender<Vec<u8>>,
+        run: impl AsyncFn(&ExecSpec, mpsc::Sender<Vec<u8>>) -> Result<ProvenEnd, Failure>,
+    ) -> Result<ProvenEnd, Failure> {
+        let Some(packing) = self.packing else { return run(spec, blocks.clone()).await };
+        let (sender, unpacking) = passage::unpack(blocks.clone());
+        let end = run(&dump::packed(spec.clone(), packing), sender).await;
+        let unpacked = passage::unpacked(unpacking).await;
+        match (end, unpacked) {
+            // It has said so before its first byte.
+            (Ok(end), _) if end.exit_code != 0 && Packed::is_unknown(&end.stderr) => {
+                run(spec, blocks.clone()).await
+            }
+            (Ok(end), unpacked) if end.exit_code == 0 => {
+                unpacked?;
+                Ok(end)
+            }
+            // A stream that cannot be unpacked is why its writer was stopped.
+            (Err(_), Err(damage)) if damage.kind() == ErrorKind::Integrity => Err(damage.into()),
+            (end, _) => end,
+        }
+    }
+
+    async fn by_far_worker(
+        &self,
+        workshop: &Workshop,
+        port: &Port,
+        access: &Access,
+        blocks: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<ProvenEnd, Failure> {
+        let spec = dump::to_stdout(access, self.options, self.application);
+        let spec = beside::over_tcp(spec, port);
+        let (engine, database, stall_limit) = (self.engine, self.container, self.stall_limit);
+        let run = async |spec: &ExecSpec, blocks| {
+            let room = workshop.room()?;
+            far::run(engine, database, workshop, room, spec, blocks, stall_limit, self.interrupt).await
+        };
+        self.packed_or_not(&spec, blocks, run).await
     }
 
     /// Dumps into a directory in a worker's room on `disk`; gives the worker, ended, whose room holds it, and the
@@ -197,6 +265,7 @@ impl Dumping<'_> {
         };
         let (workshop, port) = match chosen {
             Chosen::Worker(workshop, port) => (workshop, port),
+            Chosen::Far(..) => return Err(needed(&Unfit::Remote)),
             Chosen::Exec(why) => return Err(needed(&why.as_deref().unwrap_or("`--transport exec`"))),
         };
         let home = ways.disk.clone().unwrap_or_else(|| ways.rooms.clone());

@@ -282,10 +282,10 @@ impl Engine for Client {
         .boxed()
     }
 
-    fn worker_start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ExecStream>> {
+    fn worker_start<'a>(&'a self, name: &'a str, fed: bool) -> BoxFuture<'a, Result<ExecStream>> {
         async move {
             let part = path_part(name);
-            let path = format!("/containers/{part}/attach?stream=true&stdout=true&stderr=true");
+            let path = format!("/containers/{part}/attach?stream=true&stdin={fed}&stdout=true&stderr=true");
             let hijacked = http::hijack(&self.connector, &path, String::new()).await?;
             let started = self.docker.start_container(&part, None).await;
             started.map_err(|e| self.told(e, "starting a worker"))?;

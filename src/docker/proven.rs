@@ -46,10 +46,31 @@ pub async fn run(
     stall_limit: Duration,
 ) -> Result<ProvenEnd> {
     let nonce = proof::nonce();
-    let wrapped = ExecSpec { argv: proof::wrap(&nonce, &spec.argv), stdin: true, tty: false, ..spec.clone() };
-    let Exec { mut output, mut input, handle } = Exec::start(engine, container, &wrapped).await?;
+    let exec = Exec::start(engine, container, &wrapped(spec, &nonce)).await?;
+    follow(engine, container, exec, spec, &nonce, blocks, stall_limit).await
+}
+
+/// `spec` under the proof that ends with this word.
+pub(super) fn wrapped(spec: &ExecSpec, nonce: &str) -> ExecSpec {
+    ExecSpec { argv: proof::wrap(nonce, &spec.argv), stdin: true, tty: false, ..spec.clone() }
+}
+
+/// Follows what was started as [`wrapped`] to its proven end.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn follow(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    exec: Exec,
+    spec: &ExecSpec,
+    nonce: &str,
+    blocks: mpsc::Sender<Vec<u8>>,
+    stall_limit: Duration,
+) -> Result<ProvenEnd> {
+    let Exec { mut output, mut input, handle } = exec;
     let mut stream = Stream {
-        splitter: TrailerSplitter::new(&nonce),
+        splitter: TrailerSplitter::new(nonce),
         block: Vec::with_capacity(BLOCK),
         full: Vec::new(),
         stderr: LastWords::default(),

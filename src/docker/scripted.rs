@@ -309,7 +309,7 @@ impl Engine for Door {
         async { Err(error::docker("the script has no workers")) }.boxed()
     }
 
-    fn worker_start<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<ExecStream>> {
+    fn worker_start<'a>(&'a self, _name: &'a str, _fed: bool) -> BoxFuture<'a, Result<ExecStream>> {
         async { Err(error::docker("the script has no workers")) }.boxed()
     }
 

@@ -1,6 +1,7 @@
 //! `pg_dump` as a value: which arguments, in which surroundings.
 
 use super::access::Access;
+use super::version::ServerVersion;
 use crate::docker::ExecSpec;
 
 /// How pg_dump writes.
@@ -51,6 +52,47 @@ impl DumpOptions {
     pub fn is_whole(&self) -> bool {
         !self.schema_only && !self.data_only && self.exclude_table_data.is_empty()
     }
+}
+
+/// How a plain dump is packed by pg_dump itself where every byte of it costs: quickly rather than well, since it is
+/// unpacked at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packed {
+    /// zlib's first level.
+    Gzip,
+    /// Zstandard's first level; pg_dump 16 and later, where it was built with it.
+    Zstd,
+}
+
+impl Packed {
+    /// What is worth it for a plain dump through the daemon: zlib only where the bytes have to travel, since its first
+    /// level is slower than a daemon on this host.
+    pub fn on_the_way(version: &ServerVersion, far: bool) -> Option<Self> {
+        if cfg!(feature = "zstd") && version.pg_dump_may_know_zstd() {
+            return Some(Self::Zstd);
+        }
+        far.then_some(Self::Gzip)
+    }
+
+    /// The value of `--compress`.
+    pub fn word(self) -> &'static str {
+        match self {
+            // Of older ones too.
+            Self::Gzip => "1",
+            Self::Zstd => "zstd:1",
+        }
+    }
+
+    /// pg_dump's words where it cannot.
+    pub fn is_unknown(words: &str) -> bool {
+        words.contains("does not support compression") || words.contains("invalid compression")
+    }
+}
+
+/// The same, packed on its way.
+pub fn packed(mut spec: ExecSpec, packed: Packed) -> ExecSpec {
+    spec.argv.insert(1, format!("--compress={}", packed.word()));
+    spec
 }
 
 /// `pg_dump` into a file or directory of its own, `path`. Without a sync of its own: into a FIFO that fails, and whoever

@@ -44,6 +44,11 @@ impl ServerVersion {
         }
     }
 
+    /// Whether its pg_dump may have been built with Zstandard (16).
+    pub fn pg_dump_may_know_zstd(&self) -> bool {
+        self.major() >= 16
+    }
+
     /// Whether databases have a locale provider (`datlocprovider`, 15).
     pub fn has_locale_provider(&self) -> bool {
         self.major() >= 15

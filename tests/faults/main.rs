@@ -23,3 +23,4 @@ mod restore_file;
 mod restore_server;
 mod worker;
 mod worker_directory;
+mod worker_far;

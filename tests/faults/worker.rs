@@ -30,7 +30,7 @@ impl Place {
         self.project.path().join("rooms")
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.project.command(args);
         command.env("XDG_RUNTIME_DIR", self.rooms());
         command
@@ -69,7 +69,8 @@ impl Place {
             running = self.workers().first().cloned().unwrap_or_default();
             !running.is_empty()
                 && try_docker(&["inspect", "--format", "{{.State.Running}}", &running])
-                    .is_ok_and(|state| state.trim() == "true")
+                    .stdout
+                    .starts_with(b"true")
         });
         running
     }
@@ -115,7 +116,7 @@ impl Place {
     }
 }
 
-fn without_restrict(sql: &[u8]) -> String {
+pub(crate) fn without_restrict(sql: &[u8]) -> String {
     let text = String::from_utf8_lossy(sql);
     text.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
 }

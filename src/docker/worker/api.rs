@@ -16,6 +16,9 @@ pub(super) const LABEL: &str = "envctl.worker";
 /// On every worker: its room on the host, by which a later run knows whether its envctl still lives.
 pub(super) const ROOM_LABEL: &str = "envctl.worker.room";
 
+/// On every worker: the host of its room.
+pub(super) const HOST_LABEL: &str = "envctl.worker.host";
+
 /// What is asked of `POST /containers/create`.
 pub(in crate::docker) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
     let (program, arguments) = spec.argv.split_first().map_or((None, &[][..]), |(p, a)| (Some(p), a));
@@ -30,17 +33,21 @@ pub(in crate::docker) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
         cmd: Some(arguments.to_vec()),
         env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         user: Some(spec.user.clone()),
-        working_dir: Some(INSIDE.to_owned()),
+        working_dir: Some(if spec.far { "/" } else { INSIDE }.to_owned()),
+        open_stdin: spec.far.then_some(true),
+        stdin_once: spec.far.then_some(true),
+        attach_stdin: spec.far.then_some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         labels: Some(HashMap::from([
             (LABEL.to_owned(), spec.operation.clone()),
             (ROOM_LABEL.to_owned(), room.clone()),
+            (HOST_LABEL.to_owned(), spec.host.clone()),
         ])),
         host_config: Some(HostConfig {
             network_mode: Some(format!("container:{}", spec.network_of)),
-            mounts: Some(std::iter::once(bind(room, INSIDE)).chain(archive).collect()),
+            mounts: (!spec.far).then(|| std::iter::once(bind(room, INSIDE)).chain(archive).collect()),
             init: Some(true),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".to_owned()]),
@@ -126,7 +133,8 @@ pub(in crate::docker) fn workers(json: &[u8]) -> Result<Vec<Left>, serde_json::E
         .filter_map(|row| {
             let mut labels = row.labels?;
             let operation = labels.remove(LABEL)?;
-            Some(Left { id: row.id, operation, room: labels.remove(ROOM_LABEL)?.into() })
+            let room = labels.remove(ROOM_LABEL)?.into();
+            Some(Left { id: row.id, operation, room, host: labels.remove(HOST_LABEL)? })
         })
         .collect())
 }
@@ -146,6 +154,8 @@ mod tests {
             env: vec![("PGHOST".into(), "127.0.0.1".into())],
             user: "1000:1000".into(),
             room: "/run/envctl-worker-00".into(),
+            host: "here".into(),
+            far: false,
             archive: Some("/b.dump".into()),
             limits: Limits { memory: Some(64 << 20), cpus: Some(0.5) },
         }
@@ -176,6 +186,14 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_on_another_machine_sees_nothing_of_this_one() {
+        let json = serde_json::to_value(body(&WorkerSpec { far: true, archive: None, ..spec() })).unwrap();
+        assert_eq!(json["HostConfig"]["Mounts"], serde_json::Value::Null);
+        assert_eq!((&json["OpenStdin"], &json["StdinOnce"]), (&true.into(), &true.into()));
+        assert_eq!(json["HostConfig"]["CapDrop"], serde_json::json!(["ALL"]));
+    }
+
+    #[test]
     fn what_an_engine_is_like_is_read_from_its_info() {
         let of = |text: &str| nature(text.as_bytes()).unwrap();
         assert_eq!(of("{}"), Nature::default());
@@ -196,9 +214,9 @@ mod tests {
 
     #[test]
     fn containers_without_a_room_are_no_workers_to_be_removed() {
-        let json = r#"[{"Id": "a", "Labels": {"envctl.worker": "op", "envctl.worker.room": "/run/x"}},
+        let json = r#"[{"Id": "a", "Labels": {"envctl.worker": "op", "envctl.worker.room": "/run/x", "envctl.worker.host": "h"}},
                        {"Id": "b", "Labels": {"envctl.worker": "op"}}, {"Id": "c", "Labels": null}]"#;
-        let left = Left { id: "a".into(), operation: "op".into(), room: "/run/x".into() };
+        let left = Left { id: "a".into(), operation: "op".into(), room: "/run/x".into(), host: "h".into() };
         assert_eq!(workers(json.as_bytes()).unwrap(), [left]);
     }
 }

@@ -46,7 +46,7 @@ pub(super) async fn judge(
 }
 
 /// Words of a tool that never came to its work, in the C locale.
-fn unfit(words: &str) -> Option<Unfit> {
+pub(super) fn unfit(words: &str) -> Option<Unfit> {
     let line = |found: &&str| found.contains("could not open") || found.contains("connection to server");
     let said = words.lines().find(line)?.trim();
     // A role or a database that is not there is no fault of the way.

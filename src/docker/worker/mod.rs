@@ -8,6 +8,7 @@
 
 pub(super) mod api;
 mod ended;
+pub mod far;
 pub mod feed;
 pub mod files;
 pub mod room;
@@ -54,6 +55,10 @@ pub struct WorkerSpec {
     pub user: String,
     /// The room on this host.
     pub room: PathBuf,
+    /// This host's name: only its own envctl know whether a room is left.
+    pub host: String,
+    /// It is on another machine: it sees nothing of this one, and hears and speaks through the engine.
+    pub far: bool,
     /// A file or directory of this host that it may read, as [`ARCHIVE`].
     pub archive: Option<PathBuf>,
     /// What it may use.
@@ -89,6 +94,8 @@ pub struct Left {
     pub operation: String,
     /// The room that it says it has.
     pub room: PathBuf,
+    /// The host of that room.
+    pub host: String,
 }
 
 /// Why a worker cannot serve here.
@@ -169,6 +176,8 @@ pub struct Workshop {
     pub limits: Limits,
     /// `UID:GID` of the caller, as the daemon's containers see it.
     pub user: String,
+    /// The daemon is on another machine.
+    pub far: bool,
 }
 
 impl Workshop {
@@ -198,7 +207,13 @@ impl Workshop {
         } else {
             format!("{}:{}", rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
         };
-        Ok(Self { operation: operation.to_owned(), rooms: rooms.to_owned(), limits, user })
+        Ok(Self { operation: operation.to_owned(), rooms: rooms.to_owned(), limits, user, far: false })
+    }
+
+    /// For workers on the daemon's own machine, which is another one. They are nobody there.
+    pub fn far(operation: &str, rooms: &Path, limits: Limits) -> Self {
+        let user = "65534:65534".to_owned();
+        Self { operation: operation.to_owned(), rooms: rooms.to_owned(), limits, user, far: true }
     }
 
     /// A room for one worker.
@@ -230,7 +245,8 @@ impl Workshop {
         );
         let mut env = tool.env.clone();
         // The tools' own words are recognised; there is no home in there.
-        env.extend([("LC_ALL", "C"), ("HOME", room::INSIDE)].map(|(n, v)| (n.to_owned(), v.to_owned())));
+        let home = if self.far { "/" } else { room::INSIDE };
+        env.extend([("LC_ALL", "C"), ("HOME", home)].map(|(n, v)| (n.to_owned(), v.to_owned())));
         let spec = WorkerSpec {
             operation: self.operation.clone(),
             name,
@@ -240,6 +256,8 @@ impl Workshop {
             env,
             user: self.user.clone(),
             room: room.path().to_owned(),
+            host: this_host(),
+            far: self.far,
             archive: None,
             limits: self.limits,
         };
@@ -289,7 +307,7 @@ impl Worker {
         // From here on there may be one, even if we never hear of it.
         self.made.store(true, Ordering::Relaxed);
         self.engine.worker_create(&self.spec).await.map_err(refused)?;
-        let stream = self.engine.worker_start(&self.spec.name).await.map_err(|e| {
+        let stream = self.engine.worker_start(&self.spec.name, self.spec.far).await.map_err(|e| {
             if e.message().contains("executable file not found") || e.message().contains("permission denied")
             {
                 Unfit::NoTool(e.message().to_owned())
@@ -319,12 +337,16 @@ impl Worker {
     }
 }
 
+fn this_host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Removes the workers and rooms that killed runs left in these places; gives their operations. Rooms of others, and of those who live,
 /// are left alone.
 pub async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<String> {
     let mut reaped = Vec::new();
     for left in engine.workers().await.unwrap_or_default() {
-        let dead = homes.iter().any(|home| room::is_left(home, &left.room));
+        let dead = left.host == this_host() && homes.iter().any(|home| room::is_left(home, &left.room));
         if dead && engine.worker_remove(&left.id).await.is_ok() {
             reaped.push(left.operation);
         }

@@ -1,0 +1,50 @@
+//! A worker beside a database on another machine: it has no room there, and is read through the engine.
+//!
+//! Promise: the proof is that of an exec (see [`crate::docker::proven`]): an end mark with the tool's exit code, and the
+//! tool's place held until we have answered. Unlike an exec it can be limited, and whatever becomes of us it goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::ended::unfit;
+use super::{Failure, Room, Workshop};
+use crate::docker::container::Container;
+use crate::docker::engine::Engine;
+use crate::docker::exec::ExecSpec;
+use crate::docker::proof::nonce;
+use crate::docker::proven::{ProvenEnd, follow, wrapped};
+use crate::interrupt::Interrupt;
+
+/// Runs `tool` there and sends its stdout to `blocks`; the worker is gone afterwards. `room` is where a later run sees
+/// that we live.
+///
+/// # Errors
+/// [`super::Unfit`]: it cannot serve. Otherwise as [`crate::docker::proven::run`].
+#[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
+pub async fn run(
+    engine: &Arc<dyn Engine>,
+    database: &Container,
+    workshop: &Workshop,
+    room: Room,
+    tool: &ExecSpec,
+    blocks: mpsc::Sender<Vec<u8>>,
+    stall_limit: Duration,
+    interrupt: &Interrupt,
+) -> Result<ProvenEnd, Failure> {
+    let nonce = nonce();
+    let worker = workshop.worker(engine, database, room, &wrapped(tool, &nonce));
+    let ran = async {
+        let exec = worker.start().await?;
+        let following = follow(engine, database, exec, tool, &nonce, blocks, stall_limit);
+        following.await.map_err(Failure::Failed)
+    };
+    let ran = interrupt.or(ran).await;
+    worker.end().await;
+    let end = ran??;
+    match unfit(&end.stderr).filter(|_| end.exit_code != 0) {
+        Some(unfit) => Err(unfit.into()),
+        None => Ok(end),
+    }
+}
