@@ -108,7 +108,7 @@ pub struct Created {
     pub manifest: Manifest,
 }
 
-/// Makes a backup.
+/// Makes a backup; `open` is a session in its database, where there is one already.
 ///
 /// # Errors
 /// `Busy`: a restore or migration holds the lock. `Tool`: pg_dump failed. `Integrity`: what arrived is not
@@ -117,13 +117,20 @@ pub async fn create(
     engine: &Arc<dyn Engine>,
     container: &Container,
     request: &BackupRequest,
+    open: Option<Session>,
     stdout: Option<Box<dyn Write + Send>>,
     progress: &Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<Created> {
     let begun = Instant::now();
     let name = format!("envctl/{} backup {}", &request.operation[..8], request.who);
-    let holding = lock::hold(engine, container, &request.access, &name, Mode::Shared, request.lock_limit);
+    let holding = async {
+        let limit = request.lock_limit;
+        match open {
+            Some(open) => lock::hold_in(open, engine, container, &name, Mode::Shared, limit).await,
+            None => lock::hold(engine, container, &request.access, &name, Mode::Shared, limit).await,
+        }
+    };
     let mut session = interrupt.or(holding).await??;
     for orphan in orphans::end(&mut session).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));

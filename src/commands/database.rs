@@ -39,12 +39,22 @@ pub(in crate::commands) async fn reach(
     settings: &Settings,
     environment: &Environment,
 ) -> Result<Database> {
-    let (target, access, session) = connect(app, daemon, settings, environment).await?;
-    let mut session = session;
-    let facts = Facts::read(&mut session).await?;
+    let (found, session) = reach_open(app, daemon, settings, environment).await?;
     session.close().await;
+    Ok(found)
+}
+
+/// The same, with the session: another one costs as much as a small backup.
+pub(in crate::commands) async fn reach_open(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<(Database, Session)> {
+    let (target, access, mut session) = connect(app, daemon, settings, environment).await?;
+    let facts = Facts::read(&mut session).await?;
     app.ui.target(&line(&target, daemon, environment, &facts));
-    Ok(Database { target, access, facts })
+    Ok((Database { target, access, facts }, session))
 }
 
 /// The target line of a database.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::access::Access;
+use super::quote::literal;
 use super::session::{Refusal, Session};
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
@@ -60,6 +61,30 @@ pub async fn hold(
             Err(Lost::Lock(error)) => return Err(error),
         }
     }
+}
+
+/// The same in a session that is open there already: it goes on under this name.
+///
+/// # Errors
+/// As [`hold`].
+pub async fn hold_in(
+    mut open: Session,
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    application: &str,
+    mode: Mode,
+    limit: Duration,
+) -> Result<Session> {
+    let access = open.access().clone();
+    let name = format!("select pg_catalog.set_config('application_name', {}, false)", literal(application));
+    if open.query(&name).await.is_ok() {
+        match take(&mut open, mode, limit).await {
+            Ok(()) => return Ok(open),
+            Err(Lost::Lock(error)) => return Err(error),
+            Err(Lost::Session) => {}
+        }
+    }
+    hold(engine, container, &access, application, mode, limit).await
 }
 
 /// Why the lock was not had.

@@ -61,7 +61,10 @@ fn as_json_it_is_the_manifest() {
     let answer: serde_json::Value = serde_json::from_str(&ran.out()).expect("one JSON document");
     assert_eq!(answer["schema"], 1);
     let manifest = &answer["manifest"];
-    assert_eq!(manifest["tables"], serde_json::json!([{"name": "public.users", "rows": 2}]));
+    let table = &manifest["tables"][0];
+    assert_eq!((&table["name"], &table["rows"]), (&"public.users".into(), &2.into()));
+    let data = table["data"]["offset"].as_u64().unwrap() as usize;
+    assert!(DUMP[..data].ends_with("FROM stdin;\n"), "where its rows begin");
     assert_eq!(manifest["plain_bytes"], DUMP.len());
     assert_eq!(manifest["whole"], true);
     assert!(std::path::Path::new(answer["path"].as_str().unwrap()).exists());

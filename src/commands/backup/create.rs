@@ -20,6 +20,7 @@ use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
 use crate::error::{self, Result};
+use crate::postgres::Session;
 use crate::postgres::dump::{DumpOptions, Format};
 use crate::progress::Progress;
 use crate::stacks::schedule::OnFailure;
@@ -76,13 +77,13 @@ pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Res
         return several(args, global, app, &settings, &daemon).await;
     }
     let environment = app.environment(&daemon, &settings).await?;
-    let found = database::reach(app, &daemon, &settings, &environment).await?;
+    let (found, session) = database::reach_open(app, &daemon, &settings, &environment).await?;
     let request = request(&args, Purpose::Backup, app, &settings, &daemon, &found)?;
     if global.dry_run {
         app.ui.say(&format!("would back up {} to {}", found.facts.database, destination(&request)));
         return Ok(());
     }
-    let created = perform(app, &daemon, &found, &request).await?;
+    let created = perform(app, &daemon, &found, &request, Some(session)).await?;
     show(app, &created);
     Ok(())
 }
@@ -124,7 +125,7 @@ pub(in crate::commands) async fn safety(
     found: &Database,
 ) -> Result<PathBuf> {
     let request = request(&CreateArgs::default(), Purpose::Safety, app, settings, daemon, found)?;
-    let created = perform(app, daemon, found, &request).await?;
+    let created = perform(app, daemon, found, &request, None).await?;
     created.path.ok_or_else(|| error::failed("the safety backup has no file"))
 }
 
@@ -133,12 +134,13 @@ pub(super) async fn perform(
     daemon: &Daemon,
     found: &Database,
     request: &BackupRequest,
+    open: Option<Session>,
 ) -> Result<Created> {
     let progress: Arc<dyn Progress> = app.ui.progress();
     let stdout: Option<Box<dyn std::io::Write + Send>> =
         (request.destination == Destination::Stdout).then(|| Box::new(app.ui.raw_stdout()) as _);
-    let created =
-        create(&daemon.engine, &found.target.container, request, stdout, &progress, &app.interrupt).await;
+    let container = &found.target.container;
+    let created = create(&daemon.engine, container, request, open, stdout, &progress, &app.interrupt).await;
     app.ui.end_progress();
     created
 }

@@ -98,7 +98,7 @@ impl Verb for Backups<'_> {
         let Ground { daemon, settings, .. } = self.ground;
         let found = plan.into_plan().found;
         let request = request(&self.args, Purpose::Backup, &app, settings, daemon, &found)?;
-        let Created { path, manifest } = perform(&app, daemon, &found, &request).await?;
+        let Created { path, manifest } = perform(&app, daemon, &found, &request, None).await?;
         Ok(Made {
             path: path.map(|path| path.display().to_string()).unwrap_or_default(),
             rows: manifest.rows(),
