@@ -1,7 +1,8 @@
 //! Making backups, keeping them, and putting them back so that nothing can half-happen.
 //!
 //! [`create`] makes one, its bytes brought by [`transport`]; [`catalog`] finds them, [`source`] proves what is to be restored, [`restore`]
-//! carries it out with [`loaders`], [`load`] (or, over several sessions, [`lanes`] by a [`layout`]) and [`swap`]. [`scan`] and [`compression`] are the stream between.
+//! carries it out with [`loaders`], [`load`] (or, over several sessions, [`lanes`] by a [`layout`]) and [`swap`], which leaves
+//! what was there [`kept`], for [`undo`]. [`scan`] and [`compression`] are the stream between.
 
 pub mod archive;
 pub mod catalog;
@@ -10,6 +11,7 @@ pub mod contents;
 pub mod create;
 mod directory;
 mod heard;
+pub mod kept;
 pub mod label;
 pub mod lanes;
 pub mod layout;
@@ -24,4 +26,5 @@ pub mod source;
 pub mod stored;
 pub mod swap;
 pub mod transport;
+pub mod undo;
 mod verdict;

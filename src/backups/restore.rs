@@ -12,7 +12,7 @@ use super::lanes::{self, Shared};
 use super::load::{LoadRequest, load};
 use super::loaders::Loaders;
 use super::source::{DumpSource, Examined};
-use super::swap::{self, KeptNote, SwapPlan, kept_name, side_name, standing_place};
+use super::swap::{self, SwapPlan, kept_name, side_name, standing_place};
 use super::transport::{Ways, Work};
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
@@ -411,102 +411,4 @@ async fn sweep(session: &mut Session) -> Result<Vec<String>> {
         }
     }
     Ok(swept)
-}
-
-/// A database that an earlier restore replaced and kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// Its name now.
-    pub name: String,
-    /// What it says of itself.
-    pub note: KeptNote,
-    /// Its size, in bytes.
-    pub size: u64,
-}
-
-/// The databases that restores have replaced, newest first.
-///
-/// # Errors
-/// The server cannot be asked.
-pub async fn kept(session: &mut Session, database: &str) -> Result<Vec<Kept>> {
-    let rows = session
-        .query(
-            "select datname, shobj_description(oid, 'pg_database'), pg_catalog.pg_database_size(oid) \
-             from pg_catalog.pg_database where datname like 'envctl\\_old\\_%'",
-        )
-        .await
-        .map_err(Error::from)?;
-    let mut kept: Vec<Kept> = rows
-        .into_iter()
-        .filter_map(|row| {
-            let [name, note, size] = <[String; 3]>::try_from(row).ok()?;
-            let note: KeptNote = serde_json::from_str(&note).ok()?;
-            Some(Kept { name, note, size: size.parse().unwrap_or(0) })
-        })
-        .filter(|kept| kept.note.replaced == database && kept.note.envctl == "kept")
-        .collect();
-    kept.sort_by(|a, b| b.note.at.cmp(&a.note.at).then_with(|| b.name.cmp(&a.name)));
-    Ok(kept)
-}
-
-/// Taking the last restore back, decided.
-#[derive(Clone, Debug)]
-pub struct UndoPlan {
-    /// The operation's id.
-    pub operation: String,
-    /// Who asks.
-    pub who: String,
-    /// The database.
-    pub database: String,
-    /// What comes back.
-    pub back: Kept,
-    /// How to connect.
-    pub access: Access,
-    /// The server's version.
-    pub version: ServerVersion,
-    /// When, RFC 3339.
-    pub at: String,
-    /// How long to wait for our own lock.
-    pub lock_limit: Duration,
-}
-
-impl fmt::Display for UndoPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "undo the restore of {}", self.back.note.at)?;
-        writeln!(
-            f,
-            "  back     {:?} becomes {:?} again ({})",
-            self.back.name,
-            self.database,
-            bytes(self.back.size)
-        )?;
-        writeln!(f, "  kept     what is there now, as {:?}", kept_name(&self.operation, &self.database))
-    }
-}
-
-/// Carries an undo out; gives the name the present database is kept under.
-///
-/// # Errors
-/// See [`swap::swap`].
-pub async fn undo(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    plan: Confirmed<UndoPlan>,
-    interrupt: &Interrupt,
-) -> Result<String> {
-    let plan = plan.into_plan();
-    let name = format!("envctl/{} undo {}", plan.operation.get(..8).unwrap_or(""), plan.who);
-    let access = plan.access.to(&plan.database);
-    let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
-    let lock = interrupt.or(holding).await??;
-    let swap_plan = SwapPlan {
-        live: plan.database.clone(),
-        incoming: plan.back.name.clone(),
-        kept: kept_name(&plan.operation, &plan.database),
-        operation: plan.operation.clone(),
-        at: plan.at.clone(),
-    };
-    swap::swap(engine, container, &plan.access, &plan.version, &swap_plan).await?;
-    drop(lock);
-    Ok(swap_plan.kept)
 }

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::backups::restore::{UndoPlan, kept, undo};
+use crate::backups::kept::kept;
 use crate::backups::swap::standing_place;
+use crate::backups::undo::{UndoPlan, undo};
 use crate::commands::GlobalArgs;
 use crate::commands::database;
 use crate::commands::many::one_stack;

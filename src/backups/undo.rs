@@ -1,0 +1,80 @@
+//! Undoing a restore: the same swap, with the names the other way round.
+//!
+//! The plan is a value that a person agreed to; what carries it out decides nothing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::kept::Kept;
+use super::swap::{self, SwapPlan, kept_name};
+use crate::docker::{Container, Engine};
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::postgres::Access;
+use crate::postgres::lock::{self, Mode};
+use crate::postgres::version::ServerVersion;
+use crate::ui::Confirmed;
+use crate::ui::format::bytes;
+
+/// Taking the last restore back, decided.
+#[derive(Clone, Debug)]
+pub struct UndoPlan {
+    /// The operation's id.
+    pub operation: String,
+    /// Who asks.
+    pub who: String,
+    /// The database.
+    pub database: String,
+    /// What comes back.
+    pub back: Kept,
+    /// How to connect.
+    pub access: Access,
+    /// The server's version.
+    pub version: ServerVersion,
+    /// When, RFC 3339.
+    pub at: String,
+    /// How long to wait for our own lock.
+    pub lock_limit: Duration,
+}
+
+impl fmt::Display for UndoPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "undo the restore of {}", self.back.note.at)?;
+        writeln!(
+            f,
+            "  back     {:?} becomes {:?} again ({})",
+            self.back.name,
+            self.database,
+            bytes(self.back.size)
+        )?;
+        writeln!(f, "  kept     what is there now, as {:?}", kept_name(&self.operation, &self.database))
+    }
+}
+
+/// Carries an undo out; gives the name the present database is kept under.
+///
+/// # Errors
+/// See [`swap::swap`].
+pub async fn undo(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    plan: Confirmed<UndoPlan>,
+    interrupt: &Interrupt,
+) -> Result<String> {
+    let plan = plan.into_plan();
+    let name = format!("envctl/{} undo {}", plan.operation.get(..8).unwrap_or(""), plan.who);
+    let access = plan.access.to(&plan.database);
+    let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
+    let lock = interrupt.or(holding).await??;
+    let swap_plan = SwapPlan {
+        live: plan.database.clone(),
+        incoming: plan.back.name.clone(),
+        kept: kept_name(&plan.operation, &plan.database),
+        operation: plan.operation.clone(),
+        at: plan.at.clone(),
+    };
+    swap::swap(engine, container, &plan.access, &plan.version, &swap_plan).await?;
+    drop(lock);
+    Ok(swap_plan.kept)
+}
