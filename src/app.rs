@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::commands::GlobalArgs;
-use crate::config::settings::DaemonWish;
+use crate::config::settings::{Color, DaemonWish};
 use crate::config::{self, Inputs, Settings};
 use crate::docker::client::{Client, observe};
 use crate::docker::context::{self, Asked, ContextInputs, Endpoint};
@@ -22,7 +22,7 @@ use crate::environment::{self, Environment, Landscape, Target};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::interrupt::{Interrupt, Trigger, interrupted, pair};
 use crate::postgres::access::Wishes;
-use crate::ui::{Consent, Decision, Guard, GuardTarget, Ui, UiOptions};
+use crate::ui::{ColorChoice, Consent, Decision, Guard, GuardTarget, Ui, UiOptions};
 
 /// What a command has at hand.
 #[derive(Clone)]
@@ -55,8 +55,12 @@ impl App {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
+        // A file that cannot be read is the command's own error, in its own words.
+        let settings = settings(global, &environment).ok();
         let ui = Ui::new(UiOptions {
-            color: global.color.unwrap_or_default(),
+            color: settings
+                .as_ref()
+                .map_or(global.color.unwrap_or_default(), |settings| color(settings.color)),
             no_color_env: set("NO_COLOR"),
             dumb_terminal: environment.get("TERM").is_some_and(|term| term == "dumb"),
             json: global.json,
@@ -74,19 +78,15 @@ impl App {
             tty::restore();
             panic(info);
         }));
-        let app = Self {
+        Self {
             ui,
             interrupt,
             trigger: Arc::new(trigger),
             asking: Arc::default(),
             environment,
-            timeout: global.timeout,
+            timeout: global.timeout.or_else(|| settings?.timeouts.overall),
             each_has_its_limit: Arc::default(),
-        };
-        // A file that cannot be read is the command's own error, in its own words.
-        let configured = || app.settings(global).ok()?.timeouts.overall;
-        let timeout = global.timeout.or_else(configured);
-        Self { timeout, ..app }
+        }
     }
 
     /// The same surroundings for one of several stacks: its own wish to stop, its name before what it says.
@@ -195,20 +195,11 @@ impl App {
     /// # Errors
     /// Kind `Usage`.
     pub fn settings(&self, global: &GlobalArgs) -> Result<Settings> {
-        let cwd = std::env::current_dir().map_err(|e| {
-            error::usage("the working directory cannot be read").because(e).hint("`cd` to one that exists")
-        })?;
-        config::resolve(&Inputs {
-            flags: global.flags(),
-            env: self.environment.clone(),
-            cwd,
-            home: self.home(),
-            uid: Some(rustix::process::getuid().as_raw()),
-        })
+        settings(global, &self.environment)
     }
 
     fn home(&self) -> Option<PathBuf> {
-        self.environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+        home(&self.environment)
     }
 
     /// Who works here, for `pg_stat_activity`: `user@host`, bounded.
@@ -222,29 +213,6 @@ impl App {
     /// How many threads pack and unpack: every core.
     pub fn threads(&self) -> usize {
         std::thread::available_parallelism().map_or(1, usize::from)
-    }
-
-    /// The stack and profile whose backups are meant. Where both are named Docker is not needed: the
-    /// backups may be all that is left.
-    ///
-    /// # Errors
-    /// Kind `Target` or `Docker`.
-    pub async fn stack_and_profile(
-        &self,
-        settings: &Settings,
-        global: &GlobalArgs,
-    ) -> Result<(String, Option<String>)> {
-        let target = &settings.target;
-        let stack = match target.stacks.as_slice() {
-            [one] if !one.contains(['*', '?', '[', '{']) => Some(one.clone()),
-            _ => target.rules.stack.clone(),
-        };
-        if let (Some(stack), Some(profile)) = (stack, &target.profile) {
-            return Ok((stack, Some(profile.clone())));
-        }
-        let daemon = self.connect(settings, global)?;
-        let environment = self.environment(&daemon, settings).await?;
-        Ok((environment.stack, environment.profile.name))
     }
 
     /// settings → docker.
@@ -383,6 +351,32 @@ impl App {
         let decision = crate::ui::confirm_each(&self.ui, plan, guard, targets, consent);
         self.asking.store(false, Ordering::SeqCst);
         decision
+    }
+}
+
+fn settings(global: &GlobalArgs, environment: &BTreeMap<String, String>) -> Result<Settings> {
+    let cwd = std::env::current_dir().map_err(|e| {
+        error::usage("the working directory cannot be read").because(e).hint("`cd` to one that exists")
+    })?;
+    config::resolve(&Inputs {
+        flags: global.flags(),
+        env: environment.clone(),
+        cwd,
+        home: home(environment),
+        uid: Some(rustix::process::getuid().as_raw()),
+    })
+}
+
+fn home(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+/// The setting as the printer takes it.
+fn color(color: Color) -> ColorChoice {
+    match color {
+        Color::Auto => ColorChoice::Auto,
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::config::settings::Color;
 use crate::config::{Flags, Given};
 use crate::ui::{ColorChoice, Consent};
 
@@ -117,7 +118,14 @@ impl GlobalArgs {
             lock_timeout: given("--lock-timeout", self.lock_timeout.as_ref()),
             stall_timeout: given("--stall-timeout", self.stall_timeout.as_ref()),
             timeout: given("--timeout", self.timeout.as_ref()),
-            color: None,
+            color: self.color.map(|choice| {
+                let color = match choice {
+                    ColorChoice::Auto => Color::Auto,
+                    ColorChoice::Always => Color::Always,
+                    ColorChoice::Never => Color::Never,
+                };
+                Given::flag("--color", color)
+            }),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Promise: a command file holds no detail of how things are done; it names the steps in order.
 
 pub mod backup;
+mod catalogs;
 pub mod completions;
 pub mod config;
 mod database;

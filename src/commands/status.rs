@@ -4,8 +4,7 @@ use futures::StreamExt as _;
 use serde::Serialize;
 
 use crate::app::{App, Daemon};
-use crate::backups::catalog::Catalog;
-use crate::commands::{GlobalArgs, database};
+use crate::commands::{GlobalArgs, catalogs, database};
 use crate::config::Settings;
 use crate::environment::{Environment, Landscape, Role};
 use crate::error::Result;
@@ -34,6 +33,10 @@ struct EnvironmentRow {
     containers: Vec<ContainerRow>,
     database: Option<DatabaseRow>,
     last_backup: Option<BackupRow>,
+    backup_directory: Option<String>,
+    /// Why there is none, with the place that was looked at.
+    #[serde(skip)]
+    no_backup: Option<String>,
     #[serde(skip)]
     prod: bool,
 }
@@ -84,6 +87,9 @@ pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     for row in &stacks {
         if let Some(problem) = row.database.as_ref().and_then(|database| database.problem.as_ref()) {
             app.ui.warn(&format!("{}: {problem}", row.stack));
+        }
+        if let Some(reason) = &row.no_backup {
+            app.ui.say(&format!("{} {}: {reason}", row.stack, row.profile.as_deref().unwrap_or("unknown")));
         }
     }
     let now = app.now();
@@ -140,13 +146,16 @@ async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Envi
     let has_database = environment.with_role(Role::Db).next().is_some();
     let database = if has_database { Some(ask(app, daemon, settings, &environment).await) } else { None };
     let profile = environment.profile.name.clone();
-    let catalog = Catalog::new(&settings.backup.root, &environment.stack, profile.as_deref());
-    // A directory that cannot be read has no backups to show; `backup list` says why.
-    let last_backup = catalog.latest(None).ok().map(|backup| BackupRow {
-        path: backup.path.display().to_string(),
-        started: backup.label.timestamp(),
-        proof: backup.proof().word(),
-    });
+    let catalog = catalogs::of(settings, &environment);
+    let backup_directory = catalog.as_ref().ok().map(|catalog| catalog.directory().display().to_string());
+    let (last_backup, no_backup) = match catalog.and_then(|catalog| catalog.latest(None)) {
+        Ok(backup) => {
+            let path = backup.path.display().to_string();
+            let (started, proof) = (backup.label.timestamp(), backup.proof().word());
+            (Some(BackupRow { path, started, proof }), None)
+        }
+        Err(error) => (None, Some(error.full_message()).filter(|_| has_database)),
+    };
     EnvironmentRow {
         prod: environment.profile.counts_as_prod(),
         stack: environment.stack,
@@ -167,6 +176,8 @@ async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Envi
             .collect(),
         database,
         last_backup,
+        backup_directory,
+        no_backup,
     }
 }
 

@@ -80,13 +80,7 @@ pub struct BackupTable {
     pub dir: Option<PathBuf>,
     pub format: Option<String>,
     pub compress: Option<String>,
-    pub jobs: Option<u32>,
     pub exclude_table_data: Option<Vec<String>>,
-    pub keep_last: Option<u32>,
-    pub keep_daily: Option<u32>,
-    pub keep_weekly: Option<u32>,
-    pub keep_monthly: Option<u32>,
-    pub keep_yearly: Option<u32>,
 }
 
 /// `[restore]`.

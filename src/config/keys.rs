@@ -116,25 +116,17 @@ pub const KEYS: &[Key] = &[
     key(
         "backup.dir",
         "Where backups lie.",
-        "`backups` in the project directory, else `$XDG_DATA_HOME/envctl/backups`",
+        "`backups` in the directory of the stack's project, else `$XDG_DATA_HOME/envctl/backups`",
     )
     .variable("ENVCTL_BACKUP_DIR")
     .user_wide(),
-    key("backup.format", "`plain`, `custom` or `directory`.", "plain").variable("ENVCTL_FORMAT").user_wide(),
+    key("backup.format", "`plain` (SQL) or `custom` (an archive for `pg_restore`).", "plain").variable("ENVCTL_FORMAT").user_wide(),
     key("backup.compress", "`gzip`, `zstd` or `none`, with a level after a colon: `zstd:9`.", "gzip")
         .variable("ENVCTL_COMPRESS")
         .user_wide(),
-    key("backup.jobs", "How many tables a directory backup dumps at once.", "1")
-        .variable("ENVCTL_JOBS")
-        .user_wide(),
     key("backup.exclude_table_data", "Tables whose rows are left out, as patterns of `pg_dump`.", "none"),
-    key("backup.keep_last", "How many of the newest backups `backup prune` keeps.", "0").user_wide(),
-    key("backup.keep_daily", "For how many days it keeps the last one of the day.", "0").user_wide(),
-    key("backup.keep_weekly", "For how many weeks it keeps the last one of the week.", "0").user_wide(),
-    key("backup.keep_monthly", "For how many months it keeps the last one of the month.", "0").user_wide(),
-    key("backup.keep_yearly", "For how many years it keeps the last one of the year.", "0").user_wide(),
-    key("restore.jobs", "Over how many sessions a restore loads: tables side by side, then indexes.", "1")
-        .variable("ENVCTL_JOBS")
+    key("restore.jobs", "Over how many sessions a restore loads: 1 to 6.", "1")
+        .variable("ENVCTL_RESTORE_JOBS")
         .user_wide(),
     key("migrations.driver", "`auto`, `prisma` (the CLI in the backend) or `sql` (files of this machine).", "auto")
         .variable("ENVCTL_MIGRATIONS_DRIVER"),

@@ -7,6 +7,7 @@
 //! lifts a guard (`--yes`, `--confirm`, `--force`, `--allow-prod`, `--untested`, `--no-backup`) is never
 //! read from a variable or a file; no secret is held in a form that prints.
 
+mod backups;
 pub mod create;
 pub mod draft;
 pub mod duration;

@@ -32,6 +32,7 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Whether output is coloured.
     pub color: Color,
+    pub(super) home: Option<PathBuf>,
     pub(super) databases: PerProfile<Database>,
     pub(super) daemons: PerProfile<DaemonWish>,
     pub(super) rows: Vec<SettingRow>,
@@ -129,37 +130,18 @@ pub struct WorkerSettings {
 pub struct BackupSettings {
     /// The folder that holds `<stack>/<profile>/…`.
     pub root: PathBuf,
-    /// `plain`, `custom` or `directory`.
+    /// `plain` or `custom`.
     pub format: String,
     /// `gzip`, `zstd` or `none`, perhaps with `:LEVEL`.
     pub compress: String,
-    /// Parallel dump jobs, at least 1.
-    pub jobs: u32,
     /// Patterns of tables whose rows are left out.
     pub exclude_table_data: Vec<String>,
-    /// What prune keeps.
-    pub keep: Keep,
-}
-
-/// How many backups of each age prune keeps; all 0 means that no rule is configured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
-    /// The newest ones.
-    pub last: u32,
-    /// Days.
-    pub daily: u32,
-    /// Weeks.
-    pub weekly: u32,
-    /// Months.
-    pub monthly: u32,
-    /// Years.
-    pub yearly: u32,
 }
 
 /// `[restore]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestoreSettings {
-    /// Parallel load jobs, at least 1.
+    /// Sessions a restore loads over, at least 1.
     pub jobs: u32,
 }
 

@@ -25,6 +25,7 @@ mod init;
 mod logs;
 mod many;
 mod output;
+mod places;
 mod psql;
 mod restore;
 mod shell;

@@ -44,6 +44,9 @@ acme   prod     acme-prod-backend-1  running     -                              
 -      -        acme-prod-db-1       running     acme (PostgreSQL 15.18)  12.3 MB  -           none
 shop   unknown  shop-backend-1       running     -                              -  -           -
 -      -        shop-db-1            running     acme (PostgreSQL 15.18)  12.3 MB  -           none
+! acme dev: there are no backups in [DIR]/.local/share/envctl/backups/acme/dev
+! acme prod: there are no backups in [DIR]/.local/share/envctl/backups/acme/prod
+! shop unknown: there are no backups in [DIR]/.local/share/envctl/backups/shop/unknown
 
 "#]]);
     stage.run(["status", "-s", "acme", "--prod"]).is(str![[r#"
@@ -51,6 +54,7 @@ exit 0
 STACK  PROFILE  CONTAINER            STATE    DATABASE                    SIZE  MIGRATIONS  LAST BACKUP
 acme   prod     acme-prod-backend-1  running  -                              -  -           -
 -      -        acme-prod-db-1       running  acme (PostgreSQL 15.18)  12.3 MB  -           none
+! acme prod: there are no backups in [DIR]/.local/share/envctl/backups/acme/prod
 
 "#]]);
 }

@@ -8,12 +8,12 @@ use serde::Serialize;
 use super::format;
 use super::many::Backups;
 use crate::app::{App, Daemon};
-use crate::backups::catalog::Catalog;
 use crate::backups::create::{BackupRequest, Created, Destination, IfTaken, create};
 use crate::backups::label::Label;
 use crate::backups::manifest::{Manifest, Purpose, Source};
 use crate::backups::stored;
 use crate::commands::GlobalArgs;
+use crate::commands::catalogs;
 use crate::commands::database::{self, Database};
 use crate::commands::many::{self, Ground, ManyArgs};
 use crate::commands::ways::WayArgs;
@@ -108,10 +108,11 @@ async fn several(
 }
 
 /// The folder into which backups of this database go.
-pub(super) fn destination_directory(settings: &Settings, found: &Database) -> String {
-    let target = &found.target;
-    let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
-    catalog.directory().display().to_string()
+///
+/// # Errors
+/// Kind `Usage`: the project's file cannot be understood.
+pub(super) fn destination_directory(settings: &Settings, found: &Database) -> Result<String> {
+    Ok(catalogs::of_target(settings, &found.target)?.directory().display().to_string())
 }
 
 /// The backup of what is there now, before something replaces it.
@@ -161,7 +162,7 @@ pub(super) fn request(
     };
     let form = format::decide(&asked, &found.facts.version)?;
     let target = &found.target;
-    let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
+    let catalog = catalogs::of_target(settings, target)?;
     let started = app.now();
     let destination = match &args.output {
         Some(path) if path.as_os_str() == "-" => Destination::Stdout,
@@ -179,7 +180,7 @@ pub(super) fn request(
             app.ui.warn(&format!("removed {}, left behind by a backup that was killed", leftover.display()));
         }
     }
-    let jobs = jobs(args, settings, form.format)?;
+    let jobs = jobs(args, form.format)?;
     let mut ways = args.ways.ways(app, settings)?;
     match &destination {
         Destination::Stdout if form.format == Format::Directory => {
@@ -194,7 +195,8 @@ pub(super) fn request(
             .hint("`envctl backup -o - > FILE`, or leave `-o` out"));
     }
     let container = &target.container;
-    let exclude = if args.exclude_table_data.is_empty() {
+    // What a restore replaces is copied whole, whatever the setting leaves out of other backups.
+    let exclude = if args.exclude_table_data.is_empty() && purpose != Purpose::Safety {
         &settings.backup.exclude_table_data
     } else {
         &args.exclude_table_data
@@ -233,7 +235,7 @@ pub(super) fn request(
 }
 
 /// How many tables are dumped at once.
-fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
+fn jobs(args: &CreateArgs, format: Format) -> Result<u8> {
     match args.jobs {
         Some(jobs) if jobs > 1 && format != Format::Directory => {
             Err(error::usage(format!("pg_dump writes the {} format one table at a time", format.word()))
@@ -242,7 +244,7 @@ fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
                 ))
         }
         Some(jobs) => Ok(jobs),
-        None => Ok(u8::try_from(settings.backup.jobs).unwrap_or(u8::MAX)),
+        None => Ok(1),
     }
 }
 

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::backups::catalog::{Backup, Catalog};
+use crate::backups::catalog::Backup;
 use crate::backups::manifest::Purpose;
 use crate::commands::GlobalArgs;
+use crate::commands::catalogs;
 use crate::commands::many::one_stack;
 use crate::error::Result;
 use crate::ui::format::{age, bytes, count};
@@ -43,8 +44,7 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
         "backup list",
         "name it: `-s STACK`; the last backup of every stack: `envctl status`",
     )?;
-    let (stack, profile) = app.stack_and_profile(&settings, global).await?;
-    let catalog = Catalog::new(&settings.backup.root, &stack, profile.as_deref());
+    let (catalog, _) = catalogs::meant(app, &settings, global).await?;
     let backups = catalog.list()?;
     if backups.is_empty() {
         app.ui

@@ -83,7 +83,7 @@ impl Verb for Backups<'_> {
             database: found.facts.database.clone(),
             server_version: found.facts.version.to_string(),
             size: found.facts.size,
-            directory: destination_directory(self.ground.settings, &found),
+            directory: destination_directory(self.ground.settings, &found)?,
             found,
         })
     }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::app::App;
-use crate::backups::catalog::Catalog;
 use crate::backups::manifest::Manifest;
 use crate::commands::GlobalArgs;
+use crate::commands::catalogs;
 use crate::commands::many::one_stack;
 use crate::error::{self, Result};
 use crate::ui::escape::escape;
@@ -31,8 +31,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let path = if args.backup.exists() {
         args.backup.clone()
     } else {
-        let (stack, profile) = app.stack_and_profile(&settings, global).await?;
-        let catalog = Catalog::new(&settings.backup.root, &stack, profile.as_deref());
+        let (catalog, profile) = catalogs::meant(app, &settings, global).await?;
         if args.backup.as_os_str() == "latest" {
             let database = settings.database(profile.as_deref()).name.clone();
             catalog.latest(database.as_deref())?.path

@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::ground::{Migrations, beside, open};
 use crate::app::{App, Daemon};
-use crate::backups::catalog::Catalog;
 use crate::commands::many::{Ground, ManyArgs};
-use crate::commands::{GlobalArgs, database};
+use crate::commands::{GlobalArgs, catalogs, database};
 use crate::config::Settings;
 use crate::environment::Environment;
 use crate::error::{self, Result};
@@ -171,7 +170,7 @@ fn backup_remark(
     }
     let limit = settings.migrations.backup_age.filter(|_| !args.no_backup)?;
     let target = &migrations.found.target;
-    let catalog = Catalog::new(&settings.backup.root, &target.stack, target.profile.name.as_deref());
+    let catalog = catalogs::of_target(settings, target).ok()?;
     let database = Some(migrations.found.facts.database.as_str());
     let now = app.now();
     let last = catalog.latest(database).ok().and_then(|backup| Some(backup.manifest.ok()?.started));

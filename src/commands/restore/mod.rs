@@ -9,18 +9,18 @@ use clap::Subcommand;
 
 use crate::app::{App, Daemon};
 use crate::backups::archive::Spread;
-use crate::backups::catalog::Catalog;
 use crate::backups::lanes::{MOST_JOBS, share_out};
 use crate::backups::restore::{RestorePlan, Restored, SharedOut, look, run as carry_out};
 use crate::backups::source::{DumpSource, Examined, examine};
 use crate::backups::stored::home_of;
 use crate::commands::GlobalArgs;
+use crate::commands::catalogs;
 use crate::commands::database::{self, Database};
 use crate::commands::many::one_stack;
 use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
-use crate::environment::Environment;
+use crate::environment::{Environment, Landscape};
 use crate::error::{self, Result};
 use crate::postgres::dump::Format;
 use crate::progress::Progress;
@@ -63,7 +63,7 @@ struct RestoreArgs {
     /// Do not back up what is there now
     #[arg(long)]
     no_backup: bool,
-    /// Load over so many sessions: tables side by side, then indexes
+    /// Load over so many sessions, usually 1: tables side by side, then indexes
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_JOBS)))]
     jobs: Option<u8>,
     #[command(flatten)]
@@ -92,8 +92,9 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         "each has its own backup to choose and its own loss to agree to; name it: `-s STACK`",
     )?;
     let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    let source = source(app, &asked, &args, &settings, &environment)?;
+    let landscape = app.landscape(&daemon, &settings).await?;
+    let environment = landscape.environment(&settings.target)?;
+    let source = source(app, &asked, &args, &settings, &landscape, &environment)?;
     // The file first: what is not whole never meets the server.
     let progress: Arc<dyn Progress> = app.ui.progress();
     let examined = match &source {
@@ -154,13 +155,18 @@ fn source(
     asked: &Path,
     args: &RestoreArgs,
     settings: &Settings,
+    landscape: &Landscape,
     environment: &Environment,
 ) -> Result<DumpSource> {
     if asked.as_os_str() == "-" {
         return Ok(DumpSource::Stdin);
     }
-    let profile = args.from.as_deref().map(normal).or(environment.profile.name.as_deref());
-    let catalog = Catalog::new(&settings.backup.root, &environment.stack, profile);
+    let own = environment.profile.name.as_deref();
+    let profile = args.from.as_deref().map(normal).or(own);
+    let catalog = match profile.filter(|profile| Some(*profile) != own) {
+        Some(other) => catalogs::of_profile(settings, landscape, environment, other)?,
+        None => catalogs::of(settings, environment)?,
+    };
     if asked.as_os_str() == "latest" {
         let database = settings.database(profile).name.clone();
         let latest = catalog.latest(database.as_deref())?;
@@ -202,8 +208,7 @@ async fn plan(
         ))
         .hint("put it into a database of its own: `--into NAME`"));
     }
-    let usual = u8::try_from(settings.restore.jobs).unwrap_or(MOST_JOBS).min(MOST_JOBS);
-    let shared = shared(args.jobs.unwrap_or(usual), app, &source, examined)?;
+    let shared = shared(jobs(args, settings)?, app, &source, examined)?;
     let mut ways = args.ways.ways(app, settings)?;
     if let DumpSource::File(path) = &source {
         ways.disk = Some(home_of(path)?);
@@ -230,6 +235,16 @@ async fn plan(
         lock_limit: settings.timeouts.lock,
         ways,
         source,
+    })
+}
+
+/// How many sessions load: `-j`, else the setting.
+fn jobs(args: &RestoreArgs, settings: &Settings) -> Result<u8> {
+    if let Some(jobs) = args.jobs {
+        return Ok(jobs);
+    }
+    u8::try_from(settings.restore.jobs).ok().filter(|jobs| *jobs <= MOST_JOBS).ok_or_else(|| {
+        error::usage(format!("{}: at most {MOST_JOBS} sessions load", settings.origin("restore.jobs")))
     })
 }
 

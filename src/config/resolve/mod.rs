@@ -110,6 +110,7 @@ pub fn resolve(inputs: &Inputs) -> Result<Settings> {
         migrations,
         timeouts,
         color,
+        home: inputs.home.clone(),
         databases,
         daemons,
         rows,

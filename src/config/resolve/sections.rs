@@ -11,7 +11,7 @@ use crate::config::duration;
 use crate::config::file::Limit;
 use crate::config::loaded::Loaded;
 use crate::config::origin::{Given, Origin};
-use crate::config::settings::{BackupSettings, Color, Keep, MigrationSettings, RestoreSettings, Timeouts};
+use crate::config::settings::{BackupSettings, Color, MigrationSettings, RestoreSettings, Timeouts};
 use crate::environment::request::Rules;
 use crate::error::Result;
 
@@ -62,15 +62,13 @@ pub(super) fn backup(
     project: Option<&Path>,
 ) -> Result<BackupSettings> {
     let root = backup_root(inputs, layers, project)?;
-    let format =
-        word(layers, "backup.format", "ENVCTL_FORMAT", "plain", &["plain", "custom", "directory"], |l| {
-            l.file.backup.format.clone()
-        })?;
+    let format = word(layers, "backup.format", "ENVCTL_FORMAT", "plain", &["plain", "custom"], |l| {
+        l.file.backup.format.clone()
+    })?;
     let compress =
         word(layers, "backup.compress", "ENVCTL_COMPRESS", "gzip", &["gzip", "zstd", "none"], |l| {
             l.file.backup.compress.clone()
         })?;
-    let jobs = jobs(layers, "backup.jobs", |loaded| loaded.file.backup.jobs)?;
     let exclude_table_data = layers.decided(
         &Lookup {
             key: "backup.exclude_table_data",
@@ -83,14 +81,7 @@ pub(super) fn backup(
         |_| Ok(()),
         |patterns| patterns.join(", "),
     )?;
-    let keep = Keep {
-        last: keep(layers, "backup.keep_last", |loaded| loaded.file.backup.keep_last)?,
-        daily: keep(layers, "backup.keep_daily", |loaded| loaded.file.backup.keep_daily)?,
-        weekly: keep(layers, "backup.keep_weekly", |loaded| loaded.file.backup.keep_weekly)?,
-        monthly: keep(layers, "backup.keep_monthly", |loaded| loaded.file.backup.keep_monthly)?,
-        yearly: keep(layers, "backup.keep_yearly", |loaded| loaded.file.backup.keep_yearly)?,
-    };
-    Ok(BackupSettings { root, format, compress, jobs, exclude_table_data, keep })
+    Ok(BackupSettings { root, format, compress, exclude_table_data })
 }
 
 fn backup_root(inputs: &Inputs, layers: &mut Layers<'_>, project: Option<&Path>) -> Result<PathBuf> {
@@ -137,20 +128,17 @@ pub(super) fn word(
     layers.decided(&lookup, default.to_owned(), check, Clone::clone)
 }
 
-fn jobs(layers: &mut Layers<'_>, key: &str, file: impl Fn(&Loaded) -> Option<u32>) -> Result<u32> {
-    let check = |jobs: &u32| if *jobs == 0 { Err("at least 1".to_owned()) } else { Ok(()) };
-    let lookup = Lookup { key, flag: None, variable: Some("ENVCTL_JOBS"), parse: &number, file: &file };
-    layers.decided(&lookup, 1, check, u32::to_string)
-}
-
-fn keep(layers: &mut Layers<'_>, key: &str, file: impl Fn(&Loaded) -> Option<u32>) -> Result<u32> {
-    let lookup = Lookup { key, flag: None, variable: None, parse: &number, file: &file };
-    layers.decided(&lookup, 0, |_| Ok(()), u32::to_string)
-}
-
 /// `[restore]`.
 pub(super) fn restore(layers: &mut Layers<'_>) -> Result<RestoreSettings> {
-    Ok(RestoreSettings { jobs: jobs(layers, "restore.jobs", |loaded| loaded.file.restore.jobs)? })
+    let lookup = Lookup {
+        key: "restore.jobs",
+        flag: None,
+        variable: Some("ENVCTL_RESTORE_JOBS"),
+        parse: &number,
+        file: &|loaded| loaded.file.restore.jobs,
+    };
+    let check = |jobs: &u32| if *jobs == 0 { Err("at least 1".to_owned()) } else { Ok(()) };
+    Ok(RestoreSettings { jobs: layers.decided(&lookup, 1, check, u32::to_string)? })
 }
 
 /// `[migrations]`.

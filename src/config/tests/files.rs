@@ -50,7 +50,7 @@ fn values_of_the_wrong_kind_name_the_line() {
         ("stack = 3", 1, "expected a string"),
         ("\nlock_timeout = 'ten'", 2, "not a duration"),
         ("lock_timeout = -1", 1, "duration"),
-        ("\n\n[backup]\njobs = -1", 4, "invalid value"),
+        ("\n\n[restore]\njobs = -1", 4, "invalid value"),
         ("[profiles]\ndev = 3", 2, "expected struct"),
         ("[output]\ncolor = 'blue'", 2, "`blue` is not one of auto, always, never"),
         ("stack = 'a'\nstack = 'b'", 2, "duplicate key"),
@@ -100,7 +100,7 @@ fn an_editor_on_windows_may_have_written_it() {
 #[test]
 fn the_user_s_file_describes_no_project() {
     let user = |text: &str| Loaded::parse(Path::new("/u.toml"), text, Kind::User);
-    assert!(user("lock_timeout = 1\n[backup]\ndir = '~/b'\nkeep_last = 3\n[docker]\ncontext = 'x'").is_ok());
+    assert!(user("lock_timeout = 1\n[backup]\ndir = '~/b'\n[docker]\ncontext = 'x'").is_ok());
     for text in [
         "stack = 'x'",
         "[profiles.dev]\ndb = 'x'",

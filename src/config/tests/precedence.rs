@@ -91,7 +91,7 @@ fn a_bad_variable_is_named() {
     for (name, value) in [
         ("ENVCTL_LOCK_TIMEOUT", "soon"),
         ("ENVCTL_INDEX", "-1"),
-        ("ENVCTL_JOBS", "0"),
+        ("ENVCTL_RESTORE_JOBS", "0"),
         ("ENVCTL_ALL_STACKS", "maybe"),
         ("ENVCTL_COLOR", "blue"),
         ("ENVCTL_COMPRESS", "lzma:3"),

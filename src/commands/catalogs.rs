@@ -1,0 +1,103 @@
+//! Which backups are meant: a stack's and profile's, wherever the command is typed.
+//!
+//! Promise: what is written and what is looked for go to one place; where both names are given a daemon that does not
+//! answer is no obstacle, since the backups may be all that is left.
+
+use std::time::Duration;
+
+use crate::app::App;
+use crate::backups::catalog::Catalog;
+use crate::commands::GlobalArgs;
+use crate::config::Settings;
+use crate::environment::{Environment, Landscape, Target};
+use crate::error::{ErrorKind, Result};
+
+/// How long the daemon may take to say where a project is, when nothing else is asked of it.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The backups of an environment.
+///
+/// # Errors
+/// Kind `Usage`: its project's own file cannot be understood.
+pub(in crate::commands) fn of(settings: &Settings, environment: &Environment) -> Result<Catalog> {
+    let root = settings.backups_of(&environment.stack, environment.directory.as_deref())?;
+    Ok(Catalog::new(&root, &environment.stack, environment.profile.name.as_deref()))
+}
+
+/// The backups of a target.
+///
+/// # Errors
+/// As [`of`].
+pub(in crate::commands) fn of_target(settings: &Settings, target: &Target) -> Result<Catalog> {
+    let root = settings.backups_of(&target.stack, target.directory.as_deref())?;
+    Ok(Catalog::new(&root, &target.stack, target.profile.name.as_deref()))
+}
+
+/// The backups of another profile of an environment's stack: in that one's project where there is one, else
+/// beside the environment's own.
+///
+/// # Errors
+/// As [`of`].
+pub(in crate::commands) fn of_profile(
+    settings: &Settings,
+    landscape: &Landscape,
+    environment: &Environment,
+    profile: &str,
+) -> Result<Catalog> {
+    match named(landscape, &environment.stack, profile).as_slice() {
+        [only] => of(settings, only),
+        _ => {
+            let root = settings.backups_of(&environment.stack, environment.directory.as_deref())?;
+            Ok(Catalog::new(&root, &environment.stack, Some(profile)))
+        }
+    }
+}
+
+/// The backups that the options mean, and their profile.
+///
+/// # Errors
+/// Kind `Target` or `Docker`: not both names are given, and the engine does not tell.
+pub(in crate::commands) async fn meant(
+    app: &App,
+    settings: &Settings,
+    global: &GlobalArgs,
+) -> Result<(Catalog, Option<String>)> {
+    let target = &settings.target;
+    let stack = match target.stacks.as_slice() {
+        [one] if !one.contains(['*', '?', '[', '{']) => Some(one),
+        _ => target.rules.stack.as_ref(),
+    };
+    let (Some(stack), Some(profile)) = (stack, &target.profile) else {
+        let daemon = app.connect(settings, global)?;
+        let environment = app.environment(&daemon, settings).await?;
+        return Ok((of(settings, &environment)?, environment.profile.name));
+    };
+    let here = || Ok((Catalog::new(&settings.backup.root, stack, Some(profile)), Some(profile.clone())));
+    if settings.has_one_backup_place() || settings.is_about(stack) {
+        return here();
+    }
+    let asking = async {
+        let daemon = app.connect(settings, global)?;
+        app.landscape(&daemon, settings).await
+    };
+    let landscape = match tokio::time::timeout(LIMIT, asking).await {
+        Ok(Ok(landscape)) => landscape,
+        Ok(Err(error)) if matches!(error.kind(), ErrorKind::Interrupted(_)) => return Err(error),
+        Ok(Err(_)) | Err(_) => return here(),
+    };
+    match named(&landscape, stack, profile).as_slice() {
+        [] => here(),
+        [only] => Ok((of(settings, only)?, Some(profile.clone()))),
+        // Several checkouts of one stack: the directory we stand in may tell, else they are listed.
+        _ => Ok((of(settings, &landscape.environment(target)?)?, Some(profile.clone()))),
+    }
+}
+
+/// The environments of this stack and profile.
+fn named<'a>(landscape: &'a Landscape, stack: &str, profile: &str) -> Vec<&'a Environment> {
+    let stacks = landscape.stacks().into_iter().filter(|known| known.name == stack);
+    stacks
+        .flat_map(|known| known.environments)
+        .filter(|environment| environment.profile.word() == profile)
+        .collect()
+}
