@@ -269,7 +269,7 @@ impl App {
     pub fn wishes(&self, settings: &Settings, profile: Option<&str>) -> Result<Wishes> {
         let database = settings.database(profile);
         let password = match &database.password {
-            Some(source) => Some(source.read(run_for_secret)?.expose().to_owned()),
+            Some(source) => Some(source.read(run_for_secret)?),
             None => None,
         };
         Ok(Wishes {

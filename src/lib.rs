@@ -22,5 +22,6 @@ pub mod interrupt;
 pub mod migrations;
 pub mod postgres;
 pub mod progress;
+pub mod secret;
 pub mod stacks;
 pub mod ui;

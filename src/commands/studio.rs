@@ -15,6 +15,7 @@ use crate::environment::request::Wanted;
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::prisma::{Studio, StudioCli};
 use crate::progress::Progress;
+use crate::secret::Secret;
 use crate::ui::{Decision, Guard};
 
 /// Arguments of `studio`.
@@ -128,7 +129,7 @@ async fn come_up(engine: &Arc<dyn Engine>, backend: &Container, port: u16, local
 }
 
 /// The database as the backend's container reaches it.
-async fn address_for(engine: &Arc<dyn Engine>, backend: &Container, found: &Database) -> Result<String> {
+async fn address_for(engine: &Arc<dyn Engine>, backend: &Container, found: &Database) -> Result<Secret> {
     let database = &found.target.container;
     let shared = backend.addresses.keys().find_map(|network| database.addresses.get(network));
     let host = match shared {

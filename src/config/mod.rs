@@ -24,5 +24,5 @@ mod tests;
 
 pub use origin::{Given, Origin};
 pub use resolve::{Flags, Inputs, cpus, memory, resolve};
-pub use secret::{Secret, SecretSource};
+pub use secret::SecretSource;
 pub use settings::{SettingRow, Settings};

@@ -10,6 +10,7 @@ use super::quote::conninfo;
 use crate::docker::exec::capture;
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Result};
+use crate::secret::Secret;
 
 /// Who to be, and where.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct Access {
     /// The database.
     pub database: String,
     /// Sent only after the server has asked for it once.
-    password: Option<String>,
+    password: Option<Secret>,
     send_password: bool,
     /// The user inside the container that runs the tools; `None` is the container's own.
     pub os_user: Option<String>,
@@ -33,7 +34,7 @@ pub struct Wishes {
     /// Database.
     pub database: Option<String>,
     /// Password.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// User inside the container.
     pub os_user: Option<String>,
 }
@@ -77,7 +78,7 @@ impl Access {
     pub async fn with_password(&self, engine: &Arc<dyn Engine>, container: &Container) -> Result<Self> {
         let password = match &self.password {
             Some(password) => Some(password.clone()),
-            None => setting(engine, container, "POSTGRES_PASSWORD").await?,
+            None => password_of(engine, container).await?,
         };
         let Some(password) = password.filter(|_| !self.send_password) else {
             return Err(error::tool(format!(
@@ -92,7 +93,6 @@ impl Access {
     }
 
     /// The database's address over TCP, with the password that the container was set up with, where it has one.
-    /// A secret.
     ///
     /// # Errors
     /// As [`capture`].
@@ -102,14 +102,15 @@ impl Access {
         container: &Container,
         host: &str,
         port: u16,
-    ) -> Result<String> {
-        let password = match &self.password {
-            Some(password) => Some(password.clone()),
-            None => setting(engine, container, "POSTGRES_PASSWORD").await?,
-        };
-        let word = password.map_or_else(String::new, |password| format!(":{}", in_url(&password)));
+    ) -> Result<Secret> {
+        let password = self.known_password(engine, container).await?;
+        let word = password.map_or_else(String::new, |password| format!(":{}", in_url(password.expose())));
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        Ok(format!("postgresql://{}{word}@{host}:{port}/{}", in_url(&self.user), in_url(&self.database)))
+        Ok(Secret::new(format!(
+            "postgresql://{}{word}@{host}:{port}/{}",
+            in_url(&self.user),
+            in_url(&self.database)
+        )))
     }
 
     /// The password, should a server ask for one: what was configured, else what the container was set up with.
@@ -120,10 +121,10 @@ impl Access {
         &self,
         engine: &Arc<dyn Engine>,
         container: &Container,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<Secret>> {
         match &self.password {
             Some(password) => Ok(Some(password.clone())),
-            None => setting(engine, container, "POSTGRES_PASSWORD").await,
+            None => password_of(engine, container).await,
         }
     }
 
@@ -144,8 +145,8 @@ impl Access {
             .env("PGCONNECT_TIMEOUT", "15")
             .env("PGCLIENTENCODING", "UTF8")
             .env("PGOPTIONS", options);
-        if let Some(password) = self.password.as_deref().filter(|_| self.send_password) {
-            spec = spec.env("PGPASSWORD", password);
+        if let Some(password) = self.password.as_ref().filter(|_| self.send_password) {
+            spec = spec.env("PGPASSWORD", password.expose());
         }
         spec
     }
@@ -170,6 +171,11 @@ fn in_url(text: &str) -> String {
         }
         out
     })
+}
+
+/// The password that the container was set up with.
+async fn password_of(engine: &Arc<dyn Engine>, container: &Container) -> Result<Option<Secret>> {
+    Ok(setting(engine, container, "POSTGRES_PASSWORD").await?.map(Secret::new))
 }
 
 /// A variable of the official image, or the content of the file that its `_FILE` form names.

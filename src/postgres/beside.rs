@@ -10,6 +10,7 @@ use super::session::{Refusal, Session};
 use crate::docker::worker::{Room, Unfit, room};
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::Result;
+use crate::secret::Secret;
 
 /// The password file's name in a worker's room.
 const PASSFILE: &str = "pgpass";
@@ -71,7 +72,7 @@ pub async fn leave_password(
     room: &Room,
 ) -> Result<std::result::Result<bool, Unfit>> {
     let Some(password) = access.known_password(engine, container).await? else { return Ok(Ok(false)) };
-    let written = room.secret(PASSFILE, passfile(&password).as_bytes());
+    let written = room.secret(PASSFILE, passfile(password.expose()).expose().as_bytes());
     Ok(written.map(|()| true).map_err(|e| Unfit::NoRoom(e.to_string())))
 }
 
@@ -86,8 +87,8 @@ pub fn wants_password(words: &str) -> bool {
 }
 
 /// One line for every host, port, database and role; colons and backslashes are escaped.
-fn passfile(password: &str) -> String {
-    format!("*:*:*:*:{}\n", password.replace('\\', "\\\\").replace(':', "\\:"))
+fn passfile(password: &str) -> Secret {
+    Secret::new(format!("*:*:*:*:{}\n", password.replace('\\', "\\\\").replace(':', "\\:")))
 }
 
 #[cfg(test)]
@@ -113,6 +114,6 @@ mod tests {
         let names: Vec<&str> = spec.env.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["PGHOST", "PGPORT", "PGPASSFILE"]);
         assert_eq!(spec.user, None);
-        assert_eq!(passfile("a:b\\c"), "*:*:*:*:a\\:b\\\\c\n");
+        assert_eq!(passfile("a:b\\c").expose(), "*:*:*:*:a\\:b\\\\c\n");
     }
 }

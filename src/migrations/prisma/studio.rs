@@ -15,6 +15,7 @@ use crate::docker::exec::{Exec, ExecInput, ExecOutput, capture};
 use crate::docker::proof::nonce;
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, Result};
+use crate::secret::Secret;
 
 /// Every CLI from here up and below, with its version.
 const LOOK: &str = r#"
@@ -108,7 +109,7 @@ pub struct Studio {
 }
 
 impl Studio {
-    /// Starts it. `url` is the database's, a secret.
+    /// Starts it. `url` is the database's.
     ///
     /// # Errors
     /// Kind `Docker`, `Target`.
@@ -117,7 +118,7 @@ impl Studio {
         container: &Container,
         cli: &StudioCli,
         port: u16,
-        url: &str,
+        url: &Secret,
     ) -> Result<Self> {
         let word = nonce();
         let dir = format!("/tmp/envctl-studio-{}", &word[..8]);
@@ -125,8 +126,8 @@ impl Studio {
         argv.extend(cli.argv(port, &dir));
         let spec = ExecSpec::new(argv)
             .env(TAG, word.clone())
-            .env("ENVCTL_STUDIO_URL", url)
-            .env("DATABASE_URL", url)
+            .env("ENVCTL_STUDIO_URL", url.expose())
+            .env("DATABASE_URL", url.expose())
             .env("CHECKPOINT_DISABLE", "1")
             .env("PRISMA_HIDE_UPDATE_MESSAGE", "1")
             .env("NO_COLOR", "1")
