@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 
 use super::container::{Container, ImageConfig};
 use super::context::{Endpoint, Host};
-use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
+use super::engine::{Engine, EngineVersion, ExecState, ExecStream, Listed, LogStream, LogsRequest};
 use super::exec::ExecSpec;
 use super::http;
 use super::transport::Connector;
@@ -151,11 +151,13 @@ impl Engine for Client {
         .boxed()
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>>> {
         #[derive(serde::Deserialize)]
         struct Row {
             #[serde(rename = "Id")]
             id: String,
+            #[serde(default, rename = "ImageID")]
+            image_id: Option<String>,
         }
         async {
             let body = http::get(&self.connector, "/containers/json?all=true")
@@ -166,7 +168,7 @@ impl Engine for Client {
                     .because(e)
                     .hint("check the address with `docker context ls`")
             })?;
-            Ok(rows.into_iter().map(|row| row.id).collect())
+            Ok(rows.into_iter().map(|Row { id, image_id }| Listed { id, image_id }).collect())
         }
         .boxed()
     }
@@ -441,40 +443,4 @@ fn path_part(name: &str) -> String {
         }
         path
     })
-}
-
-/// How long a listing's look at one container may take before it is left out.
-pub const INSPECT_LIMIT: Duration = Duration::from_secs(10);
-
-/// One container; none when it has vanished, or when the daemon holds it so long that it cannot be worked
-/// with now (a start or a stop that hangs must not hang every command).
-async fn look(engine: &Arc<dyn Engine>, id: &str) -> Result<Option<Container>> {
-    tokio::time::timeout(INSPECT_LIMIT, engine.inspect(id)).await.unwrap_or(Ok(None))
-}
-
-/// Looks at every container: list, then inspect side by side, then the images, each once.
-///
-/// # Errors
-/// Kind `Docker`: the engine cannot be asked. A container that vanishes in between is left out.
-pub async fn observe(engine: &Arc<dyn Engine>) -> Result<Vec<Container>> {
-    let ids = engine.list().await?;
-    let mut containers: Vec<Container> = futures::stream::iter(ids)
-        .map(|id| async move { look(engine, &id).await })
-        .buffered(8)
-        .try_filter_map(|found| async move { Ok(found) })
-        .try_collect()
-        .await?;
-    let mut images: Vec<String> = containers.iter().map(|container| container.image_id.clone()).collect();
-    images.sort();
-    images.dedup();
-    let configs: Vec<(String, Option<ImageConfig>)> = futures::stream::iter(images)
-        .map(|id| async move { engine.image(&id).await.map(|config| (id, config)) })
-        .buffered(8)
-        .try_collect()
-        .await?;
-    for container in &mut containers {
-        container.image_config =
-            configs.iter().find(|(id, _)| *id == container.image_id).and_then(|(_, config)| config.clone());
-    }
-    Ok(containers)
 }

@@ -24,6 +24,15 @@ pub struct EngineVersion {
     pub os: String,
 }
 
+/// One line of the list of containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The container's id.
+    pub id: String,
+    /// Its image's id; `None` where the engine does not say.
+    pub image_id: Option<String>,
+}
+
 /// What is known of an exec that was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecState {
@@ -70,8 +79,8 @@ pub trait Engine: Send + Sync {
     /// `GET /version`.
     fn version(&self) -> BoxFuture<'_, Result<EngineVersion>>;
 
-    /// The ids of all containers, in the engine's order (newest first).
-    fn list(&self) -> BoxFuture<'_, Result<Vec<String>>>;
+    /// All containers, in the engine's order (newest first).
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>>>;
 
     /// One container; `None` when it does not exist.
     fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Container>>>;

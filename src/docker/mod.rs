@@ -1,6 +1,6 @@
 //! The one door to Docker. Nothing outside this folder names bollard or speaks HTTP.
 //!
-//! [`context`] decides which daemon, [`client`] speaks to it, [`engine`] is all that is asked of it,
+//! [`context`] decides which daemon, [`client`] speaks to it, [`engine`] is all that is asked of it, [`observe`] sees what runs,
 //! [`exec`] is one command in a container, [`proven`] one whose output is proven whole, [`attach`] one
 //! with a person or a pipe on our side, [`worker`] a tool beside a container whose bytes pass the daemon by.
 
@@ -16,6 +16,7 @@ pub mod exec;
 mod exec_tests;
 pub mod forward;
 mod http;
+pub mod observe;
 pub mod proof;
 pub mod proven;
 #[cfg(test)]

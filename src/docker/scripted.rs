@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::task::JoinHandle;
 
 use super::container::{Container, Health, ImageConfig, State};
-use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
+use super::engine::{Engine, EngineVersion, ExecState, ExecStream, Listed, LogStream, LogsRequest};
 use super::exec::ExecSpec;
 use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::{self, Error, Result};
@@ -232,8 +232,9 @@ impl Engine for Door {
         async { Ok(EngineVersion::default()) }.boxed()
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<String>>> {
-        async { Ok(lock(&self.0.containers).iter().map(|container| container.id.clone()).collect()) }.boxed()
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>>> {
+        let line = |container: &Container| Listed { id: container.id.clone(), image_id: None };
+        async move { Ok(lock(&self.0.containers).iter().map(line).collect()) }.boxed()
     }
 
     fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Container>>> {

@@ -271,3 +271,23 @@ fn a_reader_that_leaves_is_no_failure_of_ours() {
     let ran = finish(child, stage.path(""), started);
     assert_eq!(ran.code, Some(141), "{}", ran.err());
 }
+
+/// What `envctl exec` costs beside the command itself: one round of questions before it, and nothing asked twice.
+#[test]
+fn no_more_is_asked_than_has_to_be() {
+    let mut both = stack("acme-dev");
+    both.extend(stack("acme-prod"));
+    let stage = Stage::with(both);
+    let ran = stage.run(["exec", "backend", "--dev", "--", "true"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    let requests = stage.engine.requests();
+    let count = |part: &str, end: &str| {
+        requests.iter().filter(|request| request.contains(part) && request.ends_with(end)).count()
+    };
+    assert_eq!(count("GET /containers/json", ""), 1, "{requests:?}");
+    assert_eq!(count("GET /images/", "/json"), 2, "each image once: {requests:?}");
+    assert_eq!(count("GET /containers/", "/json") - 1, 4, "each container once: {requests:?}");
+    assert_eq!((count("POST ", "/exec"), count("POST ", "/start")), (1, 1), "{requests:?}");
+    assert_eq!(count("GET /exec/", "/json"), 1, "{requests:?}");
+    assert_eq!(requests.len(), 10, "{requests:?}");
+}

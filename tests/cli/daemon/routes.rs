@@ -9,6 +9,7 @@ use serde_json::json;
 use super::exec::Execution;
 use super::http::{Connection, Request};
 use super::{Engine, Manner, lock};
+use crate::container::Container;
 
 /// Reads one request and answers it in the engine's manner.
 pub(super) fn serve(engine: &Arc<Engine>, mut connection: Connection) -> io::Result<()> {
@@ -48,7 +49,8 @@ fn answer(engine: &Arc<Engine>, request: &Request, connection: &mut Connection) 
             &json!({"Version": "20.10.24+dfsg1", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
         ),
         ("GET", ["containers", "json"]) => {
-            let rows: Vec<_> = lock(&engine.containers).iter().rev().map(|c| json!({"Id": c.id})).collect();
+            let row = |c: &Container| json!({"Id": c.id, "ImageID": c.image_id()});
+            let rows: Vec<_> = lock(&engine.containers).iter().rev().map(row).collect();
             connection.json(200, &rows.into())
         }
         ("GET", ["containers", id, "json"]) => match engine.container(id) {
