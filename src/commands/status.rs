@@ -226,8 +226,8 @@ fn table(rows: &[EnvironmentRow], now: jiff::Timestamp) -> Table {
             let profile = row.profile.clone().unwrap_or_else(|| "unknown".to_owned());
             let profile = if row.prod { Cell::toned(profile, Tone::Prod) } else { Cell::from(profile) };
             table.row([
-                if first { Cell::from(row.stack.clone()) } else { Cell::from("") },
-                if first { profile } else { Cell::from("") },
+                if first { Cell::from(row.stack.clone()) } else { Cell::from(row.stack.clone()).again() },
+                if first { profile } else { profile.again() },
                 Cell::from(container.name.clone()),
                 state(container),
                 shown.map_or_else(|| Cell::from(""), database_cell),

@@ -259,7 +259,7 @@ fn refuse_protected(guard: Guard, targets: &[GuardTarget]) -> Result<()> {
 
 fn show_dry_run(ui: &Ui, plan: &impl Display, guard: Guard, targets: &[GuardTarget]) {
     if !ui.is_json() {
-        ui.answer(&super::escape::escape_lines(&plan.to_string()));
+        ui.answer_plan(plan);
     }
     if let Err(refusal) = refuse_protected(guard, targets) {
         ui.warn(&format!("without `--dry-run` this would be refused: {}", refusal.message()));

@@ -138,6 +138,12 @@ impl Ui {
         self.write_out(text);
     }
 
+    /// Writes a plan as the answer: escaped, and on a terminal broken at its words.
+    pub(super) fn answer_plan(&self, plan: &impl Display) {
+        let width = self.options().stdout_is_terminal.then(|| self.width());
+        self.answer(&wrap("", 0, &escape_lines(&plan.to_string()), 0, width));
+    }
+
     /// Writes a table to stdout.
     pub fn table(&self, table: &Table) {
         self.answer(&self.render(table));

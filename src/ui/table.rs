@@ -1,15 +1,17 @@
-//! Tables that fit: aligned columns on a wide terminal, records on a narrow one, plain columns in a pipe.
+//! Tables that fit: aligned columns where they have room, else a last column that is wrapped at its words, else
+//! records; plain columns in a pipe.
 //!
-//! Promises: in a pipe no line is wrapped or cut, no cell is empty (`-`) and nothing is coloured;
-//! cells are escaped here, so any string may be put in.
+//! Promises: no word and no number is ever broken and nothing is cut, whatever the width; in a pipe no line is wrapped, no
+//! cell is empty (`-`) and nothing is coloured; cells are escaped here, so any string may be put in.
 
 use comfy_table::{CellAlignment, ContentArrangement};
 
 use super::escape::{columns, escape};
 use super::style::{Styles, Tone};
+use super::wrap::wrap;
 
-/// At most this many columns make records instead of a table.
-const NARROW: usize = 50;
+/// A last column that is narrower than this is not worth wrapping: records read better.
+const ROOM: usize = 24;
 
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -43,15 +45,27 @@ impl Column {
 pub struct Cell {
     text: String,
     tone: Option<Tone>,
+    /// The same as in the row above: said again in a record, where there is no row above.
+    again: bool,
 }
 
 impl Cell {
     /// A cell in a tone.
     pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone: Some(tone) }
+        Self { text: text.into(), tone: Some(tone), again: false }
+    }
+
+    /// The same cell, which repeats the one above it.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { again: true, ..self }
     }
 
     fn shown(&self) -> String {
+        if self.again { "-".to_owned() } else { self.whole() }
+    }
+
+    fn whole(&self) -> String {
         let shown = escape(self.text.trim());
         if shown.is_empty() { "-".to_owned() } else { shown }
     }
@@ -59,7 +73,7 @@ impl Cell {
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: None }
+        Self { text: text.into(), tone: None, again: false }
     }
 }
 
@@ -94,38 +108,50 @@ impl Table {
         if self.is_empty() {
             return String::new();
         }
-        match layout.width {
-            Some(width) if width <= NARROW || self.natural_width() > width * 3 / 2 => {
-                self.records(layout.styles)
-            }
-            _ => self.grid(layout),
+        let Some(width) = layout.width else { return self.grid(None, layout.styles) };
+        let widths = self.widths();
+        let before: usize = widths.iter().rev().skip(1).map(|column| column + 2).sum();
+        let last = widths.last().copied().unwrap_or(0);
+        if before + last <= width {
+            return self.grid(None, layout.styles);
         }
+        let room = width.saturating_sub(before);
+        let wraps = self.columns.last().is_some_and(|column| !column.number);
+        if wraps && room >= ROOM && self.longest_word() <= room {
+            return self.grid(Some(room), layout.styles);
+        }
+        self.records(width, layout.styles)
     }
 
-    /// How wide the table wants to be: the widest cells and two spaces between the columns.
-    fn natural_width(&self) -> usize {
+    /// How wide each column wants to be.
+    fn widths(&self) -> Vec<usize> {
         let widest = |at: usize| {
             let cells = self.rows.iter().map(|row| columns(&row[at].shown())).max().unwrap_or(0);
-            cells.max(columns(&self.columns[at].heading)) + 2
+            cells.max(columns(&self.columns[at].heading))
         };
-        (0..self.columns.len()).map(widest).sum::<usize>().saturating_sub(2)
+        (0..self.columns.len()).map(widest).collect()
     }
 
-    fn grid(&self, layout: Layout) -> String {
+    /// The longest word of the last column: what cannot be wrapped.
+    fn longest_word(&self) -> usize {
+        let cells = self.rows.iter().filter_map(|row| row.last()).map(Cell::shown);
+        cells.flat_map(|cell| cell.split(' ').map(columns).collect::<Vec<_>>()).max().unwrap_or(0)
+    }
+
+    /// Aligned columns; `room` is what the last one has where it has to be wrapped.
+    fn grid(&self, room: Option<usize>, styles: Styles) -> String {
         let mut grid = comfy_table::Table::new();
         grid.load_style(comfy_table::presets::NOTHING);
-        match layout.width {
-            Some(width) => {
-                grid.set_content_arrangement(ContentArrangement::Dynamic);
-                grid.set_width(u16::try_from(width).unwrap_or(u16::MAX));
-            }
-            None => {
-                grid.set_content_arrangement(ContentArrangement::Disabled);
-            }
-        }
+        grid.set_content_arrangement(ContentArrangement::Disabled);
         grid.set_header(self.columns.iter().map(|column| column.heading.to_uppercase()));
         for row in &self.rows {
-            grid.add_row(row.iter().map(Cell::shown));
+            let mut cells: Vec<String> = row.iter().map(Cell::shown).collect();
+            if let (Some(room), Some(last)) = (room, cells.last_mut()) {
+                let mut lines = wrap("", 0, last, 0, Some(room));
+                lines.truncate(lines.trim_end().len());
+                *last = lines;
+            }
+            grid.add_row(cells);
         }
         for (at, column) in self.columns.iter().enumerate() {
             if let Some(drawn) = grid.column_mut(at) {
@@ -138,7 +164,7 @@ impl Table {
             }
         }
         let lines: Vec<String> = grid.lines().map(|line| line.trim_end().to_owned()).collect();
-        self.painted(&lines, layout.styles)
+        self.painted(&lines, styles)
     }
 
     /// Adds tones. Where rows were wrapped, only the heading has one: the lines are no rows any more.
@@ -157,17 +183,24 @@ impl Table {
         shown
     }
 
-    fn records(&self, styles: Styles) -> String {
+    /// One field a line, the empty ones left out, and a line between two rows.
+    fn records(&self, width: usize, styles: Styles) -> String {
         let mut shown = String::new();
         for (number, row) in self.rows.iter().enumerate() {
             if number > 0 {
                 shown.push('\n');
             }
             for (column, cell) in self.columns.iter().zip(row) {
-                let text = cell.shown();
+                let text = cell.whole();
+                if text == "-" {
+                    continue;
+                }
                 let text = cell.tone.map_or(text.clone(), |tone| styles.paint(tone, &text));
                 let key = styles.paint(Tone::Faint, &format!("{}:", column.heading));
-                shown.extend([key.as_str(), " ", &text, "\n"]);
+                let lead = columns(&column.heading) + 2;
+                // A tone may not be torn apart by a line end.
+                let limit = Some(width).filter(|_| cell.tone.is_none());
+                shown.push_str(&wrap(&format!("{key} "), lead, &text, 2, limit));
             }
         }
         shown
@@ -232,9 +265,9 @@ größe      -               -
     #[test]
     fn a_narrow_terminal_gets_records() {
         assert_eq!(
-            at(Some(40), Styles::PLAIN),
+            at(Some(24), Styles::PLAIN),
             "stack: acme\nprofile: prod\nsize: 143.4 MB\n\nstack: bo\\u{1b}b\nprofile: dev\nsize: 9 B\n\n\
-             stack: größe\nprofile: -\nsize: -\n"
+             stack: größe\n"
         );
     }
 
@@ -249,6 +282,81 @@ größe      -               -
         assert!(wrapped.lines().count() > 2 && wrapped.lines().all(|line| columns(line) <= 80), "{wrapped}");
         table.row(["x".repeat(300)]);
         assert!(table.render(layout(Some(80))).starts_with("name: acme\n"));
+    }
+
+    /// A table as `status` shows it: the second row repeats the stack's name.
+    fn wide() -> Table {
+        let mut table = Table::new([
+            Column::text("stack"),
+            Column::text("container"),
+            Column::number("rows"),
+            Column::text("result"),
+        ]);
+        let why = "failed: the database does not answer, and nobody knows why";
+        table.row(["acme", "acme-prod-backend-1", "1\u{202f}234\u{202f}567", why]);
+        table.row([
+            Cell::from("acme").again(),
+            Cell::from("acme-prod-db-1"),
+            Cell::from(""),
+            Cell::from("-"),
+        ]);
+        table
+    }
+
+    #[test]
+    fn only_the_last_column_is_wrapped_and_only_at_its_words() {
+        let shown = wide().render(Layout { width: Some(80), styles: Styles::PLAIN });
+        assert_eq!(
+            shown,
+            "\
+STACK  CONTAINER                 ROWS  RESULT
+acme   acme-prod-backend-1  1\u{202f}234\u{202f}567  failed: the database does not answer, and
+                                       nobody knows why
+-      acme-prod-db-1               -  -
+"
+        );
+    }
+
+    #[test]
+    fn a_record_says_again_what_stood_above_and_leaves_out_what_is_not_known() {
+        let shown = wide().render(Layout { width: Some(40), styles: Styles::PLAIN });
+        assert_eq!(
+            shown,
+            "\
+stack: acme
+container: acme-prod-backend-1
+rows: 1\u{202f}234\u{202f}567
+result: failed: the database does not
+  answer, and nobody knows why
+
+stack: acme
+container: acme-prod-db-1
+"
+        );
+    }
+
+    proptest::proptest! {
+        /// At every width every word of every cell is there whole, and no line is longer than it has to be.
+        #[test]
+        fn nothing_is_broken_or_cut_at_any_width(
+            cells in proptest::collection::vec("[a-z0-9]{1,12}( [a-z0-9]{1,12}){0,6}", 4..16),
+            width in 20_usize..120,
+        ) {
+            let mut table = Table::new(["one", "two", "three", "four"].map(Column::text));
+            for row in cells.chunks_exact(4) {
+                table.row(row.iter().map(String::as_str));
+            }
+            let shown = table.render(Layout { width: Some(width), styles: Styles::PLAIN });
+            let mut words: Vec<&str> = shown.split_whitespace().collect();
+            for word in cells.chunks_exact(4).flatten().flat_map(|cell| cell.split(' ')) {
+                let at = words.iter().position(|shown| *shown == word);
+                proptest::prop_assert!(at.is_some(), "{word} is broken in\n{shown}");
+                words.remove(at.unwrap_or(0));
+            }
+            for line in shown.lines() {
+                proptest::prop_assert!(columns(line) <= width.max(20), "{line}");
+            }
+        }
     }
 
     #[test]

@@ -5,8 +5,12 @@
 
 use super::escape::columns;
 
+/// A value stands at most so far behind its key for its continuation to stand below it.
+const HANG: usize = 28;
+
 /// Breaks escaped text into lines of at most `width` columns (`None`: no limit). The first line starts
-/// after `lead`, all others are indented by `indent` spaces; a line's own indentation is kept.
+/// after `lead`, all others are indented by `indent` spaces; a line's own indentation is kept, and where it is a key and,
+/// two spaces or more behind it, a value, what does not fit goes on below the value.
 pub(super) fn wrap(
     lead: &str,
     lead_columns: usize,
@@ -22,13 +26,15 @@ pub(super) fn wrap(
             shown.push('\n');
             at = if line.is_empty() { 0 } else { pad(&mut shown, indent + own) };
         }
+        let hang = indent + own + width.map_or(0, |width| value_at(line.trim_start_matches(' '), width));
         let mut first = true;
         for word in words(line.trim_start_matches(' ')) {
             let wide = columns(word);
             let gap = usize::from(!first);
             if !first && width.is_some_and(|width| at + gap + wide > width) {
+                shown.truncate(shown.trim_end_matches(' ').len());
                 shown.push('\n');
-                at = pad(&mut shown, indent + own);
+                at = pad(&mut shown, hang);
             } else if gap == 1 {
                 shown.push(' ');
                 at += 1;
@@ -40,6 +46,14 @@ pub(super) fn wrap(
     }
     shown.push('\n');
     shown
+}
+
+/// Where the value begins in a line of the form `key  value`; 0 where there is none, or no room to hang anything there.
+fn value_at(line: &str, width: usize) -> usize {
+    let Some(gap) = line.find("  ") else { return 0 };
+    let value = line[gap..].trim_start_matches(' ');
+    let at = columns(&line[..line.len() - value.len()]);
+    if value.is_empty() || at > HANG || at > width / 3 { 0 } else { at }
 }
 
 fn pad(shown: &mut String, spaces: usize) -> usize {
@@ -84,6 +98,19 @@ mod tests {
         assert_eq!(
             wrap("error: ", 7, "two stacks\n  acme\nerror: forged", 2, Some(80)),
             "error: two stacks\n    acme\n  error: forged\n"
+        );
+    }
+
+    #[test]
+    fn what_stands_behind_a_key_goes_on_below_itself() {
+        assert_eq!(
+            wrap("", 0, "restore it\n  from     acme prod, PostgreSQL 15.20, of today", 2, Some(36)),
+            "restore it\n    from     acme prod, PostgreSQL\n             15.20, of today\n"
+        );
+        // On a narrow terminal there is no room to hang anything.
+        assert_eq!(
+            wrap("", 0, "x\n  a key of a plan  and what it says", 2, Some(24)),
+            "x\n    a key of a plan  and\n    what it says\n"
         );
     }
 
