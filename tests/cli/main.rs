@@ -17,6 +17,7 @@ mod postgres;
 mod stage;
 
 mod backup;
+mod bad_input;
 mod config;
 mod engines;
 mod exec;

@@ -95,7 +95,7 @@ exit 0
 const HOSTILE: &str = "ac\x1b]0;owned\x07me\x1b[2J\u{202e}dorp\r\nerror: forged";
 
 #[test]
-fn hostile_labels_are_shown_escaped() {
+fn f91_hostile_labels_are_shown_escaped() {
     let stage = Stage::with([plain("one")
         .label("envctl.stack", HOSTILE)
         .label("envctl.profile", "dev")
@@ -115,7 +115,7 @@ exit 125
 }
 
 #[test]
-fn hostile_names_among_candidates_are_shown_escaped() {
+fn f91_hostile_names_among_candidates_are_shown_escaped() {
     let stage = Stage::with([
         plain("one")
             .label("com.docker.compose.project", HOSTILE)
@@ -135,7 +135,7 @@ exit 125
 }
 
 #[test]
-fn nothing_hostile_reaches_the_terminal_whatever_is_asked() {
+fn f91_nothing_hostile_reaches_the_terminal_whatever_is_asked() {
     let stage = Stage::with([
         plain("one")
             .label("envctl.stack", HOSTILE)
@@ -168,7 +168,7 @@ fn nothing_hostile_reaches_the_terminal_whatever_is_asked() {
 }
 
 #[test]
-fn an_engines_words_are_escaped() {
+fn f91_an_engines_words_are_escaped() {
     use crate::daemon::Manner;
     Stage::behaving(Manner::Refusing(500, "disk full\n\x1b[2Jerror: forged")).run(["logs"]).is(str![[r#"
 exit 4

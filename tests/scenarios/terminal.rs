@@ -13,7 +13,7 @@ fn project() -> Project {
 }
 
 #[test]
-fn a_shell_has_a_terminal_that_follows_its_size_and_gives_its_exit_code() {
+fn f93_a_shell_has_a_terminal_that_follows_its_size_and_gives_its_exit_code() {
     let project = project();
     let mut terminal = Pty::start(&project.command(&["shell", "db"]));
     terminal.expect("# ");
@@ -34,7 +34,7 @@ fn a_shell_has_a_terminal_that_follows_its_size_and_gives_its_exit_code() {
 }
 
 #[test]
-fn control_c_in_a_shell_reaches_the_command_and_not_envctl() {
+fn f93_control_c_in_a_shell_reaches_the_command_and_not_envctl() {
     let project = project();
     let mut terminal = Pty::start(&project.command(&["shell", "db"]));
     terminal.expect("# ");
@@ -53,7 +53,25 @@ fn control_c_in_a_shell_reaches_the_command_and_not_envctl() {
 }
 
 #[test]
-fn output_of_a_terminal_that_begins_like_a_frame_is_output() {
+fn f93_control_z_stops_the_command_in_the_shell_and_not_envctl() {
+    let project = project();
+    let mut terminal = Pty::start(&project.command(&["shell", "db"]));
+    terminal.expect("# ");
+    terminal.type_in("sleep 1002; echo \"rc=$?\"\n");
+    eventually(Duration::from_secs(10), "sleep runs", || !project.server.processes("sleep 1002").is_empty());
+    terminal.type_in("\x1a");
+    terminal.expect("Stopped");
+    terminal.type_in("kill %1; echo go\"\"ne\n");
+    terminal.expect("gone");
+    terminal.type_in("exit 0\n");
+    // bash asks once where a stopped job is left; the second one leaves.
+    terminal.type_in("exit 0\n");
+    assert_eq!(terminal.finish(), 0);
+    project.server.wait_without_process("sleep 1002", Duration::from_secs(5));
+}
+
+#[test]
+fn f93_output_of_a_terminal_that_begins_like_a_frame_is_output() {
     let project = project();
     let mut terminal = Pty::start(&project.command(&[
         "exec",
@@ -67,7 +85,7 @@ fn output_of_a_terminal_that_begins_like_a_frame_is_output() {
 }
 
 #[test]
-fn a_terminal_is_given_back_when_envctl_is_terminated() {
+fn f93_a_terminal_is_given_back_when_envctl_is_terminated() {
     let project = project();
     let mut terminal =
         Pty::start(&project.command(&["exec", "db", "--", "sh", "-c", "echo rea\"\"dy; sleep 1001"]));
@@ -78,7 +96,7 @@ fn a_terminal_is_given_back_when_envctl_is_terminated() {
 }
 
 #[test]
-fn psql_shows_where_it_is_and_survives_control_c() {
+fn f93_psql_shows_where_it_is_and_survives_control_c() {
     let project = project();
     let mut terminal = Pty::start(&project.command(&["psql"]));
     terminal.expect(&format!("{}[dev] postgres=# ", project.server.stack));
@@ -117,7 +135,7 @@ fn following_logs_ends_at_control_c() {
 }
 
 #[test]
-fn a_shell_whose_container_dies_ends_and_gives_the_terminal_back() {
+fn f93_a_shell_whose_container_dies_ends_and_gives_the_terminal_back() {
     let mut wanted = crate::support::rig::Wanted::postgres(15, "dies").arg("--entrypoint=sleep");
     wanted.command = vec!["infinity".to_owned()];
     let server = wanted.start();
