@@ -1,10 +1,19 @@
 //! The databases that restores have replaced: each is kept whole under a name of its own until somebody drops it.
 //!
-//! Promise: one is known by the note that the swap left on it, so that no database of somebody else's is taken for one.
+//! Promises: one is known by the note that the swap left on it, so that no database of somebody else's is taken for one;
+//! one is dropped by its name and only after a person has agreed to that name.
 
-use super::swap::KeptNote;
-use crate::error::{Error, Result};
-use crate::postgres::Session;
+use std::fmt;
+use std::sync::Arc;
+
+use super::swap::{KeptNote, standing_place};
+use crate::docker::{Container, Engine};
+use crate::error::{self, Error, Result};
+use crate::postgres::quote::ident;
+use crate::postgres::session::Refusal;
+use crate::postgres::{Access, Session};
+use crate::ui::Confirmed;
+use crate::ui::format::bytes;
 
 /// A database that an earlier restore replaced and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +26,21 @@ pub struct Kept {
     pub size: u64,
 }
 
-/// The databases that restores have replaced, newest first.
+/// What restores of this database have replaced, newest first.
 ///
 /// # Errors
 /// The server cannot be asked.
 pub async fn kept(session: &mut Session, database: &str) -> Result<Vec<Kept>> {
+    let mut kept = all(session).await?;
+    kept.retain(|kept| kept.note.replaced == database);
+    Ok(kept)
+}
+
+/// What restores of any database of this server have replaced, newest first.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn all(session: &mut Session) -> Result<Vec<Kept>> {
     let rows = session
         .query(
             "select datname, shobj_description(oid, 'pg_database'), pg_catalog.pg_database_size(oid) \
@@ -36,8 +55,69 @@ pub async fn kept(session: &mut Session, database: &str) -> Result<Vec<Kept>> {
             let note: KeptNote = serde_json::from_str(&note).ok()?;
             Some(Kept { name, note, size: size.parse().unwrap_or(0) })
         })
-        .filter(|kept| kept.note.replaced == database && kept.note.envctl == "kept")
+        .filter(|kept| kept.note.envctl == "kept")
         .collect();
     kept.sort_by(|a, b| b.note.at.cmp(&a.note.at).then_with(|| b.name.cmp(&a.name)));
     Ok(kept)
+}
+
+/// Dropping some of them, decided. Its `Display` is what a person agrees to.
+#[derive(Clone, Debug)]
+pub struct DropPlan {
+    /// Which.
+    pub kept: Vec<Kept>,
+    /// How to connect.
+    pub access: Access,
+}
+
+impl fmt::Display for DropPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.kept.len() == 1 { "database" } else { "databases" };
+        writeln!(f, "drop {} {noun} that restores have replaced", self.kept.len())?;
+        for kept in &self.kept {
+            let Kept { name, note, size } = kept;
+            writeln!(f, "  {name:?}, which was {:?} until {} ({})", note.replaced, note.at, bytes(*size))?;
+        }
+        writeln!(f, "  `envctl restore undo` cannot bring them back then")
+    }
+}
+
+/// Carries it out; gives the names of those that are gone.
+///
+/// # Errors
+/// Kind `Busy`: somebody is connected to one. `Tool`: the server refuses. Says what has been dropped before.
+pub async fn drop_kept(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    plan: Confirmed<DropPlan>,
+) -> Result<Vec<String>> {
+    let plan = plan.into_plan();
+    let place = plan.access.to(standing_place(&plan.access.database));
+    let mut session = Session::open(engine, container, &place, "envctl drop").await?;
+    let mut dropped = Vec::new();
+    for kept in &plan.kept {
+        // Without FORCE: it would end whoever looks something up there, and drop a replication slot silently.
+        let answer = session.query(&format!("DROP DATABASE {}", ident(&kept.name))).await;
+        if let Err(refusal) = answer {
+            return Err(refused(&kept.name, refusal, &dropped));
+        }
+        dropped.push(kept.name.clone());
+    }
+    session.close().await;
+    Ok(dropped)
+}
+
+fn refused(name: &str, refusal: Refusal, dropped: &[String]) -> Error {
+    let error = match refusal {
+        // object_in_use
+        Refusal::Sql { state, message } if state == "55006" => {
+            error::busy(format!("database {name:?} is in use and stays: {message}"))
+                .hint("end who is connected to it, or wait, and run the same command again")
+        }
+        other => Error::from(other).context(format!("database {name:?} stays")),
+    };
+    match dropped {
+        [] => error,
+        gone => error.hint(format!("dropped before that: {}", gone.join(", "))),
+    }
 }

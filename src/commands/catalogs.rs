@@ -44,13 +44,11 @@ pub(in crate::commands) fn of_profile(
     environment: &Environment,
     profile: &str,
 ) -> Result<Catalog> {
-    match named(landscape, &environment.stack, profile).as_slice() {
-        [only] => of(settings, only),
-        _ => {
-            let root = settings.backups_of(&environment.stack, environment.directory.as_deref())?;
-            Ok(Catalog::new(&root, &environment.stack, Some(profile)))
-        }
+    if let [only] = named(landscape, &environment.stack, profile).as_slice() {
+        return of(settings, only);
     }
+    let root = settings.backups_of(&environment.stack, environment.directory.as_deref())?;
+    Ok(Catalog::new(&root, &environment.stack, Some(profile)))
 }
 
 /// The backups that the options mean, and their profile.

@@ -21,6 +21,7 @@ pub mod session;
 #[cfg(test)]
 mod session_tests;
 pub mod version;
+pub mod visitors;
 
 pub use access::Access;
 pub use session::Session;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::quote::literal;
 use super::session::Session;
 use super::version::ServerVersion;
+use super::visitors::Visitors;
 use crate::docker::exec::capture;
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, Result};
@@ -35,7 +36,7 @@ pub struct Findings {
     /// The target's size now, in bytes; 0 where it is not there.
     pub size: u64,
     /// Who is connected to it.
-    pub sessions: Vec<String>,
+    pub sessions: Vec<Visitors>,
     /// Worth knowing, no obstacle.
     pub warnings: Vec<String>,
     /// PGDATA, where the role may know it.
@@ -81,7 +82,7 @@ pub async fn look(
     };
     if !oid.is_empty() {
         replaceable(session, database, &oid).await?;
-        findings.sessions = sessions(session, database).await?;
+        findings.sessions = Visitors::of(session, database).await?;
         findings.warnings.extend(kept(session).await?);
     }
     if let Some(needs) = needs {
@@ -138,25 +139,10 @@ async fn kept(session: &mut Session) -> Result<Option<String>> {
         .map_err(Error::from)?;
     Ok(match rows.first().map(Vec::as_slice) {
         Some([count, size]) if count != "0" => Some(format!(
-            "databases replaced earlier that are still kept: {count} ({size}): list them with `envctl psql -d postgres -c '\\l+ envctl_old_*'`, drop what is not needed"
+            "databases replaced earlier that are still kept: {count} ({size}); see and drop them: `envctl restore kept`"
         )),
         _ => None,
     })
-}
-
-async fn sessions(session: &mut Session, database: &str) -> Result<Vec<String>> {
-    let rows = session
-        .query(&format!(
-            "select format('%s of role %s (%s)', case count(*) when 1 then '1 session' else count(*) || ' sessions' end, usename, \
-                          coalesce(nullif(application_name, ''), 'no application name')) \
-             from pg_catalog.pg_stat_activity where datname = {} and pid <> pg_backend_pid() and backend_type = 'client backend' \
-               and application_name not like 'envctl%' \
-             group by application_name, usename order by 1",
-            literal(database)
-        ))
-        .await
-        .map_err(Error::from)?;
-    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 
 /// Whether the server has what the dump names.
@@ -240,7 +226,7 @@ pub async fn space(
         Some(free) if answer.exit_code == 0 && free < needed => Err(error::refused(format!(
             "the server's disk has {free} bytes free and the restore needs about {needed}: the old database is kept until the new one is in place"
         ))
-        .hint("free some space; old copies are listed by `envctl psql -d postgres -c '\\l+ envctl_old_*'`")),
+        .hint("free some space; the old copies, which can be dropped: `envctl restore kept`")),
         _ => Ok(()),
     }
 }

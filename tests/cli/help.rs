@@ -297,6 +297,7 @@ Usage: envctl restore [OPTIONS] [FILE|latest|-]
 
 Commands:
   undo  Swap the database that the last restore replaced back in
+  kept  List the databases that restores have replaced, or drop them
   help  Print this message or the help of the given subcommand(s)
 
 Arguments:

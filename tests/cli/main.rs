@@ -23,6 +23,8 @@ mod engines;
 mod exec;
 mod help;
 mod init;
+mod json;
+mod kept;
 mod logs;
 mod many;
 mod output;

@@ -211,3 +211,50 @@ fn undo_brings_back_what_was_there_and_undo_again_what_was_restored() {
     project.drop_siblings();
     project.run(&["restore", "undo", "--yes"]).code(3);
 }
+
+#[test]
+fn what_restores_have_replaced_is_listed_and_dropped_by_name_or_all() {
+    let project = Project::new(Server::shared(17), "kept");
+    project.fill(5);
+    project.run(&["backup"]).code(0);
+    for _ in 0..3 {
+        project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0);
+    }
+    let mut there = project.server.siblings(&project.database);
+    there.sort();
+    assert_eq!(there.len(), 3);
+    let listed = project.run(&["restore", "kept", "--json"]).code(0);
+    let answer: serde_json::Value = serde_json::from_str(&listed.out()).unwrap();
+    let ours = answer["kept"].as_array().unwrap().iter().filter(|kept| kept["was"] == *project.database);
+    let mut names: Vec<String> = ours.map(|kept| kept["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    assert_eq!(names, there);
+
+    let first = there.remove(0);
+    project.run(&["restore", "kept", "--drop", &first]).code(6);
+    project.run(&["restore", "kept", "--drop", &first, "--yes"]).code(0);
+    let mut left = project.server.siblings(&project.database);
+    left.sort();
+    assert_eq!(left, there);
+    project.run(&["restore", "kept", "--drop", "all", "--yes"]).code(0);
+    assert!(project.server.siblings(&project.database).is_empty());
+    assert_eq!(project.sql("select count(*) from item"), "5");
+    project.run(&["restore", "kept", "--drop", &first, "--yes"]).code(3).says("restore kept");
+}
+
+#[test]
+fn the_plan_names_who_will_be_sent_away_and_they_lose_what_they_have_not_committed() {
+    let project = Project::new(Server::shared(17), "visitors");
+    project.fill(5);
+    project.run(&["backup"]).code(0);
+    let holder = project.server.session(&project.database, "begin; delete from item");
+    let plan = project.run(&["restore", "latest", "--dry-run"]).code(0);
+    plan.says("1 session at the swap")
+        .says("1 of role postgres")
+        .says("local socket")
+        .says("1 in a transaction");
+    project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0);
+    drop(holder);
+    assert_eq!(project.sql("select count(*) from item"), "5");
+    project.drop_siblings();
+}

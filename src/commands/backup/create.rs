@@ -68,6 +68,16 @@ struct Answer<'a> {
     manifest: &'a Manifest,
 }
 
+#[derive(Serialize)]
+struct Planned<'a> {
+    dry_run: bool,
+    plan: [String; 1],
+    path: Option<&'a PathBuf>,
+    database: &'a str,
+    server_version: String,
+    size: u64,
+}
+
 /// # Errors
 /// See [`create`].
 pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
@@ -80,12 +90,31 @@ pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Res
     let (found, session) = database::reach_open(app, &daemon, &settings, &environment).await?;
     let request = request(&args, Purpose::Backup, app, &settings, &daemon, &found)?;
     if global.dry_run {
-        app.ui.say(&format!("would back up {} to {}", found.facts.database, destination(&request)));
+        show_dry_run(app, &found, &request);
         return Ok(());
     }
     let created = perform(app, &daemon, &found, &request, Some(session)).await?;
     show(app, &created);
     Ok(())
+}
+
+/// What would be made: a line for a person, a document for a program.
+fn show_dry_run(app: &App, found: &Database, request: &BackupRequest) {
+    let line = format!("would back up {} to {}", found.facts.database, destination(request));
+    app.ui.say(&line);
+    if app.ui.is_json() {
+        app.ui.json(&Planned {
+            dry_run: true,
+            plan: [line],
+            path: match &request.destination {
+                Destination::File { path, .. } => Some(path),
+                Destination::Stdout => None,
+            },
+            database: &found.facts.database,
+            server_version: found.facts.version.to_string(),
+            size: found.facts.size,
+        });
+    }
 }
 
 /// One backup for each stack. One that fails does not keep the others from theirs: a nightly run shall leave

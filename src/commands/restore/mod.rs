@@ -1,5 +1,7 @@
 //! `envctl restore`: put a backup back, all or nothing.
 
+mod kept;
+mod planned;
 mod undo;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ pub struct Args {
 enum Verb {
     /// Swap the database that the last restore replaced back in
     Undo(undo::Args),
+    /// List the databases that restores have replaced, or drop them
+    Kept(kept::Args),
 }
 
 #[derive(clap::Args, Clone, Debug)]
@@ -75,6 +79,7 @@ struct RestoreArgs {
 pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     match args.verb {
         Some(Verb::Undo(args)) => undo::run(&args, global, app).await,
+        Some(Verb::Kept(args)) => kept::run(&args, global, app).await,
         None => restore(args.restore, global, app).await,
     }
 }
@@ -112,7 +117,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
         Decision::Go(plan) => plan,
         Decision::DryRun(plan) => {
-            app.show_dry_run(&plan);
+            planned::show(app, &plan);
             return Ok(());
         }
     };

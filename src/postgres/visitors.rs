@@ -1,0 +1,115 @@
+//! Who is connected to a database, as a person would want to know before they are sent away.
+//!
+//! Promises: envctl's own sessions are not among them; what the role may not see (another role's address) is left out, and
+//! the session is counted all the same.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::quote::literal;
+use super::session::Session;
+use crate::error::{Error, Result};
+
+/// Sessions of one role, by one application, from one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Visitors {
+    /// How many.
+    pub count: u64,
+    /// Their role.
+    pub role: String,
+    /// What they call themselves; `None` where they do not.
+    pub application: Option<String>,
+    /// Their address, or `local socket`; `None` where the role may not see it.
+    pub from: Option<String>,
+    /// When the first of them came, `2026-11-22 17:20:11 UTC`; `None` where the role may not see it.
+    pub since: Option<String>,
+    /// How many of them are in a transaction now.
+    pub in_transaction: u64,
+}
+
+impl Visitors {
+    /// Everybody who is connected to `database`, the largest group first.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn of(session: &mut Session, database: &str) -> Result<Vec<Self>> {
+        // backend_type and all that follows is null for sessions of roles that we may not look at.
+        let rows = session
+            .query(&format!(
+                "select count(*), coalesce(usename, 'unknown'), coalesce(application_name, ''), \
+                        coalesce(pg_catalog.host(client_addr), case client_port when -1 then 'local socket' end, ''), \
+                        coalesce(to_char(min(backend_start) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS \"UTC\"'), ''), \
+                        count(xact_start) \
+                 from pg_catalog.pg_stat_activity \
+                 where datname = {} and pid <> pg_catalog.pg_backend_pid() \
+                   and coalesce(backend_type, 'client backend') = 'client backend' \
+                   and coalesce(application_name, '') not like 'envctl%' \
+                 group by 2, 3, 4 order by 1 desc, 2, 3, 4",
+                literal(database)
+            ))
+            .await
+            .map_err(Error::from)?;
+        Ok(rows.into_iter().filter_map(Self::from_row).collect())
+    }
+
+    fn from_row(row: Vec<String>) -> Option<Self> {
+        let [count, role, application, from, since, in_transaction] = <[String; 6]>::try_from(row).ok()?;
+        let said = |text: String| Some(text).filter(|text| !text.is_empty());
+        Some(Self {
+            count: count.parse().ok()?,
+            role,
+            application: said(application),
+            from: said(from),
+            since: said(since),
+            in_transaction: in_transaction.parse().unwrap_or(0),
+        })
+    }
+}
+
+impl fmt::Display for Visitors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of role {}", self.count, self.role)?;
+        match &self.application {
+            Some(application) => write!(f, ", {application}")?,
+            None => write!(f, ", no application name")?,
+        }
+        if let Some(from) = &self.from {
+            write!(f, ", from {from}")?;
+        }
+        if let Some(since) = &self.since {
+            write!(f, ", since {since}")?;
+        }
+        match self.in_transaction {
+            0 => Ok(()),
+            1 => f.write_str(", 1 in a transaction"),
+            n => write!(f, ", {n} in transactions"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(row: [&str; 6]) -> Visitors {
+        Visitors::from_row(row.map(str::to_owned).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_is_said_and_the_rest_left_out() {
+        let all = of(["3", "acme", "api", "172.18.0.3", "2026-11-22 17:20:11 UTC", "1"]);
+        assert_eq!(
+            all.to_string(),
+            "3 of role acme, api, from 172.18.0.3, since 2026-11-22 17:20:11 UTC, 1 in a transaction"
+        );
+        let little = of(["1", "acme", "", "", "", "0"]);
+        assert_eq!(little.to_string(), "1 of role acme, no application name");
+        assert_eq!((little.application, little.from, little.since), (None, None, None));
+    }
+
+    #[test]
+    fn a_row_that_is_none_is_passed_over() {
+        assert_eq!(Visitors::from_row(vec!["many".into()]), None);
+    }
+}
