@@ -1,6 +1,9 @@
 //! The only wiring: the process's clock, environment, terminal and signals, handed on as values.
 //!
-//! Promise: nothing below this file reads them by itself.
+//! Promise: nothing below this folder reads them by itself.
+
+mod given;
+mod signals;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -10,20 +13,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::commands::GlobalArgs;
-use crate::config::settings::{Color, DaemonWish};
-use crate::config::{self, Inputs, Settings};
+use crate::config::settings::DaemonWish;
+use crate::config::{self, Settings};
 use crate::docker::client::Client;
 use crate::docker::context::{self, Asked, ContextInputs, Endpoint};
 use crate::docker::observe::observe;
 use crate::docker::{Engine, tty};
 use crate::environment::{self, Environment, Landscape, Target};
-use crate::error::{self, Error, ErrorKind, Result};
+use crate::error::{self, ErrorKind, Result};
 use crate::interrupt::{Interrupt, Trigger, interrupted, pair};
 use crate::postgres::access::Wishes;
-use crate::ui::{ColorChoice, Consent, Decision, Guard, GuardTarget, Ui, UiOptions};
+use crate::ui::{Consent, Decision, Guard, GuardTarget, Ui, UiOptions};
 
 /// What a command has at hand.
 #[derive(Clone)]
@@ -57,11 +59,11 @@ impl App {
             .collect();
         let set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
         // A file that cannot be read is the command's own error, in its own words.
-        let settings = settings(global, &environment).ok();
+        let settings = given::settings(global, &environment).ok();
         let ui = Ui::new(UiOptions {
             color: settings
                 .as_ref()
-                .map_or(global.color.unwrap_or_default(), |settings| color(settings.color)),
+                .map_or(global.color.unwrap_or_default(), |settings| given::color(settings.color)),
             no_color_env: set("NO_COLOR"),
             dumb_terminal: environment.get("TERM").is_some_and(|term| term == "dumb"),
             json: global.json,
@@ -155,7 +157,7 @@ impl App {
             .enable_all()
             .build()
             .map_err(|e| error::failed("the runtime cannot be started").because(e))?;
-        hear_signals(self.trigger.clone(), self.asking.clone());
+        signals::hear(self.trigger.clone(), self.asking.clone());
         let app = self.clone();
         let result = runtime.block_on(async {
             let trigger = app.trigger.clone();
@@ -196,11 +198,11 @@ impl App {
     /// # Errors
     /// Kind `Usage`.
     pub fn settings(&self, global: &GlobalArgs) -> Result<Settings> {
-        settings(global, &self.environment)
+        given::settings(global, &self.environment)
     }
 
     fn home(&self) -> Option<PathBuf> {
-        home(&self.environment)
+        given::home(&self.environment)
     }
 
     /// Who works here, for `pg_stat_activity`: `user@host`, bounded.
@@ -270,7 +272,7 @@ impl App {
     pub fn wishes(&self, settings: &Settings, profile: Option<&str>) -> Result<Wishes> {
         let database = settings.database(profile);
         let password = match &database.password {
-            Some(source) => Some(source.read(run_for_secret)?),
+            Some(source) => Some(source.read(given::run_for_secret)?),
             None => None,
         };
         Ok(Wishes {
@@ -353,79 +355,4 @@ impl App {
         self.asking.store(false, Ordering::SeqCst);
         decision
     }
-}
-
-fn settings(global: &GlobalArgs, environment: &BTreeMap<String, String>) -> Result<Settings> {
-    let cwd = std::env::current_dir().map_err(|e| {
-        error::usage("the working directory cannot be read").because(e).hint("`cd` to one that exists")
-    })?;
-    config::resolve(&Inputs {
-        flags: global.flags(),
-        env: environment.clone(),
-        cwd,
-        home: home(environment),
-        uid: Some(rustix::process::getuid().as_raw()),
-    })
-}
-
-fn home(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
-    environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
-}
-
-/// The setting as the printer takes it.
-fn color(color: Color) -> ColorChoice {
-    match color {
-        Color::Auto => ColorChoice::Auto,
-        Color::Always => ColorChoice::Always,
-        Color::Never => ColorChoice::Never,
-    }
-}
-
-/// Runs a `*_command` of the configuration and gives what it printed.
-fn run_for_secret(argv: &[String]) -> Result<Vec<u8>> {
-    let (program, arguments) = argv.split_first().ok_or_else(|| error::usage("a `*_command` is empty"))?;
-    let output = std::process::Command::new(program)
-        .args(arguments)
-        .stdin(std::process::Stdio::null())
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .map_err(|e| error::usage(format!("`{program}` cannot be started")).because(e))?;
-    if !output.status.success() {
-        return Err(error::usage(format!("`{program}` ended with {}", output.status)));
-    }
-    Ok(output.stdout)
-}
-
-/// Listens on a thread of its own: signals are heard while a question waits for its answer.
-fn hear_signals(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) {
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        // Without it the signals keep their own meaning: they end the process.
-        runtime.map(|runtime| runtime.block_on(listen(trigger, asking)))
-    });
-}
-
-/// Turns signals into the wish to stop. The second one ends the process: whoever asks twice means now.
-async fn listen(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) -> Result<(), Error> {
-    let broken = |e| error::failed("signals cannot be heard").because(e);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(broken)?;
-    loop {
-        let number = tokio::select! {
-            _ = interrupt.recv() => 2,
-            _ = terminate.recv() => 15,
-            _ = hangup.recv() => 1,
-        };
-        let first = trigger.fire(number);
-        if !first || asking.load(Ordering::SeqCst) {
-            tty::restore();
-            leave(number);
-        }
-    }
-}
-
-#[expect(clippy::exit, reason = "the main thread may be inside a read that nothing can interrupt")]
-fn leave(signal: u8) -> ! {
-    std::process::exit(128 + i32::from(signal))
 }

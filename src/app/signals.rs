@@ -1,0 +1,44 @@
+//! Signals as a wish to stop; the second one is no wish any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::docker::tty;
+use crate::error::{self, Error, Result};
+use crate::interrupt::Trigger;
+
+/// Listens on a thread of its own: signals are heard while a question waits for its answer.
+pub(super) fn hear(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        // Without it the signals keep their own meaning: they end the process.
+        runtime.map(|runtime| runtime.block_on(listen(trigger, asking)))
+    });
+}
+
+/// Turns signals into the wish to stop. The second one ends the process: whoever asks twice means now.
+async fn listen(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) -> Result<(), Error> {
+    let broken = |e| error::failed("signals cannot be heard").because(e);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(broken)?;
+    loop {
+        let number = tokio::select! {
+            _ = interrupt.recv() => 2,
+            _ = terminate.recv() => 15,
+            _ = hangup.recv() => 1,
+        };
+        let first = trigger.fire(number);
+        if !first || asking.load(Ordering::SeqCst) {
+            tty::restore();
+            leave(number);
+        }
+    }
+}
+
+#[expect(clippy::exit, reason = "the main thread may be inside a read that nothing can interrupt")]
+fn leave(signal: u8) -> ! {
+    std::process::exit(128 + i32::from(signal))
+}
