@@ -47,7 +47,7 @@ fn relative(path: &Path) -> String {
 }
 
 impl File {
-    /// The folder below `src` it belongs to, `app` for `src/app.rs`.
+    /// The folder below `src` it belongs to, `main` for `src/main.rs`.
     fn layer(&self) -> &str {
         let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
         inside.split(['/', '.']).next().unwrap_or_default()
@@ -186,7 +186,7 @@ fn only_what_is_typed_names_clap() {
     hold("clap is named by cli and commands only", &naming(&["clap", "clap_complete", "clap_mangen"], above));
 }
 
-/// Nothing below `app.rs` reads the clock or the environment by itself; waits and timers are no clock.
+/// Nothing below `app/` reads the clock or the environment by itself; waits and timers are no clock.
 #[test]
 fn only_the_app_reads_the_clock_and_the_environment() {
     let reads = [
@@ -200,7 +200,7 @@ fn only_the_app_reads_the_clock_and_the_environment() {
         "Zoned::now",
     ];
     let above = |file: &File| ["app", "cli", "main"].contains(&file.layer()) || is_test(file);
-    hold("the clock, the environment and the directory are parameters below app.rs", &naming(&reads, above));
+    hold("the clock, the environment and the directory are parameters below app", &naming(&reads, above));
 }
 
 fn is_test(file: &File) -> bool {
