@@ -336,6 +336,14 @@ impl App {
         self.confirm_each(plan, guard, std::slice::from_ref(&target), consent)
     }
 
+    /// Offers what need not be; without a terminal, or with `--yes`, the answer is no.
+    pub fn offer(&self, question: &str, consent: &Consent) -> bool {
+        self.asking.store(true, Ordering::SeqCst);
+        let taken = crate::ui::offer(&self.ui, question, consent);
+        self.asking.store(false, Ordering::SeqCst);
+        taken
+    }
+
     /// As [`App::confirm`], for one plan over several targets.
     ///
     /// # Errors

@@ -71,6 +71,17 @@ impl Catalog {
         Ok(backups)
     }
 
+    /// When the newest proven and whole one of this database was begun, whoever asked for it.
+    ///
+    /// # Errors
+    /// As [`Catalog::list`].
+    pub fn last_proven(&self, database: &str) -> Result<Option<jiff::Timestamp>> {
+        let proven = self.list()?.into_iter().filter_map(|backup| backup.manifest.ok()).filter(|manifest| {
+            manifest.verified.level >= Level::Trailer && manifest.whole && manifest.database == database
+        });
+        Ok(proven.map(|manifest| manifest.started).max())
+    }
+
     /// The newest proven and whole one that somebody asked for, of this database where one is named.
     ///
     /// # Errors
@@ -188,6 +199,8 @@ mod tests {
         let name = |b: Backup| b.path.file_name().unwrap().to_str().unwrap().to_owned();
         assert_eq!(name(catalog.latest(Some("acme")).unwrap()), "backup_20260101_000000.sql.gz");
         assert_eq!(name(catalog.latest(None).unwrap()), "backup_20260102_000000.sql.gz");
+        assert!(catalog.last_proven("acme").unwrap().is_some());
+        assert_eq!(catalog.last_proven("none").unwrap(), None);
         let error = catalog.latest(Some("none")).unwrap_err();
         assert!(error.message().contains("backup_20260106_000000.sql.gz: no manifest"), "{error}");
         let passed = catalog.passed_over(&catalog.latest(None).unwrap()).unwrap();

@@ -1,6 +1,7 @@
 //! How the verbs that speak to the database reach it: the primary, the access, what it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::app::{App, Daemon};
 use crate::commands::talk::target_line;
@@ -12,6 +13,7 @@ use crate::error::{self, Result};
 use crate::postgres::access::Wishes;
 use crate::postgres::facts::Facts;
 use crate::postgres::{Access, Session};
+use crate::progress::Progress as _;
 use crate::ui::TargetLine;
 
 /// A database that answers.
@@ -71,6 +73,9 @@ pub(in crate::commands) fn line(
     }
 }
 
+/// How long a server may be silent before somebody at a terminal wants to know why nothing happens.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// The primary of an environment's database, with an open session.
 pub(in crate::commands) async fn connect(
     app: &App,
@@ -80,8 +85,17 @@ pub(in crate::commands) async fn connect(
 ) -> Result<(Target, Access, Session)> {
     let mut target = environment.pick(&Wanted::Db, settings.target.index)?;
     let wishes = app.wishes(settings, target.profile.name.as_deref())?;
-    let found = app.interrupt.or(primary(&daemon.engine, &target, &wishes)).await??;
-    let (container, access, session) = found;
+    let answering = app.interrupt.or(primary(&daemon.engine, &target, &wishes));
+    let telling = async {
+        tokio::time::sleep(SILENCE).await;
+        app.ui.progress().step(&format!("waiting for PostgreSQL in {} to answer", target.container.name));
+        std::future::pending::<()>().await;
+    };
+    let found = tokio::select! {
+        found = answering => found,
+        () = telling => unreachable!("it tells and waits"),
+    };
+    let (container, access, session) = found??;
     target.container = container;
     Ok((target, access, session))
 }

@@ -32,6 +32,9 @@ pub struct MigrationPlan {
     pub pending: Vec<Planned>,
     /// What is worth knowing first.
     pub remarks: Vec<String>,
+    /// A pending migration that comes before an applied one, in words.
+    #[serde(skip)]
+    pub out_of_order: Option<String>,
 }
 
 impl fmt::Display for MigrationPlan {

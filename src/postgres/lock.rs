@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::access::Access;
+use super::holder::Holder;
 use super::quote::literal;
 use super::session::{Refusal, Session};
 use crate::docker::{Container, Engine};
@@ -128,18 +129,13 @@ async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<(), 
 
 /// Who holds it, in words.
 async fn holder(session: &mut Session) -> std::result::Result<String, Refusal> {
-    let sql = format!(
-        "select a.application_name, a.pid, a.usename, \
-                round(extract(epoch from clock_timestamp() - a.backend_start)) \
-         from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a using (pid) \
+    let rest = format!(
+        "join pg_catalog.pg_locks l using (pid) \
          where l.locktype = 'advisory' and l.granted and l.classid = {} and l.objid = {} and l.objsubid = 2 \
-           and l.database = (select oid from pg_catalog.pg_database where datname = current_database()) \
-           and l.pid <> pg_backend_pid() \
-         order by a.backend_start limit 1",
+           and l.database = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()) \
+           and l.pid <> pg_catalog.pg_backend_pid() \
+         order by a.backend_start",
         KEY.0, KEY.1
     );
-    Ok(match session.query(&sql).await?.first().map(Vec::as_slice) {
-        Some([name, pid, user, seconds]) => format!("{name} (pid {pid}, role {user}, for {seconds} s)"),
-        _ => "a session that has just ended".to_owned(),
-    })
+    Ok(Holder::name(Holder::find(session, &rest).await?.as_ref()))
 }

@@ -34,7 +34,7 @@ fn answering(locks: &'static [&'static str]) -> Turn {
 async fn rest(mut far: Far) -> Option<i64> {
     while let Some((sql, word)) = far.question().await {
         if sql.contains("pg_locks") {
-            far.rows(&word, "envctl restore,77,ada,12\n").await;
+            far.rows(&word, "envctl restore,77,ada,12,idle,\n").await;
         } else {
             far.rows(&word, "f\n").await;
         }
@@ -107,10 +107,11 @@ async fn a_waiter_whose_database_is_swapped_looks_again() {
 
 #[tokio::test]
 async fn a_database_that_does_not_exist_is_not_waited_for() {
-    let script = Scripted::new([Turn::new("psql", |mut far| async move {
+    let refused = Turn::new("psql", |mut far| async move {
         far.err("psql: error: FATAL:  database \"nosuch\" does not exist\n").await;
         Some(2)
-    })]);
+    });
+    let script = Scripted::new([refused, Turn::prints("sh", "", 1)]);
     let error = taken(&script, Mode::Shared, Duration::from_secs(20)).await.err().expect("there is none");
     assert_eq!(error.kind(), ErrorKind::Target);
 }

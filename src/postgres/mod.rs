@@ -8,6 +8,8 @@ pub mod beside;
 pub mod csv;
 pub mod dump;
 pub mod facts;
+mod first_start;
+pub mod holder;
 pub mod lock;
 #[cfg(test)]
 mod lock_tests;
@@ -24,4 +26,5 @@ pub mod version;
 pub mod visitors;
 
 pub use access::Access;
+pub use holder::Holder;
 pub use session::Session;

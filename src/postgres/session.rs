@@ -11,6 +11,7 @@ use memchr::memmem;
 
 use super::access::Access;
 use super::csv;
+use super::first_start;
 use crate::docker::demux::Output;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput, start_failure};
 use crate::docker::proof::nonce;
@@ -66,6 +67,10 @@ pub struct Session {
 
 /// How long a freshly started server may still be starting up.
 const STARTUP_LIMIT: Duration = Duration::from_secs(30);
+/// How long the image's first start may take: it makes the cluster and runs the project's own scripts.
+const FIRST_START_LIMIT: Duration = Duration::from_mins(5);
+/// What the first question asks: the temporary server of a first start listens on its socket alone.
+const LISTENS: &str = "select pg_catalog.current_setting('listen_addresses') <> ''";
 
 impl Session {
     /// Opens a session; with the password if the server asks for one. Waits for a server that is just
@@ -88,6 +93,14 @@ impl Session {
                     access = access.with_password(engine, container).await?;
                 }
                 Err(complaint) if complaint.is_starting() && started.elapsed() < STARTUP_LIMIT => {
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
+                Err(complaint)
+                    if complaint.may_be_first_start() && first_start::runs(engine, container).await =>
+                {
+                    if started.elapsed() >= FIRST_START_LIMIT {
+                        return Err(first_start::too_long(container));
+                    }
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
                 Err(complaint) => return Err(complaint.into_error(container, &access)),
@@ -117,7 +130,12 @@ impl Session {
             container: container.name.clone(),
             access: access.clone(),
         };
-        match session.query("select 1").await {
+        match session.query(LISTENS).await {
+            // It will be shut down, and whatever runs in it then is cut off.
+            Ok(rows) if rows == [["f"]] && first_start::runs(engine, container).await => {
+                session.close().await;
+                Err(Complaint::Words(first_start::WORDS.to_owned()))
+            }
             Ok(_) => Ok(session),
             Err(Refusal::Sql { message, .. }) => Err(Complaint::Words(message)),
             Err(Refusal::Lost(lost)) => {
@@ -253,10 +271,22 @@ impl Complaint {
         matches!(self, Self::Words(words) if words.contains("no password supplied"))
     }
 
-    /// "The database system is starting up", or the socket is not there yet; in a container that runs
-    /// the image's first start both pass by themselves.
     fn is_starting(&self) -> bool {
         matches!(self, Self::Words(words) if words.contains("starting up"))
+    }
+
+    /// What is said while the cluster is made, and while the temporary server comes and goes: no socket, no
+    /// database or role of the project's yet, a shutdown. In a first start all of them pass by themselves.
+    fn may_be_first_start(&self) -> bool {
+        let passing = [
+            first_start::WORDS,
+            "No such file or directory",
+            "Connection refused",
+            "shutting down",
+            "terminating connection",
+            "does not exist",
+        ];
+        matches!(self, Self::Words(words) if passing.iter().any(|one| words.contains(one)))
     }
 
     fn into_error(self, container: &Container, access: &Access) -> Error {

@@ -15,11 +15,11 @@ async fn open(script: &std::sync::Arc<Scripted>, db: &Container) -> Result<Sessi
     Session::open(&script.engine(), db, &access(script, db).await, "envctl test").await
 }
 
-/// A psql that has answered the first `select 1`.
+/// A psql that has answered the first question: whether the server listens.
 async fn greeted(mut far: Far) -> Far {
     let (sql, word) = far.question().await.expect("a first question");
-    assert_eq!(sql, "select 1");
-    far.rows(&word, "1\n").await;
+    assert_eq!(sql, "select pg_catalog.current_setting('listen_addresses') <> ''");
+    far.rows(&word, "t\n").await;
     far
 }
 
@@ -155,6 +155,47 @@ async fn a_server_that_is_starting_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_first_start_is_waited_out_and_its_temporary_server_is_not_taken() {
+    let at_work = || Turn::prints("sh", "bash\n", 0);
+    let script = Scripted::new([
+        failing("No such file or directory"),
+        at_work(),
+        failing("FATAL:  database \"shop\" does not exist"),
+        at_work(),
+        Turn::new("psql", |mut far| async move {
+            let (_, word) = far.question().await?;
+            far.rows(&word, "f\n").await;
+            assert!(far.question().await.is_none(), "nothing is asked of the temporary server");
+            Some(0)
+        }),
+        at_work(),
+        at_work(),
+        failing("FATAL:  the database system is shutting down"),
+        at_work(),
+        Turn::new("psql", |far| async move {
+            greeted(far).await.wait().await;
+            Some(0)
+        }),
+    ]);
+    assert!(open(&script, &container("db")).await.is_ok());
+    script.is_over().await;
+}
+
+#[tokio::test]
+async fn a_server_that_listens_on_its_socket_alone_by_choice_is_one() {
+    let script = Scripted::new([
+        Turn::new("psql", |mut far| async move {
+            let (_, word) = far.question().await?;
+            far.rows(&word, "f\n").await;
+            far.wait().await;
+            Some(0)
+        }),
+        Turn::prints("sh", "", 1),
+    ]);
+    assert!(open(&script, &container("db")).await.is_ok());
+}
+
+#[tokio::test]
 async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
     for (turn, kind, words) in [
         (failing("FATAL:  database \"shop\" does not exist"), ErrorKind::Target, "-d NAME"),
@@ -171,7 +212,9 @@ async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
             "in container db",
         ),
     ] {
-        let error = open(&Scripted::new([turn]), &container("db")).await.err().expect("nobody gets in");
+        // No first start is the reason.
+        let script = Scripted::new([turn, Turn::prints("sh", "", 1)]);
+        let error = open(&script, &container("db")).await.err().expect("nobody gets in");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(told(&error).contains(words), "no {words:?} in: {}", told(&error));
     }

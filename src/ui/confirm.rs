@@ -165,6 +165,15 @@ pub fn confirm_each<P: Display>(
     Ok(Decision::Go(Confirmed { plan }))
 }
 
+/// Offers something that need not be: yes only where a person at the terminal says so.
+pub fn offer(ui: &Ui, question: &str, consent: &Consent) -> bool {
+    ui.can_ask() && !consent.yes && is_yes(ui.ask(&format!("{question} [y/N] ")))
+}
+
+fn is_yes(answer: Option<String>) -> bool {
+    answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+}
+
 /// What has to be agreed to.
 #[derive(Debug, PartialEq, Eq)]
 enum Demand<'a> {
@@ -268,8 +277,7 @@ fn show_dry_run(ui: &Ui, plan: &impl Display, guard: Guard, targets: &[GuardTarg
 
 fn ask_yes(ui: &Ui, targets: &[GuardTarget]) -> Result<()> {
     let question = format!("Go on with {}? [y/N] ", painted(ui, targets));
-    let answer = ui.ask(&question).unwrap_or_default();
-    if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+    if is_yes(ui.ask(&question)) {
         return Ok(());
     }
     Err(error::refused("not confirmed: nothing was changed"))

@@ -19,7 +19,7 @@ mod table;
 mod target_line;
 mod wrap;
 
-pub use confirm::{Confirmed, Consent, Decision, Guard, GuardTarget, Parts, confirm, confirm_each};
+pub use confirm::{Confirmed, Consent, Decision, Guard, GuardTarget, Parts, confirm, confirm_each, offer};
 pub use error_text::fields as error_fields;
 pub use printer::{Ui, UiOptions};
 pub use progress::Indicator;

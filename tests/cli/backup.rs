@@ -162,8 +162,9 @@ fn a_stream_that_is_cut_leaves_nothing() {
 #[test]
 fn a_lock_that_is_held_is_busy_and_names_its_holder() {
     let stage = acme();
-    let server =
-        Server::new().answer("pg_try_advisory_lock", "f\n").answer("pg_locks", "envctl restore,77,ada,12\n");
+    let server = Server::new()
+        .answer("pg_try_advisory_lock", "f\n")
+        .answer("pg_locks", "envctl restore,77,ada,12,idle,\n");
     stage.engine.install("acme-dev-db-1", "psql", server.psql());
     let ran = stage.run(["backup", "--lock-timeout", "0s"]);
     left_nothing(&stage, &ran, 5);

@@ -20,7 +20,8 @@ impl Server {
     /// PostgreSQL 15.18 with the database `acme`, idle.
     pub(crate) fn new() -> Self {
         let mut server = Self { refuses: None, answers: Vec::new() };
-        server.answers.push(("select 1".to_owned(), Answer::Rows("1\n".to_owned())));
+        let listens = "current_setting('listen_addresses') <> ''";
+        server.answers.push((listens.to_owned(), Answer::Rows("t\n".to_owned())));
         server.answer("pg_try_advisory_lock", "t\n").answer("pg_is_in_recovery", "f\n").answer(
             "current_setting('server_version_num')",
             "acme,150018,15.18 (Debian 15.18-0+deb12u1),12345678,4096,\"\"\n",

@@ -18,6 +18,7 @@ mod backup_files;
 mod backup_stream;
 mod exec_stream;
 mod exec_target;
+mod migrations;
 mod remote;
 mod restore_file;
 mod restore_server;

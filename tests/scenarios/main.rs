@@ -22,6 +22,7 @@ mod many;
 mod migrations;
 mod odd_servers;
 mod prisma;
+mod prisma_faults;
 mod round_trip;
 mod studio;
 mod terminal;

@@ -12,13 +12,17 @@ use crate::support::{Finished, Project, Running, Server};
 pub(super) struct Backend {
     pub(super) project: Project,
     pub(super) container: String,
-    source: PathBuf,
+    pub(super) source: PathBuf,
 }
 
 impl Backend {
     pub(super) fn new(name: &str, bind: bool) -> Self {
+        Self::on(Server::shared(15), name, bind)
+    }
+
+    /// Beside this server.
+    pub(super) fn on(server: &Server, name: &str, bind: bool) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let server = Server::shared(15);
         let project = Project::new(server, name);
         let source = project.path().join("backend/src");
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose/techmage/backend/src");
@@ -65,24 +69,24 @@ impl Backend {
 
     /// By our own runner, from the source tree.
     #[track_caller]
-    fn by_sql(&self, args: &[&str]) -> Running {
+    pub(super) fn by_sql(&self, args: &[&str]) -> Running {
         let mut command = self.project.command(args);
         command.env("ENVCTL_MIGRATIONS_DRIVER", "sql");
         Running::start(command, None)
     }
 
-    fn prisma(&self, args: &[&str]) -> std::process::Output {
+    pub(super) fn prisma(&self, args: &[&str]) -> std::process::Output {
         let exec = ["exec", &self.container, "node_modules/.bin/prisma"];
         try_docker(&[&exec[..], args].concat())
     }
 
-    fn migration(&self, name: &str, sql: &str) {
+    pub(super) fn migration(&self, name: &str, sql: &str) {
         let at = self.source.join("database/prisma/migrations").join(name);
         fs::create_dir_all(&at).unwrap();
         fs::write(at.join("migration.sql"), sql).unwrap();
     }
 
-    fn schema(&self, more: &str) {
+    pub(super) fn schema(&self, more: &str) {
         let at = self.source.join("database/prisma/schema.prisma");
         let text = fs::read_to_string(&at).unwrap();
         fs::write(&at, format!("{text}\n{more}\n")).unwrap();

@@ -13,7 +13,11 @@ import sys
 import tempfile
 
 import jobs
-from jobs import PARTS, Bench
+import migrations
+import tunnels
+from jobs import Bench
+
+PARTS = jobs.PARTS | migrations.PARTS | tunnels.PARTS
 
 
 def seconds(value):
@@ -122,6 +126,8 @@ def targets(bench, measured):
                 judge(name, "peak memory ≤ 48 MiB", sample.peak, 48 << 10, f"{sample.peak / 1024:.0f} MiB")
     ratio("stacks", jobs.MIGRATE_STATUS, jobs.PSQL_LOOP, 0.8, f"≤ 0.8 × {jobs.PSQL_LOOP}")
     ratio("stacks", jobs.MIGRATE_STATUS_CLI, jobs.PRISMA_LOOP, 0.25, f"≤ 0.25 × {jobs.PRISMA_LOOP}")
+    ratio("migrations", migrations.MIGRATE, migrations.STREAMED, 1.6, f"≤ 1.6 × {migrations.STREAMED}")
+    faster("migrations", migrations.MIGRATE, migrations.PRISMA, 2.5)
     start = measured.get("start", {})
     limits = {jobs.VERSION: 5}
     if start:
@@ -149,6 +155,10 @@ def report(bench, measured, load):
         parts += [f"## Start-up and status ({databases} databases)\n", short_jobs(measured["start"], jobs.DOCKER_VERSION)]
     if "stacks" in measured:
         parts += ["## Twenty stacks\n", short_jobs(measured["stacks"], jobs.PSQL_LOOP)]
+    if "migrations" in measured:
+        parts += ["## Migrations\n", short_jobs(measured["migrations"], migrations.STREAMED)]
+    if "forward" in measured:
+        parts += ["## Forward\n", short_jobs(measured["forward"], tunnels.PUBLISHED)]
     parts += ["## Targets\n", targets(bench, measured)]
     return "\n".join(parts)
 

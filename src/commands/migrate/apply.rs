@@ -17,6 +17,7 @@ use crate::ui::{Decision, Guard};
 
 /// Arguments of `migrate apply`.
 #[derive(clap::Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word that can be typed")]
 pub(super) struct ApplyArgs {
     /// Apply to production what no other profile of the stack has applied
     #[arg(long)]
@@ -27,6 +28,9 @@ pub(super) struct ApplyArgs {
     /// Offer no backup
     #[arg(long)]
     no_backup: bool,
+    /// Refuse what comes before a migration that is applied already
+    #[arg(long)]
+    strict_order: bool,
     #[command(flatten)]
     pub(super) many: ManyArgs,
 }
@@ -48,7 +52,8 @@ pub(super) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Resu
         return super::many::apply(&args, global, &ground).await;
     }
     let environment = app.environment(&daemon, &settings).await?;
-    let (migrations, plan) = prepare(&args, app, &daemon, &settings, &environment).await?;
+    let Prepared { migrations, plan, backup_is_due } =
+        prepare(&args, app, &daemon, &settings, &environment).await?;
     if plan.pending.is_empty() {
         nothing(app, global, &plan);
         return Ok(());
@@ -62,7 +67,7 @@ pub(super) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Resu
             return Ok(());
         }
     };
-    if args.backup {
+    if args.backup || backup_is_due && app.offer("Make a backup first?", &global.consent()) {
         let path = crate::commands::backup::safety(app, &daemon, &settings, &migrations.found).await?;
         app.ui.say(&format!("what is there now is backed up in {}", path.display()));
     }
@@ -72,24 +77,40 @@ pub(super) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Resu
     Ok(())
 }
 
+/// A plan, and what it was made from.
+pub(super) struct Prepared {
+    pub(super) migrations: Migrations,
+    pub(super) plan: MigrationPlan,
+    /// The last backup of production is too old; the plan says so.
+    pub(super) backup_is_due: bool,
+}
+
 /// The plan for one environment, with what production asks of it.
 ///
 /// # Errors
-/// Kind `Refused`: edited, failed, or untested in production.
+/// Kind `Refused`: edited, failed, out of order, or untested in production.
 pub(super) async fn prepare(
     args: &ApplyArgs,
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-) -> Result<(Migrations, MigrationPlan)> {
+) -> Result<Prepared> {
     let migrations = open(app, daemon, settings, environment).await?;
     let mut plan = migrations.driver.plan().await?;
+    if let Some(words) = plan.out_of_order.as_ref().filter(|_| args.strict_order) {
+        return Err(error::refused(format!("out of order: {words}")).hint(
+            "give it a name that sorts behind the applied ones, or apply it without `--strict-order`",
+        ));
+    }
+    let mut backup_is_due = false;
     if !plan.pending.is_empty() && environment.profile.counts_as_prod() {
         tested(args, app, daemon, settings, environment, &migrations, &mut plan).await?;
-        plan.remarks.extend(backup_remark(args, app, settings, &migrations));
+        let remark = backup_remark(args, app, settings, &migrations);
+        backup_is_due = remark.is_some() && !args.backup;
+        plan.remarks.extend(remark);
     }
-    Ok((migrations, plan))
+    Ok(Prepared { migrations, plan, backup_is_due })
 }
 
 fn nothing(app: &App, global: &GlobalArgs, plan: &MigrationPlan) {
@@ -171,9 +192,9 @@ fn backup_remark(
     let limit = settings.migrations.backup_age.filter(|_| !args.no_backup)?;
     let target = &migrations.found.target;
     let catalog = catalogs::of_target(settings, target).ok()?;
-    let database = Some(migrations.found.facts.database.as_str());
     let now = app.now();
-    let last = catalog.latest(database).ok().and_then(|backup| Some(backup.manifest.ok()?.started));
+    // One that was made before another migration or a reset is as good.
+    let last = catalog.last_proven(&migrations.found.facts.database).ok().flatten();
     match last {
         Some(at) if now.duration_since(at).unsigned_abs() <= limit => None,
         Some(at) => Some(format!("the last backup is of {}; `--backup` makes one first", age(at, now))),

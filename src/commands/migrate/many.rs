@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::apply::{ApplyArgs, prepare};
+use super::apply::{ApplyArgs, Prepared, prepare};
 use super::ground::{Migrations, driver};
 use crate::commands::many::{self, Ground};
 use crate::commands::{GlobalArgs, database};
@@ -72,7 +72,8 @@ impl Verb for Applies<'_> {
     async fn plan(&self, environment: &Environment, stop: Interrupt) -> Result<Pending> {
         let app = self.ground.at(environment, stop);
         let Ground { daemon, settings, .. } = self.ground;
-        let (migrations, plan) = prepare(self.args, &app, daemon, settings, environment).await?;
+        let Prepared { migrations, plan, .. } =
+            prepare(self.args, &app, daemon, settings, environment).await?;
         Ok(Pending { plan, migrations })
     }
 

@@ -5,6 +5,7 @@
 //! believed only when the database says the same.
 
 mod cli;
+mod deploy;
 mod files;
 mod studio;
 mod words;
@@ -17,15 +18,13 @@ pub use cli::{Cli, GUARD, Wishes};
 pub use files::fetch;
 pub use studio::{Studio, StudioCli};
 
-use super::history::State;
-use super::plan::{Applied, MigrationPlan};
+use super::plan::MigrationPlan;
 use super::sql::{ResolvePlan, SqlDriver};
 use super::{History, MigrationName};
 use crate::docker::exec::{Captured, capture};
 use crate::docker::{Container, Engine, ExecSpec, tool};
 use crate::error::{self, ErrorKind, Result};
 use crate::postgres::Session;
-use crate::postgres::lock::{self, Mode};
 use crate::ui::Confirmed;
 
 /// The CLI, its files, and the database that they are for.
@@ -99,92 +98,6 @@ impl PrismaDriver {
     /// As [`SqlDriver::plan`].
     pub async fn plan(&self) -> Result<MigrationPlan> {
         Ok(MigrationPlan { driver: self.name(), folder: self.place(), ..self.sql.plan().await? })
-    }
-
-    /// `prisma migrate deploy`, beside our own lock, believed when the database agrees.
-    ///
-    /// # Errors
-    /// Prisma's states as ours. Kind `Unknown`: it says it has applied what the database does not know.
-    pub async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
-        let holder = self.hold().await?;
-        self.sql.progress.step("prisma migrate deploy");
-        let ran = self.run(&["migrate", "deploy"]).await;
-        holder.close().await;
-        let captured = ran?;
-        if captured.exit_code != 0 {
-            return Err(self.deploy_failed(&captured).await);
-        }
-        let after = self.history().await?;
-        let wanted = plan.plan().pending.iter().map(|planned| planned.name.clone());
-        let (applied, missing): (Vec<String>, Vec<String>) = wanted.partition(|name| {
-            after.migrations.iter().any(|one| one.name == *name && one.state == State::Applied)
-        });
-        if !missing.is_empty() {
-            return Err(error::unknown(format!(
-                "Prisma ended well, but database {:?} does not have {}",
-                after.database,
-                missing.join(", ")
-            ))
-            .hint("does the backend use another database? compare DATABASE_URL with the target line"));
-        }
-        Ok(Applied { driver: self.name(), database: after.database, applied, remarks: Vec::new() })
-    }
-
-    /// Which migration it was is in the database whatever the CLI prints: its JavaScript engine gives no code.
-    async fn deploy_failed(&self, captured: &Captured) -> error::Error {
-        let told = words::failure("migrate deploy", captured, &self.backend.name);
-        let known = matches!(
-            told.kind(),
-            ErrorKind::Busy | ErrorKind::Unknown | ErrorKind::Refused | ErrorKind::Usage
-        );
-        let after = if known { None } else { self.history().await.ok() };
-        let Some(failed) = after.as_ref().and_then(|history| history.failed().first().copied().cloned())
-        else {
-            return told;
-        };
-        let State::Failed { logs } = &failed.state else { return told };
-        let name = failed.name;
-        let why = words::database_error(logs).or_else(|| words::database_error(&words::said(captured)));
-        let why = why.unwrap_or_else(|| told.message().to_owned());
-        error::tool(format!("{name} failed: {why}")).hint(format!(
-            "mend its file, then `envctl migrate resolve {name} --rolled-back` and `envctl migrate`"
-        ))
-    }
-
-    async fn hold(&self) -> Result<Session> {
-        let application = format!("envctl/{} migrate {}", &self.sql.operation[..8], self.sql.who);
-        let sql = &self.sql;
-        let holding = lock::hold(
-            &sql.engine,
-            &sql.container,
-            &sql.access,
-            &application,
-            Mode::Exclusive,
-            sql.lock_limit,
-        );
-        self.sql.interrupt.or(holding).await?
-    }
-
-    /// `prisma migrate reset --force`: the caller has asked, and Prisma's own guard hears of it too.
-    ///
-    /// # Errors
-    /// Prisma's states as ours.
-    pub async fn reset(&self, skip_seed: bool) -> Result<()> {
-        self.sql.progress.step("prisma migrate reset");
-        let mut words = vec!["migrate", "reset", "--force", "--skip-generate"];
-        if skip_seed {
-            words.push("--skip-seed");
-        }
-        let captured = self.run(&words).await?;
-        if captured.exit_code != 0 {
-            return Err(words::failure("migrate reset", &captured, &self.backend.name));
-        }
-        let history = self.history().await?;
-        if history.is_settled() {
-            return Ok(());
-        }
-        Err(error::unknown(format!("Prisma ended well, but in database {:?}: {history}", history.database))
-            .hint("look: `envctl migrate status`"))
     }
 
     /// A person's word, as the row that Prisma would write, under its lock: `prisma migrate resolve` needs the native

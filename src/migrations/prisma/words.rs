@@ -41,6 +41,17 @@ pub(super) fn code(text: &str) -> Option<&str> {
     })
 }
 
+/// The JavaScript engine prints the words of a state without its code.
+fn code_of_words(text: &str) -> Option<&'static str> {
+    const WORDS: &[(&str, &str)] = &[
+        ("Timed out trying to acquire a postgres advisory lock", "P1002"),
+        ("Can't reach database server", "P1001"),
+        ("Authentication failed against", "P1000"),
+        ("The database schema is not empty", "P3005"),
+    ];
+    WORDS.iter().find(|(words, _)| text.contains(words)).map(|(_, code)| *code)
+}
+
 /// The lines that say what went wrong: what follows `Error`, without hints of Prisma's own and empty lines.
 fn gist(text: &str) -> String {
     let from = text.find("Error").unwrap_or(0);
@@ -59,7 +70,7 @@ fn gist(text: &str) -> String {
 pub(super) fn failure(words: &str, captured: &Captured, container: &str) -> Error {
     let text = said(captured);
     let gist = gist(&text);
-    let code = code(&text);
+    let code = code(&text).or_else(|| code_of_words(&text));
     let name = migration_name(&text);
     let named = name.as_deref().unwrap_or("NAME");
     let told = |kind: ErrorKind, message: String| Error::new(kind, message);
@@ -91,11 +102,11 @@ pub(super) fn failure(words: &str, captured: &Captured, container: &str) -> Erro
         Some("P3008" | "P3011" | "P3012" | "P3017") => error::refused(format!("{gist}{suffix}"))
             .hint("where each migration stands: `envctl migrate status`"),
         Some(code) => error::tool(format!("`prisma {words}` failed: {gist} ({code})")),
-        None if text.contains("Drift detected") || text.contains("drift") => {
+        None if text.to_lowercase().contains("drift detected") => {
             error::refused(format!("the database is not what its migrations make: {gist}"))
                 .hint("look at the difference, then write a migration that says it: `envctl migrate create NAME`")
         }
-        None if text.contains("consent") || text.contains("AI agent") => {
+        None if text.contains("PRISMA_USER_CONSENT") || text.contains("AI agent") => {
             error::refused(format!("Prisma refuses: {gist}"))
         }
         None => error::tool(format!(
@@ -160,6 +171,27 @@ mod tests {
         assert_eq!(failed("Error: P3005\n\nThe database schema is not empty.").kind(), ErrorKind::Refused);
         assert_eq!(failed("Error: P1012\n\nerror: This line is invalid.").kind(), ErrorKind::Usage);
         assert_eq!(failed("Segmentation fault").kind(), ErrorKind::Tool);
+        assert_eq!(failed("Error: P3015\n\nCould not find the migration file").kind(), ErrorKind::Refused);
+        let drift = failed("Error: Drift detected: Your database schema is not in sync");
+        assert_eq!(drift.kind(), ErrorKind::Refused);
+        assert!(drift.hints()[0].contains("migrate create NAME"), "{:?}", drift.hints());
+    }
+
+    #[test]
+    fn a_state_is_known_by_its_words_and_a_name_is_no_state() {
+        let unreached = failed("Error: Can't reach database server at `127.0.0.1:1`");
+        assert!(
+            unreached.message().ends_with("(P1001)") && unreached.hints()[0].contains("DATABASE_URL"),
+            "{unreached}"
+        );
+        let busy = failed(
+            "Timed out trying to acquire a postgres advisory lock (SELECT pg_advisory_lock(72707369))",
+        );
+        assert_eq!(busy.kind(), ErrorKind::Busy);
+        for name in ["drift", "consent"] {
+            let other = failed(&format!("Error: relation \"{name}\" does not exist"));
+            assert_eq!(other.kind(), ErrorKind::Tool, "{other}");
+        }
     }
 
     #[test]

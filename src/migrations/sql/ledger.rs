@@ -9,7 +9,7 @@ use crate::migrations::layout::{Layout, Script};
 use crate::postgres::quote::{ident, literal};
 
 /// Prisma's advisory lock, and ours for the same table's shape.
-const PRISMA_LOCK: i64 = 72_707_369;
+pub(in crate::migrations) const PRISMA_LOCK: i64 = 72_707_369;
 
 /// A tool's table in one schema of one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,11 @@ impl Ledger {
     /// Whether the table keeps rows of failures, as Prisma's does.
     pub fn keeps_failures(&self) -> bool {
         matches!(self.layout, Layout::Prisma | Layout::Flat)
+    }
+
+    /// Whether a failure leaves a mark that has to be taken off, as golang-migrate's `dirty`.
+    pub fn is_dirty_after_failure(&self) -> bool {
+        self.layout == Layout::GolangMigrate
     }
 
     /// The tool's own advisory lock; dbmate has none and gets Prisma's, which harms nobody.
@@ -207,15 +212,27 @@ impl Ledger {
         })
     }
 
-    /// Notes that nothing of a failed file is left, so that it may run again.
-    pub fn take_back(&self, id: &str) -> Option<String> {
-        self.keeps_failures().then(|| {
-            format!(
+    /// Notes that nothing of a failed file is left, so that it may run again. `before` is the version before it, for
+    /// golang-migrate.
+    pub fn take_back(&self, id: &str, before: Option<&str>) -> Option<String> {
+        match self.layout {
+            Layout::Prisma | Layout::Flat => Some(format!(
                 "UPDATE {} SET rolled_back_at = pg_catalog.clock_timestamp() WHERE id = {} AND finished_at IS NULL",
                 self.table(),
                 literal(id)
-            )
-        })
+            )),
+            Layout::GolangMigrate => Some(self.resolve_rolled_back("", before)),
+            Layout::Dbmate | Layout::Sqlx => None,
+        }
+    }
+
+    /// Where a file's unqualified names belong, as a statement in front of others: Prisma's CLI works in the schema
+    /// of its URL, wherever the role's own search path leads; the other tools follow the search path.
+    pub fn search_path(&self) -> String {
+        match self.layout {
+            Layout::Prisma => format!("SET search_path = {}\\; ", ident(&self.schema)),
+            _ => String::new(),
+        }
     }
 
     /// `resolve --applied`: statements, one query each.

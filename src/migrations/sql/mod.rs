@@ -9,14 +9,17 @@ mod program;
 mod reset;
 mod resolve;
 mod run;
+mod waits;
 mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use ledger::PRISMA_LOCK;
 pub use ledger::{Ledger, Record};
 pub use resolve::{Resolution, ResolvePlan};
+pub(super) use waits::{blocking, is_tools_lock, migrated_elsewhere, tools_lock, waited_in_vain};
 pub use words::Character;
 
 /// How many statements a text holds.
@@ -78,7 +81,7 @@ impl SqlDriver {
         format!("sql ({} files)", self.layout.word())
     }
 
-    fn application(&self) -> String {
+    pub(super) fn application(&self) -> String {
         format!("envctl/{} migrate {}", &self.operation[..8], self.who)
     }
 
@@ -134,6 +137,7 @@ impl SqlDriver {
             database: history.database.clone(),
             folder: history.folder.clone(),
             pending: planned.collect(),
+            out_of_order: out_of_order(&history.migrations),
             remarks: history.remarks,
         })
     }
@@ -153,6 +157,11 @@ impl SqlDriver {
         scripts.iter().filter(waits).collect()
     }
 
+    /// Where a tool makes its table. Prisma's is the schema of the URL, `public` unless it names another.
+    fn usual_schema(&self) -> &'static str {
+        if self.layout == Layout::Prisma { "'public'::name" } else { "pg_catalog.current_schema()" }
+    }
+
     /// Finds the table: where it is, else where it would be made.
     async fn look(&self, session: &mut Session) -> Result<Kept> {
         let name = literal(Ledger::table_name(self.layout));
@@ -162,7 +171,8 @@ impl SqlDriver {
                         (SELECT count(*) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'dirty') \
                  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                  WHERE c.relname = {name} AND c.relkind IN ('r', 'p') \
-                 ORDER BY n.nspname <> coalesce(current_schema(), 'public'), n.nspname"
+                 ORDER BY n.nspname <> coalesce({}, 'public'), n.nspname",
+                self.usual_schema()
             ))
             .await?;
         match rows.into_iter().next().map(<[String; 3]>::try_from) {
@@ -189,10 +199,11 @@ impl SqlDriver {
     async fn absent(&self, session: &mut Session) -> Result<Kept> {
         let rows = session
             .query(
-                "SELECT coalesce(current_schema(), 'public'), current_database(), \
+                &format!("SELECT n.name, pg_catalog.current_database(), \
                         coalesce((SELECT pg_catalog.string_agg(relname, ',' ORDER BY relname) FROM pg_catalog.pg_class \
                          WHERE relkind = 'r' AND relnamespace = \
-                               (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())), '')",
+                               (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = n.name)), '') \
+                 FROM (SELECT coalesce({}, 'public') AS name) n", self.usual_schema()),
             )
             .await?;
         let [schema, database, tables] =
@@ -205,9 +216,7 @@ impl SqlDriver {
     fn compare(&self, scripts: &[Script], kept: &Kept) -> History {
         let mut migrations = compare(scripts, kept);
         let mut remarks = Vec::new();
-        if let Some(pair) = out_of_order(&migrations) {
-            remarks.push(format!("{} is older than {}, which is applied already", pair.0, pair.1));
-        }
+        remarks.extend(out_of_order(&migrations));
         if self.layout == Layout::Prisma {
             let bytes = scripts.windows(2).find(|pair| pair[0].name > pair[1].name);
             if let Some([before, after]) = bytes {
@@ -310,11 +319,11 @@ fn compare(scripts: &[Script], kept: &Kept) -> Vec<Migration> {
 }
 
 /// The first pair of a pending migration and a later one that is applied.
-fn out_of_order(migrations: &[Migration]) -> Option<(&str, &str)> {
+fn out_of_order(migrations: &[Migration]) -> Option<String> {
     let pending = migrations.iter().position(|one| one.state == State::Pending)?;
     let later =
         migrations[pending..].iter().find(|one| matches!(one.state, State::Applied | State::Edited))?;
-    Some((&migrations[pending].name, &later.name))
+    Some(format!("{} is older than {}, which is applied already", migrations[pending].name, later.name))
 }
 
 /// What cannot work is refused before anything runs.

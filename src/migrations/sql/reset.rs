@@ -1,11 +1,12 @@
 //! `migrate reset` without the Prisma CLI: the schema goes, and every migration runs again.
 
+use super::waits::{WAITED, waited_in_vain};
 use super::{SqlDriver, statements};
 use crate::error::Result;
 use crate::migrations::plan::{MigrationPlan, Planned};
 use crate::postgres::Session;
-use crate::postgres::lock::{self, Mode};
 use crate::postgres::quote::{ident, literal};
+use crate::postgres::session::Refusal;
 
 impl SqlDriver {
     /// Drops the schema that holds the tool's table, makes it again with the same owner and rights, and applies
@@ -15,20 +16,18 @@ impl SqlDriver {
     /// As [`SqlDriver::apply`].
     pub async fn reset(&self) -> Result<()> {
         let scripts = self.layout.read(&self.folder)?;
-        let application = self.application();
-        let holding = lock::hold(
-            &self.engine,
-            &self.container,
-            &self.access,
-            &application,
-            Mode::Exclusive,
-            self.lock_limit,
-        );
-        let mut session = self.interrupt.or(holding).await??;
+        let mut session = self.hold().await?;
         let kept = self.look(&mut session).await?;
         self.take_tools_lock(&mut session, kept.ledger.lock()).await?;
+        self.wait_for_dumps(&mut session).await?;
         self.progress.step("dropping what is there");
-        drop_schema(&mut session, &kept.ledger.schema, self.lock_limit.as_millis()).await?;
+        let pid = session.value("SELECT pg_catalog.pg_backend_pid()").await?.unwrap_or_default();
+        let dropping = drop_schema(&mut session, &kept.ledger.schema, self.lock_limit.as_millis());
+        let (dropped, holder) = self.watched(&pid, dropping).await;
+        dropped.map_err(|refusal| match refusal.state() {
+            Some(WAITED) => waited_in_vain("the reset", holder.as_ref()).hint("nothing was dropped"),
+            _ => refusal.into(),
+        })?;
         let planned = scripts.iter().map(|script| Planned {
             name: script.name.clone(),
             statements: Some(statements(&script.sql)),
@@ -40,6 +39,7 @@ impl SqlDriver {
             folder: String::new(),
             pending: planned.collect(),
             remarks: Vec::new(),
+            out_of_order: None,
         };
         let applied = self.apply_in(&mut session, &plan).await;
         session.close().await;
@@ -47,7 +47,7 @@ impl SqlDriver {
     }
 }
 
-async fn drop_schema(session: &mut Session, schema: &str, wait: u128) -> Result<()> {
+async fn drop_schema(session: &mut Session, schema: &str, wait: u128) -> Result<(), Refusal> {
     let rows = session
         .query(&format!(
             "SELECT pg_catalog.pg_get_userbyid(nspowner), coalesce(nspacl::text, '') \

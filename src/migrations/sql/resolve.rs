@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::{SqlDriver, row_id};
 use crate::error::{self, Result};
 use crate::migrations::history::State;
-use crate::postgres::lock::{self, Mode};
 use crate::ui::Confirmed;
 
 /// What is said of a migration.
@@ -49,16 +48,7 @@ impl SqlDriver {
     pub async fn resolve(&self, plan: &Confirmed<ResolvePlan>) -> Result<()> {
         let plan = plan.plan();
         let scripts = self.layout.read(&self.folder)?;
-        let application = self.application();
-        let holding = lock::hold(
-            &self.engine,
-            &self.container,
-            &self.access,
-            &application,
-            Mode::Exclusive,
-            self.lock_limit,
-        );
-        let mut session = self.interrupt.or(holding).await??;
+        let mut session = self.hold().await?;
         let kept = self.look(&mut session).await?;
         self.take_tools_lock(&mut session, kept.ledger.lock()).await?;
         let kept = self.look(&mut session).await?;
@@ -100,6 +90,18 @@ impl SqlDriver {
             }
         }
         session.query("COMMIT").await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// Notes that nothing of a failed migration is left.
+    ///
+    /// # Errors
+    /// As [`crate::postgres::Session::query`].
+    pub(in crate::migrations) async fn take_back(&self, name: &str) -> Result<()> {
+        let mut session = self.hold().await?;
+        let kept = self.look(&mut session).await?;
+        session.query(&kept.ledger.resolve_rolled_back(name, None)).await?;
         session.close().await;
         Ok(())
     }
