@@ -46,7 +46,7 @@ pub(in crate::commands) async fn reach(
     Ok(found)
 }
 
-/// The same, with the session: another one costs as much as a small backup.
+/// As [`reach`], with the session left open for who has more to ask: a further one costs an exec.
 pub(in crate::commands) async fn reach_open(
     app: &App,
     daemon: &Daemon,

@@ -149,17 +149,6 @@ impl Driver {
     ///
     /// # Errors
     /// The driver's own.
-    pub async fn history(&self) -> Result<History> {
-        match self {
-            Self::Prisma(driver) => driver.history().await,
-            Self::Sql(driver) => driver.history().await,
-        }
-    }
-
-    /// The same through a session that is open already.
-    ///
-    /// # Errors
-    /// The driver's own.
     pub async fn history_in(&self, session: &mut Session) -> Result<History> {
         match self {
             Self::Prisma(driver) => driver.history_in(session).await,
@@ -171,10 +160,10 @@ impl Driver {
     ///
     /// # Errors
     /// The driver's own.
-    pub async fn plan(&self) -> Result<MigrationPlan> {
+    pub async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
         match self {
-            Self::Prisma(driver) => driver.plan().await,
-            Self::Sql(driver) => driver.plan().await,
+            Self::Prisma(driver) => driver.plan(session).await,
+            Self::Sql(driver) => driver.plan(session).await,
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::ground::{Migrations, beside, open};
+use super::ground::{Migrations, beside, open_with_session};
 use crate::app::{App, Daemon};
 use crate::commands::many::{Ground, ManyArgs};
 use crate::commands::{GlobalArgs, catalogs, database};
@@ -96,8 +96,10 @@ pub(super) async fn prepare(
     settings: &Settings,
     environment: &Environment,
 ) -> Result<Prepared> {
-    let migrations = open(app, daemon, settings, environment).await?;
-    let mut plan = migrations.driver.plan().await?;
+    let (migrations, mut session) = open_with_session(app, daemon, settings, environment).await?;
+    // Not waited for at the end: its end of input ends it.
+    let mut plan = migrations.driver.plan(&mut session).await?;
+    drop(session);
     if let Some(words) = plan.out_of_order.as_ref().filter(|_| args.strict_order) {
         return Err(error::refused(format!("out of order: {words}")).hint(
             "give it a name that sorts behind the applied ones, or apply it without `--strict-order`",

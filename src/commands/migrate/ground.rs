@@ -14,7 +14,7 @@ use crate::migrations::detect::{Choice, Evidence, choose};
 use crate::migrations::layout::Layout;
 use crate::migrations::prisma::{Cli, GUARD, PrismaDriver, Wishes, fetch};
 use crate::migrations::sql::SqlDriver;
-use crate::postgres::Access;
+use crate::postgres::{Access, Session};
 
 /// The database and who migrates it.
 pub(in crate::commands) struct Migrations {
@@ -33,9 +33,24 @@ pub(in crate::commands) async fn open(
     settings: &Settings,
     environment: &Environment,
 ) -> Result<Migrations> {
-    let found = database::reach(app, daemon, settings, environment).await?;
+    let (migrations, session) = open_with_session(app, daemon, settings, environment).await?;
+    session.close().await;
+    Ok(migrations)
+}
+
+/// As [`open`], with the session in which the database was reached.
+///
+/// # Errors
+/// As [`open`].
+pub(in crate::commands) async fn open_with_session(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<(Migrations, Session)> {
+    let (found, session) = database::reach_open(app, daemon, settings, environment).await?;
     let (driver, project) = driver(app, daemon, settings, environment, &found.target, &found.access).await?;
-    Ok(Migrations { found, driver, project })
+    Ok((Migrations { found, driver, project }, session))
 }
 
 /// The driver for a database that is reached already, and the project.

@@ -25,8 +25,9 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
         return super::many::status(args.exit_code, global, &ground).await;
     }
     let environment = app.environment(&daemon, &settings).await?;
-    let migrations = super::ground::open(app, &daemon, &settings, &environment).await?;
-    let history = migrations.driver.history().await?;
+    let (migrations, mut session) =
+        super::ground::open_with_session(app, &daemon, &settings, &environment).await?;
+    let history = migrations.driver.history_in(&mut session).await?;
     app.ui.show(&history, |ui| ui.render(&table(&history)));
     for remark in &history.remarks {
         app.ui.warn(remark);

@@ -96,8 +96,8 @@ impl PrismaDriver {
     ///
     /// # Errors
     /// As [`SqlDriver::plan`].
-    pub async fn plan(&self) -> Result<MigrationPlan> {
-        Ok(MigrationPlan { driver: self.name(), folder: self.place(), ..self.sql.plan().await? })
+    pub async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
+        Ok(MigrationPlan { driver: self.name(), folder: self.place(), ..self.sql.plan(session).await? })
     }
 
     /// A person's word, as the row that Prisma would write, under its lock: `prisma migrate resolve` needs the native

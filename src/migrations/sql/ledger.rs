@@ -11,6 +11,9 @@ use crate::postgres::quote::{ident, literal};
 /// Prisma's advisory lock, and ours for the same table's shape.
 pub(in crate::migrations) const PRISMA_LOCK: i64 = 72_707_369;
 
+/// For the transaction of this query alone.
+const NO_WAIT: &str = "SET LOCAL synchronous_commit = off\\; ";
+
 /// A tool's table in one schema of one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
@@ -152,12 +155,13 @@ impl Ledger {
         digests.iter().any(|digest| hex(digest) == kept || (kept.len() != 64 && unpadded(digest) == kept))
     }
 
-    /// Before a file: one query, statements separated by `\;`.
+    /// Before a file: one query, statements separated by `\;`. Nobody waits for the disk: the commit of the file, which
+    /// comes behind it, does.
     pub fn begin(&self, script: &Script, id: &str) -> String {
         let table = self.table();
         match self.layout {
             Layout::Prisma | Layout::Flat => format!(
-                "INSERT INTO {table} (id, checksum, migration_name, started_at) \
+                "{NO_WAIT}INSERT INTO {table} (id, checksum, migration_name, started_at) \
                  VALUES ({}, {}, {}, pg_catalog.clock_timestamp())",
                 literal(id),
                 literal(&self.checksum(script)),
@@ -169,14 +173,16 @@ impl Ledger {
         }
     }
 
-    /// After a file.
-    pub fn finish(&self, script: &Script, id: &str) -> String {
+    /// After a file. With `more` files behind it, their commits wait for the disk.
+    pub fn finish(&self, script: &Script, id: &str, more: bool) -> String {
         let table = self.table();
+        let wait = if more { NO_WAIT } else { "" };
         let commit = if script.transaction { "\\; COMMIT" } else { "" };
         match self.layout {
             Layout::Prisma | Layout::Flat => format!(
-                "UPDATE {table} SET applied_steps_count = applied_steps_count + 1, \
-                 finished_at = pg_catalog.clock_timestamp() WHERE id = {}",
+                "{wait}UPDATE {table} SET applied_steps_count = applied_steps_count + 1, \
+                 finished_at = pg_catalog.clock_timestamp() \
+                 WHERE id = {} AND pg_catalog.now() = pg_catalog.statement_timestamp()",
                 literal(id)
             ),
             Layout::Dbmate => {

@@ -115,19 +115,16 @@ impl SqlDriver {
     ///
     /// # Errors
     /// Kind `Refused`: edited, failed or unknown history. As [`SqlDriver::history`].
-    pub async fn plan(&self) -> Result<MigrationPlan> {
+    pub async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
         let scripts = self.layout.read(&self.folder)?;
-        let mut session = self.session().await?;
-        let looked = self.interrupt.or(self.look(&mut session)).await?;
-        let kept = looked?;
+        let kept = self.interrupt.or(self.look(session)).await??;
         let history = self.compare(&scripts, &kept);
         Self::refuse_unsettled(&history, &kept)?;
         let pending = Self::pending(&scripts, &history);
         for script in &pending {
             runnable(script)?;
         }
-        let sizes = risk::sizes(&mut session).await?;
-        session.close().await;
+        let sizes = risk::sizes(session).await?;
         let planned = pending.iter().map(|script| {
             let weighed = risk::weigh(&script.sql, script.transaction, &sizes);
             Planned { name: script.name.clone(), statements: weighed.statements, risks: weighed.risks }

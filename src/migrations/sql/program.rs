@@ -50,6 +50,9 @@ pub(super) struct Program<'a> {
     pub(super) in_transaction: bool,
     /// Statements after the file.
     pub(super) after: &'a str,
+    /// Whether the last of `after` changes a row only where the file has left no transaction open: then nothing else
+    /// has to ask.
+    pub(super) after_looks: bool,
 }
 
 impl Program<'_> {
@@ -58,11 +61,14 @@ impl Program<'_> {
         let Self { before, after, .. } = self;
         let file = BASE64_STANDARD.encode(self.file);
         // Inside a transaction block now() is older than the statement.
-        let open = if self.in_transaction {
-            "\\set envctl_open false"
-        } else {
-            "SELECT pg_catalog.now() <> pg_catalog.statement_timestamp() AS envctl_open \\gset"
+        let (ask, open) = match (self.in_transaction, self.after_looks) {
+            (true, _) => ("\\set envctl_open false", ""),
+            (_, true) => {
+                ("\\set envctl_open false", "\\if :ROW_COUNT\n\\else\n\\set envctl_open true\n\\endif")
+            }
+            _ => ("SELECT pg_catalog.now() <> pg_catalog.statement_timestamp() AS envctl_open \\gset", ""),
         };
+        let told_open = format!("\\echo {word} open 25001 the file begins a transaction and does not end it");
         let failed = |stage: &str| format!("\\echo {word} {stage} :SQLSTATE :LAST_ERROR_MESSAGE");
         [
             // What the file selects is nobody's answer.
@@ -75,16 +81,20 @@ impl Program<'_> {
             "\\if :ERROR".to_owned(),
             failed("file"),
             "\\else".to_owned(),
-            open.to_owned(),
+            ask.to_owned(),
             "\\if :envctl_open".to_owned(),
-            format!("\\echo {word} open 25001 the file begins a transaction and does not end it"),
+            told_open.clone(),
             "\\else".to_owned(),
             format!("{after};"),
             "\\if :ERROR".to_owned(),
             failed("after"),
             "\\else".to_owned(),
+            open.to_owned(),
+            "\\if :envctl_open".to_owned(),
+            told_open,
+            "\\else".to_owned(),
             format!("\\echo {word} whole - -"),
-            "\\endif\n\\endif\n\\endif\n\\endif".to_owned(),
+            "\\endif\n\\endif\n\\endif\n\\endif\n\\endif".to_owned(),
             "\\o".to_owned(),
             format!("\\echo {word}."),
             String::new(),

@@ -23,6 +23,8 @@ struct Step<'a> {
     kept: &'a Kept,
     script: &'a Script,
     character: Character,
+    /// Whether others come behind it.
+    more: bool,
     /// The version before it, which golang-migrate's one row goes back to.
     before: Option<&'a str>,
     /// What this run has applied so far.
@@ -76,10 +78,12 @@ impl SqlDriver {
             Applied { driver: self.name(), database: history.database.clone(), ..Applied::default() };
         let mut before = kept.records.first().map(|record| record.key.as_str());
         let agreed = |script: &&Script| plan.pending.iter().any(|planned| planned.name == script.name);
-        for script in Self::pending(&scripts, &history).into_iter().filter(agreed) {
+        let mut files = Self::pending(&scripts, &history).into_iter().filter(agreed).peekable();
+        while let Some(script) = files.next() {
             self.progress.step(&format!("applying {}", script.name));
             let character = Character::of(&script.sql);
-            let step = Step { kept: &kept, script, character, before, done: &done };
+            let more = files.peek().is_some();
+            let step = Step { kept: &kept, script, character, more, before, done: &done };
             self.one(session, &pid, &step).await?;
             done.applied.push(script.name.clone());
             before = Some(&script.key);
@@ -147,9 +151,14 @@ impl SqlDriver {
             kept.ledger.search_path(),
             kept.ledger.begin(script, id)
         );
-        let after = kept.ledger.finish(script, id);
-        let program =
-            Program { before: &before, file: &script.sql, in_transaction: script.transaction, after: &after };
+        let after = kept.ledger.finish(script, id, step.more);
+        let program = Program {
+            before: &before,
+            file: &script.sql,
+            in_transaction: script.transaction,
+            after: &after,
+            after_looks: kept.ledger.keeps_failures(),
+        };
         Ok(Ended::read(&session.program(|word| program.lines(word)).await?))
     }
 
