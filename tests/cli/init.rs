@@ -175,6 +175,9 @@ fn every_target_is_one_line_onto_envctl_and_in_the_help() {
     let stage = with_makefile();
     let help = make(&stage, &[]).out();
     assert_eq!(help, make(&stage, &["help"]).out(), "make alone is help");
+    let (written, ours) = (stage.path("Makefile"), concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile"));
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    assert_eq!(read(&written), read(ours.as_ref()), "the same file lies at our own top level");
     for (target, words) in TARGETS {
         let ran = make(&stage, &[target, "MIGRATION_NAME=add user", "BACKUP_FILE=backup 1.sql"]);
         assert_eq!((ran.code, ran.out()), (Some(0), format!("{words}\n")), "{target}: {}", ran.err());

@@ -211,6 +211,10 @@ async fn handle_failed(handle: &super::super::exec::ExecHandle) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::{Shutdown, TcpListener};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -221,5 +225,54 @@ mod tests {
             assert!(argv.last().is_some_and(|last| last.ends_with("5432")), "{argv:?}");
             assert_eq!(argv.iter().filter(|word| word.contains("5432")).count(), 1);
         }
+    }
+
+    /// A server of one connection: reads to the end where the tool can pass it on, else one line, and answers in capitals.
+    fn server(to_the_end: bool) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut heard = Vec::new();
+            if to_the_end {
+                socket.read_to_end(&mut heard).unwrap();
+            } else {
+                BufReader::new(socket.try_clone().unwrap()).read_until(b'\n', &mut heard).unwrap();
+            }
+            socket.write_all(&heard.to_ascii_uppercase()).unwrap();
+            socket.shutdown(Shutdown::Both).unwrap();
+        });
+        port
+    }
+
+    /// Those of this machine, which `scripts/setup` gives all of them. An image of its own for each would test the same.
+    #[test]
+    fn each_tool_carries_both_ways_and_ends_with_the_connection() {
+        let mut tried = Vec::new();
+        for (tool, name) in TOOLS {
+            let passes_the_end_on = !matches!(tool, Tool::Netcat | Tool::Bash);
+            let argv = tool.argv(server(passes_the_end_on));
+            let mut command = Command::new(&argv[0]);
+            command.args(&argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let Ok(mut child) = command.spawn() else { continue };
+            let mut stdin = child.stdin.take().unwrap();
+            let words = format!("{}\n", "through a bridge ".repeat(20_000));
+            let writer = std::thread::spawn({
+                let words = words.clone();
+                move || {
+                    stdin.write_all(words.as_bytes()).unwrap();
+                    // Who cannot pass the end on is not told of it before the answer.
+                    (!passes_the_end_on).then_some(stdin)
+                }
+            });
+            let mut answer = vec![0; words.len()];
+            child.stdout.take().unwrap().read_exact(&mut answer).unwrap();
+            // bash waits for its input's end.
+            drop(writer.join().unwrap());
+            child.wait().unwrap();
+            assert!(answer == words.to_uppercase().as_bytes(), "{name}");
+            tried.push(*name);
+        }
+        assert!(tried.contains(&"perl") && tried.contains(&"bash"), "{tried:?}");
     }
 }

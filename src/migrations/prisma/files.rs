@@ -76,6 +76,9 @@ fn hostile(path: &Path, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::TestCaseError;
+
     use super::*;
     use crate::error::ErrorKind;
 
@@ -102,10 +105,76 @@ mod tests {
             let error = unpack(&archive(&[(name, tar::EntryType::Regular)]), &to).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Refused, "{name}");
         }
-        assert!(unpack(&archive(&[("a", tar::EntryType::Char)]), &to).is_err());
+        for kind in [tar::EntryType::Link, tar::EntryType::Char, tar::EntryType::Block, tar::EntryType::Fifo]
+        {
+            assert_eq!(
+                unpack(&archive(&[("a", kind)]), &to).unwrap_err().kind(),
+                ErrorKind::Refused,
+                "{kind:?}"
+            );
+        }
         unpack(&archive(&[("./a", tar::EntryType::Symlink), ("./b/c", tar::EntryType::Regular)]), &to)
             .unwrap();
         assert!(!to.join("a").exists() && to.join("b/c").is_file());
+    }
+
+    /// Names that climb, names that do not, and every kind of entry.
+    fn hostile_entry() -> impl Strategy<Value = (String, u8)> {
+        let part =
+            prop_oneof![Just("..".to_owned()), Just(".".to_owned()), Just(String::new()), "[a-c]{1,2}"];
+        let name = proptest::collection::vec(part, 1..4).prop_map(|parts| parts.join("/"));
+        let kinds = prop_oneof![
+            3 => Just(b'0'), 2 => Just(b'5'), 1 => Just(b'1'), 2 => Just(b'2'), 1 => Just(b'3'), 1 => Just(b'4'),
+            1 => Just(b'6'), 1 => Just(b'7'), 1 => any::<u8>(),
+        ];
+        (name.prop_filter("a name", |name| !name.is_empty() && name.len() < 60), kinds)
+    }
+
+    proptest! {
+        /// Links to a folder outside, then files through them; devices, pipes; `..` anywhere.
+        #[test]
+        fn whatever_the_container_sends_stays_in_the_folder(entries in proptest::collection::vec(hostile_entry(), 1..8)) {
+            let dir = tempfile::tempdir().unwrap();
+            let (to, outside) = (dir.path().join("in"), dir.path().join("out"));
+            std::fs::create_dir(&to).unwrap();
+            std::fs::create_dir(&outside).unwrap();
+            let mut builder = tar::Builder::new(Vec::new());
+            for (name, kind) in &entries {
+                let mut header = tar::Header::new_ustar();
+                header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+                header.as_mut_bytes()[156] = *kind;
+                let target = b"../out";
+                header.as_mut_bytes()[157..157 + target.len()].copy_from_slice(target);
+                header.set_size(if *kind == b'0' { 2 } else { 0 });
+                header.set_mode(0o777);
+                header.set_cksum();
+                let data: &[u8] = if *kind == b'0' { b"ok" } else { b"" };
+                builder.append(&header, data).unwrap();
+            }
+            let _ = unpack(&builder.into_inner().unwrap(), &to);
+            prop_assert!(std::fs::read_dir(&outside).unwrap().next().is_none(), "something is outside");
+            prop_assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "something is beside");
+            only_files_and_folders(&to)?;
+        }
+
+        /// Any bytes are an answer or an error.
+        #[test]
+        fn any_bytes_are_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2048), zeros in 0..2usize) {
+            let dir = tempfile::tempdir().unwrap();
+            let _ = unpack(&[bytes, vec![0; zeros * 1024]].concat(), dir.path());
+        }
+    }
+
+    fn only_files_and_folders(at: &Path) -> Result<(), TestCaseError> {
+        for entry in std::fs::read_dir(at).unwrap() {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            prop_assert!(kind.is_file() || kind.is_dir(), "{:?} is neither", entry.path());
+            if kind.is_dir() {
+                only_files_and_folders(&entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     #[test]
