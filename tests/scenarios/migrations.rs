@@ -286,6 +286,76 @@ fn the_tables_of_other_tools_are_theirs() {
     go.run(&["migrate", "status"]).code(6).says("is not of dbmate");
 }
 
+/// Columns of a table as the server knows them.
+fn columns(project: &Project, table: &str) -> String {
+    project.sql(&format!(
+        "select string_agg(concat_ws(' ', column_name, data_type, character_maximum_length, is_nullable, column_default), ', ' \
+         order by ordinal_position) from information_schema.columns where table_name = '{table}'"
+    ))
+}
+
+/// A history that the tool has begun: its own statements, from its own source (sqlx-postgres 0.8.6 `migrate.rs`, dbmate
+/// 2 `postgres.go`, golang-migrate 4 `postgres.go`). What envctl makes itself has to be the same, and what the tool wrote
+/// has to be taken for what it is.
+#[test]
+fn a_history_that_another_tool_has_begun_is_gone_on_with() {
+    let first = "create table a ();";
+    let checksum = "decode(encode(sha384('create table a ();'), 'hex'), 'hex')";
+    let pair: [(&str, &str); 2] = [("1_first_one.up.sql", first), ("1_first_one.down.sql", "")];
+    let marked = format!("-- migrate:up\n{first}\n");
+    let tools = [
+        (
+            "sqlx",
+            pair.as_slice(),
+            "create table if not exists _sqlx_migrations (version bigint primary key, description text not null, \
+             installed_on timestamptz not null default now(), success boolean not null, checksum bytea not null, \
+             execution_time bigint not null);",
+            format!(
+                "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (1, 'first one', true, {checksum}, -1)"
+            ),
+            "_sqlx_migrations",
+            "select version, description, success, encode(checksum, 'hex') from _sqlx_migrations order by 1",
+        ),
+        (
+            "dbmate",
+            &[("1_first_one.sql", marked.as_str())],
+            "create table if not exists schema_migrations (version varchar(128) primary key);",
+            "insert into schema_migrations (version) values ('1')".to_owned(),
+            "schema_migrations",
+            "select version from schema_migrations order by 1",
+        ),
+        (
+            "golang-migrate",
+            pair.as_slice(),
+            "create table if not exists schema_migrations (version bigint not null primary key, dirty boolean not null);",
+            "truncate schema_migrations; insert into schema_migrations (version, dirty) values (1, false)"
+                .to_owned(),
+            "schema_migrations",
+            "select version, dirty from schema_migrations",
+        ),
+    ];
+    for (layout, files, table, row, name, rows) in tools {
+        let theirs = foreign("mig_theirs", layout, files);
+        theirs.sql(&format!("{table} {first} {row}"));
+        let ours = foreign("mig_ours", layout, files);
+        ours.run(&["migrate"]).code(0).says("1 migration applied");
+        assert_eq!(columns(&ours, name), columns(&theirs, name), "{layout}");
+        assert_eq!(ours.sql(rows), theirs.sql(rows), "{layout}");
+        theirs.run(&["migrate", "status", "--exit-code"]).code(0).says("1 applied");
+        let second = if layout == "dbmate" { "2_b.sql" } else { "2_b.up.sql" };
+        let text =
+            if layout == "dbmate" { "-- migrate:up\ncreate table b ();" } else { "create table b ();" };
+        fs::write(theirs.path().join("db/migrations").join(second), text).unwrap();
+        theirs.run(&["migrate"]).code(0).says("1 migration applied");
+        theirs.run(&["migrate", "status", "--exit-code"]).code(0);
+    }
+    // sqlx stops at a file that was edited (VersionMismatch), the others keep no checksum.
+    let edited = foreign("mig_edited", "sqlx", &pair);
+    edited.run(&["migrate"]).code(0);
+    fs::write(edited.path().join("db/migrations/1_first_one.up.sql"), "create table c ();").unwrap();
+    edited.run(&["migrate"]).code(6).says("1_first_one was edited after it was applied");
+}
+
 #[test]
 fn a_reset_makes_everything_anew_with_the_schemas_rights() {
     let project = project("mig_reset", 15, &[("1_a", "create table a (id int);")]);

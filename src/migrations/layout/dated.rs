@@ -21,7 +21,7 @@ pub(super) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {
             let text = folder::read(&path)?;
             let (sql, transaction) = body(layout, &text, &item.name)?;
             scripts.push(Script { name, key, path, text, sql, transaction });
-        } else if layout == Layout::GolangMigrate || layout == Layout::Sqlx {
+        } else if is_nearly_one(layout, &item.name) {
             return Err(error::refused(format!("{} is no file name of {}", item.name, layout.word()))
                 .hint("they are called `NUMBER_name.up.sql` and `NUMBER_name.down.sql`"));
         }
@@ -46,6 +46,17 @@ pub(super) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {
 #[expect(clippy::case_sensitive_file_extension_comparisons, reason = "as the tools do")]
 pub(super) fn is_sql(name: &str) -> bool {
     name.ends_with(".sql")
+}
+
+/// What the tools pass over belongs to no migration; but sqlx stops at a version that is no number, and what looks like
+/// a migration and has no direction, golang-migrate would leave out without a word.
+fn is_nearly_one(layout: Layout, file: &str) -> bool {
+    let version = file.split_once('_').map(|(version, _)| version);
+    match layout {
+        Layout::Sqlx => version.is_some(),
+        Layout::GolangMigrate => version.is_some_and(is_number),
+        _ => false,
+    }
 }
 
 /// What the tool's table holds, and the name for people. `None`: the tool would not take the file.

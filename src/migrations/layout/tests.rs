@@ -80,6 +80,21 @@ fn numbers_are_ordered_as_numbers_and_two_of_one_version_are_refused() {
 }
 
 #[test]
+fn what_a_tool_passes_over_is_passed_over_and_what_it_would_stumble_over_is_refused() {
+    let dir = folder(&[("1_a.up.sql", ""), ("1_a.down.sql", ""), ("seed.sql", "x"), ("README.md", "x")]);
+    for layout in [Layout::Sqlx, Layout::GolangMigrate] {
+        assert_eq!(names(layout, dir.path()), [("1".into(), "1_a".into())], "{layout:?}");
+    }
+    fs::write(dir.path().join("big_seed.sql"), "").unwrap();
+    assert!(Layout::Sqlx.read(dir.path()).unwrap_err().message().contains("big_seed.sql is no file name"));
+    assert_eq!(names(Layout::GolangMigrate, dir.path()).len(), 1);
+    fs::write(dir.path().join("2_b.sql"), "").unwrap();
+    assert!(
+        Layout::GolangMigrate.read(dir.path()).unwrap_err().message().contains("2_b.sql is no file name")
+    );
+}
+
+#[test]
 fn a_folder_tells_whose_it_is_or_that_it_could_be_two() {
     let at = |files: &[(&str, &str)]| Signs::of(folder(files).path());
     assert_eq!(at(&[("1_a/migration.sql", "")]).layouts(false, false), [Layout::Prisma]);
