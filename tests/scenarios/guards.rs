@@ -3,6 +3,8 @@
 use std::fs;
 
 use super::prisma::Backend;
+use crate::support::pty::Pty;
+use crate::support::rig::{Wanted, docker};
 
 /// What the same containers are taken for.
 fn is(backend: &Backend, profile: &str, more: &str) {
@@ -99,4 +101,80 @@ fn production_asks_for_what_changes_and_for_the_name_where_data_may_go() {
     backend.run(&confirmed).code(6).says("protected");
     is(&backend, "prod", "");
     backend.run(&confirmed).code(0).says("backed up in");
+}
+
+/// A person at a terminal is asked this, and the answer to silence is no.
+#[track_caller]
+fn is_asked(backend: &Backend, args: &[&str], question: &str) {
+    let mut terminal = Pty::start(&backend.project.command(args));
+    terminal.expect(question);
+    terminal.type_in("\n");
+    assert_eq!(terminal.finish(), 6, "{args:?}");
+}
+
+const YES: &str = "[y/N] ";
+const NAME: &str = "Type the stack's name to go on: ";
+
+#[test]
+fn at_a_terminal_each_act_is_asked_for_in_its_own_way() {
+    let backend = Backend::new("guard_tty", true);
+    backend.run(&["backup"]).code(0);
+    is(&backend, "dev", "");
+    let before = state(&backend);
+    for args in [&["migrate", "reset"][..], &["restore", "latest"]] {
+        is_asked(&backend, args, YES);
+    }
+    is(&backend, "prod", "");
+    for (args, question) in [
+        (&["migrate", "--untested"][..], YES),
+        (&["migrate", "resolve", "20241201_143022_add_user_table", "--applied"], YES),
+        (&["seed"], YES),
+        (&["generate"], YES),
+        (&["pull"], YES),
+        (&["push", "--allow-prod"], YES),
+        (&["migrate", "reset", "--allow-prod"], NAME),
+        (&["restore", "latest", "--from", "dev", "--to", "prod"], NAME),
+        (&["studio", "--no-open", "--port", "0"], NAME),
+    ] {
+        is_asked(&backend, args, question);
+    }
+    assert_eq!(state(&backend), before);
+}
+
+#[test]
+fn a_profile_that_nobody_knows_is_guarded_like_production() {
+    let wanted = Wanted { profile: "blue".to_owned(), ..Wanted::postgres(15, "unk") };
+    let server = wanted.start().ready();
+    let backend = Backend::on(&server, "guard_unknown", true);
+    // Nothing says what it is: neither the project's name nor a configuration.
+    fs::remove_file(backend.project.path().join("envctl.toml")).unwrap();
+    let stack = format!("{}-blue", server.stack);
+    let service = backend.container.rsplit('-').nth(1).unwrap().to_owned();
+    let before = state(&backend);
+    for (args, says) in [
+        (&["migrate"][..], "--untested"),
+        (&["migrate", "--untested"], "--yes"),
+        (&["migrate", "reset"], "--confirm"),
+        (&["migrate", "reset", "--yes"], "`--yes` is not enough"),
+        (&["push"], "--yes"),
+        (&["seed"], "--yes"),
+        (&["generate"], "--yes"),
+        (&["pull"], "--yes"),
+        (&["studio", "--no-open", "--port", "0", "--yes"], "`--yes` is not enough"),
+    ] {
+        let args = [args, &["-s", &stack]].concat();
+        let refused = backend.run(&args).code(6);
+        assert!(
+            refused.err().contains(says) && refused.err().contains("unknown"),
+            "{args:?}: {}",
+            refused.err()
+        );
+    }
+    is_asked(&backend, &["migrate", "--untested", "-s", &stack], YES);
+    is_asked(&backend, &["migrate", "reset", "-s", &stack], NAME);
+    assert_eq!(state(&backend), before);
+    backend.run(&["migrate", "status", "-s", &stack]).code(0);
+    backend.run(&["exec", &service, "-s", &stack, "--", "true"]).code(0);
+    backend.run(&["migrate", "reset", "-s", &stack, "--confirm", &stack]).code(0).says("backed up in");
+    docker(&["rm", "-fv", &backend.container, &server.container]);
 }

@@ -49,6 +49,10 @@ impl Backend {
                 project.database
             ),
         ];
+        if server.profile != "dev" {
+            // No configuration names it there.
+            args.push("--label=envctl.role=backend".to_owned());
+        }
         if bind {
             args.push(format!("--volume={}:/app/src", source.display()));
         }
