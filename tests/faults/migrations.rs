@@ -2,6 +2,7 @@
 //! that list are beside the plain runs, in `tests/scenarios/migrations.rs` and `prisma_faults.rs`.
 
 use std::fs;
+use std::io::Write as _;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -94,6 +95,24 @@ fn f61_what_runs_outside_of_transactions_runs_alone_or_not_at_all() {
         .run(&["migrate"])
         .code(0)
         .says("left INVALID and not used by any query: \"public\".\"j\"|public.j");
+}
+
+#[test]
+fn an_index_is_built_although_another_migrator_waits_for_its_turn() {
+    let project = project("queue", &[("1_t", "create table t (a int); select pg_sleep(2.5);")]);
+    write(&project, "2_index", "create index concurrently i on t (a);");
+    let running = project.start(&["migrate"]);
+    until_it_runs(&project, "pg_sleep(2.5)");
+    // As Prisma waits: inside of a statement, and not for ever.
+    let mut other = project.server.psql(&project.database).spawn().unwrap();
+    let mut stdin = other.stdin.take().unwrap();
+    stdin.write_all(b"set statement_timeout = '7s';\nselect pg_advisory_lock(72707369);\n").unwrap();
+    until_it_runs(&project, "pg_advisory_lock(72707369)");
+    running.finish().code(0).says("2 migrations applied");
+    drop(stdin);
+    other.wait().unwrap();
+    assert_eq!(project.sql("select count(*) from pg_index where not indisvalid"), "0");
+    assert_eq!(rows(&project), "1_t|t|f|1|-\n2_index|t|f|1|-", "and it needed one try");
 }
 
 #[test]

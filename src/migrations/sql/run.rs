@@ -103,7 +103,12 @@ impl SqlDriver {
         let Step { kept, script, character, .. } = step;
         for attempt in 1.. {
             let id = row_id();
-            let before = if character.outside { invalid_indexes(session).await? } else { Vec::new() };
+            let before = if character.outside {
+                self.wait_for_queue(session, kept.ledger.lock()).await?;
+                invalid_indexes(session).await?
+            } else {
+                Vec::new()
+            };
             let (sent, holder) = self.watched(pid, self.send(session, step, &id)).await;
             let ended = match sent {
                 Ok(ended) => ended,

@@ -15,6 +15,9 @@ use crate::postgres::{Holder, Session};
 /// SQLSTATE `lock_not_available`: `lock_timeout` has ended the waiting.
 pub(super) const WAITED: &str = "55P03";
 
+/// Longer than Prisma waits for its lock.
+const QUEUE_LIMIT: Duration = Duration::from_secs(12);
+
 impl SqlDriver {
     /// A session that holds envctl's own lock on the database.
     pub(in crate::migrations) async fn hold(&self) -> Result<Session> {
@@ -75,6 +78,23 @@ impl SqlDriver {
             }
             self.progress.step(&format!("waiting for {dump} to end"));
             tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        Ok(())
+    }
+
+    /// Lets those go that queue for the lock that we hold: each holds a snapshot meanwhile, and a build that does not
+    /// lock anybody out would wait for that. Prisma gives up after 10 s; for who never does the build has its tries.
+    pub(super) async fn wait_for_queue(&self, session: &mut Session, key: i64) -> Result<()> {
+        let waits = is_tools_lock(key).replace("l.granted", "NOT l.granted");
+        let started = Instant::now();
+        while let Some(waiting) =
+            Holder::find(session, &format!("JOIN pg_catalog.pg_locks l USING (pid) WHERE {waits}")).await?
+        {
+            if started.elapsed() >= QUEUE_LIMIT {
+                break;
+            }
+            self.progress.step(&format!("waiting for {waiting} to give up waiting for us"));
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
     }
