@@ -80,6 +80,7 @@ pub struct BackupTable {
     pub dir: Option<PathBuf>,
     pub format: Option<String>,
     pub compress: Option<String>,
+    pub jobs: Option<u32>,
     pub exclude_table_data: Option<Vec<String>>,
 }
 

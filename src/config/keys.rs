@@ -120,9 +120,12 @@ pub const KEYS: &[Key] = &[
     )
     .variable("ENVCTL_BACKUP_DIR")
     .user_wide(),
-    key("backup.format", "`plain` (SQL) or `custom` (an archive for `pg_restore`).", "plain").variable("ENVCTL_FORMAT").user_wide(),
+    key("backup.format", "`plain` (SQL), `custom` or `directory` (archives for `pg_restore`).", "plain").variable("ENVCTL_FORMAT").user_wide(),
     key("backup.compress", "`gzip`, `zstd` or `none`, with a level after a colon: `zstd:9`.", "gzip")
         .variable("ENVCTL_COMPRESS")
+        .user_wide(),
+    key("backup.jobs", "How many tables a dump in directory format takes at once.", "1")
+        .variable("ENVCTL_BACKUP_JOBS")
         .user_wide(),
     key("backup.exclude_table_data", "Tables whose rows are left out, as patterns of `pg_dump`.", "none"),
     key("restore.jobs", "Over how many sessions a restore loads: 1 to 6.", "1")

@@ -130,10 +130,12 @@ pub struct WorkerSettings {
 pub struct BackupSettings {
     /// The folder that holds `<stack>/<profile>/…`.
     pub root: PathBuf,
-    /// `plain` or `custom`.
+    /// `plain`, `custom` or `directory`.
     pub format: String,
     /// `gzip`, `zstd` or `none`, perhaps with `:LEVEL`.
     pub compress: String,
+    /// How many tables a dump in directory format takes at once, at least 1.
+    pub jobs: u32,
     /// Patterns of tables whose rows are left out.
     pub exclude_table_data: Vec<String>,
 }

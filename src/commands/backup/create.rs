@@ -209,7 +209,7 @@ pub(super) fn request(
             app.ui.warn(&format!("removed {}, left behind by a backup that was killed", leftover.display()));
         }
     }
-    let jobs = jobs(args, form.format)?;
+    let jobs = jobs(args, settings, form.format)?;
     let mut ways = args.ways.ways(app, settings)?;
     match &destination {
         Destination::Stdout if form.format == Format::Directory => {
@@ -264,7 +264,7 @@ pub(super) fn request(
 }
 
 /// How many tables are dumped at once.
-fn jobs(args: &CreateArgs, format: Format) -> Result<u8> {
+fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
     match args.jobs {
         Some(jobs) if jobs > 1 && format != Format::Directory => {
             Err(error::usage(format!("pg_dump writes the {} format one table at a time", format.word()))
@@ -273,7 +273,7 @@ fn jobs(args: &CreateArgs, format: Format) -> Result<u8> {
                 ))
         }
         Some(jobs) => Ok(jobs),
-        None => Ok(1),
+        None => Ok(u8::try_from(settings.backup.jobs).unwrap_or(u8::MAX)),
     }
 }
 

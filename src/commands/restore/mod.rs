@@ -80,7 +80,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     match args.verb {
         Some(Verb::Undo(args)) => undo::run(&args, global, app).await,
         Some(Verb::Kept(args)) => kept::run(&args, global, app).await,
-        None => restore(args.restore, global, app).await,
+        None => Box::pin(restore(args.restore, global, app)).await,
     }
 }
 

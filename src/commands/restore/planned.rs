@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::backups::restore::RestorePlan;
+use crate::backups::restore::{RestorePlan, SharedOut};
 use crate::postgres::visitors::Visitors;
 
 /// Fields are those of `docs/json.md`.
@@ -39,7 +39,7 @@ pub(super) fn show(app: &App, plan: &RestorePlan) {
         size: plan.findings.size,
         rows: plan.rows,
         bytes: plan.bytes,
-        jobs: plan.shared.as_ref().map_or(1, |shared| shared.jobs()),
+        jobs: plan.shared.as_ref().map_or(1, SharedOut::jobs),
         backup_first: plan.backup_first,
         kept: plan.kept_name(),
         sessions: &plan.findings.sessions,

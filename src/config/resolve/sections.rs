@@ -62,13 +62,15 @@ pub(super) fn backup(
     project: Option<&Path>,
 ) -> Result<BackupSettings> {
     let root = backup_root(inputs, layers, project)?;
-    let format = word(layers, "backup.format", "ENVCTL_FORMAT", "plain", &["plain", "custom"], |l| {
-        l.file.backup.format.clone()
-    })?;
+    let format =
+        word(layers, "backup.format", "ENVCTL_FORMAT", "plain", &["plain", "custom", "directory"], |l| {
+            l.file.backup.format.clone()
+        })?;
     let compress =
         word(layers, "backup.compress", "ENVCTL_COMPRESS", "gzip", &["gzip", "zstd", "none"], |l| {
             l.file.backup.compress.clone()
         })?;
+    let jobs = jobs(layers, "backup.jobs", "ENVCTL_BACKUP_JOBS", &|loaded| loaded.file.backup.jobs)?;
     let exclude_table_data = layers.decided(
         &Lookup {
             key: "backup.exclude_table_data",
@@ -81,7 +83,7 @@ pub(super) fn backup(
         |_| Ok(()),
         |patterns| patterns.join(", "),
     )?;
-    Ok(BackupSettings { root, format, compress, exclude_table_data })
+    Ok(BackupSettings { root, format, compress, jobs, exclude_table_data })
 }
 
 fn backup_root(inputs: &Inputs, layers: &mut Layers<'_>, project: Option<&Path>) -> Result<PathBuf> {
@@ -130,15 +132,19 @@ pub(super) fn word(
 
 /// `[restore]`.
 pub(super) fn restore(layers: &mut Layers<'_>) -> Result<RestoreSettings> {
-    let lookup = Lookup {
-        key: "restore.jobs",
-        flag: None,
-        variable: Some("ENVCTL_RESTORE_JOBS"),
-        parse: &number,
-        file: &|loaded| loaded.file.restore.jobs,
-    };
+    let jobs = jobs(layers, "restore.jobs", "ENVCTL_RESTORE_JOBS", &|loaded| loaded.file.restore.jobs)?;
+    Ok(RestoreSettings { jobs })
+}
+
+fn jobs(
+    layers: &mut Layers<'_>,
+    key: &'static str,
+    variable: &'static str,
+    file: &dyn Fn(&Loaded) -> Option<u32>,
+) -> Result<u32> {
+    let lookup = Lookup { key, flag: None, variable: Some(variable), parse: &number, file };
     let check = |jobs: &u32| if *jobs == 0 { Err("at least 1".to_owned()) } else { Ok(()) };
-    Ok(RestoreSettings { jobs: layers.decided(&lookup, 1, check, u32::to_string)? })
+    layers.decided(&lookup, 1, check, u32::to_string)
 }
 
 /// `[migrations]`.
