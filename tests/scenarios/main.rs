@@ -23,6 +23,7 @@ mod migrations;
 mod odd_servers;
 mod prisma;
 mod prisma_faults;
+mod readable;
 mod round_trip;
 mod studio;
 mod terminal;
