@@ -155,6 +155,14 @@ fn f63_a_migrator_that_died_left_a_row_that_a_person_settles_as_with_prisma() {
     project.sql("delete from _prisma_migrations where migration_name <> '1_a'; drop table b");
     begun(&project, "2_b");
     begun(&project, "3_c");
+    // Whether it runs or has died, the lock alone tells.
+    let held = project.server.session(&project.database, "select pg_advisory_lock(72707369)");
+    project.run(&["migrate", "status"]).code(0).says("2_b runs now, by rig (pid ");
+    project
+        .run(&["migrate", "--lock-timeout", "300ms"])
+        .code(5)
+        .says("another migration runs on this database: rig (pid ");
+    drop(held);
     project.run(&["migrate"]).code(9).says("2_b failed before: it was begun and did not end, or it runs now");
     project.run(&["migrate", "status"]).code(0).says("1 applied, 2 failed");
     // Nothing of 2_b is there, all of 3_c is.

@@ -65,7 +65,7 @@ fn what_is_pending_is_applied_once_and_noted_as_prisma_does() {
 }
 
 #[test]
-fn a_file_that_fails_leaves_nothing_and_says_what_to_type() {
+fn f59_f65_a_file_that_fails_leaves_nothing_and_says_what_to_type() {
     let project = project(
         "mig_fail",
         15,
@@ -88,7 +88,7 @@ fn a_file_that_fails_leaves_nothing_and_says_what_to_type() {
 }
 
 #[test]
-fn a_file_that_commits_by_itself_keeps_its_first_half_and_says_so() {
+fn f60_a_file_that_commits_by_itself_keeps_its_first_half_and_says_so() {
     let project = project("mig_commit", 15, &[("1_half", "create table a (); commit; select 1/0;")]);
     project.run(&["migrate"]).code(7).says("commits by itself").says("--applied");
     assert_eq!(project.server.sql(&project.database, "select to_regclass('a')"), "a");
@@ -98,7 +98,7 @@ fn a_file_that_commits_by_itself_keeps_its_first_half_and_says_so() {
 }
 
 #[test]
-fn edited_missing_and_strange_histories_are_refused_before_anything_runs() {
+fn f64_f66_edited_missing_and_strange_histories_are_refused_before_anything_runs() {
     let project =
         project("mig_edit", 15, &[("1_a", "create table a ();\n"), ("2_b", "create table b ();\n")]);
     project.run(&["migrate"]).code(0);
@@ -123,7 +123,7 @@ fn edited_missing_and_strange_histories_are_refused_before_anything_runs() {
 }
 
 #[test]
-fn a_lock_held_elsewhere_is_busy_and_names_its_holder() {
+fn f56_a_lock_held_elsewhere_is_busy_and_names_its_holder() {
     let project = project("mig_lock", 15, &[("1_a", "create table a ();")]);
     let held = project.server.session(&project.database, "select pg_advisory_lock(72707369)");
     project
@@ -182,12 +182,13 @@ fn a_session_that_ends_half_way_is_an_outcome_nobody_knows() {
 }
 
 #[test]
-fn hostile_folders_are_refused_with_their_reason() {
+fn f67_hostile_folders_are_refused_with_their_reason() {
     for (name, folder, bytes, says) in [
         ("mig_bom", "1_a", &b"\xEF\xBB\xBFselect 1"[..], "byte order mark"),
         ("mig_nul", "1_a", b"select 1;\0", "NUL"),
         ("mig_utf", "1_a", b"select '\xff'", "no UTF-8"),
         ("mig_copy", "1_a", b"create table t(a int); copy t from stdin;\n1\n\\.\n", "COPY"),
+        ("mig_order", "1_\u{e9}", b"select 1", "ambiguous"),
     ] {
         let project = project(name, 15, &[("0_first", "create table first ();")]);
         let at = project.path().join("prisma/migrations").join(folder);
@@ -196,6 +197,10 @@ fn hostile_folders_are_refused_with_their_reason() {
         project.run(&["migrate"]).code(6).says(says);
         assert_eq!(project.server.sql(&project.database, "select to_regclass('first')"), "", "{name}");
     }
+    let gone = project("mig_gone", 15, &[("0_first", "create table first ();")]);
+    fs::create_dir(gone.path().join("prisma/migrations/1_gone")).unwrap();
+    gone.run(&["migrate"]).code(6).says("1_gone holds no migration.sql").says("put the file back");
+    assert_eq!(gone.sql("select to_regclass('first')"), "");
     let large = format!("select '{}';", "x".repeat(5 << 20));
     let project = project("mig_large", 15, &[("1_a name with spaces copy", &large)]);
     project.run(&["migrate"]).code(0).says("1 migration applied");
@@ -224,6 +229,28 @@ fn two_at_once_apply_each_migration_once() {
     }
     let invalid = "select count(*) from pg_index where not indisvalid";
     assert_eq!(project.server.sql(&project.database, invalid), "0");
+}
+
+#[test]
+fn the_plan_tells_what_each_statement_does_to_a_table_of_what_size() {
+    let project = project("mig_risk", 15, &[("1_t", "create table t (a int, b text);")]);
+    project.run(&["migrate"]).code(0);
+    project
+        .sql("insert into t select n, repeat('x', 100) from generate_series(1, 20000) n; vacuum analyze t");
+    write(&project, "2_index", "-- slow\ncreate index i on t (a);");
+    write(&project, "3_drop", "alter table t drop column b;");
+    write(&project, "4_type", "alter table t alter column a type bigint;");
+    write(&project, "5_new", "create table u (a int); create index j on u (a);");
+    let plan = project.run(&["migrate", "--dry-run"]).code(0).out();
+    for line in ["! line 2: locks t (2.", "! line 1: loses data t (2.", "! line 1: rewrites t (2."] {
+        assert!(plan.contains(line), "{line}: {plan}");
+    }
+    assert!(plan.trim_end().ends_with("+ 5_new (2 statements)"), "a new table is empty: {plan}");
+    let json = project.run(&["migrate", "--dry-run", "--json"]).code(0).out();
+    let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let risk = &plan["pending"][1]["risks"][0];
+    assert_eq!((&risk["danger"], &risk["table"]), (&"data_loss".into(), &"t".into()), "{risk}");
+    assert!(risk["table_bytes"].as_u64().unwrap() > 2_000_000, "{risk}");
 }
 
 /// A project with files of another tool.

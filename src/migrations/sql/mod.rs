@@ -75,6 +75,14 @@ struct Kept {
     strangers: Vec<String>,
 }
 
+impl Kept {
+    /// What was begun and has not ended.
+    fn unfinished(&self) -> Option<&str> {
+        let begun = self.records.iter().find(|record| record.unfinished.as_deref() == Some(""));
+        begun.map(|record| record.key.as_str())
+    }
+}
+
 impl SqlDriver {
     /// Its name in plans.
     pub fn name(&self) -> String {
@@ -108,7 +116,13 @@ impl SqlDriver {
     pub async fn history_in(&self, session: &mut Session) -> Result<History> {
         let scripts = self.layout.read(&self.folder)?;
         let kept = self.interrupt.or(self.look(session)).await??;
-        Ok(self.compare(&scripts, &kept))
+        let mut history = self.compare(&scripts, &kept);
+        if let Some(unfinished) = kept.unfinished()
+            && let Some(holder) = tools_lock(session, kept.ledger.lock()).await?
+        {
+            history.remarks.push(format!("{unfinished} runs now, by {holder}"));
+        }
+        Ok(history)
     }
 
     /// What applying would do, with the risk of each statement.
@@ -117,7 +131,7 @@ impl SqlDriver {
     /// Kind `Refused`: edited, failed or unknown history. As [`SqlDriver::history`].
     pub async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
         let scripts = self.layout.read(&self.folder)?;
-        let kept = self.interrupt.or(self.look(session)).await??;
+        let kept = self.interrupt.or(self.look_settled(session)).await??;
         let history = self.compare(&scripts, &kept);
         Self::refuse_unsettled(&history, &kept)?;
         let pending = Self::pending(&scripts, &history);
@@ -152,6 +166,17 @@ impl SqlDriver {
             history.migrations.iter().any(|one| one.name == script.name && one.state == State::Pending)
         };
         scripts.iter().filter(waits).collect()
+    }
+
+    /// A row that was begun and has not ended is of a migration that runs, or of one that died: the tool's lock alone
+    /// tells. Whoever runs is waited for.
+    async fn look_settled(&self, session: &mut Session) -> Result<Kept> {
+        let kept = self.look(session).await?;
+        if kept.unfinished().is_none() {
+            return Ok(kept);
+        }
+        self.wait_for_tools_lock(session, kept.ledger.lock()).await?;
+        self.look(session).await
     }
 
     /// Where a tool makes its table. Prisma's is the schema of the URL, `public` unless it names another.
