@@ -344,3 +344,37 @@ blog prod [TIME] 0 applied, 1 pending
     assert_eq!(ran.code, Some(11), "{}", ran.err());
     assert_eq!(outcomes(&ran), ["acme done", "blog done"]);
 }
+
+#[test]
+fn of_twenty_histories_one_that_hangs_costs_its_own_time_limit_only() {
+    let names: Vec<String> = (1..=20).map(|number| format!("s{number:02}-dev")).collect();
+    let stage = migrating(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    for name in &names {
+        stage.engine.install(&format!("{name}-db-1"), "psql", |process| {
+            std::thread::sleep(Duration::from_millis(300));
+            Server::new().psql()(process)
+        });
+    }
+    stage.engine.install("s05-dev-db-1", "psql", |process| process.sleep());
+    stage.engine.install(
+        "s09-dev-db-1",
+        "psql",
+        Server::refusing("FATAL:  role \"postgres\" does not exist").psql(),
+    );
+    let ran = stage.run(["migrate", "status", "--all-stacks", "--timeout", "2s", "--json"]);
+    assert_eq!(ran.code, Some(10), "{}", ran.err());
+    let answer = answer(&ran);
+    let stacks = answer["stacks"].as_array().unwrap();
+    for entry in stacks {
+        let expected = match entry["stack"].as_str().unwrap() {
+            "s05" => 124,
+            "s09" => 7,
+            _ => 0,
+        };
+        assert_eq!(entry["exit"], expected, "{entry}");
+    }
+    let healthy = stacks.iter().filter(|entry| entry["exit"] == 0);
+    let slowest = healthy.filter_map(|entry| entry["duration_ms"].as_u64()).max().unwrap();
+    let most = Duration::from_secs(2) + Duration::from_millis(slowest) * 3 / 2;
+    assert!(ran.took <= most, "{:?} is more than {most:?}", ran.took);
+}
