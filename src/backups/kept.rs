@@ -13,7 +13,7 @@ use crate::postgres::quote::ident;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::ui::Confirmed;
-use crate::ui::format::bytes;
+use crate::ui::format::{bytes, moment_of};
 
 /// A database that an earlier restore replaced and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,13 @@ impl fmt::Display for DropPlan {
         writeln!(f, "drop {} {noun} that restores have replaced", self.kept.len())?;
         for kept in &self.kept {
             let Kept { name, note, size } = kept;
-            writeln!(f, "  {name:?}, which was {:?} until {} ({})", note.replaced, note.at, bytes(*size))?;
+            writeln!(
+                f,
+                "  {name:?}, which was {:?} until {} ({})",
+                note.replaced,
+                moment_of(&note.at),
+                bytes(*size)
+            )?;
         }
         writeln!(f, "  `envctl restore undo` cannot bring them back then")
     }

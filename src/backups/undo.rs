@@ -15,7 +15,7 @@ use crate::postgres::Access;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::version::ServerVersion;
 use crate::ui::Confirmed;
-use crate::ui::format::bytes;
+use crate::ui::format::{bytes, moment_of};
 
 /// Taking the last restore back, decided.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct UndoPlan {
 
 impl fmt::Display for UndoPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "undo the restore of {}", self.back.note.at)?;
+        writeln!(f, "undo the restore of {}", moment_of(&self.back.note.at))?;
         writeln!(
             f,
             "  back     {:?} becomes {:?} again ({})",

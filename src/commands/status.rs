@@ -213,9 +213,9 @@ fn table(rows: &[EnvironmentRow], now: jiff::Timestamp) -> Table {
         Column::text("profile"),
         Column::text("container"),
         Column::text("state"),
-        Column::text("database"),
+        Column::text("database").spare(),
         Column::number("size"),
-        Column::text("migrations"),
+        Column::text("migrations").spare(),
         Column::text("last backup"),
     ]);
     for row in rows {

@@ -59,6 +59,16 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
     if seconds < 0 { format!("{span} in the future") } else { format!("{span} ago") }
 }
 
+/// A moment as a person reads it: `2026-11-22 17:33:04 UTC`.
+pub fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// As [`moment`], of a time that was written down as RFC 3339; what is none stays as it is.
+pub fn moment_of(text: &str) -> String {
+    text.parse().map_or_else(|_| text.to_owned(), moment)
+}
+
 /// A count with its digits in groups of three, kept together by narrow no-break spaces: `1 234 567`.
 /// Numbers of up to four digits stay as they are.
 pub fn count(n: u64) -> String {

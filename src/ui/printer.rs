@@ -140,8 +140,13 @@ impl Ui {
 
     /// Writes a plan as the answer: escaped, and on a terminal broken at its words.
     pub(super) fn answer_plan(&self, plan: &impl Display) {
+        self.answer(&self.folded(&escape_lines(&plan.to_string())));
+    }
+
+    /// Escaped text as it would be written to stdout: on a terminal broken at its words.
+    pub fn folded(&self, text: &str) -> String {
         let width = self.options().stdout_is_terminal.then(|| self.width());
-        self.answer(&wrap("", 0, &escape_lines(&plan.to_string()), 0, width));
+        wrap("", 0, text, 0, width)
     }
 
     /// Writes a table to stdout.

@@ -1,7 +1,7 @@
-//! Tables that fit: aligned columns where they have room, else a last column that is wrapped at its words, else
-//! records; plain columns in a pipe.
+//! Tables that fit: aligned columns where they have room, else a last column that is wrapped at its words, else without
+//! the columns that can be spared, else records; plain columns in a pipe.
 //!
-//! Promises: no word and no number is ever broken and nothing is cut, whatever the width; in a pipe no line is wrapped, no
+//! Promises: no word and no number is ever broken and nothing is cut, whatever the width, and what was left out is named; in a pipe no line is wrapped, no
 //! cell is empty (`-`) and nothing is coloured; cells are escaped here, so any string may be put in.
 
 use comfy_table::{CellAlignment, ContentArrangement};
@@ -26,17 +26,24 @@ pub(super) struct Layout {
 pub struct Column {
     heading: String,
     number: bool,
+    spare: bool,
 }
 
 impl Column {
     /// A column of words, aligned left.
     pub fn text(heading: &str) -> Self {
-        Self { heading: heading.to_owned(), number: false }
+        Self { heading: heading.to_owned(), number: false, spare: false }
     }
 
     /// A column of numbers, aligned right.
     pub fn number(heading: &str) -> Self {
-        Self { heading: heading.to_owned(), number: true }
+        Self { heading: heading.to_owned(), number: true, spare: false }
+    }
+
+    /// The same column, which is left out where a terminal has no room for all; the first of several goes first.
+    #[must_use]
+    pub fn spare(self) -> Self {
+        Self { spare: true, ..self }
     }
 }
 
@@ -109,18 +116,32 @@ impl Table {
             return String::new();
         }
         let Some(width) = layout.width else { return self.grid(None, layout.styles) };
+        let mut spared = Vec::new();
+        let mut narrower = self.clone();
+        loop {
+            if let Some(shown) = narrower.fitted(width, layout.styles) {
+                return shown + &left_out(&spared, width, layout.styles);
+            }
+            let Some(at) = narrower.columns.iter().position(|column| column.spare) else {
+                return self.records(width, layout.styles);
+            };
+            spared.push(narrower.columns.remove(at).heading);
+            for row in &mut narrower.rows {
+                row.remove(at);
+            }
+        }
+    }
+
+    /// As a grid, where that fits, perhaps with its last column wrapped.
+    fn fitted(&self, width: usize, styles: Styles) -> Option<String> {
         let widths = self.widths();
         let before: usize = widths.iter().rev().skip(1).map(|column| column + 2).sum();
-        let last = widths.last().copied().unwrap_or(0);
-        if before + last <= width {
-            return self.grid(None, layout.styles);
+        if before + widths.last().copied().unwrap_or(0) <= width {
+            return Some(self.grid(None, styles));
         }
         let room = width.saturating_sub(before);
         let wraps = self.columns.last().is_some_and(|column| !column.number);
-        if wraps && room >= ROOM && self.longest_word() <= room {
-            return self.grid(Some(room), layout.styles);
-        }
-        self.records(width, layout.styles)
+        (wraps && room >= ROOM && self.longest_word() <= room).then(|| self.grid(Some(room), styles))
     }
 
     /// How wide each column wants to be.
@@ -205,6 +226,16 @@ impl Table {
         }
         shown
     }
+}
+
+/// Which columns had no room; nothing where all had.
+fn left_out(spared: &[String], width: usize, styles: Styles) -> String {
+    if spared.is_empty() {
+        return String::new();
+    }
+    let text = format!("(no room here for: {})", spared.join(", "));
+    let shown = wrap("", 0, &text, 2, Some(width));
+    styles.paint(Tone::Faint, shown.trim_end()) + "\n"
 }
 
 /// Tones the cells of an unwrapped line. Between two cells there are only spaces, so each cell's text
@@ -333,6 +364,36 @@ stack: acme
 container: acme-prod-db-1
 "
         );
+    }
+
+    #[test]
+    fn what_can_be_spared_goes_first_and_is_named() {
+        let mut table = Table::new([
+            Column::text("backup"),
+            Column::number("trend").spare(),
+            Column::number("rows").spare(),
+            Column::text("proof"),
+        ]);
+        table.row(["backup_20260101_000000.sql.gz", "+5 %", "161558", "trailer"]);
+        let at = |width| table.render(Layout { width: Some(width), styles: Styles::PLAIN });
+        assert_eq!(at(80).lines().count(), 2, "{}", at(80));
+        assert_eq!(
+            at(48),
+            "\
+BACKUP                           ROWS  PROOF
+backup_20260101_000000.sql.gz  161558  trailer
+(no room here for: trend)
+"
+        );
+        assert_eq!(
+            at(40),
+            "\
+BACKUP                         PROOF
+backup_20260101_000000.sql.gz  trailer
+(no room here for: trend, rows)
+"
+        );
+        assert!(at(30).contains("trend: +5 %\nrows: 161558\n"), "{}", at(30));
     }
 
     proptest::proptest! {

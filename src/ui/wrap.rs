@@ -34,7 +34,9 @@ pub(super) fn wrap(
             if !first && width.is_some_and(|width| at + gap + wide > width) {
                 shown.truncate(shown.trim_end_matches(' ').len());
                 shown.push('\n');
-                at = pad(&mut shown, hang);
+                // A long name or path has more room at the line's own indentation.
+                let narrow = width.is_some_and(|width| hang + wide > width);
+                at = pad(&mut shown, if narrow { indent + own } else { hang });
             } else if gap == 1 {
                 shown.push(' ');
                 at += 1;
@@ -111,6 +113,14 @@ mod tests {
         assert_eq!(
             wrap("", 0, "x\n  a key of a plan  and what it says", 2, Some(24)),
             "x\n    a key of a plan  and\n    what it says\n"
+        );
+    }
+
+    #[test]
+    fn a_long_word_behind_a_key_takes_the_room_there_is() {
+        assert_eq!(
+            wrap("", 0, "x\n  kept     as \"envctl_old_f6b3badf_techmage\" for now", 0, Some(40)),
+            "x\n  kept     as\n  \"envctl_old_f6b3badf_techmage\" for now\n"
         );
     }
 

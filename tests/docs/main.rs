@@ -4,6 +4,7 @@
 
 mod command;
 mod page;
+mod promises;
 
 use std::collections::BTreeSet;
 

@@ -82,9 +82,9 @@ fn table(backups: &[Backup], now: jiff::Timestamp) -> Table {
         Column::text("backup"),
         Column::text("age"),
         Column::number("size"),
-        Column::number("trend"),
-        Column::number("rows"),
-        Column::text("database"),
+        Column::number("trend").spare(),
+        Column::number("rows").spare(),
+        Column::text("database").spare(),
         Column::text("proof"),
     ]);
     for (at, backup) in backups.iter().enumerate() {

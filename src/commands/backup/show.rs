@@ -9,7 +9,7 @@ use crate::commands::catalogs;
 use crate::commands::many::one_stack;
 use crate::error::{self, Result};
 use crate::ui::escape::escape;
-use crate::ui::format::{age, bytes, count, duration};
+use crate::ui::format::{age, bytes, count, duration, moment};
 
 /// Arguments of `backup show`.
 #[derive(clap::Args, Debug)]
@@ -48,7 +48,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
             .hint("it can still be restored: its own structure is checked then")
     })?;
     let now = app.now();
-    app.ui.show(&manifest, |_| text(&path.display().to_string(), &manifest, now));
+    app.ui.show(&manifest, |ui| ui.folded(&text(&path.display().to_string(), &manifest, now)));
     Ok(())
 }
 
@@ -68,7 +68,7 @@ fn text(path: &str, manifest: &Manifest, now: jiff::Timestamp) -> String {
         "made",
         format!(
             "{} ({}), in {}",
-            manifest.started,
+            moment(manifest.started),
             age(manifest.started, now),
             duration(std::time::Duration::from_millis(manifest.duration_ms))
         ),
@@ -100,7 +100,7 @@ fn text(path: &str, manifest: &Manifest, now: jiff::Timestamp) -> String {
         },
     );
     line("sha256", manifest.stored_sha256.to_string());
-    line("proof", format!("{} ({})", manifest.verified.level.word(), manifest.verified.at));
+    line("proof", format!("{} ({})", manifest.verified.level.word(), moment(manifest.verified.at)));
     line(
         "content",
         format!(

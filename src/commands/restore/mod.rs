@@ -26,7 +26,7 @@ use crate::environment::{Environment, Landscape};
 use crate::error::{self, Result};
 use crate::postgres::dump::Format;
 use crate::progress::Progress;
-use crate::ui::format::count;
+use crate::ui::format::{age, count, moment};
 use crate::ui::{Decision, Guard};
 
 /// Arguments of `restore`.
@@ -221,7 +221,7 @@ async fn plan(
     Ok(RestorePlan {
         operation: nonce(),
         who: app.who(),
-        origin: origin(examined),
+        origin: origin(examined, app.now()),
         backup_first: exists && !args.no_backup,
         exists,
         database,
@@ -278,16 +278,17 @@ fn shared(
     Ok(shared.ok())
 }
 
-fn origin(examined: Option<&Examined>) -> String {
+fn origin(examined: Option<&Examined>, now: jiff::Timestamp) -> String {
     let Some(examined) = examined else { return "stdin; it is proven before the swap".to_owned() };
     match &examined.manifest {
         Some(manifest) => format!(
-            "{} {}, database {}, PostgreSQL {}, {}",
+            "{} {}, database {}, PostgreSQL {}, {} ({})",
             manifest.source.stack,
             manifest.source.profile.as_deref().unwrap_or("(profile unknown)"),
             manifest.database,
             manifest.server_version,
-            manifest.started
+            moment(manifest.started),
+            age(manifest.started, now)
         ),
         None => format!(
             "a file without a manifest, PostgreSQL {}; its own end is there",
