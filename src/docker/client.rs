@@ -16,11 +16,12 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 
+use super::body::reader;
 use super::container::{Container, ImageConfig};
 use super::context::{Endpoint, Host};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, Listed, LogStream, LogsRequest};
 use super::exec::ExecSpec;
-use super::http;
+use super::http::{self, path_part};
 use super::transport::Connector;
 use super::worker::{self, Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::{self, Error, Result};
@@ -392,55 +393,9 @@ impl Engine for Client {
             }
             let response = http::get_stream(&self.connector, &path).await?;
             let body = response.into_body().into_data_stream().map_err(std::io::Error::other).boxed();
-            let reader = tokio_reader(body);
+            let reader = reader(body);
             Ok(LogStream { reader, framed: !tty.config.tty })
         }
         .boxed()
     }
-}
-
-/// A body as a reader.
-fn tokio_reader(
-    body: futures::stream::BoxStream<'static, std::io::Result<bytes::Bytes>>,
-) -> Box<dyn tokio::io::AsyncRead + Send + Unpin> {
-    Box::new(BodyReader { body, rest: bytes::Bytes::new() })
-}
-
-struct BodyReader {
-    body: futures::stream::BoxStream<'static, std::io::Result<bytes::Bytes>>,
-    rest: bytes::Bytes,
-}
-
-impl tokio::io::AsyncRead for BodyReader {
-    fn poll_read(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        use std::task::Poll;
-        while self.rest.is_empty() {
-            match self.body.poll_next_unpin(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(Some(Ok(bytes))) => self.rest = bytes,
-            }
-        }
-        let len = self.rest.len().min(buf.remaining());
-        buf.put_slice(&self.rest.split_to(len));
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Container names and ids go into a path: anything but the characters Docker allows is percent-encoded.
-fn path_part(name: &str) -> String {
-    name.bytes().fold(String::with_capacity(name.len()), |mut path, byte| {
-        if byte.is_ascii_alphanumeric() || b"_.-:".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            use std::fmt::Write as _;
-            let _ = write!(path, "%{byte:02X}");
-        }
-        path
-    })
 }

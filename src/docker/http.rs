@@ -154,3 +154,16 @@ fn broken(connector: &Connector, cause: hyper::Error) -> Error {
         .because(cause)
         .hint("does a Docker daemon listen there? `docker context ls` shows the addresses, `journalctl -u docker` its log")
 }
+
+/// Container names and ids go into a path: anything but the characters Docker allows is percent-encoded.
+pub(super) fn path_part(name: &str) -> String {
+    name.bytes().fold(String::with_capacity(name.len()), |mut path, byte| {
+        if byte.is_ascii_alphanumeric() || b"_.-:".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            use std::fmt::Write as _;
+            let _ = write!(path, "%{byte:02X}");
+        }
+        path
+    })
+}

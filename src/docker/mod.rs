@@ -5,6 +5,7 @@
 //! with a person or a pipe on our side, [`worker`] a tool beside a container whose bytes pass the daemon by.
 
 pub mod attach;
+mod body;
 pub mod client;
 pub mod container;
 pub mod context;
