@@ -24,7 +24,7 @@ use crate::postgres::properties::Properties;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::Refusal;
 use crate::postgres::version::ServerVersion;
-use crate::postgres::visitors::Visitors;
+use crate::postgres::visitors;
 use crate::postgres::{Access, Session, orphans, pg_restore};
 use crate::progress::{Event, Progress};
 use crate::ui::Confirmed;
@@ -110,7 +110,9 @@ impl fmt::Display for RestorePlan {
         }
         if self.exists {
             writeln!(f, "  replaces database {:?} ({} now)", self.database, bytes(self.findings.size))?;
-            ended(f, &self.findings.sessions)?;
+            for (at, line) in visitors::sent_away(&self.findings.sessions).iter().enumerate() {
+                writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
+            }
             let first = if self.backup_first {
                 "backed up first, and kept"
             } else {
@@ -138,32 +140,6 @@ impl RestorePlan {
     /// The name the replaced database will be kept under; `None` where none is replaced.
     pub fn kept_name(&self) -> Option<String> {
         self.exists.then(|| kept_name(&self.operation, &self.database))
-    }
-}
-
-/// Groups of sessions that are named one by one.
-const NAMED: usize = 6;
-
-/// Who will be sent away, and what that means for them.
-fn ended(f: &mut fmt::Formatter<'_>, visitors: &[Visitors]) -> fmt::Result {
-    let count: u64 = visitors.iter().map(|group| group.count).sum();
-    match count {
-        0 => return Ok(()),
-        1 => writeln!(
-            f,
-            "  ends     1 session at the swap; it has to connect again, and loses what it has not committed"
-        )?,
-        _ => writeln!(
-            f,
-            "  ends     {count} sessions at the swap; they have to connect again, and lose what they have not committed"
-        )?,
-    }
-    for group in visitors.iter().take(NAMED) {
-        writeln!(f, "           {group}")?;
-    }
-    match visitors.get(NAMED..).unwrap_or_default() {
-        [] => Ok(()),
-        rest => writeln!(f, "           and {} more", rest.iter().map(|group| group.count).sum::<u64>()),
     }
 }
 

@@ -88,16 +88,36 @@ pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
         if let Some(problem) = row.database.as_ref().and_then(|database| database.problem.as_ref()) {
             app.ui.warn(&format!("{}: {problem}", row.stack));
         }
-        if let Some(reason) = &row.no_backup {
-            app.ui.say(&format!("{} {}: {reason}", row.stack, row.profile.as_deref().unwrap_or("unknown")));
-        }
     }
+    tell_missing(app, &stacks);
     let now = app.now();
     let answer = Answer { context: daemon.context.clone(), stacks };
     app.ui.show(&answer, |ui| {
         if answer.stacks.is_empty() { String::new() } else { ui.render(&table(&answer.stacks, now)) }
     });
     Ok(())
+}
+
+/// So many stacks without a backup are told one by one.
+const TOLD: usize = 5;
+
+/// Where a backup was looked for and not found: somebody who knows that there is one sees at once that it lies elsewhere.
+fn tell_missing(app: &App, rows: &[EnvironmentRow]) {
+    let missing: Vec<String> = rows
+        .iter()
+        .filter_map(|row| {
+            let reason = row.no_backup.as_ref()?;
+            Some(format!("{} {}: {reason}", row.stack, row.profile.as_deref().unwrap_or("unknown")))
+        })
+        .collect();
+    if missing.len() > TOLD && app.ui.options().verbose == 0 {
+        let count = missing.len();
+        app.ui.say(&format!("{count} databases have no proven backup; `-v` says where each was looked for"));
+        return;
+    }
+    for line in missing {
+        app.ui.say(&line);
+    }
 }
 
 /// Everything, unless a stack or a profile was named.

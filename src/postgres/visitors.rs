@@ -88,6 +88,28 @@ impl fmt::Display for Visitors {
     }
 }
 
+/// Groups of sessions that are named one by one.
+const NAMED: usize = 6;
+
+/// Who will be sent away, and what that means for them: a line, then one for each group; none where nobody is there.
+pub fn sent_away(visitors: &[Visitors]) -> Vec<String> {
+    let count: u64 = visitors.iter().map(|group| group.count).sum();
+    let first = match count {
+        0 => return Vec::new(),
+        1 => "1 session at the swap; it has to connect again, and loses what it has not committed".to_owned(),
+        _ => format!(
+            "{count} sessions at the swap; they have to connect again, and lose what they have not committed"
+        ),
+    };
+    let mut lines = vec![first];
+    lines.extend(visitors.iter().take(NAMED).map(ToString::to_string));
+    let rest: u64 = visitors.iter().skip(NAMED).map(|group| group.count).sum();
+    if rest > 0 {
+        lines.push(format!("and {rest} more"));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +128,16 @@ mod tests {
         let little = of(["1", "acme", "", "", "", "0"]);
         assert_eq!(little.to_string(), "1 of role acme, no application name");
         assert_eq!((little.application, little.from, little.since), (None, None, None));
+    }
+
+    #[test]
+    fn many_groups_are_counted_and_the_first_are_named() {
+        assert_eq!(sent_away(&[]), Vec::<String>::new());
+        let groups: Vec<Visitors> =
+            (0..9).map(|number| of(["2", "acme", &format!("pool {number}"), "", "", "0"])).collect();
+        let lines = sent_away(&groups);
+        assert!(lines[0].starts_with("18 sessions at the swap; they have to connect again"), "{lines:?}");
+        assert_eq!((lines.len(), lines[7].as_str()), (8, "and 6 more"));
     }
 
     #[test]

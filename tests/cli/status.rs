@@ -60,6 +60,17 @@ acme   prod     acme-prod-backend-1  running  -                              -  
 }
 
 #[test]
+fn many_without_a_backup_are_counted_and_told_one_by_one_when_asked() {
+    let stage = Stage::with((0..7).flat_map(|number| stack(&format!("shop{number}-dev"))));
+    stage.engine.install("*", "psql", Server::new().psql());
+    let few = stage.run(["status"]);
+    assert!(few.err().contains("7 databases have no proven backup; `-v`"), "{}", few.err());
+    assert!(!few.err().contains("shop3"), "{}", few.err());
+    let all = stage.run(["status", "-v"]);
+    assert_eq!(all.err().matches("there are no backups in").count(), 7, "{}", all.err());
+}
+
+#[test]
 fn as_json() {
     let stage = Stage::with(stack("acme-dev"));
     stage.engine.install("*", "psql", Server::new().psql());

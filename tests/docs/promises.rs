@@ -10,12 +10,12 @@ fn sources(folder: &str) -> Vec<String> {
     let mut folders = vec![root().join(folder)];
     let mut texts = Vec::new();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        for entry in std::fs::read_dir(folder).expect("a folder of the project").flatten() {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                texts.push(std::fs::read_to_string(path).unwrap());
+                texts.push(std::fs::read_to_string(path).expect("source is text"));
             }
         }
     }
