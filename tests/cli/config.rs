@@ -153,3 +153,28 @@ fn secrets_are_not_shown() {
     let ran = stage.run(["config", "--host", "tcp://me:hunter2@example.org:2376"]);
     assert!(!ran.out().contains("hunter2") && !ran.err().contains("hunter2"), "{}", ran.out());
 }
+
+#[test]
+fn what_a_file_says_of_colours_and_sessions_is_followed() {
+    let stage = Stage::with(crate::container::stack("acme-dev"));
+    stage.engine.install("*", "psql", crate::postgres::Server::new().psql());
+    stage.write("envctl.toml", "[output]\ncolor = \"always\"\n[restore]\njobs = 9\n");
+    assert!(stage.run(["status"]).out().contains('\x1b'), "no colour");
+    assert!(!stage.run(["status", "--color", "never"]).out().contains('\x1b'), "the option is stronger");
+    let row = |ran: crate::stage::Ran| {
+        ran.out().lines().find(|l| l.starts_with("output.color")).unwrap().to_owned()
+    };
+    assert!(row(stage.run(["config", "--color", "never"])).ends_with("--color"));
+
+    stage.write("dump.sql", crate::dumps::DUMP);
+    let server = crate::postgres::Server::new().answer("rolcreatedb", "150018,15.18,t,16384,12345678,f,\n");
+    stage.engine.install("*", "psql", server.psql());
+    let many = stage.run(["restore", "dump.sql", "-s", "acme", "--dry-run", "--color", "never"]);
+    assert_eq!(many.code, Some(2), "{}", many.err());
+    assert!(many.err().contains("envctl.toml:4: at most 6 sessions load"), "{}", many.err());
+    let two = stage
+        .envctl(["restore", "dump.sql", "-s", "acme", "--dry-run"])
+        .env("ENVCTL_RESTORE_JOBS", "2")
+        .run();
+    assert_eq!(two.code, Some(0), "{}", two.err());
+}
