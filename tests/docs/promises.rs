@@ -70,6 +70,7 @@ const READ_BY: &[(&str, &str, &str)] = &[
     ("backup.dir", "src/commands/catalogs.rs", "backups_of"),
     ("backup.format", "src/commands/backup/create.rs", "backup.format"),
     ("backup.compress", "src/commands/backup/create.rs", "backup.compress"),
+    ("backup.jobs", "src/commands/backup/create.rs", "backup.jobs"),
     ("backup.exclude_table_data", "src/commands/backup/create.rs", "backup.exclude_table_data"),
     ("restore.jobs", "src/commands/restore/mod.rs", "restore.jobs"),
     ("migrations.driver", "src/commands/migrate/ground.rs", "migrations.driver"),
