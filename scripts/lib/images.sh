@@ -17,6 +17,7 @@ image_table() {
 envctl-postgres:15  bookworm  postgres:15           postgres  PG_MAJOR=15  postgresql-15,locales
 envctl-postgres:17  trixie    postgres:17           postgres  PG_MAJOR=17  postgresql-17,locales
 envctl-backend:20   trixie    node:20-bookworm-slim backend   NODE_MAJOR=20 nodejs,ca-certificates
+envctl-python:3.13  trixie    python:3.13-slim-trixie python  PYTHON=3.13   python3,python-is-python3
 TABLE
 }
 
@@ -25,13 +26,14 @@ ensure_images() {
     stale=$(stale_images)
     [ -n "$stale" ] || return 0
     need_root "building images"
-    rm -rf "$RIG_CACHE"/{root,tree,context,debs}.* "$RIG_CACHE"/node/new.* # what an interrupted run left; the lock is ours
+    rm -rf "$RIG_CACHE"/{root,tree,context,debs}.* "$RIG_CACHE"/{node,python}/new.* # what an interrupted run left; the lock is ours
     local official=no
     ! registry_answers || official=yes
     if grep -q envctl-backend <<<"$stale"; then
         install_node_modules "$BACKEND_APP"
         install_node_modules "$STUDIO"
     fi
+    ! grep -q envctl-python <<<"$stale" || install_python_packages
     if [ $official = yes ]; then
         build_all "$stale" official_base
     else
@@ -134,6 +136,7 @@ build_image() {
         mkdir "$context/studio"
         cp -a "$(node_modules_dir "$STUDIO")" "$context/studio/node_modules"
     fi
+    [ "$kind" != python ] || cp -a "$(python_packages_dir)" "$context/packages"
     DOCKER_BUILDKIT=0 docker build --build-arg "BASE=$base" --build-arg "$arg" --label "envctl.recipe=$hash" --tag "$tag" "$context"
     rm -rf "$context"
 }
@@ -281,4 +284,27 @@ install_node_modules() {
     }
     rm -rf "$(dirname "$target")"
     mv "$dir" "$(dirname "$target")"
+}
+
+python_packages_dir() { echo "$RIG_CACHE/python/$(sha256sum "$RECIPES/python/requirements.txt" | cut -c1-16)"; }
+
+# Wheels for the image's Python, whichever runs on the host (which pip would otherwise compare the packages with);
+# nothing is compiled.
+install_python_packages() {
+    local target dir
+    target=$(python_packages_dir)
+    [ ! -d "$target" ] || return 0
+    need pip3=python3-pip
+    say "installing the Python packages of envctl-python"
+    mkdir -p "$RIG_CACHE/python"
+    dir=$(mktemp -d "$RIG_CACHE/python/new.XXXXXX")
+    pip3 install --quiet --disable-pip-version-check --no-compile --python-version 3.13 --ignore-requires-python \
+        --only-binary=:all: --target "$dir" --requirement "$RECIPES/python/requirements.txt" >"$RIG_CACHE/pip.log" 2>&1 9>&- || {
+        tail -n 15 "$RIG_CACHE/pip.log" >&2
+        rm -rf "$dir"
+        die "pip could not install the packages of envctl-python" "check pip's index setting; full output: $RIG_CACHE/pip.log"
+    }
+    chmod 0755 "$dir"
+    rm -rf "$target"
+    mv "$dir" "$target"
 }
