@@ -23,6 +23,6 @@ pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
         return Ok(());
     }
     let tool = SchemaTool::find("generate", global, app).await?;
-    let call = tool.call(format!("generate the client of {}", tool.place()), &["generate"]);
+    let call = tool.call("generate", format!("generate the client of {}", tool.place()), &["generate"])?;
     tool.carry_out(app, global, call, Guard::Change).await
 }

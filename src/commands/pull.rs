@@ -19,11 +19,12 @@ pub struct Args {
 pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let tool = SchemaTool::find("pull", global, app).await?;
     if args.print {
-        let call = tool.call(format!("print the schema of {}", tool.place()), &["db", "pull", "--print"]);
+        let call =
+            tool.call("pull", format!("print the schema of {}", tool.place()), &["db", "pull", "--print"])?;
         return tool.carry_out(app, global, call, Guard::Read).await;
     }
     let does =
         format!("write the schema of {} into the project's schema file, over what it says now", tool.place());
-    let call = tool.call(does, &["db", "pull"]);
+    let call = tool.call("pull", does, &["db", "pull"])?;
     tool.carry_out(app, global, call, Guard::Change).await
 }

@@ -28,7 +28,7 @@ pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     }
     let mild = ["db", "push", "--skip-generate"];
     let does = format!("push the schema into the database of {}, where nothing is lost", tool.place());
-    let call = tool.call(does, &mild);
+    let call = tool.call("push", does, &mild)?;
     let call = match app.confirm(call, Guard::Change, &tool.target, &global.consent())? {
         Decision::Go(call) => call.into_plan(),
         Decision::DryRun(call) => {
@@ -46,7 +46,7 @@ pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
         return Err(error::tool(format!("the push failed: {}", words.join("; "))));
     }
     let does = format!("push the schema into the database of {}, losing data", tool.place());
-    let mut call = tool.call(does, &[&mild[..], &["--accept-data-loss"]].concat());
+    let mut call = tool.call("push", does, &[&mild[..], &["--accept-data-loss"]].concat())?;
     call.says = words;
     tool.carry_out(app, global, call, Guard::Destroy).await
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::app::{App, Daemon};
 use crate::commands::GlobalArgs;
 use crate::commands::many::one_stack;
-use crate::commands::migrate::ground::find_cli;
+use crate::commands::migrate::ground::{Caller, caller};
 use crate::commands::talk::target_line;
 use crate::config::Settings;
 use crate::docker::attach::{Outcome, converse};
@@ -16,7 +16,8 @@ use crate::docker::{ExecSpec, tool};
 use crate::environment::request::Wanted;
 use crate::environment::{Environment, Target};
 use crate::error::{self, Result};
-use crate::migrations::prisma::{Cli, GUARD};
+use crate::migrations::command;
+use crate::migrations::prisma::GUARD;
 use crate::ui::{Decision, Guard};
 
 /// The schema tool of a backend, ready to be called.
@@ -24,7 +25,7 @@ pub(in crate::commands) struct SchemaTool {
     pub(in crate::commands) daemon: Daemon,
     pub(in crate::commands) target: Target,
     pub(in crate::commands) prod: bool,
-    cli: Cli,
+    caller: Caller,
     guard: Vec<(String, String)>,
 }
 
@@ -77,22 +78,28 @@ impl SchemaTool {
     ) -> Result<Self> {
         let target = environment.pick(&Wanted::Backend, settings.target.index)?;
         app.ui.target(&target_line(&target, daemon));
-        let cli = find_cli(app, daemon, settings, &target).await?.ok_or_else(|| {
+        let caller = caller(app, daemon, settings, &target).await?.ok_or_else(|| {
             error::usage(format!(
-                "container {} has no Prisma CLI (node_modules/.bin/prisma)",
+                "container {} has no Prisma CLI (node_modules/.bin/prisma), and no other tool that is known",
                 target.container.name
             ))
             .hint(format!("`envctl {verb}` calls it; does the image leave development packages out?"))
         })?;
         let guard = GUARD.iter().filter_map(|name| app.set_variable(name)).collect();
         let prod = environment.profile.is_prod();
-        Ok(Self { daemon: daemon.clone(), target, prod, cli, guard })
+        Ok(Self { daemon: daemon.clone(), target, prod, caller, guard })
     }
 
-    /// A call: `words` behind the tool's name.
-    pub(in crate::commands) fn call(&self, does: String, words: &[&str]) -> Call {
-        let spec = self.cli.spec(words, &self.guard);
-        Call { does, says: Vec::new(), argv: spec.argv.clone(), spec }
+    /// A call for `envctl VERB`: of Prisma `words` behind its name, of another tool what its row says.
+    ///
+    /// # Errors
+    /// Kind `Usage`: the tool has no such verb.
+    pub(in crate::commands) fn call(&self, verb: &str, does: String, words: &[&str]) -> Result<Call> {
+        let spec = match &self.caller {
+            Caller::Prisma(cli) => cli.spec(words, &self.guard),
+            Caller::Command(tool) => command::spec(tool, tool.verb(verb)?),
+        };
+        Ok(Call { does, says: Vec::new(), argv: spec.argv.clone(), spec })
     }
 
     /// Asks as the guard says, then runs it with its output passed through.

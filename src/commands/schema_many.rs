@@ -92,7 +92,8 @@ impl Verb for Called<'_> {
         let app = self.ground.at(environment, stop);
         let Ground { daemon, settings, .. } = self.ground;
         let tool = SchemaTool::of(self.verb.name, &app, daemon, settings, environment).await?;
-        let call = tool.call(format!("{} {}", self.verb.does, tool.place()), self.verb.words);
+        let call =
+            tool.call(self.verb.name, format!("{} {}", self.verb.does, tool.place()), self.verb.words)?;
         Ok(Planned { call, tool })
     }
 

@@ -23,6 +23,6 @@ pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
         return Ok(());
     }
     let tool = SchemaTool::find("seed", global, app).await?;
-    let call = tool.call(format!("seed the database of {}", tool.place()), &["db", "seed"]);
+    let call = tool.call("seed", format!("seed the database of {}", tool.place()), &["db", "seed"])?;
     tool.carry_out(app, global, call, Guard::Change).await
 }

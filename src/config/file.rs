@@ -103,8 +103,23 @@ pub struct MigrationsTable {
     pub dir: Option<String>,
     pub layout: Option<String>,
     pub schema: Option<String>,
+    pub preset: Option<String>,
+    pub commands: CommandsTable,
     pub backup_age: Option<Limit>,
     pub studio: Option<String>,
+}
+
+/// `[migrations.commands]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct CommandsTable {
+    pub status: Option<Argv>,
+    pub apply: Option<Argv>,
+    pub create: Option<Argv>,
+    pub reset: Option<Argv>,
+    pub seed: Option<Argv>,
 }
 
 /// `[output]`.

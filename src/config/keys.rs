@@ -131,11 +131,15 @@ pub const KEYS: &[Key] = &[
     key("restore.jobs", "Over how many sessions a restore loads: 1 to 6.", "1")
         .variable("ENVCTL_RESTORE_JOBS")
         .user_wide(),
-    key("migrations.driver", "`auto`, `prisma` (the CLI in the backend) or `sql` (files of this machine).", "auto")
-        .variable("ENVCTL_MIGRATIONS_DRIVER"),
+    key(
+        "migrations.driver",
+        "`auto`, `prisma` (the CLI in the backend), `sql` (files of this machine) or `command` (any other tool in the backend).",
+        "auto",
+    )
+    .variable("ENVCTL_MIGRATIONS_DRIVER"),
     key(
         "migrations.dir",
-        "The folder of migrations: relative to the project here; with `prisma`, to the CLI's directory in the container.",
+        "The folder of migrations: relative to the project here; with `prisma`, to the CLI's directory in the container; with `command`, the directory there in which the tool runs.",
         "found by looking",
     )
     .variable("ENVCTL_MIGRATIONS_DIR"),
@@ -146,6 +150,25 @@ pub const KEYS: &[Key] = &[
     ),
     key("migrations.schema", "Where schema.prisma is in the container, where it is ambiguous.", "found by looking"),
     key("migrations.studio", "The Prisma CLI whose Studio is taken, in the backend's container.", "the newest that is there"),
+    key(
+        "migrations.preset",
+        "Which tool `command` calls: `django`, `alembic`, `rails`, `laravel`, `flyway`, `knex`, `typeorm`, `typeorm-ts`, `drizzle`, `diesel` or `goose`.",
+        "found by looking",
+    )
+    .variable("ENVCTL_MIGRATIONS_PRESET"),
+    key(
+        "migrations.commands.status",
+        "What `command` runs to list migrations, a list of words; of an own tool, `[X] NAME` is applied and `[ ] NAME` is pending.",
+        "the preset's",
+    ),
+    key("migrations.commands.apply", "What it runs to apply what is pending.", "the preset's"),
+    key("migrations.commands.create", "What it runs to write a migration; `{name}` is its name.", "the preset's"),
+    key(
+        "migrations.commands.reset",
+        "What it runs to drop everything and apply all migrations.",
+        "the preset's, else envctl drops and `apply` applies",
+    ),
+    key("migrations.commands.seed", "What it runs for `envctl seed` and after a reset.", "the preset's"),
     key(
         "migrations.backup_age",
         "A migration of production offers a backup when the last one is older; 0 never does.",

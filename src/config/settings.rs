@@ -150,7 +150,7 @@ pub struct RestoreSettings {
 /// `[migrations]`. `None` is found by looking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MigrationSettings {
-    /// `auto`, `prisma` or `sql`.
+    /// `auto`, `prisma`, `sql` or `command`.
     pub driver: String,
     /// The folder, as written.
     pub dir: Option<String>,
@@ -160,8 +160,23 @@ pub struct MigrationSettings {
     pub schema: Option<String>,
     /// The Prisma CLI whose Studio is taken, in the backend's container.
     pub studio: Option<String>,
+    /// The tool's word.
+    pub preset: Option<String>,
+    /// Command lines instead of the preset's.
+    pub commands: MigrationCommands,
     /// How old the last backup of production may be; `None` asks for none.
     pub backup_age: Option<Duration>,
+}
+
+/// `[migrations.commands]`: program and arguments of each. `None` is the preset's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of the verbs")]
+pub struct MigrationCommands {
+    pub status: Option<Vec<String>>,
+    pub apply: Option<Vec<String>>,
+    pub create: Option<Vec<String>>,
+    pub reset: Option<Vec<String>>,
+    pub seed: Option<Vec<String>>,
 }
 
 /// How long things may take.

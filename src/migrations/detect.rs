@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::command::{CommandDriver, Found, Pick, preset};
 use super::folder;
 use super::layout::{Layout, Signs};
 use super::plan::{Applied, MigrationPlan};
@@ -29,8 +30,23 @@ pub struct Evidence<'a> {
     pub layout: Option<&'a str>,
     /// The project's directory on this machine.
     pub project: Option<&'a Path>,
+    /// `migrations.preset`.
+    pub preset: Option<&'a str>,
+    /// Whether `migrations.commands` says how to apply.
+    pub own: bool,
     /// The container with the Prisma CLI.
     pub cli_in: Option<&'a str>,
+    /// The backend's container, where it runs.
+    pub backend: Option<&'a str>,
+    /// The other tools whose files lie in it.
+    pub tools: &'a [Found],
+}
+
+impl Evidence<'_> {
+    /// The driver that is asked for: naming a tool is asking for it.
+    pub fn wanted(&self) -> &str {
+        if self.driver == "auto" && (self.preset.is_some() || self.own) { "command" } else { self.driver }
+    }
 }
 
 /// The driver that was chosen.
@@ -45,6 +61,8 @@ pub enum Choice {
         /// Where.
         folder: PathBuf,
     },
+    /// Another tool in the backend.
+    Command(Pick),
 }
 
 /// Chooses.
@@ -52,6 +70,9 @@ pub enum Choice {
 /// # Errors
 /// Kind `Usage`: none, or more than one.
 pub fn choose(evidence: &Evidence<'_>) -> Result<Choice> {
+    if evidence.wanted() == "command" {
+        return pick(evidence).map(Choice::Command);
+    }
     if evidence.driver == "prisma" {
         return if evidence.cli_in.is_some() {
             Ok(Choice::Prisma)
@@ -61,26 +82,57 @@ pub fn choose(evidence: &Evidence<'_>) -> Result<Choice> {
         };
     }
     let found = candidates(evidence)?;
-    if let (Some(container), "auto") = (evidence.cli_in, evidence.driver) {
-        let others: Vec<&(Layout, PathBuf)> =
-            found.iter().filter(|(layout, _)| *layout != Layout::Prisma).collect();
-        return match others.as_slice() {
-            [] => Ok(Choice::Prisma),
-            several => Err(several_fit(
-                several.iter().map(|(layout, folder)| {
-                    format!("sql: the {} files in {}", layout.word(), folder.display())
-                }),
-                Some(format!("prisma: the CLI in container {container}")),
-            )),
-        };
+    if evidence.driver == "auto" && (evidence.cli_in.is_some() || !evidence.tools.is_empty()) {
+        return in_the_backend(evidence, found);
     }
     match found.as_slice() {
         [(layout, folder)] => Ok(Choice::Sql { layout: *layout, folder: folder.clone() }),
         [] => Err(nothing(evidence)),
         several => Err(several_fit(
             several.iter().map(|(layout, folder)| format!("{} in {}", layout.word(), folder.display())),
-            None,
         )),
+    }
+}
+
+/// With a tool in the backend, the folders of this machine are a second one, unless they are Prisma's beside its CLI.
+fn in_the_backend(evidence: &Evidence<'_>, mut found: Vec<(Layout, PathBuf)>) -> Result<Choice> {
+    if evidence.cli_in.is_some() {
+        found.retain(|(layout, _)| *layout != Layout::Prisma);
+    }
+    match (evidence.cli_in, evidence.tools, found.as_slice()) {
+        (Some(_), [], []) => Ok(Choice::Prisma),
+        (None, [tool], []) => Ok(Choice::Command(Pick::Preset(tool.preset))),
+        (cli, tools, folders) => {
+            let prisma = cli.map(|container| format!("prisma: the CLI in container {container}"));
+            let tools = tools.iter().map(|tool| in_words(tool, evidence));
+            let folders = folders
+                .iter()
+                .map(|(layout, folder)| format!("sql: the {} files in {}", layout.word(), folder.display()));
+            Err(several_fit(prisma.into_iter().chain(tools).chain(folders)))
+        }
+    }
+}
+
+fn in_words(tool: &Found, evidence: &Evidence<'_>) -> String {
+    let container = evidence.backend.unwrap_or("the backend");
+    format!("command: {} ({} in container {container})", tool.preset.name, tool.file)
+}
+
+/// Which tool `command` calls.
+fn pick(evidence: &Evidence<'_>) -> Result<Pick> {
+    if let Some(word) = evidence.preset {
+        return preset(word).map(Pick::Preset);
+    }
+    match evidence.tools {
+        [tool] => Ok(Pick::Preset(tool.preset)),
+        _ if evidence.own => Ok(Pick::Own),
+        [] => Err(error::usage(format!(
+            "no tool for migrations was recognised in container {}",
+            evidence.backend.unwrap_or("of the backend")
+        ))
+        .hint("name it: `[migrations] preset = \"django\"` in envctl.toml, or its command lines: `[migrations.commands]`")
+        .hint("where it is another directory of the container: `[migrations] dir`")),
+        several => Err(several_fit(several.iter().map(|tool| in_words(tool, evidence)))),
     }
 }
 
@@ -90,7 +142,9 @@ fn candidates(evidence: &Evidence<'_>) -> Result<Vec<(Layout, PathBuf)>> {
     let named = evidence.dir.map(|dir| evidence.project.unwrap_or(Path::new(".")).join(dir));
     let folders = match (named, evidence.project) {
         (Some(folder), _) if folder.is_dir() => vec![folder],
-        (Some(folder), _) if evidence.cli_in.is_none() || evidence.driver == "sql" => {
+        (Some(folder), _)
+            if (evidence.cli_in.is_none() && evidence.tools.is_empty()) || evidence.driver == "sql" =>
+        {
             return Err(error::usage(format!("the folder of migrations {} is not there", folder.display()))
                 .hint("`migrations.dir` in envctl.toml, or ENVCTL_MIGRATIONS_DIR, names it"));
         }
@@ -119,10 +173,10 @@ fn is_folder_of_migrations(folder: &Path) -> bool {
     signs.prisma || signs.dbmate || signs.up_files || (called && (signs.numbered || signs.other))
 }
 
-fn several_fit(found: impl Iterator<Item = String>, first: Option<String>) -> error::Error {
-    let list: Vec<String> = first.into_iter().chain(found).map(|one| format!("\n    {one}")).collect();
+fn several_fit(found: impl Iterator<Item = String>) -> error::Error {
+    let list: Vec<String> = found.map(|one| format!("\n    {one}")).collect();
     error::usage(format!("several kinds of migrations fit:{}", list.concat())).hint(
-        "say which in envctl.toml: `[migrations] driver`, `dir` and `layout`; `envctl config` shows them",
+        "say which in envctl.toml: `[migrations] driver`, `preset`, `dir` and `layout`; `envctl config` shows them",
     )
 }
 
@@ -131,9 +185,10 @@ fn nothing(evidence: &Evidence<'_>) -> error::Error {
         || "there is no project directory on this machine".to_owned(),
         |project| format!("none in {}", project.display()),
     );
-    error::usage(format!("no migrations were found: no Prisma CLI in the backend, {where_}")).hint(
-        "run it in the project's directory, or name the folder: `[migrations] dir = \"…\"` in envctl.toml",
-    )
+    error::usage(format!(
+        "no migrations were found: no Prisma CLI and no other tool in the backend, {where_}"
+    ))
+    .hint("run it in the project's directory, or name the folder: `[migrations] dir = \"…\"` in envctl.toml")
 }
 
 /// A driver, ready.
@@ -142,10 +197,24 @@ pub enum Driver {
     Prisma(Box<PrismaDriver>),
     /// Our own runner.
     Sql(Box<SqlDriver>),
+    /// Another tool in the backend.
+    Command(Box<CommandDriver>),
 }
 
 impl Driver {
-    /// What stands where.
+    /// What is applied and what waits.
+    ///
+    /// # Errors
+    /// The driver's own.
+    pub async fn history(&self) -> Result<History> {
+        match self {
+            Self::Prisma(driver) => driver.history().await,
+            Self::Sql(driver) => driver.history().await,
+            Self::Command(driver) => driver.history().await,
+        }
+    }
+
+    /// The same through a session that is open already.
     ///
     /// # Errors
     /// The driver's own.
@@ -153,6 +222,7 @@ impl Driver {
         match self {
             Self::Prisma(driver) => driver.history_in(session).await,
             Self::Sql(driver) => driver.history_in(session).await,
+            Self::Command(driver) => driver.history().await,
         }
     }
 
@@ -164,6 +234,7 @@ impl Driver {
         match self {
             Self::Prisma(driver) => driver.plan(session).await,
             Self::Sql(driver) => driver.plan(session).await,
+            Self::Command(driver) => driver.plan().await,
         }
     }
 
@@ -175,6 +246,7 @@ impl Driver {
         match self {
             Self::Prisma(driver) => driver.apply(plan).await,
             Self::Sql(driver) => driver.apply(plan).await,
+            Self::Command(driver) => driver.apply(plan).await,
         }
     }
 
@@ -184,6 +256,7 @@ impl Driver {
         match self {
             Self::Prisma(driver) => driver.sql.interrupt = stop.clone(),
             Self::Sql(driver) => driver.interrupt = stop.clone(),
+            Self::Command(driver) => driver.sql.interrupt = stop.clone(),
         }
     }
 
@@ -192,6 +265,7 @@ impl Driver {
         match self {
             Self::Prisma(driver) => driver.name(),
             Self::Sql(driver) => driver.name(),
+            Self::Command(driver) => driver.name(),
         }
     }
 
@@ -203,14 +277,16 @@ impl Driver {
         match self {
             Self::Prisma(driver) => driver.resolve(plan).await,
             Self::Sql(driver) => driver.resolve(plan).await,
+            Self::Command(driver) => Err(driver.tool.resolves_nothing()),
         }
     }
 
-    /// The database's side, which both have.
+    /// The database's side, which all have; of `command` it has no files.
     pub fn sql(&self) -> &SqlDriver {
         match self {
             Self::Prisma(driver) => &driver.sql,
             Self::Sql(driver) => driver,
+            Self::Command(driver) => &driver.sql,
         }
     }
 }
@@ -229,58 +305,5 @@ pub fn new_file(layout: Layout, name: &MigrationName, at: jiff::Timestamp) -> Ve
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = dir.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        dir
-    }
-
-    fn evidence(project: &tempfile::TempDir) -> Evidence<'_> {
-        Evidence { driver: "auto", project: Some(project.path()), ..Evidence::default() }
-    }
-
-    #[test]
-    fn the_cli_is_taken_where_it_is_and_the_folder_where_it_is_not() {
-        let dir = project(&[("a/b/src/database/prisma/migrations/1_x/migration.sql", "")]);
-        let folder = dir.path().join("a/b/src/database/prisma/migrations");
-        assert_eq!(
-            choose(&evidence(&dir)).unwrap(),
-            Choice::Sql { layout: Layout::Prisma, folder: folder.clone() }
-        );
-        let with = Evidence { cli_in: Some("app"), ..evidence(&dir) };
-        assert_eq!(choose(&with).unwrap(), Choice::Prisma);
-        let sql = Evidence { driver: "sql", ..with.clone() };
-        assert_eq!(choose(&sql).unwrap(), Choice::Sql { layout: Layout::Prisma, folder });
-    }
-
-    #[test]
-    fn two_that_fit_are_listed() {
-        let dir = project(&[("db/migrations/1_a.sql", "-- migrate:up\n"), ("x/1_a/migration.sql", "")]);
-        let error = choose(&evidence(&dir)).unwrap_err();
-        assert!(error.message().contains("dbmate in") && error.message().contains("prisma in"), "{error}");
-        let with = Evidence { cli_in: Some("app"), ..evidence(&dir) };
-        assert!(choose(&with).unwrap_err().message().contains("the CLI in container app"));
-        let named = Evidence { dir: Some("x"), ..evidence(&dir) };
-        assert!(matches!(choose(&named).unwrap(), Choice::Sql { layout: Layout::Prisma, .. }));
-    }
-
-    #[test]
-    fn nothing_is_told_with_the_setting() {
-        let dir = project(&[("sql/report.sql", "select 1"), ("node_modules/x/migrations/1_a.up.sql", "")]);
-        let error = choose(&evidence(&dir)).unwrap_err();
-        assert!(error.hints()[0].contains("[migrations] dir"), "{error}");
-        let gone = Evidence { dir: Some("nowhere"), ..evidence(&dir) };
-        assert!(choose(&gone).unwrap_err().message().contains("is not there"));
-        let prisma = Evidence { driver: "prisma", ..evidence(&dir) };
-        assert!(choose(&prisma).unwrap_err().hints()[0].contains("driver = \"sql\""));
-    }
-}
+#[path = "detect_tests.rs"]
+mod tests;

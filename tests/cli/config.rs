@@ -8,40 +8,51 @@ use crate::stage::Stage;
 fn without_any_file() {
     Stage::with([]).run(["config"]).is(str![[r#"
 exit 0
-SETTING                    VALUE                                               FROM
-project_dir                -                                                   default
-config                     -                                                   default
-stacks                     -                                                   default
-all_stacks                 false                                               default
-profile                    -                                                   default
-container                  -                                                   default
-index                      -                                                   default
-stack                      -                                                   default
-database.name              -                                                   default
-database.user              -                                                   default
-database.os_user           -                                                   default
-database.password_file     -                                                   default
-docker.context             -                                                   default
-docker.host                -                                                   default
-docker.transport           auto                                                default
-docker.worker_memory       -                                                   default
-docker.worker_cpus         -                                                   default
-backup.dir                 [DIR]/.local/share/envctl/backups  default
-backup.format              plain                                               default
-backup.compress            gzip                                                default
-backup.jobs                1                                                   default
-backup.exclude_table_data  -                                                   default
-restore.jobs               1                                                   default
-migrations.driver          auto                                                default
-migrations.dir             -                                                   default
-migrations.layout          -                                                   default
-migrations.schema          -                                                   default
-migrations.studio          -                                                   default
-migrations.backup_age      24h                                                 default
-lock_timeout               10s                                                 default
-stall_timeout              2m                                                  default
-timeout                    0s                                                  default
-output.color               auto                                                default
+SETTING                     VALUE                                               FROM
+project_dir                 -                                                   default
+config                      -                                                   default
+stacks                      -                                                   default
+all_stacks                  false                                               default
+profile                     -                                                   default
+container                   -                                                   default
+index                       -                                                   default
+stack                       -                                                   default
+database.name               -                                                   default
+database.user               -                                                   default
+database.os_user            -                                                   default
+database.password_file      -                                                   default
+docker.context              -                                                   default
+docker.host                 -                                                   default
+docker.transport            auto                                                default
+docker.worker_memory        -                                                   default
+docker.worker_cpus          -                                                   default
+backup.dir                  [DIR]/.local/share/envctl/backups  default
+backup.format               plain                                               default
+backup.compress             gzip                                                default
+backup.jobs                 1                                                   default
+backup.exclude_table_data   -                                                   default
+backup.keep_last            0                                                   default
+backup.keep_daily           0                                                   default
+backup.keep_weekly          0                                                   default
+backup.keep_monthly         0                                                   default
+backup.keep_yearly          0                                                   default
+restore.jobs                1                                                   default
+migrations.driver           auto                                                default
+migrations.dir              -                                                   default
+migrations.layout           -                                                   default
+migrations.schema           -                                                   default
+migrations.studio           -                                                   default
+migrations.preset           -                                                   default
+migrations.commands.status  -                                                   default
+migrations.commands.apply   -                                                   default
+migrations.commands.create  -                                                   default
+migrations.commands.reset   -                                                   default
+migrations.commands.seed    -                                                   default
+migrations.backup_age       24h                                                 default
+lock_timeout                10s                                                 default
+stall_timeout               2m                                                  default
+timeout                     0s                                                  default
+output.color                auto                                                default
 
 "#]]);
 }
@@ -53,46 +64,57 @@ fn every_origin_is_told() {
     stage.write(".config/envctl/config.toml", "[backup]\ncompress = \"zstd\"\n");
     stage.envctl(["config", "-d", "shop"]).env("ENVCTL_PROFILE", "prod").run().is(str![[r#"
 exit 0
-SETTING                    VALUE                               FROM
-project_dir                [DIR]              default
-config                     [DIR]/envctl.toml  default
-stacks                     -                                   default
-all_stacks                 false                               default
-profile                    prod                                ENVCTL_PROFILE
-container                  -                                   default
-index                      -                                   default
-stack                      acme                                [DIR]/envctl.toml:1
-profiles.prod.db           pg                                  [DIR]/envctl.toml:4
-database.name              shop                                --database
-database.user              -                                   default
-database.os_user           -                                   default
-database.password_file     -                                   default
-docker.context             -                                   default
-docker.host                -                                   default
-docker.transport           auto                                default
-docker.worker_memory       -                                   default
-docker.worker_cpus         -                                   default
-backup.dir                 [DIR]/backups      default
-backup.format              plain                               default
-backup.compress            zstd                                [DIR]/.config/envctl/config.toml:2
-backup.jobs                1                                   default
-backup.exclude_table_data  -                                   default
-restore.jobs               1                                   default
-migrations.driver          auto                                default
-migrations.dir             -                                   default
-migrations.layout          -                                   default
-migrations.schema          -                                   default
-migrations.studio          -                                   default
-migrations.backup_age      24h                                 default
-lock_timeout               1m                                  [DIR]/envctl.toml:2
-stall_timeout              2m                                  default
-timeout                    0s                                  default
-output.color               auto                                default
+SETTING                     VALUE                               FROM
+project_dir                 [DIR]              default
+config                      [DIR]/envctl.toml  default
+stacks                      -                                   default
+all_stacks                  false                               default
+profile                     prod                                ENVCTL_PROFILE
+container                   -                                   default
+index                       -                                   default
+stack                       acme                                [DIR]/envctl.toml:1
+profiles.prod.db            pg                                  [DIR]/envctl.toml:4
+database.name               shop                                --database
+database.user               -                                   default
+database.os_user            -                                   default
+database.password_file      -                                   default
+docker.context              -                                   default
+docker.host                 -                                   default
+docker.transport            auto                                default
+docker.worker_memory        -                                   default
+docker.worker_cpus          -                                   default
+backup.dir                  [DIR]/backups      default
+backup.format               plain                               default
+backup.compress             zstd                                [DIR]/.config/envctl/config.toml:2
+backup.jobs                 1                                   default
+backup.exclude_table_data   -                                   default
+backup.keep_last            0                                   default
+backup.keep_daily           0                                   default
+backup.keep_weekly          0                                   default
+backup.keep_monthly         0                                   default
+backup.keep_yearly          0                                   default
+restore.jobs                1                                   default
+migrations.driver           auto                                default
+migrations.dir              -                                   default
+migrations.layout           -                                   default
+migrations.schema           -                                   default
+migrations.studio           -                                   default
+migrations.preset           -                                   default
+migrations.commands.status  -                                   default
+migrations.commands.apply   -                                   default
+migrations.commands.create  -                                   default
+migrations.commands.reset   -                                   default
+migrations.commands.seed    -                                   default
+migrations.backup_age       24h                                 default
+lock_timeout                1m                                  [DIR]/envctl.toml:2
+stall_timeout               2m                                  default
+timeout                     0s                                  default
+output.color                auto                                default
 
 "#]]);
     stage.envctl(["config", "-d", "shop", "--json"]).env("ENVCTL_PROFILE", "prod").run().is(str![[r#"
 exit 0
-{"schema":1,"settings":[{"key":"project_dir","value":"[DIR]","origin":{"from":"default"}},{"key":"config","value":"[DIR]/envctl.toml","origin":{"from":"default"}},{"key":"stacks","value":null,"origin":{"from":"default"}},{"key":"all_stacks","value":"false","origin":{"from":"default"}},{"key":"profile","value":"prod","origin":{"from":"env","name":"ENVCTL_PROFILE"}},{"key":"container","value":null,"origin":{"from":"default"}},{"key":"index","value":null,"origin":{"from":"default"}},{"key":"stack","value":"acme","origin":{"from":"file","path":"[DIR]/envctl.toml","line":1}},{"key":"profiles.prod.db","value":"pg","origin":{"from":"file","path":"[DIR]/envctl.toml","line":4}},{"key":"database.name","value":"shop","origin":{"from":"flag","name":"--database"}},{"key":"database.user","value":null,"origin":{"from":"default"}},{"key":"database.os_user","value":null,"origin":{"from":"default"}},{"key":"database.password_file","value":null,"origin":{"from":"default"}},{"key":"docker.context","value":null,"origin":{"from":"default"}},{"key":"docker.host","value":null,"origin":{"from":"default"}},{"key":"docker.transport","value":"auto","origin":{"from":"default"}},{"key":"docker.worker_memory","value":null,"origin":{"from":"default"}},{"key":"docker.worker_cpus","value":null,"origin":{"from":"default"}},{"key":"backup.dir","value":"[DIR]/backups","origin":{"from":"default"}},{"key":"backup.format","value":"plain","origin":{"from":"default"}},{"key":"backup.compress","value":"zstd","origin":{"from":"file","path":"[DIR]/.config/envctl/config.toml","line":2}},{"key":"backup.jobs","value":"1","origin":{"from":"default"}},{"key":"backup.exclude_table_data","value":"","origin":{"from":"default"}},{"key":"restore.jobs","value":"1","origin":{"from":"default"}},{"key":"migrations.driver","value":"auto","origin":{"from":"default"}},{"key":"migrations.dir","value":null,"origin":{"from":"default"}},{"key":"migrations.layout","value":null,"origin":{"from":"default"}},{"key":"migrations.schema","value":null,"origin":{"from":"default"}},{"key":"migrations.studio","value":null,"origin":{"from":"default"}},{"key":"migrations.backup_age","value":"24h","origin":{"from":"default"}},{"key":"lock_timeout","value":"1m","origin":{"from":"file","path":"[DIR]/envctl.toml","line":2}},{"key":"stall_timeout","value":"2m","origin":{"from":"default"}},{"key":"timeout","value":"0s","origin":{"from":"default"}},{"key":"output.color","value":"auto","origin":{"from":"default"}}]}
+{"schema":1,"settings":[{"key":"project_dir","value":"[DIR]","origin":{"from":"default"}},{"key":"config","value":"[DIR]/envctl.toml","origin":{"from":"default"}},{"key":"stacks","value":null,"origin":{"from":"default"}},{"key":"all_stacks","value":"false","origin":{"from":"default"}},{"key":"profile","value":"prod","origin":{"from":"env","name":"ENVCTL_PROFILE"}},{"key":"container","value":null,"origin":{"from":"default"}},{"key":"index","value":null,"origin":{"from":"default"}},{"key":"stack","value":"acme","origin":{"from":"file","path":"[DIR]/envctl.toml","line":1}},{"key":"profiles.prod.db","value":"pg","origin":{"from":"file","path":"[DIR]/envctl.toml","line":4}},{"key":"database.name","value":"shop","origin":{"from":"flag","name":"--database"}},{"key":"database.user","value":null,"origin":{"from":"default"}},{"key":"database.os_user","value":null,"origin":{"from":"default"}},{"key":"database.password_file","value":null,"origin":{"from":"default"}},{"key":"docker.context","value":null,"origin":{"from":"default"}},{"key":"docker.host","value":null,"origin":{"from":"default"}},{"key":"docker.transport","value":"auto","origin":{"from":"default"}},{"key":"docker.worker_memory","value":null,"origin":{"from":"default"}},{"key":"docker.worker_cpus","value":null,"origin":{"from":"default"}},{"key":"backup.dir","value":"[DIR]/backups","origin":{"from":"default"}},{"key":"backup.format","value":"plain","origin":{"from":"default"}},{"key":"backup.compress","value":"zstd","origin":{"from":"file","path":"[DIR]/.config/envctl/config.toml","line":2}},{"key":"backup.jobs","value":"1","origin":{"from":"default"}},{"key":"backup.exclude_table_data","value":"","origin":{"from":"default"}},{"key":"backup.keep_last","value":"0","origin":{"from":"default"}},{"key":"backup.keep_daily","value":"0","origin":{"from":"default"}},{"key":"backup.keep_weekly","value":"0","origin":{"from":"default"}},{"key":"backup.keep_monthly","value":"0","origin":{"from":"default"}},{"key":"backup.keep_yearly","value":"0","origin":{"from":"default"}},{"key":"restore.jobs","value":"1","origin":{"from":"default"}},{"key":"migrations.driver","value":"auto","origin":{"from":"default"}},{"key":"migrations.dir","value":null,"origin":{"from":"default"}},{"key":"migrations.layout","value":null,"origin":{"from":"default"}},{"key":"migrations.schema","value":null,"origin":{"from":"default"}},{"key":"migrations.studio","value":null,"origin":{"from":"default"}},{"key":"migrations.preset","value":null,"origin":{"from":"default"}},{"key":"migrations.commands.status","value":null,"origin":{"from":"default"}},{"key":"migrations.commands.apply","value":null,"origin":{"from":"default"}},{"key":"migrations.commands.create","value":null,"origin":{"from":"default"}},{"key":"migrations.commands.reset","value":null,"origin":{"from":"default"}},{"key":"migrations.commands.seed","value":null,"origin":{"from":"default"}},{"key":"migrations.backup_age","value":"24h","origin":{"from":"default"}},{"key":"lock_timeout","value":"1m","origin":{"from":"file","path":"[DIR]/envctl.toml","line":2}},{"key":"stall_timeout","value":"2m","origin":{"from":"default"}},{"key":"timeout","value":"0s","origin":{"from":"default"}},{"key":"output.color","value":"auto","origin":{"from":"default"}}]}
 
 "#]]);
 }

@@ -15,6 +15,7 @@
 mod support;
 
 mod archives;
+mod command;
 mod forward;
 mod guards;
 mod makefile;

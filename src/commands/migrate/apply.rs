@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::ground::{Migrations, beside, open_with_session};
+use super::ground::{Migrations, history_beside, open_with_session};
 use crate::app::{App, Daemon};
 use crate::commands::many::{Ground, ManyArgs};
 use crate::commands::{GlobalArgs, catalogs, database};
@@ -153,8 +153,9 @@ async fn tested(
             continue;
         };
         session.close().await;
-        let there = database::Database { target, access, facts: migrations.found.facts.clone() };
-        let history = beside(&migrations.driver, &there).history().await?;
+        let there =
+            history_beside(&quiet, daemon, settings, &migrations.driver, other, (&target, &access)).await?;
+        let Some(history) = there else { continue };
         looked.push(other.profile.word().to_owned());
         seen.extend(history.applied().into_iter().map(|one| one.name.clone()));
     }

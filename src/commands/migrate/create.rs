@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::commands::GlobalArgs;
 use crate::commands::many::one_stack;
 use crate::error::{self, Result};
+use crate::migrations::command::NewFile;
 use crate::migrations::detect::new_file;
 use crate::migrations::prisma::Written;
 use crate::migrations::sql::SqlDriver;
@@ -33,7 +34,7 @@ struct Answer {
     name: String,
     /// On this machine; none where the project is not here.
     files: Vec<PathBuf>,
-    /// In the container, with Prisma.
+    /// In the container, with a tool there.
     container_path: Option<String>,
 }
 
@@ -52,9 +53,15 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let migrations = open(app, &daemon, &settings, &environment).await?;
     let at = app.now();
     if global.dry_run {
-        app.ui.show(&Answer { name: name.dated(at), files: Vec::new(), container_path: None }, |_| {
-            format!("would write {}\n", name.dated(at))
-        });
+        let (named, would) = match &migrations.driver {
+            Driver::Command(driver) => {
+                let argv = driver.tool.creating(&name, args.empty)?;
+                (name.as_str().to_owned(), format!("would run {}\n", argv.join(" ")))
+            }
+            _ => (name.dated(at), format!("would write {}\n", name.dated(at))),
+        };
+        let answer = Answer { name: named, files: Vec::new(), container_path: None };
+        app.ui.show(&answer, |_| crate::ui::escape::escape_lines(&would));
         return Ok(());
     }
     let answer = match &migrations.driver {
@@ -66,30 +73,81 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
         Driver::Sql(driver) => {
             Answer { name: name.dated(at), files: write(driver, &name, at)?, container_path: None }
         }
+        Driver::Command(driver) => {
+            let written = driver.create(&name, args.empty).await?;
+            let files = arrived(app, migrations.project.as_deref(), &written)?;
+            let first = written.iter().find(|file| !file.changed).or(written.first());
+            let container_path = first.map(|file| format!("{}/{}", driver.tool.dir, file.path));
+            Answer { name: name.as_str().to_owned(), files, container_path }
+        }
     };
     app.ui.end_progress();
     show(app, &answer, &migrations);
     Ok(())
 }
 
+/// The files on this machine. With a bind mount they are there already; without one they are put where the folder of
+/// the same name is, and what is there already stays as it is.
+fn arrived(app: &App, project: Option<&Path>, written: &[NewFile]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for file in written {
+        let Some(path) = project.and_then(|project| place(project, Path::new(&file.path))) else { continue };
+        match std::fs::read(&path) {
+            Ok(there) if there == file.bytes => {}
+            Ok(_) => {
+                app.ui.warn(&format!(
+                    "{} is another one in the container: bring it over by hand, `envctl exec backend -- cat {}`",
+                    path.display(),
+                    file.path
+                ));
+                continue;
+            }
+            Err(_) => put(&path, &file.bytes)?,
+        }
+        if !file.changed {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Where a file of the tool's directory belongs below the project: beside what ends with the longest part of its folder.
+fn place(project: &Path, file: &Path) -> Option<PathBuf> {
+    let folder = file.parent()?;
+    for known in folder.ancestors().filter(|known| !known.as_os_str().is_empty()) {
+        let exact = Some(project.join(known)).filter(|path| path.is_dir());
+        let found = match exact {
+            Some(exact) => exact,
+            None => match crate::migrations::folder::search(project, 6, &|path| path.ends_with(known))
+                .as_slice()
+            {
+                [one] => one.clone(),
+                _ => continue,
+            },
+        };
+        return Some(found.join(file.strip_prefix(known).ok()?));
+    }
+    None
+}
+
 fn write(driver: &SqlDriver, name: &MigrationName, at: jiff::Timestamp) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for (path, text) in new_file(driver.layout, name, at) {
         let path = driver.folder.join(path);
-        put(&path, text)?;
+        put(&path, text.as_bytes())?;
         files.push(path);
     }
     Ok(files)
 }
 
 /// Writes a file that is not there yet.
-fn put(path: &Path, text: &str) -> Result<()> {
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write as _;
     let cannot =
         |e: std::io::Error| error::failed(format!("{} cannot be written", path.display())).because(e);
     std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(cannot)?;
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(cannot)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(cannot)
 }
 
 /// The folder of this machine that holds the same migrations as the container's. With a bind mount the new file is
@@ -111,7 +169,7 @@ fn bring_here(migrations: &Migrations, inside: &str, written: &Written) -> Resul
     };
     let path = folder.join(&written.name).join("migration.sql");
     if !path.exists() {
-        put(&path, &written.sql)?;
+        put(&path, written.sql.as_bytes())?;
     }
     Ok(vec![path])
 }

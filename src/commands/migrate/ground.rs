@@ -9,11 +9,12 @@ use crate::docker::proof::nonce;
 use crate::environment::request::Wanted;
 use crate::environment::{Environment, Target};
 use crate::error::{self, Error, Result};
-use crate::migrations::Driver;
+use crate::migrations::command::{self as tools, CommandDriver, Tool};
 use crate::migrations::detect::{Choice, Evidence, choose};
 use crate::migrations::layout::Layout;
 use crate::migrations::prisma::{Cli, GUARD, PrismaDriver, Wishes, fetch};
 use crate::migrations::sql::SqlDriver;
+use crate::migrations::{Driver, History};
 use crate::postgres::{Access, Session};
 
 /// The database and who migrates it.
@@ -67,44 +68,149 @@ pub(in crate::commands) async fn driver(
 ) -> Result<(Driver, Option<PathBuf>)> {
     let project = project_of(settings, target);
     let wishes = &settings.migrations;
-    let backend = match wishes.driver.as_str() {
-        "sql" => None,
-        "prisma" => Some(environment.pick(&Wanted::Backend, settings.target.index)?),
-        _ => environment.pick(&Wanted::Backend, settings.target.index).ok(),
-    };
-    let cli = match &backend {
-        Some(backend) => find_cli(app, daemon, settings, backend).await?,
-        None => None,
-    };
-    let evidence = Evidence {
+    let mut evidence = Evidence {
         driver: &wishes.driver,
         dir: wishes.dir.as_deref(),
         layout: wishes.layout.as_deref(),
         project: project.as_deref(),
-        cli_in: cli.as_ref().and(backend.as_ref()).map(|backend| backend.container.name.as_str()),
+        preset: wishes.preset.as_deref(),
+        own: wishes.commands.apply.is_some(),
+        ..Evidence::default()
     };
+    let wanted = evidence.wanted().to_owned();
+    let backend = match wanted.as_str() {
+        "sql" => None,
+        "prisma" | "command" => Some(environment.pick(&Wanted::Backend, settings.target.index)?),
+        _ => environment.pick(&Wanted::Backend, settings.target.index).ok(),
+    };
+    let (cli, ground) = match &backend {
+        Some(backend) => look(app, daemon, settings, backend, &wanted).await?,
+        None => (None, None),
+    };
+    let name = backend.as_ref().map(|backend| backend.container.name.as_str());
+    let ground = ground.unwrap_or_default();
+    evidence.backend = name;
+    evidence.cli_in = cli.as_ref().and(name);
+    evidence.tools = &ground.found;
+    let side = |layout, folder| sql(app, daemon, settings, (target, access), layout, folder, project.clone());
     let driver = match (choose(&evidence)?, backend, cli) {
         (Choice::Prisma, Some(backend), Some(cli)) => {
             let files = tempfile::tempdir().map_err(no_room)?;
             let from = format!("{}/{}", cli.dir, cli.migrations);
             app.interrupt.or(fetch(&daemon.engine, &backend.container, &from, files.path())).await??;
-            let folder = files.path().to_owned();
-            let sql = sql(app, daemon, settings, (target, access), Layout::Prisma, folder, project.clone());
+            let sql = side(Layout::Prisma, files.path().to_owned());
             let guard = GUARD.iter().filter_map(|name| app.set_variable(name)).collect();
             Driver::Prisma(Box::new(PrismaDriver { sql, backend: backend.container, cli, guard, files }))
         }
-        (Choice::Sql { layout, folder }, _, _) => Driver::Sql(Box::new(sql(
-            app,
-            daemon,
-            settings,
-            (target, access),
-            layout,
-            folder,
-            project.clone(),
-        ))),
-        (Choice::Prisma, _, _) => return Err(error::target("the backend of this stack does not run")),
+        (Choice::Sql { layout, folder }, _, _) => Driver::Sql(Box::new(side(layout, folder))),
+        (Choice::Command(pick), Some(backend), _) => {
+            let tool = Tool::new(pick, &commands(settings), &ground)?;
+            let sql = side(Layout::Flat, PathBuf::new());
+            Driver::Command(Box::new(CommandDriver { sql, backend: backend.container, tool }))
+        }
+        (Choice::Prisma | Choice::Command(_), _, _) => {
+            return Err(error::target("the backend of this stack does not run"));
+        }
     };
     Ok((driver, project))
+}
+
+/// What the backend's container has: the Prisma CLI, and the files of other tools, each looked for where it counts.
+///
+/// # Errors
+/// As [`Cli::find`]; kind `Usage`: `migrations.dir` is no directory in the container.
+async fn look(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    backend: &Target,
+    wanted: &str,
+) -> Result<(Option<Cli>, Option<tools::Ground>)> {
+    let prisma =
+        async { if wanted == "command" { Ok(None) } else { find_cli(app, daemon, settings, backend).await } };
+    let others = async {
+        if wanted == "prisma" { Ok(None) } else { find_tools(app, daemon, settings, backend, wanted).await }
+    };
+    // Side by side: two execs, the time of one.
+    let (cli, ground) = tokio::join!(prisma, others);
+    Ok((cli?, ground?))
+}
+
+async fn find_tools(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    backend: &Target,
+    wanted: &str,
+) -> Result<Option<tools::Ground>> {
+    let named = wanted == "command";
+    let dir = settings.migrations.dir.as_deref().filter(|_| named);
+    let looking = tools::Ground::look(&daemon.engine, &backend.container, dir);
+    let ground = app.interrupt.or(looking).await??;
+    if ground.is_none() && named {
+        let container = &backend.container.name;
+        let what = dir.map_or_else(
+            || format!("container {container} has no shell to look for a tool with"),
+            |dir| format!("there is no directory {dir} in container {container}"),
+        );
+        return Err(error::usage(what)
+            .hint("`[migrations] dir` names the directory in the container in which the tool runs"));
+    }
+    Ok(ground)
+}
+
+fn commands(settings: &Settings) -> tools::Commands {
+    let given = settings.migrations.commands.clone();
+    tools::Commands {
+        status: given.status,
+        apply: given.apply,
+        create: given.create,
+        reset: given.reset,
+        seed: given.seed,
+    }
+}
+
+/// Who is called for the verbs that only pass on.
+pub(in crate::commands) enum Caller {
+    /// The Prisma CLI.
+    Prisma(Cli),
+    /// Another tool.
+    Command(Box<Tool>),
+}
+
+/// The schema tool of a backend, found as the driver of migrations is, but without a database.
+///
+/// # Errors
+/// As [`driver`].
+pub(in crate::commands) async fn caller(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    backend: &Target,
+) -> Result<Option<Caller>> {
+    let wishes = &settings.migrations;
+    let mut evidence = Evidence {
+        // Files of this machine have no verbs to pass on to.
+        driver: if wishes.driver == "sql" { "auto" } else { &wishes.driver },
+        preset: wishes.preset.as_deref(),
+        own: wishes.commands.apply.is_some(),
+        backend: Some(&backend.container.name),
+        ..Evidence::default()
+    };
+    let wanted = evidence.wanted().to_owned();
+    let (cli, ground) = look(app, daemon, settings, backend, &wanted).await?;
+    let ground = ground.unwrap_or_default();
+    evidence.cli_in = cli.as_ref().map(|_| backend.container.name.as_str());
+    evidence.tools = &ground.found;
+    if wanted != "command" && ground.found.is_empty() {
+        return Ok(cli.map(Caller::Prisma));
+    }
+    Ok(match (choose(&evidence)?, cli) {
+        (Choice::Command(pick), _) => {
+            Some(Caller::Command(Box::new(Tool::new(pick, &commands(settings), &ground)?)))
+        }
+        (_, cli) => cli.map(Caller::Prisma),
+    })
 }
 
 /// The Prisma CLI of a backend. An ambiguity counts only where Prisma is asked for by name.
@@ -124,13 +230,28 @@ pub(in crate::commands) async fn find_cli(
     app.interrupt.or(Cli::find(&daemon.engine, &backend.container, &wishes)).await?
 }
 
-/// The same driver's database side, for another database: who else has applied these files?
-pub(in crate::commands) fn beside(driver: &Driver, other: &Database) -> SqlDriver {
-    SqlDriver {
-        container: other.target.container.clone(),
-        access: other.access.clone(),
-        ..driver.sql().clone()
+/// What another database of the stack has seen: who else has applied these migrations? `None`: nobody can tell there.
+///
+/// # Errors
+/// The driver's own.
+pub(super) async fn history_beside(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    ours: &Driver,
+    other: &Environment,
+    (target, access): (&Target, &Access),
+) -> Result<Option<History>> {
+    if let Driver::Command(_) = ours {
+        // Its own tool in its own container has to say; one that does not run there has tested nothing.
+        let Ok((theirs, _)) = driver(app, daemon, settings, other, target, access).await else {
+            return Ok(None);
+        };
+        return Ok(theirs.history().await.ok());
     }
+    let side =
+        SqlDriver { container: target.container.clone(), access: access.clone(), ..ours.sql().clone() };
+    side.history().await.map(Some)
 }
 
 fn sql(

@@ -32,7 +32,8 @@ struct ResetPlan {
     driver: String,
     database: String,
     size: u64,
-    migrations: usize,
+    /// None where only the tool knows.
+    migrations: Option<usize>,
     backup_first: bool,
     seed: bool,
 }
@@ -41,7 +42,10 @@ impl fmt::Display for ResetPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "reset database {:?} ({} now)", self.database, bytes(self.size))?;
         writeln!(f, "  drops    every table, with all rows")?;
-        writeln!(f, "  applies  all {} migrations, by {}", self.migrations, self.driver)?;
+        match self.migrations {
+            Some(count) => writeln!(f, "  applies  all {count} migrations, by {}", self.driver)?,
+            None => writeln!(f, "  applies  all migrations, by {}", self.driver)?,
+        }
         if self.seed {
             writeln!(f, "  seeds    as the project says")?;
         }
@@ -62,14 +66,18 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
             .hint("`envctl migrate reset --dev`; if you mean it, `--allow-prod`"));
     }
     let migrations = open(app, &daemon, &settings, &environment).await?;
-    let prisma = matches!(migrations.driver, Driver::Prisma(_));
+    let (count, seeds) = match &migrations.driver {
+        Driver::Prisma(driver) => (Some(driver.sql.scripts()?.len()), true),
+        Driver::Sql(driver) => (Some(driver.scripts()?.len()), false),
+        Driver::Command(driver) => (None, driver.tool.seed.is_some()),
+    };
     let plan = ResetPlan {
         driver: migrations.driver.name(),
         database: migrations.found.facts.database.clone(),
         size: migrations.found.facts.size,
-        migrations: migrations.driver.sql().scripts()?.len(),
+        migrations: count,
         backup_first: !args.no_backup,
-        seed: prisma && !args.skip_seed,
+        seed: seeds && !args.skip_seed,
     };
     let plan = match app.confirm(plan, Guard::Destroy, &migrations.found.target, &global.consent())? {
         Decision::Go(plan) => plan,
@@ -87,6 +95,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let reset = match &migrations.driver {
         Driver::Prisma(driver) => driver.reset(args.skip_seed).await,
         Driver::Sql(driver) => driver.reset().await,
+        Driver::Command(driver) => driver.reset(args.skip_seed).await,
     };
     app.ui.end_progress();
     reset.map_err(|error| match &backup {
@@ -94,6 +103,9 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
         None => error,
     })?;
     app.ui.show(plan.plan(), |_| format!("{} is new\n", crate::ui::escape::escape(&plan.plan().database)));
-    app.ui.say(&format!("{} migrations applied", plan.plan().migrations));
+    app.ui.say(&match plan.plan().migrations {
+        Some(count) => format!("{count} migrations applied"),
+        None => "all migrations applied".to_owned(),
+    });
     Ok(())
 }

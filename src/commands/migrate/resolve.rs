@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::commands::GlobalArgs;
 use crate::commands::many::one_stack;
 use crate::error::Result;
+use crate::migrations::Driver;
 use crate::migrations::sql::{Resolution, ResolvePlan};
 use crate::ui::{Decision, Guard};
 
@@ -38,6 +39,9 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let migrations = super::ground::open(app, &daemon, &settings, &environment).await?;
+    if let Driver::Command(driver) = &migrations.driver {
+        return Err(driver.tool.resolves_nothing());
+    }
     let resolution = if args.applied { Resolution::Applied } else { Resolution::RolledBack };
     let database = migrations.found.facts.database.clone();
     let plan = ResolvePlan { name: args.name.clone(), resolution, database: database.clone() };

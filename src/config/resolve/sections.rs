@@ -8,10 +8,12 @@ use std::time::Duration;
 use super::layers::{Layers, Lookup};
 use super::{Flags, Inputs, xdg};
 use crate::config::duration;
-use crate::config::file::Limit;
+use crate::config::file::{Argv, CommandsTable, Limit};
 use crate::config::loaded::Loaded;
 use crate::config::origin::{Given, Origin};
-use crate::config::settings::{BackupSettings, Color, MigrationSettings, RestoreSettings, Timeouts};
+use crate::config::settings::{
+    BackupSettings, Color, MigrationCommands, MigrationSettings, RestoreSettings, Timeouts,
+};
 use crate::environment::request::Rules;
 use crate::error::Result;
 
@@ -149,7 +151,7 @@ fn jobs(
 
 /// `[migrations]`.
 pub(super) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
-    let drivers = ["auto", "prisma", "sql"];
+    let drivers = ["auto", "prisma", "sql", "command"];
     let driver = word(layers, "migrations.driver", "ENVCTL_MIGRATIONS_DRIVER", "auto", &drivers, |l| {
         l.file.migrations.driver.clone()
     })?;
@@ -162,6 +164,9 @@ pub(super) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
     let layout = text("migrations.layout", None, |l| l.file.migrations.layout.clone())?;
     let schema = text("migrations.schema", None, |l| l.file.migrations.schema.clone())?;
     let studio = text("migrations.studio", None, |l| l.file.migrations.studio.clone())?;
+    let preset =
+        text("migrations.preset", Some("ENVCTL_MIGRATIONS_PRESET"), |l| l.file.migrations.preset.clone())?;
+    let commands = commands(layers)?;
     let age = layers.decided(
         &Lookup {
             key: "migrations.backup_age",
@@ -180,7 +185,30 @@ pub(super) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
         layout,
         schema,
         studio,
+        preset,
+        commands,
         backup_age: Some(age).filter(|age| !age.is_zero()),
+    })
+}
+
+/// `[migrations.commands]`; lists of words have no variables.
+fn commands(layers: &mut Layers<'_>) -> Result<MigrationCommands> {
+    let mut words = |key: &str, file: fn(&CommandsTable) -> &Option<Argv>| {
+        let lookup = Lookup {
+            key,
+            flag: None,
+            variable: None,
+            parse: &|_| Ok(Vec::new()),
+            file: &|loaded| file(&loaded.file.migrations.commands).clone().map(|argv| argv.0),
+        };
+        layers.optional(&lookup, |words| words.join(" ")).map(|given| given.map(|given| given.value))
+    };
+    Ok(MigrationCommands {
+        status: words("migrations.commands.status", |table| &table.status)?,
+        apply: words("migrations.commands.apply", |table| &table.apply)?,
+        create: words("migrations.commands.create", |table| &table.create)?,
+        reset: words("migrations.commands.reset", |table| &table.reset)?,
+        seed: words("migrations.commands.seed", |table| &table.seed)?,
     })
 }
 

@@ -122,6 +122,8 @@ impl Signs {
                 let text = folder::read(&path).unwrap_or_default();
                 if dated::has_mark(&text, "up") {
                     signs.dbmate = true;
+                } else if text.contains("-- +goose ") {
+                    // Goose's: taken for a flat file, its way back would run behind its way forth.
                 } else if item.name.split_once('_').is_some_and(|(version, _)| is_number(version)) {
                     signs.numbered = true;
                 } else {

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 pub(super) use ledger::PRISMA_LOCK;
 pub use ledger::{Ledger, Record};
+pub(in crate::migrations) use reset::drop_schema;
 pub use resolve::{Resolution, ResolvePlan};
 pub(super) use waits::{blocking, is_tools_lock, migrated_elsewhere, tools_lock, waited_in_vain};
 pub use words::Character;

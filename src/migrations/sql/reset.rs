@@ -47,7 +47,15 @@ impl SqlDriver {
     }
 }
 
-async fn drop_schema(session: &mut Session, schema: &str, wait: u128) -> Result<(), Refusal> {
+/// Drops a schema with all that is in it, and makes it again with its owner and rights.
+///
+/// # Errors
+/// As [`Session::query`].
+pub(in crate::migrations) async fn drop_schema(
+    session: &mut Session,
+    schema: &str,
+    wait: u128,
+) -> Result<(), Refusal> {
     let rows = session
         .query(&format!(
             "SELECT pg_catalog.pg_get_userbyid(nspowner), coalesce(nspacl::text, '') \

@@ -1,0 +1,323 @@
+//! Any other tool, in the backend's container: Django, Alembic, Rails and whatever [`presets`] or the configuration name.
+//!
+//! What waits is what the tool's own `status` prints; what changes something is its own doing, and believed when its
+//! `status` says the same afterwards. It takes the database from the container's environment: envctl passes no password.
+//!
+//! Promises: an output that is not understood is not "nothing to apply"; what a tool cannot tell is said to be unknown;
+//! a failure has the tool's last words and a next command.
+
+mod empty;
+mod find;
+mod new_files;
+pub mod presets;
+mod reading;
+#[cfg(test)]
+mod tests;
+mod tool;
+
+use std::sync::Arc;
+
+pub use find::{Found, Ground};
+pub use new_files::NewFile;
+pub use tool::{Commands, Pick, Tool, preset};
+
+use super::history::{History, Migration, State};
+use super::plan::{Applied, MigrationPlan, Planned};
+use super::{MigrationName, sql::SqlDriver};
+use crate::docker::exec::Captured;
+use crate::docker::{Container, Engine, ExecSpec, tool as program};
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::postgres::Session;
+use crate::postgres::lock::{self, Mode};
+use crate::ui::Confirmed;
+
+/// In the place of names where nothing was ever applied and the tool lists nothing then.
+pub const EVERY: &str = "every migration";
+/// In the place of names where the tool cannot list.
+pub const UNLISTED: &str = "whatever is pending";
+
+/// A tool, where it runs, and the database that it is for.
+pub struct CommandDriver {
+    /// The database's side; it has no files.
+    pub sql: SqlDriver,
+    /// Where the tool is.
+    pub backend: Container,
+    /// What it is called with.
+    pub tool: Tool,
+}
+
+/// What `status` said.
+enum Standing {
+    Listed(Vec<Migration>),
+    /// The tool's table is not there yet.
+    Fresh,
+    /// There is no `status`, or its words were not understood.
+    Unknown(String),
+}
+
+impl CommandDriver {
+    /// Its name in plans.
+    pub fn name(&self) -> String {
+        format!("{} in {}", self.tool.name, self.backend.name)
+    }
+
+    fn engine(&self) -> &Arc<dyn Engine> {
+        &self.sql.engine
+    }
+
+    /// Any program in the tool's directory.
+    async fn call(&self, argv: &[String]) -> Result<Captured> {
+        program::run(self.engine(), &self.backend, &spec(&self.tool, argv), &self.sql.interrupt).await
+    }
+
+    /// The tool itself.
+    async fn run(&self, argv: &[String]) -> Result<Captured> {
+        self.call(argv).await.map_err(|error| match error.kind() {
+            ErrorKind::Tool => error.hint(not_there(&self.tool)),
+            _ => error,
+        })
+    }
+
+    async fn standing(&self) -> Result<Standing> {
+        let Some(argv) = &self.tool.status else {
+            return Ok(Standing::Unknown(format!("{} cannot list what is pending", self.tool.name)));
+        };
+        let captured = self.run(argv).await?;
+        let both = said(&captured);
+        if self.tool.fresh.iter().any(|words| both.contains(words)) {
+            return Ok(Standing::Fresh);
+        }
+        if captured.exit_code != 0 {
+            return Err(failure(&self.tool, argv, &captured, &self.backend.name));
+        }
+        // Goose lists on stderr, with its log.
+        let text = if captured.stdout.is_empty() { both } else { captured.text() };
+        Ok(match reading::read(self.tool.reading, self.tool.none, &text) {
+            Some(found) => Standing::Listed(found),
+            None => {
+                Standing::Unknown(format!("the output of `{}` lists nothing that is known", argv.join(" ")))
+            }
+        })
+    }
+
+    /// What stands where, as the tool says.
+    ///
+    /// # Errors
+    /// Kind `Tool`: it failed. Kind `Usage`: it cannot list.
+    pub async fn history(&self) -> Result<History> {
+        let migrations = match self.standing().await? {
+            Standing::Listed(migrations) => migrations,
+            Standing::Fresh => vec![nameless(EVERY)],
+            Standing::Unknown(why) => {
+                return Err(error::usage(format!("where the migrations stand is not known: {why}")).hint(
+                    "a command that prints `[X] NAME` and `[ ] NAME` lines can tell: `[migrations.commands] status` in envctl.toml",
+                ));
+            }
+        };
+        Ok(History {
+            driver: self.name(),
+            database: self.sql.access.database.clone(),
+            folder: self.tool.dir.clone(),
+            migrations,
+            remarks: Vec::new(),
+        })
+    }
+
+    /// What applying would do, as far as the tool tells.
+    ///
+    /// # Errors
+    /// Kind `Tool`: it failed. Kind `Unknown`: a migration failed before.
+    pub async fn plan(&self) -> Result<MigrationPlan> {
+        let mut remarks = Vec::new();
+        let waiting = match self.standing().await? {
+            Standing::Listed(migrations) => {
+                if let Some(failed) = migrations.iter().find(|one| matches!(one.state, State::Failed { .. }))
+                {
+                    let error = Error::new(ErrorKind::Unknown, format!("{} failed before", failed.name));
+                    return Err(error.hint(self.tool.resolves_nothing().hints().join("; ")));
+                }
+                migrations.into_iter().filter(|one| one.state == State::Pending).map(|one| one.name).collect()
+            }
+            Standing::Fresh => vec![EVERY.to_owned()],
+            Standing::Unknown(why) => {
+                remarks.push(why);
+                vec![UNLISTED.to_owned()]
+            }
+        };
+        if !waiting.is_empty() {
+            remarks
+                .push(format!("runs `{}`; what its statements risk is not shown", self.tool.apply.join(" ")));
+        }
+        let planned = |name| Planned { name, statements: None, risks: Vec::new() };
+        Ok(MigrationPlan {
+            driver: self.name(),
+            database: self.sql.access.database.clone(),
+            folder: self.tool.dir.clone(),
+            pending: waiting.into_iter().map(planned).collect(),
+            remarks,
+            // The order is the tool's own affair.
+            out_of_order: None,
+        })
+    }
+
+    /// The tool's own `apply`, beside our lock, believed when its `status` agrees.
+    ///
+    /// # Errors
+    /// Kind `Tool`: it failed, with its last words. Kind `Unknown`: it ended well, and something waits still.
+    pub async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
+        let holder = self.hold().await?;
+        let ran = self.apply_now().await;
+        holder.close().await;
+        ran?;
+        let plan = plan.plan();
+        let mut done = Applied { driver: self.name(), database: plan.database.clone(), ..Applied::default() };
+        let Standing::Listed(after) = self.standing().await? else {
+            done.remarks.push(format!("{} ended well; what it applied it does not list", self.tool.name));
+            return Ok(done);
+        };
+        let waits = |name: &str| after.iter().any(|one| one.name == name && one.state != State::Applied);
+        let left: Vec<&str> =
+            plan.pending.iter().map(|planned| planned.name.as_str()).filter(|name| waits(name)).collect();
+        if !left.is_empty() {
+            return Err(error::unknown(format!(
+                "{} ended well, but says that it has not applied {}",
+                self.tool.name,
+                left.join(", ")
+            ))
+            .hint(format!("see for yourself: `envctl exec backend -- {}`", self.tool.apply.join(" "))));
+        }
+        done.applied = match plan.pending.as_slice() {
+            [one] if one.name == EVERY => after.into_iter().map(|one| one.name).collect(),
+            [one] if one.name == UNLISTED => Vec::new(),
+            named => named.iter().map(|planned| planned.name.clone()).collect(),
+        };
+        Ok(done)
+    }
+
+    async fn apply_now(&self) -> Result<()> {
+        self.must(&self.tool.apply).await
+    }
+
+    /// Runs it, and takes a non-zero exit code for a failure.
+    async fn must(&self, argv: &[String]) -> Result<()> {
+        self.sql.progress.step(&format!("{}: {}", self.tool.name, argv.join(" ")));
+        let captured = self.run(argv).await?;
+        if captured.exit_code == 0 {
+            return Ok(());
+        }
+        Err(failure(&self.tool, argv, &captured, &self.backend.name))
+    }
+
+    async fn hold(&self) -> Result<Session> {
+        let sql = &self.sql;
+        let application = format!("envctl/{} migrate {}", &sql.operation[..8], sql.who);
+        let holding = lock::hold(
+            &sql.engine,
+            &sql.container,
+            &sql.access,
+            &application,
+            Mode::Exclusive,
+            sql.lock_limit,
+        );
+        sql.interrupt.or(holding).await?
+    }
+
+    /// Drops everything, applies everything, and seeds where the tool can: by the tool's own verb, else envctl empties
+    /// the database and the tool applies. The caller has asked.
+    ///
+    /// # Errors
+    /// Kind `Tool`. As [`CommandDriver::apply`].
+    pub async fn reset(&self, skip_seed: bool) -> Result<()> {
+        if let Some(argv) = &self.tool.reset {
+            self.must(argv).await?;
+        } else {
+            let mut holder = self.hold().await?;
+            self.sql.progress.step("dropping what is there");
+            empty::empty(&mut holder, self.sql.lock_limit).await?;
+            let ran = self.apply_now().await;
+            holder.close().await;
+            ran?;
+        }
+        match &self.tool.seed {
+            Some(argv) if !skip_seed => self.must(argv).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the tool write a migration; gives the files that are new or changed.
+    ///
+    /// # Errors
+    /// Kind `Usage`: no such verb. `Refused`: it wrote nothing. `Tool`: it failed.
+    pub async fn create(&self, name: &MigrationName, empty: bool) -> Result<Vec<NewFile>> {
+        let argv = self.tool.creating(name, empty)?;
+        let before = new_files::listing(self).await?;
+        self.sql.progress.step(&format!("{}: {}", self.tool.name, argv.join(" ")));
+        let captured = self.run(&argv).await?;
+        if captured.exit_code != 0 {
+            return Err(failure(&self.tool, &argv, &captured, &self.backend.name));
+        }
+        let written = new_files::since(&before, self).await?;
+        if written.is_empty() {
+            return Err(error::refused(format!(
+                "{} wrote no new file: {}",
+                self.tool.name,
+                last_words(&captured)
+            ))
+            .hint(
+                "change the models first, or write an empty migration for statements of your own: `--empty`",
+            ));
+        }
+        Ok(written)
+    }
+}
+
+/// A call in the tool's directory, its colours off where it heeds the usual variable.
+pub fn spec(tool: &Tool, argv: &[String]) -> ExecSpec {
+    let mut spec = ExecSpec::new(argv.to_vec()).env("NO_COLOR", "1");
+    spec.workdir = Some(tool.dir.clone());
+    spec
+}
+
+fn nameless(what: &str) -> Migration {
+    Migration { name: what.to_owned(), state: State::Pending, applied_at: None }
+}
+
+/// Both streams, without colours.
+fn said(captured: &Captured) -> String {
+    let both = [&captured.stdout[..], b"\n", &captured.stderr[..]].concat();
+    reading::plain(&String::from_utf8_lossy(&both))
+}
+
+/// The last lines of what it printed: a traceback ends with what went wrong.
+fn last_words(captured: &Captured) -> String {
+    let stream =
+        if captured.complaint().is_empty() { said(captured) } else { reading::plain(&captured.complaint()) };
+    let lines: Vec<&str> = stream.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    match lines.as_slice() {
+        [] => "it said nothing".to_owned(),
+        all => all[all.len().saturating_sub(3)..].join("; "),
+    }
+}
+
+fn not_there(tool: &Tool) -> String {
+    format!(
+        "is {} in the image? another service has it: `[profiles.dev] backend`; another command line: `[migrations.commands]`",
+        tool.name
+    )
+}
+
+/// A failed call, with what to type.
+fn failure(tool: &Tool, argv: &[String], captured: &Captured, container: &str) -> Error {
+    let line = argv.join(" ");
+    let error = error::tool(format!(
+        "`{line}` in {container} ended with {}: {}",
+        captured.exit_code,
+        last_words(captured)
+    ));
+    let words = said(captured);
+    let absent = ["No module named", "npx canceled", "could not determine executable", "command not found"];
+    if matches!(captured.exit_code, 126 | 127) || absent.iter().any(|absent| words.contains(absent)) {
+        return error.hint(not_there(tool));
+    }
+    error.hint(format!("see for yourself: `envctl exec backend -- {line}`"))
+}

@@ -1,0 +1,103 @@
+//! Choosing a driver: what is there, what is named, and what is refused because it is not plain.
+
+use std::fs;
+
+use super::*;
+
+fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+fn evidence(project: &tempfile::TempDir) -> Evidence<'_> {
+    Evidence { driver: "auto", project: Some(project.path()), ..Evidence::default() }
+}
+
+#[test]
+fn the_cli_is_taken_where_it_is_and_the_folder_where_it_is_not() {
+    let dir = project(&[("a/b/src/database/prisma/migrations/1_x/migration.sql", "")]);
+    let folder = dir.path().join("a/b/src/database/prisma/migrations");
+    assert_eq!(
+        choose(&evidence(&dir)).unwrap(),
+        Choice::Sql { layout: Layout::Prisma, folder: folder.clone() }
+    );
+    let with = Evidence { cli_in: Some("app"), ..evidence(&dir) };
+    assert_eq!(choose(&with).unwrap(), Choice::Prisma);
+    let sql = Evidence { driver: "sql", ..with.clone() };
+    assert_eq!(choose(&sql).unwrap(), Choice::Sql { layout: Layout::Prisma, folder });
+}
+
+#[test]
+fn two_that_fit_are_listed() {
+    let dir = project(&[("db/migrations/1_a.sql", "-- migrate:up\n"), ("x/1_a/migration.sql", "")]);
+    let error = choose(&evidence(&dir)).unwrap_err();
+    assert!(error.message().contains("dbmate in") && error.message().contains("prisma in"), "{error}");
+    let with = Evidence { cli_in: Some("app"), ..evidence(&dir) };
+    assert!(choose(&with).unwrap_err().message().contains("the CLI in container app"));
+    let named = Evidence { dir: Some("x"), ..evidence(&dir) };
+    assert!(matches!(choose(&named).unwrap(), Choice::Sql { layout: Layout::Prisma, .. }));
+}
+
+fn tools(names: &[&str]) -> Vec<Found> {
+    let found = |name: &&str| Found { preset: preset(name).unwrap(), file: format!("file of {name}") };
+    names.iter().map(found).collect()
+}
+
+#[test]
+fn a_tool_in_the_backend_is_taken_where_it_is_the_only_one() {
+    let empty = project(&[]);
+    let (django, two) = (tools(&["django"]), tools(&["django", "alembic"]));
+    let one = Evidence { tools: &django, backend: Some("app"), ..evidence(&empty) };
+    let chosen = Choice::Command(Pick::Preset(preset("django").unwrap()));
+    assert_eq!(choose(&one).unwrap(), chosen);
+    // A directory of the container is no folder of this machine.
+    assert_eq!(choose(&Evidence { dir: Some("srv"), ..one.clone() }).unwrap(), chosen);
+    let both = Evidence { tools: &two, ..one.clone() };
+    let error = choose(&both).unwrap_err();
+    assert!(error.message().contains("command: django (file of django in container app)"), "{error}");
+    assert!(error.message().contains("alembic") && error.hints()[0].contains("`preset`"), "{error}");
+    assert_eq!(choose(&Evidence { preset: Some("django"), ..both.clone() }).unwrap(), chosen);
+    let beside_prisma = choose(&Evidence { cli_in: Some("app"), ..one.clone() }).unwrap_err();
+    assert!(beside_prisma.message().contains("prisma: the CLI in container app"), "{beside_prisma}");
+    let sql = project(&[("db/migrations/1_a.sql", "-- migrate:up\n")]);
+    let beside_sql = choose(&Evidence { project: Some(sql.path()), ..one }).unwrap_err();
+    assert!(beside_sql.message().contains("sql: the dbmate files in"), "{beside_sql}");
+}
+
+#[test]
+fn a_tool_that_is_named_needs_no_file_and_one_of_ones_own_no_row() {
+    let dir = project(&[("x/1_a/migration.sql", "")]);
+    let two = tools(&["django", "alembic"]);
+    let named = Evidence { preset: Some("rails"), cli_in: Some("app"), ..evidence(&dir) };
+    assert_eq!(choose(&named).unwrap(), Choice::Command(Pick::Preset(preset("rails").unwrap())));
+    let own = Evidence { own: true, tools: &two, ..evidence(&dir) };
+    assert_eq!(choose(&own).unwrap(), Choice::Command(Pick::Own));
+    let none = choose(&Evidence { driver: "command", backend: Some("app"), ..evidence(&dir) }).unwrap_err();
+    assert!(none.message().contains("container app") && none.hints()[0].contains("preset"), "{none}");
+    let wrong = choose(&Evidence { preset: Some("djnago"), ..evidence(&dir) }).unwrap_err();
+    assert_eq!(wrong.kind(), error::ErrorKind::Usage);
+    assert!(wrong.hints()[0].contains("`django`"), "{:?}", wrong.hints());
+}
+
+#[test]
+fn gooses_files_are_not_flat_ones() {
+    // As flat files both halves would run, one after the other.
+    let dir = project(&[("migrations/00001_a.sql", "-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;\n")]);
+    assert!(choose(&evidence(&dir)).unwrap_err().message().contains("no migrations were found"));
+}
+
+#[test]
+fn nothing_is_told_with_the_setting() {
+    let dir = project(&[("sql/report.sql", "select 1"), ("node_modules/x/migrations/1_a.up.sql", "")]);
+    let error = choose(&evidence(&dir)).unwrap_err();
+    assert!(error.hints()[0].contains("[migrations] dir"), "{error}");
+    let gone = Evidence { dir: Some("nowhere"), ..evidence(&dir) };
+    assert!(choose(&gone).unwrap_err().message().contains("is not there"));
+    let prisma = Evidence { driver: "prisma", ..evidence(&dir) };
+    assert!(choose(&prisma).unwrap_err().hints()[0].contains("driver = \"sql\""));
+}
