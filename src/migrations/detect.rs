@@ -189,6 +189,7 @@ fn nothing(evidence: &Evidence<'_>) -> error::Error {
         "no migrations were found: no Prisma CLI and no other tool in the backend, {where_}"
     ))
     .hint("run it in the project's directory, or name the folder: `[migrations] dir = \"…\"` in envctl.toml")
+    .hint("or name a tool in the backend: `[migrations] preset = \"django\"`")
 }
 
 /// A driver, ready.

@@ -353,3 +353,38 @@ fn production_asks_for_what_development_has_not_tried() {
     project.run(&["migrate", "-s", &several, "--dev"]).code(0);
     assert_eq!(dev.sql("shop", "select to_regclass('more')"), "more");
 }
+
+const UP: &str = r#"import os, sys, psycopg
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    if sys.argv[1] == "up":
+        connection.execute("create table if not exists own ()")
+    else:
+        there = connection.execute("select to_regclass('own')").fetchone()[0]
+        print("looking" if sys.argv[1] == "babble" else "[X] the first" if there else "[ ] the first")
+"#;
+
+#[test]
+fn a_tool_of_ones_own_applies_and_what_it_does_not_list_is_not_known() {
+    let backend = Backend::new("cmd_own", &[("own.py", UP)], true);
+    backend.run(&["migrate"]).code(2).says("no other tool in the backend").says("[migrations] preset");
+    let apply = "[migrations.commands]\napply = [\"python\", \"own.py\", \"up\"]\n";
+    backend.configure(apply);
+    backend.run(&["migrate", "status"]).code(2).says("[migrations.commands] status");
+    let plan = backend.run(&["migrate", "--dry-run"]).code(0).out();
+    assert!(plan.contains("+ whatever is pending") && plan.contains("cannot list"), "{plan}");
+    backend.run(&["migrate"]).code(0).says("what it applied it does not list");
+    assert_eq!(backend.project.sql("select to_regclass('own')"), "own");
+
+    backend.project.sql("drop table own");
+    backend.configure(&format!("{apply}status = [\"python\", \"own.py\", \"status\"]\n"));
+    let status = backend.run(&["migrate", "status", "--exit-code"]).code(11).says("1 pending");
+    assert!(status.out().contains("the first"), "{}", status.out());
+    assert_eq!(backend.run(&["migrate"]).code(0).out(), "the first\n");
+    assert_eq!(backend.run(&["migrate"]).code(0).out(), "nothing to apply\n");
+    // Words that are not understood are not "nothing to apply".
+    backend.configure(&format!("{apply}status = [\"python\", \"own.py\", \"babble\"]\n"));
+    let plan = backend.run(&["migrate", "--dry-run"]).code(0).out();
+    assert!(plan.contains("+ whatever is pending") && plan.contains("lists nothing that is known"), "{plan}");
+    backend.configure("[migrations]\ndir = \"nowhere\"\npreset = \"django\"\n");
+    backend.run(&["migrate"]).code(2).says("no directory nowhere in container");
+}
