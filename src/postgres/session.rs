@@ -69,6 +69,8 @@ pub struct Session {
 const STARTUP_LIMIT: Duration = Duration::from_secs(30);
 /// How long the image's first start may take: it makes the cluster and runs the project's own scripts.
 const FIRST_START_LIMIT: Duration = Duration::from_mins(5);
+/// How long the real server may take to be there once the first start is over.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(15);
 /// What the first question asks: the temporary server of a first start listens on its socket alone.
 const LISTENS: &str = "select pg_catalog.current_setting('listen_addresses') <> ''";
 
@@ -86,6 +88,8 @@ impl Session {
     ) -> Result<Self> {
         let mut access = access.clone();
         let started = tokio::time::Instant::now();
+        // When the first start was last seen: between a complaint and the look for its reason it may have ended.
+        let mut setting_up: Option<tokio::time::Instant> = None;
         loop {
             match Self::try_open(engine, container, &access, application).await {
                 Ok(session) => return Ok(session),
@@ -95,9 +99,13 @@ impl Session {
                 Err(complaint) if complaint.is_starting() && started.elapsed() < STARTUP_LIMIT => {
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
-                Err(complaint)
-                    if complaint.may_be_first_start() && first_start::runs(engine, container).await =>
-                {
+                Err(complaint) if complaint.may_be_first_start() => {
+                    if complaint.is_first_start() || first_start::runs(engine, container).await {
+                        setting_up = Some(tokio::time::Instant::now());
+                    }
+                    if setting_up.is_none_or(|seen| seen.elapsed() >= HANDOVER_LIMIT) {
+                        return Err(complaint.into_error(container, &access));
+                    }
                     if started.elapsed() >= FIRST_START_LIMIT {
                         return Err(first_start::too_long(container));
                     }
@@ -273,6 +281,11 @@ impl Complaint {
 
     fn is_starting(&self) -> bool {
         matches!(self, Self::Words(words) if words.contains("starting up"))
+    }
+
+    /// What was said of a server that is only there for its first start.
+    fn is_first_start(&self) -> bool {
+        matches!(self, Self::Words(words) if words == first_start::WORDS)
     }
 
     /// What is said while the cluster is made, and while the temporary server comes and goes: no socket, no

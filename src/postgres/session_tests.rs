@@ -169,9 +169,11 @@ async fn a_first_start_is_waited_out_and_its_temporary_server_is_not_taken() {
             Some(0)
         }),
         at_work(),
-        at_work(),
         failing("FATAL:  the database system is shutting down"),
-        at_work(),
+        // Over between the complaint and the look; the real server is about to be there.
+        Turn::prints("sh", "", 1),
+        failing("No such file or directory"),
+        Turn::prints("sh", "", 1),
         Turn::new("psql", |far| async move {
             greeted(far).await.wait().await;
             Some(0)
