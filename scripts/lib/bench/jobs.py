@@ -16,9 +16,11 @@ TRANSPORT = "`docker exec pg_dump >/dev/null` (transport only)"
 GZIP = "`docker exec pg_dump \\| gzip`"
 ZSTD = "`docker exec pg_dump \\| zstd -1 -T0`"
 BACKUP = "`envctl backup` (gzip)"
+BACKUP_ONE = "`taskset -c 0 envctl backup` (gzip, one core for envctl)"
 BACKUP_EXEC = "`envctl backup --transport exec` (gzip)"
 BACKUP_ZSTD = "`envctl backup --compress zstd`"
 BACKUP_NONE = "`envctl backup --compress none -o - >/dev/null`"
+PG_RESTORE_TWO = "`pg_restore -j 2` inside the container: the floor of two"
 PSQL_FLOOR = "`psql -f` inside the container: the floor of one session"
 GUNZIP = "`gunzip \\| docker exec -i psql`"
 RESTORE = "`envctl restore FILE --yes --no-backup` (checked, loaded aside, compared, swapped in)"
@@ -68,9 +70,9 @@ class Bench:
         """A whole command line inside the container, none of whose output crosses the daemon."""
         return lambda: run([self.docker, "exec", self.container, "sh", "-c", command])
 
-    def envctl(self, *arguments, target=True, watch=False):
+    def envctl(self, *arguments, target=True, watch=False, before=()):
         stack = ["--stack", self.project.removesuffix("-dev"), "--dev"] if target else []
-        argv = [self.envctl_binary, *arguments[:1], *stack, *arguments[1:]]
+        argv = [*before, self.envctl_binary, *arguments[:1], *stack, *arguments[1:]]
         return lambda: run(argv, watch, self.environment)
 
     def sql(self, database, *commands):
@@ -94,6 +96,8 @@ def dumps(bench):
         (GZIP, bench.shell(f"{bench.dump()} | gzip >{bench.file('peer.sql.gz')}")),
         (ZSTD, bench.shell(f"{bench.dump()} | zstd -q -1 -T0 >{bench.file('peer.sql.zst')}")),
         (BACKUP, bench.envctl("backup", "-q", "--force", "-o", bench.file("ours.sql.gz"), watch=True)),
+        (BACKUP_ONE, bench.envctl(
+            "backup", "-q", "--force", "-o", bench.file("one.sql.gz"), watch=True, before=["taskset", "-c", "0"])),
         (BACKUP_EXEC, bench.envctl(
             "backup", "-q", "--force", "--transport", "exec", "-o", bench.file("exec.sql.gz"), watch=True)),
         (BACKUP_ZSTD, bench.envctl(
@@ -116,10 +120,11 @@ def restores(bench):
     if not os.path.exists(bench.file("ours.sql.gz")):
         bench.envctl("backup", "-q", "--force", "-o", bench.file("ours.sql.gz"))()
         bench.shell(f"{bench.dump()} | gzip >{bench.file('peer.sql.gz')}")()
-    bench.inside("pg_dump -U bench bench >/tmp/bench.sql")()
+    bench.inside("pg_dump -U bench bench >/tmp/bench.sql && pg_dump -U bench -Fc -Z1 -f /tmp/bench.dump bench")()
     psql = "psql -X -q -v ON_ERROR_STOP=1 -U bench -d fresh"
     jobs = [
         (PSQL_FLOOR, bench.inside(f"{psql} -f /tmp/bench.sql >/dev/null")),
+        (PG_RESTORE_TWO, bench.inside("pg_restore -U bench -d fresh -j 2 /tmp/bench.dump")),
         (GUNZIP, bench.shell(
             f"gunzip -c {bench.file('peer.sql.gz')} | {bench.docker} exec -i {bench.container} {psql} >/dev/null")),
         (RESTORE, bench.envctl("restore", "-q", "--yes", "--no-backup", bench.file("ours.sql.gz"), watch=True)),
@@ -133,7 +138,7 @@ def restores(bench):
     if bench.sql("bench", *counts) != rows:
         sys.exit("bench: error: the restored database has other rows")
     bench.sql("postgres", "DROP DATABASE fresh")
-    bench.inside("rm /tmp/bench.sql")()
+    bench.inside("rm /tmp/bench.sql /tmp/bench.dump")()
     return samples
 
 
