@@ -98,10 +98,11 @@ impl Spread {
         }
         progress.step("counting what was loaded");
         check(engine, container, access, application, &self.summary).await?;
-        match self.stored {
-            Some(stored) if stored_sha256(&self.path)? != stored => Err(changed(&name)),
-            _ => Ok(true),
-        }
+        let Some(stored) = self.stored else { return Ok(true) };
+        let path = self.path.clone();
+        let hashing = tokio::task::spawn_blocking(move || stored_sha256(&path));
+        let now = interrupt.or(hashing).await?.map_err(|_| error::failed("the reading thread failed"))??;
+        if now == stored { Ok(true) } else { Err(changed(&name)) }
     }
 
     /// What `pg_restore` can read: the file, the directory, or a tar's files beside it.
