@@ -82,7 +82,8 @@ impl Catalog {
         Ok(proven.map(|manifest| manifest.started).max())
     }
 
-    /// The newest proven and whole one that somebody asked for, of this database where one is named.
+    /// The newest proven and whole one that somebody asked for, of this database where one is named. A backup of all
+    /// databases is never meant.
     ///
     /// # Errors
     /// Kind `Target`: there is none; says what there is instead.
@@ -92,6 +93,7 @@ impl Catalog {
             backup.manifest.as_ref().is_ok_and(|manifest| {
                 manifest.verified.level >= Level::Trailer
                     && manifest.whole
+                    && !manifest.is_of_all()
                     && manifest.purpose == Purpose::Backup
                     && database.is_none_or(|name| name == manifest.database)
             })
@@ -193,9 +195,10 @@ mod tests {
         add("backup_20260104_000000.sql.gz", &|m| m.whole = false);
         add("backup_20260105_000000.sql.gz", &|m| m.stored_bytes = 11);
         add("backup_20260107_000000.sql.gz", &|m| m.purpose = Purpose::Safety);
+        add("backup_20260108_000000.tar", &|m| m.format = super::super::manifest::CLUSTER.into());
         std::fs::write(catalog.directory().join("backup_20260106_000000.sql.gz"), "x").unwrap();
         std::fs::write(catalog.directory().join("notes.txt"), "x").unwrap();
-        assert_eq!(catalog.list().unwrap().len(), 7);
+        assert_eq!(catalog.list().unwrap().len(), 8);
         let name = |b: Backup| b.path.file_name().unwrap().to_str().unwrap().to_owned();
         assert_eq!(name(catalog.latest(Some("acme")).unwrap()), "backup_20260101_000000.sql.gz");
         assert_eq!(name(catalog.latest(None).unwrap()), "backup_20260102_000000.sql.gz");

@@ -242,6 +242,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, t
         purpose: request.purpose,
         source: request.source.clone(),
         database: facts.database.clone(),
+        databases: Vec::new(),
         server_version: facts.version.to_string(),
         pg_dump_version: summary.pg_dump_version.clone(),
         format: request.dump.format.word().to_owned(),

@@ -52,22 +52,15 @@ pub(super) async fn gather(
 fn tar<W: Write>(directory: &Path, out: W, progress: &Arc<dyn Progress>) -> Result<(Stored, Summary, W)> {
     let (plain, summary) = read(directory, progress)?;
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
-    let mut tar = ::tar::Builder::new(Hashed { out, hasher: Hasher::default() });
+    let mut tar = ::tar::Builder::new(Hashed::new(out));
     // The list first, as pg_dump's own tar has it.
     let mut names: Vec<_> =
         fs::read_dir(directory).map_err(failed)?.flatten().map(|e| e.file_name()).collect();
     names.sort_by_key(|name| (name != "toc.dat", name.clone()));
     for name in names {
-        let mut file = File::open(directory.join(&name)).map_err(failed)?;
-        let mut header = ::tar::Header::new_gnu();
-        header.set_mode(0o600);
-        header.set_size(file.metadata().map_err(failed)?.len());
-        tar.append_data(&mut header, Path::new(DIRECTORY).join(&name), &mut file).map_err(failed)?;
-        // It is in the tar now; the disk may need the room.
-        fs::remove_file(directory.join(&name)).map_err(failed)?;
+        add(&mut tar, &Path::new(DIRECTORY).join(&name), &directory.join(&name)).map_err(failed)?;
     }
-    let Hashed { mut out, hasher } = tar.into_inner().map_err(failed)?;
-    out.flush().map_err(failed)?;
+    let (out, hasher) = tar.into_inner().map_err(failed)?.into_parts().map_err(failed)?;
     let stored = Stored {
         bytes: hasher.bytes(),
         sha256: hasher.finish(),
@@ -75,6 +68,20 @@ fn tar<W: Write>(directory: &Path, out: W, progress: &Arc<dyn Progress>) -> Resu
         plain_sha256: plain.finish(),
     };
     Ok((stored, summary, out))
+}
+
+/// Moves a file into a tar, under this name.
+///
+/// # Errors
+/// The disk's.
+pub(super) fn add<W: Write>(tar: &mut ::tar::Builder<W>, name: &Path, path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut header = ::tar::Header::new_gnu();
+    header.set_mode(0o600);
+    header.set_size(file.metadata()?.len());
+    tar.append_data(&mut header, name, &mut file)?;
+    // It is in the tar now; the disk may need the room.
+    fs::remove_file(path)
 }
 
 /// What a restore would read.
@@ -96,9 +103,25 @@ fn read(directory: &Path, progress: &Arc<dyn Progress>) -> Result<(Hasher, Summa
 }
 
 /// A writer that hashes what passes.
-struct Hashed<W> {
+pub(super) struct Hashed<W> {
     out: W,
     hasher: Hasher,
+}
+
+impl<W: Write> Hashed<W> {
+    /// Before the first byte.
+    pub(super) fn new(out: W) -> Self {
+        Self { out, hasher: Hasher::default() }
+    }
+
+    /// The flushed writer, and the hash of what passed.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub(super) fn into_parts(mut self) -> io::Result<(W, Hasher)> {
+        self.out.flush()?;
+        Ok((self.out, self.hasher))
+    }
 }
 
 impl<W: Write> Write for Hashed<W> {

@@ -28,13 +28,16 @@ pub struct Manifest {
     pub purpose: Purpose,
     /// What was backed up.
     pub source: Source,
-    /// The database's name.
+    /// The database's name; empty where it is of all.
     pub database: String,
+    /// The databases of a backup of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<Inner>,
     /// The server's version.
     pub server_version: String,
     /// pg_dump's version, from the dump's header.
     pub pg_dump_version: Option<String>,
-    /// `plain`, `custom`.
+    /// `plain`, `custom`, `directory`, or [`CLUSTER`].
     pub format: String,
     /// `gzip:4`, `zstd:1`, `none`.
     pub compression: String,
@@ -72,6 +75,26 @@ pub struct Manifest {
     pub last_migration: Option<String>,
     /// How far it was proven, and when.
     pub verified: Verified,
+}
+
+/// The format of a backup of all databases.
+pub const CLUSTER: &str = "cluster";
+
+/// One database of a backup of all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inner {
+    /// Its name.
+    pub name: String,
+    /// Its dump in the tar, which has its own manifest beside it.
+    pub file: String,
+    /// How many tables have rows of their own.
+    pub tables: usize,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of SQL.
+    pub plain_bytes: u64,
+    /// Bytes of its dump.
+    pub stored_bytes: u64,
 }
 
 /// What a backup was made for.
@@ -241,7 +264,23 @@ impl Manifest {
 
     /// Rows in all tables.
     pub fn rows(&self) -> u64 {
-        self.tables.iter().map(|table| table.rows).sum()
+        let tables: u64 = self.tables.iter().map(|table| table.rows).sum();
+        tables + self.databases.iter().map(|database| database.rows).sum::<u64>()
+    }
+
+    /// How many tables.
+    pub fn table_count(&self) -> usize {
+        self.tables.len() + self.databases.iter().map(|database| database.tables).sum::<usize>()
+    }
+
+    /// Whether it is of all databases.
+    pub fn is_of_all(&self) -> bool {
+        self.format == CLUSTER
+    }
+
+    /// What it is of, in words.
+    pub fn of_what(&self) -> &str {
+        if self.is_of_all() { "all databases" } else { &self.database }
     }
 }
 
@@ -258,6 +297,7 @@ pub(crate) mod tests {
             purpose: Purpose::Backup,
             source: Source { stack: "acme".into(), profile: Some("prod".into()), ..Source::default() },
             database: "acme".into(),
+            databases: Vec::new(),
             server_version: "15.18".into(),
             pg_dump_version: Some("15.18".into()),
             format: "plain".into(),
@@ -302,7 +342,12 @@ pub(crate) mod tests {
     #[test]
     fn every_field_is_documented() {
         let manual = include_str!("../../docs/manifest.md");
-        let value: serde_json::Value = serde_json::from_str(&sample().to_json()).unwrap();
+        let mut sample = sample();
+        let file = "databases/acme.sql.gz".into();
+        let inner =
+            Inner { name: "acme".into(), file, tables: 1, rows: 3, plain_bytes: 100, stored_bytes: 10 };
+        sample.databases.push(inner);
+        let value: serde_json::Value = serde_json::from_str(&sample.to_json()).unwrap();
         for key in value.as_object().unwrap().keys() {
             assert!(manual.contains(&format!("`{key}`")), "docs/manifest.md does not speak of `{key}`");
         }

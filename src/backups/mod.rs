@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod catalog;
+pub mod cluster;
 pub mod compression;
 pub mod contents;
 pub mod create;

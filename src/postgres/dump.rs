@@ -104,6 +104,15 @@ pub fn to_file(access: &Access, options: &DumpOptions, application: &str, path: 
     spec
 }
 
+/// `pg_dumpall` of what belongs to no database, to its stdout: roles, their passwords' hashes, tablespaces.
+pub fn globals(access: &Access, application: &str) -> ExecSpec {
+    let mut argv: Vec<String> = ["pg_dumpall", "--globals-only", "--no-password"].map(str::to_owned).into();
+    // Of the connection string it passes the database over.
+    argv.push(format!("--database={}", access.database));
+    argv.push(access.dbname());
+    access.spec(argv, application)
+}
+
 /// `pg_dump` to its stdout. It never asks for a password, and waits for locks only so
 /// long: a dump that queues behind an ALTER TABLE makes everybody else queue behind it.
 pub fn to_stdout(access: &Access, options: &DumpOptions, application: &str) -> ExecSpec {

@@ -9,7 +9,7 @@ use super::session::{Refusal, Session};
 use super::version::ServerVersion;
 
 /// Everything [`Properties::create`] and [`Properties::alter`] need.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Properties {
     /// The owner.
     pub owner: String,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::format;
 use super::many::Backups;
+use super::{all, format};
 use crate::app::{App, Daemon};
 use crate::backups::create::{BackupRequest, Created, Destination, IfTaken, create};
 use crate::backups::label::Label;
@@ -31,13 +31,16 @@ use crate::ui::format::{bytes, count, duration};
 pub(super) struct CreateArgs {
     /// The file, or `-` for stdout
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
     /// Replace FILE if it exists, once the new one is proven
     #[arg(long)]
     force: bool,
     /// plain (SQL for psql), custom or directory (archives for pg_restore; a directory as one tar)
     #[arg(long, value_name = "FORMAT")]
-    format: Option<String>,
+    pub(super) format: Option<String>,
+    /// Every database and the roles, in one tar of plain dumps
+    #[arg(long)]
+    pub(super) all_databases: bool,
     /// gzip, zstd or none, with a level: zstd:3
     #[arg(long, value_name = "METHOD[:LEVEL]")]
     compress: Option<String>,
@@ -83,6 +86,9 @@ struct Planned<'a> {
 pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
+    if args.all_databases {
+        return all::run(&args, args.many.wanted(&settings)?, global, app, &settings, &daemon).await;
+    }
     if args.many.wanted(&settings)? {
         return several(args, global, app, &settings, &daemon).await;
     }
@@ -184,12 +190,18 @@ pub(super) fn request(
     found: &Database,
 ) -> Result<BackupRequest> {
     let asked = format::Asked {
-        format: args.format.as_deref().unwrap_or(&settings.backup.format),
+        format: match (&args.format, args.all_databases) {
+            (Some(format), _) => format,
+            (None, true) => Format::Plain.word(),
+            (None, false) => &settings.backup.format,
+        },
         compress: args.compress.as_deref(),
         usual: &settings.backup.compress,
-        output: args.output.as_deref().filter(|path| path.as_os_str() != "-"),
+        // Of a tar of dumps the name says nothing about these.
+        output: args.output.as_deref().filter(|path| path.as_os_str() != "-" && !args.all_databases),
     };
     let form = format::decide(&asked, &found.facts.version)?;
+    let extension = if args.all_databases { all::EXTENSION.to_owned() } else { form.extension() };
     let target = &found.target;
     let catalog = catalogs::of_target(settings, target)?;
     let started = app.now();
@@ -200,7 +212,7 @@ pub(super) fn request(
             taken: if args.force { IfTaken::Replace } else { IfTaken::Refuse },
         },
         None => Destination::File {
-            path: catalog.free_name(Label::new(started), &form.extension()),
+            path: catalog.free_name(Label::new(started), &extension),
             taken: IfTaken::Next,
         },
     };
@@ -277,26 +289,29 @@ fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
     }
 }
 
-fn destination(request: &BackupRequest) -> String {
+pub(super) fn destination(request: &BackupRequest) -> String {
     match &request.destination {
         Destination::Stdout => "stdout".to_owned(),
         Destination::File { path, .. } => path.display().to_string(),
     }
 }
 
-fn show(app: &App, created: &Created) {
+pub(super) fn show(app: &App, created: &Created) {
     let manifest = &created.manifest;
     let Some(path) = &created.path else { return };
     let took = std::time::Duration::from_millis(manifest.duration_ms);
     app.ui.say(&format!(
         "{} in {}: {} tables, {} rows, {}; complete and proven",
-        manifest.database,
+        manifest.of_what(),
         duration(took),
-        manifest.tables.len(),
+        manifest.table_count(),
         count(manifest.rows()),
         match manifest.format.as_str() {
             "plain" => {
                 format!("{} of SQL as {}", bytes(manifest.plain_bytes), bytes(manifest.stored_bytes))
+            }
+            _ if manifest.is_of_all() => {
+                format!("{} databases in a tar of {}", manifest.databases.len(), bytes(manifest.stored_bytes))
             }
             other => format!("a {other} archive of {}", bytes(manifest.stored_bytes)),
         }

@@ -105,7 +105,7 @@ fn table(backups: &[Backup], now: jiff::Timestamp) -> Table {
             Cell::from(bytes(backup.stored_bytes)),
             Cell::from(trend(backup, backups.get(at + 1))),
             Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| count(m.rows()))),
-            Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| m.database.clone())),
+            Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| m.of_what().to_owned())),
             proof,
         ]);
     }

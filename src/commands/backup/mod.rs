@@ -1,5 +1,6 @@
 //! `envctl backup`: make a proven backup, or look at the ones there are.
 
+mod all;
 mod create;
 mod format;
 mod list;

@@ -60,8 +60,14 @@ fn text(path: &str, manifest: &Manifest, now: jiff::Timestamp) -> String {
     line(
         "of",
         format!(
-            "{} {profile}, database {}, container {}",
-            manifest.source.stack, manifest.database, manifest.source.container
+            "{} {profile}, {}, container {}",
+            manifest.source.stack,
+            if manifest.is_of_all() {
+                format!("all {} databases", manifest.databases.len())
+            } else {
+                format!("database {}", manifest.database)
+            },
+            manifest.source.container
         ),
     );
     line(
@@ -90,6 +96,11 @@ fn text(path: &str, manifest: &Manifest, now: jiff::Timestamp) -> String {
                 bytes(manifest.stored_bytes),
                 manifest.compression
             ),
+            _ if manifest.is_of_all() => format!(
+                "{} as a tar of globals.sql and plain dumps ({})",
+                bytes(manifest.stored_bytes),
+                manifest.compression
+            ),
             other => {
                 format!(
                     "{} stored as a {other} archive ({})",
@@ -106,7 +117,7 @@ fn text(path: &str, manifest: &Manifest, now: jiff::Timestamp) -> String {
         format!(
             "{}{} tables, {} rows",
             if manifest.whole { "" } else { "partial: " },
-            manifest.tables.len(),
+            manifest.table_count(),
             count(manifest.rows())
         ),
     );
@@ -115,6 +126,19 @@ fn text(path: &str, manifest: &Manifest, now: jiff::Timestamp) -> String {
     }
     if !manifest.extensions.is_empty() {
         line("extensions", manifest.extensions.join(", "));
+    }
+    for database in &manifest.databases {
+        line(
+            "",
+            format!(
+                "{}: {} tables, {} rows, {} ({})",
+                database.name,
+                database.tables,
+                count(database.rows),
+                bytes(database.stored_bytes),
+                database.file
+            ),
+        );
     }
     for table in &manifest.tables {
         line("", format!("{} {}", count(table.rows), table.name));

@@ -1,0 +1,248 @@
+//! Making a backup of all databases: each dumped and proven like any other, beside the target, then one tar.
+//!
+//! Promises: the tar gets its name only when every dump in it is proven and `globals.sql` has its own end; whatever
+//! fails, nothing is left. While it is made it takes its own size of disk twice.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::{DATABASES, GLOBALS, PROPERTIES, name};
+use crate::backups::compression::{Hasher, Stored};
+use crate::backups::contents::Contents;
+use crate::backups::create::{BackupRequest, Created, Destination, IfTaken, create};
+use crate::backups::directory::{Hashed, add};
+use crate::backups::manifest::{CLUSTER, Inner, Level, Manifest, SCHEMA, Verified};
+use crate::backups::output::{self, Output, Packed};
+use crate::backups::scan::Summary;
+use crate::docker::proven;
+use crate::docker::worker::Room;
+use crate::docker::{Container, Engine};
+use crate::error::{self, Error, Result};
+use crate::interrupt::Interrupt;
+use crate::postgres::Session;
+use crate::postgres::dump::{self, Format};
+use crate::postgres::facts::Facts;
+use crate::postgres::properties::Properties;
+use crate::progress::{Event, Progress};
+
+/// Backs up every database that can be connected to. `request` says how each is dumped and where the tar goes; `open` is
+/// a session in one of them.
+///
+/// # Errors
+/// As [`create`], for the first database that fails; `Tool` where the roles cannot be read. Nothing is left then.
+pub async fn create_all(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    request: &BackupRequest,
+    mut open: Session,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Created> {
+    let begun = Instant::now();
+    let mut facts = Facts::read(&mut open).await.map_err(Error::from)?;
+    let databases = databases(&mut open).await?;
+    facts.table_bytes = databases.iter().map(|(_, size)| size).sum();
+    let mut properties = BTreeMap::new();
+    for (database, _) in &databases {
+        let read = Properties::read(&mut open, &facts.version, database).await.map_err(Error::from)?;
+        properties.insert(database.clone(), read.ok_or_else(|| gone(database))?);
+    }
+    open.close().await;
+    let output = Output::open(request, None, &facts, progress)?;
+
+    let cannot =
+        |e: io::Error| error::failed("a directory for the dumps cannot be made beside the backup").because(e);
+    let home = request.ways.disk.as_deref().unwrap_or(&request.ways.rooms);
+    let room = Room::make(home).map_err(cannot)?;
+    let all = room.directory("all").map_err(cannot)?;
+    let mut inner = Vec::new();
+    for (at, (database, _)) in databases.iter().enumerate() {
+        progress.step(&format!("database {} of {}: {database}", at + 1, databases.len()));
+        let request = of_one(request, database, &all);
+        let created = Box::pin(create(engine, container, &request, None, None, progress, interrupt));
+        inner.push(created.await.map_err(|e| e.context(format!("database {database:?}")))?);
+    }
+
+    progress.step("dumping roles and tablespaces");
+    let (globals, summary) = globals(engine, container, request, &facts, interrupt).await?;
+    let written = room.directory("globals").map_err(cannot)?.join(GLOBALS);
+    write(&written, &globals)?;
+    let described = written.with_file_name(PROPERTIES);
+    // Strings by strings always serialise.
+    write(&described, serde_json::to_string_pretty(&properties).unwrap_or_default().as_bytes())?;
+
+    progress.step("gathering the dumps");
+    let packing = std::thread::spawn(move || {
+        output.fill(|out| {
+            let (stored, out) = tar(&written, &described, &all.join(DATABASES), out)?;
+            Ok((stored, summary, out))
+        })
+    });
+    let packed = interrupt.or(output::packed(packing)).await??;
+    drop(room);
+    progress.step("naming the file");
+    let mut manifest = manifest(request, &facts, &packed, &inner)?;
+    let took = begun.elapsed();
+    manifest.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    manifest.verified.at = request.started.checked_add(took).unwrap_or(request.started);
+    let path = packed.output.publish(request, &manifest)?;
+    progress.on(Event::Done);
+    Ok(Created { path, manifest })
+}
+
+/// Those with something of somebody's in them, and their sizes; neither templates nor what restores load into or keep.
+async fn databases(session: &mut Session) -> Result<Vec<(String, u64)>> {
+    let rows = session
+        .query(
+            "select datname, pg_catalog.pg_database_size(oid) from pg_catalog.pg_database \
+             where datallowconn and not datistemplate \
+               and datname not like 'envctl\\_new\\_%' and datname not like 'envctl\\_old\\_%' order by 1",
+        )
+        .await
+        .map_err(Error::from)?;
+    let pairs = rows.into_iter().filter_map(|row| <[String; 2]>::try_from(row).ok());
+    Ok(pairs.map(|[name, size]| (name, size.parse().unwrap_or(0))).collect())
+}
+
+fn gone(database: &str) -> Error {
+    error::target(format!("database {database:?} was dropped meanwhile")).hint("run the same command again")
+}
+
+/// The backup of one of them.
+fn of_one(request: &BackupRequest, database: &str, all: &Path) -> BackupRequest {
+    let file = format!("{}.sql{}", name::encode(database), request.compression.extension());
+    BackupRequest {
+        access: request.access.to(database),
+        destination: Destination::File { path: all.join(DATABASES).join(file), taken: IfTaken::Refuse },
+        ..request.clone()
+    }
+}
+
+/// Roles and tablespaces, whole.
+async fn globals(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    request: &BackupRequest,
+    facts: &Facts,
+    interrupt: &Interrupt,
+) -> Result<(Vec<u8>, Summary)> {
+    let application = format!("envctl/{} globals", &request.operation[..8]);
+    let access = request.access.to(&facts.database);
+    // The server may ask for a password, which a session finds out.
+    let session = Session::open(engine, container, &access, &application).await?;
+    let spec = dump::globals(session.access(), &application);
+    session.close().await;
+    let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(4);
+    let running = interrupt.or(proven::run(engine, container, &spec, sender, request.stall_limit));
+    let gathering = async {
+        let mut all = Vec::new();
+        while let Some(block) = receiver.recv().await {
+            all.extend_from_slice(&block);
+        }
+        all
+    };
+    let (end, globals) = tokio::join!(running, gathering);
+    let end = end??;
+    if end.exit_code != 0 {
+        let words: Vec<&str> = end.stderr.lines().map(str::trim).take(6).collect();
+        let error = error::tool(format!(
+            "pg_dumpall in container {} failed (exit code {}): {}",
+            container.name,
+            end.exit_code,
+            words.join("; ")
+        ));
+        return Err(if end.stderr.contains("permission denied") {
+            error.hint("only a superuser may read the roles' passwords: `[database] user` in envctl.toml names another role")
+        } else {
+            error
+        });
+    }
+    let mut contents = Contents::new(Format::Plain);
+    contents.feed(&globals);
+    let summary = contents.finish();
+    if !summary.cluster || !summary.proof().is_complete() {
+        return Err(error::integrity("pg_dumpall ended with exit code 0, but its output is incomplete")
+            .hint("nothing was kept; run it again with `-v`"));
+    }
+    Ok((globals, summary))
+}
+
+/// Into a room that nobody else may enter.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(|e| crate::backups::stored::write_failure(path, e))
+}
+
+/// Globals first: by that a restore knows the file.
+fn tar<W: Write>(globals: &Path, properties: &Path, dumps: &Path, out: W) -> Result<(Stored, W)> {
+    let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
+    let mut tar = ::tar::Builder::new(Hashed::new(out));
+    add(&mut tar, Path::new(GLOBALS), globals).map_err(failed)?;
+    add(&mut tar, Path::new(PROPERTIES), properties).map_err(failed)?;
+    let mut names: Vec<_> = fs::read_dir(dumps).map_err(failed)?.flatten().map(|e| e.file_name()).collect();
+    names.sort();
+    for name in names {
+        add(&mut tar, &Path::new(DATABASES).join(&name), &dumps.join(&name)).map_err(failed)?;
+    }
+    let (out, hasher): (W, Hasher) = tar.into_inner().map_err(failed)?.into_parts().map_err(failed)?;
+    let (bytes, sha256) = (hasher.bytes(), hasher.finish());
+    Ok((Stored { bytes, sha256, plain_bytes: bytes, plain_sha256: sha256 }, out))
+}
+
+fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Created]) -> Result<Manifest> {
+    let first =
+        &inner.first().ok_or_else(|| error::target("the server has no database to back up"))?.manifest;
+    let union = |of: fn(&Manifest) -> &Vec<String>| {
+        let mut all: Vec<String> = inner.iter().flat_map(|one| of(&one.manifest)).cloned().collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    let by_worker = inner.iter().any(|one| one.manifest.transport == "worker");
+    let databases = inner.iter().map(|Created { path, manifest }| Inner {
+        name: manifest.database.clone(),
+        file: path
+            .as_deref()
+            .and_then(Path::file_name)
+            .map(|file| format!("{DATABASES}/{}", file.to_string_lossy()))
+            .unwrap_or_default(),
+        tables: manifest.tables.len(),
+        rows: manifest.rows(),
+        plain_bytes: manifest.plain_bytes,
+        stored_bytes: manifest.stored_bytes,
+    });
+    Ok(Manifest {
+        schema: SCHEMA,
+        envctl: env!("CARGO_PKG_VERSION").to_owned(),
+        operation: request.operation.clone(),
+        purpose: request.purpose,
+        source: request.source.clone(),
+        database: String::new(),
+        databases: databases.collect(),
+        server_version: facts.version.to_string(),
+        pg_dump_version: first.pg_dump_version.clone(),
+        format: CLUSTER.to_owned(),
+        compression: request.packing(),
+        transport: if by_worker { "worker" } else { "exec" }.to_owned(),
+        transport_why: None,
+        whole: request.dump.is_whole(),
+        started: request.started,
+        duration_ms: 0,
+        plain_bytes: packed.stored.plain_bytes,
+        plain_sha256: packed.stored.plain_sha256,
+        stored_bytes: packed.stored.bytes,
+        stored_sha256: packed.stored.sha256,
+        tables: Vec::new(),
+        entries: Vec::new(),
+        foreknown: None,
+        extensions: union(|manifest| &manifest.extensions),
+        roles: union(|manifest| &manifest.roles),
+        last_migration: None,
+        verified: Verified { level: Level::Trailer, at: request.started },
+    })
+}
