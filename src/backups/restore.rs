@@ -76,6 +76,8 @@ pub struct RestorePlan {
     pub lock_limit: Duration,
     /// The ways the bytes may take.
     pub ways: Ways,
+    /// What a database that is not there was, where that is known; otherwise it becomes like the one we are in.
+    pub properties: Option<Properties>,
 }
 
 /// A dump that several sessions load.
@@ -267,14 +269,7 @@ async fn beside(
     interrupt: &Interrupt,
 ) -> Result<Restored> {
     progress.step(&format!("creating {side}"));
-    let model = if plan.exists { &plan.database } else { &plan.access.database };
-    let properties = match Properties::read(admin, &plan.version, model).await.map_err(Error::from)? {
-        Some(properties) => properties,
-        None => Properties::read(admin, &plan.version, "template1")
-            .await
-            .map_err(Error::from)?
-            .unwrap_or_default(),
-    };
+    let properties = model(plan, admin).await?;
     admin
         .query(&properties.create(side))
         .await
@@ -308,6 +303,7 @@ async fn beside(
         kept: kept_name(&plan.operation, &plan.database),
         operation: plan.operation.clone(),
         at: plan.at.clone(),
+        given: plan.properties.clone(),
     };
     // From here on Ctrl-C waits: the swap takes a second, and half of it does not exist.
     swap::swap(engine, container, &plan.access, &plan.version, &swap_plan).await?;
@@ -319,6 +315,19 @@ async fn beside(
         bytes,
         kept: plan.exists.then_some(swap_plan.kept),
     })
+}
+
+/// What the side database is made like.
+async fn model(plan: &RestorePlan, admin: &mut Session) -> Result<Properties> {
+    if let Some(known) = plan.properties.clone().filter(|_| !plan.exists) {
+        return Ok(known);
+    }
+    let model = if plan.exists { &plan.database } else { &plan.access.database };
+    if let Some(properties) = Properties::read(admin, &plan.version, model).await.map_err(Error::from)? {
+        return Ok(properties);
+    }
+    let last = Properties::read(admin, &plan.version, "template1").await.map_err(Error::from)?;
+    Ok(last.unwrap_or_default())
 }
 
 /// Loads into the side database; gives the rows, tables and bytes that are in it.

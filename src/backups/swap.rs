@@ -30,6 +30,8 @@ pub struct SwapPlan {
     pub operation: String,
     /// When, RFC 3339: goes into the comment of the kept one.
     pub at: String,
+    /// What `live` becomes where it does not exist yet.
+    pub given: Option<Properties>,
 }
 
 /// What a kept database says of itself, in its comment.
@@ -148,7 +150,10 @@ fn statements(plan: &SwapPlan, properties: Option<&Properties>) -> Vec<String> {
             let note = serde_json::to_string(&note).unwrap_or_default();
             statements.push(format!("COMMENT ON DATABASE {} IS {}", ident(&plan.kept), literal(&note)));
         }
-        None => statements.push(format!("COMMENT ON DATABASE {} IS NULL", ident(&plan.live))),
+        None => {
+            statements.push(format!("COMMENT ON DATABASE {} IS NULL", ident(&plan.live)));
+            statements.extend(plan.given.iter().flat_map(|given| given.alter(&plan.live)));
+        }
     }
     statements
 }
@@ -278,6 +283,7 @@ mod tests {
             kept: "k".into(),
             operation: "op".into(),
             at: "2026-01-02T03:04:05Z".into(),
+            given: None,
         };
         let all = statements(&plan, Some(&Properties::default()));
         assert_eq!(all[0], r#"ALTER DATABASE "n" RENAME TO "a'b""#);

@@ -68,6 +68,7 @@ pub async fn undo(
     let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
     let lock = interrupt.or(holding).await??;
     let swap_plan = SwapPlan {
+        given: None,
         live: plan.database.clone(),
         incoming: plan.back.name.clone(),
         kept: kept_name(&plan.operation, &plan.database),

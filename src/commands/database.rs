@@ -53,7 +53,18 @@ pub(in crate::commands) async fn reach_open(
     settings: &Settings,
     environment: &Environment,
 ) -> Result<(Database, Session)> {
-    let (target, access, mut session) = connect(app, daemon, settings, environment).await?;
+    reach_open_in(app, daemon, settings, environment, None).await
+}
+
+/// The same in another database of that server.
+pub(in crate::commands) async fn reach_open_in(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+    database: Option<&str>,
+) -> Result<(Database, Session)> {
+    let (target, access, mut session) = connect_in(app, daemon, settings, environment, database).await?;
     let facts = Facts::read(&mut session).await?;
     app.ui.target(&line(&target, daemon, environment, &facts));
     Ok((Database { target, access, facts }, session))
@@ -83,8 +94,21 @@ pub(in crate::commands) async fn connect(
     settings: &Settings,
     environment: &Environment,
 ) -> Result<(Target, Access, Session)> {
+    connect_in(app, daemon, settings, environment, None).await
+}
+
+async fn connect_in(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+    database: Option<&str>,
+) -> Result<(Target, Access, Session)> {
     let mut target = environment.pick(&Wanted::Db, settings.target.index)?;
-    let wishes = app.wishes(settings, target.profile.name.as_deref())?;
+    let mut wishes = app.wishes(settings, target.profile.name.as_deref())?;
+    if let Some(database) = database {
+        wishes.database = Some(database.to_owned());
+    }
     let answering = app.interrupt.or(primary(&daemon.engine, &target, &wishes));
     let telling = async {
         tokio::time::sleep(SILENCE).await;

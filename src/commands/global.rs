@@ -135,6 +135,11 @@ impl GlobalArgs {
         Self { dev: false, prod: false, profile: Some(name.to_owned()), ..self.clone() }
     }
 
+    /// The database that was named on the command line.
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
     /// Whether a profile was named.
     pub fn names_profile(&self) -> bool {
         self.dev || self.prod || self.profile.is_some()

@@ -20,7 +20,8 @@ pub struct Properties {
     provider: String,
     locale: String,
     icu_rules: String,
-    tablespace: String,
+    /// Where it lies.
+    pub tablespace: String,
     /// Statements with `%DB%` where the database's quoted name goes.
     statements: Vec<String>,
 }

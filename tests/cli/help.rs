@@ -244,6 +244,7 @@ Options:
       --force                         Replace FILE if it exists, once the new one is proven
       --format <FORMAT>               plain (SQL for psql), custom or directory (archives for
                                       pg_restore; a directory as one tar)
+      --all-databases                 Every database and the roles, in one tar of plain dumps
       --compress <METHOD[:LEVEL]>     gzip, zstd or none, with a level: zstd:3
   -j, --jobs <N>                      Dump so many tables at once (directory format)
       --schema-only                   Definitions without rows

@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod all_databases;
 mod archives;
 mod command;
 mod forward;

@@ -19,10 +19,7 @@ pub struct Roles {
 impl std::fmt::Debug for Roles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { missing, present, .. } = self;
-        f.debug_struct("Roles")
-            .field("missing", missing)
-            .field("present", present)
-            .finish_non_exhaustive()
+        f.debug_struct("Roles").field("missing", missing).field("present", present).finish_non_exhaustive()
     }
 }
 

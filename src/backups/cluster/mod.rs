@@ -5,9 +5,15 @@
 //! makes two databases stand still at once.
 
 mod create;
+mod globals;
 mod name;
+mod restore;
+mod unpack;
 
 pub use create::create_all;
+pub use globals::Roles;
+pub use restore::{ClusterPlan, RestoredAll, missing_roles, run};
+pub use unpack::{Held, Unpacked, is_cluster, unpack};
 
 /// Roles and tablespaces, as `pg_dumpall --globals-only` writes them. It holds the roles' password hashes.
 const GLOBALS: &str = "globals.sql";

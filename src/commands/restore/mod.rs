@@ -1,5 +1,6 @@
 //! `envctl restore`: put a backup back, all or nothing.
 
+mod all;
 mod kept;
 mod planned;
 mod undo;
@@ -11,6 +12,7 @@ use clap::Subcommand;
 
 use crate::app::{App, Daemon};
 use crate::backups::archive::Spread;
+use crate::backups::cluster::is_cluster;
 use crate::backups::lanes::{MOST_JOBS, share_out};
 use crate::backups::restore::{RestorePlan, Restored, SharedOut, look, run as carry_out};
 use crate::backups::source::{DumpSource, Examined, examine};
@@ -100,6 +102,11 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let landscape = app.landscape(&daemon, &settings).await?;
     let environment = landscape.environment(&settings.target)?;
     let source = source(app, &asked, &args, &settings, &landscape, &environment)?;
+    if let DumpSource::File(path) = &source
+        && is_cluster(path)?
+    {
+        return all::run(&args, global, app, &settings, &daemon, &environment, path).await;
+    }
     // The file first: what is not whole never meets the server.
     let progress: Arc<dyn Progress> = app.ui.progress();
     let examined = match &source {
@@ -110,9 +117,13 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         }
     };
     app.ui.end_progress();
-    crosses_up(&args, global, &environment, examined.as_ref())?;
+    let made_from =
+        examined.as_ref().and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
+    crosses_up(&args, global, &environment, made_from)?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
-    let plan = plan(&args, app, &settings, &daemon, &found, source, examined.as_ref()).await?;
+    let database = args.into.clone().unwrap_or_else(|| found.facts.database.clone());
+    let wanted = Wanted { source, examined: examined.as_ref(), database };
+    let plan = plan(&args, app, &settings, &daemon, &found, wanted).await?;
     let before = plan.backup_first.then(|| found.in_database(&plan.database));
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
         Decision::Go(plan) => plan,
@@ -137,9 +148,8 @@ fn crosses_up(
     args: &RestoreArgs,
     global: &GlobalArgs,
     environment: &Environment,
-    examined: Option<&Examined>,
+    made_from: Option<&str>,
 ) -> Result<()> {
-    let made_from = examined.and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
     let from = args.from.as_deref().or(made_from).map(normal);
     let upwards = environment.profile.counts_as_prod() && from.is_some_and(|from| from != "prod");
     let both_named = args.from.is_some() && (args.to.is_some() || global.names_profile());
@@ -193,16 +203,22 @@ fn normal(profile: &str) -> &str {
     }
 }
 
+/// What shall be put where.
+struct Wanted<'a> {
+    source: DumpSource,
+    examined: Option<&'a Examined>,
+    database: String,
+}
+
 async fn plan(
     args: &RestoreArgs,
     app: &App,
     settings: &Settings,
     daemon: &Daemon,
     found: &Database,
-    source: DumpSource,
-    examined: Option<&Examined>,
+    wanted: Wanted<'_>,
 ) -> Result<RestorePlan> {
-    let database = args.into.clone().unwrap_or_else(|| found.facts.database.clone());
+    let Wanted { source, examined, database } = wanted;
     let looking = look(&daemon.engine, &found.target.container, &found.access, &database, examined);
     let (exists, version, findings) = app.interrupt.or(looking).await??;
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
@@ -240,6 +256,7 @@ async fn plan(
         lock_limit: settings.timeouts.lock,
         ways,
         source,
+        properties: None,
     })
 }
 

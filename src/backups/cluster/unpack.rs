@@ -1,0 +1,290 @@
+//! Reading a backup of all databases: checked against its manifest, then unpacked beside itself for the restore.
+//!
+//! Promises: only plain files under the names that such a tar has are written, into a directory of our own, so that no
+//! link, device, `..` or absolute name of a hostile tar leads anywhere; what is cut is refused; the files go with the value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::globals::{self, Roles};
+use super::{DATABASES, GLOBALS, PROPERTIES, name};
+use crate::backups::contents::Contents;
+use crate::backups::manifest::{self, Manifest};
+use crate::backups::source::{open_file, stored_sha256};
+use crate::backups::stored::{home_of, write_failure};
+use crate::docker::worker::{Room, room};
+use crate::error::{self, Error, Result};
+use crate::postgres::dump::Format;
+use crate::postgres::properties::Properties;
+
+/// One of its databases, unpacked.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Its name.
+    pub name: String,
+    /// Its dump, with its manifest beside it.
+    pub path: PathBuf,
+    /// What it was.
+    pub properties: Properties,
+}
+
+/// A backup of all databases, unpacked.
+pub struct Unpacked {
+    /// Its manifest, where there is one.
+    pub manifest: Option<Manifest>,
+    /// Its databases, or the one that is wanted.
+    pub databases: Vec<Held>,
+    /// Password hashes are in it: for nobody's eyes.
+    globals: String,
+    /// Where the files lie; gone with this value.
+    _room: Room,
+}
+
+impl Unpacked {
+    /// What has to be done about roles on a server that has these.
+    pub fn roles(&self, existing: &[String]) -> Roles {
+        globals::pick(&self.globals, existing)
+    }
+}
+
+/// Whether a file is a backup of all databases: a tar that begins with `globals.sql`.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_cluster(path: &Path) -> Result<bool> {
+    if path.is_dir() {
+        return Ok(false);
+    }
+    let mut head = Vec::new();
+    let read = open_file(path)?.take(512).read_to_end(&mut head);
+    read.map_err(|e| error::failed(format!("cannot read {}", path.display())).because(e))?;
+    let begins = head.strip_prefix(GLOBALS.as_bytes()).is_some_and(|rest| rest.first() == Some(&0));
+    Ok(begins && head.get(257..262) == Some(b"ustar"))
+}
+
+/// Checks one and unpacks it beside itself, with all its databases or with `only` one.
+///
+/// # Errors
+/// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it holds what no such backup does, or
+/// nobody vouches for it. `Target`: `only` is not in it. `Failed`: the disk.
+pub fn unpack(path: &Path, only: Option<&str>, trust: bool) -> Result<Unpacked> {
+    let shown = path.display();
+    let manifest = Manifest::of(path)?;
+    if let Some(manifest) = &manifest {
+        let now = stored_sha256(path)?;
+        if now != manifest.stored_sha256 {
+            return Err(error::integrity(format!(
+                "{shown} is not what its manifest says: SHA-256 {now} instead of {}",
+                manifest.stored_sha256
+            ))
+            .hint("the file was damaged or cut after it was made; take another: `envctl backup list`"));
+        }
+    }
+    let home = home_of(path)?;
+    room::sweep(&home);
+    let cannot = |e: io::Error| {
+        error::failed(format!("{shown} cannot be unpacked beside itself"))
+            .because(e)
+            .hint("it needs its own size of disk there; move it to where there is room")
+    };
+    let room = Room::make(&home).map_err(cannot)?;
+    let place = room.directory("all").map_err(cannot)?;
+    fs::create_dir(place.join(DATABASES)).map_err(cannot)?;
+    let names = extract(path, &place, only).map_err(|e| e.context(&shown))?;
+    let databases = databases(&place, &names, only).map_err(|e| e.context(&shown))?;
+    let globals = whole_globals(&place).map_err(|e| e.context(&shown))?;
+    if manifest.is_none() && !trust {
+        return Err(error::refused(format!(
+            "{shown} has no manifest: nobody vouches for the roles it would make"
+        ))
+        .hint("if you know where the file comes from, `--trust` restores it all the same"));
+    }
+    Ok(Unpacked { manifest, databases, globals, _room: room })
+}
+
+fn incomplete(what: impl std::fmt::Display) -> Error {
+    error::integrity(format!("the tar is incomplete: {what}"))
+        .hint("take another backup: `envctl backup list`")
+}
+
+/// Writes the files that are wanted; gives the names of all.
+fn extract(path: &Path, place: &Path, only: Option<&str>) -> Result<BTreeSet<String>> {
+    let broken = |e: io::Error| error::integrity("the tar is damaged").because(e);
+    let file = open_file(path)?;
+    let len = file.metadata().map_err(broken)?.len();
+    let mut names = BTreeSet::new();
+    let mut archive = tar::Archive::new(&file);
+    for member in archive.entries_with_seek().map_err(broken)? {
+        let mut member = member.map_err(broken)?;
+        let bytes = member.path_bytes().into_owned();
+        let shown = String::from_utf8_lossy(&bytes).escape_debug().to_string();
+        let kept = std::str::from_utf8(&bytes).ok().filter(|_| member.header().entry_type().is_file());
+        let Some(base) = kept.and_then(base) else {
+            return Err(error::refused(format!(
+                "the tar holds {shown}, which no backup of all databases does"
+            ))
+            .hint("nothing of it was written under that name"));
+        };
+        let (at, size) = (member.raw_file_position(), member.size());
+        if at.checked_add(size).is_none_or(|end| end > len) {
+            return Err(incomplete(format!("it ends inside {shown}")));
+        }
+        let name = String::from_utf8_lossy(&bytes).into_owned();
+        let wanted = only.is_none_or(|only| base.is_none_or(|base| base == only));
+        if wanted {
+            let target = place.join(&name);
+            let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target);
+            let mut out: File = written.map_err(|e| write_failure(&target, e))?;
+            let copied = io::copy(&mut member, &mut out).map_err(|e| write_failure(&target, e))?;
+            if copied != size {
+                return Err(incomplete(format!("it ends inside {shown}")));
+            }
+        }
+        if !names.insert(name) {
+            return Err(error::refused(format!("the tar holds {shown} twice")));
+        }
+    }
+    Ok(names)
+}
+
+/// The database a member is of, `None` where it is of all; nothing where such a tar has no such member.
+fn base(member: &str) -> Option<Option<String>> {
+    if member == GLOBALS || member == PROPERTIES {
+        return Some(None);
+    }
+    let file = member.strip_prefix(DATABASES)?.strip_prefix('/')?;
+    let (stem, extension) = file.split_once('.')?;
+    let dump = extension.strip_suffix(".json").unwrap_or(extension);
+    matches!(dump, "sql" | "sql.gz" | "sql.zst").then(|| name::decode(stem)).flatten().map(Some)
+}
+
+/// Its databases: those that are described, each with its dump and that one's manifest.
+fn databases(place: &Path, names: &BTreeSet<String>, only: Option<&str>) -> Result<Vec<Held>> {
+    let text = fs::read_to_string(place.join(PROPERTIES))
+        .map_err(|e| incomplete(format!("{PROPERTIES} cannot be read")).because(e))?;
+    let described: BTreeMap<String, Properties> = serde_json::from_str(&text)
+        .map_err(|e| error::integrity(format!("{PROPERTIES} cannot be understood")).because(e))?;
+    let mut databases = Vec::new();
+    for (database, properties) in described {
+        let of_it = |member: &&String| base(member).flatten().as_deref() == Some(&*database);
+        let dump = names.iter().filter(of_it).find(|member| !member.ends_with(".json"));
+        let dump = dump.ok_or_else(|| incomplete(format!("the dump of {database:?} is missing")))?;
+        let path = place.join(dump);
+        let json = manifest::path_for(Path::new(dump));
+        if !names.contains(&*json.to_string_lossy()) {
+            return Err(incomplete(format!("the manifest of {database:?} is missing")));
+        }
+        databases.push(Held { name: database, path, properties });
+    }
+    let Some(only) = only else { return Ok(databases) };
+    let there: Vec<String> = databases.iter().map(|held| format!("{:?}", held.name)).collect();
+    databases.retain(|held| held.name == only);
+    if databases.is_empty() {
+        return Err(error::target(format!("the backup holds no database {only:?}"))
+            .hint(format!("it holds {}", there.join(", "))));
+    }
+    Ok(databases)
+}
+
+/// `globals.sql`, with its own end.
+fn whole_globals(place: &Path) -> Result<String> {
+    let text = fs::read_to_string(place.join(GLOBALS))
+        .map_err(|e| incomplete(format!("{GLOBALS} cannot be read")).because(e))?;
+    let mut contents = Contents::new(Format::Plain);
+    contents.feed(text.as_bytes());
+    let summary = contents.finish();
+    if !summary.cluster || !summary.proof().is_complete() {
+        return Err(incomplete(format!("{GLOBALS} has no end")));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const WHOLE: &str = "--\n-- PostgreSQL database cluster dump\n--\n\nCREATE ROLE a;\n\n--\n\
+                         -- PostgreSQL database cluster dump complete\n--\n\n";
+
+    fn tar_of(home: &Path, members: &[(&str, &str)]) -> PathBuf {
+        let path = home.join("x.tar");
+        let mut tar = tar::Builder::new(File::create(&path).unwrap());
+        for (name, content) in members {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            // Past the builder's own checks of names.
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            tar.append(&header, content.as_bytes()).unwrap();
+        }
+        tar.into_inner().unwrap();
+        path
+    }
+
+    fn described() -> String {
+        serde_json::to_string(&BTreeMap::from([("a/b".to_owned(), Properties::default())])).unwrap()
+    }
+
+    #[test]
+    fn a_whole_one_is_unpacked_and_gone_with_its_value() {
+        let home = tempfile::tempdir().unwrap();
+        let properties = described();
+        let members = [
+            (GLOBALS, WHOLE),
+            (PROPERTIES, &*properties),
+            ("databases/a%2Fb.sql", "x"),
+            ("databases/a%2Fb.sql.json", "{}"),
+        ];
+        let path = tar_of(home.path(), &members);
+        assert!(is_cluster(&path).unwrap());
+        let error = unpack(&path, None, false).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Refused, "nobody vouches for it");
+        let unpacked = unpack(&path, None, true).unwrap();
+        assert_eq!(unpacked.databases[0].name, "a/b");
+        assert_eq!(fs::read_to_string(&unpacked.databases[0].path).unwrap(), "x");
+        assert_eq!(unpacked.roles(&[]).missing, ["a"]);
+        drop(unpacked);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+        assert_eq!(unpack(&path, Some("c"), true).err().unwrap().kind(), ErrorKind::Target);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(512 * 6 + 10).unwrap();
+        assert_eq!(unpack(&path, None, true).err().unwrap().kind(), ErrorKind::Integrity, "cut");
+        for missing in 1..4 {
+            let mut fewer = members.to_vec();
+            fewer.remove(missing);
+            let path = tar_of(home.path(), &fewer);
+            assert_eq!(unpack(&path, None, true).err().unwrap().kind(), ErrorKind::Integrity, "{missing}");
+        }
+    }
+
+    #[test]
+    fn no_name_of_a_hostile_tar_is_written() {
+        let home = tempfile::tempdir().unwrap();
+        for name in [
+            "../evil",
+            "/tmp/evil",
+            "databases/../../evil.sql",
+            "databases/.sql/x",
+            "databases/a b.sql",
+            "databases/%2fa.sql",
+            "lock",
+            "databases/a.sh",
+        ] {
+            let path = tar_of(home.path(), &[(GLOBALS, WHOLE), (name, "x")]);
+            assert_eq!(unpack(&path, None, true).err().unwrap().kind(), ErrorKind::Refused, "{name}");
+            assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "{name}");
+        }
+        let path = home.path().join("x.tar");
+        let mut tar = tar::Builder::new(File::create(&path).unwrap());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        tar.append_link(&mut header, GLOBALS, "/etc/passwd").unwrap();
+        tar.into_inner().unwrap();
+        assert_eq!(unpack(&path, None, true).err().unwrap().kind(), ErrorKind::Refused);
+    }
+}
