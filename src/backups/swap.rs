@@ -137,23 +137,20 @@ impl From<Refusal> for Failure {
 fn statements(plan: &SwapPlan, properties: Option<&Properties>) -> Vec<String> {
     let mut statements =
         vec![format!("ALTER DATABASE {} RENAME TO {}", ident(&plan.incoming), ident(&plan.live))];
-    match properties {
-        Some(properties) => {
-            statements.extend(properties.alter(&plan.live));
-            let note = KeptNote {
-                envctl: "kept".to_owned(),
-                replaced: plan.live.clone(),
-                operation: plan.operation.clone(),
-                at: plan.at.clone(),
-            };
-            // Serialising four strings cannot fail; an empty comment would only hide the database from undo.
-            let note = serde_json::to_string(&note).unwrap_or_default();
-            statements.push(format!("COMMENT ON DATABASE {} IS {}", ident(&plan.kept), literal(&note)));
-        }
-        None => {
-            statements.push(format!("COMMENT ON DATABASE {} IS NULL", ident(&plan.live)));
-            statements.extend(plan.given.iter().flat_map(|given| given.alter(&plan.live)));
-        }
+    if let Some(properties) = properties {
+        statements.extend(properties.alter(&plan.live));
+        let note = KeptNote {
+            envctl: "kept".to_owned(),
+            replaced: plan.live.clone(),
+            operation: plan.operation.clone(),
+            at: plan.at.clone(),
+        };
+        // Serialising four strings cannot fail; an empty comment would only hide the database from undo.
+        let note = serde_json::to_string(&note).unwrap_or_default();
+        statements.push(format!("COMMENT ON DATABASE {} IS {}", ident(&plan.kept), literal(&note)));
+    } else {
+        statements.push(format!("COMMENT ON DATABASE {} IS NULL", ident(&plan.live)));
+        statements.extend(plan.given.iter().flat_map(|given| given.alter(&plan.live)));
     }
     statements
 }

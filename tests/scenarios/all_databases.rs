@@ -92,7 +92,13 @@ fn comes_back(major: u8) {
     let roles_before = roles(&server);
     assert!(roles_before.contains("SCRAM"), "{roles_before}");
 
+    for unfit in
+        [&["-o", "-"][..], &["-o", "x.sql.gz"], &["--format", "custom"], &["--all-stacks"], &["-j", "2"]]
+    {
+        project.run(&[&["backup", "--all-databases"], unfit].concat()).code(2);
+    }
     project.run(&["backup", "--all-databases", "-o", "all.tar"]).code(0).says("all databases");
+    project.run(&["backup", "--all-databases", "-o", "all.tar"]).code(6).says("--force");
     let tar = project.path().join("all.tar");
     assert_eq!(tar.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let manifest = std::fs::read_to_string(project.path().join("all.tar.json")).unwrap();
@@ -101,6 +107,17 @@ fn comes_back(major: u8) {
 
     // Only the two are gone; the others are replaced.
     drop_all(&server);
+    let plan = project.run(&["restore", "all.tar", "--dry-run"]).code(0);
+    let plan = String::from_utf8_lossy(&[plan.stdout, plan.stderr].concat()).into_owned();
+    for line in [
+        "creates  roles \"Owner; x\", \"member\"",
+        "creates  database \"a b/ü\"",
+        "replaces database \"postgres\"",
+    ] {
+        assert!(plan.contains(line), "{line}\n{plan}");
+    }
+    assert_eq!(roles(&server), "", "only shown");
+    project.run(&["restore", "all.tar"]).code(6);
     let restored = project.run(&["restore", "all.tar", "--yes", "--no-backup"]).code(0);
     let said = String::from_utf8_lossy(&[restored.stdout, restored.stderr].concat()).into_owned();
     assert!(
@@ -166,6 +183,37 @@ fn all_databases_and_their_roles_come_back_15() {
 #[test]
 fn all_databases_and_their_roles_come_back_17() {
     comes_back(17);
+}
+
+#[test]
+fn a_failure_at_one_says_which_are_done_and_which_are_as_they_were() {
+    let server = Wanted::postgres(15, "allfail").start().ready();
+    let project = Project::new(&server, "own");
+    let other = Project::of(&server, "zz");
+    server.sql("postgres", "create database zz");
+    for one in [&project, &other] {
+        one.fill(50);
+    }
+    let digest = project.digest();
+    project.run(&["backup", "--all-databases", "-o", "all.tar"]).code(0);
+    for one in [&project, &other] {
+        one.sql("delete from item where id > 5");
+    }
+    let changed = other.digest();
+    // Every restore before it succeeds.
+    let psql = server.sh("command -v psql");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *envctl_new_*_zz*) echo no >&2; exit 3;; esac\nexec {psql} \"$@\"\n"
+    );
+    server.install("psql", &script);
+    let failed = project.run(&["restore", "all.tar", "--yes", "--no-backup"]).code(7).err();
+    assert!(failed.contains("database \"zz\""), "{failed}");
+    let done = format!("in place: {:?}, \"postgres\"", project.database);
+    let text = failed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&done) && text.contains("as they were: \"zz\""), "{failed}");
+    assert_eq!(project.digest(), digest);
+    assert_eq!(other.digest(), changed);
+    assert!(!server.siblings("zz").iter().any(|name| name.starts_with("envctl_new")));
 }
 
 #[test]

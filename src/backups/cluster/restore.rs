@@ -117,8 +117,8 @@ pub async fn run(
         match Box::pin(restore::run(engine, container, part, progress, interrupt)).await {
             Ok(restored) => done.push(restored),
             Err(error) => {
-                let rest = parts.map(|(database, _)| database).collect();
-                return Err(apart(error, database, &done, rest, &roles));
+                let rest: Vec<String> = parts.map(|(database, _)| database).collect();
+                return Err(apart(error, &database, &done, &rest, &roles));
             }
         }
     }
@@ -148,7 +148,7 @@ async fn create(
 }
 
 /// The failure of one, with where that leaves the others.
-fn apart(error: Error, failed: String, done: &[Restored], rest: Vec<String>, roles: &Roles) -> Error {
+fn apart(error: Error, failed: &str, done: &[Restored], rest: &[String], roles: &Roles) -> Error {
     let list = |names: Vec<&str>| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
     let unknown = error.kind() == ErrorKind::Unknown;
     let mut error = error.context(format!("database {failed:?}"));
@@ -162,7 +162,7 @@ fn apart(error: Error, failed: String, done: &[Restored], rest: Vec<String>, rol
     }
     let mut untouched: Vec<&str> = rest.iter().map(String::as_str).collect();
     if !unknown {
-        untouched.insert(0, &failed);
+        untouched.insert(0, failed);
     }
     if !untouched.is_empty() {
         error = error.hint(format!("as they were: {}", list(untouched)));
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_failure_says_what_is_done_and_what_is_as_it_was() {
         let done = [Restored { database: "a".into(), rows: 1, tables: 1, bytes: 1, kept: None }];
-        let told = |error| apart(error, "b".into(), &done, vec!["c".into()], &Roles::default());
+        let told = |error| apart(error, "b", &done, &["c".to_owned()], &Roles::default());
         let error = told(error::integrity("rows are missing"));
         assert_eq!(error.kind(), ErrorKind::Integrity);
         assert!(error.hints()[0].contains("in place: \"a\";"), "{:?}", error.hints());

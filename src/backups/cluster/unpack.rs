@@ -122,7 +122,7 @@ fn extract(path: &Path, place: &Path, only: Option<&str>) -> Result<BTreeSet<Str
         let bytes = member.path_bytes().into_owned();
         let shown = String::from_utf8_lossy(&bytes).escape_debug().to_string();
         let kept = std::str::from_utf8(&bytes).ok().filter(|_| member.header().entry_type().is_file());
-        let Some(base) = kept.and_then(base) else {
+        let Some(what) = kept.and_then(Member::of) else {
             return Err(error::refused(format!(
                 "the tar holds {shown}, which no backup of all databases does"
             ))
@@ -133,8 +133,7 @@ fn extract(path: &Path, place: &Path, only: Option<&str>) -> Result<BTreeSet<Str
             return Err(incomplete(format!("it ends inside {shown}")));
         }
         let name = String::from_utf8_lossy(&bytes).into_owned();
-        let wanted = only.is_none_or(|only| base.is_none_or(|base| base == only));
-        if wanted {
+        if only.is_none_or(|only| what.serves(only)) {
             let target = place.join(&name);
             let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target);
             let mut out: File = written.map_err(|e| write_failure(&target, e))?;
@@ -150,15 +149,40 @@ fn extract(path: &Path, place: &Path, only: Option<&str>) -> Result<BTreeSet<Str
     Ok(names)
 }
 
-/// The database a member is of, `None` where it is of all; nothing where such a tar has no such member.
-fn base(member: &str) -> Option<Option<String>> {
-    if member == GLOBALS || member == PROPERTIES {
-        return Some(None);
+/// What a member is.
+#[derive(Debug, PartialEq, Eq)]
+enum Member {
+    /// `globals.sql`, `properties.json`.
+    OfAll,
+    /// The dump of a database.
+    Dump(String),
+    /// The manifest of that.
+    Manifest(String),
+}
+
+impl Member {
+    /// Nothing where such a tar has no member of this name.
+    fn of(name: &str) -> Option<Self> {
+        if name == GLOBALS || name == PROPERTIES {
+            return Some(Self::OfAll);
+        }
+        let file = name.strip_prefix(DATABASES)?.strip_prefix('/')?;
+        let (stem, extension) = file.split_once('.')?;
+        let database = name::decode(stem)?;
+        match extension {
+            "sql" | "sql.gz" | "sql.zst" => Some(Self::Dump(database)),
+            "sql.json" | "sql.gz.json" | "sql.zst.json" => Some(Self::Manifest(database)),
+            _ => None,
+        }
     }
-    let file = member.strip_prefix(DATABASES)?.strip_prefix('/')?;
-    let (stem, extension) = file.split_once('.')?;
-    let dump = extension.strip_suffix(".json").unwrap_or(extension);
-    matches!(dump, "sql" | "sql.gz" | "sql.zst").then(|| name::decode(stem)).flatten().map(Some)
+
+    /// Whether it is needed for this database.
+    fn serves(&self, only: &str) -> bool {
+        match self {
+            Self::OfAll => true,
+            Self::Dump(database) | Self::Manifest(database) => database == only,
+        }
+    }
 }
 
 /// Its databases: those that are described, each with its dump and that one's manifest.
@@ -169,8 +193,8 @@ fn databases(place: &Path, names: &BTreeSet<String>, only: Option<&str>) -> Resu
         .map_err(|e| error::integrity(format!("{PROPERTIES} cannot be understood")).because(e))?;
     let mut databases = Vec::new();
     for (database, properties) in described {
-        let of_it = |member: &&String| base(member).flatten().as_deref() == Some(&*database);
-        let dump = names.iter().filter(of_it).find(|member| !member.ends_with(".json"));
+        let wanted = Some(Member::Dump(database.clone()));
+        let dump = names.iter().find(|name| Member::of(name) == wanted);
         let dump = dump.ok_or_else(|| incomplete(format!("the dump of {database:?} is missing")))?;
         let path = place.join(dump);
         let json = manifest::path_for(Path::new(dump));

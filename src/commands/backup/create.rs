@@ -28,6 +28,7 @@ use crate::ui::format::{bytes, count, duration};
 
 /// Arguments of `backup create`.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct CreateArgs {
     /// The file, or `-` for stdout
     #[arg(short, long, value_name = "FILE")]
