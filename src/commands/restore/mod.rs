@@ -103,7 +103,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let environment = landscape.environment(&settings.target)?;
     let source = source(app, &asked, &args, &settings, &landscape, &environment)?;
     if let DumpSource::File(path) = &source
-        && is_cluster(path)?
+        && is_cluster(path)
     {
         return all::run(&args, global, app, &settings, &daemon, &environment, path).await;
     }
