@@ -234,8 +234,10 @@ impl<'a> Lane<'a> {
     }
 
     async fn close(mut self) {
-        let _ = self.input.close().await;
-        let ending = self.heard.until_its_end(&mut self.output);
+        let ending = async {
+            let _ = self.input.close().await;
+            self.heard.until_its_end(&mut self.output).await;
+        };
         let _ = tokio::time::timeout(Duration::from_secs(5), ending).await;
     }
 }

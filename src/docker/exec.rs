@@ -202,19 +202,32 @@ impl ExecInput {
     }
 
     /// Half-close: the process reads an end of file, its output goes on. Not for terminals, where the
-    /// daemon closes the output too (moby `attach.go`).
+    /// daemon closes the output too (moby `attach.go`). A FIFO is closed when the process has taken what is in it,
+    /// which one that has died never does: listen to it at the same time.
     ///
     /// # Errors
     /// The connection is gone.
     pub async fn close(&mut self) -> std::io::Result<()> {
         match self {
             Self::Stream(writer) => writer.shutdown().await,
-            Self::Fifo(fifo) => {
-                *fifo = None;
-                Ok(())
-            }
+            Self::Fifo(fifo) => match fifo.take() {
+                Some(fifo) => taken(&fifo).await,
+                None => Ok(()),
+            },
         }
     }
+}
+
+/// How often a FIFO that is to be closed is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// Waits until what was written has been taken. A FIFO that nobody has open any more forgets what is in it, and who
+/// opens it for reading then waits for a writer for ever: psql says its greeting before it opens its file.
+async fn taken(fifo: &pipe::Sender) -> std::io::Result<()> {
+    while rustix::io::ioctl_fionread(fifo)? > 0 {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
 }
 
 /// What can be asked of a started exec.
