@@ -19,6 +19,7 @@ mod backup_stream;
 mod exec_stream;
 mod exec_target;
 mod migrations;
+mod place;
 mod remote;
 mod restore_file;
 mod restore_server;

@@ -1,125 +1,14 @@
 //! Dumps and loads in workers: what falls back and says why, what is killed, starved, cut and swept.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::rig::{CANARY, Wanted, docker, eventually, poll, try_docker};
-use crate::support::{Down, Fault, Finished, On, Project, Proxy, Rule, Running, Server, Snapshot};
-
-/// More than `auto` leaves to an exec.
-pub(crate) const ROWS: u32 = 250_000;
-
-/// A project whose rooms are its own.
-pub(crate) struct Place {
-    pub(crate) project: Project,
-}
-
-impl Place {
-    pub(crate) fn new(server: &Server, name: &str, rows: u32) -> Self {
-        let project = Project::new(server, name);
-        project.fill(rows);
-        let place = Self { project };
-        std::fs::create_dir(place.rooms()).unwrap();
-        place
-    }
-
-    fn rooms(&self) -> PathBuf {
-        self.project.path().join("rooms")
-    }
-
-    pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.project.command(args);
-        command.env("XDG_RUNTIME_DIR", self.rooms());
-        command
-    }
-
-    pub(crate) fn run(&self, args: &[&str]) -> Finished {
-        Running::start(self.command(args), None).finish()
-    }
-
-    pub(crate) fn start(&self, args: &[&str]) -> Running {
-        Running::start(self.command(args), None)
-    }
-
-    pub(crate) fn through(&self, proxy: &Proxy, args: &[&str]) -> Finished {
-        let mut command = self.command(args);
-        command.env("DOCKER_HOST", proxy.host());
-        Running::start(command, None).finish()
-    }
-
-    /// Its workers, running or not.
-    pub(crate) fn workers(&self) -> Vec<String> {
-        let format = r#"{{.Names}} {{.Label "envctl.worker.room"}}"#;
-        let all = docker(&["ps", "--all", "--filter", "label=envctl.worker", "--format", format]);
-        let own = self.project.path().display().to_string();
-        all.lines()
-            .filter_map(|line| line.split_once(' '))
-            .filter(|(_, room)| room.starts_with(&own))
-            .map(|(name, _)| name.to_owned())
-            .collect()
-    }
-
-    /// The one that runs, once it does.
-    pub(crate) fn worker(&self) -> String {
-        let mut running = String::new();
-        eventually(Duration::from_secs(30), "a worker runs", || {
-            running = self.workers().first().cloned().unwrap_or_default();
-            !running.is_empty()
-                && try_docker(&["inspect", "--format", "{{.State.Running}}", &running])
-                    .stdout
-                    .starts_with(b"true")
-        });
-        running
-    }
-
-    /// Waits until rows are on their way into the side database.
-    pub(crate) fn wait_for_load(&self) {
-        let name = &self.project.database;
-        let copying = format!(
-            "select count(*) from pg_stat_activity where datname like 'envctl\\_new%{name}' and query like 'COPY%'"
-        );
-        eventually(Duration::from_secs(30), "rows are loaded", || {
-            self.project.server.sql("postgres", &copying) != "0"
-        });
-    }
-
-    #[track_caller]
-    pub(crate) fn assert_swept(&self) {
-        assert_eq!(self.workers(), Vec::<String>::new(), "workers are left");
-        let rooms: Vec<_> = std::fs::read_dir(self.rooms()).unwrap().flatten().map(|e| e.path()).collect();
-        assert!(rooms.is_empty(), "rooms are left: {rooms:?}");
-        let beside = std::fs::read_dir(self.project.path()).unwrap().flatten().map(|e| e.file_name());
-        let beside: Vec<_> =
-            beside.filter(|name| name.to_string_lossy().starts_with("envctl-worker-")).collect();
-        assert!(beside.is_empty(), "rooms are left beside the backups: {beside:?}");
-    }
-
-    pub(crate) fn manifest(&self, file: &str) -> serde_json::Value {
-        let path = self.project.path().join(format!("{file}.json"));
-        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-    }
-
-    /// Waits until so many bytes of a backup are on the disk.
-    fn wait_for_bytes(&self, bytes: u64) -> bool {
-        poll(Duration::from_secs(30), || self.partial().is_some_and(|len| len >= bytes))
-    }
-
-    fn partial(&self) -> Option<u64> {
-        let sizes = std::fs::read_dir(self.project.path()).ok()?.flatten().filter_map(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            (name.ends_with(".partial") && !name.contains(".json.")).then(|| entry.metadata().ok()).flatten()
-        });
-        sizes.map(|meta| meta.len()).max()
-    }
-}
-
-pub(crate) fn without_restrict(sql: &[u8]) -> String {
-    let text = String::from_utf8_lossy(sql);
-    text.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
-}
+use crate::place::{Place, ROWS, without_restrict};
+use crate::support::rig::{CANARY, Wanted, docker, poll, try_docker};
+use crate::support::{Down, Fault, Finished, On, Proxy, Rule, Running, Server, Snapshot};
 
 #[test]
 fn a_worker_makes_the_same_backup_and_leaves_nothing() {
@@ -377,6 +266,21 @@ fn f87_whatever_a_killed_backup_leaves_the_next_one_sweeps() {
         place.assert_swept();
         place.project.assert_no_sessions();
     }
+}
+
+#[test]
+fn under_a_rootless_daemon_a_worker_is_root_there_and_its_user_here() {
+    let place = Place::new(Server::shared(15), "rootless", ROWS);
+    let rootless =
+        r#"{"OperatingSystem":"Debian","SecurityOptions":["name=seccomp","name=rootless","name=cgroupns"]}"#;
+    let proxy = Proxy::with(On::Request("GET /info"), Fault::Answer(200, rootless));
+    let mut command = place.command(&["backup", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
+    command.env("DOCKER_HOST", proxy.host());
+    let running = Running::start(command, None);
+    assert_eq!(docker(&["inspect", "--format", "{{.Config.User}}", &place.worker()]).trim(), "0:0");
+    running.finish().code(0);
+    assert_eq!(place.manifest("b.sql.gz")["transport"], "worker");
+    place.assert_swept();
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use rustix::process::Signal;
 use std::time::Duration;
 
+use crate::place::{Place, ROWS};
 use crate::support::rig::docker;
 use crate::support::{Fault, On, Proxy, Server};
-use crate::worker::{Place, ROWS};
 
 const DIRECTORY: [&str; 6] = ["backup", "--format", "directory", "-j", "2", "-o"];
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::place::{Place, ROWS, without_restrict};
 use crate::support::rig::{docker, try_docker};
 use crate::support::{Finished, Running, Server};
-use crate::worker::{Place, ROWS, without_restrict};
 
 const SOCKET: &str = "/var/run/docker.sock";
 /// No cut.
