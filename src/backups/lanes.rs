@@ -1,14 +1,14 @@
-//! Loading a dump over several sessions: rows of different tables side by side, then indexes side by side.
+//! Loading a dump over several sessions: rows of different tables side by side, and indexes as soon as their rows are in.
 //!
 //! Promises: the same proof as [`load`](super::load), part by part: psql echoes a random word behind each,
 //! and its `COPY n` is compared with the rows of the dump. The parts are read from the file that was examined, which
 //! is hashed again at the end. Memory is bounded by the number of sessions. Nothing here is visible before the swap.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -16,9 +16,10 @@ use tokio::sync::mpsc;
 
 use super::compression::{Digest, Pieces};
 use super::heard::Heard;
-use super::layout::{LONGEST_PRELUDE, Layout, Part, Stage, settings};
+use super::layout::board::Board;
+use super::layout::{self, LONGEST_PRELUDE, Layout, Part, Stage, settings};
 use super::loaders::Loaders;
-use super::scan::DumpScanner;
+use super::scan::{DumpScanner, Entry};
 use super::source::{Examined, allowed, changed, open_file, permitted};
 use crate::docker::Exec;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
@@ -80,7 +81,8 @@ pub fn share_out(
     }
     let prelude = text(&pieces, 0..first)?;
     let end = end(&pieces)?;
-    Ok(Layout::of(&examined.summary, &prelude, end).map(|layout| Shared {
+    let tables = tables(&pieces, &examined.summary.entries, end)?;
+    Ok(Layout::of(&examined.summary, &prelude, end, &tables).map(|layout| Shared {
         name: path.display().to_string(),
         jobs: usize::from(jobs.clamp(1, MOST_JOBS)),
         pieces: Arc::new(pieces),
@@ -96,6 +98,29 @@ fn end(pieces: &Pieces) -> Result<u64> {
     let from = bytes.saturating_sub(512);
     let tail = text(pieces, from..bytes)?;
     Ok(memchr::memmem::rfind(&tail, b"\n\\unrestrict ").map_or(bytes, |at| from + at as u64 + 1))
+}
+
+/// More text of indexes and keys is not read for the names of their tables.
+const LONGEST_BUILDS: u64 = 4 << 20;
+
+/// The tables of indexes and keys, by where their entries begin.
+fn tables(pieces: &Pieces, entries: &[Entry], end: u64) -> Result<HashMap<u64, String>> {
+    let builds = || entries.iter().enumerate().filter(|(_, entry)| layout::builds(entry));
+    let to = |at: usize| entries.get(at + 1).map_or(end, |next| next.offset);
+    let (Some((_, first)), Some((last, _))) = (builds().next(), builds().next_back()) else {
+        return Ok(HashMap::new());
+    };
+    let from = first.offset;
+    if to(last).saturating_sub(from) > LONGEST_BUILDS {
+        return Ok(HashMap::new());
+    }
+    let text = text(pieces, from..to(last))?;
+    let table = |(at, entry): (usize, &Entry)| {
+        let range = usize::try_from(entry.offset - from).ok()?..usize::try_from(to(at) - from).ok()?;
+        let table = layout::table::of(std::str::from_utf8(text.get(range)?).ok()?)?;
+        Some((entry.offset, table.to_owned()))
+    };
+    Ok(builds().filter_map(table).collect())
 }
 
 fn text(pieces: &Pieces, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
@@ -127,8 +152,8 @@ pub async fn load(
         match stage {
             Stage::Alone(part) => lanes[0].run(part).await?,
             Stage::Together(parts) => {
-                let queue: Mutex<VecDeque<&Part>> = Mutex::new(parts.iter().collect());
-                try_join_all(lanes.iter_mut().map(|lane| lane.serve(&queue))).await?;
+                let board = Board::new(parts);
+                try_join_all(lanes.iter_mut().map(|lane| lane.serve(&board))).await?;
             }
         }
     }
@@ -181,12 +206,12 @@ impl<'a> Lane<'a> {
         Ok(Self { input, output, handle, heard: Heard::default(), shared, meter: meter.clone() })
     }
 
-    async fn serve(&mut self, queue: &Mutex<VecDeque<&Part>>) -> Result<()> {
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(part) = next else { return Ok(()) };
+    async fn serve(&mut self, board: &Board<'_>) -> Result<()> {
+        while let Some((at, part)) = board.next().await {
             self.run(part).await?;
+            board.done(at);
         }
+        Ok(())
     }
 
     /// Sends a part and waits until psql has done all of it.

@@ -37,7 +37,12 @@ fn layout(text: &str) -> Result<Layout, &'static str> {
     let summary = scanner.finish();
     let start = summary.entries.first().map_or(0, |entry| entry.offset) as usize;
     let end = text.find("\n\\unrestrict").unwrap_or(text.len());
-    Layout::of(&summary, &text.as_bytes()[..start], end as u64)
+    let entries = summary.entries.iter().enumerate().filter(|(_, entry)| builds(entry));
+    let tables = entries.filter_map(|(at, entry)| {
+        let to = summary.entries.get(at + 1).map_or(end, |next| next.offset as usize);
+        Some((entry.offset, table::of(&text[entry.offset as usize..to])?.to_owned()))
+    });
+    Layout::of(&summary, &text.as_bytes()[..start], end as u64, &tables.collect())
 }
 
 const KINDS: &[&str] =
@@ -63,10 +68,10 @@ proptest! {
                 at = part.range.end;
                 let text = &text[part.range.start as usize..part.range.end as usize];
                 if matches!(stage, Stage::Together(_)) {
-                    prop_assert_eq!(text.matches("-- Name:").count() + text.matches("-- Data for Name:").count(), 1);
-                    let mixed = parts.iter().any(|other| other.copies.is_empty() != part.copies.is_empty());
-                    prop_assert!(!mixed, "rows and indexes on them side by side");
-                    prop_assert!(["Type: TABLE DATA;", "Type: INDEX;", "Type: CONSTRAINT;"].iter().any(|k| text.contains(k)));
+                    let entries = text.matches("-- Name:").count() + text.matches("-- Data for Name:").count();
+                    prop_assert!(entries == 1 || part.class == Class::Sequences);
+                    let kinds = ["Type: TABLE DATA;", "Type: INDEX;", "Type: CONSTRAINT;", "Type: SEQUENCE SET;"];
+                    prop_assert!(kinds.iter().any(|k| text.contains(k)));
                 }
             }
         }
@@ -91,16 +96,63 @@ fn foreign_keys_wait_and_go_alone_and_the_largest_table_goes_first() {
         ("FK CONSTRAINT", 0),
         ("INDEX", 0),
     ]);
-    let shape: Vec<String> = layout(&text)
-        .unwrap()
-        .stages
-        .iter()
-        .map(|stage| match stage {
-            Stage::Alone(part) => format!("alone {}", part.name),
-            Stage::Together(parts) => parts.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join("+"),
-        })
-        .collect();
-    assert_eq!(shape, ["alone n0", "n2+n1", "n3+n4", "alone n5", "n6"].map(str::to_owned));
+    let expected =
+        ["alone n0", "n2 | n1 | n3 after all rows | n4 after all rows", "alone n5", "n6 after all rows"];
+    assert_eq!(shape(&text), expected);
+}
+
+fn shape(text: &str) -> Vec<String> {
+    let layout = layout(text).unwrap();
+    let stage = |stage: &Stage| match stage {
+        Stage::Alone(part) => format!("alone {}", part.name),
+        Stage::Together(parts) => {
+            let part = |part: &Part| match &part.after {
+                After::Nothing => part.name.clone(),
+                After::Rows => format!("{} after all rows", part.name),
+                After::Parts(places) => {
+                    let names: Vec<&str> = places.iter().map(|at| parts[*at].name.as_str()).collect();
+                    format!("{} after {}", part.name, names.join("+"))
+                }
+            };
+            parts.iter().map(part).collect::<Vec<_>>().join(" | ")
+        }
+    };
+    layout.stages.iter().map(stage).collect()
+}
+
+#[test]
+fn an_index_waits_for_the_rows_of_its_own_table_and_sequences_for_nothing() {
+    let mut text = dump(&[
+        ("TABLE", 0),
+        ("TABLE DATA", 9),
+        ("TABLE DATA", 99),
+        ("SEQUENCE SET", 0),
+        ("SEQUENCE SET", 0),
+        ("CONSTRAINT", 0),
+        ("INDEX", 0),
+        ("INDEX", 0),
+    ]);
+    for (name, table) in [("n5", "public.n1"), ("n6", "ONLY public.n2"), ("n7", "public.parent")] {
+        text = text.replace(&format!("INDEX {name} ON public.t "), &format!("INDEX {name} ON {table} "));
+        let key = |table| format!("ALTER TABLE ONLY {table}\n    ADD CONSTRAINT {name} ");
+        text = text.replace(&key("public.t"), &key(table));
+    }
+    let together = "n2 | n1 | n6 after n2 | n5 after n1 | n3 | n7 after all rows";
+    assert_eq!(shape(&text), ["alone n0", together]);
+}
+
+#[test]
+fn rows_behind_an_index_begin_a_stage_and_large_objects_stand_alone() {
+    let text = dump(&[
+        ("TABLE DATA", 1),
+        ("TABLE DATA", 1),
+        ("BLOBS", 0),
+        ("INDEX", 0),
+        ("INDEX", 0),
+        ("TABLE DATA", 1),
+    ]);
+    let expected = ["n0 | n1", "alone n2", "n3 after all rows | n4 after all rows", "n5"];
+    assert_eq!(shape(&text), expected);
 }
 
 #[test]

@@ -1,0 +1,267 @@
+//! How a plain dump is shared out over several sessions, as a value: what goes alone and in order, what
+//! may go side by side, and what of that has to wait for what.
+//!
+//! Promises: every byte of the dump is in exactly one part, and the stages are in the dump's order; only rows
+//! of different tables, the positions of sequences, and indexes and unique or primary keys stand side by
+//! side, an index behind the rows of its table, or behind all rows where it does not say beyond doubt which table that is.
+//! It is what `pg_restore -j` allows. Foreign keys, triggers, views and everything with another name wait for all that came
+//! before and go alone. A dump that is not recognised beyond doubt has no layout, and the reason is told.
+
+pub(super) mod board;
+pub(super) mod table;
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::scan::{Entry, Summary};
+use super::source::allowed;
+
+/// What a part is, and so what it may stand beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The rows of one table.
+    Rows,
+    /// Where sequences stand: of no table.
+    Sequences,
+    /// An index.
+    Index,
+    /// A unique or primary key, whose table nothing else can work on meanwhile: a session that tried would only wait.
+    Key,
+    /// Anything else, which goes alone.
+    Other,
+}
+
+impl Class {
+    fn of(entry: &Entry) -> Self {
+        match (entry.data, entry.kind.as_str()) {
+            (true, "TABLE DATA") => Self::Rows,
+            (false, "SEQUENCE SET") => Self::Sequences,
+            (false, "INDEX") => Self::Index,
+            (false, "CONSTRAINT") => Self::Key,
+            _ => Self::Other,
+        }
+    }
+
+    fn builds(self) -> bool {
+        matches!(self, Self::Index | Self::Key)
+    }
+}
+
+/// A part of a dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its bytes in the SQL.
+    pub range: Range<u64>,
+    /// What it is about, for messages.
+    pub name: String,
+    /// What it is.
+    pub class: Class,
+    /// The rows of its COPY blocks, in order.
+    pub copies: Vec<u64>,
+    /// Its table as SQL writes it, where that is known.
+    pub table: Option<String>,
+    /// What has to be done before it begins.
+    pub after: After,
+}
+
+/// What a part waits for in its stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Nothing,
+    /// The parts at these places.
+    Parts(Vec<usize>),
+    /// All rows.
+    Rows,
+}
+
+/// What has to be done before the next stage begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// In the first session, in order.
+    Alone(Part),
+    /// In all sessions, each part whole in one of them; the longest come first.
+    Together(Vec<Part>),
+}
+
+/// A dump, shared out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The settings at the top, which every session needs.
+    pub prelude: Range<u64>,
+    /// The rest.
+    pub stages: Vec<Stage>,
+}
+
+/// Whether an entry is an index or a key: its text tells the table ([`table::of`]).
+pub(super) fn builds(entry: &Entry) -> bool {
+    Class::of(entry).builds()
+}
+
+/// Building an index takes about this share of loading the rows under it.
+const BUILD: u64 = 3;
+
+/// No dump's settings are longer.
+pub(super) const LONGEST_PRELUDE: u64 = 64 << 10;
+
+impl Layout {
+    /// Shares a proven dump out. `prelude` is its text before the first entry; `end` the byte at which psql's
+    /// own commands behind the last statement begin, or the end; `tables` the tables of indexes and keys by the bytes
+    /// at which their entries begin.
+    ///
+    /// # Errors
+    /// The reason why it has to be restored in one session.
+    pub fn of(
+        summary: &Summary,
+        prelude: &[u8],
+        end: u64,
+        tables: &HashMap<u64, String>,
+    ) -> Result<Self, &'static str> {
+        let first = summary.entries.first().ok_or("it has no entries")?;
+        if summary.overflow {
+            return Err("it has more entries than are followed");
+        }
+        if summary.bom || summary.cluster {
+            return Err("it is not the output of one pg_dump");
+        }
+        // A tablespace is chosen by a setting between two entries, which another session would not have.
+        if !summary.tablespaces.is_empty() {
+            return Err("it chooses tablespaces");
+        }
+        if !summary.findings.iter().all(|finding| allowed(finding.kind, true, false)) {
+            return Err("it holds commands of psql");
+        }
+        if prelude.len() as u64 != first.offset || !prelude_is_settings(prelude) {
+            return Err("it begins with more than settings");
+        }
+        let mut layout = Self { prelude: 0..first.offset, stages: Vec::new() };
+        let mut copies = summary.copies.iter().peekable();
+        for (at, entry) in summary.entries.iter().enumerate() {
+            let to = summary.entries.get(at + 1).map_or(end, |next| next.offset);
+            let range = entry.offset..to;
+            if range.is_empty() {
+                return Err("two entries begin at the same place");
+            }
+            let (mut rows, mut table) = (Vec::new(), tables.get(&entry.offset).cloned());
+            while let Some(copy) = copies.next_if(|copy| copy.offset < to) {
+                if copy.offset < range.start || copy.offset + copy.bytes > to {
+                    return Err("rows stand outside of their entry");
+                }
+                rows.push(copy.rows);
+                table = Some(copy.table.clone());
+            }
+            let class = match Class::of(entry) {
+                Class::Rows if rows.len() == 1 => Class::Rows,
+                class if class != Class::Rows && rows.is_empty() => class,
+                _ => Class::Other,
+            };
+            layout.add(Part {
+                range,
+                name: entry.name.clone(),
+                class,
+                copies: rows,
+                table,
+                after: After::Nothing,
+            });
+        }
+        if copies.next().is_some() {
+            return Err("rows stand behind the last entry");
+        }
+        for stage in &mut layout.stages {
+            if let Stage::Together(parts) = stage {
+                order(parts);
+            }
+        }
+        layout.worthwhile().then_some(layout).ok_or("nothing in it could run side by side")
+    }
+
+    fn add(&mut self, part: Part) {
+        match (self.stages.last_mut(), part.class) {
+            (Some(Stage::Alone(last)), Class::Other) => {
+                last.range.end = part.range.end;
+                last.copies.extend(part.copies);
+            }
+            (_, Class::Other) => self.stages.push(Stage::Alone(part)),
+            (Some(Stage::Together(parts)), Class::Rows) if parts.iter().any(|p| p.class.builds()) => {
+                self.stages.push(Stage::Together(vec![part]));
+            }
+            (Some(Stage::Together(parts)), class) => match parts.last_mut() {
+                Some(last) if class == Class::Sequences && last.class == class => {
+                    last.range.end = part.range.end;
+                }
+                _ => parts.push(part),
+            },
+            _ => self.stages.push(Stage::Together(vec![part])),
+        }
+    }
+
+    fn worthwhile(&self) -> bool {
+        let several =
+            |parts: &[Part], of: fn(Class) -> bool| parts.iter().filter(|p| of(p.class)).count() > 1;
+        self.stages.iter().any(|stage| match stage {
+            Stage::Alone(_) => false,
+            Stage::Together(parts) => {
+                several(parts, |class| class == Class::Rows) || several(parts, Class::builds)
+            }
+        })
+    }
+
+    /// All parts.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.stages.iter().flat_map(|stage| match stage {
+            Stage::Alone(part) => std::slice::from_ref(part),
+            Stage::Together(parts) => parts.as_slice(),
+        })
+    }
+}
+
+/// Puts the longest first, so that none is left over at the end, and says what waits for what.
+fn order(parts: &mut [Part]) {
+    let mut loaded: HashMap<String, u64> = HashMap::new();
+    for part in parts.iter().filter(|part| part.class == Class::Rows) {
+        *loaded.entry(part.table.clone().unwrap_or_default()).or_default() +=
+            part.range.end - part.range.start;
+    }
+    let rows_of = |part: &Part| part.table.as_ref().and_then(|table| loaded.get(table)).copied();
+    // A stable sort keeps the rest in the dump's order.
+    parts.sort_by_cached_key(|part| {
+        Reverse(match part.class {
+            Class::Rows => part.range.end - part.range.start,
+            _ => rows_of(part).unwrap_or(0) / BUILD,
+        })
+    });
+    let mut rows: HashMap<String, Vec<usize>> = HashMap::new();
+    for (at, part) in parts.iter().enumerate().filter(|(_, part)| part.class == Class::Rows) {
+        rows.entry(part.table.clone().unwrap_or_default()).or_default().push(at);
+    }
+    for part in parts.iter_mut().filter(|part| part.class.builds()) {
+        // A partition's rows may have been copied through its parent; then no rows bear its name.
+        let own = part.table.as_ref().and_then(|table| rows.get(table));
+        part.after = own.map_or(After::Rows, |own| After::Parts(own.clone()));
+    }
+}
+
+/// Whether the text holds nothing but comments, `\restrict`, `SET …;` and the empty search path.
+fn prelude_is_settings(text: &[u8]) -> bool {
+    const PATH: &str = "SELECT pg_catalog.set_config('search_path', '', false);";
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    text.lines().all(|line| {
+        let setting = line.starts_with("SET ") && line.find(';') == Some(line.len() - 1);
+        line.is_empty()
+            || line.starts_with("--")
+            || line.starts_with("\\restrict ")
+            || setting
+            || line == PATH
+    })
+}
+
+/// The settings as a session without `\restrict` needs them: inside of it psql would not echo our proof. What it
+/// guards against, other commands of psql, has been refused by the scanner.
+pub(super) fn settings(prelude: &[u8]) -> Vec<u8> {
+    let lines = prelude.split_inclusive(|byte| *byte == b'\n');
+    lines.filter(|line| !line.starts_with(b"\\restrict ")).flatten().copied().collect()
+}
+
+#[cfg(test)]
+mod tests;
