@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::try_join_all;
-use tokio::sync::mpsc;
+use futures::future::{join_all, try_join_all};
+use tokio::sync::{mpsc, oneshot};
 
 use super::compression::{Digest, Pieces};
 use super::heard::Heard;
@@ -146,7 +146,9 @@ pub async fn load(
     let meter =
         Meter { done: AtomicU64::new(0), total: shared.pieces.plain_bytes(), progress: progress.clone() };
     let meter = Arc::new(meter);
-    let opening = (0..shared.jobs).map(|_| Lane::open(loaders, access, application, shared, &meter));
+    let (last_look, hashed) = LastLook::new(shared);
+    let opening =
+        (0..shared.jobs).map(|_| Lane::open(loaders, access, application, shared, &meter, &last_look));
     let mut lanes = try_join_all(opening).await?;
     for stage in &shared.layout.stages {
         match stage {
@@ -157,13 +159,34 @@ pub async fn load(
             }
         }
     }
-    for lane in lanes {
-        lane.close().await;
-    }
-    let pieces = shared.pieces.clone();
-    let hashing = tokio::task::spawn_blocking(move || pieces.stored_sha256()).await;
-    let stored = hashing.map_err(|_| error::failed("the reading thread failed"))??;
+    join_all(lanes.into_iter().map(Lane::close)).await;
+    let stored = hashed.await.map_err(|_| error::failed("the reading thread failed"))??;
     if stored == shared.stored { Ok(()) } else { Err(changed(&shared.name)) }
+}
+
+/// Hashes the file once more when its last part has been read, while the server still builds from it.
+struct LastLook {
+    pieces: Arc<Pieces>,
+    unread: AtomicUsize,
+    answer: Mutex<Option<oneshot::Sender<Result<Digest>>>>,
+}
+
+impl LastLook {
+    fn new(shared: &Shared) -> (Self, oneshot::Receiver<Result<Digest>>) {
+        let (sender, receiver) = oneshot::channel();
+        let unread = AtomicUsize::new(shared.layout.parts().count());
+        (Self { pieces: shared.pieces.clone(), unread, answer: Mutex::new(Some(sender)) }, receiver)
+    }
+
+    fn part_was_read(&self) {
+        if self.unread.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        if let Some(answer) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let pieces = self.pieces.clone();
+            std::thread::spawn(move || answer.send(pieces.stored_sha256()));
+        }
+    }
 }
 
 /// What all sessions together have taken.
@@ -188,6 +211,7 @@ struct Lane<'a> {
     heard: Heard,
     shared: &'a Shared,
     meter: Arc<Meter>,
+    last_look: &'a LastLook,
 }
 
 impl<'a> Lane<'a> {
@@ -197,13 +221,14 @@ impl<'a> Lane<'a> {
         application: &str,
         shared: &'a Shared,
         meter: &Arc<Meter>,
+        last_look: &'a LastLook,
     ) -> Result<Self> {
         let Exec { output, mut input, handle } = loaders.psql(access, application).await?;
         // A broken pipe here is told by the first part, in psql's words. The dump sets the tablespace in the first
         // session only; a role's own setting must not show in the others.
         let _ = input.write(&shared.prelude).await;
         let _ = input.write(b"\nSET default_tablespace = '';\n").await;
-        Ok(Self { input, output, handle, heard: Heard::default(), shared, meter: meter.clone() })
+        Ok(Self { input, output, handle, heard: Heard::default(), shared, meter: meter.clone(), last_look })
     }
 
     async fn serve(&mut self, board: &Board<'_>) -> Result<()> {
@@ -222,7 +247,7 @@ impl<'a> Lane<'a> {
         let name = self.shared.name.clone();
         let reading = std::thread::spawn(move || read(&pieces, range, &sender, &name));
         let token = format!("ENVCTL-LOADED-{}", nonce());
-        let Self { input, output, heard, meter, .. } = self;
+        let Self { input, output, heard, meter, last_look, .. } = self;
         heard.copies.clear();
         let feeding = async {
             while let Some(bytes) = receiver.recv().await {
@@ -234,6 +259,7 @@ impl<'a> Lane<'a> {
             let joined = tokio::task::spawn_blocking(move || reading.join()).await;
             let Ok(Ok(read)) = joined else { return Err(error::failed("the reading thread failed")) };
             read?;
+            last_look.part_was_read();
             // Where this fails psql has gone, and says why.
             let _ = input.write(format!("\n\\echo {token}\n").as_bytes()).await;
             Ok::<_, Error>(())

@@ -219,15 +219,16 @@ pub async fn run(
     let short = plan.operation.get(..8).unwrap_or(&plan.operation);
     let name = format!("envctl/{short} restore {}", plan.who);
     let place = plan.access.to(standing_place(&plan.database));
-    let mut admin = Session::open(engine, container, &place, &name).await?;
-    // The lock lives in the database that is replaced; a new one has nobody to share it with.
-    let lock = if plan.exists {
+    let locking = async {
+        // The lock lives in the database that is replaced; a new one has nobody to share it with.
+        if !plan.exists {
+            return Ok(None);
+        }
         let access = plan.access.to(&plan.database);
         let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
-        Some(interrupt.or(holding).await??)
-    } else {
-        None
+        interrupt.or(holding).await?.map(Some)
     };
+    let (mut admin, lock) = tokio::try_join!(Session::open(engine, container, &place, &name), locking)?;
     for orphan in orphans::end(&mut admin).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
     }
@@ -293,9 +294,13 @@ async fn beside(
     let chosen = plan.ways.choose(engine, admin, &plan.operation, (Work::Files, expected), progress).await?;
     let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, progress);
     let filled = fill(engine, container, &loaders, plan, side, loader, progress, interrupt).await;
-    loaders.end().await;
-    let (rows, tables, bytes) = filled?;
-
+    let (rows, tables, bytes) = match filled {
+        Ok(filled) => filled,
+        Err(error) => {
+            loaders.end().await;
+            return Err(error);
+        }
+    };
     progress.step("swapping");
     let swap_plan = SwapPlan {
         live: plan.database.clone(),
@@ -306,7 +311,10 @@ async fn beside(
         given: plan.properties.clone(),
     };
     // From here on Ctrl-C waits: the swap takes a second, and half of it does not exist.
-    swap::swap(engine, container, &plan.access, &plan.version, &swap_plan).await?;
+    let swapping = swap::swap(engine, container, &plan.access, &plan.version, &swap_plan);
+    // What loaded has disconnected; removing it takes as long as the swap.
+    let (swapped, ()) = tokio::join!(swapping, loaders.end());
+    swapped?;
     progress.on(Event::Done);
     Ok(Restored {
         database: plan.database.clone(),

@@ -92,8 +92,8 @@ pub async fn swap(
 ) -> Result<()> {
     let place = access.to(standing_place(&plan.live));
     let name = format!("envctl/{} swap", short(&plan.operation));
-    let mut actor = Session::open(engine, container, &place, &name).await?;
-    let mut usher = Session::open(engine, container, &place, &name).await?;
+    let open = || Session::open(engine, container, &place, &name);
+    let (mut actor, mut usher) = tokio::try_join!(open(), open())?;
     let properties = Properties::read(&mut usher, version, &plan.live).await?;
     let statements = statements(plan, properties.as_ref());
     let mut last = None;

@@ -111,12 +111,15 @@ fn a_password_lies_in_the_workers_room_and_nowhere_else() {
     let place = Place::new(&server, "wary", ROWS);
     let running = place.start(&["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
     assert!(place.wait_for_bytes(1));
+    // Its worker waits with a full FIFO while it is looked at.
+    running.signal(Signal::STOP);
     let worker = place.worker();
     let shown = docker(&["inspect", &worker]);
     assert!(!shown.contains(CANARY), "the password is in the container's configuration:\n{shown}");
     assert!(shown.contains("PGPASSFILE=/envctl/pgpass"), "{shown}");
     let top = docker(&["top", &worker, "-eo", "pid,args"]);
     assert!(top.contains("pg_dump") && !top.contains(CANARY), "{top}");
+    running.signal(Signal::CONT);
     running.finish().code(0);
     place.assert_swept();
     place.project.assert_verified(&place.project.path().join("b.sql.gz"));
@@ -143,6 +146,7 @@ fn a_worker_can_do_nothing_but_its_work() {
         "b.sql.gz",
     ]);
     assert!(place.wait_for_bytes(1));
+    running.signal(Signal::STOP);
     let worker = place.worker();
     let shown: serde_json::Value = serde_json::from_str(&docker(&["inspect", &worker])).unwrap();
     let (config, host) = (&shown[0]["Config"], &shown[0]["HostConfig"]);
@@ -164,6 +168,7 @@ fn a_worker_can_do_nothing_but_its_work() {
         .filter(|mount| mount["Type"] == "volume")
         .map(|mount| mount["Name"].as_str().unwrap().to_owned())
         .collect();
+    running.signal(Signal::CONT);
     running.finish().code(0);
     place.assert_swept();
     for volume in volumes {
