@@ -54,8 +54,10 @@ impl Output {
             (Destination::Stdout, None) => return Err(error::failed("there is no stdout to write to")),
             (Destination::File { path, taken }, _) => (path, *taken),
         };
-        if taken == IfTaken::Refuse && stored::occupied(path) {
-            return Err(stored::taken(path));
+        // A manifest that was left alone counts too: it would be found in the way when all is done.
+        let in_the_way = [path.clone(), path_for(path)].into_iter().find(|path| stored::occupied(path));
+        if let Some(occupied) = in_the_way.filter(|_| taken == IfTaken::Refuse) {
+            return Err(stored::taken(&occupied));
         }
         // A device, a pipe or a link that is replaced by a file is never what was meant.
         if path.symlink_metadata().is_ok_and(|meta| !meta.is_file()) {

@@ -98,6 +98,18 @@ exit 6
 }
 
 #[test]
+fn a_manifest_that_lost_its_backup_is_in_the_way_before_anything_is_dumped() {
+    let stage = acme();
+    stage.write("mine.sql.gz.json", "precious");
+    let ran = stage.run(["backup", "-v", "-o", "mine.sql.gz"]);
+    assert_eq!(ran.code, Some(6), "{}", ran.err());
+    assert!(ran.err().contains("mine.sql.gz.json exists and is left as it is"), "{}", ran.err());
+    assert!(!ran.err().contains("dumping"), "{}", ran.err());
+    assert_eq!(std::fs::read_to_string(stage.path("mine.sql.gz.json")).unwrap(), "precious");
+    assert!(!stage.path("mine.sql.gz").exists());
+}
+
+#[test]
 fn a_dump_that_fails_leaves_nothing() {
     let stage = acme();
     stage.engine.install(
