@@ -23,6 +23,7 @@ mod output;
 mod passage;
 pub mod restore;
 pub mod scan;
+mod side;
 pub mod source;
 pub mod stored;
 pub mod swap;

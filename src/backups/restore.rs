@@ -11,6 +11,7 @@ use super::compression::Digest;
 use super::lanes::{self, Shared};
 use super::load::{LoadRequest, load};
 use super::loaders::Loaders;
+use super::side;
 use super::source::{DumpSource, Examined};
 use super::swap::{self, SwapPlan, kept_name, side_name, standing_place};
 use super::transport::{Ways, Work};
@@ -21,8 +22,6 @@ use crate::postgres::dump::Format;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::preflight::{self, Findings};
 use crate::postgres::properties::Properties;
-use crate::postgres::quote::{ident, literal};
-use crate::postgres::session::Refusal;
 use crate::postgres::version::ServerVersion;
 use crate::postgres::visitors;
 use crate::postgres::{Access, Session, orphans, pg_restore};
@@ -232,7 +231,7 @@ pub async fn run(
     for orphan in orphans::end(&mut admin).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
     }
-    for leftover in sweep(&mut admin).await? {
+    for leftover in side::sweep(&mut admin).await? {
         progress
             .on(Event::Warning(format!("removed {leftover:?}, left behind by a restore that was killed")));
     }
@@ -247,7 +246,7 @@ pub async fn run(
         }
         Err(error) if error.kind() == error::ErrorKind::Unknown => Err(error),
         Err(error) => {
-            let cleaning = clean_up(engine, container, &place, admin, &side, &loader);
+            let cleaning = side::clean_up(engine, container, &place, admin, &side, &loader);
             let cleaned = tokio::time::timeout(Duration::from_secs(20), cleaning).await.unwrap_or(false);
             Err(if cleaned {
                 error
@@ -271,19 +270,7 @@ async fn beside(
 ) -> Result<Restored> {
     progress.step(&format!("creating {side}"));
     let properties = model(plan, admin).await?;
-    admin
-        .query(&properties.create(side))
-        .await
-        .map_err(|e| Error::from(e).context("the side database cannot be created"))?;
-    let note = format!(
-        "envctl: being loaded by restore {}; the next restore removes it if that one is gone",
-        plan.operation
-    );
-    admin
-        .query(&format!("COMMENT ON DATABASE {} IS {}", ident(side), literal(&note)))
-        .await
-        .map_err(Error::from)?;
-
+    side::create(admin, side, &properties, &plan.operation).await?;
     progress.step(&format!("loading {}", plan.source.name()));
     let expected = match plan.shared {
         // Only a worker can read the file itself.
@@ -384,55 +371,4 @@ async fn fill(
         .hint("the manifest was edited; without it the file is checked by its own structure"));
     }
     Ok((summary.rows(), summary.copies.len(), summary.bytes))
-}
-
-/// Ends the loading session and drops the side database; gives whether it is gone.
-async fn clean_up(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    place: &Access,
-    mut admin: Session,
-    side: &str,
-    loader: &str,
-) -> bool {
-    // The loader first: at the end of its input psql would run what it has collected so far.
-    let end = format!(
-        "select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity where application_name = {}",
-        literal(loader)
-    );
-    if admin.query(&end).await.is_err() {
-        match Session::open(engine, container, place, "envctl cleanup").await {
-            Ok(session) => admin = session,
-            Err(_) => return false,
-        }
-        let _ = admin.query(&end).await;
-    }
-    let dropped = drop_database(&mut admin, side).await.is_ok();
-    admin.close().await;
-    dropped
-}
-
-async fn drop_database(session: &mut Session, name: &str) -> std::result::Result<(), Refusal> {
-    session.query(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name))).await.map(|_| ())
-}
-
-/// Drops side databases whose restore is gone: nobody is connected on its behalf any more.
-async fn sweep(session: &mut Session) -> Result<Vec<String>> {
-    let rows = session
-        .query(
-            "select d.datname from pg_catalog.pg_database d \
-             where d.datname like 'envctl\\_new\\_%' \
-               and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), '') like 'envctl: being loaded%' \
-               and not exists (select from pg_catalog.pg_stat_activity a \
-                               where a.application_name like 'envctl/' || substr(d.datname, 12, 8) || ' %')",
-        )
-        .await
-        .map_err(Error::from)?;
-    let mut swept = Vec::new();
-    for name in rows.into_iter().filter_map(|row| row.into_iter().next()) {
-        if drop_database(session, &name).await.is_ok() {
-            swept.push(name);
-        }
-    }
-    Ok(swept)
 }

@@ -1,0 +1,88 @@
+//! The database that a restore loads into before anybody sees it.
+//!
+//! Promises: it bears a note of whose it is; one whose restore is gone is dropped by the next, one
+//! whose restore still works never.
+
+use std::sync::Arc;
+
+use crate::docker::{Container, Engine};
+use crate::error::{Error, Result};
+use crate::postgres::properties::Properties;
+use crate::postgres::quote::{ident, literal};
+use crate::postgres::session::Refusal;
+use crate::postgres::{Access, Session};
+
+/// Makes it, with these properties, for the restore with this id.
+///
+/// # Errors
+/// The server refuses.
+pub(super) async fn create(
+    admin: &mut Session,
+    side: &str,
+    properties: &Properties,
+    operation: &str,
+) -> Result<()> {
+    admin
+        .query(&properties.create(side))
+        .await
+        .map_err(|e| Error::from(e).context("the side database cannot be created"))?;
+    let note = format!(
+        "envctl: being loaded by restore {operation}; the next restore removes it if that one is gone"
+    );
+    admin
+        .query(&format!("COMMENT ON DATABASE {} IS {}", ident(side), literal(&note)))
+        .await
+        .map_err(Error::from)?;
+    Ok(())
+}
+
+/// Ends the loading session and drops the side database; gives whether it is gone.
+pub(super) async fn clean_up(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    place: &Access,
+    mut admin: Session,
+    side: &str,
+    loader: &str,
+) -> bool {
+    // The loader first: at the end of its input psql would run what it has collected so far.
+    let end = format!(
+        "select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity where application_name = {}",
+        literal(loader)
+    );
+    if admin.query(&end).await.is_err() {
+        match Session::open(engine, container, place, "envctl cleanup").await {
+            Ok(session) => admin = session,
+            Err(_) => return false,
+        }
+        let _ = admin.query(&end).await;
+    }
+    let dropped = drop_database(&mut admin, side).await.is_ok();
+    admin.close().await;
+    dropped
+}
+
+async fn drop_database(session: &mut Session, name: &str) -> std::result::Result<(), Refusal> {
+    session.query(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name))).await.map(|_| ())
+}
+
+/// Drops side databases whose restore is gone: nobody is connected on its behalf any more.
+pub(super) async fn sweep(session: &mut Session) -> Result<Vec<String>> {
+    let rows = session
+        .query(
+            "select d.datname from pg_catalog.pg_database d \
+             where d.datname like 'envctl\\_new\\_%' \
+               and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), '') like 'envctl: being loaded%' \
+               and not exists (select from pg_catalog.pg_stat_activity a \
+                               where a.application_name like 'envctl/' || substr(d.datname, 12, 8) || ' %')",
+        )
+        .await
+        .map_err(Error::from)?;
+    let mut swept = Vec::new();
+    for name in rows.into_iter().filter_map(|row| row.into_iter().next()) {
+        if drop_database(session, &name).await.is_ok() {
+            swept.push(name);
+        }
+    }
+    Ok(swept)
+}
