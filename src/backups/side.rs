@@ -66,13 +66,15 @@ async fn drop_database(session: &mut Session, name: &str) -> std::result::Result
     session.query(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name))).await.map(|_| ())
 }
 
-/// Drops side databases whose restore is gone: nobody is connected on its behalf any more.
+/// Drops side databases whose restore is gone: nobody is connected on its behalf any more. One that was killed behind
+/// its first statement has not left a note.
 pub(super) async fn sweep(session: &mut Session) -> Result<Vec<String>> {
     let rows = session
         .query(
             "select d.datname from pg_catalog.pg_database d \
-             where d.datname like 'envctl\\_new\\_%' \
-               and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), '') like 'envctl: being loaded%' \
+             where d.datname ~ '^envctl_new_[0-9a-f]{8}_' \
+               and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), 'envctl: being loaded') \
+                   like 'envctl: being loaded%' \
                and not exists (select from pg_catalog.pg_stat_activity a \
                                where a.application_name like 'envctl/' || substr(d.datname, 12, 8) || ' %')",
         )
