@@ -20,7 +20,7 @@ use crate::config::{self, Settings};
 use crate::docker::client::Client;
 use crate::docker::context::{self, Asked, ContextInputs, Endpoint};
 use crate::docker::observe::observe;
-use crate::docker::{Engine, tty};
+use crate::docker::{Container, Engine, Listed, tty};
 use crate::environment::{self, Environment, Landscape, Target};
 use crate::error::{self, ErrorKind, Result};
 use crate::interrupt::{Interrupt, Trigger, interrupted, pair};
@@ -253,7 +253,17 @@ impl App {
     /// # Errors
     /// Kind `Docker`.
     pub async fn landscape(&self, daemon: &Daemon, settings: &Settings) -> Result<Landscape> {
-        let containers = self.interrupt.or(observe(&daemon.engine)).await??;
+        let listed = self.interrupt.or(daemon.engine.list()).await??;
+        self.landscape_of(listed, daemon, settings).await
+    }
+
+    async fn landscape_of(
+        &self,
+        listed: Vec<Listed>,
+        daemon: &Daemon,
+        settings: &Settings,
+    ) -> Result<Landscape> {
+        let containers = self.interrupt.or(observe(&daemon.engine, listed)).await??;
         Ok(environment::observe(&containers, &settings.target))
     }
 
@@ -262,7 +272,17 @@ impl App {
     /// # Errors
     /// Kind `Docker` or `Target`.
     pub async fn environment(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {
-        self.landscape(daemon, settings).await?.environment(&settings.target)
+        let listed = self.interrupt.or(daemon.engine.list()).await??;
+        let shown: Vec<Container> = listed.iter().map(Container::listed).collect();
+        if let Some(few) = environment::worth_a_look(&shown, &settings.target) {
+            let few = listed.iter().filter(|line| few.contains(&line.id)).cloned().collect();
+            if let Ok(chosen) = self.landscape_of(few, daemon, settings).await?.environment(&settings.target)
+            {
+                return Ok(chosen);
+            }
+            // What is there instead has to be told.
+        }
+        self.landscape_of(listed, daemon, settings).await?.environment(&settings.target)
     }
 
     /// What is configured about a profile's database, its password fetched.

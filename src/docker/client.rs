@@ -19,9 +19,10 @@ use hyper_util::rt::TokioIo;
 use super::body::reader;
 use super::container::{Container, ImageConfig};
 use super::context::{Endpoint, Host};
-use super::engine::{Engine, EngineVersion, ExecState, ExecStream, Listed, LogStream, LogsRequest};
+use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
 use super::http::{self, path_part};
+use super::listed::Listed;
 use super::transport::Connector;
 use super::worker::{self, Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::{self, Error, Result};
@@ -153,23 +154,15 @@ impl Engine for Client {
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>>> {
-        #[derive(serde::Deserialize)]
-        struct Row {
-            #[serde(rename = "Id")]
-            id: String,
-            #[serde(default, rename = "ImageID")]
-            image_id: Option<String>,
-        }
         async {
             let body = http::get(&self.connector, "/containers/json?all=true")
                 .await?
                 .success("listing containers")?;
-            let rows: Vec<Row> = serde_json::from_slice(&body).map_err(|e| {
+            Listed::all(&body).map_err(|e| {
                 error::docker(format!("{} does not answer as a container engine", self.address()))
                     .because(e)
                     .hint("check the address with `docker context ls`")
-            })?;
-            Ok(rows.into_iter().map(|Row { id, image_id }| Listed { id, image_id }).collect())
+            })
         }
         .boxed()
     }

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::listed::Listed;
+
 /// The life cycle state in the engine's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -125,6 +127,27 @@ impl fmt::Debug for Container {
 }
 
 impl Container {
+    /// What a listing shows of a container, and nothing else.
+    pub fn listed(line: &Listed) -> Self {
+        Self {
+            id: line.id.clone(),
+            name: line.name.clone(),
+            labels: line.labels.clone(),
+            image: String::new(),
+            image_id: line.image_id.clone().unwrap_or_default(),
+            state: State::Created,
+            health: Health::None,
+            env: Vec::new(),
+            command: Vec::new(),
+            image_config: None,
+            init: false,
+            addresses: BTreeMap::new(),
+            created: String::new(),
+            started: String::new(),
+            migration_tool: None,
+        }
+    }
+
     /// The twelve digits people know.
     pub fn short_id(&self) -> &str {
         self.id.get(..12).unwrap_or(&self.id)

@@ -9,6 +9,7 @@ use tokio::io::AsyncRead;
 
 use super::container::{Container, ImageConfig};
 use super::exec::ExecSpec;
+use super::listed::Listed;
 use super::transport::BoxIo;
 use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::Result;
@@ -22,15 +23,6 @@ pub struct EngineVersion {
     pub api: String,
     /// `linux`, `windows`.
     pub os: String,
-}
-
-/// One line of the list of containers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The container's id.
-    pub id: String,
-    /// Its image's id; `None` where the engine does not say.
-    pub image_id: Option<String>,
 }
 
 /// What is known of an exec that was started.

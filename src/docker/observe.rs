@@ -10,6 +10,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::container::{Container, ImageConfig};
 use super::engine::Engine;
+use super::listed::Listed;
 use crate::error::Result;
 
 /// Questions that are open at a time.
@@ -24,12 +25,11 @@ async fn look(engine: &Arc<dyn Engine>, id: &str) -> Result<Option<Container>> {
     tokio::time::timeout(INSPECT_LIMIT, engine.inspect(id)).await.unwrap_or(Ok(None))
 }
 
-/// Looks at every container: list, then every container and every image side by side.
+/// Looks at these containers of a listing: every container and every image side by side.
 ///
 /// # Errors
 /// Kind `Docker`: the engine cannot be asked. A container that vanishes in between is left out.
-pub async fn observe(engine: &Arc<dyn Engine>) -> Result<Vec<Container>> {
-    let listed = engine.list().await?;
+pub async fn observe(engine: &Arc<dyn Engine>, listed: Vec<Listed>) -> Result<Vec<Container>> {
     let images = once(listed.iter().filter_map(|line| line.image_id.clone()));
     let looking = futures::stream::iter(listed)
         .map(|line| async move { look(engine, &line.id).await })

@@ -15,8 +15,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::task::JoinHandle;
 
 use super::container::{Container, Health, ImageConfig, State};
-use super::engine::{Engine, EngineVersion, ExecState, ExecStream, Listed, LogStream, LogsRequest};
+use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
+use super::listed::Listed;
 use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::{self, Error, Result};
 
@@ -233,7 +234,12 @@ impl Engine for Door {
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>>> {
-        let line = |container: &Container| Listed { id: container.id.clone(), image_id: None };
+        let line = |container: &Container| Listed {
+            id: container.id.clone(),
+            name: container.name.clone(),
+            labels: container.labels.clone(),
+            image_id: None,
+        };
         async move { Ok(lock(&self.0.containers).iter().map(line).collect()) }.boxed()
     }
 

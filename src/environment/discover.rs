@@ -35,7 +35,7 @@ pub fn observe(containers: &[Container], request: &TargetRequest) -> Landscape {
     Landscape { environments: environments(sightings, request), passed_over }
 }
 
-fn sight(container: &Container) -> Sighting<'_> {
+pub(super) fn sight(container: &Container) -> Sighting<'_> {
     let marks = Marks::read(container);
     let role = role::by_itself(container, &marks).map(|claim| claim.role);
     Sighting { container, marks, role }
@@ -95,7 +95,7 @@ fn key(environment: &Environment) -> impl Ord + '_ {
 }
 
 /// The containers of each place; one without a place stands alone.
-fn units(sightings: Vec<Sighting<'_>>) -> Vec<Vec<Sighting<'_>>> {
+pub(super) fn units(sightings: Vec<Sighting<'_>>) -> Vec<Vec<Sighting<'_>>> {
     let mut places: BTreeMap<Place, Vec<Sighting<'_>>> = BTreeMap::new();
     let mut units = Vec::new();
     for sighting in sightings {

@@ -6,7 +6,7 @@
 //!
 //! The way through: `labels` and `plain_name` read one container, `profile` and `role` say what its marks
 //! mean, `unit` settles what a compose project's containers say together, [`observe`] groups them into the
-//! [`Landscape`], `choose` takes the [`Environment`] that is meant and `pick` its [`Target`].
+//! [`Landscape`] (of those that are [`worth_a_look`], where one stack is meant), `choose` takes the [`Environment`] that is meant and `pick` its [`Target`].
 
 mod candidate;
 mod choose;
@@ -22,6 +22,7 @@ mod profile;
 mod quoting;
 pub mod request;
 mod role;
+mod shortlist;
 mod state;
 mod unit;
 
@@ -32,6 +33,7 @@ pub use evidence::{Evidence, Source};
 pub use labels::{LABEL_PROFILE, LABEL_PROTECTED, LABEL_ROLE, LABEL_STACK, LABEL_WORKER};
 pub use profile::Profile;
 pub use role::Role;
+pub use shortlist::worth_a_look;
 
 use crate::docker::Container;
 use crate::error::Result;

@@ -136,10 +136,19 @@ impl Container {
         if self.postgres { "sha256:0db" } else { "sha256:0be" }
     }
 
+    fn labels(&self) -> serde_json::Map<String, Value> {
+        self.labels.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect()
+    }
+
+    /// Its row in a listing.
+    pub(crate) fn row(&self) -> Value {
+        let names = [format!("/{}", self.name)];
+        json!({"Id": self.id, "ImageID": self.image_id(), "Names": names, "Labels": self.labels()})
+    }
+
     /// `GET /containers/{id}/json`.
     pub(crate) fn inspect(&self) -> Value {
-        let labels: serde_json::Map<String, Value> =
-            self.labels.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+        let labels = self.labels();
         let (path, args) =
             if self.postgres { ("docker-entrypoint.sh", ["postgres"]) } else { ("node", ["server.js"]) };
         json!({

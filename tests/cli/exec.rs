@@ -272,13 +272,12 @@ fn a_reader_that_leaves_is_no_failure_of_ours() {
     assert_eq!(ran.code, Some(141), "{}", ran.err());
 }
 
-/// What `envctl exec` costs beside the command itself: one round of questions before it, and nothing asked twice.
+/// What `envctl exec` costs beside the command itself: one round of questions before it, nothing asked twice, and
+/// nothing of other stacks.
 #[test]
 fn no_more_is_asked_than_has_to_be() {
-    let mut both = stack("acme-dev");
-    both.extend(stack("acme-prod"));
-    let stage = Stage::with(both);
-    let ran = stage.run(["exec", "backend", "--dev", "--", "true"]);
+    let stage = Stage::with(["acme-dev", "acme-prod", "shop-dev", "mail"].map(stack).concat());
+    let ran = stage.run(["exec", "backend", "--stack", "acme", "--dev", "--", "true"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err());
     let requests = stage.engine.requests();
     let count = |part: &str, end: &str| {

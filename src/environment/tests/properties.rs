@@ -4,10 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::fixture::*;
-use crate::docker::Container;
 use crate::docker::container::State;
-use crate::environment::request::{TargetRequest, Wanted};
-use crate::environment::{Environment, find, observe};
+use crate::docker::{Container, Listed};
+use crate::environment::request::{ProfileRule, Rules, TargetRequest, Wanted};
+use crate::environment::{Environment, find, observe, worth_a_look};
 
 const LABELS: [&str; 13] = [
     "com.docker.compose.project",
@@ -50,6 +50,35 @@ fn wild() -> impl Strategy<Value = Container> {
             Container { id: format!("{id:016x}").repeat(4), state, ..container }
         },
     )
+}
+
+/// What may be meant where these projects and strays run.
+fn meanings() -> impl Strategy<Value = TargetRequest> {
+    let some_of = |words: &'static [&'static str]| proptest::option::of(proptest::sample::select(words));
+    let rule = |project: Option<&str>, db: Option<&str>| ProfileRule {
+        project: project.map(str::to_owned),
+        db: db.map(str::to_owned),
+        ..ProfileRule::default()
+    };
+    let rules = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => Just(vec![("prod".to_owned(), rule(Some("shop-prod"), None))]),
+        1 => Just(vec![("dev".to_owned(), rule(None, Some("a-acme-dev-db-1")))]),
+    ];
+    let directory = some_of(&["/a", "/b/src", "/a/x", "/", "/srv"]);
+    (some_of(&["acme", "shop", "a*", "*"]), some_of(&["dev", "prod"]), directory, some_of(&["acme"]), rules)
+        .prop_map(|(stack, profile, directory, ruled, profiles)| TargetRequest {
+            stacks: stack.into_iter().map(str::to_owned).collect(),
+            profile: profile.map(str::to_owned),
+            project_dir: directory.map(Into::into),
+            rules: Rules { stack: ruled.map(str::to_owned), profiles: profiles.into_iter().collect() },
+            ..anything()
+        })
+}
+
+fn only_listed(container: &Container) -> Container {
+    let Container { id, name, labels, .. } = container.clone();
+    Container::listed(&Listed { id, name, labels, image_id: None })
 }
 
 /// Well-formed projects that meet in every way there is.
@@ -109,6 +138,24 @@ fn typed(line: &str) -> TargetRequest {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What a listing shows, names and labels, is enough to leave out the others.
+    #[test]
+    fn a_shortlist_leads_to_the_same_choice(
+        projects in vec(project(), 0..6), strays in vec(wild(), 0..2), request in meanings(), nested in any::<bool>()
+    ) {
+        let inside = |one: Container| {
+            let other = one.label("com.docker.compose.project.working_dir") == Some("/b");
+            if nested && other { one.at("/a/x") } else { one }
+        };
+        let containers: Vec<Container> = projects.into_iter().flatten().map(inside).chain(strays).collect();
+        let listed: Vec<Container> = containers.iter().map(only_listed).collect();
+        let Some(ids) = worth_a_look(&listed, &request) else { return Ok(()) };
+        let few: Vec<Container> = containers.iter().filter(|one| ids.contains(&one.id)).cloned().collect();
+        if let Ok(chosen) = find(&few, &request) {
+            prop_assert_eq!(Ok(chosen), find(&containers, &request).map_err(|e| e.to_string()));
+        }
+    }
 
     #[test]
     fn order_is_nothing(containers in vec(wild(), 0..12).prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())), wish in wishes()) {

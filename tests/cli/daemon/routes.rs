@@ -49,8 +49,7 @@ fn answer(engine: &Arc<Engine>, request: &Request, connection: &mut Connection) 
             &json!({"Version": "20.10.24+dfsg1", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
         ),
         ("GET", ["containers", "json"]) => {
-            let row = |c: &Container| json!({"Id": c.id, "ImageID": c.image_id()});
-            let rows: Vec<_> = lock(&engine.containers).iter().rev().map(row).collect();
+            let rows: Vec<_> = lock(&engine.containers).iter().rev().map(Container::row).collect();
             connection.json(200, &rows.into())
         }
         ("GET", ["containers", id, "json"]) => match engine.container(id) {
