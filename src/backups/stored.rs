@@ -194,7 +194,12 @@ pub fn sweep_beside(path: &Path) -> Vec<PathBuf> {
 }
 
 /// The same in a directory.
-fn sweep(directory: &Path) -> Vec<PathBuf> {
+pub fn sweep(directory: &Path) -> Vec<PathBuf> {
+    left(directory).into_iter().filter(|path| fs::remove_file(path).is_ok()).collect()
+}
+
+/// What killed runs left in a directory: unfinished files that nobody holds any more.
+pub fn left(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     entries
         .flatten()
@@ -202,7 +207,6 @@ fn sweep(directory: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
         .map(|entry| entry.path())
         .filter(|path| OpenOptions::new().write(true).open(path).is_ok_and(|file| file.try_lock().is_ok()))
-        .filter(|path| fs::remove_file(path).is_ok())
         .collect()
 }
 

@@ -6,20 +6,30 @@
 
 use super::session::{Refusal, Session};
 
+/// Whose companion is missing.
+const ORPHANED: &str = "a.application_name ~ '^envctl/[0-9a-f]{8} (dump|load)$' and a.pid <> pg_catalog.pg_backend_pid() \
+    and not exists (select from pg_catalog.pg_stat_activity companion \
+                    where companion.application_name ~ \
+                          ('^' || split_part(a.application_name, ' ', 1) || ' (backup|restore) '))";
+
 /// Ends them, and gives their names: `envctl/1a2b3c4d dump`.
 ///
 /// # Errors
 /// As [`Session::query`].
 pub async fn end(session: &mut Session) -> Result<Vec<String>, Refusal> {
-    let rows = session
-        .query(
-            "select a.application_name, pg_catalog.pg_terminate_backend(a.pid) \
-             from pg_catalog.pg_stat_activity a \
-             where a.application_name ~ '^envctl/[0-9a-f]{8} (dump|load)$' and a.pid <> pg_catalog.pg_backend_pid() \
-               and not exists (select from pg_catalog.pg_stat_activity companion \
-                               where companion.application_name ~ \
-                                     ('^' || split_part(a.application_name, ' ', 1) || ' (backup|restore) '))",
-        )
-        .await?;
+    names(session, "a.application_name, pg_catalog.pg_terminate_backend(a.pid)").await
+}
+
+/// Their names, and nothing is done to them.
+///
+/// # Errors
+/// As [`Session::query`].
+pub async fn list(session: &mut Session) -> Result<Vec<String>, Refusal> {
+    names(session, "a.application_name").await
+}
+
+async fn names(session: &mut Session, what: &str) -> Result<Vec<String>, Refusal> {
+    let sql = format!("select {what} from pg_catalog.pg_stat_activity a where {ORPHANED}");
+    let rows = session.query(&sql).await?;
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }

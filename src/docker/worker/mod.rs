@@ -341,13 +341,24 @@ fn this_host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+impl Left {
+    /// Whether its room was on this host, whose envctl alone can know if it lives.
+    pub fn is_of_this_host(&self) -> bool {
+        self.host == this_host()
+    }
+
+    /// Whether a killed run left it, with its room in one of these places.
+    pub fn is_left(&self, homes: &[&Path]) -> bool {
+        self.is_of_this_host() && homes.iter().any(|home| room::is_left(home, &self.room))
+    }
+}
+
 /// Removes the workers and rooms that killed runs left in these places; gives their operations. Rooms of others, and of those who live,
 /// are left alone.
 pub async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<String> {
     let mut reaped = Vec::new();
     for left in engine.workers().await.unwrap_or_default() {
-        let dead = left.host == this_host() && homes.iter().any(|home| room::is_left(home, &left.room));
-        if dead && engine.worker_remove(&left.id).await.is_ok() {
+        if left.is_left(homes) && engine.worker_remove(&left.id).await.is_ok() {
             reaped.push(left.operation);
         }
     }

@@ -121,12 +121,13 @@ pub fn is_left(parent: &Path, path: &Path) -> bool {
 
 /// Removes the rooms that killed runs left in `parent`; gives their paths.
 pub fn sweep(parent: &Path) -> Vec<PathBuf> {
+    left(parent).into_iter().filter(|path| fs::remove_dir_all(path).is_ok()).collect()
+}
+
+/// The rooms that killed runs left in `parent`.
+pub fn left(parent: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| is_left(parent, path) && fs::remove_dir_all(path).is_ok())
-        .collect()
+    entries.flatten().map(|entry| entry.path()).filter(|path| is_left(parent, path)).collect()
 }
 
 #[cfg(test)]
