@@ -61,6 +61,8 @@ enum Command {
     Pull(commands::pull::Args),
     /// Fill the database as the project says
     Seed(commands::seed::Args),
+    /// What is wrong and what to type about it; removes what killed runs of envctl left
+    Doctor(commands::doctor::Args),
     /// Write a commented envctl.toml from what is running, and a Makefile with the old names
     Init(commands::init::Args),
     /// Every setting and where it came from
@@ -146,6 +148,7 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Push(args) => commands::push::run(&args, &global, app).await,
         Command::Pull(args) => commands::pull::run(&args, &global, app).await,
         Command::Seed(args) => commands::seed::run(&args, &global, app).await,
+        Command::Doctor(args) => commands::doctor::run(args, &global, app).await,
         Command::Init(args) => commands::init::run(args, &global, app).await,
         Command::Config(args) => commands::config::run(&args, &global, app),
         Command::Completions(args) => commands::completions::run(&args, app),
@@ -172,8 +175,9 @@ fn report(app: &App, error: &Error, beside_a_child: bool) -> u8 {
         app.ui.error_beside_a_child(error);
         exit::code_beside_a_child(error.kind())
     } else {
-        // The answer was the document: the report over several stacks, or the history that is not settled.
-        let told = matches!(error.kind(), ErrorKind::Partial | ErrorKind::Pending) && app.ui.is_json();
+        // The answer was the document: the report over several stacks, the history that is not settled, the findings.
+        let told = matches!(error.kind(), ErrorKind::Partial | ErrorKind::Pending | ErrorKind::Found)
+            && app.ui.is_json();
         if !told && !matches!(error.kind(), ErrorKind::Child(_)) {
             app.ui.error(error);
         }

@@ -34,6 +34,8 @@ pub enum ErrorKind {
     Partial,
     /// Something is pending, asked for by `--exit-code` (exit 11).
     Pending,
+    /// What was looked for was found and wants a person's decision; the answer tells it (exit 9).
+    Found,
     /// A time limit passed (exit 124).
     Timeout,
     /// Ended by the user or by a signal: the signal's number (exit 128 + n).
@@ -59,6 +61,7 @@ impl ErrorKind {
             Self::Unknown => "unknown",
             Self::Partial => "partial",
             Self::Pending => "pending",
+            Self::Found => "found",
             Self::Timeout => "timeout",
             Self::Interrupted(_) => "interrupted",
             Self::Child(_) => "child",

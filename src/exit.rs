@@ -36,7 +36,7 @@ pub fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Refused => 6,
         ErrorKind::Tool => 7,
         ErrorKind::Integrity => 8,
-        ErrorKind::Unknown => 9,
+        ErrorKind::Unknown | ErrorKind::Found => 9,
         ErrorKind::Partial => 10,
         ErrorKind::Pending => 11,
         ErrorKind::Timeout => 124,

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod docker;
+pub mod doctor;
 pub mod environment;
 pub mod error;
 pub mod exit;

@@ -214,6 +214,8 @@ fn may_import(layer: &str) -> Option<&'static [&'static str]> {
         "environment" | "postgres" => &["docker"],
         // What a destructive operation takes was confirmed by a person, and only ui can say so.
         "backups" | "migrations" => &["postgres", "docker", "environment", "interrupt", "ui"],
+        // It looks at what all the others have made; how numbers are written comes from ui.
+        "doctor" => &["backups", "postgres", "docker", "environment", "ui"],
         // What is confirmed comes from ui, and so do tables and how numbers are written.
         "stacks" => &["environment", "interrupt", "ui"],
         "config" => &["environment"],
@@ -261,6 +263,19 @@ fn backups_take_a_confirmation_from_the_ui_and_how_numbers_are_written() {
         }
     }
     hold("backups know of ui::Confirmed and ui::format only", &broken);
+}
+
+#[test]
+fn the_doctor_takes_from_the_ui_how_numbers_are_written() {
+    let mut broken = Vec::new();
+    for file in rust_files("src/doctor") {
+        for (number, path) in file.imports() {
+            if path.starts_with("crate::ui") && !path.starts_with("crate::ui::format") {
+                broken.push(format!("{}:{number}: {path}", file.path));
+            }
+        }
+    }
+    hold("the doctor knows of ui::format only", &broken);
 }
 
 #[test]

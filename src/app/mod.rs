@@ -49,6 +49,8 @@ pub struct Daemon {
     pub engine: Arc<dyn Engine>,
     /// The context's name.
     pub context: String,
+    /// Why this one: `--context`, `DOCKER_HOST`, `currentContext in …`.
+    pub origin: String,
 }
 
 impl App {
@@ -229,8 +231,8 @@ impl App {
                 .hint("use TLS (DOCKER_TLS_VERIFY, a context with certificates) or ssh://; `--insecure` goes on all the same"));
         }
         self.ui.detail(&format!("Docker: {} ({})", endpoint.host, endpoint.origin));
-        let context = endpoint.name.clone();
-        Ok(Daemon { engine: Client::engine(endpoint)?, context })
+        let (context, origin) = (endpoint.name.clone(), endpoint.origin.clone());
+        Ok(Daemon { engine: Client::engine(endpoint)?, context, origin })
     }
 
     fn endpoint(&self, wish: &DaemonWish) -> Result<Endpoint> {

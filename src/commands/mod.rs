@@ -7,6 +7,7 @@ mod catalogs;
 pub mod completions;
 pub mod config;
 mod database;
+pub mod doctor;
 pub mod exec;
 pub mod exit_codes;
 pub mod forward;

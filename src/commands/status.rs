@@ -121,7 +121,7 @@ fn tell_missing(app: &App, rows: &[EnvironmentRow]) {
 }
 
 /// Everything, unless a stack or a profile was named.
-fn wanted(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>> {
+pub(in crate::commands) fn wanted(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>> {
     let request = &settings.target;
     if request.container.is_some() {
         return landscape.environments(request);
@@ -149,7 +149,7 @@ fn globs(patterns: &[String]) -> Result<globset::GlobSet> {
     set.build().map_err(|e| crate::error::usage("the globs of `--stack` are too large").because(e))
 }
 
-fn nothing(landscape: &Landscape, daemon: &Daemon) -> String {
+pub(in crate::commands) fn nothing(landscape: &Landscape, daemon: &Daemon) -> String {
     let others: usize = landscape.others().map(|environment| environment.members.len()).sum();
     format!(
         "no stack with a backend or a database runs in Docker context {}{}; start one with `docker compose up -d`, or name containers in envctl.toml",

@@ -32,6 +32,7 @@ pub use environments::{Environment, Landscape, Member, Stack, Target};
 pub use evidence::{Evidence, Source};
 pub use labels::{LABEL_PROFILE, LABEL_PROTECTED, LABEL_ROLE, LABEL_STACK, LABEL_WORKER};
 pub use profile::Profile;
+pub use quoting::shell_word;
 pub use role::Role;
 pub use shortlist::worth_a_look;
 

@@ -20,7 +20,7 @@ fn is_deceiving(c: char) -> bool {
 }
 
 /// The escaped text as one word that can be typed, quoted where a POSIX shell would split or expand it.
-pub(super) fn shell_word(text: &str) -> String {
+pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     let text = escape(text);
     if !text.is_empty() && text.chars().all(plain) {

@@ -9,6 +9,7 @@ pub mod csv;
 pub mod dump;
 pub mod facts;
 mod first_start;
+pub mod health;
 pub mod holder;
 pub mod lock;
 #[cfg(test)]

@@ -54,6 +54,11 @@ impl ServerVersion {
         self.major() >= 15
     }
 
+    /// Whether a database remembers the version of the collation its indexes were built by (15).
+    pub fn remembers_collation_version(&self) -> bool {
+        self.major() >= 15
+    }
+
     /// The column with the ICU or builtin locale: `daticulocale` in 15 and 16, `datlocale` from 17.
     pub fn locale_column(&self) -> Option<&'static str> {
         match self.major() {

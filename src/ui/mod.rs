@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(crate) mod capture;
+mod checklist;
 pub mod confirm;
 mod error_text;
 pub mod escape;
@@ -19,6 +20,7 @@ mod table;
 mod target_line;
 mod wrap;
 
+pub use checklist::{Checklist, Item};
 pub use confirm::{Confirmed, Consent, Decision, Guard, GuardTarget, Parts, confirm, confirm_each, offer};
 pub use error_text::fields as error_fields;
 pub use printer::{Ui, UiOptions};

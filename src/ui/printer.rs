@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::checklist::Checklist;
 use super::error_text;
 use super::escape::{escape_json, escape_lines};
 use super::progress::{Bars, Indicator};
@@ -152,6 +153,12 @@ impl Ui {
     /// Writes a table to stdout.
     pub fn table(&self, table: &Table) {
         self.answer(&self.render(table));
+    }
+
+    /// A checklist as it would be written to stdout.
+    pub fn checked(&self, list: &Checklist) -> String {
+        let width = self.options().stdout_is_terminal.then(|| self.width());
+        list.render(width, self.out_styles())
     }
 
     /// A table as it would be written to stdout.

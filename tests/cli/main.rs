@@ -19,6 +19,7 @@ mod stage;
 mod backup;
 mod bad_input;
 mod config;
+mod doctor;
 mod engines;
 mod exec;
 mod help;

@@ -22,6 +22,8 @@ impl Server {
         let mut server = Self { refuses: None, answers: Vec::new() };
         let listens = "current_setting('listen_addresses') <> ''";
         server.answers.push((listens.to_owned(), Answer::Rows("t\n".to_owned())));
+        let port = "current_setting('port')";
+        server.answers.push((port.to_owned(), Answer::Rows("*,5432\n".to_owned())));
         server.answer("pg_try_advisory_lock", "t\n").answer("pg_is_in_recovery", "f\n").answer(
             "current_setting('server_version_num')",
             "acme,150018,15.18 (Debian 15.18-0+deb12u1),12345678,4096,\"\"\n",

@@ -48,6 +48,8 @@ fn answer(engine: &Arc<Engine>, request: &Request, connection: &mut Connection) 
             200,
             &json!({"Version": "20.10.24+dfsg1", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
         ),
+        ("GET", ["info"]) => connection
+            .json(200, &json!({"OperatingSystem": "Debian GNU/Linux 12", "SecurityOptions": ["name=seccomp,profile=default"]})),
         ("GET", ["containers", "json"]) => {
             let rows: Vec<_> = lock(&engine.containers).iter().rev().map(Container::row).collect();
             connection.json(200, &rows.into())
@@ -61,6 +63,14 @@ fn answer(engine: &Arc<Engine>, request: &Request, connection: &mut Connection) 
             Some(container) => connection.json(200, &container.image_inspect()),
             None => connection.refuse(404, &format!("No such image: {id}")),
         },
+        ("DELETE", ["containers", id]) => {
+            let mut containers = lock(&engine.containers);
+            let before = containers.len();
+            containers.retain(|container| container.id != *id && container.name != *id);
+            let gone = containers.len() < before;
+            drop(containers);
+            if gone { connection.answer(204, "text/plain", "") } else { connection.refuse(404, &format!("No such container: {id}")) }
+        }
         ("POST", ["containers", id, "exec"]) => create(engine, id, request, connection),
         ("POST", ["exec", id, "start"]) => start(engine, id, connection),
         ("POST", ["exec", id, "resize"]) => match find(engine, id) {

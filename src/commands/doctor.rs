@@ -1,0 +1,246 @@
+//! `envctl doctor`: what is wrong and what to type about it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use serde::Serialize;
+
+use crate::app::{App, Daemon};
+use crate::backups::catalog::Catalog;
+use crate::commands::{GlobalArgs, catalogs, database, status};
+use crate::config::Settings;
+use crate::doctor::{self, Finding, Place, Severity};
+use crate::environment::request::Wanted;
+use crate::environment::{Environment, Landscape, Role, shell_word};
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::ui::format::counted;
+use crate::ui::{Checklist, Item, Tone};
+
+/// Arguments of `doctor`.
+///
+/// Looks at the engine, the configuration, and of every stack at the containers, the database and the backups.
+/// The worst comes last, with what to type. What killed runs of envctl have left behind (workers, unfinished files,
+/// sessions) is removed, as the next backup would do; nothing else is changed, and with `--dry-run` nothing at all.
+///
+/// The exit code is 0 when there is nothing worse than notes, and 9 when something wants a decision.
+#[derive(clap::Args, Debug)]
+pub struct Args {}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    context: &'a str,
+    worst: Severity,
+    findings: &'a [Finding],
+}
+
+/// Stacks that are looked at at a time.
+const AT_ONCE: usize = 4;
+
+/// How long one stack's database, and its backups, may keep us waiting.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// # Errors
+/// Kind `Found`: something wants a decision. `Docker`: the daemon cannot be asked at all. `Target`: no stack of that name.
+pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    let daemon = app.connect(&settings, global)?;
+    let landscape =
+        app.landscape(&daemon, &settings).await.inspect_err(|error| say_where(app, &daemon, error))?;
+    let environments = chosen(&landscape, &settings)?;
+    let looking = look(app, &daemon, &settings, &environments, global.consent().dry_run);
+    let mut findings = configuration(&settings);
+    if environments.is_empty() {
+        findings.push(Finding::note("containers", status::nothing(&landscape, &daemon)));
+    }
+    findings.extend(app.interrupt.or(looking).await?);
+    findings.sort_by_key(|finding| finding.severity);
+    show(app, &daemon, &findings);
+    verdict(app, &findings)
+}
+
+/// Which daemon it was: who has several wants to know before all else.
+fn say_where(app: &App, daemon: &Daemon, error: &Error) {
+    let address = daemon.engine.address();
+    if !matches!(error.kind(), ErrorKind::Interrupted(_)) && !error.message().contains(&address) {
+        app.ui.say(&format!("asked {address}, {}", choice(daemon)));
+    }
+}
+
+fn choice(daemon: &Daemon) -> String {
+    format!("context {} ({})", daemon.context, daemon.origin)
+}
+
+/// Everything, unless something was named; what was named has to be there.
+fn chosen(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>> {
+    let wanted = status::wanted(landscape, settings)?;
+    let named = !settings.target.stacks.is_empty() || settings.target.profile.is_some();
+    if wanted.is_empty() && named { landscape.environments(&settings.target) } else { Ok(wanted) }
+}
+
+/// What is known before anything is asked: a file that cannot be understood has ended us already.
+fn configuration(settings: &Settings) -> Vec<Finding> {
+    let version = env!("CARGO_PKG_VERSION");
+    let file = match &settings.project_file {
+        Some(path) => format!("envctl {version} with {}", path.display()),
+        None => format!("envctl {version}, without an envctl.toml; none is needed"),
+    };
+    let mut findings = vec![Finding::ok("configuration", file)];
+    if settings.target.profile.is_none() {
+        let general = settings.daemon(None);
+        let elsewhere =
+            settings.target.rules.profiles.keys().filter(|name| settings.daemon(Some(name)) != general);
+        findings.extend(elsewhere.map(|name| {
+            Finding::note(
+                "configuration",
+                format!("profile {name} has another Docker engine, which was not looked at"),
+            )
+            .next(format!("look there: `envctl doctor --profile {}`", shell_word(name)))
+        }));
+    }
+    findings
+}
+
+/// Every check but those of the configuration.
+async fn look(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environments: &[Environment],
+    only_look: bool,
+) -> Vec<Finding> {
+    let rooms = app.rooms();
+    let engine = doctor::engine::look(&daemon.engine, choice(daemon), &rooms).await;
+    let mut findings = doctor::engine::judge(&engine);
+    // First: what a worker of a killed run does in a database ends with it.
+    let beside = environments.iter().filter_map(|environment| catalogs::of(settings, environment).ok());
+    let mut homes: Vec<PathBuf> = beside.map(|catalog| catalog.directory().to_owned()).collect();
+    homes.push(rooms);
+    homes.dedup();
+    let sweeping = doctor::leftovers::look(&daemon.engine, &homes, only_look);
+    findings.extend(match tokio::time::timeout(LIMIT, sweeping).await {
+        Ok(seen) => doctor::leftovers::judge(&seen),
+        Err(_) => vec![Finding::warning("leftovers", late("the engine's list of workers"))],
+    });
+    let of_each: Vec<Vec<Finding>> = futures::stream::iter(environments)
+        .map(|environment| examine(app, daemon, settings, environment, only_look))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    findings.extend(of_each.into_iter().flatten());
+    findings
+}
+
+/// One profile of one stack.
+async fn examine(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+    only_look: bool,
+) -> Vec<Finding> {
+    let place = Place::of(environment);
+    let mut findings = doctor::containers::judge(environment, &place);
+    // What cannot be picked has been told with its containers.
+    if environment.pick(&Wanted::Db, settings.target.index).is_ok() {
+        findings.extend(ask(app, daemon, settings, environment, &place, only_look).await);
+    }
+    findings.extend(backups(app, settings, environment, &place, only_look).await);
+    findings
+}
+
+async fn ask(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+    place: &Place,
+    only_look: bool,
+) -> Vec<Finding> {
+    let asking = async {
+        let (_, _, mut session) = database::connect(app, daemon, settings, environment).await?;
+        // Not waited for when it is dropped: its end of input ends it.
+        doctor::database::look(&mut session, only_look).await
+    };
+    match tokio::time::timeout(LIMIT, asking).await {
+        Ok(Ok(seen)) => doctor::database::judge(&seen, place),
+        Ok(Err(error)) => vec![Finding::problem("database", error.full_message()).hints(&error).at(place)],
+        Err(_) => {
+            let logs = format!("what its logs say: `envctl logs db {}`", place.flags);
+            vec![Finding::problem("database", late("the database")).next(logs).at(place)]
+        }
+    }
+}
+
+/// On a thread of its own: a directory on a server that is gone hangs whoever reads it.
+async fn backups(
+    app: &App,
+    settings: &Settings,
+    environment: &Environment,
+    place: &Place,
+    only_look: bool,
+) -> Vec<Finding> {
+    let looking = async {
+        let catalog: Catalog = catalogs::of(settings, environment)?;
+        let look = move || doctor::backups::look(&catalog, only_look);
+        let seen = tokio::task::spawn_blocking(look).await;
+        seen.unwrap_or_else(|_| Err(error::failed("the look at the backups failed")))
+    };
+    // One that somebody has stopped in development makes no new rows.
+    let matters = environment.is_up() || environment.profile.is_prod();
+    let has_database = matters && environment.with_role(Role::Db).next().is_some();
+    match tokio::time::timeout(LIMIT, looking).await {
+        Ok(Ok(seen)) => {
+            let limit = settings.migrations.backup_age;
+            doctor::backups::judge(&seen, place, has_database, limit, app.now())
+        }
+        Ok(Err(error)) => vec![Finding::problem("backups", error.full_message()).hints(&error).at(place)],
+        Err(_) => vec![Finding::problem("backups", late("the backup directory")).at(place)],
+    }
+}
+
+fn late(what: &str) -> String {
+    format!("{what} gives no answer within {} s", LIMIT.as_secs())
+}
+
+fn show(app: &App, daemon: &Daemon, findings: &[Finding]) {
+    let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
+    let least = if app.ui.options().quiet { Severity::Warning } else { Severity::Ok };
+    let answer = Answer { context: &daemon.context, worst, findings };
+    let items = findings.iter().filter(|finding| finding.severity >= least).map(item).collect();
+    app.ui.show(&answer, |ui| ui.checked(&Checklist { items }));
+}
+
+fn item(finding: &Finding) -> Item {
+    let tone = match finding.severity {
+        Severity::Ok => Tone::Good,
+        Severity::Note => Tone::Note,
+        Severity::Warning => Tone::Warn,
+        Severity::Problem => Tone::Bad,
+    };
+    Item {
+        word: finding.severity.word(),
+        tone,
+        about: finding.about(),
+        text: finding.what.clone(),
+        next: finding.next.clone(),
+    }
+}
+
+/// The last line.
+fn verdict(app: &App, findings: &[Finding]) -> Result<()> {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+    let told: Vec<String> = [
+        (count(Severity::Problem), "problem", "problems"),
+        (count(Severity::Warning), "warning", "warnings"),
+    ]
+    .into_iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(|(count, one, many)| counted(count, one, many))
+    .collect();
+    if told.is_empty() {
+        app.ui.say("nothing wants a decision");
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Found, format!("{}; what to type stands below each", told.join(" and "))))
+}

@@ -1,0 +1,169 @@
+//! A stack's backups: how old the last one is, what cannot be trusted, what killed runs left, whether the next one fits.
+//!
+//! Promise: only files of ours are looked at, and none is opened but its manifest.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Finding, Place};
+use crate::backups::catalog::{Backup, Catalog};
+use crate::backups::manifest::{Level, Purpose};
+use crate::backups::stored;
+use crate::environment::shell_word;
+use crate::error::Result;
+use crate::ui::format::{age, bytes};
+
+/// What was seen in one backup directory.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Where they lie.
+    pub directory: PathBuf,
+    /// Every backup, newest first.
+    pub backups: Vec<Backup>,
+    /// Unfinished files of killed runs: removed, or only seen.
+    pub partial: Vec<PathBuf>,
+    /// Whether those were removed.
+    pub removed: bool,
+    /// Bytes that can still be written there; `None` where that is not known.
+    pub free: Option<u64>,
+}
+
+/// Looks; removes unfinished files that nobody writes any more, unless it may only look.
+///
+/// # Errors
+/// The directory is there and cannot be read.
+pub fn look(catalog: &Catalog, only_look: bool) -> Result<Seen> {
+    let directory = catalog.directory();
+    let backups = catalog.list()?;
+    let partial = stored::left(directory);
+    if !only_look {
+        stored::sweep(directory);
+    }
+    let free = stored::free_space(&directory.join("any"));
+    Ok(Seen { directory: directory.to_owned(), backups, partial, removed: !only_look, free })
+}
+
+/// So many untrusted files are named.
+const NAMED: usize = 3;
+
+/// What it comes to. `limit` is how old the last one of production may be.
+pub fn judge(
+    seen: &Seen,
+    place: &Place,
+    has_database: bool,
+    limit: Option<Duration>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = seen.partial.iter().map(|path| unfinished(seen, path)).collect();
+    findings.extend(untrusted(seen, place));
+    if has_database {
+        let last = seen.backups.iter().find(|backup| is_good(backup));
+        findings.push(match last {
+            Some(last) => aged(last, place, limit, now),
+            None => none(seen, place),
+        });
+        findings.extend(room(seen, last));
+    }
+    findings.into_iter().map(|finding| finding.at(place)).collect()
+}
+
+/// Proven, whole, and made because somebody asked for a backup.
+fn is_good(backup: &Backup) -> bool {
+    backup.manifest.as_ref().is_ok_and(|manifest| {
+        manifest.verified.level >= Level::Trailer && manifest.whole && manifest.purpose == Purpose::Backup
+    })
+}
+
+fn unfinished(seen: &Seen, path: &std::path::Path) -> Finding {
+    let shown = path.display();
+    if seen.removed && path.symlink_metadata().is_err() {
+        return Finding::note(
+            "leftovers",
+            format!("removed {shown}, left behind by a backup that was killed"),
+        );
+    }
+    let next = if seen.removed { "it could not be removed" } else { "remove it" };
+    let command = if seen.removed {
+        format!("rm {}", shell_word(&shown.to_string()))
+    } else {
+        "envctl doctor".to_owned()
+    };
+    Finding::warning("leftovers", format!("{shown} was left behind by a backup that was killed"))
+        .next(format!("{next}: `{command}`"))
+}
+
+/// Files with a backup's name and without a manifest to believe.
+fn untrusted(seen: &Seen, place: &Place) -> Option<Finding> {
+    let bad: Vec<(&Backup, &String)> =
+        seen.backups.iter().filter_map(|backup| Some((backup, backup.manifest.as_ref().err()?))).collect();
+    let (first, _) = bad.first()?;
+    let mut names: Vec<String> = bad
+        .iter()
+        .take(NAMED)
+        .map(|(backup, why)| {
+            let name = backup.path.file_name().unwrap_or_default().to_string_lossy();
+            format!("{name}: {why}")
+        })
+        .collect();
+    if bad.len() > NAMED {
+        names.push(format!("and {} more", bad.len() - NAMED));
+    }
+    Some(
+        Finding::warning("backups", format!("not to be trusted by its name: {}", names.join("; ")))
+            .next(format!(
+                "look at it: `envctl backup show {} {}`",
+                shell_word(&first.path.display().to_string()),
+                place.flags
+            ))
+            .next("a restore of it by name reads and proves the whole file first; else remove it"),
+    )
+}
+
+fn none(seen: &Seen, place: &Place) -> Finding {
+    let directory = seen.directory.display();
+    let what = match seen.backups.len() {
+        0 => format!("there is no backup in {directory}"),
+        n => format!("none of the {n} backups in {directory} is whole and proven"),
+    };
+    Finding::problem_in_production(place, "backups", what)
+        .next(format!("make one: `envctl backup {}`", place.flags))
+}
+
+fn aged(last: &Backup, place: &Place, limit: Option<Duration>, now: Timestamp) -> Finding {
+    let began = last.label.timestamp();
+    let passed = now.duration_since(began);
+    let old = place.prod
+        && limit.is_some_and(|limit| passed.as_secs() > i64::try_from(limit.as_secs()).unwrap_or(i64::MAX));
+    let what = format!("the last backup was made {}", age(began, now));
+    if old {
+        return Finding::warning("backups", format!("{what}; `migrations.backup_age` wants it newer"))
+            .next(format!("make one: `envctl backup {}`", place.flags));
+    }
+    Finding::ok("backups", format!("{what} ({})", bytes(last.stored_bytes)))
+}
+
+/// Whether another one as large fits.
+fn room(seen: &Seen, last: Option<&Backup>) -> Option<Finding> {
+    let (free, last) = (seen.free?, last?);
+    if free / 2 >= last.stored_bytes {
+        return None;
+    }
+    let directory = seen.directory.display();
+    let what = format!(
+        "{} are free in {directory}, and the last backup took {}",
+        bytes(free),
+        bytes(last.stored_bytes)
+    );
+    let finding = if free < last.stored_bytes {
+        Finding::problem("backups", what)
+    } else {
+        Finding::warning("backups", what)
+    };
+    Some(finding.next(format!("see what fills the disk: `df -h {}`", shell_word(&directory.to_string()))))
+}
+
+#[cfg(test)]
+#[path = "backups_tests.rs"]
+mod tests;

@@ -1,0 +1,136 @@
+//! A stack's containers: what does not run, what does not serve, what cannot be told apart.
+//!
+//! Promise: the words and commands about a container that cannot be used are those of every other verb.
+
+use super::{Finding, Place};
+use crate::docker::container::{Health, State};
+use crate::environment::request::Wanted;
+use crate::environment::{Environment, Member, Role, shell_word};
+
+/// What an environment's containers come to. One line where all is well.
+pub fn judge(environment: &Environment, place: &Place) -> Vec<Finding> {
+    if !environment.is_up() {
+        return vec![stopped(environment, place)];
+    }
+    let mut findings: Vec<Finding> = [(Role::Db, Wanted::Db), (Role::Backend, Wanted::Backend)]
+        .iter()
+        .filter_map(|(role, wanted)| usable(environment, *role, wanted))
+        .collect();
+    let told = |member: &Member| findings.iter().any(|finding| finding.what.contains(&member.container.name));
+    let of_members: Vec<Finding> = environment
+        .members
+        .iter()
+        .filter(|member| member.container.is_running() || !told(member))
+        .filter_map(ailing)
+        .collect();
+    findings.extend(of_members);
+    if environment.profile.is_disputed() {
+        findings.push(
+            Finding::warning(
+                "containers",
+                format!(
+                    "which profile it is cannot be told and it counts as production: {}",
+                    environment.profile.because()
+                ),
+            )
+            .next("say it in envctl.toml (`[profiles.NAME] project = \"…\"`), or with the label `envctl.profile`"),
+        );
+    }
+    if findings.is_empty() {
+        let count = environment.members.len();
+        let noun = if count == 1 { "container" } else { "containers" };
+        findings.push(Finding::ok("containers", format!("{count} {noun}, all as they should be")));
+    }
+    findings.into_iter().map(|finding| finding.at(place)).collect()
+}
+
+/// A stack that somebody stopped is no fault, but in production.
+fn stopped(environment: &Environment, place: &Place) -> Finding {
+    let what = match environment.members.len() {
+        1 => "its only container does not run".to_owned(),
+        n => format!("none of its {n} containers runs"),
+    };
+    if !environment.profile.is_prod() {
+        return Finding::note("containers", what).at(place);
+    }
+    let finding = Finding::problem("containers", what).at(place);
+    match environment.pick(&Wanted::Db, None) {
+        Err(error) if environment.with_role(Role::Db).next().is_some() => finding.hints(&error),
+        _ => finding.next("start it where its compose file lies: `docker compose up -d`"),
+    }
+}
+
+/// Whether the verbs find the one container of a role.
+fn usable(environment: &Environment, role: Role, wanted: &Wanted) -> Option<Finding> {
+    let error = environment.pick(wanted, None).err()?;
+    let members: Vec<&Member> = environment.with_role(role).collect();
+    let runs = members.iter().any(|member| member.container.is_running());
+    let what = error.full_message();
+    let finding = match (role, members.as_slice()) {
+        // A stack without a backend is a database, and one without a database has it elsewhere.
+        (Role::Db, []) => Finding::note("containers", what),
+        (_, []) => return None,
+        // The hints name the states; what runs cannot be told apart.
+        _ if runs => Finding::warning("containers", what),
+        _ => Finding::problem("containers", what),
+    };
+    Some(finding.hints(&error))
+}
+
+/// What is wrong with one container, whatever it is for.
+fn ailing(member: &Member) -> Option<Finding> {
+    let container = &member.container;
+    let name = shell_word(&container.name);
+    let logs = format!("its logs say why: `docker logs --tail 50 {name}`");
+    let shown = &container.name;
+    match (&container.state, container.health) {
+        (State::Restarting, _) => {
+            Some(Finding::problem("containers", format!("container {shown} keeps restarting")).next(logs))
+        }
+        (State::Running, Health::Unhealthy) => Some(
+            Finding::problem("containers", format!("container {shown} fails its health check"))
+                .next(format!(
+                    "what the check says: `docker inspect --format '{{{{json .State.Health}}}}' {name}`"
+                ))
+                .next(logs),
+        ),
+        (State::Running, Health::Starting) => {
+            Some(Finding::note("containers", format!("container {shown} is still starting")))
+        }
+        (State::Paused, _) => Some(
+            Finding::warning("containers", format!("container {shown} is paused"))
+                .next(format!("resume it: `docker unpause {name}`")),
+        ),
+        (State::Dead, _) => Some(
+            Finding::warning("containers", format!("container {shown} is dead: Docker could not remove it"))
+                .next(format!("try again: `docker rm --force {name}`")),
+        ),
+        // Work that is done ends with 0: migrations, seeds. 130 and 143 are somebody's signal.
+        (State::Exited(code), _) if ![0, 130, 143].contains(code) => Some(
+            Finding::warning("containers", format!("container {shown} has ended with code {code}"))
+                .next(logs),
+        ),
+        (State::Running, _) if member.role == Some(Role::Db) && is_bare(member) => Some(
+            Finding::note(
+                "containers",
+                format!(
+                    "in container {shown} postgres is process 1: a tool that dies there by a signal makes it restart every session"
+                ),
+            )
+            .next("give the service an init: `init: true` in its compose file"),
+        ),
+        _ => None,
+    }
+}
+
+/// Whether the postmaster itself has to take in orphans (reliability §1): there is no init before it.
+fn is_bare(member: &Member) -> bool {
+    let container = &member.container;
+    let program = container.command.first().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    let ends_as_postgres = ["postgres", "docker-entrypoint.sh"].contains(&program);
+    !container.init && ends_as_postgres
+}
+
+#[cfg(test)]
+#[path = "containers_tests.rs"]
+mod tests;

@@ -1,0 +1,257 @@
+//! A database that answers: what in it, or in its server, will hurt.
+//!
+//! Promises: looks through one open session and waits for no lock; what it says to type names its thing whole and can be
+//! pasted as it is.
+
+use super::{Finding, Place};
+use crate::backups::kept::{self, Kept};
+use crate::environment::shell_word;
+use crate::error::{Error, Result};
+use crate::postgres::Session;
+use crate::postgres::beside::Port;
+use crate::postgres::facts::Facts;
+use crate::postgres::health::{Health, Idle, Index, Tool};
+use crate::postgres::orphans;
+use crate::postgres::quote::ident;
+use crate::ui::format::{bytes, count};
+
+/// What was seen of one database.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Version, size, history.
+    pub facts: Facts,
+    /// What ails it, or why that cannot be told.
+    pub health: std::result::Result<Health, String>,
+    /// What restores have replaced on its server.
+    pub kept: Vec<Kept>,
+    /// Sessions of killed runs: ended, or only seen.
+    pub orphans: Vec<String>,
+    /// Whether those were ended.
+    pub ended: bool,
+    /// It listens on no TCP port, by which a worker would reach it.
+    pub deaf: bool,
+}
+
+/// Looks; ends what killed runs of envctl left in the server, unless it may only look.
+///
+/// # Errors
+/// The server cannot be asked at all.
+pub async fn look(session: &mut Session, only_look: bool) -> Result<Seen> {
+    let facts = Facts::read(session).await.map_err(Error::from)?;
+    let orphans = if only_look { orphans::list(session).await } else { orphans::end(session).await };
+    let health = Health::read(session, &facts).await.map_err(|refusal| Error::from(refusal).full_message());
+    let kept = kept::all(session).await.unwrap_or_default();
+    let deaf = matches!(Port::of(session).await, Ok(Err(_)));
+    Ok(Seen { deaf, facts, health, kept, orphans: orphans.unwrap_or_default(), ended: !only_look })
+}
+
+/// So long may a session do nothing in a transaction.
+const IDLE_LIMIT: u64 = 5 * 60;
+/// From this age on the server wants to be vacuumed by hand: half of what there is.
+const OLD: u64 = 1_000_000_000;
+/// From this age on autovacuum drops everything else (`vacuum_failsafe_age`); at 2^31 the server takes no more writes.
+const TOO_OLD: u64 = 1_600_000_000;
+
+/// What it comes to; at least the line that says what answered.
+pub fn judge(seen: &Seen, place: &Place) -> Vec<Finding> {
+    let Seen { facts, .. } = seen;
+    let name = format!("{}, PostgreSQL {}, {}", facts.database, facts.version, bytes(facts.size));
+    let mut findings = vec![Finding::ok("database", name)];
+    findings.extend(seen.orphans.iter().map(|orphan| orphaned(orphan, seen.ended)));
+    findings.extend(kept_ones(&seen.kept, place));
+    if seen.deaf {
+        let what = "PostgreSQL listens on no TCP port, not even its own: dumps pass the daemon, which takes about twice as long";
+        findings.push(
+            Finding::note("database", what)
+                .next("let it listen inside its container: `listen_addresses = 'localhost'`"),
+        );
+    }
+    match &seen.health {
+        Ok(health) => findings.extend(ailments(health, facts, place)),
+        Err(words) => findings.push(Finding::note("database", format!("could not be looked into: {words}"))),
+    }
+    findings.into_iter().map(|finding| finding.at(place)).collect()
+}
+
+fn orphaned(orphan: &str, ended: bool) -> Finding {
+    if ended {
+        Finding::note("leftovers", format!("ended {orphan}, left behind by an envctl that was killed"))
+    } else {
+        Finding::warning("leftovers", format!("{orphan} goes on, left behind by an envctl that was killed"))
+            .next("end it: `envctl doctor`")
+    }
+}
+
+fn kept_ones(kept: &[Kept], place: &Place) -> Option<Finding> {
+    let newest = kept.first()?;
+    let size = bytes(kept.iter().map(|kept| kept.size).sum());
+    let what = match kept.len() {
+        1 => format!("a restore has kept what it replaced: {} ({size})", newest.name),
+        n => format!(
+            "restores have kept {n} databases that they replaced ({size}), the newest {}",
+            newest.name
+        ),
+    };
+    Some(
+        Finding::note("database", what)
+            .next(format!("see them, and drop what nobody needs: `envctl restore kept {}`", place.flags)),
+    )
+}
+
+/// What can be wrong inside.
+fn ailments(health: &Health, facts: &Facts, place: &Place) -> Vec<Finding> {
+    let psql = |database: &str, sql: &str| {
+        format!("`envctl psql {} -d {} -c {}`", place.flags, shell_word(database), shell_word(sql))
+    };
+    let mut findings = Vec::new();
+    findings.extend(health.invalid.iter().map(|index| invalid(index, |sql| psql(&facts.database, sql))));
+    findings.extend(health.idle.iter().filter(|idle| idle.seconds >= IDLE_LIMIT).map(|idle| {
+        let end = format!("select pg_terminate_backend({})", idle.pid);
+        waiting(idle).next(format!("end it: {}", psql("postgres", &end)))
+    }));
+    findings.extend(health.sides.iter().filter(|side| !side.alive).map(|side| {
+        let size = side.size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
+        let drop = format!("drop database {}", ident(&side.name));
+        Finding::warning(
+            "leftovers",
+            format!("a restore that was killed has left the database {}{size}", side.name),
+        )
+        .next(format!("the next restore removes it; or now: {}", psql("postgres", &drop)))
+    }));
+    findings.extend(health.closed.iter().map(|name| {
+        let open = format!("alter database {} allow_connections true", ident(name));
+        Finding::warning("database", format!("nobody may connect to the database {name}"))
+            .next(format!("if that is not meant: {}", psql("postgres", &open)))
+    }));
+    findings.extend(health.broken.iter().map(|name| {
+        let drop = format!("drop database {}", ident(name));
+        Finding::warning("database", format!("a DROP DATABASE of {name} broke off half-way"))
+            .next(format!("only dropping it again works: {}", psql("postgres", &drop)))
+    }));
+    findings.extend(old(health, &psql));
+    findings.extend(collation(health, facts, &psql));
+    findings.extend(migrations(health, facts, place));
+    findings.extend(health.pg_dump.as_ref().and_then(|tool| dump_tool(tool, facts)));
+    findings
+}
+
+/// An index that costs every write and helps no query: its building broke off.
+fn invalid(index: &Index, psql: impl Fn(&str) -> String) -> Finding {
+    let Index { schema, name, table } = index;
+    let whole = format!("{}.{}", ident(schema), ident(name));
+    let finding = Finding::warning(
+        "database",
+        format!("index {schema}.{name} on {table} is INVALID: no query uses it"),
+    );
+    // What REINDEX CONCURRENTLY leaves beside the index it was to replace.
+    let of_reindex = ["_ccnew", "_ccold"].iter().any(|mark| name.contains(mark));
+    let drop = psql(&format!("drop index concurrently {whole}"));
+    if of_reindex {
+        finding.next(format!("a REINDEX left it: {drop}"))
+    } else {
+        finding
+            .next(format!("build it again: {}", psql(&format!("reindex index concurrently {whole}"))))
+            .next(format!("or drop it: {drop}"))
+    }
+}
+
+fn waiting(idle: &Idle) -> Finding {
+    let Idle { pid, role, application, database, seconds } = idle;
+    let application = if application.is_empty() { "no application name" } else { application };
+    Finding::warning(
+        "database",
+        format!(
+            "session {pid} of {role} ({application}) in {database} has done nothing for {} min inside a transaction, and holds its locks",
+            seconds / 60
+        ),
+    )
+}
+
+fn old(health: &Health, psql: &impl Fn(&str, &str) -> String) -> Option<Finding> {
+    let (name, age) = health.oldest.as_ref().filter(|(_, age)| *age >= OLD)?;
+    let what = format!(
+        "transaction ids of database {name} are {} old; at 2 100 million the server takes no more writes",
+        count(*age)
+    );
+    let finding =
+        if *age >= TOO_OLD { Finding::problem("database", what) } else { Finding::warning("database", what) };
+    let holders = "select 'prepared' what, gid as name, transaction from pg_prepared_xacts \
+                   union all select 'slot', slot_name, xmin from pg_replication_slots where xmin is not null";
+    Some(
+        finding
+            .next(format!("vacuum it: {}", psql(name, "vacuum (freeze, verbose)")))
+            .next(format!("see what holds it back: {}", psql(name, holders))),
+    )
+}
+
+fn collation(health: &Health, facts: &Facts, psql: &impl Fn(&str, &str) -> String) -> Option<Finding> {
+    let (built, now) = health.collation.as_ref()?;
+    let name = ident(&facts.database);
+    Some(
+        Finding::warning(
+            "database",
+            format!("indexes over text were built by collation version {built}, the image has {now}: they may sort wrongly"),
+        )
+        .next(format!("build them again: {}", psql(&facts.database, &format!("reindex database concurrently {name}"))))
+        .next(format!(
+            "then: {}",
+            psql(&facts.database, &format!("alter database {name} refresh collation version"))
+        )),
+    )
+}
+
+/// Migrations that were begun and not finished.
+fn migrations(health: &Health, facts: &Facts, place: &Place) -> Option<Finding> {
+    let unfinished = facts.migrations.as_ref().map_or(0, |migrations| migrations.unfinished);
+    if unfinished == 0 {
+        return None;
+    }
+    let (first, names) = match health.unfinished.first() {
+        Some(first) => (first.as_str(), health.unfinished.join(", ")),
+        None => ("NAME", format!("{unfinished} of them")),
+    };
+    if health.migrating {
+        return Some(Finding::note("migrations", format!("being applied now: {names}")));
+    }
+    Some(
+        Finding::problem("migrations", format!("failed, or ended half-way: {names}; nothing is applied behind it"))
+            .next(format!("what it says of itself: `envctl migrate status {}`", place.flags))
+            .next(format!(
+                "when its changes are undone or done by hand: `envctl migrate resolve {} {} --rolled-back`, or `--applied`",
+                shell_word(first),
+                place.flags
+            )),
+    )
+}
+
+/// pg_dump reads no server that is newer than itself.
+fn dump_tool(tool: &Tool, facts: &Facts) -> Option<Finding> {
+    match tool {
+        Tool::Missing => Some(
+            Finding::problem("backups", "there is no pg_dump in the database's container: no backup can be made")
+                .next("use the official image, or one with PostgreSQL's client tools"),
+        ),
+        Tool::Version(version) if version.major() < facts.version.major() => Some(
+            Finding::problem(
+                "backups",
+                format!(
+                    "pg_dump in the container is {version} and refuses the server, which is {}: no backup can be made",
+                    facts.version
+                ),
+            )
+            .next("take an image whose client tools are as new as its server"),
+        ),
+        Tool::Version(version) if version.major() > facts.version.major() => Some(Finding::note(
+            "backups",
+            format!(
+                "pg_dump in the container is {version}, newer than the server ({}): an older server may not read what it dumps",
+                facts.version
+            ),
+        )),
+        Tool::Version(_) => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "database_tests.rs"]
+mod tests;

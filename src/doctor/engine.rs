@@ -1,0 +1,137 @@
+//! The Docker engine: which, in what version, and whether workers can serve there.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Finding;
+use crate::docker::Engine;
+use crate::docker::engine::EngineVersion;
+use crate::docker::worker::{Limits, Unfit, Workshop};
+use crate::error::{self, Result};
+
+/// How long the engine may take for one answer about itself.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What was seen of an engine.
+#[derive(Debug)]
+pub struct Seen {
+    /// Its address.
+    pub address: String,
+    /// The context's name, and why it is this one.
+    pub chosen: String,
+    /// Its version.
+    pub version: Result<EngineVersion>,
+    /// Whether workers can serve; why not.
+    pub workers: Result<(), Unfit>,
+}
+
+/// Looks at it. `rooms` is where rooms for workers are made.
+pub async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path) -> Seen {
+    let slow = |what: &str| format!("{what} within {} s", LIMIT.as_secs());
+    let version = tokio::time::timeout(LIMIT, engine.version());
+    let workshop = async {
+        // A room is made and goes at once: that it can be is the question.
+        let workshop = Workshop::open(engine, "doctor", rooms, Limits::default()).await?;
+        workshop.room().map(drop)
+    };
+    let (version, workers) = tokio::join!(version, tokio::time::timeout(LIMIT, workshop));
+    Seen {
+        address: engine.address(),
+        chosen,
+        version: version.unwrap_or_else(|_| Err(error::docker(slow("no answer about its version")))),
+        workers: workers.unwrap_or_else(|_| Err(Unfit::Refused(slow("no answer about what it is like")))),
+    }
+}
+
+/// What it comes to.
+pub fn judge(seen: &Seen) -> Vec<Finding> {
+    let Seen { address, chosen, version, workers } = seen;
+    let engine = match version {
+        Ok(EngineVersion { version, api, os }) if os == "windows" => {
+            Finding::problem("docker", format!("{version} (API {api}) at {address} runs Windows containers"))
+                .next("envctl works on Linux containers: name another engine with `--context`")
+        }
+        Ok(EngineVersion { version, api, .. }) => {
+            Finding::ok("docker", format!("{} (API {}) at {address}, {chosen}", known(version), known(api)))
+        }
+        Err(error) => Finding::warning(
+            "docker",
+            format!("{address}, {chosen}, does not tell its version: {}", error.full_message()),
+        )
+        .hints(error),
+    };
+    let workers = match workers {
+        Ok(()) => Finding::ok("workers", "backups and restores can run beside the database"),
+        Err(unfit) => unfit_workers(unfit),
+    };
+    vec![engine, workers]
+}
+
+fn known(word: &str) -> &str {
+    if word.is_empty() { "unknown" } else { word }
+}
+
+/// A backup works all the same, only slower: never worse than a note, but where the machine could do better.
+fn unfit_workers(unfit: &Unfit) -> Finding {
+    let slower = |why: &dyn Display| format!("{why}: dumps pass the daemon, which takes about twice as long");
+    match unfit {
+        Unfit::Remote => Finding::note(
+            "workers",
+            "the Docker daemon is not on this host: workers pack there, and restores pass the daemon",
+        ),
+        Unfit::NoRoom(_) => Finding::warning("workers", slower(unfit)).next(
+            "make that directory one that you can write into, or name another: `export XDG_RUNTIME_DIR=DIR`",
+        ),
+        other => Finding::note("workers", slower(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Severity;
+
+    fn seen(version: Result<EngineVersion>, workers: Result<(), Unfit>) -> Vec<Finding> {
+        judge(&Seen {
+            address: "unix:///x.sock".into(),
+            chosen: "context default (DOCKER_HOST)".into(),
+            version,
+            workers,
+        })
+    }
+
+    fn version(os: &str) -> EngineVersion {
+        EngineVersion { version: "20.10.24".into(), api: "1.41".into(), os: os.into() }
+    }
+
+    #[test]
+    fn an_engine_that_serves_is_told_in_two_lines() {
+        let findings = seen(Ok(version("linux")), Ok(()));
+        assert!(findings.iter().all(|finding| finding.severity == Severity::Ok), "{findings:?}");
+        assert_eq!(findings[0].what, "20.10.24 (API 1.41) at unix:///x.sock, context default (DOCKER_HOST)");
+    }
+
+    #[test]
+    fn what_an_engine_is_like_decides_what_is_said_of_workers() {
+        for (unfit, severity, words) in [
+            (Unfit::Remote, Severity::Note, "not on this host"),
+            (Unfit::Desktop, Severity::Note, "virtual machine"),
+            (Unfit::UserNamespaces, Severity::Note, "userns-remap"),
+            (Unfit::Refused("Forbidden".into()), Severity::Note, "Forbidden"),
+            (Unfit::NoRoom("/run: read-only".into()), Severity::Warning, "/run: read-only"),
+        ] {
+            let findings = seen(Ok(version("linux")), Err(unfit));
+            assert_eq!(findings[1].severity, severity, "{findings:?}");
+            assert!(findings[1].what.contains(words), "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn an_engine_of_another_kind_or_without_a_word_is_told() {
+        assert_eq!(seen(Ok(version("windows")), Ok(()))[0].severity, Severity::Problem);
+        let mute = seen(Err(error::docker("403: Forbidden").hint("ask who runs it")), Ok(()));
+        assert_eq!((mute[0].severity, mute[0].next.len()), (Severity::Warning, 1));
+    }
+}

@@ -1,0 +1,148 @@
+//! What a check came to: how bad, what, about what, and what to type next.
+
+use serde::Serialize;
+
+use crate::environment::{Environment, shell_word};
+
+/// How bad it is. From [`Severity::Warning`] on a person has to decide something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// Good to know.
+    Note,
+    /// It will hurt.
+    Warning,
+    /// It hurts.
+    Problem,
+}
+
+impl Severity {
+    /// The word that is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// A profile of a stack, and the options that mean it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The stack.
+    pub stack: String,
+    /// The profile; `None` where it cannot be known.
+    pub profile: Option<String>,
+    /// Whether it counts as production.
+    pub prod: bool,
+    /// `-s acme --prod`
+    pub flags: String,
+}
+
+impl Place {
+    /// That of an environment.
+    pub fn of(environment: &Environment) -> Self {
+        Self {
+            stack: environment.stack.clone(),
+            profile: environment.profile.name.clone(),
+            prod: environment.profile.counts_as_prod(),
+            flags: format!("-s {} {}", shell_word(&environment.stack), environment.profile.flag()),
+        }
+    }
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Which check: `docker`, `workers`, `configuration`, `containers`, `database`, `migrations`, `backups`, `leftovers`.
+    pub check: &'static str,
+    /// The stack that it is about, if it is about one.
+    pub stack: Option<String>,
+    /// Its profile, where that is known.
+    pub profile: Option<String>,
+    /// What was seen, with the thing's name.
+    pub what: String,
+    /// What to do about it: phrases with their commands.
+    pub next: Vec<String>,
+}
+
+impl Finding {
+    fn new(severity: Severity, check: &'static str, what: impl Into<String>) -> Self {
+        Self { severity, check, stack: None, profile: None, what: what.into(), next: Vec::new() }
+    }
+
+    /// All is well.
+    pub fn ok(check: &'static str, what: impl Into<String>) -> Self {
+        Self::new(Severity::Ok, check, what)
+    }
+
+    /// Good to know.
+    pub fn note(check: &'static str, what: impl Into<String>) -> Self {
+        Self::new(Severity::Note, check, what)
+    }
+
+    /// It will hurt.
+    pub fn warning(check: &'static str, what: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, check, what)
+    }
+
+    /// It hurts.
+    pub fn problem(check: &'static str, what: impl Into<String>) -> Self {
+        Self::new(Severity::Problem, check, what)
+    }
+
+    /// It hurts in production and is good to know elsewhere.
+    pub fn problem_in_production(place: &Place, check: &'static str, what: impl Into<String>) -> Self {
+        Self::new(if place.prod { Severity::Problem } else { Severity::Note }, check, what)
+    }
+
+    /// About a stack's profile.
+    #[must_use]
+    pub fn at(mut self, place: &Place) -> Self {
+        self.stack = Some(place.stack.clone());
+        self.profile.clone_from(&place.profile);
+        self
+    }
+
+    /// With a next step.
+    #[must_use]
+    pub fn next(mut self, step: impl Into<String>) -> Self {
+        self.next.push(step.into());
+        self
+    }
+
+    /// With the next steps of an error.
+    #[must_use]
+    pub fn hints(mut self, error: &crate::error::Error) -> Self {
+        self.next.extend(error.hints().iter().cloned());
+        self
+    }
+
+    /// What it is about, in words: `acme prod`, or the check.
+    pub fn about(&self) -> String {
+        match &self.stack {
+            Some(stack) => format!("{stack} {}", self.profile.as_deref().unwrap_or("unknown")),
+            None => self.check.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Place {
+    /// `acme` in development or production.
+    pub(super) fn sample(prod: bool) -> Self {
+        let profile = if prod { "prod" } else { "dev" };
+        Self {
+            stack: "acme".into(),
+            profile: Some(profile.into()),
+            prod,
+            flags: format!("-s acme --{profile}"),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What killed runs of envctl left on this host and in its engine: workers and their rooms.
+//!
+//! Promises: the same as the next backup would remove, and nothing else: known by a lock that nobody holds any more. What
+//! lives, what is another host's, and what lies elsewhere is told at most.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Finding;
+use crate::docker::Engine;
+use crate::docker::worker::{self, Left, room};
+use crate::environment::shell_word;
+
+/// What was seen, and what has become of it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Every worker with how it stands.
+    pub workers: Vec<(Left, Standing)>,
+    /// Rooms of the dead, and whether they are gone.
+    pub rooms: Vec<(PathBuf, bool)>,
+    /// Why workers could not be listed.
+    pub unlisted: Option<String>,
+    /// Nothing was to be removed.
+    pub only_looked: bool,
+}
+
+/// How a worker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its envctl lives.
+    Alive,
+    /// Its envctl is on another host.
+    Elsewhere,
+    /// Left, with its room where nobody has told us to clean up.
+    LeftAside,
+    /// Left, and still there.
+    Left,
+    /// Left, and removed now.
+    Removed,
+}
+
+/// Looks at the rooms in `homes` and at the engine's workers; removes what is left, unless it may only look.
+pub async fn look(engine: &Arc<dyn Engine>, homes: &[PathBuf], only_look: bool) -> Seen {
+    let homes: Vec<&Path> = homes.iter().map(PathBuf::as_path).collect();
+    let (workers, unlisted) = match engine.workers().await {
+        Ok(workers) => (workers, None),
+        Err(error) => (Vec::new(), Some(error.full_message())),
+    };
+    let mut workers: Vec<(Left, Standing)> =
+        workers.into_iter().map(|left| (left.clone(), standing(&left, &homes))).collect();
+    let rooms: Vec<PathBuf> = homes.iter().flat_map(|home| room::left(home)).collect();
+    if !only_look {
+        let reaped = worker::reap(engine, &homes).await;
+        for (left, standing) in &mut workers {
+            if *standing == Standing::Left && reaped.contains(&left.operation) {
+                *standing = Standing::Removed;
+            }
+        }
+    }
+    let rooms = rooms.into_iter().map(|path| (path.clone(), path.symlink_metadata().is_err())).collect();
+    Seen { workers, rooms, unlisted, only_looked: only_look }
+}
+
+fn standing(left: &Left, homes: &[&Path]) -> Standing {
+    if !left.is_of_this_host() {
+        return Standing::Elsewhere;
+    }
+    if left.is_left(homes) {
+        return Standing::Left;
+    }
+    // Only told: the path comes from a label, which anybody may write.
+    match left.room.parent() {
+        Some(home) if room::is_left(home, &left.room) => Standing::LeftAside,
+        _ => Standing::Alive,
+    }
+}
+
+/// What it comes to.
+pub fn judge(seen: &Seen) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(words) = &seen.unlisted {
+        findings.push(Finding::note("leftovers", format!("workers cannot be listed: {words}")));
+    }
+    let alive = seen.workers.iter().filter(|(_, standing)| *standing == Standing::Alive).count();
+    if alive > 0 {
+        let noun = if alive == 1 { "worker is" } else { "workers are" };
+        findings.push(Finding::note("leftovers", format!("{alive} {noun} at work, and left alone")));
+    }
+    findings.extend(seen.workers.iter().filter_map(|(left, standing)| of_worker(left, *standing, seen)));
+    findings.extend(seen.rooms.iter().map(|(path, gone)| of_room(path, *gone, seen)));
+    if findings.is_empty() {
+        findings.push(Finding::ok("leftovers", "killed runs of envctl have left nothing"));
+    }
+    findings
+}
+
+fn of_worker(left: &Left, standing: Standing, seen: &Seen) -> Option<Finding> {
+    let named = |id: &str| id.get(..8).unwrap_or(id).to_owned();
+    let id = left.id.get(..12).unwrap_or(&left.id);
+    let what = format!("the worker of envctl/{}", named(&left.operation));
+    let killed = "left behind by an envctl that was killed";
+    let remove = format!("docker rm --force --volumes {}", shell_word(id));
+    match standing {
+        Standing::Alive => None,
+        Standing::Removed => Some(Finding::note("leftovers", format!("removed {what}, {killed}"))),
+        Standing::Left if seen.only_looked => Some(
+            Finding::warning("leftovers", format!("{what} is there, {killed}"))
+                .next("remove it: `envctl doctor`"),
+        ),
+        Standing::Left => Some(
+            Finding::warning("leftovers", format!("{what}, {killed}, could not be removed"))
+                .next(format!("remove it: `{remove}`")),
+        ),
+        Standing::LeftAside => {
+            let room = shell_word(&left.room.display().to_string());
+            Some(
+                Finding::warning("leftovers", format!("{what} is there, {killed}; its directory is {room}"))
+                    .next(format!("remove both: `{remove}; rm -r {room}`")),
+            )
+        }
+        Standing::Elsewhere => Some(
+            Finding::note("leftovers", format!("{what} belongs to an envctl on host {}", left.host))
+                .next("only there it can be known whether that one lives: `envctl doctor` on that host"),
+        ),
+    }
+}
+
+fn of_room(path: &Path, gone: bool, seen: &Seen) -> Finding {
+    let shown = path.display();
+    let what = format!("{shown}, left behind by an envctl that was killed");
+    if gone {
+        return Finding::note("leftovers", format!("removed the directory {what}"));
+    }
+    let finding = Finding::warning("leftovers", format!("there is the directory {what}"));
+    if seen.only_looked {
+        finding.next("remove it: `envctl doctor`")
+    } else {
+        finding.next(format!("it could not be removed: `rm -r {}`", shell_word(&shown.to_string())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Severity;
+
+    fn left() -> Left {
+        Left {
+            id: "c0ffee00c0ffee00".into(),
+            operation: "0123456789abcdef".into(),
+            room: "/run/envctl-worker-0123456789abcdef".into(),
+            host: "there".into(),
+        }
+    }
+
+    fn of(standing: Standing, only_looked: bool) -> Vec<Finding> {
+        judge(&Seen { workers: vec![(left(), standing)], only_looked, ..Seen::default() })
+    }
+
+    #[test]
+    fn a_worker_is_told_by_how_it_stands() {
+        for (standing, only_looked, severity, words) in [
+            (Standing::Alive, false, Severity::Note, "1 worker is at work, and left alone"),
+            (Standing::Removed, false, Severity::Note, "removed the worker of envctl/01234567"),
+            (Standing::Left, false, Severity::Warning, "could not be removed"),
+            (Standing::Left, true, Severity::Warning, "is there"),
+            (
+                Standing::LeftAside,
+                false,
+                Severity::Warning,
+                "its directory is /run/envctl-worker-0123456789abcdef",
+            ),
+            (Standing::Elsewhere, false, Severity::Note, "on host there"),
+        ] {
+            let [finding] = <[Finding; 1]>::try_from(of(standing, only_looked)).unwrap();
+            assert_eq!(finding.severity, severity, "{finding:?}");
+            assert!(finding.what.contains(words), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_typed_fits() {
+        assert_eq!(of(Standing::Left, true)[0].next, ["remove it: `envctl doctor`"]);
+        assert_eq!(
+            of(Standing::Left, false)[0].next,
+            ["remove it: `docker rm --force --volumes c0ffee00c0ff`"]
+        );
+        let aside = &of(Standing::LeftAside, false)[0].next[0];
+        assert!(aside.ends_with("; rm -r /run/envctl-worker-0123456789abcdef`"), "{aside}");
+    }
+
+    #[test]
+    fn a_room_that_is_gone_is_a_note_and_one_that_stays_a_warning() {
+        for (gone, severity) in [(true, Severity::Note), (false, Severity::Warning)] {
+            let seen = Seen { rooms: vec![("/run/envctl-worker-0".into(), gone)], ..Seen::default() };
+            assert_eq!(judge(&seen)[0].severity, severity);
+        }
+    }
+
+    #[test]
+    fn nothing_left_is_one_good_line() {
+        assert_eq!(judge(&Seen::default())[0].severity, Severity::Ok);
+        let unlisted = Seen { unlisted: Some("403".into()), ..Seen::default() };
+        assert_eq!(judge(&unlisted)[0].severity, Severity::Note);
+    }
+
+    #[test]
+    fn a_worker_of_another_host_is_never_taken_for_left() {
+        assert_eq!(standing(&left(), &[Path::new("/run")]), Standing::Elsewhere);
+    }
+}

@@ -1,0 +1,239 @@
+//! What ails a server and a database, seen in one look: values only, nothing is judged and nothing is changed.
+//!
+//! Promises: waits for no lock and reads no table of the user's; what the role may not see is left out.
+
+use super::facts::Facts;
+use super::session::{Refusal, Session};
+use super::version::ServerVersion;
+
+/// The lock that Prisma takes for a migration (prisma-engines, `ADVISORY_LOCK_ID`), and envctl with it.
+const MIGRATING: u32 = 72_707_369;
+
+/// What one look saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Sessions that hold a transaction open and do nothing, those that wait longest first.
+    pub idle: Vec<Idle>,
+    /// Indexes of this database that no query uses, none of them being built now.
+    pub invalid: Vec<Index>,
+    /// Side databases of restores that never came to their swap.
+    pub sides: Vec<Side>,
+    /// Databases that nobody may connect to, templates aside.
+    pub closed: Vec<String>,
+    /// Databases whose `DROP DATABASE` broke off (`datconnlimit` -2): nothing but dropping them again works.
+    pub broken: Vec<String>,
+    /// The database with the oldest transaction id, and its age.
+    pub oldest: Option<(String, u64)>,
+    /// The collation version the indexes were built by, and the one there is, where they differ.
+    pub collation: Option<(String, String)>,
+    /// Migrations of `_prisma_migrations` that were begun and neither finished nor rolled back.
+    pub unfinished: Vec<String>,
+    /// Somebody migrates at this moment.
+    pub migrating: bool,
+    /// The container's own pg_dump; `None` where it could not be asked.
+    pub pg_dump: Option<Tool>,
+}
+
+/// A tool in the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// It is there.
+    Version(ServerVersion),
+    /// It is not.
+    Missing,
+}
+
+/// A session that holds a transaction open and does nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// Its process.
+    pub pid: String,
+    /// Its role.
+    pub role: String,
+    /// What it calls itself; may be empty.
+    pub application: String,
+    /// Its database.
+    pub database: String,
+    /// For how long it has done nothing, in seconds.
+    pub seconds: u64,
+}
+
+/// An index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Its table.
+    pub table: String,
+}
+
+/// A database that a restore was loading into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// Its name.
+    pub name: String,
+    /// Its size, in bytes; `None` where the role may not see it.
+    pub size: Option<u64>,
+    /// Its restore is connected: it goes on.
+    pub alive: bool,
+}
+
+/// Everything but the history, a kind of row each.
+const LOOK: &str = "\
+    select * from (select 'idle', a.pid::text, coalesce(a.usename::text, ''), coalesce(a.application_name, ''), \
+           coalesce(a.datname::text, ''), extract(epoch from now() - a.state_change)::bigint::text \
+      from pg_catalog.pg_stat_activity a \
+     where a.state like 'idle in transaction%' and a.pid <> pg_catalog.pg_backend_pid() \
+       and coalesce(a.application_name, '') not like 'envctl%' \
+     order by a.state_change limit 20) idle \
+    union all \
+    select 'invalid', n.nspname::text, c.relname::text, t.relname::text, '', '' \
+      from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid \
+      join pg_catalog.pg_class t on t.oid = i.indrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+     where not i.indisvalid and c.relkind = 'i' \
+       and not exists (select from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity b on b.pid = l.pid \
+                        where l.relation = i.indrelid and l.mode in ('ShareUpdateExclusiveLock', 'ShareLock') \
+                          and b.backend_type = 'client backend') \
+    union all \
+    select 'side', d.datname::text, \
+           case when pg_catalog.has_database_privilege(d.oid, 'connect') then pg_catalog.pg_database_size(d.oid)::text else '' end, \
+           (exists (select from pg_catalog.pg_stat_activity a \
+                     where a.application_name like 'envctl/' || substr(d.datname, 12, 8) || ' %'))::text, '', '' \
+      from pg_catalog.pg_database d \
+     where d.datname like 'envctl\\_new\\_%' \
+       and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), '') like 'envctl: being loaded%' \
+    union all \
+    select case when d.datconnlimit = -2 then 'broken' else 'closed' end, d.datname::text, '', '', '', '' \
+      from pg_catalog.pg_database d \
+     where d.datconnlimit = -2 or (not d.datallowconn and not d.datistemplate) \
+    union all \
+    select * from (select 'oldest', d.datname::text, pg_catalog.age(d.datfrozenxid)::text, '', '', '' \
+      from pg_catalog.pg_database d order by pg_catalog.age(d.datfrozenxid) desc limit 1) oldest";
+
+/// From 15 on: a database remembers the version of its collation.
+const COLLATION: &str = "\
+    union all \
+    select 'collation', d.datcollversion, pg_catalog.pg_database_collation_actual_version(d.oid), '', '', '' \
+      from pg_catalog.pg_database d where d.datname = current_database() \
+       and d.datcollversion <> pg_catalog.pg_database_collation_actual_version(d.oid)";
+
+impl Health {
+    /// Looks, from a session in the database that `facts` are of.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn read(session: &mut Session, facts: &Facts) -> Result<Self, Refusal> {
+        let more = if facts.version.remembers_collation_version() { COLLATION } else { "" };
+        let rows = session.query(&format!("{LOOK} {more}")).await?;
+        let mut health = Self::of_rows(rows);
+        if facts.migrations.as_ref().is_some_and(|migrations| migrations.unfinished > 0) {
+            (health.unfinished, health.migrating) = unfinished(session).await?;
+        }
+        health.pg_dump = pg_dump(session).await?;
+        Ok(health)
+    }
+
+    fn of_rows(rows: Vec<Vec<String>>) -> Self {
+        let mut health = Self::default();
+        for row in rows {
+            let Some((kind, fields)) = row.split_first() else { continue };
+            let text = |at: usize| fields.get(at).cloned().unwrap_or_default();
+            let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+            match kind.as_str() {
+                "idle" => health.idle.push(Idle {
+                    pid: text(0),
+                    role: text(1),
+                    application: text(2),
+                    database: text(3),
+                    seconds: number(4).unwrap_or(0),
+                }),
+                "invalid" => health.invalid.push(Index { schema: text(0), name: text(1), table: text(2) }),
+                "side" => {
+                    health.sides.push(Side { name: text(0), size: number(1), alive: text(2) == "true" });
+                }
+                "closed" => health.closed.push(text(0)),
+                "broken" => health.broken.push(text(0)),
+                "oldest" => health.oldest = number(1).map(|age| (text(0), age)),
+                "collation" => health.collation = Some((text(0), text(1))),
+                _ => {}
+            }
+        }
+        health
+    }
+}
+
+/// The names, and whether somebody holds Prisma's lock: then the last of them may be running now. The history may be
+/// locked by a migration; it is not waited for.
+async fn unfinished(session: &mut Session) -> Result<(Vec<String>, bool), Refusal> {
+    let place = session
+        .value(
+            "select pg_catalog.quote_ident(n.nspname) || '._prisma_migrations' \
+             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+             where c.relname = '_prisma_migrations' and c.relkind = 'r' \
+             order by n.nspname <> 'public', n.nspname limit 1",
+        )
+        .await?;
+    let Some(place) = place else { return Ok((Vec::new(), false)) };
+    session.query("set lock_timeout = '500ms'").await?;
+    let names = session
+        .query(&format!(
+            "select migration_name from {place} where finished_at is null and rolled_back_at is null order by started_at"
+        ))
+        .await;
+    session.query("set lock_timeout = 0").await?;
+    let names = match names {
+        Err(Refusal::Lost(error)) => return Err(Refusal::Lost(error)),
+        other => other.unwrap_or_default(),
+    };
+    let held = format!(
+        "select exists (select from pg_catalog.pg_locks \
+         where locktype = 'advisory' and classid = 0 and objid = {MIGRATING} and granted)"
+    );
+    let migrating = session.value(&held).await?.as_deref() == Some("t");
+    Ok((names.into_iter().filter_map(|row| row.into_iter().next()).collect(), migrating))
+}
+
+/// Asked through the psql that is open: a further exec would cost the daemon 40 ms.
+async fn pg_dump(session: &mut Session) -> Result<Option<Tool>, Refusal> {
+    let lines = |word: &str| {
+        format!(
+            "\\set pg_dump `pg_dump --version 2>&1 || echo missing`\n\\echo {word} :pg_dump\n\\echo {word}.\n"
+        )
+    };
+    let said = session.program(lines).await?;
+    Ok(match said.trim() {
+        words if words.starts_with("pg_dump ") => ServerVersion::parse(words).map(Tool::Version),
+        words if words.ends_with("missing") => Some(Tool::Missing),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_row_goes_to_its_place() {
+        let rows = [
+            ["idle", "42", "app", "prisma", "acme", "3600"],
+            ["invalid", "public", "item_words", "item", "", ""],
+            ["side", "envctl_new_0123abcd_acme", "7654", "false", "", ""],
+            ["side", "envctl_new_9876abcd_acme", "", "true", "", ""],
+            ["closed", "shut", "", "", "", ""],
+            ["broken", "half", "", "", "", ""],
+            ["oldest", "acme", "1234", "", "", ""],
+            ["collation", "2.31", "2.36", "", "", ""],
+            ["later", "", "", "", "", ""],
+        ];
+        let health = Health::of_rows(rows.iter().map(|row| row.map(str::to_owned).into()).collect());
+        assert_eq!((health.idle[0].pid.as_str(), health.idle[0].seconds), ("42", 3600));
+        assert_eq!(health.invalid[0].name, "item_words");
+        let sides: Vec<_> = health.sides.iter().map(|side| (side.size, side.alive)).collect();
+        assert_eq!(sides, [(Some(7654), false), (None, true)]);
+        assert_eq!((&health.closed[..], &health.broken[..]), (&["shut".into()][..], &["half".into()][..]));
+        assert_eq!(health.oldest, Some(("acme".into(), 1234)));
+        assert_eq!(health.collation, Some(("2.31".into(), "2.36".into())));
+    }
+}

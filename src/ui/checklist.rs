@@ -1,0 +1,112 @@
+//! A list of what was looked at: a word for how it is, what it is about, and below it what to type.
+//!
+//! Promises: the word says all, colour only repeats it; on a terminal lines are broken at their words and never in a
+//! command, in a pipe each item and each next step is one line; foreign text is escaped here.
+
+use super::escape::{escape, escape_lines};
+use super::style::{Styles, Tone};
+use super::wrap::wrap;
+
+/// Where the text begins: behind the longest word and a space.
+const INDENT: usize = 9;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// How it is, in a word.
+    pub word: &'static str,
+    /// How that word is toned.
+    pub tone: Tone,
+    /// What was looked at.
+    pub about: String,
+    /// What was seen.
+    pub text: String,
+    /// What to do about it, each a phrase with its command.
+    pub next: Vec<String>,
+}
+
+/// Items in their order: the last are what a person reads first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checklist {
+    /// They.
+    pub items: Vec<Item>,
+}
+
+impl Checklist {
+    /// As text, ended; nothing where there are no items. `None` is no terminal.
+    pub(super) fn render(&self, width: Option<usize>, styles: Styles) -> String {
+        let mut shown = String::new();
+        for item in &self.items {
+            let pad = " ".repeat(INDENT.saturating_sub(item.word.len()));
+            let lead = format!("{}{pad}", styles.paint(item.tone, item.word));
+            let text = format!("{}: {}", escape(&item.about), escape_lines(&item.text));
+            shown.push_str(&wrap(&lead, INDENT, &text, INDENT, width));
+            for next in &item.next {
+                let lead = format!("{}{} ", " ".repeat(INDENT), styles.paint(Tone::Note, "hint:"));
+                shown.push_str(&wrap(&lead, INDENT + 6, &escape_lines(next), INDENT + 2, width));
+            }
+        }
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Checklist {
+        let item = |word, tone, text: &str, next: &[&str]| Item {
+            word,
+            tone,
+            about: "acme prod".into(),
+            text: text.into(),
+            next: next.iter().map(|step| (*step).to_owned()).collect(),
+        };
+        Checklist {
+            items: vec![
+                item("ok", Tone::Good, "PostgreSQL 15.18", &[]),
+                item(
+                    "problem",
+                    Tone::Bad,
+                    "container db\x1b[2J has exited with code 1",
+                    &["start it: `docker start acme-prod-db-1`"],
+                ),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_pipe_gets_a_line_for_each() {
+        assert_eq!(
+            sample().render(None, Styles::PLAIN),
+            "ok       acme prod: PostgreSQL 15.18\n\
+             problem  acme prod: container db\\u{1b}[2J has exited with code 1\n         \
+             hint: start it: `docker start acme-prod-db-1`\n"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_breaks_at_words_and_never_in_a_command() {
+        let shown = sample().render(Some(40), Styles::PLAIN);
+        assert_eq!(
+            shown,
+            "ok       acme prod: PostgreSQL 15.18\n\
+             problem  acme prod: container\n         \
+             db\\u{1b}[2J has exited with\n         \
+             code 1\n         \
+             hint: start it:\n           \
+             `docker start acme-prod-db-1`\n"
+        );
+    }
+
+    #[test]
+    fn only_the_word_is_coloured() {
+        let shown = sample().render(Some(80), Styles::COLOURED);
+        assert!(shown.starts_with("\x1b[32mok\x1b[0m       acme prod: PostgreSQL"), "{shown}");
+    }
+
+    #[test]
+    fn nothing_is_nothing() {
+        assert_eq!(Checklist::default().render(Some(80), Styles::PLAIN), "");
+    }
+}
