@@ -82,8 +82,8 @@ fn chosen(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>
 fn configuration(settings: &Settings) -> Vec<Finding> {
     let version = env!("CARGO_PKG_VERSION");
     let file = match &settings.project_file {
-        Some(path) => format!("envctl {version} with {}", path.display()),
-        None => format!("envctl {version}, without an envctl.toml; none is needed"),
+        Some(path) => format!("version {version}, {}", path.display()),
+        None => format!("version {version}, no envctl.toml; none is needed"),
     };
     let mut findings = vec![Finding::ok("configuration", file)];
     if settings.target.profile.is_none() {

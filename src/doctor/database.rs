@@ -75,9 +75,9 @@ pub fn judge(seen: &Seen, place: &Place) -> Vec<Finding> {
 
 fn orphaned(orphan: &str, ended: bool) -> Finding {
     if ended {
-        Finding::note("leftovers", format!("ended {orphan}, left behind by an envctl that was killed"))
+        Finding::note("leftovers", format!("ended {orphan}, left behind by a run that was killed"))
     } else {
-        Finding::warning("leftovers", format!("{orphan} goes on, left behind by an envctl that was killed"))
+        Finding::warning("leftovers", format!("{orphan} goes on, left behind by a run that was killed"))
             .next("end it: `envctl doctor`")
     }
 }

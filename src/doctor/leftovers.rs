@@ -98,7 +98,7 @@ fn of_worker(left: &Left, standing: Standing, seen: &Seen) -> Option<Finding> {
     let named = |id: &str| id.get(..8).unwrap_or(id).to_owned();
     let id = left.id.get(..12).unwrap_or(&left.id);
     let what = format!("the worker of envctl/{}", named(&left.operation));
-    let killed = "left behind by an envctl that was killed";
+    let killed = "left behind by a run that was killed";
     let remove = format!("docker rm --force --volumes {}", shell_word(id));
     match standing {
         Standing::Alive => None,
@@ -127,7 +127,7 @@ fn of_worker(left: &Left, standing: Standing, seen: &Seen) -> Option<Finding> {
 
 fn of_room(path: &Path, gone: bool, seen: &Seen) -> Finding {
     let shown = path.display();
-    let what = format!("{shown}, left behind by an envctl that was killed");
+    let what = format!("{shown}, left behind by a run that was killed");
     if gone {
         return Finding::note("leftovers", format!("removed the directory {what}"));
     }

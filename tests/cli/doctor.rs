@@ -69,7 +69,7 @@ exit 4
 fn an_engine_where_nothing_runs() {
     doctor(&stage([plain("lonely")], Server::new()), &[]).is(str![[r#"
 exit 0
-ok       configuration: envctl [VERSION], without an envctl.toml; none is needed
+ok       configuration: version [VERSION], no envctl.toml; none is needed
 ok       docker: 20.10.24+dfsg1 (API 1.41) at unix://[DIR]/docker.sock, context default (DOCKER_HOST)
 ok       workers: backups and restores can run beside the database
 ok       leftovers: killed runs of envctl have left nothing
@@ -83,7 +83,7 @@ note     containers: no stack with a backend or a database runs in Docker contex
 fn notes_alone_are_success() {
     doctor(&stage(stack("acme-dev"), Server::new()), &[]).is(str![[r#"
 exit 0
-ok       configuration: envctl [VERSION], without an envctl.toml; none is needed
+ok       configuration: version [VERSION], no envctl.toml; none is needed
 ok       docker: 20.10.24+dfsg1 (API 1.41) at unix://[DIR]/docker.sock, context default (DOCKER_HOST)
 ok       workers: backups and restores can run beside the database
 ok       leftovers: killed runs of envctl have left nothing
@@ -123,7 +123,7 @@ fn the_worst_comes_last_and_says_what_to_type() {
     let containers = stack("acme-prod").into_iter().chain([service("acme-prod", "worker").exited(3)]);
     doctor(&stage(containers, ailing()), &[]).is(str![[r#"
 exit 9
-ok       configuration: envctl [VERSION], without an envctl.toml; none is needed
+ok       configuration: version [VERSION], no envctl.toml; none is needed
 ok       docker: 20.10.24+dfsg1 (API 1.41) at unix://[DIR]/docker.sock, context default (DOCKER_HOST)
 ok       workers: backups and restores can run beside the database
 ok       leftovers: killed runs of envctl have left nothing

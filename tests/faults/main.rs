@@ -16,6 +16,7 @@ mod support;
 
 mod backup_files;
 mod backup_stream;
+mod doctor;
 mod exec_stream;
 mod exec_target;
 mod migrations;

@@ -17,6 +17,7 @@ mod support;
 mod all_databases;
 mod archives;
 mod command;
+mod doctor;
 mod forward;
 mod guards;
 mod makefile;

@@ -1,0 +1,97 @@
+//! `envctl doctor` behind killed runs: what they left goes, what lives stays.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::place::{Place, ROWS};
+use crate::support::rig::{Wanted, eventually, poll};
+use crate::support::{Finished, Server};
+
+/// Some seconds of work.
+const SLOW: &[&str] = &["backup", "--transport", "worker", "--worker-cpus", "0.05"];
+
+/// Unfinished files in the place of the backups.
+fn partials(place: &Place) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(place.project.backup_dir()) else { return Vec::new() };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".partial")).collect()
+}
+
+/// What was said, of whatever stack; other tests have workers on this engine, too.
+fn what(finished: &Finished) -> Vec<String> {
+    let answer: serde_json::Value = serde_json::from_str(&finished.out()).unwrap();
+    let findings = answer["findings"].as_array().unwrap();
+    findings.iter().map(|finding| finding["what"].as_str().unwrap().to_owned()).collect()
+}
+
+#[track_caller]
+fn says(said: &[String], words: &[&str]) {
+    for words in words {
+        assert!(said.iter().any(|what| what.contains(words)), "{words}: {said:#?}");
+    }
+}
+
+#[test]
+fn f87_whatever_a_killed_backup_leaves_the_doctor_removes_and_tells() {
+    let place = Place::new(Server::shared(15), "reaped", ROWS);
+    let running = place.start(SLOW);
+    assert!(poll(Duration::from_secs(30), || !partials(&place).is_empty()));
+    let worker = place.worker();
+    running.signal(Signal::KILL);
+    assert_eq!(running.finish().code, 137);
+    assert_eq!(place.workers(), [worker]);
+
+    let looked = what(&place.run(&["doctor", "--json", "--dry-run"]));
+    says(&looked, &["is there, left behind by a run", ".partial was left behind", "there is the directory"]);
+    assert_eq!((place.workers().len(), partials(&place).len()), (1, 2), "a look changes nothing");
+
+    let said = what(&place.run(&["doctor", "--json"]));
+    says(&said, &["removed the worker of envctl/", "removed the directory", ".partial, left behind"]);
+    assert_eq!(partials(&place), Vec::<String>::new());
+    place.assert_swept();
+    place.project.assert_no_sessions();
+
+    let again = what(&place.run(&["doctor", "--json"]));
+    assert!(!again.iter().any(|what| what.contains("removed")), "{again:#?}");
+}
+
+/// Without a worker the dump goes on in the database's container, with its locks.
+#[test]
+fn a_dump_whose_envctl_was_killed_is_ended() {
+    let server = Wanted::postgres(15, "goes").start().ready();
+    let place = Place::new(&server, "goes", ROWS);
+    // One that waits for a lock does not notice that nobody reads.
+    let held = server.session(&place.project.database, "begin; lock table item in access exclusive mode");
+    let running = place.start(&["backup", "--transport", "exec"]);
+    let dumps = "select count(*) from pg_stat_activity where application_name ~ '^envctl/[0-9a-f]{8} dump$'";
+    eventually(Duration::from_secs(30), "it dumps", || server.sql("postgres", dumps) == "1");
+    running.signal(Signal::KILL);
+    assert_eq!(running.finish().code, 137);
+    assert_eq!(server.sql("postgres", dumps), "1", "it goes on");
+    let said = what(&place.run(&["doctor", "--json", "--lock-timeout", "1s"]));
+    says(&said, &["ended envctl/"]);
+    eventually(Duration::from_secs(10), "it is gone", || server.sql("postgres", dumps) == "0");
+    drop(held);
+}
+
+#[test]
+fn the_worker_of_a_backup_that_goes_on_is_left_alone() {
+    let place = Place::new(Server::shared(15), "lives", ROWS);
+    let running = place.start(SLOW);
+    assert!(poll(Duration::from_secs(30), || !partials(&place).is_empty()));
+    let worker = place.worker();
+    let said = what(&place.run(&["doctor", "--json"]));
+    says(&said, &["at work, and left alone"]);
+    let mine: Vec<_> =
+        said.iter().filter(|what| what.contains(&*place.project.path().to_string_lossy())).collect();
+    assert!(!mine.iter().any(|what| what.contains("removed")), "{mine:#?}");
+    assert_eq!((place.workers(), partials(&place).len()), (vec![worker], 2));
+    running.finish().code(0);
+    place.assert_swept();
+    assert_eq!(
+        std::fs::read_dir(place.project.backup_dir()).unwrap().count(),
+        2,
+        "the backup and its manifest"
+    );
+}
