@@ -62,6 +62,7 @@ enum Command {
     /// Fill the database as the project says
     Seed(commands::seed::Args),
     /// What is wrong and what to type about it; removes what killed runs of envctl left
+    #[command(after_help = commands::doctor::AFTER_HELP)]
     Doctor(commands::doctor::Args),
     /// Write a commented envctl.toml from what is running, and a Makefile with the old names
     Init(commands::init::Args),

@@ -18,14 +18,15 @@ use crate::ui::format::counted;
 use crate::ui::{Checklist, Item, Tone};
 
 /// Arguments of `doctor`.
-///
-/// Looks at the engine, the configuration, and of every stack at the containers, the database and the backups.
-/// The worst comes last, with what to type. What killed runs of envctl have left behind (workers, unfinished files,
-/// sessions) is removed, as the next backup would do; nothing else is changed, and with `--dry-run` nothing at all.
-///
-/// The exit code is 0 when there is nothing worse than notes, and 9 when something wants a decision.
 #[derive(clap::Args, Debug)]
 pub struct Args {}
+
+/// What a person has to know beside the options.
+pub const AFTER_HELP: &str = "\
+The worst comes last, with what to type. What killed runs of envctl have left (workers, unfinished files, sessions) is \
+removed, as the next backup would do; nothing else is changed, and with --dry-run nothing at all.
+
+Exit code 0: nothing is worse than a note; 9: something wants a decision. -q shows only that.";
 
 #[derive(Serialize)]
 struct Answer<'a> {

@@ -171,7 +171,7 @@ pub const KEYS: &[Key] = &[
     key("migrations.commands.seed", "What it runs for `envctl seed` and after a reset.", "the preset's"),
     key(
         "migrations.backup_age",
-        "A migration of production offers a backup when the last one is older; 0 never does.",
+        "A migration of production offers a backup when the last one is older, and `doctor` warns; 0 never does.",
         "24h",
     ),
     key("output.color", "`auto`, `always` or `never`.", "auto").variable("ENVCTL_COLOR").user_wide(),

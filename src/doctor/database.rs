@@ -22,10 +22,10 @@ pub struct Seen {
     pub facts: Facts,
     /// What ails it, or why that cannot be told.
     pub health: std::result::Result<Health, String>,
-    /// What restores have replaced on its server.
-    pub kept: Vec<Kept>,
-    /// Sessions of killed runs: ended, or only seen.
-    pub orphans: Vec<String>,
+    /// What restores have replaced on its server, or why that cannot be told.
+    pub kept: std::result::Result<Vec<Kept>, String>,
+    /// Sessions of killed runs, ended or only seen; or why that cannot be told.
+    pub orphans: std::result::Result<Vec<String>, String>,
     /// Whether those were ended.
     pub ended: bool,
     /// It listens on no TCP port, by which a worker would reach it.
@@ -39,10 +39,11 @@ pub struct Seen {
 pub async fn look(session: &mut Session, only_look: bool) -> Result<Seen> {
     let facts = Facts::read(session).await.map_err(Error::from)?;
     let orphans = if only_look { orphans::list(session).await } else { orphans::end(session).await };
+    let orphans = orphans.map_err(|refusal| Error::from(refusal).full_message());
     let health = Health::read(session, &facts).await.map_err(|refusal| Error::from(refusal).full_message());
-    let kept = kept::all(session).await.unwrap_or_default();
+    let kept = kept::all(session).await.map_err(|error| error.full_message());
     let deaf = matches!(Port::of(session).await, Ok(Err(_)));
-    Ok(Seen { deaf, facts, health, kept, orphans: orphans.unwrap_or_default(), ended: !only_look })
+    Ok(Seen { deaf, facts, health, kept, orphans, ended: !only_look })
 }
 
 /// So long may a session do nothing in a transaction.
@@ -57,8 +58,14 @@ pub fn judge(seen: &Seen, place: &Place) -> Vec<Finding> {
     let Seen { facts, .. } = seen;
     let name = format!("{}, PostgreSQL {}, {}", facts.database, facts.version, bytes(facts.size));
     let mut findings = vec![Finding::ok("database", name)];
-    findings.extend(seen.orphans.iter().map(|orphan| orphaned(orphan, seen.ended)));
-    findings.extend(kept_ones(&seen.kept, place));
+    match &seen.orphans {
+        Ok(orphans) => findings.extend(orphans.iter().map(|orphan| orphaned(orphan, seen.ended))),
+        Err(words) => findings.push(unseen("sessions of killed runs", words)),
+    }
+    match &seen.kept {
+        Ok(kept) => findings.extend(kept_ones(kept, place)),
+        Err(words) => findings.push(unseen("databases that restores have kept", words)),
+    }
     if seen.deaf {
         let what = "PostgreSQL listens on no TCP port, not even its own: dumps pass the daemon, which takes about twice as long";
         findings.push(
@@ -68,9 +75,13 @@ pub fn judge(seen: &Seen, place: &Place) -> Vec<Finding> {
     }
     match &seen.health {
         Ok(health) => findings.extend(ailments(health, facts, place)),
-        Err(words) => findings.push(Finding::note("database", format!("could not be looked into: {words}"))),
+        Err(words) => findings.push(unseen("what ails it", words)),
     }
     findings.into_iter().map(|finding| finding.at(place)).collect()
+}
+
+fn unseen(what: &str, words: &str) -> Finding {
+    Finding::note("database", format!("{what} could not be looked for: {words}"))
 }
 
 fn orphaned(orphan: &str, ended: bool) -> Finding {

@@ -21,8 +21,8 @@ fn well() -> Seen {
             oldest: Some(("acme".into(), 1000)),
             ..Health::default()
         }),
-        kept: Vec::new(),
-        orphans: Vec::new(),
+        kept: Ok(Vec::new()),
+        orphans: Ok(Vec::new()),
         ended: true,
         deaf: false,
     }
@@ -192,14 +192,14 @@ fn kept_databases_are_a_note_with_their_size() {
         size: 1_000_000,
     };
     one(Severity::Note, "envctl_old_b (1.0 MB)", "`envctl restore kept -s acme --prod`", |seen| {
-        seen.kept = vec![kept("envctl_old_b")];
+        seen.kept = Ok(vec![kept("envctl_old_b")]);
     });
     one(
         Severity::Note,
         "kept 2 databases that they replaced (2.0 MB), the newest envctl_old_b",
         "restore kept",
         |seen| {
-            seen.kept = vec![kept("envctl_old_b"), kept("envctl_old_a")];
+            seen.kept = Ok(vec![kept("envctl_old_b"), kept("envctl_old_a")]);
         },
     );
 }
@@ -207,10 +207,10 @@ fn kept_databases_are_a_note_with_their_size() {
 #[test]
 fn sessions_of_killed_runs_are_told_as_ended_or_as_going_on() {
     one(Severity::Note, "ended envctl/0123abcd dump", "", |seen| {
-        seen.orphans = vec!["envctl/0123abcd dump".into()];
+        seen.orphans = Ok(vec!["envctl/0123abcd dump".into()]);
     });
     one(Severity::Warning, "envctl/0123abcd dump goes on", "`envctl doctor`", |seen| {
-        seen.orphans = vec!["envctl/0123abcd dump".into()];
+        seen.orphans = Ok(vec!["envctl/0123abcd dump".into()]);
         seen.ended = false;
     });
 }
@@ -218,5 +218,7 @@ fn sessions_of_killed_runs_are_told_as_ended_or_as_going_on() {
 #[test]
 fn what_cannot_be_looked_into_is_told() {
     one(Severity::Note, "permission denied", "", |seen| seen.health = Err("permission denied".into()));
+    one(Severity::Note, "no right", "", |seen| seen.kept = Err("no right".into()));
+    one(Severity::Note, "no right", "", |seen| seen.orphans = Err("no right".into()));
     one(Severity::Note, "no TCP port", "listen_addresses", |seen| seen.deaf = true);
 }

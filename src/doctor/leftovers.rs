@@ -111,6 +111,10 @@ fn of_worker(left: &Left, standing: Standing, seen: &Seen) -> Option<Finding> {
             Finding::warning("leftovers", format!("{what}, {killed}, could not be removed"))
                 .next(format!("remove it: `{remove}`")),
         ),
+        Standing::LeftAside if left.room.symlink_metadata().is_err() => Some(
+            Finding::warning("leftovers", format!("{what} is there, {killed}"))
+                .next(format!("remove it: `{remove}`")),
+        ),
         Standing::LeftAside => {
             let room = shell_word(&left.room.display().to_string());
             Some(
@@ -164,12 +168,7 @@ mod tests {
             (Standing::Removed, false, Severity::Note, "removed the worker of envctl/01234567"),
             (Standing::Left, false, Severity::Warning, "could not be removed"),
             (Standing::Left, true, Severity::Warning, "is there"),
-            (
-                Standing::LeftAside,
-                false,
-                Severity::Warning,
-                "its directory is /run/envctl-worker-0123456789abcdef",
-            ),
+            (Standing::LeftAside, false, Severity::Warning, "is there"),
             (Standing::Elsewhere, false, Severity::Note, "on host there"),
         ] {
             let [finding] = <[Finding; 1]>::try_from(of(standing, only_looked)).unwrap();
@@ -185,8 +184,14 @@ mod tests {
             of(Standing::Left, false)[0].next,
             ["remove it: `docker rm --force --volumes c0ffee00c0ff`"]
         );
-        let aside = &of(Standing::LeftAside, false)[0].next[0];
-        assert!(aside.ends_with("; rm -r /run/envctl-worker-0123456789abcdef`"), "{aside}");
+        let home = tempfile::tempdir().unwrap();
+        let room = home.path().join("envctl-worker-0123456789abcdef");
+        let workers = vec![(Left { room: room.clone(), ..left() }, Standing::LeftAside)];
+        let seen = Seen { workers, ..Seen::default() };
+        assert!(judge(&seen)[0].next[0].ends_with("c0ffee00c0ff`"), "its room is gone: {seen:?}");
+        std::fs::create_dir(&room).unwrap();
+        let both = format!("c0ffee00c0ff; rm -r {}`", room.display());
+        assert!(judge(&seen)[0].next[0].ends_with(&both), "{seen:?}");
     }
 
     #[test]

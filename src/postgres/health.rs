@@ -12,9 +12,9 @@ const MIGRATING: u32 = 72_707_369;
 /// What one look saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Sessions that hold a transaction open and do nothing, those that wait longest first.
+    /// Sessions that hold a transaction open and do nothing, the twenty that wait longest.
     pub idle: Vec<Idle>,
-    /// Indexes of this database that no query uses, none of them being built now.
+    /// Indexes of this database that no query uses, none of them being built now; the first twenty by name.
     pub invalid: Vec<Index>,
     /// Side databases of restores that never came to their swap.
     pub sides: Vec<Side>,
@@ -89,13 +89,14 @@ const LOOK: &str = "\
        and coalesce(a.application_name, '') not like 'envctl%' \
      order by a.state_change limit 20) idle \
     union all \
-    select 'invalid', n.nspname::text, c.relname::text, t.relname::text, '', '' \
+    select * from (select 'invalid', n.nspname::text, c.relname::text, t.relname::text, '', '' \
       from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid \
       join pg_catalog.pg_class t on t.oid = i.indrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
      where not i.indisvalid and c.relkind = 'i' \
        and not exists (select from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity b on b.pid = l.pid \
                         where l.relation = i.indrelid and l.mode in ('ShareUpdateExclusiveLock', 'ShareLock') \
                           and b.backend_type = 'client backend') \
+     order by n.nspname, c.relname limit 20) invalid \
     union all \
     select 'side', d.datname::text, \
            case when pg_catalog.has_database_privilege(d.oid, 'connect') then pg_catalog.pg_database_size(d.oid)::text else '' end, \

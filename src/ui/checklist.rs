@@ -9,6 +9,8 @@ use super::wrap::wrap;
 
 /// Where the text begins: behind the longest word and a space.
 const INDENT: usize = 9;
+/// On a terminal narrower than this the text begins behind its word, and what follows stands near the margin.
+const NARROW: usize = 60;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +37,18 @@ pub struct Checklist {
 impl Checklist {
     /// As text, ended; nothing where there are no items. `None` is no terminal.
     pub(super) fn render(&self, width: Option<usize>, styles: Styles) -> String {
+        let narrow = width.is_some_and(|width| width < NARROW);
+        let (indent, deeper) = if narrow { (2, 2) } else { (INDENT, INDENT + 2) };
         let mut shown = String::new();
         for item in &self.items {
-            let pad = " ".repeat(INDENT.saturating_sub(item.word.len()));
+            let begins = if narrow { item.word.len() + 1 } else { INDENT };
+            let pad = " ".repeat(begins.saturating_sub(item.word.len()));
             let lead = format!("{}{pad}", styles.paint(item.tone, item.word));
             let text = format!("{}: {}", escape(&item.about), escape_lines(&item.text));
-            shown.push_str(&wrap(&lead, INDENT, &text, INDENT, width));
+            shown.push_str(&wrap(&lead, begins, &text, indent, width));
             for next in &item.next {
-                let lead = format!("{}{} ", " ".repeat(INDENT), styles.paint(Tone::Note, "hint:"));
-                shown.push_str(&wrap(&lead, INDENT + 6, &escape_lines(next), INDENT + 2, width));
+                let lead = format!("{}{} ", " ".repeat(indent), styles.paint(Tone::Note, "hint:"));
+                shown.push_str(&wrap(&lead, indent + 6, &escape_lines(next), deeper, width));
             }
         }
         shown
@@ -90,11 +95,10 @@ mod tests {
         let shown = sample().render(Some(40), Styles::PLAIN);
         assert_eq!(
             shown,
-            "ok       acme prod: PostgreSQL 15.18\n\
-             problem  acme prod: container\n         \
-             db\\u{1b}[2J has exited with\n         \
-             code 1\n         \
-             hint: start it:\n           \
+            "ok acme prod: PostgreSQL 15.18\n\
+             problem acme prod: container db\\u{1b}[2J\n  \
+             has exited with code 1\n  \
+             hint: start it:\n  \
              `docker start acme-prod-db-1`\n"
         );
     }

@@ -6,7 +6,6 @@ use rustix::process::Signal;
 
 use crate::place::{Place, ROWS};
 use crate::support::rig::{Wanted, eventually, poll};
-use crate::support::{Finished, Server};
 
 /// Some seconds of work.
 const SLOW: &[&str] = &["backup", "--transport", "worker", "--worker-cpus", "0.05"];
@@ -18,8 +17,15 @@ fn partials(place: &Place) -> Vec<String> {
     names.filter(|name| name.ends_with(".partial")).collect()
 }
 
-/// What was said, of whatever stack; other tests have workers on this engine, too.
-fn what(finished: &Finished) -> Vec<String> {
+/// On a server of its own: other tests have sessions of killed runs that are theirs.
+fn own(name: &str) -> Place {
+    Place::new(&Wanted::postgres(15, name).start().ready(), name, ROWS)
+}
+
+/// What the doctor says of this stack and of the whole engine, where other tests have workers, too.
+fn doctor(place: &Place, words: &[&str]) -> Vec<String> {
+    let stack = ["doctor", "--json", "-s", &place.project.server.stack];
+    let finished = place.run(&stack.iter().chain(words).copied().collect::<Vec<_>>());
     let answer: serde_json::Value = serde_json::from_str(&finished.out()).unwrap();
     let findings = answer["findings"].as_array().unwrap();
     findings.iter().map(|finding| finding["what"].as_str().unwrap().to_owned()).collect()
@@ -34,7 +40,7 @@ fn says(said: &[String], words: &[&str]) {
 
 #[test]
 fn f87_whatever_a_killed_backup_leaves_the_doctor_removes_and_tells() {
-    let place = Place::new(Server::shared(15), "reaped", ROWS);
+    let place = own("reaped");
     let running = place.start(SLOW);
     assert!(poll(Duration::from_secs(30), || !partials(&place).is_empty()));
     let worker = place.worker();
@@ -42,25 +48,25 @@ fn f87_whatever_a_killed_backup_leaves_the_doctor_removes_and_tells() {
     assert_eq!(running.finish().code, 137);
     assert_eq!(place.workers(), [worker]);
 
-    let looked = what(&place.run(&["doctor", "--json", "--dry-run"]));
+    let looked = doctor(&place, &["--dry-run"]);
     says(&looked, &["is there, left behind by a run", ".partial was left behind", "there is the directory"]);
     assert_eq!((place.workers().len(), partials(&place).len()), (1, 2), "a look changes nothing");
 
-    let said = what(&place.run(&["doctor", "--json"]));
+    let said = doctor(&place, &[]);
     says(&said, &["removed the worker of envctl/", "removed the directory", ".partial, left behind"]);
     assert_eq!(partials(&place), Vec::<String>::new());
     place.assert_swept();
     place.project.assert_no_sessions();
 
-    let again = what(&place.run(&["doctor", "--json"]));
+    let again = doctor(&place, &[]);
     assert!(!again.iter().any(|what| what.contains("removed")), "{again:#?}");
 }
 
 /// Without a worker the dump goes on in the database's container, with its locks.
 #[test]
 fn a_dump_whose_envctl_was_killed_is_ended() {
-    let server = Wanted::postgres(15, "goes").start().ready();
-    let place = Place::new(&server, "goes", ROWS);
+    let place = own("goes");
+    let server = place.project.server.clone();
     // One that waits for a lock does not notice that nobody reads.
     let held = server.session(&place.project.database, "begin; lock table item in access exclusive mode");
     let running = place.start(&["backup", "--transport", "exec"]);
@@ -69,7 +75,7 @@ fn a_dump_whose_envctl_was_killed_is_ended() {
     running.signal(Signal::KILL);
     assert_eq!(running.finish().code, 137);
     assert_eq!(server.sql("postgres", dumps), "1", "it goes on");
-    let said = what(&place.run(&["doctor", "--json", "--lock-timeout", "1s"]));
+    let said = doctor(&place, &[]);
     says(&said, &["ended envctl/"]);
     eventually(Duration::from_secs(10), "it is gone", || server.sql("postgres", dumps) == "0");
     drop(held);
@@ -77,16 +83,22 @@ fn a_dump_whose_envctl_was_killed_is_ended() {
 
 #[test]
 fn the_worker_of_a_backup_that_goes_on_is_left_alone() {
-    let place = Place::new(Server::shared(15), "lives", ROWS);
-    let running = place.start(SLOW);
-    assert!(poll(Duration::from_secs(30), || !partials(&place).is_empty()));
+    let place = own("lives");
+    // It goes on for as long as it has to wait for this; the doctor waits for no lock.
+    let held = place
+        .project
+        .server
+        .session(&place.project.database, "begin; lock table item in access exclusive mode");
+    let running = place.start(&["backup", "--transport", "worker"]);
     let worker = place.worker();
-    let said = what(&place.run(&["doctor", "--json"]));
+    let said = doctor(&place, &[]);
     says(&said, &["at work, and left alone"]);
-    let mine: Vec<_> =
-        said.iter().filter(|what| what.contains(&*place.project.path().to_string_lossy())).collect();
-    assert!(!mine.iter().any(|what| what.contains("removed")), "{mine:#?}");
+    let own = place.project.path().display().to_string();
+    let touched: Vec<_> =
+        said.iter().filter(|what| what.contains("removed") && what.contains(&own)).collect();
+    assert!(touched.is_empty(), "{touched:#?}");
     assert_eq!((place.workers(), partials(&place).len()), (vec![worker], 2));
+    drop(held);
     running.finish().code(0);
     place.assert_swept();
     assert_eq!(

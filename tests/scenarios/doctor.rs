@@ -10,7 +10,7 @@ use crate::support::{Project, Running};
 
 /// The findings about this stack that are worse than `ok`.
 fn findings(project: &Project) -> Vec<Value> {
-    let finished = project.run(&["doctor", "--json", "--dev"]);
+    let finished = project.run(&["doctor", "--json", "-s", &project.server.stack]);
     let answer: Value = serde_json::from_str(&finished.out()).unwrap();
     let all = answer["findings"].as_array().unwrap().iter();
     all.filter(|finding| finding["stack"] == project.server.stack.as_str() && finding["severity"] != "ok")
@@ -98,9 +98,7 @@ fn an_index_that_is_being_built_is_no_invalid_one() {
     crate::support::rig::eventually(std::time::Duration::from_secs(20), "it is being built", || {
         server.try_sql(&project.database, there).is_ok_and(|count| count == "1")
     });
-    let mut command = project.command(&["doctor", "--json"]);
-    command.env("ENVCTL_DATABASE", &project.database);
-    let said = Running::start(command, None).finish().out();
+    let said = project.run(&["doctor", "--json", "-s", &server.stack]).out();
     assert!(said.contains(&project.database) && !said.contains("INVALID"), "{said}");
     drop(held);
     assert!(building.wait().unwrap().success());
@@ -116,4 +114,24 @@ fn tools_that_do_not_fit_the_server_are_a_problem() {
     assert_eq!(older["severity"], "problem");
     server.sh("for p in $(which -a pg_dump); do chmod -x \"$p\"; mv \"$p\" \"$p.away\"; done");
     find(&findings(&project), "there is no pg_dump");
+}
+
+/// What a role without rights may not see is left out or told as such, and nothing else goes wrong.
+#[test]
+fn an_ordinary_role_is_enough() {
+    let server = Wanted::postgres(15, "plain").start().ready();
+    let project = Project::new(&server, "plain");
+    project.fill(10);
+    server.sql("postgres", "create role plain login; create database envctl_new_0123abcd_gone; revoke connect on database envctl_new_0123abcd_gone from public; comment on database envctl_new_0123abcd_gone is 'envctl: being loaded'");
+    let toml = format!(
+        "stack = \"{}\"\n[database]\nname = \"{}\"\nuser = \"plain\"\n",
+        server.stack, project.database
+    );
+    std::fs::write(project.path().join("envctl.toml"), toml).unwrap();
+    let found = findings(&project);
+    let what = find(&found, "envctl_new_0123abcd_gone")["what"].as_str().unwrap().to_owned();
+    assert!(what.ends_with("envctl_new_0123abcd_gone"), "its size is not seen: {what}");
+    let unseen =
+        found.iter().any(|finding| finding["what"].as_str().unwrap().contains("could not be looked for"));
+    assert!(!unseen, "{found:#?}");
 }
