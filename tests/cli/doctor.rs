@@ -66,6 +66,15 @@ exit 4
 }
 
 #[test]
+fn a_file_that_cannot_be_understood_is_told_as_everywhere() {
+    let stage = stage(stack("acme-dev"), Server::new());
+    stage.write("envctl.toml", "stak = \"acme\"\n");
+    let ran = doctor(&stage, &[]);
+    assert_eq!((ran.code, ran.out().as_str()), (Some(2), ""), "{}", ran.err());
+    assert!(ran.err().contains("stak") && ran.err().contains("stack"), "{}", ran.err());
+}
+
+#[test]
 fn an_engine_where_nothing_runs() {
     doctor(&stage([plain("lonely")], Server::new()), &[]).is(str![[r#"
 exit 0

@@ -74,7 +74,10 @@ fn what_is_found_goes_by_what_is_typed() {
             "t"
         );
 
+        let migrating = server.session(&project.database, "select pg_advisory_lock(72707369)");
         let left = findings(&project);
+        assert_eq!(find(&left, "being applied now: 20250102_half")["severity"], "note");
+        drop(migrating);
         for words in ["INVALID", "envctl_new_", "shut", ".partial"] {
             let there = left.iter().any(|finding| finding["what"].as_str().unwrap().contains(words));
             assert!(!there, "{words} is still there: {left:#?}");
