@@ -223,7 +223,7 @@ impl<'a> Lane<'a> {
         meter: &Arc<Meter>,
         last_look: &'a LastLook,
     ) -> Result<Self> {
-        let Exec { output, mut input, handle } = loaders.psql(access, application).await?;
+        let Exec { output, mut input, handle } = loaders.psql(access, application, shared.jobs).await?;
         // A broken pipe here is told by the first part, in psql's words. The dump sets the tablespace in the first
         // session only; a role's own setting must not show in the others.
         let _ = input.write(&shared.prelude).await;

@@ -67,7 +67,7 @@ pub async fn load(
     if format != Format::Plain {
         return Box::pin(super::archive::load(engine, container, access, request, unpacker, progress)).await;
     }
-    let Exec { mut output, mut input, handle } = loaders.psql(access, &request.application).await?;
+    let Exec { mut output, mut input, handle } = loaders.psql(access, &request.application, 1).await?;
     let (sender, receiver) = mpsc::channel(4);
     let reading = {
         let (request, progress) = (request.clone(), progress.clone());

@@ -50,16 +50,16 @@ impl<'a> Loaders<'a> {
         Self { engine, container, chosen, asked, progress, workers, given_up }
     }
 
-    /// A `psql` that reads SQL into `access.database` and stops at the first error.
+    /// A `psql`, one of so many sessions, that reads SQL into `access.database` and stops at the first error.
     ///
     /// # Errors
     /// As [`Exec::start`]; a worker was asked for and cannot serve.
-    pub async fn psql(&self, access: &Access, application: &str) -> Result<Exec> {
+    pub async fn psql(&self, access: &Access, application: &str, sessions: usize) -> Result<Exec> {
         if let Chosen::Worker(workshop, port) = &self.chosen {
             let given_up = lock(&self.given_up).clone();
             let unfit = match given_up {
                 Some(unfit) => unfit,
-                None => match self.in_worker(workshop, port, access, application).await? {
+                None => match self.in_worker(workshop, port, access, (application, sessions)).await? {
                     Ok(exec) => return Ok(exec),
                     Err(unfit) => unfit,
                 },
@@ -71,7 +71,8 @@ impl<'a> Loaders<'a> {
                 self.progress.on(Event::Detail(format!("loading by exec: {unfit}")));
             }
         }
-        Exec::start(self.engine, self.container, &psql::for_restore(access, application, "-", None)).await
+        Exec::start(self.engine, self.container, &psql::for_restore(access, application, "-", None, sessions))
+            .await
     }
 
     async fn in_worker(
@@ -79,10 +80,10 @@ impl<'a> Loaders<'a> {
         workshop: &Workshop,
         port: &Port,
         access: &Access,
-        application: &str,
+        (application, sessions): (&str, usize),
     ) -> Result<Result<Exec, Unfit>> {
         let greeting = format!("ENVCTL-READY-{}", nonce());
-        let spec = psql::for_restore(access, application, &feed::path(), Some(&greeting));
+        let spec = psql::for_restore(access, application, &feed::path(), Some(&greeting), sessions);
         let spec = beside::over_tcp(spec, port);
         match self.attempt(workshop, &spec, &greeting, None).await? {
             Err(Unfit::NotConnected(words)) if beside::wants_password(&words) => {

@@ -90,7 +90,7 @@ pub struct BackupTable {
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct RestoreTable {
-    pub jobs: Option<u32>,
+    pub jobs: Option<Sessions>,
 }
 
 /// `[migrations]`.
@@ -129,6 +129,42 @@ pub struct CommandsTable {
 #[allow(missing_docs)]
 pub struct OutputTable {
     pub color: Option<Color>,
+}
+
+/// A number of sessions; `None`: `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Sessions(pub Option<u32>);
+
+impl std::str::FromStr for Sessions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self(None));
+        }
+        match text.parse() {
+            Ok(0) => Err("at least 1".to_owned()),
+            Ok(number) => Ok(Self(Some(number))),
+            Err(_) => Err(format!("`{}` is neither `auto` nor a whole number", text.escape_debug())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Sessions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected `auto` or a number of sessions")]
+        enum Written {
+            Number(u32),
+            Text(String),
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Number(number) => number.to_string(),
+            Written::Text(text) => text,
+        };
+        text.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// A duration, as text or as a number of seconds.

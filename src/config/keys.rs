@@ -128,7 +128,7 @@ pub const KEYS: &[Key] = &[
         .variable("ENVCTL_BACKUP_JOBS")
         .user_wide(),
     key("backup.exclude_table_data", "Tables whose rows are left out, as patterns of `pg_dump`.", "none"),
-    key("restore.jobs", "Over how many sessions a restore loads: 1 to 6.", "1")
+    key("restore.jobs", "Over how many sessions a restore loads, 1 to 6; `auto` is 2 for a plain dump of envctl's of 64 MiB of SQL and more, else 1.", "auto")
         .variable("ENVCTL_RESTORE_JOBS")
         .user_wide(),
     key(

@@ -143,8 +143,8 @@ pub struct BackupSettings {
 /// `[restore]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestoreSettings {
-    /// Sessions a restore loads over, at least 1.
-    pub jobs: u32,
+    /// Sessions a restore loads over, at least 1; `None`: as the dump is worth it.
+    pub jobs: Option<u32>,
 }
 
 /// `[migrations]`. `None` is found by looking.

@@ -46,11 +46,17 @@ pub fn for_user(access: &Access, request: &PsqlRequest, script_on_stdin: bool) -
 }
 
 /// psql that loads a dump from `file` (`-` is its stdin) into `access.database`; `greeting` is what it says once it has
-/// connected.
+/// connected; `sessions` do so at once and share the memory for building indexes.
 ///
 /// `synchronous_commit=off` and the memory settings are for this session only: the database is new and
 /// nobody depends on it until the swap, which commits with the server's own settings.
-pub fn for_restore(access: &Access, application: &str, file: &str, greeting: Option<&str>) -> ExecSpec {
+pub fn for_restore(
+    access: &Access,
+    application: &str,
+    file: &str,
+    greeting: Option<&str>,
+    sessions: usize,
+) -> ExecSpec {
     let argv = ["psql", "--no-psqlrc", "--no-password", "-v", "ON_ERROR_STOP=1"];
     let mut argv: Vec<String> = argv.map(str::to_owned).into();
     // A command of its own and no line of the file: those are counted.
@@ -60,7 +66,8 @@ pub fn for_restore(access: &Access, application: &str, file: &str, greeting: Opt
     let mut spec = access.spec(argv, application).with_stdin();
     for (name, value) in &mut spec.env {
         if name == "PGOPTIONS" {
-            value.push_str(" -c synchronous_commit=off -c maintenance_work_mem=256MB");
+            let memory = (256 / sessions.max(1)).max(64);
+            value.push_str(&format!(" -c synchronous_commit=off -c maintenance_work_mem={memory}MB"));
         }
     }
     spec

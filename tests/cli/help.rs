@@ -312,8 +312,8 @@ Options:
       --trust                 Restore a file of unknown origin although it would run code on the
                               server
       --no-backup             Do not back up what is there now
-  -j, --jobs <N>              Load over so many sessions, usually 1: tables side by side, then
-                              indexes
+  -j, --jobs <N>              Load over so many sessions, usually 2 for a large backup: tables side
+                              by side, and indexes behind theirs
       --transport <WAY>       worker (a container beside the database), exec (through the daemon) or
                               auto
       --worker-memory <SIZE>  The most memory a worker may use: 512m

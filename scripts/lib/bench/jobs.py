@@ -24,6 +24,7 @@ PG_RESTORE_TWO = "`pg_restore -j 2` inside the container: the floor of two"
 PSQL_FLOOR = "`psql -f` inside the container: the floor of one session"
 GUNZIP = "`gunzip \\| docker exec -i psql`"
 RESTORE = "`envctl restore FILE --yes --no-backup` (checked, loaded aside, compared, swapped in)"
+RESTORE_ONE = "`envctl restore FILE --yes --no-backup -j 1`"
 RESTORE_TWO = "`envctl restore FILE --yes --no-backup -j 2`"
 RAW = "raw API: create, start, read to the end, inspect"
 DOCKER_EXEC = "`docker exec C true`"
@@ -128,6 +129,8 @@ def restores(bench):
         (GUNZIP, bench.shell(
             f"gunzip -c {bench.file('peer.sql.gz')} | {bench.docker} exec -i {bench.container} {psql} >/dev/null")),
         (RESTORE, bench.envctl("restore", "-q", "--yes", "--no-backup", bench.file("ours.sql.gz"), watch=True)),
+        (RESTORE_ONE, bench.envctl(
+            "restore", "-q", "--yes", "--no-backup", "-j", "1", bench.file("ours.sql.gz"), watch=True)),
         (RESTORE_TWO, bench.envctl(
             "restore", "-q", "--yes", "--no-backup", "-j", "2", bench.file("ours.sql.gz"), watch=True)),
     ]

@@ -69,7 +69,7 @@ struct RestoreArgs {
     /// Do not back up what is there now
     #[arg(long)]
     no_backup: bool,
-    /// Load over so many sessions, usually 1: tables side by side, then indexes
+    /// Load over so many sessions, usually 2 for a large backup: tables side by side, and indexes behind theirs
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_JOBS)))]
     jobs: Option<u8>,
     #[command(flatten)]
@@ -229,7 +229,7 @@ async fn plan(
         ))
         .hint("put it into a database of its own: `--into NAME`"));
     }
-    let shared = shared(jobs(args, settings)?, app, &source, examined)?;
+    let shared = shared(jobs(args, app, settings, examined)?, app, &source, examined)?;
     let mut ways = args.ways.ways(app, settings)?;
     if let DumpSource::File(path) = &source {
         ways.disk = Some(home_of(path)?);
@@ -260,14 +260,25 @@ async fn plan(
     })
 }
 
-/// How many sessions load: `-j`, else the setting.
-fn jobs(args: &RestoreArgs, settings: &Settings) -> Result<u8> {
+/// From here on a second session is worth its start; two ask no more of a server than the application did.
+const WORTH_TWO: u64 = 64 << 20;
+
+/// How many sessions load: `-j`, else the setting, else as the dump is worth it.
+fn jobs(args: &RestoreArgs, app: &App, settings: &Settings, examined: Option<&Examined>) -> Result<u8> {
     if let Some(jobs) = args.jobs {
         return Ok(jobs);
     }
-    u8::try_from(settings.restore.jobs).ok().filter(|jobs| *jobs <= MOST_JOBS).ok_or_else(|| {
+    let Some(jobs) = settings.restore.jobs else {
+        let ours = examined.filter(|dump| dump.format == Format::Plain && dump.manifest.is_some());
+        return Ok(usual_jobs(ours.map_or(0, |dump| dump.summary.bytes), app.threads()));
+    };
+    u8::try_from(jobs).ok().filter(|jobs| *jobs <= MOST_JOBS).ok_or_else(|| {
         error::usage(format!("{}: at most {MOST_JOBS} sessions load", settings.origin("restore.jobs")))
     })
+}
+
+fn usual_jobs(plain_bytes: u64, threads: usize) -> u8 {
+    if plain_bytes >= WORTH_TWO && threads > 1 { 2 } else { 1 }
 }
 
 /// The dump shared out over `-j N` sessions, where that can be done.
@@ -331,5 +342,16 @@ fn show(app: &App, restored: &Restored, found: &Database) {
         app.ui.say(&format!(
             "the old database is kept as {kept:?}; take it back with `envctl restore undo {flags}`"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_session_has_to_be_worth_its_start() {
+        assert_eq!((usual_jobs(0, 8), usual_jobs(WORTH_TWO - 1, 8)), (1, 1));
+        assert_eq!((usual_jobs(WORTH_TWO, 8), usual_jobs(u64::MAX, 1)), (2, 1));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::layers::{Layers, Lookup};
 use super::{Flags, Inputs, xdg};
 use crate::config::duration;
-use crate::config::file::{Argv, CommandsTable, Limit};
+use crate::config::file::{Argv, CommandsTable, Limit, Sessions};
 use crate::config::loaded::Loaded;
 use crate::config::origin::{Given, Origin};
 use crate::config::settings::{
@@ -72,7 +72,18 @@ pub(super) fn backup(
         word(layers, "backup.compress", "ENVCTL_COMPRESS", "gzip", &["gzip", "zstd", "none"], |l| {
             l.file.backup.compress.clone()
         })?;
-    let jobs = jobs(layers, "backup.jobs", "ENVCTL_BACKUP_JOBS", &|loaded| loaded.file.backup.jobs)?;
+    let jobs = layers.decided(
+        &Lookup {
+            key: "backup.jobs",
+            flag: None,
+            variable: Some("ENVCTL_BACKUP_JOBS"),
+            parse: &number,
+            file: &|loaded| loaded.file.backup.jobs,
+        },
+        1,
+        |jobs: &u32| if *jobs == 0 { Err("at least 1".to_owned()) } else { Ok(()) },
+        u32::to_string,
+    )?;
     let exclude_table_data = layers.decided(
         &Lookup {
             key: "backup.exclude_table_data",
@@ -134,19 +145,16 @@ pub(super) fn word(
 
 /// `[restore]`.
 pub(super) fn restore(layers: &mut Layers<'_>) -> Result<RestoreSettings> {
-    let jobs = jobs(layers, "restore.jobs", "ENVCTL_RESTORE_JOBS", &|loaded| loaded.file.restore.jobs)?;
+    let lookup = Lookup {
+        key: "restore.jobs",
+        flag: None,
+        variable: Some("ENVCTL_RESTORE_JOBS"),
+        parse: &str::parse::<Sessions>,
+        file: &|loaded| loaded.file.restore.jobs,
+    };
+    let shown = |jobs: &Sessions| jobs.0.map_or_else(|| "auto".to_owned(), |jobs| jobs.to_string());
+    let Sessions(jobs) = layers.decided(&lookup, Sessions(None), |_| Ok(()), shown)?;
     Ok(RestoreSettings { jobs })
-}
-
-fn jobs(
-    layers: &mut Layers<'_>,
-    key: &'static str,
-    variable: &'static str,
-    file: &dyn Fn(&Loaded) -> Option<u32>,
-) -> Result<u32> {
-    let lookup = Lookup { key, flag: None, variable: Some(variable), parse: &number, file };
-    let check = |jobs: &u32| if *jobs == 0 { Err("at least 1".to_owned()) } else { Ok(()) };
-    layers.decided(&lookup, 1, check, u32::to_string)
 }
 
 /// `[migrations]`.
