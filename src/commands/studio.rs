@@ -1,19 +1,24 @@
-//! `envctl studio`: Prisma Studio in the container, tunnelled to this machine.
+//! `envctl studio`: Prisma Studio in the backend's container, or beside a database whose project has none, tunnelled to this machine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, Daemon};
 use crate::commands::GlobalArgs;
 use crate::commands::database::{self, Database};
 use crate::commands::many::one_stack;
+use crate::config::Settings;
 use crate::docker::forward::{Forward, Way, answers, find_way, listen, serve};
+use crate::docker::proof::nonce;
+use crate::docker::worker::{self, Limits, Unfit, Workshop};
 use crate::docker::{Container, Engine};
+use crate::environment::Environment;
 use crate::environment::request::Wanted;
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::prisma::{Studio, StudioCli};
+use crate::postgres::beside::Port;
 use crate::progress::Progress;
 use crate::secret::Secret;
 use crate::ui::{Decision, Guard};
@@ -31,6 +36,8 @@ pub struct Args {
 
 /// Where Studio is usually met.
 const USUAL: u16 = 5555;
+/// How long a Studio that is not reached may take to say that it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long it may take to come up.
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -49,11 +56,15 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     one_stack(&settings, "studio", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
-    let found = database::reach(app, &daemon, &settings, &environment).await?;
-    let backend = environment.pick(&Wanted::Backend, settings.target.index)?.container;
-    let finding = StudioCli::find(&daemon.engine, &backend, settings.migrations.studio.as_deref());
-    let cli = app.interrupt.or(finding).await??.ok_or_else(|| no_studio(&backend))?;
-    let plan = format!("open database {:?} in Prisma Studio, for reading and writing", found.facts.database);
+    let (found, mut session) = database::reach_open(app, &daemon, &settings, &environment).await?;
+    let listens = Port::of(&mut session).await;
+    session.close().await;
+    let home = home(app, &daemon, &settings, &environment).await?;
+    let plan = format!(
+        "open database {:?} in Prisma Studio, for reading and writing{}",
+        found.facts.database,
+        home.words()
+    );
     if let Decision::DryRun(plan) = app.confirm(plan, Guard::Open, &found.target, &global.consent())? {
         app.show_dry_run(&plan);
         return Ok(());
@@ -67,27 +78,44 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
         },
     };
     let progress: Arc<dyn Progress> = app.ui.progress();
-    progress.step("starting Studio");
-    let url = address_for(&daemon.engine, &backend, &found).await?;
+    progress.step(&format!("starting Studio{}", home.words()));
     // Studio answers pages of its own address alone, so it has to have the port that the browser sees.
     let port = listener.local_addr().map_or(USUAL, |at| at.port());
-    let mut studio = Studio::start(&daemon.engine, &backend, &cli, port, &url).await?;
+    let mut studio = match &home {
+        Home::Backend(backend, cli) => {
+            let url = address_for(&daemon.engine, backend, &found).await?;
+            Studio::start(&daemon.engine, backend, cli, port, &url).await?
+        }
+        Home::Guest(image, program) => {
+            let listens = listens?;
+            let starting = beside(app, &daemon, &found, &listens, (image, program.as_deref()), port);
+            app.interrupt.or(starting).await??
+        }
+    };
+    let container = studio.container().clone();
     let served = async {
         let is_local = daemon.engine.address().starts_with("unix://");
         let way = tokio::select! {
-            way = come_up(&daemon.engine, &backend, port, is_local) => way?,
+            way = come_up(&daemon.engine, &container, port, is_local) => way,
             why = studio.ended() => return Err(why),
             signal = app.interrupt.wait() => return Err(crate::interrupt::interrupted(signal)),
         };
+        let way = match way {
+            Ok(way) => way,
+            // Where it has ended in the meantime its own words say more than ours.
+            Err(error) => {
+                return Err(tokio::time::timeout(LAST_WORDS, studio.ended()).await.unwrap_or(error));
+            }
+        };
         app.ui.end_progress();
         let here = format!("http://127.0.0.1:{port}");
-        let answer = Answer { url: &here, container: &backend.name, database: &found.facts.database };
+        let answer = Answer { url: &here, container: &container.name, database: &found.facts.database };
         app.ui.show(&answer, |_| format!("{here}\n"));
         app.ui.say("Prisma Studio; Ctrl-C ends it");
         if !args.no_open && !app.open(&here) {
             app.ui.detail("no browser was opened: there is no display, or no `xdg-open`");
         }
-        let forward = Forward { engine: daemon.engine.clone(), container: backend.clone(), port, way };
+        let forward = Forward { engine: daemon.engine.clone(), container: container.clone(), port, way };
         tokio::select! {
             result = serve(forward, listener, &progress, &app.interrupt) => result,
             why = studio.ended() => Err(why),
@@ -102,10 +130,73 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     }
 }
 
+/// Where Studio will run.
+enum Home {
+    /// In the backend, by this CLI.
+    Backend(Box<Container>, StudioCli),
+    /// In a worker from this image; by this program, where one is named.
+    Guest(String, Option<String>),
+}
+
+impl Home {
+    fn words(&self) -> String {
+        match self {
+            Self::Backend(..) => String::new(),
+            Self::Guest(image, _) => format!(", in a container of its own from {image}"),
+        }
+    }
+}
+
+/// The backend where it has a CLI, else the image that was named.
+async fn home(app: &App, daemon: &Daemon, settings: &Settings, environment: &Environment) -> Result<Home> {
+    let (program, image) = (&settings.migrations.studio, &settings.migrations.studio_image);
+    let guest = |image: &String| Home::Guest(image.clone(), program.clone());
+    let backend = match (environment.pick(&Wanted::Backend, settings.target.index), image) {
+        (Ok(target), _) => target.container,
+        (Err(_), Some(image)) => return Ok(guest(image)),
+        (Err(error), None) => return Err(error.hint(HINT)),
+    };
+    // What is named may be meant for the image.
+    let named = program.as_deref().filter(|_| image.is_none());
+    let finding = StudioCli::find(&daemon.engine, &backend, named);
+    match (app.interrupt.or(finding).await??, image) {
+        (Some(cli), _) => Ok(Home::Backend(Box::new(backend), cli)),
+        (None, Some(image)) => Ok(guest(image)),
+        (None, None) => Err(no_studio(&backend)),
+    }
+}
+
+const HINT: &str = "or name an image that has Node and Prisma 7 or later: `[migrations] studio_image = \"IMAGE\"` in envctl.toml; Studio then runs beside the database";
+
 fn no_studio(backend: &Container) -> error::Error {
     error::usage(format!("container {} has no Prisma CLI, so no Studio", backend.name)).hint(
         "name one that it has in envctl.toml: `[migrations] studio = \"/path/node_modules/.bin/prisma\"`; version 7 and later need nothing but the database",
     )
+    .hint(HINT)
+}
+
+/// Starts Studio in a worker, from which the database is on its own loopback.
+async fn beside(
+    app: &App,
+    daemon: &Daemon,
+    found: &Database,
+    listens: &std::result::Result<Port, Unfit>,
+    home: (&str, Option<&str>),
+    port: u16,
+) -> Result<Studio> {
+    let (engine, database) = (&daemon.engine, &found.target.container);
+    let unfit = |unfit: &Unfit| error::tool(format!("Studio cannot run beside the database: {unfit}"));
+    let listens = listens.as_ref().map_err(unfit)?;
+    for left in worker::reap(engine, &[&app.rooms()]).await {
+        let short = left.get(..8).unwrap_or(&left);
+        app.ui
+            .warn(&format!("removed the worker of envctl/{short}, left behind by an envctl that was killed"));
+    }
+    let workshop = Workshop::open(engine, &nonce(), &app.rooms(), Limits::default()).await;
+    let workshop = workshop.map_err(|why| unfit(&why))?;
+    let (host, number) = listens.parts();
+    let url = found.access.url(engine, database, host, number.unwrap_or(5432)).await?;
+    Studio::start_beside(engine, database, &workshop, home, port, &url).await
 }
 
 /// Tries until Studio answers.

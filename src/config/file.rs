@@ -107,6 +107,7 @@ pub struct MigrationsTable {
     pub commands: CommandsTable,
     pub backup_age: Option<Limit>,
     pub studio: Option<String>,
+    pub studio_image: Option<String>,
 }
 
 /// `[migrations.commands]`.

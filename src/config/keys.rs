@@ -149,7 +149,12 @@ pub const KEYS: &[Key] = &[
         "found by looking",
     ),
     key("migrations.schema", "Where schema.prisma is in the container, where it is ambiguous.", "found by looking"),
-    key("migrations.studio", "The Prisma CLI whose Studio is taken, in the backend's container.", "the newest that is there"),
+    key("migrations.studio", "The Prisma CLI whose Studio is taken, in the backend's container or in `studio_image`.", "the newest that is there"),
+    key(
+        "migrations.studio_image",
+        "An image with Node and Prisma 7 or later, for `studio` beside the database where the backend has no Prisma CLI.",
+        "none",
+    ),
     key(
         "migrations.preset",
         "Which tool `command` calls: `django`, `alembic`, `rails`, `laravel`, `flyway`, `knex`, `typeorm`, `typeorm-ts`, `drizzle`, `diesel` or `goose`.",

@@ -160,6 +160,8 @@ pub struct MigrationSettings {
     pub schema: Option<String>,
     /// The Prisma CLI whose Studio is taken, in the backend's container.
     pub studio: Option<String>,
+    /// The image for Studio beside the database.
+    pub studio_image: Option<String>,
     /// The tool's word.
     pub preset: Option<String>,
     /// Command lines instead of the preset's.

@@ -35,6 +35,11 @@ impl Port {
         Ok(Self::parse(&addresses, &port).ok_or(Unfit::NoPort))
     }
 
+    /// The host, a name or an address, and the port.
+    pub fn parts(&self) -> (&str, Option<u16>) {
+        (&self.host, self.port.parse().ok())
+    }
+
     fn parse(addresses: &str, port: &str) -> Option<Self> {
         let all: Vec<&str> = addresses.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
         let has = |names: &[&str]| all.iter().any(|one| names.contains(one));

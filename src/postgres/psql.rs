@@ -46,7 +46,7 @@ pub fn for_user(access: &Access, request: &PsqlRequest, script_on_stdin: bool) -
 }
 
 /// psql that loads a dump from `file` (`-` is its stdin) into `access.database`; `greeting` is what it says once it has
-/// connected; `sessions` do so at once and share the memory for building indexes.
+/// connected; `sessions` do so at once, and more than two share the memory for building indexes.
 ///
 /// `synchronous_commit=off` and the memory settings are for this session only: the database is new and
 /// nobody depends on it until the swap, which commits with the server's own settings.
@@ -66,7 +66,7 @@ pub fn for_restore(
     let mut spec = access.spec(argv, application).with_stdin();
     for (name, value) in &mut spec.env {
         if name == "PGOPTIONS" {
-            let memory = (256 / sessions.max(1)).max(64);
+            let memory = (512 / sessions.max(1)).clamp(64, 256);
             value.push_str(&format!(" -c synchronous_commit=off -c maintenance_work_mem={memory}MB"));
         }
     }

@@ -84,6 +84,7 @@ const READ_BY: &[(&str, &str, &str)] = &[
     ("migrations.layout", "src/commands/migrate/ground.rs", "wishes.layout"),
     ("migrations.schema", "src/commands/migrate/ground.rs", "migrations.schema"),
     ("migrations.studio", "src/commands/studio.rs", "migrations.studio"),
+    ("migrations.studio_image", "src/commands/studio.rs", "migrations.studio_image"),
     ("migrations.backup_age", "src/commands/migrate/apply.rs", "migrations.backup_age"),
     ("output.color", "src/app/mod.rs", "settings.color"),
 ];

@@ -172,6 +172,7 @@ pub(super) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
     let layout = text("migrations.layout", None, |l| l.file.migrations.layout.clone())?;
     let schema = text("migrations.schema", None, |l| l.file.migrations.schema.clone())?;
     let studio = text("migrations.studio", None, |l| l.file.migrations.studio.clone())?;
+    let studio_image = text("migrations.studio_image", None, |l| l.file.migrations.studio_image.clone())?;
     let preset =
         text("migrations.preset", Some("ENVCTL_MIGRATIONS_PRESET"), |l| l.file.migrations.preset.clone())?;
     let commands = commands(layers)?;
@@ -193,6 +194,7 @@ pub(super) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
         layout,
         schema,
         studio,
+        studio_image,
         preset,
         commands,
         backup_age: Some(age).filter(|age| !age.is_zero()),

@@ -33,10 +33,10 @@ pub(in crate::docker) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
         cmd: Some(arguments.to_vec()),
         env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         user: Some(spec.user.clone()),
-        working_dir: Some(if spec.far { "/" } else { INSIDE }.to_owned()),
-        open_stdin: spec.far.then_some(true),
-        stdin_once: spec.far.then_some(true),
-        attach_stdin: spec.far.then_some(true),
+        working_dir: (!spec.guest).then(|| if spec.far { "/" } else { INSIDE }.to_owned()),
+        open_stdin: spec.fed.then_some(true),
+        stdin_once: spec.fed.then_some(true),
+        attach_stdin: spec.fed.then_some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
@@ -48,6 +48,7 @@ pub(in crate::docker) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
         host_config: Some(HostConfig {
             network_mode: Some(format!("container:{}", spec.network_of)),
             mounts: (!spec.far).then(|| std::iter::once(bind(room, INSIDE)).chain(archive).collect()),
+            tmpfs: spec.guest.then(|| HashMap::from([("/tmp".to_owned(), String::new())])),
             init: Some(true),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".to_owned()]),
@@ -149,6 +150,8 @@ mod tests {
             operation: "0123456789abcdef".into(),
             name: "envctl-01234567-dump".into(),
             image: "sha256:00".into(),
+            fed: false,
+            guest: false,
             network_of: "c0ffee".into(),
             argv: ["pg_dump", "--file=/envctl/out"].map(str::to_owned).into(),
             env: vec![("PGHOST".into(), "127.0.0.1".into())],
@@ -187,10 +190,23 @@ mod tests {
 
     #[test]
     fn a_worker_on_another_machine_sees_nothing_of_this_one() {
-        let json = serde_json::to_value(body(&WorkerSpec { far: true, archive: None, ..spec() })).unwrap();
+        let json = serde_json::to_value(body(&WorkerSpec { far: true, fed: true, archive: None, ..spec() }))
+            .unwrap();
         assert_eq!(json["HostConfig"]["Mounts"], serde_json::Value::Null);
         assert_eq!((&json["OpenStdin"], &json["StdinOnce"]), (&true.into(), &true.into()));
         assert_eq!(json["HostConfig"]["CapDrop"], serde_json::json!(["ALL"]));
+    }
+
+    #[test]
+    fn a_guest_starts_in_its_own_directory_and_can_do_no_more_than_others() {
+        let json =
+            serde_json::to_value(body(&WorkerSpec { fed: true, guest: true, archive: None, ..spec() }))
+                .unwrap();
+        let host = &json["HostConfig"];
+        assert_eq!((&json["WorkingDir"], &host["Tmpfs"]["/tmp"]), (&serde_json::Value::Null, &"".into()));
+        assert_eq!((&json["OpenStdin"], &json["StdinOnce"]), (&true.into(), &true.into()));
+        assert_eq!((&host["ReadonlyRootfs"], &host["CapDrop"][0]), (&true.into(), &"ALL".into()));
+        assert_eq!(host["Mounts"].as_array().map(Vec::len), Some(1));
     }
 
     #[test]

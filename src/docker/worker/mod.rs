@@ -2,6 +2,8 @@
 //! writes a private directory of this host. No byte of a dump goes through the daemon, which costs twice what
 //! `pg_dump` costs; and unlike an exec it can be limited, killed and removed through the API.
 //!
+//! A program of another image can be its guest there ([`Worker::guest_of`]): Studio, beside a database whose project has none.
+//!
 //! Promises: never anything but a tool that was asked for, as the caller's own user, unable to do more (`api`);
 //! what a killed envctl leaves, the next run knows by its room's lock and removes ([`reap`]). Where a worker cannot
 //! serve, [`Unfit`] says why, before a byte has come.
@@ -43,8 +45,12 @@ pub struct WorkerSpec {
     pub operation: String,
     /// The container's name.
     pub name: String,
-    /// The image's id: that of the database container, so that the tools are of its version.
+    /// The image: the database container's own by its id, so that the tools are of its version, or one that was named.
     pub image: String,
+    /// It is fed and heard through the engine, and ends with its input.
+    pub fed: bool,
+    /// It is a program of another image: it starts in that image's own directory, with a `/tmp` to write to.
+    pub guest: bool,
     /// The id of the container whose network it joins.
     pub network_of: String,
     /// Program and arguments.
@@ -251,6 +257,8 @@ impl Workshop {
             operation: self.operation.clone(),
             name,
             image: database.image_id.clone(),
+            fed: self.far,
+            guest: false,
             network_of: database.id.clone(),
             argv: tool.argv.clone(),
             env,
@@ -293,6 +301,23 @@ impl Worker {
         self
     }
 
+    /// The same from another image: a program that serves until its input ends.
+    #[must_use]
+    pub fn guest_of(mut self, image: &str) -> Self {
+        image.clone_into(&mut self.spec.image);
+        self.spec.fed = true;
+        self.spec.guest = true;
+        self
+    }
+
+    /// It as a container, once it runs.
+    ///
+    /// # Errors
+    /// Kind `Docker`: contact was lost; `Integrity`: somebody removed it.
+    pub async fn container(&self) -> error::Result<Container> {
+        self.engine.inspect(&self.spec.name).await?.ok_or_else(|| self.removed())
+    }
+
     /// What it may use.
     pub fn limits(&self) -> Limits {
         self.spec.limits
@@ -307,7 +332,7 @@ impl Worker {
         // From here on there may be one, even if we never hear of it.
         self.made.store(true, Ordering::Relaxed);
         self.engine.worker_create(&self.spec).await.map_err(refused)?;
-        let stream = self.engine.worker_start(&self.spec.name, self.spec.far).await.map_err(|e| {
+        let stream = self.engine.worker_start(&self.spec.name, self.spec.fed).await.map_err(|e| {
             if e.message().contains("executable file not found") || e.message().contains("permission denied")
             {
                 Unfit::NoTool(e.message().to_owned())
@@ -323,9 +348,11 @@ impl Worker {
     /// # Errors
     /// Kind `Docker`: contact was lost; `Integrity`: somebody removed it.
     pub async fn ended(&self) -> error::Result<WorkerEnd> {
-        self.engine.worker_end(&self.spec.name).await?.ok_or_else(|| {
-            error::integrity(format!("the worker {} was removed while it ran", self.spec.name))
-        })
+        self.engine.worker_end(&self.spec.name).await?.ok_or_else(|| self.removed())
+    }
+
+    fn removed(&self) -> Error {
+        error::integrity(format!("the worker {} was removed while it ran", self.spec.name))
     }
 
     /// Kills it if it runs, and removes it with what it left.

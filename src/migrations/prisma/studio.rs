@@ -1,10 +1,11 @@
-//! Prisma Studio in the backend's container: which CLI has one that works, how it is started and ended.
+//! Prisma Studio in the backend's container, or in a worker from an image that was named: which CLI has one that works,
+//! how it is started and ended.
 //!
 //! From version 7 on Studio needs a database and nothing else: no schema, no engine. It gets its address by its
 //! environment and a file of two lines, since a command line is published by `docker events` and `docker top`.
 //!
 //! Promise: Studio ends with us, also when we are killed: it is the child of a shell that waits for the end of its
-//! input. Never in the database's container, whose PID 1 takes orphans for its own (reliability §0.6).
+//! input. In a worker its address is in a file of the worker's private directory, since an engine shows variables too. Never in the database's container, whose PID 1 takes orphans for its own (reliability §0.6).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::docker::demux::Output;
 use crate::docker::end::{TAG, end_marked};
 use crate::docker::exec::{Exec, ExecInput, ExecOutput, capture};
 use crate::docker::proof::nonce;
+use crate::docker::worker::{Unfit, Worker, Workshop};
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, Result};
 use crate::secret::Secret;
@@ -47,6 +49,24 @@ code=$?
 rm -rf "$dir"
 exit "$code"
 "#;
+
+/// The same in a worker: `$1` the program, empty where it has to be found by the look in `$2`; `$3` the port.
+const SERVE: &str = r#"
+program=$1
+if [ -z "$program" ]; then
+  program=$( { sh -c "$2"; found=$(command -v prisma) && echo "7 $found"; } | sort -rn | sed -n '1s/^[^ ]* //p')
+fi
+[ -n "$program" ] || { echo "the image has no Prisma CLI" >&2; exit 127; }
+exec 3<&0
+"$program" studio --port "$3" --browser none --config "$HOME/prisma.config.mjs" </dev/null 3<&- &
+studio=$!
+{ cat <&3 >/dev/null; kill "$studio"; } >/dev/null 2>&1 &
+wait "$studio"
+"#;
+
+const GUEST_CONFIG: &str = "import { readFileSync } from 'node:fs';
+export default { datasource: { url: readFileSync(`${process.env.HOME}/url`, 'utf8') } };
+";
 
 const CONFIG: &str = "export default { datasource: { url: process.env.ENVCTL_STUDIO_URL } };";
 
@@ -104,8 +124,16 @@ pub struct Studio {
     output: ExecOutput,
     // Its end ends Studio.
     input: ExecInput,
-    word: String,
+    place: Place,
     words: Vec<u8>,
+}
+
+/// Where it runs.
+enum Place {
+    /// In the backend, its processes marked with this word.
+    Backend(String),
+    /// In a container of its own.
+    Worker(Box<Worker>),
 }
 
 impl Studio {
@@ -134,7 +162,53 @@ impl Studio {
             .with_stdin();
         let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
         let (engine, container) = (engine.clone(), container.clone());
-        Ok(Self { engine, container, output, input, word, words: Vec::new() })
+        Ok(Self { engine, container, output, input, place: Place::Backend(word), words: Vec::new() })
+    }
+
+    /// Starts it in a worker beside `database`, from `image`, which is on the daemon's machine; `program` is the CLI
+    /// in there, where that was configured.
+    ///
+    /// # Errors
+    /// Kind `Tool`: no such image, no worker can be made, it ended at once.
+    pub async fn start_beside(
+        engine: &Arc<dyn Engine>,
+        database: &Container,
+        workshop: &Workshop,
+        (image, program): (&str, Option<&str>),
+        port: u16,
+        url: &Secret,
+    ) -> Result<Self> {
+        let unfit = |unfit: Unfit| no_worker(unfit, image);
+        let room = workshop.room().map_err(unfit)?;
+        let left = room.secret("url", url.expose().as_bytes());
+        let left = left.and_then(|()| room.secret("prisma.config.mjs", GUEST_CONFIG.as_bytes()));
+        left.map_err(|cause| unfit(Unfit::NoRoom(cause.to_string())))?;
+        let port = port.to_string();
+        let argv = ["sh", "-c", SERVE, "sh", program.unwrap_or_default(), LOOK, &port];
+        let tool = ExecSpec::new(argv)
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("PRISMA_HIDE_UPDATE_MESSAGE", "1")
+            .env("NO_COLOR", "1");
+        let worker = workshop.worker(engine, database, room, &tool).guest_of(image);
+        let started = async {
+            let exec = worker.start().await.map_err(unfit)?;
+            Ok((worker.container().await?, exec))
+        };
+        match started.await {
+            Ok((container, Exec { output, input, .. })) => {
+                let (engine, place) = (engine.clone(), Place::Worker(Box::new(worker)));
+                Ok(Self { engine, container, output, input, place, words: Vec::new() })
+            }
+            Err(error) => {
+                worker.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The container it runs in.
+    pub fn container(&self) -> &Container {
+        &self.container
     }
 
     /// Resolves when Studio has ended by itself, with why. Keeps its output flowing meanwhile.
@@ -159,10 +233,28 @@ impl Studio {
 
     /// Ends it and what it has started.
     pub async fn end(self) {
-        let Self { engine, container, word, output, input, .. } = self;
+        let Self { engine, container, place, output, input, .. } = self;
         drop((output, input));
-        let ending = end_marked(&engine, &container, None, &word);
-        let _ = tokio::time::timeout(Duration::from_secs(12), ending).await;
+        match place {
+            Place::Worker(worker) => worker.end().await,
+            Place::Backend(word) => {
+                let ending = end_marked(&engine, &container, None, &word);
+                let _ = tokio::time::timeout(Duration::from_secs(12), ending).await;
+            }
+        }
+    }
+}
+
+fn no_worker(unfit: Unfit, image: &str) -> Error {
+    match unfit {
+        Unfit::Refused(words) if words.contains("No such image") || words.contains("no such image") => {
+            error::tool(format!("the image {image} is not on the daemon's machine"))
+                .hint(format!("get it: `docker pull {image}`; or name another: `[migrations] studio_image`"))
+        }
+        Unfit::NoTool(words) => error::tool(format!("the image {image} has no shell: {words}"))
+            .hint("Studio wants an image with a shell, Node and Prisma 7 or later"),
+        other => error::tool(format!("Studio cannot run beside the database: {other}"))
+            .hint("put Prisma 7 or later into the backend's image; then Studio runs there"),
     }
 }
 
@@ -188,6 +280,6 @@ mod tests {
             argv,
             ["/p", "studio", "--port", "5555", "--browser", "none", "--config", "/tmp/x/prisma.config.mjs"]
         );
-        assert!(!CONFIG.contains("postgres"));
+        assert!(!CONFIG.contains("postgres") && !GUEST_CONFIG.contains("postgres"));
     }
 }
