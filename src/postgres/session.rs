@@ -327,6 +327,8 @@ fn said_no(words: &str, container: &Container, access: &Access) -> Error {
         return error::tool(format!("{words} (container {})", container.name))
             .hint("name the role in envctl.toml: `[database] user = \"…\"`");
     }
+    // psql asks on a line of its own whether the server runs.
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
     error::tool(format!("cannot connect to PostgreSQL in {}: {words}", container.name))
         .hint(format!("its logs say more: `docker logs --tail 50 {}`", container.name))
 }

@@ -204,6 +204,11 @@ async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
         (failing("FATAL:  role \"me\" does not exist"), ErrorKind::Tool, "[database] user"),
         (failing("No such file or directory"), ErrorKind::Tool, "docker logs --tail 50 db"),
         (
+            failing("Connection reset\n\tIs the server up?"),
+            ErrorKind::Tool,
+            "Connection reset Is the server up?",
+        ),
+        (
             Turn::prints("psql", "OCI runtime exec failed: exec: \"psql\": not found\r\n", 126),
             ErrorKind::Tool,
             "has no psql",
