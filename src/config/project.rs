@@ -29,9 +29,10 @@ pub fn find(start: &Path) -> Project {
 
 fn holds_compose_file(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    // By its name first: a folder may hold thousands of others.
     entries
-        .filter(|entry| entry.path().is_file())
-        .any(|entry| entry.file_name().to_str().is_some_and(is_compose_file))
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_compose_file))
+        .any(|entry| entry.path().is_file())
 }
 
 /// `compose.yml`, `docker-compose.dev.yaml`, `compose.prod.yml` and the like.
