@@ -255,7 +255,12 @@ fn the_plan_tells_what_each_statement_does_to_a_table_of_what_size() {
 
 /// A project with files of another tool.
 fn foreign(name: &str, layout: &str, files: &[(&str, &str)]) -> Project {
-    let project = Project::new(Server::shared(15), name);
+    foreign_on(Server::shared(15), name, layout, files)
+}
+
+/// The same in a database of this server.
+pub(crate) fn foreign_on(server: &Server, name: &str, layout: &str, files: &[(&str, &str)]) -> Project {
+    let project = Project::new(server, name);
     let at = project.path().join("db/migrations");
     fs::create_dir_all(&at).unwrap();
     for (file, text) in files {
