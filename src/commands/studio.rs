@@ -14,8 +14,8 @@ use crate::docker::forward::{Forward, Way, answers, find_way, listen, serve};
 use crate::docker::proof::nonce;
 use crate::docker::worker::{self, Limits, Unfit, Workshop};
 use crate::docker::{Container, Engine};
-use crate::environment::Environment;
 use crate::environment::request::Wanted;
+use crate::environment::{Environment, Role};
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::prisma::{Studio, StudioCli};
 use crate::postgres::beside::Port;
@@ -88,8 +88,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
         }
         Home::Guest(image, program) => {
             let listens = listens?;
-            let starting = beside(app, &daemon, &found, &listens, (image, program.as_deref()), port);
-            app.interrupt.or(starting).await??
+            beside(app, &daemon, &settings, (&found, &listens), (image, program.as_deref()), port).await?
         }
     };
     let container = studio.container().clone();
@@ -151,8 +150,12 @@ impl Home {
 async fn home(app: &App, daemon: &Daemon, settings: &Settings, environment: &Environment) -> Result<Home> {
     let (program, image) = (&settings.migrations.studio, &settings.migrations.studio_image);
     let guest = |image: &String| Home::Guest(image.clone(), program.clone());
-    let backend = match (environment.pick(&Wanted::Backend, settings.target.index), image) {
+    let has_backend = environment.members.iter().any(|member| member.role == Some(Role::Backend));
+    let picked = environment.pick(&Wanted::Backend, settings.target.index);
+    let backend = match (picked, image) {
         (Ok(target), _) => target.container,
+        // One that is stopped, or one of several, is not replaced in silence.
+        (Err(error), _) if has_backend => return Err(error),
         (Err(_), Some(image)) => return Ok(guest(image)),
         (Err(error), None) => return Err(error.hint(HINT)),
     };
@@ -179,8 +182,8 @@ fn no_studio(backend: &Container) -> error::Error {
 async fn beside(
     app: &App,
     daemon: &Daemon,
-    found: &Database,
-    listens: &std::result::Result<Port, Unfit>,
+    settings: &Settings,
+    (found, listens): (&Database, &std::result::Result<Port, Unfit>),
     home: (&str, Option<&str>),
     port: u16,
 ) -> Result<Studio> {
@@ -192,11 +195,12 @@ async fn beside(
         app.ui
             .warn(&format!("removed the worker of envctl/{short}, left behind by an envctl that was killed"));
     }
-    let workshop = Workshop::open(engine, &nonce(), &app.rooms(), Limits::default()).await;
+    let limits = Limits { memory: settings.workers.memory, cpus: settings.workers.cpus };
+    let workshop = Workshop::open(engine, &nonce(), &app.rooms(), limits).await;
     let workshop = workshop.map_err(|why| unfit(&why))?;
     let (host, number) = listens.parts();
     let url = found.access.url(engine, database, host, number.unwrap_or(5432)).await?;
-    Studio::start_beside(engine, database, &workshop, home, port, &url).await
+    Studio::start_beside(engine, database, &workshop, home, port, &url, &app.interrupt).await
 }
 
 /// Tries until Studio answers.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::prisma::Backend;
-use crate::support::rig::{CANARY, docker, eventually};
+use crate::support::rig::{CANARY, Wanted, docker, eventually};
 use crate::support::{Project, Running, Server};
 
 /// What a headless Chromium makes of a page once it has come to rest.
@@ -77,7 +77,11 @@ fn a_studio_whose_envctl_was_killed_ends_too() {
 
 /// A project without a backend, whose workers have rooms of their own.
 fn bare(name: &str, image: Option<&str>) -> Project {
-    let project = Project::new(Server::shared(15), name);
+    bare_on(Server::shared(15), name, image)
+}
+
+fn bare_on(server: &Server, name: &str, image: Option<&str>) -> Project {
+    let project = Project::new(server, name);
     std::fs::create_dir(project.path().join("rooms")).unwrap();
     if let Some(image) = image {
         let file = project.path().join("envctl.toml");
@@ -163,4 +167,28 @@ fn without_a_studio_it_is_said_where_one_may_come_from() {
         Running::start(beside(&project, &[]), None).finish().code(7).says(words);
         assert_eq!((workers(&project).len(), rooms(&project)), (0, 0), "{image}");
     }
+}
+
+#[test]
+fn a_backend_without_prisma_makes_room_for_the_image_and_one_that_is_stopped_does_not() {
+    let server = Wanted::postgres(15, "unprisma").start().ready();
+    let backend = Wanted {
+        image: "envctl-python:3.13".to_owned(),
+        service: "backend".to_owned(),
+        docker_args: Vec::new(),
+        command: ["sleep", "600"].map(str::to_owned).into(),
+        ..Wanted::postgres(15, "unprisma")
+    }
+    .start();
+    let without = bare_on(&server, "studio_p", None);
+    Running::start(beside(&without, &[]), None)
+        .finish()
+        .code(2)
+        .says("has no Prisma CLI")
+        .says("studio_image");
+    let with = bare_on(&server, "studio_p", Some("envctl-backend:20"));
+    let plan = Running::start(beside(&with, &["--dry-run"]), None).finish().code(0).out();
+    assert!(plan.contains("in a container of its own from envctl-backend:20"), "{plan}");
+    docker(&["kill", &backend.container]);
+    Running::start(beside(&with, &["--dry-run"]), None).finish().code(3).says("backend");
 }

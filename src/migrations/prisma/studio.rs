@@ -1,5 +1,5 @@
-//! Prisma Studio in the backend's container, or in a worker from an image that was named: which CLI has one that works,
-//! how it is started and ended.
+//! Prisma Studio in the backend's container, or in a worker from an image that was named: which CLI has one that
+//! works, how it is started and ended.
 //!
 //! From version 7 on Studio needs a database and nothing else: no schema, no engine. It gets its address by its
 //! environment and a file of two lines, since a command line is published by `docker events` and `docker top`.
@@ -17,6 +17,7 @@ use crate::docker::proof::nonce;
 use crate::docker::worker::{Unfit, Worker, Workshop};
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, Result};
+use crate::interrupt::Interrupt;
 use crate::secret::Secret;
 
 /// Every CLI from here up and below, with its version.
@@ -169,7 +170,7 @@ impl Studio {
     /// in there, where that was configured.
     ///
     /// # Errors
-    /// Kind `Tool`: no such image, no worker can be made, it ended at once.
+    /// Kind `Tool`: no such image, no worker can be made; `Interrupted`. In every case nothing of it is left.
     pub async fn start_beside(
         engine: &Arc<dyn Engine>,
         database: &Container,
@@ -177,6 +178,7 @@ impl Studio {
         (image, program): (&str, Option<&str>),
         port: u16,
         url: &Secret,
+        interrupt: &Interrupt,
     ) -> Result<Self> {
         let unfit = |unfit: Unfit| no_worker(unfit, image);
         let room = workshop.room().map_err(unfit)?;
@@ -194,7 +196,7 @@ impl Studio {
             let exec = worker.start().await.map_err(unfit)?;
             Ok((worker.container().await?, exec))
         };
-        match started.await {
+        match interrupt.or(started).await.and_then(|started| started) {
             Ok((container, Exec { output, input, .. })) => {
                 let (engine, place) = (engine.clone(), Place::Worker(Box::new(worker)));
                 Ok(Self { engine, container, output, input, place, words: Vec::new() })
