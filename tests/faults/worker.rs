@@ -208,17 +208,24 @@ fn a_worker_that_needs_more_memory_than_it_may_have_is_told_as_such() {
 }
 
 #[test]
-fn a_database_that_restarts_under_its_dump_makes_no_backup() {
-    let server = Wanted::postgres(15, "again").start().ready();
-    let place = Place::new(&server, "again", ROWS);
-    let running = place.start(&["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
-    assert!(place.wait_for_bytes(1));
-    docker(&["restart", "--time", "0", &server.container]);
-    let finished = running.finish();
-    assert!([7, 8].contains(&finished.code), "{}: {}", finished.code, finished.err());
-    place.project.assert_no_partials(place.project.path());
-    assert!(!place.project.path().join("b.sql.gz").exists());
-    place.assert_swept();
+fn a_database_that_restarts_or_is_removed_under_its_dump_makes_no_backup() {
+    for (name, end) in [("again", &["restart", "--time", "0"][..]), ("gone", &["rm", "--force", "--volumes"])]
+    {
+        let server = Wanted::postgres(15, name).start().ready();
+        let place = Place::new(&server, name, ROWS);
+        let slow = ["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"];
+        let running = place.start(&slow);
+        assert!(place.wait_for_bytes(1));
+        // The dump waits with a full FIFO meanwhile.
+        running.signal(Signal::STOP);
+        docker(&[end, &[&*server.container]].concat());
+        running.signal(Signal::CONT);
+        let finished = running.finish();
+        assert!([4, 7, 8].contains(&finished.code), "{name}: {}: {}", finished.code, finished.err());
+        place.project.assert_no_partials(place.project.path());
+        assert!(!place.project.path().join("b.sql.gz").exists());
+        place.assert_swept();
+    }
 }
 
 #[test]
