@@ -79,7 +79,8 @@ impl Place {
         let copying = format!(
             "select count(*) from pg_stat_activity where datname like 'envctl\\_new%{name}' and query like 'COPY%'"
         );
-        eventually(Duration::from_secs(30), "rows are loaded", || {
+        // A worker that may use little begins slowly on a busy machine.
+        eventually(Duration::from_secs(120), "rows are loaded", || {
             self.project.server.sql("postgres", &copying) != "0"
         });
     }
