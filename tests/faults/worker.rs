@@ -371,7 +371,8 @@ fn a_statement_that_fails_in_a_worker_is_named_with_its_line() {
 
 #[test]
 fn f28_a_restore_that_loses_its_worker_or_itself_changes_nothing() {
-    let place = Place::new(Server::shared(15), "loss", ROWS);
+    // So many that they are still on their way when they have been seen.
+    let place = Place::new(Server::shared(15), "loss", 4 * ROWS);
     place.run(&["backup", "-o", "b.sql.gz"]).code(0);
     place.project.sql("delete from item where id > 100");
     let digest = place.project.digest();
@@ -390,7 +391,9 @@ fn f28_a_restore_that_loses_its_worker_or_itself_changes_nothing() {
         ];
         let running = place.start(&args);
         place.wait_for_load();
+        running.signal(Signal::STOP);
         docker(&["kill", &place.worker()]);
+        running.signal(Signal::CONT);
         let finished = running.finish();
         assert!([7, 8].contains(&finished.code), "{}: {}", finished.code, finished.err());
         place.project.assert_untouched(&digest);
