@@ -291,6 +291,7 @@ async fn beside(
     progress.step("swapping");
     let swap_plan = SwapPlan {
         live: plan.database.clone(),
+        exists: plan.exists,
         incoming: side.to_owned(),
         kept: kept_name(&plan.operation, &plan.database),
         operation: plan.operation.clone(),

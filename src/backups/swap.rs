@@ -22,6 +22,8 @@ use crate::postgres::{Access, Session};
 pub struct SwapPlan {
     /// The name that stays.
     pub live: String,
+    /// Whether it was there when a person agreed: if not, nobody agreed that it is replaced.
+    pub exists: bool,
     /// The loaded database that takes it.
     pub incoming: String,
     /// The name the replaced database is kept under.
@@ -81,8 +83,9 @@ const TRIES: u32 = 3;
 /// Swaps. `live` may not exist yet: then the incoming one just takes the name.
 ///
 /// # Errors
-/// `Busy`: somebody does not leave; nothing changed. `Unknown`: contact was lost at COMMIT and the
-/// server could not be asked. Anything else: nothing changed.
+/// `Busy`: somebody does not leave; nothing changed. `Refused`: `live` has appeared or gone since the
+/// plan; nothing changed. `Unknown`: contact was lost at COMMIT and the server could not be asked.
+/// Anything else: nothing changed.
 pub async fn swap(
     engine: &Arc<dyn Engine>,
     container: &Container,
@@ -95,6 +98,11 @@ pub async fn swap(
     let open = || Session::open(engine, container, &place, &name);
     let (mut actor, mut usher) = tokio::try_join!(open(), open())?;
     let properties = Properties::read(&mut usher, version, &plan.live).await?;
+    if properties.is_some() != plan.exists {
+        let what = if plan.exists { "was dropped" } else { "appeared" };
+        return Err(error::refused(format!("database {:?} {what} while it was being restored", plan.live))
+            .hint("nothing was swapped in; run the same command again, its plan says what is there now"));
+    }
     let statements = statements(plan, properties.as_ref());
     let mut last = None;
     for _ in 0..TRIES {
@@ -276,6 +284,7 @@ mod tests {
     fn the_note_of_a_kept_database_reads_back() {
         let plan = SwapPlan {
             live: "a'b".into(),
+            exists: true,
             incoming: "n".into(),
             kept: "k".into(),
             operation: "op".into(),

@@ -70,6 +70,7 @@ pub async fn undo(
     let swap_plan = SwapPlan {
         given: None,
         live: plan.database.clone(),
+        exists: true,
         incoming: plan.back.name.clone(),
         kept: kept_name(&plan.operation, &plan.database),
         operation: plan.operation.clone(),

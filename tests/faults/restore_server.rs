@@ -97,6 +97,22 @@ fn f28_a_side_database_without_its_note_is_removed_and_what_others_named_alike_i
 }
 
 #[test]
+fn a_database_that_appears_while_a_restore_makes_one_of_its_name_is_left_alone() {
+    let case = case("appears", 3000);
+    let (gate, new) = (Gate::default(), format!("{}_new", case.project.database));
+    let proxy = up(LOADER, Up::Hold { at: 1, gate: gate.clone() });
+    let running = case.project.start_through(&proxy, &["restore", "latest", "--into", &new, "--yes"]);
+    gate.wait();
+    case.project.server.sql("postgres", &format!("create database {new}"));
+    case.project.server.sql(&new, "create table precious (id int)");
+    gate.open();
+    running.finish().code(6).says("appeared while it was being restored");
+    assert_eq!(case.project.server.sql(&new, "select to_regclass('precious')"), "precious");
+    case.assert_no_side_database();
+    case.project.server.sql("postgres", &format!("drop database {new}"));
+}
+
+#[test]
 fn f28_a_killed_restore_over_two_sessions_changes_nothing() {
     let server = Wanted::postgres(15, "f28-two").start().ready();
     let case = case_on(&server, "f28two", 12_000);
