@@ -157,7 +157,7 @@ pub async fn create(
         // Nothing but a worker writes it.
         Format::Directory => (Work::Files, u64::MAX),
     };
-    let chosen = request.ways.choose(engine, &mut session, operation, worth, progress).await?;
+    let chosen = request.ways.choose(engine, &mut session, operation, worth, progress, interrupt).await?;
     let outcome = match request.dump.format {
         Format::Plain | Format::Custom => {
             streamed(&dumping, chosen, session.access(), output, request, &facts, progress).await

@@ -278,7 +278,10 @@ async fn beside(
         // What nobody has counted yet (a pipe) may be large.
         _ => plan.bytes.unwrap_or(u64::MAX),
     };
-    let chosen = plan.ways.choose(engine, admin, &plan.operation, (Work::Files, expected), progress).await?;
+    let chosen = plan
+        .ways
+        .choose(engine, admin, &plan.operation, (Work::Files, expected), progress, interrupt)
+        .await?;
     let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, progress);
     let filled = fill(engine, container, &loaders, plan, side, loader, progress, interrupt).await;
     let (rows, tables, bytes) = match filled {

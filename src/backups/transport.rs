@@ -98,7 +98,7 @@ impl Ways {
     /// Chooses for so many bytes, and removes what killed runs left.
     ///
     /// # Errors
-    /// A worker was asked for and cannot serve; the session is lost.
+    /// A worker was asked for and cannot serve; the session is lost; `Interrupted`.
     pub async fn choose(
         &self,
         engine: &Arc<dyn Engine>,
@@ -106,10 +106,11 @@ impl Ways {
         operation: &str,
         (work, bytes): (Work, u64),
         progress: &Arc<dyn Progress>,
+        interrupt: &Interrupt,
     ) -> Result<Chosen> {
         let homes: Vec<&Path> = std::iter::once(&*self.rooms).chain(self.disk.as_deref()).collect();
-        for left in worker::reap(engine, &homes).await {
-            let short = left.get(..8).unwrap_or(&left).to_owned();
+        for left in interrupt.or(worker::reap(engine, &homes)).await? {
+            let short = left.operation.get(..8).unwrap_or(&left.operation).to_owned();
             progress.on(Event::Warning(format!(
                 "removed the worker of envctl/{short}, left behind by an envctl that was killed"
             )));

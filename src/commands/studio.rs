@@ -190,8 +190,8 @@ async fn beside(
     let (engine, database) = (&daemon.engine, &found.target.container);
     let unfit = |unfit: &Unfit| error::tool(format!("Studio cannot run beside the database: {unfit}"));
     let listens = listens.as_ref().map_err(unfit)?;
-    for left in worker::reap(engine, &[&app.rooms()]).await {
-        let short = left.get(..8).unwrap_or(&left);
+    for left in app.interrupt.or(worker::reap(engine, &[&app.rooms()])).await? {
+        let short = left.operation.get(..8).unwrap_or(&left.operation);
         app.ui
             .warn(&format!("removed the worker of envctl/{short}, left behind by an envctl that was killed"));
     }

@@ -41,28 +41,45 @@ pub enum Standing {
 
 /// Looks at the rooms in `homes` and at the engine's workers; removes what is left, unless it may only look.
 pub async fn look(engine: &Arc<dyn Engine>, homes: &[PathBuf], only_look: bool) -> Seen {
-    let homes: Vec<&Path> = homes.iter().map(PathBuf::as_path).collect();
-    let (workers, unlisted) = match engine.workers().await {
+    let (listed, unlisted) = match engine.workers().await {
         Ok(workers) => (workers, None),
         Err(error) => (Vec::new(), Some(error.full_message())),
     };
-    let mut workers: Vec<(Left, Standing)> =
-        workers.into_iter().map(|left| (left.clone(), standing(&left, &homes))).collect();
-    let rooms: Vec<PathBuf> = homes.iter().flat_map(|home| room::left(home)).collect();
+    let places = homes.to_vec();
+    let (mut workers, rooms) = on_a_thread(move || {
+        let stands = |left: Left| {
+            let standing = standing(&left, &places);
+            (left, standing)
+        };
+        let workers: Vec<_> = listed.into_iter().map(stands).collect();
+        (workers, places.iter().flat_map(|home| room::left(home)).collect::<Vec<_>>())
+    })
+    .await;
     if !only_look {
-        let reaped = worker::reap(engine, &homes).await;
+        let homes: Vec<&Path> = homes.iter().map(PathBuf::as_path).collect();
+        let reaped: Vec<String> =
+            worker::reap(engine, &homes).await.into_iter().map(|left| left.id).collect();
         for (left, standing) in &mut workers {
-            if *standing == Standing::Left && reaped.contains(&left.operation) {
+            if *standing == Standing::Left && reaped.contains(&left.id) {
                 *standing = Standing::Removed;
             }
         }
     }
-    let rooms = rooms.into_iter().map(|path| (path.clone(), path.symlink_metadata().is_err())).collect();
+    let gone = |path: PathBuf| {
+        let gone = path.symlink_metadata().is_err();
+        (path, gone)
+    };
+    let rooms = on_a_thread(move || rooms.into_iter().map(gone).collect()).await;
     Seen { workers, rooms, unlisted, only_looked: only_look }
 }
 
-fn standing(left: &Left, homes: &[&Path]) -> Standing {
-    if !left.is_of_this_host() {
+/// A directory on a server that is gone hangs whoever looks at it.
+async fn on_a_thread<T: Default + Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
+}
+
+fn standing(left: &Left, homes: &[PathBuf]) -> Standing {
+    if !left.is_of_this_machine() {
         return Standing::Elsewhere;
     }
     if left.is_left(homes) {
@@ -70,7 +87,7 @@ fn standing(left: &Left, homes: &[&Path]) -> Standing {
     }
     // Only told: the path comes from a label, which anybody may write.
     match left.room.parent() {
-        Some(home) if room::is_left(home, &left.room) => Standing::LeftAside,
+        Some(home) if left.is_left_in(home) => Standing::LeftAside,
         _ => Standing::Alive,
     }
 }
@@ -123,7 +140,7 @@ fn of_worker(left: &Left, standing: Standing, seen: &Seen) -> Option<Finding> {
             )
         }
         Standing::Elsewhere => Some(
-            Finding::note("leftovers", format!("{what} belongs to an envctl on host {}", left.host))
+            Finding::note("leftovers", format!("{what} belongs to an envctl on host {}", left.host()))
                 .next("only there it can be known whether that one lives: `envctl doctor` on that host"),
         ),
     }
@@ -153,7 +170,8 @@ mod tests {
             id: "c0ffee00c0ffee00".into(),
             operation: "0123456789abcdef".into(),
             room: "/run/envctl-worker-0123456789abcdef".into(),
-            host: "there".into(),
+            machine: "there@0".into(),
+            running: true,
         }
     }
 
@@ -211,6 +229,6 @@ mod tests {
 
     #[test]
     fn a_worker_of_another_host_is_never_taken_for_left() {
-        assert_eq!(standing(&left(), &[Path::new("/run")]), Standing::Elsewhere);
+        assert_eq!(standing(&left(), &["/run".into()]), Standing::Elsewhere);
     }
 }

@@ -218,13 +218,12 @@ fn what_is_named_alone_is_examined_and_has_to_be_there() {
     assert_eq!(nobody.code, Some(3), "{}", nobody.err());
 }
 
-/// A worker that says it has this room on this host.
+/// A worker that says it has this room on this machine.
 fn worker(stage: &Stage, room: &Path) -> Container {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let container = plain("envctl-01234567-a")
         .label("envctl.worker", "0123456789abcdef")
         .label("envctl.worker.room", &room.display().to_string())
-        .label("envctl.worker.host", &host);
+        .label("envctl.worker.host", envctl::docker::worker::this_machine());
     stage.engine.run([container.clone()]);
     container
 }

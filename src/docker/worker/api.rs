@@ -16,7 +16,7 @@ pub(super) const LABEL: &str = "envctl.worker";
 /// On every worker: its room on the host, by which a later run knows whether its envctl still lives.
 pub(super) const ROOM_LABEL: &str = "envctl.worker.room";
 
-/// On every worker: the host of its room.
+/// On every worker: the machine of its room.
 pub(super) const HOST_LABEL: &str = "envctl.worker.host";
 
 /// What is asked of `POST /containers/create`.
@@ -43,7 +43,7 @@ pub(in crate::docker) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
         labels: Some(HashMap::from([
             (LABEL.to_owned(), spec.operation.clone()),
             (ROOM_LABEL.to_owned(), room.clone()),
-            (HOST_LABEL.to_owned(), spec.host.clone()),
+            (HOST_LABEL.to_owned(), spec.machine.clone()),
         ])),
         host_config: Some(HostConfig {
             network_mode: Some(format!("container:{}", spec.network_of)),
@@ -123,6 +123,7 @@ pub(in crate::docker) fn end(json: &[u8]) -> Result<Option<WorkerEnd>, serde_jso
 #[serde(default, rename_all = "PascalCase")]
 struct Row {
     id: String,
+    state: String,
     labels: Option<HashMap<String, String>>,
 }
 
@@ -135,7 +136,8 @@ pub(in crate::docker) fn workers(json: &[u8]) -> Result<Vec<Left>, serde_json::E
             let mut labels = row.labels?;
             let operation = labels.remove(LABEL)?;
             let room = labels.remove(ROOM_LABEL)?.into();
-            Some(Left { id: row.id, operation, room, host: labels.remove(HOST_LABEL)? })
+            let running = !matches!(&*row.state, "created" | "exited" | "dead");
+            Some(Left { id: row.id, operation, room, machine: labels.remove(HOST_LABEL)?, running })
         })
         .collect())
 }
@@ -157,7 +159,7 @@ mod tests {
             env: vec![("PGHOST".into(), "127.0.0.1".into())],
             user: "1000:1000".into(),
             room: "/run/envctl-worker-00".into(),
-            host: "here".into(),
+            machine: "here".into(),
             far: false,
             archive: Some("/b.dump".into()),
             limits: Limits { memory: Some(64 << 20), cpus: Some(0.5) },
@@ -230,9 +232,21 @@ mod tests {
 
     #[test]
     fn containers_without_a_room_are_no_workers_to_be_removed() {
-        let json = r#"[{"Id": "a", "Labels": {"envctl.worker": "op", "envctl.worker.room": "/run/x", "envctl.worker.host": "h"}},
+        let json = r#"[{"Id": "a", "State": "exited",
+                        "Labels": {"envctl.worker": "op", "envctl.worker.room": "/run/x", "envctl.worker.host": "h"}},
                        {"Id": "b", "Labels": {"envctl.worker": "op"}}, {"Id": "c", "Labels": null}]"#;
-        let left = Left { id: "a".into(), operation: "op".into(), room: "/run/x".into(), host: "h".into() };
-        assert_eq!(workers(json.as_bytes()).unwrap(), [left]);
+        let left = |state: &str| workers(json.replace("exited", state).as_bytes()).unwrap();
+        let worker = Left {
+            id: "a".into(),
+            operation: "op".into(),
+            room: "/run/x".into(),
+            machine: "h".into(),
+            running: false,
+        };
+        assert_eq!(left("exited"), std::slice::from_ref(&worker));
+        // What an engine calls by a word that is not known is taken for alive.
+        for state in ["running", "paused", "restarting", "removing", "", "stopping"] {
+            assert_eq!(left(state), [Left { running: true, ..worker.clone() }], "{state}");
+        }
     }
 }

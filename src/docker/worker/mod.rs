@@ -13,6 +13,7 @@ mod ended;
 pub mod far;
 pub mod feed;
 pub mod files;
+mod left;
 pub mod room;
 pub mod stream;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use left::{Left, reap, this_machine};
 pub use room::Room;
 
 use super::container::Container;
@@ -61,8 +63,8 @@ pub struct WorkerSpec {
     pub user: String,
     /// The room on this host.
     pub room: PathBuf,
-    /// This host's name: only its own envctl know whether a room is left.
-    pub host: String,
+    /// This machine: only its own envctl know whether a room is left.
+    pub machine: String,
     /// It is on another machine: it sees nothing of this one, and hears and speaks through the engine.
     pub far: bool,
     /// A file or directory of this host that it may read, as [`ARCHIVE`].
@@ -89,19 +91,6 @@ pub struct WorkerEnd {
     pub exit_code: i64,
     /// The kernel ended it for want of memory.
     pub out_of_memory: bool,
-}
-
-/// A worker of whatever envctl, as the engine lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Left {
-    /// The container's id.
-    pub id: String,
-    /// The operation.
-    pub operation: String,
-    /// The room that it says it has.
-    pub room: PathBuf,
-    /// The host of that room.
-    pub host: String,
 }
 
 /// Why a worker cannot serve here.
@@ -264,7 +253,7 @@ impl Workshop {
             env,
             user: self.user.clone(),
             room: room.path().to_owned(),
-            host: this_host(),
+            machine: this_machine().to_owned(),
             far: self.far,
             archive: None,
             limits: self.limits,
@@ -362,35 +351,4 @@ impl Worker {
             let _ = tokio::time::timeout(REMOVAL, removing).await;
         }
     }
-}
-
-fn this_host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-impl Left {
-    /// Whether its room was on this host, whose envctl alone can know if it lives.
-    pub fn is_of_this_host(&self) -> bool {
-        self.host == this_host()
-    }
-
-    /// Whether a killed run left it, with its room in one of these places.
-    pub fn is_left(&self, homes: &[&Path]) -> bool {
-        self.is_of_this_host() && homes.iter().any(|home| room::is_left(home, &self.room))
-    }
-}
-
-/// Removes the workers and rooms that killed runs left in these places; gives their operations. Rooms of others, and of those who live,
-/// are left alone.
-pub async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<String> {
-    let mut reaped = Vec::new();
-    for left in engine.workers().await.unwrap_or_default() {
-        if left.is_left(homes) && engine.worker_remove(&left.id).await.is_ok() {
-            reaped.push(left.operation);
-        }
-    }
-    for home in homes {
-        room::sweep(home);
-    }
-    reaped
 }

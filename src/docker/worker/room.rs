@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -16,6 +17,8 @@ use crate::docker::proof::nonce;
 pub const INSIDE: &str = "/envctl";
 const LOCK: &str = "lock";
 const PREFIX: &str = "envctl-worker-";
+/// Ends the name of one that is not locked yet.
+const UNLOCKED: &str = ".new";
 
 /// A room.
 #[derive(Debug)]
@@ -32,16 +35,20 @@ impl Room {
     /// The directory cannot be made, or its file system knows no locks.
     pub fn make(parent: &Path) -> io::Result<Self> {
         let path = parent.join(format!("{PREFIX}{}", &nonce()[..16]));
-        DirBuilder::new().mode(0o700).create(&path)?;
+        // It gets its name with its lock held: whoever finds an unlocked one under a name may remove it.
+        let unlocked = path.with_extension(&UNLOCKED[1..]);
+        DirBuilder::new().mode(0o700).create(&unlocked)?;
         let made = (|| {
-            let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path.join(LOCK))?;
+            let lock =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(unlocked.join(LOCK))?;
             lock.try_lock().map_err(io::Error::from)?;
+            fs::rename(&unlocked, &path)?;
             Ok(lock)
         })();
         match made {
             Ok(lock) => Ok(Self { path, _lock: lock }),
             Err(cause) => {
-                let _ = fs::remove_dir_all(&path);
+                let _ = fs::remove_dir_all(&unlocked);
                 Err(cause)
             }
         }
@@ -93,30 +100,42 @@ impl Drop for Room {
     }
 }
 
-/// Whether a room in `parent` was left by an envctl that is gone. A path that could not be a room of ours there is
-/// never one: labels, where such paths come from, are written by anybody.
-pub fn is_left(parent: &Path, path: &Path) -> bool {
+/// What has become of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its envctl lives; or it is none of ours.
+    Kept,
+    /// Its envctl is gone.
+    Left,
+    /// It could have been one of ours, and is not there.
+    Gone,
+}
+
+/// How `path` stands as a room in `parent`. A path that could not be a room of ours there is kept: labels, where
+/// such paths come from, are written by anybody.
+pub fn standing(parent: &Path, path: &Path) -> Standing {
     let ours = path.parent() == Some(parent)
         && path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-            name.strip_prefix(PREFIX)
-                .is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+            name.strip_prefix(PREFIX).map(|id| id.strip_suffix(UNLOCKED).unwrap_or(id)).is_some_and(is_id)
         });
     if !ours {
-        return false;
+        return Standing::Kept;
     }
-    match path.symlink_metadata() {
-        // Gone altogether: a machine that was started anew.
-        Err(cause) => cause.kind() == io::ErrorKind::NotFound,
+    let left = match path.symlink_metadata() {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Standing::Gone,
+        Err(_) => false,
         Ok(meta) if !meta.is_dir() || meta.uid() != rustix::process::getuid().as_raw() => false,
-        Ok(_) => match OpenOptions::new().write(true).open(path.join(LOCK)) {
-            Ok(lock) => lock.try_lock().is_ok(),
-            // Killed between the directory and its lock; a living one gets there within a blink.
-            Err(_) => path
-                .metadata()
-                .and_then(|meta| meta.modified())
-                .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > std::time::Duration::from_mins(1))),
+        Ok(meta) => match OpenOptions::new().write(true).open(path.join(LOCK)) {
+            // One without its name is not locked yet: a living one gets there within a blink.
+            Ok(lock) if path.extension().is_none() => lock.try_lock().is_ok(),
+            _ => meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1))),
         },
-    }
+    };
+    if left { Standing::Left } else { Standing::Kept }
+}
+
+fn is_id(word: &str) -> bool {
+    word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Removes the rooms that killed runs left in `parent`; gives their paths.
@@ -127,7 +146,11 @@ pub fn sweep(parent: &Path) -> Vec<PathBuf> {
 /// The rooms that killed runs left in `parent`.
 pub fn left(parent: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
-    entries.flatten().map(|entry| entry.path()).filter(|path| is_left(parent, path)).collect()
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| standing(parent, path) == Standing::Left)
+        .collect()
 }
 
 #[cfg(test)]
@@ -165,15 +188,45 @@ mod tests {
     }
 
     #[test]
+    fn a_room_is_locked_before_it_has_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let sweeping = scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert_eq!(sweep(home.path()), <[PathBuf; 0]>::default(), "the room of a living one");
+                }
+            });
+            for _ in 0..2000 {
+                let room = Room::make(home.path());
+                assert!(room.is_ok_and(|room| room.path().exists()), "swept while it was made");
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            sweeping.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_room_whose_maker_was_killed_before_it_locked_it_is_left_after_a_while() {
+        let home = tempfile::tempdir().unwrap();
+        let half = home.path().join("envctl-worker-0123456789abcdef.new");
+        fs::create_dir(&half).unwrap();
+        assert_eq!(standing(home.path(), &half), Standing::Kept);
+        let before = std::time::SystemTime::now() - Duration::from_mins(2);
+        File::open(&half).unwrap().set_modified(before).unwrap();
+        assert_eq!(standing(home.path(), &half), Standing::Left);
+    }
+
+    #[test]
     fn only_a_room_of_ours_can_be_left() {
         let home = tempfile::tempdir().unwrap();
+        let of = |path: &Path| standing(home.path(), path);
         let gone = home.path().join("envctl-worker-0123456789abcdef");
-        assert!(is_left(home.path(), &gone), "its machine was started anew");
-        assert!(!is_left(home.path(), Path::new("/etc")));
-        assert!(!is_left(home.path(), &home.path().join("envctl-worker-../../../etc")));
-        let elsewhere = home.path().join("x/envctl-worker-0123456789abcdef");
-        assert!(!is_left(home.path(), &elsewhere));
+        assert_eq!(of(&gone), Standing::Gone);
+        assert_eq!(of(Path::new("/etc")), Standing::Kept);
+        assert_eq!(of(&home.path().join("envctl-worker-../../../etc")), Standing::Kept);
+        assert_eq!(of(&home.path().join("x/envctl-worker-0123456789abcdef")), Standing::Kept);
         std::os::unix::fs::symlink("/etc", &gone).unwrap();
-        assert!(!is_left(home.path(), &gone), "a link is never followed");
+        assert_eq!(of(&gone), Standing::Kept, "a link is never followed");
     }
 }
