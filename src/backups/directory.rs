@@ -3,6 +3,7 @@
 //! Promises: what is tarred has been read back whole first, table by table, with its rows counted; plain `tar -xf` and
 //! `pg_restore dump` read the file as well as envctl does. While it is made it takes its own size of disk twice.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
 use std::path::Path;
@@ -12,12 +13,13 @@ use super::archive::CustomStream;
 use super::compression::{BLOCK, Hasher, Stored};
 use super::contents::Contents;
 use super::create::BackupRequest;
-use super::output::{self, Output, Packed};
+use super::output::{Output, Packed};
 use super::scan::Summary;
 use super::transport::{Chosen, DIRECTORY, Dumping, Way};
 use super::verdict::{dump_failed, judge};
 use crate::docker::proven::ProvenEnd;
 use crate::error::{self, Result};
+use crate::interrupt::{Interrupt, Stoppable};
 use crate::postgres::Access;
 use crate::postgres::dump::Format;
 use crate::progress::{Event, Progress};
@@ -40,22 +42,26 @@ pub(super) async fn gather(
         return Err(dump_failed(&end, request));
     }
     progress.step("checking and gathering what was dumped");
-    let telling = progress.clone();
-    let packing = std::thread::spawn(move || output.fill(|out| tar(&directory, out, &telling)));
-    let packed = dumping.interrupt.or(output::packed(packing)).await;
+    let (telling, stop) = (progress.clone(), dumping.interrupt.clone());
+    let gathering = move || output.fill(|out| tar(&directory, out, &telling, &stop));
+    let packed = dumping.interrupt.blocking(gathering).await;
     // Its room goes with it, and the files in that.
     drop(worker);
-    judge(Ok((end, Way { word: "worker", why: None })), packed?, request)
+    judge(Ok((end, Way { word: "worker", why: None })), packed, request)
 }
 
 /// Reads the dump to its end, then writes the tar.
-fn tar<W: Write>(directory: &Path, out: W, progress: &Arc<dyn Progress>) -> Result<(Stored, Summary, W)> {
-    let (plain, summary) = read(directory, progress)?;
+fn tar<W: Write>(
+    directory: &Path,
+    out: W,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<(Stored, Summary, W)> {
+    let (plain, summary) = read(directory, progress, interrupt)?;
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
-    let mut tar = ::tar::Builder::new(Hashed::new(out));
+    let mut tar = ::tar::Builder::new(Hashed::new(out, interrupt));
     // The list first, as pg_dump's own tar has it.
-    let mut names: Vec<_> =
-        fs::read_dir(directory).map_err(failed)?.flatten().map(|e| e.file_name()).collect();
+    let mut names = names(directory).map_err(failed)?;
     names.sort_by_key(|name| (name != "toc.dat", name.clone()));
     for name in names {
         add(&mut tar, &Path::new(DIRECTORY).join(&name), &directory.join(&name)).map_err(failed)?;
@@ -68,6 +74,14 @@ fn tar<W: Write>(directory: &Path, out: W, progress: &Arc<dyn Progress>) -> Resu
         plain_sha256: plain.finish(),
     };
     Ok((stored, summary, out))
+}
+
+/// The names in a directory, every one.
+///
+/// # Errors
+/// The disk's: a name that cannot be read is a file that would be missing.
+pub(super) fn names(directory: &Path) -> io::Result<Vec<OsString>> {
+    fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 /// Moves a file into a tar, under this name.
@@ -85,8 +99,8 @@ pub(super) fn add<W: Write>(tar: &mut ::tar::Builder<W>, name: &Path, path: &Pat
 }
 
 /// What a restore would read.
-fn read(directory: &Path, progress: &Arc<dyn Progress>) -> Result<(Hasher, Summary)> {
-    let mut stream = CustomStream::open(directory)?;
+fn read(directory: &Path, progress: &Arc<dyn Progress>, interrupt: &Interrupt) -> Result<(Hasher, Summary)> {
+    let mut stream = interrupt.over(CustomStream::open(directory)?);
     let mut contents = Contents::new(Format::Directory);
     let mut hasher = Hasher::default();
     let mut block = vec![0; BLOCK];
@@ -102,16 +116,16 @@ fn read(directory: &Path, progress: &Arc<dyn Progress>) -> Result<(Hasher, Summa
     }
 }
 
-/// A writer that hashes what passes.
+/// A writer that hashes what passes, and fails once the user wants to stop.
 pub(super) struct Hashed<W> {
-    out: W,
+    out: Stoppable<W>,
     hasher: Hasher,
 }
 
 impl<W: Write> Hashed<W> {
     /// Before the first byte.
-    pub(super) fn new(out: W) -> Self {
-        Self { out, hasher: Hasher::default() }
+    pub(super) fn new(out: W, interrupt: &Interrupt) -> Self {
+        Self { out: interrupt.over(out), hasher: Hasher::default() }
     }
 
     /// The flushed writer, and the hash of what passed.
@@ -120,7 +134,7 @@ impl<W: Write> Hashed<W> {
     /// The writer's.
     pub(super) fn into_parts(mut self) -> io::Result<(W, Hasher)> {
         self.out.flush()?;
-        Ok((self.out, self.hasher))
+        Ok((self.out.into_inner(), self.hasher))
     }
 }
 

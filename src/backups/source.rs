@@ -15,6 +15,7 @@ use super::contents::Contents;
 use super::manifest::{Level, Manifest, Span};
 use super::scan::{self, CopyBlock, Finding, FindingKind, Proof, Summary};
 use crate::error::{self, Error, Result};
+use crate::interrupt::Interrupt;
 use crate::postgres::dump::Format;
 use crate::progress::{Event, Progress};
 
@@ -84,16 +85,16 @@ impl<R: Read> Read for Hashed<R> {
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) fn stored_sha256(path: &Path) -> Result<Digest> {
+pub(super) fn stored_sha256(path: &Path, interrupt: &Interrupt) -> Result<Digest> {
     let stored = Arc::new(Mutex::new(Hasher::default()));
-    hash_into(path, &stored)?;
+    hash_into(path, &stored, interrupt)?;
     let hasher = stored.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(hasher.finish())
 }
 
-fn hash_into(path: &Path, hasher: &Arc<Mutex<Hasher>>) -> Result<()> {
-    let mut file =
-        BufReader::with_capacity(BLOCK, Hashed { inner: open_file(path)?, hasher: hasher.clone() });
+fn hash_into(path: &Path, hasher: &Arc<Mutex<Hasher>>, interrupt: &Interrupt) -> Result<()> {
+    let hashed = Hashed { inner: interrupt.over(open_file(path)?), hasher: hasher.clone() };
+    let mut file = BufReader::with_capacity(BLOCK, hashed);
     std::io::copy(&mut file, &mut std::io::sink())
         .map(|_| ())
         .map_err(|e| error::failed(format!("cannot read {}", path.display())).because(e))
@@ -151,11 +152,28 @@ pub struct Examined {
 ///
 /// # Errors
 /// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it would run code or
-/// leave its database, and nobody vouches for it.
-pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Progress>) -> Result<Examined> {
+/// leave its database, and nobody vouches for it. `Interrupted`.
+pub async fn examine(
+    path: &Path,
+    trust: bool,
+    threads: usize,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Examined> {
+    let (path, progress, stop) = (path.to_owned(), progress.clone(), interrupt.clone());
+    interrupt.blocking(move || read_to_its_end(&path, trust, threads, &progress, &stop)).await
+}
+
+fn read_to_its_end(
+    path: &Path,
+    trust: bool,
+    threads: usize,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Examined> {
     let manifest = Manifest::of(path)?;
     if let Some(manifest) = &manifest
-        && let Some(summary) = foreknown(path, manifest)?
+        && let Some(summary) = foreknown(path, manifest, interrupt)?
     {
         let (sha256, manifest) = (manifest.plain_sha256, Some(manifest.clone()));
         return Ok(Examined { format: Format::Plain, summary, sha256, manifest });
@@ -165,11 +183,12 @@ pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Prog
     let (format, mut unpacker) = if is_archive_of_files(path)? {
         if manifest.is_some() && path.is_file() {
             // Its members are read out of order.
-            hash_into(path, &stored)?;
+            hash_into(path, &stored, interrupt)?;
         }
-        unpack(CustomStream::open(path)?, &name, threads)?
+        unpack(interrupt.over(CustomStream::open(path)?), &name, threads)?
     } else {
-        unpack(Hashed { inner: open_file(path)?, hasher: stored.clone() }, &name, threads)?
+        let file = interrupt.over(open_file(path)?);
+        unpack(Hashed { inner: file, hasher: stored.clone() }, &name, threads)?
     };
     let mut scanner = Contents::new(format);
     let mut hasher = Hasher::default();
@@ -194,11 +213,11 @@ pub fn examine(path: &Path, trust: bool, threads: usize, progress: &Arc<dyn Prog
 
 /// What a manifest says of a file that is, to the last bit, the one it was written with: unpacking it would only
 /// say the same. What is sent to the server is scanned, counted and hashed all the same.
-fn foreknown(path: &Path, manifest: &Manifest) -> Result<Option<Summary>> {
+fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<Option<Summary>> {
     let Some(foreknown) = &manifest.foreknown else { return Ok(None) };
     let proven = manifest.verified.level >= Level::Trailer && manifest.format == Format::Plain.word();
     let same_size = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == manifest.stored_bytes);
-    if !proven || !same_size || stored_sha256(path)? != manifest.stored_sha256 {
+    if !proven || !same_size || stored_sha256(path, interrupt)? != manifest.stored_sha256 {
         return Ok(None);
     }
     let copies: Option<Vec<CopyBlock>> = manifest

@@ -1,12 +1,17 @@
 //! `envctl restore` up to the point where a person agrees: what is checked, refused and shown before.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
 use snapbox::str;
 
 use crate::backup::acme;
 use crate::container::{Container, db, stack};
 use crate::dumps::{DUMP, pg_dump};
 use crate::postgres::Server;
-use crate::stage::Stage;
+use crate::stage::{Stage, finish};
 
 /// A server that may be restored into.
 fn server() -> Server {
@@ -50,6 +55,24 @@ exit 2
 ! hint: these are there: `envctl backup list`
 
 "#]]);
+}
+
+#[test]
+fn ctrl_c_is_heard_while_a_large_file_is_checked() {
+    let stage = with(stack("acme-dev"), server());
+    stage.write("large.sql", DUMP);
+    // Hours of reading, and no room on the disk.
+    File::options().write(true).open(stage.path("large.sql")).unwrap().set_len(1 << 40).unwrap();
+    let mut child = stage.envctl(["restore", "large.sql", "--yes"]).start();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("checking large.sql"), "{line}");
+    let interrupted = Instant::now();
+    rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let ran = finish(child, stage.path(""), interrupted);
+    assert_eq!(ran.code, Some(130));
+    assert!(ran.took < Duration::from_secs(4), "{:?}", ran.took);
 }
 
 #[test]

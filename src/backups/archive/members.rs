@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{self, Error, Result};
+use crate::interrupt::Interrupt;
 
 /// The list of entries.
 const LIST: &str = "toc.dat";
@@ -106,10 +107,10 @@ impl Members {
     ///
     /// # Errors
     /// The disk's.
-    pub(super) fn unpack(&self, directory: &Path) -> io::Result<()> {
+    pub(super) fn unpack(&self, directory: &Path, interrupt: &Interrupt) -> io::Result<()> {
         let Self::Tar { index, .. } = self else { return Ok(()) };
         for name in index.keys().filter(|name| harmless(name)) {
-            io::copy(&mut self.raw(name)?, &mut File::create_new(directory.join(name))?)?;
+            io::copy(&mut interrupt.over(self.raw(name)?), &mut File::create_new(directory.join(name))?)?;
         }
         Ok(())
     }

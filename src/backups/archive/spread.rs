@@ -14,7 +14,7 @@ use crate::backups::scan::Summary;
 use crate::backups::source::{Examined, changed, stored_sha256};
 use crate::docker::worker::Room;
 use crate::docker::{Container, Engine};
-use crate::error::{self, Result};
+use crate::error::{self, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::Access;
 use crate::postgres::dump::Format;
@@ -36,14 +36,23 @@ impl Spread {
     ///
     /// # Errors
     /// The file cannot be read any more.
-    pub fn of(path: &Path, examined: &Examined, jobs: u8) -> Result<std::result::Result<Self, &'static str>> {
+    pub async fn of(
+        path: &Path,
+        examined: &Examined,
+        jobs: u8,
+        interrupt: &Interrupt,
+    ) -> Result<std::result::Result<Self, &'static str>> {
         if examined.format == Format::Plain {
             return Ok(Err("it is no archive"));
         }
         let absolute = std::path::absolute(path)
             .map_err(|e| error::failed(format!("where is {}?", path.display())).because(e))?;
-        // A directory has no bytes of its own; its tables are counted all the same.
-        let stored = if path.is_dir() { None } else { Some(stored_sha256(path)?) };
+        let stored = match &examined.manifest {
+            Some(manifest) => Some(manifest.stored_sha256),
+            // A directory has no bytes of its own; its tables are counted all the same.
+            None if path.is_dir() => None,
+            None => Some(hash(path, interrupt).await?),
+        };
         let summary = examined.summary.clone();
         Ok(Ok(Self { path: absolute, jobs, summary, stored, unpacked: Mutex::default() }))
     }
@@ -77,8 +86,9 @@ impl Spread {
             progress
                 .on(Event::Detail(format!("-j {} is left aside, one session loads it: {why}", self.jobs)));
         };
-        let archive = match self.readable() {
+        let archive = match self.readable(interrupt).await {
             Ok(path) => path,
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted(_)) => return Err(error),
             Err(error) => {
                 aside(&error);
                 return Ok(false);
@@ -99,22 +109,29 @@ impl Spread {
         progress.step("counting what was loaded");
         check(engine, container, access, application, &self.summary).await?;
         let Some(stored) = self.stored else { return Ok(true) };
-        let path = self.path.clone();
-        let hashing = tokio::task::spawn_blocking(move || stored_sha256(&path));
-        let now = interrupt.or(hashing).await?.map_err(|_| error::failed("the reading thread failed"))??;
-        if now == stored { Ok(true) } else { Err(changed(&name)) }
+        if hash(&self.path, interrupt).await? == stored { Ok(true) } else { Err(changed(&name)) }
     }
 
     /// What `pg_restore` can read: the file, the directory, or a tar's files beside it.
-    fn readable(&self) -> Result<PathBuf> {
-        let Ok(members @ Members::Tar { .. }) = Members::open(&self.path) else {
+    async fn readable(&self, interrupt: &Interrupt) -> Result<PathBuf> {
+        let (path, stop) = (self.path.clone(), interrupt.clone());
+        let unpacking = move || {
+            let Ok(members @ Members::Tar { .. }) = Members::open(&path) else { return Ok(None) };
+            let cannot = |e| error::failed("the tar cannot be unpacked beside itself").because(e);
+            let room = Room::make(path.parent().unwrap_or(Path::new("/"))).map_err(cannot)?;
+            let directory = room.directory("archive").map_err(cannot)?;
+            members.unpack(&directory, &stop).map_err(cannot)?;
+            Ok(Some((room, directory)))
+        };
+        let Some((room, directory)) = interrupt.blocking(unpacking).await? else {
             return Ok(self.path.clone());
         };
-        let cannot = |e| error::failed("the tar cannot be unpacked beside itself").because(e);
-        let room = Room::make(self.path.parent().unwrap_or(Path::new("/"))).map_err(cannot)?;
-        let directory = room.directory("archive").map_err(cannot)?;
-        members.unpack(&directory).map_err(cannot)?;
         *self.unpacked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(room);
         Ok(directory)
     }
+}
+
+async fn hash(path: &Path, interrupt: &Interrupt) -> Result<Digest> {
+    let (path, stop) = (path.to_owned(), interrupt.clone());
+    interrupt.blocking(move || stored_sha256(&path, &stop)).await
 }

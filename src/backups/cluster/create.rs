@@ -16,9 +16,9 @@ use super::{DATABASES, GLOBALS, PROPERTIES, name};
 use crate::backups::compression::{Hasher, Stored};
 use crate::backups::contents::Contents;
 use crate::backups::create::{BackupRequest, Created, Destination, IfTaken, create};
-use crate::backups::directory::{Hashed, add};
+use crate::backups::directory::{Hashed, add, names};
 use crate::backups::manifest::{CLUSTER, Inner, Level, Manifest, SCHEMA, Verified};
-use crate::backups::output::{self, Output, Packed};
+use crate::backups::output::{Output, Packed};
 use crate::backups::scan::Summary;
 use crate::docker::proven;
 use crate::docker::worker::Room;
@@ -78,13 +78,15 @@ pub async fn create_all(
     write(&described, serde_json::to_string_pretty(&properties).unwrap_or_default().as_bytes())?;
 
     progress.step("gathering the dumps");
-    let packing = std::thread::spawn(move || {
+    let dumps = inner.iter().filter(|one| one.path.is_some()).count();
+    let stop = interrupt.clone();
+    let gathering = move || {
         output.fill(|out| {
-            let (stored, out) = tar(&written, &described, &all.join(DATABASES), out)?;
+            let (stored, out) = tar(&written, &described, (&all.join(DATABASES), dumps), out, &stop)?;
             Ok((stored, summary, out))
         })
-    });
-    let packed = interrupt.or(output::packed(packing)).await??;
+    };
+    let packed = interrupt.blocking(gathering).await?;
     drop(room);
     progress.step("naming the file");
     let mut manifest = manifest(request, &facts, &packed, &inner)?;
@@ -178,14 +180,28 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).map_err(|e| crate::backups::stored::write_failure(path, e))
 }
 
-/// Globals first: by that a restore knows the file.
-fn tar<W: Write>(globals: &Path, properties: &Path, dumps: &Path, out: W) -> Result<(Stored, W)> {
+/// Globals first: by that a restore knows the file. `dumps` are so many, each with its manifest.
+fn tar<W: Write>(
+    globals: &Path,
+    properties: &Path,
+    (dumps, count): (&Path, usize),
+    out: W,
+    interrupt: &Interrupt,
+) -> Result<(Stored, W)> {
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
-    let mut tar = ::tar::Builder::new(Hashed::new(out));
+    let mut names = names(dumps).map_err(failed)?;
+    if names.len() != 2 * count {
+        return Err(error::integrity(format!(
+            "{} files were made of {count} databases, and {} are there",
+            2 * count,
+            names.len()
+        ))
+        .hint("nothing was kept; something else writes beside the backup, run it again where nothing does"));
+    }
+    names.sort();
+    let mut tar = ::tar::Builder::new(Hashed::new(out, interrupt));
     add(&mut tar, Path::new(GLOBALS), globals).map_err(failed)?;
     add(&mut tar, Path::new(PROPERTIES), properties).map_err(failed)?;
-    let mut names: Vec<_> = fs::read_dir(dumps).map_err(failed)?.flatten().map(|e| e.file_name()).collect();
-    names.sort();
     for name in names {
         add(&mut tar, &Path::new(DATABASES).join(&name), &dumps.join(&name)).map_err(failed)?;
     }
@@ -245,4 +261,51 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Cr
         last_migration: None,
         verified: Verified { level: Level::Trailer, at: request.started },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::interrupt::pair;
+
+    fn of(home: &Path, dumps: usize, interrupt: &Interrupt) -> Result<(Stored, Vec<u8>)> {
+        let of_all = [GLOBALS, PROPERTIES].map(|name| home.join(name));
+        for path in &of_all {
+            fs::write(path, "{}").unwrap();
+        }
+        let [globals, properties] = of_all;
+        tar(&globals, &properties, (&home.join(DATABASES), dumps), Vec::new(), interrupt)
+    }
+
+    #[test]
+    fn every_dump_is_in_the_tar_or_there_is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let dumps = home.path().join(DATABASES);
+        fs::create_dir(&dumps).unwrap();
+        for name in ["b.sql", "b.sql.json", "a.sql", "a.sql.json"] {
+            fs::write(dumps.join(name), name).unwrap();
+        }
+        let error = of(home.path(), 3, &Interrupt::never()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+        let (trigger, interrupt) = pair();
+        trigger.fire(2);
+        assert!(of(home.path(), 2, &interrupt).is_err(), "nobody wants it any more");
+        let (stored, bytes) = of(home.path(), 2, &Interrupt::never()).unwrap();
+        assert_eq!(stored.bytes, bytes.len() as u64);
+        let mut tar = ::tar::Archive::new(&*bytes);
+        let names =
+            tar.entries().unwrap().map(|member| member.unwrap().path().unwrap().display().to_string());
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            [
+                GLOBALS,
+                PROPERTIES,
+                "databases/a.sql",
+                "databases/a.sql.json",
+                "databases/b.sql",
+                "databases/b.sql.json"
+            ]
+        );
+    }
 }

@@ -17,6 +17,7 @@ use crate::backups::source::{open_file, stored_sha256};
 use crate::backups::stored::{home_of, write_failure};
 use crate::docker::worker::{Room, room};
 use crate::error::{self, Error, Result};
+use crate::interrupt::Interrupt;
 use crate::postgres::dump::Format;
 use crate::postgres::properties::Properties;
 
@@ -63,12 +64,17 @@ pub fn is_cluster(path: &Path) -> bool {
 ///
 /// # Errors
 /// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it holds what no such backup does, or
-/// nobody vouches for it. `Target`: `only` is not in it. `Failed`: the disk.
-pub fn unpack(path: &Path, only: Option<&str>, trust: bool) -> Result<Unpacked> {
+/// nobody vouches for it. `Target`: `only` is not in it. `Failed`: the disk. `Interrupted`.
+pub async fn unpack(path: &Path, only: Option<&str>, trust: bool, interrupt: &Interrupt) -> Result<Unpacked> {
+    let (path, only, stop) = (path.to_owned(), only.map(str::to_owned), interrupt.clone());
+    interrupt.blocking(move || take_apart(&path, only.as_deref(), trust, &stop)).await
+}
+
+fn take_apart(path: &Path, only: Option<&str>, trust: bool, interrupt: &Interrupt) -> Result<Unpacked> {
     let shown = path.display();
     let manifest = Manifest::of(path)?;
     if let Some(manifest) = &manifest {
-        let now = stored_sha256(path)?;
+        let now = stored_sha256(path, interrupt)?;
         if now != manifest.stored_sha256 {
             return Err(error::integrity(format!(
                 "{shown} is not what its manifest says: SHA-256 {now} instead of {}",
@@ -87,7 +93,7 @@ pub fn unpack(path: &Path, only: Option<&str>, trust: bool) -> Result<Unpacked> 
     let room = Room::make(&home).map_err(cannot)?;
     let place = room.directory("all").map_err(cannot)?;
     fs::create_dir(place.join(DATABASES)).map_err(cannot)?;
-    let names = extract(path, &place, only).map_err(|e| e.context(&shown))?;
+    let names = extract(path, &place, only, interrupt).map_err(|e| e.context(&shown))?;
     let databases = databases(&place, &names, only).map_err(|e| e.context(&shown))?;
     let globals = whole_globals(&place).map_err(|e| e.context(&shown))?;
     if manifest.is_none() && !trust {
@@ -105,7 +111,7 @@ fn incomplete(what: impl std::fmt::Display) -> Error {
 }
 
 /// Writes the files that are wanted; gives the names of all.
-fn extract(path: &Path, place: &Path, only: Option<&str>) -> Result<BTreeSet<String>> {
+fn extract(path: &Path, place: &Path, only: Option<&str>, interrupt: &Interrupt) -> Result<BTreeSet<String>> {
     let broken = |e: io::Error| error::integrity("the tar is damaged").because(e);
     let file = open_file(path)?;
     let len = file.metadata().map_err(broken)?.len();
@@ -131,7 +137,8 @@ fn extract(path: &Path, place: &Path, only: Option<&str>) -> Result<BTreeSet<Str
             let target = place.join(&name);
             let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target);
             let mut out: File = written.map_err(|e| write_failure(&target, e))?;
-            let copied = io::copy(&mut member, &mut out).map_err(|e| write_failure(&target, e))?;
+            let copied = io::copy(&mut interrupt.over(&mut member), &mut out)
+                .map_err(|e| write_failure(&target, e))?;
             if copied != size {
                 return Err(incomplete(format!("it ends inside {shown}")));
             }
@@ -259,23 +266,34 @@ mod tests {
         ];
         let path = tar_of(home.path(), &members);
         assert!(is_cluster(&path));
-        let error = unpack(&path, None, false).err().unwrap();
+        let error = take_apart(&path, None, false, &Interrupt::never()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Refused, "nobody vouches for it");
-        let unpacked = unpack(&path, None, true).unwrap();
+        let unpacked = take_apart(&path, None, true, &Interrupt::never()).unwrap();
         assert_eq!(unpacked.databases[0].name, "a/b");
         assert_eq!(fs::read_to_string(&unpacked.databases[0].path).unwrap(), "x");
         assert_eq!(unpacked.roles(&[]).missing, ["a"]);
         drop(unpacked);
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
-        assert_eq!(unpack(&path, Some("c"), true).err().unwrap().kind(), ErrorKind::Target);
+        assert_eq!(
+            take_apart(&path, Some("c"), true, &Interrupt::never()).err().unwrap().kind(),
+            ErrorKind::Target
+        );
         let file = File::options().write(true).open(&path).unwrap();
         file.set_len(512 * 6 + 10).unwrap();
-        assert_eq!(unpack(&path, None, true).err().unwrap().kind(), ErrorKind::Integrity, "cut");
+        assert_eq!(
+            take_apart(&path, None, true, &Interrupt::never()).err().unwrap().kind(),
+            ErrorKind::Integrity,
+            "cut"
+        );
         for missing in 1..4 {
             let mut fewer = members.to_vec();
             fewer.remove(missing);
             let path = tar_of(home.path(), &fewer);
-            assert_eq!(unpack(&path, None, true).err().unwrap().kind(), ErrorKind::Integrity, "{missing}");
+            assert_eq!(
+                take_apart(&path, None, true, &Interrupt::never()).err().unwrap().kind(),
+                ErrorKind::Integrity,
+                "{missing}"
+            );
         }
     }
 
@@ -293,7 +311,11 @@ mod tests {
             "databases/a.sh",
         ] {
             let path = tar_of(home.path(), &[(GLOBALS, WHOLE), (name, "x")]);
-            assert_eq!(unpack(&path, None, true).err().unwrap().kind(), ErrorKind::Refused, "{name}");
+            assert_eq!(
+                take_apart(&path, None, true, &Interrupt::never()).err().unwrap().kind(),
+                ErrorKind::Refused,
+                "{name}"
+            );
             assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "{name}");
         }
         let path = home.path().join("x.tar");
@@ -303,6 +325,9 @@ mod tests {
         header.set_size(0);
         tar.append_link(&mut header, GLOBALS, "/etc/passwd").unwrap();
         tar.into_inner().unwrap();
-        assert_eq!(unpack(&path, None, true).err().unwrap().kind(), ErrorKind::Refused);
+        assert_eq!(
+            take_apart(&path, None, true, &Interrupt::never()).err().unwrap().kind(),
+            ErrorKind::Refused
+        );
     }
 }

@@ -44,7 +44,7 @@ pub(super) async fn run(
     }
     let progress: Arc<dyn Progress> = app.ui.progress();
     progress.step(&format!("checking {}", path.display()));
-    let unpacked = unpack(path, only, args.trust)?;
+    let unpacked = unpack(path, only, args.trust, &app.interrupt).await?;
     app.ui.end_progress();
     let made_from = unpacked.manifest.as_ref().and_then(|manifest| manifest.source.profile.as_deref());
     crosses_up(args, global, environment, made_from)?;
@@ -99,7 +99,7 @@ async fn whole(
     let mut notes = Vec::new();
     for Held { name, path: dump, properties } in &unpacked.databases {
         progress.step(&format!("checking the dump of {name}"));
-        let mut examined = examine(dump, args.trust, app.threads(), &progress)?;
+        let mut examined = examine(dump, args.trust, app.threads(), &progress, &app.interrupt).await?;
         app.ui.end_progress();
         if examined.manifest.as_ref().is_none_or(|manifest| manifest.database != *name) {
             return Err(error::integrity(format!("the dump of {name:?} is one of another database"))

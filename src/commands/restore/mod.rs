@@ -113,7 +113,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         DumpSource::Stdin => None,
         DumpSource::File(path) => {
             progress.step(&format!("checking {}", path.display()));
-            Some(examine(path, args.trust, app.threads(), &progress)?)
+            Some(examine(path, args.trust, app.threads(), &progress, &app.interrupt).await?)
         }
     };
     app.ui.end_progress();
@@ -229,7 +229,7 @@ async fn plan(
         ))
         .hint("put it into a database of its own: `--into NAME`"));
     }
-    let shared = shared(jobs(args, app, settings, examined)?, app, &source, examined)?;
+    let shared = shared(jobs(args, app, settings, examined)?, app, &source, examined).await?;
     let mut ways = args.ways.ways(app, settings)?;
     if let DumpSource::File(path) = &source {
         ways.disk = Some(home_of(path)?);
@@ -282,7 +282,7 @@ fn usual_jobs(plain_bytes: u64, threads: usize) -> u8 {
 }
 
 /// The dump shared out over `-j N` sessions, where that can be done.
-fn shared(
+async fn shared(
     jobs: u8,
     app: &App,
     source: &DumpSource,
@@ -296,7 +296,8 @@ fn shared(
             share_out(path, examined, jobs)?.map(|shared| SharedOut::Plain(Arc::new(shared)))
         }
         (DumpSource::File(path), Some(examined)) => {
-            Spread::of(path, examined, jobs)?.map(|spread| SharedOut::Archive(Arc::new(spread)))
+            let spread = Spread::of(path, examined, jobs, &app.interrupt).await?;
+            spread.map(|spread| SharedOut::Archive(Arc::new(spread)))
         }
         _ => Err("a pipe can only be read from its start"),
     };
