@@ -8,6 +8,9 @@ use crate::error::{self, Error};
 /// What is kept of psql's complaints.
 const STDERR_KEPT: usize = 64 << 10;
 
+/// The C library's word for a full disk, as a server without translations passes it on.
+const NO_SPACE: &str = "No space left";
+
 /// What psql has said so far.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
@@ -87,7 +90,17 @@ impl Heard {
 
     /// psql ended without the token: its own words, with the line they are about.
     pub(super) async fn stopped(self, handle: &ExecHandle, name: &str) -> Error {
+        self.refused_or_stopped(handle, name).await.1
+    }
+
+    /// The same, and whether it was a statement that PostgreSQL refused for what is in it.
+    pub(super) async fn refused_or_stopped(self, handle: &ExecHandle, name: &str) -> (bool, Error) {
         let code = handle.exit_code().await.unwrap_or(None);
+        let full = self.stderr.windows(NO_SPACE.len()).any(|words| words == NO_SPACE.as_bytes());
+        (code == Some(3) && !full, self.told(code, name))
+    }
+
+    fn told(self, code: Option<i64>, name: &str) -> Error {
         let words = String::from_utf8_lossy(&self.stderr).into_owned();
         if let (true, Some(broken)) = (words.is_empty(), self.broken) {
             return broken.hint("the database is as it was; nothing was swapped in");
@@ -111,7 +124,7 @@ impl Heard {
             error.hint("create the role first: `envctl psql -c 'CREATE ROLE name'`")
         } else if first.contains("invalid command") {
             error.hint("the dump holds a psql command that this psql does not know; `\\restrict` needs 17.6, 16.10, 15.14, 14.19, 13.22 or later")
-        } else if first.contains("No space left") {
+        } else if first.contains(NO_SPACE) {
             error.hint("the server's disk is full; free some space and run the same command again")
         } else {
             error

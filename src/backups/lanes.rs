@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::compression::{Digest, Pieces};
 use super::heard::Heard;
 use super::layout::board::Board;
-use super::layout::{self, LONGEST_PRELUDE, Layout, Part, Stage, settings};
+use super::layout::{self, Class, LONGEST_PRELUDE, Layout, Part, Stage, settings};
 use super::loaders::Loaders;
 use super::scan::{DumpScanner, Entry};
 use super::source::{Examined, allowed, changed, open_file, permitted};
@@ -132,6 +132,29 @@ fn text(pieces: &Pieces, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
     Ok(all)
 }
 
+/// Why several sessions have not loaded it.
+#[derive(Debug)]
+pub enum Failure {
+    /// Rows were refused, which they may be for their order alone.
+    RowsRefused(Error),
+    /// Anything else: one session would fare no better.
+    Failed(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::RowsRefused(error) | Failure::Failed(error) => error,
+        }
+    }
+}
+
 /// Loads into `access.database`.
 ///
 /// # Errors
@@ -142,7 +165,7 @@ pub async fn load(
     application: &str,
     shared: &Shared,
     progress: &Arc<dyn Progress>,
-) -> Result<()> {
+) -> Result<(), Failure> {
     let meter =
         Meter { done: AtomicU64::new(0), total: shared.pieces.plain_bytes(), progress: progress.clone() };
     let meter = Arc::new(meter);
@@ -161,7 +184,7 @@ pub async fn load(
     }
     join_all(lanes.into_iter().map(Lane::close)).await;
     let stored = hashed.await.map_err(|_| error::failed("the reading thread failed"))??;
-    if stored == shared.stored { Ok(()) } else { Err(changed(&shared.name)) }
+    if stored == shared.stored { Ok(()) } else { Err(changed(&shared.name).into()) }
 }
 
 /// Hashes the file once more when its last part has been read, while the server still builds from it.
@@ -231,7 +254,7 @@ impl<'a> Lane<'a> {
         Ok(Self { input, output, handle, heard: Heard::default(), shared, meter: meter.clone(), last_look })
     }
 
-    async fn serve(&mut self, board: &Board<'_>) -> Result<()> {
+    async fn serve(&mut self, board: &Board<'_>) -> Result<(), Failure> {
         while let Some((at, part)) = board.next().await {
             self.run(part).await?;
             board.done(at);
@@ -240,7 +263,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Sends a part and waits until psql has done all of it.
-    async fn run(&mut self, part: &Part) -> Result<()> {
+    async fn run(&mut self, part: &Part) -> Result<(), Failure> {
         self.meter.progress.on(Event::Table(part.name.clone()));
         let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(1);
         let (pieces, range) = (self.shared.pieces.clone(), part.range.clone());
@@ -275,13 +298,16 @@ impl<'a> Lane<'a> {
             }
         };
         if !proven {
-            let error = std::mem::take(heard).stopped(&self.handle, &self.shared.name).await;
-            return Err(error.hint(format!(
-                "it stopped in {}; the line is counted in one of several sessions, `-j 1` names the line of the file",
+            let stopped = std::mem::take(heard).refused_or_stopped(&self.handle, &self.shared.name);
+            let (refused, error) = stopped.await;
+            let error = error.hint(format!(
+                "it stopped in {}, in one of several sessions: `-j 1` loads in the dump's order and names the line",
                 part.name
-            )));
+            ));
+            let rows = refused && part.class == Class::Rows;
+            return Err(if rows { Failure::RowsRefused(error) } else { Failure::Failed(error) });
         }
-        compare(part, &heard.copies)
+        Ok(compare(part, &heard.copies)?)
     }
 
     async fn close(mut self) {

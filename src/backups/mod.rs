@@ -11,6 +11,7 @@ pub mod compression;
 pub mod contents;
 pub mod create;
 mod directory;
+mod fill;
 mod heard;
 pub mod kept;
 pub mod label;

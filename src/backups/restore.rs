@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::archive::Spread;
 use super::compression::Digest;
-use super::lanes::{self, Shared};
-use super::load::{LoadRequest, load};
+use super::fill::{Filled, Filling};
+use super::lanes::Shared;
 use super::loaders::Loaders;
 use super::side;
 use super::source::{DumpSource, Examined};
@@ -67,6 +67,8 @@ pub struct RestorePlan {
     pub rows: Option<u64>,
     /// The dump shared out over several sessions; `None`: one session loads it.
     pub shared: Option<SharedOut>,
+    /// Somebody asked for several; where nobody did and they fail, one tries.
+    pub several_asked: bool,
     /// Unpacking threads.
     pub threads: usize,
     /// When, RFC 3339.
@@ -283,8 +285,9 @@ async fn beside(
         .choose(engine, admin, &plan.operation, (Work::Files, expected), progress, interrupt)
         .await?;
     let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, progress);
-    let filled = fill(engine, container, &loaders, plan, side, loader, progress, interrupt).await;
-    let (rows, tables, bytes) = match filled {
+    let properties = &properties;
+    let filling = Filling { engine, container, plan, side, loader, properties, progress, interrupt };
+    let Filled { rows, tables, bytes } = match filling.run(admin, &loaders).await {
         Ok(filled) => filled,
         Err(error) => {
             loaders.end().await;
@@ -327,52 +330,4 @@ async fn model(plan: &RestorePlan, admin: &mut Session) -> Result<Properties> {
     }
     let last = Properties::read(admin, &plan.version, "template1").await.map_err(Error::from)?;
     Ok(last.unwrap_or_default())
-}
-
-/// Loads into the side database; gives the rows, tables and bytes that are in it.
-#[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
-async fn fill(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    loaders: &Loaders<'_>,
-    plan: &RestorePlan,
-    side: &str,
-    loader: &str,
-    progress: &Arc<dyn Progress>,
-    interrupt: &Interrupt,
-) -> Result<(u64, usize, u64)> {
-    let access = plan.access.to(side);
-    match &plan.shared {
-        Some(SharedOut::Plain(shared)) => {
-            let loading = lanes::load(loaders, &access, loader, shared, progress);
-            interrupt.or(loading).await??;
-            return Ok(shared.holds());
-        }
-        Some(SharedOut::Archive(spread)) => {
-            let loading = spread.load(engine, container, loaders, &access, loader, progress, interrupt);
-            if loading.await? {
-                return Ok(spread.holds());
-            }
-        }
-        None => {}
-    }
-    let request = LoadRequest {
-        source: plan.source.clone(),
-        ours: plan.ours,
-        trust: plan.trust,
-        sha256: plan.sha256,
-        expected: plan.bytes,
-        threads: plan.threads,
-        application: loader.to_owned(),
-    };
-    let loading = load(engine, container, &access, loaders, &request, progress);
-    let summary = interrupt.or(loading).await??.summary;
-    if plan.rows.is_some_and(|rows| rows != summary.rows()) {
-        return Err(error::integrity(format!(
-            "the row counts in the manifest of {} are not those of the file",
-            plan.source.name()
-        ))
-        .hint("the manifest was edited; without it the file is checked by its own structure"));
-    }
-    Ok((summary.rows(), summary.copies.len(), summary.bytes))
 }

@@ -36,6 +36,32 @@ pub(super) async fn create(
     Ok(())
 }
 
+/// Makes it again, empty, once who loads it is out.
+///
+/// # Errors
+/// The server refuses.
+pub(super) async fn again(
+    admin: &mut Session,
+    side: &str,
+    loader: &str,
+    properties: &Properties,
+    operation: &str,
+) -> Result<()> {
+    admin.query(&end(loader)).await.map_err(Error::from)?;
+    drop_database(admin, side)
+        .await
+        .map_err(|e| Error::from(e).context("the side database cannot be emptied"))?;
+    create(admin, side, properties, operation).await
+}
+
+/// The statement that ends those who load.
+fn end(loader: &str) -> String {
+    format!(
+        "select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity where application_name = {}",
+        literal(loader)
+    )
+}
+
 /// Ends the loading session and drops the side database; gives whether it is gone.
 pub(super) async fn clean_up(
     engine: &Arc<dyn Engine>,
@@ -46,10 +72,7 @@ pub(super) async fn clean_up(
     loader: &str,
 ) -> bool {
     // The loader first: at the end of its input psql would run what it has collected so far.
-    let end = format!(
-        "select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity where application_name = {}",
-        literal(loader)
-    );
+    let end = end(loader);
     if admin.query(&end).await.is_err() {
         match Session::open(engine, container, place, "envctl cleanup").await {
             Ok(session) => admin = session,

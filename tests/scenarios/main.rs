@@ -28,6 +28,7 @@ mod prisma;
 mod prisma_faults;
 mod readable;
 mod round_trip;
+mod sessions;
 mod sqlx_itself;
 mod studio;
 mod terminal;

@@ -229,6 +229,7 @@ async fn plan(
         ))
         .hint("put it into a database of its own: `--into NAME`"));
     }
+    let several_asked = args.jobs.is_some() || settings.restore.jobs.is_some();
     let shared = shared(jobs(args, app, settings, examined)?, app, &source, examined).await?;
     let mut ways = args.ways.ways(app, settings)?;
     if let DumpSource::File(path) = &source {
@@ -251,6 +252,7 @@ async fn plan(
         format: examined.map(|examined| examined.format),
         rows: examined.map(|examined| examined.summary.rows()),
         shared,
+        several_asked,
         threads: app.threads(),
         at: app.now().to_string(),
         lock_limit: settings.timeouts.lock,
