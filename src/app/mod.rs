@@ -178,7 +178,8 @@ impl App {
                     match ended {
                         Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
                             let limit = config::duration::format(limit);
-                            Err(error::timeout(format!("not done within {limit} (--timeout); it was ended")))
+                            let late = error::timeout(format!("not done within {limit} (--timeout); it was ended"));
+                            Err(e.hints().iter().fold(late, error::Error::hint))
                         }
                         other => other,
                     }

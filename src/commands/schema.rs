@@ -8,7 +8,7 @@ use crate::app::{App, Daemon};
 use crate::commands::GlobalArgs;
 use crate::commands::many::one_stack;
 use crate::commands::migrate::ground::{Caller, caller};
-use crate::commands::talk::target_line;
+use crate::commands::talk::{reader_gone, target_line};
 use crate::config::Settings;
 use crate::docker::attach::{Outcome, converse};
 use crate::docker::exec::Captured;
@@ -123,7 +123,7 @@ impl SchemaTool {
         app.ui.end_progress();
         match converse(&self.daemon.engine, &self.target.container, &call.spec, &app.interrupt).await? {
             Outcome::Exited(0) => Ok(()),
-            Outcome::ReaderGone => Err(error::Error::new(error::ErrorKind::Child(141), "the reader left")),
+            Outcome::ReaderGone(left) => Err(reader_gone(app, left.as_ref())),
             Outcome::Exited(code) => Err(error::tool(format!(
                 "`{}` in {} ended with {code}; its own words are above",
                 call.argv.join(" "),

@@ -121,8 +121,11 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
         }
     }
     .await;
-    studio.end().await;
+    let ended = studio.end().await;
     app.ui.end_progress();
+    if let Err(left) = ended {
+        app.ui.warn(&left.to_string());
+    }
     match served {
         Err(ended) if ended.kind() == ErrorKind::Interrupted(2) => Ok(()),
         other => other,

@@ -2,6 +2,7 @@
 
 use crate::app::{App, Daemon};
 use crate::docker::attach::{Outcome, converse};
+use crate::docker::end::Left;
 use crate::docker::{Container, ExecSpec};
 use crate::environment::request::Wanted;
 use crate::environment::{Environment, Target};
@@ -49,9 +50,17 @@ pub(in crate::commands) async fn talk(
     match converse(&daemon.engine, container, spec, &app.interrupt).await? {
         Outcome::Exited(0) => Ok(()),
         Outcome::Exited(code) => Err(Error::new(ErrorKind::Child(code), "the command failed")),
-        Outcome::ReaderGone => Err(Error::new(ErrorKind::Child(141), "the reader of the output left")),
+        Outcome::ReaderGone(left) => Err(reader_gone(app, left.as_ref())),
         Outcome::NotStarted { code, words } => Err(not_started(code, &words, container, spec)),
     }
+}
+
+/// Whoever read our output has left, which is no failure of ours: quiet, as a program that SIGPIPE ended.
+pub(in crate::commands) fn reader_gone(app: &App, left: Option<&Left>) -> Error {
+    if let Some(left) = left {
+        app.ui.warn(&left.to_string());
+    }
+    Error::new(ErrorKind::Child(141), "the reader of the output left")
 }
 
 /// Why the engine could not start it, and what to type instead.

@@ -35,8 +35,8 @@ pub enum Outcome {
         /// The engine's words.
         words: String,
     },
-    /// Whoever read our output has left (`| head`); the command was ended.
-    ReaderGone,
+    /// Whoever read our output has left (`| head`); the command was ended, but for this.
+    ReaderGone(Option<end::Left>),
 }
 
 /// Runs `spec` with our stdin, stdout and stderr. `spec.tty` asks for a terminal at both ends,
@@ -71,9 +71,21 @@ pub async fn converse(
         signal = interrupt.wait() => {
             // Keep on draining while the command is being ended: its last words are worth having.
             let ending = end::end_marked(engine, container, spec.user.as_deref(), &word);
-            let both = futures::future::join(ending, &mut talk);
-            let _ = tokio::time::timeout(Duration::from_secs(13), both).await;
-            Err(interrupted(signal))
+            tokio::pin!(ending);
+            let (ended, talking) = tokio::select! {
+                ended = &mut ending => (ended, true),
+                _ = &mut talk => (ending.await, false),
+            };
+            let stopped = interrupted(signal);
+            Err(match ended {
+                Ok(()) => {
+                    if talking {
+                        let _ = tokio::time::timeout(LAST_WORDS, &mut talk).await;
+                    }
+                    stopped
+                }
+                Err(left) => stopped.hint(left.to_string()),
+            })
         }
         result = &mut talk => result,
     };
@@ -84,10 +96,13 @@ pub async fn converse(
         task.abort();
     }
     drop(raw);
-    if result == Ok(Outcome::ReaderGone) {
-        end::end_marked(engine, container, spec.user.as_deref(), &word).await;
+    match result {
+        Ok(Outcome::ReaderGone(_)) => {
+            let ended = end::end_marked(engine, container, spec.user.as_deref(), &word).await;
+            Ok(Outcome::ReaderGone(ended.err()))
+        }
+        other => other,
     }
-    result
 }
 
 impl PartialEq for Error {
@@ -96,6 +111,9 @@ impl PartialEq for Error {
         self.kind() == other.kind() && self.message() == other.message()
     }
 }
+
+/// How long the last words of a command that has been ended may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How much of the beginning of stdout is kept to recognise an engine's "could not start".
 const OPENING: usize = 8192;
@@ -125,7 +143,7 @@ async fn pass_output(mut output: ExecOutput, handle: &ExecHandle) -> Result<Outc
     };
     while output.read(&mut sink).await? {
         if outlets.reader_gone() {
-            return Ok(Outcome::ReaderGone);
+            return Ok(Outcome::ReaderGone(None));
         }
     }
     if let Some(cause) = failure {
@@ -146,7 +164,7 @@ async fn pass_output(mut output: ExecOutput, handle: &ExecHandle) -> Result<Outc
     }
     match tokio::task::spawn_blocking(move || outlets.finish()).await {
         Ok(Ok(Ending::Written)) => Ok(Outcome::Exited(u8::try_from(code).unwrap_or(255))),
-        Ok(Ok(Ending::ReaderGone)) => Ok(Outcome::ReaderGone),
+        Ok(Ok(Ending::ReaderGone)) => Ok(Outcome::ReaderGone(None)),
         Ok(Err(cause)) => Err(error::failed("cannot write the command's output").because(cause)),
         Err(_) => Err(error::failed("the thread that writes output failed")),
     }

@@ -6,6 +6,7 @@
 //! that dies by a signal makes it restart every session (reliability finding 6). A parent that is alive
 //! reaps its own.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,33 +17,96 @@ use super::exec::{self, ExecSpec};
 /// The variable that marks the processes of one exec.
 pub const TAG: &str = "ENVCTL_OP";
 
-/// `$1` is the word. Signals grow harsher: INT to all as a terminal sends it (a shell that waits reaps its
-/// child and then goes by itself), TERM to those without children, to all after three seconds, at last KILL.
-/// Needs `sh`, `grep` and /proc; sleeps a tenth of a second a round.
+/// `$1` is the word. Signals grow harsher: INT at first, then TERM, at last KILL. Needs `sh`, `grep` and /proc; prints
+/// what is left.
+///
+/// Usually INT goes to all at once as a terminal sends it (a shell that waits reaps its child and then goes by itself),
+/// TERM to those without children and to all after three seconds. Beside a postmaster as PID 1 no process may die that
+/// has a child, not even a dead one that is not reaped yet. So parents are held (STOP), that they start nothing new,
+/// and let go for as long as it takes them to reap: whoever looks at nothing else sees that sooner than a loop starts
+/// its next child. Orphans there are left alone.
 const SCRIPT: &str = r#"
-round=0
-while [ "$round" -lt 80 ]; do
-  mine= parents=
+word=$1 round=0 held= known=' ' one=
+{ read -r one </proc/1/comm; } 2>/dev/null
+case $one in postgres|postmaster) careful=1 ;; *) careful= ;; esac
+look() {
+  mine= orphans= tree=
   for d in /proc/[0-9]*; do
     p=${d#/proc/}
     [ "$p" = "$$" ] && continue
     line=
     { read -r line <"$d/stat"; } 2>/dev/null || continue
-    set -- "$1" ${line##*) }
-    parents="$parents $3 "
-    [ "$2" = Z ] && continue
-    if grep -q "ENVCTL_OP=$1" "$d/environ" 2>/dev/null; then mine="$mine $p"; fi
+    set -- ${line##*) }
+    tree="$tree $2>$p$1 "
+    [ "$1" = Z ] && continue
+    case "$known" in
+      *" $p+ "*) ;;
+      *" $p- "*) continue ;;
+      *)
+        if grep -q "ENVCTL_OP=$word" "$d/environ" 2>/dev/null; then
+          known="$known$p+ "
+        else
+          known="$known$p- "
+          continue
+        fi ;;
+    esac
+    if [ -n "$careful" ] && [ "$2" = 1 ]; then orphans="$orphans $p"; else mine="$mine $p"; fi
   done
-  [ -n "$mine" ] || exit 0
-  if [ "$round" -lt 10 ]; then s=INT; elif [ "$round" -lt 40 ]; then s=TERM; else s=KILL; fi
-  case "$round" in 0|5|30|40|5?|6?|7?) all=1 ;; *) all= ;; esac
-  later=
+  leaves= parents=
   for p in $mine; do
-    case "$parents" in *" $p "*) later="$later $p" ;; *) kill -s "$s" "$p" 2>/dev/null ;; esac
+    case "$tree" in *" $p>"*) parents="$parents $p" ;; *) leaves="$leaves $p" ;; esac
   done
-  [ -z "$all" ] || for p in $later; do kill -s "$s" "$p" 2>/dev/null; done
-  sleep 0.1
+}
+send() {
+  signal=$1
+  shift
+  for p in "$@"; do kill -s "$signal" "$p" 2>/dev/null; done
+}
+reap() {
+  dead=
+  for p in $tree; do
+    case "$p" in
+      "$1>"*Z) p=${p#*>} dead="$dead ${p%Z}" ;;
+      "$1>"*) return ;;
+    esac
+  done
+  send CONT "$1"
+  i=0
+  while [ "$i" -lt 2000 ]; do
+    there=
+    for p in $dead; do [ -e "/proc/$p" ] && there=1; done
+    [ -n "$there" ] || break
+    i=$((i + 1))
+  done
+  send STOP "$1"
+}
+while look; [ -n "$mine" ] && [ "$round" -lt 80 ]; do
+  if [ "$round" -lt 10 ]; then s=INT; elif [ "$round" -lt 40 ]; then s=TERM; else s=KILL; fi
+  if [ -n "$careful" ]; then
+    held="$held $parents"
+    send STOP $parents
+    look
+    send "$s" $leaves
+    send CONT $leaves
+    for tries in 1 2 3 4 5; do
+      sleep 0.02
+      look
+      for parent in $parents; do reap "$parent"; done
+      look
+      [ -z "$leaves" ] || break
+    done
+  else
+    send "$s" $leaves
+    case "$round" in 0|5|30|40|5?|6?|7?) send "$s" $parents ;; esac
+    sleep 0.1
+  fi
   round=$((round + 1))
+done
+send CONT $held
+[ -n "$mine$orphans" ] || exit 0
+for p in $mine $orphans; do
+  one=
+  { read -r one <"/proc/$p/comm"; } 2>/dev/null && printf '%s %s\n' "$p" "$one"
 done
 exit 1
 "#;
@@ -50,15 +114,46 @@ exit 1
 /// The longest this may take.
 const LIMIT: Duration = Duration::from_secs(12);
 
-/// Ends every process in `container` that carries `word`; gives whether all are gone.
-/// Never fails otherwise: an image without `sh` leaves the process to its own end of input.
+/// Ends every process in `container` that carries `word`.
+///
+/// # Errors
+/// What is left, in words for a person: processes that nobody may end, or an image without what it takes.
 pub async fn end_marked(
     engine: &Arc<dyn Engine>,
     container: &Container,
     user: Option<&str>,
     word: &str,
-) -> bool {
+) -> Result<(), Left> {
     let spec = ExecSpec::new(["sh", "-c", SCRIPT, "envctl", word]).user(user);
     let run = exec::capture(engine, container, &spec, None);
-    matches!(tokio::time::timeout(LIMIT, run).await, Ok(Ok(captured)) if captured.exit_code == 0)
+    let container = container.name.clone();
+    match tokio::time::timeout(LIMIT, run).await {
+        Ok(Ok(captured)) if captured.exit_code == 0 => Ok(()),
+        Ok(Ok(captured)) if captured.exit_code == 1 => {
+            let processes = captured.text().lines().map(str::to_owned).collect();
+            Err(Left { container, processes })
+        }
+        _ => Err(Left { container, processes: Vec::new() }),
+    }
+}
+
+/// What could not be ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    container: String,
+    /// `PID NAME` each; none where that is not known.
+    processes: Vec<String>,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { container, processes } = self;
+        if processes.is_empty() {
+            return write!(
+                f,
+                "what was started in container {container} may run on there: look with `docker top {container}`"
+            );
+        }
+        write!(f, "left running in container {container}: process {}", processes.join(", "))
+    }
 }

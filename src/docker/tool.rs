@@ -3,7 +3,6 @@
 //! Promise: whoever stops envctl stops the tool too, its children first (see [`super::end`]).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::container::Container;
 use super::end::{self, TAG};
@@ -29,9 +28,11 @@ pub async fn run(
     let captured = match interrupt.or(running).await {
         Ok(captured) => captured?,
         Err(stopped) => {
-            let ending = end::end_marked(engine, container, spec.user.as_deref(), &word);
-            let _ = tokio::time::timeout(Duration::from_secs(12), ending).await;
-            return Err(stopped);
+            let ended = end::end_marked(engine, container, spec.user.as_deref(), &word).await;
+            return Err(match ended {
+                Ok(()) => stopped,
+                Err(left) => stopped.hint(left.to_string()),
+            });
         }
     };
     match start_failure(&captured.stdout, captured.exit_code) {

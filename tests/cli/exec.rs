@@ -254,6 +254,31 @@ fn ctrl_c_ends_the_command_in_the_container() {
 }
 
 #[test]
+fn what_ctrl_c_cannot_end_is_told() {
+    let mut containers = stack("acme-dev");
+    for container in &mut containers {
+        *container = container.clone().without("sh");
+    }
+    let stage = Stage::with(containers);
+    stage.engine.install("*", "sleep", |process| {
+        process.out("asleep\n");
+        process.sleep()
+    });
+    let started = std::time::Instant::now();
+    let mut child = stage.envctl(["exec", "backend", "--", "sleep"]).start();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 7]).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+        .unwrap();
+    let ran = finish(child, stage.path(""), started);
+    assert_eq!(ran.code, Some(130), "{}", ran.err());
+    assert!(
+        ran.err().contains("may run on there: look with `docker top acme-dev-backend-1`"),
+        "{}",
+        ran.err()
+    );
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_failure_of_ours() {
     let stage = acme();
     stage.engine.install("*", "yes", |process| {

@@ -17,6 +17,7 @@ mod support;
 mod backup_files;
 mod backup_stream;
 mod doctor;
+mod ending;
 mod exec_stream;
 mod exec_target;
 mod migrations;

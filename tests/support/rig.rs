@@ -88,8 +88,8 @@ impl Wanted {
             profile: "dev".to_owned(),
             service: "db".to_owned(),
             number: 1,
+            // Without `--init`, as images are run: PID 1 is the postmaster.
             docker_args: [
-                "--init",
                 "--tmpfs=/var/lib/postgresql/data",
                 &format!("--env=POSTGRES_PASSWORD={CANARY}"),
                 "--env=POSTGRES_INITDB_ARGS=--no-sync",

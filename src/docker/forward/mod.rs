@@ -142,8 +142,10 @@ pub async fn serve(
     };
     drop(listener);
     connections.abort_all();
-    if let Way::Bridge(_) = forward.way {
-        end::end_marked(&forward.engine, &forward.container, None, &word).await;
+    if let Way::Bridge(_) = forward.way
+        && let Err(left) = end::end_marked(&forward.engine, &forward.container, None, &word).await
+    {
+        return Err(ended.hint(left.to_string()));
     }
     Err(ended)
 }

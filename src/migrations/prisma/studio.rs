@@ -8,10 +8,9 @@
 //! input. In a worker its address is in a file of the worker's private directory, since an engine shows variables too. Never in the database's container, whose PID 1 takes orphans for its own (reliability §0.6).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::docker::demux::Output;
-use crate::docker::end::{TAG, end_marked};
+use crate::docker::end::{Left, TAG, end_marked};
 use crate::docker::exec::{Exec, ExecInput, ExecOutput, capture};
 use crate::docker::proof::nonce;
 use crate::docker::worker::{Unfit, Worker, Workshop};
@@ -234,15 +233,18 @@ impl Studio {
     }
 
     /// Ends it and what it has started.
-    pub async fn end(self) {
+    ///
+    /// # Errors
+    /// What could not be ended.
+    pub async fn end(self) -> std::result::Result<(), Left> {
         let Self { engine, container, place, output, input, .. } = self;
         drop((output, input));
         match place {
-            Place::Worker(worker) => worker.end().await,
-            Place::Backend(word) => {
-                let ending = end_marked(&engine, &container, None, &word);
-                let _ = tokio::time::timeout(Duration::from_secs(12), ending).await;
+            Place::Worker(worker) => {
+                worker.end().await;
+                Ok(())
             }
+            Place::Backend(word) => end_marked(&engine, &container, None, &word).await,
         }
     }
 }
