@@ -218,7 +218,7 @@ impl Dumping<'_> {
         let unpacked = passage::unpacked(unpacking).await;
         match (end, unpacked) {
             // It has said so before its first byte.
-            (Ok(end), _) if end.exit_code != 0 && Packed::is_unknown(&end.stderr) => {
+            (Ok(end), _) if end.exit_code != 0 && !end.begun && Packed::is_unknown(&end.stderr) => {
                 run(spec, blocks.clone()).await
             }
             (Ok(end), unpacked) if end.exit_code == 0 => {

@@ -29,6 +29,8 @@ pub struct ProvenEnd {
     pub exit_code: u8,
     /// The last of its stderr.
     pub stderr: String,
+    /// Whether its work was seen: a byte of output, a file. What has begun cannot be begun anew elsewhere.
+    pub begun: bool,
 }
 
 /// Runs the tool of `spec` under the proof and sends its stdout to `blocks`.
@@ -99,10 +101,11 @@ pub(super) async fn follow(
             tokio::time::sleep(BREATH).await;
         }
         if let Some(exit_code) = stream.splitter.exit_code() {
+            let begun = stream.started || !stream.block.is_empty();
             stream.send_rest(&blocks).await?;
             // Everything is in hand; the tool may go. Whether it hears us changes nothing any more.
             let _ = input.write(proof::ACKNOWLEDGEMENT).await;
-            return Ok(ProvenEnd { exit_code, stderr: stream.last_words() });
+            return Ok(ProvenEnd { exit_code, stderr: stream.last_words(), begun });
         }
         if !more {
             let code = handle.exit_code().await.unwrap_or(None);
@@ -137,6 +140,7 @@ struct Stream {
     full: Vec<Vec<u8>>,
     stderr: LastWords,
     broken: Option<proof::ProofError>,
+    /// A whole block has come.
     started: bool,
 }
 

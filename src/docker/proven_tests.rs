@@ -63,7 +63,8 @@ async fn every_byte_arrives_and_the_tool_is_let_go_after_that() {
         Some(0)
     })
     .await;
-    assert_eq!(end.unwrap(), ProvenEnd { exit_code: 0, stderr: "pg_dump: warning: circular".to_owned() });
+    let stderr = "pg_dump: warning: circular".to_owned();
+    assert_eq!(end.unwrap(), ProvenEnd { exit_code: 0, stderr, begun: true });
     assert!(bytes == body, "{} bytes of {}", bytes.len(), body.len());
 }
 
@@ -78,7 +79,20 @@ async fn a_trailer_in_pieces_is_a_trailer() {
         Some(1)
     })
     .await;
-    assert_eq!((bytes.as_slice(), end.unwrap().exit_code), (&b"tail"[..], 1));
+    let end = end.unwrap();
+    assert_eq!((bytes.as_slice(), end.exit_code, end.begun), (&b"tail"[..], 1, true));
+}
+
+#[tokio::test]
+async fn a_tool_that_failed_before_its_first_byte_had_not_begun() {
+    let (bytes, end) = dump(|mut far| async move {
+        far.err("pg_dump: error: connection to server at \"127.0.0.1\" failed\n").await;
+        far.trailer(1).await;
+        Some(1)
+    })
+    .await;
+    let end = end.unwrap();
+    assert!(bytes.is_empty() && end.exit_code == 1 && !end.begun, "{end:?}");
 }
 
 #[test]

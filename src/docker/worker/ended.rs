@@ -42,7 +42,7 @@ pub(super) async fn judge(
         }
         return Err(error.into());
     };
-    Ok(ProvenEnd { exit_code, stderr: words })
+    Ok(ProvenEnd { exit_code, stderr: words, begun })
 }
 
 /// Words of a tool that never came to its work, in the C locale.

@@ -43,7 +43,7 @@ pub async fn run(
     let ran = interrupt.or(ran).await;
     worker.end().await;
     let end = ran??;
-    match unfit(&end.stderr).filter(|_| end.exit_code != 0) {
+    match unfit(&end.stderr).filter(|_| end.exit_code != 0 && !end.begun) {
         Some(unfit) => Err(unfit.into()),
         None => Ok(end),
     }
