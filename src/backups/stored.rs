@@ -6,14 +6,17 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
 
 use crate::error::{self, Error, Result};
 
 const PARTIAL: &str = ".partial";
+/// Ends the name of one that is not locked yet.
+const UNLOCKED: &str = ".new";
 
 /// A file in the making.
 #[derive(Debug)]
@@ -35,20 +38,23 @@ impl NewFile {
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let temporary =
             directory.join(format!(".{name}.{}{PARTIAL}", operation.get(..8).unwrap_or(operation)));
+        let mut unlocked = temporary.clone().into_os_string();
+        unlocked.push(UNLOCKED);
+        let unlocked = PathBuf::from(unlocked);
         // create_new never follows a link and never opens what is there.
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&temporary)
+            .open(&unlocked)
             .map_err(|e| write_failure(&temporary, e))?;
-        let new = Self { file, temporary, target: target.to_owned(), published: false };
-        new.file
-            .set_permissions(Permissions::from_mode(0o600))
-            .map_err(|e| write_failure(&new.temporary, e))?;
-        // Held while we live: how a later run tells a leftover from work under way. Where the file system
-        // knows no locks, leftovers are simply not recognised.
+        let mut new = Self { file, temporary: unlocked, target: temporary, published: false };
+        new.file.set_permissions(Permissions::from_mode(0o600)).map_err(|e| write_failure(&new.target, e))?;
+        // Held while we live: how a later run tells a leftover from work under way, so it is held before the file has
+        // its name. Where the file system knows no locks, leftovers are simply not recognised.
         let _ = new.file.try_lock();
+        new.rename_to_free_name().map_err(|e| write_failure(&new.target, e))?;
+        new.temporary = std::mem::replace(&mut new.target, target.to_owned());
         Ok(new)
     }
 
@@ -78,11 +84,11 @@ impl NewFile {
         self.file.sync_all().map_err(|e| write_failure(&self.target, e))
     }
 
-    /// Gives the synced file its name.
+    /// Gives the synced file its name, which is durable when the directory is synced.
     ///
     /// # Errors
     /// Kind `Refused`: the name is taken and `overwrite` is not set.
-    pub fn publish(&mut self, overwrite: bool) -> Result<PathBuf> {
+    fn name(&mut self, overwrite: bool) -> Result<()> {
         let result =
             if overwrite { fs::rename(&self.temporary, &self.target) } else { self.rename_to_free_name() };
         result.map_err(|cause| match cause.kind() {
@@ -90,8 +96,14 @@ impl NewFile {
             _ => write_failure(&self.target, cause),
         })?;
         self.published = true;
-        sync_directory(directory_of(&self.target))?;
-        Ok(self.target.clone())
+        Ok(())
+    }
+
+    /// Takes the name back; the file is as before [`NewFile::name`].
+    fn unname(&mut self) {
+        if self.published && fs::rename(&self.target, &self.temporary).is_ok() {
+            self.published = false;
+        }
     }
 
     fn rename_to_free_name(&self) -> io::Result<()> {
@@ -132,21 +144,23 @@ impl Drop for NewFile {
 /// stands beside a backup that is not its own.
 ///
 /// # Errors
-/// Kind `Refused`: a name is taken. Otherwise the disk failed.
+/// Kind `Refused`: a name is taken. Otherwise the disk failed: nothing is under the names then; only where an old pair
+/// was to be replaced, and the disk does not confirm that, the new one stays in its place.
 pub fn publish_pair(backup: &mut NewFile, manifest: &mut NewFile, overwrite: bool) -> Result<PathBuf> {
     backup.sync()?;
     manifest.sync()?;
+    let directory = directory_of(&backup.target).to_owned();
     if !overwrite {
         if occupied(&backup.target) {
             return Err(taken(&backup.target));
         }
-        let json = manifest.publish(false)?;
-        return backup.publish(false).inspect_err(|_| {
-            // Back under its temporary name: the pair may try another.
-            if fs::rename(&json, &manifest.temporary).is_ok() {
-                manifest.published = false;
-            }
-        });
+        let named = manifest.name(false).and_then(|()| backup.name(false));
+        // Taken back, the pair may try another name.
+        named.and_then(|()| sync_directory(&directory)).inspect_err(|_| {
+            backup.unname();
+            manifest.unname();
+        })?;
+        return Ok(backup.target.clone());
     }
     match fs::remove_file(&manifest.target) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
@@ -154,9 +168,15 @@ pub fn publish_pair(backup: &mut NewFile, manifest: &mut NewFile, overwrite: boo
         }
         _ => {}
     }
-    let path = backup.publish(true)?;
-    manifest.publish(true)?;
-    Ok(path)
+    backup.name(true)?;
+    manifest.name(true)?;
+    sync_directory(&directory).map_err(|error| {
+        error.hint(format!(
+            "{} is the new backup, whole and proven, but the disk does not confirm its name: copy it elsewhere",
+            backup.target.display()
+        ))
+    })?;
+    Ok(backup.target.clone())
 }
 
 /// Whether anything, a dangling link too, has this name.
@@ -195,7 +215,9 @@ pub fn sweep_beside(path: &Path) -> Vec<PathBuf> {
 
 /// The same in a directory.
 pub fn sweep(directory: &Path) -> Vec<PathBuf> {
-    left(directory).into_iter().filter(|path| fs::remove_file(path).is_ok()).collect()
+    // Held while it is removed: nobody else takes it for left, or for theirs.
+    let remove = |path: &PathBuf| orphan(path).is_some_and(|_held| fs::remove_file(path).is_ok());
+    left(directory).into_iter().filter(remove).collect()
 }
 
 /// What killed runs left in a directory: unfinished files that nobody holds any more.
@@ -206,12 +228,25 @@ pub fn left(directory: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_name().to_str().is_some_and(is_ours))
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
         .map(|entry| entry.path())
-        .filter(|path| OpenOptions::new().write(true).open(path).is_ok_and(|file| file.try_lock().is_ok()))
+        .filter(|path| orphan(path).is_some())
         .collect()
+}
+
+/// The file, locked, if nobody holds it and it is still the one of that name.
+fn orphan(path: &Path) -> Option<File> {
+    let file = OpenOptions::new().write(true).open(path).ok()?;
+    file.try_lock().ok()?;
+    let (held, named) = (file.metadata().ok()?, path.symlink_metadata().ok()?);
+    let same = (held.dev(), held.ino()) == (named.dev(), named.ino());
+    // One that is not locked yet will be within a blink, if somebody lives who makes it.
+    let begins = path.extension().is_some_and(|end| end == &UNLOCKED[1..]);
+    let old = || held.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1)));
+    (same && (!begins || old())).then_some(file)
 }
 
 /// `.backup_….sql.gz.1a2b3c4d.partial`: hidden, with an operation's id.
 fn is_ours(name: &str) -> bool {
+    let name = name.strip_suffix(UNLOCKED).unwrap_or(name);
     let operation = name.strip_suffix(PARTIAL).and_then(|rest| rest.rsplit_once('.')).map(|(_, id)| id);
     name.starts_with('.')
         && operation.is_some_and(|id| id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -236,7 +271,10 @@ pub fn write_failure(path: &Path, cause: io::Error) -> Error {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             error.hint("write elsewhere with `-o FILE`, or set `[backup] dir` in envctl.toml")
         }
-        _ => error,
+        io::ErrorKind::FileTooLarge => error.hint(
+            "a limit of the shell or of the file system: `ulimit -f`, or write elsewhere with `-o /other/disk/backup.sql.gz`",
+        ),
+        _ => error.hint("what the kernel says of that disk: `dmesg`; write elsewhere with `-o /other/disk/backup.sql.gz`"),
     };
     error.because(cause)
 }
@@ -285,10 +323,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let target = home.path().join("b.sql");
         std::os::unix::fs::symlink("/nowhere", &target).unwrap();
-        let error = NewFile::create(&target, "op").unwrap().publish(false).unwrap_err();
+        let error = NewFile::create(&target, "op").unwrap().name(false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert_eq!(fs::read_link(&target).unwrap(), Path::new("/nowhere"));
-        NewFile::create(&target, "op").unwrap().publish(true).unwrap();
+        NewFile::create(&target, "op").unwrap().name(true).unwrap();
         assert!(target.symlink_metadata().unwrap().is_file(), "the link itself was replaced, not followed");
     }
 
@@ -318,5 +356,30 @@ mod tests {
         assert_eq!(swept, [home.path().join(".dead.sql.0123abcd.partial")]);
         assert_eq!(names(home.path()), [".living.sql.89abcdef.partial", ".somebody.partial"]);
         drop(living);
+    }
+
+    #[test]
+    fn a_file_is_locked_before_it_has_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let sweeping = scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert_eq!(sweep(home.path()), <[PathBuf; 0]>::default(), "the file of a living one");
+                }
+            });
+            for id in 0..2000 {
+                let new = NewFile::create(&home.path().join("b.sql"), &format!("{id:08x}")).unwrap();
+                assert!(new.temporary.exists(), "swept while it was made");
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            sweeping.join().unwrap();
+        });
+        assert_eq!(names(home.path()), <[String; 0]>::default());
+        let half = home.path().join(".b.sql.89abcdef.partial.new");
+        File::create(&half).unwrap();
+        assert!(left(home.path()).is_empty());
+        File::options().write(true).open(&half).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(sweep(home.path()), [half]);
     }
 }
