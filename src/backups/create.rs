@@ -285,5 +285,6 @@ fn foreknown(summary: &Summary) -> Option<Foreknown> {
     (usual && permitted && summary.findings_left_out == 0).then(|| Foreknown {
         restrict: summary.restrict_key.is_some(),
         tablespaces: summary.tablespaces.clone(),
+        encoding: summary.encoding.clone(),
     })
 }

@@ -156,6 +156,9 @@ pub struct Foreknown {
     pub restrict: bool,
     /// Tablespaces that have to exist.
     pub tablespaces: Vec<String>,
+    /// The encoding that its text is in.
+    #[serde(default)]
+    pub encoding: Option<String>,
 }
 
 /// Where an entry begins.

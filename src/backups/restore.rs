@@ -180,9 +180,10 @@ pub async fn look(
         roles: examined.summary.roles.clone(),
         extensions: examined.summary.extensions.clone(),
         tablespaces: examined.summary.tablespaces.clone(),
+        encoding: examined.summary.encoding.clone(),
         bytes: examined.summary.bytes,
     });
-    let result = preflight::look(&mut session, database, needs.as_ref()).await;
+    let result = preflight::look(&mut session, (database, &access.database), needs.as_ref()).await;
     if let (Ok((_, version, findings)), Some(examined)) = (&result, examined) {
         readable(version, examined)?;
         let data = findings.data_directory.as_deref();

@@ -247,7 +247,7 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<
         server_version: Some(manifest.server_version.clone()),
         pg_dump_version: manifest.pg_dump_version.clone(),
         restrict_key: foreknown.restrict.then(String::new),
-        encoding: None,
+        encoding: foreknown.encoding.clone(),
         copies,
         entries: entries.collect(),
         overflow: false,

@@ -234,8 +234,11 @@ async fn alone<T>(
 /// Who is in a database, for a message.
 async fn occupants(session: &mut Session, database: &str) -> Result<String, Refusal> {
     let sql = format!(
-        "select string_agg(format('pid %s (%s, %s)', pid, usename, coalesce(nullif(application_name, ''), state)), ', ') \
-         from pg_catalog.pg_stat_activity where datname = {}",
+        "select string_agg(who, ', ') from ( \
+           select format('pid %s (%s, %s)', pid, usename, coalesce(nullif(application_name, ''), state)) \
+           from pg_catalog.pg_stat_activity where datname = {0} \
+           union all select format('prepared transaction %L', gid) \
+           from pg_catalog.pg_prepared_xacts where database = {0}) s (who)",
         literal(database)
     );
     Ok(session.value(&sql).await?.unwrap_or_default())
@@ -252,12 +255,13 @@ async fn settled(
     cause: Error,
 ) -> Result<()> {
     let witness = if live_existed { &plan.kept } else { &plan.live };
-    let ask = format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(witness));
-    let answer = match Session::open(engine, container, place, name).await {
-        Ok(mut session) => session.value(&ask).await.ok().flatten(),
-        Err(_) => None,
+    let asking = async {
+        let mut session = Session::open(engine, container, place, name).await.ok()?;
+        gone(&mut session, name).await?;
+        let ask = format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(witness));
+        session.value(&ask).await.ok().flatten()
     };
-    match answer.as_deref() {
+    match asking.await.as_deref() {
         Some("1") => Ok(()),
         Some(_) => Err(cause.context("contact was lost at the swap; it was rolled back, nothing changed")),
         None => Err(error::unknown("contact with PostgreSQL was lost at the very end of the swap")
@@ -267,6 +271,26 @@ async fn settled(
                  `envctl psql -d postgres -c '\\l envctl_*'`"
             ))),
     }
+}
+
+/// Times that the server is asked, a tenth of a second apart, whether the session that committed is gone.
+const LOOKS: u32 = 50;
+
+/// Waits until the sessions of the swap but this one are gone: while the one that commits is there, it still may. `None`
+/// where one stays, or nobody can be asked.
+async fn gone(session: &mut Session, name: &str) -> Option<()> {
+    let end = format!(
+        "select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity \
+         where application_name = {} and pid <> pg_catalog.pg_backend_pid()",
+        literal(name)
+    );
+    for _ in 0..LOOKS {
+        if session.value(&end).await.ok()?? == "0" {
+            return Some(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    None
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::postgres::Access;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::version::ServerVersion;
+use crate::postgres::visitors::{self, Visitors};
 use crate::ui::Confirmed;
 use crate::ui::format::{bytes, moment_of};
 
@@ -28,6 +29,8 @@ pub struct UndoPlan {
     pub database: String,
     /// What comes back.
     pub back: Kept,
+    /// Who is connected to what is there now, and will be sent away.
+    pub sessions: Vec<Visitors>,
     /// How to connect.
     pub access: Access,
     /// The server's version.
@@ -48,6 +51,9 @@ impl fmt::Display for UndoPlan {
             self.database,
             bytes(self.back.size)
         )?;
+        for (at, line) in visitors::sent_away(&self.sessions).iter().enumerate() {
+            writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
+        }
         writeln!(f, "  kept     what is there now, as {:?}", kept_name(&self.operation, &self.database))
     }
 }

@@ -26,6 +26,8 @@ pub struct Needs {
     pub extensions: Vec<String>,
     /// Tablespaces it names.
     pub tablespaces: Vec<String>,
+    /// The encoding that its text is in.
+    pub encoding: Option<String>,
     /// Bytes of SQL.
     pub bytes: u64,
 }
@@ -43,13 +45,13 @@ pub struct Findings {
     pub data_directory: Option<String>,
 }
 
-/// Looks at the server and at `database`; `session` is in another one.
+/// Looks at the server and at `database`; `session` is in another one. Where it is not there it will be made like `like`.
 ///
 /// # Errors
 /// Kind `Refused`, with what to do.
 pub async fn look(
     session: &mut Session,
-    database: &str,
+    (database, like): (&str, &str),
     needs: Option<&Needs>,
 ) -> Result<(bool, ServerVersion, Findings)> {
     let rows = session
@@ -81,33 +83,46 @@ pub async fn look(
         ..Findings::default()
     };
     if !oid.is_empty() {
-        replaceable(session, database, &oid).await?;
+        replaceable(session, database).await?;
         findings.sessions = Visitors::of(session, database).await?;
         findings.warnings.extend(kept(session).await?);
     }
     if let Some(needs) = needs {
         provided(session, needs, &version, &mut findings).await?;
+        let model = if oid.is_empty() { like } else { database };
+        findings.warnings.extend(encoding(session, model, needs).await?);
     }
     Ok((!oid.is_empty(), version, findings))
 }
 
-/// What would make the swap fail, or be lost with the old database.
-async fn replaceable(session: &mut Session, database: &str, oid: &str) -> Result<()> {
+fn list(rows: Vec<Vec<String>>) -> String {
+    rows.into_iter().filter_map(|row| row.into_iter().next()).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a database can be renamed: prepared transactions hold it, and nobody can send them away.
+///
+/// # Errors
+/// Kind `Refused`, naming them.
+pub async fn renamable(session: &mut Session, database: &str) -> Result<()> {
     let name = literal(database);
-    let list = |rows: Vec<Vec<String>>| {
-        rows.into_iter().filter_map(|row| row.into_iter().next()).collect::<Vec<_>>().join(", ")
-    };
     let prepared = session
         .query(&format!("select format('%L (owner %s)', gid, owner) from pg_catalog.pg_prepared_xacts where database = {name}"))
         .await
         .map_err(Error::from)?;
-    if !prepared.is_empty() {
-        return Err(error::refused(format!(
-            "database {database:?} has prepared transactions: {}",
-            list(prepared)
-        ))
-        .hint("they block the swap; end each: `COMMIT PREPARED 'id'` or `ROLLBACK PREPARED 'id'`"));
+    if prepared.is_empty() {
+        return Ok(());
     }
+    Err(error::refused(format!("database {database:?} has prepared transactions: {}", list(prepared)))
+        .hint("they block the swap; end each: `COMMIT PREPARED 'id'` or `ROLLBACK PREPARED 'id'`"))
+}
+
+/// Whether a database may be replaced: what would make the swap fail, or be lost with the old one.
+///
+/// # Errors
+/// Kind `Refused`, with what to do.
+pub async fn replaceable(session: &mut Session, database: &str) -> Result<()> {
+    renamable(session, database).await?;
+    let name = literal(database);
     let slots = session
         .query(&format!("select slot_name from pg_catalog.pg_replication_slots where database = {name}"))
         .await
@@ -118,7 +133,7 @@ async fn replaceable(session: &mut Session, database: &str, oid: &str) -> Result
     }
     // Not readable by every role; then the rename itself decides.
     let subscriptions = session
-        .query(&format!("select subname from pg_catalog.pg_subscription where subdbid = {oid}"))
+        .query(&format!("select subname from pg_catalog.pg_subscription where subdbid = (select oid from pg_catalog.pg_database where datname = {name})"))
         .await
         .unwrap_or_default();
     if !subscriptions.is_empty() {
@@ -126,6 +141,34 @@ async fn replaceable(session: &mut Session, database: &str, oid: &str) -> Result
             .hint("they would go on writing into the old database; `DROP SUBSCRIPTION` first, and create them again after the restore"));
     }
     Ok(())
+}
+
+/// What the database will make of the dump's encoding. SQL_ASCII takes any bytes for its own, and nobody can tell later
+/// what they were; every other one converts, or refuses what it has no character for.
+async fn encoding(session: &mut Session, model: &str, needs: &Needs) -> Result<Option<String>> {
+    let Some(dump) = &needs.encoding else { return Ok(None) };
+    let ask = format!(
+        "select pg_catalog.pg_encoding_to_char(encoding), \
+                pg_catalog.pg_encoding_to_char(pg_catalog.pg_char_to_encoding({})) \
+         from pg_catalog.pg_database where datname = {}",
+        literal(dump),
+        literal(model)
+    );
+    let rows = session.query(&ask).await.map_err(Error::from)?;
+    let row = rows.into_iter().next().unwrap_or_default();
+    let Ok([there, dump]) = <[String; 2]>::try_from(row) else { return Ok(None) };
+    if there == dump || dump.is_empty() {
+        return Ok(None);
+    }
+    if there == "SQL_ASCII" {
+        return Err(error::refused(format!(
+            "the dump is in {dump} and the database in SQL_ASCII, which keeps bytes without knowing what they are"
+        ))
+        .hint(format!("make one that knows: `CREATE DATABASE name TEMPLATE template0 ENCODING '{dump}'`, then `--into name`")));
+    }
+    Ok((there != "UTF8" || dump == "SQL_ASCII").then(|| {
+        format!("the dump is in {dump}, the database in {there}: a character that it has not is refused, and then nothing is changed")
+    }))
 }
 
 /// Replaced databases that are still there: each is as large as a whole one.

@@ -261,6 +261,19 @@ fn f37_a_prepared_transaction_is_refused_before_anything_begins() {
     case.project.run(&RESTORE).code(6).says("prepared transaction").says("f37");
     case.project.sql("rollback prepared 'f37'");
     case.project.assert_untouched(&case.now);
+    // On the way back too: in what is there now, and in what would come back.
+    case.project.run(&RESTORE).code(0);
+    let kept = case.project.server.siblings(&case.project.database).remove(0);
+    for database in [&case.project.database, &kept] {
+        let prepare = "begin; insert into item values (-1, 'prepared'); prepare transaction 'f37'";
+        case.project.server.sql(database, prepare);
+        case.project.run(&["restore", "undo", "--yes"]).code(6).says("prepared transaction").says("f37");
+        case.project.server.sql(database, "rollback prepared 'f37'");
+        assert_eq!(case.project.digest(), case.old);
+    }
+    case.project.run(&["restore", "undo", "--yes"]).code(0);
+    assert_eq!(case.project.digest(), case.now);
+    case.project.drop_siblings();
 }
 
 #[test]
@@ -269,7 +282,12 @@ fn f38_a_logical_slot_is_refused() {
     case.project.sql("select pg_create_logical_replication_slot('f38slot', 'pgoutput')");
     case.project.run(&RESTORE).code(6).says("f38slot");
     case.project.sql("select pg_drop_replication_slot('f38slot')");
-    case.project.assert_untouched(&case.now);
+    case.project.run(&RESTORE).code(0);
+    case.project.sql("select pg_create_logical_replication_slot('f38slot', 'pgoutput')");
+    case.project.run(&["restore", "undo", "--yes"]).code(6).says("f38slot");
+    assert_eq!(case.project.digest(), case.old);
+    case.project.sql("select pg_drop_replication_slot('f38slot')");
+    case.project.drop_siblings();
 }
 
 #[test]
@@ -355,6 +373,40 @@ fn f41_the_new_database_has_the_old_ones_locale() {
         project.run(&RESTORE).code(0);
         assert_eq!(locale(), before, "{create}");
         assert_eq!(project.digest(), digest);
+        project.drop_siblings();
+    }
+}
+
+#[test]
+fn a_dump_in_another_encoding_is_refused_where_nobody_could_tell_it_later() {
+    let server = Server::shared(15);
+    let database = |name: &str, encoding: &str| {
+        let name = server.database(name);
+        server.sql("postgres", &format!("drop database {name}"));
+        let create = format!(
+            "create database {name} template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'"
+        );
+        server.sql("postgres", &create);
+        Project::of(server, &name)
+    };
+    let (from, bytes) = (Project::new(server, "utf8"), database("bytes", "SQL_ASCII"));
+    from.fill(20);
+    from.run(&["backup", "-o", "utf8.sql.gz"]).code(0);
+    let file = from.path().join("utf8.sql.gz");
+    let foreign = from.path().join("foreign.sql");
+    std::fs::write(&foreign, from.plain(&file)).unwrap();
+    for dump in [&file, &foreign] {
+        let args = ["restore", dump.to_str().unwrap(), "--yes", "--trust"];
+        bytes.run(&args).code(6).says("in UTF8 and the database in SQL_ASCII").says("ENCODING 'UTF8'");
+    }
+    // What converts, or refuses, is only told.
+    let latin = database("latin", "LATIN1");
+    latin
+        .run(&["restore", file.to_str().unwrap(), "--yes"])
+        .code(0)
+        .says("the dump is in UTF8, the database in LATIN1");
+    assert_eq!(latin.sql("select count(*) from item"), "20");
+    for project in [from, bytes, latin] {
         project.drop_siblings();
     }
 }

@@ -11,7 +11,8 @@ use crate::commands::database;
 use crate::commands::many::one_stack;
 use crate::docker::proof::nonce;
 use crate::error::{self, Result};
-use crate::postgres::Session;
+use crate::postgres::visitors::Visitors;
+use crate::postgres::{Session, preflight};
 use crate::ui::{Decision, Guard};
 
 /// Arguments of `restore undo`.
@@ -40,16 +41,20 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
     let place = found.access.to(standing_place(&name));
     let mut session = Session::open(&daemon.engine, &found.target.container, &place, "envctl undo").await?;
     let newest = kept(&mut session, &name).await?.into_iter().next();
-    session.close().await;
     let back = newest.ok_or_else(|| {
         error::target(format!("no restore has kept an earlier {name:?}"))
             .hint("restore a backup instead: `envctl backup list`")
     })?;
+    preflight::replaceable(&mut session, &name).await?;
+    preflight::renamable(&mut session, &back.name).await?;
+    let sessions = Visitors::of(&mut session, &name).await?;
+    session.close().await;
     let plan = UndoPlan {
         operation: nonce(),
         who: app.who(),
         database: name.clone(),
         back,
+        sessions,
         access: found.access.clone(),
         version: found.facts.version.clone(),
         at: app.now().to_string(),
