@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::docker::{Container, Engine};
 use crate::environment::request::Wanted;
 use crate::environment::{Environment, Target};
-use crate::error::{self, Result};
+use crate::error::{self, Error, Result};
 use crate::postgres::access::Wishes;
 use crate::postgres::facts::Facts;
 use crate::postgres::{Access, Session};
@@ -119,33 +119,54 @@ async fn connect_in(
         found = answering => found,
         () = telling => unreachable!("it tells and waits"),
     };
-    let (container, access, session) = found??;
+    let (silent, (container, access, session)) = found??;
+    for error in silent {
+        app.ui.warn(&format!("a replica of the database was passed over: {}", error.full_message()));
+    }
     target.container = container;
     Ok((target, access, session))
 }
 
-/// Asks every running replica whether it is the one that takes writes.
+/// Asks every running replica whether it is the one that takes writes; also gives why some could not be asked.
 async fn primary(
     engine: &Arc<dyn Engine>,
     target: &Target,
     wishes: &Wishes,
-) -> Result<(Container, Access, Session)> {
-    let mut primaries = Vec::new();
+) -> Result<(Vec<Error>, (Container, Access, Session))> {
+    let (mut primaries, mut silent) = (Vec::new(), Vec::new());
     let replicas = std::iter::once(&target.container).chain(&target.candidates);
     for container in replicas {
-        let access = Access::discover(engine, container, wishes).await?;
-        let mut session = Session::open(engine, container, &access, "envctl").await?;
+        let opening = async {
+            let access = Access::discover(engine, container, wishes).await?;
+            Session::open(engine, container, &access, "envctl").await
+        };
+        let opened = opening.await;
         if target.candidates.is_empty() {
-            return Ok((container.clone(), session.access().clone(), session));
+            let session = opened?;
+            return Ok((silent, (container.clone(), session.access().clone(), session)));
         }
-        if session.value("select pg_is_in_recovery()").await?.as_deref() == Some("f") {
-            primaries.push((container.clone(), session.access().clone(), session));
+        let asked = match opened {
+            Ok(mut session) => {
+                let answer = session.value("select pg_is_in_recovery()").await;
+                answer.map(|answer| (session, answer)).map_err(Error::from)
+            }
+            Err(error) => Err(error),
+        };
+        match asked {
+            Ok((session, answer)) if answer.as_deref() == Some("f") => {
+                primaries.push((container.clone(), session.access().clone(), session));
+            }
+            Ok(_) => {}
+            // It may be the one that is down, which the others are there for.
+            Err(error) => silent.push(error.context(format!("container {}", container.name))),
         }
     }
     match (primaries.len(), primaries.pop()) {
-        (1, Some(primary)) => Ok(primary),
+        (1, Some(primary)) => Ok((silent, primary)),
         (0, _) => {
-            Err(error::target("no replica of the database takes writes").hint("pick one with `--index N`"))
+            let none =
+                error::target("no replica of the database takes writes").hint("pick one with `--index N`");
+            Err(silent.iter().fold(none, |none, error| none.hint(error.full_message())))
         }
         (n, _) => {
             Err(error::target(format!("{n} replicas of the database each take writes; which one is meant?"))

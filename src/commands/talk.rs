@@ -18,6 +18,7 @@ pub(in crate::commands) fn target_line(target: &Target, daemon: &Daemon) -> Targ
         unknown: target.profile.is_unknown(),
         role_or_service: target.service.clone(),
         container: target.container.name.clone(),
+        health: target.health_note(),
         context: daemon.context.clone(),
         database: None,
         because: None,

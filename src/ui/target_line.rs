@@ -21,6 +21,8 @@ pub struct TargetLine {
     pub role_or_service: String,
     /// The container's name.
     pub container: String,
+    /// What its health check says, where that matters: `starting`, `unhealthy`.
+    pub health: Option<&'static str>,
     /// The Docker context, or the host where none is used.
     pub context: String,
     /// The database's name and the server's version, for the verbs that speak to it.
@@ -61,8 +63,12 @@ impl TargetLine {
     fn pieces(&self) -> Vec<String> {
         let mut pieces = vec![self.badge(), self.stack.clone()];
         let role = &self.role_or_service;
+        let health = self.health.map_or(String::new(), |health| format!(" ({health})"));
         pieces.push(
-            if role.is_empty() { "container".to_owned() } else { escape(role) } + " " + &self.container,
+            if role.is_empty() { "container".to_owned() } else { escape(role) }
+                + " "
+                + &self.container
+                + &health,
         );
         if let Some((name, version)) = &self.database {
             pieces.push(format!("database {name}, PostgreSQL {version}"));
@@ -120,6 +126,12 @@ mod tests {
 
     fn dev() -> TargetLine {
         TargetLine { profile: Some("dev".to_owned()), prod: false, database: None, because: None, ..prod() }
+    }
+
+    #[test]
+    fn a_container_that_is_not_well_is_called_so() {
+        let line = TargetLine { health: Some("unhealthy"), ..dev() };
+        assert!(line.render(Styles::PLAIN, None).contains("db acme-prod-db-1 (unhealthy) · "));
     }
 
     #[test]

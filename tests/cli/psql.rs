@@ -138,3 +138,19 @@ exit 125
 
 "#]]);
 }
+
+#[test]
+fn a_replica_that_does_not_answer_is_passed_over_and_told() {
+    let second = db("acme-dev").named("acme-dev-db-2").label("com.docker.compose.container-number", "2");
+    let stage = Stage::with([db("acme-dev"), second]);
+    stage.engine.install("acme-dev-db-1", "psql", |process| {
+        process.err("psql: error: connection to server on socket failed: No such file or directory\n");
+        2
+    });
+    stage.engine.install("acme-dev-db-2", "psql", Server::new().psql());
+    let ran = stage.run(["psql", "-c", "select 1"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    for words in ["db acme-dev-db-2", "a replica of the database was passed over: container acme-dev-db-1"] {
+        assert!(ran.err().contains(words), "{}", ran.err());
+    }
+}

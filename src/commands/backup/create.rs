@@ -19,7 +19,7 @@ use crate::commands::many::{self, Ground, ManyArgs};
 use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
-use crate::error::{self, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::Session;
 use crate::postgres::dump::{DumpOptions, Format};
 use crate::progress::Progress;
@@ -179,7 +179,19 @@ pub(super) async fn perform(
     let container = &found.target.container;
     let created = create(&daemon.engine, container, request, open, stdout, &progress, &app.interrupt).await;
     app.ui.end_progress();
-    created
+    created.map_err(|error| match request.destination {
+        // `| head` has what it wants: quiet, as a program that SIGPIPE ended, and no success.
+        Destination::Stdout if is_broken_pipe(&error) => {
+            Error::new(ErrorKind::Child(141), "the reader of the backup left")
+        }
+        _ => error,
+    })
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    let sources = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let mut io = sources.filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 pub(super) fn request(
