@@ -4,6 +4,7 @@
 //! our input reaches the command as an end of file; the command's own exit code comes back; a wish to
 //! stop ends the command in the container too; a terminal is given back as it was.
 
+use std::cell::Cell;
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::exec::{Exec, ExecHandle, ExecInput, ExecOutput, ExecSpec, start_failu
 use super::proof::nonce;
 use super::spill::{Ending, Outlet};
 use super::tty::{self, RawMode};
-use crate::error::{self, Error, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::interrupt::{Interrupt, interrupted};
 
 /// How a conversation ended.
@@ -101,6 +102,13 @@ pub async fn converse(
             let ended = end::end_marked(engine, container, spec.user.as_deref(), &word).await;
             Ok(Outcome::ReaderGone(ended.err()))
         }
+        // Nobody takes its output any more.
+        Err(error) if error.kind() == ErrorKind::Failed => {
+            match end::end_marked(engine, container, spec.user.as_deref(), &word).await {
+                Ok(()) => Err(error),
+                Err(left) => Err(error.hint(left.to_string())),
+            }
+        }
         other => other,
     }
 }
@@ -123,7 +131,7 @@ async fn pass_output(mut output: ExecOutput, handle: &ExecHandle) -> Result<Outc
     // An engine that could not start the command says so on the command's stdout: hold the first bytes
     // back just long enough to see whether they open like that.
     let mut opening = Some(Vec::new());
-    let mut failure = None;
+    let (failed, mut failure) = (Cell::new(false), None);
     let mut sink = |which: Output, bytes: &[u8]| {
         let result = match (&mut opening, which) {
             (Some(held), Output::Stdout) => {
@@ -138,6 +146,7 @@ async fn pass_output(mut output: ExecOutput, handle: &ExecHandle) -> Result<Outc
             _ => outlets.accept(which, bytes),
         };
         if let Err(cause) = result {
+            failed.set(true);
             failure.get_or_insert(cause);
         }
     };
@@ -145,12 +154,18 @@ async fn pass_output(mut output: ExecOutput, handle: &ExecHandle) -> Result<Outc
         if outlets.reader_gone() {
             return Ok(Outcome::ReaderGone(None));
         }
+        if failed.get() {
+            break;
+        }
     }
     if let Some(cause) = failure {
+        // What came before is the reader's all the same.
+        let _ = tokio::task::spawn_blocking(move || outlets.finish()).await;
         return Err(error::failed(
-            "output waits for its reader and the temporary file for it cannot be written",
+            "output waits for its reader and the temporary file for it cannot be written; the command was ended",
         )
-        .because(cause));
+        .because(cause)
+        .hint("give it room: `TMPDIR=/a/larger/disk envctl …`, or a reader that keeps up"));
     }
     let code = handle.exit_code().await?.ok_or_else(|| {
         error::unknown("Docker does not say how the command ended").hint("its output above is complete")

@@ -39,6 +39,8 @@ struct Queue {
     closed: bool,
     failed: Option<io::Error>,
     reader_gone: bool,
+    /// The file could not take something: what comes behind it would be out of place.
+    full: bool,
 }
 
 #[derive(Default)]
@@ -72,15 +74,19 @@ impl Outlet {
     /// Takes bytes; never waits for the target.
     ///
     /// # Errors
-    /// The spill file cannot be made or written (disk full).
+    /// The spill file cannot be made or written (disk full). What was accepted before is written all the same; nothing
+    /// is accepted any more.
     pub fn accept(&self, bytes: &[u8]) -> io::Result<()> {
         let mut queue = self.shared.lock();
         if queue.reader_gone || bytes.is_empty() {
             return Ok(());
         }
+        if queue.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let spilling = queue.file_written > queue.file_read;
         if spilling || queue.memory_bytes + bytes.len() > MEMORY_LIMIT {
-            queue.spill(bytes)?;
+            queue.spill(bytes).inspect_err(|_| queue.full = true)?;
         } else {
             queue.memory_bytes += bytes.len();
             queue.memory.push_back(bytes.to_vec());
@@ -213,6 +219,29 @@ mod tests {
         let all = reading.join().unwrap();
         assert_eq!(all.len(), 384 * chunk.len());
         assert!(all.chunks(chunk.len()).all(|part| part == chunk));
+    }
+
+    #[test]
+    fn what_was_accepted_before_the_disk_was_full_is_written_and_nothing_behind_it() {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        let outlet = Outlet::new(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+        // A file that takes nothing, in the place of one on a full disk.
+        outlet.shared.lock().file = Some(File::open("/dev/null").unwrap());
+        let block = vec![7; 1 << 20];
+        let accepted = (0..64).take_while(|_| outlet.accept(&block).is_ok()).count();
+        assert!((8..64).contains(&accepted), "{accepted}");
+        let reading = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all.len()
+        });
+        // There is room again when the reader has taken some; it must not be used.
+        while outlet.shared.lock().memory_bytes > 0 {
+            std::thread::yield_now();
+        }
+        assert!(outlet.accept(b"out of place").is_err());
+        assert_eq!(outlet.finish().unwrap(), Ending::Written);
+        assert_eq!(reading.join().unwrap(), accepted * block.len());
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn f27_two_backups_at_once_get_names_of_their_own() {
 fn f86_files_are_for_their_owner_whatever_the_umask() {
     let project = project("f86");
     let mut command = Command::new("sh");
-    wrap(&mut command, &project, "umask 000; exec \"$@\"", &["backup"]);
+    project.wrap(&mut command, "umask 000; exec \"$@\"", &["backup"]);
     Running::start(command, None).finish().code(0);
     for file in Snapshot::of(&project).names() {
         assert_eq!(mode(Path::new(&file)), 0o600, "{file}");
@@ -100,16 +100,6 @@ fn f86_what_is_no_plain_file_is_never_replaced() {
     assert!(fifo.symlink_metadata().unwrap().file_type().is_fifo(), "the pipe was replaced by a file");
 }
 
-/// Runs envctl under a constant shell script, which ends in `exec "$@"`.
-fn wrap(command: &mut Command, project: &Project, script: &str, args: &[&str]) {
-    let inner = project.command(args);
-    command.args(["-c", script, "sh"]).arg(inner.get_program()).args(inner.get_args()).env_clear();
-    for (name, value) in inner.get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
-    command.current_dir(project.path());
-}
-
 #[test]
 fn f16_a_full_disk_is_named_and_nothing_is_left() {
     let project = project("f16");
@@ -120,7 +110,7 @@ fn f16_a_full_disk_is_named_and_nothing_is_left() {
     let script = "mount -t tmpfs -o size=1m none full && \"$@\"; code=$?; ls -A full >&2; exit $code";
     let mut command = Command::new("unshare");
     command.arg(if rustix::process::getuid().is_root() { "-m" } else { "-rm" }).arg("sh");
-    wrap(&mut command, &project, script, &["backup", "-o", "full/b.sql", "--compress", "none"]);
+    project.wrap(&mut command, script, &["backup", "-o", "full/b.sql", "--compress", "none"]);
     let finished = Running::start(command, None).finish().code(1).says("no space left");
     assert!(!finished.err().contains(".partial"), "something is left:\n{}", finished.err());
     project.assert_nothing_but(&before);
@@ -132,7 +122,7 @@ fn f16_a_file_that_may_not_grow_is_named() {
     let before = one_backup(&project);
     let mut command = Command::new("sh");
     // An ignored signal stays ignored over exec: the write fails instead of ending the process.
-    wrap(&mut command, &project, "trap '' XFSZ; ulimit -f 500; exec \"$@\"", &["backup"]);
+    project.wrap(&mut command, "trap '' XFSZ; ulimit -f 500; exec \"$@\"", &["backup"]);
     Running::start(command, None).finish().code(1).says("too large");
     project.assert_nothing_but(&before);
 }
@@ -157,7 +147,7 @@ fn fails_at_sync(project: &Project, before: &Snapshot, args: &[&str], at: usize)
     let script = format!(
         "exec strace -f -qq -o strace.log -e trace=fsync,fdatasync -e inject=fsync,fdatasync:error=EIO:when={at} -- \"$@\""
     );
-    wrap(&mut command, project, &script, args);
+    project.wrap(&mut command, &script, args);
     let finished = Running::start(command, None).finish();
     let log = std::fs::read_to_string(project.path().join("strace.log")).unwrap();
     if !log.contains("EIO") {
@@ -182,7 +172,7 @@ fn f87_killed_at_each_rename_no_unproven_file_has_a_final_name() {
         let script = format!(
             "exec strace -f -qq -o strace.log -e trace=renameat2,rename,renameat -e inject=renameat2:signal=KILL:when={at} -- \"$@\""
         );
-        wrap(&mut command, &project, &script, &["backup"]);
+        project.wrap(&mut command, &script, &["backup"]);
         let finished = Running::start(command, None).finish();
         assert_eq!(finished.code, 137, "rename {at} was not reached: {}", finished.err());
         for dump in Snapshot::of(&project).dumps() {
@@ -210,7 +200,7 @@ fn f16_a_directory_that_cannot_be_made_is_named() {
 fn f16_a_pipe_that_is_full_is_no_success() {
     let project = project("f16p");
     let mut command = Command::new("sh");
-    wrap(&mut command, &project, "exec \"$@\" >/dev/full", &["backup", "-o", "-"]);
+    project.wrap(&mut command, "exec \"$@\" >/dev/full", &["backup", "-o", "-"]);
     Running::start(command, None).finish().code(1).says("no space left");
     project.assert_no_sessions();
 }
@@ -287,7 +277,7 @@ fn f97_a_backup_whose_reader_leaves_ends_the_dump_quietly() {
             "create table if not exists noise as select gen_random_uuid() from generate_series(1, 100000)",
         );
         let script = "\"$@\" | head -c 1000 >/dev/null; exit ${PIPESTATUS[0]}";
-        wrap(&mut command, &project, script, &["backup", "-o", "-", "--compress", compress]);
+        project.wrap(&mut command, script, &["backup", "-o", "-", "--compress", compress]);
         let finished = Running::start(command, None).finish_within(Duration::from_secs(20)).code(141);
         assert!(!finished.err().contains("error") && !finished.err().contains("panic"), "{}", finished.err());
         project.assert_no_sessions();

@@ -1,7 +1,7 @@
 //! The stream of an exec is cut, damaged, slowed down or chopped: `envctl exec` and `psql`.
 
 use std::io::Write as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::proxy::frame;
@@ -204,20 +204,39 @@ fn f97_a_reader_that_leaves_ends_the_command_quietly() {
 #[test]
 fn f97_a_slow_reader_gets_everything() {
     let project = project();
-    let mut command = project.command(&["exec", "db", "--", "seq", "1", "600000"]);
+    let mut command = project.command(&["exec", "db", "--", "seq", "1", "3000000"]);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     read_until(&mut stdout, b"\n");
-    // The daemon throws away what is not taken two seconds after the command's end.
-    project.server.wait_without_process("seq 1 600000", Duration::from_secs(20));
+    // More than is kept in memory. The daemon throws away what is not taken two seconds after the command's end.
+    project.server.wait_without_process("seq 1 3000000", Duration::from_secs(20));
     std::thread::sleep(Duration::from_millis(3500));
     let mut rest = Vec::new();
     std::io::Read::read_to_end(&mut stdout, &mut rest).unwrap();
     let (status, _) = crate::support::run::wait(child, Duration::from_secs(20));
     assert_eq!(status.code(), Some(0));
-    assert!(rest.ends_with(b"\n600000\n"), "the end is missing");
-    assert_eq!(memchr::memchr_iter(b'\n', &rest).count(), 599_999);
+    assert!(rest.ends_with(b"\n3000000\n"), "the end is missing");
+    assert_eq!(memchr::memchr_iter(b'\n', &rest).count(), 2_999_999);
+}
+
+#[test]
+fn f97_a_slow_reader_on_a_full_disk_gets_what_came_before_in_order() {
+    let project = project();
+    std::fs::create_dir(project.path().join("full")).unwrap();
+    let mut command = Command::new("unshare");
+    command.arg(if rustix::process::getuid().is_root() { "-m" } else { "-rm" }).arg("bash");
+    // The reader begins when the file cannot take more, or it would keep up.
+    let script = "mount -t tmpfs -o size=1m none full && export TMPDIR=$PWD/full && \
+                  \"$@\" | (sleep 4; cat >out); exit ${PIPESTATUS[0]}";
+    project.wrap(&mut command, script, &["exec", "db", "--", "seq", "1", "5000000"]);
+    let finished = Running::start(command, None).finish_within(Duration::from_secs(40));
+    finished.code(125).says("temporary file").says("no space left").says("TMPDIR=");
+    let out = std::fs::read_to_string(project.path().join("out")).unwrap();
+    assert!(out.len() > 8 << 20, "{} bytes of what was held", out.len());
+    let whole = out.lines().count() - 1;
+    assert!(out.lines().take(whole).enumerate().all(|(at, line)| line.parse() == Ok(at + 1)), "a hole");
+    project.server.wait_without_process("seq 1 5000000", Duration::from_secs(10));
 }
 
 #[test]

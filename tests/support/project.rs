@@ -83,6 +83,16 @@ impl Project {
     }
 
     #[track_caller]
+    /// Has `command`, a shell, run `script` with envctl's own command line as `"$@"`.
+    pub fn wrap(&self, command: &mut Command, script: &str, args: &[&str]) {
+        let inner = self.command(args);
+        command.args(["-c", script, "sh"]).arg(inner.get_program()).args(inner.get_args()).env_clear();
+        for (name, value) in inner.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.current_dir(self.path());
+    }
+
     pub fn run(&self, args: &[&str]) -> Finished {
         Running::start(self.command(args), None).finish()
     }
