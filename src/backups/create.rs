@@ -178,9 +178,11 @@ pub async fn create(
     for line in end.stderr.lines().take(20) {
         progress.on(Event::Warning(format!("pg_dump: {line}")));
     }
-    if let Some(why) = &way.why {
-        progress.on(Event::Detail(format!("dumped by exec: {why}")));
-    }
+    progress.on(Event::Detail(match (&way.why, way.word) {
+        (Some(why), _) => format!("dumped by exec: {why}"),
+        (None, "worker") => "dumped by a worker beside the database".to_owned(),
+        (None, word) => format!("dumped by {word}"),
+    }));
     progress.step("naming the file");
     let manifest = manifest(request, &facts, &packed, way, begun.elapsed());
     let path = packed.output.publish(request, &manifest)?;

@@ -95,6 +95,7 @@ impl Filling<'_> {
             expected: plan.bytes,
             threads: plan.threads,
             application: self.loader.to_owned(),
+            loading: loaders.loading(),
         };
         let access = plan.access.to(self.side);
         let loading = load(self.engine, self.container, &access, loaders, &request, self.progress);

@@ -2,7 +2,7 @@
 
 use crate::docker::demux::Output;
 use crate::docker::exec::{ExecHandle, ExecOutput};
-use crate::docker::worker::feed;
+use crate::docker::worker::{feed, starved};
 use crate::error::{self, Error};
 
 /// What is kept of psql's complaints.
@@ -96,6 +96,9 @@ impl Heard {
     /// The same, and whether it was a statement that PostgreSQL refused for what is in it.
     pub(super) async fn refused_or_stopped(self, handle: &ExecHandle, name: &str) -> (bool, Error) {
         let code = handle.exit_code().await.unwrap_or(None);
+        if handle.ran_out_of_memory().await {
+            return (false, starved("psql").hint("the database is as it was; nothing was swapped in"));
+        }
         let full = self.stderr.windows(NO_SPACE.len()).any(|words| words == NO_SPACE.as_bytes());
         (code == Some(3) && !full, self.told(code, name))
     }
@@ -111,8 +114,7 @@ impl Heard {
                 .filter(|line| line.contains("ERROR:") || line.contains("FATAL:") || line.contains("error:"))
         };
         let first = errors().next().or(words.lines().last()).unwrap_or("psql gave no reason").trim();
-        let first = first.replacen("psql:<stdin>:", "line ", 1);
-        let first = first.replacen(&format!("psql:{}:", feed::path()), "line ", 1);
+        let first = with_line(first);
         let error = match code {
             Some(3) => error::tool(format!("PostgreSQL refused a statement of {name}: {first}")),
             Some(code) => {
@@ -130,5 +132,27 @@ impl Heard {
             error
         };
         error.hint("the database is as it was; nothing was swapped in")
+    }
+}
+
+/// psql's complaint with the line of the dump. In the FIFO of a worker one line, the greeting, comes before it.
+fn with_line(words: &str) -> String {
+    let before = [("psql:<stdin>:".to_owned(), 0), (format!("psql:{}:", feed::path()), 1)];
+    let found = before.iter().find_map(|(place, before)| {
+        let (number, rest) = words.strip_prefix(place.as_str())?.split_once(':')?;
+        Some(format!("line {}:{rest}", number.parse::<u64>().ok()?.saturating_sub(*before)))
+    });
+    found.unwrap_or_else(|| words.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_complaint_is_that_of_the_dump() {
+        assert_eq!(with_line("psql:<stdin>:12: ERROR:  no"), "line 12: ERROR:  no");
+        assert_eq!(with_line("psql:/envctl/in:13: ERROR:  no"), "line 12: ERROR:  no");
+        assert_eq!(with_line("psql: error: gone"), "psql: error: gone");
     }
 }

@@ -17,10 +17,12 @@ use super::scan::{DumpScanner, Summary};
 use super::source::{DumpSource, allowed};
 use crate::docker::exec::ExecInput;
 use crate::docker::proof::nonce;
+use crate::docker::worker::Unfit;
 use crate::docker::{Container, Engine, Exec};
 use crate::error::{self, Result};
 use crate::postgres::Access;
 use crate::postgres::dump::Format;
+use crate::postgres::loading::Loading;
 use crate::progress::{Event, Progress};
 
 /// What is loaded, and how far it is trusted.
@@ -40,6 +42,8 @@ pub struct LoadRequest {
     pub threads: usize,
     /// How the session calls itself.
     pub application: String,
+    /// Its settings.
+    pub loading: Loading,
 }
 
 /// A dump that was loaded whole.
@@ -65,6 +69,10 @@ pub async fn load(
 ) -> Result<Loaded> {
     let (format, unpacker) = open(request).await?;
     if format != Format::Plain {
+        if loaders.needs_worker() {
+            let why = "an archive that no file or directory holds passes the daemon".to_owned();
+            return Err(Unfit::Refused(why).into());
+        }
         return Box::pin(super::archive::load(engine, container, access, request, unpacker, progress)).await;
     }
     let Exec { mut output, mut input, handle } = loaders.psql(access, &request.application, 1).await?;
@@ -134,8 +142,10 @@ async fn feed(
         return Err(super::source::changed(&name));
     }
     let end = format!("\n\\echo {token}\n\\q\n");
-    let ended = input.write(end.as_bytes()).await.is_ok() && input.close().await.is_ok();
-    Ok(if ended { Fed::Whole(Box::new(summary)) } else { Fed::Refused })
+    let sent = input.write(end.as_bytes()).await.is_ok();
+    // It may be gone by then, with all that was asked of it done: its own word counts.
+    let _ = input.close().await;
+    Ok(if sent { Fed::Whole(Box::new(summary)) } else { Fed::Refused })
 }
 
 /// Reads, scans, and lets through only what has been judged.

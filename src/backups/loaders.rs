@@ -1,6 +1,6 @@
 //! The `psql` and `pg_restore` processes that load a dump, and where they run: in workers beside the database, or as execs in it.
 //!
-//! Promises: a `psql` that is handed out has connected and answered; where `auto` falls back nothing had been sent,
+//! Promises: a `psql` that is handed out by a worker has connected, opened its input and answered; where `auto` falls back nothing had been sent,
 //! and it is said why; no worker outlives [`Loaders::end`], however the load ended.
 
 use std::path::Path;
@@ -16,6 +16,7 @@ use crate::docker::{Container, Engine, Exec, ExecSpec};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::postgres::beside::{self, Port};
+use crate::postgres::loading::Loading;
 use crate::postgres::{Access, pg_restore, psql};
 use crate::progress::{Event, Progress};
 
@@ -28,6 +29,7 @@ pub struct Loaders<'a> {
     container: &'a Container,
     chosen: Chosen,
     asked: Transport,
+    loading: Loading,
     progress: &'a Arc<dyn Progress>,
     workers: Mutex<Vec<Arc<Worker>>>,
     /// Why workers were given up.
@@ -41,13 +43,28 @@ impl<'a> Loaders<'a> {
         container: &'a Container,
         chosen: Chosen,
         asked: Transport,
+        loading: Loading,
         progress: &'a Arc<dyn Progress>,
     ) -> Self {
-        if let Chosen::Exec(Some(why)) = &chosen {
-            progress.on(Event::Detail(format!("loading by exec: {why}")));
+        match &chosen {
+            Chosen::Exec(Some(why)) => progress.on(Event::Detail(format!("loading by exec: {why}"))),
+            Chosen::Exec(None) => {}
+            Chosen::Worker(..) | Chosen::Far(..) => {
+                progress.on(Event::Detail("loading by a worker beside the database".to_owned()));
+            }
         }
         let (workers, given_up) = (Mutex::default(), Mutex::default());
-        Self { engine, container, chosen, asked, progress, workers, given_up }
+        Self { engine, container, chosen, asked, loading, progress, workers, given_up }
+    }
+
+    /// The settings of those that load.
+    pub fn loading(&self) -> Loading {
+        self.loading
+    }
+
+    /// Whether it has to be a worker.
+    pub fn needs_worker(&self) -> bool {
+        self.asked == Transport::Worker
     }
 
     /// A `psql`, one of so many sessions, that reads SQL into `access.database` and stops at the first error.
@@ -64,15 +81,15 @@ impl<'a> Loaders<'a> {
                     Err(unfit) => unfit,
                 },
             };
-            if self.asked == Transport::Worker {
+            if self.needs_worker() {
                 return Err(unfit.into());
             }
             if lock(&self.given_up).replace(unfit.clone()).is_none() {
                 self.progress.on(Event::Detail(format!("loading by exec: {unfit}")));
             }
         }
-        Exec::start(self.engine, self.container, &psql::for_restore(access, application, "-", None, sessions))
-            .await
+        let spec = psql::for_restore(access, application, "-", self.loading, sessions);
+        Exec::start(self.engine, self.container, &spec).await
     }
 
     async fn in_worker(
@@ -83,7 +100,7 @@ impl<'a> Loaders<'a> {
         (application, sessions): (&str, usize),
     ) -> Result<Result<Exec, Unfit>> {
         let greeting = format!("ENVCTL-READY-{}", nonce());
-        let spec = psql::for_restore(access, application, &feed::path(), Some(&greeting), sessions);
+        let spec = psql::for_restore(access, application, &feed::path(), self.loading, sessions);
         let spec = beside::over_tcp(spec, port);
         match self.attempt(workshop, &spec, &greeting, None).await? {
             Err(Unfit::NotConnected(words)) if beside::wants_password(&words) => {
@@ -104,7 +121,7 @@ impl<'a> Loaders<'a> {
             Ok(worker) => worker,
             Err(unfit) => return Ok(Err(unfit)),
         };
-        Ok(match feed::start(&worker).await {
+        Ok(match feed::start(&worker, &format!("\\echo {greeting}\n")).await {
             Ok(exec) => greeted(exec, greeting).await,
             Err(unfit) => Err(unfit),
         })
@@ -131,7 +148,8 @@ impl<'a> Loaders<'a> {
                 return Ok(Err(Unfit::Refused(why)));
             }
         };
-        let spec = beside::over_tcp(pg_restore::from_path(access, application, ARCHIVE, jobs), port);
+        let spec =
+            beside::over_tcp(pg_restore::from_path(access, application, ARCHIVE, self.loading, jobs), port);
         match self.to_its_end(workshop, &spec, archive, None, interrupt).await? {
             Err(Unfit::NotConnected(words)) if beside::wants_password(&words) => {
                 let spec = beside::with_passfile(spec);

@@ -19,6 +19,7 @@ use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::dump::Format;
+use crate::postgres::loading::Loading;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::preflight::{self, Findings};
 use crate::postgres::properties::Properties;
@@ -130,7 +131,10 @@ impl fmt::Display for RestorePlan {
             writeln!(f, "  creates  database {:?}", self.database)?;
         }
         if let Some(shared) = &self.shared {
-            writeln!(f, "  loads    over {} sessions", shared.jobs())?;
+            match shared.jobs() {
+                1 => writeln!(f, "  loads    by pg_restore in a worker")?,
+                jobs => writeln!(f, "  loads    over {jobs} sessions")?,
+            }
         }
         for warning in &self.findings.warnings {
             writeln!(f, "  note     {warning}")?;
@@ -285,7 +289,8 @@ async fn beside(
         .ways
         .choose(engine, admin, &plan.operation, (Work::Files, expected), progress, interrupt)
         .await?;
-    let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, progress);
+    let loading = Loading::of(admin).await.map_err(Error::from)?;
+    let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, loading, progress);
     let properties = &properties;
     let filling = Filling { engine, container, plan, side, loader, properties, progress, interrupt };
     let Filled { rows, tables, bytes } = match filling.run(admin, &loaders).await {

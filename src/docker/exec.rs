@@ -48,6 +48,15 @@ impl ExecSpec {
         self
     }
 
+    /// Adds to the options that PostgreSQL's tools give their sessions; nothing where they have none.
+    #[must_use]
+    pub fn options(mut self, more: &str) -> Self {
+        for (_, value) in self.env.iter_mut().filter(|(name, _)| name == "PGOPTIONS") {
+            value.push_str(more);
+        }
+        self
+    }
+
     /// Runs as this user; `None` leaves the container's own.
     #[must_use]
     pub fn user(mut self, user: Option<&str>) -> Self {
@@ -202,32 +211,20 @@ impl ExecInput {
     }
 
     /// Half-close: the process reads an end of file, its output goes on. Not for terminals, where the
-    /// daemon closes the output too (moby `attach.go`). A FIFO is closed when the process has taken what is in it,
-    /// which one that has died never does: listen to it at the same time.
+    /// daemon closes the output too (moby `attach.go`). A FIFO has to have been opened by then: one that nobody has
+    /// open forgets what is in it, and who opens it later waits for a writer for ever.
     ///
     /// # Errors
     /// The connection is gone.
     pub async fn close(&mut self) -> std::io::Result<()> {
         match self {
             Self::Stream(writer) => writer.shutdown().await,
-            Self::Fifo(fifo) => match fifo.take() {
-                Some(fifo) => taken(&fifo).await,
-                None => Ok(()),
-            },
+            Self::Fifo(fifo) => {
+                drop(fifo.take());
+                Ok(())
+            }
         }
     }
-}
-
-/// How often a FIFO that is to be closed is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
-
-/// Waits until what was written has been taken. A FIFO that nobody has open any more forgets what is in it, and who
-/// opens it for reading then waits for a writer for ever: psql says its greeting before it opens its file.
-async fn taken(fifo: &pipe::Sender) -> std::io::Result<()> {
-    while rustix::io::ioctl_fionread(fifo)? > 0 {
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-    Ok(())
 }
 
 /// What can be asked of a started exec.
@@ -277,6 +274,13 @@ impl ExecHandle {
             }
         }
         last.map_or(Ok(None), Err)
+    }
+
+    /// Whether the kernel has ended it for want of memory, where the engine knows: of a worker.
+    pub async fn ran_out_of_memory(&self) -> bool {
+        let Process::Worker(name) = &self.process else { return false };
+        let ending = tokio::time::timeout(WORKER_EXIT, self.engine.worker_end(name)).await;
+        matches!(ending, Ok(Ok(Some(end))) if end.out_of_memory)
     }
 
     /// Tells the terminal its size.

@@ -11,6 +11,7 @@ pub mod facts;
 mod first_start;
 pub mod health;
 pub mod holder;
+pub mod loading;
 pub mod lock;
 #[cfg(test)]
 mod lock_tests;

@@ -1,32 +1,23 @@
 //! `pg_restore` as a value: an archive into a database, from its stdin or from a file over several sessions.
 
 use super::access::Access;
+use super::loading::Loading;
 use crate::docker::ExecSpec;
 
-/// Restores into `access.database`, stopping at the first error. The session's settings are as for a
-/// restore by psql: the database is new and nobody depends on it until the swap.
-pub fn from_stdin(access: &Access, application: &str) -> ExecSpec {
+/// Restores into `access.database`, stopping at the first error.
+pub fn from_stdin(access: &Access, application: &str, loading: Loading) -> ExecSpec {
     let mut argv: Vec<String> =
         ["pg_restore", "--format=custom", "--exit-on-error", "--no-password"].map(str::to_owned).into();
     argv.push(access.dbname());
-    quick(access.spec(argv, application).with_stdin())
+    access.spec(argv, application).options(&loading.options(1)).with_stdin()
 }
 
 /// The same from a file or directory at `path`, over `jobs` sessions.
-pub fn from_path(access: &Access, application: &str, path: &str, jobs: u8) -> ExecSpec {
+pub fn from_path(access: &Access, application: &str, path: &str, loading: Loading, jobs: u8) -> ExecSpec {
     let argv = ["pg_restore", "--exit-on-error", "--no-password"].map(str::to_owned);
     let rest = [format!("--jobs={jobs}"), access.dbname(), path.to_owned()];
-    quick(access.spec(argv.into_iter().chain(rest).collect(), application))
-}
-
-/// With the settings of a session that loads what nobody depends on yet.
-fn quick(mut spec: ExecSpec) -> ExecSpec {
-    for (name, value) in &mut spec.env {
-        if name == "PGOPTIONS" {
-            value.push_str(" -c synchronous_commit=off -c maintenance_work_mem=256MB");
-        }
-    }
-    spec
+    let options = loading.options(usize::from(jobs));
+    access.spec(argv.into_iter().chain(rest).collect(), application).options(&options)
 }
 
 /// The newest archive version, as its minor number, that the `pg_restore` of this major reads

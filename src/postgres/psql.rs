@@ -1,6 +1,7 @@
 //! `psql` for a person and `psql` for a restore, as values.
 
 use super::access::Access;
+use super::loading::Loading;
 use super::quote::conninfo;
 use crate::docker::ExecSpec;
 
@@ -45,30 +46,16 @@ pub fn for_user(access: &Access, request: &PsqlRequest, script_on_stdin: bool) -
     spec
 }
 
-/// psql that loads a dump from `file` (`-` is its stdin) into `access.database`; `greeting` is what it says once it has
-/// connected; `sessions` do so at once, and more than two share the memory for building indexes.
-///
-/// `synchronous_commit=off` and the memory settings are for this session only: the database is new and
-/// nobody depends on it until the swap, which commits with the server's own settings.
+/// psql that loads a dump from `file` (`-` is its stdin) into `access.database`; `sessions` do so at once.
 pub fn for_restore(
     access: &Access,
     application: &str,
     file: &str,
-    greeting: Option<&str>,
+    loading: Loading,
     sessions: usize,
 ) -> ExecSpec {
-    let argv = ["psql", "--no-psqlrc", "--no-password", "-v", "ON_ERROR_STOP=1"];
+    let argv = ["psql", "--no-psqlrc", "--no-password", "-v", "ON_ERROR_STOP=1", "-f", file];
     let mut argv: Vec<String> = argv.map(str::to_owned).into();
-    // A command of its own and no line of the file: those are counted.
-    argv.extend(greeting.map(|word| format!("--command=\\echo {word}")));
-    argv.extend(["-f".to_owned(), file.to_owned()]);
     argv.insert(1, format!("--dbname={}", conninfo(&[("dbname", &access.database), ("user", &access.user)])));
-    let mut spec = access.spec(argv, application).with_stdin();
-    for (name, value) in &mut spec.env {
-        if name == "PGOPTIONS" {
-            let memory = (512 / sessions.max(1)).clamp(64, 256);
-            value.push_str(&format!(" -c synchronous_commit=off -c maintenance_work_mem={memory}MB"));
-        }
-    }
-    spec
+    access.spec(argv, application).options(&loading.options(sessions)).with_stdin()
 }

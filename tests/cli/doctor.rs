@@ -260,6 +260,28 @@ fn what_a_killed_run_left_is_removed_and_told() {
 }
 
 #[test]
+fn what_a_run_with_other_directories_left_is_removed_and_nobody_elses() {
+    let stage = stage(stack("acme-dev"), Server::new());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let room = elsewhere.path().join("envctl-worker-fedcba9876543210");
+    std::fs::create_dir(&room).unwrap();
+    std::fs::write(room.join("lock"), "").unwrap();
+    worker(&stage, &room);
+    let removed = doctor(&stage, &[]);
+    assert!(removed.out().contains("removed the worker of envctl/01234567"), "{}", removed.out());
+    assert_eq!(removals(&stage), 1);
+    assert!(!room.exists());
+    // Of a path that anybody may write into a label nothing is removed but what is a room.
+    let precious = elsewhere.path().join("precious");
+    std::fs::create_dir(&precious).unwrap();
+    std::fs::write(precious.join("lock"), "").unwrap();
+    worker(&stage, &precious);
+    let looked = doctor(&stage, &[]);
+    assert_eq!(removals(&stage), 1, "{}", looked.out());
+    assert!(precious.exists());
+}
+
+#[test]
 fn what_lives_is_left_alone() {
     let stage = stage(stack("acme-dev"), Server::new());
     let room = stage.path(ROOM);

@@ -43,7 +43,7 @@ pub async fn load(
     progress: &Arc<dyn Progress>,
 ) -> Result<Loaded> {
     let nonce = nonce();
-    let spec = pg_restore::from_stdin(access, &request.application);
+    let spec = pg_restore::from_stdin(access, &request.application, request.loading);
     let spec = ExecSpec { argv: wrap_fed(&nonce, &spec.argv), ..spec };
     let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
     let (sender, receiver) = mpsc::channel(4);

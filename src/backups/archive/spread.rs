@@ -83,20 +83,24 @@ impl Spread {
         interrupt: &Interrupt,
     ) -> Result<bool> {
         let aside = |why: &dyn std::fmt::Display| {
-            progress
-                .on(Event::Detail(format!("-j {} is left aside, one session loads it: {why}", self.jobs)));
+            let loads = "one session loads it through the daemon";
+            progress.on(Event::Detail(format!("-j {} is left aside, {loads}: {why}", self.jobs)));
         };
         let archive = match self.readable(interrupt).await {
             Ok(path) => path,
-            Err(error) if matches!(error.kind(), ErrorKind::Interrupted(_)) => return Err(error),
+            Err(error) if loaders.needs_worker() || matches!(error.kind(), ErrorKind::Interrupted(_)) => {
+                return Err(error);
+            }
             Err(error) => {
                 aside(&error);
                 return Ok(false);
             }
         };
-        progress.step(&format!("loading {} by pg_restore over {} sessions", self.path.display(), self.jobs));
+        let over = if self.jobs == 1 { "one session".to_owned() } else { format!("{} sessions", self.jobs) };
+        progress.step(&format!("loading {} by pg_restore over {over}", self.path.display()));
         let end = match loaders.pg_restore(access, application, &archive, self.jobs, interrupt).await? {
             Ok(end) => end,
+            Err(unfit) if loaders.needs_worker() => return Err(unfit.into()),
             Err(unfit) => {
                 aside(&unfit);
                 return Ok(false);

@@ -210,6 +210,21 @@ fn tar<W: Write>(
     Ok((Stored { bytes, sha256, plain_bytes: bytes, plain_sha256: sha256 }, out))
 }
 
+/// The way of all that share one, and the ways of each where they do not.
+fn way(inner: &[Created]) -> (String, Option<String>) {
+    let ways = || inner.iter().map(|one| &one.manifest);
+    let by_worker = ways().filter(|manifest| manifest.transport == "worker").count();
+    let word = if by_worker > 0 { "worker" } else { "exec" };
+    let why = ways().filter(|manifest| manifest.transport == "exec").filter_map(|manifest| {
+        let why = manifest.transport_why.as_deref()?;
+        Some(if by_worker > 0 { format!("{:?} by exec: {why}", manifest.database) } else { why.to_owned() })
+    });
+    let mut why: Vec<String> = why.collect();
+    why.sort();
+    why.dedup();
+    (word.to_owned(), (!why.is_empty()).then(|| why.join("; ")))
+}
+
 fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Created]) -> Result<Manifest> {
     let first =
         &inner.first().ok_or_else(|| error::target("the server has no database to back up"))?.manifest;
@@ -219,7 +234,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Cr
         all.dedup();
         all
     };
-    let by_worker = inner.iter().any(|one| one.manifest.transport == "worker");
+    let (transport, transport_why) = way(inner);
     let databases = inner.iter().map(|Created { path, manifest }| Inner {
         name: manifest.database.clone(),
         file: path
@@ -244,8 +259,8 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Cr
         pg_dump_version: first.pg_dump_version.clone(),
         format: CLUSTER.to_owned(),
         compression: request.packing(),
-        transport: if by_worker { "worker" } else { "exec" }.to_owned(),
-        transport_why: None,
+        transport,
+        transport_why,
         whole: request.dump.is_whole(),
         started: request.started,
         duration_ms: 0,

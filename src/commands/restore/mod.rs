@@ -17,6 +17,7 @@ use crate::backups::lanes::{MOST_JOBS, share_out};
 use crate::backups::restore::{RestorePlan, Restored, SharedOut, look, run as carry_out};
 use crate::backups::source::{DumpSource, Examined, examine};
 use crate::backups::stored::home_of;
+use crate::backups::transport::Transport;
 use crate::commands::GlobalArgs;
 use crate::commands::catalogs;
 use crate::commands::database::{self, Database};
@@ -230,8 +231,9 @@ async fn plan(
         .hint("put it into a database of its own: `--into NAME`"));
     }
     let several_asked = args.jobs.is_some() || settings.restore.jobs.is_some();
-    let shared = shared(jobs(args, app, settings, examined)?, app, &source, examined).await?;
     let mut ways = args.ways.ways(app, settings)?;
+    let jobs = jobs(args, app, settings, examined)?;
+    let shared = shared(jobs, ways.transport, app, &source, examined).await?;
     if let DumpSource::File(path) = &source {
         ways.disk = Some(home_of(path)?);
     }
@@ -286,11 +288,16 @@ fn usual_jobs(plain_bytes: u64, threads: usize) -> u8 {
 /// The dump shared out over `-j N` sessions, where that can be done.
 async fn shared(
     jobs: u8,
+    transport: Transport,
     app: &App,
     source: &DumpSource,
     examined: Option<&Examined>,
 ) -> Result<Option<SharedOut>> {
-    if jobs == 1 {
+    // An archive is read by a worker itself, or passes the daemon.
+    let by_worker = transport == Transport::Worker
+        && examined.is_some_and(|examined| examined.format != Format::Plain)
+        && matches!(source, DumpSource::File(_));
+    if jobs == 1 && !by_worker {
         return Ok(None);
     }
     let shared = match (source, examined) {

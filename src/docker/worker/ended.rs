@@ -6,7 +6,7 @@ use super::{Failure, Unfit, Worker, WorkerEnd};
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::docker::proven::{ProvenEnd, whereabouts};
-use crate::error;
+use crate::error::{self, Error};
 
 /// Judges; `begun` says whether its work was seen.
 ///
@@ -22,12 +22,7 @@ pub(super) async fn judge(
 ) -> Result<ProvenEnd, Failure> {
     let program = worker.program();
     if end.out_of_memory {
-        let limit = worker.limits().memory.map_or(String::new(), |bytes| format!(" of {bytes} bytes"));
-        return Err(error::tool(format!(
-            "{program} was killed in its worker: it needed more memory than its limit{limit}"
-        ))
-        .hint("give it more with `--worker-memory`, or use `--transport exec`")
-        .into());
+        return Err(starved(program).into());
     }
     if let (true, Some(unfit)) = (!begun && end.exit_code != 0, unfit(&words)) {
         return Err(unfit.into());
@@ -45,16 +40,25 @@ pub(super) async fn judge(
     Ok(ProvenEnd { exit_code, stderr: words, begun })
 }
 
+/// The kernel ended it for want of memory.
+pub fn starved(program: &str) -> Error {
+    error::tool(format!("{program} was killed in its worker: it needed more memory than its limit"))
+        .hint("give it more with `--worker-memory`, or use `--transport exec`")
+}
+
 /// Words of a tool that never came to its work, in the C locale.
 pub(super) fn unfit(words: &str) -> Option<Unfit> {
-    let line = |found: &&str| found.contains("could not open") || found.contains("connection to server");
-    let said = words.lines().find(line)?.trim();
+    // The server has files too, and says of them that it "could not open file" or "relation".
+    const CLOSED: [&str; 3] =
+        ["could not open output file", "could not open input file", "could not create directory"];
+    let closed = |line: &str| CLOSED.iter().any(|words| line.contains(words));
+    let said = words.lines().find(|line| closed(line) || line.contains("connection to server"))?.trim();
     // A role or a database that is not there is no fault of the way.
     if said.contains("does not exist") && said.contains("FATAL") {
         return None;
     }
-    let said = said.to_owned();
-    Some(if said.contains("could not open") { Unfit::Closed(said) } else { Unfit::NotConnected(said) })
+    let words = said.to_owned();
+    Some(if closed(said) { Unfit::Closed(words) } else { Unfit::NotConnected(words) })
 }
 
 #[cfg(test)]
@@ -70,6 +74,14 @@ mod tests {
         assert!(matches!(unfit(refused), Some(Unfit::NotConnected(_))));
         let gone = "pg_dump: error: connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  database \"x\" does not exist";
         assert_eq!(unfit(gone), None);
-        assert_eq!(unfit("pg_dump: error: query failed: ERROR:  permission denied for table secret"), None);
+        for of_the_server in [
+            "pg_dump: error: query failed: ERROR:  permission denied for table secret",
+            "pg_dump: error: Dumping the contents of table \"t\" failed: ERROR:  could not open file \"base/5/16384\": No such file or directory",
+            "pg_dump: error: query failed: ERROR:  could not open relation with OID 16384",
+        ] {
+            assert_eq!(unfit(of_the_server), None, "{of_the_server}");
+        }
+        let no_room = "pg_dump: error: could not create directory \"/envctl/dump\": Permission denied";
+        assert_eq!(unfit(no_room), Some(Unfit::Closed(no_room.to_owned())));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::ended::unfit;
+use super::ended::{self, unfit};
 use super::{Failure, Room, Workshop};
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
@@ -16,6 +16,9 @@ use crate::docker::exec::ExecSpec;
 use crate::docker::proof::nonce;
 use crate::docker::proven::{ProvenEnd, follow, wrapped};
 use crate::interrupt::Interrupt;
+
+/// How long the engine may take to say how a worker ended whose stream has.
+const ITS_END: Duration = Duration::from_secs(2);
 
 /// Runs `tool` there and sends its stdout to `blocks`; the worker is gone afterwards. `room` is where a later run sees
 /// that we live.
@@ -37,8 +40,14 @@ pub async fn run(
     let worker = workshop.worker(engine, database, room, &wrapped(tool, &nonce));
     let ran = async {
         let exec = worker.start().await?;
-        let following = follow(engine, database, exec, tool, &nonce, blocks, stall_limit);
-        following.await.map_err(Failure::Failed)
+        match follow(engine, database, exec, tool, &nonce, blocks, stall_limit).await {
+            Ok(end) => Ok(end),
+            Err(error) => {
+                let ended = tokio::time::timeout(ITS_END, worker.ended()).await;
+                let starved = matches!(ended, Ok(Ok(end)) if end.out_of_memory);
+                Err(Failure::Failed(if starved { ended::starved(tool.program()) } else { error }))
+            }
+        }
     };
     let ran = interrupt.or(ran).await;
     worker.end().await;

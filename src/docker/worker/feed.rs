@@ -1,7 +1,8 @@
 //! A tool that reads a FIFO which we write.
 //!
-//! Promise: nothing proves that the tool took what was written but its own word; closing the input is what it reads
-//! as the end, so an envctl that dies ends it, as it ends one that is fed through the daemon.
+//! Promise: nothing proves that the tool took what was written but its own word, not even that it could open its input: so
+//! the first line asks it to greet, and until it has nothing that counts is sent. Closing the input is what it reads as the
+//! end, so an envctl that dies ends it, as it ends one that is fed through the daemon.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -24,15 +25,17 @@ pub fn path() -> String {
     room::inside(FIFO)
 }
 
-/// Starts the worker, its input the FIFO.
+/// Starts the worker, its input the FIFO; `greeting`, a line, is in it before the tool opens it.
 ///
 /// # Errors
 /// It cannot serve.
-pub async fn start(worker: &Worker) -> Result<Exec, Unfit> {
-    let sender =
-        worker.room.fifo(FIFO).and_then(|path| open(&path)).map_err(|e| Unfit::NoRoom(e.to_string()))?;
+pub async fn start(worker: &Worker, greeting: &str) -> Result<Exec, Unfit> {
+    let no_room = |e: io::Error| Unfit::NoRoom(e.to_string());
+    let sender = worker.room.fifo(FIFO).and_then(|path| open(&path)).map_err(no_room)?;
+    let mut input = ExecInput::Fifo(Some(sender));
+    input.write(greeting.as_bytes()).await.map_err(no_room)?;
     let exec = worker.start().await?;
-    Ok(Exec { input: ExecInput::Fifo(Some(sender)), ..exec })
+    Ok(Exec { input, ..exec })
 }
 
 fn open(path: &Path) -> io::Result<pipe::Sender> {
@@ -55,22 +58,31 @@ mod tests {
     use super::*;
     use crate::docker::exec::ExecInput;
 
+    /// As psql does: it opens its input late, says what the first line asks for, and reads on.
     #[tokio::test]
-    async fn a_tool_that_opens_its_input_late_still_reads_all_of_it() {
+    async fn a_tool_that_has_greeted_reads_all_that_was_written_before_the_close() {
         let home = tempfile::tempdir().unwrap();
         let room = room::Room::make(home.path()).unwrap();
         let path = room.fifo(FIFO).unwrap();
         let mut input = ExecInput::Fifo(Some(open(&path).unwrap()));
+        input.write(b"hello\n").await.unwrap();
+        let (greeting, greeted) = tokio::sync::oneshot::channel();
         let (sender, read) = tokio::sync::oneshot::channel();
+        let (may_read, wait) = std::sync::mpsc::channel::<()>();
         std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(100));
+            let mut fifo = std::fs::File::open(path).unwrap();
+            fifo.read_exact(&mut [0; 6]).unwrap();
+            greeting.send(()).unwrap();
+            wait.recv().unwrap();
             let mut all = String::new();
-            std::fs::File::open(path).unwrap().read_to_string(&mut all).unwrap();
+            fifo.read_to_string(&mut all).unwrap();
             sender.send(all)
         });
+        greeted.await.unwrap();
         input.write(b"select 1;\n").await.unwrap();
         input.close().await.unwrap();
         assert!(input.write(b"x").await.is_err());
+        may_read.send(()).unwrap();
         let read = tokio::time::timeout(Duration::from_secs(20), read).await;
         assert_eq!(read.expect("the reader waits for a writer that has gone").unwrap(), "select 1;\n");
     }
