@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
+use super::heard::LOST;
 use super::lanes;
 use super::load::{LoadRequest, load};
 use super::loaders::Loaders;
 use super::restore::{RestorePlan, SharedOut};
 use super::side;
+use crate::docker::proven::whereabouts_soon;
 use crate::docker::{Container, Engine};
-use crate::error::{self, Result};
+use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::Session;
 use crate::postgres::properties::Properties;
@@ -52,6 +54,17 @@ impl Filling<'_> {
     /// # Errors
     /// See [`load`], [`lanes::load`] and [`super::archive`].
     pub(super) async fn run(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Filled> {
+        match self.fill(admin, loaders).await {
+            // What psql cannot say any more is mostly what has become of its container.
+            Err(error) if error.message().starts_with(LOST) => {
+                let now = whereabouts_soon(self.engine, self.container).await;
+                Err(now.into_iter().fold(error, Error::hint))
+            }
+            filled => filled,
+        }
+    }
+
+    async fn fill(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Filled> {
         let Self { engine, container, plan, loader, progress, interrupt, .. } = self;
         let access = plan.access.to(self.side);
         match &plan.shared {

@@ -8,6 +8,9 @@ use crate::error::{self, Error};
 /// What is kept of psql's complaints.
 const STDERR_KEPT: usize = 64 << 10;
 
+/// How an error begins that says nothing but that psql is gone.
+pub(super) const LOST: &str = "contact with psql was lost";
+
 /// The C library's word for a full disk, as a server without translations passes it on.
 const NO_SPACE: &str = "No space left";
 
@@ -105,15 +108,23 @@ impl Heard {
 
     fn told(self, code: Option<i64>, name: &str) -> Error {
         let words = String::from_utf8_lossy(&self.stderr).into_owned();
-        if let (true, Some(broken)) = (words.is_empty(), self.broken) {
-            return broken.hint("the database is as it was; nothing was swapped in");
+        if words.trim().is_empty() {
+            let lost = self.broken.unwrap_or_else(|| {
+                let how = code.map_or(String::new(), |code| format!(" (exit code {code})"));
+                error::tool(format!(
+                    "contact with psql was lost while loading {name}: it ended without a word{how}"
+                ))
+            });
+            return lost
+                .hint("the database is as it was; nothing was swapped in")
+                .hint("run the same command again; if it stays so: `envctl doctor`, `envctl logs db`");
         }
         let errors = || {
             words
                 .lines()
                 .filter(|line| line.contains("ERROR:") || line.contains("FATAL:") || line.contains("error:"))
         };
-        let first = errors().next().or(words.lines().last()).unwrap_or("psql gave no reason").trim();
+        let first = errors().next().or(words.lines().last()).unwrap_or_default().trim();
         let first = with_line(first);
         let error = match code {
             Some(3) => error::tool(format!("PostgreSQL refused a statement of {name}: {first}")),

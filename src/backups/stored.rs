@@ -268,7 +268,7 @@ pub fn write_failure(path: &Path, cause: io::Error) -> Error {
             error.hint(format!("no space left: {free} bytes are free there; earlier backups are untouched"))
                 .hint("write elsewhere with `-o /other/disk/backup.sql.gz`, or set `[backup] dir` in envctl.toml")
         }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory => {
             error.hint("write elsewhere with `-o FILE`, or set `[backup] dir` in envctl.toml")
         }
         io::ErrorKind::FileTooLarge => error.hint(

@@ -263,7 +263,9 @@ async fn settled(
     };
     match asking.await.as_deref() {
         Some("1") => Ok(()),
-        Some(_) => Err(cause.context("contact was lost at the swap; it was rolled back, nothing changed")),
+        Some(_) => Err(cause
+            .context("contact was lost at the swap; it was rolled back, nothing changed")
+            .hint("run the same command again; if it stays so: `envctl doctor`, `envctl logs db`")),
         None => Err(error::unknown("contact with PostgreSQL was lost at the very end of the swap")
             .because(cause)
             .hint(format!(

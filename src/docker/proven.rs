@@ -227,6 +227,22 @@ impl Stream {
     }
 }
 
+/// How often, and how many times, a container is looked at again whose process has died: the engine hears of that sooner
+/// than of the container's own end.
+const SOON: (Duration, u32) = (Duration::from_millis(100), 10);
+
+/// What has become of a container from which something broke off just now.
+pub async fn whereabouts_soon(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
+    for _ in 0..SOON.1 {
+        let now = whereabouts(engine, container).await;
+        if now.is_some() {
+            return now;
+        }
+        tokio::time::sleep(SOON.0).await;
+    }
+    None
+}
+
 /// What has become of the container since: the reason behind most cut streams.
 pub(super) async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
     match engine.inspect(&container.id).await {

@@ -181,17 +181,23 @@ pub(super) async fn perform(
     app.ui.end_progress();
     created.map_err(|error| match request.destination {
         // `| head` has what it wants: quiet, as a program that SIGPIPE ended, and no success.
-        Destination::Stdout if is_broken_pipe(&error) => {
-            Error::new(ErrorKind::Child(141), "the reader of the backup left")
-        }
-        _ => error,
+        Destination::Stdout => match of_stdout(&error) {
+            Some(std::io::ErrorKind::BrokenPipe) => {
+                Error::new(ErrorKind::Child(141), "the reader of the backup left")
+            }
+            Some(_) => {
+                error.hint("what stands behind stdout takes no more: give it room, or name a file with `-o`")
+            }
+            None => error,
+        },
+        Destination::File { .. } => error,
     })
 }
 
-fn is_broken_pipe(error: &Error) -> bool {
-    let sources = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    let mut io = sources.filter_map(|cause| cause.downcast_ref::<std::io::Error>());
-    io.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+/// Why stdout could not be written, if that is why it failed.
+fn of_stdout(error: &Error) -> Option<std::io::ErrorKind> {
+    let mut sources = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    sources.find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
 }
 
 pub(super) fn request(
