@@ -20,6 +20,7 @@ pub(crate) struct Container {
     /// Programs that are not there.
     pub(crate) missing: Vec<String>,
     exit_code: i64,
+    health: Option<&'static str>,
     image: String,
     labels: Vec<(String, String)>,
     env: Vec<String>,
@@ -41,6 +42,7 @@ pub(crate) fn plain(name: &str) -> Container {
         users: ["root", "node", "postgres"].map(str::to_owned).into(),
         missing: Vec::new(),
         exit_code: 0,
+        health: None,
         image: "acme/thing:1".to_owned(),
         labels: Vec::new(),
         env: Vec::new(),
@@ -92,6 +94,12 @@ impl Container {
     pub(crate) fn exited(mut self, code: i64) -> Self {
         self.exit_code = code;
         self.state("exited")
+    }
+
+    /// With a health check that says this.
+    pub(crate) fn health(mut self, word: &'static str) -> Self {
+        self.health = Some(word);
+        self
     }
 
     /// Made of the official PostgreSQL image.
@@ -164,6 +172,7 @@ impl Container {
                 "Paused": self.state == "paused",
                 "ExitCode": self.exit_code,
                 "StartedAt": "2026-01-01T00:00:01Z",
+                "Health": self.health.map(|word| json!({"Status": word})),
             },
             "Config": {"Image": self.image, "Env": self.env, "Labels": labels, "Tty": self.tty},
             "HostConfig": {"Init": null},

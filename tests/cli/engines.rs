@@ -193,6 +193,28 @@ fn engines_that_break_off_or_refuse_leave_a_next_step() {
 }
 
 #[test]
+fn an_engine_of_another_api_version() {
+    let newer = "client version 1.53 is too new. Maximum supported API version is 1.41";
+    Stage::behaving(Manner::Refusing(400, newer)).run(["logs"]).is(str![[r#"
+exit 4
+! error: listing containers: client version 1.53 is too new. Maximum supported API version is 1.41
+! hint: this engine speaks another API version; upgrade the older side
+
+"#]]);
+    let older = "client version 1.41 is too old. Minimum supported API version is 1.44, please upgrade your client to a newer version";
+    Stage::behaving(Manner::Refusing(400, older)).run(["exec", "backend", "--", "true"]).is(str![[r#"
+exit 125
+! error (docker): listing containers: client version 1.41 is too old. Minimum supported API version is 1.44, please upgrade your client to a newer version
+! hint: this engine speaks another API version; upgrade the older side
+
+"#]]);
+    // Another 400 is not about versions.
+    let ran = Stage::behaving(Manner::Refusing(400, "invalid filter")).run(["logs"]);
+    assert_eq!(ran.code, Some(4), "{}", ran.err());
+    assert!(!ran.err().contains("API version"), "{}", ran.err());
+}
+
+#[test]
 fn the_time_limit_of_the_file_holds_too() {
     let stage = Stage::behaving(Manner::Silent);
     stage.write("envctl.toml", "timeout = \"300ms\"\n");

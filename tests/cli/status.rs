@@ -2,7 +2,8 @@
 
 use snapbox::str;
 
-use crate::container::{plain, service, stack};
+use crate::container::{db, plain, service, stack};
+use crate::dumps::{DUMP, pg_dump};
 use crate::postgres::Server;
 use crate::stage::Stage;
 
@@ -100,4 +101,63 @@ fn stopped_containers_are_shown_stopped() {
     let ran = stage.run(["status"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err());
     assert_eq!(ran.out().matches("exited (137)").count(), 2, "{}", ran.out());
+}
+
+/// Applies Prisma's history: so many finished, so many that are not.
+fn migrated(applied: u32, unfinished: u32) -> Server {
+    Server::new()
+        .answer(
+            "current_setting('server_version_num')",
+            "acme,150018,15.18 (Debian 15.18-0+deb12u1),12345678,4096,public._prisma_migrations\n",
+        )
+        .answer("from public._prisma_migrations", &format!("{applied},{unfinished},20260101000000_init\n"))
+}
+
+#[test]
+fn health_migrations_and_the_last_backup_have_their_columns() {
+    let mut all = vec![service("acme-dev", "backend").health("starting"), db("acme-dev").health("healthy")];
+    all.push(service("acme-dev", "worker").health("unhealthy"));
+    // A health check says nothing of a container that has ended.
+    all.push(service("acme-dev", "mailer").health("healthy").exited(1));
+    all.extend(stack("shop-dev"));
+    let stage = Stage::with(all);
+    stage.engine.install("acme-dev-db-1", "psql", migrated(3, 0).psql());
+    stage.engine.install("shop-dev-db-1", "psql", migrated(2, 1).psql());
+    stage.engine.install("*", "pg_dump", pg_dump(DUMP));
+    let ran = stage.run(["backup", "-s", "acme"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    aged(&stage);
+    stage.run(["status"]).is(str![[r#"
+exit 0
+STACK  PROFILE  CONTAINER           STATE       DATABASE                    SIZE  MIGRATIONS           LAST BACKUP
+acme   dev      acme-dev-backend-1  starting    -                              -  -                    -
+-      -        acme-dev-db-1       healthy     acme (PostgreSQL 15.18)  12.3 MB  3 applied            10 d ago
+-      -        acme-dev-mailer-1   exited (1)  -                              -  -                    -
+-      -        acme-dev-worker-1   unhealthy   -                              -  -                    -
+shop   dev      shop-dev-backend-1  running     -                              -  -                    -
+-      -        shop-dev-db-1       running     acme (PostgreSQL 15.18)  12.3 MB  2 applied, 1 failed  none
+! shop dev: there are no backups in [DIR]/.local/share/envctl/backups/shop/dev
+
+"#]]);
+    let ran = stage.run(["status", "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&ran.out()).expect("one JSON document");
+    let (acme, shop) = (&answer["stacks"][0], &answer["stacks"][1]);
+    let health = |at: usize| &acme["containers"][at]["health"];
+    assert_eq!([health(0), health(1), health(2), health(3)], ["starting", "healthy", "healthy", "unhealthy"]);
+    assert_eq!(acme["database"]["migrations"]["last"], "20260101000000_init");
+    assert_eq!((&acme["last_backup"]["proof"], &shop["last_backup"]), (&"trailer".into(), &().into()));
+    assert_eq!(shop["database"]["migrations"]["unfinished"], 1);
+}
+
+/// Makes the backups of acme dev ten days older: their time is in their names.
+fn aged(stage: &Stage) {
+    let directory = stage.path(".local/share/envctl/backups/acme/dev");
+    let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(10 * 24 + 1);
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let end = name.find('.').unwrap();
+        let label = then.strftime("backup_%Y%m%d_%H%M%S");
+        std::fs::rename(&path, path.with_file_name(format!("{label}{}", &name[end..]))).unwrap();
+    }
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -107,10 +107,24 @@ impl Running {
 
     /// The most memory it has had so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+        peak_memory(self.child.id()).expect("it runs")
+    }
+
+    /// Watches it to its end, and gives the most memory it has had.
+    #[track_caller]
+    pub fn watch(mut self) -> (Finished, u64) {
+        let (started, mut peak) = (Instant::now(), 0);
+        // What a parent is told of its child counts what the parent itself had when it forked.
+        while self.runs() && started.elapsed() < LIMIT {
+            peak = peak.max(peak_memory(self.child.id()).unwrap_or(0));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        (self.finish_within(Duration::from_secs(1)), peak)
+    }
+
+    /// Whether it has not ended yet.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("it can be asked").is_none()
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -138,6 +152,13 @@ impl Running {
         assert_no_canary(&finished);
         finished
     }
+}
+
+/// The most memory a process has had so far, in bytes; `None` once it has ended.
+pub fn peak_memory(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10)
 }
 
 /// Waits for a child; after `limit` it is killed and the second value is false.

@@ -3,7 +3,8 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Gate;
@@ -48,6 +49,10 @@ pub enum Up {
     CutBefore(&'static [u8]),
     /// Waits before these bytes are handed on.
     HoldBefore { words: &'static [u8], gate: Gate },
+    /// Waits before these bytes would be handed on, then ends both directions: they never arrive.
+    HoldBeforeAndCut { words: &'static [u8], gate: Gate },
+    /// Waits before these bytes are handed on, hands no answer back, waits again, then ends both directions.
+    HoldAround { words: &'static [u8], before: Gate, behind: Gate },
     /// Closes with bytes unread, which the other side sees as a reset.
     ResetAt(u64),
 }
@@ -77,8 +82,10 @@ pub(super) fn pump(
 ) -> io::Result<()> {
     let (client_reader, daemon_writer) = (client.try_clone()?, daemon.try_clone()?);
     let reset = matches!(up, Some(Up::ResetAt(_)));
-    let upward = std::thread::spawn(move || pump_up(client_reader, daemon_writer, up));
-    let result = pump_down(&client, &daemon, down, count);
+    let mute = Arc::new(AtomicBool::new(false));
+    let muting = mute.clone();
+    let upward = std::thread::spawn(move || pump_up(client_reader, daemon_writer, up, &muting));
+    let result = pump_down(&client, &daemon, down, count, &mute);
     match result {
         Ok(Flow::Go) if !reset => {
             // The daemon is done. As it does, end our half and take what the client still sends.
@@ -99,6 +106,7 @@ fn pump_down(
     daemon: &UnixStream,
     down: Option<Down>,
     count: &AtomicU64,
+    mute: &AtomicBool,
 ) -> io::Result<Flow> {
     let mut bender = Bender { down, client, position: 0, frames: Frames::default(), tail: Vec::new() };
     let mut buffer = vec![0; 64 << 10];
@@ -117,6 +125,9 @@ fn pump_down(
                 }
             }
             daemon.set_read_timeout(None)?;
+        }
+        if mute.load(Ordering::SeqCst) {
+            continue;
         }
         count.fetch_add(len as u64, Ordering::SeqCst);
         if bender.pass(&buffer[..len])? == Flow::Cut {
@@ -286,7 +297,12 @@ impl Bender<'_> {
     }
 }
 
-fn pump_up(mut client: UnixStream, mut daemon: UnixStream, up: Option<Up>) -> io::Result<()> {
+fn pump_up(
+    mut client: UnixStream,
+    mut daemon: UnixStream,
+    up: Option<Up>,
+    mute: &AtomicBool,
+) -> io::Result<()> {
     let sever = |client: &UnixStream, daemon: &UnixStream| {
         let _ = daemon.shutdown(Shutdown::Both);
         client.shutdown(Shutdown::Both)
@@ -341,6 +357,21 @@ fn pump_up(mut client: UnixStream, mut daemon: UnixStream, up: Option<Up>) -> io
             Some(Up::HoldBefore { words, gate }) => {
                 if seen(&mut tail, bytes, words) {
                     gate.pass();
+                }
+            }
+            Some(Up::HoldBeforeAndCut { words, gate }) => {
+                if seen(&mut tail, bytes, words) {
+                    gate.pass();
+                    return sever(&client, &daemon);
+                }
+            }
+            Some(Up::HoldAround { words, before, behind }) => {
+                if seen(&mut tail, bytes, words) {
+                    before.pass();
+                    mute.store(true, Ordering::SeqCst);
+                    let _ = daemon.write_all(bytes);
+                    behind.pass();
+                    return sever(&client, &daemon);
                 }
             }
             None => {}
