@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::support::rig::eventually;
-use crate::support::{Down, Fault, Gate, On, Project, Proxy, Running, Server, Snapshot};
+use crate::support::{Down, Fault, Gate, On, Project, Proxy, Rule, Running, Server, Snapshot, Up};
 
 fn project(name: &str) -> Project {
     let project = Project::new(Server::shared(15), name);
@@ -17,7 +17,8 @@ fn project(name: &str) -> Project {
 }
 
 fn one_backup(project: &Project) -> Snapshot {
-    project.run(&["backup"]).code(0);
+    let finished = project.run(&["backup"]).code(0);
+    assert!(!finished.err().contains("may not fit"), "{}", finished.err());
     Snapshot::of(project)
 }
 
@@ -111,7 +112,12 @@ fn f16_a_full_disk_is_named_and_nothing_is_left() {
     let mut command = Command::new("unshare");
     command.arg(if rustix::process::getuid().is_root() { "-m" } else { "-rm" }).arg("sh");
     project.wrap(&mut command, script, &["backup", "-o", "full/b.sql", "--compress", "none"]);
-    let finished = Running::start(command, None).finish().code(1).says("no space left");
+    let finished = Running::start(command, None)
+        .finish()
+        .code(1)
+        .says("it may not fit")
+        .says("no space left")
+        .says("hint:");
     assert!(!finished.err().contains(".partial"), "something is left:\n{}", finished.err());
     project.assert_nothing_but(&before);
 }
@@ -197,6 +203,23 @@ fn f16_a_directory_that_cannot_be_made_is_named() {
 }
 
 #[test]
+fn f16_a_directory_that_is_read_only_is_named() {
+    let project = project("f16r");
+    let before = one_backup(&project);
+    let script = "mount --bind backups backups && mount -o remount,bind,ro backups && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.arg(if rustix::process::getuid().is_root() { "-m" } else { "-rm" }).arg("sh");
+    project.wrap(&mut command, script, &["backup"]);
+    Running::start(command, None)
+        .finish()
+        .code(1)
+        .says("read-only file system")
+        .says("backups")
+        .says("hint:");
+    project.assert_nothing_but(&before);
+}
+
+#[test]
 fn f16_a_pipe_that_is_full_is_no_success() {
     let project = project("f16p");
     let mut command = Command::new("sh");
@@ -224,16 +247,27 @@ fn f17_a_signal_ends_a_backup_and_leaves_nothing() {
 #[test]
 fn f17_a_second_signal_ends_at_once() {
     let project = project("f17t");
-    let gate = Gate::default();
-    // Nothing that envctl could say to clean up gets through: only leaving helps.
-    let hold = Down::Hold { at: 1_000_000, gate: gate.clone() };
-    let proxy = Proxy::with(On::ExecStart("pg_dump"), Fault::Down(hold));
-    let running = project.start_through(&proxy, &["backup"]);
-    gate.wait();
-    running.signal(Signal::INT);
-    running.signal(Signal::INT);
-    running.finish_within(Duration::from_secs(3)).code(130);
-    gate.open();
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let (dumping, ending) = (Gate::default(), Gate::default());
+        let hold = Down::Hold { at: 1_000_000, gate: dumping.clone() };
+        // The statement that ends the dump does not get through: envctl waits for its answer.
+        let words = b"count(pg_catalog.pg_terminate_backend";
+        let proxy = Proxy::start(vec![
+            Rule::new(On::ExecStart("pg_dump"), Fault::Down(hold)),
+            Rule::new(On::ExecStart("--csv"), Fault::Up(Up::HoldBefore { words, gate: ending.clone() })),
+        ]);
+        let mut running = project.start_through(&proxy, &["backup"]);
+        dumping.wait();
+        running.signal(signal);
+        ending.wait();
+        // Well within the time that it gives to cleaning up.
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(running.runs(), "one signal was enough: the second one shows nothing");
+        running.signal(signal);
+        running.finish_within(Duration::from_millis(1500)).code(code);
+        dumping.open();
+        ending.open();
+    }
 }
 
 #[test]

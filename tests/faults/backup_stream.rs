@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::support::proxy::frame;
 use crate::support::rig::Wanted;
-use crate::support::{Down, Fault, On, Project, Proxy, Rule, Server, Snapshot};
+use crate::support::{Down, Fault, Gate, On, Project, Proxy, Rule, Server, Snapshot};
 
 /// A project with three megabytes of rows, one good backup, and what its directory looks like.
 fn with_a_backup(name: &str) -> (Project, Snapshot) {
@@ -41,6 +43,31 @@ fn f03_a_stall_near_the_end_loses_nothing() {
                 let proxy = bent(Down::Stall { at: length - before_the_end, pause });
                 let file = format!("stalled-{before_the_end}.sql.gz");
                 project.through(&proxy, &["backup", "-o", &file]).code(0);
+                project.assert_verified(&project.path().join(file));
+            });
+        }
+    });
+}
+
+#[test]
+fn f03_an_envctl_that_is_stopped_near_the_end_goes_on_and_loses_nothing() {
+    let (project, _) = with_a_backup("f03s");
+    let length = stream_length(&project);
+    std::thread::scope(|scope| {
+        for before_the_end in [20_000, 1_000_000, 1_350_000, 1_600_000] {
+            let project = &project;
+            scope.spawn(move || {
+                let gate = Gate::default();
+                let proxy = bent(Down::Hold { at: length - before_the_end, gate: gate.clone() });
+                let file = format!("stopped-{before_the_end}.sql.gz");
+                let running = project.start_through(&proxy, &["backup", "-o", &file]);
+                gate.wait();
+                running.signal(Signal::STOP);
+                gate.open();
+                // The daemon lets go of a process's output two seconds after its end.
+                std::thread::sleep(Duration::from_millis(3500));
+                running.signal(Signal::CONT);
+                running.finish().code(0);
                 project.assert_verified(&project.path().join(file));
             });
         }

@@ -95,6 +95,19 @@ fn f07_an_exec_still_running_for_a_while_is_asked_again() {
 }
 
 #[test]
+fn f07_an_exec_that_runs_for_ever_by_the_engines_books_is_given_up() {
+    let project = project();
+    let running = r#"{"ID":"x","Running":true,"ExitCode":null}"#;
+    let proxy = Proxy::with(On::ExecInspect("echo whole"), Fault::Answer(200, running));
+    let started = std::time::Instant::now();
+    let finished = project.through(&proxy, &["exec", "db", "--", "sh", "-c", "echo whole"]).code(125);
+    // It is asked for five seconds in all.
+    assert!(started.elapsed() < Duration::from_secs(12), "took {:?}", started.elapsed());
+    assert_eq!(finished.out(), "whole\n");
+    finished.says("hint:");
+}
+
+#[test]
 fn f07_an_exec_that_is_forgotten_has_no_known_outcome() {
     let project = project();
     for fault in [

@@ -124,32 +124,36 @@ fn f92_a_secret_in_the_address_is_not_repeated() {
     let mut command = project.command(&["logs", "db", "--insecure"]);
     command.env("DOCKER_HOST", "tcp://user:hunter2-secret@127.0.0.1:1");
     let finished = Running::start(command, None).finish();
-    assert!([2, 4].contains(&finished.code), "{finished:?}");
+    // No address is read out of it: a mistake in what was typed, and not a daemon that cannot be reached.
+    let finished = finished.code(2).says("name or password").says("hint:");
     assert!(!finished.err().contains("hunter2-secret"), "{}", finished.err());
 }
 
 #[test]
 fn f92_an_unknown_context_is_an_error_that_names_it() {
     let project = Project::of(Server::shared(15), "postgres");
-    project.run(&["logs", "db", "--context", "no-such-context"]).says("no-such-context");
+    project
+        .run(&["logs", "db", "--context", "no-such-context"])
+        .code(4)
+        .says("no-such-context")
+        .says("docker context ls");
 }
 
 #[test]
 fn f96_a_user_that_does_not_exist_is_told_and_is_no_output() {
     let project = Project::of(Server::shared(15), "postgres");
     let finished = project.run(&["exec", "db", "-u", "nosuch", "--", "id"]);
-    assert!([125, 126].contains(&finished.code), "{finished:?}");
+    let finished = finished.code(126).says("nosuch").says("hint: the users there");
     assert_eq!(finished.out(), "");
-    finished.says("nosuch");
 }
 
 #[test]
 fn f96_a_directory_that_does_not_exist_is_told_and_is_no_output() {
     let project = Project::of(Server::shared(15), "postgres");
     let finished = project.run(&["exec", "db", "-w", "/nosuch", "--", "pwd"]);
-    assert!([125, 126, 127].contains(&finished.code), "{finished:?}");
+    // Newer engines give 127 for whatever is not there, and older ones 126: it is the same for all.
+    let finished = finished.code(127).says("/nosuch").says("hint: `-w` names a directory");
     assert_eq!(finished.out(), "");
-    finished.says("/nosuch");
 }
 
 #[test]

@@ -82,12 +82,10 @@ fn f29_a_damaged_newest_backup_is_never_skipped_in_silence() {
     std::fs::write(&newest, &stored[..stored.len() - 9]).unwrap();
     let finished = case.project.run(&["restore", "latest", "--yes", "--no-backup"]);
     let name = newest.file_name().unwrap().to_str().unwrap();
-    assert!([0, 8].contains(&finished.code), "{}", finished.err());
-    assert!(
-        finished.err().contains(name),
-        "an older backup was taken and nothing was said:\n{}",
-        finished.err()
-    );
+    // The older one is whole and is what `latest` means; a person is told which one it is not.
+    let finished = finished.code(0).says("is newer and passed over");
+    assert!(finished.err().contains(name), "it is not named:\n{}", finished.err());
+    assert_eq!(case.project.sql("select count(*) from item"), "200");
     case.project.drop_siblings();
 }
 
@@ -128,16 +126,28 @@ fn f31_a_file_that_changes_after_it_was_proven_is_not_swapped_in() {
     assert_ne!(changed.as_bytes(), case.sql);
     let appended = [case.sql.as_slice(), b"delete from item;\n"].concat();
     let truncated = &case.sql[..case.sql.len() / 2];
-    for bytes in [changed.as_bytes(), &appended, truncated] {
+    // Written over in its place, or another one moved there.
+    for (bytes, moved, words) in [
+        (changed.as_bytes(), false, "changed while it was being restored"),
+        (&appended, false, "data after the trailer"),
+        (truncated, false, "is incomplete"),
+        (changed.as_bytes(), true, "changed while it was being restored"),
+        (truncated, true, "is incomplete"),
+    ] {
         std::fs::write(&path, &case.sql).unwrap();
         let gate = Gate::default();
         let hold = Up::HoldBefore { words: b"COMMENT ON DATABASE \"envctl_new", gate: gate.clone() };
         let proxy = Proxy::with(On::ExecStart("psql"), Fault::Up(hold));
         let running = case.project.start_through(&proxy, &["restore", "moving.sql", "--yes", "--no-backup"]);
         gate.wait();
-        std::fs::write(&path, bytes).unwrap();
+        if moved {
+            std::fs::write(case.project.path().join("other.sql"), bytes).unwrap();
+            std::fs::rename(case.project.path().join("other.sql"), &path).unwrap();
+        } else {
+            std::fs::write(&path, bytes).unwrap();
+        }
         gate.open();
-        running.finish().code(8).says("moving.sql");
+        running.finish().code(8).says("moving.sql").says(words).says("hint:");
         case.project.assert_untouched(&case.now);
     }
 }

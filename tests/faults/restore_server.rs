@@ -7,16 +7,16 @@ use rustix::process::Signal;
 use crate::support::rig::{Wanted, docker, eventually};
 use crate::support::{Down, Fault, Gate, On, Project, Proxy, Server, Snapshot, Up};
 
-const RESTORE: [&str; 4] = ["restore", "latest", "--yes", "--no-backup"];
+pub(crate) const RESTORE: [&str; 4] = ["restore", "latest", "--yes", "--no-backup"];
 
 /// A project whose live state is newer than its backup.
-struct Case {
-    project: Project,
-    old: String,
-    now: String,
+pub(crate) struct Case {
+    pub(crate) project: Project,
+    pub(crate) old: String,
+    pub(crate) now: String,
 }
 
-fn case_on(server: &Server, name: &str, rows: u32) -> Case {
+pub(crate) fn case_on(server: &Server, name: &str, rows: u32) -> Case {
     let project = Project::new(server, name);
     project.fill(rows);
     let old = project.digest();
@@ -26,27 +26,27 @@ fn case_on(server: &Server, name: &str, rows: u32) -> Case {
     Case { project, old, now }
 }
 
-fn case(name: &str, rows: u32) -> Case {
+pub(crate) fn case(name: &str, rows: u32) -> Case {
     case_on(Server::shared(15), name, rows)
 }
 
 /// The psql that loads a side database.
-const LOADER: &str = "envctl_new_";
+pub(crate) const LOADER: &str = "envctl_new_";
 
-fn up(on: &'static str, up: Up) -> Proxy {
+pub(crate) fn up(on: &'static str, up: Up) -> Proxy {
     Proxy::with(On::ExecStart(on), Fault::Up(up))
 }
 
 impl Case {
     #[track_caller]
-    fn assert_restored(&self) {
+    pub(crate) fn assert_restored(&self) {
         assert_eq!(self.project.digest(), self.old, "the backup's state is live");
         self.project.assert_no_sessions();
     }
 
     /// Only kept databases are left, none that was being loaded.
     #[track_caller]
-    fn assert_no_side_database(&self) {
+    pub(crate) fn assert_no_side_database(&self) {
         let siblings = self.project.server.siblings(&self.project.database);
         assert!(siblings.iter().all(|name| name.starts_with("envctl_old_")), "{siblings:?}");
     }
@@ -58,7 +58,7 @@ fn f28_a_killed_restore_changes_nothing_and_the_next_one_cleans_up() {
     let server = Wanted::postgres(15, "f28").start().ready();
     let case = case_on(&server, "f28", 12_000);
     let size = case.project.plain(&Snapshot::of(&case.project).dumps()[0]).len() as u64;
-    for percent in [1, 50, 99] {
+    for percent in [1, 10, 50, 90, 99] {
         let gate = Gate::default();
         let proxy = up(LOADER, Up::Hold { at: size * percent / 100, gate: gate.clone() });
         let running = case.project.start_through(&proxy, &RESTORE);
@@ -145,14 +145,15 @@ fn f28_a_killed_restore_over_two_sessions_changes_nothing() {
 fn f28_a_connection_that_is_cut_while_loading_changes_nothing() {
     let case = case("f28c", 20_000);
     for fault in [Up::CutAt(0), Up::CutAt(1000), Up::CutAt(1_500_000), Up::ResetAt(700_000)] {
-        let finished = case.project.through(&up(LOADER, fault), &RESTORE);
-        assert!([4, 7, 8, 9].contains(&finished.code), "{finished:?}");
+        let finished = case.project.through(&up(LOADER, fault), &RESTORE).says("nothing was swapped in");
+        // psql reads an end of its input and goes (7), or the stream is reset before that is heard (8): a race, as
+        // bytes that were not read yet make an end a reset.
+        assert!([7, 8].contains(&finished.code), "{}: {}", finished.code, finished.err());
         case.project.assert_untouched(&case.now);
     }
     // The dump goes whole, the word that it was loaded does not come back.
     let proxy = up(LOADER, Up::CutBefore(b"ENVCTL-LOADED"));
-    let finished = case.project.through(&proxy, &RESTORE);
-    assert!([7, 8].contains(&finished.code), "{finished:?}");
+    case.project.through(&proxy, &RESTORE).code(7).says("nothing was swapped in");
     case.project.assert_untouched(&case.now);
     let proxy = Proxy::with(On::ExecStart(LOADER), Fault::Down(Down::CutInHeader { frame: 2, offset: 3 }));
     case.project.through(&proxy, &RESTORE).code(8);
@@ -208,8 +209,8 @@ fn f33_a_server_that_restarts_in_between_keeps_the_old_database() {
     gate.wait();
     docker(&["restart", "--time=0", &server.container]);
     gate.open();
-    let finished = running.finish_within(Duration::from_mins(1));
-    assert!([3, 4, 7, 8, 9].contains(&finished.code), "{finished:?}");
+    // psql was killed with its container.
+    running.finish_within(Duration::from_mins(1)).code(7).says("nothing was swapped in");
     eventually(Duration::from_secs(20), "the server is back", || {
         server.try_sql("postgres", "select 1").is_ok()
     });
@@ -217,41 +218,6 @@ fn f33_a_server_that_restarts_in_between_keeps_the_old_database() {
     case.project.run(&RESTORE).code(0);
     case.assert_restored();
     case.assert_no_side_database();
-}
-
-#[test]
-fn f35_clients_that_reconnect_for_ever_do_not_stop_the_swap() {
-    let case = case("f35", 2000);
-    let (server, database) = (&case.project.server, &case.project.database);
-    let _pool: Vec<_> = (0..5).map(|_| server.session(database, "select 1")).collect();
-    std::thread::scope(|scope| {
-        let loops: Vec<_> = (0..3)
-            .map(|_| {
-                scope.spawn(|| {
-                    server.sh(&format!(
-                        "until [ -e /tmp/f35-stop ]; do \
-                           PGAPPNAME=app psql -XAtq -U postgres -d {database} -c 'select pg_sleep(0.01)' 2>&1 || echo; \
-                         done | sort | uniq -c"
-                    ))
-                })
-            })
-            .collect();
-        eventually(Duration::from_secs(20), "the clients are there", || {
-            server.sql("postgres", "select count(*) > 0 from pg_stat_activity where application_name = 'app'")
-                == "t"
-        });
-        let finished = case.project.run(&RESTORE);
-        server.sh("touch /tmp/f35-stop");
-        for said in loops.into_iter().map(|client| client.join().unwrap()) {
-            // Terminated once, or told once that the database has just been renamed; never anything else.
-            for line in said.lines().filter(|line| line.contains("FATAL")) {
-                assert!(line.contains("terminating connection") || line.contains("does not exist"), "{said}");
-            }
-        }
-        finished.code(0);
-    });
-    case.assert_restored();
-    case.project.drop_siblings();
 }
 
 #[test]
@@ -302,11 +268,11 @@ fn f39_a_subscription_is_refused() {
 }
 
 /// Everything `pg_database` and its relatives know about a database.
-fn properties(project: &Project) -> String {
+pub(crate) fn properties(project: &Project) -> String {
     project.server.sql(
         "postgres",
         &format!(
-            "select pg_get_userbyid(datdba), (select array_agg(a order by a) from unnest(datacl::text[]) a), datconnlimit, encoding, datcollate, datctype, datlocprovider, \
+            "select pg_get_userbyid(datdba), (select array_agg(a order by a) from unnest(coalesce(datacl, acldefault('d', datdba))::text[]) a), datconnlimit, encoding, datcollate, datctype, datlocprovider, \
                     datistemplate, datallowconn, shobj_description(d.oid, 'pg_database'), t.spcname \
              from pg_database d join pg_tablespace t on t.oid = dattablespace where datname = '{0}'; \
              select setrole::regrole, setconfig from pg_db_role_setting s join pg_database d on d.oid = setdatabase \
@@ -452,8 +418,8 @@ fn f51_an_answer_to_commit_that_is_lost_is_looked_up() {
 fn f51_a_commit_that_never_arrived_is_told_as_nothing_changed() {
     let case = case("f51n", 20);
     let proxy = up("psql", Up::CutBefore(b"COMMIT\n;"));
-    let finished = case.project.through(&proxy, &RESTORE).says("nothing changed|nothing was");
-    assert!([4, 7, 8].contains(&finished.code), "{finished:?}");
+    // The session ended, and the server was asked what became of it.
+    case.project.through(&proxy, &RESTORE).code(7).says("it was rolled back, nothing changed");
     case.project.assert_untouched(&case.now);
 }
 

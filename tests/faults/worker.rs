@@ -322,7 +322,7 @@ fn f16_a_full_disk_ends_the_worker_too() {
         command.env(name, value.unwrap_or_default());
     }
     command.current_dir(place.project.path());
-    let finished = Running::start(command, None).finish().code(1).says("no space left");
+    let finished = Running::start(command, None).finish().code(1).says("no space left").says("hint:");
     assert!(!finished.err().contains(".partial"), "something is left:\n{}", finished.err());
     place.assert_swept();
     place.project.assert_no_sessions();

@@ -1,0 +1,171 @@
+//! A restore or an undo is killed at each statement that makes, names or swaps a database: the live one is wholly old
+//! or wholly new, and the next run takes away what is left (reliability F28, F49, F50, F53).
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::restore_server::{Case, RESTORE, case_on};
+use crate::support::rig::{Wanted, eventually};
+use crate::support::{Fault, Gate, On, Proxy, Up};
+
+const UNDO: [&str; 3] = ["restore", "undo", "--yes"];
+
+/// Where it is killed.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    /// The statement with these words never arrives.
+    Before(&'static str),
+    /// It is carried out, and nobody hears of it.
+    Behind(&'static str),
+}
+
+/// Kills envctl there.
+fn kill(case: &Case, args: &[&str], at: At) {
+    let gate = Gate::default();
+    let up = match at {
+        At::Before(words) => Up::HoldBeforeAndCut { words: words.as_bytes(), gate: gate.clone() },
+        At::Behind(words) => {
+            let before = Gate::default();
+            before.open();
+            Up::HoldAround { words: words.as_bytes(), before, behind: gate.clone() }
+        }
+    };
+    // The sessions that envctl asks its statements over.
+    let proxy = Proxy::with(On::ExecStart("--csv"), Fault::Up(up));
+    let before = case.project.server.siblings(&case.project.database);
+    let running = case.project.start_through(&proxy, args);
+    gate.wait();
+    if matches!(at, At::Behind("COMMIT\n;")) {
+        eventually(Duration::from_secs(20), "the swap is carried out", || {
+            let names = case.project.server.siblings(&case.project.database);
+            names != before && names.iter().all(|name| name.starts_with("envctl_old_"))
+        });
+    }
+    running.signal(Signal::KILL);
+    running.finish().code(137);
+    gate.open();
+    eventually(Duration::from_secs(20), "the live database answers", || {
+        case.project.server.try_sql(&case.project.database, "select 1").is_ok()
+    });
+    case.project.assert_no_sessions_within(Duration::from_secs(30));
+}
+
+#[test]
+fn f51_a_commit_that_is_still_under_way_is_not_told_as_rolled_back() {
+    let case = case("swapc");
+    let server = &case.project.server;
+    server.sql("postgres", "alter role postgres set synchronous_commit = on");
+    let standby = |name: &str| {
+        server.sql("postgres", &format!("alter system set synchronous_standby_names = '{name}'"));
+        server.sql("postgres", "select pg_reload_conf()");
+    };
+    let (before, behind) = (Gate::default(), Gate::default());
+    let words = b"COMMIT\n;";
+    let around = Up::HoldAround { words, before: before.clone(), behind: behind.clone() };
+    let proxy = Proxy::with(On::ExecStart("--csv"), Fault::Up(around));
+    let running = case.project.start_through(&proxy, &RESTORE);
+    before.wait();
+    // From now on every commit waits for a standby that does not come. Who asks for a checkpoint is answered by a
+    // process that has read the setting.
+    standby("nosuch");
+    eventually(Duration::from_secs(20), "the setting is read", || {
+        server.sql("postgres", "show synchronous_standby_names") == "nosuch"
+    });
+    server.sql("postgres", "checkpoint");
+    before.open();
+    behind.wait();
+    let waiting = "select count(*) from pg_stat_activity where application_name like 'envctl%' and wait_event = 'SyncRep'";
+    eventually(Duration::from_secs(20), "the swap waits at its commit", || {
+        server.sql("postgres", waiting) == "1"
+    });
+    behind.open();
+    let finished = running.finish();
+    standby("");
+    case.project.assert_no_sessions_within(Duration::from_secs(30));
+    let live = case.project.digest();
+    match finished.code {
+        0 => assert_eq!(live, case.old, "it says done: {}", finished.err()),
+        9 => assert!(live == case.old || live == case.now),
+        code => assert_eq!(live, case.now, "it says {code}, nothing changed: {}", finished.err()),
+    }
+}
+
+/// A server of its own: a restore takes away what every killed one of its server has left.
+fn case(name: &str) -> Case {
+    let server = Wanted::postgres(15, name).start().ready();
+    case_on(&server, name, 200)
+}
+
+#[test]
+fn a_restore_killed_at_any_statement_of_its_swap_is_wholly_old_or_wholly_new() {
+    let case = case("swapr");
+    let live = format!("ALTER DATABASE \"{}\" ", case.project.database);
+    let owner = &*format!("{live}OWNER").leak();
+    let limit = &*format!("{live}CONNECTION LIMIT").leak();
+    let old = [
+        At::Before("CREATE DATABASE \"envctl_new_"),
+        At::Behind("CREATE DATABASE \"envctl_new_"),
+        At::Behind("COMMENT ON DATABASE \"envctl_new_"),
+        At::Before("BEGIN\n;"),
+        At::Before("RENAME TO \"envctl_old_"),
+        At::Behind("RENAME TO \"envctl_old_"),
+        At::Behind("ALTER DATABASE \"envctl_new_"),
+        At::Before(owner),
+        At::Before(limit),
+        At::Behind("COMMENT ON DATABASE \"envctl_old_"),
+        At::Before("COMMIT\n;"),
+    ];
+    for (number, at) in old.into_iter().enumerate() {
+        kill(&case, &RESTORE, at);
+        assert_eq!(case.project.digest(), case.now, "{at:?}");
+        let side = case.project.server.siblings(&case.project.database);
+        assert!(side.iter().all(|name| name.starts_with("envctl_new_")), "{at:?}: {side:?}");
+        assert!(side.len() == 1 || number == 0 && side.is_empty(), "{at:?}: {side:?}");
+        let second = case.project.run(&RESTORE).code(0);
+        assert_eq!(second.err().contains("left behind"), number != 0, "{at:?}: {}", second.err());
+        case.assert_restored();
+        case.assert_no_side_database();
+        case.project.run(&UNDO).code(0);
+        assert_eq!(case.project.digest(), case.now, "{at:?}");
+        case.project.drop_siblings();
+    }
+    kill(&case, &RESTORE, At::Behind("COMMIT\n;"));
+    case.assert_restored();
+    case.assert_no_side_database();
+    case.project.run(&UNDO).code(0);
+    assert_eq!(case.project.digest(), case.now);
+}
+
+#[test]
+fn an_undo_killed_at_any_statement_of_its_swap_is_wholly_old_or_wholly_new() {
+    let case = case("swapu");
+    let live = format!("ALTER DATABASE \"{}\" ", case.project.database);
+    let owner = &*format!("{live}OWNER").leak();
+    case.project.run(&RESTORE).code(0);
+    for at in [
+        At::Before("BEGIN\n;"),
+        At::Before("RENAME TO \"envctl_old_"),
+        At::Behind("RENAME TO \"envctl_old_"),
+        At::Behind("ALTER DATABASE \"envctl_old_"),
+        At::Before(owner),
+        At::Behind("COMMENT ON DATABASE \"envctl_old_"),
+        At::Before("COMMIT\n;"),
+    ] {
+        kill(&case, &UNDO, at);
+        case.assert_restored();
+        assert_eq!(case.project.server.siblings(&case.project.database).len(), 1, "{at:?}");
+        // Nothing is in the way of the next, there and back.
+        case.project.run(&UNDO).code(0);
+        assert_eq!(case.project.digest(), case.now, "{at:?}");
+        case.project.run(&UNDO).code(0);
+        case.assert_restored();
+    }
+    let before = case.project.server.siblings(&case.project.database);
+    kill(&case, &UNDO, At::Behind("COMMIT\n;"));
+    assert_eq!(case.project.digest(), case.now);
+    let now = case.project.server.siblings(&case.project.database);
+    assert!(now.len() == 1 && now != before, "{before:?} {now:?}");
+    case.project.run(&UNDO).code(0);
+    case.assert_restored();
+}
