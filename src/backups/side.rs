@@ -90,14 +90,17 @@ async fn drop_database(session: &mut Session, name: &str) -> std::result::Result
 }
 
 /// Drops side databases whose restore is gone: nobody is connected on its behalf any more. One that was killed behind
-/// its first statement has not left a note.
+/// its first statement has not left a note; without one only what is as empty as it was made is taken for ours.
 pub(super) async fn sweep(session: &mut Session) -> Result<Vec<String>> {
     let rows = session
         .query(
             "select d.datname from pg_catalog.pg_database d \
+             cross join lateral (select pg_catalog.shobj_description(d.oid, 'pg_database')) n (note) \
              where d.datname ~ '^envctl_new_[0-9a-f]{8}_' \
-               and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), 'envctl: being loaded') \
-                   like 'envctl: being loaded%' \
+               and case when note is not null then note like 'envctl: being loaded%' \
+                        when pg_catalog.has_database_privilege(d.oid, 'connect') \
+                        then pg_catalog.pg_database_size(d.oid) <= pg_catalog.pg_database_size('template0') \
+                        else false end \
                and not exists (select from pg_catalog.pg_stat_activity a \
                                where a.application_name like 'envctl/' || substr(d.datname, 12, 8) || ' %')",
         )

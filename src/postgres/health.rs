@@ -103,8 +103,8 @@ const LOOK: &str = "\
            (exists (select from pg_catalog.pg_stat_activity a \
                      where a.application_name like 'envctl/' || substr(d.datname, 12, 8) || ' %'))::text, '', '' \
       from pg_catalog.pg_database d \
-     where d.datname like 'envctl\\_new\\_%' \
-       and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), '') like 'envctl: being loaded%' \
+     where d.datname ~ '^envctl_new_[0-9a-f]{8}_' \
+       and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), 'envctl: being loaded') like 'envctl: being loaded%' \
     union all \
     select case when d.datconnlimit = -2 then 'broken' else 'closed' end, d.datname::text, '', '', '', '' \
       from pg_catalog.pg_database d \

@@ -84,16 +84,22 @@ fn f28_a_killed_restore_changes_nothing_and_the_next_one_cleans_up() {
 fn f28_a_side_database_without_its_note_is_removed_and_what_others_named_alike_is_not() {
     let server = Wanted::postgres(15, "f28-note").start().ready();
     let case = case_on(&server, "f28note", 10);
-    let names = ["envctl_new_0badcafe_f28note", "envctl_new_report", "envctl_new_0badcafe_noted"];
+    let names = [
+        "envctl_new_0badcafe_f28note",
+        "envctl_new_report",
+        "envctl_new_0badcafe_noted",
+        "envctl_new_0badcafe_filled",
+    ];
     for name in names {
-        server.sql("postgres", &format!("create database {name}"));
+        server.sql("postgres", &format!("create database {name} template template0"));
     }
+    server.sql(names[3], "create table precious (id int)");
     // Somebody's own, and they say so.
     server.sql("postgres", "comment on database envctl_new_0badcafe_noted is 'the report of May'");
     let second = case.project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0).says("left behind");
     assert!(second.err().contains(names[0]), "{}", second.err());
     let left = server.sql("postgres", "select string_agg(datname, ' ' order by datname) from pg_database where datname like 'envctl\\_new\\_%'");
-    assert_eq!(left, "envctl_new_0badcafe_noted envctl_new_report");
+    assert_eq!(left, "envctl_new_0badcafe_filled envctl_new_0badcafe_noted envctl_new_report");
 }
 
 #[test]

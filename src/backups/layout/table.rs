@@ -7,7 +7,8 @@
 pub(in crate::backups) fn of(entry: &str) -> Option<&str> {
     let statement = statement(entry)?;
     if let Some(rest) = statement.strip_prefix("ALTER TABLE ") {
-        let (table, rest) = name(rest.strip_prefix("ONLY ").unwrap_or(rest))?;
+        // Without ONLY it is about the table's children too, whose rows may not be there.
+        let (table, rest) = name(rest.strip_prefix("ONLY ")?)?;
         return rest.starts_with("\n    ADD CONSTRAINT ").then_some(table);
     }
     let rest = statement.strip_prefix("CREATE ")?;
@@ -71,7 +72,11 @@ mod tests {
                 "ALTER TABLE ONLY public.item\n    ADD CONSTRAINT item_pkey PRIMARY KEY (id);",
                 Some("public.item"),
             ),
-            ("ALTER TABLE public.\"größe\"\n    ADD CONSTRAINT k UNIQUE (id);", Some("public.\"größe\"")),
+            (
+                "ALTER TABLE ONLY public.\"größe\"\n    ADD CONSTRAINT k UNIQUE (id);",
+                Some("public.\"größe\""),
+            ),
+            ("ALTER TABLE public.item\n    ADD CONSTRAINT k UNIQUE (id);", None),
             ("ALTER TABLE ONLY public.item CLUSTER ON item_pkey;", None),
             ("CREATE INDEX i ON public.item (id);", None),
             ("CREATE INDEX i ON public.Item USING btree (id);", None),
