@@ -19,7 +19,7 @@ use super::output::{self, Output, Packed};
 use super::scan::{CopyBlock, Summary};
 use super::source::allowed;
 use super::transport::{Chosen, Dumping, Way, Ways, Work};
-use super::verdict::judge;
+use super::verdict::{judge, with_whereabouts};
 use crate::docker::proven::ProvenEnd;
 use crate::docker::{Container, Engine};
 use crate::error::{Error, Result};
@@ -171,7 +171,7 @@ pub async fn create(
         Err(error) => {
             // A dump that nobody reads goes on holding its locks and its snapshot: end it.
             end_dump(engine, container, request, session, &dumper).await;
-            return Err(error);
+            return Err(with_whereabouts(engine, container, error).await);
         }
     };
     session.close().await;

@@ -18,7 +18,7 @@ use super::scan::Summary;
 use super::transport::{Chosen, DIRECTORY, Dumping, Way};
 use super::verdict::{dump_failed, judge};
 use crate::docker::proven::ProvenEnd;
-use crate::error::{self, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::interrupt::{Interrupt, Stoppable};
 use crate::postgres::Access;
 use crate::postgres::dump::Format;
@@ -43,21 +43,33 @@ pub(super) async fn gather(
     }
     progress.step("checking and gathering what was dumped");
     let (telling, stop) = (progress.clone(), dumping.interrupt.clone());
-    let gathering = move || output.fill(|out| tar(&directory, out, &telling, &stop));
+    let gathering = move || {
+        // Before anything is written: what cannot be read is no fault of the target's.
+        let (plain, summary) = read(&directory, &telling, &stop).map_err(incomplete)?;
+        output.fill(|out| tar(&directory, out, &stop).map(|(stored, out)| (of(stored, plain), summary, out)))
+    };
     let packed = dumping.interrupt.blocking(gathering).await;
     // Its room goes with it, and the files in that.
     drop(worker);
     judge(Ok((end, Way { word: "worker", why: None })), packed, request)
 }
 
-/// Reads the dump to its end, then writes the tar.
-fn tar<W: Write>(
-    directory: &Path,
-    out: W,
-    progress: &Arc<dyn Progress>,
-    interrupt: &Interrupt,
-) -> Result<(Stored, Summary, W)> {
-    let (plain, summary) = read(directory, progress, interrupt)?;
+/// pg_dump said that it is done, and what it wrote cannot be read to its end.
+fn incomplete(cause: Error) -> Error {
+    match cause.kind() {
+        ErrorKind::Interrupted(_) => cause,
+        _ => error::integrity("pg_dump ended with exit code 0, but its output is incomplete")
+            .because(cause)
+            .hint("nothing was kept; run it again with `-v`"),
+    }
+}
+
+/// What was stored, with the plain side as it was read.
+fn of(stored: Stored, plain: Hasher) -> Stored {
+    Stored { plain_bytes: plain.bytes(), plain_sha256: plain.finish(), ..stored }
+}
+
+fn tar<W: Write>(directory: &Path, out: W, interrupt: &Interrupt) -> Result<(Stored, W)> {
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
     let mut tar = ::tar::Builder::new(Hashed::new(out, interrupt));
     // The list first, as pg_dump's own tar has it.
@@ -67,13 +79,8 @@ fn tar<W: Write>(
         add(&mut tar, &Path::new(DIRECTORY).join(&name), &directory.join(&name)).map_err(failed)?;
     }
     let (out, hasher) = tar.into_inner().map_err(failed)?.into_parts().map_err(failed)?;
-    let stored = Stored {
-        bytes: hasher.bytes(),
-        sha256: hasher.finish(),
-        plain_bytes: plain.bytes(),
-        plain_sha256: plain.finish(),
-    };
-    Ok((stored, summary, out))
+    let (bytes, sha256) = (hasher.bytes(), hasher.finish());
+    Ok((Stored { bytes, sha256, plain_bytes: bytes, plain_sha256: sha256 }, out))
 }
 
 /// The names in a directory, every one.

@@ -5,15 +5,14 @@
 
 use std::sync::Arc;
 
-use super::heard::LOST;
 use super::lanes;
 use super::load::{LoadRequest, load};
 use super::loaders::Loaders;
 use super::restore::{RestorePlan, SharedOut};
 use super::side;
-use crate::docker::proven::whereabouts_soon;
+use super::verdict::with_whereabouts;
 use crate::docker::{Container, Engine};
-use crate::error::{self, Error, Result};
+use crate::error::{self, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::Session;
 use crate::postgres::properties::Properties;
@@ -55,11 +54,7 @@ impl Filling<'_> {
     /// See [`load`], [`lanes::load`] and [`super::archive`].
     pub(super) async fn run(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Filled> {
         match self.fill(admin, loaders).await {
-            // What psql cannot say any more is mostly what has become of its container.
-            Err(error) if error.message().starts_with(LOST) => {
-                let now = whereabouts_soon(self.engine, self.container).await;
-                Err(now.into_iter().fold(error, Error::hint))
-            }
+            Err(error) => Err(with_whereabouts(self.engine, self.container, error).await),
             filled => filled,
         }
     }

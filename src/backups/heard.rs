@@ -1,5 +1,6 @@
 //! What a loading psql says: the rows of each COPY, the word that proves, and its complaints.
 
+use super::verdict::LOST;
 use crate::docker::demux::Output;
 use crate::docker::exec::{ExecHandle, ExecOutput};
 use crate::docker::worker::{feed, starved};
@@ -7,9 +8,6 @@ use crate::error::{self, Error};
 
 /// What is kept of psql's complaints.
 const STDERR_KEPT: usize = 64 << 10;
-
-/// How an error begins that says nothing but that psql is gone.
-pub(super) const LOST: &str = "contact with psql was lost";
 
 /// The C library's word for a full disk, as a server without translations passes it on.
 const NO_SPACE: &str = "No space left";
@@ -111,9 +109,7 @@ impl Heard {
         if words.trim().is_empty() {
             let lost = self.broken.unwrap_or_else(|| {
                 let how = code.map_or(String::new(), |code| format!(" (exit code {code})"));
-                error::tool(format!(
-                    "contact with psql was lost while loading {name}: it ended without a word{how}"
-                ))
+                error::tool(format!("{LOST} while loading {name}: it ended without a word{how}"))
             });
             return lost
                 .hint("the database is as it was; nothing was swapped in")

@@ -11,7 +11,7 @@ use super::heard::Heard;
 use super::transport::{Chosen, Transport};
 use crate::docker::proof::nonce;
 use crate::docker::proven::ProvenEnd;
-use crate::docker::worker::{ARCHIVE, Failure, Unfit, Worker, Workshop, feed, files};
+use crate::docker::worker::{ARCHIVE, Failure, NOT_RUN, Unfit, Worker, Workshop, feed, files};
 use crate::docker::{Container, Engine, Exec, ExecSpec};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
@@ -222,14 +222,11 @@ async fn greeted(mut exec: Exec, word: &str) -> Result<Exec, Unfit> {
     if heard.until(word, &mut exec.output).await {
         return Ok(exec);
     }
-    let words = match heard.words() {
-        words if words.is_empty() => "psql ended without a word".to_owned(),
-        words => words,
-    };
-    Err(if words.contains("connection to server") {
-        Unfit::NotConnected(words)
-    } else {
-        Unfit::Closed(words)
+    Err(match heard.words() {
+        words if words.is_empty() => Unfit::NotConnected("psql ended without a word".to_owned()),
+        words if words.contains(NOT_RUN) => Unfit::NoTool(words),
+        words if words.contains("connection to server") => Unfit::NotConnected(words),
+        words => Unfit::Closed(words),
     })
 }
 

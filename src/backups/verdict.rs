@@ -1,10 +1,13 @@
 //! Whether a dump is one: pg_dump's own word, and what arrived.
 
+use std::sync::Arc;
+
 use super::create::BackupRequest;
 use super::output::Packed;
 use super::scan::Proof;
 use super::transport::Way;
-use crate::docker::proven::ProvenEnd;
+use crate::docker::proven::{ProvenEnd, whereabouts_soon};
+use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 
 /// Which of the two sides failed first, and whether what arrived is whole.
@@ -35,6 +38,23 @@ pub(super) fn judge(
         ))
         .hint("nothing was kept; run it again with `-v`")),
     }
+}
+
+/// How an error begins that says nothing but that psql is gone.
+pub(super) const LOST: &str = "contact with psql was lost";
+
+/// What a tool says, in the C locale, whose server went away under it.
+const GONE: [&str; 3] =
+    ["terminating connection due to", "server closed the connection", "connection to server was lost"];
+
+/// An error of a tool that lost its server, with what has become of the container, which a tool cannot know.
+pub(super) async fn with_whereabouts(engine: &Arc<dyn Engine>, container: &Container, error: Error) -> Error {
+    let words = error.message();
+    if words.starts_with(LOST) || GONE.iter().any(|gone| words.contains(gone)) {
+        let now = whereabouts_soon(engine, container).await;
+        return now.into_iter().fold(error, Error::hint);
+    }
+    error
 }
 
 /// pg_dump's own complaint, with the cure where it is known.

@@ -117,18 +117,26 @@ async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<(), 
         }
         if started.elapsed() >= limit {
             let holder = holder(session).await?;
-            return Err(Lost::Lock(
-                error::busy(format!("another envctl works on this database: {holder}"))
-                    .hint("wait longer with `--lock-timeout 5m`, or try again later"),
-            ));
+            let error = error::busy(format!(
+                "another envctl works on this database: {}",
+                Holder::name(holder.as_ref())
+            ))
+            .hint("wait longer with `--lock-timeout 5m`, or try again later");
+            return Err(Lost::Lock(match holder {
+                // An engine that was killed leaves what it has started, and the next one has never heard of it.
+                Some(Holder { pid, .. }) => error.hint(format!(
+                    "if that envctl is gone, end its session: `envctl psql -c 'select pg_terminate_backend({pid})'`"
+                )),
+                None => error,
+            }));
         }
         tokio::time::sleep(pause.min(limit.saturating_sub(started.elapsed()))).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 
-/// Who holds it, in words.
-async fn holder(session: &mut Session) -> std::result::Result<String, Refusal> {
+/// Who holds it.
+async fn holder(session: &mut Session) -> std::result::Result<Option<Holder>, Refusal> {
     let rest = format!(
         "join pg_catalog.pg_locks l using (pid) \
          where l.locktype = 'advisory' and l.granted and l.classid = {} and l.objid = {} and l.objsubid = 2 \
@@ -137,5 +145,5 @@ async fn holder(session: &mut Session) -> std::result::Result<String, Refusal> {
          order by a.backend_start",
         KEY.0, KEY.1
     );
-    Ok(Holder::name(Holder::find(session, &rest).await?.as_ref()))
+    Holder::find(session, &rest).await
 }

@@ -92,7 +92,7 @@ impl Spread {
                 return Err(error);
             }
             Err(error) => {
-                aside(&error);
+                aside(&error.full_message());
                 return Ok(false);
             }
         };

@@ -40,6 +40,9 @@ pub(super) async fn judge(
     Ok(ProvenEnd { exit_code, stderr: words, begun })
 }
 
+/// How the engine's init says that it could not run what it was to run.
+pub const NOT_RUN: &str = "[FATAL tini";
+
 /// The kernel ended it for want of memory.
 pub fn starved(program: &str) -> Error {
     error::tool(format!("{program} was killed in its worker: it needed more memory than its limit"))
@@ -51,6 +54,9 @@ pub(super) fn unfit(words: &str) -> Option<Unfit> {
     // The server has files too, and says of them that it "could not open file" or "relation".
     const CLOSED: [&str; 3] =
         ["could not open output file", "could not open input file", "could not create directory"];
+    if let Some(said) = words.lines().find(|line| line.contains(NOT_RUN)) {
+        return Some(Unfit::NoTool(said.trim().to_owned()));
+    }
     let closed = |line: &str| CLOSED.iter().any(|words| line.contains(words));
     let said = words.lines().find(|line| closed(line) || line.contains("connection to server"))?.trim();
     // A role or a database that is not there is no fault of the way.
@@ -81,6 +87,8 @@ mod tests {
         ] {
             assert_eq!(unfit(of_the_server), None, "{of_the_server}");
         }
+        let not_run = "[FATAL tini (7)] exec pg_dump failed: Permission denied";
+        assert_eq!(unfit(not_run), Some(Unfit::NoTool(not_run.to_owned())));
         let no_room = "pg_dump: error: could not create directory \"/envctl/dump\": Permission denied";
         assert_eq!(unfit(no_room), Some(Unfit::Closed(no_room.to_owned())));
     }

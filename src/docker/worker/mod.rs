@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub use ended::starved;
+pub use ended::{NOT_RUN, starved};
 pub use left::{Left, reap, this_machine};
 pub use room::Room;
 
