@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::place::{Place, ROWS, without_restrict};
-use crate::support::rig::{CANARY, Wanted, docker, poll, try_docker};
+use crate::support::rig::{Wanted, docker, poll};
 use crate::support::{Down, Fault, Finished, On, Proxy, Rule, Running, Server, Snapshot};
 
 #[test]
@@ -40,7 +40,7 @@ fn a_small_database_takes_an_exec_and_a_large_one_a_worker() {
 }
 
 /// `auto` falls back with these words, the worker that was asked for fails with them, and nothing is left.
-fn falls_back(place: &Place, words: &str, run: impl Fn(&[&str]) -> Finished) {
+pub(crate) fn falls_back(place: &Place, words: &str, run: impl Fn(&[&str]) -> Finished) {
     let file = format!("{}.sql.gz", words.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
     run(&["backup", "-v", "-o", &file]).code(0).says("dumped by exec").says(words);
     let manifest = place.manifest(&file);
@@ -93,87 +93,6 @@ fn where_the_worker_has_no_room_or_no_way_in_an_exec_serves_and_says_why() {
     };
     let place = Place::new(&deaf.start().ready(), "deaf", ROWS);
     falls_back(&place, "listens on no TCP port", |args| place.run(args));
-}
-
-/// A server that wants a password on its loopback, too.
-fn wary() -> Server {
-    let server = Wanted::postgres(15, "wary").start().ready();
-    server.sh(
-        r#"cd "$PGDATA" && printf 'local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n' >pg_hba.conf"#,
-    );
-    server.sql("postgres", &format!("alter role postgres password '{CANARY}'; select pg_reload_conf()"));
-    server
-}
-
-#[test]
-fn a_password_lies_in_the_workers_room_and_nowhere_else() {
-    let server = wary();
-    let place = Place::new(&server, "wary", ROWS);
-    let running = place.start(&["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
-    assert!(place.wait_for_bytes(1));
-    // Its worker waits with a full FIFO while it is looked at.
-    running.signal(Signal::STOP);
-    let worker = place.worker();
-    let shown = docker(&["inspect", &worker]);
-    assert!(!shown.contains(CANARY), "the password is in the container's configuration:\n{shown}");
-    assert!(shown.contains("PGPASSFILE=/envctl/pgpass"), "{shown}");
-    let top = docker(&["top", &worker, "-eo", "pid,args"]);
-    assert!(top.contains("pg_dump") && !top.contains(CANARY), "{top}");
-    running.signal(Signal::CONT);
-    running.finish().code(0);
-    place.assert_swept();
-    place.project.assert_verified(&place.project.path().join("b.sql.gz"));
-
-    place.run(&["restore", "b.sql.gz", "--yes", "--no-backup", "--transport", "worker"]).code(0);
-    place.assert_swept();
-
-    server.sql("postgres", "alter role postgres password 'another'");
-    falls_back(&place, "password authentication failed", |args| place.run(args));
-}
-
-#[test]
-fn a_worker_can_do_nothing_but_its_work() {
-    let place = Place::new(Server::shared(15), "bare", ROWS);
-    let running = place.start(&[
-        "backup",
-        "--transport",
-        "worker",
-        "--worker-cpus",
-        "0.2",
-        "--worker-memory",
-        "64m",
-        "-o",
-        "b.sql.gz",
-    ]);
-    assert!(place.wait_for_bytes(1));
-    running.signal(Signal::STOP);
-    let worker = place.worker();
-    let shown: serde_json::Value = serde_json::from_str(&docker(&["inspect", &worker])).unwrap();
-    let (config, host) = (&shown[0]["Config"], &shown[0]["HostConfig"]);
-    let uid = rustix::process::getuid().as_raw();
-    assert_eq!(config["User"], format!("{uid}:{}", rustix::process::getgid().as_raw()));
-    assert_eq!((&host["ReadonlyRootfs"], &host["Privileged"]), (&true.into(), &false.into()));
-    assert_eq!((&host["Memory"], &host["NanoCpus"]), (&(64 << 20).into(), &200_000_000.into()));
-    let status = docker(&["exec", &worker, "cat", "/proc/1/status"]);
-    for line in ["CapEff:\t0000000000000000", "NoNewPrivs:\t1"] {
-        assert!(status.contains(line), "{status}");
-    }
-    // It is no database: whoever asks what runs does not see it.
-    let listed = place.run(&["status", "--json"]).code(0).out();
-    assert!(!listed.contains(&worker), "{listed}");
-    let volumes: Vec<String> = shown[0]["Mounts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|mount| mount["Type"] == "volume")
-        .map(|mount| mount["Name"].as_str().unwrap().to_owned())
-        .collect();
-    running.signal(Signal::CONT);
-    running.finish().code(0);
-    place.assert_swept();
-    for volume in volumes {
-        assert!(!try_docker(&["volume", "inspect", &volume]).status.success(), "volume {volume} is left");
-    }
 }
 
 #[test]
@@ -278,21 +197,6 @@ fn f87_whatever_a_killed_backup_leaves_the_next_one_sweeps() {
         place.assert_swept();
         place.project.assert_no_sessions();
     }
-}
-
-#[test]
-fn under_a_rootless_daemon_a_worker_is_root_there_and_its_user_here() {
-    let place = Place::new(Server::shared(15), "rootless", ROWS);
-    let rootless =
-        r#"{"OperatingSystem":"Debian","SecurityOptions":["name=seccomp","name=rootless","name=cgroupns"]}"#;
-    let proxy = Proxy::with(On::Request("GET /info"), Fault::Answer(200, rootless));
-    let mut command = place.command(&["backup", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
-    command.env("DOCKER_HOST", proxy.host());
-    let running = Running::start(command, None);
-    assert_eq!(docker(&["inspect", "--format", "{{.Config.User}}", &place.worker()]).trim(), "0:0");
-    running.finish().code(0);
-    assert_eq!(place.manifest("b.sql.gz")["transport"], "worker");
-    place.assert_swept();
 }
 
 #[test]

@@ -12,19 +12,37 @@ use rustix::process::Signal;
 use crate::place::{Place, ROWS, without_restrict};
 use crate::support::rig::{docker, try_docker};
 use crate::support::{Finished, Running, Server};
+use crate::worker_cage::{assert_gone, volumes};
 
 const SOCKET: &str = "/var/run/docker.sock";
 /// No cut.
-const NEVER: u64 = u64::MAX;
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// What the way itself says instead of the daemon.
+#[derive(Clone, Copy)]
+struct Refusal {
+    path: &'static str,
+    status: u16,
+    words: &'static str,
+}
 
 /// A way to the daemon that counts what workers say, and breaks off at a byte of it.
-struct Wire {
+pub(crate) struct Wire {
     port: u16,
     said: Arc<AtomicU64>,
 }
 
 impl Wire {
-    fn open(cut: u64) -> Self {
+    pub(crate) fn open(cut: u64) -> Self {
+        Self::with(cut, None)
+    }
+
+    /// Answers the requests to whose path these words belong by itself, with an error.
+    pub(crate) fn refusing(path: &'static str, status: u16, words: &'static str) -> Self {
+        Self::with(NEVER, Some(Refusal { path, status, words }))
+    }
+
+    fn with(cut: u64, refusal: Option<Refusal>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let said = Arc::new(AtomicU64::new(0));
@@ -32,7 +50,7 @@ impl Wire {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let count = count.clone();
-                std::thread::spawn(move || serve(client, cut, &count));
+                std::thread::spawn(move || serve(client, cut, refusal, &count));
             }
         });
         Self { port, said }
@@ -42,27 +60,40 @@ impl Wire {
         format!("tcp://127.0.0.1:{}", self.port)
     }
 
-    fn start(&self, place: &Place, args: &[&str]) -> Running {
+    pub(crate) fn start(&self, place: &Place, args: &[&str]) -> Running {
         let mut command = place.command(args);
         command.env("DOCKER_HOST", self.host());
         Running::start(command, None)
     }
 
-    fn run(&self, place: &Place, args: &[&str]) -> Finished {
+    pub(crate) fn run(&self, place: &Place, args: &[&str]) -> Finished {
         self.start(place, args).finish()
     }
 }
 
-fn serve(mut client: TcpStream, cut: u64, said: &AtomicU64) -> Option<()> {
+fn serve(mut client: TcpStream, cut: u64, refusal: Option<Refusal>, said: &AtomicU64) -> Option<()> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
         client.read_exact(&mut byte).ok()?;
         head.push(byte[0]);
     }
+    let text = String::from_utf8_lossy(&head).into_owned();
+    if let Some(Refusal { status, words, .. }) = refusal.filter(|refusal| is_about(&text, refusal.path)) {
+        let body = format!("{{\"message\":\"{words}\"}}");
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status} No\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        client.write_all(answer.as_bytes()).ok()?;
+        client.shutdown(Shutdown::Write).ok()?;
+        // What is still unread would make a reset of the end.
+        let _ = std::io::copy(&mut client, &mut std::io::sink());
+        return Some(());
+    }
     let mut daemon = UnixStream::connect(SOCKET).ok()?;
     daemon.write_all(&head).ok()?;
-    let attach = String::from_utf8_lossy(&head).contains("/attach?");
+    let attach = text.contains("/attach?");
     let (mut up_from, mut up_to) = (client.try_clone().ok()?, daemon.try_clone().ok()?);
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut up_from, &mut up_to);
@@ -80,6 +111,12 @@ fn serve(mut client: TcpStream, cut: u64, said: &AtomicU64) -> Option<()> {
     }
     let _ = client.shutdown(Shutdown::Both);
     Some(())
+}
+
+/// Whether a request is one to or about a worker and its path has these words; execs start, too.
+fn is_about(head: &str, path: &str) -> bool {
+    let line = head.lines().next().unwrap_or_default();
+    line.contains(path) && (line.contains("/containers/create") || line.contains("/containers/envctl-"))
 }
 
 #[test]
@@ -121,11 +158,10 @@ fn a_worker_on_another_machine_is_nobody_there_and_sees_nothing() {
     let mounts = seen[0]["Mounts"].as_array().cloned().unwrap_or_default();
     assert!(mounts.iter().all(|mount| mount["Type"] == "volume"), "{mounts:?}");
     assert!(!config["Env"].to_string().contains(crate::support::rig::CANARY));
+    let volumes = volumes(&seen);
     running.finish().code(0);
     place.assert_swept();
-    for volume in mounts.iter().filter_map(|mount| mount["Name"].as_str()) {
-        assert!(!try_docker(&["volume", "inspect", volume]).status.success(), "volume {volume} is left");
-    }
+    assert_gone(&volumes);
 }
 
 #[test]
@@ -153,6 +189,7 @@ fn a_worker_on_another_machine_that_is_lost_makes_no_backup() {
     place.assert_swept();
     let running = wire.start(&place, &slow);
     let worker = place.worker();
+    let held = volumes(&serde_json::from_str(&docker(&["inspect", &worker])).unwrap());
     running.signal(Signal::KILL);
     running.finish().code(137);
     // Another machine's envctl leaves it alone; this one's next run does not.
@@ -160,6 +197,7 @@ fn a_worker_on_another_machine_that_is_lost_makes_no_backup() {
     assert_eq!(labels.trim(), envctl::docker::worker::this_machine());
     wire.run(&place, &["backup", "-o", "next.sql.gz"]).code(0);
     assert!(!try_docker(&["inspect", &worker]).status.success(), "the worker is left");
+    assert_gone(&held);
     place.project.assert_no_partials(place.project.path());
     place.assert_swept();
     place.project.assert_no_sessions();

@@ -7,13 +7,13 @@ use crate::support::rig::docker;
 use crate::support::{Project, Server, Snapshot};
 
 /// The database's own dump, in the container, the same on every run.
-fn dump(server: &Server, database: &str) -> String {
+pub(crate) fn dump(server: &Server, database: &str) -> String {
     let args = ["exec", &server.container, "pg_dump", "--restrict-key=x", "-U", "postgres", "-d", database];
     docker(&args)
 }
 
 /// Counts and digests of every table, and the position of every sequence.
-fn contents(server: &Server, database: &str) -> String {
+pub(crate) fn contents(server: &Server, database: &str) -> String {
     let statements = server.sql(
         database,
         "select format('select %L, count(*), coalesce(md5(string_agg(t::text, E''\\n'' order by t::text)), '''') from only %s t;', \
@@ -28,11 +28,11 @@ fn contents(server: &Server, database: &str) -> String {
     server.sql(database, &statements)
 }
 
-fn properties(server: &Server, database: &str) -> String {
+pub(crate) fn properties(server: &Server, database: &str) -> String {
     server.sql(
         "postgres",
         &format!(
-            "select to_jsonb(d) - 'oid' - 'datfrozenxid' - 'datminmxid' - 'datacl', \
+            "select to_jsonb(d) - 'oid' - 'datfrozenxid' - 'datminmxid' - 'datacl' - 'datdba', pg_get_userbyid(datdba), \
                     (select array_agg(a order by a) from unnest(datacl::text[]) a), \
                     shobj_description(d.oid, 'pg_database') from pg_database d where datname = '{database}'; \
              select setrole::regrole, setconfig from pg_db_role_setting s join pg_database d on d.oid = setdatabase \
@@ -43,7 +43,7 @@ fn properties(server: &Server, database: &str) -> String {
 
 /// The lines at which two texts part, instead of two whole texts.
 #[track_caller]
-fn assert_same(now: &str, then: &str, what: &str) {
+pub(crate) fn assert_same(now: &str, then: &str, what: &str) {
     if now == then {
         return;
     }
@@ -57,6 +57,21 @@ fn assert_same(now: &str, then: &str, what: &str) {
         lines.collect::<Vec<_>>().join("\n")
     };
     panic!("{what} differ from line {apart}\n--- now\n{}\n--- then\n{}", around(now), around(then));
+}
+
+/// `tar` and `pg_restore` alone read the directory that is in `/tmp/r1.tar`.
+fn by_plain_tools(server: &Server, (database, expected_dump, expected_contents): (&str, &str, &str)) {
+    server.sh("rm -rf /tmp/dump && tar -C /tmp -xf /tmp/r1.tar && chmod -R a+rX /tmp/dump");
+    let by_hand = format!("{database}_by_hand");
+    for jobs in ["1", "2"] {
+        server.sql("postgres", &format!("create database {by_hand} template template0"));
+        server.sh(&format!("pg_restore -U postgres --exit-on-error -j {jobs} -d {by_hand} /tmp/dump"));
+        let what = format!("by pg_restore -j {jobs} alone");
+        let dumped = dump(server, &by_hand).replace(&by_hand, database);
+        assert_same(&dumped, expected_dump, &format!("the dumps {what}"));
+        assert_same(&contents(server, &by_hand), expected_contents, &format!("the contents {what}"));
+        server.sql("postgres", &format!("drop database {by_hand}"));
+    }
 }
 
 fn round_trip(major: u8) {
@@ -125,7 +140,7 @@ fn round_trip(major: u8) {
         project.path().join("r1.tar").to_str().unwrap(),
         &format!("{}:/tmp/r1.tar", server.container),
     ]);
-    server.sh("rm -rf /tmp/dump && tar -C /tmp -xf /tmp/r1.tar && pg_restore -f /tmp/r1.sql /tmp/dump && grep -q 'COPY first' /tmp/r1.sql");
+    by_plain_tools(server, (database, &expected_dump, &expected_contents));
 
     // As a custom archive of ours, and as what plain pg_dump makes in the formats that pg_restore reads.
     project.run(&["backup", "--format", "custom", "-o", "r1.dump"]).code(0);

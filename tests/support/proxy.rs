@@ -31,6 +31,8 @@ pub enum On {
     ExecInspect(&'static str),
     /// A request whose `METHOD /path` contains this.
     Request(&'static str),
+    /// A request to a worker whose path ends in this.
+    Worker(&'static str),
 }
 
 /// What happens to it.
@@ -223,6 +225,7 @@ impl Shared {
             (On::ExecStart(word), Some(argv)) => request.starts_exec() && argv.contains(word),
             (On::ExecInspect(word), Some(argv)) => request.inspects_exec() && argv.contains(word),
             (On::Request(words), _) => request.line_and_body().contains(words),
+            (On::Worker(word), _) => request.is_to_a_worker(word),
             _ => false,
         };
         let mut rules = self.rules.lock().unwrap();

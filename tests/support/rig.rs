@@ -1,8 +1,8 @@
 //! Database containers of the tests' own: one per major and test binary, a database per test.
 //!
 //! Promises: names and labels carry the process id, so that runs side by side do not meet; the
-//! containers have no network (an exec needs none); a reaper removes them when this process is gone,
-//! killed or not.
+//! containers have no network (an exec needs none); a reaper removes them, and the images that were made of them,
+//! when this process is gone, killed or not.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -30,7 +30,8 @@ fn start_reaper() {
         return;
     }
     let script = r#"trap '' INT TERM HUP; cat >/dev/null
-        docker ps -aq --filter "label=$1" | xargs -r docker rm -fv >/dev/null 2>&1"#;
+        docker ps -aq --filter "label=$1" | xargs -r docker rm -fv >/dev/null 2>&1
+        docker images -q --filter "label=$1" | xargs -r docker rmi -f >/dev/null 2>&1"#;
     let child = Command::new("sh")
         .args(["-c", script, "reaper", &run_label()])
         .stdin(Stdio::piped())
@@ -262,6 +263,14 @@ impl Server {
             .expect("docker exec starts");
         child.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("cat reads");
         assert!(child.wait().expect("docker exec ends").success(), "{name} is installed");
+    }
+
+    /// An image of the container as it is now, without its volumes; removed with the containers.
+    pub fn image(&self) -> String {
+        // An image inherits the labels of its container, and so the one by which it is found at the end.
+        let image = format!("envctl-rig:{}", self.container);
+        docker(&["commit", &self.container, &image]);
+        image
     }
 
     /// Processes in the container whose command line contains `word`.

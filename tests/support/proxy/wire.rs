@@ -49,6 +49,11 @@ impl Request {
         self.line().starts_with("GET /exec/")
     }
 
+    pub(super) fn is_to_a_worker(&self, word: &str) -> bool {
+        let line = self.line();
+        line.contains(" /containers/envctl-") && line.ends_with(word)
+    }
+
     pub(super) fn exec_id(&self) -> Option<String> {
         let line = self.line();
         let (_, rest) = line.split_once(" /exec/")?;

@@ -1,0 +1,130 @@
+//! The database's container is restarted, or removed and made again under its name, while a worker works beside it.
+
+use rustix::process::Signal;
+
+use crate::place::{Place, ROWS};
+use crate::support::rig::{Wanted, docker};
+use crate::support::{Running, Server};
+use crate::worker_far::{NEVER, Wire};
+
+/// A server whose data outlives its container, as with Compose: another container holds the volume.
+struct Kept {
+    wanted: Wanted,
+    server: Server,
+}
+
+impl Kept {
+    fn new(name: &str) -> Self {
+        let mut holder = Wanted::postgres(15, name).arg("--volume=/var/lib/postgresql/data");
+        holder.docker_args.retain(|arg| !arg.starts_with("--tmpfs"));
+        let mut wanted = holder.clone();
+        holder.stack.push_str("holder");
+        holder.docker_args.push("--entrypoint=sleep".to_owned());
+        holder.command = vec!["infinity".to_owned()];
+        let holder = holder.start();
+        wanted.docker_args.retain(|arg| !arg.starts_with("--volume"));
+        let wanted = wanted.arg(&format!("--volumes-from={}", holder.container));
+        let server = wanted.clone().start().ready();
+        Self { wanted, server }
+    }
+
+    fn end(&self, how: How) {
+        match how {
+            How::Restarted => drop(docker(&["restart", "--time", "0", &self.server.container])),
+            How::MadeAgain => {
+                docker(&["rm", "--force", &self.server.container]);
+                self.wanted.clone().start();
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Restarted,
+    MadeAgain,
+}
+
+/// What runs while it happens.
+const WORKS: [&[&str]; 5] = [
+    &["backup", "-o", "b.sql.gz"],
+    &["backup", "--format", "directory", "-j", "2", "-o", "b.tar"],
+    &["restore", "whole.sql.gz", "--yes", "--no-backup"],
+    &["restore", "whole.dump", "-j", "2", "--yes", "--no-backup"],
+    &["backup", "-o", "far.sql.gz"],
+];
+
+fn happens(how: How, words: &str) {
+    let kept = Kept::new(&format!("again{}", how as u8));
+    let place = Place::new(&kept.server, "again", ROWS);
+    place.run(&["backup", "-o", "whole.sql.gz"]).code(0);
+    place.run(&["backup", "--format", "custom", "-o", "whole.dump"]).code(0);
+    place.project.sql(&format!("delete from item where id > {}", ROWS - 100));
+    let digest = place.project.digest();
+    let wire = Wire::open(NEVER);
+    for work in WORKS {
+        let cpus = if work[0] == "backup" { "0.2" } else { "0.05" };
+        let args = [work, &["--transport", "worker", "--worker-cpus", cpus]].concat();
+        let far = work.contains(&"far.sql.gz");
+        let running = if far { wire.start(&place, &args) } else { place.start(&args) };
+        reached(&place, work);
+        // What reads or writes for it waits meanwhile.
+        running.signal(Signal::STOP);
+        kept.end(how);
+        running.signal(Signal::CONT);
+        ended(&place, &kept, running, &format!("{how:?} {work:?}"), words);
+        assert_eq!(place.project.digest(), digest, "{how:?} {work:?}");
+    }
+    // And all of it goes as ever afterwards.
+    for work in WORKS {
+        place.run(&[work, &["--transport", "worker"]].concat()).code(0);
+        place.assert_swept();
+    }
+}
+
+/// Waits until rows are on their way.
+fn reached(place: &Place, work: &[&str]) {
+    if work[0] == "restore" {
+        place.wait_for_load();
+    } else if work.contains(&"b.tar") || work.contains(&"far.sql.gz") {
+        place.worker();
+        let copying = format!(
+            "select count(*) from pg_stat_activity where datname = '{}' and query like 'COPY%'",
+            place.project.database
+        );
+        crate::support::rig::eventually(std::time::Duration::from_secs(60), "rows are dumped", || {
+            place.project.server.sql("postgres", &copying) != "0"
+        });
+    } else {
+        assert!(place.wait_for_bytes(1));
+    }
+}
+
+fn ended(place: &Place, kept: &Kept, running: Running, what: &str, words: &str) {
+    let finished = running.finish();
+    assert!([4, 7, 8].contains(&finished.code), "{what}: {}: {}", finished.code, finished.err());
+    let said = finished.err().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(words), "{what}: {said}");
+    place.assert_swept();
+    let left: Vec<_> =
+        std::fs::read_dir(place.project.path()).unwrap().flatten().map(|e| e.file_name()).collect();
+    for name in ["b.sql.gz", "b.tar", "far.sql.gz"] {
+        assert!(!left.iter().any(|left| left.to_string_lossy().starts_with(name)), "{what}: {left:?}");
+    }
+    place.project.assert_no_partials(place.project.path());
+    kept.server.clone().ready();
+    crate::support::rig::eventually(std::time::Duration::from_secs(30), "the server is back", || {
+        kept.server.try_sql("postgres", "select 1").is_ok()
+    });
+    place.project.assert_no_sessions();
+}
+
+#[test]
+fn a_database_that_restarts_under_a_worker_keeps_what_it_has() {
+    happens(How::Restarted, "was restarted meanwhile");
+}
+
+#[test]
+fn a_database_that_is_made_again_under_a_worker_keeps_what_it_has() {
+    happens(How::MadeAgain, "was removed meanwhile");
+}

@@ -1,0 +1,131 @@
+//! A Docker daemon of one test's own, which may be killed.
+//!
+//! Promises: the machine's own daemon never notices. Network, processes, mounts and `/run` are a world apart, and all that
+//! runs in it ends with the test, killed or not; its files lie in one directory, which goes with it. Needs root.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::support::rig::{docker, poll};
+
+/// The first process of that world: what is written to it is done, and where its input ends all ends.
+const WORLD: &str = r#"
+work=$1; group=$2; shift 2
+mount -t tmpfs tmpfs /run
+ip link set lo up
+while read -r word; do case $word in
+start) rm -f "$work/pid"
+    dockerd --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/pid" -H "unix://$work/docker.sock" \
+        --bridge=none --iptables=false --cgroup-parent="$group" "$@" >>"$work/log" 2>&1 & daemon=$! ;;
+kill) containerd=$(cat "$work/exec/containerd/containerd.pid")
+    kill -9 "$daemon"; wait "$daemon" 2>/dev/null
+    # It dies with its daemon, and the next one must not take it for alive.
+    while [ -e "/proc/$containerd/exe" ]; do sleep 0.05; done
+    echo killed ;;
+esac; done
+"#;
+
+/// A daemon that runs, or has been killed.
+pub(crate) struct SecondDaemon {
+    dir: TempDir,
+    group: String,
+    world: Child,
+    words: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl SecondDaemon {
+    /// Starts one with these options, and waits until it answers.
+    pub(crate) fn start(options: &[&str]) -> Self {
+        // Its images need a file system on disk.
+        let dir = TempDir::with_prefix_in("envctl-rig-", "/var/tmp").unwrap();
+        let group = format!("/{}", dir.path().file_name().unwrap().to_string_lossy());
+        let mut world = Command::new("unshare")
+            .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args(["--propagation", "private", "--", "sh", "-c", WORLD, "world"])
+            .arg(dir.path())
+            .arg(&group)
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (words, answers) = (world.stdin.take(), BufReader::new(world.stdout.take().unwrap()));
+        let mut daemon = Self { dir, group, world, words, answers };
+        daemon.again();
+        daemon
+    }
+
+    /// Starts it where it was killed, and waits until it answers.
+    pub(crate) fn again(&mut self) {
+        self.say("start");
+        let answers = poll(Duration::from_secs(60), || self.try_docker(&["version"]).status.success());
+        assert!(answers, "a daemon of the test's own does not answer:\n{}", self.log());
+    }
+
+    /// Kills it, and nothing else of its world.
+    pub(crate) fn kill(&mut self) {
+        self.say("kill");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "killed\n");
+    }
+
+    fn say(&mut self, word: &str) {
+        writeln!(self.words.as_mut().unwrap(), "{word}").unwrap();
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.dir.path().join("docker.sock").display())
+    }
+
+    pub(crate) fn try_docker(&self, args: &[&str]) -> Output {
+        Command::new("docker").args(["--host", &self.host()]).args(args).output().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn docker(&self, args: &[&str]) -> String {
+        let output = self.try_docker(args);
+        assert!(
+            output.status.success(),
+            "{args:?}: {}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            self.log()
+        );
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// Gives it an image of the machine's own daemon.
+    pub(crate) fn take(&self, image: &str) {
+        let file: PathBuf = self.dir.path().join("image.tar");
+        let file = file.to_str().unwrap();
+        docker(&["save", "--output", file, image]);
+        self.docker(&["load", "--input", file]);
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
+impl Drop for SecondDaemon {
+    fn drop(&mut self) {
+        // With its first process every other one of that world ends, and with the last one its mounts.
+        self.words = None;
+        let _ = self.world.wait();
+        for controller in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            let group = controller.path().join(&self.group[1..]);
+            let _ = Command::new("find")
+                .arg(group)
+                .args(["-depth", "-type", "d", "-exec", "rmdir", "{}", ";"])
+                .stderr(Stdio::null())
+                .status();
+        }
+        let _ = std::fs::remove_dir("/sys/fs/cgroup".to_owned() + &self.group);
+    }
+}

@@ -1,0 +1,171 @@
+//! Why no worker serves, for dumps and for loads: what happens in the worker itself, what the engine answers, and the
+//! same of a daemon on another machine.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::place::{Place, ROWS};
+use crate::support::rig::{Wanted, docker};
+use crate::support::{Down, Fault, Finished, Gate, On, Proxy, Running, Server};
+use crate::worker::falls_back;
+
+/// The same for a load: `auto` loads by exec and says why, the worker that was asked for changes nothing.
+fn falls_back_loading(place: &Place, words: &str, run: impl Fn(&[&str]) -> Finished) {
+    let project = &place.project;
+    if !project.path().join("whole.sql.gz").exists() {
+        place.run(&["backup", "--transport", "exec", "-o", "whole.sql.gz"]).code(0);
+    }
+    let whole = project.digest();
+    project.sql("delete from item where id > 10");
+    let part = project.digest();
+    let restore = ["restore", "whole.sql.gz", "--yes", "--no-backup"];
+    for jobs in ["1", "2"] {
+        run(&[&restore[..], &["--transport", "worker", "-j", jobs]].concat())
+            .code(1)
+            .says(words)
+            .says("--transport exec");
+        project.assert_untouched(&part);
+        place.assert_swept();
+    }
+    run(&[&restore[..], &["-v"]].concat()).code(0).says("loading by exec").says(words);
+    assert_eq!(project.digest(), whole);
+    project.assert_no_sessions();
+    place.assert_swept();
+    project.drop_siblings();
+}
+
+/// Both ways.
+fn falls_back_twice(place: &Place, words: &str, run: impl Fn(&[&str]) -> Finished) {
+    falls_back(place, words, &run);
+    falls_back_loading(place, words, &run);
+}
+
+/// A place with two tables, so that its backup can be loaded over two sessions.
+fn place(server: &Server, name: &str) -> Place {
+    let place = Place::new(server, name, ROWS);
+    place.project.sql("create table other as select * from item where id < 100");
+    place
+}
+
+/// The FIFO of the worker that is being made.
+fn fifo(rooms: &Path) -> PathBuf {
+    let rooms = std::fs::read_dir(rooms).unwrap().flatten();
+    let names = rooms.flat_map(|room| ["in", "out"].map(|name| room.path().join(name)));
+    names.into_iter().find(|path| path.exists()).expect("a FIFO")
+}
+
+/// Runs envctl; each FIFO it makes is closed to everybody before its worker can open it.
+fn closed(place: &Place, args: &[&str]) -> Finished {
+    let gate = Gate::default();
+    let hold = Fault::Down(Down::Hold { at: 0, gate: gate.clone() });
+    let proxy = Proxy::with(On::Request("/containers/create"), hold);
+    let mut command = place.command(args);
+    command.env("DOCKER_HOST", proxy.host());
+    let running = Running::start(command, None);
+    gate.wait();
+    std::fs::set_permissions(fifo(&place.rooms()), Permissions::from_mode(0o000)).unwrap();
+    gate.open();
+    running.finish()
+}
+
+#[test]
+fn where_a_worker_cannot_open_its_fifo_a_dump_goes_another_way() {
+    let place = place(Server::shared(15), "closed");
+    falls_back(&place, "cannot open its directory", |args| closed(&place, args));
+}
+
+#[test]
+fn where_a_password_is_wanted_and_none_is_known_an_exec_serves_and_says_why() {
+    let mut wanted = Wanted::postgres(15, "unknown");
+    wanted.docker_args.retain(|arg| !arg.starts_with("--env=POSTGRES_PASSWORD="));
+    let server = wanted.arg("--env=POSTGRES_HOST_AUTH_METHOD=trust").start().ready();
+    server.sh(
+        r#"cd "$PGDATA" && printf 'local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n' >pg_hba.conf"#,
+    );
+    server.sql("postgres", "alter role postgres password 'of nobody here'; select pg_reload_conf()");
+    let place = place(&server, "unknown");
+    falls_back_twice(&place, "wants a password, and none is known", |args| place.run(args));
+}
+
+#[test]
+fn where_a_worker_is_refused_its_connection_an_exec_serves_and_says_why() {
+    let hosts = tempfile::NamedTempFile::new().unwrap();
+    // The server listens on what it calls localhost, where nobody else looks for it.
+    std::fs::write(hosts.path(), "127.0.0.9 localhost\n").unwrap();
+    std::fs::set_permissions(hosts.path(), Permissions::from_mode(0o644)).unwrap();
+    let mut wanted =
+        Wanted::postgres(15, "refused").arg(&format!("--volume={}:/etc/hosts:ro", hosts.path().display()));
+    wanted.command.extend(["-c", "listen_addresses=localhost"].map(str::to_owned));
+    let place = place(&wanted.start().ready(), "refused");
+    falls_back_twice(&place, "Connection refused", |args| place.run(args));
+}
+
+#[test]
+fn where_the_engine_makes_no_worker_for_a_load_an_exec_serves_and_says_why() {
+    let place = place(Server::shared(15), "loads");
+    let userns = r#"{"OperatingSystem":"Debian","SecurityOptions":["name=seccomp","name=userns"]}"#;
+    let gone = r#"{"message":"No such image: sha256:0"}"#;
+    for (on, fault, words) in [
+        (On::Request("GET /info"), Fault::Answer(200, userns), "maps users"),
+        (On::Request("/containers/create"), Fault::Answer(404, gone), "No such image"),
+        (
+            On::Worker("/attach?stream=true&stdin=false&stdout=true&stderr=true"),
+            Fault::Answer(500, r#"{"message":"no streams left"}"#),
+            "no streams left",
+        ),
+        (On::Worker("/start"), Fault::Answer(404, gone), "No such image"),
+        (
+            On::Worker("/start"),
+            Fault::Answer(500, r#"{"message":"no space left on device"}"#),
+            "no space left on device",
+        ),
+    ] {
+        let proxy = Proxy::with(on, fault);
+        falls_back_loading(&place, words, |args| place.through(&proxy, args));
+    }
+}
+
+#[test]
+fn an_image_that_is_gone_when_a_dump_starts_falls_back_and_says_why() {
+    let place = place(Server::shared(15), "imgone");
+    let gone = Fault::Answer(404, r#"{"message":"No such image: sha256:0"}"#);
+    let proxy = Proxy::with(On::Worker("/start"), gone);
+    falls_back(&place, "No such image", |args| place.through(&proxy, args));
+}
+
+#[test]
+fn an_image_whose_name_is_gone_still_makes_workers() {
+    let model = Wanted::postgres(15, "namem").start().ready();
+    let image = model.image();
+    let server = Wanted { image: image.clone(), ..Wanted::postgres(15, "name") }.start().ready();
+    let place = place(&server, "name");
+    // Its layers stay as long as its container does.
+    docker(&["rmi", "--force", &image]);
+    let made = place.run(&["backup", "-v", "-o", "b.sql.gz"]).code(0);
+    place.project.assert_verified(&place.project.path().join("b.sql.gz"));
+    let why = place.manifest("b.sql.gz");
+    assert!(
+        why["transport"] == "worker" || why["transport_why"].as_str().unwrap().contains("image"),
+        "{}",
+        made.err()
+    );
+    place.assert_swept();
+}
+
+#[test]
+fn where_a_worker_cannot_open_its_fifo_a_load_goes_another_way() {
+    let place = place(Server::shared(15), "closedl");
+    falls_back_loading(&place, "cannot open its directory", |args| closed(&place, args));
+}
+
+#[test]
+fn where_a_worker_cannot_run_its_tool_an_exec_serves_and_says_why() {
+    let model = Wanted::postgres(15, "toolm").start().ready();
+    // For the server's own user, and for root with its capabilities, which a worker has not.
+    model.sh("cd /usr/lib/postgresql/15/bin && for file in pg_dump psql /usr/share/postgresql-common/pg_wrapper; do \
+              chown postgres $file; chmod 700 $file; done");
+    let server = Wanted { image: model.image(), ..Wanted::postgres(15, "tool") }.start().ready();
+    let place = place(&server, "tool");
+    falls_back_twice(&place, "cannot run its tool", |args| place.run(args));
+}
