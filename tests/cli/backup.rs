@@ -186,6 +186,7 @@ exit 5
 ! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
 ! error: another envctl works on this database: envctl restore (pid 77, role ada, for 12 s)
 ! hint: wait longer with `--lock-timeout 5m`, or try again later
+! hint: if that envctl is gone, end its session: `envctl psql -c 'select pg_terminate_backend(77)'`
 
 "#]]);
 }

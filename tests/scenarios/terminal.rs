@@ -85,13 +85,26 @@ fn f93_output_of_a_terminal_that_begins_like_a_frame_is_output() {
 }
 
 #[test]
-fn f93_a_terminal_is_given_back_when_envctl_is_terminated() {
+fn f93_a_terminal_is_given_back_when_envctl_is_terminated_its_window_closed_or_its_time_over() {
     let project = project();
-    let mut terminal =
-        Pty::start(&project.command(&["exec", "db", "--", "sh", "-c", "echo rea\"\"dy; sleep 1001"]));
+    let script = "echo rea\"\"dy; sleep 1001";
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
+        let mut terminal = Pty::start(&project.command(&["exec", "db", "--", "sh", "-c", script]));
+        terminal.expect("ready");
+        terminal.signal(signal);
+        assert_eq!(terminal.finish(), code);
+        project.server.wait_without_process("sleep 1001", Duration::from_secs(5));
+    }
+    let limited = ["exec", "db", "--timeout", "2s", "--", "sh", "-c", script];
+    let mut terminal = Pty::start(&project.command(&limited));
     terminal.expect("ready");
-    terminal.signal(Signal::TERM);
-    assert_eq!(terminal.finish(), 143);
+    assert_eq!(terminal.finish(), 124);
+    // A person's shell, which hears neither INT nor TERM, and what runs in it.
+    let mut terminal = Pty::start(&project.command(&["shell", "db"]));
+    terminal.type_in("echo rea\"\"dy; sleep 1001\r");
+    terminal.expect("ready");
+    terminal.signal(Signal::HUP);
+    assert_eq!(terminal.finish(), 129);
     project.server.wait_without_process("sleep 1001", Duration::from_secs(5));
 }
 
