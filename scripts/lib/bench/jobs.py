@@ -15,6 +15,10 @@ FLOOR = "`pg_dump >/dev/null` inside the container: the floor"
 TRANSPORT = "`docker exec pg_dump >/dev/null` (transport only)"
 GZIP = "`docker exec pg_dump \\| gzip`"
 ZSTD = "`docker exec pg_dump \\| zstd -1 -T0`"
+PIGZ = "`docker exec pg_dump \\| pigz`"
+CUSTOM = "`docker exec pg_dump -Fc`"
+FIFO = "a worker and a FIFO by hand: `docker run … pg_dump -f FIFO`, `cat FIFO >/dev/null`"
+EMPTY = "starting and removing a container: `docker run --rm … true`"
 BACKUP = "`envctl backup` (gzip)"
 BACKUP_ONE = "`taskset -c 0 envctl backup` (gzip, one core for envctl)"
 BACKUP_EXEC = "`envctl backup --transport exec` (gzip)"
@@ -86,6 +90,13 @@ class Bench:
     def size(self, name):
         return os.path.getsize(self.file(name))
 
+    def beside(self, program):
+        """A container of the database's image in its network, with our directory as /w."""
+        return (
+            f"{self.docker} run --rm --network container:{self.container} -v {self.directory}:/w "
+            f"--entrypoint {program} $({self.docker} inspect --format '{{{{.Image}}}}' {self.container})"
+        )
+
     def dump(self):
         return f"{self.docker} exec {self.container} pg_dump -U bench bench"
 
@@ -96,6 +107,13 @@ def dumps(bench):
         (TRANSPORT, bench.shell(f"{bench.dump()} >/dev/null")),
         (GZIP, bench.shell(f"{bench.dump()} | gzip >{bench.file('peer.sql.gz')}")),
         (ZSTD, bench.shell(f"{bench.dump()} | zstd -q -1 -T0 >{bench.file('peer.sql.zst')}")),
+        (PIGZ, bench.shell(f"{bench.dump()} | pigz >{bench.file('peer.pigz')}")),
+        (CUSTOM, bench.shell(f"{bench.dump()} -Fc >{bench.file('peer.dump')}")),
+        (FIFO, bench.shell(
+            f"rm -f {bench.file('fifo')}; mkfifo {bench.file('fifo')}; "
+            f"{bench.beside('pg_dump')} -h 127.0.0.1 -U bench -f /w/fifo bench & "
+            f"cat {bench.file('fifo')} >/dev/null; wait $!")),
+        (EMPTY, bench.shell(bench.beside("true"))),
         (BACKUP, bench.envctl("backup", "-q", "--force", "-o", bench.file("ours.sql.gz"), watch=True)),
         (BACKUP_ONE, bench.envctl(
             "backup", "-q", "--force", "-o", bench.file("one.sql.gz"), watch=True, before=["taskset", "-c", "0"])),
@@ -111,6 +129,8 @@ def dumps(bench):
         "plain": json.loads(pathlib.Path(bench.file("ours.sql.gz.json")).read_text())["plain_bytes"],
         GZIP: bench.size("peer.sql.gz"),
         ZSTD: bench.size("peer.sql.zst"),
+        PIGZ: bench.size("peer.pigz"),
+        CUSTOM: bench.size("peer.dump"),
         BACKUP: bench.size("ours.sql.gz"),
         BACKUP_ZSTD: bench.size("ours.sql.zst"),
     }
