@@ -136,6 +136,28 @@ impl App {
             .unwrap_or_else(|| PathBuf::from("/tmp"))
     }
 
+    /// Every place where a run of this user may have had its rooms, [`App::rooms`] first: a job of cron has other
+    /// variables than a shell.
+    pub fn all_rooms(&self) -> Vec<PathBuf> {
+        let user = rustix::process::getuid();
+        let set = |name: &str| self.environment.get(name).map(PathBuf::from);
+        let usual = [
+            Some(self.rooms()),
+            set("XDG_RUNTIME_DIR"),
+            Some(format!("/run/user/{}", user.as_raw()).into()),
+            user.is_root().then(|| "/run".into()),
+            set("TMPDIR"),
+            Some("/tmp".into()),
+        ];
+        let mut places: Vec<PathBuf> = Vec::new();
+        for place in usual.into_iter().flatten().filter(|place| place.is_absolute() && place.is_dir()) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
+    }
+
     /// The plan of a dry run as a document, where documents are wanted; a person has seen it already.
     pub fn show_dry_run(&self, plan: &impl std::fmt::Display) {
         #[derive(serde::Serialize)]

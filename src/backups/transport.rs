@@ -56,6 +56,8 @@ pub struct Ways {
     pub transport: Transport,
     /// Where rooms for workers are made.
     pub rooms: PathBuf,
+    /// Where other runs may have made theirs.
+    pub elsewhere: Vec<PathBuf>,
     /// Where rooms for much data are made: beside the backup.
     pub disk: Option<PathBuf>,
     /// What a worker may use.
@@ -108,7 +110,9 @@ impl Ways {
         progress: &Arc<dyn Progress>,
         interrupt: &Interrupt,
     ) -> Result<Chosen> {
-        let homes: Vec<&Path> = std::iter::once(&*self.rooms).chain(self.disk.as_deref()).collect();
+        let elsewhere = self.elsewhere.iter().map(PathBuf::as_path);
+        let homes: Vec<&Path> =
+            std::iter::once(&*self.rooms).chain(self.disk.as_deref()).chain(elsewhere).collect();
         for left in interrupt.or(worker::reap(engine, &homes)).await? {
             let short = left.operation.get(..8).unwrap_or(&left.operation).to_owned();
             progress.on(Event::Warning(format!(
@@ -378,8 +382,13 @@ mod tests {
 
     #[test]
     fn only_auto_falls_back_and_says_why() {
-        let ways =
-            |transport| Ways { transport, rooms: "/run".into(), disk: None, limits: Limits::default() };
+        let ways = |transport| Ways {
+            transport,
+            rooms: "/run".into(),
+            elsewhere: Vec::new(),
+            disk: None,
+            limits: Limits::default(),
+        };
         match ways(Transport::Auto).fall_back(Unfit::Remote) {
             Ok(Chosen::Exec(Some(why))) => assert!(why.contains("not on this host"), "{why}"),
             _ => panic!("no fall-back"),

@@ -116,8 +116,11 @@ async fn look(
     // First: what a worker of a killed run does in a database ends with it.
     let beside = environments.iter().filter_map(|environment| catalogs::of(settings, environment).ok());
     let mut homes: Vec<PathBuf> = beside.map(|catalog| catalog.directory().to_owned()).collect();
-    homes.push(rooms);
-    homes.dedup();
+    for place in app.all_rooms() {
+        if !homes.contains(&place) {
+            homes.push(place);
+        }
+    }
     let sweeping = doctor::leftovers::look(&daemon.engine, &homes, only_look);
     findings.extend(match tokio::time::timeout(LIMIT, sweeping).await {
         Ok(seen) => doctor::leftovers::judge(&seen),

@@ -1,5 +1,6 @@
 //! `envctl studio`: Prisma Studio in the backend's container, or beside a database whose project has none, tunnelled to this machine.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -193,7 +194,9 @@ async fn beside(
     let (engine, database) = (&daemon.engine, &found.target.container);
     let unfit = |unfit: &Unfit| error::tool(format!("Studio cannot run beside the database: {unfit}"));
     let listens = listens.as_ref().map_err(unfit)?;
-    for left in app.interrupt.or(worker::reap(engine, &[&app.rooms()])).await? {
+    let places = app.all_rooms();
+    let homes: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
+    for left in app.interrupt.or(worker::reap(engine, &homes)).await? {
         let short = left.operation.get(..8).unwrap_or(&left.operation);
         app.ui
             .warn(&format!("removed the worker of envctl/{short}, left behind by an envctl that was killed"));

@@ -30,6 +30,7 @@ impl WayArgs {
         Ok(Ways {
             transport: self.transport.as_deref().unwrap_or(&usual.transport).parse()?,
             rooms: app.rooms(),
+            elsewhere: app.all_rooms(),
             disk: None,
             limits: Limits {
                 memory: self.worker_memory.or(usual.memory),

@@ -1,7 +1,7 @@
 //! What killed runs of envctl left on this host and in its engine: workers and their rooms.
 //!
 //! Promises: the same as the next backup would remove, and nothing else: known by a lock that nobody holds any more. What
-//! lives, and what is another host's, is told at most.
+//! lives, what is another host's, and what lies elsewhere is told at most.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub enum Standing {
     Alive,
     /// Its envctl is on another host.
     Elsewhere,
+    /// Left, with its room where nobody has told us to clean up.
+    LeftAside,
     /// Left, and still there.
     Left,
     /// Left, and removed now.
@@ -46,7 +48,7 @@ pub async fn look(engine: &Arc<dyn Engine>, homes: &[PathBuf], only_look: bool) 
     let places = homes.to_vec();
     let (mut workers, rooms) = on_a_thread(move || {
         let stands = |left: Left| {
-            let standing = standing(&left);
+            let standing = standing(&left, &places);
             (left, standing)
         };
         let workers: Vec<_> = listed.into_iter().map(stands).collect();
@@ -76,10 +78,16 @@ async fn on_a_thread<T: Default + Send + 'static>(look: impl FnOnce() -> T + Sen
     tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
-fn standing(left: &Left) -> Standing {
-    match left {
-        left if !left.is_of_this_machine() => Standing::Elsewhere,
-        left if left.is_left() => Standing::Left,
+fn standing(left: &Left, homes: &[PathBuf]) -> Standing {
+    if !left.is_of_this_machine() {
+        return Standing::Elsewhere;
+    }
+    if left.is_left(homes) {
+        return Standing::Left;
+    }
+    // Only told: the path comes from a label, which anybody may write.
+    match left.room.parent() {
+        Some(home) if left.is_left_in(home) => Standing::LeftAside,
         _ => Standing::Alive,
     }
 }
@@ -120,6 +128,17 @@ fn of_worker(left: &Left, standing: Standing, seen: &Seen) -> Option<Finding> {
             Finding::warning("leftovers", format!("{what}, {killed}, could not be removed"))
                 .next(format!("remove it: `{remove}`")),
         ),
+        Standing::LeftAside if left.room.symlink_metadata().is_err() => Some(
+            Finding::warning("leftovers", format!("{what} is there, {killed}"))
+                .next(format!("remove it: `{remove}`")),
+        ),
+        Standing::LeftAside => {
+            let room = shell_word(&left.room.display().to_string());
+            Some(
+                Finding::warning("leftovers", format!("{what} is there, {killed}; its directory is {room}"))
+                    .next(format!("remove both: `{remove}; rm -r {room}`")),
+            )
+        }
         Standing::Elsewhere => Some(
             Finding::note("leftovers", format!("{what} belongs to an envctl on host {}", left.host()))
                 .next("only there it can be known whether that one lives: `envctl doctor` on that host"),
@@ -167,6 +186,7 @@ mod tests {
             (Standing::Removed, false, Severity::Note, "removed the worker of envctl/01234567"),
             (Standing::Left, false, Severity::Warning, "could not be removed"),
             (Standing::Left, true, Severity::Warning, "is there"),
+            (Standing::LeftAside, false, Severity::Warning, "is there"),
             (Standing::Elsewhere, false, Severity::Note, "on host there"),
         ] {
             let [finding] = <[Finding; 1]>::try_from(of(standing, only_looked)).unwrap();
@@ -182,6 +202,14 @@ mod tests {
             of(Standing::Left, false)[0].next,
             ["remove it: `docker rm --force --volumes c0ffee00c0ff`"]
         );
+        let home = tempfile::tempdir().unwrap();
+        let room = home.path().join("envctl-worker-0123456789abcdef");
+        let workers = vec![(Left { room: room.clone(), ..left() }, Standing::LeftAside)];
+        let seen = Seen { workers, ..Seen::default() };
+        assert!(judge(&seen)[0].next[0].ends_with("c0ffee00c0ff`"), "its room is gone: {seen:?}");
+        std::fs::create_dir(&room).unwrap();
+        let both = format!("c0ffee00c0ff; rm -r {}`", room.display());
+        assert!(judge(&seen)[0].next[0].ends_with(&both), "{seen:?}");
     }
 
     #[test]
@@ -201,6 +229,6 @@ mod tests {
 
     #[test]
     fn a_worker_of_another_host_is_never_taken_for_left() {
-        assert_eq!(standing(&left()), Standing::Elsewhere);
+        assert_eq!(standing(&left(), &["/run".into()]), Standing::Elsewhere);
     }
 }

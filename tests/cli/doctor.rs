@@ -260,25 +260,27 @@ fn what_a_killed_run_left_is_removed_and_told() {
 }
 
 #[test]
-fn what_a_run_with_other_directories_left_is_removed_and_nobody_elses() {
+fn what_a_run_with_other_variables_left_is_removed_and_what_lies_elsewhere_is_told() {
     let stage = stage(stack("acme-dev"), Server::new());
-    let elsewhere = tempfile::tempdir().unwrap();
-    let room = elsewhere.path().join("envctl-worker-fedcba9876543210");
-    std::fs::create_dir(&room).unwrap();
-    std::fs::write(room.join("lock"), "").unwrap();
-    worker(&stage, &room);
-    let removed = doctor(&stage, &[]);
+    let places = tempfile::tempdir().unwrap();
+    let [usual, aside] = ["usual", "aside"].map(|name| places.path().join(name));
+    let leave = |home: &Path| {
+        let room = home.join("envctl-worker-fedcba9876543210");
+        std::fs::create_dir_all(&room).unwrap();
+        std::fs::write(room.join("lock"), "").unwrap();
+        worker(&stage, &room);
+        room
+    };
+    // A shell's directory in memory, and a job's temporary one.
+    let room = leave(&usual);
+    let removed = stage.envctl(["doctor"]).env("TMPDIR", &usual).env("XDG_RUNTIME_DIR", stage.path("")).run();
     assert!(removed.out().contains("removed the worker of envctl/01234567"), "{}", removed.out());
-    assert_eq!(removals(&stage), 1);
-    assert!(!room.exists());
-    // Of a path that anybody may write into a label nothing is removed but what is a room.
-    let precious = elsewhere.path().join("precious");
-    std::fs::create_dir(&precious).unwrap();
-    std::fs::write(precious.join("lock"), "").unwrap();
-    worker(&stage, &precious);
-    let looked = doctor(&stage, &[]);
-    assert_eq!(removals(&stage), 1, "{}", looked.out());
-    assert!(precious.exists());
+    assert_eq!((removals(&stage), room.exists()), (1, false));
+    // Of a path that anybody may write into a label nothing is removed.
+    let room = leave(&aside);
+    let told = doctor(&stage, &[]);
+    assert!(told.out().contains("rm -r "), "{}", told.out());
+    assert_eq!((removals(&stage), room.exists()), (1, true));
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! Workers of whatever envctl, as the engine lists them, and which of them killed runs have left.
 //!
-//! Promises: only a worker of this machine is ever taken for left, and only by what cannot be said of a living one:
-//! nobody holds its room's lock, or the room is gone and the worker does not run. Wherever the run that is gone had its
-//! rooms: of a path in a label, which anybody may write, nothing is removed but a directory of ours with a room's name
-//! and a lock that nobody holds. Rooms are looked at on a thread of their own, since a directory on a server that is gone
-//! hangs whoever looks.
+//! Promises: only a worker of this machine is ever taken for left, in a place that was named, and only by what cannot
+//! be said of a living one: nobody holds its room's lock, or the room is gone and the worker does not run. Rooms are
+//! looked at on a thread of their own, since a directory on a server that is gone hangs whoever looks.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -40,15 +38,19 @@ impl Left {
         self.machine.split_once(SEPARATOR).map_or(&*self.machine, |(host, _)| host)
     }
 
-    /// Whether a killed run left it. Asks the disk.
-    pub fn is_left(&self) -> bool {
-        self.is_of_this_machine()
-            && match self.room.parent().map(|home| room::standing(home, &self.room)) {
-                Some(Standing::Left) => true,
-                // The machine was started anew; or we cannot see it, as one in a unit's own `/tmp`.
-                Some(Standing::Gone) => !self.running,
-                Some(Standing::Kept) | None => false,
-            }
+    /// Whether a killed run left it, with its room in one of these places. Asks the disk.
+    pub fn is_left(&self, homes: &[PathBuf]) -> bool {
+        self.is_of_this_machine() && homes.iter().any(|home| self.is_left_in(home))
+    }
+
+    /// The same for one place.
+    pub fn is_left_in(&self, home: &Path) -> bool {
+        match room::standing(home, &self.room) {
+            Standing::Left => true,
+            // The machine was started anew; or we cannot see it, as one in a unit's own `/tmp`.
+            Standing::Gone => !self.running,
+            Standing::Kept => false,
+        }
     }
 }
 
@@ -77,29 +79,21 @@ fn named(host: &str, identity: &str) -> String {
     name
 }
 
-/// Removes the workers that killed runs left, with their rooms, and the rooms without a worker in these places; gives
-/// the workers. Those of others, and of those who live, are left alone.
+/// Removes the workers and rooms that killed runs left in these places; gives the workers. Rooms of others, and of
+/// those who live, are left alone.
 pub async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<Left> {
     let homes: Vec<PathBuf> = homes.iter().map(|home| home.to_path_buf()).collect();
     let workers = engine.workers().await.unwrap_or_default();
-    let look = move || workers.into_iter().filter(Left::is_left).collect::<Vec<_>>();
+    let seen = homes.clone();
+    let look = move || workers.into_iter().filter(|worker| worker.is_left(&seen)).collect::<Vec<_>>();
     let mut reaped = Vec::new();
     for left in tokio::task::spawn_blocking(look).await.unwrap_or_default() {
         if engine.worker_remove(&left.id).await.is_ok() {
             reaped.push(left);
         }
     }
-    let rooms: Vec<PathBuf> = reaped.iter().map(|left| left.room.clone()).collect();
-    let sweep = move || {
-        for room in &rooms {
-            room::remove_left(room);
-        }
-        for home in &homes {
-            room::sweep(home);
-        }
-    };
     // A panic in there is no reason to stop what the caller came for.
-    let _ = tokio::task::spawn_blocking(sweep).await;
+    let _ = tokio::task::spawn_blocking(move || homes.iter().for_each(|home| drop(room::sweep(home)))).await;
     reaped
 }
 
@@ -130,22 +124,24 @@ mod tests {
     #[test]
     fn a_worker_is_left_when_nobody_holds_its_room() {
         let home = tempfile::tempdir().unwrap();
+        let homes = [home.path().to_owned()];
         let room = Room::make(home.path()).unwrap();
-        assert!(!left(room.path(), true).is_left());
-        assert!(!left(room.path(), false).is_left(), "its envctl still wants to know how it ended");
+        assert!(!left(room.path(), true).is_left(&homes));
+        assert!(!left(room.path(), false).is_left(&homes), "its envctl still wants to know how it ended");
         let unlocked = home.path().join("envctl-worker-0123456789abcdef");
         std::fs::create_dir(&unlocked).unwrap();
         std::fs::write(unlocked.join("lock"), "").unwrap();
-        assert!(left(&unlocked, true).is_left());
+        assert!(left(&unlocked, true).is_left(&homes));
         let elsewhere = Left { machine: "localhost@0".into(), ..left(&unlocked, true) };
-        assert!(!elsewhere.is_left());
+        assert!(!elsewhere.is_left(&homes));
     }
 
     #[test]
     fn a_worker_whose_room_cannot_be_seen_is_left_only_if_it_does_not_run() {
         let home = tempfile::tempdir().unwrap();
         let unseen = home.path().join("envctl-worker-0123456789abcdef");
-        assert!(!left(&unseen, true).is_left(), "another envctl's /tmp may hold it");
-        assert!(left(&unseen, false).is_left(), "the machine was started anew");
+        let homes = [home.path().to_owned()];
+        assert!(!left(&unseen, true).is_left(&homes), "another envctl's /tmp may hold it");
+        assert!(left(&unseen, false).is_left(&homes), "the machine was started anew");
     }
 }

@@ -143,12 +143,6 @@ pub fn sweep(parent: &Path) -> Vec<PathBuf> {
     left(parent).into_iter().filter(|path| fs::remove_dir_all(path).is_ok()).collect()
 }
 
-/// Removes one room, if a killed run left it; says whether.
-pub fn remove_left(path: &Path) -> bool {
-    let left = path.parent().is_some_and(|home| standing(home, path) == Standing::Left);
-    left && fs::remove_dir_all(path).is_ok()
-}
-
 /// The rooms that killed runs left in `parent`.
 pub fn left(parent: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
