@@ -19,6 +19,8 @@ use crate::error::{self, Error, Result};
 pub const BLOCK: usize = 1 << 20;
 /// How long the socket may fill between two reads of a stream that runs.
 const BREATH: Duration = Duration::from_millis(1);
+/// How long the words of a tool that failed may come behind its end.
+const LATE_WORDS: Duration = Duration::from_secs(2);
 /// How much of a tool's stderr is kept: its last words.
 const STDERR_KEPT: usize = 64 << 10;
 
@@ -105,6 +107,12 @@ pub(super) async fn follow(
             stream.send_rest(&blocks).await?;
             // Everything is in hand; the tool may go. Whether it hears us changes nothing any more.
             let _ = input.write(proof::ACKNOWLEDGEMENT).await;
+            if exit_code != 0 {
+                // The daemon copies stdout and stderr each by itself: the reason may come behind the end mark.
+                let mut sink = |which, bytes: &[u8]| stream.take_words(which, bytes);
+                let rest = async { while let Ok(true) = output.read(&mut sink).await {} };
+                let _ = tokio::time::timeout(LATE_WORDS, rest).await;
+            }
             return Ok(ProvenEnd { exit_code, stderr: stream.last_words(), begun });
         }
         if !more {
@@ -164,6 +172,13 @@ impl Stream {
         self.started |= !full.is_empty();
         if let Err(cause) = result {
             self.broken.get_or_insert(cause);
+        }
+    }
+
+    /// What comes behind the end mark: words alone.
+    fn take_words(&mut self, which: Output, bytes: &[u8]) {
+        if which == Output::Stderr {
+            self.stderr.hear(bytes);
         }
     }
 

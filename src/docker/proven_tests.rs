@@ -84,6 +84,18 @@ async fn a_trailer_in_pieces_is_a_trailer() {
 }
 
 #[tokio::test]
+async fn the_reason_of_a_failure_may_come_behind_the_end_mark() {
+    let (_, end) = dump(|mut far| async move {
+        far.trailer(1).await;
+        far.line().await;
+        far.err("pg_dump: error: no password supplied\n").await;
+        Some(1)
+    })
+    .await;
+    assert_eq!(end.unwrap().stderr, "pg_dump: error: no password supplied");
+}
+
+#[tokio::test]
 async fn a_tool_that_failed_before_its_first_byte_had_not_begun() {
     let (bytes, end) = dump(|mut far| async move {
         far.err("pg_dump: error: connection to server at \"127.0.0.1\" failed\n").await;

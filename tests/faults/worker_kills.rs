@@ -116,7 +116,7 @@ fn f28_whatever_a_killed_load_by_a_worker_leaves_the_next_one_sweeps() {
     let part = place.project.digest();
     let restore = ["restore", "b.sql.gz", "--yes", "--no-backup", "--transport", "worker"];
     let mut traces = 0;
-    for (jobs, rows) in [("1", 1), ("1", 20_000), ("1", 80_000), ("2", 1), ("2", 20_000), ("2", 80_000)] {
+    for (jobs, rows) in [("1", 1), ("1", 10_000), ("1", 30_000), ("2", 1), ("2", 10_000), ("2", 30_000)] {
         let running = place.start(&[&restore[..], &["-j", jobs, "--worker-cpus", "0.05"]].concat());
         assert!(poll(LIMIT, || loaded(&place) >= rows), "{rows} rows by {jobs}");
         running.signal(Signal::KILL);
