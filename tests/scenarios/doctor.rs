@@ -40,7 +40,7 @@ fn typed(project: &Project, finding: &Value, step: &str) {
 #[test]
 fn what_is_found_goes_by_what_is_typed() {
     for major in [15, 17] {
-        let server = Wanted::postgres(major, &format!("doctor{major}")).start().ready();
+        let server = Wanted::postgres(major, &format!("doctor{major}")).arg("--init").start().ready();
         let project = Project::new(&server, "doctor");
         let toml = format!("stack = \"{}\"\n[database]\nname = \"{}\"\n", server.stack, project.database);
         std::fs::write(project.path().join("envctl.toml"), toml).unwrap();
