@@ -65,9 +65,11 @@ pub async fn converse(
     };
     let sizes = spec.tty.then(|| tokio::spawn(follow_size(handle.clone())));
     let feeding = spec.stdin.then(|| tokio::spawn(feed_stdin(input, spec.tty)));
-    let talk = pass_output(output, &handle);
-    tokio::pin!(talk);
-    let result = tokio::select! {
+    let mut outlets = Some(Outlets::open()?);
+    let result = {
+        let talk = pass_output(output, &handle, &mut outlets);
+        tokio::pin!(talk);
+        tokio::select! {
         biased;
         signal = interrupt.wait() => {
             // Keep on draining while the command is being ended: its last words are worth having.
@@ -89,6 +91,7 @@ pub async fn converse(
             })
         }
         result = &mut talk => result,
+        }
     };
     if let Some(task) = sizes {
         task.abort();
@@ -104,7 +107,12 @@ pub async fn converse(
         }
         // Nobody takes its output any more.
         Err(error) if error.kind() == ErrorKind::Failed => {
-            match end::end_marked(engine, container, spec.user.as_deref(), &word).await {
+            let ended = end::end_marked(engine, container, spec.user.as_deref(), &word).await;
+            // What came before is the reader's all the same, however long that one takes.
+            if let Some(outlets) = outlets.take() {
+                let _ = tokio::task::spawn_blocking(move || outlets.finish()).await;
+            }
+            match ended {
                 Ok(()) => Err(error),
                 Err(left) => Err(error.hint(left.to_string())),
             }
@@ -126,8 +134,13 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How much of the beginning of stdout is kept to recognise an engine's "could not start".
 const OPENING: usize = 8192;
 
-async fn pass_output(mut output: ExecOutput, handle: &ExecHandle) -> Result<Outcome> {
-    let outlets = Outlets::open()?;
+/// Takes the outlets when they have got everything; leaves them where it fails before.
+async fn pass_output(
+    mut output: ExecOutput,
+    handle: &ExecHandle,
+    place: &mut Option<Outlets>,
+) -> Result<Outcome> {
+    let Some(outlets) = place.as_ref() else { return Err(error::failed("our own output is closed")) };
     // An engine that could not start the command says so on the command's stdout: hold the first bytes
     // back just long enough to see whether they open like that.
     let mut opening = Some(Vec::new());
@@ -152,15 +165,14 @@ async fn pass_output(mut output: ExecOutput, handle: &ExecHandle) -> Result<Outc
     };
     while output.read(&mut sink).await? {
         if outlets.reader_gone() {
-            return Ok(Outcome::ReaderGone(None));
+            // It left, or what it writes to is full.
+            return finished(place.take()).await.map(|_| Outcome::ReaderGone(None));
         }
         if failed.get() {
             break;
         }
     }
     if let Some(cause) = failure {
-        // What came before is the reader's all the same.
-        let _ = tokio::task::spawn_blocking(move || outlets.finish()).await;
         return Err(error::failed(
             "output waits for its reader and the temporary file for it cannot be written; the command was ended",
         )
@@ -177,9 +189,16 @@ async fn pass_output(mut output: ExecOutput, handle: &ExecHandle) -> Result<Outc
     if !held.is_empty() {
         outlets.accept(Output::Stdout, &held).map_err(|e| error::failed("cannot write").because(e))?;
     }
+    match finished(place.take()).await? {
+        Ending::Written => Ok(Outcome::Exited(u8::try_from(code).unwrap_or(255))),
+        Ending::ReaderGone => Ok(Outcome::ReaderGone(None)),
+    }
+}
+
+async fn finished(outlets: Option<Outlets>) -> Result<Ending> {
+    let Some(outlets) = outlets else { return Ok(Ending::Written) };
     match tokio::task::spawn_blocking(move || outlets.finish()).await {
-        Ok(Ok(Ending::Written)) => Ok(Outcome::Exited(u8::try_from(code).unwrap_or(255))),
-        Ok(Ok(Ending::ReaderGone)) => Ok(Outcome::ReaderGone(None)),
+        Ok(Ok(ending)) => Ok(ending),
         Ok(Err(cause)) => Err(error::failed("cannot write the command's output").because(cause)),
         Err(_) => Err(error::failed("the thread that writes output failed")),
     }

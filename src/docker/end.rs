@@ -18,7 +18,7 @@ use super::exec::{self, ExecSpec};
 pub const TAG: &str = "ENVCTL_OP";
 
 /// `$1` is the word. Signals grow harsher: INT at first, then TERM, at last KILL. Needs `sh`, `grep` and /proc; prints
-/// what is left.
+/// what is left. Children of those that carry the word are taken for them, whatever they have made of their environment.
 ///
 /// Usually INT goes to all at once as a terminal sends it (a shell that waits reaps its child and then goes by itself),
 /// TERM to those without children and to all after three seconds. Beside a postmaster as PID 1 no process may die that
@@ -27,6 +27,7 @@ pub const TAG: &str = "ENVCTL_OP";
 /// its next child. Orphans there are left alone.
 const SCRIPT: &str = r#"
 word=$1 round=0 held= known=' ' one=
+read -r start _ </proc/uptime
 { read -r one </proc/1/comm; } 2>/dev/null
 case $one in postgres|postmaster) careful=1 ;; *) careful= ;; esac
 look() {
@@ -46,11 +47,21 @@ look() {
         if grep -q "ENVCTL_OP=$word" "$d/environ" 2>/dev/null; then
           known="$known$p+ "
         else
-          known="$known$p- "
+          # Empty while it becomes another program, unreadable of another user.
+          ! grep -q = "$d/environ" 2>/dev/null || known="$known$p- "
           continue
         fi ;;
     esac
     if [ -n "$careful" ] && [ "$2" = 1 ]; then orphans="$orphans $p"; else mine="$mine $p"; fi
+  done
+  more=1
+  while [ -n "$more" ]; do
+    more=
+    for p in $tree; do
+      case "$p" in *Z) continue ;; esac
+      parent=${p%%>*} p=${p#*>} p=${p%%[!0-9]*}
+      case "$mine " in *" $p "*) continue ;; *" $parent "*) mine="$mine $p" more=1 ;; esac
+    done
   done
   leaves= parents=
   for p in $mine; do
@@ -80,8 +91,9 @@ reap() {
   done
   send STOP "$1"
 }
-while look; [ -n "$mine" ] && [ "$round" -lt 80 ]; do
-  if [ "$round" -lt 10 ]; then s=INT; elif [ "$round" -lt 40 ]; then s=TERM; else s=KILL; fi
+while look; read -r now _ </proc/uptime; age=$((${now%%.*} - ${start%%.*})); [ -n "$mine" ] && [ "$age" -lt 10 ]; do
+  s=KILL
+  if [ "$round" -lt 10 ] && [ "$age" -lt 3 ]; then s=INT; elif [ "$round" -lt 40 ] && [ "$age" -lt 6 ]; then s=TERM; fi
   if [ -n "$careful" ]; then
     held="$held $parents"
     send STOP $parents
@@ -97,7 +109,7 @@ while look; [ -n "$mine" ] && [ "$round" -lt 80 ]; do
     done
   else
     send "$s" $leaves
-    case "$round" in 0|5|30|40|5?|6?|7?) send "$s" $parents ;; esac
+    case "$round$s" in 0*|5*|30*|*KILL) send "$s" $parents ;; esac
     sleep 0.1
   fi
   round=$((round + 1))

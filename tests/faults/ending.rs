@@ -51,6 +51,9 @@ fn f17_no_command_that_is_stopped_takes_the_database_along() {
         ("bash", "trap '' INT; echo begun; sleep 4716; sleep 4716"),
         ("bash", "echo begun; bash -c 'sleep 4717 & sleep 4717 & wait; wait'; sleep 4717"),
         ("sh", "echo begun; psql -U postgres -c 'select pg_sleep(4718)'; sleep 4718"),
+        // Children that carry no word of ours: another user's, and one with no environment.
+        ("sh", "echo begun; su postgres -s /bin/sh -c 'sleep 4719'; sleep 4719"),
+        ("bash", "echo begun; env -i /bin/sleep 4719; sleep 4719"),
     ] {
         let (code, words) = stopped(&project, shell, script);
         assert_eq!(code, Some(130), "{script}: {words}");

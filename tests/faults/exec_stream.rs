@@ -253,6 +253,16 @@ fn f97_a_slow_reader_on_a_full_disk_gets_what_came_before_in_order() {
 }
 
 #[test]
+fn f97_an_output_that_is_full_is_no_reader_that_left() {
+    let project = project();
+    let mut command = Command::new("sh");
+    project.wrap(&mut command, "exec \"$@\" >/dev/full", &["exec", "db", "--", "seq", "1", "4000000"]);
+    let finished = Running::start(command, None).finish_within(Duration::from_secs(20));
+    finished.code(125).says("cannot write the command's output").says("no space left");
+    project.server.wait_without_process("seq 1 4000000", Duration::from_secs(10));
+}
+
+#[test]
 fn f94_input_that_comes_slowly_is_not_held_back() {
     let project = project();
     let mut command = project.command(&["exec", "db", "--", "cat"]);
