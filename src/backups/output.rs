@@ -17,7 +17,7 @@ use super::label::Label;
 use super::manifest::{Manifest, path_for};
 use super::scan::Summary;
 use super::stored::{self, NewFile};
-use crate::error::{self, Error, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::dump::Format;
 use crate::postgres::facts::Facts;
 use crate::progress::{Event, Progress};
@@ -106,7 +106,7 @@ impl Output {
                 Ok(Packed { output: Self::File { file, manifest }, stored, summary })
             }
             Self::Stdout(stdout) => {
-                let (stored, summary, stdout) = write(stdout)?;
+                let (stored, summary, stdout) = write(stdout).map_err(of_stdout)?;
                 Ok(Packed { output: Self::Stdout(stdout), stored, summary })
             }
         }
@@ -119,7 +119,9 @@ impl Output {
     pub(super) fn publish(self, request: &BackupRequest, json: &Manifest) -> Result<Option<PathBuf>> {
         match self {
             Self::Stdout(mut stdout) => {
-                stdout.flush().map_err(|e| error::failed("stdout cannot be written").because(e))?;
+                stdout
+                    .flush()
+                    .map_err(|e| of_stdout(error::failed("stdout cannot be written").because(e)))?;
                 Ok(None)
             }
             Self::File { mut file, mut manifest } => {
@@ -130,7 +132,7 @@ impl Output {
                     .map_err(|e| stored::write_failure(&target, e))?;
                 loop {
                     match stored::publish_pair(&mut file, &mut manifest, taken == IfTaken::Replace) {
-                        Err(e) if taken == IfTaken::Next && e.kind() == error::ErrorKind::Refused => {
+                        Err(e) if taken == IfTaken::Next && e.kind() == ErrorKind::Refused => {
                             let next = next_name(file.target()).ok_or(e)?;
                             manifest.rename_target(path_for(&next));
                             file.rename_target(next);
@@ -163,15 +165,31 @@ fn next_name(path: &Path) -> Option<PathBuf> {
 
 /// The packer knows that writing failed; where, it does not.
 fn name_the_disk(error: Error, path: &Path) -> Error {
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+    match io_of(&error) {
+        Some(io) => {
             let copy = io.raw_os_error().map_or_else(|| io.kind().into(), std::io::Error::from_raw_os_error);
-            return stored::write_failure(path, copy);
+            stored::write_failure(path, copy)
         }
-        source = cause.source();
+        None => error,
     }
-    error
+}
+
+/// The same of stdout: `| head` has what it wants, quiet as a program that SIGPIPE ended, and no success.
+fn of_stdout(error: Error) -> Error {
+    match io_of(&error).map(std::io::Error::kind) {
+        Some(std::io::ErrorKind::BrokenPipe) => {
+            Error::new(ErrorKind::Child(141), "the reader of the backup left")
+        }
+        Some(_) => {
+            error.hint("what stands behind stdout takes no more: give it room, or name a file with `-o`")
+        }
+        None => error,
+    }
+}
+
+fn io_of(error: &Error) -> Option<&std::io::Error> {
+    let mut sources = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    sources.find_map(|cause| cause.downcast_ref())
 }
 
 fn pump<W: Write + Send + 'static>(

@@ -52,8 +52,12 @@ impl NewFile {
         new.file.set_permissions(Permissions::from_mode(0o600)).map_err(|e| write_failure(&new.target, e))?;
         // Held while we live: how a later run tells a leftover from work under way, so it is held before the file has
         // its name. Where the file system knows no locks, leftovers are simply not recognised.
-        let _ = new.file.try_lock();
-        new.rename_to_free_name().map_err(|e| write_failure(&new.target, e))?;
+        if let Err(fs::TryLockError::WouldBlock) = new.file.try_lock() {
+            // Somebody looks whether it was left, and lets go at once.
+            let _ = new.file.lock();
+        }
+        // Its name bears the operation's id: nobody else has it.
+        fs::rename(&new.temporary, &new.target).map_err(|e| write_failure(&new.target, e))?;
         new.temporary = std::mem::replace(&mut new.target, target.to_owned());
         Ok(new)
     }
@@ -235,13 +239,16 @@ pub fn left(directory: &Path) -> Vec<PathBuf> {
 /// The file, locked, if nobody holds it and it is still the one of that name.
 fn orphan(path: &Path) -> Option<File> {
     let file = OpenOptions::new().write(true).open(path).ok()?;
-    file.try_lock().ok()?;
-    let (held, named) = (file.metadata().ok()?, path.symlink_metadata().ok()?);
-    let same = (held.dev(), held.ino()) == (named.dev(), named.ino());
+    let held = file.metadata().ok()?;
     // One that is not locked yet will be within a blink, if somebody lives who makes it.
     let begins = path.extension().is_some_and(|end| end == &UNLOCKED[1..]);
     let old = || held.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1)));
-    (same && (!begins || old())).then_some(file)
+    if begins && !old() {
+        return None;
+    }
+    file.try_lock().ok()?;
+    let named = path.symlink_metadata().ok()?;
+    ((held.dev(), held.ino()) == (named.dev(), named.ino())).then_some(file)
 }
 
 /// `.backup_….sql.gz.1a2b3c4d.partial`: hidden, with an operation's id.

@@ -19,7 +19,7 @@ use crate::commands::many::{self, Ground, ManyArgs};
 use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
-use crate::error::{self, Error, ErrorKind, Result};
+use crate::error::{self, Result};
 use crate::postgres::Session;
 use crate::postgres::dump::{DumpOptions, Format};
 use crate::progress::Progress;
@@ -179,25 +179,7 @@ pub(super) async fn perform(
     let container = &found.target.container;
     let created = create(&daemon.engine, container, request, open, stdout, &progress, &app.interrupt).await;
     app.ui.end_progress();
-    created.map_err(|error| match request.destination {
-        // `| head` has what it wants: quiet, as a program that SIGPIPE ended, and no success.
-        Destination::Stdout => match of_stdout(&error) {
-            Some(std::io::ErrorKind::BrokenPipe) => {
-                Error::new(ErrorKind::Child(141), "the reader of the backup left")
-            }
-            Some(_) => {
-                error.hint("what stands behind stdout takes no more: give it room, or name a file with `-o`")
-            }
-            None => error,
-        },
-        Destination::File { .. } => error,
-    })
-}
-
-/// Why stdout could not be written, if that is why it failed.
-fn of_stdout(error: &Error) -> Option<std::io::ErrorKind> {
-    let mut sources = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    sources.find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
+    created
 }
 
 pub(super) fn request(
