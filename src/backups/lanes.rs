@@ -246,11 +246,18 @@ impl<'a> Lane<'a> {
         meter: &Arc<Meter>,
         last_look: &'a LastLook,
     ) -> Result<Self> {
-        let Exec { output, mut input, handle } = loaders.psql(access, application, shared.jobs).await?;
+        let Exec { mut output, mut input, handle } = loaders.psql(access, application, shared.jobs).await?;
         // A broken pipe here is told by the first part, in psql's words. The dump sets the tablespace in the first
         // session only; a role's own setting must not show in the others.
         let _ = input.write(&shared.prelude).await;
         let _ = input.write(b"\nSET default_tablespace = '';\n").await;
+        // Connected, all of them, before rows move: one that came later could come into a database made anew.
+        let token = format!("ENVCTL-OPEN-{}", nonce());
+        let _ = input.write(format!("\\echo {token}\n").as_bytes()).await;
+        let mut heard = Heard::default();
+        if !heard.until(&token, &mut output).await {
+            return Err(heard.stopped(&handle, &shared.name).await);
+        }
         Ok(Self { input, output, handle, heard: Heard::default(), shared, meter: meter.clone(), last_look })
     }
 

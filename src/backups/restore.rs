@@ -21,7 +21,7 @@ use crate::interrupt::Interrupt;
 use crate::postgres::dump::Format;
 use crate::postgres::loading::Loading;
 use crate::postgres::lock::{self, Mode};
-use crate::postgres::preflight::{self, Findings};
+use crate::postgres::preflight::{self, Findings, Like};
 use crate::postgres::properties::Properties;
 use crate::postgres::version::ServerVersion;
 use crate::postgres::visitors;
@@ -165,7 +165,7 @@ pub struct Restored {
     pub kept: Option<String>,
 }
 
-/// What the target has to be asked before a person is.
+/// What the target has to be asked before a person is; `encoding` is that of a database that is not there, where it is known.
 ///
 /// # Errors
 /// Kind `Refused`: it cannot work, or would lose something silently; nothing was changed.
@@ -175,6 +175,7 @@ pub async fn look(
     access: &Access,
     database: &str,
     examined: Option<&Examined>,
+    encoding: Option<&str>,
 ) -> Result<(bool, ServerVersion, Findings)> {
     let place = access.to(standing_place(database));
     let mut session = Session::open(engine, container, &place, "envctl restore").await?;
@@ -187,7 +188,11 @@ pub async fn look(
         encoding: examined.summary.encoding.clone(),
         bytes: examined.summary.bytes,
     });
-    let result = preflight::look(&mut session, (database, &access.database), needs.as_ref()).await;
+    let like = encoding.map_or_else(
+        || Like::Database(access.database.clone()),
+        |encoding| Like::Encoding(encoding.to_owned()),
+    );
+    let result = preflight::look(&mut session, (database, &like), needs.as_ref()).await;
     if let (Ok((_, version, findings)), Some(examined)) = (&result, examined) {
         readable(version, examined)?;
         let data = findings.data_directory.as_deref();

@@ -32,6 +32,15 @@ pub struct Needs {
     pub bytes: u64,
 }
 
+/// What a database that is not there will be made like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Like {
+    /// Another one.
+    Database(String),
+    /// What is known of it, of which this is the encoding.
+    Encoding(String),
+}
+
 /// What was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
@@ -45,13 +54,13 @@ pub struct Findings {
     pub data_directory: Option<String>,
 }
 
-/// Looks at the server and at `database`; `session` is in another one. Where it is not there it will be made like `like`.
+/// Looks at the server and at `database`; `session` is in another one. Where it is not there it will be made `like`.
 ///
 /// # Errors
 /// Kind `Refused`, with what to do.
 pub async fn look(
     session: &mut Session,
-    (database, like): (&str, &str),
+    (database, like): (&str, &Like),
     needs: Option<&Needs>,
 ) -> Result<(bool, ServerVersion, Findings)> {
     let rows = session
@@ -89,7 +98,8 @@ pub async fn look(
     }
     if let Some(needs) = needs {
         provided(session, needs, &version, &mut findings).await?;
-        let model = if oid.is_empty() { like } else { database };
+        let there = Like::Database(database.to_owned());
+        let model = if oid.is_empty() { like } else { &there };
         findings.warnings.extend(encoding(session, model, needs).await?);
     }
     Ok((!oid.is_empty(), version, findings))
@@ -145,19 +155,23 @@ pub async fn replaceable(session: &mut Session, database: &str) -> Result<()> {
 
 /// What the database will make of the dump's encoding. SQL_ASCII takes any bytes for its own, and nobody can tell later
 /// what they were; every other one converts, or refuses what it has no character for.
-async fn encoding(session: &mut Session, model: &str, needs: &Needs) -> Result<Option<String>> {
+async fn encoding(session: &mut Session, model: &Like, needs: &Needs) -> Result<Option<String>> {
     let Some(dump) = &needs.encoding else { return Ok(None) };
+    let there = match model {
+        Like::Database(name) => format!(
+            "(select pg_catalog.pg_encoding_to_char(encoding) from pg_catalog.pg_database where datname = {})",
+            literal(name)
+        ),
+        Like::Encoding(encoding) => literal(encoding),
+    };
     let ask = format!(
-        "select pg_catalog.pg_encoding_to_char(encoding), \
-                pg_catalog.pg_encoding_to_char(pg_catalog.pg_char_to_encoding({})) \
-         from pg_catalog.pg_database where datname = {}",
-        literal(dump),
-        literal(model)
+        "select coalesce({there}, ''), pg_catalog.pg_encoding_to_char(pg_catalog.pg_char_to_encoding({}))",
+        literal(dump)
     );
     let rows = session.query(&ask).await.map_err(Error::from)?;
     let row = rows.into_iter().next().unwrap_or_default();
     let Ok([there, dump]) = <[String; 2]>::try_from(row) else { return Ok(None) };
-    if there == dump || dump.is_empty() {
+    if there == dump || dump.is_empty() || there.is_empty() {
         return Ok(None);
     }
     if there == "SQL_ASCII" {

@@ -168,7 +168,9 @@ fn a_stream_that_is_cut_leaves_nothing() {
     stage.engine.behave(Manner::CuttingStreams);
     let ran = stage.run(["backup"]);
     assert_eq!(ran.code, Some(7), "{}", ran.err());
-    assert!(ran.err().contains("the stream from Docker is damaged"), "{}", ran.err());
+    // The end of a connection arrives as such, or as a reset where something was still on its way there.
+    let told = ["the stream from Docker is damaged", "the stream from Docker broke off"];
+    assert!(told.iter().any(|words| ran.err().contains(words)), "{}", ran.err());
     assert_eq!(files(&stage), Vec::<PathBuf>::new());
 }
 

@@ -111,6 +111,7 @@ async fn whole(
             source: DumpSource::File(dump.clone()),
             examined: Some(&examined),
             database: args.into.clone().unwrap_or_else(|| name.clone()),
+            encoding: Some(&properties.encoding),
         };
         let mut plan = plan(args, app, settings, daemon, found, wanted)
             .await

@@ -123,7 +123,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     crosses_up(&args, global, &environment, made_from)?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let database = args.into.clone().unwrap_or_else(|| found.facts.database.clone());
-    let wanted = Wanted { source, examined: examined.as_ref(), database };
+    let wanted = Wanted { source, examined: examined.as_ref(), database, encoding: None };
     let plan = plan(&args, app, &settings, &daemon, &found, wanted).await?;
     let before = plan.backup_first.then(|| found.in_database(&plan.database));
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
@@ -209,6 +209,8 @@ struct Wanted<'a> {
     source: DumpSource,
     examined: Option<&'a Examined>,
     database: String,
+    /// Its encoding if it is not there, where that is known.
+    encoding: Option<&'a str>,
 }
 
 async fn plan(
@@ -219,8 +221,9 @@ async fn plan(
     found: &Database,
     wanted: Wanted<'_>,
 ) -> Result<RestorePlan> {
-    let Wanted { source, examined, database } = wanted;
-    let looking = look(&daemon.engine, &found.target.container, &found.access, &database, examined);
+    let Wanted { source, examined, database, encoding } = wanted;
+    let container = &found.target.container;
+    let looking = look(&daemon.engine, container, &found.access, &database, examined, encoding);
     let (exists, version, findings) = app.interrupt.or(looking).await??;
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
     if manifest.is_some_and(|manifest| !manifest.whole) && exists {

@@ -136,7 +136,8 @@ pub(in crate::docker) fn workers(json: &[u8]) -> Result<Vec<Left>, serde_json::E
             let mut labels = row.labels?;
             let operation = labels.remove(LABEL)?;
             let room = labels.remove(ROOM_LABEL)?.into();
-            let running = !matches!(&*row.state, "created" | "exited" | "dead");
+            // One that was created may be about to start.
+            let running = !matches!(&*row.state, "exited" | "dead");
             Some(Left { id: row.id, operation, room, machine: labels.remove(HOST_LABEL)?, running })
         })
         .collect())
@@ -245,7 +246,7 @@ mod tests {
         };
         assert_eq!(left("exited"), std::slice::from_ref(&worker));
         // What an engine calls by a word that is not known is taken for alive.
-        for state in ["running", "paused", "restarting", "removing", "", "stopping"] {
+        for state in ["created", "running", "paused", "restarting", "removing", "", "stopping"] {
             assert_eq!(left(state), [Left { running: true, ..worker.clone() }], "{state}");
         }
     }

@@ -23,7 +23,7 @@ pub struct Left {
     pub room: PathBuf,
     /// The machine of that room, in the words of [`this_machine`].
     pub machine: String,
-    /// Whether it can still do something. One that waits to be started, or has ended, cannot.
+    /// Whether it does something, or may yet. One that has ended cannot.
     pub running: bool,
 }
 
