@@ -1,0 +1,59 @@
+//! Where envctl keeps what is its own on this machine: journals, and the private directories of workers.
+//!
+//! Promise: only what the environment says decides; nothing is made here.
+
+use std::path::PathBuf;
+
+use super::App;
+use crate::error::{self, Result};
+
+impl App {
+    /// Where runs over several stacks keep their journals: `$XDG_STATE_HOME/envctl/runs`.
+    ///
+    /// # Errors
+    /// Kind `Usage`: neither that variable nor `HOME` names a directory.
+    pub fn journals(&self) -> Result<PathBuf> {
+        let state =
+            self.environment.get("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = state.or_else(|| Some(self.home()?.join(".local/state")));
+        let state = state.ok_or_else(|| {
+            error::usage("there is no place for the journal of this run").hint("set XDG_STATE_HOME or HOME")
+        })?;
+        Ok(state.join("envctl/runs"))
+    }
+
+    /// Where private directories for workers are made: the user's own in memory, root's `/run`, else the temporary
+    /// one. The daemon has to see it, and a password may lie there for a moment.
+    pub fn rooms(&self) -> PathBuf {
+        let set =
+            |name: &str| self.environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let run = PathBuf::from("/run");
+        set("XDG_RUNTIME_DIR")
+            .filter(|path| path.is_dir())
+            .or_else(|| (rustix::process::getuid().is_root() && run.is_dir()).then_some(run))
+            .or_else(|| set("TMPDIR"))
+            .unwrap_or_else(|| PathBuf::from("/tmp"))
+    }
+
+    /// Every place where a run of this user may have had its rooms, [`App::rooms`] first: a job of cron has other
+    /// variables than a shell.
+    pub fn all_rooms(&self) -> Vec<PathBuf> {
+        let user = rustix::process::getuid();
+        let set = |name: &str| self.environment.get(name).map(PathBuf::from);
+        let usual = [
+            Some(self.rooms()),
+            set("XDG_RUNTIME_DIR"),
+            Some(format!("/run/user/{}", user.as_raw()).into()),
+            user.is_root().then(|| "/run".into()),
+            set("TMPDIR"),
+            Some("/tmp".into()),
+        ];
+        let mut places: Vec<PathBuf> = Vec::new();
+        for place in usual.into_iter().flatten().filter(|place| place.is_absolute() && place.is_dir()) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
+    }
+}
