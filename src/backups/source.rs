@@ -161,13 +161,12 @@ pub async fn examine(
     interrupt: &Interrupt,
 ) -> Result<Examined> {
     let (path, progress, stop) = (path.to_owned(), progress.clone(), interrupt.clone());
-    interrupt.blocking(move || read_to_its_end(&path, trust, threads, &progress, &stop)).await
+    interrupt.blocking(move || read_to_its_end(&path, (trust, threads), &progress, &stop)).await
 }
 
 fn read_to_its_end(
     path: &Path,
-    trust: bool,
-    threads: usize,
+    (trust, threads): (bool, usize),
     progress: &Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<Examined> {
