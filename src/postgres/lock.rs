@@ -124,10 +124,11 @@ async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<(), 
             .hint("wait longer with `--lock-timeout 5m`, or try again later");
             return Err(Lost::Lock(match holder {
                 // An engine that was killed leaves what it has started, and the next one has never heard of it.
-                Some(Holder { pid, .. }) => error.hint(format!(
+                // The pid is the server's word, and goes into a command that somebody may type.
+                Some(Holder { pid, .. }) if pid.bytes().all(|b| b.is_ascii_digit()) => error.hint(format!(
                     "if that envctl is gone, end its session: `envctl psql -c 'select pg_terminate_backend({pid})'`"
                 )),
-                None => error,
+                _ => error,
             }));
         }
         tokio::time::sleep(pause.min(limit.saturating_sub(started.elapsed()))).await;
