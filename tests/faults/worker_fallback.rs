@@ -4,10 +4,13 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
 
 use crate::place::{Place, ROWS};
 use crate::support::rig::{Wanted, docker};
-use crate::support::{Down, Fault, Finished, Gate, On, Proxy, Running, Server};
+use crate::support::{Down, Fault, Finished, Gate, On, Proxy, Rule, Running, Server};
 use crate::worker::falls_back;
 
 /// The same for a load: `auto` loads by exec and says why, the worker that was asked for changes nothing.
@@ -124,6 +127,59 @@ fn where_the_engine_makes_no_worker_for_a_load_an_exec_serves_and_says_why() {
         let proxy = Proxy::with(on, fault);
         falls_back_loading(&place, words, |args| place.through(&proxy, args));
     }
+}
+
+/// Lets the daemon hear of a worker at last, as if it had looked at the worker's room in time and were slow since.
+fn carried_out(proxy: &Proxy, place: &Place, gate: &Gate) {
+    let requests = proxy.requests();
+    let rooms = place.rooms().display().to_string();
+    let source = format!("\"Source\":\"{rooms}/");
+    for request in requests.iter().filter(|request| request.contains("/containers/create")) {
+        let (_, room) = request.split_once(&source).expect("a room");
+        std::fs::create_dir_all(place.rooms().join(room.split('"').next().unwrap())).unwrap();
+    }
+    gate.open();
+    // What the engine makes late it has made by then.
+    std::thread::sleep(Duration::from_secs(1));
+}
+
+/// Whoever stops waiting for a worker has to wait for the request that makes it: the engine carries it out all the same.
+#[test]
+fn a_worker_that_is_made_after_it_was_given_up_is_removed_too() {
+    let place = place(Server::shared(15), "late");
+    place.run(&["backup", "--transport", "exec", "-o", "whole.sql.gz"]).code(0);
+    let part = place.project.digest();
+    let late = |rest: Option<Rule>| {
+        let gate = Gate::default();
+        let first = Rule::new(On::Request("POST /containers/create"), Fault::Late(gate.clone())).times(1);
+        (gate, Proxy::start(std::iter::once(first).chain(rest).collect()))
+    };
+    let start = |proxy: &Proxy| {
+        let args = ["restore", "whole.sql.gz", "--yes", "--no-backup", "--transport", "worker", "-j", "2"];
+        let mut command = place.command(&args);
+        command.env("DOCKER_HOST", proxy.host());
+        Running::start(command, None)
+    };
+    let refused = Fault::Answer(500, r#"{"message":"no space left on device"}"#);
+
+    let (gate, proxy) = late(Some(Rule::new(On::Worker("/start"), refused.clone())));
+    let running = start(&proxy);
+    gate.wait();
+    // The other session's worker is refused meanwhile.
+    std::thread::sleep(Duration::from_secs(1));
+    carried_out(&proxy, &place, &gate);
+    running.finish().code(1).says("no space left on device");
+    place.assert_swept();
+
+    let (gate, proxy) = late(None);
+    let running = start(&proxy);
+    gate.wait();
+    running.signal(Signal::INT);
+    std::thread::sleep(Duration::from_secs(1));
+    carried_out(&proxy, &place, &gate);
+    running.finish().code(130);
+    place.assert_swept();
+    place.project.assert_untouched(&part);
 }
 
 #[test]

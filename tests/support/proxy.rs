@@ -42,6 +42,8 @@ pub enum Fault {
     Answer(u16, &'static str),
     /// The connection closes without an answer.
     Silence,
+    /// It waits at the gate before the daemon hears of it, which it then does even if envctl has gone.
+    Late(Gate),
     /// The stream from the daemon is bent.
     Down(Down),
     /// The stream to the daemon is bent.
@@ -194,6 +196,7 @@ impl Shared {
                 return wire::answer(&mut client, *status, body);
             }
             Some(Fault::Silence) => return client.shutdown(Shutdown::Both),
+            Some(Fault::Late(gate)) => gate.pass(),
             _ => {}
         }
         let mut daemon = UnixStream::connect(DAEMON)?;

@@ -124,11 +124,17 @@ pub(in crate::docker) fn end(json: &[u8]) -> Result<Option<WorkerEnd>, serde_jso
 struct Row {
     id: String,
     state: String,
+    /// Seconds since 1970.
+    created: i64,
     labels: Option<HashMap<String, String>>,
 }
 
-/// The workers of a listing.
-pub(in crate::docker) fn workers(json: &[u8]) -> Result<Vec<Left>, serde_json::Error> {
+/// How long a worker may have been made and not started before nobody means to start it any more: between the two
+/// lies one request. An hour also outlasts the clocks of two machines.
+const NEVER_STARTED: i64 = 60 * 60;
+
+/// The workers of a listing that was made at `now`, in seconds since 1970.
+pub(in crate::docker) fn workers(json: &[u8], now: i64) -> Result<Vec<Left>, serde_json::Error> {
     let rows: Vec<Row> = serde_json::from_slice(json)?;
     Ok(rows
         .into_iter()
@@ -136,8 +142,11 @@ pub(in crate::docker) fn workers(json: &[u8]) -> Result<Vec<Left>, serde_json::E
             let mut labels = row.labels?;
             let operation = labels.remove(LABEL)?;
             let room = labels.remove(ROOM_LABEL)?.into();
-            // One that was created may be about to start.
-            let running = !matches!(&*row.state, "exited" | "dead");
+            let running = match &*row.state {
+                "exited" | "dead" => false,
+                "created" => now.saturating_sub(row.created) < NEVER_STARTED,
+                _ => true,
+            };
             Some(Left { id: row.id, operation, room, machine: labels.remove(HOST_LABEL)?, running })
         })
         .collect())
@@ -233,10 +242,10 @@ mod tests {
 
     #[test]
     fn containers_without_a_room_are_no_workers_to_be_removed() {
-        let json = r#"[{"Id": "a", "State": "exited",
+        let json = r#"[{"Id": "a", "State": "exited", "Created": 1000,
                         "Labels": {"envctl.worker": "op", "envctl.worker.room": "/run/x", "envctl.worker.host": "h"}},
                        {"Id": "b", "Labels": {"envctl.worker": "op"}}, {"Id": "c", "Labels": null}]"#;
-        let left = |state: &str| workers(json.replace("exited", state).as_bytes()).unwrap();
+        let left = |state: &str| workers(json.replace("exited", state).as_bytes(), 1000 + 60).unwrap();
         let worker = Left {
             id: "a".into(),
             operation: "op".into(),
@@ -249,5 +258,7 @@ mod tests {
         for state in ["created", "running", "paused", "restarting", "removing", "", "stopping"] {
             assert_eq!(left(state), [Left { running: true, ..worker.clone() }], "{state}");
         }
+        let never_started = workers(json.replace("exited", "created").as_bytes(), 1000 + 60 * 60).unwrap();
+        assert_eq!(never_started, [worker]);
     }
 }

@@ -20,8 +20,10 @@ pub mod stream;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 pub use ended::{NOT_RUN, starved};
 pub use left::{Left, reap, this_machine};
@@ -259,7 +261,7 @@ impl Workshop {
             archive: None,
             limits: self.limits,
         };
-        Worker { engine: engine.clone(), spec, room, made: AtomicBool::new(false) }
+        Worker { engine: engine.clone(), spec, room, creation: Mutex::default() }
     }
 }
 
@@ -269,7 +271,9 @@ pub struct Worker {
     spec: WorkerSpec,
     /// Its room.
     pub room: Room,
-    made: AtomicBool,
+    /// The request that makes it. Once it is on its way nobody calls it back: who stops waiting for the worker leaves
+    /// it to [`Worker::end`], or the engine would make one that has been removed already.
+    creation: Mutex<Option<JoinHandle<error::Result<()>>>>,
 }
 
 /// Where a worker sees the archive that it may read.
@@ -319,9 +323,14 @@ impl Worker {
     /// The engine makes none.
     pub async fn start(&self) -> Result<Exec, Unfit> {
         let refused = |e: Error| Unfit::Refused(e.message().to_owned());
-        // From here on there may be one, even if we never hear of it.
-        self.made.store(true, Ordering::Relaxed);
-        self.engine.worker_create(&self.spec).await.map_err(refused)?;
+        let (engine, spec) = (self.engine.clone(), self.spec.clone());
+        let mut creation = self.creation.lock().await;
+        let creating = creation.insert(tokio::spawn(async move { engine.worker_create(&spec).await }));
+        creating
+            .await
+            .unwrap_or_else(|e| Err(error::docker("creating a worker").because(e)))
+            .map_err(refused)?;
+        drop(creation);
         let stream = self.engine.worker_start(&self.spec.name, self.spec.fed).await.map_err(|e| {
             if e.message().contains("executable file not found") || e.message().contains("permission denied")
             {
@@ -347,9 +356,14 @@ impl Worker {
 
     /// Kills it if it runs, and removes it with what it left.
     pub async fn end(&self) {
-        if self.made.swap(false, Ordering::Relaxed) {
-            let removing = self.engine.worker_remove(&self.spec.name);
-            let _ = tokio::time::timeout(REMOVAL, removing).await;
-        }
+        let removing = async {
+            let Some(creating) = self.creation.lock().await.take() else { return };
+            if !creating.is_finished() {
+                let _ = creating.await;
+            }
+            // Whether it was refused or we did not hear of it: there may be one.
+            let _ = self.engine.worker_remove(&self.spec.name).await;
+        };
+        let _ = tokio::time::timeout(REMOVAL, removing).await;
     }
 }
