@@ -245,7 +245,7 @@ fn f17_a_signal_ends_a_backup_and_leaves_nothing() {
         let running = project.start_through(&proxy, &["backup"]);
         gate.wait();
         running.signal(signal);
-        running.finish_within(Duration::from_secs(5)).code(code);
+        running.finish_within(Duration::from_secs(20)).code(code);
         gate.open();
         project.assert_nothing_but(&before);
         project.server.wait_without_process("pg_dump", Duration::from_secs(10));

@@ -58,7 +58,7 @@ fn f17_no_command_that_is_stopped_takes_the_database_along() {
         let (code, words) = stopped(&project, shell, script);
         assert_eq!(code, Some(130), "{script}: {words}");
         assert_eq!(crashes(&server), 0, "{script}");
-        eventually(Duration::from_secs(5), script, || {
+        eventually(Duration::from_secs(20), script, || {
             server.processes("sleep 471").is_empty() && server.processes("begun").is_empty()
         });
     }

@@ -115,7 +115,7 @@ fn f92_a_daemon_that_hangs_is_given_up_within_the_timeout() {
     command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
     let started = Instant::now();
     Running::start(command, None).finish().code(124);
-    assert!(started.elapsed() < Duration::from_secs(5), "took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(15), "took {:?}", started.elapsed());
 }
 
 #[test]

@@ -299,12 +299,12 @@ fn whoever_holds_a_table_is_named_and_nothing_is_left_to_settle() {
     project.run(&["migrate"]).code(0);
     write(&project, "2_alter", "alter table t add column x int;");
     let held = project.server.session(&project.database, "begin; select * from t");
-    let refused = project.run(&["migrate", "--lock-timeout", "800ms"]).code(5);
+    let refused = project.run(&["migrate", "--lock-timeout", "4s"]).code(5);
     let refused =
         refused.says("2_alter waited in vain for a table that rig (pid ").says("idle in transaction");
     refused.says("pg_terminate_backend(").says("nothing of the file was applied");
     project
-        .run(&["migrate", "reset", "--yes", "--no-backup", "--lock-timeout", "800ms"])
+        .run(&["migrate", "reset", "--yes", "--no-backup", "--lock-timeout", "4s"])
         .code(5)
         .says("the reset waited in vain for a table that rig (pid ")
         .says("nothing was dropped");

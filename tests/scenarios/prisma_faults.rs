@@ -56,7 +56,7 @@ fn f56_whoever_is_in_prismas_way_is_named_and_left_alone() {
     assert_eq!(row(&backend), "", "Prisma was never started");
     // A table held by the application: Prisma itself would wait for ever, and everybody else behind it.
     let held = server.session(database, "begin; select * from users");
-    let refused = backend.run(&["migrate", "--lock-timeout", "1s"]).code(5);
+    let refused = backend.run(&["migrate", "--lock-timeout", "5s"]).code(5);
     let refused = refused.says(&format!("{LAST} waited in vain for a table that rig (pid "));
     refused.says("idle in transaction").says("nothing of the file was applied");
     assert_eq!(row(&backend), "f t");
@@ -69,7 +69,7 @@ fn f56_whoever_is_in_prismas_way_is_named_and_left_alone() {
 fn what_waited_behind_another_statement_of_its_file_is_a_decision() {
     let backend = with_last("prf_half", "create table half (); commit; alter table users add column x int;");
     let held = backend.project.server.session(&backend.project.database, "begin; select * from users");
-    let refused = backend.run(&["migrate", "--lock-timeout", "1s"]).code(9);
+    let refused = backend.run(&["migrate", "--lock-timeout", "5s"]).code(9);
     refused.says("may be in the database").says(&format!("resolve {LAST} --rolled-back"));
     drop(held);
     assert_eq!(
@@ -296,7 +296,7 @@ fn a_migration_of_production_offers_a_backup_when_there_is_none_of_late() {
     let offered = || {
         backend.run(&["migrate", "--untested", "--dry-run"]).code(0).out().contains("the last backup is of")
     };
-    eventually(Duration::from_secs(5), "the backup gets old", offered);
+    eventually(Duration::from_secs(30), "the backup gets old", offered);
     backend.run(&["migrate", "--untested", "--yes"]).code(0).says("the last backup is of");
     assert_eq!(dumps(), 1);
 }
