@@ -1,105 +1,15 @@
 //! The daemon itself is killed under a worker and started again (reliability F13, F14).
 
-use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, ROWS};
-use crate::second_daemon::SecondDaemon;
-use crate::support::rig::{CANARY, Wanted, eventually, poll};
-use crate::support::{Finished, Project, Running, Server};
-
-const DATABASE: &str = "postgres";
-
-/// A database of a daemon that may be killed.
-struct Case {
-    daemon: SecondDaemon,
-    container: String,
-    place: Place,
-}
+use crate::own_daemon::Case;
+use crate::place::ROWS;
+use crate::support::rig::eventually;
+use crate::support::{Finished, Running};
 
 impl Case {
-    fn new(options: &[&str]) -> Self {
-        let daemon = SecondDaemon::start(options);
-        let wanted = Wanted::postgres(15, "daemon");
-        daemon.take(&wanted.image);
-        let container = format!("{}-dev-db-1", wanted.stack);
-        let project = format!("com.docker.compose.project={}-dev", wanted.stack);
-        let password = format!("POSTGRES_PASSWORD={CANARY}");
-        // Its data lies in the image's own volume: it outlives the container's processes.
-        let run = ["run", "--detach", "--network=none", "--init", "--env", &*password, "--label", &*project];
-        let labels = [
-            "--label=com.docker.compose.service=db",
-            "--label=com.docker.compose.container-number=1",
-            "--label=com.docker.compose.oneoff=False",
-        ];
-        let name = ["--name", &*container, &*wanted.image, "-c", "fsync=off"];
-        daemon.docker(&[&run[..], &labels, &name].concat());
-        let server = Server {
-            container: container.clone(),
-            stack: wanted.stack,
-            profile: wanted.profile,
-            user: "postgres".to_owned(),
-        };
-        let place = Place { project: Project::of(&server, DATABASE) };
-        std::fs::create_dir(place.rooms()).unwrap();
-        let case = Self { daemon, container, place };
-        case.wait_for_the_server();
-        case.sql(&format!(
-            "create table item as select n as id, md5(n::text) || md5((n * 7)::text) as words \
-             from generate_series(1, {ROWS}) n"
-        ));
-        case
-    }
-
-    fn wait_for_the_server(&self) {
-        let ask = ["exec", &*self.container, "psql", "-h", "127.0.0.1", "-U", "postgres", "-c", "select 1"];
-        eventually(Duration::from_secs(60), "the server is up", || {
-            self.daemon.try_docker(&ask).status.success()
-        });
-    }
-
-    fn sql(&self, script: &str) -> String {
-        self.daemon.docker(&["exec", &self.container, "psql", "-XqAt", "-U", "postgres", "-c", script])
-    }
-
-    fn digest(&self) -> String {
-        self.sql("select count(*) || md5(string_agg(i::text, ',' order by id)) from item i")
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.place.command(args);
-        command.env("DOCKER_HOST", self.daemon.host());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Finished {
-        Running::start(self.command(args), None).finish()
-    }
-
-    fn workers(&self) -> String {
-        self.daemon.docker(&["ps", "--quiet", "--filter", "label=envctl.worker"])
-    }
-
-    /// Nothing of what ran is left, running or not.
-    fn assert_swept(&self) {
-        let all = self.daemon.docker(&["ps", "--all", "--quiet", "--filter", "label=envctl.worker"]);
-        assert_eq!(all, "", "workers are left");
-        let rooms: Vec<_> = std::fs::read_dir(self.place.rooms()).unwrap().flatten().collect();
-        assert!(rooms.is_empty(), "rooms are left: {rooms:?}");
-        self.place.project.assert_no_partials(self.place.project.path());
-    }
-
-    fn assert_no_sessions(&self) {
-        let mut left = String::new();
-        let gone = poll(Duration::from_secs(15), || {
-            left = self.sql("select application_name, state, query from pg_stat_activity where application_name like 'envctl%'");
-            left.is_empty()
-        });
-        assert!(gone, "envctl is still in the server: {left}");
-    }
-
     /// No file has its name without its proof, and the next backup is whole and leaves nothing.
     fn assert_mended(&self, finished: &Finished) {
         let path = self.place.project.path();

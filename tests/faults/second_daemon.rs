@@ -3,7 +3,9 @@
 //! Promises: the machine's own daemon never notices. Network, processes, mounts and `/run` are a world apart, and all that
 //! runs in it ends with the test, killed or not; its files lie in one directory, which goes with it. Needs root.
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
@@ -16,6 +18,8 @@ use crate::support::rig::{docker, poll};
 const WORLD: &str = r#"
 work=$1; group=$2; shift 2
 mount -t tmpfs tmpfs /run
+# The ids that a daemon may map the users of its containers to.
+for ids in /etc/subuid /etc/subgid; do mount --bind "$work/ids" "$ids"; done
 ip link set lo up
 while read -r word; do case $word in
 start) rm -f "$work/pid"
@@ -28,6 +32,9 @@ kill) containerd=$(cat "$work/exec/containerd/containerd.pid")
     echo killed ;;
 esac; done
 "#;
+
+/// What `--userns-remap=nobody:nogroup` maps to.
+const MAPPED: &str = "nobody:200000:65536\nnogroup:200000:65536\n";
 
 /// A daemon that runs, or has been killed.
 pub(crate) struct SecondDaemon {
@@ -43,6 +50,9 @@ impl SecondDaemon {
     pub(crate) fn start(options: &[&str]) -> Self {
         // Its images need a file system on disk.
         let dir = TempDir::with_prefix_in("envctl-rig-", "/var/tmp").unwrap();
+        // Users that are mapped have to come through.
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
+        std::fs::write(dir.path().join("ids"), MAPPED).unwrap();
         let group = format!("/{}", dir.path().file_name().unwrap().to_string_lossy());
         let mut world = Command::new("unshare")
             .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])

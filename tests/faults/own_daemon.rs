@@ -1,0 +1,100 @@
+//! A database in a daemon of its own, for what cannot be done to the machine's.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::place::{Place, ROWS};
+use crate::second_daemon::SecondDaemon;
+use crate::support::rig::{CANARY, Wanted, eventually, poll};
+use crate::support::{Finished, Project, Running, Server};
+
+const DATABASE: &str = "postgres";
+
+/// A database of 250 000 rows, and the daemon it runs under.
+pub(crate) struct Case {
+    pub(crate) daemon: SecondDaemon,
+    pub(crate) container: String,
+    pub(crate) place: Place,
+}
+
+impl Case {
+    pub(crate) fn new(options: &[&str]) -> Self {
+        let daemon = SecondDaemon::start(options);
+        let wanted = Wanted::postgres(15, "daemon");
+        daemon.take(&wanted.image);
+        let container = format!("{}-dev-db-1", wanted.stack);
+        let project = format!("com.docker.compose.project={}-dev", wanted.stack);
+        let password = format!("POSTGRES_PASSWORD={CANARY}");
+        // Its data lies in the image's own volume: it outlives the container's processes.
+        let run = ["run", "--detach", "--network=none", "--init", "--env", &*password, "--label", &*project];
+        let labels = [
+            "--label=com.docker.compose.service=db",
+            "--label=com.docker.compose.container-number=1",
+            "--label=com.docker.compose.oneoff=False",
+        ];
+        let name = ["--name", &*container, &*wanted.image, "-c", "fsync=off"];
+        daemon.docker(&[&run[..], &labels, &name].concat());
+        let server = Server {
+            container: container.clone(),
+            stack: wanted.stack,
+            profile: wanted.profile,
+            user: "postgres".to_owned(),
+        };
+        let place = Place { project: Project::of(&server, DATABASE) };
+        std::fs::create_dir(place.rooms()).unwrap();
+        let case = Self { daemon, container, place };
+        case.wait_for_the_server();
+        case.sql(&format!(
+            "create table item as select n as id, md5(n::text) || md5((n * 7)::text) as words \
+             from generate_series(1, {ROWS}) n"
+        ));
+        case
+    }
+
+    pub(crate) fn wait_for_the_server(&self) {
+        let ask = ["exec", &*self.container, "psql", "-h", "127.0.0.1", "-U", "postgres", "-c", "select 1"];
+        eventually(Duration::from_secs(60), "the server is up", || {
+            self.daemon.try_docker(&ask).status.success()
+        });
+    }
+
+    pub(crate) fn sql(&self, script: &str) -> String {
+        self.daemon.docker(&["exec", &self.container, "psql", "-XqAt", "-U", "postgres", "-c", script])
+    }
+
+    pub(crate) fn digest(&self) -> String {
+        self.sql("select count(*) || md5(string_agg(i::text, ',' order by id)) from item i")
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.place.command(args);
+        command.env("DOCKER_HOST", self.daemon.host());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Finished {
+        Running::start(self.command(args), None).finish()
+    }
+
+    pub(crate) fn workers(&self) -> String {
+        self.daemon.docker(&["ps", "--quiet", "--filter", "label=envctl.worker"])
+    }
+
+    /// Nothing of what ran is left, running or not.
+    pub(crate) fn assert_swept(&self) {
+        let all = self.daemon.docker(&["ps", "--all", "--quiet", "--filter", "label=envctl.worker"]);
+        assert_eq!(all, "", "workers are left");
+        let rooms: Vec<_> = std::fs::read_dir(self.place.rooms()).unwrap().flatten().collect();
+        assert!(rooms.is_empty(), "rooms are left: {rooms:?}");
+        self.place.project.assert_no_partials(self.place.project.path());
+    }
+
+    pub(crate) fn assert_no_sessions(&self) {
+        let mut left = String::new();
+        let gone = poll(Duration::from_secs(15), || {
+            left = self.sql("select application_name, state, query from pg_stat_activity where application_name like 'envctl%'");
+            left.is_empty()
+        });
+        assert!(gone, "envctl is still in the server: {left}");
+    }
+}
