@@ -15,11 +15,21 @@ pub(crate) struct Case {
     pub(crate) daemon: SecondDaemon,
     pub(crate) container: String,
     pub(crate) place: Place,
+    /// Who runs envctl.
+    user: Option<u32>,
 }
 
 impl Case {
     pub(crate) fn new(options: &[&str]) -> Self {
-        let daemon = SecondDaemon::start(options);
+        Self::under(SecondDaemon::start(options), None)
+    }
+
+    /// Under the daemon of this user, who runs envctl too.
+    pub(crate) fn rootless(user: u32) -> Self {
+        Self::under(SecondDaemon::rootless(user), Some(user))
+    }
+
+    fn under(daemon: SecondDaemon, user: Option<u32>) -> Self {
         let wanted = Wanted::postgres(15, "daemon");
         daemon.take(&wanted.image);
         let container = format!("{}-dev-db-1", wanted.stack);
@@ -42,7 +52,10 @@ impl Case {
         };
         let place = Place { project: Project::of(&server, DATABASE) };
         std::fs::create_dir(place.rooms()).unwrap();
-        let case = Self { daemon, container, place };
+        if let Some(user) = user {
+            place.hand_over(user, user);
+        }
+        let case = Self { daemon, container, place, user };
         case.wait_for_the_server();
         case.sql(&format!(
             "create table item as select n as id, md5(n::text) || md5((n * 7)::text) as words \
@@ -67,7 +80,10 @@ impl Case {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.place.command(args);
+        let mut command = match self.user {
+            Some(user) => self.place.command_of(user, user, args),
+            None => self.place.command(args),
+        };
         command.env("DOCKER_HOST", self.daemon.host());
         command
     }

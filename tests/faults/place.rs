@@ -1,9 +1,15 @@
 //! A project whose workers have rooms of their own, so that what is left of them is seen.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::{getgid, getuid};
+
+use crate::support::project::ENVCTL;
 use crate::support::rig::{docker, eventually, poll, try_docker};
 use crate::support::{Finished, Project, Proxy, Running, Server};
 
@@ -31,6 +37,32 @@ impl Place {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.project.command(args);
         command.env("XDG_RUNTIME_DIR", self.rooms());
+        command
+    }
+
+    /// Gives it to a user of this host, with an envctl that he may run: the tests' own may lie where only its owner
+    /// gets to.
+    pub(crate) fn hand_over(&self, uid: u32, gid: u32) {
+        let project = self.project.path();
+        for path in [project.to_owned(), self.rooms(), project.join("home"), project.join("envctl.toml")] {
+            chown(path, Some(uid), Some(gid)).unwrap();
+        }
+        let binary = project.join("envctl");
+        std::fs::copy(ENVCTL, &binary).unwrap();
+        std::fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// That envctl, run by that user.
+    pub(crate) fn command_of(&self, uid: u32, gid: u32, args: &[&str]) -> Command {
+        let inner = self.command(args);
+        let mut command = self.project.bare_at(&self.project.path().join("envctl"));
+        for (name, value) in inner.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.args(inner.get_args());
+        if (uid, gid) != (getuid().as_raw(), getgid().as_raw()) {
+            command.uid(uid).gid(gid);
+        }
         command
     }
 

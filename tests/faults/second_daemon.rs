@@ -18,6 +18,8 @@ use crate::support::rig::{docker, poll};
 const WORLD: &str = r#"
 work=$1; group=$2; shift 2
 mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /etc/docker
+export HOME="$work" XDG_RUNTIME_DIR=/run
 # The ids that a daemon may map the users of its containers to.
 for ids in /etc/subuid /etc/subgid; do mount --bind "$work/ids" "$ids"; done
 ip link set lo up
@@ -48,13 +50,37 @@ pub(crate) struct SecondDaemon {
 impl SecondDaemon {
     /// Starts one with these options, and waits until it answers.
     pub(crate) fn start(options: &[&str]) -> Self {
+        Self::in_a_world(Command::new("unshare"), options, None)
+    }
+
+    /// Starts one that belongs to an ordinary user, who is root in its containers. It is what `rootlesskit` makes, by
+    /// hand: that user's namespace, and `dockerd --rootless` in it.
+    pub(crate) fn rootless(owner: u32) -> Self {
+        let id = owner.to_string();
+        let mut world = Command::new("setpriv");
+        // Once its ids are mapped it may go on, with what a namespace's first process may do.
+        let mapped = r#"read -r mapped; exec unshare "$@""#;
+        world.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"]).args([
+            "unshare",
+            "--user",
+            "--keep-caps",
+            "sh",
+            "-c",
+            mapped,
+            "mapped",
+        ]);
+        Self::in_a_world(world, &["--rootless"], Some(owner))
+    }
+
+    fn in_a_world(mut unshare: Command, options: &[&str], owner: Option<u32>) -> Self {
         // Its images need a file system on disk.
         let dir = TempDir::with_prefix_in("envctl-rig-", "/var/tmp").unwrap();
         // Users that are mapped have to come through.
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
         std::fs::write(dir.path().join("ids"), MAPPED).unwrap();
         let group = format!("/{}", dir.path().file_name().unwrap().to_string_lossy());
-        let mut world = Command::new("unshare")
+        std::os::unix::fs::chown(dir.path(), owner, owner).unwrap();
+        let mut world = unshare
             .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
             .args(["--propagation", "private", "--", "sh", "-c", WORLD, "world"])
             .arg(dir.path())
@@ -66,8 +92,23 @@ impl SecondDaemon {
             .unwrap();
         let (words, answers) = (world.stdin.take(), BufReader::new(world.stdout.take().unwrap()));
         let mut daemon = Self { dir, group, world, words, answers };
+        if let Some(owner) = owner {
+            daemon.map(owner);
+        }
         daemon.again();
         daemon
+    }
+
+    /// Gives its namespace the owner as root and the 65535 ids behind him.
+    fn map(&mut self, owner: u32) {
+        let process = format!("/proc/{}", self.world.id());
+        let namespace = |process: &str| std::fs::read_link(format!("{process}/ns/user")).unwrap();
+        let apart = poll(Duration::from_secs(30), || namespace(&process) != namespace("/proc/self"));
+        assert!(apart, "no user namespace can be made");
+        for map in ["uid_map", "gid_map"] {
+            std::fs::write(format!("{process}/{map}"), format!("0 {owner} 65536\n")).unwrap();
+        }
+        self.say("mapped");
     }
 
     /// Starts it where it was killed, and waits until it answers.

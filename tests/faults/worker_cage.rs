@@ -1,7 +1,6 @@
 //! What a worker is on a real engine: able to do nothing but its work, without a secret, gone with all it had.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use rustix::process::{Signal, getgid, getuid};
@@ -117,34 +116,18 @@ impl<'a> Nobody<'a> {
     fn new(place: &'a Place, proxy: Proxy) -> Self {
         let root = getuid().is_root();
         let (uid, gid) = if root { (65534, 65534) } else { (getuid().as_raw(), getgid().as_raw()) };
-        if root {
-            let paths = [place.project.path().to_owned(), place.rooms(), place.project.path().join("home")];
-            for path in paths.iter().chain([&place.project.path().join("envctl.toml")]) {
-                std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
-            }
-        }
-        // The binary may lie where only its owner gets to.
-        let binary = place.project.path().join("envctl");
-        std::fs::copy(crate::support::project::ENVCTL, &binary).unwrap();
+        place.hand_over(uid, gid);
         let open = |path: &Path, mode| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         };
-        open(&binary, 0o755);
         open(proxy.socket().parent().unwrap(), 0o755);
         open(&proxy.socket(), 0o666);
         Self { place, proxy, uid, gid }
     }
 
     fn start(&self, args: &[&str]) -> Running {
-        let inner = self.place.command(args);
-        let mut command = self.place.project.bare_at(&self.place.project.path().join("envctl"));
-        for (name, value) in inner.get_envs() {
-            command.env(name, value.unwrap_or_default());
-        }
-        command.args(inner.get_args()).env("DOCKER_HOST", self.proxy.host());
-        if getuid().is_root() {
-            command.uid(self.uid).gid(self.gid);
-        }
+        let mut command = self.place.command_of(self.uid, self.gid, args);
+        command.env("DOCKER_HOST", self.proxy.host());
         Running::start(command, None)
     }
 

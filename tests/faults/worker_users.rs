@@ -1,5 +1,7 @@
 //! Daemons whose containers have other users than this host.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use crate::own_daemon::Case;
 use crate::place::ROWS;
 
@@ -29,6 +31,39 @@ fn a_daemon_that_maps_users_makes_no_worker_and_serves_by_exec() {
         case.run(&[&restore[..], &["-v", "-j", jobs]].concat()).code(0).says("loading by exec");
         assert_eq!(case.digest(), whole);
         assert_eq!(case.sql("select count(*) from item"), ROWS.to_string());
+    }
+    case.assert_swept();
+    case.assert_no_sessions();
+}
+
+/// Some user of this host, with ids to give to his containers.
+const OWNER: u32 = 300_000;
+
+#[test]
+fn a_worker_of_a_rootless_daemon_is_root_there_and_its_user_here() {
+    let case = Case::rootless(OWNER);
+    let mapped = case.daemon.docker(&["exec", &case.container, "cat", "/proc/self/uid_map"]);
+    assert!(mapped.contains("300000"), "the test means users to be mapped: {mapped}");
+    let path = case.place.project.path();
+
+    case.run(&["backup", "-v", "-o", "whole.sql.gz"]).code(0).says("dumped by a worker");
+    case.place.project.assert_verified(&path.join("whole.sql.gz"));
+    let manifest = case.place.manifest("whole.sql.gz");
+    assert_eq!(manifest["transport"], "worker", "{manifest}");
+    assert_eq!(path.join("whole.sql.gz").metadata().unwrap().uid(), OWNER);
+    // Its files are its user's to read and to remove.
+    case.run(&["backup", "--transport", "worker", "--format", "directory", "-j", "2", "-o", "many.tar"])
+        .code(0);
+    case.assert_swept();
+
+    let whole = case.digest();
+    for file in ["whole.sql.gz", "many.tar"] {
+        for jobs in ["1", "2"] {
+            case.sql("delete from item where id > 10");
+            let restore = ["restore", file, "--yes", "--no-backup", "--transport", "worker", "-j", jobs];
+            case.run(&restore).code(0);
+            assert_eq!(case.digest(), whole, "{file} over {jobs}");
+        }
     }
     case.assert_swept();
     case.assert_no_sessions();
