@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use crate::place::{Place, ROWS, without_restrict};
 use crate::support::rig::{Wanted, docker, poll};
 use crate::support::{Down, Fault, Finished, On, Proxy, Rule, Running, Server, Snapshot};
+use crate::worker_far::{NEVER, Wire};
 
 #[test]
 fn a_worker_makes_the_same_backup_and_leaves_nothing() {
@@ -121,9 +122,12 @@ fn a_worker_that_needs_more_memory_than_it_may_have_is_told_as_such() {
         .project
         .sql("create table wide as select string_agg(md5(n::text), '') w from generate_series(1, 3200000) n");
     let args = ["backup", "--transport", "worker", "--worker-memory", "32m", "-o", "b.sql.gz"];
-    place.run(&args).code(7).says("memory").says("--worker-memory");
-    place.project.assert_no_partials(place.project.path());
-    place.assert_swept();
+    let far = Wire::open(NEVER);
+    for ran in [place.run(&args), far.run(&place, &args)] {
+        ran.code(7).says("memory").says("--worker-memory");
+        place.project.assert_no_partials(place.project.path());
+        place.assert_swept();
+    }
 }
 
 #[test]

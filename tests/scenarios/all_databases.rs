@@ -21,12 +21,13 @@ fn fill(server: &Server) {
            alter database "a b/ü" set work_mem to '5MB'; comment on database "a b/ü" is 'it''s odd';
            alter role member in database "a b/ü" set statement_timeout to '1h';
            revoke connect on database "a b/ü" from public; grant connect on database "a b/ü" to member;
-           create database "qu""oted""#,
+           create database "qu""oted" template template0 encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'"#,
     );
     for database in [ODD, QUOTED] {
         server.sql(
             database,
             r#"create table item as select n as id, md5(n::text) as words from generate_series(1, 500) n;
+               insert into item values (501, chr(252));
                alter table item owner to "Owner; x"; grant select on item to member"#,
         );
     }

@@ -20,6 +20,9 @@ use crate::interrupt::Interrupt;
 /// How long the engine may take to say how a worker ended whose stream has.
 const ITS_END: Duration = Duration::from_secs(2);
 
+/// A shell's exit code for what SIGKILL has ended.
+const KILLED: u8 = 128 + 9;
+
 /// Runs `tool` there and sends its stdout to `blocks`; the worker is gone afterwards. `room` is where a later run sees
 /// that we live.
 ///
@@ -40,14 +43,15 @@ pub async fn run(
     let worker = workshop.worker(engine, database, room, &wrapped(tool, &nonce));
     let ran = async {
         let exec = worker.start().await?;
-        match follow(engine, database, exec, tool, &nonce, blocks, stall_limit).await {
-            Ok(end) => Ok(end),
-            Err(error) => {
-                let ended = tokio::time::timeout(ITS_END, worker.ended()).await;
-                let starved = matches!(ended, Ok(Ok(end)) if end.out_of_memory);
-                Err(Failure::Failed(if starved { ended::starved(tool.program()) } else { error }))
+        let followed = follow(engine, database, exec, tool, &nonce, blocks, stall_limit).await;
+        // The tool alone may have been killed, and the shell around it tells that in a word; or both.
+        if followed.as_ref().map_or(true, |end| end.exit_code == KILLED) {
+            let ended = tokio::time::timeout(ITS_END, worker.ended()).await;
+            if matches!(ended, Ok(Ok(end)) if end.out_of_memory) {
+                return Err(Failure::Failed(ended::starved(tool.program())));
             }
         }
+        followed.map_err(Failure::Failed)
     };
     let ran = interrupt.or(ran).await;
     worker.end().await;
