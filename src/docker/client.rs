@@ -350,8 +350,9 @@ impl Engine for Client {
         async {
             // {"label":["envctl.worker"]}
             let path = "/containers/json?all=true&filters=%7B%22label%22%3A%5B%22envctl.worker%22%5D%7D";
-            let body = http::get(&self.connector, path).await?.success("listing workers")?;
-            worker::api::workers(&body, jiff::Timestamp::now().as_second())
+            let answer = http::get(&self.connector, path).await?;
+            let date = answer.date;
+            worker::api::workers(&answer.success("listing workers")?, date)
                 .map_err(|e| error::docker("the list of workers cannot be read").because(e))
         }
         .boxed()

@@ -57,13 +57,13 @@ pub(super) async fn send(connector: &Connector, request: Request<Full<Bytes>>) -
 pub(super) async fn get(connector: &Connector, path: &str) -> Result<Answer> {
     let request = request(Method::GET, path, None)?;
     let response = send(connector, request).await?;
-    let status = response.status();
+    let (status, date) = (response.status(), date(response.headers()));
     let body = Limited::new(response.into_body(), LARGEST_ANSWER)
         .collect()
         .await
         .map_err(|cause| error::docker(format!("the answer to {path} broke off")).because(cause))?
         .to_bytes();
-    Ok(Answer { status, body })
+    Ok(Answer { status, body, date })
 }
 
 /// GET whose body is read as it comes (logs with follow).
@@ -78,7 +78,7 @@ pub(super) async fn get_stream(connector: &Connector, path: &str) -> Result<Resp
     let status = response.status();
     let body =
         response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    Err(Answer { status, body }.into_error(path))
+    Err(Answer { status, body, date: None }.into_error(path))
 }
 
 /// POST that turns the connection into a stream.
@@ -99,7 +99,7 @@ pub(super) async fn hijack(connector: &Connector, path: &str, body: String) -> R
             return Err(error::docker(format!("the daemon answered {status} where a stream was asked for"))
                 .hint("a proxy between envctl and the daemon may be stripping the Upgrade header"));
         }
-        return Err(Answer { status, body }.into_error(path));
+        return Err(Answer { status, body, date: None }.into_error(path));
     }
     let upgraded = hyper::upgrade::on(response).await.map_err(|cause| broken(connector, cause))?;
     let parts = upgraded
@@ -115,6 +115,13 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// The body as sent.
     pub(super) body: Bytes,
+    /// The daemon's own clock, in seconds since 1970.
+    pub(super) date: Option<i64>,
+}
+
+fn date(headers: &hyper::HeaderMap) -> Option<i64> {
+    let date = headers.get(hyper::header::DATE)?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?.as_second())
 }
 
 impl Answer {
@@ -166,4 +173,20 @@ pub(super) fn path_part(name: &str) -> String {
         }
         path
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::HeaderMap;
+    use hyper::header::{DATE, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn the_daemons_clock_is_the_date_of_its_answer() {
+        let of = |value| date(&HeaderMap::from_iter([(DATE, HeaderValue::from_static(value))]));
+        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(of("yesterday"), None);
+        assert_eq!(date(&HeaderMap::new()), None);
+    }
 }

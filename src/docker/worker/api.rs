@@ -125,16 +125,16 @@ struct Row {
     id: String,
     state: String,
     /// Seconds since 1970.
-    created: i64,
+    created: Option<i64>,
     labels: Option<HashMap<String, String>>,
 }
 
 /// How long a worker may have been made and not started before nobody means to start it any more: between the two
-/// lies one request. An hour also outlasts the clocks of two machines.
+/// lies one request.
 const NEVER_STARTED: i64 = 60 * 60;
 
-/// The workers of a listing that was made at `now`, in seconds since 1970.
-pub(in crate::docker) fn workers(json: &[u8], now: i64) -> Result<Vec<Left>, serde_json::Error> {
+/// The workers of a listing that was made at `date`, by the daemon's clock in seconds since 1970.
+pub(in crate::docker) fn workers(json: &[u8], date: Option<i64>) -> Result<Vec<Left>, serde_json::Error> {
     let rows: Vec<Row> = serde_json::from_slice(json)?;
     Ok(rows
         .into_iter()
@@ -144,7 +144,10 @@ pub(in crate::docker) fn workers(json: &[u8], now: i64) -> Result<Vec<Left>, ser
             let room = labels.remove(ROOM_LABEL)?.into();
             let running = match &*row.state {
                 "exited" | "dead" => false,
-                "created" => now.saturating_sub(row.created) < NEVER_STARTED,
+                "created" => {
+                    let age = date.zip(row.created).map(|(date, created)| date.saturating_sub(created));
+                    age.is_none_or(|age| age < NEVER_STARTED)
+                }
                 _ => true,
             };
             Some(Left { id: row.id, operation, room, machine: labels.remove(HOST_LABEL)?, running })
@@ -245,7 +248,7 @@ mod tests {
         let json = r#"[{"Id": "a", "State": "exited", "Created": 1000,
                         "Labels": {"envctl.worker": "op", "envctl.worker.room": "/run/x", "envctl.worker.host": "h"}},
                        {"Id": "b", "Labels": {"envctl.worker": "op"}}, {"Id": "c", "Labels": null}]"#;
-        let left = |state: &str| workers(json.replace("exited", state).as_bytes(), 1000 + 60).unwrap();
+        let left = |state: &str| workers(json.replace("exited", state).as_bytes(), Some(1000 + 60)).unwrap();
         let worker = Left {
             id: "a".into(),
             operation: "op".into(),
@@ -258,7 +261,10 @@ mod tests {
         for state in ["created", "running", "paused", "restarting", "removing", "", "stopping"] {
             assert_eq!(left(state), [Left { running: true, ..worker.clone() }], "{state}");
         }
-        let never_started = workers(json.replace("exited", "created").as_bytes(), 1000 + 60 * 60).unwrap();
-        assert_eq!(never_started, [worker]);
+        let never_started =
+            workers(json.replace("exited", "created").as_bytes(), Some(1000 + 60 * 60)).unwrap();
+        assert_eq!(never_started, std::slice::from_ref(&worker));
+        let undated = workers(json.replace("exited", "created").as_bytes(), None).unwrap();
+        assert_eq!(undated, [Left { running: true, ..worker }]);
     }
 }
