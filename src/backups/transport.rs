@@ -229,6 +229,8 @@ impl Dumping<'_> {
                 unpacked?;
                 Ok(end)
             }
+            // Who knows what became of the tool knows why the stream is cut.
+            (Err(Failure::Failed(error)), _) if error.kind() == ErrorKind::Tool => Err(error.into()),
             // A stream that cannot be unpacked is why its writer was stopped.
             (Err(_), Err(damage)) if damage.kind() == ErrorKind::Integrity => Err(damage.into()),
             (end, _) => end,

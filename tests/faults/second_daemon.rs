@@ -17,8 +17,8 @@ use crate::support::rig::{docker, poll};
 /// The first process of that world: what is written to it is done, and where its input ends all ends.
 const WORLD: &str = r#"
 work=$1; group=$2; shift 2
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /etc/docker
+mount -t tmpfs tmpfs /run || exit 1
+mount -t tmpfs tmpfs /etc/docker || exit 1
 export HOME="$work" XDG_RUNTIME_DIR=/run
 # The ids that a daemon may map the users of its containers to.
 for ids in /etc/subuid /etc/subgid; do mount --bind "$work/ids" "$ids"; done

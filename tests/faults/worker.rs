@@ -117,14 +117,16 @@ fn a_worker_that_is_killed_makes_no_backup() {
 #[test]
 fn a_worker_that_needs_more_memory_than_it_may_have_is_told_as_such() {
     let place = Place::new(Server::shared(15), "starved", 10);
-    // One row of 100 MB, which pg_dump has to hold.
+    // One row of 100 MB, which pg_dump has to hold; before it rows that are on their way by then.
+    place.project.sql("create table before as select md5(n::text) from generate_series(1, 200000) n");
     place
         .project
         .sql("create table wide as select string_agg(md5(n::text), '') w from generate_series(1, 3200000) n");
     let args = ["backup", "--transport", "worker", "--worker-memory", "32m", "-o", "b.sql.gz"];
     let far = Wire::open(NEVER);
-    for ran in [place.run(&args), far.run(&place, &args)] {
-        ran.code(7).says("memory").says("--worker-memory");
+    let runs: [&dyn Fn() -> Finished; 2] = [&|| place.run(&args), &|| far.run(&place, &args)];
+    for run in runs {
+        run().code(7).says("memory").says("--worker-memory");
         place.project.assert_no_partials(place.project.path());
         place.assert_swept();
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::place::{Place, ROWS};
-use crate::support::rig::{Wanted, docker};
+use crate::support::rig::{Wanted, docker, eventually};
 use crate::support::{Down, Fault, Finished, Gate, On, Proxy, Rule, Running, Server};
 use crate::worker::falls_back;
 
@@ -131,6 +131,10 @@ fn where_the_engine_makes_no_worker_for_a_load_an_exec_serves_and_says_why() {
 
 /// Lets the daemon hear of a worker at last, as if it had looked at the worker's room in time and were slow since.
 fn carried_out(proxy: &Proxy, place: &Place, gate: &Gate) {
+    // The other session's worker is removed: the run has been given up.
+    let given_up =
+        || proxy.requests().iter().any(|request| request.starts_with("DELETE /containers/envctl-"));
+    eventually(Duration::from_secs(30), "the run is given up", given_up);
     let requests = proxy.requests();
     let rooms = place.rooms().display().to_string();
     let source = format!("\"Source\":\"{rooms}/");
@@ -165,8 +169,6 @@ fn a_worker_that_is_made_after_it_was_given_up_is_removed_too() {
     let (gate, proxy) = late(Some(Rule::new(On::Worker("/start"), refused.clone())));
     let running = start(&proxy);
     gate.wait();
-    // The other session's worker is refused meanwhile.
-    std::thread::sleep(Duration::from_secs(1));
     carried_out(&proxy, &place, &gate);
     running.finish().code(1).says("no space left on device");
     place.assert_swept();
@@ -175,7 +177,6 @@ fn a_worker_that_is_made_after_it_was_given_up_is_removed_too() {
     let running = start(&proxy);
     gate.wait();
     running.signal(Signal::INT);
-    std::thread::sleep(Duration::from_secs(1));
     carried_out(&proxy, &place, &gate);
     running.finish().code(130);
     place.assert_swept();

@@ -36,7 +36,7 @@ fn a_daemon_that_maps_users_makes_no_worker_and_serves_by_exec() {
     case.assert_no_sessions();
 }
 
-/// Some user of this host, with ids to give to his containers.
+/// Whose daemon it is: an id that nobody here has, and the first of those for his containers.
 const OWNER: u32 = 300_000;
 
 #[test]

@@ -44,7 +44,7 @@ pub async fn run(
     let ran = async {
         let exec = worker.start().await?;
         let followed = follow(engine, database, exec, tool, &nonce, blocks, stall_limit).await;
-        // The tool alone may have been killed, and the shell around it tells that in a word; or both.
+        // Where the shell outlives its tool it reports 137; where both were killed the stream breaks off.
         if followed.as_ref().map_or(true, |end| end.exit_code == KILLED) {
             let ended = tokio::time::timeout(ITS_END, worker.ended()).await;
             if matches!(ended, Ok(Ok(end)) if end.out_of_memory) {

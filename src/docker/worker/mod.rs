@@ -279,6 +279,9 @@ pub struct Worker {
 /// Where a worker sees the archive that it may read.
 pub const ARCHIVE: &str = "/envctl-archive";
 
+/// How long the request that makes a worker is waited for where nobody wants it any more.
+const CREATION: Duration = Duration::from_secs(10);
+
 /// How long removing a worker may take before it is left to the next run.
 const REMOVAL: Duration = Duration::from_secs(15);
 
@@ -356,14 +359,18 @@ impl Worker {
 
     /// Kills it if it runs, and removes it with what it left.
     pub async fn end(&self) {
-        let removing = async {
-            let Some(creating) = self.creation.lock().await.take() else { return };
+        let creation = async {
+            let Some(creating) = self.creation.lock().await.take() else { return false };
             if !creating.is_finished() {
                 let _ = creating.await;
             }
-            // Whether it was refused or we did not hear of it: there may be one.
-            let _ = self.engine.worker_remove(&self.spec.name).await;
+            true
         };
+        if tokio::time::timeout(CREATION, creation).await == Ok(false) {
+            return;
+        }
+        // Whether it was refused or we did not hear of it: there may be one.
+        let removing = self.engine.worker_remove(&self.spec.name);
         let _ = tokio::time::timeout(REMOVAL, removing).await;
     }
 }
