@@ -78,7 +78,7 @@ pub fn ellipsis(foreign: &str, width: usize) -> String {
     cut
 }
 
-/// A JSON document with hostile characters beyond ASCII as `\uXXXX`. They can only stand inside
+/// A JSON document with hostile characters beyond ASCII as `\u` and four digits. They can only stand inside
 /// strings, where JSON means the same by both spellings; serde has escaped the ASCII ones.
 pub(super) fn escape_json(document: &str) -> String {
     let mut shown = String::with_capacity(document.len());

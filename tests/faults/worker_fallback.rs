@@ -143,8 +143,9 @@ fn carried_out(proxy: &Proxy, place: &Place, gate: &Gate) {
         std::fs::create_dir_all(place.rooms().join(room.split('"').next().unwrap())).unwrap();
     }
     gate.open();
-    // What the engine makes late it has made by then.
-    std::thread::sleep(Duration::from_secs(1));
+    let made =
+        || proxy.answered().iter().filter(|request| request.contains("/containers/create")).count() == 2;
+    eventually(Duration::from_secs(30), "the engine has made both", made);
 }
 
 /// Whoever stops waiting for a worker has to wait for the request that makes it: the engine carries it out all the same.

@@ -124,6 +124,7 @@ struct Shared {
     /// Exec id → its command line, NUL between the words.
     execs: Mutex<HashMap<String, String>>,
     requests: Mutex<Vec<String>>,
+    answered: Mutex<Vec<String>>,
     /// Command line → bytes that came down.
     received: Mutex<Vec<(String, Arc<AtomicU64>)>>,
     stop: AtomicBool,
@@ -170,6 +171,11 @@ impl Proxy {
         self.shared.requests.lock().unwrap().clone()
     }
 
+    /// Those that the daemon itself has answered.
+    pub fn answered(&self) -> Vec<String> {
+        self.shared.answered.lock().unwrap().clone()
+    }
+
     /// How many bytes the stream of the first exec with this word brought down.
     pub fn received(&self, word: &str) -> u64 {
         let all = self.shared.received.lock().unwrap();
@@ -202,6 +208,7 @@ impl Shared {
         let mut daemon = UnixStream::connect(DAEMON)?;
         request.write(&mut daemon)?;
         let head = wire::read_head(&mut daemon)?;
+        self.answered.lock().unwrap().push(request.line_and_body());
         io::Write::write_all(&mut client, &head)?;
         if request.creates_exec() {
             let body = wire::read_body(&mut daemon, &head)?;

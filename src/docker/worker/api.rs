@@ -130,7 +130,7 @@ struct Row {
 }
 
 /// How long a worker may have been made and not started before nobody means to start it any more: between the two
-/// lies one request.
+/// lies one other request. A run that was stopped for so long in between fails to start it, and says so.
 const NEVER_STARTED: i64 = 60 * 60;
 
 /// The workers of a listing that was made at `date`, by the daemon's clock in seconds since 1970.

@@ -23,7 +23,7 @@ pub struct Left {
     pub room: PathBuf,
     /// The machine of that room, in the words of [`this_machine`].
     pub machine: String,
-    /// Whether it does something, or may yet. One that has ended cannot.
+    /// Whether it does something, or may yet. One that has ended cannot, nor one that nobody has started for an hour.
     pub running: bool,
 }
 
