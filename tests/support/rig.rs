@@ -154,6 +154,18 @@ impl Server {
         server.as_ref().unwrap_or_else(|| panic!("PostgreSQL {major} did not start, see the first failure"))
     }
 
+    /// The shared server of each major version that the images have, oldest first. A test that reads the server's
+    /// words runs its body over all of them: psql and the messages differ from version to version.
+    ///
+    /// The version is printed before each round, so that a failure shows it.
+    #[expect(clippy::print_stderr, reason = "what a test prints is shown when it fails")]
+    pub fn each() -> impl Iterator<Item = &'static Self> {
+        [15, 17].into_iter().map(|major| {
+            eprintln!("--- with PostgreSQL {major}");
+            Self::shared(major)
+        })
+    }
+
     /// Waits until PostgreSQL is up for good: the temporary server of the image's first start writes
     /// to stdout, the real one to stderr.
     pub fn ready(self) -> Self {
