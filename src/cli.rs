@@ -96,10 +96,22 @@ pub fn main() -> ExitCode {
     finish(&app, result, beside_a_child)
 }
 
-/// `envctl help exit-codes` is how people ask for the table; clap's own `help` takes only verbs.
+/// Arguments of the process. `envctl help exit-codes` is how people ask for the table; clap's own `help` takes only verbs.
 fn arguments() -> Vec<OsString> {
-    let mut arguments: Vec<_> = std::env::args_os().collect();
-    if let Some(at) = arguments.windows(2).position(|pair| pair[0] == "help" && pair[1] == "exit-codes") {
+    exit_codes_asked_for(std::env::args_os().collect())
+}
+
+/// Rewrites `help exit-codes` where `help` is the verb: behind another verb both words belong to that one.
+fn exit_codes_asked_for(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let verbs = Cli::command();
+    let is_verb = |word: &OsString| {
+        word == "help" || word.to_str().is_some_and(|word| verbs.find_subcommand(word).is_some())
+    };
+    let first = arguments.iter().enumerate().skip(1).find(|(_, word)| *word == "--" || is_verb(word));
+    if let Some((at, word)) = first
+        && word == "help"
+        && arguments.get(at + 1).is_some_and(|word| word == "exit-codes")
+    {
         arguments.splice(at..at + 2, ["help-exit-codes".into()]);
     }
     arguments
@@ -189,6 +201,31 @@ fn report(app: &App, error: &Error, beside_a_child: bool) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn y10_words_of_a_command_in_a_container_stay_as_they_are() {
+        let rewritten = |line: &str| {
+            let words = line.split(' ').map(OsString::from).collect();
+            exit_codes_asked_for(words)
+                .iter()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        for line in [
+            "envctl exec db -- echo a -- x help exit-codes",
+            "envctl exec db -- help exit-codes",
+            "envctl -q exec db -- mytool help exit-codes",
+            "envctl shell help exit-codes",
+            "envctl -- help exit-codes",
+            "envctl help exec",
+            "envctl help",
+        ] {
+            assert_eq!(rewritten(line), line);
+        }
+        assert_eq!(rewritten("envctl help exit-codes"), "envctl help-exit-codes");
+        assert_eq!(rewritten("envctl --color never help exit-codes"), "envctl --color never help-exit-codes");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

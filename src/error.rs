@@ -113,6 +113,13 @@ impl Error {
         self
     }
 
+    /// Replaces each hint by what `change` makes of it.
+    #[must_use]
+    pub fn map_hints(mut self, change: impl Fn(&str) -> String) -> Self {
+        self.hints = self.hints.iter().map(|hint| change(hint)).collect();
+        self
+    }
+
     /// The class.
     pub fn kind(&self) -> ErrorKind {
         self.kind

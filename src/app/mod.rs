@@ -22,7 +22,7 @@ use crate::docker::client::Client;
 use crate::docker::context::{self, Asked, ContextInputs, Endpoint};
 use crate::docker::observe::observe;
 use crate::docker::{Container, Engine, Listed, tty};
-use crate::environment::{self, Environment, Landscape, Target};
+use crate::environment::{self, Environment, Landscape, Target, shell_word};
 use crate::error::{self, ErrorKind, Result};
 use crate::interrupt::{Interrupt, Trigger, interrupted, pair};
 use crate::postgres::access::Wishes;
@@ -81,6 +81,7 @@ impl App {
             stderr_is_terminal: std::io::stderr().is_terminal(),
             width: tty::size().map(|(_, columns)| columns),
         });
+        ui.set_target_options(global.target_options());
         let (trigger, interrupt) = pair();
         let panic = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
@@ -100,8 +101,25 @@ impl App {
 
     /// The same surroundings for one of several stacks: its own wish to stop, its name before what it says.
     #[must_use]
-    pub fn of_stack(&self, stack: &str, stop: Interrupt) -> Self {
-        Self { ui: self.ui.of_stack(stack), interrupt: stop, ..self.clone() }
+    pub fn of_stack(&self, environment: &Environment, stop: Interrupt) -> Self {
+        let ui = self.ui.of_stack(&environment.stack);
+        let mut options = ui.target_options();
+        options.stack = Some(format!("-s {}", shell_word(&environment.stack)));
+        options.profile = Some(environment.profile.flag());
+        options.profile_typed = true;
+        ui.set_target_options(options);
+        Self { ui, interrupt: stop, ..self.clone() }
+    }
+
+    /// Lets the commands in hints mean the environment that was chosen. The stack is named where one was typed: else
+    /// the directory says which one is meant, then as now.
+    pub fn means(&self, environment: &Environment) {
+        let mut options = self.ui.target_options();
+        if options.stack.is_some() {
+            options.stack = Some(format!("-s {}", shell_word(&environment.stack)));
+        }
+        options.profile = Some(environment.profile.flag());
+        self.ui.set_target_options(options);
     }
 
     /// `--timeout`, which from now on is that of each stack and no longer that of the whole command.
@@ -252,6 +270,12 @@ impl App {
     /// # Errors
     /// Kind `Docker` or `Target`.
     pub async fn environment(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {
+        let chosen = self.chosen(daemon, settings).await?;
+        self.means(&chosen);
+        Ok(chosen)
+    }
+
+    async fn chosen(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {
         let listed = self.interrupt.or(daemon.engine.list()).await??;
         let shown: Vec<Container> = listed.iter().map(Container::listed).collect();
         if let Some(few) = environment::worth_a_look(&shown, &settings.target) {
@@ -283,11 +307,12 @@ impl App {
         })
     }
 
-    /// A `-e` word as name and value: `NAME=VALUE` as it is, `NAME` with our own value.
-    pub fn variable(&self, word: &str) -> (String, String) {
-        match word.split_once('=') {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
-            None => (word.to_owned(), self.environment.get(word).cloned().unwrap_or_default()),
+    /// Name and value of `-e`: `NAME=VALUE` as it is, `NAME` with the value of our own variable. `None` where that is not
+    /// set: the container's own variable stays, as with `docker exec -e NAME`.
+    pub fn variable(&self, given: &str) -> Option<(String, String)> {
+        match given.split_once('=') {
+            Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+            None => self.set_variable(given),
         }
     }
 

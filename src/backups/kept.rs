@@ -84,7 +84,7 @@ impl fmt::Display for DropPlan {
                 bytes(*size)
             )?;
         }
-        writeln!(f, "  `envctl restore undo` cannot bring them back then")
+        writeln!(f, "  `restore undo` cannot bring them back then")
     }
 }
 

@@ -56,6 +56,9 @@ pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     }
     findings.extend(app.interrupt.or(looking).await?);
     findings.sort_by_key(|finding| finding.severity);
+    for step in findings.iter_mut().flat_map(|finding| &mut finding.next) {
+        *step = app.ui.complete(step);
+    }
     show(app, &daemon, &findings);
     verdict(app, &findings)
 }

@@ -7,7 +7,8 @@ use clap::Args;
 
 use crate::config::settings::Color;
 use crate::config::{Flags, Given};
-use crate::ui::{ColorChoice, Consent};
+use crate::environment::shell_word;
+use crate::ui::{ColorChoice, Consent, TargetOptions};
 
 /// Options of every command. Each has an environment variable `ENVCTL_…`, except those that lift a guard.
 #[derive(Args, Clone, Debug)]
@@ -143,6 +144,34 @@ impl GlobalArgs {
     /// Whether a profile was named.
     pub fn names_profile(&self) -> bool {
         self.dev || self.prod || self.profile.is_some()
+    }
+
+    /// Target options as they were typed, for the commands in hints.
+    pub fn target_options(&self) -> TargetOptions {
+        let option = |name: &str, value: &str| format!("{name} {}", shell_word(value));
+        let path = |name: &str, value: &PathBuf| option(name, &value.to_string_lossy());
+        let mut location = Vec::new();
+        location.extend(self.project_dir.as_ref().map(|dir| path("-C", dir)));
+        location.extend(self.config.as_ref().map(|file| path("--config", file)));
+        location.extend(self.context.as_ref().map(|name| option("--context", name)));
+        location.extend(self.host.as_ref().map(|url| option("-H", url)));
+        location.extend(self.insecure.then(|| "--insecure".to_owned()));
+        let stacks: Vec<String> = self.stack.iter().map(|name| option("-s", name)).collect();
+        let every = self.all_stacks.then(|| "--all-stacks".to_owned());
+        let profile = match (self.dev, self.prod) {
+            (true, _) => Some("--dev".to_owned()),
+            (_, true) => Some("--prod".to_owned()),
+            _ => self.profile.as_ref().map(|name| option("--profile", name)),
+        };
+        TargetOptions {
+            location,
+            stack: every.or_else(|| (!stacks.is_empty()).then(|| stacks.join(" "))),
+            profile_typed: profile.is_some(),
+            profile,
+            container: self.container.as_ref().map(|name| option("--container", name)),
+            index: self.index.map(|number| format!("--index {number}")),
+            database: self.database.as_ref().map(|name| option("-d", name)),
+        }
     }
 
     /// What was agreed to on the command line.

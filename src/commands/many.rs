@@ -72,7 +72,7 @@ pub(in crate::commands) struct Ground<'a> {
 impl Ground<'_> {
     /// The surroundings of one of the stacks.
     pub(in crate::commands) fn at(&self, environment: &Environment, stop: Interrupt) -> App {
-        self.app.of_stack(&environment.stack, stop)
+        self.app.of_stack(environment, stop)
     }
 }
 
@@ -82,7 +82,7 @@ impl Ground<'_> {
 /// Kind `Usage`: several are named.
 pub(in crate::commands) fn one_stack(settings: &Settings, verb: &str, instead: &str) -> Result<()> {
     if settings.target.all_stacks || settings.target.stacks.len() > 1 {
-        return Err(error::usage(format!("`envctl {verb}` works on one stack at a time")).hint(instead));
+        return Err(error::usage(format!("`{verb}` works on one stack at a time")).hint(instead));
     }
     Ok(())
 }
@@ -110,7 +110,7 @@ pub(in crate::commands) async fn run<V: Verb>(
         stacks,
     };
     let Some(asked) = select(ground, args, earlier.as_ref()).await? else {
-        app.ui.say(&format!("every stack of the last `envctl {}` is done: nothing to resume", verb.name()));
+        app.ui.say(&format!("every stack of the last `{}` is done: nothing to resume", verb.name()));
         app.ui.show(&report(Vec::<Ended<V::Outcome>>::new()), |_| String::new());
         return Ok(());
     };

@@ -5,7 +5,7 @@ use crate::docker::attach::{Outcome, converse};
 use crate::docker::end::Left;
 use crate::docker::{Container, ExecSpec};
 use crate::environment::request::Wanted;
-use crate::environment::{Environment, Target};
+use crate::environment::{Environment, Target, shell_word};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ui::TargetLine;
 
@@ -72,13 +72,16 @@ fn not_started(code: u8, words: &str, container: &Container, spec: &ExecSpec) ->
     let program = spec.program();
     let message = format!("`{program}` cannot be started in container {}: {words}", container.name);
     let hint = if words.contains("unable to find user") || words.contains("unable to find group") {
-        "the users there: `envctl exec … -- cat /etc/passwd`".to_owned()
+        format!("list the users there: `envctl exec {} -- cat /etc/passwd`", shell_word(&container.name))
     } else if words.contains("chdir") || words.contains("cwd") || words.contains("working directory") {
         "`-w` names a directory in the container".to_owned()
     } else if program == "sh" {
-        "the image has no shell: run a program that it has, `envctl exec SERVICE -- PROGRAM`".to_owned()
+        format!("run a program that the image has: `envctl exec {} -- PROGRAM`", shell_word(&container.name))
     } else {
-        "what there is: `envctl exec … -- ls /usr/local/bin /usr/bin /bin`".to_owned()
+        format!(
+            "list what there is: `envctl exec {} -- ls /usr/local/bin /usr/bin /bin`",
+            shell_word(&container.name)
+        )
     };
     Error::new(ErrorKind::NotStarted(code), message).hint(hint)
 }

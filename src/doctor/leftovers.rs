@@ -141,7 +141,7 @@ fn of_worker(left: &Left, standing: Standing, seen: &Seen) -> Option<Finding> {
         }
         Standing::Elsewhere => Some(
             Finding::note("leftovers", format!("{what} belongs to an envctl on host {}", left.host()))
-                .next("only there it can be known whether that one lives: `envctl doctor` on that host"),
+                .next("run envctl doctor on that host: only there can be known whether that one lives"),
         ),
     }
 }

@@ -115,7 +115,7 @@ impl Journal {
             .open(path.with_extension("lock"))
             .map_err(|e| unwritable(&path, e))?;
         if lock.try_lock().is_err() {
-            return Err(error::busy(format!("another `envctl {}` over several stacks goes on", run.verb))
+            return Err(error::busy(format!("another `{}` over several stacks goes on", run.verb))
                 .hint("wait for its end; stacks it does not touch can be worked on one by one"));
         }
         let journal = Self { path, run, _lock: lock };
@@ -162,7 +162,7 @@ pub fn last(directory: &Path, verb: &str, context: &str) -> Result<Run> {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(error::usage(format!(
-                "no `envctl {verb}` over several stacks was begun in Docker context {context}: there is nothing to resume"
+                "no `{verb}` over several stacks was begun in Docker context {context}: there is nothing to resume"
             ))
             .hint(format!("begin one: `envctl {verb} --all-stacks`, or `-s GLOB`")));
         }

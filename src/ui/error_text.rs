@@ -7,30 +7,42 @@ use serde_json::{Value, json};
 
 use super::escape::escape_lines;
 use super::style::{Styles, Tone};
+use super::target_options::TargetOptions;
 use super::wrap::wrap;
 use crate::error::Error;
 
 /// `error: message: cause`, then one `hint: …` for each hint. `width` is the terminal's, or `None` for
 /// lines as long as they are. With `name_the_kind` the class stands in parentheses.
-pub(super) fn human(error: &Error, styles: Styles, width: Option<usize>, name_the_kind: bool) -> String {
+pub(super) fn human(
+    error: &Error,
+    options: &TargetOptions,
+    styles: Styles,
+    width: Option<usize>,
+    name_the_kind: bool,
+) -> String {
     let label = if name_the_kind { format!("error ({}):", error.kind().code()) } else { "error:".to_owned() };
     let lead = format!("{} ", styles.paint(Tone::Bad, &label));
     let mut shown = wrap(&lead, label.len() + 1, &escape_lines(&error.full_message()), 2, width);
     for hint in error.hints() {
         let lead = format!("{} ", styles.paint(Tone::Note, "hint:"));
-        shown.push_str(&wrap(&lead, 6, &escape_lines(hint), 6, width));
+        shown.push_str(&wrap(&lead, 6, &escape_lines(&options.complete(hint)), 6, width));
     }
     shown
 }
 
 /// `{"error": {"code", "message", "hint"}}`; several hints are lines of one, none is null.
-pub(super) fn json(error: &Error) -> Value {
-    json!({"error": fields(error)})
+pub(super) fn json(error: &Error, options: &TargetOptions) -> Value {
+    let hints: Vec<String> = error.hints().iter().map(|hint| options.complete(hint)).collect();
+    json!({"error": fields_with(error, &hints)})
 }
 
 /// `{"code", "message", "hint"}`: an error inside of an answer.
 pub fn fields(error: &Error) -> Value {
-    let hint = if error.hints().is_empty() { Value::Null } else { error.hints().join("\n").into() };
+    fields_with(error, error.hints())
+}
+
+fn fields_with(error: &Error, hints: &[String]) -> Value {
+    let hint = if hints.is_empty() { Value::Null } else { hints.join("\n").into() };
     json!({"code": error.kind().code(), "message": error.full_message(), "hint": hint})
 }
 
@@ -54,7 +66,7 @@ mod tests {
     #[test]
     fn at_80_columns() {
         assert_eq!(
-            human(&sample(), Styles::PLAIN, Some(80), false),
+            human(&sample(), &TargetOptions::default(), Styles::PLAIN, Some(80), false),
             "\
 error: cannot reach the daemon at unix:///var/run/docker.sock: permission denied
   \\u{1b}[2Jerror: forged
@@ -67,7 +79,7 @@ hint: or name another daemon with `--context`
     #[test]
     fn at_40_columns_with_colour() {
         assert_eq!(
-            human(&sample(), Styles::COLOURED, Some(40), true),
+            human(&sample(), &TargetOptions::default(), Styles::COLOURED, Some(40), true),
             "\
 \x1b[1;31merror (docker):\x1b[0m cannot reach the daemon
   at unix:///var/run/docker.sock:
@@ -84,7 +96,7 @@ hint: or name another daemon with `--context`
     #[test]
     fn an_error_without_hints_has_a_null_one() {
         assert_eq!(
-            json(&error::busy("locked")),
+            json(&error::busy("locked"), &TargetOptions::default()),
             json!({"error": {"code": "busy", "message": "locked", "hint": null}})
         );
     }

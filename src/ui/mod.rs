@@ -18,6 +18,7 @@ mod streams;
 pub mod style;
 mod table;
 mod target_line;
+mod target_options;
 mod wrap;
 
 pub use checklist::{Checklist, Item};
@@ -29,3 +30,4 @@ pub use streams::{OutputFailure, RawStream, Streams};
 pub use style::{ColorChoice, Styles, Tone};
 pub use table::{Cell, Column, Table};
 pub use target_line::TargetLine;
+pub use target_options::TargetOptions;

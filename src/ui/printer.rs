@@ -19,6 +19,7 @@ use super::streams::{OutputFailure, RawStream, Sink, Streams};
 use super::style::{ColorChoice, Styles, Tone};
 use super::table::{Layout, Table};
 use super::target_line::TargetLine;
+use super::target_options::TargetOptions;
 use super::wrap::wrap;
 use crate::error::{Error, ErrorKind};
 
@@ -56,6 +57,8 @@ pub struct Ui {
     shared: Arc<Shared>,
     /// Whom the talk is about, where several are worked on at a time; else empty.
     name: Arc<str>,
+    /// Target options that hints get; known in part from the start, wholly once the target is found.
+    target_options: Arc<Mutex<TargetOptions>>,
 }
 
 struct Shared {
@@ -93,14 +96,31 @@ impl Ui {
                 options,
             }),
             name: "".into(),
+            target_options: Arc::default(),
         }
+    }
+
+    /// Sets the target options that commands in hints get from now on.
+    pub fn set_target_options(&self, options: TargetOptions) {
+        *self.target_options.lock().unwrap_or_else(PoisonError::into_inner) = options;
+    }
+
+    /// Target options that commands in hints get.
+    pub fn target_options(&self) -> TargetOptions {
+        self.target_options.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns a text with this run's target options in each command that stands in backticks in it.
+    pub fn complete(&self, text: &str) -> String {
+        self.target_options().complete(text)
     }
 
     /// The same printer for one of several stacks: its talk and its progress bear the stack's name, and there is
     /// no target line, since the table of the plan has named them all.
     #[must_use]
     pub fn of_stack(&self, name: &str) -> Self {
-        Self { shared: Arc::clone(&self.shared), name: name.into() }
+        let target_options = Arc::new(Mutex::new(self.target_options()));
+        Self { shared: Arc::clone(&self.shared), name: name.into(), target_options }
     }
 
     /// How it prints.
@@ -141,7 +161,7 @@ impl Ui {
 
     /// Writes a plan as the answer: escaped, and on a terminal broken at its words.
     pub(super) fn answer_plan(&self, plan: &impl Display) {
-        self.answer(&self.folded(&escape_lines(&plan.to_string())));
+        self.answer(&self.folded(&escape_lines(&self.complete(&plan.to_string()))));
     }
 
     /// Escaped text as it would be written to stdout: on a terminal broken at its words.
@@ -193,14 +213,20 @@ impl Ui {
     /// Says something on stderr; nothing under `-q`. The text is escaped here.
     pub fn say(&self, text: &str) {
         if !self.options().quiet {
-            self.write_err(&wrap("", 0, &escape_lines(&self.named(text)), 2, self.talk_width()));
+            self.write_err(&wrap(
+                "",
+                0,
+                &escape_lines(&self.named(&self.complete(text))),
+                2,
+                self.talk_width(),
+            ));
         }
     }
 
     /// Says a detail, with `-v`.
     pub fn detail(&self, text: &str) {
         if self.options().verbose > 0 && !self.options().quiet {
-            let shown = wrap("", 0, &escape_lines(&self.named(text)), 2, self.talk_width());
+            let shown = wrap("", 0, &escape_lines(&self.named(&self.complete(text))), 2, self.talk_width());
             self.write_err(&self.err_styles().paint(Tone::Faint, shown.trim_end()));
         }
     }
@@ -208,7 +234,13 @@ impl Ui {
     /// Warns, also under `-q`. The text is escaped here.
     pub fn warn(&self, text: &str) {
         let lead = format!("{} ", self.err_styles().paint(Tone::Warn, "warning:"));
-        self.write_err(&wrap(&lead, 9, &escape_lines(&self.named(text)), 9, self.talk_width()));
+        self.write_err(&wrap(
+            &lead,
+            9,
+            &escape_lines(&self.named(&self.complete(text))),
+            9,
+            self.talk_width(),
+        ));
     }
 
     fn named(&self, text: &str) -> String {
@@ -240,9 +272,11 @@ impl Ui {
         }
         self.shared.bars.end_all();
         if self.is_json() {
-            self.write_document(document(&error_text::json(error)));
+            self.write_document(document(&error_text::json(error, &self.target_options())));
         } else {
-            let text = error_text::human(error, self.err_styles(), self.talk_width(), name_the_kind);
+            let options = self.target_options();
+            let text =
+                error_text::human(error, &options, self.err_styles(), self.talk_width(), name_the_kind);
             self.write_err(&text);
         }
     }
@@ -297,7 +331,13 @@ impl Ui {
     /// Shows a plan on stderr, every line indented; `-q` hides it unless a question follows.
     pub(super) fn plan(&self, plan: &impl Display, asking: bool) {
         if asking || !self.options().quiet {
-            self.write_err(&wrap("  ", 2, &escape_lines(&plan.to_string()), 2, self.talk_width()));
+            self.write_err(&wrap(
+                "  ",
+                2,
+                &escape_lines(&self.complete(&plan.to_string())),
+                2,
+                self.talk_width(),
+            ));
         }
     }
 

@@ -188,7 +188,7 @@ exit 5
 ! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
 ! error: another envctl works on this database: envctl restore (pid 77, role ada, for 12 s)
 ! hint: wait longer with `--lock-timeout 5m`, or try again later
-! hint: if that envctl is gone, end its session: `envctl psql -c 'select pg_terminate_backend(77)'`
+! hint: if that envctl is gone, end its session: `envctl psql -c 'select pg_terminate_backend(77)' --dev`
 
 "#]]);
 }
@@ -207,20 +207,20 @@ fn without_any_backup_the_list_is_empty_and_latest_an_error() {
     let stage = acme();
     stage.run(["backup", "list"]).is(str![[r#"
 exit 0
-! no backups in [DIR]/.local/share/envctl/backups/acme/dev yet; make one: `envctl backup`
+! no backups in [DIR]/.local/share/envctl/backups/acme/dev yet; make one: `envctl backup --dev`
 
 "#]]);
     stage.run(["backup", "list", "--json"]).is(str![[r#"
 exit 0
 {"schema":1,"directory":"[DIR]/.local/share/envctl/backups/acme/dev","backups":[]}
-! no backups in [DIR]/.local/share/envctl/backups/acme/dev yet; make one: `envctl backup`
+! no backups in [DIR]/.local/share/envctl/backups/acme/dev yet; make one: `envctl backup --dev`
 
 "#]]);
     stage.run(["backup", "show"]).is(str![[r#"
 exit 3
 ! error: there are no backups in [DIR]/.local/share/envctl/backups/acme/dev
-! hint: see them all: `envctl backup list`
-! hint: make one: `envctl backup`
+! hint: see them all: `envctl backup list --dev`
+! hint: make one: `envctl backup --dev`
 
 "#]]);
 }

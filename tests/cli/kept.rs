@@ -66,7 +66,7 @@ envctl_old_aaaa1111_acme
 !   drop 2 databases that restores have replaced
 !     "envctl_old_cccc3333_acme", which was "acme" until 2001-01-04 03:04:05 UTC (7.7 MB)
 !     "envctl_old_aaaa1111_acme", which was "acme" until 2001-01-02 03:04:05 UTC (7.7 MB)
-!     `envctl restore undo` cannot bring them back then
+!     `restore undo` cannot bring them back then
 ! all of them dropped
 
 "#]]);

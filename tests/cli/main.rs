@@ -13,6 +13,9 @@
 mod container;
 mod daemon;
 mod dumps;
+#[path = "../support/hints.rs"]
+#[allow(unreachable_pub, reason = "shared with the other test binaries")]
+mod hints;
 mod postgres;
 mod stage;
 

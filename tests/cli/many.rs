@@ -134,7 +134,7 @@ fn unless_it_shall_stop_there_and_then_it_can_be_resumed() {
 
     stage.run(["backup", "--resume"]).is(str![[r#"
 exit 0
-! every stack of the last `envctl backup` is done: nothing to resume
+! every stack of the last `backup` is done: nothing to resume
 
 "#]]);
 }
@@ -176,7 +176,7 @@ fn a_resumed_run_means_the_very_same_environments() {
 fn nothing_to_resume() {
     stage(&["acme-dev"]).run(["backup", "--resume"]).is(str![[r#"
 exit 2
-! error: no `envctl backup` over several stacks was begun in Docker context default: there is nothing to resume
+! error: no `backup` over several stacks was begun in Docker context default: there is nothing to resume
 ! hint: begin one: `envctl backup --all-stacks`, or `-s GLOB`
 
 "#]]);

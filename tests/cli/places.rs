@@ -94,7 +94,7 @@ fn where_there_is_no_project_it_is_said_where_they_were_looked_for() {
     stage.engine.install("*", "psql", Server::new().psql());
     stage.run(["backup", "list"]).is(str![[r#"
 exit 0
-! no backups in [DIR]/.local/share/envctl/backups/acme/prod yet; make one: `envctl backup`
+! no backups in [DIR]/.local/share/envctl/backups/acme/prod yet; make one: `envctl backup --prod`
 
 "#]]);
     let status = stage.run(["status"]);

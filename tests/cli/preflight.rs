@@ -77,7 +77,7 @@ fn roles_that_the_server_does_not_have() {
 exit 6
 ! checking dump.sql
 ! error: roles that the dump names do not exist: Shop Owner, zoe
-! hint: create them first: `envctl psql -c 'CREATE ROLE "Shop Owner"'`
+! hint: create them first: `envctl psql -c 'CREATE ROLE "Shop Owner"' --dev`
 
 "#]]);
     planned(&stage(&dump, self::server()));
@@ -161,7 +161,7 @@ fn a_disk_that_cannot_hold_a_second_copy() {
 exit 6
 ! checking dump.sql
 ! error: the server's disk has 0 bytes free and the restore needs about 680: the old database is kept until the new one is in place
-! hint: free some space; the old copies, which can be dropped: `envctl restore kept`
+! hint: free some space; the old copies, which can be dropped: `envctl restore kept --dev`
 
 "#]]);
     assert!(

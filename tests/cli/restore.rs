@@ -44,15 +44,15 @@ exit 2
     acme().run(["restore", "latest"]).is(str![[r#"
 exit 3
 ! error: there are no backups in [DIR]/.local/share/envctl/backups/acme/dev
-! hint: see them all: `envctl backup list`
-! hint: make one: `envctl backup`
+! hint: see them all: `envctl backup list --dev`
+! hint: make one: `envctl backup --dev`
 
 "#]]);
     acme().run(["restore", "nosuch.sql.gz"]).is(str![[r#"
 exit 2
 ! checking nosuch.sql.gz
 ! error: cannot read nosuch.sql.gz: No such file or directory (os error 2)
-! hint: these are there: `envctl backup list`
+! hint: these are there: `envctl backup list --dev`
 
 "#]]);
 }
@@ -139,7 +139,7 @@ exit 8
 exit 8
 ! checking empty.sql
 ! error: empty.sql is empty
-! hint: see the others: `envctl backup list`
+! hint: see the others: `envctl backup list --dev`
 
 "#]]);
     assert!(stage.engine.commands().is_empty(), "{:?}", stage.engine.commands());
@@ -231,7 +231,7 @@ fn undo_without_anything_to_undo() {
 exit 3
 ! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
 ! error: no restore has kept an earlier "acme"
-! hint: restore a backup instead: `envctl backup list`
+! hint: restore a backup instead: `envctl backup list --dev`
 
 "#]]);
 }

@@ -146,13 +146,15 @@ pub(crate) fn finish(mut child: Child, directory: PathBuf, started: Instant) -> 
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    Ran {
+    let ran = Ran {
         code: status.code(),
         stdout: stdout.join().expect("stdout is read"),
         stderr: stderr.join().expect("stderr is read"),
         took: started.elapsed(),
         directory,
-    }
+    };
+    crate::hints::assert_understood(&ran.err());
+    ran
 }
 
 fn collect(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {

@@ -143,7 +143,7 @@ fn f92_an_unknown_context_is_an_error_that_names_it() {
 fn f96_a_user_that_does_not_exist_is_told_and_is_no_output() {
     let project = Project::of(Server::shared(15), "postgres");
     let finished = project.run(&["exec", "db", "-u", "nosuch", "--", "id"]);
-    let finished = finished.code(126).says("nosuch").says("hint: the users there");
+    let finished = finished.code(126).says("nosuch").says("hint: list the users there");
     assert_eq!(finished.out(), "");
 }
 

@@ -13,6 +13,7 @@
 )]
 #![allow(missing_docs, unreachable_pub, reason = "read by the tests beside it only")]
 
+pub mod hints;
 pub mod invariants;
 pub mod project;
 pub mod proxy;

@@ -150,6 +150,7 @@ impl Running {
         };
         assert!(in_time, "envctl did not end within {limit:?}\n--- stderr\n{}", finished.err());
         assert_no_canary(&finished);
+        super::hints::assert_understood(&finished.err());
         finished
     }
 }

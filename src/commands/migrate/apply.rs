@@ -147,7 +147,7 @@ async fn tested(
         .filter(|other| other.profile != environment.profile);
     let (mut seen, mut looked) = (Vec::new(), Vec::new());
     for other in others {
-        let quiet = app.of_stack(&environment.stack, app.interrupt.clone());
+        let quiet = app.of_stack(other, app.interrupt.clone());
         // A profile that does not run has tested nothing.
         let Ok((target, access, session)) = database::connect(&quiet, daemon, settings, other).await else {
             continue;

@@ -71,7 +71,7 @@ pub(super) async fn run(
     let progress: Arc<dyn Progress> = app.ui.progress();
     let restored = carry_out(&daemon.engine, &found.target.container, plan, &progress, &app.interrupt).await;
     app.ui.end_progress();
-    show(app, &restored?, &found);
+    show(app, &restored?);
     drop(unpacked);
     Ok(())
 }
@@ -151,7 +151,7 @@ fn origin(manifest: Option<&Manifest>) -> String {
     }
 }
 
-fn show(app: &App, restored: &RestoredAll, found: &Database) {
+fn show(app: &App, restored: &RestoredAll) {
     app.ui.show(restored, |_| {
         let lines = restored.databases.iter().map(|one| {
             let name = escape(&one.database);
@@ -159,12 +159,12 @@ fn show(app: &App, restored: &RestoredAll, found: &Database) {
         });
         lines.collect()
     });
-    let flags = found.target.profile.flag();
     for one in &restored.databases {
         if let Some(kept) = &one.kept {
             app.ui.say(&format!(
-                "the old {:?} is kept as {kept:?}; take it back with `envctl restore undo {flags} -d {:?}`",
-                one.database, one.database
+                "the old {:?} is kept as {kept:?}; take it back with {}",
+                one.database,
+                super::undo_command(&one.database)
             ));
         }
     }

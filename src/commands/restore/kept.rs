@@ -64,7 +64,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let kept = app.interrupt.or(all(&mut session)).await??;
     session.close().await;
     if args.drop.is_empty() {
-        list(app, name, &kept, &found.target.profile.flag());
+        list(app, name, &kept);
         return Ok(());
     }
     let plan = DropPlan { kept: chosen(&args.drop, kept, name)?, access: found.access.clone() };
@@ -103,7 +103,7 @@ fn chosen(named: &[String], kept: Vec<Kept>, database: &str) -> Result<Vec<Kept>
     Ok(chosen)
 }
 
-fn list(app: &App, database: &str, kept: &[Kept], flag: &str) {
+fn list(app: &App, database: &str, kept: &[Kept]) {
     if kept.is_empty() {
         app.ui.say("no restore has kept a database on this server");
     }
@@ -112,7 +112,8 @@ fn list(app: &App, database: &str, kept: &[Kept], flag: &str) {
     app.ui.show(&answer, |ui| if kept.is_empty() { String::new() } else { ui.render(&table(kept, now)) });
     if !kept.is_empty() {
         app.ui.say(&format!(
-            "`envctl restore undo {flag}` swaps the newest back in; `envctl restore kept {flag} --drop NAME` drops one"
+            "{} swaps the newest back in; `envctl restore kept --drop NAME` drops one",
+            super::undo_command(database)
         ));
     }
 }

@@ -25,7 +25,7 @@ use crate::commands::many::one_stack;
 use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
-use crate::environment::{Environment, Landscape};
+use crate::environment::{Environment, Landscape, shell_word};
 use crate::error::{self, Result};
 use crate::postgres::dump::Format;
 use crate::progress::Progress;
@@ -102,6 +102,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let daemon = app.connect(&settings, global)?;
     let landscape = app.landscape(&daemon, &settings).await?;
     let environment = landscape.environment(&settings.target)?;
+    app.means(&environment);
     let source = source(app, &asked, &args, &settings, &landscape, &environment)?;
     if let DumpSource::File(path) = &source
         && is_cluster(path)
@@ -140,7 +141,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let progress: Arc<dyn Progress> = app.ui.progress();
     let restored = carry_out(&daemon.engine, &found.target.container, plan, &progress, &app.interrupt).await;
     app.ui.end_progress();
-    show(app, &restored?, &found);
+    show(app, &restored?);
     Ok(())
 }
 
@@ -338,7 +339,13 @@ fn origin(examined: Option<&Examined>, now: jiff::Timestamp) -> String {
     }
 }
 
-fn show(app: &App, restored: &Restored, found: &Database) {
+/// The command that takes a restore of this database back. It names the database: which one is meant without a name
+/// may change until the command is typed.
+fn undo_command(database: &str) -> String {
+    format!("`envctl restore undo -d {}`", shell_word(database))
+}
+
+fn show(app: &App, restored: &Restored) {
     app.ui.show(restored, |_| {
         format!(
             "{} rows in {} tables restored into {}\n",
@@ -348,12 +355,9 @@ fn show(app: &App, restored: &Restored, found: &Database) {
         )
     });
     if let Some(kept) = &restored.kept {
-        let mut flags = found.target.profile.flag();
-        if restored.database != found.facts.database {
-            flags.push_str(&format!(" -d {:?}", restored.database));
-        }
         app.ui.say(&format!(
-            "the old database is kept as {kept:?}; take it back with `envctl restore undo {flags}`"
+            "the old database is kept as {kept:?}; take it back with {}",
+            undo_command(&restored.database)
         ));
     }
 }
