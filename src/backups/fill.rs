@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use super::count;
 use super::lanes;
-use super::load::{LoadRequest, load};
+use super::load::{LoadRequest, Loaded, load};
 use super::loaders::Loaders;
 use super::restore::{RestorePlan, SharedOut};
+use super::scan::Summary;
 use super::side;
 use super::verdict::with_whereabouts;
 use crate::docker::{Container, Engine};
@@ -39,12 +41,8 @@ pub(super) struct Filled {
     pub(super) tables: usize,
     /// Bytes of SQL.
     pub(super) bytes: u64,
-}
-
-impl From<(u64, usize, u64)> for Filled {
-    fn from((rows, tables, bytes): (u64, usize, u64)) -> Self {
-        Self { rows, tables, bytes }
-    }
+    /// Tables with more rows than the dump has for them, and what wrote them.
+    pub(super) notes: Vec<String>,
 }
 
 impl Filling<'_> {
@@ -66,7 +64,10 @@ impl Filling<'_> {
             Some(SharedOut::Plain(shared)) => {
                 let loading = lanes::load(loaders, &access, loader, shared, progress);
                 match interrupt.or(loading).await? {
-                    Ok(()) => return Ok(shared.holds().into()),
+                    Ok(()) => {
+                        let (rows, tables, bytes) = shared.holds();
+                        return Ok(Filled { rows, tables, bytes, notes: Vec::new() });
+                    }
                     // Nothing says that the tables of a dump do not need each other: a CHECK may read another one
                     // through a function, and pg_dump's order had it right by chance.
                     Err(lanes::Failure::RowsRefused(error)) if !plan.several_asked => {
@@ -82,8 +83,8 @@ impl Filling<'_> {
             }
             Some(SharedOut::Archive(spread)) => {
                 let loading = spread.load(engine, container, loaders, &access, loader, progress, interrupt);
-                if loading.await? {
-                    return Ok(spread.holds().into());
+                if let Some(notes) = loading.await? {
+                    return self.filled(spread.summary(), notes).await;
                 }
                 // It may have had one connection and not the next.
                 self.empty(admin).await?;
@@ -107,7 +108,7 @@ impl Filling<'_> {
         };
         let access = plan.access.to(self.side);
         let loading = load(self.engine, self.container, &access, loaders, &request, self.progress);
-        let summary = self.interrupt.or(loading).await??.summary;
+        let Loaded { summary, notes } = self.interrupt.or(loading).await??;
         if plan.rows.is_some_and(|rows| rows != summary.rows()) {
             return Err(error::integrity(format!(
                 "the row counts in the manifest of {} are not those of the file",
@@ -115,7 +116,26 @@ impl Filling<'_> {
             ))
             .hint("the manifest was edited; without it the file is checked by its own structure"));
         }
-        Ok(Filled { rows: summary.rows(), tables: summary.copies.len(), bytes: summary.bytes })
+        self.filled(&summary, notes).await
+    }
+
+    /// Counts on the server what the dump does not tell.
+    async fn filled(&self, summary: &Summary, notes: Vec<String>) -> Result<Filled> {
+        let (rows, tables) = if count::is_uncounted(summary) {
+            self.progress.step("counting what was loaded");
+            self.interrupt.or(self.counted(summary)).await??
+        } else {
+            (summary.rows(), summary.copies.len())
+        };
+        Ok(Filled { rows, tables, bytes: summary.bytes, notes })
+    }
+
+    async fn counted(&self, summary: &Summary) -> Result<(u64, usize)> {
+        let access = self.plan.access.to(self.side);
+        let mut session = Session::open(self.engine, self.container, &access, self.loader).await?;
+        let counted = count::all(&mut session, summary).await?;
+        session.close().await;
+        Ok(counted)
     }
 
     /// As it was before anything was loaded.

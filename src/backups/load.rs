@@ -51,6 +51,8 @@ pub struct LoadRequest {
 pub struct Loaded {
     /// What streamed by.
     pub summary: Summary,
+    /// Tables with more rows than the dump has for them, and what wrote them.
+    pub notes: Vec<String>,
 }
 
 /// Loads into `access.database`.
@@ -101,7 +103,7 @@ pub async fn load(
         return Err(heard.stopped(&handle, &request.source.name()).await);
     }
     compare(&summary, &heard.copies)?;
-    Ok(Loaded { summary: *summary })
+    Ok(Loaded { summary: *summary, notes: Vec::new() })
 }
 
 /// Opens the source on a thread of its own: a pipe may keep its first byte for long.

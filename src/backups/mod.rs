@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod cluster;
 pub mod compression;
 pub mod contents;
+mod count;
 pub mod create;
 mod directory;
 mod fill;

@@ -155,7 +155,7 @@ impl RestorePlan {
 pub struct Restored {
     /// The database.
     pub database: String,
-    /// Rows loaded and compared.
+    /// Rows loaded and compared with the dump; counted on the server where the dump does not tell them.
     pub rows: u64,
     /// Tables loaded.
     pub tables: usize,
@@ -163,6 +163,8 @@ pub struct Restored {
     pub bytes: u64,
     /// The name the old one is kept under.
     pub kept: Option<String>,
+    /// Tables with more rows than the dump has for them, and what wrote them.
+    pub notes: Vec<String>,
 }
 
 /// What the target has to be asked before a person is; `encoding` is that of a database that is not there, where it is known.
@@ -298,7 +300,7 @@ async fn beside(
     let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, loading, progress);
     let properties = &properties;
     let filling = Filling { engine, container, plan, side, loader, properties, progress, interrupt };
-    let Filled { rows, tables, bytes } = match filling.run(admin, &loaders).await {
+    let Filled { rows, tables, bytes, notes } = match filling.run(admin, &loaders).await {
         Ok(filled) => filled,
         Err(error) => {
             loaders.end().await;
@@ -327,6 +329,7 @@ async fn beside(
         tables,
         bytes,
         kept: plan.exists.then_some(swap_plan.kept),
+        notes,
     })
 }
 

@@ -17,6 +17,7 @@ mod support;
 mod all_databases;
 mod archives;
 mod command;
+mod counts;
 mod doctor;
 mod forward;
 mod guards;

@@ -2,7 +2,7 @@
 //!
 //! Promises: nothing is sent before the list has been judged; success is pg_restore's own exit code behind
 //! an end mark in its output, and then what the server answers: every relation of the list is there, and
-//! every table has the rows that streamed by.
+//! every table has at least the rows that streamed by.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::scanner::shown;
 use crate::backups::compression::{Digest, Hasher, Unpacker};
 use crate::backups::contents::Contents;
+use crate::backups::count::{Expected, compare};
 use crate::backups::load::{LoadRequest, Loaded};
 use crate::backups::scan::Summary;
 use crate::backups::source::{allowed, changed, permitted, whole};
@@ -21,7 +22,7 @@ use crate::docker::proof::{TrailerSplitter, nonce, wrap_fed};
 use crate::docker::{Container, Engine, Exec, ExecSpec};
 use crate::error::{self, Error, Result};
 use crate::postgres::dump::Format;
-use crate::postgres::quote::{ident, literal};
+use crate::postgres::quote::literal;
 use crate::postgres::{Access, Session, pg_restore};
 use crate::progress::{Event, Progress};
 
@@ -95,8 +96,8 @@ async fn finish(
         return Err(stopped(&heard, request));
     }
     progress.step("counting what was loaded");
-    check(engine, container, access, &request.application, &summary).await?;
-    Ok(Loaded { summary })
+    let notes = check(engine, container, access, &request.application, &summary).await?;
+    Ok(Loaded { summary, notes })
 }
 
 async fn joined(reading: std::thread::JoinHandle<Result<(Summary, Digest)>>) -> Result<(Summary, Digest)> {
@@ -207,14 +208,14 @@ pub(super) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> Error {
     error.hint("the database is as it was; nothing was swapped in")
 }
 
-/// Whether the server has what the list names, and as many rows as passed by.
+/// Compares the server with the list and with the rows that passed by; returns a note for each table with more rows.
 pub(super) async fn check(
     engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     application: &str,
     summary: &Summary,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     let mut session = Session::open(engine, container, access, application).await?;
     let listed = summary.entries.iter().filter(|entry| RELATIONS.contains(&entry.kind.as_str()));
     let names: Vec<String> = listed
@@ -232,28 +233,24 @@ pub(super) async fn check(
         }
     }
     let data = summary.entries.iter().filter(|entry| entry.data);
-    let sql_names: HashMap<String, String> = data
+    let names: HashMap<String, (&str, &str)> = data
         .filter_map(|e| {
             let schema = e.schema.as_deref()?;
-            Some((shown(schema, &e.name), format!("{}.{}", ident(schema), ident(&e.name))))
+            Some((shown(schema, &e.name), (schema, e.name.as_str())))
         })
         .collect();
-    for block in &summary.copies {
-        let Some(table) = sql_names.get(&block.table) else { continue };
-        let counted =
-            session.value(&format!("select count(*) from only {table}")).await.map_err(Error::from)?;
-        if counted.as_deref() != Some(block.rows.to_string().as_str()) {
-            return Err(error::integrity(format!(
-                "rows are missing: {} has {} rows in the archive and {} on the server",
-                block.table,
-                block.rows,
-                counted.as_deref().unwrap_or("no")
-            ))
-            .hint("nothing was swapped in"));
-        }
-    }
+    let expected: Vec<Expected> = summary
+        .copies
+        .iter()
+        .filter_map(|block| {
+            let (schema, name) = names.get(&block.table)?;
+            let (schema, name) = ((*schema).to_owned(), (*name).to_owned());
+            Some(Expected { shown: block.table.clone(), schema, name, rows: block.rows })
+        })
+        .collect();
+    let notes = compare(&mut session, &expected).await?;
     session.close().await;
-    Ok(())
+    Ok(notes)
 }
 
 /// Kinds whose name is that of a row in `pg_class`.

@@ -62,12 +62,13 @@ impl Spread {
         usize::from(self.jobs)
     }
 
-    /// Its rows, tables and bytes.
-    pub fn holds(&self) -> (u64, usize, u64) {
-        (self.summary.rows(), self.summary.copies.len(), self.summary.bytes)
+    /// Everything that is known of it.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
     }
 
-    /// Loads into `access.database`; false where no worker can serve, with the reason told.
+    /// Loads into `access.database` and returns the notes of the comparison; `None` where no worker can serve, with the
+    /// reason told.
     ///
     /// # Errors
     /// As for one session, see [`super::load`].
@@ -81,7 +82,7 @@ impl Spread {
         application: &str,
         progress: &Arc<dyn Progress>,
         interrupt: &Interrupt,
-    ) -> Result<bool> {
+    ) -> Result<Option<Vec<String>>> {
         let aside = |why: &dyn std::fmt::Display| {
             let loads = "one session loads it through the daemon";
             progress.on(Event::Detail(format!("-j {} is left aside, {loads}: {why}", self.jobs)));
@@ -93,7 +94,7 @@ impl Spread {
             }
             Err(error) => {
                 aside(&error.full_message());
-                return Ok(false);
+                return Ok(None);
             }
         };
         let over = if self.jobs == 1 { "one session".to_owned() } else { format!("{} sessions", self.jobs) };
@@ -103,7 +104,7 @@ impl Spread {
             Err(unfit) if loaders.needs_worker() => return Err(unfit.into()),
             Err(unfit) => {
                 aside(&unfit);
-                return Ok(false);
+                return Ok(None);
             }
         };
         let name = self.path.display().to_string();
@@ -111,9 +112,9 @@ impl Spread {
             return Err(refused(&end.stderr, Some(end.exit_code), &name));
         }
         progress.step("counting what was loaded");
-        check(engine, container, access, application, &self.summary).await?;
-        let Some(stored) = self.stored else { return Ok(true) };
-        if hash(&self.path, interrupt).await? == stored { Ok(true) } else { Err(changed(&name)) }
+        let notes = check(engine, container, access, application, &self.summary).await?;
+        let Some(stored) = self.stored else { return Ok(Some(notes)) };
+        if hash(&self.path, interrupt).await? == stored { Ok(Some(notes)) } else { Err(changed(&name)) }
     }
 
     /// What `pg_restore` can read: the file, the directory, or a tar's files beside it.

@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_is_done_and_what_is_as_it_was() {
-        let done = [Restored { database: "a".into(), rows: 1, tables: 1, bytes: 1, kept: None }];
+        let done =
+            [Restored { database: "a".into(), rows: 1, tables: 1, bytes: 1, kept: None, notes: Vec::new() }];
         let told = |error| apart(error, "b", &done, &["c".to_owned()], &Roles::default());
         let error = told(error::integrity("rows are missing"));
         assert_eq!(error.kind(), ErrorKind::Integrity);

@@ -160,6 +160,9 @@ fn show(app: &App, restored: &RestoredAll) {
         lines.collect()
     });
     for one in &restored.databases {
+        for note in &one.notes {
+            app.ui.say(&format!("note: {}: {note}", one.database));
+        }
         if let Some(kept) = &one.kept {
             app.ui.say(&format!(
                 "the old {:?} is kept as {kept:?}; take it back with {}",

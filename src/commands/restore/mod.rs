@@ -354,6 +354,9 @@ fn show(app: &App, restored: &Restored) {
             crate::ui::escape::escape(&restored.database)
         )
     });
+    for note in &restored.notes {
+        app.ui.say(&format!("note: {note}"));
+    }
     if let Some(kept) = &restored.kept {
         app.ui.say(&format!(
             "the old database is kept as {kept:?}; take it back with {}",
