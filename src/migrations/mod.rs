@@ -12,10 +12,12 @@ pub mod detect;
 pub mod folder;
 pub mod history;
 pub mod layout;
+mod lexer;
 pub mod name;
 pub mod plan;
 pub mod prisma;
 pub mod risk;
+mod runnable;
 pub mod sql;
 
 pub use detect::Driver;

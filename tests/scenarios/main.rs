@@ -24,6 +24,7 @@ mod guards;
 mod makefile;
 mod many;
 mod memory;
+mod migration_files;
 mod migrations;
 mod odd_servers;
 mod one_session;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{Layout, Script, is_number};
+use super::{Layout, Script, dbmate, is_number};
 use crate::error::{self, Result};
 use crate::migrations::folder;
 
@@ -90,35 +90,11 @@ fn named(layout: Layout, file: &str) -> Option<(String, String)> {
 fn body(layout: Layout, text: &str, file: &str) -> Result<(String, bool)> {
     match layout {
         Layout::Dbmate => {
-            let Some((options, up)) = section(text, "up") else {
-                return Err(error::refused(format!("{file} has no line `-- migrate:up`"))
-                    .hint("dbmate would refuse it too; put the line before the first statement"));
-            };
-            Ok((up, !options.split_whitespace().any(|word| word == "transaction:false")))
+            let up = dbmate::read(text, file)?;
+            Ok((up.sql, up.transaction))
         }
         Layout::Sqlx => Ok((text.to_owned(), !text.starts_with("-- no-transaction"))),
         // One query either way, which PostgreSQL runs whole or not at all.
         _ => Ok((text.to_owned(), false)),
     }
-}
-
-/// The mark's options and the lines up to the next mark.
-fn section(text: &str, direction: &str) -> Option<(String, String)> {
-    let mut lines = text.split_inclusive('\n');
-    let options = lines.by_ref().find_map(|line| mark(line, direction))?;
-    let other = if direction == "up" { "down" } else { "up" };
-    let body: String = lines.take_while(|line| mark(line, other).is_none()).collect();
-    Some((options, body))
-}
-
-/// `-- migrate:up transaction:false` gives ` transaction:false`.
-fn mark(line: &str, direction: &str) -> Option<String> {
-    let rest =
-        line.trim().strip_prefix("--")?.trim_start().strip_prefix("migrate:")?.strip_prefix(direction)?;
-    (rest.is_empty() || rest.starts_with(char::is_whitespace)).then(|| rest.to_owned())
-}
-
-/// Whether a text has dbmate's mark.
-pub(super) fn has_mark(text: &str, direction: &str) -> bool {
-    text.lines().any(|line| mark(line, direction).is_some())
 }

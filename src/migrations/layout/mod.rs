@@ -4,6 +4,7 @@
 //! read beyond doubt is refused before anything runs (reliability F67, F68).
 
 mod dated;
+mod dbmate;
 mod order;
 mod prisma;
 #[cfg(test)]
@@ -120,7 +121,7 @@ impl Signs {
             } else if dated::is_sql(&item.name) && !item.name.ends_with(".down.sql") {
                 // Reading the beginning is enough: dbmate wants its mark before any statement.
                 let text = folder::read(&path).unwrap_or_default();
-                if dated::has_mark(&text, "up") {
+                if dbmate::has_mark(&text) {
                     signs.dbmate = true;
                 } else if text.contains("-- +goose ") {
                     // Goose's: taken for a flat file, its way back would run behind its way forth.

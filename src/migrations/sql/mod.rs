@@ -31,7 +31,7 @@ pub fn statements(sql: &str) -> usize {
 use super::history::{History, Migration, State};
 use super::layout::{Layout, Script};
 use super::plan::{MigrationPlan, Planned};
-use super::{folder, risk};
+use super::{folder, risk, runnable};
 use crate::docker::{Container, Engine};
 use crate::error::{self, Result};
 use crate::interrupt::Interrupt;
@@ -137,7 +137,7 @@ impl SqlDriver {
         Self::refuse_unsettled(&history, &kept)?;
         let pending = Self::pending(&scripts, &history);
         for script in &pending {
-            runnable(script)?;
+            runnable::check(script, self.project.as_deref())?;
         }
         let sizes = risk::sizes(session).await?;
         let planned = pending.iter().map(|script| {
@@ -347,18 +347,6 @@ fn out_of_order(migrations: &[Migration]) -> Option<String> {
     let later =
         migrations[pending..].iter().find(|one| matches!(one.state, State::Applied | State::Edited))?;
     Some(format!("{} is older than {}, which is applied already", migrations[pending].name, later.name))
-}
-
-/// What cannot work is refused before anything runs.
-fn runnable(script: &Script) -> Result<()> {
-    if Character::of(&script.sql).copy_from_stdin {
-        return Err(error::refused(format!(
-            "{} has COPY … FROM stdin, whose rows no migration can hold",
-            script.name
-        ))
-        .hint("write INSERT, or load the rows with `envctl psql -f FILE`"));
-    }
-    Ok(())
 }
 
 fn some(names: &[String]) -> String {

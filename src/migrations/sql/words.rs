@@ -91,8 +91,6 @@ pub struct Character {
     pub own_transaction: bool,
     /// It holds what runs outside of transactions only: `CONCURRENTLY`, `VACUUM`, `CREATE DATABASE` …
     pub outside: bool,
-    /// It reads rows from the client, which there is none of.
-    pub copy_from_stdin: bool,
 }
 
 impl Character {
@@ -112,8 +110,6 @@ impl Character {
                     words.as_slice(),
                     ["CREATE" | "DROP" | "ALTER", "DATABASE" | "TABLESPACE" | "SYSTEM", ..]
                 );
-            character.copy_from_stdin |=
-                first == "COPY" && words.windows(2).any(|pair| pair == ["FROM", "STDIN"]);
         }
         character
     }
@@ -148,7 +144,6 @@ mod tests {
         {
             assert!(Character::of(sql).outside, "{sql}");
         }
-        assert!(Character::of("COPY t (a) FROM stdin;").copy_from_stdin);
         assert!(Character::of("refresh materialized view v; update commit set begin = 1").whole_or_nothing());
     }
 

@@ -1,0 +1,255 @@
+//! Finds what cannot run in a migration, with its line, before anything is applied.
+//!
+//! Promise: commands and variables of psql, rows for `COPY … FROM stdin` and a transaction that is left open are
+//! refused in the plan; what stands in strings, bodies and comments is none of them.
+
+use std::path::Path;
+
+use super::folder;
+use super::layout::Script;
+use super::lexer::{Kind, Token, Tokens, line_of};
+use crate::error::{self, Error, Result};
+
+/// A reason why a file cannot run, and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// A command of psql, with its first word.
+    Command(String),
+    /// A variable of psql.
+    Variable(String),
+    /// `COPY … FROM stdin`.
+    Copy,
+    /// `BEGIN` without an end.
+    Open(String),
+}
+
+/// Refuses a script that no server can run as it is.
+///
+/// # Errors
+/// Kind `Refused`, with file and line.
+pub(super) fn check(script: &Script, project: Option<&Path>) -> Result<()> {
+    let Some((obstacle, at)) = find(&script.sql, script.transaction) else { return Ok(()) };
+    let line = line_of(&script.sql, at);
+    Err(obstacle.error(&format!("{}:{line}", folder::shown(&script.path, project))))
+}
+
+impl Obstacle {
+    fn error(&self, place: &str) -> Error {
+        match self {
+            Self::Command(word) => {
+                let error = error::refused(format!("{place}: `{word}` is a command of psql, which the server does not know"));
+                match word.as_str() {
+                    "\\restrict" | "\\unrestrict" => {
+                        error.hint("remove the lines `\\restrict` and `\\unrestrict`, which pg_dump writes for psql")
+                    }
+                    "\\i" | "\\ir" | "\\include" | "\\include_relative" => {
+                        error.hint("put the statements of the included file in its place")
+                    }
+                    "\\c" | "\\connect" => {
+                        error.hint("remove the line: a migration runs in one database, `envctl migrate -d NAME`")
+                    }
+                    "\\copy" => error.hint("write INSERT, or load the rows with `envctl psql -f FILE`"),
+                    _ => error.hint("remove the line, or run the file by psql: `envctl psql -f FILE`"),
+                }
+            }
+            Self::Variable(name) => error::refused(format!(
+                "{place}: `{name}` is a variable of psql, which the server does not know"
+            ))
+            .hint("write the value in its place, or run the file by psql: `envctl psql -f FILE`"),
+            Self::Copy => error::refused(format!("{place}: COPY … FROM stdin, whose rows no migration can hold"))
+                .hint("write INSERT, or load the rows with `envctl psql -f FILE`"),
+            Self::Open(word) => {
+                error::refused(format!("{place}: `{word}` begins a transaction, and nothing in the file ends it"))
+                    .hint("add `COMMIT;` at the end, or remove the line: a file runs in a transaction of its own anyway")
+            }
+        }
+    }
+}
+
+/// Returns the first obstacle. `inside`: the file runs in a transaction block, which ends whatever it begins.
+fn find(sql: &str, inside: bool) -> Option<(Obstacle, usize)> {
+    let mut statement = Statement::default();
+    let mut open: Option<(String, usize)> = None;
+    let mut before: Option<Token<'_>> = None;
+    let mut brackets = 0_usize;
+    for token in Tokens::of(sql) {
+        let glued = before.filter(|last| last.at + last.text.len() == token.at);
+        match token.kind {
+            Kind::LineComment | Kind::BlockComment => continue,
+            Kind::Backslash => {
+                let word = token.text.split_whitespace().next().unwrap_or("\\");
+                return Some((Obstacle::Command(word.to_owned()), token.at));
+            }
+            Kind::Symbol if token.text == "[" => brackets += 1,
+            Kind::Symbol if token.text == "]" => brackets = brackets.saturating_sub(1),
+            Kind::Semicolon if statement.depth == 0 => {
+                std::mem::take(&mut statement).over(&mut open);
+                brackets = 0;
+            }
+            Kind::Word | Kind::Text | Kind::Quoted
+                if brackets == 0
+                    && glued.is_some_and(|colon| colon.text == ":")
+                    && !sql[..token.at - 1].ends_with(':') =>
+            {
+                return Some((Obstacle::Variable(format!(":{}", token.text)), token.at - 1));
+            }
+            Kind::Word => {
+                if let Some(at) = statement.word(token) {
+                    return Some((Obstacle::Copy, at));
+                }
+            }
+            _ => {}
+        }
+        before = Some(token);
+    }
+    statement.over(&mut open);
+    open.filter(|_| !inside).map(|(word, at)| (Obstacle::Open(word), at))
+}
+
+/// The words of the statement that is being read.
+#[derive(Default)]
+struct Statement {
+    /// The first ones, in upper case.
+    words: Vec<String>,
+    last: String,
+    at: usize,
+    /// Blocks of a body in standard SQL, whose semicolons end no statement.
+    depth: usize,
+}
+
+impl Statement {
+    /// Adds a word; returns the place of the statement where it reads rows from the client.
+    fn word(&mut self, token: Token<'_>) -> Option<usize> {
+        /// `ROLLBACK TRANSACTION TO SAVEPOINT`, `COMMIT WORK AND NO CHAIN`.
+        const KEPT: usize = 6;
+        let word = token.text.to_uppercase();
+        if self.words.is_empty() {
+            self.at = token.at;
+        }
+        let first = self.words.first().map(String::as_str);
+        let copies = first == Some("COPY") && self.last == "FROM" && word == "STDIN";
+        match word.as_str() {
+            "ATOMIC" if first == Some("CREATE") && self.last == "BEGIN" => self.depth += 1,
+            "CASE" if self.depth > 0 => self.depth += 1,
+            "END" if self.depth > 0 => self.depth -= 1,
+            _ => {}
+        }
+        if self.words.len() < KEPT {
+            self.words.push(word.clone());
+        }
+        self.last = word;
+        copies.then_some(self.at)
+    }
+
+    /// Notes what the statement does to the transaction.
+    fn over(self, open: &mut Option<(String, usize)>) {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["BEGIN", ..] | ["START", "TRANSACTION", ..] => {
+                let word = if words[0] == "BEGIN" { "BEGIN" } else { "START TRANSACTION" };
+                open.get_or_insert((word.to_owned(), self.at));
+            }
+            ["COMMIT" | "ROLLBACK", "PREPARED", ..]
+            | ["ROLLBACK", "TO", ..]
+            | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..]
+            | ["COMMIT" | "END" | "ROLLBACK" | "ABORT", .., "AND", "CHAIN"] => {}
+            ["COMMIT" | "END" | "ROLLBACK" | "ABORT", ..] | ["PREPARE", "TRANSACTION", ..] => *open = None,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn obstacle(sql: &str) -> Option<(Obstacle, usize)> {
+        find(sql, false).map(|(obstacle, at)| (obstacle, line_of(sql, at)))
+    }
+
+    #[track_caller]
+    fn command(sql: &str, word: &str, line: usize) {
+        assert_eq!(obstacle(sql), Some((Obstacle::Command(word.to_owned()), line)), "{sql}");
+    }
+
+    #[test]
+    fn w16_commands_and_variables_of_psql_are_found_with_their_line() {
+        command("\\set x 1\nselect 1;\n\\i other.sql\n", "\\set", 1);
+        command("-- a dump\n\n\\restrict AbC\n\nselect 1;", "\\restrict", 3);
+        command("select 1; \\connect other", "\\connect", 1);
+        command("select 1 \\gexec", "\\gexec", 1);
+        let variable = |name: &str| Some((Obstacle::Variable(name.to_owned()), 1));
+        assert_eq!(obstacle("select :'x';"), variable(":'x'"));
+        assert_eq!(obstacle("grant all on t to :\"role\";"), variable(":\"role\""));
+        assert_eq!(obstacle("select * from :tbl;"), variable(":tbl"));
+        let copy = obstacle("create table t (a int);\ncopy t (a) from stdin;\n1\n\\.\n");
+        assert_eq!(copy, Some((Obstacle::Copy, 2)), "before the line that ends its rows");
+    }
+
+    #[test]
+    fn w16_what_only_looks_like_a_command_of_psql_runs() {
+        for sql in [
+            "select '\\i x', E'\\\\', \"a\\b\", $$ \\connect $$, $f$ :'x' $f$; -- \\q\n/* \\! */",
+            "create function f() returns text language plpgsql as $$ begin return '\\'; end $$;",
+            "select a[1:2], a[i:j], '{1}'::int[], x::text, f(a := 1) from t;",
+            "copy (select 1) to stdout; copy t from '/srv/t.csv';",
+            "select 'copy t from stdin'; comment on table t is 'begin;';",
+        ] {
+            assert_eq!(obstacle(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn w21_a_transaction_that_is_left_open_is_found_with_its_line() {
+        let open = |word: &str, line| Some((Obstacle::Open(word.to_owned()), line));
+        assert_eq!(obstacle("BEGIN;\nCREATE TABLE half (a int);\n"), open("BEGIN", 1));
+        assert_eq!(
+            obstacle("select 1;\nstart transaction isolation level serializable;"),
+            open("START TRANSACTION", 2)
+        );
+        assert_eq!(obstacle("begin; select 1; rollback to savepoint a"), open("BEGIN", 1));
+        assert_eq!(obstacle("begin; select 1; commit and chain; select 2"), open("BEGIN", 1));
+        assert_eq!(obstacle("begin; commit; begin"), open("BEGIN", 1));
+        let body =
+            "begin;\ncreate function f() returns int begin atomic select case when true then 1 end; end;\n";
+        assert_eq!(obstacle(body), open("BEGIN", 1), "the END of a body ends no transaction");
+        for sql in [
+            "begin; select 1; end;",
+            "begin work; commit work and no chain",
+            "begin; prepare transaction 'x'",
+            "begin; abort",
+            "do $$ begin perform 1; end $$;",
+            "create function f() returns int begin atomic select 1; end; select 1;",
+            "-- begin;\nselect 'begin;';",
+        ] {
+            assert_eq!(obstacle(sql), None, "{sql}");
+        }
+        assert_eq!(find("begin; select 1;", true), None, "the block around it ends it");
+    }
+
+    #[test]
+    fn the_refusal_names_file_line_and_what_to_do() {
+        let script = |sql: &str| Script {
+            name: "1_a".into(),
+            key: "1".into(),
+            path: "/srv/shop/db/1_a.sql".into(),
+            text: sql.into(),
+            sql: sql.into(),
+            transaction: false,
+        };
+        let error = check(&script("\nBEGIN;"), Some(Path::new("/srv/shop"))).unwrap_err();
+        assert_eq!(error.kind(), error::ErrorKind::Refused);
+        assert!(error.message().starts_with("db/1_a.sql:2: `BEGIN` begins a transaction"), "{error}");
+        assert!(error.hints()[0].contains("COMMIT;"), "{:?}", error.hints());
+        for (sql, hint) in [
+            ("\\restrict x", "`\\unrestrict`"),
+            ("\\ir a.sql", "included file"),
+            ("\\c other", "`envctl migrate -d NAME`"),
+            ("\\copy t from 'x'", "INSERT"),
+            ("\\echo a", "`envctl psql -f FILE`"),
+        ] {
+            let error = check(&script(sql), None).unwrap_err();
+            assert!(error.hints()[0].contains(hint), "{sql}: {:?}", error.hints());
+        }
+    }
+}
