@@ -15,6 +15,7 @@ pub mod loading;
 pub mod lock;
 #[cfg(test)]
 mod lock_tests;
+pub mod mask;
 pub mod orphans;
 pub mod pg_restore;
 pub mod preflight;
@@ -29,4 +30,5 @@ pub mod visitors;
 
 pub use access::Access;
 pub use holder::Holder;
+pub use mask::mask;
 pub use session::Session;

@@ -6,7 +6,7 @@
 
 use super::data::Data;
 use super::toc::{Toc, TocEntry};
-use crate::backups::scan::{CopyBlock, DumpScanner, Entry, Finding, FindingKind, Proof, Summary};
+use crate::backups::scan::{CopyBlock, DumpScanner, Entry, Finding, FindingKind, Proof, Summary, printable};
 
 /// What has been found in the statements of an archive.
 pub(super) struct Listed {
@@ -57,7 +57,7 @@ impl Listed {
     }
 
     fn doubt(&mut self, text: &str) {
-        let excerpt = text.chars().take(120).flat_map(char::escape_debug).collect();
+        let excerpt = printable(text.as_bytes());
         self.summary.findings.push(Finding { line: 1, offset: 0, kind: FindingKind::Ambiguous, excerpt });
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::postgres::mask;
+
 /// What kind of thing was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FindingKind {
@@ -25,6 +27,12 @@ pub enum FindingKind {
     /// BEGIN, COMMIT and their kin; `pg_dump` writes them around large objects. They end a surrounding
     /// transaction.
     Transaction,
+    /// DO or CALL: code that runs while it is restored. `pg_dump` writes neither.
+    RunsCode,
+    /// A query that `pg_dump` does not write: SELECT of anything but its own few functions, WITH, a call among INSERTed values.
+    Query,
+    /// A name as `U&"…"`, which hides it from a reader. `pg_dump` does not write names so.
+    HiddenName,
     /// COPY … PROGRAM, or a foreign table's program: a command on the server's machine.
     Program,
     /// Reads or writes files of the server.
@@ -55,7 +63,10 @@ impl FindingKind {
     pub fn runs_code(self) -> bool {
         matches!(
             self,
-            Self::Program
+            Self::RunsCode
+                | Self::Query
+                | Self::HiddenName
+                | Self::Program
                 | Self::ServerFile
                 | Self::UntrustedLanguage
                 | Self::UntrustedExtension
@@ -86,6 +97,9 @@ impl FindingKind {
             Self::ClusterWide => "changes roles or tablespaces of the whole server",
             Self::ChangesRole => "changes the role it runs as",
             Self::Transaction => "begins or ends transactions of its own",
+            Self::RunsCode => "runs code of its own, which pg_dump does not write",
+            Self::Query => "runs a query of its own, which pg_dump does not write",
+            Self::HiddenName => "hides a name behind `U&\"…\"`, which pg_dump does not write",
             Self::Program => "runs a program on the server",
             Self::ServerFile => "reads or writes files of the server",
             Self::UntrustedLanguage => "brings code in C or in an untrusted language",
@@ -108,7 +122,7 @@ pub struct Finding {
     pub offset: u64,
     /// What it is.
     pub kind: FindingKind,
-    /// The beginning of the statement or line; unprintable characters are escaped.
+    /// The beginning of the statement or line; secrets are masked, unprintable characters escaped.
     pub excerpt: String,
 }
 
@@ -121,9 +135,9 @@ impl fmt::Display for Finding {
 /// The longest excerpt, in bytes of the dump.
 pub(super) const EXCERPT: usize = 160;
 
-/// Foreign bytes as one printable line.
-pub(super) fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT)]);
+/// Returns foreign bytes as one printable line, without their secrets.
+pub(in crate::backups) fn printable(bytes: &[u8]) -> String {
+    let text = mask(&String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT)]));
     let mut line = String::with_capacity(text.len());
     for character in text.trim().chars() {
         match character {

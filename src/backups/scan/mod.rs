@@ -23,6 +23,7 @@ mod tests;
 mod token;
 
 pub use entry::Entry;
+pub(in crate::backups) use finding::printable;
 pub use finding::{Finding, FindingKind};
 pub use proof::Proof;
 pub use summary::{CopyBlock, Summary};

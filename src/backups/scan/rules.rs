@@ -30,7 +30,7 @@ impl Verdict {
 /// Judges a statement that has ended.
 pub(super) fn judge(statement: &Statement) -> Verdict {
     let mut words = Words { pieces: &statement.head };
-    let mut verdict = words.statement();
+    let mut verdict = words.statement(statement.select.as_deref());
     verdict.found.extend(&statement.found);
     verdict.found.sort_unstable();
     verdict.found.dedup();
@@ -79,6 +79,40 @@ impl Words<'_> {
         Some(name)
     }
 
+    /// Constants up to the parenthesis that closes them, with a cast to a plain type, and `pg_get_serial_sequence`, which
+    /// pg_dump 8 wrote.
+    fn constants(&mut self) -> bool {
+        loop {
+            match self.pieces.split_first() {
+                Some((Piece::Other(b')'), rest)) => {
+                    self.pieces = rest;
+                    return true;
+                }
+                Some((Piece::Other(b',' | b'-' | b'0') | Piece::Text(_), rest)) => self.pieces = rest,
+                Some((Piece::Other(b':'), rest)) => {
+                    self.pieces = rest;
+                    if !self.take_any(&["integer", "bigint", "real", "boolean", "text", "regclass"]) {
+                        return false;
+                    }
+                    let _ = self.symbol(b'[') && self.symbol(b']');
+                }
+                Some((Piece::Word(word), rest)) if ["true", "false", "null"].contains(&word.as_str()) => {
+                    self.pieces = rest;
+                }
+                Some((Piece::Word(_), _)) => {
+                    if self.take("pg_catalog") && !self.symbol(b'.') {
+                        return false;
+                    }
+                    let serial = self.take("pg_get_serial_sequence") && self.symbol(b'(');
+                    if !serial || !self.constants() {
+                        return false;
+                    }
+                }
+                _ => return false,
+            }
+        }
+    }
+
     /// A name with its schema, as written.
     fn qualified(&mut self) -> Option<String> {
         let mut written = String::new();
@@ -100,11 +134,21 @@ impl Words<'_> {
         }
     }
 
-    fn statement(&mut self) -> Verdict {
-        let Some(Piece::Word(first)) = self.pieces.first() else { return Verdict::default() };
+    fn statement(&mut self, select: Option<&[Piece]>) -> Verdict {
+        let Some(Piece::Word(first)) = self.pieces.first() else {
+            let query = self.pieces.first() == Some(&Piece::Other(b'('));
+            return if query { Verdict::of(FindingKind::Query) } else { Verdict::default() };
+        };
         let first = first.clone();
         self.pieces = &self.pieces[1..];
         match first.as_str() {
+            "select" if !select.is_some_and(is_of_pg_dump) => Verdict::of(FindingKind::Query),
+            "with" | "table" | "values" | "explain" | "prepare" if !self.take("transaction") => {
+                Verdict::of(FindingKind::Query)
+            }
+            "execute" | "declare" | "merge" => Verdict::of(FindingKind::Query),
+            "do" | "call" => Verdict::of(FindingKind::RunsCode),
+            "grant" | "revoke" => self.grant(),
             "copy" => self.copy(),
             "create" => self.create(),
             "alter" => self.alter(),
@@ -116,8 +160,8 @@ impl Words<'_> {
             "begin" | "start" | "commit" | "end" | "abort" | "rollback" => {
                 Verdict::of(FindingKind::Transaction)
             }
-            "prepare" if self.take("transaction") => Verdict::of(FindingKind::Transaction),
-            "insert" | "delete" | "update" | "merge" | "truncate" => self.write(),
+            "prepare" => Verdict::of(FindingKind::Transaction),
+            "insert" | "delete" | "update" | "truncate" => self.write(),
             _ => Verdict::default(),
         }
     }
@@ -247,6 +291,9 @@ impl Words<'_> {
                 let found = if is_safe_encoding(&value) { vec![] } else { vec![FindingKind::Ambiguous] };
                 Verdict { encoding: Some(value), found, ..Verdict::default() }
             }
+            "session_preload_libraries" | "local_preload_libraries" | "dynamic_library_path" => {
+                Verdict::of(FindingKind::Load)
+            }
             "standard_conforming_strings" if !value.eq_ignore_ascii_case("on") => {
                 Verdict::of(FindingKind::Ambiguous)
             }
@@ -254,13 +301,49 @@ impl Words<'_> {
         }
     }
 
+    /// Rights on objects are the database's own; membership in a role, and settings, are the whole server's.
+    fn grant(&mut self) -> Verdict {
+        let on = self.pieces.iter().position(|piece| *piece == Piece::Word("on".to_owned()));
+        let parameter = Piece::Word("parameter".to_owned());
+        match on {
+            Some(at) if self.pieces.get(at + 1) != Some(&parameter) => Verdict::default(),
+            _ => Verdict::of(FindingKind::ClusterWide),
+        }
+    }
+
     fn write(&mut self) -> Verdict {
         self.skip(&["into", "from", "table", "only"]);
         match self.qualified() {
             Some(table) if is_catalog(&table) => Verdict::of(FindingKind::CatalogWrite),
+            None => Verdict::of(FindingKind::CatalogWrite),
             _ => Verdict::default(),
         }
     }
+}
+
+/// Functions that pg_dump calls, with constants.
+const CALLED_BY_PG_DUMP: &[&str] =
+    &["setval", "set_config", "lo_creat", "lo_create", "lo_open", "lowrite", "lo_close", "lo_unlink"];
+
+/// Whether a SELECT, behind its first word, is one that pg_dump writes: one call of one of its functions with constants,
+/// or constants alone.
+fn is_of_pg_dump(pieces: &[Piece]) -> bool {
+    let named = |piece: &Piece| matches!(piece, Piece::Word(_) | Piece::Name(_));
+    if !pieces.iter().any(named) {
+        return true;
+    }
+    let mut words = Words { pieces };
+    // Statistics, since PostgreSQL 18.
+    let statistics = words.symbol(b'*') && words.take("from");
+    if words.take("pg_catalog") && !words.symbol(b'.') {
+        return false;
+    }
+    let function = if statistics {
+        words.take_any(&["pg_restore_relation_stats", "pg_restore_attribute_stats"])
+    } else {
+        words.take_any(CALLED_BY_PG_DUMP)
+    };
+    function && words.symbol(b'(') && words.constants() && words.pieces.is_empty()
 }
 
 fn is_catalog(table: &str) -> bool {

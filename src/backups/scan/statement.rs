@@ -10,6 +10,8 @@ use super::token::{Place, Token};
 
 /// How many tokens outside parentheses are kept for the verdict.
 const HEAD: usize = 48;
+/// How many tokens of a SELECT are kept, those in parentheses too; one that is longer is not pg_dump's.
+const SELECT: usize = 600;
 
 /// A token that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub(super) struct Statement {
     pub(super) start: Option<Place>,
     /// Its first tokens outside parentheses.
     pub(super) head: Vec<Piece>,
+    /// All tokens of a SELECT behind its first word; `None` where there are too many.
+    pub(super) select: Option<Vec<Piece>>,
     /// What was found on the way.
     pub(super) found: BTreeSet<FindingKind>,
     /// Whether it defines or runs code that the lexer cannot see into.
@@ -55,6 +59,8 @@ pub(super) struct Statement {
     names: [u8; 4],
     names_seen: usize,
     last: Vec<u8>,
+    /// The end of a `U&`, where a name may follow at once.
+    unicode: Option<u64>,
     expect: Expect,
 }
 
@@ -73,6 +79,7 @@ impl Statement {
     pub(super) fn clear(&mut self) {
         self.start = None;
         self.head.clear();
+        self.select = None;
         self.found.clear();
         self.opaque = false;
         self.depth = 0;
@@ -80,6 +87,7 @@ impl Statement {
         self.names = [0; 4];
         self.names_seen = 0;
         self.last.clear();
+        self.unicode = None;
         self.expect = Expect::Nothing;
     }
 
@@ -87,6 +95,8 @@ impl Statement {
     pub(super) fn push(&mut self, token: Token<'_>, place: Place, roles: &mut BTreeSet<String>) {
         self.start.get_or_insert(place);
         self.follow_up(token, roles);
+        self.follow_unicode(token, place);
+        self.follow_select(token);
         match token {
             Token::Word(word) => self.word(word),
             Token::Symbol(b'(') => {
@@ -110,6 +120,39 @@ impl Statement {
         if let Token::Word(name) | Token::Quoted(name) = token {
             self.last.extend_from_slice(name);
             self.last.make_ascii_lowercase();
+        }
+    }
+
+    /// `U&"…"`: the letter, the sign and the quote without anything between.
+    fn follow_unicode(&mut self, token: Token<'_>, place: Place) {
+        let expected = self.unicode.take();
+        match token {
+            Token::Word(b"u" | b"U") => self.unicode = Some(place.offset + 1),
+            Token::Symbol(b'&') if expected == Some(place.offset) => self.unicode = Some(place.offset + 1),
+            Token::Quoted(_) if expected == Some(place.offset) => {
+                self.found.insert(FindingKind::HiddenName);
+            }
+            _ => {}
+        }
+    }
+
+    /// Keeps all of a SELECT: its shape decides.
+    fn follow_select(&mut self, token: Token<'_>) {
+        if self.head.is_empty() && self.depth == 0 {
+            let selects = matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(b"select"));
+            self.select = selects.then(Vec::new);
+            return;
+        }
+        let Some(kept) = &mut self.select else { return };
+        kept.push(match token {
+            Token::Word(word) => Piece::Word(String::from_utf8_lossy(word).to_ascii_lowercase()),
+            Token::Quoted(_) => Piece::Name(String::new()),
+            Token::Text(_) => Piece::Text(String::new()),
+            Token::Body | Token::Number => Piece::Other(b'0'),
+            Token::Symbol(symbol) => Piece::Other(symbol),
+        });
+        if kept.len() > SELECT {
+            self.select = None;
         }
     }
 
@@ -174,6 +217,10 @@ impl Statement {
                 let text = String::from_utf8_lossy(word).to_ascii_lowercase();
                 self.head.push(Piece::Word(text));
             }
+        }
+        let selects = matches!(keyword, "select" | "table" | "with");
+        if selects && self.depth == 0 && self.head.len() > 1 && self.head_is(0, "insert") {
+            self.found.insert(FindingKind::Query);
         }
         if keyword == "set_config" {
             self.expect = Expect::SetConfigParenthesis;
@@ -243,6 +290,10 @@ impl Statement {
 
     /// An opening parenthesis: a call, if a name stands before it.
     fn call(&mut self) {
+        let calls = self.depth > 0 && !self.last.is_empty() && self.last != b"values";
+        if calls && self.head_is(0, "insert") {
+            self.found.insert(FindingKind::Query);
+        }
         if REACHING_OUT.iter().any(|name| self.last == name.as_bytes()) {
             self.found.insert(FindingKind::ServerFile);
         }

@@ -226,7 +226,7 @@ fn what_would_do_more_than_fill_a_database_is_found() {
         ("-- a\r\\! id\n", &[K::Metacommand]),
         ("-- a\n/* /* */ */ \\! id\n", &[K::Metacommand]),
         ("\\! id", &[K::Metacommand]),
-        ("SELECT ':a', \"::b\", a::text, 'x' := 1;", &[]),
+        ("CREATE VIEW v AS SELECT ':a', \"::b\", a::text, 'x' := 1;", &[]),
         ("SELECT :'HOME';", &[K::Variable]),
         ("CREATE DATABASE x;", &[K::OtherDatabase]),
         ("drop /* */ database x;", &[K::OtherDatabase]),
@@ -242,15 +242,18 @@ fn what_would_do_more_than_fill_a_database_is_found() {
             &[K::UntrustedLanguage],
         ),
         ("CREATE FUNCTION f(language c) RETURNS int LANGUAGE SQL AS 'x';", &[]),
-        ("CREATE FUNCTION f() RETURNS int LANGUAGE U&\"\\0063\" AS 'x';", &[K::UntrustedLanguage]),
-        ("DO $$ LANGUAGE c $$;", &[]),
-        ("DO LANGUAGE plperlu $$ $$;", &[K::UntrustedLanguage]),
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE U&\"\\0063\" AS 'x';",
+            &[K::HiddenName, K::UntrustedLanguage],
+        ),
+        ("DO $$ LANGUAGE c $$;", &[K::RunsCode]),
+        ("DO LANGUAGE plperlu $$ $$;", &[K::RunsCode, K::UntrustedLanguage]),
         ("CREATE OR REPLACE PROCEDURAL LANGUAGE plperl;", &[]),
         ("CREATE TRUSTED LANGUAGE plevil HANDLER x;", &[K::UntrustedLanguage]),
         ("CREATE EXTENSION IF NOT EXISTS plpython3u;", &[K::UntrustedExtension]),
         ("LOAD 'x';", &[K::Load]),
-        ("SELECT lo_export(1, '/x');", &[K::ServerFile]),
-        ("SELECT \"pg_read_file\" ('/x');", &[K::ServerFile]),
+        ("SELECT lo_export(1, '/x');", &[K::Query, K::ServerFile]),
+        ("SELECT \"pg_read_file\" ('/x');", &[K::Query, K::ServerFile]),
         ("SELECT 'lo_export(1)';", &[]),
         ("ALTER SYSTEM SET x = 1;", &[K::AlterSystem]),
         ("CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION f();", &[K::EventTrigger]),
@@ -266,13 +269,82 @@ fn what_would_do_more_than_fill_a_database_is_found() {
         ("COPY t FROM stdin; SELECT 1;\n\\.\n", &[K::Ambiguous]),
         ("COPY t FROM stdin WITH (FORMAT csv);\n\\.\n", &[K::Ambiguous]),
         ("SELECT E'a'\n'b\\';", &[K::Ambiguous]),
-        ("SELECT 1a$x$;", &[K::Ambiguous]),
+        ("SELECT 1a$x$;", &[K::Ambiguous, K::Query]),
         ("INSERT INTO t VALUES ('C:\\');", &[]),
-        ("DO $$ $$; INSERT INTO t VALUES ('C:\\');", &[K::BackslashQuote]),
+        ("DO $$ $$; INSERT INTO t VALUES ('C:\\');", &[K::RunsCode, K::BackslashQuote]),
         ("CREATE FUNCTION f() RETURNS begin LANGUAGE sql AS 'x'; SELECT 1;", &[K::Ambiguous]),
     ];
     for (text, expected) in table {
         assert_eq!(kinds(text), *expected, "{text}");
+    }
+}
+
+#[test]
+fn y2_what_pg_dump_never_writes_is_found() {
+    use FindingKind as K;
+    for text in [
+        "SELECT pg_catalog.setval('public.s', 12, true);",
+        "SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence('t', 'id'), 1, false);",
+        "SELECT pg_catalog.lo_create('16389'); SELECT pg_catalog.lo_open('16389', 131072);",
+        "SELECT pg_catalog.lowrite(0, '\\x00'); SELECT pg_catalog.lo_close(0); SELECT pg_catalog.lo_unlink(7);",
+        "SELECT pg_catalog.set_config('search_path', '', false);",
+        "SELECT * FROM pg_catalog.pg_restore_attribute_stats('version', '180000'::integer, 'inherited', 'f'::boolean, \
+         'most_common_freqs', '{0.5}'::real[]);",
+        "INSERT INTO public.t (a, b) VALUES (-1, 'x'), (NULL, DEFAULT);",
+        "INSERT INTO public.t OVERRIDING SYSTEM VALUE VALUES (1) ON CONFLICT DO NOTHING;",
+        "GRANT SELECT(a) ON TABLE public.t TO reader;",
+        "CREATE VIEW v AS SELECT u & \"U\", pg_read_file('x');",
+    ] {
+        let found: Vec<_> = kinds(text).into_iter().filter(|kind| *kind != K::ServerFile).collect();
+        assert_eq!(found, [], "{text}");
+    }
+    for (text, expected) in [
+        ("DO $$ $$;", K::RunsCode),
+        ("CALL p();", K::RunsCode),
+        ("SELECT f();", K::Query),
+        ("SELECT public.setval('s', 1);", K::Query),
+        ("SELECT setval('s', f());", K::Query),
+        ("SELECT setval('s', 1) FROM f();", K::Query),
+        ("SELECT setval('s', 1::d);", K::Query),
+        ("SELECT pg_catalog.lo_creat(a.b) FROM a;", K::Query),
+        ("SELECT \"set_config\"('standard_conforming_strings', 'off', false);", K::Query),
+        ("SELECT 'x'::d;", K::Query),
+        ("SELECT * FROM v;", K::Query),
+        ("(SELECT f());", K::Query),
+        ("((TABLE v));", K::Query),
+        ("WITH x AS (UPDATE pg_proc SET prolang = 13 RETURNING 1) SELECT 1;", K::Query),
+        ("EXPLAIN ANALYZE SELECT f();", K::Query),
+        ("PREPARE x AS SELECT f();", K::Query),
+        ("EXECUTE x;", K::Query),
+        ("DECLARE c CURSOR FOR SELECT f();", K::Query),
+        ("VALUES (f());", K::Query),
+        ("MERGE INTO t USING v ON true WHEN MATCHED THEN DELETE;", K::Query),
+        ("INSERT INTO t VALUES (1, f());", K::Query),
+        ("INSERT INTO t SELECT f();", K::Query),
+        ("INSERT INTO t (a) TABLE v;", K::Query),
+        ("SELECT U&\"\\0066\"();", K::HiddenName),
+        ("CREATE TABLE u&\"x\" (a int);", K::HiddenName),
+        ("UPDATE ONLY (pg_proc) SET prolang = 13;", K::CatalogWrite),
+        ("GRANT pg_execute_server_program TO app;", K::ClusterWide),
+        ("GRANT SET ON PARAMETER session_preload_libraries TO app;", K::ClusterWide),
+        ("SET session_preload_libraries = 'x';", K::Load),
+        ("SET local_preload_libraries TO x;", K::Load),
+    ] {
+        assert!(kinds(text).contains(&expected), "{text}: {:?}", kinds(text));
+    }
+}
+
+#[test]
+fn y9_excerpts_hold_no_secrets() {
+    for text in [
+        "CREATE ROLE a PASSWORD 'hunter2';",
+        "ALTER ROLE a WITH LOGIN PASSWORD 'SCRAM-SHA-256$4096:hunter2",
+        "\\connect postgresql://u:hunter2@h/db\n",
+        "CREATE SUBSCRIPTION s CONNECTION 'host=h password=hunter2' PUBLICATION p;",
+        "CREATE FOREIGN TABLE t (a int) SERVER s OPTIONS (program 'id', password 'hunter2');",
+    ] {
+        let findings = scan(text).findings;
+        assert!(!findings.is_empty() && !format!("{findings:?}").contains("hunter2"), "{text}: {findings:?}");
     }
 }
 
