@@ -100,6 +100,7 @@ impl Filling<'_> {
             source: plan.source.clone(),
             ours: plan.ours,
             trust: plan.trust,
+            rules: plan.rules.clone(),
             sha256: plan.sha256,
             expected: plan.bytes,
             threads: plan.threads,

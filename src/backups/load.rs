@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::compression::{Digest, Hasher, Unpacker};
+use super::compression::{Digest, Unpacker};
+use super::filtered::FilteredDump;
 use super::heard::Heard;
 use super::loaders::Loaders;
-use super::scan::{DumpScanner, Summary};
+use super::scan::{DumpScanner, Rules, Summary};
 use super::source::{DumpSource, allowed};
 use crate::docker::exec::ExecInput;
 use crate::docker::proof::nonce;
@@ -34,6 +35,8 @@ pub struct LoadRequest {
     pub ours: bool,
     /// `--trust`.
     pub trust: bool,
+    /// Statements that are left out or changed.
+    pub rules: Rules,
     /// The hash the first reading gave; `None` for a pipe.
     pub sha256: Option<Digest>,
     /// Expected plain bytes, for progress.
@@ -153,23 +156,22 @@ async fn feed(
 /// Reads, scans, and lets through only what has been judged.
 fn read(
     request: &LoadRequest,
-    mut unpacker: Unpacker,
+    unpacker: Unpacker,
     sender: &mpsc::Sender<Vec<u8>>,
     progress: &Arc<dyn Progress>,
 ) -> Result<(Summary, Digest)> {
     let mut scanner = DumpScanner::new();
-    let mut hasher = Hasher::default();
+    let mut dump = FilteredDump::new(unpacker, Format::Plain, &request.rules);
     let mut held: Vec<u8> = Vec::new();
     let mut sent = 0u64;
     let mut table = String::new();
-    while let Some(block) = unpacker.next_block()? {
-        hasher.update(&block);
+    while let Some(block) = dump.next_block()? {
         scanner.feed(&block);
         if held.is_empty() {
             held = block;
         } else {
             held.extend_from_slice(&block);
-            unpacker.recycle(block);
+            dump.recycle(block);
         }
         let barred = scanner.findings().iter().any(|f| !allowed(f.kind, request.ours, request.trust));
         let vouched = request.trust || request.ours;
@@ -191,7 +193,7 @@ fn read(
             name.clone_into(&mut table);
             progress.on(Event::Table(table.clone()));
         }
-        progress.on(Event::Bytes { done: hasher.bytes(), total: request.expected });
+        progress.on(Event::Bytes { done: dump.bytes(), total: request.expected });
     }
     let summary = scanner.finish();
     super::source::permitted(&summary, request.ours, request.trust, &request.source.name())?;
@@ -201,7 +203,7 @@ fn read(
         super::source::whole(&summary, request.ours, &request.source.name())?;
         let _ = sender.blocking_send(bytes);
     }
-    Ok((summary, hasher.finish()))
+    Ok((summary, dump.finish().0))
 }
 
 /// A byte order mark would be a syntax error to the server.

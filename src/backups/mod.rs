@@ -13,6 +13,7 @@ mod count;
 pub mod create;
 mod directory;
 mod fill;
+mod filtered;
 mod heard;
 pub mod kept;
 pub mod label;

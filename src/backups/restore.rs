@@ -11,6 +11,7 @@ use super::compression::Digest;
 use super::fill::{Filled, Filling};
 use super::lanes::Shared;
 use super::loaders::Loaders;
+use super::scan::{LeftOut, Rules};
 use super::side;
 use super::source::{DumpSource, Examined};
 use super::swap::{self, SwapPlan, kept_name, side_name, standing_place};
@@ -58,6 +59,10 @@ pub struct RestorePlan {
     pub ours: bool,
     /// `--trust`.
     pub trust: bool,
+    /// Statements of the dump that are left out or changed.
+    pub rules: Rules,
+    /// Count of what the rules left out, where the dump was read.
+    pub left_out: LeftOut,
     /// Hash of the SQL from the first reading.
     pub sha256: Option<Digest>,
     /// Plain bytes, where known.
@@ -135,6 +140,9 @@ impl fmt::Display for RestorePlan {
                 1 => writeln!(f, "  loads    by pg_restore in a worker")?,
                 jobs => writeln!(f, "  loads    over {jobs} sessions")?,
             }
+        }
+        if !self.left_out.is_empty() {
+            writeln!(f, "  left out {}", self.left_out)?;
         }
         for warning in &self.findings.warnings {
             writeln!(f, "  note     {warning}")?;

@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::archive::CustomStream;
 use super::compression::{BLOCK, Content, Digest, Hasher, Kind, Unpacker};
 use super::contents::Contents;
+use super::filtered::FilteredDump;
 use super::manifest::{Level, Manifest, Span};
-use super::scan::{self, CopyBlock, Finding, FindingKind, Proof, Summary};
+use super::scan::{self, CopyBlock, Finding, FindingKind, LeftOut, Proof, Rules, Summary};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::dump::Format;
@@ -141,8 +142,10 @@ pub struct Examined {
     pub format: Format,
     /// What the scanner learned.
     pub summary: Summary,
-    /// Hash of the SQL.
+    /// Hash of the SQL, before any rule.
     pub sha256: Digest,
+    /// Count of the statements that the rules left out.
+    pub left_out: LeftOut,
     /// The manifest, where there is one and it agrees.
     pub manifest: Option<Manifest>,
 }
@@ -156,30 +159,35 @@ pub struct Examined {
 pub async fn examine(
     path: &Path,
     trust: bool,
+    rules: &Rules,
     threads: usize,
     progress: &Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<Examined> {
     let (path, progress, stop) = (path.to_owned(), progress.clone(), interrupt.clone());
-    interrupt.blocking(move || read_to_its_end(&path, (trust, threads), &progress, &stop)).await
+    let rules = rules.clone();
+    interrupt.blocking(move || read_to_its_end(&path, (trust, threads), &rules, &progress, &stop)).await
 }
 
 fn read_to_its_end(
     path: &Path,
     (trust, threads): (bool, usize),
+    rules: &Rules,
     progress: &Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<Examined> {
     let manifest = Manifest::of(path)?;
-    if let Some(manifest) = &manifest
+    // A manifest knows the dump as it is, not as the rules make it.
+    if let Some(manifest) = manifest.as_ref().filter(|_| rules.is_empty())
         && let Some(summary) = foreknown(path, manifest, interrupt)?
     {
         let (sha256, manifest) = (manifest.plain_sha256, Some(manifest.clone()));
-        return Ok(Examined { format: Format::Plain, summary, sha256, manifest });
+        let left_out = LeftOut::default();
+        return Ok(Examined { format: Format::Plain, summary, sha256, left_out, manifest });
     }
     let name = path.display().to_string();
     let stored = Arc::new(Mutex::new(Hasher::default()));
-    let (format, mut unpacker) = if is_archive_of_files(path)? {
+    let (format, unpacker) = if is_archive_of_files(path)? {
         if manifest.is_some() && path.is_file() {
             // Its members are read out of order.
             hash_into(path, &stored, interrupt)?;
@@ -190,24 +198,22 @@ fn read_to_its_end(
         unpack(Hashed { inner: file, hasher: stored.clone() }, &name, threads)?
     };
     let mut scanner = Contents::new(format);
-    let mut hasher = Hasher::default();
+    let mut dump = FilteredDump::new(unpacker, format, rules);
     let total = manifest.as_ref().map(|manifest| manifest.plain_bytes);
-    while let Some(block) = unpacker.next_block().map_err(|e| e.context(path.display()))? {
-        hasher.update(&block);
+    while let Some(block) = dump.next_block().map_err(|e| e.context(path.display()))? {
         scanner.feed(&block);
-        unpacker.recycle(block);
-        progress.on(Event::Bytes { done: hasher.bytes(), total });
+        dump.recycle(block);
+        progress.on(Event::Bytes { done: dump.bytes(), total });
     }
     let summary = scanner.finish();
-    let sha256 = hasher.finish();
-    drop(unpacker);
+    let (sha256, left_out) = dump.finish();
     if let Some(manifest) = &manifest {
         let stored = stored.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
         agree(manifest, &summary, sha256, stored, &name)?;
     }
     whole(&summary, manifest.is_some(), &name)?;
     permitted(&summary, manifest.is_some(), trust, &name)?;
-    Ok(Examined { format, summary, sha256, manifest })
+    Ok(Examined { format, summary, sha256, left_out, manifest })
 }
 
 /// What a manifest says of a file that is, to the last bit, the one it was written with: unpacking it would only

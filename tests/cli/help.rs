@@ -306,20 +306,26 @@ Arguments:
   [FILE|latest|-]  A file, a name from `backup list`, `latest`, or `-` for stdin
 
 Options:
-      --from <PROFILE>        The profile whose backups are meant
-      --to <PROFILE>          The profile that is restored
-      --into <DB>             Restore into this database instead, made if it is not there
-      --trust                 Restore a file of unknown origin although it would run code on the
-                              server
-      --no-backup             Do not back up what is there now
-  -j, --jobs <N>              Load over so many sessions, usually 2 for a large backup: tables side
-                              by side, and indexes behind theirs
-      --transport <WAY>       worker (a container beside the database), exec (through the daemon) or
-                              auto
-      --worker-memory <SIZE>  The most memory a worker may use: 512m
-      --worker-cpus <N>       How many processors a worker may use: 1.5
-  -h, --help                  Print help
-  -V, --version               Print version
+      --from <PROFILE>         The profile whose backups are meant
+      --to <PROFILE>           The profile that is restored
+      --into <DB>              Restore into this database instead, made if it is not there
+      --trust                  Restore a file of unknown origin although it would run code on the
+                               server
+      --no-backup              Do not back up what is there now
+  -j, --jobs <N>               Load over so many sessions, usually 2 for a large backup: tables side
+                               by side, and indexes behind theirs
+      --no-owner               Leave out the owners: the role that restores owns everything
+      --no-privileges          Leave out privileges: GRANT, REVOKE and default privileges
+      --role-map <OLD=NEW>     Write role NEW in place of role OLD; repeatable
+      --skip-extension <NAME>  Leave out an extension that the server has not and nothing needs;
+                               repeatable
+      --skip-event-triggers    Leave out event triggers
+      --transport <WAY>        worker (a container beside the database), exec (through the daemon)
+                               or auto
+      --worker-memory <SIZE>   The most memory a worker may use: 512m
+      --worker-cpus <N>        How many processors a worker may use: 1.5
+  -h, --help                   Print help
+  -V, --version                Print version
 
 "#]]);
     page(&stage, &["restore", "undo"]).is(str![[r#"

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::scanner::shown;
-use crate::backups::compression::{Digest, Hasher, Unpacker};
+use crate::backups::compression::{Digest, Unpacker};
 use crate::backups::contents::Contents;
 use crate::backups::count::{Expected, compare};
+use crate::backups::filtered::FilteredDump;
 use crate::backups::load::{LoadRequest, Loaded};
 use crate::backups::scan::Summary;
 use crate::backups::source::{allowed, changed, permitted, whole};
@@ -130,22 +131,21 @@ async fn feed(mut input: ExecInput, mut receiver: mpsc::Receiver<Vec<u8>>) -> Op
 /// Reads, scans, and lets through only what has been judged.
 fn read(
     request: &LoadRequest,
-    mut unpacker: Unpacker,
+    unpacker: Unpacker,
     sender: &mpsc::Sender<Vec<u8>>,
     progress: &Arc<dyn Progress>,
 ) -> Result<(Summary, Digest)> {
     let mut contents = Contents::new(Format::Custom);
-    let mut hasher = Hasher::default();
+    let mut dump = FilteredDump::new(unpacker, Format::Custom, &request.rules);
     let mut held: Vec<u8> = Vec::new();
     let mut table = String::new();
-    while let Some(block) = unpacker.next_block()? {
-        hasher.update(&block);
+    while let Some(block) = dump.next_block()? {
         contents.feed(&block);
         if contents.findings().iter().any(|f| !allowed(f.kind, request.ours, request.trust)) {
             break;
         }
         held.extend_from_slice(&block);
-        unpacker.recycle(block);
+        dump.recycle(block);
         if contents.is_judged() && sender.blocking_send(std::mem::take(&mut held)).is_err() {
             return Err(error::failed("pg_restore ended"));
         }
@@ -153,9 +153,9 @@ fn read(
             name.clone_into(&mut table);
             progress.on(Event::Table(table.clone()));
         }
-        progress.on(Event::Bytes { done: hasher.bytes(), total: request.expected });
+        progress.on(Event::Bytes { done: dump.bytes(), total: request.expected });
     }
-    Ok((contents.finish(), hasher.finish()))
+    Ok((contents.finish(), dump.finish().0))
 }
 
 /// What pg_restore said.

@@ -8,6 +8,7 @@ mod data;
 mod listed;
 mod load;
 mod members;
+mod rewrite;
 mod scanner;
 mod spread;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod toc;
 pub use custom::CustomStream;
 pub use load::load;
 use members::Members;
+pub use rewrite::ListFilter;
 pub use scanner::ArchiveScanner;
 pub use spread::Spread;
 pub use toc::{Inner, Layout, MAGIC, Toc, TocEntry};

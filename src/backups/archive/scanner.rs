@@ -15,7 +15,7 @@ use crate::backups::scan::{CopyBlock, DumpScanner, Finding, Proof, Summary};
 use crate::postgres::quote::ident;
 
 /// The longest list of entries that is read: some hundred thousand tables.
-const LARGEST_TOC: usize = 256 << 20;
+pub(super) const LARGEST_TOC: usize = 256 << 20;
 
 /// Scans a custom archive chunk by chunk.
 pub struct ArchiveScanner {

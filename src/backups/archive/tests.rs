@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use super::{ArchiveScanner, CustomStream};
-use crate::backups::scan::{FindingKind, Proof, Summary};
+use super::{ArchiveScanner, CustomStream, ListFilter};
+use crate::backups::scan::{FindingKind, Proof, Rules, Summary};
 use crate::error::ErrorKind;
 
 fn fixture(name: &str) -> PathBuf {
@@ -43,6 +43,38 @@ fn rows_are_counted_whatever_packs_them() {
         assert_eq!(summary.roles, ["postgres"], "{name}");
         assert_eq!(summary.refusals().count(), 0, "{name}: {:?}", summary.findings);
         assert!(summary.pg_dump_version.unwrap().starts_with(&name[6..8]), "{name}");
+    }
+}
+
+/// The archive as the rules of a restore make it, in chunks of this size.
+fn filtered(archive: &[u8], rules: &Rules, size: usize) -> (Vec<u8>, String) {
+    let mut filter = ListFilter::new(rules.clone());
+    let mut out: Vec<u8> = archive.chunks(size).flat_map(|chunk| filter.feed(chunk.to_vec())).collect();
+    let (rest, left_out) = filter.finish();
+    out.extend(rest);
+    (out, left_out.to_string())
+}
+
+#[test]
+fn w24_rules_reach_the_owners_of_an_archive_and_no_row() {
+    for name in ["small_15.dump", "small_17.dump", "small_17_zstd.dump"] {
+        let archive = bytes(name);
+        let no_owner = Rules { no_owner: true, ..Rules::default() };
+        let (other, left_out) = filtered(&archive, &no_owner, 1000);
+        assert_eq!(other, filtered(&archive, &no_owner, 7).0, "{name}: whatever the chunks");
+        let summary = scan([&other]);
+        assert_eq!((summary.proof(), rows(&summary)), (Proof::Trailer, ROWS.to_vec()), "{name}");
+        assert_eq!(summary.roles, Vec::<String>::new(), "{name}");
+        assert!(left_out.ends_with("OWNER statements"), "{name}: {left_out}");
+        let roles = [("postgres".to_owned(), "else".to_owned())].into();
+        let (other, _) = filtered(&archive, &Rules { roles, ..Rules::default() }, 1000);
+        assert_eq!(scan([&other]).roles, ["else"], "{name}");
+        // A cut is seen behind the filter as before it.
+        for at in [1, 40, 4000, archive.len() / 2, archive.len() - 1] {
+            let at = at.min(archive.len() - 1);
+            let (cut, _) = filtered(&archive[..at], &no_owner, 1000);
+            assert_ne!(scan([cut]).proof(), Proof::Trailer, "{name} cut at {at}");
+        }
     }
 }
 

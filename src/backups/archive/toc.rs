@@ -246,7 +246,7 @@ impl<'a> Cursor<'a> {
         Ok(if bytes[0] == 0 { number } else { -number })
     }
 
-    fn nullable(&mut self) -> Read<Option<&'a [u8]>> {
+    pub(super) fn nullable(&mut self) -> Read<Option<&'a [u8]>> {
         let len = self.int()?;
         usize::try_from(len).map_or(Ok(None), |len| self.take(len).map(Some))
     }

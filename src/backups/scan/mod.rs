@@ -12,6 +12,7 @@
 mod collector;
 mod copy;
 mod entry;
+mod filter;
 mod finding;
 mod lexer;
 mod proof;
@@ -23,6 +24,7 @@ mod tests;
 mod token;
 
 pub use entry::Entry;
+pub use filter::{LeftOut, Reason, Rules, StatementFilter};
 pub(in crate::backups) use finding::printable;
 pub use finding::{Finding, FindingKind};
 pub use proof::Proof;

@@ -95,11 +95,13 @@ async fn whole(
     tablespaces: &[String],
 ) -> Result<ClusterPlan> {
     let progress: Arc<dyn Progress> = app.ui.progress();
+    let rules = args.leave_out.rules()?;
     let mut databases = Vec::new();
     let mut notes = Vec::new();
     for Held { name, path: dump, properties } in &unpacked.databases {
         progress.step(&format!("checking the dump of {name}"));
-        let mut examined = examine(dump, args.trust, app.threads(), &progress, &app.interrupt).await?;
+        let mut examined =
+            examine(dump, args.trust, &rules, app.threads(), &progress, &app.interrupt).await?;
         app.ui.end_progress();
         if examined.manifest.as_ref().is_none_or(|manifest| manifest.database != *name) {
             return Err(error::integrity(format!("the dump of {name:?} is one of another database"))

@@ -2,6 +2,7 @@
 
 mod all;
 mod kept;
+mod leave_out;
 mod planned;
 mod undo;
 
@@ -15,6 +16,7 @@ use crate::backups::archive::Spread;
 use crate::backups::cluster::is_cluster;
 use crate::backups::lanes::{MOST_JOBS, share_out};
 use crate::backups::restore::{RestorePlan, Restored, SharedOut, look, run as carry_out};
+use crate::backups::scan::Rules;
 use crate::backups::source::{DumpSource, Examined, examine};
 use crate::backups::stored::home_of;
 use crate::backups::transport::Transport;
@@ -74,6 +76,8 @@ struct RestoreArgs {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_JOBS)))]
     jobs: Option<u8>,
     #[command(flatten)]
+    leave_out: leave_out::LeaveOutArgs,
+    #[command(flatten)]
     ways: WayArgs,
 }
 
@@ -111,11 +115,12 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     }
     // The file first: what is not whole never meets the server.
     let progress: Arc<dyn Progress> = app.ui.progress();
+    let rules = args.leave_out.rules()?;
     let examined = match &source {
         DumpSource::Stdin => None,
         DumpSource::File(path) => {
             progress.step(&format!("checking {}", path.display()));
-            Some(examine(path, args.trust, app.threads(), &progress, &app.interrupt).await?)
+            Some(examine(path, args.trust, &rules, app.threads(), &progress, &app.interrupt).await?)
         }
     };
     app.ui.end_progress();
@@ -237,7 +242,8 @@ async fn plan(
     let several_asked = args.jobs.is_some() || settings.restore.jobs.is_some();
     let mut ways = args.ways.ways(app, settings)?;
     let jobs = jobs(args, app, settings, examined)?;
-    let shared = shared(jobs, ways.transport, app, &source, examined).await?;
+    let rules = args.leave_out.rules()?;
+    let shared = shared(jobs, ways.transport, app, &source, (examined, &rules)).await?;
     if let DumpSource::File(path) = &source {
         ways.disk = Some(home_of(path)?);
     }
@@ -253,6 +259,8 @@ async fn plan(
         findings,
         ours: manifest.is_some(),
         trust: args.trust,
+        rules,
+        left_out: examined.map(|examined| examined.left_out.clone()).unwrap_or_default(),
         sha256: examined.map(|examined| examined.sha256),
         bytes: examined.map(|examined| examined.summary.bytes),
         format: examined.map(|examined| examined.format),
@@ -295,7 +303,7 @@ async fn shared(
     transport: Transport,
     app: &App,
     source: &DumpSource,
-    examined: Option<&Examined>,
+    (examined, rules): (Option<&Examined>, &Rules),
 ) -> Result<Option<SharedOut>> {
     // An archive is read by a worker itself, or passes the daemon.
     let by_worker = transport == Transport::Worker
@@ -305,6 +313,7 @@ async fn shared(
         return Ok(None);
     }
     let shared = match (source, examined) {
+        _ if !rules.is_empty() => Err("statements of it are left out or changed"),
         (DumpSource::File(path), Some(examined)) if examined.format == Format::Plain => {
             share_out(path, examined, jobs)?.map(|shared| SharedOut::Plain(Arc::new(shared)))
         }

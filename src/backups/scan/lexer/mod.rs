@@ -106,6 +106,12 @@ impl Lexer {
         (self.mode == Mode::Metacommand).then_some(self.place.offset)
     }
 
+    /// Offset of the token, comment or command that has begun and not ended; none in blanks and in COPY data.
+    pub(super) fn open_token(&self) -> Option<u64> {
+        let open = !matches!(self.mode, Mode::Ground | Mode::Copy | Mode::CopyLineEnd { .. });
+        open.then_some(self.place.offset)
+    }
+
     /// What is open now.
     pub(super) fn open(&self) -> Open {
         match self.mode {

@@ -1,0 +1,78 @@
+//! A dump as a restore reads it: unpacked, hashed as it is in the file, and filtered by the rules of the restore.
+
+use super::archive::ListFilter;
+use super::compression::{Digest, Hasher, Unpacker};
+use super::scan::{LeftOut, Rules, StatementFilter};
+use crate::error::Result;
+use crate::postgres::dump::Format;
+
+/// Reads a dump block by block.
+pub(super) struct FilteredDump {
+    unpacker: Unpacker,
+    hasher: Hasher,
+    filter: Filter,
+    left_out: LeftOut,
+}
+
+enum Filter {
+    /// No rule: every block passes as it is.
+    None,
+    Plain(Box<StatementFilter>),
+    Archive(Box<ListFilter>),
+}
+
+impl FilteredDump {
+    /// Reads what `unpacker` gives, by these rules.
+    pub(super) fn new(unpacker: Unpacker, format: Format, rules: &Rules) -> Self {
+        let filter = match format {
+            _ if rules.is_empty() => Filter::None,
+            Format::Plain => Filter::Plain(Box::new(StatementFilter::new(rules.clone()))),
+            Format::Custom | Format::Directory => Filter::Archive(Box::new(ListFilter::new(rules.clone()))),
+        };
+        Self { unpacker, hasher: Hasher::default(), filter, left_out: LeftOut::default() }
+    }
+
+    /// Returns the next block, filtered; none at the end.
+    ///
+    /// # Errors
+    /// As [`Unpacker::next_block`].
+    pub(super) fn next_block(&mut self) -> Result<Option<Vec<u8>>> {
+        loop {
+            let Some(block) = self.unpacker.next_block()? else { return Ok(self.rest()) };
+            self.hasher.update(&block);
+            let block = match &mut self.filter {
+                Filter::None => block,
+                Filter::Plain(filter) => filter.feed(block),
+                Filter::Archive(filter) => filter.feed(block),
+            };
+            if !block.is_empty() {
+                return Ok(Some(block));
+            }
+        }
+    }
+
+    fn rest(&mut self) -> Option<Vec<u8>> {
+        let (rest, left_out) = match std::mem::replace(&mut self.filter, Filter::None) {
+            Filter::None => return None,
+            Filter::Plain(filter) => filter.finish(),
+            Filter::Archive(filter) => filter.finish(),
+        };
+        self.left_out.merge(left_out);
+        Some(rest).filter(|rest| !rest.is_empty())
+    }
+
+    /// Takes a block back whose memory can serve the next one.
+    pub(super) fn recycle(&mut self, block: Vec<u8>) {
+        self.unpacker.recycle(block);
+    }
+
+    /// Bytes read so far, before the filter.
+    pub(super) fn bytes(&self) -> u64 {
+        self.hasher.bytes()
+    }
+
+    /// Ends the reading: returns the hash of the dump before the filter, and what was left out.
+    pub(super) fn finish(self) -> (Digest, LeftOut) {
+        (self.hasher.finish(), self.left_out)
+    }
+}

@@ -1,0 +1,258 @@
+//! A filter between a plain dump and psql: leaves out or changes whole statements by [`Rules`].
+//!
+//! Promises: the result does not depend on the size of the chunks; memory is constant; every byte that no rule touches
+//! passes unchanged, COPY data included; a statement that is left out leaves its line ends behind, so that line numbers
+//! stay those of the file. The scanner reads the filtered stream, so it judges exactly the bytes that psql gets.
+
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use rules::{LeftOut, Reason, Rules};
+
+use std::collections::BTreeSet;
+
+use super::lexer::Lexer;
+use super::rules::judge;
+use super::statement::Statement;
+use super::token::{Ambiguity, Listener, Place, Token};
+use super::{BOM, HELD};
+use crate::postgres::quote::{ident, literal};
+
+/// Filters a plain dump chunk by chunk.
+pub struct StatementFilter {
+    lexer: Lexer,
+    reader: Reader,
+    /// Bytes whose statement has not ended, or that have not been given out.
+    held: Vec<u8>,
+    /// Offset of the first held byte in the dump.
+    base: u64,
+    /// The byte order mark has been looked for.
+    begun: bool,
+}
+
+impl StatementFilter {
+    /// A filter before the first byte.
+    pub fn new(rules: Rules) -> Self {
+        Self { lexer: Lexer::new(), reader: Reader::new(rules), held: Vec::new(), base: 0, begun: false }
+    }
+
+    /// Takes the next chunk, of any size, and returns what may pass by now.
+    pub fn feed(&mut self, chunk: Vec<u8>) -> Vec<u8> {
+        if !self.begun {
+            self.held.extend_from_slice(&chunk);
+            if self.held.len() < BOM.len() && BOM.starts_with(&self.held) {
+                return Vec::new();
+            }
+            return self.begin();
+        }
+        self.lexer.feed(&chunk, &mut self.reader);
+        if self.held.is_empty() {
+            self.held = chunk;
+        } else {
+            self.held.extend_from_slice(&chunk);
+        }
+        self.reader.settle_open(&self.lexer);
+        self.take_settled()
+    }
+
+    /// Ends the stream: returns what is left of it, and the count of what was left out.
+    pub fn finish(mut self) -> (Vec<u8>, LeftOut) {
+        let mut rest = if self.begun { Vec::new() } else { self.begin() };
+        let _ = self.lexer.finish(&mut self.reader);
+        // A statement without its semicolon passes: the scanner behind says that the dump is cut.
+        self.reader.settle(self.lexer.offset(), Fate::Pass);
+        rest.extend(self.take_settled());
+        (rest, self.reader.left_out)
+    }
+
+    fn begin(&mut self) -> Vec<u8> {
+        self.begun = true;
+        let held = std::mem::take(&mut self.held);
+        let mark = if held.starts_with(BOM) { BOM.len() } else { 0 };
+        self.lexer.skip(mark as u64);
+        self.lexer.feed(&held[mark..], &mut self.reader);
+        self.held = held;
+        self.reader.settle_open(&self.lexer);
+        self.take_settled()
+    }
+
+    /// Gives out the bytes whose fate is known.
+    fn take_settled(&mut self) -> Vec<u8> {
+        let settled = std::mem::take(&mut self.reader.settled);
+        let end = self.base + self.held.len() as u64;
+        if matches!(settled.as_slice(), [Settled { to, fate: Fate::Pass }] if *to == end) {
+            self.base = end;
+            return std::mem::take(&mut self.held);
+        }
+        let mut out = Vec::with_capacity(self.held.len());
+        let mut at = 0;
+        for Settled { to, fate } in settled {
+            let next = usize::try_from(to - self.base).unwrap_or(self.held.len()).min(self.held.len());
+            let bytes = &self.held[at..next];
+            match fate {
+                Fate::Pass => out.extend_from_slice(bytes),
+                Fate::LeaveOut => out.extend(bytes.iter().filter(|byte| **byte == b'\n')),
+                Fate::Rename(names) => rename(bytes, self.base + at as u64, &names, &mut out),
+            }
+            at = next;
+        }
+        self.held.drain(..at);
+        self.base += at as u64;
+        out
+    }
+}
+
+/// Copies a statement with other names in place of the tokens at these offsets.
+fn rename(bytes: &[u8], base: u64, names: &[(u64, String)], out: &mut Vec<u8>) {
+    let mut done = 0;
+    for (offset, name) in names {
+        let Ok(at) = usize::try_from(offset - base) else { continue };
+        let Some(token) = bytes.get(at..) else { continue };
+        out.extend_from_slice(&bytes[done..at]);
+        let written = if token.first() == Some(&b'\'') { literal(name) } else { ident(name) };
+        out.extend_from_slice(written.as_bytes());
+        done = at + length(token);
+    }
+    out.extend_from_slice(&bytes[done..]);
+}
+
+/// Returns the length of the name or string at the beginning of `bytes`.
+fn length(bytes: &[u8]) -> usize {
+    let Some(&quote @ (b'"' | b'\'')) = bytes.first() else {
+        let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || *byte >= 0x80;
+        return bytes.iter().take_while(|byte| part(byte)).count();
+    };
+    let mut at = 1;
+    while let Some(found) = memchr::memchr(quote, &bytes[at..]) {
+        at += found + 1;
+        if bytes.get(at) != Some(&quote) {
+            return at;
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+/// Fate of a range of bytes.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Pass,
+    /// Only line ends pass.
+    LeaveOut,
+    /// Passes with these names at these offsets.
+    Rename(Vec<(u64, String)>),
+}
+
+#[derive(Debug)]
+struct Settled {
+    to: u64,
+    fate: Fate,
+}
+
+/// Listens to the lexer and settles the fate of statements.
+struct Reader {
+    rules: Rules,
+    statement: Statement,
+    /// Roles of one token; kept for its memory.
+    roles: BTreeSet<String>,
+    /// Roles of this statement that are written otherwise.
+    renamed: Vec<(u64, String)>,
+    /// The statement is so long that it passes while it is read.
+    passing: bool,
+    settled: Vec<Settled>,
+    settled_to: u64,
+    left_out: LeftOut,
+}
+
+impl Reader {
+    fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            statement: Statement::default(),
+            roles: BTreeSet::new(),
+            renamed: Vec::new(),
+            passing: false,
+            settled: Vec::new(),
+            settled_to: 0,
+            left_out: LeftOut::default(),
+        }
+    }
+
+    /// Settles everything between the last settled byte and `to`.
+    fn settle(&mut self, to: u64, fate: Fate) {
+        if to <= self.settled_to {
+            return;
+        }
+        self.settled_to = to;
+        match self.settled.last_mut() {
+            Some(last) if last.fate == Fate::Pass && fate == Fate::Pass => last.to = to,
+            _ => self.settled.push(Settled { to, fate }),
+        }
+    }
+
+    /// Settles at the end of a chunk what no statement, name or command is open over.
+    fn settle_open(&mut self, lexer: &Lexer) {
+        let open = match self.statement.start {
+            Some(place) => Some(place.offset),
+            None => lexer.open_token(),
+        };
+        match open {
+            Some(from) if !self.passing && lexer.offset() - from <= HELD => self.settle(from, Fate::Pass),
+            Some(_) => {
+                self.passing = self.statement.start.is_some();
+                self.settle(lexer.offset(), Fate::Pass);
+            }
+            None => self.settle(lexer.offset(), Fate::Pass),
+        }
+    }
+}
+
+impl Listener for Reader {
+    fn token(&mut self, token: Token<'_>, place: Place) {
+        self.statement.push(token, place, &mut self.roles);
+        if let Some(role) = self.roles.pop_first()
+            && let Some(other) = self.rules.roles.get(&role)
+        {
+            self.renamed.push((place.offset, other.clone()));
+        }
+    }
+
+    fn comment(&mut self, _text: &[u8], _place: Place) {}
+
+    fn semicolon(&mut self, place: Place) -> bool {
+        if !self.statement.ends_here() {
+            self.statement.push(Token::Symbol(b';'), place, &mut self.roles);
+            return false;
+        }
+        let renamed = std::mem::take(&mut self.renamed);
+        if let Some(start) = self.statement.start.filter(|_| !self.passing) {
+            self.settle(start.offset, Fate::Pass);
+            let fate = match self.rules.leave_out(&self.statement.head) {
+                Some(reason) => {
+                    self.left_out.add(reason);
+                    Fate::LeaveOut
+                }
+                None if !renamed.is_empty() => Fate::Rename(renamed),
+                None => Fate::Pass,
+            };
+            self.settle(place.offset + 1, fate);
+        }
+        let copies = judge(&self.statement).copy.is_some();
+        self.statement.clear();
+        self.passing = false;
+        copies
+    }
+
+    fn metacommand(&mut self, _line: &[u8], _place: Place, _whole: bool) {}
+
+    fn variable(&mut self, _place: Place) {}
+
+    fn ambiguous(&mut self, _what: Ambiguity, _place: Place, _at: u64) {}
+
+    fn copy_begins(&mut self, _offset: u64) {}
+
+    fn copy_ends(&mut self, _rows: u64, _bytes: u64, _end: u64) {}
+
+    fn raw(&mut self, _bytes: &[u8]) {}
+}

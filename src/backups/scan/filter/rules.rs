@@ -1,0 +1,186 @@
+//! Rules for statements that a restore leaves out or changes, and the count of what was left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::backups::scan::statement::Piece;
+
+/// Statements that a restore leaves out or changes on their way to psql.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Leaves out statements that set an owner (`--no-owner`).
+    pub no_owner: bool,
+    /// Leaves out GRANT, REVOKE and default privileges (`--no-privileges`).
+    pub no_privileges: bool,
+    /// Writes another role in place of a role of the dump (`--role-map`).
+    pub roles: BTreeMap<String, String>,
+    /// Leaves out these extensions (`--skip-extension`).
+    pub extensions: BTreeSet<String>,
+    /// Leaves out event triggers (`--skip-event-triggers`).
+    pub event_triggers: bool,
+    /// Leaves out SET of these settings, which the server does not know.
+    pub settings: BTreeSet<String>,
+}
+
+impl Rules {
+    /// Reports that no statement is touched.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns the reason to leave a statement out; `head` holds its tokens outside parentheses.
+    pub(super) fn leave_out(&self, head: &[Piece]) -> Option<Reason> {
+        let words = Head(head);
+        if words.are(0, &["set"]) {
+            return self.setting(&words);
+        }
+        if self.no_owner && (words.sets_owner() || words.sets_session_role()) {
+            return Some(Reason::Owner);
+        }
+        if self.no_privileges && words.sets_privileges() {
+            return Some(Reason::Privileges);
+        }
+        if self.event_triggers && words.is_about(&["event", "trigger"]).is_some() {
+            return Some(Reason::EventTrigger);
+        }
+        if !self.extensions.is_empty()
+            && let Some(name) = words.is_about(&["extension"]).and_then(|at| words.name(at))
+            && self.extensions.contains(&name)
+        {
+            return Some(Reason::Extension(name));
+        }
+        None
+    }
+
+    fn setting(&self, words: &Head<'_>) -> Option<Reason> {
+        if self.no_owner && words.sets_session_role() {
+            return Some(Reason::Owner);
+        }
+        let name = words.name(1).filter(|name| self.settings.contains(name))?;
+        // Another table access method than the usual one is more than a matter of form.
+        let usual = name != "default_table_access_method" || words.name(3).as_deref() == Some("heap");
+        usual.then_some(Reason::Setting(name))
+    }
+}
+
+/// Reason to leave a statement out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// An owner.
+    Owner,
+    /// GRANT, REVOKE, ALTER DEFAULT PRIVILEGES.
+    Privileges,
+    /// An event trigger.
+    EventTrigger,
+    /// An extension.
+    Extension(String),
+    /// A setting that the server does not know.
+    Setting(String),
+}
+
+/// Count of the statements that were left out, for each reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut(BTreeMap<Reason, u64>);
+
+impl LeftOut {
+    /// Reports that every statement passed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Counts an owner that an archive names outside its statements.
+    pub(in crate::backups) fn owner(&mut self) {
+        self.add(Reason::Owner);
+    }
+
+    /// Counts one statement.
+    pub(super) fn add(&mut self, reason: Reason) {
+        *self.0.entry(reason).or_default() += 1;
+    }
+
+    /// Adds the counts of another part of the same dump.
+    pub fn merge(&mut self, other: Self) {
+        for (reason, count) in other.0 {
+            *self.0.entry(reason).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (reason, count)) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str(", ")?;
+            }
+            let statements = if *count == 1 { "statement" } else { "statements" };
+            match reason {
+                Reason::Owner => write!(f, "{count} OWNER {statements}")?,
+                Reason::Privileges => write!(f, "{count} GRANT and REVOKE {statements}")?,
+                Reason::EventTrigger => write!(f, "{count} {statements} on event triggers")?,
+                Reason::Extension(name) => write!(f, "extension {name:?}")?,
+                Reason::Setting(name) => write!(f, "SET {name}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// First tokens of a statement, outside parentheses.
+struct Head<'a>(&'a [Piece]);
+
+impl Head<'_> {
+    fn word(&self, at: usize) -> Option<&str> {
+        match self.0.get(at)? {
+            Piece::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    fn are(&self, at: usize, words: &[&str]) -> bool {
+        words.iter().enumerate().all(|(i, word)| self.word(at + i) == Some(word))
+    }
+
+    fn name(&self, at: usize) -> Option<String> {
+        match self.0.get(at)? {
+            Piece::Word(name) | Piece::Name(name) | Piece::Text(name) => Some(name.clone()),
+            Piece::Other(_) => None,
+        }
+    }
+
+    /// `ALTER … OWNER TO role`.
+    fn sets_owner(&self) -> bool {
+        let end = self.0.len();
+        self.are(0, &["alter"]) && end >= 5 && self.are(end - 3, &["owner", "to"])
+    }
+
+    /// `SET SESSION AUTHORIZATION`, `RESET SESSION AUTHORIZATION`, which old dumps write for owners.
+    fn sets_session_role(&self) -> bool {
+        self.are(0, &["set", "session", "authorization"])
+            || self.are(0, &["reset", "session", "authorization"])
+    }
+
+    fn sets_privileges(&self) -> bool {
+        self.are(0, &["grant"])
+            || self.are(0, &["revoke"])
+            || self.are(0, &["alter", "default", "privileges"])
+    }
+
+    /// Finds the name behind `CREATE kind`, `ALTER kind`, `DROP kind` or `COMMENT ON kind`.
+    fn is_about(&self, kind: &[&str]) -> Option<usize> {
+        let at = match self.word(0)? {
+            "create" | "alter" | "drop" => 1,
+            "comment" if self.are(1, &["on"]) => 2,
+            _ => return None,
+        };
+        if !self.are(at, kind) {
+            return None;
+        }
+        let mut at = at + kind.len();
+        for optional in [&["if", "not", "exists"][..], &["if", "exists"]] {
+            if self.are(at, optional) {
+                at += optional.len();
+            }
+        }
+        Some(at)
+    }
+}
