@@ -261,7 +261,8 @@ impl App {
         daemon: &Daemon,
         settings: &Settings,
     ) -> Result<Landscape> {
-        let containers = self.interrupt.or(observe(&daemon.engine, listed)).await??;
+        let containers =
+            self.interrupt.or(observe(&daemon.engine, listed, environment::is_in_doubt)).await??;
         Ok(environment::observe(&containers, &settings.target))
     }
 

@@ -105,6 +105,9 @@ async fn connect_in(
     database: Option<&str>,
 ) -> Result<(Target, Access, Session)> {
     let mut target = environment.pick(&Wanted::Db, settings.target.index)?;
+    if let Some(reason) = &target.preferred {
+        app.ui.detail(reason);
+    }
     let mut wishes = app.wishes(settings, target.profile.name.as_deref())?;
     if let Some(database) = database {
         wishes.database = Some(database.to_owned());

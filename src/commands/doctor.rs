@@ -77,9 +77,7 @@ fn choice(daemon: &Daemon) -> String {
 
 /// Everything, unless something was named; what was named has to be there.
 fn chosen(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>> {
-    let wanted = status::wanted(landscape, settings)?;
-    let named = !settings.target.stacks.is_empty() || settings.target.profile.is_some();
-    if wanted.is_empty() && named { landscape.environments(&settings.target) } else { Ok(wanted) }
+    status::wanted(landscape, settings)
 }
 
 /// What is known before anything is asked: a file that cannot be understood has ended us already.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::app::{App, Daemon};
 use crate::commands::{GlobalArgs, catalogs, database};
 use crate::config::Settings;
+use crate::environment::request::TargetRequest;
 use crate::environment::{Environment, Landscape, Role};
 use crate::error::Result;
 use crate::postgres::facts::{Facts, Migrations};
@@ -127,15 +128,25 @@ pub(in crate::commands) fn wanted(landscape: &Landscape, settings: &Settings) ->
         return landscape.environments(request);
     }
     let names = globs(&request.stacks)?;
+    let stacks = landscape.stacks();
+    // Each name has to fit something, as with every other verb: the error lists what is there.
+    for pattern in &request.stacks {
+        let glob = globs(std::slice::from_ref(pattern))?;
+        if !stacks.iter().any(|stack| glob.is_match(stack.name)) {
+            let alone = TargetRequest { stacks: vec![pattern.clone()], profile: None, ..request.clone() };
+            landscape.environments(&alone)?;
+        }
+    }
     let profile = request.profile.as_deref();
-    Ok(landscape
-        .stacks()
+    let wanted: Vec<Environment> = stacks
         .into_iter()
         .filter(|stack| request.stacks.is_empty() || names.is_match(stack.name))
         .flat_map(|stack| stack.environments)
         .filter(|environment| profile.is_none_or(|name| environment.profile.word() == name))
         .cloned()
-        .collect())
+        .collect();
+    let named = !request.stacks.is_empty() || profile.is_some();
+    if wanted.is_empty() && named { landscape.environments(request) } else { Ok(wanted) }
 }
 
 fn globs(patterns: &[String]) -> Result<globset::GlobSet> {

@@ -220,6 +220,20 @@ impl Engine for Client {
         .boxed()
     }
 
+    fn top<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
+        async move {
+            let answer = self
+                .docker
+                .top_processes(&path_part(container), None)
+                .await
+                .map_err(|e| self.told(e, "listing the processes of a container"))?;
+            // The command line is the last column (`CMD`, `COMMAND`), whatever `ps` the host has.
+            let lines = answer.processes.unwrap_or_default().into_iter();
+            Ok(lines.filter_map(|mut fields| fields.pop()).collect())
+        }
+        .boxed()
+    }
+
     fn exec_start<'a>(&'a self, exec: &'a str, tty: bool) -> BoxFuture<'a, Result<ExecStream>> {
         async move {
             let path = format!("/exec/{}/start", path_part(exec));

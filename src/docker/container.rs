@@ -113,6 +113,8 @@ pub struct Container {
     pub started: String,
     /// The command line tool of a migration system found inside, where somebody looked (`prisma`).
     pub migration_tool: Option<String>,
+    /// Command lines of its processes, where the engine was asked for them.
+    pub processes: Option<Vec<String>>,
 }
 
 impl fmt::Debug for Container {
@@ -145,6 +147,7 @@ impl Container {
             created: String::new(),
             started: String::new(),
             migration_tool: None,
+            processes: None,
         }
     }
 
@@ -298,6 +301,7 @@ impl Container {
             created: answer.created,
             started: answer.state.started_at,
             migration_tool: None,
+            processes: None,
         })
     }
 }

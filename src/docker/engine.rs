@@ -77,6 +77,9 @@ pub trait Engine: Send + Sync {
     /// One container; `None` when it does not exist.
     fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Container>>>;
 
+    /// Command lines of the processes that run in a container now.
+    fn top<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Vec<String>>>;
+
     /// An image's own configuration; `None` when it was deleted meanwhile.
     fn image<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<ImageConfig>>>;
 

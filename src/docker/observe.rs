@@ -19,17 +19,25 @@ const AT_ONCE: usize = 8;
 /// How long a listing's look at one container may take before it is left out.
 pub const INSPECT_LIMIT: Duration = Duration::from_secs(10);
 
+/// Longest wait for the processes of one container.
+const TOP_LIMIT: Duration = Duration::from_secs(3);
+
 /// One container; none when it has vanished, or when the daemon holds it so long that it cannot be worked
 /// with now (a start or a stop that hangs must not hang every command).
 async fn look(engine: &Arc<dyn Engine>, id: &str) -> Result<Option<Container>> {
     tokio::time::timeout(INSPECT_LIMIT, engine.inspect(id)).await.unwrap_or(Ok(None))
 }
 
-/// Looks at these containers of a listing: every container and every image side by side.
+/// Looks at these containers of a listing: every container and every image side by side. Then the processes of the
+/// running containers for which `is_in_doubt` holds are listed: a round of its own, and only where it tells something.
 ///
 /// # Errors
 /// Kind `Docker`: the engine cannot be asked. A container that vanishes in between is left out.
-pub async fn observe(engine: &Arc<dyn Engine>, listed: Vec<Listed>) -> Result<Vec<Container>> {
+pub async fn observe(
+    engine: &Arc<dyn Engine>,
+    listed: Vec<Listed>,
+    is_in_doubt: impl Fn(&Container) -> bool,
+) -> Result<Vec<Container>> {
     let images = once(listed.iter().filter_map(|line| line.image_id.clone()));
     let looking = futures::stream::iter(listed)
         .map(|line| async move { look(engine, &line.id).await })
@@ -46,6 +54,14 @@ pub async fn observe(engine: &Arc<dyn Engine>, listed: Vec<Listed>) -> Result<Ve
         container.image_config =
             configs.iter().find(|(id, _)| *id == container.image_id).and_then(|(_, config)| config.clone());
     }
+    let in_doubt = containers.iter_mut().filter(|container| container.is_running() && is_in_doubt(container));
+    futures::stream::iter(in_doubt)
+        .for_each_concurrent(AT_ONCE, |container| async {
+            // An engine that does not tell leaves the doubt as it is.
+            let asking = tokio::time::timeout(TOP_LIMIT, engine.top(&container.id)).await;
+            container.processes = asking.ok().and_then(Result::ok);
+        })
+        .await;
     Ok(containers)
 }
 

@@ -218,6 +218,7 @@ pub(crate) fn container(name: &str) -> Container {
         created: "2026-01-01T00:00:00Z".to_owned(),
         started: "2026-01-01T00:00:01Z".to_owned(),
         migration_tool: None,
+        processes: None,
     }
 }
 
@@ -246,6 +247,10 @@ impl Engine for Door {
     fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Container>>> {
         async move { Ok(lock(&self.0.containers).iter().find(|container| container.id == id).cloned()) }
             .boxed()
+    }
+
+    fn top<'a>(&'a self, _container: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     fn image<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<Option<ImageConfig>>> {

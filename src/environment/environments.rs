@@ -86,6 +86,8 @@ pub struct Target {
     pub service: String,
     /// The container, running.
     pub container: Container,
+    /// Why this service and no other that has the role, one sentence; `None` where no other has it.
+    pub preferred: Option<String>,
     /// Destroying is refused whatever the flags.
     pub protected: bool,
     /// For a database without `--index`: the other running replicas of its service. The caller asks each

@@ -33,7 +33,7 @@ pub use evidence::{Evidence, Source};
 pub use labels::{LABEL_PROFILE, LABEL_PROTECTED, LABEL_ROLE, LABEL_STACK, LABEL_WORKER};
 pub use profile::Profile;
 pub use quoting::shell_word;
-pub use role::Role;
+pub use role::{Role, is_in_doubt};
 pub use shortlist::worth_a_look;
 
 use crate::docker::Container;

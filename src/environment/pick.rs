@@ -10,9 +10,9 @@ use crate::error::{self, Error, Result};
 
 use super::candidate::{Candidate, ambiguous};
 use super::environments::{Environment, Member, Target};
-use super::quoting::escape;
+use super::quoting::{escape, shell_word};
 use super::request::Wanted;
-use super::role::Role;
+use super::role::{self, Role};
 use super::state;
 
 impl Environment {
@@ -78,6 +78,7 @@ impl Environment {
             role: member.role,
             service: member.service.clone(),
             container: member.container.clone(),
+            preferred: member.role.and_then(|role| self.preferred(role, member)),
             protected: self.protected,
             candidates,
         }
@@ -94,8 +95,31 @@ impl Environment {
         match services.len() {
             0 => Err(self.nobody(wanted)),
             1 => Ok(fitting),
+            _ if *wanted == Wanted::Db => {
+                named_for_the_database(&fitting).ok_or_else(|| self.several(wanted, &fitting))
+            }
             _ => Err(self.several(wanted, &fitting)),
         }
+    }
+
+    /// Why a database service was taken although others have the role too.
+    fn preferred(&self, role: Role, chosen: &Member) -> Option<String> {
+        if role != Role::Db || self.named.is_some() {
+            return None;
+        }
+        let others: BTreeSet<String> = self
+            .with_role(Role::Db)
+            .filter(|member| member.service != chosen.service)
+            .map(|member| escape(&member.service))
+            .collect();
+        if others.is_empty() || !role::is_database_name(&chosen.service) {
+            return None;
+        }
+        let others = others.into_iter().collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "service `{}` is taken by its name for the database of the project, not {others}; `--container NAME` names another",
+            escape(&chosen.service)
+        ))
     }
 
     /// The containers of a service, else the one with that name.
@@ -109,6 +133,8 @@ impl Environment {
 
     fn nobody(&self, wanted: &Wanted) -> Error {
         let services: BTreeSet<String> = self.members.iter().map(|member| escape(&member.service)).collect();
+        let other = self.members.iter().find(|member| member.role.is_none() && member.container.is_running());
+        let other = other.map_or("SERVICE", |member| member.service.as_str());
         let services = services.into_iter().collect::<Vec<_>>().join(", ");
         let (what, role) = match wanted {
             Wanted::Service(name) => (format!("no service or container `{}`", escape(name)), None),
@@ -124,6 +150,10 @@ impl Environment {
         }
         let error = error::target(message);
         match role {
+            Some(Role::Backend) if !services.is_empty() => error
+                .hint(format!("name a service in its place: `envctl shell {}`", shell_word(other)))
+                .hint("or name the container with `--container NAME`")
+                .hint("or label the service `envctl.role: backend`, or name it in envctl.toml"),
             Some(role) => error
                 .hint("name the container with `--container NAME`")
                 .hint(format!("or label the service `envctl.role: {role}`, or name it in envctl.toml")),
@@ -171,6 +201,15 @@ impl Environment {
     fn candidates(&self, members: &[&Member]) -> Vec<Candidate> {
         members.iter().map(|member| Candidate::of_member(self, member)).collect()
     }
+}
+
+/// The members of the one service whose name says that it is the project's database (`db`, and not `keycloak-db`);
+/// `None` where no service or several have such a name.
+fn named_for_the_database<'a>(fitting: &[&'a Member]) -> Option<Vec<&'a Member>> {
+    let named: Vec<&Member> =
+        fitting.iter().copied().filter(|member| role::is_database_name(&member.service)).collect();
+    let services: BTreeSet<&str> = named.iter().map(|member| member.service.as_str()).collect();
+    (services.len() == 1).then_some(named)
 }
 
 /// Whether the container of `--container` may be what is wanted: it has the role, or none that speaks against it.

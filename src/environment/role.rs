@@ -1,7 +1,8 @@
 //! What a container is for: the database, the backend, or neither, and how sure that is.
 //!
-//! Promises: a database is known by PGDATA in its image's own configuration or by postgres as its process.
-//! An image's name and `POSTGRES_*` variables never make one: backends, exporters and backup jobs share them.
+//! Promises: a database is known by postgres as its process (its command, or the engine's list of its processes) or by
+//! PGDATA in its image's own configuration. An image's name and `POSTGRES_*` variables never make one: backends,
+//! exporters and backup jobs share them.
 
 use std::fmt;
 
@@ -116,12 +117,45 @@ fn database(container: &Container) -> Option<Claim> {
     if runs_postgres(&container.command) {
         return Some(Claim::new(Role::Db, Grade::Plain, "postgres is its process"));
     }
+    if container.processes.iter().flatten().any(|line| is_postmaster(line)) {
+        return Some(Claim::new(Role::Db, Grade::Plain, "postgres runs in it"));
+    }
     let image = container.image_config.as_ref()?;
     let pgdata = has_variable(&image.env, "PGDATA");
     (pgdata || runs_postgres(&image.command)).then(|| {
         let what = if pgdata { "its image sets PGDATA" } else { "its image starts postgres" };
         Claim::new(Role::Db, Grade::Likely, what)
     })
+}
+
+/// Whether only its processes can tell if a container is a database: something speaks for one, and neither its command
+/// nor a label settles it.
+pub fn is_in_doubt(container: &Container) -> bool {
+    let marks = Marks::read(container);
+    if marks.role.is_some() || runs_postgres(&container.command) {
+        return false;
+    }
+    let image = container.image_config.as_ref();
+    let image_speaks = image
+        .is_some_and(|image| has_variable(&image.env, "PGDATA") || runs_postgres(&image.command))
+        || image_is_postgres(&container.image);
+    let service_speaks = is_database_name(&marks.service)
+        || (hint_of_database(container).is_some() && backend(container, &marks.service).is_none());
+    image_speaks || service_speaks
+}
+
+/// Names that people give to the one database of a project.
+const DATABASE_NAMES: &[&str] = &["db", "database", "postgres", "postgresql", "pg"];
+
+/// Whether a service is named for being the database, and not for what uses it (`keycloak-db`).
+pub(super) fn is_database_name(service: &str) -> bool {
+    DATABASE_NAMES.iter().any(|name| service.eq_ignore_ascii_case(name))
+}
+
+/// Whether a process is a PostgreSQL server or one of its children, by its command line.
+fn is_postmaster(line: &str) -> bool {
+    let program = line.split_ascii_whitespace().next().unwrap_or_default();
+    matches!(basename(program).trim_end_matches(':'), "postgres" | "postmaster")
 }
 
 fn backend(container: &Container, service: &str) -> Option<Claim> {
@@ -155,7 +189,7 @@ fn backend(container: &Container, service: &str) -> Option<Claim> {
 pub(super) fn hint_of_database(container: &Container) -> Option<String> {
     let variable = container.env.iter().find_map(|pair| {
         let name = pair.split('=').next().unwrap_or(pair);
-        (name.starts_with("POSTGRES_") || name == "PGDATA").then_some(name)
+        (name.starts_with("POSTGRES_") || name.starts_with("POSTGRESQL_") || name == "PGDATA").then_some(name)
     });
     let image = image_is_postgres(&container.image).then(|| format!("image {}", escape(&container.image)));
     let variable = variable.map(|name| format!("variable {}", escape(name)));
@@ -237,6 +271,23 @@ mod tests {
             let mut command: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
             command.extend((!script.is_empty()).then(|| script.to_owned()));
             assert_eq!(runs_postgres(&command), is, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn y5_the_server_is_told_by_its_processes() {
+        for (line, is) in [
+            ("postgres", true),
+            ("postgres: checkpointer", true),
+            ("/opt/bitnami/postgresql/bin/postgres -D /bitnami/postgresql/data", true),
+            ("postmaster", true),
+            ("postgres_exporter --port 1", false),
+            ("psql -U postgres", false),
+            ("pg_dump postgres", false),
+            ("node server.js postgres", false),
+            ("", false),
+        ] {
+            assert_eq!(is_postmaster(line), is, "{line}");
         }
     }
 

@@ -149,7 +149,8 @@ pub fn confirm_each<P: Display>(
         // What was refused is worth seeing: the next thing typed is the flag that allows it.
         Settled::Refused(error) => {
             ui.plan(&plan, false);
-            return Err(error);
+            let way = way_to_settle_a_profile(guard, targets).filter(|_| consent.confirm.is_empty());
+            return Err(way.into_iter().fold(error, Error::hint));
         }
         Settled::AskYes => {
             ui.plan(&plan, true);
@@ -157,6 +158,9 @@ pub fn confirm_each<P: Display>(
         }
         Settled::AskNames(names) => {
             ui.plan(&plan, true);
+            if let Some(way) = way_to_settle_a_profile(guard, targets) {
+                ui.say(&way);
+            }
             for name in names {
                 ask_name(ui, guard, name, targets)?;
             }
@@ -253,6 +257,17 @@ fn settle_names<'a>(names: &[&'a str], consent: &Consent, can_ask: bool) -> Sett
         error::refused(message)
             .hint(format!("look at the plan with `--dry-run`, then add `{}`", flags.join(" "))),
     )
+}
+
+/// Next step where a stack's name has to be typed only because nothing says which profile it is.
+fn way_to_settle_a_profile(guard: Guard, targets: &[GuardTarget]) -> Option<String> {
+    let unknown = |target: &&GuardTarget| target.prod && target.profile.is_none();
+    let target = targets.iter().find(unknown).filter(|_| matches!(guard, Guard::Destroy | Guard::Open))?;
+    Some(format!(
+        "settle once which profile {} is: label its services `envctl.profile: dev` (or prod), or say it in envctl.toml, which \
+         `envctl init` writes",
+        target.stack
+    ))
 }
 
 fn refuse_protected(guard: Guard, targets: &[GuardTarget]) -> Result<()> {

@@ -28,6 +28,23 @@ exit 0
 }
 
 #[test]
+fn y8_a_stack_that_is_not_there_ends_with_3_and_the_candidates() {
+    let stage = Stage::with(stack("acme-dev"));
+    stage.engine.install("*", "psql", Server::new().psql());
+    for verb in ["status", "doctor"] {
+        for asked in [["-s", "nosuch"], ["-s", "no*"], ["--profile", "staging"]] {
+            let ran = stage.run([verb, asked[0], asked[1]]);
+            assert_eq!(ran.code, Some(3), "{verb} {asked:?}: {}", ran.err());
+            assert!(ran.err().contains("acme dev: project acme-dev"), "{verb} {asked:?}: {}", ran.err());
+        }
+        // One that is there does not hide one that is not.
+        let ran = stage.run([verb, "-s", "acme", "-s", "nosuch"]);
+        assert_eq!(ran.code, Some(3), "{verb}: {}", ran.err());
+        assert!(ran.err().contains("nosuch"), "{verb}: {}", ran.err());
+    }
+}
+
+#[test]
 fn development_and_production_of_two_stacks() {
     let mut all = stack("acme-dev");
     all.extend(stack("acme-prod"));

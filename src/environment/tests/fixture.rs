@@ -28,6 +28,7 @@ pub(super) fn plain(name: &str) -> Container {
         created: "2026-01-01T00:00:00Z".to_owned(),
         started: "2026-01-01T00:00:01Z".to_owned(),
         migration_tool: None,
+        processes: None,
     }
 }
 

@@ -50,7 +50,7 @@ fn replicas_go_by_number() {
 #[test]
 fn several_services_for_a_role_are_listed() {
     let containers = [
-        db("acme-dev"),
+        service("acme-dev", "orders").postgres(),
         service("acme-dev", "stats").postgres(),
         service("acme-dev", "api"),
         service("acme-dev", "web"),
@@ -59,7 +59,7 @@ fn several_services_for_a_role_are_listed() {
         pick(&containers, "db", None),
         &[
             "several services may be the database",
-            "--container acme-dev-db-1",
+            "--container acme-dev-orders-1",
             "--container acme-dev-stats-1",
             "envctl.role: db",
         ],
@@ -68,6 +68,73 @@ fn several_services_for_a_role_are_listed() {
         pick(&containers, "backend", None),
         &["several services may be the backend", "--container acme-dev-api-1"],
     );
+}
+
+#[test]
+fn a_service_named_for_the_database_is_meant_before_one_named_for_what_uses_it() {
+    for name in ["db", "database", "postgres", "postgresql", "pg"] {
+        let containers = [
+            service("acme-dev", name).postgres(),
+            service("acme-dev", "keycloak-db").postgres(),
+            backend("acme-dev"),
+        ];
+        let target = pick(&containers, "db", None).unwrap();
+        assert_eq!(target.service, name);
+        let why = target.preferred.expect("it is said why");
+        assert!(
+            why.contains(name) && why.contains("keycloak-db") && why.contains("--container NAME"),
+            "{why}"
+        );
+    }
+    // Two such names are a tie, and a database service called `backend` is not preferred.
+    let two = [db("acme-dev"), service("acme-dev", "postgres").postgres()];
+    says(pick(&two, "db", None), &["several services may be the database"]);
+    let named_backend =
+        [service("acme-dev", "backend").postgres(), service("acme-dev", "keycloak-db").postgres()];
+    says(pick(&named_backend, "db", None), &["several services may be the database"]);
+    assert_eq!(pick(&[db("acme-dev")], "db", None).unwrap().preferred, None);
+}
+
+#[test]
+fn y5_y6_a_server_behind_a_wrapper_is_known_by_its_processes() {
+    let wrapped = |name: &str| {
+        let mut container = service("acme-dev", name);
+        container.command = vec!["/opt/run.sh".to_owned()];
+        container
+    };
+    let mut server = wrapped("postgresql");
+    server.image = "bitnami/postgresql:15".to_owned();
+    server.env.push("POSTGRESQL_DATABASE=shop".to_owned());
+    assert!(crate::environment::is_in_doubt(&server));
+    says(pick(&[server.clone(), backend("acme-dev")], "db", None), &["acme dev has no database"]);
+    server.processes = Some(vec!["/opt/bitnami/postgresql/bin/postgres -D /data".to_owned()]);
+    picked(&[server, backend("acme-dev")], "db", None, "acme-dev-postgresql-1");
+    // A job and the server, both of the server's image.
+    let (mut first, mut second) = (wrapped("store").pgdata(), wrapped("store-backup").pgdata());
+    assert!(crate::environment::is_in_doubt(&first) && crate::environment::is_in_doubt(&second));
+    says(pick(&[first.clone(), second.clone()], "db", None), &["several services may be the database"]);
+    first.processes = Some(vec!["/bin/sh /opt/run.sh".to_owned(), "postgres: checkpointer".to_owned()]);
+    second.processes = Some(vec!["/bin/sh /opt/run.sh".to_owned(), "sleep 3600".to_owned()]);
+    picked(&[first, second], "db", None, "acme-dev-store-1");
+}
+
+#[test]
+fn processes_are_asked_for_only_where_they_can_tell_something() {
+    let doubt = crate::environment::is_in_doubt;
+    let mut application = backend("acme-dev");
+    application.env.push("POSTGRES_HOST=db".to_owned());
+    assert!(!doubt(&application), "a backend shares the variables");
+    assert!(!doubt(&db("acme-dev")), "its command says it");
+    assert!(!doubt(&service("acme-dev", "cache")));
+    assert!(!doubt(&service("acme-dev", "db").pgdata().with("envctl.role", "db")), "a label says it");
+    assert!(doubt(&service("acme-dev", "db")));
+    assert!(doubt(&service("acme-dev", "store").pgdata()));
+}
+
+#[test]
+fn z10_without_a_backend_the_hint_names_a_service_that_runs() {
+    let containers = [db("acme-dev"), service("acme-dev", "umami")];
+    says(pick(&containers, "backend", None), &["acme dev has no backend", "`envctl shell umami`"]);
 }
 
 #[test]
