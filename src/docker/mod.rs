@@ -26,6 +26,7 @@ mod proven_tests;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod spill;
+mod ssh;
 #[cfg(feature = "tls")]
 mod tls;
 pub mod tool;

@@ -4,15 +4,12 @@
 //! lost requests with engines that drop idle ones (Podman after 10 s; docker-java#2682).
 
 use std::path::Path;
-use std::pin::Pin;
-use std::process::Stdio;
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::context::{Endpoint, Host};
+use super::ssh::{self, Sessions};
 use crate::error::{self, Error, Result};
 
 /// A byte stream both ways.
@@ -26,12 +23,14 @@ pub type BoxIo = Box<dyn Io>;
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     endpoint: Endpoint,
+    /// Sessions of an ssh endpoint; clones share them.
+    sessions: Sessions,
 }
 
 impl Connector {
     /// For this endpoint; nothing is opened yet.
     pub(super) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint }
+        Self { endpoint, sessions: Sessions::default() }
     }
 
     /// The endpoint it connects to.
@@ -53,7 +52,8 @@ impl Connector {
                 self.encrypt(stream, host).await
             }
             Host::Ssh { user, host, port, path } => {
-                connect_ssh(user.as_deref(), host, *port, path.as_deref())
+                let remote = ssh::Remote { user: user.as_deref(), host, port: *port, path: path.as_deref() };
+                Ok(Box::new(ssh::connect(&remote, &self.sessions).await?))
             }
             Host::Npipe(name) => Err(error::docker(format!(
                 "the Docker host npipe:{name} is a Windows pipe, which this build cannot open"
@@ -117,77 +117,5 @@ impl Connector {
                 .hint("install one built with the `tls` feature"));
         }
         Ok(Box::new(stream))
-    }
-}
-
-/// The docker CLI's own way: the remote side runs `docker system dial-stdio`, so the user's ssh
-/// configuration, agent and jump hosts apply. One master connection serves the ones after it.
-fn connect_ssh(user: Option<&str>, host: &str, port: Option<u16>, path: Option<&str>) -> Result<BoxIo> {
-    let mut command = Command::new("ssh");
-    if let Some(user) = user {
-        command.args(["-l", user]);
-    }
-    if let Some(port) = port {
-        command.args(["-p", &port.to_string()]);
-    }
-    command.args(["-o", "ConnectTimeout=30", "-o", "ControlMaster=auto", "-o", "ControlPersist=60"]);
-    command.args(["-o", "ControlPath=~/.ssh/envctl-%C", "-T", "--", host, "docker"]);
-    if let Some(path) = path {
-        command.arg(format!("--host=unix://{path}"));
-    }
-    command.args(["system", "dial-stdio"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|e| error::docker("cannot start `ssh`").because(e).hint("install the OpenSSH client"))?;
-    match (child.stdin.take(), child.stdout.take()) {
-        (Some(stdin), Some(stdout)) => Ok(Box::new(SshIo { stdin: Some(stdin), stdout, _child: child })),
-        _ => Err(error::docker("ssh gave no pipes")),
-    }
-}
-
-/// The two pipes of an `ssh` child as one stream.
-struct SshIo {
-    stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
-    _child: Child,
-}
-
-impl AsyncRead for SshIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stdout).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for SshIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        match &mut self.stdin {
-            Some(stdin) => Pin::new(stdin).poll_write(cx, buf),
-            None => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match &mut self.stdin {
-            Some(stdin) => Pin::new(stdin).poll_flush(cx),
-            None => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        // Only a closed pipe is an end of input for the child; `ChildStdin::shutdown` does not close it.
-        self.stdin = None;
-        Poll::Ready(Ok(()))
     }
 }

@@ -169,3 +169,24 @@ fn f92_a_daemon_behind_ssh_is_reached_and_a_host_that_is_down_is_one_message() {
     assert!(matches!(ended.code, 4 | 124), "{} {}", ended.code, ended.err());
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
+
+#[test]
+fn y12_sessions_of_ssh_are_few_and_its_talk_stays_off_the_terminal() {
+    let project = Project::new(Server::shared(15), "mux");
+    let live = project.path().join("live");
+    fs::create_dir(&live).unwrap();
+    let script = format!(
+        "cd '{}'; : >$$; n=0; for p in [0-9]*; do [ -e /proc/$p/exe ] && n=$((n + 1)); done; echo $n >>counts\n\
+         echo 'mux_client_request_session: session request failed: Session open refused by peer' >&2\n{DIAL}",
+        live.display()
+    );
+    let ended = by_ssh(&project, &script, &["status", "-s", &project.server.stack]).code(0);
+    assert!(!ended.err().contains("mux_client"), "{}", ended.err());
+    // Without a directory or a stack that is named, everything on the daemon is looked at side by side.
+    by_ssh(&project, &script, &["status", "--all-stacks"]).code(0);
+    let counts = fs::read_to_string(live.join("counts")).unwrap();
+    let counts: Vec<usize> = counts.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(counts.len() > 8, "{counts:?}");
+    assert!(counts.iter().all(|open| *open <= 8), "{counts:?}");
+    assert_eq!(counts[0], 1, "the first session is established before others begin: {counts:?}");
+}
