@@ -28,6 +28,7 @@ use crate::postgres::dump::{DumpOptions, Format, Packed as Packing};
 use crate::postgres::facts::Facts;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::quote::literal;
+use crate::postgres::rights::MAY_END;
 use crate::postgres::{Access, Session, orphans};
 use crate::progress::{Event, Progress};
 
@@ -198,8 +199,8 @@ async fn end_dump(
     dumper: &str,
 ) {
     let sql = format!(
-        "select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity \
-         where application_name = {} and pid <> pg_catalog.pg_backend_pid()",
+        "select count(pg_catalog.pg_terminate_backend(a.pid)) from pg_catalog.pg_stat_activity a \
+         where a.application_name = {} and a.pid <> pg_catalog.pg_backend_pid() and {MAY_END}",
         literal(dumper)
     );
     let ending = async {

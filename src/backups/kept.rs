@@ -6,12 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::swap::{KeptNote, standing_place};
+use super::swap::KeptNote;
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::postgres::quote::ident;
+use crate::postgres::rights::MAY_MEASURE;
 use crate::postgres::session::Refusal;
-use crate::postgres::{Access, Session};
+use crate::postgres::{Access, Session, standing};
 use crate::ui::Confirmed;
 use crate::ui::format::{bytes, moment_of};
 
@@ -42,10 +43,11 @@ pub async fn kept(session: &mut Session, database: &str) -> Result<Vec<Kept>> {
 /// The server cannot be asked.
 pub async fn all(session: &mut Session) -> Result<Vec<Kept>> {
     let rows = session
-        .query(
-            "select datname, shobj_description(oid, 'pg_database'), pg_catalog.pg_database_size(oid) \
-             from pg_catalog.pg_database where datname like 'envctl\\_old\\_%'",
-        )
+        .query(&format!(
+            "select d.datname, shobj_description(d.oid, 'pg_database'), \
+                    case when {MAY_MEASURE} then pg_catalog.pg_database_size(d.oid) else 0 end \
+             from pg_catalog.pg_database d where d.datname like 'envctl\\_old\\_%'"
+        ))
         .await
         .map_err(Error::from)?;
     let mut kept: Vec<Kept> = rows
@@ -98,8 +100,8 @@ pub async fn drop_kept(
     plan: Confirmed<DropPlan>,
 ) -> Result<Vec<String>> {
     let plan = plan.into_plan();
-    let place = plan.access.to(standing_place(&plan.access.database));
-    let mut session = Session::open(engine, container, &place, "envctl drop").await?;
+    let live = Some(plan.access.database.as_str());
+    let mut session = standing::outside(engine, container, &plan.access, live, "envctl drop").await?;
     let mut dropped = Vec::new();
     for kept in &plan.kept {
         // Without FORCE: it would end whoever looks something up there, and drop a replication slot silently.

@@ -14,7 +14,7 @@ use super::loaders::Loaders;
 use super::scan::{LeftOut, Rules};
 use super::side;
 use super::source::{DumpSource, Examined};
-use super::swap::{self, SwapPlan, kept_name, side_name, standing_place};
+use super::swap::{self, SwapPlan, kept_name, side_name};
 use super::transport::{Ways, Work};
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
@@ -26,7 +26,7 @@ use crate::postgres::preflight::{self, Findings, Like};
 use crate::postgres::properties::Properties;
 use crate::postgres::version::ServerVersion;
 use crate::postgres::visitors;
-use crate::postgres::{Access, Session, orphans, pg_restore};
+use crate::postgres::{Access, Session, orphans, pg_restore, standing};
 use crate::progress::{Event, Progress};
 use crate::ui::Confirmed;
 use crate::ui::format::{bytes, count};
@@ -187,8 +187,7 @@ pub async fn look(
     examined: Option<&Examined>,
     encoding: Option<&str>,
 ) -> Result<(bool, ServerVersion, Findings)> {
-    let place = access.to(standing_place(database));
-    let mut session = Session::open(engine, container, &place, "envctl restore").await?;
+    let mut session = standing::outside(engine, container, access, Some(database), "envctl restore").await?;
     let needs = examined.map(|examined| preflight::Needs {
         server_major: examined.summary.server_major(),
         restrict: examined.summary.restrict_key.is_some(),
@@ -239,7 +238,6 @@ pub async fn run(
     let plan = plan.into_plan();
     let short = plan.operation.get(..8).unwrap_or(&plan.operation);
     let name = format!("envctl/{short} restore {}", plan.who);
-    let place = plan.access.to(standing_place(&plan.database));
     let locking = async {
         // The lock lives in the database that is replaced; a new one has nobody to share it with.
         if !plan.exists {
@@ -249,7 +247,9 @@ pub async fn run(
         let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
         interrupt.or(holding).await?.map(Some)
     };
-    let (mut admin, lock) = tokio::try_join!(Session::open(engine, container, &place, &name), locking)?;
+    let standing = standing::outside(engine, container, &plan.access, Some(&plan.database), &name);
+    let (mut admin, lock) = tokio::try_join!(standing, locking)?;
+    let place = admin.access().clone();
     for orphan in orphans::end(&mut admin).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
     }
@@ -329,7 +329,9 @@ async fn beside(
     let swapping = swap::swap(engine, container, &plan.access, &plan.version, &swap_plan);
     // What loaded has disconnected; removing it takes as long as the swap.
     let (swapped, ()) = tokio::join!(swapping, loaders.end());
-    swapped?;
+    for statement in swapped? {
+        progress.on(Event::Warning(swap::not_copied(&statement)));
+    }
     progress.on(Event::Done);
     Ok(Restored {
         database: plan.database.clone(),

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use crate::docker::{Container, Engine};
 use crate::error::{Error, Result};
-use crate::postgres::properties::Properties;
+use crate::postgres::properties::{Properties, USUAL_TABLESPACE};
 use crate::postgres::quote::{ident, literal};
+use crate::postgres::rights::MAY_END;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 
@@ -22,10 +23,21 @@ pub(super) async fn create(
     properties: &Properties,
     operation: &str,
 ) -> Result<()> {
-    admin
-        .query(&properties.create(side))
-        .await
-        .map_err(|e| Error::from(e).context("the side database cannot be created"))?;
+    let admin_role = admin.access().user.clone();
+    let usual = admin.value(USUAL_TABLESPACE).await.map_err(Error::from)?.unwrap_or_default();
+    admin.query(&properties.create(side, &usual)).await.map_err(|refusal| {
+        // insufficient_privilege
+        let denied = refusal.state() == Some("42501") && properties.tablespace != usual;
+        let error = Error::from(refusal).context("the side database cannot be created");
+        if !denied {
+            return error;
+        }
+        error.hint(format!(
+            "let a superuser run `GRANT CREATE ON TABLESPACE {} TO {}`",
+            ident(&properties.tablespace),
+            ident(&admin_role)
+        ))
+    })?;
     let note = format!(
         "envctl: being loaded by restore {operation}; the next restore removes it if that one is gone"
     );
@@ -57,7 +69,8 @@ pub(super) async fn again(
 /// The statement that ends those who load.
 fn end(loader: &str) -> String {
     format!(
-        "select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity where application_name = {}",
+        "select count(pg_catalog.pg_terminate_backend(a.pid)) from pg_catalog.pg_stat_activity a \
+         where a.application_name = {} and {MAY_END}",
         literal(loader)
     )
 }

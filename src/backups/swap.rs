@@ -13,9 +13,10 @@ use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::postgres::properties::Properties;
 use crate::postgres::quote::{ident, literal};
+use crate::postgres::rights::MAY_END;
 use crate::postgres::session::Refusal;
 use crate::postgres::version::ServerVersion;
-use crate::postgres::{Access, Session};
+use crate::postgres::{Access, Session, standing};
 
 /// What is to be swapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,15 +73,11 @@ fn bounded(name: &str) -> String {
     name[..end].to_owned()
 }
 
-/// The database to stand in while `live` is renamed: nobody can rename the one they are in.
-pub fn standing_place(live: &str) -> &'static str {
-    if live == "postgres" { "template1" } else { "postgres" }
-}
-
 /// How long the others get to leave once they have been told to: the server's own limit is 5 s a try.
 const TRIES: u32 = 3;
 
-/// Swaps. `live` may not exist yet: then the incoming one just takes the name.
+/// Swaps. `live` may not exist yet: then the incoming one just takes the name. Gives the statements that would copy more of
+/// what `live` was and that this role may not run, without the values that they set.
 ///
 /// # Errors
 /// `Busy`: somebody does not leave; nothing changed. `Refused`: `live` has appeared or gone since the
@@ -92,11 +89,11 @@ pub async fn swap(
     access: &Access,
     version: &ServerVersion,
     plan: &SwapPlan,
-) -> Result<()> {
-    let place = access.to(standing_place(&plan.live));
+) -> Result<Vec<String>> {
     let name = format!("envctl/{} swap", short(&plan.operation));
-    let open = || Session::open(engine, container, &place, &name);
+    let open = || standing::outside(engine, container, access, Some(&plan.live), &name);
     let (mut actor, mut usher) = tokio::try_join!(open(), open())?;
+    let place = actor.access().clone();
     let properties = Properties::read(&mut usher, version, &plan.live).await?;
     if properties.is_some() != plan.exists {
         let what = if plan.exists { "was dropped" } else { "appeared" };
@@ -107,22 +104,29 @@ pub async fn swap(
     let mut last = None;
     for _ in 0..TRIES {
         match attempt(&mut actor, &mut usher, plan, properties.is_some(), &statements).await {
-            Ok(()) => {
+            Ok(left_out) => {
                 actor.close().await;
                 usher.close().await;
-                return Ok(());
+                return Ok(left_out);
             }
             Err(Failure::AtCommit(cause)) => {
-                return settled(engine, container, &place, &name, plan, properties.is_some(), cause).await;
+                return settled(engine, container, &place, &name, plan, properties.is_some(), cause)
+                    .await
+                    .map(|()| Vec::new());
             }
             Err(Failure::InUse(words)) => last = Some(words),
             Err(Failure::Refused(error)) => return Err(error),
         }
     }
     let who = occupants(&mut usher, &plan.live).await.unwrap_or_default();
-    Err(error::busy(format!("database {:?} is still in use: {}", plan.live, last.unwrap_or_default()))
-        .hint(format!("these sessions do not leave: {who}"))
-        .hint("nothing was changed; stop the application and run the same command again"))
+    let error =
+        error::busy(format!("database {:?} is still in use: {}", plan.live, last.unwrap_or_default()))
+            .hint(format!("these sessions do not leave: {who}"));
+    let error = match stay(&mut usher, &plan.live).await.unwrap_or_default() {
+        0 => error,
+        _ => error.hint(may_end(&place.user)),
+    };
+    Err(error.hint("nothing was changed; stop the application and run the same command again"))
 }
 
 enum Failure {
@@ -141,12 +145,14 @@ impl From<Refusal> for Failure {
     }
 }
 
+/// How many of [`statements`] have to succeed: the rename and the comment. The rest copies what belongs to the database.
+const REQUIRED: usize = 2;
+
 /// The transaction after its first statement, in order.
 fn statements(plan: &SwapPlan, properties: Option<&Properties>) -> Vec<String> {
     let mut statements =
         vec![format!("ALTER DATABASE {} RENAME TO {}", ident(&plan.incoming), ident(&plan.live))];
     if let Some(properties) = properties {
-        statements.extend(properties.alter(&plan.live));
         let note = KeptNote {
             envctl: "kept".to_owned(),
             replaced: plan.live.clone(),
@@ -156,6 +162,7 @@ fn statements(plan: &SwapPlan, properties: Option<&Properties>) -> Vec<String> {
         // Serialising four strings cannot fail; an empty comment would only hide the database from undo.
         let note = serde_json::to_string(&note).unwrap_or_default();
         statements.push(format!("COMMENT ON DATABASE {} IS {}", ident(&plan.kept), literal(&note)));
+        statements.extend(properties.alter(&plan.live));
     } else {
         statements.push(format!("COMMENT ON DATABASE {} IS NULL", ident(&plan.live)));
         statements.extend(plan.given.iter().flat_map(|given| given.alter(&plan.live)));
@@ -169,17 +176,19 @@ async fn attempt(
     plan: &SwapPlan,
     live_exists: bool,
     statements: &[String],
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let pid = actor.value("select pg_backend_pid()").await?.unwrap_or_default();
     actor.query("BEGIN").await?;
-    let result = inside(actor, usher, plan, live_exists, statements, &pid).await;
-    if let Err(failure) = result {
-        // A refused statement leaves the transaction open and aborted.
-        let _ = actor.query("ROLLBACK").await;
-        return Err(failure);
-    }
+    let left_out = match inside(actor, usher, plan, live_exists, statements, &pid).await {
+        Ok(left_out) => left_out,
+        Err(failure) => {
+            // A refused statement leaves the transaction open and aborted.
+            let _ = actor.query("ROLLBACK").await;
+            return Err(failure);
+        }
+    };
     match actor.query("COMMIT").await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(left_out),
         Err(Refusal::Lost(cause)) => Err(Failure::AtCommit(cause)),
         Err(refused) => Err(refused.into()),
     }
@@ -192,17 +201,62 @@ async fn inside(
     live_exists: bool,
     statements: &[String],
     pid: &str,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     if live_exists {
         let rename = format!("ALTER DATABASE {} RENAME TO {}", ident(&plan.live), ident(&plan.kept));
         alone(actor.query(&rename), usher, &plan.live, pid).await?;
     }
     let (first, rest) = statements.split_first().expect("there is always the second rename");
     alone(actor.query(first), usher, &plan.incoming, pid).await?;
-    for statement in rest {
+    let (required, copied) = rest.split_at(rest.len().min(REQUIRED - 1));
+    for statement in required {
         actor.query(statement).await?;
     }
-    Ok(())
+    let mut left_out = Vec::new();
+    for statement in copied {
+        actor.query("SAVEPOINT envctl").await?;
+        match actor.query(statement).await {
+            Ok(_) => actor.query("RELEASE SAVEPOINT envctl").await?,
+            // insufficient_privilege
+            Err(Refusal::Sql { state, .. }) if state == "42501" => {
+                left_out.push(without_value(statement).to_owned());
+                actor.query("ROLLBACK TO SAVEPOINT envctl").await?
+            }
+            Err(refusal) => return Err(refusal.into()),
+        };
+    }
+    Ok(left_out)
+}
+
+/// The beginning of a statement of [`Properties::alter`], without the value that it sets: that may be a secret.
+fn without_value(statement: &str) -> &str {
+    let Some(set) = statement.find(" SET ") else { return statement };
+    statement[set..].find(" TO ").map_or(statement, |to| &statement[..set + to])
+}
+
+/// Says that a statement of [`swap`]'s was left out.
+pub fn not_copied(statement: &str) -> String {
+    let value = if statement.contains(" SET ") { " TO …" } else { "" };
+    format!("not copied to the new database, since the role may not: `{statement}{value}`; a superuser may")
+}
+
+/// Sessions in a database that this role may not end; autovacuum leaves by itself.
+async fn stay(session: &mut Session, database: &str) -> Result<u64, Refusal> {
+    let sql = format!(
+        "select count(*) from pg_catalog.pg_stat_activity a where a.datname = {} and a.usesysid is not null \
+         and a.pid <> pg_catalog.pg_backend_pid() and not {MAY_END}",
+        literal(database)
+    );
+    Ok(session.value(&sql).await?.and_then(|count| count.parse().ok()).unwrap_or(0))
+}
+
+/// The hint where sessions stay that this role may not end.
+fn may_end(role: &str) -> String {
+    format!(
+        "let a superuser allow the role to end the sessions of others: `GRANT pg_signal_backend TO {}`; those of \
+         superusers have to be ended by one",
+        ident(role)
+    )
 }
 
 /// Runs a rename while the usher sees everybody else out, once the rename holds the database's lock.
@@ -216,7 +270,7 @@ async fn alone<T>(
     // The lock of the database as an object, held by the renaming session.
     let see_out = format!(
         "select count(pg_terminate_backend(a.pid)) from pg_catalog.pg_stat_activity a \
-         where a.datname = {name} and a.pid not in (pg_backend_pid(), {pid}) and exists ( \
+         where a.datname = {name} and a.pid not in (pg_backend_pid(), {pid}) and {MAY_END} and exists ( \
            select from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.objid \
            where l.locktype = 'object' and l.classid = 'pg_catalog.pg_database'::regclass \
              and d.datname = {name} and l.granted and l.mode = 'AccessExclusiveLock' and l.pid = {pid})"
@@ -270,7 +324,7 @@ async fn settled(
             .because(cause)
             .hint(format!(
                 "if a database {witness:?} exists the restore is complete, otherwise nothing changed: \
-                 `envctl psql -d postgres -c '\\l envctl_*'`"
+                 `envctl restore kept`"
             ))),
     }
 }
@@ -282,8 +336,8 @@ const LOOKS: u32 = 50;
 /// where one stays, or nobody can be asked.
 async fn gone(session: &mut Session, name: &str) -> Option<()> {
     let end = format!(
-        "select count(pg_catalog.pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity \
-         where application_name = {} and pid <> pg_catalog.pg_backend_pid()",
+        "select count(pg_catalog.pg_terminate_backend(a.pid)) from pg_catalog.pg_stat_activity a \
+         where a.application_name = {} and a.pid <> pg_catalog.pg_backend_pid() and {MAY_END}",
         literal(name)
     );
     for _ in 0..LOOKS {
@@ -307,6 +361,17 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_is_shown_without_the_value_that_it_sets() {
+        for (statement, shown) in [
+            (r#"ALTER DATABASE "a" SET "app.key" TO 'secret'"#, r#"ALTER DATABASE "a" SET "app.key""#),
+            (r#"ALTER ROLE b IN DATABASE "a" SET x TO 'y TO z'"#, r#"ALTER ROLE b IN DATABASE "a" SET x"#),
+            (r#"ALTER DATABASE "a" OWNER TO "b""#, r#"ALTER DATABASE "a" OWNER TO "b""#),
+        ] {
+            assert_eq!(without_value(statement), shown);
+        }
+    }
+
+    #[test]
     fn the_note_of_a_kept_database_reads_back() {
         let plan = SwapPlan {
             live: "a'b".into(),
@@ -319,10 +384,6 @@ mod tests {
         };
         let all = statements(&plan, Some(&Properties::default()));
         assert_eq!(all[0], r#"ALTER DATABASE "n" RENAME TO "a'b""#);
-        assert!(
-            all.last()
-                .unwrap()
-                .starts_with(r#"COMMENT ON DATABASE "k" IS '{"envctl":"kept","replaced":"a''b""#)
-        );
+        assert!(all[1].starts_with(r#"COMMENT ON DATABASE "k" IS '{"envctl":"kept","replaced":"a''b""#));
     }
 }

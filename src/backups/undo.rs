@@ -31,6 +31,8 @@ pub struct UndoPlan {
     pub back: Kept,
     /// Who is connected to what is there now, and will be sent away.
     pub sessions: Vec<Visitors>,
+    /// What this role may not do at the swap.
+    pub warnings: Vec<String>,
     /// How to connect.
     pub access: Access,
     /// The server's version.
@@ -54,11 +56,12 @@ impl fmt::Display for UndoPlan {
         for (at, line) in visitors::sent_away(&self.sessions).iter().enumerate() {
             writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
         }
-        writeln!(f, "  kept     what is there now, as {:?}", kept_name(&self.operation, &self.database))
+        writeln!(f, "  kept     what is there now, as {:?}", kept_name(&self.operation, &self.database))?;
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "  note     {warning}"))
     }
 }
 
-/// Carries an undo out; gives the name the present database is kept under.
+/// Carries an undo out; gives the name the present database is kept under, and what [`swap::swap`] gives.
 ///
 /// # Errors
 /// See [`swap::swap`].
@@ -67,7 +70,7 @@ pub async fn undo(
     container: &Container,
     plan: Confirmed<UndoPlan>,
     interrupt: &Interrupt,
-) -> Result<String> {
+) -> Result<(String, Vec<String>)> {
     let plan = plan.into_plan();
     let name = format!("envctl/{} undo {}", plan.operation.get(..8).unwrap_or(""), plan.who);
     let access = plan.access.to(&plan.database);
@@ -82,7 +85,7 @@ pub async fn undo(
         operation: plan.operation.clone(),
         at: plan.at.clone(),
     };
-    swap::swap(engine, container, &plan.access, &plan.version, &swap_plan).await?;
+    let left_out = swap::swap(engine, container, &plan.access, &plan.version, &swap_plan).await?;
     drop(lock);
-    Ok(swap_plan.kept)
+    Ok((swap_plan.kept, left_out))
 }

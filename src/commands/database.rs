@@ -12,7 +12,7 @@ use crate::environment::{Environment, Target};
 use crate::error::{self, Error, Result};
 use crate::postgres::access::Wishes;
 use crate::postgres::facts::Facts;
-use crate::postgres::{Access, Session};
+use crate::postgres::{Access, Session, standing};
 use crate::progress::Progress as _;
 use crate::ui::TargetLine;
 
@@ -53,18 +53,36 @@ pub(in crate::commands) async fn reach_open(
     settings: &Settings,
     environment: &Environment,
 ) -> Result<(Database, Session)> {
-    reach_open_in(app, daemon, settings, environment, None).await
+    reach_from(app, daemon, settings, environment, Entry::Configured).await
 }
 
-/// The same in another database of that server.
-pub(in crate::commands) async fn reach_open_in(
+/// The same from any database that is there, for what concerns the whole server.
+pub(in crate::commands) async fn reach_open_anywhere(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-    database: Option<&str>,
 ) -> Result<(Database, Session)> {
-    let (target, access, mut session) = connect_in(app, daemon, settings, environment, database).await?;
+    reach_from(app, daemon, settings, environment, Entry::Any).await
+}
+
+/// Which database a first session is opened in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// The one that is configured, else the container's own.
+    Configured,
+    /// Any that accepts connections.
+    Any,
+}
+
+async fn reach_from(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+    entry: Entry,
+) -> Result<(Database, Session)> {
+    let (target, access, mut session) = connect_from(app, daemon, settings, environment, entry).await?;
     let facts = Facts::read(&mut session).await?;
     app.ui.target(&line(&target, daemon, environment, &facts));
     Ok((Database { target, access, facts }, session))
@@ -94,25 +112,22 @@ pub(in crate::commands) async fn connect(
     settings: &Settings,
     environment: &Environment,
 ) -> Result<(Target, Access, Session)> {
-    connect_in(app, daemon, settings, environment, None).await
+    connect_from(app, daemon, settings, environment, Entry::Configured).await
 }
 
-async fn connect_in(
+async fn connect_from(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-    database: Option<&str>,
+    entry: Entry,
 ) -> Result<(Target, Access, Session)> {
     let mut target = environment.pick(&Wanted::Db, settings.target.index)?;
     if let Some(reason) = &target.preferred {
         app.ui.detail(reason);
     }
-    let mut wishes = app.wishes(settings, target.profile.name.as_deref())?;
-    if let Some(database) = database {
-        wishes.database = Some(database.to_owned());
-    }
-    let answering = app.interrupt.or(primary(&daemon.engine, &target, &wishes));
+    let wishes = app.wishes(settings, target.profile.name.as_deref())?;
+    let answering = app.interrupt.or(primary(&daemon.engine, &target, &wishes, entry));
     let telling = async {
         tokio::time::sleep(SILENCE).await;
         app.ui.progress().step(&format!("waiting for PostgreSQL in {} to answer", target.container.name));
@@ -135,13 +150,17 @@ async fn primary(
     engine: &Arc<dyn Engine>,
     target: &Target,
     wishes: &Wishes,
+    entry: Entry,
 ) -> Result<(Vec<Error>, (Container, Access, Session))> {
     let (mut primaries, mut silent) = (Vec::new(), Vec::new());
     let replicas = std::iter::once(&target.container).chain(&target.candidates);
     for container in replicas {
         let opening = async {
             let access = Access::discover(engine, container, wishes).await?;
-            Session::open(engine, container, &access, "envctl").await
+            match entry {
+                Entry::Configured => Session::open(engine, container, &access, "envctl").await,
+                Entry::Any => standing::outside(engine, container, &access, None, "envctl").await,
+            }
         };
         let opened = opening.await;
         if target.candidates.is_empty() {

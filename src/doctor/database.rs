@@ -118,7 +118,7 @@ fn ailments(health: &Health, facts: &Facts, place: &Place) -> Vec<Finding> {
     findings.extend(health.invalid.iter().map(|index| invalid(index, |sql| psql(&facts.database, sql))));
     findings.extend(health.idle.iter().filter(|idle| idle.seconds >= IDLE_LIMIT).map(|idle| {
         let end = format!("select pg_terminate_backend({})", idle.pid);
-        waiting(idle).next(format!("end it: {}", psql("postgres", &end)))
+        waiting(idle).next(format!("end it: {}", psql(&facts.database, &end)))
     }));
     findings.extend(health.sides.iter().filter(|side| !side.alive).map(|side| {
         let size = side.size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
@@ -127,17 +127,17 @@ fn ailments(health: &Health, facts: &Facts, place: &Place) -> Vec<Finding> {
             "leftovers",
             format!("a restore that was killed has left the database {}{size}", side.name),
         )
-        .next(format!("the next restore removes it; or now: {}", psql("postgres", &drop)))
+        .next(format!("the next restore removes it; or now: {}", psql(&facts.database, &drop)))
     }));
     findings.extend(health.closed.iter().map(|name| {
         let open = format!("alter database {} allow_connections true", ident(name));
         Finding::warning("database", format!("nobody may connect to the database {name}"))
-            .next(format!("if that is not meant: {}", psql("postgres", &open)))
+            .next(format!("if that is not meant: {}", psql(&facts.database, &open)))
     }));
     findings.extend(health.broken.iter().map(|name| {
         let drop = format!("drop database {}", ident(name));
         Finding::warning("database", format!("a DROP DATABASE of {name} broke off half-way"))
-            .next(format!("only dropping it again works: {}", psql("postgres", &drop)))
+            .next(format!("only dropping it again works: {}", psql(&facts.database, &drop)))
     }));
     findings.extend(old(health, &psql));
     findings.extend(collation(health, facts, &psql));

@@ -89,7 +89,7 @@ fn a_session_that_does_nothing_in_a_transaction_is_told_from_five_minutes_on() {
     one(
         Severity::Warning,
         "session 42 of app (no application name) in acme has done nothing for 5 min",
-        "-d postgres -c 'select pg_terminate_backend(42)'",
+        "-d acme -c 'select pg_terminate_backend(42)'",
         ailing(|health| health.idle.push(idle(300))),
     );
 }

@@ -107,11 +107,13 @@ async fn a_waiter_whose_database_is_swapped_looks_again() {
 
 #[tokio::test]
 async fn a_database_that_does_not_exist_is_not_waited_for() {
-    let refused = Turn::new("psql", |mut far| async move {
-        far.err("psql: error: FATAL:  database \"nosuch\" does not exist\n").await;
-        Some(2)
-    });
-    let script = Scripted::new([refused, Turn::prints("sh", "", 1)]);
+    let refused = || {
+        Turn::new("psql", |mut far| async move {
+            far.err("psql: error: FATAL:  database \"nosuch\" does not exist\n").await;
+            Some(2)
+        })
+    };
+    let script = Scripted::new([refused(), Turn::prints("sh", "", 1), refused()]);
     let error = taken(&script, Mode::Shared, Duration::from_secs(20)).await.err().expect("there is none");
     assert_eq!(error.kind(), ErrorKind::Target);
 }

@@ -22,9 +22,11 @@ pub mod preflight;
 pub mod properties;
 pub mod psql;
 pub mod quote;
+pub mod rights;
 pub mod session;
 #[cfg(test)]
 mod session_tests;
+pub mod standing;
 pub mod version;
 pub mod visitors;
 

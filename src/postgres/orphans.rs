@@ -4,6 +4,7 @@
 //! Every dump and load runs beside a session of its envctl that holds the lock and ends at once with it:
 //! psql reads an end of file. So a dump whose companion is missing is an orphan, wherever it was started.
 
+use super::rights::MAY_END;
 use super::session::{Refusal, Session};
 
 /// Whose companion is missing.
@@ -12,12 +13,12 @@ const ORPHANED: &str = "a.application_name ~ '^envctl/[0-9a-f]{8} (dump|load)$' 
                     where companion.application_name ~ \
                           ('^' || split_part(a.application_name, ' ', 1) || ' (backup|restore) '))";
 
-/// Ends them, and gives their names: `envctl/1a2b3c4d dump`.
+/// Ends those that this role may end, and gives their names: `envctl/1a2b3c4d dump`.
 ///
 /// # Errors
 /// As [`Session::query`].
 pub async fn end(session: &mut Session) -> Result<Vec<String>, Refusal> {
-    names(session, "a.application_name, pg_catalog.pg_terminate_backend(a.pid)").await
+    names(session, "a.application_name, pg_catalog.pg_terminate_backend(a.pid)", MAY_END).await
 }
 
 /// Their names, and nothing is done to them.
@@ -25,11 +26,11 @@ pub async fn end(session: &mut Session) -> Result<Vec<String>, Refusal> {
 /// # Errors
 /// As [`Session::query`].
 pub async fn list(session: &mut Session) -> Result<Vec<String>, Refusal> {
-    names(session, "a.application_name").await
+    names(session, "a.application_name", "true").await
 }
 
-async fn names(session: &mut Session, what: &str) -> Result<Vec<String>, Refusal> {
-    let sql = format!("select {what} from pg_catalog.pg_stat_activity a where {ORPHANED}");
+async fn names(session: &mut Session, what: &str, which: &str) -> Result<Vec<String>, Refusal> {
+    let sql = format!("select {what} from pg_catalog.pg_stat_activity a where {ORPHANED} and {which}");
     let rows = session.query(&sql).await?;
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::quote::literal;
+use super::quote::{ident, literal};
+use super::rights::{MAY_END, MAY_MEASURE};
 use super::session::Session;
 use super::version::ServerVersion;
 use super::visitors::Visitors;
@@ -68,7 +69,8 @@ pub async fn look(
             "select current_setting('server_version_num'), current_setting('server_version'), \
                     (select rolsuper or rolcreatedb from pg_catalog.pg_roles where rolname = current_user), \
                     coalesce((select oid::text from pg_catalog.pg_database where datname = {0}), ''), \
-                    coalesce((select pg_catalog.pg_database_size(oid) from pg_catalog.pg_database where datname = {0}), 0), \
+                    coalesce((select pg_catalog.pg_database_size(d.oid) from pg_catalog.pg_database d \
+                              where d.datname = {0} and {MAY_MEASURE}), 0), \
                     pg_catalog.pg_is_in_recovery(), \
                     coalesce((select setting from pg_catalog.pg_settings where name = 'data_directory'), '')",
             literal(database)
@@ -83,9 +85,9 @@ pub async fn look(
             .hint("pick the primary: `--index N`"));
     }
     if creates != "t" {
-        return Err(error::refused(format!("the role {} may not create databases", session.access().user))
-            .hint("a restore loads into a new database and swaps: `ALTER ROLE … CREATEDB`, or name another role in envctl.toml"));
+        return Err(may_not_create(&session.access().user));
     }
+    owns(session, database).await?;
     let mut findings = Findings {
         size: size.parse().unwrap_or(0),
         data_directory: Some(data).filter(|data| !data.is_empty()),
@@ -95,6 +97,7 @@ pub async fn look(
         replaceable(session, database).await?;
         findings.sessions = Visitors::of(session, database).await?;
         findings.warnings.extend(kept(session).await?);
+        findings.warnings.extend(beyond_reach(session, database, &version).await?);
     }
     if let Some(needs) = needs {
         provided(session, needs, &version, &mut findings).await?;
@@ -185,12 +188,111 @@ async fn encoding(session: &mut Session, model: &Like, needs: &Needs) -> Result<
     }))
 }
 
+/// Checks that this role may swap `database`: it creates databases, and owns this one.
+///
+/// # Errors
+/// Kind `Refused`, naming the right that is missing.
+pub async fn may_swap(session: &mut Session, database: &str) -> Result<()> {
+    let ask = "select rolsuper or rolcreatedb from pg_catalog.pg_roles where rolname = current_user";
+    if session.value(ask).await.map_err(Error::from)?.as_deref() == Some("f") {
+        return Err(may_not_create(&session.access().user));
+    }
+    owns(session, database).await
+}
+
+fn may_not_create(role: &str) -> Error {
+    error::refused(format!(
+        "the role {role} may not create databases, and a restore loads into a new one and swaps"
+    ))
+    .hint(format!(
+        "let a superuser run `ALTER ROLE {} CREATEDB`, or name another role in envctl.toml: `[database] user = \"…\"`",
+        ident(role)
+    ))
+}
+
+/// Checks that this role may rename `database`, where it is there.
+async fn owns(session: &mut Session, database: &str) -> Result<()> {
+    let ask = format!(
+        "select pg_catalog.pg_get_userbyid(datdba) from pg_catalog.pg_database \
+         where datname = {} and not pg_catalog.pg_has_role(datdba, 'usage')",
+        literal(database)
+    );
+    let Some(owner) = session.value(&ask).await.map_err(Error::from)? else { return Ok(()) };
+    let role = &session.access().user;
+    Err(error::refused(format!(
+        "database {database:?} belongs to the role {owner}, and the role {role} may not rename it"
+    ))
+    .hint(format!(
+        "let a superuser run `ALTER DATABASE {} OWNER TO {}`, or name the owner in envctl.toml: `[database] user = \"{owner}\"`",
+        ident(database),
+        ident(role)
+    )))
+}
+
+/// Warns of what this role may not do at the swap: end sessions of other roles, and copy settings that take a superuser.
+/// The names of settings are told and their values are not.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn beyond_reach(
+    session: &mut Session,
+    database: &str,
+    version: &ServerVersion,
+) -> Result<Vec<String>> {
+    let name = literal(database);
+    let may_set = if version.grants_parameters() {
+        "pg_catalog.has_parameter_privilege(p.name, 'set')"
+    } else {
+        "false"
+    };
+    let me = session.access().user.clone();
+    let mut warnings = Vec::new();
+    let stay = session
+        .query(&format!(
+            "select count(*), pg_catalog.string_agg(distinct a.usename::text, ', ') from pg_catalog.pg_stat_activity a \
+             where a.datname = {name} and a.usesysid is not null and a.pid <> pg_catalog.pg_backend_pid() and not {MAY_END} \
+             having count(*) > 0"
+        ))
+        .await
+        .map_err(Error::from)?;
+    for row in stay {
+        let [count, roles] = <[String; 2]>::try_from(row).unwrap_or_default();
+        warnings.push(format!(
+            "the role {me} may not end {count} of the connected sessions (of {roles}): unless they leave, nothing is \
+             swapped; a superuser allows it with `GRANT pg_signal_backend TO {}`",
+            ident(&me)
+        ));
+    }
+    let settings = session
+        .query(&format!(
+            "select case when r.setrole = 0 then s.name else format('%s of role %s', s.name, pg_catalog.pg_get_userbyid(r.setrole)) end \
+             from pg_catalog.pg_db_role_setting r \
+             join pg_catalog.pg_database d on d.oid = r.setdatabase and d.datname = {name}, \
+             lateral (select pg_catalog.split_part(c, '=', 1) from pg_catalog.unnest(r.setconfig) c) s (name) \
+             left join pg_catalog.pg_settings p on p.name = s.name, \
+             pg_catalog.pg_roles me \
+             where me.rolname = current_user and not me.rolsuper \
+               and (r.setrole not in (0, me.oid) and not me.rolcreaterole \
+                    or p.context in ('superuser', 'superuser-backend') and not {may_set}) \
+             order by 1"
+        ))
+        .await
+        .map_err(Error::from)?;
+    if !settings.is_empty() {
+        warnings.push(format!(
+            "settings of the database that the role {me} may not copy, a superuser may: {}",
+            list(settings)
+        ));
+    }
+    Ok(warnings)
+}
+
 /// Replaced databases that are still there: each is as large as a whole one.
 async fn kept(session: &mut Session) -> Result<Option<String>> {
     let rows = session
         .query(
-            "select count(*), pg_catalog.pg_size_pretty(sum(pg_catalog.pg_database_size(oid))) \
-             from pg_catalog.pg_database where datname like 'envctl\\_old\\_%'",
+            &format!("select count(*), pg_catalog.pg_size_pretty(coalesce(sum(pg_catalog.pg_database_size(d.oid)) filter (where {MAY_MEASURE}), 0)) \
+             from pg_catalog.pg_database d where d.datname like 'envctl\\_old\\_%'"),
         )
         .await
         .map_err(Error::from)?;
@@ -224,10 +326,7 @@ async fn provided(
             "roles that the dump names do not exist: {}",
             missing.join(", ")
         ))
-        .hint(format!(
-            "create them first: `envctl psql -c 'CREATE ROLE {}'`",
-            super::quote::ident(&missing[0])
-        )));
+        .hint(format!("create them first: `envctl psql -c 'CREATE ROLE {}'`", ident(&missing[0]))));
     }
     let missing =
         self::missing(session, &needs.extensions, "select name from pg_catalog.pg_available_extensions")

@@ -26,6 +26,10 @@ pub struct Properties {
     statements: Vec<String>,
 }
 
+/// The tablespace of a database that is made without naming one: that of its template.
+pub const USUAL_TABLESPACE: &str = "select t.spcname from pg_catalog.pg_database d \
+     join pg_catalog.pg_tablespace t on t.oid = d.dattablespace where d.datname = 'template0'";
+
 /// Stands for the database's name in the statements that the server writes for us. It is a quoted
 /// identifier no database can have: names hold at most 63 bytes.
 fn placeholder() -> String {
@@ -97,16 +101,19 @@ impl Properties {
     }
 
     /// `CREATE DATABASE` for an empty one of the same kind: encoding, locale, provider, tablespace. From
-    /// `template0`: anything else would bring its own objects.
-    pub fn create(&self, database: &str) -> String {
+    /// `template0`: anything else would bring its own objects. A tablespace that is `usual` is left out: to name even the
+    /// default one takes a right that an owner need not have.
+    pub fn create(&self, database: &str, usual: &str) -> String {
         let mut sql = format!(
-            "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {} TABLESPACE {}",
+            "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
             ident(database),
             literal(&self.encoding),
             literal(&self.collate),
             literal(&self.ctype),
-            ident(&self.tablespace)
         );
+        if self.tablespace != usual && !self.tablespace.is_empty() {
+            sql.push_str(&format!(" TABLESPACE {}", ident(&self.tablespace)));
+        }
         let provider = match self.provider.as_str() {
             "i" => Some(("icu", "ICU_LOCALE")),
             "b" => Some(("builtin", "BUILTIN_LOCALE")),
@@ -186,10 +193,11 @@ mod tests {
             ..Properties::default()
         };
         assert_eq!(
-            properties.create("a\"b"),
+            properties.create("a\"b", "fast"),
             "CREATE DATABASE \"a\"\"b\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8' \
              TABLESPACE \"pg_default\" LOCALE_PROVIDER icu ICU_LOCALE 'de-u-co-phonebk'"
         );
+        assert!(!properties.create("a", "pg_default").contains("TABLESPACE"), "X9: the default is not named");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use memchr::memmem;
 
 use super::access::Access;
 use super::csv;
-use super::first_start;
+use super::{first_start, standing};
 use crate::docker::demux::Output;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput, start_failure};
 use crate::docker::proof::nonce;
@@ -104,7 +104,12 @@ impl Session {
                         setting_up = Some(tokio::time::Instant::now());
                     }
                     if setting_up.is_none_or(|seen| seen.elapsed() >= HANDOVER_LIMIT) {
-                        return Err(complaint.into_error(container, &access));
+                        let missing = complaint.is_missing_database();
+                        let error = complaint.into_error(container, &access);
+                        if !missing {
+                            return Err(error);
+                        }
+                        return Err(Box::pin(Self::with_names(engine, container, &access, error)).await);
                     }
                     if started.elapsed() >= FIRST_START_LIMIT {
                         return Err(first_start::too_long(container));
@@ -114,6 +119,28 @@ impl Session {
                 Err(complaint) => return Err(complaint.into_error(container, &access)),
             }
         }
+    }
+
+    /// Adds the names that there are to the error of a database that is not there.
+    async fn with_names(
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        access: &Access,
+        error: Error,
+    ) -> Error {
+        for name in standing::USUAL.into_iter().filter(|name| *name != access.database) {
+            let Ok(mut session) = Self::try_open(engine, container, &access.to(name), "envctl").await else {
+                continue;
+            };
+            let names = session.query(standing::CONNECTABLE).await.unwrap_or_default();
+            session.close().await;
+            let names = names.into_iter().filter_map(|row| row.into_iter().next());
+            let names: Vec<String> = names.filter(|name| !name.starts_with("envctl_")).collect();
+            if !names.is_empty() {
+                return error.hint(format!("name another with `-d NAME`; these exist: {}", names.join(", ")));
+            }
+        }
+        error.hint("name another with `-d NAME`")
     }
 
     async fn try_open(
@@ -302,6 +329,11 @@ impl Complaint {
         matches!(self, Self::Words(words) if passing.iter().any(|one| words.contains(one)))
     }
 
+    fn is_missing_database(&self) -> bool {
+        matches!(self, Self::Words(words) if words.contains("database") && words.contains("does not exist")
+            && !words.contains("role"))
+    }
+
     fn into_error(self, container: &Container, access: &Access) -> Error {
         match self {
             Self::Docker(error) => error,
@@ -320,8 +352,8 @@ impl Complaint {
 /// The server's no, with what to do about it.
 fn said_no(words: &str, container: &Container, access: &Access) -> Error {
     if words.contains("does not exist") && words.contains("database") {
-        return error::target(format!("{words} (container {}, tried {:?})", container.name, access.database))
-            .hint("name another with `-d NAME`; these exist: `envctl psql -d postgres -c '\\l'`");
+        // The names that there are follow as a hint.
+        return error::target(format!("{words} (container {}, tried {:?})", container.name, access.database));
     }
     if words.contains("does not exist") && words.contains("role") {
         return error::tool(format!("{words} (container {})", container.name))

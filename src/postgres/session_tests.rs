@@ -198,6 +198,28 @@ async fn a_server_that_listens_on_its_socket_alone_by_choice_is_one() {
 }
 
 #[tokio::test]
+async fn x10_a_database_that_is_not_there_is_told_with_the_names_that_are() {
+    let script = Scripted::new([
+        failing("FATAL:  database \"postgres\" does not exist"),
+        Turn::prints("sh", "", 1),
+        Turn::new("psql", |far| async move {
+            let mut far = greeted(far).await;
+            let (sql, word) = far.question().await?;
+            assert!(sql.contains("pg_database"), "{sql}");
+            far.rows(&word, "app\nenvctl_new_01234567_app\ntemplate1\n").await;
+            far.wait().await;
+            Some(0)
+        }),
+    ]);
+    let error = open(&script, &container("db")).await.err().expect("nobody gets in");
+    assert!(
+        error.hints().iter().any(|hint| hint.ends_with("these exist: app, template1")),
+        "{}",
+        told(&error)
+    );
+}
+
+#[tokio::test]
 async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
     for (turn, kind, words) in [
         (failing("FATAL:  database \"shop\" does not exist"), ErrorKind::Target, "-d NAME"),
@@ -220,7 +242,9 @@ async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
         ),
     ] {
         // No first start is the reason.
-        let script = Scripted::new([turn, Turn::prints("sh", "", 1)]);
+        // Who cannot say which databases there are does not make the answer worse.
+        let elsewhere = failing("FATAL:  database \"template1\" does not exist");
+        let script = Scripted::new([turn, Turn::prints("sh", "", 1), elsewhere]);
         let error = open(&script, &container("db")).await.err().expect("nobody gets in");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(told(&error).contains(words), "no {words:?} in: {}", told(&error));

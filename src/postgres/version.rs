@@ -68,6 +68,11 @@ impl ServerVersion {
         }
     }
 
+    /// Whether single settings can be granted to a role (`GRANT SET ON PARAMETER`, 15).
+    pub fn grants_parameters(&self) -> bool {
+        self.major() >= 15
+    }
+
     /// Whether databases have ICU rules (16).
     pub fn has_icu_rules(&self) -> bool {
         self.major() >= 16

@@ -147,9 +147,9 @@ warning  acme prod: index public.item_words on item is INVALID: no query uses it
          hint: build it again: `envctl psql -s acme --prod -d acme -c 'reindex index concurrently "public"."item_words"'`
          hint: or drop it: `envctl psql -s acme --prod -d acme -c 'drop index concurrently "public"."item_words"'`
 warning  acme prod: session 42 of app (prisma) in acme has done nothing for 15 min inside a transaction, and holds its locks
-         hint: end it: `envctl psql -s acme --prod -d postgres -c 'select pg_terminate_backend(42)'`
+         hint: end it: `envctl psql -s acme --prod -d acme -c 'select pg_terminate_backend(42)'`
 warning  acme prod: a restore that was killed has left the database envctl_new_0123abcd_acme (1.0 kB)
-         hint: the next restore removes it; or now: `envctl psql -s acme --prod -d postgres -c 'drop database "envctl_new_0123abcd_acme"'`
+         hint: the next restore removes it; or now: `envctl psql -s acme --prod -d acme -c 'drop database "envctl_new_0123abcd_acme"'`
 problem  acme prod: there is no backup in [DIR]/.local/share/envctl/backups/acme/prod
          hint: make one: `envctl backup -s acme --prod`
 ! error: 1 problem and 4 warnings; what to type stands below each

@@ -201,8 +201,8 @@ fn a_role_that_may_not_create_databases_is_told_before() {
 exit 6
 ! checking dump.sql
 ! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
-! error: the role postgres may not create databases
-! hint: a restore loads into a new database and swaps: `ALTER ROLE … CREATEDB`, or name another role in envctl.toml
+! error: the role postgres may not create databases, and a restore loads into a new one and swaps
+! hint: let a superuser run `ALTER ROLE "postgres" CREATEDB`, or name another role in envctl.toml: `[database] user = "…"`
 
 "#]]);
 }

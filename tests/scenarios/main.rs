@@ -29,6 +29,7 @@ mod migrations;
 mod odd_servers;
 mod one_session;
 mod options;
+mod owner;
 mod prisma;
 mod prisma_faults;
 mod random_schemas;

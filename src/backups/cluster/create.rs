@@ -29,6 +29,7 @@ use crate::postgres::Session;
 use crate::postgres::dump::{self, Format};
 use crate::postgres::facts::Facts;
 use crate::postgres::properties::Properties;
+use crate::postgres::rights::MAY_MEASURE;
 use crate::progress::{Event, Progress};
 
 /// Backs up every database that can be connected to. `request` says how each is dumped and where the tar goes; `open` is
@@ -101,11 +102,11 @@ pub async fn create_all(
 /// Those with something of somebody's in them, and their sizes; neither templates nor what restores load into or keep.
 async fn databases(session: &mut Session) -> Result<Vec<(String, u64)>> {
     let rows = session
-        .query(
-            "select datname, pg_catalog.pg_database_size(oid) from pg_catalog.pg_database \
-             where datallowconn and not datistemplate \
-               and datname not like 'envctl\\_new\\_%' and datname not like 'envctl\\_old\\_%' order by 1",
-        )
+        .query(&format!(
+            "select d.datname, case when {MAY_MEASURE} then pg_catalog.pg_database_size(d.oid) else 0 end \
+             from pg_catalog.pg_database d where d.datallowconn and not d.datistemplate \
+               and d.datname not like 'envctl\\_new\\_%' and d.datname not like 'envctl\\_old\\_%' order by 1"
+        ))
         .await
         .map_err(Error::from)?;
     let pairs = rows.into_iter().filter_map(|row| <[String; 2]>::try_from(row).ok());

@@ -23,9 +23,6 @@ use crate::ui::escape::escape;
 use crate::ui::format::count;
 use crate::ui::{Decision, Guard};
 
-/// The database to look from: the others may not be there.
-const PLACE: &str = "postgres";
-
 /// # Errors
 /// See [`unpack`] and [`carry_out`]; what failed says which databases are as they were.
 pub(super) async fn run(
@@ -48,8 +45,7 @@ pub(super) async fn run(
     app.ui.end_progress();
     let made_from = unpacked.manifest.as_ref().and_then(|manifest| manifest.source.profile.as_deref());
     crosses_up(args, global, environment, made_from)?;
-    let (found, mut session) =
-        database::reach_open_in(app, daemon, settings, environment, Some(PLACE)).await?;
+    let (found, mut session) = database::reach_open_anywhere(app, daemon, settings, environment).await?;
     let roles = missing_roles(&mut session, &unpacked).await?;
     let tablespaces = tablespaces(&mut session).await?;
     session.close().await;

@@ -4,12 +4,11 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::backups::kept::{DropPlan, Kept, all, drop_kept};
-use crate::backups::swap::standing_place;
 use crate::commands::GlobalArgs;
 use crate::commands::database;
 use crate::commands::many::one_stack;
 use crate::error::{self, Result};
-use crate::postgres::Session;
+use crate::postgres::standing;
 use crate::ui::format::{age, bytes};
 use crate::ui::{Cell, Column, Decision, Guard, Table};
 
@@ -59,8 +58,8 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let environment = app.environment(&daemon, &settings).await?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let name = &found.facts.database;
-    let place = found.access.to(standing_place(name));
-    let mut session = Session::open(&daemon.engine, &found.target.container, &place, "envctl kept").await?;
+    let (engine, container) = (&daemon.engine, &found.target.container);
+    let mut session = standing::outside(engine, container, &found.access, Some(name), "envctl kept").await?;
     let kept = app.interrupt.or(all(&mut session)).await??;
     session.close().await;
     if args.drop.is_empty() {

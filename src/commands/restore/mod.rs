@@ -111,7 +111,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     if let DumpSource::File(path) = &source
         && is_cluster(path)
     {
-        return all::run(&args, global, app, &settings, &daemon, &environment, path).await;
+        return Box::pin(all::run(&args, global, app, &settings, &daemon, &environment, path)).await;
     }
     // The file first: what is not whole never meets the server.
     let progress: Arc<dyn Progress> = app.ui.progress();

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::backups::kept::kept;
-use crate::backups::swap::standing_place;
+use crate::backups::swap::not_copied;
 use crate::backups::undo::{UndoPlan, undo};
 use crate::commands::GlobalArgs;
 use crate::commands::database;
@@ -12,7 +12,7 @@ use crate::commands::many::one_stack;
 use crate::docker::proof::nonce;
 use crate::error::{self, Result};
 use crate::postgres::visitors::Visitors;
-use crate::postgres::{Session, preflight};
+use crate::postgres::{preflight, standing};
 use crate::ui::{Decision, Guard};
 
 /// Arguments of `restore undo`.
@@ -38,15 +38,18 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
     let environment = app.environment(&daemon, &settings).await?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let name = found.facts.database.clone();
-    let place = found.access.to(standing_place(&name));
-    let mut session = Session::open(&daemon.engine, &found.target.container, &place, "envctl undo").await?;
+    let (engine, container) = (&daemon.engine, &found.target.container);
+    let mut session = standing::outside(engine, container, &found.access, Some(&name), "envctl undo").await?;
     let newest = kept(&mut session, &name).await?.into_iter().next();
     let back = newest.ok_or_else(|| {
         error::target(format!("no restore has kept an earlier {name:?}"))
             .hint("restore a backup instead: `envctl backup list`")
     })?;
+    preflight::may_swap(&mut session, &name).await?;
+    preflight::may_swap(&mut session, &back.name).await?;
     preflight::replaceable(&mut session, &name).await?;
     preflight::renamable(&mut session, &back.name).await?;
+    let warnings = preflight::beyond_reach(&mut session, &name, &found.facts.version).await?;
     let sessions = Visitors::of(&mut session, &name).await?;
     session.close().await;
     let plan = UndoPlan {
@@ -55,6 +58,7 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
         database: name.clone(),
         back,
         sessions,
+        warnings,
         access: found.access.clone(),
         version: found.facts.version.clone(),
         at: app.now().to_string(),
@@ -67,7 +71,10 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
             return Ok(());
         }
     };
-    let kept = undo(&daemon.engine, &found.target.container, plan, &app.interrupt).await?;
+    let (kept, left_out) = undo(&daemon.engine, &found.target.container, plan, &app.interrupt).await?;
+    for statement in left_out {
+        app.ui.warn(&not_copied(&statement));
+    }
     app.ui.show(&Answer { database: &name, kept: &kept }, |_| {
         format!("{} is what it was before the last restore\n", crate::ui::escape::escape(&name))
     });
