@@ -3,6 +3,7 @@
 //! Promise: nothing below this folder reads them by itself.
 
 mod given;
+mod keys;
 mod places;
 mod signals;
 

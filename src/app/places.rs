@@ -13,13 +13,17 @@ impl App {
     /// # Errors
     /// Kind `Usage`: neither that variable nor `HOME` names a directory.
     pub fn journals(&self) -> Result<PathBuf> {
-        let state =
-            self.environment.get("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let state = state.or_else(|| Some(self.home()?.join(".local/state")));
-        let state = state.ok_or_else(|| {
+        let state = self.state().ok_or_else(|| {
             error::usage("there is no place for the journal of this run").hint("set XDG_STATE_HOME or HOME")
         })?;
-        Ok(state.join("envctl/runs"))
+        Ok(state.join("runs"))
+    }
+
+    /// Returns the directory of what outlives a run, `$XDG_STATE_HOME/envctl`; `None` where no variable names a place.
+    pub(super) fn state(&self) -> Option<PathBuf> {
+        let state =
+            self.environment.get("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        Some(state.or_else(|| Some(self.home()?.join(".local/state")))?.join("envctl"))
     }
 
     /// Where private directories for workers are made: the user's own in memory, root's `/run`, else the temporary

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::authenticity::{Authenticity, ManifestKey};
 use super::compression::Compression;
 use super::directory;
 use super::manifest::{Entry, Foreknown, Level, Manifest, Purpose, SCHEMA, Source, Span, Table, Verified};
@@ -86,6 +87,8 @@ pub struct BackupRequest {
     pub stall_limit: Duration,
     /// The ways the bytes may take.
     pub ways: Ways,
+    /// Key for the manifest; `None` where there is none, and then the manifest vouches for nothing.
+    pub key: Option<ManifestKey>,
 }
 
 impl BackupRequest {
@@ -185,7 +188,8 @@ pub async fn create(
         (None, word) => format!("dumped by {word}"),
     }));
     progress.step("naming the file");
-    let manifest = manifest(request, &facts, &packed, way, begun.elapsed());
+    let mut manifest = manifest(request, &facts, &packed, way, begun.elapsed());
+    manifest.sign(request.key.as_ref());
     let path = packed.output.publish(request, &manifest)?;
     progress.on(Event::Done);
     Ok(Created { path, manifest })
@@ -273,6 +277,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, t
             level: Level::Trailer,
             at: request.started.checked_add(took).unwrap_or(request.started),
         },
+        mac: None,
     }
 }
 
@@ -284,7 +289,8 @@ fn table(copy: &CopyBlock, plain: bool) -> Table {
 /// Only of a dump about which everything was learned, and nothing that a restore would have to ask about.
 fn foreknown(summary: &Summary) -> Option<Foreknown> {
     let usual = !summary.overflow && !summary.bom && !summary.cluster;
-    let permitted = summary.findings.iter().all(|finding| allowed(finding.kind, true, false));
+    let permitted =
+        summary.findings.iter().all(|finding| allowed(finding.kind, &Authenticity::Authenticated, false));
     (usual && permitted && summary.findings_left_out == 0).then(|| Foreknown {
         restrict: summary.restrict_key.is_some(),
         tablespaces: summary.tablespaces.clone(),

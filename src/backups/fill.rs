@@ -98,7 +98,7 @@ impl Filling<'_> {
         let plan = self.plan;
         let request = LoadRequest {
             source: plan.source.clone(),
-            ours: plan.ours,
+            authenticity: plan.authenticity.clone(),
             trust: plan.trust,
             rules: plan.rules.clone(),
             sha256: plan.sha256,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures::future::{join_all, try_join_all};
 use tokio::sync::{mpsc, oneshot};
 
+use super::authenticity::Authenticity;
 use super::compression::{Digest, Pieces};
 use super::heard::Heard;
 use super::layout::board::Board;
@@ -65,7 +66,9 @@ pub fn share_out(
     examined: &Examined,
     jobs: u8,
 ) -> Result<std::result::Result<Shared, &'static str>> {
-    let Some(manifest) = &examined.manifest else { return Ok(Err("no manifest of envctl vouches for it")) };
+    let Some(manifest) = examined.manifest.as_ref().filter(|_| examined.authenticity.vouches()) else {
+        return Ok(Err("no authenticated manifest of envctl vouches for it"));
+    };
     if examined.format != Format::Plain {
         return Ok(Err("it is an archive, which is loaded in one session"));
     }
@@ -329,12 +332,18 @@ impl<'a> Lane<'a> {
 /// Reads a part and lets through only what has been judged: a manifest says where parts lie, not what is in them.
 fn read(pieces: &Pieces, range: Range<u64>, sender: &mpsc::Sender<Vec<u8>>, name: &str) -> Result<()> {
     let mut scanner = DumpScanner::new();
-    let barred = |scanner: &DumpScanner| scanner.findings().iter().any(|f| !allowed(f.kind, true, false));
+    let barred = |scanner: &DumpScanner| {
+        scanner.findings().iter().any(|f| !allowed(f.kind, &Authenticity::Authenticated, false))
+    };
     pieces.read(range, |block| {
         scanner.feed(&block);
         !barred(&scanner) && sender.blocking_send(block).is_ok()
     })?;
-    if barred(&scanner) { permitted(&scanner.finish(), true, false, name) } else { Ok(()) }
+    if barred(&scanner) {
+        permitted(&scanner.finish(), &Authenticity::Authenticated, false, name)
+    } else {
+        Ok(())
+    }
 }
 
 /// psql's word on every COPY against the dump's rows.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::authenticity::Authenticity;
 use super::compression::{Digest, Unpacker};
 use super::filtered::FilteredDump;
 use super::heard::Heard;
@@ -31,8 +32,8 @@ use crate::progress::{Event, Progress};
 pub struct LoadRequest {
     /// The dump.
     pub source: DumpSource,
-    /// A manifest of ours vouches for it.
-    pub ours: bool,
+    /// Authenticity of the manifest that describes it.
+    pub authenticity: Authenticity,
     /// `--trust`.
     pub trust: bool,
     /// Statements that are left out or changed.
@@ -142,7 +143,7 @@ async fn feed(
         _ => return Err(error::failed("the reading thread failed")),
     };
     let name = request.source.name();
-    super::source::whole(&summary, request.ours, &name)?;
+    super::source::whole(&summary, &request.authenticity, &name)?;
     if request.sha256.is_some_and(|expected| expected != sha256) {
         return Err(super::source::changed(&name));
     }
@@ -173,8 +174,9 @@ fn read(
             held.extend_from_slice(&block);
             dump.recycle(block);
         }
-        let barred = scanner.findings().iter().any(|f| !allowed(f.kind, request.ours, request.trust));
-        let vouched = request.trust || request.ours;
+        let barred =
+            scanner.findings().iter().any(|f| !allowed(f.kind, &request.authenticity, request.trust));
+        let vouched = request.trust || request.authenticity.vouches();
         let until = if vouched && !barred { scanner.bytes() } else { scanner.clean_until() };
         let len = usize::try_from(until.saturating_sub(sent)).unwrap_or(held.len()).min(held.len());
         if !held.is_empty() && len > 0 {
@@ -196,11 +198,11 @@ fn read(
         progress.on(Event::Bytes { done: dump.bytes(), total: request.expected });
     }
     let summary = scanner.finish();
-    super::source::permitted(&summary, request.ours, request.trust, &request.source.name())?;
+    super::source::permitted(&summary, &request.authenticity, request.trust, &request.source.name())?;
     if !held.is_empty() {
         let bytes = if sent == 0 { without_mark(held) } else { held };
         // Proven first: behind the last judged byte there may be half a statement.
-        super::source::whole(&summary, request.ours, &request.source.name())?;
+        super::source::whole(&summary, &request.authenticity, &request.source.name())?;
         let _ = sender.blocking_send(bytes);
     }
     Ok((summary, dump.finish().0))

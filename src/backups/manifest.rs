@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::authenticity::{Authenticity, Doubt, Mac, ManifestKey, ManifestKeys, PLAIN_END};
 use super::compression::Digest;
 use crate::error::{self, Result};
 
@@ -75,6 +76,9 @@ pub struct Manifest {
     pub last_migration: Option<String>,
     /// How far it was proven, and when.
     pub verified: Verified,
+    /// MAC over the text before it: the last member. A manifest without one vouches for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
 }
 
 /// The format of a backup of all databases.
@@ -219,16 +223,46 @@ const LARGEST: u64 = 128 << 20;
 
 impl Manifest {
     /// The file's text.
+    ///
+    /// # Panics
+    /// Never: strings and numbers always serialise.
     pub fn to_json(&self) -> String {
-        // A struct of strings and numbers always serialises; a newline makes it a text file.
-        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        // A newline makes it a text file.
+        serde_json::to_string_pretty(self).expect("strings and numbers always serialise") + "\n"
     }
 
-    /// Reads the manifest of a backup; `None` where there is none.
+    /// Adds the MAC of a key; without a key the manifest has none.
+    pub fn sign(&mut self, key: Option<&ManifestKey>) {
+        self.mac = None;
+        let text = self.to_json();
+        let covered = text.strip_suffix(PLAIN_END).unwrap_or(&text);
+        self.mac = key.map(|key| Mac::of(covered, key));
+    }
+
+    /// Reads the manifest of a backup; `None` where there is none. Nothing says that it is authentic.
     ///
     /// # Errors
     /// Kind `Integrity`: it is there and cannot be understood.
     pub fn of(backup: &Path) -> Result<Option<Self>> {
+        let Some(text) = Self::text_of(backup)? else { return Ok(None) };
+        Self::parse(&text).map(Some).map_err(|e| e.context(path_for(backup).display()))
+    }
+
+    /// Reads the manifest of a backup and verifies its MAC.
+    ///
+    /// # Errors
+    /// As [`Manifest::of`].
+    pub fn authenticated_of(backup: &Path, keys: &ManifestKeys) -> Result<(Option<Self>, Authenticity)> {
+        let Some(text) = Self::text_of(backup)? else { return Ok((None, Authenticity::NoManifest)) };
+        let manifest = Self::parse(&text).map_err(|e| e.context(path_for(backup).display()))?;
+        let authenticity = match &manifest.mac {
+            Some(mac) => mac.verify(&text, keys),
+            None => Authenticity::Unauthenticated(Doubt::NoMac),
+        };
+        Ok((Some(manifest), authenticity))
+    }
+
+    fn text_of(backup: &Path) -> Result<Option<String>> {
         let path = path_for(backup);
         match std::fs::metadata(&path) {
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -237,10 +271,9 @@ impl Manifest {
             }
             _ => {}
         }
-        let text = std::fs::read_to_string(&path).map_err(|e| {
+        std::fs::read_to_string(&path).map(Some).map_err(|e| {
             error::integrity(format!("the manifest {} cannot be read", path.display())).because(e)
-        })?;
-        Self::parse(&text).map(Some).map_err(|e| e.context(path.display()))
+        })
     }
 
     /// Reads a manifest's text.
@@ -325,6 +358,7 @@ pub(crate) mod tests {
             roles: vec!["acme".into()],
             last_migration: None,
             verified: Verified { level: Level::Trailer, at: Timestamp::from_second(1_700_000_001).unwrap() },
+            mac: None,
         }
     }
 
@@ -350,6 +384,7 @@ pub(crate) mod tests {
         let inner =
             Inner { name: "acme".into(), file, tables: 1, rows: 3, plain_bytes: 100, stored_bytes: 10 };
         sample.databases.push(inner);
+        sample.mac = Some(Mac { key: "0011223344556677".into(), hmac_sha256: sample.stored_sha256 });
         let value: serde_json::Value = serde_json::from_str(&sample.to_json()).unwrap();
         for key in value.as_object().unwrap().keys() {
             assert!(manual.contains(&format!("`{key}`")), "docs/manifest.md does not speak of `{key}`");

@@ -5,6 +5,7 @@
 //! what was there [`kept`], for [`undo`]. [`scan`] and [`compression`] are the stream between.
 
 pub mod archive;
+pub mod authenticity;
 pub mod catalog;
 pub mod cluster;
 pub mod compression;

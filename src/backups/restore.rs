@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::archive::Spread;
+use super::authenticity::Authenticity;
 use super::compression::Digest;
 use super::fill::{Filled, Filling};
 use super::lanes::Shared;
@@ -55,8 +56,8 @@ pub struct RestorePlan {
     pub findings: Findings,
     /// Whether a backup of what is there now is made first.
     pub backup_first: bool,
-    /// A manifest of ours vouches for the dump.
-    pub ours: bool,
+    /// Authenticity of the manifest that describes the dump.
+    pub authenticity: Authenticity,
     /// `--trust`.
     pub trust: bool,
     /// Statements of the dump that are left out or changed.

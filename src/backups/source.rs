@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::archive::CustomStream;
+use super::authenticity::{Authenticity, ManifestKeys};
 use super::compression::{BLOCK, Content, Digest, Hasher, Kind, Unpacker};
 use super::contents::Contents;
 use super::filtered::FilteredDump;
@@ -146,12 +147,14 @@ pub struct Examined {
     pub sha256: Digest,
     /// Count of the statements that the rules left out.
     pub left_out: LeftOut,
-    /// The manifest, where there is one and it agrees.
+    /// The manifest, where there is one and it agrees. It describes the file; only an authenticated one vouches for it.
     pub manifest: Option<Manifest>,
+    /// Authenticity of that manifest.
+    pub authenticity: Authenticity,
 }
 
-/// Says whether a file may be restored: by its manifest where the file is still what that was written for, else read
-/// to its end.
+/// Says whether a file may be restored: by its authenticated manifest where the file is still what that was written for,
+/// else read to its end and scanned.
 ///
 /// # Errors
 /// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it would run code or
@@ -159,31 +162,34 @@ pub struct Examined {
 pub async fn examine(
     path: &Path,
     trust: bool,
+    keys: &ManifestKeys,
     rules: &Rules,
     threads: usize,
     progress: &Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<Examined> {
     let (path, progress, stop) = (path.to_owned(), progress.clone(), interrupt.clone());
-    let rules = rules.clone();
-    interrupt.blocking(move || read_to_its_end(&path, (trust, threads), &rules, &progress, &stop)).await
+    let (rules, keys) = (rules.clone(), keys.clone());
+    let reading = move || read_to_its_end(&path, (trust, &keys), &rules, threads, &progress, &stop);
+    interrupt.blocking(reading).await
 }
 
 fn read_to_its_end(
     path: &Path,
-    (trust, threads): (bool, usize),
+    (trust, keys): (bool, &ManifestKeys),
     rules: &Rules,
+    threads: usize,
     progress: &Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<Examined> {
-    let manifest = Manifest::of(path)?;
+    let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     // A manifest knows the dump as it is, not as the rules make it.
-    if let Some(manifest) = manifest.as_ref().filter(|_| rules.is_empty())
+    if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.vouches() && rules.is_empty())
         && let Some(summary) = foreknown(path, manifest, interrupt)?
     {
         let (sha256, manifest) = (manifest.plain_sha256, Some(manifest.clone()));
         let left_out = LeftOut::default();
-        return Ok(Examined { format: Format::Plain, summary, sha256, left_out, manifest });
+        return Ok(Examined { format: Format::Plain, summary, sha256, left_out, manifest, authenticity });
     }
     let name = path.display().to_string();
     let stored = Arc::new(Mutex::new(Hasher::default()));
@@ -211,9 +217,9 @@ fn read_to_its_end(
         let stored = stored.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
         agree(manifest, &summary, sha256, stored, &name)?;
     }
-    whole(&summary, manifest.is_some(), &name)?;
-    permitted(&summary, manifest.is_some(), trust, &name)?;
-    Ok(Examined { format, summary, sha256, left_out, manifest })
+    whole(&summary, &authenticity, &name)?;
+    permitted(&summary, &authenticity, trust, &name)?;
+    Ok(Examined { format, summary, sha256, left_out, manifest, authenticity })
 }
 
 /// What a manifest says of a file that is, to the last bit, the one it was written with: unpacking it would only
@@ -295,15 +301,15 @@ fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest,
 ///
 /// # Errors
 /// Kind `Integrity`.
-pub fn whole(summary: &Summary, ours: bool, name: &str) -> Result<()> {
+pub fn whole(summary: &Summary, authenticity: &Authenticity, name: &str) -> Result<()> {
     match summary.proof() {
         Proof::Trailer => Ok(()),
         Proof::Missing(why) => {
             let error = error::integrity(format!("{name} is incomplete: {why}"));
-            Err(if ours {
-                error.hint("take another backup: `envctl backup list`")
-            } else {
+            Err(if *authenticity == Authenticity::NoManifest {
                 error.hint("a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table; nothing was swapped in")
+            } else {
+                error.hint("take another backup: `envctl backup list`")
             })
         }
     }
@@ -313,9 +319,9 @@ pub fn whole(summary: &Summary, ours: bool, name: &str) -> Result<()> {
 ///
 /// # Errors
 /// Kind `Refused`, listing the places.
-pub fn permitted(summary: &Summary, ours: bool, trust: bool, name: &str) -> Result<()> {
+pub fn permitted(summary: &Summary, authenticity: &Authenticity, trust: bool, name: &str) -> Result<()> {
     let stops: Vec<&Finding> =
-        summary.refusals().filter(|finding| !allowed(finding.kind, ours, trust)).collect();
+        summary.refusals().filter(|finding| !allowed(finding.kind, authenticity, trust)).collect();
     let Some(first) = stops.first() else { return Ok(()) };
     let mut message = format!("{name} {}", first.kind.describe());
     for finding in stops.iter().take(8) {
@@ -323,6 +329,9 @@ pub fn permitted(summary: &Summary, ours: bool, trust: bool, name: &str) -> Resu
     }
     if stops.len() > 8 {
         message.push_str(&format!("\n  and {} more", stops.len() - 8));
+    }
+    if let Some(doubt) = authenticity.doubt() {
+        message.push_str(&format!("\n  and {doubt}"));
     }
     let error = error::refused(message);
     Err(if leaves(first.kind) {
@@ -335,8 +344,8 @@ pub fn permitted(summary: &Summary, ours: bool, trust: bool, name: &str) -> Resu
 }
 
 /// Whether a finding may pass.
-pub(super) fn allowed(kind: FindingKind, ours: bool, trust: bool) -> bool {
-    !kind.stops() || (!leaves(kind) && (trust || (ours && !kind.is_metacommand())))
+pub(super) fn allowed(kind: FindingKind, authenticity: &Authenticity, trust: bool) -> bool {
+    !kind.stops() || (!leaves(kind) && (trust || (authenticity.vouches() && !kind.is_metacommand())))
 }
 
 /// Findings after which it is no longer sure which database is written.

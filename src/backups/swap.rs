@@ -159,8 +159,8 @@ fn statements(plan: &SwapPlan, properties: Option<&Properties>) -> Vec<String> {
             operation: plan.operation.clone(),
             at: plan.at.clone(),
         };
-        // Serialising four strings cannot fail; an empty comment would only hide the database from undo.
-        let note = serde_json::to_string(&note).unwrap_or_default();
+        // An empty comment would hide the database from undo.
+        let note = serde_json::to_string(&note).expect("four strings always serialise");
         statements.push(format!("COMMENT ON DATABASE {} IS {}", ident(&plan.kept), literal(&note)));
         statements.extend(properties.alter(&plan.live));
     } else {

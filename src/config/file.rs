@@ -82,6 +82,8 @@ pub struct BackupTable {
     pub compress: Option<String>,
     pub jobs: Option<u32>,
     pub exclude_table_data: Option<Vec<String>>,
+    pub manifest_key_file: Option<PathBuf>,
+    pub manifest_key_command: Option<Argv>,
 }
 
 /// `[restore]`.

@@ -128,6 +128,19 @@ pub const KEYS: &[Key] = &[
         .variable("ENVCTL_BACKUP_JOBS")
         .user_wide(),
     key("backup.exclude_table_data", "Tables whose rows are left out, as patterns of `pg_dump`.", "none"),
+    key(
+        "backup.manifest_key_file",
+        "A file with the key that authenticates manifests, shared by a team; of several lines the first one signs and all verify.",
+        "a key of this user in `$XDG_STATE_HOME/envctl`",
+    )
+    .variable("ENVCTL_MANIFEST_KEY_FILE")
+    .user_wide(),
+    key(
+        "backup.manifest_key_command",
+        "A command that prints that key: program and arguments, no shell.",
+        "none",
+    )
+    .user_wide(),
     key("restore.jobs", "Over how many sessions a restore loads, 1 to 6; `auto` is 2 for a plain dump of envctl's of 64 MiB of SQL and more, else 1.", "auto")
         .variable("ENVCTL_RESTORE_JOBS")
         .user_wide(),

@@ -99,6 +99,12 @@ impl Loaded {
             ("context", file.docker.context.is_some()),
             ("host", file.docker.host.is_some()),
         )?;
+        exclusive(
+            self,
+            "backup",
+            ("manifest_key_file", file.backup.manifest_key_file.is_some()),
+            ("manifest_key_command", file.backup.manifest_key_command.is_some()),
+        )?;
         exclusive_password(self, "database", &file.database)?;
         for (name, profile) in &file.profiles {
             let table = format!("profiles.{name}");

@@ -41,14 +41,7 @@ impl SecretSource {
     /// Usage: the file cannot be read, or the value is empty, is not text, or has several lines. Whatever
     /// `run` says otherwise.
     pub fn read(&self, run: impl FnOnce(&[String]) -> Result<Vec<u8>>) -> Result<Secret> {
-        let bytes = match self {
-            Self::File(path) => std::fs::read(path).map_err(|e| {
-                error::usage(format!("cannot read the password file {}", path.display())).because(e)
-            })?,
-            Self::Command(argv) => run(argv).map_err(|error| error.context(format!("password {self}")))?,
-        };
-        // The faulty bytes would be quoted by FromUtf8Error, so it is not kept as a cause.
-        let mut text = String::from_utf8(bytes).map_err(|_| error::usage(format!("{self} is not text")))?;
+        let mut text = self.fetch("password", run)?;
         if text.ends_with('\n') {
             text.pop();
             if text.ends_with('\r') {
@@ -66,6 +59,25 @@ impl SecretSource {
             return Ok(secret);
         };
         Err(error::usage(format!("{self} {reason}")))
+    }
+
+    /// Fetches a secret of several lines, as it is; `what` names it in messages.
+    ///
+    /// # Errors
+    /// Usage: the file cannot be read, or the value is not text. The error of `run` otherwise.
+    pub fn read_lines(&self, what: &str, run: impl FnOnce(&[String]) -> Result<Vec<u8>>) -> Result<Secret> {
+        self.fetch(what, run).map(Secret::new)
+    }
+
+    fn fetch(&self, what: &str, run: impl FnOnce(&[String]) -> Result<Vec<u8>>) -> Result<String> {
+        let bytes = match self {
+            Self::File(path) => std::fs::read(path).map_err(|e| {
+                error::usage(format!("cannot read the {what} file {}", path.display())).because(e)
+            })?,
+            Self::Command(argv) => run(argv).map_err(|error| error.context(format!("{what} {self}")))?,
+        };
+        // The faulty bytes would be quoted by FromUtf8Error, so it is not kept as a cause.
+        String::from_utf8(bytes).map_err(|_| error::usage(format!("{self} is not text")))
     }
 }
 

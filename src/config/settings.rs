@@ -138,6 +138,8 @@ pub struct BackupSettings {
     pub jobs: u32,
     /// Patterns of tables whose rows are left out.
     pub exclude_table_data: Vec<String>,
+    /// Source of the keys that authenticate manifests; `None` is this user's own key.
+    pub manifest_key: Option<SecretSource>,
 }
 
 /// `[restore]`.

@@ -72,6 +72,8 @@ const READ_BY: &[(&str, &str, &str)] = &[
     ("backup.compress", "src/commands/backup/create.rs", "backup.compress"),
     ("backup.jobs", "src/commands/backup/create.rs", "backup.jobs"),
     ("backup.exclude_table_data", "src/commands/backup/create.rs", "backup.exclude_table_data"),
+    ("backup.manifest_key_file", "src/app/keys.rs", "backup.manifest_key"),
+    ("backup.manifest_key_command", "src/app/keys.rs", "backup.manifest_key"),
     ("restore.jobs", "src/commands/restore/mod.rs", "restore.jobs"),
     ("migrations.driver", "src/commands/migrate/ground.rs", "migrations.driver"),
     ("migrations.preset", "src/commands/migrate/ground.rs", "wishes.preset"),

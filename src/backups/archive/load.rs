@@ -110,8 +110,8 @@ async fn joined(reading: std::thread::JoinHandle<Result<(Summary, Digest)>>) -> 
 
 fn judge((summary, sha256): &(Summary, Digest), request: &LoadRequest) -> Result<()> {
     let name = request.source.name();
-    whole(summary, request.ours, &name)?;
-    permitted(summary, request.ours, request.trust, &name)?;
+    whole(summary, &request.authenticity, &name)?;
+    permitted(summary, &request.authenticity, request.trust, &name)?;
     if request.sha256.is_some_and(|expected| expected != *sha256) {
         return Err(changed(&name));
     }
@@ -141,7 +141,7 @@ fn read(
     let mut table = String::new();
     while let Some(block) = dump.next_block()? {
         contents.feed(&block);
-        if contents.findings().iter().any(|f| !allowed(f.kind, request.ours, request.trust)) {
+        if contents.findings().iter().any(|f| !allowed(f.kind, &request.authenticity, request.trust)) {
             break;
         }
         held.extend_from_slice(&block);

@@ -75,8 +75,9 @@ pub async fn create_all(
     let written = room.directory("globals").map_err(cannot)?.join(GLOBALS);
     write(&written, &globals)?;
     let described = written.with_file_name(PROPERTIES);
-    // Strings by strings always serialise.
-    write(&described, serde_json::to_string_pretty(&properties).unwrap_or_default().as_bytes())?;
+    let text = serde_json::to_string_pretty(&properties)
+        .map_err(|e| error::failed(format!("{PROPERTIES} cannot be written")).because(e))?;
+    write(&described, text.as_bytes())?;
 
     progress.step("gathering the dumps");
     let dumps = inner.iter().filter(|one| one.path.is_some()).count();
@@ -94,6 +95,7 @@ pub async fn create_all(
     let took = begun.elapsed();
     manifest.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     manifest.verified.at = request.started.checked_add(took).unwrap_or(request.started);
+    manifest.sign(request.key.as_ref());
     let path = packed.output.publish(request, &manifest)?;
     progress.on(Event::Done);
     Ok(Created { path, manifest })
@@ -276,6 +278,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Cr
         roles: union(|manifest| &manifest.roles),
         last_migration: None,
         verified: Verified { level: Level::Trailer, at: request.started },
+        mac: None,
     })
 }
 

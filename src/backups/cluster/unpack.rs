@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::globals::{self, Roles};
 use super::{DATABASES, GLOBALS, PROPERTIES, name};
+use crate::backups::authenticity::{Authenticity, ManifestKeys};
 use crate::backups::contents::Contents;
 use crate::backups::manifest::{self, Manifest};
 use crate::backups::source::{open_file, stored_sha256};
@@ -36,6 +37,8 @@ pub struct Held {
 pub struct Unpacked {
     /// Its manifest, where there is one.
     pub manifest: Option<Manifest>,
+    /// Authenticity of that manifest.
+    pub authenticity: Authenticity,
     /// Its databases, or the one that is wanted.
     pub databases: Vec<Held>,
     /// Password hashes are in it: for nobody's eyes.
@@ -65,14 +68,26 @@ pub fn is_cluster(path: &Path) -> bool {
 /// # Errors
 /// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it holds what no such backup does, or
 /// nobody vouches for it. `Target`: `only` is not in it. `Failed`: the disk. `Interrupted`.
-pub async fn unpack(path: &Path, only: Option<&str>, trust: bool, interrupt: &Interrupt) -> Result<Unpacked> {
-    let (path, only, stop) = (path.to_owned(), only.map(str::to_owned), interrupt.clone());
-    interrupt.blocking(move || take_apart(&path, only.as_deref(), trust, &stop)).await
+pub async fn unpack(
+    path: &Path,
+    only: Option<&str>,
+    trust: bool,
+    keys: &ManifestKeys,
+    interrupt: &Interrupt,
+) -> Result<Unpacked> {
+    let (path, only, stop, keys) =
+        (path.to_owned(), only.map(str::to_owned), interrupt.clone(), keys.clone());
+    interrupt.blocking(move || take_apart(&path, only.as_deref(), (trust, &keys), &stop)).await
 }
 
-fn take_apart(path: &Path, only: Option<&str>, trust: bool, interrupt: &Interrupt) -> Result<Unpacked> {
+fn take_apart(
+    path: &Path,
+    only: Option<&str>,
+    (trust, keys): (bool, &ManifestKeys),
+    interrupt: &Interrupt,
+) -> Result<Unpacked> {
     let shown = path.display();
-    let manifest = Manifest::of(path)?;
+    let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     if let Some(manifest) = &manifest {
         let now = stored_sha256(path, interrupt)?;
         if now != manifest.stored_sha256 {
@@ -96,13 +111,12 @@ fn take_apart(path: &Path, only: Option<&str>, trust: bool, interrupt: &Interrup
     let names = extract(path, &place, only, interrupt).map_err(|e| e.context(&shown))?;
     let databases = databases(&place, &names, only).map_err(|e| e.context(&shown))?;
     let globals = whole_globals(&place).map_err(|e| e.context(&shown))?;
-    if manifest.is_none() && !trust {
-        return Err(error::refused(format!(
-            "{shown} has no manifest: nobody vouches for the roles it would make"
-        ))
-        .hint("if you know where the file comes from, `--trust` restores it all the same"));
+    if !authenticity.vouches() && !trust {
+        let why = authenticity.doubt().unwrap_or_else(|| "it has no manifest".to_owned());
+        return Err(error::refused(format!("{shown}: {why}; nobody vouches for the roles it would make"))
+            .hint("if you know where the file comes from, `--trust` restores it all the same"));
     }
-    Ok(Unpacked { manifest, databases, globals, _room: room })
+    Ok(Unpacked { manifest, authenticity, databases, globals, _room: room })
 }
 
 fn incomplete(what: impl std::fmt::Display) -> Error {
@@ -266,22 +280,30 @@ mod tests {
         ];
         let path = tar_of(home.path(), &members);
         assert!(is_cluster(&path));
-        let error = take_apart(&path, None, false, &Interrupt::never()).err().unwrap();
+        let error =
+            take_apart(&path, None, (false, &ManifestKeys::default()), &Interrupt::never()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Refused, "nobody vouches for it");
-        let unpacked = take_apart(&path, None, true, &Interrupt::never()).unwrap();
+        let unpacked =
+            take_apart(&path, None, (true, &ManifestKeys::default()), &Interrupt::never()).unwrap();
         assert_eq!(unpacked.databases[0].name, "a/b");
         assert_eq!(fs::read_to_string(&unpacked.databases[0].path).unwrap(), "x");
         assert_eq!(unpacked.roles(&[]).missing, ["a"]);
         drop(unpacked);
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
         assert_eq!(
-            take_apart(&path, Some("c"), true, &Interrupt::never()).err().unwrap().kind(),
+            take_apart(&path, Some("c"), (true, &ManifestKeys::default()), &Interrupt::never())
+                .err()
+                .unwrap()
+                .kind(),
             ErrorKind::Target
         );
         let file = File::options().write(true).open(&path).unwrap();
         file.set_len(512 * 6 + 10).unwrap();
         assert_eq!(
-            take_apart(&path, None, true, &Interrupt::never()).err().unwrap().kind(),
+            take_apart(&path, None, (true, &ManifestKeys::default()), &Interrupt::never())
+                .err()
+                .unwrap()
+                .kind(),
             ErrorKind::Integrity,
             "cut"
         );
@@ -290,7 +312,10 @@ mod tests {
             fewer.remove(missing);
             let path = tar_of(home.path(), &fewer);
             assert_eq!(
-                take_apart(&path, None, true, &Interrupt::never()).err().unwrap().kind(),
+                take_apart(&path, None, (true, &ManifestKeys::default()), &Interrupt::never())
+                    .err()
+                    .unwrap()
+                    .kind(),
                 ErrorKind::Integrity,
                 "{missing}"
             );
@@ -312,7 +337,10 @@ mod tests {
         ] {
             let path = tar_of(home.path(), &[(GLOBALS, WHOLE), (name, "x")]);
             assert_eq!(
-                take_apart(&path, None, true, &Interrupt::never()).err().unwrap().kind(),
+                take_apart(&path, None, (true, &ManifestKeys::default()), &Interrupt::never())
+                    .err()
+                    .unwrap()
+                    .kind(),
                 ErrorKind::Refused,
                 "{name}"
             );
@@ -326,7 +354,10 @@ mod tests {
         tar.append_link(&mut header, GLOBALS, "/etc/passwd").unwrap();
         tar.into_inner().unwrap();
         assert_eq!(
-            take_apart(&path, None, true, &Interrupt::never()).err().unwrap().kind(),
+            take_apart(&path, None, (true, &ManifestKeys::default()), &Interrupt::never())
+                .err()
+                .unwrap()
+                .kind(),
             ErrorKind::Refused
         );
     }

@@ -14,6 +14,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::authenticity::Authenticity;
 use super::scan::{Entry, Summary};
 use super::source::allowed;
 
@@ -129,7 +130,8 @@ impl Layout {
         if !summary.tablespaces.is_empty() {
             return Err("it chooses tablespaces");
         }
-        if !summary.findings.iter().all(|finding| allowed(finding.kind, true, false)) {
+        if !summary.findings.iter().all(|finding| allowed(finding.kind, &Authenticity::Authenticated, false))
+        {
             return Err("it holds commands of psql");
         }
         if prelude.len() as u64 != first.offset || !prelude_is_settings(prelude) {

@@ -236,6 +236,10 @@ pub(super) fn request(
         return Err(error::usage("a backup on a terminal helps nobody")
             .hint("`envctl backup -o - > FILE`, or leave `-o` out"));
     }
+    let key = match &destination {
+        Destination::File { .. } => app.signing_key(settings)?,
+        Destination::Stdout => None,
+    };
     let container = &target.container;
     // What a restore replaces is copied whole, whatever the setting leaves out of other backups.
     let exclude = if args.exclude_table_data.is_empty() && purpose != Purpose::Safety {
@@ -273,6 +277,7 @@ pub(super) fn request(
         lock_limit: settings.timeouts.lock,
         stall_limit: settings.timeouts.stall.unwrap_or(FOR_EVER),
         ways,
+        key,
     })
 }
 

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use crate::app::App;
+use crate::backups::authenticity::Authenticity;
 use crate::backups::manifest::Manifest;
 use crate::commands::GlobalArgs;
 use crate::commands::catalogs;
@@ -17,6 +20,14 @@ pub(super) struct Args {
     /// A file, a name from `backup list`, or `latest`
     #[arg(value_name = "BACKUP", default_value = "latest")]
     backup: PathBuf,
+}
+
+/// The manifest as it is, and whether it vouches for the backup.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    manifest: &'a Manifest,
+    authenticity: &'static str,
 }
 
 /// # Errors
@@ -43,16 +54,19 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
         return Err(error::target(format!("there is no backup {}", path.display()))
             .hint("see them all: `envctl backup list`"));
     }
-    let manifest = Manifest::of(&path)?.ok_or_else(|| {
+    let (manifest, authenticity) = Manifest::authenticated_of(&path, &app.manifest_keys(&settings)?)?;
+    let manifest = manifest.ok_or_else(|| {
         error::integrity(format!("{} has no manifest", path.display()))
             .hint("it can still be restored: its own structure is checked then")
     })?;
     let now = app.now();
-    app.ui.show(&manifest, |ui| ui.folded(&text(&path.display().to_string(), &manifest, now)));
+    let answer = Answer { manifest: &manifest, authenticity: authenticity.word() };
+    let shown = path.display().to_string();
+    app.ui.show(&answer, |ui| ui.folded(&text(&shown, &manifest, &authenticity, now)));
     Ok(())
 }
 
-fn text(path: &str, manifest: &Manifest, now: jiff::Timestamp) -> String {
+fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff::Timestamp) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: String| text.push_str(&format!("{key:<11}{}\n", escape(&value)));
     let profile = manifest.source.profile.as_deref().unwrap_or("unknown profile");
@@ -112,6 +126,8 @@ fn text(path: &str, manifest: &Manifest, now: jiff::Timestamp) -> String {
     );
     line("sha256", manifest.stored_sha256.to_string());
     line("proof", format!("{} ({})", manifest.verified.level.word(), moment(manifest.verified.at)));
+    let authentic = authenticity.doubt().unwrap_or_else(|| "authenticated".to_owned());
+    line("manifest", authentic);
     line(
         "content",
         format!(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{RestoreArgs, Wanted, crosses_up, plan};
 use crate::app::{App, Daemon};
+use crate::backups::authenticity::ManifestKeys;
 use crate::backups::cluster::{
     ClusterPlan, Held, RestoredAll, Roles, Unpacked, missing_roles, run as carry_out, unpack,
 };
@@ -41,7 +42,8 @@ pub(super) async fn run(
     }
     let progress: Arc<dyn Progress> = app.ui.progress();
     progress.step(&format!("checking {}", path.display()));
-    let unpacked = unpack(path, only, args.trust, &app.interrupt).await?;
+    let keys = app.manifest_keys(settings)?;
+    let unpacked = unpack(path, only, args.trust, &keys, &app.interrupt).await?;
     app.ui.end_progress();
     let made_from = unpacked.manifest.as_ref().and_then(|manifest| manifest.source.profile.as_deref());
     crosses_up(args, global, environment, made_from)?;
@@ -49,7 +51,8 @@ pub(super) async fn run(
     let roles = missing_roles(&mut session, &unpacked).await?;
     let tablespaces = tablespaces(&mut session).await?;
     session.close().await;
-    let plan = whole(args, app, settings, daemon, &found, path, &unpacked, roles, &tablespaces).await?;
+    let plan =
+        whole(args, app, settings, daemon, &found, path, &unpacked, &keys, roles, &tablespaces).await?;
     let before: Vec<String> =
         plan.databases.iter().filter(|plan| plan.backup_first).map(|plan| plan.database.clone()).collect();
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
@@ -87,6 +90,7 @@ async fn whole(
     found: &Database,
     path: &Path,
     unpacked: &Unpacked,
+    keys: &ManifestKeys,
     roles: Roles,
     tablespaces: &[String],
 ) -> Result<ClusterPlan> {
@@ -97,7 +101,7 @@ async fn whole(
     for Held { name, path: dump, properties } in &unpacked.databases {
         progress.step(&format!("checking the dump of {name}"));
         let mut examined =
-            examine(dump, args.trust, &rules, app.threads(), &progress, &app.interrupt).await?;
+            examine(dump, args.trust, keys, &rules, app.threads(), &progress, &app.interrupt).await?;
         app.ui.end_progress();
         if examined.manifest.as_ref().is_none_or(|manifest| manifest.database != *name) {
             return Err(error::integrity(format!("the dump of {name:?} is one of another database"))

@@ -13,6 +13,7 @@ use clap::Subcommand;
 
 use crate::app::{App, Daemon};
 use crate::backups::archive::Spread;
+use crate::backups::authenticity::Authenticity;
 use crate::backups::cluster::is_cluster;
 use crate::backups::lanes::{MOST_JOBS, share_out};
 use crate::backups::restore::{RestorePlan, Restored, SharedOut, look, run as carry_out};
@@ -120,7 +121,8 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         DumpSource::Stdin => None,
         DumpSource::File(path) => {
             progress.step(&format!("checking {}", path.display()));
-            Some(examine(path, args.trust, &rules, app.threads(), &progress, &app.interrupt).await?)
+            let keys = app.manifest_keys(&settings)?;
+            Some(examine(path, args.trust, &keys, &rules, app.threads(), &progress, &app.interrupt).await?)
         }
     };
     app.ui.end_progress();
@@ -230,7 +232,10 @@ async fn plan(
     let Wanted { source, examined, database, encoding } = wanted;
     let container = &found.target.container;
     let looking = look(&daemon.engine, container, &found.access, &database, examined, encoding);
-    let (exists, version, findings) = app.interrupt.or(looking).await??;
+    let (exists, version, mut findings) = app.interrupt.or(looking).await??;
+    findings
+        .warnings
+        .extend(examined.and_then(|examined| unauthenticated(&examined.authenticity, args.trust)));
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
     if manifest.is_some_and(|manifest| !manifest.whole) && exists {
         return Err(error::refused(format!(
@@ -257,7 +262,7 @@ async fn plan(
         access: found.access.clone(),
         version,
         findings,
-        ours: manifest.is_some(),
+        authenticity: examined.map_or(Authenticity::NoManifest, |examined| examined.authenticity.clone()),
         trust: args.trust,
         rules,
         left_out: examined.map(|examined| examined.left_out.clone()).unwrap_or_default(),
@@ -276,6 +281,19 @@ async fn plan(
     })
 }
 
+/// Describes a manifest that vouches for nothing, and the way out.
+fn unauthenticated(authenticity: &Authenticity, trust: bool) -> Option<String> {
+    let doubt = authenticity.doubt()?;
+    Some(if trust {
+        format!("{doubt}; `--trust` lets pass what it would run")
+    } else {
+        format!(
+            "{doubt}: the file was scanned like one of unknown origin; \
+             a key shared by a team is named by `backup.manifest_key_file`"
+        )
+    })
+}
+
 /// From here on a second session is worth its start; two ask no more of a server than the application did.
 const WORTH_TWO: u64 = 64 << 20;
 
@@ -285,7 +303,7 @@ fn jobs(args: &RestoreArgs, app: &App, settings: &Settings, examined: Option<&Ex
         return Ok(jobs);
     }
     let Some(jobs) = settings.restore.jobs else {
-        let ours = examined.filter(|dump| dump.format == Format::Plain && dump.manifest.is_some());
+        let ours = examined.filter(|dump| dump.format == Format::Plain && dump.authenticity.vouches());
         return Ok(usual_jobs(ours.map_or(0, |dump| dump.summary.bytes), app.threads()));
     };
     u8::try_from(jobs).ok().filter(|jobs| *jobs <= MOST_JOBS).ok_or_else(|| {

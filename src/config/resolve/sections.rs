@@ -11,11 +11,12 @@ use crate::config::duration;
 use crate::config::file::{Argv, CommandsTable, Limit, Sessions};
 use crate::config::loaded::Loaded;
 use crate::config::origin::{Given, Origin};
+use crate::config::secret::SecretSource;
 use crate::config::settings::{
     BackupSettings, Color, MigrationCommands, MigrationSettings, RestoreSettings, Timeouts,
 };
 use crate::environment::request::Rules;
-use crate::error::Result;
+use crate::error::{self, Result};
 
 /// A whole number from a variable.
 pub(super) fn number(text: &str) -> Result<u32, String> {
@@ -96,7 +97,47 @@ pub(super) fn backup(
         |_| Ok(()),
         |patterns| patterns.join(", "),
     )?;
-    Ok(BackupSettings { root, format, compress, jobs, exclude_table_data })
+    let manifest_key = manifest_key(inputs, layers)?;
+    Ok(BackupSettings { root, format, compress, jobs, exclude_table_data, manifest_key })
+}
+
+/// `backup.manifest_key_file` and `_command`, one question in two forms.
+fn manifest_key(inputs: &Inputs, layers: &mut Layers<'_>) -> Result<Option<SecretSource>> {
+    const FILE: &str = "backup.manifest_key_file";
+    const COMMAND: &str = "backup.manifest_key_command";
+    let home = layers.home;
+    let files = [layers.project, layers.user];
+    let named = layers.variable("ENVCTL_MANIFEST_KEY_FILE").map(|text| inputs.cwd.join(text));
+    let found = match named {
+        Some(path) => {
+            let origin = Origin::Env { name: "ENVCTL_MANIFEST_KEY_FILE".to_owned() };
+            Some((FILE, SecretSource::File(path), origin))
+        }
+        None => files.into_iter().flatten().find_map(|loaded| {
+            let table = &loaded.file.backup;
+            let file = table
+                .manifest_key_file
+                .as_ref()
+                .map(|path| (FILE, SecretSource::File(loaded.locate(path, home)), loaded.origin(FILE)));
+            let command = table
+                .manifest_key_command
+                .as_ref()
+                .map(|argv| (COMMAND, SecretSource::Command(argv.0.clone()), loaded.origin(COMMAND)));
+            file.or(command)
+        }),
+    };
+    let Some((key, source, origin)) = found else {
+        layers.row(FILE, None, Origin::Default);
+        return Ok(None);
+    };
+    let untrusted = layers.project.filter(|loaded| !loaded.trusted && loaded.origin(key) == origin);
+    if let Some(loaded) = untrusted {
+        let message = format!("{origin}: this file belongs to another user, so its key vouches for nothing");
+        let hint = format!("look at the file, then name it: `--config {}`", loaded.path.display());
+        return Err(error::usage(message).hint(hint));
+    }
+    layers.row(key, Some(source.to_string()), origin);
+    Ok(Some(source))
 }
 
 fn backup_root(inputs: &Inputs, layers: &mut Layers<'_>, project: Option<&Path>) -> Result<PathBuf> {
