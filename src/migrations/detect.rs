@@ -5,19 +5,16 @@
 use std::path::{Path, PathBuf};
 
 use super::command::{CommandDriver, Found, Pick, preset};
-use super::folder;
-use super::layout::{Layout, Signs};
+use super::layout::{Layout, next_flat};
 use super::plan::{Applied, MigrationPlan};
 use super::prisma::PrismaDriver;
 use super::sql::{ResolvePlan, SqlDriver};
+use super::survey::Survey;
 use super::{History, MigrationName};
 use crate::error::{self, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::Session;
 use crate::ui::Confirmed;
-
-/// How deep a project is searched: `applications/backend/src/database/prisma/migrations`.
-const DEPTH: usize = 6;
 
 /// What was configured, and what is there.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +23,8 @@ pub struct Evidence<'a> {
     pub driver: &'a str,
     /// `migrations.dir`.
     pub dir: Option<&'a str>,
+    /// The directory of the file that says `migrations.dir`; `None`: the project's.
+    pub base: Option<&'a Path>,
     /// `migrations.layout`.
     pub layout: Option<&'a str>,
     /// The project's directory on this machine.
@@ -68,7 +67,7 @@ pub enum Choice {
 /// Chooses.
 ///
 /// # Errors
-/// Kind `Usage`: none, or more than one.
+/// Kind `Usage`: none, or more than one. Kind `Refused`: those of a tool that envctl does not replace.
 pub fn choose(evidence: &Evidence<'_>) -> Result<Choice> {
     if evidence.wanted() == "command" {
         return pick(evidence).map(Choice::Command);
@@ -81,13 +80,19 @@ pub fn choose(evidence: &Evidence<'_>) -> Result<Choice> {
                 .hint("apply the same folders without it: `[migrations] driver = \"sql\"` in envctl.toml"))
         };
     }
-    let found = candidates(evidence)?;
+    let survey = Survey::of(evidence)?;
     if evidence.driver == "auto" && (evidence.cli_in.is_some() || !evidence.tools.is_empty()) {
-        return in_the_backend(evidence, found);
+        return in_the_backend(evidence, survey.marked);
     }
+    let found = match (survey.marked.is_empty(), survey.theirs.first()) {
+        (false, _) => survey.marked,
+        // A tool's own files beat files that only end in `.sql`.
+        (true, Some(_)) => return Err(survey.theirs(evidence)),
+        (true, None) => survey.bare,
+    };
     match found.as_slice() {
         [(layout, folder)] => Ok(Choice::Sql { layout: *layout, folder: folder.clone() }),
-        [] => Err(nothing(evidence)),
+        [] => Err(survey.nothing.error(evidence)),
         several => Err(several_fit(
             several.iter().map(|(layout, folder)| format!("{} in {}", layout.word(), folder.display())),
         )),
@@ -136,60 +141,11 @@ fn pick(evidence: &Evidence<'_>) -> Result<Pick> {
     }
 }
 
-fn candidates(evidence: &Evidence<'_>) -> Result<Vec<(Layout, PathBuf)>> {
-    let wish = evidence.layout.map(str::parse::<Layout>).transpose()?;
-    // With the CLI in the container a folder there may be meant, which is none of this machine's.
-    let named = evidence.dir.map(|dir| evidence.project.unwrap_or(Path::new(".")).join(dir));
-    let folders = match (named, evidence.project) {
-        (Some(folder), _) if folder.is_dir() => vec![folder],
-        (Some(folder), _)
-            if (evidence.cli_in.is_none() && evidence.tools.is_empty()) || evidence.driver == "sql" =>
-        {
-            return Err(error::usage(format!("the folder of migrations {} is not there", folder.display()))
-                .hint("`migrations.dir` in envctl.toml, or ENVCTL_MIGRATIONS_DIR, names it"));
-        }
-        (Some(_), _) | (None, None) => Vec::new(),
-        (None, Some(project)) => folder::search(project, DEPTH, &is_folder_of_migrations),
-    };
-    let project = evidence.project;
-    let uses = |file: &str, word: &str| {
-        project.is_some_and(|at| std::fs::read_to_string(at.join(file)).is_ok_and(|text| text.contains(word)))
-    };
-    let (sqlx, go) = (uses("Cargo.toml", "sqlx"), uses("go.mod", "module"));
-    let layouts = |folder: PathBuf| {
-        let fits = match wish {
-            Some(layout) => vec![layout],
-            None => Signs::of(&folder).layouts(sqlx, go),
-        };
-        fits.into_iter().map(move |layout| (layout, folder.clone())).collect::<Vec<_>>()
-    };
-    Ok(folders.into_iter().flat_map(layouts).collect())
-}
-
-/// Loose `.sql` files are migrations only where the folder says so.
-fn is_folder_of_migrations(folder: &Path) -> bool {
-    let signs = Signs::of(folder);
-    let called = folder.file_name().is_some_and(|name| name == "migrations" || name == "migrate");
-    signs.prisma || signs.dbmate || signs.up_files || (called && (signs.numbered || signs.other))
-}
-
 fn several_fit(found: impl Iterator<Item = String>) -> error::Error {
     let list: Vec<String> = found.map(|one| format!("\n    {one}")).collect();
     error::usage(format!("several kinds of migrations fit:{}", list.concat())).hint(
         "say which in envctl.toml: `[migrations] driver`, `preset`, `dir` and `layout`; `envctl config` shows them",
     )
-}
-
-fn nothing(evidence: &Evidence<'_>) -> error::Error {
-    let where_ = evidence.project.map_or_else(
-        || "there is no project directory on this machine".to_owned(),
-        |project| format!("none in {}", project.display()),
-    );
-    error::usage(format!(
-        "no migrations were found: no Prisma CLI and no other tool in the backend, {where_}"
-    ))
-    .hint("run it in the project's directory, or name the folder: `[migrations] dir = \"…\"` in envctl.toml")
-    .hint("or name a tool in the backend: `[migrations] preset = \"django\"`")
 }
 
 /// A driver, ready.
@@ -292,17 +248,26 @@ impl Driver {
     }
 }
 
-/// The file that `create` writes for the `sql` driver: its name and what stands in it.
-pub fn new_file(layout: Layout, name: &MigrationName, at: jiff::Timestamp) -> Vec<(PathBuf, &'static str)> {
+/// The files that `create` writes for the `sql` driver: their names and what stands in them.
+///
+/// # Errors
+/// Kind `Refused`: a flat folder in which no file can come last.
+pub fn new_file(
+    layout: Layout,
+    folder: &Path,
+    name: &MigrationName,
+    at: jiff::Timestamp,
+) -> Result<Vec<(PathBuf, &'static str)>> {
     let dated = name.dated(at);
-    match layout {
+    Ok(match layout {
         Layout::Prisma => vec![(Path::new(&dated).join("migration.sql"), "")],
         Layout::Dbmate => vec![(format!("{dated}.sql").into(), "-- migrate:up\n\n\n-- migrate:down\n\n")],
-        Layout::Flat | Layout::Sqlx => vec![(format!("{dated}.sql").into(), "")],
+        Layout::Flat => vec![(next_flat(folder, name, at)?.into(), "")],
+        Layout::Sqlx => vec![(format!("{dated}.sql").into(), "")],
         Layout::GolangMigrate => {
             vec![(format!("{dated}.up.sql").into(), ""), (format!("{dated}.down.sql").into(), "")]
         }
-    }
+    })
 }
 
 #[cfg(test)]

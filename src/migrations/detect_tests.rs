@@ -85,13 +85,6 @@ fn a_tool_that_is_named_needs_no_file_and_one_of_ones_own_no_row() {
 }
 
 #[test]
-fn gooses_files_are_not_flat_ones() {
-    // As flat files both halves would run, one after the other.
-    let dir = project(&[("migrations/00001_a.sql", "-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;\n")]);
-    assert!(choose(&evidence(&dir)).unwrap_err().message().contains("no migrations were found"));
-}
-
-#[test]
 fn nothing_is_told_with_the_setting() {
     let dir = project(&[("sql/report.sql", "select 1"), ("node_modules/x/migrations/1_a.up.sql", "")]);
     let error = choose(&evidence(&dir)).unwrap_err();

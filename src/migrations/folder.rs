@@ -60,6 +60,18 @@ pub fn read(path: &Path) -> Result<String> {
     text(bytes, path)
 }
 
+/// The beginning of a file, as far as it is text: enough to see whose it is. Empty where it cannot be read.
+pub fn beginning(path: &Path) -> String {
+    use std::io::Read as _;
+    /// Marks of tools stand before the first statement, or in small files.
+    const ENOUGH: u64 = 64 << 10;
+    let mut bytes = Vec::new();
+    match fs::File::open(path).and_then(|file| file.take(ENOUGH).read_to_end(&mut bytes)) {
+        Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => String::new(),
+    }
+}
+
 fn unreadable(path: &Path, cause: std::io::Error) -> Error {
     error::usage(format!("{} cannot be read", path.display())).because(cause)
 }
@@ -91,25 +103,22 @@ pub fn shown(path: &Path, project: Option<&Path>) -> String {
     )
 }
 
-/// Looks for a folder below `root` that `fits`, breadth first, at most `depth` levels down; packages,
-/// build output and hidden folders are left out.
-pub fn search(root: &Path, depth: usize, fits: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
+/// The folders of a folder; packages, build output and hidden ones are left out.
+pub fn below(folder: &Path) -> Vec<PathBuf> {
     const SKIPPED: &[&str] = &["node_modules", "target", "dist", "build", "vendor", "backups", "venv"];
+    let items = list(folder).unwrap_or_default();
+    let folders = items.into_iter().filter(|item| item.folder && !SKIPPED.contains(&item.name.as_str()));
+    folders.map(|item| folder.join(item.name)).collect()
+}
+
+/// Looks for a folder below `root` that `fits`, breadth first, at most `depth` levels down.
+pub fn search(root: &Path, depth: usize, fits: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
     let mut level = vec![root.to_owned()];
     let mut found = Vec::new();
     for _ in 0..=depth {
-        let mut next = Vec::new();
-        for folder in level {
-            if fits(&folder) {
-                found.push(folder);
-                continue;
-            }
-            let Ok(items) = list(&folder) else { continue };
-            let below =
-                items.into_iter().filter(|item| item.folder && !SKIPPED.contains(&item.name.as_str()));
-            next.extend(below.map(|item| folder.join(item.name)));
-        }
-        level = next;
+        let (fitting, others): (Vec<_>, Vec<_>) = level.into_iter().partition(|folder| fits(folder));
+        found.extend(fitting);
+        level = others.iter().flat_map(|folder| below(folder)).collect();
     }
     found
 }

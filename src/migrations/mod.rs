@@ -19,6 +19,7 @@ pub mod prisma;
 pub mod risk;
 mod runnable;
 pub mod sql;
+mod survey;
 
 pub use detect::Driver;
 pub use history::{History, Migration, State};

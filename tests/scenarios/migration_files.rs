@@ -32,7 +32,13 @@ fn refused(name: &str, code: i32, cases: &[Case<'_>]) {
     let database = Server::shared(15).database(name);
     for (files, words) in cases {
         let project = Project::of(Server::shared(15), &database);
+        let toml = project.path().join("envctl.toml");
+        let stack = fs::read_to_string(&toml).unwrap();
         write(project.path(), files);
+        let own = fs::read_to_string(&toml).unwrap();
+        if own != stack {
+            fs::write(&toml, stack + &own).unwrap();
+        }
         for args in [&["migrate"][..], &["migrate", "--dry-run"]] {
             let mut ran = project.run(args).code(code);
             for word in *words {
@@ -117,4 +123,184 @@ fn x12_a_dbmate_file_of_which_a_part_would_be_left_out_is_refused() {
     );
     lines.run(&["migrate"]).code(0).says("1 migration applied");
     assert_eq!(relations(&lines), "a b schema_migrations");
+}
+
+#[test]
+fn z6_the_way_back_is_never_run_as_the_way_forward() {
+    refused(
+        "files_back",
+        6,
+        &[
+            (
+                &[(
+                    "migrations/00001_a.sql",
+                    "-- +goose Up\nCREATE TABLE users(id int);\n-- +goose Down\nDROP TABLE users;\n",
+                )],
+                &["are of Goose (migrations/00001_a.sql)", "preset = \"goose\""],
+            ),
+            (
+                &[(
+                    "migrations/20240101000000-users.sql",
+                    "-- +migrate Up\nCREATE TABLE users (id serial PRIMARY KEY);\n-- +migrate Down\nDROP TABLE users;\n",
+                )],
+                &["are of sql-migrate", "apply = [\"sql-migrate\", \"up\"]"],
+            ),
+            (
+                &[(
+                    "migrations/1700000000000_create-users.sql",
+                    "-- Up Migration\nCREATE TABLE users (id serial PRIMARY KEY);\n-- Down Migration\nDROP TABLE users;\n",
+                )],
+                &["are of node-pg-migrate"],
+            ),
+            (
+                &[
+                    ("migrations/V1__users.sql", "CREATE TABLE users (id serial PRIMARY KEY);\n"),
+                    ("migrations/U1__users.sql", "DROP TABLE IF EXISTS users;\n"),
+                    ("migrations/R__view.sql", "CREATE OR REPLACE VIEW v AS SELECT 1;\n"),
+                ],
+                &["are of Flyway", "preset = \"flyway\""],
+            ),
+            (
+                &[
+                    (
+                        "migrations/20240101000000_users_up.sql",
+                        "CREATE TABLE users (id serial PRIMARY KEY);\n",
+                    ),
+                    ("migrations/20240101000000_users_down.sql", "DROP TABLE IF EXISTS users;\n"),
+                ],
+                &["20240101000000_users_down.sql is a way back by its name"],
+            ),
+            (
+                &[("migrations/0001_a.sql", "CREATE TABLE a ();\n-- ROLLBACK\nDROP TABLE a;\n")],
+                &["0001_a.sql:2: what stands behind `-- ROLLBACK` would run too"],
+            ),
+            (
+                // Also where the layout is said.
+                &[
+                    ("envctl.toml", "[migrations]\nlayout = \"flat\"\ndir = \"sql\"\n"),
+                    (
+                        "sql/001_t.sql",
+                        "create table t ();\n---- create above / drop below ----\ndrop table t;\n",
+                    ),
+                ],
+                &["001_t.sql:2: `---- create above / drop below ----` is a mark of tern"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn z8_an_order_that_cannot_be_told_is_refused_by_name() {
+    refused(
+        "files_order",
+        6,
+        &[
+            (
+                &[
+                    ("migrations/1_t.sql", "CREATE TABLE t1(x int);"),
+                    ("migrations/2_t.sql", "CREATE TABLE t2(x int);"),
+                    ("migrations/10_t.sql", "CREATE TABLE t10(x int);"),
+                ],
+                &["the order of 1_t.sql and 10_t.sql cannot be told", "mv 1_t.sql 01_t.sql"],
+            ),
+            (
+                &[
+                    ("migrations/V1__t.sql", "CREATE TABLE t1(x int);"),
+                    ("migrations/V2__t.sql", "CREATE TABLE t2(x int);"),
+                    ("migrations/V10__t.sql", "CREATE TABLE t10(x int);"),
+                ],
+                &["are of Flyway"],
+            ),
+            (
+                &[("migrations/00010-b.sql", "select 1;"), ("migrations/0002-a.sql", "select 1;")],
+                &["the order of 00010-b.sql and 0002-a.sql cannot be told"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn z1_z2_y7_another_tools_migrations_are_named_and_not_run() {
+    refused(
+        "files_theirs",
+        6,
+        &[
+            (
+                &[
+                    ("migrations/2017-01-01-000000_users/up.sql", "create table users ();"),
+                    ("migrations/2017-01-01-000000_users/down.sql", "drop table users;"),
+                    ("migrations/data_2020_fix.sql", "create table stray ();"),
+                ],
+                &["are of Diesel", "preset = \"diesel\""],
+            ),
+            (
+                &[
+                    ("migrations/afterReset.sql", "create table hook ();"),
+                    ("migrations/current.sql", "create table draft ();"),
+                    ("migrations/committed/000001.sql", "--! Previous: -\ncreate table c ();"),
+                ],
+                &["are of Graphile Migrate"],
+            ),
+            (
+                &[
+                    ("supabase/config.toml", "project_id=\"x\"\n"),
+                    ("supabase/migrations/20240101000000_users.sql", "CREATE TABLE users(id int);\n"),
+                ],
+                &["are of Supabase", "layout = \"flat\""],
+            ),
+            (
+                &[
+                    ("migrations/default/1700000000000_init/up.sql", "CREATE TABLE users(id int);\n"),
+                    ("migrations/default/1700000000000_init/down.sql", "DROP TABLE users;\n"),
+                ],
+                &["are of Hasura"],
+            ),
+            (
+                &[
+                    ("drizzle.config.ts", "export default {dialect:\"postgresql\"}\n"),
+                    (
+                        "drizzle/0000_a.sql",
+                        "CREATE TABLE \"users\" (\"id\" serial PRIMARY KEY);\n--> statement-breakpoint\nCREATE INDEX i ON users(id);\n",
+                    ),
+                    (
+                        "drizzle/meta/_journal.json",
+                        "{\"version\":\"7\",\"dialect\":\"postgresql\",\"entries\":[]}",
+                    ),
+                ],
+                &["are of Drizzle", "preset = \"drizzle\""],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn z6_z8_flat_files_of_one_shape_run_in_their_order_and_a_new_one_comes_last() {
+    let project = Project::new(Server::shared(15), "files_flat");
+    write(
+        project.path(),
+        &[
+            ("db/clickhouse/migrations/01_init.sql", "create table c () engine = MergeTree;"),
+            ("migrations/0002_b.sql", "alter table a add y int;"),
+            ("migrations/0001_a.sql", "create table a (x int); -- the way down:\n-- drop table a;\n"),
+            ("migrations/README.md", "numbers first"),
+        ],
+    );
+    project.run(&["migrate"]).code(0).says("2 migrations applied");
+    let made = project.run(&["migrate", "create", "add_z"]).code(0).out();
+    assert!(made.trim().ends_with("/migrations/0003_add_z.sql"), "{made}");
+    fs::write(project.path().join("migrations/0003_add_z.sql"), "alter table a add z int;").unwrap();
+    assert_eq!(project.run(&["migrate"]).code(0).out(), "0003_add_z\n");
+    let supabase = Project::new(Server::shared(15), "files_whole");
+    write(
+        supabase.path(),
+        &[
+            (
+                "envctl.toml",
+                &format!("stack = \"{}\"\n[migrations]\nlayout = \"flat\"\n", supabase.server.stack),
+            ),
+            ("supabase/config.toml", "project_id=\"x\"\n"),
+            ("supabase/migrations/20240101000000_users.sql", "CREATE TABLE users(id int);\n"),
+        ],
+    );
+    supabase.run(&["migrate"]).code(0).says("1 migration applied");
 }

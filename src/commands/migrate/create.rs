@@ -132,7 +132,7 @@ fn place(project: &Path, file: &Path) -> Option<PathBuf> {
 
 fn write(driver: &SqlDriver, name: &MigrationName, at: jiff::Timestamp) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for (path, text) in new_file(driver.layout, name, at) {
+    for (path, text) in new_file(driver.layout, &driver.folder, name, at)? {
         let path = driver.folder.join(path);
         put(&path, text.as_bytes())?;
         files.push(path);

@@ -1,19 +1,22 @@
-//! One file a migration: flat folders, dbmate, sqlx, golang-migrate.
+//! One file a migration, or a pair: dbmate, sqlx, golang-migrate.
 //!
 //! The rules are those of the tools: dbmate `pkg/dbmate/migration.go`, sqlx `sqlx-core/src/migrate/source.rs`,
 //! golang-migrate `source/parse.go`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Layout, Script, dbmate, is_number};
+use super::{Layout, Script, dbmate, foreign, is_number};
 use crate::error::{self, Result};
 use crate::migrations::folder;
 
 /// Reads every file that the tool would take, in its order.
 pub(super) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {
     let mut scripts = Vec::new();
+    let mut ways_back = Vec::new();
     for item in folder::list(at)?.into_iter().filter(|item| !item.folder && is_sql(&item.name)) {
-        if layout != Layout::Flat && item.name.ends_with(".down.sql") {
+        if item.name.ends_with(".down.sql") {
+            ways_back.extend(way_back(layout, &item.name));
             continue;
         }
         if let Some((key, name)) = named(layout, &item.name) {
@@ -26,20 +29,39 @@ pub(super) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {
                 .hint("they are called `NUMBER_name.up.sql` and `NUMBER_name.down.sql`"));
         }
     }
+    if let Some((file, _)) =
+        ways_back.iter().find(|(_, key)| !scripts.iter().any(|script| script.key == *key))
+    {
+        return Err(error::refused(format!("{file} is a way back, and its way forward is not there")).hint(
+            format!(
+                "put {} back from version control, or remove {file}",
+                file.replace(".down.sql", ".up.sql")
+            ),
+        ));
+    }
     if layout == Layout::Sqlx || layout == Layout::GolangMigrate {
         // By number: 10 comes after 9.
         scripts.sort_by_key(|script| script.key.parse::<u64>().unwrap_or(u64::MAX));
     }
-    for pair in scripts.windows(2) {
-        if pair[0].key == pair[1].key {
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    for script in &scripts {
+        if let Some(other) = names.insert(&script.key, &script.name) {
             return Err(error::refused(format!(
-                "{} and {} have the same version {}",
-                pair[0].name, pair[1].name, pair[0].key
+                "{other} and {} have the same version {}",
+                script.name, script.key
             ))
             .hint("rename one of them"));
         }
     }
     Ok(scripts)
+}
+
+/// A file of a pair, and its version.
+fn way_back(layout: Layout, file: &str) -> Option<(String, String)> {
+    let forward = format!("{}.up.sql", file.strip_suffix(".down.sql")?);
+    let pairs = matches!(layout, Layout::Sqlx | Layout::GolangMigrate);
+    let (key, _) = named(layout, &forward).filter(|_| pairs)?;
+    Some((file.to_owned(), key))
 }
 
 /// The tools take this ending and no other case of it.
@@ -48,13 +70,13 @@ pub(super) fn is_sql(name: &str) -> bool {
     name.ends_with(".sql")
 }
 
-/// What the tools pass over belongs to no migration; but sqlx stops at a version that is no number, and what looks like
-/// a migration and has no direction, golang-migrate would leave out without a word.
+/// What the tools pass over belongs to no migration; but sqlx stops at a version that is no number, and a file with a
+/// number in front that its tool would leave out without a word is one that was meant.
 fn is_nearly_one(layout: Layout, file: &str) -> bool {
-    let version = file.split_once('_').map(|(version, _)| version);
+    let numbered = file.starts_with(|c: char| c.is_ascii_digit());
     match layout {
-        Layout::Sqlx => version.is_some(),
-        Layout::GolangMigrate => version.is_some_and(is_number),
+        Layout::Sqlx => numbered || file.contains('_'),
+        Layout::GolangMigrate => numbered,
         _ => false,
     }
 }
@@ -69,32 +91,36 @@ fn named(layout: Layout, file: &str) -> Option<(String, String)> {
         Some(version.to_string())
     };
     match layout {
-        Layout::Flat => Some((stem.to_owned(), stem.to_owned())),
         Layout::Dbmate => {
             let digits = stem.bytes().take_while(u8::is_ascii_digit).count();
             (digits > 0).then(|| (stem[..digits].to_owned(), stem.to_owned()))
         }
         Layout::Sqlx => {
+            // sqlx would run `1_a.DOWN.sql` as a way forward.
             let stem = stem.strip_suffix(".up").unwrap_or(stem);
-            Some((number(stem)?, stem.to_owned()))
+            let half = stem.rsplit_once('.').map_or("", |(_, half)| half).to_ascii_lowercase();
+            let other_case = half == "up" || half == "down";
+            Some((number(stem).filter(|_| !other_case)?, stem.to_owned()))
         }
         Layout::GolangMigrate => {
             let stem = stem.strip_suffix(".up")?;
             Some((number(stem)?, stem.to_owned()))
         }
-        Layout::Prisma => None,
+        Layout::Prisma | Layout::Flat => None,
     }
 }
 
 /// What runs of a file, and whether in a transaction.
 fn body(layout: Layout, text: &str, file: &str) -> Result<(String, bool)> {
-    match layout {
-        Layout::Dbmate => {
-            let up = dbmate::read(text, file)?;
-            Ok((up.sql, up.transaction))
-        }
-        Layout::Sqlx => Ok((text.to_owned(), !text.starts_with("-- no-transaction"))),
-        // One query either way, which PostgreSQL runs whole or not at all.
-        _ => Ok((text.to_owned(), false)),
+    if layout == Layout::Dbmate {
+        let up = dbmate::read(text, file)?;
+        return Ok((up.sql, up.transaction));
     }
+    if let Some((tool, mark)) = foreign::mark(text).and_then(|mark| Some((mark.tool?, mark))) {
+        let text = mark.text.escape_debug();
+        let error = error::refused(format!("{file}:{}: `{text}` is a mark of {}", mark.line, tool.name));
+        return Err(tool.hints(error));
+    }
+    // Outside of a block it is one query all the same, which PostgreSQL runs whole or not at all.
+    Ok((text.to_owned(), layout == Layout::Sqlx && !text.starts_with("-- no-transaction")))
 }

@@ -5,18 +5,23 @@
 
 mod dated;
 mod dbmate;
+mod flat;
+mod foreign;
 mod order;
 mod prisma;
+mod signs;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::folder;
 use crate::error::{self, Error, Result};
 
+pub(super) use flat::next as next_flat;
+pub use foreign::{Tool, configured, other_database};
 pub use order::as_node_sorts;
+pub use signs::Signs;
 
 /// A tool's way to lay out migrations; each has a table of its own in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +61,7 @@ impl Layout {
     pub fn read(self, folder: &Path) -> Result<Vec<Script>> {
         match self {
             Self::Prisma => prisma::read(folder),
+            Self::Flat => flat::read(folder),
             other => dated::read(other, folder),
         }
     }
@@ -88,73 +94,6 @@ pub struct Script {
     pub sql: String,
     /// Whether the tool runs it in a transaction.
     pub transaction: bool,
-}
-
-/// What lies in a folder and around it, as far as it tells whose it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a sign of its own")]
-pub struct Signs {
-    /// Folders with a `migration.sql`, or `migration_lock.toml`.
-    pub prisma: bool,
-    /// Files with `-- migrate:up`.
-    pub dbmate: bool,
-    /// `….up.sql`.
-    pub up_files: bool,
-    /// `NUMBER_….sql` that is not one half of a pair.
-    pub numbered: bool,
-    /// Any other `.sql`.
-    pub other: bool,
-}
-
-impl Signs {
-    /// Looks.
-    pub fn of(folder: &Path) -> Self {
-        let mut signs = Self::default();
-        for item in folder::list(folder).unwrap_or_default() {
-            let path = folder.join(&item.name);
-            if item.folder {
-                signs.prisma |= path.join("migration.sql").is_file();
-            } else if item.name == "migration_lock.toml" {
-                signs.prisma = true;
-            } else if item.name.ends_with(".up.sql") {
-                signs.up_files = true;
-            } else if dated::is_sql(&item.name) && !item.name.ends_with(".down.sql") {
-                // Reading the beginning is enough: dbmate wants its mark before any statement.
-                let text = folder::read(&path).unwrap_or_default();
-                if dbmate::has_mark(&text) {
-                    signs.dbmate = true;
-                } else if text.contains("-- +goose ") {
-                    // Goose's: taken for a flat file, its way back would run behind its way forth.
-                } else if item.name.split_once('_').is_some_and(|(version, _)| is_number(version)) {
-                    signs.numbered = true;
-                } else {
-                    signs.other = true;
-                }
-            }
-        }
-        signs
-    }
-
-    /// Whether anything here looks like a migration.
-    pub fn any(&self) -> bool {
-        self.prisma || self.dbmate || self.up_files || self.numbered
-    }
-
-    /// The layouts this can be. `sqlx` and `go` say that the project around it uses these tools.
-    pub fn layouts(&self, sqlx: bool, go: bool) -> Vec<Layout> {
-        match self {
-            Self { prisma: true, .. } => vec![Layout::Prisma],
-            Self { dbmate: true, .. } => vec![Layout::Dbmate],
-            Self { up_files: true, .. } => match (sqlx, go) {
-                (true, false) => vec![Layout::Sqlx],
-                (false, true) => vec![Layout::GolangMigrate],
-                _ => vec![Layout::Sqlx, Layout::GolangMigrate],
-            },
-            Self { numbered: true, other: false, .. } if sqlx => vec![Layout::Sqlx],
-            Self { numbered: true, .. } | Self { other: true, .. } => vec![Layout::Flat],
-            _ => Vec::new(),
-        }
-    }
 }
 
 fn is_number(text: &str) -> bool {

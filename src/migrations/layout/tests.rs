@@ -95,6 +95,48 @@ fn what_a_tool_passes_over_is_passed_over_and_what_it_would_stumble_over_is_refu
 }
 
 #[test]
+fn x12_a_way_back_without_its_way_forward_and_a_name_that_the_tool_would_pass_over_are_refused() {
+    let refused = |layout: Layout, files: &[(&str, &str)], says: &str| {
+        let error = layout.read(folder(files).path()).unwrap_err();
+        assert!(error.message().contains(says) && !error.hints().is_empty(), "{error}");
+    };
+    for layout in [Layout::Sqlx, Layout::GolangMigrate] {
+        refused(
+            layout,
+            &[("1_a.up.sql", ""), ("2_b.down.sql", "")],
+            "2_b.down.sql is a way back, and its way forward",
+        );
+        refused(layout, &[("1_a.up.sql", ""), ("2-b.up.sql", "")], "2-b.up.sql is no file name");
+        refused(layout, &[("1_a.up.sql", ""), ("2_b.DOWN.sql", "")], "2_b.DOWN.sql is no file name");
+        refused(
+            layout,
+            &[("1_a.up.sql", "-- +goose Up\nselect 1;")],
+            "1_a.up.sql:1: `-- +goose Up` is a mark of Goose",
+        );
+        // The other half may have another name, and may be missing.
+        let dir = folder(&[("1_a.up.sql", ""), ("01_other.down.sql", ""), ("2_b.up.sql", "")]);
+        assert_eq!(names(layout, dir.path()).len(), 2, "{layout:?}");
+    }
+    // dbmate sorts by name, which puts two of one version apart.
+    let mark = "-- migrate:up\n";
+    refused(Layout::Dbmate, &[("1-a.sql", mark), ("10.sql", mark), ("1_c.sql", mark)], "the same version 1");
+}
+
+#[test]
+fn sqlx_runs_outside_of_a_block_only_what_begins_with_its_mark() {
+    let inside = |text: &str| Layout::Sqlx.read(folder(&[("1_a.sql", text)]).path()).unwrap()[0].transaction;
+    assert!(!inside("-- no-transaction\r\nselect 1;"));
+    for text in [
+        "--no-transaction\n",
+        " -- no-transaction\n",
+        "select 1;\n-- no-transaction\n",
+        "-- No-Transaction\n",
+    ] {
+        assert!(inside(text), "{text}");
+    }
+}
+
+#[test]
 fn a_folder_tells_whose_it_is_or_that_it_could_be_two() {
     let at = |files: &[(&str, &str)]| Signs::of(folder(files).path());
     assert_eq!(at(&[("1_a/migration.sql", "")]).layouts(false, false), [Layout::Prisma]);
