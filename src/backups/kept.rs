@@ -118,8 +118,8 @@ pub async fn drop_kept(
 fn refused(name: &str, refusal: Refusal, dropped: &[String]) -> Error {
     let error = match refusal {
         // object_in_use
-        Refusal::Sql { state, message } if state == "55006" => {
-            error::busy(format!("database {name:?} is in use and stays: {message}"))
+        Refusal::Sql(in_use) if in_use.state == "55006" => {
+            error::busy(format!("database {name:?} is in use and stays: {in_use}"))
                 .hint("end who is connected to it, or wait, and run the same command again")
         }
         other => Error::from(other).context(format!("database {name:?} stays")),

@@ -139,7 +139,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             // object_in_use
-            Refusal::Sql { state, message } if state == "55006" => Self::InUse(message),
+            Refusal::Sql(error) if error.state == "55006" => Self::InUse(error.message),
             other => Self::Refused(Error::from(other).context("the swap was rolled back, nothing changed")),
         }
     }
@@ -218,7 +218,7 @@ async fn inside(
         match actor.query(statement).await {
             Ok(_) => actor.query("RELEASE SAVEPOINT envctl").await?,
             // insufficient_privilege
-            Err(Refusal::Sql { state, .. }) if state == "42501" => {
+            Err(Refusal::Sql(error)) if error.state == "42501" => {
                 left_out.push(without_value(statement).to_owned());
                 actor.query("ROLLBACK TO SAVEPOINT envctl").await?
             }

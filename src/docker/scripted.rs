@@ -113,7 +113,7 @@ impl Far {
             }
             if let Some((word, _)) = line.strip_prefix("\\echo ").and_then(|rest| rest.split_once(' ')) {
                 let word = word.to_owned();
-                self.line().await?;
+                while self.line().await? != format!("\\echo {word}.") {}
                 return Some((sql.trim_end_matches(";\n").trim().to_owned(), word));
             }
             sql.push_str(&line);
@@ -128,8 +128,10 @@ impl Far {
 
     /// Answers a question of a session with an error.
     pub(crate) async fn sql_error(&mut self, word: &str, state: &str, message: &str) {
-        self.err(format!("ERROR:  {message}\n")).await;
-        self.out(format!("{word} true {state} {message}\n{word}.\n")).await;
+        let first = message.lines().next().unwrap_or_default();
+        self.out(format!("{word} true {state} {first}\n{word}.\n")).await;
+        let report = format!("ERROR:  {state}: {message}\n");
+        self.err(format!("ERROR:  {message}\n{word}-report\n{report}{word}-end\n")).await;
     }
 
     /// Holds the stream open until envctl lets go.

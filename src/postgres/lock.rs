@@ -98,7 +98,7 @@ impl From<Refusal> for Lost {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Lost(_) => Self::Session,
-            sql @ Refusal::Sql { .. } => Self::Lock(sql.into()),
+            sql @ Refusal::Sql(_) => Self::Lock(sql.into()),
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod properties;
 pub mod psql;
 pub mod quote;
 pub mod rights;
+pub mod server_error;
 pub mod session;
 #[cfg(test)]
 mod session_tests;
@@ -33,4 +34,5 @@ pub mod visitors;
 pub use access::Access;
 pub use holder::Holder;
 pub use mask::mask;
+pub use server_error::ServerError;
 pub use session::Session;

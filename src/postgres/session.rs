@@ -11,6 +11,7 @@ use memchr::memmem;
 
 use super::access::Access;
 use super::csv;
+use super::server_error::ServerError;
 use super::{first_start, standing};
 use crate::docker::demux::Output;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput, start_failure};
@@ -21,13 +22,8 @@ use crate::error::{self, Error, Result};
 /// Why a statement has no answer.
 #[derive(Debug)]
 pub enum Refusal {
-    /// The server said no.
-    Sql {
-        /// Five characters, `42P01`.
-        state: String,
-        /// The server's words.
-        message: String,
-    },
+    /// The server reported an error.
+    Sql(Box<ServerError>),
     /// The session is gone.
     Lost(Error),
 }
@@ -36,7 +32,7 @@ impl Refusal {
     /// The SQLSTATE, where the server answered.
     pub fn state(&self) -> Option<&str> {
         match self {
-            Self::Sql { state, .. } => Some(state),
+            Self::Sql(error) => Some(&error.state),
             Self::Lost(_) => None,
         }
     }
@@ -45,9 +41,7 @@ impl Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Sql { state, message } => {
-                error::tool(format!("PostgreSQL refused: {message} ({state})"))
-            }
+            Refusal::Sql(error) => error::tool(format!("PostgreSQL refused: {error}")),
             Refusal::Lost(error) => error,
         }
     }
@@ -65,6 +59,10 @@ pub struct Session {
     access: Access,
 }
 
+/// How much of psql's stderr is kept.
+const STDERR_KEPT: usize = 64 << 10;
+/// How long the end of an error's report may take to arrive: a psql older than 13 does not print it.
+const REPORT_LIMIT: Duration = Duration::from_secs(2);
 /// How long a freshly started server may still be starting up.
 const STARTUP_LIMIT: Duration = Duration::from_secs(30);
 /// How long the image's first start may take: it makes the cluster and runs the project's own scripts.
@@ -153,7 +151,8 @@ impl Session {
             ["psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--csv", "--no-password"];
         let mut argv: Vec<String> = argv.map(str::to_owned).into();
         argv.push(access.dbname());
-        let spec = access.spec(argv, application).with_stdin();
+        // libpq's own words, by which answers are read, are translated into the language of the container.
+        let spec = access.spec(argv, application).env("LC_ALL", "C").with_stdin();
         let exec = Exec::start(engine, container, &spec).await.map_err(Complaint::Docker)?;
         let mut session = Self {
             output: exec.output,
@@ -172,7 +171,7 @@ impl Session {
                 Err(Complaint::Words(first_start::WORDS.to_owned()))
             }
             Ok(_) => Ok(session),
-            Err(Refusal::Sql { message, .. }) => Err(Complaint::Words(message)),
+            Err(Refusal::Sql(error)) => Err(Complaint::Words(error.to_string())),
             Err(Refusal::Lost(lost)) => {
                 let code = session.handle.exit_code().await.unwrap_or(None).unwrap_or(0);
                 match start_failure(&session.stdout, code) {
@@ -196,18 +195,42 @@ impl Session {
     pub async fn query(&mut self, sql: &str) -> std::result::Result<Vec<Vec<String>>, Refusal> {
         // The newline before the semicolon keeps a trailing line comment from swallowing it.
         let word = &self.word;
-        let question =
-            format!("{sql}\n;\n\\echo {word} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\echo {word}.\n");
+        let question = format!(
+            "{sql}\n;\n\\echo {word} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\if :ERROR\n{}\n\\endif\n\\echo {word}.\n",
+            report_lines(word)
+        );
         let (rows, status) = self.ask(&question).await?;
-        self.stderr.clear();
         let mut words = status.trim_start().splitn(3, ' ');
-        match (words.next(), words.next(), words.next()) {
-            (Some("false"), _, _) => Ok(csv::records(&rows)),
-            (_, state, message) => Err(Refusal::Sql {
-                state: state.unwrap_or_default().to_owned(),
-                message: message.unwrap_or("psql gave no reason").trim().to_owned(),
-            }),
+        if words.next() == Some("false") {
+            self.stderr.clear();
+            return Ok(csv::records(&rows));
         }
+        let (state, message) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().trim());
+        let told =
+            ServerError { state: state.to_owned(), message: message.to_owned(), ..ServerError::default() };
+        Err(Refusal::Sql(Box::new(self.server_error(told).await?)))
+    }
+
+    /// Reads the report of the last error, which [`report_lines`] made psql print. `told` is what psql's variables
+    /// say of it; they are empty behind `\gexec` (seen with psql 17).
+    ///
+    /// # Errors
+    /// [`Refusal::Lost`]: the session ended meanwhile.
+    pub async fn server_error(&mut self, told: ServerError) -> std::result::Result<ServerError, Refusal> {
+        let marks = MARKS.map(|mark| format!("{}{mark}", self.word));
+        let arriving = async {
+            // stderr is a stream of its own, which may lag behind stdout.
+            while memmem::find(&self.stderr, marks[1].as_bytes()).is_none() {
+                self.more().await?;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(REPORT_LIMIT, arriving).await {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(lost)) => return Err(lost),
+        }
+        let text = String::from_utf8_lossy(&std::mem::take(&mut self.stderr)).into_owned();
+        Ok(read_report(&text, &marks, told))
     }
 
     /// Hands psql lines of its own language, which `lines` makes around this session's closing word: they have
@@ -222,11 +245,6 @@ impl Session {
         let question = lines(&self.word);
         self.stderr.clear();
         Ok(self.ask(&question).await?.1)
-    }
-
-    /// What psql has said on its stderr since the last program began, as far as it has arrived.
-    pub fn complaint(&self) -> String {
-        String::from_utf8_lossy(&self.stderr).trim().to_owned()
     }
 
     async fn ask(&mut self, question: &str) -> std::result::Result<(String, String), Refusal> {
@@ -268,16 +286,26 @@ impl Session {
                 return Ok((rows, status));
             }
             looked = self.stdout.len().saturating_sub(closing.len());
-            let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
-            let mut sink = |which, bytes: &[u8]| match which {
-                Output::Stdout => stdout.extend_from_slice(bytes),
-                Output::Stderr => stderr.extend_from_slice(&bytes[..bytes.len().min(64 << 10)]),
-            };
-            match self.output.read(&mut sink).await {
-                Ok(true) => {}
-                Ok(false) => return Err(self.lost(None)),
-                Err(cause) => return Err(self.lost(Some(cause))),
+            self.more().await?;
+        }
+    }
+
+    /// Reads what has arrived next of either stream. Of stderr the end is kept.
+    async fn more(&mut self) -> std::result::Result<(), Refusal> {
+        let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
+        let mut sink = |which, bytes: &[u8]| match which {
+            Output::Stdout => stdout.extend_from_slice(bytes),
+            Output::Stderr => {
+                stderr.extend_from_slice(bytes);
+                if stderr.len() > 2 * STDERR_KEPT {
+                    stderr.drain(..stderr.len() - STDERR_KEPT);
+                }
             }
+        };
+        match self.output.read(&mut sink).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.lost(None)),
+            Err(cause) => Err(self.lost(Some(cause))),
         }
     }
 
@@ -290,6 +318,49 @@ impl Session {
             Some(cause) => error.because(cause),
             None => error,
         })
+    }
+}
+
+/// Ends of the lines that stand before and behind a report on stderr.
+const MARKS: [&str; 2] = ["-report", "-end"];
+
+/// Complaint of a psql older than 13 about `\warn`.
+const UNKNOWN: &str = "invalid command \\warn";
+
+/// Lines that make psql report its last error on stderr with all fields, between two marks.
+pub fn report_lines(word: &str) -> String {
+    format!("\\warn {word}{}\n\\errverbose\n\\warn {word}{}", MARKS[0], MARKS[1])
+}
+
+/// The error that a report is about. psql reports an older one where the newest error is psql's own.
+fn read_report(stderr: &str, marks: &[String; 2], told: ServerError) -> ServerError {
+    let between = || {
+        let (before, rest) = stderr.split_once(&marks[0])?;
+        Some((before, rest.split_once(&marks[1])?.0))
+    };
+    // psql 12 does not know `\warn`, and says so in both places, and of branches that are not taken.
+    let unknown = || {
+        let mut rest = stderr;
+        while let Some((before, report)) = rest.rsplit_once(UNKNOWN) {
+            if !report.trim().is_empty() {
+                return Some((before, report));
+            }
+            rest = before;
+        }
+        None
+    };
+    let (before, report) = between().or_else(unknown).unwrap_or((stderr, ""));
+    let fits = |error: &ServerError| {
+        before.contains(error.message.lines().next().unwrap_or_default())
+            && (told.state.is_empty() || told.state == error.state)
+    };
+    match ServerError::parse(report).filter(fits) {
+        Some(error) => error,
+        None if !told.message.is_empty() => told,
+        None => {
+            let last = before.lines().rev().find(|line| !line.trim().is_empty());
+            ServerError { message: last.unwrap_or("psql gave no reason").trim().to_owned(), ..told }
+        }
     }
 }
 

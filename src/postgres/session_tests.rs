@@ -79,6 +79,42 @@ async fn an_sql_error_carries_its_state_and_the_session_goes_on() {
 }
 
 #[tokio::test]
+async fn w18_the_report_of_an_error_is_waited_for_and_an_older_one_is_not_taken() {
+    let script = Scripted::new([Turn::new("psql", |far| async move {
+        let mut far = greeted(far).await;
+        // stdout is quicker than stderr, and notices stand before the error.
+        let (_, word) = far.question().await.unwrap();
+        far.out(format!("{word} true  \n{word}.\n")).await;
+        far.err("WARNING:  one\nFEHLER:  nein\nHINT:  ja\n").await;
+        far.err(format!("{word}-report\nFEHLER:  P0001: nein\nHINT:  ja\nLOCATION:  f, x.c:1\n")).await;
+        far.err(format!("{word}-end\n")).await;
+        // An error of psql's own, which `\errverbose` does not know.
+        let (_, word) = far.question().await.unwrap();
+        far.err(format!("out of memory\n{word}-report\nFEHLER:  P0001: nein\n{word}-end\n")).await;
+        far.out(format!("{word} true  \n{word}.\n")).await;
+        // psql 12.
+        let (_, word) = far.question().await.unwrap();
+        let warn = "invalid command \\warn\n";
+        far.err(format!(
+            "{warn}{warn}ERROR:  no\n{warn}ERROR:  42P01: no\nCONTEXT:  f()\n{warn}{warn}{warn}"
+        ))
+        .await;
+        far.out(format!("{word} true 42P01 no\n{word}.\n")).await;
+        far.wait().await;
+        Some(0)
+    })]);
+    let mut session = open(&script, &container("db")).await.unwrap();
+    for told in [
+        "PostgreSQL refused: nein (P0001)\nHINT: ja",
+        "PostgreSQL refused: out of memory",
+        "PostgreSQL refused: no (42P01)\nCONTEXT: f()",
+    ] {
+        let refusal = session.query("select f()").await.unwrap_err();
+        assert_eq!(Error::from(refusal).message(), told);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_in_single_bytes_is_an_answer() {
     let script = Scripted::new([Turn::new("psql", |far| async move {
         let mut far = greeted(far).await;

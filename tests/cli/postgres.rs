@@ -77,7 +77,8 @@ impl Server {
             if let Some((word, _)) = word.split_once(' ') {
                 let status = match self.find(&sql) {
                     Some(Answer::Error(state, message)) => {
-                        process.err(format!("ERROR:  {message}\n"));
+                        let report = format!("ERROR:  {state}: {message}\n{word}-end\n");
+                        process.err(format!("ERROR:  {message}\n{word}-report\n{report}"));
                         format!("true {state} {message}")
                     }
                     Some(Answer::Rows(rows)) => {

@@ -7,8 +7,8 @@ use crate::support::rig::poll;
 use crate::support::{Project, Server};
 
 /// A project with Prisma folders, and a fresh database.
-fn project(name: &str, major: u8, migrations: &[(&str, &str)]) -> Project {
-    let project = Project::new(Server::shared(major), name);
+fn project(name: &str, server: &Server, migrations: &[(&str, &str)]) -> Project {
+    let project = Project::new(server, name);
     for (folder, sql) in migrations {
         write(&project, folder, sql);
     }
@@ -29,10 +29,10 @@ fn rows(project: &Project) -> String {
 
 #[test]
 fn what_is_pending_is_applied_once_and_noted_as_prisma_does() {
-    for major in [15, 17] {
+    for server in Server::each() {
         let project = project(
             "mig_once",
-            major,
+            server,
             &[
                 (
                     "20240101000000_users",
@@ -66,41 +66,110 @@ fn what_is_pending_is_applied_once_and_noted_as_prisma_does() {
 
 #[test]
 fn f59_f65_a_file_that_fails_leaves_nothing_and_says_what_to_type() {
-    let project = project(
-        "mig_fail",
-        15,
-        &[("1_ok", "create table a ();"), ("2_bad", "create table b ();\nselect 1/0;")],
-    );
-    let failed = project.run(&["migrate"]).code(7);
-    let failed = failed.says("2_bad failed: division by zero").says("nothing of this file was applied");
-    let _ = failed
-        .says("envctl migrate resolve 2_bad --rolled-back")
-        .says("applied before it, and staying: 1_ok");
-    assert_eq!(project.server.sql(&project.database, "select to_regclass('a'), to_regclass('b')"), "a|");
-    assert!(rows(&project).contains("2_bad|f|f|0|division by zero"), "{}", rows(&project));
-    project.run(&["migrate"]).code(9).says("2_bad failed before: division by zero");
-    project.run(&["migrate", "resolve", "1_ok", "--rolled-back"]).code(6).says("did not fail");
-    project.run(&["migrate", "resolve", "2_bad", "--rolled-back"]).code(0);
-    write(&project, "2_bad", "create table b ();");
-    project.run(&["migrate"]).code(0);
-    // The row that was rolled back had another checksum, and says nothing any more (prisma#16927).
-    project.run(&["migrate", "status", "--exit-code"]).code(0);
+    for server in Server::each() {
+        let project = project(
+            "mig_fail",
+            server,
+            &[("1_ok", "create table a ();"), ("2_bad", "create table b ();\nselect 1/0;")],
+        );
+        let failed = project.run(&["migrate"]).code(7);
+        let failed = failed.says("2_bad failed: division by zero").says("nothing of this file was applied");
+        let _ = failed
+            .says("envctl migrate resolve 2_bad --rolled-back")
+            .says("applied before it, and staying: 1_ok");
+        assert_eq!(project.server.sql(&project.database, "select to_regclass('a'), to_regclass('b')"), "a|");
+        assert!(rows(&project).contains("2_bad|f|f|0|division by zero"), "{}", rows(&project));
+        project.run(&["migrate"]).code(9).says("2_bad failed before: division by zero");
+        project.run(&["migrate", "resolve", "1_ok", "--rolled-back"]).code(6).says("did not fail");
+        project.run(&["migrate", "resolve", "2_bad", "--rolled-back"]).code(0);
+        write(&project, "2_bad", "create table b ();");
+        project.run(&["migrate"]).code(0);
+        // The row that was rolled back had another checksum, and says nothing any more (prisma#16927).
+        project.run(&["migrate", "status", "--exit-code"]).code(0);
+    }
+}
+
+#[test]
+fn z4_w18_what_the_server_says_of_a_failed_file_is_told_whole_and_kept() {
+    for server in Server::each() {
+        for (name, sql, says, kept) in [
+            (
+                "mig_none",
+                "alter table nosuch add column x int;",
+                "1_bad failed: relation \"nosuch\" does not exist (42P01)",
+                "relation \"nosuch\" does not exist",
+            ),
+            (
+                "mig_line",
+                "select 1;\nselect nosuch;",
+                "1_bad failed: column \"nosuch\" does not exist (42703) LINE 2: select nosuch; ^",
+                "LINE 2: select nosuch;",
+            ),
+            (
+                "mig_detail",
+                "create table a (x int unique); insert into a values (1), (1);",
+                "\"a_x_key\" (23505) DETAIL: Key (x)=(1) already exists.",
+                "DETAIL: Key (x)=(1) already exists.",
+            ),
+            (
+                "mig_context",
+                "do $$ begin raise warning 'one'; perform 1/0; end $$;",
+                "division by zero (22012) CONTEXT: SQL statement \"SELECT 1/0\" PL/pgSQL function inline_code_block",
+                "CONTEXT: SQL statement \"SELECT 1/0\"",
+            ),
+        ] {
+            let project = project(name, server, &[("1_bad", sql)]);
+            project.run(&["migrate"]).code(7).says(says);
+            let logs = project.sql("select logs from _prisma_migrations");
+            assert!(logs.contains(kept), "{logs}");
+        }
+        // Statements of envctl's own, here the one that makes the history's table.
+        let project = project("mig_query", server, &[("1_a", "create table a ();")]);
+        project.sql(
+            "create function no() returns event_trigger language plpgsql as \
+             $$ begin raise 'not here' using hint = 'ask ada', detail = 'frozen'; end $$; \
+             create event trigger frozen on ddl_command_start execute function no()",
+        );
+        let refused = project.run(&["migrate"]).code(7).says("PostgreSQL refused: not here (P0001)");
+        refused.says("DETAIL: frozen HINT: ask ada CONTEXT: PL/pgSQL function no() line 1 at RAISE");
+    }
+}
+
+/// The files of a public report (prisma/orm#8424).
+#[test]
+fn w18_a_new_value_of_an_enum_used_too_early_says_postgresqls_own_hint() {
+    for server in Server::each() {
+        let files = [
+            ("20240101000000_e", "CREATE TYPE e AS ENUM ('A'); CREATE TABLE cfg (t e);\n"),
+            ("20240102000000_use", "ALTER TYPE e ADD VALUE 'B';\nINSERT INTO cfg VALUES ('B');\n"),
+        ];
+        let project = project("mig_enum", server, &files);
+        let failed =
+            project.run(&["migrate"]).code(7).says("unsafe use of new value \"B\" of enum type e (55P04)");
+        let failed = failed.says("LINE 2: INSERT INTO cfg VALUES ('B');");
+        failed.says("HINT: New enum values must be committed before they can be used.");
+    }
 }
 
 #[test]
 fn f60_a_file_that_commits_by_itself_keeps_its_first_half_and_says_so() {
-    let project = project("mig_commit", 15, &[("1_half", "create table a (); commit; select 1/0;")]);
-    project.run(&["migrate"]).code(7).says("commits by itself").says("--applied");
-    assert_eq!(project.server.sql(&project.database, "select to_regclass('a')"), "a");
-    let project = self::project("mig_open", 15, &[("1_open", "begin; create table a ();")]);
-    project.run(&["migrate"]).code(6).says("1_open/migration.sql:1: `BEGIN` begins a transaction");
-    assert_eq!(project.server.sql(&project.database, "select to_regclass('a')"), "");
+    for server in Server::each() {
+        let project = project("mig_commit", server, &[("1_half", "create table a (); commit; select 1/0;")]);
+        project.run(&["migrate"]).code(7).says("commits by itself").says("--applied");
+        assert_eq!(project.server.sql(&project.database, "select to_regclass('a')"), "a");
+        let project = self::project("mig_open", server, &[("1_open", "begin; create table a ();")]);
+        project.run(&["migrate"]).code(6).says("1_open/migration.sql:1: `BEGIN` begins a transaction");
+        assert_eq!(project.server.sql(&project.database, "select to_regclass('a')"), "");
+    }
 }
 
 #[test]
 fn f64_f66_edited_missing_and_strange_histories_are_refused_before_anything_runs() {
-    let project =
-        project("mig_edit", 15, &[("1_a", "create table a ();\n"), ("2_b", "create table b ();\n")]);
+    let project = project(
+        "mig_edit",
+        Server::shared(15),
+        &[("1_a", "create table a ();\n"), ("2_b", "create table b ();\n")],
+    );
     project.run(&["migrate"]).code(0);
     write(&project, "1_a", "create table a ();\r\n");
     project.run(&["migrate", "status", "--exit-code"]).code(0);
@@ -114,7 +183,7 @@ fn f64_f66_edited_missing_and_strange_histories_are_refused_before_anything_runs
     assert!(plan.contains("without a file here: 2_b"), "{plan}");
     project.run(&["migrate"]).code(0);
 
-    let strange = self::project("mig_strange", 15, &[("1_a", "create table a ();")]);
+    let strange = self::project("mig_strange", Server::shared(15), &[("1_a", "create table a ();")]);
     strange.server.sql(&strange.database, "create table theirs ()");
     strange.run(&["migrate"]).code(6).says("the database schema is not empty").says("resolve 1_a --applied");
     strange.run(&["migrate", "resolve", "1_a", "--applied"]).code(0);
@@ -124,61 +193,67 @@ fn f64_f66_edited_missing_and_strange_histories_are_refused_before_anything_runs
 
 #[test]
 fn f56_a_lock_held_elsewhere_is_busy_and_names_its_holder() {
-    let project = project("mig_lock", 15, &[("1_a", "create table a ();")]);
-    let held = project.server.session(&project.database, "select pg_advisory_lock(72707369)");
-    project
-        .run(&["migrate", "--lock-timeout", "300ms"])
-        .code(5)
-        .says("another migration runs")
-        .says("rig (pid ");
-    drop(held);
-    project.server.sql(&project.database, "create table t (id int)");
-    project.run(&["migrate", "resolve", "1_a", "--applied"]).code(0);
-    write(&project, "2_alter", "alter table t add column x int;");
-    let held = project.server.session(&project.database, "begin; select * from t");
-    project.run(&["migrate", "--lock-timeout", "300ms"]).code(5).says("nothing of the file was applied");
-    drop(held);
-    // Nobody has to resolve what only waited in vain.
-    project.run(&["migrate"]).code(0).says("1 migration applied");
-    let held = project.server.session(&project.database, "set application_name = 'pg_dump'");
-    write(&project, "3_x", "select 1;");
-    project
-        .run(&["migrate", "--lock-timeout", "300ms"])
-        .code(5)
-        .says("a dump of this database runs: pg_dump (pid ");
-    drop(held);
+    for server in Server::each() {
+        let project = project("mig_lock", server, &[("1_a", "create table a ();")]);
+        let held = project.server.session(&project.database, "select pg_advisory_lock(72707369)");
+        project
+            .run(&["migrate", "--lock-timeout", "300ms"])
+            .code(5)
+            .says("another migration runs")
+            .says("rig (pid ");
+        drop(held);
+        project.server.sql(&project.database, "create table t (id int)");
+        project.run(&["migrate", "resolve", "1_a", "--applied"]).code(0);
+        write(&project, "2_alter", "alter table t add column x int;");
+        let held = project.server.session(&project.database, "begin; select * from t");
+        project.run(&["migrate", "--lock-timeout", "300ms"]).code(5).says("nothing of the file was applied");
+        drop(held);
+        // Nobody has to resolve what only waited in vain.
+        project.run(&["migrate"]).code(0).says("1 migration applied");
+        let held = project.server.session(&project.database, "set application_name = 'pg_dump'");
+        write(&project, "3_x", "select 1;");
+        project
+            .run(&["migrate", "--lock-timeout", "300ms"])
+            .code(5)
+            .says("a dump of this database runs: pg_dump (pid ");
+        drop(held);
+    }
 }
 
 #[test]
 fn ctrl_c_takes_back_what_was_running() {
-    let project = project("mig_stop", 15, &[("1_slow", "create table a (); select pg_sleep(60);")]);
-    let running = project.start(&["migrate"]);
-    let begun = "select count(*) from pg_stat_activity where state = 'active' and query like '%pg_sleep(60)%' and pid <> pg_backend_pid()";
-    assert!(poll(Duration::from_secs(10), || project.server.sql("postgres", begun) == "1"));
-    running.signal(rustix::process::Signal::INT);
-    running.finish_within(Duration::from_secs(10)).code(130);
-    assert_eq!(project.server.sessions(&project.database), "");
-    assert_eq!(project.server.sql(&project.database, "select to_regclass('a')"), "");
-    assert!(rows(&project).contains("1_slow|f|t|0"), "{}", rows(&project));
-    write(&project, "1_slow", "create table a ();");
-    project.run(&["migrate"]).code(0);
+    for server in Server::each() {
+        let project = project("mig_stop", server, &[("1_slow", "create table a (); select pg_sleep(60);")]);
+        let running = project.start(&["migrate"]);
+        let begun = "select count(*) from pg_stat_activity where state = 'active' and query like '%pg_sleep(60)%' and pid <> pg_backend_pid()";
+        assert!(poll(Duration::from_secs(10), || project.server.sql("postgres", begun) == "1"));
+        running.signal(rustix::process::Signal::INT);
+        running.finish_within(Duration::from_secs(10)).code(130);
+        assert_eq!(project.server.sessions(&project.database), "");
+        assert_eq!(project.server.sql(&project.database, "select to_regclass('a')"), "");
+        assert!(rows(&project).contains("1_slow|f|t|0"), "{}", rows(&project));
+        write(&project, "1_slow", "create table a ();");
+        project.run(&["migrate"]).code(0);
+    }
 }
 
 #[test]
 fn a_session_that_ends_half_way_is_an_outcome_nobody_knows() {
-    let project = project(
-        "mig_lost",
-        15,
-        &[("1_end", "create table a (); select pg_terminate_backend(pg_backend_pid());")],
-    );
-    project
-        .run(&["migrate"])
-        .code(9)
-        .says("contact with PostgreSQL was lost")
-        .says("resolve 1_end --rolled-back");
-    project.run(&["migrate", "resolve", "1_end", "--rolled-back"]).code(0);
-    write(&project, "1_end", "create table a ();");
-    project.run(&["migrate"]).code(0);
+    for server in Server::each() {
+        let project = project(
+            "mig_lost",
+            server,
+            &[("1_end", "create table a (); select pg_terminate_backend(pg_backend_pid());")],
+        );
+        project
+            .run(&["migrate"])
+            .code(9)
+            .says("contact with PostgreSQL was lost")
+            .says("resolve 1_end --rolled-back");
+        project.run(&["migrate", "resolve", "1_end", "--rolled-back"]).code(0);
+        write(&project, "1_end", "create table a ();");
+        project.run(&["migrate"]).code(0);
+    }
 }
 
 #[test]
@@ -190,25 +265,25 @@ fn f67_hostile_folders_are_refused_with_their_reason() {
         ("mig_copy", "1_a", b"create table t(a int); copy t from stdin;\n1\n\\.\n", "COPY"),
         ("mig_order", "1_\u{e9}", b"select 1", "ambiguous"),
     ] {
-        let project = project(name, 15, &[("0_first", "create table first ();")]);
+        let project = project(name, Server::shared(15), &[("0_first", "create table first ();")]);
         let at = project.path().join("prisma/migrations").join(folder);
         fs::create_dir_all(&at).unwrap();
         fs::write(at.join("migration.sql"), bytes).unwrap();
         project.run(&["migrate"]).code(6).says(says);
         assert_eq!(project.server.sql(&project.database, "select to_regclass('first')"), "", "{name}");
     }
-    let gone = project("mig_gone", 15, &[("0_first", "create table first ();")]);
+    let gone = project("mig_gone", Server::shared(15), &[("0_first", "create table first ();")]);
     fs::create_dir(gone.path().join("prisma/migrations/1_gone")).unwrap();
     gone.run(&["migrate"]).code(6).says("1_gone holds no migration.sql").says("put the file back");
     assert_eq!(gone.sql("select to_regclass('first')"), "");
     let large = format!("select '{}';", "x".repeat(5 << 20));
-    let project = project("mig_large", 15, &[("1_a name with spaces copy", &large)]);
+    let project = project("mig_large", Server::shared(15), &[("1_a name with spaces copy", &large)]);
     project.run(&["migrate"]).code(0).says("1 migration applied");
 }
 
 #[test]
 fn two_at_once_apply_each_migration_once() {
-    let project = project("mig_two", 15, &[]);
+    let project = project("mig_two", Server::shared(15), &[]);
     for round in 0..10 {
         write(&project, &format!("{round:02}_t"), &format!("create table t{round} (id int);"));
         write(
@@ -233,7 +308,7 @@ fn two_at_once_apply_each_migration_once() {
 
 #[test]
 fn the_plan_tells_what_each_statement_does_to_a_table_of_what_size() {
-    let project = project("mig_risk", 15, &[("1_t", "create table t (a int, b text);")]);
+    let project = project("mig_risk", Server::shared(15), &[("1_t", "create table t (a int, b text);")]);
     project.run(&["migrate"]).code(0);
     project
         .sql("insert into t select n, repeat('x', 100) from generate_series(1, 20000) n; vacuum analyze t");
@@ -274,48 +349,51 @@ pub(crate) fn foreign_on(server: &Server, name: &str, layout: &str, files: &[(&s
 
 #[test]
 fn the_tables_of_other_tools_are_theirs() {
-    let pair = [
-        ("1_a.up.sql", "create table a ();"),
-        ("1_a.down.sql", "drop table a;"),
-        ("2_b.up.sql", "create table b ();"),
-        ("2_b.down.sql", ""),
-    ];
-    let go = foreign("mig_go", "golang-migrate", &pair);
-    go.run(&["migrate"]).code(0).says("2 migrations applied");
-    assert_eq!(go.server.sql(&go.database, "select version, dirty from schema_migrations"), "2|f");
-    fs::write(go.path().join("db/migrations/3_c.up.sql"), "select 1/0;").unwrap();
-    go.run(&["migrate"]).code(7);
-    assert_eq!(go.server.sql(&go.database, "select version, dirty from schema_migrations"), "3|t");
-    go.run(&["migrate", "resolve", "3_c", "--rolled-back"]).code(0);
-    assert_eq!(go.server.sql(&go.database, "select version, dirty from schema_migrations"), "2|f");
+    for server in Server::each() {
+        let pair = [
+            ("1_a.up.sql", "create table a ();"),
+            ("1_a.down.sql", "drop table a;"),
+            ("2_b.up.sql", "create table b ();"),
+            ("2_b.down.sql", ""),
+        ];
+        let go = foreign_on(server, "mig_go", "golang-migrate", &pair);
+        go.run(&["migrate"]).code(0).says("2 migrations applied");
+        assert_eq!(go.server.sql(&go.database, "select version, dirty from schema_migrations"), "2|f");
+        fs::write(go.path().join("db/migrations/3_c.up.sql"), "select 1/0;").unwrap();
+        go.run(&["migrate"]).code(7);
+        assert_eq!(go.server.sql(&go.database, "select version, dirty from schema_migrations"), "3|t");
+        go.run(&["migrate", "resolve", "3_c", "--rolled-back"]).code(0);
+        assert_eq!(go.server.sql(&go.database, "select version, dirty from schema_migrations"), "2|f");
 
-    let sqlx = foreign("mig_sqlx", "sqlx", &pair);
-    sqlx.run(&["migrate"]).code(0);
-    let rows =
-        "select version, description, success, octet_length(checksum) from _sqlx_migrations order by 1";
-    assert_eq!(sqlx.server.sql(&sqlx.database, rows), "1|a|t|48\n2|b|t|48");
+        let sqlx = foreign_on(server, "mig_sqlx", "sqlx", &pair);
+        sqlx.run(&["migrate"]).code(0);
+        let rows =
+            "select version, description, success, octet_length(checksum) from _sqlx_migrations order by 1";
+        assert_eq!(sqlx.server.sql(&sqlx.database, rows), "1|a|t|48\n2|b|t|48");
 
-    let mark = |sql: &str| format!("-- migrate:up\n{sql}\n-- migrate:down\nselect 1/0;\n");
-    let dbmate = foreign(
-        "mig_dbmate",
-        "dbmate",
-        &[
-            ("20240101_a.sql", &mark("create table a ();")),
-            ("20240102_b.sql", &mark("create table b (); select 1/0;")),
-        ],
-    );
-    dbmate.run(&["migrate"]).code(7).says("20240102_b failed").says("nothing of this file was applied");
-    assert_eq!(
-        dbmate.server.sql(&dbmate.database, "select version, to_regclass('b') from schema_migrations"),
-        "20240101|"
-    );
-    // Another tool's table of the same name is not written to.
-    let toml = go.path().join("envctl.toml");
-    fs::write(&toml, fs::read_to_string(&toml).unwrap().replace("golang-migrate", "dbmate")).unwrap();
-    for file in fs::read_dir(go.path().join("db/migrations")).unwrap() {
-        fs::write(file.unwrap().path(), mark("select 1;")).unwrap();
+        let mark = |sql: &str| format!("-- migrate:up\n{sql}\n-- migrate:down\nselect 1/0;\n");
+        let dbmate = foreign_on(
+            server,
+            "mig_dbmate",
+            "dbmate",
+            &[
+                ("20240101_a.sql", &mark("create table a ();")),
+                ("20240102_b.sql", &mark("create table b (); select 1/0;")),
+            ],
+        );
+        dbmate.run(&["migrate"]).code(7).says("20240102_b failed").says("nothing of this file was applied");
+        assert_eq!(
+            dbmate.server.sql(&dbmate.database, "select version, to_regclass('b') from schema_migrations"),
+            "20240101|"
+        );
+        // Another tool's table of the same name is not written to.
+        let toml = go.path().join("envctl.toml");
+        fs::write(&toml, fs::read_to_string(&toml).unwrap().replace("golang-migrate", "dbmate")).unwrap();
+        for file in fs::read_dir(go.path().join("db/migrations")).unwrap() {
+            fs::write(file.unwrap().path(), mark("select 1;")).unwrap();
+        }
+        go.run(&["migrate", "status"]).code(6).says("is not of dbmate");
     }
-    go.run(&["migrate", "status"]).code(6).says("is not of dbmate");
 }
 
 /// Columns of a table as the server knows them.
@@ -390,7 +468,7 @@ fn a_history_that_another_tool_has_begun_is_gone_on_with() {
 
 #[test]
 fn a_reset_makes_everything_anew_with_the_schemas_rights() {
-    let project = project("mig_reset", 15, &[("1_a", "create table a (id int);")]);
+    let project = project("mig_reset", Server::shared(15), &[("1_a", "create table a (id int);")]);
     project.run(&["migrate"]).code(0);
     project.server.sql(
         &project.database,

@@ -2,25 +2,23 @@
 //!
 //! Everything goes in one write, so a migration costs one round trip. The file itself is sent as base64 and
 //! run by `\gexec`: one simple query, as Prisma's engine sends it, with no limit of an argument's length and
-//! no character that psql could read as its own (reliability §3.1, seen on PostgreSQL 15).
+//! no character that psql could read as its own (reliability §3.1, seen on PostgreSQL 15 and 17).
+//!
+//! `:ERROR` is right behind `\gexec`, while `:SQLSTATE` and `:LAST_ERROR_MESSAGE` are empty there since psql 16 or 17:
+//! an error is read from the report of `\errverbose` instead.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+
+use crate::postgres::session::report_lines;
 
 /// How far a program came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// The file ran and its row says so.
     Whole,
-    /// Something failed: where, the server's code, its words.
-    At {
-        /// Which part.
-        stage: Stage,
-        /// SQLSTATE.
-        state: String,
-        /// The server's message.
-        message: String,
-    },
+    /// A part failed; the session's report says why, except for [`Stage::Open`].
+    At(Stage),
 }
 
 /// A part of a program.
@@ -68,8 +66,8 @@ impl Program<'_> {
             }
             _ => ("SELECT pg_catalog.now() <> pg_catalog.statement_timestamp() AS envctl_open \\gset", ""),
         };
-        let told_open = format!("\\echo {word} open 25001 the file begins a transaction and does not end it");
-        let failed = |stage: &str| format!("\\echo {word} {stage} :SQLSTATE :LAST_ERROR_MESSAGE");
+        let told_open = format!("\\echo {word} open");
+        let failed = |stage: &str| format!("\\echo {word} {stage}\n{}", report_lines(word));
         [
             // What the file selects is nobody's answer.
             "\\o /dev/null".to_owned(),
@@ -93,7 +91,7 @@ impl Program<'_> {
             "\\if :envctl_open".to_owned(),
             told_open,
             "\\else".to_owned(),
-            format!("\\echo {word} whole - -"),
+            format!("\\echo {word} whole"),
             "\\endif\n\\endif\n\\endif\n\\endif\n\\endif".to_owned(),
             "\\o".to_owned(),
             format!("\\echo {word}."),
@@ -106,19 +104,11 @@ impl Program<'_> {
 impl Ended {
     /// Reads the outcome's line.
     pub(super) fn read(status: &str) -> Self {
-        let mut words = status.trim_start().splitn(3, ' ');
-        let (stage, state, message) = (words.next(), words.next(), words.next());
-        match stage {
-            Some("whole") => Self::Whole,
-            stage => Self::At {
-                stage: STAGES
-                    .iter()
-                    .find(|(word, _)| Some(*word) == stage)
-                    .map_or(Stage::Before, |(_, s)| *s),
-                state: state.unwrap_or_default().to_owned(),
-                message: message.unwrap_or("psql gave no reason").trim().to_owned(),
-            },
+        let stage = status.trim();
+        if stage == "whole" {
+            return Self::Whole;
         }
+        Self::At(STAGES.iter().find(|(word, _)| *word == stage).map_or(Stage::Before, |(_, stage)| *stage))
     }
 }
 
@@ -136,10 +126,7 @@ mod tests {
 
     #[test]
     fn an_outcome_is_read_back() {
-        assert_eq!(Ended::read("whole - -"), Ended::Whole);
-        assert_eq!(
-            Ended::read("file 22012 division by zero"),
-            Ended::At { stage: Stage::File, state: "22012".into(), message: "division by zero".into() }
-        );
+        assert_eq!(Ended::read("whole"), Ended::Whole);
+        assert_eq!(Ended::read("file\n"), Ended::At(Stage::File));
     }
 }

@@ -9,9 +9,9 @@ use super::{Kept, SqlDriver, lost, place, row_id};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::migrations::layout::Script;
 use crate::migrations::plan::{Applied, MigrationPlan};
-use crate::postgres::Session;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::Refusal;
+use crate::postgres::{ServerError, Session};
 use crate::progress::Event;
 use crate::ui::Confirmed;
 
@@ -114,11 +114,14 @@ impl SqlDriver {
                 Ok(ended) => ended,
                 Err(refusal) => return Err(self.contact_lost(step, refusal.into()).await),
             };
-            let Ended::At { stage, state, message } = ended else { return Ok(()) };
-            let words = complaint(session, &message).await;
+            let Ended::At(stage) = ended else { return Ok(()) };
+            let why = match self.why(session, stage).await {
+                Ok(why) => why,
+                Err(refusal) => return Err(self.contact_lost(step, refusal.into()).await),
+            };
             // The script may have begun a transaction of its own; outside of one this is a warning.
             session.query("ROLLBACK").await.map_err(lost)?;
-            let deadlock = state == "40P01" && character.outside && attempt < TRIES;
+            let deadlock = why.state == "40P01" && character.outside && attempt < TRIES;
             if deadlock {
                 let after = invalid_indexes(session).await?;
                 for index in after.iter().filter(|index| !before.contains(index)) {
@@ -131,13 +134,13 @@ impl SqlDriver {
                 )));
                 continue;
             }
-            if state == WAITED && step.is_whole() {
+            if why.state == WAITED && step.is_whole() {
                 // Whoever waited in vain and left nothing needs no decision by anybody.
                 note(session, kept.ledger.take_back(&id, step.before)).await?;
                 let error = waited_in_vain(&script.name, holder.as_ref());
                 return Err(step.and_before(error.hint("nothing of the file was applied")));
             }
-            return Err(self.failed(session, step, &id, (stage, &state, &words)).await);
+            return Err(self.failed(session, step, &id, (stage, &why)).await);
         }
         Ok(())
     }
@@ -167,22 +170,31 @@ impl SqlDriver {
         Ok(Ended::read(&session.program(|word| program.lines(word)).await?))
     }
 
+    /// Error of a part that failed.
+    async fn why(&self, session: &mut Session, stage: Stage) -> std::result::Result<ServerError, Refusal> {
+        if stage == Stage::Open {
+            let message = "the file begins a transaction and does not end it".to_owned();
+            return Ok(ServerError { message, ..ServerError::default() });
+        }
+        session.server_error(ServerError::default()).await
+    }
+
     /// The failure in words, and what its row says from now on.
     async fn failed(
         &self,
         session: &mut Session,
         step: &Step<'_>,
         id: &str,
-        (stage, state, words): (Stage, &str, &str),
+        (stage, why): (Stage, &ServerError),
     ) -> Error {
         let Step { kept, script, character, .. } = step;
         let note_down = if stage == Stage::Before {
             kept.ledger.take_back(id, step.before)
         } else {
-            kept.ledger.fail(id, words)
+            kept.ledger.fail(id, &why.log())
         };
         let noted = note(session, note_down).await;
-        let mut error = error::tool(format!("{} failed: {words} ({state})", script.name));
+        let mut error = error::tool(format!("{} failed: {why}", script.name));
         let place = place(script, self.project.as_deref());
         let name = &script.name;
         if step.is_whole() {
@@ -300,19 +312,6 @@ async fn note(session: &mut Session, sql: Option<String>) -> Result<()> {
         session.query(&sql).await?;
     }
     Ok(())
-}
-
-/// The server's words with their line, once they have arrived: stderr is a stream of its own.
-async fn complaint(session: &mut Session, message: &str) -> String {
-    // Not a query: in an aborted transaction it would be refused and say something else.
-    let _ = session.program(|word| format!("\\echo {word} -\n\\echo {word}.\n")).await;
-    let words = session.complaint();
-    let from = words.find("ERROR:  ").map_or(0, |at| at + "ERROR:  ".len());
-    if words[from..].starts_with(message.lines().next().unwrap_or("\0")) {
-        words[from..].trim().to_owned()
-    } else {
-        message.to_owned()
-    }
 }
 
 /// Indexes of a build that failed: the planner ignores them, every write still pays for them.
