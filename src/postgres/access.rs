@@ -24,7 +24,18 @@ pub struct Access {
     send_password: bool,
     /// The user inside the container that runs the tools; `None` is the container's own.
     pub os_user: Option<String>,
+    /// Limits that the server knows and that a session of ours lifts; empty until a session has asked.
+    unlimited: Vec<&'static str>,
+    /// Encoding of the database; `None` until a session has asked.
+    encoding: Option<String>,
 }
+
+/// Limits of a session that not every version knows: an unknown name in `PGOPTIONS` is fatal to the connection. A session
+/// that waits for another one, for rows, or for its reader would be ended by them.
+pub(super) const LIMITS: [&str; 3] = ["idle_session_timeout", "transaction_timeout", "tcp_user_timeout"];
+
+/// The encoding whose text the server neither checks nor converts.
+pub const SQL_ASCII: &str = "SQL_ASCII";
 
 /// What the configuration or a flag says.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -62,13 +73,28 @@ impl Access {
             password: wishes.password.clone(),
             send_password: false,
             os_user: wishes.os_user.clone(),
+            unlimited: Vec::new(),
+            encoding: None,
         })
     }
 
     /// The same access to another database of the same server.
     #[must_use]
     pub fn to(&self, database: &str) -> Self {
-        Self { database: database.to_owned(), ..self.clone() }
+        let encoding = self.encoding.clone().filter(|_| database == self.database);
+        Self { database: database.to_owned(), encoding, ..self.clone() }
+    }
+
+    /// Notes what a session has learned: the database's encoding, and which of [`LIMITS`] the server knows.
+    pub(super) fn learn(&mut self, encoding: &str, limits: &str) {
+        self.encoding = Some(encoding.to_owned()).filter(|name| !name.is_empty());
+        self.unlimited =
+            LIMITS.into_iter().filter(|name| limits.split(' ').any(|one| one == *name)).collect();
+    }
+
+    /// Encoding of the database, as the server names it; `None` until a session has asked.
+    pub fn encoding(&self) -> Option<&str> {
+        self.encoding.as_deref()
     }
 
     /// The same access with the password: the server asked.
@@ -137,14 +163,21 @@ impl Access {
     /// calls itself in `pg_stat_activity` (at most 63 bytes count).
     pub fn spec(&self, argv: Vec<String>, application: &str) -> ExecSpec {
         // Settings of the role or the database must not bend what envctl reads or dumps.
-        let options = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 \
-                       -c default_transaction_read_only=off -c client_min_messages=warning -c datestyle=ISO";
+        let mut options =
+            "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 \
+                       -c default_transaction_read_only=off -c client_min_messages=warning -c datestyle=ISO"
+                .to_owned();
+        for limit in &self.unlimited {
+            options.push_str(&format!(" -c {limit}=0"));
+        }
+        // Where the server does not convert, it refuses to send bytes that are not of the encoding asked for.
+        let encoding = self.encoding().filter(|encoding| *encoding == SQL_ASCII).unwrap_or("UTF8");
         let mut spec = ExecSpec::new(argv)
             .user(self.os_user.as_deref())
             .env("PGAPPNAME", application)
             .env("PGCONNECT_TIMEOUT", "15")
-            .env("PGCLIENTENCODING", "UTF8")
-            .env("PGOPTIONS", options);
+            .env("PGCLIENTENCODING", encoding)
+            .env("PGOPTIONS", &options);
         if let Some(password) = self.password.as_ref().filter(|_| self.send_password) {
             spec = spec.env("PGPASSWORD", password.expose());
         }

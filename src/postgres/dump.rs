@@ -131,5 +131,10 @@ pub fn to_stdout(access: &Access, options: &DumpOptions, application: &str) -> E
     }
     argv.extend(options.exclude_table_data.iter().map(|pattern| format!("--exclude-table-data={pattern}")));
     argv.push(access.dbname());
-    access.spec(argv, application)
+    let mut spec = access.spec(argv, application);
+    // The database's own: what is not converted comes back byte for byte.
+    for (_, value) in spec.env.iter_mut().filter(|(name, _)| name == "PGCLIENTENCODING") {
+        access.encoding().unwrap_or("UTF8").clone_into(value);
+    }
+    spec
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use memchr::memmem;
 
-use super::access::Access;
+use super::access::{Access, LIMITS, SQL_ASCII};
 use super::csv;
 use super::server_error::ServerError;
 use super::{first_start, standing};
@@ -69,8 +69,19 @@ const STARTUP_LIMIT: Duration = Duration::from_secs(30);
 const FIRST_START_LIMIT: Duration = Duration::from_mins(5);
 /// How long the real server may take to be there once the first start is over.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(15);
-/// What the first question asks: the temporary server of a first start listens on its socket alone.
-const LISTENS: &str = "select pg_catalog.current_setting('listen_addresses') <> ''";
+/// Builds the first question: whether the server listens (the temporary server of a first start has its socket alone), the
+/// database's encoding, and which of [`LIMITS`] the server knows. It lifts those for this session, and has SQL_ASCII text
+/// sent as it is.
+fn greeting() -> String {
+    let limits = LIMITS.map(|name| format!("'{name}'")).join(", ");
+    format!(
+        "select pg_catalog.current_setting('listen_addresses') <> '', pg_catalog.getdatabaseencoding(), \
+                coalesce((select pg_catalog.string_agg(s.name, ' ') from pg_catalog.pg_settings s \
+                          where case when s.name in ({limits}) then pg_catalog.set_config(s.name, '0', false) end = '0'), ''), \
+                case pg_catalog.getdatabaseencoding() when '{SQL_ASCII}' \
+                     then pg_catalog.set_config('client_encoding', '{SQL_ASCII}', false) end"
+    )
+}
 
 impl Session {
     /// Opens a session; with the password if the server asks for one. Waits for a server that is just
@@ -164,9 +175,17 @@ impl Session {
             container: container.name.clone(),
             access: access.clone(),
         };
-        match session.query(LISTENS).await {
+        let answer = session.query(&greeting()).await.map(|rows| rows.into_iter().next().unwrap_or_default());
+        if let Ok(row) = &answer {
+            let text = |at: usize| row.get(at).map(String::as_str).unwrap_or_default();
+            session.access.learn(text(1), text(2));
+        }
+        match answer {
             // It will be shut down, and whatever runs in it then is cut off.
-            Ok(rows) if rows == [["f"]] && first_start::runs(engine, container).await => {
+            Ok(row)
+                if row.first().is_some_and(|listens| listens == "f")
+                    && first_start::runs(engine, container).await =>
+            {
                 session.close().await;
                 Err(Complaint::Words(first_start::WORDS.to_owned()))
             }

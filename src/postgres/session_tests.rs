@@ -18,8 +18,8 @@ async fn open(script: &std::sync::Arc<Scripted>, db: &Container) -> Result<Sessi
 /// A psql that has answered the first question: whether the server listens.
 async fn greeted(mut far: Far) -> Far {
     let (sql, word) = far.question().await.expect("a first question");
-    assert_eq!(sql, "select pg_catalog.current_setting('listen_addresses') <> ''");
-    far.rows(&word, "t\n").await;
+    assert!(sql.starts_with("select pg_catalog.current_setting('listen_addresses') <> ''"), "{sql}");
+    far.rows(&word, "t,UTF8,idle_session_timeout tcp_user_timeout,\n").await;
     far
 }
 
@@ -284,5 +284,36 @@ async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
         let error = open(&script, &container("db")).await.err().expect("nobody gets in");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(told(&error).contains(words), "no {words:?} in: {}", told(&error));
+    }
+}
+
+#[tokio::test]
+async fn x5_limits_that_the_server_knows_are_lifted_for_what_comes_after() {
+    let greeting = |rows: &'static str| {
+        Turn::new("psql", move |mut far| async move {
+            let (_, word) = far.question().await?;
+            far.rows(&word, rows).await;
+            far.wait().await;
+            Some(0)
+        })
+    };
+    for (rows, options, encoding) in [
+        (
+            "t,UTF8,idle_session_timeout tcp_user_timeout evil,\n",
+            " -c idle_session_timeout=0 -c tcp_user_timeout=0",
+            "UTF8",
+        ),
+        ("t,SQL_ASCII,,SQL_ASCII\n", "datestyle=ISO", "SQL_ASCII"),
+        ("t,EUC_JP,transaction_timeout,\n", " -c transaction_timeout=0", "UTF8"),
+    ] {
+        let script = Scripted::new([greeting(rows)]);
+        let session = open(&script, &container("db")).await.unwrap();
+        let spec = session.access().spec(vec!["psql".to_owned()], "x");
+        let value = |wanted: &str| spec.env.iter().find(|(name, _)| name == wanted).unwrap().1.clone();
+        assert!(value("PGOPTIONS").ends_with(options), "{}", value("PGOPTIONS"));
+        assert_eq!(value("PGCLIENTENCODING"), encoding);
+        // Another database may have another encoding; the server is the same.
+        let other = session.access().to("other");
+        assert_eq!((other.encoding(), other.spec(Vec::new(), "x").env.len()), (None, spec.env.len()));
     }
 }

@@ -21,6 +21,7 @@ mod counts;
 mod doctor;
 mod forward;
 mod guards;
+mod limits;
 mod makefile;
 mod many;
 mod memory;
