@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, Daemon};
-use crate::commands::talk::target_line;
+use crate::commands::talk::{target_line, tell_unprotected};
 use crate::config::Settings;
 use crate::docker::{Container, Engine};
 use crate::environment::request::Wanted;
@@ -142,6 +142,7 @@ async fn connect_from(
         app.ui.warn(&format!("a replica of the database was passed over: {}", error.full_message()));
     }
     target.container = container;
+    tell_unprotected(app, daemon, &target.container);
     Ok((target, access, session))
 }
 

@@ -163,12 +163,18 @@ async fn ask(
     only_look: bool,
 ) -> Vec<Finding> {
     let asking = async {
-        let (_, _, mut session) = database::connect(app, daemon, settings, environment).await?;
+        let (target, _, mut session) = database::connect(app, daemon, settings, environment).await?;
         // Not waited for when it is dropped: its end of input ends it.
-        doctor::database::look(&mut session, only_look).await
+        Ok::<_, Error>((target.container, doctor::database::look(&mut session, only_look).await?))
     };
     match tokio::time::timeout(LIMIT, asking).await {
-        Ok(Ok(seen)) => doctor::database::judge(&seen, place),
+        Ok(Ok((container, seen))) => {
+            let mut findings = doctor::database::judge(&seen, place);
+            if daemon.engine.reapers().lacking(&container) {
+                findings.push(doctor::containers::unprotected(&container.name, place));
+            }
+            findings
+        }
         Ok(Err(error)) => vec![Finding::problem("database", error.full_message()).hints(&error).at(place)],
         Err(_) => {
             let logs = format!("what its logs say: `envctl logs db {}`", place.flags);

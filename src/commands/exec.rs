@@ -65,6 +65,7 @@ impl ExecArgs {
         let tty = !self.no_tty && options.stdin_is_terminal && options.stdout_is_terminal;
         ExecSpec {
             argv: command,
+            reaper: Vec::new(),
             env: self.env.iter().filter_map(|pair| app.variable(pair)).collect(),
             user: self.user.clone(),
             workdir: self.workdir.clone(),

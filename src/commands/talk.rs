@@ -48,11 +48,24 @@ pub(in crate::commands) async fn talk(
     spec: &ExecSpec,
 ) -> Result<()> {
     app.ui.end_progress();
-    match converse(&daemon.engine, container, spec, &app.interrupt).await? {
+    let outcome = converse(&daemon.engine, container, spec, &app.interrupt).await;
+    tell_unprotected(app, daemon, container);
+    match outcome? {
         Outcome::Exited(0) => Ok(()),
         Outcome::Exited(code) => Err(Error::new(ErrorKind::Child(code), "the command failed")),
         Outcome::ReaderGone(left) => Err(reader_gone(app, left.as_ref())),
         Outcome::NotStarted { code, words } => Err(not_started(code, &words, container, spec)),
+    }
+}
+
+/// Tells under `-v` that a process which a command leaves may make the database server restart.
+pub(in crate::commands) fn tell_unprotected(app: &App, daemon: &Daemon, container: &Container) {
+    if daemon.engine.reapers().lacking(container) {
+        app.ui.detail(&format!(
+            "container {} has neither perl nor python3: a process that a command leaves there becomes a child of \
+             PostgreSQL's process 1, which restarts every session when it dies; `init: true` prevents it",
+            container.name
+        ));
     }
 }
 

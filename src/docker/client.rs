@@ -23,6 +23,7 @@ use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, Log
 use super::exec::ExecSpec;
 use super::http::{self, path_part};
 use super::listed::Listed;
+use super::reaper::Reapers;
 use super::transport::Connector;
 use super::worker::{self, Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::{self, Error, Result};
@@ -40,6 +41,7 @@ const WAIT_PAUSE: Duration = Duration::from_millis(200);
 pub struct Client {
     connector: Connector,
     docker: Docker,
+    reapers: Reapers,
 }
 
 impl Client {
@@ -77,7 +79,7 @@ impl Client {
             API_DEFAULT_VERSION,
         )
         .map_err(|cause| error::docker("the Docker client cannot be set up").because(cause))?;
-        Ok(Self { connector, docker })
+        Ok(Self { connector, docker, reapers: Reapers::default() })
     }
 
     /// As a shared engine.
@@ -136,6 +138,10 @@ pub(super) fn refusal(status: u16, words: &str, what: &str) -> Error {
 }
 
 impl Engine for Client {
+    fn reapers(&self) -> &Reapers {
+        &self.reapers
+    }
+
     fn address(&self) -> String {
         self.connector.endpoint().host.to_string()
     }
@@ -204,7 +210,7 @@ impl Engine for Client {
                 tty: Some(spec.tty),
                 detach_keys: Some(DETACH_KEYS.to_owned()),
                 env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
-                cmd: Some(spec.argv.clone()),
+                cmd: Some([spec.reaper.as_slice(), &spec.argv].concat()),
                 user: spec.user.clone(),
                 working_dir: spec.workdir.clone(),
                 ..ExecConfig::default()
@@ -250,6 +256,7 @@ impl Engine for Client {
                 Ok(answer) => Ok(Some(ExecState {
                     running: answer.running.unwrap_or(false),
                     exit_code: answer.exit_code,
+                    pid: answer.pid,
                 })),
                 Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
                 Err(cause) => Err(self.told(cause, "asking how a command ended")),

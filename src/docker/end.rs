@@ -4,7 +4,7 @@
 //! inherit it, and a second exec ends those that carry it: children before parents. The order is not
 //! tidiness: in the official PostgreSQL image PID 1 is the postmaster, an orphan falls to it, and one
 //! that dies by a signal makes it restart every session (reliability finding 6). A parent that is alive
-//! reaps its own.
+//! reaps its own. Below a [`super::reaper`] orphans have such a parent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,18 +25,23 @@ pub const TAG: &str = "ENVCTL_OP";
 /// has a child, not even a dead one that is not reaped yet. So parents are held (STOP), that they start nothing new,
 /// and let go for as long as it takes them to reap: whoever looks at nothing else sees that sooner than a loop starts
 /// its next child. Orphans there are left alone.
+///
+/// A reaper is never signalled: it ends when it has no descendant left, and every descendant of it is ended. Below it
+/// no process becomes an orphan of the postmaster, so signals go as beside an init.
 const SCRIPT: &str = r#"
 word=$1 round=0 held= known=' ' one=
 read -r start _ </proc/uptime
 { read -r one </proc/1/comm; } 2>/dev/null
-case $one in postgres|postmaster) careful=1 ;; *) careful= ;; esac
+case $one in postgres|postmaster) bare=1 ;; *) bare= ;; esac
+careful=$bare
 look() {
-  mine= orphans= tree=
+  mine= orphans= tree= reapers=
   for d in /proc/[0-9]*; do
     p=${d#/proc/}
     [ "$p" = "$$" ] && continue
     line=
     { read -r line <"$d/stat"; } 2>/dev/null || continue
+    case "$line" in *' (envctl-reaper) '*) reaper=1 ;; *) reaper= ;; esac
     set -- ${line##*) }
     tree="$tree $2>$p$1 "
     [ "$1" = Z ] && continue
@@ -52,7 +57,13 @@ look() {
           continue
         fi ;;
     esac
-    if [ -n "$careful" ] && [ "$2" = 1 ]; then orphans="$orphans $p"; else mine="$mine $p"; fi
+    if [ -n "$reaper" ]; then
+      reapers="$reapers $p" careful=
+    elif [ -n "$bare" ] && [ "$2" = 1 ]; then
+      orphans="$orphans $p"
+    else
+      mine="$mine $p"
+    fi
   done
   more=1
   while [ -n "$more" ]; do
@@ -60,7 +71,7 @@ look() {
     for p in $tree; do
       case "$p" in *Z) continue ;; esac
       parent=${p%%>*} p=${p#*>} p=${p%%[!0-9]*}
-      case "$mine " in *" $p "*) continue ;; *" $parent "*) mine="$mine $p" more=1 ;; esac
+      case "$mine$reapers " in *" $p "*) continue ;; *" $parent "*) mine="$mine $p" more=1 ;; esac
     done
   done
   leaves= parents=
@@ -91,7 +102,7 @@ reap() {
   done
   send STOP "$1"
 }
-while look; read -r now _ </proc/uptime; age=$((${now%%.*} - ${start%%.*})); [ -n "$mine" ] && [ "$age" -lt 10 ]; do
+while look; read -r now _ </proc/uptime; age=$((${now%%.*} - ${start%%.*})); [ -n "$mine$reapers" ] && [ "$age" -lt 10 ]; do
   s=KILL
   if [ "$round" -lt 10 ] && [ "$age" -lt 3 ]; then s=INT; elif [ "$round" -lt 40 ] && [ "$age" -lt 6 ]; then s=TERM; fi
   if [ -n "$careful" ]; then

@@ -10,6 +10,7 @@ use tokio::io::AsyncRead;
 use super::container::{Container, ImageConfig};
 use super::exec::ExecSpec;
 use super::listed::Listed;
+use super::reaper::Reapers;
 use super::transport::BoxIo;
 use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::Result;
@@ -32,6 +33,8 @@ pub struct ExecState {
     pub running: bool,
     /// The exit code, once it has ended.
     pub exit_code: Option<i64>,
+    /// Process id on the engine's machine; 0 where no process was started, `None` where the engine does not tell.
+    pub pid: Option<i64>,
 }
 
 /// A started exec: bytes the daemon already sent, then the stream both ways.
@@ -67,6 +70,9 @@ pub struct LogStream {
 pub trait Engine: Send + Sync {
     /// The address it was reached at, for messages.
     fn address(&self) -> String;
+
+    /// Interpreters for the reaper, as far as they are known.
+    fn reapers(&self) -> &Reapers;
 
     /// `GET /version`.
     fn version(&self) -> BoxFuture<'_, Result<EngineVersion>>;

@@ -15,6 +15,7 @@ use tokio::net::unix::pipe;
 use super::container::Container;
 use super::demux::{Demuxer, Output, ProtocolError};
 use super::engine::{Engine, ExecStream};
+use super::reaper;
 use super::transport::BoxIo;
 use crate::error::{self, Error, Result};
 
@@ -23,6 +24,8 @@ use crate::error::{self, Error, Result};
 pub struct ExecSpec {
     /// The program and its arguments.
     pub argv: Vec<String>,
+    /// Words in front of `argv`: the interpreter and the script that run it below a [`reaper`].
+    pub reaper: Vec<String>,
     /// Variables added to the container's own. Values may be secrets: not in `Debug`.
     pub env: Vec<(String, String)>,
     /// User (and group) inside the container; `None` is the container's own.
@@ -102,13 +105,13 @@ pub struct Exec {
 }
 
 impl Exec {
-    /// Creates and starts `spec` in `container`.
+    /// Creates and starts `spec` in `container`, below a reaper where process 1 is a postmaster.
     ///
     /// # Errors
     /// Kind `Docker` or `Target`: the engine refused, e.g. because the container is paused.
     pub async fn start(engine: &Arc<dyn Engine>, container: &Container, spec: &ExecSpec) -> Result<Self> {
-        let id = engine.exec_create(&container.id, spec).await.map_err(|e| in_container(e, container))?;
-        let stream = engine.exec_start(&id, spec.tty).await.map_err(|e| in_container(e, container))?;
+        let (id, stream) =
+            reaper::start(engine, container, spec).await.map_err(|e| in_container(e, container))?;
         let (reader, writer) = tokio::io::split(stream.io);
         Ok(Self {
             output: ExecOutput::new(reader, stream.early, (!spec.tty).then(Demuxer::default)),

@@ -23,6 +23,7 @@ pub mod proof;
 pub mod proven;
 #[cfg(test)]
 mod proven_tests;
+pub mod reaper;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod spill;

@@ -18,6 +18,7 @@ use super::container::{Container, Health, ImageConfig, State};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
 use super::listed::Listed;
+use super::reaper::Reapers;
 use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::{self, Error, Result};
 
@@ -27,6 +28,7 @@ type Play = Box<dyn FnOnce(Far) -> BoxFuture<'static, Option<i64>> + Send>;
 /// One exec of the script.
 pub(crate) struct Turn {
     program: String,
+    started: bool,
     play: std::result::Result<Play, Error>,
 }
 
@@ -36,7 +38,7 @@ impl Turn {
     where
         F: Future<Output = Option<i64>> + Send + 'static,
     {
-        Self { program: program.to_owned(), play: Ok(Box::new(move |far| play(far).boxed())) }
+        Self { program: program.to_owned(), started: true, play: Ok(Box::new(move |far| play(far).boxed())) }
     }
 
     /// The next exec prints this on stdout and ends with a code.
@@ -48,9 +50,14 @@ impl Turn {
         })
     }
 
+    /// The engine cannot start the next exec, and says this.
+    pub(crate) fn not_started(program: &str, words: &str) -> Self {
+        Self { started: false, ..Self::prints(program, words, 127) }
+    }
+
     /// The engine refuses to create the next exec.
     pub(crate) fn refused(program: &str, error: Error) -> Self {
-        Self { program: program.to_owned(), play: Err(error) }
+        Self { program: program.to_owned(), started: true, play: Err(error) }
     }
 }
 
@@ -155,17 +162,18 @@ pub(crate) struct Scripted {
     containers: Mutex<Vec<Container>>,
     asked: Mutex<Vec<ExecSpec>>,
     plays: Mutex<Vec<JoinHandle<()>>>,
+    reapers: Reapers,
 }
 
 struct Execution {
     play: Option<Play>,
+    /// Process id as the engine tells it.
+    pid: i64,
     spec: ExecSpec,
     state: ExecState,
     /// The engine does not know it any more.
     forgotten: bool,
 }
-
-const RUNNING: ExecState = ExecState { running: true, exit_code: None };
 
 impl Scripted {
     /// With these turns, in this order.
@@ -232,6 +240,10 @@ impl Engine for Door {
         "script://".to_owned()
     }
 
+    fn reapers(&self) -> &Reapers {
+        &self.0.reapers
+    }
+
     fn version(&self) -> BoxFuture<'_, Result<EngineVersion>> {
         async { Ok(EngineVersion::default()) }.boxed()
     }
@@ -266,11 +278,12 @@ impl Engine for Door {
             let turn = turn.unwrap_or_else(|| panic!("nothing in the script for {:?}", spec.argv));
             let (argv, _) = unwrapped(&spec.argv);
             assert_eq!(argv.first(), Some(&turn.program), "the script expects another program");
+            let pid = if turn.started { 7 } else { 0 };
             let play = Some(turn.play?);
             let mut started = lock(&self.0.started);
             let id = format!("exec-{}", started.len());
-            started
-                .insert(id.clone(), Execution { play, spec: spec.clone(), state: RUNNING, forgotten: false });
+            let state = ExecState { running: true, exit_code: None, pid: Some(pid) };
+            started.insert(id.clone(), Execution { play, pid, spec: spec.clone(), state, forgotten: false });
             Ok(id)
         }
         .boxed()
@@ -289,7 +302,7 @@ impl Engine for Door {
                 // The far end is dropped with the play, and only then the exec has ended, as in an engine.
                 let code = play(far).await;
                 if let Some(execution) = lock(&engine.started).get_mut(&id) {
-                    execution.state = ExecState { running: false, exit_code: code };
+                    execution.state = ExecState { running: false, exit_code: code, pid: Some(execution.pid) };
                     execution.forgotten = code.is_none();
                 }
             });

@@ -114,13 +114,27 @@ fn ailing(member: &Member) -> Option<Finding> {
             Finding::note(
                 "containers",
                 format!(
-                    "in container {shown} postgres is process 1: a tool that dies there by a signal makes it restart every session"
+                    "in container {shown} postgres is process 1: a process of `docker exec` that loses its parent and \
+                     dies by a signal makes it restart every session"
                 ),
             )
             .next("give the service an init: `init: true` in its compose file"),
         ),
         _ => None,
     }
+}
+
+/// A postmaster that is process 1, in an image that cannot run a reaper for the commands of envctl.
+pub fn unprotected(name: &str, place: &Place) -> Finding {
+    Finding::warning(
+        "containers",
+        format!(
+            "container {name} has neither perl nor python3: a process that `envctl shell` or `envctl exec` leaves there \
+             makes postgres, which is process 1, restart every session when it dies"
+        ),
+    )
+    .next("give the service an init: `init: true` in its compose file")
+    .at(place)
 }
 
 /// Whether the postmaster itself has to take in orphans (reliability §1): there is no init before it.

@@ -97,7 +97,7 @@ ok       docker: 20.10.24+dfsg1 (API 1.41) at unix://[DIR]/docker.sock, context 
 ok       workers: backups and restores can run beside the database
 ok       leftovers: killed runs of envctl have left nothing
 ok       acme dev: acme, PostgreSQL 15.18, 12.3 MB
-note     acme dev: in container acme-dev-db-1 postgres is process 1: a tool that dies there by a signal makes it restart every session
+note     acme dev: in container acme-dev-db-1 postgres is process 1: a process of `docker exec` that loses its parent and dies by a signal makes it restart every session
          hint: give the service an init: `init: true` in its compose file
 note     acme dev: there is no backup in [DIR]/.local/share/envctl/backups/acme/dev
          hint: make one: `envctl backup -s acme --dev`
@@ -137,7 +137,7 @@ ok       docker: 20.10.24+dfsg1 (API 1.41) at unix://[DIR]/docker.sock, context 
 ok       workers: backups and restores can run beside the database
 ok       leftovers: killed runs of envctl have left nothing
 ok       acme prod: acme, PostgreSQL 15.18, 12.3 MB
-note     acme prod: in container acme-prod-db-1 postgres is process 1: a tool that dies there by a signal makes it restart every session
+note     acme prod: in container acme-prod-db-1 postgres is process 1: a process of `docker exec` that loses its parent and dies by a signal makes it restart every session
          hint: give the service an init: `init: true` in its compose file
 note     acme prod: a restore has kept what it replaced: envctl_old_aaaa1111_acme (7.7 MB)
          hint: see them, and drop what nobody needs: `envctl restore kept -s acme --prod`

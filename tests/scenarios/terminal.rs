@@ -1,15 +1,27 @@
 //! A person at a terminal: shell, psql, logs.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::support::pty::Pty;
-use crate::support::rig::{docker, eventually};
+use crate::support::rig::{Wanted, docker, eventually};
 use crate::support::{Project, Server};
 
+/// Of the tests here alone: what a person does at a terminal can make a server restart.
+fn server() -> &'static Server {
+    static SERVER: LazyLock<Server> = LazyLock::new(|| Wanted::postgres(15, "terminal").start().ready());
+    &SERVER
+}
+
 fn project() -> Project {
-    Project::of(Server::shared(15), "postgres")
+    Project::of(server(), "postgres")
+}
+
+/// That no process which the test left made the server restart.
+fn unharmed(project: &Project) {
+    assert_eq!(project.server.crashes(), 0);
 }
 
 #[test]
@@ -50,6 +62,7 @@ fn f93_control_c_in_a_shell_reaches_the_command_and_not_envctl() {
     terminal.type_in("\x15exit 0\n");
     assert_eq!(terminal.finish(), 0);
     project.server.wait_without_process("sleep 1000", Duration::from_secs(5));
+    unharmed(&project);
 }
 
 #[test]
@@ -68,6 +81,7 @@ fn f93_control_z_stops_the_command_in_the_shell_and_not_envctl() {
     terminal.type_in("exit 0\n");
     assert_eq!(terminal.finish(), 0);
     project.server.wait_without_process("sleep 1002", Duration::from_secs(5));
+    unharmed(&project);
 }
 
 #[test]
@@ -106,6 +120,7 @@ fn f93_a_terminal_is_given_back_when_envctl_is_terminated_its_window_closed_or_i
     terminal.signal(Signal::HUP);
     assert_eq!(terminal.finish(), 129);
     project.server.wait_without_process("sleep 1001", Duration::from_secs(5));
+    unharmed(&project);
 }
 
 #[test]
@@ -126,7 +141,7 @@ fn f93_psql_shows_where_it_is_and_survives_control_c() {
 
 #[test]
 fn psql_by_a_pipe_stops_at_the_first_error() {
-    let project = Project::new(Server::shared(15), "pipe");
+    let project = Project::new(server(), "pipe");
     let script = b"create table a (id int);\nselect 1/0;\ncreate table b (id int);\n";
     project.run_with(script, &["psql"]).code(3).says("division by zero");
     assert_eq!(project.sql("select count(*) from pg_tables where tablename in ('a', 'b')"), "1");
@@ -149,7 +164,7 @@ fn following_logs_ends_at_control_c() {
 
 #[test]
 fn f93_a_shell_whose_container_dies_ends_and_gives_the_terminal_back() {
-    let mut wanted = crate::support::rig::Wanted::postgres(15, "dies").arg("--entrypoint=sleep");
+    let mut wanted = Wanted::postgres(15, "dies").arg("--entrypoint=sleep");
     wanted.command = vec!["infinity".to_owned()];
     let server = wanted.start();
     let project = Project::of(&server, "postgres");

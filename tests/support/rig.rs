@@ -291,6 +291,23 @@ impl Server {
         all.lines().filter(|line| line.contains(word)).map(str::to_owned).collect()
     }
 
+    /// Sends a signal to each process in the container whose command line contains `word`.
+    pub fn signal(&self, signal: &str, word: &str) {
+        // The word is in no command line of ours.
+        let script = r#"for d in /proc/[0-9]*; do
+            if tr '\0' ' ' <"$d/cmdline" 2>/dev/null | grep -qF -- "$WORD"; then kill -s "$SIGNAL" "${d#/proc/}"; fi
+        done"#;
+        let (word, signal) = (format!("--env=WORD={word}"), format!("--env=SIGNAL={signal}"));
+        docker(&["exec", "--user=0", &word, &signal, &self.container, "sh", "-c", script]);
+    }
+
+    /// Times that the postmaster has ended every session for a process that died.
+    pub fn crashes(&self) -> usize {
+        let logs = try_docker(&["logs", &self.container]);
+        let text = String::from_utf8_lossy(&[logs.stdout, logs.stderr].concat()).into_owned();
+        text.matches("terminating any other active server processes").count()
+    }
+
     /// Waits until no process in the container has `word` in its command line.
     pub fn wait_without_process(&self, word: &str, limit: Duration) {
         eventually(limit, &format!("{word} is gone from {}", self.container), || {

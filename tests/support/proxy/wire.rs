@@ -60,11 +60,15 @@ impl Request {
         Some(rest.split('/').next().unwrap_or_default().to_owned())
     }
 
-    /// The command line of an exec that is being created.
+    /// The command line of an exec that is being created, without the reaper that runs it.
     pub(super) fn argv(&self) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let words = body["Cmd"].as_array().cloned().unwrap_or_default();
-        words.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join("\0")
+        let mut words: Vec<_> = words.iter().filter_map(|word| word.as_str()).collect();
+        if words.starts_with(&["/usr/bin/perl", "-C0", "-e"]) {
+            words.drain(..5);
+        }
+        words.join("\0")
     }
 }
 
