@@ -85,6 +85,7 @@ impl fmt::Debug for ExecSpec {
         let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("ExecSpec")
             .field("argv", &self.argv)
+            .field("reaper", &!self.reaper.is_empty())
             .field("env", &names)
             .field("user", &self.user)
             .field("workdir", &self.workdir)

@@ -182,10 +182,11 @@ async fn failed_start(engine: &Arc<dyn Engine>, id: &str) -> Option<i64> {
     for pause in START_POLLS {
         tokio::time::sleep(Duration::from_millis(*pause)).await;
         match engine.exec_inspect(id).await {
-            // An engine that does not tell the process id runs it.
-            Ok(Some(ExecState { running: true, pid: Some(0), .. })) => {}
-            // Not begun yet. Podman gives code 0 then.
-            Ok(Some(ExecState { running: false, pid: Some(0), exit_code: None | Some(0) })) => {}
+            // Not begun yet. Podman gives code 0 then. An engine that tells no process id has begun.
+            Ok(Some(
+                ExecState { running: true, pid: Some(0), .. }
+                | ExecState { running: false, pid: Some(0), exit_code: None | Some(0) },
+            )) => {}
             Ok(Some(ExecState {
                 running: false,
                 pid: None | Some(0),
