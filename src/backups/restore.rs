@@ -14,7 +14,7 @@ use super::lanes::Shared;
 use super::loaders::Loaders;
 use super::scan::{LeftOut, Rules};
 use super::side;
-use super::source::{DumpSource, Examined};
+use super::source::{Asked, DumpSource, Examined};
 use super::swap::{self, SwapPlan, kept_name, side_name};
 use super::transport::{Ways, Work};
 use crate::docker::{Container, Engine};
@@ -185,11 +185,15 @@ pub async fn look(
     container: &Container,
     access: &Access,
     database: &str,
-    examined: Option<&Examined>,
+    examined: Option<(&Examined, &Asked)>,
     encoding: Option<&str>,
 ) -> Result<(bool, ServerVersion, Findings)> {
     let mut session = standing::outside(engine, container, access, Some(database), "envctl restore").await?;
-    let needs = examined.map(|examined| preflight::Needs {
+    let needs = examined.map(|(examined, asked)| preflight::Needs {
+        settings: examined.summary.notes.settings.keys().cloned().collect(),
+        no_owner: asked.rules.no_owner,
+        no_privileges: asked.rules.no_privileges,
+        command: asked.command.clone(),
         server_major: examined.summary.server_major(),
         restrict: examined.summary.restrict_key.is_some(),
         roles: examined.summary.roles.clone(),
@@ -203,7 +207,7 @@ pub async fn look(
         |encoding| Like::Encoding(encoding.to_owned()),
     );
     let result = preflight::look(&mut session, (database, &like), needs.as_ref()).await;
-    if let (Ok((_, version, findings)), Some(examined)) = (&result, examined) {
+    if let (Ok((_, version, findings)), Some(examined)) = (&result, examined.map(|(examined, _)| examined)) {
         readable(version, examined)?;
         let data = findings.data_directory.as_deref();
         preflight::space(engine, container, data, examined.summary.bytes).await?;

@@ -15,7 +15,7 @@ use super::compression::{BLOCK, Content, Digest, Hasher, Kind, Unpacker};
 use super::contents::Contents;
 use super::filtered::FilteredDump;
 use super::manifest::{Level, Manifest, Span};
-use super::scan::{self, CopyBlock, Finding, FindingKind, LeftOut, Proof, Rules, Summary};
+use super::scan::{self, CopyBlock, Finding, FindingKind, LeftOut, Notes, Proof, Rules, Summary};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::dump::Format;
@@ -153,6 +153,19 @@ pub struct Examined {
     pub authenticity: Authenticity,
 }
 
+/// Options of a restore that decide how its file is read.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// `--trust`.
+    pub trust: bool,
+    /// Keys that authenticate manifests.
+    pub keys: ManifestKeys,
+    /// Statements that are left out or changed.
+    pub rules: Rules,
+    /// The command as it was typed, for a hint that adds to it.
+    pub command: String,
+}
+
 /// Says whether a file may be restored: by its authenticated manifest where the file is still what that was written for,
 /// else read to its end and scanned.
 ///
@@ -161,27 +174,24 @@ pub struct Examined {
 /// leave its database, and nobody vouches for it. `Interrupted`.
 pub async fn examine(
     path: &Path,
-    trust: bool,
-    keys: &ManifestKeys,
-    rules: &Rules,
+    asked: &Asked,
     threads: usize,
     progress: &Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<Examined> {
     let (path, progress, stop) = (path.to_owned(), progress.clone(), interrupt.clone());
-    let (rules, keys) = (rules.clone(), keys.clone());
-    let reading = move || read_to_its_end(&path, (trust, &keys), &rules, threads, &progress, &stop);
-    interrupt.blocking(reading).await
+    let asked = asked.clone();
+    interrupt.blocking(move || read_to_its_end(&path, &asked, threads, &progress, &stop)).await
 }
 
 fn read_to_its_end(
     path: &Path,
-    (trust, keys): (bool, &ManifestKeys),
-    rules: &Rules,
+    asked: &Asked,
     threads: usize,
     progress: &Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<Examined> {
+    let Asked { trust, keys, rules, command } = asked;
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     // A manifest knows the dump as it is, not as the rules make it.
     if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.vouches() && rules.is_empty())
@@ -218,7 +228,8 @@ fn read_to_its_end(
         agree(manifest, &summary, sha256, stored, &name)?;
     }
     whole(&summary, &authenticity, &name)?;
-    permitted(&summary, &authenticity, trust, &name)?;
+    permitted(&summary, &authenticity, *trust, &name)
+        .map_err(|error| way_through(error, &summary, command))?;
     Ok(Examined { format, summary, sha256, left_out, manifest, authenticity })
 }
 
@@ -265,6 +276,7 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<
         extensions: manifest.extensions.clone(),
         roles: manifest.roles.clone(),
         tablespaces: foreknown.tablespaces.clone(),
+        notes: Notes::of_pg_dump(),
         findings: Vec::new(),
         findings_left_out: 0,
     }))
@@ -341,6 +353,15 @@ pub fn permitted(summary: &Summary, authenticity: &Authenticity, trust: bool, na
     } else {
         error.hint("if you know where the file comes from, `--trust` restores it all the same")
     })
+}
+
+/// Adds the command that leaves out what the dump is refused for, where an option does.
+fn way_through(error: Error, summary: &Summary, command: &str) -> Error {
+    if summary.refusals().all(|finding| finding.kind == FindingKind::EventTrigger) {
+        error.hint(format!("leave event triggers out: `{command} --skip-event-triggers`"))
+    } else {
+        error
+    }
 }
 
 /// Whether a finding may pass.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::quote::{ident, literal};
+use super::quote::{ident, literal, shell_word};
 use super::rights::{MAY_END, MAY_MEASURE};
 use super::session::Session;
 use super::version::ServerVersion;
@@ -31,6 +31,14 @@ pub struct Needs {
     pub encoding: Option<String>,
     /// Bytes of SQL.
     pub bytes: u64,
+    /// Settings it sets.
+    pub settings: Vec<String>,
+    /// Owners are left out.
+    pub no_owner: bool,
+    /// Privileges are left out.
+    pub no_privileges: bool,
+    /// The command as it was typed, for a hint that adds to it.
+    pub command: String,
 }
 
 /// What a database that is not there will be made like.
@@ -53,6 +61,8 @@ pub struct Findings {
     pub warnings: Vec<String>,
     /// PGDATA, where the role may know it.
     pub data_directory: Option<String>,
+    /// Settings of the dump that the server does not know.
+    pub unknown_settings: Vec<String>,
 }
 
 /// Looks at the server and at `database`; `session` is in another one. Where it is not there it will be made `like`.
@@ -99,6 +109,9 @@ pub async fn look(
         findings.warnings.extend(kept(session).await?);
         findings.warnings.extend(beyond_reach(session, database, &version).await?);
     }
+    let newer: Vec<String> = NEWER_SETTINGS.iter().map(|name| (*name).to_owned()).collect();
+    findings.unknown_settings =
+        unknown_settings(session, needs.map_or(&newer, |needs| &needs.settings)).await?;
     if let Some(needs) = needs {
         provided(session, needs, &version, &mut findings).await?;
         let there = Like::Database(database.to_owned());
@@ -320,26 +333,14 @@ async fn provided(
     if let Some(from) = needs.server_major.filter(|from| *from > version.major()) {
         findings.warnings.push(format!("the dump is of PostgreSQL {from}, the server is {}: a statement may be refused, and then nothing is changed", version.major()));
     }
-    let missing = missing(session, &needs.roles, "select rolname from pg_catalog.pg_roles").await?;
-    if !missing.is_empty() {
-        return Err(error::refused(format!(
-            "roles that the dump names do not exist: {}",
-            missing.join(", ")
-        ))
-        .hint(format!("create them first: `envctl psql -c 'CREATE ROLE {}'`", ident(&missing[0]))));
+    let roles = missing(session, &needs.roles, "select rolname from pg_catalog.pg_roles").await?;
+    let extensions =
+        missing(session, &needs.extensions, "select name from pg_catalog.pg_available_extensions").await?;
+    if !roles.is_empty() || !extensions.is_empty() {
+        return Err(lacking(&roles, &extensions, needs, &session.access().user));
     }
     let missing =
-        self::missing(session, &needs.extensions, "select name from pg_catalog.pg_available_extensions")
-            .await?;
-    if !missing.is_empty() {
-        return Err(error::refused(format!(
-            "extensions that the dump creates are not installed on the server: {}",
-            missing.join(", ")
-        ))
-        .hint("use a database image that has them, e.g. the one the dump was made from"));
-    }
-    let missing =
-        self::missing(session, &needs.tablespaces, "select spcname from pg_catalog.pg_tablespace").await?;
+        missing(session, &needs.tablespaces, "select spcname from pg_catalog.pg_tablespace").await?;
     if !missing.is_empty() {
         return Err(error::refused(format!(
             "tablespaces that the dump names do not exist: {}",
@@ -348,6 +349,74 @@ async fn provided(
         .hint("create them, or dump with `--no-tablespaces`"));
     }
     Ok(())
+}
+
+/// An option once for each value, with a space before it.
+fn options(name: &str, values: impl Iterator<Item = String>) -> String {
+    values.fold(String::new(), |all, value| format!("{all} --{name} {}", shell_word(&value)))
+}
+
+/// The refusal of a dump that names roles or extensions that the server has not, with the command that restores it.
+fn lacking(roles: &[String], extensions: &[String], needs: &Needs, user: &str) -> Error {
+    let mut lacks = Vec::new();
+    if !roles.is_empty() {
+        lacks.push(format!("roles that the dump names do not exist: {}", roles.join(", ")));
+    }
+    if !extensions.is_empty() {
+        lacks.push(format!(
+            "extensions that the dump creates are not installed on the server: {}",
+            extensions.join(", ")
+        ));
+    }
+    let skipped = options("skip-extension", extensions.iter().cloned());
+    let mapped = options("role-map", roles.iter().map(|name| format!("{name}={user}")));
+    let mut error = error::refused(lacks.join("\n"));
+    let command = &needs.command;
+    let leaves_out = needs.no_owner && needs.no_privileges;
+    if !roles.is_empty() && !leaves_out {
+        let no_owner = if needs.no_owner { "" } else { " --no-owner" };
+        let no_privileges = if needs.no_privileges { "" } else { " --no-privileges" };
+        error = error.hint(format!(
+            "restore it without its owners and privileges: `{command}{no_owner}{no_privileges}{skipped}`"
+        ));
+    }
+    if !roles.is_empty() {
+        error = error.hint(format!("write {user:?} in their place: `{command}{mapped}{skipped}`"));
+        let created: Vec<String> = roles.iter().map(|name| format!("CREATE ROLE {};", ident(name))).collect();
+        error = error.hint(format!("create them first: `envctl psql -c {}`", shell_word(&created.join(" "))));
+    }
+    if !extensions.is_empty() {
+        if roles.is_empty() {
+            error = error
+                .hint(format!("leave them out, if nothing in the dump needs them: `{command}{skipped}`"));
+        }
+        error = error.hint("use a database image that has them, e.g. the one the dump was made from");
+    }
+    error
+}
+
+/// Settings that pg_dump writes for newer servers, asked for where the dump cannot be read before it is loaded.
+const NEWER_SETTINGS: &[&str] = &[
+    "idle_in_transaction_session_timeout",
+    "row_security",
+    "transaction_timeout",
+    "default_table_access_method",
+];
+
+/// Returns those of these settings that the server does not know. `pg_settings` hides a few that it takes.
+async fn unknown_settings(session: &mut Session, names: &[String]) -> Result<Vec<String>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values: Vec<String> = names.iter().map(|name| format!("({})", literal(name))).collect();
+    let sql = format!(
+        "select n.name from (values {}) n(name) \
+         where not case when exists (select from pg_catalog.pg_settings s where s.name = lower(n.name)) then true \
+                        else pg_catalog.current_setting(n.name, true) is not null end order by 1",
+        values.join(", ")
+    );
+    let rows = session.query(&sql).await.map_err(Error::from)?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 
 async fn missing(session: &mut Session, names: &[String], known: &str) -> Result<Vec<String>> {

@@ -77,7 +77,9 @@ fn roles_that_the_server_does_not_have() {
 exit 6
 ! checking dump.sql
 ! error: roles that the dump names do not exist: Shop Owner, zoe
-! hint: create them first: `envctl psql -c 'CREATE ROLE "Shop Owner"' --dev`
+! hint: restore it without its owners and privileges: `envctl restore dump.sql --no-backup --no-owner --no-privileges --dev`
+! hint: write "postgres" in their place: `envctl restore dump.sql --no-backup --role-map 'Shop Owner=postgres' --role-map zoe=postgres --dev`
+! hint: create them first: `envctl psql -c 'CREATE ROLE "Shop Owner"; CREATE ROLE "zoe";' --dev`
 
 "#]]);
     planned(&stage(&dump, self::server()));
@@ -91,6 +93,7 @@ fn extensions_that_the_server_does_not_have() {
 exit 6
 ! checking dump.sql
 ! error: extensions that the dump creates are not installed on the server: hstore
+! hint: leave them out, if nothing in the dump needs them: `envctl restore dump.sql --no-backup --skip-extension hstore --dev`
 ! hint: use a database image that has them, e.g. the one the dump was made from
 
 "#]]);

@@ -19,6 +19,7 @@ mod archives;
 mod command;
 mod counts;
 mod doctor;
+mod foreign_files;
 mod forward;
 mod guards;
 mod limits;

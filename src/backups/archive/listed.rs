@@ -67,6 +67,8 @@ impl Listed {
         summary.extensions.extend(of.extensions);
         summary.roles.extend(of.roles);
         summary.tablespaces.extend(of.tablespaces);
+        // pg_restore drops nothing without --clean.
+        summary.notes.merge(of.notes.without_drops());
         summary.findings.extend(of.findings);
         summary.findings_left_out += of.findings_left_out;
         summary.encoding = summary.encoding.take().or(of.encoding);

@@ -9,7 +9,7 @@ use super::*;
 use crate::backups::compression::Hasher;
 use crate::backups::manifest::{Foreknown, Manifest, Span, Table, path_for, tests::sample};
 use crate::backups::scan::Rules;
-use crate::backups::source::{Examined, examine};
+use crate::backups::source::{Asked, Examined, examine};
 use crate::error::{ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Silent;
@@ -147,7 +147,8 @@ fn dump(home: &Path, copy: &str, change: impl FnOnce(&mut Manifest)) -> PathBuf 
 
 async fn examined(path: &Path, trust: bool, keys: &ManifestKeys) -> Result<Examined> {
     let progress: Arc<dyn crate::progress::Progress> = Arc::new(Silent);
-    examine(path, trust, keys, &Rules::default(), 1, &progress, &Interrupt::never()).await
+    let asked = Asked { trust, keys: keys.clone(), rules: Rules::default(), command: String::new() };
+    examine(path, &asked, 1, &progress, &Interrupt::never()).await
 }
 
 const ROWS: &str = "COPY public.users (id) FROM stdin;\n1\n\\.\n";

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::HELD;
 use super::entry::{self, Entry};
 use super::finding::{EXCERPT, Finding, FindingKind, printable};
+use super::notes::Notes;
 use super::proof::{Proof, Trailer};
 use super::rules::{Verdict, judge};
 use super::statement::Statement;
@@ -35,6 +36,7 @@ pub(super) struct Collector {
     extensions: BTreeSet<String>,
     roles: BTreeSet<String>,
     tablespaces: BTreeSet<String>,
+    notes: Notes,
     findings: Vec<Finding>,
     /// Whether code has passed that could change settings without being seen to.
     opaque: bool,
@@ -98,6 +100,7 @@ impl Collector {
             extensions: self.extensions.into_iter().collect(),
             roles: self.roles.into_iter().collect(),
             tablespaces: self.tablespaces.into_iter().collect(),
+            notes: self.notes,
             findings: self.findings,
             findings_left_out: self.counts.values().sum::<u64>() - kept,
         }
@@ -119,6 +122,7 @@ impl Collector {
     /// Judges the statement that ends at `at`.
     fn end_statement(&mut self, at: u64) -> Verdict {
         let verdict = judge(&self.statement);
+        self.notes.statement(&self.statement.head);
         self.opaque |= self.statement.opaque;
         let excerpt = std::mem::take(&mut self.excerpt);
         if let Some(start) = self.statement.start {

@@ -15,6 +15,7 @@ mod entry;
 mod filter;
 mod finding;
 mod lexer;
+mod notes;
 mod proof;
 mod rules;
 mod statement;
@@ -27,6 +28,7 @@ pub use entry::Entry;
 pub use filter::{LeftOut, Reason, Rules, StatementFilter};
 pub(in crate::backups) use finding::printable;
 pub use finding::{Finding, FindingKind};
+pub use notes::Notes;
 pub use proof::Proof;
 pub use summary::{CopyBlock, Summary};
 

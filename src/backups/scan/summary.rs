@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::finding::Finding;
+use super::notes::Notes;
 use super::proof::Proof;
 
 /// The data of one table.
@@ -51,6 +52,8 @@ pub struct Summary {
     pub roles: Vec<String>,
     /// Tablespaces that have to exist, sorted.
     pub tablespaces: Vec<String>,
+    /// Statements that call for a rule of their own.
+    pub notes: Notes,
     /// What was found, in order; at most a few dozen of each kind.
     pub findings: Vec<Finding>,
     /// Findings beyond those kept.

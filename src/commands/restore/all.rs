@@ -95,13 +95,12 @@ async fn whole(
     tablespaces: &[String],
 ) -> Result<ClusterPlan> {
     let progress: Arc<dyn Progress> = app.ui.progress();
-    let rules = args.leave_out.rules()?;
+    let asked = args.asked(path, keys.clone())?;
     let mut databases = Vec::new();
     let mut notes = Vec::new();
     for Held { name, path: dump, properties } in &unpacked.databases {
         progress.step(&format!("checking the dump of {name}"));
-        let mut examined =
-            examine(dump, args.trust, keys, &rules, app.threads(), &progress, &app.interrupt).await?;
+        let mut examined = examine(dump, &asked, app.threads(), &progress, &app.interrupt).await?;
         app.ui.end_progress();
         if examined.manifest.as_ref().is_none_or(|manifest| manifest.database != *name) {
             return Err(error::integrity(format!("the dump of {name:?} is one of another database"))
@@ -112,6 +111,7 @@ async fn whole(
         let wanted = Wanted {
             source: DumpSource::File(dump.clone()),
             examined: Some(&examined),
+            asked: asked.clone(),
             database: args.into.clone().unwrap_or_else(|| name.clone()),
             encoding: Some(&properties.encoding),
         };

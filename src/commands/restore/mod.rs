@@ -14,11 +14,12 @@ use clap::Subcommand;
 use crate::app::{App, Daemon};
 use crate::backups::archive::Spread;
 use crate::backups::authenticity::Authenticity;
+use crate::backups::authenticity::ManifestKeys;
 use crate::backups::cluster::is_cluster;
 use crate::backups::lanes::{MOST_JOBS, share_out};
 use crate::backups::restore::{RestorePlan, Restored, SharedOut, look, run as carry_out};
 use crate::backups::scan::Rules;
-use crate::backups::source::{DumpSource, Examined, examine};
+use crate::backups::source::{Asked, DumpSource, Examined, examine};
 use crate::backups::stored::home_of;
 use crate::backups::transport::Transport;
 use crate::commands::GlobalArgs;
@@ -82,6 +83,26 @@ struct RestoreArgs {
     ways: WayArgs,
 }
 
+impl RestoreArgs {
+    /// The options that decide how the file is read, and the command that a hint adds to.
+    fn asked(&self, source: &Path, keys: ManifestKeys) -> Result<Asked> {
+        let rules = self.leave_out.rules()?;
+        let mut command = format!("envctl restore {}", shell_word(&source.display().to_string()));
+        if let Some(into) = &self.into {
+            command.push_str(&format!(" --into {}", shell_word(into)));
+        }
+        for (given, option) in [(self.trust, " --trust"), (self.no_backup, " --no-backup")] {
+            if given {
+                command.push_str(option);
+            }
+        }
+        for option in rules.options() {
+            command.push_str(&format!(" {option}"));
+        }
+        Ok(Asked { trust: self.trust, keys, rules, command })
+    }
+}
+
 /// # Errors
 /// See [`carry_out`]; unless the kind is `Unknown`, the database is as it was.
 pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
@@ -116,13 +137,12 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     }
     // The file first: what is not whole never meets the server.
     let progress: Arc<dyn Progress> = app.ui.progress();
-    let rules = args.leave_out.rules()?;
+    let reading = args.asked(&asked, app.manifest_keys(&settings)?)?;
     let examined = match &source {
         DumpSource::Stdin => None,
         DumpSource::File(path) => {
             progress.step(&format!("checking {}", path.display()));
-            let keys = app.manifest_keys(&settings)?;
-            Some(examine(path, args.trust, &keys, &rules, app.threads(), &progress, &app.interrupt).await?)
+            Some(examine(path, &reading, app.threads(), &progress, &app.interrupt).await?)
         }
     };
     app.ui.end_progress();
@@ -131,7 +151,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     crosses_up(&args, global, &environment, made_from)?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let database = args.into.clone().unwrap_or_else(|| found.facts.database.clone());
-    let wanted = Wanted { source, examined: examined.as_ref(), database, encoding: None };
+    let wanted = Wanted { source, examined: examined.as_ref(), asked: reading, database, encoding: None };
     let plan = plan(&args, app, &settings, &daemon, &found, wanted).await?;
     let before = plan.backup_first.then(|| found.in_database(&plan.database));
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
@@ -216,6 +236,7 @@ fn normal(profile: &str) -> &str {
 struct Wanted<'a> {
     source: DumpSource,
     examined: Option<&'a Examined>,
+    asked: Asked,
     database: String,
     /// Its encoding if it is not there, where that is known.
     encoding: Option<&'a str>,
@@ -229,9 +250,16 @@ async fn plan(
     found: &Database,
     wanted: Wanted<'_>,
 ) -> Result<RestorePlan> {
-    let Wanted { source, examined, database, encoding } = wanted;
+    let Wanted { source, examined, asked, database, encoding } = wanted;
     let container = &found.target.container;
-    let looking = look(&daemon.engine, container, &found.access, &database, examined, encoding);
+    let looking = look(
+        &daemon.engine,
+        container,
+        &found.access,
+        &database,
+        examined.map(|examined| (examined, &asked)),
+        encoding,
+    );
     let (exists, version, mut findings) = app.interrupt.or(looking).await??;
     findings
         .warnings
@@ -247,7 +275,9 @@ async fn plan(
     let several_asked = args.jobs.is_some() || settings.restore.jobs.is_some();
     let mut ways = args.ways.ways(app, settings)?;
     let jobs = jobs(args, app, settings, examined)?;
-    let rules = args.leave_out.rules()?;
+    let Asked { mut rules, .. } = asked;
+    let mut left_out = examined.map(|examined| examined.left_out.clone()).unwrap_or_default();
+    left_out.merge(rules.adapt(examined.map(|examined| &examined.summary.notes), &findings.unknown_settings));
     let shared = shared(jobs, ways.transport, app, &source, (examined, &rules)).await?;
     if let DumpSource::File(path) = &source {
         ways.disk = Some(home_of(path)?);
@@ -265,7 +295,7 @@ async fn plan(
         authenticity: examined.map_or(Authenticity::NoManifest, |examined| examined.authenticity.clone()),
         trust: args.trust,
         rules,
-        left_out: examined.map(|examined| examined.left_out.clone()).unwrap_or_default(),
+        left_out,
         sha256: examined.map(|examined| examined.sha256),
         bytes: examined.map(|examined| examined.summary.bytes),
         format: examined.map(|examined| examined.format),

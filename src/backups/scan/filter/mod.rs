@@ -8,11 +8,13 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+pub(super) use rules::Head;
 pub use rules::{LeftOut, Reason, Rules};
 
 use std::collections::BTreeSet;
 
 use super::lexer::Lexer;
+use super::notes::Beginning;
 use super::rules::judge;
 use super::statement::Statement;
 use super::token::{Ambiguity, Listener, Place, Token};
@@ -163,6 +165,7 @@ struct Reader {
     settled: Vec<Settled>,
     settled_to: u64,
     left_out: LeftOut,
+    beginning: Beginning,
 }
 
 impl Reader {
@@ -176,6 +179,7 @@ impl Reader {
             settled: Vec::new(),
             settled_to: 0,
             left_out: LeftOut::default(),
+            beginning: Beginning::default(),
         }
     }
 
@@ -228,7 +232,7 @@ impl Listener for Reader {
         let renamed = std::mem::take(&mut self.renamed);
         if let Some(start) = self.statement.start.filter(|_| !self.passing) {
             self.settle(start.offset, Fate::Pass);
-            let fate = match self.rules.leave_out(&self.statement.head) {
+            let fate = match self.rules.leave_out(&self.statement.head, &mut self.beginning) {
                 Some(reason) => {
                     self.left_out.add(reason);
                     Fate::LeaveOut

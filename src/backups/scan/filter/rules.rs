@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::backups::scan::notes::{Beginning, Needless, Notes};
 use crate::backups::scan::statement::Piece;
+use crate::postgres::quote::shell_word;
 
 /// Statements that a restore leaves out or changes on their way to psql.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option or a rule of its own")]
 pub struct Rules {
     /// Leaves out statements that set an owner (`--no-owner`).
     pub no_owner: bool,
@@ -20,6 +23,10 @@ pub struct Rules {
     pub event_triggers: bool,
     /// Leaves out SET of these settings, which the server does not know.
     pub settings: BTreeSet<String>,
+    /// Leaves out DROP of what a new database has not, before anything is created.
+    pub drops: bool,
+    /// Leaves out CREATE SCHEMA public, which a new database has, where the dump has not dropped it.
+    pub public: bool,
 }
 
 impl Rules {
@@ -28,9 +35,51 @@ impl Rules {
         *self == Self::default()
     }
 
+    /// Adds the rules that this dump needs on a server that does not know these settings, and returns the count of
+    /// what they leave out; without notes the dump was not read, and all that may be needed are added.
+    pub fn adapt(&mut self, notes: Option<&Notes>, unknown: &[String]) -> LeftOut {
+        let mut left_out = LeftOut::default();
+        self.settings.extend(unknown.iter().cloned());
+        self.drops = notes.is_none_or(|notes| notes.drops > 0);
+        self.public = notes.is_none_or(|notes| notes.public > 0);
+        if let Some(notes) = notes {
+            for name in unknown {
+                left_out
+                    .add_all(Reason::Setting(name.clone()), notes.settings.get(name).copied().unwrap_or(1));
+            }
+            left_out.add_all(Reason::Drop, notes.drops);
+            left_out.add_all(Reason::Public, notes.public);
+        }
+        left_out
+    }
+
+    /// Options that ask for these rules, as they are typed.
+    pub fn options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        for (asked, option) in [
+            (self.no_owner, "--no-owner"),
+            (self.no_privileges, "--no-privileges"),
+            (self.event_triggers, "--skip-event-triggers"),
+        ] {
+            if asked {
+                options.push(option.to_owned());
+            }
+        }
+        let pairs =
+            self.roles.iter().map(|(old, new)| format!("--role-map {}", shell_word(&format!("{old}={new}"))));
+        options.extend(pairs);
+        options.extend(self.extensions.iter().map(|name| format!("--skip-extension {}", shell_word(name))));
+        options
+    }
+
     /// Returns the reason to leave a statement out; `head` holds its tokens outside parentheses.
-    pub(super) fn leave_out(&self, head: &[Piece]) -> Option<Reason> {
+    pub(super) fn leave_out(&self, head: &[Piece], beginning: &mut Beginning) -> Option<Reason> {
         let words = Head(head);
+        match beginning.judge(&words) {
+            Some(Needless::Drop) if self.drops => return Some(Reason::Drop),
+            Some(Needless::Public) if self.public => return Some(Reason::Public),
+            _ => {}
+        }
         if words.are(0, &["set"]) {
             return self.setting(&words);
         }
@@ -56,10 +105,7 @@ impl Rules {
         if self.no_owner && words.sets_session_role() {
             return Some(Reason::Owner);
         }
-        let name = words.name(1).filter(|name| self.settings.contains(name))?;
-        // Another table access method than the usual one is more than a matter of form.
-        let usual = name != "default_table_access_method" || words.name(3).as_deref() == Some("heap");
-        usual.then_some(Reason::Setting(name))
+        words.plain_setting().filter(|name| self.settings.contains(name)).map(Reason::Setting)
     }
 }
 
@@ -76,6 +122,10 @@ pub enum Reason {
     Extension(String),
     /// A setting that the server does not know.
     Setting(String),
+    /// DROP of something that is not there.
+    Drop,
+    /// CREATE SCHEMA public, which is there.
+    Public,
 }
 
 /// Count of the statements that were left out, for each reason.
@@ -98,10 +148,16 @@ impl LeftOut {
         *self.0.entry(reason).or_default() += 1;
     }
 
+    fn add_all(&mut self, reason: Reason, count: u64) {
+        if count > 0 {
+            *self.0.entry(reason).or_default() += count;
+        }
+    }
+
     /// Adds the counts of another part of the same dump.
     pub fn merge(&mut self, other: Self) {
         for (reason, count) in other.0 {
-            *self.0.entry(reason).or_default() += count;
+            self.add_all(reason, count);
         }
     }
 }
@@ -118,7 +174,9 @@ impl fmt::Display for LeftOut {
                 Reason::Privileges => write!(f, "{count} GRANT and REVOKE {statements}")?,
                 Reason::EventTrigger => write!(f, "{count} {statements} on event triggers")?,
                 Reason::Extension(name) => write!(f, "extension {name:?}")?,
-                Reason::Setting(name) => write!(f, "SET {name}")?,
+                Reason::Setting(name) => write!(f, "SET {name} (not known to the server)")?,
+                Reason::Drop => write!(f, "{count} DROP {statements} of what is not there")?,
+                Reason::Public => f.write_str("CREATE SCHEMA public (it is there)")?,
             }
         }
         Ok(())
@@ -126,9 +184,33 @@ impl fmt::Display for LeftOut {
 }
 
 /// First tokens of a statement, outside parentheses.
-struct Head<'a>(&'a [Piece]);
+pub(in crate::backups::scan) struct Head<'a>(pub(in crate::backups::scan) &'a [Piece]);
 
 impl Head<'_> {
+    /// `SET name = …` of a setting without a prefix.
+    pub(in crate::backups::scan) fn plain_setting(&self) -> Option<String> {
+        let name = self.word(1).filter(|_| self.are(0, &["set"]))?;
+        let assigned = self.0.get(2) == Some(&Piece::Other(b'=')) || self.are(2, &["to"]);
+        // Another table access method than the usual one is more than a matter of form.
+        let usual = name != "default_table_access_method" || self.name(3).as_deref() == Some("heap");
+        (assigned && usual).then(|| name.to_owned())
+    }
+
+    pub(in crate::backups::scan) fn is_drop_of_public(&self) -> bool {
+        self.are(0, &["drop", "schema"])
+            && (self.are(2, &["public"]) || self.are(2, &["if", "exists", "public"]))
+    }
+
+    /// DROP, and the kinds of ALTER that `--clean` writes for the same.
+    pub(in crate::backups::scan) fn drops(&self) -> bool {
+        self.are(0, &["drop"])
+            || (self.are(0, &["alter"]) && self.0.contains(&Piece::Word("drop".to_owned())))
+    }
+
+    pub(in crate::backups::scan) fn has_if_exists(&self) -> bool {
+        self.0.windows(2).any(|two| Head(two).are(0, &["if", "exists"]))
+    }
+
     fn word(&self, at: usize) -> Option<&str> {
         match self.0.get(at)? {
             Piece::Word(word) => Some(word),
@@ -136,7 +218,7 @@ impl Head<'_> {
         }
     }
 
-    fn are(&self, at: usize, words: &[&str]) -> bool {
+    pub(in crate::backups::scan) fn are(&self, at: usize, words: &[&str]) -> bool {
         words.iter().enumerate().all(|(i, word)| self.word(at + i) == Some(word))
     }
 

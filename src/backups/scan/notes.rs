@@ -1,0 +1,116 @@
+//! Statements of a dump that a restore into a new database takes otherwise than psql would take them into an old one.
+
+use std::collections::BTreeMap;
+
+use super::filter::Head;
+use super::statement::Piece;
+
+/// Statements at the beginning of a dump, and others, that call for a [rule](super::Rules) of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Settings that plain SET statements name, and how often.
+    pub settings: BTreeMap<String, u64>,
+    /// DROP statements without IF EXISTS before anything is created (`--clean`).
+    pub drops: u64,
+    /// CREATE SCHEMA public, with no DROP SCHEMA public before it.
+    pub public: u64,
+    state: Beginning,
+}
+
+impl Notes {
+    /// Notes of a dump that was not read: the settings that pg_dump of any version writes.
+    pub fn of_pg_dump() -> Self {
+        let settings = WRITTEN_BY_PG_DUMP.iter().map(|name| ((*name).to_owned(), 1)).collect();
+        Self { settings, ..Self::default() }
+    }
+
+    /// Takes note of a statement that has ended.
+    pub(super) fn statement(&mut self, head: &[Piece]) {
+        let head = Head(head);
+        match self.state.judge(&head) {
+            Some(Needless::Drop) => self.drops += 1,
+            Some(Needless::Public) => self.public += 1,
+            None => {}
+        }
+        if let Some(name) = head.plain_setting()
+            && (self.settings.len() < MOST_SETTINGS || self.settings.contains_key(&name))
+        {
+            *self.settings.entry(name).or_default() += 1;
+        }
+    }
+
+    /// The notes of an entry of an archive, whose DROP statement is not run.
+    #[must_use]
+    pub fn without_drops(self) -> Self {
+        Self { drops: 0, ..self }
+    }
+
+    /// Adds the notes of another part.
+    pub fn merge(&mut self, other: Self) {
+        for (name, count) in other.settings {
+            *self.settings.entry(name).or_default() += count;
+        }
+        self.drops += other.drops;
+        self.public += other.public;
+    }
+}
+
+/// More settings than that are of no dump.
+const MOST_SETTINGS: usize = 200;
+
+/// Settings at the head of plain dumps, of pg_dump up to 18.
+const WRITTEN_BY_PG_DUMP: &[&str] = &[
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",
+    "client_encoding",
+    "standard_conforming_strings",
+    "escape_string_warning",
+    "check_function_bodies",
+    "xmloption",
+    "client_min_messages",
+    "row_security",
+    "search_path",
+    "default_tablespace",
+    "default_table_access_method",
+    "default_with_oids",
+];
+
+/// Statement that has nothing to do in a new database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needless {
+    /// DROP of something that is not there.
+    Drop,
+    /// CREATE SCHEMA public, which is there.
+    Public,
+}
+
+/// State of the beginning of a dump: what was dropped, and whether anything was created.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Beginning {
+    passed: bool,
+    public_dropped: bool,
+}
+
+impl Beginning {
+    /// Judges the next statement.
+    pub(super) fn judge(&mut self, head: &Head<'_>) -> Option<Needless> {
+        if head.is_drop_of_public() {
+            self.public_dropped = true;
+            return None;
+        }
+        if head.are(0, &["create", "schema", "public"]) {
+            self.passed = true;
+            return (!self.public_dropped).then_some(Needless::Public);
+        }
+        if self.passed {
+            return None;
+        }
+        if head.drops() {
+            return (!head.has_if_exists()).then_some(Needless::Drop);
+        }
+        self.passed = !head.are(0, &["set"]) && !head.are(0, &["select"]);
+        None
+    }
+}

@@ -1,0 +1,188 @@
+//! Files that psql takes and that no envctl wrote, each in by one command or by the one that the refusal prints. psql is
+//! the judge: the schema and the rows of both databases are compared.
+
+use crate::support::{Project, Server};
+
+const BY_17_OF_15: &str = include_str!("foreign/by17of15.sql");
+const ROLES_MISSING: &str = include_str!("foreign/rolemiss.sql");
+
+/// A dump of what is in a database, without the keys that differ between two runs.
+fn content(server: &Server, database: &str) -> String {
+    let dump = server.sh(&format!("pg_dump -U {} '{database}'", server.user));
+    dump.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
+}
+
+/// A plain dump as pg_dump writes it, last line end included.
+fn dump(server: &Server, of: &str) -> String {
+    String::from_utf8(server.bytes(&format!("pg_dump -U {} {of}", server.user))).unwrap()
+}
+
+/// The plan of a restore.
+fn plan(project: &Project, args: &[&str]) -> String {
+    project.run(&[&["restore", "dump.sql", "--dry-run"], args].concat()).code(0).out()
+}
+
+/// What psql makes of a text in a new database, errors passed over.
+fn made_by_psql(server: &Server, text: &str) -> String {
+    let database = server.database("judge");
+    server.try_sql(&database, &format!("\\set ON_ERROR_STOP off\n{text}")).unwrap();
+    let content = content(server, &database);
+    server.sql("postgres", &format!("drop database {database}"));
+    content
+}
+
+/// The project, with the text in `dump.sql`.
+fn project(server: &Server, text: &str) -> Project {
+    let project = Project::new(server, "foreign");
+    std::fs::write(project.path().join("dump.sql"), text).unwrap();
+    project
+}
+
+/// The first command in backticks of what a run said that begins with `envctl restore`, as words.
+fn printed(err: &str) -> Vec<String> {
+    let flat = err.split_whitespace().collect::<Vec<_>>().join(" ");
+    let command =
+        flat.split('`').find(|part| part.starts_with("envctl restore ")).unwrap_or_else(|| panic!("{err}"));
+    let words = command.trim_start_matches("envctl ").split(' ');
+    words.map(|word| word.trim_matches('\'').to_owned()).collect()
+}
+
+/// Runs the command that a refusal has printed.
+fn run_printed(project: &Project, err: &str) -> crate::support::Finished {
+    let words = printed(err);
+    let mut args: Vec<&str> = words.iter().map(String::as_str).collect();
+    let more = ["--yes", "--no-backup"];
+    args.extend(more.iter().filter(|more| !words.iter().any(|word| word == *more)));
+    project.run(&args)
+}
+
+#[test]
+fn w24_z11_a_dump_of_roles_that_are_missing_is_in_with_the_command_of_the_refusal() {
+    for server in Server::each() {
+        let grant = "GRANT SELECT ON TABLE shop.item TO \"odd 'reader'\";\n";
+        let text = ROLES_MISSING.replace(
+            "--\n-- PostgreSQL database dump complete",
+            &format!("{grant}\n--\n-- PostgreSQL database dump complete"),
+        );
+        let project = project(server, &text);
+        let refused = project.run(&["restore", "dump.sql", "--yes"]).code(6);
+        let err = refused.err();
+        assert!(err.contains("imm-user-01") && err.contains("odd 'reader'"), "{err}");
+        run_printed(&project, &err).code(0);
+        // psql passes over the statements that name the roles: the same database comes out.
+        assert_eq!(content(server, &project.database), made_by_psql(server, &text));
+        let mapped = project.run(&[
+            "restore",
+            "dump.sql",
+            "--yes",
+            "--no-backup",
+            "--role-map",
+            "imm-user-01=postgres",
+            "--role-map",
+            "odd 'reader'=postgres",
+        ]);
+        mapped.code(0);
+        let owner = project.sql("select tableowner from pg_tables where tablename = 'item'");
+        assert_eq!(owner, "postgres");
+        project.drop_siblings();
+    }
+}
+
+#[test]
+fn w5_z7_settings_of_a_newer_pg_dump_are_left_out_and_said() {
+    for server in Server::each() {
+        let text = BY_17_OF_15
+            .replace("SET row_security = off;", "SET row_security = off;\nSET of_a_pg_dump_to_come = 0;");
+        let project = project(server, &text);
+        let planned = plan(&project, &[]);
+        assert!(planned.contains("SET of_a_pg_dump_to_come"), "{planned}");
+        let old =
+            server.sql("postgres", "select current_setting('transaction_timeout', true) is null") == "t";
+        assert_eq!(planned.contains("transaction_timeout"), old, "{planned}");
+        project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(0);
+        assert_eq!(content(server, &project.database), made_by_psql(server, &text));
+        // A pipe is read once: what may be unknown is asked for before.
+        project.run_with(BY_17_OF_15.as_bytes(), &["restore", "-", "--yes", "--no-backup"]).code(0);
+        assert_eq!(content(server, &project.database), made_by_psql(server, BY_17_OF_15));
+        project.drop_siblings();
+    }
+}
+
+#[test]
+fn w10_drops_of_what_is_not_there_are_left_out_and_said() {
+    for server in Server::each() {
+        let source = Project::new(server, "clean");
+        source.fill(10);
+        source.sql("create schema s; create view s.v as select * from item; create function s.f(int, text) returns int language sql as 'select 1'; alter table item add constraint c check (id > 0)");
+        let text = dump(server, &format!("--clean {}", source.database));
+        let text = text.replace("DROP SCHEMA s;", "DROP SCHEMA s;\nDROP SCHEMA public;\nCREATE SCHEMA public;\nALTER SCHEMA public OWNER TO pg_database_owner;\nGRANT USAGE ON SCHEMA public TO PUBLIC;\nDROP TABLE later;");
+        // Behind the first CREATE a DROP means something.
+        let early = text.replace("DROP TABLE later;\n", "");
+        let project = project(server, &early);
+        assert!(plan(&project, &[]).contains("DROP statements of what is not there"));
+        project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(0);
+        assert_eq!(content(server, &project.database), made_by_psql(server, &early));
+        project.run_with(early.as_bytes(), &["restore", "-", "--yes", "--no-backup"]).code(0);
+        assert_eq!(content(server, &project.database), made_by_psql(server, &early));
+        std::fs::write(project.path().join("dump.sql"), &text).unwrap();
+        project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(7).says("later");
+        project.drop_siblings();
+    }
+}
+
+#[test]
+fn a_dump_or_an_archive_that_creates_public_takes_the_one_that_is_there() {
+    for server in Server::each() {
+        let source = Project::new(server, "heroku");
+        source.fill(10);
+        let text = dump(server, &source.database);
+        let text =
+            text.replacen("SET default_tablespace", "CREATE SCHEMA public;\n\nSET default_tablespace", 1);
+        let project = project(server, &text);
+        project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(0);
+        assert_eq!(content(server, &project.database), made_by_psql(server, &text));
+        // An archive of PostgreSQL 10 and older has it in its list: the statement of another schema stands in for it.
+        source.sql("create schema publix");
+        let archive = server.bytes(&format!("pg_dump -U {} -Fc {}", server.user, source.database));
+        let at = |needle: &[u8]| archive.windows(needle.len()).position(|part| part == needle).unwrap();
+        let statement = at(b"CREATE SCHEMA publix;");
+        let mut old = archive.clone();
+        old[statement..statement + 21].copy_from_slice(b"CREATE SCHEMA public;");
+        std::fs::write(project.path().join("old.dump"), &old).unwrap();
+        project.run(&["restore", "old.dump", "--yes", "--no-backup", "--no-owner"]).code(0);
+        assert_eq!(project.sql("select count(*) from item"), "10");
+        project.drop_siblings();
+    }
+}
+
+#[test]
+fn supabases_roles_extensions_and_event_triggers_are_left_out_with_the_commands_of_the_refusals() {
+    for server in Server::each() {
+        let text = dump(server, "template1").replacen(
+            "SET row_security = off;\n",
+            "SET row_security = off;\n\n\
+             CREATE SCHEMA cron;\n\
+             CREATE EXTENSION IF NOT EXISTS pg_cronlike WITH SCHEMA cron;\n\
+             COMMENT ON EXTENSION pg_cronlike IS 'jobs';\n\
+             CREATE FUNCTION public.seen() RETURNS event_trigger LANGUAGE plpgsql AS $$ begin end $$;\n\
+             ALTER FUNCTION public.seen() OWNER TO supabase_admin;\n\
+             CREATE TABLE public.kept (a integer);\n\
+             GRANT ALL ON TABLE public.kept TO anon;\n\
+             GRANT ALL ON TABLE public.kept TO authenticated;\n\
+             CREATE EVENT TRIGGER seen ON ddl_command_end EXECUTE FUNCTION public.seen();\n\
+             ALTER EVENT TRIGGER seen OWNER TO supabase_admin;\n",
+            1,
+        );
+        let project = project(server, &text);
+        let refused = project.run(&["restore", "dump.sql", "--yes"]).code(6).says("event trigger");
+        let again = run_printed(&project, &refused.err())
+            .code(6)
+            .says("anon")
+            .says("authenticated")
+            .says("pg_cronlike");
+        run_printed(&project, &again.err()).code(0);
+        assert_eq!(project.sql("select count(*) from pg_event_trigger"), "0");
+        assert_eq!(project.sql("select count(*) from kept"), "0");
+        project.drop_siblings();
+    }
+}
