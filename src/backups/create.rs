@@ -29,7 +29,9 @@ use crate::postgres::dump::{DumpOptions, Format, Packed as Packing};
 use crate::postgres::facts::Facts;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::quote::literal;
+use crate::postgres::reliance::Reliance;
 use crate::postgres::rights::MAY_END;
+use crate::postgres::search_path::SearchPath;
 use crate::postgres::{Access, Session, orphans};
 use crate::progress::{Event, Progress};
 
@@ -140,6 +142,10 @@ pub async fn create(
         progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
     }
     let facts = Facts::read(&mut session).await.map_err(Error::from)?;
+    let search_path = SearchPath::current(&mut session).await.map_err(Error::from)?;
+    for reliance in Reliance::find(&mut session).await.unwrap_or_default() {
+        progress.on(Event::Warning(format!("{}; mend it: `{}`", reliance.told(), reliance.cure())));
+    }
     let output = Output::open(request, stdout, &facts, progress)?;
 
     progress.step(&format!("dumping {}", facts.database));
@@ -189,6 +195,7 @@ pub async fn create(
     }));
     progress.step("naming the file");
     let mut manifest = manifest(request, &facts, &packed, way, begun.elapsed());
+    manifest.search_path = search_path.schemas().to_vec();
     manifest.sign(request.key.as_ref());
     let path = packed.output.publish(request, &manifest)?;
     progress.on(Event::Done);
@@ -272,6 +279,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, t
         foreknown: plain.then(|| foreknown(summary)).flatten(),
         extensions: summary.extensions.clone(),
         roles: summary.roles.clone(),
+        search_path: Vec::new(),
         last_migration: facts.migrations.as_ref().and_then(|m| m.last.clone()),
         verified: Verified {
             level: Level::Trailer,

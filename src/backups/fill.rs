@@ -1,11 +1,14 @@
 //! Filling the side database: over one session or several, and where several come to nothing, by one from its beginning.
 //!
-//! Promises: a second attempt begins with an empty database and never in what the first has left; what nobody asked
-//! for, a second session, makes no restore fail that one session would have carried out.
+//! Promises: a second attempt begins with an empty database and never in what the first has left; several sessions make no
+//! restore fail that one session would have carried out.
 
 use std::sync::Arc;
 
+use super::archive::Spread;
+use super::complaint::{Complaint, LoadFailure};
 use super::count;
+use super::explain::{self, Cause};
 use super::lanes;
 use super::load::{LoadRequest, Loaded, load};
 use super::loaders::Loaders;
@@ -14,7 +17,7 @@ use super::scan::Summary;
 use super::side;
 use super::verdict::with_whereabouts;
 use crate::docker::{Container, Engine};
-use crate::error::{self, Result};
+use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::Session;
 use crate::postgres::properties::Properties;
@@ -45,6 +48,14 @@ pub(super) struct Filled {
     pub(super) notes: Vec<String>,
 }
 
+/// A load that came to its end.
+enum Attempt {
+    /// Its numbers are known.
+    Known(Filled),
+    /// What the dump tells of itself, and the notes of the comparison.
+    Counted(Box<Summary>, Vec<String>),
+}
+
 impl Filling<'_> {
     /// Fills it; `admin` is a session beside it.
     ///
@@ -58,7 +69,18 @@ impl Filling<'_> {
     }
 
     async fn fill(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Filled> {
-        let Self { engine, container, plan, loader, progress, interrupt, .. } = self;
+        self.install_aids().await?;
+        let filled = self.attempts(admin, loaders).await?;
+        self.remove_aids().await?;
+        match filled {
+            Attempt::Known(filled) => Ok(filled),
+            Attempt::Counted(summary, notes) => self.filled(&summary, notes).await,
+        }
+    }
+
+    /// Loads over as many sessions as the plan has; what they are refused one loads again, in the dump's own order.
+    async fn attempts(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Attempt> {
+        let Self { plan, loader, progress, interrupt, .. } = self;
         let access = plan.access.to(self.side);
         match &plan.shared {
             Some(SharedOut::Plain(shared)) => {
@@ -66,35 +88,127 @@ impl Filling<'_> {
                 match interrupt.or(loading).await? {
                     Ok(()) => {
                         let (rows, tables, bytes) = shared.holds();
-                        return Ok(Filled { rows, tables, bytes, notes: Vec::new() });
+                        return Ok(Attempt::Known(Filled { rows, tables, bytes, notes: Vec::new() }));
                     }
-                    // Nothing says that the tables of a dump do not need each other: a CHECK may read another one
-                    // through a function, and pg_dump's order had it right by chance.
-                    Err(lanes::Failure::RowsRefused(error)) if !plan.several_asked => {
-                        progress.on(Event::Warning(format!(
-                            "{} sessions came to nothing, and one loads it all in the dump's own order: {}",
-                            shared.jobs(),
-                            error.message()
-                        )));
-                        self.empty(admin).await?;
-                    }
-                    Err(failure) => return Err(failure.into()),
+                    Err(failure) => self.once_more(admin, failure, shared.jobs()).await?,
                 }
             }
             Some(SharedOut::Archive(spread)) => {
-                let loading = spread.load(engine, container, loaders, &access, loader, progress, interrupt);
-                if let Some(notes) = loading.await? {
-                    return self.filled(spread.summary(), notes).await;
+                match self.by_pg_restore(loaders, spread, spread.jobs()).await {
+                    Ok(Some(notes)) => {
+                        return Ok(Attempt::Counted(Box::new(spread.summary().clone()), notes));
+                    }
+                    // It may have had one connection and not the next.
+                    Ok(None) => self.empty(admin).await?,
+                    Err(failure) if spread.jobs() == 1 => return Err(self.explained(failure).await),
+                    Err(failure) => {
+                        self.once_more(admin, failure, usize::from(spread.jobs())).await?;
+                        match self.by_pg_restore(loaders, spread, 1).await {
+                            Ok(Some(notes)) => {
+                                return Ok(Attempt::Counted(Box::new(spread.summary().clone()), notes));
+                            }
+                            Ok(None) => self.empty(admin).await?,
+                            Err(failure) => return Err(self.explained(failure).await),
+                        }
+                    }
                 }
-                // It may have had one connection and not the next.
-                self.empty(admin).await?;
             }
             None => {}
         }
         self.by_one(loaders).await
     }
 
-    async fn by_one(&self, loaders: &Loaders<'_>) -> Result<Filled> {
+    /// Empties the database for one session, where the statement that several were refused may be one of order: a CHECK may
+    /// read another table through a function, and nothing in a dump says that its tables need each other.
+    ///
+    /// # Errors
+    /// The failure itself, where one session would fare no better.
+    async fn once_more(&self, admin: &mut Session, failure: LoadFailure, sessions: usize) -> Result<()> {
+        let Some(complaint) = failure.complaint.clone() else { return Err(failure.error) };
+        let cause = self.cause(&complaint).await;
+        if matches!(cause, Some(Cause::SearchPath { .. })) {
+            return Err(self.told(failure.error, &complaint, cause));
+        }
+        self.progress.on(Event::Warning(format!(
+            "{sessions} sessions came to nothing, and one loads it all in the dump's own order: {}",
+            complaint.first()
+        )));
+        self.empty(admin).await
+    }
+
+    async fn by_pg_restore(
+        &self,
+        loaders: &Loaders<'_>,
+        spread: &Spread,
+        jobs: u8,
+    ) -> Result<Option<Vec<String>>, LoadFailure> {
+        let Self { engine, container, plan, loader, progress, interrupt, .. } = self;
+        let access = plan.access.to(self.side);
+        spread.load(engine, container, loaders, &access, (loader, jobs), progress, interrupt).await
+    }
+
+    /// The failure with its cause, where the staging database tells one.
+    async fn explained(&self, failure: LoadFailure) -> Error {
+        let Some(complaint) = failure.complaint else { return failure.error };
+        let cause = self.cause(&complaint).await;
+        self.told(failure.error, &complaint, cause)
+    }
+
+    fn told(&self, error: Error, complaint: &Complaint, cause: Option<Cause>) -> Error {
+        let plan = self.plan;
+        match cause {
+            Some(cause) => cause.tell(error, complaint, &plan.source_path, &plan.aids.search_path),
+            None => error,
+        }
+    }
+
+    /// The cause of a refused statement; `None` too where the server cannot be asked: the refusal is told all the same.
+    async fn cause(&self, complaint: &Complaint) -> Option<Cause> {
+        let looking = async {
+            let mut session = self.inside().await.ok()?;
+            let cause = explain::cause(&mut session, complaint).await.ok()?;
+            session.close().await;
+            cause
+        };
+        self.interrupt.or(looking).await.ok()?
+    }
+
+    /// A session in the staging database.
+    async fn inside(&self) -> Result<Session> {
+        let access = self.plan.access.to(self.side);
+        Session::open(self.engine, self.container, &access, self.loader).await
+    }
+
+    async fn install_aids(&self) -> Result<()> {
+        let aids = &self.plan.aids;
+        if aids.is_empty() {
+            return Ok(());
+        }
+        let installing = async {
+            let mut session = self.inside().await?;
+            aids.install(&mut session).await?;
+            session.close().await;
+            Ok(())
+        };
+        self.interrupt.or(installing).await?
+    }
+
+    async fn remove_aids(&self) -> Result<()> {
+        let aids = &self.plan.aids;
+        if aids.is_empty() {
+            return Ok(());
+        }
+        self.progress.step("adding what was put off");
+        let removing = async {
+            let mut session = self.inside().await?;
+            aids.remove(&mut session).await?;
+            session.close().await;
+            Ok(())
+        };
+        self.interrupt.or(removing).await?
+    }
+
+    async fn by_one(&self, loaders: &Loaders<'_>) -> Result<Attempt> {
         let plan = self.plan;
         let request = LoadRequest {
             source: plan.source.clone(),
@@ -109,7 +223,10 @@ impl Filling<'_> {
         };
         let access = plan.access.to(self.side);
         let loading = load(self.engine, self.container, &access, loaders, &request, self.progress);
-        let Loaded { summary, notes } = self.interrupt.or(loading).await??;
+        let Loaded { summary, notes } = match self.interrupt.or(loading).await? {
+            Ok(loaded) => loaded,
+            Err(failure) => return Err(self.explained(failure).await),
+        };
         if plan.rows.is_some_and(|rows| rows != summary.rows()) {
             return Err(error::integrity(format!(
                 "the row counts in the manifest of {} are not those of the file",
@@ -117,7 +234,7 @@ impl Filling<'_> {
             ))
             .hint("the manifest was edited; without it the file is checked by its own structure"));
         }
-        self.filled(&summary, notes).await
+        Ok(Attempt::Counted(Box::new(summary), notes))
     }
 
     /// Counts on the server what the dump does not tell.
@@ -132,8 +249,7 @@ impl Filling<'_> {
     }
 
     async fn counted(&self, summary: &Summary) -> Result<(u64, usize)> {
-        let access = self.plan.access.to(self.side);
-        let mut session = Session::open(self.engine, self.container, &access, self.loader).await?;
+        let mut session = self.inside().await?;
         let counted = count::all(&mut session, summary).await?;
         session.close().await;
         Ok(counted)
@@ -141,6 +257,7 @@ impl Filling<'_> {
 
     /// As it was before anything was loaded.
     async fn empty(&self, admin: &mut Session) -> Result<()> {
-        side::again(admin, self.side, self.loader, self.properties, &self.plan.operation).await
+        side::again(admin, self.side, self.loader, self.properties, &self.plan.operation).await?;
+        self.install_aids().await
     }
 }

@@ -1,9 +1,10 @@
 //! What a loading psql says: the rows of each COPY, the word that proves, and its complaints.
 
+use super::complaint::{Complaint, LoadFailure};
 use super::verdict::LOST;
 use crate::docker::demux::Output;
 use crate::docker::exec::{ExecHandle, ExecOutput};
-use crate::docker::worker::{feed, starved};
+use crate::docker::worker::starved;
 use crate::error::{self, Error};
 
 /// What is kept of psql's complaints.
@@ -89,23 +90,20 @@ impl Heard {
         }
     }
 
-    /// psql ended without the token: its own words, with the line they are about.
-    pub(super) async fn stopped(self, handle: &ExecHandle, name: &str) -> Error {
-        self.refused_or_stopped(handle, name).await.1
-    }
-
-    /// The same, and whether it was a statement that PostgreSQL refused for what is in it.
-    pub(super) async fn refused_or_stopped(self, handle: &ExecHandle, name: &str) -> (bool, Error) {
+    /// The failure of a psql that ended without the token: its own complaint, with the line of the dump.
+    pub(super) async fn stopped(self, handle: &ExecHandle, name: &str) -> LoadFailure {
         let code = handle.exit_code().await.unwrap_or(None);
         if handle.ran_out_of_memory().await {
-            return (false, starved("psql").hint("the database is as it was; nothing was swapped in"));
+            return starved("psql").hint("the database is as it was; nothing was swapped in").into();
         }
-        let full = self.stderr.windows(NO_SPACE.len()).any(|words| words == NO_SPACE.as_bytes());
-        (code == Some(3) && !full, self.told(code, name))
+        let words = String::from_utf8_lossy(&self.stderr).into_owned();
+        let refused = code == Some(3) && !words.contains(NO_SPACE);
+        let complaint = Complaint::of(&words);
+        let error = self.told(code, &words, &complaint, name);
+        LoadFailure { error, complaint: refused.then_some(complaint) }
     }
 
-    fn told(self, code: Option<i64>, name: &str) -> Error {
-        let words = String::from_utf8_lossy(&self.stderr).into_owned();
+    fn told(self, code: Option<i64>, words: &str, complaint: &Complaint, name: &str) -> Error {
         if words.trim().is_empty() {
             let lost = self.broken.unwrap_or_else(|| {
                 let how = code.map_or(String::new(), |code| format!(" (exit code {code})"));
@@ -115,19 +113,13 @@ impl Heard {
                 .hint("the database is as it was; nothing was swapped in")
                 .hint("run the same command again; if it stays so: `envctl doctor`, `envctl logs db`");
         }
-        let errors = || {
-            words
-                .lines()
-                .filter(|line| line.contains("ERROR:") || line.contains("FATAL:") || line.contains("error:"))
-        };
-        let first = errors().next().or(words.lines().last()).unwrap_or_default().trim();
-        let first = with_line(first);
+        let (first, told) = (complaint.first(), complaint.told());
         let error = match code {
-            Some(3) => error::tool(format!("PostgreSQL refused a statement of {name}: {first}")),
+            Some(3) => error::tool(format!("PostgreSQL refused a statement of {name}: {told}")),
             Some(code) => {
-                error::tool(format!("psql ended with exit code {code} while loading {name}: {first}"))
+                error::tool(format!("psql ended with exit code {code} while loading {name}: {told}"))
             }
-            None => error::tool(format!("contact with psql was lost while loading {name}: {first}")),
+            None => error::tool(format!("contact with psql was lost while loading {name}: {told}")),
         };
         let error = if first.contains("role") && first.contains("does not exist") {
             error.hint("create the role first: `envctl psql -c 'CREATE ROLE name'`")
@@ -139,27 +131,5 @@ impl Heard {
             error
         };
         error.hint("the database is as it was; nothing was swapped in")
-    }
-}
-
-/// psql's complaint with the line of the dump. In the FIFO of a worker one line, the greeting, comes before it.
-fn with_line(words: &str) -> String {
-    let before = [("psql:<stdin>:".to_owned(), 0), (format!("psql:{}:", feed::path()), 1)];
-    let found = before.iter().find_map(|(place, before)| {
-        let (number, rest) = words.strip_prefix(place.as_str())?.split_once(':')?;
-        Some(format!("line {}:{rest}", number.parse::<u64>().ok()?.saturating_sub(*before)))
-    });
-    found.unwrap_or_else(|| words.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_line_of_a_complaint_is_that_of_the_dump() {
-        assert_eq!(with_line("psql:<stdin>:12: ERROR:  no"), "line 12: ERROR:  no");
-        assert_eq!(with_line("psql:/envctl/in:13: ERROR:  no"), "line 12: ERROR:  no");
-        assert_eq!(with_line("psql: error: gone"), "psql: error: gone");
     }
 }

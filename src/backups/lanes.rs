@@ -15,10 +15,11 @@ use futures::future::{join_all, try_join_all};
 use tokio::sync::{mpsc, oneshot};
 
 use super::authenticity::Authenticity;
+use super::complaint::LoadFailure;
 use super::compression::{Digest, Pieces};
 use super::heard::Heard;
 use super::layout::board::Board;
-use super::layout::{self, Class, LONGEST_PRELUDE, Layout, Part, Stage, settings};
+use super::layout::{self, LONGEST_PRELUDE, Layout, Part, Stage, settings};
 use super::loaders::Loaders;
 use super::scan::{DumpScanner, Entry};
 use super::source::{Examined, allowed, changed, open_file, permitted};
@@ -135,29 +136,6 @@ fn text(pieces: &Pieces, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
     Ok(all)
 }
 
-/// Why several sessions have not loaded it.
-#[derive(Debug)]
-pub enum Failure {
-    /// Rows were refused, which they may be for their order alone.
-    RowsRefused(Error),
-    /// Anything else: one session would fare no better.
-    Failed(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::RowsRefused(error) | Failure::Failed(error) => error,
-        }
-    }
-}
-
 /// Loads into `access.database`.
 ///
 /// # Errors
@@ -168,7 +146,7 @@ pub async fn load(
     application: &str,
     shared: &Shared,
     progress: &Arc<dyn Progress>,
-) -> Result<(), Failure> {
+) -> Result<(), LoadFailure> {
     let meter =
         Meter { done: AtomicU64::new(0), total: shared.pieces.plain_bytes(), progress: progress.clone() };
     let meter = Arc::new(meter);
@@ -248,7 +226,7 @@ impl<'a> Lane<'a> {
         shared: &'a Shared,
         meter: &Arc<Meter>,
         last_look: &'a LastLook,
-    ) -> Result<Self> {
+    ) -> Result<Self, LoadFailure> {
         let Exec { mut output, mut input, handle } = loaders.psql(access, application, shared.jobs).await?;
         // A broken pipe here is told by the first part, in psql's words. The dump sets the tablespace in the first
         // session only; a role's own setting must not show in the others.
@@ -264,7 +242,7 @@ impl<'a> Lane<'a> {
         Ok(Self { input, output, handle, heard: Heard::default(), shared, meter: meter.clone(), last_look })
     }
 
-    async fn serve(&mut self, board: &Board<'_>) -> Result<(), Failure> {
+    async fn serve(&mut self, board: &Board<'_>) -> Result<(), LoadFailure> {
         while let Some((at, part)) = board.next().await {
             self.run(part).await?;
             board.done(at);
@@ -273,7 +251,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Sends a part and waits until psql has done all of it.
-    async fn run(&mut self, part: &Part) -> Result<(), Failure> {
+    async fn run(&mut self, part: &Part) -> Result<(), LoadFailure> {
         self.meter.progress.on(Event::Table(part.name.clone()));
         let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(1);
         let (pieces, range) = (self.shared.pieces.clone(), part.range.clone());
@@ -308,14 +286,7 @@ impl<'a> Lane<'a> {
             }
         };
         if !proven {
-            let stopped = std::mem::take(heard).refused_or_stopped(&self.handle, &self.shared.name);
-            let (refused, error) = stopped.await;
-            let error = error.hint(format!(
-                "it stopped in {}, in one of several sessions: `-j 1` loads in the dump's order and names the line",
-                part.name
-            ));
-            let rows = refused && part.class == Class::Rows;
-            return Err(if rows { Failure::RowsRefused(error) } else { Failure::Failed(error) });
+            return Err(std::mem::take(heard).stopped(&self.handle, &self.shared.name).await);
         }
         Ok(compare(part, &heard.copies)?)
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::authenticity::Authenticity;
+use super::complaint::LoadFailure;
 use super::compression::{Digest, Unpacker};
 use super::filtered::FilteredDump;
 use super::heard::Heard;
@@ -21,7 +22,7 @@ use crate::docker::exec::ExecInput;
 use crate::docker::proof::nonce;
 use crate::docker::worker::Unfit;
 use crate::docker::{Container, Engine, Exec};
-use crate::error::{self, Result};
+use crate::error::{self, Error, Result};
 use crate::postgres::Access;
 use crate::postgres::dump::Format;
 use crate::postgres::loading::Loading;
@@ -72,12 +73,12 @@ pub async fn load(
     loaders: &Loaders<'_>,
     request: &LoadRequest,
     progress: &Arc<dyn Progress>,
-) -> Result<Loaded> {
+) -> Result<Loaded, LoadFailure> {
     let (format, unpacker) = open(request).await?;
     if format != Format::Plain {
         if loaders.needs_worker() {
             let why = "an archive that no file or directory holds passes the daemon".to_owned();
-            return Err(Unfit::Refused(why).into());
+            return Err(Error::from(Unfit::Refused(why)).into());
         }
         return Box::pin(super::archive::load(engine, container, access, request, unpacker, progress)).await;
     }

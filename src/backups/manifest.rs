@@ -72,6 +72,9 @@ pub struct Manifest {
     pub extensions: Vec<String>,
     /// Roles it names.
     pub roles: Vec<String>,
+    /// Schemas on the database's search path, in order: what its functions may rely on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search_path: Vec<String>,
     /// The last migration applied, where Prisma's history is there.
     pub last_migration: Option<String>,
     /// How far it was proven, and when.
@@ -356,6 +359,7 @@ pub(crate) mod tests {
             foreknown: Some(Foreknown::default()),
             extensions: Vec::new(),
             roles: vec!["acme".into()],
+            search_path: vec!["public".into()],
             last_migration: None,
             verified: Verified { level: Level::Trailer, at: Timestamp::from_second(1_700_000_001).unwrap() },
             mac: None,

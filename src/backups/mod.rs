@@ -4,15 +4,18 @@
 //! carries it out with [`loaders`], [`load`] (or, over several sessions, [`lanes`] by a [`layout`]) and [`swap`], which leaves
 //! what was there [`kept`], for [`undo`]. [`scan`] and [`compression`] are the stream between.
 
+pub mod aids;
 pub mod archive;
 pub mod authenticity;
 pub mod catalog;
 pub mod cluster;
+pub mod complaint;
 pub mod compression;
 pub mod contents;
 mod count;
 pub mod create;
 mod directory;
+mod explain;
 mod fill;
 mod filtered;
 mod heard;

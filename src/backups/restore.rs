@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::aids::Aids;
 use super::archive::Spread;
 use super::authenticity::Authenticity;
 use super::compression::Digest;
@@ -25,6 +26,7 @@ use crate::postgres::loading::Loading;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::preflight::{self, Findings, Like};
 use crate::postgres::properties::Properties;
+use crate::postgres::search_path::SearchPath;
 use crate::postgres::version::ServerVersion;
 use crate::postgres::visitors;
 use crate::postgres::{Access, Session, orphans, pg_restore, standing};
@@ -34,7 +36,6 @@ use crate::ui::format::{bytes, count};
 
 /// A restore, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact or an answer of its own")]
 pub struct RestorePlan {
     /// The operation's id.
     pub operation: String,
@@ -74,8 +75,10 @@ pub struct RestorePlan {
     pub rows: Option<u64>,
     /// The dump shared out over several sessions; `None`: one session loads it.
     pub shared: Option<SharedOut>,
-    /// Somebody asked for several; where nobody did and they fail, one tries.
-    pub several_asked: bool,
+    /// Aids for a dump that does not load as it is.
+    pub aids: Aids,
+    /// Search path of the database that was dumped, where the manifest tells it.
+    pub source_path: SearchPath,
     /// Unpacking threads.
     pub threads: usize,
     /// When, RFC 3339.
@@ -102,7 +105,7 @@ impl SharedOut {
     pub fn jobs(&self) -> usize {
         match self {
             Self::Plain(shared) => shared.jobs(),
-            Self::Archive(spread) => spread.jobs(),
+            Self::Archive(spread) => usize::from(spread.jobs()),
         }
     }
 }
@@ -144,6 +147,13 @@ impl fmt::Display for RestorePlan {
         }
         if !self.left_out.is_empty() {
             writeln!(f, "  left out {}", self.left_out)?;
+        }
+        if !self.aids.search_path.is_empty() {
+            let path = self.aids.search_path.schemas().join(", ");
+            writeln!(f, "  path     functions look into {path} while the dump is loaded")?;
+        }
+        if self.aids.defer_checks {
+            writeln!(f, "  checks   that call functions are added when all rows are in")?;
         }
         for warning in &self.findings.warnings {
             writeln!(f, "  note     {warning}")?;

@@ -134,6 +134,11 @@ fn ailments(health: &Health, facts: &Facts, place: &Place) -> Vec<Finding> {
         Finding::warning("database", format!("nobody may connect to the database {name}"))
             .next(format!("if that is not meant: {}", psql(&facts.database, &open)))
     }));
+    findings.extend(health.reliances.iter().map(|reliance| {
+        Finding::warning("backups", reliance.told())
+            .next(format!("give it a search path of its own: {}", psql(&facts.database, &reliance.cure())))
+            .next("or give it one in each restore: `envctl restore latest --search-path SCHEMAS`")
+    }));
     findings.extend(health.broken.iter().map(|name| {
         let drop = format!("drop database {}", ident(name));
         Finding::warning("database", format!("a DROP DATABASE of {name} broke off half-way"))

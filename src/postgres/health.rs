@@ -3,6 +3,7 @@
 //! Promises: waits for no lock and reads no table of the user's; what the role may not see is left out.
 
 use super::facts::Facts;
+use super::reliance::Reliance;
 use super::session::{Refusal, Session};
 use super::version::ServerVersion;
 
@@ -30,6 +31,8 @@ pub struct Health {
     pub unfinished: Vec<String>,
     /// Somebody migrates at this moment.
     pub migrating: bool,
+    /// Functions that rely on the search path, and that a restore of a backup would call.
+    pub reliances: Vec<Reliance>,
     /// The container's own pg_dump; `None` where it could not be asked.
     pub pg_dump: Option<Tool>,
 }
@@ -132,6 +135,7 @@ impl Health {
         if facts.migrations.as_ref().is_some_and(|migrations| migrations.unfinished > 0) {
             (health.unfinished, health.migrating) = unfinished(session).await?;
         }
+        health.reliances = Reliance::find(session).await?;
         health.pg_dump = pg_dump(session).await?;
         Ok(health)
     }

@@ -22,7 +22,9 @@ pub mod preflight;
 pub mod properties;
 pub mod psql;
 pub mod quote;
+pub mod reliance;
 pub mod rights;
+pub mod search_path;
 pub mod server_error;
 pub mod session;
 #[cfg(test)]

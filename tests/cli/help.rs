@@ -320,6 +320,10 @@ Options:
       --skip-extension <NAME>  Leave out an extension that the server has not and nothing needs;
                                repeatable
       --skip-event-triggers    Leave out event triggers
+      --search-path <SCHEMAS>  Let functions find names without a schema in these schemas while the
+                               dump is loaded: `public,extensions`
+      --defer-checks           Add CHECKs that call functions when all rows are in: such a function
+                               may read another table
       --transport <WAY>        worker (a container beside the database), exec (through the daemon)
                                or auto
       --worker-memory <SIZE>   The most memory a worker may use: 512m

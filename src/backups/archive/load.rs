@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::scanner::shown;
+use crate::backups::complaint::{Complaint, LoadFailure};
 use crate::backups::compression::{Digest, Unpacker};
 use crate::backups::contents::Contents;
 use crate::backups::count::{Expected, compare};
@@ -43,7 +44,7 @@ pub async fn load(
     request: &LoadRequest,
     unpacker: Unpacker,
     progress: &Arc<dyn Progress>,
-) -> Result<Loaded> {
+) -> Result<Loaded, LoadFailure> {
     let nonce = nonce();
     let spec = pg_restore::from_stdin(access, &request.application, request.loading);
     let spec = ExecSpec { argv: wrap_fed(&nonce, &spec.argv), ..spec };
@@ -78,7 +79,7 @@ pub async fn load(
             listening.await?
         }
         (Some(heard), _) => heard,
-        (None, None) => return Err(error::failed("pg_restore ended")),
+        (None, None) => return Err(error::failed("pg_restore ended").into()),
     };
     finish(engine, container, access, request, heard, result.0, progress).await
 }
@@ -92,7 +93,7 @@ async fn finish(
     heard: Heard,
     summary: Summary,
     progress: &Arc<dyn Progress>,
-) -> Result<Loaded> {
+) -> Result<Loaded, LoadFailure> {
     if heard.exit_code != Some(0) {
         return Err(stopped(&heard, request));
     }
@@ -184,14 +185,15 @@ async fn listen(mut output: ExecOutput, nonce: &str) -> Result<Heard> {
 }
 
 /// pg_restore's own complaint, with the cure where it is known.
-fn stopped(heard: &Heard, request: &LoadRequest) -> Error {
+fn stopped(heard: &Heard, request: &LoadRequest) -> LoadFailure {
     refused(&String::from_utf8_lossy(&heard.stderr), heard.exit_code, &request.source.name())
 }
 
 /// The same of any pg_restore.
-pub(super) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> Error {
-    let complaint = words.lines().find(|line| line.contains("error:")).or(words.lines().last());
-    let first = complaint.unwrap_or("it gave no reason").trim().trim_start_matches("pg_restore: error: ");
+pub(super) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> LoadFailure {
+    let complaint = Complaint::of(words);
+    let told = complaint.told();
+    let first = if told.is_empty() { "it gave no reason" } else { told.as_str() };
     let error = match exit_code {
         Some(126 | 127) => error::tool(format!("pg_restore cannot be run in the container: {first}"))
             .hint("use a plain dump, which psql restores"),
@@ -205,7 +207,9 @@ pub(super) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> Error {
     } else {
         error
     };
-    error.hint("the database is as it was; nothing was swapped in")
+    let error = error.hint("the database is as it was; nothing was swapped in");
+    let refused = exit_code == Some(1) && first.contains("ERROR:") && !first.contains("No space left");
+    LoadFailure { error, complaint: refused.then_some(complaint) }
 }
 
 /// Compares the server with the list and with the rows that passed by; returns a note for each table with more rows.

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use super::Members;
 use super::load::{check, refused};
+use crate::backups::complaint::LoadFailure;
 use crate::backups::compression::Digest;
 use crate::backups::loaders::Loaders;
 use crate::backups::scan::Summary;
 use crate::backups::source::{Examined, changed, stored_sha256};
 use crate::docker::worker::Room;
 use crate::docker::{Container, Engine};
-use crate::error::{self, ErrorKind, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::Access;
 use crate::postgres::dump::Format;
@@ -58,8 +59,8 @@ impl Spread {
     }
 
     /// How many sessions load it.
-    pub fn jobs(&self) -> usize {
-        usize::from(self.jobs)
+    pub fn jobs(&self) -> u8 {
+        self.jobs
     }
 
     /// Everything that is known of it.
@@ -67,7 +68,7 @@ impl Spread {
         &self.summary
     }
 
-    /// Loads into `access.database` and returns the notes of the comparison; `None` where no worker can serve, with the
+    /// Loads into `access.database` over `jobs` sessions and returns the notes of the comparison; `None` where no worker can serve, with the
     /// reason told.
     ///
     /// # Errors
@@ -79,29 +80,29 @@ impl Spread {
         container: &Container,
         loaders: &Loaders<'_>,
         access: &Access,
-        application: &str,
+        (application, jobs): (&str, u8),
         progress: &Arc<dyn Progress>,
         interrupt: &Interrupt,
-    ) -> Result<Option<Vec<String>>> {
+    ) -> Result<Option<Vec<String>>, LoadFailure> {
         let aside = |why: &dyn std::fmt::Display| {
             let loads = "one session loads it through the daemon";
-            progress.on(Event::Detail(format!("-j {} is left aside, {loads}: {why}", self.jobs)));
+            progress.on(Event::Detail(format!("-j {jobs} is left aside, {loads}: {why}")));
         };
         let archive = match self.readable(interrupt).await {
             Ok(path) => path,
             Err(error) if loaders.needs_worker() || matches!(error.kind(), ErrorKind::Interrupted(_)) => {
-                return Err(error);
+                return Err(error.into());
             }
             Err(error) => {
                 aside(&error.full_message());
                 return Ok(None);
             }
         };
-        let over = if self.jobs == 1 { "one session".to_owned() } else { format!("{} sessions", self.jobs) };
+        let over = if jobs == 1 { "one session".to_owned() } else { format!("{jobs} sessions") };
         progress.step(&format!("loading {} by pg_restore over {over}", self.path.display()));
-        let end = match loaders.pg_restore(access, application, &archive, self.jobs, interrupt).await? {
+        let end = match loaders.pg_restore(access, application, &archive, jobs, interrupt).await? {
             Ok(end) => end,
-            Err(unfit) if loaders.needs_worker() => return Err(unfit.into()),
+            Err(unfit) if loaders.needs_worker() => return Err(Error::from(unfit).into()),
             Err(unfit) => {
                 aside(&unfit);
                 return Ok(None);
@@ -114,7 +115,11 @@ impl Spread {
         progress.step("counting what was loaded");
         let notes = check(engine, container, access, application, &self.summary).await?;
         let Some(stored) = self.stored else { return Ok(Some(notes)) };
-        if hash(&self.path, interrupt).await? == stored { Ok(Some(notes)) } else { Err(changed(&name)) }
+        if hash(&self.path, interrupt).await? == stored {
+            Ok(Some(notes))
+        } else {
+            Err(changed(&name).into())
+        }
     }
 
     /// What `pg_restore` can read: the file, the directory, or a tar's files beside it.

@@ -276,6 +276,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Cr
         foreknown: None,
         extensions: union(|manifest| &manifest.extensions),
         roles: union(|manifest| &manifest.roles),
+        search_path: Vec::new(),
         last_migration: None,
         verified: Verified { level: Level::Trailer, at: request.started },
         mac: None,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use clap::Subcommand;
 
 use crate::app::{App, Daemon};
+use crate::backups::aids::Aids;
 use crate::backups::archive::Spread;
 use crate::backups::authenticity::Authenticity;
 use crate::backups::authenticity::ManifestKeys;
@@ -32,6 +33,7 @@ use crate::docker::proof::nonce;
 use crate::environment::{Environment, Landscape, shell_word};
 use crate::error::{self, Result};
 use crate::postgres::dump::Format;
+use crate::postgres::search_path::SearchPath;
 use crate::progress::Progress;
 use crate::ui::format::{age, count, moment};
 use crate::ui::{Decision, Guard};
@@ -79,6 +81,12 @@ struct RestoreArgs {
     jobs: Option<u8>,
     #[command(flatten)]
     leave_out: leave_out::LeaveOutArgs,
+    /// Let functions find names without a schema in these schemas while the dump is loaded: `public,extensions`
+    #[arg(long, value_name = "SCHEMAS")]
+    search_path: Option<SearchPath>,
+    /// Add CHECKs that call functions when all rows are in: such a function may read another table
+    #[arg(long)]
+    defer_checks: bool,
     #[command(flatten)]
     ways: WayArgs,
 }
@@ -272,7 +280,6 @@ async fn plan(
         ))
         .hint("put it into a database of its own: `--into NAME`"));
     }
-    let several_asked = args.jobs.is_some() || settings.restore.jobs.is_some();
     let mut ways = args.ways.ways(app, settings)?;
     let jobs = jobs(args, app, settings, examined)?;
     let Asked { mut rules, .. } = asked;
@@ -301,7 +308,13 @@ async fn plan(
         format: examined.map(|examined| examined.format),
         rows: examined.map(|examined| examined.summary.rows()),
         shared,
-        several_asked,
+        aids: Aids {
+            search_path: args.search_path.clone().unwrap_or_default(),
+            defer_checks: args.defer_checks,
+        },
+        source_path: manifest
+            .map(|manifest| SearchPath::of(manifest.search_path.clone()))
+            .unwrap_or_default(),
         threads: app.threads(),
         at: app.now().to_string(),
         lock_limit: settings.timeouts.lock,
