@@ -273,8 +273,24 @@ impl App {
     /// Kind `Docker` or `Target`.
     pub async fn environment(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {
         let chosen = self.chosen(daemon, settings).await?;
+        let chosen = self.protected_by_its_own(chosen, settings)?;
         self.means(&chosen);
         Ok(chosen)
+    }
+
+    /// Protects an environment where its own project's file says so, which is not the one that we stand in when the stack
+    /// is named from elsewhere.
+    ///
+    /// # Errors
+    /// Kind `Usage`: that file cannot be understood.
+    pub fn protected_by_its_own(
+        &self,
+        mut environment: Environment,
+        settings: &Settings,
+    ) -> Result<Environment> {
+        let rules = settings.for_stack(&environment)?.target.rules;
+        environment.protect(&rules);
+        Ok(environment)
     }
 
     async fn chosen(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {

@@ -126,7 +126,7 @@ async fn connect_from(
     if let Some(reason) = &target.preferred {
         app.ui.detail(reason);
     }
-    let wishes = app.wishes(settings, target.profile.name.as_deref())?;
+    let wishes = app.wishes(&settings.for_stack(&target)?, target.profile.name.as_deref())?;
     let answering = app.interrupt.or(primary(&daemon.engine, &target, &wishes, entry));
     let telling = async {
         tokio::time::sleep(SILENCE).await;

@@ -189,6 +189,8 @@ async fn select(
         Some(earlier) if earlier.unfinished().next().is_none() => return Ok(None),
         Some(earlier) => unfinished(&landscape, &ground.settings.target, earlier)?,
     };
+    let own = |environment| ground.app.protected_by_its_own(environment, ground.settings);
+    let environments = environments.into_iter().map(own).collect::<Result<Vec<_>>>()?;
     if environments.is_empty() {
         return Err(error::usage("none of the stacks that are named is unfinished in the last run")
             .hint("leave the names out to resume it as it was"));

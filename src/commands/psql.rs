@@ -46,6 +46,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     )?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
+    let settings = settings.for_stack(&environment)?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let options = app.ui.options();
     let from_file = args.file.is_some();

@@ -76,6 +76,7 @@ impl SchemaTool {
         settings: &Settings,
         environment: &Environment,
     ) -> Result<Self> {
+        let settings = &settings.for_stack(environment)?;
         let target = environment.pick(&Wanted::Backend, settings.target.index)?;
         app.ui.target(&target_line(&target, daemon));
         let caller = caller(app, daemon, settings, &target).await?.ok_or_else(|| {

@@ -57,6 +57,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     one_stack(&settings, "studio", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
+    let settings = settings.for_stack(&environment)?;
     let (found, mut session) = database::reach_open(app, &daemon, &settings, &environment).await?;
     let listens = Port::of(&mut session).await;
     session.close().await;

@@ -24,7 +24,14 @@ impl Settings {
         }
         let Some(directory) = directory.map(Path::new).filter(|path| path.is_absolute() && path.is_dir())
         else {
-            return Ok(here());
+            // Another project's `backup.dir` is not this stack's; what lies there already is found.
+            let theirs = self.target.rules.stack.is_some()
+                && matches!(self.origin("backup.dir"), Origin::File { .. })
+                && !self.backup.root.join(stack).is_dir();
+            return Ok(match &self.target.project_dir {
+                Some(project) if theirs => project.join("backups"),
+                _ => here(),
+            });
         };
         let there = project::find(directory);
         if there.folder.is_some() && there.folder == self.target.project_dir {

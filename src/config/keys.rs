@@ -152,7 +152,7 @@ pub const KEYS: &[Key] = &[
     .variable("ENVCTL_MIGRATIONS_DRIVER"),
     key(
         "migrations.dir",
-        "The folder of migrations: relative to the project here; with `prisma`, to the CLI's directory in the container; with `command`, the directory there in which the tool runs.",
+        "The folder of migrations: relative to the file that says it, from the variable to the project; with `prisma`, to the CLI's directory in the container; with `command`, the directory there in which the tool runs.",
         "found by looking",
     )
     .variable("ENVCTL_MIGRATIONS_DIR"),

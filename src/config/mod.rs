@@ -19,6 +19,7 @@ pub mod project;
 pub mod resolve;
 pub mod secret;
 pub mod settings;
+pub mod stack;
 #[cfg(test)]
 mod tests;
 

@@ -27,7 +27,7 @@ pub fn find(start: &Path) -> Project {
     Project { folder: folder.map(Path::to_owned), file }
 }
 
-fn holds_compose_file(folder: &Path) -> bool {
+pub(super) fn holds_compose_file(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     // By its name first: a folder may hold thousands of others.
     entries

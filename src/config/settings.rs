@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::origin::{Given, Origin};
 use super::secret::SecretSource;
+use super::stack::Remembered;
 use crate::environment::request::TargetRequest;
 
 /// Every setting, decided.
@@ -33,6 +34,8 @@ pub struct Settings {
     /// Whether output is coloured.
     pub color: Color,
     pub(super) home: Option<PathBuf>,
+    /// For the settings of another project.
+    pub(super) inputs: Remembered,
     pub(super) databases: PerProfile<Database>,
     pub(super) daemons: PerProfile<DaemonWish>,
     pub(super) rows: Vec<SettingRow>,

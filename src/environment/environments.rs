@@ -9,7 +9,8 @@ use crate::docker::Container;
 use crate::docker::container::{Health, State};
 
 use super::evidence::Evidence;
-use super::profile::Profile;
+use super::profile::{self, Profile};
+use super::request::Rules;
 use super::role::Role;
 
 /// Everything that was seen.
@@ -133,6 +134,14 @@ impl Environment {
         let has = |role| self.members.iter().any(|member| member.role == Some(role));
         let decreed = || self.members.iter().flat_map(|member| &member.evidence).any(Evidence::is_decreed);
         has(Role::Db) || (has(Role::Backend) && (self.project.is_some() || decreed()))
+    }
+
+    /// Protects it where the rules of its own project say so.
+    pub fn protect(&mut self, rules: &Rules) {
+        let own =
+            |name: &&String| profile::normalise(name) == self.profile.name && self.profile.name.is_some();
+        let rule = rules.profiles.iter().find(|(name, _)| own(name));
+        self.protected |= rule.is_some_and(|(_, rule)| rule.protected == Some(true));
     }
 
     /// The members with a role.

@@ -99,6 +99,12 @@ pub fn choose(evidence: &Evidence<'_>) -> Result<Choice> {
     }
 }
 
+/// Whether there is anything on this machine to choose from.
+pub fn has_any(evidence: &Evidence<'_>) -> bool {
+    // What is wrong is told when it is chosen.
+    Survey::of(evidence).map_or(true, |survey| !survey.is_empty())
+}
+
 /// With a tool in the backend, the folders of this machine are a second one, unless they are Prisma's beside its CLI.
 fn in_the_backend(evidence: &Evidence<'_>, mut found: Vec<(Layout, PathBuf)>) -> Result<Choice> {
     if evidence.cli_in.is_some() {

@@ -61,6 +61,11 @@ impl Survey {
         Ok(survey)
     }
 
+    /// Whether no migrations of any kind were seen.
+    pub(super) fn is_empty(&self) -> bool {
+        self.marked.is_empty() && self.bare.is_empty() && self.theirs.is_empty()
+    }
+
     /// A folder that is named is meant, whatever it is called.
     fn named(&mut self, folder: &Path, project: Option<&Path>, wish: Option<Layout>) {
         let signs = Signs::of(folder);

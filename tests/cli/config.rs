@@ -174,7 +174,7 @@ fn secrets_are_not_shown() {
 fn what_a_file_says_of_colours_and_sessions_is_followed() {
     let stage = Stage::with(crate::container::stack("acme-dev"));
     stage.engine.install("*", "psql", crate::postgres::Server::new().psql());
-    stage.write("envctl.toml", "[output]\ncolor = \"always\"\n[restore]\njobs = 9\n");
+    stage.write("envctl.toml", "stack = \"acme\"\n[output]\ncolor = \"always\"\n[restore]\njobs = 9\n");
     assert!(stage.run(["status"]).out().contains('\x1b'), "no colour");
     assert!(!stage.run(["status", "--color", "never"]).out().contains('\x1b'), "the option is stronger");
     let row = |ran: crate::stage::Ran| {
@@ -187,7 +187,7 @@ fn what_a_file_says_of_colours_and_sessions_is_followed() {
     stage.engine.install("*", "psql", server.psql());
     let many = stage.run(["restore", "dump.sql", "-s", "acme", "--dry-run", "--color", "never"]);
     assert_eq!(many.code, Some(2), "{}", many.err());
-    assert!(many.err().contains("envctl.toml:4: at most 6 sessions load"), "{}", many.err());
+    assert!(many.err().contains("envctl.toml:5: at most 6 sessions load"), "{}", many.err());
     let two = stage
         .envctl(["restore", "dump.sql", "-s", "acme", "--dry-run"])
         .env("ENVCTL_RESTORE_JOBS", "2")

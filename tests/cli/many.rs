@@ -277,19 +277,35 @@ fn one_that_hangs_at_work_is_ended_and_reported() {
     assert_eq!(backups(&stage, "blog"), 0);
 }
 
-/// Stacks in production with one migration that waits on each.
+/// Stacks with a project of their own and one migration that waits on each; where we stand is another project.
 fn migrating(projects: &[&str]) -> Stage {
-    let stage = stage(projects);
+    let stage = stage(&[]);
+    let own = |project: &&str| {
+        let folder = format!("srv/{project}");
+        let sql = "create table users (id int primary key);\n";
+        stage.write(&format!("{folder}/migrations/20250101000000_users/migration.sql"), sql);
+        stage.write(
+            &format!("{folder}/envctl.toml"),
+            "[migrations]\ndriver = \"sql\"\ndir = \"migrations\"\n",
+        );
+        db(project)
+            .label("com.docker.compose.project.working_dir", &stage.path(&folder).display().to_string())
+    };
+    stage.engine.run(projects.iter().map(own).collect::<Vec<_>>());
+    stage.write("here/envctl.toml", "[migrations]\ndriver = \"sql\"\ndir = \"ours\"\n");
+    stage.write("here/ours/20240101000000_ours/migration.sql", "create table ours ();\n");
     stage
-        .write("migrations/20250101000000_users/migration.sql", "create table users (id int primary key);\n");
-    stage.write("envctl.toml", "[migrations]\ndriver = \"sql\"\ndir = \"migrations\"\n");
-    stage
+}
+
+/// As [`Stage::run`], in the other project.
+fn run_here(stage: &Stage, arguments: &[&str]) -> Ran {
+    stage.envctl(arguments).inside(&stage.path("here")).run()
 }
 
 #[test]
 fn several_productions_are_asked_about_once_and_refused_without_an_answer() {
     let stage = migrating(&["acme-prod", "blog-prod"]);
-    let ran = stage.run(["migrate", "--all-stacks", "--untested", "--no-backup"]);
+    let ran = run_here(&stage, &["migrate", "--all-stacks", "--untested", "--no-backup"]);
     ran.is(str![[r#"
 exit 6
 !   migrate on 2 stacks, one at a time, stopping at the first failure:
@@ -305,7 +321,8 @@ exit 6
 ! hint: look at the plan with `--dry-run`, then add `--yes`
 
 "#]]);
-    let ran = stage.run(["migrate", "--all-stacks", "--untested", "--no-backup", "--dry-run", "--json"]);
+    let ran =
+        run_here(&stage, &["migrate", "--all-stacks", "--untested", "--no-backup", "--dry-run", "--json"]);
     assert_eq!(outcomes(&ran), ["acme planned", "blog planned"]);
     assert_eq!(answer(&ran)["stacks"][0]["result"]["pending"][0]["name"], "20250101000000_users");
     let written = stage.path(".local/state/envctl/runs");
@@ -315,7 +332,7 @@ exit 6
 #[test]
 fn what_production_refuses_for_one_stack_it_refuses_for_each() {
     let stage = migrating(&["acme-prod", "blog-prod"]);
-    let ran = stage.run(["migrate", "--all-stacks", "--yes", "--json"]);
+    let ran = run_here(&stage, &["migrate", "--all-stacks", "--yes", "--json"]);
     assert_eq!(ran.code, Some(10), "{}", ran.err());
     assert_eq!(outcomes(&ran), ["acme failed", "blog failed"]);
     assert_eq!(answer(&ran)["stacks"][0]["error"]["code"], "refused");
@@ -332,7 +349,7 @@ fn what_production_refuses_for_one_stack_it_refuses_for_each() {
 #[test]
 fn the_state_of_every_stack_is_one_table() {
     let stage = migrating(&["acme-dev", "blog-prod"]);
-    let ran = steady(stage.run(["migrate", "status", "--all-stacks"]));
+    let ran = steady(run_here(&stage, &["migrate", "status", "--all-stacks"]));
     ran.is(str![[r#"
 exit 0
 STACK PROFILE TIME RESULT
@@ -340,7 +357,7 @@ acme dev [TIME] 0 applied, 1 pending
 blog prod [TIME] 0 applied, 1 pending
 
 "#]]);
-    let ran = stage.run(["migrate", "status", "--all-stacks", "--exit-code", "--json"]);
+    let ran = run_here(&stage, &["migrate", "status", "--all-stacks", "--exit-code", "--json"]);
     assert_eq!(ran.code, Some(11), "{}", ran.err());
     assert_eq!(outcomes(&ran), ["acme done", "blog done"]);
 }
@@ -361,7 +378,7 @@ fn of_twenty_histories_one_that_hangs_costs_its_own_time_limit_only() {
         "psql",
         Server::refusing("FATAL:  role \"postgres\" does not exist").psql(),
     );
-    let ran = stage.run(["migrate", "status", "--all-stacks", "--timeout", "2s", "--json"]);
+    let ran = run_here(&stage, &["migrate", "status", "--all-stacks", "--timeout", "2s", "--json"]);
     assert_eq!(ran.code, Some(10), "{}", ran.err());
     let answer = answer(&ran);
     let stacks = answer["stacks"].as_array().unwrap();

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::support::rig::Wanted;
+use crate::support::run::Running;
 use crate::support::{Project, Server};
 
 /// Names and texts of files.
@@ -303,4 +305,89 @@ fn z6_z8_flat_files_of_one_shape_run_in_their_order_and_a_new_one_comes_last() {
         ],
     );
     supabase.run(&["migrate"]).code(0).says("1 migration applied");
+}
+
+#[test]
+fn x11_z9_the_files_are_those_of_the_directory_that_the_configuration_means() {
+    let root = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(root.path()).unwrap();
+    let [first, second, other, empty] =
+        ["checkout1", "checkout2", "other", "empty"].map(|name| root.join(name));
+    fs::create_dir_all(&empty).unwrap();
+    let label = format!("--label=com.docker.compose.project.working_dir={}", first.display());
+    let server = Wanted::postgres(15, "place").arg(&label).start().ready();
+    let stack = server.stack.clone();
+    let run = |at: &Path, database: &str, args: &[&str]| {
+        let project = Project::of(&server, database);
+        let mut command = project.command(args);
+        command.current_dir(at);
+        Running::start(command, None).finish()
+    };
+    let tables = |database: &str| relations(&Project::of(&server, database));
+    write(
+        &first,
+        &[
+            (
+                "envctl.toml",
+                "[migrations]\ndriver = \"sql\"\ndir = \"good\"\n[profiles.dev]\nprotected = true\n",
+            ),
+            ("good/0001_good.sql", "CREATE TABLE good(x int);"),
+            ("migrations/0001_bad.sql", "CREATE TABLE bad(x int);"),
+        ],
+    );
+    let toml = format!("stack = \"{stack}\"\n[migrations]\ndir = \"db/migrations\"\nlayout=\"dbmate\"\n");
+    write(
+        &second,
+        &[
+            ("envctl.toml", &toml),
+            ("compose.yml", "services: {}\n"),
+            ("db/migrations/20250101000000_right.sql", "-- migrate:up\nCREATE TABLE right_one (a int);\n"),
+        ],
+    );
+    write(
+        &other,
+        &[
+            ("envctl.toml", "[migrations]\ndriver = \"sql\"\n[database]\nuser = \"nobody_here\"\n"),
+            ("migrations/0001_other.sql", "create table other(x int);"),
+        ],
+    );
+
+    // The checkout that we stand in says which files: the label's folder is named in the plan, and not read.
+    let here = server.database("place_here");
+    let note = format!(
+        "the stack was started from {}, and these files are in {}",
+        first.display(),
+        second.display()
+    );
+    let plan = run(&second, &here, &["migrate", "--dry-run"]).code(0);
+    assert!(plan.out().contains(&note) || plan.err().contains(&note), "{}{}", plan.out(), plan.err());
+    run(&second, &here, &["migrate"]).code(0).says("1 migration applied");
+    assert_eq!(tables(&here), "right_one schema_migrations");
+    let made = run(&second, &here, &["migrate", "create", "more"]).code(0).out();
+    assert!(made.starts_with(&second.join("db/migrations").display().to_string()), "{made}");
+    run(&empty, &here, &["migrate", "status", "-C", second.to_str().unwrap()])
+        .code(0)
+        .says("20250101000000_right|1 applied");
+
+    // Named from another project's directory and from nowhere, the stack has its own project's settings.
+    for (name, at) in [("place_other", &other), ("place_empty", &empty)] {
+        let database = server.database(name);
+        run(at, &database, &["migrate", "-s", &stack]).code(0).says("1 migration applied");
+        assert_eq!(tables(&database), "envctl_migrations good", "{name}");
+        run(at, &database, &["migrate", "reset", "--yes", "-s", &stack]).code(6).says("protected");
+    }
+    let theirs = server.database("place_theirs");
+    write(&other, &[("envctl.toml", "stack = \"theirs\"\n")]);
+    run(&empty, &theirs, &["migrate", "-s", &stack, "-C", other.to_str().unwrap()])
+        .code(2)
+        .says("is of stack `theirs`")
+        .says(&stack);
+    assert_eq!(tables(&theirs), "");
+
+    // Of a stack whose directory nothing says, the missing option is named.
+    let shared = Server::shared(15);
+    let unplaced = Project::of(shared, &shared.database("place_unknown"));
+    let mut command = unplaced.command(&["migrate", "-s", &shared.stack]);
+    command.current_dir(&other);
+    Running::start(command, None).finish().code(2).says("nothing says in which directory").says("-C DIR");
 }

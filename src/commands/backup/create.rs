@@ -190,6 +190,7 @@ pub(super) fn request(
     daemon: &Daemon,
     found: &Database,
 ) -> Result<BackupRequest> {
+    let settings = &settings.for_stack(&found.target)?;
     let asked = format::Asked {
         format: match (&args.format, args.all_databases) {
             (Some(format), _) => format,

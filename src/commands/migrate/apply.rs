@@ -97,9 +97,11 @@ pub(super) async fn prepare(
     environment: &Environment,
 ) -> Result<Prepared> {
     let (migrations, mut session) = open_with_session(app, daemon, settings, environment).await?;
+    let settings = &settings.for_stack(environment)?;
     // Not waited for at the end: its end of input ends it.
     let mut plan = migrations.driver.plan(&mut session).await?;
     drop(session);
+    plan.remarks.extend(migrations.place.clone());
     if let Some(words) = plan.out_of_order.as_ref().filter(|_| args.strict_order) {
         return Err(error::refused(format!("out of order: {words}")).hint(
             "give it a name that sorts behind the applied ones, or apply it without `--strict-order`",

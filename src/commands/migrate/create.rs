@@ -190,5 +190,8 @@ fn show(app: &App, answer: &Answer, migrations: &Migrations) {
             migrations.found.target.stack
         ));
     }
+    if let Some(place) = &migrations.place {
+        app.ui.warn(place);
+    }
     app.ui.say("read it, then apply it: `envctl migrate`");
 }

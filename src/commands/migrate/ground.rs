@@ -10,7 +10,7 @@ use crate::environment::request::Wanted;
 use crate::environment::{Environment, Target};
 use crate::error::{self, Error, Result};
 use crate::migrations::command::{self as tools, CommandDriver, Tool};
-use crate::migrations::detect::{Choice, Evidence, choose};
+use crate::migrations::detect::{Choice, Evidence, choose, has_any};
 use crate::migrations::layout::Layout;
 use crate::migrations::prisma::{Cli, GUARD, PrismaDriver, Wishes, fetch};
 use crate::migrations::sql::SqlDriver;
@@ -22,6 +22,15 @@ pub(in crate::commands) struct Migrations {
     pub(in crate::commands) found: Database,
     pub(in crate::commands) driver: Driver,
     pub(in crate::commands) project: Option<PathBuf>,
+    /// Said where the stack was started from another directory than the files lie in.
+    pub(in crate::commands) place: Option<String>,
+}
+
+/// Who migrates a database, and from where.
+pub(in crate::commands) struct Chosen {
+    pub(in crate::commands) driver: Driver,
+    pub(in crate::commands) project: Option<PathBuf>,
+    pub(in crate::commands) place: Option<String>,
 }
 
 /// Reaches the database, says so on the target line, and finds the driver.
@@ -50,8 +59,9 @@ pub(in crate::commands) async fn open_with_session(
     environment: &Environment,
 ) -> Result<(Migrations, Session)> {
     let (found, session) = database::reach_open(app, daemon, settings, environment).await?;
-    let (driver, project) = driver(app, daemon, settings, environment, &found.target, &found.access).await?;
-    Ok((Migrations { found, driver, project }, session))
+    let Chosen { driver, project, place } =
+        driver(app, daemon, settings, environment, &found.target, &found.access).await?;
+    Ok((Migrations { found, driver, project, place }, session))
 }
 
 /// The driver for a database that is reached already, and the project.
@@ -65,14 +75,15 @@ pub(in crate::commands) async fn driver(
     environment: &Environment,
     target: &Target,
     access: &Access,
-) -> Result<(Driver, Option<PathBuf>)> {
-    let project = project_of(settings, target);
+) -> Result<Chosen> {
+    let settings = &own_settings(settings, target)?;
     let wishes = &settings.migrations;
+    let base = settings.directory_of("migrations.dir");
     let mut evidence = Evidence {
         driver: &wishes.driver,
         dir: wishes.dir.as_deref(),
         layout: wishes.layout.as_deref(),
-        project: project.as_deref(),
+        base,
         preset: wishes.preset.as_deref(),
         own: wishes.commands.apply.is_some(),
         ..Evidence::default()
@@ -92,8 +103,18 @@ pub(in crate::commands) async fn driver(
     evidence.backend = name;
     evidence.cli_in = cli.as_ref().and(name);
     evidence.tools = &ground.found;
+    let projects = projects(settings, target);
+    // Where nothing says a directory, the one that holds migrations is meant.
+    let here = projects
+        .iter()
+        .find(|project| has_any(&Evidence { project: Some(project.as_path()), ..evidence.clone() }));
+    let project = here.or(projects.first()).cloned();
+    evidence.project = project.as_deref();
     let side = |layout, folder| sql(app, daemon, settings, (target, access), layout, folder, project.clone());
-    let driver = match (choose(&evidence)?, backend, cli) {
+    let mut place = None;
+    let choice =
+        choose(&evidence).map_err(|error| from_elsewhere(error, settings, target, project.is_none()))?;
+    let driver = match (choice, backend, cli) {
         (Choice::Prisma, Some(backend), Some(cli)) => {
             let files = tempfile::tempdir().map_err(no_room)?;
             let from = format!("{}/{}", cli.dir, cli.migrations);
@@ -102,7 +123,10 @@ pub(in crate::commands) async fn driver(
             let guard = GUARD.iter().filter_map(|name| app.set_variable(name)).collect();
             Driver::Prisma(Box::new(PrismaDriver { sql, backend: backend.container, cli, guard, files }))
         }
-        (Choice::Sql { layout, folder }, _, _) => Driver::Sql(Box::new(side(layout, folder))),
+        (Choice::Sql { layout, folder }, _, _) => {
+            place = place_note(target, &folder);
+            Driver::Sql(Box::new(side(layout, folder)))
+        }
         (Choice::Command(pick), Some(backend), _) => {
             let tool = Tool::new(pick, &commands(settings), &ground)?;
             let sql = side(Layout::Flat, PathBuf::new());
@@ -112,7 +136,7 @@ pub(in crate::commands) async fn driver(
             return Err(error::target("the backend of this stack does not run"));
         }
     };
-    Ok((driver, project))
+    Ok(Chosen { driver, project, place })
 }
 
 /// What the backend's container has: the Prisma CLI, and the files of other tools, each looked for where it counts.
@@ -188,6 +212,7 @@ pub(in crate::commands) async fn caller(
     settings: &Settings,
     backend: &Target,
 ) -> Result<Option<Caller>> {
+    let settings = &settings.for_stack(backend)?;
     let wishes = &settings.migrations;
     let mut evidence = Evidence {
         // Files of this machine have no verbs to pass on to.
@@ -244,10 +269,10 @@ pub(super) async fn history_beside(
 ) -> Result<Option<History>> {
     if let Driver::Command(_) = ours {
         // Its own tool in its own container has to say; one that does not run there has tested nothing.
-        let Ok((theirs, _)) = driver(app, daemon, settings, other, target, access).await else {
+        let Ok(theirs) = driver(app, daemon, settings, other, target, access).await else {
             return Ok(None);
         };
-        return Ok(theirs.history().await.ok());
+        return Ok(theirs.driver.history().await.ok());
     }
     let side =
         SqlDriver { container: target.container.clone(), access: access.clone(), ..ours.sql().clone() };
@@ -278,15 +303,71 @@ fn sql(
     }
 }
 
-/// The project on this machine: where the stack was started from, else where we are.
-fn project_of(settings: &Settings, target: &Target) -> Option<PathBuf> {
+/// The stack's own settings; a project that is named and is another stack's is refused.
+fn own_settings(settings: &Settings, target: &Target) -> Result<Settings> {
+    let named = settings.is_project_named() && !settings.target.names_several();
+    if let Some(project) =
+        settings.target.project_dir.as_ref().filter(|_| named && !settings.holds_for(&target.into()))
+    {
+        let own = settings.target.rules.stack.as_deref().unwrap_or("another stack");
+        return Err(error::usage(format!(
+            "the project that is named, {}, is of stack `{own}`, and its migrations are not those of stack `{}`",
+            project.display(),
+            target.stack
+        ))
+        .hint("name the directory of its own project: `envctl migrate -C DIR`"));
+    }
+    settings.for_stack(target)
+}
+
+/// The directories of this machine in which the stack's migrations may lie, the one that is meant first: the one that the
+/// configuration or an option says, the one we stand in, the one that the stack was started from.
+fn projects(settings: &Settings, target: &Target) -> Vec<PathBuf> {
     let started = target.directory.as_deref().map(Path::new).filter(|path| path.is_dir());
     let here = settings.target.project_dir.as_deref();
-    // Inside the project its own directory is meant, even where compose was started from a folder of it.
+    let said = settings.is_project_named() || settings.directory_of("migrations.dir").is_some();
     match (here, started) {
-        (Some(here), Some(started)) if started.starts_with(here) => Some(here.to_owned()),
-        (_, Some(started)) => Some(started.to_owned()),
-        (here, None) => here.map(Path::to_owned),
+        (Some(here), _) if said => vec![here.to_owned()],
+        // Without a file here the directory that Compose was started in, further up, is the project.
+        (Some(here), Some(started)) if settings.project_file.is_none() && !started.starts_with(here) => {
+            vec![started.to_owned()]
+        }
+        (here, started) => {
+            let mut all: Vec<PathBuf> = here.into_iter().chain(started).map(Path::to_owned).collect();
+            all.dedup();
+            all
+        }
+    }
+}
+
+/// What a plan says where the files lie in another directory than the stack was started from.
+fn place_note(target: &Target, folder: &Path) -> Option<String> {
+    let started = Path::new(target.directory.as_deref()?);
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let (started, folder) = (real(started), real(folder));
+    let related = folder.starts_with(&started)
+        || folder.ancestors().any(|above| started.starts_with(above) && above.join("envctl.toml").is_file());
+    (!related).then(|| {
+        format!(
+            "the stack was started from {}, and these files are in {}",
+            started.display(),
+            folder.display()
+        )
+    })
+}
+
+/// Adds where the stack's own project is, where that is not on this machine.
+fn from_elsewhere(error: Error, settings: &Settings, target: &Target, nowhere: bool) -> Error {
+    match &target.directory {
+        Some(directory) if nowhere && !Path::new(directory).is_dir() => error.hint(format!(
+            "stack `{}` was started from {directory}, which is not on this machine: name its project, `envctl migrate -C DIR`",
+            target.stack
+        )),
+        _ if nowhere && settings.target.project_dir.is_none() => error.hint(format!(
+            "nothing says in which directory stack `{}` was started: name its project, `envctl migrate -C DIR`",
+            target.stack
+        )),
+        _ => error,
     }
 }
 

@@ -114,9 +114,11 @@ pub(super) async fn status(exit_code: bool, global: &GlobalArgs, ground: &Ground
         let app = ground.at(&environment, stop);
         let Ground { daemon, settings, .. } = ground;
         let (target, access, mut session) = database::connect(&app, daemon, settings, &environment).await?;
-        let (driver, _) = driver(&app, daemon, settings, &environment, &target, &access).await?;
+        let chosen = driver(&app, daemon, settings, &environment, &target, &access).await?;
         // Not waited for at the end: its end of input ends it.
-        driver.history_in(&mut session).await
+        let mut history = chosen.driver.history_in(&mut session).await?;
+        history.remarks.extend(chosen.place);
+        Ok(history)
     };
     let report = many::look("migrate status", global, ground, ask).await?;
     let unsettled: Vec<&str> = report

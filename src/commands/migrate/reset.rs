@@ -34,6 +34,9 @@ struct ResetPlan {
     size: u64,
     /// None where only the tool knows.
     migrations: Option<usize>,
+    /// The stack was started from another directory than the files lie in.
+    #[serde(skip)]
+    place: Option<String>,
     backup_first: bool,
     seed: bool,
 }
@@ -50,7 +53,8 @@ impl fmt::Display for ResetPlan {
             writeln!(f, "  seeds    as the project says")?;
         }
         let first = if self.backup_first { "backed up first" } else { "NOT backed up first (--no-backup)" };
-        writeln!(f, "  old one  {first}")
+        writeln!(f, "  old one  {first}")?;
+        self.place.iter().try_for_each(|place| writeln!(f, "  note: {place}"))
     }
 }
 
@@ -76,6 +80,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
         database: migrations.found.facts.database.clone(),
         size: migrations.found.facts.size,
         migrations: count,
+        place: migrations.place.clone(),
         backup_first: !args.no_backup,
         seed: seeds && !args.skip_seed,
     };

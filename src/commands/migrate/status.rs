@@ -27,7 +27,8 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let environment = app.environment(&daemon, &settings).await?;
     let (migrations, mut session) =
         super::ground::open_with_session(app, &daemon, &settings, &environment).await?;
-    let history = migrations.driver.history_in(&mut session).await?;
+    let mut history = migrations.driver.history_in(&mut session).await?;
+    history.remarks.extend(migrations.place);
     app.ui.show(&history, |ui| ui.render(&table(&history)));
     for remark in &history.remarks {
         app.ui.warn(remark);

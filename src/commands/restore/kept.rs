@@ -56,6 +56,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     )?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
+    let settings = settings.for_stack(&environment)?;
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let name = &found.facts.database;
     let (engine, container) = (&daemon.engine, &found.target.container);

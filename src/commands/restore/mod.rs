@@ -136,6 +136,8 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let daemon = app.connect(&settings, global)?;
     let landscape = app.landscape(&daemon, &settings).await?;
     let environment = landscape.environment(&settings.target)?;
+    let environment = app.protected_by_its_own(environment, &settings)?;
+    let settings = settings.for_stack(&environment)?;
     app.means(&environment);
     let source = source(app, &asked, &args, &settings, &landscape, &environment)?;
     if let DumpSource::File(path) = &source

@@ -11,13 +11,15 @@ mod workers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::ProfileTable;
 use super::loaded::{Kind, Loaded, check_name};
 use super::origin::{Given, Origin};
 use super::project::{self, Project};
-use super::settings::{Color, Settings};
+use super::settings::{Color, SettingRow, Settings};
+use super::stack::Remembered;
 use crate::environment::request::{ProfileRule, Rules, TargetRequest};
 use crate::error::{self, Result};
 use layers::{Layers, Lookup};
@@ -87,6 +89,30 @@ pub fn resolve(inputs: &Inputs) -> Result<Settings> {
         rows: Vec::new(),
     };
     let place = place(inputs, &mut layers)?;
+    decide(inputs, layers.rows, place)
+}
+
+/// The same inputs in another project's folder: what an option or a variable says about the place is left aside.
+///
+/// # Errors
+/// As [`resolve`].
+pub(super) fn resolve_at(inputs: &Inputs, folder: Option<PathBuf>, found: &Project) -> Result<Settings> {
+    let loaded = load(None, found, inputs.uid)?;
+    let row = |key: &str, value: Option<&Path>| SettingRow {
+        key: key.to_owned(),
+        value: value.map(shown),
+        origin: Origin::Default,
+    };
+    let rows = vec![
+        row("project_dir", folder.as_deref()),
+        row("config", loaded.as_ref().map(|loaded| loaded.path.as_path())),
+    ];
+    decide(inputs, rows, Place { folder, loaded })
+}
+
+fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: Place) -> Result<Settings> {
+    let mut layers =
+        Layers { env: &inputs.env, home: inputs.home.as_deref(), project: None, user: None, rows };
     let user = user_file(inputs, &layers)?;
     layers.project = place.loaded.as_ref();
     layers.user = user.as_ref();
@@ -111,6 +137,7 @@ pub fn resolve(inputs: &Inputs) -> Result<Settings> {
         timeouts,
         color,
         home: inputs.home.clone(),
+        inputs: Remembered(Arc::new(inputs.clone())),
         databases,
         daemons,
         rows,

@@ -3,6 +3,7 @@
 mod files;
 mod manual;
 mod precedence;
+mod stack;
 
 use std::path::{Path, PathBuf};
 
