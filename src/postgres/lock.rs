@@ -17,6 +17,15 @@ use crate::error::{self, Error, Result};
 /// "envc" and 1: two numbers nobody else uses for advisory locks.
 const KEY: (i32, i32) = (0x656e_7663, 1);
 
+/// Condition on `pg_locks l`: a granted lock of ours on this database.
+pub fn is_ours() -> String {
+    format!(
+        "l.locktype = 'advisory' and l.granted and l.classid = {} and l.objid = {} and l.objsubid = 2 \
+         and l.database = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database())",
+        KEY.0, KEY.1
+    )
+}
+
 /// With whom the lock can be shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -88,6 +97,17 @@ pub async fn hold_in(
     hold(engine, container, &access, application, mode, limit).await
 }
 
+/// Takes the exclusive lock in a session that has lost it.
+///
+/// # Errors
+/// Kind `Busy` after `limit`; `Tool`: the session is gone.
+pub async fn take_again(session: &mut Session, limit: Duration) -> Result<()> {
+    take(session, Mode::Exclusive, limit).await.map_err(|lost| match lost {
+        Lost::Lock(error) => error,
+        Lost::Session => error::tool("the session that held the lock of the database ended"),
+    })
+}
+
 /// Why the lock was not had.
 enum Lost {
     Session,
@@ -139,12 +159,8 @@ async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<(), 
 /// Who holds it.
 async fn holder(session: &mut Session) -> std::result::Result<Option<Holder>, Refusal> {
     let rest = format!(
-        "join pg_catalog.pg_locks l using (pid) \
-         where l.locktype = 'advisory' and l.granted and l.classid = {} and l.objid = {} and l.objsubid = 2 \
-           and l.database = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()) \
-           and l.pid <> pg_catalog.pg_backend_pid() \
-         order by a.backend_start",
-        KEY.0, KEY.1
+        "join pg_catalog.pg_locks l using (pid) where {} and l.pid <> pg_catalog.pg_backend_pid() order by a.backend_start",
+        is_ours()
     );
     Holder::find(session, &rest).await
 }

@@ -73,14 +73,11 @@ fn f61_what_runs_outside_of_transactions_runs_alone_or_not_at_all() {
             ("4_both", "create table u (); create index concurrently j on t (a);"),
         ],
     );
-    project
-        .run(&["migrate"])
-        .code(7)
-        .says("4_both failed")
-        .says("25001")
-        .says("applied before it, and staying: 1_t");
-    assert_eq!(project.sql("select to_regclass('i'), to_regclass('j'), to_regclass('u')"), "i||");
-    project.run(&["migrate", "resolve", "4_both", "--rolled-back"]).code(0);
+    let refused = project.run(&["migrate"]).code(6);
+    refused.says("4_both/migration.sql:1: CREATE INDEX CONCURRENTLY cannot run in a transaction");
+    assert_eq!(project.sql("select to_regclass('t'), to_regclass('u')"), "|");
+    fs::remove_dir_all(project.path().join("prisma/migrations/4_both")).unwrap();
+    project.run(&["migrate"]).code(0).says("3 migrations applied");
 
     // A build that fails leaves an index that no query uses; who looks is told.
     project.sql("insert into t values (1), (1)");
@@ -88,6 +85,7 @@ fn f61_what_runs_outside_of_transactions_runs_alone_or_not_at_all() {
     project
         .run(&["migrate"])
         .code(7)
+        .says("(23505) DETAIL: Key (a)=(1) is duplicated.")
         .says("cannot run in a transaction: what it did before the failure stays");
     project.run(&["migrate", "resolve", "4_both", "--rolled-back"]).code(0);
     write(&project, "4_both", "select 1;");

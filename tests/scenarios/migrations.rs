@@ -480,3 +480,146 @@ fn a_reset_makes_everything_anew_with_the_schemas_rights() {
     assert_eq!(project.server.sql(&project.database, state), "0||t");
     project.run(&["migrate", "status", "--exit-code"]).code(0);
 }
+
+/// Session state of every kind that a file can leave behind.
+const LEFT: &str = "create role {role}; grant create, usage on schema public to {role}; create schema {role}; \
+    create temp table later (x int); prepare later as select 1; listen later; declare later cursor with hold for select 1; \
+    set search_path = {role}; set default_transaction_read_only = on; set standard_conforming_strings = off; \
+    set lock_timeout = '1ms'; set session_replication_role = replica; set client_encoding = latin1; set role {role};";
+
+/// A file that fails unless the session is as envctl opened it.
+const CLEAN: &str = "do $$ begin \
+    if current_user <> session_user or current_user <> 'postgres' then raise 'role %', current_user; end if; \
+    if to_regclass('later') is not null then raise 'temporary table'; end if; \
+    if exists (select from pg_prepared_statements) then raise 'prepared statement'; end if; \
+    if exists (select from pg_cursors where name = 'later') then raise 'cursor'; end if; \
+    if exists (select pg_listening_channels()) then raise 'listens'; end if; \
+    if current_schema() <> 'public' then raise 'schema %', current_schema(); end if; \
+    if current_setting('session_replication_role') <> 'origin' then raise 'replica'; end if; \
+    if (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) <> 2 then raise 'locks'; end if; \
+    end $$; create table \"caf\u{e9}\" (x int);";
+
+#[test]
+fn w17_session_state_of_a_file_reaches_neither_the_history_nor_the_next_file() {
+    for server in Server::each() {
+        let role = server.database("w17role");
+        let left = LEFT.replace("{role}", &role);
+        for (layout, history) in [
+            ("prisma", "_prisma_migrations"),
+            ("sqlx", "_sqlx_migrations"),
+            ("golang-migrate", "schema_migrations"),
+        ] {
+            let prisma = layout == "prisma";
+            let project =
+                if prisma { project("w17", server, &[]) } else { foreign_on(server, "w17", layout, &[]) };
+            let file = |name: &str, sql: &str| {
+                if prisma {
+                    return write(&project, name, sql);
+                }
+                fs::write(project.path().join(format!("db/migrations/{name}.up.sql")), sql).unwrap();
+            };
+            file("1_first", "create table first ();");
+            project.run(&["migrate"]).code(0).says("1 migration applied");
+            // Notes who writes the history, and in which schema.
+            project.sql(&format!(
+                "create table public.writers (who text); create function public.note() returns trigger language plpgsql as \
+                 $$ begin insert into public.writers values (current_user || ' ' || current_setting('lock_timeout')); return new; end $$; \
+                 create trigger note before insert or update on {history} for each row execute function public.note(); \
+                 alter table {history} enable always trigger note"
+            ));
+            file(
+                "2_left",
+                &left
+                    .replace("create role", "drop role if exists {role}; create role")
+                    .replace("{role}", &role),
+            );
+            file("3_clean", CLEAN);
+            project.run(&["migrate"]).code(0).says("2 migrations applied");
+            let writers = project.sql("select string_agg(distinct who, ',') from public.writers");
+            assert_eq!(writers, "postgres 10s", "{layout}");
+            project.run(&["migrate", "status", "--exit-code"]).code(0).says("3 applied");
+            project.sql(&format!("drop owned by {role}; drop role {role}"));
+        }
+    }
+}
+
+#[test]
+fn w17_a_file_that_gives_up_all_locks_does_not_leave_the_next_one_without() {
+    for server in Server::each() {
+        let files = [
+            ("1_a", "create table a ();"),
+            ("2_unlock", "select pg_advisory_unlock_all();"),
+            ("3_clean", CLEAN),
+        ];
+        let project = project("w17_locks", server, &files);
+        project.run(&["migrate"]).code(0).says("3 migrations applied");
+        assert_eq!(project.sql("select count(*) from _prisma_migrations where finished_at is not null"), "3");
+    }
+}
+
+#[test]
+fn x15_a_statement_that_has_to_run_alone_is_refused_in_the_plan_with_its_line() {
+    let own = "into a migration of its own";
+    for server in Server::each() {
+        let table = (
+            "20240101000000_base.sql",
+            "-- migrate:up\nCREATE TABLE t (id int, v text);\n-- migrate:down\nDROP TABLE t;\n",
+        );
+        let indexes = "-- migrate:up transaction:false\nDROP INDEX CONCURRENTLY IF EXISTS i0;\n\
+                       CREATE INDEX CONCURRENTLY i1 ON t(id);\nCREATE INDEX CONCURRENTLY i2 ON t(v);\n-- migrate:down\n";
+        let both = "-- migrate:up transaction:false\nCREATE TABLE x (a int);\nCREATE INDEX CONCURRENTLY xi ON x(a);\n-- migrate:down\n";
+        let inside = "-- migrate:up\nVACUUM t;\n";
+        for (text, says, hint) in [
+            (indexes, "2_idx.sql:2: DROP INDEX CONCURRENTLY cannot run in a transaction", own),
+            (both, "2_idx.sql:3: CREATE INDEX CONCURRENTLY cannot run in a transaction", own),
+            (inside, "2_idx.sql:2: VACUUM cannot run in a transaction", "`-- migrate:up transaction:false`"),
+        ] {
+            let project = foreign_on(server, "x15", "dbmate", &[table, ("20240102_idx.sql", text)]);
+            for args in [&["migrate"][..], &["migrate", "--dry-run"]] {
+                project.run(args).code(6).says(&says.replace("2_idx", "20240102_idx")).says(hint);
+            }
+            assert_eq!(project.sql("select to_regclass('t'), to_regclass('x')"), "|", "nothing was applied");
+        }
+        let apart = foreign_on(
+            server,
+            "x15",
+            "dbmate",
+            &[
+                table,
+                (
+                    "20240102_i.sql",
+                    "-- migrate:up transaction:false\nCREATE INDEX CONCURRENTLY i ON t(id);\n",
+                ),
+                ("20240103_v.sql", "-- migrate:up transaction:false\nVACUUM t;\n"),
+            ],
+        );
+        apart.run(&["migrate"]).code(0).says("3 migrations applied");
+        // One that fails alone: what stays, and what to do, where the tool keeps no failures.
+        apart.sql("insert into t values (1), (1)");
+        let unique = "-- migrate:up transaction:false\nCREATE UNIQUE INDEX CONCURRENTLY u ON t(id);\n";
+        fs::write(apart.path().join("db/migrations/20240104_u.sql"), unique).unwrap();
+        let failed = apart.run(&["migrate"]).code(7).says("is duplicated").says("such as an INVALID index");
+        failed.says("or take back what is there and run `envctl migrate");
+    }
+    let prisma = project(
+        "x15_prisma",
+        Server::shared(17),
+        &[("1_a", "CREATE TABLE x (a int);\nCREATE INDEX CONCURRENTLY xi ON x(a);\n")],
+    );
+    prisma.run(&["migrate"]).code(6).says("1_a/migration.sql:2: CREATE INDEX CONCURRENTLY").says(own);
+    prisma
+        .run(&["migrate", "reset", "--yes", "--no-backup"])
+        .code(6)
+        .says("1_a/migration.sql:2: CREATE INDEX CONCURRENTLY");
+}
+
+#[test]
+fn w21_a_file_whose_row_cannot_be_written_is_applied_and_says_so() {
+    for server in Server::each() {
+        let frozen = "create function no() returns trigger language plpgsql as $$ begin raise 'frozen'; end $$; \
+                      create trigger no before update on _prisma_migrations for each row execute function no();";
+        let project = project("w21_row", server, &[("1_a", frozen)]);
+        let failed = project.run(&["migrate"]).code(7).says("1_a failed: frozen (P0001)");
+        failed.says("the file itself was applied").says("`envctl migrate resolve 1_a --applied");
+    }
+}

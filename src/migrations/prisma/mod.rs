@@ -97,7 +97,10 @@ impl PrismaDriver {
     /// # Errors
     /// As [`SqlDriver::plan`].
     pub async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
-        Ok(MigrationPlan { driver: self.name(), folder: self.place(), ..self.sql.plan(session).await? })
+        let (mut plan, alone) = self.sql.plan_of(session).await?;
+        // Prisma's native engine sends a file as one query, its adapters for JavaScript send some in pieces.
+        plan.remarks.extend(alone.map(|error| format!("may fail: {}", error.message())));
+        Ok(MigrationPlan { driver: self.name(), folder: self.place(), ..plan })
     }
 
     /// A person's word, as the row that Prisma would write, under its lock: `prisma migrate resolve` needs the native

@@ -131,6 +131,18 @@ impl SqlDriver {
     /// # Errors
     /// Kind `Refused`: edited, failed or unknown history. As [`SqlDriver::history`].
     pub async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
+        let (plan, alone) = self.plan_of(session).await?;
+        match alone {
+            Some(alone) => Err(alone),
+            None => Ok(plan),
+        }
+    }
+
+    /// Plans, and finds the first file that cannot run as one query; other tools than this driver may send it in pieces.
+    pub(in crate::migrations) async fn plan_of(
+        &self,
+        session: &mut Session,
+    ) -> Result<(MigrationPlan, Option<error::Error>)> {
         let scripts = self.layout.read(&self.folder)?;
         let kept = self.interrupt.or(self.look_settled(session)).await??;
         let history = self.compare(&scripts, &kept);
@@ -144,13 +156,39 @@ impl SqlDriver {
             let weighed = risk::weigh(&script.sql, script.transaction, &sizes);
             Planned { name: script.name.clone(), statements: weighed.statements, risks: weighed.risks }
         });
-        Ok(MigrationPlan {
+        let plan = MigrationPlan {
             driver: self.name(),
             database: history.database.clone(),
             folder: history.folder.clone(),
             pending: planned.collect(),
             out_of_order: out_of_order(&history.migrations),
             remarks: history.remarks,
+        };
+        Ok((plan, pending.iter().find_map(|script| self.not_alone(script))))
+    }
+
+    /// Refusal of a file in which a statement has to run alone and does not.
+    fn not_alone(&self, script: &Script) -> Option<error::Error> {
+        let all = words::statements(&script.sql);
+        if all.len() == 1 && !script.transaction {
+            return None;
+        }
+        let (line, name) = all.iter().find_map(|one| Some((one.line, one.outside()?)))?;
+        let place = place(script, self.project.as_deref());
+        if all.len() > 1 {
+            return Some(
+                error::refused(format!(
+                    "{place}:{line}: {name} cannot run in a transaction, and the statements of a file run in one"
+                ))
+                .hint(format!("put {name} into a migration of its own, one such statement to a file")),
+            );
+        }
+        let error = error::refused(format!(
+            "{place}:{line}: {name} cannot run in a transaction, and this file runs in one"
+        ));
+        Some(match self.layout {
+            Layout::Sqlx => error.hint("write `-- no-transaction` into the first line of the file"),
+            _ => error.hint("write `-- migrate:up transaction:false` as its mark"),
         })
     }
 

@@ -24,6 +24,8 @@ pub(super) enum Ended {
 /// A part of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// Before everything: a lock that this session held is gone.
+    Unlocked,
     /// Before the file: the row of the beginning.
     Before,
     /// The file.
@@ -34,12 +36,24 @@ pub(super) enum Stage {
     After,
 }
 
-const STAGES: [(&str, Stage); 4] =
-    [("before", Stage::Before), ("file", Stage::File), ("open", Stage::Open), ("after", Stage::After)];
+const STAGES: [(&str, Stage); 5] = [
+    ("unlocked", Stage::Unlocked),
+    ("before", Stage::Before),
+    ("file", Stage::File),
+    ("open", Stage::Open),
+    ("after", Stage::After),
+];
 
 /// The parts of a program.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Program<'a> {
+    /// Query of one boolean: whether the session still holds its locks.
+    pub(super) locked: &'a str,
+    /// Query that discards whatever the file before this one has left in the session. It commits: UNLISTEN works then.
+    pub(super) discard: &'a str,
+    /// Query that takes back the role and the settings that the file leaves, before its row is written. A query of its
+    /// own: whatever changes how text is read (`standard_conforming_strings`, `client_encoding`) is over behind it.
+    pub(super) reset: &'a str,
     /// Statements before the file, one query: separated by `\;`.
     pub(super) before: &'a str,
     /// The file.
@@ -56,7 +70,7 @@ pub(super) struct Program<'a> {
 impl Program<'_> {
     /// The lines; `word` closes each outcome.
     pub(super) fn lines(&self, word: &str) -> String {
-        let Self { before, after, .. } = self;
+        let Self { locked, discard, reset, before, after, .. } = self;
         let file = BASE64_STANDARD.encode(self.file);
         // Inside a transaction block now() is older than the statement.
         let (ask, open) = match (self.in_transaction, self.after_looks) {
@@ -66,38 +80,27 @@ impl Program<'_> {
             }
             _ => ("SELECT pg_catalog.now() <> pg_catalog.statement_timestamp() AS envctl_open \\gset", ""),
         };
-        let told_open = format!("\\echo {word} open");
-        let failed = |stage: &str| format!("\\echo {word} {stage}\n{}", report_lines(word));
-        [
+        let unless_failed =
+            |stage: &str| format!("\\if :ERROR\n\\echo {word} {stage}\n{}\n\\else", report_lines(word));
+        let unless_open = format!("\\if :envctl_open\n\\echo {word} open\n\\else");
+        let mut lines = vec![
             // What the file selects is nobody's answer.
             "\\o /dev/null".to_owned(),
-            format!("{before};"),
-            "\\if :ERROR".to_owned(),
-            failed("before"),
-            "\\else".to_owned(),
+            format!("\\set envctl_locked false\nSELECT ({locked}) AS envctl_locked \\gset"),
+            format!("\\if :envctl_locked\n\\else\n\\echo {word} unlocked\n\\endif\n\\if :envctl_locked"),
+            format!("{discard};\n{}", unless_failed("before")),
+            format!("{before};\n{}", unless_failed("before")),
             format!("SELECT pg_catalog.convert_from(pg_catalog.decode('{file}','base64'),'UTF8') \\gexec"),
-            "\\if :ERROR".to_owned(),
-            failed("file"),
-            "\\else".to_owned(),
-            ask.to_owned(),
-            "\\if :envctl_open".to_owned(),
-            told_open.clone(),
-            "\\else".to_owned(),
-            format!("{after};"),
-            "\\if :ERROR".to_owned(),
-            failed("after"),
-            "\\else".to_owned(),
-            open.to_owned(),
-            "\\if :envctl_open".to_owned(),
-            told_open,
-            "\\else".to_owned(),
+            unless_failed("file"),
+            format!("{ask}\n{unless_open}"),
+            format!("{reset};\n{}", unless_failed("after")),
+            format!("{after};\n{}", unless_failed("after")),
+            format!("{open}\n{unless_open}"),
             format!("\\echo {word} whole"),
-            "\\endif\n\\endif\n\\endif\n\\endif\n\\endif".to_owned(),
-            "\\o".to_owned(),
-            format!("\\echo {word}."),
-            String::new(),
-        ]
-        .join("\n")
+        ];
+        lines.extend(["\\endif"; 8].map(str::to_owned));
+        lines.push(format!("\\o\n\\echo {word}.\n"));
+        lines.join("\n")
     }
 }
 

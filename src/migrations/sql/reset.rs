@@ -4,6 +4,7 @@ use super::waits::{WAITED, waited_in_vain};
 use super::{SqlDriver, statements};
 use crate::error::Result;
 use crate::migrations::plan::{MigrationPlan, Planned};
+use crate::migrations::runnable;
 use crate::postgres::Session;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::Refusal;
@@ -16,6 +17,11 @@ impl SqlDriver {
     /// As [`SqlDriver::apply`].
     pub async fn reset(&self) -> Result<()> {
         let scripts = self.layout.read(&self.folder)?;
+        // What cannot be applied is found before anything is dropped.
+        for script in &scripts {
+            runnable::check(script, self.project.as_deref())?;
+            self.not_alone(script).map_or(Ok(()), Err)?;
+        }
         let mut session = self.hold().await?;
         let kept = self.look(&mut session).await?;
         self.take_tools_lock(&mut session, kept.ledger.lock()).await?;

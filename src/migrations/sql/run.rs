@@ -31,10 +31,32 @@ struct Step<'a> {
     done: &'a Applied,
 }
 
+/// Part of a failed file that is in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remains {
+    Nothing,
+    /// What came before the failure, or before the last COMMIT of the file.
+    Part,
+    /// The whole file; its row in the history is missing.
+    All,
+}
+
 impl Step<'_> {
-    /// Whether a failure leaves nothing of the file behind.
-    fn is_whole(&self) -> bool {
-        self.character.whole_or_nothing() || self.script.transaction
+    /// What a failure at this stage leaves.
+    fn remains(&self, stage: Stage) -> Remains {
+        remains(stage, self.character, self.script.transaction)
+    }
+}
+
+fn remains(stage: Stage, character: Character, in_transaction: bool) -> Remains {
+    // In a query of several statements the server refuses such a statement and rolls the rest back.
+    let alone = character.outside && character.statements == 1 && !in_transaction;
+    match stage {
+        Stage::File if character.commits_midway || alone => Remains::Part,
+        Stage::Open if character.commits => Remains::Part,
+        Stage::Unlocked | Stage::Before | Stage::File | Stage::Open => Remains::Nothing,
+        Stage::After if in_transaction && !character.commits => Remains::Nothing,
+        Stage::After => Remains::All,
     }
 }
 
@@ -115,12 +137,18 @@ impl SqlDriver {
                 Err(refusal) => return Err(self.contact_lost(step, refusal.into()).await),
             };
             let Ended::At(stage) = ended else { return Ok(()) };
+            if stage == Stage::Unlocked {
+                // `pg_advisory_unlock_all` in the file before. Nobody else has been let in between two attempts.
+                self.lock_again(session, kept.ledger.lock()).await?;
+                continue;
+            }
             let why = match self.why(session, stage).await {
                 Ok(why) => why,
                 Err(refusal) => return Err(self.contact_lost(step, refusal.into()).await),
             };
             // The script may have begun a transaction of its own; outside of one this is a warning.
             session.query("ROLLBACK").await.map_err(lost)?;
+            session.query(&self.session_reset(true)).await.map_err(lost)?;
             let deadlock = why.state == "40P01" && character.outside && attempt < TRIES;
             if deadlock {
                 let after = invalid_indexes(session).await?;
@@ -134,7 +162,7 @@ impl SqlDriver {
                 )));
                 continue;
             }
-            if why.state == WAITED && step.is_whole() {
+            if why.state == WAITED && step.remains(stage) == Remains::Nothing {
                 // Whoever waited in vain and left nothing needs no decision by anybody.
                 note(session, kept.ledger.take_back(&id, step.before)).await?;
                 let error = waited_in_vain(&script.name, holder.as_ref());
@@ -152,15 +180,18 @@ impl SqlDriver {
         id: &str,
     ) -> std::result::Result<Ended, Refusal> {
         let Step { kept, script, character, .. } = step;
-        // What a file before this one has SET is undone; a build that locks nobody out may wait.
-        let wait = if character.outside { 0 } else { self.lock_limit.as_millis() };
-        let before = format!(
-            "RESET SESSION AUTHORIZATION\\; RESET ALL\\; SET lock_timeout = {wait}\\; {}{}",
-            kept.ledger.search_path(),
-            kept.ledger.begin(script, id)
+        // A build that locks nobody out may wait.
+        let (reset, locked) = (self.session_reset(!character.outside), Self::locked(kept.ledger.lock()));
+        // Everything that DISCARD ALL takes back, but for the locks that this session holds.
+        let discard = format!(
+            "{reset}\\; CLOSE ALL\\; DEALLOCATE ALL\\; UNLISTEN *\\; DISCARD TEMP\\; DISCARD SEQUENCES"
         );
+        let before = format!("{}{}", kept.ledger.search_path(), kept.ledger.begin(script, id));
         let after = kept.ledger.finish(script, id, step.more);
         let program = Program {
+            locked: &locked,
+            discard: &discard,
+            reset: &reset,
             before: &before,
             file: &script.sql,
             in_transaction: script.transaction,
@@ -170,10 +201,16 @@ impl SqlDriver {
         Ok(Ended::read(&session.program(|word| program.lines(word)).await?))
     }
 
+    /// Statements that give the session the role and the settings back that it was opened with.
+    fn session_reset(&self, limited: bool) -> String {
+        let wait = if limited { self.lock_limit.as_millis() } else { 0 };
+        format!("RESET SESSION AUTHORIZATION\\; RESET ROLE\\; RESET ALL\\; SET lock_timeout = {wait}")
+    }
+
     /// Error of a part that failed.
     async fn why(&self, session: &mut Session, stage: Stage) -> std::result::Result<ServerError, Refusal> {
         if stage == Stage::Open {
-            let message = "the file begins a transaction and does not end it".to_owned();
+            let message = "the file leaves a transaction open, which was rolled back".to_owned();
             return Ok(ServerError { message, ..ServerError::default() });
         }
         session.server_error(ServerError::default()).await
@@ -188,6 +225,7 @@ impl SqlDriver {
         (stage, why): (Stage, &ServerError),
     ) -> Error {
         let Step { kept, script, character, .. } = step;
+        let remains = step.remains(stage);
         let note_down = if stage == Stage::Before {
             kept.ledger.take_back(id, step.before)
         } else {
@@ -197,23 +235,46 @@ impl SqlDriver {
         let mut error = error::tool(format!("{} failed: {why}", script.name));
         let place = place(script, self.project.as_deref());
         let name = &script.name;
-        if step.is_whole() {
-            let settle = if kept.ledger.keeps_failures() || kept.ledger.is_dirty_after_failure() {
-                format!(
-                    "mend {place}, then `envctl migrate resolve {name} --rolled-back` and `envctl migrate`"
-                )
-            } else {
-                format!("mend {place}, then `envctl migrate`")
-            };
-            error = error.hint("nothing of this file was applied").hint(settle);
-        } else {
-            let why =
-                if character.own_transaction { "commits by itself" } else { "cannot run in a transaction" };
-            error =
-                error.hint(format!("the file {why}: what it did before the failure stays")).hint(format!(
-                    "look at the database; then `envctl migrate resolve {name} --applied` or `--rolled-back`"
-                ));
-        }
+        let marked = kept.ledger.keeps_failures() || kept.ledger.is_dirty_after_failure();
+        error = match remains {
+            Remains::Nothing => {
+                let settle = if marked && stage != Stage::Before {
+                    format!(
+                        "mend {place}, then `envctl migrate resolve {name} --rolled-back` and `envctl migrate`"
+                    )
+                } else {
+                    format!("mend {place}, then `envctl migrate`")
+                };
+                error.hint("nothing of this file was applied").hint(settle)
+            }
+            Remains::Part => {
+                let why = if character.commits {
+                    "the file commits by itself: what it did before that stays"
+                } else {
+                    "the statement cannot run in a transaction: what it did before the failure stays, such as an INVALID index"
+                };
+                let again = if marked {
+                    "`--rolled-back` once nothing of it is there".to_owned()
+                } else {
+                    "take back what is there and run `envctl migrate` again".to_owned()
+                };
+                error.hint(why).hint(format!(
+                    "look at the database; then `envctl migrate resolve {name} --applied` where all of it is there, or {again}"
+                ))
+            }
+            Remains::All => error
+                .hint("the file itself was applied; its row in the history could not be written")
+                .hint(format!(
+                    "write the row once the cause is gone: `envctl migrate resolve {name} --applied`"
+                )),
+        };
+        error = match why.state.as_str() {
+            "25001" if character.statements > 1 => {
+                error.hint(format!("put the statement that cannot run in a transaction into a migration of its own, out of {place}"))
+            }
+            "55P04" => error.hint("put the statements that use the new value into a migration of their own, behind this one"),
+            _ => error,
+        };
         error = step.and_before(error);
         match noted {
             Ok(()) => error,
@@ -325,4 +386,30 @@ async fn invalid_indexes(session: &mut Session) -> Result<Vec<String>> {
         .await?;
     let named = rows.into_iter().filter_map(|row| <[String; 2]>::try_from(row).ok());
     Ok(named.map(|[schema, name]| format!("{}.{}", ident(&schema), ident(&name))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w21_x15_what_a_failure_leaves_is_known() {
+        for (sql, in_transaction, stage, left) in [
+            ("create table a (); select 1/0", false, Stage::File, Remains::Nothing),
+            ("create table a (); commit; select 1/0", false, Stage::File, Remains::Part),
+            ("create table a (); commit; select 1/0", true, Stage::File, Remains::Part),
+            ("begin; create table a (); commit;", false, Stage::File, Remains::Nothing),
+            ("begin; create table a ();", false, Stage::Open, Remains::Nothing),
+            ("commit; begin; create table a ();", false, Stage::Open, Remains::Part),
+            ("create table a (); create index concurrently i on a (x)", false, Stage::File, Remains::Nothing),
+            ("create index concurrently i on a (x)", false, Stage::File, Remains::Part),
+            ("create index concurrently i on a (x)", true, Stage::File, Remains::Nothing),
+            ("create table a ();", false, Stage::Before, Remains::Nothing),
+            ("create table a ();", false, Stage::After, Remains::All),
+            ("create table a ();", true, Stage::After, Remains::Nothing),
+            ("create table a (); commit;", true, Stage::After, Remains::All),
+        ] {
+            assert_eq!(remains(stage, Character::of(sql), in_transaction), left, "{sql} {stage:?}");
+        }
+    }
 }

@@ -33,6 +33,22 @@ impl SqlDriver {
         self.interrupt.or(holding).await?
     }
 
+    /// Condition that this session holds envctl's lock and the tool's.
+    pub(super) fn locked(key: i64) -> String {
+        format!(
+            "SELECT count(DISTINCT l.objsubid) = 2 FROM pg_catalog.pg_locks l \
+             WHERE l.pid = pg_catalog.pg_backend_pid() AND (({}) OR ({}))",
+            lock::is_ours(),
+            is_tools_lock(key)
+        )
+    }
+
+    /// Takes both locks again, which a file has given up.
+    pub(super) async fn lock_again(&self, session: &mut Session, key: i64) -> Result<()> {
+        lock::take_again(session, self.lock_limit).await?;
+        self.take_tools_lock(session, key).await
+    }
+
     /// Asks again and again: a waiting `pg_advisory_lock` holds a snapshot, which deadlocks with CREATE INDEX
     /// CONCURRENTLY (flyway#1654). Prisma waits for the same key and sees us.
     pub(super) async fn take_tools_lock(&self, session: &mut Session, key: i64) -> Result<()> {

@@ -1,122 +1,139 @@
-//! What a file of SQL does, by its words: statements, transaction control, what cannot be in a transaction.
+//! Statements of a file of SQL by their keywords: transaction control, and what cannot run in a transaction.
 //!
-//! Promise: words in strings, comments, quoted names and bodies in dollars are not seen. This decides
-//! messages and safe retries, never what is sent.
+//! Promise: words in strings, comments, quoted names and bodies are not seen. This decides messages, refusals and safe
+//! retries, never what is sent.
 
-/// The statements of a text, each as its words in upper case; empty ones are left out.
-pub(super) fn statements(sql: &str) -> Vec<Vec<String>> {
+use crate::migrations::lexer::{Kind, Tokens, line_of};
+
+/// One statement of a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Statement {
+    /// Line on which it begins, from 1.
+    pub(super) line: usize,
+    /// Keywords and unquoted names in upper case; a quoted name is `""`.
+    pub(super) words: Vec<String>,
+    /// Whether a body in dollars holds the word COMMIT.
+    body_commits: bool,
+}
+
+/// Returns the statements of a text; empty ones are left out. Semicolons in parentheses (rules) and in a body in standard
+/// SQL (`BEGIN ATOMIC … END`) end none, as in psql.
+pub(super) fn statements(sql: &str) -> Vec<Statement> {
     let mut all = Vec::new();
-    let mut words: Vec<String> = Vec::new();
-    let mut rest = sql;
-    while let Some(first) = rest.chars().next() {
-        let len = match first {
-            '-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => comment(rest),
-            '\'' => {
-                let escapes = words.last().is_some_and(|word| word == "E") && !words.is_empty();
-                quoted(rest, '\'', escapes)
+    let mut statement = Statement::default();
+    let (mut parentheses, mut blocks) = (0_usize, 0_usize);
+    for token in Tokens::of(sql) {
+        if statement.words.is_empty() {
+            statement.line = line_of(sql, token.at);
+        }
+        match token.kind {
+            Kind::Word => {
+                let word = token.text.to_uppercase();
+                let last = statement.words.last().map(String::as_str);
+                match word.as_str() {
+                    "ATOMIC" if last == Some("BEGIN") && statement.words[0] == "CREATE" => blocks += 1,
+                    "CASE" if blocks > 0 => blocks += 1,
+                    "END" if blocks > 0 => blocks -= 1,
+                    _ => {}
+                }
+                statement.words.push(word);
             }
-            '"' => {
-                words.push("\"\"".to_owned());
-                quoted(rest, '"', false)
-            }
-            '$' => dollars(rest).unwrap_or(1),
-            ';' => {
-                all.push(std::mem::take(&mut words));
-                1
-            }
-            c if c.is_alphanumeric() || c == '_' => {
-                let end =
-                    rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(rest.len());
-                words.push(rest[..end].to_uppercase());
-                end
-            }
-            other => other.len_utf8(),
-        };
-        rest = &rest[len..];
+            Kind::Quoted => statement.words.push("\"\"".to_owned()),
+            Kind::Body => statement.body_commits |= token.text.to_uppercase().contains("COMMIT"),
+            Kind::Symbol if token.text == "(" => parentheses += 1,
+            Kind::Symbol if token.text == ")" => parentheses = parentheses.saturating_sub(1),
+            Kind::Semicolon if parentheses == 0 && blocks == 0 => all.push(std::mem::take(&mut statement)),
+            _ => {}
+        }
     }
-    all.push(words);
-    all.retain(|words| !words.is_empty());
+    all.push(statement);
+    all.retain(|statement| !statement.words.is_empty());
     all
 }
 
-/// The length of a comment, which may hold others.
-fn comment(text: &str) -> usize {
-    let mut depth = 0;
-    let mut at = 0;
-    while at < text.len() {
-        let rest = &text.as_bytes()[at..];
-        if rest.starts_with(b"/*") {
-            depth += 1;
-            at += 2;
-        } else if rest.starts_with(b"*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                return at;
+impl Statement {
+    /// Whether it ends a transaction so that its changes stay.
+    fn commits(&self) -> bool {
+        match self.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["COMMIT" | "ROLLBACK", "PREPARED", ..] => false,
+            ["COMMIT" | "END", ..] | ["PREPARE", "TRANSACTION", ..] => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it runs a procedure or a block that may commit: those can where they are a query of their own.
+    fn may_commit_inside(&self) -> bool {
+        match self.words.first().map(String::as_str) {
+            Some("CALL") => true,
+            Some("DO") => self.body_commits,
+            _ => false,
+        }
+    }
+
+    /// Name of a statement that the server refuses in a transaction, and so in a query of several statements.
+    pub(super) fn outside(&self) -> Option<String> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        let concurrently = || {
+            let at = words.iter().position(|word| *word == "CONCURRENTLY")?;
+            // `REINDEX (CONCURRENTLY FALSE)`
+            (!matches!(words.get(at + 1), Some(&("FALSE" | "OFF" | "0")))).then_some(())
+        };
+        let name = match words.as_slice() {
+            ["CREATE", "INDEX", ..] | ["CREATE", "UNIQUE", "INDEX", ..] => {
+                concurrently().map(|()| "CREATE INDEX CONCURRENTLY")
             }
-        } else {
-            at += 1;
-        }
+            ["DROP", "INDEX", ..] => concurrently().map(|()| "DROP INDEX CONCURRENTLY"),
+            ["REINDEX", "DATABASE", ..] => Some("REINDEX DATABASE"),
+            ["REINDEX", "SYSTEM", ..] => Some("REINDEX SYSTEM"),
+            ["REINDEX", ..] => concurrently().map(|()| "REINDEX CONCURRENTLY"),
+            ["ALTER", "TABLE", .., "CONCURRENTLY"] => Some("DETACH PARTITION CONCURRENTLY"),
+            ["VACUUM", ..] => Some("VACUUM"),
+            ["CLUSTER"] | ["CLUSTER", "VERBOSE"] => Some("CLUSTER"),
+            ["DISCARD", "ALL"] => Some("DISCARD ALL"),
+            ["CREATE", "DATABASE", ..] => Some("CREATE DATABASE"),
+            ["DROP", "DATABASE", ..] => Some("DROP DATABASE"),
+            ["ALTER", "DATABASE", _, "SET", "TABLESPACE", ..] => Some("ALTER DATABASE SET TABLESPACE"),
+            ["CREATE", "TABLESPACE", ..] => Some("CREATE TABLESPACE"),
+            ["DROP", "TABLESPACE", ..] => Some("DROP TABLESPACE"),
+            ["ALTER", "SYSTEM", ..] => Some("ALTER SYSTEM"),
+            ["COMMIT", "PREPARED", ..] => Some("COMMIT PREPARED"),
+            ["ROLLBACK", "PREPARED", ..] => Some("ROLLBACK PREPARED"),
+            _ => None,
+        };
+        name.map(str::to_owned)
     }
-    text.len()
 }
 
-fn quoted(text: &str, quote: char, escapes: bool) -> usize {
-    let mut chars = text.char_indices().skip(1);
-    while let Some((at, c)) = chars.next() {
-        if escapes && c == '\\' {
-            chars.next();
-        } else if c == quote {
-            return at + 1;
-        }
-    }
-    text.len()
-}
-
-/// The length of `$tag$ … $tag$`; `None` where the dollar begins none.
-fn dollars(text: &str) -> Option<usize> {
-    let end = text[1..].find('$')? + 2;
-    let tag = &text[..end];
-    let name = &tag[1..end - 1];
-    let fits = name.chars().all(|c| c.is_alphanumeric() || c == '_')
-        && !name.starts_with(|c: char| c.is_ascii_digit());
-    fits.then(|| text[end..].find(tag).map_or(text.len(), |close| end + close + tag.len()))
-}
-
-/// What is special about a file.
+/// Properties of a file that decide what a failure leaves behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Character {
-    /// It begins, commits or rolls back by itself: its first part may stay when the rest fails.
-    pub own_transaction: bool,
-    /// It holds what runs outside of transactions only: `CONCURRENTLY`, `VACUUM`, `CREATE DATABASE` …
+    /// Number of statements.
+    pub statements: usize,
+    /// It commits by itself.
+    pub commits: bool,
+    /// It commits by itself before its last statement: its first part stays when the rest fails.
+    pub commits_midway: bool,
+    /// It holds what runs outside of transactions only: `CREATE INDEX CONCURRENTLY`, `VACUUM`, `CREATE DATABASE` …
     pub outside: bool,
 }
 
 impl Character {
-    /// Of a file.
+    /// Reads a file.
     pub fn of(sql: &str) -> Self {
-        let mut character = Self::default();
-        for words in statements(sql) {
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            let first = words.first().copied().unwrap_or_default();
-            let has = |word: &str| words.contains(&word);
-            character.own_transaction |= matches!(first, "COMMIT" | "ROLLBACK" | "ABORT" | "BEGIN" | "END")
-                || matches!(words.as_slice(), ["START" | "PREPARE", "TRANSACTION", ..]);
-            character.outside |= first == "VACUUM"
-                || has("CONCURRENTLY")
-                    && matches!(first, "CREATE" | "DROP" | "REINDEX" | "REFRESH" | "ALTER")
-                || matches!(
-                    words.as_slice(),
-                    ["CREATE" | "DROP" | "ALTER", "DATABASE" | "TABLESPACE" | "SYSTEM", ..]
-                );
+        let all = statements(sql);
+        let inside = all.len() == 1 && all[0].may_commit_inside();
+        let last = all.len().saturating_sub(1);
+        Self {
+            statements: all.len(),
+            commits: inside || all.iter().any(Statement::commits),
+            commits_midway: inside || all.iter().take(last).any(Statement::commits),
+            outside: all.iter().any(|statement| statement.outside().is_some()),
         }
-        character
     }
 
-    /// Whether a failure leaves nothing of the file behind.
+    /// Whether whatever ends the file half-way leaves nothing of it behind.
     pub fn whole_or_nothing(self) -> bool {
-        !self.own_transaction && !self.outside
+        !self.commits && !self.outside
     }
 }
 
@@ -130,19 +147,76 @@ mod tests {
                    create function f() returns void as $fn$ begin; commit; end $fn$ language plpgsql;";
         let words = statements(sql);
         assert_eq!(words.len(), 2, "{words:?}");
+        assert_eq!((words[0].line, words[1].line), (2, 3));
         assert!(Character::of(sql).whole_or_nothing());
         assert_eq!(statements("  ; -- nothing\n ;").len(), 0);
     }
 
     #[test]
-    fn what_does_not_roll_back_is_known() {
-        for sql in ["create table a(); commit; select 1/0", "begin; select 1; end", "start transaction"] {
-            assert!(Character::of(sql).own_transaction, "{sql}");
+    fn semicolons_in_rules_and_standard_bodies_end_no_statement() {
+        for sql in [
+            "create rule r as on insert to t do also (select 1; select 2);",
+            "create function f() returns int begin atomic select case when true then 1 end; select 2; end;",
+        ] {
+            let character = Character::of(sql);
+            assert_eq!((character.statements, character.commits), (1, false), "{sql}");
         }
+    }
+
+    #[test]
+    fn w21_only_what_commits_before_its_end_may_leave_a_part() {
+        let of = |sql: &str| {
+            let character = Character::of(sql);
+            (character.commits, character.commits_midway)
+        };
         for sql in
-            ["create unique index concurrently i on t(a)", "vacuum analyze t", "drop index concurrently i"]
+            ["create table a(); commit; select 1/0", "begin; select 1; end; begin; select 2; end", "call p()"]
         {
-            assert!(Character::of(sql).outside, "{sql}");
+            assert_eq!(of(sql), (true, true), "{sql}");
+        }
+        for sql in ["begin; create table a (); commit;", "select 1; prepare transaction 'x'"] {
+            assert_eq!(of(sql), (true, false), "{sql}");
+        }
+        for sql in [
+            "begin; select 1",
+            "create table a (); rollback; select 1/0",
+            "savepoint a; rollback to a; commit prepared 'x'",
+            "call p(); select 1",
+            "do $$ begin perform 1; end $$",
+        ] {
+            assert_eq!(of(sql), (false, false), "{sql}");
+        }
+        assert_eq!(of("do $$ begin perform 1; commit; perform 1/0; end $$"), (true, true));
+    }
+
+    #[test]
+    fn x15_what_no_transaction_can_hold_is_known_by_name() {
+        let outside = |sql: &str| statements(sql)[0].outside();
+        for (sql, name) in [
+            ("create unique index concurrently if not exists i on t(a)", "CREATE INDEX CONCURRENTLY"),
+            ("drop index concurrently \"i\"", "DROP INDEX CONCURRENTLY"),
+            ("reindex (verbose, concurrently) table t", "REINDEX CONCURRENTLY"),
+            ("reindex index concurrently i", "REINDEX CONCURRENTLY"),
+            ("alter table t detach partition p concurrently", "DETACH PARTITION CONCURRENTLY"),
+            ("vacuum (full) t", "VACUUM"),
+            ("create database x", "CREATE DATABASE"),
+            ("alter system set work_mem = '1GB'", "ALTER SYSTEM"),
+            ("alter database \"x\" set tablespace t", "ALTER DATABASE SET TABLESPACE"),
+        ] {
+            assert_eq!(outside(sql).as_deref(), Some(name), "{sql}");
+        }
+        for sql in [
+            "create index i on t (a)",
+            "reindex (concurrently false) table t",
+            "reindex table t",
+            "refresh materialized view concurrently v",
+            "alter database x set search_path = public",
+            "alter tablespace t rename to u",
+            "alter type e add value 'x'",
+            "select 'create index concurrently'",
+            "cluster t using i",
+        ] {
+            assert_eq!(outside(sql), None, "{sql}");
         }
         assert!(Character::of("refresh materialized view v; update commit set begin = 1").whole_or_nothing());
     }
