@@ -114,8 +114,8 @@ pub async fn load(
 /// Opens the source on a thread of its own: a pipe may keep its first byte for long.
 async fn open(request: &LoadRequest) -> Result<(Format, Unpacker)> {
     let (sender, opened) = tokio::sync::oneshot::channel();
-    let (source, threads) = (request.source.clone(), request.threads);
-    std::thread::spawn(move || sender.send(source.open(threads)));
+    let (source, threads, rules) = (request.source.clone(), request.threads, request.rules.clone());
+    std::thread::spawn(move || sender.send(source.open(threads, &rules)));
     opened.await.map_err(|_| error::failed("the reading thread failed"))?
 }
 

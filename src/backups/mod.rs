@@ -26,6 +26,7 @@ pub mod layout;
 pub mod load;
 pub mod loaders;
 pub mod manifest;
+mod open_dump;
 mod output;
 mod passage;
 pub mod restore;

@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::archive::CustomStream;
 use super::authenticity::{Authenticity, ManifestKeys};
-use super::compression::{BLOCK, Content, Digest, Hasher, Kind, Unpacker};
+use super::compression::{BLOCK, Digest, Hasher, Unpacker};
 use super::contents::Contents;
 use super::filtered::FilteredDump;
 use super::manifest::{Level, Manifest, Span};
+use super::open_dump::{self, OpenDump};
 use super::scan::{self, CopyBlock, Finding, FindingKind, LeftOut, Notes, Proof, Rules, Summary};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
@@ -43,19 +44,15 @@ impl DumpSource {
     ///
     /// # Errors
     /// Kind `Usage`: no such file. `Integrity`, `Refused`: not a dump that can be restored.
-    pub fn open(&self, threads: usize) -> Result<(Format, Unpacker)> {
+    pub(super) fn open(&self, threads: usize, rules: &Rules) -> Result<(Format, Unpacker)> {
         let reader: Box<dyn Read + Send> = match self {
             Self::Stdin => Box::new(std::io::stdin()),
             Self::File(path) if is_archive_of_files(path)? => Box::new(CustomStream::open(path)?),
             Self::File(path) => Box::new(open_file(path)?),
         };
-        unpack(reader, &self.name(), threads)
+        let dump = open_dump::open(reader, &self.name(), threads, rules.skip_leading_text)?;
+        Ok((dump.format, dump.unpacker))
     }
-}
-
-fn unpack(reader: impl Read + Send + 'static, name: &str, threads: usize) -> Result<(Format, Unpacker)> {
-    let (kind, unpacker) = Unpacker::open(reader, threads).map_err(|e| e.context(name))?;
-    Ok((check_kind(kind, name)?, unpacker))
 }
 
 /// Whether it is a directory, or a tar, which is read out of order.
@@ -110,32 +107,6 @@ pub(super) fn open_file(path: &Path) -> Result<File> {
     })
 }
 
-fn check_kind(kind: Kind, name: &str) -> Result<Format> {
-    let cannot = |what: &str, hint: &str| {
-        Err(error::refused(format!("{name} is {what}; what pg_dump writes can be restored")).hint(hint))
-    };
-    match kind.content {
-        Content::Sql { .. } => Ok(Format::Plain),
-        Content::Custom => Ok(Format::Custom),
-        Content::Empty => {
-            Err(error::integrity(format!("{name} is empty")).hint("see the others: `envctl backup list`"))
-        }
-        Content::Tar => {
-            cannot("a packed tar", "its members are read out of order: unpack it into a file first")
-        }
-        Content::Age => {
-            cannot("encrypted with age", "decrypt it first: `age -d -i KEY FILE | envctl restore -`")
-        }
-        Content::Utf16 => {
-            cannot("text in UTF-16", "convert it first: `iconv -f UTF-16 -t UTF-8 FILE | envctl restore -`")
-        }
-        Content::Foreign(tool) => cannot(
-            &format!("packed by {tool}"),
-            &format!("unpack it first: `{tool} -dc FILE | envctl restore -`"),
-        ),
-    }
-}
-
 /// What is known of a dump after it was read to its end.
 #[derive(Clone, Debug)]
 pub struct Examined {
@@ -147,6 +118,10 @@ pub struct Examined {
     pub sha256: Digest,
     /// Count of the statements that the rules left out.
     pub left_out: LeftOut,
+    /// What was done to the bytes of the file before they were read, for the plan.
+    pub notes: Vec<String>,
+    /// The stored file is what `pg_restore` reads by itself: not packed, converted or with text in front.
+    pub as_stored: bool,
     /// The manifest, where there is one and it agrees. It describes the file; only an authenticated one vouches for it.
     pub manifest: Option<Manifest>,
     /// Authenticity of that manifest.
@@ -199,20 +174,34 @@ fn read_to_its_end(
     {
         let (sha256, manifest) = (manifest.plain_sha256, Some(manifest.clone()));
         let left_out = LeftOut::default();
-        return Ok(Examined { format: Format::Plain, summary, sha256, left_out, manifest, authenticity });
+        let (notes, as_stored) = (Vec::new(), true);
+        return Ok(Examined {
+            format: Format::Plain,
+            summary,
+            sha256,
+            left_out,
+            notes,
+            as_stored,
+            manifest,
+            authenticity,
+        });
     }
     let name = path.display().to_string();
     let stored = Arc::new(Mutex::new(Hasher::default()));
-    let (format, unpacker) = if is_archive_of_files(path)? {
+    let of_files = is_archive_of_files(path)?;
+    let skip = rules.skip_leading_text;
+    let opened = if of_files {
         if manifest.is_some() && path.is_file() {
             // Its members are read out of order.
             hash_into(path, &stored, interrupt)?;
         }
-        unpack(interrupt.over(CustomStream::open(path)?), &name, threads)?
+        open_dump::open(interrupt.over(CustomStream::open(path)?), &name, threads, skip)?
     } else {
         let file = interrupt.over(open_file(path)?);
-        unpack(Hashed { inner: file, hasher: stored.clone() }, &name, threads)?
+        open_dump::open(Hashed { inner: file, hasher: stored.clone() }, &name, threads, skip)?
     };
+    let trailing = opened.trailing();
+    let OpenDump { format, unpacker, mut notes, as_stored, was_utf16, .. } = opened;
     let mut scanner = Contents::new(format);
     let mut dump = FilteredDump::new(unpacker, format, rules);
     let total = manifest.as_ref().map(|manifest| manifest.plain_bytes);
@@ -227,10 +216,43 @@ fn read_to_its_end(
         let stored = stored.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
         agree(manifest, &summary, sha256, stored, &name)?;
     }
+    notes.extend(OpenDump::trailing_note(&trailing));
+    if format != Format::Plain && summary.proof() != Proof::Trailer && passed_a_terminal(path) {
+        return Err(bent_by_a_terminal(path));
+    }
+    if was_utf16 && summary.encoding.as_deref().is_some_and(|name| name != "UTF8") {
+        return Err(error::refused(format!(
+            "{name} is text in UTF-16, but says that it is in {}: its characters cannot be trusted",
+            summary.encoding.as_deref().unwrap_or_default()
+        ))
+        .hint("make the dump again without a shell in between: `pg_dump -f FILE`"));
+    }
     whole(&summary, &authenticity, &name)?;
     permitted(&summary, &authenticity, *trust, &name)
         .map_err(|error| way_through(error, &summary, command))?;
-    Ok(Examined { format, summary, sha256, left_out, manifest, authenticity })
+    let as_stored = as_stored || of_files;
+    Ok(Examined { format, summary, sha256, left_out, notes, as_stored, manifest, authenticity })
+}
+
+/// Bytes in which the marks of a terminal are looked for.
+const TERMINAL_LOOK: u64 = 1 << 20;
+
+/// Whether every line feed of a file comes behind a carriage return: a terminal has been at it (`docker exec -t`).
+fn passed_a_terminal(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(TERMINAL_LOOK).read_to_end(&mut head));
+    let mut feeds = memchr::memchr_iter(b'\n', &head).peekable();
+    read.is_ok() && feeds.peek().is_some() && feeds.all(|at| at > 0 && head[at - 1] == b'\r')
+}
+
+fn bent_by_a_terminal(path: &Path) -> Error {
+    let name = crate::environment::shell_word(&path.display().to_string());
+    error::integrity(format!(
+        "{} was written through a terminal (`docker exec -t`), which has put a carriage return before every line feed",
+        path.display()
+    ))
+    .hint(format!("undo that: `perl -pe 's/\\r\\n/\\n/' {name} | envctl restore -`"))
+    .hint("make the next one without `-t`, or by `envctl backup --format custom`")
 }
 
 /// What a manifest says of a file that is, to the last bit, the one it was written with: unpacking it would only

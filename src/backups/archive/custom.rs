@@ -4,7 +4,8 @@
 //! list of entries is the same but for where the data are. Layout: pg_backup_custom.c.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::members::Members;
@@ -13,6 +14,8 @@ use crate::error::{self, Error, Result};
 
 /// Bytes of data in one chunk.
 const CHUNK: usize = 64 << 10;
+/// Longest list of large objects, in bytes: about half a million objects.
+const LARGEST_OBJECT_LIST: u64 = 16 << 20;
 /// What begins an entry's data: a table's, or large objects'.
 const TABLE: u8 = 1;
 const OBJECTS: u8 = 3;
@@ -40,9 +43,20 @@ impl CustomStream {
     /// # Errors
     /// Kind `Integrity`: no list, or a damaged one. `Refused`: a hostile tar.
     pub fn open(path: &Path) -> Result<Self> {
-        let members = Members::open(path)?;
+        Self::of_members(Members::open(path)?).map_err(|e| e.context(path.display()))
+    }
+
+    /// Reads the list of a tar that has no name.
+    ///
+    /// # Errors
+    /// As [`CustomStream::open`].
+    pub fn of_tar(file: File) -> Result<Self> {
+        Self::of_members(Members::of_tar(file)?)
+    }
+
+    fn of_members(members: Members) -> Result<Self> {
         let list = members.list()?;
-        let toc = Toc::of_file(&list).map_err(|e| e.context(path.display()))?;
+        let toc = Toc::of_file(&list)?;
         let out = head(&toc, &list);
         let entries = toc.entries.into_iter().filter(|entry| entry.has_data).collect();
         Ok(Self { members, entries, steps: VecDeque::new(), reader: None, out, at: 0 })
@@ -86,8 +100,17 @@ impl CustomStream {
 
     /// A list of large objects: a line `OID FILE` for each.
     fn objects(&mut self, name: &str) -> io::Result<()> {
-        for line in BufReader::new(self.members.data(name)?).lines() {
-            let line = line.map_err(of_data)?;
+        // A hostile list must not fill the memory: neither by one endless line nor by many.
+        let mut list = String::new();
+        let mut reader = self.members.data(name)?.take(LARGEST_OBJECT_LIST + 1);
+        reader.read_to_string(&mut list).map_err(of_data)?;
+        if list.len() as u64 > LARGEST_OBJECT_LIST {
+            let longest = LARGEST_OBJECT_LIST >> 20;
+            return Err(io::Error::other(error::integrity(format!(
+                "its list {name} is longer than {longest} MiB"
+            ))));
+        }
+        for line in list.lines() {
             let parts = line.split_once(' ').and_then(|(oid, file)| Some((oid.parse::<u32>().ok()?, file)));
             let Some((oid, file)) = parts.filter(|(oid, _)| *oid != 0) else {
                 return Err(io::Error::other(error::integrity(format!("its list {name} is damaged"))));

@@ -41,7 +41,10 @@ enum Unpack {
         room: Vec<u8>,
     },
     #[cfg(feature = "zstd")]
-    Zstd(Box<zstd::stream::write::Decoder<'static, Vec<u8>>>),
+    Zstd {
+        decoder: Box<zstd::stream::raw::Decoder<'static>>,
+        room: Vec<u8>,
+    },
     Opaque,
 }
 
@@ -56,8 +59,10 @@ impl Data {
             },
             Inner::Lz4 => Unpack::Opaque,
             #[cfg(feature = "zstd")]
-            Inner::Zstd => zstd::stream::write::Decoder::new(Vec::new())
-                .map_or(Unpack::Opaque, |decoder| Unpack::Zstd(Box::new(decoder))),
+            Inner::Zstd => zstd::stream::raw::Decoder::new().map_or(Unpack::Opaque, |decoder| Unpack::Zstd {
+                decoder: Box::new(decoder),
+                room: vec![0; 64 << 10],
+            }),
             #[cfg(not(feature = "zstd"))]
             Inner::Zstd => Unpack::Opaque,
         };
@@ -111,13 +116,21 @@ impl Data {
                 }
             },
             #[cfg(feature = "zstd")]
-            Unpack::Zstd(decoder) => {
-                use std::io::Write as _;
-                let written = decoder.write_all(packed).and_then(|()| decoder.flush());
-                let plain = std::mem::take(decoder.get_mut());
-                self.count(&plain);
-                written.map_err(|cause| format!("its data do not unpack ({cause})"))
-            }
+            Unpack::Zstd { decoder, room } => loop {
+                use zstd::stream::raw::{InBuffer, Operation as _, OutBuffer};
+                // A few bytes may unpack to gigabytes: they are counted piece by piece.
+                let (mut input, mut output) = (InBuffer::around(packed), OutBuffer::around(&mut room[..]));
+                if let Err(cause) = decoder.run(&mut input, &mut output) {
+                    break Err(format!("its data do not unpack ({cause})"));
+                }
+                let (taken, given) = (input.pos(), output.pos());
+                packed = &packed[taken..];
+                self.count(&room[..given]);
+                // A full buffer says that more may be coming out of what has gone in.
+                if packed.is_empty() && given < room.len() {
+                    break Ok(());
+                }
+            },
         };
         self.unpack = unpack;
         result
@@ -159,5 +172,36 @@ impl Data {
             return Err("its rows end before COPY's end mark".to_owned());
         }
         Ok(Some(self.lines.saturating_sub(3)))
+    }
+}
+
+#[cfg(all(test, feature = "zstd"))]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// Most memory of this process so far, in bytes.
+    fn peak() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    #[test]
+    fn a_zstd_bomb_is_counted_piece_by_piece() {
+        const SIZE: u64 = 3 << 30;
+        let mut bomb = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..SIZE >> 20 {
+            bomb.write_all(&zeros).unwrap();
+        }
+        let bomb = bomb.finish().unwrap();
+        let before = peak();
+        let mut data = Data::new(Inner::Zstd, Form::Object);
+        data.feed(&bomb).unwrap();
+        assert_eq!(data.bytes(), SIZE);
+        // Others tests share the process; the bomb alone would be three gigabytes.
+        assert!(peak() - before < SIZE / 2, "{} for {} packed bytes", peak() - before, bomb.len());
     }
 }

@@ -31,17 +31,31 @@ impl Members {
     /// Kind `Integrity`: no `toc.dat`. `Refused`: a tar with what no archive of pg_dump holds.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let cannot = |e| error::usage(format!("cannot read {}", path.display())).because(e);
-        let members = if path.is_dir() {
-            Self::Directory(path.to_owned())
-        } else {
-            let file = File::open(path).map_err(cannot)?;
-            Self::tar(file).map_err(|e| e.context(path.display()))?
-        };
-        if !members.has(LIST) {
-            return Err(error::integrity(format!("{} holds no toc.dat", path.display()))
-                .hint("an archive of pg_dump in directory or tar format has one; is this something else?"));
+        if path.is_dir() {
+            return Self::Directory(path.to_owned()).with_list().map_err(|e| e.context(path.display()));
         }
-        Ok(members)
+        let file = File::open(path).map_err(cannot)?;
+        Self::of_tar(file).map_err(|e| e.context(path.display()))
+    }
+
+    /// Of a tar whose members are one directory's files.
+    ///
+    /// # Errors
+    /// As [`Members::open`].
+    pub(super) fn of_tar(file: File) -> Result<Self> {
+        Self::tar(file)?.with_list()
+    }
+
+    fn with_list(self) -> Result<Self> {
+        if self.has(LIST) {
+            return Ok(self);
+        }
+        let error = error::integrity("it holds no toc.dat, which every archive of pg_dump has");
+        Err(if self.has("PG_VERSION") {
+            error.hint("copy it back with the server stopped: it is a data directory, and no dump")
+        } else {
+            error.hint("look what is in it: is it something else than an archive of pg_dump?")
+        })
     }
 
     fn tar(mut file: File) -> Result<Self> {

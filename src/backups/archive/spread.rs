@@ -46,6 +46,9 @@ impl Spread {
         if examined.format == Format::Plain {
             return Ok(Err("it is no archive"));
         }
+        if !examined.as_stored {
+            return Ok(Err("pg_restore cannot read the file as it is"));
+        }
         let absolute = std::path::absolute(path)
             .map_err(|e| error::failed(format!("where is {}?", path.display())).because(e))?;
         let stored = match &examined.manifest {

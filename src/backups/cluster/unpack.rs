@@ -98,6 +98,12 @@ fn take_apart(
             .hint("the file was damaged or cut after it was made; take another: `envctl backup list`"));
         }
     }
+    // Before a byte of it is unpacked: what nobody vouches for may fill a disk.
+    if !authenticity.vouches() && !trust {
+        let why = authenticity.doubt().unwrap_or_else(|| "it has no manifest".to_owned());
+        return Err(error::refused(format!("{shown}: {why}; nobody vouches for the roles it would make"))
+            .hint("if you know where the file comes from, `--trust` restores it all the same"));
+    }
     let home = home_of(path)?;
     room::sweep(&home);
     let cannot = |e: io::Error| {
@@ -111,11 +117,6 @@ fn take_apart(
     let names = extract(path, &place, only, interrupt).map_err(|e| e.context(&shown))?;
     let databases = databases(&place, &names, only).map_err(|e| e.context(&shown))?;
     let globals = whole_globals(&place).map_err(|e| e.context(&shown))?;
-    if !authenticity.vouches() && !trust {
-        let why = authenticity.doubt().unwrap_or_else(|| "it has no manifest".to_owned());
-        return Err(error::refused(format!("{shown}: {why}; nobody vouches for the roles it would make"))
-            .hint("if you know where the file comes from, `--trust` restores it all the same"));
-    }
     Ok(Unpacked { manifest, authenticity, databases, globals, _room: room })
 }
 
@@ -202,8 +203,7 @@ impl Member {
 
 /// Its databases: those that are described, each with its dump and that one's manifest.
 fn databases(place: &Path, names: &BTreeSet<String>, only: Option<&str>) -> Result<Vec<Held>> {
-    let text = fs::read_to_string(place.join(PROPERTIES))
-        .map_err(|e| incomplete(format!("{PROPERTIES} cannot be read")).because(e))?;
+    let text = read_small(place, PROPERTIES)?;
     let described: BTreeMap<String, Properties> = serde_json::from_str(&text)
         .map_err(|e| error::integrity(format!("{PROPERTIES} cannot be understood")).because(e))?;
     let mut databases = Vec::new();
@@ -228,10 +228,24 @@ fn databases(place: &Path, names: &BTreeSet<String>, only: Option<&str>) -> Resu
     Ok(databases)
 }
 
+/// Largest of the files that are read whole, in bytes: the roles of a hundred thousand people.
+const LARGEST_TEXT: u64 = 64 << 20;
+
+/// A file that describes all databases, read whole.
+fn read_small(place: &Path, name: &str) -> Result<String> {
+    let mut text = String::new();
+    File::open(place.join(name))
+        .and_then(|file| file.take(LARGEST_TEXT + 1).read_to_string(&mut text))
+        .map_err(|e| incomplete(format!("{name} cannot be read")).because(e))?;
+    if text.len() as u64 > LARGEST_TEXT {
+        return Err(error::integrity(format!("{name} is larger than {} MiB", LARGEST_TEXT >> 20)));
+    }
+    Ok(text)
+}
+
 /// `globals.sql`, with its own end.
 fn whole_globals(place: &Path) -> Result<String> {
-    let text = fs::read_to_string(place.join(GLOBALS))
-        .map_err(|e| incomplete(format!("{GLOBALS} cannot be read")).because(e))?;
+    let text = read_small(place, GLOBALS)?;
     let mut contents = Contents::new(Format::Plain);
     contents.feed(text.as_bytes());
     let summary = contents.finish();

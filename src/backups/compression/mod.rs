@@ -21,7 +21,7 @@ use std::str::FromStr;
 pub use digest::{Digest, Hasher};
 pub use packer::{Packer, Stored};
 pub use pieces::Pieces;
-pub use sniff::{Content, Kind, Packing};
+pub use sniff::{Alien, Content, Kind, Packer as ForeignPacker, Packing};
 pub use unpacker::Unpacker;
 
 use crate::error::{Error, usage};

@@ -3,7 +3,8 @@
 //! Promises: memory is bounded whatever the ratio; a stream that is cut or damaged ends in an integrity
 //! error, never in a quiet end; an error of the source itself stays what it was.
 
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufRead as _, BufReader, Cursor, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -41,6 +42,7 @@ pub struct Unpacker {
     block: Vec<u8>,
     at: usize,
     ended: bool,
+    trailing: Arc<AtomicU64>,
 }
 
 impl Unpacker {
@@ -55,14 +57,41 @@ impl Unpacker {
         let pool = Pool::new(threads + 3);
         let (sender, slots) = sync_channel(threads + 1);
         let blocks = pool.clone();
+        let trailing = Arc::new(AtomicU64::new(0));
+        let behind = trailing.clone();
         start(move || match packing {
             Packing::None => hand_out(source, "file", &sender, &blocks),
-            Packing::Gzip => split(BufReader::with_capacity(BLOCK / 4, source), threads, &sender, &blocks),
+            Packing::Gzip => {
+                let gzip = BufReader::with_capacity(BLOCK / 4, source);
+                split(gzip, threads, &sender, &blocks, &behind);
+            }
             Packing::Zstd => unpack_zstd(source, &sender, &blocks),
+            Packing::Xz => unpack_xz(source, &sender, &blocks),
+            Packing::Bzip2 => unpack_bzip2(source, &sender, &blocks),
         })?;
-        let mut unpacker = Self { slots, pool, block: Vec::new(), at: 0, ended: false };
+        let mut unpacker = Self { slots, pool, block: Vec::new(), at: 0, ended: false, trailing };
         unpacker.block = unpacker.next_slot()?.unwrap_or_default();
         Ok((Kind { packing, content: sniff::content(&unpacker.block) }, unpacker))
+    }
+
+    /// Bytes that are known before anything is taken: the beginning of the stream.
+    pub fn peek(&self) -> &[u8] {
+        &self.block[self.at..]
+    }
+
+    /// Leaves out so many bytes of the beginning, at most those that [`Unpacker::peek`] shows.
+    pub fn skip(&mut self, bytes: usize) {
+        self.at = (self.at + bytes).min(self.block.len());
+    }
+
+    /// Content of what follows, by its first bytes.
+    pub fn content(&self) -> sniff::Content {
+        sniff::content(self.peek())
+    }
+
+    /// Count of bytes behind the end of a gzip file that are no part of it; known once the end was reached.
+    pub fn trailing(&self) -> Arc<AtomicU64> {
+        self.trailing.clone()
     }
 
     /// The next plain block, never empty; none at the end, which is proven.
@@ -218,12 +247,43 @@ fn unpack_zstd(_source: impl Read, slots: &SyncSender<Slot>, _pool: &Pool) {
     drop(slots.send(Slot::Failed(super::no_zstd())));
 }
 
+/// Memory that an xz file may ask for, in KiB: `xz -9` takes 65 MiB.
+#[cfg(feature = "xz")]
+const XZ_MEMORY: u32 = 128 << 10;
+
+#[cfg(feature = "xz")]
+fn unpack_xz(source: impl Read, slots: &SyncSender<Slot>, pool: &Pool) {
+    let source = BufReader::with_capacity(BLOCK / 4, source);
+    hand_out(lzma_rust2::XzReader::new_mem_limit(source, true, XZ_MEMORY), "xz file", slots, pool);
+}
+
+#[cfg(not(feature = "xz"))]
+fn unpack_xz(_source: impl Read, _slots: &SyncSender<Slot>, _pool: &Pool) {
+    unreachable!("no file is taken for xz without the feature");
+}
+
+#[cfg(feature = "bzip2")]
+fn unpack_bzip2(source: impl Read, slots: &SyncSender<Slot>, pool: &Pool) {
+    hand_out(bzip2::read::MultiBzDecoder::new(source), "bzip2 file", slots, pool);
+}
+
+#[cfg(not(feature = "bzip2"))]
+fn unpack_bzip2(_source: impl Read, _slots: &SyncSender<Slot>, _pool: &Pool) {
+    unreachable!("no file is taken for bzip2 without the feature");
+}
+
 const GZIP: &str = "gzip file";
 
 /// Cuts a gzip stream into our members for the decompressors; from the first foreign one on it is
 /// unpacked here.
-fn split(mut source: impl io::BufRead, threads: usize, slots: &SyncSender<Slot>, pool: &Pool) {
-    if let Err(error) = split_members(&mut source, threads, slots, pool) {
+fn split(
+    mut source: impl io::BufRead,
+    threads: usize,
+    slots: &SyncSender<Slot>,
+    pool: &Pool,
+    trailing: &AtomicU64,
+) {
+    if let Err(error) = split_members(&mut source, threads, slots, pool, trailing) {
         let _ = slots.send(Slot::Failed(error));
     }
 }
@@ -233,6 +293,7 @@ fn split_members(
     threads: usize,
     slots: &SyncSender<Slot>,
     pool: &Pool,
+    trailing: &AtomicU64,
 ) -> Result<()> {
     let (jobs, queue) = sync_channel::<Job>(threads);
     let queue = Arc::new(Mutex::new(queue));
@@ -244,7 +305,8 @@ fn split_members(
         let head = read_up_to(source, member::HEADER).map_err(unreadable)?;
         let ours = <&[u8; member::HEADER]>::try_from(head.as_slice()).ok().and_then(member::size);
         let Some(size) = ours else {
-            return foreign(head, source, started > 0, at_end_mark, slots, pool);
+            let tail = Tail { head, after_ours: started > 0, at_end_mark };
+            return foreign(tail, source, slots, pool, trailing);
         };
         let mut bytes = packed.take();
         bytes.extend_from_slice(&head);
@@ -265,30 +327,76 @@ fn split_members(
     }
 }
 
-/// What follows is no member of ours: the end, another gzip's members, or rubbish.
-fn foreign(
+/// Bytes behind the last member of ours.
+struct Tail {
     head: Vec<u8>,
-    source: &mut impl io::BufRead,
     after_ours: bool,
     at_end_mark: bool,
+}
+
+/// What follows is no member of ours: the end, members of another gzip, or bytes that are no part of the file. Those
+/// are left out as gzip does it: zeros without a word, anything else counted in `trailing`.
+fn foreign(
+    tail: Tail,
+    source: &mut impl io::BufRead,
     slots: &SyncSender<Slot>,
     pool: &Pool,
+    trailing: &AtomicU64,
 ) -> Result<()> {
-    if head.is_empty() {
-        if !at_end_mark {
+    let Tail { head, after_ours, at_end_mark } = tail;
+    if after_ours && !head.starts_with(&[0x1f, 0x8b]) {
+        // Without the end mark of ours whatever follows stands in the place of rows.
+        if !at_end_mark || head == [0x1f] {
             return Err(truncated(GZIP));
         }
+        count_trailing(&mut Cursor::new(head).chain(source), trailing)?;
         let _ = slots.send(Slot::End);
         return Ok(());
     }
-    if after_ours && head == [0x1f] {
-        return Err(truncated(GZIP));
+    let mut source = Cursor::new(head).chain(source);
+    loop {
+        if source.fill_buf().map_err(unreadable)?.is_empty() {
+            break;
+        }
+        if !blocks(flate2::bufread::GzDecoder::new(&mut source), GZIP, slots, pool) {
+            return Ok(());
+        }
+        if !begins_a_member(&mut source)? {
+            count_trailing(&mut source, trailing)?;
+            break;
+        }
     }
-    if after_ours && !head.starts_with(&[0x1f, 0x8b]) {
-        return Err(damaged(GZIP, "there is something else behind its end"));
+    let _ = slots.send(Slot::End);
+    Ok(())
+}
+
+/// Whether another member follows; half of its magic number at the very end is a truncated one.
+fn begins_a_member(source: &mut impl io::BufRead) -> Result<bool> {
+    let next = source.fill_buf().map_err(unreadable)?;
+    match next {
+        [0x1f, 0x8b, ..] => Ok(true),
+        // A buffer may end between the two bytes, so a lone one is taken for the beginning.
+        [0x1f] => Ok(true),
+        _ => Ok(false),
     }
-    let decoder = flate2::bufread::MultiGzDecoder::new(Cursor::new(head).chain(source));
-    hand_out(decoder, GZIP, slots, pool);
+}
+
+/// Reads to the end, and counts the bytes unless all of them are zeros: the padding of a tape or a disk block.
+fn count_trailing(source: &mut impl io::BufRead, trailing: &AtomicU64) -> Result<()> {
+    let (mut count, mut padding) = (0, true);
+    loop {
+        let buffer = source.fill_buf().map_err(unreadable)?;
+        if buffer.is_empty() {
+            break;
+        }
+        padding &= buffer.iter().all(|byte| *byte == 0);
+        count += buffer.len() as u64;
+        let len = buffer.len();
+        source.consume(len);
+    }
+    if !padding {
+        trailing.store(count, Ordering::Release);
+    }
     Ok(())
 }
 

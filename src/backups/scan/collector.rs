@@ -8,7 +8,7 @@ use super::finding::{EXCERPT, Finding, FindingKind, printable};
 use super::notes::Notes;
 use super::proof::{Proof, Trailer};
 use super::rules::{Verdict, judge};
-use super::statement::Statement;
+use super::statement::{MOST_NAMES, Statement};
 use super::summary::{CopyBlock, Summary};
 use super::token::{Ambiguity, Listener, Open, Place, Token};
 
@@ -130,8 +130,11 @@ impl Collector {
                 self.find(kind, start, &excerpt, at);
             }
         }
-        self.extensions.extend(verdict.extension.clone());
-        self.tablespaces.extend(verdict.tablespace.clone());
+        for (names, name) in
+            [(&mut self.extensions, &verdict.extension), (&mut self.tablespaces, &verdict.tablespace)]
+        {
+            names.extend(name.clone().filter(|_| names.len() < MOST_NAMES));
+        }
         if verdict.encoding.is_some() && self.encoding.is_none() {
             self.encoding.clone_from(&verdict.encoding);
         }

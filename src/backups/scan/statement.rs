@@ -5,6 +5,10 @@
 
 use std::collections::BTreeSet;
 
+/// Most names of one kind that are kept of a dump: a hostile one must not fill the memory with them. PostgreSQL refuses
+/// a role that is not there by itself.
+pub(super) const MOST_NAMES: usize = 20_000;
+
 use super::finding::FindingKind;
 use super::token::{Place, Token};
 
@@ -91,7 +95,7 @@ impl Statement {
         self.expect = Expect::Nothing;
     }
 
-    /// Takes note of a token; role names go to `roles`.
+    /// Takes note of a token; role names go to `roles`, at most [`MOST_NAMES`].
     pub(super) fn push(&mut self, token: Token<'_>, place: Place, roles: &mut BTreeSet<String>) {
         self.start.get_or_insert(place);
         self.follow_up(token, roles);
@@ -192,7 +196,9 @@ impl Statement {
                 if matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(b"group")) {
                     self.expect = expected;
                 } else if let Some(role) = role_of(token) {
-                    roles.insert(role);
+                    if roles.len() < MOST_NAMES {
+                        roles.insert(role);
+                    }
                     if expected == Expect::Roles {
                         self.expect = Expect::RolesGoOn;
                     }

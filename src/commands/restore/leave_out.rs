@@ -21,6 +21,9 @@ pub(super) struct LeaveOutArgs {
     /// Leave out event triggers
     #[arg(long)]
     skip_event_triggers: bool,
+    /// Leave out text in front of the dump, such as messages of pg_dump
+    #[arg(long)]
+    skip_leading_text: bool,
 }
 
 impl LeaveOutArgs {
@@ -34,6 +37,7 @@ impl LeaveOutArgs {
             no_privileges: self.no_privileges,
             extensions: self.skip_extension.iter().cloned().collect(),
             event_triggers: self.skip_event_triggers,
+            skip_leading_text: self.skip_leading_text,
             ..Rules::default()
         };
         for pair in &self.role_map {

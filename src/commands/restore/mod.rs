@@ -274,6 +274,7 @@ async fn plan(
     findings
         .warnings
         .extend(examined.and_then(|examined| unauthenticated(&examined.authenticity, args.trust)));
+    findings.warnings.extend(examined.iter().flat_map(|examined| examined.notes.iter().cloned()));
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
     if manifest.is_some_and(|manifest| !manifest.whole) && exists {
         return Err(error::refused(format!(

@@ -21,6 +21,8 @@ pub struct Rules {
     pub extensions: BTreeSet<String>,
     /// Leaves out event triggers (`--skip-event-triggers`).
     pub event_triggers: bool,
+    /// Leaves out text in front of the dump (`--skip-leading-text`).
+    pub skip_leading_text: bool,
     /// Leaves out SET of these settings, which the server does not know.
     pub settings: BTreeSet<String>,
     /// Leaves out DROP of what a new database has not, before anything is created.
