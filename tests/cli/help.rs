@@ -320,6 +320,7 @@ Options:
       --skip-extension <NAME>  Leave out an extension that the server has not and nothing needs;
                                repeatable
       --skip-event-triggers    Leave out event triggers
+      --skip-leading-text      Leave out text in front of the dump, such as messages of pg_dump
       --search-path <SCHEMAS>  Let functions find names without a schema in these schemas while the
                                dump is loaded: `public,extensions`
       --defer-checks           Add CHECKs that call functions when all rows are in: such a function

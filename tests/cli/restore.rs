@@ -160,8 +160,8 @@ exit 8
     stage.run(["restore", "directory", "--yes"]).is(str![[r#"
 exit 8
 ! checking directory
-! error: directory holds no toc.dat
-! hint: an archive of pg_dump in directory or tar format has one; is this something else?
+! error: directory: it holds no toc.dat, which every archive of pg_dump has
+! hint: look what is in it: is it something else than an archive of pg_dump?
 
 "#]]);
 }

@@ -32,6 +32,7 @@ mod odd_servers;
 mod one_session;
 mod options;
 mod owner;
+mod packed_files;
 mod prisma;
 mod prisma_faults;
 mod random_schemas;
