@@ -184,7 +184,7 @@ fn is_sql(line: &str) -> bool {
     if line.starts_with('\\') || line.starts_with("/*") || line.starts_with(';') {
         return true;
     }
-    let word: String = line.chars().take_while(|c| c.is_ascii_alphabetic()).collect();
+    let word: String = line.chars().take_while(char::is_ascii_alphabetic).collect();
     let next = line[word.len()..].chars().next();
     VERBS.contains(&word.to_ascii_lowercase().as_str()) && next.is_none_or(|c| c.is_whitespace() || c == ';')
 }

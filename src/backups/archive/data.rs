@@ -175,7 +175,8 @@ impl Data {
     }
 }
 
-#[cfg(all(test, feature = "zstd"))]
+#[cfg(test)]
+#[cfg(feature = "zstd")]
 mod tests {
     use std::io::Write as _;
 

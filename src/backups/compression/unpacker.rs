@@ -374,9 +374,8 @@ fn foreign(
 fn begins_a_member(source: &mut impl io::BufRead) -> Result<bool> {
     let next = source.fill_buf().map_err(unreadable)?;
     match next {
-        [0x1f, 0x8b, ..] => Ok(true),
         // A buffer may end between the two bytes, so a lone one is taken for the beginning.
-        [0x1f] => Ok(true),
+        [0x1f, 0x8b, ..] | [0x1f] => Ok(true),
         _ => Ok(false),
     }
 }

@@ -5,6 +5,7 @@ use crate::error::{self, Result};
 
 /// Options that become the [`Rules`] of a restore.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option a person types")]
 pub(super) struct LeaveOutArgs {
     /// Leave out the owners: the role that restores owns everything
     #[arg(long)]
