@@ -370,11 +370,26 @@ impl App {
         target: &Target,
         consent: &Consent,
     ) -> Result<Decision<P>> {
+        self.confirm_unlike(plan, guard, (target, false), consent)
+    }
+
+    /// As [`App::confirm`]; `unlike`: what comes in is of something else, and the stack has to be named whatever the profile.
+    ///
+    /// # Errors
+    /// Kind `Refused`.
+    pub fn confirm_unlike<P: std::fmt::Display>(
+        &self,
+        plan: P,
+        guard: Guard,
+        (target, unlike): (&Target, bool),
+        consent: &Consent,
+    ) -> Result<Decision<P>> {
         let target = GuardTarget {
             stack: target.stack.clone(),
             profile: target.profile.name.clone(),
             prod: target.profile.counts_as_prod(),
             protected: target.protected,
+            unlike,
         };
         self.confirm_each(plan, guard, std::slice::from_ref(&target), consent)
     }

@@ -1,18 +1,24 @@
-//! The backups there are: `<root>/<stack>/<profile>/backup_….sql.gz`, each with its manifest.
+//! The backups there are: `<root>/<stack>/<profile>/backup_….sql.gz`, each with its manifest; where a project has several
+//! database services, `<root>/<stack>/<profile>/<service>/…`.
 //!
 //! Promises: files of others are passed over; a backup whose manifest is missing or damaged is listed
 //! with that reason and never counts as proven; no name leads out of the root.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::identity::{Identity, service_of};
 use super::label::Label;
 use super::manifest::{Level, Manifest, Purpose};
-use crate::error::{self, Result};
+use crate::error::{self, Error, Result};
 
 /// One stack's and profile's backups.
 #[derive(Clone, Debug)]
 pub struct Catalog {
+    /// Directory of the stack and profile: every backup lies here or one level below.
+    home: PathBuf,
+    /// Directory of new backups.
     directory: PathBuf,
 }
 
@@ -39,12 +45,42 @@ impl Backup {
 impl Catalog {
     /// The catalog of a stack and profile; nothing is read or made yet.
     pub fn new(root: &Path, stack: &str, profile: Option<&str>) -> Self {
-        Self { directory: root.join(folder(stack)).join(folder(profile.unwrap_or("unknown"))) }
+        let home = root.join(folder(stack)).join(folder(profile.unwrap_or("unknown")));
+        Self { directory: home.clone(), home }
     }
 
-    /// Where its files lie.
+    /// The same catalog, with new backups in a directory of their own for one of several database services.
+    #[must_use]
+    pub fn of_service(self, service: &str) -> Self {
+        Self { directory: self.home.join(folder(service)), ..self }
+    }
+
+    /// Where new ones lie.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Returns every directory of this catalog: that of the stack and profile, and those of its services.
+    ///
+    /// # Errors
+    /// The directory is there and cannot be read.
+    pub fn directories(&self) -> Result<Vec<PathBuf>> {
+        let unreadable = |e| error::failed(format!("cannot read {}", self.home.display())).because(e);
+        let entries = match std::fs::read_dir(&self.home) {
+            Ok(entries) => entries,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(vec![self.home.clone()]),
+            Err(cause) => return Err(unreadable(cause)),
+        };
+        let mut directories = vec![self.home.clone()];
+        for entry in entries {
+            let entry = entry.map_err(unreadable)?;
+            // A link may lead anywhere.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                directories.push(entry.path());
+            }
+        }
+        directories[1..].sort();
+        Ok(directories)
     }
 
     /// Every backup, newest first.
@@ -52,54 +88,79 @@ impl Catalog {
     /// # Errors
     /// The directory is there and cannot be read.
     pub fn list(&self) -> Result<Vec<Backup>> {
-        let unreadable = |e| error::failed(format!("cannot read {}", self.directory.display())).because(e);
-        let entries = match std::fs::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(cause) => return Err(unreadable(cause)),
-        };
         let mut backups = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(unreadable)?;
-            let label = entry.file_name().to_str().and_then(Label::of_file);
-            let (Some(label), Ok(meta)) = (label, entry.metadata()) else { continue };
-            if meta.is_file() {
-                backups.push(look(entry.path(), label, meta.len()));
+        for directory in self.directories()? {
+            let unreadable = |e| error::failed(format!("cannot read {}", directory.display())).because(e);
+            let entries = match std::fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(cause) => return Err(unreadable(cause)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(unreadable)?;
+                let label = entry.file_name().to_str().and_then(Label::of_file);
+                let (Some(label), Ok(meta)) = (label, entry.metadata()) else { continue };
+                if meta.is_file() {
+                    backups.push(look(entry.path(), label, meta.len()));
+                }
             }
         }
         backups.sort_by(|a, b| b.label.cmp(&a.label).then_with(|| b.path.cmp(&a.path)));
         Ok(backups)
     }
 
-    /// When the newest proven and whole one of this database was begun, whoever asked for it.
+    /// Returns the name of a backup as [`Catalog::find`] takes it: with its service's directory, where it lies in one.
+    pub fn name_of(&self, backup: &Backup) -> String {
+        backup.path.strip_prefix(&self.home).unwrap_or(&backup.path).display().to_string()
+    }
+
+    /// Returns the path of a backup by the name that a list shows; the directory of new backups comes first.
+    pub fn find(&self, name: &Path) -> PathBuf {
+        let places = [self.directory.join(name), self.home.join(name)];
+        let [own, _] = &places;
+        let found = places.iter().find(|path| path.exists());
+        found.unwrap_or(own).clone()
+    }
+
+    /// When the newest proven and whole one of this target was begun, whoever asked for it.
     ///
     /// # Errors
     /// As [`Catalog::list`].
-    pub fn last_proven(&self, database: &str) -> Result<Option<jiff::Timestamp>> {
+    pub fn last_proven(&self, target: &Identity) -> Result<Option<jiff::Timestamp>> {
         let proven = self.list()?.into_iter().filter_map(|backup| backup.manifest.ok()).filter(|manifest| {
-            manifest.verified.level >= Level::Trailer && manifest.whole && manifest.database == database
+            manifest.verified.level >= Level::Trailer
+                && manifest.whole
+                && !manifest.is_of_all()
+                && target.covers(manifest)
         });
         Ok(proven.map(|manifest| manifest.started).max())
     }
 
-    /// The newest proven and whole one that somebody asked for, of this database where one is named. A backup of all
+    /// The newest proven and whole one that somebody asked for, of this target and of no other. A backup of all
     /// databases is never meant.
     ///
     /// # Errors
-    /// Kind `Target`: there is none; says what there is instead.
-    pub fn latest(&self, database: Option<&str>) -> Result<Backup> {
+    /// Kind `Target`: there is none, and it is said what there is instead; or the target's database or service is not
+    /// known, and there are backups of several.
+    pub fn latest(&self, target: &Identity) -> Result<Backup> {
         let backups = self.list()?;
-        let fits = |backup: &&Backup| {
-            backup.manifest.as_ref().is_ok_and(|manifest| {
+        let proven: Vec<(&Backup, &Manifest)> = backups
+            .iter()
+            .filter_map(|backup| Some((backup, backup.manifest.as_ref().ok()?)))
+            .filter(|(_, manifest)| {
                 manifest.verified.level >= Level::Trailer
                     && manifest.whole
                     && !manifest.is_of_all()
                     && manifest.purpose == Purpose::Backup
-                    && database.is_none_or(|name| name == manifest.database)
             })
-        };
-        if let Some(found) = backups.iter().find(fits) {
-            return Ok(found.clone());
+            .collect();
+        let fitting: Vec<_> = proven.iter().filter(|(_, manifest)| target.covers(manifest)).collect();
+        if let Some((newest, _)) = fitting.first() {
+            self.unambiguous(target, &fitting.iter().map(|(_, manifest)| *manifest))?;
+            return Ok((*newest).clone());
+        }
+        if let Some((newest, manifest)) = proven.first() {
+            return Err(self.of_others(target, newest, manifest, proven.len()));
         }
         if let Some((backup, problem)) = backups.iter().find_map(|b| Some((b, b.manifest.as_ref().err()?))) {
             return Err(error::integrity(format!(
@@ -113,9 +174,57 @@ impl Catalog {
             0 => "there are no backups".to_owned(),
             n => format!("none of the {n} backups is complete and proven"),
         };
-        Err(error::target(format!("{there} in {}", self.directory.display()))
+        Err(error::target(format!("{there} in {}", self.home.display()))
             .hint("see them all: `envctl backup list`")
             .hint("make one: `envctl backup`"))
+    }
+
+    /// Refuses to choose where the target leaves open which database or service is meant.
+    fn unambiguous<'a>(
+        &self,
+        target: &Identity,
+        fitting: &(impl Iterator<Item = &'a Manifest> + Clone),
+    ) -> Result<()> {
+        let names = |of: fn(&Manifest) -> &str| -> BTreeSet<&str> { fitting.clone().map(of).collect() };
+        let databases = names(|manifest| &manifest.database);
+        if target.database.is_none() && databases.len() > 1 {
+            let databases: Vec<&str> = databases.into_iter().collect();
+            let error = error::target(format!(
+                "the backups in {} are of several databases: {}",
+                self.home.display(),
+                databases.join(", ")
+            ));
+            return Err(databases
+                .iter()
+                .fold(error, |error, name| error.hint(format!("name the database: `-d {}`", quoted(name)))));
+        }
+        let services = names(service_of);
+        if target.container.is_none() && services.len() > 1 {
+            return Err(error::target(format!(
+                "the backups in {} are of several database services: {}",
+                self.home.display(),
+                services.into_iter().collect::<Vec<_>>().join(", ")
+            ))
+            .hint("name the container with `--container NAME`, or the file: `envctl backup list`"));
+        }
+        Ok(())
+    }
+
+    /// Error for backups that are all of something else.
+    fn of_others(&self, target: &Identity, newest: &Backup, manifest: &Manifest, count: usize) -> Error {
+        let why: Vec<String> = target.differences(manifest).iter().map(ToString::to_string).collect();
+        let what = match &target.database {
+            Some(database) => format!("database {database}"),
+            None => target.stack.clone(),
+        };
+        error::target(format!(
+            "no proven backup in {} is of {what}; there are {count} of others, the newest {}: {}",
+            self.home.display(),
+            self.name_of(newest),
+            why.join("; ")
+        ))
+        .hint(format!("restore that one by its name: `envctl restore {}`", quoted(&self.name_of(newest))))
+        .hint("see them all: `envctl backup list`")
     }
 
     /// The newer backups that [`Catalog::latest`] passed over because they cannot be trusted, with the reason.
@@ -137,6 +246,16 @@ impl Catalog {
             }
             label = label.next();
         }
+    }
+}
+
+/// A name as a shell takes it.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+=,".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
     }
 }
 
@@ -176,6 +295,7 @@ mod tests {
 
     use super::*;
     use crate::backups::manifest::{path_for, tests::sample};
+    use crate::error::ErrorKind;
 
     #[test]
     fn latest_is_the_newest_that_is_proven_whole_and_of_the_database() {
@@ -200,14 +320,77 @@ mod tests {
         std::fs::write(catalog.directory().join("notes.txt"), "x").unwrap();
         assert_eq!(catalog.list().unwrap().len(), 8);
         let name = |b: Backup| b.path.file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(name(catalog.latest(Some("acme")).unwrap()), "backup_20260101_000000.sql.gz");
-        assert_eq!(name(catalog.latest(None).unwrap()), "backup_20260102_000000.sql.gz");
-        assert!(catalog.last_proven("acme").unwrap().is_some());
-        assert_eq!(catalog.last_proven("none").unwrap(), None);
-        let error = catalog.latest(Some("none")).unwrap_err();
-        assert!(error.message().contains("backup_20260106_000000.sql.gz: no manifest"), "{error}");
-        let passed = catalog.passed_over(&catalog.latest(None).unwrap()).unwrap();
+        let of = |database: Option<&str>| Identity {
+            stack: "acme".into(),
+            profile: Some("prod".into()),
+            database: database.map(str::to_owned),
+            ..Identity::default()
+        };
+        assert_eq!(name(catalog.latest(&of(Some("acme"))).unwrap()), "backup_20260101_000000.sql.gz");
+        assert_eq!(name(catalog.latest(&of(Some("other"))).unwrap()), "backup_20260102_000000.sql.gz");
+        let several = catalog.latest(&of(None)).unwrap_err();
+        assert_eq!(several.kind(), ErrorKind::Target);
+        assert!(several.message().contains("several databases: acme, other"), "{several}");
+        assert!(
+            several.hints().contains(&"name the database: `-d other`".to_owned()),
+            "{:?}",
+            several.hints()
+        );
+        assert!(catalog.last_proven(&of(Some("acme"))).unwrap().is_some());
+        assert_eq!(catalog.last_proven(&of(Some("none"))).unwrap(), None);
+        let error = catalog.latest(&of(Some("none"))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Target);
+        assert!(error.message().contains("the backup is of database other, this is none"), "{error}");
+        let passed = catalog.passed_over(&catalog.latest(&of(Some("acme"))).unwrap()).unwrap();
         assert_eq!(passed.len(), 2, "the one without a manifest and the one of another size");
+    }
+
+    #[test]
+    fn x2_two_services_are_kept_apart_and_old_backups_are_found() {
+        let home = tempfile::tempdir().unwrap();
+        let catalog = Catalog::new(home.path(), "acme", Some("prod"));
+        let add = |catalog: &Catalog, name: &str, change: &dyn Fn(&mut Manifest)| {
+            std::fs::create_dir_all(catalog.directory()).unwrap();
+            let path = catalog.directory().join(name);
+            std::fs::write(&path, "0123456789").unwrap();
+            let mut manifest = sample();
+            change(&mut manifest);
+            std::fs::write(path_for(&path), manifest.to_json()).unwrap();
+        };
+        let container = |name: &'static str| move |m: &mut Manifest| m.source.container = name.into();
+        // As older versions wrote them: no service, one directory for both.
+        add(&catalog, "backup_20260101_000000.sql.gz", &container("acme-first-1"));
+        add(&catalog, "backup_20260102_000000.sql.gz", &container("acme-second-1"));
+        let of = |service: &str| Identity {
+            stack: "acme".into(),
+            profile: Some("prod".into()),
+            service: Some(service.to_owned()),
+            container: Some((format!("acme-{service}-1"), String::from("c9"))),
+            database: Some("acme".into()),
+            ..Identity::default()
+        };
+        let latest = |service: &str| {
+            let catalog = catalog.clone().of_service(service);
+            catalog.latest(&of(service)).map(|backup| catalog.name_of(&backup))
+        };
+        assert_eq!(latest("first").unwrap(), "backup_20260101_000000.sql.gz");
+        assert_eq!(latest("second").unwrap(), "backup_20260102_000000.sql.gz");
+        assert_eq!(latest("third").unwrap_err().kind(), ErrorKind::Target);
+        let service = |name: &'static str| move |m: &mut Manifest| m.source.service = Some(name.into());
+        for name in ["first", "second"] {
+            add(&catalog.clone().of_service(name), "backup_20260103_000000.sql.gz", &service(name));
+        }
+        assert_eq!(latest("first").unwrap(), "first/backup_20260103_000000.sql.gz");
+        assert_eq!(latest("second").unwrap(), "second/backup_20260103_000000.sql.gz");
+        assert_eq!(catalog.list().unwrap().len(), 4, "and one list has them all");
+        for backup in catalog.list().unwrap() {
+            assert_eq!(catalog.find(Path::new(&catalog.name_of(&backup))), backup.path);
+        }
+        let first = catalog.clone().of_service("first");
+        let short = first.find(Path::new("backup_20260103_000000.sql.gz"));
+        assert_eq!(short, first.directory().join("backup_20260103_000000.sql.gz"), "the own one");
+        let vague = Identity { service: None, container: None, ..of("first") };
+        assert!(catalog.latest(&vague).unwrap_err().message().contains("several database services"));
     }
 
     proptest! {

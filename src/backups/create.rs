@@ -197,7 +197,7 @@ pub async fn create(
     let mut manifest = manifest(request, &facts, &packed, way, begun.elapsed());
     manifest.search_path = search_path.schemas().to_vec();
     manifest.sign(request.key.as_ref());
-    let path = packed.output.publish(request, &manifest)?;
+    let path = packed.output.publish(&manifest)?;
     progress.on(Event::Done);
     Ok(Created { path, manifest })
 }

@@ -11,7 +11,7 @@ use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::postgres::quote::ident;
 use crate::postgres::rights::MAY_MEASURE;
-use crate::postgres::session::Refusal;
+use crate::postgres::session::{Refusal, fields};
 use crate::postgres::{Access, Session, standing};
 use crate::ui::Confirmed;
 use crate::ui::format::{bytes, moment_of};
@@ -52,13 +52,14 @@ pub async fn all(session: &mut Session) -> Result<Vec<Kept>> {
         .map_err(Error::from)?;
     let mut kept: Vec<Kept> = rows
         .into_iter()
-        .filter_map(|row| {
-            let [name, note, size] = <[String; 3]>::try_from(row).ok()?;
-            let note: KeptNote = serde_json::from_str(&note).ok()?;
-            Some(Kept { name, note, size: size.parse().unwrap_or(0) })
+        .map(|row| {
+            let [name, note, size] = fields(row)?;
+            // A comment of somebody else's is no note of ours.
+            let note = serde_json::from_str::<KeptNote>(&note).ok().filter(|note| note.envctl == "kept");
+            Ok(note.map(|note| Kept { name, note, size: size.parse().unwrap_or(0) }))
         })
-        .filter(|kept| kept.note.envctl == "kept")
-        .collect();
+        .filter_map(Result::transpose)
+        .collect::<Result<_>>()?;
     kept.sort_by(|a, b| b.note.at.cmp(&a.note.at).then_with(|| b.name.cmp(&a.name)));
     Ok(kept)
 }

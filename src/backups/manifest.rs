@@ -133,6 +133,9 @@ pub struct Source {
     pub image: String,
     /// The image's id.
     pub image_id: String,
+    /// The compose or swarm service; missing where there is none, and in manifests of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 /// A table's rows, counted as they streamed by.

@@ -19,6 +19,7 @@ mod explain;
 mod fill;
 mod filtered;
 mod heard;
+pub mod identity;
 pub mod kept;
 pub mod label;
 pub mod lanes;

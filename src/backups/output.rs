@@ -24,7 +24,7 @@ use crate::progress::{Event, Progress};
 
 /// The receiving end: scanner and packer over a file or stdout.
 pub(super) enum Output {
-    File { file: NewFile, manifest: NewFile },
+    File { file: NewFile, manifest: NewFile, taken: IfTaken },
     Stdout(Box<dyn Write + Send>),
 }
 
@@ -72,7 +72,7 @@ impl Output {
                 facts.table_bytes
             )));
         }
-        Ok(Self::File { file, manifest })
+        Ok(Self::File { file, manifest, taken })
     }
 
     /// Starts the thread that scans and packs what comes.
@@ -99,11 +99,11 @@ impl Output {
         write: impl FnOnce(Box<dyn Write + Send>) -> Result<(Stored, Summary, Box<dyn Write + Send>)>,
     ) -> Result<Packed> {
         match self {
-            Self::File { file, manifest } => {
+            Self::File { file, manifest, taken } => {
                 let target = file.target().to_owned();
                 let writer = Box::new(file.writer()?);
                 let (stored, summary, _) = write(writer).map_err(|e| name_the_disk(e, &target))?;
-                Ok(Packed { output: Self::File { file, manifest }, stored, summary })
+                Ok(Packed { output: Self::File { file, manifest, taken }, stored, summary })
             }
             Self::Stdout(stdout) => {
                 let (stored, summary, stdout) = write(stdout).map_err(of_stdout)?;
@@ -116,7 +116,7 @@ impl Output {
     ///
     /// # Errors
     /// As [`stored::publish_pair`].
-    pub(super) fn publish(self, request: &BackupRequest, json: &Manifest) -> Result<Option<PathBuf>> {
+    pub(super) fn publish(self, json: &Manifest) -> Result<Option<PathBuf>> {
         match self {
             Self::Stdout(mut stdout) => {
                 stdout
@@ -124,8 +124,7 @@ impl Output {
                     .map_err(|e| of_stdout(error::failed("stdout cannot be written").because(e)))?;
                 Ok(None)
             }
-            Self::File { mut file, mut manifest } => {
-                let Destination::File { taken, .. } = request.destination else { return Ok(None) };
+            Self::File { mut file, mut manifest, taken } => {
                 let target = manifest.target().to_owned();
                 manifest
                     .write_all(json.to_json().as_bytes())

@@ -115,12 +115,20 @@ impl NewFile {
             Ok(()) => Ok(()),
             // Some network file systems do not know the flag; a hard link refuses just as well.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                fs::hard_link(&self.temporary, &self.target)?;
-                fs::remove_file(&self.temporary)
+                link_and_unlink(&self.temporary, &self.target, |path| fs::remove_file(path))
             }
             Err(cause) => Err(cause.into()),
         }
     }
+}
+
+/// Moves a file to a free name by a hard link. Where the old name cannot be removed the new one is taken back: an error
+/// means that nothing is under the new name.
+fn link_and_unlink(from: &Path, to: &Path, remove: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    remove(from).inspect_err(|_| {
+        let _ = fs::remove_file(to);
+    })
 }
 
 impl Write for NewFile {
@@ -335,6 +343,25 @@ mod tests {
         assert_eq!(fs::read_link(&target).unwrap(), Path::new("/nowhere"));
         NewFile::create(&target, "op").unwrap().name(true).unwrap();
         assert!(target.symlink_metadata().unwrap().is_file(), "the link itself was replaced, not followed");
+    }
+
+    /// structure-review §4 no. 15.
+    #[test]
+    fn s15_a_name_given_by_a_link_is_taken_back_where_the_old_one_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let (from, to) = (home.path().join("from"), home.path().join("to"));
+        fs::write(&from, "x").unwrap();
+        let denied = |_: &Path| Err(io::ErrorKind::PermissionDenied.into());
+        link_and_unlink(&from, &to, denied).unwrap_err();
+        assert_eq!(names(home.path()), ["from"]);
+        link_and_unlink(&from, &to, |path| fs::remove_file(path)).unwrap();
+        assert_eq!(names(home.path()), ["to"]);
+        fs::write(&from, "y").unwrap();
+        assert_eq!(
+            link_and_unlink(&from, &to, |path| fs::remove_file(path)).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(fs::read_to_string(&to).unwrap(), "x");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::backups::catalog::Catalog;
+use crate::backups::identity::Identity;
 use crate::commands::GlobalArgs;
+use crate::commands::database::Database;
 use crate::config::Settings;
 use crate::environment::{Environment, Landscape, Target};
 use crate::error::{ErrorKind, Result};
@@ -24,13 +26,38 @@ pub(in crate::commands) fn of(settings: &Settings, environment: &Environment) ->
     Ok(Catalog::new(&root, &environment.stack, environment.profile.name.as_deref()))
 }
 
-/// The backups of a target.
+/// The backups of a database; where its project has several database services, new ones lie in a directory of its own.
 ///
 /// # Errors
 /// As [`of`].
-pub(in crate::commands) fn of_target(settings: &Settings, target: &Target) -> Result<Catalog> {
+pub(in crate::commands) fn of_found(settings: &Settings, found: &Database) -> Result<Catalog> {
+    let target = &found.target;
     let root = settings.backups_of(&target.stack, target.directory.as_deref())?;
-    Ok(Catalog::new(&root, &target.stack, target.profile.name.as_deref()))
+    Ok(placed(Catalog::new(&root, &target.stack, target.profile.name.as_deref()), found))
+}
+
+/// The same catalog, with its new backups where those of this database lie.
+pub(in crate::commands) fn placed(catalog: Catalog, found: &Database) -> Catalog {
+    if found.only_service { catalog } else { catalog.of_service(&found.target.service) }
+}
+
+/// Identity of the database of a target, for the choice of its backups.
+pub(in crate::commands) fn identity(
+    target: &Target,
+    only_service: bool,
+    context: &str,
+    database: Option<&str>,
+) -> Identity {
+    let container = &target.container;
+    Identity {
+        stack: target.stack.clone(),
+        profile: target.profile.name.clone(),
+        service: target.project.is_some().then(|| target.service.clone()),
+        container: Some((container.name.clone(), container.id.clone())),
+        only_service,
+        database: database.map(str::to_owned),
+        context: Some(context.to_owned()),
+    }
 }
 
 /// The backups of another profile of an environment's stack: in that one's project where there is one, else
@@ -51,15 +78,18 @@ pub(in crate::commands) fn of_profile(
     Ok(Catalog::new(&root, &environment.stack, Some(profile)))
 }
 
-/// The backups that the options mean, and their profile.
+/// The backups that the options mean.
+pub(in crate::commands) struct Meant {
+    pub(in crate::commands) catalog: Catalog,
+    pub(in crate::commands) stack: String,
+    pub(in crate::commands) profile: Option<String>,
+}
+
+/// The backups that the options mean, and whose they are.
 ///
 /// # Errors
 /// Kind `Target` or `Docker`: not both names are given, and the engine does not tell.
-pub(in crate::commands) async fn meant(
-    app: &App,
-    settings: &Settings,
-    global: &GlobalArgs,
-) -> Result<(Catalog, Option<String>)> {
+pub(in crate::commands) async fn meant(app: &App, settings: &Settings, global: &GlobalArgs) -> Result<Meant> {
     let target = &settings.target;
     let stack = match target.stacks.as_slice() {
         [one] if !one.contains(['*', '?', '[', '{']) => Some(one),
@@ -68,9 +98,11 @@ pub(in crate::commands) async fn meant(
     let (Some(stack), Some(profile)) = (stack, &target.profile) else {
         let daemon = app.connect(settings, global)?;
         let environment = app.environment(&daemon, settings).await?;
-        return Ok((of(settings, &environment)?, environment.profile.name));
+        let catalog = of(settings, &environment)?;
+        return Ok(Meant { catalog, stack: environment.stack, profile: environment.profile.name });
     };
-    let here = || Ok((Catalog::new(&settings.backup.root, stack, Some(profile)), Some(profile.clone())));
+    let meant = |catalog| Ok(Meant { catalog, stack: stack.clone(), profile: Some(profile.clone()) });
+    let here = || meant(Catalog::new(&settings.backup.root, stack, Some(profile)));
     if settings.has_one_backup_place() || settings.is_about(stack) {
         return here();
     }
@@ -85,9 +117,9 @@ pub(in crate::commands) async fn meant(
     };
     match named(&landscape, stack, profile).as_slice() {
         [] => here(),
-        [only] => Ok((of(settings, only)?, Some(profile.clone()))),
+        [only] => meant(of(settings, only)?),
         // Several checkouts of one stack: the directory we stand in may tell, else they are listed.
-        _ => Ok((of(settings, &landscape.environment(target)?)?, Some(profile.clone()))),
+        _ => meant(of(settings, &landscape.environment(target)?)?),
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, Daemon};
+use crate::backups::identity::Identity;
+use crate::commands::catalogs;
 use crate::commands::talk::{target_line, tell_unprotected};
 use crate::config::Settings;
 use crate::docker::{Container, Engine};
@@ -21,6 +23,10 @@ pub(in crate::commands) struct Database {
     pub(in crate::commands) target: Target,
     pub(in crate::commands) access: Access,
     pub(in crate::commands) facts: Facts,
+    /// The project has no other database service.
+    pub(in crate::commands) only_service: bool,
+    /// The Docker context, or the host where there is none.
+    pub(in crate::commands) context: String,
 }
 
 impl Database {
@@ -30,7 +36,14 @@ impl Database {
             target: self.target.clone(),
             access: self.access.to(name),
             facts: Facts { database: name.to_owned(), ..self.facts.clone() },
+            only_service: self.only_service,
+            context: self.context.clone(),
         }
+    }
+
+    /// Identity of this database, for the choice of its backups.
+    pub(in crate::commands) fn identity(&self) -> Identity {
+        catalogs::identity(&self.target, self.only_service, &self.context, Some(&self.facts.database))
     }
 }
 
@@ -85,7 +98,8 @@ async fn reach_from(
     let (target, access, mut session) = connect_from(app, daemon, settings, environment, entry).await?;
     let facts = Facts::read(&mut session).await?;
     app.ui.target(&line(&target, daemon, environment, &facts));
-    Ok((Database { target, access, facts }, session))
+    let only_service = environment.database_services().len() < 2;
+    Ok((Database { target, access, facts, only_service, context: daemon.context.clone() }, session))
 }
 
 /// The target line of a database.

@@ -8,12 +8,14 @@ use serde::Serialize;
 
 use crate::app::{App, Daemon};
 use crate::backups::catalog::Catalog;
+use crate::backups::identity::Identity;
 use crate::commands::{GlobalArgs, catalogs, database, status};
 use crate::config::Settings;
 use crate::doctor::{self, Finding, Place, Severity};
 use crate::environment::request::Wanted;
 use crate::environment::{Environment, Landscape, Role, shell_word};
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::postgres::facts::Facts;
 use crate::ui::format::counted;
 use crate::ui::{Checklist, Item, Tone};
 
@@ -147,10 +149,21 @@ async fn examine(
     let place = Place::of(environment);
     let mut findings = doctor::containers::judge(environment, &place);
     // What cannot be picked has been told with its containers.
-    if environment.pick(&Wanted::Db, settings.target.index).is_ok() {
-        findings.extend(ask(app, daemon, settings, environment, &place, only_look).await);
+    let mut target = Identity {
+        stack: environment.stack.clone(),
+        profile: environment.profile.name.clone(),
+        database: settings.database(environment.profile.name.as_deref()).name.clone(),
+        context: Some(daemon.context.clone()),
+        ..Identity::default()
+    };
+    if let Ok(picked) = environment.pick(&Wanted::Db, settings.target.index) {
+        let (told, facts) = ask(app, daemon, settings, environment, &place, only_look).await;
+        findings.extend(told);
+        let database = facts.map(|facts| facts.database).or(target.database);
+        let only = environment.database_services().len() < 2;
+        target = catalogs::identity(&picked, only, &daemon.context, database.as_deref());
     }
-    findings.extend(backups(app, settings, environment, &place, only_look).await);
+    findings.extend(backups(app, settings, environment, &place, target, only_look).await);
     findings
 }
 
@@ -161,7 +174,7 @@ async fn ask(
     environment: &Environment,
     place: &Place,
     only_look: bool,
-) -> Vec<Finding> {
+) -> (Vec<Finding>, Option<Facts>) {
     let asking = async {
         let (target, _, mut session) = database::connect(app, daemon, settings, environment).await?;
         // Not waited for when it is dropped: its end of input ends it.
@@ -173,12 +186,14 @@ async fn ask(
             if daemon.engine.reapers().lacking(&container) {
                 findings.push(doctor::containers::unprotected(&container.name, place));
             }
-            findings
+            (findings, Some(seen.facts))
         }
-        Ok(Err(error)) => vec![Finding::problem("database", error.full_message()).hints(&error).at(place)],
+        Ok(Err(error)) => {
+            (vec![Finding::problem("database", error.full_message()).hints(&error).at(place)], None)
+        }
         Err(_) => {
             let logs = format!("what its logs say: `envctl logs db {}`", place.flags);
-            vec![Finding::problem("database", late("the database")).next(logs).at(place)]
+            (vec![Finding::problem("database", late("the database")).next(logs).at(place)], None)
         }
     }
 }
@@ -189,11 +204,12 @@ async fn backups(
     settings: &Settings,
     environment: &Environment,
     place: &Place,
+    target: Identity,
     only_look: bool,
 ) -> Vec<Finding> {
     let looking = async {
         let catalog: Catalog = catalogs::of(settings, environment)?;
-        let look = move || doctor::backups::look(&catalog, only_look);
+        let look = move || doctor::backups::look(&catalog, target, only_look);
         let seen = tokio::task::spawn_blocking(look).await;
         seen.unwrap_or_else(|_| Err(error::failed("the look at the backups failed")))
     };

@@ -4,11 +4,12 @@ use futures::StreamExt as _;
 use serde::Serialize;
 
 use crate::app::{App, Daemon};
+use crate::backups::identity::Identity;
 use crate::commands::{GlobalArgs, catalogs, database};
 use crate::config::Settings;
 use crate::environment::request::TargetRequest;
 use crate::environment::{Environment, Landscape, Role};
-use crate::error::Result;
+use crate::error::{self, Result};
 use crate::postgres::facts::{Facts, Migrations};
 use crate::ui::format::{age, bytes};
 use crate::ui::{Cell, Column, Table, Tone};
@@ -32,12 +33,11 @@ struct EnvironmentRow {
     directory: Option<String>,
     protected: bool,
     containers: Vec<ContainerRow>,
+    /// Of the only database service; null where there are several.
     database: Option<DatabaseRow>,
+    databases: Vec<DatabaseRow>,
     last_backup: Option<BackupRow>,
     backup_directory: Option<String>,
-    /// Why there is none, with the place that was looked at.
-    #[serde(skip)]
-    no_backup: Option<String>,
     #[serde(skip)]
     prod: bool,
 }
@@ -51,16 +51,21 @@ struct ContainerRow {
     health: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct DatabaseRow {
+    service: String,
     name: Option<String>,
     version: Option<String>,
     size: Option<u64>,
     migrations: Option<Migrations>,
     problem: Option<String>,
+    last_backup: Option<BackupRow>,
+    /// Why there is none, with the place that was looked at.
+    #[serde(skip)]
+    no_backup: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct BackupRow {
     path: String,
     started: jiff::Timestamp,
@@ -86,8 +91,12 @@ pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
         app.ui.say(&nothing(&landscape, &daemon));
     }
     for row in &stacks {
-        if let Some(problem) = row.database.as_ref().and_then(|database| database.problem.as_ref()) {
-            app.ui.warn(&format!("{}: {problem}", row.stack));
+        for database in &row.databases {
+            let Some(problem) = &database.problem else { continue };
+            match row.databases.len() {
+                1 => app.ui.warn(&format!("{}: {problem}", row.stack)),
+                _ => app.ui.warn(&format!("{} {}: {problem}", row.stack, database.service)),
+            }
         }
     }
     tell_missing(app, &stacks);
@@ -106,9 +115,13 @@ const TOLD: usize = 5;
 fn tell_missing(app: &App, rows: &[EnvironmentRow]) {
     let missing: Vec<String> = rows
         .iter()
-        .filter_map(|row| {
-            let reason = row.no_backup.as_ref()?;
-            Some(format!("{} {}: {reason}", row.stack, row.profile.as_deref().unwrap_or("unknown")))
+        .flat_map(|row| row.databases.iter().map(move |database| (row, database)))
+        .filter_map(|(row, database)| {
+            let reason = database.no_backup.as_ref()?;
+            let profile = row.profile.as_deref().unwrap_or("unknown");
+            let service =
+                if row.databases.len() > 1 { format!(" {}", database.service) } else { String::new() };
+            Some(format!("{} {profile}{service}: {reason}", row.stack))
         })
         .collect();
     if missing.len() > TOLD && app.ui.options().verbose == 0 {
@@ -174,19 +187,46 @@ pub(in crate::commands) fn nothing(landscape: &Landscape, daemon: &Daemon) -> St
 }
 
 async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Environment) -> EnvironmentRow {
-    let has_database = environment.with_role(Role::Db).next().is_some();
-    let database = if has_database { Some(ask(app, daemon, settings, &environment).await) } else { None };
     let profile = environment.profile.name.clone();
     let catalog = catalogs::of(settings, &environment);
     let backup_directory = catalog.as_ref().ok().map(|catalog| catalog.directory().display().to_string());
-    let (last_backup, no_backup) = match catalog.and_then(|catalog| catalog.latest(None)) {
-        Ok(backup) => {
-            let path = backup.path.display().to_string();
-            let (started, proof) = (backup.label.timestamp(), backup.proof().word());
-            (Some(BackupRow { path, started, proof }), None)
+    let mut databases = Vec::new();
+    // The one that ties were broken for is not the only one that is looked at.
+    for service in environment.database_services() {
+        let one = environment.with_database(service);
+        let only = environment.database_services().len() < 2;
+        let mut row = ask(app, daemon, settings, &one, service).await;
+        let database = row.name.clone().or_else(|| settings.database(profile.as_deref()).name.clone());
+        let target = one.with_role(Role::Db).next().map(|member| Identity {
+            stack: one.stack.clone(),
+            profile: profile.clone(),
+            service: one.project.is_some().then(|| member.service.clone()),
+            container: Some((member.container.name.clone(), member.container.id.clone())),
+            only_service: only,
+            database,
+            context: Some(daemon.context.clone()),
+        });
+        let latest = match (&catalog, target) {
+            (Ok(catalog), Some(target)) => catalog.latest(&target),
+            (Err(error), _) => Err(error::usage(error.full_message())),
+            (Ok(_), None) => continue,
+        };
+        match latest {
+            Ok(backup) => {
+                let path = backup.path.display().to_string();
+                let (started, proof) = (backup.label.timestamp(), backup.proof().word());
+                row.last_backup = Some(BackupRow { path, started, proof });
+            }
+            Err(error) => row.no_backup = Some(error.full_message()),
         }
-        Err(error) => (None, Some(error.full_message()).filter(|_| has_database)),
+        databases.push(row);
+    }
+    let only = match databases.as_slice() {
+        [only] => Some(only.clone()),
+        _ => None,
     };
+    let last_backup =
+        databases.iter().filter_map(|row| row.last_backup.clone()).max_by_key(|backup| backup.started);
     EnvironmentRow {
         prod: environment.profile.counts_as_prod(),
         stack: environment.stack,
@@ -205,14 +245,30 @@ async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Envi
                 health: member.container.health.word(),
             })
             .collect(),
-        database,
+        database: only,
+        databases,
         last_backup,
         backup_directory,
-        no_backup,
     }
 }
 
-async fn ask(app: &App, daemon: &Daemon, settings: &Settings, environment: &Environment) -> DatabaseRow {
+async fn ask(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+    service: &str,
+) -> DatabaseRow {
+    let row = DatabaseRow {
+        service: service.to_owned(),
+        name: None,
+        version: None,
+        size: None,
+        migrations: None,
+        problem: None,
+        last_backup: None,
+        no_backup: None,
+    };
     let asking = async {
         let (_, _, mut session) = database::connect(app, daemon, settings, environment).await?;
         let facts = Facts::read(&mut session).await?;
@@ -227,15 +283,11 @@ async fn ask(app: &App, daemon: &Daemon, settings: &Settings, environment: &Envi
             version: Some(facts.version.to_string()),
             size: Some(facts.size),
             migrations: facts.migrations,
-            problem: None,
+            ..row
         },
-        Ok(Err(error)) => problem(error.full_message()),
-        Err(_) => problem(format!("no answer within {} s", limit.as_secs())),
+        Ok(Err(error)) => DatabaseRow { problem: Some(error.full_message()), ..row },
+        Err(_) => DatabaseRow { problem: Some(format!("no answer within {} s", limit.as_secs())), ..row },
     }
-}
-
-fn problem(text: String) -> DatabaseRow {
-    DatabaseRow { name: None, version: None, size: None, migrations: None, problem: Some(text) }
 }
 
 fn table(rows: &[EnvironmentRow], now: jiff::Timestamp) -> Table {
@@ -253,7 +305,7 @@ fn table(rows: &[EnvironmentRow], now: jiff::Timestamp) -> Table {
         for (at, container) in row.containers.iter().enumerate() {
             let first = at == 0;
             let is_db = container.role.as_deref() == Some("db");
-            let shown = if is_db { row.database.as_ref() } else { None };
+            let shown = row.databases.iter().find(|database| is_db && database.service == container.service);
             let profile = row.profile.clone().unwrap_or_else(|| "unknown".to_owned());
             let profile = if row.prod { Cell::toned(profile, Tone::Prod) } else { Cell::from(profile) };
             table.row([
@@ -264,7 +316,7 @@ fn table(rows: &[EnvironmentRow], now: jiff::Timestamp) -> Table {
                 shown.map_or_else(|| Cell::from(""), database_cell),
                 Cell::from(shown.and_then(|db| db.size).map(bytes).unwrap_or_default()),
                 shown.and_then(|db| db.migrations.as_ref()).map_or_else(|| Cell::from(""), migrations),
-                if is_db { backup(row.last_backup.as_ref(), now) } else { Cell::from("") },
+                shown.map_or_else(|| Cell::from(""), |database| backup(database.last_backup.as_ref(), now)),
             ]);
         }
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{Finding, Place};
 use crate::backups::catalog::{Backup, Catalog};
+use crate::backups::identity::Identity;
 use crate::backups::manifest::{Level, Purpose};
 use crate::backups::stored;
 use crate::environment::shell_word;
@@ -22,6 +23,8 @@ pub struct Seen {
     pub directory: PathBuf,
     /// Every backup, newest first.
     pub backups: Vec<Backup>,
+    /// The target whose last backup matters.
+    pub target: Identity,
     /// Unfinished files of killed runs: removed, or only seen.
     pub partial: Vec<PathBuf>,
     /// Whether those were removed.
@@ -34,15 +37,18 @@ pub struct Seen {
 ///
 /// # Errors
 /// The directory is there and cannot be read.
-pub fn look(catalog: &Catalog, only_look: bool) -> Result<Seen> {
+pub fn look(catalog: &Catalog, target: Identity, only_look: bool) -> Result<Seen> {
     let directory = catalog.directory();
     let backups = catalog.list()?;
-    let partial = stored::left(directory);
+    let directories = catalog.directories()?;
+    let partial = directories.iter().flat_map(|directory| stored::left(directory)).collect();
     if !only_look {
-        stored::sweep(directory);
+        for directory in &directories {
+            stored::sweep(directory);
+        }
     }
     let free = stored::free_space(&directory.join("any"));
-    Ok(Seen { directory: directory.to_owned(), backups, partial, removed: !only_look, free })
+    Ok(Seen { directory: directory.to_owned(), backups, target, partial, removed: !only_look, free })
 }
 
 /// So many untrusted files are named.
@@ -59,7 +65,7 @@ pub fn judge(
     let mut findings: Vec<Finding> = seen.partial.iter().map(|path| unfinished(seen, path)).collect();
     findings.extend(untrusted(seen, place));
     if has_database {
-        let last = seen.backups.iter().find(|backup| is_good(backup));
+        let last = seen.backups.iter().find(|backup| is_good(backup, &seen.target));
         findings.push(match last {
             Some(last) => aged(last, place, limit, now),
             None => none(seen, place),
@@ -69,10 +75,13 @@ pub fn judge(
     findings.into_iter().map(|finding| finding.at(place)).collect()
 }
 
-/// Proven, whole, and made because somebody asked for a backup.
-fn is_good(backup: &Backup) -> bool {
+/// Of this target, proven, whole, and made because somebody asked for a backup. One of all databases counts too.
+fn is_good(backup: &Backup, target: &Identity) -> bool {
     backup.manifest.as_ref().is_ok_and(|manifest| {
-        manifest.verified.level >= Level::Trailer && manifest.whole && manifest.purpose == Purpose::Backup
+        manifest.verified.level >= Level::Trailer
+            && manifest.whole
+            && manifest.purpose == Purpose::Backup
+            && target.covers(manifest)
     })
 }
 
@@ -125,7 +134,12 @@ fn none(seen: &Seen, place: &Place) -> Finding {
     let directory = seen.directory.display();
     let what = match seen.backups.len() {
         0 => format!("there is no backup in {directory}"),
-        n => format!("none of the {n} backups in {directory} is whole and proven"),
+        n => match &seen.target.database {
+            Some(name) => {
+                format!("none of the {n} backups in {directory} is of database {name}, whole and proven")
+            }
+            None => format!("none of the {n} backups in {directory} is whole and proven"),
+        },
     };
     Finding::problem_in_production(place, "backups", what)
         .next(format!("make one: `envctl backup {}`", place.flags))

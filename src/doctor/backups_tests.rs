@@ -22,6 +22,15 @@ fn seen(names: &[&str], change: impl Fn(&mut Manifest)) -> (tempfile::TempDir, C
     (home, catalog)
 }
 
+fn target() -> Identity {
+    Identity {
+        stack: "acme".into(),
+        profile: Some("prod".into()),
+        database: Some("acme".into()),
+        ..Identity::default()
+    }
+}
+
 fn found(seen: &Seen, prod: bool) -> Vec<Finding> {
     judge(seen, &Place::sample(prod), true, Some(DAY), NOW.parse().unwrap())
 }
@@ -34,7 +43,7 @@ fn the_age_of_the_last_one_counts_in_production() {
         ("backup_20251230_030000.sql.gz", false, Severity::Ok, "3 d ago"),
     ] {
         let (_home, catalog) = seen(&[name], |_| ());
-        let findings = found(&look(&catalog, true).unwrap(), prod);
+        let findings = found(&look(&catalog, target(), true).unwrap(), prod);
         let [one] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(one.severity, severity, "{one:?}");
         assert!(one.what.contains(words), "{one:?}");
@@ -47,13 +56,18 @@ fn none_is_a_problem_in_production_and_a_note_elsewhere() {
     for (prod, severity, command) in
         [(true, Severity::Problem, "`envctl backup -s acme --prod`"), (false, Severity::Note, "--dev`")]
     {
-        let findings = found(&look(&catalog, true).unwrap(), prod);
+        let findings = found(&look(&catalog, target(), true).unwrap(), prod);
         assert_eq!(findings[0].severity, severity);
         assert!(findings[0].what.contains("there is no backup in"), "{findings:?}");
         assert!(findings[0].next[0].contains(command), "{findings:?}");
     }
-    let nothing_to_back_up =
-        judge(&look(&catalog, true).unwrap(), &Place::sample(true), false, None, NOW.parse().unwrap());
+    let nothing_to_back_up = judge(
+        &look(&catalog, target(), true).unwrap(),
+        &Place::sample(true),
+        false,
+        None,
+        NOW.parse().unwrap(),
+    );
     assert_eq!(nothing_to_back_up, []);
 }
 
@@ -65,7 +79,7 @@ fn one_that_a_restore_made_or_that_is_partial_is_none() {
         |m| m.verified.level = Level::None,
     ] {
         let (_home, catalog) = seen(&["backup_20260102_030000.sql.gz"], change);
-        let findings = found(&look(&catalog, true).unwrap(), true);
+        let findings = found(&look(&catalog, target(), true).unwrap(), true);
         assert!(findings[0].what.contains("none of the 1 backups"), "{findings:?}");
     }
 }
@@ -75,7 +89,7 @@ fn files_that_are_not_to_be_trusted_are_named() {
     let names = ["01", "02", "03", "04"].map(|hour| format!("backup_20260102_{hour}0000.sql.gz"));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (_home, catalog) = seen(&names, |m| m.stored_bytes = 11);
-    let findings = found(&look(&catalog, true).unwrap(), true);
+    let findings = found(&look(&catalog, target(), true).unwrap(), true);
     assert_eq!(findings[0].severity, Severity::Warning);
     let what = &findings[0].what;
     assert!(what.contains("backup_20260102_040000.sql.gz: 10 bytes where the manifest says 11"), "{what}");
@@ -90,14 +104,14 @@ fn an_unfinished_file_of_the_dead_is_removed_and_one_that_is_written_stays() {
     std::fs::write(&dead, "x").unwrap();
     let writer = std::fs::File::create(&alive).unwrap();
     writer.lock().unwrap();
-    let only_seen = look(&catalog, true).unwrap();
+    let only_seen = look(&catalog, target(), true).unwrap();
     let finding = &found(&only_seen, true)[0];
     assert_eq!(
         (finding.severity, finding.next[0].as_str()),
         (Severity::Warning, "remove it: `envctl doctor`")
     );
     assert!(dead.exists());
-    let removed = look(&catalog, false).unwrap();
+    let removed = look(&catalog, target(), false).unwrap();
     assert_eq!(removed.partial, [dead.as_path()]);
     assert_eq!(found(&removed, true)[0].severity, Severity::Note);
     assert!(!dead.exists() && alive.exists());
@@ -106,7 +120,7 @@ fn an_unfinished_file_of_the_dead_is_removed_and_one_that_is_written_stays() {
 #[test]
 fn a_disk_that_the_next_backup_may_not_fit_on_is_told() {
     let (_home, catalog) = seen(&["backup_20260102_030000.sql.gz"], |_| ());
-    let mut seen = look(&catalog, true).unwrap();
+    let mut seen = look(&catalog, target(), true).unwrap();
     for (free, severity) in [
         (Some(9), Some(Severity::Problem)),
         (Some(19), Some(Severity::Warning)),
@@ -117,4 +131,12 @@ fn a_disk_that_the_next_backup_may_not_fit_on_is_told() {
         let findings = found(&seen, true);
         assert_eq!(findings.get(1).map(|finding| finding.severity), severity, "{free:?}: {findings:?}");
     }
+}
+
+#[test]
+fn x1_the_backup_of_another_database_is_not_the_last_one() {
+    let (_home, catalog) = seen(&["backup_20260102_030000.sql.gz"], |m| m.database = "h1".into());
+    let finding = &found(&look(&catalog, target(), true).unwrap(), true)[0];
+    assert_eq!(finding.severity, Severity::Problem);
+    assert!(finding.what.contains("is of database acme"), "{}", finding.what);
 }

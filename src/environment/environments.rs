@@ -144,6 +144,27 @@ impl Environment {
         self.protected |= rule.is_some_and(|(_, rule)| rule.protected == Some(true));
     }
 
+    /// Returns the names of the database services.
+    pub fn database_services(&self) -> Vec<&str> {
+        let mut services: Vec<&str> =
+            self.with_role(Role::Db).map(|member| member.service.as_str()).collect();
+        services.sort_unstable();
+        services.dedup();
+        services
+    }
+
+    /// Returns the same environment with this service as its only database.
+    #[must_use]
+    pub fn with_database(&self, service: &str) -> Self {
+        let mut one = self.clone();
+        for member in &mut one.members {
+            if member.role == Some(Role::Db) && member.service != service {
+                member.role = None;
+            }
+        }
+        one
+    }
+
     /// The members with a role.
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(move |member| member.role == Some(role))

@@ -383,6 +383,19 @@ fn read_report(stderr: &str, marks: &[String; 2], told: ServerError) -> ServerEr
     }
 }
 
+/// Takes a row of exactly `N` fields. What a list leaves out for its shape would be missing without a word.
+///
+/// # Errors
+/// Kind `Tool`: the row has another number of fields.
+pub fn fields<const N: usize>(row: Vec<String>) -> Result<[String; N]> {
+    <[String; N]>::try_from(row).map_err(|row| {
+        error::tool(format!(
+            "PostgreSQL answered with a row of {} fields where {N} were asked for",
+            row.len()
+        ))
+    })
+}
+
 /// Why a session could not be opened.
 enum Complaint {
     Docker(Error),

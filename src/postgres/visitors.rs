@@ -8,8 +8,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::quote::literal;
-use super::session::Session;
-use crate::error::{Error, Result};
+use super::session::{Session, fields};
+use crate::error::{self, Error, Result};
 
 /// Sessions of one role, by one application, from one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,14 +50,17 @@ impl Visitors {
             ))
             .await
             .map_err(Error::from)?;
-        Ok(rows.into_iter().filter_map(Self::from_row).collect())
+        rows.into_iter().map(Self::from_row).collect()
     }
 
-    fn from_row(row: Vec<String>) -> Option<Self> {
-        let [count, role, application, from, since, in_transaction] = <[String; 6]>::try_from(row).ok()?;
+    fn from_row(row: Vec<String>) -> Result<Self> {
+        let [count, role, application, from, since, in_transaction] = fields(row)?;
         let said = |text: String| Some(text).filter(|text| !text.is_empty());
-        Some(Self {
-            count: count.parse().ok()?,
+        let count = count
+            .parse()
+            .map_err(|_| error::tool("PostgreSQL did not answer with a number of connected sessions"))?;
+        Ok(Self {
+            count,
             role,
             application: said(application),
             from: said(from),
@@ -142,6 +145,9 @@ mod tests {
 
     #[test]
     fn a_row_that_is_none_is_passed_over() {
-        assert_eq!(Visitors::from_row(vec!["many".into()]), None);
+        assert!(
+            Visitors::from_row(vec!["many".into()]).is_err(),
+            "a session left out is one that is ended unsaid"
+        );
     }
 }

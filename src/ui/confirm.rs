@@ -43,6 +43,15 @@ pub struct GuardTarget {
     pub prod: bool,
     /// `envctl.protected`: destroying is refused whatever the flags.
     pub protected: bool,
+    /// What comes in is of something else: the stack has to be named in development too.
+    pub unlike: bool,
+}
+
+impl GuardTarget {
+    /// Returns true where the stack has to be named before this act.
+    fn is_named(&self, guard: Guard) -> bool {
+        self.prod || (self.unlike && guard == Guard::Destroy)
+    }
 }
 
 /// What the command line has already agreed to.
@@ -184,18 +193,20 @@ enum Demand<'a> {
     Nothing,
     /// A yes, for an act on these targets; `flag` is what the message suggests.
     Yes,
-    /// The name of each of these stacks.
-    Names(Vec<&'a str>),
+    /// The name of each of these stacks, and what asks for it.
+    Names(Vec<&'a str>, &'static str),
 }
 
 fn demand(guard: Guard, targets: &[GuardTarget]) -> Demand<'_> {
-    let mut names: Vec<&str> = targets.iter().filter(|t| t.prod).map(|t| t.stack.as_str()).collect();
+    let mut names: Vec<&str> =
+        targets.iter().filter(|t| t.is_named(guard)).map(|t| t.stack.as_str()).collect();
     names.sort_unstable();
     names.dedup();
+    let why = if targets.iter().any(|t| t.prod) { "production" } else { "a backup of something else" };
     match (guard, names.is_empty()) {
         (Guard::Read, _) | (Guard::Change | Guard::Open, true) => Demand::Nothing,
         (Guard::Change, false) | (Guard::Destroy, true) => Demand::Yes,
-        (Guard::Open | Guard::Destroy, false) => Demand::Names(names),
+        (Guard::Open | Guard::Destroy, false) => Demand::Names(names, why),
     }
 }
 
@@ -221,11 +232,11 @@ fn settle<'a>(demand: &Demand<'a>, consent: &Consent, can_ask: bool) -> Settled<
             error::refused("this needs a yes, and there is no terminal to ask at: nothing was changed")
                 .hint("look at the plan with `--dry-run`, then add `--yes`"),
         ),
-        Demand::Names(names) => settle_names(names, consent, can_ask),
+        Demand::Names(names, why) => settle_names(names, why, consent, can_ask),
     }
 }
 
-fn settle_names<'a>(names: &[&'a str], consent: &Consent, can_ask: bool) -> Settled<'a> {
+fn settle_names<'a>(names: &[&'a str], why: &str, consent: &Consent, can_ask: bool) -> Settled<'a> {
     let missing: Vec<&str> =
         names.iter().copied().filter(|name| !consent.confirm.iter().any(|given| given == name)).collect();
     if missing.is_empty() {
@@ -244,12 +255,13 @@ fn settle_names<'a>(names: &[&'a str], consent: &Consent, can_ask: bool) -> Sett
         )
     } else if consent.yes {
         format!(
-            "`--yes` is not enough for production, the stack has to be named ({}): nothing was changed",
+            "`--yes` is not enough for {why}, the stack has to be named ({}): nothing was changed",
             listed(missing.iter().copied())
         )
     } else {
+        let what = if why == "production" { why.to_owned() } else { format!("for {why} the stack") };
         format!(
-            "production has to be named ({}), and there is no terminal to ask at: nothing was changed",
+            "{what} has to be named ({}), and there is no terminal to ask at: nothing was changed",
             listed(missing.iter().copied())
         )
     };
@@ -299,7 +311,8 @@ fn ask_yes(ui: &Ui, targets: &[GuardTarget]) -> Result<()> {
 }
 
 fn ask_name(ui: &Ui, guard: Guard, name: &str, targets: &[GuardTarget]) -> Result<()> {
-    let meant: Vec<GuardTarget> = targets.iter().filter(|t| t.prod && t.stack == name).cloned().collect();
+    let meant: Vec<GuardTarget> =
+        targets.iter().filter(|t| t.is_named(guard) && t.stack == name).cloned().collect();
     let what = if guard == Guard::Destroy { "This may lose data of" } else { "This opens the data of" };
     let question = format!("{what} {}.\nType the stack's name to go on: ", painted(ui, &meant));
     match ui.ask(&question) {

@@ -12,6 +12,7 @@ fn target(profile: Option<&str>) -> GuardTarget {
         profile: profile.map(str::to_owned),
         prod: matches!(profile, None | Some("prod")),
         protected: false,
+        unlike: false,
     }
 }
 
@@ -218,4 +219,20 @@ fn prod_is_a_red_band_in_the_question() {
 fn a_plan_agreed_to_by_flags_is_said_and_a_reader_gets_none() {
     assert_eq!(run(Guard::Change, &[target(Some("prod"))], "--yes", None).2.text(), "  the plan\n");
     assert_eq!(run(Guard::Change, &[target(Some("dev"))], "", None).2.text(), "");
+}
+
+#[test]
+fn x1_a_backup_of_something_else_has_the_stack_named_in_development_too() {
+    let unlike = GuardTarget { unlike: true, ..target(Some("dev")) };
+    let targets = std::slice::from_ref(&unlike);
+    let refused = run(Guard::Destroy, targets, "--yes", None).0.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    assert!(refused.message().contains("`--yes` is not enough for a backup of something else"), "{refused}");
+    assert!(refused.hints()[0].contains("--confirm acme"), "{:?}", refused.hints());
+    let silent = run(Guard::Destroy, targets, "", None).0.unwrap_err();
+    assert!(silent.message().starts_with("for a backup of something else the stack has to be named"));
+    assert!(run(Guard::Destroy, targets, "--confirm acme", None).0.is_ok());
+    assert!(run(Guard::Destroy, targets, "", Some("acme\n")).0.is_ok());
+    assert!(run(Guard::Destroy, targets, "", Some("y\n")).0.is_err());
+    assert!(run(Guard::Change, targets, "", None).0.is_ok(), "nothing comes in");
 }

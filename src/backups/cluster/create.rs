@@ -25,11 +25,13 @@ use crate::docker::worker::Room;
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
-use crate::postgres::Session;
 use crate::postgres::dump::{self, Format};
 use crate::postgres::facts::Facts;
 use crate::postgres::properties::Properties;
+use crate::postgres::quote::literal;
 use crate::postgres::rights::MAY_MEASURE;
+use crate::postgres::session::fields;
+use crate::postgres::{Access, Session, standing};
 use crate::progress::{Event, Progress};
 
 /// Backs up every database that can be connected to. `request` says how each is dumped and where the tar goes; `open` is
@@ -52,7 +54,10 @@ pub async fn create_all(
     let mut properties = BTreeMap::new();
     for (database, _) in &databases {
         let read = Properties::read(&mut open, &facts.version, database).await.map_err(Error::from)?;
-        properties.insert(database.clone(), read.ok_or_else(|| gone(database))?);
+        match read {
+            Some(read) => drop(properties.insert(database.clone(), read)),
+            None => progress.on(Event::Warning(gone(database))),
+        }
     }
     open.close().await;
     let output = Output::open(request, None, &facts, progress)?;
@@ -63,11 +68,19 @@ pub async fn create_all(
     let room = Room::make(home).map_err(cannot)?;
     let all = room.directory("all").map_err(cannot)?;
     let mut inner = Vec::new();
-    for (at, (database, _)) in databases.iter().enumerate() {
+    for (at, database) in properties.keys().cloned().collect::<Vec<_>>().iter().enumerate() {
         progress.step(&format!("database {} of {}: {database}", at + 1, databases.len()));
         let request = of_one(request, database, &all);
         let created = Box::pin(create(engine, container, &request, None, None, progress, interrupt));
-        inner.push(created.await.map_err(|e| e.context(format!("database {database:?}")))?);
+        match created.await {
+            Ok(created) => inner.push(created),
+            // Somebody's test database, say: the others shall have their backup all the same.
+            Err(_) if !exists(engine, container, &request.access, database).await => {
+                properties.remove(database);
+                progress.on(Event::Warning(gone(database)));
+            }
+            Err(error) => return Err(error.context(format!("database {database:?}"))),
+        }
     }
 
     progress.step("dumping roles and tablespaces");
@@ -96,7 +109,7 @@ pub async fn create_all(
     manifest.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     manifest.verified.at = request.started.checked_add(took).unwrap_or(request.started);
     manifest.sign(request.key.as_ref());
-    let path = packed.output.publish(request, &manifest)?;
+    let path = packed.output.publish(&manifest)?;
     progress.on(Event::Done);
     Ok(Created { path, manifest })
 }
@@ -111,12 +124,26 @@ async fn databases(session: &mut Session) -> Result<Vec<(String, u64)>> {
         ))
         .await
         .map_err(Error::from)?;
-    let pairs = rows.into_iter().filter_map(|row| <[String; 2]>::try_from(row).ok());
-    Ok(pairs.map(|[name, size]| (name, size.parse().unwrap_or(0))).collect())
+    let pair = |row| fields(row).map(|[name, size]: [String; 2]| (name, size.parse().unwrap_or(0)));
+    rows.into_iter().map(pair).collect()
 }
 
-fn gone(database: &str) -> Error {
-    error::target(format!("database {database:?} was dropped meanwhile")).hint("run the same command again")
+fn gone(database: &str) -> String {
+    format!("database {database:?} was dropped meanwhile and is not in the backup")
+}
+
+/// Returns false only where the server says that there is no such database.
+async fn exists(engine: &Arc<dyn Engine>, container: &Container, access: &Access, database: &str) -> bool {
+    let asking = async {
+        let opening = standing::outside(engine, container, access, Some(database), "envctl backup");
+        let mut session = opening.await.ok()?;
+        let sql =
+            format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(database));
+        let count = session.value(&sql).await.ok()?;
+        session.close().await;
+        count
+    };
+    asking.await.is_none_or(|count| count != "0")
 }
 
 /// The backup of one of them.

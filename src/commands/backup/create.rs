@@ -1,6 +1,6 @@
 //! `envctl backup [create]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -19,6 +19,7 @@ use crate::commands::many::{self, Ground, ManyArgs};
 use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
+use crate::environment::shell_word;
 use crate::error::{self, Result};
 use crate::postgres::Session;
 use crate::postgres::dump::{DumpOptions, Format};
@@ -148,7 +149,7 @@ async fn several(
 /// # Errors
 /// Kind `Usage`: the project's file cannot be understood.
 pub(super) fn destination_directory(settings: &Settings, found: &Database) -> Result<String> {
-    Ok(catalogs::of_target(settings, &found.target)?.directory().display().to_string())
+    Ok(catalogs::of_found(settings, found)?.directory().display().to_string())
 }
 
 /// The backup of what is there now, before something replaces it.
@@ -205,7 +206,7 @@ pub(super) fn request(
     let form = format::decide(&asked, &found.facts.version)?;
     let extension = if args.all_databases { all::EXTENSION.to_owned() } else { form.extension() };
     let target = &found.target;
-    let catalog = catalogs::of_target(settings, target)?;
+    let catalog = catalogs::of_found(settings, found)?;
     let started = app.now();
     let destination = match &args.output {
         Some(path) if path.as_os_str() == "-" => Destination::Stdout,
@@ -218,6 +219,9 @@ pub(super) fn request(
             taken: IfTaken::Next,
         },
     };
+    if let (Some(path), Destination::File { .. }) = (&args.output, &destination) {
+        directory_exists(path)?;
+    }
     if let Destination::File { path, .. } = &destination {
         for leftover in stored::sweep_beside(path) {
             app.ui.warn(&format!("removed {}, left behind by a backup that was killed", leftover.display()));
@@ -260,6 +264,7 @@ pub(super) fn request(
             container_id: container.id.clone(),
             image: container.image.clone(),
             image_id: container.image_id.clone(),
+            service: found.identity().service,
         },
         access: found.access.clone(),
         dump: DumpOptions {
@@ -280,6 +285,20 @@ pub(super) fn request(
         ways,
         key,
     })
+}
+
+/// Refuses a file in a directory that is not there: more often mistyped than meant.
+fn directory_exists(path: &Path) -> Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => return Ok(()),
+    };
+    if directory.exists() {
+        return Ok(());
+    }
+    let shown = directory.display().to_string();
+    Err(error::usage(format!("cannot write {}: there is no directory {shown}", path.display()))
+        .hint(format!("make it first: `mkdir -p {}`", shell_word(&shown))))
 }
 
 /// How many tables are dumped at once.

@@ -1,9 +1,12 @@
 //! `envctl backup list`.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::app::App;
-use crate::backups::catalog::Backup;
+use crate::backups::catalog::{Backup, Catalog};
+use crate::backups::identity::service_of;
 use crate::backups::manifest::Purpose;
 use crate::commands::GlobalArgs;
 use crate::commands::catalogs;
@@ -23,6 +26,7 @@ struct Row {
     stored_bytes: u64,
     plain_bytes: Option<u64>,
     database: Option<String>,
+    service: Option<String>,
     rows: Option<u64>,
     proof: &'static str,
     purpose: Option<Purpose>,
@@ -44,7 +48,7 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
         "backup list",
         "name it: `-s STACK`; the last backup of every stack: `envctl status`",
     )?;
-    let (catalog, _) = catalogs::meant(app, &settings, global).await?;
+    let catalog = catalogs::meant(app, &settings, global).await?.catalog;
     let backups = catalog.list()?;
     if backups.is_empty() {
         app.ui
@@ -55,10 +59,9 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
         backups: backups.iter().map(row).collect(),
     };
     let now = app.now();
-    app.ui.show(
-        &answer,
-        |ui| if backups.is_empty() { String::new() } else { ui.render(&table(&backups, now)) },
-    );
+    app.ui.show(&answer, |ui| {
+        if backups.is_empty() { String::new() } else { ui.render(&table(&catalog, &backups, now)) }
+    });
     Ok(())
 }
 
@@ -70,6 +73,7 @@ fn row(backup: &Backup) -> Row {
         stored_bytes: backup.stored_bytes,
         plain_bytes: manifest.map(|m| m.plain_bytes),
         database: manifest.map(|m| m.database.clone()),
+        service: manifest.and_then(|m| m.source.service.clone()),
         rows: manifest.map(crate::backups::manifest::Manifest::rows),
         proof: backup.proof().word(),
         purpose: manifest.map(|m| m.purpose),
@@ -77,8 +81,11 @@ fn row(backup: &Backup) -> Row {
     }
 }
 
-fn table(backups: &[Backup], now: jiff::Timestamp) -> Table {
-    let mut table = Table::new([
+fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
+    let services: BTreeSet<&str> =
+        backups.iter().filter_map(|backup| Some(service_of(backup.manifest.as_ref().ok()?))).collect();
+    let several = services.len() > 1;
+    let mut columns = vec![
         Column::text("backup"),
         Column::text("age"),
         Column::number("size"),
@@ -86,11 +93,13 @@ fn table(backups: &[Backup], now: jiff::Timestamp) -> Table {
         Column::number("rows").spare(),
         Column::text("database").spare(),
         Column::text("proof"),
-    ]);
+    ];
+    if several {
+        columns.insert(6, Column::text("service"));
+    }
+    let mut table = Table::new(columns);
     for (at, backup) in backups.iter().enumerate() {
         let manifest = backup.manifest.as_ref().ok();
-        let name =
-            backup.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let proof = match &backup.manifest {
             Ok(manifest) if manifest.purpose == Purpose::Safety => {
                 Cell::from(format!("{}, before a restore", manifest.verified.level.word()))
@@ -99,15 +108,19 @@ fn table(backups: &[Backup], now: jiff::Timestamp) -> Table {
             Ok(manifest) => Cell::toned(format!("{}, partial", manifest.verified.level.word()), Tone::Warn),
             Err(problem) => Cell::toned(problem.clone(), Tone::Bad),
         };
-        table.row([
-            Cell::from(name),
+        let mut cells = vec![
+            Cell::from(catalog.name_of(backup)),
             Cell::from(age(backup.label.timestamp(), now)),
             Cell::from(bytes(backup.stored_bytes)),
             Cell::from(trend(backup, backups.get(at + 1))),
             Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| count(m.rows()))),
             Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| m.of_what().to_owned())),
             proof,
-        ]);
+        ];
+        if several {
+            cells.insert(6, Cell::from(manifest.map_or("-", service_of).to_owned()));
+        }
+        table.row(cells);
     }
     table
 }

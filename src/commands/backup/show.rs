@@ -1,16 +1,21 @@
 //! `envctl backup show`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::app::App;
 use crate::backups::authenticity::Authenticity;
+use crate::backups::identity::Identity;
 use crate::backups::manifest::Manifest;
 use crate::commands::GlobalArgs;
-use crate::commands::catalogs;
+use crate::commands::catalogs::{self, Meant};
+use crate::commands::database;
 use crate::commands::many::one_stack;
-use crate::error::{self, Result};
+use crate::config::Settings;
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::postgres::facts::Facts;
 use crate::ui::escape::escape;
 use crate::ui::format::{age, bytes, count, duration, moment};
 
@@ -42,12 +47,12 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let path = if args.backup.exists() {
         args.backup.clone()
     } else {
-        let (catalog, profile) = catalogs::meant(app, &settings, global).await?;
+        let meant = catalogs::meant(app, &settings, global).await?;
         if args.backup.as_os_str() == "latest" {
-            let database = settings.database(profile.as_deref()).name.clone();
-            catalog.latest(database.as_deref())?.path
+            let target = target(app, &settings, global, &meant).await?;
+            meant.catalog.latest(&target)?.path
         } else {
-            catalog.directory().join(&args.backup)
+            meant.catalog.find(&args.backup)
         }
     };
     if !path.exists() {
@@ -66,6 +71,32 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     Ok(())
 }
 
+/// How long the database may take to say which one it is.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The target whose newest backup is meant. A database that does not answer leaves open what it alone could tell:
+/// the backups may be all that is left.
+async fn target(app: &App, settings: &Settings, global: &GlobalArgs, meant: &Meant) -> Result<Identity> {
+    let asking = async {
+        let daemon = app.connect(settings, global)?;
+        let environment = app.environment(&daemon, settings).await?;
+        let (target, _, mut session) = database::connect(app, &daemon, settings, &environment).await?;
+        let facts = Facts::read(&mut session).await?;
+        let only_service = environment.database_services().len() < 2;
+        Ok::<_, Error>(catalogs::identity(&target, only_service, &daemon.context, Some(&facts.database)))
+    };
+    match tokio::time::timeout(LIMIT, asking).await {
+        Ok(Ok(identity)) => Ok(identity),
+        Ok(Err(error)) if matches!(error.kind(), ErrorKind::Interrupted(_)) => Err(error),
+        Ok(Err(_)) | Err(_) => Ok(Identity {
+            stack: meant.stack.clone(),
+            profile: meant.profile.clone(),
+            database: settings.database(meant.profile.as_deref()).name.clone(),
+            ..Identity::default()
+        }),
+    }
+}
+
 fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff::Timestamp) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: String| text.push_str(&format!("{key:<11}{}\n", escape(&value)));
@@ -74,13 +105,14 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
     line(
         "of",
         format!(
-            "{} {profile}, {}, container {}",
+            "{} {profile}, {}, {}container {}",
             manifest.source.stack,
             if manifest.is_of_all() {
                 format!("all {} databases", manifest.databases.len())
             } else {
                 format!("database {}", manifest.database)
             },
+            manifest.source.service.as_ref().map(|name| format!("service {name}, ")).unwrap_or_default(),
             manifest.source.container
         ),
     );

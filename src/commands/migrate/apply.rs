@@ -195,11 +195,10 @@ fn backup_remark(
         return Some("a backup is made first".to_owned());
     }
     let limit = settings.migrations.backup_age.filter(|_| !args.no_backup)?;
-    let target = &migrations.found.target;
-    let catalog = catalogs::of_target(settings, target).ok()?;
+    let catalog = catalogs::of_found(settings, &migrations.found).ok()?;
     let now = app.now();
     // One that was made before another migration or a reset is as good.
-    let last = catalog.last_proven(&migrations.found.facts.database).ok().flatten();
+    let last = catalog.last_proven(&migrations.found.identity()).ok().flatten();
     match last {
         Some(at) if now.duration_since(at).unsigned_abs() <= limit => None,
         Some(at) => Some(format!("the last backup is of {}; `--backup` makes one first", age(at, now))),

@@ -51,11 +51,17 @@ pub(super) async fn run(
     let roles = missing_roles(&mut session, &unpacked).await?;
     let tablespaces = tablespaces(&mut session).await?;
     session.close().await;
-    let plan =
+    let mut plan =
         whole(args, app, settings, daemon, &found, path, &unpacked, &keys, roles, &tablespaces).await?;
     let before: Vec<String> =
         plan.databases.iter().filter(|plan| plan.backup_first).map(|plan| plan.database.clone()).collect();
-    let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
+    let differences =
+        unpacked.manifest.as_ref().map(|manifest| found.identity().differences(manifest)).unwrap_or_default();
+    let exists = plan.databases.iter().any(|plan| plan.exists);
+    let unlike = !args.name_all(&differences, exists);
+    plan.notes.splice(0..0, differences.iter().map(ToString::to_string));
+    let target = (&found.target, unlike);
+    let plan = match app.confirm_unlike(plan, Guard::Destroy, target, &global.consent())? {
         Decision::Go(plan) => plan,
         Decision::DryRun(plan) => {
             app.show_dry_run(&plan);

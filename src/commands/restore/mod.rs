@@ -16,7 +16,9 @@ use crate::backups::aids::Aids;
 use crate::backups::archive::Spread;
 use crate::backups::authenticity::Authenticity;
 use crate::backups::authenticity::ManifestKeys;
+use crate::backups::catalog::{Backup, Catalog};
 use crate::backups::cluster::is_cluster;
+use crate::backups::identity::{Difference, Identity, Part};
 use crate::backups::lanes::{MOST_JOBS, share_out};
 use crate::backups::restore::{RestorePlan, Restored, SharedOut, look, run as carry_out};
 use crate::backups::scan::Rules;
@@ -31,7 +33,7 @@ use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
 use crate::environment::{Environment, Landscape, shell_word};
-use crate::error::{self, Result};
+use crate::error::{self, ErrorKind, Result};
 use crate::postgres::dump::Format;
 use crate::postgres::search_path::SearchPath;
 use crate::progress::Progress;
@@ -139,7 +141,13 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let environment = app.protected_by_its_own(environment, &settings)?;
     let settings = settings.for_stack(&environment)?;
     app.means(&environment);
-    let source = source(app, &asked, &args, &settings, &landscape, &environment)?;
+    // The newest backup of a database is known once it is known which database that is.
+    let early = if asked.as_os_str() == "latest" {
+        Some(database::reach(app, &daemon, &settings, &environment).await?)
+    } else {
+        None
+    };
+    let source = source(app, &asked, &args, &settings, &landscape, &environment, early.as_ref())?;
     if let DumpSource::File(path) = &source
         && is_cluster(path)
     {
@@ -159,12 +167,21 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let made_from =
         examined.as_ref().and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
     crosses_up(&args, global, &environment, made_from)?;
-    let found = database::reach(app, &daemon, &settings, &environment).await?;
+    let found = match early {
+        Some(found) => found,
+        None => database::reach(app, &daemon, &settings, &environment).await?,
+    };
     let database = args.into.clone().unwrap_or_else(|| found.facts.database.clone());
     let wanted = Wanted { source, examined: examined.as_ref(), asked: reading, database, encoding: None };
-    let plan = plan(&args, app, &settings, &daemon, &found, wanted).await?;
+    let mut plan = plan(&args, app, &settings, &daemon, &found, wanted).await?;
+    let identity = found.in_database(&plan.database).identity();
+    let manifest = examined.as_ref().and_then(|examined| examined.manifest.as_ref());
+    let differences = manifest.map(|manifest| identity.differences(manifest)).unwrap_or_default();
+    let unlike = !args.name_all(&differences, plan.exists);
+    plan.findings.warnings.splice(0..0, differences.iter().map(ToString::to_string));
     let before = plan.backup_first.then(|| found.in_database(&plan.database));
-    let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
+    let target = (&found.target, unlike);
+    let plan = match app.confirm_unlike(plan, Guard::Destroy, target, &global.consent())? {
         Decision::Go(plan) => plan,
         Decision::DryRun(plan) => {
             planned::show(app, &plan);
@@ -204,6 +221,19 @@ fn crosses_up(
     Ok(())
 }
 
+impl RestoreArgs {
+    /// Returns true where the command line names every difference: another database by `--into`, another profile by
+    /// `--from`; into a database that is not there nothing comes unasked.
+    fn name_all(&self, differences: &[Difference], exists: bool) -> bool {
+        let into = self.into.is_some();
+        differences.iter().all(|difference| match difference.part {
+            Part::Database => into,
+            Part::Profile => self.from.as_deref().map(normal) == Some(normal(&difference.backup)),
+            Part::Stack | Part::Service | Part::Host => into && !exists,
+        })
+    }
+}
+
 fn source(
     app: &App,
     asked: &Path,
@@ -211,6 +241,7 @@ fn source(
     settings: &Settings,
     landscape: &Landscape,
     environment: &Environment,
+    found: Option<&Database>,
 ) -> Result<DumpSource> {
     if asked.as_os_str() == "-" {
         return Ok(DumpSource::Stdin);
@@ -221,17 +252,35 @@ fn source(
         Some(other) => catalogs::of_profile(settings, landscape, environment, other)?,
         None => catalogs::of(settings, environment)?,
     };
-    if asked.as_os_str() == "latest" {
-        let database = settings.database(profile).name.clone();
-        let latest = catalog.latest(database.as_deref())?;
+    if let Some(found) = found {
+        let latest = latest(&catalog, found, profile, settings)?;
         for (path, problem) in catalog.passed_over(&latest)? {
             app.ui.warn(&format!("{} is newer and passed over: {problem}", path.display()));
         }
         return Ok(DumpSource::File(latest.path));
     }
-    let named = catalog.directory().join(asked);
+    let named = catalog.find(asked);
     let path = if !asked.exists() && named.exists() { named } else { asked.to_owned() };
     Ok(DumpSource::File(path))
+}
+
+/// The newest backup of this target; of another profile, of the database that is configured for that, else of the one
+/// of the same name, else of the only one.
+fn latest(catalog: &Catalog, found: &Database, profile: Option<&str>, settings: &Settings) -> Result<Backup> {
+    let own = found.identity();
+    if profile == own.profile.as_deref() {
+        return catalog.latest(&own);
+    }
+    // What runs there has its own containers, on whatever host.
+    let container = None;
+    let there = Identity { profile: profile.map(str::to_owned), container, context: None, ..own };
+    if let Some(name) = &settings.database(profile).name {
+        return catalog.latest(&Identity { database: Some(name.clone()), ..there });
+    }
+    catalog.latest(&there).or_else(|error| match error.kind() {
+        ErrorKind::Target => catalog.latest(&Identity { database: None, ..there }),
+        _ => Err(error),
+    })
 }
 
 fn normal(profile: &str) -> &str {
