@@ -22,6 +22,7 @@ mod doctor;
 mod foreign_files;
 mod forward;
 mod guards;
+mod hints;
 mod limits;
 mod makefile;
 mod many;
