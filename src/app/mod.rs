@@ -322,6 +322,8 @@ impl App {
             database: database.name.clone(),
             password,
             os_user: database.os_user.clone(),
+            host: database.host.clone(),
+            port: database.port,
         })
     }
 

@@ -303,5 +303,6 @@ fn foreknown(summary: &Summary) -> Option<Foreknown> {
         restrict: summary.restrict_key.is_some(),
         tablespaces: summary.tablespaces.clone(),
         encoding: summary.encoding.clone(),
+        text: Some(summary.text),
     })
 }

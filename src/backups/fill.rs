@@ -20,6 +20,7 @@ use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::Session;
+use crate::postgres::preflight::{self, Like};
 use crate::postgres::properties::Properties;
 use crate::progress::{Event, Progress};
 
@@ -115,7 +116,7 @@ impl Filling<'_> {
             }
             None => {}
         }
-        self.by_one(loaders).await
+        self.by_one(admin, loaders).await
     }
 
     /// Empties the database for one session, where the statement that several were refused may be one of order: a CHECK may
@@ -208,7 +209,7 @@ impl Filling<'_> {
         self.interrupt.or(removing).await?
     }
 
-    async fn by_one(&self, loaders: &Loaders<'_>) -> Result<Attempt> {
+    async fn by_one(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Attempt> {
         let plan = self.plan;
         let request = LoadRequest {
             source: plan.source.clone(),
@@ -233,6 +234,11 @@ impl Filling<'_> {
                 plan.source.name()
             ))
             .hint("the manifest was edited; without it the file is checked by its own structure"));
+        }
+        if let Some(dump) = summary.encoding.as_deref().filter(|_| plan.sha256.is_none()) {
+            // A pipe is read for the first time.
+            let like = Like::Encoding(self.properties.encoding.clone());
+            preflight::encoding(admin, (&like, false), (dump, summary.text), &mut Vec::new()).await?;
         }
         Ok(Attempt::Counted(Box::new(summary), notes))
     }

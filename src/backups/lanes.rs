@@ -29,6 +29,7 @@ use crate::docker::proof::nonce;
 use crate::error::{self, Error, Result};
 use crate::postgres::Access;
 use crate::postgres::dump::Format;
+use crate::postgres::encoding::{decode, of_bytes};
 use crate::progress::{Event, Progress};
 
 /// The most sessions: each holds a few blocks of 1 MiB, and envctl promises 48 MiB in all.
@@ -85,7 +86,8 @@ pub fn share_out(
     }
     let prelude = text(&pieces, 0..first)?;
     let end = end(&pieces)?;
-    let tables = tables(&pieces, &examined.summary.entries, end)?;
+    let encoding = examined.summary.encoding.as_deref().unwrap_or("UTF8");
+    let tables = tables(&pieces, &examined.summary.entries, end, encoding)?;
     Ok(Layout::of(&examined.summary, &prelude, end, &tables).map(|layout| Shared {
         name: path.display().to_string(),
         jobs: usize::from(jobs.clamp(1, MOST_JOBS)),
@@ -108,7 +110,7 @@ fn end(pieces: &Pieces) -> Result<u64> {
 const LONGEST_BUILDS: u64 = 4 << 20;
 
 /// The tables of indexes and keys, by where their entries begin.
-fn tables(pieces: &Pieces, entries: &[Entry], end: u64) -> Result<HashMap<u64, String>> {
+fn tables(pieces: &Pieces, entries: &[Entry], end: u64, encoding: &str) -> Result<HashMap<u64, String>> {
     let builds = || entries.iter().enumerate().filter(|(_, entry)| layout::builds(entry));
     let to = |at: usize| entries.get(at + 1).map_or(end, |next| next.offset);
     let (Some((_, first)), Some((last, _))) = (builds().next(), builds().next_back()) else {
@@ -121,8 +123,8 @@ fn tables(pieces: &Pieces, entries: &[Entry], end: u64) -> Result<HashMap<u64, S
     let text = text(pieces, from..to(last))?;
     let table = |(at, entry): (usize, &Entry)| {
         let range = usize::try_from(entry.offset - from).ok()?..usize::try_from(to(at) - from).ok()?;
-        let table = layout::table::of(std::str::from_utf8(text.get(range)?).ok()?)?;
-        Some((entry.offset, table.to_owned()))
+        let text = decode(&of_bytes(text.get(range)?), encoding);
+        Some((entry.offset, layout::table::of(&text)?.to_owned()))
     };
     Ok(builds().filter_map(table).collect())
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::authenticity::{Authenticity, Doubt, Mac, ManifestKey, ManifestKeys, PLAIN_END};
 use super::compression::Digest;
 use crate::error::{self, Result};
+use crate::postgres::encoding::Text;
 
 /// The schema this version writes, and the newest it reads.
 pub const SCHEMA: u32 = 1;
@@ -169,6 +170,9 @@ pub struct Foreknown {
     /// The encoding that its text is in.
     #[serde(default)]
     pub encoding: Option<String>,
+    /// What the text is, by its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Text>,
 }
 
 /// Where an entry begins.

@@ -210,6 +210,7 @@ pub async fn look(
         extensions: examined.summary.extensions.clone(),
         tablespaces: examined.summary.tablespaces.clone(),
         encoding: examined.summary.encoding.clone(),
+        text: examined.summary.text,
         bytes: examined.summary.bytes,
     });
     let like = encoding.map_or_else(
@@ -364,9 +365,13 @@ async fn model(plan: &RestorePlan, admin: &mut Session) -> Result<Properties> {
         return Ok(known);
     }
     let model = if plan.exists { &plan.database } else { &plan.access.database };
-    if let Some(properties) = Properties::read(admin, &plan.version, model).await.map_err(Error::from)? {
-        return Ok(properties);
+    let mut properties = Properties::read(admin, &plan.version, model).await.map_err(Error::from)?;
+    if properties.is_none() {
+        properties = Properties::read(admin, &plan.version, "template1").await.map_err(Error::from)?;
     }
-    let last = Properties::read(admin, &plan.version, "template1").await.map_err(Error::from)?;
-    Ok(last.unwrap_or_default())
+    let properties = properties.unwrap_or_default();
+    Ok(match &plan.findings.new_encoding {
+        Some(encoding) => properties.in_encoding(encoding),
+        None => properties,
+    })
 }

@@ -20,6 +20,7 @@ use super::scan::{self, CopyBlock, Finding, FindingKind, LeftOut, Notes, Proof, 
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::dump::Format;
+use crate::postgres::encoding::Text;
 use crate::progress::{Event, Progress};
 
 /// Where a dump comes from.
@@ -292,6 +293,7 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<
         pg_dump_version: manifest.pg_dump_version.clone(),
         restrict_key: foreknown.restrict.then(String::new),
         encoding: foreknown.encoding.clone(),
+        text: foreknown.text.unwrap_or(Text::Bytes),
         copies,
         entries: entries.collect(),
         overflow: false,

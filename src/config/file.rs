@@ -53,6 +53,8 @@ pub struct ProfileTable {
 pub struct DatabaseTable {
     pub name: Option<String>,
     pub user: Option<String>,
+    pub host: Option<String>,
+    pub port: Option<u16>,
     pub os_user: Option<String>,
     pub password_file: Option<PathBuf>,
     pub password_command: Option<Argv>,

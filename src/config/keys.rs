@@ -73,6 +73,8 @@ pub const KEYS: &[Key] = &[
     ),
     key("profiles.*.database.name", "As `database.name`, for this profile.", "`database.name`"),
     key("profiles.*.database.user", "As `database.user`, for this profile.", "`database.user`"),
+    key("profiles.*.database.host", "As `database.host`, for this profile.", "`database.host`"),
+    key("profiles.*.database.port", "As `database.port`, for this profile.", "`database.port`"),
     key("profiles.*.database.os_user", "As `database.os_user`, for this profile.", "`database.os_user`"),
     key(
         "profiles.*.database.password_file",
@@ -87,6 +89,16 @@ pub const KEYS: &[Key] = &[
     key("database.name", "The database that is meant.", "what the container was set up with")
         .variable("ENVCTL_DATABASE"),
     key("database.user", "The role to connect as.", "what the container was set up with"),
+    key(
+        "database.host",
+        "Where the server listens, seen from its own container: a name, an address, or the directory of its socket.",
+        "the socket, else 127.0.0.1",
+    ),
+    key(
+        "database.port",
+        "The port on which the server listens in its container.",
+        "the container's variables and command, else 5432",
+    ),
     key("database.os_user", "The user in the database container that runs its tools.", "the container's own"),
     key("database.password_file", "A file that holds the password.", "none"),
     key(

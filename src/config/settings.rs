@@ -97,6 +97,10 @@ pub struct Database {
     pub user: Option<String>,
     /// The user in the container that runs the tools.
     pub os_user: Option<String>,
+    /// Where the server listens in its container.
+    pub host: Option<String>,
+    /// The port there.
+    pub port: Option<u16>,
     /// Where the password is fetched from.
     pub password: Option<SecretSource>,
 }

@@ -24,6 +24,10 @@ pub struct Access {
     send_password: bool,
     /// The user inside the container that runs the tools; `None` is the container's own.
     pub os_user: Option<String>,
+    /// Where the server listens, seen from its container; `None` is the socket that the tools there expect.
+    host: Option<String>,
+    /// The port; `None` is what the tools there expect.
+    port: Option<u16>,
     /// Limits that the server knows and that a session of ours lifts; empty until a session has asked.
     unlimited: Vec<&'static str>,
     /// Encoding of the database; `None` until a session has asked.
@@ -48,24 +52,39 @@ pub struct Wishes {
     pub password: Option<Secret>,
     /// User inside the container.
     pub os_user: Option<String>,
+    /// Where the server listens, seen from its container.
+    pub host: Option<String>,
+    /// The port there.
+    pub port: Option<u16>,
 }
 
+/// Names of the variables that an image is set up with: those of the official image, then those of Bitnami's.
+const USER: [&str; 2] = ["POSTGRES_USER", "POSTGRESQL_USERNAME"];
+const DATABASE: [&str; 2] = ["POSTGRES_DB", "POSTGRESQL_DATABASE"];
+const PASSWORD: [&str; 2] = ["POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD"];
+/// Bitnami's superuser has a password of its own where the container has another user.
+const SUPERUSER_PASSWORD: &str = "POSTGRESQL_POSTGRES_PASSWORD";
+const SUPERUSER: &str = "postgres";
+
 impl Access {
-    /// Decides, reading `POSTGRES_USER`, `_DB`, `_PASSWORD` and their `_FILE` forms from the container.
+    /// Decides, reading the variables of the official image and of Bitnami's, and their `_FILE` forms, from the container.
     ///
     /// # Errors
     /// Kind `Tool`: a `_FILE` variable names a file that cannot be read in the container.
     pub async fn discover(engine: &Arc<dyn Engine>, container: &Container, wishes: &Wishes) -> Result<Self> {
         let user = match &wishes.user {
             Some(user) => user.clone(),
-            None => {
-                setting(engine, container, "POSTGRES_USER").await?.unwrap_or_else(|| "postgres".to_owned())
-            }
+            None => first(engine, container, &USER).await?.unwrap_or_else(|| SUPERUSER.to_owned()),
         };
         let database = match &wishes.database {
             Some(database) => database.clone(),
-            // The image's own default: the database is called like the user.
-            None => setting(engine, container, "POSTGRES_DB").await?.unwrap_or_else(|| user.clone()),
+            None => match first(engine, container, &DATABASE).await? {
+                Some(database) => database,
+                // Bitnami's makes none.
+                None if is_bitnami(container) => SUPERUSER.to_owned(),
+                // The official image's own default: the database is called like the user.
+                None => user.clone(),
+            },
         };
         Ok(Self {
             user,
@@ -73,6 +92,8 @@ impl Access {
             password: wishes.password.clone(),
             send_password: false,
             os_user: wishes.os_user.clone(),
+            host: wishes.host.clone().or_else(|| socket_of(&container.command)),
+            port: wishes.port.or_else(|| port_of(container)),
             unlimited: Vec::new(),
             encoding: None,
         })
@@ -83,6 +104,18 @@ impl Access {
     pub fn to(&self, database: &str) -> Self {
         let encoding = self.encoding.clone().filter(|_| database == self.database);
         Self { database: database.to_owned(), encoding, ..self.clone() }
+    }
+
+    /// The same over TCP inside the container; `None` where a host was named.
+    pub(super) fn by_loopback(&self) -> Option<Self> {
+        self.host.is_none().then(|| Self { host: Some("127.0.0.1".to_owned()), ..self.clone() })
+    }
+
+    /// Variables that lead the tools in the container to the server.
+    pub(super) fn place(&self) -> Vec<(String, String)> {
+        let host = self.host.clone().map(|host| ("PGHOST".to_owned(), host));
+        let port = self.port.map(|port| ("PGPORT".to_owned(), port.to_string()));
+        host.into_iter().chain(port).collect()
     }
 
     /// Notes what a session has learned: the database's encoding, and which of [`LIMITS`] the server knows.
@@ -104,7 +137,7 @@ impl Access {
     pub async fn with_password(&self, engine: &Arc<dyn Engine>, container: &Container) -> Result<Self> {
         let password = match &self.password {
             Some(password) => Some(password.clone()),
-            None => password_of(engine, container).await?,
+            None => password_of(engine, container, &self.user).await?,
         };
         let Some(password) = password.filter(|_| !self.send_password) else {
             return Err(error::tool(format!(
@@ -150,7 +183,7 @@ impl Access {
     ) -> Result<Option<Secret>> {
         match &self.password {
             Some(password) => Ok(Some(password.clone())),
-            None => password_of(engine, container).await,
+            None => password_of(engine, container, &self.user).await,
         }
     }
 
@@ -178,6 +211,7 @@ impl Access {
             .env("PGCONNECT_TIMEOUT", "15")
             .env("PGCLIENTENCODING", encoding)
             .env("PGOPTIONS", &options);
+        spec.env.extend(self.place());
         if let Some(password) = self.password.as_ref().filter(|_| self.send_password) {
             spec = spec.env("PGPASSWORD", password.expose());
         }
@@ -207,8 +241,79 @@ fn in_url(text: &str) -> String {
 }
 
 /// The password that the container was set up with.
-async fn password_of(engine: &Arc<dyn Engine>, container: &Container) -> Result<Option<Secret>> {
-    Ok(setting(engine, container, "POSTGRES_PASSWORD").await?.map(Secret::new))
+async fn password_of(engine: &Arc<dyn Engine>, container: &Container, user: &str) -> Result<Option<Secret>> {
+    if user == SUPERUSER
+        && let Some(password) = setting(engine, container, SUPERUSER_PASSWORD).await?
+    {
+        return Ok(Some(Secret::new(password)));
+    }
+    Ok(first(engine, container, &PASSWORD).await?.map(Secret::new))
+}
+
+/// The first of these variables that says something.
+async fn first(engine: &Arc<dyn Engine>, container: &Container, names: &[&str]) -> Result<Option<String>> {
+    let theirs = container.env("BITNAMI_APP_NAME").is_some();
+    let mut names: Vec<&&str> = names.iter().collect();
+    // An image reads its own names; the others may have been left in a file that both services are given.
+    names.sort_by_key(|name| name.starts_with("POSTGRESQL_") != theirs);
+    for name in names {
+        if let Some(value) = setting(engine, container, name).await? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
+fn is_bitnami(container: &Container) -> bool {
+    container
+        .env
+        .iter()
+        .any(|pair| pair.starts_with("POSTGRESQL_") || pair.starts_with("BITNAMI_APP_NAME=postgresql"))
+}
+
+/// The port that the container's command or Bitnami's variable names; `PGPORT` is inherited by every tool in the container.
+fn port_of(container: &Container) -> Option<u16> {
+    if container.env("PGPORT").is_some_and(|port| !port.is_empty()) {
+        return None;
+    }
+    let named = option_of(&container.command, "-p", "port");
+    named.or_else(|| container.env("POSTGRESQL_PORT_NUMBER").map(str::to_owned))?.parse().ok()
+}
+
+/// The socket's directory that the container's command names.
+fn socket_of(command: &[String]) -> Option<String> {
+    let all = option_of(command, "-k", "unix_socket_directories")?;
+    all.split(',').map(str::trim).find(|one| one.starts_with('/')).map(str::to_owned)
+}
+
+/// The value that the command line of a postgres gives a setting: `-p 5433`, `-c port=5433`, `--port=5433`. The last one
+/// counts.
+fn option_of(command: &[String], short: &str, setting: &str) -> Option<String> {
+    let runs = |word: &String| word.starts_with('-') || ["postgres", "postmaster"].contains(&base(word));
+    let from = command.iter().position(runs)?;
+    let mut value = None;
+    let mut words = command[from..].iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let assigned = |pair: &str| {
+            let (name, value) = pair.split_once('=')?;
+            (name.trim().replace('-', "_") == setting).then(|| value.trim().trim_matches('\'').to_owned())
+        };
+        let found = if word == short {
+            words.next().map(str::to_owned)
+        } else if word == "-c" {
+            words.next().and_then(assigned)
+        } else if let Some(pair) = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
+            assigned(pair)
+        } else {
+            word.strip_prefix(short).filter(|rest| !rest.is_empty()).map(str::to_owned)
+        };
+        value = found.or(value);
+    }
+    value
+}
+
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// A variable of the official image, or the content of the file that its `_FILE` form names.
@@ -229,4 +334,63 @@ async fn setting(engine: &Arc<dyn Engine>, container: &Container, name: &str) ->
     }
     // The image reads it with `$(< file)`, which drops the line end.
     Ok(Some(read.text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docker::scripted::{Scripted, container};
+
+    #[test]
+    fn w13_a_port_and_a_socket_are_read_from_the_command() {
+        let read = |command: &str| {
+            let command: Vec<String> = command.split(' ').map(str::to_owned).collect();
+            (option_of(&command, "-p", "port"), socket_of(&command))
+        };
+        for command in [
+            "docker-entrypoint.sh postgres -p 5545",
+            "postgres -p5545",
+            "docker-entrypoint.sh -c port=5545",
+            "postgres -cport=5545",
+            "/usr/lib/postgresql/15/bin/postgres -D /data --port=5545",
+            "postgres -c port=1 -p 5545",
+        ] {
+            assert_eq!(read(command).0.as_deref(), Some("5545"), "{command}");
+        }
+        assert_eq!(read("docker-entrypoint.sh postgres -c ssl=on"), (None, None));
+        assert_eq!(read("sh -p 1 pgbouncer -p 2").0.as_deref(), Some("2"));
+        assert_eq!(read("postgres -k /run/pg").1.as_deref(), Some("/run/pg"));
+        assert_eq!(
+            read("postgres -c unix_socket_directories=@abstract,/run/pg").1.as_deref(),
+            Some("/run/pg")
+        );
+        assert_eq!(read("postgres --unix-socket-directories=").1, None);
+    }
+
+    #[tokio::test]
+    async fn w14_bitnamis_variables_are_known() {
+        let discover = async |env: &[&str], wishes: &Wishes| {
+            let script = Scripted::new([]);
+            let db = Container { env: env.iter().map(|&pair| pair.to_owned()).collect(), ..container("db") };
+            let access = Access::discover(&script.engine(), &db, wishes).await.unwrap();
+            let password = access.known_password(&script.engine(), &db).await.unwrap();
+            let password = password.map(|password| password.expose().to_owned()).unwrap_or_default();
+            (format!("{}@{} {password}", access.user, access.database), access.port)
+        };
+        let bitnami = [
+            "POSTGRESQL_USERNAME=shop",
+            "POSTGRESQL_DATABASE=store",
+            "POSTGRESQL_PASSWORD=one",
+            "POSTGRESQL_POSTGRES_PASSWORD=two",
+            "POSTGRESQL_PORT_NUMBER=5545",
+        ];
+        let usual = Wishes::default();
+        assert_eq!(discover(&bitnami, &usual).await, ("shop@store one".to_owned(), Some(5545)));
+        let superuser = Wishes { user: Some("postgres".to_owned()), ..Wishes::default() };
+        assert_eq!(discover(&bitnami, &superuser).await.0, "postgres@store two");
+        assert_eq!(discover(&bitnami[..1], &usual).await.0, "shop@postgres ");
+        assert_eq!(discover(&["POSTGRES_USER=a", "POSTGRES_PASSWORD=p"], &usual).await.0, "a@a p");
+        // The tools in the container inherit it.
+        assert_eq!(discover(&["PGPORT=5544", "POSTGRESQL_PORT_NUMBER=5545"], &usual).await.1, None);
+    }
 }

@@ -56,9 +56,9 @@ impl Port {
 
 /// What a tool of PostgreSQL's needs in a worker: `spec` as [`Access::spec`] made it, over TCP and without a password.
 pub fn over_tcp(spec: ExecSpec, port: &Port) -> ExecSpec {
-    let mut spec = spec.user(None).env("PGHOST", &port.host).env("PGPORT", &port.port);
-    spec.env.retain(|(name, _)| name != "PGPASSWORD");
-    spec
+    let mut spec = spec.user(None);
+    spec.env.retain(|(name, _)| !["PGPASSWORD", "PGHOST", "PGPORT"].contains(&name.as_str()));
+    spec.env("PGHOST", &port.host).env("PGPORT", &port.port)
 }
 
 /// The same with the password file that [`leave_password`] has left in the room.

@@ -3,8 +3,10 @@
 //! Promise: nothing is changed; what is refused here would have failed later or lost something (each
 //! case seen, reliability F37–F47).
 
+use std::fmt;
 use std::sync::Arc;
 
+use super::encoding::{Fit, Pair, Text, has_bytes};
 use super::quote::{ident, literal, shell_word};
 use super::rights::{MAY_END, MAY_MEASURE};
 use super::session::Session;
@@ -29,6 +31,8 @@ pub struct Needs {
     pub tablespaces: Vec<String>,
     /// The encoding that its text is in.
     pub encoding: Option<String>,
+    /// What its text is, by its bytes.
+    pub text: Text,
     /// Bytes of SQL.
     pub bytes: u64,
     /// Settings it sets.
@@ -50,6 +54,15 @@ pub enum Like {
     Encoding(String),
 }
 
+impl fmt::Display for Like {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(name) => write!(f, "{name:?}"),
+            Self::Encoding(_) => f.write_str("the backup"),
+        }
+    }
+}
+
 /// What was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
@@ -59,6 +72,8 @@ pub struct Findings {
     pub sessions: Vec<Visitors>,
     /// Worth knowing, no obstacle.
     pub warnings: Vec<String>,
+    /// Encoding in which a database that is not there is made, where it differs from its model's.
+    pub new_encoding: Option<String>,
     /// PGDATA, where the role may know it.
     pub data_directory: Option<String>,
     /// Settings of the dump that the server does not know.
@@ -116,7 +131,11 @@ pub async fn look(
         provided(session, needs, &version, &mut findings).await?;
         let there = Like::Database(database.to_owned());
         let model = if oid.is_empty() { like } else { &there };
-        findings.warnings.extend(encoding(session, model, needs).await?);
+        if let Some(dump) = &needs.encoding {
+            let is_new = oid.is_empty() && matches!(like, Like::Database(_));
+            let warnings = &mut findings.warnings;
+            findings.new_encoding = encoding(session, (model, is_new), (dump, needs.text), warnings).await?;
+        }
     }
     Ok((!oid.is_empty(), version, findings))
 }
@@ -169,10 +188,17 @@ pub async fn replaceable(session: &mut Session, database: &str) -> Result<()> {
     Ok(())
 }
 
-/// What the database will make of the dump's encoding. SQL_ASCII takes any bytes for its own, and nobody can tell later
-/// what they were; every other one converts, or refuses what it has no character for.
-async fn encoding(session: &mut Session, model: &Like, needs: &Needs) -> Result<Option<String>> {
-    let Some(dump) = &needs.encoding else { return Ok(None) };
+/// Checks what becomes of the dump's text in the database, see [`Fit`]. A database that is not there and of which nothing is
+/// known is made in the dump's encoding; gives that where it is not the one of the database it is modelled on.
+///
+/// # Errors
+/// Kind `Refused`: the server would keep bytes that are not of the database's encoding, or cannot convert.
+pub async fn encoding(
+    session: &mut Session,
+    (model, is_new): (&Like, bool),
+    (dump, text): (&str, Text),
+    warnings: &mut Vec<String>,
+) -> Result<Option<String>> {
     let there = match model {
         Like::Database(name) => format!(
             "(select pg_catalog.pg_encoding_to_char(encoding) from pg_catalog.pg_database where datname = {})",
@@ -180,25 +206,38 @@ async fn encoding(session: &mut Session, model: &Like, needs: &Needs) -> Result<
         ),
         Like::Encoding(encoding) => literal(encoding),
     };
+    // The numbers up to 34 are those of encodings that a database can have (`PG_ENCODING_BE_LAST` in pg_wchar.h).
     let ask = format!(
-        "select coalesce({there}, ''), pg_catalog.pg_encoding_to_char(pg_catalog.pg_char_to_encoding({}))",
+        "select coalesce({there}, ''), pg_catalog.pg_encoding_to_char(pg_catalog.pg_char_to_encoding({0})), \
+                pg_catalog.pg_char_to_encoding({0}) between 0 and 34, \
+                exists (select from pg_catalog.pg_conversion where condefault \
+                          and conforencoding = pg_catalog.pg_char_to_encoding({0}) \
+                          and contoencoding = pg_catalog.pg_char_to_encoding({there}))",
         literal(dump)
     );
     let rows = session.query(&ask).await.map_err(Error::from)?;
     let row = rows.into_iter().next().unwrap_or_default();
-    let Ok([there, dump]) = <[String; 2]>::try_from(row) else { return Ok(None) };
-    if there == dump || dump.is_empty() || there.is_empty() {
+    let Ok([database, dump, of_servers, converts]) = <[String; 4]>::try_from(row) else { return Ok(None) };
+    if dump.is_empty() || database.is_empty() || dump == database {
         return Ok(None);
     }
-    if there == "SQL_ASCII" {
-        return Err(error::refused(format!(
-            "the dump is in {dump} and the database in SQL_ASCII, which keeps bytes without knowing what they are"
-        ))
-        .hint(format!("make one that knows: `CREATE DATABASE name TEMPLATE template0 ENCODING '{dump}'`, then `--into name`")));
+    if is_new && of_servers == "t" {
+        warnings.push(format!("the database is made in {dump}, as the dump is, and with the locale C unless that of {model} goes with it"));
+        return Ok(Some(dump));
     }
-    Ok((there != "UTF8" || dump == "SQL_ASCII").then(|| {
-        format!("the dump is in {dump}, the database in {there}: a character that it has not is refused, and then nothing is changed")
-    }))
+    match (Pair { dump: &dump, text, database: &database, converts: converts == "t" }).fit() {
+        Fit::Same => {}
+        Fit::Converted if database == "UTF8" => {}
+        Fit::Converted => warnings.push(format!(
+            "the dump is in {dump}, the database in {database}: a character that it has not is refused, and then nothing is changed"
+        )),
+        Fit::Unfit(why) => {
+            return Err(error::refused(why).hint(format!(
+                "restore it into a new database, which is made in {dump}: `--into NAME`"
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// Checks that this role may swap `database`: it creates databases, and owns this one.
@@ -420,10 +459,12 @@ async fn unknown_settings(session: &mut Session, names: &[String]) -> Result<Vec
 }
 
 async fn missing(session: &mut Session, names: &[String], known: &str) -> Result<Vec<String>> {
-    if names.is_empty() {
+    // A name in an encoding that nobody knows cannot be looked up from another database.
+    let values = names.iter().filter(|name| !has_bytes(name)).map(|name| format!("({})", literal(name)));
+    let values: Vec<String> = values.collect();
+    if values.is_empty() {
         return Ok(Vec::new());
     }
-    let values: Vec<String> = names.iter().map(|name| format!("({})", literal(name))).collect();
     let sql = format!(
         "select n.name from (values {}) n(name) where n.name not in ({known}) and n.name <> '' order by 1",
         values.join(", ")

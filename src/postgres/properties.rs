@@ -128,6 +128,24 @@ impl Properties {
         sql
     }
 
+    /// The same in another encoding, with the locale C where the present one may not go with it.
+    #[must_use]
+    pub fn in_encoding(mut self, encoding: &str) -> Self {
+        if self.encoding == encoding {
+            return self;
+        }
+        encoding.clone_into(&mut self.encoding);
+        let any = |name: &str| matches!(name, "C" | "POSIX");
+        if self.provider != "c" || !any(&self.collate) || !any(&self.ctype) {
+            "C".clone_into(&mut self.collate);
+            "C".clone_into(&mut self.ctype);
+            "c".clone_into(&mut self.provider);
+            self.locale.clear();
+            self.icu_rules.clear();
+        }
+        self
+    }
+
     /// The statements that give `database` these properties, in an order that works in one transaction.
     pub fn alter(&self, database: &str) -> Vec<String> {
         let name = ident(database);
@@ -198,6 +216,23 @@ mod tests {
              TABLESPACE \"pg_default\" LOCALE_PROVIDER icu ICU_LOCALE 'de-u-co-phonebk'"
         );
         assert!(!properties.create("a", "pg_default").contains("TABLESPACE"), "X9: the default is not named");
+    }
+
+    #[test]
+    fn another_encoding_takes_the_locale_that_goes_with_any() {
+        let german = Properties {
+            encoding: "UTF8".into(),
+            collate: "de_DE.UTF-8".into(),
+            ctype: "de_DE.UTF-8".into(),
+            provider: "i".into(),
+            locale: "de".into(),
+            ..Properties::default()
+        };
+        assert_eq!(german.clone().in_encoding("UTF8"), german);
+        assert_eq!(
+            german.in_encoding("EUC_JP").create("a", ""),
+            "CREATE DATABASE \"a\" TEMPLATE template0 ENCODING 'EUC_JP' LC_COLLATE 'C' LC_CTYPE 'C'"
+        );
     }
 
     #[test]

@@ -42,7 +42,10 @@ pub fn for_user(access: &Access, request: &PsqlRequest, script_on_stdin: bool) -
     argv.extend(request.extra.iter().cloned());
     let mut spec = ExecSpec::new(argv).user(access.os_user.as_deref()).env("PGAPPNAME", "envctl psql");
     // What a person types is theirs: none of the settings that envctl forces on its own sessions.
-    spec.env.extend(access.spec(Vec::new(), "").env.into_iter().filter(|(name, _)| name == "PGPASSWORD"));
+    let ours = ["PGPASSWORD", "PGHOST", "PGPORT"];
+    spec.env.extend(
+        access.spec(Vec::new(), "").env.into_iter().filter(|(name, _)| ours.contains(&name.as_str())),
+    );
     spec
 }
 

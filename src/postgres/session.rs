@@ -11,6 +11,7 @@ use memchr::memmem;
 
 use super::access::{Access, LIMITS, SQL_ASCII};
 use super::csv;
+use super::encoding::{of_bytes, to_bytes};
 use super::server_error::ServerError;
 use super::{first_start, standing};
 use crate::docker::demux::Output;
@@ -100,7 +101,7 @@ impl Session {
         // When the first start was last seen: between a complaint and the look for its reason it may have ended.
         let mut setting_up: Option<tokio::time::Instant> = None;
         loop {
-            match Self::try_open(engine, container, &access, application).await {
+            match Box::pin(Self::try_open(engine, container, &access, application)).await {
                 Ok(session) => return Ok(session),
                 Err(complaint) if complaint.wants_password() => {
                     access = access.with_password(engine, container).await?;
@@ -113,6 +114,13 @@ impl Session {
                         setting_up = Some(tokio::time::Instant::now());
                     }
                     if setting_up.is_none_or(|seen| seen.elapsed() >= HANDOVER_LIMIT) {
+                        if complaint.wants_tcp()
+                            && let Some(tcp) = access.by_loopback()
+                            && let Some(session) =
+                                Box::pin(Self::over_tcp(engine, container, tcp, application)).await?
+                        {
+                            return Ok(session);
+                        }
                         let missing = complaint.is_missing_database();
                         let error = complaint.into_error(container, &access);
                         if !missing {
@@ -125,8 +133,37 @@ impl Session {
                     }
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
-                Err(complaint) => return Err(complaint.into_error(container, &access)),
+                Err(complaint) => {
+                    if complaint.wants_tcp()
+                        && let Some(tcp) = access.by_loopback()
+                        && let Some(session) =
+                            Box::pin(Self::over_tcp(engine, container, tcp, application)).await?
+                    {
+                        return Ok(session);
+                    }
+                    return Err(complaint.into_error(container, &access));
+                }
             }
+        }
+    }
+
+    /// Tries the container's own address where its socket is not there or refuses; `None` where that does not help.
+    async fn over_tcp(
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        access: Access,
+        application: &str,
+    ) -> Result<Option<Self>> {
+        match Self::try_open(engine, container, &access, application).await {
+            Ok(session) => Ok(Some(session)),
+            Err(complaint) if complaint.wants_password() => {
+                let access = access.with_password(engine, container).await?;
+                match Self::try_open(engine, container, &access, application).await {
+                    Ok(session) => Ok(Some(session)),
+                    Err(complaint) => Err(complaint.into_error(container, &access)),
+                }
+            }
+            Err(_) => Ok(None),
         }
     }
 
@@ -267,7 +304,10 @@ impl Session {
     }
 
     async fn ask(&mut self, question: &str) -> std::result::Result<(String, String), Refusal> {
-        let sent = self.input.write(question.as_bytes()).await;
+        let sent = match self.access.encoding() {
+            Some(SQL_ASCII) => self.input.write(&to_bytes(question)).await,
+            _ => self.input.write(question.as_bytes()).await,
+        };
         let answer = self.answer().await?;
         if let Err(cause) = sent {
             return Err(self.lost(Some(error::tool("writing to psql failed").because(cause))));
@@ -299,7 +339,11 @@ impl Session {
             if let Some(at) = memmem::find(&self.stdout[looked..], &closing) {
                 let end = looked + at;
                 let start = memmem::find(&self.stdout[..end], &opening).unwrap_or(0);
-                let rows = String::from_utf8_lossy(&self.stdout[..start]).into_owned();
+                let rows = &self.stdout[..start];
+                let rows = match self.access.encoding() {
+                    Some(SQL_ASCII) => of_bytes(rows),
+                    _ => String::from_utf8_lossy(rows).into_owned(),
+                };
                 let status = String::from_utf8_lossy(&self.stdout[start + opening.len()..end]).into_owned();
                 self.stdout.drain(..end + closing.len());
                 return Ok((rows, status));
@@ -432,6 +476,12 @@ impl Complaint {
         matches!(self, Self::Words(words) if passing.iter().any(|one| words.contains(one)))
     }
 
+    /// What is said where the server has no socket, or takes nobody over it.
+    fn wants_tcp(&self) -> bool {
+        let local = ["No such file or directory", "host \"[local]\"", "Peer authentication failed"];
+        matches!(self, Self::Words(words) if local.iter().any(|one| words.contains(one)))
+    }
+
     fn is_missing_database(&self) -> bool {
         matches!(self, Self::Words(words) if words.contains("database") && words.contains("does not exist")
             && !words.contains("role"))
@@ -464,6 +514,12 @@ fn said_no(words: &str, container: &Container, access: &Access) -> Error {
     }
     // psql asks on a line of its own whether the server runs.
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    error::tool(format!("cannot connect to PostgreSQL in {}: {words}", container.name))
-        .hint(format!("its logs say more: `docker logs --tail 50 {}`", container.name))
+    let error = error::tool(format!("cannot connect to PostgreSQL in {}: {words}", container.name));
+    let elsewhere = ["No such file or directory", "Connection refused", "pg_hba.conf"];
+    let error = if elsewhere.iter().any(|one| words.contains(one)) {
+        error.hint("where it listens elsewhere, say so in envctl.toml: `[database] port = 5433`, `host = \"127.0.0.1\"`")
+    } else {
+        error
+    };
+    error.hint(format!("its logs say more: `docker logs --tail 50 {}`", container.name))
 }

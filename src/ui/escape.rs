@@ -41,6 +41,10 @@ fn escape_except(foreign: &str, keep: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(foreign.len());
     for c in foreign.chars() {
         match c {
+            // A byte of an unknown encoding, as `postgres::encoding` stands it in.
+            '\u{f780}'..='\u{f7ff}' => {
+                let _ = write!(shown, "\\x{:02x}", u32::from(c) - 0xf700);
+            }
             c if keep(c) || !is_hostile(c) => shown.push(c),
             '\n' => shown.push_str("\\n"),
             '\r' => shown.push_str("\\r"),

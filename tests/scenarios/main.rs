@@ -19,6 +19,8 @@ mod archives;
 mod command;
 mod counts;
 mod doctor;
+mod elsewhere;
+mod encodings;
 mod foreign_files;
 mod forward;
 mod guards;

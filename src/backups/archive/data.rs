@@ -7,6 +7,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use memchr::memchr_iter;
 
 use super::toc::Inner;
+use crate::postgres::encoding::{Text, TextCheck};
 
 /// What pg_dump writes behind the rows of a table (`dumpTableData_copy`).
 const COPY_END: &[u8] = b"\\.\n\n\n";
@@ -28,6 +29,7 @@ pub(super) struct Data {
     form: Form,
     lines: u64,
     bytes: u64,
+    text: TextCheck,
     tail: Vec<u8>,
     /// SQL that has not been taken yet.
     pub(super) statements: Vec<u8>,
@@ -66,7 +68,15 @@ impl Data {
             #[cfg(not(feature = "zstd"))]
             Inner::Zstd => Unpack::Opaque,
         };
-        Self { unpack, form, lines: 0, bytes: 0, tail: Vec::new(), statements: Vec::new() }
+        Self {
+            unpack,
+            form,
+            lines: 0,
+            bytes: 0,
+            text: TextCheck::default(),
+            tail: Vec::new(),
+            statements: Vec::new(),
+        }
     }
 
     /// Whether it can be looked into.
@@ -77,6 +87,11 @@ impl Data {
     /// Plain bytes so far.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// What they are, by their bytes; what cannot be looked into is anything.
+    pub(super) fn text(&self) -> Text {
+        if self.is_opaque() && self.form != Form::Object { Text::Bytes } else { self.text.finish() }
     }
 
     /// Takes a piece.
@@ -138,6 +153,9 @@ impl Data {
 
     fn count(&mut self, plain: &[u8]) {
         self.bytes += plain.len() as u64;
+        if self.form != Form::Object {
+            self.text.feed(plain);
+        }
         match self.form {
             Form::Rows => {
                 self.lines += memchr_iter(b'\n', plain).count() as u64;

@@ -7,6 +7,7 @@
 use super::data::Data;
 use super::toc::{Toc, TocEntry};
 use crate::backups::scan::{CopyBlock, DumpScanner, Entry, Finding, FindingKind, Proof, Summary, printable};
+use crate::postgres::encoding::{Text, to_bytes};
 
 /// What has been found in the statements of an archive.
 pub(super) struct Listed {
@@ -43,7 +44,7 @@ impl Listed {
     /// psql, by whose rules the scanner reads: so a COPY stands alone, or the text is doubtful.
     fn judge(&mut self, text: &str, copy: bool) {
         let mut scanner = DumpScanner::new();
-        scanner.feed(text.as_bytes());
+        scanner.feed(&to_bytes(text));
         if copy {
             scanner.feed(b"\\.\n");
         }
@@ -72,6 +73,7 @@ impl Listed {
         summary.findings.extend(of.findings);
         summary.findings_left_out += of.findings_left_out;
         summary.encoding = summary.encoding.take().or(of.encoding);
+        summary.text = summary.text.max(of.text);
     }
 
     /// Takes what data in the form of statements have brought.
@@ -82,6 +84,11 @@ impl Listed {
             self.taken = self.inserts.findings().len();
             self.summary.findings.extend_from_slice(&self.inserts.findings()[known..]);
         }
+    }
+
+    /// Notes what the data of an entry are, by their bytes.
+    pub(super) fn saw(&mut self, text: Text) {
+        self.summary.text = self.summary.text.max(text);
     }
 
     /// What was found so far.
@@ -115,7 +122,7 @@ impl Listed {
             names.sort();
             names.dedup();
         }
-        summary
+        summary.decoded()
     }
 }
 

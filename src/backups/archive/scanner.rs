@@ -251,6 +251,7 @@ impl Body {
         let entry = &self.toc.entries[current.entry];
         self.listed.statements(&mut current.data);
         let bytes = current.data.bytes();
+        self.listed.saw(current.data.text());
         let rows = current.data.finish().map_err(|why| about(entry, &why))?;
         if current.object {
             self.place = Place::Objects(current.entry);

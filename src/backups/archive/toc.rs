@@ -5,6 +5,7 @@
 //! file costs no memory. Layout: `ReadHead` and `ReadToc` of `src/bin/pg_dump/pg_backup_archiver.c`.
 
 use crate::error::{self, Result};
+use crate::postgres::encoding::of_bytes;
 
 /// What the three formats begin with: the file of `custom`, the `toc.dat` of `directory` and `tar`.
 pub const MAGIC: &[u8] = b"PGDMP";
@@ -253,6 +254,6 @@ impl<'a> Cursor<'a> {
 
     fn text(&mut self) -> Read<String> {
         let bytes = self.nullable()?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(bytes).into_owned())
+        Ok(of_bytes(bytes))
     }
 }

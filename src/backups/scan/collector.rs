@@ -11,6 +11,7 @@ use super::rules::{Verdict, judge};
 use super::statement::{MOST_NAMES, Statement};
 use super::summary::{CopyBlock, Summary};
 use super::token::{Ambiguity, Listener, Open, Place, Token};
+use crate::postgres::encoding::{Text, of_bytes};
 
 /// How many entries, and how many COPY blocks, are kept; real databases have some thousands.
 const KEPT_ENTRIES: usize = 500_000;
@@ -94,6 +95,7 @@ impl Collector {
             pg_dump_version: self.pg_dump_version,
             restrict_key: self.trailer.key().map(str::to_owned),
             encoding: self.encoding,
+            text: Text::default(),
             copies: self.copies,
             entries: self.entries,
             overflow: self.overflow,
@@ -202,7 +204,7 @@ impl Listener for Collector {
         if !place.line_start {
             return self.trailer.other();
         }
-        let line = String::from_utf8_lossy(text);
+        let line = of_bytes(text);
         self.trailer.comment(&line);
         self.header(&line);
         self.marker(&line, place);

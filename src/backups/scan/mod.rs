@@ -32,6 +32,7 @@ pub use notes::Notes;
 pub use proof::Proof;
 pub use summary::{CopyBlock, Summary};
 
+use crate::postgres::encoding::TextCheck;
 use collector::Collector;
 use lexer::Lexer;
 use token::Open;
@@ -49,6 +50,7 @@ pub struct DumpScanner {
     /// Bytes of a byte order mark seen at the very start; none once that is decided.
     mark: Option<usize>,
     bom: bool,
+    text: TextCheck,
 }
 
 impl Default for DumpScanner {
@@ -60,11 +62,18 @@ impl Default for DumpScanner {
 impl DumpScanner {
     /// A scanner before the first byte.
     pub fn new() -> Self {
-        Self { lexer: Lexer::new(), collector: Collector::default(), mark: Some(0), bom: false }
+        Self {
+            lexer: Lexer::new(),
+            collector: Collector::default(),
+            mark: Some(0),
+            bom: false,
+            text: TextCheck::default(),
+        }
     }
 
     /// Reads the next chunk, of any size.
     pub fn feed(&mut self, chunk: &[u8]) {
+        self.text.feed(chunk);
         let mut rest = chunk;
         while let (Some(seen), Some(&next)) = (self.mark, rest.first()) {
             if next == BOM[seen] {
@@ -126,7 +135,8 @@ impl DumpScanner {
         }
         let open = self.lexer.finish(&mut self.collector);
         let (bytes, lines) = (self.lexer.offset(), self.lexer.line());
-        self.collector.finish(bytes, lines, open, self.bom)
+        let text = self.text.finish();
+        Summary { text, ..self.collector.finish(bytes, lines, open, self.bom) }.decoded()
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) const MOST_NAMES: usize = 20_000;
 
 use super::finding::FindingKind;
 use super::token::{Place, Token};
+use crate::postgres::encoding::of_bytes;
 
 /// How many tokens outside parentheses are kept for the verdict.
 const HEAD: usize = 48;
@@ -149,7 +150,7 @@ impl Statement {
         }
         let Some(kept) = &mut self.select else { return };
         kept.push(match token {
-            Token::Word(word) => Piece::Word(String::from_utf8_lossy(word).to_ascii_lowercase()),
+            Token::Word(word) => Piece::Word(of_bytes(word).to_ascii_lowercase()),
             Token::Quoted(_) => Piece::Name(String::new()),
             Token::Text(_) => Piece::Text(String::new()),
             Token::Body | Token::Number => Piece::Other(b'0'),
@@ -168,7 +169,7 @@ impl Statement {
 
     fn keep_text(&mut self, text: &[u8], piece: impl Fn(String) -> Piece) {
         if self.depth == 0 && self.head.len() < HEAD {
-            self.head.push(piece(String::from_utf8_lossy(text).into_owned()));
+            self.head.push(piece(of_bytes(text)));
         }
     }
 
@@ -220,7 +221,7 @@ impl Statement {
         if self.depth == 0 {
             self.announce(keyword);
             if self.head.len() < HEAD {
-                let text = String::from_utf8_lossy(word).to_ascii_lowercase();
+                let text = of_bytes(word).to_ascii_lowercase();
                 self.head.push(Piece::Word(text));
             }
         }
@@ -347,9 +348,7 @@ pub(super) fn is_trusted_language(name: &str) -> bool {
 
 fn text_of(token: Token<'_>) -> Option<String> {
     match token {
-        Token::Word(text) | Token::Quoted(text) | Token::Text(text) => {
-            Some(String::from_utf8_lossy(text).into_owned())
-        }
+        Token::Word(text) | Token::Quoted(text) | Token::Text(text) => Some(of_bytes(text)),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@ use super::entry::Entry;
 use super::finding::Finding;
 use super::notes::Notes;
 use super::proof::Proof;
+use crate::postgres::encoding::{Text, decode};
 
 /// The data of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Summary {
     pub restrict_key: Option<String>,
     /// The client encoding the dump sets.
     pub encoding: Option<String>,
+    /// What the text is, by its bytes.
+    pub text: Text,
     /// The COPY blocks, in order.
     pub copies: Vec<CopyBlock>,
     /// The entries, in order.
@@ -64,6 +67,21 @@ impl Summary {
     /// Whether the dump is whole, or why not.
     pub fn proof(&self) -> Proof {
         self.proof.clone()
+    }
+
+    /// The same with the names of what it contains read in its encoding.
+    pub(in crate::backups) fn decoded(mut self) -> Self {
+        let Some(encoding) = self.encoding.clone() else { return self };
+        let read = |name: &mut String| *name = decode(name, &encoding);
+        self.copies.iter_mut().for_each(|copy| read(&mut copy.table));
+        for entry in &mut self.entries {
+            read(&mut entry.name);
+            entry.schema.iter_mut().chain(&mut entry.owner).for_each(read);
+        }
+        for names in [&mut self.extensions, &mut self.roles, &mut self.tablespaces] {
+            names.iter_mut().for_each(read);
+        }
+        self
     }
 
     /// Rows in all COPY blocks.

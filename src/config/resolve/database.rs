@@ -42,7 +42,9 @@ pub(super) fn databases(flags: &Flags, layers: &mut Layers<'_>) -> Result<PerPro
             database.name.clone_from(&strongest);
         }
     }
-    for key in ["database.user", "database.os_user", "database.password_file"] {
+    for key in
+        ["database.user", "database.host", "database.port", "database.os_user", "database.password_file"]
+    {
         let password = key.ends_with("file") && databases.general.password.is_some();
         if !password && !layers.rows.iter().any(|row| row.key == key) {
             layers.row(key, None, Origin::Default);
@@ -63,8 +65,14 @@ fn database(
     let shown = password.as_ref().map(ToString::to_string);
     let form = if table.password_file.is_some() { "password_file" } else { "password_command" };
     let name = (key != "database").then(|| table.name.clone()).flatten();
-    let fields =
-        [("name", name), ("user", table.user.clone()), ("os_user", table.os_user.clone()), (form, shown)];
+    let fields = [
+        ("name", name),
+        ("user", table.user.clone()),
+        ("host", table.host.clone()),
+        ("port", table.port.map(|port| port.to_string())),
+        ("os_user", table.os_user.clone()),
+        (form, shown),
+    ];
     for (field, value) in fields {
         let key = format!("{key}.{field}");
         if value.is_some() {
@@ -75,6 +83,8 @@ fn database(
     Ok(Database {
         name: or(&table.name, &general.name),
         user: or(&table.user, &general.user),
+        host: or(&table.host, &general.host),
+        port: table.port.or(general.port),
         os_user: or(&table.os_user, &general.os_user),
         password: password.or_else(|| general.password.clone()),
     })

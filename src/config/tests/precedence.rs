@@ -204,6 +204,8 @@ fn a_profile_has_its_own_database() {
         name: Some("app".into()),
         user: Some("ana".into()),
         os_user: None,
+        host: None,
+        port: None,
         password: Some(SecretSource::File(machine.path("project/pw"))),
     };
     assert_eq!((settings.database(Some("dev")), settings.database(None)), (&dev, &dev));
