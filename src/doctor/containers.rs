@@ -62,7 +62,10 @@ fn stopped(environment: &Environment, place: &Place) -> Finding {
 
 /// Whether the verbs find the one container of a role.
 fn usable(environment: &Environment, role: Role, wanted: &Wanted) -> Option<Finding> {
-    let error = environment.pick(wanted, None).err()?;
+    let error = match environment.pick(wanted, None) {
+        Ok(target) => return target.preferred.map(|reason| Finding::note("containers", reason)),
+        Err(error) => error,
+    };
     let members: Vec<&Member> = environment.with_role(role).collect();
     let runs = members.iter().any(|member| member.container.is_running());
     let what = error.full_message();

@@ -94,11 +94,14 @@ fn work_that_is_done_is_no_fault() {
 }
 
 #[test]
-fn no_database_is_a_note_and_two_are_a_warning() {
+fn no_database_is_a_note_and_two_that_nothing_tells_apart_are_a_warning() {
     let none = findings(&[container("acme-dev", "backend", well)]);
     assert_eq!(none[0].severity, Severity::Note, "{none:?}");
     assert!(none[0].what.contains("no database"), "{none:?}");
-    let two = findings(&[container("acme-dev", "db", well), container("acme-dev", "db-old", well)]);
+    let preferred = findings(&[container("acme-dev", "db", well), container("acme-dev", "db-old", well)]);
+    assert_eq!(preferred[0].severity, Severity::Note, "{preferred:?}");
+    assert!(preferred[0].what.contains("`db`") && preferred[0].what.contains("db-old"), "{preferred:?}");
+    let two = findings(&[container("acme-dev", "db-new", well), container("acme-dev", "db-old", well)]);
     assert_eq!(two[0].severity, Severity::Warning, "{two:?}");
     assert!(!two[0].next.is_empty(), "{two:?}");
 }
