@@ -218,7 +218,9 @@ async fn backups(
     let has_database = matters && environment.with_role(Role::Db).next().is_some();
     match tokio::time::timeout(LIMIT, looking).await {
         Ok(Ok(seen)) => {
-            let limit = settings.migrations.backup_age;
+            // A file of its project that cannot be understood is told by the look above.
+            let own = settings.for_stack(environment);
+            let limit = own.as_ref().unwrap_or(settings).migrations.backup_age;
             doctor::backups::judge(&seen, place, has_database, limit, app.now())
         }
         Ok(Err(error)) => vec![Finding::problem("backups", error.full_message()).hints(&error).at(place)],

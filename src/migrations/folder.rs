@@ -45,6 +45,15 @@ pub fn list(folder: &Path) -> Result<Vec<Item>> {
     Ok(items)
 }
 
+/// The names of a folder's links, which [`list`] leaves out.
+pub fn links(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+    let mut names: Vec<String> = links.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
 /// The text of one migration.
 ///
 /// # Errors

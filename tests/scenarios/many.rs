@@ -7,11 +7,15 @@ use serde_json::Value;
 use crate::support::rig::{Wanted, docker};
 use crate::support::{Finished, Project, Server};
 
-/// Three stacks, and a project with two migrations for all of them.
+/// Three stacks that were started from one directory, and in it two migrations for all of them.
 fn three(name: &str) -> (Project, Vec<Server>) {
-    let start = |letter: &str| Wanted::postgres(15, &format!("{name}{letter}")).start();
+    let nobody = || String::new();
+    let none = Server { container: nobody(), stack: nobody(), profile: nobody(), user: nobody() };
+    let mut project = Project::of(&none, "postgres");
+    let label = format!("--label=com.docker.compose.project.working_dir={}", project.path().display());
+    let start = |letter: &str| Wanted::postgres(15, &format!("{name}{letter}")).arg(&label).start();
     let servers: Vec<Server> = ["a", "b", "c"].map(start).into_iter().map(Server::ready).collect();
-    let project = Project::of(&servers[0], "postgres");
+    project.server = servers[0].clone();
     std::fs::write(project.path().join("envctl.toml"), "[migrations]\ndriver = \"sql\"\n").unwrap();
     for (folder, sql) in
         [("1_users", "create table users (id int);"), ("2_posts", "create table posts (id int);")]

@@ -16,6 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::folder;
 use crate::error::{self, Error, Result};
 
 pub(super) use flat::next as next_flat;
@@ -59,11 +60,27 @@ impl Layout {
     /// Kind `Refused`: a file that would be taken differently by the server, a name that cannot be ordered,
     /// two migrations of one version, a folder without its file.
     pub fn read(self, folder: &Path) -> Result<Vec<Script>> {
+        if self != Self::Prisma
+            && let Some(name) = folder::links(folder).into_iter().find(|name| dated::is_sql(name))
+        {
+            return Err(error::refused(format!("{name} is a link, and would be passed over"))
+                .hint("put the file itself in the place of the link"));
+        }
         match self {
             Self::Prisma => prisma::read(folder),
             Self::Flat => flat::read(folder),
             other => dated::read(other, folder),
         }
+    }
+}
+
+impl Layout {
+    /// What is worth knowing about the order: dbmate's is that of the names, and not that of the numbers in them.
+    pub fn order_remark(self, scripts: &[Script]) -> Option<String> {
+        let number = |script: &Script| script.key.parse::<u128>().ok();
+        let pair = scripts.windows(2).find(|pair| number(&pair[0]) > number(&pair[1]));
+        let [before, after] = pair.filter(|_| self == Self::Dbmate)? else { return None };
+        Some(format!("dbmate sorts by name, {} before {}; the order is dbmate's", before.name, after.name))
     }
 }
 

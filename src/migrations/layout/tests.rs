@@ -123,6 +123,26 @@ fn x12_a_way_back_without_its_way_forward_and_a_name_that_the_tool_would_pass_ov
 }
 
 #[test]
+fn z8_where_dbmates_order_is_not_that_of_the_numbers_the_plan_says_so() {
+    let read = |files: &[(&str, &str)]| Layout::Dbmate.read(folder(files).path()).unwrap();
+    let mark = "-- migrate:up\n";
+    let scripts = read(&[("2_b.sql", mark), ("10_c.sql", mark), ("1_a.sql", mark)]);
+    let remark = Layout::Dbmate.order_remark(&scripts);
+    assert_eq!(remark.as_deref(), Some("dbmate sorts by name, 10_c before 1_a; the order is dbmate's"));
+    assert_eq!(Layout::Dbmate.order_remark(&read(&[("01_a.sql", mark), ("02_b.sql", mark)])), None);
+}
+
+#[test]
+fn x12_a_link_among_the_migrations_is_refused_and_never_passed_over() {
+    let dir = folder(&[("0001_a.sql", "-- migrate:up\n")]);
+    std::os::unix::fs::symlink(dir.path().join("0001_a.sql"), dir.path().join("0002_b.sql")).unwrap();
+    for layout in [Layout::Flat, Layout::Dbmate, Layout::Sqlx, Layout::GolangMigrate] {
+        let error = layout.read(dir.path()).unwrap_err();
+        assert!(error.message().contains("0002_b.sql is a link"), "{layout:?}: {error}");
+    }
+}
+
+#[test]
 fn sqlx_runs_outside_of_a_block_only_what_begins_with_its_mark() {
     let inside = |text: &str| Layout::Sqlx.read(folder(&[("1_a.sql", text)]).path()).unwrap()[0].transaction;
     assert!(!inside("-- no-transaction\r\nselect 1;"));

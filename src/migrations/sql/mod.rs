@@ -287,6 +287,7 @@ impl SqlDriver {
                 ));
             }
         }
+        remarks.extend(self.layout.order_remark(scripts));
         let missing: Vec<&str> = migrations
             .iter()
             .filter(|one| one.state == State::FileMissing)
