@@ -63,12 +63,17 @@ const LONGEST: usize = 400;
 impl Complaint {
     /// Reads the first error in a tool's stderr; where it names none, its last line.
     pub(super) fn of(stderr: &str) -> Self {
+        Self::behind(stderr, 0)
+    }
+
+    /// The same where so many lines of ours were sent before the dump.
+    pub(super) fn behind(stderr: &str, ours: u64) -> Self {
         let lines: Vec<&str> = stderr.lines().collect();
         let is_error = |line: &&str| ["ERROR:", "FATAL:"].iter().any(|word| line.contains(word));
         let at = lines.iter().position(is_error);
         let at = at.or_else(|| lines.iter().position(|line| line.contains("error:")));
         let Some(at) = at.or_else(|| lines.len().checked_sub(1)) else { return Self::default() };
-        let mut complaint = Self { first: placed(lines[at].trim()), ..Self::default() };
+        let mut complaint = Self { first: placed(lines[at].trim(), ours), ..Self::default() };
         complaint.entry = lines[..at].iter().rev().find_map(|line| entry(line));
         let mut kept = false;
         for line in &lines[at + 1..] {
@@ -176,11 +181,11 @@ fn entry(line: &str) -> Option<String> {
 }
 
 /// A complaint with the line of the dump in front. In the FIFO of a worker one line, the greeting, comes before it.
-fn placed(words: &str) -> String {
+fn placed(words: &str, ours: u64) -> String {
     let before = [("psql:<stdin>:".to_owned(), 0), (format!("psql:{}:", feed::path()), 1)];
     let found = before.iter().find_map(|(place, before)| {
         let (number, rest) = words.strip_prefix(place.as_str())?.split_once(':')?;
-        Some(format!("line {}:{rest}", number.parse::<u64>().ok()?.saturating_sub(*before)))
+        Some(format!("line {}:{rest}", number.parse::<u64>().ok()?.saturating_sub(*before + ours)))
     });
     found.unwrap_or_else(|| words.trim_start_matches("pg_restore: error: ").to_owned())
 }
@@ -271,9 +276,9 @@ mod tests {
 
     #[test]
     fn the_line_of_a_complaint_is_that_of_the_dump() {
-        assert_eq!(placed("psql:<stdin>:12: ERROR:  no"), "line 12: ERROR:  no");
-        assert_eq!(placed(&format!("psql:{}:13: ERROR:  no", feed::path())), "line 12: ERROR:  no");
-        assert_eq!(placed("psql: error: gone"), "psql: error: gone");
+        assert_eq!(placed("psql:<stdin>:12: ERROR:  no", 0), "line 12: ERROR:  no");
+        assert_eq!(placed(&format!("psql:{}:14: ERROR:  no", feed::path()), 1), "line 12: ERROR:  no");
+        assert_eq!(placed("psql: error: gone", 1), "psql: error: gone");
         assert_eq!(Complaint::of(""), Complaint::default());
     }
 }

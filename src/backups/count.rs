@@ -51,6 +51,37 @@ pub(super) async fn compare(session: &mut Session, tables: &[Expected]) -> Resul
     Ok(notes)
 }
 
+/// Lifts row-level security from the tables that would hide rows from their own owner, and returns these tables. It binds no
+/// superuser, so that there are none then.
+///
+/// # Errors
+/// The server refuses.
+pub(super) async fn lift_policies(session: &mut Session) -> Result<Vec<String>> {
+    let ask = "select pg_catalog.format('%I.%I', n.nspname, c.relname) from pg_catalog.pg_class c \
+               join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+               where c.relforcerowsecurity and pg_catalog.row_security_active(c.oid) \
+                 and pg_catalog.pg_has_role(c.relowner, 'usage')";
+    let rows = session.query(ask).await.map_err(Error::from)?;
+    let tables: Vec<String> = rows.into_iter().flatten().collect();
+    for table in &tables {
+        let lift = format!("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY");
+        session.query(&lift).await.map_err(Error::from)?;
+    }
+    Ok(tables)
+}
+
+/// Puts row-level security back in force for these tables.
+///
+/// # Errors
+/// The server refuses.
+pub(super) async fn restore_policies(session: &mut Session, tables: &[String]) -> Result<()> {
+    for table in tables {
+        let force = format!("ALTER TABLE {table} FORCE ROW LEVEL SECURITY");
+        session.query(&force).await.map_err(Error::from)?;
+    }
+    Ok(())
+}
+
 fn more(dump: u64, server: u64) -> String {
     let more = server - dump;
     let rows = if more == 1 { "row" } else { "rows" };

@@ -12,16 +12,17 @@ use super::explain::{self, Cause};
 use super::lanes;
 use super::load::{LoadRequest, Loaded, load};
 use super::loaders::Loaders;
+use super::loading_role::{self, LoadingRole, Prepared};
 use super::restore::{RestorePlan, SharedOut};
-use super::scan::Summary;
+use super::scan::{Rules, Summary};
 use super::side;
 use super::verdict::with_whereabouts;
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
-use crate::postgres::Session;
 use crate::postgres::preflight::{self, Like};
 use crate::postgres::properties::Properties;
+use crate::postgres::{Access, Session};
 use crate::progress::{Event, Progress};
 
 /// A side database that is to be filled.
@@ -35,6 +36,8 @@ pub(super) struct Filling<'a> {
     pub(super) loader: &'a str,
     /// What it is made like.
     pub(super) properties: &'a Properties,
+    /// The role that loads a dump which nobody vouches for, where that is not the connecting one.
+    pub(super) role: Option<&'a LoadingRole>,
     pub(super) progress: &'a Arc<dyn Progress>,
     pub(super) interrupt: &'a Interrupt,
 }
@@ -45,6 +48,8 @@ pub(super) struct Filled {
     pub(super) tables: usize,
     /// Bytes of SQL.
     pub(super) bytes: u64,
+    /// What is still to be done in it.
+    pub(super) unfinished: Option<(Prepared, Vec<String>)>,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub(super) notes: Vec<String>,
 }
@@ -52,9 +57,19 @@ pub(super) struct Filled {
 /// A load that came to its end.
 enum Attempt {
     /// Its numbers are known.
-    Known(Filled),
-    /// What the dump tells of itself, and the notes of the comparison.
-    Counted(Box<Summary>, Vec<String>),
+    Known(Box<Filled>),
+    /// What the dump tells of itself, the notes of the comparison, and the owners and rights that are still to be set.
+    Counted(Box<Summary>, Vec<String>, Vec<String>),
+}
+
+/// The database as it is made ready for those who load.
+struct Ground {
+    /// Access of the role that loads.
+    access: Access,
+    /// Rules by which it loads.
+    rules: Rules,
+    /// What a role of its own finds.
+    apart: Option<Prepared>,
 }
 
 impl Filling<'_> {
@@ -64,59 +79,87 @@ impl Filling<'_> {
     /// See [`load`], [`lanes::load`] and [`super::archive`].
     pub(super) async fn run(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Filled> {
         match self.fill(admin, loaders).await {
-            Err(error) => Err(with_whereabouts(self.engine, self.container, error).await),
+            Err(error) => {
+                let error = if self.role.is_some() { loading_role::explain(error) } else { error };
+                Err(with_whereabouts(self.engine, self.container, error).await)
+            }
             filled => filled,
         }
     }
 
     async fn fill(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Filled> {
+        if self.role.is_some() && self.plan.aids.defer_checks {
+            // They are added by a superuser, with whose rights the functions in them would run.
+            return Err(error::refused(
+                "`--defer-checks` adds the CHECKs of a file that nobody vouches for as a superuser",
+            )
+            .hint("if you know where the file comes from, add `--trust`"));
+        }
         self.install_aids().await?;
-        let filled = self.attempts(admin, loaders).await?;
+        let (attempt, ground) = self.attempts(admin, loaders).await?;
         self.remove_aids().await?;
-        match filled {
-            Attempt::Known(filled) => Ok(filled),
-            Attempt::Counted(summary, notes) => self.filled(&summary, notes).await,
+        match attempt {
+            Attempt::Known(filled) => Ok(*filled),
+            Attempt::Counted(summary, notes, deferred) => {
+                self.filled(&summary, notes, (ground, deferred)).await
+            }
         }
     }
 
     /// Loads over as many sessions as the plan has; what they are refused one loads again, in the dump's own order.
-    async fn attempts(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Attempt> {
+    async fn attempts(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<(Attempt, Ground)> {
         let Self { plan, loader, progress, interrupt, .. } = self;
-        let access = plan.access.to(self.side);
+        let mut ground = self.prepare(admin).await?;
         match &plan.shared {
             Some(SharedOut::Plain(shared)) => {
-                let loading = lanes::load(loaders, &access, loader, shared, progress);
+                let loading = lanes::load(loaders, &ground.access, loader, shared, progress);
                 match interrupt.or(loading).await? {
                     Ok(()) => {
                         let (rows, tables, bytes) = shared.holds();
-                        return Ok(Attempt::Known(Filled { rows, tables, bytes, notes: Vec::new() }));
+                        let filled = Filled { rows, tables, bytes, notes: Vec::new(), unfinished: None };
+                        return Ok((Attempt::Known(Box::new(filled)), ground));
                     }
-                    Err(failure) => self.once_more(admin, failure, shared.jobs()).await?,
+                    Err(failure) => self.once_more(admin, failure, shared.jobs(), &mut ground).await?,
                 }
             }
             Some(SharedOut::Archive(spread)) => {
-                match self.by_pg_restore(loaders, spread, spread.jobs()).await {
-                    Ok(Some(notes)) => {
-                        return Ok(Attempt::Counted(Box::new(spread.summary().clone()), notes));
-                    }
+                let counted =
+                    |(notes, deferred)| Attempt::Counted(Box::new(spread.summary().clone()), notes, deferred);
+                match self.by_pg_restore(loaders, spread, spread.jobs(), &ground).await {
+                    Ok(Some(loaded)) => return Ok((counted(loaded), ground)),
                     // It may have had one connection and not the next.
-                    Ok(None) => self.empty(admin).await?,
-                    Err(failure) if spread.jobs() == 1 => return Err(self.explained(failure).await),
+                    Ok(None) => self.empty(admin, &mut ground).await?,
+                    Err(failure) if spread.jobs() == 1 => {
+                        return Err(self.explained(failure, &ground.access).await);
+                    }
                     Err(failure) => {
-                        self.once_more(admin, failure, usize::from(spread.jobs())).await?;
-                        match self.by_pg_restore(loaders, spread, 1).await {
-                            Ok(Some(notes)) => {
-                                return Ok(Attempt::Counted(Box::new(spread.summary().clone()), notes));
-                            }
-                            Ok(None) => self.empty(admin).await?,
-                            Err(failure) => return Err(self.explained(failure).await),
+                        self.once_more(admin, failure, usize::from(spread.jobs()), &mut ground).await?;
+                        match self.by_pg_restore(loaders, spread, 1, &ground).await {
+                            Ok(Some(loaded)) => return Ok((counted(loaded), ground)),
+                            Ok(None) => self.empty(admin, &mut ground).await?,
+                            Err(failure) => return Err(self.explained(failure, &ground.access).await),
                         }
                     }
                 }
             }
             None => {}
         }
-        self.by_one(admin, loaders).await
+        let attempt = self.by_one(admin, loaders, &ground).await?;
+        Ok((attempt, ground))
+    }
+
+    /// Makes the database ready for those who load.
+    async fn prepare(&self, admin: &mut Session) -> Result<Ground> {
+        let plan = self.plan;
+        let mut rules = plan.rules.clone();
+        rules.restricted = plan.is_foreign() && plan.version.psql_knows_restrict();
+        let Some(role) = self.role else {
+            return Ok(Ground { access: plan.access.to(self.side), rules, apart: None });
+        };
+        let preparing = role.prepare(self.engine, self.container, plan, (admin, self.side), self.loader);
+        let prepared = self.interrupt.or(preparing).await??;
+        rules.apart = Some(prepared.apart.clone());
+        Ok(Ground { access: prepared.access.clone(), rules, apart: Some(prepared) })
     }
 
     /// Empties the database for one session, where the statement that several were refused may be one of order: a CHECK may
@@ -124,9 +167,15 @@ impl Filling<'_> {
     ///
     /// # Errors
     /// The failure itself, where one session would fare no better.
-    async fn once_more(&self, admin: &mut Session, failure: LoadFailure, sessions: usize) -> Result<()> {
+    async fn once_more(
+        &self,
+        admin: &mut Session,
+        failure: LoadFailure,
+        sessions: usize,
+        ground: &mut Ground,
+    ) -> Result<()> {
         let Some(complaint) = failure.complaint.clone() else { return Err(failure.error) };
-        let cause = self.cause(&complaint).await;
+        let cause = self.cause(&complaint, &ground.access).await;
         if matches!(cause, Some(Cause::SearchPath { .. })) {
             return Err(self.told(failure.error, &complaint, cause));
         }
@@ -134,7 +183,7 @@ impl Filling<'_> {
             "{sessions} sessions came to nothing, and one loads it all in the dump's own order: {}",
             complaint.first()
         )));
-        self.empty(admin).await
+        self.empty(admin, ground).await
     }
 
     async fn by_pg_restore(
@@ -142,16 +191,17 @@ impl Filling<'_> {
         loaders: &Loaders<'_>,
         spread: &Spread,
         jobs: u8,
-    ) -> Result<Option<Vec<String>>, LoadFailure> {
-        let Self { engine, container, plan, loader, progress, interrupt, .. } = self;
-        let access = plan.access.to(self.side);
-        spread.load(engine, container, loaders, &access, (loader, jobs), progress, interrupt).await
+        ground: &Ground,
+    ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
+        let Self { engine, container, loader, progress, interrupt, .. } = self;
+        let Ground { access, rules, .. } = ground;
+        spread.load(engine, container, loaders, (access, rules), (loader, jobs), progress, interrupt).await
     }
 
     /// The failure with its cause, where the staging database tells one.
-    async fn explained(&self, failure: LoadFailure) -> Error {
+    async fn explained(&self, failure: LoadFailure, access: &Access) -> Error {
         let Some(complaint) = failure.complaint else { return failure.error };
-        let cause = self.cause(&complaint).await;
+        let cause = self.cause(&complaint, access).await;
         self.told(failure.error, &complaint, cause)
     }
 
@@ -164,9 +214,9 @@ impl Filling<'_> {
     }
 
     /// The cause of a refused statement; `None` too where the server cannot be asked: the refusal is told all the same.
-    async fn cause(&self, complaint: &Complaint) -> Option<Cause> {
+    async fn cause(&self, complaint: &Complaint, access: &Access) -> Option<Cause> {
         let looking = async {
-            let mut session = self.inside().await.ok()?;
+            let mut session = self.open(access).await.ok()?;
             let cause = explain::cause(&mut session, complaint).await.ok()?;
             session.close().await;
             cause
@@ -176,8 +226,11 @@ impl Filling<'_> {
 
     /// A session in the staging database.
     async fn inside(&self) -> Result<Session> {
-        let access = self.plan.access.to(self.side);
-        Session::open(self.engine, self.container, &access, self.loader).await
+        self.open(&self.plan.access.to(self.side)).await
+    }
+
+    async fn open(&self, access: &Access) -> Result<Session> {
+        Session::open(self.engine, self.container, access, self.loader).await
     }
 
     async fn install_aids(&self) -> Result<()> {
@@ -209,24 +262,24 @@ impl Filling<'_> {
         self.interrupt.or(removing).await?
     }
 
-    async fn by_one(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Attempt> {
+    async fn by_one(&self, admin: &mut Session, loaders: &Loaders<'_>, ground: &Ground) -> Result<Attempt> {
         let plan = self.plan;
         let request = LoadRequest {
             source: plan.source.clone(),
             authenticity: plan.authenticity.clone(),
             trust: plan.trust,
-            rules: plan.rules.clone(),
+            doubtful: plan.is_foreign() && !ground.rules.restricted,
+            rules: ground.rules.clone(),
             sha256: plan.sha256,
             expected: plan.bytes,
             threads: plan.threads,
             application: self.loader.to_owned(),
             loading: loaders.loading(),
         };
-        let access = plan.access.to(self.side);
-        let loading = load(self.engine, self.container, &access, loaders, &request, self.progress);
-        let Loaded { summary, notes } = match self.interrupt.or(loading).await? {
+        let loading = load(self.engine, self.container, &ground.access, loaders, &request, self.progress);
+        let Loaded { summary, notes, deferred } = match self.interrupt.or(loading).await? {
             Ok(loaded) => loaded,
-            Err(failure) => return Err(self.explained(failure).await),
+            Err(failure) => return Err(self.explained(failure, &ground.access).await),
         };
         if plan.rows.is_some_and(|rows| rows != summary.rows()) {
             return Err(error::integrity(format!(
@@ -240,30 +293,42 @@ impl Filling<'_> {
             let like = Like::Encoding(self.properties.encoding.clone());
             preflight::encoding(admin, (&like, false), (dump, summary.text), &mut Vec::new()).await?;
         }
-        Ok(Attempt::Counted(Box::new(summary), notes))
+        Ok(Attempt::Counted(Box::new(summary), notes, deferred))
     }
 
     /// Counts on the server what the dump does not tell.
-    async fn filled(&self, summary: &Summary, notes: Vec<String>) -> Result<Filled> {
+    async fn filled(
+        &self,
+        summary: &Summary,
+        notes: Vec<String>,
+        (ground, deferred): (Ground, Vec<String>),
+    ) -> Result<Filled> {
         let (rows, tables) = if count::is_uncounted(summary) {
             self.progress.step("counting what was loaded");
-            self.interrupt.or(self.counted(summary)).await??
+            self.interrupt.or(self.counted(summary, &ground.access)).await??
         } else {
             (summary.rows(), summary.copies.len())
         };
-        Ok(Filled { rows, tables, bytes: summary.bytes, notes })
+        let unfinished = ground.apart.map(|apart| (apart, deferred));
+        Ok(Filled { rows, tables, bytes: summary.bytes, notes, unfinished })
     }
 
-    async fn counted(&self, summary: &Summary) -> Result<(u64, usize)> {
-        let mut session = self.inside().await?;
+    /// Counts as the role that has loaded: a query of a superuser's would run code of the dump, in the conditions of its
+    /// indexes.
+    async fn counted(&self, summary: &Summary, access: &Access) -> Result<(u64, usize)> {
+        let mut session = self.open(access).await?;
+        let forced = count::lift_policies(&mut session).await?;
         let counted = count::all(&mut session, summary).await?;
+        count::restore_policies(&mut session, &forced).await?;
         session.close().await;
         Ok(counted)
     }
 
     /// As it was before anything was loaded.
-    async fn empty(&self, admin: &mut Session) -> Result<()> {
+    async fn empty(&self, admin: &mut Session, ground: &mut Ground) -> Result<()> {
         side::again(admin, self.side, self.loader, self.properties, &self.plan.operation).await?;
-        self.install_aids().await
+        self.install_aids().await?;
+        *ground = self.prepare(admin).await?;
+        Ok(())
     }
 }

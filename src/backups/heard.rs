@@ -6,6 +6,7 @@ use crate::docker::demux::Output;
 use crate::docker::exec::{ExecHandle, ExecOutput};
 use crate::docker::worker::starved;
 use crate::error::{self, Error};
+use crate::postgres::mask;
 
 /// What is kept of psql's complaints.
 const STDERR_KEPT: usize = 64 << 10;
@@ -23,6 +24,8 @@ pub(super) struct Heard {
     pub(super) proven: bool,
     /// The rows of each `COPY n`, in order.
     pub(super) copies: Vec<u64>,
+    /// Lines of ours before the first of the dump.
+    before: u64,
     /// How the stream broke off, if it did: a daemon whose client still sends resets the connection, behind
     /// psql's last words.
     broken: Option<Error>,
@@ -32,6 +35,12 @@ impl Heard {
     /// Before the first word; `token` alone on a line is the proof.
     pub(super) fn new(token: &str) -> Self {
         Self { token: token.to_owned(), ..Self::default() }
+    }
+
+    /// The same where so many lines of ours were sent before the dump.
+    pub(super) fn behind(mut self, lines: u64) -> Self {
+        self.before = lines;
+        self
     }
 
     /// Listens until the stream ends.
@@ -98,7 +107,8 @@ impl Heard {
         }
         let words = String::from_utf8_lossy(&self.stderr).into_owned();
         let refused = code == Some(3) && !words.contains(NO_SPACE);
-        let complaint = Complaint::of(&words);
+        let words = mask(&words);
+        let complaint = Complaint::behind(&words, self.before);
         let error = self.told(code, &words, &complaint, name);
         LoadFailure { error, complaint: refused.then_some(complaint) }
     }

@@ -16,7 +16,7 @@ use super::compression::{Digest, Unpacker};
 use super::filtered::FilteredDump;
 use super::heard::Heard;
 use super::loaders::Loaders;
-use super::scan::{DumpScanner, Rules, Summary};
+use super::scan::{DumpScanner, LeftOut, Rules, Summary};
 use super::source::{DumpSource, allowed};
 use crate::docker::exec::ExecInput;
 use crate::docker::proof::nonce;
@@ -37,8 +37,10 @@ pub struct LoadRequest {
     pub authenticity: Authenticity,
     /// `--trust`.
     pub trust: bool,
-    /// Statements that are left out or changed.
+    /// Statements that are left out, changed or set later.
     pub rules: Rules,
+    /// Whether no psql command of the dump may run because psql does not know `\restrict`.
+    pub doubtful: bool,
     /// The hash the first reading gave; `None` for a pipe.
     pub sha256: Option<Digest>,
     /// Expected plain bytes, for progress.
@@ -58,6 +60,8 @@ pub struct Loaded {
     pub summary: Summary,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub notes: Vec<String>,
+    /// Owners and rights that are still to be set, in the dump's order.
+    pub deferred: Vec<String>,
 }
 
 /// Loads into `access.database`.
@@ -83,15 +87,21 @@ pub async fn load(
         return Box::pin(super::archive::load(engine, container, access, request, unpacker, progress)).await;
     }
     let Exec { mut output, mut input, handle } = loaders.psql(access, &request.application, 1).await?;
+    let lock = request.rules.restricted.then(nonce);
+    if let Some(key) = &lock {
+        // Where this fails psql has gone, and its own message comes with the first block.
+        let _ = input.write(format!("\\restrict {key}\n").as_bytes()).await;
+    }
     let (sender, receiver) = mpsc::channel(4);
     let reading = {
         let (request, progress) = (request.clone(), progress.clone());
         std::thread::spawn(move || read(&request, unpacker, &sender, &progress))
     };
     let token = format!("ENVCTL-LOADED-{}", nonce());
-    let feeding = feed(&mut input, receiver, reading, request, &token);
+    let unlock = lock.as_ref().map_or(String::new(), |key| format!("\\unrestrict {key}\n"));
+    let feeding = feed(&mut input, receiver, reading, request, (&unlock, &token));
     let listening = async {
-        let mut heard = Heard::new(&token);
+        let mut heard = Heard::new(&token).behind(u64::from(lock.is_some()));
         heard.until_its_end(&mut output).await;
         heard
     };
@@ -103,12 +113,14 @@ pub async fn load(
         heard = &mut listening => return Err(heard.stopped(&handle, &request.source.name()).await),
     };
     let heard = listening.await;
-    let Fed::Whole(summary) = fed else { return Err(heard.stopped(&handle, &request.source.name()).await) };
+    let Fed::Whole(summary, deferred) = fed else {
+        return Err(heard.stopped(&handle, &request.source.name()).await);
+    };
     if !heard.proven {
         return Err(heard.stopped(&handle, &request.source.name()).await);
     }
     compare(&summary, &heard.copies)?;
-    Ok(Loaded { summary: *summary, notes: Vec::new() })
+    Ok(Loaded { summary: *summary, notes: Vec::new(), deferred })
 }
 
 /// Opens the source on a thread of its own: a pipe may keep its first byte for long.
@@ -121,7 +133,7 @@ async fn open(request: &LoadRequest) -> Result<(Format, Unpacker)> {
 
 enum Fed {
     /// Everything and the token were sent.
-    Whole(Box<Summary>),
+    Whole(Box<Summary>, Vec<String>),
     /// psql stopped taking input.
     Refused,
 }
@@ -129,9 +141,9 @@ enum Fed {
 async fn feed(
     input: &mut ExecInput,
     mut receiver: mpsc::Receiver<Vec<u8>>,
-    reading: std::thread::JoinHandle<Result<(Summary, Digest)>>,
+    reading: std::thread::JoinHandle<Result<(Summary, Digest, LeftOut)>>,
     request: &LoadRequest,
-    token: &str,
+    (unlock, token): (&str, &str),
 ) -> Result<Fed> {
     while let Some(bytes) = receiver.recv().await {
         if input.write(&bytes).await.is_err() {
@@ -139,7 +151,7 @@ async fn feed(
         }
     }
     let joined = tokio::task::spawn_blocking(move || reading.join()).await;
-    let (summary, sha256) = match joined {
+    let (summary, sha256, left_out) = match joined {
         Ok(Ok(result)) => result?,
         _ => return Err(error::failed("the reading thread failed")),
     };
@@ -148,11 +160,11 @@ async fn feed(
     if request.sha256.is_some_and(|expected| expected != sha256) {
         return Err(super::source::changed(&name));
     }
-    let end = format!("\n\\echo {token}\n\\q\n");
+    let end = format!("\n{unlock}\\echo {token}\n\\q\n");
     let sent = input.write(end.as_bytes()).await.is_ok();
     // It may be gone by then, with all that was asked of it done: its own word counts.
     let _ = input.close().await;
-    Ok(if sent { Fed::Whole(Box::new(summary)) } else { Fed::Refused })
+    Ok(if sent { Fed::Whole(Box::new(summary), left_out.deferred) } else { Fed::Refused })
 }
 
 /// Reads, scans, and lets through only what has been judged.
@@ -161,8 +173,8 @@ fn read(
     unpacker: Unpacker,
     sender: &mpsc::Sender<Vec<u8>>,
     progress: &Arc<dyn Progress>,
-) -> Result<(Summary, Digest)> {
-    let mut scanner = DumpScanner::new();
+) -> Result<(Summary, Digest, LeftOut)> {
+    let mut scanner = if request.doubtful { DumpScanner::doubtful() } else { DumpScanner::new() };
     let mut dump = FilteredDump::new(unpacker, Format::Plain, &request.rules);
     let mut held: Vec<u8> = Vec::new();
     let mut sent = 0u64;
@@ -206,7 +218,8 @@ fn read(
         super::source::whole(&summary, &request.authenticity, &request.source.name())?;
         let _ = sender.blocking_send(bytes);
     }
-    Ok((summary, dump.finish().0))
+    let (sha256, left_out) = dump.finish();
+    Ok((summary, sha256, left_out))
 }
 
 /// A byte order mark would be a syntax error to the server.

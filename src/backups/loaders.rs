@@ -11,7 +11,7 @@ use super::heard::Heard;
 use super::transport::{Chosen, Transport};
 use crate::docker::proof::nonce;
 use crate::docker::proven::ProvenEnd;
-use crate::docker::worker::{ARCHIVE, Failure, NOT_RUN, Unfit, Worker, Workshop, feed, files};
+use crate::docker::worker::{ARCHIVE, Failure, NOT_RUN, Unfit, Worker, Workshop, feed, files, room};
 use crate::docker::{Container, Engine, Exec, ExecSpec};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
@@ -19,6 +19,9 @@ use crate::postgres::beside::{self, Port};
 use crate::postgres::loading::Loading;
 use crate::postgres::{Access, pg_restore, psql};
 use crate::progress::{Event, Progress};
+
+/// Name of the list of entries in a worker's private directory.
+const LIST: &str = "list";
 
 /// How often a tool that says nothing is looked after.
 const LOOK_AGAIN: Duration = Duration::from_mins(2);
@@ -136,7 +139,7 @@ impl<'a> Loaders<'a> {
         &self,
         access: &Access,
         application: &str,
-        archive: &Path,
+        (archive, list): (&Path, Option<&str>),
         jobs: u8,
         interrupt: &Interrupt,
     ) -> Result<Result<ProvenEnd, Unfit>> {
@@ -148,8 +151,13 @@ impl<'a> Loaders<'a> {
                 return Ok(Err(Unfit::Refused(why)));
             }
         };
-        let spec =
-            beside::over_tcp(pg_restore::from_path(access, application, ARCHIVE, self.loading, jobs), port);
+        let spec = pg_restore::from_path(access, application, ARCHIVE, self.loading, jobs);
+        let spec = match list {
+            Some(_) => pg_restore::without_owners(pg_restore::of_list(spec, &room::inside(LIST))),
+            None => spec,
+        };
+        let spec = beside::over_tcp(spec, port);
+        let archive = (archive, list);
         match self.to_its_end(workshop, &spec, archive, None, interrupt).await? {
             Err(Unfit::NotConnected(words)) if beside::wants_password(&words) => {
                 let spec = beside::with_passfile(spec);
@@ -163,7 +171,7 @@ impl<'a> Loaders<'a> {
         &self,
         workshop: &Workshop,
         spec: &ExecSpec,
-        archive: &Path,
+        archive: (&Path, Option<&str>),
         password_of: Option<&Access>,
         interrupt: &Interrupt,
     ) -> Result<Result<ProvenEnd, Unfit>> {
@@ -186,7 +194,7 @@ impl<'a> Loaders<'a> {
         workshop: &Workshop,
         spec: &ExecSpec,
         password_of: Option<&Access>,
-        archive: Option<&Path>,
+        archive: Option<(&Path, Option<&str>)>,
     ) -> Result<Result<Arc<Worker>, Unfit>> {
         let room = match workshop.room() {
             Ok(room) => room,
@@ -199,9 +207,14 @@ impl<'a> Loaders<'a> {
                 Err(unfit) => return Ok(Err(unfit)),
             }
         }
+        if let Some((_, Some(list))) = archive
+            && let Err(error) = room.secret(LIST, list.as_bytes())
+        {
+            return Ok(Err(Unfit::NoRoom(error.to_string())));
+        }
         let worker = workshop.worker(self.engine, self.container, room, spec);
         let worker = Arc::new(match archive {
-            Some(path) => worker.reading(path),
+            Some((path, _)) => worker.reading(path),
             None => worker,
         });
         // Known before it starts: whoever stops us in between still removes it.

@@ -13,7 +13,8 @@ use super::compression::Digest;
 use super::fill::{Filled, Filling};
 use super::lanes::Shared;
 use super::loaders::Loaders;
-use super::scan::{LeftOut, Rules};
+use super::loading_role::{self, LoadingRole};
+use super::scan::{ExtensionPlace, LeftOut, Rules};
 use super::side;
 use super::source::{Asked, DumpSource, Examined};
 use super::swap::{self, SwapPlan, kept_name, side_name};
@@ -65,6 +66,10 @@ pub struct RestorePlan {
     pub rules: Rules,
     /// Count of what the rules left out, where the dump was read.
     pub left_out: LeftOut,
+    /// Extensions that the dump creates, in its order, where it was read.
+    pub extensions: Vec<ExtensionPlace>,
+    /// Tablespaces that it names.
+    pub tablespaces: Vec<String>,
     /// Hash of the SQL from the first reading.
     pub sha256: Option<Digest>,
     /// Plain bytes, where known.
@@ -163,6 +168,11 @@ impl fmt::Display for RestorePlan {
 }
 
 impl RestorePlan {
+    /// Reports that nobody vouches for the dump.
+    pub fn is_foreign(&self) -> bool {
+        !self.authenticity.vouches() && !self.trust
+    }
+
     /// The name the replaced database will be kept under; `None` where none is replaced.
     pub fn kept_name(&self) -> Option<String> {
         self.exists.then(|| kept_name(&self.operation, &self.database))
@@ -273,6 +283,10 @@ pub async fn run(
         progress
             .on(Event::Warning(format!("removed {leftover:?}, left behind by a restore that was killed")));
     }
+    for role in loading_role::sweep(&mut admin).await.unwrap_or_default() {
+        progress
+            .on(Event::Warning(format!("dropped role {role:?}, left behind by a restore that was killed")));
+    }
     let side = side_name(&plan.operation, &plan.database);
     let loader = format!("envctl/{short} load");
     let result = beside(engine, container, &plan, &mut admin, &side, &loader, progress, interrupt).await;
@@ -284,7 +298,8 @@ pub async fn run(
         }
         Err(error) if error.kind() == error::ErrorKind::Unknown => Err(error),
         Err(error) => {
-            let cleaning = side::clean_up(engine, container, &place, admin, &side, &loader);
+            let role = loading_role::name_of(&plan.operation);
+            let cleaning = side::clean_up(engine, container, &place, admin, (&side, &role), &loader);
             let cleaned = tokio::time::timeout(Duration::from_secs(20), cleaning).await.unwrap_or(false);
             Err(if cleaned {
                 error
@@ -308,6 +323,7 @@ async fn beside(
 ) -> Result<Restored> {
     progress.step(&format!("creating {side}"));
     let properties = model(plan, admin).await?;
+    let role = if plan.is_foreign() { LoadingRole::make(admin, plan).await? } else { None };
     side::create(admin, side, &properties, &plan.operation).await?;
     progress.step(&format!("loading {}", plan.source.name()));
     let expected = match plan.shared {
@@ -323,14 +339,32 @@ async fn beside(
     let loading = Loading::of(admin).await.map_err(Error::from)?;
     let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, loading, progress);
     let properties = &properties;
-    let filling = Filling { engine, container, plan, side, loader, properties, progress, interrupt };
-    let Filled { rows, tables, bytes, notes } = match filling.run(admin, &loaders).await {
+    let filling = Filling {
+        engine,
+        container,
+        plan,
+        side,
+        loader,
+        properties,
+        role: role.as_ref(),
+        progress,
+        interrupt,
+    };
+    let Filled { rows, tables, bytes, notes, unfinished } = match filling.run(admin, &loaders).await {
         Ok(filled) => filled,
         Err(error) => {
             loaders.end().await;
             return Err(error);
         }
     };
+    if let (Some(role), Some(unfinished)) = (role, unfinished) {
+        progress.step("setting owners and rights");
+        let finishing = role.finish(engine, container, plan, (admin, side), unfinished, loader);
+        if let Err(error) = interrupt.or(finishing).await.flatten() {
+            loaders.end().await;
+            return Err(error);
+        }
+    }
     progress.step("swapping");
     let swap_plan = SwapPlan {
         live: plan.database.clone(),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::loading_role;
 use crate::docker::{Container, Engine};
 use crate::error::{Error, Result};
 use crate::postgres::properties::{Properties, USUAL_TABLESPACE};
@@ -75,13 +76,13 @@ fn end(loader: &str) -> String {
     )
 }
 
-/// Ends the loading session and drops the side database; gives whether it is gone.
+/// Ends the loading session and drops the side database and the role that loads; gives whether both are gone.
 pub(super) async fn clean_up(
     engine: &Arc<dyn Engine>,
     container: &Container,
     place: &Access,
     mut admin: Session,
-    side: &str,
+    (side, role): (&str, &str),
     loader: &str,
 ) -> bool {
     // The loader first: at the end of its input psql would run what it has collected so far.
@@ -93,7 +94,8 @@ pub(super) async fn clean_up(
         }
         let _ = admin.query(&end).await;
     }
-    let dropped = drop_database(&mut admin, side).await.is_ok();
+    let dropped = drop_database(&mut admin, side).await.is_ok()
+        && loading_role::drop_role(&mut admin, role).await.is_ok();
     admin.close().await;
     dropped
 }

@@ -298,6 +298,7 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<
         entries: entries.collect(),
         overflow: false,
         extensions: manifest.extensions.clone(),
+        extension_places: Vec::new(),
         roles: manifest.roles.clone(),
         tablespaces: foreknown.tablespaces.clone(),
         notes: Notes::of_pg_dump(),

@@ -130,6 +130,12 @@ impl Access {
         self.encoding.as_deref()
     }
 
+    /// Returns the access of another role, with a password of its own.
+    #[must_use]
+    pub fn as_role(&self, user: &str, password: Secret) -> Self {
+        Self { user: user.to_owned(), password: Some(password), send_password: false, ..self.clone() }
+    }
+
     /// The same access with the password: the server asked.
     ///
     /// # Errors

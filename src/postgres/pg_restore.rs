@@ -20,6 +20,21 @@ pub fn from_path(access: &Access, application: &str, path: &str, loading: Loadin
     access.spec(argv.into_iter().chain(rest).collect(), application).options(&options)
 }
 
+/// The same for a role that may set neither owners nor rights.
+pub fn without_owners(mut spec: ExecSpec) -> ExecSpec {
+    let at = spec.argv.iter().position(|word| word.ends_with("pg_restore")).map_or(0, |at| at + 1);
+    for option in ["--no-privileges", "--no-owner"] {
+        spec.argv.insert(at, option.to_owned());
+    }
+    spec
+}
+
+/// The same of the entries in a list at `path` alone.
+pub fn of_list(mut spec: ExecSpec, path: &str) -> ExecSpec {
+    spec.argv.insert(1, format!("--use-list={path}"));
+    spec
+}
+
 /// The newest archive version, as its minor number, that the `pg_restore` of this major reads
 /// (`K_VERS_MAX` of pg_backup_archiver.h).
 fn newest_archive(major: u32) -> u32 {

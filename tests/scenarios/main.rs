@@ -16,6 +16,7 @@ mod support;
 
 mod all_databases;
 mod archives;
+mod attacks;
 mod command;
 mod counts;
 mod doctor;

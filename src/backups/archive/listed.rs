@@ -66,6 +66,7 @@ impl Listed {
         let summary = &mut self.summary;
         summary.statements += of.statements;
         summary.extensions.extend(of.extensions);
+        summary.extension_places.extend(of.extension_places);
         summary.roles.extend(of.roles);
         summary.tablespaces.extend(of.tablespaces);
         // pg_restore drops nothing without --clean.

@@ -13,10 +13,10 @@ use super::scanner::shown;
 use crate::backups::complaint::{Complaint, LoadFailure};
 use crate::backups::compression::{Digest, Unpacker};
 use crate::backups::contents::Contents;
-use crate::backups::count::{Expected, compare};
+use crate::backups::count::{self, Expected, compare};
 use crate::backups::filtered::FilteredDump;
 use crate::backups::load::{LoadRequest, Loaded};
-use crate::backups::scan::Summary;
+use crate::backups::scan::{LeftOut, Summary};
 use crate::backups::source::{allowed, changed, permitted, whole};
 use crate::docker::demux::Output;
 use crate::docker::exec::{ExecInput, ExecOutput};
@@ -25,7 +25,7 @@ use crate::docker::{Container, Engine, Exec, ExecSpec};
 use crate::error::{self, Error, Result};
 use crate::postgres::dump::Format;
 use crate::postgres::quote::literal;
-use crate::postgres::{Access, Session, pg_restore};
+use crate::postgres::{Access, Session, mask, pg_restore};
 use crate::progress::{Event, Progress};
 
 /// How many relations are asked for in one question.
@@ -47,6 +47,7 @@ pub async fn load(
 ) -> Result<Loaded, LoadFailure> {
     let nonce = nonce();
     let spec = pg_restore::from_stdin(access, &request.application, request.loading);
+    let spec = if request.rules.apart.is_some() { pg_restore::without_owners(spec) } else { spec };
     let spec = ExecSpec { argv: wrap_fed(&nonce, &spec.argv), ..spec };
     let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
     let (sender, receiver) = mpsc::channel(4);
@@ -81,7 +82,9 @@ pub async fn load(
         (Some(heard), _) => heard,
         (None, None) => return Err(error::failed("pg_restore ended").into()),
     };
-    finish(engine, container, access, request, heard, result.0, progress).await
+    let (summary, _, left_out) = result;
+    let loaded = finish(engine, container, access, request, heard, summary, progress).await?;
+    Ok(Loaded { deferred: left_out.deferred, ..loaded })
 }
 
 /// It has ended: well, and with everything in place?
@@ -99,17 +102,19 @@ async fn finish(
     }
     progress.step("counting what was loaded");
     let notes = check(engine, container, access, &request.application, &summary).await?;
-    Ok(Loaded { summary, notes })
+    Ok(Loaded { summary, notes, deferred: Vec::new() })
 }
 
-async fn joined(reading: std::thread::JoinHandle<Result<(Summary, Digest)>>) -> Result<(Summary, Digest)> {
+type Reading = (Summary, Digest, LeftOut);
+
+async fn joined(reading: std::thread::JoinHandle<Result<Reading>>) -> Result<Reading> {
     match tokio::task::spawn_blocking(move || reading.join()).await {
         Ok(Ok(result)) => result,
         _ => Err(error::failed("the reading thread failed")),
     }
 }
 
-fn judge((summary, sha256): &(Summary, Digest), request: &LoadRequest) -> Result<()> {
+fn judge((summary, sha256, _): &Reading, request: &LoadRequest) -> Result<()> {
     let name = request.source.name();
     whole(summary, &request.authenticity, &name)?;
     permitted(summary, &request.authenticity, request.trust, &name)?;
@@ -135,7 +140,7 @@ fn read(
     unpacker: Unpacker,
     sender: &mpsc::Sender<Vec<u8>>,
     progress: &Arc<dyn Progress>,
-) -> Result<(Summary, Digest)> {
+) -> Result<Reading> {
     let mut contents = Contents::new(Format::Custom);
     let mut dump = FilteredDump::new(unpacker, Format::Custom, &request.rules);
     let mut held: Vec<u8> = Vec::new();
@@ -156,7 +161,8 @@ fn read(
         }
         progress.on(Event::Bytes { done: dump.bytes(), total: request.expected });
     }
-    Ok((contents.finish(), dump.finish().0))
+    let (sha256, left_out) = dump.finish();
+    Ok((contents.finish(), sha256, left_out))
 }
 
 /// What pg_restore said.
@@ -191,6 +197,7 @@ fn stopped(heard: &Heard, request: &LoadRequest) -> LoadFailure {
 
 /// The same of any pg_restore.
 pub(super) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> LoadFailure {
+    let words = &mask(words);
     let complaint = Complaint::of(words);
     let told = complaint.told();
     let first = if told.is_empty() { "it gave no reason" } else { told.as_str() };
@@ -221,6 +228,7 @@ pub(super) async fn check(
     summary: &Summary,
 ) -> Result<Vec<String>> {
     let mut session = Session::open(engine, container, access, application).await?;
+    let forced = count::lift_policies(&mut session).await?;
     let listed = summary.entries.iter().filter(|entry| RELATIONS.contains(&entry.kind.as_str()));
     let names: Vec<String> = listed
         .filter_map(|e| Some(format!("({}, {})", literal(e.schema.as_deref()?), literal(&e.name))))
@@ -253,6 +261,7 @@ pub(super) async fn check(
         })
         .collect();
     let notes = compare(&mut session, &expected).await?;
+    count::restore_policies(&mut session, &forced).await?;
     session.close().await;
     Ok(notes)
 }

@@ -6,6 +6,7 @@
 
 use super::scanner::LARGEST_TOC;
 use super::toc::{Cursor, OFFSET_BYTES, Stop, Toc, TocEntry};
+use crate::backups::deferred::owner_of_entry;
 use crate::backups::scan::{LeftOut, Rules, StatementFilter};
 
 /// State of an entry's data in the list: their place is not known, or there are none.
@@ -16,6 +17,10 @@ const NO_DATA: u8 = 3;
 pub struct ListFilter {
     rules: Rules,
     left_out: LeftOut,
+    /// Numbers of the entries that are not left out.
+    kept: Vec<i32>,
+    /// Whether a part of an entry's statements is left out.
+    partial: bool,
     /// Head and list, until both are whole.
     pending: Vec<u8>,
     try_at: usize,
@@ -25,7 +30,15 @@ pub struct ListFilter {
 impl ListFilter {
     /// A filter before the first byte.
     pub fn new(rules: Rules) -> Self {
-        Self { rules, left_out: LeftOut::default(), pending: Vec::new(), try_at: 64, done: false }
+        Self {
+            rules,
+            left_out: LeftOut::default(),
+            kept: Vec::new(),
+            partial: false,
+            pending: Vec::new(),
+            try_at: 64,
+            done: false,
+        }
     }
 
     /// Takes the next chunk, of any size, and returns what may pass by now.
@@ -61,6 +74,21 @@ impl ListFilter {
         }
     }
 
+    /// Reports that the list has passed.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Reports that a part of an entry's statements is left out, which no list of entries tells.
+    pub fn is_partial(&self) -> bool {
+        self.partial
+    }
+
+    /// Returns the list of entries for `pg_restore --use-list`, without those that are left out.
+    pub fn list(&self) -> String {
+        self.kept.iter().fold(String::new(), |list, id| list + &id.to_string() + ";\n")
+    }
+
     /// Ends the stream: returns what is left of it, and the count of what was left out.
     pub fn finish(mut self) -> (Vec<u8>, LeftOut) {
         self.try_at = 0;
@@ -91,15 +119,21 @@ impl ListFilter {
         at.int()?;
         out.extend_from_slice(&body[..at.at]);
         let definition = at.nullable()?;
+        let begin = self.left_out.deferred.len();
         let (definition, emptied) = match definition {
             Some(text) => {
                 let kept = self.filtered(text);
                 let blank = |text: &[u8]| text.trim_ascii().is_empty();
                 let emptied = blank(&kept) && !blank(text);
+                self.partial |= !emptied && kept != text;
                 (Some(if emptied { Vec::new() } else { kept }), emptied)
             }
             None => (None, false),
         };
+        self.for_each_object(toc, entry, begin);
+        if !emptied {
+            self.kept.push(entry.id);
+        }
         write(out, definition.as_deref());
         let drop = at.nullable()?;
         write(out, if emptied { Some(b"") } else { drop });
@@ -115,11 +149,18 @@ impl ListFilter {
         }
         out.extend_from_slice(&body[middle..at.at]);
         let owner = at.nullable()?;
+        if emptied && self.rules.apart.is_some() && entry.kind == "SCHEMA" {
+            // There already, and its owner is the dump's.
+            self.defer_owner(entry);
+        }
         if emptied || (self.rules.no_owner && !entry.owner.is_empty()) {
             write(out, Some(b""));
             if !emptied {
                 self.left_out.owner();
             }
+        } else if self.rules.apart.is_some() {
+            self.defer_owner(entry);
+            write(out, Some(b""));
         } else if let Some(other) = self.rules.roles.get(&entry.owner) {
             write(out, Some(other.as_bytes()));
         } else {
@@ -127,6 +168,39 @@ impl ListFilter {
         }
         out.extend_from_slice(&body[at.at..]);
         Ok(())
+    }
+
+    /// Keeps the owner of an entry for later.
+    fn defer_owner(&mut self, entry: &TocEntry) {
+        let TocEntry { kind, namespace, tag, drop, owner, .. } = entry;
+        let owner = self.rules.roles.get(owner).unwrap_or(owner);
+        if owner.is_empty() {
+            return;
+        }
+        if kind == "BLOB METADATA" {
+            let objects =
+                entry.definition.lines().filter_map(|oid| owner_of_entry("BLOB", "", oid, "", owner));
+            self.left_out.deferred.extend(objects);
+        } else {
+            self.left_out.deferred.extend(owner_of_entry(kind, namespace, tag, drop, owner));
+        }
+    }
+
+    /// Repeats the rights of a group of large objects, which the archive writes for the first of them alone.
+    fn for_each_object(&mut self, toc: &Toc, entry: &TocEntry, begin: usize) {
+        if entry.depends.is_empty() {
+            return;
+        }
+        let groups = toc.entries.iter().filter(|group| entry.depends.contains(&group.id));
+        let groups = groups.filter(|group| group.kind == "BLOB METADATA");
+        let objects: Vec<&str> = groups.flat_map(|group| group.definition.lines()).collect();
+        let Some((first, others)) = objects.split_first() else { return };
+        let named = |oid: &str| format!(" LARGE OBJECT {oid} ");
+        let rights = self.left_out.deferred[begin..].to_vec();
+        for oid in others.iter().filter(|oid| oid.bytes().all(|b| b.is_ascii_digit())) {
+            let more = rights.iter().map(|right| right.replacen(&named(first), &named(oid), 1));
+            self.left_out.deferred.extend(more);
+        }
     }
 
     fn filtered(&mut self, text: &[u8]) -> Vec<u8> {

@@ -6,13 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::Members;
 use super::load::{check, refused};
+use super::{ListFilter, Members};
 use crate::backups::complaint::LoadFailure;
 use crate::backups::compression::Digest;
 use crate::backups::loaders::Loaders;
-use crate::backups::scan::Summary;
-use crate::backups::source::{Examined, changed, stored_sha256};
+use crate::backups::scan::{Rules, Summary};
+use crate::backups::source::{DumpSource, Examined, changed, stored_sha256};
 use crate::docker::worker::Room;
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, ErrorKind, Result};
@@ -20,6 +20,17 @@ use crate::interrupt::Interrupt;
 use crate::postgres::Access;
 use crate::postgres::dump::Format;
 use crate::progress::{Event, Progress};
+
+/// What a role of its own does with an archive.
+#[derive(Default)]
+struct Filtered {
+    /// The entries that it restores; none where every entry is.
+    list: Option<String>,
+    /// Owners and rights that are set later.
+    deferred: Vec<String>,
+    /// Whether a part of an entry's statements is for later, too.
+    partial: bool,
+}
 
 /// An examined archive, and how many sessions load it.
 #[derive(Debug)]
@@ -71,7 +82,8 @@ impl Spread {
         &self.summary
     }
 
-    /// Loads into `access.database` over `jobs` sessions and returns the notes of the comparison; `None` where no worker can serve, with the
+    /// Loads into `access.database` over `jobs` sessions by these rules and returns the notes of the comparison, and the
+    /// owners and rights that are still to be set; `None` where no worker can serve, with the
     /// reason told.
     ///
     /// # Errors
@@ -82,11 +94,11 @@ impl Spread {
         engine: &Arc<dyn Engine>,
         container: &Container,
         loaders: &Loaders<'_>,
-        access: &Access,
+        (access, rules): (&Access, &Rules),
         (application, jobs): (&str, u8),
         progress: &Arc<dyn Progress>,
         interrupt: &Interrupt,
-    ) -> Result<Option<Vec<String>>, LoadFailure> {
+    ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
         let aside = |why: &dyn std::fmt::Display| {
             let loads = "one session loads it through the daemon";
             progress.on(Event::Detail(format!("-j {jobs} is left aside, {loads}: {why}")));
@@ -101,9 +113,17 @@ impl Spread {
                 return Ok(None);
             }
         };
+        let Filtered { list, deferred, partial } = self.filtered(rules, interrupt).await?;
+        if partial && !loaders.needs_worker() {
+            aside(&"parts of its statements are for later");
+            return Ok(None);
+        }
         let over = if jobs == 1 { "one session".to_owned() } else { format!("{jobs} sessions") };
         progress.step(&format!("loading {} by pg_restore over {over}", self.path.display()));
-        let end = match loaders.pg_restore(access, application, &archive, jobs, interrupt).await? {
+        let end = match loaders
+            .pg_restore(access, application, (&archive, list.as_deref()), jobs, interrupt)
+            .await?
+        {
             Ok(end) => end,
             Err(unfit) if loaders.needs_worker() => return Err(Error::from(unfit).into()),
             Err(unfit) => {
@@ -117,12 +137,30 @@ impl Spread {
         }
         progress.step("counting what was loaded");
         let notes = check(engine, container, access, application, &self.summary).await?;
-        let Some(stored) = self.stored else { return Ok(Some(notes)) };
+        let Some(stored) = self.stored else { return Ok(Some((notes, deferred))) };
         if hash(&self.path, interrupt).await? == stored {
-            Ok(Some(notes))
+            Ok(Some((notes, deferred)))
         } else {
             Err(changed(&name).into())
         }
+    }
+
+    /// The list of the entries that a role of its own restores, and what it leaves for later; no list where it is nobody's.
+    async fn filtered(&self, rules: &Rules, interrupt: &Interrupt) -> Result<Filtered> {
+        if rules.apart.is_none() {
+            return Ok(Filtered::default());
+        }
+        let (path, rules, mut filter) = (self.path.clone(), rules.clone(), ListFilter::new(rules.clone()));
+        let reading = move || {
+            let (_, mut unpacker) = DumpSource::File(path).open(1, &rules)?;
+            while !filter.is_done() {
+                let Some(block) = unpacker.next_block()? else { break };
+                filter.feed(block);
+            }
+            let (list, partial) = (Some(filter.list()), filter.is_partial());
+            Ok(Filtered { list, deferred: filter.finish().1.deferred, partial })
+        };
+        interrupt.blocking(reading).await
     }
 
     /// What `pg_restore` can read: the file, the directory, or a tar's files beside it.

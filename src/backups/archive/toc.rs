@@ -57,6 +57,8 @@ pub struct TocEntry {
     pub tablespace: String,
     /// Its owner.
     pub owner: String,
+    /// Numbers of the entries it depends on; kept for the rights of large objects alone.
+    pub depends: Vec<i32>,
     /// The file of its data, in a directory or tar.
     pub file: String,
     /// Its bytes in the list, without the part that the layouts write differently.
@@ -207,7 +209,12 @@ fn entry(at: &mut Cursor<'_>, minor: u8, layout: Layout) -> Read<TocEntry> {
     }
     let owner = at.text()?;
     at.text()?; // WITH OIDS, of servers before 12.
-    while at.nullable()?.is_some() {} // What it depends on.
+    let mut depends = Vec::new();
+    while let Some(number) = at.nullable()? {
+        if kind == "ACL" && tag.starts_with("LARGE OBJECTS") {
+            depends.extend(std::str::from_utf8(number).ok().and_then(|number| number.parse::<i32>().ok()));
+        }
+    }
     let body = begin..at.at;
     let mut file = String::new();
     if layout == Layout::Custom {
@@ -218,7 +225,21 @@ fn entry(at: &mut Cursor<'_>, minor: u8, layout: Layout) -> Read<TocEntry> {
         file = at.text()?;
         has_data = !file.is_empty();
     }
-    Ok(TocEntry { id, has_data, tag, kind, definition, drop, copy, namespace, tablespace, owner, file, body })
+    Ok(TocEntry {
+        id,
+        has_data,
+        tag,
+        kind,
+        definition,
+        drop,
+        copy,
+        namespace,
+        tablespace,
+        owner,
+        depends,
+        file,
+        body,
+    })
 }
 
 /// A place in bytes that may not be all there yet.

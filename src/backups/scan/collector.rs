@@ -9,7 +9,7 @@ use super::notes::Notes;
 use super::proof::{Proof, Trailer};
 use super::rules::{Verdict, judge};
 use super::statement::{MOST_NAMES, Statement};
-use super::summary::{CopyBlock, Summary};
+use super::summary::{CopyBlock, ExtensionPlace, Summary};
 use super::token::{Ambiguity, Listener, Open, Place, Token};
 use crate::postgres::encoding::{Text, of_bytes};
 
@@ -35,6 +35,7 @@ pub(super) struct Collector {
     entries: Vec<Entry>,
     overflow: bool,
     extensions: BTreeSet<String>,
+    extension_places: Vec<ExtensionPlace>,
     roles: BTreeSet<String>,
     tablespaces: BTreeSet<String>,
     notes: Notes,
@@ -50,6 +51,11 @@ pub(super) struct Collector {
 }
 
 impl Collector {
+    /// Takes every change of settings for possible.
+    pub(super) fn doubt_all(&mut self) {
+        self.opaque = true;
+    }
+
     pub(super) fn table(&self) -> Option<&str> {
         self.copying.as_ref().map(|block| block.table.as_str())
     }
@@ -100,6 +106,7 @@ impl Collector {
             entries: self.entries,
             overflow: self.overflow,
             extensions: self.extensions.into_iter().collect(),
+            extension_places: self.extension_places,
             roles: self.roles.into_iter().collect(),
             tablespaces: self.tablespaces.into_iter().collect(),
             notes: self.notes,
@@ -132,11 +139,13 @@ impl Collector {
                 self.find(kind, start, &excerpt, at);
             }
         }
-        for (names, name) in
-            [(&mut self.extensions, &verdict.extension), (&mut self.tablespaces, &verdict.tablespace)]
+        if let Some(name) = verdict.extension.clone().filter(|_| self.extensions.len() < MOST_NAMES)
+            && self.extensions.insert(name.clone())
         {
-            names.extend(name.clone().filter(|_| names.len() < MOST_NAMES));
+            self.extension_places.push(ExtensionPlace { name, schema: verdict.schema.clone() });
         }
+        let tablespace = verdict.tablespace.clone();
+        self.tablespaces.extend(tablespace.filter(|_| self.tablespaces.len() < MOST_NAMES));
         if verdict.encoding.is_some() && self.encoding.is_none() {
             self.encoding.clone_from(&verdict.encoding);
         }

@@ -25,12 +25,12 @@ mod tests;
 mod token;
 
 pub use entry::Entry;
-pub use filter::{LeftOut, Reason, Rules, StatementFilter};
+pub use filter::{Apart, LeftOut, Reason, Rules, StatementFilter};
 pub(in crate::backups) use finding::printable;
 pub use finding::{Finding, FindingKind};
 pub use notes::Notes;
 pub use proof::Proof;
-pub use summary::{CopyBlock, Summary};
+pub use summary::{CopyBlock, ExtensionPlace, Summary};
 
 use crate::postgres::encoding::TextCheck;
 use collector::Collector;
@@ -60,6 +60,14 @@ impl Default for DumpScanner {
 }
 
 impl DumpScanner {
+    /// A scanner of a dump that a psql without `\restrict` loads: any string that ends in a backslash is doubtful, since
+    /// code that the scanner does not see may have changed its meaning.
+    pub fn doubtful() -> Self {
+        let mut scanner = Self::new();
+        scanner.collector.doubt_all();
+        scanner
+    }
+
     /// A scanner before the first byte.
     pub fn new() -> Self {
         Self {

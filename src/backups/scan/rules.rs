@@ -15,6 +15,8 @@ pub(super) struct Verdict {
     pub(super) found: Vec<FindingKind>,
     /// The extension it creates.
     pub(super) extension: Option<String>,
+    /// The schema it creates the extension in.
+    pub(super) schema: Option<String>,
     /// The tablespace it selects.
     pub(super) tablespace: Option<String>,
     /// The client encoding it selects.
@@ -234,10 +236,21 @@ impl Words<'_> {
 
     fn extension(&mut self) -> Verdict {
         let Some(name) = self.name() else { return Verdict::of(FindingKind::Ambiguous) };
-        let reaches_out = matches!(name.as_str(), "file_fdw" | "adminpack" | "dblink" | "pg_background");
+        let reaches_out = matches!(
+            name.as_str(),
+            "file_fdw"
+                | "adminpack"
+                | "dblink"
+                | "postgres_fdw"
+                | "pg_background"
+                | "pg_cron"
+                | "postgis_raster"
+        );
         let language = matches!(name.as_str(), "plsh" | "plr" | "pljava" | "plpythonu" | "plpython2u")
             || (name.starts_with("pl") && name.ends_with('u'));
-        let mut verdict = Verdict { extension: Some(name), ..Verdict::default() };
+        self.take("with");
+        let schema = if self.take("schema") { self.name() } else { None };
+        let mut verdict = Verdict { extension: Some(name), schema, ..Verdict::default() };
         if reaches_out || language {
             verdict.found.push(FindingKind::UntrustedExtension);
         }

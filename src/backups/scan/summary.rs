@@ -19,6 +19,15 @@ pub struct CopyBlock {
     pub bytes: u64,
 }
 
+/// An extension that a dump creates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtensionPlace {
+    /// Name.
+    pub name: String,
+    /// Schema, where the dump names one.
+    pub schema: Option<String>,
+}
+
 /// Everything the scanner learned.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -51,6 +60,8 @@ pub struct Summary {
     pub overflow: bool,
     /// Extensions created, sorted.
     pub extensions: Vec<String>,
+    /// The same in the order of the dump, with their schemas.
+    pub extension_places: Vec<ExtensionPlace>,
     /// Roles that have to exist, sorted.
     pub roles: Vec<String>,
     /// Tablespaces that have to exist, sorted.

@@ -193,7 +193,8 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         app.ui.say(&format!("what is there now is backed up in {}", path.display()));
     }
     let progress: Arc<dyn Progress> = app.ui.progress();
-    let restored = carry_out(&daemon.engine, &found.target.container, plan, &progress, &app.interrupt).await;
+    let restoring = carry_out(&daemon.engine, &found.target.container, plan, &progress, &app.interrupt);
+    let restored = Box::pin(restoring).await;
     app.ui.end_progress();
     show(app, &restored?);
     Ok(())
@@ -355,6 +356,8 @@ async fn plan(
         trust: args.trust,
         rules,
         left_out,
+        extensions: examined.map(|one| one.summary.extension_places.clone()).unwrap_or_default(),
+        tablespaces: examined.map(|one| one.summary.tablespaces.clone()).unwrap_or_default(),
         sha256: examined.map(|examined| examined.sha256),
         bytes: examined.map(|examined| examined.summary.bytes),
         format: examined.map(|examined| examined.format),

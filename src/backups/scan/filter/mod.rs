@@ -9,16 +9,18 @@ mod rules;
 mod tests;
 
 pub(super) use rules::Head;
-pub use rules::{LeftOut, Reason, Rules};
+use rules::Treatment;
+pub use rules::{Apart, LeftOut, Reason, Rules};
 
 use std::collections::BTreeSet;
 
 use super::lexer::Lexer;
 use super::notes::Beginning;
 use super::rules::judge;
-use super::statement::Statement;
+use super::statement::{Piece, Statement};
 use super::token::{Ambiguity, Listener, Place, Token};
 use super::{BOM, HELD};
+use crate::backups::deferred::deferred;
 use crate::postgres::quote::{ident, literal};
 
 /// Filters a plain dump chunk by chunk.
@@ -94,7 +96,21 @@ impl StatementFilter {
             let bytes = &self.held[at..next];
             match fate {
                 Fate::Pass => out.extend_from_slice(bytes),
-                Fate::LeaveOut => out.extend(bytes.iter().filter(|byte| **byte == b'\n')),
+                Fate::LeaveOut => out.extend(line_ends(bytes)),
+                Fate::Defer { names, schema } => {
+                    let mut text = Vec::new();
+                    rename(bytes, self.base + at as u64, &names, &mut text);
+                    let later =
+                        std::str::from_utf8(&text).ok().and_then(|text| deferred(text, schema.as_deref()));
+                    match later {
+                        Some(statement) => {
+                            self.reader.left_out.deferred.push(statement);
+                            out.extend(line_ends(bytes));
+                        }
+                        // The role that loads is refused it.
+                        None => out.extend(text),
+                    }
+                }
                 Fate::Rename(names) => rename(bytes, self.base + at as u64, &names, &mut out),
             }
             at = next;
@@ -103,6 +119,10 @@ impl StatementFilter {
         self.base += at as u64;
         out
     }
+}
+
+fn line_ends(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    bytes.iter().copied().filter(|byte| *byte == b'\n')
 }
 
 /// Copies a statement with other names in place of the tokens at these offsets.
@@ -144,6 +164,11 @@ enum Fate {
     LeaveOut,
     /// Passes with these names at these offsets.
     Rename(Vec<(u64, String)>),
+    /// Is kept for later, with these names, if it is nothing but an owner or a right.
+    Defer {
+        names: Vec<(u64, String)>,
+        schema: Option<String>,
+    },
 }
 
 #[derive(Debug)]
@@ -160,6 +185,8 @@ struct Reader {
     roles: BTreeSet<String>,
     /// Roles of this statement that are written otherwise.
     renamed: Vec<(u64, String)>,
+    /// First schema of the search path, which old dumps set.
+    schema: Option<String>,
     /// The statement is so long that it passes while it is read.
     passing: bool,
     settled: Vec<Settled>,
@@ -175,6 +202,7 @@ impl Reader {
             statement: Statement::default(),
             roles: BTreeSet::new(),
             renamed: Vec::new(),
+            schema: None,
             passing: false,
             settled: Vec::new(),
             settled_to: 0,
@@ -192,6 +220,20 @@ impl Reader {
         match self.settled.last_mut() {
             Some(last) if last.fate == Fate::Pass && fate == Fate::Pass => last.to = to,
             _ => self.settled.push(Settled { to, fate }),
+        }
+    }
+
+    /// Keeps the first schema of a search path that the dump sets.
+    fn follow_search_path(&mut self) {
+        let head = &self.statement.head;
+        let is = |at: usize, word: &str| matches!(head.get(at), Some(Piece::Word(found)) if found == word);
+        if is(0, "set") && is(1, "search_path") {
+            self.schema = match head.get(3) {
+                Some(Piece::Word(name) | Piece::Name(name) | Piece::Text(name)) => Some(name.clone()),
+                _ => None,
+            };
+        } else if is(0, "select") {
+            self.schema = None;
         }
     }
 
@@ -237,9 +279,14 @@ impl Listener for Reader {
                     self.left_out.add(reason);
                     Fate::LeaveOut
                 }
-                None if !renamed.is_empty() => Fate::Rename(renamed),
-                None => Fate::Pass,
+                None => match self.rules.treatment(&self.statement.head) {
+                    Some(Treatment::Later) => Fate::Defer { names: renamed, schema: self.schema.clone() },
+                    Some(Treatment::LeftOut) => Fate::LeaveOut,
+                    None if !renamed.is_empty() => Fate::Rename(renamed),
+                    None => Fate::Pass,
+                },
             };
+            self.follow_search_path();
             self.settle(place.offset + 1, fate);
         }
         let copies = judge(&self.statement).copy.is_some();
@@ -248,7 +295,19 @@ impl Listener for Reader {
         copies
     }
 
-    fn metacommand(&mut self, _line: &[u8], _place: Place, _whole: bool) {}
+    fn metacommand(&mut self, line: &[u8], place: Place, whole: bool) {
+        let text = std::str::from_utf8(line).unwrap_or_default();
+        let restriction = text.trim_end().split_once(' ').is_some_and(|(command, key)| {
+            matches!(command, "restrict" | "unrestrict")
+                && !key.is_empty()
+                && key.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+        let alone = whole && place.line_start && self.statement.is_empty();
+        if self.rules.restricted && restriction && alone {
+            self.settle(place.offset, Fate::Pass);
+            self.settle(place.offset + 1 + line.len() as u64, Fate::LeaveOut);
+        }
+    }
 
     fn variable(&mut self, _place: Place) {}
 

@@ -29,6 +29,28 @@ pub struct Rules {
     pub drops: bool,
     /// Leaves out CREATE SCHEMA public, which a new database has, where the dump has not dropped it.
     pub public: bool,
+    /// Leaves out `\restrict` and `\unrestrict`: psql runs under a `\restrict` of our own.
+    pub restricted: bool,
+    /// Takes out for later what the role that loads the dump may not do.
+    pub apart: Option<Apart>,
+}
+
+/// Statements of a dump that is loaded by a role of its own, which may not do all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Apart {
+    /// Extensions that are there already.
+    pub extensions: BTreeSet<String>,
+    /// Schemas that are there already.
+    pub schemas: BTreeSet<String>,
+}
+
+/// Treatment of a statement that the loading role may not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Treatment {
+    /// An owner or a right: set after the load, if the statement is nothing else.
+    Later,
+    /// What is there already.
+    LeftOut,
 }
 
 impl Rules {
@@ -103,6 +125,32 @@ impl Rules {
         None
     }
 
+    /// Returns the treatment of a statement that the loading role may not run.
+    pub(super) fn treatment(&self, head: &[Piece]) -> Option<Treatment> {
+        let apart = self.apart.as_ref()?;
+        let words = Head(head);
+        let end = head.len();
+        let forced = words.are(0, &["alter", "table"])
+            && end > 6
+            && words.are(end - 4, &["force", "row", "level", "security"]);
+        if words.sets_owner() || words.sets_privileges() || forced {
+            return Some(Treatment::Later);
+        }
+        if words.are(0, &["comment", "on", "extension"]) {
+            // The loading role owns none; the comment that comes with the extension stays.
+            return Some(Treatment::LeftOut);
+        }
+        let there = |kind: &str, names: &BTreeSet<String>| {
+            words.are(0, &["create", kind])
+                && words
+                    .is_about(&[kind])
+                    .and_then(|at| words.name(at))
+                    .is_some_and(|name| names.contains(&name))
+        };
+        let left_out = there("extension", &apart.extensions) || there("schema", &apart.schemas);
+        left_out.then_some(Treatment::LeftOut)
+    }
+
     fn setting(&self, words: &Head<'_>) -> Option<Reason> {
         if self.no_owner && words.sets_session_role() {
             return Some(Reason::Owner);
@@ -132,12 +180,16 @@ pub enum Reason {
 
 /// Count of the statements that were left out, for each reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LeftOut(BTreeMap<Reason, u64>);
+pub struct LeftOut {
+    counts: BTreeMap<Reason, u64>,
+    /// Owners and rights that are set after the load, written anew, in the dump's order.
+    pub(in crate::backups) deferred: Vec<String>,
+}
 
 impl LeftOut {
     /// Reports that every statement passed.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.counts.is_empty()
     }
 
     /// Counts an owner that an archive names outside its statements.
@@ -147,26 +199,27 @@ impl LeftOut {
 
     /// Counts one statement.
     pub(super) fn add(&mut self, reason: Reason) {
-        *self.0.entry(reason).or_default() += 1;
+        *self.counts.entry(reason).or_default() += 1;
     }
 
     fn add_all(&mut self, reason: Reason, count: u64) {
         if count > 0 {
-            *self.0.entry(reason).or_default() += count;
+            *self.counts.entry(reason).or_default() += count;
         }
     }
 
     /// Adds the counts of another part of the same dump.
     pub fn merge(&mut self, other: Self) {
-        for (reason, count) in other.0 {
+        for (reason, count) in other.counts {
             self.add_all(reason, count);
         }
+        self.deferred.extend(other.deferred);
     }
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, (reason, count)) in self.0.iter().enumerate() {
+        for (at, (reason, count)) in self.counts.iter().enumerate() {
             if at > 0 {
                 f.write_str(", ")?;
             }
