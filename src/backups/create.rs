@@ -196,6 +196,7 @@ pub async fn create(
     progress.step("naming the file");
     let mut manifest = manifest(request, &facts, &packed, way, begun.elapsed());
     manifest.search_path = search_path.schemas().to_vec();
+    manifest.empty = manifest.is_empty();
     manifest.sign(request.key.as_ref());
     let path = packed.output.publish(&manifest)?;
     progress.on(Event::Done);
@@ -285,6 +286,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, t
             level: Level::Trailer,
             at: request.started.checked_add(took).unwrap_or(request.started),
         },
+        empty: false,
         mac: None,
     }
 }

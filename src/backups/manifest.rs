@@ -78,6 +78,9 @@ pub struct Manifest {
     pub search_path: Vec<String>,
     /// The last migration applied, where Prisma's history is there.
     pub last_migration: Option<String>,
+    /// The database held nothing: no table, no other object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty: bool,
     /// How far it was proven, and when.
     pub verified: Verified,
     /// MAC over the text before it: the last member. A manifest without one vouches for nothing.
@@ -314,6 +317,17 @@ impl Manifest {
         tables + self.databases.iter().map(|database| database.rows).sum::<u64>()
     }
 
+    /// Returns true where there is no table and no other object in it; of manifests of older versions too.
+    pub fn is_empty(&self) -> bool {
+        let is_frame = |entry: &Entry| {
+            let frame = ["COMMENT", "ACL", "EXTENSION", "ENCODING", "STDSTRINGS", "SEARCHPATH"];
+            frame.contains(&entry.kind.as_str())
+                || entry.kind.starts_with("DATABASE")
+                || (entry.kind == "SCHEMA" && entry.name == "public")
+        };
+        self.empty || (!self.is_of_all() && self.tables.is_empty() && self.entries.iter().all(is_frame))
+    }
+
     /// How many tables.
     pub fn table_count(&self) -> usize {
         self.tables.len() + self.databases.iter().map(|database| database.tables).sum::<usize>()
@@ -368,6 +382,7 @@ pub(crate) mod tests {
             roles: vec!["acme".into()],
             search_path: vec!["public".into()],
             last_migration: None,
+            empty: false,
             verified: Verified { level: Level::Trailer, at: Timestamp::from_second(1_700_000_001).unwrap() },
             mac: None,
         }
@@ -388,6 +403,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn z5_a_dump_of_nothing_is_known_as_empty() {
+        let of = |entries: &[(&str, &str)]| {
+            let entry = |(name, kind): &(&str, &str)| Entry {
+                name: (*name).into(),
+                kind: (*kind).into(),
+                offset: 0,
+                data: false,
+            };
+            let entries = entries.iter().map(entry).collect();
+            Manifest { tables: Vec::new(), entries, ..sample() }.is_empty()
+        };
+        assert!(
+            of(&[]) && of(&[("public", "SCHEMA"), ("SCHEMA public", "COMMENT"), ("pgcrypto", "EXTENSION")])
+        );
+        for something in [("users", "TABLE"), ("f()", "FUNCTION"), ("app", "SCHEMA"), ("1", "BLOB")] {
+            assert!(!of(&[("public", "SCHEMA"), something]), "{something:?}");
+        }
+        assert!(!sample().is_empty());
+    }
+
+    #[test]
     fn every_field_is_documented() {
         let manual = include_str!("../../docs/manifest.md");
         let mut sample = sample();
@@ -395,6 +431,7 @@ pub(crate) mod tests {
         let inner =
             Inner { name: "acme".into(), file, tables: 1, rows: 3, plain_bytes: 100, stored_bytes: 10 };
         sample.databases.push(inner);
+        sample.empty = true;
         sample.mac = Some(Mac { key: "0011223344556677".into(), hmac_sha256: sample.stored_sha256 });
         let value: serde_json::Value = serde_json::from_str(&sample.to_json()).unwrap();
         for key in value.as_object().unwrap().keys() {

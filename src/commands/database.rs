@@ -10,11 +10,11 @@ use crate::commands::talk::{target_line, tell_unprotected};
 use crate::config::Settings;
 use crate::docker::{Container, Engine};
 use crate::environment::request::Wanted;
-use crate::environment::{Environment, Target};
+use crate::environment::{Environment, Target, shell_word};
 use crate::error::{self, Error, Result};
 use crate::postgres::access::Wishes;
 use crate::postgres::facts::Facts;
-use crate::postgres::{Access, Session, standing};
+use crate::postgres::{Access, Session, emptiness, standing};
 use crate::progress::Progress as _;
 use crate::ui::TargetLine;
 
@@ -79,11 +79,38 @@ pub(in crate::commands) async fn reach_open_anywhere(
     reach_from(app, daemon, settings, environment, Entry::Any).await
 }
 
+/// As [`reach_open`], for a verb that writes: a database that only an image's variable names is written to only where
+/// it is not empty beside one that is not.
+pub(in crate::commands) async fn reach_open_to_write(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<(Database, Session)> {
+    reach_from(app, daemon, settings, environment, Entry::ToWrite).await
+}
+
+/// As [`reach_open`], in the container's own database, whatever is in it.
+pub(in crate::commands) async fn reach_open_default(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<(Database, Session)> {
+    reach_from(app, daemon, settings, environment, Entry::Default).await
+}
+
 /// Which database a first session is opened in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry {
     /// The one that is configured, else the container's own.
     Configured,
+    /// The same for a verb that writes.
+    ToWrite,
+    /// The same for a verb that only looks: where several could be meant, the container's own one.
+    ToLook,
+    /// The container's own one, whatever is in it.
+    Default,
     /// Any that accepts connections.
     Any,
 }
@@ -95,9 +122,13 @@ async fn reach_from(
     environment: &Environment,
     entry: Entry,
 ) -> Result<(Database, Session)> {
-    let (target, access, mut session) = connect_from(app, daemon, settings, environment, entry).await?;
+    let (target, access, mut session, only) = connect_from(app, daemon, settings, environment, entry).await?;
     let facts = Facts::read(&mut session).await?;
-    app.ui.target(&line(&target, daemon, environment, &facts));
+    let mut line = line(&target, daemon, environment, &facts);
+    if let Some(only) = only {
+        line.because = Some(line.because.map_or(only.clone(), |because| format!("{because}; {only}")));
+    }
+    app.ui.target(&line);
     let only_service = environment.database_services().len() < 2;
     Ok((Database { target, access, facts, only_service, context: daemon.context.clone() }, session))
 }
@@ -126,16 +157,19 @@ pub(in crate::commands) async fn connect(
     settings: &Settings,
     environment: &Environment,
 ) -> Result<(Target, Access, Session)> {
-    connect_from(app, daemon, settings, environment, Entry::Configured).await
+    let (target, access, session, _) =
+        connect_from(app, daemon, settings, environment, Entry::ToLook).await?;
+    Ok((target, access, session))
 }
 
+/// Also gives why the database is another one than the container's own.
 async fn connect_from(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
     entry: Entry,
-) -> Result<(Target, Access, Session)> {
+) -> Result<(Target, Access, Session, Option<String>)> {
     let mut target = environment.pick(&Wanted::Db, settings.target.index)?;
     if let Some(reason) = &target.preferred {
         app.ui.detail(reason);
@@ -157,7 +191,58 @@ async fn connect_from(
     }
     target.container = container;
     tell_unprotected(app, daemon, &target.container);
-    Ok((target, access, session))
+    if matches!(entry, Entry::Any | Entry::Default) || wishes.database.is_some() {
+        return Ok((target, access, session, None));
+    }
+    let settling = Box::pin(settle(&daemon.engine, &target, access, session, entry));
+    let (access, session, only) = app.interrupt.or(settling).await??;
+    Ok((target, access, session, only))
+}
+
+/// Settles which database is meant where only the image's variables, or nobody, name one: an application may have made
+/// its own, and then the default one is empty.
+async fn settle(
+    engine: &Arc<dyn Engine>,
+    target: &Target,
+    access: Access,
+    mut session: Session,
+    entry: Entry,
+) -> Result<(Access, Session, Option<String>)> {
+    // A server that does not tell has the last word where it is asked for the database itself.
+    if !emptiness::is_empty(&mut session).await.unwrap_or(false) {
+        return Ok((access, session, None));
+    }
+    let container = &target.container;
+    let others = emptiness::others_with_content(engine, container, &access, &mut session).await?;
+    // Named by POSTGRES_DB or POSTGRES_USER it may be empty because it is new.
+    let named = access.database != UNNAMED;
+    match others.as_slice() {
+        [] => Ok((access, session, None)),
+        [only] if entry != Entry::ToWrite || !named => {
+            session.close().await;
+            let session = Session::open(engine, container, &access.to(only), "envctl").await?;
+            let why = format!("the only database that is not empty; {} is", access.database);
+            Ok((session.access().clone(), session, Some(why)))
+        }
+        _ if entry == Entry::ToLook => Ok((access, session, None)),
+        several => Err(which(&access.database, several, named)),
+    }
+}
+
+/// Database of the image where no variable names one.
+const UNNAMED: &str = "postgres";
+
+/// The question which database is meant, with what picks each.
+fn which(default: &str, others: &[String], named: bool) -> Error {
+    let verb = if others.len() == 1 { "is" } else { "are" };
+    let error = error::target(format!(
+        "which database is meant? {default}, the container's default, is empty, and {} {verb} not",
+        others.join(", ")
+    ));
+    let own = named.then_some(default);
+    let candidates = others.iter().map(String::as_str).chain(own);
+    let pick = |error: Error, name: &str| error.hint(format!("name the database: `-d {}`", shell_word(name)));
+    candidates.fold(error, pick).hint("for good, in envctl.toml: `[database] name = \"…\"`")
 }
 
 /// Asks every running replica whether it is the one that takes writes; also gives why some could not be asked.
@@ -173,7 +258,9 @@ async fn primary(
         let opening = async {
             let access = Access::discover(engine, container, wishes).await?;
             match entry {
-                Entry::Configured => Session::open(engine, container, &access, "envctl").await,
+                Entry::Configured | Entry::ToWrite | Entry::ToLook | Entry::Default => {
+                    Session::open(engine, container, &access, "envctl").await
+                }
                 Entry::Any => standing::outside(engine, container, &access, None, "envctl").await,
             }
         };

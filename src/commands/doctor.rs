@@ -15,7 +15,6 @@ use crate::doctor::{self, Finding, Place, Severity};
 use crate::environment::request::Wanted;
 use crate::environment::{Environment, Landscape, Role, shell_word};
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::postgres::facts::Facts;
 use crate::ui::format::counted;
 use crate::ui::{Checklist, Item, Tone};
 
@@ -149,6 +148,7 @@ async fn examine(
     let place = Place::of(environment);
     let mut findings = doctor::containers::judge(environment, &place);
     // What cannot be picked has been told with its containers.
+    let mut holds = false;
     let mut target = Identity {
         stack: environment.stack.clone(),
         profile: environment.profile.name.clone(),
@@ -157,13 +157,14 @@ async fn examine(
         ..Identity::default()
     };
     if let Ok(picked) = environment.pick(&Wanted::Db, settings.target.index) {
-        let (told, facts) = ask(app, daemon, settings, environment, &place, only_look).await;
+        let (told, seen) = ask(app, daemon, settings, environment, &place, only_look).await;
         findings.extend(told);
-        let database = facts.map(|facts| facts.database).or(target.database);
+        holds = seen.as_ref().is_some_and(|seen| seen.holds == Some(true));
+        let database = seen.map(|seen| seen.facts.database).or(target.database);
         let only = environment.database_services().len() < 2;
         target = catalogs::identity(&picked, only, &daemon.context, database.as_deref());
     }
-    findings.extend(backups(app, settings, environment, &place, target, only_look).await);
+    findings.extend(backups(app, settings, environment, &place, (target, holds), only_look).await);
     findings
 }
 
@@ -174,7 +175,7 @@ async fn ask(
     environment: &Environment,
     place: &Place,
     only_look: bool,
-) -> (Vec<Finding>, Option<Facts>) {
+) -> (Vec<Finding>, Option<doctor::database::Seen>) {
     let asking = async {
         let (target, _, mut session) = database::connect(app, daemon, settings, environment).await?;
         // Not waited for when it is dropped: its end of input ends it.
@@ -186,7 +187,7 @@ async fn ask(
             if daemon.engine.reapers().lacking(&container) {
                 findings.push(doctor::containers::unprotected(&container.name, place));
             }
-            (findings, Some(seen.facts))
+            (findings, Some(seen))
         }
         Ok(Err(error)) => {
             (vec![Finding::problem("database", error.full_message()).hints(&error).at(place)], None)
@@ -204,12 +205,15 @@ async fn backups(
     settings: &Settings,
     environment: &Environment,
     place: &Place,
-    target: Identity,
+    (target, holds): (Identity, bool),
     only_look: bool,
 ) -> Vec<Finding> {
     let looking = async {
         let catalog: Catalog = catalogs::of(settings, environment)?;
-        let look = move || doctor::backups::look(&catalog, target, only_look);
+        let look = move || {
+            let seen = doctor::backups::look(&catalog, target, only_look)?;
+            Ok(doctor::backups::Seen { holds, ..seen })
+        };
         let seen = tokio::task::spawn_blocking(look).await;
         seen.unwrap_or_else(|_| Err(error::failed("the look at the backups failed")))
     };

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{Finding, Place};
 use crate::backups::catalog::{Backup, Catalog};
 use crate::backups::identity::Identity;
-use crate::backups::manifest::{Level, Purpose};
+use crate::backups::manifest::{Level, Manifest, Purpose};
 use crate::backups::stored;
 use crate::environment::shell_word;
 use crate::error::Result;
@@ -25,6 +25,8 @@ pub struct Seen {
     pub backups: Vec<Backup>,
     /// The target whose last backup matters.
     pub target: Identity,
+    /// The target's database holds something, as far as it was asked.
+    pub holds: bool,
     /// Unfinished files of killed runs: removed, or only seen.
     pub partial: Vec<PathBuf>,
     /// Whether those were removed.
@@ -48,7 +50,15 @@ pub fn look(catalog: &Catalog, target: Identity, only_look: bool) -> Result<Seen
         }
     }
     let free = stored::free_space(&directory.join("any"));
-    Ok(Seen { directory: directory.to_owned(), backups, target, partial, removed: !only_look, free })
+    Ok(Seen {
+        directory: directory.to_owned(),
+        backups,
+        target,
+        holds: false,
+        partial,
+        removed: !only_look,
+        free,
+    })
 }
 
 /// So many untrusted files are named.
@@ -70,6 +80,7 @@ pub fn judge(
             Some(last) => aged(last, place, limit, now),
             None => none(seen, place),
         });
+        findings.extend(last.and_then(|last| of_nothing(last, seen.holds, place)));
         findings.extend(room(seen, last));
     }
     findings.into_iter().map(|finding| finding.at(place)).collect()
@@ -156,6 +167,20 @@ fn aged(last: &Backup, place: &Place, limit: Option<Duration>, now: Timestamp) -
             .next(format!("make one: `envctl backup {}`", place.flags));
     }
     Finding::ok("backups", format!("{what} ({})", bytes(last.stored_bytes)))
+}
+
+/// Finds a newest backup that holds nothing while the database does.
+fn of_nothing(last: &Backup, holds: bool, place: &Place) -> Option<Finding> {
+    let empty = last.manifest.as_ref().is_ok_and(Manifest::is_empty);
+    if !empty || !holds {
+        return None;
+    }
+    let name = last.path.file_name().unwrap_or_default().to_string_lossy();
+    let what = format!("the last backup, {name}, is empty, and the database is not");
+    Some(
+        Finding::problem_in_production(place, "backups", what)
+            .next(format!("make one: `envctl backup {}`", place.flags)),
+    )
 }
 
 /// Whether another one as large fits.

@@ -1,7 +1,7 @@
 //! Backup directories, and what is said of them.
 
 use super::*;
-use crate::backups::manifest::{Manifest, path_for, tests::sample};
+use crate::backups::manifest::{path_for, tests::sample};
 use crate::doctor::Severity;
 
 const NOW: &str = "2026-01-02T06:00:00Z";
@@ -139,4 +139,18 @@ fn x1_the_backup_of_another_database_is_not_the_last_one() {
     let finding = &found(&look(&catalog, target(), true).unwrap(), true)[0];
     assert_eq!(finding.severity, Severity::Problem);
     assert!(finding.what.contains("is of database acme"), "{}", finding.what);
+}
+
+#[test]
+fn z5_an_empty_newest_backup_of_a_database_that_is_not_empty_is_found() {
+    let (_home, catalog) = seen(&["backup_20260102_030000.sql.gz"], |m| {
+        m.tables.clear();
+        m.entries.clear();
+    });
+    let mut seen = look(&catalog, target(), true).unwrap();
+    assert_eq!(found(&seen, true)[0].severity, Severity::Ok, "an empty database has an empty backup");
+    seen.holds = true;
+    let findings = found(&seen, true);
+    let finding = findings.iter().find(|finding| finding.what.contains("is empty, and the database is not"));
+    assert_eq!(finding.unwrap().severity, Severity::Problem, "{findings:?}");
 }

@@ -9,6 +9,7 @@ use crate::environment::shell_word;
 use crate::error::{Error, Result};
 use crate::postgres::Session;
 use crate::postgres::beside::Port;
+use crate::postgres::emptiness;
 use crate::postgres::facts::Facts;
 use crate::postgres::health::{Health, Idle, Index, Tool};
 use crate::postgres::orphans;
@@ -30,6 +31,8 @@ pub struct Seen {
     pub ended: bool,
     /// It listens on no TCP port, by which a worker would reach it.
     pub deaf: bool,
+    /// It holds something of a user's; `None` where that cannot be told.
+    pub holds: Option<bool>,
 }
 
 /// Looks; ends what killed runs of envctl left in the server, unless it may only look.
@@ -43,7 +46,8 @@ pub async fn look(session: &mut Session, only_look: bool) -> Result<Seen> {
     let health = Health::read(session, &facts).await.map_err(|refusal| Error::from(refusal).full_message());
     let kept = kept::all(session).await.map_err(|error| error.full_message());
     let deaf = matches!(Port::of(session).await, Ok(Err(_)));
-    Ok(Seen { deaf, facts, health, kept, orphans, ended: !only_look })
+    let holds = emptiness::is_empty(session).await.ok().map(|empty| !empty);
+    Ok(Seen { deaf, holds, facts, health, kept, orphans, ended: !only_look })
 }
 
 /// So long may a session do nothing in a transaction.

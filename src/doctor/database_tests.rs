@@ -25,6 +25,7 @@ fn well() -> Seen {
         orphans: Ok(Vec::new()),
         ended: true,
         deaf: false,
+        holds: Some(true),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod access;
 pub mod beside;
 pub mod csv;
 pub mod dump;
+pub mod emptiness;
 pub mod encoding;
 pub mod facts;
 mod first_start;

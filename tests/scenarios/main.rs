@@ -50,3 +50,4 @@ mod sqlx_itself;
 mod studio;
 mod terminal;
 mod two_at_once;
+mod which_backup;

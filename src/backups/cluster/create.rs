@@ -306,6 +306,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Cr
         search_path: Vec::new(),
         last_migration: None,
         verified: Verified { level: Level::Trailer, at: request.started },
+        empty: inner.iter().all(|one| one.manifest.is_empty()),
         mac: None,
     })
 }

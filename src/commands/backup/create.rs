@@ -327,7 +327,7 @@ pub(super) fn show(app: &App, created: &Created) {
     let Some(path) = &created.path else { return };
     let took = std::time::Duration::from_millis(manifest.duration_ms);
     app.ui.say(&format!(
-        "{} in {}: {} tables, {} rows, {}; complete and proven",
+        "{} in {}: {} tables, {} rows, {}; complete and proven{}",
         manifest.of_what(),
         duration(took),
         manifest.table_count(),
@@ -340,8 +340,12 @@ pub(super) fn show(app: &App, created: &Created) {
                 format!("{} databases in a tar of {}", manifest.databases.len(), bytes(manifest.stored_bytes))
             }
             other => format!("a {other} archive of {}", bytes(manifest.stored_bytes)),
-        }
+        },
+        if manifest.is_empty() { ", of an empty database" } else { "" }
     ));
+    if manifest.is_empty() {
+        app.ui.warn(&format!("{} is EMPTY: there is nothing in this backup", manifest.of_what()));
+    }
     // The path is the answer: `FILE=$(envctl backup -q)`.
     app.ui.show(&Answer { path: Some(path), manifest }, |_| {
         format!("{}\n", crate::ui::escape::escape(&path.display().to_string()))

@@ -41,6 +41,8 @@ pub(super) struct Made {
     stored_bytes: u64,
     plain_bytes: u64,
     rows: u64,
+    /// The database held nothing.
+    empty: bool,
 }
 
 impl fmt::Display for Planned {
@@ -60,7 +62,8 @@ impl fmt::Display for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Its folder stood in the plan; the table at the end has to fit a terminal.
         let name = self.path.rsplit('/').next().unwrap_or_default();
-        write!(f, "{} rows, {}, {name}", count(self.rows), bytes(self.stored_bytes))
+        let empty = if self.empty { "EMPTY, " } else { "" };
+        write!(f, "{empty}{} rows, {}, {name}", count(self.rows), bytes(self.stored_bytes))
     }
 }
 
@@ -102,6 +105,7 @@ impl Verb for Backups<'_> {
         Ok(Made {
             path: path.map(|path| path.display().to_string()).unwrap_or_default(),
             rows: manifest.rows(),
+            empty: manifest.is_empty(),
             stored_bytes: manifest.stored_bytes,
             plain_bytes: manifest.plain_bytes,
             database: manifest.database,

@@ -163,7 +163,8 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
     line(
         "content",
         format!(
-            "{}{} tables, {} rows",
+            "{}{}{} tables, {} rows",
+            if manifest.is_empty() { "EMPTY: " } else { "" },
             if manifest.whole { "" } else { "partial: " },
             manifest.table_count(),
             count(manifest.rows())

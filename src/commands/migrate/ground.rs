@@ -58,7 +58,7 @@ pub(in crate::commands) async fn open_with_session(
     settings: &Settings,
     environment: &Environment,
 ) -> Result<(Migrations, Session)> {
-    let (found, session) = database::reach_open(app, daemon, settings, environment).await?;
+    let (found, session) = database::reach_open_to_write(app, daemon, settings, environment).await?;
     let Chosen { driver, project, place } =
         driver(app, daemon, settings, environment, &found.target, &found.access).await?;
     Ok((Migrations { found, driver, project, place }, session))

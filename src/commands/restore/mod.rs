@@ -20,6 +20,7 @@ use crate::backups::catalog::{Backup, Catalog};
 use crate::backups::cluster::is_cluster;
 use crate::backups::identity::{Difference, Identity, Part};
 use crate::backups::lanes::{MOST_JOBS, share_out};
+use crate::backups::manifest::Manifest;
 use crate::backups::restore::{RestorePlan, Restored, SharedOut, look, run as carry_out};
 use crate::backups::scan::Rules;
 use crate::backups::source::{Asked, DumpSource, Examined, examine};
@@ -143,7 +144,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     app.means(&environment);
     // The newest backup of a database is known once it is known which database that is.
     let early = if asked.as_os_str() == "latest" {
-        Some(database::reach(app, &daemon, &settings, &environment).await?)
+        Some(reach(app, &daemon, &settings, &environment, None).await?)
     } else {
         None
     };
@@ -167,9 +168,10 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let made_from =
         examined.as_ref().and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
     crosses_up(&args, global, &environment, made_from)?;
+    let made_of = examined.as_ref().and_then(|examined| Some(examined.manifest.as_ref()?.database.clone()));
     let found = match early {
         Some(found) => found,
-        None => database::reach(app, &daemon, &settings, &environment).await?,
+        None => reach(app, &daemon, &settings, &environment, made_of.as_deref()).await?,
     };
     let database = args.into.clone().unwrap_or_else(|| found.facts.database.clone());
     let wanted = Wanted { source, examined: examined.as_ref(), asked: reading, database, encoding: None };
@@ -178,6 +180,9 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let manifest = examined.as_ref().and_then(|examined| examined.manifest.as_ref());
     let differences = manifest.map(|manifest| identity.differences(manifest)).unwrap_or_default();
     let unlike = !args.name_all(&differences, plan.exists);
+    if manifest.is_some_and(Manifest::is_empty) {
+        plan.findings.warnings.push("the backup is of an empty database: there is nothing in it".to_owned());
+    }
     plan.findings.warnings.splice(0..0, differences.iter().map(ToString::to_string));
     let before = plan.backup_first.then(|| found.in_database(&plan.database));
     let target = (&found.target, unlike);
@@ -220,6 +225,32 @@ fn crosses_up(
         ));
     }
     Ok(())
+}
+
+/// Reaches the database that is restored. A default one that is empty may be new, and waits for its backup: where
+/// several could be meant, the one that the backup is of is one of them.
+async fn reach(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+    made_of: Option<&str>,
+) -> Result<Database> {
+    let reached = database::reach_open_to_write(app, daemon, settings, environment).await;
+    let (found, session) = match (reached, made_of) {
+        (Err(error), Some(made_of)) if error.kind() == ErrorKind::Target => {
+            // The container's own database, where the backup is of that.
+            let (found, session) = database::reach_open_default(app, daemon, settings, environment).await?;
+            if found.facts.database != made_of {
+                session.close().await;
+                return Err(error);
+            }
+            (found, session)
+        }
+        (reached, _) => reached?,
+    };
+    session.close().await;
+    Ok(found)
 }
 
 impl RestoreArgs {
