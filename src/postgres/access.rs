@@ -125,6 +125,18 @@ impl Access {
             LIMITS.into_iter().filter(|name| limits.split(' ').any(|one| one == *name)).collect();
     }
 
+    /// Statements, each behind `\; `, that lift the limits again and set the encoding again behind a RESET ALL.
+    pub fn after_reset(&self) -> String {
+        let mut sql = String::new();
+        for limit in &self.unlimited {
+            sql.push_str(&format!("\\; SET {limit} = 0"));
+        }
+        if self.encoding() == Some(SQL_ASCII) {
+            sql.push_str(&format!("\\; SET client_encoding = '{SQL_ASCII}'"));
+        }
+        sql
+    }
+
     /// Encoding of the database, as the server names it; `None` until a session has asked.
     pub fn encoding(&self) -> Option<&str> {
         self.encoding.as_deref()

@@ -31,6 +31,7 @@ mod json;
 mod kept;
 mod logs;
 mod many;
+mod migrate;
 mod output;
 mod places;
 mod preflight;

@@ -459,6 +459,13 @@ fn a_history_that_another_tool_has_begun_is_gone_on_with() {
         theirs.run(&["migrate"]).code(0).says("1 migration applied");
         theirs.run(&["migrate", "status", "--exit-code"]).code(0);
     }
+    // sqlx itself stops there, too (sqlx#2659); for envctl other line ends are no edit.
+    let ends = foreign("mig_ends", "sqlx", &[("1_a.sql", "CREATE TABLE a (x int);\r\n-- note\r\n")]);
+    ends.run(&["migrate"]).code(0);
+    fs::write(ends.path().join("db/migrations/1_a.sql"), "CREATE TABLE a (x int);\n-- note\n").unwrap();
+    fs::write(ends.path().join("db/migrations/2_b.sql"), "CREATE TABLE b (x int);\n").unwrap();
+    ends.run(&["migrate", "status", "--exit-code"]).code(11).says("applied with other line ends");
+    ends.run(&["migrate"]).code(0).says("1 migration applied");
     // sqlx stops at a file that was edited (VersionMismatch), the others keep no checksum.
     let edited = foreign("mig_edited", "sqlx", &pair);
     edited.run(&["migrate"]).code(0);
@@ -540,6 +547,20 @@ fn w17_session_state_of_a_file_reaches_neither_the_history_nor_the_next_file() {
             project.run(&["migrate", "status", "--exit-code"]).code(0).says("3 applied");
             project.sql(&format!("drop owned by {role}; drop role {role}"));
         }
+    }
+}
+
+#[test]
+fn w17_x5_the_servers_limits_stay_lifted_behind_a_file() {
+    for server in Server::each() {
+        let files = [("1_a", "create table a ();"), ("2_slow", "select pg_sleep(1.3);")];
+        let project = project("w17_limits", server, &files);
+        let limits = project.sql(
+            "select string_agg(format('alter database %I set %s = ''1s''', current_database(), name), '; ') \
+             from pg_settings where name in ('transaction_timeout', 'idle_session_timeout', 'statement_timeout')",
+        );
+        project.sql(&limits);
+        project.run(&["migrate"]).code(0).says("2 migrations applied");
     }
 }
 

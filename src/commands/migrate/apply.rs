@@ -10,7 +10,8 @@ use crate::commands::many::{Ground, ManyArgs};
 use crate::commands::{GlobalArgs, catalogs, database};
 use crate::config::Settings;
 use crate::environment::Environment;
-use crate::error::{self, Result};
+use crate::environment::request::Wanted;
+use crate::error::{self, ErrorKind, Result};
 use crate::migrations::{Applied, MigrationPlan};
 use crate::ui::format::age;
 use crate::ui::{Decision, Guard};
@@ -147,12 +148,23 @@ async fn tested(
         .filter(|stack| stack.name == environment.stack)
         .flat_map(|stack| stack.environments.iter())
         .filter(|other| other.profile != environment.profile);
-    let (mut seen, mut looked) = (Vec::new(), Vec::new());
+    let (mut seen, mut looked, mut silent) = (Vec::new(), Vec::new(), Vec::new());
     for other in others {
         let quiet = app.of_stack(other, app.interrupt.clone());
         // A profile that does not run has tested nothing.
-        let Ok((target, access, session)) = database::connect(&quiet, daemon, settings, other).await else {
+        if other.pick(&Wanted::Db, settings.target.index).is_err() {
             continue;
+        }
+        let (target, access, session) = match database::connect(&quiet, daemon, settings, other).await {
+            Ok(connected) => connected,
+            Err(stopped) if matches!(stopped.kind(), ErrorKind::Interrupted(_) | ErrorKind::Timeout) => {
+                return Err(stopped);
+            }
+            // One that runs and cannot be asked may have tried it: the reason is told.
+            Err(cause) => {
+                silent.push(format!("{} could not be asked: {}", other.profile.word(), cause.full_message()));
+                continue;
+            }
         };
         session.close().await;
         let there =
@@ -171,9 +183,11 @@ async fn tested(
         plan.remarks.push(format!("applied in {} already", looked.join(", ")));
         return Ok(());
     }
-    let where_ = match looked.as_slice() {
+    let nowhere = (!looked.is_empty()).then(|| format!("not applied in {}", looked.join(", ")));
+    let reasons: Vec<String> = nowhere.into_iter().chain(silent).collect();
+    let where_ = match reasons.as_slice() {
         [] => "no other profile of the stack runs here to have tried it".to_owned(),
-        some => format!("not applied in {}", some.join(", ")),
+        reasons => reasons.join("; "),
     };
     if args.untested {
         plan.remarks.push(format!("untested ({where_}): {}", untested.join(", ")));
@@ -195,10 +209,19 @@ fn backup_remark(
         return Some("a backup is made first".to_owned());
     }
     let limit = settings.migrations.backup_age.filter(|_| !args.no_backup)?;
-    let catalog = catalogs::of_found(settings, &migrations.found).ok()?;
     let now = app.now();
     // One that was made before another migration or a reset is as good.
-    let last = catalog.last_proven(&migrations.found.identity()).ok().flatten();
+    let last = catalogs::of_found(settings, &migrations.found)
+        .and_then(|catalog| catalog.last_proven(&migrations.found.identity()));
+    let last = match last {
+        Ok(last) => last,
+        Err(cause) => {
+            return Some(format!(
+                "how old the last backup is cannot be told: {}; `--backup` makes one first",
+                cause.full_message()
+            ));
+        }
+    };
     match last {
         Some(at) if now.duration_since(at).unsigned_abs() <= limit => None,
         Some(at) => Some(format!("the last backup is of {}; `--backup` makes one first", age(at, now))),

@@ -265,9 +265,18 @@ impl PrismaDriver {
         }
         let name = failed.name;
         let why = words::database_error(logs).or_else(|| words::database_error(&words::said(captured)));
+        let silent = why.is_none();
         let why = why.unwrap_or_else(|| told.message().to_owned());
-        error::tool(format!("{name} failed: {why}")).hint(format!(
+        let error = error::tool(format!("{name} failed: {why}")).hint(format!(
             "mend its file, then `envctl migrate resolve {name} --rolled-back` and `envctl migrate`"
+        ));
+        if !silent {
+            return error;
+        }
+        // Prisma's JavaScript engine keeps PostgreSQL's message to itself (seen with 6.19.3).
+        error.hint(format!(
+            "read PostgreSQL's own message in its log: `docker logs --tail 50 {}`",
+            self.sql.container.name
         ))
     }
 

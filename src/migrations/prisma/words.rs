@@ -118,13 +118,22 @@ pub(super) fn failure(words: &str, captured: &Captured, container: &str) -> Erro
     }
 }
 
-/// The server's own words in a longer text.
+/// Returns the server's message in a longer text, with the fields that Prisma's native engine writes behind it: DETAIL and
+/// HINT on lines of their own, CONTEXT as `where_` of the error's debug form.
 pub(super) fn database_error(text: &str) -> Option<String> {
-    let line = text
-        .lines()
-        .map(str::trim)
-        .find(|line| line.starts_with("ERROR: ") || line.starts_with("error: "))?;
-    Some(line.split_once(": ")?.1.trim().to_owned())
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| line.starts_with("ERROR: ") || line.starts_with("error: "))?;
+    let mut told = line.split_once(": ")?.1.trim().to_owned();
+    for line in lines {
+        if line.starts_with("DETAIL: ") || line.starts_with("HINT: ") {
+            told = format!("{told}\n{line}");
+        }
+    }
+    let context = text.split_once("where_: Some(\"").and_then(|(_, rest)| rest.split_once("\"),"));
+    if let Some((context, _)) = context {
+        told = format!("{told}\nCONTEXT: {}", context.replace("\\n", "\n").replace("\\\"", "\""));
+    }
+    Some(told)
 }
 
 /// The migration that a message is about.
@@ -175,6 +184,22 @@ mod tests {
         let drift = failed("Error: Drift detected: Your database schema is not in sync");
         assert_eq!(drift.kind(), ErrorKind::Refused);
         assert!(drift.hints()[0].contains("migrate create NAME"), "{:?}", drift.hints());
+    }
+
+    #[test]
+    fn w18_the_servers_hint_and_context_are_kept() {
+        // As the native engine of Prisma 6 wrote them (prisma/orm#8424).
+        let text = "A migration failed to apply.\n\nDatabase error code: 55P04\n\nDatabase error:\n\
+                    ERROR: unsafe use of new value \"B\" of enum type e\n\
+                    HINT: New enum values must be committed before they can be used.\n\nPosition:\n  1 ALTER TYPE\n\n\
+                    DbError { severity: \"ERROR\", hint: Some(\"New enum values\"), position: None, \
+                    where_: Some(\"PL/pgSQL function f()\\nSQL statement \\\"x\\\"\"), schema: None }";
+        assert_eq!(
+            database_error(text).unwrap(),
+            "unsafe use of new value \"B\" of enum type e\nHINT: New enum values must be committed before they can be used.\n\
+             CONTEXT: PL/pgSQL function f()\nSQL statement \"x\""
+        );
+        assert_eq!(database_error("ERROR: division by zero").as_deref(), Some("division by zero"));
     }
 
     #[test]

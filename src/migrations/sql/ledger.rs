@@ -134,25 +134,25 @@ impl Ledger {
 
     /// What the table keeps of a file.
     pub fn checksum(&self, script: &Script) -> String {
+        self.digest(&script.text)
+    }
+
+    fn digest(&self, text: &str) -> String {
         match self.layout {
-            Layout::Sqlx => hex(&Sha384::digest(&script.text)),
-            _ => hex(&Sha256::digest(&script.text)),
+            Layout::Sqlx => hex(&Sha384::digest(text)),
+            _ => hex(&Sha256::digest(text)),
         }
     }
 
-    /// Whether a kept checksum is of this file. Prisma's compares three ways, so that a checkout with other line
-    /// ends is no edit (prisma-engines#1887).
+    /// Returns whether a kept checksum is of this file, whatever its line ends: a checkout with others is no edit.
+    /// Prisma compares in the same three ways (prisma-engines#1887); sqlx itself compares bytes (sqlx#2659).
     pub fn matches(&self, kept: &str, script: &Script) -> bool {
-        if self.checksum(script) == kept {
-            return true;
-        }
-        if !self.keeps_failures() {
-            return false;
-        }
         let unix = script.text.replace("\r\n", "\n");
         let dos = unix.replace('\n', "\r\n");
-        let digests = [unix, dos].map(Sha256::digest);
-        digests.iter().any(|digest| hex(digest) == kept || (kept.len() != 64 && unpadded(digest) == kept))
+        [&script.text, &unix, &dos].into_iter().any(|text| {
+            self.digest(text) == kept
+                || self.keeps_failures() && kept.len() != 64 && unpadded(&Sha256::digest(text)) == kept
+        })
     }
 
     /// Before a file: one query, statements separated by `\;`. Nobody waits for the disk: the commit of the file, which
@@ -328,7 +328,9 @@ mod tests {
         assert!(!prisma.matches(&kept, &script("a\nc\n")));
         assert!(prisma.matches(&unpadded(&Sha256::digest("a\nb\n")), &script("a\nb\n")));
         let sqlx = ledger(Layout::Sqlx);
-        assert!(!sqlx.matches(&sqlx.checksum(&script("a\n")), &script("a\r\n")), "sqlx compares bytes");
+        assert!(sqlx.matches(&sqlx.checksum(&script("a\n")), &script("a\r\n")), "W15");
+        assert!(sqlx.matches(&sqlx.checksum(&script("a\r\nb\r\n")), &script("a\nb\r\n")), "W15");
+        assert!(!sqlx.matches(&sqlx.checksum(&script("a\n")), &script("a\n\n")));
         assert_eq!(sqlx.checksum(&script("")).len(), 96);
     }
 

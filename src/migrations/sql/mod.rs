@@ -293,6 +293,9 @@ impl SqlDriver {
             .filter(|one| one.state == State::FileMissing)
             .map(|one| one.name.as_str())
             .collect();
+        if self.layout == Layout::Sqlx {
+            remarks.extend(other_line_ends(scripts, kept));
+        }
         if !missing.is_empty() {
             remarks.push(format!("applied, but without a file here: {}", missing.join(", ")));
         }
@@ -378,6 +381,24 @@ fn compare(scripts: &[Script], kept: &Kept) -> Vec<Migration> {
         applied_at: record.finished.clone().filter(|at| at != "yes"),
     }));
     all
+}
+
+/// A remark on applied files whose line ends alone differ: sqlx itself refuses them.
+fn other_line_ends(scripts: &[Script], kept: &Kept) -> Option<String> {
+    let differs = |script: &&Script| {
+        let record = kept.records.iter().find(|record| record.key == script.key);
+        let checksum = record.and_then(|record| record.checksum.as_deref());
+        checksum.is_some_and(|checksum| {
+            kept.ledger.checksum(script) != checksum && kept.ledger.matches(checksum, script)
+        })
+    };
+    let names: Vec<&str> = scripts.iter().filter(differs).map(|script| script.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "applied with other line ends, which sqlx itself refuses: {}; keep them in git with `* -text` in .gitattributes",
+            names.join(", ")
+        )
+    })
 }
 
 /// The first pair of a pending migration and a later one that is applied.

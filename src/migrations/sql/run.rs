@@ -11,7 +11,7 @@ use crate::migrations::layout::Script;
 use crate::migrations::plan::{Applied, MigrationPlan};
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::Refusal;
-use crate::postgres::{ServerError, Session};
+use crate::postgres::{Access, ServerError, Session};
 use crate::progress::Event;
 use crate::ui::Confirmed;
 
@@ -148,7 +148,7 @@ impl SqlDriver {
             };
             // The script may have begun a transaction of its own; outside of one this is a warning.
             session.query("ROLLBACK").await.map_err(lost)?;
-            session.query(&self.session_reset(true)).await.map_err(lost)?;
+            session.query(&self.session_reset(session.access(), true)).await.map_err(lost)?;
             let deadlock = why.state == "40P01" && character.outside && attempt < TRIES;
             if deadlock {
                 let after = invalid_indexes(session).await?;
@@ -181,7 +181,8 @@ impl SqlDriver {
     ) -> std::result::Result<Ended, Refusal> {
         let Step { kept, script, character, .. } = step;
         // A build that locks nobody out may wait.
-        let (reset, locked) = (self.session_reset(!character.outside), Self::locked(kept.ledger.lock()));
+        let (reset, locked) =
+            (self.session_reset(session.access(), !character.outside), Self::locked(kept.ledger.lock()));
         // Everything that DISCARD ALL takes back, but for the locks that this session holds.
         let discard = format!(
             "{reset}\\; CLOSE ALL\\; DEALLOCATE ALL\\; UNLISTEN *\\; DISCARD TEMP\\; DISCARD SEQUENCES"
@@ -202,9 +203,12 @@ impl SqlDriver {
     }
 
     /// Statements that give the session the role and the settings back that it was opened with.
-    fn session_reset(&self, limited: bool) -> String {
+    fn session_reset(&self, access: &Access, limited: bool) -> String {
         let wait = if limited { self.lock_limit.as_millis() } else { 0 };
-        format!("RESET SESSION AUTHORIZATION\\; RESET ROLE\\; RESET ALL\\; SET lock_timeout = {wait}")
+        format!(
+            "RESET SESSION AUTHORIZATION\\; RESET ROLE\\; RESET ALL\\; SET lock_timeout = {wait}{}",
+            access.after_reset()
+        )
     }
 
     /// Error of a part that failed.
