@@ -179,6 +179,7 @@ async fn attempt(
 ) -> Result<Vec<String>, Failure> {
     let pid = actor.value("select pg_backend_pid()").await?.unwrap_or_default();
     actor.query("BEGIN").await?;
+    actor.query(LIMITS).await?;
     let left_out = match inside(actor, usher, plan, live_exists, statements, &pid).await {
         Ok(left_out) => left_out,
         Err(failure) => {
@@ -187,12 +188,31 @@ async fn attempt(
             return Err(failure);
         }
     };
-    match actor.query("COMMIT").await {
-        Ok(_) => Ok(left_out),
-        Err(Refusal::Lost(cause)) => Err(Failure::AtCommit(cause)),
-        Err(refused) => Err(refused.into()),
+    match tokio::time::timeout(COMMIT_LIMIT, actor.query("COMMIT")).await {
+        Ok(Ok(_)) => Ok(left_out),
+        Ok(Err(Refusal::Lost(cause))) => Err(Failure::AtCommit(cause)),
+        Ok(Err(refused)) => Err(refused.into()),
+        Err(_) => {
+            // Its lock on the database must not stay.
+            let _ = usher.query(&format!("select pg_catalog.pg_terminate_backend({pid})")).await;
+            let seconds = COMMIT_LIMIT.as_secs();
+            Err(Failure::AtCommit(error::tool(format!(
+                "PostgreSQL did not end the COMMIT within {seconds} s"
+            ))))
+        }
     }
 }
+
+/// Bounds the swap's transaction, which locks the database: a daemon that dies under it leaves psql without an end of
+/// its input (F13). A standby that is gone would make COMMIT wait with the lock held; the renames reach it in their order.
+const LIMITS: &str = "select pg_catalog.set_config('idle_in_transaction_session_timeout', '15s', true), \
+                      pg_catalog.set_config('statement_timeout', '60s', true), \
+                      pg_catalog.set_config('synchronous_commit', 'local', true), \
+                      (select pg_catalog.set_config(s.name, '180s', true) from pg_catalog.pg_settings s \
+                       where s.name = 'transaction_timeout')";
+
+/// Time that COMMIT may take: no limit of the server's holds there.
+const COMMIT_LIMIT: Duration = Duration::from_mins(1);
 
 async fn inside(
     actor: &mut Session,

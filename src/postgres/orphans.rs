@@ -3,15 +3,23 @@
 //!
 //! Every dump and load runs beside a session of its envctl that holds the lock and ends at once with it:
 //! psql reads an end of file. So a dump whose companion is missing is an orphan, wherever it was started.
+//!
+//! A swap ends its own companion with the other sessions of the database, so a swap is known by its time: it has limits
+//! inside its transaction, and nothing of a swap that is alive lasts longer.
 
 use super::rights::MAY_END;
 use super::session::{Refusal, Session};
 
-/// Whose companion is missing.
-const ORPHANED: &str = "a.application_name ~ '^envctl/[0-9a-f]{8} (dump|load)$' and a.pid <> pg_catalog.pg_backend_pid() \
-    and not exists (select from pg_catalog.pg_stat_activity companion \
+/// A dump or a load without its companion, and a swap that is over.
+const ORPHANED: &str = "a.pid <> pg_catalog.pg_backend_pid() and case \
+    when a.application_name ~ '^envctl/[0-9a-f]{8} (dump|load)$' then \
+        not exists (select from pg_catalog.pg_stat_activity companion \
                     where companion.application_name ~ \
-                          ('^' || split_part(a.application_name, ' ', 1) || ' (backup|restore) '))";
+                          ('^' || split_part(a.application_name, ' ', 1) || ' (backup|restore) ')) \
+    when a.application_name ~ '^envctl/[0-9a-f]{8} swap$' then \
+        pg_catalog.clock_timestamp() - a.state_change > \
+            case when a.state like 'idle in transaction%' then interval '20 s' else interval '10 min' end \
+    else false end";
 
 /// Ends those that this role may end, and gives their names: `envctl/1a2b3c4d dump`.
 ///
