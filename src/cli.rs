@@ -154,7 +154,7 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Logs(args) => commands::logs::run(args, &global, app).await,
         Command::Studio(args) => commands::studio::run(args, &global, app).await,
         Command::Forward(args) => commands::forward::run(args, &global, app).await,
-        Command::Backup(args) => commands::backup::run(*args, &global, app).await,
+        Command::Backup(args) => Box::pin(commands::backup::run(*args, &global, app)).await,
         Command::Restore(args) => Box::pin(commands::restore::run(args, &global, app)).await,
         Command::Migrate(args) => commands::migrate::run(args, &global, app).await,
         Command::Generate(args) => commands::generate::run(&args, &global, app).await,

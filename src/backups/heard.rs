@@ -11,6 +11,9 @@ use crate::postgres::mask;
 /// What is kept of psql's complaints.
 const STDERR_KEPT: usize = 64 << 10;
 
+/// Counts of COPY that are kept.
+const MOST_COPIES: usize = 5_000_000;
+
 /// The C library's word for a full disk, as a server without translations passes it on.
 const NO_SPACE: &str = "No space left";
 
@@ -92,7 +95,10 @@ impl Heard {
                 if text == self.token {
                     self.proven = true;
                 } else if let Some(rows) = text.strip_prefix("COPY ").and_then(|n| n.parse().ok()) {
-                    self.copies.push(rows);
+                    // A foreign program may count for ever; no file has so many tables.
+                    if self.copies.len() < MOST_COPIES {
+                        self.copies.push(rows);
+                    }
                 }
                 self.line.clear();
             }

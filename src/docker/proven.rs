@@ -272,7 +272,7 @@ pub(super) async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container)
 }
 
 /// Nothing came for a while: a container that is paused will say nothing, a lock may be in the way.
-pub(super) async fn silent(
+pub async fn silent(
     engine: &Arc<dyn Engine>,
     container: &Container,
     program: &str,

@@ -51,26 +51,42 @@ pub async fn hold(
     limit: Duration,
 ) -> Result<Session> {
     let started = Instant::now();
+    let mut pause = FIRST_PAUSE;
     loop {
-        let mut session = match Session::open(engine, container, access, application).await {
-            Ok(session) => session,
-            // The sentence PostgreSQL gives to those that arrive during a rename.
-            Err(error)
-                if error.message().contains("just been dropped or renamed") && started.elapsed() < limit =>
-            {
-                continue;
+        let lost = match Session::open(engine, container, access, application).await {
+            Ok(mut session) => {
+                match take(&mut session, mode, limit.saturating_sub(started.elapsed())).await {
+                    Ok(()) => return Ok(session),
+                    Err(Lost::Session(cause)) => cause,
+                    Err(Lost::Lock(error)) => return Err(error),
+                }
             }
+            // The sentence PostgreSQL gives to those that arrive during a rename.
+            Err(error) if error.message().contains("just been dropped or renamed") => error,
             Err(error) => return Err(error),
         };
-        match take(&mut session, mode, limit.saturating_sub(started.elapsed())).await {
-            Ok(()) => return Ok(session),
-            Err(Lost::Session) if started.elapsed() < limit => {}
-            Err(Lost::Session) => {
-                return Err(error::busy("the database is being swapped by another restore"));
-            }
-            Err(Lost::Lock(error)) => return Err(error),
+        let left = limit.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(never_held(lost));
         }
+        tokio::time::sleep(pause.min(left)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Pause before the next session, where one was lost; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The error of a lock whose sessions were lost until the time was over.
+fn never_held(lost: Error) -> Error {
+    let swaps = ["due to administrator command", "just been dropped or renamed"];
+    if swaps.iter().any(|words| lost.message().contains(words)) {
+        return error::busy(format!("the database is being swapped by another restore: {}", lost.message()))
+            .hint("wait longer with `--lock-timeout 5m`, or try again later");
+    }
+    lost.context("the sessions that wait for the lock of the database end again and again")
+        .hint("look why in the server's log: `envctl logs db`")
 }
 
 /// The same in a session that is open there already: it goes on under this name.
@@ -91,7 +107,8 @@ pub async fn hold_in(
         match take(&mut open, mode, limit).await {
             Ok(()) => return Ok(open),
             Err(Lost::Lock(error)) => return Err(error),
-            Err(Lost::Session) => {}
+            // The one that follows says why.
+            Err(Lost::Session(_)) => {}
         }
     }
     hold(engine, container, &access, application, mode, limit).await
@@ -104,20 +121,20 @@ pub async fn hold_in(
 pub async fn take_again(session: &mut Session, limit: Duration) -> Result<()> {
     take(session, Mode::Exclusive, limit).await.map_err(|lost| match lost {
         Lost::Lock(error) => error,
-        Lost::Session => error::tool("the session that held the lock of the database ended"),
+        Lost::Session(cause) => cause.context("the session that held the lock of the database ended"),
     })
 }
 
 /// Why the lock was not had.
 enum Lost {
-    Session,
+    Session(Error),
     Lock(Error),
 }
 
 impl From<Refusal> for Lost {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Lost(_) => Self::Session,
+            Refusal::Lost(cause) => Self::Session(cause),
             sql @ Refusal::Sql(_) => Self::Lock(sql.into()),
         }
     }

@@ -117,3 +117,22 @@ async fn a_database_that_does_not_exist_is_not_waited_for() {
     let error = taken(&script, Mode::Shared, Duration::from_secs(20)).await.err().expect("there is none");
     assert_eq!(error.kind(), ErrorKind::Target);
 }
+
+#[tokio::test]
+async fn no11_a_session_that_is_lost_again_and_again_is_no_swap_and_is_not_asked_for_without_a_pause() {
+    let lost = || {
+        Turn::new("psql", |mut far| async move {
+            let (_, word) = far.question().await?;
+            far.rows(&word, "1\n").await;
+            far.question().await?;
+            far.err("out of memory\n").await;
+            Some(1)
+        })
+    };
+    let script = Scripted::new(std::iter::repeat_with(lost).take(50));
+    let error = taken(&script, Mode::Exclusive, Duration::from_millis(300)).await.err().expect("no lock");
+    assert_eq!(error.kind(), ErrorKind::Tool, "{error}");
+    assert!(error.full_message().contains("out of memory"), "{}", error.full_message());
+    assert!(error.full_message().contains("end again and again"), "{}", error.full_message());
+    assert!(script.asked().len() <= 5, "{} sessions in 300 ms", script.asked().len());
+}

@@ -17,6 +17,7 @@ use super::{first_start, standing};
 use crate::docker::demux::Output;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput, start_failure};
 use crate::docker::proof::nonce;
+use crate::docker::proven::silent;
 use crate::docker::{Container, Engine, Exec};
 use crate::error::{self, Error, Result};
 
@@ -56,16 +57,30 @@ pub struct Session {
     word: String,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    container: String,
+    engine: Arc<dyn Engine>,
+    container: Box<Container>,
     access: Access,
+    /// A lost session asks what the server says; the one that asks does not.
+    asks: bool,
 }
+
+/// Longest answer to a statement. Catalogs of a hundred thousand tables are smaller.
+const ANSWER_LIMIT: usize = 64 << 20;
+/// How much is kept of what a program prints in front of its closing word.
+const PRINTED_KEPT: usize = 1 << 20;
+/// Time in which a statement of envctl's own has to be answered. Waits have shorter limits of their own.
+const QUERY_LIMIT: Duration = Duration::from_hours(1);
+/// Silence after which the container is looked at.
+const SILENCE: Duration = Duration::from_mins(1);
+/// Time in which a server has to say how it is, after it has ended a session.
+const ASKING_LIMIT: Duration = Duration::from_secs(5);
 
 /// How much of psql's stderr is kept.
 const STDERR_KEPT: usize = 64 << 10;
 /// How long the end of an error's report may take to arrive: a psql older than 13 does not print it.
 const REPORT_LIMIT: Duration = Duration::from_secs(2);
-/// How long a freshly started server may still be starting up.
-const STARTUP_LIMIT: Duration = Duration::from_secs(30);
+/// How long a server may still be starting up, or recovering.
+const STARTUP_LIMIT: Duration = Duration::from_mins(1);
 /// How long the image's first start may take: it makes the cluster and runs the project's own scripts.
 const FIRST_START_LIMIT: Duration = Duration::from_mins(5);
 /// How long the real server may take to be there once the first start is over.
@@ -86,7 +101,7 @@ fn greeting() -> String {
 
 impl Session {
     /// Opens a session; with the password if the server asks for one. Waits for a server that is just
-    /// starting.
+    /// starting, or recovering.
     ///
     /// # Errors
     /// Kind `Tool`: no psql, no such role or database, wrong password. `Target`, `Docker`: no exec.
@@ -102,7 +117,7 @@ impl Session {
         let mut setting_up: Option<tokio::time::Instant> = None;
         loop {
             match Box::pin(Self::try_open(engine, container, &access, application)).await {
-                Ok(session) => return Ok(session),
+                Ok(session) => return Ok(Self { asks: true, ..session }),
                 Err(complaint) if complaint.wants_password() => {
                     access = access.with_password(engine, container).await?;
                 }
@@ -209,8 +224,10 @@ impl Session {
             word: nonce(),
             stdout: Vec::new(),
             stderr: Vec::new(),
-            container: container.name.clone(),
+            engine: engine.clone(),
+            container: Box::new(container.clone()),
             access: access.clone(),
+            asks: false,
         };
         let answer = session.query(&greeting()).await.map(|rows| rows.into_iter().next().unwrap_or_default());
         if let Ok(row) = &answer {
@@ -255,7 +272,13 @@ impl Session {
             "{sql}\n;\n\\echo {word} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\if :ERROR\n{}\n\\endif\n\\echo {word}.\n",
             report_lines(word)
         );
-        let (rows, status) = self.ask(&question).await?;
+        let asked = tokio::time::timeout(QUERY_LIMIT, Box::pin(self.ask(&question, false))).await;
+        let (rows, status) = match asked {
+            Ok(answer) => answer?,
+            Err(_) => {
+                return Err(self.unusable(&format!("gave no answer within {} s", QUERY_LIMIT.as_secs())));
+            }
+        };
         let mut words = status.trim_start().splitn(3, ' ');
         if words.next() == Some("false") {
             self.stderr.clear();
@@ -285,6 +308,9 @@ impl Session {
             Ok(Ok(())) | Err(_) => {}
             Ok(Err(lost)) => return Err(lost),
         }
+        if has_lost_connection(&String::from_utf8_lossy(&self.stderr), &told.state) {
+            return Err(Box::pin(self.lost(None)).await);
+        }
         let text = String::from_utf8_lossy(&std::mem::take(&mut self.stderr)).into_owned();
         Ok(read_report(&text, &marks, told))
     }
@@ -300,17 +326,22 @@ impl Session {
     ) -> std::result::Result<String, Refusal> {
         let question = lines(&self.word);
         self.stderr.clear();
-        Ok(self.ask(&question).await?.1)
+        Ok(self.ask(&question, true).await?.1)
     }
 
-    async fn ask(&mut self, question: &str) -> std::result::Result<(String, String), Refusal> {
+    async fn ask(
+        &mut self,
+        question: &str,
+        is_program: bool,
+    ) -> std::result::Result<(String, String), Refusal> {
         let sent = match self.access.encoding() {
             Some(SQL_ASCII) => self.input.write(&to_bytes(question)).await,
             _ => self.input.write(question.as_bytes()).await,
         };
-        let answer = self.answer().await?;
+        let answer = self.answer(is_program).await?;
         if let Err(cause) = sent {
-            return Err(self.lost(Some(error::tool("writing to psql failed").because(cause))));
+            let cause = error::tool("writing to psql failed").because(cause);
+            return Err(Box::pin(self.lost(Some(cause))).await);
         }
         Ok(answer)
     }
@@ -330,15 +361,18 @@ impl Session {
         let _ = tokio::time::timeout(Duration::from_secs(5), wait).await;
     }
 
-    /// Reads up to the closing word: the rows' text and the status behind the word.
-    async fn answer(&mut self) -> std::result::Result<(String, String), Refusal> {
+    /// Reads up to the closing word: the rows' text and the status behind the word. Of a program, whose rows nobody
+    /// reads, the end is kept.
+    async fn answer(&mut self, is_program: bool) -> std::result::Result<(String, String), Refusal> {
         let opening = format!("{} ", self.word).into_bytes();
         let closing = format!("\n{}.\n", self.word).into_bytes();
         let mut looked = 0;
         loop {
             if let Some(at) = memmem::find(&self.stdout[looked..], &closing) {
                 let end = looked + at;
-                let start = memmem::find(&self.stdout[..end], &opening).unwrap_or(0);
+                let Some(start) = memmem::find(&self.stdout[..end], &opening) else {
+                    return Err(self.unusable("closed its answer without a status, which psql never does"));
+                };
                 let rows = &self.stdout[..start];
                 let rows = match self.access.encoding() {
                     Some(SQL_ASCII) => of_bytes(rows),
@@ -348,6 +382,15 @@ impl Session {
                 self.stdout.drain(..end + closing.len());
                 return Ok((rows, status));
             }
+            if is_program && self.stdout.len() > PRINTED_KEPT {
+                let opened = memmem::find(&self.stdout, &opening);
+                let gone = opened.unwrap_or_else(|| self.stdout.len().saturating_sub(opening.len()));
+                self.stdout.drain(..gone);
+            }
+            if self.stdout.len() > ANSWER_LIMIT {
+                self.stdout = Vec::new();
+                return Err(self.unusable(&format!("gave an answer of more than {} MiB", ANSWER_LIMIT >> 20)));
+            }
             looked = self.stdout.len().saturating_sub(closing.len());
             self.more().await?;
         }
@@ -355,33 +398,90 @@ impl Session {
 
     /// Reads what has arrived next of either stream. Of stderr the end is kept.
     async fn more(&mut self) -> std::result::Result<(), Refusal> {
-        let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
-        let mut sink = |which, bytes: &[u8]| match which {
-            Output::Stdout => stdout.extend_from_slice(bytes),
-            Output::Stderr => {
-                stderr.extend_from_slice(bytes);
-                if stderr.len() > 2 * STDERR_KEPT {
-                    stderr.drain(..stderr.len() - STDERR_KEPT);
+        loop {
+            let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
+            let mut sink = |which, bytes: &[u8]| match which {
+                Output::Stdout => stdout.extend_from_slice(bytes),
+                Output::Stderr => {
+                    stderr.extend_from_slice(bytes);
+                    if stderr.len() > 2 * STDERR_KEPT {
+                        stderr.drain(..stderr.len() - STDERR_KEPT);
+                    }
+                }
+            };
+            match tokio::time::timeout(SILENCE, self.output.read(&mut sink)).await {
+                Ok(Ok(true)) => return Ok(()),
+                Ok(Ok(false)) => return Err(Box::pin(self.lost(None)).await),
+                Ok(Err(cause)) => return Err(Box::pin(self.lost(Some(cause))).await),
+                Err(_) => {
+                    self.look().await?;
                 }
             }
-        };
-        match self.output.read(&mut sink).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(self.lost(None)),
-            Err(cause) => Err(self.lost(Some(cause))),
         }
     }
 
-    fn lost(&self, cause: Option<Error>) -> Refusal {
-        let words = String::from_utf8_lossy(&self.stderr).trim().to_owned();
-        let message = format!("the session with PostgreSQL in {} ended", self.container);
-        let error =
-            if words.is_empty() { error::tool(message) } else { error::tool(format!("{message}: {words}")) };
+    /// Looks at the container of a psql that is silent.
+    async fn look(&self) -> std::result::Result<(), Refusal> {
+        Box::pin(silent(&self.engine, &self.container, "psql", SILENCE)).await.map_err(Refusal::Lost)
+    }
+
+    /// The error of a psql that does not behave as one.
+    fn unusable(&self, what: &str) -> Refusal {
+        Refusal::Lost(error::tool(format!("psql in container {} {what}", self.container.name)))
+    }
+
+    async fn lost(&self, cause: Option<Error>) -> Refusal {
+        let words = String::from_utf8_lossy(&self.stderr);
+        let words = without_marks(&words, &self.word);
+        let mut message = format!("the session with PostgreSQL in {} ended", self.container.name);
+        if !words.is_empty() {
+            message.push_str(&format!(": {words}"));
+        }
+        // Who ends one session on purpose leaves the server as it is; a swap would make the question wait.
+        let on_purpose = words.contains("due to administrator command");
+        if self.asks && !on_purpose && LOST.iter().any(|lost| words.contains(lost)) {
+            let asking = Self::try_open(&self.engine, &self.container, &self.access, "envctl");
+            match tokio::time::timeout(ASKING_LIMIT, Box::pin(asking)).await {
+                Ok(Ok(session)) => {
+                    session.close().await;
+                    message.push_str("; PostgreSQL accepts sessions again");
+                }
+                Ok(Err(Complaint::Words(said))) => {
+                    let said = said.rsplit("FATAL:  ").next().unwrap_or(&said);
+                    message.push_str(&format!("; PostgreSQL says now: {said}"));
+                }
+                Ok(Err(_)) | Err(_) => message.push_str("; PostgreSQL gives no answer now"),
+            }
+        }
+        let error = error::tool(message);
         Refusal::Lost(match cause {
             Some(cause) => error.because(cause),
             None => error,
         })
     }
+}
+
+/// Messages of libpq and of psql about a connection that is gone.
+const LOST: [&str; 4] = [
+    "server closed the connection unexpectedly",
+    "terminating connection",
+    "no connection to the server",
+    "connection to server was lost",
+];
+
+/// SQLSTATEs with which the server ends a session: by an administrator, by a crash, by a limit, while it cannot serve.
+const ENDING: [&str; 7] = ["57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"];
+
+/// Whether an error is about the connection. libpq gives its own errors no SQLSTATE.
+fn has_lost_connection(stderr: &str, state: &str) -> bool {
+    let is_told = || stderr.lines().any(|line| LOST.iter().any(|lost| line.starts_with(lost)));
+    ENDING.contains(&state) || (state.is_empty() && is_told())
+}
+
+/// What psql said, without the marks of a report and what stands between them, which repeats it.
+fn without_marks(stderr: &str, word: &str) -> String {
+    let told = stderr.split_once(&format!("{word}{}", MARKS[0])).map_or(stderr, |(before, _)| before);
+    told.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Ends of the lines that stand before and behind a report on stderr.
@@ -454,7 +554,11 @@ impl Complaint {
     }
 
     fn is_starting(&self) -> bool {
-        matches!(self, Self::Words(words) if words.contains("starting up"))
+        let Self::Words(words) = self else { return false };
+        let passes =
+            ["starting up", "in recovery mode", "not yet accepting connections", "not accepting connections"];
+        // A standby that admits nobody stays so, and a server that shuts down goes.
+        passes.iter().any(|one| words.contains(one)) && !words.contains("Hot standby mode is disabled")
     }
 
     /// What was said of a server that is only there for its first start.

@@ -317,3 +317,124 @@ async fn x5_limits_that_the_server_knows_are_lifted_for_what_comes_after() {
         assert_eq!((other.encoding(), other.spec(Vec::new(), "x").env.len()), (None, spec.env.len()));
     }
 }
+
+#[tokio::test]
+async fn no8_a_psql_that_answers_without_a_status_or_without_end_is_an_error() {
+    let script = Scripted::new([
+        Turn::new("psql", |far| async move {
+            let mut far = greeted(far).await;
+            let (_, word) = far.question().await.unwrap();
+            far.out(format!("\n{word}.\n")).await;
+            far.wait().await;
+            Some(0)
+        }),
+        Turn::new("psql", |far| async move {
+            let mut far = greeted(far).await;
+            far.question().await.unwrap();
+            let block = vec![b'x'; 1 << 20];
+            for _ in 0..66 {
+                far.out(&block).await;
+            }
+            far.wait().await;
+            Some(0)
+        }),
+    ]);
+    for told in ["closed its answer without a status", "gave an answer of more than 64 MiB"] {
+        let mut session = open(&script, &container("db")).await.unwrap();
+        let Err(Refusal::Lost(error)) = session.query("select 1").await else { panic!("an answer") };
+        assert!(
+            error.message().contains("psql in container db") && error.message().contains(told),
+            "{error}"
+        );
+        drop(session);
+    }
+    script.is_over().await;
+}
+
+#[tokio::test]
+async fn no8_rows_that_a_program_prints_are_not_kept() {
+    let script = Scripted::new([Turn::new("psql", |far| async move {
+        let mut far = greeted(far).await;
+        let block = vec![b'x'; 1 << 20];
+        let (_, word) = far.question().await.unwrap();
+        for _ in 0..70 {
+            far.out(&block).await;
+        }
+        far.out(format!("\n{word} done 7\n")).await;
+        far.out(format!("{word}.\n")).await;
+        far.wait().await;
+        Some(0)
+    })]);
+    let mut session = open(&script, &container("db")).await.unwrap();
+    let status =
+        session.program(|word| format!("select 1;\n\\echo {word} done\n\\echo {word}.\n")).await.unwrap();
+    assert_eq!(status.trim(), "done 7");
+}
+
+#[tokio::test]
+async fn d1_a_recovery_is_waited_for_and_a_standby_that_admits_nobody_is_not() {
+    let script = Scripted::new([
+        failing("FATAL:  the database system is in recovery mode"),
+        failing(
+            "FATAL:  the database system is not yet accepting connections\nDETAIL:  Consistent recovery state has not been yet reached.",
+        ),
+        Turn::new("psql", |far| async move {
+            greeted(far).await.wait().await;
+            Some(0)
+        }),
+        failing(
+            "FATAL:  the database system is not accepting connections\nDETAIL:  Hot standby mode is disabled.",
+        ),
+    ]);
+    assert!(open(&script, &container("db")).await.is_ok());
+    let error = open(&script, &container("db")).await.err().expect("nobody is admitted");
+    assert!(error.message().contains("Hot standby mode is disabled"), "{error}");
+    script.is_over().await;
+}
+
+#[tokio::test]
+async fn d1_a_session_that_the_server_ends_is_lost_and_says_what_the_server_says_now() {
+    let closed = "WARNING:  terminating connection because of crash of another server process\n\
+                  server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n";
+    let idle = |state: &'static str, words: &'static str| {
+        Turn::new("psql", move |far| async move {
+            let mut far = greeted(far).await;
+            let (_, word) = far.question().await.unwrap();
+            far.err(format!("{words}{word}-report\nserver closed the connection unexpectedly\n{word}-end\n"))
+                .await;
+            far.out(format!("{word} true {state} \n{word}.\n")).await;
+            far.wait().await;
+            Some(0)
+        })
+    };
+    let script = Scripted::new([
+        idle("", closed),
+        failing("FATAL:  the database system is in recovery mode"),
+        idle("57P01", "FATAL:  terminating connection due to administrator command\n"),
+        // In the midst of a statement psql goes.
+        Turn::new("psql", |far| async move {
+            let mut far = greeted(far).await;
+            far.question().await.unwrap();
+            far.err("server closed the connection unexpectedly\nconnection to server was lost\n").await;
+            Some(2)
+        }),
+        failing("FATAL:  the database system is starting up"),
+    ]);
+    for (words, now) in [
+        (
+            "because of crash of another server process",
+            "PostgreSQL says now: the database system is in recovery mode",
+        ),
+        ("due to administrator command", ""),
+        ("connection to server was lost", "PostgreSQL says now: the database system is starting up"),
+    ] {
+        let mut session = open(&script, &container("db")).await.unwrap();
+        let Err(Refusal::Lost(error)) = session.query("select 1").await else { panic!("not lost: {words}") };
+        let message = error.message();
+        assert!(message.starts_with("the session with PostgreSQL in db ended: "), "{message}");
+        assert!(message.contains(words) && message.contains(now), "{message}");
+        assert!(!message.contains("-report"), "{message}");
+        drop(session);
+    }
+    script.is_over().await;
+}

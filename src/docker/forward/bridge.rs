@@ -146,6 +146,9 @@ pub async fn answers(engine: &Arc<dyn Engine>, container: &Container, tool: Tool
     matches!(answer, Ok(Ok(answer)) if !answer.stdout.is_empty() && start_failure(&answer.stdout, answer.exit_code).is_none())
 }
 
+/// How much of a tool's stderr is kept.
+const WORDS_KEPT: usize = 4096;
+
 /// Carries one connection to its end.
 ///
 /// # Errors
@@ -179,7 +182,10 @@ pub async fn carry(
             block.clear();
             let mut sink = |which, bytes: &[u8]| match which {
                 Output::Stdout => block.extend_from_slice(bytes),
-                Output::Stderr => words.extend_from_slice(&bytes[..bytes.len().min(4096)]),
+                Output::Stderr => {
+                    let room = WORDS_KEPT.saturating_sub(words.len());
+                    words.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                }
             };
             let more = output.read(&mut sink).await?;
             if to.write_all(&block).await.is_err() || !more {
