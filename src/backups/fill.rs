@@ -326,7 +326,8 @@ impl Filling<'_> {
 
     /// As it was before anything was loaded.
     async fn empty(&self, admin: &mut Session, ground: &mut Ground) -> Result<()> {
-        side::again(admin, self.side, self.loader, self.properties, &self.plan.operation).await?;
+        let emptying = side::again(admin, self.side, self.loader, self.properties, &self.plan.operation);
+        self.interrupt.or(emptying).await??;
         self.install_aids().await?;
         *ground = self.prepare(admin).await?;
         Ok(())

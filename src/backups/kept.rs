@@ -9,6 +9,8 @@ use std::sync::Arc;
 use super::swap::KeptNote;
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
+use crate::interrupt::Interrupt;
+use crate::postgres::canceller::Canceller;
 use crate::postgres::quote::ident;
 use crate::postgres::rights::MAY_MEASURE;
 use crate::postgres::session::{Refusal, fields};
@@ -99,20 +101,35 @@ pub async fn drop_kept(
     engine: &Arc<dyn Engine>,
     container: &Container,
     plan: Confirmed<DropPlan>,
+    interrupt: &Interrupt,
 ) -> Result<Vec<String>> {
     let plan = plan.into_plan();
     let live = Some(plan.access.database.as_str());
-    let mut session = standing::outside(engine, container, &plan.access, live, "envctl drop").await?;
+    let opening = async {
+        let mut session = standing::outside(engine, container, &plan.access, live, "envctl drop").await?;
+        let canceller = Canceller::of(engine, container, &mut session, "envctl drop").await;
+        Ok::<_, Error>((session, canceller))
+    };
+    let (mut session, mut canceller) = interrupt.or(opening).await??;
     let mut dropped = Vec::new();
     for kept in &plan.kept {
         // Without FORCE: it would end whoever looks something up there, and drop a replication slot silently.
-        let answer = session.query(&format!("DROP DATABASE {}", ident(&kept.name))).await;
-        if let Err(refusal) = answer {
-            return Err(refused(&kept.name, refusal, &dropped));
+        let statement = format!("DROP DATABASE {}", ident(&kept.name));
+        match interrupt.or(session.query(&statement)).await {
+            Ok(Ok(_)) => dropped.push(kept.name.clone()),
+            Ok(Err(refusal)) => return Err(refused(&kept.name, refusal, &dropped)),
+            Err(interrupted) => {
+                if let Some(canceller) = canceller.take() {
+                    canceller.end().await.close().await;
+                }
+                return Err(before(interrupted, &dropped));
+            }
         }
-        dropped.push(kept.name.clone());
     }
     session.close().await;
+    if let Some(canceller) = canceller {
+        canceller.close().await;
+    }
     Ok(dropped)
 }
 
@@ -125,6 +142,10 @@ fn refused(name: &str, refusal: Refusal, dropped: &[String]) -> Error {
         }
         other => Error::from(other).context(format!("database {name:?} stays")),
     };
+    before(error, dropped)
+}
+
+fn before(error: Error, dropped: &[String]) -> Error {
     match dropped {
         [] => error,
         gone => error.hint(format!("dropped before that: {}", gone.join(", "))),

@@ -20,8 +20,9 @@ use super::source::{Asked, DumpSource, Examined};
 use super::swap::{self, SwapPlan, kept_name, side_name};
 use super::transport::{Ways, Work};
 use crate::docker::{Container, Engine};
-use crate::error::{self, Error, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
+use crate::postgres::canceller::Canceller;
 use crate::postgres::dump::Format;
 use crate::postgres::loading::Loading;
 use crate::postgres::lock::{self, Mode};
@@ -273,31 +274,37 @@ pub async fn run(
         let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
         interrupt.or(holding).await?.map(Some)
     };
-    let standing = standing::outside(engine, container, &plan.access, Some(&plan.database), &name);
-    let (mut admin, lock) = tokio::try_join!(standing, locking)?;
+    let opening = async {
+        let standing = standing::outside(engine, container, &plan.access, Some(&plan.database), &name);
+        let (mut admin, lock) = tokio::try_join!(standing, locking)?;
+        let canceller = Canceller::of(engine, container, &mut admin, &name).await;
+        Ok::<_, Error>((admin, canceller, lock))
+    };
+    let (mut admin, canceller, lock) = Box::pin(interrupt.or(opening)).await??;
     let place = admin.access().clone();
-    for orphan in orphans::end(&mut admin).await.unwrap_or_default() {
-        progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
-    }
-    for leftover in side::sweep(&mut admin).await? {
-        progress
-            .on(Event::Warning(format!("removed {leftover:?}, left behind by a restore that was killed")));
-    }
-    for role in loading_role::sweep(&mut admin).await.unwrap_or_default() {
-        progress
-            .on(Event::Warning(format!("dropped role {role:?}, left behind by a restore that was killed")));
-    }
     let side = side_name(&plan.operation, &plan.database);
     let loader = format!("envctl/{short} load");
-    let result = beside(engine, container, &plan, &mut admin, &side, &loader, progress, interrupt).await;
+    let result = match interrupt.or(tidy(&mut admin, progress)).await {
+        Ok(Ok(())) => beside(engine, container, &plan, &mut admin, &side, &loader, progress, interrupt).await,
+        Ok(Err(error)) | Err(error) => Err(error),
+    };
     match result {
         Ok(restored) => {
             drop(lock);
-            admin.close().await;
+            tokio::join!(admin.close(), async {
+                if let Some(canceller) = canceller {
+                    canceller.close().await;
+                }
+            });
             Ok(restored)
         }
-        Err(error) if error.kind() == error::ErrorKind::Unknown => Err(error),
+        Err(error) if error.kind() == ErrorKind::Unknown => Err(error),
         Err(error) => {
+            // An interrupted session may still be inside of a statement, and that may wait.
+            let admin = match canceller {
+                Some(canceller) if matches!(error.kind(), ErrorKind::Interrupted(_)) => canceller.end().await,
+                _ => admin,
+            };
             let role = loading_role::name_of(&plan.operation);
             let cleaning = side::clean_up(engine, container, &place, admin, (&side, &role), &loader);
             let cleaned = tokio::time::timeout(Duration::from_secs(20), cleaning).await.unwrap_or(false);
@@ -308,6 +315,22 @@ pub async fn run(
             })
         }
     }
+}
+
+/// Removes what restores that were killed have left on the server.
+async fn tidy(admin: &mut Session, progress: &Arc<dyn Progress>) -> Result<()> {
+    for orphan in orphans::end(admin).await.unwrap_or_default() {
+        progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
+    }
+    for leftover in side::sweep(admin).await? {
+        progress
+            .on(Event::Warning(format!("removed {leftover:?}, left behind by a restore that was killed")));
+    }
+    for role in loading_role::sweep(admin).await.unwrap_or_default() {
+        progress
+            .on(Event::Warning(format!("dropped role {role:?}, left behind by a restore that was killed")));
+    }
+    Ok(())
 }
 
 #[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
@@ -322,9 +345,13 @@ async fn beside(
     interrupt: &Interrupt,
 ) -> Result<Restored> {
     progress.step(&format!("creating {side}"));
-    let properties = model(plan, admin).await?;
-    let role = if plan.is_foreign() { LoadingRole::make(admin, plan).await? } else { None };
-    side::create(admin, side, &properties, &plan.operation).await?;
+    let creating = async {
+        let properties = model(plan, admin).await?;
+        let role = if plan.is_foreign() { LoadingRole::make(admin, plan).await? } else { None };
+        side::create(admin, side, &properties, &plan.operation).await?;
+        Ok::<_, Error>((properties, role))
+    };
+    let (properties, role) = interrupt.or(creating).await??;
     progress.step(&format!("loading {}", plan.source.name()));
     let expected = match plan.shared {
         // Only a worker can read the file itself.
@@ -336,7 +363,7 @@ async fn beside(
         .ways
         .choose(engine, admin, &plan.operation, (Work::Files, expected), progress, interrupt)
         .await?;
-    let loading = Loading::of(admin).await.map_err(Error::from)?;
+    let loading = interrupt.or(Loading::of(admin)).await?.map_err(Error::from)?;
     let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, loading, progress);
     let properties = &properties;
     let filling = Filling {

@@ -94,7 +94,12 @@ pub(super) async fn clean_up(
         }
         let _ = admin.query(&end).await;
     }
-    let dropped = drop_database(&mut admin, side).await.is_ok()
+    // What kept the restore waiting, a lock or a standby that is gone, must not keep this waiting.
+    let _ = admin.query("SET lock_timeout = '5s'").await;
+    let _ = admin.query("SET synchronous_commit = local").await;
+    let there = format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(side));
+    let there = admin.value(&there).await.ok().flatten();
+    let dropped = (there.as_deref() == Some("0") || drop_database(&mut admin, side).await.is_ok())
         && loading_role::drop_role(&mut admin, role).await.is_ok();
     admin.close().await;
     dropped

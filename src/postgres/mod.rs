@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod beside;
+pub mod canceller;
 pub mod csv;
 pub mod dump;
 pub mod emptiness;

@@ -32,6 +32,7 @@ mod restore_swap;
 mod restore_target;
 mod second_daemon;
 mod terminal;
+mod waits;
 mod words;
 mod worker;
 mod worker_cage;

@@ -60,7 +60,10 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let name = &found.facts.database;
     let (engine, container) = (&daemon.engine, &found.target.container);
-    let mut session = standing::outside(engine, container, &found.access, Some(name), "envctl kept").await?;
+    let mut session = app
+        .interrupt
+        .or(standing::outside(engine, container, &found.access, Some(name), "envctl kept"))
+        .await??;
     let kept = app.interrupt.or(all(&mut session)).await??;
     session.close().await;
     if args.drop.is_empty() {
@@ -75,7 +78,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
             return Ok(());
         }
     };
-    let dropped = drop_kept(&daemon.engine, &found.target.container, plan).await?;
+    let dropped = drop_kept(&daemon.engine, &found.target.container, plan, &app.interrupt).await?;
     app.ui.show(&Dropped { dropped: dropped.clone() }, |_| {
         dropped.iter().fold(String::new(), |text, name| text + &crate::ui::escape::escape(name) + "\n")
     });

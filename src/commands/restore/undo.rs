@@ -40,19 +40,24 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
     let found = database::reach(app, &daemon, &settings, &environment).await?;
     let name = found.facts.database.clone();
     let (engine, container) = (&daemon.engine, &found.target.container);
-    let mut session = standing::outside(engine, container, &found.access, Some(&name), "envctl undo").await?;
-    let newest = kept(&mut session, &name).await?.into_iter().next();
-    let back = newest.ok_or_else(|| {
-        error::target(format!("no restore has kept an earlier {name:?}"))
-            .hint("restore a backup instead: `envctl backup list`")
-    })?;
-    preflight::may_swap(&mut session, &name).await?;
-    preflight::may_swap(&mut session, &back.name).await?;
-    preflight::replaceable(&mut session, &name).await?;
-    preflight::renamable(&mut session, &back.name).await?;
-    let warnings = preflight::beyond_reach(&mut session, &name, &found.facts.version).await?;
-    let sessions = Visitors::of(&mut session, &name).await?;
-    session.close().await;
+    let looking = async {
+        let mut session =
+            standing::outside(engine, container, &found.access, Some(&name), "envctl undo").await?;
+        let newest = kept(&mut session, &name).await?.into_iter().next();
+        let back = newest.ok_or_else(|| {
+            error::target(format!("no restore has kept an earlier {name:?}"))
+                .hint("restore a backup instead: `envctl backup list`")
+        })?;
+        preflight::may_swap(&mut session, &name).await?;
+        preflight::may_swap(&mut session, &back.name).await?;
+        preflight::replaceable(&mut session, &name).await?;
+        preflight::renamable(&mut session, &back.name).await?;
+        let warnings = preflight::beyond_reach(&mut session, &name, &found.facts.version).await?;
+        let sessions = Visitors::of(&mut session, &name).await?;
+        session.close().await;
+        Ok::<_, error::Error>((back, warnings, sessions))
+    };
+    let (back, warnings, sessions) = app.interrupt.or(looking).await??;
     let plan = UndoPlan {
         operation: nonce(),
         who: app.who(),

@@ -1,0 +1,60 @@
+//! A second session that ends the first one, whatever that one waits for.
+//!
+//! Why it is opened beforehand: who waits for a lock on `pg_database` may wait behind one that keeps every new session out,
+//! and psql reads its input, and so the end of it, only behind the statement that waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Access;
+use super::quote::literal;
+use super::session::Session;
+use crate::docker::{Container, Engine};
+
+/// How often it is asked whether the other session is gone, and for how long.
+const PAUSE: Duration = Duration::from_millis(50);
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Ends one other session.
+pub struct Canceller {
+    session: Session,
+    pid: String,
+}
+
+impl Canceller {
+    /// Opens a session in the same database as `other`; `None` where the server has no connection left: then nothing can be
+    /// ended, and everything else works.
+    pub async fn of(
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        other: &mut Session,
+        application: &str,
+    ) -> Option<Self> {
+        let access: Access = other.access().clone();
+        let asking = other.value("select pg_catalog.pg_backend_pid()");
+        let (session, pid) =
+            tokio::join!(Box::pin(Session::open(engine, container, &access, application)), asking);
+        Some(Self { session: session.ok()?, pid: pid.ok()?? })
+    }
+
+    /// Ends the other session with its statement and returns this one, which takes its place.
+    pub async fn end(mut self) -> Session {
+        // The functions and not the views, which read pg_database.
+        let end = format!("select pg_catalog.pg_terminate_backend({}::int)", literal(&self.pid));
+        let there =
+            format!("select count(*) from pg_catalog.pg_stat_get_activity({}::int)", literal(&self.pid));
+        let ending = async {
+            let _ = self.session.query(&end).await;
+            while self.session.value(&there).await.ok().flatten().is_some_and(|count| count != "0") {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let _ = tokio::time::timeout(LIMIT, ending).await;
+        self.session
+    }
+
+    /// Ends this session.
+    pub async fn close(self) {
+        self.session.close().await;
+    }
+}
