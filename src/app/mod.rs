@@ -365,7 +365,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Refused`.
-    pub fn confirm<P: std::fmt::Display>(
+    pub fn confirm<P: crate::ui::Plan>(
         &self,
         plan: P,
         guard: Guard,
@@ -379,7 +379,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Refused`.
-    pub fn confirm_unlike<P: std::fmt::Display>(
+    pub fn confirm_unlike<P: crate::ui::Plan>(
         &self,
         plan: P,
         guard: Guard,
@@ -408,7 +408,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Refused`.
-    pub fn confirm_each<P: std::fmt::Display>(
+    pub fn confirm_each<P: crate::ui::Plan>(
         &self,
         plan: P,
         guard: Guard,

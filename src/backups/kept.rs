@@ -15,8 +15,8 @@ use crate::postgres::quote::ident;
 use crate::postgres::rights::MAY_MEASURE;
 use crate::postgres::session::{Refusal, fields};
 use crate::postgres::{Access, Session, standing};
-use crate::ui::Confirmed;
 use crate::ui::format::{bytes, moment_of};
+use crate::ui::{Confirmed, Guard, Plan};
 
 /// A database that an earlier restore replaced and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,12 @@ pub struct DropPlan {
     pub kept: Vec<Kept>,
     /// How to connect.
     pub access: Access,
+}
+
+impl Plan for DropPlan {
+    fn guard(&self) -> Guard {
+        Guard::Destroy
+    }
 }
 
 impl fmt::Display for DropPlan {

@@ -33,8 +33,8 @@ use crate::postgres::version::ServerVersion;
 use crate::postgres::visitors;
 use crate::postgres::{Access, Session, orphans, pg_restore, standing};
 use crate::progress::{Event, Progress};
-use crate::ui::Confirmed;
 use crate::ui::format::{bytes, count};
+use crate::ui::{Confirmed, Guard, Plan};
 
 /// A restore, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]
@@ -113,6 +113,12 @@ impl SharedOut {
             Self::Plain(shared) => shared.jobs(),
             Self::Archive(spread) => usize::from(spread.jobs()),
         }
+    }
+}
+
+impl Plan for RestorePlan {
+    fn guard(&self) -> Guard {
+        Guard::Destroy
     }
 }
 

@@ -15,8 +15,8 @@ use crate::postgres::Access;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::version::ServerVersion;
 use crate::postgres::visitors::{self, Visitors};
-use crate::ui::Confirmed;
 use crate::ui::format::{bytes, moment_of};
+use crate::ui::{Confirmed, Guard, Plan};
 
 /// Taking the last restore back, decided.
 #[derive(Clone, Debug)]
@@ -41,6 +41,12 @@ pub struct UndoPlan {
     pub at: String,
     /// How long to wait for our own lock.
     pub lock_limit: Duration,
+}
+
+impl Plan for UndoPlan {
+    fn guard(&self) -> Guard {
+        Guard::Destroy
+    }
 }
 
 impl fmt::Display for UndoPlan {

@@ -18,7 +18,7 @@ use crate::environment::{Environment, Target};
 use crate::error::{self, Result};
 use crate::migrations::command;
 use crate::migrations::prisma::GUARD;
-use crate::ui::{Decision, Guard};
+use crate::ui::{Decision, Guard, Plan};
 
 /// The schema tool of a backend, ready to be called.
 pub(in crate::commands) struct SchemaTool {
@@ -40,6 +40,13 @@ pub(in crate::commands) struct Call {
     pub(in crate::commands) argv: Vec<String>,
     #[serde(skip)]
     spec: ExecSpec,
+}
+
+impl Plan for Call {
+    fn guard(&self) -> Guard {
+        let loses = self.argv.iter().any(|word| word == "--accept-data-loss");
+        if loses { Guard::Destroy } else { Guard::Read }
+    }
 }
 
 impl fmt::Display for Call {

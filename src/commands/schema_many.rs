@@ -13,7 +13,7 @@ use crate::error::{self, Result};
 use crate::interrupt::Interrupt;
 use crate::stacks::Verb;
 use crate::stacks::schedule::OnFailure;
-use crate::ui::{Confirmed, Guard};
+use crate::ui::{Confirmed, Guard, Plan};
 
 /// One call of the schema tool, for any stack.
 pub(in crate::commands) struct ToolVerb {
@@ -56,6 +56,12 @@ struct Planned {
     call: Call,
     #[serde(skip)]
     tool: SchemaTool,
+}
+
+impl Plan for Planned {
+    fn guard(&self) -> Guard {
+        Guard::Change
+    }
 }
 
 impl fmt::Display for Planned {

@@ -8,6 +8,7 @@ use super::command::{CommandDriver, Found, Pick, preset};
 use super::layout::{Layout, next_flat};
 use super::plan::{Applied, MigrationPlan};
 use super::prisma::PrismaDriver;
+use super::reset::ResetPlan;
 use super::sql::{ResolvePlan, SqlDriver};
 use super::survey::Survey;
 use super::{History, MigrationName};
@@ -241,6 +242,18 @@ impl Driver {
             Self::Prisma(driver) => driver.resolve(plan).await,
             Self::Sql(driver) => driver.resolve(plan).await,
             Self::Command(driver) => Err(driver.tool.resolves_nothing()),
+        }
+    }
+
+    /// Drops everything, applies everything, and seeds where the plan says so.
+    ///
+    /// # Errors
+    /// The driver's own.
+    pub async fn reset(&self, plan: &Confirmed<ResetPlan>) -> Result<()> {
+        match self {
+            Self::Prisma(driver) => driver.reset(plan).await,
+            Self::Sql(driver) => driver.reset(plan).await,
+            Self::Command(driver) => driver.reset(plan).await,
         }
     }
 

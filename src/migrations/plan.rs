@@ -7,6 +7,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::risk::Risk;
+use crate::ui::{Guard, Plan};
 
 /// One migration of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +36,12 @@ pub struct MigrationPlan {
     /// A pending migration that comes before an applied one, in words.
     #[serde(skip)]
     pub out_of_order: Option<String>,
+}
+
+impl Plan for MigrationPlan {
+    fn guard(&self) -> Guard {
+        Guard::Change
+    }
 }
 
 impl fmt::Display for MigrationPlan {

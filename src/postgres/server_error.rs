@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::mask::mask;
+
 /// Error report of the server, by the fields of the protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerError {
@@ -91,11 +93,11 @@ impl ServerError {
         Some(error)
     }
 
-    /// Everything behind the message and its SQLSTATE, each field on lines of its own; empty or begins with a line end.
+    /// Everything behind the message and its SQLSTATE without secrets, each field on lines of its own; empty or begins with a line end.
     pub fn fields(&self) -> String {
         let mut text = String::new();
         if let Some(position) = &self.position {
-            text = format!("\n{position}");
+            text = format!("\n{}", mask(position));
         }
         let labelled = [
             ("DETAIL", &self.detail),
@@ -105,7 +107,7 @@ impl ServerError {
         ];
         for (label, value) in labelled {
             if let Some(value) = value {
-                text.push_str(&format!("\n{label}: {}", shortened(value)));
+                text.push_str(&format!("\n{label}: {}", mask(&shortened(value))));
             }
         }
         text
@@ -113,13 +115,13 @@ impl ServerError {
 
     /// The message with all fields and without the SQLSTATE, as a log keeps it.
     pub fn log(&self) -> String {
-        format!("{}{}", self.message, self.fields())
+        format!("{}{}", mask(&self.message), self.fields())
     }
 }
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&mask(&self.message))?;
         if !self.state.is_empty() {
             write!(f, " ({})", self.state)?;
         }
@@ -150,6 +152,18 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn y9_no_field_of_a_report_shows_a_secret() {
+        let report = "ERROR:  42601: syntax error at or near \"x\"\n\
+                      LINE 1: ALTER ROLE a PASSWORD 'hunter2' x\n                ^\n\
+                      QUERY:  ALTER ROLE a PASSWORD 'hunter2' x\n\
+                      CONTEXT:  SQL statement \"CREATE SUBSCRIPTION s CONNECTION 'password=hunter2' PUBLICATION p\"\n";
+        let error = ServerError::parse(report).unwrap();
+        for shown in [error.to_string(), error.log()] {
+            assert!(!shown.contains("hunter2") && shown.contains("PASSWORD '***'"), "{shown}");
+        }
+    }
 
     #[test]
     fn w18_every_field_of_a_report_is_read() {

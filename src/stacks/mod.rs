@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
-use crate::ui::{Confirmed, Guard};
+use crate::ui::{Confirmed, Guard, Plan};
 
 pub use gather::gather;
 pub use plan::{Leg, SeveralPlan};
@@ -31,7 +31,7 @@ pub use report::{End, Ended, Report};
 /// Something that is done to one stack, as the runner sees it.
 pub trait Verb {
     /// What would be done; its `Display` is what a person agrees to.
-    type Plan: Display + Serialize;
+    type Plan: Plan + Serialize;
     /// What was done; its `Display` is one line of the final table.
     type Outcome: Display + Serialize;
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::environment::Environment;
-use crate::ui::{GuardTarget, Parts};
+use crate::ui::{Guard, GuardTarget, Parts, Plan};
 
 /// What would be done to one stack.
 #[derive(Debug)]
@@ -47,7 +47,13 @@ impl<P> SeveralPlan<P> {
     }
 }
 
-impl<P> Parts for SeveralPlan<P> {
+impl<P: Plan> Plan for SeveralPlan<P> {
+    fn guard(&self) -> Guard {
+        self.legs.iter().map(|leg| leg.plan.guard()).max().unwrap_or(Guard::Read)
+    }
+}
+
+impl<P: Plan> Parts for SeveralPlan<P> {
     type Key = (Environment, Duration);
     type Part = P;
 

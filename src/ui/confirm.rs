@@ -1,6 +1,7 @@
 //! The guards: what may run at once, what is asked first, and what is refused.
 //!
-//! Promises: only this module makes a [`Confirmed`], so work that takes one cannot start unasked; the
+//! Promises: only this module makes a [`Confirmed`], so work that takes one cannot start unasked; a plan says itself what it
+//! does to its target, and whoever asks cannot ask for less; the
 //! plan is shown before the question; the answer to silence is no. What is asked is the product's table:
 //!
 //! | act | dev | prod or unknown |
@@ -20,7 +21,8 @@ use super::style::Tone;
 use crate::error::{self, Error, Result};
 
 /// What an act does to its target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Each asks for more than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guard {
     /// Looks only.
     Read,
@@ -65,10 +67,25 @@ pub struct Consent {
     pub dry_run: bool,
 }
 
+/// A plan as a person agrees to it: its `Display` is what is shown.
+pub trait Plan: Display {
+    /// Returns what carrying it out does to its target: the least that is asked, whatever the caller asks for.
+    fn guard(&self) -> Guard;
+}
+
+/// A text is shown, and nothing carries it out.
+impl Plan for String {
+    fn guard(&self) -> Guard {
+        Guard::Read
+    }
+}
+
 /// A plan that was agreed to. Only [`confirm`] makes one.
 #[derive(Debug)]
 pub struct Confirmed<P> {
     plan: P,
+    /// What was asked for.
+    guard: Guard,
 }
 
 impl<P> Confirmed<P> {
@@ -88,7 +105,7 @@ pub trait Parts {
     /// What a part is for.
     type Key;
     /// The plan of a part.
-    type Part;
+    type Part: Plan;
 
     /// The parts as they were shown.
     fn parts(self) -> Vec<(Self::Key, Self::Part)>;
@@ -96,8 +113,18 @@ pub trait Parts {
 
 impl<P: Parts> Confirmed<P> {
     /// Each part, confirmed.
+    ///
+    /// # Panics
+    /// A part does more to its target than was asked for the whole: a fault of the program, which ends before anything is
+    /// done.
     pub fn each(self) -> Vec<(P::Key, Confirmed<P::Part>)> {
-        self.plan.parts().into_iter().map(|(key, plan)| (key, Confirmed { plan })).collect()
+        let Self { plan, guard } = self;
+        let confirmed = |plan: P::Part| {
+            let (part, asked) = (plan.guard(), guard);
+            assert!(part <= asked, "a part would {part:?}, and {asked:?} was asked for");
+            Confirmed { plan, guard }
+        };
+        plan.parts().into_iter().map(|(key, part)| (key, confirmed(part))).collect()
     }
 }
 
@@ -124,7 +151,7 @@ impl<P> Decision<P> {
 ///
 /// # Errors
 /// `Refused`: a guard or the person said no; nothing was changed.
-pub fn confirm<P: Display>(
+pub fn confirm<P: Plan>(
     ui: &Ui,
     plan: P,
     guard: Guard,
@@ -134,17 +161,19 @@ pub fn confirm<P: Display>(
     confirm_each(ui, plan, guard, std::slice::from_ref(target), consent)
 }
 
-/// As [`confirm`] for one plan over several targets: every prod stack is named on its own.
+/// As [`confirm`] for one plan over several targets: every prod stack is named on its own. Asks for `guard` or for what the
+/// plan itself demands, whichever is more.
 ///
 /// # Errors
 /// As [`confirm`].
-pub fn confirm_each<P: Display>(
+pub fn confirm_each<P: Plan>(
     ui: &Ui,
     plan: P,
     guard: Guard,
     targets: &[GuardTarget],
     consent: &Consent,
 ) -> Result<Decision<P>> {
+    let guard = guard.max(plan.guard());
     if consent.dry_run {
         show_dry_run(ui, &plan, guard, targets);
         return Ok(Decision::DryRun(plan));
@@ -175,7 +204,7 @@ pub fn confirm_each<P: Display>(
             }
         }
     }
-    Ok(Decision::Go(Confirmed { plan }))
+    Ok(Decision::Go(Confirmed { plan, guard }))
 }
 
 /// Offers something that need not be: yes only where a person at the terminal says so.

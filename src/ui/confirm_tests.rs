@@ -6,6 +6,74 @@ use super::super::style::ColorChoice;
 use super::*;
 use crate::error::ErrorKind;
 
+/// For plans of which a test says itself what is asked.
+impl Plan for &str {
+    fn guard(&self) -> Guard {
+        Guard::Read
+    }
+}
+
+/// A plan that drops something, alone or as a part.
+#[derive(Debug)]
+struct Drops;
+
+impl Display for Drops {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("drops shop")
+    }
+}
+
+impl Plan for Drops {
+    fn guard(&self) -> Guard {
+        Guard::Destroy
+    }
+}
+
+#[derive(Debug)]
+struct Whole(Guard);
+
+impl Display for Whole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a look")
+    }
+}
+
+impl Plan for Whole {
+    fn guard(&self) -> Guard {
+        self.0
+    }
+}
+
+impl Parts for Whole {
+    type Key = ();
+    type Part = Drops;
+
+    fn parts(self) -> Vec<((), Drops)> {
+        vec![((), Drops)]
+    }
+}
+
+#[test]
+fn no_plan_is_confirmed_for_less_than_it_does() {
+    let (ui, _, _) = captured(UiOptions::default(), "");
+    let ask = |guard| confirm(&ui, Drops, guard, &target(Some("prod")), &Consent::default());
+    for guard in [Guard::Read, Guard::Change, Guard::Open, Guard::Destroy] {
+        assert_eq!(ask(guard).unwrap_err().kind(), ErrorKind::Refused, "{guard:?}");
+    }
+    let protected = GuardTarget { protected: true, ..target(Some("dev")) };
+    assert!(confirm(&ui, Drops, Guard::Read, &protected, &consent("--yes")).is_err());
+}
+
+#[test]
+fn the_parts_of_a_plan_are_confirmed_for_what_was_asked_and_no_more() {
+    let (ui, _, _) = captured(UiOptions::default(), "");
+    let ask = |guard| confirm(&ui, Whole(guard), Guard::Read, &target(Some("dev")), &consent("--yes"));
+    assert_eq!(ask(Guard::Destroy).unwrap().confirmed().unwrap().each().len(), 1);
+    let looked = ask(Guard::Read).unwrap().confirmed().unwrap();
+    let minted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| looked.each()));
+    assert!(minted.is_err(), "a look lets nothing be dropped");
+}
+
 fn target(profile: Option<&str>) -> GuardTarget {
     GuardTarget {
         stack: "acme".to_owned(),

@@ -22,7 +22,9 @@ mod target_options;
 mod wrap;
 
 pub use checklist::{Checklist, Item};
-pub use confirm::{Confirmed, Consent, Decision, Guard, GuardTarget, Parts, confirm, confirm_each, offer};
+pub use confirm::{
+    Confirmed, Consent, Decision, Guard, GuardTarget, Parts, Plan, confirm, confirm_each, offer,
+};
 pub use error_text::fields as error_fields;
 pub use printer::{Ui, UiOptions};
 pub use progress::Indicator;

@@ -14,7 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::progress::{Event, Progress};
-use crate::ui::{Confirmed, Parts};
+use crate::ui::{Confirmed, Guard, Parts, Plan};
 
 /// A restore of all databases, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]
@@ -31,6 +31,12 @@ pub struct ClusterPlan {
     pub notes: Vec<String>,
     /// The databases, each with its own plan.
     pub databases: Vec<RestorePlan>,
+}
+
+impl Plan for ClusterPlan {
+    fn guard(&self) -> Guard {
+        Guard::Destroy
+    }
 }
 
 impl fmt::Display for ClusterPlan {

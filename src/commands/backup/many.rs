@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::stacks::Verb;
 use crate::ui::format::{bytes, count};
-use crate::ui::{Confirmed, Guard};
+use crate::ui::{Confirmed, Guard, Plan};
 
 /// The verb.
 pub(super) struct Backups<'a> {
@@ -43,6 +43,12 @@ pub(super) struct Made {
     rows: u64,
     /// The database held nothing.
     empty: bool,
+}
+
+impl Plan for Planned {
+    fn guard(&self) -> Guard {
+        Guard::Read
+    }
 }
 
 impl fmt::Display for Planned {

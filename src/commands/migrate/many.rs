@@ -14,7 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::migrations::{Applied, History, MigrationPlan};
 use crate::stacks::schedule::OnFailure;
 use crate::stacks::{End, Verb};
-use crate::ui::{Confirmed, Guard, Parts};
+use crate::ui::{Confirmed, Guard, Parts, Plan};
 
 /// Applies what is pending on each; stops at the first failure unless told otherwise.
 ///
@@ -36,6 +36,12 @@ struct Pending {
     plan: MigrationPlan,
     #[serde(skip)]
     migrations: Migrations,
+}
+
+impl Plan for Pending {
+    fn guard(&self) -> Guard {
+        Guard::Change
+    }
 }
 
 impl fmt::Display for Pending {

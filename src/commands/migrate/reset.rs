@@ -1,16 +1,11 @@
 //! `envctl migrate reset`: everything goes, and the migrations make it anew.
 
-use std::fmt;
-
-use serde::Serialize;
-
 use super::ground::open;
 use crate::app::App;
 use crate::commands::GlobalArgs;
 use crate::commands::many::one_stack;
 use crate::error::{self, Result};
-use crate::migrations::Driver;
-use crate::ui::format::bytes;
+use crate::migrations::{Driver, ResetPlan};
 use crate::ui::{Decision, Guard};
 
 /// Arguments of `migrate reset`.
@@ -25,37 +20,6 @@ pub(super) struct Args {
     /// Also where the target is production
     #[arg(long)]
     allow_prod: bool,
-}
-
-#[derive(Serialize)]
-struct ResetPlan {
-    driver: String,
-    database: String,
-    size: u64,
-    /// None where only the tool knows.
-    migrations: Option<usize>,
-    /// The stack was started from another directory than the files lie in.
-    #[serde(skip)]
-    place: Option<String>,
-    backup_first: bool,
-    seed: bool,
-}
-
-impl fmt::Display for ResetPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "reset database {:?} ({} now)", self.database, bytes(self.size))?;
-        writeln!(f, "  drops    every table, with all rows")?;
-        match self.migrations {
-            Some(count) => writeln!(f, "  applies  all {count} migrations, by {}", self.driver)?,
-            None => writeln!(f, "  applies  all migrations, by {}", self.driver)?,
-        }
-        if self.seed {
-            writeln!(f, "  seeds    as the project says")?;
-        }
-        let first = if self.backup_first { "backed up first" } else { "NOT backed up first (--no-backup)" };
-        writeln!(f, "  old one  {first}")?;
-        self.place.iter().try_for_each(|place| writeln!(f, "  note: {place}"))
-    }
 }
 
 /// # Errors
@@ -97,11 +61,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
         app.ui.say(&format!("what is there now is backed up in {}", path.display()));
         backup = Some(path);
     }
-    let reset = match &migrations.driver {
-        Driver::Prisma(driver) => driver.reset(args.skip_seed).await,
-        Driver::Sql(driver) => driver.reset().await,
-        Driver::Command(driver) => driver.reset(args.skip_seed).await,
-    };
+    let reset = migrations.driver.reset(&plan).await;
     app.ui.end_progress();
     reset.map_err(|error| match &backup {
         Some(path) => error.hint(format!("what was there is in {}: `envctl restore FILE`", path.display())),

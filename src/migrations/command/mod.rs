@@ -23,6 +23,7 @@ pub use tool::{Commands, Pick, Tool, preset};
 
 use super::history::{History, Migration, State};
 use super::plan::{Applied, MigrationPlan, Planned};
+use super::reset::ResetPlan;
 use super::{MigrationName, sql::SqlDriver};
 use crate::docker::exec::Captured;
 use crate::docker::{Container, Engine, ExecSpec, tool as program};
@@ -223,11 +224,11 @@ impl CommandDriver {
     }
 
     /// Drops everything, applies everything, and seeds where the tool can: by the tool's own verb, else envctl empties
-    /// the database and the tool applies. The caller has asked.
+    /// the database and the tool applies.
     ///
     /// # Errors
     /// Kind `Tool`. As [`CommandDriver::apply`].
-    pub async fn reset(&self, skip_seed: bool) -> Result<()> {
+    pub async fn reset(&self, plan: &Confirmed<ResetPlan>) -> Result<()> {
         if let Some(argv) = &self.tool.reset {
             self.must(argv).await?;
         } else {
@@ -239,7 +240,7 @@ impl CommandDriver {
             ran?;
         }
         match &self.tool.seed {
-            Some(argv) if !skip_seed => self.must(argv).await,
+            Some(argv) if plan.plan().seed => self.must(argv).await,
             _ => Ok(()),
         }
     }

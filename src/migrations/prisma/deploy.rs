@@ -15,6 +15,7 @@ use crate::error::{self, Error, ErrorKind, Result};
 use crate::migrations::history::{Migration, State};
 use crate::migrations::layout::Script;
 use crate::migrations::plan::{Applied, MigrationPlan};
+use crate::migrations::reset::ResetPlan;
 use crate::migrations::sql::{
     Character, PRISMA_LOCK, blocking, is_tools_lock, migrated_elsewhere, statements, tools_lock,
     waited_in_vain,
@@ -69,13 +70,13 @@ impl PrismaDriver {
         Ok(Applied { driver: self.name(), database: after.database, applied, remarks: Vec::new() })
     }
 
-    /// `prisma migrate reset --force`: the caller has asked, and Prisma's own guard hears of it too.
+    /// `prisma migrate reset --force`; Prisma's own guard hears that a person has agreed.
     ///
     /// # Errors
     /// Prisma's states as ours.
-    pub async fn reset(&self, skip_seed: bool) -> Result<()> {
+    pub async fn reset(&self, plan: &Confirmed<ResetPlan>) -> Result<()> {
         let mut words = vec!["migrate", "reset", "--force", "--skip-generate"];
-        if skip_seed {
+        if !plan.plan().seed {
             words.push("--skip-seed");
         }
         let (ran, cancelled) = self.beside_locks(&words).await?;

@@ -4,18 +4,20 @@ use super::waits::{WAITED, waited_in_vain};
 use super::{SqlDriver, statements};
 use crate::error::Result;
 use crate::migrations::plan::{MigrationPlan, Planned};
+use crate::migrations::reset::ResetPlan;
 use crate::migrations::runnable;
 use crate::postgres::Session;
 use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::Refusal;
+use crate::ui::Confirmed;
 
 impl SqlDriver {
     /// Drops the schema that holds the tool's table, makes it again with the same owner and rights, and applies
-    /// everything. The caller has asked.
+    /// everything.
     ///
     /// # Errors
     /// As [`SqlDriver::apply`].
-    pub async fn reset(&self) -> Result<()> {
+    pub async fn reset(&self, _plan: &Confirmed<ResetPlan>) -> Result<()> {
         let scripts = self.layout.read(&self.folder)?;
         // What cannot be applied is found before anything is dropped.
         for script in &scripts {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{SqlDriver, row_id};
 use crate::error::{self, Result};
 use crate::migrations::history::State;
-use crate::ui::Confirmed;
+use crate::ui::{Confirmed, Guard, Plan};
 
 /// What is said of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +28,12 @@ pub struct ResolvePlan {
     pub resolution: Resolution,
     /// The database.
     pub database: String,
+}
+
+impl Plan for ResolvePlan {
+    fn guard(&self) -> Guard {
+        Guard::Change
+    }
 }
 
 impl fmt::Display for ResolvePlan {

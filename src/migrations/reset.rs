@@ -1,0 +1,53 @@
+//! A reset of a database by its migrations, decided: what is dropped, applied and seeded.
+//!
+//! Promise: a driver resets with a plan that a person agreed to, and with nothing else.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::ui::format::bytes;
+use crate::ui::{Guard, Plan};
+
+/// A reset, decided. Its `Display` is what a person agrees to.
+#[derive(Clone, Debug, Serialize)]
+pub struct ResetPlan {
+    /// Name of the driver.
+    pub driver: String,
+    /// Database that is emptied.
+    pub database: String,
+    /// Size of the database now, in bytes.
+    pub size: u64,
+    /// Count of the migrations; none where only the tool knows.
+    pub migrations: Option<usize>,
+    /// Remark that the stack was started from another directory than the files lie in.
+    #[serde(skip)]
+    pub place: Option<String>,
+    /// Whether what is there is backed up first.
+    pub backup_first: bool,
+    /// Whether the project's seed runs afterwards.
+    pub seed: bool,
+}
+
+impl Plan for ResetPlan {
+    fn guard(&self) -> Guard {
+        Guard::Destroy
+    }
+}
+
+impl fmt::Display for ResetPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "reset database {:?} ({} now)", self.database, bytes(self.size))?;
+        writeln!(f, "  drops    every table, with all rows")?;
+        match self.migrations {
+            Some(count) => writeln!(f, "  applies  all {count} migrations, by {}", self.driver)?,
+            None => writeln!(f, "  applies  all migrations, by {}", self.driver)?,
+        }
+        if self.seed {
+            writeln!(f, "  seeds    as the project says")?;
+        }
+        let first = if self.backup_first { "backed up first" } else { "NOT backed up first (--no-backup)" };
+        writeln!(f, "  old one  {first}")?;
+        self.place.iter().try_for_each(|place| writeln!(f, "  note: {place}"))
+    }
+}
