@@ -12,6 +12,7 @@ pub(super) struct FilteredDump {
     hasher: Hasher,
     filter: Filter,
     left_out: LeftOut,
+    globals: String,
 }
 
 enum Filter {
@@ -29,7 +30,13 @@ impl FilteredDump {
             Format::Plain => Filter::Plain(Box::new(StatementFilter::new(rules.clone()))),
             Format::Custom | Format::Directory => Filter::Archive(Box::new(ListFilter::new(rules.clone()))),
         };
-        Self { unpacker, hasher: Hasher::default(), filter, left_out: LeftOut::default() }
+        Self {
+            unpacker,
+            hasher: Hasher::default(),
+            filter,
+            left_out: LeftOut::default(),
+            globals: String::new(),
+        }
     }
 
     /// Returns the next block, filtered; none at the end.
@@ -54,11 +61,19 @@ impl FilteredDump {
     fn rest(&mut self) -> Option<Vec<u8>> {
         let (rest, left_out) = match std::mem::replace(&mut self.filter, Filter::None) {
             Filter::None => return None,
-            Filter::Plain(filter) => filter.finish(),
+            Filter::Plain(mut filter) => {
+                self.globals = filter.take_globals();
+                filter.finish()
+            }
             Filter::Archive(filter) => filter.finish(),
         };
         self.left_out.merge(left_out);
         Some(rest).filter(|rest| !rest.is_empty())
+    }
+
+    /// Takes the statements of `pg_dumpall` that make roles.
+    pub(super) fn take_globals(&mut self) -> String {
+        std::mem::take(&mut self.globals)
     }
 
     /// Takes a block back whose memory can serve the next one.

@@ -210,7 +210,10 @@ fn read(
         }
         progress.on(Event::Bytes { done: dump.bytes(), total: request.expected });
     }
-    let summary = scanner.finish();
+    let mut summary = scanner.finish();
+    if request.rules.script {
+        summary.proof = summary.script.clone();
+    }
     super::source::permitted(&summary, &request.authenticity, request.trust, &request.source.name())?;
     if !held.is_empty() {
         let bytes = if sent == 0 { without_mark(held) } else { held };

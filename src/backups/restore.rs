@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::aids::Aids;
 use super::archive::Spread;
 use super::authenticity::Authenticity;
+use super::cluster::{self, Roles};
 use super::compression::Digest;
 use super::fill::{Filled, Filling};
 use super::lanes::Shared;
@@ -65,6 +66,10 @@ pub struct RestorePlan {
     pub trust: bool,
     /// Statements of the dump that are left out or changed.
     pub rules: Rules,
+    /// Roles that are made first.
+    pub roles: Roles,
+    /// The database that is taken out of a file that holds several.
+    pub taken: Option<String>,
     /// Count of what the rules left out, where the dump was read.
     pub left_out: LeftOut,
     /// Extensions that the dump creates, in its order, where it was read.
@@ -156,6 +161,17 @@ impl fmt::Display for RestorePlan {
                 1 => writeln!(f, "  loads    by pg_restore in a worker")?,
                 jobs => writeln!(f, "  loads    over {jobs} sessions")?,
             }
+        }
+        if let Some(taken) = &self.taken {
+            writeln!(f, "  takes    database {taken:?} out of it")?;
+        }
+        if !self.roles.missing.is_empty() {
+            let with = if self.trust {
+                "as the file has them"
+            } else {
+                "without login, password and rights of their own; `--trust` makes them as the file has them"
+            };
+            writeln!(f, "  creates  roles {}, {with}", self.roles.missing.join(", "))?;
         }
         if !self.left_out.is_empty() {
             writeln!(f, "  left out {}", self.left_out)?;
@@ -290,7 +306,15 @@ pub async fn run(
     let place = admin.access().clone();
     let side = side_name(&plan.operation, &plan.database);
     let loader = format!("envctl/{short} load");
-    let result = match interrupt.or(tidy(&mut admin, progress)).await {
+    let preparing = async {
+        tidy(&mut admin, progress).await?;
+        if !plan.roles.missing.is_empty() {
+            progress.step("creating roles");
+            cluster::create_roles(engine, container, &place, &plan.roles).await?;
+        }
+        Ok(())
+    };
+    let result = match interrupt.or(preparing).await {
         Ok(Ok(())) => beside(engine, container, &plan, &mut admin, &side, &loader, progress, interrupt).await,
         Ok(Err(error)) | Err(error) => Err(error),
     };

@@ -11,16 +11,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::archive::CustomStream;
 use super::authenticity::{Authenticity, ManifestKeys};
+use super::cluster::{Roles, roles_of};
 use super::compression::{BLOCK, Digest, Hasher, Unpacker};
 use super::contents::Contents;
 use super::filtered::FilteredDump;
 use super::manifest::{Level, Manifest, Span};
 use super::open_dump::{self, OpenDump};
-use super::scan::{self, CopyBlock, Finding, FindingKind, LeftOut, Notes, Proof, Rules, Summary};
+use super::scan::{self, CopyBlock, Finding, FindingKind, LeftOut, NO_TRAILER, Notes, Proof, Rules, Summary};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::dump::Format;
 use crate::postgres::encoding::Text;
+use crate::postgres::quote::shell_word;
 use crate::progress::{Event, Progress};
 
 /// Where a dump comes from.
@@ -127,6 +129,36 @@ pub struct Examined {
     pub manifest: Option<Manifest>,
     /// Authenticity of that manifest.
     pub authenticity: Authenticity,
+    /// Statements that make roles, of a file that holds them. Password hashes are in it: for nobody's eyes.
+    pub globals: Globals,
+    /// The database that was taken out of several, or out of its CREATE DATABASE.
+    pub taken: Option<String>,
+}
+
+impl Examined {
+    /// Takes the roles out of what the dump needs that the file itself can make on a server that has `existing`.
+    pub fn take_roles(&mut self, existing: &[String], trust: bool) -> Roles {
+        let roles = roles_of(&self.globals.0, existing, &self.summary.roles, trust);
+        self.summary.roles.retain(|role| !roles.missing.contains(role));
+        roles
+    }
+}
+
+/// Statements that make roles.
+#[derive(Clone, Default)]
+pub struct Globals(pub(in crate::backups) String);
+
+impl Globals {
+    /// Reports that the file makes no roles.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Globals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Globals({} bytes)", self.0.len())
+    }
 }
 
 /// Options of a restore that decide how its file is read.
@@ -140,6 +172,8 @@ pub struct Asked {
     pub rules: Rules,
     /// The command as it was typed, for a hint that adds to it.
     pub command: String,
+    /// `-d`: the database that is meant where the file holds several.
+    pub database: Option<String>,
 }
 
 /// Says whether a file may be restored: by its authenticated manifest where the file is still what that was written for,
@@ -167,7 +201,7 @@ fn read_to_its_end(
     progress: &Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<Examined> {
-    let Asked { trust, keys, rules, command } = asked;
+    let Asked { trust, keys, rules, command, .. } = asked;
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     // A manifest knows the dump as it is, not as the rules make it.
     if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.vouches() && rules.is_empty())
@@ -176,6 +210,7 @@ fn read_to_its_end(
         let (sha256, manifest) = (manifest.plain_sha256, Some(manifest.clone()));
         let left_out = LeftOut::default();
         let (notes, as_stored) = (Vec::new(), true);
+        let (globals, taken) = (Globals::default(), None);
         return Ok(Examined {
             format: Format::Plain,
             summary,
@@ -185,6 +220,8 @@ fn read_to_its_end(
             as_stored,
             manifest,
             authenticity,
+            globals,
+            taken,
         });
     }
     let name = path.display().to_string();
@@ -211,8 +248,12 @@ fn read_to_its_end(
         dump.recycle(block);
         progress.on(Event::Bytes { done: dump.bytes(), total });
     }
-    let summary = scanner.finish();
+    let mut summary = scanner.finish();
+    let globals = Globals(dump.take_globals());
     let (sha256, left_out) = dump.finish();
+    if rules.script {
+        summary.proof = summary.script.clone();
+    }
     if let Some(manifest) = &manifest {
         let stored = stored.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
         agree(manifest, &summary, sha256, stored, &name)?;
@@ -228,11 +269,32 @@ fn read_to_its_end(
         ))
         .hint("make the dump again without a shell in between: `pg_dump -f FILE`"));
     }
-    whole(&summary, &authenticity, &name)?;
+    whole(&summary, &authenticity, &name).map_err(|error| as_script(error, &summary, format, command))?;
+    if rules.database.is_none() && !summary.notes.databases.is_empty() {
+        // The whole file has its end: now the part of one database, which has its own.
+        let chosen = choose(&summary, asked, &name)?;
+        let asked = Asked { rules: Rules { database: Some(chosen), ..rules.clone() }, ..asked.clone() };
+        let mut part = read_to_its_end(path, &asked, threads, progress, interrupt)?;
+        part.summary.server_version = part.summary.server_version.or(summary.server_version);
+        part.summary.pg_dump_version = part.summary.pg_dump_version.or(summary.pg_dump_version);
+        return Ok(part);
+    }
     permitted(&summary, &authenticity, *trust, &name)
         .map_err(|error| way_through(error, &summary, command))?;
     let as_stored = as_stored || of_files;
-    Ok(Examined { format, summary, sha256, left_out, notes, as_stored, manifest, authenticity })
+    let taken = rules.database.clone();
+    Ok(Examined {
+        format,
+        summary,
+        sha256,
+        left_out,
+        notes,
+        as_stored,
+        manifest,
+        authenticity,
+        globals,
+        taken,
+    })
 }
 
 /// Bytes in which the marks of a terminal are looked for.
@@ -284,6 +346,8 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<
     });
     Ok(Some(Summary {
         proof: Proof::Trailer,
+        script: Proof::Trailer,
+        of_pg_dump: true,
         bytes: manifest.plain_bytes,
         lines: 0,
         statements: 0,
@@ -378,6 +442,46 @@ pub fn permitted(summary: &Summary, authenticity: &Authenticity, trust: bool, na
     } else {
         error.hint("if you know where the file comes from, `--trust` restores it all the same")
     })
+}
+
+/// Chooses the database that is taken out of a file that holds several, or one with its CREATE DATABASE.
+fn choose(summary: &Summary, asked: &Asked, name: &str) -> Result<String> {
+    let databases: Vec<_> = summary.notes.databases.iter().filter(|database| database.connected).collect();
+    let named =
+        asked.database.as_ref().filter(|name| databases.iter().any(|database| database.name == **name));
+    let filled: Vec<_> = databases.iter().filter(|database| database.filled).collect();
+    match (named, filled.as_slice(), databases.as_slice()) {
+        (Some(named), ..) => Ok(named.clone()),
+        (None, [one], _) => Ok(one.name.clone()),
+        (None, [], [one]) => Ok(one.name.clone()),
+        _ => {
+            let names: Vec<String> =
+                databases.iter().map(|database| format!("{:?}", database.name)).collect();
+            let mut error =
+                error::refused(format!("{name} holds {} databases: {}", names.len(), names.join(", ")));
+            for database in filled.iter().take(20) {
+                let word = shell_word(&database.name);
+                error =
+                    error.hint(format!("restore {:?} alone: `{} -d {word}`", database.name, asked.command));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Adds the command that takes a text without a trailer.
+fn as_script(error: Error, summary: &Summary, format: Format, command: &str) -> Error {
+    let ends_well =
+        summary.proof() == Proof::Missing(NO_TRAILER.to_owned()) && summary.script == Proof::Trailer;
+    if !ends_well || format != Format::Plain {
+        error
+    } else if summary.of_pg_dump {
+        error.hint(format!(
+            "it begins as pg_dump writes it and its end is not there, so tables and rows are probably missing; only if you know that nothing is: `{command} --sql-script`"
+        ))
+    } else {
+        error.hint(format!("load a script that no pg_dump wrote: `{command} --sql-script`"))
+    }
 }
 
 /// Adds the command that leaves out what the dump is refused for, where an option does.

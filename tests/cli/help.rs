@@ -325,6 +325,8 @@ Options:
                                dump is loaded: `public,extensions`
       --defer-checks           Add CHECKs that call functions when all rows are in: such a function
                                may read another table
+      --sql-script             Load a script that does not end as pg_dump's output does; all of it
+                               or nothing
       --transport <WAY>        worker (a container beside the database), exec (through the daemon)
                                or auto
       --worker-memory <SIZE>   The most memory a worker may use: 512m

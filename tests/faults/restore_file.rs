@@ -129,7 +129,7 @@ fn f31_a_file_that_changes_after_it_was_proven_is_not_swapped_in() {
     // Written over in its place, or another one moved there.
     for (bytes, moved, words) in [
         (changed.as_bytes(), false, "changed while it was being restored"),
-        (&appended, false, "data after the trailer"),
+        (&appended, false, "changed while it was being restored"),
         (truncated, false, "is incomplete"),
         (changed.as_bytes(), true, "changed while it was being restored"),
         (truncated, true, "is incomplete"),

@@ -5,6 +5,9 @@ use crate::support::{Project, Server};
 
 const BY_17_OF_15: &str = include_str!("foreign/by17of15.sql");
 const ROLES_MISSING: &str = include_str!("foreign/rolemiss.sql");
+const CREATED: &str = include_str!("foreign/create.sql");
+const GLOBALS: &str = include_str!("foreign/globals.sql");
+const SUPABASE: &str = include_str!("foreign/supabase.sql");
 
 /// A dump of what is in a database, without the keys that differ between two runs.
 fn content(server: &Server, database: &str) -> String {
@@ -183,6 +186,159 @@ fn supabases_roles_extensions_and_event_triggers_are_left_out_with_the_commands_
         run_printed(&project, &again.err()).code(0);
         assert_eq!(project.sql("select count(*) from pg_event_trigger"), "0");
         assert_eq!(project.sql("select count(*) from kept"), "0");
+        project.drop_siblings();
+    }
+}
+
+/// `files/create.sql` of a database of this name, and globals with a role that owns its schema.
+fn created(name: &str, role: &str) -> String {
+    CREATED
+        .replace("DATABASE fb", &format!("DATABASE {name}"))
+        .replace("connect fb", &format!("connect {name}"))
+        .replace("ALTER SCHEMA shop OWNER TO postgres", &format!("ALTER SCHEMA shop OWNER TO {role}"))
+}
+
+#[test]
+fn w11_a_dump_with_its_create_database_goes_into_the_database_that_is_meant() {
+    for server in Server::each() {
+        let name = server.database("judge_created");
+        server.sql("postgres", &format!("drop database {name}"));
+        let text = created(&name, "postgres").replace("LOCALE_PROVIDER = libc ", "");
+        let project = project(server, &text);
+        server.try_sql("postgres", &format!("\\set ON_ERROR_STOP off\n{text}")).unwrap();
+        let judged = content(server, &name);
+        server.sql("postgres", &format!("drop database {name}"));
+        assert!(plan(&project, &[]).contains(&format!("takes    database \"{name}\" out of it")));
+        project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(0);
+        assert_eq!(content(server, &project.database), judged);
+        assert_eq!(
+            server.sql("postgres", &format!("select count(*) from pg_database where datname = '{name}'")),
+            "0"
+        );
+        // Cut anywhere it is refused.
+        for cut in [text.len() / 4, text.len() / 2, text.len() - 3] {
+            std::fs::write(project.path().join("dump.sql"), &text[..cut]).unwrap();
+            project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(8);
+        }
+        project.drop_siblings();
+    }
+}
+
+#[test]
+fn w11_one_database_of_pg_dumpall_is_restored_with_its_missing_roles() {
+    for server in Server::each() {
+        let (one, two) = (server.database("of_all"), server.database("of_all"));
+        let role = format!("role_{one}");
+        let globals = GLOBALS.replace("g_own", &role);
+        let (globals, end) =
+            globals.split_at(globals.rfind("--\n-- PostgreSQL database cluster dump complete").unwrap());
+        let text = format!(
+            "{globals}{}\n{}{end}",
+            created(&one, &role),
+            created(&two, "postgres").replace("shop", "other")
+        );
+        let project = project(server, &text);
+        let refused = project
+            .run(&["restore", "dump.sql", "--yes"])
+            .code(6)
+            .says("holds 2 databases")
+            .says(&one)
+            .says(&two);
+        assert!(!refused.err().contains("SCRAM"), "{}", refused.err());
+        let planned = plan(&project, &["-d", &one]);
+        assert!(
+            planned.contains(&role) && planned.contains("--trust") && !planned.contains("SCRAM"),
+            "{planned}"
+        );
+        let printed = run_printed(&project, &refused.err()).code(0);
+        assert!(!printed.err().contains("SCRAM"));
+        assert_eq!(server.sql(&one, "select count(*) || ' ' || (select nspowner::regrole from pg_namespace where nspname = 'shop') from shop.item"), format!("4 {role}"));
+        assert_eq!(server.sql(&two, "select count(*) from pg_class where relname = 'item'"), "0");
+        // A cut behind the part that is wanted is a cut all the same; packed it is read as well.
+        std::fs::write(project.path().join("dump.sql"), &text[..text.len() - end.len()]).unwrap();
+        project.run(&["restore", "dump.sql", "-d", &one, "--yes", "--no-backup"]).code(8);
+        std::fs::write(project.path().join("dump.sql"), &text).unwrap();
+        let packed = std::process::Command::new("gzip").arg("dump.sql").current_dir(project.path()).status();
+        assert!(packed.unwrap().success());
+        project.run(&["restore", "dump.sql.gz", "-d", &two, "--yes", "--no-backup"]).code(0);
+        assert_eq!(server.sql(&two, "select count(*) from other.item"), "4");
+        for database in [&one, &two] {
+            let kept = server.sql("postgres", &format!("select string_agg(format('drop database %I', datname), ';') from pg_database where datname like 'envctl%{database}'"));
+            for statement in kept.split(';').filter(|statement| !statement.is_empty()) {
+                server.sql("postgres", statement);
+            }
+            server.sql("postgres", &format!("drop database {database}"));
+        }
+        server.sql("postgres", &format!("drop role {role}"));
+    }
+}
+
+#[test]
+fn w9_a_script_without_trailer_is_in_with_the_command_of_the_refusal() {
+    for server in Server::each() {
+        let project = project(server, SUPABASE);
+        let refused =
+            project.run(&["restore", "dump.sql", "--yes"]).code(8).says("no trailer").says("--sql-script");
+        run_printed(&project, &refused.err()).code(0);
+        assert_eq!(content(server, &project.database), made_by_psql(server, SUPABASE));
+        let written = "begin;\ncreate table t (a int);\ninsert into t values (1), (2);\ncommit;\ncopy t from stdin;\n3\n\\.\n";
+        for (text, code) in [
+            (written.to_owned(), 0),
+            (written.replace("commit;", ""), 8),
+            (written.replace("\\.\n", ""), 8),
+            (format!("{written}insert into t values (4"), 8),
+            (format!("{written}\\! touch /tmp/x\n"), 6),
+            (format!("{written}select 1/0;\n"), 6),
+            (format!("{written}insert into t values (1/0);\n"), 7),
+        ] {
+            std::fs::write(project.path().join("dump.sql"), &text).unwrap();
+            project.run(&["restore", "dump.sql", "--sql-script", "--yes", "--no-backup"]).code(code);
+            if code == 0 {
+                assert_eq!(content(server, &project.database), made_by_psql(server, &text));
+            }
+            assert_eq!(project.sql("select count(*) from t"), "3");
+        }
+        // A dump of pg_dump that was cut between two statements: the hint warns.
+        let cut = &ROLES_MISSING[..ROLES_MISSING.find("COPY shop.item").unwrap()];
+        std::fs::write(project.path().join("dump.sql"), cut).unwrap();
+        project.run(&["restore", "dump.sql", "--yes"]).code(8).says("tables and rows are probably missing");
+        project.drop_siblings();
+    }
+}
+
+#[test]
+fn statements_behind_the_trailer_are_run_and_said() {
+    for server in Server::each() {
+        let source = Project::new(server, "rails");
+        source.sql("create table schema_migrations (version varchar primary key)");
+        let text = dump(server, &format!("--schema-only {}", source.database));
+        let text = format!(
+            "{text}SET search_path TO \"$user\", public;\n\nINSERT INTO \"schema_migrations\" (version) VALUES\n('20240102'),\n('20240101');\n\n"
+        );
+        let project = project(server, &text);
+        assert!(plan(&project, &[]).contains("2 statements follow the end of the dump"));
+        project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(0);
+        assert_eq!(content(server, &project.database), made_by_psql(server, &text));
+        std::fs::write(project.path().join("dump.sql"), &text[..text.len() - 4]).unwrap();
+        project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(8).says("inside a statement");
+        project.drop_siblings();
+    }
+}
+
+#[test]
+fn a_dump_of_9_0_without_standard_conforming_strings_is_what_psql_makes_of_it() {
+    for server in Server::each() {
+        let text = "--\n-- PostgreSQL database dump\n--\n\nSET client_encoding = 'UTF8';\nSET standard_conforming_strings = off;\n\
+            SET check_function_bodies = false;\nSET escape_string_warning = off;\nSET default_with_oids = false;\n\n\
+            CREATE TABLE t (a text DEFAULT 'it\\'s; \\\\');\n\nCOPY t (a) FROM stdin;\na\\\\b\n\\.\n\n\
+            INSERT INTO t VALUES ('C:\\\\dir; ''x'' \\'y\\'');\n\n--\n-- PostgreSQL database dump complete\n--\n\n";
+        let project = project(server, text);
+        project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(0);
+        assert_eq!(content(server, &project.database), made_by_psql(server, text));
+        assert_eq!(
+            project.sql("select string_agg(a, '|' order by a collate \"C\") from t"),
+            "C:\\dir; 'x' 'y'|a\\b"
+        );
         project.drop_siblings();
     }
 }

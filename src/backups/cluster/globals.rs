@@ -57,6 +57,26 @@ pub(super) fn pick(globals: &str, existing: &[String]) -> Roles {
     Roles { missing, present, statements }
 }
 
+/// What has to be done about the roles that one database of a file needs, on a server that has `existing`. Nobody vouches
+/// for the file: without `trust` a role is made without rights of its own, password or login.
+pub fn roles_of(globals: &str, existing: &[String], needed: &[String], trust: bool) -> Roles {
+    let Roles { mut missing, mut present, statements } = pick(globals, existing);
+    missing.retain(|role| needed.contains(role));
+    present.retain(|role| needed.contains(role));
+    let new = |role: &String| missing.contains(role);
+    let wanted = |statement: &String| match act(statement) {
+        Some(Act::Create(role)) => new(&role),
+        Some(Act::Describe(role)) => trust && new(&role),
+        Some(Act::Membership(role, member)) => {
+            let known = |role: &String| new(role) || (trust && existing.contains(role));
+            known(&role) && known(&member)
+        }
+        None => false,
+    };
+    let statements = statements.into_iter().filter(wanted).collect();
+    Roles { missing, present, statements }
+}
+
 /// The statements without their semicolons. Lines of psql's own language and comments between them are left out.
 fn statements(sql: &str) -> Vec<&str> {
     let mut found = Vec::new();

@@ -11,7 +11,8 @@ mod restore;
 mod unpack;
 
 pub use create::create_all;
-pub use globals::Roles;
+pub use globals::{Roles, roles_of};
+pub(super) use restore::create as create_roles;
 pub use restore::{ClusterPlan, RestoredAll, missing_roles, run};
 pub use unpack::{Held, Unpacked, is_cluster, unpack};
 

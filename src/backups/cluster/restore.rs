@@ -132,7 +132,7 @@ pub async fn run(
 }
 
 /// All of them or none.
-async fn create(
+pub(in crate::backups) async fn create(
     engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,

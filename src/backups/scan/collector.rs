@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::HELD;
 use super::entry::{self, Entry};
+use super::filter::Head;
 use super::finding::{EXCERPT, Finding, FindingKind, printable};
-use super::notes::Notes;
+use super::notes::{Notes, connected};
 use super::proof::{Proof, Trailer};
 use super::rules::{Verdict, judge};
 use super::statement::{MOST_NAMES, Statement};
@@ -20,6 +21,7 @@ const KEPT_FINDINGS: u64 = 25;
 
 /// What has been gathered so far.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the text so far")]
 pub(super) struct Collector {
     statement: Statement,
     excerpt: Vec<u8>,
@@ -39,6 +41,12 @@ pub(super) struct Collector {
     roles: BTreeSet<String>,
     tablespaces: BTreeSet<String>,
     notes: Notes,
+    /// A transaction is open.
+    transaction: bool,
+    /// Line of the SET by which backslashes in plain strings escape.
+    plain_escapes: Option<u64>,
+    /// Only settings have passed so far.
+    settled: bool,
     findings: Vec<Finding>,
     /// Whether code has passed that could change settings without being seen to.
     opaque: bool,
@@ -89,9 +97,17 @@ impl Collector {
         } else {
             self.trailer.proof(bytes, open, inside, table.as_deref())
         };
+        let script = match self.trailer.end(bytes, open, inside, table.as_deref()) {
+            Proof::Trailer if self.transaction => {
+                Proof::Missing("it begins a transaction and does not end it".to_owned())
+            }
+            end => end,
+        };
         let kept = self.findings.len() as u64;
         Summary {
             proof,
+            script,
+            of_pg_dump: self.trailer.is_of_pg_dump(),
             bytes,
             lines,
             statements: self.statements,
@@ -131,7 +147,10 @@ impl Collector {
     /// Judges the statement that ends at `at`.
     fn end_statement(&mut self, at: u64) -> Verdict {
         let verdict = judge(&self.statement);
-        self.notes.statement(&self.statement.head);
+        let behind = self.trailer.has_passed();
+        self.notes.statement(&self.statement.head, behind);
+        self.transaction = Notes::leaves_transaction_open(self.transaction, &self.statement.head);
+        self.strings();
         self.opaque |= self.statement.opaque;
         let excerpt = std::mem::take(&mut self.excerpt);
         if let Some(start) = self.statement.start {
@@ -153,6 +172,24 @@ impl Collector {
         self.excerpt = excerpt;
         self.excerpt.clear();
         verdict
+    }
+
+    /// Follows `SET standard_conforming_strings` at the head of a dump of PostgreSQL 9.0 and older. Behind anything
+    /// but settings it is a trick.
+    fn strings(&mut self) {
+        let head = Head(&self.statement.head);
+        let Some(start) = self.statement.start else { return };
+        if let Some(on) = head.conforming_strings() {
+            if !on && self.settled {
+                let excerpt = std::mem::take(&mut self.excerpt);
+                self.find(FindingKind::Ambiguous, start, &excerpt, start.offset);
+                self.excerpt = excerpt;
+            } else {
+                self.plain_escapes = (!on).then_some(start.line);
+            }
+        } else if !head.are(0, &["set"]) && !head.are(0, &["select"]) && !head.are(0, &["drop"]) {
+            self.settled = true;
+        }
     }
 
     /// `\restrict KEY` or `\unrestrict KEY`, alone on its line and in its place.
@@ -245,6 +282,9 @@ impl Listener for Collector {
             let kind = if connects { FindingKind::Connect } else { FindingKind::Metacommand };
             let excerpt = [b"\\", &line[..line.len().min(EXCERPT)]].concat();
             self.find(kind, place, &excerpt, place.offset);
+            if let Some(name) = connected(line) {
+                self.notes.connect(name);
+            }
         }
         self.excerpt.clear();
     }
@@ -283,6 +323,7 @@ impl Listener for Collector {
     fn copy_ends(&mut self, rows: u64, bytes: u64, end: u64) {
         let Some(mut block) = self.copying.take() else { return };
         block.rows = rows;
+        self.notes.rows();
         block.bytes = bytes;
         self.judged = end;
         if self.copies.len() < KEPT_ENTRIES {
@@ -290,6 +331,10 @@ impl Listener for Collector {
         } else {
             self.overflow = true;
         }
+    }
+
+    fn plain_escapes(&self) -> Option<u64> {
+        self.plain_escapes
     }
 
     fn raw(&mut self, bytes: &[u8]) {

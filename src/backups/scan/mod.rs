@@ -28,7 +28,8 @@ pub use entry::Entry;
 pub use filter::{Apart, LeftOut, Reason, Rules, StatementFilter};
 pub(in crate::backups) use finding::printable;
 pub use finding::{Finding, FindingKind};
-pub use notes::Notes;
+pub use notes::{DumpedDatabase, Notes};
+pub(in crate::backups) use proof::NO_TRAILER;
 pub use proof::Proof;
 pub use summary::{CopyBlock, ExtensionPlace, Summary};
 

@@ -14,8 +14,26 @@ pub struct Notes {
     pub drops: u64,
     /// CREATE SCHEMA public, with no DROP SCHEMA public before it.
     pub public: u64,
+    /// Statements behind the trailer, which somebody has appended.
+    pub behind: u64,
+    /// Databases that the text creates or connects to, in order (`pg_dumpall`, `pg_dump --create`).
+    pub databases: Vec<DumpedDatabase>,
     state: Beginning,
 }
+
+/// A database in a text that holds several, or one with its CREATE DATABASE.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DumpedDatabase {
+    /// Its name.
+    pub name: String,
+    /// Whether the text connects to it.
+    pub connected: bool,
+    /// Whether anything is in it.
+    pub filled: bool,
+}
+
+/// More databases than that are of no server.
+const MOST_DATABASES: usize = 10_000;
 
 impl Notes {
     /// Notes of a dump that was not read: the settings that pg_dump of any version writes.
@@ -25,8 +43,12 @@ impl Notes {
     }
 
     /// Takes note of a statement that has ended.
-    pub(super) fn statement(&mut self, head: &[Piece]) {
+    pub(super) fn statement(&mut self, head: &[Piece], behind: bool) {
         let head = Head(head);
+        self.behind += u64::from(behind);
+        if !head.are(0, &["set"]) && !head.are(0, &["select"]) && !head.is_of_server() {
+            self.rows();
+        }
         match self.state.judge(&head) {
             Some(Needless::Drop) => self.drops += 1,
             Some(Needless::Public) => self.public += 1,
@@ -37,6 +59,37 @@ impl Notes {
         {
             *self.settings.entry(name).or_default() += 1;
         }
+    }
+
+    /// Takes note of a `\connect`.
+    pub(super) fn connect(&mut self, name: String) {
+        let known = self.databases.iter().position(|database| database.name == name);
+        let mut database = match known {
+            Some(at) => self.databases.remove(at),
+            None => DumpedDatabase { name, ..DumpedDatabase::default() },
+        };
+        database.connected = true;
+        if self.databases.len() < MOST_DATABASES {
+            self.databases.push(database);
+        }
+    }
+
+    /// Takes note of something in the database that is connected.
+    pub(super) fn rows(&mut self) {
+        if let Some(database) = self.databases.last_mut() {
+            database.filled = true;
+        }
+    }
+
+    /// Reports that a transaction is open behind this statement.
+    pub(super) fn leaves_transaction_open(open: bool, head: &[Piece]) -> bool {
+        let head = Head(head);
+        if head.are(0, &["begin"]) || head.are(0, &["start", "transaction"]) {
+            return true;
+        }
+        let ends = ["commit", "end", "rollback", "abort"].iter().any(|word| head.are(0, &[word]));
+        let savepoint = head.are(1, &["to"]) || head.are(2, &["to"]) || head.are(1, &["prepared"]);
+        open && (!ends || savepoint)
     }
 
     /// The notes of an entry of an archive, whose DROP statement is not run.
@@ -52,6 +105,7 @@ impl Notes {
         }
         self.drops += other.drops;
         self.public += other.public;
+        self.behind += other.behind;
     }
 }
 
@@ -113,4 +167,29 @@ impl Beginning {
         self.passed = !head.are(0, &["set"]) && !head.are(0, &["select"]);
         None
     }
+}
+
+/// Returns the database that a line `connect NAME` leads to, in the forms that pg_dump, pg_dumpall and people write.
+pub(super) fn connected(line: &[u8]) -> Option<String> {
+    let line = std::str::from_utf8(line).ok()?.trim();
+    let (command, rest) = line.split_once(char::is_whitespace)?;
+    if !matches!(command, "c" | "connect") {
+        return None;
+    }
+    let rest = rest.trim().trim_end_matches(';').trim();
+    let rest = rest.strip_prefix("-reuse-previous=on").map_or(rest, str::trim_start);
+    let inner = match rest.strip_prefix('"') {
+        Some(quoted) => quoted.strip_suffix('"')?.replace("\"\"", "\""),
+        None if rest.contains(|c: char| c.is_whitespace() || "'\\:`|".contains(c)) => return None,
+        None => return Some(rest.to_owned()),
+    };
+    // A connection string: `dbname='it''s'`, with backslashes before quotes.
+    let Some(value) = inner.strip_prefix("dbname=") else { return Some(inner) };
+    let value = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).unwrap_or(value);
+    let mut name = String::new();
+    let mut characters = value.chars();
+    while let Some(c) = characters.next() {
+        name.push(if c == '\\' { characters.next()? } else { c });
+    }
+    Some(name)
 }

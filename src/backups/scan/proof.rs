@@ -5,6 +5,9 @@
 
 use super::token::Open;
 
+/// Reason of a text that ends well and has no trailer.
+pub(in crate::backups) const NO_TRAILER: &str = "no trailer (`PostgreSQL database dump complete`)";
+
 /// Whether the text is a whole dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
@@ -40,12 +43,24 @@ pub(super) struct Trailer {
     key: Option<String>,
     locked: bool,
     broken: Option<&'static str>,
+    /// The text has a header of pg_dump or pg_dumpall.
+    dumped: bool,
 }
 
 impl Trailer {
     /// The key of `\restrict`.
     pub(super) fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// Reports that the trailer has passed.
+    pub(super) fn has_passed(&self) -> bool {
+        matches!(self.seen, Seen::Complete | Seen::Released)
+    }
+
+    /// Reports that the text has a header of pg_dump or pg_dumpall.
+    pub(super) fn is_of_pg_dump(&self) -> bool {
+        self.dumped
     }
 
     /// Whether this is the output of `pg_dumpall`.
@@ -61,21 +76,29 @@ impl Trailer {
             "-- PostgreSQL database dump complete"
         };
         self.seen = match self.seen {
-            Seen::Complete | Seen::Released => return self.breaks("data after the trailer"),
+            // A second dump begins, and ends with a trailer of its own.
+            Seen::Complete | Seen::Released if text == "-- PostgreSQL database dump" && !self.locked => {
+                self.key = None;
+                Seen::Nothing
+            }
+            Seen::Complete if self.locked => return self.breaks("data after the trailer"),
+            Seen::Complete | Seen::Released => self.seen,
             Seen::Words if text == "--" => Seen::Complete,
             Seen::Rule if text == words => Seen::Words,
             _ if text == "--" => Seen::Rule,
             _ => Seen::Nothing,
         };
+        self.dumped |= text.starts_with("-- PostgreSQL database ");
         self.cluster |= text == "-- PostgreSQL database cluster dump";
     }
 
     /// Anything that is neither blank nor such a comment.
     pub(super) fn other(&mut self) {
-        if matches!(self.seen, Seen::Complete | Seen::Released) {
-            self.breaks("data after the trailer");
-        } else {
-            self.seen = Seen::Nothing;
+        match self.seen {
+            Seen::Complete if self.locked => self.breaks("data after the trailer"),
+            // Statements that somebody has appended.
+            Seen::Complete | Seen::Released => {}
+            _ => self.seen = Seen::Nothing,
         }
     }
 
@@ -110,6 +133,19 @@ impl Trailer {
     /// The verdict at the end of the stream.
     pub(super) fn proof(&self, bytes: u64, open: Open, inside: bool, table: Option<&str>) -> Proof {
         let missing = |reason: &str| Proof::Missing(reason.to_owned());
+        match self.end(bytes, open, inside, table) {
+            Proof::Missing(reason) => Proof::Missing(reason),
+            Proof::Trailer => match self.seen {
+                Seen::Complete if self.locked => missing("the closing `\\unrestrict` is not there"),
+                Seen::Complete | Seen::Released => Proof::Trailer,
+                _ => missing(NO_TRAILER),
+            },
+        }
+    }
+
+    /// The verdict on the end of a script, which has no trailer: it ends behind a statement.
+    pub(super) fn end(&self, bytes: u64, open: Open, inside: bool, table: Option<&str>) -> Proof {
+        let missing = |reason: &str| Proof::Missing(reason.to_owned());
         if bytes == 0 {
             return missing("the file is empty");
         }
@@ -117,19 +153,12 @@ impl Trailer {
             return missing(reason);
         }
         match open {
-            Open::Copy => {
-                return Proof::Missing(format!("it ends inside the COPY of {}", table.unwrap_or("?")));
-            }
-            Open::Quote => return missing("it ends inside a quoted string or name"),
-            Open::Comment => return missing("it ends inside a comment"),
-            Open::Metacommand => return missing("it ends inside a backslash command"),
-            Open::Nothing if inside => return missing("it ends inside a statement"),
-            Open::Nothing => {}
-        }
-        match self.seen {
-            Seen::Complete if self.locked => missing("the closing `\\unrestrict` is not there"),
-            Seen::Complete | Seen::Released => Proof::Trailer,
-            _ => missing("no trailer (`PostgreSQL database dump complete`)"),
+            Open::Copy => Proof::Missing(format!("it ends inside the COPY of {}", table.unwrap_or("?"))),
+            Open::Quote => missing("it ends inside a quoted string or name"),
+            Open::Comment => missing("it ends inside a comment"),
+            Open::Metacommand => missing("it ends inside a backslash command"),
+            Open::Nothing if inside => missing("it ends inside a statement"),
+            Open::Nothing => Proof::Trailer,
         }
     }
 }

@@ -307,9 +307,6 @@ impl Words<'_> {
             "session_preload_libraries" | "local_preload_libraries" | "dynamic_library_path" => {
                 Verdict::of(FindingKind::Load)
             }
-            "standard_conforming_strings" if !value.eq_ignore_ascii_case("on") => {
-                Verdict::of(FindingKind::Ambiguous)
-            }
             _ => Verdict::default(),
         }
     }

@@ -204,12 +204,71 @@ fn reasons_are_told() {
         missing(DUMP.replace("\\unrestrict 6", "\\unrestrict 7")),
         "the `\\unrestrict` key differs from the `\\restrict` key"
     );
-    for appended in
-        ["SELECT 1;\n", "-- a word\n", "--\n-- PostgreSQL database dump complete\n--\n\n", "x", DUMP]
+    // Between the trailer and its `\\unrestrict` nothing stands.
+    let unrestrict = DUMP.rfind("\\unrestrict").unwrap();
+    let inserted = format!("{}SELECT 1;\n{}", &DUMP[..unrestrict], &DUMP[unrestrict..]);
+    assert_eq!(missing(inserted), "data after the trailer");
+    // What was appended has to end as a statement ends, and a second dump as a dump.
+    for (appended, behind) in
+        [("SET search_path TO public;\nINSERT INTO t VALUES\n('1'),\n('2');\n", 2), ("-- a word\n", 0)]
     {
-        assert_eq!(missing(format!("{DUMP}{appended}")), "data after the trailer", "{appended}");
+        let summary = scan(format!("{DUMP}{appended}"));
+        assert_eq!((summary.proof(), summary.notes.behind), (Proof::Trailer, behind), "{appended}");
+    }
+    assert_eq!(
+        missing(format!("{DUMP}SET x = 1;\nINSERT INTO t VALUES ('1'),")),
+        "it ends inside a statement"
+    );
+    assert_eq!(missing(format!("{DUMP}x")), "it ends inside a statement");
+    assert_eq!(missing(format!("{DUMP}-- a wo")), "it ends inside a comment");
+    let twice = format!("{DUMP}{}", DUMP.replace("6hFf", "7hFf"));
+    assert_eq!(scan(&twice).proof(), Proof::Trailer);
+    assert!(!kinds(&twice).contains(&FindingKind::Metacommand));
+    for cut in [DUMP.len() + 60, DUMP.len() + 400, twice.len() - 40] {
+        missing(&twice[..cut]);
     }
     assert_eq!(missing(format!("{DUMP}/*")), "it ends inside a comment");
+}
+
+#[test]
+fn a_dump_of_9_0_without_standard_conforming_strings_is_read_as_psql_reads_it() {
+    let head = "SET standard_conforming_strings = off;\nSET escape_string_warning = off;\n";
+    let summary =
+        scan(format!("{head}COMMENT ON TABLE t IS 'it\\'s; \\\\';\nINSERT INTO t VALUES ('\\\\');\n"));
+    assert_eq!((summary.statements, summary.findings.len()), (4, 0), "{:?}", summary.findings);
+    // Switched on again, a backslash is a backslash.
+    let summary =
+        scan(format!("{head}SET standard_conforming_strings = on;\nINSERT INTO t VALUES ('C:\\');\n"));
+    assert_eq!((summary.statements, summary.findings.len()), (4, 0), "{:?}", summary.findings);
+    // Behind code that may have switched it, the same text can be read in two ways.
+    let code = "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'x';\n";
+    assert_eq!(
+        kinds(&format!("{head}{code}INSERT INTO t VALUES ('it\\'s');\n")),
+        [FindingKind::BackslashQuote]
+    );
+}
+
+#[test]
+fn w9_a_script_is_whole_where_it_ends_behind_a_statement_and_no_transaction() {
+    let script = |text: &str| scan(text).script;
+    for whole in [
+        "CREATE TABLE t ();\n",
+        "BEGIN;\nINSERT INTO t VALUES (1);\nCOMMIT;\n-- end",
+        "COPY t FROM stdin;\n1\n\\.\n",
+    ] {
+        let whole = whole.replace("-- end", "-- end\n");
+        assert_eq!(script(&whole), Proof::Trailer, "{whole}");
+        assert_ne!(scan(&whole).proof(), Proof::Trailer, "{whole}");
+    }
+    for cut in [
+        "CREATE TABLE t (",
+        "BEGIN;\nINSERT INTO t VALUES (1);\n",
+        "COPY t FROM stdin;\n1\n",
+        "INSERT INTO t VALUES ('",
+        "SELECT 1 /* x",
+    ] {
+        assert_ne!(script(cut), Proof::Trailer, "{cut}");
+    }
 }
 
 #[test]
@@ -264,7 +323,8 @@ fn what_would_do_more_than_fill_a_database_is_found() {
         ("BEGIN; COMMIT;", &[K::Transaction; 2]),
         ("UPDATE pg_catalog.pg_proc SET prolang = 13;", &[K::CatalogWrite]),
         ("CREATE FOREIGN TABLE t (a int) SERVER s OPTIONS (program 'id');", &[K::Program]),
-        ("SET standard_conforming_strings = off;", &[K::Ambiguous]),
+        ("CREATE TABLE t (); SET standard_conforming_strings = off;", &[K::Ambiguous]),
+        ("SET standard_conforming_strings = off; COMMENT ON TABLE t IS 'a';\n", &[K::Ambiguous]),
         ("SET client_encoding = 'SJIS';", &[K::Ambiguous]),
         ("COPY t FROM stdin; SELECT 1;\n\\.\n", &[K::Ambiguous]),
         ("COPY t FROM stdin WITH (FORMAT csv);\n\\.\n", &[K::Ambiguous]),

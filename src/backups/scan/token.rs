@@ -61,6 +61,8 @@ pub(super) trait Listener {
     fn copy_begins(&mut self, offset: u64);
     /// The end of COPY data: its rows, its bytes without `\.`, and the byte after the line of `\.`.
     fn copy_ends(&mut self, rows: u64, bytes: u64, end: u64);
+    /// Line of the SET by which a backslash in a plain string escapes what follows; none while it does not.
+    fn plain_escapes(&self) -> Option<u64>;
     /// The bytes of statements themselves, in order; for excerpts.
     fn raw(&mut self, bytes: &[u8]);
 }

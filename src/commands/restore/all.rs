@@ -118,6 +118,7 @@ async fn whole(
             source: DumpSource::File(dump.clone()),
             examined: Some(&examined),
             asked: asked.clone(),
+            roles: Roles::default(),
             database: args.into.clone().unwrap_or_else(|| name.clone()),
             encoding: Some(&properties.encoding),
         };

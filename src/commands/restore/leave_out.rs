@@ -25,6 +25,9 @@ pub(super) struct LeaveOutArgs {
     /// Leave out text in front of the dump, such as messages of pg_dump
     #[arg(long)]
     skip_leading_text: bool,
+    /// Load a script that does not end as pg_dump's output does; all of it or nothing
+    #[arg(long)]
+    sql_script: bool,
 }
 
 impl LeaveOutArgs {
@@ -39,6 +42,7 @@ impl LeaveOutArgs {
             extensions: self.skip_extension.iter().cloned().collect(),
             event_triggers: self.skip_event_triggers,
             skip_leading_text: self.skip_leading_text,
+            script: self.sql_script,
             ..Rules::default()
         };
         for pair in &self.role_map {

@@ -17,7 +17,7 @@ use crate::backups::archive::Spread;
 use crate::backups::authenticity::Authenticity;
 use crate::backups::authenticity::ManifestKeys;
 use crate::backups::catalog::{Backup, Catalog};
-use crate::backups::cluster::is_cluster;
+use crate::backups::cluster::{Roles, is_cluster};
 use crate::backups::identity::{Difference, Identity, Part};
 use crate::backups::lanes::{MOST_JOBS, share_out};
 use crate::backups::manifest::Manifest;
@@ -34,7 +34,8 @@ use crate::commands::ways::WayArgs;
 use crate::config::Settings;
 use crate::docker::proof::nonce;
 use crate::environment::{Environment, Landscape, shell_word};
-use crate::error::{self, ErrorKind, Result};
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::postgres::Session;
 use crate::postgres::dump::Format;
 use crate::postgres::search_path::SearchPath;
 use crate::progress::Progress;
@@ -110,7 +111,7 @@ impl RestoreArgs {
         for option in rules.options() {
             command.push_str(&format!(" {option}"));
         }
-        Ok(Asked { trust: self.trust, keys, rules, command })
+        Ok(Asked { trust: self.trust, keys, rules, command, database: None })
     }
 }
 
@@ -156,8 +157,9 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     }
     // The file first: what is not whole never meets the server.
     let progress: Arc<dyn Progress> = app.ui.progress();
-    let reading = args.asked(&asked, app.manifest_keys(&settings)?)?;
-    let examined = match &source {
+    let mut reading = args.asked(&asked, app.manifest_keys(&settings)?)?;
+    reading.database = global.database().map(str::to_owned);
+    let mut examined = match &source {
         DumpSource::Stdin => None,
         DumpSource::File(path) => {
             progress.step(&format!("checking {}", path.display()));
@@ -174,10 +176,12 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         None => reach(app, &daemon, &settings, &environment, made_of.as_deref()).await?,
     };
     let database = args.into.clone().unwrap_or_else(|| found.facts.database.clone());
-    let wanted = Wanted { source, examined: examined.as_ref(), asked: reading, database, encoding: None };
+    let roles = roles(&args, app, &daemon, &found, examined.as_mut()).await?;
+    let examined = examined.as_ref();
+    let wanted = Wanted { source, examined, asked: reading, roles, database, encoding: None };
     let mut plan = plan(&args, app, &settings, &daemon, &found, wanted).await?;
     let identity = found.in_database(&plan.database).identity();
-    let manifest = examined.as_ref().and_then(|examined| examined.manifest.as_ref());
+    let manifest = examined.and_then(|examined| examined.manifest.as_ref());
     let differences = manifest.map(|manifest| identity.differences(manifest)).unwrap_or_default();
     let unlike = !args.name_all(&differences, plan.exists);
     if manifest.is_some_and(Manifest::is_empty) {
@@ -328,9 +332,43 @@ struct Wanted<'a> {
     source: DumpSource,
     examined: Option<&'a Examined>,
     asked: Asked,
+    /// Roles that are made first.
+    roles: Roles,
     database: String,
     /// Its encoding if it is not there, where that is known.
     encoding: Option<&'a str>,
+}
+
+/// The note on statements behind the trailer.
+fn behind(examined: &Examined) -> Option<String> {
+    let behind = examined.summary.notes.behind;
+    (behind > 0).then(|| {
+        let statements = if behind == 1 { "statement follows" } else { "statements follow" };
+        format!("{} {statements} the end of the dump, run with it", count(behind))
+    })
+}
+
+/// The roles that the file makes and the server has not, of those that the dump names.
+async fn roles(
+    args: &RestoreArgs,
+    app: &App,
+    daemon: &Daemon,
+    found: &Database,
+    examined: Option<&mut Examined>,
+) -> Result<Roles> {
+    let Some(examined) = examined.filter(|examined| !examined.globals.is_empty()) else {
+        return Ok(Roles::default());
+    };
+    let asking = async {
+        let container = &found.target.container;
+        let mut session = Session::open(&daemon.engine, container, &found.access, "envctl restore").await?;
+        let rows = session.query("select rolname from pg_catalog.pg_roles").await.map_err(Error::from)?;
+        session.close().await;
+        Ok::<_, Error>(rows)
+    };
+    let rows = app.interrupt.or(asking).await??;
+    let existing: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
+    Ok(examined.take_roles(&existing, args.trust))
 }
 
 async fn plan(
@@ -341,7 +379,7 @@ async fn plan(
     found: &Database,
     wanted: Wanted<'_>,
 ) -> Result<RestorePlan> {
-    let Wanted { source, examined, asked, database, encoding } = wanted;
+    let Wanted { source, examined, asked, roles, database, encoding } = wanted;
     let container = &found.target.container;
     let looking = look(
         &daemon.engine,
@@ -356,6 +394,7 @@ async fn plan(
         .warnings
         .extend(examined.and_then(|examined| unauthenticated(&examined.authenticity, args.trust)));
     findings.warnings.extend(examined.iter().flat_map(|examined| examined.notes.iter().cloned()));
+    findings.warnings.extend(examined.and_then(behind));
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
     if manifest.is_some_and(|manifest| !manifest.whole) && exists {
         return Err(error::refused(format!(
@@ -367,6 +406,7 @@ async fn plan(
     let mut ways = args.ways.ways(app, settings)?;
     let jobs = jobs(args, app, settings, examined)?;
     let Asked { mut rules, .. } = asked;
+    rules.database = examined.and_then(|examined| examined.taken.clone());
     let mut left_out = examined.map(|examined| examined.left_out.clone()).unwrap_or_default();
     left_out.merge(rules.adapt(examined.map(|examined| &examined.summary.notes), &findings.unknown_settings));
     let shared = shared(jobs, ways.transport, app, &source, (examined, &rules)).await?;
@@ -389,6 +429,8 @@ async fn plan(
         left_out,
         extensions: examined.map(|one| one.summary.extension_places.clone()).unwrap_or_default(),
         tablespaces: examined.map(|one| one.summary.tablespaces.clone()).unwrap_or_default(),
+        roles,
+        taken: examined.and_then(|examined| examined.taken.clone()),
         sha256: examined.map(|examined| examined.sha256),
         bytes: examined.map(|examined| examined.summary.bytes),
         format: examined.map(|examined| examined.format),

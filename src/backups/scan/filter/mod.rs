@@ -5,6 +5,7 @@
 //! stay those of the file. The scanner reads the filtered stream, so it judges exactly the bytes that psql gets.
 
 mod rules;
+mod section;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +16,14 @@ pub use rules::{Apart, LeftOut, Reason, Rules};
 use std::collections::BTreeSet;
 
 use super::lexer::Lexer;
-use super::notes::Beginning;
+use super::notes::{Beginning, connected};
 use super::rules::judge;
 use super::statement::{Piece, Statement};
 use super::token::{Ambiguity, Listener, Place, Token};
 use super::{BOM, HELD};
 use crate::backups::deferred::deferred;
 use crate::postgres::quote::{ident, literal};
+use section::Section;
 
 /// Filters a plain dump chunk by chunk.
 pub struct StatementFilter {
@@ -33,12 +35,24 @@ pub struct StatementFilter {
     base: u64,
     /// The byte order mark has been looked for.
     begun: bool,
+    /// Statements that make roles, outside the database that is taken out.
+    globals: Vec<u8>,
 }
+
+/// More text of roles is not kept.
+const MOST_GLOBALS: usize = 4 << 20;
 
 impl StatementFilter {
     /// A filter before the first byte.
     pub fn new(rules: Rules) -> Self {
-        Self { lexer: Lexer::new(), reader: Reader::new(rules), held: Vec::new(), base: 0, begun: false }
+        Self {
+            lexer: Lexer::new(),
+            reader: Reader::new(rules),
+            held: Vec::new(),
+            base: 0,
+            begun: false,
+            globals: Vec::new(),
+        }
     }
 
     /// Takes the next chunk, of any size, and returns what may pass by now.
@@ -60,12 +74,18 @@ impl StatementFilter {
         self.take_settled()
     }
 
+    /// Takes the statements of `pg_dumpall` that make roles, as far as they have passed.
+    pub fn take_globals(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.globals)).into_owned()
+    }
+
     /// Ends the stream: returns what is left of it, and the count of what was left out.
     pub fn finish(mut self) -> (Vec<u8>, LeftOut) {
         let mut rest = if self.begun { Vec::new() } else { self.begin() };
         let _ = self.lexer.finish(&mut self.reader);
         // A statement without its semicolon passes: the scanner behind says that the dump is cut.
-        self.reader.settle(self.lexer.offset(), Fate::Pass);
+        let usual = self.reader.usual();
+        self.reader.settle(self.lexer.offset(), usual);
         rest.extend(self.take_settled());
         (rest, self.reader.left_out)
     }
@@ -96,6 +116,17 @@ impl StatementFilter {
             let bytes = &self.held[at..next];
             match fate {
                 Fate::Pass => out.extend_from_slice(bytes),
+                Fate::Gone => {}
+                Fate::Last => {
+                    out.extend_from_slice(bytes);
+                    out.push(b'\n');
+                }
+                Fate::Globals => {
+                    if self.globals.len() + bytes.len() < MOST_GLOBALS {
+                        self.globals.extend_from_slice(bytes);
+                        self.globals.push(b'\n');
+                    }
+                }
                 Fate::LeaveOut => out.extend(line_ends(bytes)),
                 Fate::Defer { names, schema } => {
                     let mut text = Vec::new();
@@ -169,6 +200,12 @@ enum Fate {
         names: Vec<(u64, String)>,
         schema: Option<String>,
     },
+    /// Nothing passes: it is of another database.
+    Gone,
+    /// Passes, and a line end behind it, since what follows does not pass.
+    Last,
+    /// A statement that makes a role; kept aside.
+    Globals,
 }
 
 #[derive(Debug)]
@@ -193,11 +230,16 @@ struct Reader {
     settled_to: u64,
     left_out: LeftOut,
     beginning: Beginning,
+    section: Option<Section>,
+    /// Line of the SET by which backslashes in plain strings escape.
+    plain_escapes: Option<u64>,
 }
 
 impl Reader {
     fn new(rules: Rules) -> Self {
         Self {
+            section: rules.database.clone().map(|name| Section::new(name, rules.script)),
+            plain_escapes: None,
             rules,
             statement: Statement::default(),
             roles: BTreeSet::new(),
@@ -218,7 +260,7 @@ impl Reader {
         }
         self.settled_to = to;
         match self.settled.last_mut() {
-            Some(last) if last.fate == Fate::Pass && fate == Fate::Pass => last.to = to,
+            Some(last) if last.fate == fate && matches!(fate, Fate::Pass | Fate::Gone) => last.to = to,
             _ => self.settled.push(Settled { to, fate }),
         }
     }
@@ -244,12 +286,20 @@ impl Reader {
             None => lexer.open_token(),
         };
         match open {
-            Some(from) if !self.passing && lexer.offset() - from <= HELD => self.settle(from, Fate::Pass),
+            Some(from) if !self.passing && lexer.offset() - from <= HELD => self.settle(from, self.usual()),
             Some(_) => {
                 self.passing = self.statement.start.is_some();
-                self.settle(lexer.offset(), Fate::Pass);
+                self.settle(lexer.offset(), self.usual());
             }
-            None => self.settle(lexer.offset(), Fate::Pass),
+            None => self.settle(lexer.offset(), self.usual()),
+        }
+    }
+
+    /// Fate of what no rule touches.
+    fn usual(&self) -> Fate {
+        match &self.section {
+            Some(section) if !section.is_inside() => Fate::Gone,
+            _ => Fate::Pass,
         }
     }
 }
@@ -264,7 +314,15 @@ impl Listener for Reader {
         }
     }
 
-    fn comment(&mut self, _text: &[u8], _place: Place) {}
+    fn comment(&mut self, text: &[u8], place: Place) {
+        if self.section.is_none() || !self.statement.is_empty() || !place.line_start {
+            return;
+        }
+        self.settle(place.offset, self.usual());
+        if self.section.as_mut().is_some_and(|section| section.comment(text)) {
+            self.settle(place.offset + text.len() as u64, Fate::Last);
+        }
+    }
 
     fn semicolon(&mut self, place: Place) -> bool {
         if !self.statement.ends_here() {
@@ -273,21 +331,31 @@ impl Listener for Reader {
         }
         let renamed = std::mem::take(&mut self.renamed);
         if let Some(start) = self.statement.start.filter(|_| !self.passing) {
-            self.settle(start.offset, Fate::Pass);
-            let fate = match self.rules.leave_out(&self.statement.head, &mut self.beginning) {
-                Some(reason) => {
-                    self.left_out.add(reason);
-                    Fate::LeaveOut
+            self.settle(start.offset, self.usual());
+            let outside = self.section.as_ref().filter(|section| !section.is_inside());
+            let fate = match outside {
+                Some(section) if section.is_between() && Head(&self.statement.head).is_of_roles() => {
+                    Fate::Globals
                 }
-                None => match self.rules.treatment(&self.statement.head) {
-                    Some(Treatment::Later) => Fate::Defer { names: renamed, schema: self.schema.clone() },
-                    Some(Treatment::LeftOut) => Fate::LeaveOut,
-                    None if !renamed.is_empty() => Fate::Rename(renamed),
-                    None => Fate::Pass,
+                Some(_) => Fate::Gone,
+                None => match self.rules.leave_out(&self.statement.head, &mut self.beginning) {
+                    Some(reason) => {
+                        self.left_out.add(reason);
+                        Fate::LeaveOut
+                    }
+                    None => match self.rules.treatment(&self.statement.head) {
+                        Some(Treatment::Later) => Fate::Defer { names: renamed, schema: self.schema.clone() },
+                        Some(Treatment::LeftOut) => Fate::LeaveOut,
+                        None if !renamed.is_empty() => Fate::Rename(renamed),
+                        None => Fate::Pass,
+                    },
                 },
             };
             self.follow_search_path();
             self.settle(place.offset + 1, fate);
+        }
+        if let Some(on) = Head(&self.statement.head).conforming_strings() {
+            self.plain_escapes = (!on).then_some(place.line);
         }
         let copies = judge(&self.statement).copy.is_some();
         self.statement.clear();
@@ -296,17 +364,40 @@ impl Listener for Reader {
     }
 
     fn metacommand(&mut self, line: &[u8], place: Place, whole: bool) {
-        let text = std::str::from_utf8(line).unwrap_or_default();
-        let restriction = text.trim_end().split_once(' ').is_some_and(|(command, key)| {
-            matches!(command, "restrict" | "unrestrict")
-                && !key.is_empty()
-                && key.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        });
-        let alone = whole && place.line_start && self.statement.is_empty();
-        if self.rules.restricted && restriction && alone {
-            self.settle(place.offset, Fate::Pass);
-            self.settle(place.offset + 1 + line.len() as u64, Fate::LeaveOut);
+        let end = place.offset + 1 + line.len() as u64;
+        // A key of pg_dump: around a script that somebody has edited, or under a `\restrict` of our own.
+        let restriction = section::is_restriction(line)
+            && self.statement.is_empty()
+            && (self.rules.script || (self.rules.restricted && whole && place.line_start));
+        if self.section.is_none() {
+            if restriction {
+                self.settle(place.offset, Fate::Pass);
+                self.settle(end, Fate::LeaveOut);
+            }
+            return;
         }
+        self.settle(place.offset, self.usual());
+        let before = self.usual();
+        let Some(section) = &mut self.section else { return };
+        let fate = match connected(line) {
+            Some(name) => {
+                section.connect(name);
+                Fate::Gone
+            }
+            None => match section.command(line) {
+                section::Line::Pass | section::Line::Last if restriction && self.rules.restricted => {
+                    Fate::LeaveOut
+                }
+                section::Line::Pass => before,
+                section::Line::LeaveOut => Fate::Gone,
+                section::Line::Last => Fate::Last,
+            },
+        };
+        self.settle(end, fate);
+    }
+
+    fn plain_escapes(&self) -> Option<u64> {
+        self.plain_escapes
     }
 
     fn variable(&mut self, _place: Place) {}

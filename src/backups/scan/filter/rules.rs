@@ -33,6 +33,10 @@ pub struct Rules {
     pub restricted: bool,
     /// Takes out for later what the role that loads the dump may not do.
     pub apart: Option<Apart>,
+    /// Takes only the part of this database out of the output of `pg_dumpall` or `pg_dump --create`.
+    pub database: Option<String>,
+    /// Takes a text without pg_dump's trailer (`--sql-script`).
+    pub script: bool,
 }
 
 /// Statements of a dump that is loaded by a role of its own, which may not do all of them.
@@ -64,8 +68,8 @@ impl Rules {
     pub fn adapt(&mut self, notes: Option<&Notes>, unknown: &[String]) -> LeftOut {
         let mut left_out = LeftOut::default();
         self.settings.extend(unknown.iter().cloned());
-        self.drops = notes.is_none_or(|notes| notes.drops > 0);
-        self.public = notes.is_none_or(|notes| notes.public > 0);
+        self.drops |= notes.is_none_or(|notes| notes.drops > 0);
+        self.public |= notes.is_none_or(|notes| notes.public > 0);
         if let Some(notes) = notes {
             for name in unknown {
                 left_out
@@ -84,6 +88,7 @@ impl Rules {
             (self.no_owner, "--no-owner"),
             (self.no_privileges, "--no-privileges"),
             (self.event_triggers, "--skip-event-triggers"),
+            (self.script, "--sql-script"),
         ] {
             if asked {
                 options.push(option.to_owned());
@@ -99,6 +104,9 @@ impl Rules {
     /// Returns the reason to leave a statement out; `head` holds its tokens outside parentheses.
     pub(super) fn leave_out(&self, head: &[Piece], beginning: &mut Beginning) -> Option<Reason> {
         let words = Head(head);
+        if self.database.is_some() && words.is_of_server() {
+            return Some(Reason::Database);
+        }
         match beginning.judge(&words) {
             Some(Needless::Drop) if self.drops => return Some(Reason::Drop),
             Some(Needless::Public) if self.public => return Some(Reason::Public),
@@ -176,6 +184,8 @@ pub enum Reason {
     Drop,
     /// CREATE SCHEMA public, which is there.
     Public,
+    /// The database itself or the whole server.
+    Database,
 }
 
 /// Count of the statements that were left out, for each reason.
@@ -231,6 +241,7 @@ impl fmt::Display for LeftOut {
                 Reason::Extension(name) => write!(f, "extension {name:?}")?,
                 Reason::Setting(name) => write!(f, "SET {name} (not known to the server)")?,
                 Reason::Drop => write!(f, "{count} DROP {statements} of what is not there")?,
+                Reason::Database => write!(f, "{count} {statements} on the database itself")?,
                 Reason::Public => f.write_str("CREATE SCHEMA public (it is there)")?,
             }
         }
@@ -249,6 +260,43 @@ impl Head<'_> {
         // Another table access method than the usual one is more than a matter of form.
         let usual = name != "default_table_access_method" || self.name(3).as_deref() == Some("heap");
         (assigned && usual).then(|| name.to_owned())
+    }
+
+    /// CREATE, ALTER or DROP of a database, a role or a tablespace, and what is said of them.
+    pub(in crate::backups::scan) fn is_of_server(&self) -> bool {
+        let of = |at: usize| ["database", "role", "tablespace"].iter().any(|kind| self.are(at, &[kind]));
+        match self.word(0) {
+            Some("create" | "alter" | "drop") => of(1),
+            Some("comment") => self.are(1, &["on"]) && of(2),
+            Some("security") => self
+                .0
+                .iter()
+                .position(|piece| *piece == Piece::Word("on".to_owned()))
+                .is_some_and(|at| of(at + 1)),
+            Some("grant" | "revoke") => {
+                let on = self.0.iter().position(|piece| *piece == Piece::Word("on".to_owned()));
+                on.is_none_or(|at| of(at + 1) || self.are(at + 1, &["parameter"]))
+            }
+            _ => false,
+        }
+    }
+
+    /// Statements of `pg_dumpall` that make a role.
+    pub(in crate::backups::scan) fn is_of_roles(&self) -> bool {
+        match self.word(0) {
+            Some("create" | "alter") => self.are(1, &["role"]),
+            Some("comment") => self.are(1, &["on", "role"]),
+            Some("grant") => !self.0.contains(&Piece::Word("on".to_owned())),
+            _ => false,
+        }
+    }
+
+    /// `SET standard_conforming_strings`: whether it is on then.
+    pub(in crate::backups::scan) fn conforming_strings(&self) -> Option<bool> {
+        let at = if self.are(1, &["session"]) || self.are(1, &["local"]) { 2 } else { 1 };
+        let named = self.are(0, &["set"])
+            && self.name(at).is_some_and(|name| name.eq_ignore_ascii_case("standard_conforming_strings"));
+        named.then(|| self.name(at + 2).is_some_and(|value| value.eq_ignore_ascii_case("on")))
     }
 
     pub(in crate::backups::scan) fn is_drop_of_public(&self) -> bool {

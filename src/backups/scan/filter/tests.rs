@@ -211,3 +211,84 @@ proptest! {
         prop_assert_eq!(filtered(&text, &Rules::default(), size).0, text);
     }
 }
+
+/// Two databases and a role, as pg_dumpall of 11 and later writes them, and of 10 and earlier.
+fn clusters() -> [String; 2] {
+    let body = |name: &str| {
+        format!(
+            "SET x = 1;\n\nALTER DATABASE {name} SET work_mem TO '1MB';\nCREATE TABLE {name} ();\nCOPY {name} FROM stdin;\n-- PostgreSQL database dump complete\n\\connect other\n\\.\n"
+        )
+    };
+    let trailer = "--\n-- PostgreSQL database dump complete\n--\n\n";
+    let head = "--\n-- PostgreSQL database dump\n--\n\n";
+    let roles = "CREATE ROLE r;\nALTER ROLE r WITH SUPERUSER PASSWORD 'secret;';\n";
+    let new = |name: &str| {
+        format!(
+            "--\n-- Database \"{name}\" dump\n--\n\n{head}\\restrict k{name}\n\nSET x = 1;\nCREATE DATABASE {name};\n\\unrestrict k{name}\n\\connect {name}\n\\restrict k{name}\n\n{}\\unrestrict k{name}\n\\connect {name}\n\\restrict k{name}\nCREATE TABLE more_{name} ();\n{trailer}\\unrestrict k{name}\n\n",
+            body(name)
+        )
+    };
+    let old = |name: &str| {
+        format!(
+            "\\connect {name}\n\nSET y = 1;\n\n{head}{}CREATE TABLE more_{name} ();\n{trailer}",
+            body(name)
+        )
+    };
+    let cluster = "--\n-- PostgreSQL database cluster dump\n--\n\n";
+    let end = "--\n-- PostgreSQL database cluster dump complete\n--\n\n";
+    [
+        format!("{cluster}\\restrict g\n{roles}\\unrestrict g\n{}{}{end}", new("a"), new("b")),
+        format!(
+            "{cluster}\\connect postgres\n{roles}CREATE DATABASE a;\nCREATE DATABASE b;\n{}{}{end}",
+            old("a"),
+            old("b")
+        ),
+    ]
+}
+
+#[test]
+fn w11_one_database_is_taken_out_of_the_output_of_pg_dumpall() {
+    for (at, cluster) in clusters().iter().enumerate() {
+        for name in ["a", "b"] {
+            let rules = rules(|rules| rules.database = Some(name.into()));
+            let (text, left_out) = always(cluster, &rules);
+            let other = if name == "a" { "b" } else { "a" };
+            assert!(text.contains(&format!("CREATE TABLE {name} ();")), "{text}");
+            assert!(text.contains(&format!("CREATE TABLE more_{name} ();")), "{text}");
+            for no in [
+                format!("TABLE {other}"),
+                "DATABASE a".into(),
+                "DATABASE b".into(),
+                "ROLE".into(),
+                format!("connect {name}"),
+            ] {
+                assert!(!text.contains(&no), "{no}: {text}");
+            }
+            assert_eq!(left_out, "1 statement on the database itself");
+            let mut scanner = crate::backups::scan::DumpScanner::new();
+            scanner.feed(text.as_bytes());
+            let summary = scanner.finish();
+            assert_eq!(summary.proof(), crate::backups::scan::Proof::Trailer, "{at} {name}: {text}");
+            assert_eq!(summary.refusals().count(), 0, "{:?}", summary.findings);
+            assert_eq!((summary.copies.len(), summary.rows()), (1, 2));
+            let mut filter = StatementFilter::new(rules);
+            filter.feed(cluster.clone().into_bytes());
+            assert_eq!(
+                filter.take_globals(),
+                "CREATE ROLE r;\nALTER ROLE r WITH SUPERUSER PASSWORD 'secret;';\n"
+            );
+        }
+    }
+}
+
+#[test]
+fn w11_a_cut_anywhere_in_the_output_of_pg_dumpall_is_noticed() {
+    for cluster in clusters() {
+        for cut in 1..cluster.len() - 1 {
+            let mut scanner = crate::backups::scan::DumpScanner::new();
+            scanner.feed(&cluster.as_bytes()[..cut]);
+            let complete = scanner.finish().proof().is_complete();
+            assert!(!complete || cut >= cluster.trim_end().len(), "cut at {cut}");
+        }
+    }
+}

@@ -59,6 +59,8 @@ pub(super) struct Lexer {
     text: Vec<u8>,
     tag: Vec<u8>,
     odd_backslashes: bool,
+    /// The string has backslashes that escape by a setting, not by an E.
+    plain: bool,
     tail: Option<Tail>,
     copy: CopyData,
 }
@@ -75,6 +77,7 @@ impl Lexer {
             text: Vec::new(),
             tag: Vec::new(),
             odd_backslashes: false,
+            plain: false,
             tail: None,
             copy: CopyData::default(),
         }
@@ -170,6 +173,9 @@ impl Lexer {
             Mode::BlockComment { depth, previous } => self.block_comment(rest, depth, previous),
             Mode::Text { escapes } => self.string(rest, escapes, listener),
             Mode::TextEscaped => {
+                if self.plain && rest[0] == b'\'' {
+                    listener.ambiguous(Ambiguity::BackslashQuote, self.place, self.offset);
+                }
                 self.newlines(&rest[..1]);
                 self.keep(&rest[..1]);
                 self.mode = Mode::Text { escapes: true };
@@ -225,9 +231,12 @@ impl Lexer {
             b'0'..=b'9' => self.begin(Mode::Number),
             b'\'' => {
                 let continued = self.tail.is_some_and(|tail| tail.escapes && tail.newline);
-                self.begin(Mode::Text { escapes: false });
+                let since = listener.plain_escapes();
+                self.plain = since.is_some();
+                self.begin(Mode::Text { escapes: self.plain });
                 self.odd_backslashes = false;
-                if continued {
+                // psql reads the rest of a line as it began.
+                if continued || since == Some(self.line) {
                     listener.ambiguous(Ambiguity::ContinuedEscape, self.place, self.offset);
                 }
             }
@@ -267,6 +276,7 @@ impl Lexer {
         if rest[0] == b'\'' && self.text.eq_ignore_ascii_case(b"e") {
             // The E belongs to the string.
             self.text.clear();
+            self.plain = false;
             self.mode = Mode::Text { escapes: true };
             return 1;
         }
