@@ -270,7 +270,7 @@ fn read_to_its_end(
         .hint("make the dump again without a shell in between: `pg_dump -f FILE`"));
     }
     whole(&summary, &authenticity, &name).map_err(|error| as_script(error, &summary, format, command))?;
-    if rules.database.is_none() && !summary.notes.databases.is_empty() {
+    if rules.database.is_none() && !summary.notes.databases.is_empty() && !summary.notes.astray {
         // The whole file has its end: now the part of one database, which has its own.
         let chosen = choose(&summary, asked, &name)?;
         let asked = Asked { rules: Rules { database: Some(chosen), ..rules.clone() }, ..asked.clone() };

@@ -321,12 +321,12 @@ Options:
                                repeatable
       --skip-event-triggers    Leave out event triggers
       --skip-leading-text      Leave out text in front of the dump, such as messages of pg_dump
+      --sql-script             Load a script that does not end as pg_dump's output does; all of it
+                               or nothing
       --search-path <SCHEMAS>  Let functions find names without a schema in these schemas while the
                                dump is loaded: `public,extensions`
       --defer-checks           Add CHECKs that call functions when all rows are in: such a function
                                may read another table
-      --sql-script             Load a script that does not end as pg_dump's output does; all of it
-                               or nothing
       --transport <WAY>        worker (a container beside the database), exec (through the daemon)
                                or auto
       --worker-memory <SIZE>   The most memory a worker may use: 512m

@@ -288,7 +288,7 @@ fn w9_a_script_without_trailer_is_in_with_the_command_of_the_refusal() {
             (written.replace("\\.\n", ""), 8),
             (format!("{written}insert into t values (4"), 8),
             (format!("{written}\\! touch /tmp/x\n"), 6),
-            (format!("{written}select 1/0;\n"), 6),
+            (format!("{written}select 1/0;\n"), 7),
             (format!("{written}insert into t values (1/0);\n"), 7),
         ] {
             std::fs::write(project.path().join("dump.sql"), &text).unwrap();

@@ -174,7 +174,7 @@ impl ListFilter {
     fn defer_owner(&mut self, entry: &TocEntry) {
         let TocEntry { kind, namespace, tag, drop, owner, .. } = entry;
         let owner = self.rules.roles.get(owner).unwrap_or(owner);
-        if owner.is_empty() {
+        if owner.is_empty() || self.rules.no_owner {
             return;
         }
         if kind == "BLOB METADATA" {

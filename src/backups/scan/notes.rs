@@ -18,6 +18,10 @@ pub struct Notes {
     pub behind: u64,
     /// Databases that the text creates or connects to, in order (`pg_dumpall`, `pg_dump --create`).
     pub databases: Vec<DumpedDatabase>,
+    /// Something stands in front of the first `\connect` that belongs to a database: neither `pg_dumpall` nor
+    /// `pg_dump --create` writes that, so the text leads into another database halfway.
+    pub astray: bool,
+    unplaced: bool,
     state: Beginning,
 }
 
@@ -46,7 +50,8 @@ impl Notes {
     pub(super) fn statement(&mut self, head: &[Piece], behind: bool) {
         let head = Head(head);
         self.behind += u64::from(behind);
-        if !head.are(0, &["set"]) && !head.are(0, &["select"]) && !head.is_of_server() {
+        let of_server = head.is_of_server() || head.is_of_roles();
+        if !head.are(0, &["set"]) && !head.are(0, &["select"]) && !of_server {
             self.rows();
         }
         match self.state.judge(&head) {
@@ -63,6 +68,7 @@ impl Notes {
 
     /// Takes note of a `\connect`.
     pub(super) fn connect(&mut self, name: String) {
+        self.astray |= self.unplaced;
         let known = self.databases.iter().position(|database| database.name == name);
         let mut database = match known {
             Some(at) => self.databases.remove(at),
@@ -76,8 +82,9 @@ impl Notes {
 
     /// Takes note of something in the database that is connected.
     pub(super) fn rows(&mut self) {
-        if let Some(database) = self.databases.last_mut() {
-            database.filled = true;
+        match self.databases.last_mut() {
+            Some(database) => database.filled = true,
+            None => self.unplaced = true,
         }
     }
 
