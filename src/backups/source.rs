@@ -23,6 +23,7 @@ use crate::interrupt::Interrupt;
 use crate::postgres::dump::Format;
 use crate::postgres::encoding::Text;
 use crate::postgres::quote::shell_word;
+use crate::postgres::version::ServerVersion;
 use crate::progress::{Event, Progress};
 
 /// Where a dump comes from.
@@ -344,6 +345,8 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<
         owner: None,
         data: entry.data,
     });
+    let made_by =
+        manifest.pg_dump_version.as_deref().and_then(ServerVersion::parse).map(|version| version.major());
     Ok(Some(Summary {
         proof: Proof::Trailer,
         script: Proof::Trailer,
@@ -365,7 +368,7 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<
         extension_places: Vec::new(),
         roles: manifest.roles.clone(),
         tablespaces: foreknown.tablespaces.clone(),
-        notes: Notes::of_pg_dump(),
+        notes: Notes::of_pg_dump(made_by),
         findings: Vec::new(),
         findings_left_out: 0,
     }))

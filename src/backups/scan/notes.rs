@@ -40,10 +40,12 @@ pub struct DumpedDatabase {
 const MOST_DATABASES: usize = 10_000;
 
 impl Notes {
-    /// Notes of a dump that was not read: the settings that pg_dump of any version writes.
-    pub fn of_pg_dump() -> Self {
-        let settings = WRITTEN_BY_PG_DUMP.iter().map(|name| ((*name).to_owned(), 1)).collect();
-        Self { settings, ..Self::default() }
+    /// Notes of a dump that was not read: the settings that pg_dump of this major version writes; of any version where
+    /// that is not known.
+    pub fn of_pg_dump(major: Option<u32>) -> Self {
+        let written = |since: u32| major.is_none_or(|major| major >= since);
+        let settings = WRITTEN_BY_PG_DUMP.iter().filter(|(_, since)| written(*since));
+        Self { settings: settings.map(|(name, _)| ((*name).to_owned(), 1)).collect(), ..Self::default() }
     }
 
     /// Takes note of a statement that has ended.
@@ -119,23 +121,24 @@ impl Notes {
 /// More settings than that are of no dump.
 const MOST_SETTINGS: usize = 200;
 
-/// Settings at the head of plain dumps, of pg_dump up to 18.
-const WRITTEN_BY_PG_DUMP: &[&str] = &[
-    "statement_timeout",
-    "lock_timeout",
-    "idle_in_transaction_session_timeout",
-    "transaction_timeout",
-    "client_encoding",
-    "standard_conforming_strings",
-    "escape_string_warning",
-    "check_function_bodies",
-    "xmloption",
-    "client_min_messages",
-    "row_security",
-    "search_path",
-    "default_tablespace",
-    "default_table_access_method",
-    "default_with_oids",
+/// Settings at the head of plain dumps, of pg_dump up to 18, each with the first major version that writes it; 0 where every
+/// version in use does.
+const WRITTEN_BY_PG_DUMP: &[(&str, u32)] = &[
+    ("statement_timeout", 0),
+    ("lock_timeout", 0),
+    ("idle_in_transaction_session_timeout", 0),
+    ("transaction_timeout", 17),
+    ("client_encoding", 0),
+    ("standard_conforming_strings", 0),
+    ("escape_string_warning", 0),
+    ("check_function_bodies", 0),
+    ("xmloption", 0),
+    ("client_min_messages", 0),
+    ("row_security", 0),
+    ("search_path", 0),
+    ("default_tablespace", 0),
+    ("default_table_access_method", 12),
+    ("default_with_oids", 0),
 ];
 
 /// Statement that has nothing to do in a new database.
