@@ -55,8 +55,8 @@ impl Aids {
         let options = self.options();
         match refusal.state() {
             Some("42501") => {
-                error::refused(format!("{options} takes a superuser, who alone may make event triggers"))
-                    .hint("name one: `[database] user = \"…\"` in envctl.toml")
+                error::refused(format!("only a superuser can use {options}, which makes an event trigger"))
+                    .hint("name a superuser in envctl.toml: `[database] user = \"…\"`")
             }
             _ => Error::from(refusal).context(format!("the aids of {options} cannot be made")),
         }

@@ -154,7 +154,14 @@ impl Catalog {
                     && manifest.purpose == Purpose::Backup
             })
             .collect();
-        let fitting: Vec<_> = proven.iter().filter(|(_, manifest)| target.covers(manifest)).collect();
+        let of_target: Vec<_> = proven.iter().filter(|(_, manifest)| target.covers(manifest)).collect();
+        // Another host's stack of the same name keeps its backups in the same directory: those of this host come first.
+        let of_host: Vec<_> = of_target
+            .iter()
+            .copied()
+            .filter(|(_, manifest)| target.differences(manifest).is_empty())
+            .collect();
+        let fitting = if of_host.is_empty() { of_target } else { of_host };
         if let Some((newest, _)) = fitting.first() {
             self.unambiguous(target, &fitting.iter().map(|(_, manifest)| *manifest))?;
             return Ok((*newest).clone());

@@ -180,7 +180,7 @@ impl Filling<'_> {
             return Err(self.told(failure.error, &complaint, cause));
         }
         self.progress.on(Event::Warning(format!(
-            "{sessions} sessions came to nothing, and one loads it all in the dump's own order: {}",
+            "the load with {sessions} sessions failed; one session loads the dump again, in its own order: {}",
             complaint.first()
         )));
         self.empty(admin, ground).await

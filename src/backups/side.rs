@@ -29,7 +29,7 @@ pub(super) async fn create(
     admin.query(&properties.create(side, &usual)).await.map_err(|refusal| {
         // insufficient_privilege
         let denied = refusal.state() == Some("42501") && properties.tablespace != usual;
-        let error = Error::from(refusal).context("the side database cannot be created");
+        let error = Error::from(refusal).context("the staging database cannot be created");
         if !denied {
             return error;
         }

@@ -345,7 +345,6 @@ mod tests {
         assert!(target.symlink_metadata().unwrap().is_file(), "the link itself was replaced, not followed");
     }
 
-    /// structure-review §4 no. 15.
     #[test]
     fn s15_a_name_given_by_a_link_is_taken_back_where_the_old_one_stays() {
         let home = tempfile::tempdir().unwrap();

@@ -204,7 +204,7 @@ async fn attempt(
 }
 
 /// Bounds the swap's transaction, which locks the database: a daemon that dies under it leaves psql without an end of
-/// its input (F13). A standby that is gone would make COMMIT wait with the lock held; the renames reach it in their order.
+/// its input. A standby that is gone would make COMMIT wait with the lock held; the renames reach it in their order.
 const LIMITS: &str = "select pg_catalog.set_config('idle_in_transaction_session_timeout', '15s', true), \
                       pg_catalog.set_config('statement_timeout', '60s', true), \
                       pg_catalog.set_config('synchronous_commit', 'local', true), \

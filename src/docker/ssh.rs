@@ -85,8 +85,8 @@ pub(super) async fn connect(remote: &Remote<'_>, sessions: &Sessions) -> Result<
         message: Message::Reading(tokio::spawn(read_message(stderr))),
         has_answered: false,
         first,
-        _child: child,
-        _permit: permit,
+        child: Some(child),
+        permit,
     })
 }
 
@@ -144,9 +144,21 @@ pub(super) struct SshIo {
     has_answered: bool,
     /// Held by the session that establishes the shared connection, until its first byte.
     first: Option<OwnedMutexGuard<bool>>,
-    // Ended before its place is given away: fields are dropped in this order.
-    _child: Child,
-    _permit: Option<OwnedSemaphorePermit>,
+    child: Option<Child>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for SshIo {
+    /// Ends ssh, and gives its session away only once it has ended: until then the host counts it.
+    fn drop(&mut self) {
+        let (Some(mut child), permit) = (self.child.take(), self.permit.take()) else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = child.kill().await;
+                drop(permit);
+            });
+        }
+    }
 }
 
 impl SshIo {

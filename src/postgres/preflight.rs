@@ -229,7 +229,7 @@ pub async fn encoding(
         Fit::Same => {}
         Fit::Converted if database == "UTF8" => {}
         Fit::Converted => warnings.push(format!(
-            "the dump is in {dump}, the database in {database}: a character that it has not is refused, and then nothing is changed"
+            "the dump is in {dump}, the database in {database}: the restore stops, without changes, at a character that {database} cannot store"
         )),
         Fit::Unfit(why) => {
             return Err(error::refused(why).hint(format!(

@@ -215,7 +215,10 @@ mod tests {
             "CREATE DATABASE \"a\"\"b\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8' \
              TABLESPACE \"pg_default\" LOCALE_PROVIDER icu ICU_LOCALE 'de-u-co-phonebk'"
         );
-        assert!(!properties.create("a", "pg_default").contains("TABLESPACE"), "X9: the default is not named");
+        assert!(
+            !properties.create("a", "pg_default").contains("TABLESPACE"),
+            "the default tablespace is not named"
+        );
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn d1_an_orphan_below_a_reaper_is_ended_with_its_command() {
         server.wait_without_process("sleep 472", Duration::from_secs(5));
         server.wait_without_process("envctl-reaper", Duration::from_secs(5));
     }
-    let looked = project.run(&["doctor"]);
+    let looked = project.run(&["doctor", "-s", &server.stack]);
     assert!(!looked.out().contains("perl"), "{}", looked.out());
 }
 

@@ -375,7 +375,7 @@ fn a_dump_in_another_encoding_is_refused_where_nobody_could_tell_it_later() {
     // What converts, or refuses, is only told.
     let latin = database("latin", "LATIN1");
     latin
-        .run(&["restore", file.to_str().unwrap(), "--yes"])
+        .run(&["restore", file.to_str().unwrap(), "--confirm", &server.stack])
         .code(0)
         .says("the dump is in UTF8, the database in LATIN1");
     assert_eq!(latin.sql("select count(*) from item"), "20");

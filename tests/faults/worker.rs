@@ -138,7 +138,7 @@ fn a_database_that_restarts_or_is_removed_under_its_dump_makes_no_backup() {
     {
         let server = Wanted::postgres(15, name).start().ready();
         let place = Place::new(&server, name, ROWS);
-        let slow = ["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"];
+        let slow = ["backup", "--transport", "worker", "--worker-cpus", "0.05", "-o", "b.sql.gz"];
         let running = place.start(&slow);
         assert!(place.wait_for_bytes(1));
         // The dump waits with a full FIFO meanwhile.

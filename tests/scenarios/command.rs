@@ -184,7 +184,7 @@ fn what_fails_in_django_ends_in_its_last_words_and_a_next_command() {
         .code(7)
         .says("python manage.py migrate --no-input --no-color` in")
         .says("division by zero")
-        .says("envctl exec backend -- python manage.py migrate");
+        .says("envctl exec backend --dev -- python manage.py migrate");
     backend.run(&["migrate", "status", "--exit-code"]).code(11).says("1 applied, 1 pending");
     backend.configure("[migrations]\npreset = \"rails\"\n");
     backend.run(&["migrate"]).code(7).says("bin/rails").says("is rails in the image?");
@@ -222,7 +222,7 @@ fn reset_and_seed_make_the_database_anew_from_djangos_migrations() {
     backend.run(&["migrate", "reset", "--yes", "--skip-seed", "--no-backup"]).code(0);
     assert_eq!(backend.project.sql("select count(*) from shop_item"), "0");
     backend.run(&["migrate", "status", "--exit-code"]).code(0);
-    backend.run(&["push"]).code(2).says("django has no verb for `envctl push`");
+    backend.run(&["push"]).code(2).says("django has no verb for `push`");
 }
 
 const ALEMBIC_INI: &str = "[alembic]\nscript_location = %(here)s/migrations\npath_separator = os\n";

@@ -22,10 +22,10 @@ fn rows_that_read_another_table_are_restored_without_a_word_about_sessions() {
     project.run(&["backup", "-o", "order.sql.gz"]).code(0);
     let other = format!("{database}_other");
     let into = ["restore", "order.sql.gz", "--into", &other, "--yes", "--no-backup"];
-    project.run(&into).code(0).says("2 sessions came to nothing").says("later_id_check");
+    project.run(&into).code(0).says("the load with 2 sessions failed").says("later_id_check");
     assert_eq!(server.sql(&other, "select count(*) from earlier; table later"), "70000\n70000");
     // Who asks for two gets one all the same.
-    project.run(&[&into[..], &["-j", "2"]].concat()).code(0).says("2 sessions came to nothing");
+    project.run(&[&into[..], &["-j", "2"]].concat()).code(0).says("the load with 2 sessions failed");
     assert_eq!(server.sql(&other, "select count(*) from earlier; table later"), "70000\n70000");
     project.drop_siblings();
     project.assert_no_sessions();

@@ -7,7 +7,7 @@
 use super::scanner::LARGEST_TOC;
 use super::toc::{Cursor, OFFSET_BYTES, Stop, Toc, TocEntry};
 use crate::backups::deferred::owner_of_entry;
-use crate::backups::scan::{LeftOut, Rules, StatementFilter};
+use crate::backups::scan::{LeftOut, MOST_DEFERRED, Rules, StatementFilter};
 
 /// State of an entry's data in the list: their place is not known, or there are none.
 const NOT_SET: u8 = 1;
@@ -130,7 +130,7 @@ impl ListFilter {
             }
             None => (None, false),
         };
-        self.for_each_object(toc, entry, begin);
+        self.for_each_object(toc, entry, begin)?;
         if !emptied {
             self.kept.push(entry.id);
         }
@@ -187,20 +187,24 @@ impl ListFilter {
     }
 
     /// Repeats the rights of a group of large objects, which the archive writes for the first of them alone.
-    fn for_each_object(&mut self, toc: &Toc, entry: &TocEntry, begin: usize) {
+    fn for_each_object(&mut self, toc: &Toc, entry: &TocEntry, begin: usize) -> Result<(), Stop> {
         if entry.depends.is_empty() {
-            return;
+            return Ok(());
         }
         let groups = toc.entries.iter().filter(|group| entry.depends.contains(&group.id));
         let groups = groups.filter(|group| group.kind == "BLOB METADATA");
         let objects: Vec<&str> = groups.flat_map(|group| group.definition.lines()).collect();
-        let Some((first, others)) = objects.split_first() else { return };
+        let Some((first, others)) = objects.split_first() else { return Ok(()) };
         let named = |oid: &str| format!(" LARGE OBJECT {oid} ");
         let rights = self.left_out.deferred[begin..].to_vec();
+        if self.left_out.deferred.len() + others.len() * rights.len() > MOST_DEFERRED {
+            return Err(Stop::Bad(format!("it sets more than {MOST_DEFERRED} owners and rights")));
+        }
         for oid in others.iter().filter(|oid| oid.bytes().all(|b| b.is_ascii_digit())) {
             let more = rights.iter().map(|right| right.replacen(&named(first), &named(oid), 1));
             self.left_out.deferred.extend(more);
         }
+        Ok(())
     }
 
     fn filtered(&mut self, text: &[u8]) -> Vec<u8> {

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::postgres::quote::ident;
+
 /// What has to be done about roles.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Roles {
@@ -64,16 +66,18 @@ pub fn roles_of(globals: &str, existing: &[String], needed: &[String], trust: bo
     missing.retain(|role| needed.contains(role));
     present.retain(|role| needed.contains(role));
     let new = |role: &String| missing.contains(role);
-    let wanted = |statement: &String| match act(statement) {
-        Some(Act::Create(role)) => new(&role),
-        Some(Act::Describe(role)) => trust && new(&role),
-        Some(Act::Membership(role, member)) => {
-            let known = |role: &String| new(role) || (trust && existing.contains(role));
-            known(&role) && known(&member)
+    let known = |role: &String| new(role) || (trust && existing.contains(role));
+    let made = |statement: String| match act(&statement)? {
+        // Without trust no text of the file is sent, only names out of it: what stands behind a name may be anything.
+        Act::Create(role) if !trust => new(&role).then(|| format!("CREATE ROLE {} NOLOGIN", ident(&role))),
+        Act::Membership(role, member) if !trust => {
+            (new(&role) && new(&member)).then(|| format!("GRANT {} TO {}", ident(&role), ident(&member)))
         }
-        None => false,
+        Act::Create(role) => new(&role).then_some(statement),
+        Act::Describe(role) => (trust && new(&role)).then_some(statement),
+        Act::Membership(role, member) => (known(&role) && known(&member)).then_some(statement),
     };
-    let statements = statements.into_iter().filter(wanted).collect();
+    let statements = statements.into_iter().filter_map(made).collect();
     Roles { missing, present, statements }
 }
 
@@ -184,6 +188,15 @@ CREATE TABLESPACE fast OWNER app LOCATION '/x';
 -- PostgreSQL database cluster dump complete
 --
 "#;
+
+    #[test]
+    fn without_trust_no_text_of_the_file_is_sent() {
+        // One statement to PostgreSQL, and two to a parser that knows no dollar quotes.
+        let hostile = "CREATE ROLE a;\nCREATE ROLE b;\nCOMMENT ON ROLE a IS $x$\n; GRANT a TO b WITH \\! touch /tmp/pwned\n$x$;\n";
+        let names = ["a".to_owned(), "b".to_owned()];
+        let made = roles_of(hostile, &[], &names, false).statements;
+        assert_eq!(made, ["CREATE ROLE \"a\" NOLOGIN", "CREATE ROLE \"b\" NOLOGIN", "GRANT \"a\" TO \"b\""]);
+    }
 
     fn picked(existing: &[&str]) -> Roles {
         pick(GLOBALS, &existing.iter().map(|role| (*role).to_owned()).collect::<Vec<_>>())

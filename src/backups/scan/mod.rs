@@ -25,6 +25,7 @@ mod tests;
 mod token;
 
 pub use entry::Entry;
+pub(in crate::backups) use filter::MOST_DEFERRED;
 pub use filter::{Apart, LeftOut, Reason, Rules, StatementFilter};
 pub(in crate::backups) use finding::printable;
 pub use finding::{Finding, FindingKind};

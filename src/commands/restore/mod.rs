@@ -103,7 +103,20 @@ impl RestoreArgs {
         if let Some(into) = &self.into {
             command.push_str(&format!(" --into {}", shell_word(into)));
         }
-        for (given, option) in [(self.trust, " --trust"), (self.no_backup, " --no-backup")] {
+        if let Some(from) = &self.from {
+            command.push_str(&format!(" --from {}", shell_word(from)));
+        }
+        if let Some(path) = &self.search_path {
+            command.push_str(&format!(" --search-path {}", shell_word(&path.schemas().join(","))));
+        }
+        if let Some(jobs) = self.jobs {
+            command.push_str(&format!(" --jobs {jobs}"));
+        }
+        for (given, option) in [
+            (self.trust, " --trust"),
+            (self.defer_checks, " --defer-checks"),
+            (self.no_backup, " --no-backup"),
+        ] {
             if given {
                 command.push_str(option);
             }
@@ -170,7 +183,9 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let made_from =
         examined.as_ref().and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
     crosses_up(&args, global, &environment, made_from)?;
-    let made_of = examined.as_ref().and_then(|examined| Some(examined.manifest.as_ref()?.database.clone()));
+    // Only a manifest that vouches may settle which database is meant.
+    let vouching = examined.as_ref().filter(|examined| examined.authenticity.vouches());
+    let made_of = vouching.and_then(|examined| Some(examined.manifest.as_ref()?.database.clone()));
     let found = match early {
         Some(found) => found,
         None => reach(app, &daemon, &settings, &environment, made_of.as_deref()).await?,
@@ -183,7 +198,13 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let identity = found.in_database(&plan.database).identity();
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
     let differences = manifest.map(|manifest| identity.differences(manifest)).unwrap_or_default();
-    let unlike = !args.name_all(&differences, plan.exists);
+    let taken = examined.and_then(|examined| examined.taken.as_ref());
+    let other = taken.filter(|taken| plan.exists && args.into.is_none() && **taken != plan.database);
+    let unlike = !args.name_all(&differences, plan.exists) || other.is_some();
+    if let Some(taken) = other {
+        let note = format!("the part of the file is of database {taken:?}, this is {:?}", plan.database);
+        plan.findings.warnings.insert(0, note);
+    }
     if manifest.is_some_and(Manifest::is_empty) {
         plan.findings.warnings.push("the backup is of an empty database: there is nothing in it".to_owned());
     }

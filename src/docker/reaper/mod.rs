@@ -69,11 +69,17 @@ impl Reapers {
     }
 }
 
-/// Whether process 1 may be a postmaster: the image is PostgreSQL's, and no init was asked for.
+/// Reports that process 1 may be a postmaster: the image is PostgreSQL's or a server runs in the container, and no init
+/// was asked for.
 pub fn is_needed(container: &Container) -> bool {
     let name = |word: &String| matches!(word.rsplit('/').next(), Some("postgres" | "postmaster"));
+    let server = |line: &String| {
+        let program = line.split_ascii_whitespace().next().unwrap_or_default();
+        matches!(program.trim_end_matches(':').rsplit('/').next(), Some("postgres" | "postmaster"))
+    };
+    let runs_server = container.processes.iter().flatten().any(server);
     let of_postgres = ["PGDATA", "PG_MAJOR"].iter().any(|name| container.env(name).is_some());
-    !container.init && (of_postgres || container.command.iter().any(name))
+    !container.init && (of_postgres || runs_server || container.command.iter().any(name))
 }
 
 /// The official image on Alpine has neither interpreter. Its Dockerfile sets this variable, Debian's does not.

@@ -1,5 +1,5 @@
 # The same as reaper.pl, for images without perl.
-import ctypes, os, signal, sys
+import os, signal, sys
 
 command = sys.argv[1:]
 with open('/proc/self/environ', 'rb') as block:
@@ -39,8 +39,9 @@ def code_of(status):
 
 
 try:
+    import ctypes
     prctl = ctypes.CDLL(None).prctl
-except (OSError, AttributeError):
+except (ImportError, OSError, AttributeError):
     become()
 prctl(15, b'envctl-reaper', 0, 0, 0)
 terminal = os.isatty(0)

@@ -162,23 +162,21 @@ impl Tool {
         match (verb, &self.seed) {
             ("seed", Some(argv)) => Ok(argv),
             ("seed", None) => Err(self.has_no("seed", "seed")),
-            (other, _) => Err(error::usage(format!("{} has no verb for `envctl {other}`", self.name))
+            (other, _) => Err(error::usage(format!("{} has no verb for `{other}`", self.name))
                 .hint("call the tool itself: `envctl exec backend -- PROGRAM ARGUMENTS`")),
         }
     }
 
     fn has_no(&self, verb: &str, key: &str) -> Error {
-        error::usage(format!("{} has no verb for `envctl {verb}`", self.name)).hint(format!(
+        error::usage(format!("{} has no verb for `{verb}`", self.name)).hint(format!(
             "say what runs then: `[migrations.commands] {key} = [\"program\", \"argument\"]` in envctl.toml"
         ))
     }
 
     /// Why nothing can be resolved, and what to type instead.
     pub fn resolves_nothing(&self) -> Error {
-        let error = error::usage(format!(
-            "{} has no verb for `envctl migrate resolve`: its own table decides",
-            self.name
-        ));
+        let error =
+            error::usage(format!("{} has no verb for `migrate resolve`: its own table decides", self.name));
         match self.resolve {
             "" => {
                 error.hint("where each migration stands: `envctl migrate status`; the table: `envctl psql`")

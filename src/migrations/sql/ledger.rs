@@ -328,7 +328,10 @@ mod tests {
         assert!(!prisma.matches(&kept, &script("a\nc\n")));
         assert!(prisma.matches(&unpadded(&Sha256::digest("a\nb\n")), &script("a\nb\n")));
         let sqlx = ledger(Layout::Sqlx);
-        assert!(sqlx.matches(&sqlx.checksum(&script("a\n")), &script("a\r\n")), "W15");
+        assert!(
+            sqlx.matches(&sqlx.checksum(&script("a\n")), &script("a\r\n")),
+            "line ends do not change the checksum"
+        );
         assert!(sqlx.matches(&sqlx.checksum(&script("a\r\nb\r\n")), &script("a\nb\r\n")), "W15");
         assert!(!sqlx.matches(&sqlx.checksum(&script("a\n")), &script("a\n\n")));
         assert_eq!(sqlx.checksum(&script("")).len(), 96);

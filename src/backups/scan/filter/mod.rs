@@ -25,6 +25,10 @@ use crate::backups::deferred::deferred;
 use crate::postgres::quote::{ident, literal};
 use section::Section;
 
+/// Most owners and rights that are kept for after the load: a hostile file must not fill the memory with them. One more
+/// passes, and the role that loads is refused it.
+pub(in crate::backups) const MOST_DEFERRED: usize = 500_000;
+
 /// Filters a plain dump chunk by chunk.
 pub struct StatementFilter {
     lexer: Lexer,
@@ -134,12 +138,12 @@ impl StatementFilter {
                     let later =
                         std::str::from_utf8(&text).ok().and_then(|text| deferred(text, schema.as_deref()));
                     match later {
-                        Some(statement) => {
+                        Some(statement) if self.reader.left_out.deferred.len() < MOST_DEFERRED => {
                             self.reader.left_out.deferred.push(statement);
                             out.extend(line_ends(bytes));
                         }
                         // The role that loads is refused it.
-                        None => out.extend(text),
+                        _ => out.extend(text),
                     }
                 }
                 Fate::Rename(names) => rename(bytes, self.base + at as u64, &names, &mut out),
