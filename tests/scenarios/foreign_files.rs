@@ -209,7 +209,9 @@ fn w11_a_dump_with_its_create_database_goes_into_the_database_that_is_meant() {
         let judged = content(server, &name);
         server.sql("postgres", &format!("drop database {name}"));
         assert!(plan(&project, &[]).contains(&format!("takes    database \"{name}\" out of it")));
-        project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(0);
+        // Another database's part is taken only where that is named.
+        project.run(&["restore", "dump.sql", "--yes", "--no-backup"]).code(6).says("is of database");
+        project.run(&["restore", "dump.sql", "--confirm", &project.server.stack, "--no-backup"]).code(0);
         assert_eq!(content(server, &project.database), judged);
         assert_eq!(
             server.sql("postgres", &format!("select count(*) from pg_database where datname = '{name}'")),
