@@ -94,6 +94,13 @@ fn color(word: &str) -> Result<ColorChoice, String> {
     ColorChoice::parse(word).ok_or_else(|| "expected auto, always or never".to_owned())
 }
 
+/// An option with its value as a shell takes both. A value that begins with a dash would be taken for an option itself:
+/// it is bound to the long name.
+pub(in crate::commands) fn option(short: &str, long: &str, value: &str) -> String {
+    let word = shell_word(value);
+    if value.starts_with('-') { format!("{long}={word}") } else { format!("{short} {word}") }
+}
+
 impl GlobalArgs {
     /// What the configuration layer takes, each with the option it came from.
     pub fn flags(&self) -> Flags {
@@ -148,29 +155,28 @@ impl GlobalArgs {
 
     /// Target options as they were typed, for the commands in hints.
     pub fn target_options(&self) -> TargetOptions {
-        let option = |name: &str, value: &str| format!("{name} {}", shell_word(value));
-        let path = |name: &str, value: &PathBuf| option(name, &value.to_string_lossy());
+        let path = |short: &str, long: &str, value: &PathBuf| option(short, long, &value.to_string_lossy());
         let mut location = Vec::new();
-        location.extend(self.project_dir.as_ref().map(|dir| path("-C", dir)));
-        location.extend(self.config.as_ref().map(|file| path("--config", file)));
-        location.extend(self.context.as_ref().map(|name| option("--context", name)));
-        location.extend(self.host.as_ref().map(|url| option("-H", url)));
+        location.extend(self.project_dir.as_ref().map(|dir| path("-C", "--project-dir", dir)));
+        location.extend(self.config.as_ref().map(|file| path("--config", "--config", file)));
+        location.extend(self.context.as_ref().map(|name| option("--context", "--context", name)));
+        location.extend(self.host.as_ref().map(|url| option("-H", "--host", url)));
         location.extend(self.insecure.then(|| "--insecure".to_owned()));
-        let stacks: Vec<String> = self.stack.iter().map(|name| option("-s", name)).collect();
+        let stacks: Vec<String> = self.stack.iter().map(|name| option("-s", "--stack", name)).collect();
         let every = self.all_stacks.then(|| "--all-stacks".to_owned());
         let profile = match (self.dev, self.prod) {
             (true, _) => Some("--dev".to_owned()),
             (_, true) => Some("--prod".to_owned()),
-            _ => self.profile.as_ref().map(|name| option("--profile", name)),
+            _ => self.profile.as_ref().map(|name| option("--profile", "--profile", name)),
         };
         TargetOptions {
             location,
             stack: every.or_else(|| (!stacks.is_empty()).then(|| stacks.join(" "))),
             profile_typed: profile.is_some(),
             profile,
-            container: self.container.as_ref().map(|name| option("--container", name)),
+            container: self.container.as_ref().map(|name| option("--container", "--container", name)),
             index: self.index.map(|number| format!("--index {number}")),
-            database: self.database.as_ref().map(|name| option("-d", name)),
+            database: self.database.as_ref().map(|name| option("-d", "--database", name)),
         }
     }
 

@@ -73,7 +73,7 @@ impl TargetOptions {
         let mut added: Vec<&str> = Vec::new();
         for option in &self.location {
             // Each kind of location for itself: `--context` does not stand for `-C`.
-            let name = option.split(' ').next().unwrap_or_default();
+            let name = option.split([' ', '=']).next().unwrap_or_default();
             let same: Vec<&str> =
                 LOCATION_NAMES.iter().copied().filter(|other| same_option(name, other)).collect();
             if lacks(&same) {

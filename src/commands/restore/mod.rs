@@ -29,6 +29,7 @@ use crate::backups::transport::Transport;
 use crate::commands::GlobalArgs;
 use crate::commands::catalogs;
 use crate::commands::database::{self, Database};
+use crate::commands::global::option;
 use crate::commands::many::one_stack;
 use crate::commands::ways::WayArgs;
 use crate::config::Settings;
@@ -561,7 +562,7 @@ fn origin(examined: Option<&Examined>, now: jiff::Timestamp) -> String {
 /// The command that takes a restore of this database back. It names the database: which one is meant without a name
 /// may change until the command is typed.
 fn undo_command(database: &str) -> String {
-    format!("`envctl restore undo -d {}`", shell_word(database))
+    format!("`envctl restore undo {}`", option("-d", "--database", database))
 }
 
 fn show(app: &App, restored: &Restored) {
