@@ -375,7 +375,7 @@ impl App {
         self.confirm_unlike(plan, guard, (target, false), consent)
     }
 
-    /// As [`App::confirm`]; `unlike`: what comes in is of something else, and the stack has to be named whatever the profile.
+    /// See [`App::confirm`]; `unlike`: what comes in is of something else, and the stack has to be named whatever the profile.
     ///
     /// # Errors
     /// Kind `Refused`.

@@ -42,7 +42,7 @@ impl FilteredDump {
     /// Returns the next block, filtered; none at the end.
     ///
     /// # Errors
-    /// As [`Unpacker::next_block`].
+    /// See [`Unpacker::next_block`].
     pub(super) fn next_block(&mut self) -> Result<Option<Vec<u8>>> {
         loop {
             let Some(block) = self.unpacker.next_block()? else { return Ok(self.rest()) };

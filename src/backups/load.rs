@@ -39,7 +39,7 @@ pub struct LoadRequest {
     pub trust: bool,
     /// Statements that are left out, changed or set later.
     pub rules: Rules,
-    /// Whether no psql command of the dump may run because psql does not know `\restrict`.
+    /// Reports whether no psql command of the dump may run because psql does not know `\restrict`.
     pub doubtful: bool,
     /// The hash the first reading gave; `None` for a pipe.
     pub sha256: Option<Digest>,

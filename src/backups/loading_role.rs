@@ -430,7 +430,7 @@ fn refused(refusal: Refusal, statement: &str) -> Error {
 /// Drops a role that owns nothing any more.
 ///
 /// # Errors
-/// As [`Session::query`].
+/// See [`Session::query`].
 pub(super) async fn drop_role(admin: &mut Session, name: &str) -> std::result::Result<(), Refusal> {
     let ask = format!("select 1 from pg_catalog.pg_roles where rolname = {}", literal(name));
     if admin.query(&ask).await?.is_empty() {
@@ -444,7 +444,7 @@ pub(super) async fn drop_role(admin: &mut Session, name: &str) -> std::result::R
 /// Drops roles whose restore is gone, and returns their names.
 ///
 /// # Errors
-/// As [`Session::query`].
+/// See [`Session::query`].
 pub(super) async fn sweep(admin: &mut Session) -> Result<Vec<String>> {
     let ask = "select r.rolname from pg_catalog.pg_roles r \
                where r.rolname ~ '^envctl_load_[0-9a-f]{8}$' \

@@ -264,7 +264,7 @@ impl Manifest {
     /// Reads the manifest of a backup and verifies its MAC.
     ///
     /// # Errors
-    /// As [`Manifest::of`].
+    /// See [`Manifest::of`].
     pub fn authenticated_of(backup: &Path, keys: &ManifestKeys) -> Result<(Option<Self>, Authenticity)> {
         let Some(text) = Self::text_of(backup)? else { return Ok((None, Authenticity::NoManifest)) };
         let manifest = Self::parse(&text).map_err(|e| e.context(path_for(backup).display()))?;

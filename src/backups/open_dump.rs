@@ -173,7 +173,7 @@ fn leading_text(content: Content, head: &[u8]) -> Option<LeadingText> {
     })
 }
 
-/// Whether a line can begin a statement or is a command of psql.
+/// Reports whether a line can begin a statement or is a command of psql.
 fn is_sql(line: &str) -> bool {
     const VERBS: &[&str] = &[
         "alter", "analyze", "begin", "call", "comment", "commit", "copy", "create", "delete", "do", "drop",

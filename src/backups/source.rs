@@ -301,7 +301,7 @@ fn read_to_its_end(
 /// Bytes in which the marks of a terminal are looked for.
 const TERMINAL_LOOK: u64 = 1 << 20;
 
-/// Whether every line feed of a file comes behind a carriage return: a terminal has been at it (`docker exec -t`).
+/// Reports whether every line feed of a file comes behind a carriage return: a terminal has been at it (`docker exec -t`).
 fn passed_a_terminal(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(TERMINAL_LOOK).read_to_end(&mut head));

@@ -79,7 +79,7 @@ pub(in crate::commands) async fn reach_open_anywhere(
     reach_from(app, daemon, settings, environment, Entry::Any).await
 }
 
-/// As [`reach_open`], for a verb that writes: a database that only an image's variable names is written to only where
+/// See [`reach_open`], for a verb that writes: a database that only an image's variable names is written to only where
 /// it is not empty beside one that is not.
 pub(in crate::commands) async fn reach_open_to_write(
     app: &App,
@@ -90,7 +90,7 @@ pub(in crate::commands) async fn reach_open_to_write(
     reach_from(app, daemon, settings, environment, Entry::ToWrite).await
 }
 
-/// As [`reach_open`], in the container's own database, whatever is in it.
+/// See [`reach_open`], in the container's own database, whatever is in it.
 pub(in crate::commands) async fn reach_open_default(
     app: &App,
     daemon: &Daemon,

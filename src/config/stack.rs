@@ -78,7 +78,7 @@ impl Settings {
         Ok(own)
     }
 
-    /// Whether the project that we stand in is the stack's.
+    /// Reports whether the project that we stand in is the stack's.
     pub fn holds_for(&self, seen: &Seen<'_>) -> bool {
         let rules = &self.target.rules;
         if let Some(own) = &rules.stack {
@@ -105,7 +105,7 @@ impl Settings {
         !chosen_by_name || name.is_some_and(|name| name == seen.stack || Some(name) == seen.project)
     }
 
-    /// Whether an option or a variable names the project's directory or its file.
+    /// Reports whether an option or a variable names the project's directory or its file.
     pub fn is_project_named(&self) -> bool {
         ["project_dir", "config"].iter().any(|key| *self.origin(key) != Origin::Default)
     }
@@ -119,7 +119,7 @@ impl Settings {
     }
 }
 
-/// Whether what was started in `directory` belongs to the project of `here`.
+/// Reports whether what was started in `directory` belongs to the project of `here`.
 fn is_of_project(here: &Path, directory: &Path, file: Option<&Path>) -> bool {
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let (here, directory): (PathBuf, PathBuf) = (real(here), real(directory));

@@ -50,7 +50,7 @@ pub(super) struct Remote<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
     free: Arc<Semaphore>,
-    /// Whether the shared connection stands; locked while the first session establishes it.
+    /// Reports whether the shared connection stands; locked while the first session establishes it.
     established: Arc<Mutex<bool>>,
 }
 

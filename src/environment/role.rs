@@ -128,7 +128,7 @@ fn database(container: &Container) -> Option<Claim> {
     })
 }
 
-/// Whether only its processes can tell if a container is a database: something speaks for one, and neither its command
+/// Reports whether only its processes can tell if a container is a database: something speaks for one, and neither its command
 /// nor a label settles it.
 pub fn is_in_doubt(container: &Container) -> bool {
     let marks = Marks::read(container);
@@ -147,12 +147,12 @@ pub fn is_in_doubt(container: &Container) -> bool {
 /// Names that people give to the one database of a project.
 const DATABASE_NAMES: &[&str] = &["db", "database", "postgres", "postgresql", "pg"];
 
-/// Whether a service is named for being the database, and not for what uses it (`keycloak-db`).
+/// Reports whether a service is named for being the database, and not for what uses it (`keycloak-db`).
 pub(super) fn is_database_name(service: &str) -> bool {
     DATABASE_NAMES.iter().any(|name| service.eq_ignore_ascii_case(name))
 }
 
-/// Whether a process is a PostgreSQL server or one of its children, by its command line.
+/// Reports whether a process is a PostgreSQL server or one of its children, by its command line.
 fn is_postmaster(line: &str) -> bool {
     let program = line.split_ascii_whitespace().next().unwrap_or_default();
     matches!(basename(program).trim_end_matches(':'), "postgres" | "postmaster")

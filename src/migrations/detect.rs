@@ -100,7 +100,7 @@ pub fn choose(evidence: &Evidence<'_>) -> Result<Choice> {
     }
 }
 
-/// Whether there is anything on this machine to choose from.
+/// Reports whether there is anything on this machine to choose from.
 pub fn has_any(evidence: &Evidence<'_>) -> bool {
     // What is wrong is told when it is chosen.
     Survey::of(evidence).map_or(true, |survey| !survey.is_empty())

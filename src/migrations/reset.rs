@@ -23,9 +23,9 @@ pub struct ResetPlan {
     /// Remark that the stack was started from another directory than the files lie in.
     #[serde(skip)]
     pub place: Option<String>,
-    /// Whether what is there is backed up first.
+    /// Reports whether what is there is backed up first.
     pub backup_first: bool,
-    /// Whether the project's seed runs afterwards.
+    /// Reports whether the project's seed runs afterwards.
     pub seed: bool,
 }
 

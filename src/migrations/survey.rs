@@ -61,7 +61,7 @@ impl Survey {
         Ok(survey)
     }
 
-    /// Whether no migrations of any kind were seen.
+    /// Reports whether no migrations of any kind were seen.
     pub(super) fn is_empty(&self) -> bool {
         self.marked.is_empty() && self.bare.is_empty() && self.theirs.is_empty()
     }

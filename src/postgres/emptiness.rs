@@ -16,7 +16,7 @@ const MOST: usize = 50;
 /// Asks whether the session's database holds nothing of a user's: no relation, routine, schema or large object.
 ///
 /// # Errors
-/// As [`Session::query`].
+/// See [`Session::query`].
 pub async fn is_empty(session: &mut Session) -> Result<bool, Refusal> {
     let own = |class: &str, oid: &str| {
         format!(

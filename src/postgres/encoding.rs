@@ -51,7 +51,7 @@ fn is_byte(c: char) -> bool {
     byte(c).is_some()
 }
 
-/// Whether a text holds a byte that is of no known encoding.
+/// Reports whether a text holds a byte that is of no known encoding.
 pub fn has_bytes(text: &str) -> bool {
     text.chars().any(is_byte)
 }

@@ -73,7 +73,7 @@ fn first(text: &str) -> usize {
     text.chars().next().map_or(0, char::len_utf8)
 }
 
-/// Whether a string behind this word is secret.
+/// Reports whether a string behind this word is secret.
 fn announces(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     word == "connection" || SECRET_WORDS.iter().any(|secret| word.contains(secret))
@@ -102,7 +102,7 @@ fn dollar_quoted(text: &str) -> usize {
     text[tag.len()..].find(tag).map_or(text.len(), |end| tag.len() + end + tag.len())
 }
 
-/// Whether the content of a string is a hash or a connection string with a password.
+/// Reports whether the content of a string is a hash or a connection string with a password.
 fn is_secret(content: &str) -> bool {
     let lower = content.to_ascii_lowercase();
     let hash = lower.contains("scram-sha-256$")

@@ -97,7 +97,7 @@ impl Reliance {
     /// Looks into the catalog; reads no table of the user's.
     ///
     /// # Errors
-    /// As [`Session::query`].
+    /// See [`Session::query`].
     pub async fn find(session: &mut Session) -> Result<Vec<Self>, Refusal> {
         let before = session.value("select pg_catalog.current_setting('search_path')").await?;
         // Names are written with their schemas then.

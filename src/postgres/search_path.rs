@@ -21,7 +21,7 @@ impl SearchPath {
     /// Reads the schemas that are there and on the path of this session.
     ///
     /// # Errors
-    /// As [`Session::query`].
+    /// See [`Session::query`].
     pub async fn current(session: &mut Session) -> Result<Self, Refusal> {
         let ask = "select pg_catalog.unnest(pg_catalog.current_schemas(false))";
         let rows = session.query(ask).await?;

@@ -129,7 +129,7 @@ impl fmt::Display for ServerError {
     }
 }
 
-/// Whether a text has the form of an SQLSTATE.
+/// Reports whether a text has the form of an SQLSTATE.
 fn is_state(text: &str) -> bool {
     text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
 }

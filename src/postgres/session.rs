@@ -472,7 +472,7 @@ const LOST: [&str; 4] = [
 /// SQLSTATEs with which the server ends a session: by an administrator, by a crash, by a limit, while it cannot serve.
 const ENDING: [&str; 7] = ["57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"];
 
-/// Whether an error is about the connection. libpq gives its own errors no SQLSTATE.
+/// Reports whether an error is about the connection. libpq gives its own errors no SQLSTATE.
 fn has_lost_connection(stderr: &str, state: &str) -> bool {
     let is_told = || stderr.lines().any(|line| LOST.iter().any(|lost| line.starts_with(lost)));
     ENDING.contains(&state) || (state.is_empty() && is_told())

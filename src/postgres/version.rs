@@ -68,7 +68,7 @@ impl ServerVersion {
         }
     }
 
-    /// Whether single settings can be granted to a role (`GRANT SET ON PARAMETER`, 15).
+    /// Reports whether single settings can be granted to a role (`GRANT SET ON PARAMETER`, 15).
     pub fn grants_parameters(&self) -> bool {
         self.major() >= 15
     }

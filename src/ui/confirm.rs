@@ -161,7 +161,7 @@ pub fn confirm<P: Plan>(
     confirm_each(ui, plan, guard, std::slice::from_ref(target), consent)
 }
 
-/// As [`confirm`] for one plan over several targets: every prod stack is named on its own. Asks for `guard` or for what the
+/// See [`confirm`] for one plan over several targets: every prod stack is named on its own. Asks for `guard` or for what the
 /// plan itself demands, whichever is more.
 ///
 /// # Errors

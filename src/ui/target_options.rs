@@ -141,7 +141,7 @@ fn is_one_of(word: &str, names: &[&str]) -> bool {
         .any(|name| word == *name || (name.starts_with("--") && word.starts_with(&format!("{name}="))))
 }
 
-/// Whether two names mean one option: `-C` and `--project-dir`, `-H` and `--host`.
+/// Reports whether two names mean one option: `-C` and `--project-dir`, `-H` and `--host`.
 fn same_option(a: &str, b: &str) -> bool {
     let long = |name| match name {
         "-C" => "--project-dir",

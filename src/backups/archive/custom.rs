@@ -49,7 +49,7 @@ impl CustomStream {
     /// Reads the list of a tar that has no name.
     ///
     /// # Errors
-    /// As [`CustomStream::open`].
+    /// See [`CustomStream::open`].
     pub fn of_tar(file: File) -> Result<Self> {
         Self::of_members(Members::of_tar(file)?)
     }

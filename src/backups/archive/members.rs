@@ -41,7 +41,7 @@ impl Members {
     /// Of a tar whose members are one directory's files.
     ///
     /// # Errors
-    /// As [`Members::open`].
+    /// See [`Members::open`].
     pub(super) fn of_tar(file: File) -> Result<Self> {
         Self::tar(file)?.with_list()
     }

@@ -19,7 +19,7 @@ pub struct ListFilter {
     left_out: LeftOut,
     /// Numbers of the entries that are not left out.
     kept: Vec<i32>,
-    /// Whether a part of an entry's statements is left out.
+    /// Reports whether a part of an entry's statements is left out.
     partial: bool,
     /// Head and list, until both are whole.
     pending: Vec<u8>,

@@ -28,7 +28,7 @@ struct Filtered {
     list: Option<String>,
     /// Owners and rights that are set later.
     deferred: Vec<String>,
-    /// Whether a part of an entry's statements is for later, too.
+    /// Reports whether a part of an entry's statements is for later, too.
     partial: bool,
 }
 

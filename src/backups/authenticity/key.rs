@@ -119,7 +119,7 @@ pub fn read_own(path: &Path) -> Result<Option<ManifestKeys>> {
 /// Reads this user's own keys, and makes one where there is none yet.
 ///
 /// # Errors
-/// As [`read_own`]; kind `Usage` too where the file cannot be made.
+/// See [`read_own`]; kind `Usage` too where the file cannot be made.
 pub fn make_own(path: &Path) -> Result<ManifestKeys> {
     if let Some(keys) = read_own(path)? {
         return Ok(keys);

@@ -370,7 +370,7 @@ fn foreign(
     Ok(())
 }
 
-/// Whether another member follows; half of its magic number at the very end is a truncated one.
+/// Reports whether another member follows; half of its magic number at the very end is a truncated one.
 fn begins_a_member(source: &mut impl io::BufRead) -> Result<bool> {
     let next = source.fill_buf().map_err(unreadable)?;
     match next {

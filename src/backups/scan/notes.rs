@@ -30,9 +30,9 @@ pub struct Notes {
 pub struct DumpedDatabase {
     /// Its name.
     pub name: String,
-    /// Whether the text connects to it.
+    /// Reports whether the text connects to it.
     pub connected: bool,
-    /// Whether anything is in it.
+    /// Reports whether anything is in it.
     pub filled: bool,
 }
 

@@ -335,7 +335,7 @@ impl Words<'_> {
 const CALLED_BY_PG_DUMP: &[&str] =
     &["setval", "set_config", "lo_creat", "lo_create", "lo_open", "lowrite", "lo_close", "lo_unlink"];
 
-/// Whether a SELECT, behind its first word, is one that pg_dump writes: one call of one of its functions with constants,
+/// Reports whether a SELECT, behind its first word, is one that pg_dump writes: one call of one of its functions with constants,
 /// or constants alone.
 fn is_of_pg_dump(pieces: &[Piece]) -> bool {
     let named = |piece: &Piece| matches!(piece, Piece::Word(_) | Piece::Name(_));

@@ -33,9 +33,9 @@ pub struct ExtensionPlace {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a dump")]
 pub struct Summary {
     pub(in crate::backups) proof: Proof,
-    /// Whether it ends as a script may end that has no trailer (`--sql-script`).
+    /// Reports whether it ends as a script may end that has no trailer (`--sql-script`).
     pub(in crate::backups) script: Proof,
-    /// Whether it has a header of pg_dump.
+    /// Reports whether it has a header of pg_dump.
     pub of_pg_dump: bool,
     /// Plain bytes.
     pub bytes: u64,

@@ -95,7 +95,7 @@ pub fn resolve(inputs: &Inputs) -> Result<Settings> {
 /// The same inputs in another project's folder: what an option or a variable says about the place is left aside.
 ///
 /// # Errors
-/// As [`resolve`].
+/// See [`resolve`].
 pub(super) fn resolve_at(inputs: &Inputs, folder: Option<PathBuf>, found: &Project) -> Result<Settings> {
     let loaded = load(None, found, inputs.uid)?;
     let row = |key: &str, value: Option<&Path>| SettingRow {

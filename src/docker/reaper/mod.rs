@@ -51,7 +51,7 @@ type Interpreter = Option<usize>;
 pub struct Reapers(Mutex<BTreeMap<String, Interpreter>>);
 
 impl Reapers {
-    /// Whether commands in `container` run without a reaper although process 1 may be a postmaster. Known once a
+    /// Reports whether commands in `container` run without a reaper although process 1 may be a postmaster. Known once a
     /// command was started there.
     pub fn lacking(&self, container: &Container) -> bool {
         is_needed(container) && self.known(container) == Some(None)
@@ -158,7 +158,7 @@ const FAILURE: Duration = Duration::from_secs(2);
 /// A longer output is no message about a failed start.
 const LONGEST_FAILURE: usize = 8192;
 
-/// Whether the engine could not start the interpreter of `spec`. What was read of the stream is read again.
+/// Reports whether the engine could not start the interpreter of `spec`. What was read of the stream is read again.
 async fn is_missing(engine: &Arc<dyn Engine>, id: &str, stream: &mut ExecStream, spec: &ExecSpec) -> bool {
     let Some(code) = failed_start(engine, id).await else { return false };
     let mut bytes = stream.early.to_vec();

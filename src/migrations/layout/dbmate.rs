@@ -113,7 +113,7 @@ fn is_mark(comment: &str, at: usize, text: &str) -> bool {
     (at == 0 || text[..at].ends_with('\n')) && matches!(read_line(comment), Line::Mark(..))
 }
 
-/// Whether a text has a mark of dbmate's, or what was meant as one.
+/// Reports whether a text has a mark of dbmate's, or what was meant as one.
 pub(super) fn has_mark(text: &str) -> bool {
     text.lines().any(|line| read_line(line) != Line::Other)
 }

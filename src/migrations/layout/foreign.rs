@@ -37,7 +37,7 @@ impl Tool {
         self
     }
 
-    /// Whether its files may also be something else where the folder is not called `migrations`: programs, common words.
+    /// Reports whether its files may also be something else where the folder is not called `migrations`: programs, common words.
     pub fn is_vague(&self) -> bool {
         [
             &DJANGO,

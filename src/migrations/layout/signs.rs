@@ -63,7 +63,7 @@ impl Signs {
         }
     }
 
-    /// Whether the folder has marks of one of envctl's layouts, and not only files that end in `.sql`.
+    /// Reports whether the folder has marks of one of envctl's layouts, and not only files that end in `.sql`.
     pub fn is_marked(&self) -> bool {
         self.prisma || self.dbmate || self.up_files
     }

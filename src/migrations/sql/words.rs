@@ -12,7 +12,7 @@ pub(super) struct Statement {
     pub(super) line: usize,
     /// Keywords and unquoted names in upper case; a quoted name is `""`.
     pub(super) words: Vec<String>,
-    /// Whether a body in dollars holds the word COMMIT.
+    /// Reports whether a body in dollars holds the word COMMIT.
     body_commits: bool,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn statements(sql: &str) -> Vec<Statement> {
 }
 
 impl Statement {
-    /// Whether it ends a transaction so that its changes stay.
+    /// Reports whether it ends a transaction so that its changes stay.
     fn commits(&self) -> bool {
         match self.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             ["COMMIT" | "ROLLBACK", "PREPARED", ..] => false,
@@ -61,7 +61,7 @@ impl Statement {
         }
     }
 
-    /// Whether it runs a procedure or a block that may commit: those can where they are a query of their own.
+    /// Reports whether it runs a procedure or a block that may commit: those can where they are a query of their own.
     fn may_commit_inside(&self) -> bool {
         match self.words.first().map(String::as_str) {
             Some("CALL") => true,
@@ -131,7 +131,7 @@ impl Character {
         }
     }
 
-    /// Whether whatever ends the file half-way leaves nothing of it behind.
+    /// Reports whether whatever ends the file half-way leaves nothing of it behind.
     pub fn whole_or_nothing(self) -> bool {
         !self.commits && !self.outside
     }
