@@ -1,9 +1,11 @@
 //! The database's container is restarted, or removed and made again under its name, while a worker works beside it.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 
 use crate::place::{Place, ROWS};
-use crate::support::rig::{Wanted, docker};
+use crate::support::rig::{HeldSession, Wanted, docker, eventually};
 use crate::support::{Running, Server};
 use crate::worker_far::{NEVER, Wire};
 
@@ -57,6 +59,7 @@ const WORKS: [&[&str]; 5] = [
 fn happens(how: How, words: &str) {
     let kept = Kept::new(&format!("again{}", how as u8));
     let place = Place::new(&kept.server, "again", ROWS);
+    place.project.sql("create sequence gate");
     place.run(&["backup", "-o", "whole.sql.gz"]).code(0);
     place.run(&["backup", "--format", "custom", "-o", "whole.dump"]).code(0);
     place.project.sql(&format!("delete from item where id > {}", ROWS - 100));
@@ -66,10 +69,15 @@ fn happens(how: How, words: &str) {
         let cpus = if work[0] == "backup" { "0.2" } else { "0.05" };
         let args = [work, &["--transport", "worker", "--worker-cpus", cpus]].concat();
         let far = work.contains(&"far.sql.gz");
+        let hold = (work[0] == "backup").then(|| hold_dump(&place));
         let running = if far { wire.start(&place, &args) } else { place.start(&args) };
-        reached(&place, work);
-        // What reads or writes for it waits meanwhile.
-        running.signal(Signal::STOP);
+        match hold {
+            Some(hold) => stop_in_rows(&place, work, &running, hold),
+            None => {
+                place.wait_for_load();
+                running.signal(Signal::STOP);
+            }
+        }
         kept.end(how);
         running.signal(Signal::CONT);
         ended(&place, &kept, running, &format!("{how:?} {work:?}"), words);
@@ -82,22 +90,30 @@ fn happens(how: How, words: &str) {
     }
 }
 
-/// Waits until rows are on their way.
-fn reached(place: &Place, work: &[&str]) {
-    if work[0] == "restore" {
-        place.wait_for_load();
-    } else if work.contains(&"b.tar") || work.contains(&"far.sql.gz") {
-        place.worker();
-        let copying = format!(
-            "select count(*) from pg_stat_activity where datname = '{}' and query like 'COPY%'",
-            place.project.database
-        );
-        crate::support::rig::eventually(std::time::Duration::from_secs(60), "rows are dumped", || {
-            place.project.server.sql("postgres", &copying) != "0"
-        });
-    } else {
-        assert!(place.wait_for_bytes(1));
+/// Locks the sequence, which pg_dump reads behind its snapshot and before any rows.
+fn hold_dump(place: &Place) -> HeldSession {
+    let server = &place.project.server;
+    server.session(&place.project.database, "begin; alter sequence gate rename to gate_renamed")
+}
+
+/// Stops envctl while pg_dump waits for the sequence, so that the rows fill the pipes and the dump cannot end.
+fn stop_in_rows(place: &Place, work: &[&str], running: &Running, hold: HeldSession) {
+    let sessions_that = |condition: &str| {
+        let database = &place.project.database;
+        let count =
+            format!("select count(*) from pg_stat_activity where datname = '{database}' and {condition}");
+        place.project.server.sql("postgres", &count)
+    };
+    eventually(Duration::from_secs(60), "pg_dump waits for the sequence", || {
+        sessions_that("wait_event_type = 'Lock'") != "0"
+    });
+    // The files of a directory are written inside the worker: nothing of envctl's holds them back.
+    if work.contains(&"directory") {
+        docker(&["update", "--cpus", "0.01", &place.worker()]);
     }
+    running.signal(Signal::STOP);
+    drop(hold);
+    eventually(Duration::from_secs(60), "rows are dumped", || sessions_that("query like 'COPY%'") != "0");
 }
 
 fn ended(place: &Place, kept: &Kept, running: Running, what: &str, words: &str) {
@@ -113,7 +129,7 @@ fn ended(place: &Place, kept: &Kept, running: Running, what: &str, words: &str) 
     }
     place.project.assert_no_partials(place.project.path());
     kept.server.clone().ready();
-    crate::support::rig::eventually(std::time::Duration::from_secs(30), "the server is back", || {
+    eventually(Duration::from_secs(30), "the server is back", || {
         kept.server.try_sql("postgres", "select 1").is_ok()
     });
     place.project.assert_no_sessions();

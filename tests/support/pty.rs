@@ -74,7 +74,7 @@ impl Pty {
         let (screen, changed) = &*self.screen;
         let find = |screen: &[u8]| memchr::memmem::find(screen, words.as_bytes());
         let guard = screen.lock().unwrap();
-        let limit = Duration::from_secs(20);
+        let limit = super::rig::patient(Duration::from_secs(20));
         let (mut guard, _) =
             changed.wait_timeout_while(guard, limit, |screen| find(screen).is_none()).unwrap();
         let Some(at) = find(&guard) else {

@@ -4,6 +4,7 @@
 //! containers have no network (an exec needs none); a reaper removes them, and the images that were made of them,
 //! when this process is gone, killed or not.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
@@ -60,6 +61,14 @@ pub fn try_docker<S: AsRef<str>>(args: &[S]) -> Output {
         .expect("the docker CLI is there")
 }
 
+/// Three letters for the running test, so that two tests may give their containers one name.
+fn test_tag() -> String {
+    let mut hasher = DefaultHasher::new();
+    std::thread::current().name().hash(&mut hasher);
+    let hash = hasher.finish();
+    (0..3).map(|place| char::from(b'a' + (hash >> (8 * place)) as u8 % 26)).collect()
+}
+
 /// What a container is to be.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -85,7 +94,7 @@ impl Wanted {
         ];
         Self {
             image: format!("envctl-postgres:{major}"),
-            stack: format!("rig{}{name}", std::process::id()),
+            stack: format!("rig{}{}{name}", std::process::id(), test_tag()),
             profile: "dev".to_owned(),
             service: "db".to_owned(),
             number: 1,
@@ -354,6 +363,11 @@ impl Drop for HeldSession {
     }
 }
 
+/// Limit of a wait that only guards against "never": a machine under load needs several times as long.
+pub fn patient(limit: Duration) -> Duration {
+    limit * 4
+}
+
 /// Asks again until `condition` holds. For states that nothing announces.
 #[track_caller]
 pub fn eventually(limit: Duration, what: &str, condition: impl FnMut() -> bool) {
@@ -362,6 +376,7 @@ pub fn eventually(limit: Duration, what: &str, condition: impl FnMut() -> bool) 
 
 /// Asks again until `condition` holds or the time is up; gives which.
 pub fn poll(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let limit = patient(limit);
     let started = Instant::now();
     while !condition() {
         if started.elapsed() >= limit {

@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::rig::assert_no_canary;
+use super::rig::{assert_no_canary, patient};
 
 /// No single run takes longer, unless envctl hangs.
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -162,7 +162,7 @@ pub fn peak_memory(pid: u32) -> Option<u64> {
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10)
 }
 
-/// Waits for a child; after `limit` it is killed and the second value is false.
+/// Waits for a child; after the [`patient`] limit it is killed and the second value is false.
 pub fn wait(mut child: Child, limit: Duration) -> (ExitStatus, bool) {
     let pid = Pid::from_child(&child);
     let (sender, receiver) = mpsc::channel();
@@ -171,7 +171,7 @@ pub fn wait(mut child: Child, limit: Duration) -> (ExitStatus, bool) {
         let _ = sender.send(());
         status
     });
-    let in_time = receiver.recv_timeout(limit).is_ok();
+    let in_time = receiver.recv_timeout(patient(limit)).is_ok();
     if !in_time {
         let _ = kill_process(pid, Signal::KILL);
     }
