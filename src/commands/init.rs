@@ -14,8 +14,8 @@ use crate::environment::Environment;
 use crate::error::{self, Result};
 use crate::ui::escape::escape_lines;
 
-/// The Makefile that is written: the one at this project's own top level.
-const MAKEFILE: &str = include_str!("../../Makefile");
+/// Text of the Makefile that is written; the demo stack's Makefile includes it.
+const MAKEFILE: &str = include_str!("init.mk");
 
 /// The names under which make looks for its file; any of them is somebody's.
 const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];

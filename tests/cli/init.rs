@@ -142,6 +142,32 @@ fn beside_a_makefile_it_is_included_and_keeps_out_of_its_way() {
     assert!(make(&stage, &["envctl-help"]).out().contains("db-migrate-create"));
 }
 
+/// The file that the repository's own Makefile includes.
+const INCLUDED: &str = include_str!("../../src/commands/init.mk");
+
+/// Runs make in the repository's root, with a program in place of envctl.
+fn make_at_the_root(stage: &Stage, envctl: &str, words: &[&str]) -> Ran {
+    let mut command = Command::new("make");
+    command.args(["-s", "-C", env!("CARGO_MANIFEST_DIR"), "--no-print-directory"]);
+    command.arg(format!("ENVCTL={envctl}")).args(words);
+    stage.prepare(command).run()
+}
+
+#[test]
+fn make_at_the_root_means_the_demo_stack_whatever_else_runs() {
+    let stage = acme();
+    let stack = "printenv ENVCTL_STACK #";
+    for (target, _) in TARGETS {
+        let values = [*target, "MIGRATION_NAME=a", "BACKUP_FILE=b"];
+        let ran = make_at_the_root(&stage, stack, &values);
+        assert_eq!((ran.code, ran.out()), (Some(0), "techmage\n".to_owned()), "{target}: {}", ran.err());
+    }
+    let other = make_at_the_root(&stage, stack, &["db-backup", "ENVCTL_STACK=shop"]);
+    assert_eq!(other.out(), "shop\n");
+    let help = make_at_the_root(&stage, stack, &[]).out();
+    assert_eq!(help, make(&with_makefile(), &[]).out(), "make alone is help");
+}
+
 /// The table of the old manual.
 const TARGETS: &[(&str, &str)] = &[
     ("db-migrate", "<migrate>"),
@@ -175,9 +201,7 @@ fn every_target_is_one_line_onto_envctl_and_in_the_help() {
     let stage = with_makefile();
     let help = make(&stage, &[]).out();
     assert_eq!(help, make(&stage, &["help"]).out(), "make alone is help");
-    let (written, ours) = (stage.path("Makefile"), concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile"));
-    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
-    assert_eq!(read(&written), read(ours.as_ref()), "the same file lies at our own top level");
+    assert_eq!(std::fs::read_to_string(stage.path("Makefile")).unwrap(), INCLUDED);
     for (target, words) in TARGETS {
         let ran = make(&stage, &[target, "MIGRATION_NAME=add user", "BACKUP_FILE=backup 1.sql"]);
         assert_eq!((ran.code, ran.out()), (Some(0), format!("{words}\n")), "{target}: {}", ran.err());

@@ -25,7 +25,10 @@ pub(crate) fn root() -> &'static Path {
 
 /// Every document that a user or a developer reads.
 pub(crate) fn pages() -> Vec<Page> {
-    let mut names: Vec<String> = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(str::to_owned).into();
+    let mut names: Vec<String> =
+        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "migrations/README.md"]
+            .map(str::to_owned)
+            .into();
     let entries = std::fs::read_dir(root().join("docs")).expect("there is a folder docs");
     for entry in entries.map(|entry| entry.expect("docs can be listed")) {
         let name = entry.file_name().to_string_lossy().into_owned();

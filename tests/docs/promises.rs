@@ -1,9 +1,10 @@
-//! What is promised in lists, held against the code: each key is acted upon, each fault that was seen has its test.
+//! Lists in the documents compared with the code: options, keys, variables, terms; and the faults that have a test.
 
 use std::collections::BTreeSet;
 
+use crate::command::envctl;
 use crate::none;
-use crate::page::root;
+use crate::page::{page, pages, root};
 
 /// The text of every Rust file below a folder.
 fn sources(folder: &str) -> Vec<String> {
@@ -40,73 +41,155 @@ fn every_fault_that_was_seen_has_its_test() {
     assert!(missing.is_empty(), "faults without a test that bears their number: {}", missing.join(", "));
 }
 
-/// Where each key of `envctl.toml` is acted upon: a key that nobody reads is a promise that nobody keeps.
-const READ_BY: &[(&str, &str, &str)] = &[
-    ("stack", "src/environment/choose.rs", "request.rules.stack"),
-    ("timeout", "src/app/mod.rs", "timeouts.overall"),
-    ("lock_timeout", "src/commands/restore/mod.rs", "timeouts.lock"),
-    ("stall_timeout", "src/commands/backup/create.rs", "timeouts.stall"),
-    ("profiles.*.project", "src/environment/unit.rs", "rule.project"),
-    ("profiles.*.backend", "src/environment/role.rs", "rule.backend"),
-    ("profiles.*.db", "src/environment/role.rs", "rule.db"),
-    ("profiles.*.protected", "src/environment/discover.rs", "rule.protected"),
-    ("profiles.*.context", "src/app/mod.rs", "wish.context"),
-    ("profiles.*.host", "src/app/mod.rs", "wish.host"),
-    ("profiles.*.database.name", "src/app/mod.rs", "database.name"),
-    ("profiles.*.database.user", "src/app/mod.rs", "database.user"),
-    ("profiles.*.database.host", "src/app/mod.rs", "database.host"),
-    ("profiles.*.database.port", "src/app/mod.rs", "database.port"),
-    ("profiles.*.database.os_user", "src/app/mod.rs", "database.os_user"),
-    ("profiles.*.database.password_file", "src/app/mod.rs", "database.password"),
-    ("profiles.*.database.password_command", "src/app/mod.rs", "database.password"),
-    ("database.name", "src/app/mod.rs", "database.name"),
-    ("database.user", "src/app/mod.rs", "database.user"),
-    ("database.host", "src/app/mod.rs", "database.host"),
-    ("database.port", "src/app/mod.rs", "database.port"),
-    ("database.os_user", "src/app/mod.rs", "database.os_user"),
-    ("database.password_file", "src/app/mod.rs", "database.password"),
-    ("database.password_command", "src/app/mod.rs", "database.password"),
-    ("docker.context", "src/app/mod.rs", "wish.context"),
-    ("docker.host", "src/app/mod.rs", "wish.host"),
-    ("docker.transport", "src/commands/ways.rs", "usual.transport"),
-    ("docker.worker_memory", "src/commands/ways.rs", "usual.memory"),
-    ("docker.worker_cpus", "src/commands/ways.rs", "usual.cpus"),
-    ("backup.dir", "src/commands/catalogs.rs", "backups_of"),
-    ("backup.format", "src/commands/backup/create.rs", "backup.format"),
-    ("backup.compress", "src/commands/backup/create.rs", "backup.compress"),
-    ("backup.jobs", "src/commands/backup/create.rs", "backup.jobs"),
-    ("backup.exclude_table_data", "src/commands/backup/create.rs", "backup.exclude_table_data"),
-    ("backup.manifest_key_file", "src/app/keys.rs", "backup.manifest_key"),
-    ("backup.manifest_key_command", "src/app/keys.rs", "backup.manifest_key"),
-    ("restore.jobs", "src/commands/restore/mod.rs", "restore.jobs"),
-    ("migrations.driver", "src/commands/migrate/ground.rs", "migrations.driver"),
-    ("migrations.preset", "src/commands/migrate/ground.rs", "wishes.preset"),
-    ("migrations.commands.status", "src/migrations/command/tool.rs", "commands.status"),
-    ("migrations.commands.apply", "src/migrations/command/tool.rs", "commands.apply"),
-    ("migrations.commands.create", "src/migrations/command/tool.rs", "commands.create"),
-    ("migrations.commands.reset", "src/migrations/command/tool.rs", "commands.reset"),
-    ("migrations.commands.seed", "src/migrations/command/tool.rs", "commands.seed"),
-    ("migrations.dir", "src/commands/migrate/ground.rs", "migrations.dir"),
-    ("migrations.layout", "src/commands/migrate/ground.rs", "wishes.layout"),
-    ("migrations.schema", "src/commands/migrate/ground.rs", "migrations.schema"),
-    ("migrations.studio", "src/commands/studio.rs", "migrations.studio"),
-    ("migrations.studio_image", "src/commands/studio.rs", "migrations.studio_image"),
-    ("migrations.backup_age", "src/commands/migrate/apply.rs", "migrations.backup_age"),
-    ("output.color", "src/app/mod.rs", "settings.color"),
-];
+/// Names of environment variables in the code of the binary, those of its settings and of its options.
+fn variables() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for text in sources("src") {
+        for before in ["Some(\"ENVCTL_", "env = \"ENVCTL_"] {
+            for rest in text.split(before).skip(1) {
+                let name = rest.split('"').next().unwrap_or_default();
+                found.insert(format!("ENVCTL_{name}"));
+            }
+        }
+    }
+    found
+}
+
+/// Names that begin with `ENVCTL_` in a text; `ENVCTL_…` stands for any.
+fn named_variables(text: &str) -> impl Iterator<Item = String> {
+    let name =
+        |rest: &str| rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect::<String>();
+    let names: Vec<String> =
+        text.split("ENVCTL_").skip(1).map(name).filter(|name| !name.is_empty()).collect();
+    names.into_iter().map(|name| format!("ENVCTL_{name}"))
+}
 
 #[test]
-fn every_key_of_the_configuration_is_acted_upon() {
-    let keys: BTreeSet<&str> = envctl::config::keys::KEYS.iter().map(|key| key.path).collect();
-    let read: BTreeSet<&str> = READ_BY.iter().map(|(key, ..)| *key).collect();
-    assert_eq!(keys, read, "the keys, and those of which it is known who reads them");
-    let broken: Vec<String> = READ_BY
-        .iter()
-        .filter(|(_, path, words)| {
-            let text = std::fs::read_to_string(root().join(path)).unwrap_or_default();
-            !text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(words))
+fn every_variable_is_documented_and_every_documented_one_exists() {
+    let documented: BTreeSet<String> = pages().iter().flat_map(|page| named_variables(&page.text)).collect();
+    assert_eq!(documented, variables());
+}
+
+#[test]
+fn every_option_is_documented() {
+    fn walk(command: &clap::Command, path: &str, text: &str, missing: &mut Vec<String>) {
+        for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            let Some(long) = argument.get_long().filter(|long| !["help", "version"].contains(long)) else {
+                continue;
+            };
+            let names = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
+            if !text.split(names).any(|token| token.strip_prefix("--") == Some(long)) {
+                missing.push(format!("{path} --{long}"));
+            }
+        }
+        for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+            walk(subcommand, &format!("{path} {}", subcommand.get_name()), text, missing);
+        }
+    }
+    let pages = pages();
+    let manual = pages.iter().filter(|page| page.name.starts_with("docs/"));
+    let text = manual.map(|page| page.text.as_str()).collect::<Vec<_>>().join("\n");
+    let mut missing = Vec::new();
+    walk(&envctl::cli::definition(), "envctl", &text, &mut missing);
+    none("options that no page in docs/ names", &missing);
+}
+
+#[test]
+fn every_command_has_its_place_in_the_manual() {
+    let pages = pages();
+    let definition = envctl::cli::definition();
+    let shown = definition.get_subcommands().filter(|command| !command.is_hide_set());
+    let missing: Vec<String> = shown
+        .map(|command| format!("envctl {}", command.get_name()))
+        .filter(|command| {
+            !pages.iter().any(|page| page.name == "docs/commands.md" && page.text.contains(command))
         })
-        .map(|(key, path, words)| format!("`{key}`: {path} has no `{words}`"))
         .collect();
-    none("keys that the code they decide does not read", &broken);
+    none("commands that docs/commands.md does not show", &missing);
+}
+
+/// A key of `[section]` in a text in backticks: `backup.jobs`.
+fn is_key(span: &str) -> bool {
+    let sections: BTreeSet<&str> = envctl::config::keys::KEYS
+        .iter()
+        .filter_map(|key| key.path.split_once('.'))
+        .map(|(section, _)| section)
+        .collect();
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_' || c == '.';
+    span.split_once('.').is_some_and(|(section, _)| sections.contains(section)) && span.chars().all(is_name)
+}
+
+#[test]
+fn every_documented_key_exists() {
+    let keys: BTreeSet<&str> = envctl::config::keys::KEYS.iter().map(|key| key.path).collect();
+    let known =
+        |span: &str| keys.contains(span) || keys.iter().any(|key| key.starts_with(&format!("{span}.")));
+    // The changelog names keys that were removed; documents of JSON and of the manifest have fields of these names.
+    let mut faults = Vec::new();
+    for page in pages().iter().filter(|page| !["CHANGELOG.md", "docs/json.md"].contains(&page.name.as_str()))
+    {
+        let spans = page.spans();
+        let unknown = spans.iter().filter(|span| is_key(span) && !known(span) && !span.ends_with(".rs"));
+        faults.extend(unknown.map(|span| format!("{}: {span}", page.name)));
+    }
+    none("keys in the documents", &faults);
+}
+
+#[test]
+fn every_toml_example_is_a_configuration_that_the_binary_takes() {
+    let mut seen = 0;
+    for page in pages() {
+        for fence in page.fences().into_iter().filter(|fence| fence.language == "toml") {
+            seen += 1;
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("envctl.toml");
+            std::fs::write(&file, &fence.body).unwrap();
+            let output = envctl(&["config", "--config", file.to_str().unwrap()]);
+            assert!(output.status.success(), "{}: {}\n{output:?}", page.name, fence.body);
+        }
+    }
+    assert!(seen > 0);
+}
+
+/// Terms that a row of the glossary forbids everywhere: those in backticks in its third column.
+fn forbidden_terms() -> Vec<String> {
+    let glossary = page("docs/glossary.md").prose();
+    let rows = glossary.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
+    let cells = rows.filter_map(|row| row.split('|').nth(2));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+#[test]
+fn no_prose_uses_a_term_that_the_glossary_forbids() {
+    let terms = forbidden_terms();
+    assert!(terms.len() > 10, "{terms:?}");
+    let mut faults = Vec::new();
+    for page in
+        pages().iter().filter(|page| !["CHANGELOG.md", "docs/glossary.md"].contains(&page.name.as_str()))
+    {
+        // Names and output of programs stand in backticks.
+        let prose: String = page.prose().split('`').step_by(2).collect::<Vec<_>>().join("`");
+        let prose = format!(" {} ", prose.to_lowercase().replace(|c: char| !c.is_alphanumeric(), " "));
+        for term in &terms {
+            for form in [term.clone(), format!("{term}s")] {
+                if prose.contains(&format!(" {form} ")) {
+                    faults.push(format!("{}: {form}", page.name));
+                }
+            }
+        }
+    }
+    none("words for which the glossary has a term", &faults);
+}
+
+#[test]
+fn the_readme_is_one_screen_and_a_topic_is_one_page() {
+    let references = ["CHANGELOG.md", "docs/json.md"];
+    let mut faults = Vec::new();
+    for page in pages().iter().filter(|page| !references.contains(&page.name.as_str())) {
+        let (lines, limit) = (page.text.lines().count(), if page.name == "README.md" { 80 } else { 200 });
+        if lines > limit {
+            faults.push(format!("{}: {lines} lines, at most {limit}", page.name));
+        }
+    }
+    none("documents that are too long", &faults);
 }

@@ -44,6 +44,7 @@ mod readable;
 mod reliance;
 mod round_trip;
 mod round_trip_worker;
+mod sample_migrations;
 mod search_path;
 mod sessions;
 mod sqlx_itself;

@@ -1,0 +1,7 @@
+CREATE TABLE customers (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    email text NOT NULL UNIQUE,
+    name text NOT NULL,
+    phone text,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
