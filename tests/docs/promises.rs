@@ -43,7 +43,8 @@ fn every_fault_that_was_seen_has_its_test() {
 
 /// Names of environment variables in the code of the binary, those of its settings and of its options.
 fn variables() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let keys = envctl::config::keys::KEYS.iter();
+    let mut found: BTreeSet<String> = keys.filter_map(|key| key.variable).map(str::to_owned).collect();
     for text in sources("src") {
         for before in ["Some(\"ENVCTL_", "env = \"ENVCTL_"] {
             for rest in text.split(before).skip(1) {
@@ -77,9 +78,11 @@ fn every_option_is_documented() {
             let Some(long) = argument.get_long().filter(|long| !["help", "version"].contains(long)) else {
                 continue;
             };
-            let names = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
-            if !text.split(names).any(|token| token.strip_prefix("--") == Some(long)) {
-                missing.push(format!("{path} --{long}"));
+            let (long, short) = (format!("--{long}"), argument.get_short().map(|short| format!("-{short}")));
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            let mut tokens = text.split(|c| !is_name(c));
+            if !tokens.any(|token| token == long || Some(token) == short.as_deref()) {
+                missing.push(format!("{path} {long}"));
             }
         }
         for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
