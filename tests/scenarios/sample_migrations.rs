@@ -14,8 +14,8 @@ fn samples(layout: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(layout)
 }
 
-/// Copies the samples into a project; the last migration waits in the path that is returned.
-fn copy_all_but_the_last(project: &Project, layout: &str) -> (PathBuf, PathBuf) {
+/// Copies the samples into a project, the last one into `aside`; returns where it is and where it belongs.
+fn copy_all_but_the_last(project: &Project, aside: &Path, layout: &str) -> (PathBuf, PathBuf) {
     let folder = project.path().join("migrations");
     assert!(Command::new("cp").arg("-r").args([&samples(layout), &folder]).status().unwrap().success());
     let mut names: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -23,7 +23,7 @@ fn copy_all_but_the_last(project: &Project, layout: &str) -> (PathBuf, PathBuf) 
     names.sort();
     assert_eq!(names.len(), 4, "{names:?}");
     let last = names.pop().unwrap();
-    let waiting = project.path().join("waiting");
+    let waiting = aside.join("last");
     fs::rename(&last, &waiting).unwrap();
     (waiting, last)
 }
@@ -33,7 +33,8 @@ fn the_sample_migrations_of_each_layout_are_applied_and_the_risky_one_is_announc
     for server in Server::each() {
         for (layout, history) in SAMPLES {
             let project = Project::new(server, &format!("sample_{layout}"));
-            let (waiting, last) = copy_all_but_the_last(&project, layout);
+            let aside = tempfile::tempdir().unwrap();
+            let (waiting, last) = copy_all_but_the_last(&project, aside.path(), layout);
             project.run(&["migrate"]).code(0).says("3 migrations applied");
             let index =
                 "select indisvalid from pg_index where indexrelid = 'orders_customer_id_idx'::regclass";
