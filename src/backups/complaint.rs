@@ -105,6 +105,11 @@ impl Complaint {
         &self.first
     }
 
+    /// Reports that the statement names a table that is not there.
+    pub(super) fn names_missing_relation(&self) -> bool {
+        self.first.contains("relation ") && self.first.contains(" does not exist")
+    }
+
     /// The error with its entry and with the server's DETAIL, HINT, QUERY and CONTEXT.
     pub(super) fn told(&self) -> String {
         let mut told = self.first.clone();

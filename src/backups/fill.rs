@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::archive::Spread;
 use super::complaint::{Complaint, LoadFailure};
 use super::count;
+use super::data_only::LiveDatabase;
 use super::explain::{self, Cause};
 use super::lanes;
 use super::load::{LoadRequest, Loaded, load};
@@ -16,6 +17,7 @@ use super::loading_role::{self, LoadingRole, Prepared};
 use super::restore::{RestorePlan, SharedOut};
 use super::scan::{Rules, Summary};
 use super::side;
+use super::source::DumpSource;
 use super::verdict::with_whereabouts;
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
@@ -38,6 +40,8 @@ pub(super) struct Filling<'a> {
     pub(super) properties: &'a Properties,
     /// The role that loads a dump which nobody vouches for, where that is not the connecting one.
     pub(super) role: Option<&'a LoadingRole>,
+    /// The live database, where the dump holds rows alone.
+    pub(super) live: Option<&'a LiveDatabase<'a>>,
     pub(super) progress: &'a Arc<dyn Progress>,
     pub(super) interrupt: &'a Interrupt,
 }
@@ -97,13 +101,22 @@ impl Filling<'_> {
         }
         self.install_aids().await?;
         let (attempt, ground) = self.attempts(admin, loaders).await?;
-        self.remove_aids().await?;
-        match attempt {
-            Attempt::Known(filled) => Ok(*filled),
-            Attempt::Counted(summary, notes, deferred) => {
-                self.filled(&summary, notes, (ground, deferred)).await
-            }
+        if self.live.is_none() {
+            self.remove_aids().await?;
         }
+        let filled = match attempt {
+            Attempt::Known(filled) => *filled,
+            Attempt::Counted(summary, notes, deferred) => {
+                self.filled(&summary, notes, (ground, deferred)).await?
+            }
+        };
+        if let Some(live) = self.live {
+            self.progress.step("adding indexes and keys");
+            let source = self.plan.source.name();
+            self.interrupt.or(live.finish(self.side, &source)).await??;
+            self.remove_aids().await?;
+        }
+        Ok(filled)
     }
 
     /// Loads over as many sessions as the plan has; what they are refused one loads again, in the dump's own order.
@@ -153,11 +166,20 @@ impl Filling<'_> {
         let plan = self.plan;
         let mut rules = plan.rules.clone();
         rules.restricted = plan.is_foreign() && plan.version.psql_knows_restrict();
+        if let Some(live) = self.live {
+            self.progress.step("copying what stays from the live database");
+            self.interrupt.or(live.prepare(self.side)).await??;
+        }
         let Some(role) = self.role else {
             return Ok(Ground { access: plan.access.to(self.side), rules, apart: None });
         };
         let preparing = role.prepare(self.engine, self.container, plan, (admin, self.side), self.loader);
         let prepared = self.interrupt.or(preparing).await??;
+        if let Some(live) = self.live {
+            let name = loading_role::name_of(&plan.operation);
+            let admitting = live.admit(self.side, &name);
+            self.interrupt.or(admitting).await??;
+        }
         rules.apart = Some(prepared.apart.clone());
         Ok(Ground { access: prepared.access.clone(), rules, apart: Some(prepared) })
     }
@@ -202,7 +224,12 @@ impl Filling<'_> {
     async fn explained(&self, failure: LoadFailure, access: &Access) -> Error {
         let Some(complaint) = failure.complaint else { return failure.error };
         let cause = self.cause(&complaint, access).await;
-        self.told(failure.error, &complaint, cause)
+        let error = self.told(failure.error, &complaint, cause);
+        if self.plan.source == DumpSource::Stdin && complaint.names_missing_relation() {
+            return error
+                .hint("if it holds rows and no tables, restore it from a file: `envctl restore FILE`");
+        }
+        error
     }
 
     fn told(&self, error: Error, complaint: &Complaint, cause: Option<Cause>) -> Error {
@@ -305,7 +332,10 @@ impl Filling<'_> {
     ) -> Result<Filled> {
         let (rows, tables) = if count::is_uncounted(summary) {
             self.progress.step("counting what was loaded");
-            self.interrupt.or(self.counted(summary, &ground.access)).await??
+            match self.live {
+                Some(live) => self.interrupt.or(live.count(self.side)).await??,
+                None => self.interrupt.or(self.counted(summary, &ground.access)).await??,
+            }
         } else {
             (summary.rows(), summary.copies.len())
         };

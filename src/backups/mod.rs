@@ -14,6 +14,7 @@ pub mod compression;
 pub mod contents;
 mod count;
 pub mod create;
+pub mod data_only;
 mod deferred;
 mod directory;
 mod explain;

@@ -11,6 +11,7 @@ use super::archive::Spread;
 use super::authenticity::Authenticity;
 use super::cluster::{self, Roles};
 use super::compression::Digest;
+use super::data_only::{DataOnlyPlan, LiveDatabase};
 use super::fill::{Filled, Filling};
 use super::lanes::Shared;
 use super::loaders::Loaders;
@@ -70,6 +71,8 @@ pub struct RestorePlan {
     pub roles: Roles,
     /// The database that is taken out of a file that holds several.
     pub taken: Option<String>,
+    /// Tables that are filled, where the dump holds rows and no tables.
+    pub data_only: Option<DataOnlyPlan>,
     /// Count of what the rules left out, where the dump was read.
     pub left_out: LeftOut,
     /// Extensions that the dump creates, in its order, where it was read.
@@ -139,7 +142,19 @@ impl fmt::Display for RestorePlan {
             writeln!(f, "  holds    {} rows, {} {what}", count(rows), bytes(self.bytes.unwrap_or(0)))?;
         }
         if self.exists {
-            writeln!(f, "  replaces database {:?} ({} now)", self.database, bytes(self.findings.size))?;
+            match &self.data_only {
+                Some(rows) => {
+                    writeln!(f, "  into     database {:?} ({} now)", self.database, bytes(self.findings.size))?;
+                    writeln!(f, "  {rows}")?;
+                    writeln!(f, "  waits    whoever writes to the database, until the swap")?;
+                }
+                None => writeln!(
+                    f,
+                    "  replaces database {:?} ({} now)",
+                    self.database,
+                    bytes(self.findings.size)
+                )?,
+            }
             for (at, line) in visitors::sent_away(&self.findings.sessions).iter().enumerate() {
                 writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
             }
@@ -315,7 +330,7 @@ pub async fn run(
         Ok(())
     };
     let result = match interrupt.or(preparing).await {
-        Ok(Ok(())) => beside(engine, container, &plan, &mut admin, &side, &loader, progress, interrupt).await,
+        Ok(Ok(())) => beside(engine, container, &plan, &mut admin, &side, (&name, &loader), progress, interrupt).await,
         Ok(Err(error)) | Err(error) => Err(error),
     };
     match result {
@@ -370,10 +385,20 @@ async fn beside(
     plan: &RestorePlan,
     admin: &mut Session,
     side: &str,
-    loader: &str,
+    (name, loader): (&str, &str),
     progress: &Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<Restored> {
+    let live = match &plan.data_only {
+        Some(rows) => {
+            progress.step("locking the tables against writers");
+            let access = plan.access.to(&plan.database);
+            let (rows, names) = ((rows, &access), (name, loader));
+            let holding = LiveDatabase::hold(engine, container, rows, names, plan.lock_limit);
+            Some(interrupt.or(holding).await??)
+        }
+        None => None,
+    };
     progress.step(&format!("creating {side}"));
     let creating = async {
         let properties = model(plan, admin).await?;
@@ -404,6 +429,7 @@ async fn beside(
         loader,
         properties,
         role: role.as_ref(),
+        live: live.as_ref(),
         progress,
         interrupt,
     };

@@ -287,13 +287,15 @@ async fn alone<T>(
     pid: &str,
 ) -> Result<T, Failure> {
     let name = literal(database);
-    // The lock of the database as an object, held by the renaming session.
+    // The lock of the database as an object, held by the renaming session. Ours leave last: one of them may keep
+    // writers waiting, who must not write into what is replaced.
     let see_out = format!(
-        "select count(pg_terminate_backend(a.pid)) from pg_catalog.pg_stat_activity a \
+        "select count(pg_terminate_backend(s.pid)) from (select a.pid from pg_catalog.pg_stat_activity a \
          where a.datname = {name} and a.pid not in (pg_backend_pid(), {pid}) and {MAY_END} and exists ( \
            select from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.objid \
            where l.locktype = 'object' and l.classid = 'pg_catalog.pg_database'::regclass \
-             and d.datname = {name} and l.granted and l.mode = 'AccessExclusiveLock' and l.pid = {pid})"
+             and d.datname = {name} and l.granted and l.mode = 'AccessExclusiveLock' and l.pid = {pid}) \
+         order by a.application_name like 'envctl/%' offset 0) s"
     );
     tokio::pin!(rename);
     loop {

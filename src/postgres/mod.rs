@@ -6,6 +6,7 @@
 pub mod access;
 pub mod beside;
 pub mod canceller;
+pub mod copy;
 pub mod csv;
 pub mod dump;
 pub mod emptiness;

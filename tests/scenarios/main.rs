@@ -19,6 +19,7 @@ mod archives;
 mod attacks;
 mod command;
 mod counts;
+mod data_only;
 mod doctor;
 mod elsewhere;
 mod encodings;

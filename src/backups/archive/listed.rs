@@ -116,7 +116,9 @@ impl Listed {
         summary.pg_dump_version = Some(toc.pg_dump_version.clone()).filter(|version| !version.is_empty());
         let restored = || toc.entries.iter().filter(|entry| is_restored(entry));
         summary.entries = restored().map(in_summary).collect();
-        summary.roles.extend(restored().map(|entry| entry.owner.clone()));
+        // Of rows pg_restore sets no owner.
+        let owned = restored().filter(|entry| !matches!(entry.kind.as_str(), "TABLE DATA" | "SEQUENCE SET"));
+        summary.roles.extend(owned.map(|entry| entry.owner.clone()));
         summary.tablespaces.extend(restored().map(|entry| entry.tablespace.clone()));
         for names in [&mut summary.roles, &mut summary.tablespaces, &mut summary.extensions] {
             names.retain(|name| !name.is_empty());

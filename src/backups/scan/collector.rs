@@ -323,7 +323,7 @@ impl Listener for Collector {
     fn copy_ends(&mut self, rows: u64, bytes: u64, end: u64) {
         let Some(mut block) = self.copying.take() else { return };
         block.rows = rows;
-        self.notes.rows();
+        self.notes.place();
         block.bytes = bytes;
         self.judged = end;
         if self.copies.len() < KEPT_ENTRIES {

@@ -17,6 +17,7 @@ mod finding;
 mod lexer;
 mod notes;
 mod proof;
+mod rows;
 mod rules;
 mod statement;
 mod summary;
@@ -32,6 +33,7 @@ pub use finding::{Finding, FindingKind};
 pub use notes::{DumpedDatabase, Notes};
 pub(in crate::backups) use proof::NO_TRAILER;
 pub use proof::Proof;
+pub use rows::Rows;
 pub use summary::{CopyBlock, ExtensionPlace, Summary};
 
 use crate::postgres::encoding::TextCheck;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::filter::Head;
+use super::rows::Rows;
 use super::statement::Piece;
 
 /// Statements at the beginning of a dump, and others, that call for a [rule](super::Rules) of their own.
@@ -21,6 +22,8 @@ pub struct Notes {
     /// Something stands in front of the first `\connect` that belongs to a database: neither `pg_dumpall` nor
     /// `pg_dump --create` writes that, so the text leads into another database halfway.
     pub astray: bool,
+    /// Tables that it has rows for.
+    pub rows: Rows,
     unplaced: bool,
     state: Beginning,
 }
@@ -50,11 +53,12 @@ impl Notes {
 
     /// Takes note of a statement that has ended.
     pub(super) fn statement(&mut self, head: &[Piece], behind: bool) {
+        self.rows.statement(head);
         let head = Head(head);
         self.behind += u64::from(behind);
         let of_server = head.is_of_server() || head.is_of_roles();
         if !head.are(0, &["set"]) && !head.are(0, &["select"]) && !of_server {
-            self.rows();
+            self.place();
         }
         match self.state.judge(&head) {
             Some(Needless::Drop) => self.drops += 1,
@@ -83,7 +87,7 @@ impl Notes {
     }
 
     /// Takes note of something in the database that is connected.
-    pub(super) fn rows(&mut self) {
+    pub(super) fn place(&mut self) {
         match self.databases.last_mut() {
             Some(database) => database.filled = true,
             None => self.unplaced = true,
@@ -115,6 +119,7 @@ impl Notes {
         self.drops += other.drops;
         self.public += other.public;
         self.behind += other.behind;
+        self.rows.merge(other.rows);
     }
 }
 

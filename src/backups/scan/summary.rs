@@ -97,6 +97,8 @@ impl Summary {
         for names in [&mut self.extensions, &mut self.roles, &mut self.tablespaces] {
             names.iter_mut().for_each(read);
         }
+        let tables = std::mem::take(&mut self.notes.rows.tables);
+        self.notes.rows.tables = tables.into_iter().map(|name| decode(&name, &encoding)).collect();
         self
     }
 

@@ -1,6 +1,7 @@
 //! `envctl restore`: put a backup back, all or nothing.
 
 mod all;
+mod data_only;
 mod kept;
 mod leave_out;
 mod planned;
@@ -418,7 +419,10 @@ async fn plan(
     findings.warnings.extend(examined.iter().flat_map(|examined| examined.notes.iter().cloned()));
     findings.warnings.extend(examined.and_then(behind));
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
-    if manifest.is_some_and(|manifest| !manifest.whole) && exists {
+    let data_only =
+        data_only::decide(daemon, found, &source, examined, (&database, exists), &findings);
+    let data_only = app.interrupt.or(data_only).await??;
+    if manifest.is_some_and(|manifest| !manifest.whole) && exists && data_only.is_none() {
         return Err(error::refused(format!(
             "{} holds only a part of its database and would replace all of {database:?}",
             source.name()
@@ -429,6 +433,8 @@ async fn plan(
     let jobs = jobs(args, app, settings, examined)?;
     let Asked { mut rules, .. } = asked;
     rules.database = examined.and_then(|examined| examined.taken.clone());
+    rules.triggers = data_only.is_some()
+        && examined.is_some_and(|examined| examined.summary.notes.rows.triggers > 0);
     let mut left_out = examined.map(|examined| examined.left_out.clone()).unwrap_or_default();
     left_out.merge(rules.adapt(examined.map(|examined| &examined.summary.notes), &findings.unknown_settings));
     let shared = shared(jobs, ways.transport, app, &source, (examined, &rules)).await?;
@@ -448,6 +454,7 @@ async fn plan(
         authenticity: examined.map_or(Authenticity::NoManifest, |examined| examined.authenticity.clone()),
         trust: args.trust,
         rules,
+        data_only,
         left_out,
         extensions: examined.map(|one| one.summary.extension_places.clone()).unwrap_or_default(),
         tablespaces: examined.map(|one| one.summary.tablespaces.clone()).unwrap_or_default(),

@@ -37,6 +37,8 @@ pub struct Rules {
     pub database: Option<String>,
     /// Takes a text without pg_dump's trailer (`--sql-script`).
     pub script: bool,
+    /// Leaves out DISABLE TRIGGER and ENABLE TRIGGER: where rows are loaded no trigger is made yet.
+    pub triggers: bool,
 }
 
 /// Statements of a dump that is loaded by a role of its own, which may not do all of them.
@@ -121,6 +123,9 @@ impl Rules {
         if self.no_privileges && words.sets_privileges() {
             return Some(Reason::Privileges);
         }
+        if self.triggers && words.switches_triggers() {
+            return Some(Reason::Trigger);
+        }
         if self.event_triggers && words.is_about(&["event", "trigger"]).is_some() {
             return Some(Reason::EventTrigger);
         }
@@ -186,6 +191,8 @@ pub enum Reason {
     Public,
     /// The database itself or the whole server.
     Database,
+    /// DISABLE TRIGGER and ENABLE TRIGGER.
+    Trigger,
 }
 
 /// Count of the statements that were left out, for each reason.
@@ -242,6 +249,7 @@ impl fmt::Display for LeftOut {
                 Reason::Setting(name) => write!(f, "SET {name} (not known to the server)")?,
                 Reason::Drop => write!(f, "{count} DROP {statements} of what is not there")?,
                 Reason::Database => write!(f, "{count} {statements} on the database itself")?,
+                Reason::Trigger => write!(f, "{count} {statements} that switch triggers")?,
                 Reason::Public => f.write_str("CREATE SCHEMA public (it is there)")?,
             }
         }
@@ -308,6 +316,13 @@ impl Head<'_> {
     pub(in crate::backups::scan) fn drops(&self) -> bool {
         self.are(0, &["drop"])
             || (self.are(0, &["alter"]) && self.0.contains(&Piece::Word("drop".to_owned())))
+    }
+
+    /// ALTER TABLE … DISABLE TRIGGER and ENABLE TRIGGER.
+    pub(in crate::backups::scan) fn switches_triggers(&self) -> bool {
+        let at = self.0.iter().rposition(|piece| *piece == Piece::Word("trigger".to_owned()));
+        let Some(at) = at.filter(|at| *at >= 3 && self.are(0, &["alter", "table"])) else { return false };
+        (self.are(at - 1, &["disable"]) || self.are(at - 1, &["enable"])) && self.0.len() == at + 2
     }
 
     pub(in crate::backups::scan) fn has_if_exists(&self) -> bool {

@@ -1,0 +1,43 @@
+//! `envctl restore` of a dump that holds rows and no tables.
+
+use crate::app::Daemon;
+use crate::backups::data_only::{DataOnly, DataOnlyPlan};
+use crate::backups::source::{DumpSource, Examined};
+use crate::commands::database::Database;
+use crate::error::{self, Result};
+use crate::postgres::Session;
+use crate::postgres::dump::Format;
+use crate::postgres::preflight::{self, Findings};
+
+/// Decides what the rows replace in `database`; `None` where the dump holds more than rows.
+///
+/// # Errors
+/// Kind `Refused`: the database or one of the tables is not there, or there is no space for a copy of what stays.
+pub(super) async fn decide(
+    daemon: &Daemon,
+    found: &Database,
+    source: &DumpSource,
+    examined: Option<&Examined>,
+    (database, exists): (&str, bool),
+    findings: &Findings,
+) -> Result<Option<DataOnlyPlan>> {
+    let Some(examined) = examined else { return Ok(None) };
+    let Some(rows) = DataOnly::of(&examined.summary, examined.format != Format::Plain) else {
+        return Ok(None);
+    };
+    if !exists {
+        return Err(error::refused(format!(
+            "{} holds rows and no tables, and there is no database {database:?} to have them",
+            source.name()
+        ))
+        .hint("restore a dump that holds the tables first, or name a database that has them: `--into NAME`"));
+    }
+    let (engine, container) = (&daemon.engine, &found.target.container);
+    let access = found.access.to(database);
+    let mut session = Session::open(engine, container, &access, "envctl restore").await?;
+    let plan = rows.decide(&mut session, &source.name()).await?;
+    session.close().await;
+    let needed = findings.size + examined.summary.bytes;
+    preflight::space(engine, container, findings.data_directory.as_deref(), needed).await?;
+    Ok(Some(plan))
+}
