@@ -302,6 +302,7 @@ impl Filling<'_> {
             threads: plan.threads,
             application: self.loader.to_owned(),
             loading: loaders.loading(),
+            one_transaction: plan.findings.in_place,
         };
         let loading = load(self.engine, self.container, &ground.access, loaders, &request, self.progress);
         let Loaded { summary, notes, deferred } = match self.interrupt.or(loading).await? {

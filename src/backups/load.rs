@@ -18,7 +18,7 @@ use super::heard::Heard;
 use super::loaders::Loaders;
 use super::scan::{DumpScanner, LeftOut, Rules, Summary};
 use super::source::{DumpSource, allowed};
-use crate::docker::exec::ExecInput;
+use crate::docker::exec::{ExecInput, ExecOutput};
 use crate::docker::proof::nonce;
 use crate::docker::worker::Unfit;
 use crate::docker::{Container, Engine, Exec};
@@ -51,6 +51,8 @@ pub struct LoadRequest {
     pub application: String,
     /// Its settings.
     pub loading: Loading,
+    /// Loads in one transaction, which is committed behind the proof.
+    pub one_transaction: bool,
 }
 
 /// A dump that was loaded whole.
@@ -92,6 +94,9 @@ pub async fn load(
         // Where this fails psql has gone, and its own message comes with the first block.
         let _ = input.write(format!("\\restrict {key}\n").as_bytes()).await;
     }
+    if request.one_transaction {
+        let _ = input.write(b"BEGIN;\n").await;
+    }
     let (sender, receiver) = mpsc::channel(4);
     let reading = {
         let (request, progress) = (request.clone(), progress.clone());
@@ -100,19 +105,24 @@ pub async fn load(
     let token = format!("ENVCTL-LOADED-{}", nonce());
     let unlock = lock.as_ref().map_or(String::new(), |key| format!("\\unrestrict {key}\n"));
     let feeding = feed(&mut input, receiver, reading, request, (&unlock, &token));
+    let ours = u64::from(lock.is_some()) + u64::from(request.one_transaction);
     let listening = async {
-        let mut heard = Heard::new(&token).behind(u64::from(lock.is_some()));
-        heard.until_its_end(&mut output).await;
-        heard
+        let mut heard = Heard::new(&token).behind(ours);
+        if request.one_transaction {
+            heard.until(&token, &mut output).await;
+        } else {
+            heard.until_its_end(&mut output).await;
+        }
+        (heard, output)
     };
-    tokio::pin!(listening);
+    let mut listening = Box::pin(listening);
     // psql may die first (an SQL error); then its words matter more than our broken pipe.
     let fed = tokio::select! {
         biased;
         fed = feeding => fed?,
-        heard = &mut listening => return Err(heard.stopped(&handle, &request.source.name()).await),
+        (heard, _) = &mut listening => return Err(heard.stopped(&handle, &request.source.name()).await),
     };
-    let heard = listening.await;
+    let (mut heard, mut output) = listening.await;
     let Fed::Whole(summary, deferred) = fed else {
         return Err(heard.stopped(&handle, &request.source.name()).await);
     };
@@ -120,7 +130,30 @@ pub async fn load(
         return Err(heard.stopped(&handle, &request.source.name()).await);
     }
     compare(&summary, &heard.copies)?;
+    if request.one_transaction {
+        commit(&mut input, &mut heard, &mut output).await?;
+    }
     Ok(Loaded { summary: *summary, notes: Vec::new(), deferred })
+}
+
+/// Commits what was loaded.
+///
+/// # Errors
+/// Kind `Unknown`: contact was lost meanwhile.
+async fn commit(input: &mut ExecInput, heard: &mut Heard, output: &mut ExecOutput) -> Result<()> {
+    let token = format!("ENVCTL-COMMITTED-{}", nonce());
+    let _ = input.write(format!("COMMIT;\n\\echo {token}\n\\q\n").as_bytes()).await;
+    let _ = input.close().await;
+    if heard.until(&token, output).await {
+        return Ok(());
+    }
+    let words = heard.words();
+    if words.contains("ERROR:") {
+        return Err(error::tool(format!("PostgreSQL refused to commit what was loaded: {}", words.trim()))
+            .hint("the database is as it was, empty"));
+    }
+    Err(error::unknown("contact was lost while the restore was committed: all of it is there, or nothing")
+        .hint("look which: `envctl psql -c '\\dt'`"))
 }
 
 /// Opens the source on a thread of its own: a pipe may keep its first byte for long.
@@ -160,10 +193,13 @@ async fn feed(
     if request.sha256.is_some_and(|expected| expected != sha256) {
         return Err(super::source::changed(&name));
     }
-    let end = format!("\n{unlock}\\echo {token}\n\\q\n");
+    let quit = if request.one_transaction { "" } else { "\\q\n" };
+    let end = format!("\n{unlock}\\echo {token}\n{quit}");
     let sent = input.write(end.as_bytes()).await.is_ok();
     // It may be gone by then, with all that was asked of it done: its own word counts.
-    let _ = input.close().await;
+    if !request.one_transaction {
+        let _ = input.close().await;
+    }
     Ok(if sent { Fed::Whole(Box::new(summary), left_out.deferred) } else { Fed::Refused })
 }
 

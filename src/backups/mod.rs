@@ -22,6 +22,7 @@ mod fill;
 mod filtered;
 mod heard;
 pub mod identity;
+mod in_place;
 pub mod kept;
 pub mod label;
 pub mod lanes;

@@ -13,6 +13,7 @@ use super::cluster::{self, Roles};
 use super::compression::Digest;
 use super::data_only::{DataOnlyPlan, LiveDatabase};
 use super::fill::{Filled, Filling};
+use super::in_place;
 use super::lanes::Shared;
 use super::loaders::Loaders;
 use super::loading_role::{self, LoadingRole};
@@ -141,7 +142,10 @@ impl fmt::Display for RestorePlan {
             };
             writeln!(f, "  holds    {} rows, {} {what}", count(rows), bytes(self.bytes.unwrap_or(0)))?;
         }
-        if self.exists {
+        if self.findings.in_place {
+            writeln!(f, "  fills    database {:?}, which is empty, in one transaction:", self.database)?;
+            writeln!(f, "           the role {} may not create a database beside it", self.access.user)?;
+        } else if self.exists {
             match &self.data_only {
                 Some(rows) => {
                     writeln!(f, "  into     database {:?} ({} now)", self.database, bytes(self.findings.size))?;
@@ -213,7 +217,8 @@ impl RestorePlan {
 
     /// The name the replaced database will be kept under; `None` where none is replaced.
     pub fn kept_name(&self) -> Option<String> {
-        self.exists.then(|| kept_name(&self.operation, &self.database))
+        let replaces = self.exists && !self.findings.in_place;
+        replaces.then(|| kept_name(&self.operation, &self.database))
     }
 }
 
@@ -266,6 +271,10 @@ pub async fn look(
         |encoding| Like::Encoding(encoding.to_owned()),
     );
     let result = preflight::look(&mut session, (database, &like), needs.as_ref()).await;
+    if result.as_ref().is_ok_and(|(_, _, findings)| findings.in_place) {
+        in_place::check(engine, container, &access.to(database), examined.map(|(examined, _)| examined))
+            .await?;
+    }
     if let (Ok((_, version, findings)), Some(examined)) = (&result, examined.map(|(examined, _)| examined)) {
         readable(version, examined)?;
         let data = findings.data_directory.as_deref();
@@ -399,11 +408,16 @@ async fn beside(
         }
         None => None,
     };
-    progress.step(&format!("creating {side}"));
+    let side = if plan.findings.in_place { &plan.database } else { side };
     let creating = async {
         let properties = model(plan, admin).await?;
         let role = if plan.is_foreign() { LoadingRole::make(admin, plan).await? } else { None };
-        side::create(admin, side, &properties, &plan.operation).await?;
+        if plan.findings.in_place {
+            in_place::check(engine, container, &plan.access.to(side), None).await?;
+        } else {
+            progress.step(&format!("creating {side}"));
+            side::create(admin, side, &properties, &plan.operation).await?;
+        }
         Ok::<_, Error>((properties, role))
     };
     let (properties, role) = interrupt.or(creating).await??;
@@ -448,6 +462,12 @@ async fn beside(
             return Err(error);
         }
     }
+    let database = plan.database.clone();
+    if plan.findings.in_place {
+        loaders.end().await;
+        progress.on(Event::Done);
+        return Ok(Restored { database, rows, tables, bytes, kept: None, notes });
+    }
     progress.step("swapping");
     let swap_plan = SwapPlan {
         live: plan.database.clone(),
@@ -467,7 +487,7 @@ async fn beside(
     }
     progress.on(Event::Done);
     Ok(Restored {
-        database: plan.database.clone(),
+        database,
         rows,
         tables,
         bytes,

@@ -29,6 +29,12 @@ pub fn without_owners(mut spec: ExecSpec) -> ExecSpec {
     spec
 }
 
+/// The same in one transaction.
+pub fn in_one_transaction(mut spec: ExecSpec) -> ExecSpec {
+    spec.argv.insert(1, "--single-transaction".to_owned());
+    spec
+}
+
 /// The same of the entries in a list at `path` alone.
 pub fn of_list(mut spec: ExecSpec, path: &str) -> ExecSpec {
     spec.argv.insert(1, format!("--use-list={path}"));

@@ -78,6 +78,8 @@ pub struct Findings {
     pub data_directory: Option<String>,
     /// Settings of the dump that the server does not know.
     pub unknown_settings: Vec<String>,
+    /// The role may not create databases and owns this one: it may fill it if it is empty.
+    pub in_place: bool,
 }
 
 /// Looks at the server and at `database`; `session` is in another one. Where it is not there it will be made `like`.
@@ -109,16 +111,18 @@ pub async fn look(
         return Err(error::refused("this server is a replica and takes no writes")
             .hint("pick the primary: `--index N`"));
     }
-    if creates != "t" {
+    let in_place = creates != "t";
+    if in_place && (oid.is_empty() || owns(session, database).await.is_err()) {
         return Err(may_not_create(&session.access().user));
     }
     owns(session, database).await?;
     let mut findings = Findings {
         size: size.parse().unwrap_or(0),
         data_directory: Some(data).filter(|data| !data.is_empty()),
+        in_place,
         ..Findings::default()
     };
-    if !oid.is_empty() {
+    if !oid.is_empty() && !in_place {
         replaceable(session, database).await?;
         findings.sessions = Visitors::of(session, database).await?;
         findings.warnings.extend(kept(session).await?);
@@ -252,7 +256,8 @@ pub async fn may_swap(session: &mut Session, database: &str) -> Result<()> {
     owns(session, database).await
 }
 
-fn may_not_create(role: &str) -> Error {
+/// The refusal of a restore by a role without CREATEDB.
+pub fn may_not_create(role: &str) -> Error {
     error::refused(format!(
         "the role {role} may not create databases, and a restore loads into a new one and swaps"
     ))

@@ -78,7 +78,7 @@ fn a_file_of_rows_replaces_those_of_its_tables_and_the_other_tables_keep_theirs(
             let before = (rows(&project), schema(&project));
             std::fs::write(project.path().join("rows"), file).unwrap();
             let planned = project.run(&["restore", "rows", "--dry-run"]).code(0);
-            planned.says("replaces the rows of 2 tables; 1 other keeps its rows");
+            assert!(planned.out().contains("replaces the rows of 2 tables; 1 other keeps its rows"));
             assert_eq!((rows(&project), schema(&project)), before, "a dry run changes nothing");
             let args = [&["restore", "rows", "--yes", "--no-backup"], more].concat();
             let told = project.run(&args).code(0);

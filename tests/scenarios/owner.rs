@@ -169,3 +169,51 @@ fn x10_a_server_without_the_database_postgres_is_restored_undone_and_listed() {
     }
     project.run(&["restore", "latest", "--yes", "--no-backup"]).code(3).says("no database of");
 }
+
+#[test]
+fn an_owner_without_createdb_fills_its_own_empty_database_in_one_transaction() {
+    for server in Server::each() {
+        let (project, role) = owned(server, "inplace", "");
+        let empty = server.database("inplace_empty");
+        server.sql("postgres", &format!("alter database {empty} owner to {role}"));
+        let dir = project.path();
+        for format in ["plain", "custom"] {
+            let file = dir.join(format!("dump.{format}"));
+            project.run(&["backup", "--format", format, "-o", file.to_str().unwrap()]).code(0);
+        }
+        // Nobody vouches for these, and a row in the second one does not fit.
+        let dump = |options: &str| server.bytes(&format!("pg_dump -U {role} {options} {}", project.database));
+        fs::write(dir.join("foreign.sql"), dump("")).unwrap();
+        let text = String::from_utf8(dump("")).unwrap();
+        fs::write(dir.join("broken.sql"), text.replacen("\n2\t", "\n1\t", 1)).unwrap();
+        fs::write(dir.join("own.sql"), text.replacen("\nCOPY ", "\nCOMMIT;\nCOPY ", 1)).unwrap();
+        let into = |file: &str, more: &[&str]| {
+            project.run(&[&["restore", file, "--into", &empty, "--yes"], more].concat())
+        };
+        let tables = "select count(*) from pg_class where relnamespace = 'public'::regnamespace";
+        into("broken.sql", &[]).code(7).says("could not create unique index");
+        assert_eq!(server.sql(&empty, tables), "0", "a failure leaves the database empty");
+        into("own.sql", &["--trust"]).code(6).says("transactions of its own");
+        let piped = project.run_with(text.as_bytes(), &["restore", "-", "--into", &empty, "--yes"]).code(6);
+        piped.says("envctl restore FILE");
+        assert_eq!(server.sql(&empty, tables), "0");
+        for file in ["dump.plain", "dump.custom", "foreign.sql"] {
+            let planned = into(file, &["--dry-run"]).code(0);
+            assert!(planned.out().contains("which is empty, in one transaction"), "{}", planned.out());
+            let told = into(file, &["-j", "2"]).code(0);
+            assert!(told.out().contains("50 rows in 1 tables"), "{file}: {}", told.out());
+            assert_eq!(server.sql(&empty, "select count(*), max(id) from item"), "50|50", "{file}");
+            // It is not empty now.
+            into(file, &[]).code(6).says(&format!("ALTER ROLE \"{role}\" CREATEDB"));
+            server.sql(&empty, "drop table item");
+        }
+        // An archive whose last entry fails: the owner of this view is not there for the role.
+        server.sql("postgres", &format!("create role {role}_gone"));
+        project.sql(&format!("create view late as select 1 as one; alter view late owner to {role}_gone"));
+        fs::write(dir.join("broken.dump"), server.bytes(&format!("pg_dump -U {} -Fc {}", server.user, project.database))).unwrap();
+        into("broken.dump", &[]).code(7);
+        assert_eq!(server.sql(&empty, tables), "0");
+        assert_eq!(server.siblings(&empty), Vec::<String>::new());
+        server.sql("postgres", &format!("drop database {empty}"));
+    }
+}

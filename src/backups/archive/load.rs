@@ -48,6 +48,7 @@ pub async fn load(
     let nonce = nonce();
     let spec = pg_restore::from_stdin(access, &request.application, request.loading);
     let spec = if request.rules.apart.is_some() { pg_restore::without_owners(spec) } else { spec };
+    let spec = if request.one_transaction { pg_restore::in_one_transaction(spec) } else { spec };
     let spec = ExecSpec { argv: wrap_fed(&nonce, &spec.argv), ..spec };
     let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
     let (sender, receiver) = mpsc::channel(4);

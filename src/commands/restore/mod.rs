@@ -419,6 +419,9 @@ async fn plan(
     findings.warnings.extend(examined.iter().flat_map(|examined| examined.notes.iter().cloned()));
     findings.warnings.extend(examined.and_then(behind));
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
+    if findings.in_place {
+        in_place(args, &source, &database)?;
+    }
     let data_only =
         data_only::decide(daemon, found, &source, examined, (&database, exists), &findings);
     let data_only = app.interrupt.or(data_only).await??;
@@ -437,7 +440,12 @@ async fn plan(
         && examined.is_some_and(|examined| examined.summary.notes.rows.triggers > 0);
     let mut left_out = examined.map(|examined| examined.left_out.clone()).unwrap_or_default();
     left_out.merge(rules.adapt(examined.map(|examined| &examined.summary.notes), &findings.unknown_settings));
-    let shared = shared(jobs, ways.transport, app, &source, (examined, &rules)).await?;
+    let shared = if findings.in_place {
+        app.ui.detail("one session loads it, in one transaction");
+        None
+    } else {
+        shared(jobs, ways.transport, app, &source, (examined, &rules)).await?
+    };
     if let DumpSource::File(path) = &source {
         ways.disk = Some(home_of(path)?);
     }
@@ -445,7 +453,7 @@ async fn plan(
         operation: nonce(),
         who: app.who(),
         origin: origin(examined, app.now()),
-        backup_first: exists && !args.no_backup,
+        backup_first: exists && !args.no_backup && !findings.in_place,
         exists,
         database,
         access: found.access.clone(),
@@ -479,6 +487,21 @@ async fn plan(
         source,
         properties: None,
     })
+}
+
+/// Refuses what cannot be done in one transaction in the database itself.
+fn in_place(args: &RestoreArgs, source: &DumpSource, database: &str) -> Result<()> {
+    if *source == DumpSource::Stdin {
+        return Err(error::refused(format!(
+            "a pipe is proven behind the load, and the role may only fill {database:?} itself"
+        ))
+        .hint("restore it from a file: `envctl restore FILE`"));
+    }
+    if args.search_path.is_some() || args.defer_checks {
+        return Err(error::refused("only a superuser can use --search-path and --defer-checks")
+            .hint("name a superuser in envctl.toml: `[database] user = \"…\"`"));
+    }
+    Ok(())
 }
 
 /// Describes a manifest that vouches for nothing, and the way out.
