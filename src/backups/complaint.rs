@@ -105,9 +105,10 @@ impl Complaint {
         &self.first
     }
 
-    /// Reports that the statement names a table that is not there.
+    /// Reports that the statement names a table or schema that is not there.
     pub(super) fn names_missing_relation(&self) -> bool {
-        self.first.contains("relation ") && self.first.contains(" does not exist")
+        ["relation ", "schema "].iter().any(|kind| self.first.contains(kind))
+            && self.first.contains(" does not exist")
     }
 
     /// The error with its entry and with the server's DETAIL, HINT, QUERY and CONTEXT.

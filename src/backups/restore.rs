@@ -148,7 +148,12 @@ impl fmt::Display for RestorePlan {
         } else if self.exists {
             match &self.data_only {
                 Some(rows) => {
-                    writeln!(f, "  into     database {:?} ({} now)", self.database, bytes(self.findings.size))?;
+                    writeln!(
+                        f,
+                        "  into     database {:?} ({} now)",
+                        self.database,
+                        bytes(self.findings.size)
+                    )?;
                     writeln!(f, "  {rows}")?;
                     writeln!(f, "  waits    whoever writes to the database, until the swap")?;
                 }
@@ -339,7 +344,9 @@ pub async fn run(
         Ok(())
     };
     let result = match interrupt.or(preparing).await {
-        Ok(Ok(())) => beside(engine, container, &plan, &mut admin, &side, (&name, &loader), progress, interrupt).await,
+        Ok(Ok(())) => {
+            beside(engine, container, &plan, &mut admin, &side, (&name, &loader), progress, interrupt).await
+        }
         Ok(Err(error)) | Err(error) => Err(error),
     };
     match result {
@@ -486,14 +493,7 @@ async fn beside(
         progress.on(Event::Warning(swap::not_copied(&statement)));
     }
     progress.on(Event::Done);
-    Ok(Restored {
-        database,
-        rows,
-        tables,
-        bytes,
-        kept: plan.exists.then_some(swap_plan.kept),
-        notes,
-    })
+    Ok(Restored { database, rows, tables, bytes, kept: plan.exists.then_some(swap_plan.kept), notes })
 }
 
 /// What the side database is made like.

@@ -43,9 +43,8 @@ pub fn sections(
     if what.without_large_objects {
         argv.push("-B".to_owned());
     }
-    let pattern = |(schema, name): &(&str, &str)| {
-        format!("--exclude-table-data={}.{}", ident(schema), ident(name))
-    };
+    let pattern =
+        |(schema, name): &(&str, &str)| format!("--exclude-table-data={}.{}", ident(schema), ident(name));
     argv.extend(what.without_rows_of.iter().map(pattern));
     argv.push(from.dbname());
     from.spec(argv, application).options(&loading.options(1))

@@ -67,7 +67,7 @@ fn a_file_of_rows_replaces_those_of_its_tables_and_the_other_tables_keep_theirs(
         for (dump, more) in [
             ("", &[][..]),
             ("--inserts", &[]),
-            ("--disable-triggers", &[]),
+            ("--disable-triggers", &["--trust"]),
             ("", &["--trust"]),
             ("-Fc", &[]),
             ("-Fc", &["-j", "2"]),
@@ -77,7 +77,7 @@ fn a_file_of_rows_replaces_those_of_its_tables_and_the_other_tables_keep_theirs(
             let (project, file) = project(server, "rows", dump);
             let before = (rows(&project), schema(&project));
             std::fs::write(project.path().join("rows"), file).unwrap();
-            let planned = project.run(&["restore", "rows", "--dry-run"]).code(0);
+            let planned = project.run(&[&["restore", "rows", "--dry-run"], more].concat()).code(0);
             assert!(planned.out().contains("replaces the rows of 2 tables; 1 other keeps its rows"));
             assert_eq!((rows(&project), schema(&project)), before, "a dry run changes nothing");
             let args = [&["restore", "rows", "--yes", "--no-backup"], more].concat();
@@ -87,7 +87,8 @@ fn a_file_of_rows_replaces_those_of_its_tables_and_the_other_tables_keep_theirs(
             assert_eq!(schema(&project), before.1, "{dump} {more:?}");
             project.run(&["restore", "undo", "--yes"]).code(0);
             assert_eq!(rows(&project), before.0, "{dump} {more:?}");
-            let left = server.sql("postgres", "select count(*) from pg_roles where rolname like 'envctl_load_%'");
+            let left =
+                server.sql("postgres", "select count(*) from pg_roles where rolname like 'envctl_load_%'");
             assert_eq!(left, "0");
             project.drop_siblings();
         }
@@ -122,9 +123,14 @@ fn rows_that_do_not_fit_the_other_tables_change_nothing() {
             ("COPY public.ord (id, item) FROM stdin;\n1\t77\n\\.\n", "Key (item)=(77) is not present"),
             ("COPY public.other (id, words) FROM stdin;\n1\ta\n1\tb\n\\.\n", "Key (id)=(1) is duplicated"),
             // A column that is not there.
-            ("COPY public.ord (id, item, price) FROM stdin;\n1\t1\t2\n\\.\n", "column \"price\" of relation \"ord\""),
+            (
+                "COPY public.ord (id, item, price) FROM stdin;\n1\t1\t2\n\\.\n",
+                "column \"price\" of relation \"ord\"",
+            ),
         ] {
-            let file = format!("--\n-- PostgreSQL database dump\n--\n\n{text}\n--\n-- PostgreSQL database dump complete\n--\n\n");
+            let file = format!(
+                "--\n-- PostgreSQL database dump\n--\n\n{text}\n--\n-- PostgreSQL database dump complete\n--\n\n"
+            );
             std::fs::write(project.path().join("rows.sql"), file).unwrap();
             let refused = project.run(&["restore", "rows.sql", "--yes", "--no-backup"]).code(7);
             refused.says(words).says("nothing was swapped in");
@@ -167,14 +173,15 @@ fn rows_of_one_partition_leave_those_of_the_others() {
              insert into p select n, n % 2 + 1 from generate_series(1, 10) n",
         );
         let one = server.bytes(&format!("pg_dump -U {} -a -t p1 {}", server.user, project.database));
-        let all = server.bytes(&format!(
-            "pg_dump -U {} -a --load-via-partition-root {}",
-            server.user, project.database
-        ));
+        let all = server
+            .bytes(&format!("pg_dump -U {} -a --load-via-partition-root {}", server.user, project.database));
         project.sql("delete from p where id > 4; insert into p values (100, 2)");
         std::fs::write(project.path().join("rows.sql"), one).unwrap();
         project.run(&["restore", "rows.sql", "--yes", "--no-backup"]).code(0);
-        assert_eq!(project.sql("select k, count(*), max(id) from p group by k order by k"), "1|5|10\n2|3|100");
+        assert_eq!(
+            project.sql("select k, count(*), max(id) from p group by k order by k"),
+            "1|5|10\n2|3|100"
+        );
         std::fs::write(project.path().join("rows.sql"), all).unwrap();
         project.run(&["restore", "rows.sql", "--yes", "--no-backup"]).code(0);
         assert_eq!(project.sql("select k, count(*), max(id) from p group by k order by k"), "1|5|10\n2|5|9");
@@ -189,7 +196,10 @@ fn nobody_writes_into_a_table_that_keeps_its_rows_until_the_swap() {
         std::fs::write(project.path().join("rows.sql"), file).unwrap();
         let before = rows(&project);
         // A writer that does not end.
-        let writer = server.session(&project.database, "begin; insert into other (words) values ('open')");
+        let writer = server.session(
+            &project.database,
+            "begin; insert into other overriding system value values (99, 'open')",
+        );
         let busy = ["restore", "rows.sql", "--yes", "--no-backup", "--lock-timeout", "3s"];
         project.run(&busy).code(5).says("written to");
         drop(writer);
@@ -205,7 +215,11 @@ fn a_restore_of_rows_that_is_stopped_leaves_nothing() {
         let (project, file) = project(server, "stopped", "");
         std::fs::write(project.path().join("rows.sql"), file).unwrap();
         // The copy of what stays waits for this lock.
-        let waits = "select count(*) from pg_stat_activity where application_name like 'envctl/%load' and wait_event_type = 'Lock'";
+        let sessions = format!(
+            "select count(*) from pg_stat_activity where datname like '%{}%' and application_name like 'envctl/%'",
+            project.database
+        );
+        let waits = format!("{sessions} and wait_event_type = 'Lock'");
         for signal in [rustix::process::Signal::INT, rustix::process::Signal::KILL] {
             let before = rows(&project);
             let blocker = server.session(
@@ -213,11 +227,14 @@ fn a_restore_of_rows_that_is_stopped_leaves_nothing() {
                 "begin; lock table pg_catalog.pg_description in access exclusive mode",
             );
             let restoring = project.start(&["restore", "rows.sql", "--yes", "--no-backup"]);
-            eventually(Duration::from_secs(60), "the copy waits", || server.sql("postgres", waits) != "0");
+            eventually(Duration::from_secs(60), "the copy waits", || server.sql("postgres", &waits) != "0");
             restoring.signal(signal);
             restoring.finish();
             drop(blocker);
             if signal == rustix::process::Signal::KILL {
+                eventually(Duration::from_secs(60), "the copy ends", || {
+                    server.sql("postgres", &sessions) == "0"
+                });
                 // The next one removes what that one could not.
                 project.run(&["restore", "rows.sql", "--yes", "--no-backup"]).code(0);
                 assert_eq!(rows(&project), RESTORED);

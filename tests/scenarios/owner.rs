@@ -210,7 +210,11 @@ fn an_owner_without_createdb_fills_its_own_empty_database_in_one_transaction() {
         // An archive whose last entry fails: the owner of this view is not there for the role.
         server.sql("postgres", &format!("create role {role}_gone"));
         project.sql(&format!("create view late as select 1 as one; alter view late owner to {role}_gone"));
-        fs::write(dir.join("broken.dump"), server.bytes(&format!("pg_dump -U {} -Fc {}", server.user, project.database))).unwrap();
+        fs::write(
+            dir.join("broken.dump"),
+            server.bytes(&format!("pg_dump -U {} -Fc {}", server.user, project.database)),
+        )
+        .unwrap();
         into("broken.dump", &[]).code(7);
         assert_eq!(server.sql(&empty, tables), "0");
         assert_eq!(server.siblings(&empty), Vec::<String>::new());

@@ -123,7 +123,8 @@ mod tests {
         for text in ["CREATE TABLE t (a int);", "DELETE FROM t;", "ALTER TABLE t ADD b int;", "TRUNCATE t;"] {
             assert_eq!(notes(&format!("INSERT INTO t VALUES (1);\n{text}\n")).rows.others, 1, "{text}");
         }
-        let rows = notes("SELECT pg_catalog.lo_create('16401');\nALTER LARGE OBJECT 16401 OWNER TO x;\n").rows;
+        let rows =
+            notes("SELECT pg_catalog.lo_create('16401');\nALTER LARGE OBJECT 16401 OWNER TO x;\n").rows;
         assert_eq!((rows.others, rows.large_objects), (0, true));
     }
 }

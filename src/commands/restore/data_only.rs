@@ -30,7 +30,9 @@ pub(super) async fn decide(
             "{} holds rows and no tables, and there is no database {database:?} to have them",
             source.name()
         ))
-        .hint("restore a dump that holds the tables first, or name a database that has them: `--into NAME`"));
+        .hint(
+            "restore a dump that holds the tables first, or name a database that has them: `--into NAME`",
+        ));
     }
     let (engine, container) = (&daemon.engine, &found.target.container);
     let access = found.access.to(database);

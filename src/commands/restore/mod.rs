@@ -422,8 +422,7 @@ async fn plan(
     if findings.in_place {
         in_place(args, &source, &database)?;
     }
-    let data_only =
-        data_only::decide(daemon, found, &source, examined, (&database, exists), &findings);
+    let data_only = data_only::decide(daemon, found, &source, examined, (&database, exists), &findings);
     let data_only = app.interrupt.or(data_only).await??;
     if manifest.is_some_and(|manifest| !manifest.whole) && exists && data_only.is_none() {
         return Err(error::refused(format!(
@@ -436,8 +435,8 @@ async fn plan(
     let jobs = jobs(args, app, settings, examined)?;
     let Asked { mut rules, .. } = asked;
     rules.database = examined.and_then(|examined| examined.taken.clone());
-    rules.triggers = data_only.is_some()
-        && examined.is_some_and(|examined| examined.summary.notes.rows.triggers > 0);
+    rules.triggers =
+        data_only.is_some() && examined.is_some_and(|examined| examined.summary.notes.rows.triggers > 0);
     let mut left_out = examined.map(|examined| examined.left_out.clone()).unwrap_or_default();
     left_out.merge(rules.adapt(examined.map(|examined| &examined.summary.notes), &findings.unknown_settings));
     let shared = if findings.in_place {

@@ -79,6 +79,9 @@ impl Rules {
             }
             left_out.add_all(Reason::Drop, notes.drops);
             left_out.add_all(Reason::Public, notes.public);
+            if self.triggers {
+                left_out.add_all(Reason::Trigger, notes.rows.triggers);
+            }
         }
         left_out
     }
