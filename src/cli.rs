@@ -156,7 +156,7 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Forward(args) => commands::forward::run(args, &global, app).await,
         Command::Backup(args) => Box::pin(commands::backup::run(*args, &global, app)).await,
         Command::Restore(args) => Box::pin(commands::restore::run(args, &global, app)).await,
-        Command::Migrate(args) => commands::migrate::run(args, &global, app).await,
+        Command::Migrate(args) => Box::pin(commands::migrate::run(args, &global, app)).await,
         Command::Generate(args) => commands::generate::run(&args, &global, app).await,
         Command::Push(args) => commands::push::run(&args, &global, app).await,
         Command::Pull(args) => commands::pull::run(&args, &global, app).await,
