@@ -18,6 +18,7 @@ envctl-postgres:15  bookworm  postgres:15           postgres  PG_MAJOR=15  postg
 envctl-postgres:17  trixie    postgres:17           postgres  PG_MAJOR=17  postgresql-17,locales
 envctl-backend:20   trixie    node:20-bookworm-slim backend   NODE_MAJOR=20 nodejs,ca-certificates
 envctl-python:3.13  trixie    python:3.13-slim-trixie python  PYTHON=3.13   python3,python-is-python3
+envctl-postgis:15   bookworm  envctl-postgres:15  postgis   -            postgresql-15-postgis-3
 TABLE
 }
 
@@ -62,6 +63,10 @@ recipe() {
         hash_files "$RECIPES/$2"
         declare -f make_rootfs trim_rootfs build_image # without their comments, which change nothing
         [ "$2" != backend ] || hash_files "$BACKEND_APP" "$STUDIO"
+        [ "$2" != postgis ] || {
+            declare -f extend_image
+            recipe "$(image_table | grep '^envctl-postgres:15 ')" postgres
+        }
     } | sha256sum | cut -d' ' -f1
 }
 
@@ -108,7 +113,9 @@ build_chain() {
         tag=${row%% *}
         log=$RIG_CACHE/build-${tag/:/-}.log
         local started=$SECONDS
-        if ! (set -e; build_image "$row" "$2") >"$log" 2>&1; then
+        local build=build_image
+        [[ $row != *\ postgis\ * ]] || build=extend_image
+        if ! (set -e; "$build" "$row" "$2") >"$log" 2>&1; then
             tail -n 20 "$log" >&2
             say "building $tag failed; full output: $log"
             return 1
@@ -139,6 +146,48 @@ build_image() {
     [ "$kind" != python ] || cp -a "$(python_packages_dir)" "$context/packages"
     DOCKER_BUILDKIT=0 docker build --build-arg "BASE=$base" --build-arg "$arg" --label "envctl.recipe=$hash" --tag "$tag" "$context"
     rm -rf "$context"
+}
+
+# extend_image ROW MAKE_BASE: an image of the table with more packages, as one layer on top of it. `docker build`
+# would keep the downloaded packages in a layer of their own.
+extend_image() {
+    local row=$1 tag suite base kind packages container debs=
+    set -e # a caller that tests this function's status would otherwise switch it off
+    read -r tag suite base kind _ packages <<<"$row"
+    [ "$2" = official_base ] || debs=$(packages_for "$base" "$suite" "${packages//,/ }")
+    # shellcheck disable=SC2086
+    container=$(docker create ${debs:+--network=none} --entrypoint /install "$base" ${packages//,/ })
+    docker cp "$RECIPES/$kind/install" "$container:/install"
+    [ -z "$debs" ] || docker cp "$debs" "$container:/debs"
+    if ! docker start --attach "$container"; then
+        docker rm --force --volumes "$container"
+        return 1
+    fi
+    docker commit --change "ENTRYPOINT $(docker image inspect --format '{{json .Config.Entrypoint}}' "$base")" \
+        --change "CMD $(docker image inspect --format '{{json .Config.Cmd}}' "$base")" \
+        --change "LABEL envctl.recipe=$(recipe "$row" "$kind")" "$container" "$tag"
+    docker rm --volumes "$container"
+}
+
+# packages_for IMAGE SUITE PACKAGES: a directory with the packages that the image lacks, out of the cache after the
+# first time.
+packages_for() {
+    local image=$1 suite=$2 packages=$3 status hash dir
+    status=$(mktemp "$RIG_CACHE/debs.XXXXXX")
+    docker run --rm --network=none --entrypoint cat "$image" /var/lib/dpkg/status >"$status"
+    hash=$({ echo "$suite $packages"; cat "$status"; } | sha256sum | cut -c1-16)
+    dir=$RIG_CACHE/debs/${packages// /-}-$hash
+    if [ ! -d "$dir" ]; then
+        rm -rf "${dir%-*}"-* "$dir.new"
+        mkdir -p "$dir.new/partial"
+        # shellcheck disable=SC2086
+        suite_apt "$suite" "$status" -o "Dir::Cache::Archives=$dir.new" \
+            install --yes --no-install-recommends --download-only $packages >&2
+        rm -rf "$dir.new"/{partial,lock}
+        mv "$dir.new" "$dir"
+    fi
+    rm -f "$status"
+    echo "$dir"
 }
 
 # Superseded images: ours by their label, without a name, and used by no container, or the engine would refuse.
