@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -10,20 +11,30 @@ use crate::error::{self, Error, Result};
 use crate::interrupt::Trigger;
 
 /// Listens on a thread of its own: signals are heard while a question waits for its answer.
+///
+/// Returns once the signals are caught: one that came earlier would end the process, and leave what it has started.
 pub(super) fn hear(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) {
+    let (caught, wait) = mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         // Without it the signals keep their own meaning: they end the process.
-        runtime.map(|runtime| runtime.block_on(listen(trigger, asking)))
+        runtime.map(|runtime| runtime.block_on(listen(trigger, asking, caught)))
     });
+    // The sender is dropped where the signals cannot be caught.
+    let _ = wait.recv();
 }
 
 /// Turns signals into the wish to stop. The second one ends the process: whoever asks twice means now.
-async fn listen(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) -> Result<(), Error> {
+async fn listen(
+    trigger: Arc<Trigger>,
+    asking: Arc<AtomicBool>,
+    caught: mpsc::Sender<()>,
+) -> Result<(), Error> {
     let broken = |e| error::failed("signals cannot be heard").because(e);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(broken)?;
+    let _ = caught.send(());
     loop {
         let number = tokio::select! {
             _ = interrupt.recv() => 2,

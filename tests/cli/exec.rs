@@ -248,8 +248,8 @@ fn ctrl_c_ends_the_command_in_the_container() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let ran = finish(child, stage.path(""), started);
-    assert!(stage.engine.commands().iter().any(|argv| argv.get(3).is_some_and(|word| word == "envctl")));
     assert_eq!(ran.code, Some(130), "{}", ran.err());
+    assert!(stage.engine.commands().iter().any(|argv| argv.get(3).is_some_and(|word| word == "envctl")));
 }
 
 #[test]
