@@ -64,3 +64,29 @@ fn what_is_cut_or_bent_or_too_new_changes_nothing() {
     assert_eq!(project.digest(), digest);
     assert!(project.server.siblings(&project.database).is_empty());
 }
+
+#[test]
+fn a_tar_of_pg_dump_with_large_objects_is_loaded_over_two_sessions() {
+    for server in Server::each() {
+        let project = Project::new(server, "objects");
+        project.fill(20);
+        let owner = format!("{}_owner", project.database);
+        // From PostgreSQL 17 on the objects of each owner are an entry of their own.
+        project.sql(&format!(
+            "create role {owner}; select lo_from_bytea(70001, 'first'), lo_from_bytea(70002, 'second'); \
+             alter large object 70002 owner to {owner}"
+        ));
+        let objects =
+            "select m.oid, lo_get(m.oid), lomowner::regrole from pg_largeobject_metadata m order by 1";
+        let (before, digest) = (project.sql(objects), project.digest());
+        let tar = server.bytes(&format!("pg_dump -U postgres -Ft {}", project.database));
+        std::fs::write(project.path().join("objects.tar"), tar).unwrap();
+        project.sql("select lo_unlink(70001); delete from item");
+        let restore = ["restore", "objects.tar", "--trust", "--yes", "--no-backup", "-j", "2", "-v"];
+        project.run(&restore).code(0).says("by pg_restore over 2 sessions");
+        assert_eq!((project.sql(objects), project.digest()), (before, digest));
+        project.drop_siblings();
+        server
+            .sql("postgres", &format!("drop database {} with (force); drop role {owner}", project.database));
+    }
+}

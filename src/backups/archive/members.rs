@@ -126,6 +126,19 @@ impl Members {
         for name in index.keys().filter(|name| harmless(name)) {
             io::copy(&mut interrupt.over(self.raw(name)?), &mut File::create_new(directory.join(name))?)?;
         }
+        // `pg_dump --format=tar` of PostgreSQL 16 and later names a list of large objects `blobs_ID.toc`, and says
+        // `ID.dat` in its table of contents, which `pg_restore` looks for in a directory.
+        for name in index.keys() {
+            let id = name.strip_prefix("blobs_").and_then(|name| name.strip_suffix(".toc"));
+            let Some(id) = id.filter(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
+            else {
+                continue;
+            };
+            let listed = format!("{id}.dat");
+            if !index.contains_key(&listed) {
+                std::fs::hard_link(directory.join(name), directory.join(listed))?;
+            }
+        }
         Ok(())
     }
 
