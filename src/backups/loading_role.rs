@@ -162,7 +162,11 @@ impl LoadingRole {
         let mut schemas = BTreeSet::new();
         let missing = Self::missing(&mut session, plan).await?;
         for extension in &missing {
-            self.create(&mut session, extension, &mut schemas).await?;
+            create(&mut session, extension, &mut schemas).await?;
+        }
+        for schema in &schemas {
+            let give = format!("ALTER SCHEMA {} OWNER TO {role}", ident(schema));
+            session.query(&give).await.map_err(Error::from)?;
         }
         if public.is_some() {
             session.query(&format!("ALTER SCHEMA public OWNER TO {role}")).await.map_err(Error::from)?;
@@ -235,29 +239,6 @@ impl LoadingRole {
         .hint(TRUST))
     }
 
-    async fn create(
-        &self,
-        session: &mut Session,
-        extension: &ExtensionPlace,
-        schemas: &mut BTreeSet<String>,
-    ) -> Result<()> {
-        let mut statement = format!("CREATE EXTENSION IF NOT EXISTS {}", ident(&extension.name));
-        if let Some(schema) = &extension.schema {
-            let ask = format!("select 1 from pg_catalog.pg_namespace where nspname = {}", literal(schema));
-            if session.query(&ask).await.map_err(Error::from)?.is_empty() {
-                let made = format!("CREATE SCHEMA {} AUTHORIZATION {}", ident(schema), ident(&self.name));
-                session.query(&made).await.map_err(Error::from)?;
-                schemas.insert(schema.clone());
-            }
-            statement.push_str(&format!(" WITH SCHEMA {}", ident(schema)));
-        }
-        statement.push_str(" CASCADE");
-        let refused = |refusal: Refusal| {
-            Error::from(refusal).context(format!("extension {:?} cannot be created", extension.name))
-        };
-        session.query(&statement).await.map(|_| ()).map_err(refused)
-    }
-
     /// Lets the role fill the tables that extensions have for a database's own settings.
     async fn fill_extensions(&self, session: &mut Session) -> Result<()> {
         let ask = format!(
@@ -324,6 +305,32 @@ impl LoadingRole {
         session.close().await;
         drop_role(admin, &self.name).await.map_err(Error::from)
     }
+}
+
+/// Creates an extension, and its schema where that is not there.
+///
+/// The schema is the superuser's meanwhile: PostgreSQL remembers the rights that an extension's script grants
+/// (`pg_init_privs`), and would remember the role by a number when that is gone.
+async fn create(
+    session: &mut Session,
+    extension: &ExtensionPlace,
+    schemas: &mut BTreeSet<String>,
+) -> Result<()> {
+    let mut statement = format!("CREATE EXTENSION IF NOT EXISTS {}", ident(&extension.name));
+    if let Some(schema) = &extension.schema {
+        let ask = format!("select 1 from pg_catalog.pg_namespace where nspname = {}", literal(schema));
+        if session.query(&ask).await.map_err(Error::from)?.is_empty() {
+            let made = format!("CREATE SCHEMA {}", ident(schema));
+            session.query(&made).await.map_err(Error::from)?;
+            schemas.insert(schema.clone());
+        }
+        statement.push_str(&format!(" WITH SCHEMA {}", ident(schema)));
+    }
+    statement.push_str(" CASCADE");
+    let refused = |refusal: Refusal| {
+        Error::from(refusal).context(format!("extension {:?} cannot be created", extension.name))
+    };
+    session.query(&statement).await.map(|_| ()).map_err(refused)
 }
 
 /// Reports whether the connecting role is a superuser.

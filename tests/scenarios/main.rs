@@ -38,6 +38,7 @@ mod one_session;
 mod options;
 mod owner;
 mod packed_files;
+mod postgis;
 mod prisma;
 mod prisma_faults;
 mod random_schemas;

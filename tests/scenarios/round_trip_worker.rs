@@ -6,16 +6,20 @@ use crate::support::{Finished, Project, Running, Server};
 
 const FIXTURE: &str = include_str!("r1.sql");
 
-/// What plain `pg_dump | psql` makes of a database: its own round trip is not the identity either.
-fn control(server: &Server, database: &str) -> String {
+/// Asks about the database that plain `pg_dump | psql` makes of one: its own round trip is not the identity either.
+pub(crate) fn in_control<T>(server: &Server, database: &str, ask: impl FnOnce(&str) -> T) -> T {
     let control = format!("{database}_control");
     server.sql("postgres", &format!("create database {control} template template0"));
     server.sh(&format!(
         "pg_dump -U postgres -d {database} | psql -XqU postgres -v ON_ERROR_STOP=1 -d {control} >/dev/null"
     ));
-    let expected = dump(server, &control).replace(&control, database);
+    let answer = ask(&control);
     server.sql("postgres", &format!("drop database {control}"));
-    expected
+    answer
+}
+
+fn control(server: &Server, database: &str) -> String {
+    in_control(server, database, |control| dump(server, control).replace(control, database))
 }
 
 fn round_trip(major: u8) {
