@@ -60,9 +60,13 @@ fn x7_y1_every_encoding_comes_back_byte_for_byte() {
         let before = bytes(server, &name, encoding);
         assert_ne!(before, "", "{encoding}");
         let new = format!("{name}_new");
-        for (format, transport) in
-            [("plain", "exec"), ("plain", "worker"), ("custom", "exec"), ("directory", "worker")]
-        {
+        for (format, transport) in [
+            ("plain", "exec"),
+            ("plain", "worker"),
+            ("custom", "exec"),
+            ("custom", "worker"),
+            ("directory", "worker"),
+        ] {
             let what = format!("{encoding} {format} {transport}");
             let file = format!("{format}_{transport}");
             project.run(&["backup", "--format", format, "--transport", transport, "-o", &file]).code(0);
@@ -131,6 +135,30 @@ fn x8_bytes_that_the_server_would_not_check_are_refused_before_anything_is_loade
         project.run_with(&dump, &["restore", "-", "--yes", "--no-backup", "--into", &utf8]).code(into_utf8);
     }
     source.drop_siblings();
+}
+
+#[test]
+fn every_encoding_comes_back_on_the_older_version_too() {
+    let server = Server::shared(15);
+    for ((encoding, word), (format, transport, jobs)) in ENCODINGS.into_iter().skip(1).zip([
+        ("plain", "worker", "2"),
+        ("custom", "worker", "2"),
+        ("directory", "worker", "1"),
+        ("custom", "exec", "1"),
+    ]) {
+        let project = database(server, encoding, word);
+        let before = bytes(server, &project.database, encoding);
+        project.run(&["backup", "--format", format, "--transport", transport, "-o", "file"]).code(0);
+        let restore =
+            ["restore", "file", "--yes", "--no-backup", "--transport", transport, "-j", jobs, "--into"];
+        let new = format!("{}_new", project.database);
+        for into in [&project.database, &new] {
+            project.run(&[&restore[..], &[into.as_str()]].concat()).code(0);
+            assert_eq!(bytes(server, into, encoding), before, "{encoding} {format} {transport} {into}");
+        }
+        server.sql("postgres", &format!("drop database {new}"));
+        project.drop_siblings();
+    }
 }
 
 #[test]
