@@ -4,14 +4,17 @@
 //! One connection to the host carries the sessions (ControlMaster). sshd allows 10 sessions in a connection by default
 //! (MaxSessions); a client that asks for more gets `mux_client_request_session: session request failed` and connects
 //! anew, which is slow. So at most [`MOST_SESSIONS`] are open, and the first one is established before others begin:
-//! several first ones at once would each make a connection of their own.
+//! several first ones at once would each make a connection of their own. A first one that is silent does not keep the
+//! others waiting for ever, and one is first again when the connection is lost or has stood idle for too long.
 //!
 //! Promise: nothing that ssh says reaches the terminal, unless the connection fails; then its message is in the error.
 //! A question for a password or a host key still does: ssh asks at /dev/tty.
 
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::Stdio;
-use std::sync::Arc;
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::error::{self, Result};
 
@@ -29,6 +33,13 @@ const MOST_SESSIONS: usize = 8;
 /// Longest wait for a session of the shared connection. Streams that last (a restore with many sessions) may hold all of
 /// them: then a connection of its own is opened.
 const SESSION_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for the first session to establish the connection; ssh itself gives up a host that is silent for 30 s. What
+/// waits no longer makes a connection of its own.
+const FIRST_LIMIT: Duration = Duration::from_secs(40);
+/// Seconds for which ssh keeps the shared connection without a session (ControlPersist).
+const PERSIST: u64 = 60;
+/// Exit code by which ssh tells that the connection failed or was lost; other codes are those of the command there.
+const CONNECTION_FAILED: i32 = 255;
 /// Bytes of ssh's messages that are kept for an error.
 const MESSAGE_LIMIT: u64 = 8 << 10;
 /// Longest wait for ssh's message once its output has ended.
@@ -50,13 +61,84 @@ pub(super) struct Remote<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
     free: Arc<Semaphore>,
-    /// Reports whether the shared connection stands; locked while the first session establishes it.
-    established: Arc<Mutex<bool>>,
+    /// Held by the session that establishes the shared connection.
+    first: Arc<Mutex<()>>,
+    state: Arc<State>,
+    /// Program that is run.
+    program: PathBuf,
+    /// See [`FIRST_LIMIT`].
+    first_limit: Duration,
+}
+
+/// State of the shared connection.
+#[derive(Debug)]
+struct State {
+    established: AtomicBool,
+    /// End of the last session.
+    last_end: std::sync::Mutex<Instant>,
+}
+
+impl State {
+    fn is_established(&self) -> bool {
+        self.established.load(Ordering::SeqCst)
+    }
+
+    fn set_established(&self, established: bool) {
+        self.established.store(established, Ordering::SeqCst);
+    }
+
+    fn ended(&self) {
+        *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn idle(&self) -> Duration {
+        self.last_end.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
 }
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { free: Arc::new(Semaphore::new(MOST_SESSIONS)), established: Arc::default() }
+        let state = State { established: AtomicBool::new(false), last_end: Instant::now().into() };
+        Self {
+            free: Arc::new(Semaphore::new(MOST_SESSIONS)),
+            first: Arc::default(),
+            state: Arc::new(state),
+            program: PathBuf::from("ssh"),
+            first_limit: FIRST_LIMIT,
+        }
+    }
+}
+
+/// Place of a session.
+enum Admission {
+    /// In the shared connection, which stands.
+    Shared(OwnedSemaphorePermit),
+    /// In the shared connection, which this session establishes: others wait until it has answered.
+    First(OwnedSemaphorePermit, OwnedMutexGuard<()>),
+    /// In a connection of its own.
+    Alone,
+}
+
+impl Sessions {
+    /// Waits for a place.
+    async fn admit(&self) -> Admission {
+        let waiting = tokio::time::timeout(SESSION_LIMIT, self.free.clone().acquire_owned());
+        let Some(permit) = waiting.await.ok().and_then(std::result::Result::ok) else {
+            return Admission::Alone;
+        };
+        // ssh has closed a connection that no session has used for so long.
+        let is_only_one = self.free.available_permits() + 1 == MOST_SESSIONS;
+        if is_only_one && self.state.idle() >= Duration::from_secs(PERSIST) {
+            self.state.set_established(false);
+        }
+        if self.state.is_established() {
+            return Admission::Shared(permit);
+        }
+        match tokio::time::timeout(self.first_limit, self.first.clone().lock_owned()).await {
+            Ok(_) if self.state.is_established() => Admission::Shared(permit),
+            Ok(first) => Admission::First(permit, first),
+            Err(_) => Admission::Alone,
+        }
     }
 }
 
@@ -65,13 +147,12 @@ impl Default for Sessions {
 /// # Errors
 /// Kind `Docker`: `ssh` cannot be started. A host that cannot be reached is an error of the first read.
 pub(super) async fn connect(remote: &Remote<'_>, sessions: &Sessions) -> Result<SshIo> {
-    let waiting = tokio::time::timeout(SESSION_LIMIT, sessions.free.clone().acquire_owned());
-    let permit = waiting.await.ok().and_then(std::result::Result::ok);
-    let first = match &permit {
-        Some(_) => Some(sessions.established.clone().lock_owned().await).filter(|established| !**established),
-        None => None,
+    let (permit, first) = match sessions.admit().await {
+        Admission::Shared(permit) => (Some(permit), None),
+        Admission::First(permit, first) => (Some(permit), Some(first)),
+        Admission::Alone => (None, None),
     };
-    let mut child = command(remote, permit.is_some())
+    let mut child = command(&sessions.program, remote, permit.is_some())
         .spawn()
         .map_err(|e| error::docker("cannot start `ssh`").because(e).hint("install the OpenSSH client"))?;
     let (Some(stdin), Some(stdout), Some(stderr)) =
@@ -85,13 +166,16 @@ pub(super) async fn connect(remote: &Remote<'_>, sessions: &Sessions) -> Result<
         message: Message::Reading(tokio::spawn(read_message(stderr))),
         has_answered: false,
         first,
+        state: sessions.state.clone(),
         child: Some(child),
+        ending: None,
+        has_ended: false,
         permit,
     })
 }
 
-fn command(remote: &Remote<'_>, shared: bool) -> Command {
-    let mut command = Command::new("ssh");
+fn command(program: &Path, remote: &Remote<'_>, shared: bool) -> Command {
+    let mut command = Command::new(program);
     if let Some(user) = remote.user {
         command.args(["-l", user]);
     }
@@ -104,7 +188,7 @@ fn command(remote: &Remote<'_>, shared: bool) -> Command {
             "-o",
             "ControlMaster=auto",
             "-o",
-            "ControlPersist=60",
+            &format!("ControlPersist={PERSIST}"),
             "-o",
             "ControlPath=~/.ssh/envctl-%C",
         ]);
@@ -143,18 +227,27 @@ pub(super) struct SshIo {
     /// Bytes have come: the connection stands.
     has_answered: bool,
     /// Held by the session that establishes the shared connection, until its first byte.
-    first: Option<OwnedMutexGuard<bool>>,
+    first: Option<OwnedMutexGuard<()>>,
+    state: Arc<State>,
     child: Option<Child>,
+    /// Wait for its exit code.
+    ending: Option<BoxFuture<'static, (Child, Option<ExitStatus>)>>,
+    /// The exit code was waited for.
+    has_ended: bool,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for SshIo {
     /// Ends ssh, and gives its session away only once it has ended: until then the host counts it.
     fn drop(&mut self) {
+        // A wait for the end holds the child, which dies with it.
+        self.state.ended();
         let (Some(mut child), permit) = (self.child.take(), self.permit.take()) else { return };
+        let state = self.state.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let _ = child.kill().await;
+                state.ended();
                 drop(permit);
             });
         }
@@ -162,6 +255,29 @@ impl Drop for SshIo {
 }
 
 impl SshIo {
+    /// Waits for the exit code of ssh, once its output has ended: it tells whether the connection was lost.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(mut child) = self.child.take().filter(|_| !self.has_ended) {
+            let ended = async move {
+                let status = tokio::time::timeout(MESSAGE_WAIT, child.wait()).await;
+                (child, status.ok().and_then(std::result::Result::ok))
+            };
+            self.ending = Some(ended.boxed());
+        }
+        if let Some(ending) = &mut self.ending {
+            let (child, status) = std::task::ready!(ending.as_mut().poll(cx));
+            self.ending = None;
+            self.has_ended = true;
+            // It may still be fed: only its output has ended.
+            self.child = Some(child);
+            if self.permit.is_some() && status.is_some_and(|status| status.code() == Some(CONNECTION_FAILED))
+            {
+                self.state.set_established(false);
+            }
+        }
+        Poll::Ready(())
+    }
+
     /// The end of a connection that never answered: ssh's message as an error.
     fn poll_failure(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         if let Message::Reading(_) = self.message
@@ -197,11 +313,13 @@ impl AsyncRead for SshIo {
         std::task::ready!(Pin::new(&mut self.stdout).poll_read(cx, buf))?;
         if buf.filled().len() > before {
             self.has_answered = true;
-            if let Some(mut established) = self.first.take() {
-                *established = true;
+            if self.first.is_some() {
+                self.state.set_established(true);
+                self.first = None;
             }
             return Poll::Ready(Ok(()));
         }
+        std::task::ready!(self.poll_end(cx));
         if self.has_answered { Poll::Ready(Ok(())) } else { self.poll_failure(cx) }
     }
 }
@@ -233,5 +351,76 @@ impl AsyncWrite for SshIo {
         // Only a closed pipe is an end of input for the child; `ChildStdin::shutdown` does not close it.
         self.stdin = None;
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const REMOTE: Remote<'_> = Remote { user: None, host: "far.example", port: None, path: None };
+
+    /// Sessions whose ssh is this script. It is written before any child is started: a file that is open for writing
+    /// in a child cannot be run.
+    fn sessions(directory: &Path, script: &str) -> Sessions {
+        let program = directory.join("ssh");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Sessions { program, ..Sessions::default() }
+    }
+
+    fn is_first(session: &SshIo) -> bool {
+        session.first.is_some()
+    }
+
+    #[tokio::test]
+    async fn a_first_session_that_never_answers_does_not_keep_the_others_waiting() {
+        let sessions = Sessions { first_limit: Duration::from_millis(20), ..Sessions::default() };
+        let silent = sessions.admit().await;
+        assert!(matches!(silent, Admission::First(..)));
+        assert!(matches!(sessions.admit().await, Admission::Alone), "in a connection of its own");
+        drop(silent);
+        assert!(matches!(sessions.admit().await, Admission::First(..)), "the next one establishes it");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ssh_has_closed_for_idleness_is_established_by_one_session_again() {
+        let sessions = Sessions::default();
+        let idle_for = |seconds| {
+            let end = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+            *sessions.state.last_end.lock().unwrap() = end;
+        };
+        sessions.state.set_established(true);
+        idle_for(PERSIST / 2);
+        let held = sessions.admit().await;
+        assert!(matches!(held, Admission::Shared(_)));
+        idle_for(PERSIST);
+        assert!(matches!(sessions.admit().await, Admission::Shared(_)), "a session keeps it");
+        drop(held);
+        assert!(matches!(sessions.admit().await, Admission::First(..)));
+    }
+
+    #[tokio::test]
+    async fn after_the_connection_is_lost_one_session_establishes_it_before_others_begin() {
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = sessions(directory.path(), "echo answer; read line; exit $line");
+        let mut byte = [0; 7];
+        let mut one = connect(&REMOTE, &sessions).await.unwrap();
+        assert!(is_first(&one));
+        one.read_exact(&mut byte).await.unwrap();
+        let mut two = connect(&REMOTE, &sessions).await.unwrap();
+        assert!(!is_first(&two), "the connection stands");
+        two.read_exact(&mut byte).await.unwrap();
+        // The command there has ended: the connection stands.
+        tokio::io::AsyncWriteExt::write_all(&mut two, b"1\n").await.unwrap();
+        assert_eq!(two.read(&mut byte).await.unwrap(), 0);
+        assert!(sessions.state.is_established());
+        // ssh itself has lost the host.
+        tokio::io::AsyncWriteExt::write_all(&mut one, b"255\n").await.unwrap();
+        assert_eq!(one.read(&mut byte).await.unwrap(), 0);
+        let three = connect(&REMOTE, &sessions).await.unwrap();
+        assert!(is_first(&three), "the next one establishes it anew");
     }
 }
