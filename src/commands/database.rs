@@ -190,7 +190,7 @@ async fn connect_from(
         app.ui.warn(&format!("a replica of the database was passed over: {}", error.full_message()));
     }
     target.container = container;
-    tell_unprotected(app, daemon, &target.container);
+    tell_unprotected(app, daemon, &target.container).await;
     if matches!(entry, Entry::Any | Entry::Default) || wishes.database.is_some() {
         return Ok((target, access, session, None));
     }
@@ -242,7 +242,7 @@ fn which(default: &str, others: &[String], named: bool) -> Error {
     let own = named.then_some(default);
     let candidates = others.iter().map(String::as_str).chain(own);
     let pick = |error: Error, name: &str| error.hint(format!("name the database: `-d {}`", shell_word(name)));
-    candidates.fold(error, pick).hint("for good, in envctl.toml: `[database] name = \"…\"`")
+    candidates.fold(error, pick).hint("name it for good in envctl.toml: `[database] name = \"…\"`")
 }
 
 /// Asks every running replica whether it is the one that takes writes; also gives why some could not be asked.

@@ -11,6 +11,7 @@ use crate::backups::catalog::Catalog;
 use crate::backups::identity::Identity;
 use crate::commands::{GlobalArgs, catalogs, database, status};
 use crate::config::Settings;
+use crate::docker::reaper;
 use crate::doctor::{self, Finding, Place, Severity};
 use crate::environment::request::Wanted;
 use crate::environment::{Environment, Landscape, Role, shell_word};
@@ -184,8 +185,8 @@ async fn ask(
     match tokio::time::timeout(LIMIT, asking).await {
         Ok(Ok((container, seen))) => {
             let mut findings = doctor::database::judge(&seen, place);
-            if daemon.engine.reapers().lacking(&container) {
-                findings.push(doctor::containers::unprotected(&container.name, place));
+            if let Some(why) = reaper::shortcoming(&daemon.engine, &container).await {
+                findings.push(doctor::containers::unprotected(&container.name, &why, place));
             }
             (findings, Some(seen))
         }

@@ -3,7 +3,7 @@
 use crate::app::{App, Daemon};
 use crate::docker::attach::{Outcome, converse};
 use crate::docker::end::Left;
-use crate::docker::{Container, ExecSpec};
+use crate::docker::{Container, ExecSpec, reaper};
 use crate::environment::request::Wanted;
 use crate::environment::{Environment, Target, shell_word};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,7 +49,7 @@ pub(in crate::commands) async fn talk(
 ) -> Result<()> {
     app.ui.end_progress();
     let outcome = converse(&daemon.engine, container, spec, &app.interrupt).await;
-    tell_unprotected(app, daemon, container);
+    tell_unprotected(app, daemon, container).await;
     match outcome? {
         Outcome::Exited(0) => Ok(()),
         Outcome::Exited(code) => Err(Error::new(ErrorKind::Child(code), "the command failed")),
@@ -58,12 +58,15 @@ pub(in crate::commands) async fn talk(
     }
 }
 
-/// Tells under `-v` that a process which a command leaves may make the database server restart.
-pub(in crate::commands) fn tell_unprotected(app: &App, daemon: &Daemon, container: &Container) {
-    if daemon.engine.reapers().lacking(container) {
+/// Tells under `-v` that a process which a command leaves may end all sessions of the database server, and why.
+pub(in crate::commands) async fn tell_unprotected(app: &App, daemon: &Daemon, container: &Container) {
+    if !app.ui.tells_details() {
+        return;
+    }
+    if let Some(why) = reaper::shortcoming(&daemon.engine, container).await {
         app.ui.detail(&format!(
-            "container {} has neither perl nor python3: a process that a command leaves there becomes a child of \
-             PostgreSQL's process 1, which restarts every session when it dies; `init: true` prevents it",
+            "container {} {why}: a process that a command leaves there becomes a child of PostgreSQL's process 1, which ends \
+             all sessions and goes through crash recovery when it dies by a signal; `init: true` prevents it",
             container.name
         ));
     }

@@ -8,7 +8,7 @@
 //! (pipes and frames keep their order), and carries the exit code even when the exec record is lost.
 //!
 //! The tool runs in the foreground of that shell. No pipeline, no background job: in the official image
-//! PID 1 is the postmaster, and an orphan that dies badly makes it restart every session.
+//! PID 1 is the postmaster, and an orphan that dies badly makes it end all sessions and recover.
 
 use memchr::memmem;
 use thiserror::Error;

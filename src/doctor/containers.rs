@@ -93,7 +93,7 @@ fn ailing(member: &Member) -> Option<Finding> {
         (State::Running, Health::Unhealthy) => Some(
             Finding::problem("containers", format!("container {shown} fails its health check"))
                 .next(format!(
-                    "what the check says: `docker inspect --format '{{{{json .State.Health}}}}' {name}`"
+                    "see what the check says: `docker inspect --format '{{{{json .State.Health}}}}' {name}`"
                 ))
                 .next(logs),
         ),
@@ -118,7 +118,7 @@ fn ailing(member: &Member) -> Option<Finding> {
                 "containers",
                 format!(
                     "in container {shown} postgres is process 1: a process of `docker exec` that loses its parent and \
-                     dies by a signal makes it restart every session"
+                     dies by a signal makes it end all sessions and go through crash recovery"
                 ),
             )
             .next("give the service an init: `init: true` in its compose file"),
@@ -127,13 +127,13 @@ fn ailing(member: &Member) -> Option<Finding> {
     }
 }
 
-/// A postmaster that is process 1, in an image that cannot run a reaper for the commands of envctl.
-pub fn unprotected(name: &str, place: &Place) -> Finding {
+/// Warns of a postmaster that is process 1 where the commands of envctl run without a reaper, for this reason.
+pub fn unprotected(name: &str, why: &str, place: &Place) -> Finding {
     Finding::warning(
         "containers",
         format!(
-            "container {name} has neither perl nor python3: a process that `envctl shell` or `envctl exec` leaves there \
-             makes postgres, which is process 1, restart every session when it dies"
+            "container {name} {why}: a process that `envctl shell` or `envctl exec` leaves there makes postgres, which is \
+             process 1, end all sessions and go through crash recovery when it dies by a signal"
         ),
     )
     .next("give the service an init: `init: true` in its compose file")

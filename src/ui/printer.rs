@@ -223,9 +223,14 @@ impl Ui {
         }
     }
 
+    /// Reports whether details are said: with `-v`, and not with `-q`.
+    pub fn tells_details(&self) -> bool {
+        self.options().verbose > 0 && !self.options().quiet
+    }
+
     /// Says a detail, with `-v`.
     pub fn detail(&self, text: &str) {
-        if self.options().verbose > 0 && !self.options().quiet {
+        if self.tells_details() {
             let shown = wrap("", 0, &escape_lines(&self.named(&self.complete(text))), 2, self.talk_width());
             self.write_err(&self.err_styles().paint(Tone::Faint, shown.trim_end()));
         }

@@ -43,8 +43,8 @@ fn without_a_daemon_there_is_nothing_to_examine() {
     ran.is(str![[r#"
 exit 4
 ! error: cannot reach Docker at unix://[DIR]/nothing.sock (DOCKER_HOST): No such file or directory (os error 2)
-! hint: is Docker installed and running? try `systemctl start docker`, or start Docker Desktop
-! hint: another daemon: `--context NAME` or `--host unix:///path/to.sock`
+! hint: start Docker, if it is installed: `systemctl start docker`, or Docker Desktop
+! hint: name another daemon: `--context NAME` or `--host unix:///path/to.sock`
 
 "#]]);
     let ran = stage.envctl(["doctor", "--json"]).env("DOCKER_HOST", &nowhere).run();
@@ -60,7 +60,8 @@ fn a_daemon_that_refuses_is_told_with_its_words() {
 exit 4
 ! asked unix://[DIR]/docker.sock, context default (DOCKER_HOST)
 ! error: listing containers: Forbidden by the proxy
-! hint: the daemon refuses this user; ask who runs it, or take another `--context`
+! note: the daemon refuses this user
+! hint: ask who runs it, or take another `--context`
 
 "#]]);
 }
@@ -97,7 +98,7 @@ ok       docker: 20.10.24+dfsg1 (API 1.41) at unix://[DIR]/docker.sock, context 
 ok       workers: backups and restores can run beside the database
 ok       leftovers: killed runs of envctl have left nothing
 ok       acme dev: acme, PostgreSQL 15.18, 12.3 MB
-note     acme dev: in container acme-dev-db-1 postgres is process 1: a process of `docker exec` that loses its parent and dies by a signal makes it restart every session
+note     acme dev: in container acme-dev-db-1 postgres is process 1: a process of `docker exec` that loses its parent and dies by a signal makes it end all sessions and go through crash recovery
          hint: give the service an init: `init: true` in its compose file
 note     acme dev: there is no backup in [DIR]/.local/share/envctl/backups/acme/dev
          hint: make one: `envctl backup -s acme --dev`
@@ -137,7 +138,7 @@ ok       docker: 20.10.24+dfsg1 (API 1.41) at unix://[DIR]/docker.sock, context 
 ok       workers: backups and restores can run beside the database
 ok       leftovers: killed runs of envctl have left nothing
 ok       acme prod: acme, PostgreSQL 15.18, 12.3 MB
-note     acme prod: in container acme-prod-db-1 postgres is process 1: a process of `docker exec` that loses its parent and dies by a signal makes it restart every session
+note     acme prod: in container acme-prod-db-1 postgres is process 1: a process of `docker exec` that loses its parent and dies by a signal makes it end all sessions and go through crash recovery
          hint: give the service an init: `init: true` in its compose file
 note     acme prod: a restore has kept what it replaced: envctl_old_aaaa1111_acme (7.7 MB)
          hint: see them, and drop what nobody needs: `envctl restore kept -s acme --prod`
@@ -145,11 +146,11 @@ warning  acme prod: container acme-prod-worker-1 has ended with code 3
          hint: its logs say why: `docker logs --tail 50 acme-prod-worker-1`
 warning  acme prod: index public.item_words on item is INVALID: no query uses it
          hint: build it again: `envctl psql -s acme --prod -d acme -c 'reindex index concurrently "public"."item_words"'`
-         hint: or drop it: `envctl psql -s acme --prod -d acme -c 'drop index concurrently "public"."item_words"'`
+         hint: drop it: `envctl psql -s acme --prod -d acme -c 'drop index concurrently "public"."item_words"'`
 warning  acme prod: session 42 of app (prisma) in acme has done nothing for 15 min inside a transaction, and holds its locks
          hint: end it: `envctl psql -s acme --prod -d acme -c 'select pg_terminate_backend(42)'`
 warning  acme prod: a restore that was killed has left the database envctl_new_0123abcd_acme (1.0 kB)
-         hint: the next restore removes it; or now: `envctl psql -s acme --prod -d acme -c 'drop database "envctl_new_0123abcd_acme"'`
+         hint: remove it now, or let the next restore do it: `envctl psql -s acme --prod -d acme -c 'drop database "envctl_new_0123abcd_acme"'`
 problem  acme prod: there is no backup in [DIR]/.local/share/envctl/backups/acme/prod
          hint: make one: `envctl backup -s acme --prod`
 ! error: 1 problem and 4 warnings; what to type stands below each

@@ -88,6 +88,26 @@ fn f17_without_a_reaper_an_orphan_of_the_postmasters_is_left_alone_and_told() {
     assert!(looked.out().contains("has neither perl nor python3"), "{}", looked.out());
 }
 
+/// A seccomp profile may refuse `prctl(PR_SET_CHILD_SUBREAPER)`: commands run, and it is told.
+#[test]
+fn where_the_kernel_refuses_a_reaper_commands_run_and_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let profile = directory.path().join("seccomp.json");
+    let refuse = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["prctl"], "action": "SCMP_ACT_ERRNO",
+        "errnoRet": 1, "args": [{"index": 0, "value": 36, "op": "SCMP_CMP_EQ"}]}]}"#;
+    std::fs::write(&profile, refuse).unwrap();
+    let option = format!("--security-opt=seccomp={}", profile.display());
+    let server = Wanted::postgres(15, "seccomp").arg(&option).start().ready();
+    let project = Project::new(&server, "seccomp");
+    let said = project.run(&["exec", "db", "-v", "--", "sh", "-c", "exit 7"]).code(7);
+    said.says("cannot adopt orphaned processes (prctl: Operation not permitted)");
+    assert!(!project.run(&["exec", "db", "--", "true"]).code(0).err().contains("orphaned"));
+    let looked = project.run(&["doctor", "-s", &server.stack]);
+    assert!(looked.out().contains("cannot adopt orphaned processes (prctl: "), "{}", looked.out());
+    assert!(looked.out().contains("crash recovery"), "{}", looked.out());
+    project.run(&["backup"]).code(0);
+}
+
 #[test]
 fn d1_an_orphan_below_a_reaper_is_ended_with_its_command() {
     let server = Wanted::postgres(15, "reaped").start().ready();
@@ -103,7 +123,7 @@ fn d1_an_orphan_below_a_reaper_is_ended_with_its_command() {
     assert!(!looked.out().contains("perl"), "{}", looked.out());
 }
 
-/// All that a person may leave in a shell. Plain `docker exec` makes the server restart in each case.
+/// All that a person may leave in a shell. Plain `docker exec` makes the server end all sessions in each case.
 #[test]
 fn d1_nothing_that_a_shell_or_a_command_leaves_takes_the_database_along() {
     for major in [15, 17] {

@@ -5,8 +5,9 @@
 //! who leaves a shell with a stopped job is enough. `docker exec` has the same fault, and `init: true` prevents it.
 //!
 //! Promises: streams, terminal, job control, user, directory, environment and exit code are those of the command;
-//! a command that cannot be started is reported as the engine reports it; no further exec is needed. An image
-//! without perl and python3 runs the command directly, and [`Reapers::lacking`] says so.
+//! a command that cannot be started is reported as the engine reports it; no further exec is needed. Where
+//! a reaper cannot be (no perl and no python3, a machine that is not known, a kernel or seccomp profile that refuses), the
+//! command runs directly, and [`shortcoming`] says why.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use tokio::io::AsyncReadExt as _;
 use super::container::Container;
 use super::demux::Demuxer;
 use super::engine::{Engine, ExecState, ExecStream};
-use super::exec::{ExecSpec, start_failure};
+use super::exec::{ExecSpec, capture, start_failure};
 use crate::error::Result;
 
 /// Name of the supervising processes, in `ps` and in `/proc/PID/comm`.
@@ -51,12 +52,6 @@ type Interpreter = Option<usize>;
 pub struct Reapers(Mutex<BTreeMap<String, Interpreter>>);
 
 impl Reapers {
-    /// Reports whether commands in `container` run without a reaper although process 1 may be a postmaster. Known once a
-    /// command was started there.
-    pub fn lacking(&self, container: &Container) -> bool {
-        is_needed(container) && self.known(container) == Some(None)
-    }
-
     fn known(&self, container: &Container) -> Option<Interpreter> {
         if is_official_alpine(container) {
             return Some(None);
@@ -68,6 +63,32 @@ impl Reapers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(container.id.clone(), interpreter);
     }
 }
+
+/// Variable by which the script tells why it would run a command without a reaper, instead of running it.
+const PROBE: &str = "ENVCTL_REAPER_PROBE";
+/// Longest wait for that answer.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Returns why commands in `container` run without a reaper although process 1 may be a postmaster. `None` where they have
+/// one, or where no command was started yet. Costs an exec where the image has an interpreter.
+pub async fn shortcoming(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
+    if !is_needed(container) {
+        return None;
+    }
+    if engine.reapers().known(container)?.is_none() {
+        return Some("has neither perl nor python3".to_owned());
+    }
+    let spec = ExecSpec::new(["true"]).env(PROBE, "1");
+    let probing = tokio::time::timeout(PROBE_LIMIT, capture(engine, container, &spec, None));
+    let told = probing.await.ok()?.ok()?.text();
+    // What another program prints is none of ours.
+    let reason =
+        told.trim().lines().next().filter(|line| REASONS.iter().any(|known| line.starts_with(known)))?;
+    Some(format!("cannot adopt orphaned processes ({reason})"))
+}
+
+/// Beginnings of what the scripts tell.
+const REASONS: &[&str] = &["machine ", "prctl: ", "fork: ", "pipe: ", "ctypes: "];
 
 /// Reports that process 1 may be a postmaster: the image is PostgreSQL's or a server runs in the container, and no init
 /// was asked for.

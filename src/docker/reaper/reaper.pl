@@ -9,7 +9,8 @@ my %calls = (62 => [157, 112], 183 => [167, 157], 3 => [172, 66], 40 => [172, 66
 open(my $elf, '<:raw', '/proc/self/exe');
 read($elf, my $head, 20);
 close $elf;
-my ($prctl, $setsid) = @{$calls{unpack(ord(substr($head, 5)) == 2 ? 'n' : 'v', substr($head, 18))} || []};
+my $machine = unpack(ord(substr($head, 5)) == 2 ? 'n' : 'v', substr($head, 18));
+my ($prctl, $setsid) = @{$calls{$machine} || []};
 
 # Variables that perl itself would read: A got other values.
 for my $name ('PERL_BADLANG', 'PERL5OPT') {
@@ -18,7 +19,13 @@ for my $name ('PERL_BADLANG', 'PERL5OPT') {
   $ENV{$name} = $kept if defined $kept;
 }
 
+# Runs the command without a reaper, for a reason; where only the reason is asked for, tells it instead.
 sub become {
+  my $reason = shift;
+  if (defined $reason && $ENV{ENVCTL_REAPER_PROBE}) {
+    syswrite(STDOUT, $reason);
+    exit 1;
+  }
   exec { $ARGV[0] } @ARGV;
   my ($code, $why) = $! == 2 ? (127, $ARGV[0] =~ m{/} ? 'no such file or directory' : 'executable file not found in $PATH')
     : (126, lcfirst "$!");
@@ -27,22 +34,22 @@ sub become {
   exit $code;
 }
 
-become() unless $prctl;
+become("machine $machine is not known") unless $prctl;
 $0 = 'envctl-reaper';
 my ($terminal, $command) = (-t STDIN, 0);
 # The command gets the signals that are sent to A. A terminal sends INT and QUIT to both.
 sub forward { kill $_[0], $command if $command && !($terminal && $_[0] =~ /INT|QUIT/) }
 my @signals = grep { ($SIG{$_} || '') ne 'IGNORE' } 'HUP', 'TERM', 'USR1', 'USR2', 'INT', 'QUIT';
 $SIG{$_} = \&forward for @signals;
-pipe(my $news, my $report) or become();
+pipe(my $news, my $report) or become("pipe: $!");
 my $reaper = fork;
-become() unless defined $reaper;
+become("fork: $!") unless defined $reaper;
 
 if (!$reaper) {
   close $news;
-  become() if syscall($prctl, 36, 1, 0, 0, 0) != 0;
+  become("prctl: $!") if syscall($prctl, 36, 1, 0, 0, 0) != 0;
   my $child = fork;
-  become() unless $child;
+  become(defined $child ? undef : "fork: $!") unless $child;
   $SIG{$_} = 'IGNORE' for @signals, 'PIPE';
   # In a session of its own, B gets no signal of the terminal, and a stopped job of an ended shell is orphaned as
   # it is without B: the kernel ends it.

@@ -7,7 +7,11 @@ with open('/proc/self/environ', 'rb') as block:
 environment = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
-def become():
+def become(reason=None):
+    # Runs the command without a reaper, for a reason; where only the reason is asked for, tells it instead.
+    if reason and b'ENVCTL_REAPER_PROBE' in environment:
+        os.write(1, reason.encode('utf-8', 'surrogateescape'))
+        os._exit(1)
     # Python ignores them from its start on.
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored, signal.SIG_DFL)
@@ -22,6 +26,13 @@ def become():
     words = 'OCI runtime exec failed: exec failed: exec: "%s": %s\r\n' % (command[0], why)
     os.write(1, words.encode('utf-8', 'surrogateescape'))
     os._exit(code)
+
+
+def fork():
+    try:
+        return os.fork()
+    except OSError as error:
+        become('fork: %s' % error.strerror)
 
 
 def close_streams():
@@ -40,9 +51,9 @@ def code_of(status):
 
 try:
     import ctypes
-    prctl = ctypes.CDLL(None).prctl
-except (ImportError, OSError, AttributeError):
-    become()
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+except (ImportError, OSError, AttributeError) as error:
+    become('ctypes: %s' % error)
 prctl(15, b'envctl-reaper', 0, 0, 0)
 terminal = os.isatty(0)
 target = 0
@@ -60,14 +71,17 @@ signals = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal
 signals = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
 for number in signals:
     signal.signal(number, forward)
-news, report = os.pipe()
-reaper = os.fork()
+try:
+    news, report = os.pipe()
+except OSError as error:
+    become('pipe: %s' % error.strerror)
+reaper = fork()
 
 if not reaper:
     os.close(news)
     if prctl(36, 1, 0, 0, 0) != 0:
-        become()
-    child = os.fork()
+        become('prctl: ' + os.strerror(ctypes.get_errno()))
+    child = fork()
     if not child:
         become()
     for number in signals + [signal.SIGPIPE]:

@@ -274,6 +274,47 @@ fn a_reaper_is_for_postgres_without_an_init() {
     assert!(!with(|c| c.command = vec!["node".to_owned(), "server.js".to_owned()]));
 }
 
+/// The script of each interpreter with one part of it replaced, as if the machine or the kernel were another.
+fn changed(changes: [(&str, &str); 2]) -> Vec<Vec<String>> {
+    let mut interpreters = interpreters();
+    for (interpreter, (from, to)) in interpreters.iter_mut().zip(changes) {
+        let script = interpreter.iter_mut().find(|word| word.contains("envctl-reaper")).unwrap();
+        assert!(script.contains(from), "{from}");
+        *script = script.replace(from, to);
+    }
+    interpreters
+}
+
+#[test]
+fn a_command_runs_where_no_reaper_can_be_and_the_script_tells_why_when_it_is_asked() {
+    let forks = [
+        ("my $reaper = fork;", "my $reaper; $! = 11;"),
+        ("return os.fork()", "raise OSError(11, os.strerror(11))"),
+    ];
+    for (changes, why) in [
+        (
+            [("62 => [157, 112],", ""), ("import ctypes", "raise ImportError('no module')")],
+            ["machine 62 ", "ctypes: "],
+        ),
+        ([("$prctl, 36, 1", "$prctl, 9999, 1"), ("prctl(36, 1", "prctl(9999, 1")], ["prctl: Invalid"; 2]),
+        (forks, ["fork: Resource"; 2]),
+    ] {
+        for (interpreter, why) in changed(changes).iter().zip(why) {
+            let ran = run(interpreter, &["sh", "-c", "echo ran; exit 7"]);
+            assert_eq!((code(&ran), ran.stdout.as_slice()), (7, &b"ran\n"[..]), "{why} {}", interpreter[0]);
+            assert!(ran.stderr.is_empty(), "{:?}", String::from_utf8_lossy(&ran.stderr));
+            let asked = command(interpreter, &["echo", "ran"]).env(PROBE, "1").output().unwrap();
+            let told = String::from_utf8_lossy(&asked.stdout).into_owned();
+            assert!(told.starts_with(why) && REASONS.iter().any(|known| told.starts_with(known)), "{told}");
+            assert_eq!(code(&asked), 1, "{told}");
+        }
+    }
+    for interpreter in interpreters() {
+        let asked = command(&interpreter, &["true"]).env(PROBE, "1").output().unwrap();
+        assert_eq!((code(&asked), asked.stdout.as_slice()), (0, &b""[..]), "{}", interpreter[0]);
+    }
+}
+
 const NO_PERL: &str = "OCI runtime exec failed: exec failed: unable to start container process: exec: \
                        \"/usr/bin/perl\": stat /usr/bin/perl: no such file or directory: unknown\r\n";
 
@@ -301,7 +342,7 @@ async fn d1_without_perl_python_serves_and_without_both_the_command_runs_directl
         script.asked().iter().map(|spec| spec.reaper.first().cloned().unwrap_or_default()).collect();
     let (perl, py) = ("/usr/bin/perl", "/usr/bin/python3");
     assert_eq!(below, [perl, py, py, perl, py, "", ""]);
-    assert_eq!((engine.reapers().lacking(&python), engine.reapers().lacking(&bare)), (false, true));
+    assert_eq!(shortcoming(&engine, &bare).await.as_deref(), Some("has neither perl nor python3"));
     script.is_over().await;
 }
 
@@ -329,7 +370,8 @@ async fn the_official_image_on_alpine_is_known_to_have_neither() {
     let mut alpine = container("alpine");
     alpine.env = vec!["PG_SHA256=00".to_owned()];
     capture(&script.engine(), &alpine, &ExecSpec::new(["tool"]), None).await.unwrap();
-    assert!(script.asked()[0].reaper.is_empty() && script.engine().reapers().lacking(&alpine));
+    assert!(script.asked()[0].reaper.is_empty());
+    assert_eq!(shortcoming(&script.engine(), &alpine).await.as_deref(), Some("has neither perl nor python3"));
 }
 
 #[test]
