@@ -155,8 +155,13 @@ async fn tested(
         if other.pick(&Wanted::Db, settings.target.index).is_err() {
             continue;
         }
-        let (target, access, session) = match database::connect(&quiet, daemon, settings, other).await {
-            Ok(connected) => connected,
+        let asking = async {
+            let (target, access, session) = database::connect(&quiet, daemon, settings, other).await?;
+            session.close().await;
+            history_beside(&quiet, daemon, settings, &migrations.driver, other, (&target, &access)).await
+        };
+        let history = match asking.await {
+            Ok(history) => history,
             Err(stopped) if matches!(stopped.kind(), ErrorKind::Interrupted(_) | ErrorKind::Timeout) => {
                 return Err(stopped);
             }
@@ -166,10 +171,6 @@ async fn tested(
                 continue;
             }
         };
-        session.close().await;
-        let there =
-            history_beside(&quiet, daemon, settings, &migrations.driver, other, (&target, &access)).await?;
-        let Some(history) = there else { continue };
         looked.push(other.profile.word().to_owned());
         seen.extend(history.applied().into_iter().map(|one| one.name.clone()));
     }
@@ -195,7 +196,7 @@ async fn tested(
     }
     Err(error::refused(format!("{where_}: {}", untested.join(", ")))
         .hint("apply it to development first: `envctl migrate --dev`")
-        .hint("or, if you mean it: `envctl migrate --prod --untested`"))
+        .hint("apply it all the same, if you mean it: `envctl migrate --prod --untested`"))
 }
 
 /// How old the last backup is, where that is too old.

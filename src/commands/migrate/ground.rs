@@ -178,7 +178,7 @@ async fn find_tools(
             |dir| format!("there is no directory {dir} in container {container}"),
         );
         return Err(error::usage(what)
-            .hint("`[migrations] dir` names the directory in the container in which the tool runs"));
+            .hint("name the directory in the container in which the tool runs: `[migrations] dir`"));
     }
     Ok(ground)
 }
@@ -255,7 +255,7 @@ pub(in crate::commands) async fn find_cli(
     app.interrupt.or(Cli::find(&daemon.engine, &backend.container, &wishes)).await?
 }
 
-/// What another database of the stack has seen: who else has applied these migrations? `None`: nobody can tell there.
+/// Returns what another database of the stack has seen: who else has applied these migrations?
 ///
 /// # Errors
 /// The driver's own.
@@ -266,17 +266,15 @@ pub(super) async fn history_beside(
     ours: &Driver,
     other: &Environment,
     (target, access): (&Target, &Access),
-) -> Result<Option<History>> {
+) -> Result<History> {
     if let Driver::Command(_) = ours {
-        // Its own tool in its own container has to say; one that does not run there has tested nothing.
-        let Ok(theirs) = driver(app, daemon, settings, other, target, access).await else {
-            return Ok(None);
-        };
-        return Ok(theirs.driver.history().await.ok());
+        // Its own tool in its own container has to say.
+        let theirs = driver(app, daemon, settings, other, target, access).await?;
+        return theirs.driver.history().await;
     }
     let side =
         SqlDriver { container: target.container.clone(), access: access.clone(), ..ours.sql().clone() };
-    side.history().await.map(Some)
+    side.history().await
 }
 
 fn sql(
@@ -360,11 +358,11 @@ fn place_note(target: &Target, folder: &Path) -> Option<String> {
 fn from_elsewhere(error: Error, settings: &Settings, target: &Target, nowhere: bool) -> Error {
     match &target.directory {
         Some(directory) if nowhere && !Path::new(directory).is_dir() => error.hint(format!(
-            "stack `{}` was started from {directory}, which is not on this machine: name its project, `envctl migrate -C DIR`",
+            "name the project of stack `{}`, which was started from {directory}, not on this machine: `envctl migrate -C DIR`",
             target.stack
         )),
         _ if nowhere && settings.target.project_dir.is_none() => error.hint(format!(
-            "nothing says in which directory stack `{}` was started: name its project, `envctl migrate -C DIR`",
+            "name the project of stack `{}`, of which nothing says where it was started: `envctl migrate -C DIR`",
             target.stack
         )),
         _ => error,

@@ -26,7 +26,7 @@ pub(super) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {
             scripts.push(Script { name, key, path, text, sql, transaction });
         } else if is_nearly_one(layout, &item.name) {
             return Err(error::refused(format!("{} is no file name of {}", item.name, layout.word()))
-                .hint("they are called `NUMBER_name.up.sql` and `NUMBER_name.down.sql`"));
+                .hint("rename it: `NUMBER_name.up.sql` and `NUMBER_name.down.sql`"));
         }
     }
     if let Some((file, _)) =

@@ -98,7 +98,8 @@ pub(super) fn read(text: &str, file: &str) -> Result<Up> {
 
 fn no_mark(file: &str) -> Error {
     error::refused(format!("{file} has no line `-- migrate:up`"))
-        .hint("dbmate would refuse it too; put the line before the first statement")
+        .note("dbmate would refuse it too")
+        .hint("put the line before the first statement")
 }
 
 /// Returns the place of a statement that stands before all sections.

@@ -88,7 +88,7 @@ fn ordered(at: &Path) -> Result<Vec<String>> {
         if let Some(word) = foreign::way_back(file.strip_suffix(".sql").unwrap_or(file), pair) {
             return Err(error::refused(format!("{file} is a way back by its name (`{word}`), and would run as a way forward"))
                 .hint("move the ways back into a folder of their own, or rename the file where it is none")
-                .hint("where the halves are called `NAME.up.sql` and `NAME.down.sql`: `[migrations] layout = \"golang-migrate\"` or `\"sqlx\"`"));
+                .hint("name the layout where the halves are called `NAME.up.sql` and `NAME.down.sql`: `[migrations] layout = \"golang-migrate\"` or `\"sqlx\"`"));
         }
     }
     let mut sorted: Vec<(&Number<'_>, &String)> = numbers.iter().zip(&files).collect();
@@ -174,9 +174,11 @@ fn untold(a: &(&Number<'_>, &String), b: &(&Number<'_>, &String), why: &str) -> 
     }
     let padded = format!("{from:0>width$}{}", &short.1[from.len()..], width = to.len());
     let name = padded.strip_suffix(".sql").unwrap_or(&padded).to_owned();
-    error
-        .hint(format!("write all numbers with {} digits: `mv {} {padded}`", to.len(), short.1))
-        .hint(format!("of one that is applied already, say so under its new name: `envctl migrate resolve {name} --applied`"))
+    error.hint(format!("write all numbers with {} digits: `mv {} {padded}`", to.len(), short.1)).hint(
+        format!(
+            "say of one that is applied already under its new name: `envctl migrate resolve {name} --applied`"
+        ),
+    )
 }
 
 /// Files that could be migrations and that the runner would pass over.
@@ -199,8 +201,8 @@ fn passed_over(file: &str) -> Result<()> {
     Ok(())
 }
 
-/// Folders of numbered files would be passed over.
-fn below(at: &Path, name: &str) -> Result<()> {
+/// Folders whose numbered files are no migrations of this folder by their names; [`super::Layout::remarks`] tells them.
+fn is_elsewhere(name: &str) -> bool {
     const ELSEWHERE: &[&str] = &[
         "down",
         "downs",
@@ -225,18 +227,17 @@ fn below(at: &Path, name: &str) -> Result<()> {
         "views",
         "templates",
     ];
-    let lower = name.to_ascii_lowercase();
-    if ELSEWHERE.contains(&lower.as_str()) || foreign::other_database(name) {
+    ELSEWHERE.contains(&name.to_ascii_lowercase().as_str()) || foreign::other_database(name)
+}
+
+/// Refuses numbered files of a folder below this one: they would be passed over.
+fn below(at: &Path, name: &str) -> Result<()> {
+    if is_elsewhere(name) {
         return Ok(());
     }
-    let entries = folder::list(&at.join(name)).unwrap_or_default();
-    let numbered = |item: &&folder::Item| {
-        !item.folder && dated::is_sql(&item.name) && item.name.starts_with(|c: char| c.is_ascii_digit())
-    };
-    match entries.iter().find(numbered) {
-        Some(item) => Err(error::refused(format!(
-            "{name}/{} would be passed over: a flat folder has no folders of migrations",
-            item.name
+    match super::numbered_below(at, name)?.first() {
+        Some(file) => Err(error::refused(format!(
+            "{file} would be passed over: a flat folder has no folders of migrations"
         ))
         .hint("move its files up, or name the folder that is meant: `[migrations] dir` in envctl.toml")),
         None => Ok(()),
@@ -419,6 +420,7 @@ mod tests {
             &["000001.sql", "committed/000001.sql", "current.sql"],
             "committed is a migration of Graphile Migrate",
         );
+        refused(&["0001_a.sql", "v2/deep/0002_b.sql"], "v2/deep/0002_b.sql would be passed over");
         let dir = folder(&[
             "0001_a.sql",
             "README.md",
@@ -428,6 +430,45 @@ mod tests {
             "0001_a.png",
         ]);
         assert_eq!(read(dir.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn numbered_files_in_folders_of_other_names_are_told_and_not_run() {
+        let dir = folder(&[
+            "0001_a.sql",
+            "functions/0002_f.sql",
+            "functions/0003_g.sql",
+            "views/2024-12-01-v.sql",
+            "archive/old/0001_z.sql",
+            "old/readme.sql",
+            "templates/t.txt",
+        ]);
+        let scripts = read(dir.path()).unwrap();
+        assert_eq!(scripts.len(), 1);
+        let remarks = super::super::Layout::Flat.remarks(dir.path(), &scripts).unwrap().join("\n");
+        for file in [
+            "functions/0002_f.sql",
+            "functions/0003_g.sql",
+            "views/2024-12-01-v.sql",
+            "archive/old/0001_z.sql",
+        ] {
+            assert!(remarks.contains(file), "{remarks}");
+        }
+        assert!(remarks.contains("not run") && !remarks.contains("readme"), "{remarks}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_an_error_and_no_empty_folder() {
+        let dir = folder(&["0001_a.sql", "functions/0002_f.sql", "v2/0003_b.sql"]);
+        for name in ["functions", "v2"] {
+            // Nobody, root included, can list a folder whose name in it is no UTF-8.
+            let odd: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"0009_\xff.sql");
+            fs::write(dir.path().join(name).join(odd), "select 1;").unwrap();
+        }
+        let error = read(dir.path()).unwrap_err();
+        assert!(error.message().contains("v2"), "{error}");
+        let error = super::super::Layout::Flat.remarks(dir.path(), &[]).unwrap_err();
+        assert!(error.message().contains("functions"), "{error}");
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Tool {
         };
         if self.whole {
             error.hint(format!(
-                "or run the files without {name} and its history: `[migrations] layout = \"flat\"` and `dir` in envctl.toml"
+                "run the files without {name} and its history: `[migrations] layout = \"flat\"` and `dir` in envctl.toml"
             ))
         } else {
             error

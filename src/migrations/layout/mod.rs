@@ -75,8 +75,32 @@ impl Layout {
 }
 
 impl Layout {
+    /// Returns what a reader of the plan has to know of the folder: its order, and numbered files that are not run.
+    ///
+    /// # Errors
+    /// A folder below it cannot be read.
+    pub fn remarks(self, folder: &Path, scripts: &[Script]) -> Result<Vec<String>> {
+        let mut remarks: Vec<String> = self.order_remark(scripts).into_iter().collect();
+        if self == Self::Prisma {
+            return Ok(remarks);
+        }
+        let mut passed_over = Vec::new();
+        for item in folder::list(folder)?.into_iter().filter(|item| item.folder) {
+            passed_over.extend(numbered_below(folder, &item.name)?);
+        }
+        if !passed_over.is_empty() {
+            let word = if passed_over.len() == 1 { "is" } else { "are" };
+            let more = passed_over.len().saturating_sub(MOST_NAMED);
+            let named = passed_over.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>();
+            let named =
+                if more == 0 { named.join(", ") } else { format!("{} and {more} more", named.join(", ")) };
+            remarks.push(format!("{named} {word} not run: only files of the folder itself are migrations"));
+        }
+        Ok(remarks)
+    }
+
     /// What is worth knowing about the order: dbmate's is that of the names, and not that of the numbers in them.
-    pub fn order_remark(self, scripts: &[Script]) -> Option<String> {
+    fn order_remark(self, scripts: &[Script]) -> Option<String> {
         let number = |script: &Script| script.key.parse::<u128>().ok();
         let pair = scripts.windows(2).find(|pair| number(&pair[0]) > number(&pair[1]));
         let [before, after] = pair.filter(|_| self == Self::Dbmate)? else { return None };
@@ -91,7 +115,7 @@ impl FromStr for Layout {
         Self::ALL.into_iter().find(|layout| layout.word() == word).ok_or_else(|| {
             let words: Vec<&str> = Self::ALL.iter().map(|layout| layout.word()).collect();
             error::usage(format!("`{}` is no layout of migrations", word.escape_debug()))
-                .hint(format!("one of {}", words.join(", ")))
+                .hint(format!("write one of {}", words.join(", ")))
         })
     }
 }
@@ -111,6 +135,32 @@ pub struct Script {
     pub sql: String,
     /// Whether the tool runs it in a transaction.
     pub transaction: bool,
+}
+
+/// Most files that a remark names.
+const MOST_NAMED: usize = 8;
+/// Levels below a folder of migrations that are looked at.
+const LEVELS: usize = 3;
+
+/// Returns the numbered SQL files of a folder below the one of migrations, each with its path from there.
+fn numbered_below(at: &Path, name: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut level = vec![name.to_owned()];
+    for _ in 0..LEVELS {
+        let mut next = Vec::new();
+        for name in level {
+            for item in folder::list(&at.join(&name))? {
+                let path = format!("{name}/{}", item.name);
+                if item.folder {
+                    next.push(path);
+                } else if dated::is_sql(&item.name) && item.name.starts_with(|c: char| c.is_ascii_digit()) {
+                    found.push(path);
+                }
+            }
+        }
+        level = next;
+    }
+    Ok(found)
 }
 
 fn is_number(text: &str) -> bool {

@@ -15,13 +15,17 @@ pub(super) fn read(at: &Path) -> Result<Vec<Script>> {
         folder::list(at)?.into_iter().filter(|item| item.folder).map(|item| item.name).collect();
     if let Some(name) = names.iter().find(|name| name.len() > LONGEST) {
         return Err(error::refused(format!("the folder {name} has a name of more than {LONGEST} bytes"))
-            .hint("Prisma's table cannot hold it; rename the folder"));
+            .note("Prisma's table cannot hold it")
+            .hint("rename the folder"));
     }
     if let [_, _, ..] = names.as_slice()
         && let Some(name) = names.iter().find(|name| !name.is_ascii())
     {
-        return Err(error::refused(format!("the order of the migrations is ambiguous: {name:?} is not ASCII"))
-            .hint("Prisma sorts by the rules of a language, which differ from machine to machine; rename the folder"));
+        return Err(error::refused(format!(
+            "the order of the migrations is ambiguous: {name:?} is not ASCII"
+        ))
+        .note("Prisma sorts by the rules of a language, which differ from machine to machine")
+        .hint("rename the folder"));
     }
     names.sort_by(|a, b| as_node_sorts(a, b).unwrap_or_else(|| a.cmp(b)));
     names.into_iter().map(|name| script(at, name)).collect()

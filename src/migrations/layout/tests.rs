@@ -124,12 +124,22 @@ fn x12_a_way_back_without_its_way_forward_and_a_name_that_the_tool_would_pass_ov
 
 #[test]
 fn z8_where_dbmates_order_is_not_that_of_the_numbers_the_plan_says_so() {
-    let read = |files: &[(&str, &str)]| Layout::Dbmate.read(folder(files).path()).unwrap();
+    let remarks = |layout: Layout, files: &[(&str, &str)]| {
+        let dir = folder(files);
+        layout.remarks(dir.path(), &layout.read(dir.path()).unwrap()).unwrap()
+    };
     let mark = "-- migrate:up\n";
-    let scripts = read(&[("2_b.sql", mark), ("10_c.sql", mark), ("1_a.sql", mark)]);
-    let remark = Layout::Dbmate.order_remark(&scripts);
-    assert_eq!(remark.as_deref(), Some("dbmate sorts by name, 10_c before 1_a; the order is dbmate's"));
-    assert_eq!(Layout::Dbmate.order_remark(&read(&[("01_a.sql", mark), ("02_b.sql", mark)])), None);
+    let told = remarks(Layout::Dbmate, &[("2_b.sql", mark), ("10_c.sql", mark), ("1_a.sql", mark)]);
+    assert_eq!(told, ["dbmate sorts by name, 10_c before 1_a; the order is dbmate's"]);
+    assert!(remarks(Layout::Dbmate, &[("01_a.sql", mark), ("02_b.sql", mark)]).is_empty());
+    // A tool passes over what lies below its folder: so does envctl, and the plan says so.
+    for (layout, file) in
+        [(Layout::Dbmate, "01_a.sql"), (Layout::Sqlx, "1_a.sql"), (Layout::GolangMigrate, "1_a.up.sql")]
+    {
+        let text = if layout == Layout::Dbmate { mark } else { "select 1;" };
+        let told = remarks(layout, &[(file, text), ("v2/2_b.sql", text)]);
+        assert_eq!(told, ["v2/2_b.sql is not run: only files of the folder itself are migrations"]);
+    }
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl SqlDriver {
     pub async fn history_in(&self, session: &mut Session) -> Result<History> {
         let scripts = self.layout.read(&self.folder)?;
         let kept = self.interrupt.or(self.look(session)).await??;
-        let mut history = self.compare(&scripts, &kept);
+        let mut history = self.compare(&scripts, &kept)?;
         if let Some(unfinished) = kept.unfinished()
             && let Some(holder) = tools_lock(session, kept.ledger.lock()).await?
         {
@@ -145,7 +145,7 @@ impl SqlDriver {
     ) -> Result<(MigrationPlan, Option<error::Error>)> {
         let scripts = self.layout.read(&self.folder)?;
         let kept = self.interrupt.or(self.look_settled(session)).await??;
-        let history = self.compare(&scripts, &kept);
+        let history = self.compare(&scripts, &kept)?;
         Self::refuse_unsettled(&history, &kept)?;
         let pending = Self::pending(&scripts, &history);
         for script in &pending {
@@ -246,7 +246,8 @@ impl SqlDriver {
                         "the table schema_migrations of database {database:?} is not of {}",
                         self.layout.word()
                     ))
-                    .hint("another tool keeps its history there; name that tool's layout: `[migrations] layout = \"…\"`"));
+                    .note("another tool keeps its history there")
+                    .hint("name that tool's layout: `[migrations] layout = \"…\"`"));
                 }
                 let ledger = Ledger { layout: self.layout, schema, database };
                 let rows = session.query(&ledger.read()).await?;
@@ -274,7 +275,7 @@ impl SqlDriver {
         Ok(Kept { ledger, exists: false, records: Vec::new(), strangers })
     }
 
-    fn compare(&self, scripts: &[Script], kept: &Kept) -> History {
+    fn compare(&self, scripts: &[Script], kept: &Kept) -> Result<History> {
         let mut migrations = compare(scripts, kept);
         let mut remarks = Vec::new();
         remarks.extend(out_of_order(&migrations));
@@ -287,7 +288,7 @@ impl SqlDriver {
                 ));
             }
         }
-        remarks.extend(self.layout.order_remark(scripts));
+        remarks.extend(self.layout.remarks(&self.folder, scripts)?);
         let missing: Vec<&str> = migrations
             .iter()
             .filter(|one| one.state == State::FileMissing)
@@ -302,13 +303,13 @@ impl SqlDriver {
         if !kept.exists && migrations.is_empty() {
             migrations.clear();
         }
-        History {
+        Ok(History {
             driver: self.name(),
             database: kept.ledger.database.clone(),
             folder: folder::shown(&self.folder, self.project.as_deref()),
             migrations,
             remarks,
-        }
+        })
     }
 
     /// What has to be settled by a person before anything is applied.
@@ -329,7 +330,7 @@ impl SqlDriver {
                 some(&kept.strangers)
             ))
             .hint(format!(
-                "if the first ones are there already, say so for each: `envctl migrate resolve {first} --applied`"
+                "say so for each of the first ones that are there already: `envctl migrate resolve {first} --applied`"
             )));
         }
         Ok(())
@@ -345,10 +346,10 @@ fn failed_before(failed: &Migration) -> error::Error {
     };
     error::Error::new(error::ErrorKind::Unknown, format!("{} failed before{why}", failed.name))
         .hint(format!(
-            "nothing of it is in the database, or you have taken it back: `envctl migrate resolve {} --rolled-back`",
+            "say so where nothing of it is in the database, or you have taken it back: `envctl migrate resolve {} --rolled-back`",
             failed.name
         ))
-        .hint(format!("all of it is there: `envctl migrate resolve {} --applied`", failed.name))
+        .hint(format!("say so where all of it is there: `envctl migrate resolve {} --applied`", failed.name))
 }
 
 /// Files first, in their order; then what only the database knows.

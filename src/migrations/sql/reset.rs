@@ -33,7 +33,7 @@ impl SqlDriver {
         let dropping = drop_schema(&mut session, &kept.ledger.schema, self.lock_limit.as_millis());
         let (dropped, holder) = self.watched(&pid, dropping).await;
         dropped.map_err(|refusal| match refusal.state() {
-            Some(WAITED) => waited_in_vain("the reset", holder.as_ref()).hint("nothing was dropped"),
+            Some(WAITED) => waited_in_vain("the reset", holder.as_ref()).note("nothing was dropped"),
             _ => refusal.into(),
         })?;
         let planned = scripts.iter().map(|script| Planned {

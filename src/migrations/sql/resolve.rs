@@ -58,10 +58,10 @@ impl SqlDriver {
         let kept = self.look(&mut session).await?;
         self.take_tools_lock(&mut session, kept.ledger.lock()).await?;
         let kept = self.look(&mut session).await?;
-        let history = self.compare(&scripts, &kept);
+        let history = self.compare(&scripts, &kept)?;
         let Some(at) = history.migrations.iter().position(|one| one.name == plan.name) else {
             return Err(error::usage(format!("there is no migration {:?}", plan.name))
-                .hint("these are there: `envctl migrate status`"));
+                .hint("see those that are there: `envctl migrate status`"));
         };
         let state = &history.migrations[at].state;
         let script = scripts.iter().find(|script| script.name == plan.name);
@@ -72,12 +72,13 @@ impl SqlDriver {
             }
             (Resolution::Applied, None) => {
                 return Err(error::refused(format!("{} has no file here", plan.name))
-                    .hint("its checksum is part of the history; put the file back first"));
+                    .note("its checksum is part of the history")
+                    .hint("put the file back first"));
             }
             (Resolution::Applied, Some(script)) => kept.ledger.resolve_applied(script, &row_id()),
             (Resolution::RolledBack, _) if !matches!(state, State::Failed { .. }) => {
                 return Err(error::refused(format!("{} did not fail: it is {}", plan.name, state.word()))
-                    .hint("only a migration that was begun and not finished can be rolled back by word"));
+                    .note("only a migration that was begun and not finished can be rolled back by word"));
             }
             (Resolution::RolledBack, script) => {
                 let before =

@@ -76,9 +76,9 @@ impl SqlDriver {
             }
             Err(stopped) => {
                 self.stop(|script| Character::of(&script.sql).whole_or_nothing()).await;
-                Err(stopped.hint(
-                    "a file that was running was taken back; `envctl migrate status` shows where it stands",
-                ))
+                Err(stopped
+                    .note("a file that was running was taken back")
+                    .hint("see where it stands: `envctl migrate status`"))
             }
         }
     }
@@ -90,7 +90,7 @@ impl SqlDriver {
         self.wait_for_dumps(session).await?;
         // Somebody may have been faster: what counts is what the table says now.
         let kept = self.look(session).await?;
-        let history = self.compare(&scripts, &kept);
+        let history = self.compare(&scripts, &kept)?;
         Self::refuse_unsettled(&history, &kept)?;
         if !kept.exists {
             session.query(&kept.ledger.create()).await?;
@@ -166,7 +166,7 @@ impl SqlDriver {
                 // Whoever waited in vain and left nothing needs no decision by anybody.
                 note(session, kept.ledger.take_back(&id, step.before)).await?;
                 let error = waited_in_vain(&script.name, holder.as_ref());
-                return Err(step.and_before(error.hint("nothing of the file was applied")));
+                return Err(step.and_before(error.note("nothing of the file was applied")));
             }
             return Err(self.failed(session, step, &id, (stage, &why)).await);
         }
@@ -249,7 +249,7 @@ impl SqlDriver {
                 } else {
                     format!("mend {place}, then `envctl migrate`")
                 };
-                error.hint("nothing of this file was applied").hint(settle)
+                error.note("nothing of this file was applied").hint(settle)
             }
             Remains::Part => {
                 let why = if character.commits {
@@ -267,7 +267,7 @@ impl SqlDriver {
                 ))
             }
             Remains::All => error
-                .hint("the file itself was applied; its row in the history could not be written")
+                .note("the file itself was applied; its row in the history could not be written")
                 .hint(format!(
                     "write the row once the cause is gone: `envctl migrate resolve {name} --applied`"
                 )),
@@ -283,7 +283,7 @@ impl SqlDriver {
         match noted {
             Ok(()) => error,
             Err(cause) => {
-                error.hint(format!("the failure could not be noted in {}: {cause}", kept.ledger.table()))
+                error.note(format!("the failure could not be noted in {}: {cause}", kept.ledger.table()))
             }
         }
     }
@@ -304,20 +304,20 @@ impl SqlDriver {
         let unknown = |message: String| {
             let error = Error::new(ErrorKind::Unknown, message)
                 .because(cause)
-                .hint(format!("its container: `docker logs --tail 50 {}`", self.container.name));
+                .hint(format!("see its container: `docker logs --tail 50 {}`", self.container.name));
             step.and_before(error)
         };
         match record {
             Some(Some(record)) if record.unfinished.is_none() => {
-                unknown(format!("contact was lost, but {name} was applied whole")).hint("`envctl migrate` goes on with the rest")
+                unknown(format!("contact was lost, but {name} was applied whole")).note("`envctl migrate` goes on with the rest")
             }
             Some(None) if !step.kept.ledger.keeps_failures() => {
-                unknown(format!("contact was lost during {name}; nothing of it was applied")).hint("`envctl migrate` begins it again")
+                unknown(format!("contact was lost during {name}; nothing of it was applied")).note("`envctl migrate` begins it again")
             }
             _ => unknown(format!("contact with PostgreSQL was lost while {name} was being applied"))
-                .hint("PostgreSQL takes back what was not committed; when it answers again, look: `envctl migrate status`")
+                .note("PostgreSQL takes back what was not committed").hint("look when it answers again: `envctl migrate status`")
                 .hint(format!(
-                    "then `envctl migrate resolve {name} --rolled-back` (nothing of it is there) or `--applied`"
+                    "run then `envctl migrate resolve {name} --rolled-back` (nothing of it is there) or `--applied`"
                 )),
         }
     }
@@ -367,7 +367,7 @@ impl Step<'_> {
     fn and_before(&self, error: Error) -> Error {
         match self.done.applied.as_slice() {
             [] => error,
-            applied => error.hint(format!("applied before it, and staying: {}", applied.join(", "))),
+            applied => error.note(format!("applied before it, and staying: {}", applied.join(", "))),
         }
     }
 }

@@ -90,7 +90,8 @@ impl SqlDriver {
         while let Some(dump) = Holder::find(session, dumps).await? {
             if started.elapsed() >= self.lock_limit {
                 return Err(error::busy(format!("a dump of this database runs: {dump}"))
-                    .hint("a migration beside it would make the application wait; let it end, or wait with `--lock-timeout 30m`"));
+                    .note("a migration beside it would make the application wait")
+                    .hint("let it end, or wait with `--lock-timeout 30m`"));
             }
             self.progress.step(&format!("waiting for {dump} to end"));
             tokio::time::sleep(Duration::from_millis(250)).await;
@@ -188,8 +189,8 @@ pub(in crate::migrations) fn waited_in_vain(what: &str, holder: Option<&Holder>)
                 ))
         }
         None => error::busy(format!("{what} waited in vain for a table that another session holds")).hint(
-            "who: `envctl psql -c \"select pid, state, query from pg_stat_activity where state <> 'idle'\"`",
+            "see who: `envctl psql -c \"select pid, state, query from pg_stat_activity where state <> 'idle'\"`",
         ),
     };
-    error.hint("then the same command again, or wait longer with `--lock-timeout 2m`")
+    error.hint("run the same command again then, or wait longer with `--lock-timeout 2m`")
 }
