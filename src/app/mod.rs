@@ -27,7 +27,7 @@ use crate::environment::{self, Environment, Landscape, Target, shell_word};
 use crate::error::{self, ErrorKind, Result};
 use crate::interrupt::{Interrupt, Trigger, interrupted, pair};
 use crate::postgres::access::Wishes;
-use crate::ui::{Consent, Decision, Guard, GuardTarget, Ui, UiOptions};
+use crate::ui::{Consent, Decision, Guard, GuardTarget, Ui, UiOptions, Unlike};
 
 /// What a command has at hand.
 #[derive(Clone)]
@@ -175,6 +175,7 @@ impl App {
                         Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
                             let limit = config::duration::format(limit);
                             let late = error::timeout(format!("not done within {limit} (--timeout); it was ended"));
+                            let late = e.notes().iter().fold(late, error::Error::note);
                             Err(e.hints().iter().fold(late, error::Error::hint))
                         }
                         other => other,
@@ -372,10 +373,10 @@ impl App {
         target: &Target,
         consent: &Consent,
     ) -> Result<Decision<P>> {
-        self.confirm_unlike(plan, guard, (target, false), consent)
+        self.confirm_unlike(plan, guard, (target, None), consent)
     }
 
-    /// See [`App::confirm`]; `unlike`: what comes in is of something else, and the stack has to be named whatever the profile.
+    /// See [`App::confirm`]; `unlike`: what comes in is of something else, and that has to be agreed to whatever the profile.
     ///
     /// # Errors
     /// Kind `Refused`.
@@ -383,7 +384,7 @@ impl App {
         &self,
         plan: P,
         guard: Guard,
-        (target, unlike): (&Target, bool),
+        (target, unlike): (&Target, Option<Unlike>),
         consent: &Consent,
     ) -> Result<Decision<P>> {
         let target = GuardTarget {

@@ -107,7 +107,7 @@ pub(super) fn open_file(path: &Path) -> Result<File> {
     File::open(path).map_err(|e| {
         error::usage(format!("cannot read {}", path.display()))
             .because(e)
-            .hint("these are there: `envctl backup list`")
+            .hint("see those that are there: `envctl backup list`")
     })
 }
 
@@ -137,6 +137,22 @@ pub struct Examined {
 }
 
 impl Examined {
+    /// Describes a file that is, to the last bit, the one that an authenticated manifest was written with.
+    fn of_manifest(manifest: Manifest, authenticity: Authenticity, summary: Summary) -> Self {
+        Self {
+            format: Format::Plain,
+            summary,
+            sha256: manifest.plain_sha256,
+            left_out: LeftOut::default(),
+            notes: Vec::new(),
+            as_stored: true,
+            manifest: Some(manifest),
+            authenticity,
+            globals: Globals::default(),
+            taken: None,
+        }
+    }
+
     /// Takes the roles out of what the dump needs that the file itself can make on a server that has `existing`.
     pub fn take_roles(&mut self, existing: &[String], trust: bool) -> Roles {
         let roles = roles_of(&self.globals.0, existing, &self.summary.roles, trust);
@@ -175,6 +191,8 @@ pub struct Asked {
     pub command: String,
     /// `-d`: the database that is meant where the file holds several.
     pub database: Option<String>,
+    /// `--into`: the database that is restored, whatever the part of the file is called.
+    pub into: Option<String>,
 }
 
 /// Says whether a file may be restored: by its authenticated manifest where the file is still what that was written for,
@@ -208,22 +226,7 @@ fn read_to_its_end(
     if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.vouches() && rules.is_empty())
         && let Some(summary) = foreknown(path, manifest, interrupt)?
     {
-        let (sha256, manifest) = (manifest.plain_sha256, Some(manifest.clone()));
-        let left_out = LeftOut::default();
-        let (notes, as_stored) = (Vec::new(), true);
-        let (globals, taken) = (Globals::default(), None);
-        return Ok(Examined {
-            format: Format::Plain,
-            summary,
-            sha256,
-            left_out,
-            notes,
-            as_stored,
-            manifest,
-            authenticity,
-            globals,
-            taken,
-        });
+        return Ok(Examined::of_manifest(manifest.clone(), authenticity, summary));
     }
     let name = path.display().to_string();
     let stored = Arc::new(Mutex::new(Hasher::default()));
@@ -381,14 +384,15 @@ fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest,
             "{name} is not what its manifest says: SHA-256 {sha256} instead of {} (over {} instead of {} bytes)",
             manifest.plain_sha256, summary.bytes, manifest.plain_bytes
         ))
-        .hint("the file was damaged or replaced after it was made; take another: `envctl backup list`"));
+        .note("the file was damaged or replaced after it was made").hint("take another: `envctl backup list`"));
     }
     if manifest.stored_sha256 != stored {
         return Err(error::integrity(format!(
             "the file {name} is not the one its manifest is of: SHA-256 {stored} instead of {}",
             manifest.stored_sha256
         ))
-        .hint("the file was damaged or replaced after it was made; take another: `envctl backup list`"));
+        .note("the file was damaged or replaced after it was made")
+        .hint("take another: `envctl backup list`"));
     }
     let counted = summary.copies.iter().map(|c| (c.table.as_str(), c.rows));
     let stated = manifest.tables.iter().map(|t| (t.name.as_str(), t.rows));
@@ -396,7 +400,7 @@ fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest,
         return Err(error::integrity(format!(
             "the row counts in the manifest of {name} are not those of the file"
         ))
-        .hint("the manifest was edited; without it the file is checked by its own structure"));
+        .note("the manifest was edited; without it the file is checked by its own structure"));
     }
     Ok(())
 }
@@ -411,7 +415,8 @@ pub fn whole(summary: &Summary, authenticity: &Authenticity, name: &str) -> Resu
         Proof::Missing(why) => {
             let error = error::integrity(format!("{name} is incomplete: {why}"));
             Err(if *authenticity == Authenticity::NoManifest {
-                error.hint("a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table; nothing was swapped in")
+                error.note("a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table").note("nothing was swapped in")
+                    .hint("take another copy of the file, or make the dump again")
             } else {
                 error.hint("take another backup: `envctl backup list`")
             })
@@ -439,37 +444,46 @@ pub fn permitted(summary: &Summary, authenticity: &Authenticity, trust: bool, na
     }
     let error = error::refused(message);
     Err(if leaves(first.kind) {
-        error.hint(
-            "it was made with `pg_dump -C` or `pg_dumpall`; dump one database without `-C` and restore that",
-        )
+        error
+            .note("it was made with `pg_dump -C` or `pg_dumpall`")
+            .hint("dump one database without `-C` and restore that")
     } else {
-        error.hint("if you know where the file comes from, `--trust` restores it all the same")
+        error.hint("add `--trust` if you know where the file comes from")
     })
 }
 
 /// Chooses the database that is taken out of a file that holds several, or one with its CREATE DATABASE.
 fn choose(summary: &Summary, asked: &Asked, name: &str) -> Result<String> {
     let databases: Vec<_> = summary.notes.databases.iter().filter(|database| database.connected).collect();
-    let named =
-        asked.database.as_ref().filter(|name| databases.iter().any(|database| database.name == **name));
-    let filled: Vec<_> = databases.iter().filter(|database| database.filled).collect();
-    match (named, filled.as_slice(), databases.as_slice()) {
-        (Some(named), ..) => Ok(named.clone()),
-        (None, [one], _) => Ok(one.name.clone()),
-        (None, [], [one]) => Ok(one.name.clone()),
-        _ => {
-            let names: Vec<String> =
-                databases.iter().map(|database| format!("{:?}", database.name)).collect();
-            let mut error =
-                error::refused(format!("{name} holds {} databases: {}", names.len(), names.join(", ")));
-            for database in filled.iter().take(20) {
-                let word = shell_word(&database.name);
-                error =
-                    error.hint(format!("restore {:?} alone: `{} -d {word}`", database.name, asked.command));
-            }
-            Err(error)
+    let filled: Vec<_> = databases.iter().copied().filter(|database| database.filled).collect();
+    let names =
+        || databases.iter().map(|database| format!("{:?}", database.name)).collect::<Vec<_>>().join(", ");
+    let mut error = match (&asked.database, filled.as_slice(), databases.as_slice()) {
+        (Some(named), _, all) if all.iter().any(|database| database.name == *named) => {
+            return Ok(named.clone());
         }
-    }
+        (Some(named), _, _) => {
+            error::refused(format!("{name} holds no database {named:?}, only {}", names()))
+        }
+        (None, [one], _) | (None, [], [one]) => return Ok(one.name.clone()),
+        (None, _, all) => error::refused(format!("{name} holds {} databases: {}", all.len(), names())),
+    };
+    // The one database of a file is taken without being named: so it may go into another one.
+    let [one] = (if filled.is_empty() { &databases } else { &filled }).as_slice() else {
+        return Err(filled.iter().take(20).fold(error, |error, database| {
+            let word = shell_word(&database.name);
+            error.hint(format!("restore {:?} alone: `{} -d {word}`", database.name, asked.command))
+        }));
+    };
+    error = match (&asked.database, &asked.into) {
+        (_, Some(into)) => error.hint(format!("put {:?} into {into:?}: `{}`", one.name, asked.command)),
+        (Some(named), None) => {
+            let into = shell_word(named);
+            error.hint(format!("put {:?} into {named:?}: `{} --into {into}`", one.name, asked.command))
+        }
+        (None, None) => error,
+    };
+    Err(error.hint(format!("restore {:?}: `{} -d {}`", one.name, asked.command, shell_word(&one.name))))
 }
 
 /// Adds the command that takes a text without a trailer.
@@ -479,8 +493,8 @@ fn as_script(error: Error, summary: &Summary, format: Format, command: &str) -> 
     if !ends_well || format != Format::Plain {
         error
     } else if summary.of_pg_dump {
-        error.hint(format!(
-            "it begins as pg_dump writes it and its end is not there, so tables and rows are probably missing; only if you know that nothing is: `{command} --sql-script`"
+        error.note("it begins as pg_dump writes it and its end is not there, so tables and rows are probably missing").hint(format!(
+            "load it all the same, only if you know that nothing is missing: `{command} --sql-script`"
         ))
     } else {
         error.hint(format!("load a script that no pg_dump wrote: `{command} --sql-script`"))

@@ -41,7 +41,7 @@ impl<P> SeveralPlan<P> {
                 profile: leg.environment.profile.name.clone(),
                 prod: leg.environment.profile.counts_as_prod(),
                 protected: leg.environment.protected,
-                unlike: false,
+                unlike: None,
             })
             .collect()
     }

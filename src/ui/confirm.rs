@@ -11,6 +11,9 @@
 //! | open | runs | the stack's name, or `--confirm STACK` |
 //! | destroy | y/N, or `--yes` | the stack's name, or `--confirm STACK` |
 //!
+//! What comes in and is of something else is named: in development by the stack's name, in production by the options that say
+//! what it is of or where it goes, beside the stack's name.
+//!
 //! Ask before the signal handlers of an operation are installed: Ctrl-C at a question simply leaves.
 
 use std::fmt::Display;
@@ -45,14 +48,22 @@ pub struct GuardTarget {
     pub prod: bool,
     /// `envctl.protected`: destroying is refused whatever the flags.
     pub protected: bool,
-    /// What comes in is of something else: the stack has to be named in development too.
-    pub unlike: bool,
+    /// What comes in is of something else: the stack has to be named in development too, and in production the
+    /// difference itself.
+    pub unlike: Option<Unlike>,
+}
+
+/// Data of something else than its target, and nothing on the command line names the difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlike {
+    /// Command that names it.
+    pub command: String,
 }
 
 impl GuardTarget {
     /// Returns true where the stack has to be named before this act.
     fn is_named(&self, guard: Guard) -> bool {
-        self.prod || (self.unlike && guard == Guard::Destroy)
+        self.prod || (self.unlike.is_some() && guard == Guard::Destroy)
     }
 }
 
@@ -179,6 +190,10 @@ pub fn confirm_each<P: Plan>(
         return Ok(Decision::DryRun(plan));
     }
     refuse_protected(guard, targets)?;
+    if let Err(error) = refuse_unlike(guard, targets, consent) {
+        ui.plan(&plan, false);
+        return Err(error);
+    }
     match settle(&demand(guard, targets), consent, ui.can_ask()) {
         // Whoever works on several wants to see on which.
         Settled::Runs if targets.len() > 1 => ui.plan(&plan, false),
@@ -317,16 +332,36 @@ fn refuse_protected(guard: Guard, targets: &[GuardTarget]) -> Result<()> {
             "{} is protected (`envctl.protected=true`), so nothing that may lose data runs on it: nothing was changed",
             named(target)
         ))
-        .hint("no flag lifts this; take the label off the database service if you mean it")),
+        .note("no flag lifts this").hint("take the label off the database service if you mean it")),
         None => Ok(()),
     }
+}
+
+/// Refuses to put something else into production until the command line names what differs: a typed name says only
+/// where the data goes.
+fn refuse_unlike(guard: Guard, targets: &[GuardTarget], consent: &Consent) -> Result<()> {
+    let unlike = |target: &GuardTarget| target.unlike.clone().filter(|_| target.prod);
+    let found = targets.iter().find_map(|target| Some((target, unlike(target)?)));
+    let Some((target, Unlike { mut command })) = found.filter(|_| guard == Guard::Destroy) else {
+        return Ok(());
+    };
+    for name in &consent.confirm {
+        command.push_str(&format!(" --confirm {}", quoted(name)));
+    }
+    Err(error::refused(format!(
+        "what comes in is of something else than {}, and the command does not name it: nothing was changed",
+        named(target)
+    ))
+    .hint(format!("name it if you mean it: `{command}`")))
 }
 
 fn show_dry_run(ui: &Ui, plan: &impl Display, guard: Guard, targets: &[GuardTarget]) {
     if !ui.is_json() {
         ui.answer_plan(plan);
     }
-    if let Err(refusal) = refuse_protected(guard, targets) {
+    let refusal =
+        refuse_protected(guard, targets).and_then(|()| refuse_unlike(guard, targets, &Consent::default()));
+    if let Err(refusal) = refusal {
         ui.warn(&format!("without `--dry-run` this would be refused: {}", refusal.message()));
     }
 }

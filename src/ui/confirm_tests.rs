@@ -80,7 +80,7 @@ fn target(profile: Option<&str>) -> GuardTarget {
         profile: profile.map(str::to_owned),
         prod: matches!(profile, None | Some("prod")),
         protected: false,
-        unlike: false,
+        unlike: None,
     }
 }
 
@@ -241,7 +241,7 @@ fn several_prod_stacks_are_named_one_by_one() {
 fn refusals_say_the_exact_flag() {
     let message = |guard, profile, flags| {
         let error = run(guard, &[target(profile)], flags, None).0.unwrap_err();
-        format!("{}\n{}", error.message(), error.hints().join("\n"))
+        format!("{}\n{}", error.message(), [error.notes(), error.hints()].concat().join("\n"))
     };
     assert_eq!(
         message(Guard::Change, Some("prod"), ""),
@@ -289,9 +289,39 @@ fn a_plan_agreed_to_by_flags_is_said_and_a_reader_gets_none() {
     assert_eq!(run(Guard::Change, &[target(Some("dev"))], "", None).2.text(), "");
 }
 
+fn of_something_else() -> Unlike {
+    Unlike { command: "envctl restore x.sql --into acme".to_owned() }
+}
+
+#[test]
+fn a_backup_of_something_else_goes_into_production_only_where_the_command_names_it() {
+    for profile in [Some("prod"), None] {
+        let unlike = GuardTarget { unlike: Some(of_something_else()), ..target(profile) };
+        let targets = std::slice::from_ref(&unlike);
+        // Neither the flag nor the typed name says that something else is meant.
+        for (flags, typed) in [("--confirm acme", None), ("--confirm acme --yes", None), ("", Some("acme\n"))]
+        {
+            let (result, _, err) = run(Guard::Destroy, targets, flags, typed);
+            let refused = result.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Refused);
+            assert!(refused.message().contains("is of something else than acme"), "{refused}");
+            assert!(
+                refused.hints()[0].contains("`envctl restore x.sql --into acme"),
+                "{:?}",
+                refused.hints()
+            );
+            assert!(err.text().contains("the plan"), "the difference stands in the plan: {}", err.text());
+        }
+        let (result, _, err) = run(Guard::Destroy, targets, "--dry-run", None);
+        assert!(matches!(result, Ok(Decision::DryRun(_))));
+        assert!(err.text().contains("without `--dry-run` this would be refused"), "{}", err.text());
+        assert!(run(Guard::Change, targets, "--yes", None).0.is_ok(), "nothing comes in");
+    }
+}
+
 #[test]
 fn x1_a_backup_of_something_else_has_the_stack_named_in_development_too() {
-    let unlike = GuardTarget { unlike: true, ..target(Some("dev")) };
+    let unlike = GuardTarget { unlike: Some(of_something_else()), ..target(Some("dev")) };
     let targets = std::slice::from_ref(&unlike);
     let refused = run(Guard::Destroy, targets, "--yes", None).0.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused);

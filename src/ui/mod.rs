@@ -23,7 +23,7 @@ mod wrap;
 
 pub use checklist::{Checklist, Item};
 pub use confirm::{
-    Confirmed, Consent, Decision, Guard, GuardTarget, Parts, Plan, confirm, confirm_each, offer,
+    Confirmed, Consent, Decision, Guard, GuardTarget, Parts, Plan, Unlike, confirm, confirm_each, offer,
 };
 pub use error_text::fields as error_fields;
 pub use printer::{Ui, UiOptions};

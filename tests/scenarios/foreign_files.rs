@@ -227,6 +227,34 @@ fn w11_a_dump_with_its_create_database_goes_into_the_database_that_is_meant() {
 }
 
 #[test]
+fn a_database_that_the_file_does_not_hold_is_refused_with_those_that_it_holds() {
+    for server in Server::each() {
+        let name = server.database("held");
+        server.sql("postgres", &format!("drop database {name}"));
+        let text = created(&name, "postgres").replace("LOCALE_PROVIDER = libc ", "");
+        let project = project(server, &text);
+        let own = project.database.clone();
+        // One that is named is meant: another one of the file is not taken in its place.
+        let refused = project.run(&["restore", "dump.sql", "-d", &own, "--yes", "--no-backup"]).code(6);
+        let refused = refused.says(&format!("holds no database \"{own}\", only \"{name}\""));
+        assert_eq!(project.sql("select count(*) from pg_class where relname = 'item'"), "0");
+        run_printed(&project, &refused.err()).code(0);
+        assert_eq!(project.sql("select count(*) from shop.item"), "4");
+        // Several: each is offered, and goes where `--into` says.
+        let two =
+            format!("{text}{}", created("other_one", "postgres").replace("LOCALE_PROVIDER = libc ", ""));
+        std::fs::write(project.path().join("dump.sql"), two).unwrap();
+        let args = ["restore", "dump.sql", "-d", &own, "--into", &own, "--yes", "--no-backup"];
+        let refused = project.run(&args).code(6).says("holds no database");
+        for candidate in [name.as_str(), "other_one"] {
+            let command = format!("--into {own} --no-backup -d {candidate}");
+            assert!(refused.err().replace('\n', " ").contains(&command), "{}", refused.err());
+        }
+        project.drop_siblings();
+    }
+}
+
+#[test]
 fn w11_one_database_of_pg_dumpall_is_restored_with_its_missing_roles() {
     for server in Server::each() {
         let (one, two) = (server.database("of_all"), server.database("of_all"));

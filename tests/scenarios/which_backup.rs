@@ -51,6 +51,36 @@ fn x1_latest_is_of_this_database_and_what_differs_has_to_be_named() {
         .says("is of database h1, this is postgres");
 }
 
+/// A typed name says where the data goes, and not that it is of something else.
+#[test]
+fn into_production_a_backup_of_something_else_goes_only_where_the_command_names_it() {
+    let wanted = Wanted { profile: "prod".to_owned(), ..Wanted::postgres(17, "unlike") };
+    let server = wanted.start().ready();
+    server.sql("postgres", "create database app");
+    server.sql("postgres", "create database h1");
+    server.sql("app", "create table own (a int)");
+    server.sql("h1", "create table others (a int)");
+    let project = Project::of(&server, "app");
+    let made = bare(&project, &["backup", "-d", "h1", "-q"]).code(0).out();
+    let other = made.trim();
+    let confirmed = ["restore", other, "-d", "app", "--no-backup", "--confirm", &server.stack];
+    let refused = bare(&project, &confirmed).code(6);
+    let refused = refused.says("the backup is of database h1, this is app").says("of something else");
+    assert_eq!(holds(&server, "app"), "own", "nothing was changed");
+    let err = refused.err().split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed = err.split('`').find(|part| part.starts_with("envctl restore ")).unwrap();
+    assert!(printed.contains("--into app") && printed.contains("--confirm"), "{printed}");
+    let words: Vec<&str> = printed.split(' ').skip(1).collect();
+    bare(&project, &words).code(0);
+    assert_eq!(holds(&server, "app"), "others", "it was named");
+    let dry = bare(&project, &[&confirmed[..], &["--dry-run"]].concat()).code(0);
+    dry.says("without `--dry-run` this would be refused");
+    // The name of the stack is asked for all the same.
+    bare(&project, &["restore", other, "-d", "app", "--into", "app", "--no-backup", "--yes"])
+        .code(6)
+        .says("--confirm");
+}
+
 #[test]
 fn x2_w22_two_database_services_have_their_own_backups_and_are_asked_each() {
     let of = |service: &str| Wanted { service: service.to_owned(), ..Wanted::postgres(17, "twodb") };

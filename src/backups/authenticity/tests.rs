@@ -147,8 +147,14 @@ fn dump(home: &Path, copy: &str, change: impl FnOnce(&mut Manifest)) -> PathBuf 
 
 async fn examined(path: &Path, trust: bool, keys: &ManifestKeys) -> Result<Examined> {
     let progress: Arc<dyn crate::progress::Progress> = Arc::new(Silent);
-    let asked =
-        Asked { trust, keys: keys.clone(), rules: Rules::default(), command: String::new(), database: None };
+    let asked = Asked {
+        trust,
+        keys: keys.clone(),
+        rules: Rules::default(),
+        command: String::new(),
+        database: None,
+        into: None,
+    };
     examine(path, &asked, 1, &progress, &Interrupt::never()).await
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{RestoreArgs, Wanted, crosses_up, plan};
+use super::{RestoreArgs, Unnamed, Wanted, crosses_up, plan};
 use crate::app::{App, Daemon};
 use crate::backups::authenticity::ManifestKeys;
 use crate::backups::cluster::{
@@ -14,6 +14,7 @@ use crate::backups::source::{DumpSource, examine};
 use crate::backups::stored::home_of;
 use crate::commands::GlobalArgs;
 use crate::commands::database::{self, Database};
+use crate::commands::global::option;
 use crate::config::Settings;
 use crate::environment::Environment;
 use crate::error::{self, Error, Result};
@@ -21,7 +22,7 @@ use crate::postgres::preflight;
 use crate::postgres::{Access, Session};
 use crate::progress::Progress;
 use crate::ui::escape::escape;
-use crate::ui::format::count;
+use crate::ui::format::counted;
 use crate::ui::{Decision, Guard};
 
 /// # Errors
@@ -58,7 +59,12 @@ pub(super) async fn run(
     let differences =
         unpacked.manifest.as_ref().map(|manifest| found.identity().differences(manifest)).unwrap_or_default();
     let exists = plan.databases.iter().any(|plan| plan.exists);
-    let unlike = !args.name_all(&differences, exists);
+    // `--into` names one database: of all of them the command names where they are from.
+    let own = environment.profile.word();
+    let naming = option("--from", "--from", made_from.unwrap_or(own));
+    let unnamed = Unnamed { differences: &differences, exists, taken: false, naming };
+    let unlike =
+        args.unlike(&unnamed, environment.profile.counts_as_prod(), &args.asked(path, keys.clone())?.command);
     plan.notes.splice(0..0, differences.iter().map(ToString::to_string));
     let target = (&found.target, unlike);
     let plan = match app.confirm_unlike(plan, Guard::Destroy, target, &global.consent())? {
@@ -164,7 +170,9 @@ fn show(app: &App, restored: &RestoredAll) {
     app.ui.show(restored, |_| {
         let lines = restored.databases.iter().map(|one| {
             let name = escape(&one.database);
-            format!("{} rows in {} tables restored into {name}\n", count(one.rows), one.tables)
+            let rows = counted(one.rows, "row", "rows");
+            let tables = counted(one.tables as u64, "table", "tables");
+            format!("{rows} in {tables} restored into {name}\n")
         });
         lines.collect()
     });

@@ -101,7 +101,7 @@ fn chosen(named: &[String], kept: Vec<Kept>, database: &str) -> Result<Vec<Kept>
         .collect();
     if chosen.is_empty() {
         return Err(error::target(format!("no restore has kept an earlier {database:?}"))
-            .hint("those of every database of this server: `envctl restore kept`"));
+            .hint("see those of every database of this server: `envctl restore kept`"));
     }
     Ok(chosen)
 }

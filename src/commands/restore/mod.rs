@@ -41,8 +41,8 @@ use crate::postgres::Session;
 use crate::postgres::dump::Format;
 use crate::postgres::search_path::SearchPath;
 use crate::progress::Progress;
-use crate::ui::format::{age, count, moment};
-use crate::ui::{Decision, Guard};
+use crate::ui::format::{age, count, counted, moment};
+use crate::ui::{Decision, Guard, Unlike};
 
 /// Arguments of `restore`.
 #[derive(clap::Args, Debug)]
@@ -126,7 +126,7 @@ impl RestoreArgs {
         for option in rules.options() {
             command.push_str(&format!(" {option}"));
         }
-        Ok(Asked { trust: self.trust, keys, rules, command, database: None })
+        Ok(Asked { trust: self.trust, keys, rules, command, database: None, into: self.into.clone() })
     }
 }
 
@@ -143,7 +143,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
 async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let asked = args.source.clone().ok_or_else(|| {
         error::usage("what shall be restored?")
-            .hint("`envctl restore latest`, or a file; see them: `envctl backup list`")
+            .hint("name it: `envctl restore latest`, or a file of `envctl backup list`")
     })?;
     let global = &args.to.as_deref().map_or_else(|| global.clone(), |profile| global.with_profile(profile));
     let settings = app.settings(global)?;
@@ -195,6 +195,11 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let database = args.into.clone().unwrap_or_else(|| found.facts.database.clone());
     let roles = roles(&args, app, &daemon, &found, examined.as_mut()).await?;
     let examined = examined.as_ref();
+    let mut command = reading.command.clone();
+    // With `--into` none is added to the command when it is printed.
+    if let Some(name) = global.database() {
+        command.push_str(&format!(" {}", option("-d", "--database", name)));
+    }
     let wanted = Wanted { source, examined, asked: reading, roles, database, encoding: None };
     let mut plan = plan(&args, app, &settings, &daemon, &found, wanted).await?;
     let identity = found.in_database(&plan.database).identity();
@@ -202,7 +207,10 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let differences = manifest.map(|manifest| identity.differences(manifest)).unwrap_or_default();
     let taken = examined.and_then(|examined| examined.taken.as_ref());
     let other = taken.filter(|taken| plan.exists && args.into.is_none() && **taken != plan.database);
-    let unlike = !args.name_all(&differences, plan.exists) || other.is_some();
+    let prod = environment.profile.counts_as_prod();
+    let naming = option("--into", "--into", &plan.database);
+    let unnamed = Unnamed { differences: &differences, exists: plan.exists, taken: other.is_some(), naming };
+    let unlike = args.unlike(&unnamed, prod, &command);
     if let Some(taken) = other {
         let note = format!("the part of the file is of database {taken:?}, this is {:?}", plan.database);
         plan.findings.warnings.insert(0, note);
@@ -246,7 +254,7 @@ fn crosses_up(
         let from = from.unwrap_or_default();
         return Err(error::refused(format!("this would put the data of {from} into {environment}")).hint(
             format!(
-                "if that is what you want, name both ends: `--from {from} --to {}`",
+                "name both ends, if that is what you want: `--from {from} --to {}`",
                 environment.profile.word()
             ),
         ));
@@ -280,16 +288,46 @@ async fn reach(
     Ok(found)
 }
 
+/// Differences between what comes in and its target, as far as they may still have to be named.
+struct Unnamed<'a> {
+    differences: &'a [Difference],
+    /// The database that is restored is there.
+    exists: bool,
+    /// The part of a file with several databases is of another one.
+    taken: bool,
+    /// Option that names where the data goes: `--into shop`.
+    naming: String,
+}
+
 impl RestoreArgs {
-    /// Returns true where the command line names every difference: another database by `--into`, another profile by
-    /// `--from`; into a database that is not there nothing comes unasked.
-    fn name_all(&self, differences: &[Difference], exists: bool) -> bool {
-        let into = self.into.is_some();
-        differences.iter().all(|difference| match difference.part {
-            Part::Database => into,
-            Part::Profile => self.from.as_deref().map(normal) == Some(normal(&difference.backup)),
-            Part::Stack | Part::Service | Part::Host => into && !exists,
-        })
+    /// Returns what has to be agreed to where the command line does not name every difference: another database by
+    /// `--into`, another profile by `--from`.
+    fn unlike(&self, unnamed: &Unnamed<'_>, prod: bool, command: &str) -> Option<Unlike> {
+        let (into, from) = (self.into.is_some(), self.from.as_deref().map(normal));
+        let (mut wants_into, mut wants_from, mut wants_name) = (unnamed.taken, None, false);
+        for difference in unnamed.differences {
+            let profile = normal(&difference.backup);
+            match difference.part {
+                Part::Database => wants_into |= !into,
+                Part::Profile if from != Some(profile) => wants_from = Some(profile),
+                Part::Profile => {}
+                // In production the typed name is asked for anyway: where the data goes is named as well.
+                Part::Stack | Part::Service | Part::Host if prod => wants_into |= !into && from.is_none(),
+                // Into a database that is not there nothing comes unasked.
+                Part::Stack | Part::Service | Part::Host => wants_name |= !into || unnamed.exists,
+            }
+        }
+        if !wants_into && wants_from.is_none() && !wants_name {
+            return None;
+        }
+        let mut command = command.to_owned();
+        if wants_into {
+            command.push_str(&format!(" {}", unnamed.naming));
+        }
+        if let Some(profile) = wants_from {
+            command.push_str(&format!(" {}", option("--from", "--from", profile)));
+        }
+        Some(Unlike { command })
     }
 }
 
@@ -597,9 +635,9 @@ fn undo_command(database: &str) -> String {
 fn show(app: &App, restored: &Restored) {
     app.ui.show(restored, |_| {
         format!(
-            "{} rows in {} tables restored into {}\n",
-            count(restored.rows),
-            restored.tables,
+            "{} in {} restored into {}\n",
+            counted(restored.rows, "row", "rows"),
+            counted(restored.tables as u64, "table", "tables"),
             crate::ui::escape::escape(&restored.database)
         )
     });
