@@ -85,6 +85,29 @@ fn readable_by_others(server: &Server, tar: &Path) {
     server.sql("postgres", "drop database by_hand");
 }
 
+/// Somebody's test database may go while the others are dumped: they shall have their backup all the same.
+#[test]
+fn a_database_that_is_dropped_while_the_others_are_dumped_is_told_and_left_out() {
+    let server = Wanted::postgres(15, "dropped").start().ready();
+    for database in ["aaa", "zzz"] {
+        server.sql("postgres", &format!("create database {database}"));
+        server.sql(database, "create table t as select n from generate_series(1, 5) n");
+    }
+    server.install(
+        "pg_dump",
+        "#!/bin/sh\npsql -XqU postgres -c 'drop database if exists zzz' >/dev/null 2>&1\n\
+         exec /usr/lib/postgresql/15/bin/pg_dump \"$@\"\n",
+    );
+    let project = Project::of(&server, "postgres");
+    let made = project.run(&["backup", "--all-databases", "-o", "all.tar", "--transport", "exec"]).code(0);
+    let made = made.says("database \"zzz\" was dropped meanwhile and is not in the backup");
+    assert!(!made.err().contains("\"aaa\" was dropped"), "{}", made.err());
+    server.sql("postgres", "drop database aaa");
+    project.run(&["restore", "all.tar", "--yes", "--no-backup"]).code(0);
+    assert_eq!(server.sql("aaa", "select count(*) from t"), "5");
+    assert_eq!(server.sql("postgres", "select count(*) from pg_database where datname = 'zzz'"), "0");
+}
+
 fn comes_back(major: u8) {
     let server = Wanted::postgres(major, &format!("all{major}")).start().ready();
     fill(&server);

@@ -76,7 +76,7 @@ fn more_rows(major: u8) {
     project
         .run(&args)
         .code(8)
-        .says("rows are missing: public.rig_config has 1 rows in the dump and 0 on the server");
+        .says("rows are missing: public.rig_config has 1 row in the dump and 0 on the server");
     server.sh(EXTENSION);
 }
 

@@ -137,6 +137,75 @@ fn w2_a_check_that_reads_another_table_is_explained_and_added_at_the_end() {
     assert!(server.siblings(database).is_empty());
 }
 
+/// The functions in such CHECKs would run with a superuser's rights.
+#[test]
+fn checks_of_a_file_that_nobody_vouches_for_are_not_put_off_without_trust() {
+    for server in Server::each() {
+        let project = Project::new(server, "deferred");
+        let (database, other) = (&project.database, format!("{}_other", project.database));
+        server.sql(database, include_str!("cases/s05-check-other-table.sql"));
+        let rows = contents(server, database);
+        for (file, backup, restore) in FORMATS {
+            project.run(&[&["backup", "-o", file], *backup].concat()).code(0);
+            std::fs::remove_file(project.path().join(format!("{file}.json"))).unwrap();
+            let args = [&["restore", file, "--into", &other, "--yes", "--no-backup"], *restore].concat();
+            let deferred = [&args[..], &["--defer-checks"]].concat();
+            project.run(&deferred).code(6).says("a file that nobody vouches for").says("--trust");
+            assert_eq!(
+                server.sql(
+                    "postgres",
+                    &format!("select count(*) from pg_database where datname like '%{other}%'")
+                ),
+                "0",
+                "{file}"
+            );
+            project.run(&[&deferred[..], &["--trust"]].concat()).code(0);
+            assert_same(&contents(server, &other), &rows, &format!("the contents from {file}"));
+            server.sql("postgres", &format!("drop database {other}"));
+        }
+    }
+}
+
+/// pg_restore gives the largest tables to its sessions first: both read a table that waits.
+#[test]
+fn an_archive_that_two_sessions_are_refused_is_loaded_again_by_one() {
+    for server in Server::each() {
+        let project = Project::new(server, "retried");
+        let (database, other) = (&project.database, format!("{}_other", project.database));
+        project.sql(
+            "create table a_dict (id int primary key); insert into a_dict values (1); \
+             create function public.in_dict(v int) returns boolean language sql as \
+             'select exists (select from public.a_dict where id = v)'; \
+             create table b (v int check (public.in_dict(v))); insert into b select 1 from generate_series(1, 9000); \
+             create table c (v int check (public.in_dict(v))); insert into c table b; analyze",
+        );
+        let rows = contents(server, database);
+        for (file, format) in [("retried.tar", "directory"), ("retried.dump", "custom")] {
+            project.run(&["backup", "-o", file, "--format", format]).code(0);
+            let args = [
+                "restore",
+                file,
+                "--into",
+                &other,
+                "--yes",
+                "--no-backup",
+                "-j",
+                "2",
+                "--transport",
+                "worker",
+            ];
+            let restored = project
+                .run(&args)
+                .code(0)
+                .says("the load with 2 sessions failed; one session loads the dump again");
+            assert!(!restored.err().contains("is left aside"), "{}", restored.err());
+            assert_same(&contents(server, &other), &rows, &format!("the contents from {file}"));
+            server.sql("postgres", &format!("drop database {other}"));
+        }
+        assert!(server.siblings(database).is_empty());
+    }
+}
+
 #[test]
 fn w3_a_check_of_a_domain_that_was_never_validated_comes_back_over_any_number_of_sessions() {
     for server in [Server::shared(15), Server::shared(17)] {
