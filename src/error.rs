@@ -75,6 +75,7 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    notes: Vec<String>,
     hints: Vec<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -82,10 +83,17 @@ pub struct Error {
 impl Error {
     /// An error of a class. The message is lower case, without a period, and names the thing concerned.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), source: None }
+        Self { kind, message: message.into(), notes: Vec::new(), hints: Vec::new(), source: None }
     }
 
-    /// Adds a next step, a full phrase such as ``run `envctl status` ``.
+    /// Adds a fact about the state of things after the failure, such as "nothing was swapped in".
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Adds a next step that begins with a verb, a full phrase such as ``run `envctl status` ``.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -113,9 +121,10 @@ impl Error {
         self
     }
 
-    /// Replaces each hint by what `change` makes of it.
+    /// Replaces each hint and note by what `change` makes of it.
     #[must_use]
     pub fn map_hints(mut self, change: impl Fn(&str) -> String) -> Self {
+        self.notes = self.notes.iter().map(|note| change(note)).collect();
         self.hints = self.hints.iter().map(|hint| change(hint)).collect();
         self
     }
@@ -128,6 +137,11 @@ impl Error {
     /// The message alone, without causes and hints.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Facts about the state of things after the failure, in order.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The next steps, in order.

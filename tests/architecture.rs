@@ -325,6 +325,54 @@ fn nothing_is_left_for_later() {
     hold("no unfinished code, no debugging, no test that is left out", &broken);
 }
 
+/// Verbs that a hint begins with: whoever reads it is told what to do.
+const VERBS: &str = "add apply ask begin build call change check choose compare copy create drop dump edit end free get give go \
+    install keep label leave let load look make mend move name pick publish put read remove rename replace reset restore \
+    resume repair revert run save say see send set start stop take try turn type undo unpack update upgrade use vacuum wait write";
+
+/// Beginnings of hints that are no verbs: a verb that a value holds, and what is still to be written anew.
+const NO_VERBS: &[&str] = &[
+    "{next}: ",
+    "did you mean `",
+    "a file of unknown origin is loaded by a role",
+    "the database is as it was; nothing was",
+];
+
+/// Every text that is given to `.hint(…)` or `.next(…)` as a literal or a format, with its line.
+fn hints(file: &File) -> Vec<(usize, &str)> {
+    let code = file.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let mut found = Vec::new();
+    for call in [".hint(", ".next("] {
+        for (at, _) in code.match_indices(call) {
+            let argument = code[at + call.len()..].trim_start();
+            let literal = argument.strip_prefix("format!(").unwrap_or(argument).trim_start();
+            if let Some(text) = literal.strip_prefix('"') {
+                found.push((code[..at].lines().count(), text.split('"').next().unwrap_or_default()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_hint_begins_with_an_imperative_verb() {
+    let verbs: BTreeSet<&str> = VERBS.split_whitespace().collect();
+    let mut seen = 0;
+    let mut broken = Vec::new();
+    for file in rust_files("src").iter().filter(|file| !is_test(file)) {
+        for (line, text) in hints(file) {
+            seen += 1;
+            let first = text.split_whitespace().next().unwrap_or_default();
+            let is_verb = verbs.contains(first.trim_end_matches([',', ':']));
+            if !is_verb && !NO_VERBS.iter().any(|known| text.starts_with(known)) {
+                broken.push(format!("{}:{line}: {text}", file.path));
+            }
+        }
+    }
+    assert!(seen > 300, "only {seen} hints are found: are they written in another way?");
+    hold("a hint begins with an imperative verb; a statement is a note", &broken);
+}
+
 #[test]
 fn no_folder_of_odds_and_ends() {
     let broken: Vec<String> = rust_files("src")

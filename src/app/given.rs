@@ -15,7 +15,9 @@ use crate::ui::ColorChoice;
 /// Kind `Usage`.
 pub(super) fn settings(global: &GlobalArgs, environment: &BTreeMap<String, String>) -> Result<Settings> {
     let cwd = std::env::current_dir().map_err(|e| {
-        error::usage("the working directory cannot be read").because(e).hint("`cd` to one that exists")
+        error::usage("the working directory cannot be read")
+            .because(e)
+            .hint("change to one that exists: `cd DIR`")
     })?;
     config::resolve(&Inputs {
         flags: global.flags(),

@@ -157,7 +157,7 @@ impl Aids {
                     session.query(&statement).await.map_err(|refusal| {
                         Error::from(refusal)
                             .context(format!("a CHECK that was put off refuses the rows: {statement}"))
-                            .hint("the database is as it was; nothing was swapped in")
+                            .note("the database is as it was; nothing was swapped in")
                     })?;
                 }
             }

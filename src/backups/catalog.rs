@@ -122,7 +122,7 @@ impl Catalog {
         found.unwrap_or(own).clone()
     }
 
-    /// When the newest proven and whole one of this target was begun, whoever asked for it.
+    /// Returns the start of the newest proven and whole one of this target on this host, whoever asked for it.
     ///
     /// # Errors
     /// As [`Catalog::list`].
@@ -131,7 +131,8 @@ impl Catalog {
             manifest.verified.level >= Level::Trailer
                 && manifest.whole
                 && !manifest.is_of_all()
-                && target.covers(manifest)
+                // A stack of the same name on another host keeps its backups here too, and they save nothing of this one.
+                && target.differences(manifest).is_empty()
         });
         Ok(proven.map(|manifest| manifest.started).max())
     }
@@ -174,11 +175,12 @@ impl Catalog {
                 "no backup is complete and proven; {}: {problem}",
                 backup.path.display()
             ))
-            .hint("a file can be restored by its name, checked by its own structure: `envctl restore FILE`")
+            .hint("restore a file by its name, checked by its own structure: `envctl restore FILE`")
             .hint("see them all: `envctl backup list`"));
         }
         let there = match backups.len() {
             0 => "there are no backups".to_owned(),
+            1 => "the only backup is not complete and proven".to_owned(),
             n => format!("none of the {n} backups is complete and proven"),
         };
         Err(error::target(format!("{there} in {}", self.home.display()))
@@ -398,6 +400,33 @@ mod tests {
         assert_eq!(short, first.directory().join("backup_20260103_000000.sql.gz"), "the own one");
         let vague = Identity { service: None, container: None, ..of("first") };
         assert!(catalog.latest(&vague).unwrap_err().message().contains("several database services"));
+    }
+
+    #[test]
+    fn the_last_backup_before_a_migration_is_of_this_host() {
+        let home = tempfile::tempdir().unwrap();
+        let catalog = Catalog::new(home.path(), "acme", Some("prod"));
+        std::fs::create_dir_all(catalog.directory()).unwrap();
+        let add = |name: &str, context: &str, started: &str| {
+            let path = catalog.directory().join(name);
+            std::fs::write(&path, "0123456789").unwrap();
+            let mut manifest = sample();
+            manifest.source.context = context.into();
+            manifest.started = started.parse().unwrap();
+            std::fs::write(path_for(&path), manifest.to_json()).unwrap();
+        };
+        let target = Identity {
+            stack: "acme".into(),
+            profile: Some("prod".into()),
+            database: Some("acme".into()),
+            context: Some("here".into()),
+            ..Identity::default()
+        };
+        add("backup_20260103_000000.sql.gz", "elsewhere", "2026-01-03T00:00:00Z");
+        assert_eq!(catalog.last_proven(&target).unwrap(), None, "another host's saves nothing here");
+        add("backup_20260101_000000.sql.gz", "here", "2026-01-01T00:00:00Z");
+        let last = catalog.last_proven(&target).unwrap();
+        assert_eq!(last, Some("2026-01-01T00:00:00Z".parse().unwrap()), "though another host's is newer");
     }
 
     proptest! {

@@ -7,6 +7,7 @@ use super::scan::Summary;
 use crate::error::{self, Error, Result};
 use crate::postgres::Session;
 use crate::postgres::quote::{ident, literal};
+use crate::ui::format::counted as number;
 
 /// A table of the dump, and the rows that the dump has for it.
 pub(super) struct Expected {
@@ -38,10 +39,11 @@ pub(super) async fn compare(session: &mut Session, tables: &[Expected]) -> Resul
         let rows = counted.and_then(|rows| rows.parse::<u64>().ok()).unwrap_or(0);
         if rows < table.rows {
             return Err(error::integrity(format!(
-                "rows are missing: {} has {} rows in the dump and {rows} on the server",
-                table.shown, table.rows
+                "rows are missing: {} has {} in the dump and {rows} on the server",
+                table.shown,
+                number(table.rows, "row", "rows")
             ))
-            .hint("nothing was swapped in"));
+            .note("nothing was swapped in"));
         }
         if rows > table.rows {
             let cause = cause(session, table).await?;

@@ -278,7 +278,7 @@ impl<'a> LiveDatabase<'a> {
             }
             if let Some(table) = session.value(&asks.join(" union all ")).await.map_err(Error::from)? {
                 return Err(error::integrity(format!("{table} was to be empty before the rows of the file"))
-                    .hint("nothing was swapped in"));
+                    .note("nothing was swapped in"));
             }
         }
         session.close().await;

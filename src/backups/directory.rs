@@ -60,7 +60,8 @@ fn incomplete(cause: Error) -> Error {
         ErrorKind::Interrupted(_) => cause,
         _ => error::integrity("pg_dump ended with exit code 0, but its output is incomplete")
             .because(cause)
-            .hint("nothing was kept; run it again with `-v`"),
+            .note("nothing was kept")
+            .hint("run it again with `-v`"),
     }
 }
 

@@ -106,7 +106,7 @@ impl Cause {
                     .hint(format!("give functions the search path of their source while the dump is loaded: the same command with `--search-path {}`", wanted.typed()));
                 match function.as_deref().filter(|name| !name.contains(char::is_whitespace)) {
                     Some(name) => error.hint(format!(
-                        "for later backups mend it at the source: `envctl psql -c 'ALTER FUNCTION {name} SET search_path = {}'`",
+                        "mend it at the source for later backups: `envctl psql -c 'ALTER FUNCTION {name} SET search_path = {}'`",
                         schemas.iter().map(|schema| SearchPath::of([schema.clone()]).to_string()).collect::<Vec<_>>().join(", ")
                     )),
                     None => error,
@@ -118,7 +118,7 @@ impl Cause {
                     .context(format!("CHECK {constraint} of {table} calls {function}, which may read rows that the dump loads later"))
                     .hint("add such CHECKs at the end, when all rows are in: the same command with `--defer-checks`")
                     .hint(format!(
-                        "for later backups make it NOT VALID at the source, and pg_dump writes it behind the rows: \
+                        "make it NOT VALID at the source, so that pg_dump writes it behind the rows of later backups: \
                          `ALTER TABLE {table} DROP CONSTRAINT {constraint}, ADD CONSTRAINT {constraint} {definition} NOT VALID`"
                     ))
             }

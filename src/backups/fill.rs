@@ -97,7 +97,7 @@ impl Filling<'_> {
             return Err(error::refused(
                 "`--defer-checks` adds the CHECKs of a file that nobody vouches for as a superuser",
             )
-            .hint("if you know where the file comes from, add `--trust`"));
+            .hint("add `--trust` if you know where the file comes from"));
         }
         self.install_aids().await?;
         let (attempt, ground) = self.attempts(admin, loaders).await?;
@@ -227,7 +227,7 @@ impl Filling<'_> {
         let error = self.told(failure.error, &complaint, cause);
         if self.plan.source == DumpSource::Stdin && complaint.names_missing_relation() {
             return error
-                .hint("if it holds rows and no tables, restore it from a file: `envctl restore FILE`");
+                .hint("restore it from a file, if it holds rows and no tables: `envctl restore FILE`");
         }
         error
     }
@@ -314,7 +314,7 @@ impl Filling<'_> {
                 "the row counts in the manifest of {} are not those of the file",
                 plan.source.name()
             ))
-            .hint("the manifest was edited; without it the file is checked by its own structure"));
+            .note("the manifest was edited; without it the file is checked by its own structure"));
         }
         if let Some(dump) = summary.encoding.as_deref().filter(|_| plan.sha256.is_none()) {
             // A pipe is read for the first time.

@@ -109,7 +109,7 @@ impl Heard {
     pub(super) async fn stopped(self, handle: &ExecHandle, name: &str) -> LoadFailure {
         let code = handle.exit_code().await.unwrap_or(None);
         if handle.ran_out_of_memory().await {
-            return starved("psql").hint("the database is as it was; nothing was swapped in").into();
+            return starved("psql").note("the database is as it was; nothing was swapped in").into();
         }
         let words = String::from_utf8_lossy(&self.stderr).into_owned();
         let refused = code == Some(3) && !words.contains(NO_SPACE);
@@ -126,7 +126,7 @@ impl Heard {
                 error::tool(format!("{LOST} while loading {name}: it ended without a word{how}"))
             });
             return lost
-                .hint("the database is as it was; nothing was swapped in")
+                .note("the database is as it was; nothing was swapped in")
                 .hint("run the same command again; if it stays so: `envctl doctor`, `envctl logs db`");
         }
         let (first, told) = (complaint.first(), complaint.told());
@@ -140,12 +140,14 @@ impl Heard {
         let error = if first.contains("role") && first.contains("does not exist") {
             error.hint("create the role first: `envctl psql -c 'CREATE ROLE name'`")
         } else if first.contains("invalid command") {
-            error.hint("the dump holds a psql command that this psql does not know; `\\restrict` needs 17.6, 16.10, 15.14, 14.19, 13.22 or later")
+            error.note("the dump holds a psql command that this psql does not know; `\\restrict` needs 17.6, 16.10, 15.14, 14.19, 13.22 or later")
         } else if first.contains(NO_SPACE) {
-            error.hint("the server's disk is full; free some space and run the same command again")
+            error
+                .note("the server's disk is full")
+                .hint("free some space there and run the same command again")
         } else {
             error
         };
-        error.hint("the database is as it was; nothing was swapped in")
+        error.note("the database is as it was; nothing was swapped in")
     }
 }

@@ -154,6 +154,6 @@ fn refused(name: &str, refusal: Refusal, dropped: &[String]) -> Error {
 fn before(error: Error, dropped: &[String]) -> Error {
     match dropped {
         [] => error,
-        gone => error.hint(format!("dropped before that: {}", gone.join(", "))),
+        gone => error.note(format!("dropped before that: {}", gone.join(", "))),
     }
 }

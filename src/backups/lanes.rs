@@ -31,6 +31,7 @@ use crate::postgres::Access;
 use crate::postgres::dump::Format;
 use crate::postgres::encoding::{decode, of_bytes};
 use crate::progress::{Event, Progress};
+use crate::ui::format::counted;
 
 /// The most sessions: each holds a few blocks of 1 MiB, and envctl promises 48 MiB in all.
 pub const MOST_JOBS: u8 = 6;
@@ -326,10 +327,10 @@ fn compare(part: &Part, copies: &[u64]) -> Result<()> {
     }
     let rows = |counts: &[u64]| counts.iter().sum::<u64>();
     Err(error::integrity(format!(
-        "rows are missing: {} has {} rows in the dump and PostgreSQL took {}",
+        "rows are missing: {} has {} in the dump and PostgreSQL took {}",
         part.name,
-        rows(&part.copies),
+        counted(rows(&part.copies), "row", "rows"),
         rows(copies)
     ))
-    .hint("nothing was swapped in"))
+    .note("nothing was swapped in"))
 }

@@ -27,6 +27,7 @@ use crate::postgres::Access;
 use crate::postgres::dump::Format;
 use crate::postgres::loading::Loading;
 use crate::progress::{Event, Progress};
+use crate::ui::format::counted;
 
 /// What is loaded, and how far it is trusted.
 #[derive(Clone, Debug)]
@@ -150,7 +151,7 @@ async fn commit(input: &mut ExecInput, heard: &mut Heard, output: &mut ExecOutpu
     let words = heard.words();
     if words.contains("ERROR:") {
         return Err(error::tool(format!("PostgreSQL refused to commit what was loaded: {}", words.trim()))
-            .hint("the database is as it was, empty"));
+            .note("the database is as it was, empty"));
     }
     Err(error::unknown("contact was lost while the restore was committed: all of it is there, or nothing")
         .hint("look which: `envctl psql -c '\\dt'`"))
@@ -279,9 +280,9 @@ fn compare(summary: &Summary, copies: &[u64]) -> Result<()> {
         expected.iter().zip(copies).position(|(a, b)| a != b).unwrap_or(expected.len().min(copies.len()));
     let table = summary.copies.get(at).map_or("a table", |block| block.table.as_str());
     Err(error::integrity(format!(
-        "rows are missing: {table} has {} rows in the dump and PostgreSQL took {}",
-        expected.get(at).copied().unwrap_or(0),
+        "rows are missing: {table} has {} in the dump and PostgreSQL took {}",
+        counted(expected.get(at).copied().unwrap_or(0), "row", "rows"),
         copies.get(at).copied().unwrap_or(0)
     ))
-    .hint("nothing was swapped in"))
+    .note("nothing was swapped in"))
 }

@@ -301,7 +301,7 @@ impl Manifest {
         let damaged = |e: serde_json::Error| {
             error::integrity("not a manifest of envctl")
                 .because(e)
-                .hint("without it the file can still be restored: its own structure is checked then")
+                .note("without it the file can still be restored: its own structure is checked then")
         };
         let Version { schema } = serde_json::from_str(text).map_err(damaged)?;
         if schema > SCHEMA {

@@ -179,9 +179,9 @@ fn of_stdout(error: Error) -> Error {
         Some(std::io::ErrorKind::BrokenPipe) => {
             Error::new(ErrorKind::Child(141), "the reader of the backup left")
         }
-        Some(_) => {
-            error.hint("what stands behind stdout takes no more: give it room, or name a file with `-o`")
-        }
+        Some(_) => error
+            .note("what stands behind stdout takes no more")
+            .hint("give it room, or name a file with `-o`"),
         None => error,
     }
 }

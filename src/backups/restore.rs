@@ -36,7 +36,7 @@ use crate::postgres::version::ServerVersion;
 use crate::postgres::visitors;
 use crate::postgres::{Access, Session, orphans, pg_restore, standing};
 use crate::progress::{Event, Progress};
-use crate::ui::format::{bytes, count};
+use crate::ui::format::{bytes, counted};
 use crate::ui::{Confirmed, Guard, Plan};
 
 /// A restore, decided. Its `Display` is what a person agrees to.
@@ -140,7 +140,8 @@ impl fmt::Display for RestorePlan {
                 Some(Format::Custom | Format::Directory) => "in an archive",
                 _ => "of SQL",
             };
-            writeln!(f, "  holds    {} rows, {} {what}", count(rows), bytes(self.bytes.unwrap_or(0)))?;
+            let size = bytes(self.bytes.unwrap_or(0));
+            writeln!(f, "  holds    {}, {size} {what}", counted(rows, "row", "rows"))?;
         }
         if self.findings.in_place {
             writeln!(f, "  fills    database {:?}, which is empty, in one transaction:", self.database)?;
@@ -195,7 +196,8 @@ impl fmt::Display for RestorePlan {
             } else {
                 "without login, password and rights of their own; `--trust` makes them as the file has them"
             };
-            writeln!(f, "  creates  roles {}, {with}", self.roles.missing.join(", "))?;
+            let noun = if self.roles.missing.len() == 1 { "role" } else { "roles" };
+            writeln!(f, "  creates  {noun} {}, {with}", self.roles.missing.join(", "))?;
         }
         if !self.left_out.is_empty() {
             writeln!(f, "  left out {}", self.left_out)?;
@@ -372,7 +374,7 @@ pub async fn run(
             Err(if cleaned {
                 error
             } else {
-                error.hint(format!("the side database {side:?} is left; the next restore removes it"))
+                error.note(format!("the side database {side:?} is left; the next restore removes it"))
             })
         }
     }

@@ -184,7 +184,7 @@ pub fn publish_pair(backup: &mut NewFile, manifest: &mut NewFile, overwrite: boo
     manifest.name(true)?;
     sync_directory(&directory).map_err(|error| {
         error.hint(format!(
-            "{} is the new backup, whole and proven, but the disk does not confirm its name: copy it elsewhere",
+            "copy {} elsewhere: it is the new backup, whole and proven, but the disk does not confirm its name",
             backup.target.display()
         ))
     })?;
@@ -280,16 +280,16 @@ pub fn write_failure(path: &Path, cause: io::Error) -> Error {
     let error = match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             let free = free_space(path).unwrap_or(0);
-            error.hint(format!("no space left: {free} bytes are free there; earlier backups are untouched"))
+            error.hint(format!("free some space: {free} bytes are free there, and earlier backups are untouched"))
                 .hint("write elsewhere with `-o /other/disk/backup.sql.gz`, or set `[backup] dir` in envctl.toml")
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory => {
             error.hint("write elsewhere with `-o FILE`, or set `[backup] dir` in envctl.toml")
         }
         io::ErrorKind::FileTooLarge => error.hint(
-            "a limit of the shell or of the file system: `ulimit -f`, or write elsewhere with `-o /other/disk/backup.sql.gz`",
+            "look at the limit of the shell or of the file system (`ulimit -f`), or write elsewhere with `-o /other/disk/backup.sql.gz`",
         ),
-        _ => error.hint("what the kernel says of that disk: `dmesg`; write elsewhere with `-o /other/disk/backup.sql.gz`"),
+        _ => error.hint("see what the kernel says of that disk (`dmesg`), and write elsewhere with `-o /other/disk/backup.sql.gz`"),
     };
     error.because(cause)
 }

@@ -98,7 +98,8 @@ pub async fn swap(
     if properties.is_some() != plan.exists {
         let what = if plan.exists { "was dropped" } else { "appeared" };
         return Err(error::refused(format!("database {:?} {what} while it was being restored", plan.live))
-            .hint("nothing was swapped in; run the same command again, its plan says what is there now"));
+            .note("nothing was swapped in")
+            .hint("run the same command again: its plan says what is there now"));
     }
     let statements = statements(plan, properties.as_ref());
     let mut last = None;
@@ -121,12 +122,12 @@ pub async fn swap(
     let who = occupants(&mut usher, &plan.live).await.unwrap_or_default();
     let error =
         error::busy(format!("database {:?} is still in use: {}", plan.live, last.unwrap_or_default()))
-            .hint(format!("these sessions do not leave: {who}"));
+            .note(format!("these sessions do not leave: {who}"));
     let error = match stay(&mut usher, &plan.live).await.unwrap_or_default() {
         0 => error,
         _ => error.hint(may_end(&place.user)),
     };
-    Err(error.hint("nothing was changed; stop the application and run the same command again"))
+    Err(error.note("nothing was changed").hint("stop the application and run the same command again"))
 }
 
 enum Failure {
@@ -345,7 +346,7 @@ async fn settled(
         None => Err(error::unknown("contact with PostgreSQL was lost at the very end of the swap")
             .because(cause)
             .hint(format!(
-                "if a database {witness:?} exists the restore is complete, otherwise nothing changed: \
+                "look whether there is a database {witness:?}: then the restore is complete, otherwise nothing changed: \
                  `envctl restore kept`"
             ))),
     }

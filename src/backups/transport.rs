@@ -268,7 +268,7 @@ impl Dumping<'_> {
     ) -> Result<(ProvenEnd, Worker, PathBuf)> {
         let needed = |why: &dyn std::fmt::Display| {
             error::failed(format!("the directory format is written by a worker, and none can be used: {why}"))
-                .hint("`--format custom` needs none, and is restored by pg_restore just as well")
+                .hint("use `--format custom`, which needs none and is restored by pg_restore just as well")
         };
         let (workshop, port) = match chosen {
             Chosen::Worker(workshop, port) => (workshop, port),

@@ -36,7 +36,8 @@ pub(super) fn judge(
         Proof::Missing(why) => Err(error::integrity(format!(
             "pg_dump ended with exit code 0, but its output is incomplete: {why}"
         ))
-        .hint("nothing was kept; run it again with `-v`")),
+        .note("nothing was kept")
+        .hint("run it again with `-v`")),
     }
 }
 
@@ -65,18 +66,23 @@ pub(super) fn dump_failed(end: &ProvenEnd, request: &BackupRequest) -> Error {
     let container = &request.source.container;
     if end.exit_code == 127 || end.exit_code == 126 {
         return error::tool(format!("pg_dump cannot be run in container {container}: {text}"))
-            .hint("is it the database container? name it with `--container NAME`");
+            .hint("name the database container: `--container NAME`");
     }
     let error =
         error::tool(format!("pg_dump in container {container} failed (exit code {}): {text}", end.exit_code));
     if text.contains("row-level security") {
-        error.hint("the role does not see every row: dump as the owner or a role with BYPASSRLS; envctl never dumps half a table")
+        error
+            .note("the role does not see every row; envctl never dumps half a table")
+            .hint("dump as the owner or a role with BYPASSRLS")
     } else if text.contains("permission denied") {
-        error.hint("the role may not read everything: `[database] user` in envctl.toml names another")
+        error
+            .note("the role may not read everything")
+            .hint("name another one in envctl.toml: `[database] user`")
     } else if text.contains("lock timeout") || (text.contains("LOCK TABLE") && text.contains("timeout")) {
         error
             .with_kind(error::ErrorKind::Busy)
-            .hint("another session holds a lock on a table; wait longer with `--lock-timeout 5m`")
+            .note("another session holds a lock on a table")
+            .hint("wait longer with `--lock-timeout 5m`")
     } else {
         error
     }

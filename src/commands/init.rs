@@ -95,8 +95,8 @@ fn makefile(args: &Args, folder: &Path, to_stdout: bool) -> Result<New> {
             "{} exists and is left as it is",
             path.display()
         ))
-        .hint("beside it: `envctl init --makefile -o envctl.mk`, and a line `include envctl.mk` in yours")
-        .hint("or replace it with `--force`")),
+        .hint("write another beside it: `envctl init --makefile -o envctl.mk`, and a line `include envctl.mk` in yours")
+        .hint("replace it with `--force`")),
         // The one that make reads, or the new one would never be seen.
         Some(path) => Ok(new(path)),
         None => Ok(new(folder.join("Makefile"))),

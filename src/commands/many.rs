@@ -321,6 +321,9 @@ async fn work<V: Verb>(
 fn tell_failure<O>(app: &App, ended: &Ended<O>) {
     if let End::Failed(error) = &ended.end {
         let mut text = error.full_message();
+        for note in error.notes() {
+            text.push_str(&format!("\nnote: {note}"));
+        }
         for hint in error.hints() {
             text.push_str(&format!("\nhint: {hint}"));
         }

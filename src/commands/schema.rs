@@ -91,7 +91,7 @@ impl SchemaTool {
                 "container {} has no Prisma CLI (node_modules/.bin/prisma), and no other tool that is known",
                 target.container.name
             ))
-            .hint(format!("`envctl {verb}` calls it; does the image leave development packages out?"))
+            .hint(format!("see whether the image leaves development packages out: `envctl {verb}` calls it"))
         })?;
         let guard = GUARD.iter().filter_map(|name| app.set_variable(name)).collect();
         let prod = environment.profile.is_prod();

@@ -240,7 +240,8 @@ async fn address_for(engine: &Arc<dyn Engine>, backend: &Container, found: &Data
         None if backend.addresses.is_empty() => "127.0.0.1".to_owned(),
         None => {
             return Err(error::tool(format!("{} and {} share no network", backend.name, database.name))
-                .hint("Studio in the backend has to reach the database: put both on one network"));
+                .note("Studio in the backend has to reach the database")
+                .hint("put both on one network"));
         }
     };
     found.access.url(engine, database, &host, 5432).await

@@ -215,7 +215,7 @@ impl Walk<'_> {
         let error = self.fault(line, &format!("unknown key `{shown}`"));
         match meant(prefix, word, known) {
             Some(meant) => error.hint(format!("did you mean `{meant}`?")),
-            None => error.hint(format!("known here: {}", known.join(", "))),
+            None => error.note(format!("known here: {}", known.join(", "))),
         }
     }
 

@@ -180,7 +180,7 @@ async fn pass_output(
         .hint("give it room: `TMPDIR=/a/larger/disk envctl …`, or a reader that keeps up"));
     }
     let code = handle.exit_code().await?.ok_or_else(|| {
-        error::unknown("Docker does not say how the command ended").hint("its output above is complete")
+        error::unknown("Docker does not say how the command ended").note("its output above is complete")
     })?;
     let held = opening.unwrap_or_default();
     if let Some(words) = start_failure(&held, code) {

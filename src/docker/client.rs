@@ -96,7 +96,7 @@ impl Client {
             B::DockerResponseServerError { status_code, message } => refusal(status_code, &message, what),
             B::RequestTimeoutError => {
                 error::docker(format!("{what}: Docker did not answer within {TIMEOUT_SECONDS} s"))
-                    .hint("is the daemon overloaded or hung? `docker info` shows")
+                    .hint("see whether the daemon is overloaded or hung: `docker info`")
             }
             B::IOError { err }
                 if err.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Unreached>) =>
@@ -125,15 +125,16 @@ pub(super) fn refusal(status: u16, words: &str, what: &str) -> Error {
         404 => error::target(text).hint("see what runs: `envctl status`"),
         409 if lower.contains("paused") => error::target(text).hint("resume it: `docker unpause NAME`"),
         409 if lower.contains("restarting") => {
-            error::target(text).hint("it is between two starts; its logs say why: `envctl logs`")
+            error::target(text).note("it is between two starts").hint("see why: `envctl logs`")
         }
         409 => error::target(text).hint("start it: `docker start NAME`, or `docker compose up -d`"),
         400 if lower.contains("too new") || lower.contains("too old") => {
-            error::docker(text).hint("this engine speaks another API version; upgrade the older side")
+            error::docker(text).note("this engine speaks another API version").hint("upgrade the older side")
         }
         401 | 403 => error::docker(text)
-            .hint("the daemon refuses this user; ask who runs it, or take another `--context`"),
-        _ => error::docker(text).hint("the daemon's log says more: `journalctl -u docker`"),
+            .note("the daemon refuses this user")
+            .hint("ask who runs it, or take another `--context`"),
+        _ => error::docker(text).hint("read the daemon's log: `journalctl -u docker`"),
     }
 }
 

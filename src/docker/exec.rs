@@ -185,7 +185,7 @@ impl ExecOutput {
 }
 
 fn protocol(cause: ProtocolError) -> Error {
-    error::integrity("the stream from Docker is damaged").because(cause).hint(
+    error::integrity("the stream from Docker is damaged").because(cause).note(
         "the daemon may have been restarted, or a proxy between cut the connection; what came before is incomplete",
     )
 }

@@ -46,7 +46,7 @@ pub(super) async fn send(connector: &Connector, request: Request<Full<Bytes>>) -
             connector.endpoint().host,
             ANSWER_LIMIT.as_secs()
         ))
-        .hint("is the daemon overloaded or hung? `docker info` shows")),
+        .hint("see whether the daemon is overloaded or hung: `docker info`")),
     }
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn hijack(connector: &Connector, path: &str, body: String) -> R
             response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         if status.is_success() {
             return Err(error::docker(format!("the daemon answered {status} where a stream was asked for"))
-                .hint("a proxy between envctl and the daemon may be stripping the Upgrade header"));
+                .note("a proxy between envctl and the daemon may be stripping the Upgrade header"));
         }
         return Err(Answer { status, body, date: None }.into_error(path));
     }
@@ -159,7 +159,7 @@ fn request(method: Method, path: &str, body: Option<String>) -> Result<Request<F
 fn broken(connector: &Connector, cause: hyper::Error) -> Error {
     error::docker(format!("the connection to Docker at {} broke", connector.endpoint().host))
         .because(cause)
-        .hint("does a Docker daemon listen there? `docker context ls` shows the addresses, `journalctl -u docker` its log")
+        .hint("see whether a Docker daemon listens there: `docker context ls` shows the addresses, `journalctl -u docker` its log")
 }
 
 /// Container names and ids go into a path: anything but the characters Docker allows is percent-encoded.

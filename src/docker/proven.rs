@@ -203,7 +203,7 @@ impl Stream {
         let cause = cause.context(format!("reading the output of {}", spec.program()));
         match self.last_words() {
             words if words.is_empty() => cause,
-            words => cause.hint(format!("its last words: {words}")),
+            words => cause.note(format!("its last words: {words}")),
         }
     }
 
@@ -225,7 +225,8 @@ impl Stream {
                 "`{program}` cannot be started in container {}: {complaint}",
                 container.name
             ))
-            .hint("the image needs a shell (`sh`); for an image without one use `--transport worker`");
+            .note("the image needs a shell (`sh`)")
+            .hint("use `--transport worker` for an image without one");
         }
         let mut error =
             error::integrity(format!("the output of {program} ended early: its end mark is missing"));
@@ -233,10 +234,10 @@ impl Stream {
             error = error.hint(now);
         }
         if let Some(code) = code.filter(|code| *code != 0) {
-            error = error.hint(format!("the command ended with exit code {code}"));
+            error = error.note(format!("the command ended with exit code {code}"));
         }
         if !words.is_empty() {
-            error = error.hint(format!("its last words: {words}"));
+            error = error.note(format!("its last words: {words}"));
         }
         error
     }

@@ -45,7 +45,10 @@ async fn dump_by(script: &Arc<Scripted>, stall_limit: Duration) -> (Vec<u8>, Res
 /// The kind, and everything that is said.
 fn told(result: Result<ProvenEnd>) -> (ErrorKind, String) {
     let error: Error = result.expect_err("it must not pass for a good end");
-    (error.kind(), format!("{}\n{}", error.full_message(), error.hints().join("\n")))
+    (
+        error.kind(),
+        format!("{}\n{}", error.full_message(), [error.notes(), error.hints()].concat().join("\n")),
+    )
 }
 
 #[tokio::test]

@@ -75,15 +75,14 @@ impl Connector {
         let error = error::docker(format!("cannot reach Docker at {} ({})", endpoint.host, endpoint.origin));
         let error = match cause.kind() {
             Io::NotFound => error
-                .hint(
-                    "is Docker installed and running? try `systemctl start docker`, or start Docker Desktop",
-                )
-                .hint("another daemon: `--context NAME` or `--host unix:///path/to.sock`"),
+                .hint("start Docker, if it is installed: `systemctl start docker`, or Docker Desktop")
+                .hint("name another daemon: `--context NAME` or `--host unix:///path/to.sock`"),
             Io::PermissionDenied => error
-                .hint("your user may not open the socket: `sudo usermod -aG docker $USER`, then log in again")
-                .hint("or use a rootless daemon: `docker context use rootless`"),
+                .note("your user may not open the socket")
+                .hint("add it to the group: `sudo usermod -aG docker $USER`, then log in again")
+                .hint("use a rootless daemon: `docker context use rootless`"),
             Io::ConnectionRefused => {
-                error.hint("nothing listens there: start the daemon, e.g. `systemctl start docker`")
+                error.note("nothing listens there").hint("start the daemon, e.g. `systemctl start docker`")
             }
             _ => error.hint("check the address with `docker context ls`"),
         };

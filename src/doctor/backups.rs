@@ -137,7 +137,7 @@ fn untrusted(seen: &Seen, place: &Place) -> Option<Finding> {
                 shell_word(&first.path.display().to_string()),
                 place.flags
             ))
-            .next("a restore of it by name reads and proves the whole file first; else remove it"),
+            .next("remove it, or restore it by its name: that reads and proves the whole file first"),
     )
 }
 
@@ -145,12 +145,17 @@ fn none(seen: &Seen, place: &Place) -> Finding {
     let directory = seen.directory.display();
     let what = match seen.backups.len() {
         0 => format!("there is no backup in {directory}"),
-        n => match &seen.target.database {
-            Some(name) => {
-                format!("none of the {n} backups in {directory} is of database {name}, whole and proven")
+        n => {
+            let none = if n == 1 {
+                format!("the only backup in {directory} is not")
+            } else {
+                format!("none of the {n} backups in {directory} is")
+            };
+            match &seen.target.database {
+                Some(name) => format!("{none} of database {name}, whole and proven"),
+                None => format!("{none} whole and proven"),
             }
-            None => format!("none of the {n} backups in {directory} is whole and proven"),
-        },
+        }
     };
     Finding::problem_in_production(place, "backups", what)
         .next(format!("make one: `envctl backup {}`", place.flags))

@@ -131,22 +131,22 @@ fn ailments(health: &Health, facts: &Facts, place: &Place) -> Vec<Finding> {
             "leftovers",
             format!("a restore that was killed has left the database {}{size}", side.name),
         )
-        .next(format!("the next restore removes it; or now: {}", psql(&facts.database, &drop)))
+        .next(format!("remove it now, or let the next restore do it: {}", psql(&facts.database, &drop)))
     }));
     findings.extend(health.closed.iter().map(|name| {
         let open = format!("alter database {} allow_connections true", ident(name));
         Finding::warning("database", format!("nobody may connect to the database {name}"))
-            .next(format!("if that is not meant: {}", psql(&facts.database, &open)))
+            .next(format!("revert it if that is not meant: {}", psql(&facts.database, &open)))
     }));
     findings.extend(health.reliances.iter().map(|reliance| {
         Finding::warning("backups", reliance.told())
             .next(format!("give it a search path of its own: {}", psql(&facts.database, &reliance.cure())))
-            .next("or give it one in each restore: `envctl restore latest --search-path SCHEMAS`")
+            .next("give it one in each restore: `envctl restore latest --search-path SCHEMAS`")
     }));
     findings.extend(health.broken.iter().map(|name| {
         let drop = format!("drop database {}", ident(name));
         Finding::warning("database", format!("a DROP DATABASE of {name} broke off half-way"))
-            .next(format!("only dropping it again works: {}", psql(&facts.database, &drop)))
+            .next(format!("drop it again: {}", psql(&facts.database, &drop)))
     }));
     findings.extend(old(health, &psql));
     findings.extend(collation(health, facts, &psql));
@@ -167,11 +167,11 @@ fn invalid(index: &Index, psql: impl Fn(&str) -> String) -> Finding {
     let of_reindex = ["_ccnew", "_ccold"].iter().any(|mark| name.contains(mark));
     let drop = psql(&format!("drop index concurrently {whole}"));
     if of_reindex {
-        finding.next(format!("a REINDEX left it: {drop}"))
+        finding.next(format!("drop it, a REINDEX left it: {drop}"))
     } else {
         finding
             .next(format!("build it again: {}", psql(&format!("reindex index concurrently {whole}"))))
-            .next(format!("or drop it: {drop}"))
+            .next(format!("drop it: {drop}"))
     }
 }
 
@@ -214,7 +214,7 @@ fn collation(health: &Health, facts: &Facts, psql: &impl Fn(&str, &str) -> Strin
         )
         .next(format!("build them again: {}", psql(&facts.database, &format!("reindex database concurrently {name}"))))
         .next(format!(
-            "then: {}",
+            "run then: {}",
             psql(&facts.database, &format!("alter database {name} refresh collation version"))
         )),
     )
@@ -235,9 +235,9 @@ fn migrations(health: &Health, facts: &Facts, place: &Place) -> Option<Finding> 
     }
     Some(
         Finding::problem("migrations", format!("failed, or ended half-way: {names}; nothing is applied behind it"))
-            .next(format!("what it says of itself: `envctl migrate status {}`", place.flags))
+            .next(format!("see what it says of itself: `envctl migrate status {}`", place.flags))
             .next(format!(
-                "when its changes are undone or done by hand: `envctl migrate resolve {} {} --rolled-back`, or `--applied`",
+                "say when its changes are undone or done by hand: `envctl migrate resolve {} {} --rolled-back`, or `--applied`",
                 shell_word(first),
                 place.flags
             )),

@@ -51,7 +51,7 @@ pub fn judge(seen: &Seen) -> Vec<Finding> {
     let engine = match version {
         Ok(EngineVersion { version, api, os }) if os == "windows" => {
             Finding::problem("docker", format!("{version} (API {api}) at {address} runs Windows containers"))
-                .next("envctl works on Linux containers: name another engine with `--context`")
+                .next("name another engine with `--context`: envctl works on Linux containers")
         }
         Ok(EngineVersion { version, api, .. }) => {
             Finding::ok("docker", format!("{} (API {}) at {address}, {chosen}", known(version), known(api)))

@@ -156,7 +156,7 @@ fn of_room(path: &Path, gone: bool, seen: &Seen) -> Finding {
     if seen.only_looked {
         finding.next("remove it: `envctl doctor`")
     } else {
-        finding.next(format!("it could not be removed: `rm -r {}`", shell_word(&shown.to_string())))
+        finding.next(format!("remove it: `rm -r {}`", shell_word(&shown.to_string())))
     }
 }
 

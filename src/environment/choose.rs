@@ -298,7 +298,7 @@ pub(super) fn decided_by_flag(mut environment: Environment, name: &str) -> Resul
         return Err(error::target(format!("{environment} cannot be taken for {}: {because}", escape(name)))
             .hint("leave the flag out: it is used as it is, and guarded as prod")
             .hint(format!(
-                "to settle it, label the services `envctl.profile: {}` or say it in envctl.toml",
+                "label the services `envctl.profile: {}`, or say it in envctl.toml",
                 escape(name)
             )));
     }

@@ -24,14 +24,14 @@ impl Landscape {
         if members.is_empty() {
             return error::target(format!("{asked}the daemon has no containers"))
                 .hint("start the stack with `docker compose up -d`")
-                .hint("if it runs on another daemon, name it with `--context NAME` or `--host URL`");
+                .hint("name its daemon if it runs on another one: `--context NAME` or `--host URL`");
         }
         let misses = members.iter().filter_map(|member| member.near_miss());
         let lines: Vec<String> =
             std::iter::once(format!("{asked}{}", seen(&members))).chain(misses).collect();
         error::target(lines.join("\n  "))
             .hint("start the stack with `docker compose up -d`, or name a container with `--container NAME`")
-            .hint("a database that is not recognised needs the label `envctl.role: db` on its service")
+            .hint("label a database that is not recognised `envctl.role: db`, on its service")
     }
 }
 

@@ -152,11 +152,11 @@ impl Environment {
         match role {
             Some(Role::Backend) if !services.is_empty() => error
                 .hint(format!("name a service in its place: `envctl shell {}`", shell_word(other)))
-                .hint("or name the container with `--container NAME`")
-                .hint("or label the service `envctl.role: backend`, or name it in envctl.toml"),
+                .hint("name the container with `--container NAME`")
+                .hint("label the service `envctl.role: backend`, or name it in envctl.toml"),
             Some(role) => error
                 .hint("name the container with `--container NAME`")
-                .hint(format!("or label the service `envctl.role: {role}`, or name it in envctl.toml")),
+                .hint(format!("label the service `envctl.role: {role}`, or name it in envctl.toml")),
             None => error,
         }
     }
@@ -168,7 +168,7 @@ impl Environment {
         };
         let question = format!("{self}: several services may be the {role}");
         ambiguous(question, self.candidates(fitting)).hint(format!(
-            "to settle it for good, label one service `envctl.role: {}` or name it in envctl.toml",
+            "label one service `envctl.role: {}` for good, or name it in envctl.toml",
             if *wanted == Wanted::Db { Role::Db } else { Role::Backend }
         ))
     }
@@ -194,7 +194,7 @@ impl Environment {
         let error = error::target(format!("{self}: `{service}` has no replica {number}"));
         Err(match known.as_slice() {
             [] => error.hint("leave out `--index`: its containers have no numbers"),
-            known => error.hint(format!("there is `--index` {}", known.join(", "))),
+            known => error.note(format!("there is `--index` {}", known.join(", "))),
         })
     }
 

@@ -143,7 +143,7 @@ fn pick(evidence: &Evidence<'_>) -> Result<Pick> {
             evidence.backend.unwrap_or("of the backend")
         ))
         .hint("name it: `[migrations] preset = \"django\"` in envctl.toml, or its command lines: `[migrations.commands]`")
-        .hint("where it is another directory of the container: `[migrations] dir`")),
+        .hint("name another directory of the container: `[migrations] dir`")),
         several => Err(several_fit(several.iter().map(|tool| in_words(tool, evidence)))),
     }
 }

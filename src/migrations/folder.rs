@@ -100,7 +100,8 @@ fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
         let at = e.utf8_error().valid_up_to();
         let line = String::from_utf8_lossy(&e.as_bytes()[..at]).matches('\n').count() + 1;
         error::refused(format!("{shown} is no UTF-8 text, in line {line}"))
-            .hint("Prisma would replace the wrong bytes silently; save it as UTF-8")
+            .note("Prisma would replace the wrong bytes silently")
+            .hint("save it as UTF-8")
     })
 }
 

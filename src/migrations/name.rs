@@ -44,8 +44,8 @@ impl FromStr for MigrationName {
             let better: Vec<&str> = better.split('_').filter(|word| !word.is_empty()).collect();
             let error = error::usage(format!("`{}` is no name for a migration: {why}", text.escape_debug()));
             match better.join("_") {
-                better if better.is_empty() => error.hint("for example `add_user_table`"),
-                better => error.hint(format!("for example `{better}`")),
+                better if better.is_empty() => error.hint("write for example `add_user_table`"),
+                better => error.hint(format!("write for example `{better}`")),
             }
         };
         if text.is_empty() {

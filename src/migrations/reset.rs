@@ -40,6 +40,7 @@ impl fmt::Display for ResetPlan {
         writeln!(f, "reset database {:?} ({} now)", self.database, bytes(self.size))?;
         writeln!(f, "  drops    every table, with all rows")?;
         match self.migrations {
+            Some(1) => writeln!(f, "  applies  1 migration, by {}", self.driver)?,
             Some(count) => writeln!(f, "  applies  all {count} migrations, by {}", self.driver)?,
             None => writeln!(f, "  applies  all migrations, by {}", self.driver)?,
         }

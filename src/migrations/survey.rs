@@ -53,7 +53,7 @@ impl Survey {
                     "the folder of migrations {} is not there",
                     folder.display()
                 ))
-                .hint("`migrations.dir` in envctl.toml, or ENVCTL_MIGRATIONS_DIR, names it"));
+                .hint("name it: `migrations.dir` in envctl.toml, or ENVCTL_MIGRATIONS_DIR"));
             }
             (Some(_), _) | (None, None) => {}
             (None, Some(project)) => survey.everywhere(project, wish),
@@ -179,7 +179,7 @@ impl Survey {
         }
         match self.bare.first() {
             Some((_, folder)) => error.hint(format!(
-                "or name the folder of another layout: `[migrations] dir = \"{}\"` in envctl.toml",
+                "name the folder of another layout: `[migrations] dir = \"{}\"` in envctl.toml",
                 shown(folder)
             )),
             None => error,
@@ -203,13 +203,13 @@ impl Nothing {
         let mut error = error::usage(message);
         if let Some(first) = self.numbered.first() {
             error = error.hint(format!(
-                "are those in {0} migrations? `[migrations] dir = \"{0}\"` in envctl.toml says so",
+                "name the folder if those in {0} are migrations: `[migrations] dir = \"{0}\"` in envctl.toml",
                 shown(first)
             ));
         }
         error
             .hint("run it in the project's directory, or name the folder: `[migrations] dir = \"…\"` in envctl.toml")
-            .hint("or name a tool in the backend: `[migrations] preset = \"django\"`")
+            .hint("name a tool in the backend: `[migrations] preset = \"django\"`")
     }
 }
 

@@ -38,7 +38,7 @@ fn theirs(files: &[(&str, &str)], tool: &str, file: &str, hint: &str) {
     let error = error(files);
     assert_eq!(error.kind(), ErrorKind::Refused, "{files:?}: {error}");
     assert!(error.message().contains(&format!("are of {tool} ({file}")), "{error}");
-    assert!(error.hints().join("\n").contains(hint), "{:?}", error.hints());
+    assert!([error.notes(), error.hints()].concat().join("\n").contains(hint), "{:?}", error.hints());
 }
 
 const UP_DOWN: &str = "-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;\n";
@@ -205,7 +205,7 @@ fn y7_a_tools_own_files_beat_files_that_only_end_in_sql() {
         &[("diesel.toml", ""), ("migrations/0001_a.sql", "select 1;")],
         "Diesel",
         "diesel.toml",
-        "or name the folder of another layout: `[migrations] dir = \"migrations\"`",
+        "name the folder of another layout: `[migrations] dir = \"migrations\"`",
     );
     // Of another database's, and of tests.
     finds(

@@ -33,5 +33,5 @@ pub(super) async fn runs(engine: &Arc<dyn Engine>, container: &Container) -> boo
 /// Nobody waits for ever.
 pub(super) fn too_long(container: &Container) -> Error {
     error::busy(format!("PostgreSQL in {} is still being set up after five minutes", container.name))
-        .hint(format!("what it does: `docker logs --tail 50 {}`", container.name))
+        .hint(format!("see what it does: `docker logs --tail 50 {}`", container.name))
 }

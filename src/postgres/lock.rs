@@ -163,7 +163,7 @@ async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<(), 
                 // An engine that was killed leaves what it has started, and the next one has never heard of it.
                 // The pid is the server's word, and goes into a command that somebody may type.
                 Some(Holder { pid, .. }) if pid.bytes().all(|b| b.is_ascii_digit()) => error.hint(format!(
-                    "if that envctl is gone, end its session: `envctl psql -c 'select pg_terminate_backend({pid})'`"
+                    "end its session if that envctl is gone: `envctl psql -c 'select pg_terminate_backend({pid})'`"
                 )),
                 _ => error,
             }));

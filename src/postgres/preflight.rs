@@ -162,7 +162,7 @@ pub async fn renamable(session: &mut Session, database: &str) -> Result<()> {
         return Ok(());
     }
     Err(error::refused(format!("database {database:?} has prepared transactions: {}", list(prepared)))
-        .hint("they block the swap; end each: `COMMIT PREPARED 'id'` or `ROLLBACK PREPARED 'id'`"))
+        .hint("end each, they block the swap: `COMMIT PREPARED 'id'` or `ROLLBACK PREPARED 'id'`"))
 }
 
 /// Whether a database may be replaced: what would make the swap fail, or be lost with the old one.
@@ -178,7 +178,7 @@ pub async fn replaceable(session: &mut Session, database: &str) -> Result<()> {
         .map_err(Error::from)?;
     if !slots.is_empty() {
         return Err(error::refused(format!("database {database:?} has logical replication slots: {}", list(slots)))
-            .hint("they would stay with the old database and its consumers would see nothing new; drop them and set the consumers up again after the restore"));
+            .hint("drop them and set the consumers up again after the restore: they would stay with the old database, and its consumers would see nothing new"));
     }
     // Not readable by every role; then the rename itself decides.
     let subscriptions = session
@@ -187,7 +187,7 @@ pub async fn replaceable(session: &mut Session, database: &str) -> Result<()> {
         .unwrap_or_default();
     if !subscriptions.is_empty() {
         return Err(error::refused(format!("database {database:?} has subscriptions: {}", list(subscriptions)))
-            .hint("they would go on writing into the old database; `DROP SUBSCRIPTION` first, and create them again after the restore"));
+            .hint("drop them first (`DROP SUBSCRIPTION`) and create them again after the restore: they would go on writing into the old database"));
     }
     Ok(())
 }

@@ -145,6 +145,7 @@ fn shortened(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     match lines.len().saturating_sub(LINES_SHOWN) {
         0 => text.to_owned(),
+        1 => format!("{}\n… 1 more line", lines[..LINES_SHOWN].join("\n")),
         more => format!("{}\n… {more} more lines", lines[..LINES_SHOWN].join("\n")),
     }
 }

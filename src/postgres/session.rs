@@ -594,8 +594,9 @@ impl Complaint {
     fn into_error(self, container: &Container, access: &Access) -> Error {
         match self {
             Self::Docker(error) => error,
-            Self::NoPsql => error::tool(format!("container {} has no psql", container.name))
-                .hint("is it the database? name it: `--container NAME`, or `[profiles.NAME] db = \"…\"` in envctl.toml"),
+            Self::NoPsql => error::tool(format!("container {} has no psql", container.name)).hint(
+                "name the database: `--container NAME`, or `[profiles.NAME] db = \"…\"` in envctl.toml",
+            ),
             Self::Words(words) if words.contains("FATAL:  ") => {
                 // psql repeats how it connected in front of what the server said.
                 let said = words.rsplit("FATAL:  ").next().unwrap_or(&words).to_owned();
@@ -621,9 +622,9 @@ fn said_no(words: &str, container: &Container, access: &Access) -> Error {
     let error = error::tool(format!("cannot connect to PostgreSQL in {}: {words}", container.name));
     let elsewhere = ["No such file or directory", "Connection refused", "pg_hba.conf"];
     let error = if elsewhere.iter().any(|one| words.contains(one)) {
-        error.hint("where it listens elsewhere, say so in envctl.toml: `[database] port = 5433`, `host = \"127.0.0.1\"`")
+        error.hint("say in envctl.toml where it listens: `[database] port = 5433`, `host = \"127.0.0.1\"`")
     } else {
         error
     };
-    error.hint(format!("its logs say more: `docker logs --tail 50 {}`", container.name))
+    error.hint(format!("read its logs: `docker logs --tail 50 {}`", container.name))
 }

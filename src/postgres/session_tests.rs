@@ -32,7 +32,7 @@ fn failing(words: &'static str) -> Turn {
 }
 
 fn told(error: &Error) -> String {
-    format!("{}\n{}", error.full_message(), error.hints().join("\n"))
+    format!("{}\n{}", error.full_message(), [error.notes(), error.hints()].concat().join("\n"))
 }
 
 #[tokio::test]

@@ -102,8 +102,9 @@ fn nowhere(
         access.user,
         tried.join(", ")
     ))
+    .note("a database is created and renamed from another one")
     .hint(format!(
-        "a database is created and renamed from another one; make one: `envctl psql -c 'CREATE DATABASE postgres'`, \
+        "make one: `envctl psql -c 'CREATE DATABASE postgres'`, \
          or let its owner run `GRANT CONNECT ON DATABASE postgres TO {}`",
         super::quote::ident(&access.user)
     ));

@@ -190,7 +190,7 @@ fn path(directory: &Path, verb: &str, context: &str) -> PathBuf {
 fn unwritable(path: &Path, e: std::io::Error) -> Error {
     error::failed(format!("the journal {} cannot be written", path.display()))
         .because(e)
-        .hint("XDG_STATE_HOME names another place")
+        .hint("name another place: XDG_STATE_HOME")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Errors as they are told: a line, its causes, and what to type next; or a JSON document.
+//! Errors as they are told: a line, its causes, what is so now, and what to type next; or a JSON document.
 //!
 //! Promise: whatever a container wrote into an error, no line of it can pass for one of ours: foreign
 //! text is escaped and every line after the first is indented.
@@ -11,7 +11,7 @@ use super::target_options::TargetOptions;
 use super::wrap::wrap;
 use crate::error::Error;
 
-/// `error: message: cause`, then one `hint: …` for each hint. `width` is the terminal's, or `None` for
+/// `error: message: cause`, then one `note: …` for each note and one `hint: …` for each hint. `width` is the terminal's, or `None` for
 /// lines as long as they are. With `name_the_kind` the class stands in parentheses.
 pub(super) fn human(
     error: &Error,
@@ -23,27 +23,33 @@ pub(super) fn human(
     let label = if name_the_kind { format!("error ({}):", error.kind().code()) } else { "error:".to_owned() };
     let lead = format!("{} ", styles.paint(Tone::Bad, &label));
     let mut shown = wrap(&lead, label.len() + 1, &escape_lines(&error.full_message()), 2, width);
-    for hint in error.hints() {
-        let lead = format!("{} ", styles.paint(Tone::Note, "hint:"));
-        shown.push_str(&wrap(&lead, 6, &escape_lines(&options.complete(hint)), 6, width));
+    let lines = error.notes().iter().map(|note| ("note:", note));
+    for (label, text) in lines.chain(error.hints().iter().map(|hint| ("hint:", hint))) {
+        let lead = format!("{} ", styles.paint(Tone::Note, label));
+        shown.push_str(&wrap(&lead, 6, &escape_lines(&options.complete(text)), 6, width));
     }
     shown
 }
 
-/// `{"error": {"code", "message", "hint"}}`; several hints are lines of one, none is null.
+/// `{"error": {"code", "message", "hint"}}`; several hints are lines of one, none is null. `note` is there where there are
+/// notes, and likewise.
 pub(super) fn json(error: &Error, options: &TargetOptions) -> Value {
-    let hints: Vec<String> = error.hints().iter().map(|hint| options.complete(hint)).collect();
-    json!({"error": fields_with(error, &hints)})
+    let complete = |texts: &[String]| texts.iter().map(|text| options.complete(text)).collect::<Vec<_>>();
+    json!({"error": fields_with(error, &complete(error.hints()), &complete(error.notes()))})
 }
 
 /// `{"code", "message", "hint"}`: an error inside of an answer.
 pub fn fields(error: &Error) -> Value {
-    fields_with(error, error.hints())
+    fields_with(error, error.hints(), error.notes())
 }
 
-fn fields_with(error: &Error, hints: &[String]) -> Value {
+fn fields_with(error: &Error, hints: &[String], notes: &[String]) -> Value {
     let hint = if hints.is_empty() { Value::Null } else { hints.join("\n").into() };
-    json!({"code": error.kind().code(), "message": error.full_message(), "hint": hint})
+    let mut fields = json!({"code": error.kind().code(), "message": error.full_message(), "hint": hint});
+    if !notes.is_empty() {
+        fields["note"] = notes.join("\n").into();
+    }
+    fields
 }
 
 /// The error object of an answer that could not be written as JSON.

@@ -22,27 +22,27 @@ fn no_socket() {
     logs(&stage).env("DOCKER_HOST", &host).run().is(str![[r#"
 exit 4
 ! error: cannot reach Docker at unix://[DIR]/nothing.sock (DOCKER_HOST): No such file or directory (os error 2)
-! hint: is Docker installed and running? try `systemctl start docker`, or start Docker Desktop
-! hint: another daemon: `--context NAME` or `--host unix:///path/to.sock`
+! hint: start Docker, if it is installed: `systemctl start docker`, or Docker Desktop
+! hint: name another daemon: `--context NAME` or `--host unix:///path/to.sock`
 
 "#]]);
     stage.envctl(["exec", "backend", "--", "true"]).env("DOCKER_HOST", &host).run().is(str![[r#"
 exit 125
 ! error (docker): cannot reach Docker at unix://[DIR]/nothing.sock (DOCKER_HOST): No such file or directory (os error 2)
-! hint: is Docker installed and running? try `systemctl start docker`, or start Docker Desktop
-! hint: another daemon: `--context NAME` or `--host unix:///path/to.sock`
+! hint: start Docker, if it is installed: `systemctl start docker`, or Docker Desktop
+! hint: name another daemon: `--context NAME` or `--host unix:///path/to.sock`
 
 "#]]);
     stage.envctl(["logs", "--json"]).env("DOCKER_HOST", &host).run().is(str![[r#"
 exit 4
-{"schema":1,"error":{"code":"docker","message":"cannot reach Docker at unix://[DIR]/nothing.sock (DOCKER_HOST): No such file or directory (os error 2)","hint":"is Docker installed and running? try `systemctl start docker`, or start Docker Desktop\nanother daemon: `--context NAME` or `--host unix:///path/to.sock`"}}
+{"schema":1,"error":{"code":"docker","message":"cannot reach Docker at unix://[DIR]/nothing.sock (DOCKER_HOST): No such file or directory (os error 2)","hint":"start Docker, if it is installed: `systemctl start docker`, or Docker Desktop\nname another daemon: `--context NAME` or `--host unix:///path/to.sock`"}}
 
 "#]]);
     stage.run(["logs", "--host", &host]).is(str![[r#"
 exit 4
 ! error: cannot reach Docker at unix://[DIR]/nothing.sock (--host): No such file or directory (os error 2)
-! hint: is Docker installed and running? try `systemctl start docker`, or start Docker Desktop
-! hint: another daemon: `--context NAME` or `--host unix:///path/to.sock`
+! hint: start Docker, if it is installed: `systemctl start docker`, or Docker Desktop
+! hint: name another daemon: `--context NAME` or `--host unix:///path/to.sock`
 
 "#]]);
 }
@@ -55,7 +55,8 @@ fn nothing_listens_on_the_socket() {
     logs(&stage).env("DOCKER_HOST", host).run().is(str![[r#"
 exit 4
 ! error: cannot reach Docker at unix://[DIR]/left.sock (DOCKER_HOST): Connection refused (os error 111)
-! hint: nothing listens there: start the daemon, e.g. `systemctl start docker`
+! note: nothing listens there
+! hint: start the daemon, e.g. `systemctl start docker`
 
 "#]]);
 }
@@ -83,8 +84,9 @@ fn the_socket_is_not_ours_to_open() {
     .is(str![[r#"
 exit 4
 ! error: cannot reach Docker at unix://[DIR]/docker.sock (DOCKER_HOST): Permission denied (os error 13)
-! hint: your user may not open the socket: `sudo usermod -aG docker $USER`, then log in again
-! hint: or use a rootless daemon: `docker context use rootless`
+! note: your user may not open the socket
+! hint: add it to the group: `sudo usermod -aG docker $USER`, then log in again
+! hint: use a rootless daemon: `docker context use rootless`
 
 "#]]);
 }
@@ -156,7 +158,7 @@ fn hosts_that_are_none() {
     logs(&stage).env("DOCKER_HOST", "carrier-pigeon://coop").run().is(str![[r#"
 exit 2
 ! error: DOCKER_HOST: not a host URL
-! hint: hosts are written unix:///path, tcp://host:port or ssh://user@host
+! hint: write unix:///path, tcp://host:port or ssh://user@host
 
 "#]]);
     logs(&stage).env("DOCKER_HOST", "npipe:////./pipe/docker_engine").run().is(str![[r#"
@@ -198,14 +200,16 @@ fn an_engine_of_another_api_version() {
     Stage::behaving(Manner::Refusing(400, newer)).run(["logs"]).is(str![[r#"
 exit 4
 ! error: listing containers: client version 1.53 is too new. Maximum supported API version is 1.41
-! hint: this engine speaks another API version; upgrade the older side
+! note: this engine speaks another API version
+! hint: upgrade the older side
 
 "#]]);
     let older = "client version 1.41 is too old. Minimum supported API version is 1.44, please upgrade your client to a newer version";
     Stage::behaving(Manner::Refusing(400, older)).run(["exec", "backend", "--", "true"]).is(str![[r#"
 exit 125
 ! error (docker): listing containers: client version 1.41 is too old. Minimum supported API version is 1.44, please upgrade your client to a newer version
-! hint: this engine speaks another API version; upgrade the older side
+! note: this engine speaks another API version
+! hint: upgrade the older side
 
 "#]]);
     // Another 400 is not about versions.

@@ -212,7 +212,7 @@ fn a_stream_that_is_cut_is_no_success() {
 exit 125
 ! [dev] acme · backend acme-dev-backend-1 · context default
 ! error (docker): in container acme-dev-backend-1: the daemon answered 200 OK where a stream was asked for
-! hint: a proxy between envctl and the daemon may be stripping the Upgrade header
+! note: a proxy between envctl and the daemon may be stripping the Upgrade header
 
 "#]]);
 }

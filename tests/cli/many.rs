@@ -149,7 +149,7 @@ STACK PROFILE TIME RESULT
 acme dev - not begun
 blog dev [TIME] failed: tool (exit 7)
 ! warning: blog: cannot connect to PostgreSQL in blog-dev-db-1: sorry, too many clients
-!          hint: its logs say more: `docker logs --tail 50 blog-dev-db-1`
+!          hint: read its logs: `docker logs --tail 50 blog-dev-db-1`
 ! error: 1 of 2 stacks cannot be worked on (blog): nothing was changed
 ! hint: `--on-failure continue` does the others; or name those that you mean with `-s`
 

@@ -51,7 +51,7 @@ fn errors_are_coloured_too() {
 exit 3
 ! <ESC>[1;31merror:<ESC>[0m the daemon has no containers
 ! <ESC>[36mhint:<ESC>[0m start the stack with `docker compose up -d`
-! <ESC>[36mhint:<ESC>[0m if it runs on another daemon, name it with `--context NAME` or `--host URL`
+! <ESC>[36mhint:<ESC>[0m name its daemon if it runs on another one: `--context NAME` or `--host URL`
 
 "#]]);
 }
@@ -109,7 +109,7 @@ exit 0
 exit 125
 ! error (target): ac\u{1b}]0;owned\u{7}me\u{1b}[2J\u{202e}dorp\u{d}\u{a}error: forged dev has no database; its services: one
 ! hint: name the container with `--container NAME`
-! hint: or label the service `envctl.role: db`, or name it in envctl.toml
+! hint: label the service `envctl.role: db`, or name it in envctl.toml
 
 "#]]);
 }
@@ -174,7 +174,7 @@ fn f91_an_engines_words_are_escaped() {
 exit 4
 ! error: listing containers: disk full
 !   \u{1b}[2Jerror: forged
-! hint: the daemon's log says more: `journalctl -u docker`
+! hint: read the daemon's log: `journalctl -u docker`
 
 "#]]);
 }

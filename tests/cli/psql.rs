@@ -129,12 +129,12 @@ fn an_image_without_psql() {
     stage.run(["psql", "-c", "select 1"]).is(str![[r#"
 exit 125
 ! error (tool): container acme-dev-db-1 has no psql
-! hint: is it the database? name it: `--container NAME`, or `[profiles.NAME] db = "…"` in envctl.toml
+! hint: name the database: `--container NAME`, or `[profiles.NAME] db = "…"` in envctl.toml
 
 "#]]);
     stage.run(["psql", "--json", "-c", "select 1"]).is(str![[r#"
 exit 125
-{"schema":1,"error":{"code":"tool","message":"container acme-dev-db-1 has no psql","hint":"is it the database? name it: `--container NAME`, or `[profiles.NAME] db = \"…\"` in envctl.toml"}}
+{"schema":1,"error":{"code":"tool","message":"container acme-dev-db-1 has no psql","hint":"name the database: `--container NAME`, or `[profiles.NAME] db = \"…\"` in envctl.toml"}}
 
 "#]]);
 }

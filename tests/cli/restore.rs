@@ -38,7 +38,7 @@ fn nothing_named_and_nothing_there() {
     acme().run(["restore"]).is(str![[r#"
 exit 2
 ! error: what shall be restored?
-! hint: `envctl restore latest`, or a file; see them: `envctl backup list`
+! hint: name it: `envctl restore latest`, or a file of `envctl backup list`
 
 "#]]);
     acme().run(["restore", "latest"]).is(str![[r#"
@@ -53,7 +53,7 @@ exit 3
 exit 2
 ! checking nosuch.sql.gz
 ! error: cannot read nosuch.sql.gz: No such file or directory (os error 2)
-! hint: these are there: `envctl backup list --dev`
+! hint: see those that are there: `envctl backup list --dev`
 
 "#]]);
 }
@@ -132,7 +132,9 @@ fn a_dump_that_is_cut_never_meets_the_server() {
 exit 8
 ! checking cut.sql
 ! error: cut.sql is incomplete: it ends inside the COPY of public.users
-! hint: a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table; nothing was swapped in
+! note: a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table
+! note: nothing was swapped in
+! hint: take another copy of the file, or make the dump again
 
 "#]]);
     stage.write("empty.sql", "");
@@ -154,7 +156,9 @@ fn what_only_looks_like_an_archive_is_told_as_damaged() {
 exit 8
 ! checking dump.custom
 ! error: dump.custom is incomplete: its numbers have 97 and 110 bytes, not 4 and 8
-! hint: a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table; nothing was swapped in
+! note: a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table
+! note: nothing was swapped in
+! hint: take another copy of the file, or make the dump again
 
 "#]]);
     std::fs::create_dir(stage.path("directory")).unwrap();
@@ -204,6 +208,7 @@ exit 6
 ! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
 ! error: the role postgres may not create databases, and a restore loads into a new one and swaps
 ! hint: let a superuser run `ALTER ROLE "postgres" CREATEDB`, or name another role in envctl.toml: `[database] user = "…"`
+! hint: restore into an empty database that belongs to the role, which needs no such right: `--into NAME`
 
 "#]]);
 }
@@ -220,7 +225,7 @@ fn from_development_up_into_production_both_ends_are_named() {
 exit 6
 ! checking dev.sql
 ! error: this would put the data of dev into acme prod
-! hint: if that is what you want, name both ends: `--from dev --to prod`
+! hint: name both ends, if that is what you want: `--from dev --to prod`
 
 "#]]);
     assert_eq!(stage.engine.commands().len(), before, "the server was asked");

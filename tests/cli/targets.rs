@@ -11,19 +11,19 @@ fn nothing_runs() {
 exit 3
 ! error: the daemon has no containers
 ! hint: start the stack with `docker compose up -d`
-! hint: if it runs on another daemon, name it with `--context NAME` or `--host URL`
+! hint: name its daemon if it runs on another one: `--context NAME` or `--host URL`
 
 "#]]);
     Stage::with([]).run(["psql", "-c", "select 1"]).is(str![[r#"
 exit 125
 ! error (target): the daemon has no containers
 ! hint: start the stack with `docker compose up -d`
-! hint: if it runs on another daemon, name it with `--context NAME` or `--host URL`
+! hint: name its daemon if it runs on another one: `--context NAME` or `--host URL`
 
 "#]]);
     Stage::with([]).run(["logs", "--json"]).is(str![[r#"
 exit 3
-{"schema":1,"error":{"code":"target","message":"the daemon has no containers","hint":"start the stack with `docker compose up -d`\nif it runs on another daemon, name it with `--context NAME` or `--host URL`"}}
+{"schema":1,"error":{"code":"target","message":"the daemon has no containers","hint":"start the stack with `docker compose up -d`\nname its daemon if it runs on another one: `--context NAME` or `--host URL`"}}
 
 "#]]);
 }
@@ -96,7 +96,7 @@ exit 125
 !     acme dev: project acme-dev, in /srv/acme, container acme-dev-api-1 running  --container acme-dev-api-1
 !     acme dev: project acme-dev, in /srv/acme, container acme-dev-web-1 running  --container acme-dev-web-1
 ! hint: add the flag at the end of a line, such as `--container acme-dev-api-1`
-! hint: to settle it for good, label one service `envctl.role: backend` or name it in envctl.toml
+! hint: label one service `envctl.role: backend` for good, or name it in envctl.toml
 
 "#]]);
 }
@@ -126,7 +126,7 @@ fn no_database_in_the_stack() {
 exit 125
 ! error (target): acme dev has no database; its services: backend
 ! hint: name the container with `--container NAME`
-! hint: or label the service `envctl.role: db`, or name it in envctl.toml
+! hint: label the service `envctl.role: db`, or name it in envctl.toml
 
 "#]]);
 }
@@ -198,7 +198,7 @@ exit 0
 exit 125
 ! error (target): no container `lonly`: 1 container runs, none belongs to a stack with a database: lonely
 ! hint: start the stack with `docker compose up -d`, or name a container with `--container NAME`
-! hint: a database that is not recognised needs the label `envctl.role: db` on its service
+! hint: label a database that is not recognised `envctl.role: db`, on its service
 
 "#]]);
 }
@@ -222,7 +222,7 @@ exit 0
     stage.run(["exec", "backend", "--index", "7", "--", "true"]).is(str![[r#"
 exit 125
 ! error (target): acme dev: `backend` has no replica 7
-! hint: there is `--index` 1, 2
+! note: there is `--index` 1, 2
 
 "#]]);
 }

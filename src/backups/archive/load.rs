@@ -209,13 +209,13 @@ pub(super) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> LoadFai
         None => error::tool(format!("contact with pg_restore was lost while loading {name}: {first}")),
     };
     let error = if first.contains("unsupported version") {
-        error.hint("it was made by a newer pg_dump: restore it into a server of that version")
+        error.note("it was made by a newer pg_dump").hint("restore it into a server of that version")
     } else if first.contains("No space left") {
-        error.hint("the server's disk is full; free some space and run the same command again")
+        error.note("the server's disk is full").hint("free some space there and run the same command again")
     } else {
         error
     };
-    let error = error.hint("the database is as it was; nothing was swapped in");
+    let error = error.note("the database is as it was; nothing was swapped in");
     let refused = exit_code == Some(1) && first.contains("ERROR:") && !first.contains("No space left");
     LoadFailure { error, complaint: refused.then_some(complaint) }
 }
@@ -242,7 +242,7 @@ pub(super) async fn check(
         );
         if let Some(lost) = session.value(&sql).await.map_err(Error::from)? {
             return Err(error::integrity(format!("{lost} is in the archive and was not restored"))
-                .hint("nothing was swapped in"));
+                .note("nothing was swapped in"));
         }
     }
     let data = summary.entries.iter().filter(|entry| entry.data);

@@ -74,14 +74,15 @@ impl Members {
             let shown = name.display();
             if !kind.is_file() {
                 return Err(error::refused(format!("the tar holds {shown}, which is no plain file"))
-                    .hint("nothing was read from it; a tar of pg_dump's holds files alone"));
+                    .note("nothing was read from it")
+                    .note("a tar of pg_dump's holds files alone"));
             }
             let plain =
                 name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
             let base = name.file_name().and_then(|base| base.to_str()).filter(|_| plain);
             let Some(base) = base else {
                 return Err(error::refused(format!("the tar holds the name {shown}, which leads elsewhere"))
-                    .hint("nothing was read from it"));
+                    .note("nothing was read from it"));
             };
             let (at, size) = (member.raw_file_position(), member.size());
             if at.checked_add(size).is_none_or(|end| end > len) {
@@ -178,7 +179,8 @@ impl Members {
 
 fn missing(name: &str) -> Error {
     error::integrity(format!("its data file {} is not there", name.escape_debug()))
-        .hint("the directory was copied in part; take another backup")
+        .note("the directory was copied in part")
+        .hint("take another backup: `envctl backup list`")
 }
 
 /// A name that stays where it is; the list of a foreign archive is free text.

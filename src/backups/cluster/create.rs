@@ -190,7 +190,9 @@ async fn globals(
             words.join("; ")
         ));
         return Err(if end.stderr.contains("permission denied") {
-            error.hint("only a superuser may read the roles' passwords: `[database] user` in envctl.toml names another role")
+            error
+                .note("only a superuser may read the roles' passwords")
+                .hint("name another role in envctl.toml: `[database] user`")
         } else {
             error
         });
@@ -200,7 +202,8 @@ async fn globals(
     let summary = contents.finish();
     if !summary.cluster || !summary.proof().is_complete() {
         return Err(error::integrity("pg_dumpall ended with exit code 0, but its output is incomplete")
-            .hint("nothing was kept; run it again with `-v`"));
+            .note("nothing was kept")
+            .hint("run it again with `-v`"));
     }
     Ok((globals, summary))
 }
@@ -226,7 +229,8 @@ fn tar<W: Write>(
             2 * count,
             names.len()
         ))
-        .hint("nothing was kept; something else writes beside the backup, run it again where nothing does"));
+        .note("nothing was kept; something else writes beside the backup")
+        .hint("run it again where nothing else writes"));
     }
     names.sort();
     let mut tar = ::tar::Builder::new(Hashed::new(out, interrupt));

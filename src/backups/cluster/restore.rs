@@ -142,7 +142,9 @@ pub(in crate::backups) async fn create(
     let refused = |refusal: Refusal| {
         // Never the statement: a password's hash may be in it.
         let error = Error::from(refusal).context("the missing roles cannot be created; nothing was changed");
-        error.hint("creating roles takes a superuser: `[database] user` in envctl.toml names another role")
+        error
+            .note("creating roles takes a superuser")
+            .hint("name another role in envctl.toml: `[database] user`")
     };
     session.query("BEGIN").await.map_err(refused)?;
     for statement in &roles.statements {
@@ -159,9 +161,9 @@ fn apart(error: Error, failed: &str, done: &[Restored], rest: &[String], roles: 
     let unknown = error.kind() == ErrorKind::Unknown;
     let mut error = error.context(format!("database {failed:?}"));
     if done.is_empty() {
-        error = error.hint("no database was restored before it");
+        error = error.note("no database was restored before it");
     } else {
-        error = error.hint(format!(
+        error = error.note(format!(
             "restored and in place: {}; each is taken back by `envctl restore undo -d NAME`",
             list(done.iter().map(|one| one.database.as_str()).collect())
         ));
@@ -171,10 +173,10 @@ fn apart(error: Error, failed: &str, done: &[Restored], rest: &[String], roles: 
         untouched.insert(0, failed);
     }
     if !untouched.is_empty() {
-        error = error.hint(format!("as they were: {}", list(untouched)));
+        error = error.note(format!("as they were: {}", list(untouched)));
     }
     if !roles.missing.is_empty() {
-        error = error.hint(format!("created and left: {}", self::roles(&roles.missing)));
+        error = error.note(format!("created and left: {}", self::roles(&roles.missing)));
     }
     error
 }
@@ -191,9 +193,9 @@ mod tests {
         let told = |error| apart(error, "b", &done, &["c".to_owned()], &Roles::default());
         let error = told(error::integrity("rows are missing"));
         assert_eq!(error.kind(), ErrorKind::Integrity);
-        assert!(error.hints()[0].contains("in place: \"a\";"), "{:?}", error.hints());
-        assert_eq!(error.hints()[1], "as they were: \"b\", \"c\"");
+        assert!(error.notes()[0].contains("in place: \"a\";"), "{:?}", error.notes());
+        assert_eq!(error.notes()[1], "as they were: \"b\", \"c\"");
         let error = told(error::unknown("contact was lost"));
-        assert_eq!(error.hints()[1], "as they were: \"c\"", "of \"b\" nobody knows");
+        assert_eq!(error.notes()[1], "as they were: \"c\"", "of \"b\" nobody knows");
     }
 }

@@ -95,21 +95,23 @@ fn take_apart(
                 "{shown} is not what its manifest says: SHA-256 {now} instead of {}",
                 manifest.stored_sha256
             ))
-            .hint("the file was damaged or cut after it was made; take another: `envctl backup list`"));
+            .note("the file was damaged or cut after it was made")
+            .hint("take another: `envctl backup list`"));
         }
     }
     // Before a byte of it is unpacked: what nobody vouches for may fill a disk.
     if !authenticity.vouches() && !trust {
         let why = authenticity.doubt().unwrap_or_else(|| "it has no manifest".to_owned());
         return Err(error::refused(format!("{shown}: {why}; nobody vouches for the roles it would make"))
-            .hint("if you know where the file comes from, `--trust` restores it all the same"));
+            .hint("add `--trust` if you know where the file comes from"));
     }
     let home = home_of(path)?;
     room::sweep(&home);
     let cannot = |e: io::Error| {
         error::failed(format!("{shown} cannot be unpacked beside itself"))
             .because(e)
-            .hint("it needs its own size of disk there; move it to where there is room")
+            .note("it needs its own size of disk there")
+            .hint("move it to where there is room")
     };
     let room = Room::make(&home).map_err(cannot)?;
     let place = room.directory("all").map_err(cannot)?;
@@ -141,7 +143,7 @@ fn extract(path: &Path, place: &Path, only: Option<&str>, interrupt: &Interrupt)
             return Err(error::refused(format!(
                 "the tar holds {shown}, which no backup of all databases does"
             ))
-            .hint("nothing of it was written under that name"));
+            .note("nothing of it was written under that name"));
         };
         let (at, size) = (member.raw_file_position(), member.size());
         if at.checked_add(size).is_none_or(|end| end > len) {
@@ -223,7 +225,7 @@ fn databases(place: &Path, names: &BTreeSet<String>, only: Option<&str>) -> Resu
     databases.retain(|held| held.name == only);
     if databases.is_empty() {
         return Err(error::target(format!("the backup holds no database {only:?}"))
-            .hint(format!("it holds {}", there.join(", "))));
+            .note(format!("it holds {}", there.join(", "))));
     }
     Ok(databases)
 }

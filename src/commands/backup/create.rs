@@ -25,7 +25,7 @@ use crate::postgres::Session;
 use crate::postgres::dump::{DumpOptions, Format};
 use crate::progress::Progress;
 use crate::stacks::schedule::OnFailure;
-use crate::ui::format::{bytes, count, duration};
+use crate::ui::format::{bytes, counted, duration};
 
 /// Arguments of `backup create`.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -239,7 +239,7 @@ pub(super) fn request(
     }
     if destination == Destination::Stdout && app.ui.options().stdout_is_terminal {
         return Err(error::usage("a backup on a terminal helps nobody")
-            .hint("`envctl backup -o - > FILE`, or leave `-o` out"));
+            .hint("send it to a file: `envctl backup -o - > FILE`, or leave `-o` out"));
     }
     let key = match &destination {
         Destination::File { .. } => app.signing_key(settings)?,
@@ -307,7 +307,7 @@ fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
         Some(jobs) if jobs > 1 && format != Format::Directory => {
             Err(error::usage(format!("pg_dump writes the {} format one table at a time", format.word()))
                 .hint(
-                    "`--format directory -j N` dumps N at once; a plain dump is packed on all cores as it is",
+                    "use `--format directory -j N`, which dumps N at once; a plain dump is packed on all cores as it is",
                 ))
         }
         Some(jobs) => Ok(jobs),
@@ -327,17 +327,18 @@ pub(super) fn show(app: &App, created: &Created) {
     let Some(path) = &created.path else { return };
     let took = std::time::Duration::from_millis(manifest.duration_ms);
     app.ui.say(&format!(
-        "{} in {}: {} tables, {} rows, {}; complete and proven{}",
+        "{} in {}: {}, {}, {}; complete and proven{}",
         manifest.of_what(),
         duration(took),
-        manifest.table_count(),
-        count(manifest.rows()),
+        counted(manifest.table_count() as u64, "table", "tables"),
+        counted(manifest.rows(), "row", "rows"),
         match manifest.format.as_str() {
             "plain" => {
                 format!("{} of SQL as {}", bytes(manifest.plain_bytes), bytes(manifest.stored_bytes))
             }
             _ if manifest.is_of_all() => {
-                format!("{} databases in a tar of {}", manifest.databases.len(), bytes(manifest.stored_bytes))
+                let databases = counted(manifest.databases.len() as u64, "database", "databases");
+                format!("{databases} in a tar of {}", bytes(manifest.stored_bytes))
             }
             other => format!("a {other} archive of {}", bytes(manifest.stored_bytes)),
         },

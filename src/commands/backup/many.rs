@@ -13,7 +13,7 @@ use crate::environment::Environment;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::stacks::Verb;
-use crate::ui::format::{bytes, count};
+use crate::ui::format::{bytes, counted};
 use crate::ui::{Confirmed, Guard, Plan};
 
 /// The verb.
@@ -69,7 +69,8 @@ impl fmt::Display for Made {
         // Its folder stood in the plan; the table at the end has to fit a terminal.
         let name = self.path.rsplit('/').next().unwrap_or_default();
         let empty = if self.empty { "EMPTY, " } else { "" };
-        write!(f, "{empty}{} rows, {}, {name}", count(self.rows), bytes(self.stored_bytes))
+        let rows = counted(self.rows, "row", "rows");
+        write!(f, "{empty}{rows}, {}, {name}", bytes(self.stored_bytes))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::facts::Facts;
 use crate::ui::escape::escape;
-use crate::ui::format::{age, bytes, count, duration, moment};
+use crate::ui::format::{age, bytes, count, counted, duration, moment};
 
 /// Arguments of `backup show`.
 #[derive(clap::Args, Debug)]
@@ -62,7 +62,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let (manifest, authenticity) = Manifest::authenticated_of(&path, &app.manifest_keys(&settings)?)?;
     let manifest = manifest.ok_or_else(|| {
         error::integrity(format!("{} has no manifest", path.display()))
-            .hint("it can still be restored: its own structure is checked then")
+            .note("it can still be restored: its own structure is checked then")
     })?;
     let now = app.now();
     let answer = Answer { manifest: &manifest, authenticity: authenticity.word() };
@@ -108,7 +108,10 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
             "{} {profile}, {}, {}container {}",
             manifest.source.stack,
             if manifest.is_of_all() {
-                format!("all {} databases", manifest.databases.len())
+                match manifest.databases.len() {
+                    1 => "all of 1 database".to_owned(),
+                    n => format!("all {n} databases"),
+                }
             } else {
                 format!("database {}", manifest.database)
             },
@@ -163,11 +166,11 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
     line(
         "content",
         format!(
-            "{}{}{} tables, {} rows",
+            "{}{}{}, {}",
             if manifest.is_empty() { "EMPTY: " } else { "" },
             if manifest.whole { "" } else { "partial: " },
-            manifest.table_count(),
-            count(manifest.rows())
+            counted(manifest.table_count() as u64, "table", "tables"),
+            counted(manifest.rows(), "row", "rows")
         ),
     );
     if let Some(migration) = &manifest.last_migration {
@@ -180,10 +183,10 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
         line(
             "",
             format!(
-                "{}: {} tables, {} rows, {} ({})",
+                "{}: {}, {}, {} ({})",
                 database.name,
-                database.tables,
-                count(database.rows),
+                counted(database.tables as u64, "table", "tables"),
+                counted(database.rows, "row", "rows"),
                 bytes(database.stored_bytes),
                 database.file
             ),

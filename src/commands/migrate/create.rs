@@ -48,7 +48,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let environment = app.environment(&daemon, &settings).await?;
     if environment.profile.is_prod() && !args.allow_prod {
         return Err(error::refused("migrations are created in development, and this is production")
-            .hint("`envctl migrate create NAME --dev`; if you mean it, `--allow-prod`"));
+            .hint("create it in development: `envctl migrate create NAME --dev`; if you mean it, add `--allow-prod`"));
     }
     let migrations = open(app, &daemon, &settings, &environment).await?;
     let at = app.now();

@@ -6,6 +6,7 @@ use crate::commands::GlobalArgs;
 use crate::commands::many::one_stack;
 use crate::error::{self, Result};
 use crate::migrations::{Driver, ResetPlan};
+use crate::ui::format::counted;
 use crate::ui::{Decision, Guard};
 
 /// Arguments of `migrate reset`.
@@ -31,7 +32,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let environment = app.environment(&daemon, &settings).await?;
     if environment.profile.is_prod() && !args.allow_prod {
         return Err(error::refused("a reset deletes all data, and this is production")
-            .hint("`envctl migrate reset --dev`; if you mean it, `--allow-prod`"));
+            .hint("reset development: `envctl migrate reset --dev`; if you mean it, add `--allow-prod`"));
     }
     let migrations = open(app, &daemon, &settings, &environment).await?;
     let (count, seeds) = match &migrations.driver {
@@ -64,12 +65,13 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let reset = migrations.driver.reset(&plan).await;
     app.ui.end_progress();
     reset.map_err(|error| match &backup {
-        Some(path) => error.hint(format!("what was there is in {}: `envctl restore FILE`", path.display())),
+        Some(path) => error
+            .hint(format!("put back what was there, which is in {}: `envctl restore FILE`", path.display())),
         None => error,
     })?;
     app.ui.show(plan.plan(), |_| format!("{} is new\n", crate::ui::escape::escape(&plan.plan().database)));
     app.ui.say(&match plan.plan().migrations {
-        Some(count) => format!("{count} migrations applied"),
+        Some(count) => format!("{} applied", counted(count as u64, "migration", "migrations")),
         None => "all migrations applied".to_owned(),
     });
     Ok(())

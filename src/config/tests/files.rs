@@ -40,7 +40,8 @@ fn faults_name_the_line_and_what_was_meant() {
         ),
     ] {
         let error = parse(text).unwrap_err();
-        assert_eq!((error.message(), error.hints()), (message, &[hint.to_owned()][..]));
+        let told = [error.notes(), error.hints()].concat();
+        assert_eq!((error.message(), told), (message, vec![hint.to_owned()]));
     }
 }
 

@@ -189,8 +189,7 @@ fn named(inputs: &ContextInputs, store: &Store, name: &str, by: &str) -> Result<
 /// A host URL: TLS is what the `DOCKER_TLS…` variables say.
 fn by_host(inputs: &ContextInputs, url: &str, by: &str) -> Result<Endpoint> {
     let address = Address::parse(url).map_err(|reason| {
-        error::usage(format!("{by}: {reason}"))
-            .hint("hosts are written unix:///path, tcp://host:port or ssh://user@host")
+        error::usage(format!("{by}: {reason}")).hint("write unix:///path, tcp://host:port or ssh://user@host")
     })?;
     let tls = if address.host.is_tcp() { variables_tls(inputs, address.tls)? } else { None };
     Ok(endpoint("default", address.host_with_port(tls.is_some()), tls, by))

@@ -92,8 +92,8 @@ pub async fn find_way(
             "port {port} of container {} is not reached from here, and its image has nothing to bridge with",
             container.name
         ))
-        .hint(format!("it looks for {}", bridge::names()))
-        .hint("or publish the port in the compose file: `ports: [\"127.0.0.1:LOCAL:PORT\"]`")
+        .note(format!("it looks for {}", bridge::names()))
+        .hint("publish the port in the compose file: `ports: [\"127.0.0.1:LOCAL:PORT\"]`")
     })?;
     Ok(Way::Bridge(tool))
 }

@@ -138,7 +138,7 @@ impl fmt::Display for Unfit {
 impl From<Unfit> for Error {
     fn from(unfit: Unfit) -> Self {
         error::failed(format!("no worker can be used: {unfit}"))
-            .hint("`--transport exec` goes through the daemon, `--transport auto` chooses")
+            .hint("go through the daemon with `--transport exec`, or let `--transport auto` choose")
     }
 }
 

@@ -167,7 +167,7 @@ pub(super) fn lines(landscape: &Landscape) -> Vec<String> {
 /// The message of an error of kind `Target`, with its hints.
 pub(super) fn words(error: &Error) -> String {
     assert_eq!(error.kind(), ErrorKind::Target, "{error}");
-    format!("{}\n{}", error.message(), error.hints().join("\n"))
+    format!("{}\n{}", error.message(), [error.notes(), error.hints()].concat().join("\n"))
 }
 
 /// That every one of these stands in the error's words.

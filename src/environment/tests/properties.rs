@@ -225,5 +225,5 @@ proptest! {
 }
 
 fn words_of(error: &crate::error::Error) -> String {
-    format!("{}\n{}", error.message(), error.hints().join("\n"))
+    format!("{}\n{}", error.message(), [error.notes(), error.hints()].concat().join("\n"))
 }

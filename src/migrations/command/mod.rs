@@ -111,7 +111,7 @@ impl CommandDriver {
             Standing::Fresh => vec![nameless(EVERY)],
             Standing::Unknown(why) => {
                 return Err(error::usage(format!("where the migrations stand is not known: {why}")).hint(
-                    "a command that prints `[X] NAME` and `[ ] NAME` lines can tell: `[migrations.commands] status` in envctl.toml",
+                    "name a command that prints `[X] NAME` and `[ ] NAME` lines: `[migrations.commands] status` in envctl.toml",
                 ));
             }
         };

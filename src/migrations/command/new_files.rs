@@ -63,7 +63,7 @@ pub(super) async fn since(before: &Listing, driver: &CommandDriver) -> Result<Ve
         if read.exit_code != 0 || read.stdout.len() >= CAPTURE_LIMIT {
             let container = &driver.backend.name;
             return Err(error::tool(format!("{path} cannot be read in container {container}"))
-                .hint(format!("it is there: `envctl exec backend -- cat {}/{path}`", driver.tool.dir)));
+                .hint(format!("see it there: `envctl exec backend -- cat {}/{path}`", driver.tool.dir)));
         }
         files.push(NewFile { path, changed, bytes: read.stdout });
     }

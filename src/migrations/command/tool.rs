@@ -89,7 +89,7 @@ pub fn preset(word: &str) -> Result<&'static Preset> {
             None => error,
         };
         error.hint(format!(
-            "one of {}; or a tool of your own: `[migrations.commands]` in envctl.toml",
+            "write one of {}; or a tool of your own: `[migrations.commands]` in envctl.toml",
             names.join(", ")
         ))
     })
@@ -113,7 +113,7 @@ impl Tool {
         };
         let apply = line(&commands.apply, row.map(|row| row.apply))?.ok_or_else(|| {
             error::usage("`migrations.commands` says nothing of how to apply").hint(
-                "`[migrations.commands] apply = [\"program\", \"argument\"]` in envctl.toml, or a `preset`",
+                "write `[migrations.commands] apply = [\"program\", \"argument\"]` into envctl.toml, or a `preset`",
             )
         })?;
         if commands.create.as_ref().is_some_and(|argv| !argv.iter().any(|word| word.contains("{name}"))) {
@@ -178,10 +178,9 @@ impl Tool {
         let error =
             error::usage(format!("{} has no verb for `migrate resolve`: its own table decides", self.name));
         match self.resolve {
-            "" => {
-                error.hint("where each migration stands: `envctl migrate status`; the table: `envctl psql`")
-            }
-            words => error.hint(format!("its own way: `envctl exec backend -- {words}`")),
+            "" => error
+                .hint("see where each migration stands: `envctl migrate status`; the table: `envctl psql`"),
+            words => error.hint(format!("use its own way: `envctl exec backend -- {words}`")),
         }
     }
 }
@@ -211,7 +210,7 @@ impl Place<'_> {
         let names: Vec<&str> = self.row.iter().flat_map(|row| row.signs).map(|sign| sign.file).collect();
         let looked = if names.is_empty() { "nothing to look for".to_owned() } else { names.join(", ") };
         error::usage(format!("the file that this tool is called with is not in {}: {looked}", self.dir)).hint(
-            "`[migrations] dir` names the directory in the container; `[migrations.commands]` the whole command line",
+            "name the directory in the container: `[migrations] dir`; or the whole command line: `[migrations.commands]`",
         )
     }
 }

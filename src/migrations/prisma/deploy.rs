@@ -65,7 +65,7 @@ impl PrismaDriver {
                 after.database,
                 missing.join(", ")
             ))
-            .hint("does the backend use another database? compare DATABASE_URL with the target line"));
+            .hint("compare DATABASE_URL with the target line: the backend may use another database"));
         }
         Ok(Applied { driver: self.name(), database: after.database, applied, remarks: Vec::new() })
     }
@@ -87,7 +87,8 @@ impl PrismaDriver {
         if captured.exit_code != 0 {
             return Err(match cancelled {
                 Some(cancelled) => waited_in_vain("the reset", cancelled.holder.as_ref())
-                    .hint("what it has dropped is dropped: run it again"),
+                    .note("what it has dropped is dropped")
+                    .hint("run it again"),
                 None => words::failure("migrate reset", &captured, &self.backend.name),
             });
         }
@@ -96,7 +97,7 @@ impl PrismaDriver {
             return Ok(());
         }
         Err(error::unknown(format!("Prisma ended well, but in database {:?}: {history}", history.database))
-            .hint("look: `envctl migrate status`"))
+            .hint("look at it: `envctl migrate status`"))
     }
 
     /// Runs `prisma WORDS` while nobody else works on the database, and what it had to be cancelled for.
@@ -183,12 +184,12 @@ impl PrismaDriver {
         let name = &failed.name;
         let error = waited_in_vain(name, cancelled.holder.as_ref());
         if was_sent_whole(&cancelled.query, &script) && self.sql.take_back(name).await.is_ok() {
-            return error.hint("nothing of the file was applied");
+            return error.note("nothing of the file was applied");
         }
         Error::new(ErrorKind::Unknown, error.message().to_owned())
-            .hint("statements of the file before that one may be in the database: look")
+            .hint("look whether statements of the file before that one are in the database")
             .hint(format!(
-                "then `envctl migrate resolve {name} --rolled-back` (nothing of it is there) or `--applied`"
+                "run then `envctl migrate resolve {name} --rolled-back` (nothing of it is there) or `--applied`"
             ))
     }
 
@@ -209,7 +210,7 @@ impl PrismaDriver {
                     statements(&script.sql) <= 1 && Character::of(&script.sql).whole_or_nothing()
                 };
                 self.sql.stop(whole).await;
-                cause.hint("`envctl migrate status` shows where it stands")
+                cause.hint("see where it stands: `envctl migrate status`")
             }
             // It never began.
             ErrorKind::Tool | ErrorKind::Target | ErrorKind::NotStarted(_) => cause,
@@ -225,22 +226,23 @@ impl PrismaDriver {
             Some(cause) => error.because(cause),
             None => error,
         };
-        let error = error.hint(format!("its container: `docker logs --tail 50 {backend}`"));
+        let error = error.hint(format!("see its container: `docker logs --tail 50 {backend}`"));
         let history = tokio::time::timeout(Duration::from_secs(5), self.history()).await;
         let Ok(Ok(history)) = history else {
             return error
-                .hint("the database does not answer now; when it does, look: `envctl migrate status`");
+                .note("the database does not answer now")
+                .hint("look when it does: `envctl migrate status`");
         };
         match history.failed().first() {
             Some(Migration { name, .. }) => error
-                .hint(format!("it was at {name}; PostgreSQL takes back what was not committed"))
+                .note(format!("it was at {name}; PostgreSQL takes back what was not committed"))
                 .hint(format!(
-                    "look, then `envctl migrate resolve {name} --rolled-back` (nothing of it is there) or `--applied`"
+                    "look, then type `envctl migrate resolve {name} --rolled-back` (nothing of it is there) or `--applied`"
                 )),
             // Known after all: nothing is half done.
             None => error
                 .with_kind(ErrorKind::Tool)
-                .hint(format!("nothing is half done in the database ({history}): `envctl migrate` goes on from there")),
+                .hint(format!("go on from there, nothing is half done in the database ({history}): `envctl migrate`")),
         }
     }
 

@@ -25,7 +25,8 @@ pub async fn fetch(engine: &Arc<dyn Engine>, container: &Container, from: &str, 
     }
     if got.exit_code != 0 {
         return Err(error::tool(format!("{from} cannot be read in container {}: {words}", container.name))
-            .hint("the image needs `tar`; or name a folder of this machine: `[migrations] dir = \"…\"`"));
+            .note("the image needs `tar`")
+            .hint("add it, or name a folder of this machine: `[migrations] dir = \"…\"`"));
     }
     if got.stdout.len() >= CAPTURE_LIMIT {
         return Err(error::refused(format!("{from} in container {} is larger than 8 MiB", container.name))

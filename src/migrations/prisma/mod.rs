@@ -141,9 +141,12 @@ impl PrismaDriver {
         if captured.exit_code != 0 {
             let failure = words::failure("migrate diff", &captured, &self.backend.name);
             if words::said(&captured).contains("shadow") {
-                return Err(failure.with_kind(ErrorKind::Tool).hint(
-                    "Prisma compares in a shadow database: give the schema's datasource a `shadowDatabaseUrl`, with a role that may use it",
-                ));
+                return Err(failure
+                    .with_kind(ErrorKind::Tool)
+                    .note("Prisma compares in a shadow database")
+                    .hint(
+                        "give the schema's datasource a `shadowDatabaseUrl`, with a role that may use it",
+                    ));
             }
             return Err(failure);
         }

@@ -256,7 +256,7 @@ fn no_worker(unfit: Unfit, image: &str) -> Error {
                 .hint(format!("get it: `docker pull {image}`; or name another: `[migrations] studio_image`"))
         }
         Unfit::NoTool(words) => error::tool(format!("the image {image} has no shell: {words}"))
-            .hint("Studio wants an image with a shell, Node and Prisma 7 or later"),
+            .hint("use an image with a shell, Node and Prisma 7 or later, which Studio needs"),
         other => error::tool(format!("Studio cannot run beside the database: {other}"))
             .hint("put Prisma 7 or later into the backend's image; then Studio runs there"),
     }

@@ -78,29 +78,29 @@ pub(super) fn failure(words: &str, captured: &Captured, container: &str) -> Erro
     match code {
         Some("P1002") if text.contains("advisory lock") => {
             told(ErrorKind::Busy, format!("another migration runs on this database{suffix}"))
-                .hint("Prisma waited for 10 s; try again when the other one has ended")
+                .note("Prisma waited for 10 s").hint("try again when the other one has ended")
         }
         Some("P1000" | "P1001" | "P1002" | "P1003" | "P1010" | "P1011" | "P1017") => {
             error::tool(format!("Prisma in {container} does not reach the database: {gist}{suffix}"))
-                .hint(format!("is DATABASE_URL right there? `envctl exec backend -- printenv` shows it; the database: `envctl status`; logs: `docker logs --tail 50 {container}`"))
+                .hint(format!("check DATABASE_URL there: `envctl exec backend -- printenv`; the database: `envctl status`; logs: `docker logs --tail 50 {container}`"))
         }
         Some("P3005") => {
             error::refused(format!("the database schema is not empty, and nothing says which migrations are in it{suffix}"))
-                .hint("if the first ones are there already, say so for each: `envctl migrate resolve NAME --applied`")
+                .hint("say so for each of the first ones that are there already: `envctl migrate resolve NAME --applied`")
         }
         Some("P3009") => told(ErrorKind::Unknown, format!("{named} failed before{suffix}"))
-            .hint(format!("nothing of it is in the database: `envctl migrate resolve {named} --rolled-back`"))
-            .hint(format!("all of it is there: `envctl migrate resolve {named} --applied`")),
+            .hint(format!("say so where nothing of it is in the database: `envctl migrate resolve {named} --rolled-back`"))
+            .hint(format!("say so where all of it is there: `envctl migrate resolve {named} --applied`")),
         Some("P3015") => error::refused(format!("a folder of migrations has no migration.sql{suffix}: {gist}"))
             .hint("put the file back from version control, or remove the folder"),
         Some("P3018") => error::tool(format!("{named} failed{suffix}: {gist}")).hint(format!(
             "mend the file, then `envctl migrate resolve {named} --rolled-back` and `envctl migrate`"
         )),
         Some("P3006" | "P3014") => error::tool(format!("Prisma's shadow database cannot be made or used{suffix}: {gist}"))
-            .hint("its role needs CREATEDB, or the schema a `shadowDatabaseUrl`"),
+            .hint("give its role CREATEDB, or the schema a `shadowDatabaseUrl`"),
         Some("P1012") => error::usage(format!("the schema has an error{suffix}: {gist}")),
         Some("P3008" | "P3011" | "P3012" | "P3017") => error::refused(format!("{gist}{suffix}"))
-            .hint("where each migration stands: `envctl migrate status`"),
+            .hint("see where each migration stands: `envctl migrate status`"),
         Some(code) => error::tool(format!("`prisma {words}` failed: {gist} ({code})")),
         None if text.to_lowercase().contains("drift detected") => {
             error::refused(format!("the database is not what its migrations make: {gist}"))
