@@ -143,9 +143,12 @@ fn carried_out(proxy: &Proxy, place: &Place, gate: &Gate) {
         std::fs::create_dir_all(place.rooms().join(room.split('"').next().unwrap())).unwrap();
     }
     gate.open();
-    let made =
-        || proxy.answered().iter().filter(|request| request.contains("/containers/create")).count() == 2;
-    eventually(Duration::from_secs(30), "the engine has made both", made);
+    eventually(Duration::from_secs(30), "the engine has made both", || made(proxy) == 2);
+}
+
+/// Number of workers that the engine has made.
+fn made(proxy: &Proxy) -> usize {
+    proxy.answered().iter().filter(|request| request.contains("/containers/create")).count()
 }
 
 /// Whoever stops waiting for a worker has to wait for the request that makes it: the engine carries it out all the same.
@@ -177,6 +180,8 @@ fn a_worker_that_is_made_after_it_was_given_up_is_removed_too() {
     let (gate, proxy) = late(None);
     let running = start(&proxy);
     gate.wait();
+    // A session that has not asked for its worker yet would never do so.
+    eventually(Duration::from_secs(30), "the other session's worker is made", || made(&proxy) == 1);
     running.signal(Signal::INT);
     carried_out(&proxy, &place, &gate);
     running.finish().code(130);

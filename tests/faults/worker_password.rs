@@ -1,10 +1,12 @@
 //! A server that asks even on its loopback: the password lies in the worker's room, and nowhere else.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 
 use crate::place::{Place, ROWS};
 use crate::support::Server;
-use crate::support::rig::{CANARY, Wanted, docker};
+use crate::support::rig::{CANARY, Wanted, docker, eventually};
 use crate::worker::falls_back;
 
 /// A server that wants a password on its loopback, too. `tail` makes the password awkward.
@@ -84,8 +86,11 @@ fn a_password_with_colons_and_backslashes_is_known_to_every_kind_of_worker() {
     running.signal(Signal::STOP);
     // The one that had no password to send has ended, and goes with this one.
     let runs = |worker: &String| docker(&["inspect", "--format", "{{.State.Running}}", worker]) == "true";
-    let workers: Vec<String> = place.workers().into_iter().filter(runs).collect();
-    assert_eq!(workers.len(), 1, "{workers:?}");
+    let mut workers = Vec::new();
+    eventually(Duration::from_secs(30), "one worker runs", || {
+        workers = place.workers().into_iter().filter(runs).collect();
+        workers.len() == 1
+    });
     assert_secretive(&workers[0], "pg_restore");
     running.signal(Signal::CONT);
     running.signal(Signal::INT);
