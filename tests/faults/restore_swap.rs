@@ -87,9 +87,8 @@ fn no14_a_standby_that_is_gone_does_not_keep_the_swap_and_its_lock() {
 }
 
 /// As under a daemon that was killed while its containers live on: psql waits for what nobody sends.
-#[test]
-fn no3_a_swap_that_nobody_goes_on_with_lets_go_of_the_database() {
-    let case = case("swaps");
+fn swap_that_nobody_goes_on_with(major: u8) {
+    let case = case_of(major, &format!("swaps{major}"));
     let server = &case.project.server;
     let named = |name: &str, then: &str| {
         server.session("postgres", &format!("set application_name = '{name}'; {then}; select 1"))
@@ -133,9 +132,24 @@ fn no3_a_swap_that_nobody_goes_on_with_lets_go_of_the_database() {
     assert_eq!((count("envctl/0123abcd swap").as_str(), count("envctl/4567abcd swap").as_str()), ("0", "1"));
 }
 
+// Most of it is waiting for the server's own limit: side by side the two cost the time of one.
+#[test]
+fn a_swap_that_nobody_goes_on_with_lets_go_of_the_database_15() {
+    swap_that_nobody_goes_on_with(15);
+}
+
+#[test]
+fn a_swap_that_nobody_goes_on_with_lets_go_of_the_database_17() {
+    swap_that_nobody_goes_on_with(17);
+}
+
 /// A server of its own: a restore takes away what every killed one of its server has left.
 fn case(name: &str) -> Case {
-    let server = Wanted::postgres(15, name).start().ready();
+    case_of(15, name)
+}
+
+fn case_of(major: u8, name: &str) -> Case {
+    let server = Wanted::postgres(major, name).start().ready();
     case_on(&server, name, 200)
 }
 

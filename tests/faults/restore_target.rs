@@ -108,34 +108,37 @@ fn f41_the_new_database_lies_in_the_old_ones_tablespace() {
 
 #[test]
 fn f34_a_disk_that_is_too_small_is_told_before_and_one_that_fills_up_changes_nothing() {
-    // A disk of its own for the database: a server whose own is full does not refuse, it stops.
-    let mut wanted = Wanted::postgres(15, "f34").arg("--tmpfs=/small:size=40m,mode=777");
-    wanted.docker_args.retain(|arg| !arg.starts_with("--tmpfs=/var"));
-    let server = wanted.arg("--tmpfs=/var/lib/postgresql/data:size=140m").start().ready();
-    let case = case_on(&server, "f34", 2000);
-    let sql = String::from_utf8(case.project.plain(&Snapshot::of(&case.project).dumps()[0])).unwrap();
-    let free = || {
-        let answer = server.sh("df -Pk /var/lib/postgresql/data");
-        let kib = answer.lines().nth(1).and_then(|line| line.split_whitespace().nth(3));
-        kib.expect("df tells").parse::<usize>().unwrap() << 10
-    };
-    // The dump with so many bytes more of a table.
-    let larger = |bytes: usize| {
-        let row = format!("{}\t{}\n", 1_000_000_007, "x".repeat(180));
-        let more = format!(
-            "CREATE TABLE public.more (id bigint, words text);\n\nCOPY public.more (id, words) FROM stdin;\n{}\\.\n\n\n",
-            row.repeat(bytes / row.len())
-        );
-        let at = sql.find("--\n-- Data for Name: item").expect("where data begins");
-        let path = case.project.path().join("large.sql");
-        std::fs::write(path, format!("{}{more}{}", &sql[..at], &sql[at..])).unwrap();
-        case.project.run(&["restore", "large.sql", "--yes", "--no-backup"])
-    };
-    larger(free() + (1 << 20)).code(6).says("the server's disk has").says("hint: free some space");
-    case.project.assert_untouched(&case.now);
-    server.sh("mkdir /small/f34 && chown postgres /small/f34");
-    server.sql("postgres", "create tablespace small location '/small/f34'");
-    server.sql("postgres", &format!("alter database {} set tablespace small", case.project.database));
-    larger(30 << 20).code(7).says("no space left").says("the server's disk is full");
-    case.project.assert_untouched(&case.now);
+    for major in [15, 17] {
+        // A disk of its own for the database: a server whose own is full does not refuse, it stops.
+        let mut wanted =
+            Wanted::postgres(major, &format!("f34-{major}")).arg("--tmpfs=/small:size=40m,mode=777");
+        wanted.docker_args.retain(|arg| !arg.starts_with("--tmpfs=/var"));
+        let server = wanted.arg("--tmpfs=/var/lib/postgresql/data:size=140m").start().ready();
+        let case = case_on(&server, "f34", 2000);
+        let sql = String::from_utf8(case.project.plain(&Snapshot::of(&case.project).dumps()[0])).unwrap();
+        let free = || {
+            let answer = server.sh("df -Pk /var/lib/postgresql/data");
+            let kib = answer.lines().nth(1).and_then(|line| line.split_whitespace().nth(3));
+            kib.expect("df tells").parse::<usize>().unwrap() << 10
+        };
+        // The dump with so many bytes more of a table.
+        let larger = |bytes: usize| {
+            let row = format!("{}\t{}\n", 1_000_000_007, "x".repeat(180));
+            let more = format!(
+                "CREATE TABLE public.more (id bigint, words text);\n\nCOPY public.more (id, words) FROM stdin;\n{}\\.\n\n\n",
+                row.repeat(bytes / row.len())
+            );
+            let at = sql.find("--\n-- Data for Name: item").expect("where data begins");
+            let path = case.project.path().join("large.sql");
+            std::fs::write(path, format!("{}{more}{}", &sql[..at], &sql[at..])).unwrap();
+            case.project.run(&["restore", "large.sql", "--yes", "--no-backup"])
+        };
+        larger(free() + (1 << 20)).code(6).says("the server's disk has").says("hint: free some space");
+        case.project.assert_untouched(&case.now);
+        server.sh("mkdir /small/f34 && chown postgres /small/f34");
+        server.sql("postgres", "create tablespace small location '/small/f34'");
+        server.sql("postgres", &format!("alter database {} set tablespace small", case.project.database));
+        larger(30 << 20).code(7).says("no space left").says("the server's disk is full");
+        case.project.assert_untouched(&case.now);
+    }
 }

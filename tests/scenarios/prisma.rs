@@ -230,22 +230,27 @@ fn without_a_bind_mount_the_new_migration_is_on_this_machine_too() {
 
 #[test]
 fn a_failure_of_prismas_is_words_and_a_next_command() {
-    let backend = Backend::new("pri_bad", true);
-    backend.migration("20260101000000_bad", "create table b (); select 1/0;");
-    backend
-        .run(&["migrate"])
-        .code(7)
-        .says("20260101000000_bad failed")
-        .says("resolve 20260101000000_bad --rolled-back");
-    backend.run(&["migrate"]).code(9).says("20260101000000_bad failed before");
-    backend.run(&["migrate", "resolve", "20260101000000_bad", "--rolled-back"]).code(0);
-    backend.migration("20260101000000_bad", "create table b ();");
-    backend.run(&["migrate"]).code(0);
-    backend.project.server.sql(
-        "postgres",
-        &format!("alter database {} rename to {}_gone", backend.project.database, backend.project.database),
-    );
-    backend.run(&["migrate"]).code(3);
+    for server in Server::each() {
+        let backend = Backend::on(server, "pri_bad", true);
+        backend.migration("20260101000000_bad", "create table b (); select 1/0;");
+        backend
+            .run(&["migrate"])
+            .code(7)
+            .says("20260101000000_bad failed")
+            .says("resolve 20260101000000_bad --rolled-back");
+        backend.run(&["migrate"]).code(9).says("20260101000000_bad failed before");
+        backend.run(&["migrate", "resolve", "20260101000000_bad", "--rolled-back"]).code(0);
+        backend.migration("20260101000000_bad", "create table b ();");
+        backend.run(&["migrate"]).code(0);
+        backend.project.server.sql(
+            "postgres",
+            &format!(
+                "alter database {} rename to {}_gone",
+                backend.project.database, backend.project.database
+            ),
+        );
+        backend.run(&["migrate"]).code(3);
+    }
 }
 
 #[test]
