@@ -189,6 +189,8 @@ pub struct Asked {
     pub rules: Rules,
     /// The command as it was typed, for a hint that adds to it.
     pub command: String,
+    /// Options of that command.
+    pub options: String,
     /// `-d`: the database that is meant where the file holds several.
     pub database: Option<String>,
     /// `--into`: the database that is restored, whatever the part of the file is called.
@@ -210,7 +212,22 @@ pub async fn examine(
 ) -> Result<Examined> {
     let (path, progress, stop) = (path.to_owned(), progress.clone(), interrupt.clone());
     let asked = asked.clone();
-    interrupt.blocking(move || read_to_its_end(&path, &asked, threads, &progress, &stop)).await
+    let read = move || {
+        read_to_its_end(&path, &asked, threads, &progress, &stop)
+            .map_err(|error| error.map_hints(|hint| asked.complete(hint, &path)))
+    };
+    interrupt.blocking(read).await
+}
+
+impl Asked {
+    /// Adds the options of the command to a hint that repeats it without them: the same file into another database is
+    /// another restore.
+    fn complete(&self, hint: &str, path: &Path) -> String {
+        let file = shell_word(&path.display().to_string());
+        let option = " --skip-leading-text`";
+        hint.replace("envctl restore -`", &format!("envctl restore -{}`", self.options))
+            .replace(&format!("`envctl restore {file}{option}"), &format!("`{}{option}", self.command))
+    }
 }
 
 fn read_to_its_end(

@@ -51,12 +51,12 @@ pub const KEYS: &[Key] = &[
     key("timeout", "How long a command may take in all; 0 is without limit.", "0s")
         .variable("ENVCTL_TIMEOUT")
         .user_wide(),
-    key("lock_timeout", "How long to wait for a lock that somebody else holds; 0 does not wait.", "10s")
+    key("lock_timeout", "How long to wait for a lock of another session; 0 does not wait.", "10s")
         .variable("ENVCTL_LOCK_TIMEOUT")
         .user_wide(),
     key(
         "stall_timeout",
-        "How long a stream may stand still before it counts as broken; 0 is for ever.",
+        "How long a stream may stand still before it counts as broken; 0 is no limit.",
         "2m",
     )
     .variable("ENVCTL_STALL_TIMEOUT")
@@ -86,7 +86,7 @@ pub const KEYS: &[Key] = &[
         "As `database.password_command`, for this profile.",
         "`database.password_command`",
     ),
-    key("database.name", "The database that is meant.", "what the container was set up with")
+    key("database.name", "The database.", "what the container was set up with")
         .variable("ENVCTL_DATABASE"),
     key("database.user", "The role to connect as.", "what the container was set up with"),
     key(
@@ -114,7 +114,7 @@ pub const KEYS: &[Key] = &[
         .user_wide(),
     key(
         "docker.transport",
-        "How the bytes of a dump pass: `worker` (a container beside the database), `exec` (through the daemon) or `auto`.",
+        "How the bytes of a dump leave the container: `worker` (a container beside the database), `exec` (through the daemon) or `auto`.",
         "auto",
     )
     .variable("ENVCTL_TRANSPORT")
@@ -127,7 +127,7 @@ pub const KEYS: &[Key] = &[
         .user_wide(),
     key(
         "backup.dir",
-        "Where backups lie.",
+        "The directory of backups.",
         "`backups` in the directory of the stack's project, else `$XDG_DATA_HOME/envctl/backups`",
     )
     .variable("ENVCTL_BACKUP_DIR")
@@ -136,10 +136,10 @@ pub const KEYS: &[Key] = &[
     key("backup.compress", "`gzip`, `zstd` or `none`, with a level after a colon: `zstd:9`.", "gzip")
         .variable("ENVCTL_COMPRESS")
         .user_wide(),
-    key("backup.jobs", "How many tables a dump in directory format takes at once.", "1")
+    key("backup.jobs", "How many tables a dump in directory format dumps at a time.", "1")
         .variable("ENVCTL_BACKUP_JOBS")
         .user_wide(),
-    key("backup.exclude_table_data", "Tables whose rows are left out, as patterns of `pg_dump`.", "none"),
+    key("backup.exclude_table_data", "Tables whose rows are omitted, as patterns of `pg_dump`.", "none"),
     key(
         "backup.manifest_key_file",
         "A file with the key that authenticates manifests, shared by a team; of several lines the first one signs and all verify.",
@@ -153,7 +153,7 @@ pub const KEYS: &[Key] = &[
         "none",
     )
     .user_wide(),
-    key("restore.jobs", "Over how many sessions a restore loads, 1 to 6; `auto` is 2 for a plain dump of envctl's of 64 MiB of SQL and more, else 1.", "auto")
+    key("restore.jobs", "The number of sessions that load a restore, 1 to 6; `auto` is 2 for a plain dump of envctl's of 64 MiB of SQL and more, else 1.", "auto")
         .variable("ENVCTL_RESTORE_JOBS")
         .user_wide(),
     key(
@@ -173,8 +173,8 @@ pub const KEYS: &[Key] = &[
         "How `sql` reads the folder: `prisma`, `flat`, `dbmate`, `sqlx` or `golang-migrate`.",
         "found by looking",
     ),
-    key("migrations.schema", "Where schema.prisma is in the container, where it is ambiguous.", "found by looking"),
-    key("migrations.studio", "The Prisma CLI whose Studio is taken, in the backend's container or in `studio_image`.", "the newest that is there"),
+    key("migrations.schema", "The path of schema.prisma in the container, where there are several.", "found by looking"),
+    key("migrations.studio", "The Prisma CLI that starts Studio, in the backend's container or in `studio_image`.", "the newest one found"),
     key(
         "migrations.studio_image",
         "An image with Node and Prisma 7 or later, for `studio` beside the database where the backend has no Prisma CLI.",
@@ -182,26 +182,26 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "migrations.preset",
-        "Which tool `command` calls: `django`, `alembic`, `rails`, `laravel`, `flyway`, `knex`, `typeorm`, `typeorm-ts`, `drizzle`, `diesel` or `goose`.",
+        "The tool that `command` calls: `django`, `alembic`, `rails`, `laravel`, `flyway`, `knex`, `typeorm`, `typeorm-ts`, `drizzle`, `diesel` or `goose`.",
         "found by looking",
     )
     .variable("ENVCTL_MIGRATIONS_PRESET"),
     key(
         "migrations.commands.status",
-        "What `command` runs to list migrations, a list of words; of an own tool, `[X] NAME` is applied and `[ ] NAME` is pending.",
+        "The command line that lists migrations, a list of arguments; of a tool without preset, `[X] NAME` is applied and `[ ] NAME` is pending.",
         "the preset's",
     ),
-    key("migrations.commands.apply", "What it runs to apply what is pending.", "the preset's"),
-    key("migrations.commands.create", "What it runs to write a migration; `{name}` is its name.", "the preset's"),
+    key("migrations.commands.apply", "The command line that applies what is pending.", "the preset's"),
+    key("migrations.commands.create", "The command line that writes a migration; `{name}` is its name.", "the preset's"),
     key(
         "migrations.commands.reset",
-        "What it runs to drop everything and apply all migrations.",
+        "The command line that drops everything and applies all migrations.",
         "the preset's, else envctl drops and `apply` applies",
     ),
-    key("migrations.commands.seed", "What it runs for `envctl seed` and after a reset.", "the preset's"),
+    key("migrations.commands.seed", "The command line of `envctl seed`, and of the seed after a reset.", "the preset's"),
     key(
         "migrations.backup_age",
-        "A migration of production offers a backup when the last one is older, and `doctor` warns; 0 never does.",
+        "A migration of production offers a backup when the last one is older, and `doctor` warns; 0 does neither.",
         "24h",
     ),
     key("output.color", "`auto`, `always` or `never`.", "auto").variable("ENVCTL_COLOR").user_wide(),

@@ -241,3 +241,17 @@ exit 3
 
 "#]]);
 }
+
+#[test]
+fn a_hint_for_a_file_that_does_not_load_keeps_the_options_of_the_command() {
+    let stage = acme();
+    stage.write("front.sql", &format!("pg_dump: warning: x\n{DUMP}"));
+    stage.write("locked.sql.gpg", "-----BEGIN PGP MESSAGE-----\n");
+    for (file, hint) in [
+        ("front.sql", "`envctl restore front.sql --into other --no-owner --skip-leading-text"),
+        ("locked.sql.gpg", "| envctl restore - --into other --no-owner"),
+    ] {
+        let ran = stage.run(["restore", file, "--into", "other", "--no-owner", "--yes"]);
+        assert!(ran.code != Some(0) && ran.err().contains(hint), "{file}: {}", ran.err());
+    }
+}

@@ -152,6 +152,7 @@ async fn examined(path: &Path, trust: bool, keys: &ManifestKeys) -> Result<Exami
         keys: keys.clone(),
         rules: Rules::default(),
         command: String::new(),
+        options: String::new(),
         database: None,
         into: None,
     };

@@ -101,18 +101,18 @@ impl RestoreArgs {
     /// The options that decide how the file is read, and the command that a hint adds to.
     fn asked(&self, source: &Path, keys: ManifestKeys) -> Result<Asked> {
         let rules = self.leave_out.rules()?;
-        let mut command = format!("envctl restore {}", shell_word(&source.display().to_string()));
+        let mut options = String::new();
         if let Some(into) = &self.into {
-            command.push_str(&format!(" --into {}", shell_word(into)));
+            options.push_str(&format!(" --into {}", shell_word(into)));
         }
         if let Some(from) = &self.from {
-            command.push_str(&format!(" --from {}", shell_word(from)));
+            options.push_str(&format!(" --from {}", shell_word(from)));
         }
         if let Some(path) = &self.search_path {
-            command.push_str(&format!(" --search-path {}", shell_word(&path.schemas().join(","))));
+            options.push_str(&format!(" --search-path {}", shell_word(&path.schemas().join(","))));
         }
         if let Some(jobs) = self.jobs {
-            command.push_str(&format!(" --jobs {jobs}"));
+            options.push_str(&format!(" --jobs {jobs}"));
         }
         for (given, option) in [
             (self.trust, " --trust"),
@@ -120,13 +120,15 @@ impl RestoreArgs {
             (self.no_backup, " --no-backup"),
         ] {
             if given {
-                command.push_str(option);
+                options.push_str(option);
             }
         }
         for option in rules.options() {
-            command.push_str(&format!(" {option}"));
+            options.push_str(&format!(" {option}"));
         }
-        Ok(Asked { trust: self.trust, keys, rules, command, database: None, into: self.into.clone() })
+        let command = format!("envctl restore {}{options}", shell_word(&source.display().to_string()));
+        let into = self.into.clone();
+        Ok(Asked { trust: self.trust, keys, rules, command, options, database: None, into })
     }
 }
 

@@ -94,6 +94,7 @@ impl Rules {
             (self.no_privileges, "--no-privileges"),
             (self.event_triggers, "--skip-event-triggers"),
             (self.script, "--sql-script"),
+            (self.skip_leading_text, "--skip-leading-text"),
         ] {
             if asked {
                 options.push(option.to_owned());
