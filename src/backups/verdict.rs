@@ -6,7 +6,7 @@ use super::create::BackupRequest;
 use super::output::Packed;
 use super::scan::Proof;
 use super::transport::Way;
-use crate::docker::proven::{ProvenEnd, whereabouts_soon};
+use crate::docker::proven::{ProvenEnd, whereabouts, whereabouts_soon};
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
 
@@ -48,14 +48,20 @@ pub(super) const LOST: &str = "contact with psql was lost";
 const GONE: [&str; 3] =
     ["terminating connection due to", "server closed the connection", "connection to server was lost"];
 
-/// An error of a tool that lost its server, with what has become of the container, which a tool cannot know.
+/// Adds to an error of a tool that the database's container was restarted or removed, which a tool cannot know.
+///
+/// A server that goes away is reported in many ways: a tool that connects meanwhile may be told that its encoding is
+/// invalid. So every failure of a tool is looked at, and one that names a lost connection is given time.
 pub(super) async fn with_whereabouts(engine: &Arc<dyn Engine>, container: &Container, error: Error) -> Error {
-    let words = error.message();
-    if words.starts_with(LOST) || GONE.iter().any(|gone| words.contains(gone)) {
-        let now = whereabouts_soon(engine, container).await;
-        return now.into_iter().fold(error, Error::hint);
-    }
-    error
+    let message = error.message();
+    let now = if message.starts_with(LOST) || GONE.iter().any(|gone| message.contains(gone)) {
+        whereabouts_soon(engine, container).await
+    } else if error.kind() == error::ErrorKind::Tool {
+        whereabouts(engine, container).await
+    } else {
+        None
+    };
+    now.into_iter().fold(error, Error::hint)
 }
 
 /// pg_dump's own complaint, with the cure where it is known.

@@ -36,6 +36,7 @@ case $one in postgres|postmaster) bare=1 ;; *) bare= ;; esac
 careful=$bare
 look() {
   mine= orphans= tree= reapers=
+  marked=$(grep -ls "ENVCTL_OP=$word" /proc/[0-9]*/environ 2>/dev/null)
   for d in /proc/[0-9]*; do
     p=${d#/proc/}
     [ "$p" = "$$" ] && continue
@@ -45,17 +46,11 @@ look() {
     set -- ${line##*) }
     tree="$tree $2>$p$1 "
     [ "$1" = Z ] && continue
+    # A process that was marked once stays so, whatever it has made of its environment since.
     case "$known" in
-      *" $p+ "*) ;;
-      *" $p- "*) continue ;;
+      *" $p "*) ;;
       *)
-        if grep -q "ENVCTL_OP=$word" "$d/environ" 2>/dev/null; then
-          known="$known$p+ "
-        else
-          # Empty while it becomes another program, unreadable of another user.
-          ! grep -q = "$d/environ" 2>/dev/null || known="$known$p- "
-          continue
-        fi ;;
+        case "$marked" in *"/proc/$p/environ"*) known="$known$p " ;; *) continue ;; esac ;;
     esac
     if [ -n "$reaper" ]; then
       reapers="$reapers $p" careful=
@@ -102,9 +97,11 @@ reap() {
   done
   send STOP "$1"
 }
-while look; read -r now _ </proc/uptime; age=$((${now%%.*} - ${start%%.*})); [ -n "$mine$reapers" ] && [ "$age" -lt 10 ]; do
+while look; read -r now _ </proc/uptime; age=$((${now%%.*} - ${start%%.*})); [ -n "$mine$reapers" ] && { [ "$age" -lt 10 ] || [ "$round" -lt 4 ]; }; do
   s=KILL
-  if [ "$round" -lt 10 ] && [ "$age" -lt 3 ]; then s=INT; elif [ "$round" -lt 40 ] && [ "$age" -lt 6 ]; then s=TERM; fi
+  # A round may take seconds on a loaded machine: no signal is left out.
+  if [ "$round" -lt 10 ] && { [ "$age" -lt 3 ] || [ "$round" = 0 ]; }; then s=INT
+  elif [ "$round" -lt 40 ] && { [ "$age" -lt 6 ] || [ "$round" = 1 ]; }; then s=TERM; fi
   if [ -n "$careful" ]; then
     held="$held $parents"
     send STOP $parents

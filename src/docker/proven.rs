@@ -260,7 +260,7 @@ pub async fn whereabouts_soon(engine: &Arc<dyn Engine>, container: &Container) -
 }
 
 /// What has become of the container since: the reason behind most cut streams.
-pub(super) async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
+pub async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
     match engine.inspect(&container.id).await {
         Ok(Some(now)) if now.is_running() && now.started == container.started => None,
         Ok(Some(now)) if now.is_running() => {
