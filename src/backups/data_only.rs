@@ -292,10 +292,15 @@ impl<'a> LiveDatabase<'a> {
     pub(super) async fn admit(&self, side: &str, role: &str) -> Result<()> {
         let role = ident(role);
         let mut session = self.inside(side).await?;
-        let mut schemas: Vec<&str> = self.plan.tables.iter().map(|table| table.schema.as_str()).collect();
+        let of_sequences = "select distinct n.nspname from pg_catalog.pg_class c \
+             join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+             where c.relkind = 'S' and n.nspname !~ '^pg_'";
+        let mut schemas = column(&mut session, of_sequences).await?;
+        schemas.extend(self.plan.tables.iter().map(|table| table.schema.clone()));
+        schemas.sort();
         schemas.dedup();
         for schema in schemas {
-            let grant = format!("GRANT USAGE ON SCHEMA {} TO {role}", ident(schema));
+            let grant = format!("GRANT USAGE ON SCHEMA {} TO {role}", ident(&schema));
             session.query(&grant).await.map_err(Error::from)?;
         }
         for tables in self.plan.tables.chunks(AT_ONCE) {
