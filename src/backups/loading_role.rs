@@ -457,7 +457,7 @@ pub(super) async fn sweep(admin: &mut Session) -> Result<Vec<String>> {
                where r.rolname ~ '^envctl_load_[0-9a-f]{8}$' \
                  and pg_catalog.shobj_description(r.oid, 'pg_authid') like 'envctl: loads for restore%' \
                  and not exists (select from pg_catalog.pg_stat_activity a \
-                                 where a.application_name like 'envctl/' || substr(r.rolname, 13, 8) || ' %')";
+                                 where a.application_name like 'envctl/' || pg_catalog.substr(r.rolname::text, 13, 8) || ' %')";
     let rows = admin.query(ask).await.map_err(Error::from)?;
     let mut swept = Vec::new();
     for name in rows.into_iter().flatten() {

@@ -122,7 +122,7 @@ pub(super) async fn sweep(session: &mut Session) -> Result<Vec<String>> {
                         then pg_catalog.pg_database_size(d.oid) <= pg_catalog.pg_database_size('template0') \
                         else false end \
                and not exists (select from pg_catalog.pg_stat_activity a \
-                               where a.application_name like 'envctl/' || substr(d.datname, 12, 8) || ' %')",
+                               where a.application_name like 'envctl/' || pg_catalog.substr(d.datname::text, 12, 8) || ' %')",
         )
         .await
         .map_err(Error::from)?;

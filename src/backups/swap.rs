@@ -312,9 +312,9 @@ async fn alone<T>(
 async fn occupants(session: &mut Session, database: &str) -> Result<String, Refusal> {
     let sql = format!(
         "select string_agg(who, ', ') from ( \
-           select format('pid %s (%s, %s)', pid, usename, coalesce(nullif(application_name, ''), state)) \
+           select pg_catalog.format('pid %s (%s, %s)', pid, usename, coalesce(nullif(application_name, ''), state)) \
            from pg_catalog.pg_stat_activity where datname = {0} \
-           union all select format('prepared transaction %L', gid) \
+           union all select pg_catalog.format('prepared transaction %L', gid) \
            from pg_catalog.pg_prepared_xacts where database = {0}) s (who)",
         literal(database)
     );

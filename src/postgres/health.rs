@@ -104,7 +104,7 @@ const LOOK: &str = "\
     select 'side', d.datname::text, \
            case when pg_catalog.has_database_privilege(d.oid, 'connect') then pg_catalog.pg_database_size(d.oid)::text else '' end, \
            (exists (select from pg_catalog.pg_stat_activity a \
-                     where a.application_name like 'envctl/' || substr(d.datname, 12, 8) || ' %'))::text, '', '' \
+                     where a.application_name like 'envctl/' || pg_catalog.substr(d.datname::text, 12, 8) || ' %'))::text, '', '' \
       from pg_catalog.pg_database d \
      where d.datname ~ '^envctl_new_[0-9a-f]{8}_' \
        and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), 'envctl: being loaded') like 'envctl: being loaded%' \

@@ -322,7 +322,7 @@ pub async fn beyond_reach(
     }
     let settings = session
         .query(&format!(
-            "select case when r.setrole = 0 then s.name else format('%s of role %s', s.name, pg_catalog.pg_get_userbyid(r.setrole)) end \
+            "select case when r.setrole = 0 then s.name else pg_catalog.format('%s of role %s', s.name, pg_catalog.pg_get_userbyid(r.setrole)) end \
              from pg_catalog.pg_db_role_setting r \
              join pg_catalog.pg_database d on d.oid = r.setdatabase and d.datname = {name}, \
              lateral (select pg_catalog.split_part(c, '=', 1) from pg_catalog.unnest(r.setconfig) c) s (name) \
