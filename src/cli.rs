@@ -1,4 +1,4 @@
-//! What can be typed: the global flags, the verbs, one match.
+//! Command line: the global flags, the verbs, one match.
 //!
 //! Promise: this file and `commands/` are the only places that know clap. Nothing here decides anything;
 //! `--help`, completions and errors of usage never touch Docker.

@@ -9,7 +9,7 @@ use std::fmt;
 /// Shorthand used across the crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What class of failure this is. Each class is one exit code (`exit.rs`) and one word in JSON.
+/// Class of a failure. Each class is one exit code (`exit.rs`) and one word in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// Anything that has no class of its own (exit 1).
@@ -34,7 +34,7 @@ pub enum ErrorKind {
     Partial,
     /// Something is pending, asked for by `--exit-code` (exit 11).
     Pending,
-    /// What was looked for was found and wants a person's decision; the answer tells it (exit 9).
+    /// Findings need the user's decision; the output lists them (exit 9).
     Found,
     /// A time limit passed (exit 124).
     Timeout,
@@ -114,7 +114,7 @@ impl Error {
         self
     }
 
-    /// The same error in another class, where a caller knows better what it means.
+    /// Returns the error with another class, for a caller that knows the meaning better.
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;

@@ -75,7 +75,7 @@ impl Interrupt {
     }
 }
 
-/// How long work on a thread may take to notice that it is no longer wanted, and to clean up behind itself.
+/// Time limit for cancelled work on a thread to end and to clean up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Interrupt {
@@ -119,7 +119,7 @@ pub struct Stoppable<T> {
 }
 
 impl<T> Stoppable<T> {
-    /// What it is over.
+    /// Returns the wrapped reader or writer.
     pub fn into_inner(self) -> T {
         self.inner
     }

@@ -1,4 +1,4 @@
-//! What is happening: events that work emits and that `ui` shows, logs as JSON, or drops.
+//! Progress events, which operations emit and `ui` shows, logs as JSON, or drops.
 //!
 //! Promise: work never prints and never knows who listens. Events are cheap; a listener that is slow
 //! must not slow the work (the byte counter is throttled by the listener, not by the emitter).

@@ -1,4 +1,4 @@
-//! What the process was given, as settings and secrets.
+//! Settings and secrets from the command line, the environment variables and the files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -29,7 +29,7 @@ use crate::interrupt::{Interrupt, Trigger, interrupted, pair};
 use crate::postgres::access::Wishes;
 use crate::ui::{Consent, Decision, Guard, GuardTarget, Ui, UiOptions, Unlike};
 
-/// What a command has at hand.
+/// Context of a command.
 #[derive(Clone)]
 pub struct App {
     /// The printer.
@@ -51,11 +51,12 @@ pub struct Daemon {
     pub engine: Arc<dyn Engine>,
     /// The context's name.
     pub context: String,
-    /// Why this one: `--context`, `DOCKER_HOST`, `currentContext in …`.
+    /// Source of the context's name: `--context`, `DOCKER_HOST`, `currentContext in …`.
     pub origin: String,
 }
 
-/// As many pack faster than any server dumps (each about 70 MB/s); each takes 2.4 MiB, and envctl promises 48 in all.
+/// Most compression threads. Eight compress faster than any server dumps (each about 70 MB/s).
+/// Each takes 2.4 MiB, and envctl promises 48 MiB in all.
 const MOST_THREADS: usize = 8;
 
 impl App {
@@ -100,7 +101,8 @@ impl App {
         }
     }
 
-    /// The same surroundings for one of several stacks: its own wish to stop, its name before what it says.
+    /// Returns the context for one stack of a multi-stack operation.
+    /// The context has its own cancel token, and messages begin with the stack's name.
     #[must_use]
     pub fn of_stack(&self, environment: &Environment, stop: Interrupt) -> Self {
         let ui = self.ui.of_stack(&environment.stack);
@@ -205,7 +207,7 @@ impl App {
         given::home(&self.environment)
     }
 
-    /// Who works here, for `pg_stat_activity`: `user@host`, bounded.
+    /// Returns the user and host for `pg_stat_activity`: `user@host`, at most 32 characters.
     pub fn who(&self) -> String {
         let variable = |name: &str| self.environment.get(name).filter(|value| !value.is_empty());
         let user = variable("USER").or_else(|| variable("LOGNAME")).map_or("somebody", String::as_str);
@@ -213,7 +215,7 @@ impl App {
         format!("{user}@{host}").chars().filter(char::is_ascii_graphic).take(32).collect()
     }
 
-    /// How many threads pack and unpack: every core, up to [`MOST_THREADS`].
+    /// Number of compression and decompression threads: one for each core, up to [`MOST_THREADS`].
     pub fn threads(&self) -> usize {
         std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
     }
@@ -308,7 +310,7 @@ impl App {
         self.landscape_of(listed, daemon, settings).await?.environment(&settings.target)
     }
 
-    /// What is configured about a profile's database, its password fetched.
+    /// Returns the settings of a profile's database, with the password read from its source.
     ///
     /// # Errors
     /// Kind `Usage`: the password's source cannot be read.
@@ -405,7 +407,7 @@ impl App {
         taken
     }
 
-    /// As [`App::confirm`], for one plan over several targets.
+    /// Asks like [`App::confirm`], for one plan over several targets.
     ///
     /// # Errors
     /// Kind `Refused`.

@@ -1,4 +1,4 @@
-//! Where envctl keeps what is its own on this machine: journals, and the private directories of workers.
+//! Directories of envctl on this machine: resume files, and the private directories of workers.
 //!
 //! Promise: only what the environment says decides; nothing is made here.
 
@@ -8,7 +8,7 @@ use super::App;
 use crate::error::{self, Result};
 
 impl App {
-    /// Where runs over several stacks keep their journals: `$XDG_STATE_HOME/envctl/runs`.
+    /// Directory for the resume files of multi-stack operations: `$XDG_STATE_HOME/envctl/runs`.
     ///
     /// # Errors
     /// Kind `Usage`: neither that variable nor `HOME` names a directory.
@@ -26,8 +26,10 @@ impl App {
         Some(state.or_else(|| Some(self.home()?.join(".local/state")))?.join("envctl"))
     }
 
-    /// Where private directories for workers are made: the user's own in memory, root's `/run`, else the temporary
-    /// one. The daemon has to see it, and a password may lie there for a moment.
+    /// Directory in which the private directories of workers are made.
+    ///
+    /// `XDG_RUNTIME_DIR`, `/run` for root, else the temporary directory. The daemon has to see this directory, and a
+    /// password may lie in it for a moment.
     pub fn rooms(&self) -> PathBuf {
         let set =
             |name: &str| self.environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());

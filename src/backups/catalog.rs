@@ -25,18 +25,18 @@ pub struct Catalog {
 /// One backup on disk.
 #[derive(Clone, Debug)]
 pub struct Backup {
-    /// Its file.
+    /// Path of the dump file.
     pub path: PathBuf,
-    /// Its name's meaning.
+    /// Label parsed from the file name.
     pub label: Label,
     /// The file's size, in bytes.
     pub stored_bytes: u64,
-    /// Its manifest, or why there is none to believe.
+    /// Manifest, or the reason why no manifest can be trusted.
     pub manifest: std::result::Result<Manifest, String>,
 }
 
 impl Backup {
-    /// How far it is proven, as far as can be told without reading it.
+    /// Returns the verification level that the manifest records; the dump itself is not read.
     pub fn proof(&self) -> Level {
         self.manifest.as_ref().map_or(Level::None, |manifest| manifest.verified.level)
     }
@@ -49,13 +49,13 @@ impl Catalog {
         Self { directory: home.clone(), home }
     }
 
-    /// The same catalog, with new backups in a directory of their own for one of several database services.
+    /// Returns the same catalog, with a separate directory for the new backups of one database service.
     #[must_use]
     pub fn of_service(self, service: &str) -> Self {
         Self { directory: self.home.join(folder(service)), ..self }
     }
 
-    /// Where new ones lie.
+    /// Returns the directory for new backups.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -125,7 +125,7 @@ impl Catalog {
     /// Returns the start of the newest proven and whole one of this target on this host, whoever asked for it.
     ///
     /// # Errors
-    /// As [`Catalog::list`].
+    /// Errors of [`Catalog::list`].
     pub fn last_proven(&self, target: &Identity) -> Result<Option<jiff::Timestamp>> {
         let proven = self.list()?.into_iter().filter_map(|backup| backup.manifest.ok()).filter(|manifest| {
             manifest.verified.level >= Level::Trailer
@@ -239,7 +239,7 @@ impl Catalog {
     /// The newer backups that [`Catalog::latest`] passed over because they cannot be trusted, with the reason.
     ///
     /// # Errors
-    /// As [`Catalog::list`].
+    /// Errors of [`Catalog::list`].
     pub fn passed_over(&self, latest: &Backup) -> Result<Vec<(PathBuf, String)>> {
         let newer = self.list()?.into_iter().take_while(|backup| backup.label > latest.label);
         Ok(newer.filter_map(|backup| Some((backup.path, backup.manifest.err()?))).collect())

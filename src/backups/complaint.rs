@@ -9,7 +9,7 @@ use crate::error::Error;
 /// A load that came to nothing.
 #[derive(Debug)]
 pub struct LoadFailure {
-    /// What the user is told.
+    /// Error for the user.
     pub error: Error,
     /// The refused statement, where PostgreSQL refused one for what is in it.
     pub complaint: Option<Complaint>,
@@ -66,7 +66,7 @@ impl Complaint {
         Self::behind(stderr, 0)
     }
 
-    /// The same where so many lines of ours were sent before the dump.
+    /// Reads the first error like [`Self::of`]; `ours` lines sent before the dump are not counted in line numbers.
     pub(super) fn behind(stderr: &str, ours: u64) -> Self {
         let lines: Vec<&str> = stderr.lines().collect();
         let is_error = |line: &&str| ["ERROR:", "FATAL:"].iter().any(|word| line.contains(word));
@@ -125,7 +125,7 @@ impl Complaint {
         told
     }
 
-    /// What the server did not find under a name without a schema.
+    /// Returns the object that the server did not find, if the name has no schema.
     pub(super) fn missing(&self) -> Option<Missing> {
         let (_, said) = self.first.split_once("ERROR:")?;
         let said = said.trim();

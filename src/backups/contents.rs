@@ -46,7 +46,7 @@ impl Contents {
         }
     }
 
-    /// What was found so far.
+    /// Returns the findings so far.
     pub fn findings(&self) -> &[Finding] {
         match self {
             Self::Plain(scanner) => scanner.findings(),
@@ -54,7 +54,7 @@ impl Contents {
         }
     }
 
-    /// Whether what has passed has been judged whole: of an archive its list, which says what will be run.
+    /// Reports whether all content so far is judged. An archive is judged by its list, which says what will be run.
     pub fn is_judged(&self) -> bool {
         match self {
             Self::Plain(_) => true,

@@ -35,21 +35,21 @@ use crate::postgres::search_path::SearchPath;
 use crate::postgres::{Access, Session, orphans};
 use crate::progress::{Event, Progress};
 
-/// Where the bytes go.
+/// Destination of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// A file, and its manifest beside it.
     File {
-        /// Its name.
+        /// Path of the file.
         path: PathBuf,
-        /// What happens where the name is taken.
+        /// Action if the file name is taken.
         taken: IfTaken,
     },
     /// Our stdout; no manifest, the exit code is the proof.
     Stdout,
 }
 
-/// What happens where a name is taken.
+/// Action if a file name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfTaken {
     /// The backup is refused.
@@ -65,27 +65,27 @@ pub enum IfTaken {
 pub struct BackupRequest {
     /// The operation's id.
     pub operation: String,
-    /// Who asks, for `pg_stat_activity`: `user@host`.
+    /// Requesting user, for `pg_stat_activity`: `user@host`.
     pub who: String,
-    /// What it is made for.
+    /// Purpose of the backup.
     pub purpose: Purpose,
-    /// What is backed up.
+    /// Source of the backup.
     pub source: Source,
-    /// How to connect.
+    /// Access to the server.
     pub access: Access,
-    /// What is left out.
+    /// Options of the dump: format and what is left out.
     pub dump: DumpOptions,
-    /// How it is packed.
+    /// Compression of the file.
     pub compression: Compression,
-    /// How many threads pack.
+    /// Number of compression threads.
     pub threads: usize,
-    /// Where it goes.
+    /// Destination of the backup.
     pub destination: Destination,
-    /// When it began.
+    /// Start time of the backup.
     pub started: Timestamp,
-    /// How long to wait for our own lock.
+    /// Longest wait for envctl's own lock.
     pub lock_limit: Duration,
-    /// How long the stream may be silent before the container is looked at.
+    /// Longest silence of the stream before the container is inspected.
     pub stall_limit: Duration,
     /// The ways the bytes may take.
     pub ways: Ways,
@@ -108,9 +108,9 @@ impl BackupRequest {
 /// A finished backup.
 #[derive(Clone, Debug)]
 pub struct Created {
-    /// Its file; `None` when it went to stdout.
+    /// File of the backup; `None` for a backup to stdout.
     pub path: Option<PathBuf>,
-    /// Its manifest.
+    /// Manifest of the backup.
     pub manifest: Manifest,
 }
 

@@ -157,7 +157,7 @@ impl Table {
     }
 }
 
-/// What a restore of rows alone does, decided.
+/// Plan of a data-only restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataOnlyPlan {
     /// Tables that are filled by the file alone; those of a partitioned table, too.

@@ -365,7 +365,7 @@ fn role(token: &Token) -> Option<String> {
     }
 }
 
-/// Where the parenthesis that opens the tokens is closed; in between there are types.
+/// Returns the index of the parenthesis that closes the first one; only types may stand in between.
 fn closing(tokens: &[Token]) -> Option<usize> {
     let mut depth = 0u32;
     for (at, token) in tokens.iter().enumerate() {

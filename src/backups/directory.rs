@@ -27,7 +27,7 @@ use crate::progress::{Event, Progress};
 /// Dumps, then checks and tars what was dumped.
 ///
 /// # Errors
-/// As for a stream, see [`super::create::create`].
+/// Errors of a streamed backup, see [`super::create::create`].
 pub(super) async fn gather(
     dumping: &Dumping<'_>,
     chosen: Chosen,
@@ -65,7 +65,7 @@ fn incomplete(cause: Error) -> Error {
     }
 }
 
-/// What was stored, with the plain side as it was read.
+/// Returns `stored` with the plain size and hash from `plain`.
 fn of(stored: Stored, plain: Hasher) -> Stored {
     Stored { plain_bytes: plain.bytes(), plain_sha256: plain.finish(), ..stored }
 }
@@ -106,7 +106,7 @@ pub(super) fn add<W: Write>(tar: &mut ::tar::Builder<W>, name: &Path, path: &Pat
     fs::remove_file(path)
 }
 
-/// What a restore would read.
+/// Reads the directory as a restore would; returns the hash and the summary.
 fn read(directory: &Path, progress: &Arc<dyn Progress>, interrupt: &Interrupt) -> Result<(Hasher, Summary)> {
     let mut stream = interrupt.over(CustomStream::open(directory)?);
     let mut contents = Contents::new(Format::Directory);

@@ -32,11 +32,11 @@ pub(super) struct Filling<'a> {
     pub(super) engine: &'a Arc<dyn Engine>,
     pub(super) container: &'a Container,
     pub(super) plan: &'a RestorePlan,
-    /// Its name.
+    /// Name of the staging database.
     pub(super) side: &'a str,
-    /// How those who load call themselves.
+    /// Application name of the load sessions.
     pub(super) loader: &'a str,
-    /// What it is made like.
+    /// Properties of the staging database.
     pub(super) properties: &'a Properties,
     /// The role that loads a dump which nobody vouches for, where that is not the connecting one.
     pub(super) role: Option<&'a LoadingRole>,
@@ -46,13 +46,13 @@ pub(super) struct Filling<'a> {
     pub(super) interrupt: &'a Interrupt,
 }
 
-/// What is in it.
+/// Content of the filled staging database.
 pub(super) struct Filled {
     pub(super) rows: u64,
     pub(super) tables: usize,
     /// Bytes of SQL.
     pub(super) bytes: u64,
-    /// What is still to be done in it.
+    /// Preparation of the loading role, and the owners and rights still to be set.
     pub(super) unfinished: Option<(Prepared, Vec<String>)>,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub(super) notes: Vec<String>,
@@ -60,9 +60,9 @@ pub(super) struct Filled {
 
 /// A load that came to its end.
 enum Attempt {
-    /// Its numbers are known.
+    /// Rows, tables and bytes are already known.
     Known(Box<Filled>),
-    /// What the dump tells of itself, the notes of the comparison, and the owners and rights that are still to be set.
+    /// Summary of the dump, notes of the comparison, and the owners and rights still to be set.
     Counted(Box<Summary>, Vec<String>, Vec<String>),
 }
 
@@ -72,7 +72,7 @@ struct Ground {
     access: Access,
     /// Rules by which it loads.
     rules: Rules,
-    /// What a role of its own finds.
+    /// Preparation for a separate loading role.
     apart: Option<Prepared>,
 }
 
@@ -355,7 +355,7 @@ impl Filling<'_> {
         Ok(counted)
     }
 
-    /// As it was before anything was loaded.
+    /// Recreates the staging database and prepares it again for a load.
     async fn empty(&self, admin: &mut Session, ground: &mut Ground) -> Result<()> {
         let emptying = side::again(admin, self.side, self.loader, self.properties, &self.plan.operation);
         self.interrupt.or(emptying).await??;

@@ -1,4 +1,4 @@
-//! What a loading psql says: the rows of each COPY, the word that proves, and its complaints.
+//! Output of a loading psql: the row count of each COPY, the end marker, and the error messages.
 
 use super::complaint::{Complaint, LoadFailure};
 use super::verdict::LOST;
@@ -8,7 +8,7 @@ use crate::docker::worker::starved;
 use crate::error::{self, Error};
 use crate::postgres::mask;
 
-/// What is kept of psql's complaints.
+/// Most bytes of psql's stderr that are kept.
 const STDERR_KEPT: usize = 64 << 10;
 
 /// Counts of COPY that are kept.
@@ -17,20 +17,20 @@ const MOST_COPIES: usize = 5_000_000;
 /// The C library's word for a full disk, as a server without translations passes it on.
 const NO_SPACE: &str = "No space left";
 
-/// What psql has said so far.
+/// Output of psql so far.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     token: String,
     line: Vec<u8>,
     stderr: Vec<u8>,
-    /// Whether the token has come.
+    /// True once the end marker has arrived.
     pub(super) proven: bool,
     /// The rows of each `COPY n`, in order.
     pub(super) copies: Vec<u64>,
     /// Lines of ours before the first of the dump.
     before: u64,
-    /// How the stream broke off, if it did: a daemon whose client still sends resets the connection, behind
-    /// psql's last words.
+    /// Error that broke off the stream, if any. If a client still sends, the daemon resets the connection
+    /// behind psql's last output.
     broken: Option<Error>,
 }
 
@@ -40,7 +40,7 @@ impl Heard {
         Self { token: token.to_owned(), ..Self::default() }
     }
 
-    /// The same where so many lines of ours were sent before the dump.
+    /// Sets the number of lines that envctl sent before the dump.
     pub(super) fn behind(mut self, lines: u64) -> Self {
         self.before = lines;
         self
@@ -63,7 +63,7 @@ impl Heard {
         self.proven
     }
 
-    /// What psql complained so far.
+    /// Returns psql's error messages so far.
     pub(super) fn words(&self) -> String {
         String::from_utf8_lossy(&self.stderr).trim().to_owned()
     }

@@ -45,9 +45,9 @@ pub enum Part {
 pub struct Difference {
     /// The part.
     pub part: Part,
-    /// What the backup is of.
+    /// Value in the backup.
     pub backup: String,
-    /// What the target is.
+    /// Value in the target.
     pub target: String,
 }
 

@@ -21,15 +21,15 @@ use crate::ui::{Confirmed, Guard, Plan};
 /// A database that an earlier restore replaced and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Its name now.
+    /// Current name of the database.
     pub name: String,
-    /// What it says of itself.
+    /// Note in the comment of the database.
     pub note: KeptNote,
-    /// Its size, in bytes.
+    /// Size of the database in bytes; 0 if the role may not measure the database.
     pub size: u64,
 }
 
-/// What restores of this database have replaced, newest first.
+/// Lists the previous databases of `database`, newest first.
 ///
 /// # Errors
 /// The server cannot be asked.
@@ -39,7 +39,7 @@ pub async fn kept(session: &mut Session, database: &str) -> Result<Vec<Kept>> {
     Ok(kept)
 }
 
-/// What restores of any database of this server have replaced, newest first.
+/// Lists the previous databases of all databases on the server, newest first.
 ///
 /// # Errors
 /// The server cannot be asked.
@@ -71,7 +71,7 @@ pub async fn all(session: &mut Session) -> Result<Vec<Kept>> {
 pub struct DropPlan {
     /// Which.
     pub kept: Vec<Kept>,
-    /// How to connect.
+    /// Access to the server.
     pub access: Access,
 }
 

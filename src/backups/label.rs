@@ -39,7 +39,7 @@ impl Label {
         format!("{self}{extension}")
     }
 
-    /// When, as a point in time.
+    /// Returns the start time as a timestamp.
     pub fn timestamp(self) -> Timestamp {
         self.at.to_zoned(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |zoned| zoned.timestamp())
     }

@@ -48,12 +48,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// How many sessions load it.
+    /// Returns the number of sessions that load the dump.
     pub fn jobs(&self) -> usize {
         self.jobs
     }
 
-    /// Its rows, tables and bytes.
+    /// Returns the numbers of rows, tables and bytes.
     pub fn holds(&self) -> (u64, usize, u64) {
         let copies = || self.layout.parts().flat_map(|part| &part.copies);
         (copies().sum(), copies().count(), self.pieces.plain_bytes())
@@ -99,7 +99,7 @@ pub fn share_out(
     }))
 }
 
-/// Where `\unrestrict` begins behind the last statement, or the end of the dump.
+/// Returns the offset of the `\unrestrict` behind the last statement, or the end of the dump.
 fn end(pieces: &Pieces) -> Result<u64> {
     let bytes = pieces.plain_bytes();
     let from = bytes.saturating_sub(512);
@@ -142,7 +142,7 @@ fn text(pieces: &Pieces, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
 /// Loads into `access.database`.
 ///
 /// # Errors
-/// As for [`load`](super::load::load).
+/// Errors of [`load`](super::load::load).
 pub async fn load(
     loaders: &Loaders<'_>,
     access: &Access,
@@ -196,7 +196,7 @@ impl LastLook {
     }
 }
 
-/// What all sessions together have taken.
+/// Progress of all sessions together.
 struct Meter {
     done: AtomicU64,
     total: u64,

@@ -1,10 +1,11 @@
 //! Loading a dump into the side database: one psql, fed through a gate, believed by its own word.
 //!
-//! Why a token: psql takes the end of its input for the end of a COPY and of the script, exit code 0, and
-//! the daemon turns a dead client into exactly that end (reliability findings 1 and 2). So success is
-//! only the line that psql prints when it has reached our last command, which we send when the dump has
-//! been proven. There is no surrounding transaction: the database is new, nobody sees it before the swap,
-//! and one transaction over a dump with very many objects runs out of lock memory.
+//! The end marker is needed because psql takes the end of input for the end of a COPY and the script.
+//! psql then exits with 0. The daemon turns a dead client into exactly that end (reliability findings 1 and 2).
+//! A load has succeeded only if psql prints the end marker on reaching envctl's last command.
+//! envctl sends that command once the dump is verified.
+//! No transaction surrounds the load: the database is new, and nobody sees the database before the swap.
+//! One transaction over a dump with very many objects runs out of lock memory.
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use crate::postgres::loading::Loading;
 use crate::progress::{Event, Progress};
 use crate::ui::format::counted;
 
-/// What is loaded, and how far it is trusted.
+/// Dump to load, its authenticity, and the settings of the load.
 #[derive(Clone, Debug)]
 pub struct LoadRequest {
     /// The dump.
@@ -48,9 +49,9 @@ pub struct LoadRequest {
     pub expected: Option<u64>,
     /// Unpacking threads.
     pub threads: usize,
-    /// How the session calls itself.
+    /// Application name of the session.
     pub application: String,
-    /// Its settings.
+    /// Settings of the load session.
     pub loading: Loading,
     /// Loads in one transaction, which is committed behind the proof.
     pub one_transaction: bool,
@@ -59,7 +60,7 @@ pub struct LoadRequest {
 /// A dump that was loaded whole.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What streamed by.
+    /// Summary of the loaded dump.
     pub summary: Summary,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub notes: Vec<String>,

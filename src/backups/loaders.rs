@@ -23,10 +23,10 @@ use crate::progress::{Event, Progress};
 /// Name of the list of entries in a worker's private directory.
 const LIST: &str = "list";
 
-/// How often a tool that says nothing is looked after.
+/// Longest silence of a tool before its container is inspected.
 const LOOK_AGAIN: Duration = Duration::from_mins(2);
 
-/// Where loading happens.
+/// Starter of load processes, in workers or by exec.
 pub struct Loaders<'a> {
     engine: &'a Arc<dyn Engine>,
     container: &'a Container,
@@ -35,7 +35,7 @@ pub struct Loaders<'a> {
     loading: Loading,
     progress: &'a Arc<dyn Progress>,
     workers: Mutex<Vec<Arc<Worker>>>,
-    /// Why workers were given up.
+    /// Reason why workers were abandoned.
     given_up: Mutex<Option<Unfit>>,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Loaders<'a> {
         self.loading
     }
 
-    /// Whether it has to be a worker.
+    /// Reports whether a worker was requested.
     pub fn needs_worker(&self) -> bool {
         self.asked == Transport::Worker
     }
@@ -73,7 +73,7 @@ impl<'a> Loaders<'a> {
     /// A `psql`, one of so many sessions, that reads SQL into `access.database` and stops at the first error.
     ///
     /// # Errors
-    /// As [`Exec::start`]; a worker was asked for and cannot serve.
+    /// Errors of [`Exec::start`]; also fails if a worker was requested and cannot serve.
     pub async fn psql(&self, access: &Access, application: &str, sessions: usize) -> Result<Exec> {
         if let Chosen::Worker(workshop, port) = &self.chosen {
             let given_up = lock(&self.given_up).clone();
@@ -134,7 +134,7 @@ impl<'a> Loaders<'a> {
     /// worker can.
     ///
     /// # Errors
-    /// As [`files::run`].
+    /// Errors of [`files::run`].
     pub async fn pg_restore(
         &self,
         access: &Access,

@@ -1,5 +1,5 @@
-//! What is known about a backup, in the JSON file beside it: what it is of, and how to recognise that it
-//! is whole. Documented in `docs/manifest.md`.
+//! Manifest: a JSON file beside a backup that describes the backup and records its hashes.
+//! The format is documented in `docs/manifest.md`.
 //!
 //! Promises: schema 1 is only ever added to; a newer schema is refused with words; no secret is in it.
 
@@ -25,10 +25,10 @@ pub struct Manifest {
     pub envctl: String,
     /// The operation's id.
     pub operation: String,
-    /// What it was made for.
+    /// Purpose of the backup.
     #[serde(default)]
     pub purpose: Purpose,
-    /// What was backed up.
+    /// Source of the backup.
     pub source: Source,
     /// The database's name; empty where it is of all.
     pub database: String,
@@ -45,14 +45,14 @@ pub struct Manifest {
     pub compression: String,
     /// `worker` or `exec`: how the bytes came out of the container.
     pub transport: String,
-    /// Why it was no worker, where that was left open.
+    /// Reason why `auto` used no worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport_why: Option<String>,
-    /// Whether everything is in it: no `--schema-only`, `--data-only`, `--exclude-table-data`.
+    /// True if the dump is complete: no `--schema-only`, `--data-only` or `--exclude-table-data`.
     pub whole: bool,
-    /// When it was begun.
+    /// Start time of the backup.
     pub started: Timestamp,
-    /// How long it took, in milliseconds.
+    /// Duration of the backup, in milliseconds.
     pub duration_ms: u64,
     /// Bytes of SQL.
     pub plain_bytes: u64,
@@ -64,9 +64,9 @@ pub struct Manifest {
     pub stored_sha256: Digest,
     /// Rows by table, in the order of the dump.
     pub tables: Vec<Table>,
-    /// Where each entry of the dump begins.
+    /// Entries of the dump, with their offsets.
     pub entries: Vec<Entry>,
-    /// What a restore has to know before it reads the file; where it is missing, the whole file is read first.
+    /// Facts that a restore needs before the file is read. If they are missing, the restore reads the whole file first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreknown: Option<Foreknown>,
     /// Extensions it creates.
@@ -81,7 +81,7 @@ pub struct Manifest {
     /// The database held nothing: no table, no other object.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
-    /// How far it was proven, and when.
+    /// Level and time of the verification.
     pub verified: Verified,
     /// MAC over the text before it: the last member. A manifest without one vouches for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,11 +94,11 @@ pub const CLUSTER: &str = "cluster";
 /// One database of a backup of all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inner {
-    /// Its name.
+    /// Name of the database.
     pub name: String,
-    /// Its dump in the tar, which has its own manifest beside it.
+    /// File name of the dump in the tar; the dump's own manifest lies beside the dump.
     pub file: String,
-    /// How many tables have rows of their own.
+    /// Number of tables that have rows of their own.
     pub tables: usize,
     /// Rows in them.
     pub rows: u64,
@@ -108,7 +108,7 @@ pub struct Inner {
     pub stored_bytes: u64,
 }
 
-/// What a backup was made for.
+/// Purpose of a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
@@ -120,7 +120,7 @@ pub enum Purpose {
     Safety,
 }
 
-/// Where a backup comes from.
+/// Source of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The stack's name.
@@ -131,9 +131,9 @@ pub struct Source {
     pub context: String,
     /// The container's name.
     pub container: String,
-    /// Its id.
+    /// Id of the container.
     pub container_id: String,
-    /// Its image as asked for.
+    /// Image reference, as in the container's configuration.
     pub image: String,
     /// The image's id.
     pub image_id: String,
@@ -145,11 +145,11 @@ pub struct Source {
 /// A table's rows, counted as they streamed by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// As the dump writes it: `public.users`.
+    /// Name as the dump writes it: `public.users`.
     pub name: String,
     /// Rows.
     pub rows: u64,
-    /// Where its data begin in the SQL, and their bytes; of plain dumps.
+    /// Position of the table's rows in the SQL; plain dumps only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Span>,
 }
@@ -157,47 +157,47 @@ pub struct Table {
 /// A part of the SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
-    /// Its first byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u64,
 }
 
-/// What a restore has to know before it reads the file.
+/// Facts that a restore needs before the file is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreknown {
-    /// Whether `\restrict` is in it, which older psql do not know.
+    /// True if the dump contains `\restrict`, which older psql versions do not know.
     pub restrict: bool,
     /// Tablespaces that have to exist.
     pub tablespaces: Vec<String>,
     /// The encoding that its text is in.
     #[serde(default)]
     pub encoding: Option<String>,
-    /// What the text is, by its bytes.
+    /// Kind of the text, detected from its bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Text>,
 }
 
-/// Where an entry begins.
+/// Entry of a dump, with its offset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its name.
+    /// Name of the entry.
     pub name: String,
-    /// Its kind in pg_dump's words: `TABLE`, `TABLE DATA`, `INDEX`.
+    /// Kind of the entry in pg_dump's words: `TABLE`, `TABLE DATA`, `INDEX`.
     pub kind: String,
-    /// Its first byte in the SQL.
+    /// Offset of the entry's first byte in the SQL.
     pub offset: u64,
-    /// Whether it is the data of the object, not its definition.
+    /// True if the entry is the data of the object, not its definition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub data: bool,
 }
 
-/// How far a backup was proven.
+/// Level and time of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
-    /// How far.
+    /// Verification level.
     pub level: Level,
-    /// When.
+    /// Time of the verification.
     pub at: Timestamp,
 }
 
@@ -214,7 +214,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Its word, as in the JSON.
+    /// Returns the level as written in the JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -328,17 +328,17 @@ impl Manifest {
         self.empty || (!self.is_of_all() && self.tables.is_empty() && self.entries.iter().all(is_frame))
     }
 
-    /// How many tables.
+    /// Returns the number of tables.
     pub fn table_count(&self) -> usize {
         self.tables.len() + self.databases.iter().map(|database| database.tables).sum::<usize>()
     }
 
-    /// Whether it is of all databases.
+    /// Reports whether the backup is of all databases.
     pub fn is_of_all(&self) -> bool {
         self.format == CLUSTER
     }
 
-    /// What it is of, in words.
+    /// Returns the name of the database, or "all databases".
     pub fn of_what(&self) -> &str {
         if self.is_of_all() { "all databases" } else { &self.database }
     }

@@ -17,9 +17,9 @@ use crate::postgres::dump::Format;
 pub(super) struct OpenDump {
     /// Plain SQL or an archive.
     pub(super) format: Format,
-    /// Its bytes, unpacked.
+    /// Reader of the decompressed bytes.
     pub(super) unpacker: Unpacker,
-    /// What was done to the file, for the plan.
+    /// Changes made to the bytes of the file, for the plan.
     pub(super) notes: Vec<String>,
     /// The stored file is what `pg_restore` or psql would read: nothing packed, converted or left out.
     pub(super) as_stored: bool,

@@ -28,13 +28,13 @@ pub(super) enum Output {
     Stdout(Box<dyn Write + Send>),
 }
 
-/// What was packed.
+/// Result of writing a dump to its output.
 pub(super) struct Packed {
-    /// Where they are.
+    /// Output that holds the dump.
     pub(super) output: Output,
-    /// What was written.
+    /// Sizes and hashes of the dump.
     pub(super) stored: Stored,
-    /// What passed by.
+    /// Summary of the dump's content.
     pub(super) summary: Summary,
 }
 
@@ -93,7 +93,7 @@ impl Output {
     /// Writes into the file or stdout, as `write` does with it.
     ///
     /// # Errors
-    /// Those of `write`, the disk's with the file's name.
+    /// Errors of `write`; a disk error names the file.
     pub(super) fn fill(
         self,
         write: impl FnOnce(Box<dyn Write + Send>) -> Result<(Stored, Summary, Box<dyn Write + Send>)>,
@@ -115,7 +115,7 @@ impl Output {
     /// Gives the file its name, with the manifest beside it.
     ///
     /// # Errors
-    /// As [`stored::publish_pair`].
+    /// Errors of stdout, or of [`stored::publish_pair`].
     pub(super) fn publish(self, json: &Manifest) -> Result<Option<PathBuf>> {
         match self {
             Self::Stdout(mut stdout) => {
@@ -144,10 +144,10 @@ impl Output {
     }
 }
 
-/// What a packing thread came to.
+/// Waits for the compression thread and returns its result.
 ///
 /// # Errors
-/// Its own.
+/// Errors of the thread.
 pub(super) async fn packed(packing: JoinHandle<Result<Packed>>) -> Result<Packed> {
     match tokio::task::spawn_blocking(move || packing.join()).await {
         Ok(Ok(result)) => result,
@@ -173,7 +173,7 @@ fn name_the_disk(error: Error, path: &Path) -> Error {
     }
 }
 
-/// The same of stdout: `| head` has what it wants, quiet as a program that SIGPIPE ended, and no success.
+/// Explains a write error of stdout. A broken pipe, as with `| head`, becomes exit status 141, as after SIGPIPE.
 fn of_stdout(error: Error) -> Error {
     match io_of(&error).map(std::io::Error::kind) {
         Some(std::io::ErrorKind::BrokenPipe) => {

@@ -1,4 +1,4 @@
-//! What pg_dump packs for the way through the daemon, unpacked where it arrives.
+//! Decompresses streams that pg_dump compressed for the way through the daemon.
 //!
 //! Promise: a packed stream that is cut or damaged is an error, however the tool ended; the blocks that come out are those
 //! of a dump that was never packed.
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::compression::Unpacker;
 use crate::error::{self, Result};
 
-/// Where packed blocks go in, and the thread that sends what they hold to `blocks`.
+/// Starts a thread that decompresses the blocks from the returned sender and sends the content to `blocks`.
 pub(super) fn unpack(blocks: mpsc::Sender<Vec<u8>>) -> (mpsc::Sender<Vec<u8>>, JoinHandle<Result<()>>) {
     let (sender, receiver) = mpsc::channel(4);
     let arriving = Arriving { receiver, block: Vec::new(), at: 0 };
@@ -26,7 +26,7 @@ pub(super) fn unpack(blocks: mpsc::Sender<Vec<u8>>) -> (mpsc::Sender<Vec<u8>>, J
     (sender, thread)
 }
 
-/// What the thread came to.
+/// Waits for the thread and returns its result.
 ///
 /// # Errors
 /// Kind `Integrity`: the stream is not whole. `Failed`: nobody takes the blocks.

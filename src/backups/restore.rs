@@ -44,23 +44,23 @@ use crate::ui::{Confirmed, Guard, Plan};
 pub struct RestorePlan {
     /// The operation's id.
     pub operation: String,
-    /// Who asks.
+    /// Requesting user, for `pg_stat_activity`: `user@host`.
     pub who: String,
-    /// What is restored.
+    /// Source of the dump.
     pub source: DumpSource,
-    /// When and of what the dump was made, in words.
+    /// Time and origin of the dump, in words.
     pub origin: String,
     /// The database that is replaced, or made.
     pub database: String,
-    /// Whether it is there now.
+    /// True if the database exists now.
     pub exists: bool,
-    /// How to connect.
+    /// Access to the server.
     pub access: Access,
     /// The server's version.
     pub version: ServerVersion,
-    /// What was seen in the target.
+    /// Findings of the preflight checks on the target.
     pub findings: Findings,
-    /// Whether a backup of what is there now is made first.
+    /// True if a safety backup is made first.
     pub backup_first: bool,
     /// Authenticity of the manifest that describes the dump.
     pub authenticity: Authenticity,
@@ -84,7 +84,7 @@ pub struct RestorePlan {
     pub sha256: Option<Digest>,
     /// Plain bytes, where known.
     pub bytes: Option<u64>,
-    /// What it is, where it was read.
+    /// Format of the dump, if the dump was read.
     pub format: Option<Format>,
     /// Rows, where known.
     pub rows: Option<u64>,
@@ -96,13 +96,14 @@ pub struct RestorePlan {
     pub source_path: SearchPath,
     /// Unpacking threads.
     pub threads: usize,
-    /// When, RFC 3339.
+    /// Time of the restore, RFC 3339.
     pub at: String,
-    /// How long to wait for our own lock.
+    /// Longest wait for envctl's own lock.
     pub lock_limit: Duration,
     /// The ways the bytes may take.
     pub ways: Ways,
-    /// What a database that is not there was, where that is known; otherwise it becomes like the one we are in.
+    /// Properties for a database that does not exist, if known.
+    /// Otherwise the new database gets the properties of the connected database.
     pub properties: Option<Properties>,
 }
 
@@ -116,7 +117,7 @@ pub enum SharedOut {
 }
 
 impl SharedOut {
-    /// How many sessions.
+    /// Returns the number of sessions.
     pub fn jobs(&self) -> usize {
         match self {
             Self::Plain(shared) => shared.jobs(),
@@ -246,7 +247,8 @@ pub struct Restored {
     pub notes: Vec<String>,
 }
 
-/// What the target has to be asked before a person is; `encoding` is that of a database that is not there, where it is known.
+/// Checks the target before the user is asked for consent.
+/// `encoding` is the encoding of a database that does not exist yet, if known.
 ///
 /// # Errors
 /// Kind `Refused`: it cannot work, or would lose something silently; nothing was changed.
@@ -498,7 +500,7 @@ async fn beside(
     Ok(Restored { database, rows, tables, bytes, kept: plan.exists.then_some(swap_plan.kept), notes })
 }
 
-/// What the side database is made like.
+/// Returns the properties for the staging database.
 async fn model(plan: &RestorePlan, admin: &mut Session) -> Result<Properties> {
     if let Some(known) = plan.properties.clone().filter(|_| !plan.exists) {
         return Ok(known);

@@ -1,4 +1,4 @@
-//! What a restore reads: a file or a pipe, known by its content, proven before it is believed.
+//! Source of a restore: a file or a pipe, identified by its content and verified before it is trusted.
 //!
 //! Promises: a file is read to its end before the server hears of it: hashed, where a manifest of ours knows the
 //! rest, else unpacked and scanned; with a manifest its hash and its row counts have to agree; a file of others needs pg_dump's
@@ -26,7 +26,7 @@ use crate::postgres::quote::shell_word;
 use crate::postgres::version::ServerVersion;
 use crate::progress::{Event, Progress};
 
-/// Where a dump comes from.
+/// Source of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DumpSource {
     /// A file.
@@ -36,7 +36,7 @@ pub enum DumpSource {
 }
 
 impl DumpSource {
-    /// Its name in messages.
+    /// Returns the name for messages.
     pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
@@ -59,7 +59,7 @@ impl DumpSource {
     }
 }
 
-/// Whether it is a directory, or a tar, which is read out of order.
+/// Reports whether the path is a directory or a tar, whose entries are read out of order.
 fn is_archive_of_files(path: &Path) -> Result<bool> {
     if path.is_dir() {
         return Ok(true);
@@ -87,7 +87,7 @@ impl<R: Read> Read for Hashed<R> {
 /// SHA-256 of a file as it is now.
 ///
 /// # Errors
-/// It cannot be read.
+/// Kind `Usage`: the file cannot be opened. `Failed`: reading the file fails.
 pub(super) fn stored_sha256(path: &Path, interrupt: &Interrupt) -> Result<Digest> {
     let stored = Arc::new(Mutex::new(Hasher::default()));
     hash_into(path, &stored, interrupt)?;
@@ -111,18 +111,18 @@ pub(super) fn open_file(path: &Path) -> Result<File> {
     })
 }
 
-/// What is known of a dump after it was read to its end.
+/// Result of reading a dump to its end.
 #[derive(Clone, Debug)]
 pub struct Examined {
-    /// What it is.
+    /// Format of the dump.
     pub format: Format,
-    /// What the scanner learned.
+    /// Summary of the dump, from the scanner.
     pub summary: Summary,
     /// Hash of the SQL, before any rule.
     pub sha256: Digest,
     /// Count of the statements that the rules left out.
     pub left_out: LeftOut,
-    /// What was done to the bytes of the file before they were read, for the plan.
+    /// Changes made to the bytes of the file before the scan, for the plan.
     pub notes: Vec<String>,
     /// The stored file is what `pg_restore` reads by itself: not packed, converted or with text in front.
     pub as_stored: bool,
@@ -339,8 +339,8 @@ fn bent_by_a_terminal(path: &Path) -> Error {
     .hint("make the next one without `-t`, or by `envctl backup --format custom`")
 }
 
-/// What a manifest says of a file that is, to the last bit, the one it was written with: unpacking it would only
-/// say the same. What is sent to the server is scanned, counted and hashed all the same.
+/// Returns the summary in the manifest, if the file is exactly the one that the manifest describes.
+/// Decompressing the file would give the same summary. Data sent to the server is still scanned, counted and hashed.
 fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<Option<Summary>> {
     let Some(foreknown) = &manifest.foreknown else { return Ok(None) };
     let proven = manifest.verified.level >= Level::Trailer && manifest.format == Format::Plain.word();
@@ -422,7 +422,7 @@ fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest,
     Ok(())
 }
 
-/// Whether the end of the dump is there.
+/// Checks that the end of the dump is present.
 ///
 /// # Errors
 /// Kind `Integrity`.
@@ -441,7 +441,7 @@ pub fn whole(summary: &Summary, authenticity: &Authenticity, name: &str) -> Resu
     }
 }
 
-/// Whether what was found may be sent. A dump that leads to another database never is.
+/// Checks that the findings allow the dump to be sent. A dump that leads to another database is always refused.
 ///
 /// # Errors
 /// Kind `Refused`, listing the places.
@@ -527,7 +527,7 @@ fn way_through(error: Error, summary: &Summary, command: &str) -> Error {
     }
 }
 
-/// Whether a finding may pass.
+/// Reports whether a finding is allowed.
 pub(super) fn allowed(kind: FindingKind, authenticity: &Authenticity, trust: bool) -> bool {
     !kind.stops() || (!leaves(kind) && (trust || (authenticity.vouches() && !kind.is_metacommand())))
 }

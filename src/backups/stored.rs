@@ -191,7 +191,7 @@ pub fn publish_pair(backup: &mut NewFile, manifest: &mut NewFile, overwrite: boo
     Ok(backup.target.clone())
 }
 
-/// Whether anything, a dangling link too, has this name.
+/// Reports whether the path exists, also as a dangling symlink.
 pub fn occupied(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
@@ -225,14 +225,14 @@ pub fn sweep_beside(path: &Path) -> Vec<PathBuf> {
     sweep(directory_of(path))
 }
 
-/// The same in a directory.
+/// Removes the orphans in a directory; returns their paths.
 pub fn sweep(directory: &Path) -> Vec<PathBuf> {
     // Held while it is removed: nobody else takes it for left, or for theirs.
     let remove = |path: &PathBuf| orphan(path).is_some_and(|_held| fs::remove_file(path).is_ok());
     left(directory).into_iter().filter(remove).collect()
 }
 
-/// What killed runs left in a directory: unfinished files that nobody holds any more.
+/// Lists the orphans in a directory: unfinished files that no process holds.
 pub fn left(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     entries

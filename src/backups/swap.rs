@@ -18,12 +18,12 @@ use crate::postgres::session::Refusal;
 use crate::postgres::version::ServerVersion;
 use crate::postgres::{Access, Session, standing};
 
-/// What is to be swapped.
+/// Databases and properties for a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SwapPlan {
     /// The name that stays.
     pub live: String,
-    /// Whether it was there when a person agreed: if not, nobody agreed that it is replaced.
+    /// True if the live database existed when the user agreed. If false, nobody agreed to replace a database.
     pub exists: bool,
     /// The loaded database that takes it.
     pub incoming: String,
@@ -31,13 +31,13 @@ pub struct SwapPlan {
     pub kept: String,
     /// The operation's id.
     pub operation: String,
-    /// When, RFC 3339: goes into the comment of the kept one.
+    /// Time, RFC 3339, for the comment of the previous database.
     pub at: String,
-    /// What `live` becomes where it does not exist yet.
+    /// Properties that `live` gets if it does not exist yet.
     pub given: Option<Properties>,
 }
 
-/// What a kept database says of itself, in its comment.
+/// Note that envctl stores in the comment of a previous database.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct KeptNote {
     /// Always `kept`; tells our comment from a user's.
@@ -46,7 +46,7 @@ pub struct KeptNote {
     pub replaced: String,
     /// The operation that replaced it.
     pub operation: String,
-    /// When, RFC 3339.
+    /// Time of the replacement, RFC 3339.
     pub at: String,
 }
 
@@ -73,7 +73,7 @@ fn bounded(name: &str) -> String {
     name[..end].to_owned()
 }
 
-/// How long the others get to leave once they have been told to: the server's own limit is 5 s a try.
+/// Number of attempts to get connected sessions to leave. Each attempt may take 5 s, the server's own limit.
 const TRIES: u32 = 3;
 
 /// Swaps. `live` may not exist yet: then the incoming one just takes the name. Gives the statements that would copy more of
@@ -146,7 +146,7 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// How many of [`statements`] have to succeed: the rename and the comment. The rest copies what belongs to the database.
+/// Number of [`statements`] that must succeed: the rename and the comment. The rest copies settings of the database.
 const REQUIRED: usize = 2;
 
 /// The transaction after its first statement, in order.
@@ -308,7 +308,7 @@ async fn alone<T>(
     }
 }
 
-/// Who is in a database, for a message.
+/// Lists the sessions and prepared transactions of a database, for a message.
 async fn occupants(session: &mut Session, database: &str) -> Result<String, Refusal> {
     let sql = format!(
         "select string_agg(who, ', ') from ( \

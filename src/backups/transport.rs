@@ -21,7 +21,7 @@ use crate::postgres::dump::{self, DumpOptions, Packed};
 use crate::postgres::{Access, Session};
 use crate::progress::{Event, Progress};
 
-/// What was asked for.
+/// Requested transport.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
     /// A worker where it can serve and is worth its start.
@@ -52,15 +52,15 @@ impl FromStr for Transport {
 /// The ways there are for one operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ways {
-    /// What was asked for.
+    /// Requested transport.
     pub transport: Transport,
-    /// Where rooms for workers are made.
+    /// Parent of the private directories of workers.
     pub rooms: PathBuf,
-    /// Where other runs may have made theirs.
+    /// Parents in which other runs may have made private directories.
     pub elsewhere: Vec<PathBuf>,
-    /// Where rooms for much data are made: beside the backup.
+    /// Parent of private directories for much data, beside the backup.
     pub disk: Option<PathBuf>,
-    /// What a worker may use.
+    /// Resource limits of a worker.
     pub limits: Limits,
 }
 
@@ -69,7 +69,7 @@ pub struct Ways {
 pub struct Way {
     /// `worker` or `exec`.
     pub word: &'static str,
-    /// Why `auto` took no worker.
+    /// Reason why `auto` used no worker.
     pub why: Option<String>,
 }
 
@@ -83,7 +83,7 @@ pub enum Chosen {
     Exec(Option<String>),
 }
 
-/// What passes.
+/// Kind of data to transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// A dump as a stream.
@@ -143,7 +143,7 @@ impl Ways {
     /// The other way, where that was left open.
     ///
     /// # Errors
-    /// It was not.
+    /// Returns `unfit` if a worker was requested.
     pub fn fall_back(&self, unfit: Unfit) -> Result<Chosen> {
         match self.transport {
             Transport::Worker => Err(unfit.into()),
@@ -158,13 +158,13 @@ pub struct Dumping<'a> {
     pub engine: &'a Arc<dyn Engine>,
     /// The database's container.
     pub container: &'a Container,
-    /// What is left out.
+    /// Options of the dump.
     pub options: &'a DumpOptions,
-    /// How pg_dump packs what has to pass the daemon.
+    /// Compression by pg_dump for a stream that passes through the daemon.
     pub packing: Option<Packed>,
-    /// How the session calls itself.
+    /// Application name of the session.
     pub application: &'a str,
-    /// How long it may be silent before the container is looked at.
+    /// Longest silence of the stream before the container is inspected.
     pub stall_limit: Duration,
     /// The wish to stop.
     pub interrupt: &'a Interrupt,
@@ -174,7 +174,8 @@ impl Dumping<'_> {
     /// Dumps what `session` is connected to.
     ///
     /// # Errors
-    /// As [`proven::run`] and [`stream::run`]; whatever ran in a worker is gone, what ran as an exec is the caller's to end.
+    /// Errors of [`proven::run`] and [`stream::run`].
+    /// A process in a worker has ended by then; an exec is the caller's to end.
     pub async fn run(
         &self,
         chosen: Chosen,
@@ -258,7 +259,7 @@ impl Dumping<'_> {
     /// directory. `seen` hears how many bytes lie there.
     ///
     /// # Errors
-    /// As [`Dumping::run`]; no worker can be used.
+    /// Errors of [`Dumping::run`]; also fails if no worker can be used.
     pub async fn into_directory(
         &self,
         chosen: Chosen,
@@ -368,7 +369,7 @@ impl Dumping<'_> {
     }
 }
 
-/// What a dump in directory format is called in its room, and in the tar that it becomes.
+/// Name of a directory-format dump, in its private directory and in the tar made from the dump.
 pub(super) const DIRECTORY: &str = "dump";
 
 /// Bytes of the files in a directory.

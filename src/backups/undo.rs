@@ -23,23 +23,23 @@ use crate::ui::{Confirmed, Guard, Plan};
 pub struct UndoPlan {
     /// The operation's id.
     pub operation: String,
-    /// Who asks.
+    /// Requesting user, for `pg_stat_activity`: `user@host`.
     pub who: String,
     /// The database.
     pub database: String,
-    /// What comes back.
+    /// Previous database that is put back.
     pub back: Kept,
-    /// Who is connected to what is there now, and will be sent away.
+    /// Connected sessions that will be disconnected from the current database.
     pub sessions: Vec<Visitors>,
-    /// What this role may not do at the swap.
+    /// Warnings about parts of the swap that the role may not run.
     pub warnings: Vec<String>,
-    /// How to connect.
+    /// Access to the server.
     pub access: Access,
     /// The server's version.
     pub version: ServerVersion,
-    /// When, RFC 3339.
+    /// Time of the undo, RFC 3339.
     pub at: String,
-    /// How long to wait for our own lock.
+    /// Longest wait for envctl's own lock.
     pub lock_limit: Duration,
 }
 

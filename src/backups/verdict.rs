@@ -1,4 +1,4 @@
-//! Whether a dump is one: pg_dump's own word, and what arrived.
+//! Verifies a finished dump by pg_dump's exit code and the dump trailer.
 
 use std::sync::Arc;
 
@@ -41,10 +41,10 @@ pub(super) fn judge(
     }
 }
 
-/// How an error begins that says nothing but that psql is gone.
+/// Prefix of an error that says only that contact with psql was lost.
 pub(super) const LOST: &str = "contact with psql was lost";
 
-/// What a tool says, in the C locale, whose server went away under it.
+/// Messages of a tool, in the C locale, after its server went away.
 const GONE: [&str; 3] =
     ["terminating connection due to", "server closed the connection", "connection to server was lost"];
 

@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::environment::{Environment, Landscape, Target};
 use crate::error::{ErrorKind, Result};
 
-/// How long the daemon may take to say where a project is, when nothing else is asked of it.
+/// Time limit for asking the daemon where a project is, in a command that needs nothing else from the daemon.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The backups of an environment.
@@ -29,14 +29,14 @@ pub(in crate::commands) fn of(settings: &Settings, environment: &Environment) ->
 /// The backups of a database; where its project has several database services, new ones lie in a directory of its own.
 ///
 /// # Errors
-/// As [`of`].
+/// Errors of [`of`].
 pub(in crate::commands) fn of_found(settings: &Settings, found: &Database) -> Result<Catalog> {
     let target = &found.target;
     let root = settings.backups_of(&target.stack, target.directory.as_deref())?;
     Ok(placed(Catalog::new(&root, &target.stack, target.profile.name.as_deref()), found))
 }
 
-/// The same catalog, with its new backups where those of this database lie.
+/// Returns the catalog with the directory for new backups that belongs to this database's service.
 pub(in crate::commands) fn placed(catalog: Catalog, found: &Database) -> Catalog {
     if found.only_service { catalog } else { catalog.of_service(&found.target.service) }
 }
@@ -64,7 +64,7 @@ pub(in crate::commands) fn identity(
 /// beside the environment's own.
 ///
 /// # Errors
-/// As [`of`].
+/// Errors of [`of`].
 pub(in crate::commands) fn of_profile(
     settings: &Settings,
     landscape: &Landscape,

@@ -1,4 +1,4 @@
-//! How the verbs that speak to the database reach it: the primary, the access, what it is.
+//! Database access for the verbs: finds the primary, opens a session, reads the facts about the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(in crate::commands) struct Database {
 }
 
 impl Database {
-    /// The same server's other database.
+    /// Returns another database of the same server.
     pub(in crate::commands) fn in_database(&self, name: &str) -> Self {
         Self {
             target: self.target.clone(),
@@ -59,7 +59,7 @@ pub(in crate::commands) async fn reach(
     Ok(found)
 }
 
-/// As [`reach`], with the session left open for who has more to ask: a further one costs an exec.
+/// Reaches the database like [`reach`] and leaves the session open. A further session would cost an exec.
 pub(in crate::commands) async fn reach_open(
     app: &App,
     daemon: &Daemon,
@@ -69,7 +69,7 @@ pub(in crate::commands) async fn reach_open(
     reach_from(app, daemon, settings, environment, Entry::Configured).await
 }
 
-/// The same from any database that is there, for what concerns the whole server.
+/// Reaches the server like [`reach_open`], in any database that accepts connections.
 pub(in crate::commands) async fn reach_open_anywhere(
     app: &App,
     daemon: &Daemon,
@@ -105,9 +105,9 @@ pub(in crate::commands) async fn reach_open_default(
 enum Entry {
     /// The one that is configured, else the container's own.
     Configured,
-    /// The same for a verb that writes.
+    /// Database for a verb that writes, chosen as for `Configured`.
     ToWrite,
-    /// The same for a verb that only looks: where several could be meant, the container's own one.
+    /// Database for a verb that only reads: the container's own one where several could be meant.
     ToLook,
     /// The container's own one, whatever is in it.
     Default,
@@ -147,7 +147,7 @@ pub(in crate::commands) fn line(
     }
 }
 
-/// How long a server may be silent before somebody at a terminal wants to know why nothing happens.
+/// Time without an answer from the server after which the progress line says that envctl waits.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// The primary of an environment's database, with an open session.

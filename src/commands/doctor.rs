@@ -23,7 +23,7 @@ use crate::ui::{Checklist, Item, Tone};
 #[derive(clap::Args, Debug)]
 pub struct Args {}
 
-/// What a person has to know beside the options.
+/// Help text behind the options.
 pub const AFTER_HELP: &str = "\
 The worst comes last, with what to type. What killed runs of envctl have left (workers, unfinished files, sessions) is \
 removed, as the next backup would do; nothing else is changed, and with --dry-run nothing at all.
@@ -40,7 +40,7 @@ struct Answer<'a> {
 /// Stacks that are looked at at a time.
 const AT_ONCE: usize = 4;
 
-/// How long one stack's database, and its backups, may keep us waiting.
+/// Time limit for each check of one stack's database, and of its backups.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// # Errors
@@ -82,7 +82,7 @@ fn chosen(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>
     status::wanted(landscape, settings)
 }
 
-/// What is known before anything is asked: a file that cannot be understood has ended us already.
+/// Findings about the configuration, which need neither Docker nor a database.
 fn configuration(settings: &Settings) -> Vec<Finding> {
     let version = env!("CARGO_PKG_VERSION");
     let file = match &settings.project_file {

@@ -102,7 +102,7 @@ pub(in crate::commands) fn option(short: &str, long: &str, value: &str) -> Strin
 }
 
 impl GlobalArgs {
-    /// What the configuration layer takes, each with the option it came from.
+    /// Returns the options for the configuration layer, each with its name on the command line.
     pub fn flags(&self) -> Flags {
         fn given<T: Clone>(name: &str, value: Option<&T>) -> Option<Given<T>> {
             value.map(|value| Given::flag(name, value.clone()))
@@ -137,7 +137,7 @@ impl GlobalArgs {
         }
     }
 
-    /// The same options with another profile: `--from`, `--to`.
+    /// Returns the options with another profile: `--from`, `--to`.
     #[must_use]
     pub fn with_profile(&self, name: &str) -> Self {
         Self { dev: false, prod: false, profile: Some(name.to_owned()), ..self.clone() }
@@ -148,7 +148,7 @@ impl GlobalArgs {
         self.database.as_deref()
     }
 
-    /// Whether a profile was named.
+    /// Reports whether a profile is named on the command line.
     pub fn names_profile(&self) -> bool {
         self.dev || self.prod || self.profile.is_some()
     }
@@ -180,7 +180,7 @@ impl GlobalArgs {
         }
     }
 
-    /// What was agreed to on the command line.
+    /// Returns the consent given on the command line.
     pub fn consent(&self) -> Consent {
         Consent { yes: self.yes, confirm: self.confirm.clone(), dry_run: self.dry_run }
     }

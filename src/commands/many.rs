@@ -43,7 +43,7 @@ fn on_failure(word: &str) -> Result<OnFailure, String> {
 }
 
 impl ManyArgs {
-    /// Whether this call is one over several stacks.
+    /// Reports whether this call is a multi-stack operation.
     ///
     /// # Errors
     /// Kind `Usage`: options for several stacks, and only one is meant.
@@ -62,7 +62,7 @@ impl ManyArgs {
     }
 }
 
-/// What a verb over several stacks has at hand.
+/// Context of a multi-stack operation.
 pub(in crate::commands) struct Ground<'a> {
     pub(in crate::commands) app: &'a App,
     pub(in crate::commands) daemon: &'a Daemon,

@@ -1,4 +1,4 @@
-//! What can be typed: one file a verb, each its `Args`, the recipe and its rendering.
+//! Commands: one file for each verb, with its `Args`, the steps and the output.
 //!
 //! Promise: a command file holds no detail of how things are done; it names the steps in order.
 

@@ -1,4 +1,4 @@
-//! What `generate`, `push`, `pull` and `seed` share: the schema tool in the backend, its words passed through.
+//! Shared parts of `generate`, `push`, `pull` and `seed`: run the schema tool in the backend, pass its output through.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ pub(in crate::commands) struct SchemaTool {
 /// A call of the tool; its `Display` is what a person agrees to.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::commands) struct Call {
-    /// What it does, in words.
+    /// Description of the call for messages.
     pub(in crate::commands) does: String,
     /// The tool's own words, where it has refused a milder call.
     pub(in crate::commands) says: Vec<String>,
@@ -75,7 +75,7 @@ impl SchemaTool {
     /// The tool of one environment.
     ///
     /// # Errors
-    /// As [`SchemaTool::find`].
+    /// Errors of [`SchemaTool::find`].
     pub(in crate::commands) async fn of(
         verb: &str,
         app: &App,
@@ -146,12 +146,12 @@ impl SchemaTool {
     /// Runs it with its words kept.
     ///
     /// # Errors
-    /// As [`tool::run`].
+    /// Errors of [`tool::run`].
     pub(in crate::commands) async fn capture(&self, app: &App, call: &Call) -> Result<Captured> {
         tool::run(&self.daemon.engine, &self.target.container, &call.spec, &app.interrupt).await
     }
 
-    /// Where a database of the tool's is meant, in words.
+    /// Returns the stack and profile of the tool's database, for messages.
     pub(in crate::commands) fn place(&self) -> String {
         format!("{} [{}]", self.target.stack, self.target.profile.word())
     }

@@ -17,9 +17,9 @@ use crate::ui::{Confirmed, Guard, Plan};
 
 /// One call of the schema tool, for any stack.
 pub(in crate::commands) struct ToolVerb {
-    /// As it is typed.
+    /// Name of the verb on the command line.
     pub(in crate::commands) name: &'static str,
-    /// What it does to a stack: `seed the database of`.
+    /// Description for messages, completed by the stack's name: `seed the database of`.
     pub(in crate::commands) does: &'static str,
     /// The tool's words.
     pub(in crate::commands) words: &'static [&'static str],
@@ -28,7 +28,7 @@ pub(in crate::commands) struct ToolVerb {
 /// Runs it over several stacks if several are meant; gives whether they were.
 ///
 /// # Errors
-/// As [`many::run`].
+/// Errors of [`many::run`].
 pub(in crate::commands) async fn over_several(
     verb: ToolVerb,
     args: &ManyArgs,

@@ -60,7 +60,7 @@ struct DatabaseRow {
     migrations: Option<Migrations>,
     problem: Option<String>,
     last_backup: Option<BackupRow>,
-    /// Why there is none, with the place that was looked at.
+    /// Reason why no backup was found, with the directory that was searched.
     #[serde(skip)]
     no_backup: Option<String>,
 }
@@ -111,7 +111,7 @@ pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
 /// So many stacks without a backup are told one by one.
 const TOLD: usize = 5;
 
-/// Where a backup was looked for and not found: somebody who knows that there is one sees at once that it lies elsewhere.
+/// Prints the directories in which no backup was found.
 fn tell_missing(app: &App, rows: &[EnvironmentRow]) {
     let missing: Vec<String> = rows
         .iter()

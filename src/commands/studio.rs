@@ -35,11 +35,11 @@ pub struct Args {
     no_open: bool,
 }
 
-/// Where Studio is usually met.
+/// Usual port of Studio.
 const USUAL: u16 = 5555;
-/// How long a Studio that is not reached may take to say that it has ended.
+/// Time limit for learning whether a Studio that cannot be reached has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long it may take to come up.
+/// Time limit for the start of Studio.
 const LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Serialize)]
@@ -134,7 +134,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     }
 }
 
-/// Where Studio will run.
+/// Container in which Studio will run.
 enum Home {
     /// In the backend, by this CLI.
     Backend(Box<Container>, StudioCli),

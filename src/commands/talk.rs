@@ -1,4 +1,4 @@
-//! What `shell`, `exec` and `psql` share: the target line, the conversation, its end as an exit code.
+//! Shared parts of `shell`, `exec` and `psql`: target line, attached session, exit code of the child.
 
 use crate::app::{App, Daemon};
 use crate::docker::attach::{Outcome, converse};
@@ -80,7 +80,7 @@ pub(in crate::commands) fn reader_gone(app: &App, left: Option<&Left>) -> Error 
     Error::new(ErrorKind::Child(141), "the reader of the output left")
 }
 
-/// Why the engine could not start it, and what to type instead.
+/// Error for a command that the engine could not start, with a hint.
 fn not_started(code: u8, words: &str, container: &Container, spec: &ExecSpec) -> Error {
     let missing = words.contains("executable file not found") || words.contains("no such file or directory");
     // Older engines give 126 for a command that is not there; a shell gives 127.

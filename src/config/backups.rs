@@ -1,4 +1,4 @@
-//! Where the backups of a stack lie, from wherever the command is typed.
+//! Location of a stack's backups, from whichever directory the command is typed in.
 //!
 //! Promises: looks only; a place that somebody named holds for every stack, and otherwise each stack has its own in its own
 //! project's directory, so that a backup made there is found from elsewhere and the other way round.
@@ -46,8 +46,8 @@ impl Settings {
         Ok(there.folder.as_deref().unwrap_or(directory).join("backups"))
     }
 
-    /// Whether the place of every stack's backups is known without asking where its project is: a variable names it, or
-    /// the user's own file.
+    /// Returns true where a variable or the user's own file names one place for the backups of all stacks.
+    /// The project of a stack is not needed then to know the place.
     pub fn has_one_backup_place(&self) -> bool {
         match self.origin("backup.dir") {
             Origin::Default => false,
@@ -56,7 +56,7 @@ impl Settings {
         }
     }
 
-    /// Whether the file of the project that we stand in speaks of this stack.
+    /// Reports whether the file of the project that we stand in is about this stack.
     pub fn is_about(&self, stack: &str) -> bool {
         self.target.rules.stack.as_deref() == Some(stack)
     }

@@ -44,7 +44,7 @@ pub fn exists(path: &Path) -> Error {
         .hint("replace it with `--force`, or write another file with `-o FILE`")
 }
 
-/// As the user's umask has it for any new file.
+/// Returns the permissions of a new file, before the user's umask.
 fn mode() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::Permissions::from_mode(0o644)

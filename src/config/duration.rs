@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 /// Reads a duration: a whole number of seconds, or numbers with units from `ms` to `h`.
 ///
 /// # Errors
-/// What is wrong with the text, as a phrase.
+/// Phrase that names the fault of the text.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<u64>() {

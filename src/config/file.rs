@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use super::duration;
 use super::settings::Color;
 
-/// What a file may hold. `keys.rs` documents each field.
+/// Content of a configuration file. `keys.rs` documents each field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]

@@ -8,13 +8,13 @@
 pub struct Key {
     /// The path, with `*` for a name of the user's: `profiles.*.project`.
     pub path: &'static str,
-    /// What it decides, one sentence for the manual.
+    /// Effect of the key, one sentence for the manual.
     pub what: &'static str,
-    /// What holds when nobody says anything, for the manual.
+    /// Value without any setting, for the manual.
     pub default: &'static str,
     /// The environment variable that overrides it.
     pub variable: Option<&'static str>,
-    /// Whether it may stand in the user's own file; otherwise it describes one project.
+    /// True where the user's own file may have the key; otherwise the key describes one project.
     pub user_wide: bool,
 }
 
@@ -33,7 +33,7 @@ impl Key {
         self
     }
 
-    /// Whether `path` (`profiles.dev.project`) is this key.
+    /// Reports whether `path` (`profiles.dev.project`) is this key.
     pub fn matches(&self, path: &[&str]) -> bool {
         let mut own = self.path.split('.');
         path.iter().all(|word| own.next().is_some_and(|own| own == "*" || own == *word))

@@ -25,11 +25,11 @@ pub enum Kind {
 /// A file that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
-    /// Where it lies.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What it says.
+    /// Content of the file.
     pub file: ConfigFile,
-    /// Whether its commands may be run: it was named, or it belongs to the user or to root.
+    /// True where the file's commands may be run: the file was named, or belongs to the user or to root.
     pub trusted: bool,
     lines: BTreeMap<String, usize>,
 }
@@ -68,13 +68,13 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// The same file, found rather than named: whether its commands may be run is `trusted`.
+    /// Marks the file as found rather than named. `trusted` tells whether the file's commands may be run.
     #[must_use]
     pub fn found(self, trusted: bool) -> Self {
         Self { trusted, ..self }
     }
 
-    /// Where a key stands in this file.
+    /// Returns the origin of a key: this file, with the key's line.
     pub fn origin(&self, key: &str) -> Origin {
         Origin::File { path: self.path.clone(), line: self.lines.get(key).copied() }
     }
@@ -87,7 +87,7 @@ impl Loaded {
         }
     }
 
-    /// What serde cannot know: keys that exclude each other, names that become folders.
+    /// Rejects what serde cannot know: keys that exclude each other, names that become folders.
     fn check(&self) -> Result<()> {
         if let Some(stack) = &self.file.stack {
             check_name(stack).map_err(|reason| self.fault("stack", &reason))?;
@@ -150,7 +150,7 @@ fn exclusive(loaded: &Loaded, table: &str, one: (&str, bool), other: (&str, bool
 /// Stack and profile names become folders of backups, so they must not lead anywhere else.
 ///
 /// # Errors
-/// What is wrong with the name, as a phrase.
+/// Phrase that names the fault of the name.
 pub fn check_name(name: &str) -> Result<(), String> {
     let inner = |c: char| c.is_alphanumeric() || "-_.".contains(c);
     if name.starts_with(char::is_alphanumeric) && name.chars().all(inner) {

@@ -1,22 +1,22 @@
-//! Where a value came from, so that `envctl config` and every message can say it.
+//! Origin of a value, for `envctl config` and for messages.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-/// Where a value came from, strongest first.
+/// Origin of a value, strongest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "from", rename_all = "lowercase")]
 pub enum Origin {
     /// An option on the command line.
     Flag {
-        /// As typed in full: `--stack`.
+        /// Option as typed in full: `--stack`.
         name: String,
     },
     /// An environment variable.
     Env {
-        /// Its name: `ENVCTL_STACK`.
+        /// Name of the variable: `ENVCTL_STACK`.
         name: String,
     },
     /// A configuration file.
@@ -44,9 +44,9 @@ impl fmt::Display for Origin {
 /// A value that somebody gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given<T> {
-    /// What was given.
+    /// Value that was given.
     pub value: T,
-    /// By whom.
+    /// Origin of the value.
     pub origin: Origin,
 }
 
@@ -61,7 +61,7 @@ impl<T> Given<T> {
         Self { value, origin: Origin::Env { name: name.to_owned() } }
     }
 
-    /// The same origin with another value.
+    /// Replaces the value; the origin stays.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
         Given { value: change(self.value), origin: self.origin }
     }

@@ -1,4 +1,4 @@
-//! Where the project is: `envctl.toml` found upwards, else a compose file.
+//! Search for the project: `envctl.toml` found upwards, else a compose file.
 //!
 //! Promise: looks only, upwards from a folder; a folder that may not be listed is passed over.
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The name of a project's configuration file.
 pub const FILE_NAME: &str = "envctl.toml";
 
-/// What was found.
+/// Result of the search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Project {
     /// The folder of `envctl.toml`, else the nearest one with a compose file.
@@ -43,8 +43,9 @@ pub fn is_compose_file(name: &str) -> bool {
     stem == "compose" || stem.starts_with("compose.") || stem.starts_with("docker-compose")
 }
 
-/// Whether a file that was merely found may make us run commands: it has to belong to the user or to root,
-/// or anybody who can write to a folder above (`/tmp`) could choose what runs. Git asks the same.
+/// Reports whether a file that was found, not named, may make envctl run commands.
+/// The file has to belong to the user or to root. Otherwise anybody who can write to a folder above (`/tmp`) could
+/// choose what runs. Git has the same rule.
 pub fn is_trusted(file: &Path, uid: Option<u32>) -> bool {
     #[cfg(unix)]
     {

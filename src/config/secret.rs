@@ -1,4 +1,4 @@
-//! Where secrets are fetched from.
+//! Sources of secrets.
 //!
 //! Promise: a source is read late, when the value is needed, and no message quotes what it gave.
 
@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use crate::error::{self, Result};
 use crate::secret::Secret;
 
-/// Where a secret is fetched from: the `*_file` and `*_command` forms of a key.
+/// Source of a secret: the `*_file` and `*_command` forms of a key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// The file's first and only line.
     File(PathBuf),
-    /// What a command prints; program and arguments, no shell.
+    /// Output of a command; program and arguments, no shell.
     Command(Vec<String>),
 }
 

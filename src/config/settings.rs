@@ -17,21 +17,21 @@ use crate::environment::request::TargetRequest;
 /// Every setting, decided.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What the user wants to reach; holds the project directory and the file's rules.
+    /// Target that the user asks for, with the project directory and the file's rules.
     pub target: TargetRequest,
     /// The project's file that was read; `None` where there is none.
     pub project_file: Option<PathBuf>,
-    /// How the bytes of dumps pass.
+    /// Transport of dump bytes, and limits of workers.
     pub workers: WorkerSettings,
-    /// How backups are made and where they lie.
+    /// Settings of backups, with their place.
     pub backup: BackupSettings,
-    /// How restores are made.
+    /// Settings of restores.
     pub restore: RestoreSettings,
-    /// Whose migrations, and where they lie.
+    /// Settings of migrations, with their tool and place.
     pub migrations: MigrationSettings,
-    /// How long things may take.
+    /// Time limits.
     pub timeouts: Timeouts,
-    /// Whether output is coloured.
+    /// Use of colour in the output.
     pub color: Color,
     pub(super) home: Option<PathBuf>,
     /// For the settings of another project.
@@ -42,8 +42,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What is configured about the database of a profile: its own table over the general one, a flag over
-    /// both. A profile nobody configured has the general one.
+    /// Returns the database settings of a profile. The profile's own table overrides the general one, a flag overrides
+    /// both. A profile without a table has the general one.
     pub fn database(&self, profile: Option<&str>) -> &Database {
         self.databases.of(profile)
     }
@@ -58,7 +58,7 @@ impl Settings {
         &self.rows
     }
 
-    /// Where a setting came from.
+    /// Returns the origin of a setting.
     pub fn origin(&self, key: &str) -> &Origin {
         self.rows.iter().find(|row| row.key == key).map_or(&Origin::Default, |row| &row.origin)
     }
@@ -71,7 +71,7 @@ pub struct SettingRow {
     pub key: String,
     /// The value, safe to print; `None` means that nothing is set and envctl finds out by itself.
     pub value: Option<String>,
-    /// Where it came from.
+    /// Origin of the value.
     pub origin: Origin,
 }
 
@@ -88,7 +88,7 @@ impl<T> PerProfile<T> {
     }
 }
 
-/// How to reach a database. `None` means: as the container itself was set up.
+/// Connection settings of a database. `None` means: as the container itself was set up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Database {
     /// The database's name.
@@ -97,11 +97,11 @@ pub struct Database {
     pub user: Option<String>,
     /// The user in the container that runs the tools.
     pub os_user: Option<String>,
-    /// Where the server listens in its container.
+    /// Address at which the server listens in its container.
     pub host: Option<String>,
     /// The port there.
     pub port: Option<u16>,
-    /// Where the password is fetched from.
+    /// Source of the password.
     pub password: Option<SecretSource>,
 }
 
@@ -121,7 +121,7 @@ impl DaemonWish {
     }
 }
 
-/// What `[docker]` says about the way of bytes.
+/// Settings of `[docker]`: the transport of dump bytes, and the limits of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerSettings {
     /// `auto`, `worker` or `exec`.
@@ -141,7 +141,7 @@ pub struct BackupSettings {
     pub format: String,
     /// `gzip`, `zstd` or `none`, perhaps with `:LEVEL`.
     pub compress: String,
-    /// How many tables a dump in directory format takes at once, at least 1.
+    /// Number of tables that a dump in directory format takes at once, at least 1.
     pub jobs: u32,
     /// Patterns of tables whose rows are left out.
     pub exclude_table_data: Vec<String>,
@@ -175,7 +175,7 @@ pub struct MigrationSettings {
     pub preset: Option<String>,
     /// Command lines instead of the preset's.
     pub commands: MigrationCommands,
-    /// How old the last backup of production may be; `None` asks for none.
+    /// Greatest age of the last backup of production; `None` asks for no backup.
     pub backup_age: Option<Duration>,
 }
 
@@ -190,18 +190,18 @@ pub struct MigrationCommands {
     pub seed: Option<Vec<String>>,
 }
 
-/// How long things may take.
+/// Time limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// How long to wait for a lock; zero does not wait.
+    /// Longest wait for a lock; zero does not wait.
     pub lock: Duration,
-    /// How long a stream may stand still; `None` is for ever.
+    /// Longest time that a stream may stand still; `None` is for ever.
     pub stall: Option<Duration>,
     /// The whole command; `None` is without limit.
     pub overall: Option<Duration>,
 }
 
-/// Whether output is coloured.
+/// Use of colour in the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(Serialize))]
 #[serde(try_from = "String")]

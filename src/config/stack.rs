@@ -14,7 +14,7 @@ use super::settings::Settings;
 use crate::environment::{Environment, Target};
 use crate::error::Result;
 
-/// What the settings were made from. Variables may hold secrets, so that it does not show itself.
+/// Inputs of the settings. `Debug` prints no value, since variables may hold secrets.
 #[derive(Clone)]
 pub(super) struct Remembered(pub(super) Arc<Inputs>);
 

@@ -24,7 +24,7 @@ use super::tty::{self, RawMode};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::interrupt::{Interrupt, interrupted};
 
-/// How a conversation ended.
+/// Outcome of an attached command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The command ended with this code.
@@ -128,10 +128,10 @@ impl PartialEq for Error {
     }
 }
 
-/// How long the last words of a command that has been ended may take.
+/// Time limit for the last output of a command that has been ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How much of the beginning of stdout is kept to recognise an engine's "could not start".
+/// Limit in bytes of the beginning of stdout, kept to recognise an engine's "could not start".
 const OPENING: usize = 8192;
 
 /// Takes the outlets when they have got everything; leaves them where it fails before.

@@ -33,7 +33,7 @@ const TIMEOUT_SECONDS: u64 = 60;
 /// Keys that no keyboard sends by accident: the default ctrl-p,ctrl-q would swallow ctrl-p in a shell.
 const DETACH_KEYS: &str = "ctrl-^,ctrl-^";
 
-/// How often the question how a worker ended may break off, and the pause behind each time.
+/// Number of requests for a worker's end that may break off, with [`WAIT_PAUSE`] after each.
 const WAITS: u32 = 5;
 const WAIT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -82,10 +82,10 @@ impl Client {
         Ok(Self { connector, docker, reapers: Reapers::default() })
     }
 
-    /// As a shared engine.
+    /// Returns a new client as a shared engine.
     ///
     /// # Errors
-    /// As [`Client::new`].
+    /// Errors of [`Client::new`].
     pub fn engine(endpoint: Endpoint) -> Result<Arc<dyn Engine>> {
         Ok(Arc::new(Self::new(endpoint)?))
     }

@@ -46,7 +46,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What the health check says.
+/// State of a container's health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// The image has no health check.
@@ -103,13 +103,13 @@ pub struct Container {
     pub command: Vec<String>,
     /// The image's own configuration; `None` when the image is gone or was not looked at.
     pub image_config: Option<ImageConfig>,
-    /// Whether an init (tini) is PID 1 (`init: true`).
+    /// True where an init (tini) is PID 1 (`init: true`).
     pub init: bool,
     /// The network addresses by network name.
     pub addresses: BTreeMap<String, String>,
-    /// When it was created, RFC 3339 as the daemon writes it.
+    /// Time of creation, RFC 3339, unchanged from the daemon.
     pub created: String,
-    /// When it was last started, RFC 3339.
+    /// Time of the last start, RFC 3339.
     pub started: String,
     /// The command line tool of a migration system found inside, where somebody looked (`prisma`).
     pub migration_tool: Option<String>,
@@ -129,7 +129,7 @@ impl fmt::Debug for Container {
 }
 
 impl Container {
-    /// What a listing shows of a container, and nothing else.
+    /// Builds a container from one line of a listing; the fields that a listing lacks get default values.
     pub fn listed(line: &Listed) -> Self {
         Self {
             id: line.id.clone(),
@@ -166,7 +166,7 @@ impl Container {
         self.env.iter().find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)).map(|(_, v)| v)
     }
 
-    /// Whether exec can work now.
+    /// Reports whether the container runs, which an exec needs.
     pub fn is_running(&self) -> bool {
         self.state == State::Running
     }

@@ -16,7 +16,7 @@ pub enum Output {
     Stderr,
 }
 
-/// How a stream broke the protocol.
+/// Error for a stream that breaks the protocol.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ProtocolError {
     /// The type byte is none of stdin, stdout, stderr, system error.
@@ -87,7 +87,7 @@ impl Demuxer {
     /// Says whether the stream may end here.
     ///
     /// # Errors
-    /// It ended inside a frame.
+    /// [`ProtocolError`]: the stream ended inside a frame.
     pub fn finish(&self) -> Result<(), ProtocolError> {
         if self.payload_left > 0 {
             return Err(ProtocolError::CutPayload(self.payload_left));

@@ -140,7 +140,7 @@ const MOST_NAMED: usize = 8;
 /// Ends every process in `container` that carries `word`.
 ///
 /// # Errors
-/// What is left, in words for a person: processes that nobody may end, or an image without what it takes.
+/// [`Left`]: the processes that could not be ended. The list is empty where the processes are unknown.
 pub async fn end_marked(
     engine: &Arc<dyn Engine>,
     container: &Container,
@@ -162,7 +162,7 @@ pub async fn end_marked(
     }
 }
 
-/// What could not be ended.
+/// Error for processes that could not be ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
     container: String,

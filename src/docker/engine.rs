@@ -1,4 +1,4 @@
-//! What envctl asks of a container engine, and nothing more.
+//! Interface of a container engine, with only the requests that envctl makes.
 //!
 //! Promise: this trait is the whole surface. The real client, a recording and the scripted engine of
 //! the tests are interchangeable behind it.
@@ -15,10 +15,10 @@ use super::transport::BoxIo;
 use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::Result;
 
-/// What the engine says of itself.
+/// Version of an engine, as reported by the engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineVersion {
-    /// Its own version, `20.10.24`.
+    /// Version of the engine, `20.10.24`.
     pub version: String,
     /// The newest API it speaks.
     pub api: String,
@@ -26,10 +26,10 @@ pub struct EngineVersion {
     pub os: String,
 }
 
-/// What is known of an exec that was started.
+/// State of an exec that was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecState {
-    /// Whether it still runs. Engines answer exit code 0 while it does (Podman): look here first.
+    /// True while the exec runs. Podman reports exit code 0 for a running exec, so this field is read first.
     pub running: bool,
     /// The exit code, once it has ended.
     pub exit_code: Option<i64>,
@@ -62,7 +62,7 @@ pub struct LogsRequest {
 pub struct LogStream {
     /// The bytes.
     pub reader: Box<dyn AsyncRead + Send + Unpin>,
-    /// Whether the bytes are frames.
+    /// True where the bytes are frames.
     pub framed: bool,
 }
 
@@ -95,16 +95,17 @@ pub trait Engine: Send + Sync {
     /// Starts it.
     fn exec_start<'a>(&'a self, exec: &'a str, tty: bool) -> BoxFuture<'a, Result<ExecStream>>;
 
-    /// Its state; `None` when the engine has forgotten it.
+    /// Returns the state of an exec; `None` where the engine has forgotten the exec.
     fn exec_inspect<'a>(&'a self, exec: &'a str) -> BoxFuture<'a, Result<Option<ExecState>>>;
 
     /// Tells its terminal the size, in characters.
     fn exec_resize<'a>(&'a self, exec: &'a str, rows: u16, columns: u16) -> BoxFuture<'a, Result<()>>;
 
-    /// Whether it was reached through a socket of this host, so that its containers may see our directories.
+    /// Reports whether the engine was reached through a socket of this host.
+    /// Only then may the engine's containers see our directories.
     fn is_local(&self) -> bool;
 
-    /// What it is like.
+    /// Returns the engine's properties that decide whether workers can be used.
     fn nature(&self) -> BoxFuture<'_, Result<Nature>>;
 
     /// Creates a worker, under the name that its spec gives it.

@@ -32,9 +32,9 @@ pub struct ExecSpec {
     pub user: Option<String>,
     /// Working directory inside the container.
     pub workdir: Option<String>,
-    /// Whether it gets a terminal.
+    /// True where the command gets a terminal.
     pub tty: bool,
-    /// Whether its stdin is ours to write.
+    /// True where envctl writes the command's stdin.
     pub stdin: bool,
 }
 
@@ -97,9 +97,9 @@ impl fmt::Debug for ExecSpec {
 
 /// A started command.
 pub struct Exec {
-    /// What it prints.
+    /// Stdout and stderr of the command.
     pub output: ExecOutput,
-    /// What it reads.
+    /// Stdin of the command.
     pub input: ExecInput,
     /// The thing itself.
     pub handle: ExecHandle,
@@ -231,14 +231,14 @@ impl ExecInput {
     }
 }
 
-/// What can be asked of a started exec.
+/// Handle of a started command, for its exit code and the size of its terminal.
 #[derive(Clone)]
 pub struct ExecHandle {
     engine: Arc<dyn Engine>,
     process: Process,
 }
 
-/// What runs.
+/// Exec or worker behind a handle.
 #[derive(Clone)]
 enum Process {
     /// An exec, by its id.
@@ -247,11 +247,11 @@ enum Process {
     Worker(String),
 }
 
-/// How long an exec whose stream has ended may still be "running" in the engine's books: Docker is
-/// exact without a terminal; Podman and terminals lag.
+/// Pauses in milliseconds before each request for the exit code, after the stream of an exec has ended.
+/// Docker without a terminal reports the end at once; Podman and terminals lag.
 const EXIT_POLLS: &[u64] = &[0, 5, 10, 20, 50, 100, 200, 400, 800, 1500, 2000];
 
-/// The same for a worker, whose end the engine tells as it comes.
+/// Time limit for the end of a worker, which the engine reports by itself.
 const WORKER_EXIT: Duration = Duration::from_secs(5);
 
 impl ExecHandle {
@@ -280,7 +280,7 @@ impl ExecHandle {
         last.map_or(Ok(None), Err)
     }
 
-    /// Whether the kernel has ended it for want of memory, where the engine knows: of a worker.
+    /// Reports whether the kernel has killed a worker for lack of memory. Always false for an exec.
     pub async fn ran_out_of_memory(&self) -> bool {
         let Process::Worker(name) = &self.process else { return false };
         let ending = tokio::time::timeout(WORKER_EXIT, self.engine.worker_end(name)).await;
@@ -300,14 +300,14 @@ impl ExecHandle {
     }
 }
 
-/// What a short command said.
+/// Output and exit code of a short command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Captured {
-    /// Its stdout, up to [`CAPTURE_LIMIT`].
+    /// Stdout of the command, up to [`CAPTURE_LIMIT`].
     pub stdout: Vec<u8>,
-    /// Its stderr, up to [`CAPTURE_LIMIT`].
+    /// Stderr of the command, up to [`CAPTURE_LIMIT`].
     pub stderr: Vec<u8>,
-    /// Its exit code.
+    /// Exit code of the command.
     pub exit_code: i64,
 }
 
@@ -365,8 +365,8 @@ pub async fn capture(
     Ok(Captured { stdout, stderr, exit_code })
 }
 
-/// Whether these bytes are the engine's own words about a process it could not start. They come as the
-/// process's stdout with exit code 126, 127 or 128 (moby `daemon/exec.go`; runc, crun).
+/// Returns the engine's message where `stdout` is one about a process that could not start. The engine sends
+/// such a message as stdout with exit code 126, 127 or 128 (moby `daemon/exec.go`; runc, crun).
 pub fn start_failure(stdout: &[u8], exit_code: i64) -> Option<String> {
     const OPENINGS: &[&str] =
         &["OCI runtime", "exec failed", "unable to find user", "unable to find group", "crun:", "runc "];

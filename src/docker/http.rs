@@ -15,14 +15,14 @@ use hyper_util::rt::TokioIo;
 use super::transport::{BoxIo, Connector};
 use crate::error::{self, Error, Result};
 
-/// How long the daemon may take to answer with headers. Streams are not limited by it.
+/// Time limit for the headers of the daemon's answer. Streams have no such limit.
 const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 /// No JSON answer is larger; a listing of a thousand containers is about 3 MiB.
 const LARGEST_ANSWER: usize = 64 << 20;
 
 /// A stream the daemon agreed to: bytes that came early, then the connection itself.
 pub(super) struct Hijacked {
-    /// What arrived behind the headers and was already read.
+    /// Bytes that arrived behind the headers and were already read.
     pub(super) early: Bytes,
     /// The connection.
     pub(super) io: BoxIo,
@@ -53,7 +53,7 @@ pub(super) async fn send(connector: &Connector, request: Request<Full<Bytes>>) -
 /// GET, the whole answer.
 ///
 /// # Errors
-/// As [`send`]; an answer that is not 2xx is returned as [`Answer`] with its status.
+/// Errors of [`send`]. An answer that is not 2xx is returned as [`Answer`] with its status.
 pub(super) async fn get(connector: &Connector, path: &str) -> Result<Answer> {
     let request = request(Method::GET, path, None)?;
     let response = send(connector, request).await?;
@@ -69,7 +69,7 @@ pub(super) async fn get(connector: &Connector, path: &str) -> Result<Answer> {
 /// GET whose body is read as it comes (logs with follow).
 ///
 /// # Errors
-/// As [`send`]; statuses other than 2xx become the daemon's own words.
+/// Errors of [`send`]. An answer that is not 2xx becomes an error with the daemon's message.
 pub(super) async fn get_stream(connector: &Connector, path: &str) -> Result<Response<Incoming>> {
     let response = send(connector, request(Method::GET, path, None)?).await?;
     if response.status().is_success() {

@@ -1,4 +1,4 @@
-//! What a listing shows of a container: enough to know whether a closer look is worth it.
+//! Entry of a container listing, enough to decide whether to inspect the container.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use serde::Deserialize;
 pub struct Listed {
     /// The container's id.
     pub id: String,
-    /// Its name, without the leading slash.
+    /// Name of the container, without the leading slash.
     pub name: String,
-    /// Its labels.
+    /// Labels of the container.
     pub labels: BTreeMap<String, String>,
-    /// Its image's id; `None` where the engine does not say.
+    /// Id of the container's image; `None` where the engine does not report the id.
     pub image_id: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl Listed {
     /// Reads the answer of `GET /containers/json`.
     ///
     /// # Errors
-    /// It is none.
+    /// [`serde_json::Error`]: `json` is not such an answer.
     pub fn all(json: &[u8]) -> serde_json::Result<Vec<Self>> {
         let rows: Vec<Row> = serde_json::from_slice(json)?;
         Ok(rows.into_iter().map(Self::of).collect())

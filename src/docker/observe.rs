@@ -16,7 +16,7 @@ use crate::error::Result;
 /// Questions that are open at a time.
 const AT_ONCE: usize = 8;
 
-/// How long a listing's look at one container may take before it is left out.
+/// Time limit for the inspection of one container; a listing leaves out a container that takes longer.
 pub const INSPECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Longest wait for the processes of one container.

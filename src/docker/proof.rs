@@ -1,6 +1,6 @@
 //! The proof that an exec's output arrived whole: an in-band trailer and our acknowledgement.
 //!
-//! Why: two seconds after an exec'd process has exited the daemon closes its pipes, and whatever a slow
+//! Reason: two seconds after an exec'd process has exited the daemon closes its pipes, and whatever a slow
 //! client has not taken by then is lost, with exit code 0 and whole frames (moby `daemon/monitor.go`,
 //! moby#45689, moby#49655). So the process is kept alive until we say that we have everything: a
 //! constant shell script prints a line with a random word and the tool's exit code after the tool's own
@@ -16,7 +16,8 @@ use thiserror::Error;
 /// The one wrapper script. `$1` is the random word; the tool and its arguments follow as they are.
 const WRAPPER: &str = r#"n=$1; shift; "$@" </dev/null; rc=$?; printf '\nENVCTL-EOF %s rc=%03d\n' "$n" "$rc"; read -r _; exit "$rc""#;
 
-/// The same for a tool that reads our stdin: no answer is awaited, since what it prints is its end alone.
+/// Wrapper script for a tool that reads our stdin. The script waits for no acknowledgement, because the end
+/// marker is all that matters in its output.
 const FED_WRAPPER: &str =
     r#"n=$1; shift; "$@"; rc=$?; printf '\nENVCTL-EOF %s rc=%03d\n' "$n" "$rc"; exit "$rc""#;
 
@@ -27,7 +28,7 @@ pub fn wrap_fed(nonce: &str, tool: &[String]) -> Vec<String> {
     argv
 }
 
-/// What we send when the trailer is in hand.
+/// Line that envctl sends once the end marker has arrived.
 pub const ACKNOWLEDGEMENT: &[u8] = b"ok\n";
 
 /// The argv that runs `tool` under the wrapper.
@@ -37,7 +38,7 @@ pub fn wrap(nonce: &str, tool: &[String]) -> Vec<String> {
     argv
 }
 
-/// Why a stream cannot be believed.
+/// Error for a stream whose end marker is wrong.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ProofError {
     /// Bytes came after the trailer, which ends the output.
@@ -120,12 +121,12 @@ impl TrailerSplitter {
         self.exit_code
     }
 
-    /// What is left when the stream ended without a trailer: the last bytes, for a message.
+    /// Returns the last bytes of a stream that ended without an end marker, for a message.
     pub fn into_rest(self) -> Vec<u8> {
         self.held
     }
 
-    /// What is held begins with the mark: reads the code behind it once it is there.
+    /// Reads the exit code once it has arrived. The held bytes begin with the mark; the code follows the mark.
     fn read_code(&mut self) -> Result<(), ProofError> {
         let end = self.mark.len() + CODE_LEN;
         if self.held.len() < end {

@@ -15,23 +15,23 @@ use super::exec::{Exec, ExecSpec, start_failure};
 use super::proof::{self, TrailerSplitter};
 use crate::error::{self, Error, Result};
 
-/// How large a block is that goes to the next stage.
+/// Size in bytes of a block that goes to the next stage.
 pub const BLOCK: usize = 1 << 20;
-/// How long the socket may fill between two reads of a stream that runs.
+/// Pause between two reads of a running stream, in which the socket fills.
 const BREATH: Duration = Duration::from_millis(1);
-/// How long the words of a tool that failed may come behind its end.
+/// Time limit for stderr of a failed tool that arrives after the end marker.
 const LATE_WORDS: Duration = Duration::from_secs(2);
-/// How much of a tool's stderr is kept: its last words.
+/// Limit in bytes of the end of a tool's stderr that is kept.
 const STDERR_KEPT: usize = 64 << 10;
 
-/// How a proven stream ended: the tool ran to its end and every byte of its output was handed on.
+/// End of a complete stream: the tool ran to its end and every byte of its output was handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenEnd {
     /// The tool's own exit code.
     pub exit_code: u8,
     /// The last of its stderr.
     pub stderr: String,
-    /// Whether its work was seen: a byte of output, a file. What has begun cannot be begun anew elsewhere.
+    /// True where the tool has produced a byte of output or a file. Such a tool cannot be run again elsewhere.
     pub begun: bool,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn wrapped(spec: &ExecSpec, nonce: &str) -> ExecSpec {
 /// Follows what was started as [`wrapped`] to its proven end.
 ///
 /// # Errors
-/// As [`run`].
+/// Errors of [`run`].
 pub(super) async fn follow(
     engine: &Arc<dyn Engine>,
     container: &Container,
@@ -175,7 +175,7 @@ impl Stream {
         }
     }
 
-    /// What comes behind the end mark: words alone.
+    /// Takes the bytes behind the end marker, where only stderr counts.
     fn take_words(&mut self, which: Output, bytes: &[u8]) {
         if which == Output::Stderr {
             self.stderr.hear(bytes);
@@ -243,11 +243,11 @@ impl Stream {
     }
 }
 
-/// How often, and how many times, a container is looked at again whose process has died: the engine hears of that sooner
-/// than of the container's own end.
+/// Pause and number of repeated inspections of a container whose process has died. The engine notices the end of
+/// the process sooner than the end of the container.
 const SOON: (Duration, u32) = (Duration::from_millis(100), 10);
 
-/// What has become of a container from which something broke off just now.
+/// Describes how a container changed whose stream has just broken off, and waits a moment for such a change.
 pub async fn whereabouts_soon(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
     for _ in 0..SOON.1 {
         let now = whereabouts(engine, container).await;
@@ -259,7 +259,7 @@ pub async fn whereabouts_soon(engine: &Arc<dyn Engine>, container: &Container) -
     None
 }
 
-/// What has become of the container since: the reason behind most cut streams.
+/// Describes how the container has changed, the reason behind most cut streams; `None` where nothing changed.
 pub async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
     match engine.inspect(&container.id).await {
         Ok(Some(now)) if now.is_running() && now.started == container.started => None,
@@ -272,7 +272,8 @@ pub async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Opt
     }
 }
 
-/// Nothing came for a while: a container that is paused will say nothing, a lock may be in the way.
+/// Checks a container whose tool has sent no data for `limit`. A running container is no error, since the tool
+/// may wait for a lock.
 pub async fn silent(
     engine: &Arc<dyn Engine>,
     container: &Container,

@@ -22,7 +22,7 @@ use super::reaper::Reapers;
 use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
 use crate::error::{self, Error, Result};
 
-/// What one exec does: holds the far end and gives the exit code, `None` where the engine forgets it.
+/// Behaviour of one exec: takes the container's end and returns the exit code, `None` where the engine forgets it.
 type Play = Box<dyn FnOnce(Far) -> BoxFuture<'static, Option<i64>> + Send>;
 
 /// One exec of the script.
@@ -64,7 +64,7 @@ impl Turn {
 /// The container's end of an exec's stream.
 pub(crate) struct Far {
     io: BufReader<DuplexStream>,
-    /// What the exec was asked to run, the wrapper's words taken off.
+    /// Command of the exec, without the wrapper's arguments.
     pub(crate) argv: Vec<String>,
     /// The wrapper's random word, where there is a wrapper.
     pub(crate) nonce: String,
@@ -181,12 +181,12 @@ impl Scripted {
         Arc::new(Self { turns: Mutex::new(turns.into_iter().collect()), ..Self::default() })
     }
 
-    /// As the rest of the crate knows it.
+    /// Returns the scripted engine as a shared [`Engine`].
     pub(crate) fn engine(self: &Arc<Self>) -> Arc<dyn Engine> {
         Arc::new(Door(Arc::clone(self)))
     }
 
-    /// What the engine knows of a container from now on.
+    /// Adds a container to the engine, or replaces the one with the same id.
     pub(crate) fn knows(&self, container: Container) {
         let mut containers = lock(&self.containers);
         containers.retain(|known| known.id != container.id);

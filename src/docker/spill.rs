@@ -1,6 +1,6 @@
 //! An outlet that always accepts: a bounded queue in memory, beyond it an unlinked file.
 //!
-//! Why: the daemon's stream has to be drained at all times. When the process behind it ends while we
+//! Reason: the daemon's stream has to be drained at all times. When the process behind it ends while we
 //! are held up by a slow reader of our own stdout, the daemon throws the undelivered rest away two
 //! seconds later. So reading never waits for writing; what does not fit in memory goes to a file that
 //! has no name and vanishes with us.
@@ -15,12 +15,12 @@ use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// What may wait in memory before the file is used.
+/// Limit in bytes of the queue in memory, beyond which the file is used.
 const MEMORY_LIMIT: usize = 8 << 20;
-/// How much is taken from the file at a time.
+/// Size in bytes of one read from the file.
 const FILE_CHUNK: usize = 256 << 10;
 
-/// How writing ended.
+/// Result of writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Everything was written.
@@ -96,7 +96,7 @@ impl Outlet {
         Ok(())
     }
 
-    /// Whether the reader of our output has gone away.
+    /// Reports whether the reader of our output has gone away.
     pub fn reader_gone(&self) -> bool {
         self.shared.lock().reader_gone
     }

@@ -1,4 +1,4 @@
-//! How bytes reach the daemon: a Unix socket, TCP, TLS, or `ssh … docker system dial-stdio`.
+//! Connections to the daemon: a Unix socket, TCP, TLS, or `ssh … docker system dial-stdio`.
 //!
 //! Promise: one connection per request (0.17 ms on a local socket). Kept connections are a source of
 //! lost requests with engines that drop idle ones (Podman after 10 s; docker-java#2682).

@@ -55,7 +55,7 @@ pub fn size() -> Option<(u16, u16)> {
     (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
 }
 
-/// Whether both ends of a conversation are terminals: only then a container's terminal makes sense.
+/// Reports whether stdin and stdout are terminals. A terminal in the container makes sense only with both.
 pub fn both_ends() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }

@@ -16,10 +16,10 @@ use crate::environment::shell_word;
 use crate::error::Result;
 use crate::ui::format::{age, bytes};
 
-/// What was seen in one backup directory.
+/// Observed state of one backup directory.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// Where they lie.
+    /// Path of the backup directory.
     pub directory: PathBuf,
     /// Every backup, newest first.
     pub backups: Vec<Backup>,
@@ -29,7 +29,7 @@ pub struct Seen {
     pub holds: bool,
     /// Unfinished files of killed runs: removed, or only seen.
     pub partial: Vec<PathBuf>,
-    /// Whether those were removed.
+    /// True where the unfinished files were to be removed.
     pub removed: bool,
     /// Bytes that can still be written there; `None` where that is not known.
     pub free: Option<u64>,
@@ -64,7 +64,7 @@ pub fn look(catalog: &Catalog, target: Identity, only_look: bool) -> Result<Seen
 /// So many untrusted files are named.
 const NAMED: usize = 3;
 
-/// What it comes to. `limit` is how old the last one of production may be.
+/// Returns the findings about a backup directory. `limit` is the greatest age of the last production backup.
 pub fn judge(
     seen: &Seen,
     place: &Place,
@@ -188,7 +188,7 @@ fn of_nothing(last: &Backup, holds: bool, place: &Place) -> Option<Finding> {
     )
 }
 
-/// Whether another one as large fits.
+/// Checks that the free space is at least twice the size of the last backup.
 fn room(seen: &Seen, last: Option<&Backup>) -> Option<Finding> {
     let (free, last) = (seen.free?, last?);
     if free / 2 >= last.stored_bytes {

@@ -7,7 +7,7 @@ use crate::docker::container::{Health, State};
 use crate::environment::request::Wanted;
 use crate::environment::{Environment, Member, Role, shell_word};
 
-/// What an environment's containers come to. One line where all is well.
+/// Returns the findings about an environment's containers, one line where all is well.
 pub fn judge(environment: &Environment, place: &Place) -> Vec<Finding> {
     if !environment.is_up() {
         return vec![stopped(environment, place)];
@@ -60,7 +60,7 @@ fn stopped(environment: &Environment, place: &Place) -> Finding {
     }
 }
 
-/// Whether the verbs find the one container of a role.
+/// Checks that commands find the one container of a role.
 fn usable(environment: &Environment, role: Role, wanted: &Wanted) -> Option<Finding> {
     let error = match environment.pick(wanted, None) {
         Ok(target) => return target.preferred.map(|reason| Finding::note("containers", reason)),
@@ -80,7 +80,7 @@ fn usable(environment: &Environment, role: Role, wanted: &Wanted) -> Option<Find
     Some(finding.hints(&error))
 }
 
-/// What is wrong with one container, whatever it is for.
+/// Checks the state and health of one container, whatever its role.
 fn ailing(member: &Member) -> Option<Finding> {
     let container = &member.container;
     let name = shell_word(&container.name);
@@ -140,7 +140,7 @@ pub fn unprotected(name: &str, why: &str, place: &Place) -> Finding {
     .at(place)
 }
 
-/// Whether the postmaster itself has to take in orphans (reliability §1): there is no init before it.
+/// Reports whether the postmaster is process 1 without an init, and has to reap orphans (reliability §1).
 fn is_bare(member: &Member) -> bool {
     let container = &member.container;
     let program = container.command.first().and_then(|path| path.rsplit('/').next()).unwrap_or_default();

@@ -16,22 +16,22 @@ use crate::postgres::orphans;
 use crate::postgres::quote::ident;
 use crate::ui::format::{bytes, count};
 
-/// What was seen of one database.
+/// Observed state of one database.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// Version, size, history.
     pub facts: Facts,
-    /// What ails it, or why that cannot be told.
+    /// Health of the database, or the reason for which it is unknown.
     pub health: std::result::Result<Health, String>,
-    /// What restores have replaced on its server, or why that cannot be told.
+    /// Previous databases on the server, or the reason for which they are unknown.
     pub kept: std::result::Result<Vec<Kept>, String>,
     /// Sessions of killed runs, ended or only seen; or why that cannot be told.
     pub orphans: std::result::Result<Vec<String>, String>,
-    /// Whether those were ended.
+    /// True where the orphan sessions were ended.
     pub ended: bool,
-    /// It listens on no TCP port, by which a worker would reach it.
+    /// True where the server listens on no TCP port, which a worker needs.
     pub deaf: bool,
-    /// It holds something of a user's; `None` where that cannot be told.
+    /// True where the database holds something of a user's; `None` where that is unknown.
     pub holds: Option<bool>,
 }
 
@@ -57,7 +57,7 @@ const OLD: u64 = 1_000_000_000;
 /// From this age on autovacuum drops everything else (`vacuum_failsafe_age`); at 2^31 the server takes no more writes.
 const TOO_OLD: u64 = 1_600_000_000;
 
-/// What it comes to; at least the line that says what answered.
+/// Returns the findings about a database, at least the one that names the database and the version.
 pub fn judge(seen: &Seen, place: &Place) -> Vec<Finding> {
     let Seen { facts, .. } = seen;
     let name = format!("{}, PostgreSQL {}, {}", facts.database, facts.version, bytes(facts.size));
@@ -113,7 +113,7 @@ fn kept_ones(kept: &[Kept], place: &Place) -> Option<Finding> {
     )
 }
 
-/// What can be wrong inside.
+/// Returns the findings about the health of a database.
 fn ailments(health: &Health, facts: &Facts, place: &Place) -> Vec<Finding> {
     let psql = |database: &str, sql: &str| {
         format!("`envctl psql {} -d {} -c {}`", place.flags, shell_word(database), shell_word(sql))

@@ -1,4 +1,4 @@
-//! What is seen of a database, one ailment at a time.
+//! Findings about a database, one problem at a time.
 
 use super::*;
 use crate::backups::swap::KeptNote;

@@ -11,19 +11,19 @@ use crate::docker::engine::EngineVersion;
 use crate::docker::worker::{Limits, Unfit, Workshop};
 use crate::error::{self, Result};
 
-/// How long the engine may take for one answer about itself.
+/// Time limit for one answer of the engine about itself.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// What was seen of an engine.
+/// Observed state of an engine.
 #[derive(Debug)]
 pub struct Seen {
-    /// Its address.
+    /// Address of the engine.
     pub address: String,
     /// The context's name, and why it is this one.
     pub chosen: String,
-    /// Its version.
+    /// Version of the engine, or the error of the request.
     pub version: Result<EngineVersion>,
-    /// Whether workers can serve; why not.
+    /// Success where workers can be used; otherwise the reason against them.
     pub workers: Result<(), Unfit>,
 }
 
@@ -45,7 +45,7 @@ pub async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path) -> See
     }
 }
 
-/// What it comes to.
+/// Returns the findings about an engine.
 pub fn judge(seen: &Seen) -> Vec<Finding> {
     let Seen { address, chosen, version, workers } = seen;
     let engine = match version {

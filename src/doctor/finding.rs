@@ -1,20 +1,20 @@
-//! What a check came to: how bad, what, about what, and what to type next.
+//! Finding of a check: its severity, its subject, what was seen, and what to type next.
 
 use serde::Serialize;
 
 use crate::environment::{Environment, shell_word};
 
-/// How bad it is. From [`Severity::Warning`] on a person has to decide something.
+/// Severity of a finding. From [`Severity::Warning`] on a person has to decide something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// As it should be.
+    /// Expected state.
     Ok,
     /// Good to know.
     Note,
-    /// It will hurt.
+    /// Risk of a later failure.
     Warning,
-    /// It hurts.
+    /// Failure that has an effect now.
     Problem,
 }
 
@@ -37,7 +37,7 @@ pub struct Place {
     pub stack: String,
     /// The profile; `None` where it cannot be known.
     pub profile: Option<String>,
-    /// Whether it counts as production.
+    /// True where the profile counts as production.
     pub prod: bool,
     /// `-s acme --prod`
     pub flags: String,
@@ -58,17 +58,17 @@ impl Place {
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// Severity of the finding.
     pub severity: Severity,
     /// Which check: `docker`, `workers`, `configuration`, `containers`, `database`, `migrations`, `backups`, `leftovers`.
     pub check: &'static str,
     /// The stack that it is about, if it is about one.
     pub stack: Option<String>,
-    /// Its profile, where that is known.
+    /// Profile of the stack, where known.
     pub profile: Option<String>,
-    /// What was seen, with the thing's name.
+    /// Observation, with the name of the thing that was seen.
     pub what: String,
-    /// What to do about it: phrases with their commands.
+    /// Hints: phrases with the commands to type.
     pub next: Vec<String>,
 }
 
@@ -87,17 +87,17 @@ impl Finding {
         Self::new(Severity::Note, check, what)
     }
 
-    /// It will hurt.
+    /// Makes a finding of severity [`Severity::Warning`].
     pub fn warning(check: &'static str, what: impl Into<String>) -> Self {
         Self::new(Severity::Warning, check, what)
     }
 
-    /// It hurts.
+    /// Makes a finding of severity [`Severity::Problem`].
     pub fn problem(check: &'static str, what: impl Into<String>) -> Self {
         Self::new(Severity::Problem, check, what)
     }
 
-    /// It hurts in production and is good to know elsewhere.
+    /// Makes a problem in production, and a note elsewhere.
     pub fn problem_in_production(place: &Place, check: &'static str, what: impl Into<String>) -> Self {
         Self::new(if place.prod { Severity::Problem } else { Severity::Note }, check, what)
     }
@@ -124,7 +124,7 @@ impl Finding {
         self
     }
 
-    /// What it is about, in words: `acme prod`, or the check.
+    /// Returns the subject of the finding: `acme prod`, or the check.
     pub fn about(&self) -> String {
         match &self.stack {
             Some(stack) => format!("{stack} {}", self.profile.as_deref().unwrap_or("unknown")),

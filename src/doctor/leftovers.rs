@@ -1,4 +1,4 @@
-//! What killed runs of envctl left on this host and in its engine: workers and their rooms.
+//! Orphans of envctl on this host and in its engine: workers and their private directories.
 //!
 //! Promises: the same as the next backup would remove, and nothing else: known by a lock that nobody holds any more. What
 //! lives, what is another host's, and what lies elsewhere is told at most.
@@ -11,25 +11,25 @@ use crate::docker::Engine;
 use crate::docker::worker::{self, Left, room};
 use crate::environment::shell_word;
 
-/// What was seen, and what has become of it.
+/// Workers and private directories that were found, and the result of their removal.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Every worker with how it stands.
     pub workers: Vec<(Left, Standing)>,
     /// Rooms of the dead, and whether they are gone.
     pub rooms: Vec<(PathBuf, bool)>,
-    /// Why workers could not be listed.
+    /// Reason for which workers could not be listed.
     pub unlisted: Option<String>,
-    /// Nothing was to be removed.
+    /// True where nothing was to be removed.
     pub only_looked: bool,
 }
 
-/// How a worker stands.
+/// State of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Its envctl lives.
+    /// The worker's envctl is alive.
     Alive,
-    /// Its envctl is on another host.
+    /// The worker's envctl is on another host.
     Elsewhere,
     /// Left, with its room where nobody has told us to clean up.
     LeftAside,
@@ -92,7 +92,7 @@ fn standing(left: &Left, homes: &[PathBuf]) -> Standing {
     }
 }
 
-/// What it comes to.
+/// Returns the findings about orphans.
 pub fn judge(seen: &Seen) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(words) = &seen.unlisted {

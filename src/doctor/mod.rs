@@ -1,4 +1,4 @@
-//! What is wrong and what to type about it: a list of checks, each from what was seen to its findings.
+//! Diagnosis: a list of checks, each of which turns an observed state into findings with commands to type.
 //!
 //! Promises: a check looks or judges, never both in one function, so that what it says is tested without a server;
 //! nothing is changed but what any next run of envctl would remove, leftovers of runs that were killed ([`leftovers`]);

@@ -1,4 +1,4 @@
-//! What could have been meant, one line each, with the flag that picks it.
+//! Candidates of an ambiguous selector, one line each, with the flag that picks the candidate.
 //!
 //! Promises: every line names project, directory, container, state and flag; typed, the flag picks exactly
 //! that candidate; every foreign string is escaped.
@@ -22,9 +22,9 @@ pub struct Candidate {
     pub directory: Option<String>,
     /// The container's name.
     pub container: String,
-    /// Its state in the engine's words.
+    /// State of the container, as the engine names it.
     pub state: String,
-    /// What to type to get this one.
+    /// Flag that picks this candidate.
     pub flag: String,
 }
 

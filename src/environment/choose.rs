@@ -39,7 +39,7 @@ impl Landscape {
     /// The name of the one stack that is meant, whichever of its profiles.
     ///
     /// # Errors
-    /// As [`Landscape::environment`], but for its profiles.
+    /// See [`Landscape::environment`]; an ambiguous profile is no error.
     pub fn stack_of(&self, request: &TargetRequest) -> Result<String> {
         if request.container.is_some() {
             return Ok(self.environment(request)?.stack);
@@ -53,7 +53,7 @@ impl Landscape {
     /// one that is meant. Stacks without the profile asked for are left out unless named in full.
     ///
     /// # Errors
-    /// As [`Landscape::environment`], for any of the stacks.
+    /// See [`Landscape::environment`], for each of the stacks.
     pub fn environments(&self, request: &TargetRequest) -> Result<Vec<Environment>> {
         if request.container.is_some() || (request.stacks.is_empty() && !request.all_stacks) {
             return Ok(vec![self.environment(request)?]);
@@ -278,7 +278,7 @@ impl Landscape {
     }
 }
 
-/// Those with a backend or a database; all where none has.
+/// Returns the environments that are applications; all where none is.
 fn applications<'a>(environments: &[&'a Environment]) -> Vec<&'a Environment> {
     let applications: Vec<_> = environments.iter().copied().filter(|other| other.is_application()).collect();
     if applications.is_empty() { environments.to_vec() } else { applications }

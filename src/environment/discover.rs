@@ -213,8 +213,8 @@ fn members(group: Vec<Settled<'_>>, rule: Option<&ProfileRule>) -> Vec<Member> {
         .collect()
 }
 
-/// How sure a claim has to be: as sure as the surest of its own place, and a rule's word ends all others.
-/// Across places nobody outweighs anybody: a label on a foreign container must not displace a database.
+/// Confidence that a role needs: the highest of its own place. A rule of `envctl.toml` outweighs all others. Across
+/// places no role outweighs another: a label on a foreign container must not displace a database.
 struct Bars {
     by_place: BTreeMap<(Option<Place>, Role), Grade>,
     ruled: BTreeSet<Role>,

@@ -24,7 +24,7 @@ pub struct Landscape {
 /// One application with its environments; several of one profile are several checkouts.
 #[derive(Clone, Debug)]
 pub struct Stack<'a> {
-    /// Its name.
+    /// Name of the stack.
     pub name: &'a str,
     /// One for each profile, project and directory.
     pub environments: Vec<&'a Environment>,
@@ -37,15 +37,15 @@ pub struct Environment {
     pub stack: String,
     /// Which of the stack's profiles this is, and why.
     pub profile: Profile,
-    /// Why the stack's name is that.
+    /// Evidence for the stack's name.
     pub evidence: Vec<Evidence>,
     /// The compose project or swarm stack; `None` for containers started by hand.
     pub project: Option<String>,
     /// The directory the project was started in, on the machine that started it.
     pub directory: Option<String>,
-    /// Why this environment was chosen, one phrase; empty in a landscape.
+    /// Reason for the choice of this environment, one phrase; empty in an inventory.
     pub chosen_because: String,
-    /// Its containers, by service, number and name.
+    /// Containers of the environment, by service, number and name.
     pub members: Vec<Member>,
     /// Destroying is refused whatever the flags.
     pub protected: bool,
@@ -56,17 +56,17 @@ pub struct Environment {
 /// One container of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// As observed.
+    /// Container as the daemon described it.
     pub container: Container,
     /// The service's name, or what the name of a container says that was started by hand.
     pub service: String,
     /// The replica's number, from 1.
     pub number: Option<u32>,
-    /// What it is for; several services with one role are ambiguous.
+    /// Role of the service; several services with one role are ambiguous.
     pub role: Option<Role>,
-    /// What decided its role.
+    /// Role evidence of the container.
     pub evidence: Vec<Evidence>,
-    /// What speaks for a database without making it one.
+    /// Sign of a database that does not suffice for the role.
     pub hint: Option<String>,
 }
 
@@ -81,13 +81,13 @@ pub struct Target {
     pub project: Option<String>,
     /// The directory the project was started in.
     pub directory: Option<String>,
-    /// What it is for.
+    /// Role of the container.
     pub role: Option<Role>,
     /// The service's name.
     pub service: String,
     /// The container, running.
     pub container: Container,
-    /// Why this service and no other that has the role, one sentence; `None` where no other has it.
+    /// Reason for this service and no other with the role, one sentence; `None` where no other has the role.
     pub preferred: Option<String>,
     /// Destroying is refused whatever the flags.
     pub protected: bool,
@@ -109,7 +109,7 @@ impl Landscape {
         stacks
     }
 
-    /// What belongs to no application: projects and containers with neither a backend nor a database.
+    /// Returns the environments that are no application: most have neither a backend nor a database.
     pub fn others(&self) -> impl Iterator<Item = &Environment> {
         self.environments.iter().filter(|environment| !environment.is_application())
     }
@@ -121,15 +121,15 @@ impl Landscape {
 }
 
 impl Environment {
-    /// Whether it runs: at least one of its containers is up, frozen or between two starts.
+    /// Reports whether at least one container of the environment is running, paused or restarting.
     pub fn is_up(&self) -> bool {
         self.members.iter().any(|member| {
             matches!(member.container.state, State::Running | State::Paused | State::Restarting)
         })
     }
 
-    /// Whether it has what envctl works on. One container that was started by hand is an application only with
-    /// a database or by decree: every other `web` or `app` on a machine would be one.
+    /// Reports whether the environment has a database or a backend. A backend outside of a project counts only by
+    /// label, rule or flag. Otherwise every `web` or `app` on a machine would count.
     pub(super) fn is_application(&self) -> bool {
         let has = |role| self.members.iter().any(|member| member.role == Some(role));
         let decreed = || self.members.iter().flat_map(|member| &member.evidence).any(Evidence::is_decreed);
@@ -172,7 +172,7 @@ impl Environment {
 }
 
 impl Target {
-    /// What the health check says where that matters: `starting` or `unhealthy`.
+    /// Returns the health where it matters: `starting` or `unhealthy`.
     pub fn health_note(&self) -> Option<&'static str> {
         match self.container.health {
             Health::Starting | Health::Unhealthy => self.container.health.word(),

@@ -1,10 +1,10 @@
-//! Why something was decided: who said it and in which words.
+//! Evidence for a decision: its source and its text.
 //!
 //! Promise: the text is safe to print; foreign strings were escaped when it was made.
 
 use std::fmt;
 
-/// Who says it, weakest first: a later one outweighs every earlier one.
+/// Source of evidence, weakest first: a later source outweighs every earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// A name, a compose file or an image that follows a custom.
@@ -20,9 +20,9 @@ pub enum Source {
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Evidence {
-    /// Who says it.
+    /// Source of the evidence.
     pub source: Source,
-    /// What, as a phrase that can follow "because": ``project `acme-prod` ends in -prod``.
+    /// Phrase that can follow "because": ``project `acme-prod` ends in -prod``.
     pub text: String,
 }
 
@@ -31,7 +31,7 @@ impl Evidence {
         Self { source, text: text.into() }
     }
 
-    /// Whether a person said so, and no custom.
+    /// Reports whether a person stated the evidence, and no custom.
     pub(super) fn is_decreed(&self) -> bool {
         self.source > Source::Convention
     }

@@ -19,14 +19,14 @@ pub const LABEL_PROTECTED: &str = "envctl.protected";
 /// On every container that envctl itself starts; discovery passes over them.
 pub const LABEL_WORKER: &str = "envctl.worker";
 
-/// Where a container comes from: one compose project in one directory, or one swarm stack.
+/// Origin of a container: one compose project in one directory, or one swarm stack.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) project: String,
     pub(super) directory: Option<String>,
 }
 
-/// What one container says of itself.
+/// Labels and names of one container, as discovery reads them.
 #[derive(Clone, Debug)]
 pub(super) struct Marks {
     /// `None` for a container that no orchestrator labelled.
@@ -57,7 +57,7 @@ fn compose<'a>(container: &'a Container, key: &str) -> Option<&'a str> {
         .or_else(|| label(container, &format!("io.podman.compose.{key}")))
 }
 
-/// Why a container is no part of any stack, or `None`.
+/// Returns the reason why a container is no part of any stack; `None` where it may be.
 pub(super) fn passed_over(container: &Container) -> Option<&'static str> {
     if container.label(LABEL_WORKER).is_some() {
         return Some("envctl's own worker");

@@ -1,4 +1,4 @@
-//! Nothing fits: what was asked, what was seen instead, and what to type.
+//! Errors for a target that was not found: the request, the inventory, and hints.
 
 use crate::error::{self, Error};
 
@@ -36,7 +36,7 @@ impl Landscape {
 }
 
 impl Member {
-    /// Why this container is no database although something speaks for one.
+    /// Explains why the container is no database although its hint suggests one.
     pub(super) fn near_miss(&self) -> Option<String> {
         let hint = self.hint.as_ref()?;
         let name = escape(&self.container.name);
@@ -46,7 +46,7 @@ impl Member {
     }
 }
 
-/// How many containers run, and the names of the first.
+/// Returns the number of containers that run, and the names of the first ten.
 fn seen(members: &[&Member]) -> String {
     let names: Vec<String> = members.iter().take(10).map(|member| escape(&member.container.name)).collect();
     let more = if members.len() > names.len() { ", …" } else { "" };

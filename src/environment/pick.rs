@@ -27,10 +27,10 @@ impl Environment {
         self.running(member, others)
     }
 
-    /// As [`Environment::pick`], but the container may be in any state: its logs outlive it.
+    /// Picks a container like [`Environment::pick`], in any state: the logs of a container outlive its process.
     ///
     /// # Errors
-    /// As [`Environment::pick`], but for the state.
+    /// See [`Environment::pick`]; the state is no error.
     pub fn pick_in_any_state(&self, wanted: &Wanted, index: Option<u32>) -> Result<Target> {
         let (member, others) = self.choose(wanted, index)?;
         Ok(self.target(member, others))
@@ -102,7 +102,7 @@ impl Environment {
         }
     }
 
-    /// Why a database service was taken although others have the role too.
+    /// Explains why a database service was taken although others have the role too.
     fn preferred(&self, role: Role, chosen: &Member) -> Option<String> {
         if role != Role::Db || self.named.is_some() {
             return None;
@@ -212,7 +212,8 @@ fn named_for_the_database<'a>(fitting: &[&'a Member]) -> Option<Vec<&'a Member>>
     (services.len() == 1).then_some(named)
 }
 
-/// Whether the container of `--container` may be what is wanted: it has the role, or none that speaks against it.
+/// Reports whether the container of `--container` fits the selector, by role or by name. A container without a
+/// role fits both roles.
 fn fits(member: &Member, wanted: &Wanted) -> bool {
     match wanted {
         Wanted::Backend => member.role != Some(Role::Db),

@@ -1,4 +1,4 @@
-//! What the name of a container says that was started by hand: `acme-prod-db`, `acme_db_dev`.
+//! Stack, service and profile in the name of a container started by hand: `acme-prod-db`, `acme_db_dev`.
 //!
 //! Promise: a name always gives a stack and a service; a profile only where one word says one.
 

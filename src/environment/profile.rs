@@ -21,7 +21,7 @@ const WORDS: [(&str, &str); 5] = [
 pub struct Profile {
     /// The normalised name; `None` where it cannot be known.
     pub name: Option<String>,
-    /// What says so; for an unknown one, what disagrees.
+    /// Evidence for the name; for an unknown profile, the evidence that disagrees.
     pub evidence: Vec<Evidence>,
 }
 
@@ -34,27 +34,27 @@ impl Profile {
         Self { name: None, evidence }
     }
 
-    /// Whether it is known to be production.
+    /// Reports whether the profile is known to be production.
     pub fn is_prod(&self) -> bool {
         self.name.as_deref() == Some("prod")
     }
 
-    /// Whether it is known to be development.
+    /// Reports whether the profile is known to be development.
     pub fn is_dev(&self) -> bool {
         self.name.as_deref() == Some("dev")
     }
 
-    /// Whether nothing says what it is, or the evidence disagrees.
+    /// Reports whether the profile has no evidence, or evidence that disagrees.
     pub fn is_unknown(&self) -> bool {
         self.name.is_none()
     }
 
-    /// Whether guards treat it as production: known to be, or not known.
+    /// Reports whether guards treat the profile as production: a production profile or an unknown one.
     pub fn counts_as_prod(&self) -> bool {
         self.is_prod() || self.is_unknown()
     }
 
-    /// Whether the evidence disagrees, other than there being none.
+    /// Reports whether the profile has evidence that disagrees.
     pub fn is_disputed(&self) -> bool {
         self.is_unknown() && !self.evidence.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What was asked for: the decided wishes of flags and configuration, as discovery takes them.
+//! Selectors from flags and configuration, as discovery takes them.
 //!
 //! Promise: plain data, settled once by `config`; discovery never asks where a wish came from, except
 //! to name the flag in a message.
@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What the user wants to reach.
+/// Selectors for the stacks, the profile and the container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetRequest {
     /// `--stack` globs; empty means "the one that is meant here".
@@ -21,13 +21,13 @@ pub struct TargetRequest {
     pub index: Option<u32>,
     /// The project directory the command was started in: where `envctl.toml` or a compose file lies.
     pub project_dir: Option<PathBuf>,
-    /// What `envctl.toml` says, by stack and profile.
+    /// Rules of `envctl.toml`, by stack and profile.
     pub rules: Rules,
 }
 
 impl TargetRequest {
-    /// Whether several stacks are asked for: `--all-stacks`, more than one `--stack`, or a glob, also one that
-    /// happens to fit only one.
+    /// Reports whether the request may name several stacks: `--all-stacks`, more than one `--stack`, or a glob. A
+    /// glob counts even where it matches only one stack.
     pub fn names_several(&self) -> bool {
         self.all_stacks
             || self.stacks.len() > 1
@@ -40,11 +40,11 @@ impl TargetRequest {
 pub struct Rules {
     /// The stack that this directory's `envctl.toml` is about.
     pub stack: Option<String>,
-    /// What each profile of that stack is.
+    /// Rules of the stack's profiles, by name.
     pub profiles: BTreeMap<String, ProfileRule>,
 }
 
-/// How one profile of the configured stack is recognised.
+/// Rule that recognises one profile of the configured stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileRule {
     /// The compose project's name.

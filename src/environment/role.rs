@@ -1,4 +1,4 @@
-//! What a container is for: the database, the backend, or neither, and how sure that is.
+//! Role of a container: the database, the backend, or neither, with its confidence.
 //!
 //! Promises: a database is known by postgres as its process (its command, or the engine's list of its processes) or by
 //! PGDATA in its image's own configuration. An image's name and `POSTGRES_*` variables never make one: backends,
@@ -13,7 +13,7 @@ use super::labels::Marks;
 use super::quoting::escape;
 use super::request::ProfileRule;
 
-/// What a service is for.
+/// Role of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// The application that holds the migrations.
@@ -46,7 +46,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// How sure a role is, weakest first. Among the services of one place the surest ones count.
+/// Confidence of a role, weakest first. Among the services of one place those with the highest confidence count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Grade {
     /// A part of the name; PGDATA of an image whose container runs something else.
@@ -80,7 +80,7 @@ impl Claim {
     }
 }
 
-/// What the container is for by its own marks, or by the rule of its profile.
+/// Returns the role of a container with its evidence. The rule of the profile outweighs the container's own marks.
 pub(super) fn claim(container: &Container, marks: &Marks, rule: Option<&ProfileRule>) -> Option<Claim> {
     rule.and_then(|rule| by_rule(container, marks, rule)).or_else(|| by_itself(container, marks))
 }
@@ -101,7 +101,7 @@ fn by_rule(container: &Container, marks: &Marks, rule: &ProfileRule) -> Option<C
     ))
 }
 
-/// What the container is for by its own marks alone.
+/// Returns the role of a container with its evidence, by the container's own marks alone.
 pub(super) fn by_itself(container: &Container, marks: &Marks) -> Option<Claim> {
     if let Some(role) = marks.role.as_deref().and_then(Role::parse) {
         return Some(Claim::new(role, Grade::Labelled, format!("label envctl.role={role}")));
@@ -185,7 +185,7 @@ fn backend(container: &Container, service: &str) -> Option<Claim> {
     Some(Claim::new(Role::Backend, Grade::Likely, text))
 }
 
-/// What speaks for a database without making one, for the message that says none was found.
+/// Returns signs of a database that do not suffice for the role, for the message that no database was found.
 pub(super) fn hint_of_database(container: &Container) -> Option<String> {
     let variable = container.env.iter().find_map(|pair| {
         let name = pair.split('=').next().unwrap_or(pair);
@@ -201,7 +201,7 @@ fn supports_database(container: &Container) -> bool {
     image_is_postgres(&container.image)
 }
 
-/// Whether the image's own name (without registry, tag, digest) speaks of a postgres server.
+/// Reports whether the image's own name (without registry, tag, digest) suggests a postgres server.
 fn image_is_postgres(image: &str) -> bool {
     let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
     let name = name.split(':').next().unwrap_or(name).to_ascii_lowercase();
@@ -212,8 +212,8 @@ fn has_variable(env: &[String], name: &str) -> bool {
     env.iter().any(|pair| pair.split_once('=').is_some_and(|(key, value)| key == name && !value.is_empty()))
 }
 
-/// Whether these words start the server: past inits, user changers and entrypoint scripts, the program
-/// is `postgres` or `postmaster`. A word further on (`psql -U postgres`, `--user postgres`) is an argument.
+/// Reports whether the command starts the server: past inits, user changers and entrypoint scripts, the program is
+/// `postgres` or `postmaster`. A word further on (`psql -U postgres`, `--user postgres`) is an argument.
 pub(super) fn runs_postgres(command: &[String]) -> bool {
     let mut words = command.iter().map(String::as_str).flat_map(in_shell).peekable();
     while let Some(word) = words.next() {

@@ -37,7 +37,7 @@ pub fn worth_a_look(listed: &[Container], request: &TargetRequest) -> Option<BTr
     Some(known.iter().filter(|one| of_interest(&one.belonging.stack)).map(|one| one.id.clone()).collect())
 }
 
-/// Where each belongs, as far as no role decides it.
+/// Returns each container with its stack and profile, as far as no role decides them.
 fn known(listed: &[Container], request: &TargetRequest) -> Option<Vec<Known>> {
     let sightings = listed.iter().filter(|one| labels::passed_over(one).is_none()).map(sight).collect();
     let mut known: Vec<Known> = Vec::new();

@@ -7,8 +7,8 @@ use super::environments::{Environment, Member};
 use super::labels::Marks;
 use super::quoting::{escape, shell_word};
 
-/// Why a verb cannot work on this container, or `None` where it runs. Health refuses nothing: a
-/// database that fails its check is what somebody may be here to repair.
+/// Returns the error of a verb on a container that does not run; `None` where the container runs. Health refuses
+/// nothing: the user may be about to repair a database that fails its check.
 pub(super) fn refusal(environment: &Environment, member: &Member) -> Option<Error> {
     let container = &member.container;
     let name = shell_word(&container.name);

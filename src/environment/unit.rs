@@ -1,4 +1,4 @@
-//! What the containers of one place (a compose project in one directory) say together: stack and profile.
+//! Stack and profile of the containers of one place (a compose project in one directory).
 //!
 //! Promises: what a person decreed (`envctl.toml`, labels) outweighs customs; customs that disagree make the
 //! profile unknown, they do not vote. A container lowers the caution for itself only: siblings that say
@@ -20,11 +20,11 @@ use super::role::Role;
 pub(super) struct Sighting<'a> {
     pub(super) container: &'a Container,
     pub(super) marks: Marks,
-    /// Its role by its own marks; rules of a profile come later.
+    /// Role by the container's own marks; rules of a profile come later.
     pub(super) role: Option<Role>,
 }
 
-/// Where one container belongs.
+/// Stack and profile of one container.
 #[derive(Clone, Debug)]
 pub(super) struct Belonging {
     pub(super) stack: String,
@@ -161,7 +161,7 @@ fn common_decree(unit: &[Sighting<'_>], decreed: &[Option<Profile>]) -> Option<P
     (first.is_prod() || databases_speak(unit, speaks) == Some(true)).then(|| first.clone())
 }
 
-/// Whether all databases of the place are among the speakers; `None` where it has none.
+/// Reports whether `speaks` is true for every database of the place; `None` where the place has none.
 fn databases_speak(unit: &[Sighting<'_>], speaks: impl Fn(usize) -> bool) -> Option<bool> {
     let mut databases = unit
         .iter()

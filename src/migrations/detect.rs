@@ -17,7 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::postgres::Session;
 use crate::ui::Confirmed;
 
-/// What was configured, and what is there.
+/// Configuration and containers from which the driver is chosen.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence<'a> {
     /// `migrations.driver`.
@@ -32,7 +32,7 @@ pub struct Evidence<'a> {
     pub project: Option<&'a Path>,
     /// `migrations.preset`.
     pub preset: Option<&'a str>,
-    /// Whether `migrations.commands` says how to apply.
+    /// True where `migrations.commands` has a command that applies.
     pub own: bool,
     /// The container with the Prisma CLI.
     pub cli_in: Option<&'a str>,
@@ -56,9 +56,9 @@ pub enum Choice {
     Prisma,
     /// Our own runner on files of this machine.
     Sql {
-        /// Whose layout.
+        /// Layout of the files.
         layout: Layout,
-        /// Where.
+        /// Folder of the files.
         folder: PathBuf,
     },
     /// Another tool in the backend.
@@ -166,7 +166,7 @@ pub enum Driver {
 }
 
 impl Driver {
-    /// What is applied and what waits.
+    /// Returns the state of each migration.
     ///
     /// # Errors
     /// The driver's own.
@@ -178,7 +178,7 @@ impl Driver {
         }
     }
 
-    /// The same through a session that is open already.
+    /// Returns the state of each migration, through an open session.
     ///
     /// # Errors
     /// The driver's own.
@@ -190,7 +190,7 @@ impl Driver {
         }
     }
 
-    /// What applying would do.
+    /// Returns the plan of applying the pending migrations.
     ///
     /// # Errors
     /// The driver's own.
@@ -224,7 +224,7 @@ impl Driver {
         }
     }
 
-    /// Its name in plans.
+    /// Returns the driver's name, as plans show it.
     pub fn name(&self) -> String {
         match self {
             Self::Prisma(driver) => driver.name(),

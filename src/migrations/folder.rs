@@ -1,4 +1,4 @@
-//! Where migrations lie: a folder of this machine, read whole before anything is applied.
+//! Folder of migrations on this machine, read whole before anything is applied.
 //!
 //! Promises: nothing outside the folder is read, since links are not followed; a file that is too large or
 //! no text is refused before the first one runs (reliability F67), with its name and what to do.
@@ -14,9 +14,9 @@ pub const LARGEST: u64 = 64 << 20;
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Its name.
+    /// Name of the entry.
     pub name: String,
-    /// Whether it is a folder itself.
+    /// True where the entry is a folder itself.
     pub folder: bool,
 }
 

@@ -1,10 +1,10 @@
-//! What a database has seen of a project's migrations.
+//! State of a project's migrations in a database.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Where one migration stands.
+/// State of one migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum State {
@@ -14,7 +14,7 @@ pub enum State {
     Pending,
     /// Begun and never finished: it failed, its process died, or it runs now.
     Failed {
-        /// What the tool noted.
+        /// Message that the tool noted.
         logs: String,
     },
     /// Finished, and its file is another one since.
@@ -39,57 +39,57 @@ impl State {
 /// One migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Migration {
-    /// Its name, as its tool calls it.
+    /// Name of the migration, as its tool writes it.
     pub name: String,
-    /// Where it stands.
+    /// State of the migration.
     #[serde(flatten)]
     pub state: State,
-    /// When it was applied, as the database wrote it.
+    /// Time of application, as the database wrote it.
     pub applied_at: Option<String>,
 }
 
 /// Everything known of a database's migrations, files first in their order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct History {
-    /// Who tells: `prisma`, `sql (prisma folders)`.
+    /// Name of the driver: `prisma`, `sql (prisma folders)`.
     pub driver: String,
     /// The database.
     pub database: String,
-    /// Where the files lie.
+    /// Folder of the files.
     pub folder: String,
     /// Each migration once.
     pub migrations: Vec<Migration>,
-    /// What is worth knowing beside it.
+    /// Remarks on the history.
     pub remarks: Vec<String>,
 }
 
 impl History {
-    /// Those in a state that this function holds for.
+    /// Returns the migrations whose state satisfies `like`.
     fn those(&self, like: impl Fn(&State) -> bool) -> Vec<&Migration> {
         self.migrations.iter().filter(|migration| like(&migration.state)).collect()
     }
 
-    /// Those that wait.
+    /// Returns the pending migrations.
     pub fn pending(&self) -> Vec<&Migration> {
         self.those(|state| *state == State::Pending)
     }
 
-    /// Those that were begun and not finished.
+    /// Returns the failed migrations: begun and not finished.
     pub fn failed(&self) -> Vec<&Migration> {
         self.those(|state| matches!(state, State::Failed { .. }))
     }
 
-    /// Those whose file changed after it was applied.
+    /// Returns the migrations whose file changed after it was applied.
     pub fn edited(&self) -> Vec<&Migration> {
         self.those(|state| *state == State::Edited)
     }
 
-    /// Those that are in the database, edited or gone since or not.
+    /// Returns the migrations in the database, also those whose file was edited or is missing.
     pub fn applied(&self) -> Vec<&Migration> {
         self.those(|state| matches!(state, State::Applied | State::Edited | State::FileMissing))
     }
 
-    /// Whether there is nothing to do and nothing to worry about.
+    /// Returns true where every migration is applied and its file unchanged.
     pub fn is_settled(&self) -> bool {
         self.migrations.iter().all(|migration| migration.state == State::Applied)
     }

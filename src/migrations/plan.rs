@@ -12,26 +12,26 @@ use crate::ui::{Guard, Plan};
 /// One migration of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Planned {
-    /// Its name.
+    /// Name of the migration.
     pub name: String,
-    /// How many statements it holds; `None` where it could not be parsed.
+    /// Number of statements in the file; `None` where the file could not be parsed.
     pub statements: Option<usize>,
-    /// What is dangerous about them.
+    /// Risks of the statements.
     pub risks: Vec<Risk>,
 }
 
-/// What applying would do.
+/// Plan of applying the pending migrations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MigrationPlan {
-    /// Who applies: `prisma`, `sql (prisma folders)`.
+    /// Name of the driver: `prisma`, `sql (prisma folders)`.
     pub driver: String,
     /// The database.
     pub database: String,
-    /// Where the files lie.
+    /// Folder of the files.
     pub folder: String,
-    /// What waits, in the order of application.
+    /// Pending migrations, in the order of application.
     pub pending: Vec<Planned>,
-    /// What is worth knowing first.
+    /// Remarks on the plan.
     pub remarks: Vec<String>,
     /// A pending migration that comes before an applied one, in words.
     #[serde(skip)]
@@ -67,15 +67,15 @@ impl fmt::Display for MigrationPlan {
     }
 }
 
-/// What a run did.
+/// Result of an apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Applied {
-    /// Who applied.
+    /// Name of the driver.
     pub driver: String,
     /// The database.
     pub database: String,
     /// The names, in order.
     pub applied: Vec<String>,
-    /// What is worth knowing afterwards.
+    /// Remarks on the result.
     pub remarks: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What a statement may cost: the lock it takes, a rewrite, data that goes, an index that blocks writes.
+//! Risks of a statement: the lock it takes, a rewrite, lost data, an index that blocks writes.
 //!
 //! The rules are squawk's; here they are put into a few classes, with the size of the table concerned.
 //!
@@ -41,7 +41,7 @@ impl Danger {
 /// One danger of one statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Risk {
-    /// Its kind.
+    /// Kind of the risk.
     pub danger: Danger,
     /// The line of the file, from 1.
     pub line: usize,
@@ -49,7 +49,7 @@ pub struct Risk {
     pub rule: String,
     /// The table, where one is named and is there.
     pub table: Option<String>,
-    /// Its size with indexes, in bytes.
+    /// Size of the table with its indexes, in bytes.
     pub table_bytes: Option<u64>,
     /// squawk's words.
     pub message: String,
@@ -65,12 +65,12 @@ impl fmt::Display for Risk {
     }
 }
 
-/// What is known of a file.
+/// Risks of a file, with the number of its statements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Weighed {
-    /// Its statements.
+    /// Number of statements; `None` where the file could not be parsed.
     pub statements: Option<usize>,
-    /// Its dangers.
+    /// Risks of the statements.
     pub risks: Vec<Risk>,
 }
 
@@ -80,7 +80,7 @@ pub type Sizes = BTreeMap<String, u64>;
 /// Asks for the sizes, indexes included, by the planner's count: measuring would wait for whoever has locked one.
 ///
 /// # Errors
-/// As [`Session::query`].
+/// Errors of [`Session::query`].
 pub async fn sizes(session: &mut Session) -> Result<Sizes, Refusal> {
     let rows = session
         .query(

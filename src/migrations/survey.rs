@@ -1,4 +1,4 @@
-//! What a project has in the way of migrations: folders of envctl's layouts, and those of other tools.
+//! Search of a project for migrations: folders of envctl's layouts, and those of other tools.
 //!
 //! Promises: a tool's own files beat files that only end in `.sql`; folders for other databases do not count; "none were
 //! found" is said only together with what was seen instead.
@@ -10,7 +10,7 @@ use super::folder;
 use super::layout::{Layout, Signs, Tool, configured, other_database};
 use crate::error::{self, Error, Result};
 
-/// How deep a project is searched: `applications/backend/src/database/prisma/migrations`.
+/// Depth to which a project is searched: `applications/backend/src/database/prisma/migrations`.
 const DEPTH: usize = 6;
 
 /// Everything that was seen.
@@ -25,7 +25,7 @@ pub(super) struct Survey {
     pub(super) nothing: Nothing,
 }
 
-/// What was seen instead of migrations.
+/// Folders that were seen instead of migrations.
 #[derive(Debug, Default)]
 pub(super) struct Nothing {
     /// Folders of migrations for other databases.
@@ -144,7 +144,7 @@ impl Survey {
         self.marked = fits;
     }
 
-    /// Those of tests and examples count only where there are no others.
+    /// Removes folders of tests and examples where there are others.
     fn leave_out_tests(&mut self, project: &Path) {
         for found in [&mut self.marked, &mut self.bare] {
             if found.iter().any(|(_, folder)| !is_of_tests(folder, project)) {

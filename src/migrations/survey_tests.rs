@@ -1,4 +1,4 @@
-//! What is found in projects as people have them, and what is said instead of "none".
+//! Tests of the migrations found in projects as people have them, and of the message instead of "none".
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! As whom to connect: from what was said, else from what the official image's variables say.
+//! Role, database and address of a connection: as configured, else from the image's variables.
 //!
 //! Promise: no password is sent unless the server asks for one; it is never on a command line (those are
 //! in `docker events`), and never printed.
@@ -12,7 +12,7 @@ use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Result};
 use crate::secret::Secret;
 
-/// Who to be, and where.
+/// Role, database and address of a connection.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Access {
     /// The role.
@@ -24,7 +24,7 @@ pub struct Access {
     send_password: bool,
     /// The user inside the container that runs the tools; `None` is the container's own.
     pub os_user: Option<String>,
-    /// Where the server listens, seen from its container; `None` is the socket that the tools there expect.
+    /// Host of the server, seen from the server's container; `None` is the socket that the tools there expect.
     host: Option<String>,
     /// The port; `None` is what the tools there expect.
     port: Option<u16>,
@@ -41,7 +41,7 @@ pub(super) const LIMITS: [&str; 3] = ["idle_session_timeout", "transaction_timeo
 /// The encoding whose text the server neither checks nor converts.
 pub const SQL_ASCII: &str = "SQL_ASCII";
 
-/// What the configuration or a flag says.
+/// Connection settings from the configuration or a flag.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// Role.
@@ -52,7 +52,7 @@ pub struct Wishes {
     pub password: Option<Secret>,
     /// User inside the container.
     pub os_user: Option<String>,
-    /// Where the server listens, seen from its container.
+    /// Host of the server, seen from the server's container.
     pub host: Option<String>,
     /// The port there.
     pub port: Option<u16>,
@@ -99,14 +99,14 @@ impl Access {
         })
     }
 
-    /// The same access to another database of the same server.
+    /// Returns the access to another database of the same server.
     #[must_use]
     pub fn to(&self, database: &str) -> Self {
         let encoding = self.encoding.clone().filter(|_| database == self.database);
         Self { database: database.to_owned(), encoding, ..self.clone() }
     }
 
-    /// The same over TCP inside the container; `None` where a host was named.
+    /// Returns the access over TCP inside the container; `None` where a host was named.
     pub(super) fn by_loopback(&self) -> Option<Self> {
         self.host.is_none().then(|| Self { host: Some("127.0.0.1".to_owned()), ..self.clone() })
     }
@@ -148,7 +148,7 @@ impl Access {
         Self { user: user.to_owned(), password: Some(password), send_password: false, ..self.clone() }
     }
 
-    /// The same access with the password: the server asked.
+    /// Returns the access with the password that the server asked for.
     ///
     /// # Errors
     /// Kind `Tool`: there is no password to send.
@@ -172,7 +172,7 @@ impl Access {
     /// The database's address over TCP, with the password that the container was set up with, where it has one.
     ///
     /// # Errors
-    /// As [`capture`].
+    /// See [`capture`].
     pub async fn url(
         &self,
         engine: &Arc<dyn Engine>,
@@ -193,7 +193,7 @@ impl Access {
     /// The password, should a server ask for one: what was configured, else what the container was set up with.
     ///
     /// # Errors
-    /// As [`capture`].
+    /// See [`capture`].
     pub(super) async fn known_password(
         &self,
         engine: &Arc<dyn Engine>,

@@ -1,4 +1,5 @@
-//! How a worker beside a server reaches it: over TCP in the same network, since it sees none of its sockets.
+//! Connection from a worker to the server beside it: over TCP in the same network. The worker sees no socket of the
+//! server.
 //!
 //! Promise: a password is written into a file that only the worker's user reads, and only once the server has asked;
 //! it is in no variable and on no command line, both of which the engine shows.
@@ -15,7 +16,7 @@ use crate::secret::Secret;
 /// The password file's name in a worker's room.
 const PASSFILE: &str = "pgpass";
 
-/// Where a server listens, seen from its own network.
+/// Host and port of a server, seen from the server's own network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
     host: String,
@@ -54,14 +55,14 @@ impl Port {
     }
 }
 
-/// What a tool of PostgreSQL's needs in a worker: `spec` as [`Access::spec`] made it, over TCP and without a password.
+/// Returns `spec`, as [`Access::spec`] made it, for a worker: over TCP and without a password.
 pub fn over_tcp(spec: ExecSpec, port: &Port) -> ExecSpec {
     let mut spec = spec.user(None);
     spec.env.retain(|(name, _)| !["PGPASSWORD", "PGHOST", "PGPORT"].contains(&name.as_str()));
     spec.env("PGHOST", &port.host).env("PGPORT", &port.port)
 }
 
-/// The same with the password file that [`leave_password`] has left in the room.
+/// Returns `spec` with the password file that [`leave_password`] has left in the private directory.
 pub fn with_passfile(spec: ExecSpec) -> ExecSpec {
     spec.env("PGPASSFILE", room::inside(PASSFILE))
 }

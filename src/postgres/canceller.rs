@@ -1,7 +1,8 @@
 //! A second session that ends the first one, whatever that one waits for.
 //!
-//! Why it is opened beforehand: who waits for a lock on `pg_database` may wait behind one that keeps every new session out,
-//! and psql reads its input, and so the end of it, only behind the statement that waits.
+//! The second session is opened beforehand. A session that waits for a lock on `pg_database` may wait behind one that
+//! keeps every new session out. psql reads its input, and so the end of its input, only after the statement that
+//! waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::quote::literal;
 use super::session::Session;
 use crate::docker::{Container, Engine};
 
-/// How often it is asked whether the other session is gone, and for how long.
+/// Pause between two checks that the other session is gone, then the time limit of all checks.
 const PAUSE: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(5);
 

@@ -11,7 +11,7 @@ use crate::docker::ExecSpec;
 /// Copies what pg_dump (`$3` and what follows) writes into the database `$2`; `$1` is the mark.
 const SCRIPT: &str = r#"m=$1; to=$2; shift 2; { "$@" </dev/null && printf '\n\\echo %s\n' "$m"; } | psql --no-psqlrc --no-password --quiet -v ON_ERROR_STOP=1 -o /dev/null -f - "$to""#;
 
-/// What is copied.
+/// Parts of a database that are copied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sections<'a> {
     /// Sections of pg_dump.

@@ -4,7 +4,7 @@ use super::access::Access;
 use super::version::ServerVersion;
 use crate::docker::ExecSpec;
 
-/// How pg_dump writes.
+/// Output format of pg_dump.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// SQL, for psql.
@@ -17,7 +17,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Its word, on the command line and in manifests.
+    /// Returns the name of the format on the command line and in manifests.
     pub fn word(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -27,15 +27,15 @@ impl Format {
     }
 }
 
-/// What a dump leaves out, and how it is written.
+/// Content and format of a dump.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DumpOptions {
-    /// How it is written.
+    /// Output format of the dump.
     pub format: Format,
-    /// What an archive's data are packed with, in pg_dump's words: `6`, `zstd:1`, `0`; plain dumps are
-    /// packed by us.
+    /// Compression of an archive's data, as a value of pg_dump's `--compress`: `6`, `zstd:1`, `0`. envctl compresses
+    /// plain dumps itself.
     pub compress: Option<String>,
-    /// How many tables are dumped at once, where the format can.
+    /// Number of tables dumped at once, where the format allows more than one.
     pub jobs: u8,
     /// Definitions only.
     pub schema_only: bool,
@@ -43,19 +43,19 @@ pub struct DumpOptions {
     pub data_only: bool,
     /// Tables (patterns of pg_dump) whose rows are left out.
     pub exclude_table_data: Vec<String>,
-    /// How long to wait for a lock that somebody else holds, in milliseconds.
+    /// Time limit for a lock that another session holds, in milliseconds.
     pub lock_wait_ms: u64,
 }
 
 impl DumpOptions {
-    /// Whether the dump holds everything, so that a restore of it is the database.
+    /// Reports whether the dump holds the whole database.
     pub fn is_whole(&self) -> bool {
         !self.schema_only && !self.data_only && self.exclude_table_data.is_empty()
     }
 }
 
-/// How a plain dump is packed by pg_dump itself where every byte of it costs: quickly rather than well, since it is
-/// unpacked at once.
+/// Compression that pg_dump applies to a plain dump where every byte of the transfer costs. The level is the fastest,
+/// since the dump is decompressed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packed {
     /// zlib's first level.
@@ -65,8 +65,8 @@ pub enum Packed {
 }
 
 impl Packed {
-    /// What is worth it for a plain dump through the daemon: zlib only where the bytes have to travel, since its first
-    /// level is slower than a daemon on this host.
+    /// Returns the compression that pays for a plain dump through the daemon. zlib pays only for a remote daemon,
+    /// since zlib's first level is slower than a daemon on this host.
     pub fn on_the_way(version: &ServerVersion, far: bool) -> Option<Self> {
         if cfg!(feature = "zstd") && version.pg_dump_may_know_zstd() {
             return Some(Self::Zstd);
@@ -89,7 +89,7 @@ impl Packed {
     }
 }
 
-/// The same, packed on its way.
+/// Adds the compression to a `pg_dump` command.
 pub fn packed(mut spec: ExecSpec, packed: Packed) -> ExecSpec {
     spec.argv.insert(1, format!("--compress={}", packed.word()));
     spec

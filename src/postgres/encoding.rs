@@ -113,13 +113,13 @@ fn label(plain: &str) -> Option<&'static str> {
     })
 }
 
-/// What the bytes of a text are, as far as they tell.
+/// Kind of a text, as far as its bytes tell.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Text {
-    /// Nothing but ASCII, which is the same in every encoding of a database.
+    /// ASCII alone, which is the same in every encoding of a database.
     #[default]
     Ascii,
     /// Valid UTF-8.
@@ -168,7 +168,7 @@ impl TextCheck {
         self.text = self.text.max(text);
     }
 
-    /// What it was.
+    /// Returns the kind of the whole text.
     pub fn finish(&self) -> Text {
         if self.cut.is_empty() { self.text } else { Text::Bytes }
     }
@@ -179,7 +179,7 @@ impl TextCheck {
 pub struct Pair<'a> {
     /// Encoding that the dump says its text is in.
     pub dump: &'a str,
-    /// What its text is.
+    /// Kind of the dump's text, by its bytes.
     pub text: Text,
     /// Encoding of the database.
     pub database: &'a str,
@@ -187,10 +187,10 @@ pub struct Pair<'a> {
     pub converts: bool,
 }
 
-/// What becomes of the text.
+/// Effect of the load on the dump's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// The same bytes.
+    /// Bytes stay unchanged.
     Same,
     /// The server converts, and refuses a character that the database's encoding has not.
     Converted,

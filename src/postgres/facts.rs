@@ -1,4 +1,4 @@
-//! What one look at a database tells: its version, size, migrations, extensions.
+//! Facts about a database: name, server version, size and migrations.
 
 use super::session::{Refusal, Session};
 use super::version::ServerVersion;
@@ -12,15 +12,15 @@ pub struct Facts {
     pub version: ServerVersion,
     /// `pg_database_size`, in bytes.
     pub size: u64,
-    /// What the tables hold without their indexes by the planner's last count, in bytes: near the size of a
-    /// plain dump; the whole size where a table was never counted (`reltuples` -1). Measuring would wait for whoever
-    /// has locked a table.
+    /// Bytes of the tables without their indexes, by the planner's last count: near the size of a plain dump. Equals
+    /// `size` where a table was never counted (`reltuples` -1). Measuring would wait for any session that has locked
+    /// a table.
     pub table_bytes: u64,
     /// Prisma's history, where there is one.
     pub migrations: Option<Migrations>,
 }
 
-/// What `_prisma_migrations` says.
+/// Migrations recorded in `_prisma_migrations`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Migrations {
     /// Finished and not rolled back.
@@ -35,7 +35,7 @@ impl Facts {
     /// Looks. Two statements, 1 ms together.
     ///
     /// # Errors
-    /// As [`Session::query`].
+    /// See [`Session::query`].
     pub async fn read(session: &mut Session) -> Result<Self, Refusal> {
         let rows = session
             .query(

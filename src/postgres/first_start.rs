@@ -1,8 +1,8 @@
 //! The first start of the official image: a container that runs, whose server is a temporary one.
 //!
-//! Its entrypoint makes the cluster, starts a server that listens on the socket alone, runs the project's own
-//! scripts in it, stops it (which ends every session) and becomes the real server. As long as the entrypoint is
-//! there, nobody should begin anything.
+//! The image's entrypoint makes the cluster, starts a server on the socket alone and runs the project's own scripts.
+//! The entrypoint then stops that server, which ends every session, and becomes the real server. No operation should
+//! begin while the entrypoint runs.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ done
 exit 1
 "#;
 
-/// Whether the entrypoint is still at work.
+/// Reports whether the entrypoint still runs.
 pub(super) async fn runs(engine: &Arc<dyn Engine>, container: &Container) -> bool {
     let looked = capture(engine, container, &ExecSpec::new(["sh", "-c", LOOK]), None).await;
     looked.is_ok_and(|looked| looked.exit_code == 0)

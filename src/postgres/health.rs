@@ -1,4 +1,4 @@
-//! What ails a server and a database, seen in one look: values only, nothing is judged and nothing is changed.
+//! Health of a server and a database: values only, with no judgement and no change.
 //!
 //! Promises: waits for no lock and reads no table of the user's; what the role may not see is left out.
 
@@ -10,7 +10,7 @@ use super::version::ServerVersion;
 /// The lock that Prisma takes for a migration (prisma-engines, `ADVISORY_LOCK_ID`), and envctl with it.
 const MIGRATING: u32 = 72_707_369;
 
-/// What one look saw.
+/// Health of a server and a database at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// Sessions that hold a transaction open and do nothing, the twenty that wait longest.
@@ -40,22 +40,22 @@ pub struct Health {
 /// A tool in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tool {
-    /// It is there.
+    /// Version of a tool that exists.
     Version(ServerVersion),
-    /// It is not.
+    /// Tool that does not exist.
     Missing,
 }
 
 /// A session that holds a transaction open and does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idle {
-    /// Its process.
+    /// Process id of the session.
     pub pid: String,
-    /// Its role.
+    /// Role of the session.
     pub role: String,
-    /// What it calls itself; may be empty.
+    /// Application name of the session; may be empty.
     pub application: String,
-    /// Its database.
+    /// Database of the session.
     pub database: String,
     /// For how long it has done nothing, in seconds.
     pub seconds: u64,
@@ -64,22 +64,22 @@ pub struct Idle {
 /// An index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
-    /// Its schema.
+    /// Schema of the index.
     pub schema: String,
-    /// Its name.
+    /// Name of the index.
     pub name: String,
-    /// Its table.
+    /// Table of the index.
     pub table: String,
 }
 
 /// A database that a restore was loading into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Side {
-    /// Its name.
+    /// Name of the staging database.
     pub name: String,
-    /// Its size, in bytes; `None` where the role may not see it.
+    /// Size of the staging database, in bytes; `None` where the role may not see the size.
     pub size: Option<u64>,
-    /// Its restore is connected: it goes on.
+    /// True while the restore that loads the staging database is connected.
     pub alive: bool,
 }
 
@@ -127,7 +127,7 @@ impl Health {
     /// Looks, from a session in the database that `facts` are of.
     ///
     /// # Errors
-    /// As [`Session::query`].
+    /// See [`Session::query`].
     pub async fn read(session: &mut Session, facts: &Facts) -> Result<Self, Refusal> {
         let more = if facts.version.remembers_collation_version() { COLLATION } else { "" };
         let rows = session.query(&format!("{LOOK} {more}")).await?;

@@ -7,15 +7,15 @@ use super::session::{Refusal, Session};
 /// A session of `pg_stat_activity`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// How it calls itself.
+    /// Application name of the session.
     pub application: String,
-    /// Its process.
+    /// Process id of the session.
     pub pid: String,
-    /// Its role.
+    /// Role of the session.
     pub role: String,
-    /// For how many seconds.
+    /// Age of the transaction, else of the session, in seconds.
     pub seconds: String,
-    /// What it does, or did last.
+    /// Current statement of the session, or the state with the last statement.
     pub doing: String,
 }
 
@@ -23,7 +23,7 @@ impl Holder {
     /// The first session `a` of `pg_stat_activity` that `rest` (joins, conditions, order) leaves.
     ///
     /// # Errors
-    /// As [`Session::query`].
+    /// See [`Session::query`].
     pub async fn find(session: &mut Session, rest: &str) -> Result<Option<Self>, Refusal> {
         let sql = format!(
             "select a.application_name, a.pid, a.usename, \
@@ -45,7 +45,7 @@ impl Holder {
         Some(Self { application, pid, role, seconds, doing })
     }
 
-    /// Who it was, where it may have ended by now.
+    /// Describes the blocking session; `None` stands for a session that has ended.
     pub fn name(holder: Option<&Self>) -> String {
         holder.map_or_else(|| "a session that has just ended".to_owned(), Self::to_string)
     }

@@ -5,14 +5,14 @@
 
 use super::session::{Refusal, Session};
 
-/// What the server gives a session for building indexes, and what we make of it.
+/// Memory of a load session for building indexes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loading {
     /// `maintenance_work_mem` as the server has it, in kB.
     usual: u64,
 }
 
-/// What all sessions together may take, and each at most and at least, in MB.
+/// Memory of all load sessions together, then the least and the most of each, in MB.
 const TOGETHER: u64 = 512;
 const EACH: std::ops::RangeInclusive<u64> = 64..=256;
 
@@ -20,15 +20,15 @@ impl Loading {
     /// Asks the server.
     ///
     /// # Errors
-    /// As [`Session::query`].
+    /// See [`Session::query`].
     pub async fn of(session: &mut Session) -> Result<Self, Refusal> {
         let ask = "select setting from pg_catalog.pg_settings where name = 'maintenance_work_mem'";
         let usual = session.value(ask).await?.and_then(|kb| kb.parse().ok()).unwrap_or(0);
         Ok(Self { usual })
     }
 
-    /// What goes behind `PGOPTIONS` where so many sessions load at once. `synchronous_commit` is off: the swap commits
-    /// with the server's own settings, behind everything that was loaded.
+    /// Returns the value of `PGOPTIONS` where `sessions` load sessions run at once. `synchronous_commit` is off: the
+    /// swap commits with the server's own settings, after all loaded rows.
     pub fn options(self, sessions: usize) -> String {
         let ours = (TOGETHER / sessions.max(1) as u64).clamp(*EACH.start(), *EACH.end());
         let memory = (ours << 10 > self.usual).then(|| format!(" -c maintenance_work_mem={ours}MB"));

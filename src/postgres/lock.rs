@@ -89,10 +89,10 @@ fn never_held(lost: Error) -> Error {
         .hint("look why in the server's log: `envctl logs db`")
 }
 
-/// The same in a session that is open there already: it goes on under this name.
+/// Takes the lock in a session that is open already. The session gets the application name `application`.
 ///
 /// # Errors
-/// As [`hold`].
+/// See [`hold`].
 pub async fn hold_in(
     mut open: Session,
     engine: &Arc<dyn Engine>,
@@ -125,7 +125,7 @@ pub async fn take_again(session: &mut Session, limit: Duration) -> Result<()> {
     })
 }
 
-/// Why the lock was not had.
+/// Cause of a lock that was not taken.
 enum Lost {
     Session(Error),
     Lock(Error),
@@ -173,7 +173,7 @@ async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<(), 
     }
 }
 
-/// Who holds it.
+/// Returns the session that holds the lock.
 async fn holder(session: &mut Session) -> std::result::Result<Option<Holder>, Refusal> {
     let rest = format!(
         "join pg_catalog.pg_locks l using (pid) where {} and l.pid <> pg_catalog.pg_backend_pid() order by a.backend_start",

@@ -130,7 +130,7 @@ fn keys(text: &str) -> String {
     out
 }
 
-/// Where the value of the next secret key begins and ends.
+/// Returns the start and end of the next secret key's value.
 fn next_key(lower: &str, from: usize) -> Option<(usize, usize)> {
     let mut from = from;
     loop {

@@ -1,4 +1,4 @@
-//! How to speak to the database inside its container: who to be, what to run, how to read the answers.
+//! Communication with the database inside its container: roles, commands and answers.
 //!
 //! Everything goes through the container's own `psql` and `pg_dump`, so client and server always match
 //! and a hostile server meets only them (`reference`: client-side CVEs of libpq).

@@ -24,7 +24,7 @@ const ORPHANED: &str = "a.pid <> pg_catalog.pg_backend_pid() and case \
 /// Ends those that this role may end, and gives their names: `envctl/1a2b3c4d dump`.
 ///
 /// # Errors
-/// As [`Session::query`].
+/// See [`Session::query`].
 pub async fn end(session: &mut Session) -> Result<Vec<String>, Refusal> {
     names(session, "a.application_name, pg_catalog.pg_terminate_backend(a.pid)", MAY_END).await
 }
@@ -32,7 +32,7 @@ pub async fn end(session: &mut Session) -> Result<Vec<String>, Refusal> {
 /// Their names, and nothing is done to them.
 ///
 /// # Errors
-/// As [`Session::query`].
+/// See [`Session::query`].
 pub async fn list(session: &mut Session) -> Result<Vec<String>, Refusal> {
     names(session, "a.application_name", "true").await
 }

@@ -12,7 +12,7 @@ pub fn from_stdin(access: &Access, application: &str, loading: Loading) -> ExecS
     access.spec(argv, application).options(&loading.options(1)).with_stdin()
 }
 
-/// The same from a file or directory at `path`, over `jobs` sessions.
+/// Restores from a file or directory at `path`, over `jobs` sessions.
 pub fn from_path(access: &Access, application: &str, path: &str, loading: Loading, jobs: u8) -> ExecSpec {
     let argv = ["pg_restore", "--exit-on-error", "--no-password"].map(str::to_owned);
     let rest = [format!("--jobs={jobs}"), access.dbname(), path.to_owned()];
@@ -20,7 +20,7 @@ pub fn from_path(access: &Access, application: &str, path: &str, loading: Loadin
     access.spec(argv.into_iter().chain(rest).collect(), application).options(&options)
 }
 
-/// The same for a role that may set neither owners nor rights.
+/// Adds the options for a role that may set neither owners nor privileges.
 pub fn without_owners(mut spec: ExecSpec) -> ExecSpec {
     let at = spec.argv.iter().position(|word| word.ends_with("pg_restore")).map_or(0, |at| at + 1);
     for option in ["--no-privileges", "--no-owner"] {
@@ -29,13 +29,13 @@ pub fn without_owners(mut spec: ExecSpec) -> ExecSpec {
     spec
 }
 
-/// The same in one transaction.
+/// Adds the option to restore in one transaction.
 pub fn in_one_transaction(mut spec: ExecSpec) -> ExecSpec {
     spec.argv.insert(1, "--single-transaction".to_owned());
     spec
 }
 
-/// The same of the entries in a list at `path` alone.
+/// Adds the option to restore only the entries in the list at `path`.
 pub fn of_list(mut spec: ExecSpec, path: &str) -> ExecSpec {
     spec.argv.insert(1, format!("--use-list={path}"));
     spec
@@ -52,7 +52,7 @@ fn newest_archive(major: u32) -> u32 {
     }
 }
 
-/// Whether an archive of this pg_dump can be read by this server's `pg_restore`.
+/// Reports whether this server's `pg_restore` can read an archive of this pg_dump.
 pub fn reads(server_major: u32, pg_dump_major: u32) -> bool {
     newest_archive(pg_dump_major) <= newest_archive(server_major)
 }

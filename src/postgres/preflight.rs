@@ -16,12 +16,12 @@ use crate::docker::exec::capture;
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, Result};
 
-/// What the dump needs on the target.
+/// Requirements of the dump on the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Major version of the server that was dumped.
     pub server_major: Option<u32>,
-    /// It begins with `\restrict`.
+    /// True where the dump begins with `\restrict`.
     pub restrict: bool,
     /// Roles it names.
     pub roles: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Needs {
     pub tablespaces: Vec<String>,
     /// The encoding that its text is in.
     pub encoding: Option<String>,
-    /// What its text is, by its bytes.
+    /// Kind of the dump's text, by its bytes.
     pub text: Text,
     /// Bytes of SQL.
     pub bytes: u64,
@@ -45,12 +45,12 @@ pub struct Needs {
     pub command: String,
 }
 
-/// What a database that is not there will be made like.
+/// Model of a database that does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Like {
     /// Another one.
     Database(String),
-    /// What is known of it, of which this is the encoding.
+    /// Properties in the backup, of which this is the encoding.
     Encoding(String),
 }
 
@@ -63,12 +63,12 @@ impl fmt::Display for Like {
     }
 }
 
-/// What was seen.
+/// Findings about the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// The target's size now, in bytes; 0 where it is not there.
     pub size: u64,
-    /// Who is connected to it.
+    /// Connected sessions of the target.
     pub sessions: Vec<Visitors>,
     /// Worth knowing, no obstacle.
     pub warnings: Vec<String>,
@@ -148,7 +148,7 @@ fn list(rows: Vec<Vec<String>>) -> String {
     rows.into_iter().filter_map(|row| row.into_iter().next()).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a database can be renamed: prepared transactions hold it, and nobody can send them away.
+/// Checks that a database can be renamed: no prepared transaction holds the database.
 ///
 /// # Errors
 /// Kind `Refused`, naming them.
@@ -165,7 +165,7 @@ pub async fn renamable(session: &mut Session, database: &str) -> Result<()> {
         .hint("end each, they block the swap: `COMMIT PREPARED 'id'` or `ROLLBACK PREPARED 'id'`"))
 }
 
-/// Whether a database may be replaced: what would make the swap fail, or be lost with the old one.
+/// Checks that nothing makes the swap of the database fail or is lost with the previous database.
 ///
 /// # Errors
 /// Kind `Refused`, with what to do.
@@ -361,7 +361,7 @@ async fn kept(session: &mut Session) -> Result<Option<String>> {
     })
 }
 
-/// Whether the server has what the dump names.
+/// Checks that the server has the roles, extensions and tablespaces that the dump names.
 async fn provided(
     session: &mut Session,
     needs: &Needs,
@@ -478,10 +478,10 @@ async fn missing(session: &mut Session, names: &[String], known: &str) -> Result
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 
-/// Whether the server's disk can hold a second copy. Asks `df`; where that does not answer, nothing is said.
+/// Checks with `df` that the server's disk can hold a second copy. Succeeds where `df` does not answer.
 ///
 /// # Errors
-/// Kind `Refused`: it cannot.
+/// Kind `Refused`: the disk has less free space than needed.
 pub async fn space(
     engine: &Arc<dyn Engine>,
     container: &Container,

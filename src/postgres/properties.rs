@@ -1,8 +1,7 @@
-//! What belongs to a database and not to its content: read from one, written as SQL for another.
+//! Properties of a database besides its content: read from one database, written as SQL for another.
 //!
-//! Why: a dump without `-C` holds none of it, and a swap by rename would lose it all: owner, access
-//! rights, connection limit, comment, security labels, `ALTER DATABASE … SET`, `ALTER ROLE … IN DATABASE … SET`
-//! (each seen lost, reliability §3.2).
+//! A dump without `-C` holds no such property, and a swap by rename would lose each (reliability §3.2): owner, access
+//! rights, connection limit, comment, security labels, `ALTER DATABASE … SET`, `ALTER ROLE … IN DATABASE … SET`.
 
 use super::quote::{ident, literal};
 use super::session::{Refusal, Session};
@@ -20,7 +19,7 @@ pub struct Properties {
     provider: String,
     locale: String,
     icu_rules: String,
-    /// Where it lies.
+    /// Tablespace of the database.
     pub tablespace: String,
     /// Statements with `%DB%` where the database's quoted name goes.
     statements: Vec<String>,
@@ -40,7 +39,7 @@ impl Properties {
     /// Reads them; `session` may be in any database of the server.
     ///
     /// # Errors
-    /// As [`Session::query`]; `Ok(None)` when there is no such database.
+    /// See [`Session::query`]; `Ok(None)` when there is no such database.
     pub async fn read(
         session: &mut Session,
         version: &ServerVersion,
@@ -128,7 +127,8 @@ impl Properties {
         sql
     }
 
-    /// The same in another encoding, with the locale C where the present one may not go with it.
+    /// Returns the properties with another encoding, and with the locale C where the present locale may not fit the
+    /// encoding.
     #[must_use]
     pub fn in_encoding(mut self, encoding: &str) -> Self {
         if self.encoding == encoding {

@@ -5,7 +5,7 @@ use super::loading::Loading;
 use super::quote::conninfo;
 use crate::docker::ExecSpec;
 
-/// What `envctl psql` was asked for.
+/// Request of `envctl psql`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PsqlRequest {
     /// `-c`, in order.
@@ -14,7 +14,7 @@ pub struct PsqlRequest {
     pub extra: Vec<String>,
     /// The prompt's words: `techmage[prod]`.
     pub prompt: String,
-    /// Whether a person types.
+    /// True where a person types.
     pub interactive: bool,
 }
 

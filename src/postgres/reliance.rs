@@ -112,7 +112,7 @@ impl Reliance {
         Ok(found.take(MOST).collect())
     }
 
-    /// What is wrong, as a sentence.
+    /// Describes the problem in one sentence.
     pub fn told(&self) -> String {
         let Self { function, caller, names, schema } = self;
         format!(

@@ -45,7 +45,7 @@ impl SearchPath {
         self.0.is_empty()
     }
 
-    /// As one word of a shell.
+    /// Returns the path as one shell word.
     pub fn typed(&self) -> String {
         let text = self.to_string();
         if text.contains(['"', '$', ' ']) { format!("'{}'", text.replace('\'', r"'\''")) } else { text }
@@ -57,7 +57,7 @@ impl SearchPath {
     }
 }
 
-/// As it is typed behind `--search-path`.
+/// Writes the path as the value of `--search-path`.
 impl fmt::Display for SearchPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = |name: &str| {
@@ -72,7 +72,7 @@ impl fmt::Display for SearchPath {
 impl FromStr for SearchPath {
     type Err = String;
 
-    /// As the server reads `search_path`: names without quotes are folded to lower case.
+    /// Parses the list as the server parses `search_path`: names without quotes are folded to lower case.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut path = Self::default();
         let mut rest = text.trim();

@@ -21,7 +21,7 @@ use crate::docker::proven::silent;
 use crate::docker::{Container, Engine, Exec};
 use crate::error::{self, Error, Result};
 
-/// Why a statement has no answer.
+/// Cause of a statement without an answer.
 #[derive(Debug)]
 pub enum Refusal {
     /// The server reported an error.
@@ -66,7 +66,7 @@ pub struct Session {
 
 /// Longest answer to a statement. Catalogs of a hundred thousand tables are smaller.
 const ANSWER_LIMIT: usize = 64 << 20;
-/// How much is kept of what a program prints in front of its closing word.
+/// Bytes kept of a program's output before the end marker.
 const PRINTED_KEPT: usize = 1 << 20;
 /// Time in which a statement of envctl's own has to be answered. Waits have shorter limits of their own.
 const QUERY_LIMIT: Duration = Duration::from_hours(1);
@@ -75,15 +75,15 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// Time in which a server has to say how it is, after it has ended a session.
 const ASKING_LIMIT: Duration = Duration::from_secs(5);
 
-/// How much of psql's stderr is kept.
+/// Bytes kept of psql's stderr.
 const STDERR_KEPT: usize = 64 << 10;
-/// How long the end of an error's report may take to arrive: a psql older than 13 does not print it.
+/// Time limit for the end of an error report, which a psql older than 13 does not print.
 const REPORT_LIMIT: Duration = Duration::from_secs(2);
-/// How long a server may still be starting up, or recovering.
+/// Time limit for a server that is starting up or recovering.
 const STARTUP_LIMIT: Duration = Duration::from_mins(1);
-/// How long the image's first start may take: it makes the cluster and runs the project's own scripts.
+/// Time limit for the image's first start, which makes the cluster and runs the project's own scripts.
 const FIRST_START_LIMIT: Duration = Duration::from_mins(5);
-/// How long the real server may take to be there once the first start is over.
+/// Time limit for the real server to accept sessions once the first start is over.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(15);
 /// Builds the first question: whether the server listens (the temporary server of a first start has its socket alone), the
 /// database's encoding, and which of [`LIMITS`] the server knows. It lifts those for this session, and has SQL_ASCII text
@@ -349,7 +349,7 @@ impl Session {
     /// The first field of the first row, if there is one.
     ///
     /// # Errors
-    /// As [`Session::query`].
+    /// See [`Session::query`].
     pub async fn value(&mut self, sql: &str) -> std::result::Result<Option<String>, Refusal> {
         Ok(self.query(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()))
     }
@@ -478,7 +478,7 @@ fn has_lost_connection(stderr: &str, state: &str) -> bool {
     ENDING.contains(&state) || (state.is_empty() && is_told())
 }
 
-/// What psql said, without the marks of a report and what stands between them, which repeats it.
+/// Returns psql's message without the report between two marks, which repeats the message.
 fn without_marks(stderr: &str, word: &str) -> String {
     let told = stderr.split_once(&format!("{word}{}", MARKS[0])).map_or(stderr, |(before, _)| before);
     told.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -540,11 +540,11 @@ pub fn fields<const N: usize>(row: Vec<String>) -> Result<[String; N]> {
     })
 }
 
-/// Why a session could not be opened.
+/// Cause of a session that could not be opened.
 enum Complaint {
     Docker(Error),
     NoPsql,
-    /// What psql said; the connection failed.
+    /// Message of psql about a failed connection.
     Words(String),
 }
 
@@ -561,13 +561,13 @@ impl Complaint {
         passes.iter().any(|one| words.contains(one)) && !words.contains("Hot standby mode is disabled")
     }
 
-    /// What was said of a server that is only there for its first start.
+    /// Reports whether the server is the temporary one of a first start.
     fn is_first_start(&self) -> bool {
         matches!(self, Self::Words(words) if words == first_start::WORDS)
     }
 
-    /// What is said while the cluster is made, and while the temporary server comes and goes: no socket, no
-    /// database or role of the project's yet, a shutdown. In a first start all of them pass by themselves.
+    /// Reports whether a first start can cause the message: no socket, no database or role of the project yet, a
+    /// shutdown. In a first start such failures end by themselves.
     fn may_be_first_start(&self) -> bool {
         let passing = [
             first_start::WORDS,
@@ -580,7 +580,7 @@ impl Complaint {
         matches!(self, Self::Words(words) if passing.iter().any(|one| words.contains(one)))
     }
 
-    /// What is said where the server has no socket, or takes nobody over it.
+    /// Reports whether the server has no socket, or refuses sessions over its socket.
     fn wants_tcp(&self) -> bool {
         let local = ["No such file or directory", "host \"[local]\"", "Peer authentication failed"];
         matches!(self, Self::Words(words) if local.iter().any(|one| words.contains(one)))

@@ -1,4 +1,4 @@
-//! What a server can do, asked as capabilities: the only place that holds version numbers.
+//! Capabilities of a server by its version. No other module holds version numbers.
 
 use std::fmt;
 
@@ -31,7 +31,8 @@ impl ServerVersion {
         self.num / 10_000
     }
 
-    /// Whether its psql knows `\restrict` (CVE-2025-8714: 17.6, 16.10, 15.14, 14.19, 13.22 and later).
+    /// Reports whether the server's psql knows `\restrict` (CVE-2025-8714: 17.6, 16.10, 15.14, 14.19, 13.22 and
+    /// later).
     pub fn psql_knows_restrict(&self) -> bool {
         let minor = self.num % 10_000;
         match self.major() {
@@ -44,17 +45,17 @@ impl ServerVersion {
         }
     }
 
-    /// Whether its pg_dump may have been built with Zstandard (16).
+    /// Reports whether the server's pg_dump may have been built with Zstandard (16).
     pub fn pg_dump_may_know_zstd(&self) -> bool {
         self.major() >= 16
     }
 
-    /// Whether databases have a locale provider (`datlocprovider`, 15).
+    /// Reports whether databases have a locale provider (`datlocprovider`, 15).
     pub fn has_locale_provider(&self) -> bool {
         self.major() >= 15
     }
 
-    /// Whether a database remembers the version of the collation its indexes were built by (15).
+    /// Reports whether a database stores the version of the collation that built its indexes (15).
     pub fn remembers_collation_version(&self) -> bool {
         self.major() >= 15
     }
@@ -73,7 +74,7 @@ impl ServerVersion {
         self.major() >= 15
     }
 
-    /// Whether databases have ICU rules (16).
+    /// Reports whether databases have ICU rules (16).
     pub fn has_icu_rules(&self) -> bool {
         self.major() >= 16
     }

@@ -1,4 +1,4 @@
-//! Who is connected to a database, as a person would want to know before they are sent away.
+//! Connected sessions of a database, described for a person before the sessions are disconnected.
 //!
 //! Promises: envctl's own sessions are not among them; what the role may not see (another role's address) is left out, and
 //! the session is counted all the same.
@@ -14,17 +14,17 @@ use crate::error::{self, Error, Result};
 /// Sessions of one role, by one application, from one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Visitors {
-    /// How many.
+    /// Number of sessions.
     pub count: u64,
-    /// Their role.
+    /// Role of the sessions.
     pub role: String,
-    /// What they call themselves; `None` where they do not.
+    /// Application name of the sessions; `None` where they set none.
     pub application: Option<String>,
-    /// Their address, or `local socket`; `None` where the role may not see it.
+    /// Address of the sessions, or `local socket`; `None` where the role may not see the address.
     pub from: Option<String>,
-    /// When the first of them came, `2026-11-22 17:20:11 UTC`; `None` where the role may not see it.
+    /// Start of the oldest session, `2026-11-22 17:20:11 UTC`; `None` where the role may not see the time.
     pub since: Option<String>,
-    /// How many of them are in a transaction now.
+    /// Number of sessions that are in a transaction now.
     pub in_transaction: u64,
 }
 
@@ -94,7 +94,8 @@ impl fmt::Display for Visitors {
 /// Groups of sessions that are named one by one.
 const NAMED: usize = 6;
 
-/// Who will be sent away, and what that means for them: a line, then one for each group; none where nobody is there.
+/// Describes the connected sessions and what the swap means for them: a line, then one for each group. Returns no
+/// line where no session is connected.
 pub fn sent_away(visitors: &[Visitors]) -> Vec<String> {
     let count: u64 = visitors.iter().map(|group| group.count).sum();
     let first = match count {

@@ -1,4 +1,4 @@
-//! The same question to several stacks at the same time.
+//! Asks several stacks the same question at the same time.
 //!
 //! Promises: answers come in the order of the stacks; one that fails or hangs fails alone; at most so many are
 //! asked at a time, since every question costs the daemon an exec.
@@ -12,17 +12,17 @@ use crate::environment::Environment;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 
-/// How many stacks are asked at a time. All of 20: one that hangs shall not hold up those behind it.
+/// Number of stacks asked at a time. With all of 20, a stack that hangs does not hold up the others.
 pub const AT_ONCE: usize = 20;
 
 /// One stack's answer.
 #[derive(Debug)]
 pub struct Gathered<T> {
-    /// Which stack.
+    /// The stack.
     pub environment: Environment,
-    /// What it said.
+    /// Answer of the stack.
     pub answer: Result<T>,
-    /// How long that took.
+    /// Time that the answer took.
     pub took: Duration,
 }
 

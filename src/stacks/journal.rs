@@ -1,4 +1,4 @@
-//! What the last run over several stacks has come to, on disk, for `--resume`.
+//! Resume file: what the last multi-stack operation has done, for `--resume`.
 //!
 //! Promises: one small file for each verb and Docker context below `$XDG_STATE_HOME/envctl/runs`, replaced as a whole
 //! so that a killed run leaves one that reads; written before the first stack is begun and after each that ends, so
@@ -21,7 +21,7 @@ pub struct Line {
     pub stack: String,
     /// The profile, as it is called; `unknown` where it is not known.
     pub profile: String,
-    /// Whether it is done. A stack under way when the run was killed is not.
+    /// True where the stack is done. A stack under way when the run was killed is not.
     pub done: bool,
 }
 
@@ -33,7 +33,7 @@ pub struct Run {
     pub verb: String,
     /// The Docker context.
     pub context: String,
-    /// When it began, RFC 3339.
+    /// Start of the run, RFC 3339.
     pub started: String,
     /// Every stack of the run.
     pub stacks: Vec<Line>,
@@ -61,7 +61,7 @@ impl Run {
         }
     }
 
-    /// Those that are not done.
+    /// Returns the stacks that are not done.
     pub fn unfinished(&self) -> impl Iterator<Item = &Line> {
         self.stacks.iter().filter(|line| !line.done)
     }
@@ -80,7 +80,7 @@ impl Run {
 }
 
 impl Line {
-    /// Whether it is about this environment.
+    /// Reports whether the line is about this environment.
     pub fn is(&self, environment: &Environment) -> bool {
         self.stack == environment.stack && self.profile == environment.profile.word()
     }

@@ -9,7 +9,7 @@ use crate::error::{self, ErrorKind, Result};
 use crate::interrupt::{Interrupt, pair};
 use crate::ui::format::duration;
 
-/// How long a stack may take to stop once it was asked to, before it is given up.
+/// Longest time that a stack may take to stop after it was asked to, before envctl gives up on it.
 pub const GRACE: Duration = Duration::from_secs(2);
 
 /// Runs `work` with a wish to stop of its own, that comes with `outer` or when what is left of `limit` has

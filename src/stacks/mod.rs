@@ -30,18 +30,18 @@ pub use report::{End, Ended, Report};
 
 /// Something that is done to one stack, as the runner sees it.
 pub trait Verb {
-    /// What would be done; its `Display` is what a person agrees to.
+    /// Plan for one stack; its `Display` is what a person confirms.
     type Plan: Plan + Serialize;
-    /// What was done; its `Display` is one line of the final table.
+    /// Result for one stack; its `Display` is one line of the final table.
     type Outcome: Display + Serialize;
 
-    /// As it is typed behind `envctl`: `migrate reset`.
+    /// Returns the verb as typed behind `envctl`: `migrate reset`.
     fn name(&self) -> &'static str;
 
-    /// What it does to its target.
+    /// Returns the guard for what the verb does to its target.
     fn guard(&self) -> Guard;
 
-    /// Whether a plan would change anything: nobody is asked about a stack where there is nothing to do.
+    /// Reports whether a plan would change anything. A stack without changes needs no confirmation.
     fn changes(&self, _plan: &Self::Plan) -> bool {
         true
     }
@@ -50,7 +50,7 @@ pub trait Verb {
     /// time limit.
     ///
     /// # Errors
-    /// Why nothing can be done there.
+    /// Reason why the verb cannot run there.
     fn plan(&self, environment: &Environment, stop: Interrupt) -> impl Future<Output = Result<Self::Plan>>;
 
     /// Does it.

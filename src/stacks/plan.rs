@@ -8,14 +8,14 @@ use std::time::Duration;
 use crate::environment::Environment;
 use crate::ui::{Guard, GuardTarget, Parts, Plan};
 
-/// What would be done to one stack.
+/// Plan for one stack.
 #[derive(Debug)]
 pub struct Leg<P> {
-    /// Which one.
+    /// The stack.
     pub environment: Environment,
-    /// What.
+    /// Plan of the verb.
     pub plan: P,
-    /// How much of its time planning has taken.
+    /// Part of the stack's time limit that planning has used.
     pub spent: Duration,
 }
 
@@ -24,14 +24,14 @@ pub struct Leg<P> {
 pub struct SeveralPlan<P> {
     /// The verb, as it is typed.
     pub verb: &'static str,
-    /// How it would be gone about: `one at a time, acme first, stopping at the first failure`.
+    /// Order and rules of the run: `one at a time, acme first, stopping at the first failure`.
     pub manner: String,
     /// One for each stack.
     pub legs: Vec<Leg<P>>,
 }
 
 impl<P> SeveralPlan<P> {
-    /// What the guards have to know of each that would be changed.
+    /// Returns each stack that would be changed, as the guards need it.
     pub fn targets(&self, changes: impl Fn(&P) -> bool) -> Vec<GuardTarget> {
         self.legs
             .iter()

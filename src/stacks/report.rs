@@ -1,4 +1,4 @@
-//! How each of several stacks ended, for people and for programs.
+//! Result of each stack of a multi-stack operation, for people and for programs.
 //!
 //! Promises: one entry for each stack, in the order of the plan, whatever happened; `exit` is the code that the
 //! verb would have ended with had it been run on this stack alone.
@@ -14,14 +14,14 @@ use crate::exit;
 use crate::ui::format::duration;
 use crate::ui::{Cell, Column, Table, Tone};
 
-/// How it ended.
+/// Result of the verb on one stack.
 #[derive(Debug)]
 pub enum End<O> {
     /// Well.
     Done(O),
     /// Not well; a plan that could not be made counts.
     Failed(Error),
-    /// It was never begun, because of what happened to others.
+    /// Stack that was never begun, because the run stopped earlier.
     NotBegun,
     /// A dry run: this is what would be done.
     Planned(O),
@@ -30,15 +30,15 @@ pub enum End<O> {
 /// One stack's end.
 #[derive(Debug)]
 pub struct Ended<O> {
-    /// Its name.
+    /// Name of the stack.
     pub stack: String,
-    /// Its profile, where that is known.
+    /// Profile of the stack, where it is known.
     pub profile: Option<String>,
-    /// It counts as production.
+    /// True where the stack counts as production.
     pub prod: bool,
-    /// How it ended.
+    /// Result of the verb on the stack.
     pub end: End<O>,
-    /// How long it took.
+    /// Time that the stack took.
     pub took: Duration,
 }
 
@@ -54,12 +54,12 @@ impl<O> Ended<O> {
         }
     }
 
-    /// Whether it ended well.
+    /// Reports whether the verb succeeded on the stack.
     pub fn is_done(&self) -> bool {
         matches!(self.end, End::Done(_))
     }
 
-    /// The same failure, where the outcome would have been another; `None` for every other end.
+    /// Returns the failure under another type of outcome; `None` for every other end.
     pub fn failed<Other>(self) -> Option<Ended<Other>> {
         let End::Failed(error) = self.end else { return None };
         let Self { stack, profile, prod, took, .. } = self;
@@ -105,7 +105,7 @@ pub struct Report<O> {
     pub verb: &'static str,
     /// The Docker context.
     pub context: String,
-    /// Nothing was done, this is the plan.
+    /// True for a dry run: the report is the plan.
     pub dry_run: bool,
     /// One for each stack.
     pub stacks: Vec<Ended<O>>,
@@ -144,7 +144,7 @@ impl<O> Report<O> {
     }
 }
 
-/// What to type to go on with what is not done.
+/// Returns the hint on how to go on with the stacks that are not done.
 pub fn resume(verb: &str) -> String {
     format!("`envctl {verb} --resume` goes on with those that are not done")
 }

@@ -17,7 +17,7 @@ use crate::environment::Environment;
 use crate::interrupt::Interrupt;
 use crate::ui::Confirmed;
 
-/// What the runner tells while it works.
+/// Event that the runner reports while it works.
 pub enum Told<'a, O> {
     /// This leg is begun.
     Begun(usize, &'a Environment),

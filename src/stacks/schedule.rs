@@ -5,12 +5,12 @@
 
 use std::collections::VecDeque;
 
-/// What happens to the others when one fails.
+/// Rule for the other stacks when one fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Nothing more is begun.
+    /// Begins no further stack.
     Stop,
-    /// The others are done all the same.
+    /// Continues with the others.
     Continue,
 }
 
@@ -81,7 +81,7 @@ impl Schedule {
         self.stopped = true;
     }
 
-    /// Those that were never begun, in the order in which they would have been.
+    /// Returns the stacks that were never begun, in the order of their turns.
     pub fn rest(&self) -> impl Iterator<Item = usize> + '_ {
         self.waiting.iter().copied()
     }

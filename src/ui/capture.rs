@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{Streams, Ui, UiOptions};
 
-/// What was written to one stream so far.
+/// Bytes written to one stream so far.
 #[derive(Clone, Default)]
 pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
 

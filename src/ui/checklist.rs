@@ -7,7 +7,7 @@ use super::escape::{escape, escape_lines};
 use super::style::{Styles, Tone};
 use super::wrap::wrap;
 
-/// Where the text begins: behind the longest word and a space.
+/// Column of the text: behind the longest word and a space.
 const INDENT: usize = 9;
 /// On a terminal narrower than this the text begins behind its word, and what follows stands near the margin.
 const NARROW: usize = 60;
@@ -15,15 +15,15 @@ const NARROW: usize = 60;
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// How it is, in a word.
+    /// State of the item, in one word.
     pub word: &'static str,
-    /// How that word is toned.
+    /// Tone of the word.
     pub tone: Tone,
-    /// What was looked at.
+    /// Subject of the check.
     pub about: String,
-    /// What was seen.
+    /// Result of the check.
     pub text: String,
-    /// What to do about it, each a phrase with its command.
+    /// Next steps, each a phrase with the command to type.
     pub next: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ pub struct Checklist {
 }
 
 impl Checklist {
-    /// As text, ended; nothing where there are no items. `None` is no terminal.
+    /// Renders the items as text with a final line feed; empty if there are no items. `None` is no terminal.
     pub(super) fn render(&self, width: Option<usize>, styles: Styles) -> String {
         let narrow = width.is_some_and(|width| width < NARROW);
         let (indent, deeper) = if narrow { (2, 2) } else { (INDENT, INDENT + 2) };

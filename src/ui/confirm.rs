@@ -11,8 +11,8 @@
 //! | open | runs | the stack's name, or `--confirm STACK` |
 //! | destroy | y/N, or `--yes` | the stack's name, or `--confirm STACK` |
 //!
-//! What comes in and is of something else is named: in development by the stack's name, in production by the options that say
-//! what it is of or where it goes, beside the stack's name.
+//! Data of another stack, profile or database has to be confirmed: in development with the target stack's name.
+//! In production, options have to name the source or the target of the data too.
 //!
 //! Ask before the signal handlers of an operation are installed: Ctrl-C at a question simply leaves.
 
@@ -23,8 +23,7 @@ use super::printer::Ui;
 use super::style::Tone;
 use crate::error::{self, Error, Result};
 
-/// What an act does to its target.
-/// Each asks for more than the one before.
+/// Effect of an operation on its target. Each asks for more than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guard {
     /// Looks only.
@@ -37,7 +36,7 @@ pub enum Guard {
     Destroy,
 }
 
-/// What the guards have to know of one target.
+/// Facts about one target that the guards use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GuardTarget {
     /// The stack's name, raw: what has to be typed.
@@ -48,8 +47,8 @@ pub struct GuardTarget {
     pub prod: bool,
     /// `envctl.protected`: destroying is refused whatever the flags.
     pub protected: bool,
-    /// What comes in is of something else: the stack has to be named in development too, and in production the
-    /// difference itself.
+    /// Difference between the data and the target. The user then has to name the stack in development too.
+    /// In production, the user has to name the difference itself.
     pub unlike: Option<Unlike>,
 }
 
@@ -67,7 +66,7 @@ impl GuardTarget {
     }
 }
 
-/// What the command line has already agreed to.
+/// Consent given on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consent {
     /// `--yes`.
@@ -95,7 +94,7 @@ impl Plan for String {
 #[derive(Debug)]
 pub struct Confirmed<P> {
     plan: P,
-    /// What was asked for.
+    /// Guard that the user agreed to.
     guard: Guard,
 }
 
@@ -113,7 +112,7 @@ impl<P> Confirmed<P> {
 
 /// A plan that is made of plans: who has agreed to the whole, shown as a whole, has agreed to each part.
 pub trait Parts {
-    /// What a part is for.
+    /// Key of a part: the target that the part is for.
     type Key;
     /// The plan of a part.
     type Part: Plan;
@@ -139,7 +138,7 @@ impl<P: Parts> Confirmed<P> {
     }
 }
 
-/// What came of asking.
+/// Outcome of a confirmation.
 #[derive(Debug)]
 pub enum Decision<P> {
     /// Carry it out.
@@ -176,7 +175,7 @@ pub fn confirm<P: Plan>(
 /// plan itself demands, whichever is more.
 ///
 /// # Errors
-/// As [`confirm`].
+/// Errors of [`confirm`].
 pub fn confirm_each<P: Plan>(
     ui: &Ui,
     plan: P,
@@ -231,7 +230,7 @@ fn is_yes(answer: Option<String>) -> bool {
     answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
-/// What has to be agreed to.
+/// Consent that an operation needs.
 #[derive(Debug, PartialEq, Eq)]
 enum Demand<'a> {
     Nothing,
@@ -254,10 +253,10 @@ fn demand(guard: Guard, targets: &[GuardTarget]) -> Demand<'_> {
     }
 }
 
-/// What to do about a demand.
+/// Next step for a demand.
 #[derive(Debug)]
 enum Settled<'a> {
-    /// Nothing was demanded.
+    /// Run without a question: no consent is needed.
     Runs,
     /// The flags agree; the plan is said and carried out.
     Agreed,

@@ -110,7 +110,7 @@ fn run(
     (confirm_each(&ui, "the plan", guard, targets, &consent(flags)), out, err)
 }
 
-/// What happened, in a word.
+/// Returns the outcome of a confirmation as a short text.
 fn outcome(guard: Guard, profile: Option<&str>, flags: &str, typed: Option<&str>) -> &'static str {
     let (result, out, err) = run(guard, &[target(profile)], flags, typed);
     let asked = err.text().contains("[y/N]") || err.text().contains("Type the stack's name");

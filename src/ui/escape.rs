@@ -7,8 +7,10 @@ use std::fmt::Write;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Whether a character can drive a terminal, reorder text or hide in it: C0, C1, DEL, line and
-/// paragraph separators, bidirectional controls, zero-width and invisible characters, tags.
+/// Reports whether a character can control a terminal, reorder text or hide in text.
+///
+/// Such characters are C0, C1, DEL, line and paragraph separators, bidirectional controls, zero-width and invisible
+/// characters, and tags.
 pub fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -31,8 +33,8 @@ pub fn escape(foreign: &str) -> String {
     escape_except(foreign, |_| false)
 }
 
-/// As [`escape`], with line feeds kept: for texts of several lines that are indented where shown, so
-/// that none of their lines can pass for one of ours.
+/// Escapes like [`escape`], but keeps line feeds: for texts of several lines.
+/// The caller indents such a text, so that none of its lines looks like a line of envctl.
 pub fn escape_lines(foreign: &str) -> String {
     escape_except(&foreign.replace("\r\n", "\n"), |c| c == '\n')
 }

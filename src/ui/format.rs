@@ -45,8 +45,8 @@ pub fn duration(took: Duration) -> String {
     }
 }
 
-/// How long ago `then` was, seen from `now`: `just now`, `3 h ago`, `12 d ago`; a date that lies ahead
-/// (another machine's clock) is `3 h in the future`.
+/// Formats the time from `then` to `now`: `just now`, `3 h ago`, `12 d ago`.
+/// A later date (another machine's clock) is `3 h in the future`.
 pub fn age(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs();
     let span = match seconds.unsigned_abs() {
@@ -64,7 +64,7 @@ pub fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// As [`moment`], of a time that was written down as RFC 3339; what is none stays as it is.
+/// Formats an RFC 3339 time like [`moment`]; any other text is returned unchanged.
 pub fn moment_of(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_owned(), moment)
 }

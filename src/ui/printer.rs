@@ -23,7 +23,7 @@ use super::target_options::TargetOptions;
 use super::wrap::wrap;
 use crate::error::{Error, ErrorKind};
 
-/// How to print: what the command line, the environment and the terminal say.
+/// Options of the printer, from the command line, the environment and the terminal.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag or a fact of its own")]
 pub struct UiOptions {
@@ -37,7 +37,7 @@ pub struct UiOptions {
     pub json: bool,
     /// `-q`.
     pub quiet: bool,
-    /// How often `-v` was given.
+    /// Number of times `-v` was given.
     pub verbose: u8,
     /// Progress is wanted (not `--no-progress`).
     pub progress: bool,
@@ -115,20 +115,21 @@ impl Ui {
         self.target_options().complete(text)
     }
 
-    /// The same printer for one of several stacks: its talk and its progress bear the stack's name, and there is
-    /// no target line, since the table of the plan has named them all.
+    /// Returns the printer for one stack of a multi-stack operation.
+    ///
+    /// Messages and progress bear the stack's name. There is no target line, since the plan's table names all targets.
     #[must_use]
     pub fn of_stack(&self, name: &str) -> Self {
         let target_options = Arc::new(Mutex::new(self.target_options()));
         Self { shared: Arc::clone(&self.shared), name: name.into(), target_options }
     }
 
-    /// How it prints.
+    /// Options of this printer.
     pub fn options(&self) -> &UiOptions {
         &self.shared.options
     }
 
-    /// Whether `--json` was asked for.
+    /// Reports whether `--json` was given.
     pub fn is_json(&self) -> bool {
         self.options().json
     }
@@ -265,8 +266,8 @@ impl Ui {
         self.report(error, false);
     }
 
-    /// As [`Ui::error`] for `shell`, `exec` and `psql`, whose exit code 125 does not tell the class:
-    /// the message names it.
+    /// Reports an error like [`Ui::error`], with its class, for `shell`, `exec` and `psql`.
+    /// The exit code 125 of these commands does not tell the class.
     pub fn error_beside_a_child(&self, error: &Error) {
         self.report(error, true);
     }
@@ -303,17 +304,17 @@ impl Ui {
         }
     }
 
-    /// Whether the reader of stdout went away: end quietly, as SIGPIPE would.
+    /// Reports whether the reader of stdout went away. The process then ends quietly, as with SIGPIPE.
     pub fn broken_pipe(&self) -> bool {
         self.output_failure() == Some(OutputFailure::BrokenPipe)
     }
 
-    /// Why stdout could not be written, if it could not: an answer that nobody got is no success.
+    /// Returns the failure to write stdout, if there was one. A command whose answer is lost has failed.
     pub fn output_failure(&self) -> Option<OutputFailure> {
         self.shared.out.failure()
     }
 
-    /// Whether somebody is there to be asked: stdin and stderr are both terminals.
+    /// Reports whether the user can be asked: stdin and stderr are both terminals.
     pub fn can_ask(&self) -> bool {
         self.options().stdin_is_terminal && self.options().stderr_is_terminal
     }

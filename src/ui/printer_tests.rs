@@ -1,4 +1,4 @@
-//! What the printer puts on which stream.
+//! Tests of the printer: output on stdout and on stderr.
 
 use super::super::capture::{captured, terminal};
 use super::*;

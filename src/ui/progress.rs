@@ -44,7 +44,7 @@ impl Bars {
         Self { multi, columns, shown: Mutex::default() }
     }
 
-    /// Whether there are any: else progress is logged.
+    /// Reports whether there are moving lines; without them, progress is logged.
     pub(super) fn move_at_all(&self) -> bool {
         self.multi.is_some()
     }
@@ -81,7 +81,7 @@ impl Bars {
     }
 }
 
-/// What is known of the current phase, written by emitters and read by the ticker.
+/// Facts about the current phase, written by emitters and read by the ticker.
 struct Phase {
     name: String,
     done: AtomicU64,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::escape::{columns, ellipsis};
 use super::format;
 
-/// What is known of a phase.
+/// Facts about a phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// The stack's name where several are worked on, else empty.

@@ -1,4 +1,4 @@
-//! What progress writes, on a terminal, in a log, and where it is not wanted.
+//! Tests of progress: on a terminal, in a log, and switched off.
 
 use super::super::capture::{captured, terminal};
 use super::super::printer::UiOptions;
@@ -49,7 +49,7 @@ fn where_it_is_not_wanted_only_warnings_are_said() {
     }
 }
 
-/// What a terminal shows after these bytes: lines, with the last one's wiping applied.
+/// Returns the lines that a terminal shows after these bytes, with erased text removed.
 fn screen(bytes: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     let (mut row, mut rest) = (0, bytes);

@@ -13,7 +13,7 @@ pub struct Streams {
     pub out: Box<dyn Write + Send>,
     /// Talk.
     pub err: Box<dyn Write + Send>,
-    /// Where answers to questions are read.
+    /// Input from which answers to questions are read.
     pub input: Box<dyn BufRead + Send>,
 }
 
@@ -41,7 +41,7 @@ impl Write for Descriptor {
     }
 }
 
-/// What became of a stream that could not be written.
+/// Reason why a stream could not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputFailure {
     /// The reader went away: end as quietly as SIGPIPE would.
@@ -92,7 +92,7 @@ impl Sink {
     }
 }
 
-/// As `Write::write_all`, and waits where a write would block.
+/// Writes all bytes like `Write::write_all`, waits if a write would block, and flushes.
 fn write_all(writer: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match writer.write(bytes) {

@@ -3,10 +3,10 @@
 //! Promises: no meaning is carried by colour alone; with colours off nothing but the text is written.
 //! Text handed in is already escaped (`escape.rs`).
 
-/// When to colour: the value of `--color`.
+/// Value of `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorChoice {
-    /// Where the stream is a terminal that can, and `NO_COLOR` is not set.
+    /// Colours if the stream is a terminal with colours and `NO_COLOR` is not set.
     #[default]
     Auto,
     /// Everywhere, also into pipes and against `NO_COLOR`.
@@ -27,12 +27,12 @@ impl ColorChoice {
     }
 }
 
-/// What a piece of text is, rather than which colour it has.
+/// Meaning of a piece of text, from which the colour follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     /// Headings.
     Strong,
-    /// What may be overlooked.
+    /// Less important text.
     Faint,
     /// Errors, failed things.
     Bad,
@@ -60,7 +60,7 @@ impl Tone {
     }
 }
 
-/// Whether one stream is coloured.
+/// Colour setting of one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Styles {
     on: bool,
@@ -82,7 +82,7 @@ impl Styles {
         Self { on }
     }
 
-    /// Whether colours are written.
+    /// Reports whether colours are written.
     pub fn coloured(self) -> bool {
         self.on
     }

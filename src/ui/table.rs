@@ -13,7 +13,7 @@ use super::wrap::wrap;
 /// A last column that is narrower than this is not worth wrapping: records read better.
 const ROOM: usize = 24;
 
-/// How a table is laid out.
+/// Layout of a table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     /// The terminal's columns; `None` where there is no terminal.
@@ -40,7 +40,7 @@ impl Column {
         Self { heading: heading.to_owned(), number: true, spare: false }
     }
 
-    /// The same column, which is left out where a terminal has no room for all; the first of several goes first.
+    /// Returns the column, marked as one to leave out on a narrow terminal. The first of several is left out first.
     #[must_use]
     pub fn spare(self) -> Self {
         Self { spare: true, ..self }
@@ -52,7 +52,7 @@ impl Column {
 pub struct Cell {
     text: String,
     tone: Option<Tone>,
-    /// The same as in the row above: said again in a record, where there is no row above.
+    /// Cell with the text of the row above. Records, which have no row above, repeat the text.
     again: bool,
 }
 
@@ -62,7 +62,7 @@ impl Cell {
         Self { text: text.into(), tone: Some(tone), again: false }
     }
 
-    /// The same cell, which repeats the one above it.
+    /// Returns the cell, marked as a repetition of the cell above.
     #[must_use]
     pub fn again(self) -> Self {
         Self { again: true, ..self }
@@ -105,7 +105,7 @@ impl Table {
         self
     }
 
-    /// Whether there are no rows.
+    /// Reports whether the table has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -132,7 +132,7 @@ impl Table {
         }
     }
 
-    /// As a grid, where that fits, perhaps with its last column wrapped.
+    /// Renders the table as a grid if the grid fits, with the last column wrapped if necessary.
     fn fitted(&self, width: usize, styles: Styles) -> Option<String> {
         let widths = self.widths();
         let before: usize = widths.iter().rev().skip(1).map(|column| column + 2).sum();
@@ -144,7 +144,7 @@ impl Table {
         (wraps && room >= ROOM && self.longest_word() <= room).then(|| self.grid(Some(room), styles))
     }
 
-    /// How wide each column wants to be.
+    /// Full width of each column.
     fn widths(&self) -> Vec<usize> {
         let widest = |at: usize| {
             let cells = self.rows.iter().map(|row| columns(&row[at].shown())).max().unwrap_or(0);

@@ -6,7 +6,7 @@
 use super::escape::{columns, ellipsis, escape};
 use super::style::{Styles, Tone};
 
-/// What the line says. Names are raw, as Docker and the database gave them.
+/// Content of the target line. Names are raw, as Docker and the database gave them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetLine {
     /// The stack's name.
@@ -21,13 +21,13 @@ pub struct TargetLine {
     pub role_or_service: String,
     /// The container's name.
     pub container: String,
-    /// What its health check says, where that matters: `starting`, `unhealthy`.
+    /// Container health, if `starting` or `unhealthy`.
     pub health: Option<&'static str>,
     /// The Docker context, or the host where none is used.
     pub context: String,
     /// The database's name and the server's version, for the verbs that speak to it.
     pub database: Option<(String, String)>,
-    /// Why this target: "the only profile that runs".
+    /// Reason for the choice of this target: "the only profile that runs".
     pub because: Option<String>,
 }
 

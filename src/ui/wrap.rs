@@ -50,7 +50,8 @@ pub(super) fn wrap(
     shown
 }
 
-/// Where the value begins in a line of the form `key  value`; 0 where there is none, or no room to hang anything there.
+/// Column of the value in a line of the form `key  value`.
+/// Returns 0 if the line has no value, or if the column is too far right to indent by.
 fn value_at(line: &str, width: usize) -> usize {
     let Some(gap) = line.find("  ") else { return 0 };
     let value = line[gap..].trim_start_matches(' ');

@@ -1,7 +1,7 @@
 //! A directory or tar archive as one custom archive, written as it is read.
 //!
-//! Why: `pg_restore` takes a custom archive from a pipe, and a directory only from a disk of its own; the
-//! list of entries is the same but for where the data are. Layout: pg_backup_custom.c.
+//! Reason: `pg_restore` reads a custom archive from a pipe, but a directory only from a local disk.
+//! The lists of entries differ only in the positions of the data. Layout: pg_backup_custom.c.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::error::{self, Error, Result};
 const CHUNK: usize = 64 << 10;
 /// Longest list of large objects, in bytes: about half a million objects.
 const LARGEST_OBJECT_LIST: u64 = 16 << 20;
-/// What begins an entry's data: a table's, or large objects'.
+/// First byte of an entry's data: `TABLE` for a table, `OBJECTS` for large objects.
 const TABLE: u8 = 1;
 const OBJECTS: u8 = 3;
 
@@ -24,7 +24,7 @@ const OBJECTS: u8 = 3;
 pub struct CustomStream {
     members: Members,
     entries: VecDeque<TocEntry>,
-    /// What follows before the next entry.
+    /// Steps to write before the next entry.
     steps: VecDeque<Step>,
     reader: Option<Box<dyn Read + Send>>,
     out: Vec<u8>,
@@ -123,7 +123,7 @@ impl CustomStream {
     }
 }
 
-/// What a decoder complains of is damage.
+/// Converts a decoder's error into an integrity error; an error of envctl stays as it is.
 fn of_data(cause: io::Error) -> io::Error {
     match cause.downcast::<Error>() {
         Ok(ours) => io::Error::other(ours),

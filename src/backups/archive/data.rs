@@ -9,10 +9,10 @@ use memchr::memchr_iter;
 use super::toc::Inner;
 use crate::postgres::encoding::{Text, TextCheck};
 
-/// What pg_dump writes behind the rows of a table (`dumpTableData_copy`).
+/// Bytes that pg_dump writes behind the rows of a table (`dumpTableData_copy`).
 const COPY_END: &[u8] = b"\\.\n\n\n";
 
-/// What the data of an entry are.
+/// Form of an entry's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// Rows as COPY writes them.
@@ -79,7 +79,7 @@ impl Data {
         }
     }
 
-    /// Whether it can be looked into.
+    /// Reports whether the data cannot be decompressed and examined.
     pub(super) fn is_opaque(&self) -> bool {
         matches!(self.unpack, Unpack::Opaque)
     }
@@ -89,7 +89,7 @@ impl Data {
         self.bytes
     }
 
-    /// What they are, by their bytes; what cannot be looked into is anything.
+    /// Returns the kind of text that the bytes are, or [`Text::Bytes`] for rows and statements that cannot be examined.
     pub(super) fn text(&self) -> Text {
         if self.is_opaque() && self.form != Form::Object { Text::Bytes } else { self.text.finish() }
     }

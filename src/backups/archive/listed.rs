@@ -1,4 +1,4 @@
-//! What the entries of an archive would do, judged by the rules for plain dumps.
+//! Scans the entries of an archive by the rules for plain dumps.
 //!
 //! Promise: every statement that `pg_restore` would send, the COPY statements and the data that are
 //! statements themselves included, passes the same scanner as a plain dump does: an archive's COPY
@@ -9,7 +9,7 @@ use super::toc::{Toc, TocEntry};
 use crate::backups::scan::{CopyBlock, DumpScanner, Entry, Finding, FindingKind, Proof, Summary, printable};
 use crate::postgres::encoding::{Text, to_bytes};
 
-/// What has been found in the statements of an archive.
+/// Scan results of an archive's statements.
 pub(super) struct Listed {
     summary: Summary,
     /// Data in the form of statements; so many of its findings are in the summary already.
@@ -92,12 +92,12 @@ impl Listed {
         self.summary.text = self.summary.text.max(text);
     }
 
-    /// What was found so far.
+    /// Returns the findings so far.
     pub(super) fn findings(&self) -> &[Finding] {
         &self.summary.findings
     }
 
-    /// What was learned. `broken` is why the archive is not whole.
+    /// Returns the summary of the archive. `broken` is the reason why the archive is incomplete.
     pub(super) fn finish(
         mut self,
         toc: &Toc,
@@ -141,8 +141,8 @@ fn in_summary(entry: &TocEntry) -> Entry {
     }
 }
 
-/// Whether `pg_restore` without `--create` takes it: what makes the database itself is in every archive,
-/// and left alone (`_tocEntryRequired` in pg_backup_archiver.c).
+/// Reports whether `pg_restore` without `--create` restores the entry.
+/// Every archive has entries for the database itself, which are left out (`_tocEntryRequired` in pg_backup_archiver.c).
 pub(super) fn is_restored(entry: &TocEntry) -> bool {
     let of_database = matches!(entry.kind.as_str(), "COMMENT" | "ACL" | "SECURITY LABEL")
         && entry.tag.starts_with("DATABASE ");

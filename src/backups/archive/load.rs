@@ -28,15 +28,15 @@ use crate::postgres::quote::literal;
 use crate::postgres::{Access, Session, mask, pg_restore};
 use crate::progress::{Event, Progress};
 
-/// How many relations are asked for in one question.
+/// Number of relations in one query.
 const AT_ONCE: usize = 500;
-/// What is kept of pg_restore's complaints.
+/// Largest number of bytes kept of pg_restore's stderr.
 const STDERR_KEPT: usize = 64 << 10;
 
 /// Loads the archive that `unpacker` gives into `access.database`.
 ///
 /// # Errors
-/// As for a plain dump, see [`crate::backups::load::load`].
+/// Errors of a load of a plain dump, see [`crate::backups::load::load`].
 pub async fn load(
     engine: &Arc<dyn Engine>,
     container: &Container,
@@ -88,7 +88,7 @@ pub async fn load(
     Ok(Loaded { deferred: left_out.deferred, ..loaded })
 }
 
-/// It has ended: well, and with everything in place?
+/// Checks that pg_restore succeeded and that everything is loaded.
 async fn finish(
     engine: &Arc<dyn Engine>,
     container: &Container,
@@ -166,7 +166,7 @@ fn read(
     Ok((contents.finish(), sha256, left_out))
 }
 
-/// What pg_restore said.
+/// Exit code and stderr of pg_restore.
 struct Heard {
     exit_code: Option<u8>,
     stderr: Vec<u8>,
@@ -196,7 +196,7 @@ fn stopped(heard: &Heard, request: &LoadRequest) -> LoadFailure {
     refused(&String::from_utf8_lossy(&heard.stderr), heard.exit_code, &request.source.name())
 }
 
-/// The same of any pg_restore.
+/// Returns the error for the stderr and exit code of any pg_restore, with a hint where the cause is known.
 pub(super) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> LoadFailure {
     let words = &mask(words);
     let complaint = Complaint::of(words);

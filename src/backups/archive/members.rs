@@ -18,7 +18,7 @@ const LIST: &str = "toc.dat";
 /// The longest file that is read whole: the list.
 const LARGEST_LIST: u64 = 256 << 20;
 
-/// Where the files are.
+/// Location of the archive's files.
 pub(super) enum Members {
     Directory(PathBuf),
     Tar { file: Arc<File>, index: HashMap<String, (u64, u64)> },
@@ -95,7 +95,7 @@ impl Members {
         Ok(Self::Tar { file: Arc::new(file), index })
     }
 
-    /// Whether a plain file of this name is there.
+    /// Reports whether a plain file of this name exists.
     pub(super) fn has(&self, name: &str) -> bool {
         match self {
             Self::Directory(path) => {

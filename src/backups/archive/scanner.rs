@@ -20,9 +20,9 @@ pub(super) const LARGEST_TOC: usize = 256 << 20;
 /// Scans a custom archive chunk by chunk.
 pub struct ArchiveScanner {
     bytes: u64,
-    /// What has come and cannot be read yet: the head until it is whole, then at most one number.
+    /// Bytes that cannot be parsed yet: the head until it is complete, then at most one number.
     pending: Vec<u8>,
-    /// How much there has to be before the head is tried again, so that it is read few times.
+    /// Size of `pending` at which the head is parsed again, so that the head is parsed few times.
     try_at: usize,
     body: Option<Body>,
     broken: Option<String>,
@@ -37,7 +37,7 @@ struct Body {
     place: Place,
 }
 
-/// Where in the data we are.
+/// Position of the scanner in the data.
 enum Place {
     /// Between two entries.
     Entries,
@@ -124,12 +124,12 @@ impl ArchiveScanner {
         }
     }
 
-    /// Whether the list has been read, and with it everything that will be run but INSERTs among the data.
+    /// Reports whether the list of entries has been read, which holds all SQL except INSERT statements among the data.
     pub fn is_listed(&self) -> bool {
         self.body.is_some()
     }
 
-    /// What was found so far.
+    /// Returns the findings so far.
     pub fn findings(&self) -> &[Finding] {
         self.body.as_ref().map_or(&[], |body| body.listed.findings())
     }
@@ -279,7 +279,7 @@ fn about(entry: &TocEntry, why: &str) -> String {
     format!("{} {}: {why}", entry.kind, table(entry))
 }
 
-/// What the data of an entry are.
+/// Returns the form of an entry's data.
 fn form(entry: &TocEntry, object: bool) -> Form {
     if object || entry.kind.starts_with("BLOB") {
         Form::Object

@@ -21,7 +21,7 @@ use crate::postgres::Access;
 use crate::postgres::dump::Format;
 use crate::progress::{Event, Progress};
 
-/// What a role of its own does with an archive.
+/// Entries of an archive that the loading role restores, and statements for later.
 #[derive(Default)]
 struct Filtered {
     /// The entries that it restores; none where every entry is.
@@ -39,7 +39,7 @@ pub struct Spread {
     jobs: u8,
     summary: Summary,
     stored: Option<Digest>,
-    /// What a tar is unpacked into for `pg_restore`; gone with this value.
+    /// Private directory that a tar is unpacked into for `pg_restore`, removed when this value is dropped.
     unpacked: Mutex<Option<Room>>,
 }
 
@@ -72,7 +72,7 @@ impl Spread {
         Ok(Ok(Self { path: absolute, jobs, summary, stored, unpacked: Mutex::default() }))
     }
 
-    /// How many sessions load it.
+    /// Returns the number of load sessions.
     pub fn jobs(&self) -> u8 {
         self.jobs
     }
@@ -87,7 +87,7 @@ impl Spread {
     /// reason told.
     ///
     /// # Errors
-    /// As for one session, see [`super::load`].
+    /// Errors of a load with one session, see [`super::load`].
     #[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
     pub async fn load(
         &self,
@@ -163,7 +163,7 @@ impl Spread {
         interrupt.blocking(reading).await
     }
 
-    /// What `pg_restore` can read: the file, the directory, or a tar's files beside it.
+    /// Returns a path that `pg_restore` can read: the file, the directory, or a directory with the tar's files.
     async fn readable(&self, interrupt: &Interrupt) -> Result<PathBuf> {
         let (path, stop) = (self.path.clone(), interrupt.clone());
         let unpacking = move || {

@@ -7,10 +7,10 @@
 use crate::error::{self, Result};
 use crate::postgres::encoding::of_bytes;
 
-/// What the three formats begin with: the file of `custom`, the `toc.dat` of `directory` and `tar`.
+/// Magic bytes of all three formats: of the file of `custom`, and of the `toc.dat` of `directory` and `tar`.
 pub const MAGIC: &[u8] = b"PGDMP";
 
-/// How an archive is laid out.
+/// Format of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// `--format=custom`: one file, the data behind the list.
@@ -21,10 +21,10 @@ pub enum Layout {
     Directory,
 }
 
-/// How the data of a custom archive are packed.
+/// Compression of the data in a custom archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inner {
-    /// Not at all.
+    /// No compression.
     None,
     /// A zlib stream for each entry.
     Gzip,
@@ -37,13 +37,13 @@ pub enum Inner {
 /// One entry of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TocEntry {
-    /// Its number, by which its data are found.
+    /// Number of the entry, by which the entry's data are found.
     pub id: i32,
-    /// Whether data belong to it.
+    /// True if the entry has data.
     pub has_data: bool,
-    /// Its name.
+    /// Name of the object.
     pub tag: String,
-    /// Its kind in pg_dump's words: `TABLE`, `TABLE DATA`, `INDEX`.
+    /// Kind of the entry as pg_dump names it: `TABLE`, `TABLE DATA`, `INDEX`.
     pub kind: String,
     /// The statement that makes it.
     pub definition: String,
@@ -51,17 +51,17 @@ pub struct TocEntry {
     pub drop: String,
     /// The COPY statement its data are for; empty for INSERTs and large objects.
     pub copy: String,
-    /// Its schema.
+    /// Schema of the object.
     pub namespace: String,
-    /// Its tablespace.
+    /// Tablespace of the object.
     pub tablespace: String,
-    /// Its owner.
+    /// Owner of the object.
     pub owner: String,
     /// Numbers of the entries it depends on; kept for the rights of large objects alone.
     pub depends: Vec<i32>,
     /// The file of its data, in a directory or tar.
     pub file: String,
-    /// Its bytes in the list, without the part that the layouts write differently.
+    /// Byte range of the entry in the list, without the part that differs between the formats.
     pub(super) body: std::ops::Range<usize>,
 }
 
@@ -70,9 +70,9 @@ pub struct TocEntry {
 pub struct Toc {
     /// 15 of 1.15.
     pub minor: u8,
-    /// How it is laid out.
+    /// Format of the archive.
     pub layout: Layout,
-    /// How its data are packed.
+    /// Compression of the data.
     pub inner: Inner,
     /// The server's version, in its own words.
     pub server_version: String,
@@ -80,20 +80,20 @@ pub struct Toc {
     pub pg_dump_version: String,
     /// The entries, in the order they are restored.
     pub entries: Vec<TocEntry>,
-    /// Where the byte of the layout lies; the packing follows it.
+    /// Offset of the byte that names the format; the compression follows that byte.
     pub(super) layout_at: usize,
-    /// Where the packing ends.
+    /// Offset behind the compression.
     pub(super) packing_end: usize,
-    /// Where the first entry begins.
+    /// Offset of the first entry.
     pub(super) first_entry: usize,
 }
 
-/// Why a head could not be read.
+/// Reason why a head could not be read.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// It goes on behind what is there.
+    /// The head continues behind the bytes given.
     More,
-    /// It is nothing that can be read.
+    /// The bytes are no head that can be read.
     Bad(String),
 }
 

@@ -38,7 +38,7 @@ use crate::progress::{Event, Progress};
 /// a session in one of them.
 ///
 /// # Errors
-/// As [`create`], for the first database that fails; `Tool` where the roles cannot be read. Nothing is left then.
+/// Error of [`create`] for the first database that fails; `Tool` where the roles cannot be read. No file remains then.
 pub async fn create_all(
     engine: &Arc<dyn Engine>,
     container: &Container,
@@ -114,7 +114,7 @@ pub async fn create_all(
     Ok(Created { path, manifest })
 }
 
-/// Those with something of somebody's in them, and their sizes; neither templates nor what restores load into or keep.
+/// Returns the connectable databases with their sizes, without templates, staging databases and previous databases.
 async fn databases(session: &mut Session) -> Result<Vec<(String, u64)>> {
     let rows = session
         .query(&format!(

@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use crate::postgres::quote::ident;
 
-/// What has to be done about roles.
+/// Roles of a backup, compared with the roles of a server.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Roles {
-    /// Those that are made, sorted.
+    /// Roles to create, sorted.
     pub missing: Vec<String>,
-    /// Those that are there and stay as they are, sorted.
+    /// Roles that exist and stay unchanged, sorted.
     pub present: Vec<String>,
-    /// The statements that make them, in order.
+    /// Statements that create the missing roles, in order.
     pub(super) statements: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ impl std::fmt::Debug for Roles {
     }
 }
 
-/// What a statement is about.
+/// Effect of a statement on roles.
 #[derive(Debug, PartialEq, Eq)]
 enum Act {
     Create(String),
@@ -44,7 +44,7 @@ pub(super) fn roles(globals: &str) -> Vec<String> {
     created.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// What has to be done on a server that has `existing`.
+/// Returns which roles to create on a server that has the `existing` roles.
 pub(super) fn pick(globals: &str, existing: &[String]) -> Roles {
     let (present, missing): (Vec<_>, Vec<_>) =
         roles(globals).into_iter().partition(|role| existing.contains(role));
@@ -59,8 +59,8 @@ pub(super) fn pick(globals: &str, existing: &[String]) -> Roles {
     Roles { missing, present, statements }
 }
 
-/// What has to be done about the roles that one database of a file needs, on a server that has `existing`. Nobody vouches
-/// for the file: without `trust` a role is made without rights of its own, password or login.
+/// Returns which of the `needed` roles to create on a server that has the `existing` roles.
+/// The file is not authenticated: without `trust`, a role is created with `NOLOGIN`, no password and no attributes.
 pub fn roles_of(globals: &str, existing: &[String], needed: &[String], trust: bool) -> Roles {
     let Roles { mut missing, mut present, statements } = pick(globals, existing);
     missing.retain(|role| needed.contains(role));

@@ -21,13 +21,13 @@ use crate::ui::{Confirmed, Guard, Parts, Plan};
 pub struct ClusterPlan {
     /// The file.
     pub name: String,
-    /// When and of what it was made, in words.
+    /// Time and source of the backup, as text.
     pub origin: String,
-    /// What is done about roles.
+    /// Roles to create and roles to leave unchanged.
     pub roles: Roles,
-    /// How to connect, to a database that is there.
+    /// Access to an existing database of the server.
     pub access: Access,
-    /// What is left out of what the databases were.
+    /// Notes about database properties that are not restored.
     pub notes: Vec<String>,
     /// The databases, each with its own plan.
     pub databases: Vec<RestorePlan>,
@@ -81,7 +81,7 @@ impl Parts for ClusterPlan {
     }
 }
 
-/// What was restored.
+/// Result of a restore of all databases.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct RestoredAll {
     /// The roles that were made.
@@ -90,7 +90,7 @@ pub struct RestoredAll {
     pub databases: Vec<Restored>,
 }
 
-/// What has to be done about roles on this server.
+/// Returns which roles of the backup to create on this server.
 ///
 /// # Errors
 /// The server cannot be asked.
@@ -103,7 +103,7 @@ pub async fn missing_roles(session: &mut Session, unpacked: &Unpacked) -> Result
 /// Carries a plan out; the files it was made of have to live as long.
 ///
 /// # Errors
-/// As [`restore::run`] for the first database that fails, with what is done and what is as it was.
+/// Error of [`restore::run`] for the first database that fails, with notes on restored and unchanged databases.
 pub async fn run(
     engine: &Arc<dyn Engine>,
     container: &Container,

@@ -25,37 +25,37 @@ use crate::postgres::properties::Properties;
 /// One of its databases, unpacked.
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// Its name.
+    /// Name of the database.
     pub name: String,
-    /// Its dump, with its manifest beside it.
+    /// Path of the dump, with the dump's manifest beside it.
     pub path: PathBuf,
-    /// What it was.
+    /// Properties of the database when the backup was made.
     pub properties: Properties,
 }
 
 /// A backup of all databases, unpacked.
 pub struct Unpacked {
-    /// Its manifest, where there is one.
+    /// Manifest of the backup, where there is one.
     pub manifest: Option<Manifest>,
     /// Authenticity of that manifest.
     pub authenticity: Authenticity,
-    /// Its databases, or the one that is wanted.
+    /// Databases of the backup, or only the selected one.
     pub databases: Vec<Held>,
     /// Password hashes are in it: for nobody's eyes.
     globals: String,
-    /// Where the files lie; gone with this value.
+    /// Private directory with the unpacked files, removed when this value is dropped.
     _room: Room,
 }
 
 impl Unpacked {
-    /// What has to be done about roles on a server that has these.
+    /// Returns which roles to create on a server that has the `existing` roles.
     pub fn roles(&self, existing: &[String]) -> Roles {
         globals::pick(&self.globals, existing)
     }
 }
 
-/// Whether a file is a backup of all databases: a tar that begins with `globals.sql`. What cannot be read is none: whoever
-/// reads it next says why.
+/// Reports whether a file is a backup of all databases, which is a tar that begins with `globals.sql`.
+/// Returns false for an unreadable file, because the next reader of the file reports the error.
 pub fn is_cluster(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
@@ -167,7 +167,7 @@ fn extract(path: &Path, place: &Path, only: Option<&str>, interrupt: &Interrupt)
     Ok(names)
 }
 
-/// What a member is.
+/// Kind of a member of the tar.
 #[derive(Debug, PartialEq, Eq)]
 enum Member {
     /// `globals.sql`, `properties.json`.
@@ -179,7 +179,7 @@ enum Member {
 }
 
 impl Member {
-    /// Nothing where such a tar has no member of this name.
+    /// Returns the kind of the member with this name, or `None` where such a tar has no member of this name.
     fn of(name: &str) -> Option<Self> {
         if name == GLOBALS || name == PROPERTIES {
             return Some(Self::OfAll);
@@ -194,7 +194,7 @@ impl Member {
         }
     }
 
-    /// Whether it is needed for this database.
+    /// Reports whether the member is needed for the database `only`.
     fn serves(&self, only: &str) -> bool {
         match self {
             Self::OfAll => true,
@@ -203,7 +203,7 @@ impl Member {
     }
 }
 
-/// Its databases: those that are described, each with its dump and that one's manifest.
+/// Returns the databases that `properties.json` describes, or the database `only`, each with its dump.
 fn databases(place: &Path, names: &BTreeSet<String>, only: Option<&str>) -> Result<Vec<Held>> {
     let text = read_small(place, PROPERTIES)?;
     let described: BTreeMap<String, Properties> = serde_json::from_str(&text)

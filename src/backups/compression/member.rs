@@ -41,7 +41,7 @@ pub(super) fn size(header: &[u8; HEADER]) -> Option<usize> {
     (HEADER + TRAILER..=LARGEST).contains(&size).then_some(size)
 }
 
-/// Whether the member holds nothing: the mark at the end.
+/// Reports whether the member is the empty one that marks the end of a stream.
 pub(super) fn is_end(member: &[u8]) -> bool {
     member[member.len() - TRAILER..] == [0; TRAILER]
 }

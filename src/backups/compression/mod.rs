@@ -29,14 +29,14 @@ use crate::error::{Error, usage};
 /// Bytes in one block: the unit of work of a thread and the plain size of one gzip member.
 pub const BLOCK: usize = 1 << 20;
 
-/// How a stream is stored.
+/// Compression of a stored stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// gzip at libdeflate's level 1 to 12.
     Gzip(u8),
     /// Zstandard at level 1 to 19.
     Zstd(u8),
-    /// As it is.
+    /// No compression.
     None,
 }
 
@@ -45,10 +45,10 @@ impl Compression {
     /// text and numbers (506 and 319 MB), `gzip -6`: 143.4 and 90.3 MB; level 1: 146 and 88.6; level 2:
     /// 141.6 and 84.8; level 4: 139.9 and 83.2. Short random words are level 4's worst case, 0.3 % larger.
     pub const DEFAULT_GZIP: Self = Self::Gzip(5);
-    /// As fast as the dump arrives, and smaller than `gzip -6`.
+    /// Level that keeps up with the dump, with smaller output than `gzip -6`.
     pub const DEFAULT_ZSTD: Self = Self::Zstd(1);
 
-    /// What is added to `.sql`: `.gz`, `.zst` or nothing.
+    /// Returns the suffix to add to `.sql`: `.gz`, `.zst` or an empty string.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Gzip(_) => ".gz",

@@ -17,7 +17,7 @@ use super::pool::Pool;
 use super::{BLOCK, Compression, member};
 use crate::error::{Error, Result, failed};
 
-/// What has been stored.
+/// Sizes and hashes of a stored stream, before and after compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Bytes written.
@@ -41,7 +41,7 @@ struct Packed {
     bytes: Vec<u8>,
 }
 
-/// Where blocks go.
+/// Destination of the blocks.
 enum Lane {
     /// To several compressors, and the promise of each result to the writer, in order.
     Members { jobs: SyncSender<Job>, order: SyncSender<Receiver<Packed>> },

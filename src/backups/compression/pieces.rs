@@ -15,7 +15,7 @@ use super::digest::{Digest, Hasher};
 use super::{BLOCK, member};
 use crate::error::{Error, Result, failed, integrity};
 
-/// Where a member lies, and what it holds.
+/// Position of a gzip member in the file and in the SQL, the member's stored size and trailer.
 #[derive(Clone, Copy, Debug)]
 struct Member {
     stored: u64,

@@ -1,9 +1,9 @@
-//! What a file is, by its first bytes. Names lie, bytes seldom do.
+//! Detects a file's compression and content by the file's first bytes, never by the name.
 
-/// How a file is packed.
+/// Compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// Not at all.
+    /// No compression.
     None,
     /// gzip.
     Gzip,
@@ -15,14 +15,14 @@ pub enum Packing {
     Bzip2,
 }
 
-/// What is inside the packing.
+/// Content of a file after decompression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Nothing at all.
+    /// No bytes.
     Empty,
     /// A plain dump, or any other text.
     Sql {
-        /// It begins with a UTF-8 byte order mark, which psql may not know to skip.
+        /// True if the text begins with a UTF-8 byte order mark, which psql may not skip.
         bom: bool,
     },
     /// `pg_dump --format=custom`, for `pg_restore`.
@@ -62,13 +62,13 @@ pub struct Alien {
 /// A file's packing and content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// How it is packed.
+    /// Compression of the file.
     pub packing: Packing,
-    /// What is inside.
+    /// Content of the file after decompression.
     pub content: Content,
 }
 
-/// How many bytes are enough for [`packing`] and [`content`].
+/// Number of bytes that [`packing`] and [`content`] need.
 pub(super) const ENOUGH: usize = 512;
 
 /// The packing, by the first bytes of the file.
@@ -106,7 +106,7 @@ const PACKERS: &[(&[u8], Packer)] = &[
     (b"-----BEGIN PGP MESSAGE-----", Packer { name: "gpg", command: "gpg -d" }),
 ];
 
-/// What is no dump of PostgreSQL, by its first bytes.
+/// Formats that are no PostgreSQL dump, by their first bytes.
 const ALIENS: &[(&[u8], Alien)] = &[
     (
         b"SQLite format 3\0",

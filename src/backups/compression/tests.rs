@@ -42,7 +42,7 @@ fn unpacked(bytes: &[u8]) -> Result<(Kind, Vec<u8>)> {
     Ok((kind, plain))
 }
 
-/// What a filter makes of its input; none where the tool is not installed.
+/// Returns the output of a filter command for `input`, or `None` where the tool is not installed.
 fn through(command: &[&str], input: &[u8]) -> Option<Vec<u8>> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(input).unwrap();

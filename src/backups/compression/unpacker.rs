@@ -110,7 +110,7 @@ impl Unpacker {
         self.pool.put(block);
     }
 
-    /// What a failed read meant: the error behind it, or one around it.
+    /// Returns the envctl error inside a failed read's I/O error, or wraps the I/O error in one.
     pub fn failure(error: io::Error) -> Error {
         unreadable(error)
     }
@@ -334,8 +334,8 @@ struct Tail {
     at_end_mark: bool,
 }
 
-/// What follows is no member of ours: the end, members of another gzip, or bytes that are no part of the file. Those
-/// are left out as gzip does it: zeros without a word, anything else counted in `trailing`.
+/// Decompresses gzip members that envctl did not write, up to the end of the file.
+/// Ignores zeros behind the last member, as gzip does, and counts any other bytes in `trailing`.
 fn foreign(
     tail: Tail,
     source: &mut impl io::BufRead,

@@ -1,7 +1,8 @@
-//! Who does which part of a stage next.
+//! Schedules the tasks of a stage over the load sessions.
 //!
-//! Promises: each part is handed out once, when what it waits for is done and nobody works on a table that it needs to
-//! itself; of those the longest. Who finds none that may begin waits until another is done; nobody waits when nothing runs.
+//! Promises: each task is handed out once, and the longest first. A task waits until the tasks before it are done.
+//! A task that builds a key never runs beside another task on the same table.
+//! A session waits only while another session runs a task.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +26,7 @@ struct State {
     rows: usize,
 }
 
-/// What there is for one that asks.
+/// Answer to a session that asks for a task.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Part(usize),
@@ -35,7 +36,7 @@ enum Next {
 }
 
 impl<'a> Board<'a> {
-    /// Nothing is begun.
+    /// Creates a scheduler with no task begun.
     pub(in crate::backups) fn new(parts: &'a [Part]) -> Self {
         let rows = parts.iter().filter(|part| part.class == Class::Rows).count();
         let (waiting, done) = ((0..parts.len()).collect(), vec![false; parts.len()]);

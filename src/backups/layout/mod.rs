@@ -1,11 +1,11 @@
-//! How a plain dump is shared out over several sessions, as a value: what goes alone and in order, what
-//! may go side by side, and what of that has to wait for what.
+//! Load plan of a plain dump: which tasks run alone and in order, which run in parallel, and which wait for others.
 //!
-//! Promises: every byte of the dump is in exactly one part, and the stages are in the dump's order; only rows
-//! of different tables, the positions of sequences, and indexes and unique or primary keys stand side by
-//! side, an index behind the rows of its table, or behind all rows where it does not say beyond doubt which table that is.
-//! It is what `pg_restore -j` allows. Foreign keys, triggers, views and everything with another name wait for all that came
-//! before and go alone. A dump that is not recognised beyond doubt has no layout, and the reason is told.
+//! Promises: every byte of the dump is in exactly one task, and the stages keep the dump's order.
+//! Only rows of different tables, positions of sequences, indexes, and unique or primary keys run in parallel.
+//! An index or key waits for the rows of its table, or for all rows where that table is not known beyond doubt.
+//! `pg_restore -j` allows the same parallelism. All other entries, such as foreign keys, triggers and views, wait for
+//! everything before them and run alone.
+//! A dump that is not recognised beyond doubt has no load plan, and the reason is reported.
 
 pub(super) mod board;
 pub(super) mod table;
@@ -18,12 +18,12 @@ use super::authenticity::Authenticity;
 use super::scan::{Entry, Summary};
 use super::source::allowed;
 
-/// What a part is, and so what it may stand beside.
+/// Kind of a task, which decides what the task may run beside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The rows of one table.
     Rows,
-    /// Where sequences stand: of no table.
+    /// Positions of sequences, which belong to no table.
     Sequences,
     /// An index.
     Index,
@@ -52,24 +52,24 @@ impl Class {
 /// A part of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its bytes in the SQL.
+    /// Byte range of the task in the SQL.
     pub range: Range<u64>,
-    /// What it is about, for messages.
+    /// Name of the task's entry, for messages.
     pub name: String,
-    /// What it is.
+    /// Kind of the task.
     pub class: Class,
     /// The rows of its COPY blocks, in order.
     pub copies: Vec<u64>,
-    /// Its table as SQL writes it, where that is known.
+    /// Table of the task as SQL writes it, where the table is known.
     pub table: Option<String>,
-    /// What has to be done before it begins.
+    /// Tasks that have to be done before this task begins.
     pub after: After,
 }
 
-/// What a part waits for in its stage.
+/// Tasks of the same stage that a task waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum After {
-    /// Nothing.
+    /// No task.
     Nothing,
     /// The parts at these places.
     Parts(Vec<usize>),
@@ -77,7 +77,7 @@ pub enum After {
     Rows,
 }
 
-/// What has to be done before the next stage begins.
+/// Tasks that have to be done before the next stage begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// In the first session, in order.
@@ -95,7 +95,7 @@ pub struct Layout {
     pub stages: Vec<Stage>,
 }
 
-/// Whether an entry is an index or a key: its text tells the table ([`table::of`]).
+/// Reports whether an entry is an index or a key, whose text names the table ([`table::of`]).
 pub(super) fn builds(entry: &Entry) -> bool {
     Class::of(entry).builds()
 }
@@ -244,7 +244,7 @@ fn order(parts: &mut [Part]) {
     }
 }
 
-/// Whether the text holds nothing but comments, `\restrict`, `SET …;` and the empty search path.
+/// Reports whether the text holds only comments, `\restrict`, `SET …;` and the empty search path.
 fn prelude_is_settings(text: &[u8]) -> bool {
     const PATH: &str = "SELECT pg_catalog.set_config('search_path', '', false);";
     let Ok(text) = std::str::from_utf8(text) else { return false };

@@ -19,7 +19,7 @@ pub(in crate::backups) fn of(entry: &str) -> Option<&str> {
     rest.starts_with(" USING ").then_some(table)
 }
 
-/// What follows the marker.
+/// Returns the statement behind the entry marker.
 fn statement(entry: &str) -> Option<&str> {
     let mut rest = entry;
     while rest.starts_with("--") || rest.starts_with('\n') {

@@ -1,4 +1,4 @@
-//! What is shared out, what goes alone, and what has no layout.
+//! Tests which entries are loaded in parallel, which are loaded alone, and which dumps have no load plan.
 
 use proptest::prelude::*;
 

@@ -14,19 +14,19 @@ use super::summary::{CopyBlock, ExtensionPlace, Summary};
 use super::token::{Ambiguity, Listener, Open, Place, Token};
 use crate::postgres::encoding::{Text, of_bytes};
 
-/// How many entries, and how many COPY blocks, are kept; real databases have some thousands.
+/// Largest number of entries, and of COPY blocks, that are kept; real databases have some thousands.
 const KEPT_ENTRIES: usize = 500_000;
-/// How many findings of one kind are kept.
+/// Largest number of findings of one kind that are kept.
 const KEPT_FINDINGS: u64 = 25;
 
-/// What has been gathered so far.
+/// Facts gathered so far about a dump.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the text so far")]
 pub(super) struct Collector {
     statement: Statement,
     excerpt: Vec<u8>,
     trailer: Trailer,
-    /// Where the run of comment lines began that an entry marker may belong to, and the line after it.
+    /// Offset of the comment lines that an entry marker may belong to, and number of the line after them.
     comments: Option<(u64, u64)>,
     server_version: Option<String>,
     pg_dump_version: Option<String>,
@@ -48,7 +48,7 @@ pub(super) struct Collector {
     /// Only settings have passed so far.
     settled: bool,
     findings: Vec<Finding>,
-    /// Whether code has passed that could change settings without being seen to.
+    /// True if code has passed that could change settings unnoticed.
     opaque: bool,
     /// The token that was last found ambiguous; one word about it is enough.
     doubted: Option<u64>,

@@ -4,7 +4,7 @@
 
 use memchr::memchr;
 
-/// How much of the closing line `\.` the current line has shown.
+/// Prefix of the closing line `\.` seen on the current line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Line {
     #[default]
@@ -43,7 +43,7 @@ impl CopyData {
         if self.ended() { self.before } else { self.seen }
     }
 
-    /// Whether `\.` has passed.
+    /// Reports whether `\.` has passed.
     pub(super) fn ended(&self) -> bool {
         self.line == Line::Ended
     }

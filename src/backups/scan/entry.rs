@@ -1,4 +1,4 @@
-//! What `pg_dump` writes about its own output into comments: header lines and entry markers.
+//! Parses the comments that `pg_dump` writes about its own output: header lines and entry markers.
 
 /// One `-- Name: …; Type: …; Schema: …; Owner: …` marker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Entry {
     pub schema: Option<String>,
     /// The owner; none where the marker says `-` or nothing.
     pub owner: Option<String>,
-    /// Whether it is the data of the object, not its definition.
+    /// True for the data of the object, false for its definition.
     pub data: bool,
 }
 

@@ -1,10 +1,10 @@
-//! What in a dump would do more than fill a database, and where it stands.
+//! Findings: parts of a dump that would do more than fill a database, with their positions.
 
 use std::fmt;
 
 use crate::postgres::mask;
 
-/// What kind of thing was found.
+/// Kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FindingKind {
     /// A psql backslash command other than `\restrict` and `\unrestrict` in their places.
@@ -54,12 +54,12 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    /// Whether psql itself would act on it, on the machine where psql runs.
+    /// Reports whether psql itself would act on the finding, on the machine where psql runs.
     pub fn is_metacommand(self) -> bool {
         matches!(self, Self::Metacommand | Self::Connect)
     }
 
-    /// Whether it makes the server run code or touch what lies outside the database.
+    /// Reports whether the finding makes the server run code or touch something outside the database.
     pub fn runs_code(self) -> bool {
         matches!(
             self,
@@ -78,12 +78,12 @@ impl FindingKind {
         )
     }
 
-    /// Whether a dump that nobody vouches for is refused because of it. The others are worth knowing.
+    /// Reports whether an unauthenticated dump is refused because of the finding. Other findings are only reported.
     pub fn stops(self) -> bool {
         !matches!(self, Self::Variable | Self::Transaction)
     }
 
-    /// What it is, in words that continue "the dump …".
+    /// Returns a description that continues "the dump …".
     pub fn describe(self) -> &'static str {
         match self {
             Self::Metacommand => "contains a psql command",
@@ -120,7 +120,7 @@ pub struct Finding {
     pub line: u64,
     /// The plain byte it begins at.
     pub offset: u64,
-    /// What it is.
+    /// Kind of the finding.
     pub kind: FindingKind,
     /// The beginning of the statement or line; secrets are masked, unprintable characters escaped.
     pub excerpt: String,

@@ -5,9 +5,9 @@
 //! trailer, a marker or `\.` inside data, strings, function bodies or comments fool nobody, since
 //! outside COPY data the text is lexed as psql lexes it.
 //!
-//! What it cannot know: a function of the dump that runs while it is restored may change
-//! `standard_conforming_strings` under psql's feet. Behind a function or a DO block, text that such a
-//! change would cut differently (`'…\'`) is therefore reported as [`FindingKind::BackslashQuote`].
+//! Limit: a function of the dump that runs during the restore may change `standard_conforming_strings` without psql's
+//! knowledge. Text behind a function or a DO block that such a change would cut differently (`'…\'`) is therefore
+//! reported as [`FindingKind::BackslashQuote`].
 
 mod collector;
 mod copy;
@@ -123,7 +123,7 @@ impl DumpScanner {
         self.collector.copies()
     }
 
-    /// What was found so far.
+    /// Returns the findings so far.
     pub fn findings(&self) -> &[Finding] {
         self.collector.findings()
     }

@@ -31,7 +31,7 @@ pub struct Notes {
 /// A database in a text that holds several, or one with its CREATE DATABASE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DumpedDatabase {
-    /// Its name.
+    /// Name of the database.
     pub name: String,
     /// Reports whether the text connects to it.
     pub connected: bool,

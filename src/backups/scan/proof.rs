@@ -1,4 +1,4 @@
-//! Whether a plain dump is all there: its trailer, its `\unrestrict`, and nothing behind them.
+//! Checks that a plain dump is complete: the dump trailer, `\unrestrict`, and nothing behind them.
 //!
 //! The trailer is `--`, `-- PostgreSQL database dump complete`, `--`, and on servers patched for
 //! CVE-2025-8714 a line `\unrestrict KEY` with the key of the header's `\restrict KEY`.
@@ -8,17 +8,17 @@ use super::token::Open;
 /// Reason of a text that ends well and has no trailer.
 pub(in crate::backups) const NO_TRAILER: &str = "no trailer (`PostgreSQL database dump complete`)";
 
-/// Whether the text is a whole dump.
+/// Completeness of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// The trailer is there, whole, in its place, and nothing follows it.
     Trailer,
-    /// It is not whole; why, in words that continue "the dump is incomplete: …".
+    /// The dump is incomplete, with a reason that continues "the dump is incomplete: …".
     Missing(String),
 }
 
 impl Proof {
-    /// Whether the dump is whole.
+    /// Reports whether the dump is complete.
     pub fn is_complete(&self) -> bool {
         *self == Self::Trailer
     }
@@ -63,7 +63,7 @@ impl Trailer {
         self.dumped
     }
 
-    /// Whether this is the output of `pg_dumpall`.
+    /// Reports whether the text is the output of `pg_dumpall`.
     pub(super) fn is_cluster(&self) -> bool {
         self.cluster
     }

@@ -1,4 +1,4 @@
-//! What a whole statement is: the verdict over its first words.
+//! Classifies a whole statement by its first tokens.
 //!
 //! Promise: a statement that begins with COPY is either understood to the last word or reported, since
 //! only the words decide whether the next lines are data or commands.
@@ -6,12 +6,12 @@
 use super::finding::FindingKind;
 use super::statement::{Piece, Statement, is_trusted_language};
 
-/// What a statement turned out to be.
+/// Classification of a statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// The table, as written, whose data follow.
     pub(super) copy: Option<String>,
-    /// What it does beyond filling the database.
+    /// Effects of the statement beyond filling the database.
     pub(super) found: Vec<FindingKind>,
     /// The extension it creates.
     pub(super) extension: Option<String>,

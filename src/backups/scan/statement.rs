@@ -13,9 +13,9 @@ use super::finding::FindingKind;
 use super::token::{Place, Token};
 use crate::postgres::encoding::of_bytes;
 
-/// How many tokens outside parentheses are kept for the verdict.
+/// Largest number of tokens outside parentheses that are kept.
 const HEAD: usize = 48;
-/// How many tokens of a SELECT are kept, those in parentheses too; one that is longer is not pg_dump's.
+/// Largest number of tokens kept of a SELECT, those in parentheses included. pg_dump writes no longer SELECT.
 const SELECT: usize = 600;
 
 /// A token that is kept.
@@ -31,7 +31,7 @@ pub(super) enum Piece {
     Other(u8),
 }
 
-/// What the next token will be taken for.
+/// Meaning expected of the next token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Expect {
     #[default]
@@ -48,15 +48,15 @@ enum Expect {
 /// The statement that is passing by.
 #[derive(Debug, Default)]
 pub(super) struct Statement {
-    /// Where it begins; none before the first token.
+    /// Position of the first token; `None` before the first token.
     pub(super) start: Option<Place>,
-    /// Its first tokens outside parentheses.
+    /// First tokens outside parentheses.
     pub(super) head: Vec<Piece>,
     /// All tokens of a SELECT behind its first word; `None` where there are too many.
     pub(super) select: Option<Vec<Piece>>,
-    /// What was found on the way.
+    /// Kinds of the findings so far.
     pub(super) found: BTreeSet<FindingKind>,
-    /// Whether it defines or runs code that the lexer cannot see into.
+    /// True if the statement defines or runs code that the lexer cannot read.
     pub(super) opaque: bool,
     depth: u32,
     begins: u32,
@@ -70,12 +70,12 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// Whether nothing has been seen yet.
+    /// Reports whether no token has passed yet.
     pub(super) fn is_empty(&self) -> bool {
         self.start.is_none()
     }
 
-    /// Whether a semicolon here ends it, by psql's own rule.
+    /// Reports whether a semicolon here ends the statement, by psql's own rule.
     pub(super) fn ends_here(&self) -> bool {
         self.depth == 0 && self.begins == 0
     }
@@ -177,7 +177,7 @@ impl Statement {
         matches!(self.head.get(at), Some(Piece::Word(kept)) if kept == word)
     }
 
-    /// What the token before this one announced.
+    /// Handles a token whose meaning the token before it announced.
     fn follow_up(&mut self, token: Token<'_>, roles: &mut BTreeSet<String>) {
         let expected = std::mem::take(&mut self.expect);
         match (expected, token) {

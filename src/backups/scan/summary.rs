@@ -1,4 +1,4 @@
-//! What a scanned dump contains.
+//! Contents of a scanned dump.
 
 use super::entry::Entry;
 use super::finding::Finding;
@@ -43,9 +43,9 @@ pub struct Summary {
     pub lines: u64,
     /// Statements that ended in a semicolon.
     pub statements: u64,
-    /// Whether the file begins with a UTF-8 byte order mark, which must not be sent to the server.
+    /// True if the file begins with a UTF-8 byte order mark, which must not be sent to the server.
     pub bom: bool,
-    /// Whether `pg_dumpall` wrote it.
+    /// True if `pg_dumpall` wrote the dump.
     pub cluster: bool,
     /// From the header: the version of the server that was dumped, e.g. `16.4 (Debian 16.4-1)`.
     pub server_version: Option<String>,
@@ -55,17 +55,17 @@ pub struct Summary {
     pub restrict_key: Option<String>,
     /// The client encoding the dump sets.
     pub encoding: Option<String>,
-    /// What the text is, by its bytes.
+    /// Kind of text that the dump's bytes are.
     pub text: Text,
     /// The COPY blocks, in order.
     pub copies: Vec<CopyBlock>,
     /// The entries, in order.
     pub entries: Vec<Entry>,
-    /// Whether there were more entries or blocks than are kept.
+    /// True if the dump has more entries or COPY blocks than are kept.
     pub overflow: bool,
     /// Extensions created, sorted.
     pub extensions: Vec<String>,
-    /// The same in the order of the dump, with their schemas.
+    /// Extensions in the order of the dump, with their schemas.
     pub extension_places: Vec<ExtensionPlace>,
     /// Roles that have to exist, sorted.
     pub roles: Vec<String>,
@@ -73,19 +73,19 @@ pub struct Summary {
     pub tablespaces: Vec<String>,
     /// Statements that call for a rule of their own.
     pub notes: Notes,
-    /// What was found, in order; at most a few dozen of each kind.
+    /// Findings, in order; at most a few dozen of each kind.
     pub findings: Vec<Finding>,
     /// Findings beyond those kept.
     pub findings_left_out: u64,
 }
 
 impl Summary {
-    /// Whether the dump is whole, or why not.
+    /// Returns whether the dump is complete, or the reason why not.
     pub fn proof(&self) -> Proof {
         self.proof.clone()
     }
 
-    /// The same with the names of what it contains read in its encoding.
+    /// Returns the summary with all names decoded from the dump's encoding.
     pub(in crate::backups) fn decoded(mut self) -> Self {
         let Some(encoding) = self.encoding.clone() else { return self };
         let read = |name: &mut String| *name = decode(name, &encoding);

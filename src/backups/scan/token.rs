@@ -1,4 +1,4 @@
-//! What the lexer tells: tokens, places, and what cannot be judged.
+//! Output of the lexer: tokens, positions and ambiguities.
 
 /// A piece of a statement.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,14 +32,14 @@ pub(super) enum Ambiguity {
     TextAfterCopy,
 }
 
-/// Where a token begins.
+/// Position at which a token begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     /// Bytes from the start of the stream.
     pub(super) offset: u64,
     /// Line number, from 1.
     pub(super) line: u64,
-    /// Whether it is the first thing on its line.
+    /// True if the token is the first on its line.
     pub(super) line_start: bool,
 }
 
@@ -67,10 +67,10 @@ pub(super) trait Listener {
     fn raw(&mut self, bytes: &[u8]);
 }
 
-/// What is open when the stream ends.
+/// Construct that is open when the stream ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Open {
-    /// Nothing.
+    /// No construct.
     Nothing,
     /// A quoted string or a quoted name.
     Quote,

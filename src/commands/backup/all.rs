@@ -13,7 +13,7 @@ use crate::error::{self, Result};
 use crate::postgres::dump::Format;
 use crate::progress::Progress;
 
-/// What is added to its name.
+/// File extension of a backup of all databases.
 pub(super) const EXTENSION: &str = ".tar";
 
 /// # Errors
@@ -44,7 +44,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Whether what else was asked for goes with it.
+/// Checks that the other options can be used with `--all-databases`.
 fn fits(args: &CreateArgs, several: bool) -> Result<()> {
     if several {
         return Err(error::usage("`--all-databases` is of one stack, and several are meant")

@@ -106,7 +106,7 @@ pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Res
     Ok(())
 }
 
-/// What would be made: a line for a person, a document for a program.
+/// Prints the plan of `--dry-run`: a line, and a document with `--json`.
 fn show_dry_run(app: &App, found: &Database, request: &BackupRequest) {
     let line = format!("would back up {} to {}", found.facts.database, destination(request));
     app.ui.say(&line);
@@ -301,7 +301,7 @@ fn directory_exists(path: &Path) -> Result<()> {
         .hint(format!("make it first: `mkdir -p {}`", shell_word(&shown))))
 }
 
-/// How many tables are dumped at once.
+/// Number of tables that are dumped at once.
 fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
     match args.jobs {
         Some(jobs) if jobs > 1 && format != Format::Directory => {

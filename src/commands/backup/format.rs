@@ -10,16 +10,16 @@ use crate::postgres::version::ServerVersion;
 /// Format and packing, decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Form {
-    /// How pg_dump writes.
+    /// Format that pg_dump writes.
     pub(super) format: Format,
-    /// What we pack around it: nothing around an archive, so that `pg_restore` reads it as it is.
+    /// Compression by envctl; none for an archive, so that `pg_restore` can read the file.
     pub(super) outside: Compression,
-    /// What pg_dump packs inside an archive.
+    /// Compression by pg_dump inside an archive.
     pub(super) inside: Option<String>,
 }
 
 impl Form {
-    /// What is added to a backup's name.
+    /// Returns the file extension of a backup.
     pub(super) fn extension(&self) -> String {
         match self.format {
             Format::Plain => format!(".sql{}", self.outside.extension()),
@@ -30,7 +30,7 @@ impl Form {
     }
 }
 
-/// What was asked for.
+/// Format and compression from the options and the settings.
 pub(super) struct Asked<'a> {
     /// `--format`, or the setting.
     pub(super) format: &'a str,
@@ -103,7 +103,7 @@ fn archive(asked: &Asked<'_>, server: &ServerVersion, format: Format) -> Result<
 /// The gzip level inside an archive where none is asked for.
 const USUAL_LEVEL: &str = "6";
 
-/// What the name of a file promises: `.sql.gz`, `.sql.zst`, `.sql`.
+/// Returns the compression for a file's extension: `.sql.gz`, `.sql.zst`, `.sql`.
 fn by_name(path: &Path) -> Option<Compression> {
     match path.extension()?.to_str()? {
         "gz" => Some(Compression::DEFAULT_GZIP),

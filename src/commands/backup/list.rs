@@ -125,7 +125,7 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
     table
 }
 
-/// How the size changed since the one before: a backup that shrank by half deserves a look.
+/// Change of the size since the backup before, in percent.
 fn trend(backup: &Backup, before: Option<&Backup>) -> String {
     let Some(before) = before.filter(|before| before.stored_bytes > 0) else { return "-".to_owned() };
     let change = (backup.stored_bytes as f64 / before.stored_bytes as f64 - 1.0) * 100.0;

@@ -71,7 +71,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     Ok(())
 }
 
-/// How long the database may take to say which one it is.
+/// Time limit for reading the identity of the database.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The target whose newest backup is meant. A database that does not answer leaves open what it alone could tell:

@@ -131,7 +131,7 @@ fn nothing(app: &App, global: &GlobalArgs, plan: &MigrationPlan) {
     }
 }
 
-/// What no other profile of the stack has applied is told, and has to be asked for.
+/// Refuses migrations that no other profile of the stack has applied, unless `--untested` is given.
 async fn tested(
     args: &ApplyArgs,
     app: &App,
@@ -199,7 +199,7 @@ async fn tested(
         .hint("apply it all the same, if you mean it: `envctl migrate --prod --untested`"))
 }
 
-/// How old the last backup is, where that is too old.
+/// Remark for the plan on the last backup, if that backup is too old or missing.
 fn backup_remark(
     args: &ApplyArgs,
     app: &App,

@@ -111,7 +111,8 @@ fn arrived(app: &App, project: Option<&Path>, written: &[NewFile]) -> Result<Vec
     Ok(files)
 }
 
-/// Where a file of the tool's directory belongs below the project: beside what ends with the longest part of its folder.
+/// Returns the path below the project for a file of the tool's directory.
+/// The longest part of the file's folder that is found in the project decides.
 fn place(project: &Path, file: &Path) -> Option<PathBuf> {
     let folder = file.parent()?;
     for known in folder.ancestors().filter(|known| !known.as_os_str().is_empty()) {

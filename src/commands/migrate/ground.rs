@@ -1,4 +1,4 @@
-//! What the verbs about migrations stand on: the database, the backend if one runs, and the driver.
+//! Preparation of the verbs about migrations: finds the database, the backend if one runs, and the driver.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub(in crate::commands) struct Migrations {
     pub(in crate::commands) place: Option<String>,
 }
 
-/// Who migrates a database, and from where.
+/// Driver that migrates a database, with the project of its files.
 pub(in crate::commands) struct Chosen {
     pub(in crate::commands) driver: Driver,
     pub(in crate::commands) project: Option<PathBuf>,
@@ -48,10 +48,10 @@ pub(in crate::commands) async fn open(
     Ok(migrations)
 }
 
-/// As [`open`], with the session in which the database was reached.
+/// Reaches the database like [`open`], and returns the open session too.
 ///
 /// # Errors
-/// As [`open`].
+/// Errors of [`open`].
 pub(in crate::commands) async fn open_with_session(
     app: &App,
     daemon: &Daemon,
@@ -67,7 +67,7 @@ pub(in crate::commands) async fn open_with_session(
 /// The driver for a database that is reached already, and the project.
 ///
 /// # Errors
-/// As [`open`].
+/// Errors of [`open`].
 pub(in crate::commands) async fn driver(
     app: &App,
     daemon: &Daemon,
@@ -139,10 +139,11 @@ pub(in crate::commands) async fn driver(
     Ok(Chosen { driver, project, place })
 }
 
-/// What the backend's container has: the Prisma CLI, and the files of other tools, each looked for where it counts.
+/// Looks in the backend's container for the Prisma CLI and for the files of other tools.
+/// A driver that is configured limits the search.
 ///
 /// # Errors
-/// As [`Cli::find`]; kind `Usage`: `migrations.dir` is no directory in the container.
+/// Errors of [`Cli::find`]; kind `Usage`: `migrations.dir` is no directory in the container.
 async fn look(
     app: &App,
     daemon: &Daemon,
@@ -194,7 +195,7 @@ fn commands(settings: &Settings) -> tools::Commands {
     }
 }
 
-/// Who is called for the verbs that only pass on.
+/// Schema tool that is called by the verbs that pass its output through.
 pub(in crate::commands) enum Caller {
     /// The Prisma CLI.
     Prisma(Cli),
@@ -205,7 +206,7 @@ pub(in crate::commands) enum Caller {
 /// The schema tool of a backend, found as the driver of migrations is, but without a database.
 ///
 /// # Errors
-/// As [`driver`].
+/// Errors of [`driver`].
 pub(in crate::commands) async fn caller(
     app: &App,
     daemon: &Daemon,
@@ -241,7 +242,7 @@ pub(in crate::commands) async fn caller(
 /// The Prisma CLI of a backend. An ambiguity counts only where Prisma is asked for by name.
 ///
 /// # Errors
-/// As [`Cli::find`].
+/// Errors of [`Cli::find`].
 pub(in crate::commands) async fn find_cli(
     app: &App,
     daemon: &Daemon,
@@ -338,7 +339,7 @@ fn projects(settings: &Settings, target: &Target) -> Vec<PathBuf> {
     }
 }
 
-/// What a plan says where the files lie in another directory than the stack was started from.
+/// Note for the plan if the files do not belong to the directory that the stack was started from.
 fn place_note(target: &Target, folder: &Path) -> Option<String> {
     let started = Path::new(target.directory.as_deref()?);
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

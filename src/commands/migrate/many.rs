@@ -19,7 +19,7 @@ use crate::ui::{Confirmed, Guard, Parts, Plan};
 /// Applies what is pending on each; stops at the first failure unless told otherwise.
 ///
 /// # Errors
-/// As [`many::run`].
+/// Errors of [`many::run`].
 pub(super) async fn apply(args: &ApplyArgs, global: &GlobalArgs, ground: &Ground<'_>) -> Result<()> {
     many::run(&Applies { ground, args }, &args.many, global, ground, OnFailure::Stop).await
 }
@@ -111,10 +111,10 @@ impl Verb for Applies<'_> {
     }
 }
 
-/// Where each stack stands.
+/// Shows the applied and pending migrations of each stack.
 ///
 /// # Errors
-/// As [`many::look`]; kind `Pending` with `exit_code`.
+/// Errors of [`many::look`]; kind `Pending` with `exit_code`.
 pub(super) async fn status(exit_code: bool, global: &GlobalArgs, ground: &Ground<'_>) -> Result<()> {
     let ask = async |environment: Environment, stop: Interrupt| -> Result<History> {
         let app = ground.at(&environment, stop);

@@ -59,7 +59,7 @@ fn table(history: &History) -> Table {
     table
 }
 
-/// What to type about it.
+/// Prints the next command to type for failed or pending migrations.
 fn next(app: &App, history: &History) {
     if let Some(failed) = history.failed().first() {
         let name = &failed.name;

@@ -86,7 +86,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     Ok(())
 }
 
-/// Those that are named; `all` are those that were the database that is meant.
+/// Returns the previous databases that are named; `all` means each one that was replaced under the name `database`.
 fn chosen(named: &[String], kept: Vec<Kept>, database: &str) -> Result<Vec<Kept>> {
     let all = named.iter().any(|name| name == "all");
     for name in named.iter().filter(|name| *name != "all") {

@@ -390,7 +390,7 @@ fn normal(profile: &str) -> &str {
     }
 }
 
-/// What shall be put where.
+/// Dump to restore, and the database to restore it to.
 struct Wanted<'a> {
     source: DumpSource,
     examined: Option<&'a Examined>,
@@ -398,7 +398,7 @@ struct Wanted<'a> {
     /// Roles that are made first.
     roles: Roles,
     database: String,
-    /// Its encoding if it is not there, where that is known.
+    /// Encoding for a database that does not exist yet, if known.
     encoding: Option<&'a str>,
 }
 
@@ -559,7 +559,7 @@ fn unauthenticated(authenticity: &Authenticity, trust: bool) -> Option<String> {
 /// From here on a second session is worth its start; two ask no more of a server than the application did.
 const WORTH_TWO: u64 = 64 << 20;
 
-/// How many sessions load: `-j`, else the setting, else as the dump is worth it.
+/// Number of load sessions: `-j`, else the setting, else by the size of the dump.
 fn jobs(args: &RestoreArgs, app: &App, settings: &Settings, examined: Option<&Examined>) -> Result<u8> {
     if let Some(jobs) = args.jobs {
         return Ok(jobs);

@@ -45,7 +45,7 @@ pub(super) fn daemons(flags: &Flags, layers: &mut Layers<'_>) -> PerProfile<Daem
     daemons
 }
 
-/// What was typed, and what clap took from variables.
+/// Splits the options into those typed and those that clap took from variables.
 fn split(flags: DaemonWish) -> (DaemonWish, DaemonWish) {
     let typed = |given: &Option<Given<String>>| {
         given.clone().filter(|given| matches!(given.origin, Origin::Flag { .. }))

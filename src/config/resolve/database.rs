@@ -1,4 +1,4 @@
-//! What is configured about each profile's database.
+//! Settings of each profile's database.
 //!
 //! Promises: a flag holds for every profile; a file that belongs to somebody else runs no command.
 

@@ -10,7 +10,7 @@ use crate::config::origin::{Given, Origin};
 use crate::config::settings::SettingRow;
 use crate::error::{self, Result};
 
-/// Where a setting may come from below the command line, and the rows of what was decided.
+/// Sources of a setting below the command line, and the rows of the decided settings.
 pub(super) struct Layers<'a> {
     pub(super) env: &'a BTreeMap<String, String>,
     pub(super) home: Option<&'a Path>,
@@ -19,11 +19,11 @@ pub(super) struct Layers<'a> {
     pub(super) rows: Vec<SettingRow>,
 }
 
-/// How a setting is looked up.
+/// Sources of one setting.
 pub(super) struct Lookup<'a, T> {
     /// The key in files and in `envctl config`.
     pub(super) key: &'a str,
-    /// What the command line gave.
+    /// Value from the command line.
     pub(super) flag: Option<&'a Given<T>>,
     /// The environment variable.
     pub(super) variable: Option<&'a str>,

@@ -25,9 +25,9 @@ use crate::error::{self, Result};
 use layers::{Layers, Lookup};
 pub use workers::{cpus, memory};
 
-/// What the command line gave; `None` where it was silent. An option that clap filled from its variable is
-/// given as [`Given::env`]; a variable that clap was not told about is read here, to the same effect.
-/// There is no place for an option that lifts a guard.
+/// Options of the command line; `None` where an option was not given. An option that clap filled from its variable is
+/// given as [`Given::env`]. A variable that clap was not told about is read here, to the same effect.
+/// No option that lifts a guard has a field.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// `-s/--stack`, repeatable.
@@ -92,7 +92,7 @@ pub fn resolve(inputs: &Inputs) -> Result<Settings> {
     decide(inputs, layers.rows, place)
 }
 
-/// The same inputs in another project's folder: what an option or a variable says about the place is left aside.
+/// Resolves the same inputs in another project's folder. Options and variables that name the place are ignored.
 ///
 /// # Errors
 /// See [`resolve`].

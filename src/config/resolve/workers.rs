@@ -1,4 +1,4 @@
-//! What `[docker]` says about the way of bytes: the transport, and what a worker may use.
+//! Settings of `[docker]`: the transport of dump bytes, and the limits of a worker.
 
 use super::layers::{Layers, Lookup};
 use super::sections::word;
@@ -13,7 +13,7 @@ const LEAST_MEMORY: u64 = 6 << 20;
 /// Bytes from `512m`, `2g`, `1GiB` or a plain number.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Phrase that names the fault of the text.
 pub fn memory(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{}` is no amount of memory such as 512m or 2g", text.escape_debug());
     let lower = text.trim().to_ascii_lowercase();
@@ -37,7 +37,7 @@ pub fn memory(text: &str) -> Result<u64, String> {
 /// Processors from `1.5`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Phrase that names the fault of the text.
 pub fn cpus(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(cpus) if cpus.is_finite() && (0.01..=1024.0).contains(&cpus) => Ok(cpus),

@@ -1,4 +1,4 @@
-//! What a file may say, and how it is told when it says something else.
+//! Tests of what a configuration file may hold, and of the errors for anything else.
 
 use super::super::file::{ConfigFile, Limit};
 use super::super::loaded::{Kind, Loaded};

@@ -1,4 +1,4 @@
-//! Where a daemon listens, and how that is written.
+//! Docker host: the address of a daemon, its parser and its formatter.
 //!
 //! Promises: [`Address::parse`] and `Display` are the only parser and formatter; a URL that holds a
 //! password is refused without being repeated; nothing that ssh could take for an option gets through.
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Docker's own socket.
 pub(super) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
-/// Where a daemon listens.
+/// Address on which a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// A Unix socket.
@@ -195,7 +195,7 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
     Ok((host.to_owned(), port))
 }
 
-/// Whether traffic to this host stays on the machine.
+/// Reports whether traffic to this host stays on the machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -26,11 +26,11 @@ use store::Store;
 pub struct Asked {
     /// A context's name or a host URL.
     pub value: String,
-    /// Where it was said, for messages: `--context`, `ENVCTL_HOST`, `/app/envctl.toml:12`.
+    /// Source of the value, for messages: `--context`, `ENVCTL_HOST`, `/app/envctl.toml:12`.
     pub by: String,
 }
 
-/// What the process knows that bears on the choice. Empty variables count as unset, as in the CLI.
+/// Inputs to the choice of an endpoint. Empty variables count as unset, as in the docker CLI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContextInputs {
     /// A context named for envctl itself (flag, `ENVCTL_CONTEXT` or `envctl.toml`).
@@ -80,7 +80,7 @@ impl ContextInputs {
     }
 }
 
-/// How a TLS connection proves itself. Each file is optional.
+/// Certificates and key of a TLS connection. Each file is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The authority that replaces the system's roots.
@@ -98,18 +98,18 @@ pub struct TlsFiles {
 pub struct Endpoint {
     /// The context's name, or `default`.
     pub name: String,
-    /// Where it listens.
+    /// Address on which the daemon listens.
     pub host: Host,
     /// TLS, for TCP hosts only; `None` is plain.
     pub tls: Option<TlsFiles>,
-    /// Why this one: `--context`, `DOCKER_HOST`, `currentContext in …`, `socket found at …`.
+    /// Reason for the choice: `--context`, `DOCKER_HOST`, `currentContext in …`, `socket found at …`.
     pub origin: String,
     /// `detachKeys` of `config.json`.
     pub detach_keys: Option<String>,
 }
 
 impl Endpoint {
-    /// Whether everything, data and control, would cross a network in the clear and unauthenticated.
+    /// Reports whether all traffic, data and control, would cross a network unencrypted and unauthenticated.
     pub fn insecure(&self) -> bool {
         self.tls.is_none() && matches!(&self.host, Host::Tcp { host, .. } if !host::is_loopback(host))
     }

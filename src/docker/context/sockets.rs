@@ -1,4 +1,4 @@
-//! Where daemons listen when nobody says which is meant.
+//! Usual sockets of daemons, for a user who names no context and no host.
 //!
 //! Promises: a fixed order, Docker's own socket first; when several daemons are there the endpoint's
 //! origin names the others; links to one and the same socket count once.

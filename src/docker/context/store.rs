@@ -113,7 +113,7 @@ pub(super) fn context_id(name: &str) -> String {
     })
 }
 
-/// Those of `ca.pem`, `cert.pem`, `key.pem` that are there.
+/// Returns the files `ca.pem`, `cert.pem` and `key.pem`, as far as they exist in `folder`.
 pub(super) fn tls_files(folder: &Path) -> TlsFiles {
     let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
     TlsFiles { ca: there("ca.pem"), cert: there("cert.pem"), key: there("key.pem"), skip_verify: false }

@@ -115,7 +115,7 @@ impl Tool {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    /// Its name, for messages.
+    /// Name of the tool, for messages.
     pub fn name(self) -> &'static str {
         TOOLS.iter().find(|(tool, _)| *tool == self).map_or("", |(_, name)| name)
     }
@@ -129,7 +129,7 @@ pub fn names() -> String {
 /// The first that the image has.
 ///
 /// # Errors
-/// As [`capture`].
+/// Errors of [`capture`].
 pub async fn find(engine: &Arc<dyn Engine>, container: &Container) -> Result<Option<Tool>> {
     let mut argv = vec!["sh", "-c", LOOK, "sh"];
     argv.extend(TOOLS.iter().map(|(_, name)| *name));
@@ -138,7 +138,7 @@ pub async fn find(engine: &Arc<dyn Engine>, container: &Container) -> Result<Opt
     Ok(TOOLS.iter().find(|(_, known)| *known == name).map(|(tool, _)| *tool))
 }
 
-/// Whether a connection to the port comes about: it is closed at once.
+/// Reports whether the tool gets an answer from the port. The connection is closed at once.
 pub async fn answers(engine: &Arc<dyn Engine>, container: &Container, tool: Tool, port: u16) -> bool {
     let spec = ExecSpec::new(tool.argv(port)).env("NODE_OPTIONS", "");
     let asked = capture(engine, container, &spec, Some(b"GET / HTTP/1.0\r\n\r\n"));
@@ -146,7 +146,7 @@ pub async fn answers(engine: &Arc<dyn Engine>, container: &Container, tool: Tool
     matches!(answer, Ok(Ok(answer)) if !answer.stdout.is_empty() && start_failure(&answer.stdout, answer.exit_code).is_none())
 }
 
-/// How much of a tool's stderr is kept.
+/// Limit in bytes of a tool's stderr that is kept.
 const WORDS_KEPT: usize = 4096;
 
 /// Carries one connection to its end.
@@ -251,7 +251,8 @@ mod tests {
         port
     }
 
-    /// Those of this machine, which `scripts/setup` gives all of them. An image of its own for each would test the same.
+    /// Tests the tools of this machine, where `scripts/setup` installs all of them. One image for each tool would test
+    /// the same.
     #[test]
     fn each_tool_carries_both_ways_and_ends_with_the_connection() {
         let mut tried = Vec::new();

@@ -24,7 +24,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::{Event, Progress};
 use bridge::Tool;
 
-/// How bytes get to the port.
+/// Route of the bytes to the port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// Straight to the container's address.
@@ -33,23 +33,23 @@ pub enum Way {
     Bridge(Tool),
 }
 
-/// What is forwarded where.
+/// Port of a container to forward to, with the route to the port.
 pub struct Forward {
     /// The engine.
     pub engine: Arc<dyn Engine>,
     /// The container.
     pub container: Container,
-    /// Its port.
+    /// Port of the container.
     pub port: u16,
-    /// How.
+    /// Route to the port.
     pub way: Way,
 }
 
-/// How long the container's own address may take to answer; a bridge on this host answers at once.
+/// Time limit for a connection to the container's own address. A bridge network on this host answers at once.
 const DIRECT_LIMIT: Duration = Duration::from_millis(500);
-/// How often the container is looked at.
+/// Interval between two inspections of the container.
 const LOOK: Duration = Duration::from_secs(2);
-/// As large as a pipe: fewer system calls than the usual 8 KiB.
+/// Buffer size in bytes, that of a pipe, for fewer system calls than with the usual 8 KiB.
 const BUFFER: usize = 64 << 10;
 
 /// Opens the local port; 0 takes any that is free.
@@ -98,7 +98,7 @@ pub async fn find_way(
     Ok(Way::Bridge(tool))
 }
 
-/// Whether something listens behind a way.
+/// Reports whether something listens on the port at the end of a route.
 pub async fn answers(engine: &Arc<dyn Engine>, container: &Container, way: Way, port: u16) -> bool {
     match way {
         // It was found by connecting.

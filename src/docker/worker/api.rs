@@ -19,7 +19,7 @@ pub(super) const ROOM_LABEL: &str = "envctl.worker.room";
 /// On every worker: the machine of its room.
 pub(super) const HOST_LABEL: &str = "envctl.worker.host";
 
-/// What is asked of `POST /containers/create`.
+/// Builds the body of `POST /containers/create`.
 pub(in crate::docker) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
     let (program, arguments) = spec.argv.split_first().map_or((None, &[][..]), |(p, a)| (Some(p), a));
     let room = spec.room.display().to_string();
@@ -112,7 +112,7 @@ struct EndedState {
     oom_killed: bool,
 }
 
-/// How a worker ended; `None` while it runs.
+/// Parses the end of a worker; `None` while the worker runs.
 pub(in crate::docker) fn end(json: &[u8]) -> Result<Option<WorkerEnd>, serde_json::Error> {
     let Ended { state } = serde_json::from_slice(json)?;
     Ok((!state.running).then_some(WorkerEnd { exit_code: state.exit_code, out_of_memory: state.oom_killed }))
@@ -129,8 +129,9 @@ struct Row {
     labels: Option<HashMap<String, String>>,
 }
 
-/// How long a worker may have been made and not started before nobody means to start it any more: between the two
-/// lies one other request. A run that was stopped for so long in between fails to start it, and says so.
+/// Age in seconds from which a created worker that was never started counts as ended. One other request lies
+/// between creation and start. A run that was suspended for so long in between fails to start the worker, and reports
+/// the failure.
 const NEVER_STARTED: i64 = 60 * 60;
 
 /// The workers of a listing that was made at `date`, by the daemon's clock in seconds since 1970.

@@ -1,4 +1,4 @@
-//! What a worker's end means: its exit code is the engine's word, its own words say the rest.
+//! Result of a worker: the exit code comes from the engine, the reason from the tool's stderr.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(super) async fn judge(
     Ok(ProvenEnd { exit_code, stderr: words, begun })
 }
 
-/// How the engine's init says that it could not run what it was to run.
+/// Beginning of the message with which the engine's init reports a program that it could not run.
 pub const NOT_RUN: &str = "[FATAL tini";
 
 /// The kernel ended it for want of memory.

@@ -17,7 +17,7 @@ use crate::docker::proof::nonce;
 use crate::docker::proven::{ProvenEnd, follow, wrapped};
 use crate::interrupt::Interrupt;
 
-/// How long the engine may take to say how a worker ended whose stream has.
+/// Time limit for the engine's report of a worker's end, after the worker's stream has ended.
 const ITS_END: Duration = Duration::from_secs(2);
 
 /// A shell's exit code for what SIGKILL has ended.

@@ -17,7 +17,7 @@ use crate::docker::exec::{Exec, ExecInput};
 
 /// The FIFO's name in the room.
 const FIFO: &str = "in";
-/// As much as an ordinary user may have in a FIFO.
+/// Capacity of the FIFO in bytes, the most that an ordinary user may have.
 const CAPACITY: usize = 1 << 20;
 
 /// The path a tool has to read.
@@ -28,7 +28,7 @@ pub fn path() -> String {
 /// Starts the worker, its input the FIFO; `greeting`, a line, is in it before the tool opens it.
 ///
 /// # Errors
-/// It cannot serve.
+/// [`Unfit`]: the worker cannot be used.
 pub async fn start(worker: &Worker, greeting: &str) -> Result<Exec, Unfit> {
     let no_room = |e: io::Error| Unfit::NoRoom(e.to_string());
     let sender = worker.room.fifo(FIFO).and_then(|path| open(&path)).map_err(no_room)?;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::docker::exec::ExecInput;
 
-    /// As psql does: it opens its input late, says what the first line asks for, and reads on.
+    /// Imitates psql, which opens its input late, prints what the first line asks for, and reads on.
     #[tokio::test]
     async fn a_tool_that_has_greeted_reads_all_that_was_written_before_the_close() {
         let home = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ use crate::docker::proven::{LastWords, ProvenEnd, silent};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 
-/// How often its progress is looked at.
+/// Interval between two checks of the worker's progress.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs the worker. `done` says how far its work has come, in whatever unit, and is asked four times a second. The

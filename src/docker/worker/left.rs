@@ -23,12 +23,13 @@ pub struct Left {
     pub room: PathBuf,
     /// The machine of that room, in the words of [`this_machine`].
     pub machine: String,
-    /// Whether it does something, or may yet. One that has ended cannot, nor one that nobody has started for an hour.
+    /// True where the worker runs or may still start. False where it has ended, or was not started for an hour.
     pub running: bool,
 }
 
 impl Left {
-    /// Whether its room was on this machine, whose envctl alone can know if it lives.
+    /// Reports whether the worker's private directory is on this machine. Only an envctl of the same machine can know
+    /// whether the worker is an orphan.
     pub fn is_of_this_machine(&self) -> bool {
         self.machine == this_machine()
     }
@@ -38,12 +39,12 @@ impl Left {
         self.machine.split_once(SEPARATOR).map_or(&*self.machine, |(host, _)| host)
     }
 
-    /// Whether a killed run left it, with its room in one of these places. Asks the disk.
+    /// Reports whether the worker is an orphan with its private directory in one of `homes`. Reads the disk.
     pub fn is_left(&self, homes: &[PathBuf]) -> bool {
         self.is_of_this_machine() && homes.iter().any(|home| self.is_left_in(home))
     }
 
-    /// The same for one place.
+    /// Reports whether the worker is an orphan with its private directory in `home`. Does not compare machines.
     pub fn is_left_in(&self, home: &Path) -> bool {
         match room::standing(home, &self.room) {
             Standing::Left => true,

@@ -34,7 +34,7 @@ use super::engine::Engine;
 use super::exec::{Exec, ExecSpec};
 use crate::error::{self, Error};
 
-/// What a worker may use. `None` is without limit.
+/// Resource limits of a worker. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
     /// Bytes of memory.
@@ -52,9 +52,9 @@ pub struct WorkerSpec {
     pub name: String,
     /// The image: the database container's own by its id, so that the tools are of its version, or one that was named.
     pub image: String,
-    /// It is fed and heard through the engine, and ends with its input.
+    /// True where the worker reads stdin through the engine and ends when stdin ends.
     pub fed: bool,
-    /// It is a program of another image: it starts in that image's own directory, with a `/tmp` to write to.
+    /// True where the worker runs a program of another image, in that image's own directory, with a writable `/tmp`.
     pub guest: bool,
     /// The id of the container whose network it joins.
     pub network_of: String,
@@ -68,15 +68,15 @@ pub struct WorkerSpec {
     pub room: PathBuf,
     /// This machine: only its own envctl know whether a room is left.
     pub machine: String,
-    /// It is on another machine: it sees nothing of this one, and hears and speaks through the engine.
+    /// True for a remote worker, which sees nothing of this host and reads and writes through the engine.
     pub far: bool,
     /// A file or directory of this host that it may read, as [`ARCHIVE`].
     pub archive: Option<PathBuf>,
-    /// What it may use.
+    /// Resource limits of the worker.
     pub limits: Limits,
 }
 
-/// What a worker has to know of an engine.
+/// Properties of an engine that decide whether workers can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Nature {
     /// Runs as an ordinary user, who is root in its containers.
@@ -87,7 +87,7 @@ pub struct Nature {
     pub desktop: bool,
 }
 
-/// How a worker ended.
+/// End of a worker, as reported by the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerEnd {
     /// The tool's exit code; 128 and more for a signal.
@@ -96,7 +96,7 @@ pub struct WorkerEnd {
     pub out_of_memory: bool,
 }
 
-/// Why a worker cannot serve here.
+/// Reason for which a worker cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
     /// The daemon is on another machine.
@@ -142,12 +142,12 @@ impl From<Unfit> for Error {
     }
 }
 
-/// Why a worker came to nothing.
+/// Error of a worker.
 #[derive(Debug)]
 pub enum Failure {
-    /// It cannot serve here; nothing has happened.
+    /// The worker cannot be used, and nothing was done.
     Unfit(Unfit),
-    /// It served, and failed.
+    /// The worker ran, and failed.
     Failed(Error),
 }
 
@@ -163,14 +163,14 @@ impl From<Error> for Failure {
     }
 }
 
-/// Where workers are made, and for which operation.
+/// Settings for all workers of one operation.
 #[derive(Clone, Debug)]
 pub struct Workshop {
     /// The operation's id.
     pub operation: String,
-    /// Where rooms are made.
+    /// Directory in which the workers' private directories are made.
     pub rooms: PathBuf,
-    /// What each worker may use.
+    /// Resource limits of each worker.
     pub limits: Limits,
     /// `UID:GID` of the caller, as the daemon's containers see it.
     pub user: String,
@@ -182,7 +182,7 @@ impl Workshop {
     /// Asks the engine whether workers can serve.
     ///
     /// # Errors
-    /// Why not.
+    /// [`Unfit`]: the reason for which workers cannot be used.
     pub async fn open(
         engine: &Arc<dyn Engine>,
         operation: &str,
@@ -269,20 +269,20 @@ impl Workshop {
 pub struct Worker {
     engine: Arc<dyn Engine>,
     spec: WorkerSpec,
-    /// Its room.
+    /// Private directory of the worker.
     pub room: Room,
     /// The request that makes it. Once it is on its way nobody calls it back: who stops waiting for the worker leaves
     /// it to [`Worker::end`], or the engine would make one that has been removed already.
     creation: Mutex<Option<JoinHandle<error::Result<()>>>>,
 }
 
-/// Where a worker sees the archive that it may read.
+/// Path inside a worker of the archive that the worker may read.
 pub const ARCHIVE: &str = "/envctl-archive";
 
-/// How long the request that makes a worker is waited for where nobody wants it any more.
+/// Time limit for the request that creates a worker, once the worker is not needed any more.
 const CREATION: Duration = Duration::from_secs(10);
 
-/// How long removing a worker may take before it is left to the next run.
+/// Time limit for the removal of a worker, after which the removal is left to the next run.
 const REMOVAL: Duration = Duration::from_secs(15);
 
 impl Worker {
@@ -291,14 +291,14 @@ impl Worker {
         self.spec.argv.first().map_or("", String::as_str)
     }
 
-    /// The same, with a file or directory of this host to read.
+    /// Returns the worker with a file or directory of this host to read.
     #[must_use]
     pub fn reading(mut self, archive: &Path) -> Self {
         self.spec.archive = Some(archive.to_owned());
         self
     }
 
-    /// The same from another image: a program that serves until its input ends.
+    /// Returns the worker with another image, for a program that runs until its stdin ends.
     #[must_use]
     pub fn guest_of(mut self, image: &str) -> Self {
         image.clone_into(&mut self.spec.image);
@@ -307,7 +307,7 @@ impl Worker {
         self
     }
 
-    /// It as a container, once it runs.
+    /// Returns the worker as a container, once the worker runs.
     ///
     /// # Errors
     /// Kind `Docker`: contact was lost; `Integrity`: somebody removed it.
@@ -315,7 +315,7 @@ impl Worker {
         self.engine.inspect(&self.spec.name).await?.ok_or_else(|| self.removed())
     }
 
-    /// What it may use.
+    /// Returns the resource limits of the worker.
     pub fn limits(&self) -> Limits {
         self.spec.limits
     }

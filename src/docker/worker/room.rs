@@ -13,7 +13,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::docker::proof::nonce;
 
-/// Where a worker sees its room.
+/// Path of the private directory inside a worker.
 pub const INSIDE: &str = "/envctl";
 const LOCK: &str = "lock";
 const PREFIX: &str = "envctl-worker-";
@@ -54,7 +54,7 @@ impl Room {
         }
     }
 
-    /// Its path on this host.
+    /// Path of the private directory on this host.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -72,7 +72,7 @@ impl Room {
     /// Makes a directory in it for a tool to write into; gives its path on this host.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// [`io::Error`]: the directory cannot be made.
     pub fn directory(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.path.join(name);
         DirBuilder::new().mode(0o700).create(&path)?;
@@ -82,14 +82,14 @@ impl Room {
     /// Writes a secret into it.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// [`io::Error`]: the secret cannot be written.
     pub fn secret(&self, name: &str, text: &[u8]) -> io::Result<()> {
         let path = self.path.join(name);
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text)
     }
 }
 
-/// What a file of the room is called inside the worker.
+/// Returns the path inside the worker of a file in the private directory.
 pub fn inside(name: &str) -> String {
     format!("{INSIDE}/{name}")
 }
@@ -100,19 +100,19 @@ impl Drop for Room {
     }
 }
 
-/// What has become of a room.
+/// State of a private directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Its envctl lives; or it is none of ours.
+    /// The private directory is in use by a living envctl, or does not belong to envctl.
     Kept,
-    /// Its envctl is gone.
+    /// The private directory is an orphan: its envctl is gone.
     Left,
-    /// It could have been one of ours, and is not there.
+    /// The path could be that of a private directory, and does not exist.
     Gone,
 }
 
-/// How `path` stands as a room in `parent`. A path that could not be a room of ours there is kept: labels, where
-/// such paths come from, are written by anybody.
+/// Returns the state of `path` as a private directory in `parent`. A path that cannot be one is [`Standing::Kept`],
+/// because such paths come from labels, which anybody may write.
 pub fn standing(parent: &Path, path: &Path) -> Standing {
     let ours = path.parent() == Some(parent)
         && path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {

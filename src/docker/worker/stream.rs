@@ -27,11 +27,11 @@ use crate::interrupt::Interrupt;
 
 /// The FIFO's name in the room.
 const FIFO: &str = "out";
-/// As much as an ordinary user may have in a FIFO.
+/// Capacity of the FIFO in bytes, the most that an ordinary user may have.
 const CAPACITY: usize = 1 << 20;
 /// `pg_dump` writes 4 KiB at a time. Letting the FIFO fill for a moment makes one read of many.
 const BREATH: Duration = Duration::from_millis(1);
-/// How long what was written may take to be read once the tool has ended.
+/// Time limit for reading the rest of the FIFO once the tool has ended.
 const LAST_BYTES: Duration = Duration::from_mins(10);
 
 /// The path a tool has to write to.

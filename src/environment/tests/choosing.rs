@@ -1,4 +1,4 @@
-//! What is meant: rules 3 and 4, the flags, and the words where nothing or too much fits.
+//! Tests of the choice: rules 3 and 4, the flags, and the messages where nothing or too much fits.
 
 use super::fixture::*;
 use crate::docker::container::State;

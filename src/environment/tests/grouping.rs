@@ -1,4 +1,4 @@
-//! What is seen: stacks, profiles, places and roles, and what decides them.
+//! Tests of the inventory: stacks, profiles, places and roles, with their evidence.
 
 use super::fixture::*;
 use crate::docker::Container;

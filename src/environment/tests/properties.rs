@@ -1,4 +1,4 @@
-//! What holds for any containers: order is nothing, nothing panics, every listed flag picks its line.
+//! Properties that hold for any containers: order does not matter, nothing panics, every listed flag picks its line.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -52,7 +52,7 @@ fn wild() -> impl Strategy<Value = Container> {
     )
 }
 
-/// What may be meant where these projects and strays run.
+/// Generates requests for an inventory of the generated projects and strays.
 fn meanings() -> impl Strategy<Value = TargetRequest> {
     let some_of = |words: &'static [&'static str]| proptest::option::of(proptest::sample::select(words));
     let rule = |project: Option<&str>, db: Option<&str>| ProfileRule {
@@ -139,7 +139,7 @@ fn typed(line: &str) -> TargetRequest {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What a listing shows, names and labels, is enough to leave out the others.
+    /// Names and labels, which a listing shows, suffice to leave out the other containers.
     #[test]
     fn a_shortlist_leads_to_the_same_choice(
         projects in vec(project(), 0..6), strays in vec(wild(), 0..2), request in meanings(), nested in any::<bool>()

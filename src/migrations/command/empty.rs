@@ -11,7 +11,7 @@ use crate::postgres::quote::ident;
 /// Drops every schema of the user's, and makes the one that connections use again, with its owner and rights.
 ///
 /// # Errors
-/// As [`Session::query`].
+/// Errors of [`Session::query`].
 pub(super) async fn empty(session: &mut Session, lock_limit: Duration) -> Result<()> {
     let rows = session
         .query(

@@ -9,7 +9,7 @@ use crate::docker::exec::capture;
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::Result;
 
-/// What lies in the directory in which a tool would run.
+/// Files in the directory in which a tool would run.
 #[derive(Clone, Debug, Default)]
 pub struct Ground {
     /// The directory, absolute.
@@ -21,9 +21,9 @@ pub struct Ground {
 /// A tool that was recognised.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Its row.
+    /// Preset of the tool.
     pub preset: &'static Preset,
-    /// By which file.
+    /// File that shows the tool.
     pub file: String,
 }
 
@@ -47,7 +47,7 @@ impl Ground {
     /// Looks; `None` where there is no such directory, or no shell.
     ///
     /// # Errors
-    /// As [`capture`].
+    /// Errors of [`capture`].
     pub async fn look(
         engine: &Arc<dyn Engine>,
         container: &Container,

@@ -1,7 +1,7 @@
 //! Any other tool, in the backend's container: Django, Alembic, Rails and whatever [`presets`] or the configuration name.
 //!
-//! What waits is what the tool's own `status` prints; what changes something is its own doing, and believed when its
-//! `status` says the same afterwards. It takes the database from the container's environment: envctl passes no password.
+//! The tool's own `status` lists the pending migrations. A change is believed when `status` reports it afterwards.
+//! The tool takes the database from the container's environment: envctl passes no password.
 //!
 //! Promises: an output that is not understood is not "nothing to apply"; what a tool cannot tell is said to be unknown;
 //! a failure has the tool's last words and a next command.
@@ -41,13 +41,13 @@ pub const UNLISTED: &str = "whatever is pending";
 pub struct CommandDriver {
     /// The database's side; it has no files.
     pub sql: SqlDriver,
-    /// Where the tool is.
+    /// Container of the tool.
     pub backend: Container,
-    /// What it is called with.
+    /// Command lines of the tool.
     pub tool: Tool,
 }
 
-/// What `status` said.
+/// Result of the tool's `status`.
 enum Standing {
     Listed(Vec<Migration>),
     /// The tool's table is not there yet.
@@ -57,7 +57,7 @@ enum Standing {
 }
 
 impl CommandDriver {
-    /// Its name in plans.
+    /// Returns the driver's name, as plans show it.
     pub fn name(&self) -> String {
         format!("{} in {}", self.tool.name, self.backend.name)
     }
@@ -101,7 +101,7 @@ impl CommandDriver {
         })
     }
 
-    /// What stands where, as the tool says.
+    /// Returns the state of each migration, as the tool reports it.
     ///
     /// # Errors
     /// Kind `Tool`: it failed. Kind `Usage`: it cannot list.
@@ -124,7 +124,7 @@ impl CommandDriver {
         })
     }
 
-    /// What applying would do, as far as the tool tells.
+    /// Returns the plan of applying, as far as the tool reports it.
     ///
     /// # Errors
     /// Kind `Tool`: it failed. Kind `Unknown`: a migration failed before.

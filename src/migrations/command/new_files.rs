@@ -1,4 +1,4 @@
-//! What a tool has written, seen by comparing listings from before and after.
+//! Files that a tool has written, found by comparing listings from before and after.
 //!
 //! Promises: by content and not by time, which differs between a container and the host behind a bind mount; nothing is
 //! written in the container.
@@ -14,9 +14,9 @@ use crate::error::{self, Result};
 pub struct NewFile {
     /// Relative to the tool's directory.
     pub path: String,
-    /// Whether it was there before.
+    /// True where the file was there before.
     pub changed: bool,
-    /// What is in it now.
+    /// Present content of the file.
     pub bytes: Vec<u8>,
 }
 
@@ -51,10 +51,10 @@ pub(super) fn find(writes: &[&str]) -> Vec<String> {
     argv.into_iter().map(str::to_owned).collect()
 }
 
-/// What is new since `before`, with its content.
+/// Returns the files that are new or changed since `before`, with their content.
 ///
 /// # Errors
-/// As [`listing`]; kind `Tool`: a file cannot be read, or is no migration by its size.
+/// Errors of [`listing`]. Kind `Tool`: a file cannot be read, or its size is not that of a migration.
 pub(super) async fn since(before: &Listing, driver: &CommandDriver) -> Result<Vec<NewFile>> {
     let after = listing(driver).await?;
     let mut files = Vec::new();

@@ -12,11 +12,11 @@ pub type Argv = &'static [&'static str];
 pub struct Sign {
     /// Relative to the backend's working directory; `*` within one name.
     pub file: &'static str,
-    /// What the file has to hold; empty where its name says enough.
+    /// Text that the file has to contain; empty where the file's name is enough.
     pub holds: &'static str,
 }
 
-/// How the output of `status` is read.
+/// Format of the output of `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// A line begins with a mark, the name is the rest of it.
@@ -26,7 +26,7 @@ pub enum Reading {
         /// Before what waits.
         pending: &'static str,
     },
-    /// As `Begins`, and the name is the line's last word.
+    /// Format `Begins`, where the name is the line's last word.
     BeginsEndsWithName {
         /// Before what is applied.
         applied: &'static str,
@@ -83,11 +83,11 @@ pub struct Preset {
     pub signs: &'static [Sign],
     /// Lists what is applied and what waits; `None` where the tool cannot.
     pub status: Option<Argv>,
-    /// How that is read.
+    /// Format of the output of `status`.
     pub reading: Reading,
-    /// What `status` says, and fails with, where nothing was ever applied.
+    /// Messages with which `status` fails where no migration was ever applied.
     pub fresh: &'static [&'static str],
-    /// What `status` says where there is no migration at all.
+    /// Messages of `status` where there is no migration at all.
     pub none: &'static [&'static str],
     /// Applies what waits.
     pub apply: Argv,
@@ -95,13 +95,13 @@ pub struct Preset {
     pub create: Option<Argv>,
     /// Writes an empty one.
     pub create_empty: Option<Argv>,
-    /// Where new files appear, as `find -path` takes it.
+    /// Patterns of the paths of new files, as `find -path` takes them.
     pub writes: &'static [&'static str],
     /// Drops everything and applies all; `None` where envctl drops and `apply` applies.
     pub reset: Option<Argv>,
     /// Fills in the project's own data.
     pub seed: Option<Argv>,
-    /// What its users type where `migrate resolve` is meant; empty where there is nothing.
+    /// Command that the tool's users type for `migrate resolve`; empty where there is none.
     pub resolve: &'static str,
 }
 
@@ -112,10 +112,10 @@ const fn sign(file: &'static str) -> Sign {
 /// Checkmarks, as Django, Diesel and TypeORM print them.
 const CHECKED: Reading = Reading::BeginsEndsWithName { applied: "[X]", pending: "[ ]" };
 
-/// How an own tool's `status` is read.
+/// Format of the output of `status` for a tool of `[migrations.commands]`.
 pub const OWN: Reading = Reading::Begins { applied: "[X]", pending: "[ ]" };
 
-/// Where an own tool's files are looked for.
+/// Patterns of the paths of new files for a tool of `[migrations.commands]`.
 pub const OWN_WRITES: &[&str] = &["*/migrations/*", "*/migrate/*", "*.sql"];
 
 const KNEX_MAKE: Argv = &["npx", "--no-install", "knex", "migrate:make", "{name}", "--knexfile", "{file}"];
@@ -373,7 +373,7 @@ pub const PRESETS: &[Preset] = &[
 ];
 
 impl Preset {
-    /// Its row by the word in settings.
+    /// Returns the preset with this name in settings.
     pub fn named(word: &str) -> Option<&'static Self> {
         PRESETS.iter().find(|preset| preset.name == word)
     }

@@ -1,4 +1,4 @@
-//! What a tool's `status` printed, as migrations with a state.
+//! Parses the output of a tool's `status` into migrations with a state.
 //!
 //! Promise: an output in which nothing is recognised is not taken for "nothing waits"; it is `None`.
 

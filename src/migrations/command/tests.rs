@@ -196,7 +196,7 @@ fn words_that_are_not_understood_are_not_nothing_to_apply() {
     );
 }
 
-/// The same script, by this machine's own shell.
+/// Runs the script of [`Ground::look`] in this machine's own shell.
 fn looked(files: &[(&str, &str)], below: &str) -> Option<Ground> {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {

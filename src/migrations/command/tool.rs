@@ -8,7 +8,7 @@ use super::presets::{OWN, OWN_WRITES, PRESETS, Preset, Reading};
 use crate::error::{self, Error, Result};
 use crate::migrations::MigrationName;
 
-/// What the configuration says of a tool.
+/// Settings of a tool, from `[migrations.commands]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Commands {
     /// `migrations.commands.status`.
@@ -41,7 +41,7 @@ impl PartialEq for Pick {
 impl Eq for Pick {}
 
 impl Pick {
-    /// Its name.
+    /// Returns the preset's name, or `migrations.commands`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Preset(preset) => preset.name,
@@ -53,9 +53,9 @@ impl Pick {
 /// Command lines, ready but for the name of a new migration.
 #[derive(Clone, Debug)]
 pub struct Tool {
-    /// Its name.
+    /// Name of the tool.
     pub name: &'static str,
-    /// Where it runs, absolute.
+    /// Directory in which the tool runs, absolute.
     pub dir: String,
     /// Lists.
     pub status: Option<Vec<String>>,
@@ -154,7 +154,7 @@ impl Tool {
         Ok(argv.iter().map(|word| word.replace("{name}", name.as_str())).collect())
     }
 
-    /// What `envctl VERB` runs, for the verbs that only pass on.
+    /// Returns the command line of `envctl VERB`, for verbs that envctl only passes on.
     ///
     /// # Errors
     /// Kind `Usage`: it has no such verb.
@@ -173,7 +173,7 @@ impl Tool {
         ))
     }
 
-    /// Why nothing can be resolved, and what to type instead.
+    /// Returns the error for `migrate resolve`, with what to type instead.
     pub fn resolves_nothing(&self) -> Error {
         let error =
             error::usage(format!("{} has no verb for `migrate resolve`: its own table decides", self.name));
@@ -185,7 +185,7 @@ impl Tool {
     }
 }
 
-/// What the words in braces stand for.
+/// Values for the placeholders `{file}` and `{dir}`.
 struct Place<'a> {
     row: Option<&'static Preset>,
     file: Option<&'a Found>,

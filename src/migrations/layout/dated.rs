@@ -70,8 +70,8 @@ pub(super) fn is_sql(name: &str) -> bool {
     name.ends_with(".sql")
 }
 
-/// What the tools pass over belongs to no migration; but sqlx stops at a version that is no number, and a file with a
-/// number in front that its tool would leave out without a word is one that was meant.
+/// Reports whether a file seems meant as a migration, though its tool would not take it.
+/// sqlx stops at a version that is no number. golang-migrate skips a wrong name silently, even with a number in front.
 fn is_nearly_one(layout: Layout, file: &str) -> bool {
     let numbered = file.starts_with(|c: char| c.is_ascii_digit());
     match layout {
@@ -81,7 +81,7 @@ fn is_nearly_one(layout: Layout, file: &str) -> bool {
     }
 }
 
-/// What the tool's table holds, and the name for people. `None`: the tool would not take the file.
+/// Returns the key of the history table and the name for people. `None`: the tool would not take the file.
 fn named(layout: Layout, file: &str) -> Option<(String, String)> {
     let stem = file.strip_suffix(".sql")?;
     let number = |stem: &str| {
@@ -110,7 +110,7 @@ fn named(layout: Layout, file: &str) -> Option<(String, String)> {
     }
 }
 
-/// What runs of a file, and whether in a transaction.
+/// Returns the SQL that runs of a file, and whether it runs in a transaction.
 fn body(layout: Layout, text: &str, file: &str) -> Result<(String, bool)> {
     if layout == Layout::Dbmate {
         let up = dbmate::read(text, file)?;

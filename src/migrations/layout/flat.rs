@@ -102,7 +102,7 @@ fn ordered(at: &Path) -> Result<Vec<String>> {
 struct Number<'a> {
     /// `2024`, `12`, `01` of `2024-12-01-users.sql`.
     groups: Vec<&'a str>,
-    /// What stands between them.
+    /// Separators between the groups.
     separators: Vec<char>,
 }
 

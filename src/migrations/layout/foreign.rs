@@ -13,7 +13,7 @@ use crate::migrations::folder;
 /// A tool.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tool {
-    /// As it calls itself.
+    /// Name of the tool, as the tool writes it.
     pub name: &'static str,
     /// The row of the driver `command`; empty where there is none.
     preset: &'static str,

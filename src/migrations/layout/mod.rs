@@ -1,4 +1,4 @@
-//! How tools lay out migrations in a folder, and which tool a folder belongs to.
+//! Layouts of migrations in a folder, and detection of the tool that a folder belongs to.
 //!
 //! Promises: a folder is read whole or not at all; the order is the tool's own; what cannot be ordered or
 //! read beyond doubt is refused before anything runs (reliability F67, F68).
@@ -99,7 +99,7 @@ impl Layout {
         Ok(remarks)
     }
 
-    /// What is worth knowing about the order: dbmate's is that of the names, and not that of the numbers in them.
+    /// Returns a remark where dbmate's order, which is by name, differs from the order of the numbers.
     fn order_remark(self, scripts: &[Script]) -> Option<String> {
         let number = |script: &Script| script.key.parse::<u128>().ok();
         let pair = scripts.windows(2).find(|pair| number(&pair[0]) > number(&pair[1]));
@@ -123,17 +123,17 @@ impl FromStr for Layout {
 /// One migration's file, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// Its name, as its tool calls it.
+    /// Name of the migration, as its tool writes it.
     pub name: String,
-    /// What its tool's table knows it by: the name, or a version.
+    /// Key in the tool's history table: the name, or a version.
     pub key: String,
     /// The file.
     pub path: PathBuf,
     /// The whole file; checksums are of this.
     pub text: String,
-    /// What runs.
+    /// SQL that runs.
     pub sql: String,
-    /// Whether the tool runs it in a transaction.
+    /// True where the tool runs the SQL in a transaction.
     pub transaction: bool,
 }
 

@@ -6,7 +6,7 @@ use super::foreign::{self, Tool};
 use super::{Layout, dated, dbmate, is_number};
 use crate::migrations::folder;
 
-/// What lies in a folder, as far as it tells whose it is.
+/// Signs in a folder of the tool that the folder belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a sign of its own")]
 pub struct Signs {

@@ -49,7 +49,7 @@ pub struct Cli {
     pub migrations: String,
 }
 
-/// What is configured about it.
+/// Settings of the Prisma CLI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// `migrations.schema`.
@@ -177,8 +177,8 @@ fn folder(locks: &[String], schema: Option<&str>, wishes: &Wishes, container: &s
     }
 }
 
-/// What Prisma's guard against programs that act by themselves reads of its environment (prisma 6.19
-/// `build/index.js`). Behind an exec it would see none of them: passing them on keeps the guard working.
+/// Environment variables that Prisma's guard against autonomous programs reads (prisma 6.19 `build/index.js`).
+/// Behind an exec the CLI would see none of them. Passing the variables on keeps the guard working.
 pub const GUARD: &[&str] = &[
     "CLAUDECODE",
     "GEMINI_CLI",

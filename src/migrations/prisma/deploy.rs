@@ -25,14 +25,14 @@ use crate::postgres::session::Refusal;
 use crate::postgres::{Holder, Session};
 use crate::ui::Confirmed;
 
-/// How often the CLI's sessions are looked at.
+/// Interval at which the sessions of the CLI are checked.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// A statement of Prisma's that was cancelled, because it waited too long.
 struct Cancelled {
-    /// What it ran, as far as the server keeps it.
+    /// Text of the statement, as far as the server keeps it.
     query: String,
-    /// For whom it waited.
+    /// Blocking session for which the statement waited.
     holder: Option<Holder>,
 }
 
@@ -176,7 +176,8 @@ impl PrismaDriver {
         Ok(rows.into_iter().next().and_then(|row| <[String; 2]>::try_from(row).ok()))
     }
 
-    /// Its statement was cancelled by us. What was sent whole left nothing, and its row is taken back.
+    /// Returns the error for a statement of Prisma's that envctl cancelled.
+    /// A file sent as one query left nothing in the database, so its history row is marked as rolled back.
     async fn gave_way(&self, cancelled: &Cancelled) -> Error {
         let Ok(Some((failed, script))) = self.unfinished().await else {
             return waited_in_vain("Prisma", cancelled.holder.as_ref());
@@ -292,7 +293,7 @@ impl PrismaDriver {
     }
 }
 
-/// Whether the statement that was cancelled was all of the file: adapters send some files in pieces.
+/// Reports whether the cancelled statement was the whole file. Prisma's adapters send some files in pieces.
 fn was_sent_whole(query: &str, script: &Script) -> bool {
     let (query, file) = (query.trim(), script.sql.trim());
     // The server keeps the beginning of a long one.

@@ -31,11 +31,11 @@ use crate::ui::Confirmed;
 pub struct PrismaDriver {
     /// The database's side; its folder holds a copy of the container's files.
     pub sql: SqlDriver,
-    /// Where the CLI is.
+    /// Container of the CLI.
     pub backend: Container,
-    /// What it is called with.
+    /// Program, directory and schema of the CLI.
     pub cli: Cli,
-    /// What Prisma's own guard reads.
+    /// Environment variables that Prisma's own guard reads.
     pub guard: Vec<(String, String)>,
     /// The copy; it ends with the driver.
     pub files: tempfile::TempDir,
@@ -44,14 +44,14 @@ pub struct PrismaDriver {
 /// A migration that was written.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Written {
-    /// Its name, with the time before it.
+    /// Name of the migration, with the time in front.
     pub name: String,
-    /// Its SQL; empty where the schema says nothing new.
+    /// SQL of the migration; empty where the schema has no changes.
     pub sql: String,
 }
 
 impl PrismaDriver {
-    /// Its name in plans.
+    /// Returns the driver's name, as plans show it.
     pub fn name(&self) -> String {
         format!("prisma in {}", self.backend.name)
     }
@@ -63,23 +63,23 @@ impl PrismaDriver {
     /// Runs `prisma WORDS`.
     ///
     /// # Errors
-    /// As [`tool::run`].
+    /// Errors of [`tool::run`].
     pub async fn run(&self, words: &[&str]) -> Result<Captured> {
         tool::run(self.engine(), &self.backend, &self.cli.spec(words, &self.guard), &self.sql.interrupt).await
     }
 
-    /// What stands where.
+    /// Returns the state of each migration.
     ///
     /// # Errors
-    /// As [`SqlDriver::history`].
+    /// Errors of [`SqlDriver::history`].
     pub async fn history(&self) -> Result<History> {
         Ok(self.own(self.sql.history().await?))
     }
 
-    /// The same through a session that is open already.
+    /// Returns the state of each migration, through an open session.
     ///
     /// # Errors
-    /// As [`SqlDriver::history`].
+    /// Errors of [`SqlDriver::history`].
     pub async fn history_in(&self, session: &mut Session) -> Result<History> {
         Ok(self.own(self.sql.history_in(session).await?))
     }
@@ -92,10 +92,10 @@ impl PrismaDriver {
         format!("{}/{}", self.cli.dir, self.cli.migrations)
     }
 
-    /// What applying would do.
+    /// Returns the plan of applying the pending migrations.
     ///
     /// # Errors
-    /// As [`SqlDriver::plan`].
+    /// Errors of [`SqlDriver::plan`].
     pub async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
         let (mut plan, alone) = self.sql.plan_of(session).await?;
         // Prisma's native engine sends a file as one query, its adapters for JavaScript send some in pieces.

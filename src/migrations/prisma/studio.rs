@@ -50,7 +50,8 @@ rm -rf "$dir"
 exit "$code"
 "#;
 
-/// The same in a worker: `$1` the program, empty where it has to be found by the look in `$2`; `$3` the port.
+/// Script that runs Studio in a worker. `$1` is the program, and `$3` is the port.
+/// The script in `$2` finds the program where `$1` is empty.
 const SERVE: &str = r#"
 program=$1
 if [ -z "$program" ]; then
@@ -75,7 +76,7 @@ const CONFIG: &str = "export default { datasource: { url: process.env.ENVCTL_STU
 pub struct StudioCli {
     /// The program, absolute.
     pub program: String,
-    /// Its version's first number.
+    /// Major version of the program.
     pub major: u32,
 }
 
@@ -83,7 +84,7 @@ impl StudioCli {
     /// The newest CLI of a container; `named` is one that was configured.
     ///
     /// # Errors
-    /// As [`capture`].
+    /// Errors of [`capture`].
     pub async fn find(
         engine: &Arc<dyn Engine>,
         container: &Container,
@@ -106,7 +107,7 @@ impl StudioCli {
         text.lines().filter_map(one).rev().max_by_key(|cli| cli.major)
     }
 
-    /// How it is called: on the container's own loopback, without a browser.
+    /// Returns the command line of Studio: on the container's own loopback, without a browser.
     fn argv(&self, port: u16, dir: &str) -> Vec<String> {
         let mut argv = vec![self.program.clone(), "studio".into(), "--port".into(), port.to_string()];
         argv.extend(["--browser".to_owned(), "none".to_owned()]);
@@ -128,7 +129,7 @@ pub struct Studio {
     words: Vec<u8>,
 }
 
-/// Where it runs.
+/// Place where Studio runs.
 enum Place {
     /// In the backend, its processes marked with this word.
     Backend(String),
@@ -235,7 +236,7 @@ impl Studio {
     /// Ends it and what it has started.
     ///
     /// # Errors
-    /// What could not be ended.
+    /// Processes that could not be ended.
     pub async fn end(self) -> std::result::Result<(), Left> {
         let Self { engine, container, place, output, input, .. } = self;
         drop((output, input));

@@ -1,4 +1,4 @@
-//! What the Prisma CLI says, as our classes of failure and our next commands.
+//! Translates the output of the Prisma CLI into envctl's kinds of failure and hints.
 //!
 //! Recognised by Prisma's own codes (prisma-engines `user-facing-errors`), which it prints as `P3018` alone on a
 //! line or as `Error: P3018`; the words around them change from version to version.
@@ -6,7 +6,7 @@
 use crate::docker::exec::Captured;
 use crate::error::{self, Error, ErrorKind};
 
-/// What the CLI printed, both streams, without colours and box drawing.
+/// Returns both output streams of the CLI as text, without colours and box drawing.
 pub(super) fn said(captured: &Captured) -> String {
     let both = [&captured.stdout[..], b"\n", &captured.stderr[..]].concat();
     let text = String::from_utf8_lossy(&both).into_owned();

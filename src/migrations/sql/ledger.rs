@@ -25,14 +25,14 @@ pub struct Ledger {
     pub database: String,
 }
 
-/// What the table says of one migration.
+/// History row of one migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The name or version.
     pub key: String,
     /// Hex, where the tool keeps one.
     pub checksum: Option<String>,
-    /// When it was finished.
+    /// Time at which the migration finished.
     pub finished: Option<String>,
     /// Begun, neither finished nor rolled back; what was noted.
     pub unfinished: Option<String>,
@@ -54,12 +54,12 @@ impl Ledger {
         format!("{}.{}", ident(&self.schema), ident(Self::table_name(self.layout)))
     }
 
-    /// Whether the table keeps rows of failures, as Prisma's does.
+    /// Reports whether the history table keeps rows of failed migrations, as Prisma's does.
     pub fn keeps_failures(&self) -> bool {
         matches!(self.layout, Layout::Prisma | Layout::Flat)
     }
 
-    /// Whether a failure leaves a mark that has to be taken off, as golang-migrate's `dirty`.
+    /// Reports whether a failure leaves a mark that has to be removed, such as golang-migrate's `dirty`.
     pub fn is_dirty_after_failure(&self) -> bool {
         self.layout == Layout::GolangMigrate
     }
@@ -132,7 +132,7 @@ impl Ledger {
         })
     }
 
-    /// What the table keeps of a file.
+    /// Returns the checksum that the history table keeps for a file.
     pub fn checksum(&self, script: &Script) -> String {
         self.digest(&script.text)
     }
@@ -232,8 +232,9 @@ impl Ledger {
         }
     }
 
-    /// Where a file's unqualified names belong, as a statement in front of others: Prisma's CLI works in the schema
-    /// of its URL, wherever the role's own search path leads; the other tools follow the search path.
+    /// Returns the statement that sets the search path for a file's unqualified names.
+    /// Prisma's CLI works in the schema of its URL, whatever the role's own search path is.
+    /// The other tools follow the role's search path; for them the statement is empty.
     pub fn search_path(&self) -> String {
         match self.layout {
             Layout::Prisma => format!("SET search_path = {}\\; ", ident(&self.schema)),
@@ -295,7 +296,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// How Prisma wrote checksums once: without the zeros.
+/// Returns hexadecimal digits without the zeros in front, as Prisma once wrote checksums.
 fn unpadded(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:x}"))
 }

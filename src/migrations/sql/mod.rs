@@ -23,7 +23,7 @@ pub use resolve::{Resolution, ResolvePlan};
 pub(super) use waits::{blocking, is_tools_lock, migrated_elsewhere, tools_lock, waited_in_vain};
 pub use words::Character;
 
-/// How many statements a text holds.
+/// Returns the number of statements in a text.
 pub fn statements(sql: &str) -> usize {
     words::statements(sql).len()
 }
@@ -40,16 +40,16 @@ use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::progress::Progress;
 
-/// Where and for whom the runner works.
+/// Runner of SQL migrations on one database.
 #[derive(Clone)]
 pub struct SqlDriver {
     /// The engine.
     pub engine: Arc<dyn Engine>,
     /// The database's container.
     pub container: Container,
-    /// How to connect.
+    /// User, database and password of the connection.
     pub access: Access,
-    /// Whose layout.
+    /// Layout of the files.
     pub layout: Layout,
     /// The files.
     pub folder: PathBuf,
@@ -57,11 +57,11 @@ pub struct SqlDriver {
     pub project: Option<PathBuf>,
     /// The operation's id.
     pub operation: String,
-    /// Who asks, for `pg_stat_activity`.
+    /// Name of the caller, for `pg_stat_activity`.
     pub who: String,
-    /// How long to wait for locks: the tool's, ours, and tables'.
+    /// Longest wait for a lock: the tool's, envctl's, and those of tables.
     pub lock_limit: Duration,
-    /// Who hears what happens.
+    /// Receiver of progress messages.
     pub progress: Arc<dyn Progress>,
     /// The wish to stop.
     pub interrupt: Interrupt,
@@ -77,7 +77,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// What was begun and has not ended.
+    /// Returns the migration that was begun and has not ended.
     fn unfinished(&self) -> Option<&str> {
         let begun = self.records.iter().find(|record| record.unfinished.as_deref() == Some(""));
         begun.map(|record| record.key.as_str())
@@ -85,7 +85,7 @@ impl Kept {
 }
 
 impl SqlDriver {
-    /// Its name in plans.
+    /// Returns the driver's name, as plans show it.
     pub fn name(&self) -> String {
         format!("sql ({} files)", self.layout.word())
     }
@@ -102,7 +102,7 @@ impl SqlDriver {
     /// Compares files and database.
     ///
     /// # Errors
-    /// As [`Layout::read`]; as [`Session::query`].
+    /// Errors of [`Layout::read`] and [`Session::query`].
     pub async fn history(&self) -> Result<History> {
         let mut session = self.session().await?;
         let history = self.history_in(&mut session).await?;
@@ -110,10 +110,10 @@ impl SqlDriver {
         Ok(history)
     }
 
-    /// The same through a session that is open already: over many stacks each further one costs.
+    /// Returns the state of each migration, through an open session. Over many stacks each further session costs time.
     ///
     /// # Errors
-    /// As [`SqlDriver::history`].
+    /// Errors of [`SqlDriver::history`].
     pub async fn history_in(&self, session: &mut Session) -> Result<History> {
         let scripts = self.layout.read(&self.folder)?;
         let kept = self.interrupt.or(self.look(session)).await??;
@@ -126,10 +126,10 @@ impl SqlDriver {
         Ok(history)
     }
 
-    /// What applying would do, with the risk of each statement.
+    /// Returns the plan of applying the pending migrations, with the risks of each statement.
     ///
     /// # Errors
-    /// Kind `Refused`: edited, failed or unknown history. As [`SqlDriver::history`].
+    /// Kind `Refused`: edited, failed or unknown history. Errors of [`SqlDriver::history`].
     pub async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
         let (plan, alone) = self.plan_of(session).await?;
         match alone {
@@ -195,7 +195,7 @@ impl SqlDriver {
     /// The files' text, for questions about what has not run anywhere yet.
     ///
     /// # Errors
-    /// As [`Layout::read`].
+    /// Errors of [`Layout::read`].
     pub fn scripts(&self) -> Result<Vec<Script>> {
         self.layout.read(&self.folder)
     }
@@ -218,7 +218,8 @@ impl SqlDriver {
         self.look(session).await
     }
 
-    /// Where a tool makes its table. Prisma's is the schema of the URL, `public` unless it names another.
+    /// Returns the SQL expression of the schema in which a tool creates its history table.
+    /// For Prisma that is the schema of the URL, `public` unless the URL names another.
     fn usual_schema(&self) -> &'static str {
         if self.layout == Layout::Prisma { "'public'::name" } else { "pg_catalog.current_schema()" }
     }
@@ -312,7 +313,7 @@ impl SqlDriver {
         })
     }
 
-    /// What has to be settled by a person before anything is applied.
+    /// Rejects a history that a person has to settle before anything is applied.
     fn refuse_unsettled(history: &History, kept: &Kept) -> Result<()> {
         if let Some(failed) = history.failed().first() {
             return Err(failed_before(failed));
@@ -337,7 +338,7 @@ impl SqlDriver {
     }
 }
 
-/// What P3009 is with Prisma: a decision that only a person can take.
+/// Returns the error for a migration that failed before, Prisma's P3009. Only a person can decide on such a migration.
 fn failed_before(failed: &Migration) -> error::Error {
     let State::Failed { logs } = &failed.state else { return error::refused("nothing failed") };
     let why = match logs.lines().find(|line| !line.trim().is_empty()) {

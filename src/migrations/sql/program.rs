@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::postgres::session::report_lines;
 
-/// How far a program came.
+/// Outcome of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// The file ran and its row says so.
@@ -58,12 +58,12 @@ pub(super) struct Program<'a> {
     pub(super) before: &'a str,
     /// The file.
     pub(super) file: &'a str,
-    /// Whether `before` begins a transaction that `after` ends.
+    /// True where `before` begins a transaction that `after` ends.
     pub(super) in_transaction: bool,
     /// Statements after the file.
     pub(super) after: &'a str,
-    /// Whether the last of `after` changes a row only where the file has left no transaction open: then nothing else
-    /// has to ask.
+    /// True where the last statement of `after` changes a row only if the file has left no transaction open.
+    /// No other statement has to check for an open transaction then.
     pub(super) after_looks: bool,
 }
 

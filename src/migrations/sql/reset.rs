@@ -16,7 +16,7 @@ impl SqlDriver {
     /// everything.
     ///
     /// # Errors
-    /// As [`SqlDriver::apply`].
+    /// Errors of [`SqlDriver::apply`].
     pub async fn reset(&self, _plan: &Confirmed<ResetPlan>) -> Result<()> {
         let scripts = self.layout.read(&self.folder)?;
         // What cannot be applied is found before anything is dropped.
@@ -58,7 +58,7 @@ impl SqlDriver {
 /// Drops a schema with all that is in it, and makes it again with its owner and rights.
 ///
 /// # Errors
-/// As [`Session::query`].
+/// Errors of [`Session::query`].
 pub(in crate::migrations) async fn drop_schema(
     session: &mut Session,
     schema: &str,

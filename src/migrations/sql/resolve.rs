@@ -9,13 +9,13 @@ use crate::error::{self, Result};
 use crate::migrations::history::State;
 use crate::ui::{Confirmed, Guard, Plan};
 
-/// What is said of a migration.
+/// Outcome that a person states for a failed migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
     /// All of it is in the database.
     Applied,
-    /// Nothing of it is.
+    /// No part of the migration is in the database.
     RolledBack,
 }
 
@@ -24,7 +24,7 @@ pub enum Resolution {
 pub struct ResolvePlan {
     /// The migration.
     pub name: String,
-    /// What is said of it.
+    /// Outcome that the person states.
     pub resolution: Resolution,
     /// The database.
     pub database: String,
@@ -104,7 +104,7 @@ impl SqlDriver {
     /// Notes that nothing of a failed migration is left.
     ///
     /// # Errors
-    /// As [`crate::postgres::Session::query`].
+    /// Errors of [`crate::postgres::Session::query`].
     pub(in crate::migrations) async fn take_back(&self, name: &str) -> Result<()> {
         let mut session = self.hold().await?;
         let kept = self.look(&mut session).await?;

@@ -15,7 +15,7 @@ use crate::postgres::{Access, ServerError, Session};
 use crate::progress::Event;
 use crate::ui::Confirmed;
 
-/// How often a deadlock of CREATE INDEX CONCURRENTLY with somebody else is tried again.
+/// Number of tries of a CREATE INDEX CONCURRENTLY that ends in a deadlock with another session.
 const TRIES: u32 = 3;
 
 /// One file of a run.
@@ -23,11 +23,11 @@ struct Step<'a> {
     kept: &'a Kept,
     script: &'a Script,
     character: Character,
-    /// Whether others come behind it.
+    /// True where other files follow.
     more: bool,
     /// The version before it, which golang-migrate's one row goes back to.
     before: Option<&'a str>,
-    /// What this run has applied so far.
+    /// Migrations that this run has applied so far.
     done: &'a Applied,
 }
 
@@ -35,14 +35,14 @@ struct Step<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remains {
     Nothing,
-    /// What came before the failure, or before the last COMMIT of the file.
+    /// Part before the failure, or before the last COMMIT of the file.
     Part,
     /// The whole file; its row in the history is missing.
     All,
 }
 
 impl Step<'_> {
-    /// What a failure at this stage leaves.
+    /// Returns the part of the file that a failure at this stage leaves in the database.
     fn remains(&self, stage: Stage) -> Remains {
         remains(stage, self.character, self.script.transaction)
     }

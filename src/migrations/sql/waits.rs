@@ -142,7 +142,7 @@ impl SqlDriver {
     }
 }
 
-/// Who holds a tool's lock on this database.
+/// Returns the session that holds a tool's lock on this database.
 pub(in crate::migrations) async fn tools_lock(
     session: &mut Session,
     key: i64,
@@ -172,13 +172,13 @@ pub(in crate::migrations) async fn blocking(
     Holder::find(session, &blocks).await
 }
 
-/// What Prisma calls P1002.
+/// Error for another migration that runs on this database, Prisma's P1002.
 pub(in crate::migrations) fn migrated_elsewhere(holder: Option<&Holder>) -> Error {
     error::busy(format!("another migration runs on this database: {}", Holder::name(holder)))
         .hint("wait longer with `--lock-timeout 5m`, or try again later")
 }
 
-/// Nothing was done, because somebody holds a table.
+/// Error for a wait that ended without result, because another session holds a table.
 pub(in crate::migrations) fn waited_in_vain(what: &str, holder: Option<&Holder>) -> Error {
     let error = match holder {
         Some(holder) => {

@@ -109,11 +109,12 @@ impl Statement {
 pub struct Character {
     /// Number of statements.
     pub statements: usize,
-    /// It commits by itself.
+    /// True where a statement of the file commits.
     pub commits: bool,
-    /// It commits by itself before its last statement: its first part stays when the rest fails.
+    /// True where a statement before the last one commits. The first part of the file stays when the rest fails.
     pub commits_midway: bool,
-    /// It holds what runs outside of transactions only: `CREATE INDEX CONCURRENTLY`, `VACUUM`, `CREATE DATABASE` …
+    /// True where a statement runs outside of transactions only:
+    /// `CREATE INDEX CONCURRENTLY`, `VACUUM`, `CREATE DATABASE` …
     pub outside: bool,
 }
 

@@ -204,7 +204,7 @@ enum Fate {
         names: Vec<(u64, String)>,
         schema: Option<String>,
     },
-    /// Nothing passes: it is of another database.
+    /// Left out with all line ends, because the bytes belong to another database.
     Gone,
     /// Passes, and a line end behind it, since what follows does not pass.
     Last,

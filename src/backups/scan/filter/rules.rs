@@ -55,7 +55,7 @@ pub struct Apart {
 pub(super) enum Treatment {
     /// An owner or a right: set after the load, if the statement is nothing else.
     Later,
-    /// What is there already.
+    /// A statement about an extension or schema that exists already: left out.
     LeftOut,
 }
 

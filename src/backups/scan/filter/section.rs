@@ -3,7 +3,7 @@
 //! The part begins behind `\\connect NAME` and ends with the trailer of that dump and its `\\unrestrict`. pg_dump 11 and
 //! later writes the header of the dump before the `\\connect`, older ones behind it.
 
-/// What becomes of a line of psql's own commands.
+/// Treatment of a line of psql's own commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Pass,

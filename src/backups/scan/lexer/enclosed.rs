@@ -1,4 +1,4 @@
-//! What stands between two marks: strings, names in quotes, bodies between dollars, comments.
+//! Lexes text between delimiters: strings, quoted names, dollar-quoted bodies, comments.
 //!
 //! Promise: each is left only by its own end, however the chunks are cut.
 

@@ -14,7 +14,7 @@ use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use super::copy::CopyData;
 use super::token::{Ambiguity, Listener, Open, Place, Token};
 
-/// How much of one token's text is kept.
+/// Largest number of bytes kept of one token's text.
 pub(super) const KEPT: usize = 8 * 1024;
 /// The longest dollar-quote tag that is understood.
 const LONGEST_TAG: usize = 1024;
@@ -41,7 +41,7 @@ enum Mode {
     Copy,
 }
 
-/// What a string that has just ended means for a quote that follows it.
+/// Effect of a string that has just ended on a quote that follows the string.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tail {
     escapes: bool,
@@ -104,7 +104,7 @@ impl Lexer {
         self.copy.rows()
     }
 
-    /// Where a backslash command began that has not ended yet.
+    /// Returns the offset of a backslash command that has not ended yet.
     pub(super) fn open_metacommand(&self) -> Option<u64> {
         (self.mode == Mode::Metacommand).then_some(self.place.offset)
     }
@@ -115,7 +115,7 @@ impl Lexer {
         open.then_some(self.place.offset)
     }
 
-    /// What is open now.
+    /// Returns the construct that is open now.
     pub(super) fn open(&self) -> Open {
         match self.mode {
             Mode::Text { .. } | Mode::TextEscaped | Mode::Quoted | Mode::DollarBody { .. } => Open::Quote,
