@@ -15,6 +15,14 @@ pub(super) fn deferred(text: &str, schema: Option<&str>) -> Option<String> {
     owner.or_else(|| statement.default_privileges()).or_else(|| statement.privileges())
 }
 
+/// Reports that `pg_restore` sets an owner for entries of this kind. Event triggers and subscriptions, which the role that
+/// loads cannot create, are no such kinds here.
+pub(super) fn has_owner(kind: &str) -> bool {
+    const WITH_ARGUMENTS: [&str; 7] =
+        ["FUNCTION", "PROCEDURE", "AGGREGATE", "OPERATOR", "OPERATOR CLASS", "OPERATOR FAMILY", "BLOB"];
+    WITH_ARGUMENTS.contains(&kind) || owner_of_entry(kind, "x", "x", "", "x").is_some()
+}
+
 /// Returns the statement that gives an object of an archive its owner. `kind` and `name` are those of the entry, `drop` is
 /// the statement that drops it, which alone has the arguments of functions and operators.
 pub(super) fn owner_of_entry(

@@ -305,7 +305,7 @@ impl Filling<'_> {
             one_transaction: plan.findings.in_place,
         };
         let loading = load(self.engine, self.container, &ground.access, loaders, &request, self.progress);
-        let Loaded { summary, notes, deferred } = match self.interrupt.or(loading).await? {
+        let Loaded { summary, mut notes, left_out } = match self.interrupt.or(loading).await? {
             Ok(loaded) => loaded,
             Err(failure) => return Err(self.explained(failure, &ground.access).await),
         };
@@ -316,12 +316,15 @@ impl Filling<'_> {
             ))
             .note("the manifest was edited; without it the file is checked by its own structure"));
         }
+        // A pipe is read for the first time.
         if let Some(dump) = summary.encoding.as_deref().filter(|_| plan.sha256.is_none()) {
-            // A pipe is read for the first time.
             let like = Like::Encoding(self.properties.encoding.clone());
             preflight::encoding(admin, (&like, false), (dump, summary.text), &mut Vec::new()).await?;
         }
-        Ok(Attempt::Counted(Box::new(summary), notes, deferred))
+        if plan.sha256.is_none() && !left_out.is_empty() {
+            notes.push(format!("left out: {left_out}"));
+        }
+        Ok(Attempt::Counted(Box::new(summary), notes, left_out.deferred))
     }
 
     /// Counts on the server what the dump does not tell.

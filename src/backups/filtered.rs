@@ -12,7 +12,7 @@ pub(super) struct FilteredDump {
     hasher: Hasher,
     filter: Filter,
     left_out: LeftOut,
-    globals: String,
+    globals: Option<String>,
 }
 
 enum Filter {
@@ -35,14 +35,14 @@ impl FilteredDump {
             hasher: Hasher::default(),
             filter,
             left_out: LeftOut::default(),
-            globals: String::new(),
+            globals: Some(String::new()),
         }
     }
 
     /// Returns the next block, filtered; none at the end.
     ///
     /// # Errors
-    /// See [`Unpacker::next_block`].
+    /// See [`Unpacker::next_block`] and [`ListFilter::check_owners`].
     pub(super) fn next_block(&mut self) -> Result<Option<Vec<u8>>> {
         loop {
             let Some(block) = self.unpacker.next_block()? else { return Ok(self.rest()) };
@@ -50,7 +50,11 @@ impl FilteredDump {
             let block = match &mut self.filter {
                 Filter::None => block,
                 Filter::Plain(filter) => filter.feed(block),
-                Filter::Archive(filter) => filter.feed(block),
+                Filter::Archive(filter) => {
+                    let block = filter.feed(block);
+                    filter.check_owners()?;
+                    block
+                }
             };
             if !block.is_empty() {
                 return Ok(Some(block));
@@ -62,8 +66,9 @@ impl FilteredDump {
         let (rest, left_out) = match std::mem::replace(&mut self.filter, Filter::None) {
             Filter::None => return None,
             Filter::Plain(mut filter) => {
+                let finished = filter.finish();
                 self.globals = filter.take_globals();
-                filter.finish()
+                finished
             }
             Filter::Archive(filter) => filter.finish(),
         };
@@ -71,9 +76,9 @@ impl FilteredDump {
         Some(rest).filter(|rest| !rest.is_empty())
     }
 
-    /// Takes the statements of `pg_dumpall` that make roles.
-    pub(super) fn take_globals(&mut self) -> String {
-        std::mem::take(&mut self.globals)
+    /// Takes the statements of `pg_dumpall` that make roles, at the end; `None` where they are too long to be kept.
+    pub(super) fn take_globals(&mut self) -> Option<String> {
+        self.globals.replace(String::new())
     }
 
     /// Takes a block back whose memory can serve the next one.

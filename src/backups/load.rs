@@ -64,8 +64,8 @@ pub struct Loaded {
     pub summary: Summary,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub notes: Vec<String>,
-    /// Owners and rights that are still to be set, in the dump's order.
-    pub deferred: Vec<String>,
+    /// Count of what the rules left out, with the owners and rights that are still to be set.
+    pub left_out: LeftOut,
 }
 
 /// Loads into `access.database`.
@@ -125,7 +125,7 @@ pub async fn load(
         (heard, _) = &mut listening => return Err(heard.stopped(&handle, &request.source.name()).await),
     };
     let (mut heard, mut output) = listening.await;
-    let Fed::Whole(summary, deferred) = fed else {
+    let Fed::Whole(summary, left_out) = fed else {
         return Err(heard.stopped(&handle, &request.source.name()).await);
     };
     if !heard.proven {
@@ -135,7 +135,7 @@ pub async fn load(
     if request.one_transaction {
         commit(&mut input, &mut heard, &mut output).await?;
     }
-    Ok(Loaded { summary: *summary, notes: Vec::new(), deferred })
+    Ok(Loaded { summary: *summary, notes: Vec::new(), left_out })
 }
 
 /// Commits what was loaded.
@@ -168,7 +168,7 @@ async fn open(request: &LoadRequest) -> Result<(Format, Unpacker)> {
 
 enum Fed {
     /// Everything and the token were sent.
-    Whole(Box<Summary>, Vec<String>),
+    Whole(Box<Summary>, LeftOut),
     /// psql stopped taking input.
     Refused,
 }
@@ -202,7 +202,7 @@ async fn feed(
     if !request.one_transaction {
         let _ = input.close().await;
     }
-    Ok(if sent { Fed::Whole(Box::new(summary), left_out.deferred) } else { Fed::Refused })
+    Ok(if sent { Fed::Whole(Box::new(summary), left_out) } else { Fed::Refused })
 }
 
 /// Reads, scans, and lets through only what has been judged.

@@ -139,7 +139,7 @@ impl<'a> Loaders<'a> {
         &self,
         access: &Access,
         application: &str,
-        (archive, list): (&Path, Option<&str>),
+        (archive, list, options): (&Path, Option<&str>, &[&str]),
         jobs: u8,
         interrupt: &Interrupt,
     ) -> Result<Result<ProvenEnd, Unfit>> {
@@ -153,7 +153,7 @@ impl<'a> Loaders<'a> {
         };
         let spec = pg_restore::from_path(access, application, ARCHIVE, self.loading, jobs);
         let spec = match list {
-            Some(_) => pg_restore::without_owners(pg_restore::of_list(spec, &room::inside(LIST))),
+            Some(_) => pg_restore::with(pg_restore::of_list(spec, &room::inside(LIST)), options),
             None => spec,
         };
         let spec = beside::over_tcp(spec, port);

@@ -3,11 +3,12 @@
 //! Promises: whatever code a foreign dump brings runs as this role and no other, so it can neither run programs nor reach
 //! files; the role logs in as itself, since a `SET ROLE` of a superuser's session can be undone from inside a function.
 //! A superuser makes the extensions before the load, in an empty database, and sets owners and rights after it; it reads
-//! no table of the dump. A role whose restore was killed is dropped by the next restore.
+//! no table of the dump, and owns none for which the server runs code of the dump by itself. A role whose restore was killed is dropped by the next restore.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::background::{self, Evaluated, reaches_out};
 use super::restore::RestorePlan;
 use super::scan::{Apart, ExtensionPlace};
 use crate::docker::proof::nonce;
@@ -19,7 +20,7 @@ use crate::postgres::{Access, Session, mask};
 use crate::secret::Secret;
 
 /// Hint of every refusal here.
-const TRUST: &str = "if you know where the file comes from, `--trust` restores it all the same";
+pub(super) const TRUST: &str = "if you know where the file comes from, `--trust` restores it all the same";
 
 /// Extensions that neither reach files nor run programs nor connect anywhere, nor let a table do so. Those that the
 /// server itself calls trusted need no place here. PostGIS's raster part is none: it reads files of the server.
@@ -290,8 +291,18 @@ impl LoadingRole {
                 session.query(&back).await.map_err(Error::from)?;
             }
         }
-        apply(&mut session, &deferred).await?;
-        session.query(&format!("REASSIGN OWNED BY {role} TO CURRENT_USER")).await.map_err(Error::from)?;
+        let heir = heir(&mut session, plan).await?;
+        let reassign = format!("REASSIGN OWNED BY {role} TO {heir}");
+        let evaluated = background::find(&mut session, plan.version.major()).await?;
+        if evaluated.is_empty() {
+            let later = apply(&mut session, &deferred).await?;
+            apply_each(&mut session, &later).await?;
+            session.query(&reassign).await.map_err(Error::from)?;
+        } else {
+            let mut guard = inside(engine, container, plan, side, application).await?;
+            give_checked((&mut session, &mut guard), plan, &evaluated, &deferred, (&heir, &reassign)).await?;
+            guard.close().await;
+        }
         let left = format!(
             "select count(*) from pg_catalog.pg_shdepend d where d.refobjid = {}::pg_catalog.regrole and d.deptype = 'o'",
             literal(&role)
@@ -331,6 +342,47 @@ async fn create(
         Error::from(refusal).context(format!("extension {:?} cannot be created", extension.name))
     };
     session.query(&statement).await.map(|_| ()).map_err(refused)
+}
+
+/// Returns the role, as it is written in SQL, that owns what the dump gives no owner: the one that owns the database,
+/// unless that can reach out of the database; else the connecting one.
+async fn heir(session: &mut Session, plan: &RestorePlan) -> Result<String> {
+    let owner = match plan.properties.as_ref().filter(|_| !plan.exists) {
+        Some(properties) => literal(&properties.owner),
+        None => format!(
+            "(select pg_catalog.pg_get_userbyid(d.datdba) from pg_catalog.pg_database d where d.datname = {})",
+            literal(&plan.database)
+        ),
+    };
+    let ask = format!(
+        "select r.rolname from pg_catalog.pg_roles r where r.rolname = {owner} and not {}",
+        reaches_out(plan.version.major())
+    );
+    let found = session.value(&ask).await.map_err(Error::from)?;
+    Ok(found.map_or_else(|| "CURRENT_USER".to_owned(), |name| ident(&name)))
+}
+
+/// Gives everything its owner and its rights where the server runs code of the dump by itself. `guard` keeps the tables
+/// locked, and its transaction ends well only where no owner of them can reach out. The others are set by `session`, each
+/// for itself: one transaction over very many objects runs out of lock memory.
+async fn give_checked(
+    (session, guard): (&mut Session, &mut Session),
+    plan: &RestorePlan,
+    evaluated: &[Evaluated],
+    deferred: &[String],
+    (heir, reassign): (&str, &str),
+) -> Result<()> {
+    let (locked, free): (Vec<String>, Vec<String>) =
+        deferred.iter().cloned().partition(|one| evaluated.iter().any(|held| one.contains(&held.table)));
+    guard.query("BEGIN").await.map_err(Error::from)?;
+    background::lock(guard, evaluated, heir).await?;
+    session.query("SET lock_timeout = '30s'").await.map_err(Error::from)?;
+    let later = apply(session, &free).await?;
+    apply_each(guard, &locked).await?;
+    guard.query(reassign).await.map_err(Error::from)?;
+    background::check(guard, plan, evaluated, deferred).await?;
+    guard.query("COMMIT").await.map_err(Error::from)?;
+    apply_each(session, &later).await
 }
 
 /// Reports whether the connecting role is a superuser.
@@ -408,16 +460,21 @@ async fn inside(
 /// feature_not_supported: a sequence of a table has the table's owner, which may come later.
 const LATER: &str = "0A000";
 
-async fn apply(session: &mut Session, deferred: &[String]) -> Result<()> {
+/// Runs statements and returns those that have to be run once more, behind the others.
+async fn apply(session: &mut Session, deferred: &[String]) -> Result<Vec<String>> {
     let mut later = Vec::new();
     for statement in deferred {
         match session.query(statement).await {
             Ok(_) => {}
-            Err(refusal) if refusal.state() == Some(LATER) => later.push(statement),
+            Err(refusal) if refusal.state() == Some(LATER) => later.push(statement.clone()),
             Err(refusal) => return Err(refused(refusal, statement)),
         }
     }
-    for statement in later {
+    Ok(later)
+}
+
+async fn apply_each(session: &mut Session, statements: &[String]) -> Result<()> {
+    for statement in statements {
         session.query(statement).await.map_err(|refusal| refused(refusal, statement))?;
     }
     Ok(())

@@ -7,6 +7,7 @@
 pub mod aids;
 pub mod archive;
 pub mod authenticity;
+mod background;
 pub mod catalog;
 pub mod cluster;
 pub mod complaint;

@@ -66,6 +66,8 @@ pub struct RestorePlan {
     pub authenticity: Authenticity,
     /// `--trust`.
     pub trust: bool,
+    /// The command as it was typed, for a hint that adds to it.
+    pub command: String,
     /// Statements of the dump that are left out or changed.
     pub rules: Rules,
     /// Roles that are made first.

@@ -17,7 +17,9 @@ use super::contents::Contents;
 use super::filtered::FilteredDump;
 use super::manifest::{Level, Manifest, Span};
 use super::open_dump::{self, OpenDump};
-use super::scan::{self, CopyBlock, Finding, FindingKind, LeftOut, NO_TRAILER, Notes, Proof, Rules, Summary};
+use super::scan::{
+    self, CopyBlock, Finding, FindingKind, LeftOut, MOST_GLOBALS, NO_TRAILER, Notes, Proof, Rules, Summary,
+};
 use crate::error::{self, Error, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::dump::Format;
@@ -270,7 +272,7 @@ fn read_to_its_end(
         progress.on(Event::Bytes { done: dump.bytes(), total });
     }
     let mut summary = scanner.finish();
-    let globals = Globals(dump.take_globals());
+    let globals = Globals(dump.take_globals().ok_or_else(|| too_many_roles(&name, command))?);
     let (sha256, left_out) = dump.finish();
     if rules.script {
         summary.proof = summary.script.clone();
@@ -316,6 +318,11 @@ fn read_to_its_end(
         globals,
         taken,
     })
+}
+
+fn too_many_roles(name: &str, command: &str) -> Error {
+    error::refused(format!("the statements of {name} that make roles take more than {} MiB", MOST_GLOBALS >> 20))
+        .hint(format!("restore it without owners and rights, which needs none of them: `{command} --no-owner --no-privileges`"))
 }
 
 /// Bytes in which the marks of a terminal are looked for.

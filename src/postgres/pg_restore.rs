@@ -20,11 +20,16 @@ pub fn from_path(access: &Access, application: &str, path: &str, loading: Loadin
     access.spec(argv.into_iter().chain(rest).collect(), application).options(&options)
 }
 
-/// Adds the options for a role that may set neither owners nor privileges.
-pub fn without_owners(mut spec: ExecSpec) -> ExecSpec {
+/// Options that leave out owners.
+pub const WITHOUT_OWNERS: &[&str] = &["--no-owner"];
+/// Options that leave out owners and rights.
+pub const WITHOUT_OWNERS_AND_RIGHTS: &[&str] = &["--no-owner", "--no-privileges"];
+
+/// Adds options, in front of the connection.
+pub fn with(mut spec: ExecSpec, options: &[&str]) -> ExecSpec {
     let at = spec.argv.iter().position(|word| word.ends_with("pg_restore")).map_or(0, |at| at + 1);
-    for option in ["--no-privileges", "--no-owner"] {
-        spec.argv.insert(at, option.to_owned());
+    for option in options {
+        spec.argv.insert(at, (*option).to_owned());
     }
     spec
 }

@@ -452,11 +452,18 @@ fn y2_code_of_a_foreign_file_runs_as_nobody_and_reaches_nothing() {
     for server in servers("code") {
         let project = Project::new(&server, "code");
         let dumps = hostile_dumps(&server, &project);
+        // What the server evaluates by itself is let in for a role without superuser alone.
+        server.sql("postgres", "create role sec_app");
+        let mapped = ["--role-map", "postgres=sec_app"];
         let before = outside(&server);
         for (at, file) in dumps.iter().enumerate() {
             let name = file.file_name().unwrap().to_string_lossy().into_owned();
             let into = format!("victim_{at}");
-            restore(&project, file, &into, &[]).code(0);
+            if name == "written.sql" {
+                // It names no owner.
+                server.sql("postgres", &format!("create database {into} owner sec_app"));
+            }
+            restore(&project, file, &into, &mapped).code(0);
             let ran = server.sql(&into, "select place from public.ran");
             let ran: BTreeSet<&str> = ran.lines().collect();
             let places = if name == "written.sql" { WRITTEN } else { PLACES };
@@ -466,17 +473,28 @@ fn y2_code_of_a_foreign_file_runs_as_nobody_and_reaches_nothing() {
                 assert!(ran.contains(place), "{name}: no code ran from {place}: {ran:?}");
             }
             nothing_happened(&server, &before, &name);
-            let sql = "select count(*) from pg_class c join pg_roles r on r.oid = c.relowner where r.rolname <> 'postgres'";
-            assert_eq!(server.sql(&into, sql), "0", "{name}: all is the superuser's, as psql would have it");
+            let sql =
+                "select string_agg(distinct relowner::regrole::text, ',') from pg_class where oid >= 16384";
+            assert_eq!(server.sql(&into, sql), "sec_app", "{name}: nothing is a superuser's");
+            server.sql(&into, "analyze");
+            nothing_happened(&server, &before, &format!("{name}, analyzed"));
         }
         // The same by several sessions of a worker.
         for (at, file) in dumps.iter().enumerate().skip(2).step_by(3) {
-            restore(&project, file, &format!("victim_j{at}"), &["-j", "2"]).code(0);
+            let finished = restore(
+                &project,
+                file,
+                &format!("victim_j{at}"),
+                &[&["-j", "2", "-v"][..], &mapped].concat(),
+            );
+            assert!(finished.err().contains("by pg_restore over 2 sessions"), "{}", finished.err());
+            finished.code(0);
             nothing_happened(&server, &before, &format!("{} with -j 2", file.display()));
         }
         // From a pipe nothing is known before.
         let pipe = std::fs::read(&dumps[0]).unwrap();
-        project.run_with(&pipe, &["restore", "-", "--into", "victim_pipe", "--yes", "--no-backup"]).code(0);
+        let piped = ["restore", "-", "--into", "victim_pipe", "--yes", "--no-backup"];
+        project.run_with(&pipe, &[&piped[..], &mapped].concat()).code(0);
         nothing_happened(&server, &before, "a pipe");
         // What keeps it from happening is the role: with trust it happens.
         let _ = restore(&project, &dumps[0], "victim_trusted", &["--trust"]);
@@ -513,6 +531,241 @@ fn y2_no_statement_of_a_foreign_file_reaches_out() {
             server.sql("postgres", "select count(*) from pg_database where datname like 'envctl_new%'"),
             "0"
         );
+    }
+}
+
+/// Databases with code that autovacuum and ANALYZE run; the table is `public.b`, the second word is in the refusal.
+const BACKGROUND: &[(&str, &str)] = &[
+    ("create table public.b (a int); create index on public.b (public.calm('index'))", "index public.b_"),
+    (
+        "create table public.b (a int); create index on public.b (a) where public.calm('where') = 1",
+        "public.calm(text)",
+    ),
+    (
+        "create table public.b (a int); create function public.op(int, int) returns boolean language plpgsql immutable as 'begin return public.act(''operator'') = $2; end'; \
+         create operator public.=== (leftarg = int, rightarg = int, function = public.op); create index on public.b ((a operator(public.===) 1))",
+        "public.op(integer,integer)",
+    ),
+    (
+        "create domain public.d as int check (public.sure('domain', value)); create table public.b (a int); create index on public.b ((a::public.d))",
+        "public.sure(text,integer)",
+    ),
+    (
+        "create table public.b (a int, exclude using btree (public.calm('exclusion') with =))",
+        "public.calm(text)",
+    ),
+    (
+        "create table public.b (a int); create statistics public.s on (public.calm('statistics')), a from public.b",
+        "statistics s",
+    ),
+    (
+        "create table public.b (a int); create view public.v as select public.act('xml') a; \
+         create statistics public.s on (table_to_xml('public.v'::regclass, true, true, a::text)::text), a from public.b",
+        "table_to_xml",
+    ),
+    (
+        "create function public.gap(float8, float8) returns float8 language plpgsql immutable as 'begin perform public.act(''range''); return $1 - $2; end'; \
+         create type public.span as range (subtype = float8, subtype_diff = public.gap); create table public.b (a int, r public.span)",
+        "type public.span",
+    ),
+    (
+        "create materialized view public.b as select 1 a; create index on public.b (public.calm('matview'))",
+        "public.calm(text)",
+    ),
+    (
+        "create function public.high() returns int language sql security definer as 'select public.act(''definer'')'; \
+         create function public.low(int) returns int language plpgsql immutable as 'begin return public.high(); end'; \
+         create table public.b (a int); create index on public.b (public.low(a)); alter table public.b owner to sec_low; alter function public.low owner to sec_low",
+        "SECURITY DEFINER function public.high()",
+    ),
+    (
+        "create table public.b (a int primary key); create index on public.b (public.calm('cascade')); alter table public.b owner to sec_low; \
+         create table public.c (a int constraint of_b references public.b on delete cascade)",
+        "foreign key of_b",
+    ),
+];
+
+/// Words of the first command in backticks that begins with `envctl restore`.
+fn printed(err: &str) -> Vec<String> {
+    let flat = err.split_whitespace().collect::<Vec<_>>().join(" ");
+    let command =
+        flat.split('`').find(|part| part.starts_with("envctl restore ")).unwrap_or_else(|| panic!("{err}"));
+    command.split(' ').skip(1).map(|word| word.trim_matches('\'').to_owned()).collect()
+}
+
+#[test]
+fn code_that_the_server_runs_by_itself_is_not_run_as_a_superuser() {
+    for server in servers("background") {
+        let project = Project::new(&server, "background");
+        server.sql("postgres", "create role sec_low");
+        for (at, (sql, told)) in BACKGROUND.iter().enumerate() {
+            let source = server.database("armed");
+            server.sql(&source, &format!("set check_function_bodies = off; {}{sql};", hostile_functions()));
+            let filled = !["materialized", "primary", "exclude"].iter().any(|word| sql.contains(word));
+            if filled {
+                server.sql(&source, "insert into public.b (a) select n from generate_series(1, 200) n");
+            }
+            let before = outside(&server);
+            let formats: &[&str] = if at == 0 { &["-Fp", "-Fc", "-Ft"] } else { &["-Fp"] };
+            for format in formats {
+                let file = write(
+                    &project,
+                    &format!("{at}{format}"),
+                    server.bytes(&format!("pg_dump -U postgres {format} {source}")),
+                );
+                let into = format!("victim_{at}{}", &format[2..]);
+                let refused = restore(&project, &file, &into, &[]).code(6).says(told).says("nobody vouches");
+                let there = format!(
+                    "select count(*) from pg_database where datname = '{into}' or datname like 'envctl%'"
+                );
+                assert_eq!(server.sql("postgres", &there), "0", "{sql}");
+                let left = "select count(*) from pg_roles where rolname like 'envctl_load%'";
+                assert_eq!(server.sql("postgres", left), "0", "{sql}");
+                nothing_happened(&server, &before, sql);
+                // The server has no role that could own it: the refusal makes one.
+                let words = printed(&refused.err());
+                let owner = format!("{into}_owner");
+                assert!(words.contains(&format!("postgres={owner}")), "{words:?}");
+                server.sql("postgres", &format!("create role {owner}"));
+                let mut args: Vec<&str> = words.iter().map(String::as_str).collect();
+                args.push("--yes");
+                project.run(&args).code(0);
+                server.sql(&into, "analyze; vacuum analyze");
+                server.sql(
+                    "postgres",
+                    &format!("drop database {into}; drop role {owner}").replace("; ", ";\n"),
+                );
+                assert_eq!(server.sh("ls /tmp | grep pwn || true"), "", "{sql}");
+                assert_eq!(outside(&server), before, "{sql}");
+            }
+        }
+        // What keeps it from happening is the owner: a superuser's table does it.
+        restore(&project, &project.path().join("0-Fp"), "victim_real", &["--trust"]).code(0);
+        server.sh("rm -f /tmp/pwn*");
+        server.sql("victim_real", "analyze public.b");
+        assert!(server.sh("ls /tmp | grep pwn || true").contains("index"), "the attack is real");
+    }
+}
+
+#[test]
+fn what_a_file_gives_no_owner_goes_to_the_owner_of_the_database() {
+    for server in Server::each() {
+        server.sql("postgres", "do $$ begin create role sec_heir; exception when others then null; end $$");
+        let project = Project::new(server, "heir");
+        project.sql(
+            "create function double(int) returns int language sql immutable as 'select $1 * 2'; \
+             create table item (id serial primary key); create index on item (double(id)); insert into item values (1)",
+        );
+        let file =
+            write(&project, "f.dump", server.bytes(&format!("pg_dump -U postgres -Fc {}", project.database)));
+        let owners =
+            "select string_agg(distinct relowner::regrole::text, ',') from pg_class where oid >= 16384";
+        let run = |more: &[&str]| {
+            let file = file.to_str().unwrap();
+            project.run(&[&["restore", file, "--yes", "--no-backup"], more].concat())
+        };
+        // Owned by a superuser, and no owner is named: the owner of the database is the way.
+        run(&["--no-owner"]).code(6).says("double(integer)").says("--trust");
+        server.sql("postgres", &format!("alter database {} owner to sec_heir", project.database));
+        run(&["--no-owner"]).code(0);
+        assert_eq!(project.sql(owners), "sec_heir");
+        // Named owners stay what they are, and the role that owns the database is offered.
+        let refused = run(&[]).code(6).err();
+        assert!(printed(&refused).contains(&"postgres=sec_heir".to_owned()), "{refused}");
+        project.drop_siblings();
+        server.sql("postgres", &format!("alter database {} owner to postgres", project.database));
+    }
+}
+
+#[test]
+fn an_owner_that_cannot_be_set_is_refused_and_not_lost() {
+    let server = Server::shared(17);
+    let project = Project::new(server, "owners");
+    project.sql("create function oddly(integer) returns int language sql as 'select 1'");
+    let mut archive = server.bytes(&format!("pg_dump -U postgres -Fc {}", project.database));
+    let drop = b"DROP FUNCTION public.oddly(integer);";
+    let at = archive.windows(drop.len()).position(|part| part == drop).unwrap();
+    archive[at..at + drop.len()].copy_from_slice(b"DROP FUNCTION ''public.odd(integer);");
+    let file = write(&project, "f.dump", archive);
+    let into = format!("{}_i", project.database);
+    for more in [&[][..], &["-j", "2"]] {
+        restore(&project, &file, &into, more).code(6).says("the owner of function \"oddly(integer)\"");
+    }
+    restore(&project, &file, &into, &["--no-owner"]).code(0);
+    server.sql("postgres", &format!("drop database {into}"));
+}
+
+#[test]
+fn roles_beyond_the_limit_are_refused_with_the_command_that_needs_none() {
+    let server = Server::shared(15);
+    let project = Project::new(server, "roles");
+    project.fill(5);
+    let dump =
+        String::from_utf8(server.bytes(&format!("pg_dump -U postgres -C {}", project.database))).unwrap();
+    let roles: String = (0..160_000).map(|n| format!("CREATE ROLE role_{n:020};\n")).collect();
+    let file = write(
+        &project,
+        "all.sql",
+        format!(
+            "--\n-- PostgreSQL database cluster dump\n--\n\n{roles}\n{dump}--\n-- PostgreSQL database cluster dump complete\n--\n\n"
+        ),
+    );
+    let into = format!("{}_i", project.database);
+    let refused = restore(&project, &file, &into, &[]).code(6).says("take more than 4 MiB").err();
+    let words = printed(&refused);
+    let mut args: Vec<&str> = words.iter().map(String::as_str).collect();
+    args.push("--yes");
+    project.run(&args).code(0);
+    assert_eq!(server.sql(&into, "select count(*) from item"), "5");
+    server.sql("postgres", &format!("drop database {into}"));
+}
+
+#[test]
+fn rules_reach_an_archive_that_pg_restore_reads_itself() {
+    for server in Server::each() {
+        server.sql(
+            "postgres",
+            "do $$ begin create role sec_rule; create role sec_read; exception when others then null; end $$",
+        );
+        let project = Project::new(server, "rules");
+        project.sql(
+            "create table item (id int primary key); alter table item owner to sec_rule; grant select on item to sec_read; insert into item values (1)",
+        );
+        let dumped =
+            |format: &str| server.bytes(&format!("pg_dump -U postgres {format} {}", project.database));
+        let archive = write(&project, "f.dump", dumped("-Fc"));
+        let plain = write(&project, "f.sql", dumped("-Fp"));
+        let into = format!("{}_i", project.database);
+        let state = "select relowner::regrole || ' ' || (relacl::text like '%sec_read%')::text from pg_class where relname = 'item'";
+        for trust in [&[][..], &["--trust"]] {
+            for (more, left) in [
+                (&["--no-owner"][..], "postgres true"),
+                (&["--no-privileges"], "sec_rule "),
+                (&["--no-owner", "--no-privileges"], "postgres "),
+            ] {
+                let worker = [&["-j", "2", "--transport", "worker", "-v"], more, trust].concat();
+                let finished = restore(&project, &archive, &into, &worker).code(0);
+                assert!(finished.err().contains("by pg_restore over 2 sessions"), "{}", finished.err());
+                assert_eq!(server.sql(&into, state).trim_end(), left.trim_end(), "{more:?} {trust:?}");
+                server.sql("postgres", &format!("drop database {into}"));
+            }
+        }
+        // A list tells no other owner, where no role of its own loads.
+        restore(
+            &project,
+            &archive,
+            &into,
+            &["--transport", "worker", "--trust", "--role-map", "sec_rule=postgres"],
+        )
+        .code(6)
+        .says("--transport exec");
+        let finished = restore(&project, &plain, &into, &["-j", "2", "--no-owner"]).code(0);
+        assert!(finished.err().contains("-j 2 is left aside"), "{}", finished.err());
+        server.sql("postgres", &format!("drop database {into}"));
+        // A pipe is read once: the count is told at the end.
+        let piped = ["restore", "-", "--into", &into, "--yes", "--no-backup", "--no-owner"];
+        project.run_with(&dumped("-Fp"), &piped).code(0).says("left out: 1 OWNER statement");
+        server.sql("postgres", &format!("drop database {into}"));
     }
 }
 

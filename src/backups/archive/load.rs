@@ -47,7 +47,8 @@ pub async fn load(
 ) -> Result<Loaded, LoadFailure> {
     let nonce = nonce();
     let spec = pg_restore::from_stdin(access, &request.application, request.loading);
-    let spec = if request.rules.apart.is_some() { pg_restore::without_owners(spec) } else { spec };
+    let without = pg_restore::WITHOUT_OWNERS_AND_RIGHTS;
+    let spec = if request.rules.apart.is_some() { pg_restore::with(spec, without) } else { spec };
     let spec = if request.one_transaction { pg_restore::in_one_transaction(spec) } else { spec };
     let spec = ExecSpec { argv: wrap_fed(&nonce, &spec.argv), ..spec };
     let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
@@ -85,7 +86,7 @@ pub async fn load(
     };
     let (summary, _, left_out) = result;
     let loaded = finish(engine, container, access, request, heard, summary, progress).await?;
-    Ok(Loaded { deferred: left_out.deferred, ..loaded })
+    Ok(Loaded { left_out, ..loaded })
 }
 
 /// Checks that pg_restore succeeded and that everything is loaded.
@@ -103,7 +104,7 @@ async fn finish(
     }
     progress.step("counting what was loaded");
     let notes = check(engine, container, access, &request.application, &summary).await?;
-    Ok(Loaded { summary, notes, deferred: Vec::new() })
+    Ok(Loaded { summary, notes, left_out: LeftOut::default() })
 }
 
 type Reading = (Summary, Digest, LeftOut);

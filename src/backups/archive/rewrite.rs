@@ -6,8 +6,10 @@
 
 use super::scanner::LARGEST_TOC;
 use super::toc::{Cursor, OFFSET_BYTES, Stop, Toc, TocEntry};
-use crate::backups::deferred::owner_of_entry;
+use crate::backups::deferred::{has_owner, owner_of_entry};
+use crate::backups::loading_role::TRUST;
 use crate::backups::scan::{LeftOut, MOST_DEFERRED, Rules, StatementFilter};
+use crate::error::{self, Error};
 
 /// State of an entry's data in the list: their place is not known, or there are none.
 const NOT_SET: u8 = 1;
@@ -19,8 +21,10 @@ pub struct ListFilter {
     left_out: LeftOut,
     /// Numbers of the entries that are not left out.
     kept: Vec<i32>,
-    /// Reports whether a part of an entry's statements is left out.
+    /// Reports that a part of an entry is changed.
     partial: bool,
+    /// Entries whose owner cannot be set later.
+    unowned: Vec<String>,
     /// Head and list, until both are whole.
     pending: Vec<u8>,
     try_at: usize,
@@ -35,6 +39,7 @@ impl ListFilter {
             left_out: LeftOut::default(),
             kept: Vec::new(),
             partial: false,
+            unowned: Vec::new(),
             pending: Vec::new(),
             try_at: 64,
             done: false,
@@ -79,9 +84,24 @@ impl ListFilter {
         self.done
     }
 
-    /// Reports that a part of an entry's statements is left out, which no list of entries tells.
+    /// Reports that a part of an entry is left out or changed, which no list of entries tells.
     pub fn is_partial(&self) -> bool {
         self.partial
+    }
+
+    /// Checks that no owner of the archive is lost.
+    ///
+    /// # Errors
+    /// Kind `Refused`: the owner of an entry, which is named, cannot be set after the load.
+    pub fn check_owners(&self) -> Result<(), Error> {
+        let Some(first) = self.unowned.first() else { return Ok(()) };
+        let more = self.unowned.len() - 1;
+        let others = if more == 0 { String::new() } else { format!(" and of {more} more") };
+        Err(error::refused(format!(
+            "the owner of {first}{others} in the archive cannot be set: the entry is not as pg_dump writes it"
+        ))
+        .hint("leave out the owners: `--no-owner`")
+        .hint(TRUST))
     }
 
     /// Returns the list of entries for `pg_restore --use-list`, without those that are left out.
@@ -162,6 +182,7 @@ impl ListFilter {
             self.defer_owner(entry);
             write(out, Some(b""));
         } else if let Some(other) = self.rules.roles.get(&entry.owner) {
+            self.partial |= other != &entry.owner;
             write(out, Some(other.as_bytes()));
         } else {
             write(out, owner);
@@ -173,16 +194,25 @@ impl ListFilter {
     /// Keeps the owner of an entry for later.
     fn defer_owner(&mut self, entry: &TocEntry) {
         let TocEntry { kind, namespace, tag, drop, owner, .. } = entry;
-        let owner = self.rules.roles.get(owner).unwrap_or(owner);
+        let owner = &self.rules.roles.get(owner).unwrap_or(owner).clone();
         if owner.is_empty() || self.rules.no_owner {
             return;
         }
         if kind == "BLOB METADATA" {
-            let objects =
-                entry.definition.lines().filter_map(|oid| owner_of_entry("BLOB", "", oid, "", owner));
-            self.left_out.deferred.extend(objects);
-        } else {
-            self.left_out.deferred.extend(owner_of_entry(kind, namespace, tag, drop, owner));
+            for oid in entry.definition.lines() {
+                let owned = owner_of_entry("BLOB", "", oid, "", owner);
+                self.keep_owner(owned, || format!("large object {oid:?}"));
+            }
+        } else if has_owner(kind) {
+            let owned = owner_of_entry(kind, namespace, tag, drop, owner);
+            self.keep_owner(owned, || format!("{} {tag:?}", kind.to_lowercase()));
+        }
+    }
+
+    fn keep_owner(&mut self, statement: Option<String>, shown: impl FnOnce() -> String) {
+        match statement {
+            Some(statement) => self.left_out.deferred.push(statement),
+            None => self.unowned.push(shown()),
         }
     }
 

@@ -19,16 +19,19 @@ use crate::error::{self, Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::Access;
 use crate::postgres::dump::Format;
+use crate::postgres::pg_restore;
 use crate::progress::{Event, Progress};
 
-/// Entries of an archive that the loading role restores, and statements for later.
+/// What the rules of a restore make of an archive.
 #[derive(Default)]
 struct Filtered {
-    /// The entries that it restores; none where every entry is.
+    /// The entries that are restored; none where every entry is.
     list: Option<String>,
     /// Owners and rights that are set later.
     deferred: Vec<String>,
-    /// Reports whether a part of an entry's statements is for later, too.
+    /// Options of `pg_restore` that leave out what is set later, or not at all.
+    options: &'static [&'static str],
+    /// Reports that a part of an entry is left out or changed, which no list tells.
     partial: bool,
 }
 
@@ -113,15 +116,24 @@ impl Spread {
                 return Ok(None);
             }
         };
-        let Filtered { list, deferred, partial } = self.filtered(rules, interrupt).await?;
-        if partial && !loaders.needs_worker() {
-            aside(&"parts of its statements are for later");
+        let Filtered { list, deferred, options, partial } = self.filtered(rules, interrupt).await?;
+        if partial && loaders.needs_worker() {
+            return Err(error::refused(format!(
+                "a worker's pg_restore reads {} itself, and parts of its statements have to be changed",
+                self.path.display()
+            ))
+            .hint("let it pass through envctl: `--transport exec`")
+            .into());
+        }
+        if partial {
+            let why = "parts of its statements are changed";
+            progress.on(Event::Warning(format!("-j {jobs} is left aside, one session loads it: {why}")));
             return Ok(None);
         }
         let over = if jobs == 1 { "one session".to_owned() } else { format!("{jobs} sessions") };
         progress.step(&format!("loading {} by pg_restore over {over}", self.path.display()));
         let end = match loaders
-            .pg_restore(access, application, (&archive, list.as_deref()), jobs, interrupt)
+            .pg_restore(access, application, (&archive, list.as_deref(), options), jobs, interrupt)
             .await?
         {
             Ok(end) => end,
@@ -145,9 +157,9 @@ impl Spread {
         }
     }
 
-    /// The list of the entries that a role of its own restores, and what it leaves for later; no list where it is nobody's.
+    /// Returns the list of the entries that are restored by these rules, and what is left for later.
     async fn filtered(&self, rules: &Rules, interrupt: &Interrupt) -> Result<Filtered> {
-        if rules.apart.is_none() {
+        if !touches_archive(rules) {
             return Ok(Filtered::default());
         }
         let (path, rules, mut filter) = (self.path.clone(), rules.clone(), ListFilter::new(rules.clone()));
@@ -157,8 +169,14 @@ impl Spread {
                 let Some(block) = unpacker.next_block()? else { break };
                 filter.feed(block);
             }
+            filter.check_owners()?;
+            let options = match (&rules.apart, rules.no_owner) {
+                (Some(_), _) => pg_restore::WITHOUT_OWNERS_AND_RIGHTS,
+                (None, true) => pg_restore::WITHOUT_OWNERS,
+                (None, false) => &[],
+            };
             let (list, partial) = (Some(filter.list()), filter.is_partial());
-            Ok(Filtered { list, deferred: filter.finish().1.deferred, partial })
+            Ok(Filtered { list, deferred: filter.finish().1.deferred, options, partial })
         };
         interrupt.blocking(reading).await
     }
@@ -180,6 +198,11 @@ impl Spread {
         *self.unpacked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(room);
         Ok(directory)
     }
+}
+
+/// Reports that the rules may leave out or change something in an archive: psql's own commands are in none.
+fn touches_archive(rules: &Rules) -> bool {
+    !Rules { restricted: false, ..rules.clone() }.is_empty()
 }
 
 async fn hash(path: &Path, interrupt: &Interrupt) -> Result<Digest> {

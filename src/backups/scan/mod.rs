@@ -26,8 +26,8 @@ mod tests;
 mod token;
 
 pub use entry::Entry;
-pub(in crate::backups) use filter::MOST_DEFERRED;
 pub use filter::{Apart, LeftOut, Reason, Rules, StatementFilter};
+pub(in crate::backups) use filter::{MOST_DEFERRED, MOST_GLOBALS};
 pub(in crate::backups) use finding::printable;
 pub use finding::{Finding, FindingKind};
 pub use notes::{DumpedDatabase, Notes};

@@ -473,7 +473,7 @@ async fn plan(
     }
     let mut ways = args.ways.ways(app, settings)?;
     let jobs = jobs(args, app, settings, examined)?;
-    let Asked { mut rules, .. } = asked;
+    let Asked { mut rules, command, .. } = asked;
     rules.database = examined.and_then(|examined| examined.taken.clone());
     rules.triggers =
         data_only.is_some() && examined.is_some_and(|examined| examined.summary.notes.rows.triggers > 0);
@@ -483,7 +483,19 @@ async fn plan(
         app.ui.detail("one session loads it, in one transaction");
         None
     } else {
-        shared(jobs, ways.transport, app, &source, (examined, &rules)).await?
+        match shared(jobs, ways.transport, app, &source, (examined, &rules)).await? {
+            Some(Err(reason)) => {
+                let aside = format!("-j {jobs} is left aside, one session loads it: {reason}");
+                if args.jobs.is_some() || settings.restore.jobs.is_some() {
+                    findings.warnings.push(aside);
+                } else {
+                    app.ui.detail(&aside);
+                }
+                None
+            }
+            Some(Ok(shared)) => Some(shared),
+            None => None,
+        }
     };
     if let DumpSource::File(path) = &source {
         ways.disk = Some(home_of(path)?);
@@ -500,6 +512,7 @@ async fn plan(
         findings,
         authenticity: examined.map_or(Authenticity::NoManifest, |examined| examined.authenticity.clone()),
         trust: args.trust,
+        command,
         rules,
         data_only,
         left_out,
@@ -577,14 +590,14 @@ fn usual_jobs(plain_bytes: u64, threads: usize) -> u8 {
     if plain_bytes >= WORTH_TWO && threads > 1 { 2 } else { 1 }
 }
 
-/// The dump shared out over `-j N` sessions, where that can be done.
+/// Shares the dump out over `-j N` sessions, or gives the reason why one session loads it; `None` where one was asked for.
 async fn shared(
     jobs: u8,
     transport: Transport,
     app: &App,
     source: &DumpSource,
     (examined, rules): (Option<&Examined>, &Rules),
-) -> Result<Option<SharedOut>> {
+) -> Result<Option<std::result::Result<SharedOut, &'static str>>> {
     // An archive is read by a worker itself, or passes the daemon.
     let by_worker = transport == Transport::Worker
         && examined.is_some_and(|examined| examined.format != Format::Plain)
@@ -593,7 +606,11 @@ async fn shared(
         return Ok(None);
     }
     let shared = match (source, examined) {
-        _ if !rules.is_empty() => Err("statements of it are left out or changed"),
+        (DumpSource::File(_), Some(examined))
+            if rules.triggers || (examined.format == Format::Plain && !rules.is_empty()) =>
+        {
+            Err("statements of it are left out or changed")
+        }
         (DumpSource::File(path), Some(examined)) if examined.format == Format::Plain => {
             share_out(path, examined, jobs)?.map(|shared| SharedOut::Plain(Arc::new(shared)))
         }
@@ -603,10 +620,7 @@ async fn shared(
         }
         _ => Err("a pipe can only be read from its start"),
     };
-    if let Err(reason) = &shared {
-        app.ui.detail(&format!("-j {jobs} is left aside, one session loads it: {reason}"));
-    }
-    Ok(shared.ok())
+    Ok(Some(shared))
 }
 
 fn origin(examined: Option<&Examined>, now: jiff::Timestamp) -> String {

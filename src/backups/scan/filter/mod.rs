@@ -39,12 +39,12 @@ pub struct StatementFilter {
     base: u64,
     /// The byte order mark has been looked for.
     begun: bool,
-    /// Statements that make roles, outside the database that is taken out.
-    globals: Vec<u8>,
+    /// Statements that make roles, outside the database that is taken out; `None` where they are too long to be kept.
+    globals: Option<Vec<u8>>,
 }
 
-/// More text of roles is not kept.
-const MOST_GLOBALS: usize = 4 << 20;
+/// Longest text of roles that is kept: a hostile file must not fill the memory with them.
+pub(in crate::backups) const MOST_GLOBALS: usize = 4 << 20;
 
 impl StatementFilter {
     /// A filter before the first byte.
@@ -55,7 +55,7 @@ impl StatementFilter {
             held: Vec::new(),
             base: 0,
             begun: false,
-            globals: Vec::new(),
+            globals: Some(Vec::new()),
         }
     }
 
@@ -78,20 +78,22 @@ impl StatementFilter {
         self.take_settled()
     }
 
-    /// Takes the statements of `pg_dumpall` that make roles, as far as they have passed.
-    pub fn take_globals(&mut self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut self.globals)).into_owned()
+    /// Takes the statements of `pg_dumpall` that make roles, once the stream has ended; `None` where they are longer than
+    /// [`MOST_GLOBALS`].
+    pub fn take_globals(&mut self) -> Option<String> {
+        let globals = self.globals.replace(Vec::new())?;
+        Some(String::from_utf8_lossy(&globals).into_owned())
     }
 
     /// Ends the stream: returns what is left of it, and the count of what was left out.
-    pub fn finish(mut self) -> (Vec<u8>, LeftOut) {
+    pub fn finish(&mut self) -> (Vec<u8>, LeftOut) {
         let mut rest = if self.begun { Vec::new() } else { self.begin() };
         let _ = self.lexer.finish(&mut self.reader);
         // A statement without its semicolon passes: the scanner behind says that the dump is cut.
         let usual = self.reader.usual();
         self.reader.settle(self.lexer.offset(), usual);
         rest.extend(self.take_settled());
-        (rest, self.reader.left_out)
+        (rest, std::mem::take(&mut self.reader.left_out))
     }
 
     fn begin(&mut self) -> Vec<u8> {
@@ -126,10 +128,13 @@ impl StatementFilter {
                     out.push(b'\n');
                 }
                 Fate::Globals => {
-                    if self.globals.len() + bytes.len() < MOST_GLOBALS {
-                        self.globals.extend_from_slice(bytes);
-                        self.globals.push(b'\n');
-                    }
+                    let kept = self.globals.take();
+                    self.globals =
+                        kept.filter(|kept| kept.len() + bytes.len() < MOST_GLOBALS).map(|mut kept| {
+                            kept.extend_from_slice(bytes);
+                            kept.push(b'\n');
+                            kept
+                        });
                 }
                 Fate::LeaveOut => out.extend(line_ends(bytes)),
                 Fate::Defer { names, schema } => {
@@ -338,7 +343,11 @@ impl Listener for Reader {
             self.settle(start.offset, self.usual());
             let outside = self.section.as_ref().filter(|section| !section.is_inside());
             let fate = match outside {
-                Some(section) if section.is_between() && Head(&self.statement.head).is_of_roles() => {
+                Some(section)
+                    if section.is_between()
+                        && !self.rules.needs_no_roles()
+                        && Head(&self.statement.head).is_of_roles() =>
+                {
                     Fate::Globals
                 }
                 Some(_) => Fate::Gone,

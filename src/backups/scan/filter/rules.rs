@@ -65,6 +65,11 @@ impl Rules {
         *self == Self::default()
     }
 
+    /// Reports that neither owners nor rights are set, so that no role of the dump is needed.
+    pub(super) fn needs_no_roles(&self) -> bool {
+        self.no_owner && self.no_privileges
+    }
+
     /// Adds the rules that this dump needs on a server that does not know these settings, and returns the count of
     /// what they leave out; without notes the dump was not read, and all that may be needed are added.
     pub fn adapt(&mut self, notes: Option<&Notes>, unknown: &[String]) -> LeftOut {
