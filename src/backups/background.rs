@@ -14,15 +14,19 @@ use crate::postgres::quote::{ident, literal, shell_word};
 const RUNS_SQL: &str =
     "'address_standardizer', 'pgrouting', 'postgis_tiger_geocoder', 'postgis_topology', 'tablefunc'";
 
-/// Returns the common table expression of the functions that a file brings: those of no extension, and of [`RUNS_SQL`].
-fn brought() -> String {
+/// Returns the common table expression of the functions that a file brings, by this condition on `p`, and of [`RUNS_SQL`].
+fn brought(condition: &str) -> String {
     format!(
-        "brought(oid) as materialized (select p.oid from pg_catalog.pg_proc p where p.oid >= 16384 and not exists ( \
+        "brought(oid) as materialized (select p.oid from pg_catalog.pg_proc p where {condition} or exists ( \
            select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid \
            where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e' \
-             and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and e.extname <> all (array[{RUNS_SQL}])))"
+             and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and e.extname in ({RUNS_SQL})))"
     )
 }
+
+/// Condition on a function `p`: it is neither the server's nor an extension's.
+const OF_NOBODY_ELSE: &str = "(p.oid >= 16384 and not exists (select from pg_catalog.pg_depend d \
+     where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e'))";
 
 /// Returns a condition on a role `r`: it is a superuser, or can run programs or reach files of the server.
 pub(super) fn reaches_out(major: u32) -> String {
@@ -45,21 +49,25 @@ pub(super) struct Evaluated {
     function: String,
 }
 
-/// Finds the tables for which the server runs code of the file by itself.
+/// Finds the tables for which the server runs code of the file by itself, before owners are set: what `role`, which has
+/// loaded the file, owns is the file's.
 ///
 /// An expression that calls a function, directly or by an operator or type, depends on it in the catalog. Functions of the
 /// server leave no trace there; statistics, unlike indexes, may call any of them, and are read for those.
 ///
 /// # Errors
 /// See [`Session::query`].
-pub(super) async fn find(session: &mut Session, major: u32) -> Result<Vec<Evaluated>> {
+pub(super) async fn find(session: &mut Session, major: u32, role: &str) -> Result<Vec<Evaluated>> {
+    let role = format!("{}::pg_catalog.regrole", literal(&ident(role)));
     let of_server = if major >= 14 {
-        "union all \
+        format!(
+            "union all \
          select s.stxrelid, 'statistics ' || pg_catalog.quote_ident(s.stxname), p.oid from pg_catalog.pg_statistic_ext s \
            cross join lateral pg_catalog.regexp_matches(s.stxexprs::text, ':(?:funcid|opfuncid) ([0-9]+)', 'g') m(id) \
-           join pg_catalog.pg_proc p on p.oid = m.id[1]::oid where p.provolatile <> 'i'"
+           join pg_catalog.pg_proc p on p.oid = m.id[1]::oid where p.provolatile <> 'i' and s.stxowner = {role}"
+        )
     } else {
-        ""
+        String::new()
     };
     let ask = format!(
         "with recursive {brought}, \
@@ -97,7 +105,7 @@ pub(super) async fn find(session: &mut Session, major: u32) -> Result<Vec<Evalua
            from found f join pg_catalog.pg_class c on c.oid = f.relation \
            join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
           where n.nspname <> 'pg_catalog' order by f.relation, f.place, f.routine",
-        brought = brought(),
+        brought = brought(&format!("p.proowner = {role}")),
     );
     let rows = session.query(&ask).await.map_err(Error::from)?;
     let evaluated = rows.into_iter().filter_map(|row| {
@@ -153,7 +161,7 @@ pub(super) async fn check(
               and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
                               and d.objid = c.oid and d.deptype = 'e')) o \
          join pg_catalog.pg_roles r on r.oid = o.relowner where {reaches} order by o.rank, o.oid",
-        brought = brought(),
+        brought = brought(OF_NOBODY_ELSE),
         oids = oids.join(", "),
         reaches = reaches_out(major),
     );

@@ -293,7 +293,7 @@ impl LoadingRole {
         }
         let heir = heir(&mut session, plan).await?;
         let reassign = format!("REASSIGN OWNED BY {role} TO {heir}");
-        let evaluated = background::find(&mut session, plan.version.major()).await?;
+        let evaluated = background::find(&mut session, plan.version.major(), &self.name).await?;
         if evaluated.is_empty() {
             let later = apply(&mut session, &deferred).await?;
             apply_each(&mut session, &later).await?;
