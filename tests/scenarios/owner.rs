@@ -201,7 +201,7 @@ fn an_owner_without_createdb_fills_its_own_empty_database_in_one_transaction() {
             let planned = into(file, &["--dry-run"]).code(0);
             assert!(planned.out().contains("which is empty, in one transaction"), "{}", planned.out());
             let told = into(file, &["-j", "2"]).code(0);
-            assert!(told.out().contains("50 rows in 1 tables"), "{file}: {}", told.out());
+            assert!(told.out().contains("50 rows in 1 table "), "{file}: {}", told.out());
             assert_eq!(server.sql(&empty, "select count(*), max(id) from item"), "50|50", "{file}");
             // It is not empty now.
             into(file, &[]).code(6).says(&format!("ALTER ROLE \"{role}\" CREATEDB"));
