@@ -206,31 +206,35 @@ async fn ways_out(
     let mut by_name: Vec<&str> = owners.to_vec();
     by_name.sort_unstable();
     by_name.dedup();
+    let user = session.access().user.clone();
     let is_named =
         |owner: &&str| named.iter().any(|one| one.ends_with(&format!(" OWNER TO {}", ident(owner))));
-    let is_mapped = |owner: &&str| plan.rules.roles.values().any(|other| other == owner);
-    let error = if by_name.iter().all(|owner| is_named(owner) && !is_mapped(owner)) {
-        let other = role.clone().unwrap_or_else(|| format!("{}_owner", plan.database));
-        let maps: Vec<String> = by_name
-            .iter()
-            .map(|owner| format!(" --role-map {}", shell_word(&format!("{owner}={other}"))))
-            .collect();
-        let mapped = format!("`{command}{}`", maps.concat());
-        match role {
-            Some(_) => error.hint(format!("let a role without superuser own it: {mapped}")),
-            None => error.hint(format!(
-                "make a role without superuser, `envctl psql -c {}`, and let it own it: {mapped}",
-                shell_word(&format!("CREATE ROLE {}", ident(&other)))
-            )),
+    let is_mapped = |owner: &&str| {
+        plan.rules.roles.contains_key(*owner) || plan.rules.roles.values().any(|other| other == owner)
+    };
+    // The connecting role owns what has no owner, and is written in its place.
+    let can_map = |owner: &&str| (is_named(owner) || **owner == user) && !is_mapped(owner);
+    let error = match role {
+        Some(role) if plan.exists && !by_name.iter().all(is_named) => error.hint(format!(
+            "give the database an owner without superuser, `envctl psql -c {}`, who then owns it, and repeat: `{command}`",
+            shell_word(&format!("ALTER DATABASE {} OWNER TO {}", ident(&plan.database), ident(&role)))
+        )),
+        role if by_name.iter().all(can_map) => {
+            let other = role.clone().unwrap_or_else(|| format!("{}_owner", plan.database));
+            let maps: Vec<String> = by_name
+                .iter()
+                .map(|owner| format!(" --role-map {}", shell_word(&format!("{owner}={other}"))))
+                .collect();
+            let mapped = format!("`{command}{}`", maps.concat());
+            match role {
+                Some(_) => error.hint(format!("let a role without superuser own it: {mapped}")),
+                None => error.hint(format!(
+                    "make a role without superuser, `envctl psql -c {}`, and let it own it: {mapped}",
+                    shell_word(&format!("CREATE ROLE {}", ident(&other)))
+                )),
+            }
         }
-    } else {
-        match role.filter(|_| plan.exists) {
-            Some(role) => error.hint(format!(
-                "give the database an owner without superuser, `envctl psql -c {}`, who then owns it, and repeat: `{command}`",
-                shell_word(&format!("ALTER DATABASE {} OWNER TO {}", ident(&plan.database), ident(&role)))
-            )),
-            None => error,
-        }
+        _ => error,
     };
     Ok(error.hint(format!("{TRUST}: `{command} --trust`")))
 }

@@ -259,7 +259,7 @@ impl LoadingRole {
         Ok(())
     }
 
-    /// Gives every object its owner and its rights, and drops the role.
+    /// Gives every object its owner and its rights, and drops the role. `owner` owns the database that is restored.
     ///
     /// # Errors
     /// Kind `Tool`: the server refuses an owner or a right, which is named.
@@ -269,7 +269,7 @@ impl LoadingRole {
         container: &Container,
         plan: &RestorePlan,
         (admin, side): (&mut Session, &str),
-        (prepared, deferred): (Prepared, Vec<String>),
+        (prepared, deferred, owner): (Prepared, Vec<String>, &str),
         application: &str,
     ) -> Result<()> {
         let role = ident(&self.name);
@@ -291,13 +291,13 @@ impl LoadingRole {
                 session.query(&back).await.map_err(Error::from)?;
             }
         }
-        let heir = heir(&mut session, plan).await?;
+        let heir = heir(&mut session, plan, owner).await?;
         let reassign = format!("REASSIGN OWNED BY {role} TO {heir}");
         let evaluated = background::find(&mut session, plan.version.major(), &self.name).await?;
         if evaluated.is_empty() {
             let later = apply(&mut session, &deferred).await?;
             apply_each(&mut session, &later).await?;
-            session.query(&reassign).await.map_err(Error::from)?;
+            session.query(&reassign).await.map_err(|refusal| refused(refusal, &reassign))?;
         } else {
             let mut guard = inside(engine, container, plan, side, application).await?;
             give_checked((&mut session, &mut guard), plan, &evaluated, &deferred, (&heir, &reassign)).await?;
@@ -345,21 +345,16 @@ async fn create(
 }
 
 /// Returns the role, as it is written in SQL, that owns what the dump gives no owner: the one that owns the database,
-/// unless that can reach out of the database; else the connecting one.
-async fn heir(session: &mut Session, plan: &RestorePlan) -> Result<String> {
-    let owner = match plan.properties.as_ref().filter(|_| !plan.exists) {
-        Some(properties) => literal(&properties.owner),
-        None => format!(
-            "(select pg_catalog.pg_get_userbyid(d.datdba) from pg_catalog.pg_database d where d.datname = {})",
-            literal(&plan.database)
-        ),
-    };
+/// unless that can reach out of the database; else the connecting one, or the role that is named in its place.
+async fn heir(session: &mut Session, plan: &RestorePlan, owner: &str) -> Result<String> {
     let ask = format!(
-        "select r.rolname from pg_catalog.pg_roles r where r.rolname = {owner} and not {}",
+        "select r.rolname from pg_catalog.pg_roles r where r.rolname = {} and not {}",
+        literal(owner),
         reaches_out(plan.version.major())
     );
     let found = session.value(&ask).await.map_err(Error::from)?;
-    Ok(found.map_or_else(|| "CURRENT_USER".to_owned(), |name| ident(&name)))
+    let mapped = || plan.rules.roles.get(&session.access().user).cloned();
+    Ok(found.or_else(mapped).map_or_else(|| "CURRENT_USER".to_owned(), |name| ident(&name)))
 }
 
 /// Gives everything its owner and its rights where the server runs code of the dump by itself. `guard` keeps the tables
@@ -379,7 +374,7 @@ async fn give_checked(
     session.query("SET lock_timeout = '30s'").await.map_err(Error::from)?;
     let later = apply(session, &free).await?;
     apply_each(guard, &locked).await?;
-    guard.query(reassign).await.map_err(Error::from)?;
+    guard.query(reassign).await.map_err(|refusal| refused(refusal, reassign))?;
     background::check(guard, plan, evaluated, deferred).await?;
     guard.query("COMMIT").await.map_err(Error::from)?;
     apply_each(session, &later).await

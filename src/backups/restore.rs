@@ -467,8 +467,9 @@ async fn beside(
             return Err(error);
         }
     };
-    if let (Some(role), Some(unfinished)) = (role, unfinished) {
+    if let (Some(role), Some((prepared, deferred))) = (role, unfinished) {
         progress.step("setting owners and rights");
+        let unfinished = (prepared, deferred, properties.owner.as_str());
         let finishing = role.finish(engine, container, plan, (admin, side), unfinished, loader);
         if let Err(error) = interrupt.or(finishing).await.flatten() {
             loaders.end().await;
