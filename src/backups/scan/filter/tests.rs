@@ -285,7 +285,7 @@ fn w11_one_database_is_taken_out_of_the_output_of_pg_dumpall() {
 #[test]
 fn roles_that_are_too_many_to_be_kept_are_told_and_not_dropped() {
     let [cluster, _] = clusters();
-    let many: String = (0..200_000).map(|n| format!("CREATE ROLE many_{n};\n")).collect();
+    let many = (0..200_000).fold(String::new(), |many, n| many + &format!("CREATE ROLE many_{n};\n"));
     let cluster = cluster.replacen("CREATE ROLE r;", &many, 1);
     let globals = |rules: Rules| {
         let mut filter = StatementFilter::new(rules);
