@@ -66,7 +66,7 @@ fn happens(how: How, words: &str) {
     let digest = place.project.digest();
     let wire = Wire::open(NEVER);
     for work in WORKS {
-        let cpus = if work[0] == "backup" { "0.2" } else { "0.05" };
+        let cpus = if work[0] == "backup" { "0.2" } else { "0.02" };
         let args = [work, &["--transport", "worker", "--worker-cpus", cpus]].concat();
         let far = work.contains(&"far.sql.gz");
         let hold = (work[0] == "backup").then(|| hold_dump(&place));

@@ -104,7 +104,7 @@ fn f07_an_exec_that_runs_for_ever_by_the_engines_books_is_given_up() {
     // It is asked for five seconds in all.
     assert!(started.elapsed() < Duration::from_secs(12), "took {:?}", started.elapsed());
     assert_eq!(finished.out(), "whole\n");
-    finished.says("hint:");
+    finished.says("note: its output above is complete");
 }
 
 #[test]
