@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app::App;
-use crate::commands::{self, GlobalArgs};
+use crate::app::global_args::GlobalArgs;
+use crate::commands;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit;
 use crate::ui::{Ui, UiOptions};
@@ -21,7 +22,7 @@ use crate::ui::{Ui, UiOptions};
 #[derive(Debug, Parser)]
 #[command(name = "envctl", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Start with `envctl status`. Exit codes: `envctl help exit-codes`.")]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
     #[command(subcommand)]
@@ -164,8 +165,8 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Doctor(args) => commands::doctor::run(args, &global, app).await,
         Command::Init(args) => commands::init::run(args, &global, app).await,
         Command::Config(args) => commands::config::run(&args, &global, app),
-        Command::Completions(args) => commands::completions::run(&args, app),
-        Command::Man(args) => commands::man::run(&args, app),
+        Command::Completions(args) => commands::completions::run(&args, definition(), app),
+        Command::Man(args) => commands::man::run(&args, definition(), app),
         Command::HelpExitCodes(args) => commands::exit_codes::run(&args, app),
     }
 }

@@ -7,11 +7,11 @@
 use std::fmt;
 
 /// Shorthand used across the crate.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Class of a failure. Each class is one exit code (`exit.rs`) and one word in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorKind {
+pub(crate) enum ErrorKind {
     /// Anything that has no class of its own (exit 1).
     Failed,
     /// Wrong words on the command line or in a configuration file (exit 2).
@@ -48,7 +48,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// The stable word for this class in `--json` errors.
-    pub fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Failed => "failed",
             Self::Usage => "usage",
@@ -72,7 +72,7 @@ impl ErrorKind {
 
 /// A failure as it is told to the user.
 #[derive(Debug)]
-pub struct Error {
+pub(crate) struct Error {
     kind: ErrorKind,
     message: String,
     notes: Vec<String>,
@@ -82,75 +82,75 @@ pub struct Error {
 
 impl Error {
     /// An error of a class. The message is lower case, without a period, and names the thing concerned.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), notes: Vec::new(), hints: Vec::new(), source: None }
     }
 
     /// Adds a fact about the state of things after the failure, such as "nothing was swapped in".
     #[must_use]
-    pub fn note(mut self, note: impl Into<String>) -> Self {
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
     }
 
     /// Adds a next step that begins with a verb, a full phrase such as ``run `envctl status` ``.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
     /// Keeps the error that caused this one; it is printed after the message.
     #[must_use]
-    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(crate) fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
     /// Puts words in front of the message: what was being done when it failed.
     #[must_use]
-    pub fn context(mut self, doing: impl fmt::Display) -> Self {
+    pub(crate) fn context(mut self, doing: impl fmt::Display) -> Self {
         self.message = format!("{doing}: {}", self.message);
         self
     }
 
     /// Returns the error with another class, for a caller that knows the meaning better.
     #[must_use]
-    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
         self
     }
 
     /// Replaces each hint and note by what `change` makes of it.
     #[must_use]
-    pub fn map_hints(mut self, change: impl Fn(&str) -> String) -> Self {
+    pub(crate) fn map_hints(mut self, change: impl Fn(&str) -> String) -> Self {
         self.notes = self.notes.iter().map(|note| change(note)).collect();
         self.hints = self.hints.iter().map(|hint| change(hint)).collect();
         self
     }
 
     /// The class.
-    pub fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// The message alone, without causes and hints.
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
     /// Facts about the state of things after the failure, in order.
-    pub fn notes(&self) -> &[String] {
+    pub(crate) fn notes(&self) -> &[String] {
         &self.notes
     }
 
     /// The next steps, in order.
-    pub fn hints(&self) -> &[String] {
+    pub(crate) fn hints(&self) -> &[String] {
         &self.hints
     }
 
     /// The message followed by its chain of causes, on one line, each said once.
-    pub fn full_message(&self) -> String {
+    pub(crate) fn full_message(&self) -> String {
         let mut text = self.message.clone();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
@@ -180,7 +180,7 @@ impl std::error::Error for Error {
 
 macro_rules! constructors {
     ($($(#[$doc:meta])* $name:ident => $kind:ident),+ $(,)?) => {
-        $($(#[$doc])* pub fn $name(message: impl Into<String>) -> Error { Error::new(ErrorKind::$kind, message) })+
+        $($(#[$doc])* pub(crate) fn $name(message: impl Into<String>) -> Error { Error::new(ErrorKind::$kind, message) })+
     };
 }
 
@@ -205,6 +205,22 @@ constructors! {
     unknown => Unknown,
     /// A time limit passed.
     timeout => Timeout,
+}
+
+/// `{"code", "message", "hint"}`: an error inside of an answer.
+pub(crate) fn fields(error: &Error) -> serde_json::Value {
+    fields_with(error, error.hints(), error.notes())
+}
+
+/// See [`fields`], with these hints in the place of the error's own.
+pub(crate) fn fields_with(error: &Error, hints: &[String], notes: &[String]) -> serde_json::Value {
+    let hint = if hints.is_empty() { serde_json::Value::Null } else { hints.join("\n").into() };
+    let mut fields =
+        serde_json::json!({"code": error.kind().code(), "message": error.full_message(), "hint": hint});
+    if !notes.is_empty() {
+        fields["note"] = notes.join("\n").into();
+    }
+    fields
 }
 
 #[cfg(test)]

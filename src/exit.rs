@@ -5,7 +5,7 @@
 use crate::error::ErrorKind;
 
 /// One row of the table: the code and what it means.
-pub const TABLE: &[(u8, &str)] = &[
+pub(crate) const TABLE: &[(u8, &str)] = &[
     (0, "done"),
     (1, "failed"),
     (2, "usage or configuration"),
@@ -26,7 +26,7 @@ pub const TABLE: &[(u8, &str)] = &[
 ];
 
 /// The exit code of a class of failure.
-pub fn code(kind: ErrorKind) -> u8 {
+pub(crate) fn code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Failed => 1,
         ErrorKind::Usage => 2,
@@ -47,7 +47,7 @@ pub fn code(kind: ErrorKind) -> u8 {
 
 /// The exit code where the child's own codes own the low numbers (`shell`, `exec`, `psql`):
 /// envctl's failures are 125 as with `docker exec`; signals keep their own codes.
-pub fn code_beside_a_child(kind: ErrorKind) -> u8 {
+pub(crate) fn code_beside_a_child(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Child(code) | ErrorKind::NotStarted(code) => code,
         ErrorKind::Interrupted(signal) => 128 + signal,

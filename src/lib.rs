@@ -1,28 +1,59 @@
-//! envctl: the daily work on stacks that run on Docker and PostgreSQL.
+//! envctl: daily work on stacks that run on Docker and PostgreSQL.
 //!
-//! The tour. Every command is the same six steps, one folder each:
+//! Every command is the same six steps, one folder each:
 //!
 //! **args** ([`commands`]) → **settings** ([`config`]) → **docker** ([`docker`]) →
-//! **environment** ([`environment`]) → **operation** ([`backups`], [`postgres`]) → **output** ([`ui`]).
-//! Over several stacks the operation is a plan of plans, then a run ([`stacks`]).
+//! **environment** ([`environment`]) → **operation** → **output** ([`ui`]).
 //!
-//! A step takes the previous step's value and returns a plain value. `app` is the only place where
-//! they are wired to the process: its clock, its environment, its terminal.
+//! A step takes the previous step's value and returns a plain value. [`app`] is the only place where
+//! the steps meet the process: its clock, its environment variables, its terminal.
+//!
+//! Operations:
+//!
+//! - [`backup`] makes a backup, [`restore`] puts one into a database, [`migrations`] applies migrations;
+//! - [`repository`] holds backups on disk: names, manifests, catalog, keys;
+//! - [`databases`] works on whole databases: staging, swap, previous databases, undo;
+//! - [`postgres`] speaks to a server: session, lock, preflight, client tools;
+//! - [`doctor`] checks a stack, [`multi_stack`] runs one command over several stacks.
+//!
+//! Bytes: [`dump`] reads the output of `pg_dump`, [`codec`] compresses and decompresses it.
+//! Neither knows Docker or a server. [`fsutil`] writes files that appear only when they are complete.
+//!
+//! Guards: [`consent`] decides what asks. A destructive operation takes a `Confirmed` plan, which
+//! only [`consent`] makes.
+//!
+//! A module imports modules of lower layers only. `tests/architecture.rs` has the list, and
+//! `ARCHITECTURE.md` the map with a backup and a restore, file by file.
 
-pub mod app;
-pub mod backups;
+pub(crate) mod app;
+pub(crate) mod backup;
+pub(crate) mod cancel;
 pub mod cli;
-pub mod commands;
-pub mod config;
-pub mod docker;
-pub mod doctor;
-pub mod environment;
-pub mod error;
-pub mod exit;
-pub mod interrupt;
-pub mod migrations;
-pub mod postgres;
-pub mod progress;
-pub mod secret;
-pub mod stacks;
-pub mod ui;
+pub(crate) mod codec;
+pub(crate) mod commands;
+pub(crate) mod config;
+pub(crate) mod consent;
+pub(crate) mod databases;
+pub(crate) mod docker;
+pub(crate) mod doctor;
+pub(crate) mod dump;
+pub(crate) mod environment;
+pub(crate) mod error;
+pub(crate) mod exit;
+pub(crate) mod fsutil;
+pub(crate) mod migrations;
+pub(crate) mod multi_stack;
+pub(crate) mod postgres;
+pub(crate) mod progress;
+pub(crate) mod random;
+pub(crate) mod repository;
+pub(crate) mod restore;
+pub(crate) mod secret;
+pub(crate) mod text;
+pub(crate) mod ui;
+
+/// Identity of this machine, for the tests that look at the labels of workers.
+pub use docker::worker::orphans::this_machine;
+
+/// Keys of `envctl.toml`, for the tests that compare them with the manual.
+pub use config::keys::{KEYS, Key};

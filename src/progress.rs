@@ -5,7 +5,7 @@
 
 /// Something that happened while an operation ran.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
+pub(crate) enum Event {
     /// A phase began, named as the user would: "dumping", "checking the file", "swapping".
     Step(String),
     /// Bytes of the plain stream so far, with an estimate of the whole where one is known.
@@ -26,7 +26,7 @@ pub enum Event {
 }
 
 /// Somebody who listens to events.
-pub trait Progress: Send + Sync {
+pub(crate) trait Progress: Send + Sync {
     /// Takes note of one event.
     fn on(&self, event: Event);
 
@@ -38,8 +38,10 @@ pub trait Progress: Send + Sync {
 
 /// Nobody listens: tests and `-q`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+#[cfg(test)]
+pub(crate) struct Silent;
 
+#[cfg(test)]
 impl Progress for Silent {
     fn on(&self, _event: Event) {}
 }

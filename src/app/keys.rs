@@ -2,17 +2,18 @@
 //!
 //! Promise: a key is made only where something is signed; to verify, nothing is made.
 
-use super::{App, given};
-use crate::backups::authenticity::{ManifestKey, ManifestKeys, make_own, read_own};
+use super::App;
+use crate::app::process_env;
 use crate::config::Settings;
 use crate::error::Result;
+use crate::repository::authenticity::{ManifestKey, ManifestKeys, make_own, read_own};
 
 impl App {
     /// Returns the keys that verify manifests. Without any, no manifest vouches for its file.
     ///
     /// # Errors
     /// Kind `Usage`: the configured source cannot be read.
-    pub fn manifest_keys(&self, settings: &Settings) -> Result<ManifestKeys> {
+    pub(crate) fn manifest_keys(&self, settings: &Settings) -> Result<ManifestKeys> {
         let configured = configured(settings)?.unwrap_or_default();
         let own = self.state().map(|state| read_own(&state.join(OWN)));
         match own {
@@ -30,7 +31,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Usage`: the configured source cannot be read.
-    pub fn signing_key(&self, settings: &Settings) -> Result<Option<ManifestKey>> {
+    pub(crate) fn signing_key(&self, settings: &Settings) -> Result<Option<ManifestKey>> {
         if let Some(configured) = configured(settings)? {
             return Ok(configured.signing().cloned());
         }
@@ -50,7 +51,7 @@ impl App {
 
 fn configured(settings: &Settings) -> Result<Option<ManifestKeys>> {
     let Some(source) = &settings.backup.manifest_key else { return Ok(None) };
-    let text = source.read_lines("manifest key", given::run_for_secret)?;
+    let text = source.read_lines("manifest key", process_env::run_for_secret)?;
     ManifestKeys::parse(&text, &source.to_string()).map(Some)
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Promise: nothing below this folder reads them by itself.
 
-mod given;
+pub(crate) mod dirs;
+pub(crate) mod global_args;
 mod keys;
-mod places;
+pub(crate) mod process_env;
 mod signals;
 
 use std::collections::BTreeMap;
@@ -16,26 +17,30 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::commands::GlobalArgs;
+use crate::cancel::{Interrupt, Trigger, interrupted, pair};
 use crate::config::settings::DaemonWish;
 use crate::config::{self, Settings};
+use crate::consent::{Consent, Decision, Guard, GuardTarget, Unlike};
 use crate::docker::client::Client;
 use crate::docker::context::{self, Asked, ContextInputs, Endpoint};
-use crate::docker::observe::observe;
-use crate::docker::{Container, Engine, Listed, tty};
-use crate::environment::{self, Environment, Landscape, Target, shell_word};
+use crate::docker::exec::tty;
+use crate::docker::inspect_all::observe;
+use crate::docker::{Container, Engine, Listed};
+use crate::environment;
+use crate::environment::{Environment, Landscape, Target};
 use crate::error::{self, ErrorKind, Result};
-use crate::interrupt::{Interrupt, Trigger, interrupted, pair};
 use crate::postgres::access::Wishes;
-use crate::ui::{Consent, Decision, Guard, GuardTarget, Ui, UiOptions, Unlike};
+use crate::text::shell_word::shell_word;
+use crate::ui::{Ui, UiOptions};
+use global_args::GlobalArgs;
 
 /// Context of a command.
 #[derive(Clone)]
-pub struct App {
+pub(crate) struct App {
     /// The printer.
-    pub ui: Ui,
+    pub(crate) ui: Ui,
     /// The user's wish to stop.
-    pub interrupt: Interrupt,
+    pub(crate) interrupt: Interrupt,
     trigger: Arc<Trigger>,
     asking: Arc<AtomicBool>,
     environment: BTreeMap<String, String>,
@@ -46,32 +51,33 @@ pub struct App {
 
 /// A daemon that is meant, and how it is called in messages.
 #[derive(Clone)]
-pub struct Daemon {
+pub(crate) struct Daemon {
     /// The engine behind its door.
-    pub engine: Arc<dyn Engine>,
+    pub(crate) engine: Arc<dyn Engine>,
     /// The context's name.
-    pub context: String,
+    pub(crate) context: String,
     /// Source of the context's name: `--context`, `DOCKER_HOST`, `currentContext in …`.
-    pub origin: String,
+    pub(crate) origin: String,
 }
 
 /// Most compression threads. Eight compress faster than any server dumps (each about 70 MB/s).
 /// Each takes 2.4 MiB, and envctl promises 48 MiB in all.
 const MOST_THREADS: usize = 8;
 
+#[expect(clippy::unused_self, reason = "what the process gives is asked of the App")]
 impl App {
     /// From the process itself.
-    pub fn from_process(global: &GlobalArgs) -> Self {
+    pub(crate) fn from_process(global: &GlobalArgs) -> Self {
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
         // A file that cannot be read is the command's own error, in its own words.
-        let settings = given::settings(global, &environment).ok();
+        let settings = crate::app::process_env::settings(global, &environment).ok();
         let ui = Ui::new(UiOptions {
-            color: settings
-                .as_ref()
-                .map_or(global.color.unwrap_or_default(), |settings| given::color(settings.color)),
+            color: settings.as_ref().map_or(global.color.unwrap_or_default(), |settings| {
+                crate::app::process_env::color(settings.color)
+            }),
             no_color_env: set("NO_COLOR"),
             dumb_terminal: environment.get("TERM").is_some_and(|term| term == "dumb"),
             json: global.json,
@@ -104,7 +110,7 @@ impl App {
     /// Returns the context for one stack of a multi-stack operation.
     /// The context has its own cancel token, and messages begin with the stack's name.
     #[must_use]
-    pub fn of_stack(&self, environment: &Environment, stop: Interrupt) -> Self {
+    pub(crate) fn of_stack(&self, environment: &Environment, stop: Interrupt) -> Self {
         let ui = self.ui.of_stack(&environment.stack);
         let mut options = ui.target_options();
         options.stack = Some(format!("-s {}", shell_word(&environment.stack)));
@@ -116,7 +122,7 @@ impl App {
 
     /// Lets the commands in hints mean the environment that was chosen. The stack is named where one was typed: else
     /// the directory says which one is meant, then as now.
-    pub fn means(&self, environment: &Environment) {
+    pub(crate) fn means(&self, environment: &Environment) {
         let mut options = self.ui.target_options();
         if options.stack.is_some() {
             options.stack = Some(format!("-s {}", shell_word(&environment.stack)));
@@ -126,13 +132,13 @@ impl App {
     }
 
     /// `--timeout`, which from now on is that of each stack and no longer that of the whole command.
-    pub fn limit_for_each(&self) -> Option<Duration> {
+    pub(crate) fn limit_for_each(&self) -> Option<Duration> {
         self.each_has_its_limit.store(true, Ordering::SeqCst);
         self.timeout
     }
 
     /// The plan of a dry run as a document, where documents are wanted; a person has seen it already.
-    pub fn show_dry_run(&self, plan: &impl std::fmt::Display) {
+    pub(crate) fn show_dry_run(&self, plan: &impl std::fmt::Display) {
         #[derive(serde::Serialize)]
         struct Answer {
             dry_run: bool,
@@ -148,7 +154,7 @@ impl App {
     ///
     /// # Errors
     /// The command's own; kind `Timeout` when it took too long and had been told to stop.
-    pub fn run<F>(&self, command: impl FnOnce(Self) -> F) -> Result<()>
+    pub(crate) fn run<F>(&self, command: impl FnOnce(Self) -> F) -> Result<()>
     where
         F: Future<Output = Result<()>>,
     {
@@ -191,7 +197,7 @@ impl App {
     }
 
     /// Now.
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
@@ -199,16 +205,16 @@ impl App {
     ///
     /// # Errors
     /// Kind `Usage`.
-    pub fn settings(&self, global: &GlobalArgs) -> Result<Settings> {
-        given::settings(global, &self.environment)
+    pub(crate) fn settings(&self, global: &GlobalArgs) -> Result<Settings> {
+        crate::app::process_env::settings(global, &self.environment)
     }
 
     fn home(&self) -> Option<PathBuf> {
-        given::home(&self.environment)
+        crate::app::process_env::home(&self.environment)
     }
 
     /// Returns the user and host for `pg_stat_activity`: `user@host`, at most 32 characters.
-    pub fn who(&self) -> String {
+    pub(crate) fn who(&self) -> String {
         let variable = |name: &str| self.environment.get(name).filter(|value| !value.is_empty());
         let user = variable("USER").or_else(|| variable("LOGNAME")).map_or("somebody", String::as_str);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -216,7 +222,7 @@ impl App {
     }
 
     /// Number of compression and decompression threads: one for each core, up to [`MOST_THREADS`].
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
     }
 
@@ -224,7 +230,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Usage` or `Docker`.
-    pub fn connect(&self, settings: &Settings, global: &GlobalArgs) -> Result<Daemon> {
+    pub(crate) fn connect(&self, settings: &Settings, global: &GlobalArgs) -> Result<Daemon> {
         let endpoint = self.endpoint(settings.daemon(settings.target.profile.as_deref()))?;
         if endpoint.insecure() && !global.insecure {
             return Err(error::docker(format!("{} is a plain TCP daemon: anybody on the way could read and change everything", endpoint.host))
@@ -254,7 +260,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Docker`.
-    pub async fn landscape(&self, daemon: &Daemon, settings: &Settings) -> Result<Landscape> {
+    pub(crate) async fn landscape(&self, daemon: &Daemon, settings: &Settings) -> Result<Landscape> {
         let listed = self.interrupt.or(daemon.engine.list()).await??;
         self.landscape_of(listed, daemon, settings).await
     }
@@ -274,7 +280,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Docker` or `Target`.
-    pub async fn environment(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {
+    pub(crate) async fn environment(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {
         let chosen = self.chosen(daemon, settings).await?;
         let chosen = self.protected_by_its_own(chosen, settings)?;
         self.means(&chosen);
@@ -286,7 +292,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Usage`: that file cannot be understood.
-    pub fn protected_by_its_own(
+    pub(crate) fn protected_by_its_own(
         &self,
         mut environment: Environment,
         settings: &Settings,
@@ -314,10 +320,10 @@ impl App {
     ///
     /// # Errors
     /// Kind `Usage`: the password's source cannot be read.
-    pub fn wishes(&self, settings: &Settings, profile: Option<&str>) -> Result<Wishes> {
+    pub(crate) fn wishes(&self, settings: &Settings, profile: Option<&str>) -> Result<Wishes> {
         let database = settings.database(profile);
         let password = match &database.password {
-            Some(source) => Some(source.read(given::run_for_secret)?),
+            Some(source) => Some(source.read(crate::app::process_env::run_for_secret)?),
             None => None,
         };
         Ok(Wishes {
@@ -332,7 +338,7 @@ impl App {
 
     /// Name and value of `-e`: `NAME=VALUE` as it is, `NAME` with the value of our own variable. `None` where that is not
     /// set: the container's own variable stays, as with `docker exec -e NAME`.
-    pub fn variable(&self, given: &str) -> Option<(String, String)> {
+    pub(crate) fn variable(&self, given: &str) -> Option<(String, String)> {
         match given.split_once('=') {
             Some((name, value)) => Some((name.to_owned(), value.to_owned())),
             None => self.set_variable(given),
@@ -340,7 +346,7 @@ impl App {
     }
 
     /// Opens an address in the person's browser; `false` where there is none to open it in.
-    pub fn open(&self, url: &str) -> bool {
+    pub(crate) fn open(&self, url: &str) -> bool {
         let set = |name: &str| self.environment.get(name).is_some_and(|value| !value.is_empty());
         let mac = cfg!(target_os = "macos");
         if !mac && !set("DISPLAY") && !set("WAYLAND_DISPLAY") && !set("BROWSER") {
@@ -352,7 +358,7 @@ impl App {
     }
 
     /// A variable of our own that is set, with its name.
-    pub fn set_variable(&self, name: &str) -> Option<(String, String)> {
+    pub(crate) fn set_variable(&self, name: &str) -> Option<(String, String)> {
         self.environment.get(name).map(|value| (name.to_owned(), value.clone()))
     }
 
@@ -360,7 +366,7 @@ impl App {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn stdin_from(&self, file: &std::path::Path) -> std::io::Result<()> {
+    pub(crate) fn stdin_from(&self, file: &std::path::Path) -> std::io::Result<()> {
         Ok(rustix::stdio::dup2_stdin(std::fs::File::open(file)?)?)
     }
 
@@ -368,7 +374,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Refused`.
-    pub fn confirm<P: crate::ui::Plan>(
+    pub(crate) fn confirm<P: crate::consent::Plan>(
         &self,
         plan: P,
         guard: Guard,
@@ -382,7 +388,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Refused`.
-    pub fn confirm_unlike<P: crate::ui::Plan>(
+    pub(crate) fn confirm_unlike<P: crate::consent::Plan>(
         &self,
         plan: P,
         guard: Guard,
@@ -400,9 +406,9 @@ impl App {
     }
 
     /// Offers what need not be; without a terminal, or with `--yes`, the answer is no.
-    pub fn offer(&self, question: &str, consent: &Consent) -> bool {
+    pub(crate) fn offer(&self, question: &str, consent: &Consent) -> bool {
         self.asking.store(true, Ordering::SeqCst);
-        let taken = crate::ui::offer(&self.ui, question, consent);
+        let taken = crate::consent::offer(&self.ui, question, consent);
         self.asking.store(false, Ordering::SeqCst);
         taken
     }
@@ -411,7 +417,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Refused`.
-    pub fn confirm_each<P: crate::ui::Plan>(
+    pub(crate) fn confirm_each<P: crate::consent::Plan>(
         &self,
         plan: P,
         guard: Guard,
@@ -422,7 +428,7 @@ impl App {
             return Err(interrupted(signal));
         }
         self.asking.store(true, Ordering::SeqCst);
-        let decision = crate::ui::confirm_each(&self.ui, plan, guard, targets, consent);
+        let decision = crate::consent::confirm_each(&self.ui, plan, guard, targets, consent);
         self.asking.store(false, Ordering::SeqCst);
         decision
     }

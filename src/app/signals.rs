@@ -6,14 +6,14 @@ use std::sync::mpsc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::docker::tty;
+use crate::cancel::Trigger;
+use crate::docker::exec::tty;
 use crate::error::{self, Error, Result};
-use crate::interrupt::Trigger;
 
 /// Listens on a thread of its own: signals are heard while a question waits for its answer.
 ///
 /// Returns once the signals are caught: one that came earlier would end the process, and leave what it has started.
-pub(super) fn hear(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) {
+pub(crate) fn hear(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) {
     let (caught, wait) = mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -5,16 +5,17 @@ use crate::error::Result;
 
 /// Arguments of `completions`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// The shell
     shell: clap_complete::Shell,
 }
 
 /// # Errors
 /// None today; the signature is every command's.
-pub fn run(args: &Args, app: &App) -> Result<()> {
+#[expect(clippy::unnecessary_wraps, reason = "every command is called alike")]
+pub(crate) fn run(args: &Args, mut definition: clap::Command, app: &App) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut crate::cli::definition(), "envctl", &mut script);
+    clap_complete::generate(args.shell, &mut definition, "envctl", &mut script);
     app.ui.answer(&String::from_utf8_lossy(&script));
     Ok(())
 }

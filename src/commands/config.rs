@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
+use crate::app::global_args::GlobalArgs;
 use crate::config::SettingRow;
 use crate::error::Result;
 use crate::ui::{Column, Table};
 
 /// Arguments of `config`.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -19,7 +19,7 @@ struct Answer<'a> {
 
 /// # Errors
 /// Kind `Usage`: a setting cannot be understood.
-pub fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let rows = settings.table();
     app.ui.show(&Answer { settings: rows }, |ui| {

@@ -6,25 +6,27 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use serde::Serialize;
 
+use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
-use crate::backups::catalog::Catalog;
-use crate::backups::identity::Identity;
-use crate::commands::{GlobalArgs, catalogs, database, status};
+use crate::commands::{connect, find_catalog, status};
 use crate::config::Settings;
-use crate::docker::reaper;
+use crate::docker::exec::reaper;
 use crate::doctor::{self, Finding, Place, Severity};
-use crate::environment::request::Wanted;
-use crate::environment::{Environment, Landscape, Role, shell_word};
+use crate::environment::selector::Wanted;
+use crate::environment::{Environment, Landscape, Role};
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::ui::format::counted;
+use crate::repository::catalog::Catalog;
+use crate::repository::identity::Identity;
+use crate::text::shell_word::shell_word;
+use crate::text::units::counted;
 use crate::ui::{Checklist, Item, Tone};
 
 /// Arguments of `doctor`.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 /// Help text behind the options.
-pub const AFTER_HELP: &str = "\
+pub(crate) const AFTER_HELP: &str = "\
 The worst comes last, with what to type. What killed runs of envctl have left (workers, unfinished files, sessions) is \
 removed, as the next backup would do; nothing else is changed, and with --dry-run nothing at all.
 
@@ -45,7 +47,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// # Errors
 /// Kind `Found`: something wants a decision. `Docker`: the daemon cannot be asked at all. `Target`: no stack of that name.
-pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     let landscape =
@@ -117,16 +119,16 @@ async fn look(
     let engine = doctor::engine::look(&daemon.engine, choice(daemon), &rooms).await;
     let mut findings = doctor::engine::judge(&engine);
     // First: what a worker of a killed run does in a database ends with it.
-    let beside = environments.iter().filter_map(|environment| catalogs::of(settings, environment).ok());
+    let beside = environments.iter().filter_map(|environment| find_catalog::of(settings, environment).ok());
     let mut homes: Vec<PathBuf> = beside.map(|catalog| catalog.directory().to_owned()).collect();
     for place in app.all_rooms() {
         if !homes.contains(&place) {
             homes.push(place);
         }
     }
-    let sweeping = doctor::leftovers::look(&daemon.engine, &homes, only_look);
+    let sweeping = doctor::orphans::look(&daemon.engine, &homes, only_look);
     findings.extend(match tokio::time::timeout(LIMIT, sweeping).await {
-        Ok(seen) => doctor::leftovers::judge(&seen),
+        Ok(seen) => doctor::orphans::judge(&seen),
         Err(_) => vec![Finding::warning("leftovers", late("the engine's list of workers"))],
     });
     let of_each: Vec<Vec<Finding>> = futures::stream::iter(environments)
@@ -163,7 +165,7 @@ async fn examine(
         holds = seen.as_ref().is_some_and(|seen| seen.holds == Some(true));
         let database = seen.map(|seen| seen.facts.database).or(target.database);
         let only = environment.database_services().len() < 2;
-        target = catalogs::identity(&picked, only, &daemon.context, database.as_deref());
+        target = find_catalog::identity(&picked, only, &daemon.context, database.as_deref());
     }
     findings.extend(backups(app, settings, environment, &place, (target, holds), only_look).await);
     findings
@@ -178,7 +180,7 @@ async fn ask(
     only_look: bool,
 ) -> (Vec<Finding>, Option<doctor::database::Seen>) {
     let asking = async {
-        let (target, _, mut session) = database::connect(app, daemon, settings, environment).await?;
+        let (target, _, mut session) = connect::connect(app, daemon, settings, environment).await?;
         // Not waited for when it is dropped: its end of input ends it.
         Ok::<_, Error>((target.container, doctor::database::look(&mut session, only_look).await?))
     };
@@ -210,7 +212,7 @@ async fn backups(
     only_look: bool,
 ) -> Vec<Finding> {
     let looking = async {
-        let catalog: Catalog = catalogs::of(settings, environment)?;
+        let catalog: Catalog = find_catalog::of(settings, environment)?;
         let look = move || {
             let seen = doctor::backups::look(&catalog, target, only_look)?;
             Ok(doctor::backups::Seen { holds, ..seen })

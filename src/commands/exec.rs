@@ -1,35 +1,35 @@
 //! `envctl exec`: one command in a container, byte-clean, its exit code passed through.
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::many::one_stack;
-use crate::commands::talk::{any_container, talk, target_line};
+use crate::app::global_args::GlobalArgs;
+use crate::commands::interactive_exec::{any_container, talk, target_line};
+use crate::commands::multi_stack::one_stack;
 use crate::docker::ExecSpec;
 use crate::error::Result;
 
 /// Options of `exec` and `shell`.
 #[derive(clap::Args, Clone, Debug)]
-pub struct ExecArgs {
+pub(crate) struct ExecArgs {
     /// User in the container
     #[arg(short, long, value_name = "USER")]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Working directory in the container
     #[arg(short, long, value_name = "DIR")]
-    pub workdir: Option<String>,
+    pub(crate) workdir: Option<String>,
     /// A variable for the command: NAME=VALUE, or NAME to pass ours on; repeatable
     #[arg(short, long, value_name = "NAME[=VALUE]")]
-    pub env: Vec<String>,
+    pub(crate) env: Vec<String>,
     /// No terminal in the container, even when this is one
     #[arg(short = 'T', long)]
-    pub no_tty: bool,
+    pub(crate) no_tty: bool,
     /// Hand our stdin on, even when it is a terminal
     #[arg(short, long)]
-    pub interactive: bool,
+    pub(crate) interactive: bool,
 }
 
 /// Arguments of `exec`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// backend, db, a service or a container
     #[arg(value_name = "ROLE|SERVICE")]
     target: String,
@@ -42,7 +42,7 @@ pub struct Args {
 
 /// # Errors
 /// The command's own exit code as kind `Child`; otherwise what kept it from running.
-pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(
         &settings,
@@ -60,7 +60,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
 impl ExecArgs {
     /// The command with these options. A terminal only if both our ends are; stdin when it is not the
     /// keyboard: `envctl exec … | less` must leave the keys to less.
-    pub fn spec(&self, command: Vec<String>, app: &App) -> ExecSpec {
+    pub(crate) fn spec(&self, command: Vec<String>, app: &App) -> ExecSpec {
         let options = app.ui.options();
         let tty = !self.no_tty && options.stdin_is_terminal && options.stdout_is_terminal;
         ExecSpec {

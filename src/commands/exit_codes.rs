@@ -9,7 +9,7 @@ use crate::ui::{Column, Table};
 
 /// Arguments of `help exit-codes`.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 #[derive(Serialize)]
 struct Row {
@@ -24,7 +24,8 @@ struct Answer {
 
 /// # Errors
 /// None; the signature is every command's.
-pub fn run(_args: &Args, app: &App) -> Result<()> {
+#[expect(clippy::unnecessary_wraps, reason = "every command is called alike")]
+pub(crate) fn run(_args: &Args, app: &App) -> Result<()> {
     let exit_codes = exit::TABLE.iter().map(|&(code, meaning)| Row { code, meaning }).collect();
     app.ui.show(&Answer { exit_codes }, |ui| {
         let mut table = Table::new([Column::number("code"), Column::text("meaning")]);

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::many::one_stack;
-use crate::commands::talk::{any_container, target_line};
+use crate::app::global_args::GlobalArgs;
+use crate::commands::interactive_exec::{any_container, target_line};
+use crate::commands::multi_stack::one_stack;
 use crate::docker::forward::{Forward, Way, find_way, listen, serve};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;
 
 /// Arguments of `forward`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// backend, db, a service or a container
     #[arg(value_name = "ROLE|SERVICE")]
     target: String,
@@ -48,7 +48,7 @@ struct Answer {
 
 /// # Errors
 /// Kind `Usage`: the local port. `Tool`: no way to the port. `Target`: the container stopped meanwhile.
-pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(&settings, "forward", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::many::one_stack;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::multi_stack::one_stack;
 use crate::config::Settings;
-use crate::config::create::{create, exists};
-use crate::config::draft::draft;
+use crate::config::generate::draft;
+use crate::config::write_new::{create, exists};
 use crate::environment::Environment;
 use crate::error::{self, Result};
-use crate::ui::escape::escape_lines;
+use crate::text::escape::escape_lines;
 
 /// Text of the Makefile that is written; the demo stack's Makefile includes it.
 const MAKEFILE: &str = include_str!("init.mk");
@@ -22,7 +22,7 @@ const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
 
 /// Arguments of `init`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// Also a Makefile with the old names: db-migrate, db-backup, dev-shell …
     #[arg(long)]
     makefile: bool,
@@ -48,7 +48,7 @@ struct New {
 
 /// # Errors
 /// Kind `Target`: no stack runs here. `Refused`: a file exists; nothing was written then.
-pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(&settings, "init", "name it: `-s STACK`")?;
     let folder = settings.target.project_dir.clone().unwrap_or_else(|| PathBuf::from("."));

@@ -6,17 +6,17 @@ use jiff::{Span, Timestamp};
 use tokio::io::AsyncReadExt as _;
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::many::one_stack;
-use crate::commands::talk::target_line;
-use crate::docker::demux::{Demuxer, Output};
+use crate::app::global_args::GlobalArgs;
+use crate::commands::interactive_exec::target_line;
+use crate::commands::multi_stack::one_stack;
 use crate::docker::engine::LogsRequest;
-use crate::environment::request::Wanted;
+use crate::docker::exec::demux::{Demuxer, Output};
+use crate::environment::selector::Wanted;
 use crate::error::{self, Result};
 
 /// Arguments of `logs`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// backend, db, a service or a container
     #[arg(value_name = "ROLE|SERVICE", default_value = "backend")]
     target: String,
@@ -36,7 +36,7 @@ pub struct Args {
 
 /// # Errors
 /// Kind `Target`, `Docker`: no such container, no logs.
-pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let since = args.since.as_deref().map(|text| since(text, app.now())).transpose()?;
     let settings = app.settings(global)?;
     one_stack(

@@ -5,13 +5,13 @@ use crate::error::{self, Result};
 
 /// Arguments of `man`.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 /// # Errors
 /// The page cannot be written.
-pub fn run(_args: &Args, app: &App) -> Result<()> {
+pub(crate) fn run(_args: &Args, definition: clap::Command, app: &App) -> Result<()> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(crate::cli::definition())
+    clap_mangen::Man::new(definition)
         .render(&mut page)
         .map_err(|e| error::failed("the manual page cannot be made").because(e))?;
     app.ui.answer(&String::from_utf8_lossy(&page));

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::database;
-use crate::commands::many::one_stack;
-use crate::commands::talk::talk;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::connect;
+use crate::commands::interactive_exec::talk;
+use crate::commands::multi_stack::one_stack;
 use crate::error::{self, Result};
-use crate::postgres::psql::{PsqlRequest, for_user};
+use crate::postgres::tools::psql::{PsqlRequest, for_user};
 
 /// Arguments of `psql`.
 #[derive(clap::Args, Debug, Default)]
-pub struct Args {
+pub(crate) struct Args {
     /// One command, then leave; repeatable
     #[arg(short, long, value_name = "SQL")]
     command: Vec<String>,
@@ -26,14 +26,14 @@ pub struct Args {
 
 impl Args {
     /// No command, no file.
-    pub fn interactive() -> Self {
+    pub(crate) fn interactive() -> Self {
         Self::default()
     }
 }
 
 /// # Errors
 /// psql's own exit code as kind `Child`; otherwise what kept it from running.
-pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     if let Some(file) = args.file.as_ref().filter(|file| file.as_os_str() != "-") {
         app.stdin_from(file)
             .map_err(|e| error::usage(format!("cannot read {}", file.display())).because(e))?;
@@ -47,7 +47,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let settings = settings.for_stack(&environment)?;
-    let found = database::reach(app, &daemon, &settings, &environment).await?;
+    let found = connect::reach(app, &daemon, &settings, &environment).await?;
     let options = app.ui.options();
     let from_file = args.file.is_some();
     let typed = !from_file && options.stdin_is_terminal && options.stdout_is_terminal;

@@ -1,14 +1,14 @@
 //! `envctl pull`: the schema as the database has it, into the project's file or onto stdout.
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::schema::SchemaTool;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::schema_tool::SchemaTool;
+use crate::consent::Guard;
 use crate::error::Result;
-use crate::ui::Guard;
 
 /// Arguments of `pull`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// Print it, and write no file
     #[arg(long)]
     print: bool,
@@ -16,7 +16,7 @@ pub struct Args {
 
 /// # Errors
 /// See [`SchemaTool`].
-pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let tool = SchemaTool::find("pull", global, app).await?;
     if args.print {
         let call =

@@ -4,15 +4,15 @@
 //! confirmation repeats it with one.
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::schema::SchemaTool;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::schema_tool::SchemaTool;
+use crate::consent::{Decision, Guard};
 use crate::docker::exec::Captured;
 use crate::error::{self, Result};
-use crate::ui::{Decision, Guard};
 
 /// Arguments of `push`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// Also where the target is production
     #[arg(long)]
     allow_prod: bool,
@@ -20,7 +20,7 @@ pub struct Args {
 
 /// # Errors
 /// Kind `Refused`: production, a guard. `Tool`: it failed.
-pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let tool = SchemaTool::find("push", global, app).await?;
     if tool.prod && !args.allow_prod {
         return Err(error::refused("`push` is for prototypes, and this is production")
@@ -38,7 +38,7 @@ pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     };
     let pushed = tool.capture(app, &call).await?;
     if pushed.exit_code == 0 {
-        app.ui.answer(&crate::ui::escape::escape_lines(&pushed.text()));
+        app.ui.answer(&crate::text::escape::escape_lines(&pushed.text()));
         return Ok(());
     }
     let words = words(&pushed);

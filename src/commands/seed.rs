@@ -1,23 +1,23 @@
 //! `envctl seed`: test data, as the project says.
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::many::ManyArgs;
-use crate::commands::schema::SchemaTool;
-use crate::commands::schema_many::{ToolVerb, over_several};
+use crate::app::global_args::GlobalArgs;
+use crate::commands::multi_stack::ManyArgs;
+use crate::commands::schema_tool::SchemaTool;
+use crate::commands::schema_tool::multi_stack::{ToolVerb, over_several};
+use crate::consent::Guard;
 use crate::error::Result;
-use crate::ui::Guard;
 
 /// Arguments of `seed`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     many: ManyArgs,
 }
 
 /// # Errors
 /// See [`SchemaTool`].
-pub async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let verb = ToolVerb { name: "seed", does: "seed the database of", words: &["db", "seed"] };
     if over_several(verb, &args.many, global, app).await? {
         return Ok(());

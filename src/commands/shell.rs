@@ -1,16 +1,16 @@
 //! `envctl shell`: an interactive shell in a container, or one command.
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
+use crate::app::global_args::GlobalArgs;
 use crate::commands::exec::ExecArgs;
-use crate::commands::many::one_stack;
-use crate::commands::talk::{any_container, talk, target_line};
-use crate::environment::request::Wanted;
+use crate::commands::interactive_exec::{any_container, talk, target_line};
+use crate::commands::multi_stack::one_stack;
+use crate::environment::selector::Wanted;
 use crate::error::{self, Result};
 
 /// Arguments of `shell`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// backend, db, a service or a container
     #[arg(value_name = "ROLE|SERVICE", default_value = "backend")]
     target: String,
@@ -29,7 +29,7 @@ const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash; else ex
 
 /// # Errors
 /// The shell's own exit code as kind `Child`; otherwise what kept it from running.
-pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     if args.psql {
         let (Wanted::Db | Wanted::Backend) = Wanted::parse(&args.target) else {
             return Err(error::usage("`--psql` is for the database").hint("type `envctl psql`"));

@@ -3,20 +3,21 @@
 use futures::StreamExt as _;
 use serde::Serialize;
 
+use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
-use crate::backups::identity::Identity;
-use crate::commands::{GlobalArgs, catalogs, database};
+use crate::commands::{connect, find_catalog};
 use crate::config::Settings;
-use crate::environment::request::TargetRequest;
+use crate::environment::selector::TargetRequest;
 use crate::environment::{Environment, Landscape, Role};
 use crate::error::{self, Result};
-use crate::postgres::facts::{Facts, Migrations};
-use crate::ui::format::{age, bytes};
+use crate::postgres::database_info::{Facts, Migrations};
+use crate::repository::identity::Identity;
+use crate::text::units::{age, bytes};
 use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `status`.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 #[derive(Serialize)]
 struct Answer {
@@ -77,7 +78,7 @@ const AT_ONCE: usize = 4;
 
 /// # Errors
 /// Kind `Docker`: the daemon cannot be asked. A database that does not answer is shown as such.
-pub async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     let landscape = app.landscape(&daemon, &settings).await?;
@@ -135,7 +136,7 @@ fn tell_missing(app: &App, rows: &[EnvironmentRow]) {
 }
 
 /// Everything, unless a stack or a profile was named.
-pub(in crate::commands) fn wanted(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>> {
+pub(crate) fn wanted(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>> {
     let request = &settings.target;
     if request.container.is_some() {
         return landscape.environments(request);
@@ -173,7 +174,7 @@ fn globs(patterns: &[String]) -> Result<globset::GlobSet> {
     set.build().map_err(|e| crate::error::usage("the globs of `--stack` are too large").because(e))
 }
 
-pub(in crate::commands) fn nothing(landscape: &Landscape, daemon: &Daemon) -> String {
+pub(crate) fn nothing(landscape: &Landscape, daemon: &Daemon) -> String {
     let others: usize = landscape.others().map(|environment| environment.members.len()).sum();
     format!(
         "no stack with a backend or a database runs in Docker context {}{}; start one with `docker compose up -d`, or name containers in envctl.toml",
@@ -188,7 +189,7 @@ pub(in crate::commands) fn nothing(landscape: &Landscape, daemon: &Daemon) -> St
 
 async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Environment) -> EnvironmentRow {
     let profile = environment.profile.name.clone();
-    let catalog = catalogs::of(settings, &environment);
+    let catalog = find_catalog::of(settings, &environment);
     let backup_directory = catalog.as_ref().ok().map(|catalog| catalog.directory().display().to_string());
     let mut databases = Vec::new();
     // The one that ties were broken for is not the only one that is looked at.
@@ -270,7 +271,7 @@ async fn ask(
         no_backup: None,
     };
     let asking = async {
-        let (_, _, mut session) = database::connect(app, daemon, settings, environment).await?;
+        let (_, _, mut session) = connect::connect(app, daemon, settings, environment).await?;
         let facts = Facts::read(&mut session).await?;
         // Not waited for: its end of input ends it.
         drop(session);

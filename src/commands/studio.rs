@@ -6,27 +6,28 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
-use crate::commands::GlobalArgs;
-use crate::commands::database::{self, Database};
-use crate::commands::many::one_stack;
+use crate::commands::connect;
+use crate::commands::connect::Database;
+use crate::commands::multi_stack::one_stack;
 use crate::config::Settings;
+use crate::consent::{Decision, Guard};
 use crate::docker::forward::{Forward, Way, answers, find_way, listen, serve};
-use crate::docker::proof::nonce;
 use crate::docker::worker::{self, Limits, Unfit, Workshop};
 use crate::docker::{Container, Engine};
-use crate::environment::request::Wanted;
+use crate::environment::selector::Wanted;
 use crate::environment::{Environment, Role};
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::prisma::{Studio, StudioCli};
-use crate::postgres::beside::Port;
+use crate::postgres::tools::worker_access::Port;
 use crate::progress::Progress;
+use crate::random::nonce;
 use crate::secret::Secret;
-use crate::ui::{Decision, Guard};
 
 /// Arguments of `studio`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// The local port; 0 takes a free one
     #[arg(long, value_name = "N")]
     port: Option<u16>,
@@ -52,13 +53,13 @@ struct Answer<'a> {
 /// # Errors
 /// Kind `Refused`: production without the typed name. `Usage`: no Studio in the backend, the port is in use.
 /// `Tool`: it did not come up.
-pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(&settings, "studio", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let settings = settings.for_stack(&environment)?;
-    let (found, mut session) = database::reach_open(app, &daemon, &settings, &environment).await?;
+    let (found, mut session) = connect::reach_open(app, &daemon, &settings, &environment).await?;
     let listens = Port::of(&mut session).await;
     session.close().await;
     let home = home(app, &daemon, &settings, &environment).await?;
@@ -99,7 +100,7 @@ pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
         let way = tokio::select! {
             way = come_up(&daemon.engine, &container, port, is_local) => way,
             why = studio.ended() => return Err(why),
-            signal = app.interrupt.wait() => return Err(crate::interrupt::interrupted(signal)),
+            signal = app.interrupt.wait() => return Err(crate::cancel::interrupted(signal)),
         };
         let way = match way {
             Ok(way) => way,

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 ///
 /// # Errors
 /// Phrase that names the fault of the text.
-pub fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
@@ -22,7 +22,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a duration in its short form: `1m 30s`.
-pub fn format(duration: Duration) -> String {
+pub(crate) fn format(duration: Duration) -> String {
     // Longer than jiff can hold is longer than anybody waits.
     let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
     format!("{duration:#}")

@@ -16,18 +16,18 @@ use super::settings::Color;
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct ConfigFile {
-    pub stack: Option<String>,
-    pub timeout: Option<Limit>,
-    pub lock_timeout: Option<Limit>,
-    pub stall_timeout: Option<Limit>,
-    pub profiles: BTreeMap<String, ProfileTable>,
-    pub database: DatabaseTable,
-    pub docker: DockerTable,
-    pub backup: BackupTable,
-    pub restore: RestoreTable,
-    pub migrations: MigrationsTable,
-    pub output: OutputTable,
+pub(crate) struct ConfigFile {
+    pub(crate) stack: Option<String>,
+    pub(crate) timeout: Option<Limit>,
+    pub(crate) lock_timeout: Option<Limit>,
+    pub(crate) stall_timeout: Option<Limit>,
+    pub(crate) profiles: BTreeMap<String, ProfileTable>,
+    pub(crate) database: DatabaseTable,
+    pub(crate) docker: DockerTable,
+    pub(crate) backup: BackupTable,
+    pub(crate) restore: RestoreTable,
+    pub(crate) migrations: MigrationsTable,
+    pub(crate) output: OutputTable,
 }
 
 /// `[profiles.NAME]`.
@@ -35,14 +35,14 @@ pub struct ConfigFile {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct ProfileTable {
-    pub project: Option<String>,
-    pub backend: Option<String>,
-    pub db: Option<String>,
-    pub protected: Option<bool>,
-    pub context: Option<String>,
-    pub host: Option<String>,
-    pub database: DatabaseTable,
+pub(crate) struct ProfileTable {
+    pub(crate) project: Option<String>,
+    pub(crate) backend: Option<String>,
+    pub(crate) db: Option<String>,
+    pub(crate) protected: Option<bool>,
+    pub(crate) context: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) database: DatabaseTable,
 }
 
 /// `[database]` and `[profiles.NAME.database]`.
@@ -50,14 +50,14 @@ pub struct ProfileTable {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct DatabaseTable {
-    pub name: Option<String>,
-    pub user: Option<String>,
-    pub host: Option<String>,
-    pub port: Option<u16>,
-    pub os_user: Option<String>,
-    pub password_file: Option<PathBuf>,
-    pub password_command: Option<Argv>,
+pub(crate) struct DatabaseTable {
+    pub(crate) name: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) os_user: Option<String>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) password_command: Option<Argv>,
 }
 
 /// `[docker]`.
@@ -65,12 +65,12 @@ pub struct DatabaseTable {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct DockerTable {
-    pub context: Option<String>,
-    pub host: Option<String>,
-    pub transport: Option<String>,
-    pub worker_memory: Option<Amount>,
-    pub worker_cpus: Option<Amount>,
+pub(crate) struct DockerTable {
+    pub(crate) context: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) transport: Option<String>,
+    pub(crate) worker_memory: Option<Amount>,
+    pub(crate) worker_cpus: Option<Amount>,
 }
 
 /// `[backup]`.
@@ -78,14 +78,14 @@ pub struct DockerTable {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct BackupTable {
-    pub dir: Option<PathBuf>,
-    pub format: Option<String>,
-    pub compress: Option<String>,
-    pub jobs: Option<u32>,
-    pub exclude_table_data: Option<Vec<String>>,
-    pub manifest_key_file: Option<PathBuf>,
-    pub manifest_key_command: Option<Argv>,
+pub(crate) struct BackupTable {
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) format: Option<String>,
+    pub(crate) compress: Option<String>,
+    pub(crate) jobs: Option<u32>,
+    pub(crate) exclude_table_data: Option<Vec<String>>,
+    pub(crate) manifest_key_file: Option<PathBuf>,
+    pub(crate) manifest_key_command: Option<Argv>,
 }
 
 /// `[restore]`.
@@ -93,8 +93,8 @@ pub struct BackupTable {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct RestoreTable {
-    pub jobs: Option<Sessions>,
+pub(crate) struct RestoreTable {
+    pub(crate) jobs: Option<Sessions>,
 }
 
 /// `[migrations]`.
@@ -102,16 +102,16 @@ pub struct RestoreTable {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct MigrationsTable {
-    pub driver: Option<String>,
-    pub dir: Option<String>,
-    pub layout: Option<String>,
-    pub schema: Option<String>,
-    pub preset: Option<String>,
-    pub commands: CommandsTable,
-    pub backup_age: Option<Limit>,
-    pub studio: Option<String>,
-    pub studio_image: Option<String>,
+pub(crate) struct MigrationsTable {
+    pub(crate) driver: Option<String>,
+    pub(crate) dir: Option<String>,
+    pub(crate) layout: Option<String>,
+    pub(crate) schema: Option<String>,
+    pub(crate) preset: Option<String>,
+    pub(crate) commands: CommandsTable,
+    pub(crate) backup_age: Option<Limit>,
+    pub(crate) studio: Option<String>,
+    pub(crate) studio_image: Option<String>,
 }
 
 /// `[migrations.commands]`.
@@ -119,12 +119,12 @@ pub struct MigrationsTable {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct CommandsTable {
-    pub status: Option<Argv>,
-    pub apply: Option<Argv>,
-    pub create: Option<Argv>,
-    pub reset: Option<Argv>,
-    pub seed: Option<Argv>,
+pub(crate) struct CommandsTable {
+    pub(crate) status: Option<Argv>,
+    pub(crate) apply: Option<Argv>,
+    pub(crate) create: Option<Argv>,
+    pub(crate) reset: Option<Argv>,
+    pub(crate) seed: Option<Argv>,
 }
 
 /// `[output]`.
@@ -132,14 +132,14 @@ pub struct CommandsTable {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct OutputTable {
-    pub color: Option<Color>,
+pub(crate) struct OutputTable {
+    pub(crate) color: Option<Color>,
 }
 
 /// A number of sessions; `None`: `auto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub struct Sessions(pub Option<u32>);
+pub(crate) struct Sessions(pub(crate) Option<u32>);
 
 impl std::str::FromStr for Sessions {
     type Err = String;
@@ -175,7 +175,7 @@ impl<'de> Deserialize<'de> for Sessions {
 /// A duration, as text or as a number of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub struct Limit(pub Duration);
+pub(crate) struct Limit(pub(crate) Duration);
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -195,7 +195,7 @@ impl<'de> Deserialize<'de> for Limit {
 /// An amount, as text with a unit or as a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub struct Amount(pub String);
+pub(crate) struct Amount(pub(crate) String);
 
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -217,7 +217,7 @@ impl<'de> Deserialize<'de> for Amount {
 /// A command: the program and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub struct Argv(pub Vec<String>);
+pub(crate) struct Argv(pub(crate) Vec<String>);
 
 impl<'de> Deserialize<'de> for Argv {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -34,7 +34,7 @@ impl Key {
     }
 
     /// Reports whether `path` (`profiles.dev.project`) is this key.
-    pub fn matches(&self, path: &[&str]) -> bool {
+    pub(crate) fn matches(&self, path: &[&str]) -> bool {
         let mut own = self.path.split('.');
         path.iter().all(|word| own.next().is_some_and(|own| own == "*" || own == *word))
             && own.next().is_none()
@@ -208,10 +208,11 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Words that lift a guard: given by hand each time, never written down.
-pub const GUARDS: &[&str] = &["yes", "confirm", "force", "allow_prod", "untested", "no_backup", "trust"];
+pub(crate) const GUARDS: &[&str] =
+    &["yes", "confirm", "force", "allow_prod", "untested", "no_backup", "trust"];
 
 /// The words that may follow a path; `*` stands for any name.
-pub fn words_after(prefix: &[&str]) -> Vec<&'static str> {
+pub(crate) fn words_after(prefix: &[&str]) -> Vec<&'static str> {
     let mut words: Vec<&'static str> = KEYS
         .iter()
         .filter_map(|key| {

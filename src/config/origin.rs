@@ -8,7 +8,7 @@ use serde::Serialize;
 /// Origin of a value, strongest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "from", rename_all = "lowercase")]
-pub enum Origin {
+pub(crate) enum Origin {
     /// An option on the command line.
     Flag {
         /// Option as typed in full: `--stack`.
@@ -43,26 +43,26 @@ impl fmt::Display for Origin {
 
 /// A value that somebody gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given<T> {
+pub(crate) struct Given<T> {
     /// Value that was given.
-    pub value: T,
+    pub(crate) value: T,
     /// Origin of the value.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 impl<T> Given<T> {
     /// A value from the command line; `name` as typed in full (`--stack`).
-    pub fn flag(name: &str, value: T) -> Self {
+    pub(crate) fn flag(name: &str, value: T) -> Self {
         Self { value, origin: Origin::Flag { name: name.to_owned() } }
     }
 
     /// A value from an environment variable.
-    pub fn env(name: &str, value: T) -> Self {
+    pub(crate) fn env(name: &str, value: T) -> Self {
         Self { value, origin: Origin::Env { name: name.to_owned() } }
     }
 
     /// Replaces the value; the origin stays.
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
         Given { value: change(self.value), origin: self.origin }
     }
 }

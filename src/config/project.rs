@@ -5,20 +5,20 @@
 use std::path::{Path, PathBuf};
 
 /// The name of a project's configuration file.
-pub const FILE_NAME: &str = "envctl.toml";
+pub(crate) const FILE_NAME: &str = "envctl.toml";
 
 /// Result of the search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Project {
+pub(crate) struct Project {
     /// The folder of `envctl.toml`, else the nearest one with a compose file.
-    pub folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
     /// `envctl.toml`.
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Looks upwards from `start`, an absolute path. `envctl.toml` anywhere above wins over a compose file
 /// that is nearer: somebody wrote it to say where the project is.
-pub fn find(start: &Path) -> Project {
+pub(crate) fn find(start: &Path) -> Project {
     let file = start.ancestors().map(|folder| folder.join(FILE_NAME)).find(|file| file.is_file());
     let folder = match &file {
         Some(file) => file.parent(),
@@ -27,7 +27,7 @@ pub fn find(start: &Path) -> Project {
     Project { folder: folder.map(Path::to_owned), file }
 }
 
-pub(super) fn holds_compose_file(folder: &Path) -> bool {
+pub(crate) fn holds_compose_file(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     // By its name first: a folder may hold thousands of others.
     entries
@@ -36,7 +36,7 @@ pub(super) fn holds_compose_file(folder: &Path) -> bool {
 }
 
 /// `compose.yml`, `docker-compose.dev.yaml`, `compose.prod.yml` and the like.
-pub fn is_compose_file(name: &str) -> bool {
+pub(crate) fn is_compose_file(name: &str) -> bool {
     let Some(stem) = name.strip_suffix(".yml").or_else(|| name.strip_suffix(".yaml")) else {
         return false;
     };
@@ -46,7 +46,7 @@ pub fn is_compose_file(name: &str) -> bool {
 /// Reports whether a file that was found, not named, may make envctl run commands.
 /// The file has to belong to the user or to root. Otherwise anybody who can write to a folder above (`/tmp`) could
 /// choose what runs. Git has the same rule.
-pub fn is_trusted(file: &Path, uid: Option<u32>) -> bool {
+pub(crate) fn is_trusted(file: &Path, uid: Option<u32>) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;

@@ -10,7 +10,7 @@ use crate::secret::Secret;
 
 /// Source of a secret: the `*_file` and `*_command` forms of a key.
 #[derive(Clone, PartialEq, Eq)]
-pub enum SecretSource {
+pub(crate) enum SecretSource {
     /// The file's first and only line.
     File(PathBuf),
     /// Output of a command; program and arguments, no shell.
@@ -40,7 +40,7 @@ impl SecretSource {
     /// # Errors
     /// Usage: the file cannot be read, or the value is empty, is not text, or has several lines. Whatever
     /// `run` says otherwise.
-    pub fn read(&self, run: impl FnOnce(&[String]) -> Result<Vec<u8>>) -> Result<Secret> {
+    pub(crate) fn read(&self, run: impl FnOnce(&[String]) -> Result<Vec<u8>>) -> Result<Secret> {
         let mut text = self.fetch("password", run)?;
         if text.ends_with('\n') {
             text.pop();
@@ -65,7 +65,11 @@ impl SecretSource {
     ///
     /// # Errors
     /// Usage: the file cannot be read, or the value is not text. The error of `run` otherwise.
-    pub fn read_lines(&self, what: &str, run: impl FnOnce(&[String]) -> Result<Vec<u8>>) -> Result<Secret> {
+    pub(crate) fn read_lines(
+        &self,
+        what: &str,
+        run: impl FnOnce(&[String]) -> Result<Vec<u8>>,
+    ) -> Result<Secret> {
         self.fetch(what, run).map(Secret::new)
     }
 

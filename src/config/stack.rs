@@ -16,7 +16,7 @@ use crate::error::Result;
 
 /// Inputs of the settings. `Debug` prints no value, since variables may hold secrets.
 #[derive(Clone)]
-pub(super) struct Remembered(pub(super) Arc<Inputs>);
+pub(crate) struct Remembered(pub(super) Arc<Inputs>);
 
 impl fmt::Debug for Remembered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,13 +26,13 @@ impl fmt::Debug for Remembered {
 
 /// A stack, as discovery saw it.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
+pub(crate) struct Seen<'a> {
     /// The stack's name.
-    pub stack: &'a str,
+    pub(crate) stack: &'a str,
     /// The compose project.
-    pub project: Option<&'a str>,
+    pub(crate) project: Option<&'a str>,
     /// The directory in which the project was started; it may be of another machine.
-    pub directory: Option<&'a str>,
+    pub(crate) directory: Option<&'a str>,
 }
 
 impl<'a> From<&'a Environment> for Seen<'a> {
@@ -66,7 +66,7 @@ impl Settings {
     ///
     /// # Errors
     /// Usage: that project's own `envctl.toml` cannot be understood.
-    pub fn for_stack<'a>(&self, seen: impl Into<Seen<'a>>) -> Result<Self> {
+    pub(crate) fn for_stack<'a>(&self, seen: impl Into<Seen<'a>>) -> Result<Self> {
         let seen = &seen.into();
         if self.holds_for(seen) {
             return Ok(self.clone());
@@ -79,7 +79,7 @@ impl Settings {
     }
 
     /// Reports whether the project that we stand in is the stack's.
-    pub fn holds_for(&self, seen: &Seen<'_>) -> bool {
+    pub(crate) fn holds_for(&self, seen: &Seen<'_>) -> bool {
         let rules = &self.target.rules;
         if let Some(own) = &rules.stack {
             return own == seen.stack;
@@ -106,12 +106,12 @@ impl Settings {
     }
 
     /// Reports whether an option or a variable names the project's directory or its file.
-    pub fn is_project_named(&self) -> bool {
+    pub(crate) fn is_project_named(&self) -> bool {
         ["project_dir", "config"].iter().any(|key| *self.origin(key) != Origin::Default)
     }
 
     /// The directory of the file that says a key; `None`: no file does.
-    pub fn directory_of(&self, key: &str) -> Option<&Path> {
+    pub(crate) fn directory_of(&self, key: &str) -> Option<&Path> {
         match self.origin(key) {
             Origin::File { path, .. } => path.parent(),
             Origin::Flag { .. } | Origin::Env { .. } | Origin::Default => None,

@@ -8,11 +8,11 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::listed::Listed;
+use crate::docker::container_summary::Listed;
 
 /// The life cycle state in the engine's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// Never started.
     Created,
     /// Runs; exec works.
@@ -48,7 +48,7 @@ impl fmt::Display for State {
 
 /// State of a container's health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
+pub(crate) enum Health {
     /// The image has no health check.
     None,
     /// Not decided yet.
@@ -61,7 +61,7 @@ pub enum Health {
 
 impl Health {
     /// The engine's word, or `None` where there is no check.
-    pub fn word(self) -> Option<&'static str> {
+    pub(crate) fn word(self) -> Option<&'static str> {
         match self {
             Self::None => None,
             Self::Starting => Some("starting"),
@@ -73,48 +73,48 @@ impl Health {
 
 /// The part of an image's own configuration that tells what it is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImageConfig {
+pub(crate) struct ImageConfig {
     /// `NAME=value` pairs baked into the image.
-    pub env: Vec<String>,
+    pub(crate) env: Vec<String>,
     /// Entrypoint and command, one after the other.
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
 }
 
 /// One container, observed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Container {
+pub(crate) struct Container {
     /// Full id (64 hex digits).
-    pub id: String,
+    pub(crate) id: String,
     /// Name without the leading slash.
-    pub name: String,
+    pub(crate) name: String,
     /// Image as it was asked for (`postgres:15`).
-    pub image: String,
+    pub(crate) image: String,
     /// Image id (`sha256:…`).
-    pub image_id: String,
+    pub(crate) image_id: String,
     /// Life cycle state.
-    pub state: State,
+    pub(crate) state: State,
     /// Health check result.
-    pub health: Health,
+    pub(crate) health: Health,
     /// All labels; free text from whoever may run containers, so never trusted and always escaped.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// `NAME=value` pairs, the image's and the service's together. Holds secrets: not in `Debug`.
-    pub env: Vec<String>,
+    pub(crate) env: Vec<String>,
     /// PID 1 as started: path and arguments.
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
     /// The image's own configuration; `None` when the image is gone or was not looked at.
-    pub image_config: Option<ImageConfig>,
+    pub(crate) image_config: Option<ImageConfig>,
     /// True where an init (tini) is PID 1 (`init: true`).
-    pub init: bool,
+    pub(crate) init: bool,
     /// The network addresses by network name.
-    pub addresses: BTreeMap<String, String>,
+    pub(crate) addresses: BTreeMap<String, String>,
     /// Time of creation, RFC 3339, unchanged from the daemon.
-    pub created: String,
+    pub(crate) created: String,
     /// Time of the last start, RFC 3339.
-    pub started: String,
+    pub(crate) started: String,
     /// The command line tool of a migration system found inside, where somebody looked (`prisma`).
-    pub migration_tool: Option<String>,
+    pub(crate) migration_tool: Option<String>,
     /// Command lines of its processes, where the engine was asked for them.
-    pub processes: Option<Vec<String>>,
+    pub(crate) processes: Option<Vec<String>>,
 }
 
 impl fmt::Debug for Container {
@@ -130,7 +130,7 @@ impl fmt::Debug for Container {
 
 impl Container {
     /// Builds a container from one line of a listing; the fields that a listing lacks get default values.
-    pub fn listed(line: &Listed) -> Self {
+    pub(crate) fn listed(line: &Listed) -> Self {
         Self {
             id: line.id.clone(),
             name: line.name.clone(),
@@ -152,22 +152,22 @@ impl Container {
     }
 
     /// The twelve digits people know.
-    pub fn short_id(&self) -> &str {
+    pub(crate) fn short_id(&self) -> &str {
         self.id.get(..12).unwrap_or(&self.id)
     }
 
     /// A label's value.
-    pub fn label(&self, key: &str) -> Option<&str> {
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
         self.labels.get(key).map(String::as_str)
     }
 
     /// An environment variable of the container's configuration.
-    pub fn env(&self, name: &str) -> Option<&str> {
+    pub(crate) fn env(&self, name: &str) -> Option<&str> {
         self.env.iter().find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)).map(|(_, v)| v)
     }
 
     /// Reports whether the container runs, which an exec needs.
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.state == State::Running
     }
 }
@@ -266,7 +266,7 @@ impl Container {
     ///
     /// # Errors
     /// The text is not the JSON of a container.
-    pub fn from_inspect(json: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn from_inspect(json: &[u8]) -> Result<Self, serde_json::Error> {
         let answer: InspectAnswer = serde_json::from_slice(json)?;
         let health = answer.state.health.as_ref().or(answer.state.healthcheck.as_ref());
         let health = match health.map(|health| health.status.as_str()) {
@@ -311,7 +311,7 @@ impl ImageConfig {
     ///
     /// # Errors
     /// The text is not the JSON of an image.
-    pub fn from_inspect(json: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn from_inspect(json: &[u8]) -> Result<Self, serde_json::Error> {
         let config = serde_json::from_slice::<ImageAnswer>(json)?.config.unwrap_or_default();
         let mut command = config.entrypoint;
         command.extend(config.cmd.unwrap_or_default());

@@ -9,65 +9,65 @@ use tokio::io::AsyncRead;
 
 use super::container::{Container, ImageConfig};
 use super::exec::ExecSpec;
-use super::listed::Listed;
-use super::reaper::Reapers;
-use super::transport::BoxIo;
 use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
+use crate::docker::client::transport::BoxIo;
+use crate::docker::container_summary::Listed;
+use crate::docker::exec::reaper::Reapers;
 use crate::error::Result;
 
 /// Version of an engine, as reported by the engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EngineVersion {
+pub(crate) struct EngineVersion {
     /// Version of the engine, `20.10.24`.
-    pub version: String,
+    pub(crate) version: String,
     /// The newest API it speaks.
-    pub api: String,
+    pub(crate) api: String,
     /// `linux`, `windows`.
-    pub os: String,
+    pub(crate) os: String,
 }
 
 /// State of an exec that was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExecState {
+pub(crate) struct ExecState {
     /// True while the exec runs. Podman reports exit code 0 for a running exec, so this field is read first.
-    pub running: bool,
+    pub(crate) running: bool,
     /// The exit code, once it has ended.
-    pub exit_code: Option<i64>,
+    pub(crate) exit_code: Option<i64>,
     /// Process id on the engine's machine; 0 where no process was started, `None` where the engine does not tell.
-    pub pid: Option<i64>,
+    pub(crate) pid: Option<i64>,
 }
 
 /// A started exec: bytes the daemon already sent, then the stream both ways.
-pub struct ExecStream {
+pub(crate) struct ExecStream {
     /// Bytes that arrived with the answer.
-    pub early: Bytes,
+    pub(crate) early: Bytes,
     /// The connection; framed unless the exec has a terminal.
-    pub io: BoxIo,
+    pub(crate) io: BoxIo,
 }
 
 /// Which log lines are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogsRequest {
+pub(crate) struct LogsRequest {
     /// Keep on reading as lines come.
-    pub follow: bool,
+    pub(crate) follow: bool,
     /// Only the last so many lines.
-    pub tail: Option<u64>,
+    pub(crate) tail: Option<u64>,
     /// Seconds since the epoch, or none for all.
-    pub since: Option<i64>,
+    pub(crate) since: Option<i64>,
     /// Put the time in front of each line.
-    pub timestamps: bool,
+    pub(crate) timestamps: bool,
 }
 
 /// A log stream and whether it is framed (a container with a terminal has one raw stream).
-pub struct LogStream {
+pub(crate) struct LogStream {
     /// The bytes.
-    pub reader: Box<dyn AsyncRead + Send + Unpin>,
+    pub(crate) reader: Box<dyn AsyncRead + Send + Unpin>,
     /// True where the bytes are frames.
-    pub framed: bool,
+    pub(crate) framed: bool,
 }
 
 /// A container engine.
-pub trait Engine: Send + Sync {
+pub(crate) trait Engine: Send + Sync {
     /// The address it was reached at, for messages.
     fn address(&self) -> String;
 

@@ -1,7 +1,7 @@
 //! Short commands over the scripted engine.
 
 use super::exec::{CAPTURE_LIMIT, Captured, ExecSpec, capture};
-use super::scripted::{Scripted, Turn, container};
+use crate::docker::fake_engine::{Scripted, Turn, container};
 use crate::error::{self, ErrorKind};
 
 async fn run(turn: Turn, stdin: Option<&[u8]>) -> error::Result<Captured> {

@@ -1,42 +1,26 @@
 //! The one door to Docker. Nothing outside this folder names bollard or speaks HTTP.
 //!
-//! [`context`] decides which daemon, [`client`] speaks to it, [`engine`] is all that is asked of it, [`observe`] sees what runs,
-//! [`exec`] is one command in a container, [`proven`] one whose output is proven whole, [`attach`] one
+//! [`context`] decides which daemon, [`client`] speaks to it, [`engine`] is all that is asked of it, [`crate::docker::inspect_all`] sees what runs,
+//! [`exec`] is one command in a container, [`crate::docker::exec::verified_stream`] one whose output is proven whole, [`crate::docker::exec::interactive`] one
 //! with a person or a pipe on our side, [`worker`] a tool beside a container whose bytes pass the daemon by.
 
-pub mod attach;
-mod body;
-pub mod client;
-pub mod container;
-pub mod context;
-pub mod demux;
-pub mod end;
-pub mod engine;
-pub mod exec;
+pub(crate) mod client;
+pub(crate) mod container;
+pub(crate) mod container_summary;
+pub(crate) mod context;
+pub(crate) mod engine;
+pub(crate) mod exec;
 #[cfg(test)]
 mod exec_tests;
-pub mod forward;
-mod http;
-mod listed;
-pub mod observe;
-pub mod proof;
-pub mod proven;
+#[cfg(test)]
+pub(crate) mod fake_engine;
+pub(crate) mod forward;
+pub(crate) mod inspect_all;
 #[cfg(test)]
 mod proven_tests;
-pub mod reaper;
-#[cfg(test)]
-pub(crate) mod scripted;
-pub mod spill;
-mod ssh;
-#[cfg(feature = "tls")]
-mod tls;
-pub mod tool;
-mod transport;
-pub mod tty;
-pub mod worker;
+pub(crate) mod worker;
 
-pub use container::Container;
-pub use engine::Engine;
-pub use exec::{Exec, ExecSpec};
-pub use listed::Listed;
-pub use transport::{BoxIo, Io};
+pub(crate) use container::Container;
+pub(crate) use container_summary::Listed;
+pub(crate) use engine::Engine;
+pub(crate) use exec::{Exec, ExecSpec};

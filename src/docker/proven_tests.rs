@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 
 use super::container::{Container, State};
 use super::exec::ExecSpec;
-use super::proof::TrailerSplitter;
-use super::proven::{BLOCK, ProvenEnd, run};
-use super::scripted::{Far, Scripted, Turn, container};
+use crate::docker::exec::end_marker::TrailerSplitter;
+use crate::docker::exec::verified_stream::{BLOCK, ProvenEnd, run};
+use crate::docker::fake_engine::{Far, Scripted, Turn, container};
 use crate::error::{Error, ErrorKind, Result};
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -8,48 +8,48 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Finding, Place};
-use crate::backups::catalog::{Backup, Catalog};
-use crate::backups::identity::Identity;
-use crate::backups::manifest::{Level, Manifest, Purpose};
-use crate::backups::stored;
-use crate::environment::shell_word;
 use crate::error::Result;
-use crate::ui::format::{age, bytes};
+use crate::fsutil::atomic_file;
+use crate::repository::catalog::{Backup, Catalog};
+use crate::repository::identity::Identity;
+use crate::repository::manifest::{Level, Manifest, Purpose};
+use crate::text::shell_word::shell_word;
+use crate::text::units::{age, bytes};
 
 /// Observed state of one backup directory.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Path of the backup directory.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Every backup, newest first.
-    pub backups: Vec<Backup>,
+    pub(crate) backups: Vec<Backup>,
     /// The target whose last backup matters.
-    pub target: Identity,
+    pub(crate) target: Identity,
     /// The target's database holds something, as far as it was asked.
-    pub holds: bool,
+    pub(crate) holds: bool,
     /// Unfinished files of killed runs: removed, or only seen.
-    pub partial: Vec<PathBuf>,
+    pub(crate) partial: Vec<PathBuf>,
     /// True where the unfinished files were to be removed.
-    pub removed: bool,
+    pub(crate) removed: bool,
     /// Bytes that can still be written there; `None` where that is not known.
-    pub free: Option<u64>,
+    pub(crate) free: Option<u64>,
 }
 
 /// Looks; removes unfinished files that nobody writes any more, unless it may only look.
 ///
 /// # Errors
 /// The directory is there and cannot be read.
-pub fn look(catalog: &Catalog, target: Identity, only_look: bool) -> Result<Seen> {
+pub(crate) fn look(catalog: &Catalog, target: Identity, only_look: bool) -> Result<Seen> {
     let directory = catalog.directory();
     let backups = catalog.list()?;
     let directories = catalog.directories()?;
-    let partial = directories.iter().flat_map(|directory| stored::left(directory)).collect();
+    let partial = directories.iter().flat_map(|directory| atomic_file::left(directory)).collect();
     if !only_look {
         for directory in &directories {
-            stored::sweep(directory);
+            atomic_file::sweep(directory);
         }
     }
-    let free = stored::free_space(&directory.join("any"));
+    let free = atomic_file::free_space(&directory.join("any"));
     Ok(Seen {
         directory: directory.to_owned(),
         backups,
@@ -65,7 +65,7 @@ pub fn look(catalog: &Catalog, target: Identity, only_look: bool) -> Result<Seen
 const NAMED: usize = 3;
 
 /// Returns the findings about a backup directory. `limit` is the greatest age of the last production backup.
-pub fn judge(
+pub(crate) fn judge(
     seen: &Seen,
     place: &Place,
     has_database: bool,

@@ -1,8 +1,9 @@
 //! Backup directories, and what is said of them.
 
 use super::*;
-use crate::backups::manifest::{path_for, tests::sample};
 use crate::doctor::Severity;
+use crate::repository::manifest::path_for;
+use crate::repository::manifest::tests::sample;
 
 const NOW: &str = "2026-01-02T06:00:00Z";
 const DAY: Duration = Duration::from_hours(24);

@@ -4,11 +4,12 @@
 
 use super::{Finding, Place};
 use crate::docker::container::{Health, State};
-use crate::environment::request::Wanted;
-use crate::environment::{Environment, Member, Role, shell_word};
+use crate::environment::selector::Wanted;
+use crate::environment::{Environment, Member, Role};
+use crate::text::shell_word::shell_word;
 
 /// Returns the findings about an environment's containers, one line where all is well.
-pub fn judge(environment: &Environment, place: &Place) -> Vec<Finding> {
+pub(crate) fn judge(environment: &Environment, place: &Place) -> Vec<Finding> {
     if !environment.is_up() {
         return vec![stopped(environment, place)];
     }
@@ -128,7 +129,7 @@ fn ailing(member: &Member) -> Option<Finding> {
 }
 
 /// Warns of a postmaster that is process 1 where the commands of envctl run without a reaper, for this reason.
-pub fn unprotected(name: &str, why: &str, place: &Place) -> Finding {
+pub(crate) fn unprotected(name: &str, why: &str, place: &Place) -> Finding {
     Finding::warning(
         "containers",
         format!(

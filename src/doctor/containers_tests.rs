@@ -4,7 +4,7 @@ use super::*;
 use crate::docker::Container;
 use crate::docker::container::ImageConfig;
 use crate::doctor::Severity;
-use crate::environment::request::TargetRequest;
+use crate::environment::selector::TargetRequest;
 
 fn container(project: &str, service: &str, change: impl Fn(&mut Container)) -> Container {
     let json = format!(

@@ -4,47 +4,49 @@
 //! pasted as it is.
 
 use super::{Finding, Place};
-use crate::backups::kept::{self, Kept};
-use crate::environment::shell_word;
+use crate::databases::previous;
+use crate::databases::previous::Kept;
 use crate::error::{Error, Result};
 use crate::postgres::Session;
-use crate::postgres::beside::Port;
+use crate::postgres::database_info::Facts;
 use crate::postgres::emptiness;
-use crate::postgres::facts::Facts;
 use crate::postgres::health::{Health, Idle, Index, Tool};
-use crate::postgres::orphans;
-use crate::postgres::quote::ident;
-use crate::ui::format::{bytes, count};
+use crate::postgres::orphan_sessions;
+use crate::postgres::tools::worker_access::Port;
+use crate::text::shell_word::shell_word;
+use crate::text::sql_quote::ident;
+use crate::text::units::{bytes, count};
 
 /// Observed state of one database.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Version, size, history.
-    pub facts: Facts,
+    pub(crate) facts: Facts,
     /// Health of the database, or the reason for which it is unknown.
-    pub health: std::result::Result<Health, String>,
+    pub(crate) health: std::result::Result<Health, String>,
     /// Previous databases on the server, or the reason for which they are unknown.
-    pub kept: std::result::Result<Vec<Kept>, String>,
+    pub(crate) kept: std::result::Result<Vec<Kept>, String>,
     /// Sessions of killed runs, ended or only seen; or why that cannot be told.
-    pub orphans: std::result::Result<Vec<String>, String>,
+    pub(crate) orphans: std::result::Result<Vec<String>, String>,
     /// True where the orphan sessions were ended.
-    pub ended: bool,
+    pub(crate) ended: bool,
     /// True where the server listens on no TCP port, which a worker needs.
-    pub deaf: bool,
+    pub(crate) deaf: bool,
     /// True where the database holds something of a user's; `None` where that is unknown.
-    pub holds: Option<bool>,
+    pub(crate) holds: Option<bool>,
 }
 
 /// Looks; ends what killed runs of envctl left in the server, unless it may only look.
 ///
 /// # Errors
 /// The server cannot be asked at all.
-pub async fn look(session: &mut Session, only_look: bool) -> Result<Seen> {
+pub(crate) async fn look(session: &mut Session, only_look: bool) -> Result<Seen> {
     let facts = Facts::read(session).await.map_err(Error::from)?;
-    let orphans = if only_look { orphans::list(session).await } else { orphans::end(session).await };
+    let orphans =
+        if only_look { orphan_sessions::list(session).await } else { orphan_sessions::end(session).await };
     let orphans = orphans.map_err(|refusal| Error::from(refusal).full_message());
     let health = Health::read(session, &facts).await.map_err(|refusal| Error::from(refusal).full_message());
-    let kept = kept::all(session).await.map_err(|error| error.full_message());
+    let kept = previous::all(session).await.map_err(|error| error.full_message());
     let deaf = matches!(Port::of(session).await, Ok(Err(_)));
     let holds = emptiness::is_empty(session).await.ok().map(|empty| !empty);
     Ok(Seen { deaf, holds, facts, health, kept, orphans, ended: !only_look })
@@ -58,7 +60,7 @@ const OLD: u64 = 1_000_000_000;
 const TOO_OLD: u64 = 1_600_000_000;
 
 /// Returns the findings about a database, at least the one that names the database and the version.
-pub fn judge(seen: &Seen, place: &Place) -> Vec<Finding> {
+pub(crate) fn judge(seen: &Seen, place: &Place) -> Vec<Finding> {
     let Seen { facts, .. } = seen;
     let name = format!("{}, PostgreSQL {}, {}", facts.database, facts.version, bytes(facts.size));
     let mut findings = vec![Finding::ok("database", name)];

@@ -1,9 +1,9 @@
 //! Findings about a database, one problem at a time.
 
 use super::*;
-use crate::backups::swap::KeptNote;
+use crate::databases::swap::KeptNote;
 use crate::doctor::Severity;
-use crate::postgres::facts::Migrations;
+use crate::postgres::database_info::Migrations;
 use crate::postgres::health::Side;
 use crate::postgres::version::ServerVersion;
 

@@ -16,19 +16,19 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Observed state of an engine.
 #[derive(Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Address of the engine.
-    pub address: String,
+    pub(crate) address: String,
     /// The context's name, and why it is this one.
-    pub chosen: String,
+    pub(crate) chosen: String,
     /// Version of the engine, or the error of the request.
-    pub version: Result<EngineVersion>,
+    pub(crate) version: Result<EngineVersion>,
     /// Success where workers can be used; otherwise the reason against them.
-    pub workers: Result<(), Unfit>,
+    pub(crate) workers: Result<(), Unfit>,
 }
 
 /// Looks at it. `rooms` is where rooms for workers are made.
-pub async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path) -> Seen {
+pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path) -> Seen {
     let slow = |what: &str| format!("{what} within {} s", LIMIT.as_secs());
     let version = tokio::time::timeout(LIMIT, engine.version());
     let workshop = async {
@@ -46,7 +46,7 @@ pub async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path) -> See
 }
 
 /// Returns the findings about an engine.
-pub fn judge(seen: &Seen) -> Vec<Finding> {
+pub(crate) fn judge(seen: &Seen) -> Vec<Finding> {
     let Seen { address, chosen, version, workers } = seen;
     let engine = match version {
         Ok(EngineVersion { version, api, os }) if os == "windows" => {

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use crate::environment::{Environment, shell_word};
+use crate::environment::Environment;
+use crate::text::shell_word::shell_word;
 
 /// Severity of a finding. From [`Severity::Warning`] on a person has to decide something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Severity {
+pub(crate) enum Severity {
     /// Expected state.
     Ok,
     /// Good to know.
@@ -20,7 +21,7 @@ pub enum Severity {
 
 impl Severity {
     /// The word that is shown.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Note => "note",
@@ -32,20 +33,20 @@ impl Severity {
 
 /// A profile of a stack, and the options that mean it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The stack.
-    pub stack: String,
+    pub(crate) stack: String,
     /// The profile; `None` where it cannot be known.
-    pub profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// True where the profile counts as production.
-    pub prod: bool,
+    pub(crate) prod: bool,
     /// `-s acme --prod`
-    pub flags: String,
+    pub(crate) flags: String,
 }
 
 impl Place {
     /// That of an environment.
-    pub fn of(environment: &Environment) -> Self {
+    pub(crate) fn of(environment: &Environment) -> Self {
         Self {
             stack: environment.stack.clone(),
             profile: environment.profile.name.clone(),
@@ -57,19 +58,19 @@ impl Place {
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// Severity of the finding.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// Which check: `docker`, `workers`, `configuration`, `containers`, `database`, `migrations`, `backups`, `leftovers`.
-    pub check: &'static str,
+    pub(crate) check: &'static str,
     /// The stack that it is about, if it is about one.
-    pub stack: Option<String>,
+    pub(crate) stack: Option<String>,
     /// Profile of the stack, where known.
-    pub profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// Observation, with the name of the thing that was seen.
-    pub what: String,
+    pub(crate) what: String,
     /// Hints: phrases with the commands to type.
-    pub next: Vec<String>,
+    pub(crate) next: Vec<String>,
 }
 
 impl Finding {
@@ -78,33 +79,33 @@ impl Finding {
     }
 
     /// All is well.
-    pub fn ok(check: &'static str, what: impl Into<String>) -> Self {
+    pub(crate) fn ok(check: &'static str, what: impl Into<String>) -> Self {
         Self::new(Severity::Ok, check, what)
     }
 
     /// Good to know.
-    pub fn note(check: &'static str, what: impl Into<String>) -> Self {
+    pub(crate) fn note(check: &'static str, what: impl Into<String>) -> Self {
         Self::new(Severity::Note, check, what)
     }
 
     /// Makes a finding of severity [`Severity::Warning`].
-    pub fn warning(check: &'static str, what: impl Into<String>) -> Self {
+    pub(crate) fn warning(check: &'static str, what: impl Into<String>) -> Self {
         Self::new(Severity::Warning, check, what)
     }
 
     /// Makes a finding of severity [`Severity::Problem`].
-    pub fn problem(check: &'static str, what: impl Into<String>) -> Self {
+    pub(crate) fn problem(check: &'static str, what: impl Into<String>) -> Self {
         Self::new(Severity::Problem, check, what)
     }
 
     /// Makes a problem in production, and a note elsewhere.
-    pub fn problem_in_production(place: &Place, check: &'static str, what: impl Into<String>) -> Self {
+    pub(crate) fn problem_in_production(place: &Place, check: &'static str, what: impl Into<String>) -> Self {
         Self::new(if place.prod { Severity::Problem } else { Severity::Note }, check, what)
     }
 
     /// About a stack's profile.
     #[must_use]
-    pub fn at(mut self, place: &Place) -> Self {
+    pub(crate) fn at(mut self, place: &Place) -> Self {
         self.stack = Some(place.stack.clone());
         self.profile.clone_from(&place.profile);
         self
@@ -112,20 +113,20 @@ impl Finding {
 
     /// With a next step.
     #[must_use]
-    pub fn next(mut self, step: impl Into<String>) -> Self {
+    pub(crate) fn next(mut self, step: impl Into<String>) -> Self {
         self.next.push(step.into());
         self
     }
 
     /// With the next steps of an error.
     #[must_use]
-    pub fn hints(mut self, error: &crate::error::Error) -> Self {
+    pub(crate) fn hints(mut self, error: &crate::error::Error) -> Self {
         self.next.extend(error.hints().iter().cloned());
         self
     }
 
     /// Returns the subject of the finding: `acme prod`, or the check.
-    pub fn about(&self) -> String {
+    pub(crate) fn about(&self) -> String {
         match &self.stack {
             Some(stack) => format!("{stack} {}", self.profile.as_deref().unwrap_or("unknown")),
             None => self.check.to_owned(),
@@ -136,7 +137,7 @@ impl Finding {
 #[cfg(test)]
 impl Place {
     /// `acme` in development or production.
-    pub(super) fn sample(prod: bool) -> Self {
+    pub(crate) fn sample(prod: bool) -> Self {
         let profile = if prod { "prod" } else { "dev" };
         Self {
             stack: "acme".into(),

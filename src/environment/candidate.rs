@@ -7,35 +7,35 @@ use std::fmt;
 
 use crate::error::{self, Error};
 
-use super::environments::{Environment, Member};
-use super::quoting::{escape, shell_word};
 use super::role::Role;
+use crate::environment::model::{Environment, Member};
+use crate::text::shell_word::{escape, shell_word};
 
 /// One line of an error that lists what could have been meant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// Stack and profile: `acme prod`.
-    pub environment: String,
+    pub(crate) environment: String,
     /// The compose project or swarm stack, if any.
-    pub project: Option<String>,
+    pub(crate) project: Option<String>,
     /// The directory the project was started in, if known.
-    pub directory: Option<String>,
+    pub(crate) directory: Option<String>,
     /// The container's name.
-    pub container: String,
+    pub(crate) container: String,
     /// State of the container, as the engine names it.
-    pub state: String,
+    pub(crate) state: String,
     /// Flag that picks this candidate.
-    pub flag: String,
+    pub(crate) flag: String,
 }
 
 impl Candidate {
     /// An environment, shown by its database, else its backend, else its first container.
-    pub(super) fn of_environment(environment: &Environment, flag: String) -> Option<Self> {
+    pub(crate) fn of_environment(environment: &Environment, flag: String) -> Option<Self> {
         Some(Self { flag, ..Self::of_member(environment, shown(environment)?) })
     }
 
     /// One container of an environment, picked by its name.
-    pub(super) fn of_member(environment: &Environment, member: &Member) -> Self {
+    pub(crate) fn of_member(environment: &Environment, member: &Member) -> Self {
         Self {
             environment: environment.to_string(),
             project: environment.project.clone(),
@@ -74,7 +74,7 @@ impl fmt::Display for Candidate {
 }
 
 /// An ambiguity (kind `Target`): the question on the first line, each candidate on its own.
-pub(super) fn ambiguous(
+pub(crate) fn ambiguous(
     question: impl fmt::Display,
     candidates: impl IntoIterator<Item = Candidate>,
 ) -> Error {
@@ -93,7 +93,7 @@ pub(super) fn ambiguous(
 
 /// The environments as candidates. `all` is everything that was seen: a flag has to single an environment
 /// out among all of them, not only among those listed.
-pub(super) fn listed(environments: &[&Environment], all: &[Environment]) -> Vec<Candidate> {
+pub(crate) fn listed(environments: &[&Environment], all: &[Environment]) -> Vec<Candidate> {
     let several_stacks = environments.iter().any(|environment| environment.stack != environments[0].stack);
     environments
         .iter()

@@ -7,18 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::docker::Container;
 
-use super::environments::{Environment, Landscape, Member};
 use super::evidence::{Evidence, Source};
 use super::labels::{self, Marks, Place};
 use super::profile::{self, Profile};
-use super::request::{ProfileRule, Rules, TargetRequest};
 use super::role::{self, Claim, Grade, Role};
-use super::unit::{self, Belonging, Sighting};
+use crate::environment::model::{Environment, Landscape, Member};
+use crate::environment::project_profile;
+use crate::environment::project_profile::{Belonging, Sighting};
+use crate::environment::selector::{ProfileRule, Rules, TargetRequest};
 
 /// Observes everything: all stacks with their profiles, containers and roles, and the evidence for each.
 ///
 /// `request` gives the rules of `envctl.toml`; its flags choose later ([`Landscape::environment`]).
-pub fn observe(containers: &[Container], request: &TargetRequest) -> Landscape {
+pub(crate) fn observe(containers: &[Container], request: &TargetRequest) -> Landscape {
     let mut sorted: Vec<&Container> = containers.iter().collect();
     sorted.sort_by(|a, b| (&a.id, &a.name).cmp(&(&b.id, &b.name)));
     sorted.dedup_by(|a, b| a.id == b.id);
@@ -35,7 +36,7 @@ pub fn observe(containers: &[Container], request: &TargetRequest) -> Landscape {
     Landscape { environments: environments(sightings, request), passed_over }
 }
 
-pub(super) fn sight(container: &Container) -> Sighting<'_> {
+pub(crate) fn sight(container: &Container) -> Sighting<'_> {
     let marks = Marks::read(container);
     let role = role::by_itself(container, &marks).map(|claim| claim.role);
     Sighting { container, marks, role }
@@ -75,7 +76,7 @@ struct Settled<'a> {
 fn environments(sightings: Vec<Sighting<'_>>, request: &TargetRequest) -> Vec<Environment> {
     let mut buckets: BTreeMap<(String, Option<String>), Vec<Settled<'_>>> = BTreeMap::new();
     for unit in units(sightings) {
-        let belongings = unit::settle(&unit, &request.rules);
+        let belongings = project_profile::settle(&unit, &request.rules);
         for (sighting, belonging) in unit.into_iter().zip(belongings) {
             let key = (belonging.stack.clone(), belonging.profile.name.clone());
             buckets.entry(key).or_default().push(Settled { sighting, belonging });
@@ -95,7 +96,7 @@ fn key(environment: &Environment) -> impl Ord + '_ {
 }
 
 /// The containers of each place; one without a place stands alone.
-pub(super) fn units(sightings: Vec<Sighting<'_>>) -> Vec<Vec<Sighting<'_>>> {
+pub(crate) fn units(sightings: Vec<Sighting<'_>>) -> Vec<Vec<Sighting<'_>>> {
     let mut places: BTreeMap<Place, Vec<Sighting<'_>>> = BTreeMap::new();
     let mut units = Vec::new();
     for sighting in sightings {

@@ -6,7 +6,7 @@ use std::fmt;
 
 /// Source of evidence, weakest first: a later source outweighs every earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
+pub(crate) enum Source {
     /// A name, a compose file or an image that follows a custom.
     Convention,
     /// A label `envctl.…` on the service.
@@ -19,20 +19,20 @@ pub enum Source {
 
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     /// Source of the evidence.
-    pub source: Source,
+    pub(crate) source: Source,
     /// Phrase that can follow "because": ``project `acme-prod` ends in -prod``.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Evidence {
-    pub(super) fn new(source: Source, text: impl Into<String>) -> Self {
+    pub(crate) fn new(source: Source, text: impl Into<String>) -> Self {
         Self { source, text: text.into() }
     }
 
     /// Reports whether a person stated the evidence, and no custom.
-    pub(super) fn is_decreed(&self) -> bool {
+    pub(crate) fn is_decreed(&self) -> bool {
         self.source > Source::Convention
     }
 }

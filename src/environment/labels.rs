@@ -6,44 +6,44 @@
 
 use crate::docker::Container;
 
-use super::plain_name::PlainName;
+use crate::environment::container_name::PlainName;
 
 /// Names the stack, whatever the project is called.
-pub const LABEL_STACK: &str = "envctl.stack";
+pub(crate) const LABEL_STACK: &str = "envctl.stack";
 /// Names the profile.
-pub const LABEL_PROFILE: &str = "envctl.profile";
+pub(crate) const LABEL_PROFILE: &str = "envctl.profile";
 /// `backend` or `db`.
-pub const LABEL_ROLE: &str = "envctl.role";
+pub(crate) const LABEL_ROLE: &str = "envctl.role";
 /// `true`: destroying is refused whatever the flags.
-pub const LABEL_PROTECTED: &str = "envctl.protected";
+pub(crate) const LABEL_PROTECTED: &str = "envctl.protected";
 /// On every container that envctl itself starts; discovery passes over them.
-pub const LABEL_WORKER: &str = "envctl.worker";
+pub(crate) const LABEL_WORKER: &str = "envctl.worker";
 
 /// Origin of a container: one compose project in one directory, or one swarm stack.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) project: String,
-    pub(super) directory: Option<String>,
+pub(crate) struct Place {
+    pub(crate) project: String,
+    pub(crate) directory: Option<String>,
 }
 
 /// Labels and names of one container, as discovery reads them.
 #[derive(Clone, Debug)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     /// `None` for a container that no orchestrator labelled.
-    pub(super) place: Option<Place>,
+    pub(crate) place: Option<Place>,
     /// The service as compose or swarm call it, else what the container's name says.
-    pub(super) service: String,
+    pub(crate) service: String,
     /// The replica's number, from 1.
-    pub(super) number: Option<u32>,
-    pub(super) config_files: Vec<String>,
+    pub(crate) number: Option<u32>,
+    pub(crate) config_files: Vec<String>,
     /// The container's name taken apart, where there is no place.
-    pub(super) plain: Option<PlainName>,
+    pub(crate) plain: Option<PlainName>,
     /// A task of a swarm: its exited predecessors stay listed beside it.
-    pub(super) swarm_task: bool,
-    pub(super) stack: Option<String>,
-    pub(super) profile: Option<String>,
-    pub(super) role: Option<String>,
-    pub(super) protected: bool,
+    pub(crate) swarm_task: bool,
+    pub(crate) stack: Option<String>,
+    pub(crate) profile: Option<String>,
+    pub(crate) role: Option<String>,
+    pub(crate) protected: bool,
 }
 
 /// A label that is there and says something.
@@ -58,7 +58,7 @@ fn compose<'a>(container: &'a Container, key: &str) -> Option<&'a str> {
 }
 
 /// Returns the reason why a container is no part of any stack; `None` where it may be.
-pub(super) fn passed_over(container: &Container) -> Option<&'static str> {
+pub(crate) fn passed_over(container: &Container) -> Option<&'static str> {
     if container.label(LABEL_WORKER).is_some() {
         return Some("envctl's own worker");
     }
@@ -77,7 +77,7 @@ pub(super) fn passed_over(container: &Container) -> Option<&'static str> {
 }
 
 impl Marks {
-    pub(super) fn read(container: &Container) -> Self {
+    pub(crate) fn read(container: &Container) -> Self {
         let mut marks = Self::origin(container);
         marks.stack = label(container, LABEL_STACK).map(str::to_owned);
         marks.profile = label(container, LABEL_PROFILE).map(str::to_owned);

@@ -8,37 +8,27 @@
 //! mean, `unit` settles what a compose project's containers say together, [`observe`] groups them into the
 //! [`Landscape`] (of those that are [`worth_a_look`], where one stack is meant), `choose` takes the [`Environment`] that is meant and `pick` its [`Target`].
 
+pub(crate) mod by_container;
 mod candidate;
-mod choose;
+pub(crate) mod container_name;
 mod discover;
-mod environments;
 mod evidence;
 mod labels;
-mod named;
-mod nothing;
-mod pick;
-mod plain_name;
+pub(crate) mod model;
+pub(crate) mod not_found;
+pub(crate) mod not_running;
+pub(crate) mod prefilter;
 mod profile;
-mod quoting;
-pub mod request;
+pub(crate) mod project_profile;
 mod role;
-mod shortlist;
-mod state;
-mod unit;
+pub(crate) mod select_container;
+pub(crate) mod select_environment;
+pub(crate) mod selector;
 
-pub use candidate::Candidate;
-pub use discover::observe;
-pub use environments::{Environment, Landscape, Member, Stack, Target};
-pub use evidence::{Evidence, Source};
-pub use labels::{LABEL_PROFILE, LABEL_PROTECTED, LABEL_ROLE, LABEL_STACK, LABEL_WORKER};
-pub use profile::Profile;
-pub use quoting::shell_word;
-pub use role::{Role, is_in_doubt};
-pub use shortlist::worth_a_look;
-
-use crate::docker::Container;
-use crate::error::Result;
-use request::TargetRequest;
+pub(crate) use discover::observe;
+pub(crate) use model::{Environment, Landscape, Member, Target};
+pub(crate) use prefilter::worth_a_look;
+pub(crate) use role::{Role, is_in_doubt};
 
 /// The environment that is meant: [`observe`], then [`Landscape::environment`].
 ///
@@ -47,7 +37,11 @@ use request::TargetRequest;
 ///
 /// # Errors
 /// Kind `Target`: nothing fits or more than one does; the message lists what was seen.
-pub fn find(containers: &[Container], request: &TargetRequest) -> Result<Environment> {
+#[cfg(test)]
+pub(crate) fn find(
+    containers: &[crate::docker::Container],
+    request: &selector::TargetRequest,
+) -> crate::error::Result<Environment> {
     observe(containers, request).environment(request)
 }
 

@@ -18,63 +18,63 @@ const WORDS: [(&str, &str); 5] = [
 
 /// A profile, with the reasons for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// The normalised name; `None` where it cannot be known.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Evidence for the name; for an unknown profile, the evidence that disagrees.
-    pub evidence: Vec<Evidence>,
+    pub(crate) evidence: Vec<Evidence>,
 }
 
 impl Profile {
-    pub(super) fn known(name: &str, evidence: Vec<Evidence>) -> Self {
+    pub(crate) fn known(name: &str, evidence: Vec<Evidence>) -> Self {
         Self { name: normalise(name), evidence }
     }
 
-    pub(super) fn unknown(evidence: Vec<Evidence>) -> Self {
+    pub(crate) fn unknown(evidence: Vec<Evidence>) -> Self {
         Self { name: None, evidence }
     }
 
     /// Reports whether the profile is known to be production.
-    pub fn is_prod(&self) -> bool {
+    pub(crate) fn is_prod(&self) -> bool {
         self.name.as_deref() == Some("prod")
     }
 
     /// Reports whether the profile is known to be development.
-    pub fn is_dev(&self) -> bool {
+    pub(crate) fn is_dev(&self) -> bool {
         self.name.as_deref() == Some("dev")
     }
 
     /// Reports whether the profile has no evidence, or evidence that disagrees.
-    pub fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         self.name.is_none()
     }
 
     /// Reports whether guards treat the profile as production: a production profile or an unknown one.
-    pub fn counts_as_prod(&self) -> bool {
+    pub(crate) fn counts_as_prod(&self) -> bool {
         self.is_prod() || self.is_unknown()
     }
 
     /// Reports whether the profile has evidence that disagrees.
-    pub fn is_disputed(&self) -> bool {
+    pub(crate) fn is_disputed(&self) -> bool {
         self.is_unknown() && !self.evidence.is_empty()
     }
 
     /// The name, or `unknown`.
-    pub fn word(&self) -> &str {
+    pub(crate) fn word(&self) -> &str {
         self.name.as_deref().unwrap_or("unknown")
     }
 
     /// The flag that picks this profile: `--dev`, `--prod` or `--profile NAME`.
-    pub fn flag(&self) -> String {
+    pub(crate) fn flag(&self) -> String {
         match self.word() {
             "dev" => "--dev".to_owned(),
             "prod" => "--prod".to_owned(),
-            other => format!("--profile {}", super::quoting::shell_word(other)),
+            other => format!("--profile {}", crate::text::shell_word::shell_word(other)),
         }
     }
 
     /// The reasons in one phrase.
-    pub fn because(&self) -> String {
+    pub(crate) fn because(&self) -> String {
         if self.evidence.is_empty() {
             return "nothing says which profile it is".to_owned();
         }
@@ -84,12 +84,12 @@ impl Profile {
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&super::quoting::escape(self.word()))
+        f.write_str(&crate::text::shell_word::escape(self.word()))
     }
 }
 
 /// The one spelling of a profile's name; `None` for `unknown` and for nothing.
-pub(super) fn normalise(name: &str) -> Option<String> {
+pub(crate) fn normalise(name: &str) -> Option<String> {
     let name = name.trim();
     match of_word(name) {
         Some(profile) => Some(profile.to_owned()),
@@ -99,13 +99,13 @@ pub(super) fn normalise(name: &str) -> Option<String> {
 }
 
 /// The profile that a single word means by convention.
-pub(super) fn of_word(word: &str) -> Option<&'static str> {
+pub(crate) fn of_word(word: &str) -> Option<&'static str> {
     WORDS.iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, profile)| *profile)
 }
 
 /// Splits `acme-prod` into `acme` and `prod`. A name that is nothing but the word is stack and profile in
 /// one: the project of a directory called `prod`.
-pub(super) fn split_suffix(name: &str) -> (&str, Option<&'static str>) {
+pub(crate) fn split_suffix(name: &str) -> (&str, Option<&'static str>) {
     if let Some(profile) = of_word(name) {
         return (name, Some(profile));
     }
@@ -120,7 +120,7 @@ pub(super) fn split_suffix(name: &str) -> (&str, Option<&'static str>) {
 
 /// The profiles that a compose file's name speaks of: `docker-compose.prod.yml`, `compose-dev.yaml`.
 /// Only the file's own name counts: every file below `/srv/dev/` would be one otherwise.
-pub(super) fn of_file(path: &str) -> impl Iterator<Item = &'static str> {
+pub(crate) fn of_file(path: &str) -> impl Iterator<Item = &'static str> {
     let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
     name.split(['.', '-', '_']).filter_map(of_word)
 }

@@ -10,12 +10,12 @@ use crate::docker::Container;
 
 use super::evidence::{Evidence, Source};
 use super::labels::Marks;
-use super::quoting::escape;
-use super::request::ProfileRule;
+use crate::environment::selector::ProfileRule;
+use crate::text::shell_word::escape;
 
 /// Role of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
+pub(crate) enum Role {
     /// The application that holds the migrations.
     Backend,
     /// The database server.
@@ -24,7 +24,7 @@ pub enum Role {
 
 impl Role {
     /// `backend` or `db`.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Backend => "backend",
             Self::Db => "db",
@@ -48,7 +48,7 @@ impl fmt::Display for Role {
 
 /// Confidence of a role, weakest first. Among the services of one place those with the highest confidence count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Grade {
+pub(crate) enum Grade {
     /// A part of the name; PGDATA of an image whose container runs something else.
     Likely,
     /// The exact name `backend`; postgres as the process.
@@ -63,10 +63,10 @@ pub(super) enum Grade {
 
 /// One container's claim to a role.
 #[derive(Clone, Debug)]
-pub(super) struct Claim {
-    pub(super) role: Role,
-    pub(super) grade: Grade,
-    pub(super) evidence: Evidence,
+pub(crate) struct Claim {
+    pub(crate) role: Role,
+    pub(crate) grade: Grade,
+    pub(crate) evidence: Evidence,
 }
 
 impl Claim {
@@ -81,7 +81,7 @@ impl Claim {
 }
 
 /// Returns the role of a container with its evidence. The rule of the profile outweighs the container's own marks.
-pub(super) fn claim(container: &Container, marks: &Marks, rule: Option<&ProfileRule>) -> Option<Claim> {
+pub(crate) fn claim(container: &Container, marks: &Marks, rule: Option<&ProfileRule>) -> Option<Claim> {
     rule.and_then(|rule| by_rule(container, marks, rule)).or_else(|| by_itself(container, marks))
 }
 
@@ -102,7 +102,7 @@ fn by_rule(container: &Container, marks: &Marks, rule: &ProfileRule) -> Option<C
 }
 
 /// Returns the role of a container with its evidence, by the container's own marks alone.
-pub(super) fn by_itself(container: &Container, marks: &Marks) -> Option<Claim> {
+pub(crate) fn by_itself(container: &Container, marks: &Marks) -> Option<Claim> {
     if let Some(role) = marks.role.as_deref().and_then(Role::parse) {
         return Some(Claim::new(role, Grade::Labelled, format!("label envctl.role={role}")));
     }
@@ -130,7 +130,7 @@ fn database(container: &Container) -> Option<Claim> {
 
 /// Reports whether only its processes can tell if a container is a database: something speaks for one, and neither its command
 /// nor a label settles it.
-pub fn is_in_doubt(container: &Container) -> bool {
+pub(crate) fn is_in_doubt(container: &Container) -> bool {
     let marks = Marks::read(container);
     if marks.role.is_some() || runs_postgres(&container.command) {
         return false;
@@ -148,7 +148,7 @@ pub fn is_in_doubt(container: &Container) -> bool {
 const DATABASE_NAMES: &[&str] = &["db", "database", "postgres", "postgresql", "pg"];
 
 /// Reports whether a service is named for being the database, and not for what uses it (`keycloak-db`).
-pub(super) fn is_database_name(service: &str) -> bool {
+pub(crate) fn is_database_name(service: &str) -> bool {
     DATABASE_NAMES.iter().any(|name| service.eq_ignore_ascii_case(name))
 }
 
@@ -186,7 +186,7 @@ fn backend(container: &Container, service: &str) -> Option<Claim> {
 }
 
 /// Returns signs of a database that do not suffice for the role, for the message that no database was found.
-pub(super) fn hint_of_database(container: &Container) -> Option<String> {
+pub(crate) fn hint_of_database(container: &Container) -> Option<String> {
     let variable = container.env.iter().find_map(|pair| {
         let name = pair.split('=').next().unwrap_or(pair);
         (name.starts_with("POSTGRES_") || name.starts_with("POSTGRESQL_") || name == "PGDATA").then_some(name)
@@ -214,7 +214,7 @@ fn has_variable(env: &[String], name: &str) -> bool {
 
 /// Reports whether the command starts the server: past inits, user changers and entrypoint scripts, the program is
 /// `postgres` or `postmaster`. A word further on (`psql -U postgres`, `--user postgres`) is an argument.
-pub(super) fn runs_postgres(command: &[String]) -> bool {
+pub(crate) fn runs_postgres(command: &[String]) -> bool {
     let mut words = command.iter().map(String::as_str).flat_map(in_shell).peekable();
     while let Some(word) = words.next() {
         match basename(word) {

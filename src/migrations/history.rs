@@ -7,7 +7,7 @@ use serde::Serialize;
 /// State of one migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
-pub enum State {
+pub(crate) enum State {
     /// Finished.
     Applied,
     /// Waits to be applied; also one that was rolled back.
@@ -25,7 +25,7 @@ pub enum State {
 
 impl State {
     /// The word in tables.
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Applied => "applied",
             Self::Pending => "pending",
@@ -38,29 +38,29 @@ impl State {
 
 /// One migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Migration {
+pub(crate) struct Migration {
     /// Name of the migration, as its tool writes it.
-    pub name: String,
+    pub(crate) name: String,
     /// State of the migration.
     #[serde(flatten)]
-    pub state: State,
+    pub(crate) state: State,
     /// Time of application, as the database wrote it.
-    pub applied_at: Option<String>,
+    pub(crate) applied_at: Option<String>,
 }
 
 /// Everything known of a database's migrations, files first in their order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct History {
+pub(crate) struct History {
     /// Name of the driver: `prisma`, `sql (prisma folders)`.
-    pub driver: String,
+    pub(crate) driver: String,
     /// The database.
-    pub database: String,
+    pub(crate) database: String,
     /// Folder of the files.
-    pub folder: String,
+    pub(crate) folder: String,
     /// Each migration once.
-    pub migrations: Vec<Migration>,
+    pub(crate) migrations: Vec<Migration>,
     /// Remarks on the history.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 impl History {
@@ -70,27 +70,27 @@ impl History {
     }
 
     /// Returns the pending migrations.
-    pub fn pending(&self) -> Vec<&Migration> {
+    pub(crate) fn pending(&self) -> Vec<&Migration> {
         self.those(|state| *state == State::Pending)
     }
 
     /// Returns the failed migrations: begun and not finished.
-    pub fn failed(&self) -> Vec<&Migration> {
+    pub(crate) fn failed(&self) -> Vec<&Migration> {
         self.those(|state| matches!(state, State::Failed { .. }))
     }
 
     /// Returns the migrations whose file changed after it was applied.
-    pub fn edited(&self) -> Vec<&Migration> {
+    pub(crate) fn edited(&self) -> Vec<&Migration> {
         self.those(|state| *state == State::Edited)
     }
 
     /// Returns the migrations in the database, also those whose file was edited or is missing.
-    pub fn applied(&self) -> Vec<&Migration> {
+    pub(crate) fn applied(&self) -> Vec<&Migration> {
         self.those(|state| matches!(state, State::Applied | State::Edited | State::FileMissing))
     }
 
     /// Returns true where every migration is applied and its file unchanged.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.migrations.iter().all(|migration| migration.state == State::Applied)
     }
 }

@@ -1,29 +1,29 @@
 //! Migrations: which there are, which are applied, and applying the rest, by one of several drivers.
 //!
-//! The way: [`folder`] finds the files, [`layout`] reads them as one tool's migrations, [`sql`] compares
+//! The way: [`crate::migrations::directory`] finds the files, [`layout`] reads them as one tool's migrations, [`sql`] compares
 //! them with that tool's own table and applies them through one psql session; [`prisma`] asks the Prisma
 //! CLI in the backend's container instead, and [`command`] any other tool there. What comes out is always a [`History`] or a [`MigrationPlan`].
 //!
 //! Promises: a plan is made before anything changes; a file runs as one query, so that it is applied whole
 //! or not at all; every failure ends in words and a next command.
 
-pub mod command;
-pub mod detect;
-pub mod folder;
-pub mod history;
-pub mod layout;
+pub(crate) mod command;
+pub(crate) mod directory;
+pub(crate) mod driver;
+pub(crate) mod history;
+pub(crate) mod layout;
 mod lexer;
-pub mod name;
-pub mod plan;
-pub mod prisma;
-pub mod reset;
-pub mod risk;
+pub(crate) mod migration_name;
+pub(crate) mod plan;
+pub(crate) mod prisma;
+pub(crate) mod reset;
+pub(crate) mod risk;
 mod runnable;
-pub mod sql;
+pub(crate) mod sql;
 mod survey;
 
-pub use detect::Driver;
-pub use history::{History, Migration, State};
-pub use name::MigrationName;
-pub use plan::{Applied, MigrationPlan, Planned};
-pub use reset::ResetPlan;
+pub(crate) use driver::Driver;
+pub(crate) use history::{History, State};
+pub(crate) use migration_name::MigrationName;
+pub(crate) use plan::{Applied, MigrationPlan};
+pub(crate) use reset::ResetPlan;

@@ -7,35 +7,35 @@ use std::fmt;
 use serde::Serialize;
 
 use super::risk::Risk;
-use crate::ui::{Guard, Plan};
+use crate::consent::{Guard, Plan};
 
 /// One migration of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Planned {
+pub(crate) struct Planned {
     /// Name of the migration.
-    pub name: String,
+    pub(crate) name: String,
     /// Number of statements in the file; `None` where the file could not be parsed.
-    pub statements: Option<usize>,
+    pub(crate) statements: Option<usize>,
     /// Risks of the statements.
-    pub risks: Vec<Risk>,
+    pub(crate) risks: Vec<Risk>,
 }
 
 /// Plan of applying the pending migrations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MigrationPlan {
+pub(crate) struct MigrationPlan {
     /// Name of the driver: `prisma`, `sql (prisma folders)`.
-    pub driver: String,
+    pub(crate) driver: String,
     /// The database.
-    pub database: String,
+    pub(crate) database: String,
     /// Folder of the files.
-    pub folder: String,
+    pub(crate) folder: String,
     /// Pending migrations, in the order of application.
-    pub pending: Vec<Planned>,
+    pub(crate) pending: Vec<Planned>,
     /// Remarks on the plan.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
     /// A pending migration that comes before an applied one, in words.
     #[serde(skip)]
-    pub out_of_order: Option<String>,
+    pub(crate) out_of_order: Option<String>,
 }
 
 impl Plan for MigrationPlan {
@@ -69,13 +69,14 @@ impl fmt::Display for MigrationPlan {
 
 /// Result of an apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Applied {
+#[expect(clippy::struct_field_names, reason = "the names of the JSON answer")]
+pub(crate) struct Applied {
     /// Name of the driver.
-    pub driver: String,
+    pub(crate) driver: String,
     /// The database.
-    pub database: String,
+    pub(crate) database: String,
     /// The names, in order.
-    pub applied: Vec<String>,
+    pub(crate) applied: Vec<String>,
     /// Remarks on the result.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }

@@ -6,27 +6,27 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::ui::format::bytes;
-use crate::ui::{Guard, Plan};
+use crate::consent::{Guard, Plan};
+use crate::text::units::bytes;
 
 /// A reset, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug, Serialize)]
-pub struct ResetPlan {
+pub(crate) struct ResetPlan {
     /// Name of the driver.
-    pub driver: String,
+    pub(crate) driver: String,
     /// Database that is emptied.
-    pub database: String,
+    pub(crate) database: String,
     /// Size of the database now, in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Count of the migrations; none where only the tool knows.
-    pub migrations: Option<usize>,
+    pub(crate) migrations: Option<usize>,
     /// Remark that the stack was started from another directory than the files lie in.
     #[serde(skip)]
-    pub place: Option<String>,
+    pub(crate) place: Option<String>,
     /// Reports whether what is there is backed up first.
-    pub backup_first: bool,
+    pub(crate) backup_first: bool,
     /// Reports whether the project's seed runs afterwards.
-    pub seed: bool,
+    pub(crate) seed: bool,
 }
 
 impl Plan for ResetPlan {

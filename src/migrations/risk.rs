@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use crate::postgres::Session;
 use crate::postgres::session::Refusal;
-use crate::ui::format::bytes;
+use crate::text::units::bytes;
 
 /// The kind of a danger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Danger {
+pub(crate) enum Danger {
     /// Rows or columns go.
     DataLoss,
     /// The whole table is written anew, locked.
@@ -40,19 +40,19 @@ impl Danger {
 
 /// One danger of one statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Risk {
+pub(crate) struct Risk {
     /// Kind of the risk.
-    pub danger: Danger,
+    pub(crate) danger: Danger,
     /// The line of the file, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// squawk's name for the rule.
-    pub rule: String,
+    pub(crate) rule: String,
     /// The table, where one is named and is there.
-    pub table: Option<String>,
+    pub(crate) table: Option<String>,
     /// Size of the table with its indexes, in bytes.
-    pub table_bytes: Option<u64>,
+    pub(crate) table_bytes: Option<u64>,
     /// squawk's words.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl fmt::Display for Risk {
@@ -67,21 +67,21 @@ impl fmt::Display for Risk {
 
 /// Risks of a file, with the number of its statements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Weighed {
+pub(crate) struct Weighed {
     /// Number of statements; `None` where the file could not be parsed.
-    pub statements: Option<usize>,
+    pub(crate) statements: Option<usize>,
     /// Risks of the statements.
-    pub risks: Vec<Risk>,
+    pub(crate) risks: Vec<Risk>,
 }
 
 /// Sizes of tables by name, with and without their schema, in bytes.
-pub type Sizes = BTreeMap<String, u64>;
+pub(crate) type Sizes = BTreeMap<String, u64>;
 
 /// Asks for the sizes, indexes included, by the planner's count: measuring would wait for whoever has locked one.
 ///
 /// # Errors
 /// Errors of [`Session::query`].
-pub async fn sizes(session: &mut Session) -> Result<Sizes, Refusal> {
+pub(crate) async fn sizes(session: &mut Session) -> Result<Sizes, Refusal> {
     let rows = session
         .query(
             "SELECT n.nspname, c.relname, (c.relpages::bigint + coalesce((SELECT sum(x.relpages::bigint) \
@@ -103,7 +103,7 @@ pub async fn sizes(session: &mut Session) -> Result<Sizes, Refusal> {
 
 /// Weighs a file.
 #[cfg(feature = "risk")]
-pub fn weigh(sql: &str, in_transaction: bool, sizes: &Sizes) -> Weighed {
+pub(crate) fn weigh(sql: &str, in_transaction: bool, sizes: &Sizes) -> Weighed {
     use squawk_linter::{Linter, Rule};
     use squawk_syntax::SourceFile;
 
@@ -136,7 +136,7 @@ pub fn weigh(sql: &str, in_transaction: bool, sizes: &Sizes) -> Weighed {
 
 /// Without the linter nothing is known of dangers.
 #[cfg(not(feature = "risk"))]
-pub fn weigh(sql: &str, _in_transaction: bool, _sizes: &Sizes) -> Weighed {
+pub(crate) fn weigh(sql: &str, _in_transaction: bool, _sizes: &Sizes) -> Weighed {
     Weighed { statements: Some(super::sql::statements(sql)), risks: Vec::new() }
 }
 

@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
-use super::folder;
 use super::layout::Script;
 use super::lexer::{Kind, Token, Tokens, line_of};
 use crate::error::{self, Error, Result};
+use crate::migrations::directory;
 
 /// A reason why a file cannot run, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +27,10 @@ enum Obstacle {
 ///
 /// # Errors
 /// Kind `Refused`, with file and line.
-pub(super) fn check(script: &Script, project: Option<&Path>) -> Result<()> {
+pub(crate) fn check(script: &Script, project: Option<&Path>) -> Result<()> {
     let Some((obstacle, at)) = find(&script.sql, script.transaction) else { return Ok(()) };
     let line = line_of(&script.sql, at);
-    Err(obstacle.error(&format!("{}:{line}", folder::shown(&script.path, project))))
+    Err(obstacle.error(&format!("{}:{line}", directory::shown(&script.path, project))))
 }
 
 impl Obstacle {

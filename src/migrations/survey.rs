@@ -5,29 +5,29 @@
 
 use std::path::{Path, PathBuf};
 
-use super::detect::Evidence;
-use super::folder;
 use super::layout::{Layout, Signs, Tool, configured, other_database};
 use crate::error::{self, Error, Result};
+use crate::migrations::directory;
+use crate::migrations::driver::Evidence;
 
 /// Depth to which a project is searched: `applications/backend/src/database/prisma/migrations`.
 const DEPTH: usize = 6;
 
 /// Everything that was seen.
 #[derive(Debug, Default)]
-pub(super) struct Survey {
+pub(crate) struct Survey {
     /// Folders with marks of a layout.
-    pub(super) marked: Vec<(Layout, PathBuf)>,
+    pub(crate) marked: Vec<(Layout, PathBuf)>,
     /// Folders called so, with files that end in `.sql`.
-    pub(super) bare: Vec<(Layout, PathBuf)>,
+    pub(crate) bare: Vec<(Layout, PathBuf)>,
     /// Other tools, each with the file that says so.
-    pub(super) theirs: Vec<(&'static Tool, PathBuf)>,
-    pub(super) nothing: Nothing,
+    pub(crate) theirs: Vec<(&'static Tool, PathBuf)>,
+    pub(crate) nothing: Nothing,
 }
 
 /// Folders that were seen instead of migrations.
 #[derive(Debug, Default)]
-pub(super) struct Nothing {
+pub(crate) struct Nothing {
     /// Folders of migrations for other databases.
     others: Vec<PathBuf>,
     /// Folders with numbered files and another name.
@@ -39,7 +39,7 @@ impl Survey {
     ///
     /// # Errors
     /// Kind `Usage`: no such layout, no such folder.
-    pub(super) fn of(evidence: &Evidence<'_>) -> Result<Self> {
+    pub(crate) fn of(evidence: &Evidence<'_>) -> Result<Self> {
         let wish = evidence.layout.map(str::parse::<Layout>).transpose()?;
         let base = evidence.base.or(evidence.project).unwrap_or(Path::new("."));
         let mut survey = Self::default();
@@ -62,7 +62,7 @@ impl Survey {
     }
 
     /// Reports whether no migrations of any kind were seen.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.marked.is_empty() && self.bare.is_empty() && self.theirs.is_empty()
     }
 
@@ -83,7 +83,7 @@ impl Survey {
             for folder in level {
                 self.theirs.extend(configured(&folder));
                 if !self.folder(&folder, project) {
-                    next.extend(folder::below(&folder));
+                    next.extend(directory::below(&folder));
                 }
             }
             level = next;
@@ -155,8 +155,8 @@ impl Survey {
     }
 
     /// The refusal that names whose migrations lie there, and what to type.
-    pub(super) fn theirs(&self, evidence: &Evidence<'_>) -> Error {
-        let shown = |path: &Path| folder::shown(path, evidence.project);
+    pub(crate) fn theirs(&self, evidence: &Evidence<'_>) -> Error {
+        let shown = |path: &Path| directory::shown(path, evidence.project);
         let mut names: Vec<&str> = Vec::new();
         for (tool, _) in &self.theirs {
             if !names.contains(&tool.name) {
@@ -189,12 +189,12 @@ impl Survey {
 
 impl Nothing {
     /// The error where no migrations were found, with what was seen instead.
-    pub(super) fn error(&self, evidence: &Evidence<'_>) -> Error {
+    pub(crate) fn error(&self, evidence: &Evidence<'_>) -> Error {
         let where_ = evidence.project.map_or_else(
             || "there is no project directory on this machine".to_owned(),
             |project| format!("none in {}", project.display()),
         );
-        let shown = |path: &Path| folder::shown(path, evidence.project);
+        let shown = |path: &Path| directory::shown(path, evidence.project);
         let mut message =
             format!("no migrations were found: no Prisma CLI and no other tool in the backend, {where_}");
         if let Some(first) = self.others.first() {

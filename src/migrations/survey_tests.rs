@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::error::{Error, ErrorKind};
-use crate::migrations::detect::{Choice, Evidence, choose};
+use crate::migrations::driver::{Choice, Evidence, choose};
 use crate::migrations::layout::Layout;
 
 fn project(files: &[(&str, &str)]) -> tempfile::TempDir {

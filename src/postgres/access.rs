@@ -3,27 +3,28 @@
 //! Promise: no password is sent unless the server asks for one; it is never on a command line (those are
 //! in `docker events`), and never printed.
 
+use crate::text::encoding::SQL_ASCII;
 use std::fmt;
 use std::sync::Arc;
 
-use super::quote::conninfo;
 use crate::docker::exec::capture;
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Result};
 use crate::secret::Secret;
+use crate::text::sql_quote::conninfo;
 
 /// Role, database and address of a connection.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Access {
+pub(crate) struct Access {
     /// The role.
-    pub user: String,
+    pub(crate) user: String,
     /// The database.
-    pub database: String,
+    pub(crate) database: String,
     /// Sent only after the server has asked for it once.
     password: Option<Secret>,
     send_password: bool,
     /// The user inside the container that runs the tools; `None` is the container's own.
-    pub os_user: Option<String>,
+    pub(crate) os_user: Option<String>,
     /// Host of the server, seen from the server's container; `None` is the socket that the tools there expect.
     host: Option<String>,
     /// The port; `None` is what the tools there expect.
@@ -36,26 +37,23 @@ pub struct Access {
 
 /// Limits of a session that not every version knows: an unknown name in `PGOPTIONS` is fatal to the connection. A session
 /// that waits for another one, for rows, or for its reader would be ended by them.
-pub(super) const LIMITS: [&str; 3] = ["idle_session_timeout", "transaction_timeout", "tcp_user_timeout"];
-
-/// The encoding whose text the server neither checks nor converts.
-pub const SQL_ASCII: &str = "SQL_ASCII";
+pub(crate) const LIMITS: [&str; 3] = ["idle_session_timeout", "transaction_timeout", "tcp_user_timeout"];
 
 /// Connection settings from the configuration or a flag.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub(crate) struct Wishes {
     /// Role.
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Database.
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
     /// Password.
-    pub password: Option<Secret>,
+    pub(crate) password: Option<Secret>,
     /// User inside the container.
-    pub os_user: Option<String>,
+    pub(crate) os_user: Option<String>,
     /// Host of the server, seen from the server's container.
-    pub host: Option<String>,
+    pub(crate) host: Option<String>,
     /// The port there.
-    pub port: Option<u16>,
+    pub(crate) port: Option<u16>,
 }
 
 /// Names of the variables that an image is set up with: those of the official image, then those of Bitnami's.
@@ -71,7 +69,11 @@ impl Access {
     ///
     /// # Errors
     /// Kind `Tool`: a `_FILE` variable names a file that cannot be read in the container.
-    pub async fn discover(engine: &Arc<dyn Engine>, container: &Container, wishes: &Wishes) -> Result<Self> {
+    pub(crate) async fn discover(
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        wishes: &Wishes,
+    ) -> Result<Self> {
         let user = match &wishes.user {
             Some(user) => user.clone(),
             None => first(engine, container, &USER).await?.unwrap_or_else(|| SUPERUSER.to_owned()),
@@ -101,32 +103,32 @@ impl Access {
 
     /// Returns the access to another database of the same server.
     #[must_use]
-    pub fn to(&self, database: &str) -> Self {
+    pub(crate) fn to(&self, database: &str) -> Self {
         let encoding = self.encoding.clone().filter(|_| database == self.database);
         Self { database: database.to_owned(), encoding, ..self.clone() }
     }
 
     /// Returns the access over TCP inside the container; `None` where a host was named.
-    pub(super) fn by_loopback(&self) -> Option<Self> {
+    pub(crate) fn by_loopback(&self) -> Option<Self> {
         self.host.is_none().then(|| Self { host: Some("127.0.0.1".to_owned()), ..self.clone() })
     }
 
     /// Variables that lead the tools in the container to the server.
-    pub(super) fn place(&self) -> Vec<(String, String)> {
+    pub(crate) fn place(&self) -> Vec<(String, String)> {
         let host = self.host.clone().map(|host| ("PGHOST".to_owned(), host));
         let port = self.port.map(|port| ("PGPORT".to_owned(), port.to_string()));
         host.into_iter().chain(port).collect()
     }
 
     /// Notes what a session has learned: the database's encoding, and which of [`LIMITS`] the server knows.
-    pub(super) fn learn(&mut self, encoding: &str, limits: &str) {
+    pub(crate) fn learn(&mut self, encoding: &str, limits: &str) {
         self.encoding = Some(encoding.to_owned()).filter(|name| !name.is_empty());
         self.unlimited =
             LIMITS.into_iter().filter(|name| limits.split(' ').any(|one| one == *name)).collect();
     }
 
     /// Statements, each behind `\; `, that lift the limits again and set the encoding again behind a RESET ALL.
-    pub fn after_reset(&self) -> String {
+    pub(crate) fn after_reset(&self) -> String {
         let mut sql = String::new();
         for limit in &self.unlimited {
             sql.push_str(&format!("\\; SET {limit} = 0"));
@@ -138,13 +140,13 @@ impl Access {
     }
 
     /// Encoding of the database, as the server names it; `None` until a session has asked.
-    pub fn encoding(&self) -> Option<&str> {
+    pub(crate) fn encoding(&self) -> Option<&str> {
         self.encoding.as_deref()
     }
 
     /// Returns the access of another role, with a password of its own.
     #[must_use]
-    pub fn as_role(&self, user: &str, password: Secret) -> Self {
+    pub(crate) fn as_role(&self, user: &str, password: Secret) -> Self {
         Self { user: user.to_owned(), password: Some(password), send_password: false, ..self.clone() }
     }
 
@@ -152,7 +154,11 @@ impl Access {
     ///
     /// # Errors
     /// Kind `Tool`: there is no password to send.
-    pub async fn with_password(&self, engine: &Arc<dyn Engine>, container: &Container) -> Result<Self> {
+    pub(crate) async fn with_password(
+        &self,
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+    ) -> Result<Self> {
         let password = match &self.password {
             Some(password) => Some(password.clone()),
             None => password_of(engine, container, &self.user).await?,
@@ -173,7 +179,7 @@ impl Access {
     ///
     /// # Errors
     /// See [`capture`].
-    pub async fn url(
+    pub(crate) async fn url(
         &self,
         engine: &Arc<dyn Engine>,
         container: &Container,
@@ -194,7 +200,7 @@ impl Access {
     ///
     /// # Errors
     /// See [`capture`].
-    pub(super) async fn known_password(
+    pub(crate) async fn known_password(
         &self,
         engine: &Arc<dyn Engine>,
         container: &Container,
@@ -206,13 +212,13 @@ impl Access {
     }
 
     /// `--dbname=…` for psql and pg_dump, as a quoted connection string.
-    pub fn dbname(&self) -> String {
+    pub(crate) fn dbname(&self) -> String {
         format!("--dbname={}", conninfo(&[("dbname", &self.database), ("user", &self.user)]))
     }
 
     /// A command of PostgreSQL's with this access in its surroundings. `application` is how the session
     /// calls itself in `pg_stat_activity` (at most 63 bytes count).
-    pub fn spec(&self, argv: Vec<String>, application: &str) -> ExecSpec {
+    pub(crate) fn spec(&self, argv: Vec<String>, application: &str) -> ExecSpec {
         // Settings of the role or the database must not bend what envctl reads or dumps.
         let mut options =
             "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 \
@@ -357,7 +363,7 @@ async fn setting(engine: &Arc<dyn Engine>, container: &Container, name: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::scripted::{Scripted, container};
+    use crate::docker::fake_engine::{Scripted, container};
 
     #[test]
     fn w13_a_port_and_a_socket_are_read_from_the_command() {

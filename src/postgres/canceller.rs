@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Access;
-use super::quote::literal;
 use super::session::Session;
 use crate::docker::{Container, Engine};
+use crate::text::sql_quote::literal;
 
 /// Pause between two checks that the other session is gone, then the time limit of all checks.
 const PAUSE: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Ends one other session.
-pub struct Canceller {
+pub(crate) struct Canceller {
     session: Session,
     pid: String,
 }
@@ -25,7 +25,7 @@ pub struct Canceller {
 impl Canceller {
     /// Opens a session in the same database as `other`; `None` where the server has no connection left: then nothing can be
     /// ended, and everything else works.
-    pub async fn of(
+    pub(crate) async fn of(
         engine: &Arc<dyn Engine>,
         container: &Container,
         other: &mut Session,
@@ -39,7 +39,7 @@ impl Canceller {
     }
 
     /// Ends the other session with its statement and returns this one, which takes its place.
-    pub async fn end(mut self) -> Session {
+    pub(crate) async fn end(mut self) -> Session {
         // The functions and not the views, which read pg_database.
         let end = format!("select pg_catalog.pg_terminate_backend({}::int)", literal(&self.pid));
         let there =
@@ -55,7 +55,7 @@ impl Canceller {
     }
 
     /// Ends this session.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         self.session.close().await;
     }
 }

@@ -5,7 +5,7 @@
 //! matters.
 
 /// Splits a text of complete records.
-pub fn records(text: &str) -> Vec<Vec<String>> {
+pub(crate) fn records(text: &str) -> Vec<Vec<String>> {
     let mut records = Vec::new();
     let mut record = Vec::new();
     let mut field = String::new();

@@ -17,7 +17,7 @@ const MOST: usize = 50;
 ///
 /// # Errors
 /// See [`Session::query`].
-pub async fn is_empty(session: &mut Session) -> Result<bool, Refusal> {
+pub(crate) async fn is_empty(session: &mut Session) -> Result<bool, Refusal> {
     let own = |class: &str, oid: &str| {
         format!(
             "not exists (select from pg_catalog.pg_depend d \
@@ -43,7 +43,7 @@ pub async fn is_empty(session: &mut Session) -> Result<bool, Refusal> {
 ///
 /// # Errors
 /// The server cannot be asked which there are.
-pub async fn others_with_content(
+pub(crate) async fn others_with_content(
     engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,

@@ -2,44 +2,44 @@
 //!
 //! Promises: waits for no lock and reads no table of the user's; what the role may not see is left out.
 
-use super::facts::Facts;
 use super::reliance::Reliance;
 use super::session::{Refusal, Session};
 use super::version::ServerVersion;
+use crate::postgres::database_info::Facts;
 
 /// The lock that Prisma takes for a migration (prisma-engines, `ADVISORY_LOCK_ID`), and envctl with it.
 const MIGRATING: u32 = 72_707_369;
 
 /// Health of a server and a database at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
+pub(crate) struct Health {
     /// Sessions that hold a transaction open and do nothing, the twenty that wait longest.
-    pub idle: Vec<Idle>,
+    pub(crate) idle: Vec<Idle>,
     /// Indexes of this database that no query uses, none of them being built now; the first twenty by name.
-    pub invalid: Vec<Index>,
+    pub(crate) invalid: Vec<Index>,
     /// Side databases of restores that never came to their swap.
-    pub sides: Vec<Side>,
+    pub(crate) sides: Vec<Side>,
     /// Databases that nobody may connect to, templates aside.
-    pub closed: Vec<String>,
+    pub(crate) closed: Vec<String>,
     /// Databases whose `DROP DATABASE` broke off (`datconnlimit` -2): nothing but dropping them again works.
-    pub broken: Vec<String>,
+    pub(crate) broken: Vec<String>,
     /// The database with the oldest transaction id, and its age.
-    pub oldest: Option<(String, u64)>,
+    pub(crate) oldest: Option<(String, u64)>,
     /// The collation version the indexes were built by, and the one there is, where they differ.
-    pub collation: Option<(String, String)>,
+    pub(crate) collation: Option<(String, String)>,
     /// Migrations of `_prisma_migrations` that were begun and neither finished nor rolled back.
-    pub unfinished: Vec<String>,
+    pub(crate) unfinished: Vec<String>,
     /// Somebody migrates at this moment.
-    pub migrating: bool,
+    pub(crate) migrating: bool,
     /// Functions that rely on the search path, and that a restore of a backup would call.
-    pub reliances: Vec<Reliance>,
+    pub(crate) reliances: Vec<Reliance>,
     /// The container's own pg_dump; `None` where it could not be asked.
-    pub pg_dump: Option<Tool>,
+    pub(crate) pg_dump: Option<Tool>,
 }
 
 /// A tool in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tool {
+pub(crate) enum Tool {
     /// Version of a tool that exists.
     Version(ServerVersion),
     /// Tool that does not exist.
@@ -48,39 +48,39 @@ pub enum Tool {
 
 /// A session that holds a transaction open and does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Idle {
+pub(crate) struct Idle {
     /// Process id of the session.
-    pub pid: String,
+    pub(crate) pid: String,
     /// Role of the session.
-    pub role: String,
+    pub(crate) role: String,
     /// Application name of the session; may be empty.
-    pub application: String,
+    pub(crate) application: String,
     /// Database of the session.
-    pub database: String,
+    pub(crate) database: String,
     /// For how long it has done nothing, in seconds.
-    pub seconds: u64,
+    pub(crate) seconds: u64,
 }
 
 /// An index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Index {
+pub(crate) struct Index {
     /// Schema of the index.
-    pub schema: String,
+    pub(crate) schema: String,
     /// Name of the index.
-    pub name: String,
+    pub(crate) name: String,
     /// Table of the index.
-    pub table: String,
+    pub(crate) table: String,
 }
 
 /// A database that a restore was loading into.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Side {
+pub(crate) struct Side {
     /// Name of the staging database.
-    pub name: String,
+    pub(crate) name: String,
     /// Size of the staging database, in bytes; `None` where the role may not see the size.
-    pub size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// True while the restore that loads the staging database is connected.
-    pub alive: bool,
+    pub(crate) alive: bool,
 }
 
 /// Everything but the history, a kind of row each.
@@ -128,7 +128,7 @@ impl Health {
     ///
     /// # Errors
     /// See [`Session::query`].
-    pub async fn read(session: &mut Session, facts: &Facts) -> Result<Self, Refusal> {
+    pub(crate) async fn read(session: &mut Session, facts: &Facts) -> Result<Self, Refusal> {
         let more = if facts.version.remembers_collation_version() { COLLATION } else { "" };
         let rows = session.query(&format!("{LOOK} {more}")).await?;
         let mut health = Self::of_rows(rows);

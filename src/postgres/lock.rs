@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::access::Access;
-use super::holder::Holder;
-use super::quote::literal;
 use super::session::{Refusal, Session};
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
+use crate::postgres::blocking_session::Holder;
+use crate::text::sql_quote::literal;
 
 /// "envc" and 1: two numbers nobody else uses for advisory locks.
 const KEY: (i32, i32) = (0x656e_7663, 1);
 
 /// Condition on `pg_locks l`: a granted lock of ours on this database.
-pub fn is_ours() -> String {
+pub(crate) fn is_ours() -> String {
     format!(
         "l.locktype = 'advisory' and l.granted and l.classid = {} and l.objid = {} and l.objsubid = 2 \
          and l.database = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database())",
@@ -28,7 +28,7 @@ pub fn is_ours() -> String {
 
 /// With whom the lock can be shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Readers: several backups at once.
     Shared,
     /// Writers: nobody else.
@@ -42,7 +42,7 @@ pub enum Mode {
 ///
 /// # Errors
 /// Kind `Busy` after `limit`, naming who holds it; otherwise as [`Session::open`].
-pub async fn hold(
+pub(crate) async fn hold(
     engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
@@ -93,7 +93,7 @@ fn never_held(lost: Error) -> Error {
 ///
 /// # Errors
 /// See [`hold`].
-pub async fn hold_in(
+pub(crate) async fn hold_in(
     mut open: Session,
     engine: &Arc<dyn Engine>,
     container: &Container,
@@ -118,7 +118,7 @@ pub async fn hold_in(
 ///
 /// # Errors
 /// Kind `Busy` after `limit`; `Tool`: the session is gone.
-pub async fn take_again(session: &mut Session, limit: Duration) -> Result<()> {
+pub(crate) async fn take_again(session: &mut Session, limit: Duration) -> Result<()> {
     take(session, Mode::Exclusive, limit).await.map_err(|lost| match lost {
         Lost::Lock(error) => error,
         Lost::Session(cause) => cause.context("the session that held the lock of the database ended"),

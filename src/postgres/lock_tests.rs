@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::docker::scripted::{Far, Scripted, Turn, container};
+use crate::docker::fake_engine::{Far, Scripted, Turn, container};
 use crate::error::{ErrorKind, Result};
 
 use super::access::{Access, Wishes};

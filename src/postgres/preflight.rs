@@ -6,48 +6,48 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::encoding::{Fit, Pair, Text, has_bytes};
-use super::quote::{ident, literal, shell_word};
 use super::rights::{MAY_END, MAY_MEASURE};
 use super::session::Session;
 use super::version::ServerVersion;
-use super::visitors::Visitors;
 use crate::docker::exec::capture;
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, Result};
+use crate::postgres::connections::Visitors;
+use crate::text::encoding::{Fit, Pair, Text, has_bytes};
+use crate::text::sql_quote::{ident, literal, shell_word};
 
 /// Requirements of the dump on the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
+pub(crate) struct Needs {
     /// Major version of the server that was dumped.
-    pub server_major: Option<u32>,
+    pub(crate) server_major: Option<u32>,
     /// True where the dump begins with `\restrict`.
-    pub restrict: bool,
+    pub(crate) restrict: bool,
     /// Roles it names.
-    pub roles: Vec<String>,
+    pub(crate) roles: Vec<String>,
     /// Extensions it creates.
-    pub extensions: Vec<String>,
+    pub(crate) extensions: Vec<String>,
     /// Tablespaces it names.
-    pub tablespaces: Vec<String>,
+    pub(crate) tablespaces: Vec<String>,
     /// The encoding that its text is in.
-    pub encoding: Option<String>,
+    pub(crate) encoding: Option<String>,
     /// Kind of the dump's text, by its bytes.
-    pub text: Text,
+    pub(crate) text: Text,
     /// Bytes of SQL.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Settings it sets.
-    pub settings: Vec<String>,
+    pub(crate) settings: Vec<String>,
     /// Owners are left out.
-    pub no_owner: bool,
+    pub(crate) no_owner: bool,
     /// Privileges are left out.
-    pub no_privileges: bool,
+    pub(crate) no_privileges: bool,
     /// The command as it was typed, for a hint that adds to it.
-    pub command: String,
+    pub(crate) command: String,
 }
 
 /// Model of a database that does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Like {
+pub(crate) enum Like {
     /// Another one.
     Database(String),
     /// Properties in the backup, of which this is the encoding.
@@ -65,28 +65,28 @@ impl fmt::Display for Like {
 
 /// Findings about the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
+pub(crate) struct Findings {
     /// The target's size now, in bytes; 0 where it is not there.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Connected sessions of the target.
-    pub sessions: Vec<Visitors>,
+    pub(crate) sessions: Vec<Visitors>,
     /// Worth knowing, no obstacle.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// Encoding in which a database that is not there is made, where it differs from its model's.
-    pub new_encoding: Option<String>,
+    pub(crate) new_encoding: Option<String>,
     /// PGDATA, where the role may know it.
-    pub data_directory: Option<String>,
+    pub(crate) data_directory: Option<String>,
     /// Settings of the dump that the server does not know.
-    pub unknown_settings: Vec<String>,
+    pub(crate) unknown_settings: Vec<String>,
     /// The role may not create databases and owns this one: it may fill it if it is empty.
-    pub in_place: bool,
+    pub(crate) in_place: bool,
 }
 
 /// Looks at the server and at `database`; `session` is in another one. Where it is not there it will be made `like`.
 ///
 /// # Errors
 /// Kind `Refused`, with what to do.
-pub async fn look(
+pub(crate) async fn look(
     session: &mut Session,
     (database, like): (&str, &Like),
     needs: Option<&Needs>,
@@ -152,7 +152,7 @@ fn list(rows: Vec<Vec<String>>) -> String {
 ///
 /// # Errors
 /// Kind `Refused`, naming them.
-pub async fn renamable(session: &mut Session, database: &str) -> Result<()> {
+pub(crate) async fn renamable(session: &mut Session, database: &str) -> Result<()> {
     let name = literal(database);
     let prepared = session
         .query(&format!("select format('%L (owner %s)', gid, owner) from pg_catalog.pg_prepared_xacts where database = {name}"))
@@ -169,7 +169,7 @@ pub async fn renamable(session: &mut Session, database: &str) -> Result<()> {
 ///
 /// # Errors
 /// Kind `Refused`, with what to do.
-pub async fn replaceable(session: &mut Session, database: &str) -> Result<()> {
+pub(crate) async fn replaceable(session: &mut Session, database: &str) -> Result<()> {
     renamable(session, database).await?;
     let name = literal(database);
     let slots = session
@@ -197,7 +197,7 @@ pub async fn replaceable(session: &mut Session, database: &str) -> Result<()> {
 ///
 /// # Errors
 /// Kind `Refused`: the server would keep bytes that are not of the database's encoding, or cannot convert.
-pub async fn encoding(
+pub(crate) async fn encoding(
     session: &mut Session,
     (model, is_new): (&Like, bool),
     (dump, text): (&str, Text),
@@ -248,7 +248,7 @@ pub async fn encoding(
 ///
 /// # Errors
 /// Kind `Refused`, naming the right that is missing.
-pub async fn may_swap(session: &mut Session, database: &str) -> Result<()> {
+pub(crate) async fn may_swap(session: &mut Session, database: &str) -> Result<()> {
     let ask = "select rolsuper or rolcreatedb from pg_catalog.pg_roles where rolname = current_user";
     if session.value(ask).await.map_err(Error::from)?.as_deref() == Some("f") {
         return Err(may_not_create(&session.access().user));
@@ -257,7 +257,7 @@ pub async fn may_swap(session: &mut Session, database: &str) -> Result<()> {
 }
 
 /// The refusal of a restore by a role without CREATEDB.
-pub fn may_not_create(role: &str) -> Error {
+pub(crate) fn may_not_create(role: &str) -> Error {
     error::refused(format!(
         "the role {role} may not create databases, and a restore loads into a new one and swaps"
     ))
@@ -291,7 +291,7 @@ async fn owns(session: &mut Session, database: &str) -> Result<()> {
 ///
 /// # Errors
 /// The server cannot be asked.
-pub async fn beyond_reach(
+pub(crate) async fn beyond_reach(
     session: &mut Session,
     database: &str,
     version: &ServerVersion,
@@ -482,7 +482,7 @@ async fn missing(session: &mut Session, names: &[String], known: &str) -> Result
 ///
 /// # Errors
 /// Kind `Refused`: the disk has less free space than needed.
-pub async fn space(
+pub(crate) async fn space(
     engine: &Arc<dyn Engine>,
     container: &Container,
     data: Option<&str>,

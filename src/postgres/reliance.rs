@@ -12,15 +12,15 @@ use super::session::{Refusal, Session};
 
 /// A function that relies on the search path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reliance {
+pub(crate) struct Reliance {
     /// The function with its argument types, as SQL takes it.
-    pub function: String,
+    pub(crate) function: String,
     /// Kind and name of what calls it: `index public.cust_key`.
-    pub caller: String,
+    pub(crate) caller: String,
     /// The first name without a schema.
-    pub names: String,
+    pub(crate) names: String,
     /// The schema in which that is found.
-    pub schema: String,
+    pub(crate) schema: String,
 }
 
 /// Functions that are told; a database with more has one cause for all.
@@ -98,12 +98,12 @@ impl Reliance {
     ///
     /// # Errors
     /// See [`Session::query`].
-    pub async fn find(session: &mut Session) -> Result<Vec<Self>, Refusal> {
+    pub(crate) async fn find(session: &mut Session) -> Result<Vec<Self>, Refusal> {
         let before = session.value("select pg_catalog.current_setting('search_path')").await?;
         // Names are written with their schemas then.
         session.query("select pg_catalog.set_config('search_path', '', false)").await?;
         let rows = session.query(LOOK).await;
-        let back = super::quote::literal(&before.unwrap_or_default());
+        let back = crate::text::sql_quote::literal(&before.unwrap_or_default());
         session.query(&format!("select pg_catalog.set_config('search_path', {back}, false)")).await?;
         let found = rows?.into_iter().filter_map(|row| {
             let [function, caller, names, schema] = <[String; 4]>::try_from(row).ok()?;
@@ -113,7 +113,7 @@ impl Reliance {
     }
 
     /// Describes the problem in one sentence.
-    pub fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let Self { function, caller, names, schema } = self;
         format!(
             "function {function}, which {caller} calls, names {names} of schema {schema} without the schema: \
@@ -122,7 +122,7 @@ impl Reliance {
     }
 
     /// The statement after which backups can be restored as they are.
-    pub fn cure(&self) -> String {
+    pub(crate) fn cure(&self) -> String {
         format!(
             "ALTER FUNCTION {} SET search_path = {}",
             self.function,

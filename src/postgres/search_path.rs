@@ -3,16 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::quote::ident;
 use super::session::{Refusal, Session};
+use crate::text::sql_quote::ident;
 
 /// Schemas, in order, without quotes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SearchPath(Vec<String>);
+pub(crate) struct SearchPath(Vec<String>);
 
 impl SearchPath {
     /// Takes the schemas as they are.
-    pub fn of(schemas: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn of(schemas: impl IntoIterator<Item = String>) -> Self {
         let mut path = Self::default();
         schemas.into_iter().for_each(|schema| path.add(schema));
         path
@@ -22,37 +22,37 @@ impl SearchPath {
     ///
     /// # Errors
     /// See [`Session::query`].
-    pub async fn current(session: &mut Session) -> Result<Self, Refusal> {
+    pub(crate) async fn current(session: &mut Session) -> Result<Self, Refusal> {
         let ask = "select pg_catalog.unnest(pg_catalog.current_schemas(false))";
         let rows = session.query(ask).await?;
         Ok(Self::of(rows.into_iter().filter_map(|row| row.into_iter().next())))
     }
 
     /// Adds a schema behind the others, unless it is there.
-    pub fn add(&mut self, schema: String) {
+    pub(crate) fn add(&mut self, schema: String) {
         if !self.0.contains(&schema) {
             self.0.push(schema);
         }
     }
 
     /// The schemas.
-    pub fn schemas(&self) -> &[String] {
+    pub(crate) fn schemas(&self) -> &[String] {
         &self.0
     }
 
     /// True without a schema.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Returns the path as one shell word.
-    pub fn typed(&self) -> String {
+    pub(crate) fn typed(&self) -> String {
         let text = self.to_string();
         if text.contains(['"', '$', ' ']) { format!("'{}'", text.replace('\'', r"'\''")) } else { text }
     }
 
     /// The list as SQL: `"public", "Other"`.
-    pub fn sql(&self) -> String {
+    pub(crate) fn sql(&self) -> String {
         self.0.iter().map(|schema| ident(schema)).collect::<Vec<_>>().join(", ")
     }
 }

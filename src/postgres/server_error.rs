@@ -5,25 +5,25 @@
 
 use std::fmt;
 
-use super::mask::mask;
+use crate::text::mask::mask;
 
 /// Error report of the server, by the fields of the protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServerError {
+pub(crate) struct ServerError {
     /// SQLSTATE, five characters; empty where psql itself failed.
-    pub state: String,
+    pub(crate) state: String,
     /// Primary message.
-    pub message: String,
+    pub(crate) message: String,
     /// Line of the statement and a caret below the place.
-    pub position: Option<String>,
+    pub(crate) position: Option<String>,
     /// DETAIL.
-    pub detail: Option<String>,
+    pub(crate) detail: Option<String>,
     /// HINT.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
     /// Internal query that failed, for example inside a function.
-    pub query: Option<String>,
+    pub(crate) query: Option<String>,
     /// CONTEXT: the call stack.
-    pub context: Option<String>,
+    pub(crate) context: Option<String>,
 }
 
 /// Lines shown of a query or a context; a recursive function can fill hundreds.
@@ -46,7 +46,7 @@ const LABELS: [&str; 10] = [
 impl ServerError {
     /// Reads a report: `SEVERITY:  STATE: message`, then the labelled fields. Reports without the SQLSTATE, as psql
     /// prints them by default, are read too. `None`: the text is no report.
-    pub fn parse(report: &str) -> Option<Self> {
+    pub(crate) fn parse(report: &str) -> Option<Self> {
         let (_, text) = report.trim().split_once(":  ")?;
         let mut error = Self::default();
         let text = match text.split_once(": ") {
@@ -94,7 +94,7 @@ impl ServerError {
     }
 
     /// Everything behind the message and its SQLSTATE without secrets, each field on lines of its own; empty or begins with a line end.
-    pub fn fields(&self) -> String {
+    pub(crate) fn fields(&self) -> String {
         let mut text = String::new();
         if let Some(position) = &self.position {
             text = format!("\n{}", mask(position));
@@ -114,7 +114,7 @@ impl ServerError {
     }
 
     /// The message with all fields and without the SQLSTATE, as a log keeps it.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         format!("{}{}", mask(&self.message), self.fields())
     }
 }

@@ -9,21 +9,23 @@ use std::time::Duration;
 
 use memchr::memmem;
 
-use super::access::{Access, LIMITS, SQL_ASCII};
+use super::access::{Access, LIMITS};
 use super::csv;
-use super::encoding::{of_bytes, to_bytes};
 use super::server_error::ServerError;
-use super::{first_start, standing};
-use crate::docker::demux::Output;
+use super::standing;
+use crate::docker::exec::demux::Output;
+use crate::docker::exec::verified_stream::silent;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput, start_failure};
-use crate::docker::proof::nonce;
-use crate::docker::proven::silent;
 use crate::docker::{Container, Engine, Exec};
 use crate::error::{self, Error, Result};
+use crate::postgres::initdb_wait;
+use crate::random::nonce;
+use crate::text::encoding::SQL_ASCII;
+use crate::text::encoding::{of_bytes, to_bytes};
 
 /// Cause of a statement without an answer.
 #[derive(Debug)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The server reported an error.
     Sql(Box<ServerError>),
     /// The session is gone.
@@ -32,7 +34,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The SQLSTATE, where the server answered.
-    pub fn state(&self) -> Option<&str> {
+    pub(crate) fn state(&self) -> Option<&str> {
         match self {
             Self::Sql(error) => Some(&error.state),
             Self::Lost(_) => None,
@@ -50,7 +52,7 @@ impl From<Refusal> for Error {
 }
 
 /// An open session.
-pub struct Session {
+pub(crate) struct Session {
     output: ExecOutput,
     input: ExecInput,
     handle: ExecHandle,
@@ -105,7 +107,7 @@ impl Session {
     ///
     /// # Errors
     /// Kind `Tool`: no psql, no such role or database, wrong password. `Target`, `Docker`: no exec.
-    pub async fn open(
+    pub(crate) async fn open(
         engine: &Arc<dyn Engine>,
         container: &Container,
         access: &Access,
@@ -125,7 +127,7 @@ impl Session {
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
                 Err(complaint) if complaint.may_be_first_start() => {
-                    if complaint.is_first_start() || first_start::runs(engine, container).await {
+                    if complaint.is_first_start() || initdb_wait::runs(engine, container).await {
                         setting_up = Some(tokio::time::Instant::now());
                     }
                     if setting_up.is_none_or(|seen| seen.elapsed() >= HANDOVER_LIMIT) {
@@ -144,7 +146,7 @@ impl Session {
                         return Err(Box::pin(Self::with_names(engine, container, &access, error)).await);
                     }
                     if started.elapsed() >= FIRST_START_LIMIT {
-                        return Err(first_start::too_long(container));
+                        return Err(initdb_wait::too_long(container));
                     }
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
@@ -238,10 +240,10 @@ impl Session {
             // It will be shut down, and whatever runs in it then is cut off.
             Ok(row)
                 if row.first().is_some_and(|listens| listens == "f")
-                    && first_start::runs(engine, container).await =>
+                    && initdb_wait::runs(engine, container).await =>
             {
                 session.close().await;
-                Err(Complaint::Words(first_start::WORDS.to_owned()))
+                Err(Complaint::Words(initdb_wait::WORDS.to_owned()))
             }
             Ok(_) => Ok(session),
             Err(Refusal::Sql(error)) => Err(Complaint::Words(error.to_string())),
@@ -257,7 +259,7 @@ impl Session {
     }
 
     /// The access that worked, with the password if that was what it took.
-    pub fn access(&self) -> &Access {
+    pub(crate) fn access(&self) -> &Access {
         &self.access
     }
 
@@ -265,7 +267,7 @@ impl Session {
     ///
     /// # Errors
     /// The server refused, or the session is lost.
-    pub async fn query(&mut self, sql: &str) -> std::result::Result<Vec<Vec<String>>, Refusal> {
+    pub(crate) async fn query(&mut self, sql: &str) -> std::result::Result<Vec<Vec<String>>, Refusal> {
         // The newline before the semicolon keeps a trailing line comment from swallowing it.
         let word = &self.word;
         let question = format!(
@@ -295,7 +297,10 @@ impl Session {
     ///
     /// # Errors
     /// [`Refusal::Lost`]: the session ended meanwhile.
-    pub async fn server_error(&mut self, told: ServerError) -> std::result::Result<ServerError, Refusal> {
+    pub(crate) async fn server_error(
+        &mut self,
+        told: ServerError,
+    ) -> std::result::Result<ServerError, Refusal> {
         let marks = MARKS.map(|mark| format!("{}{mark}", self.word));
         let arriving = async {
             // stderr is a stream of its own, which may lag behind stdout.
@@ -320,7 +325,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Refusal::Lost`]: the session ended meanwhile.
-    pub async fn program(
+    pub(crate) async fn program(
         &mut self,
         lines: impl FnOnce(&str) -> String,
     ) -> std::result::Result<String, Refusal> {
@@ -350,12 +355,12 @@ impl Session {
     ///
     /// # Errors
     /// See [`Session::query`].
-    pub async fn value(&mut self, sql: &str) -> std::result::Result<Option<String>, Refusal> {
+    pub(crate) async fn value(&mut self, sql: &str) -> std::result::Result<Option<String>, Refusal> {
         Ok(self.query(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()))
     }
 
     /// Ends the session and waits until psql has gone.
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         let _ = self.input.write(b"\\q\n").await;
         let wait = async { while let Ok(true) = self.output.read(&mut |_, _| ()).await {} };
         let _ = tokio::time::timeout(Duration::from_secs(5), wait).await;
@@ -491,7 +496,7 @@ const MARKS: [&str; 2] = ["-report", "-end"];
 const UNKNOWN: &str = "invalid command \\warn";
 
 /// Lines that make psql report its last error on stderr with all fields, between two marks.
-pub fn report_lines(word: &str) -> String {
+pub(crate) fn report_lines(word: &str) -> String {
     format!("\\warn {word}{}\n\\errverbose\n\\warn {word}{}", MARKS[0], MARKS[1])
 }
 
@@ -531,7 +536,7 @@ fn read_report(stderr: &str, marks: &[String; 2], told: ServerError) -> ServerEr
 ///
 /// # Errors
 /// Kind `Tool`: the row has another number of fields.
-pub fn fields<const N: usize>(row: Vec<String>) -> Result<[String; N]> {
+pub(crate) fn fields<const N: usize>(row: Vec<String>) -> Result<[String; N]> {
     <[String; N]>::try_from(row).map_err(|row| {
         error::tool(format!(
             "PostgreSQL answered with a row of {} fields where {N} were asked for",
@@ -563,14 +568,14 @@ impl Complaint {
 
     /// Reports whether the server is the temporary one of a first start.
     fn is_first_start(&self) -> bool {
-        matches!(self, Self::Words(words) if words == first_start::WORDS)
+        matches!(self, Self::Words(words) if words == initdb_wait::WORDS)
     }
 
     /// Reports whether a first start can cause the message: no socket, no database or role of the project yet, a
     /// shutdown. In a first start such failures end by themselves.
     fn may_be_first_start(&self) -> bool {
         let passing = [
-            first_start::WORDS,
+            initdb_wait::WORDS,
             "No such file or directory",
             "Connection refused",
             "shutting down",

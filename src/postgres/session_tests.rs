@@ -1,7 +1,7 @@
 //! Sessions over the scripted engine: answers belong to their questions, and every way not to get one.
 
 use crate::docker::Container;
-use crate::docker::scripted::{Far, Scripted, Turn, container};
+use crate::docker::fake_engine::{Far, Scripted, Turn, container};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::access::{Access, Wishes};

@@ -12,7 +12,7 @@ use crate::error::{self, Error, Result};
 
 /// Databases that nearly every server has, in the order in which they are tried. A session in `template1` stops others
 /// from copying it, so it comes second.
-pub(super) const USUAL: [&str; 2] = ["postgres", "template1"];
+pub(crate) const USUAL: [&str; 2] = ["postgres", "template1"];
 
 /// Answers of a server that refuse one database and not the server.
 const OF_ONE_DATABASE: [&str; 6] = [
@@ -29,7 +29,7 @@ const OF_ONE_DATABASE: [&str; 6] = [
 ///
 /// # Errors
 /// Kind `Target`: no other database can be connected to. Otherwise as [`Session::open`].
-pub async fn outside(
+pub(crate) async fn outside(
     engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
@@ -83,7 +83,7 @@ async fn others(
 }
 
 /// Databases that the role may connect to, those of restores last.
-pub(super) const CONNECTABLE: &str = "select datname from pg_catalog.pg_database \
+pub(crate) const CONNECTABLE: &str = "select datname from pg_catalog.pg_database \
      where datallowconn and datconnlimit <> 0 and datconnlimit <> -2 \
        and pg_catalog.has_database_privilege(oid, 'connect') \
      order by datname like 'envctl\\_%', datistemplate, datname";
@@ -106,7 +106,7 @@ fn nowhere(
     .hint(format!(
         "make one: `envctl psql -c 'CREATE DATABASE postgres'`, \
          or let its owner run `GRANT CONNECT ON DATABASE postgres TO {}`",
-        super::quote::ident(&access.user)
+        crate::text::sql_quote::ident(&access.user)
     ));
     match refusal {
         Some(refusal) => error.because(refusal),

@@ -4,19 +4,19 @@ use std::fmt;
 
 /// `server_version_num` with the words the server uses for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerVersion {
+pub(crate) struct ServerVersion {
     num: u32,
     text: String,
 }
 
 impl ServerVersion {
     /// From `server_version_num` (150018) and `server_version` ("15.18 (Debian …)").
-    pub fn new(num: u32, text: &str) -> Self {
+    pub(crate) fn new(num: u32, text: &str) -> Self {
         Self { num, text: text.split_whitespace().next().unwrap_or(text).to_owned() }
     }
 
     /// From the header of a dump or the output of a tool: the first word that reads like a version.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         text.split_whitespace().find_map(|word| {
             let word = word.trim_matches(|c: char| !c.is_ascii_digit());
             let mut parts = word.split('.');
@@ -27,13 +27,13 @@ impl ServerVersion {
     }
 
     /// 15 of 15.18.
-    pub fn major(&self) -> u32 {
+    pub(crate) fn major(&self) -> u32 {
         self.num / 10_000
     }
 
     /// Reports whether the server's psql knows `\restrict` (CVE-2025-8714: 17.6, 16.10, 15.14, 14.19, 13.22 and
     /// later).
-    pub fn psql_knows_restrict(&self) -> bool {
+    pub(crate) fn psql_knows_restrict(&self) -> bool {
         let minor = self.num % 10_000;
         match self.major() {
             13 => minor >= 22,
@@ -46,22 +46,22 @@ impl ServerVersion {
     }
 
     /// Reports whether the server's pg_dump may have been built with Zstandard (16).
-    pub fn pg_dump_may_know_zstd(&self) -> bool {
+    pub(crate) fn pg_dump_may_know_zstd(&self) -> bool {
         self.major() >= 16
     }
 
     /// Reports whether databases have a locale provider (`datlocprovider`, 15).
-    pub fn has_locale_provider(&self) -> bool {
+    pub(crate) fn has_locale_provider(&self) -> bool {
         self.major() >= 15
     }
 
     /// Reports whether a database stores the version of the collation that built its indexes (15).
-    pub fn remembers_collation_version(&self) -> bool {
+    pub(crate) fn remembers_collation_version(&self) -> bool {
         self.major() >= 15
     }
 
     /// The column with the ICU or builtin locale: `daticulocale` in 15 and 16, `datlocale` from 17.
-    pub fn locale_column(&self) -> Option<&'static str> {
+    pub(crate) fn locale_column(&self) -> Option<&'static str> {
         match self.major() {
             0..=14 => None,
             15..=16 => Some("daticulocale"),
@@ -70,12 +70,12 @@ impl ServerVersion {
     }
 
     /// Reports whether single settings can be granted to a role (`GRANT SET ON PARAMETER`, 15).
-    pub fn grants_parameters(&self) -> bool {
+    pub(crate) fn grants_parameters(&self) -> bool {
         self.major() >= 15
     }
 
     /// Reports whether databases have ICU rules (16).
-    pub fn has_icu_rules(&self) -> bool {
+    pub(crate) fn has_icu_rules(&self) -> bool {
         self.major() >= 16
     }
 }

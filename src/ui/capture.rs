@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use super::{Streams, Ui, UiOptions};
+use super::streams::Streams;
+use super::{Ui, UiOptions};
 
 /// Bytes written to one stream so far.
 #[derive(Clone, Default)]

@@ -3,9 +3,9 @@
 //! Promises: the word says all, colour only repeats it; on a terminal lines are broken at their words and never in a
 //! command, in a pipe each item and each next step is one line; foreign text is escaped here.
 
-use super::escape::{escape, escape_lines};
 use super::style::{Styles, Tone};
 use super::wrap::wrap;
+use crate::text::escape::{escape, escape_lines};
 
 /// Column of the text: behind the longest word and a space.
 const INDENT: usize = 9;
@@ -14,29 +14,29 @@ const NARROW: usize = 60;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub(crate) struct Item {
     /// State of the item, in one word.
-    pub word: &'static str,
+    pub(crate) word: &'static str,
     /// Tone of the word.
-    pub tone: Tone,
+    pub(crate) tone: Tone,
     /// Subject of the check.
-    pub about: String,
+    pub(crate) about: String,
     /// Result of the check.
-    pub text: String,
+    pub(crate) text: String,
     /// Next steps, each a phrase with the command to type.
-    pub next: Vec<String>,
+    pub(crate) next: Vec<String>,
 }
 
 /// Items in their order: the last are what a person reads first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checklist {
+pub(crate) struct Checklist {
     /// They.
-    pub items: Vec<Item>,
+    pub(crate) items: Vec<Item>,
 }
 
 impl Checklist {
     /// Renders the items as text with a final line feed; empty if there are no items. `None` is no terminal.
-    pub(super) fn render(&self, width: Option<usize>, styles: Styles) -> String {
+    pub(crate) fn render(&self, width: Option<usize>, styles: Styles) -> String {
         let narrow = width.is_some_and(|width| width < NARROW);
         let (indent, deeper) = if narrow { (2, 2) } else { (INDENT, INDENT + 2) };
         let mut shown = String::new();

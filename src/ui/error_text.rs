@@ -5,15 +5,15 @@
 
 use serde_json::{Value, json};
 
-use super::escape::escape_lines;
 use super::style::{Styles, Tone};
 use super::target_options::TargetOptions;
 use super::wrap::wrap;
-use crate::error::Error;
+use crate::error::{Error, fields_with};
+use crate::text::escape::escape_lines;
 
 /// `error: message: cause`, then one `note: …` for each note and one `hint: …` for each hint. `width` is the terminal's, or `None` for
 /// lines as long as they are. With `name_the_kind` the class stands in parentheses.
-pub(super) fn human(
+pub(crate) fn human(
     error: &Error,
     options: &TargetOptions,
     styles: Styles,
@@ -33,27 +33,13 @@ pub(super) fn human(
 
 /// `{"error": {"code", "message", "hint"}}`; several hints are lines of one, none is null. `note` is there where there are
 /// notes, and likewise.
-pub(super) fn json(error: &Error, options: &TargetOptions) -> Value {
+pub(crate) fn json(error: &Error, options: &TargetOptions) -> Value {
     let complete = |texts: &[String]| texts.iter().map(|text| options.complete(text)).collect::<Vec<_>>();
     json!({"error": fields_with(error, &complete(error.hints()), &complete(error.notes()))})
 }
 
-/// `{"code", "message", "hint"}`: an error inside of an answer.
-pub fn fields(error: &Error) -> Value {
-    fields_with(error, error.hints(), error.notes())
-}
-
-fn fields_with(error: &Error, hints: &[String], notes: &[String]) -> Value {
-    let hint = if hints.is_empty() { Value::Null } else { hints.join("\n").into() };
-    let mut fields = json!({"code": error.kind().code(), "message": error.full_message(), "hint": hint});
-    if !notes.is_empty() {
-        fields["note"] = notes.join("\n").into();
-    }
-    fields
-}
-
 /// The error object of an answer that could not be written as JSON.
-pub(super) fn unwritable(error: &serde_json::Error) -> Value {
+pub(crate) fn unwritable(error: &serde_json::Error) -> Value {
     json!({"code": "failed", "message": format!("the answer cannot be written as JSON: {error}"), "hint": null})
 }
 

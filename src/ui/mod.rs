@@ -4,32 +4,25 @@
 //! [`Streams`]); foreign text is escaped on its way out; a progress line is gone before anything else
 //! is written.
 
+mod ask;
 #[cfg(test)]
 pub(crate) mod capture;
 mod checklist;
-pub mod confirm;
 mod error_text;
-pub mod escape;
-pub mod format;
 mod printer;
 mod progress;
 mod progress_line;
 mod streams;
-pub mod style;
+pub(crate) mod style;
 mod table;
 mod target_line;
 mod target_options;
 mod wrap;
 
-pub use checklist::{Checklist, Item};
-pub use confirm::{
-    Confirmed, Consent, Decision, Guard, GuardTarget, Parts, Plan, Unlike, confirm, confirm_each, offer,
-};
-pub use error_text::fields as error_fields;
-pub use printer::{Ui, UiOptions};
-pub use progress::Indicator;
-pub use streams::{OutputFailure, RawStream, Streams};
-pub use style::{ColorChoice, Styles, Tone};
-pub use table::{Cell, Column, Table};
-pub use target_line::TargetLine;
-pub use target_options::TargetOptions;
+pub(crate) use checklist::{Checklist, Item};
+pub(crate) use printer::{Ui, UiOptions};
+pub(crate) use streams::OutputFailure;
+pub(crate) use style::{ColorChoice, Tone};
+pub(crate) use table::{Cell, Column, Table};
+pub(crate) use target_line::TargetLine;
+pub(crate) use target_options::TargetOptions;

@@ -13,7 +13,6 @@ use serde_json::{Map, Value};
 
 use super::checklist::Checklist;
 use super::error_text;
-use super::escape::{escape_json, escape_lines};
 use super::progress::{Bars, Indicator};
 use super::streams::{OutputFailure, RawStream, Sink, Streams};
 use super::style::{ColorChoice, Styles, Tone};
@@ -22,38 +21,39 @@ use super::target_line::TargetLine;
 use super::target_options::TargetOptions;
 use super::wrap::wrap;
 use crate::error::{Error, ErrorKind};
+use crate::text::escape::{escape_json, escape_lines};
 
 /// Options of the printer, from the command line, the environment and the terminal.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag or a fact of its own")]
-pub struct UiOptions {
+pub(crate) struct UiOptions {
     /// `--color`.
-    pub color: ColorChoice,
+    pub(crate) color: ColorChoice,
     /// `NO_COLOR` is set and not empty.
-    pub no_color_env: bool,
+    pub(crate) no_color_env: bool,
     /// `TERM` is `dumb`: no colours, no moving lines.
-    pub dumb_terminal: bool,
+    pub(crate) dumb_terminal: bool,
     /// `--json`.
-    pub json: bool,
+    pub(crate) json: bool,
     /// `-q`.
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Number of times `-v` was given.
-    pub verbose: u8,
+    pub(crate) verbose: u8,
     /// Progress is wanted (not `--no-progress`).
-    pub progress: bool,
+    pub(crate) progress: bool,
     /// stdin is a terminal.
-    pub stdin_is_terminal: bool,
+    pub(crate) stdin_is_terminal: bool,
     /// stdout is a terminal.
-    pub stdout_is_terminal: bool,
+    pub(crate) stdout_is_terminal: bool,
     /// stderr is a terminal.
-    pub stderr_is_terminal: bool,
+    pub(crate) stderr_is_terminal: bool,
     /// Columns of the terminal; `None` or 0 where unknown, which counts as 80.
-    pub width: Option<u16>,
+    pub(crate) width: Option<u16>,
 }
 
 /// The printer. Clones share their streams.
 #[derive(Clone)]
-pub struct Ui {
+pub(crate) struct Ui {
     shared: Arc<Shared>,
     /// Whom the talk is about, where several are worked on at a time; else empty.
     name: Arc<str>,
@@ -73,12 +73,12 @@ struct Shared {
 
 impl Ui {
     /// A printer on the process's own streams.
-    pub fn new(options: UiOptions) -> Self {
+    pub(crate) fn new(options: UiOptions) -> Self {
         Self::with_streams(options, Streams::standard())
     }
 
     /// A printer on any streams.
-    pub fn with_streams(options: UiOptions, streams: Streams) -> Self {
+    pub(crate) fn with_streams(options: UiOptions, streams: Streams) -> Self {
         let err = Sink::new(streams.err);
         let moving = options.progress
             && options.stderr_is_terminal
@@ -101,17 +101,17 @@ impl Ui {
     }
 
     /// Sets the target options that commands in hints get from now on.
-    pub fn set_target_options(&self, options: TargetOptions) {
+    pub(crate) fn set_target_options(&self, options: TargetOptions) {
         *self.target_options.lock().unwrap_or_else(PoisonError::into_inner) = options;
     }
 
     /// Target options that commands in hints get.
-    pub fn target_options(&self) -> TargetOptions {
+    pub(crate) fn target_options(&self) -> TargetOptions {
         self.target_options.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns a text with this run's target options in each command that stands in backticks in it.
-    pub fn complete(&self, text: &str) -> String {
+    pub(crate) fn complete(&self, text: &str) -> String {
         self.target_options().complete(text)
     }
 
@@ -119,35 +119,35 @@ impl Ui {
     ///
     /// Messages and progress bear the stack's name. There is no target line, since the plan's table names all targets.
     #[must_use]
-    pub fn of_stack(&self, name: &str) -> Self {
+    pub(crate) fn of_stack(&self, name: &str) -> Self {
         let target_options = Arc::new(Mutex::new(self.target_options()));
         Self { shared: Arc::clone(&self.shared), name: name.into(), target_options }
     }
 
     /// Options of this printer.
-    pub fn options(&self) -> &UiOptions {
+    pub(crate) fn options(&self) -> &UiOptions {
         &self.shared.options
     }
 
     /// Reports whether `--json` was given.
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.options().json
     }
 
     /// Columns of the terminal, 80 where unknown.
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         columns_of(self.options())
     }
 
     /// The styles of stdout.
-    pub fn out_styles(&self) -> Styles {
+    pub(crate) fn out_styles(&self) -> Styles {
         let options = self.options();
         let able = options.stdout_is_terminal && !options.dumb_terminal;
         Styles::decide(options.color, options.no_color_env, able)
     }
 
     /// The styles of stderr.
-    pub fn err_styles(&self) -> Styles {
+    pub(crate) fn err_styles(&self) -> Styles {
         let options = self.options();
         let able = options.stderr_is_terminal && !options.dumb_terminal;
         Styles::decide(options.color, options.no_color_env, able)
@@ -155,64 +155,59 @@ impl Ui {
 
     /// Writes a text answer to stdout, and ends its last line. Foreign parts must be escaped already
     /// (`escape`): an answer may carry styles.
-    pub fn answer(&self, text: &str) {
+    pub(crate) fn answer(&self, text: &str) {
         self.shared.bars.end_all();
         self.write_out(text);
     }
 
     /// Writes a plan as the answer: escaped, and on a terminal broken at its words.
-    pub(super) fn answer_plan(&self, plan: &impl Display) {
+    pub(crate) fn answer_plan(&self, plan: &dyn Display) {
         self.answer(&self.folded(&escape_lines(&self.complete(&plan.to_string()))));
     }
 
     /// Escaped text as it would be written to stdout: on a terminal broken at its words.
-    pub fn folded(&self, text: &str) -> String {
+    pub(crate) fn folded(&self, text: &str) -> String {
         let width = self.options().stdout_is_terminal.then(|| self.width());
         wrap("", 0, text, 0, width)
     }
 
-    /// Writes a table to stdout.
-    pub fn table(&self, table: &Table) {
-        self.answer(&self.render(table));
-    }
-
     /// A checklist as it would be written to stdout.
-    pub fn checked(&self, list: &Checklist) -> String {
+    pub(crate) fn checked(&self, list: &Checklist) -> String {
         let width = self.options().stdout_is_terminal.then(|| self.width());
         list.render(width, self.out_styles())
     }
 
     /// A table as it would be written to stdout.
-    pub fn render(&self, table: &Table) -> String {
+    pub(crate) fn render(&self, table: &Table) -> String {
         let width = self.options().stdout_is_terminal.then(|| self.width());
         table.render(Layout { width, styles: self.out_styles() })
     }
 
     /// Writes a document to stdout: `"schema": 1` first, then the value's fields; a value that is no
     /// object stands in `items`. Indented for a terminal, else on one line.
-    pub fn json(&self, value: &impl Serialize) {
+    pub(crate) fn json(&self, value: &impl Serialize) {
         self.shared.bars.end_all();
         self.write_document(document(value));
     }
 
     /// The answer in the form that was asked for.
-    pub fn show(&self, value: &impl Serialize, text: impl FnOnce(&Self) -> String) {
+    pub(crate) fn show(&self, value: &impl Serialize, text: impl FnOnce(&Self) -> String) {
         if self.is_json() { self.json(value) } else { self.answer(&text(self)) }
     }
 
     /// stdout for bytes that are passed on untouched. From now on JSON goes to stderr.
-    pub fn raw_stdout(&self) -> RawStream {
+    pub(crate) fn raw_stdout(&self) -> RawStream {
         self.shared.out_is_a_stream.store(true, Ordering::Relaxed);
         RawStream::new(self.shared.out.clone())
     }
 
     /// stderr for bytes that are passed on untouched.
-    pub fn raw_stderr(&self) -> RawStream {
+    pub(crate) fn raw_stderr(&self) -> RawStream {
         RawStream::new(self.shared.err.clone())
     }
 
     /// Says something on stderr; nothing under `-q`. The text is escaped here.
-    pub fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         if !self.options().quiet {
             self.write_err(&wrap(
                 "",
@@ -225,12 +220,12 @@ impl Ui {
     }
 
     /// Reports whether details are said: with `-v`, and not with `-q`.
-    pub fn tells_details(&self) -> bool {
+    pub(crate) fn tells_details(&self) -> bool {
         self.options().verbose > 0 && !self.options().quiet
     }
 
     /// Says a detail, with `-v`.
-    pub fn detail(&self, text: &str) {
+    pub(crate) fn detail(&self, text: &str) {
         if self.tells_details() {
             let shown = wrap("", 0, &escape_lines(&self.named(&self.complete(text))), 2, self.talk_width());
             self.write_err(&self.err_styles().paint(Tone::Faint, shown.trim_end()));
@@ -238,7 +233,7 @@ impl Ui {
     }
 
     /// Warns, also under `-q`. The text is escaped here.
-    pub fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         let lead = format!("{} ", self.err_styles().paint(Tone::Warn, "warning:"));
         self.write_err(&wrap(
             &lead,
@@ -254,7 +249,7 @@ impl Ui {
     }
 
     /// Prints the target line on stderr; nothing under `-q` and for one of several.
-    pub fn target(&self, line: &TargetLine) {
+    pub(crate) fn target(&self, line: &TargetLine) {
         if !self.options().quiet && self.name.is_empty() {
             self.write_err(&line.render(self.err_styles(), self.talk_width()));
         }
@@ -262,13 +257,13 @@ impl Ui {
 
     /// Reports an error: `error: message: cause` and its hints on stderr, or with `--json` a document
     /// on stdout. A child's own exit code is passed on without a word.
-    pub fn error(&self, error: &Error) {
+    pub(crate) fn error(&self, error: &Error) {
         self.report(error, false);
     }
 
     /// Reports an error like [`Ui::error`], with its class, for `shell`, `exec` and `psql`.
     /// The exit code 125 of these commands does not tell the class.
-    pub fn error_beside_a_child(&self, error: &Error) {
+    pub(crate) fn error_beside_a_child(&self, error: &Error) {
         self.report(error, true);
     }
 
@@ -288,39 +283,39 @@ impl Ui {
     }
 
     /// Somebody to tell events of one operation to; shown as a bar, as lines, or not at all.
-    pub fn progress(&self) -> Arc<Indicator> {
+    pub(crate) fn progress(&self) -> Arc<Indicator> {
         Arc::new(Indicator::new(self.clone(), &self.name))
     }
 
-    pub(super) fn bars(&self) -> &Bars {
+    pub(crate) fn bars(&self) -> &Bars {
         &self.shared.bars
     }
 
     /// Takes every progress line away: before a shell, an answer, a question. Of several stacks none takes
     /// away those of the others; its own goes with its [`Indicator`].
-    pub fn end_progress(&self) {
+    pub(crate) fn end_progress(&self) {
         if self.name.is_empty() {
             self.shared.bars.end_all();
         }
     }
 
     /// Reports whether the reader of stdout went away. The process then ends quietly, as with SIGPIPE.
-    pub fn broken_pipe(&self) -> bool {
+    pub(crate) fn broken_pipe(&self) -> bool {
         self.output_failure() == Some(OutputFailure::BrokenPipe)
     }
 
     /// Returns the failure to write stdout, if there was one. A command whose answer is lost has failed.
-    pub fn output_failure(&self) -> Option<OutputFailure> {
+    pub(crate) fn output_failure(&self) -> Option<OutputFailure> {
         self.shared.out.failure()
     }
 
     /// Reports whether the user can be asked: stdin and stderr are both terminals.
-    pub fn can_ask(&self) -> bool {
+    pub(crate) fn can_ask(&self) -> bool {
         self.options().stdin_is_terminal && self.options().stderr_is_terminal
     }
 
     /// Asks on stderr and reads one line, without its line end. `None` at the end of input.
-    pub(super) fn ask(&self, question: &str) -> Option<String> {
+    pub(crate) fn ask(&self, question: &str) -> Option<String> {
         self.shared.bars.end_all();
         let _ = self.shared.err.write(question.as_bytes());
         let mut line = Vec::new();
@@ -335,7 +330,7 @@ impl Ui {
     }
 
     /// Shows a plan on stderr, every line indented; `-q` hides it unless a question follows.
-    pub(super) fn plan(&self, plan: &impl Display, asking: bool) {
+    pub(crate) fn plan(&self, plan: &dyn Display, asking: bool) {
         if asking || !self.options().quiet {
             self.write_err(&wrap(
                 "  ",
@@ -364,7 +359,7 @@ impl Ui {
         let _ = self.shared.out.write(ended(text).as_bytes());
     }
 
-    pub(super) fn write_err(&self, text: &str) {
+    pub(crate) fn write_err(&self, text: &str) {
         // Nobody is left to tell that stderr is gone.
         self.shared.bars.suspend(|| {
             let _ = self.shared.err.write(ended(text).as_bytes());

@@ -25,7 +25,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 const NO_TOTAL: u64 = u64::MAX;
 
 /// All moving lines of a terminal.
-pub(super) struct Bars {
+pub(crate) struct Bars {
     /// `None` where nothing moves.
     multi: Option<MultiProgress>,
     columns: usize,
@@ -34,7 +34,7 @@ pub(super) struct Bars {
 
 impl Bars {
     /// Moving lines on stderr, with its columns; or none.
-    pub(super) fn new(terminal: Option<(Sink, usize)>) -> Self {
+    pub(crate) fn new(terminal: Option<(Sink, usize)>) -> Self {
         let columns = terminal.as_ref().map_or(80, |(_, columns)| *columns);
         let multi = terminal.map(|(sink, columns)| {
             let terminal = Terminal { sink, columns, pending: Mutex::default() };
@@ -45,12 +45,12 @@ impl Bars {
     }
 
     /// Reports whether there are moving lines; without them, progress is logged.
-    pub(super) fn move_at_all(&self) -> bool {
+    pub(crate) fn move_at_all(&self) -> bool {
         self.multi.is_some()
     }
 
     /// Writes something else while no moving line is in the way.
-    pub(super) fn suspend(&self, write: impl FnOnce()) {
+    pub(crate) fn suspend(&self, write: impl FnOnce()) {
         match &self.multi {
             Some(multi) => multi.suspend(write),
             None => write(),
@@ -58,7 +58,7 @@ impl Bars {
     }
 
     /// Takes every moving line away for good.
-    pub(super) fn end_all(&self) {
+    pub(crate) fn end_all(&self) {
         for bar in locked(&self.shown).drain(..) {
             bar.finish_and_clear();
         }
@@ -118,7 +118,7 @@ impl Phase {
 }
 
 /// Listens to one operation and shows it. Dropped, its line is gone.
-pub struct Indicator {
+pub(crate) struct Indicator {
     ui: Ui,
     phase: Arc<Phase>,
     bar: Mutex<Option<ProgressBar>>,
@@ -128,7 +128,7 @@ pub struct Indicator {
 }
 
 impl Indicator {
-    pub(super) fn new(ui: Ui, name: &str) -> Self {
+    pub(crate) fn new(ui: Ui, name: &str) -> Self {
         let options = ui.options();
         let logs = options.progress && !options.quiet && !options.json && !ui.bars().move_at_all();
         let words = Words { step: String::new(), table: String::new(), began: Instant::now() };

@@ -5,26 +5,26 @@
 
 use std::time::Duration;
 
-use super::escape::{columns, ellipsis};
-use super::format;
+use crate::text::escape::{columns, ellipsis};
+use crate::text::units;
 
 /// Facts about a phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// The stack's name where several are worked on, else empty.
-    pub(super) name: String,
-    pub(super) step: String,
-    pub(super) table: String,
-    pub(super) done: u64,
+    pub(crate) name: String,
+    pub(crate) step: String,
+    pub(crate) table: String,
+    pub(crate) done: u64,
     /// Exact or estimated, in plain bytes; may turn out too small.
-    pub(super) total: Option<u64>,
+    pub(crate) total: Option<u64>,
     /// Since the phase began.
-    pub(super) elapsed: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 impl Facts {
     /// The line in at most `width` columns.
-    pub(super) fn line(&self, width: usize) -> String {
+    pub(crate) fn line(&self, width: usize) -> String {
         let mut shown = ellipsis(&self.title(), width);
         let parts = [self.bar(), self.amount(), self.rate(), self.left()];
         let table = (!self.table.is_empty()).then(|| self.table.clone());
@@ -42,13 +42,13 @@ impl Facts {
     }
 
     /// The line for a log, of any length: `dumping: 143.4 MB of about 1.2 GB, 48.1 MB/s, 22.0 s left`.
-    pub(super) fn log_line(&self) -> String {
+    pub(crate) fn log_line(&self) -> String {
         let table = (!self.table.is_empty()).then(|| self.table.clone());
         let parts = [self.amount(), self.rate(), self.left(), table];
         format!("{}: {}", self.title(), parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 
-    pub(super) fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         match (self.name.is_empty(), self.step.is_empty()) {
             (true, true) => "working".to_owned(),
             (true, false) => self.step.clone(),
@@ -70,9 +70,9 @@ impl Facts {
     }
 
     fn amount(&self) -> Option<String> {
-        let done = format::bytes(self.done);
+        let done = units::bytes(self.done);
         match self.known_total() {
-            Some(total) => Some(format!("{done} of about {}", format::bytes(total))),
+            Some(total) => Some(format!("{done} of about {}", units::bytes(total))),
             None => (self.done > 0).then_some(done),
         }
     }
@@ -81,7 +81,7 @@ impl Facts {
         if self.done == 0 || self.elapsed < Duration::from_secs(1) {
             return None;
         }
-        format::rate(self.done, self.elapsed)
+        units::rate(self.done, self.elapsed)
     }
 
     fn left(&self) -> Option<String> {
@@ -94,7 +94,7 @@ impl Facts {
         let left = Duration::try_from_secs_f64(seconds.round()).ok()?;
         (left > Duration::ZERO).then(|| match left.as_secs() {
             s @ 0..60 => format!("{s} s left"),
-            _ => format!("{} left", format::duration(left)),
+            _ => format!("{} left", units::duration(left)),
         })
     }
 }

@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The three streams; tests hand in their own.
-pub struct Streams {
+pub(crate) struct Streams {
     /// The answer.
-    pub out: Box<dyn Write + Send>,
+    pub(crate) out: Box<dyn Write + Send>,
     /// Talk.
-    pub err: Box<dyn Write + Send>,
+    pub(crate) err: Box<dyn Write + Send>,
     /// Input from which answers to questions are read.
-    pub input: Box<dyn BufRead + Send>,
+    pub(crate) input: Box<dyn BufRead + Send>,
 }
 
 impl Streams {
     /// The process's own.
-    pub fn standard() -> Self {
+    pub(crate) fn standard() -> Self {
         Self {
             out: Box::new(Descriptor(rustix::stdio::stdout)),
             err: Box::new(Descriptor(rustix::stdio::stderr)),
@@ -43,7 +43,7 @@ impl Write for Descriptor {
 
 /// Reason why a stream could not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OutputFailure {
+pub(crate) enum OutputFailure {
     /// The reader went away: end as quietly as SIGPIPE would.
     BrokenPipe,
     /// Anything else, in the system's words: a full disk, an input/output error.
@@ -52,7 +52,7 @@ pub enum OutputFailure {
 
 /// One stream for writing, shared by everybody who writes to it.
 #[derive(Clone)]
-pub(super) struct Sink {
+pub(crate) struct Sink {
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -62,7 +62,7 @@ struct Inner {
 }
 
 impl Sink {
-    pub(super) fn new(writer: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
         Self { inner: Arc::new(Mutex::new(Inner { writer, failure: None })) }
     }
 
@@ -70,7 +70,7 @@ impl Sink {
     ///
     /// # Errors
     /// The system's, or `BrokenPipe` for a stream that failed before.
-    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.lock();
         if inner.failure.is_some() {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -83,7 +83,7 @@ impl Sink {
         })
     }
 
-    pub(super) fn failure(&self) -> Option<OutputFailure> {
+    pub(crate) fn failure(&self) -> Option<OutputFailure> {
         self.lock().failure.clone()
     }
 
@@ -110,12 +110,12 @@ fn write_all(writer: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
 
 /// A stream for bytes that are passed on untouched: `exec`, `logs`, `backup -o -`.
 #[derive(Clone)]
-pub struct RawStream {
+pub(crate) struct RawStream {
     sink: Sink,
 }
 
 impl RawStream {
-    pub(super) fn new(sink: Sink) -> Self {
+    pub(crate) fn new(sink: Sink) -> Self {
         Self { sink }
     }
 }

@@ -5,7 +5,7 @@
 
 /// Value of `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ColorChoice {
+pub(crate) enum ColorChoice {
     /// Colours if the stream is a terminal with colours and `NO_COLOR` is not set.
     #[default]
     Auto,
@@ -17,7 +17,7 @@ pub enum ColorChoice {
 
 impl ColorChoice {
     /// Reads `auto`, `always` or `never`; anything else is `None`.
-    pub fn parse(word: &str) -> Option<Self> {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
         match word {
             "auto" => Some(Self::Auto),
             "always" => Some(Self::Always),
@@ -29,7 +29,7 @@ impl ColorChoice {
 
 /// Meaning of a piece of text, from which the colour follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub(crate) enum Tone {
     /// Headings.
     Strong,
     /// Less important text.
@@ -62,18 +62,20 @@ impl Tone {
 
 /// Colour setting of one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Styles {
+pub(crate) struct Styles {
     on: bool,
 }
 
 impl Styles {
     /// Text as it is.
-    pub const PLAIN: Self = Self { on: false };
+    #[cfg(test)]
+    pub(crate) const PLAIN: Self = Self { on: false };
     /// Text with colours.
-    pub const COLOURED: Self = Self { on: true };
+    #[cfg(test)]
+    pub(crate) const COLOURED: Self = Self { on: true };
 
     /// Decides for one stream. `able` is whether the stream is a terminal that knows colours.
-    pub fn decide(choice: ColorChoice, no_color_env: bool, able: bool) -> Self {
+    pub(crate) fn decide(choice: ColorChoice, no_color_env: bool, able: bool) -> Self {
         let on = match choice {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
@@ -83,23 +85,23 @@ impl Styles {
     }
 
     /// Reports whether colours are written.
-    pub fn coloured(self) -> bool {
+    pub(crate) fn coloured(self) -> bool {
         self.on
     }
 
     /// The text in a tone, or as it is.
-    pub fn paint(self, tone: Tone, text: &str) -> String {
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         if self.on { format!("\x1b[{}m{text}\x1b[0m", tone.code()) } else { text.to_owned() }
     }
 }
 
 /// Moves of the cursor that a progress line needs; nothing where the distance is zero.
-pub(super) mod cursor {
+pub(crate) mod cursor {
     /// Goes back to the first column and wipes the line.
-    pub(in crate::ui) const WIPE_LINE: &str = "\r\x1b[2K";
+    pub(crate) const WIPE_LINE: &str = "\r\x1b[2K";
 
     /// Moves by `n` in the direction of the final letter: A up, B down, C right, D left.
-    pub(in crate::ui) fn step(n: usize, letter: char) -> String {
+    pub(crate) fn step(n: usize, letter: char) -> String {
         if n == 0 { String::new() } else { format!("\x1b[{n}{letter}") }
     }
 }

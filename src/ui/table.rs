@@ -6,24 +6,24 @@
 
 use comfy_table::{CellAlignment, ContentArrangement};
 
-use super::escape::{columns, escape};
 use super::style::{Styles, Tone};
 use super::wrap::wrap;
+use crate::text::escape::{columns, escape};
 
 /// A last column that is narrower than this is not worth wrapping: records read better.
 const ROOM: usize = 24;
 
 /// Layout of a table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// The terminal's columns; `None` where there is no terminal.
-    pub(super) width: Option<usize>,
-    pub(super) styles: Styles,
+    pub(crate) width: Option<usize>,
+    pub(crate) styles: Styles,
 }
 
 /// A column: its heading and whether it holds numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
+pub(crate) struct Column {
     heading: String,
     number: bool,
     spare: bool,
@@ -31,25 +31,25 @@ pub struct Column {
 
 impl Column {
     /// A column of words, aligned left.
-    pub fn text(heading: &str) -> Self {
+    pub(crate) fn text(heading: &str) -> Self {
         Self { heading: heading.to_owned(), number: false, spare: false }
     }
 
     /// A column of numbers, aligned right.
-    pub fn number(heading: &str) -> Self {
+    pub(crate) fn number(heading: &str) -> Self {
         Self { heading: heading.to_owned(), number: true, spare: false }
     }
 
     /// Returns the column, marked as one to leave out on a narrow terminal. The first of several is left out first.
     #[must_use]
-    pub fn spare(self) -> Self {
+    pub(crate) fn spare(self) -> Self {
         Self { spare: true, ..self }
     }
 }
 
 /// One cell: foreign text and how it is toned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cell {
+pub(crate) struct Cell {
     text: String,
     tone: Option<Tone>,
     /// Cell with the text of the row above. Records, which have no row above, repeat the text.
@@ -58,13 +58,13 @@ pub struct Cell {
 
 impl Cell {
     /// A cell in a tone.
-    pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
+    pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
         Self { text: text.into(), tone: Some(tone), again: false }
     }
 
     /// Returns the cell, marked as a repetition of the cell above.
     #[must_use]
-    pub fn again(self) -> Self {
+    pub(crate) fn again(self) -> Self {
         Self { again: true, ..self }
     }
 
@@ -86,19 +86,19 @@ impl<T: Into<String>> From<T> for Cell {
 
 /// Rows under headings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub(crate) struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     /// A table without rows.
-    pub fn new(columns: impl IntoIterator<Item = Column>) -> Self {
+    pub(crate) fn new(columns: impl IntoIterator<Item = Column>) -> Self {
         Self { columns: columns.into_iter().collect(), rows: Vec::new() }
     }
 
     /// Adds a row; missing cells are empty, surplus ones are dropped.
-    pub fn row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) -> &mut Self {
+    pub(crate) fn row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) -> &mut Self {
         let mut row: Vec<Cell> = cells.into_iter().map(Into::into).collect();
         row.resize_with(self.columns.len(), || Cell::from(""));
         self.rows.push(row);
@@ -106,12 +106,12 @@ impl Table {
     }
 
     /// Reports whether the table has no rows.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// The table as text, ended; nothing where there are no rows.
-    pub(super) fn render(&self, layout: Layout) -> String {
+    pub(crate) fn render(&self, layout: Layout) -> String {
         if self.is_empty() {
             return String::new();
         }

@@ -3,37 +3,37 @@
 //! Promises: production cannot be overlooked (a red band, `[prod]` without colours); the words of the
 //! profile are never cut, however narrow the terminal; every name is escaped.
 
-use super::escape::{columns, ellipsis, escape};
 use super::style::{Styles, Tone};
+use crate::text::escape::{columns, ellipsis, escape};
 
 /// Content of the target line. Names are raw, as Docker and the database gave them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetLine {
+pub(crate) struct TargetLine {
     /// The stack's name.
-    pub stack: String,
+    pub(crate) stack: String,
     /// The profile's name, where it is known.
-    pub profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// The profile counts as production by its name or by configuration.
-    pub prod: bool,
+    pub(crate) prod: bool,
     /// The profile cannot be known; it counts as production.
-    pub unknown: bool,
+    pub(crate) unknown: bool,
     /// `backend`, `db`, or a service's name.
-    pub role_or_service: String,
+    pub(crate) role_or_service: String,
     /// The container's name.
-    pub container: String,
+    pub(crate) container: String,
     /// Container health, if `starting` or `unhealthy`.
-    pub health: Option<&'static str>,
+    pub(crate) health: Option<&'static str>,
     /// The Docker context, or the host where none is used.
-    pub context: String,
+    pub(crate) context: String,
     /// The database's name and the server's version, for the verbs that speak to it.
-    pub database: Option<(String, String)>,
+    pub(crate) database: Option<(String, String)>,
     /// Reason for the choice of this target: "the only profile that runs".
-    pub because: Option<String>,
+    pub(crate) because: Option<String>,
 }
 
 impl TargetLine {
     /// The line, ended. Longer than `width` it goes on, indented; `None` is one line of any length.
-    pub(super) fn render(&self, styles: Styles, width: Option<usize>) -> String {
+    pub(crate) fn render(&self, styles: Styles, width: Option<usize>) -> String {
         let mut shown = String::new();
         let mut at = 0;
         for (number, piece) in self.pieces().into_iter().enumerate() {

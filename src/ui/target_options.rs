@@ -10,21 +10,21 @@
 
 /// Options that name the target, each in the form in which a shell takes it (`-s shop`), quoted where that is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetOptions {
+pub(crate) struct TargetOptions {
     /// Options that say where the configuration and the Docker host are: `-C DIR`, `--config FILE`, `--context NAME`.
-    pub location: Vec<String>,
+    pub(crate) location: Vec<String>,
     /// `-s NAME`, or nothing where the directory alone says which stack is meant.
-    pub stack: Option<String>,
+    pub(crate) stack: Option<String>,
     /// `--dev`, `--prod` or `--profile NAME`.
-    pub profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// The profile was typed, and not found by discovery.
-    pub profile_typed: bool,
+    pub(crate) profile_typed: bool,
     /// `--container NAME`.
-    pub container: Option<String>,
+    pub(crate) container: Option<String>,
     /// `--index N`.
-    pub index: Option<String>,
+    pub(crate) index: Option<String>,
     /// `-d NAME`.
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
 }
 
 /// Names under which an option may stand in a command already.
@@ -46,7 +46,7 @@ const OF_A_DATABASE: &[&str] = &["psql", "backup", "db:dump", "restore", "db:res
 
 impl TargetOptions {
     /// Returns the text with this run's target options added to each command in it that stands in backticks.
-    pub fn complete(&self, text: &str) -> String {
+    pub(crate) fn complete(&self, text: &str) -> String {
         const OPENING: &str = "`envctl ";
         let mut out = String::with_capacity(text.len());
         let mut rest = text;

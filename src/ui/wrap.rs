@@ -3,7 +3,7 @@
 //! Promises: no word is ever cut, and nothing between backquotes is broken: a command that is longer
 //! than the line is left to the terminal, where it can still be copied whole.
 
-use super::escape::columns;
+use crate::text::escape::columns;
 
 /// A value stands at most so far behind its key for its continuation to stand below it.
 const HANG: usize = 28;
@@ -11,7 +11,7 @@ const HANG: usize = 28;
 /// Breaks escaped text into lines of at most `width` columns (`None`: no limit). The first line starts
 /// after `lead`, all others are indented by `indent` spaces; a line's own indentation is kept, and where it is a key and,
 /// two spaces or more behind it, a value, what does not fit goes on below the value.
-pub(super) fn wrap(
+pub(crate) fn wrap(
     lead: &str,
     lead_columns: usize,
     text: &str,

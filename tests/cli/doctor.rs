@@ -224,7 +224,7 @@ fn worker(stage: &Stage, room: &Path) -> Container {
     let container = plain("envctl-01234567-a")
         .label("envctl.worker", "0123456789abcdef")
         .label("envctl.worker.room", &room.display().to_string())
-        .label("envctl.worker.host", envctl::docker::worker::this_machine());
+        .label("envctl.worker.host", envctl::this_machine());
     stage.engine.run([container.clone()]);
     container
 }

@@ -43,7 +43,7 @@ fn every_fault_that_was_seen_has_its_test() {
 
 /// Names of environment variables in the code of the binary, those of its settings and of its options.
 fn variables() -> BTreeSet<String> {
-    let keys = envctl::config::keys::KEYS.iter();
+    let keys = envctl::KEYS.iter();
     let mut found: BTreeSet<String> = keys.filter_map(|key| key.variable).map(str::to_owned).collect();
     for text in sources("src") {
         for before in ["Some(\"ENVCTL_", "env = \"ENVCTL_"] {
@@ -113,18 +113,15 @@ fn every_command_has_its_place_in_the_manual() {
 
 /// A key of `[section]` in a text in backticks: `backup.jobs`.
 fn is_key(span: &str) -> bool {
-    let sections: BTreeSet<&str> = envctl::config::keys::KEYS
-        .iter()
-        .filter_map(|key| key.path.split_once('.'))
-        .map(|(section, _)| section)
-        .collect();
+    let sections: BTreeSet<&str> =
+        envctl::KEYS.iter().filter_map(|key| key.path.split_once('.')).map(|(section, _)| section).collect();
     let is_name = |c: char| c.is_ascii_lowercase() || c == '_' || c == '.';
     span.split_once('.').is_some_and(|(section, _)| sections.contains(section)) && span.chars().all(is_name)
 }
 
 #[test]
 fn every_documented_key_exists() {
-    let keys: BTreeSet<&str> = envctl::config::keys::KEYS.iter().map(|key| key.path).collect();
+    let keys: BTreeSet<&str> = envctl::KEYS.iter().map(|key| key.path).collect();
     let known =
         |span: &str| keys.contains(span) || keys.iter().any(|key| key.starts_with(&format!("{span}.")));
     // The changelog names keys that were removed; documents of JSON and of the manifest have fields of these names.

@@ -66,7 +66,7 @@ fn a_worker_can_do_nothing_but_its_work() {
     let labels = config["Labels"].as_object().unwrap();
     let room = labels["envctl.worker.room"].as_str().unwrap();
     assert_eq!(Path::new(room).parent(), Some(&*place.rooms()));
-    assert_eq!(labels["envctl.worker.host"], envctl::docker::worker::this_machine());
+    assert_eq!(labels["envctl.worker.host"], envctl::this_machine());
     let operation = labels["envctl.worker"].as_str().unwrap();
     assert!(operation.len() > 8 && worker.contains(&operation[..8]), "{operation} {worker}");
     let mounts = shown[0]["Mounts"].as_array().unwrap();

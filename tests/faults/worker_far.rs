@@ -194,7 +194,7 @@ fn a_worker_on_another_machine_that_is_lost_makes_no_backup() {
     running.finish().code(137);
     // Another machine's envctl leaves it alone; this one's next run does not.
     let labels = docker(&["inspect", "--format", "{{index .Config.Labels \"envctl.worker.host\"}}", &worker]);
-    assert_eq!(labels.trim(), envctl::docker::worker::this_machine());
+    assert_eq!(labels.trim(), envctl::this_machine());
     wire.run(&place, &["backup", "-o", "next.sql.gz"]).code(0);
     assert!(!try_docker(&["inspect", &worker]).status.success(), "the worker is left");
     assert_gone(&held);

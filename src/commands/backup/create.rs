@@ -5,44 +5,48 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::many::Backups;
-use super::{all, format};
+use super::format;
+use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
-use crate::backups::create::{BackupRequest, Created, Destination, IfTaken, create};
-use crate::backups::label::Label;
-use crate::backups::manifest::{Manifest, Purpose, Source};
-use crate::backups::stored;
-use crate::commands::GlobalArgs;
-use crate::commands::catalogs;
-use crate::commands::database::{self, Database};
-use crate::commands::many::{self, Ground, ManyArgs};
-use crate::commands::ways::WayArgs;
+use crate::backup::create::{BackupRequest, Created, Destination, IfTaken, create};
+use crate::commands::backup::all_databases;
+use crate::commands::backup::multi_stack::Backups;
+use crate::commands::connect;
+use crate::commands::connect::Database;
+use crate::commands::find_catalog;
+use crate::commands::multi_stack;
+use crate::commands::multi_stack::{Ground, ManyArgs};
+use crate::commands::transport_args::WayArgs;
 use crate::config::Settings;
-use crate::docker::proof::nonce;
-use crate::environment::shell_word;
+use crate::dump::format::Format;
 use crate::error::{self, Result};
+use crate::fsutil::atomic_file;
+use crate::multi_stack::schedule::OnFailure;
 use crate::postgres::Session;
-use crate::postgres::dump::{DumpOptions, Format};
+use crate::postgres::tools::pg_dump::DumpOptions;
 use crate::progress::Progress;
-use crate::stacks::schedule::OnFailure;
-use crate::ui::format::{bytes, counted, duration};
+use crate::random::nonce;
+use crate::repository::manifest::{Manifest, Purpose, Source};
+use crate::repository::name::Label;
+use crate::text::shell_word::shell_word;
+use crate::text::units::{bytes, counted, duration};
 
 /// Arguments of `backup create`.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(super) struct CreateArgs {
+pub(crate) struct CreateArgs {
     /// The file, or `-` for stdout
     #[arg(short, long, value_name = "FILE")]
-    pub(super) output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Replace FILE if it exists, once the new one is proven
     #[arg(long)]
     force: bool,
     /// plain (SQL for psql), custom or directory (archives for pg_restore; a directory as one tar)
     #[arg(long, value_name = "FORMAT")]
-    pub(super) format: Option<String>,
+    pub(crate) format: Option<String>,
     /// Every database and the roles, in one tar of plain dumps
     #[arg(long)]
-    pub(super) all_databases: bool,
+    pub(crate) all_databases: bool,
     /// gzip, zstd or none, with a level: zstd:3
     #[arg(long, value_name = "METHOD[:LEVEL]")]
     compress: Option<String>,
@@ -85,17 +89,18 @@ struct Planned<'a> {
 
 /// # Errors
 /// See [`create`].
-pub(super) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     if args.all_databases {
-        return all::run(&args, args.many.wanted(&settings)?, global, app, &settings, &daemon).await;
+        return all_databases::run(&args, args.many.wanted(&settings)?, global, app, &settings, &daemon)
+            .await;
     }
     if args.many.wanted(&settings)? {
         return several(args, global, app, &settings, &daemon).await;
     }
     let environment = app.environment(&daemon, &settings).await?;
-    let (found, session) = database::reach_open(app, &daemon, &settings, &environment).await?;
+    let (found, session) = connect::reach_open(app, &daemon, &settings, &environment).await?;
     let request = request(&args, Purpose::Backup, app, &settings, &daemon, &found)?;
     if global.dry_run {
         show_dry_run(app, &found, &request);
@@ -141,22 +146,22 @@ async fn several(
     let many = args.many.clone();
     let ground = Ground { app, daemon, settings };
     let verb = Backups { ground, args };
-    many::run(&verb, &many, global, &verb.ground, OnFailure::Continue).await
+    multi_stack::run(&verb, &many, global, &verb.ground, OnFailure::Continue).await
 }
 
 /// The folder into which backups of this database go.
 ///
 /// # Errors
 /// Kind `Usage`: the project's file cannot be understood.
-pub(super) fn destination_directory(settings: &Settings, found: &Database) -> Result<String> {
-    Ok(catalogs::of_found(settings, found)?.directory().display().to_string())
+pub(crate) fn destination_directory(settings: &Settings, found: &Database) -> Result<String> {
+    Ok(find_catalog::of_found(settings, found)?.directory().display().to_string())
 }
 
 /// The backup of what is there now, before something replaces it.
 ///
 /// # Errors
 /// See [`create`].
-pub(in crate::commands) async fn safety(
+pub(crate) async fn safety(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
@@ -167,7 +172,7 @@ pub(in crate::commands) async fn safety(
     created.path.ok_or_else(|| error::failed("the safety backup has no file"))
 }
 
-pub(super) async fn perform(
+pub(crate) async fn perform(
     app: &App,
     daemon: &Daemon,
     found: &Database,
@@ -183,7 +188,7 @@ pub(super) async fn perform(
     created
 }
 
-pub(super) fn request(
+pub(crate) fn request(
     args: &CreateArgs,
     purpose: Purpose,
     app: &App,
@@ -204,9 +209,9 @@ pub(super) fn request(
         output: args.output.as_deref().filter(|path| path.as_os_str() != "-" && !args.all_databases),
     };
     let form = format::decide(&asked, &found.facts.version)?;
-    let extension = if args.all_databases { all::EXTENSION.to_owned() } else { form.extension() };
+    let extension = if args.all_databases { all_databases::EXTENSION.to_owned() } else { form.extension() };
     let target = &found.target;
-    let catalog = catalogs::of_found(settings, found)?;
+    let catalog = find_catalog::of_found(settings, found)?;
     let started = app.now();
     let destination = match &args.output {
         Some(path) if path.as_os_str() == "-" => Destination::Stdout,
@@ -223,7 +228,7 @@ pub(super) fn request(
         directory_exists(path)?;
     }
     if let Destination::File { path, .. } = &destination {
-        for leftover in stored::sweep_beside(path) {
+        for leftover in atomic_file::sweep_beside(path) {
             app.ui.warn(&format!("removed {}, left behind by a backup that was killed", leftover.display()));
         }
     }
@@ -235,7 +240,7 @@ pub(super) fn request(
                 .hint("name a file: `-o FILE.tar`"));
         }
         Destination::Stdout => {}
-        Destination::File { path, .. } => ways.disk = Some(stored::home_of(path)?),
+        Destination::File { path, .. } => ways.disk = Some(atomic_file::home_of(path)?),
     }
     if destination == Destination::Stdout && app.ui.options().stdout_is_terminal {
         return Err(error::usage("a backup on a terminal helps nobody")
@@ -315,14 +320,14 @@ fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
     }
 }
 
-pub(super) fn destination(request: &BackupRequest) -> String {
+pub(crate) fn destination(request: &BackupRequest) -> String {
     match &request.destination {
         Destination::Stdout => "stdout".to_owned(),
         Destination::File { path, .. } => path.display().to_string(),
     }
 }
 
-pub(super) fn show(app: &App, created: &Created) {
+pub(crate) fn show(app: &App, created: &Created) {
     let manifest = &created.manifest;
     let Some(path) = &created.path else { return };
     let took = std::time::Duration::from_millis(manifest.duration_ms);
@@ -349,6 +354,6 @@ pub(super) fn show(app: &App, created: &Created) {
     }
     // The path is the answer: `FILE=$(envctl backup -q)`.
     app.ui.show(&Answer { path: Some(path), manifest }, |_| {
-        format!("{}\n", crate::ui::escape::escape(&path.display().to_string()))
+        format!("{}\n", crate::text::escape::escape(&path.display().to_string()))
     });
 }

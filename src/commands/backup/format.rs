@@ -2,25 +2,25 @@
 
 use std::path::Path;
 
-use crate::backups::compression::Compression;
+use crate::codec::Compression;
+use crate::dump::format::Format;
 use crate::error::{self, Result};
-use crate::postgres::dump::Format;
 use crate::postgres::version::ServerVersion;
 
 /// Format and packing, decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Form {
+pub(crate) struct Form {
     /// Format that pg_dump writes.
-    pub(super) format: Format,
+    pub(crate) format: Format,
     /// Compression by envctl; none for an archive, so that `pg_restore` can read the file.
-    pub(super) outside: Compression,
+    pub(crate) outside: Compression,
     /// Compression by pg_dump inside an archive.
-    pub(super) inside: Option<String>,
+    pub(crate) inside: Option<String>,
 }
 
 impl Form {
     /// Returns the file extension of a backup.
-    pub(super) fn extension(&self) -> String {
+    pub(crate) fn extension(&self) -> String {
         match self.format {
             Format::Plain => format!(".sql{}", self.outside.extension()),
             Format::Custom => ".dump".to_owned(),
@@ -31,22 +31,22 @@ impl Form {
 }
 
 /// Format and compression from the options and the settings.
-pub(super) struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// `--format`, or the setting.
-    pub(super) format: &'a str,
+    pub(crate) format: &'a str,
     /// `--compress`.
-    pub(super) compress: Option<&'a str>,
+    pub(crate) compress: Option<&'a str>,
     /// The setting for it.
-    pub(super) usual: &'a str,
+    pub(crate) usual: &'a str,
     /// `-o`.
-    pub(super) output: Option<&'a Path>,
+    pub(crate) output: Option<&'a Path>,
 }
 
 /// Decides.
 ///
 /// # Errors
 /// Kind `Usage`: an unknown word, a name that says another format, or a packing this pg_dump has not.
-pub(super) fn decide(asked: &Asked<'_>, server: &ServerVersion) -> Result<Form> {
+pub(crate) fn decide(asked: &Asked<'_>, server: &ServerVersion) -> Result<Form> {
     match asked.format {
         "plain" => plain(asked),
         "custom" => archive(asked, server, Format::Custom),

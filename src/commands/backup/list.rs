@@ -5,19 +5,19 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::backups::catalog::{Backup, Catalog};
-use crate::backups::identity::service_of;
-use crate::backups::manifest::Purpose;
-use crate::commands::GlobalArgs;
-use crate::commands::catalogs;
-use crate::commands::many::one_stack;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::find_catalog;
+use crate::commands::multi_stack::one_stack;
 use crate::error::Result;
-use crate::ui::format::{age, bytes, count};
+use crate::repository::catalog::{Backup, Catalog};
+use crate::repository::identity::service_of;
+use crate::repository::manifest::Purpose;
+use crate::text::units::{age, bytes, count};
 use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `backup list`.
 #[derive(clap::Args, Debug)]
-pub(super) struct Args {}
+pub(crate) struct Args {}
 
 #[derive(Serialize)]
 struct Row {
@@ -41,14 +41,14 @@ struct Answer {
 
 /// # Errors
 /// Kind `Target`: no stack is meant. `Failed`: the directory cannot be read.
-pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(
         &settings,
         "backup list",
         "name it: `-s STACK`; the last backup of every stack: `envctl status`",
     )?;
-    let catalog = catalogs::meant(app, &settings, global).await?.catalog;
+    let catalog = find_catalog::meant(app, &settings, global).await?.catalog;
     let backups = catalog.list()?;
     if backups.is_empty() {
         app.ui
@@ -74,7 +74,7 @@ fn row(backup: &Backup) -> Row {
         plain_bytes: manifest.map(|m| m.plain_bytes),
         database: manifest.map(|m| m.database.clone()),
         service: manifest.and_then(|m| m.source.service.clone()),
-        rows: manifest.map(crate::backups::manifest::Manifest::rows),
+        rows: manifest.map(crate::repository::manifest::Manifest::rows),
         proof: backup.proof().word(),
         purpose: manifest.map(|m| m.purpose),
         problem: backup.manifest.as_ref().err().cloned(),

@@ -1,24 +1,24 @@
 //! `envctl backup`: make a proven backup, or look at the ones there are.
 
-mod all;
+pub(crate) mod all_databases;
 mod create;
 mod format;
 mod list;
-mod many;
+pub(crate) mod multi_stack;
 mod show;
 
 use clap::Subcommand;
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
+use crate::app::global_args::GlobalArgs;
 use crate::error::Result;
 
-pub(super) use create::safety;
+pub(crate) use create::safety;
 
 /// Arguments of `backup`.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     create: create::CreateArgs,
     #[command(subcommand)]
@@ -38,7 +38,7 @@ enum Verb {
 
 /// # Errors
 /// The verb's own.
-pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     match args.verb.unwrap_or(Verb::Create(args.create)) {
         Verb::Create(args) => create::run(args, global, app).await,
         Verb::List(args) => list::run(&args, global, app).await,

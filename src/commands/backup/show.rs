@@ -6,22 +6,23 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::backups::authenticity::Authenticity;
-use crate::backups::identity::Identity;
-use crate::backups::manifest::Manifest;
-use crate::commands::GlobalArgs;
-use crate::commands::catalogs::{self, Meant};
-use crate::commands::database;
-use crate::commands::many::one_stack;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::connect;
+use crate::commands::find_catalog;
+use crate::commands::find_catalog::Meant;
+use crate::commands::multi_stack::one_stack;
 use crate::config::Settings;
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::postgres::facts::Facts;
-use crate::ui::escape::escape;
-use crate::ui::format::{age, bytes, count, counted, duration, moment};
+use crate::postgres::database_info::Facts;
+use crate::repository::authenticity::Authenticity;
+use crate::repository::identity::Identity;
+use crate::repository::manifest::Manifest;
+use crate::text::escape::escape;
+use crate::text::units::{age, bytes, count, counted, duration, moment};
 
 /// Arguments of `backup show`.
 #[derive(clap::Args, Debug)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// A file, a name from `backup list`, or `latest`
     #[arg(value_name = "BACKUP", default_value = "latest")]
     backup: PathBuf,
@@ -37,7 +38,7 @@ struct Answer<'a> {
 
 /// # Errors
 /// Kind `Target`: no such backup. `Integrity`: its manifest is missing or damaged.
-pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(
         &settings,
@@ -47,7 +48,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let path = if args.backup.exists() {
         args.backup.clone()
     } else {
-        let meant = catalogs::meant(app, &settings, global).await?;
+        let meant = find_catalog::meant(app, &settings, global).await?;
         if args.backup.as_os_str() == "latest" {
             let target = target(app, &settings, global, &meant).await?;
             meant.catalog.latest(&target)?.path
@@ -80,10 +81,10 @@ async fn target(app: &App, settings: &Settings, global: &GlobalArgs, meant: &Mea
     let asking = async {
         let daemon = app.connect(settings, global)?;
         let environment = app.environment(&daemon, settings).await?;
-        let (target, _, mut session) = database::connect(app, &daemon, settings, &environment).await?;
+        let (target, _, mut session) = connect::connect(app, &daemon, settings, &environment).await?;
         let facts = Facts::read(&mut session).await?;
         let only_service = environment.database_services().len() < 2;
-        Ok::<_, Error>(catalogs::identity(&target, only_service, &daemon.context, Some(&facts.database)))
+        Ok::<_, Error>(find_catalog::identity(&target, only_service, &daemon.context, Some(&facts.database)))
     };
     match tokio::time::timeout(LIMIT, asking).await {
         Ok(Ok(identity)) => Ok(identity),

@@ -4,28 +4,29 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::ground::{Migrations, history_beside, open_with_session};
+use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
-use crate::commands::many::{Ground, ManyArgs};
-use crate::commands::{GlobalArgs, catalogs, database};
+use crate::commands::migrate::context::{Migrations, history_beside, open_with_session};
+use crate::commands::multi_stack::{Ground, ManyArgs};
+use crate::commands::{connect, find_catalog};
 use crate::config::Settings;
+use crate::consent::{Decision, Guard};
 use crate::environment::Environment;
-use crate::environment::request::Wanted;
+use crate::environment::selector::Wanted;
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::{Applied, MigrationPlan};
-use crate::ui::format::age;
-use crate::ui::{Decision, Guard};
+use crate::text::units::age;
 
 /// Arguments of `migrate apply`.
 #[derive(clap::Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a word that can be typed")]
-pub(super) struct ApplyArgs {
+pub(crate) struct ApplyArgs {
     /// Apply to production what no other profile of the stack has applied
     #[arg(long)]
     untested: bool,
     /// Make a backup first
     #[arg(long, conflicts_with = "no_backup")]
-    pub(super) backup: bool,
+    pub(crate) backup: bool,
     /// Offer no backup
     #[arg(long)]
     no_backup: bool,
@@ -33,7 +34,7 @@ pub(super) struct ApplyArgs {
     #[arg(long)]
     strict_order: bool,
     #[command(flatten)]
-    pub(super) many: ManyArgs,
+    pub(crate) many: ManyArgs,
 }
 
 #[derive(Serialize)]
@@ -45,12 +46,12 @@ struct DryRun<'a> {
 
 /// # Errors
 /// Kind `Refused`: a guard, an edited or failed history. `Busy`: a lock, a dump. `Tool`: a migration failed.
-pub(super) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     if args.many.wanted(&settings)? {
         let ground = Ground { app, daemon: &daemon, settings: &settings };
-        return super::many::apply(&args, global, &ground).await;
+        return crate::commands::migrate::multi_stack::apply(&args, global, &ground).await;
     }
     let environment = app.environment(&daemon, &settings).await?;
     let Prepared { migrations, plan, backup_is_due } =
@@ -79,18 +80,18 @@ pub(super) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Resu
 }
 
 /// A plan, and what it was made from.
-pub(super) struct Prepared {
-    pub(super) migrations: Migrations,
-    pub(super) plan: MigrationPlan,
+pub(crate) struct Prepared {
+    pub(crate) migrations: Migrations,
+    pub(crate) plan: MigrationPlan,
     /// The last backup of production is too old; the plan says so.
-    pub(super) backup_is_due: bool,
+    pub(crate) backup_is_due: bool,
 }
 
 /// The plan for one environment, with what production asks of it.
 ///
 /// # Errors
 /// Kind `Refused`: edited, failed, out of order, or untested in production.
-pub(super) async fn prepare(
+pub(crate) async fn prepare(
     args: &ApplyArgs,
     app: &App,
     daemon: &Daemon,
@@ -156,7 +157,7 @@ async fn tested(
             continue;
         }
         let asking = async {
-            let (target, access, session) = database::connect(&quiet, daemon, settings, other).await?;
+            let (target, access, session) = connect::connect(&quiet, daemon, settings, other).await?;
             session.close().await;
             history_beside(&quiet, daemon, settings, &migrations.driver, other, (&target, &access)).await
         };
@@ -212,7 +213,7 @@ fn backup_remark(
     let limit = settings.migrations.backup_age.filter(|_| !args.no_backup)?;
     let now = app.now();
     // One that was made before another migration or a reset is as good.
-    let last = catalogs::of_found(settings, &migrations.found)
+    let last = find_catalog::of_found(settings, &migrations.found)
         .and_then(|catalog| catalog.last_proven(&migrations.found.identity()));
     let last = match last {
         Ok(last) => last,
@@ -238,7 +239,7 @@ fn show(app: &App, applied: &Applied) {
         applied
             .applied
             .iter()
-            .fold(String::new(), |text, name| text + &crate::ui::escape::escape(name) + "\n")
+            .fold(String::new(), |text, name| text + &crate::text::escape::escape(name) + "\n")
     });
     let count = applied.applied.len();
     let noun = if count == 1 { "migration" } else { "migrations" };

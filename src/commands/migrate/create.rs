@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::ground::{Migrations, open};
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::many::one_stack;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::migrate::context::{Migrations, open};
+use crate::commands::multi_stack::one_stack;
 use crate::error::{self, Result};
 use crate::migrations::command::NewFile;
-use crate::migrations::detect::new_file;
+use crate::migrations::driver::new_file;
 use crate::migrations::prisma::Written;
 use crate::migrations::sql::SqlDriver;
 use crate::migrations::{Driver, MigrationName};
 
 /// Arguments of `migrate create`.
 #[derive(clap::Args, Clone, Debug)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// What it does: letters, digits, `_` and `-`
     #[arg(value_name = "NAME")]
     name: String,
@@ -40,7 +40,7 @@ struct Answer {
 
 /// # Errors
 /// Kind `Usage`: the name, the schema. `Refused`: production; nothing new in the schema.
-pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let name: MigrationName = args.name.parse()?;
     let settings = app.settings(global)?;
     one_stack(&settings, "migrate create", "name it with `-s STACK`")?;
@@ -61,7 +61,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
             _ => (name.dated(at), format!("would write {}\n", name.dated(at))),
         };
         let answer = Answer { name: named, files: Vec::new(), container_path: None };
-        app.ui.show(&answer, |_| crate::ui::escape::escape_lines(&would));
+        app.ui.show(&answer, |_| crate::text::escape::escape_lines(&would));
         return Ok(());
     }
     let answer = match &migrations.driver {
@@ -119,7 +119,7 @@ fn place(project: &Path, file: &Path) -> Option<PathBuf> {
         let exact = Some(project.join(known)).filter(|path| path.is_dir());
         let found = match exact {
             Some(exact) => exact,
-            None => match crate::migrations::folder::search(project, 6, &|path| path.ends_with(known))
+            None => match crate::migrations::directory::search(project, 6, &|path| path.ends_with(known))
                 .as_slice()
             {
                 [one] => one.clone(),
@@ -160,7 +160,7 @@ fn bring_here(migrations: &Migrations, inside: &str, written: &Written) -> Resul
         folder.ends_with(suffix)
             || (folder.ends_with("migrations") && folder.join("migration_lock.toml").is_file())
     };
-    let folders = crate::migrations::folder::search(project, 6, &fits);
+    let folders = crate::migrations::directory::search(project, 6, &fits);
     let exact = folders.iter().find(|folder| folder.ends_with(suffix));
     let Some(folder) = exact.or(match folders.as_slice() {
         [one] => Some(one),
@@ -183,7 +183,7 @@ fn show(app: &App, answer: &Answer, migrations: &Migrations) {
         } else {
             paths.collect()
         };
-        all.iter().fold(String::new(), |text, path| text + &crate::ui::escape::escape(path) + "\n")
+        all.iter().fold(String::new(), |text, path| text + &crate::text::escape::escape(path) + "\n")
     });
     if answer.files.is_empty() {
         app.ui.warn(&format!(

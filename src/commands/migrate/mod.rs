@@ -1,9 +1,9 @@
 //! `envctl migrate`: apply what is pending, look, create, resolve, reset.
 
 mod apply;
+pub(crate) mod context;
 mod create;
-pub(super) mod ground;
-mod many;
+pub(crate) mod multi_stack;
 mod reset;
 mod resolve;
 mod status;
@@ -11,13 +11,13 @@ mod status;
 use clap::Subcommand;
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
+use crate::app::global_args::GlobalArgs;
 use crate::error::Result;
 
 /// Arguments of `migrate`.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     apply: apply::ApplyArgs,
     #[command(subcommand)]
@@ -42,7 +42,7 @@ enum Verb {
 
 /// # Errors
 /// The verb's own.
-pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     match args.verb.unwrap_or(Verb::Apply(args.apply)) {
         Verb::Apply(args) => apply::run(args, global, app).await,
         Verb::Status(args) => status::run(&args, global, app).await,

@@ -1,17 +1,17 @@
 //! `envctl migrate reset`: everything goes, and the migrations make it anew.
 
-use super::ground::open;
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::many::one_stack;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::migrate::context::open;
+use crate::commands::multi_stack::one_stack;
+use crate::consent::{Decision, Guard};
 use crate::error::{self, Result};
 use crate::migrations::{Driver, ResetPlan};
-use crate::ui::format::counted;
-use crate::ui::{Decision, Guard};
+use crate::text::units::counted;
 
 /// Arguments of `migrate reset`.
 #[derive(clap::Args, Clone, Debug)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Do not back up what is there now
     #[arg(long)]
     no_backup: bool,
@@ -25,7 +25,7 @@ pub(super) struct Args {
 
 /// # Errors
 /// Kind `Refused`: production, a guard. `Tool`: the reset failed; the backup is named.
-pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(&settings, "migrate reset", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
@@ -69,7 +69,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
             .hint(format!("put back what was there, which is in {}: `envctl restore FILE`", path.display())),
         None => error,
     })?;
-    app.ui.show(plan.plan(), |_| format!("{} is new\n", crate::ui::escape::escape(&plan.plan().database)));
+    app.ui.show(plan.plan(), |_| format!("{} is new\n", crate::text::escape::escape(&plan.plan().database)));
     app.ui.say(&match plan.plan().migrations {
         Some(count) => format!("{} applied", counted(count as u64, "migration", "migrations")),
         None => "all migrations applied".to_owned(),

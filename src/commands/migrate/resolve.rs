@@ -3,16 +3,16 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::many::one_stack;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::multi_stack::one_stack;
+use crate::consent::{Decision, Guard};
 use crate::error::Result;
 use crate::migrations::Driver;
 use crate::migrations::sql::{Resolution, ResolvePlan};
-use crate::ui::{Decision, Guard};
 
 /// Arguments of `migrate resolve`.
 #[derive(clap::Args, Clone, Debug)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// The migration, as `migrate status` calls it
     #[arg(value_name = "NAME")]
     name: String,
@@ -33,12 +33,12 @@ struct Answer<'a> {
 
 /// # Errors
 /// Kind `Usage`: no such migration. `Refused`: the history says otherwise.
-pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(&settings, "migrate resolve", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
-    let migrations = super::ground::open(app, &daemon, &settings, &environment).await?;
+    let migrations = crate::commands::migrate::context::open(app, &daemon, &settings, &environment).await?;
     if let Driver::Command(driver) = &migrations.driver {
         return Err(driver.tool.resolves_nothing());
     }
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     app.ui.end_progress();
     app.ui.show(&Answer { name: &args.name, resolution, database: &database }, |_| {
         let word = if args.applied { "applied" } else { "rolled back" };
-        format!("{} is noted as {word}\n", crate::ui::escape::escape(&args.name))
+        format!("{} is noted as {word}\n", crate::text::escape::escape(&args.name))
     });
     Ok(())
 }

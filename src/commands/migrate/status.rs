@@ -1,15 +1,15 @@
 //! `envctl migrate status`.
 
 use crate::app::App;
-use crate::commands::GlobalArgs;
-use crate::commands::many::Ground;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::multi_stack::Ground;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrations::{History, State};
 use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `migrate status`.
 #[derive(clap::Args, Clone, Debug)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Exit with 11 when something is pending, failed or edited
     #[arg(long)]
     exit_code: bool,
@@ -17,16 +17,16 @@ pub(super) struct Args {
 
 /// # Errors
 /// Kind `Pending` with `--exit-code`; the driver's own.
-pub(super) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     if settings.target.names_several() {
         let ground = Ground { app, daemon: &daemon, settings: &settings };
-        return super::many::status(args.exit_code, global, &ground).await;
+        return crate::commands::migrate::multi_stack::status(args.exit_code, global, &ground).await;
     }
     let environment = app.environment(&daemon, &settings).await?;
     let (migrations, mut session) =
-        super::ground::open_with_session(app, &daemon, &settings, &environment).await?;
+        crate::commands::migrate::context::open_with_session(app, &daemon, &settings, &environment).await?;
     let mut history = migrations.driver.history_in(&mut session).await?;
     history.remarks.extend(migrations.place);
     app.ui.show(&history, |ui| ui.render(&table(&history)));

@@ -1,19 +1,19 @@
 //! `envctl restore` of a dump that holds rows and no tables.
 
 use crate::app::Daemon;
-use crate::backups::data_only::{DataOnly, DataOnlyPlan};
-use crate::backups::source::{DumpSource, Examined};
-use crate::commands::database::Database;
+use crate::commands::connect::Database;
+use crate::dump::format::Format;
 use crate::error::{self, Result};
 use crate::postgres::Session;
-use crate::postgres::dump::Format;
 use crate::postgres::preflight::{self, Findings};
+use crate::restore::data_only::{DataOnly, DataOnlyPlan};
+use crate::restore::input::{DumpSource, Examined};
 
 /// Decides what the rows replace in `database`; `None` where the dump holds more than rows.
 ///
 /// # Errors
 /// Kind `Refused`: the database or one of the tables is not there, or there is no space for a copy of what stays.
-pub(super) async fn decide(
+pub(crate) async fn decide(
     daemon: &Daemon,
     found: &Database,
     source: &DumpSource,

@@ -1,12 +1,12 @@
 //! The options of `restore` that leave statements of a dump out or change them.
 
-use crate::backups::scan::Rules;
+use crate::dump::sql::Rules;
 use crate::error::{self, Result};
 
 /// Options that become the [`Rules`] of a restore.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option a person types")]
-pub(super) struct LeaveOutArgs {
+pub(crate) struct LeaveOutArgs {
     /// Leave out the owners: the role that restores owns everything
     #[arg(long)]
     no_owner: bool,
@@ -35,7 +35,7 @@ impl LeaveOutArgs {
     ///
     /// # Errors
     /// Kind `Usage`: a role map that is none, or that maps a role twice.
-    pub(super) fn rules(&self) -> Result<Rules> {
+    pub(crate) fn rules(&self) -> Result<Rules> {
         let mut rules = Rules {
             no_owner: self.no_owner,
             no_privileges: self.no_privileges,

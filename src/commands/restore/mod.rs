@@ -1,10 +1,10 @@
 //! `envctl restore`: put a backup back, all or nothing.
 
-mod all;
+pub(crate) mod all_databases;
 mod data_only;
-mod kept;
 mod leave_out;
-mod planned;
+pub(crate) mod plan_json;
+pub(crate) mod previous;
 mod undo;
 
 use std::path::{Path, PathBuf};
@@ -12,42 +12,44 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
+use crate::app::global_args::GlobalArgs;
+use crate::app::global_args::option;
 use crate::app::{App, Daemon};
-use crate::backups::aids::Aids;
-use crate::backups::archive::Spread;
-use crate::backups::authenticity::Authenticity;
-use crate::backups::authenticity::ManifestKeys;
-use crate::backups::catalog::{Backup, Catalog};
-use crate::backups::cluster::{Roles, is_cluster};
-use crate::backups::identity::{Difference, Identity, Part};
-use crate::backups::lanes::{MOST_JOBS, share_out};
-use crate::backups::manifest::Manifest;
-use crate::backups::restore::{RestorePlan, Restored, SharedOut, look, run as carry_out};
-use crate::backups::scan::Rules;
-use crate::backups::source::{Asked, DumpSource, Examined, examine};
-use crate::backups::stored::home_of;
-use crate::backups::transport::Transport;
-use crate::commands::GlobalArgs;
-use crate::commands::catalogs;
-use crate::commands::database::{self, Database};
-use crate::commands::global::option;
-use crate::commands::many::one_stack;
-use crate::commands::ways::WayArgs;
+use crate::commands::connect;
+use crate::commands::connect::Database;
+use crate::commands::find_catalog;
+use crate::commands::multi_stack::one_stack;
+use crate::commands::transport_args::WayArgs;
 use crate::config::Settings;
-use crate::docker::proof::nonce;
-use crate::environment::{Environment, Landscape, shell_word};
+use crate::consent::{Decision, Guard, Unlike};
+use crate::dump::format::Format;
+use crate::dump::sql::Rules;
+use crate::environment::{Environment, Landscape};
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::fsutil::atomic_file::home_of;
 use crate::postgres::Session;
-use crate::postgres::dump::Format;
 use crate::postgres::search_path::SearchPath;
+use crate::postgres::tools::dump_runner::Transport;
 use crate::progress::Progress;
-use crate::ui::format::{age, count, counted, moment};
-use crate::ui::{Decision, Guard, Unlike};
+use crate::random::nonce;
+use crate::repository::authenticity::Authenticity;
+use crate::repository::authenticity::ManifestKeys;
+use crate::repository::catalog::{Backup, Catalog};
+use crate::repository::identity::{Difference, Identity, Part};
+use crate::repository::manifest::Manifest;
+use crate::restore::all_databases::{Roles, is_cluster};
+use crate::restore::input::{Asked, DumpSource, Examined, examine};
+use crate::restore::load::parallel::{MOST_JOBS, share_out};
+use crate::restore::load::parallel_archive::Spread;
+use crate::restore::run::{RestorePlan, Restored, SharedOut, look, run as carry_out};
+use crate::restore::search_path_aids::Aids;
+use crate::text::shell_word::shell_word;
+use crate::text::units::{age, count, counted, moment};
 
 /// Arguments of `restore`.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     restore: RestoreArgs,
     #[command(subcommand)]
@@ -59,11 +61,11 @@ enum Verb {
     /// Swap the database that the last restore replaced back in
     Undo(undo::Args),
     /// List the databases that restores have replaced, or drop them
-    Kept(kept::Args),
+    Kept(crate::commands::restore::previous::Args),
 }
 
 #[derive(clap::Args, Clone, Debug)]
-struct RestoreArgs {
+pub(crate) struct RestoreArgs {
     /// A file, a name from `backup list`, `latest`, or `-` for stdin
     #[arg(value_name = "FILE|latest|-")]
     source: Option<PathBuf>,
@@ -134,14 +136,15 @@ impl RestoreArgs {
 
 /// # Errors
 /// See [`carry_out`]; unless the kind is `Unknown`, the database is as it was.
-pub async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     match args.verb {
         Some(Verb::Undo(args)) => undo::run(&args, global, app).await,
-        Some(Verb::Kept(args)) => kept::run(&args, global, app).await,
+        Some(Verb::Kept(args)) => crate::commands::restore::previous::run(&args, global, app).await,
         None => Box::pin(restore(args.restore, global, app)).await,
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one recipe, read from top to bottom")]
 async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let asked = args.source.clone().ok_or_else(|| {
         error::usage("what shall be restored?")
@@ -170,7 +173,16 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     if let DumpSource::File(path) = &source
         && is_cluster(path)
     {
-        return Box::pin(all::run(&args, global, app, &settings, &daemon, &environment, path)).await;
+        return Box::pin(crate::commands::restore::all_databases::run(
+            &args,
+            global,
+            app,
+            &settings,
+            &daemon,
+            &environment,
+            path,
+        ))
+        .await;
     }
     // The file first: what is not whole never meets the server.
     let progress: Arc<dyn Progress> = app.ui.progress();
@@ -226,7 +238,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     let plan = match app.confirm_unlike(plan, Guard::Destroy, target, &global.consent())? {
         Decision::Go(plan) => plan,
         Decision::DryRun(plan) => {
-            planned::show(app, &plan);
+            crate::commands::restore::plan_json::show(app, &plan);
             return Ok(());
         }
     };
@@ -273,11 +285,11 @@ async fn reach(
     environment: &Environment,
     made_of: Option<&str>,
 ) -> Result<Database> {
-    let reached = database::reach_open_to_write(app, daemon, settings, environment).await;
+    let reached = connect::reach_open_to_write(app, daemon, settings, environment).await;
     let (found, session) = match (reached, made_of) {
         (Err(error), Some(made_of)) if error.kind() == ErrorKind::Target => {
             // The container's own database, where the backup is of that.
-            let (found, session) = database::reach_open_default(app, daemon, settings, environment).await?;
+            let (found, session) = connect::reach_open_default(app, daemon, settings, environment).await?;
             if found.facts.database != made_of {
                 session.close().await;
                 return Err(error);
@@ -348,8 +360,8 @@ fn source(
     let own = environment.profile.name.as_deref();
     let profile = args.from.as_deref().map(normal).or(own);
     let catalog = match profile.filter(|profile| Some(*profile) != own) {
-        Some(other) => catalogs::of_profile(settings, landscape, environment, other)?,
-        None => catalogs::of(settings, environment)?,
+        Some(other) => find_catalog::of_profile(settings, landscape, environment, other)?,
+        None => find_catalog::of(settings, environment)?,
     };
     if let Some(found) = found {
         let latest = latest(&catalog, found, profile, settings)?;
@@ -654,7 +666,7 @@ fn show(app: &App, restored: &Restored) {
             "{} in {} restored into {}\n",
             counted(restored.rows, "row", "rows"),
             counted(restored.tables as u64, "table", "tables"),
-            crate::ui::escape::escape(&restored.database)
+            crate::text::escape::escape(&restored.database)
         )
     });
     for note in &restored.notes {

@@ -3,21 +3,21 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::backups::kept::kept;
-use crate::backups::swap::not_copied;
-use crate::backups::undo::{UndoPlan, undo};
-use crate::commands::GlobalArgs;
-use crate::commands::database;
-use crate::commands::many::one_stack;
-use crate::docker::proof::nonce;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::connect;
+use crate::commands::multi_stack::one_stack;
+use crate::consent::{Decision, Guard};
+use crate::databases::previous::kept;
+use crate::databases::swap::not_copied;
+use crate::databases::undo::{UndoPlan, undo};
 use crate::error::{self, Result};
-use crate::postgres::visitors::Visitors;
+use crate::postgres::connections::Visitors;
 use crate::postgres::{preflight, standing};
-use crate::ui::{Decision, Guard};
+use crate::random::nonce;
 
 /// Arguments of `restore undo`.
 #[derive(clap::Args, Debug)]
-pub(super) struct Args {}
+pub(crate) struct Args {}
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -27,7 +27,7 @@ struct Answer<'a> {
 
 /// # Errors
 /// Kind `Target`: no restore has kept anything. Otherwise as for the swap; nothing changed then.
-pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(
         &settings,
@@ -37,7 +37,7 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
     let settings = settings.for_stack(&environment)?;
-    let found = database::reach(app, &daemon, &settings, &environment).await?;
+    let found = connect::reach(app, &daemon, &settings, &environment).await?;
     let name = found.facts.database.clone();
     let (engine, container) = (&daemon.engine, &found.target.container);
     let looking = async {
@@ -82,7 +82,7 @@ pub(super) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
         app.ui.warn(&not_copied(&statement));
     }
     app.ui.show(&Answer { database: &name, kept: &kept }, |_| {
-        format!("{} is what it was before the last restore\n", crate::ui::escape::escape(&name))
+        format!("{} is what it was before the last restore\n", crate::text::escape::escape(&name))
     });
     app.ui.say(&format!("what it replaced is kept as {kept:?}; the same command swaps again"));
     Ok(())

@@ -7,14 +7,14 @@ use std::path::Path;
 use super::Flags;
 use super::layers::{Layers, Lookup};
 use crate::config::file::DatabaseTable;
-use crate::config::loaded::Loaded;
 use crate::config::origin::Origin;
+use crate::config::parsed_file::Loaded;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{Database, PerProfile};
 use crate::error::{self, Result};
 
 /// The database of every profile: the flag over the profile's table over the general one.
-pub(super) fn databases(flags: &Flags, layers: &mut Layers<'_>) -> Result<PerProfile<Database>> {
+pub(crate) fn databases(flags: &Flags, layers: &mut Layers<'_>) -> Result<PerProfile<Database>> {
     let name = layers.optional(
         &Lookup {
             key: "database.name",

@@ -5,42 +5,42 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::config::loaded::Loaded;
 use crate::config::origin::{Given, Origin};
+use crate::config::parsed_file::Loaded;
 use crate::config::settings::SettingRow;
 use crate::error::{self, Result};
 
 /// Sources of a setting below the command line, and the rows of the decided settings.
-pub(super) struct Layers<'a> {
-    pub(super) env: &'a BTreeMap<String, String>,
-    pub(super) home: Option<&'a Path>,
-    pub(super) project: Option<&'a Loaded>,
-    pub(super) user: Option<&'a Loaded>,
-    pub(super) rows: Vec<SettingRow>,
+pub(crate) struct Layers<'a> {
+    pub(crate) env: &'a BTreeMap<String, String>,
+    pub(crate) home: Option<&'a Path>,
+    pub(crate) project: Option<&'a Loaded>,
+    pub(crate) user: Option<&'a Loaded>,
+    pub(crate) rows: Vec<SettingRow>,
 }
 
 /// Sources of one setting.
-pub(super) struct Lookup<'a, T> {
+pub(crate) struct Lookup<'a, T> {
     /// The key in files and in `envctl config`.
-    pub(super) key: &'a str,
+    pub(crate) key: &'a str,
     /// Value from the command line.
-    pub(super) flag: Option<&'a Given<T>>,
+    pub(crate) flag: Option<&'a Given<T>>,
     /// The environment variable.
-    pub(super) variable: Option<&'a str>,
+    pub(crate) variable: Option<&'a str>,
     /// Reads the variable's text.
-    pub(super) parse: &'a dyn Fn(&str) -> Result<T, String>,
+    pub(crate) parse: &'a dyn Fn(&str) -> Result<T, String>,
     /// Takes the value out of a file.
-    pub(super) file: &'a dyn Fn(&Loaded) -> Option<T>,
+    pub(crate) file: &'a dyn Fn(&Loaded) -> Option<T>,
 }
 
 impl<'a> Layers<'a> {
     /// A variable that is set and not empty.
-    pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&'a str> {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// The strongest of what was given.
-    pub(super) fn find<T: Clone>(&self, lookup: &Lookup<'_, T>) -> Result<Option<Given<T>>> {
+    pub(crate) fn find<T: Clone>(&self, lookup: &Lookup<'_, T>) -> Result<Option<Given<T>>> {
         if let Some(flag) = lookup.flag {
             return Ok(Some(flag.clone()));
         }
@@ -55,7 +55,7 @@ impl<'a> Layers<'a> {
     }
 
     /// The strongest of what was given, with a row, or nothing, with a row that says so.
-    pub(super) fn optional<T: Clone>(
+    pub(crate) fn optional<T: Clone>(
         &mut self,
         lookup: &Lookup<'_, T>,
         show: impl Fn(&T) -> String,
@@ -70,7 +70,7 @@ impl<'a> Layers<'a> {
     }
 
     /// The strongest of what was given, checked, or the default; with a row.
-    pub(super) fn decided<T: Clone>(
+    pub(crate) fn decided<T: Clone>(
         &mut self,
         lookup: &Lookup<'_, T>,
         default: T,
@@ -85,7 +85,7 @@ impl<'a> Layers<'a> {
     }
 
     /// Notes a decision.
-    pub(super) fn row(&mut self, key: &str, value: Option<String>, origin: Origin) {
+    pub(crate) fn row(&mut self, key: &str, value: Option<String>, origin: Origin) {
         self.rows.push(SettingRow { key: key.to_owned(), value, origin });
     }
 }

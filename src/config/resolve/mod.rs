@@ -3,11 +3,11 @@
 //! Promises: flags > `ENVCTL_…` > the project's file > the user's file > defaults; a file that was named
 //! and is missing is an error; nothing here reads the process's environment, clock or terminal.
 
-mod daemon;
 mod database;
+pub(crate) mod docker;
+pub(crate) mod endpoint;
 mod layers;
 mod sections;
-mod workers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,64 +15,64 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::ProfileTable;
-use super::loaded::{Kind, Loaded, check_name};
 use super::origin::{Given, Origin};
 use super::project::{self, Project};
 use super::settings::{Color, SettingRow, Settings};
 use super::stack::Remembered;
-use crate::environment::request::{ProfileRule, Rules, TargetRequest};
+use crate::config::parsed_file::{Kind, Loaded, check_name};
+use crate::environment::selector::{ProfileRule, Rules, TargetRequest};
 use crate::error::{self, Result};
+pub(crate) use docker::{cpus, memory};
 use layers::{Layers, Lookup};
-pub use workers::{cpus, memory};
 
 /// Options of the command line; `None` where an option was not given. An option that clap filled from its variable is
 /// given as [`Given::env`]. A variable that clap was not told about is read here, to the same effect.
 /// No option that lifts a guard has a field.
 #[derive(Clone, Debug, Default)]
-pub struct Flags {
+pub(crate) struct Flags {
     /// `-s/--stack`, repeatable.
-    pub stacks: Option<Given<Vec<String>>>,
+    pub(crate) stacks: Option<Given<Vec<String>>>,
     /// `--all-stacks`.
-    pub all_stacks: Option<Given<bool>>,
+    pub(crate) all_stacks: Option<Given<bool>>,
     /// `--dev`, `--prod`, `--profile NAME`.
-    pub profile: Option<Given<String>>,
+    pub(crate) profile: Option<Given<String>>,
     /// `--container`.
-    pub container: Option<Given<String>>,
+    pub(crate) container: Option<Given<String>>,
     /// `--index`.
-    pub index: Option<Given<u32>>,
+    pub(crate) index: Option<Given<u32>>,
     /// `-d/--database`.
-    pub database: Option<Given<String>>,
+    pub(crate) database: Option<Given<String>>,
     /// `-C/--project-dir`.
-    pub project_dir: Option<Given<PathBuf>>,
+    pub(crate) project_dir: Option<Given<PathBuf>>,
     /// `--config`.
-    pub config: Option<Given<PathBuf>>,
+    pub(crate) config: Option<Given<PathBuf>>,
     /// `--context`.
-    pub context: Option<Given<String>>,
+    pub(crate) context: Option<Given<String>>,
     /// `-H/--host`.
-    pub host: Option<Given<String>>,
+    pub(crate) host: Option<Given<String>>,
     /// `--lock-timeout`.
-    pub lock_timeout: Option<Given<Duration>>,
+    pub(crate) lock_timeout: Option<Given<Duration>>,
     /// `--stall-timeout`.
-    pub stall_timeout: Option<Given<Duration>>,
+    pub(crate) stall_timeout: Option<Given<Duration>>,
     /// `--timeout`.
-    pub timeout: Option<Given<Duration>>,
+    pub(crate) timeout: Option<Given<Duration>>,
     /// `--color`.
-    pub color: Option<Given<Color>>,
+    pub(crate) color: Option<Given<Color>>,
 }
 
 /// Everything that settings are made from.
 #[derive(Clone, Debug, Default)]
-pub struct Inputs {
+pub(crate) struct Inputs {
     /// The command line.
-    pub flags: Flags,
+    pub(crate) flags: Flags,
     /// The environment variables (those that are not Unicode left out).
-    pub env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
     /// The working directory, absolute.
-    pub cwd: PathBuf,
+    pub(crate) cwd: PathBuf,
     /// The home directory.
-    pub home: Option<PathBuf>,
+    pub(crate) home: Option<PathBuf>,
     /// The user's number, to know whose file was found; `None` where there are none.
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
 }
 
 /// Decides every setting. Reads the configuration files, nothing else.
@@ -80,7 +80,7 @@ pub struct Inputs {
 /// # Errors
 /// Usage, each naming the flag, variable or file and line: a named file or folder that is missing, a file
 /// that cannot be understood, a value that cannot be read, options that exclude each other.
-pub fn resolve(inputs: &Inputs) -> Result<Settings> {
+pub(crate) fn resolve(inputs: &Inputs) -> Result<Settings> {
     let mut layers = Layers {
         env: &inputs.env,
         home: inputs.home.as_deref(),
@@ -96,7 +96,7 @@ pub fn resolve(inputs: &Inputs) -> Result<Settings> {
 ///
 /// # Errors
 /// See [`resolve`].
-pub(super) fn resolve_at(inputs: &Inputs, folder: Option<PathBuf>, found: &Project) -> Result<Settings> {
+pub(crate) fn resolve_at(inputs: &Inputs, folder: Option<PathBuf>, found: &Project) -> Result<Settings> {
     let loaded = load(None, found, inputs.uid)?;
     let row = |key: &str, value: Option<&Path>| SettingRow {
         key: key.to_owned(),
@@ -119,8 +119,8 @@ fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: Place) -> Result<Settin
 
     let target = target(inputs, &mut layers, &place)?;
     let databases = database::databases(&inputs.flags, &mut layers)?;
-    let daemons = daemon::daemons(&inputs.flags, &mut layers);
-    let workers = workers::workers(&mut layers)?;
+    let daemons = crate::config::resolve::endpoint::daemons(&inputs.flags, &mut layers);
+    let workers = crate::config::resolve::docker::workers(&mut layers)?;
     let backup = sections::backup(inputs, &mut layers, place.folder.as_deref())?;
     let restore = sections::restore(&mut layers)?;
     let migrations = sections::migrations(&mut layers)?;

@@ -9,22 +9,22 @@ use super::layers::{Layers, Lookup};
 use super::{Flags, Inputs, xdg};
 use crate::config::duration;
 use crate::config::file::{Argv, CommandsTable, Limit, Sessions};
-use crate::config::loaded::Loaded;
 use crate::config::origin::{Given, Origin};
+use crate::config::parsed_file::Loaded;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{
     BackupSettings, Color, MigrationCommands, MigrationSettings, RestoreSettings, Timeouts,
 };
-use crate::environment::request::Rules;
+use crate::environment::selector::Rules;
 use crate::error::{self, Result};
 
 /// A whole number from a variable.
-pub(super) fn number(text: &str) -> Result<u32, String> {
+pub(crate) fn number(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("`{}` is not a whole number", text.escape_debug()))
 }
 
 /// Yes or no from a variable.
-pub(super) fn switch(text: &str) -> Result<bool, String> {
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
@@ -33,7 +33,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// The project's rules for discovery, each as a row.
-pub(super) fn rules(layers: &mut Layers<'_>) -> Rules {
+pub(crate) fn rules(layers: &mut Layers<'_>) -> Rules {
     let Some(loaded) = layers.project else {
         layers.row("stack", None, Origin::Default);
         return Rules::default();
@@ -59,7 +59,7 @@ pub(super) fn rules(layers: &mut Layers<'_>) -> Rules {
 }
 
 /// `[backup]`; `project` is the project's folder.
-pub(super) fn backup(
+pub(crate) fn backup(
     inputs: &Inputs,
     layers: &mut Layers<'_>,
     project: Option<&Path>,
@@ -161,7 +161,7 @@ fn backup_root(inputs: &Inputs, layers: &mut Layers<'_>, project: Option<&Path>)
     )
 }
 
-pub(super) fn word(
+pub(crate) fn word(
     layers: &mut Layers<'_>,
     key: &str,
     variable: &str,
@@ -185,7 +185,7 @@ pub(super) fn word(
 }
 
 /// `[restore]`.
-pub(super) fn restore(layers: &mut Layers<'_>) -> Result<RestoreSettings> {
+pub(crate) fn restore(layers: &mut Layers<'_>) -> Result<RestoreSettings> {
     let lookup = Lookup {
         key: "restore.jobs",
         flag: None,
@@ -199,7 +199,7 @@ pub(super) fn restore(layers: &mut Layers<'_>) -> Result<RestoreSettings> {
 }
 
 /// `[migrations]`.
-pub(super) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
+pub(crate) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
     let drivers = ["auto", "prisma", "sql", "command"];
     let driver = word(layers, "migrations.driver", "ENVCTL_MIGRATIONS_DRIVER", "auto", &drivers, |l| {
         l.file.migrations.driver.clone()
@@ -264,7 +264,7 @@ fn commands(layers: &mut Layers<'_>) -> Result<MigrationCommands> {
 }
 
 /// The three limits.
-pub(super) fn timeouts(flags: &Flags, layers: &mut Layers<'_>) -> Result<Timeouts> {
+pub(crate) fn timeouts(flags: &Flags, layers: &mut Layers<'_>) -> Result<Timeouts> {
     let limit = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
     let mut decide = |key: &str,
                       flag: &Option<Given<Duration>>,
@@ -288,7 +288,7 @@ pub(super) fn timeouts(flags: &Flags, layers: &mut Layers<'_>) -> Result<Timeout
 }
 
 /// `output.color`.
-pub(super) fn color(flags: &Flags, layers: &mut Layers<'_>) -> Result<Color> {
+pub(crate) fn color(flags: &Flags, layers: &mut Layers<'_>) -> Result<Color> {
     let lookup = Lookup {
         key: "output.color",
         flag: flags.color.as_ref(),

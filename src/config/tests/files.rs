@@ -1,8 +1,8 @@
 //! Tests of what a configuration file may hold, and of the errors for anything else.
 
 use super::super::file::{ConfigFile, Limit};
-use super::super::loaded::{Kind, Loaded};
 use super::*;
+use crate::config::parsed_file::{Kind, Loaded};
 use crate::error::Error;
 use proptest::prelude::*;
 use std::time::Duration;

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use super::super::file::{ConfigFile, ProfileTable};
 use super::super::keys::{GUARDS, KEYS};
-use super::super::loaded::{Kind, Loaded};
 use super::*;
+use crate::config::origin::Origin;
+use crate::config::parsed_file::{Kind, Loaded};
 
 const EXAMPLE: &str = include_str!("../../../envctl.example.toml");
 const MANUAL: &str = include_str!("../../../docs/configuration.md");

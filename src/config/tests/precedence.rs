@@ -6,6 +6,7 @@ use super::super::keys::GUARDS;
 use super::super::project::is_compose_file;
 use super::super::settings::{Color, DaemonWish, Database, Timeouts};
 use super::*;
+use crate::config::secret::SecretSource;
 
 #[test]
 fn flag_over_variable_over_project_over_user_over_default() {
@@ -33,7 +34,7 @@ fn nothing_said_is_decided_all_the_same() {
         Timeouts { lock: Duration::from_secs(10), stall: Some(Duration::from_mins(2)), overall: None };
     assert_eq!(settings.timeouts, expected);
     assert_eq!(settings.backup.root, machine.path("home/.local/share/envctl/backups"));
-    assert_eq!(settings.target, crate::environment::request::TargetRequest::default());
+    assert_eq!(settings.target, crate::environment::selector::TargetRequest::default());
     assert_eq!((settings.color, settings.project_file.as_ref()), (Color::Auto, None));
     assert_eq!(
         (settings.daemon(None), settings.database(Some("dev"))),

@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Docker's own socket.
-pub(super) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+pub(crate) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
 /// Address on which a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Host {
+pub(crate) enum Host {
     /// A Unix socket.
     Unix(PathBuf),
     /// A TCP port, plain or TLS.
@@ -38,7 +38,7 @@ pub enum Host {
 }
 
 impl Host {
-    pub(super) fn is_tcp(&self) -> bool {
+    pub(crate) fn is_tcp(&self) -> bool {
         matches!(self, Self::Tcp { .. })
     }
 }
@@ -74,11 +74,11 @@ impl fmt::Display for Bracketed<'_> {
 
 /// A parsed URL: the port of a TCP host may still depend on TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
+pub(crate) struct Address {
     /// The host; a TCP port of 0 means that none was written.
-    pub(super) host: Host,
+    pub(crate) host: Host,
     /// The scheme itself asks for TLS (`https://`).
-    pub(super) tls: bool,
+    pub(crate) tls: bool,
 }
 
 impl Address {
@@ -86,7 +86,7 @@ impl Address {
     ///
     /// # Errors
     /// A reason that quotes no part of the URL that could be a secret.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let url = url.trim();
         if url.is_empty() {
             return Ok(Self::plain(own_endpoint()));
@@ -116,7 +116,7 @@ impl Address {
     }
 
     /// The host with docker's default port where the URL has none: 2376 with TLS, else 2375.
-    pub(super) fn host_with_port(self, tls: bool) -> Host {
+    pub(crate) fn host_with_port(self, tls: bool) -> Host {
         match self.host {
             Host::Tcp { host, port: 0 } => Host::Tcp { host, port: if tls { 2376 } else { 2375 } },
             host => host,
@@ -196,7 +196,7 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
 }
 
 /// Reports whether traffic to this host stays on the machine.
-pub(super) fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -5,8 +5,8 @@
 //! Order (docker/cli `resolveContextName`): `--context` or `--host` > `DOCKER_HOST` > `DOCKER_CONTEXT` >
 //! `currentContext` of `config.json` > the usual sockets.
 
+pub(crate) mod default_socket;
 mod host;
-mod sockets;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -14,8 +14,8 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use host::Host;
-pub use sockets::socket_at;
+pub(crate) use default_socket::socket_at;
+pub(crate) use host::Host;
 
 use crate::error::{self, Result};
 use host::Address;
@@ -23,43 +23,43 @@ use store::Store;
 
 /// A wish and who made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// A context's name or a host URL.
-    pub value: String,
+    pub(crate) value: String,
     /// Source of the value, for messages: `--context`, `ENVCTL_HOST`, `/app/envctl.toml:12`.
-    pub by: String,
+    pub(crate) by: String,
 }
 
 /// Inputs to the choice of an endpoint. Empty variables count as unset, as in the docker CLI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContextInputs {
+pub(crate) struct ContextInputs {
     /// A context named for envctl itself (flag, `ENVCTL_CONTEXT` or `envctl.toml`).
-    pub context: Option<Asked>,
+    pub(crate) context: Option<Asked>,
     /// A host named for envctl itself.
-    pub host: Option<Asked>,
+    pub(crate) host: Option<Asked>,
     /// `DOCKER_HOST`.
-    pub docker_host: Option<String>,
+    pub(crate) docker_host: Option<String>,
     /// `DOCKER_CONTEXT`.
-    pub docker_context: Option<String>,
+    pub(crate) docker_context: Option<String>,
     /// `DOCKER_CONFIG`: the folder used instead of `~/.docker`.
-    pub docker_config: Option<PathBuf>,
+    pub(crate) docker_config: Option<PathBuf>,
     /// `DOCKER_TLS_VERIFY` is set and not empty.
-    pub tls_verify: bool,
+    pub(crate) tls_verify: bool,
     /// `DOCKER_TLS` is set and not empty.
-    pub tls: bool,
+    pub(crate) tls: bool,
     /// `DOCKER_CERT_PATH`.
-    pub cert_path: Option<PathBuf>,
+    pub(crate) cert_path: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`.
-    pub runtime_dir: Option<PathBuf>,
+    pub(crate) runtime_dir: Option<PathBuf>,
     /// The home directory.
-    pub home: Option<PathBuf>,
+    pub(crate) home: Option<PathBuf>,
     /// The user's number; stands in for `XDG_RUNTIME_DIR` where that is unset (cron, sudo).
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
 }
 
 impl ContextInputs {
     /// Reads the variables that the docker CLI reads through `variable`; wishes, home and uid stay empty.
-    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let text = |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|value| !value.is_empty());
         let path = |name: &str| text(name).map(PathBuf::from);
         Self {
@@ -82,35 +82,35 @@ impl ContextInputs {
 
 /// Certificates and key of a TLS connection. Each file is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsFiles {
+pub(crate) struct TlsFiles {
     /// The authority that replaces the system's roots.
-    pub ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
     /// The client's certificate.
-    pub cert: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
     /// The client's private key.
-    pub key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
     /// The server's certificate is not checked.
-    pub skip_verify: bool,
+    pub(crate) skip_verify: bool,
 }
 
 /// The daemon that is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// The context's name, or `default`.
-    pub name: String,
+    pub(crate) name: String,
     /// Address on which the daemon listens.
-    pub host: Host,
+    pub(crate) host: Host,
     /// TLS, for TCP hosts only; `None` is plain.
-    pub tls: Option<TlsFiles>,
+    pub(crate) tls: Option<TlsFiles>,
     /// Reason for the choice: `--context`, `DOCKER_HOST`, `currentContext in …`, `socket found at …`.
-    pub origin: String,
+    pub(crate) origin: String,
     /// `detachKeys` of `config.json`.
-    pub detach_keys: Option<String>,
+    pub(crate) detach_keys: Option<String>,
 }
 
 impl Endpoint {
     /// Reports whether all traffic, data and control, would cross a network unencrypted and unauthenticated.
-    pub fn insecure(&self) -> bool {
+    pub(crate) fn insecure(&self) -> bool {
         self.tls.is_none() && matches!(&self.host, Host::Tcp { host, .. } if !host::is_loopback(host))
     }
 }
@@ -127,7 +127,7 @@ impl fmt::Display for Endpoint {
 /// # Errors
 /// Usage: `--context` together with `--host`, a host URL that cannot be read. Docker: a context that does
 /// not exist, a broken `meta.json` or `config.json`, missing TLS files, no socket anywhere.
-pub fn resolve(inputs: &ContextInputs, socket: &dyn Fn(&Path) -> Option<PathBuf>) -> Result<Endpoint> {
+pub(crate) fn resolve(inputs: &ContextInputs, socket: &dyn Fn(&Path) -> Option<PathBuf>) -> Result<Endpoint> {
     let store = Store::new(inputs.config_dir());
     let mut endpoint = match (&inputs.context, &inputs.host) {
         (Some(context), Some(host)) => {
@@ -164,7 +164,7 @@ fn by_environment(
     })?;
     match config.current_context.filter(|name| !name.is_empty() && name != "default") {
         Some(name) => named(inputs, store, &name, &format!("currentContext in {}", store.config_file())),
-        None => sockets::usual(inputs, socket),
+        None => crate::docker::context::default_socket::usual(inputs, socket),
     }
 }
 

@@ -16,22 +16,22 @@ use super::TlsFiles;
 use crate::error::{self, Error, Result};
 
 /// `~/.docker`, or wherever `DOCKER_CONFIG` points.
-pub(super) struct Store {
+pub(crate) struct Store {
     folder: Option<PathBuf>,
 }
 
 /// The part of `config.json` that is read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct ConfigFile {
-    pub(super) current_context: Option<String>,
-    pub(super) detach_keys: Option<String>,
+pub(crate) struct ConfigFile {
+    pub(crate) current_context: Option<String>,
+    pub(crate) detach_keys: Option<String>,
 }
 
 /// A context, as far as the `docker` endpoint goes.
-pub(super) struct Context {
-    pub(super) host: String,
-    pub(super) tls: Option<TlsFiles>,
+pub(crate) struct Context {
+    pub(crate) host: String,
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,21 +52,21 @@ struct MetaEndpoint {
 }
 
 impl Store {
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+    pub(crate) fn new(folder: Option<PathBuf>) -> Self {
         Self { folder }
     }
 
     /// The path of `config.json`, for messages.
-    pub(super) fn config_file(&self) -> String {
+    pub(crate) fn config_file(&self) -> String {
         self.path("config.json").display().to_string()
     }
 
-    pub(super) fn config(&self) -> Result<ConfigFile> {
+    pub(crate) fn config(&self) -> Result<ConfigFile> {
         Ok(read_json(&self.path("config.json"))?.unwrap_or_default())
     }
 
     /// A context by its name; the folder is the name's hash, so a name cannot lead out of the store.
-    pub(super) fn context(&self, name: &str) -> Result<Context> {
+    pub(crate) fn context(&self, name: &str) -> Result<Context> {
         let id = context_id(name);
         let file = self.path("contexts/meta").join(&id).join("meta.json");
         let meta: Meta = read_json(&file)?.ok_or_else(|| self.missing(name))?;
@@ -106,7 +106,7 @@ impl Store {
 }
 
 /// The folder name of a context: SHA-256 of its name in hex.
-pub(super) fn context_id(name: &str) -> String {
+pub(crate) fn context_id(name: &str) -> String {
     Sha256::digest(name.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
@@ -114,13 +114,13 @@ pub(super) fn context_id(name: &str) -> String {
 }
 
 /// Returns the files `ca.pem`, `cert.pem` and `key.pem`, as far as they exist in `folder`.
-pub(super) fn tls_files(folder: &Path) -> TlsFiles {
+pub(crate) fn tls_files(folder: &Path) -> TlsFiles {
     let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
     TlsFiles { ca: there("ca.pem"), cert: there("cert.pem"), key: there("key.pem"), skip_verify: false }
 }
 
 /// A certificate without its key, or the reverse, would only fail in the handshake, without a reason.
-pub(super) fn whole_pair(files: &TlsFiles, folder: &Path) -> Result<()> {
+pub(crate) fn whole_pair(files: &TlsFiles, folder: &Path) -> Result<()> {
     let missing = match (&files.cert, &files.key) {
         (Some(_), None) => "key.pem",
         (None, Some(_)) => "cert.pem",

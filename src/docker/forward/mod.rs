@@ -1,12 +1,12 @@
 //! A local port to a port in a container, published or not.
 //!
 //! Two ways: the container's own address, where this host reaches it, else one exec a connection that bridges
-//! its streams to the port with what the image has ([`bridge`]).
+//! its streams to the port with what the image has ([`crate::docker::forward::exec_bridge`]).
 //!
 //! Promises: listens on 127.0.0.1 alone; each side's end reaches the other as an end and not as a broken
 //! connection; a slow reader slows the writer; whatever runs in the container ends with us.
 
-pub mod bridge;
+pub(crate) mod exec_bridge;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::container::Container;
-use super::end;
 use super::engine::Engine;
-use super::proof::nonce;
+use crate::cancel::Interrupt;
+use crate::docker::exec::kill_tree;
 use crate::error::{self, Error, Result};
-use crate::interrupt::Interrupt;
 use crate::progress::{Event, Progress};
-use bridge::Tool;
+use crate::random::nonce;
+use exec_bridge::Tool;
 
 /// Route of the bytes to the port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     /// Straight to the container's address.
     Direct(SocketAddr),
     /// Through an exec of this tool for each connection.
@@ -34,15 +34,15 @@ pub enum Way {
 }
 
 /// Port of a container to forward to, with the route to the port.
-pub struct Forward {
+pub(crate) struct Forward {
     /// The engine.
-    pub engine: Arc<dyn Engine>,
+    pub(crate) engine: Arc<dyn Engine>,
     /// The container.
-    pub container: Container,
+    pub(crate) container: Container,
     /// Port of the container.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Route to the port.
-    pub way: Way,
+    pub(crate) way: Way,
 }
 
 /// Time limit for a connection to the container's own address. A bridge network on this host answers at once.
@@ -56,7 +56,7 @@ const BUFFER: usize = 64 << 10;
 ///
 /// # Errors
 /// Kind `Usage`: it is in use, or not ours to take.
-pub async fn listen(port: u16) -> Result<TcpListener> {
+pub(crate) async fn listen(port: u16) -> Result<TcpListener> {
     TcpListener::bind((IpAddr::from([127, 0, 0, 1]), port)).await.map_err(|cause| {
         let busy = cause.kind() == std::io::ErrorKind::AddrInUse;
         let error = error::usage(if busy {
@@ -74,7 +74,7 @@ pub async fn listen(port: u16) -> Result<TcpListener> {
 ///
 /// # Errors
 /// Kind `Tool`: nothing in the image can bridge, or nothing listens on the port.
-pub async fn find_way(
+pub(crate) async fn find_way(
     engine: &Arc<dyn Engine>,
     container: &Container,
     port: u16,
@@ -87,23 +87,25 @@ pub async fn find_way(
             return Ok(Way::Direct(address));
         }
     }
-    let tool = bridge::find(engine, container).await?.ok_or_else(|| {
+    let tool = crate::docker::forward::exec_bridge::find(engine, container).await?.ok_or_else(|| {
         error::tool(format!(
             "port {port} of container {} is not reached from here, and its image has nothing to bridge with",
             container.name
         ))
-        .note(format!("it looks for {}", bridge::names()))
+        .note(format!("it looks for {}", crate::docker::forward::exec_bridge::names()))
         .hint("publish the port in the compose file: `ports: [\"127.0.0.1:LOCAL:PORT\"]`")
     })?;
     Ok(Way::Bridge(tool))
 }
 
 /// Reports whether something listens on the port at the end of a route.
-pub async fn answers(engine: &Arc<dyn Engine>, container: &Container, way: Way, port: u16) -> bool {
+pub(crate) async fn answers(engine: &Arc<dyn Engine>, container: &Container, way: Way, port: u16) -> bool {
     match way {
         // It was found by connecting.
         Way::Direct(_) => true,
-        Way::Bridge(tool) => bridge::answers(engine, container, tool, port).await,
+        Way::Bridge(tool) => {
+            crate::docker::forward::exec_bridge::answers(engine, container, tool, port).await
+        }
     }
 }
 
@@ -111,7 +113,7 @@ pub async fn answers(engine: &Arc<dyn Engine>, container: &Container, way: Way, 
 ///
 /// # Errors
 /// `Interrupted`, the usual end. `Target`: the container stopped or was started anew.
-pub async fn serve(
+pub(crate) async fn serve(
     forward: Forward,
     listener: TcpListener,
     progress: &Arc<dyn Progress>,
@@ -123,7 +125,7 @@ pub async fn serve(
     let ended = loop {
         tokio::select! {
             biased;
-            signal = interrupt.wait() => break crate::interrupt::interrupted(signal),
+            signal = interrupt.wait() => break crate::cancel::interrupted(signal),
             gone = watch(&forward) => break gone,
             Some(done) = connections.join_next() => {
                 if let Ok(Err(error)) = done {
@@ -143,7 +145,7 @@ pub async fn serve(
     drop(listener);
     connections.abort_all();
     if let Way::Bridge(_) = forward.way
-        && let Err(left) = end::end_marked(&forward.engine, &forward.container, None, &word).await
+        && let Err(left) = kill_tree::end_marked(&forward.engine, &forward.container, None, &word).await
     {
         return Err(ended.hint(left.to_string()));
     }
@@ -168,7 +170,15 @@ async fn connect(forward: &Forward, mut socket: TcpStream, word: &str) -> Result
             Ok(())
         }
         Way::Bridge(tool) => {
-            bridge::carry(&forward.engine, &forward.container, tool, forward.port, socket, word).await
+            crate::docker::forward::exec_bridge::carry(
+                &forward.engine,
+                &forward.container,
+                tool,
+                forward.port,
+                socket,
+                word,
+            )
+            .await
         }
     }
 }

@@ -8,14 +8,13 @@
 //! what a killed envctl leaves, the next run knows by its room's lock and removes ([`reap`]). Where a worker cannot
 //! serve, [`Unfit`] says why, before a byte has come.
 
-pub(super) mod api;
-mod ended;
-pub mod far;
-pub mod feed;
-pub mod files;
-mod left;
-pub mod room;
-pub mod stream;
+pub(crate) mod container_spec;
+pub(crate) mod exit_status;
+pub(crate) mod orphans;
+pub(crate) mod remote;
+pub(crate) mod run_to_end;
+pub(crate) mod stdin_fifo;
+pub(crate) mod stdout_fifo;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,9 +24,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-pub use ended::{NOT_RUN, starved};
-pub use left::{Left, reap, this_machine};
-pub use room::Room;
+use crate::fsutil::private_dir::Room;
+pub(crate) use exit_status::{NOT_RUN, starved};
+pub(crate) use orphans::{Left, reap, this_machine};
 
 use super::container::Container;
 use super::engine::Engine;
@@ -36,69 +35,69 @@ use crate::error::{self, Error};
 
 /// Resource limits of a worker. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Bytes of memory.
-    pub memory: Option<u64>,
+    pub(crate) memory: Option<u64>,
     /// Processors.
-    pub cpus: Option<f64>,
+    pub(crate) cpus: Option<f64>,
 }
 
 /// A worker, as the engine is asked for it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WorkerSpec {
+pub(crate) struct WorkerSpec {
     /// The operation's id.
-    pub operation: String,
+    pub(crate) operation: String,
     /// The container's name.
-    pub name: String,
+    pub(crate) name: String,
     /// The image: the database container's own by its id, so that the tools are of its version, or one that was named.
-    pub image: String,
+    pub(crate) image: String,
     /// True where the worker reads stdin through the engine and ends when stdin ends.
-    pub fed: bool,
+    pub(crate) fed: bool,
     /// True where the worker runs a program of another image, in that image's own directory, with a writable `/tmp`.
-    pub guest: bool,
+    pub(crate) guest: bool,
     /// The id of the container whose network it joins.
-    pub network_of: String,
+    pub(crate) network_of: String,
     /// Program and arguments.
-    pub argv: Vec<String>,
+    pub(crate) argv: Vec<String>,
     /// Variables. No secrets: whoever may ask the engine sees them.
-    pub env: Vec<(String, String)>,
+    pub(crate) env: Vec<(String, String)>,
     /// `UID:GID`.
-    pub user: String,
+    pub(crate) user: String,
     /// The room on this host.
-    pub room: PathBuf,
+    pub(crate) room: PathBuf,
     /// This machine: only its own envctl know whether a room is left.
-    pub machine: String,
+    pub(crate) machine: String,
     /// True for a remote worker, which sees nothing of this host and reads and writes through the engine.
-    pub far: bool,
+    pub(crate) far: bool,
     /// A file or directory of this host that it may read, as [`ARCHIVE`].
-    pub archive: Option<PathBuf>,
+    pub(crate) archive: Option<PathBuf>,
     /// Resource limits of the worker.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 /// Properties of an engine that decide whether workers can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Nature {
+pub(crate) struct Nature {
     /// Runs as an ordinary user, who is root in its containers.
-    pub rootless: bool,
+    pub(crate) rootless: bool,
     /// Maps the users of containers to others of the host (`userns-remap`).
-    pub user_namespaces: bool,
+    pub(crate) user_namespaces: bool,
     /// Runs in a virtual machine of Docker Desktop.
-    pub desktop: bool,
+    pub(crate) desktop: bool,
 }
 
 /// End of a worker, as reported by the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WorkerEnd {
+pub(crate) struct WorkerEnd {
     /// The tool's exit code; 128 and more for a signal.
-    pub exit_code: i64,
+    pub(crate) exit_code: i64,
     /// The kernel ended it for want of memory.
-    pub out_of_memory: bool,
+    pub(crate) out_of_memory: bool,
 }
 
 /// Reason for which a worker cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub(crate) enum Unfit {
     /// The daemon is on another machine.
     Remote,
     /// The daemon is in a virtual machine.
@@ -144,7 +143,7 @@ impl From<Unfit> for Error {
 
 /// Error of a worker.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The worker cannot be used, and nothing was done.
     Unfit(Unfit),
     /// The worker ran, and failed.
@@ -165,17 +164,17 @@ impl From<Error> for Failure {
 
 /// Settings for all workers of one operation.
 #[derive(Clone, Debug)]
-pub struct Workshop {
+pub(crate) struct Workshop {
     /// The operation's id.
-    pub operation: String,
+    pub(crate) operation: String,
     /// Directory in which the workers' private directories are made.
-    pub rooms: PathBuf,
+    pub(crate) rooms: PathBuf,
     /// Resource limits of each worker.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     /// `UID:GID` of the caller, as the daemon's containers see it.
-    pub user: String,
+    pub(crate) user: String,
     /// The daemon is on another machine.
-    pub far: bool,
+    pub(crate) far: bool,
 }
 
 impl Workshop {
@@ -183,7 +182,7 @@ impl Workshop {
     ///
     /// # Errors
     /// [`Unfit`]: the reason for which workers cannot be used.
-    pub async fn open(
+    pub(crate) async fn open(
         engine: &Arc<dyn Engine>,
         operation: &str,
         rooms: &Path,
@@ -209,7 +208,7 @@ impl Workshop {
     }
 
     /// For workers on the daemon's own machine, which is another one. They are nobody there.
-    pub fn far(operation: &str, rooms: &Path, limits: Limits) -> Self {
+    pub(crate) fn far(operation: &str, rooms: &Path, limits: Limits) -> Self {
         let user = "65534:65534".to_owned();
         Self { operation: operation.to_owned(), rooms: rooms.to_owned(), limits, user, far: true }
     }
@@ -218,12 +217,12 @@ impl Workshop {
     ///
     /// # Errors
     /// The directory cannot be made.
-    pub fn room(&self) -> Result<Room, Unfit> {
+    pub(crate) fn room(&self) -> Result<Room, Unfit> {
         Room::make(&self.rooms).map_err(|e| Unfit::NoRoom(format!("{}: {e}", self.rooms.display())))
     }
 
     /// A worker that will run `tool` beside `database`; nothing is started yet.
-    pub fn worker(
+    pub(crate) fn worker(
         &self,
         engine: &Arc<dyn Engine>,
         database: &Container,
@@ -243,7 +242,7 @@ impl Workshop {
         );
         let mut env = tool.env.clone();
         // The tools' own words are recognised; there is no home in there.
-        let home = if self.far { "/" } else { room::INSIDE };
+        let home = if self.far { "/" } else { crate::fsutil::private_dir::INSIDE };
         env.extend([("LC_ALL", "C"), ("HOME", home)].map(|(n, v)| (n.to_owned(), v.to_owned())));
         let spec = WorkerSpec {
             operation: self.operation.clone(),
@@ -266,18 +265,18 @@ impl Workshop {
 }
 
 /// One worker. [`Worker::end`] has to be called, whatever became of it; where nobody can any more, [`reap`] does.
-pub struct Worker {
+pub(crate) struct Worker {
     engine: Arc<dyn Engine>,
     spec: WorkerSpec,
     /// Private directory of the worker.
-    pub room: Room,
+    pub(crate) room: Room,
     /// The request that makes it. Once it is on its way nobody calls it back: who stops waiting for the worker leaves
     /// it to [`Worker::end`], or the engine would make one that has been removed already.
     creation: Mutex<Option<JoinHandle<error::Result<()>>>>,
 }
 
 /// Path inside a worker of the archive that the worker may read.
-pub const ARCHIVE: &str = "/envctl-archive";
+pub(crate) const ARCHIVE: &str = "/envctl-archive";
 
 /// Time limit for the request that creates a worker, once the worker is not needed any more.
 const CREATION: Duration = Duration::from_secs(10);
@@ -287,20 +286,20 @@ const REMOVAL: Duration = Duration::from_secs(15);
 
 impl Worker {
     /// The tool's name, for messages.
-    pub fn program(&self) -> &str {
+    pub(crate) fn program(&self) -> &str {
         self.spec.argv.first().map_or("", String::as_str)
     }
 
     /// Returns the worker with a file or directory of this host to read.
     #[must_use]
-    pub fn reading(mut self, archive: &Path) -> Self {
+    pub(crate) fn reading(mut self, archive: &Path) -> Self {
         self.spec.archive = Some(archive.to_owned());
         self
     }
 
     /// Returns the worker with another image, for a program that runs until its stdin ends.
     #[must_use]
-    pub fn guest_of(mut self, image: &str) -> Self {
+    pub(crate) fn guest_of(mut self, image: &str) -> Self {
         image.clone_into(&mut self.spec.image);
         self.spec.fed = true;
         self.spec.guest = true;
@@ -311,20 +310,15 @@ impl Worker {
     ///
     /// # Errors
     /// Kind `Docker`: contact was lost; `Integrity`: somebody removed it.
-    pub async fn container(&self) -> error::Result<Container> {
+    pub(crate) async fn container(&self) -> error::Result<Container> {
         self.engine.inspect(&self.spec.name).await?.ok_or_else(|| self.removed())
-    }
-
-    /// Returns the resource limits of the worker.
-    pub fn limits(&self) -> Limits {
-        self.spec.limits
     }
 
     /// Creates and starts it; what it says comes as from an exec.
     ///
     /// # Errors
     /// The engine makes none.
-    pub async fn start(&self) -> Result<Exec, Unfit> {
+    pub(crate) async fn start(&self) -> Result<Exec, Unfit> {
         let refused = |e: Error| Unfit::Refused(e.message().to_owned());
         let (engine, spec) = (self.engine.clone(), self.spec.clone());
         let mut creation = self.creation.lock().await;
@@ -349,7 +343,7 @@ impl Worker {
     ///
     /// # Errors
     /// Kind `Docker`: contact was lost; `Integrity`: somebody removed it.
-    pub async fn ended(&self) -> error::Result<WorkerEnd> {
+    pub(crate) async fn ended(&self) -> error::Result<WorkerEnd> {
         self.engine.worker_end(&self.spec.name).await?.ok_or_else(|| self.removed())
     }
 
@@ -358,7 +352,7 @@ impl Worker {
     }
 
     /// Kills it if it runs, and removes it with what it left.
-    pub async fn end(&self) {
+    pub(crate) async fn end(&self) {
         let creation = async {
             let Some(creating) = self.creation.lock().await.take() else { return false };
             if !creating.is_finished() {

@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::docker::container::State;
-use crate::environment::request::{ProfileRule, TargetRequest, Wanted};
+use crate::environment::selector::{ProfileRule, TargetRequest, Wanted};
 use crate::environment::{find, observe};
 use crate::error::ErrorKind;
 

@@ -2,12 +2,12 @@
 
 use crate::docker::Container;
 use crate::docker::container::{Health, ImageConfig, State};
-use crate::environment::request::{ProfileRule, Rules, TargetRequest};
+use crate::environment::selector::{ProfileRule, Rules, TargetRequest};
 use crate::environment::{Environment, Landscape, Role};
 use crate::error::{Error, ErrorKind};
 
 /// A container started by hand.
-pub(super) fn plain(name: &str) -> Container {
+pub(crate) fn plain(name: &str) -> Container {
     // Distinct, stable ids: FNV-1a of the name, in 64 hex digits.
     let hash = name
         .bytes()
@@ -33,7 +33,7 @@ pub(super) fn plain(name: &str) -> Container {
 }
 
 /// Replica 1 of a compose service, in `/srv/acme`.
-pub(super) fn service(project: &str, service: &str) -> Container {
+pub(crate) fn service(project: &str, service: &str) -> Container {
     plain(&format!("{project}-{service}-1"))
         .with("com.docker.compose.project", project)
         .with("com.docker.compose.service", service)
@@ -43,21 +43,21 @@ pub(super) fn service(project: &str, service: &str) -> Container {
 }
 
 /// A compose service `db` that runs postgres.
-pub(super) fn db(project: &str) -> Container {
+pub(crate) fn db(project: &str) -> Container {
     service(project, "db").postgres()
 }
 
 /// A compose service `backend`.
-pub(super) fn backend(project: &str) -> Container {
+pub(crate) fn backend(project: &str) -> Container {
     service(project, "backend")
 }
 
 /// Backend and database of a project, in a directory.
-pub(super) fn stack(project: &str, directory: &str) -> Vec<Container> {
+pub(crate) fn stack(project: &str, directory: &str) -> Vec<Container> {
     vec![backend(project).at(directory), db(project).at(directory)]
 }
 
-pub(super) trait Build: Sized {
+pub(crate) trait Build: Sized {
     fn with(self, label: &str, value: &str) -> Self;
     fn named(self, name: &str) -> Self;
     fn number(self, number: &str) -> Self;
@@ -122,33 +122,33 @@ impl Build for Container {
     }
 }
 
-pub(super) fn anything() -> TargetRequest {
+pub(crate) fn anything() -> TargetRequest {
     TargetRequest::default()
 }
 
-pub(super) fn in_directory(directory: &str) -> TargetRequest {
+pub(crate) fn in_directory(directory: &str) -> TargetRequest {
     TargetRequest { project_dir: Some(directory.into()), ..anything() }
 }
 
-pub(super) fn profile(name: &str) -> TargetRequest {
+pub(crate) fn profile(name: &str) -> TargetRequest {
     TargetRequest { profile: Some(name.to_owned()), ..anything() }
 }
 
-pub(super) fn stacks(globs: &[&str]) -> TargetRequest {
+pub(crate) fn stacks(globs: &[&str]) -> TargetRequest {
     TargetRequest { stacks: globs.iter().map(|glob| (*glob).to_owned()).collect(), ..anything() }
 }
 
-pub(super) fn container(name: &str) -> TargetRequest {
+pub(crate) fn container(name: &str) -> TargetRequest {
     TargetRequest { container: Some(name.to_owned()), ..anything() }
 }
 
-pub(super) fn ruled(stack: Option<&str>, profiles: &[(&str, ProfileRule)]) -> TargetRequest {
+pub(crate) fn ruled(stack: Option<&str>, profiles: &[(&str, ProfileRule)]) -> TargetRequest {
     let profiles = profiles.iter().map(|(name, rule)| ((*name).to_owned(), rule.clone())).collect();
     TargetRequest { rules: Rules { stack: stack.map(str::to_owned), profiles }, ..anything() }
 }
 
 /// `acme prod [project] db=a,b backend=c`: the environment in one line.
-pub(super) fn line(environment: &Environment) -> String {
+pub(crate) fn line(environment: &Environment) -> String {
     let names = |role| {
         environment.with_role(role).map(|member| member.container.name.as_str()).collect::<Vec<_>>().join(",")
     };
@@ -156,7 +156,7 @@ pub(super) fn line(environment: &Environment) -> String {
     format!("{environment} [{project}] db={} backend={}", names(Role::Db), names(Role::Backend))
 }
 
-pub(super) fn lines(landscape: &Landscape) -> Vec<String> {
+pub(crate) fn lines(landscape: &Landscape) -> Vec<String> {
     landscape
         .stacks()
         .iter()
@@ -165,14 +165,14 @@ pub(super) fn lines(landscape: &Landscape) -> Vec<String> {
 }
 
 /// The message of an error of kind `Target`, with its hints.
-pub(super) fn words(error: &Error) -> String {
+pub(crate) fn words(error: &Error) -> String {
     assert_eq!(error.kind(), ErrorKind::Target, "{error}");
     format!("{}\n{}", error.message(), [error.notes(), error.hints()].concat().join("\n"))
 }
 
 /// That every one of these stands in the error's words.
 #[track_caller]
-pub(super) fn says<T: std::fmt::Debug>(result: crate::error::Result<T>, parts: &[&str]) {
+pub(crate) fn says<T: std::fmt::Debug>(result: crate::error::Result<T>, parts: &[&str]) {
     let words = words(&result.expect_err("an error was expected"));
     for part in parts {
         assert!(words.contains(part), "no {part:?} in:\n{words}");

@@ -4,7 +4,7 @@ use super::fixture::*;
 use crate::docker::Container;
 use crate::docker::container::State;
 use crate::environment::observe;
-use crate::environment::request::ProfileRule;
+use crate::environment::selector::ProfileRule;
 
 #[track_caller]
 fn seen(containers: &[Container], expected: &[&str]) {

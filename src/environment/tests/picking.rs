@@ -3,7 +3,7 @@
 use super::fixture::*;
 use crate::docker::Container;
 use crate::docker::container::{Health, State};
-use crate::environment::request::Wanted;
+use crate::environment::selector::Wanted;
 use crate::environment::{Target, find};
 use crate::error::Result;
 

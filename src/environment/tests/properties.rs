@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::fixture::*;
 use crate::docker::container::State;
 use crate::docker::{Container, Listed};
-use crate::environment::request::{ProfileRule, Rules, TargetRequest, Wanted};
+use crate::environment::selector::{ProfileRule, Rules, TargetRequest, Wanted};
 use crate::environment::{Environment, find, observe, worth_a_look};
 
 const LABELS: [&str; 13] = [

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::fixture::*;
 use crate::docker::Container;
 use crate::docker::container::{ImageConfig, State};
-use crate::environment::request::Wanted;
+use crate::environment::selector::Wanted;
 use crate::environment::{find, observe};
 
 /// All containers of a kind of engine, each with its image's configuration.
@@ -76,7 +76,7 @@ fn compose_v1_v2_and_podman_compose_are_understood() {
         assert!(chosen.profile.is_dev(), "{kind}");
         let prod = find(
             &containers,
-            &crate::environment::request::TargetRequest {
+            &crate::environment::selector::TargetRequest {
                 profile: Some("prod".into()),
                 ..in_directory("/srv/acme")
             },

@@ -6,45 +6,46 @@
 //! Promises: an output that is not understood is not "nothing to apply"; what a tool cannot tell is said to be unknown;
 //! a failure has the tool's last words and a next command.
 
-mod empty;
-mod find;
+pub(crate) mod detect;
+pub(crate) mod drop_schemas;
 mod new_files;
-pub mod presets;
-mod reading;
+pub(crate) mod parse_status;
+pub(crate) mod presets;
+pub(crate) mod resolved_tool;
 #[cfg(test)]
 mod tests;
-mod tool;
 
 use std::sync::Arc;
 
-pub use find::{Found, Ground};
-pub use new_files::NewFile;
-pub use tool::{Commands, Pick, Tool, preset};
+pub(crate) use detect::{Found, Ground};
+pub(crate) use new_files::NewFile;
+pub(crate) use resolved_tool::{Commands, Pick, Tool, preset};
 
 use super::history::{History, Migration, State};
 use super::plan::{Applied, MigrationPlan, Planned};
 use super::reset::ResetPlan;
 use super::{MigrationName, sql::SqlDriver};
+use crate::consent::Confirmed;
 use crate::docker::exec::Captured;
-use crate::docker::{Container, Engine, ExecSpec, tool as program};
+use crate::docker::exec::run_command as program;
+use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::Session;
 use crate::postgres::lock::{self, Mode};
-use crate::ui::Confirmed;
 
 /// In the place of names where nothing was ever applied and the tool lists nothing then.
-pub const EVERY: &str = "every migration";
+pub(crate) const EVERY: &str = "every migration";
 /// In the place of names where the tool cannot list.
-pub const UNLISTED: &str = "whatever is pending";
+pub(crate) const UNLISTED: &str = "whatever is pending";
 
 /// A tool, where it runs, and the database that it is for.
-pub struct CommandDriver {
+pub(crate) struct CommandDriver {
     /// The database's side; it has no files.
-    pub sql: SqlDriver,
+    pub(crate) sql: SqlDriver,
     /// Container of the tool.
-    pub backend: Container,
+    pub(crate) backend: Container,
     /// Command lines of the tool.
-    pub tool: Tool,
+    pub(crate) tool: Tool,
 }
 
 /// Result of the tool's `status`.
@@ -58,7 +59,7 @@ enum Standing {
 
 impl CommandDriver {
     /// Returns the driver's name, as plans show it.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{} in {}", self.tool.name, self.backend.name)
     }
 
@@ -93,7 +94,7 @@ impl CommandDriver {
         }
         // Goose lists on stderr, with its log.
         let text = if captured.stdout.is_empty() { both } else { captured.text() };
-        Ok(match reading::read(self.tool.reading, self.tool.none, &text) {
+        Ok(match crate::migrations::command::parse_status::read(self.tool.reading, self.tool.none, &text) {
             Some(found) => Standing::Listed(found),
             None => {
                 Standing::Unknown(format!("the output of `{}` lists nothing that is known", argv.join(" ")))
@@ -105,7 +106,7 @@ impl CommandDriver {
     ///
     /// # Errors
     /// Kind `Tool`: it failed. Kind `Usage`: it cannot list.
-    pub async fn history(&self) -> Result<History> {
+    pub(crate) async fn history(&self) -> Result<History> {
         let migrations = match self.standing().await? {
             Standing::Listed(migrations) => migrations,
             Standing::Fresh => vec![nameless(EVERY)],
@@ -128,7 +129,7 @@ impl CommandDriver {
     ///
     /// # Errors
     /// Kind `Tool`: it failed. Kind `Unknown`: a migration failed before.
-    pub async fn plan(&self) -> Result<MigrationPlan> {
+    pub(crate) async fn plan(&self) -> Result<MigrationPlan> {
         let mut remarks = Vec::new();
         let waiting = match self.standing().await? {
             Standing::Listed(migrations) => {
@@ -165,7 +166,7 @@ impl CommandDriver {
     ///
     /// # Errors
     /// Kind `Tool`: it failed, with its last words. Kind `Unknown`: it ended well, and something waits still.
-    pub async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
+    pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
         let holder = self.hold().await?;
         let ran = self.apply_now().await;
         holder.close().await;
@@ -228,13 +229,13 @@ impl CommandDriver {
     ///
     /// # Errors
     /// Kind `Tool`. As [`CommandDriver::apply`].
-    pub async fn reset(&self, plan: &Confirmed<ResetPlan>) -> Result<()> {
+    pub(crate) async fn reset(&self, plan: &Confirmed<ResetPlan>) -> Result<()> {
         if let Some(argv) = &self.tool.reset {
             self.must(argv).await?;
         } else {
             let mut holder = self.hold().await?;
             self.sql.progress.step("dropping what is there");
-            empty::empty(&mut holder, self.sql.lock_limit).await?;
+            crate::migrations::command::drop_schemas::empty(&mut holder, self.sql.lock_limit).await?;
             let ran = self.apply_now().await;
             holder.close().await;
             ran?;
@@ -249,7 +250,7 @@ impl CommandDriver {
     ///
     /// # Errors
     /// Kind `Usage`: no such verb. `Refused`: it wrote nothing. `Tool`: it failed.
-    pub async fn create(&self, name: &MigrationName, empty: bool) -> Result<Vec<NewFile>> {
+    pub(crate) async fn create(&self, name: &MigrationName, empty: bool) -> Result<Vec<NewFile>> {
         let argv = self.tool.creating(name, empty)?;
         let before = new_files::listing(self).await?;
         self.sql.progress.step(&format!("{}: {}", self.tool.name, argv.join(" ")));
@@ -273,7 +274,7 @@ impl CommandDriver {
 }
 
 /// A call in the tool's directory, its colours off where it heeds the usual variable.
-pub fn spec(tool: &Tool, argv: &[String]) -> ExecSpec {
+pub(crate) fn spec(tool: &Tool, argv: &[String]) -> ExecSpec {
     let mut spec = ExecSpec::new(argv.to_vec()).env("NO_COLOR", "1");
     spec.workdir = Some(tool.dir.clone());
     spec
@@ -286,13 +287,16 @@ fn nameless(what: &str) -> Migration {
 /// Both streams, without colours.
 fn said(captured: &Captured) -> String {
     let both = [&captured.stdout[..], b"\n", &captured.stderr[..]].concat();
-    reading::plain(&String::from_utf8_lossy(&both))
+    crate::migrations::command::parse_status::plain(&String::from_utf8_lossy(&both))
 }
 
 /// The last lines of what it printed: a traceback ends with what went wrong.
 fn last_words(captured: &Captured) -> String {
-    let stream =
-        if captured.complaint().is_empty() { said(captured) } else { reading::plain(&captured.complaint()) };
+    let stream = if captured.complaint().is_empty() {
+        said(captured)
+    } else {
+        crate::migrations::command::parse_status::plain(&captured.complaint())
+    };
     let lines: Vec<&str> = stream.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     match lines.as_slice() {
         [] => "it said nothing".to_owned(),

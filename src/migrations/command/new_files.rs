@@ -11,17 +11,17 @@ use crate::error::{self, Result};
 
 /// A file that a tool has made or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewFile {
+pub(crate) struct NewFile {
     /// Relative to the tool's directory.
-    pub path: String,
+    pub(crate) path: String,
     /// True where the file was there before.
-    pub changed: bool,
+    pub(crate) changed: bool,
     /// Present content of the file.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Checksum, size and path of every file that could be a migration.
-pub(super) type Listing = BTreeSet<String>;
+pub(crate) type Listing = BTreeSet<String>;
 
 /// Packages and histories, in which nobody's migrations are.
 const PASSED_OVER: &[&str] = &["node_modules", ".git", "vendor", ".venv", "venv", "__pycache__"];
@@ -30,13 +30,13 @@ const PASSED_OVER: &[&str] = &["node_modules", ".git", "vendor", ".venv", "venv"
 ///
 /// # Errors
 /// Kind `Tool`: no `find` in the image.
-pub(super) async fn listing(driver: &CommandDriver) -> Result<Listing> {
+pub(crate) async fn listing(driver: &CommandDriver) -> Result<Listing> {
     // A folder that may not be read makes `find` end with 1, with everything else in its output.
     let listed = driver.call(&find(driver.tool.writes)).await?;
     Ok(listed.text().lines().map(str::to_owned).collect())
 }
 
-pub(super) fn find(writes: &[&str]) -> Vec<String> {
+pub(crate) fn find(writes: &[&str]) -> Vec<String> {
     let mut argv = vec!["find", ".", "("];
     for (at, name) in PASSED_OVER.iter().enumerate() {
         argv.extend(if at == 0 { &[][..] } else { &["-o"] });
@@ -55,7 +55,7 @@ pub(super) fn find(writes: &[&str]) -> Vec<String> {
 ///
 /// # Errors
 /// Errors of [`listing`]. Kind `Tool`: a file cannot be read, or its size is not that of a migration.
-pub(super) async fn since(before: &Listing, driver: &CommandDriver) -> Result<Vec<NewFile>> {
+pub(crate) async fn since(before: &Listing, driver: &CommandDriver) -> Result<Vec<NewFile>> {
     let after = listing(driver).await?;
     let mut files = Vec::new();
     for (path, changed) in differences(before, &after) {
@@ -71,7 +71,7 @@ pub(super) async fn since(before: &Listing, driver: &CommandDriver) -> Result<Ve
 }
 
 /// `CHECKSUM SIZE ./PATH` lines that were not there, as paths and whether another line had the path.
-pub(super) fn differences(before: &Listing, after: &Listing) -> Vec<(String, bool)> {
+pub(crate) fn differences(before: &Listing, after: &Listing) -> Vec<(String, bool)> {
     let path = |line: &str| -> Option<String> {
         let path = line.splitn(3, ' ').nth(2)?;
         Some(path.strip_prefix("./").unwrap_or(path).to_owned())

@@ -5,20 +5,20 @@
 //! database from the container's own environment.
 
 /// A command line.
-pub type Argv = &'static [&'static str];
+pub(crate) type Argv = &'static [&'static str];
 
 /// A file by which a tool is recognised.
 #[derive(Clone, Copy, Debug)]
-pub struct Sign {
+pub(crate) struct Sign {
     /// Relative to the backend's working directory; `*` within one name.
-    pub file: &'static str,
+    pub(crate) file: &'static str,
     /// Text that the file has to contain; empty where the file's name is enough.
-    pub holds: &'static str,
+    pub(crate) holds: &'static str,
 }
 
 /// Format of the output of `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub(crate) enum Reading {
     /// A line begins with a mark, the name is the rest of it.
     Begins {
         /// Before what is applied.
@@ -76,33 +76,33 @@ pub enum Reading {
 
 /// One tool.
 #[derive(Clone, Copy, Debug)]
-pub struct Preset {
+pub(crate) struct Preset {
     /// The word in settings.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Any of them is enough; the first that is there is `{file}`.
-    pub signs: &'static [Sign],
+    pub(crate) signs: &'static [Sign],
     /// Lists what is applied and what waits; `None` where the tool cannot.
-    pub status: Option<Argv>,
+    pub(crate) status: Option<Argv>,
     /// Format of the output of `status`.
-    pub reading: Reading,
+    pub(crate) reading: Reading,
     /// Messages with which `status` fails where no migration was ever applied.
-    pub fresh: &'static [&'static str],
+    pub(crate) fresh: &'static [&'static str],
     /// Messages of `status` where there is no migration at all.
-    pub none: &'static [&'static str],
+    pub(crate) none: &'static [&'static str],
     /// Applies what waits.
-    pub apply: Argv,
+    pub(crate) apply: Argv,
     /// Writes a migration, from the models where the tool can.
-    pub create: Option<Argv>,
+    pub(crate) create: Option<Argv>,
     /// Writes an empty one.
-    pub create_empty: Option<Argv>,
+    pub(crate) create_empty: Option<Argv>,
     /// Patterns of the paths of new files, as `find -path` takes them.
-    pub writes: &'static [&'static str],
+    pub(crate) writes: &'static [&'static str],
     /// Drops everything and applies all; `None` where envctl drops and `apply` applies.
-    pub reset: Option<Argv>,
+    pub(crate) reset: Option<Argv>,
     /// Fills in the project's own data.
-    pub seed: Option<Argv>,
+    pub(crate) seed: Option<Argv>,
     /// Command that the tool's users type for `migrate resolve`; empty where there is none.
-    pub resolve: &'static str,
+    pub(crate) resolve: &'static str,
 }
 
 const fn sign(file: &'static str) -> Sign {
@@ -113,10 +113,10 @@ const fn sign(file: &'static str) -> Sign {
 const CHECKED: Reading = Reading::BeginsEndsWithName { applied: "[X]", pending: "[ ]" };
 
 /// Format of the output of `status` for a tool of `[migrations.commands]`.
-pub const OWN: Reading = Reading::Begins { applied: "[X]", pending: "[ ]" };
+pub(crate) const OWN: Reading = Reading::Begins { applied: "[X]", pending: "[ ]" };
 
 /// Patterns of the paths of new files for a tool of `[migrations.commands]`.
-pub const OWN_WRITES: &[&str] = &["*/migrations/*", "*/migrate/*", "*.sql"];
+pub(crate) const OWN_WRITES: &[&str] = &["*/migrations/*", "*/migrate/*", "*.sql"];
 
 const KNEX_MAKE: Argv = &["npx", "--no-install", "knex", "migrate:make", "{name}", "--knexfile", "{file}"];
 const RAILS_MIGRATION: Argv = &["bin/rails", "generate", "migration", "{name}"];
@@ -143,7 +143,7 @@ const DATA_SOURCES_JS: &[Sign] = &[
 ];
 
 /// All of them. `npx --no-install` runs what the project has and never downloads.
-pub const PRESETS: &[Preset] = &[
+pub(crate) const PRESETS: &[Preset] = &[
     Preset {
         name: "django",
         signs: &[Sign { file: "manage.py", holds: "django" }],
@@ -374,13 +374,13 @@ pub const PRESETS: &[Preset] = &[
 
 impl Preset {
     /// Returns the preset with this name in settings.
-    pub fn named(word: &str) -> Option<&'static Self> {
+    pub(crate) fn named(word: &str) -> Option<&'static Self> {
         PRESETS.iter().find(|preset| preset.name == word)
     }
 
     /// Every command line of the row, with its verb.
     #[cfg(test)]
-    pub(super) fn argvs(&self) -> Vec<(&'static str, Argv)> {
+    pub(crate) fn argvs(&self) -> Vec<(&'static str, Argv)> {
         [
             ("status", self.status),
             ("apply", Some(self.apply)),

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::find::{LOOK, questions};
 use super::new_files::{Listing, differences, find};
 use super::presets::{OWN, PRESETS, Preset, Reading};
-use super::reading::read;
 use super::*;
+use crate::migrations::command::detect::{LOOK, questions};
+use crate::migrations::command::parse_status::read;
 
 fn ground(file: &str, name: &str) -> Ground {
     let preset = Preset::named(name).unwrap();

@@ -8,10 +8,10 @@ use crate::error::{self, Error, Result};
 
 /// The part of a file that runs.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Up {
+pub(crate) struct Up {
     /// The file with every other line left empty.
-    pub(super) sql: String,
-    pub(super) transaction: bool,
+    pub(crate) sql: String,
+    pub(crate) transaction: bool,
 }
 
 /// A section's direction.
@@ -35,7 +35,7 @@ enum Line<'a> {
 ///
 /// # Errors
 /// Kind `Refused`, with the line.
-pub(super) fn read(text: &str, file: &str) -> Result<Up> {
+pub(crate) fn read(text: &str, file: &str) -> Result<Up> {
     let refuse = |at: usize, what: &str| error::refused(format!("{file}:{}: {what}", line_of(text, at)));
     let comments: Vec<usize> =
         Tokens::of(text).filter(|token| token.kind == Kind::LineComment).map(|token| token.at).collect();
@@ -115,7 +115,7 @@ fn is_mark(comment: &str, at: usize, text: &str) -> bool {
 }
 
 /// Reports whether a text has a mark of dbmate's, or what was meant as one.
-pub(super) fn has_mark(text: &str) -> bool {
+pub(crate) fn has_mark(text: &str) -> bool {
     text.lines().any(|line| read_line(line) != Line::Other)
 }
 

@@ -8,20 +8,21 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Script, dated, foreign};
+use super::{Script, foreign};
 use crate::error::{self, Error, Result};
-use crate::migrations::folder;
-use crate::migrations::name::MigrationName;
+use crate::migrations::directory;
+use crate::migrations::layout::flat_files;
+use crate::migrations::migration_name::MigrationName;
 
 /// Reads every file.
 ///
 /// # Errors
 /// Kind `Refused`: a way back, a file of another tool, an order that cannot be told.
-pub(super) fn read(at: &Path) -> Result<Vec<Script>> {
+pub(crate) fn read(at: &Path) -> Result<Vec<Script>> {
     let mut scripts = Vec::new();
     for file in ordered(at)? {
         let path = at.join(&file);
-        let text = folder::read(&path)?;
+        let text = directory::read(&path)?;
         if let Some(mark) = foreign::mark(&text) {
             return Err(marked(&file, &mark));
         }
@@ -55,7 +56,7 @@ fn marked(file: &str, mark: &foreign::Mark<'_>) -> Error {
 
 /// The files of a folder in their order.
 fn ordered(at: &Path) -> Result<Vec<String>> {
-    let entries = folder::list(at)?;
+    let entries = directory::list(at)?;
     if let Some((tool, sign)) = foreign::tool_of_folder(at, &entries).filter(|(tool, _)| !tool.whole) {
         return Err(
             tool.hints(error::refused(format!("{sign} is a migration of {}, and no flat file", tool.name)))
@@ -70,7 +71,7 @@ fn ordered(at: &Path) -> Result<Vec<String>> {
     }
     let files: Vec<String> = entries
         .into_iter()
-        .filter(|item| !item.folder && dated::is_sql(&item.name))
+        .filter(|item| !item.folder && flat_files::is_sql(&item.name))
         .map(|item| item.name)
         .collect();
     if let Some((file, tool)) = files.iter().find_map(|file| Some((file, foreign::tool_of_name(file)?))) {
@@ -183,7 +184,7 @@ fn untold(a: &(&Number<'_>, &String), b: &(&Number<'_>, &String), why: &str) -> 
 
 /// Files that could be migrations and that the runner would pass over.
 fn passed_over(file: &str) -> Result<()> {
-    if dated::is_sql(file) || !file.starts_with(|c: char| c.is_ascii_digit()) {
+    if flat_files::is_sql(file) || !file.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(());
     }
     if let Some(tool) = foreign::tool_of_program(file) {
@@ -248,7 +249,7 @@ fn below(at: &Path, name: &str) -> Result<()> {
 ///
 /// # Errors
 /// Kind `Refused`: the folder cannot be read in order, or has no number left.
-pub(in crate::migrations) fn next(at: &Path, name: &MigrationName, now: Timestamp) -> Result<String> {
+pub(crate) fn next(at: &Path, name: &MigrationName, now: Timestamp) -> Result<String> {
     let files = if at.is_dir() { ordered(at)? } else { Vec::new() };
     let Some(last) = files.last() else { return Ok(format!("{}.sql", name.dated(now))) };
     let number = Number::read(last);

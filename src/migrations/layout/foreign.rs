@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use super::super::lexer::{Kind, Tokens, line_of};
 use super::dbmate;
 use crate::error::Error;
-use crate::migrations::folder;
+use crate::migrations::directory;
 
 /// A tool.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Tool {
+pub(crate) struct Tool {
     /// Name of the tool, as the tool writes it.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The row of the driver `command`; empty where there is none.
     preset: &'static str,
     /// The command that applies what is pending, for `[migrations.commands]`; empty where it is not known.
     apply: &'static [&'static str],
     /// Each of its files is a way forward and nothing else.
-    pub whole: bool,
+    pub(crate) whole: bool,
 }
 
 const fn with_preset(name: &'static str, preset: &'static str) -> Tool {
@@ -38,7 +38,7 @@ impl Tool {
     }
 
     /// Reports whether its files may also be something else where the folder is not called `migrations`: programs, common words.
-    pub fn is_vague(&self) -> bool {
+    pub(crate) fn is_vague(&self) -> bool {
         [
             &DJANGO,
             &RAILS,
@@ -55,7 +55,7 @@ impl Tool {
     }
 
     /// Adds what to type so that the tool itself applies its migrations.
-    pub fn hints(&self, error: Error) -> Error {
+    pub(crate) fn hints(&self, error: Error) -> Error {
         let name = self.name;
         let error = if !self.preset.is_empty() {
             error.hint(format!(
@@ -119,16 +119,16 @@ static JAVASCRIPT: Tool = with_command("a tool in JavaScript", &[]);
 
 /// A mark of a tool in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mark<'a> {
+pub(crate) struct Mark<'a> {
     /// The tool; `None` for a comment that only says which way follows.
-    pub(super) tool: Option<&'static Tool>,
-    pub(super) line: usize,
-    pub(super) text: &'a str,
+    pub(crate) tool: Option<&'static Tool>,
+    pub(crate) line: usize,
+    pub(crate) text: &'a str,
 }
 
 /// Returns the first mark of a tool in a text. A comment that says `down` or `rollback` and nothing else counts where
 /// statements follow it.
-pub(super) fn mark(text: &str) -> Option<Mark<'_>> {
+pub(crate) fn mark(text: &str) -> Option<Mark<'_>> {
     let found = |tool, at, comment: &'_ str| Mark {
         tool,
         line: line_of(text, at),
@@ -206,7 +206,7 @@ const BACK: &[&str] = &["down", "downgrade", "undo", "rollback", "revert", "tear
 
 /// The word by which a name, without its ending, says that the file is a way back. `pair`: another file has the same
 /// number.
-pub(super) fn way_back(stem: &str, pair: bool) -> Option<String> {
+pub(crate) fn way_back(stem: &str, pair: bool) -> Option<String> {
     let lower = stem.to_ascii_lowercase();
     let words: Vec<&str> =
         lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -224,7 +224,7 @@ pub(super) fn way_back(stem: &str, pair: bool) -> Option<String> {
 }
 
 /// The tool that would give a file this name.
-pub(super) fn tool_of_name(file: &str) -> Option<&'static Tool> {
+pub(crate) fn tool_of_name(file: &str) -> Option<&'static Tool> {
     let stem = file.strip_suffix(".sql")?;
     let callback =
         ["beforeMigrate", "afterMigrate", "beforeEach", "afterEach", "beforeValidate", "afterValidate"];
@@ -256,7 +256,7 @@ pub(super) fn tool_of_name(file: &str) -> Option<&'static Tool> {
 }
 
 /// The tool whose program a numbered file in a folder of migrations is.
-pub(super) fn tool_of_program(file: &str) -> Option<&'static Tool> {
+pub(crate) fn tool_of_program(file: &str) -> Option<&'static Tool> {
     let (stem, ending) = file.rsplit_once('.')?;
     let tool = match ending {
         "py" => &DJANGO,
@@ -274,7 +274,7 @@ pub(super) fn tool_of_program(file: &str) -> Option<&'static Tool> {
 }
 
 /// The tool whose migrations the folder's own entries are, with the entry that says so.
-pub(super) fn tool_of_folder(folder: &Path, entries: &[folder::Item]) -> Option<(&'static Tool, String)> {
+pub(crate) fn tool_of_folder(folder: &Path, entries: &[directory::Item]) -> Option<(&'static Tool, String)> {
     let has = |name: &str| entries.iter().any(|item| item.name == name);
     if has("committed") && (has("current.sql") || has("current") || has("afterReset.sql")) {
         return Some((&GRAPHILE, "committed".to_owned()));
@@ -291,7 +291,9 @@ pub(super) fn tool_of_folder(folder: &Path, entries: &[folder::Item]) -> Option<
     let above = folder.parent().unwrap_or(folder);
     if above.file_name().is_some_and(|name| name == "supabase")
         && above.join("config.toml").is_file()
-        && let Some(first) = entries.iter().find(|item| !item.folder && super::dated::is_sql(&item.name))
+        && let Some(first) = entries
+            .iter()
+            .find(|item| !item.folder && crate::migrations::layout::flat_files::is_sql(&item.name))
     {
         return Some((&SUPABASE, first.name.clone()));
     }
@@ -334,14 +336,14 @@ const CONFIGURATIONS: &[(&str, &Tool, &[&str], &[&str])] = &[
 const NOT_POSTGRES: &[&str] = &["sqlite", "mysql", "turso", "singlestore", "d1-http"];
 
 /// The tools whose configuration lies in a folder, each with its file.
-pub fn configured(folder: &Path) -> Vec<(&'static Tool, PathBuf)> {
+pub(crate) fn configured(folder: &Path) -> Vec<(&'static Tool, PathBuf)> {
     let mut found: Vec<(&'static Tool, PathBuf)> = Vec::new();
     for (name, tool, wanted, unwanted) in CONFIGURATIONS {
         let path = folder.join(name);
         if !path.is_file() || found.iter().any(|(known, _)| known == tool) {
             continue;
         }
-        let text = folder::beginning(&path);
+        let text = directory::beginning(&path);
         let holds = |word: &&str| text.contains(*word);
         if (wanted.is_empty() || wanted.iter().any(holds)) && !unwanted.iter().any(holds) {
             found.push((tool, path));
@@ -351,7 +353,7 @@ pub fn configured(folder: &Path) -> Vec<(&'static Tool, PathBuf)> {
 }
 
 /// The database, other than PostgreSQL, that a folder of this name is for.
-pub fn other_database(name: &str) -> bool {
+pub(crate) fn other_database(name: &str) -> bool {
     const OTHERS: &[&str] = &[
         "clickhouse",
         "mysql",

@@ -3,30 +3,30 @@
 //! Promises: a folder is read whole or not at all; the order is the tool's own; what cannot be ordered or
 //! read beyond doubt is refused before anything runs (reliability F67, F68).
 
-mod dated;
 mod dbmate;
 mod flat;
+pub(crate) mod flat_files;
+pub(crate) mod folder_markers;
 mod foreign;
-mod order;
+pub(crate) mod node_collation;
 mod prisma;
-mod signs;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::folder;
 use crate::error::{self, Error, Result};
+use crate::migrations::directory;
 
-pub(super) use flat::next as next_flat;
-pub use foreign::{Tool, configured, other_database};
-pub use order::as_node_sorts;
-pub use signs::Signs;
+pub(crate) use flat::next as next_flat;
+pub(crate) use folder_markers::Signs;
+pub(crate) use foreign::{Tool, configured, other_database};
+pub(crate) use node_collation::as_node_sorts;
 
 /// A tool's way to lay out migrations; each has a table of its own in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layout {
+pub(crate) enum Layout {
     /// `NAME/migration.sql`, table `_prisma_migrations`.
     Prisma,
     /// `NAME.sql`, table `envctl_migrations`.
@@ -41,10 +41,11 @@ pub enum Layout {
 
 impl Layout {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Prisma, Self::Flat, Self::Dbmate, Self::Sqlx, Self::GolangMigrate];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Prisma, Self::Flat, Self::Dbmate, Self::Sqlx, Self::GolangMigrate];
 
     /// The word in settings.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Prisma => "prisma",
             Self::Flat => "flat",
@@ -59,9 +60,11 @@ impl Layout {
     /// # Errors
     /// Kind `Refused`: a file that would be taken differently by the server, a name that cannot be ordered,
     /// two migrations of one version, a folder without its file.
-    pub fn read(self, folder: &Path) -> Result<Vec<Script>> {
+    pub(crate) fn read(self, folder: &Path) -> Result<Vec<Script>> {
         if self != Self::Prisma
-            && let Some(name) = folder::links(folder).into_iter().find(|name| dated::is_sql(name))
+            && let Some(name) = directory::links(folder)
+                .into_iter()
+                .find(|name| crate::migrations::layout::flat_files::is_sql(name))
         {
             return Err(error::refused(format!("{name} is a link, and would be passed over"))
                 .hint("put the file itself in the place of the link"));
@@ -69,7 +72,7 @@ impl Layout {
         match self {
             Self::Prisma => prisma::read(folder),
             Self::Flat => flat::read(folder),
-            other => dated::read(other, folder),
+            other => crate::migrations::layout::flat_files::read(other, folder),
         }
     }
 }
@@ -79,13 +82,13 @@ impl Layout {
     ///
     /// # Errors
     /// A folder below it cannot be read.
-    pub fn remarks(self, folder: &Path, scripts: &[Script]) -> Result<Vec<String>> {
+    pub(crate) fn remarks(self, folder: &Path, scripts: &[Script]) -> Result<Vec<String>> {
         let mut remarks: Vec<String> = self.order_remark(scripts).into_iter().collect();
         if self == Self::Prisma {
             return Ok(remarks);
         }
         let mut passed_over = Vec::new();
-        for item in folder::list(folder)?.into_iter().filter(|item| item.folder) {
+        for item in directory::list(folder)?.into_iter().filter(|item| item.folder) {
             passed_over.extend(numbered_below(folder, &item.name)?);
         }
         if !passed_over.is_empty() {
@@ -122,19 +125,19 @@ impl FromStr for Layout {
 
 /// One migration's file, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Script {
+pub(crate) struct Script {
     /// Name of the migration, as its tool writes it.
-    pub name: String,
+    pub(crate) name: String,
     /// Key in the tool's history table: the name, or a version.
-    pub key: String,
+    pub(crate) key: String,
     /// The file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The whole file; checksums are of this.
-    pub text: String,
+    pub(crate) text: String,
     /// SQL that runs.
-    pub sql: String,
+    pub(crate) sql: String,
     /// True where the tool runs the SQL in a transaction.
-    pub transaction: bool,
+    pub(crate) transaction: bool,
 }
 
 /// Most files that a remark names.
@@ -149,11 +152,13 @@ fn numbered_below(at: &Path, name: &str) -> Result<Vec<String>> {
     for _ in 0..LEVELS {
         let mut next = Vec::new();
         for name in level {
-            for item in folder::list(&at.join(&name))? {
+            for item in directory::list(&at.join(&name))? {
                 let path = format!("{name}/{}", item.name);
                 if item.folder {
                     next.push(path);
-                } else if dated::is_sql(&item.name) && item.name.starts_with(|c: char| c.is_ascii_digit()) {
+                } else if crate::migrations::layout::flat_files::is_sql(&item.name)
+                    && item.name.starts_with(|c: char| c.is_ascii_digit())
+                {
                     found.push(path);
                 }
             }

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use super::{Script, as_node_sorts};
 use crate::error::{self, Result};
-use crate::migrations::folder;
+use crate::migrations::directory;
 
 /// Prisma's column holds no more.
 const LONGEST: usize = 255;
 
 /// Reads every folder. Entries that are no folders are not migrations, as with Prisma.
-pub(super) fn read(at: &Path) -> Result<Vec<Script>> {
+pub(crate) fn read(at: &Path) -> Result<Vec<Script>> {
     let mut names: Vec<String> =
-        folder::list(at)?.into_iter().filter(|item| item.folder).map(|item| item.name).collect();
+        directory::list(at)?.into_iter().filter(|item| item.folder).map(|item| item.name).collect();
     if let Some(name) = names.iter().find(|name| name.len() > LONGEST) {
         return Err(error::refused(format!("the folder {name} has a name of more than {LONGEST} bytes"))
             .note("Prisma's table cannot hold it")
@@ -40,6 +40,6 @@ fn script(at: &Path, name: String) -> Result<Script> {
             at.join(&name).display()
         )));
     }
-    let text = folder::read(&path)?;
+    let text = directory::read(&path)?;
     Ok(Script { key: name.clone(), name, path, sql: text.clone(), text, transaction: false })
 }

@@ -36,26 +36,26 @@ exit 0
 
 /// A Prisma CLI and its project.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The program, absolute.
-    pub program: String,
+    pub(crate) program: String,
     /// The directory it is run in, absolute.
-    pub dir: String,
+    pub(crate) dir: String,
     /// `--schema`, where the CLI would not find it by itself.
-    pub schema: Option<String>,
+    pub(crate) schema: Option<String>,
     /// The schema's file, for `migrate diff`; relative to `dir`.
-    pub schema_file: Option<String>,
+    pub(crate) schema_file: Option<String>,
     /// The folder of migrations, relative to `dir`.
-    pub migrations: String,
+    pub(crate) migrations: String,
 }
 
 /// Settings of the Prisma CLI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub(crate) struct Wishes {
     /// `migrations.schema`.
-    pub schema: Option<String>,
+    pub(crate) schema: Option<String>,
     /// `migrations.dir`, where it is a path in the container.
-    pub dir: Option<String>,
+    pub(crate) dir: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -74,7 +74,7 @@ impl Cli {
     ///
     /// # Errors
     /// Kind `Usage`: no schema, or several. As [`capture`].
-    pub async fn find(
+    pub(crate) async fn find(
         engine: &Arc<dyn Engine>,
         container: &Container,
         wishes: &Wishes,
@@ -133,7 +133,7 @@ impl Cli {
     }
 
     /// A call of the CLI: `words` and the schema.
-    pub fn spec(&self, words: &[&str], guard: &[(String, String)]) -> ExecSpec {
+    pub(crate) fn spec(&self, words: &[&str], guard: &[(String, String)]) -> ExecSpec {
         let mut argv = vec![self.program.clone()];
         argv.extend(words.iter().map(|word| (*word).to_owned()));
         if let Some(schema) = &self.schema
@@ -179,7 +179,7 @@ fn folder(locks: &[String], schema: Option<&str>, wishes: &Wishes, container: &s
 
 /// Environment variables that Prisma's guard against autonomous programs reads (prisma 6.19 `build/index.js`).
 /// Behind an exec the CLI would see none of them. Passing the variables on keeps the guard working.
-pub const GUARD: &[&str] = &[
+pub(crate) const GUARD: &[&str] = &[
     "CLAUDECODE",
     "GEMINI_CLI",
     "CURSOR_AGENT",

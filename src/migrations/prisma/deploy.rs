@@ -8,22 +8,23 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use super::{PrismaDriver, words};
+use super::PrismaDriver;
+use crate::consent::Confirmed;
 use crate::docker::exec::Captured;
-use crate::docker::tool;
+use crate::docker::exec::run_command;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::migrations::history::{Migration, State};
 use crate::migrations::layout::Script;
 use crate::migrations::plan::{Applied, MigrationPlan};
+use crate::migrations::prisma::output;
 use crate::migrations::reset::ResetPlan;
 use crate::migrations::sql::{
     Character, PRISMA_LOCK, blocking, is_tools_lock, migrated_elsewhere, statements, tools_lock,
     waited_in_vain,
 };
-use crate::postgres::quote::literal;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Holder, Session};
-use crate::ui::Confirmed;
+use crate::text::sql_quote::literal;
 
 /// Interval at which the sessions of the CLI are checked.
 const LOOK: Duration = Duration::from_millis(200);
@@ -42,7 +43,7 @@ impl PrismaDriver {
     /// # Errors
     /// Prisma's states as ours. `Busy`: a lock, a dump. `Unknown`: the CLI's end is not known, or it says it has
     /// applied what the database does not know.
-    pub async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
+    pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
         let (ran, cancelled) = self.beside_locks(&["migrate", "deploy"]).await?;
         let captured = match ran {
             Ok(captured) => captured,
@@ -74,7 +75,7 @@ impl PrismaDriver {
     ///
     /// # Errors
     /// Prisma's states as ours.
-    pub async fn reset(&self, plan: &Confirmed<ResetPlan>) -> Result<()> {
+    pub(crate) async fn reset(&self, plan: &Confirmed<ResetPlan>) -> Result<()> {
         let mut words = vec!["migrate", "reset", "--force", "--skip-generate"];
         if !plan.plan().seed {
             words.push("--skip-seed");
@@ -89,7 +90,7 @@ impl PrismaDriver {
                 Some(cancelled) => waited_in_vain("the reset", cancelled.holder.as_ref())
                     .note("what it has dropped is dropped")
                     .hint("run it again"),
-                None => words::failure("migrate reset", &captured, &self.backend.name),
+                None => output::failure("migrate reset", &captured, &self.backend.name),
             });
         }
         let history = self.history().await?;
@@ -112,7 +113,7 @@ impl PrismaDriver {
         self.sql.progress.step(&format!("prisma {}", words[..2].join(" ")));
         // node-postgres calls itself so in `pg_stat_activity`; the native engine has no name there.
         let spec = self.cli.spec(words, &self.guard).env("PGAPPNAME", self.sql.application());
-        let running = tool::run(self.engine(), &self.backend, &spec, &self.sql.interrupt);
+        let running = run_command::run(self.engine(), &self.backend, &spec, &self.sql.interrupt);
         let cancelled = RefCell::new(None);
         let ran = tokio::select! {
             biased;
@@ -251,9 +252,9 @@ impl PrismaDriver {
     async fn deploy_failed(&self, captured: &Captured) -> Error {
         // A shell's way to say that a signal ended it.
         if captured.exit_code > 128 {
-            return self.lost(Some(words::failure("migrate deploy", captured, &self.backend.name))).await;
+            return self.lost(Some(output::failure("migrate deploy", captured, &self.backend.name))).await;
         }
-        let told = words::failure("migrate deploy", captured, &self.backend.name);
+        let told = output::failure("migrate deploy", captured, &self.backend.name);
         if told.kind() == ErrorKind::Busy {
             return self.locked_out().await.unwrap_or(told);
         }
@@ -268,7 +269,7 @@ impl PrismaDriver {
             return self.lost(Some(told)).await;
         }
         let name = failed.name;
-        let why = words::database_error(logs).or_else(|| words::database_error(&words::said(captured)));
+        let why = output::database_error(logs).or_else(|| output::database_error(&output::said(captured)));
         let silent = why.is_none();
         let why = why.unwrap_or_else(|| told.message().to_owned());
         let error = error::tool(format!("{name} failed: {why}")).hint(format!(

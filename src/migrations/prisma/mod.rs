@@ -6,53 +6,54 @@
 
 mod cli;
 mod deploy;
-mod files;
+pub(crate) mod fetch_files;
+pub(crate) mod output;
 mod studio;
-mod words;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub use cli::{Cli, GUARD, Wishes};
-pub use files::fetch;
-pub use studio::{Studio, StudioCli};
+pub(crate) use cli::{Cli, GUARD, Wishes};
+pub(crate) use fetch_files::fetch;
+pub(crate) use studio::{Studio, StudioCli};
 
 use super::plan::MigrationPlan;
 use super::sql::{ResolvePlan, SqlDriver};
 use super::{History, MigrationName};
+use crate::consent::Confirmed;
+use crate::docker::exec::run_command;
 use crate::docker::exec::{Captured, capture};
-use crate::docker::{Container, Engine, ExecSpec, tool};
+use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, ErrorKind, Result};
 use crate::postgres::Session;
-use crate::ui::Confirmed;
 
 /// The CLI, its files, and the database that they are for.
-pub struct PrismaDriver {
+pub(crate) struct PrismaDriver {
     /// The database's side; its folder holds a copy of the container's files.
-    pub sql: SqlDriver,
+    pub(crate) sql: SqlDriver,
     /// Container of the CLI.
-    pub backend: Container,
+    pub(crate) backend: Container,
     /// Program, directory and schema of the CLI.
-    pub cli: Cli,
+    pub(crate) cli: Cli,
     /// Environment variables that Prisma's own guard reads.
-    pub guard: Vec<(String, String)>,
+    pub(crate) guard: Vec<(String, String)>,
     /// The copy; it ends with the driver.
-    pub files: tempfile::TempDir,
+    pub(crate) _files: tempfile::TempDir,
 }
 
 /// A migration that was written.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Written {
+pub(crate) struct Written {
     /// Name of the migration, with the time in front.
-    pub name: String,
+    pub(crate) name: String,
     /// SQL of the migration; empty where the schema has no changes.
-    pub sql: String,
+    pub(crate) sql: String,
 }
 
 impl PrismaDriver {
     /// Returns the driver's name, as plans show it.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("prisma in {}", self.backend.name)
     }
 
@@ -63,16 +64,22 @@ impl PrismaDriver {
     /// Runs `prisma WORDS`.
     ///
     /// # Errors
-    /// Errors of [`tool::run`].
-    pub async fn run(&self, words: &[&str]) -> Result<Captured> {
-        tool::run(self.engine(), &self.backend, &self.cli.spec(words, &self.guard), &self.sql.interrupt).await
+    /// Errors of [`crate::docker::exec::run_command::run`].
+    pub(crate) async fn run(&self, words: &[&str]) -> Result<Captured> {
+        run_command::run(
+            self.engine(),
+            &self.backend,
+            &self.cli.spec(words, &self.guard),
+            &self.sql.interrupt,
+        )
+        .await
     }
 
     /// Returns the state of each migration.
     ///
     /// # Errors
     /// Errors of [`SqlDriver::history`].
-    pub async fn history(&self) -> Result<History> {
+    pub(crate) async fn history(&self) -> Result<History> {
         Ok(self.own(self.sql.history().await?))
     }
 
@@ -80,7 +87,7 @@ impl PrismaDriver {
     ///
     /// # Errors
     /// Errors of [`SqlDriver::history`].
-    pub async fn history_in(&self, session: &mut Session) -> Result<History> {
+    pub(crate) async fn history_in(&self, session: &mut Session) -> Result<History> {
         Ok(self.own(self.sql.history_in(session).await?))
     }
 
@@ -96,7 +103,7 @@ impl PrismaDriver {
     ///
     /// # Errors
     /// Errors of [`SqlDriver::plan`].
-    pub async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
+    pub(crate) async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
         let (mut plan, alone) = self.sql.plan_of(session).await?;
         // Prisma's native engine sends a file as one query, its adapters for JavaScript send some in pieces.
         plan.remarks.extend(alone.map(|error| format!("may fail: {}", error.message())));
@@ -108,7 +115,7 @@ impl PrismaDriver {
     ///
     /// # Errors
     /// Prisma's refusals (P3008, P3012, P3017) as ours.
-    pub async fn resolve(&self, plan: &Confirmed<ResolvePlan>) -> Result<()> {
+    pub(crate) async fn resolve(&self, plan: &Confirmed<ResolvePlan>) -> Result<()> {
         self.sql.resolve(plan).await
     }
 
@@ -117,7 +124,7 @@ impl PrismaDriver {
     ///
     /// # Errors
     /// Kind `Usage`: an error in the schema. `Tool`.
-    pub async fn create(&self, name: &MigrationName, at: Timestamp, empty: bool) -> Result<Written> {
+    pub(crate) async fn create(&self, name: &MigrationName, at: Timestamp, empty: bool) -> Result<Written> {
         let sql = if empty { String::new() } else { self.difference().await? };
         let written = Written { name: name.dated(at), sql };
         if written.sql.is_empty() && !empty {
@@ -139,8 +146,9 @@ impl PrismaDriver {
         let words = [&["migrate", "diff"], from, &["--to-schema-datamodel", schema, "--script"]].concat();
         let captured = self.run(&words).await?;
         if captured.exit_code != 0 {
-            let failure = words::failure("migrate diff", &captured, &self.backend.name);
-            if words::said(&captured).contains("shadow") {
+            let failure =
+                crate::migrations::prisma::output::failure("migrate diff", &captured, &self.backend.name);
+            if crate::migrations::prisma::output::said(&captured).contains("shadow") {
                 return Err(failure
                     .with_kind(ErrorKind::Tool)
                     .note("Prisma compares in a shadow database")
@@ -178,12 +186,7 @@ impl PrismaDriver {
     }
 
     /// The absolute path of a migration in the container.
-    pub fn path_of(&self, name: &str) -> String {
+    pub(crate) fn path_of(&self, name: &str) -> String {
         format!("{}/{name}/migration.sql", self.place())
-    }
-
-    /// The failure of any other verb of the CLI.
-    pub fn failure(&self, verb: &str, captured: &Captured) -> error::Error {
-        words::failure(verb, captured, &self.backend.name)
     }
 }

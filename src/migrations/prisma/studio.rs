@@ -9,14 +9,14 @@
 
 use std::sync::Arc;
 
-use crate::docker::demux::Output;
-use crate::docker::end::{Left, TAG, end_marked};
+use crate::cancel::Interrupt;
+use crate::docker::exec::demux::Output;
+use crate::docker::exec::kill_tree::{Left, TAG, end_marked};
 use crate::docker::exec::{Exec, ExecInput, ExecOutput, capture};
-use crate::docker::proof::nonce;
 use crate::docker::worker::{Unfit, Worker, Workshop};
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, Result};
-use crate::interrupt::Interrupt;
+use crate::random::nonce;
 use crate::secret::Secret;
 
 /// Every CLI from here up and below, with its version.
@@ -73,11 +73,11 @@ const CONFIG: &str = "export default { datasource: { url: process.env.ENVCTL_STU
 
 /// A CLI that has a Studio.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StudioCli {
+pub(crate) struct StudioCli {
     /// The program, absolute.
-    pub program: String,
+    pub(crate) program: String,
     /// Major version of the program.
-    pub major: u32,
+    pub(crate) major: u32,
 }
 
 impl StudioCli {
@@ -85,7 +85,7 @@ impl StudioCli {
     ///
     /// # Errors
     /// Errors of [`capture`].
-    pub async fn find(
+    pub(crate) async fn find(
         engine: &Arc<dyn Engine>,
         container: &Container,
         named: Option<&str>,
@@ -119,7 +119,7 @@ impl StudioCli {
 }
 
 /// A Studio that was started.
-pub struct Studio {
+pub(crate) struct Studio {
     engine: Arc<dyn Engine>,
     container: Container,
     output: ExecOutput,
@@ -142,7 +142,7 @@ impl Studio {
     ///
     /// # Errors
     /// Kind `Docker`, `Target`.
-    pub async fn start(
+    pub(crate) async fn start(
         engine: &Arc<dyn Engine>,
         container: &Container,
         cli: &StudioCli,
@@ -171,7 +171,7 @@ impl Studio {
     ///
     /// # Errors
     /// Kind `Tool`: no such image, no worker can be made; `Interrupted`. In every case nothing of it is left.
-    pub async fn start_beside(
+    pub(crate) async fn start_beside(
         engine: &Arc<dyn Engine>,
         database: &Container,
         workshop: &Workshop,
@@ -209,12 +209,12 @@ impl Studio {
     }
 
     /// The container it runs in.
-    pub fn container(&self) -> &Container {
+    pub(crate) fn container(&self) -> &Container {
         &self.container
     }
 
     /// Resolves when Studio has ended by itself, with why. Keeps its output flowing meanwhile.
-    pub async fn ended(&mut self) -> Error {
+    pub(crate) async fn ended(&mut self) -> Error {
         loop {
             let words = &mut self.words;
             let mut sink = |_: Output, bytes: &[u8]| {
@@ -237,7 +237,7 @@ impl Studio {
     ///
     /// # Errors
     /// Processes that could not be ended.
-    pub async fn end(self) -> std::result::Result<(), Left> {
+    pub(crate) async fn end(self) -> std::result::Result<(), Left> {
         let Self { engine, container, place, output, input, .. } = self;
         drop((output, input));
         match place {

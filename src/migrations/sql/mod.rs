@@ -4,67 +4,68 @@
 //! that tool finds its table as if it had done it itself; a file runs as one query; the plan is compared with the
 //! database again under the lock, before the first file runs; a failure says what stays and what to type.
 
-mod ledger;
-mod program;
+pub(crate) mod history_table;
+pub(crate) mod lock_wait;
+pub(crate) mod psql_script;
 mod reset;
 mod resolve;
 mod run;
-mod waits;
-mod words;
+pub(crate) mod tokenizer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use ledger::PRISMA_LOCK;
-pub use ledger::{Ledger, Record};
-pub(in crate::migrations) use reset::drop_schema;
-pub use resolve::{Resolution, ResolvePlan};
-pub(super) use waits::{blocking, is_tools_lock, migrated_elsewhere, tools_lock, waited_in_vain};
-pub use words::Character;
+pub(crate) use history_table::PRISMA_LOCK;
+pub(crate) use history_table::{Ledger, Record};
+pub(crate) use lock_wait::{blocking, is_tools_lock, migrated_elsewhere, tools_lock, waited_in_vain};
+pub(crate) use reset::drop_schema;
+pub(crate) use resolve::{Resolution, ResolvePlan};
+pub(crate) use tokenizer::Character;
 
 /// Returns the number of statements in a text.
-pub fn statements(sql: &str) -> usize {
-    words::statements(sql).len()
+pub(crate) fn statements(sql: &str) -> usize {
+    crate::migrations::sql::tokenizer::statements(sql).len()
 }
 
 use super::history::{History, Migration, State};
 use super::layout::{Layout, Script};
 use super::plan::{MigrationPlan, Planned};
-use super::{folder, risk, runnable};
+use super::{risk, runnable};
+use crate::cancel::Interrupt;
 use crate::docker::{Container, Engine};
 use crate::error::{self, Result};
-use crate::interrupt::Interrupt;
-use crate::postgres::quote::literal;
+use crate::migrations::directory;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::progress::Progress;
+use crate::text::sql_quote::literal;
 
 /// Runner of SQL migrations on one database.
 #[derive(Clone)]
-pub struct SqlDriver {
+pub(crate) struct SqlDriver {
     /// The engine.
-    pub engine: Arc<dyn Engine>,
+    pub(crate) engine: Arc<dyn Engine>,
     /// The database's container.
-    pub container: Container,
+    pub(crate) container: Container,
     /// User, database and password of the connection.
-    pub access: Access,
+    pub(crate) access: Access,
     /// Layout of the files.
-    pub layout: Layout,
+    pub(crate) layout: Layout,
     /// The files.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// The project's directory, for short paths.
-    pub project: Option<PathBuf>,
+    pub(crate) project: Option<PathBuf>,
     /// The operation's id.
-    pub operation: String,
+    pub(crate) operation: String,
     /// Name of the caller, for `pg_stat_activity`.
-    pub who: String,
+    pub(crate) who: String,
     /// Longest wait for a lock: the tool's, envctl's, and those of tables.
-    pub lock_limit: Duration,
+    pub(crate) lock_limit: Duration,
     /// Receiver of progress messages.
-    pub progress: Arc<dyn Progress>,
+    pub(crate) progress: Arc<dyn Progress>,
     /// The wish to stop.
-    pub interrupt: Interrupt,
+    pub(crate) interrupt: Interrupt,
 }
 
 /// The database's side of a comparison.
@@ -86,11 +87,11 @@ impl Kept {
 
 impl SqlDriver {
     /// Returns the driver's name, as plans show it.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("sql ({} files)", self.layout.word())
     }
 
-    pub(super) fn application(&self) -> String {
+    pub(crate) fn application(&self) -> String {
         format!("envctl/{} migrate {}", &self.operation[..8], self.who)
     }
 
@@ -103,7 +104,7 @@ impl SqlDriver {
     ///
     /// # Errors
     /// Errors of [`Layout::read`] and [`Session::query`].
-    pub async fn history(&self) -> Result<History> {
+    pub(crate) async fn history(&self) -> Result<History> {
         let mut session = self.session().await?;
         let history = self.history_in(&mut session).await?;
         session.close().await;
@@ -114,7 +115,7 @@ impl SqlDriver {
     ///
     /// # Errors
     /// Errors of [`SqlDriver::history`].
-    pub async fn history_in(&self, session: &mut Session) -> Result<History> {
+    pub(crate) async fn history_in(&self, session: &mut Session) -> Result<History> {
         let scripts = self.layout.read(&self.folder)?;
         let kept = self.interrupt.or(self.look(session)).await??;
         let mut history = self.compare(&scripts, &kept)?;
@@ -130,7 +131,7 @@ impl SqlDriver {
     ///
     /// # Errors
     /// Kind `Refused`: edited, failed or unknown history. Errors of [`SqlDriver::history`].
-    pub async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
+    pub(crate) async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
         let (plan, alone) = self.plan_of(session).await?;
         match alone {
             Some(alone) => Err(alone),
@@ -139,7 +140,7 @@ impl SqlDriver {
     }
 
     /// Plans, and finds the first file that cannot run as one query; other tools than this driver may send it in pieces.
-    pub(in crate::migrations) async fn plan_of(
+    pub(crate) async fn plan_of(
         &self,
         session: &mut Session,
     ) -> Result<(MigrationPlan, Option<error::Error>)> {
@@ -169,7 +170,7 @@ impl SqlDriver {
 
     /// Refusal of a file in which a statement has to run alone and does not.
     fn not_alone(&self, script: &Script) -> Option<error::Error> {
-        let all = words::statements(&script.sql);
+        let all = crate::migrations::sql::tokenizer::statements(&script.sql);
         if all.len() == 1 && !script.transaction {
             return None;
         }
@@ -196,7 +197,7 @@ impl SqlDriver {
     ///
     /// # Errors
     /// Errors of [`Layout::read`].
-    pub fn scripts(&self) -> Result<Vec<Script>> {
+    pub(crate) fn scripts(&self) -> Result<Vec<Script>> {
         self.layout.read(&self.folder)
     }
 
@@ -307,7 +308,7 @@ impl SqlDriver {
         Ok(History {
             driver: self.name(),
             database: kept.ledger.database.clone(),
-            folder: folder::shown(&self.folder, self.project.as_deref()),
+            folder: directory::shown(&self.folder, self.project.as_deref()),
             migrations,
             remarks,
         })
@@ -421,7 +422,7 @@ fn some(names: &[String]) -> String {
 /// A random id as Prisma's rows have: a UUID of version 4.
 fn row_id() -> String {
     let mut bytes: Vec<char> =
-        crate::docker::proof::nonce().chars().filter(char::is_ascii_hexdigit).take(32).collect();
+        crate::random::nonce().chars().filter(char::is_ascii_hexdigit).take(32).collect();
     bytes.resize(32, '0');
     bytes[12] = '4';
     bytes[16] = 'a';
@@ -436,5 +437,5 @@ fn lost(refusal: Refusal) -> error::Error {
 
 /// The folder of one migration, for messages.
 fn place<'a>(script: &'a Script, project: Option<&'a Path>) -> String {
-    folder::shown(&script.path, project)
+    directory::shown(&script.path, project)
 }

@@ -1,15 +1,15 @@
 //! `migrate reset` without the Prisma CLI: the schema goes, and every migration runs again.
 
-use super::waits::{WAITED, waited_in_vain};
 use super::{SqlDriver, statements};
+use crate::consent::Confirmed;
 use crate::error::Result;
 use crate::migrations::plan::{MigrationPlan, Planned};
 use crate::migrations::reset::ResetPlan;
 use crate::migrations::runnable;
+use crate::migrations::sql::lock_wait::{WAITED, waited_in_vain};
 use crate::postgres::Session;
-use crate::postgres::quote::{ident, literal};
 use crate::postgres::session::Refusal;
-use crate::ui::Confirmed;
+use crate::text::sql_quote::{ident, literal};
 
 impl SqlDriver {
     /// Drops the schema that holds the tool's table, makes it again with the same owner and rights, and applies
@@ -17,7 +17,7 @@ impl SqlDriver {
     ///
     /// # Errors
     /// Errors of [`SqlDriver::apply`].
-    pub async fn reset(&self, _plan: &Confirmed<ResetPlan>) -> Result<()> {
+    pub(crate) async fn reset(&self, _plan: &Confirmed<ResetPlan>) -> Result<()> {
         let scripts = self.layout.read(&self.folder)?;
         // What cannot be applied is found before anything is dropped.
         for script in &scripts {
@@ -59,11 +59,7 @@ impl SqlDriver {
 ///
 /// # Errors
 /// Errors of [`Session::query`].
-pub(in crate::migrations) async fn drop_schema(
-    session: &mut Session,
-    schema: &str,
-    wait: u128,
-) -> Result<(), Refusal> {
+pub(crate) async fn drop_schema(session: &mut Session, schema: &str, wait: u128) -> Result<(), Refusal> {
     let rows = session
         .query(&format!(
             "SELECT pg_catalog.pg_get_userbyid(nspowner), coalesce(nspacl::text, '') \

@@ -5,14 +5,14 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{SqlDriver, row_id};
+use crate::consent::{Confirmed, Guard, Plan};
 use crate::error::{self, Result};
 use crate::migrations::history::State;
-use crate::ui::{Confirmed, Guard, Plan};
 
 /// Outcome that a person states for a failed migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Resolution {
+pub(crate) enum Resolution {
     /// All of it is in the database.
     Applied,
     /// No part of the migration is in the database.
@@ -21,13 +21,13 @@ pub enum Resolution {
 
 /// A resolution, decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ResolvePlan {
+pub(crate) struct ResolvePlan {
     /// The migration.
-    pub name: String,
+    pub(crate) name: String,
     /// Outcome that the person states.
-    pub resolution: Resolution,
+    pub(crate) resolution: Resolution,
     /// The database.
-    pub database: String,
+    pub(crate) database: String,
 }
 
 impl Plan for ResolvePlan {
@@ -51,7 +51,7 @@ impl SqlDriver {
     ///
     /// # Errors
     /// `Usage`: no such migration. `Refused`: the history says otherwise (Prisma's P3008, P3012). `Busy`.
-    pub async fn resolve(&self, plan: &Confirmed<ResolvePlan>) -> Result<()> {
+    pub(crate) async fn resolve(&self, plan: &Confirmed<ResolvePlan>) -> Result<()> {
         let plan = plan.plan();
         let scripts = self.layout.read(&self.folder)?;
         let mut session = self.hold().await?;
@@ -105,7 +105,7 @@ impl SqlDriver {
     ///
     /// # Errors
     /// Errors of [`crate::postgres::Session::query`].
-    pub(in crate::migrations) async fn take_back(&self, name: &str) -> Result<()> {
+    pub(crate) async fn take_back(&self, name: &str) -> Result<()> {
         let mut session = self.hold().await?;
         let kept = self.look(&mut session).await?;
         session.query(&kept.ledger.resolve_rolled_back(name, None)).await?;

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use super::program::{Ended, Program, Stage};
-use super::waits::{WAITED, waited_in_vain};
-use super::words::Character;
 use super::{Kept, SqlDriver, lost, place, row_id};
+use crate::consent::Confirmed;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::migrations::layout::Script;
 use crate::migrations::plan::{Applied, MigrationPlan};
-use crate::postgres::quote::{ident, literal};
+use crate::migrations::sql::lock_wait::{WAITED, waited_in_vain};
+use crate::migrations::sql::psql_script::{Ended, Program, Stage};
+use crate::migrations::sql::tokenizer::Character;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, ServerError, Session};
 use crate::progress::Event;
-use crate::ui::Confirmed;
+use crate::text::sql_quote::{ident, literal};
 
 /// Number of tries of a CREATE INDEX CONCURRENTLY that ends in a deadlock with another session.
 const TRIES: u32 = 3;
@@ -66,7 +66,7 @@ impl SqlDriver {
     /// # Errors
     /// `Busy`: a lock is held, or a pg_dump runs. `Refused`: the database is not as planned. `Tool`: a file failed;
     /// `Unknown`: contact was lost inside of one. What was applied before it stays.
-    pub async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
+    pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
         let mut session = self.hold().await?;
         let ran = self.interrupt.or(Box::pin(self.apply_in(&mut session, plan.plan()))).await;
         match ran {
@@ -83,7 +83,7 @@ impl SqlDriver {
         }
     }
 
-    pub(super) async fn apply_in(&self, session: &mut Session, plan: &MigrationPlan) -> Result<Applied> {
+    pub(crate) async fn apply_in(&self, session: &mut Session, plan: &MigrationPlan) -> Result<Applied> {
         let scripts = self.layout.read(&self.folder)?;
         let kept = self.look(session).await?;
         self.take_tools_lock(session, kept.ledger.lock()).await?;
@@ -323,7 +323,7 @@ impl SqlDriver {
     }
 
     /// Ends what a stopped run has left running, and takes its row back where `nothing_stays` of the file.
-    pub(in crate::migrations) async fn stop(&self, nothing_stays: impl Fn(&Script) -> bool) {
+    pub(crate) async fn stop(&self, nothing_stays: impl Fn(&Script) -> bool) {
         let ending = async {
             let mut session =
                 Session::open(&self.engine, &self.container, &self.access, "envctl cleanup").await.ok()?;

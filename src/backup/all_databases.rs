@@ -1,0 +1,367 @@
+//! Making a backup of all databases: each dumped and proven like any other, beside the target, then one tar.
+//!
+//! Promises: the tar gets its name only when every dump in it is proven and `globals.sql` has its own end; whatever
+//! fails, nothing is left. While it is made it takes its own size of disk twice.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use crate::backup::create::{BackupRequest, Created, Destination, IfTaken, create};
+use crate::backup::directory_format::{Hashed, add, names};
+use crate::backup::sink::{Output, Packed};
+use crate::cancel::Interrupt;
+use crate::codec::{Hasher, Stored};
+use crate::databases::properties::Properties;
+use crate::docker::exec::verified_stream;
+use crate::docker::{Container, Engine};
+use crate::dump::format::Format;
+use crate::dump::scanner::Contents;
+use crate::dump::sql::Summary;
+use crate::error::{self, Error, Result};
+use crate::fsutil::private_dir::Room;
+use crate::postgres::database_info::Facts;
+use crate::postgres::rights::MAY_MEASURE;
+use crate::postgres::session::fields;
+use crate::postgres::tools::pg_dump;
+use crate::postgres::{Access, Session, standing};
+use crate::progress::{Event, Progress};
+use crate::repository::all_databases_layout::DATABASES;
+use crate::repository::all_databases_layout::GLOBALS;
+use crate::repository::all_databases_layout::PROPERTIES;
+use crate::repository::manifest::{CLUSTER, Inner, Level, Manifest, SCHEMA, Verified};
+use crate::text::percent;
+use crate::text::sql_quote::literal;
+
+/// Backs up every database that can be connected to. `request` says how each is dumped and where the tar goes; `open` is
+/// a session in one of them.
+///
+/// # Errors
+/// Error of [`create`] for the first database that fails; `Tool` where the roles cannot be read. No file remains then.
+pub(crate) async fn create_all(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    request: &BackupRequest,
+    mut open: Session,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Created> {
+    let begun = Instant::now();
+    let mut facts = Facts::read(&mut open).await.map_err(Error::from)?;
+    let databases = databases(&mut open).await?;
+    facts.table_bytes = databases.iter().map(|(_, size)| size).sum();
+    let mut properties = BTreeMap::new();
+    for (database, _) in &databases {
+        let read = Properties::read(&mut open, &facts.version, database).await.map_err(Error::from)?;
+        match read {
+            Some(read) => drop(properties.insert(database.clone(), read)),
+            None => progress.on(Event::Warning(gone(database))),
+        }
+    }
+    open.close().await;
+    let output = Output::open(request, None, &facts, progress)?;
+
+    let cannot =
+        |e: io::Error| error::failed("a directory for the dumps cannot be made beside the backup").because(e);
+    let home = request.ways.disk.as_deref().unwrap_or(&request.ways.rooms);
+    let room = Room::make(home).map_err(cannot)?;
+    let all = room.directory("all").map_err(cannot)?;
+    let mut inner = Vec::new();
+    for (at, database) in properties.keys().cloned().collect::<Vec<_>>().iter().enumerate() {
+        progress.step(&format!("database {} of {}: {database}", at + 1, databases.len()));
+        let request = of_one(request, database, &all);
+        let created = Box::pin(create(engine, container, &request, None, None, progress, interrupt));
+        match created.await {
+            Ok(created) => inner.push(created),
+            // Somebody's test database, say: the others shall have their backup all the same.
+            Err(_) if !exists(engine, container, &request.access, database).await => {
+                properties.remove(database);
+                progress.on(Event::Warning(gone(database)));
+            }
+            Err(error) => return Err(error.context(format!("database {database:?}"))),
+        }
+    }
+
+    progress.step("dumping roles and tablespaces");
+    let (globals, summary) = globals(engine, container, request, &facts, interrupt).await?;
+    let written = room.directory("globals").map_err(cannot)?.join(GLOBALS);
+    write(&written, &globals)?;
+    let described = written.with_file_name(PROPERTIES);
+    let text = serde_json::to_string_pretty(&properties)
+        .map_err(|e| error::failed(format!("{PROPERTIES} cannot be written")).because(e))?;
+    write(&described, text.as_bytes())?;
+
+    progress.step("gathering the dumps");
+    let dumps = inner.iter().filter(|one| one.path.is_some()).count();
+    let stop = interrupt.clone();
+    let gathering = move || {
+        output.fill(|out| {
+            let (stored, out) = tar(&written, &described, (&all.join(DATABASES), dumps), out, &stop)?;
+            Ok((stored, summary, out))
+        })
+    };
+    let packed = interrupt.blocking(gathering).await?;
+    drop(room);
+    progress.step("naming the file");
+    let mut manifest = manifest(request, &facts, &packed, &inner)?;
+    let took = begun.elapsed();
+    manifest.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    manifest.verified.at = request.started.checked_add(took).unwrap_or(request.started);
+    manifest.sign(request.key.as_ref());
+    let path = packed.output.publish(&manifest)?;
+    progress.on(Event::Done);
+    Ok(Created { path, manifest })
+}
+
+/// Returns the connectable databases with their sizes, without templates, staging databases and previous databases.
+async fn databases(session: &mut Session) -> Result<Vec<(String, u64)>> {
+    let rows = session
+        .query(&format!(
+            "select d.datname, case when {MAY_MEASURE} then pg_catalog.pg_database_size(d.oid) else 0 end \
+             from pg_catalog.pg_database d where d.datallowconn and not d.datistemplate \
+               and d.datname not like 'envctl\\_new\\_%' and d.datname not like 'envctl\\_old\\_%' order by 1"
+        ))
+        .await
+        .map_err(Error::from)?;
+    let pair = |row| fields(row).map(|[name, size]: [String; 2]| (name, size.parse().unwrap_or(0)));
+    rows.into_iter().map(pair).collect()
+}
+
+fn gone(database: &str) -> String {
+    format!("database {database:?} was dropped meanwhile and is not in the backup")
+}
+
+/// Returns false only where the server says that there is no such database.
+async fn exists(engine: &Arc<dyn Engine>, container: &Container, access: &Access, database: &str) -> bool {
+    let asking = async {
+        let opening = standing::outside(engine, container, access, Some(database), "envctl backup");
+        let mut session = opening.await.ok()?;
+        let sql =
+            format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(database));
+        let count = session.value(&sql).await.ok()?;
+        session.close().await;
+        count
+    };
+    asking.await.is_none_or(|count| count != "0")
+}
+
+/// The backup of one of them.
+fn of_one(request: &BackupRequest, database: &str, all: &Path) -> BackupRequest {
+    let file = format!("{}.sql{}", percent::encode(database), request.compression.extension());
+    BackupRequest {
+        access: request.access.to(database),
+        destination: Destination::File { path: all.join(DATABASES).join(file), taken: IfTaken::Refuse },
+        ..request.clone()
+    }
+}
+
+/// Roles and tablespaces, whole.
+async fn globals(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    request: &BackupRequest,
+    facts: &Facts,
+    interrupt: &Interrupt,
+) -> Result<(Vec<u8>, Summary)> {
+    let application = format!("envctl/{} globals", &request.operation[..8]);
+    let access = request.access.to(&facts.database);
+    // The server may ask for a password, which a session finds out.
+    let session = Session::open(engine, container, &access, &application).await?;
+    let spec = pg_dump::globals(session.access(), &application);
+    session.close().await;
+    let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(4);
+    let running = interrupt.or(verified_stream::run(engine, container, &spec, sender, request.stall_limit));
+    let gathering = async {
+        let mut all = Vec::new();
+        while let Some(block) = receiver.recv().await {
+            all.extend_from_slice(&block);
+        }
+        all
+    };
+    let (end, globals) = tokio::join!(running, gathering);
+    let end = end??;
+    if end.exit_code != 0 {
+        let words: Vec<&str> = end.stderr.lines().map(str::trim).take(6).collect();
+        let error = error::tool(format!(
+            "pg_dumpall in container {} failed (exit code {}): {}",
+            container.name,
+            end.exit_code,
+            words.join("; ")
+        ));
+        return Err(if end.stderr.contains("permission denied") {
+            error
+                .note("only a superuser may read the roles' passwords")
+                .hint("name another role in envctl.toml: `[database] user`")
+        } else {
+            error
+        });
+    }
+    let mut contents = Contents::new(Format::Plain);
+    contents.feed(&globals);
+    let summary = contents.finish();
+    if !summary.cluster || !summary.proof().is_complete() {
+        return Err(error::integrity("pg_dumpall ended with exit code 0, but its output is incomplete")
+            .note("nothing was kept")
+            .hint("run it again with `-v`"));
+    }
+    Ok((globals, summary))
+}
+
+/// Into a room that nobody else may enter.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(|e| crate::fsutil::atomic_file::write_failure(path, e))
+}
+
+/// Globals first: by that a restore knows the file. `dumps` are so many, each with its manifest.
+fn tar<W: Write>(
+    globals: &Path,
+    properties: &Path,
+    (dumps, count): (&Path, usize),
+    out: W,
+    interrupt: &Interrupt,
+) -> Result<(Stored, W)> {
+    let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
+    let mut names = names(dumps).map_err(failed)?;
+    if names.len() != 2 * count {
+        return Err(error::integrity(format!(
+            "{} files were made of {count} databases, and {} are there",
+            2 * count,
+            names.len()
+        ))
+        .note("nothing was kept; something else writes beside the backup")
+        .hint("run it again where nothing else writes"));
+    }
+    names.sort();
+    let mut tar = ::tar::Builder::new(Hashed::new(out, interrupt));
+    add(&mut tar, Path::new(GLOBALS), globals).map_err(failed)?;
+    add(&mut tar, Path::new(PROPERTIES), properties).map_err(failed)?;
+    for name in names {
+        add(&mut tar, &Path::new(DATABASES).join(&name), &dumps.join(&name)).map_err(failed)?;
+    }
+    let (out, hasher): (W, Hasher) = tar.into_inner().map_err(failed)?.into_parts().map_err(failed)?;
+    let (bytes, sha256) = (hasher.bytes(), hasher.finish());
+    Ok((Stored { bytes, sha256, plain_bytes: bytes, plain_sha256: sha256 }, out))
+}
+
+/// The way of all that share one, and the ways of each where they do not.
+fn way(inner: &[Created]) -> (String, Option<String>) {
+    let ways = || inner.iter().map(|one| &one.manifest);
+    let by_worker = ways().filter(|manifest| manifest.transport == "worker").count();
+    let word = if by_worker > 0 { "worker" } else { "exec" };
+    let why = ways().filter(|manifest| manifest.transport == "exec").filter_map(|manifest| {
+        let why = manifest.transport_why.as_deref()?;
+        Some(if by_worker > 0 { format!("{:?} by exec: {why}", manifest.database) } else { why.to_owned() })
+    });
+    let mut why: Vec<String> = why.collect();
+    why.sort();
+    why.dedup();
+    (word.to_owned(), (!why.is_empty()).then(|| why.join("; ")))
+}
+
+fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Created]) -> Result<Manifest> {
+    let first =
+        &inner.first().ok_or_else(|| error::target("the server has no database to back up"))?.manifest;
+    let union = |of: fn(&Manifest) -> &Vec<String>| {
+        let mut all: Vec<String> = inner.iter().flat_map(|one| of(&one.manifest)).cloned().collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    let (transport, transport_why) = way(inner);
+    let databases = inner.iter().map(|Created { path, manifest }| Inner {
+        name: manifest.database.clone(),
+        file: path
+            .as_deref()
+            .and_then(Path::file_name)
+            .map(|file| format!("{DATABASES}/{}", file.to_string_lossy()))
+            .unwrap_or_default(),
+        tables: manifest.tables.len(),
+        rows: manifest.rows(),
+        plain_bytes: manifest.plain_bytes,
+        stored_bytes: manifest.stored_bytes,
+    });
+    Ok(Manifest {
+        schema: SCHEMA,
+        envctl: env!("CARGO_PKG_VERSION").to_owned(),
+        operation: request.operation.clone(),
+        purpose: request.purpose,
+        source: request.source.clone(),
+        database: String::new(),
+        databases: databases.collect(),
+        server_version: facts.version.to_string(),
+        pg_dump_version: first.pg_dump_version.clone(),
+        format: CLUSTER.to_owned(),
+        compression: request.packing(),
+        transport,
+        transport_why,
+        whole: request.dump.is_whole(),
+        started: request.started,
+        duration_ms: 0,
+        plain_bytes: packed.stored.plain_bytes,
+        plain_sha256: packed.stored.plain_sha256,
+        stored_bytes: packed.stored.bytes,
+        stored_sha256: packed.stored.sha256,
+        tables: Vec::new(),
+        entries: Vec::new(),
+        foreknown: None,
+        extensions: union(|manifest| &manifest.extensions),
+        roles: union(|manifest| &manifest.roles),
+        search_path: Vec::new(),
+        last_migration: None,
+        verified: Verified { level: Level::Trailer, at: request.started },
+        empty: inner.iter().all(|one| one.manifest.is_empty()),
+        mac: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::pair;
+    use crate::error::ErrorKind;
+
+    fn of(home: &Path, dumps: usize, interrupt: &Interrupt) -> Result<(Stored, Vec<u8>)> {
+        let of_all = [GLOBALS, PROPERTIES].map(|name| home.join(name));
+        for path in &of_all {
+            fs::write(path, "{}").unwrap();
+        }
+        let [globals, properties] = of_all;
+        tar(&globals, &properties, (&home.join(DATABASES), dumps), Vec::new(), interrupt)
+    }
+
+    #[test]
+    fn every_dump_is_in_the_tar_or_there_is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let dumps = home.path().join(DATABASES);
+        fs::create_dir(&dumps).unwrap();
+        for name in ["b.sql", "b.sql.json", "a.sql", "a.sql.json"] {
+            fs::write(dumps.join(name), name).unwrap();
+        }
+        let error = of(home.path(), 3, &Interrupt::never()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+        let (trigger, interrupt) = pair();
+        trigger.fire(2);
+        assert!(of(home.path(), 2, &interrupt).is_err(), "nobody wants it any more");
+        let (stored, bytes) = of(home.path(), 2, &Interrupt::never()).unwrap();
+        assert_eq!(stored.bytes, bytes.len() as u64);
+        let mut tar = ::tar::Archive::new(&*bytes);
+        let names =
+            tar.entries().unwrap().map(|member| member.unwrap().path().unwrap().display().to_string());
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            [
+                GLOBALS,
+                PROPERTIES,
+                "databases/a.sql",
+                "databases/a.sql.json",
+                "databases/b.sql",
+                "databases/b.sql.json"
+            ]
+        );
+    }
+}

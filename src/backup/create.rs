@@ -1,0 +1,315 @@
+//! Making a backup: pg_dump in the container, proven whole, packed on all cores, named when it is safe.
+//!
+//! The way of a byte: worker → FIFO, or daemon → demultiplexer → proof (see [`crate::postgres::tools::dump_runner`]); then blocks of
+//! 1 MiB, bounded → scanner → packer → temporary file. Memory is constant. The file gets its name only after pg_dump's own exit code, the
+//! dump's own trailer, the packed stream's end and the disk's word; otherwise nothing is left of it.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::backup::directory_format;
+use crate::backup::dump_result::judge;
+use crate::backup::sink;
+use crate::backup::sink::{Output, Packed};
+use crate::cancel::Interrupt;
+use crate::codec::Compression;
+use crate::docker::exec::verified_stream::ProvenEnd;
+use crate::docker::exec::verified_stream::with_whereabouts;
+use crate::docker::{Container, Engine};
+use crate::dump::format::Format;
+use crate::dump::sql::{CopyBlock, Summary};
+use crate::error::{Error, Result};
+use crate::postgres::database_info::Facts;
+use crate::postgres::lock::{self, Mode};
+use crate::postgres::reliance::Reliance;
+use crate::postgres::rights::MAY_END;
+use crate::postgres::search_path::SearchPath;
+use crate::postgres::tools::dump_runner::{Chosen, Dumping, Way, Ways, Work};
+use crate::postgres::tools::pg_dump::{DumpOptions, Packed as Packing};
+use crate::postgres::{Access, Session, orphan_sessions};
+use crate::progress::{Event, Progress};
+use crate::repository::authenticity::allowed;
+use crate::repository::authenticity::{Authenticity, ManifestKey};
+use crate::repository::manifest::{
+    Entry, Foreknown, Level, Manifest, Purpose, SCHEMA, Source, Span, Table, Verified,
+};
+use crate::text::sql_quote::literal;
+
+/// Destination of a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// A file, and its manifest beside it.
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// Action if the file name is taken.
+        taken: IfTaken,
+    },
+    /// Our stdout; no manifest, the exit code is the proof.
+    Stdout,
+}
+
+/// Action if a file name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IfTaken {
+    /// The backup is refused.
+    Refuse,
+    /// The old one is replaced, once the new one is proven.
+    Replace,
+    /// The next name of the catalog's pattern is taken.
+    Next,
+}
+
+/// A backup, decided.
+#[derive(Clone, Debug)]
+pub(crate) struct BackupRequest {
+    /// The operation's id.
+    pub(crate) operation: String,
+    /// Requesting user, for `pg_stat_activity`: `user@host`.
+    pub(crate) who: String,
+    /// Purpose of the backup.
+    pub(crate) purpose: Purpose,
+    /// Source of the backup.
+    pub(crate) source: Source,
+    /// Access to the server.
+    pub(crate) access: Access,
+    /// Options of the dump: format and what is left out.
+    pub(crate) dump: DumpOptions,
+    /// Compression of the file.
+    pub(crate) compression: Compression,
+    /// Number of compression threads.
+    pub(crate) threads: usize,
+    /// Destination of the backup.
+    pub(crate) destination: Destination,
+    /// Start time of the backup.
+    pub(crate) started: Timestamp,
+    /// Longest wait for envctl's own lock.
+    pub(crate) lock_limit: Duration,
+    /// Longest silence of the stream before the container is inspected.
+    pub(crate) stall_limit: Duration,
+    /// The ways the bytes may take.
+    pub(crate) ways: Ways,
+    /// Key for the manifest; `None` where there is none, and then the manifest vouches for nothing.
+    pub(crate) key: Option<ManifestKey>,
+}
+
+impl BackupRequest {
+    /// Method and level, as in the manifest: ours around a plain dump, pg_dump's own inside an archive.
+    pub(crate) fn packing(&self) -> String {
+        match self.dump.compress.as_deref() {
+            None => self.compression.to_string(),
+            Some("0") => "none".to_owned(),
+            Some(zstd) if zstd.starts_with("zstd") => zstd.to_owned(),
+            Some(level) => format!("gzip:{level}"),
+        }
+    }
+}
+
+/// A finished backup.
+#[derive(Clone, Debug)]
+pub(crate) struct Created {
+    /// File of the backup; `None` for a backup to stdout.
+    pub(crate) path: Option<PathBuf>,
+    /// Manifest of the backup.
+    pub(crate) manifest: Manifest,
+}
+
+/// Makes a backup; `open` is a session in its database, where there is one already.
+///
+/// # Errors
+/// `Busy`: a restore or migration holds the lock. `Tool`: pg_dump failed. `Integrity`: what arrived is not
+/// whole. `Refused`: the name is taken. `Failed`: the disk. `Interrupted`. In every case nothing of it is left.
+pub(crate) async fn create(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    request: &BackupRequest,
+    open: Option<Session>,
+    stdout: Option<Box<dyn Write + Send>>,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Created> {
+    let begun = Instant::now();
+    let name = format!("envctl/{} backup {}", &request.operation[..8], request.who);
+    let holding = async {
+        let limit = request.lock_limit;
+        match open {
+            Some(open) => lock::hold_in(open, engine, container, &name, Mode::Shared, limit).await,
+            None => lock::hold(engine, container, &request.access, &name, Mode::Shared, limit).await,
+        }
+    };
+    let mut session = interrupt.or(holding).await??;
+    for orphan in orphan_sessions::end(&mut session).await.unwrap_or_default() {
+        progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
+    }
+    let facts = Facts::read(&mut session).await.map_err(Error::from)?;
+    let search_path = SearchPath::current(&mut session).await.map_err(Error::from)?;
+    for reliance in Reliance::find(&mut session).await.unwrap_or_default() {
+        progress.on(Event::Warning(format!("{}; mend it: `{}`", reliance.told(), reliance.cure())));
+    }
+    let output = Output::open(request, stdout, &facts, progress)?;
+
+    progress.step(&format!("dumping {}", facts.database));
+    let dumper = format!("envctl/{} dump", &request.operation[..8]);
+    let operation = &request.operation;
+    let plain = request.dump.format == Format::Plain;
+    let dumping = Dumping {
+        engine,
+        container,
+        options: &request.dump,
+        // An archive is packed as it is.
+        packing: plain.then(|| Packing::on_the_way(&facts.version, !engine.is_local())).flatten(),
+        application: &dumper,
+        stall_limit: request.stall_limit,
+        interrupt,
+    };
+    let worth = match request.dump.format {
+        Format::Plain | Format::Custom => (Work::Stream, facts.table_bytes),
+        // Nothing but a worker writes it.
+        Format::Directory => (Work::Files, u64::MAX),
+    };
+    let chosen = request.ways.choose(engine, &mut session, operation, worth, progress, interrupt).await?;
+    let outcome = match request.dump.format {
+        Format::Plain | Format::Custom => {
+            streamed(&dumping, chosen, session.access(), output, request, &facts, progress).await
+        }
+        Format::Directory => {
+            directory_format::gather(&dumping, chosen, session.access(), output, request, progress).await
+        }
+    };
+    let (packed, end, way) = match outcome {
+        Ok(both) => both,
+        Err(error) => {
+            // A dump that nobody reads goes on holding its locks and its snapshot: end it.
+            end_dump(engine, container, request, session, &dumper).await;
+            return Err(with_whereabouts(engine, container, error).await);
+        }
+    };
+    session.close().await;
+    for line in end.stderr.lines().take(20) {
+        progress.on(Event::Warning(format!("pg_dump: {line}")));
+    }
+    progress.on(Event::Detail(match (&way.why, way.word) {
+        (Some(why), _) => format!("dumped by exec: {why}"),
+        (None, "worker") => "dumped by a worker beside the database".to_owned(),
+        (None, word) => format!("dumped by {word}"),
+    }));
+    progress.step("naming the file");
+    let mut manifest = manifest(request, &facts, &packed, way, begun.elapsed());
+    manifest.search_path = search_path.schemas().to_vec();
+    manifest.empty = manifest.is_empty();
+    manifest.sign(request.key.as_ref());
+    let path = packed.output.publish(&manifest)?;
+    progress.on(Event::Done);
+    Ok(Created { path, manifest })
+}
+
+async fn end_dump(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    request: &BackupRequest,
+    mut session: Session,
+    dumper: &str,
+) {
+    let sql = format!(
+        "select count(pg_catalog.pg_terminate_backend(a.pid)) from pg_catalog.pg_stat_activity a \
+         where a.application_name = {} and a.pid <> pg_catalog.pg_backend_pid() and {MAY_END}",
+        literal(dumper)
+    );
+    let ending = async {
+        if session.query(&sql).await.is_err() {
+            // That session went the way of the dump; a new one may still get through.
+            let mut again = Session::open(engine, container, &request.access, "envctl cleanup").await.ok()?;
+            again.query(&sql).await.ok()?;
+            again.close().await;
+        } else {
+            session.close().await;
+        }
+        Some(())
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), ending).await;
+}
+
+/// Dumps and packs side by side.
+async fn streamed(
+    dumping: &Dumping<'_>,
+    chosen: Chosen,
+    access: &Access,
+    output: Output,
+    request: &BackupRequest,
+    facts: &Facts,
+    progress: &Arc<dyn Progress>,
+) -> Result<(Packed, ProvenEnd, Way)> {
+    let (blocks, receiver) = mpsc::channel(4);
+    let packing = output.pack(receiver, request, facts.table_bytes, progress);
+    let dumped = dumping.run(chosen, &request.ways, access, blocks).await;
+    // The sender is gone by now, so the packing thread has seen the end of its input.
+    judge(dumped, sink::packed(packing).await, request)
+}
+
+fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, took: Duration) -> Manifest {
+    let (stored, summary) = (&packed.stored, &packed.summary);
+    let plain = request.dump.format == Format::Plain;
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    Manifest {
+        schema: SCHEMA,
+        envctl: env!("CARGO_PKG_VERSION").to_owned(),
+        operation: request.operation.clone(),
+        purpose: request.purpose,
+        source: request.source.clone(),
+        database: facts.database.clone(),
+        databases: Vec::new(),
+        server_version: facts.version.to_string(),
+        pg_dump_version: summary.pg_dump_version.clone(),
+        format: request.dump.format.word().to_owned(),
+        compression: request.packing(),
+        transport: way.word.to_owned(),
+        transport_why: way.why,
+        whole: request.dump.is_whole(),
+        started: request.started,
+        duration_ms,
+        plain_bytes: stored.plain_bytes,
+        plain_sha256: stored.plain_sha256,
+        stored_bytes: stored.bytes,
+        stored_sha256: stored.sha256,
+        tables: summary.copies.iter().map(|copy| table(copy, plain)).collect(),
+        entries: summary
+            .entries
+            .iter()
+            .map(|e| Entry { name: e.name.clone(), kind: e.kind.clone(), offset: e.offset, data: e.data })
+            .collect(),
+        foreknown: plain.then(|| foreknown(summary)).flatten(),
+        extensions: summary.extensions.clone(),
+        roles: summary.roles.clone(),
+        search_path: Vec::new(),
+        last_migration: facts.migrations.as_ref().and_then(|m| m.last.clone()),
+        verified: Verified {
+            level: Level::Trailer,
+            at: request.started.checked_add(took).unwrap_or(request.started),
+        },
+        empty: false,
+        mac: None,
+    }
+}
+
+fn table(copy: &CopyBlock, plain: bool) -> Table {
+    let data = plain.then_some(Span { offset: copy.offset, bytes: copy.bytes });
+    Table { name: copy.table.clone(), rows: copy.rows, data }
+}
+
+/// Only of a dump about which everything was learned, and nothing that a restore would have to ask about.
+fn foreknown(summary: &Summary) -> Option<Foreknown> {
+    let usual = !summary.overflow && !summary.bom && !summary.cluster;
+    let permitted =
+        summary.findings.iter().all(|finding| allowed(finding.kind, &Authenticity::Authenticated, false));
+    (usual && permitted && summary.findings_left_out == 0).then(|| Foreknown {
+        restrict: summary.restrict_key.is_some(),
+        tablespaces: summary.tablespaces.clone(),
+        encoding: summary.encoding.clone(),
+        text: Some(summary.text),
+    })
+}

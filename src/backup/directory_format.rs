@@ -1,0 +1,159 @@
+//! A dump in directory format, several tables at once: pg_dump's own parallel dump onto the target's disk, then one tar.
+//!
+//! Promises: what is tarred has been read back whole first, table by table, with its rows counted; plain `tar -xf` and
+//! `pg_restore dump` read the file as well as envctl does. While it is made it takes its own size of disk twice.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::create::BackupRequest;
+use crate::backup::dump_result::{dump_failed, judge};
+use crate::backup::sink::{Output, Packed};
+use crate::cancel::{Interrupt, Stoppable};
+use crate::codec::{BLOCK, Hasher, Stored};
+use crate::docker::exec::verified_stream::ProvenEnd;
+use crate::dump::archive::CustomStream;
+use crate::dump::format::Format;
+use crate::dump::scanner::Contents;
+use crate::dump::sql::Summary;
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::postgres::Access;
+use crate::postgres::tools::dump_runner::{Chosen, DIRECTORY, Dumping, Way};
+use crate::progress::{Event, Progress};
+
+/// Dumps, then checks and tars what was dumped.
+///
+/// # Errors
+/// Errors of a streamed backup, see [`super::create::create`].
+pub(crate) async fn gather(
+    dumping: &Dumping<'_>,
+    chosen: Chosen,
+    access: &Access,
+    output: Output,
+    request: &BackupRequest,
+    progress: &Arc<dyn Progress>,
+) -> Result<(Packed, ProvenEnd, Way)> {
+    let seen = |done| progress.on(Event::Bytes { done, total: None });
+    let (end, worker, directory) = dumping.dump_into_directory(chosen, &request.ways, access, seen).await?;
+    if end.exit_code != 0 {
+        return Err(dump_failed(&end, request));
+    }
+    progress.step("checking and gathering what was dumped");
+    let (telling, stop) = (progress.clone(), dumping.interrupt.clone());
+    let gathering = move || {
+        // Before anything is written: what cannot be read is no fault of the target's.
+        let (plain, summary) = read(&directory, &telling, &stop).map_err(incomplete)?;
+        output.fill(|out| tar(&directory, out, &stop).map(|(stored, out)| (of(stored, plain), summary, out)))
+    };
+    let packed = dumping.interrupt.blocking(gathering).await;
+    // Its room goes with it, and the files in that.
+    drop(worker);
+    judge(Ok((end, Way { word: "worker", why: None })), packed, request)
+}
+
+/// pg_dump said that it is done, and what it wrote cannot be read to its end.
+fn incomplete(cause: Error) -> Error {
+    match cause.kind() {
+        ErrorKind::Interrupted(_) => cause,
+        _ => error::integrity("pg_dump ended with exit code 0, but its output is incomplete")
+            .because(cause)
+            .note("nothing was kept")
+            .hint("run it again with `-v`"),
+    }
+}
+
+/// Returns `stored` with the plain size and hash from `plain`.
+fn of(stored: Stored, plain: Hasher) -> Stored {
+    Stored { plain_bytes: plain.bytes(), plain_sha256: plain.finish(), ..stored }
+}
+
+fn tar<W: Write>(directory: &Path, out: W, interrupt: &Interrupt) -> Result<(Stored, W)> {
+    let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
+    let mut tar = ::tar::Builder::new(Hashed::new(out, interrupt));
+    // The list first, as pg_dump's own tar has it.
+    let mut names = names(directory).map_err(failed)?;
+    names.sort_by_key(|name| (name != "toc.dat", name.clone()));
+    for name in names {
+        add(&mut tar, &Path::new(DIRECTORY).join(&name), &directory.join(&name)).map_err(failed)?;
+    }
+    let (out, hasher) = tar.into_inner().map_err(failed)?.into_parts().map_err(failed)?;
+    let (bytes, sha256) = (hasher.bytes(), hasher.finish());
+    Ok((Stored { bytes, sha256, plain_bytes: bytes, plain_sha256: sha256 }, out))
+}
+
+/// The names in a directory, every one.
+///
+/// # Errors
+/// The disk's: a name that cannot be read is a file that would be missing.
+pub(crate) fn names(directory: &Path) -> io::Result<Vec<OsString>> {
+    fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()
+}
+
+/// Moves a file into a tar, under this name.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn add<W: Write>(tar: &mut ::tar::Builder<W>, name: &Path, path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut header = ::tar::Header::new_gnu();
+    header.set_mode(0o600);
+    header.set_size(file.metadata()?.len());
+    tar.append_data(&mut header, name, &mut file)?;
+    // It is in the tar now; the disk may need the room.
+    fs::remove_file(path)
+}
+
+/// Reads the directory as a restore would; returns the hash and the summary.
+fn read(directory: &Path, progress: &Arc<dyn Progress>, interrupt: &Interrupt) -> Result<(Hasher, Summary)> {
+    let mut stream = interrupt.over(CustomStream::open(directory)?);
+    let mut contents = Contents::new(Format::Directory);
+    let mut hasher = Hasher::default();
+    let mut block = vec![0; BLOCK];
+    loop {
+        let len = match stream.read(&mut block) {
+            Ok(0) => return Ok((hasher, contents.finish())),
+            Ok(len) => len,
+            Err(cause) => return Err(crate::codec::Unpacker::failure(cause)),
+        };
+        hasher.update(&block[..len]);
+        contents.feed(&block[..len]);
+        progress.on(Event::Bytes { done: hasher.bytes(), total: None });
+    }
+}
+
+/// A writer that hashes what passes, and fails once the user wants to stop.
+pub(crate) struct Hashed<W> {
+    out: Stoppable<W>,
+    hasher: Hasher,
+}
+
+impl<W: Write> Hashed<W> {
+    /// Before the first byte.
+    pub(crate) fn new(out: W, interrupt: &Interrupt) -> Self {
+        Self { out: interrupt.over(out), hasher: Hasher::default() }
+    }
+
+    /// The flushed writer, and the hash of what passed.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub(crate) fn into_parts(mut self) -> io::Result<(W, Hasher)> {
+        self.out.flush()?;
+        Ok((self.out.into_inner(), self.hasher))
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

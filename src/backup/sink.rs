@@ -1,0 +1,219 @@
+//! The receiving end of a backup: scanner and packer over a file or stdout.
+//!
+//! Promises: a file is written beside its final name and gets that only with its manifest ([`Output::publish`]); dropped
+//! before, nothing is left of it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+
+use super::create::{BackupRequest, Destination, IfTaken};
+use crate::codec::{Compression, Packer, Stored};
+use crate::dump::format::Format;
+use crate::dump::scanner::Contents;
+use crate::dump::sql::Summary;
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::fsutil::atomic_file;
+use crate::fsutil::atomic_file::NewFile;
+use crate::postgres::database_info::Facts;
+use crate::progress::{Event, Progress};
+use crate::repository::manifest::{Manifest, path_for};
+use crate::repository::name::Label;
+
+/// The receiving end: scanner and packer over a file or stdout.
+pub(crate) enum Output {
+    File { file: NewFile, manifest: NewFile, taken: IfTaken },
+    Stdout(Box<dyn Write + Send>),
+}
+
+/// Result of writing a dump to its output.
+pub(crate) struct Packed {
+    /// Output that holds the dump.
+    pub(crate) output: Output,
+    /// Sizes and hashes of the dump.
+    pub(crate) stored: Stored,
+    /// Summary of the dump's content.
+    pub(crate) summary: Summary,
+}
+
+impl Output {
+    /// Opens it, before anything is asked of the server that would be in vain.
+    ///
+    /// # Errors
+    /// Kind `Refused`: the name is taken. `Failed`: the disk.
+    pub(crate) fn open(
+        request: &BackupRequest,
+        stdout: Option<Box<dyn Write + Send>>,
+        facts: &Facts,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Self> {
+        let (path, taken) = match (&request.destination, stdout) {
+            (Destination::Stdout, Some(stdout)) => return Ok(Self::Stdout(stdout)),
+            (Destination::Stdout, None) => return Err(error::failed("there is no stdout to write to")),
+            (Destination::File { path, taken }, _) => (path, *taken),
+        };
+        // A manifest that was left alone counts too: it would be found in the way when all is done.
+        let in_the_way = [path.clone(), path_for(path)].into_iter().find(|path| atomic_file::occupied(path));
+        if let Some(occupied) = in_the_way.filter(|_| taken == IfTaken::Refuse) {
+            return Err(atomic_file::taken(&occupied));
+        }
+        // A device, a pipe or a link that is replaced by a file is never what was meant.
+        if path.symlink_metadata().is_ok_and(|meta| !meta.is_file()) {
+            return Err(error::refused(format!("{} is no plain file and is left as it is", path.display()))
+                .hint("name a file with `-o`, or stream with `-o -`"));
+        }
+        let file = NewFile::create(path, &request.operation)?;
+        let manifest = NewFile::create(&path_for(path), &request.operation)?;
+        if let Some(free) = atomic_file::free_space(path).filter(|free| *free < facts.table_bytes / 5) {
+            progress.on(Event::Warning(format!(
+                "only {free} bytes are free for the backup of {} bytes of tables; it may not fit",
+                facts.table_bytes
+            )));
+        }
+        Ok(Self::File { file, manifest, taken })
+    }
+
+    /// Starts the thread that scans and packs what comes.
+    pub(crate) fn pack(
+        self,
+        receiver: mpsc::Receiver<Vec<u8>>,
+        request: &BackupRequest,
+        expected: u64,
+        progress: &Arc<dyn Progress>,
+    ) -> JoinHandle<Result<Packed>> {
+        let (format, compression, threads) = (request.dump.format, request.compression, request.threads);
+        let progress = progress.clone();
+        std::thread::spawn(move || {
+            self.fill(|out| pump(receiver, format, compression, threads, out, expected, &progress))
+        })
+    }
+
+    /// Writes into the file or stdout, as `write` does with it.
+    ///
+    /// # Errors
+    /// Errors of `write`; a disk error names the file.
+    pub(crate) fn fill(
+        self,
+        write: impl FnOnce(Box<dyn Write + Send>) -> Result<(Stored, Summary, Box<dyn Write + Send>)>,
+    ) -> Result<Packed> {
+        match self {
+            Self::File { file, manifest, taken } => {
+                let target = file.target().to_owned();
+                let writer = Box::new(file.writer()?);
+                let (stored, summary, _) = write(writer).map_err(|e| name_the_disk(e, &target))?;
+                Ok(Packed { output: Self::File { file, manifest, taken }, stored, summary })
+            }
+            Self::Stdout(stdout) => {
+                let (stored, summary, stdout) = write(stdout).map_err(of_stdout)?;
+                Ok(Packed { output: Self::Stdout(stdout), stored, summary })
+            }
+        }
+    }
+
+    /// Gives the file its name, with the manifest beside it.
+    ///
+    /// # Errors
+    /// Errors of stdout, or of [`crate::fsutil::atomic_file::publish_pair`].
+    pub(crate) fn publish(self, json: &Manifest) -> Result<Option<PathBuf>> {
+        match self {
+            Self::Stdout(mut stdout) => {
+                stdout
+                    .flush()
+                    .map_err(|e| of_stdout(error::failed("stdout cannot be written").because(e)))?;
+                Ok(None)
+            }
+            Self::File { mut file, mut manifest, taken } => {
+                let target = manifest.target().to_owned();
+                manifest
+                    .write_all(json.to_json().as_bytes())
+                    .map_err(|e| atomic_file::write_failure(&target, e))?;
+                loop {
+                    match atomic_file::publish_pair(&mut file, &mut manifest, taken == IfTaken::Replace) {
+                        Err(e) if taken == IfTaken::Next && e.kind() == ErrorKind::Refused => {
+                            let next = next_name(file.target()).ok_or(e)?;
+                            manifest.rename_target(path_for(&next));
+                            file.rename_target(next);
+                        }
+                        other => return other.map(Some),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits for the compression thread and returns its result.
+///
+/// # Errors
+/// Errors of the thread.
+pub(crate) async fn packed(packing: JoinHandle<Result<Packed>>) -> Result<Packed> {
+    match tokio::task::spawn_blocking(move || packing.join()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(error::failed("the packing thread failed")),
+        Err(_) => Err(error::failed("the packing thread was cancelled")),
+    }
+}
+
+/// The name after this one: another backup of the same second was faster.
+fn next_name(path: &Path) -> Option<PathBuf> {
+    let (label, extension) = Label::split(path.file_name()?.to_str()?)?;
+    Some(path.with_file_name(label.next().file_name(extension)))
+}
+
+/// The packer knows that writing failed; where, it does not.
+fn name_the_disk(error: Error, path: &Path) -> Error {
+    match io_of(&error) {
+        Some(io) => {
+            let copy = io.raw_os_error().map_or_else(|| io.kind().into(), std::io::Error::from_raw_os_error);
+            atomic_file::write_failure(path, copy)
+        }
+        None => error,
+    }
+}
+
+/// Explains a write error of stdout. A broken pipe, as with `| head`, becomes exit status 141, as after SIGPIPE.
+fn of_stdout(error: Error) -> Error {
+    match io_of(&error).map(std::io::Error::kind) {
+        Some(std::io::ErrorKind::BrokenPipe) => {
+            Error::new(ErrorKind::Child(141), "the reader of the backup left")
+        }
+        Some(_) => error
+            .note("what stands behind stdout takes no more")
+            .hint("give it room, or name a file with `-o`"),
+        None => error,
+    }
+}
+
+fn io_of(error: &Error) -> Option<&std::io::Error> {
+    let mut sources = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    sources.find_map(|cause| cause.downcast_ref())
+}
+
+fn pump<W: Write + Send + 'static>(
+    mut blocks: mpsc::Receiver<Vec<u8>>,
+    format: Format,
+    compression: Compression,
+    threads: usize,
+    out: W,
+    expected: u64,
+    progress: &Arc<dyn Progress>,
+) -> Result<(Stored, Summary, W)> {
+    let mut scanner = Contents::new(format);
+    let mut packer = Packer::new(compression, threads, out)?;
+    let mut table: Option<String> = None;
+    while let Some(block) = blocks.blocking_recv() {
+        scanner.feed(&block);
+        if let Some(name) = scanner.current_table().filter(|name| table.as_deref() != Some(*name)) {
+            table = Some(name.to_owned());
+            progress.on(Event::Table(name.to_owned()));
+        }
+        packer.write_block(block)?;
+        let done = scanner.bytes();
+        progress.on(Event::Bytes { done, total: (expected > done).then_some(expected) });
+    }
+    let (stored, out) = packer.finish()?;
+    Ok((stored, scanner.finish(), out))
+}

@@ -1,0 +1,198 @@
+//! The user's wish to stop, as a value that work can wait for.
+//!
+//! Promises: the first SIGINT, SIGTERM or SIGHUP is told to whoever waits, so that what runs in a
+//! container is ended and nothing half-made is left; the second one ends the process at once.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::error::{Error, ErrorKind};
+
+/// Resolves when the user wants to stop. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Interrupt {
+    signal: watch::Receiver<Option<u8>>,
+}
+
+/// The side that knows of signals.
+#[derive(Debug)]
+pub(crate) struct Trigger {
+    signal: watch::Sender<Option<u8>>,
+}
+
+/// A connected pair.
+pub(crate) fn pair() -> (Trigger, Interrupt) {
+    let (sender, receiver) = watch::channel(None);
+    (Trigger { signal: sender }, Interrupt { signal: receiver })
+}
+
+impl Trigger {
+    /// Tells everyone who waits that this signal came (its number: 2, 15, 1).
+    /// Gives `false` when one had come before.
+    pub(crate) fn fire(&self, signal: u8) -> bool {
+        self.signal.send_if_modified(|current| {
+            let first = current.is_none();
+            current.get_or_insert(signal);
+            first
+        })
+    }
+}
+
+impl Interrupt {
+    /// One that never comes: for tests.
+    #[cfg(test)]
+    pub(crate) fn never() -> Self {
+        pair().1
+    }
+
+    /// Waits for the signal and gives its number.
+    pub(crate) async fn wait(&self) -> u8 {
+        let mut signal = self.signal.clone();
+        let came = signal.wait_for(Option::is_some).await.ok().and_then(|value| *value);
+        match came {
+            Some(signal) => signal,
+            // The trigger is gone, so nothing can come any more.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The signal, if it has come.
+    pub(crate) fn came(&self) -> Option<u8> {
+        *self.signal.borrow()
+    }
+
+    /// Runs `work` unless the user wants to stop first; dropping `work` must be safe.
+    ///
+    /// # Errors
+    /// Kind `Interrupted`.
+    pub(crate) async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            signal = self.wait() => Err(interrupted(signal)),
+            value = work => Ok(value),
+        }
+    }
+}
+
+/// Time limit for cancelled work on a thread to end and to clean up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Interrupt {
+    /// Does work that blocks on a thread of its own, so that the wish to stop is heard meanwhile. What `work` reads or
+    /// writes at length goes through [`Interrupt::over`]: then it ends by itself, and what it made goes with it.
+    ///
+    /// # Errors
+    /// Kind `Interrupted`, whatever `work` came to; else its own.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let mut working = tokio::task::spawn_blocking(work);
+        let done = tokio::select! {
+            biased;
+            done = &mut working => done,
+            signal = self.wait() => {
+                let _ = tokio::time::timeout(PATIENCE, working).await;
+                return Err(interrupted(signal));
+            }
+        };
+        match (done, self.came()) {
+            (Ok(Ok(value)), _) => Ok(value),
+            (_, Some(signal)) => Err(interrupted(signal)),
+            (Ok(Err(error)), None) => Err(error),
+            (Err(_), None) => Err(Error::new(ErrorKind::Failed, "a thread of envctl failed")),
+        }
+    }
+
+    /// Input or output that fails once the user wants to stop.
+    pub(crate) fn over<T>(&self, inner: T) -> Stoppable<T> {
+        Stoppable { inner, interrupt: self.clone() }
+    }
+}
+
+/// See [`Interrupt::over`].
+#[derive(Debug)]
+pub(crate) struct Stoppable<T> {
+    inner: T,
+    interrupt: Interrupt,
+}
+
+impl<T> Stoppable<T> {
+    /// Returns the wrapped reader or writer.
+    pub(crate) fn into_inner(self) -> T {
+        self.inner
+    }
+
+    fn wanted(&self) -> io::Result<()> {
+        match self.interrupt.came() {
+            // Not of kind `Interrupted`, which readers take as a word to try again.
+            Some(_) => Err(io::Error::other("interrupted")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<T: Read> Read for Stoppable<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wanted()?;
+        self.inner.read(buffer)
+    }
+}
+
+impl<T: Write> Write for Stoppable<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wanted()?;
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The error of a run that the user ended.
+pub(crate) fn interrupted(signal: u8) -> Error {
+    Error::new(ErrorKind::Interrupted(signal), "interrupted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_on_a_thread_hears_the_wish_to_stop_and_cleans_up_first() {
+        let (trigger, interrupt) = pair();
+        let home = tempfile::tempdir().unwrap();
+        let made = home.path().join("made");
+        let (endless, file) = (interrupt.over(io::repeat(7)), made.clone());
+        let copying = interrupt.blocking(move || {
+            let mut endless = endless;
+            std::fs::write(&file, "x").unwrap();
+            let copied = io::copy(&mut endless, &mut io::sink());
+            std::fs::remove_file(file).unwrap();
+            copied.map_err(|e| crate::error::failed("copying").because(e))
+        });
+        let stopping = async {
+            while !made.exists() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            trigger.fire(2)
+        };
+        let (copied, first) = tokio::join!(copying, stopping);
+        assert!(first);
+        assert_eq!(copied.unwrap_err().kind(), ErrorKind::Interrupted(2));
+        assert!(!made.exists());
+    }
+
+    #[tokio::test]
+    async fn what_work_on_a_thread_came_to_is_told() {
+        let interrupt = Interrupt::never();
+        assert_eq!(interrupt.blocking(|| Ok(7)).await.unwrap(), 7);
+        let failed = interrupt.blocking(|| Err::<(), _>(crate::error::busy("locked"))).await;
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Busy);
+        let panicked = interrupt.blocking(|| -> Result<(), Error> { panic!("as if") }).await;
+        assert_eq!(panicked.unwrap_err().kind(), ErrorKind::Failed);
+    }
+}

@@ -1,0 +1,122 @@
+//! `envctl backup` over several stacks: each into its own place, one after the other.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::create::{CreateArgs, destination_directory, perform, request};
+use crate::backup::create::Created;
+use crate::cancel::Interrupt;
+use crate::commands::connect;
+use crate::commands::connect::Database;
+use crate::commands::multi_stack::Ground;
+use crate::consent::{Confirmed, Guard, Plan};
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::multi_stack::Verb;
+use crate::repository::manifest::Purpose;
+use crate::text::units::{bytes, counted};
+
+/// The verb.
+pub(crate) struct Backups<'a> {
+    pub(crate) ground: Ground<'a>,
+    pub(crate) args: CreateArgs,
+}
+
+/// A backup that would be made.
+#[derive(Serialize)]
+pub(crate) struct Planned {
+    database: String,
+    server_version: String,
+    size: u64,
+    directory: String,
+    #[serde(skip)]
+    found: Database,
+}
+
+/// A backup that was made.
+#[derive(Serialize)]
+pub(crate) struct Made {
+    path: String,
+    database: String,
+    stored_bytes: u64,
+    plain_bytes: u64,
+    rows: u64,
+    /// The database held nothing.
+    empty: bool,
+}
+
+impl Plan for Planned {
+    fn guard(&self) -> Guard {
+        Guard::Read
+    }
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} (PostgreSQL {}, {}) into {}",
+            self.database,
+            self.server_version,
+            bytes(self.size),
+            self.directory
+        )
+    }
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its folder stood in the plan; the table at the end has to fit a terminal.
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        let empty = if self.empty { "EMPTY, " } else { "" };
+        let rows = counted(self.rows, "row", "rows");
+        write!(f, "{empty}{rows}, {}, {name}", bytes(self.stored_bytes))
+    }
+}
+
+impl Verb for Backups<'_> {
+    type Plan = Planned;
+    type Outcome = Made;
+
+    fn name(&self) -> &'static str {
+        "backup"
+    }
+
+    fn guard(&self) -> Guard {
+        Guard::Read
+    }
+
+    async fn plan(&self, environment: &Environment, stop: Interrupt) -> Result<Planned> {
+        let app = self.ground.at(environment, stop);
+        let found = connect::reach(&app, self.ground.daemon, self.ground.settings, environment).await?;
+        Ok(Planned {
+            database: found.facts.database.clone(),
+            server_version: found.facts.version.to_string(),
+            size: found.facts.size,
+            directory: destination_directory(self.ground.settings, &found)?,
+            found,
+        })
+    }
+
+    async fn run(
+        &self,
+        environment: &Environment,
+        stop: Interrupt,
+        plan: Confirmed<Planned>,
+    ) -> Result<Made> {
+        let app = self.ground.at(environment, stop);
+        let Ground { daemon, settings, .. } = self.ground;
+        let found = plan.into_plan().found;
+        let request = request(&self.args, Purpose::Backup, &app, settings, daemon, &found)?;
+        let Created { path, manifest } = perform(&app, daemon, &found, &request, None).await?;
+        Ok(Made {
+            path: path.map(|path| path.display().to_string()).unwrap_or_default(),
+            rows: manifest.rows(),
+            empty: manifest.is_empty(),
+            stored_bytes: manifest.stored_bytes,
+            plain_bytes: manifest.plain_bytes,
+            database: manifest.database,
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! Which backups are meant: a stack's and profile's, wherever the command is typed.
+//!
+//! Promise: what is written and what is looked for go to one place; where both names are given a daemon that does not
+//! answer is no obstacle, since the backups may be all that is left.
+
+use std::time::Duration;
+
+use crate::app::App;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::connect::Database;
+use crate::config::Settings;
+use crate::environment::{Environment, Landscape, Target};
+use crate::error::{ErrorKind, Result};
+use crate::repository::catalog::Catalog;
+use crate::repository::identity::Identity;
+
+/// Time limit for asking the daemon where a project is, in a command that needs nothing else from the daemon.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The backups of an environment.
+///
+/// # Errors
+/// Kind `Usage`: its project's own file cannot be understood.
+pub(crate) fn of(settings: &Settings, environment: &Environment) -> Result<Catalog> {
+    let root = settings.backups_of(&environment.stack, environment.directory.as_deref())?;
+    Ok(Catalog::new(&root, &environment.stack, environment.profile.name.as_deref()))
+}
+
+/// The backups of a database; where its project has several database services, new ones lie in a directory of its own.
+///
+/// # Errors
+/// Errors of [`of`].
+pub(crate) fn of_found(settings: &Settings, found: &Database) -> Result<Catalog> {
+    let target = &found.target;
+    let root = settings.backups_of(&target.stack, target.directory.as_deref())?;
+    Ok(placed(Catalog::new(&root, &target.stack, target.profile.name.as_deref()), found))
+}
+
+/// Returns the catalog with the directory for new backups that belongs to this database's service.
+pub(crate) fn placed(catalog: Catalog, found: &Database) -> Catalog {
+    if found.only_service { catalog } else { catalog.of_service(&found.target.service) }
+}
+
+/// Identity of the database of a target, for the choice of its backups.
+pub(crate) fn identity(
+    target: &Target,
+    only_service: bool,
+    context: &str,
+    database: Option<&str>,
+) -> Identity {
+    let container = &target.container;
+    Identity {
+        stack: target.stack.clone(),
+        profile: target.profile.name.clone(),
+        service: target.project.is_some().then(|| target.service.clone()),
+        container: Some((container.name.clone(), container.id.clone())),
+        only_service,
+        database: database.map(str::to_owned),
+        context: Some(context.to_owned()),
+    }
+}
+
+/// The backups of another profile of an environment's stack: in that one's project where there is one, else
+/// beside the environment's own.
+///
+/// # Errors
+/// Errors of [`of`].
+pub(crate) fn of_profile(
+    settings: &Settings,
+    landscape: &Landscape,
+    environment: &Environment,
+    profile: &str,
+) -> Result<Catalog> {
+    if let [only] = named(landscape, &environment.stack, profile).as_slice() {
+        return of(settings, only);
+    }
+    let root = settings.backups_of(&environment.stack, environment.directory.as_deref())?;
+    Ok(Catalog::new(&root, &environment.stack, Some(profile)))
+}
+
+/// The backups that the options mean.
+pub(crate) struct Meant {
+    pub(crate) catalog: Catalog,
+    pub(crate) stack: String,
+    pub(crate) profile: Option<String>,
+}
+
+/// The backups that the options mean, and whose they are.
+///
+/// # Errors
+/// Kind `Target` or `Docker`: not both names are given, and the engine does not tell.
+pub(crate) async fn meant(app: &App, settings: &Settings, global: &GlobalArgs) -> Result<Meant> {
+    let target = &settings.target;
+    let stack = match target.stacks.as_slice() {
+        [one] if !one.contains(['*', '?', '[', '{']) => Some(one),
+        _ => target.rules.stack.as_ref(),
+    };
+    let (Some(stack), Some(profile)) = (stack, &target.profile) else {
+        let daemon = app.connect(settings, global)?;
+        let environment = app.environment(&daemon, settings).await?;
+        let catalog = of(settings, &environment)?;
+        return Ok(Meant { catalog, stack: environment.stack, profile: environment.profile.name });
+    };
+    let meant = |catalog| Ok(Meant { catalog, stack: stack.clone(), profile: Some(profile.clone()) });
+    let here = || meant(Catalog::new(&settings.backup.root, stack, Some(profile)));
+    if settings.has_one_backup_place() || settings.is_about(stack) {
+        return here();
+    }
+    let asking = async {
+        let daemon = app.connect(settings, global)?;
+        app.landscape(&daemon, settings).await
+    };
+    let landscape = match tokio::time::timeout(LIMIT, asking).await {
+        Ok(Ok(landscape)) => landscape,
+        Ok(Err(error)) if matches!(error.kind(), ErrorKind::Interrupted(_)) => return Err(error),
+        Ok(Err(_)) | Err(_) => return here(),
+    };
+    match named(&landscape, stack, profile).as_slice() {
+        [] => here(),
+        [only] => meant(of(settings, only)?),
+        // Several checkouts of one stack: the directory we stand in may tell, else they are listed.
+        _ => meant(of(settings, &landscape.environment(target)?)?),
+    }
+}
+
+/// The environments of this stack and profile.
+fn named<'a>(landscape: &'a Landscape, stack: &str, profile: &str) -> Vec<&'a Environment> {
+    let stacks = landscape.stacks().into_iter().filter(|known| known.name == stack);
+    stacks
+        .flat_map(|known| known.environments)
+        .filter(|environment| environment.profile.word() == profile)
+        .collect()
+}

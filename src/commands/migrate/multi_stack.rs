@@ -1,0 +1,142 @@
+//! `envctl migrate` and `envctl migrate status` over several stacks.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::apply::{ApplyArgs, Prepared, prepare};
+use crate::app::global_args::GlobalArgs;
+use crate::cancel::Interrupt;
+use crate::commands::connect;
+use crate::commands::migrate::context::{Migrations, driver};
+use crate::commands::multi_stack;
+use crate::commands::multi_stack::Ground;
+use crate::consent::{Confirmed, Guard, Parts, Plan};
+use crate::environment::Environment;
+use crate::error::{Error, ErrorKind, Result};
+use crate::migrations::{Applied, History, MigrationPlan};
+use crate::multi_stack::schedule::OnFailure;
+use crate::multi_stack::{End, Verb};
+
+/// Applies what is pending on each; stops at the first failure unless told otherwise.
+///
+/// # Errors
+/// Errors of [`crate::commands::multi_stack::run`].
+pub(crate) async fn apply(args: &ApplyArgs, global: &GlobalArgs, ground: &Ground<'_>) -> Result<()> {
+    multi_stack::run(&Applies { ground, args }, &args.many, global, ground, OnFailure::Stop).await
+}
+
+struct Applies<'a> {
+    ground: &'a Ground<'a>,
+    args: &'a ApplyArgs,
+}
+
+/// One stack's migrations, decided.
+#[derive(Serialize)]
+struct Pending {
+    #[serde(flatten)]
+    plan: MigrationPlan,
+    #[serde(skip)]
+    migrations: Migrations,
+}
+
+impl Plan for Pending {
+    fn guard(&self) -> Guard {
+        Guard::Change
+    }
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.plan.pending.is_empty() { f.write_str("nothing to apply") } else { self.plan.fmt(f) }
+    }
+}
+
+impl Parts for Pending {
+    type Key = Migrations;
+    type Part = MigrationPlan;
+
+    fn parts(self) -> Vec<(Migrations, MigrationPlan)> {
+        vec![(self.migrations, self.plan)]
+    }
+}
+
+impl Verb for Applies<'_> {
+    type Plan = Pending;
+    type Outcome = Applied;
+
+    fn name(&self) -> &'static str {
+        "migrate"
+    }
+
+    fn guard(&self) -> Guard {
+        Guard::Change
+    }
+
+    fn changes(&self, plan: &Pending) -> bool {
+        !plan.plan.pending.is_empty()
+    }
+
+    async fn plan(&self, environment: &Environment, stop: Interrupt) -> Result<Pending> {
+        let app = self.ground.at(environment, stop);
+        let Ground { daemon, settings, .. } = self.ground;
+        let Prepared { migrations, plan, .. } =
+            prepare(self.args, &app, daemon, settings, environment).await?;
+        Ok(Pending { plan, migrations })
+    }
+
+    async fn run(
+        &self,
+        environment: &Environment,
+        stop: Interrupt,
+        plan: Confirmed<Pending>,
+    ) -> Result<Applied> {
+        let app = self.ground.at(environment, stop.clone());
+        let Ground { daemon, settings, .. } = self.ground;
+        let mut applied = Applied::default();
+        for (mut migrations, plan) in plan.each() {
+            if plan.plan().pending.is_empty() {
+                let MigrationPlan { driver, database, .. } = plan.into_plan();
+                return Ok(Applied { driver, database, ..applied });
+            }
+            // The wish that the plan was made under has had its time.
+            migrations.driver.heed(&stop);
+            if self.args.backup {
+                crate::commands::backup::safety(&app, daemon, settings, &migrations.found).await?;
+            }
+            applied = migrations.driver.apply(&plan).await?;
+            for remark in &applied.remarks {
+                app.ui.warn(remark);
+            }
+        }
+        Ok(applied)
+    }
+}
+
+/// Shows the applied and pending migrations of each stack.
+///
+/// # Errors
+/// Errors of [`crate::commands::multi_stack::look`]; kind `Pending` with `exit_code`.
+pub(crate) async fn status(exit_code: bool, global: &GlobalArgs, ground: &Ground<'_>) -> Result<()> {
+    let ask = async |environment: Environment, stop: Interrupt| -> Result<History> {
+        let app = ground.at(&environment, stop);
+        let Ground { daemon, settings, .. } = ground;
+        let (target, access, mut session) = connect::connect(&app, daemon, settings, &environment).await?;
+        let chosen = driver(&app, daemon, settings, &environment, &target, &access).await?;
+        // Not waited for at the end: its end of input ends it.
+        let mut history = chosen.driver.history_in(&mut session).await?;
+        history.remarks.extend(chosen.place);
+        Ok(history)
+    };
+    let report = multi_stack::look("migrate status", global, ground, ask).await?;
+    let unsettled: Vec<&str> = report
+        .stacks
+        .iter()
+        .filter(|ended| matches!(&ended.end, End::Done(history) if !history.is_settled()))
+        .map(|ended| ended.stack.as_str())
+        .collect();
+    if exit_code && !unsettled.is_empty() {
+        return Err(Error::new(ErrorKind::Pending, format!("not settled: {}", unsettled.join(", "))));
+    }
+    Ok(())
+}

@@ -1,0 +1,370 @@
+//! The recipe of a verb over several stacks: select, gather plans, ask once, run, tell.
+//!
+//! Promises: a verb takes part by implementing [`Verb`] and flattening [`ManyArgs`] into its own arguments; every
+//! stack that was asked for is in the final table and in the JSON answer, whatever became of it.
+
+use std::time::Duration;
+
+use super::multi_stack_table::table;
+use crate::app::global_args::GlobalArgs;
+use crate::app::{App, Daemon};
+use crate::cancel::{Interrupt, interrupted};
+use crate::config::Settings;
+use crate::consent::{Confirmed, Decision};
+use crate::environment::selector::TargetRequest;
+use crate::environment::{Environment, Landscape};
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::multi_stack::collect_plans::Gathered;
+use crate::multi_stack::report::resume;
+use crate::multi_stack::resume_file;
+use crate::multi_stack::resume_file::{Journal, Run};
+use crate::multi_stack::run::{Told, run as carry_out};
+use crate::multi_stack::schedule::{OnFailure, Schedule};
+use crate::multi_stack::{End, Ended, Leg, Report, SeveralPlan, Verb, collect_plans};
+use crate::text::units::duration;
+
+/// Options of the verbs that work on several stacks.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct ManyArgs {
+    /// How many stacks are worked on at a time
+    #[arg(long, value_name = "N", help_heading = "Several stacks", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: u16,
+    /// This stack first and alone; the others only once it is done
+    #[arg(long, value_name = "STACK", help_heading = "Several stacks")]
+    canary: Option<String>,
+    /// When one fails: stop, or continue with the others
+    #[arg(long, value_name = "WHAT", help_heading = "Several stacks", value_parser = on_failure)]
+    on_failure: Option<OnFailure>,
+    /// Only the stacks that the last run of this command has not done
+    #[arg(long, help_heading = "Several stacks")]
+    resume: bool,
+}
+
+fn on_failure(word: &str) -> Result<OnFailure, String> {
+    OnFailure::parse(word).ok_or_else(|| "expected stop or continue".to_owned())
+}
+
+impl ManyArgs {
+    /// Reports whether this call is a multi-stack operation.
+    ///
+    /// # Errors
+    /// Kind `Usage`: options for several stacks, and only one is meant.
+    pub(crate) fn wanted(&self, settings: &Settings) -> Result<bool> {
+        if self.resume || settings.target.names_several() {
+            return Ok(true);
+        }
+        let word = match (&self.canary, self.on_failure) {
+            (Some(_), _) => "--canary",
+            (_, Some(_)) => "--on-failure",
+            _ if self.parallel > 1 => "--parallel",
+            _ => return Ok(false),
+        };
+        Err(error::usage(format!("{word} is for several stacks, and one is meant here"))
+            .hint("name them: `-s GLOB` (repeatable) or `--all-stacks`"))
+    }
+}
+
+/// Context of a multi-stack operation.
+pub(crate) struct Ground<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) daemon: &'a Daemon,
+    pub(crate) settings: &'a Settings,
+}
+
+impl Ground<'_> {
+    /// The surroundings of one of the stacks.
+    pub(crate) fn at(&self, environment: &Environment, stop: Interrupt) -> App {
+        self.app.of_stack(environment, stop)
+    }
+}
+
+/// An error for a verb that works on one stack at a time, before Docker is asked; `instead` is what to type.
+///
+/// # Errors
+/// Kind `Usage`: several are named.
+pub(crate) fn one_stack(settings: &Settings, verb: &str, instead: &str) -> Result<()> {
+    if settings.target.all_stacks || settings.target.stacks.len() > 1 {
+        return Err(error::usage(format!("`{verb}` works on one stack at a time")).hint(instead));
+    }
+    Ok(())
+}
+
+/// Plans, asks, runs and tells.
+///
+/// # Errors
+/// Kind `Partial`: some stacks failed or were not begun. `Refused`, `Interrupted` as for one stack.
+pub(crate) async fn run<V: Verb>(
+    verb: &V,
+    args: &ManyArgs,
+    global: &GlobalArgs,
+    ground: &Ground<'_>,
+    default: OnFailure,
+) -> Result<()> {
+    let app = ground.app;
+    let limit = app.limit_for_each();
+    let on_failure = args.on_failure.unwrap_or(default);
+    let last = || resume_file::last(&app.journals()?, verb.name(), &ground.daemon.context);
+    let earlier = args.resume.then(last).transpose()?;
+    let report = |stacks| Report {
+        verb: verb.name(),
+        context: ground.daemon.context.clone(),
+        dry_run: global.dry_run,
+        stacks,
+    };
+    let Some(asked) = select(ground, args, earlier.as_ref()).await? else {
+        app.ui.say(&format!("every stack of the last `{}` is done: nothing to resume", verb.name()));
+        app.ui.show(&report(Vec::<Ended<V::Outcome>>::new()), |_| String::new());
+        return Ok(());
+    };
+    let ask = async |environment, stop| verb.plan(&environment, stop).await;
+    let (legs, broken) = parted(collect_plans(asked.clone(), limit, &app.interrupt, ask).await);
+    for ended in &broken {
+        tell_failure(app, ended);
+    }
+    if let Some(signal) = app.interrupt.came() {
+        return Err(interrupted(signal));
+    }
+    if let Some(error) = too_broken(&legs, &broken, on_failure) {
+        let rest =
+            legs.iter().map(|leg| Ended::new(&leg.environment, End::NotBegun, Duration::ZERO)).collect();
+        let report = report(in_order(&asked, rest, broken));
+        app.ui.show(&report, |ui| ui.render(&table(&report)));
+        return Err(error);
+    }
+    let plan = SeveralPlan { verb: verb.name(), manner: manner(args, on_failure, legs.len()), legs };
+    let targets = plan.targets(|plan| verb.changes(plan));
+    let ends = match app.confirm_each(plan, verb.guard(), &targets, &global.consent())? {
+        Decision::DryRun(plan) => return dry_run(app, plan, broken, &ground.daemon.context),
+        Decision::Go(plan) => {
+            let run = Run::new(verb.name(), &ground.daemon.context, app.now().to_string(), &asked);
+            let run = earlier.map_or(run.clone(), |earlier| earlier.taken_up(run));
+            let journal = Journal::begin(&app.journals()?, run)?;
+            work(verb, plan, args, on_failure, limit, app, journal).await
+        }
+    };
+    finish(app, &report(in_order(&asked, ends, broken)))
+}
+
+/// Asks every stack that is named, and shows what they say: nothing is changed.
+///
+/// # Errors
+/// Kind `Partial`: some did not answer; it is shown which, and why.
+pub(crate) async fn look<T, F>(
+    verb: &'static str,
+    global: &GlobalArgs,
+    ground: &Ground<'_>,
+    ask: impl Fn(Environment, Interrupt) -> F,
+) -> Result<Report<T>>
+where
+    T: std::fmt::Display + serde::Serialize,
+    F: Future<Output = Result<T>>,
+{
+    let app = ground.app;
+    let limit = app.limit_for_each();
+    let asked = select(ground, &ManyArgs::default(), None).await?.unwrap_or_default();
+    let answers = collect_plans(asked, limit, &app.interrupt, ask).await;
+    let ended = |one: Gathered<T>| {
+        Ended::new(&one.environment, one.answer.map_or_else(End::Failed, End::Done), one.took)
+    };
+    let stacks: Vec<Ended<T>> = answers.into_iter().map(ended).collect();
+    for failed in &stacks {
+        tell_failure(app, failed);
+    }
+    let context = ground.daemon.context.clone();
+    let report = Report { verb, context, dry_run: global.dry_run, stacks };
+    app.ui.show(&report, |ui| ui.render(&table(&report)));
+    match report.error(app.interrupt.came().map(interrupted)) {
+        Some(error) => Err(error),
+        None => Ok(report),
+    }
+}
+
+/// The stacks that are meant; `None` when a resumed run has nothing left to do.
+async fn select(
+    ground: &Ground<'_>,
+    args: &ManyArgs,
+    earlier: Option<&Run>,
+) -> Result<Option<Vec<Environment>>> {
+    let landscape = ground.app.landscape(ground.daemon, ground.settings).await?;
+    let environments = match earlier {
+        None => landscape.environments(&ground.settings.target)?,
+        Some(earlier) if earlier.unfinished().next().is_none() => return Ok(None),
+        Some(earlier) => unfinished(&landscape, &ground.settings.target, earlier)?,
+    };
+    let own = |environment| ground.app.protected_by_its_own(environment, ground.settings);
+    let environments = environments.into_iter().map(own).collect::<Result<Vec<_>>>()?;
+    if environments.is_empty() {
+        return Err(error::usage("none of the stacks that are named is unfinished in the last run")
+            .hint("leave the names out to resume it as it was"));
+    }
+    if let Some(canary) = &args.canary
+        && !environments.iter().any(|environment| environment.stack == *canary)
+    {
+        let names: Vec<_> = environments.iter().map(|environment| environment.stack.as_str()).collect();
+        return Err(error::usage(format!(
+            "the canary `{canary}` is none of the stacks: {}",
+            names.join(", ")
+        )));
+    }
+    Ok(Some(environments))
+}
+
+/// The environments of a run that are not done, each exactly the one it was; what is named now narrows them.
+fn unfinished(landscape: &Landscape, request: &TargetRequest, earlier: &Run) -> Result<Vec<Environment>> {
+    let mut found = Vec::new();
+    for line in earlier.unfinished() {
+        // Without a selection of its own a resumed run means that of the last one.
+        let named = !request.names_several() || fits(&request.stacks, request.all_stacks, &line.stack);
+        if !named || request.profile.as_ref().is_some_and(|profile| *profile != line.profile) {
+            continue;
+        }
+        let stacks = landscape.stacks();
+        let all = stacks.iter().flat_map(|stack| &stack.environments);
+        let same: Vec<_> = all.filter(|environment| line.is(environment)).collect();
+        match same.as_slice() {
+            [only] => found.push((**only).clone()),
+            [] => {
+                return Err(error::target(format!(
+                    "{} {} of the last run is not there any more",
+                    line.stack, line.profile
+                ))
+                .hint("start it, or name the others: `--resume -s STACK`"));
+            }
+            _ => {
+                return Err(error::target(format!("{} {} runs more than once", line.stack, line.profile))
+                    .hint("run the command in the directory of the one that is meant"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn fits(patterns: &[String], all: bool, name: &str) -> bool {
+    all || patterns.iter().any(|pattern| {
+        pattern == name || globset::Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(name))
+    })
+}
+
+/// Plans that could be made, and those that could not.
+fn parted<P, O>(answers: Vec<Gathered<P>>) -> (Vec<Leg<P>>, Vec<Ended<O>>) {
+    let (mut legs, mut broken) = (Vec::new(), Vec::new());
+    for Gathered { environment, answer, took } in answers {
+        match answer {
+            Ok(plan) => legs.push(Leg { environment, plan, spent: took }),
+            Err(error) => broken.push(Ended::new(&environment, End::Failed(error), took)),
+        }
+    }
+    (legs, broken)
+}
+
+/// A plan that could not be made is a failure like any other, and the first one stops where that is wanted:
+/// before anything has changed.
+fn too_broken<P, O>(legs: &[Leg<P>], broken: &[Ended<O>], on_failure: OnFailure) -> Option<Error> {
+    if broken.is_empty() || (on_failure == OnFailure::Continue && !legs.is_empty()) {
+        return None;
+    }
+    let names: Vec<_> = broken.iter().map(|ended| ended.stack.as_str()).collect();
+    let all = broken.len() + legs.len();
+    let error = Error::new(
+        ErrorKind::Partial,
+        format!(
+            "{} of {all} stacks cannot be worked on ({}): nothing was changed",
+            names.len(),
+            names.join(", ")
+        ),
+    );
+    let others = "`--on-failure continue` does the others; or name those that you mean with `-s`";
+    Some(if legs.is_empty() { error } else { error.hint(others) })
+}
+
+fn manner(args: &ManyArgs, on_failure: OnFailure, count: usize) -> String {
+    let pace = match args.parallel {
+        1 => "one at a time".to_owned(),
+        n => format!("{n} at a time"),
+    };
+    let first = args.canary.as_ref().map(|canary| format!(", {canary} first and alone")).unwrap_or_default();
+    let then = match on_failure {
+        _ if count < 2 => "",
+        OnFailure::Stop => ", stopping at the first failure",
+        OnFailure::Continue => ", going on when one fails",
+    };
+    format!("{pace}{first}{then}:")
+}
+
+async fn work<V: Verb>(
+    verb: &V,
+    plan: Confirmed<SeveralPlan<V::Plan>>,
+    args: &ManyArgs,
+    on_failure: OnFailure,
+    limit: Option<Duration>,
+    app: &App,
+    mut journal: Journal,
+) -> Vec<Ended<V::Outcome>> {
+    let legs = &plan.plan().legs;
+    let canary =
+        args.canary.as_ref().and_then(|name| legs.iter().position(|leg| leg.environment.stack == *name));
+    let profiles: Vec<String> = legs.iter().map(|leg| leg.environment.profile.word().to_owned()).collect();
+    let schedule = Schedule::new(legs.len(), args.parallel.into(), canary, on_failure);
+    let tell = |told: Told<'_, V::Outcome>| match told {
+        Told::Begun(environment) => app.ui.detail(&format!("{}: begun", environment.stack)),
+        Told::Ended(at, ended) if ended.is_done() => {
+            app.ui.say(&format!("{}: done in {}", ended.stack, duration(ended.took)));
+            let profile = profiles.get(at).map_or("unknown", String::as_str);
+            if let Err(error) = journal.done(&ended.stack, profile) {
+                app.ui.warn(&error.full_message());
+            }
+        }
+        Told::Ended(_, ended) => tell_failure(app, ended),
+    };
+    carry_out(verb, plan, schedule, limit, &app.interrupt, tell).await
+}
+
+/// The words of a failure when it happens: the table at the end has room for its class only.
+fn tell_failure<O>(app: &App, ended: &Ended<O>) {
+    if let End::Failed(error) = &ended.end {
+        let mut text = error.full_message();
+        for note in error.notes() {
+            text.push_str(&format!("\nnote: {note}"));
+        }
+        for hint in error.hints() {
+            text.push_str(&format!("\nhint: {hint}"));
+        }
+        app.ui.of_stack(&ended.stack).warn(&text);
+    }
+}
+
+/// The ends in the order in which the stacks were asked for.
+fn in_order<O>(asked: &[Environment], ends: Vec<Ended<O>>, broken: Vec<Ended<O>>) -> Vec<Ended<O>> {
+    let place = |ended: &Ended<O>| {
+        asked.iter().position(|other| other.stack == ended.stack && other.profile.name == ended.profile)
+    };
+    let mut all: Vec<_> = ends.into_iter().chain(broken).collect();
+    all.sort_by_key(place);
+    all
+}
+
+fn finish<O: std::fmt::Display + serde::Serialize>(app: &App, report: &Report<O>) -> Result<()> {
+    app.ui.show(report, |ui| ui.render(&table(report)));
+    let stopped = app.interrupt.came().map(interrupted);
+    match report.error(stopped) {
+        Some(error) => Err(error.hint(resume(report.verb))),
+        None => Ok(()),
+    }
+}
+
+fn dry_run<P: std::fmt::Display + serde::Serialize, O>(
+    app: &App,
+    plan: SeveralPlan<P>,
+    broken: Vec<Ended<O>>,
+    context: &str,
+) -> Result<()> {
+    let planned =
+        plan.legs.into_iter().map(|leg| Ended::new(&leg.environment, End::Planned(leg.plan), leg.spent));
+    let broken = broken.into_iter().filter_map(Ended::failed);
+    let stacks = planned.chain(broken).collect();
+    let report = Report { verb: plan.verb, context: context.to_owned(), dry_run: true, stacks };
+    if app.ui.is_json() {
+        app.ui.json(&report);
+    }
+    report.error(None).map_or(Ok(()), Err)
+}

@@ -1,0 +1,145 @@
+//! `envctl restore kept`: the databases that restores have replaced, seen and dropped.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::app::global_args::GlobalArgs;
+use crate::commands::connect;
+use crate::commands::multi_stack::one_stack;
+use crate::consent::{Decision, Guard};
+use crate::databases::previous::{DropPlan, Kept, all, drop_kept};
+use crate::error::{self, Result};
+use crate::postgres::standing;
+use crate::text::units::{age, bytes};
+use crate::ui::{Cell, Column, Table};
+
+/// Arguments of `restore kept`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Drop the one of this name, or `all` that were this database; repeatable
+    #[arg(long, value_name = "NAME|all")]
+    drop: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    was: &'a str,
+    replaced: &'a str,
+    size: u64,
+}
+
+impl<'a> Row<'a> {
+    fn of(kept: &'a Kept) -> Self {
+        Self { name: &kept.name, was: &kept.note.replaced, replaced: &kept.note.at, size: kept.size }
+    }
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    database: &'a str,
+    kept: Vec<Row<'a>>,
+}
+
+#[derive(Serialize)]
+struct Dropped {
+    dropped: Vec<String>,
+}
+
+/// # Errors
+/// Kind `Target`: there is none of that name. `Refused`, `Busy`: nothing more was dropped.
+pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+    let settings = app.settings(global)?;
+    one_stack(
+        &settings,
+        "restore kept",
+        "name it: `-s STACK`; for each of several: `for s in a b; do envctl restore kept -s \"$s\"; done`",
+    )?;
+    let daemon = app.connect(&settings, global)?;
+    let environment = app.environment(&daemon, &settings).await?;
+    let settings = settings.for_stack(&environment)?;
+    let found = connect::reach(app, &daemon, &settings, &environment).await?;
+    let name = &found.facts.database;
+    let (engine, container) = (&daemon.engine, &found.target.container);
+    let mut session = app
+        .interrupt
+        .or(standing::outside(engine, container, &found.access, Some(name), "envctl kept"))
+        .await??;
+    let kept = app.interrupt.or(all(&mut session)).await??;
+    session.close().await;
+    if args.drop.is_empty() {
+        list(app, name, &kept);
+        return Ok(());
+    }
+    let plan = DropPlan { kept: chosen(&args.drop, kept, name)?, access: found.access.clone() };
+    let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
+        Decision::Go(plan) => plan,
+        Decision::DryRun(plan) => {
+            app.show_dry_run(&plan);
+            return Ok(());
+        }
+    };
+    let dropped = drop_kept(&daemon.engine, &found.target.container, plan, &app.interrupt).await?;
+    app.ui.show(&Dropped { dropped: dropped.clone() }, |_| {
+        dropped.iter().fold(String::new(), |text, name| text + &crate::text::escape::escape(name) + "\n")
+    });
+    app.ui.say(if dropped.len() == 1 { "dropped" } else { "all of them dropped" });
+    Ok(())
+}
+
+/// Returns the previous databases that are named; `all` means each one that was replaced under the name `database`.
+fn chosen(named: &[String], kept: Vec<Kept>, database: &str) -> Result<Vec<Kept>> {
+    let all = named.iter().any(|name| name == "all");
+    for name in named.iter().filter(|name| *name != "all") {
+        if !kept.iter().any(|kept| kept.name == *name) {
+            return Err(error::target(format!("no restore has kept a database {name:?}"))
+                .hint("see which there are: `envctl restore kept`"));
+        }
+    }
+    let chosen: Vec<Kept> = kept
+        .into_iter()
+        .filter(|kept| named.contains(&kept.name) || (all && kept.note.replaced == database))
+        .collect();
+    if chosen.is_empty() {
+        return Err(error::target(format!("no restore has kept an earlier {database:?}"))
+            .hint("see those of every database of this server: `envctl restore kept`"));
+    }
+    Ok(chosen)
+}
+
+fn list(app: &App, database: &str, kept: &[Kept]) {
+    if kept.is_empty() {
+        app.ui.say("no restore has kept a database on this server");
+    }
+    let answer = Listed { database, kept: kept.iter().map(Row::of).collect() };
+    let now = app.now();
+    app.ui.show(&answer, |ui| if kept.is_empty() { String::new() } else { ui.render(&table(kept, now)) });
+    if !kept.is_empty() {
+        app.ui.say(&format!(
+            "{} swaps the newest back in; `envctl restore kept --drop NAME` drops one",
+            super::undo_command(database)
+        ));
+    }
+}
+
+fn table(kept: &[Kept], now: jiff::Timestamp) -> Table {
+    let mut table = Table::new([
+        Column::text("kept"),
+        Column::text("was"),
+        Column::text("replaced"),
+        Column::number("size"),
+    ]);
+    for kept in kept {
+        let replaced = match kept.note.at.parse::<jiff::Timestamp>() {
+            Ok(at) => age(at, now),
+            Err(_) => kept.note.at.clone(),
+        };
+        table.row([
+            Cell::from(kept.name.clone()),
+            Cell::from(kept.note.replaced.clone()),
+            Cell::from(replaced),
+            Cell::from(bytes(kept.size)),
+        ]);
+    }
+    table
+}

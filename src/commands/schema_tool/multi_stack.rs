@@ -1,0 +1,129 @@
+//! `envctl seed` and `envctl generate` over several stacks: the tool's words are kept, and shown where it failed.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::app::global_args::GlobalArgs;
+use crate::cancel::Interrupt;
+use crate::commands::multi_stack;
+use crate::commands::multi_stack::{Ground, ManyArgs};
+use crate::commands::schema_tool::{Call, SchemaTool};
+use crate::consent::{Confirmed, Guard, Plan};
+use crate::environment::Environment;
+use crate::error::{self, Result};
+use crate::multi_stack::Verb;
+use crate::multi_stack::schedule::OnFailure;
+
+/// One call of the schema tool, for any stack.
+pub(crate) struct ToolVerb {
+    /// Name of the verb on the command line.
+    pub(crate) name: &'static str,
+    /// Description for messages, completed by the stack's name: `seed the database of`.
+    pub(crate) does: &'static str,
+    /// The tool's words.
+    pub(crate) words: &'static [&'static str],
+}
+
+/// Runs it over several stacks if several are meant; gives whether they were.
+///
+/// # Errors
+/// Errors of [`crate::commands::multi_stack::run`].
+pub(crate) async fn over_several(
+    verb: ToolVerb,
+    args: &ManyArgs,
+    global: &GlobalArgs,
+    app: &App,
+) -> Result<bool> {
+    let settings = app.settings(global)?;
+    if !args.wanted(&settings)? {
+        return Ok(false);
+    }
+    let daemon = app.connect(&settings, global)?;
+    let ground = Ground { app, daemon: &daemon, settings: &settings };
+    multi_stack::run(&Called { verb, ground: &ground }, args, global, &ground, OnFailure::Stop).await?;
+    Ok(true)
+}
+
+struct Called<'a> {
+    verb: ToolVerb,
+    ground: &'a Ground<'a>,
+}
+
+#[derive(Serialize)]
+struct Planned {
+    #[serde(flatten)]
+    call: Call,
+    #[serde(skip)]
+    tool: SchemaTool,
+}
+
+impl Plan for Planned {
+    fn guard(&self) -> Guard {
+        Guard::Change
+    }
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.call.fmt(f)
+    }
+}
+
+#[derive(Serialize)]
+struct Said {
+    /// The last line the tool wrote.
+    said: String,
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
+    }
+}
+
+impl Verb for Called<'_> {
+    type Plan = Planned;
+    type Outcome = Said;
+
+    fn name(&self) -> &'static str {
+        self.verb.name
+    }
+
+    fn guard(&self) -> Guard {
+        Guard::Change
+    }
+
+    async fn plan(&self, environment: &Environment, stop: Interrupt) -> Result<Planned> {
+        let app = self.ground.at(environment, stop);
+        let Ground { daemon, settings, .. } = self.ground;
+        let tool = SchemaTool::of(self.verb.name, &app, daemon, settings, environment).await?;
+        let call =
+            tool.call(self.verb.name, format!("{} {}", self.verb.does, tool.place()), self.verb.words)?;
+        Ok(Planned { call, tool })
+    }
+
+    async fn run(
+        &self,
+        environment: &Environment,
+        stop: Interrupt,
+        plan: Confirmed<Planned>,
+    ) -> Result<Said> {
+        let app = self.ground.at(environment, stop);
+        let Planned { call, tool } = plan.into_plan();
+        let captured = tool.capture(&app, &call).await?;
+        let text = captured.text();
+        let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+        if captured.exit_code == 0 {
+            return Ok(Said { said: last.to_owned() });
+        }
+        Err(error::tool(format!(
+            "`{}` in {} ended with {}: {}",
+            call.argv.join(" "),
+            tool.target.container.name,
+            captured.exit_code,
+            captured.complaint()
+        )))
+    }
+}

@@ -1,0 +1,41 @@
+//! The options about the way that the bytes of a dump take.
+
+use crate::app::App;
+use crate::config::Settings;
+use crate::docker::worker::Limits;
+use crate::error::Result;
+use crate::postgres::tools::dump_runner::Ways;
+
+/// How bytes pass, and what a worker may use.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct WayArgs {
+    /// worker (a container beside the database), exec (through the daemon) or auto
+    #[arg(long, value_name = "WAY")]
+    transport: Option<String>,
+    /// The most memory a worker may use: 512m
+    #[arg(long, value_name = "SIZE", value_parser = crate::config::memory)]
+    worker_memory: Option<u64>,
+    /// How many processors a worker may use: 1.5
+    #[arg(long, value_name = "N", value_parser = crate::config::cpus)]
+    worker_cpus: Option<f64>,
+}
+
+impl WayArgs {
+    /// With the settings behind it.
+    ///
+    /// # Errors
+    /// Kind `Usage`: an unknown word.
+    pub(crate) fn ways(&self, app: &App, settings: &Settings) -> Result<Ways> {
+        let usual = &settings.workers;
+        Ok(Ways {
+            transport: self.transport.as_deref().unwrap_or(&usual.transport).parse()?,
+            rooms: app.rooms(),
+            elsewhere: app.all_rooms(),
+            disk: None,
+            limits: Limits {
+                memory: self.worker_memory.or(usual.memory),
+                cpus: self.worker_cpus.or(usual.cpus),
+            },
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! Undoing a restore: the same swap, with the names the other way round.
+//!
+//! The plan is a value that a person agreed to; what carries it out decides nothing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::swap::{self, SwapPlan, kept_name};
+use crate::cancel::Interrupt;
+use crate::consent::{Confirmed, Guard, Plan};
+use crate::databases::previous::Kept;
+use crate::docker::{Container, Engine};
+use crate::error::Result;
+use crate::postgres::Access;
+use crate::postgres::connections;
+use crate::postgres::connections::Visitors;
+use crate::postgres::lock::{self, Mode};
+use crate::postgres::version::ServerVersion;
+use crate::text::units::{bytes, moment_of};
+
+/// Taking the last restore back, decided.
+#[derive(Clone, Debug)]
+pub(crate) struct UndoPlan {
+    /// The operation's id.
+    pub(crate) operation: String,
+    /// Requesting user, for `pg_stat_activity`: `user@host`.
+    pub(crate) who: String,
+    /// The database.
+    pub(crate) database: String,
+    /// Previous database that is put back.
+    pub(crate) back: Kept,
+    /// Connected sessions that will be disconnected from the current database.
+    pub(crate) sessions: Vec<Visitors>,
+    /// Warnings about parts of the swap that the role may not run.
+    pub(crate) warnings: Vec<String>,
+    /// Access to the server.
+    pub(crate) access: Access,
+    /// The server's version.
+    pub(crate) version: ServerVersion,
+    /// Time of the undo, RFC 3339.
+    pub(crate) at: String,
+    /// Longest wait for envctl's own lock.
+    pub(crate) lock_limit: Duration,
+}
+
+impl Plan for UndoPlan {
+    fn guard(&self) -> Guard {
+        Guard::Destroy
+    }
+}
+
+impl fmt::Display for UndoPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "undo the restore of {}", moment_of(&self.back.note.at))?;
+        writeln!(
+            f,
+            "  back     {:?} becomes {:?} again ({})",
+            self.back.name,
+            self.database,
+            bytes(self.back.size)
+        )?;
+        for (at, line) in connections::sent_away(&self.sessions).iter().enumerate() {
+            writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
+        }
+        writeln!(f, "  kept     what is there now, as {:?}", kept_name(&self.operation, &self.database))?;
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "  note     {warning}"))
+    }
+}
+
+/// Carries an undo out; gives the name the present database is kept under, and what [`crate::databases::swap::swap`] gives.
+///
+/// # Errors
+/// See [`crate::databases::swap::swap`].
+pub(crate) async fn undo(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    plan: Confirmed<UndoPlan>,
+    interrupt: &Interrupt,
+) -> Result<(String, Vec<String>)> {
+    let plan = plan.into_plan();
+    let name = format!("envctl/{} undo {}", plan.operation.get(..8).unwrap_or(""), plan.who);
+    let access = plan.access.to(&plan.database);
+    let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
+    let lock = interrupt.or(holding).await??;
+    let swap_plan = SwapPlan {
+        given: None,
+        live: plan.database.clone(),
+        exists: true,
+        incoming: plan.back.name.clone(),
+        kept: kept_name(&plan.operation, &plan.database),
+        operation: plan.operation.clone(),
+        at: plan.at.clone(),
+    };
+    let left_out = swap::swap(engine, container, &plan.access, &plan.version, &swap_plan).await?;
+    drop(lock);
+    Ok((swap_plan.kept, left_out))
+}

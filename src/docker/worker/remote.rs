@@ -1,0 +1,65 @@
+//! A worker beside a database on another machine: it has no room there, and is read through the engine.
+//!
+//! Promise: the proof is that of an exec (see [`crate::docker::exec::verified_stream`]): an end mark with the tool's exit code, and the
+//! tool's place held until we have answered. Unlike an exec it can be limited, and whatever becomes of us it goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::{Failure, Workshop};
+use crate::cancel::Interrupt;
+use crate::docker::container::Container;
+use crate::docker::engine::Engine;
+use crate::docker::exec::ExecSpec;
+use crate::docker::exec::verified_stream::{ProvenEnd, follow, wrapped};
+use crate::docker::worker::exit_status;
+use crate::docker::worker::exit_status::unfit;
+use crate::fsutil::private_dir::Room;
+use crate::random::nonce;
+
+/// Time limit for the engine's report of a worker's end, after the worker's stream has ended.
+const ITS_END: Duration = Duration::from_secs(2);
+
+/// A shell's exit code for what SIGKILL has ended.
+const KILLED: u8 = 128 + 9;
+
+/// Runs `tool` there and sends its stdout to `blocks`; the worker is gone afterwards. `room` is where a later run sees
+/// that we live.
+///
+/// # Errors
+/// [`super::Unfit`]: it cannot serve. Otherwise as [`crate::docker::exec::verified_stream::run`].
+#[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
+pub(crate) async fn run(
+    engine: &Arc<dyn Engine>,
+    database: &Container,
+    workshop: &Workshop,
+    room: Room,
+    tool: &ExecSpec,
+    blocks: mpsc::Sender<Vec<u8>>,
+    stall_limit: Duration,
+    interrupt: &Interrupt,
+) -> Result<ProvenEnd, Failure> {
+    let nonce = nonce();
+    let worker = workshop.worker(engine, database, room, &wrapped(tool, &nonce));
+    let ran = async {
+        let exec = worker.start().await?;
+        let followed = follow(engine, database, exec, tool, &nonce, blocks, stall_limit).await;
+        // Where the shell outlives its tool it reports 137; where both were killed the stream breaks off.
+        if followed.as_ref().map_or(true, |end| end.exit_code == KILLED) {
+            let ended = tokio::time::timeout(ITS_END, worker.ended()).await;
+            if matches!(ended, Ok(Ok(end)) if end.out_of_memory) {
+                return Err(Failure::Failed(exit_status::starved(tool.program())));
+            }
+        }
+        followed.map_err(Failure::Failed)
+    };
+    let ran = interrupt.or(ran).await;
+    worker.end().await;
+    let end = ran??;
+    match unfit(&end.stderr).filter(|_| end.exit_code != 0 && !end.begun) {
+        Some(unfit) => Err(unfit.into()),
+        None => Ok(end),
+    }
+}

@@ -1,0 +1,62 @@
+//! A tool that reads or writes files of its own, to its end.
+//!
+//! Promise: the proof is the exit code that the engine reports; files alone prove nothing, since a tool that was killed
+//! leaves files too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Failure, Worker};
+use crate::cancel::Interrupt;
+use crate::docker::container::Container;
+use crate::docker::engine::Engine;
+use crate::docker::exec::demux::Output;
+use crate::docker::exec::verified_stream::{LastWords, ProvenEnd, silent};
+use crate::docker::worker::exit_status::judge;
+use crate::error::Result;
+
+/// Interval between two checks of the worker's progress.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Runs the worker. `done` says how far its work has come, in whatever unit, and is asked four times a second. The
+/// caller ends the worker.
+///
+/// # Errors
+/// [`super::Unfit`]: it cannot serve, and did nothing. Otherwise as for [`crate::docker::worker::stdout_fifo::run`].
+pub(crate) async fn run(
+    engine: &Arc<dyn Engine>,
+    database: &Container,
+    worker: &Worker,
+    mut done: impl FnMut() -> u64,
+    stall_limit: Duration,
+    interrupt: &Interrupt,
+) -> Result<ProvenEnd, Failure> {
+    let mut exec = interrupt.or(worker.start()).await??;
+    let mut words = LastWords::default();
+    let (mut before, mut since) = (0, tokio::time::Instant::now());
+    let end = {
+        let listening = async {
+            let mut sink = |_: Output, bytes: &[u8]| words.hear(bytes);
+            // Where this breaks off the end that we wait for comes all the same, or the wait fails.
+            while exec.output.read(&mut sink).await.unwrap_or(false) {}
+            worker.ended().await
+        };
+        tokio::pin!(listening);
+        loop {
+            tokio::select! {
+                end = interrupt.or(&mut listening) => break end??,
+                () = tokio::time::sleep(LOOK) => {
+                    let now = done();
+                    if now != before {
+                        (before, since) = (now, tokio::time::Instant::now());
+                    } else if since.elapsed() >= stall_limit {
+                        silent(engine, database, worker.program(), stall_limit).await?;
+                        since = tokio::time::Instant::now();
+                    }
+                }
+            }
+        }
+    };
+    let begun = before > 0 || done() > 0;
+    judge(engine, database, worker, end, words.text(), begun).await
+}

@@ -1,0 +1,226 @@
+//! The data of one entry as they pass by: unpacked, counted, and known to be whole.
+//!
+//! Promise: rows are counted as COPY writes them, one line each; the end mark of COPY has to be the last
+//! thing, which also proves that the packed stream came to its end.
+
+use flate2::{Decompress, FlushDecompress, Status};
+use memchr::memchr_iter;
+
+use super::toc::Inner;
+use crate::text::encoding::{Text, TextCheck};
+
+/// Bytes that pg_dump writes behind the rows of a table (`dumpTableData_copy`).
+const COPY_END: &[u8] = b"\\.\n\n\n";
+
+/// Form of an entry's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Rows as COPY writes them.
+    Rows,
+    /// SQL: INSERT statements, which the server will run.
+    Statements,
+    /// The bytes of large objects.
+    Object,
+}
+
+/// Unpacks and counts.
+pub(crate) struct Data {
+    unpack: Unpack,
+    form: Form,
+    lines: u64,
+    bytes: u64,
+    text: TextCheck,
+    tail: Vec<u8>,
+    /// SQL that has not been taken yet.
+    pub(crate) statements: Vec<u8>,
+}
+
+enum Unpack {
+    None,
+    Zlib {
+        stream: Box<Decompress>,
+        ended: bool,
+        room: Vec<u8>,
+    },
+    #[cfg(feature = "zstd")]
+    Zstd {
+        decoder: Box<zstd::stream::raw::Decoder<'static>>,
+        room: Vec<u8>,
+    },
+    Opaque,
+}
+
+impl Data {
+    pub(crate) fn new(inner: Inner, form: Form) -> Self {
+        let unpack = match inner {
+            Inner::None => Unpack::None,
+            Inner::Gzip => Unpack::Zlib {
+                stream: Box::new(Decompress::new(true)),
+                ended: false,
+                room: Vec::with_capacity(64 << 10),
+            },
+            Inner::Lz4 => Unpack::Opaque,
+            #[cfg(feature = "zstd")]
+            Inner::Zstd => zstd::stream::raw::Decoder::new().map_or(Unpack::Opaque, |decoder| Unpack::Zstd {
+                decoder: Box::new(decoder),
+                room: vec![0; 64 << 10],
+            }),
+            #[cfg(not(feature = "zstd"))]
+            Inner::Zstd => Unpack::Opaque,
+        };
+        Self {
+            unpack,
+            form,
+            lines: 0,
+            bytes: 0,
+            text: TextCheck::default(),
+            tail: Vec::new(),
+            statements: Vec::new(),
+        }
+    }
+
+    /// Reports whether the data cannot be decompressed and examined.
+    pub(crate) fn is_opaque(&self) -> bool {
+        matches!(self.unpack, Unpack::Opaque)
+    }
+
+    /// Plain bytes so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the kind of text that the bytes are, or [`Text::Bytes`] for rows and statements that cannot be examined.
+    pub(crate) fn text(&self) -> Text {
+        if self.is_opaque() && self.form != Form::Object { Text::Bytes } else { self.text.finish() }
+    }
+
+    /// Takes a piece.
+    pub(crate) fn feed(&mut self, mut packed: &[u8]) -> Result<(), String> {
+        // Out and back in, so that the unpacker and the counter are borrowed one at a time.
+        let mut unpack = std::mem::replace(&mut self.unpack, Unpack::Opaque);
+        if let Unpack::Zlib { room, .. } = &mut unpack {
+            room.clear();
+        }
+        let result = match &mut unpack {
+            Unpack::None => {
+                self.count(packed);
+                Ok(())
+            }
+            Unpack::Opaque => Ok(()),
+            Unpack::Zlib { stream, ended, room } => loop {
+                // A full buffer says that more may be coming out of what has gone in.
+                if packed.is_empty() && room.len() < room.capacity() {
+                    break Ok(());
+                }
+                if *ended && packed.is_empty() {
+                    break Ok(());
+                }
+                if *ended {
+                    break Err("something follows the end of its packed data".to_owned());
+                }
+                room.clear();
+                let before = stream.total_in();
+                let status = stream.decompress_vec(packed, room, FlushDecompress::None);
+                packed = &packed[(stream.total_in() - before) as usize..];
+                self.count(room);
+                match status {
+                    Ok(Status::StreamEnd) => *ended = true,
+                    Ok(Status::BufError) if room.is_empty() => break Ok(()),
+                    Ok(_) => {}
+                    Err(cause) => break Err(format!("its data do not unpack ({cause})")),
+                }
+            },
+            #[cfg(feature = "zstd")]
+            Unpack::Zstd { decoder, room } => loop {
+                use zstd::stream::raw::{InBuffer, Operation as _, OutBuffer};
+                // A few bytes may unpack to gigabytes: they are counted piece by piece.
+                let (mut input, mut output) = (InBuffer::around(packed), OutBuffer::around(&mut room[..]));
+                if let Err(cause) = decoder.run(&mut input, &mut output) {
+                    break Err(format!("its data do not unpack ({cause})"));
+                }
+                let (taken, given) = (input.pos(), output.pos());
+                packed = &packed[taken..];
+                self.count(&room[..given]);
+                // A full buffer says that more may be coming out of what has gone in.
+                if packed.is_empty() && given < room.len() {
+                    break Ok(());
+                }
+            },
+        };
+        self.unpack = unpack;
+        result
+    }
+
+    fn count(&mut self, plain: &[u8]) {
+        self.bytes += plain.len() as u64;
+        if self.form != Form::Object {
+            self.text.feed(plain);
+        }
+        match self.form {
+            Form::Rows => {
+                self.lines += memchr_iter(b'\n', plain).count() as u64;
+                let keep = plain.len().min(COPY_END.len() + 1);
+                self.tail.extend_from_slice(&plain[plain.len() - keep..]);
+                let surplus = self.tail.len().saturating_sub(COPY_END.len() + 1);
+                self.tail.drain(..surplus);
+            }
+            Form::Statements => self.statements.extend_from_slice(plain),
+            Form::Object => {}
+        }
+    }
+
+    /// The entry's data are said to end here: gives the rows, `None` where there are none to count.
+    pub(crate) fn finish(mut self) -> Result<Option<u64>, String> {
+        // What a decoder still holds comes out with a last, empty piece.
+        if let Unpack::Zlib { stream, ended: false, room } = &mut self.unpack {
+            let mut room = std::mem::take(room);
+            room.clear();
+            let status = stream.decompress_vec(&[], &mut room, FlushDecompress::Finish);
+            if stream.total_in() > 0 && !matches!(status, Ok(Status::StreamEnd)) {
+                return Err("its packed data end before their end mark".to_owned());
+            }
+            self.count(&room);
+        }
+        if self.form != Form::Rows || self.is_opaque() {
+            return Ok(None);
+        }
+        let line = self.tail.strip_suffix(COPY_END);
+        let alone = line.is_some_and(|before| before.is_empty() || before.ends_with(b"\n"));
+        if !alone {
+            return Err("its rows end before COPY's end mark".to_owned());
+        }
+        Ok(Some(self.lines.saturating_sub(3)))
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "zstd")]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// Most memory of this process so far, in bytes.
+    fn peak() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    #[test]
+    fn a_zstd_bomb_is_counted_piece_by_piece() {
+        const SIZE: u64 = 3 << 30;
+        let mut bomb = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..SIZE >> 20 {
+            bomb.write_all(&zeros).unwrap();
+        }
+        let bomb = bomb.finish().unwrap();
+        let before = peak();
+        let mut data = Data::new(Inner::Zstd, Form::Object);
+        data.feed(&bomb).unwrap();
+        assert_eq!(data.bytes(), SIZE);
+        // Others tests share the process; the bomb alone would be three gigabytes.
+        assert!(peak() - before < SIZE / 2, "{} for {} packed bytes", peak() - before, bomb.len());
+    }
+}

@@ -1,0 +1,309 @@
+//! Reads a custom archive as it streams by: is it whole, what is in it, and what would it do besides.
+//!
+//! Promises: the answer never depends on how the stream was cut; memory is bounded by the list of entries
+//! (at most [`LARGEST_TOC`] bytes), never by the data; an archive counts as whole only when every entry
+//! that announces data has them, unpacked to their end mark, and nothing follows: `pg_restore -l` reads
+//! the list alone and passes on a truncated file (reliability F24). What the entries would run is judged
+//! by the rules for plain dumps, data in the form of INSERT statements included.
+
+use std::collections::{HashMap, HashSet};
+
+use super::toc::{Cursor, Layout, Stop, Toc, TocEntry};
+use crate::dump::archive::entry_data::{Data, Form};
+use crate::dump::archive::toc_statements::Listed;
+use crate::dump::sql::{CopyBlock, DumpScanner, Finding, Proof, Summary};
+use crate::text::sql_quote::ident;
+
+/// The longest list of entries that is read: some hundred thousand tables.
+pub(crate) const LARGEST_TOC: usize = 256 << 20;
+
+/// Scans a custom archive chunk by chunk.
+pub(crate) struct ArchiveScanner {
+    bytes: u64,
+    /// Bytes that cannot be parsed yet: the head until it is complete, then at most one number.
+    pending: Vec<u8>,
+    /// Size of `pending` at which the head is parsed again, so that the head is parsed few times.
+    try_at: usize,
+    body: Option<Body>,
+    broken: Option<String>,
+}
+
+struct Body {
+    listed: Listed,
+    toc: Toc,
+    by_id: HashMap<i32, usize>,
+    seen: HashSet<i32>,
+    rows: HashMap<i32, CopyBlock>,
+    place: Place,
+}
+
+/// Position of the scanner in the data.
+enum Place {
+    /// Between two entries.
+    Entries,
+    /// Between two large objects of this entry.
+    Objects(usize),
+    /// Between two chunks.
+    Chunks(Box<Current>),
+    /// Inside a chunk that has so many bytes left.
+    Chunk(Box<Current>, usize),
+}
+
+struct Current {
+    entry: usize,
+    object: bool,
+    offset: u64,
+    data: Data,
+}
+
+impl Default for ArchiveScanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ArchiveScanner {
+    /// A scanner before the first byte.
+    pub(crate) fn new() -> Self {
+        Self { bytes: 0, pending: Vec::new(), try_at: 64, body: None, broken: None }
+    }
+
+    /// Reads the next chunk, of any size.
+    pub(crate) fn feed(&mut self, chunk: &[u8]) {
+        self.bytes += chunk.len() as u64;
+        if self.broken.is_some() {
+            return;
+        }
+        let result = match &mut self.body {
+            Some(body) => body.feed(&mut self.pending, chunk, self.bytes),
+            None => self.head(chunk),
+        };
+        self.broken = result.err();
+    }
+
+    fn head(&mut self, chunk: &[u8]) -> Result<(), String> {
+        self.pending.extend_from_slice(chunk);
+        if self.pending.len() < self.try_at {
+            return Ok(());
+        }
+        let (toc, end) = match Toc::parse(&self.pending) {
+            Ok(parsed) => parsed,
+            Err(Stop::Bad(why)) => return Err(why),
+            Err(Stop::More) if self.pending.len() > LARGEST_TOC => {
+                return Err("its list of entries has no end".to_owned());
+            }
+            Err(Stop::More) => {
+                self.try_at = self.pending.len() * 2;
+                return Ok(());
+            }
+        };
+        if toc.layout != Layout::Custom {
+            return Err("it is the list of a directory archive, without its data".to_owned());
+        }
+        let rest = self.pending.split_off(end);
+        self.pending.clear();
+        let mut body = Body::new(toc);
+        let result = body.feed(&mut self.pending, &rest, self.bytes);
+        self.body = Some(body);
+        result
+    }
+
+    /// Bytes seen so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The table whose data are passing by.
+    pub(crate) fn current_table(&self) -> Option<&str> {
+        let body = self.body.as_ref()?;
+        match &body.place {
+            Place::Chunks(current) | Place::Chunk(current, _) => {
+                Some(body.toc.entries[current.entry].tag.as_str())
+            }
+            _ => None,
+        }
+    }
+
+    /// Reports whether the list of entries has been read, which holds all SQL except INSERT statements among the data.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Returns the findings so far.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        self.body.as_ref().map_or(&[], |body| body.listed.findings())
+    }
+
+    /// Ends the stream.
+    pub(crate) fn finish(mut self) -> Summary {
+        // The last try at a head that waited for more.
+        self.try_at = 0;
+        if self.body.is_none() && self.broken.is_none() && self.bytes > 0 {
+            self.broken = self.head(&[]).err();
+        }
+        let Some(body) = self.body else {
+            let why = self.broken.unwrap_or_else(|| "it ends inside its list of entries".to_owned());
+            let mut summary = DumpScanner::new().finish();
+            summary.proof = Proof::Missing(why);
+            summary.bytes = self.bytes;
+            return summary;
+        };
+        let broken = self.broken.or_else(|| body.missing(&self.pending));
+        let mut rows = body.rows;
+        let copies = body.toc.entries.iter().filter_map(|entry| rows.remove(&entry.id)).collect();
+        body.listed.finish(&body.toc, broken, copies, self.bytes)
+    }
+}
+
+impl Body {
+    fn new(toc: Toc) -> Self {
+        let by_id = toc.entries.iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
+        Self {
+            listed: Listed::new(&toc),
+            toc,
+            by_id,
+            seen: HashSet::new(),
+            rows: HashMap::new(),
+            place: Place::Entries,
+        }
+    }
+
+    fn feed(&mut self, pending: &mut Vec<u8>, mut chunk: &[u8], total: u64) -> Result<(), String> {
+        loop {
+            if let Place::Chunk(current, left) = &mut self.place {
+                let (now, later) = chunk.split_at(chunk.len().min(*left));
+                let taken = current.data.feed(now);
+                taken.map_err(|why| about(&self.toc.entries[current.entry], &why))?;
+                self.listed.statements(&mut current.data);
+                *left -= now.len();
+                chunk = later;
+                if *left > 0 {
+                    return Ok(());
+                }
+                let Place::Chunk(current, _) = std::mem::replace(&mut self.place, Place::Entries) else {
+                    return Ok(());
+                };
+                self.place = Place::Chunks(current);
+            }
+            // A number may be cut anywhere; few bytes are ever held.
+            let want = match self.place {
+                Place::Entries => 6,
+                _ => 5,
+            };
+            let take = chunk.len().min(want - pending.len().min(want));
+            pending.extend_from_slice(&chunk[..take]);
+            chunk = &chunk[take..];
+            if pending.len() < want {
+                return Ok(());
+            }
+            let number = std::mem::take(pending);
+            self.step(&number, total - chunk.len() as u64)?;
+        }
+    }
+
+    /// One number of the structure between the data.
+    fn step(&mut self, number: &[u8], offset: u64) -> Result<(), String> {
+        let mut at = Cursor { bytes: number, at: 0 };
+        let damaged = |_| "its structure is damaged between two entries".to_owned();
+        match std::mem::replace(&mut self.place, Place::Entries) {
+            Place::Entries => {
+                let kind = at.byte().map_err(damaged)?;
+                let id = at.int().map_err(damaged)?;
+                let entry = *self.by_id.get(&id).ok_or_else(|| damaged(Stop::More))?;
+                if !self.toc.entries[entry].has_data || !self.seen.insert(id) {
+                    return Err(damaged(Stop::More));
+                }
+                self.place = match kind {
+                    1 => Place::Chunks(Box::new(self.current(entry, offset, false)?)),
+                    3 => Place::Objects(entry),
+                    _ => return Err(damaged(Stop::More)),
+                };
+            }
+            Place::Objects(entry) => {
+                if at.int().map_err(damaged)? != 0 {
+                    self.place = Place::Chunks(Box::new(self.current(entry, offset, true)?));
+                }
+            }
+            Place::Chunks(current) => {
+                let len = usize::try_from(at.int().map_err(damaged)?).map_err(|_| damaged(Stop::More))?;
+                if len > 0 {
+                    self.place = Place::Chunk(current, len);
+                } else {
+                    self.end(*current)?;
+                }
+            }
+            chunk @ Place::Chunk(..) => self.place = chunk,
+        }
+        Ok(())
+    }
+
+    fn current(&self, entry: usize, offset: u64, object: bool) -> Result<Current, String> {
+        let form = form(&self.toc.entries[entry], object);
+        let data = Data::new(self.toc.inner, form);
+        if data.is_opaque() && form == Form::Statements {
+            let why = "its data are statements, packed so that they cannot be judged";
+            return Err(about(&self.toc.entries[entry], why));
+        }
+        Ok(Current { entry, object, offset, data })
+    }
+
+    fn end(&mut self, mut current: Current) -> Result<(), String> {
+        let entry = &self.toc.entries[current.entry];
+        self.listed.statements(&mut current.data);
+        let bytes = current.data.bytes();
+        self.listed.saw(current.data.text());
+        let rows = current.data.finish().map_err(|why| about(entry, &why))?;
+        if current.object {
+            self.place = Place::Objects(current.entry);
+        } else if let Some(rows) = rows {
+            let block = CopyBlock { table: table(entry), rows, offset: current.offset, bytes };
+            self.rows.insert(entry.id, block);
+        }
+        Ok(())
+    }
+
+    fn missing(&self, pending: &[u8]) -> Option<String> {
+        let inside = !matches!(self.place, Place::Entries) || !pending.is_empty();
+        if let Place::Chunk(current, _) | Place::Chunks(current) = &self.place {
+            return Some(format!("it ends inside the data of {}", table(&self.toc.entries[current.entry])));
+        }
+        if inside {
+            return Some("it ends inside an entry".to_owned());
+        }
+        let lost = self.toc.entries.iter().find(|entry| entry.has_data && !self.seen.contains(&entry.id));
+        lost.map(|entry| format!("the data of {} are not there", table(entry)))
+    }
+}
+
+fn about(entry: &TocEntry, why: &str) -> String {
+    format!("{} {}: {why}", entry.kind, table(entry))
+}
+
+/// Returns the form of an entry's data.
+fn form(entry: &TocEntry, object: bool) -> Form {
+    if object || entry.kind.starts_with("BLOB") {
+        Form::Object
+    } else if entry.copy.is_empty() {
+        Form::Statements
+    } else {
+        Form::Rows
+    }
+}
+
+/// The table of an entry's data.
+fn table(entry: &TocEntry) -> String {
+    if entry.namespace.is_empty() { entry.tag.clone() } else { shown(&entry.namespace, &entry.tag) }
+}
+
+/// A table's name as a person reads it: quoted only where it is no plain word.
+pub(crate) fn shown(schema: &str, name: &str) -> String {
+    let word = |name: &str| {
+        let plain = |b: u8| b.is_ascii_lowercase() || b == b'_';
+        if name.bytes().next().is_some_and(plain) && name.bytes().all(|b| plain(b) || b.is_ascii_digit()) {
+            name.to_owned()
+        } else {
+            ident(name)
+        }
+    };
+    format!("{}.{}", word(schema), word(name))
+}

@@ -1,0 +1,598 @@
+//! Owners and rights of a dump that nobody vouches for: read out of it, checked to be nothing else, and written anew.
+//!
+//! The role that loads such a dump may set neither. A superuser sets them after the load, and runs no text of the file: a
+//! statement is taken apart into names, keywords and signs, has to have one of a few shapes, and is put together again
+//! from these. None of the shapes evaluates an expression or calls a function.
+
+use crate::text::sql_quote::ident;
+
+/// Returns `ALTER kind name OWNER TO role`, `GRANT`, `REVOKE`, `ALTER DEFAULT PRIVILEGES` or `ALTER TABLE name FORCE ROW
+/// LEVEL SECURITY`, which would bind the role that loads, as it may be sent; `None` where the text is anything else. `schema` is where names without a schema are, in dumps that set a search path.
+pub(crate) fn deferred(text: &str, schema: Option<&str>) -> Option<String> {
+    let tokens = tokens(text.trim().trim_end_matches(';'))?;
+    let statement = Statement { tokens: &tokens, schema };
+    let owner = statement.owner().or_else(|| statement.forced_policies());
+    owner.or_else(|| statement.default_privileges()).or_else(|| statement.privileges())
+}
+
+/// Reports that `pg_restore` sets an owner for entries of this kind. Event triggers and subscriptions, which the role that
+/// loads cannot create, are no such kinds here.
+pub(crate) fn has_owner(kind: &str) -> bool {
+    const WITH_ARGUMENTS: [&str; 7] =
+        ["FUNCTION", "PROCEDURE", "AGGREGATE", "OPERATOR", "OPERATOR CLASS", "OPERATOR FAMILY", "BLOB"];
+    WITH_ARGUMENTS.contains(&kind) || owner_of_entry(kind, "x", "x", "", "x").is_some()
+}
+
+/// Returns the statement that gives an object of an archive its owner. `kind` and `name` are those of the entry, `drop` is
+/// the statement that drops it, which alone has the arguments of functions and operators.
+pub(crate) fn owner_of_entry(
+    kind: &str,
+    schema: &str,
+    name: &str,
+    drop: &str,
+    owner: &str,
+) -> Option<String> {
+    let named = |kind: &str| match schema {
+        "" => format!("ALTER {kind} {} OWNER TO {}", ident(name), ident(owner)),
+        schema => format!("ALTER {kind} {}.{} OWNER TO {}", ident(schema), ident(name), ident(owner)),
+    };
+    match kind {
+        "TABLE"
+        | "FOREIGN TABLE"
+        | "SEQUENCE"
+        | "VIEW"
+        | "MATERIALIZED VIEW"
+        | "TYPE"
+        | "DOMAIN"
+        | "COLLATION"
+        | "CONVERSION"
+        | "STATISTICS"
+        | "TEXT SEARCH DICTIONARY"
+        | "TEXT SEARCH CONFIGURATION" => Some(named(kind)),
+        "SCHEMA" | "PUBLICATION" | "SERVER" | "FOREIGN DATA WRAPPER" | "LANGUAGE" | "PROCEDURAL LANGUAGE" => {
+            Some(format!(
+                "ALTER {} {} OWNER TO {}",
+                kind.trim_start_matches("PROCEDURAL "),
+                ident(name),
+                ident(owner)
+            ))
+        }
+        "BLOB" if name.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => {
+            Some(format!("ALTER LARGE OBJECT {name} OWNER TO {}", ident(owner)))
+        }
+        "FUNCTION" | "PROCEDURE" | "AGGREGATE" | "OPERATOR" | "OPERATOR CLASS" | "OPERATOR FAMILY" => {
+            let object =
+                drop.trim().trim_end_matches(';').strip_prefix("DROP ")?.replacen("IF EXISTS ", "", 1);
+            deferred(&format!("ALTER {object} OWNER TO {}", ident(owner)), None)
+        }
+        _ => None,
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    /// A keyword or unquoted name, in lower case.
+    Word(String),
+    /// A quoted name.
+    Name(String),
+    Number(String),
+    /// A sign, or an operator.
+    Sign(String),
+}
+
+/// Characters of operators.
+const OPERATOR: &str = "+-*/<>=~!@#%^&|`?";
+
+/// Names, keywords, numbers and signs; `None` where there is anything else: strings, comments, several statements.
+fn tokens(text: &str) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        let Some(first) = rest.chars().next() else { return Some(tokens) };
+        let (token, length) = match first {
+            '"' => quoted(rest)?,
+            'a'..='z' | 'A'..='Z' | '_' | '\u{80}'.. => {
+                let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || c >= '\u{80}';
+                let length = rest.find(|c| !part(c)).unwrap_or(rest.len());
+                // `U&"…"` is no name that this reads.
+                if rest[length..].starts_with("&\"") {
+                    return None;
+                }
+                (Token::Word(rest[..length].to_ascii_lowercase()), length)
+            }
+            '0'..='9' => {
+                let length = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+                (Token::Number(rest[..length].to_owned()), length)
+            }
+            '.' | ',' | '(' | ')' | '[' | ']' => (Token::Sign(first.to_string()), 1),
+            _ if OPERATOR.contains(first) => {
+                let length = rest.find(|c| !OPERATOR.contains(c)).unwrap_or(rest.len());
+                let operator = &rest[..length];
+                if operator.contains("--") || operator.contains("/*") {
+                    return None;
+                }
+                (Token::Sign(operator.to_owned()), length)
+            }
+            _ => return None,
+        };
+        tokens.push(token);
+        rest = &rest[length..];
+    }
+}
+
+/// A quoted name and its length in the text.
+fn quoted(text: &str) -> Option<(Token, usize)> {
+    let mut name = String::new();
+    let mut at = 1;
+    loop {
+        let end = at + text[at..].find('"')?;
+        name.push_str(&text[at..end]);
+        if !text[end + 1..].starts_with('"') {
+            return Some((Token::Name(name), end + 1));
+        }
+        name.push('"');
+        at = end + 2;
+    }
+}
+
+/// Kinds of objects with an owner and a name that may have a schema.
+const RELATIONS: &[&[&str]] = &[
+    &["table"],
+    &["foreign", "table"],
+    &["sequence"],
+    &["view"],
+    &["materialized", "view"],
+    &["type"],
+    &["domain"],
+    &["collation"],
+    &["conversion"],
+    &["statistics"],
+    &["text", "search", "dictionary"],
+    &["text", "search", "configuration"],
+];
+/// Kinds that have arguments.
+const ROUTINES: &[&[&str]] = &[&["function"], &["procedure"], &["routine"], &["aggregate"]];
+/// Kinds whose name has no schema.
+const PLAIN: &[&[&str]] = &[
+    &["schema"],
+    &["server"],
+    &["foreign", "server"],
+    &["foreign", "data", "wrapper"],
+    &["language"],
+    &["publication"],
+];
+
+/// Rights there are on objects of a database.
+const RIGHTS: &[&str] = &[
+    "all",
+    "privileges",
+    "select",
+    "insert",
+    "update",
+    "delete",
+    "truncate",
+    "references",
+    "trigger",
+    "maintain",
+    "usage",
+    "execute",
+    "create",
+];
+
+/// Words that stand for a role and are none.
+const NO_ROLES: &[&str] = &["current_user", "session_user", "current_role", "none"];
+
+struct Statement<'a> {
+    tokens: &'a [Token],
+    schema: Option<&'a str>,
+}
+
+impl Statement<'_> {
+    fn begins(&self, words: &[&str]) -> bool {
+        begins(self.tokens, words)
+    }
+
+    /// `ALTER kind object OWNER TO role`.
+    fn owner(&self) -> Option<String> {
+        if !self.begins(&["alter"]) {
+            return None;
+        }
+        let (before, last) = self.tokens.split_at(self.tokens.len().checked_sub(3)?);
+        if !begins(last, &["owner", "to"]) {
+            return None;
+        }
+        let role = role(last.get(2)?)?;
+        let mut rest = &before[1..];
+        // Old dumps say PROCEDURAL.
+        if begins(rest, &["procedural", "language"]) {
+            rest = &rest[1..];
+        }
+        let (kind, object) = self.object(rest)?;
+        Some(format!("ALTER {kind} {object} OWNER TO {role}"))
+    }
+
+    /// `ALTER TABLE name FORCE ROW LEVEL SECURITY`.
+    fn forced_policies(&self) -> Option<String> {
+        const FORCE: [&str; 4] = ["force", "row", "level", "security"];
+        let (before, last) = self.tokens.split_at(self.tokens.len().checked_sub(FORCE.len())?);
+        if !begins(before, &["alter", "table"]) || !begins(last, &FORCE) {
+            return None;
+        }
+        let (_, table) = self.object(&before[1..])?;
+        Some(format!("ALTER TABLE {table} FORCE ROW LEVEL SECURITY"))
+    }
+
+    /// A kind and one object of it, to the last token.
+    fn object(&self, tokens: &[Token]) -> Option<(String, String)> {
+        if begins(tokens, &["large", "object"]) {
+            let [_, _, Token::Number(oid)] = tokens else { return None };
+            return Some(("LARGE OBJECT".to_owned(), oid.clone()));
+        }
+        for (method, kind) in [("class", "OPERATOR CLASS"), ("family", "OPERATOR FAMILY")] {
+            if begins(tokens, &["operator", method]) {
+                let (name, rest) = self.name(&tokens[2..])?;
+                let [using, method] = rest else { return None };
+                let Token::Word(method) = method else { return None };
+                let named = begins(std::slice::from_ref(using), &["using"]);
+                return named.then(|| (kind.to_owned(), format!("{name} USING {}", ident(method))));
+            }
+        }
+        if begins(tokens, &["operator"]) {
+            return Some(("OPERATOR".to_owned(), Self::operator(&tokens[1..])?));
+        }
+        let kinds = |kinds: &[&[&str]]| {
+            kinds.iter().find(|kind| begins(tokens, kind)).map(|kind| (kind.join(" "), kind.len()))
+        };
+        if let Some((kind, length)) = kinds(RELATIONS) {
+            let mut rest = &tokens[length..];
+            if begins(rest, &["only"]) {
+                rest = &rest[1..];
+            }
+            let (name, rest) = self.name(rest)?;
+            return rest.is_empty().then_some((kind, name));
+        }
+        if let Some((kind, length)) = kinds(ROUTINES) {
+            let (object, rest) = self.routine(&tokens[length..])?;
+            return rest.is_empty().then_some((kind, object));
+        }
+        let (kind, length) = kinds(PLAIN)?;
+        let [name] = &tokens[length..] else { return None };
+        Some((kind, plain(name)?))
+    }
+
+    /// A name, with its schema, and what is behind it. System schemas are none of a dump's.
+    fn name<'t>(&self, tokens: &'t [Token]) -> Option<(String, &'t [Token])> {
+        let first = text(tokens.first()?)?;
+        let (schema, name, rest) = match tokens {
+            [_, Token::Sign(dot), second, rest @ ..] if dot == "." => (Some(first), text(second)?, rest),
+            [_, rest @ ..] => (self.schema, first, rest),
+            [] => return None,
+        };
+        let schema = schema.filter(|schema| !is_system(schema))?;
+        Some((format!("{}.{}", ident(schema), ident(name)), rest))
+    }
+
+    /// A name and its arguments, and what is behind them.
+    fn routine<'t>(&self, tokens: &'t [Token]) -> Option<(String, &'t [Token])> {
+        let (name, rest) = self.name(tokens)?;
+        let end = closing(rest)?;
+        Some((format!("{name}{}", written(&rest[..=end])), &rest[end + 1..]))
+    }
+
+    /// `schema.+(left, right)`.
+    fn operator(tokens: &[Token]) -> Option<String> {
+        let [schema, Token::Sign(dot), Token::Sign(operator), arguments @ ..] = tokens else { return None };
+        let schema = text(schema).filter(|schema| !is_system(schema))?;
+        let operates = dot == "." && operator.chars().all(|c| OPERATOR.contains(c));
+        let whole = closing(arguments)? + 1 == arguments.len();
+        (operates && whole).then(|| format!("{}.{operator} {}", ident(schema), written(arguments)))
+    }
+
+    /// `GRANT rights ON objects TO roles`, `REVOKE rights ON objects FROM roles`.
+    fn privileges(&self) -> Option<String> {
+        let (verb, to) = if self.begins(&["grant"]) { ("GRANT", "to") } else { ("REVOKE", "from") };
+        if !self.begins(&[&verb.to_ascii_lowercase()]) {
+            return None;
+        }
+        let mut rest = &self.tokens[1..];
+        let mut option = "";
+        if begins(rest, &["grant", "option", "for"]) {
+            (rest, option) = (&rest[3..], "GRANT OPTION FOR ");
+        }
+        let on = rest.iter().position(|token| *token == Token::Word("on".to_owned()))?;
+        let (rights, objects) = (rights(&rest[..on])?, &rest[on + 1..]);
+        let to_at = objects.iter().rposition(|token| *token == Token::Word(to.to_owned()))?;
+        let (roles, tail) = roles(&objects[to_at + 1..])?;
+        let objects = self.objects(&objects[..to_at])?;
+        Some(format!("{verb} {option}{rights} ON {objects} {} {roles}{tail}", to.to_ascii_uppercase()))
+    }
+
+    /// Objects of one kind, separated by commas.
+    fn objects(&self, tokens: &[Token]) -> Option<String> {
+        let kinds = [RELATIONS, ROUTINES, PLAIN, &[&["large", "object"][..]][..]].concat();
+        let kind = kinds.iter().find(|kind| begins(tokens, kind));
+        // Without a kind they are tables.
+        let (words, rest) = match kind {
+            Some(kind) => (kind.to_vec(), &tokens[kind.len()..]),
+            None => (vec!["table"], tokens),
+        };
+        let mut objects = Vec::new();
+        let mut kind_written = String::new();
+        for object in separated(rest) {
+            let of_kind: Vec<Token> = words
+                .iter()
+                .map(|word| Token::Word((*word).to_owned()))
+                .chain(object.iter().cloned())
+                .collect();
+            let (kind, object) = self.object(&of_kind)?;
+            kind_written = kind;
+            objects.push(object);
+        }
+        (!objects.is_empty()).then(|| format!("{kind_written} {}", objects.join(", ")))
+    }
+
+    /// `ALTER DEFAULT PRIVILEGES …`: names and keywords alone, in whatever order the server takes them.
+    fn default_privileges(&self) -> Option<String> {
+        let plain = |token: &Token| match token {
+            Token::Word(_) | Token::Name(_) => true,
+            Token::Sign(sign) => sign == ",",
+            Token::Number(_) => false,
+        };
+        let whole = self.begins(&["alter", "default", "privileges"]) && self.tokens.iter().all(plain);
+        whole.then(|| written(self.tokens))
+    }
+}
+
+fn is_system(schema: &str) -> bool {
+    schema.is_empty() || schema.starts_with("pg_") || schema == "information_schema"
+}
+
+fn begins(tokens: &[Token], words: &[&str]) -> bool {
+    tokens.len() >= words.len()
+        && tokens.iter().zip(words).all(|(token, word)| matches!(token, Token::Word(found) if found == word))
+}
+
+fn text(token: &Token) -> Option<&str> {
+    match token {
+        Token::Word(text) | Token::Name(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A name without a schema.
+fn plain(token: &Token) -> Option<String> {
+    text(token).filter(|name| !is_system(name)).map(ident)
+}
+
+fn role(token: &Token) -> Option<String> {
+    match token {
+        Token::Word(word) if NO_ROLES.contains(&word.as_str()) => None,
+        Token::Word(word) if word == "public" => Some("PUBLIC".to_owned()),
+        other => text(other).map(ident),
+    }
+}
+
+/// Returns the index of the parenthesis that closes the first one; only types may stand in between.
+fn closing(tokens: &[Token]) -> Option<usize> {
+    let mut depth = 0u32;
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Sign(sign) if sign == "(" => depth += 1,
+            Token::Sign(sign) if sign == ")" => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            // An aggregate of anything: `count(*)`.
+            Token::Sign(sign) if depth > 0 && !["[", "]", ",", ".", "*"].contains(&sign.as_str()) => {
+                return None;
+            }
+            _ if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Parts between commas outside of parentheses.
+fn separated(tokens: &[Token]) -> Vec<&[Token]> {
+    let mut depth = 0i32;
+    tokens
+        .split(|token| {
+            if let Token::Sign(sign) = token {
+                depth += i32::from(sign == "(") - i32::from(sign == ")");
+            }
+            depth == 0 && *token == Token::Sign(",".to_owned())
+        })
+        .collect()
+}
+
+/// Rights, each with its columns.
+fn rights(tokens: &[Token]) -> Option<String> {
+    let mut out = Vec::new();
+    for right in separated(tokens) {
+        let words = right.iter().take_while(|token| matches!(token, Token::Word(_))).count();
+        let known = right[..words].iter().all(|token| text(token).is_some_and(|word| RIGHTS.contains(&word)));
+        let columns = &right[words..];
+        let whole = columns.is_empty() || closing(columns)? + 1 == columns.len();
+        if words == 0 || !known || !whole {
+            return None;
+        }
+        out.push(format!("{}{}", written(&right[..words]), columns_of(columns)?));
+    }
+    Some(out.join(", "))
+}
+
+fn columns_of(tokens: &[Token]) -> Option<String> {
+    if tokens.is_empty() {
+        return Some(String::new());
+    }
+    let inside = &tokens[1..tokens.len() - 1];
+    let names: Option<Vec<String>> = separated(inside)
+        .into_iter()
+        .map(|column| match column {
+            [column] => text(column).map(ident),
+            _ => None,
+        })
+        .collect();
+    Some(format!("({})", names?.join(", ")))
+}
+
+/// Roles, and what may stand behind them.
+fn roles(tokens: &[Token]) -> Option<(String, &'static str)> {
+    let tails: [(&[&str], &str); 4] = [
+        (&["with", "grant", "option"], " WITH GRANT OPTION"),
+        (&["cascade"], " CASCADE"),
+        (&["restrict"], " RESTRICT"),
+        (&[], ""),
+    ];
+    let (tail, written) = tails.into_iter().find(|(words, _)| {
+        tokens.len() >= words.len() && begins(&tokens[tokens.len() - words.len()..], words)
+    })?;
+    let names: Option<Vec<String>> = separated(&tokens[..tokens.len() - tail.len()])
+        .into_iter()
+        .map(|one| match one {
+            [one] => role(one),
+            [group, one] if begins(std::slice::from_ref(group), &["group"]) => role(one),
+            _ => None,
+        })
+        .collect();
+    Some((names?.join(", "), written))
+}
+
+/// The tokens as SQL.
+fn written(tokens: &[Token]) -> String {
+    let texts: Vec<String> = tokens
+        .iter()
+        .map(|token| match token {
+            Token::Word(text) | Token::Number(text) | Token::Sign(text) => text.clone(),
+            Token::Name(name) => ident(name),
+        })
+        .collect();
+    texts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn y2_owners_and_rights_are_written_anew() {
+        for (text, written) in [
+            ("ALTER TABLE public.t OWNER TO app;", "ALTER table \"public\".\"t\" OWNER TO \"app\""),
+            (
+                "ALTER TABLE ONLY public.\"T;x\"\n OWNER TO \"Odd \"\"one\"",
+                "ALTER table \"public\".\"T;x\" OWNER TO \"Odd \"\"one\"",
+            ),
+            (
+                "ALTER FUNCTION public.f(a integer, b character varying, VARIADIC c public.\"T\"[]) OWNER TO app",
+                "ALTER function \"public\".\"f\"( a integer , b character varying , variadic c public . \"T\" [ ] ) OWNER TO \"app\"",
+            ),
+            (
+                "ALTER AGGREGATE public.c(*) OWNER TO app",
+                "ALTER aggregate \"public\".\"c\"( * ) OWNER TO \"app\"",
+            ),
+            (
+                "ALTER OPERATOR public.=== (text, text) OWNER TO app",
+                "ALTER OPERATOR \"public\".=== ( text , text ) OWNER TO \"app\"",
+            ),
+            (
+                "ALTER OPERATOR CLASS public.c USING btree OWNER TO app",
+                "ALTER OPERATOR CLASS \"public\".\"c\" USING \"btree\" OWNER TO \"app\"",
+            ),
+            ("ALTER LARGE OBJECT 16389 OWNER TO app", "ALTER LARGE OBJECT 16389 OWNER TO \"app\""),
+            ("ALTER PROCEDURAL LANGUAGE plx OWNER TO app", "ALTER language \"plx\" OWNER TO \"app\""),
+            (
+                "GRANT SELECT,UPDATE ON TABLE public.t TO a,\"B\" WITH GRANT OPTION",
+                "GRANT select, update ON table \"public\".\"t\" TO \"a\", \"B\" WITH GRANT OPTION",
+            ),
+            (
+                "GRANT SELECT(a),INSERT(\"B\") ON TABLE public.t TO PUBLIC",
+                "GRANT select(\"a\"), insert(\"B\") ON table \"public\".\"t\" TO PUBLIC",
+            ),
+            (
+                "REVOKE ALL ON FUNCTION public.f(integer) FROM PUBLIC",
+                "REVOKE all ON function \"public\".\"f\"( integer ) FROM PUBLIC",
+            ),
+            ("GRANT ALL ON SCHEMA public TO app", "GRANT all ON schema \"public\" TO \"app\""),
+            ("GRANT SELECT ON LARGE OBJECT 7 TO app", "GRANT select ON LARGE OBJECT 7 TO \"app\""),
+            (
+                "ALTER DEFAULT PRIVILEGES FOR ROLE app IN SCHEMA public GRANT SELECT ON TABLES  TO reader",
+                "alter default privileges for role app in schema public grant select on tables to reader",
+            ),
+        ] {
+            assert_eq!(deferred(text, None).as_deref(), Some(written), "{text}");
+        }
+        assert_eq!(
+            deferred("GRANT ALL ON TABLE t TO a", Some("old")).as_deref(),
+            Some("GRANT all ON table \"old\".\"t\" TO \"a\"")
+        );
+    }
+
+    #[test]
+    fn y2_whatever_could_do_more_is_not_taken() {
+        for text in [
+            "ALTER TABLE public.t ADD COLUMN a int DEFAULT f(), OWNER TO app",
+            "ALTER TABLE public.t ALTER a TYPE int USING f(a), OWNER TO app",
+            "ALTER TABLE public.t OWNER TO app; SELECT f()",
+            "ALTER TABLE public.t OWNER TO app -- x",
+            "ALTER TABLE public.t /* x */ OWNER TO app",
+            "ALTER TABLE public.t OWNER TO current_user",
+            "ALTER TABLE public.t OWNER TO 'app'",
+            "ALTER TABLE U&\"\\0070\".t OWNER TO app",
+            "ALTER TABLE pg_catalog.pg_proc OWNER TO app",
+            "ALTER TABLE t OWNER TO app",
+            "ALTER TABLE public.t ADD a int DEFAULT f(), FORCE ROW LEVEL SECURITY",
+            "ALTER DATABASE d OWNER TO app",
+            "ALTER EVENT TRIGGER e OWNER TO app",
+            "ALTER SUBSCRIPTION s OWNER TO app",
+            "ALTER TABLESPACE s OWNER TO app",
+            "ALTER FUNCTION public.f() SET role = x OWNER TO app",
+            "ALTER FUNCTION public.f(text DEFAULT 'x') OWNER TO app",
+            "ALTER FUNCTION public.f(a integer = 1) OWNER TO app",
+            "GRANT pg_execute_server_program TO app",
+            "GRANT a, b TO app",
+            "GRANT ALL ON DATABASE d TO app",
+            "GRANT SET ON PARAMETER x TO app",
+            "GRANT ALTER SYSTEM ON PARAMETER x TO app",
+            "GRANT CREATE ON TABLESPACE x TO app",
+            "GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_file(text) TO PUBLIC",
+            "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO PUBLIC",
+            "GRANT SELECT ON pg_authid TO PUBLIC",
+            "GRANT SELECT ON TABLE pg_catalog.pg_authid TO PUBLIC",
+            "GRANT SELECT ON TABLE public.a, pg_catalog.pg_authid TO PUBLIC",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA pg_catalog TO PUBLIC",
+            "GRANT SELECT ON TABLE public.t TO app GRANTED BY postgres",
+            "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO 'x'",
+            "COMMENT ON TABLE public.t IS 'OWNER TO app'",
+            "REVOKE",
+            "GRANT ON TO",
+            "",
+        ] {
+            assert_eq!(deferred(text, None), None, "{text}");
+        }
+        assert_eq!(
+            deferred("GRANT EXECUTE ON FUNCTION pg_read_file(text) TO PUBLIC", Some("pg_catalog")),
+            None
+        );
+    }
+
+    #[test]
+    fn owners_of_archives_come_from_their_list() {
+        assert_eq!(
+            owner_of_entry("TABLE", "public", "a\"b", "", "app").as_deref(),
+            Some("ALTER TABLE \"public\".\"a\"\"b\" OWNER TO \"app\"")
+        );
+        assert_eq!(
+            owner_of_entry("FUNCTION", "public", "f(integer)", "DROP FUNCTION public.f(integer);\n", "app")
+                .as_deref(),
+            Some("ALTER function \"public\".\"f\"( integer ) OWNER TO \"app\"")
+        );
+        assert_eq!(owner_of_entry("FUNCTION", "public", "f()", "SELECT evil();", "app"), None);
+        assert_eq!(owner_of_entry("BLOB", "", "7; x", "", "app"), None);
+        assert_eq!(owner_of_entry("EVENT TRIGGER", "", "e", "", "app"), None);
+        assert_eq!(owner_of_entry("INDEX", "public", "i", "", "app"), None);
+    }
+}

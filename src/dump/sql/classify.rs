@@ -1,0 +1,389 @@
+//! Classifies a whole statement by its first tokens.
+//!
+//! Promise: a statement that begins with COPY is either understood to the last word or reported, since
+//! only the words decide whether the next lines are data or commands.
+
+use super::finding::FindingKind;
+use super::statement::{Piece, Statement, is_trusted_language};
+
+/// Classification of a statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// The table, as written, whose data follow.
+    pub(crate) copy: Option<String>,
+    /// Effects of the statement beyond filling the database.
+    pub(crate) found: Vec<FindingKind>,
+    /// The extension it creates.
+    pub(crate) extension: Option<String>,
+    /// The schema it creates the extension in.
+    pub(crate) schema: Option<String>,
+    /// The tablespace it selects.
+    pub(crate) tablespace: Option<String>,
+    /// The client encoding it selects.
+    pub(crate) encoding: Option<String>,
+}
+
+impl Verdict {
+    fn of(kind: FindingKind) -> Self {
+        Self { found: vec![kind], ..Self::default() }
+    }
+}
+
+/// Judges a statement that has ended.
+pub(crate) fn judge(statement: &Statement) -> Verdict {
+    let mut words = Words { pieces: &statement.head };
+    let mut verdict = words.statement(statement.select.as_deref());
+    verdict.found.extend(&statement.found);
+    verdict.found.sort_unstable();
+    verdict.found.dedup();
+    verdict
+}
+
+/// The pieces that have not been read yet.
+struct Words<'a> {
+    pieces: &'a [Piece],
+}
+
+impl Words<'_> {
+    fn take(&mut self, word: &str) -> bool {
+        let found = matches!(self.pieces.first(), Some(Piece::Word(first)) if first == word);
+        if found {
+            self.pieces = &self.pieces[1..];
+        }
+        found
+    }
+
+    fn take_any(&mut self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.take(word))
+    }
+
+    fn skip(&mut self, words: &[&str]) {
+        for word in words {
+            self.take(word);
+        }
+    }
+
+    fn symbol(&mut self, symbol: u8) -> bool {
+        let found = self.pieces.first() == Some(&Piece::Other(symbol));
+        if found {
+            self.pieces = &self.pieces[1..];
+        }
+        found
+    }
+
+    fn name(&mut self) -> Option<String> {
+        let (first, rest) = self.pieces.split_first()?;
+        let name = match first {
+            Piece::Word(name) | Piece::Name(name) | Piece::Text(name) => name.clone(),
+            Piece::Other(_) => return None,
+        };
+        self.pieces = rest;
+        Some(name)
+    }
+
+    /// Constants up to the parenthesis that closes them, with a cast to a plain type, and `pg_get_serial_sequence`, which
+    /// pg_dump 8 wrote.
+    fn constants(&mut self) -> bool {
+        loop {
+            match self.pieces.split_first() {
+                Some((Piece::Other(b')'), rest)) => {
+                    self.pieces = rest;
+                    return true;
+                }
+                Some((Piece::Other(b',' | b'-' | b'0') | Piece::Text(_), rest)) => self.pieces = rest,
+                Some((Piece::Other(b':'), rest)) => {
+                    self.pieces = rest;
+                    if !self.take_any(&["integer", "bigint", "real", "boolean", "text", "regclass"]) {
+                        return false;
+                    }
+                    let _ = self.symbol(b'[') && self.symbol(b']');
+                }
+                Some((Piece::Word(word), rest)) if ["true", "false", "null"].contains(&word.as_str()) => {
+                    self.pieces = rest;
+                }
+                Some((Piece::Word(_), _)) => {
+                    if self.take("pg_catalog") && !self.symbol(b'.') {
+                        return false;
+                    }
+                    let serial = self.take("pg_get_serial_sequence") && self.symbol(b'(');
+                    if !serial || !self.constants() {
+                        return false;
+                    }
+                }
+                _ => return false,
+            }
+        }
+    }
+
+    /// A name with its schema, as written.
+    fn qualified(&mut self) -> Option<String> {
+        let mut written = String::new();
+        loop {
+            match self.pieces.first()? {
+                Piece::Word(name) => written.push_str(name),
+                Piece::Name(name) => {
+                    written.push('"');
+                    written.push_str(&name.replace('"', "\"\""));
+                    written.push('"');
+                }
+                _ => return None,
+            }
+            self.pieces = &self.pieces[1..];
+            if !self.symbol(b'.') {
+                return Some(written);
+            }
+            written.push('.');
+        }
+    }
+
+    fn statement(&mut self, select: Option<&[Piece]>) -> Verdict {
+        let Some(Piece::Word(first)) = self.pieces.first() else {
+            let query = self.pieces.first() == Some(&Piece::Other(b'('));
+            return if query { Verdict::of(FindingKind::Query) } else { Verdict::default() };
+        };
+        let first = first.clone();
+        self.pieces = &self.pieces[1..];
+        match first.as_str() {
+            "select" if !select.is_some_and(is_of_pg_dump) => Verdict::of(FindingKind::Query),
+            "with" | "table" | "values" | "explain" | "prepare" if !self.take("transaction") => {
+                Verdict::of(FindingKind::Query)
+            }
+            "execute" | "declare" | "merge" => Verdict::of(FindingKind::Query),
+            "do" | "call" => Verdict::of(FindingKind::RunsCode),
+            "grant" | "revoke" => self.grant(),
+            "copy" => self.copy(),
+            "create" => self.create(),
+            "alter" => self.alter(),
+            "drop" => self.drop(),
+            "set" => self.set(),
+            "reset" if self.take_any(&["role", "session"]) => Verdict::of(FindingKind::ChangesRole),
+            "discard" => Verdict::of(FindingKind::ChangesRole),
+            "load" => Verdict::of(FindingKind::Load),
+            "begin" | "start" | "commit" | "end" | "abort" | "rollback" => {
+                Verdict::of(FindingKind::Transaction)
+            }
+            "prepare" => Verdict::of(FindingKind::Transaction),
+            "insert" | "delete" | "update" | "truncate" => self.write(),
+            _ => Verdict::default(),
+        }
+    }
+
+    fn copy(&mut self) -> Verdict {
+        let query = self.symbol(b'(');
+        let table = if query { None } else { self.qualified() };
+        if query {
+            self.symbol(b')');
+        } else if table.is_none() {
+            return Verdict::of(FindingKind::Ambiguous);
+        } else if self.symbol(b'(') {
+            self.symbol(b')');
+        }
+        let reads = self.take("from");
+        if !reads && !self.take("to") {
+            return Verdict::of(FindingKind::Ambiguous);
+        }
+        if self.take("program") {
+            return Verdict::of(FindingKind::Program);
+        }
+        // The grammar takes either word in either direction.
+        if !self.take_any(&["stdin", "stdout"]) {
+            return Verdict::of(FindingKind::ServerFile);
+        }
+        let mut found = Vec::new();
+        let table = table.unwrap_or_default();
+        if reads && !self.pieces.is_empty() {
+            // CSV and binary data end by other rules.
+            found.push(FindingKind::Ambiguous);
+        }
+        if reads && is_catalog(&table) {
+            found.push(FindingKind::CatalogWrite);
+        }
+        Verdict { copy: reads.then_some(table), found, ..Verdict::default() }
+    }
+
+    fn create(&mut self) -> Verdict {
+        self.skip(&["or", "replace"]);
+        if self.take("database") {
+            return Verdict::of(FindingKind::OtherDatabase);
+        }
+        if self.take("event") {
+            return Verdict::of(FindingKind::EventTrigger);
+        }
+        if self.take("subscription") {
+            return Verdict::of(FindingKind::Subscription);
+        }
+        if self.take("user") {
+            return if self.take("mapping") {
+                Verdict::default()
+            } else {
+                Verdict::of(FindingKind::ClusterWide)
+            };
+        }
+        if self.take_any(&["role", "group", "tablespace"]) {
+            return Verdict::of(FindingKind::ClusterWide);
+        }
+        if self.take("extension") {
+            self.skip(&["if", "not", "exists"]);
+            return self.extension();
+        }
+        self.skip(&["trusted", "procedural"]);
+        if self.take("language") {
+            let trusted = self.name().is_some_and(|name| is_trusted_language(&name.to_lowercase()));
+            return if trusted { Verdict::default() } else { Verdict::of(FindingKind::UntrustedLanguage) };
+        }
+        Verdict::default()
+    }
+
+    fn extension(&mut self) -> Verdict {
+        let Some(name) = self.name() else { return Verdict::of(FindingKind::Ambiguous) };
+        let reaches_out = matches!(
+            name.as_str(),
+            "file_fdw"
+                | "adminpack"
+                | "dblink"
+                | "postgres_fdw"
+                | "pg_background"
+                | "pg_cron"
+                | "postgis_raster"
+        );
+        let language = matches!(name.as_str(), "plsh" | "plr" | "pljava" | "plpythonu" | "plpython2u")
+            || (name.starts_with("pl") && name.ends_with('u'));
+        self.take("with");
+        let schema = if self.take("schema") { self.name() } else { None };
+        let mut verdict = Verdict { extension: Some(name), schema, ..Verdict::default() };
+        if reaches_out || language {
+            verdict.found.push(FindingKind::UntrustedExtension);
+        }
+        verdict
+    }
+
+    fn alter(&mut self) -> Verdict {
+        if self.take("system") {
+            Verdict::of(FindingKind::AlterSystem)
+        } else if self.take("database") {
+            Verdict::of(FindingKind::OtherDatabase)
+        } else if self.take("subscription") {
+            Verdict::of(FindingKind::Subscription)
+        } else if self.take_any(&["role", "group", "tablespace"])
+            || (self.take("user") && !self.take("mapping"))
+        {
+            Verdict::of(FindingKind::ClusterWide)
+        } else {
+            Verdict::default()
+        }
+    }
+
+    fn drop(&mut self) -> Verdict {
+        if self.take("database") {
+            Verdict::of(FindingKind::OtherDatabase)
+        } else if self.take_any(&["role", "group", "tablespace"])
+            || (self.take("user") && !self.take("mapping"))
+        {
+            Verdict::of(FindingKind::ClusterWide)
+        } else {
+            Verdict::default()
+        }
+    }
+
+    fn set(&mut self) -> Verdict {
+        self.take_any(&["session", "local"]);
+        if self.take_any(&["role", "authorization"]) {
+            return Verdict::of(FindingKind::ChangesRole);
+        }
+        let Some(setting) = self.name() else { return Verdict::default() };
+        if !self.symbol(b'=') && !self.take("to") {
+            return Verdict::default();
+        }
+        let value = self.name().unwrap_or_default();
+        match setting.to_ascii_lowercase().as_str() {
+            "role" | "session_authorization" => Verdict::of(FindingKind::ChangesRole),
+            "default_tablespace" if !value.is_empty() => {
+                Verdict { tablespace: Some(value), ..Verdict::default() }
+            }
+            "client_encoding" => {
+                let found = if is_safe_encoding(&value) { vec![] } else { vec![FindingKind::Ambiguous] };
+                Verdict { encoding: Some(value), found, ..Verdict::default() }
+            }
+            "session_preload_libraries" | "local_preload_libraries" | "dynamic_library_path" => {
+                Verdict::of(FindingKind::Load)
+            }
+            _ => Verdict::default(),
+        }
+    }
+
+    /// Rights on objects are the database's own; membership in a role, and settings, are the whole server's.
+    fn grant(&mut self) -> Verdict {
+        let on = self.pieces.iter().position(|piece| *piece == Piece::Word("on".to_owned()));
+        let parameter = Piece::Word("parameter".to_owned());
+        match on {
+            Some(at) if self.pieces.get(at + 1) != Some(&parameter) => Verdict::default(),
+            _ => Verdict::of(FindingKind::ClusterWide),
+        }
+    }
+
+    fn write(&mut self) -> Verdict {
+        self.skip(&["into", "from", "table", "only"]);
+        match self.qualified() {
+            Some(table) if is_catalog(&table) => Verdict::of(FindingKind::CatalogWrite),
+            None => Verdict::of(FindingKind::CatalogWrite),
+            _ => Verdict::default(),
+        }
+    }
+}
+
+/// Functions that pg_dump calls, with constants.
+const CALLED_BY_PG_DUMP: &[&str] =
+    &["setval", "set_config", "lo_creat", "lo_create", "lo_open", "lowrite", "lo_close", "lo_unlink"];
+
+/// Reports whether a SELECT, behind its first word, is one that pg_dump writes: one call of one of its functions with constants,
+/// or constants alone.
+fn is_of_pg_dump(pieces: &[Piece]) -> bool {
+    let named = |piece: &Piece| matches!(piece, Piece::Word(_) | Piece::Name(_));
+    if !pieces.iter().any(named) {
+        return true;
+    }
+    let mut words = Words { pieces };
+    // Statistics, since PostgreSQL 18.
+    let statistics = words.symbol(b'*') && words.take("from");
+    if words.take("pg_catalog") && !words.symbol(b'.') {
+        return false;
+    }
+    let function = if statistics {
+        words.take_any(&["pg_restore_relation_stats", "pg_restore_attribute_stats"])
+    } else {
+        words.take_any(CALLED_BY_PG_DUMP)
+    };
+    function && words.symbol(b'(') && words.constants() && words.pieces.is_empty()
+}
+
+fn is_catalog(table: &str) -> bool {
+    let table = table.replace('"', "");
+    table.starts_with("pg_catalog.") || (table.starts_with("pg_") && !table.contains('.'))
+}
+
+/// Encodings whose second bytes can look like a quote or a backslash are not.
+/// Source: the server's manual, "Supported character sets": the client-only ones.
+fn is_safe_encoding(name: &str) -> bool {
+    let plain: String =
+        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    !matches!(
+        plain.as_str(),
+        "sjis"
+            | "shiftjis"
+            | "mskanji"
+            | "win932"
+            | "windows932"
+            | "shiftjis2004"
+            | "big5"
+            | "win950"
+            | "windows950"
+            | "gbk"
+            | "win936"
+            | "windows936"
+            | "uhc"
+            | "win949"
+            | "windows949"
+            | "gb18030"
+            | "johab"
+    )
+}

@@ -1,0 +1,395 @@
+//! Rules for statements that a restore leaves out or changes, and the count of what was left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::dump::sql::notes::{Beginning, Needless, Notes};
+use crate::dump::sql::statement::Piece;
+use crate::text::sql_quote::shell_word;
+
+/// Statements that a restore leaves out or changes on their way to psql.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option or a rule of its own")]
+pub(crate) struct Rules {
+    /// Leaves out statements that set an owner (`--no-owner`).
+    pub(crate) no_owner: bool,
+    /// Leaves out GRANT, REVOKE and default privileges (`--no-privileges`).
+    pub(crate) no_privileges: bool,
+    /// Writes another role in place of a role of the dump (`--role-map`).
+    pub(crate) roles: BTreeMap<String, String>,
+    /// Leaves out these extensions (`--skip-extension`).
+    pub(crate) extensions: BTreeSet<String>,
+    /// Leaves out event triggers (`--skip-event-triggers`).
+    pub(crate) event_triggers: bool,
+    /// Leaves out text in front of the dump (`--skip-leading-text`).
+    pub(crate) skip_leading_text: bool,
+    /// Leaves out SET of these settings, which the server does not know.
+    pub(crate) settings: BTreeSet<String>,
+    /// Leaves out DROP of what a new database has not, before anything is created.
+    pub(crate) drops: bool,
+    /// Leaves out CREATE SCHEMA public, which a new database has, where the dump has not dropped it.
+    pub(crate) public: bool,
+    /// Leaves out `\restrict` and `\unrestrict`: psql runs under a `\restrict` of our own.
+    pub(crate) restricted: bool,
+    /// Takes out for later what the role that loads the dump may not do.
+    pub(crate) apart: Option<Apart>,
+    /// Takes only the part of this database out of the output of `pg_dumpall` or `pg_dump --create`.
+    pub(crate) database: Option<String>,
+    /// Takes a text without pg_dump's trailer (`--sql-script`).
+    pub(crate) script: bool,
+    /// Leaves out DISABLE TRIGGER and ENABLE TRIGGER: where rows are loaded no trigger is made yet.
+    pub(crate) triggers: bool,
+}
+
+/// Statements of a dump that is loaded by a role of its own, which may not do all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Apart {
+    /// Extensions that are there already.
+    pub(crate) extensions: BTreeSet<String>,
+    /// Schemas that are there already.
+    pub(crate) schemas: BTreeSet<String>,
+}
+
+/// Treatment of a statement that the loading role may not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Treatment {
+    /// An owner or a right: set after the load, if the statement is nothing else.
+    Later,
+    /// A statement about an extension or schema that exists already: left out.
+    LeftOut,
+}
+
+impl Rules {
+    /// Reports that no statement is touched.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Reports that neither owners nor rights are set, so that no role of the dump is needed.
+    pub(crate) fn needs_no_roles(&self) -> bool {
+        self.no_owner && self.no_privileges
+    }
+
+    /// Adds the rules that this dump needs on a server that does not know these settings, and returns the count of
+    /// what they leave out; without notes the dump was not read, and all that may be needed are added.
+    pub(crate) fn adapt(&mut self, notes: Option<&Notes>, unknown: &[String]) -> LeftOut {
+        let mut left_out = LeftOut::default();
+        self.settings.extend(unknown.iter().cloned());
+        self.drops |= notes.is_none_or(|notes| notes.drops > 0);
+        self.public |= notes.is_none_or(|notes| notes.public > 0);
+        if let Some(notes) = notes {
+            for name in unknown {
+                left_out
+                    .add_all(Reason::Setting(name.clone()), notes.settings.get(name).copied().unwrap_or(1));
+            }
+            left_out.add_all(Reason::Drop, notes.drops);
+            left_out.add_all(Reason::Public, notes.public);
+            if self.triggers {
+                left_out.add_all(Reason::Trigger, notes.rows.triggers);
+            }
+        }
+        left_out
+    }
+
+    /// Options that ask for these rules, as they are typed.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        for (asked, option) in [
+            (self.no_owner, "--no-owner"),
+            (self.no_privileges, "--no-privileges"),
+            (self.event_triggers, "--skip-event-triggers"),
+            (self.script, "--sql-script"),
+            (self.skip_leading_text, "--skip-leading-text"),
+        ] {
+            if asked {
+                options.push(option.to_owned());
+            }
+        }
+        let pairs =
+            self.roles.iter().map(|(old, new)| format!("--role-map {}", shell_word(&format!("{old}={new}"))));
+        options.extend(pairs);
+        options.extend(self.extensions.iter().map(|name| format!("--skip-extension {}", shell_word(name))));
+        options
+    }
+
+    /// Returns the reason to leave a statement out; `head` holds its tokens outside parentheses.
+    pub(crate) fn leave_out(&self, head: &[Piece], beginning: &mut Beginning) -> Option<Reason> {
+        let words = Head(head);
+        if self.database.is_some() && words.is_of_server() {
+            return Some(Reason::Database);
+        }
+        match beginning.judge(&words) {
+            Some(Needless::Drop) if self.drops => return Some(Reason::Drop),
+            Some(Needless::Public) if self.public => return Some(Reason::Public),
+            _ => {}
+        }
+        if words.are(0, &["set"]) {
+            return self.setting(&words);
+        }
+        if self.no_owner && (words.sets_owner() || words.sets_session_role()) {
+            return Some(Reason::Owner);
+        }
+        if self.no_privileges && words.sets_privileges() {
+            return Some(Reason::Privileges);
+        }
+        if self.triggers && words.switches_triggers() {
+            return Some(Reason::Trigger);
+        }
+        if self.event_triggers && words.is_about(&["event", "trigger"]).is_some() {
+            return Some(Reason::EventTrigger);
+        }
+        if !self.extensions.is_empty()
+            && let Some(name) = words.is_about(&["extension"]).and_then(|at| words.name(at))
+            && self.extensions.contains(&name)
+        {
+            return Some(Reason::Extension(name));
+        }
+        None
+    }
+
+    /// Returns the treatment of a statement that the loading role may not run.
+    pub(crate) fn treatment(&self, head: &[Piece]) -> Option<Treatment> {
+        let apart = self.apart.as_ref()?;
+        let words = Head(head);
+        let end = head.len();
+        let forced = words.are(0, &["alter", "table"])
+            && end > 6
+            && words.are(end - 4, &["force", "row", "level", "security"]);
+        if words.sets_owner() || words.sets_privileges() || forced {
+            return Some(Treatment::Later);
+        }
+        if words.are(0, &["comment", "on", "extension"]) {
+            // The loading role owns none; the comment that comes with the extension stays.
+            return Some(Treatment::LeftOut);
+        }
+        let there = |kind: &str, names: &BTreeSet<String>| {
+            words.are(0, &["create", kind])
+                && words
+                    .is_about(&[kind])
+                    .and_then(|at| words.name(at))
+                    .is_some_and(|name| names.contains(&name))
+        };
+        let left_out = there("extension", &apart.extensions) || there("schema", &apart.schemas);
+        left_out.then_some(Treatment::LeftOut)
+    }
+
+    fn setting(&self, words: &Head<'_>) -> Option<Reason> {
+        if self.no_owner && words.sets_session_role() {
+            return Some(Reason::Owner);
+        }
+        words.plain_setting().filter(|name| self.settings.contains(name)).map(Reason::Setting)
+    }
+}
+
+/// Reason to leave a statement out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    /// An owner.
+    Owner,
+    /// GRANT, REVOKE, ALTER DEFAULT PRIVILEGES.
+    Privileges,
+    /// An event trigger.
+    EventTrigger,
+    /// An extension.
+    Extension(String),
+    /// A setting that the server does not know.
+    Setting(String),
+    /// DROP of something that is not there.
+    Drop,
+    /// CREATE SCHEMA public, which is there.
+    Public,
+    /// The database itself or the whole server.
+    Database,
+    /// DISABLE TRIGGER and ENABLE TRIGGER.
+    Trigger,
+}
+
+/// Count of the statements that were left out, for each reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    counts: BTreeMap<Reason, u64>,
+    /// Owners and rights that are set after the load, written anew, in the dump's order.
+    pub(crate) deferred: Vec<String>,
+}
+
+impl LeftOut {
+    /// Reports that every statement passed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// Counts an owner that an archive names outside its statements.
+    pub(crate) fn owner(&mut self) {
+        self.add(Reason::Owner);
+    }
+
+    /// Counts one statement.
+    pub(crate) fn add(&mut self, reason: Reason) {
+        *self.counts.entry(reason).or_default() += 1;
+    }
+
+    fn add_all(&mut self, reason: Reason, count: u64) {
+        if count > 0 {
+            *self.counts.entry(reason).or_default() += count;
+        }
+    }
+
+    /// Adds the counts of another part of the same dump.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (reason, count) in other.counts {
+            self.add_all(reason, count);
+        }
+        self.deferred.extend(other.deferred);
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (reason, count)) in self.counts.iter().enumerate() {
+            if at > 0 {
+                f.write_str(", ")?;
+            }
+            let statements = if *count == 1 { "statement" } else { "statements" };
+            match reason {
+                Reason::Owner => write!(f, "{count} OWNER {statements}")?,
+                Reason::Privileges => write!(f, "{count} GRANT and REVOKE {statements}")?,
+                Reason::EventTrigger => write!(f, "{count} {statements} on event triggers")?,
+                Reason::Extension(name) => write!(f, "extension {name:?}")?,
+                Reason::Setting(name) => write!(f, "SET {name} (not known to the server)")?,
+                Reason::Drop => write!(f, "{count} DROP {statements} of what is not there")?,
+                Reason::Database => write!(f, "{count} {statements} on the database itself")?,
+                Reason::Trigger => write!(f, "{count} {statements} that switch triggers")?,
+                Reason::Public => f.write_str("CREATE SCHEMA public (it is there)")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// First tokens of a statement, outside parentheses.
+pub(crate) struct Head<'a>(pub(crate) &'a [Piece]);
+
+impl Head<'_> {
+    /// `SET name = …` of a setting without a prefix.
+    pub(crate) fn plain_setting(&self) -> Option<String> {
+        let name = self.word(1).filter(|_| self.are(0, &["set"]))?;
+        let assigned = self.0.get(2) == Some(&Piece::Other(b'=')) || self.are(2, &["to"]);
+        // Another table access method than the usual one is more than a matter of form.
+        let usual = name != "default_table_access_method" || self.name(3).as_deref() == Some("heap");
+        (assigned && usual).then(|| name.to_owned())
+    }
+
+    /// CREATE, ALTER or DROP of a database, a role or a tablespace, and what is said of them.
+    pub(crate) fn is_of_server(&self) -> bool {
+        let of = |at: usize| ["database", "role", "tablespace"].iter().any(|kind| self.are(at, &[kind]));
+        match self.word(0) {
+            Some("create" | "alter" | "drop") => of(1),
+            Some("comment") => self.are(1, &["on"]) && of(2),
+            Some("security") => self
+                .0
+                .iter()
+                .position(|piece| *piece == Piece::Word("on".to_owned()))
+                .is_some_and(|at| of(at + 1)),
+            Some("grant" | "revoke") => {
+                let on = self.0.iter().position(|piece| *piece == Piece::Word("on".to_owned()));
+                on.is_none_or(|at| of(at + 1) || self.are(at + 1, &["parameter"]))
+            }
+            _ => false,
+        }
+    }
+
+    /// Statements of `pg_dumpall` that make a role.
+    pub(crate) fn is_of_roles(&self) -> bool {
+        match self.word(0) {
+            Some("create" | "alter") => self.are(1, &["role"]),
+            Some("comment") => self.are(1, &["on", "role"]),
+            Some("grant") => !self.0.contains(&Piece::Word("on".to_owned())),
+            _ => false,
+        }
+    }
+
+    /// `SET standard_conforming_strings`: whether it is on then.
+    pub(crate) fn conforming_strings(&self) -> Option<bool> {
+        let at = if self.are(1, &["session"]) || self.are(1, &["local"]) { 2 } else { 1 };
+        let named = self.are(0, &["set"])
+            && self.name(at).is_some_and(|name| name.eq_ignore_ascii_case("standard_conforming_strings"));
+        named.then(|| self.name(at + 2).is_some_and(|value| value.eq_ignore_ascii_case("on")))
+    }
+
+    pub(crate) fn is_drop_of_public(&self) -> bool {
+        self.are(0, &["drop", "schema"])
+            && (self.are(2, &["public"]) || self.are(2, &["if", "exists", "public"]))
+    }
+
+    /// DROP, and the kinds of ALTER that `--clean` writes for the same.
+    pub(crate) fn drops(&self) -> bool {
+        self.are(0, &["drop"])
+            || (self.are(0, &["alter"]) && self.0.contains(&Piece::Word("drop".to_owned())))
+    }
+
+    /// ALTER TABLE … DISABLE TRIGGER and ENABLE TRIGGER.
+    pub(crate) fn switches_triggers(&self) -> bool {
+        let at = self.0.iter().rposition(|piece| *piece == Piece::Word("trigger".to_owned()));
+        let Some(at) = at.filter(|at| *at >= 3 && self.are(0, &["alter", "table"])) else { return false };
+        (self.are(at - 1, &["disable"]) || self.are(at - 1, &["enable"])) && self.0.len() == at + 2
+    }
+
+    pub(crate) fn has_if_exists(&self) -> bool {
+        self.0.windows(2).any(|two| Head(two).are(0, &["if", "exists"]))
+    }
+
+    fn word(&self, at: usize) -> Option<&str> {
+        match self.0.get(at)? {
+            Piece::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn are(&self, at: usize, words: &[&str]) -> bool {
+        words.iter().enumerate().all(|(i, word)| self.word(at + i) == Some(word))
+    }
+
+    fn name(&self, at: usize) -> Option<String> {
+        match self.0.get(at)? {
+            Piece::Word(name) | Piece::Name(name) | Piece::Text(name) => Some(name.clone()),
+            Piece::Other(_) => None,
+        }
+    }
+
+    /// `ALTER … OWNER TO role`.
+    fn sets_owner(&self) -> bool {
+        let end = self.0.len();
+        self.are(0, &["alter"]) && end >= 5 && self.are(end - 3, &["owner", "to"])
+    }
+
+    /// `SET SESSION AUTHORIZATION`, `RESET SESSION AUTHORIZATION`, which old dumps write for owners.
+    fn sets_session_role(&self) -> bool {
+        self.are(0, &["set", "session", "authorization"])
+            || self.are(0, &["reset", "session", "authorization"])
+    }
+
+    fn sets_privileges(&self) -> bool {
+        self.are(0, &["grant"])
+            || self.are(0, &["revoke"])
+            || self.are(0, &["alter", "default", "privileges"])
+    }
+
+    /// Finds the name behind `CREATE kind`, `ALTER kind`, `DROP kind` or `COMMENT ON kind`.
+    fn is_about(&self, kind: &[&str]) -> Option<usize> {
+        let at = match self.word(0)? {
+            "create" | "alter" | "drop" => 1,
+            "comment" if self.are(1, &["on"]) => 2,
+            _ => return None,
+        };
+        if !self.are(at, kind) {
+            return None;
+        }
+        let mut at = at + kind.len();
+        for optional in [&["if", "not", "exists"][..], &["if", "exists"]] {
+            if self.are(at, optional) {
+                at += optional.len();
+            }
+        }
+        Some(at)
+    }
+}

@@ -1,0 +1,370 @@
+//! One statement as its tokens pass by: enough of it to know what it does, never the whole.
+//!
+//! Promise: memory is bounded whatever the statement; what decides (the words outside parentheses, a
+//! language, a program, the roles) is looked at as it passes, so padding cannot push it out of sight.
+
+use std::collections::BTreeSet;
+
+/// Most names of one kind that are kept of a dump: a hostile one must not fill the memory with them. PostgreSQL refuses
+/// a role that is not there by itself.
+pub(crate) const MOST_NAMES: usize = 20_000;
+
+use super::finding::FindingKind;
+use super::token::{Place, Token};
+use crate::text::encoding::of_bytes;
+
+/// Largest number of tokens outside parentheses that are kept.
+const HEAD: usize = 48;
+/// Largest number of tokens kept of a SELECT, those in parentheses included. pg_dump writes no longer SELECT.
+const SELECT: usize = 600;
+
+/// A token that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// A keyword or unquoted name, in lower case.
+    Word(String),
+    /// A quoted name.
+    Name(String),
+    /// A string.
+    Text(String),
+    /// Anything else.
+    Other(u8),
+}
+
+/// Meaning expected of the next token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Expect {
+    #[default]
+    Nothing,
+    Language,
+    Atomic,
+    Role,
+    Roles,
+    RolesGoOn,
+    SetConfigParenthesis,
+    SetConfigName,
+}
+
+/// The statement that is passing by.
+#[derive(Debug, Default)]
+pub(crate) struct Statement {
+    /// Position of the first token; `None` before the first token.
+    pub(crate) start: Option<Place>,
+    /// First tokens outside parentheses.
+    pub(crate) head: Vec<Piece>,
+    /// All tokens of a SELECT behind its first word; `None` where there are too many.
+    pub(crate) select: Option<Vec<Piece>>,
+    /// Kinds of the findings so far.
+    pub(crate) found: BTreeSet<FindingKind>,
+    /// True if the statement defines or runs code that the lexer cannot read.
+    pub(crate) opaque: bool,
+    depth: u32,
+    begins: u32,
+    /// psql's own memory of the first four names, by which it knows CREATE FUNCTION.
+    names: [u8; 4],
+    names_seen: usize,
+    last: Vec<u8>,
+    /// The end of a `U&`, where a name may follow at once.
+    unicode: Option<u64>,
+    expect: Expect,
+}
+
+impl Statement {
+    /// Reports whether no token has passed yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start.is_none()
+    }
+
+    /// Reports whether a semicolon here ends the statement, by psql's own rule.
+    pub(crate) fn ends_here(&self) -> bool {
+        self.depth == 0 && self.begins == 0
+    }
+
+    /// Forgets everything, for the next statement.
+    pub(crate) fn clear(&mut self) {
+        self.start = None;
+        self.head.clear();
+        self.select = None;
+        self.found.clear();
+        self.opaque = false;
+        self.depth = 0;
+        self.begins = 0;
+        self.names = [0; 4];
+        self.names_seen = 0;
+        self.last.clear();
+        self.unicode = None;
+        self.expect = Expect::Nothing;
+    }
+
+    /// Takes note of a token; role names go to `roles`, at most [`MOST_NAMES`].
+    pub(crate) fn push(&mut self, token: Token<'_>, place: Place, roles: &mut BTreeSet<String>) {
+        self.start.get_or_insert(place);
+        self.follow_up(token, roles);
+        self.follow_unicode(token, place);
+        self.follow_select(token);
+        match token {
+            Token::Word(word) => self.word(word),
+            Token::Symbol(b'(') => {
+                self.call();
+                self.keep(Piece::Other(b'('));
+                self.depth += 1;
+            }
+            Token::Symbol(b')') => {
+                self.depth = self.depth.saturating_sub(1);
+                self.keep(Piece::Other(b')'));
+            }
+            Token::Quoted(name) => self.keep_text(name, Piece::Name),
+            Token::Text(text) => {
+                self.option();
+                self.keep_text(text, Piece::Text);
+            }
+            Token::Symbol(symbol) => self.keep(Piece::Other(symbol)),
+            Token::Body | Token::Number => self.keep(Piece::Other(b'0')),
+        }
+        self.last.clear();
+        if let Token::Word(name) | Token::Quoted(name) = token {
+            self.last.extend_from_slice(name);
+            self.last.make_ascii_lowercase();
+        }
+    }
+
+    /// `U&"…"`: the letter, the sign and the quote without anything between.
+    fn follow_unicode(&mut self, token: Token<'_>, place: Place) {
+        let expected = self.unicode.take();
+        match token {
+            Token::Word(b"u" | b"U") => self.unicode = Some(place.offset + 1),
+            Token::Symbol(b'&') if expected == Some(place.offset) => self.unicode = Some(place.offset + 1),
+            Token::Quoted(_) if expected == Some(place.offset) => {
+                self.found.insert(FindingKind::HiddenName);
+            }
+            _ => {}
+        }
+    }
+
+    /// Keeps all of a SELECT: its shape decides.
+    fn follow_select(&mut self, token: Token<'_>) {
+        if self.head.is_empty() && self.depth == 0 {
+            let selects = matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(b"select"));
+            self.select = selects.then(Vec::new);
+            return;
+        }
+        let Some(kept) = &mut self.select else { return };
+        kept.push(match token {
+            Token::Word(word) => Piece::Word(of_bytes(word).to_ascii_lowercase()),
+            Token::Quoted(_) => Piece::Name(String::new()),
+            Token::Text(_) => Piece::Text(String::new()),
+            Token::Body | Token::Number => Piece::Other(b'0'),
+            Token::Symbol(symbol) => Piece::Other(symbol),
+        });
+        if kept.len() > SELECT {
+            self.select = None;
+        }
+    }
+
+    fn keep(&mut self, piece: Piece) {
+        if self.depth == 0 && self.head.len() < HEAD {
+            self.head.push(piece);
+        }
+    }
+
+    fn keep_text(&mut self, text: &[u8], piece: impl Fn(String) -> Piece) {
+        if self.depth == 0 && self.head.len() < HEAD {
+            self.head.push(piece(of_bytes(text)));
+        }
+    }
+
+    fn head_is(&self, at: usize, word: &str) -> bool {
+        matches!(self.head.get(at), Some(Piece::Word(kept)) if kept == word)
+    }
+
+    /// Handles a token whose meaning the token before it announced.
+    fn follow_up(&mut self, token: Token<'_>, roles: &mut BTreeSet<String>) {
+        let expected = std::mem::take(&mut self.expect);
+        match (expected, token) {
+            (Expect::Language, _) => {
+                let trusted = text_of(token).is_some_and(|name| is_trusted_language(&name.to_lowercase()));
+                if !trusted {
+                    self.found.insert(FindingKind::UntrustedLanguage);
+                }
+            }
+            (Expect::Atomic, Token::Word(word)) if word.eq_ignore_ascii_case(b"atomic") => {}
+            (Expect::Atomic, _) => {
+                // psql before 14 ends such a statement at its first semicolon, later ones do not.
+                self.found.insert(FindingKind::Ambiguous);
+            }
+            (Expect::RolesGoOn, Token::Symbol(b',')) => self.expect = Expect::Roles,
+            (Expect::Role | Expect::Roles, _) => {
+                if matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(b"group")) {
+                    self.expect = expected;
+                } else if let Some(role) = role_of(token) {
+                    if roles.len() < MOST_NAMES {
+                        roles.insert(role);
+                    }
+                    if expected == Expect::Roles {
+                        self.expect = Expect::RolesGoOn;
+                    }
+                }
+            }
+            (Expect::SetConfigParenthesis, Token::Symbol(b'(')) => self.expect = Expect::SetConfigName,
+            (Expect::SetConfigName, Token::Text(name)) if name.eq_ignore_ascii_case(b"search_path") => {}
+            (Expect::SetConfigName, _) => {
+                self.found.insert(FindingKind::ChangesRole);
+            }
+            _ => {}
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) {
+        self.follow_blocks(word);
+        let mut buffer = [0; 24];
+        let keyword = lower(word, &mut buffer);
+        if self.depth == 0 {
+            self.announce(keyword);
+            if self.head.len() < HEAD {
+                let text = of_bytes(word).to_ascii_lowercase();
+                self.head.push(Piece::Word(text));
+            }
+        }
+        let selects = matches!(keyword, "select" | "table" | "with");
+        if selects && self.depth == 0 && self.head.len() > 1 && self.head_is(0, "insert") {
+            self.found.insert(FindingKind::Query);
+        }
+        if keyword == "set_config" {
+            self.expect = Expect::SetConfigParenthesis;
+        }
+    }
+
+    /// psql's rule for `BEGIN ATOMIC … END`: it counts only in CREATE FUNCTION and CREATE PROCEDURE.
+    fn follow_blocks(&mut self, word: &[u8]) {
+        let is = |keyword: &[u8]| word.eq_ignore_ascii_case(keyword);
+        if self.names_seen < 4
+            && (is(b"create") || is(b"function") || is(b"procedure") || is(b"or") || is(b"replace"))
+        {
+            self.names[self.names_seen] = word[0].to_ascii_lowercase();
+        }
+        self.names_seen = self.names_seen.saturating_add(1);
+        let function = matches!(self.names, [b'c', b'f' | b'p', ..] | [b'c', b'o', b'r', b'f' | b'p'])
+            && self.depth == 0;
+        if !function {
+            return;
+        }
+        if is(b"begin") {
+            self.begins += 1;
+            self.expect = Expect::Atomic;
+        } else if is(b"case") && self.begins > 0 {
+            self.begins += 1;
+        } else if is(b"end") {
+            self.begins = self.begins.saturating_sub(1);
+        }
+    }
+
+    /// Words after which the next token says something.
+    fn announce(&mut self, keyword: &str) {
+        let expect = match keyword {
+            "language" if self.begins == 0 && self.defines_code() => Expect::Language,
+            "function" | "procedure" | "do" if self.begins == 0 => {
+                self.opaque |= self.head.is_empty() || self.head_is(0, "create");
+                return;
+            }
+            "to" if self.last == b"owner" => Expect::Role,
+            "to" if self.head_is(0, "grant") || self.is_default_privileges() || self.is_policy() => {
+                Expect::Roles
+            }
+            "from" if self.head_is(0, "revoke") || self.is_default_privileges() => Expect::Roles,
+            "role" | "user" if self.is_default_privileges() && self.last == b"for" => Expect::Roles,
+            "role" if self.head_is(0, "set") => Expect::Role,
+            "authorization" if self.head_is(0, "set") || self.head_is(0, "create") => Expect::Role,
+            "for" if self.head_is(1, "user") && self.head_is(2, "mapping") => Expect::Role,
+            _ => return,
+        };
+        self.expect = expect;
+    }
+
+    fn defines_code(&self) -> bool {
+        let defined = |at| {
+            self.head_is(at, "function") || self.head_is(at, "procedure") || self.head_is(at, "transform")
+        };
+        self.head_is(0, "do") || (self.head_is(0, "create") && (defined(1) || defined(3)))
+    }
+
+    fn is_default_privileges(&self) -> bool {
+        self.head_is(0, "alter") && self.head_is(1, "default") && self.head_is(2, "privileges")
+    }
+
+    fn is_policy(&self) -> bool {
+        self.head_is(0, "create") && self.head_is(1, "policy")
+    }
+
+    /// An opening parenthesis: a call, if a name stands before it.
+    fn call(&mut self) {
+        let calls = self.depth > 0 && !self.last.is_empty() && self.last != b"values";
+        if calls && self.head_is(0, "insert") {
+            self.found.insert(FindingKind::Query);
+        }
+        if REACHING_OUT.iter().any(|name| self.last == name.as_bytes()) {
+            self.found.insert(FindingKind::ServerFile);
+        }
+        self.opaque |= RUNNING_TEXT.iter().any(|name| self.last.starts_with(name.as_bytes()));
+    }
+
+    /// A string after a word: an option of a foreign table.
+    fn option(&mut self) {
+        if self.head_is(1, "foreign") && self.last == b"program" {
+            self.found.insert(FindingKind::Program);
+        } else if self.head_is(1, "foreign") && self.last == b"filename" {
+            self.found.insert(FindingKind::ServerFile);
+        }
+    }
+}
+
+/// Functions that read or write the server's files or end its processes.
+const REACHING_OUT: &[&str] = &[
+    "lo_import",
+    "lo_export",
+    "pg_read_file",
+    "pg_read_binary_file",
+    "pg_stat_file",
+    "pg_ls_dir",
+    "pg_file_write",
+    "pg_file_rename",
+    "pg_file_unlink",
+    "pg_file_sync",
+    "pg_reload_conf",
+    "pg_rotate_logfile",
+    "pg_terminate_backend",
+    "dblink",
+    "dblink_exec",
+    "dblink_connect",
+];
+
+/// Functions that run a query given as a string, and so anything.
+const RUNNING_TEXT: &[&str] =
+    &["query_to_xml", "cursor_to_xml", "ts_stat", "ts_rewrite", "crosstab", "connectby"];
+
+/// Languages whose code stays inside the database, see `pg_language.lanpltrusted`.
+pub(crate) fn is_trusted_language(name: &str) -> bool {
+    matches!(name, "sql" | "plpgsql" | "plperl" | "pltcl" | "plv8" | "plcoffee" | "plls" | "plrust")
+}
+
+fn text_of(token: Token<'_>) -> Option<String> {
+    match token {
+        Token::Word(text) | Token::Quoted(text) | Token::Text(text) => Some(of_bytes(text)),
+        _ => None,
+    }
+}
+
+fn role_of(token: Token<'_>) -> Option<String> {
+    let name = text_of(token)?;
+    let Token::Word(_) = token else { return Some(name) };
+    let name = name.to_ascii_lowercase();
+    let stands_for_another = ["public", "current_user", "current_role", "session_user", "default", "none"];
+    (!stands_for_another.contains(&name.as_str())).then_some(name)
+}
+
+/// A word in lower case, or nothing if it is too long to be a keyword that matters.
+fn lower<'a>(word: &[u8], buffer: &'a mut [u8; 24]) -> &'a str {
+    let Some(room) = buffer.get_mut(..word.len()) else { return "" };
+    room.copy_from_slice(word);
+    room.make_ascii_lowercase();
+    std::str::from_utf8(room).unwrap_or("")
+}

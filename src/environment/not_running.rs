@@ -1,0 +1,56 @@
+//! A container that is there and cannot be used: the precise state, and the command that changes it.
+
+use crate::docker::container::State;
+use crate::error::{self, Error};
+
+use super::labels::Marks;
+use crate::environment::model::{Environment, Member};
+use crate::text::shell_word::{escape, shell_word};
+
+/// Returns the error of a verb on a container that does not run; `None` where the container runs. Health refuses
+/// nothing: the user may be about to repair a database that fails its check.
+pub(crate) fn refusal(environment: &Environment, member: &Member) -> Option<Error> {
+    let container = &member.container;
+    let name = shell_word(&container.name);
+    let start = format!("run `docker start {name}`");
+    let hints = match container.state {
+        State::Running => return None,
+        State::Paused => vec![format!("run `docker unpause {name}`")],
+        State::Restarting => vec![format!("run `docker logs --tail 50 {name}` to see why it keeps ending")],
+        State::Removing => vec!["wait until it is gone".to_owned(), up(environment, member, "run")],
+        State::Dead => vec![format!("run `docker rm {name}`"), up(environment, member, "then run")],
+        State::Created | State::Exited(0) => vec![start, up(environment, member, "or run")],
+        State::Exited(_) => {
+            vec![
+                format!("run `docker logs --tail 50 {name}` to see why it ended"),
+                start,
+                up(environment, member, "or run"),
+            ]
+        }
+        State::Other(_) => vec![format!("run `docker inspect {name}`")],
+    };
+    let state = match &container.state {
+        State::Created => "was created and never started".to_owned(),
+        State::Exited(code) => format!("has exited with code {code}"),
+        State::Other(word) => format!("is in state `{}`, which envctl does not know", escape(word)),
+        state => format!("is {state}"),
+    };
+    let what = member.role.map_or_else(|| escape(&member.service), |role| role.word().to_owned());
+    let error =
+        error::target(format!("{environment}: {what} container `{}` {state}", escape(&container.name)));
+    Some(hints.into_iter().filter(|hint| !hint.is_empty()).fold(error, Error::hint))
+}
+
+/// The compose command that brings the service up with the files it was started from.
+fn up(environment: &Environment, member: &Member, how: &str) -> String {
+    let marks = Marks::read(&member.container);
+    let (Some(project), false) = (&environment.project, marks.swarm_task) else {
+        return String::new();
+    };
+    let mut words = vec!["docker compose -p".to_owned(), shell_word(project)];
+    words.extend(marks.config_files.iter().flat_map(|file| ["-f".to_owned(), shell_word(file)]));
+    words.extend(["up -d".to_owned(), shell_word(&member.service)]);
+    let change = environment.directory.iter().map(|directory| format!("cd {} && ", shell_word(directory)));
+    let command = change.chain([words.join(" ")]).collect::<String>();
+    format!("{how} `{command}`")
+}

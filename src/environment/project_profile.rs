@@ -1,0 +1,270 @@
+//! Stack and profile of the containers of one place (a compose project in one directory).
+//!
+//! Promises: what a person decreed (`envctl.toml`, labels) outweighs customs; customs that disagree make the
+//! profile unknown, they do not vote. A container lowers the caution for itself only: siblings that say
+//! nothing become dev with their database or not at all, while prod spreads from any of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::docker::Container;
+
+use super::evidence::{Evidence, Source};
+use super::labels::Marks;
+use super::profile::{self, Profile};
+use super::role::Role;
+use crate::environment::selector::{ProfileRule, Rules};
+use crate::text::shell_word::escape;
+
+/// One container with what it says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Sighting<'a> {
+    pub(crate) container: &'a Container,
+    pub(crate) marks: Marks,
+    /// Role by the container's own marks; rules of a profile come later.
+    pub(crate) role: Option<Role>,
+}
+
+/// Stack and profile of one container.
+#[derive(Clone, Debug)]
+pub(crate) struct Belonging {
+    pub(crate) stack: String,
+    pub(crate) stack_evidence: Option<Evidence>,
+    pub(crate) profile: Profile,
+    /// Taken from its own project into another stack by a decree.
+    pub(crate) guest: bool,
+}
+
+/// Profiles by name, each with what says so.
+type Said = BTreeMap<String, Vec<Evidence>>;
+
+/// Settles a place's containers, in their order.
+pub(crate) fn settle(unit: &[Sighting<'_>], rules: &Rules) -> Vec<Belonging> {
+    let hits: Vec<_> = unit.iter().map(|sighting| rule_hit(sighting, rules)).collect();
+    let profiles = profiles(unit, &hits);
+    let common_stack = common_label(unit);
+    unit.iter()
+        .zip(hits)
+        .zip(profiles)
+        .map(|((sighting, hit), profile)| belonging(sighting, hit, profile, common_stack.as_deref(), rules))
+        .collect()
+}
+
+fn belonging(
+    sighting: &Sighting<'_>,
+    hit: Option<RuleHit<'_>>,
+    profile: Profile,
+    common_stack: Option<&str>,
+    rules: &Rules,
+) -> Belonging {
+    let own = stem(&sighting.marks);
+    if let (Some(hit), Some(stack)) = (&hit, &rules.stack) {
+        let evidence = Evidence::new(Source::Config, "envctl.toml names the stack");
+        let guest = !hit.by_project;
+        return Belonging { stack: stack.clone(), stack_evidence: Some(evidence), profile, guest };
+    }
+    if let Some(stack) = sighting.marks.stack.as_deref().or(common_stack) {
+        let text = format!("label envctl.stack={}", escape(stack));
+        let guest = stack != own && sighting.marks.stack.is_some();
+        let evidence = Some(Evidence::new(Source::Label, text));
+        return Belonging { stack: stack.to_owned(), stack_evidence: evidence, profile, guest };
+    }
+    let evidence = sighting
+        .marks
+        .place
+        .as_ref()
+        .map(|place| Evidence::new(Source::Convention, format!("project `{}`", escape(&place.project))));
+    Belonging {
+        stack: own.to_owned(),
+        stack_evidence: evidence,
+        profile,
+        guest: hit.is_some_and(|hit| !hit.by_project),
+    }
+}
+
+/// The stack's name by custom: the project's without its suffix, or what the container's name says.
+fn stem(marks: &Marks) -> &str {
+    match (&marks.place, &marks.plain) {
+        (Some(place), _) => profile::split_suffix(&place.project).0,
+        (None, Some(plain)) => &plain.stack,
+        (None, None) => &marks.service,
+    }
+}
+
+/// The one stack that labels of this place name; siblings without the label follow it.
+fn common_label(unit: &[Sighting<'_>]) -> Option<String> {
+    let named: BTreeSet<_> = unit.iter().filter_map(|sighting| sighting.marks.stack.as_ref()).collect();
+    (named.len() == 1).then(|| named.first().copied().cloned()).flatten()
+}
+
+/// A profile's rule that recognises a container.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RuleHit<'a> {
+    pub(crate) profile: &'a str,
+    by_project: bool,
+}
+
+/// The one rule that a container falls under. A rule with a project is about that project alone; one
+/// without recognises single containers by their name.
+fn rule_hit<'a>(sighting: &Sighting<'_>, rules: &'a Rules) -> Option<RuleHit<'a>> {
+    let project = sighting.marks.place.as_ref().map(|place| place.project.as_str());
+    let of_project: Vec<_> = (rules.profiles.iter())
+        .filter(|(_, rule)| rule.project.is_some() && rule.project.as_deref() == project)
+        .collect();
+    if !of_project.is_empty() {
+        let names = |rule: &ProfileRule| {
+            names_it(rule, &sighting.marks.service) || names_it(rule, &sighting.container.name)
+        };
+        let named: Vec<_> = of_project.iter().copied().filter(|(_, rule)| names(rule)).collect();
+        return match (of_project.as_slice(), named.as_slice()) {
+            ([(name, _)], _) | (_, [(name, _)]) => Some(RuleHit { profile: name, by_project: true }),
+            _ => None,
+        };
+    }
+    let mut named = (rules.profiles.iter())
+        .filter(|(_, rule)| rule.project.is_none() && names_it(rule, &sighting.container.name));
+    let (name, _) = named.next()?;
+    named.next().is_none().then_some(RuleHit { profile: name, by_project: false })
+}
+
+fn names_it(rule: &ProfileRule, name: &str) -> bool {
+    [&rule.db, &rule.backend].into_iter().any(|wanted| wanted.as_deref() == Some(name))
+}
+
+fn profiles(unit: &[Sighting<'_>], hits: &[Option<RuleHit<'_>>]) -> Vec<Profile> {
+    let decreed: Vec<Option<Profile>> =
+        unit.iter().zip(hits).map(|(sighting, hit)| decree(sighting, hit.as_ref())).collect();
+    if let Some(all) = common_decree(unit, &decreed) {
+        return decreed.into_iter().map(|own| own.unwrap_or_else(|| all.clone())).collect();
+    }
+    let by_custom = customary(unit, &decreed);
+    decreed.into_iter().zip(by_custom).map(|(own, custom)| own.unwrap_or(custom)).collect()
+}
+
+fn decree(sighting: &Sighting<'_>, hit: Option<&RuleHit<'_>>) -> Option<Profile> {
+    if let Some(hit) = hit {
+        let text = format!("envctl.toml says {}", escape(hit.profile));
+        return Some(Profile::known(hit.profile, vec![Evidence::new(Source::Config, text)]));
+    }
+    let label = sighting.marks.profile.as_deref()?;
+    let text = format!("label envctl.profile={} on `{}`", escape(label), escape(&sighting.marks.service));
+    Some(Profile::known(label, vec![Evidence::new(Source::Label, text)]))
+}
+
+/// The decree that holds for a whole place: the only one, of its databases or raising the caution.
+fn common_decree(unit: &[Sighting<'_>], decreed: &[Option<Profile>]) -> Option<Profile> {
+    let mut said = decreed.iter().flatten();
+    let first = said.next()?;
+    if said.any(|other| other.name != first.name) {
+        return None;
+    }
+    let speaks = |index: usize| decreed[index].is_some();
+    (first.is_prod() || databases_speak(unit, speaks) == Some(true)).then(|| first.clone())
+}
+
+/// Reports whether `speaks` is true for every database of the place; `None` where the place has none.
+fn databases_speak(unit: &[Sighting<'_>], speaks: impl Fn(usize) -> bool) -> Option<bool> {
+    let mut databases = unit
+        .iter()
+        .enumerate()
+        .filter(|(_, sighting)| sighting.role == Some(Role::Db))
+        .map(|(index, _)| index)
+        .peekable();
+    databases.peek()?;
+    Some(databases.all(speaks))
+}
+
+fn customary(unit: &[Sighting<'_>], decreed: &[Option<Profile>]) -> Vec<Profile> {
+    let mut of_place = Said::new();
+    for sighting in unit {
+        project_says(sighting, &mut of_place);
+    }
+    let project_speaks = !of_place.is_empty();
+    let files: Vec<Said> = unit.iter().map(files_say).collect();
+    merge(&mut of_place, &files);
+    let place_speaks = !of_place.is_empty();
+    let own: Vec<Said> = unit
+        .iter()
+        .zip(decreed)
+        .map(|(sighting, decree)| if decree.is_some() { Said::new() } else { container_says(sighting) })
+        .collect();
+    let mut all = of_place;
+    merge(&mut all, &own);
+    let speaks = |index: usize| !own[index].is_empty() || !files[index].is_empty();
+    match all.len() {
+        0 => vec![Profile::unknown(Vec::new()); unit.len()],
+        1 => vec![agreed(all, project_speaks || databases_speak(unit, speaks) != Some(false)); unit.len()],
+        _ if place_speaks => vec![judge(all); unit.len()],
+        _ => own.into_iter().map(judge).collect(),
+    }
+}
+
+/// One profile was named. The project's word settles it; that of a container or of its compose files settles
+/// it for silent siblings where every database says it too, or where it is prod.
+fn agreed(said: Said, binding: bool) -> Profile {
+    let profile = judge(said);
+    if binding || profile.is_prod() {
+        return profile;
+    }
+    let mut evidence = profile.evidence;
+    evidence.push(Evidence::new(Source::Convention, "the database says nothing"));
+    Profile::unknown(evidence)
+}
+
+fn judge(said: Said) -> Profile {
+    let names: Vec<String> = said.keys().cloned().collect();
+    let evidence = said.into_values().flatten().collect();
+    match names.as_slice() {
+        [name] => Profile::known(name, evidence),
+        _ => Profile::unknown(evidence),
+    }
+}
+
+fn project_says(sighting: &Sighting<'_>, said: &mut Said) {
+    let Some(place) = &sighting.marks.place else { return };
+    if let (_, Some(profile)) = profile::split_suffix(&place.project) {
+        say(said, profile, format!("project `{}` says {profile}", escape(&place.project)));
+    }
+}
+
+fn files_say(sighting: &Sighting<'_>) -> Said {
+    let mut said = Said::new();
+    for file in &sighting.marks.config_files {
+        for profile in profile::of_file(file) {
+            let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+            say(&mut said, profile, format!("compose file `{}` says {profile}", escape(name)));
+        }
+    }
+    said
+}
+
+fn container_says(sighting: &Sighting<'_>) -> Said {
+    let mut said = Said::new();
+    let name = &sighting.container.name;
+    if let Some(plain) = &sighting.marks.plain {
+        for profile in &plain.profiles {
+            say(&mut said, profile, format!("container `{}` says {profile}", escape(name)));
+        }
+        return said;
+    }
+    for (what, name) in [("service", &sighting.marks.service), ("container", name)] {
+        if let (_, Some(profile)) = profile::split_suffix(name) {
+            say(&mut said, profile, format!("{what} `{}` says {profile}", escape(name)));
+        }
+    }
+    said
+}
+
+fn say(said: &mut Said, profile: &str, text: String) {
+    add(said, profile, vec![Evidence::new(Source::Convention, text)]);
+}
+
+fn merge(into: &mut Said, others: &[Said]) {
+    others.iter().flatten().for_each(|(name, evidence)| add(into, name, evidence.clone()));
+}
+
+fn add(said: &mut Said, profile: &str, evidence: Vec<Evidence>) {
+    let known = said.entry(profile.to_owned()).or_default();
+    known.extend(evidence);
+    known.sort();
+    known.dedup();
+}

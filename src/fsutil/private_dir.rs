@@ -1,0 +1,231 @@
+//! A private directory on this host that a worker has mounted: a FIFO, perhaps a password file.
+//!
+//! Promises: 0700 and its files 0600 whatever the umask, under a random name; held by a lock for as long as its
+//! envctl lives, so that a later run knows the rooms of the dead; gone when the value is dropped.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::random::nonce;
+
+/// Path of the private directory inside a worker.
+pub(crate) const INSIDE: &str = "/envctl";
+const LOCK: &str = "lock";
+const PREFIX: &str = "envctl-worker-";
+/// Ends the name of one that is not locked yet.
+const UNLOCKED: &str = ".new";
+
+/// A room.
+#[derive(Debug)]
+pub(crate) struct Room {
+    path: PathBuf,
+    /// Locked while we live.
+    _lock: File,
+}
+
+impl Room {
+    /// Makes one in `parent`.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or its file system knows no locks.
+    pub(crate) fn make(parent: &Path) -> io::Result<Self> {
+        let path = parent.join(format!("{PREFIX}{}", &nonce()[..16]));
+        // It gets its name with its lock held: whoever finds an unlocked one under a name may remove it.
+        let unlocked = path.with_extension(&UNLOCKED[1..]);
+        DirBuilder::new().mode(0o700).create(&unlocked)?;
+        let made = (|| {
+            let lock =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(unlocked.join(LOCK))?;
+            lock.try_lock().map_err(io::Error::from)?;
+            fs::rename(&unlocked, &path)?;
+            Ok(lock)
+        })();
+        match made {
+            Ok(lock) => Ok(Self { path, _lock: lock }),
+            Err(cause) => {
+                let _ = fs::remove_dir_all(&unlocked);
+                Err(cause)
+            }
+        }
+    }
+
+    /// Path of the private directory on this host.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a FIFO in it; gives its path on this host. The worker finds it under [`inside`].
+    ///
+    /// # Errors
+    /// The file system knows no FIFOs.
+    pub(crate) fn fifo(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        Ok(path)
+    }
+
+    /// Makes a directory in it for a tool to write into; gives its path on this host.
+    ///
+    /// # Errors
+    /// [`io::Error`]: the directory cannot be made.
+    pub(crate) fn directory(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(path)
+    }
+
+    /// Writes a secret into it.
+    ///
+    /// # Errors
+    /// [`io::Error`]: the secret cannot be written.
+    pub(crate) fn secret(&self, name: &str, text: &[u8]) -> io::Result<()> {
+        let path = self.path.join(name);
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text)
+    }
+}
+
+/// Returns the path inside the worker of a file in the private directory.
+pub(crate) fn inside(name: &str) -> String {
+    format!("{INSIDE}/{name}")
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// State of a private directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The private directory is in use by a living envctl, or does not belong to envctl.
+    Kept,
+    /// The private directory is an orphan: its envctl is gone.
+    Left,
+    /// The path could be that of a private directory, and does not exist.
+    Gone,
+}
+
+/// Returns the state of `path` as a private directory in `parent`. A path that cannot be one is [`Standing::Kept`],
+/// because such paths come from labels, which anybody may write.
+pub(crate) fn standing(parent: &Path, path: &Path) -> Standing {
+    let ours = path.parent() == Some(parent)
+        && path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+            name.strip_prefix(PREFIX).map(|id| id.strip_suffix(UNLOCKED).unwrap_or(id)).is_some_and(is_id)
+        });
+    if !ours {
+        return Standing::Kept;
+    }
+    let left = match path.symlink_metadata() {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Standing::Gone,
+        Err(_) => false,
+        Ok(meta) if !meta.is_dir() || meta.uid() != rustix::process::getuid().as_raw() => false,
+        Ok(meta) => match OpenOptions::new().write(true).open(path.join(LOCK)) {
+            // One without its name is not locked yet: a living one gets there within a blink.
+            Ok(lock) if path.extension().is_none() => lock.try_lock().is_ok(),
+            _ => meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1))),
+        },
+    };
+    if left { Standing::Left } else { Standing::Kept }
+}
+
+fn is_id(word: &str) -> bool {
+    word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Removes the rooms that killed runs left in `parent`; gives their paths.
+pub(crate) fn sweep(parent: &Path) -> Vec<PathBuf> {
+    left(parent).into_iter().filter(|path| fs::remove_dir_all(path).is_ok()).collect()
+}
+
+/// The rooms that killed runs left in `parent`.
+pub(crate) fn left(parent: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| standing(parent, path) == Standing::Left)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_room_is_private_and_goes_with_its_owner() {
+        let home = tempfile::tempdir().unwrap();
+        let room = Room::make(home.path()).unwrap();
+        let fifo = room.fifo("out").unwrap();
+        room.secret("pass", b"x").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(room.path()), mode(&fifo), mode(&room.path().join("pass"))), (0o700, 0o600, 0o600));
+        assert!(fifo.metadata().unwrap().file_type().is_fifo());
+        let path = room.path().to_owned();
+        drop(room);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn rooms_of_the_dead_are_swept_and_those_of_the_living_and_of_others_are_not() {
+        let home = tempfile::tempdir().unwrap();
+        let living = Room::make(home.path()).unwrap();
+        let dead = home.path().join("envctl-worker-0123456789abcdef");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join(LOCK), "").unwrap();
+        let foreign = home.path().join("envctl-worker-mine");
+        fs::create_dir(&foreign).unwrap();
+        fs::write(foreign.join(LOCK), "").unwrap();
+        assert_eq!(sweep(home.path()), [dead]);
+        assert!(living.path().exists() && foreign.exists());
+    }
+
+    #[test]
+    fn a_room_is_locked_before_it_has_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let sweeping = scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert_eq!(sweep(home.path()), <[PathBuf; 0]>::default(), "the room of a living one");
+                }
+            });
+            for _ in 0..2000 {
+                let room = Room::make(home.path());
+                assert!(room.is_ok_and(|room| room.path().exists()), "swept while it was made");
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            sweeping.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_room_whose_maker_was_killed_before_it_locked_it_is_left_after_a_while() {
+        let home = tempfile::tempdir().unwrap();
+        let half = home.path().join("envctl-worker-0123456789abcdef.new");
+        fs::create_dir(&half).unwrap();
+        assert_eq!(standing(home.path(), &half), Standing::Kept);
+        File::open(&half).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(standing(home.path(), &half), Standing::Left);
+    }
+
+    #[test]
+    fn only_a_room_of_ours_can_be_left() {
+        let home = tempfile::tempdir().unwrap();
+        let of = |path: &Path| standing(home.path(), path);
+        let gone = home.path().join("envctl-worker-0123456789abcdef");
+        assert_eq!(of(&gone), Standing::Gone);
+        assert_eq!(of(Path::new("/etc")), Standing::Kept);
+        assert_eq!(of(&home.path().join("envctl-worker-../../../etc")), Standing::Kept);
+        assert_eq!(of(&home.path().join("x/envctl-worker-0123456789abcdef")), Standing::Kept);
+        std::os::unix::fs::symlink("/etc", &gone).unwrap();
+        assert_eq!(of(&gone), Standing::Kept, "a link is never followed");
+    }
+}

@@ -1,0 +1,33 @@
+//! Everything of a database's own goes, so that a tool can make it anew: the tools keep their tables in schemas of
+//! their own choosing (Drizzle in `drizzle`), so no schema stays.
+
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::migrations::sql::drop_schema;
+use crate::postgres::Session;
+use crate::text::sql_quote::ident;
+
+/// Drops every schema of the user's, and makes the one that connections use again, with its owner and rights.
+///
+/// # Errors
+/// Errors of [`Session::query`].
+pub(crate) async fn empty(session: &mut Session, lock_limit: Duration) -> Result<()> {
+    let rows = session
+        .query(
+            "SELECT n.nspname, coalesce(current_schema(), 'public') FROM pg_catalog.pg_namespace n \
+             WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+               AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
+                               WHERE d.classid = 'pg_catalog.pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')",
+        )
+        .await?;
+    let mut current = "public".to_owned();
+    for [schema, own] in rows.into_iter().filter_map(|row| <[String; 2]>::try_from(row).ok()) {
+        current.clone_from(&own);
+        if schema != own {
+            session.query(&format!("SET lock_timeout = {}", lock_limit.as_millis())).await?;
+            session.query(&format!("DROP SCHEMA IF EXISTS {} CASCADE", ident(&schema))).await?;
+        }
+    }
+    Ok(drop_schema(session, &current, lock_limit.as_millis()).await?)
+}

@@ -1,0 +1,155 @@
+//! Parses the output of a tool's `status` into migrations with a state.
+//!
+//! Promise: an output in which nothing is recognised is not taken for "nothing waits"; it is `None`.
+
+use std::collections::BTreeSet;
+
+use super::presets::Reading;
+use crate::migrations::history::{Migration, State};
+
+/// Reads it; `none` are the words of an output that has no migration to list.
+pub(crate) fn read(reading: Reading, none: &[&str], text: &str) -> Option<Vec<Migration>> {
+    let text = plain(text);
+    let found = match reading {
+        Reading::Below { applied, pending } => below(&text, applied, pending),
+        Reading::Table { name, state, pending, failed } => table(&text, name, state, pending, failed),
+        Reading::Graph { arrow, current } => graph(&text, arrow, current),
+        by_line => text.lines().filter_map(|line| line_of(by_line, line.trim())).collect(),
+    };
+    let nothing = text.trim().is_empty() || none.iter().any(|words| text.contains(words));
+    (!found.is_empty() || nothing).then_some(found)
+}
+
+fn line_of(reading: Reading, line: &str) -> Option<Migration> {
+    match reading {
+        Reading::Begins { applied, pending } => {
+            let (state, rest) = begun(line, applied, pending)?;
+            let words: Vec<&str> = rest.split_whitespace().collect();
+            migration(words.join(" "), state)
+        }
+        Reading::BeginsEndsWithName { applied, pending } => {
+            let (state, rest) = begun(line, applied, pending)?;
+            migration(rest.split_whitespace().next_back()?.to_owned(), state)
+        }
+        Reading::Ends { applied, pending } => {
+            let mut words = line.split_whitespace();
+            let state = match words.next_back()? {
+                word if word == applied => State::Applied,
+                word if word == pending => State::Pending,
+                _ => return None,
+            };
+            migration(words.next()?.to_owned(), state)
+        }
+        Reading::Behind { mark, pending } => {
+            let (before, name) = line.split_once(mark)?;
+            let state = if before.contains(pending) { State::Pending } else { State::Applied };
+            migration(name.trim().to_owned(), state)
+        }
+        Reading::Graph { .. } | Reading::Below { .. } | Reading::Table { .. } => None,
+    }
+}
+
+fn migration(name: String, state: State) -> Option<Migration> {
+    (!name.is_empty()).then_some(Migration { name, state, applied_at: None })
+}
+
+fn begun<'a>(line: &'a str, applied: &str, pending: &str) -> Option<(State, &'a str)> {
+    let after = |mark: &str| {
+        let rest = line.strip_prefix(mark)?;
+        // A word for a mark ends where the word ends: `update` is not `up`.
+        (rest.is_empty() || rest.starts_with(char::is_whitespace)).then_some(rest)
+    };
+    after(pending).map(|rest| (State::Pending, rest)).or_else(|| Some((State::Applied, after(applied)?)))
+}
+
+/// In the order of application: what is current, and everything that it goes back to, is applied. Those before the
+/// arrow are parents, and dependencies in brackets.
+fn graph(text: &str, arrow: &str, current: &str) -> Vec<Migration> {
+    let rows: Vec<(Vec<&str>, &str, &str)> = text
+        .lines()
+        .filter_map(|line| {
+            let (before, rest) = line.split_once(arrow)?;
+            let parents = before.split([' ', ',', '(', ')']).filter(|word| !word.is_empty()).collect();
+            Some((parents, rest.split([' ', ',']).next()?, rest))
+        })
+        .collect();
+    let marked = |rest: &str| rest.split(',').next().is_some_and(|head| head.contains(current));
+    let mut applied: BTreeSet<&str> =
+        rows.iter().filter(|(_, _, rest)| marked(rest)).map(|(_, id, _)| *id).collect();
+    // A dependency may stand above what needs it: again, until nothing is added.
+    loop {
+        let known = applied.len();
+        let before: Vec<&str> = rows
+            .iter()
+            .filter(|(_, id, _)| applied.contains(id))
+            .flat_map(|(parents, ..)| parents.clone())
+            .collect();
+        applied.extend(before);
+        if applied.len() == known {
+            break;
+        }
+    }
+    let state = |id: &str| if applied.contains(id) { State::Applied } else { State::Pending };
+    rows.iter().rev().filter_map(|(_, id, rest)| migration(without_remarks(rest), state(id))).collect()
+}
+
+/// `abc (head) (current), add a table` without what is in brackets before the comma.
+fn without_remarks(name: &str) -> String {
+    let (id, message) = name.split_once(',').unwrap_or((name, ""));
+    let id = id.split('(').next().unwrap_or(id).trim();
+    format!("{id} {}", message.trim()).trim().to_owned()
+}
+
+fn below(text: &str, applied: &str, pending: &str) -> Vec<Migration> {
+    let (mut state, mut found) = (None, Vec::new());
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if line.contains(pending) {
+            state = Some(State::Pending);
+        } else if line.contains(applied) {
+            state = Some(State::Applied);
+        } else if let Some(state) = &state {
+            found.extend(migration(line.to_owned(), state.clone()));
+        }
+    }
+    found
+}
+
+fn table(text: &str, name: &[&str], state: &str, pending: &[&str], failed: &[&str]) -> Vec<Migration> {
+    let cells = |line: &str| -> Vec<String> {
+        let inner = line.trim().trim_matches('|');
+        inner.split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let mut rows = text.lines().filter(|line| line.trim().starts_with('|')).map(cells);
+    let Some(heading) = rows.next() else { return Vec::new() };
+    let place = |title: &str| heading.iter().position(|cell| cell == title);
+    let Some(state) = place(state) else { return Vec::new() };
+    let names: Vec<usize> = name.iter().filter_map(|title| place(title)).collect();
+    rows.filter_map(|row| {
+        let word = row.get(state)?;
+        let state = match word.as_str() {
+            word if pending.contains(&word) => State::Pending,
+            word if failed.contains(&word) => State::Failed { logs: String::new() },
+            _ => State::Applied,
+        };
+        let parts = names.iter().filter_map(|at| row.get(*at)).filter(|part| !part.is_empty());
+        migration(parts.cloned().collect::<Vec<_>>().join(" "), state)
+    })
+    .collect()
+}
+
+/// Without the escape sequences of a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            // CSI … letter; anything else is one character long.
+            if chars.next() == Some('[') {
+                chars.by_ref().find(char::is_ascii_alphabetic);
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

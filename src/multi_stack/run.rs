@@ -1,0 +1,67 @@
+//! Carrying out a confirmed plan over several stacks.
+//!
+//! Promises: the schedule is kept; every stack that was begun is waited for, up to its limit; each end is told to
+//! `ended` at once, and to the journal by it.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+
+use super::Verb;
+use super::plan::SeveralPlan;
+use super::report::{End, Ended};
+use super::schedule::Schedule;
+use crate::cancel::Interrupt;
+use crate::consent::Confirmed;
+use crate::environment::Environment;
+use crate::multi_stack::per_stack_timeout::limited;
+
+/// Event that the runner reports while it works.
+pub(crate) enum Told<'a, O> {
+    /// This leg is begun.
+    Begun(&'a Environment),
+    /// This leg has ended.
+    Ended(usize, &'a Ended<O>),
+}
+
+/// Carries the plan out; the ends are in the order of its legs, `NotBegun` for what the schedule left.
+pub(crate) async fn run<V: Verb>(
+    verb: &V,
+    plan: Confirmed<SeveralPlan<V::Plan>>,
+    mut schedule: Schedule,
+    limit: Option<Duration>,
+    interrupt: &Interrupt,
+    mut tell: impl FnMut(Told<'_, V::Outcome>),
+) -> Vec<Ended<V::Outcome>> {
+    let (mut legs, mut ends) = (Vec::new(), Vec::new());
+    for leg in plan.each() {
+        ends.push(Ended::new(&leg.0.0, End::NotBegun, Duration::ZERO));
+        legs.push(Some(leg));
+    }
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        if interrupt.came().is_some() {
+            schedule.stop();
+        }
+        while let Some(at) = schedule.begin() {
+            let Some(((environment, spent), plan)) = legs.get_mut(at).and_then(Option::take) else {
+                continue;
+            };
+            tell(Told::Begun(&environment));
+            under_way.push(async move {
+                let began = Instant::now();
+                let work = |stop| verb.run(&environment, stop, plan);
+                let result = limited(limit, spent, interrupt, work).await;
+                (at, Ended::new(&environment, result.map_or_else(End::Failed, End::Done), began.elapsed()))
+            });
+        }
+        let Some((at, ended)) = under_way.next().await else { break };
+        schedule.ended(at, ended.is_done());
+        tell(Told::Ended(at, &ended));
+        if let Some(place) = ends.get_mut(at) {
+            *place = ended;
+        }
+    }
+    ends
+}

@@ -1,0 +1,79 @@
+//! A session that stands in somebody's way, as it is named to a person: application, pid, role, since when.
+
+use std::fmt;
+
+use super::session::{Refusal, Session};
+
+/// A session of `pg_stat_activity`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// Application name of the session.
+    pub(crate) application: String,
+    /// Process id of the session.
+    pub(crate) pid: String,
+    /// Role of the session.
+    pub(crate) role: String,
+    /// Age of the transaction, else of the session, in seconds.
+    pub(crate) seconds: String,
+    /// Current statement of the session, or the state with the last statement.
+    pub(crate) doing: String,
+}
+
+impl Holder {
+    /// The first session `a` of `pg_stat_activity` that `rest` (joins, conditions, order) leaves.
+    ///
+    /// # Errors
+    /// See [`Session::query`].
+    pub(crate) async fn find(session: &mut Session, rest: &str) -> Result<Option<Self>, Refusal> {
+        let sql = format!(
+            "select a.application_name, a.pid, a.usename, \
+                    pg_catalog.round(extract(epoch from pg_catalog.clock_timestamp() - coalesce(a.xact_start, a.backend_start))), \
+                    a.state, pg_catalog.regexp_replace(pg_catalog.left(a.query, 60), '\\s+', ' ', 'g') \
+             from pg_catalog.pg_stat_activity a {rest} limit 1"
+        );
+        Ok(session.query(&sql).await?.into_iter().next().and_then(Self::read))
+    }
+
+    fn read(row: Vec<String>) -> Option<Self> {
+        let [application, pid, role, seconds, state, query] = <[String; 6]>::try_from(row).ok()?;
+        // Whoever is idle did it with what it ran last.
+        let doing = match (state.as_str(), query.trim()) {
+            (_, "") => state,
+            ("active", query) => query.to_owned(),
+            (state, query) => format!("{state} after {query}"),
+        };
+        Some(Self { application, pid, role, seconds, doing })
+    }
+
+    /// Describes the blocking session; `None` stands for a session that has ended.
+    pub(crate) fn name(holder: Option<&Self>) -> String {
+        holder.map_or_else(|| "a session that has just ended".to_owned(), Self::to_string)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { application, pid, role, seconds, .. } = self;
+        let application = if application.is_empty() { "a session without a name" } else { application };
+        write!(f, "{application} (pid {pid}, role {role}, for {seconds} s)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(application: &str, state: &str, query: &str) -> Holder {
+        Holder::read([application, "7", "app", "12", state, query].map(str::to_owned).into()).unwrap()
+    }
+
+    #[test]
+    fn a_holder_is_named_by_what_is_known_of_it() {
+        let idle = holder("web", "idle in transaction", "select 1");
+        assert_eq!(idle.to_string(), "web (pid 7, role app, for 12 s)");
+        assert_eq!(idle.doing, "idle in transaction after select 1");
+        assert_eq!(holder("", "active", "vacuum t").doing, "vacuum t");
+        assert!(holder("", "active", "").to_string().starts_with("a session without a name (pid 7"));
+        assert_eq!(Holder::name(None), "a session that has just ended");
+    }
+}

@@ -1,0 +1,409 @@
+//! Which way the bytes of a dump take: a worker beside the database, or an exec through the daemon.
+//!
+//! Promises: the proof is the same on both ways; where `auto` falls back, not a byte had come, and it is said why
+//! (`-v`, the manifest); what a killed run left is removed first.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::cancel::Interrupt;
+use crate::docker::exec::verified_stream;
+use crate::docker::exec::verified_stream::ProvenEnd;
+use crate::docker::worker;
+use crate::docker::worker::{Failure, Limits, Unfit, Worker, Workshop, remote, run_to_end, stdout_fifo};
+use crate::docker::{Container, Engine, ExecSpec};
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::fsutil::private_dir;
+use crate::postgres::tools::decompress;
+use crate::postgres::tools::pg_dump;
+use crate::postgres::tools::pg_dump::{DumpOptions, Packed};
+use crate::postgres::tools::worker_access;
+use crate::postgres::tools::worker_access::Port;
+use crate::postgres::{Access, Session};
+use crate::progress::{Event, Progress};
+
+/// Requested transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// A worker where it can serve and is worth its start.
+    #[default]
+    Auto,
+    /// A worker, or nothing.
+    Worker,
+    /// Through the daemon.
+    Exec,
+}
+
+impl FromStr for Transport {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "worker" => Ok(Self::Worker),
+            "exec" => Ok(Self::Exec),
+            other => {
+                Err(error::usage(format!("unknown transport `{other}`"))
+                    .hint("use `auto`, `worker` or `exec`"))
+            }
+        }
+    }
+}
+
+/// The ways there are for one operation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ways {
+    /// Requested transport.
+    pub(crate) transport: Transport,
+    /// Parent of the private directories of workers.
+    pub(crate) rooms: PathBuf,
+    /// Parents in which other runs may have made private directories.
+    pub(crate) elsewhere: Vec<PathBuf>,
+    /// Parent of private directories for much data, beside the backup.
+    pub(crate) disk: Option<PathBuf>,
+    /// Resource limits of a worker.
+    pub(crate) limits: Limits,
+}
+
+/// The way that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// `worker` or `exec`.
+    pub(crate) word: &'static str,
+    /// Reason why `auto` used no worker.
+    pub(crate) why: Option<String>,
+}
+
+/// A way, chosen.
+pub(crate) enum Chosen {
+    /// A worker, and where it reaches the server.
+    Worker(Workshop, Port),
+    /// A worker on another machine, where the daemon is.
+    Far(Workshop, Port),
+    /// An exec; why, where it was not asked for.
+    Exec(Option<String>),
+}
+
+/// Kind of data to transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A dump as a stream.
+    Stream,
+    /// Files, or a dump to be loaded: both have to lie where the worker is.
+    Files,
+}
+
+/// Starting and removing a worker costs 0.17 s where an exec costs 0.045; the daemon's stream costs about 6 ms more for
+/// each MB than a worker's. Below this an exec is done first.
+const WORTH_A_WORKER: u64 = 20 << 20;
+
+impl Ways {
+    /// Chooses for so many bytes, and removes what killed runs left.
+    ///
+    /// # Errors
+    /// A worker was asked for and cannot serve; the session is lost; `Interrupted`.
+    pub(crate) async fn choose(
+        &self,
+        engine: &Arc<dyn Engine>,
+        session: &mut Session,
+        operation: &str,
+        (work, bytes): (Work, u64),
+        progress: &Arc<dyn Progress>,
+        interrupt: &Interrupt,
+    ) -> Result<Chosen> {
+        let elsewhere = self.elsewhere.iter().map(PathBuf::as_path);
+        let homes: Vec<&Path> =
+            std::iter::once(&*self.rooms).chain(self.disk.as_deref()).chain(elsewhere).collect();
+        for left in interrupt.or(worker::reap(engine, &homes)).await? {
+            let short = left.operation.get(..8).unwrap_or(&left.operation).to_owned();
+            progress.on(Event::Warning(format!(
+                "removed the worker of envctl/{short}, left behind by an envctl that was killed"
+            )));
+        }
+        match self.transport {
+            Transport::Exec => return Ok(Chosen::Exec(None)),
+            Transport::Auto if bytes < WORTH_A_WORKER => {
+                return Ok(Chosen::Exec(Some("the database is small".to_owned())));
+            }
+            Transport::Auto | Transport::Worker => {}
+        }
+        let port = Port::of(session).await.map_err(Error::from)?;
+        if let (Ok(port), Work::Stream, false) = (&port, work, engine.is_local()) {
+            return Ok(Chosen::Far(Workshop::far(operation, &self.rooms, self.limits), port.clone()));
+        }
+        let opened = async {
+            let port = port?;
+            Ok((Workshop::open(engine, operation, &self.rooms, self.limits).await?, port))
+        };
+        match opened.await {
+            Ok((workshop, port)) => Ok(Chosen::Worker(workshop, port)),
+            Err(unfit) => self.fall_back(unfit),
+        }
+    }
+
+    /// The other way, where that was left open.
+    ///
+    /// # Errors
+    /// Returns `unfit` if a worker was requested.
+    pub(crate) fn fall_back(&self, unfit: Unfit) -> Result<Chosen> {
+        match self.transport {
+            Transport::Worker => Err(unfit.into()),
+            _ => Ok(Chosen::Exec(Some(unfit.to_string()))),
+        }
+    }
+}
+
+/// A dump on its way to `blocks`.
+pub(crate) struct Dumping<'a> {
+    /// The engine.
+    pub(crate) engine: &'a Arc<dyn Engine>,
+    /// The database's container.
+    pub(crate) container: &'a Container,
+    /// Options of the dump.
+    pub(crate) options: &'a DumpOptions,
+    /// Compression by pg_dump for a stream that passes through the daemon.
+    pub(crate) packing: Option<Packed>,
+    /// Application name of the session.
+    pub(crate) application: &'a str,
+    /// Longest silence of the stream before the container is inspected.
+    pub(crate) stall_limit: Duration,
+    /// The wish to stop.
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+impl Dumping<'_> {
+    /// Dumps what `session` is connected to.
+    ///
+    /// # Errors
+    /// Errors of [`crate::docker::exec::verified_stream::run`] and [`crate::docker::worker::stdout_fifo::run`].
+    /// A process in a worker has ended by then; an exec is the caller's to end.
+    pub(crate) async fn run(
+        &self,
+        chosen: Chosen,
+        ways: &Ways,
+        access: &Access,
+        blocks: mpsc::Sender<Vec<u8>>,
+    ) -> Result<(ProvenEnd, Way)> {
+        let attempted = match &chosen {
+            Chosen::Exec(_) => None,
+            Chosen::Worker(workshop, port) => Some(self.by_worker(workshop, port, access, &blocks).await),
+            Chosen::Far(workshop, port) => Some(self.by_far_worker(workshop, port, access, &blocks).await),
+        };
+        let why = match (attempted, chosen) {
+            (Some(Ok(end)), _) => return Ok((end, Way { word: "worker", why: None })),
+            (Some(Err(Failure::Failed(error))), _) => return Err(error),
+            (Some(Err(Failure::Unfit(unfit))), _) => match ways.fall_back(unfit)? {
+                Chosen::Exec(why) => why,
+                Chosen::Worker(..) | Chosen::Far(..) => None,
+            },
+            (None, Chosen::Exec(why)) => why,
+            (None, _) => None,
+        };
+        let spec = pg_dump::to_stdout(access, self.options, self.application);
+        let run = async |spec: &ExecSpec, blocks| {
+            let dumping = verified_stream::run(self.engine, self.container, spec, blocks, self.stall_limit);
+            Ok(self.interrupt.or(dumping).await??)
+        };
+        match self.packed_or_not(&spec, &blocks, run).await {
+            Ok(end) => Ok((end, Way { word: "exec", why })),
+            Err(Failure::Failed(error)) => Err(error),
+            Err(Failure::Unfit(unfit)) => Err(unfit.into()),
+        }
+    }
+
+    /// Runs with what passes the daemon packed, where pg_dump can; else as it is.
+    async fn packed_or_not(
+        &self,
+        spec: &ExecSpec,
+        blocks: &mpsc::Sender<Vec<u8>>,
+        run: impl AsyncFn(&ExecSpec, mpsc::Sender<Vec<u8>>) -> Result<ProvenEnd, Failure>,
+    ) -> Result<ProvenEnd, Failure> {
+        let Some(packing) = self.packing else { return run(spec, blocks.clone()).await };
+        let (sender, unpacking) = decompress::unpack(blocks.clone());
+        let end = run(&pg_dump::packed(spec.clone(), packing), sender).await;
+        let unpacked = decompress::unpacked(unpacking).await;
+        match (end, unpacked) {
+            // It has said so before its first byte.
+            (Ok(end), _) if end.exit_code != 0 && !end.begun && Packed::is_unknown(&end.stderr) => {
+                run(spec, blocks.clone()).await
+            }
+            (Ok(end), unpacked) if end.exit_code == 0 => {
+                unpacked?;
+                Ok(end)
+            }
+            // Who knows what became of the tool knows why the stream is cut.
+            (Err(Failure::Failed(error)), _) if error.kind() == ErrorKind::Tool => Err(error.into()),
+            // A stream that cannot be unpacked is why its writer was stopped.
+            (Err(_), Err(damage)) if damage.kind() == ErrorKind::Integrity => Err(damage.into()),
+            (end, _) => end,
+        }
+    }
+
+    async fn by_far_worker(
+        &self,
+        workshop: &Workshop,
+        port: &Port,
+        access: &Access,
+        blocks: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<ProvenEnd, Failure> {
+        let spec = pg_dump::to_stdout(access, self.options, self.application);
+        let spec = worker_access::over_tcp(spec, port);
+        let (engine, database, stall_limit) = (self.engine, self.container, self.stall_limit);
+        let run = async |spec: &ExecSpec, blocks| {
+            let room = workshop.room()?;
+            remote::run(engine, database, workshop, room, spec, blocks, stall_limit, self.interrupt).await
+        };
+        self.packed_or_not(&spec, blocks, run).await
+    }
+
+    /// Dumps into a directory in a worker's room on `disk`; gives the worker, ended, whose room holds it, and the
+    /// directory. `seen` hears how many bytes lie there.
+    ///
+    /// # Errors
+    /// Errors of [`Dumping::run`]; also fails if no worker can be used.
+    pub(crate) async fn dump_into_directory(
+        &self,
+        chosen: Chosen,
+        ways: &Ways,
+        access: &Access,
+        seen: impl Fn(u64),
+    ) -> Result<(ProvenEnd, Worker, PathBuf)> {
+        let needed = |why: &dyn std::fmt::Display| {
+            error::failed(format!("the directory format is written by a worker, and none can be used: {why}"))
+                .hint("use `--format custom`, which needs none and is restored by pg_restore just as well")
+        };
+        let (workshop, port) = match chosen {
+            Chosen::Worker(workshop, port) => (workshop, port),
+            Chosen::Far(..) => return Err(needed(&Unfit::Remote)),
+            Chosen::Exec(why) => return Err(needed(&why.as_deref().unwrap_or("`--transport exec`"))),
+        };
+        let home = ways.disk.clone().unwrap_or_else(|| ways.rooms.clone());
+        let workshop = Workshop { rooms: home, ..workshop };
+        let spec = pg_dump::to_file(access, self.options, self.application, &private_dir::inside(DIRECTORY));
+        let spec = worker_access::over_tcp(spec, &port);
+        let mut made = self.attempt_directory(&workshop, &spec, None, &seen).await;
+        if let Err(Failure::Unfit(Unfit::NotConnected(words))) = &made
+            && worker_access::wants_password(words)
+        {
+            let spec = worker_access::with_passfile(spec);
+            made = self.attempt_directory(&workshop, &spec, Some(access), &seen).await;
+        }
+        made.map_err(|failure| match failure {
+            Failure::Failed(error) => error,
+            Failure::Unfit(unfit) => needed(&unfit),
+        })
+    }
+
+    async fn attempt_directory(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        password_of: Option<&Access>,
+        seen: &impl Fn(u64),
+    ) -> Result<(ProvenEnd, Worker, PathBuf), Failure> {
+        let worker = self.worker(workshop, spec, password_of).await?;
+        let directory = worker.room.path().join(DIRECTORY);
+        let look = || {
+            let bytes = size_of(&directory);
+            seen(bytes);
+            bytes
+        };
+        let (engine, limit) = (self.engine, self.stall_limit);
+        let ran = run_to_end::run(engine, self.container, &worker, look, limit, self.interrupt).await;
+        worker.end().await;
+        Ok((ran?, worker, directory))
+    }
+
+    async fn by_worker(
+        &self,
+        workshop: &Workshop,
+        port: &Port,
+        access: &Access,
+        blocks: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<ProvenEnd, Failure> {
+        let spec = pg_dump::to_file(access, self.options, self.application, &stdout_fifo::path());
+        let spec = worker_access::over_tcp(spec, port);
+        match self.attempt(workshop, &spec, None, blocks).await {
+            Err(Failure::Unfit(Unfit::NotConnected(words))) if worker_access::wants_password(&words) => {
+                let spec = worker_access::with_passfile(spec);
+                self.attempt(workshop, &spec, Some(access), blocks).await
+            }
+            other => other,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        password_of: Option<&Access>,
+        blocks: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<ProvenEnd, Failure> {
+        let worker = self.worker(workshop, spec, password_of).await?;
+        let ran = stdout_fifo::run(
+            self.engine,
+            self.container,
+            &worker,
+            blocks.clone(),
+            self.stall_limit,
+            self.interrupt,
+        )
+        .await;
+        worker.end().await;
+        ran
+    }
+
+    /// A worker whose room holds what its tool needs.
+    async fn worker(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        password_of: Option<&Access>,
+    ) -> Result<Worker, Failure> {
+        let room = workshop.room()?;
+        if let Some(access) = password_of
+            && !worker_access::leave_password(self.engine, self.container, access, &room).await??
+        {
+            return Err(worker_access::no_password().into());
+        }
+        Ok(workshop.worker(self.engine, self.container, room, spec))
+    }
+}
+
+/// Name of a directory-format dump, in its private directory and in the tar made from the dump.
+pub(crate) const DIRECTORY: &str = "dump";
+
+/// Bytes of the files in a directory.
+fn size_of(directory: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn only_auto_falls_back_and_says_why() {
+        let ways = |transport| Ways {
+            transport,
+            rooms: "/run".into(),
+            elsewhere: Vec::new(),
+            disk: None,
+            limits: Limits::default(),
+        };
+        match ways(Transport::Auto).fall_back(Unfit::Remote) {
+            Ok(Chosen::Exec(Some(why))) => assert!(why.contains("not on this host"), "{why}"),
+            _ => panic!("no fall-back"),
+        }
+        let error = ways(Transport::Worker).fall_back(Unfit::Desktop).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Failed);
+        assert!(error.message().contains("Docker Desktop"), "{error}");
+        assert!("tcp".parse::<Transport>().is_err());
+    }
+}

@@ -1,0 +1,251 @@
+//! The `psql` and `pg_restore` processes that load a dump, and where they run: in workers beside the database, or as execs in it.
+//!
+//! Promises: a `psql` that is handed out by a worker has connected, opened its input and answered; where `auto` falls back nothing had been sent,
+//! and it is said why; no worker outlives [`Loaders::end`], however the load ended.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::cancel::Interrupt;
+use crate::docker::exec::verified_stream::ProvenEnd;
+use crate::docker::worker::{ARCHIVE, Failure, NOT_RUN, Unfit, Worker, Workshop, run_to_end, stdin_fifo};
+use crate::docker::{Container, Engine, Exec, ExecSpec};
+use crate::error::Result;
+use crate::fsutil::private_dir;
+use crate::postgres::Access;
+use crate::postgres::tools::dump_runner::{Chosen, Transport};
+use crate::postgres::tools::load_settings::Loading;
+use crate::postgres::tools::psql_output::Heard;
+use crate::postgres::tools::worker_access;
+use crate::postgres::tools::worker_access::Port;
+use crate::postgres::tools::{pg_restore, psql};
+use crate::progress::{Event, Progress};
+use crate::random::nonce;
+
+/// Name of the list of entries in a worker's private directory.
+const LIST: &str = "list";
+
+/// Longest silence of a tool before its container is inspected.
+const LOOK_AGAIN: Duration = Duration::from_mins(2);
+
+/// Starter of load processes, in workers or by exec.
+pub(crate) struct Loaders<'a> {
+    engine: &'a Arc<dyn Engine>,
+    container: &'a Container,
+    chosen: Chosen,
+    asked: Transport,
+    loading: Loading,
+    progress: &'a Arc<dyn Progress>,
+    workers: Mutex<Vec<Arc<Worker>>>,
+    /// Reason why workers were abandoned.
+    given_up: Mutex<Option<Unfit>>,
+}
+
+impl<'a> Loaders<'a> {
+    /// By the way that was chosen.
+    pub(crate) fn new(
+        engine: &'a Arc<dyn Engine>,
+        container: &'a Container,
+        chosen: Chosen,
+        asked: Transport,
+        loading: Loading,
+        progress: &'a Arc<dyn Progress>,
+    ) -> Self {
+        match &chosen {
+            Chosen::Exec(Some(why)) => progress.on(Event::Detail(format!("loading by exec: {why}"))),
+            Chosen::Exec(None) => {}
+            Chosen::Worker(..) | Chosen::Far(..) => {
+                progress.on(Event::Detail("loading by a worker beside the database".to_owned()));
+            }
+        }
+        let (workers, given_up) = (Mutex::default(), Mutex::default());
+        Self { engine, container, chosen, asked, loading, progress, workers, given_up }
+    }
+
+    /// The settings of those that load.
+    pub(crate) fn loading(&self) -> Loading {
+        self.loading
+    }
+
+    /// Reports whether a worker was requested.
+    pub(crate) fn needs_worker(&self) -> bool {
+        self.asked == Transport::Worker
+    }
+
+    /// A `psql`, one of so many sessions, that reads SQL into `access.database` and stops at the first error.
+    ///
+    /// # Errors
+    /// Errors of [`Exec::start`]; also fails if a worker was requested and cannot serve.
+    pub(crate) async fn psql(&self, access: &Access, application: &str, sessions: usize) -> Result<Exec> {
+        if let Chosen::Worker(workshop, port) = &self.chosen {
+            let given_up = lock(&self.given_up).clone();
+            let unfit = match given_up {
+                Some(unfit) => unfit,
+                None => match self.in_worker(workshop, port, access, (application, sessions)).await? {
+                    Ok(exec) => return Ok(exec),
+                    Err(unfit) => unfit,
+                },
+            };
+            if self.needs_worker() {
+                return Err(unfit.into());
+            }
+            if lock(&self.given_up).replace(unfit.clone()).is_none() {
+                self.progress.on(Event::Detail(format!("loading by exec: {unfit}")));
+            }
+        }
+        let spec = psql::for_restore(access, application, "-", self.loading, sessions);
+        Exec::start(self.engine, self.container, &spec).await
+    }
+
+    async fn in_worker(
+        &self,
+        workshop: &Workshop,
+        port: &Port,
+        access: &Access,
+        (application, sessions): (&str, usize),
+    ) -> Result<Result<Exec, Unfit>> {
+        let greeting = format!("ENVCTL-READY-{}", nonce());
+        let spec = psql::for_restore(access, application, &stdin_fifo::path(), self.loading, sessions);
+        let spec = worker_access::over_tcp(spec, port);
+        match self.attempt(workshop, &spec, &greeting, None).await? {
+            Err(Unfit::NotConnected(words)) if worker_access::wants_password(&words) => {
+                self.attempt(workshop, &worker_access::with_passfile(spec), &greeting, Some(access)).await
+            }
+            other => Ok(other),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        greeting: &str,
+        password_of: Option<&Access>,
+    ) -> Result<Result<Exec, Unfit>> {
+        let worker = match self.worker(workshop, spec, password_of, None).await? {
+            Ok(worker) => worker,
+            Err(unfit) => return Ok(Err(unfit)),
+        };
+        Ok(match stdin_fifo::start(&worker, &format!("\\echo {greeting}\n")).await {
+            Ok(exec) => greeted(exec, greeting).await,
+            Err(unfit) => Err(unfit),
+        })
+    }
+
+    /// Runs `pg_restore` on a file or directory of this host, over `jobs` sessions, to its end; why not, where no
+    /// worker can.
+    ///
+    /// # Errors
+    /// Errors of [`crate::docker::worker::run_to_end::run`].
+    pub(crate) async fn pg_restore(
+        &self,
+        access: &Access,
+        application: &str,
+        (archive, list, options): (&Path, Option<&str>, &[&str]),
+        jobs: u8,
+        interrupt: &Interrupt,
+    ) -> Result<Result<ProvenEnd, Unfit>> {
+        let (workshop, port) = match &self.chosen {
+            Chosen::Worker(workshop, port) => (workshop, port),
+            Chosen::Far(..) => return Ok(Err(Unfit::Remote)),
+            Chosen::Exec(why) => {
+                let why = why.clone().unwrap_or_else(|| "`--transport exec` was asked for".to_owned());
+                return Ok(Err(Unfit::Refused(why)));
+            }
+        };
+        let spec = pg_restore::from_path(access, application, ARCHIVE, self.loading, jobs);
+        let spec = match list {
+            Some(_) => pg_restore::with(pg_restore::of_list(spec, &private_dir::inside(LIST)), options),
+            None => spec,
+        };
+        let spec = worker_access::over_tcp(spec, port);
+        let archive = (archive, list);
+        match self.to_its_end(workshop, &spec, archive, None, interrupt).await? {
+            Err(Unfit::NotConnected(words)) if worker_access::wants_password(&words) => {
+                let spec = worker_access::with_passfile(spec);
+                self.to_its_end(workshop, &spec, archive, Some(access), interrupt).await
+            }
+            other => Ok(other),
+        }
+    }
+
+    async fn to_its_end(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        archive: (&Path, Option<&str>),
+        password_of: Option<&Access>,
+        interrupt: &Interrupt,
+    ) -> Result<Result<ProvenEnd, Unfit>> {
+        let worker = match self.worker(workshop, spec, password_of, Some(archive)).await? {
+            Ok(worker) => worker,
+            Err(unfit) => return Ok(Err(unfit)),
+        };
+        // What it has done nobody sees before its end.
+        let ran = run_to_end::run(self.engine, self.container, &worker, || 0, LOOK_AGAIN, interrupt).await;
+        match ran {
+            Ok(end) => Ok(Ok(end)),
+            Err(Failure::Unfit(unfit)) => Ok(Err(unfit)),
+            Err(Failure::Failed(error)) => Err(error),
+        }
+    }
+
+    /// A worker whose room holds what its tool needs, and that is removed with the others.
+    async fn worker(
+        &self,
+        workshop: &Workshop,
+        spec: &ExecSpec,
+        password_of: Option<&Access>,
+        archive: Option<(&Path, Option<&str>)>,
+    ) -> Result<Result<Arc<Worker>, Unfit>> {
+        let room = match workshop.room() {
+            Ok(room) => room,
+            Err(unfit) => return Ok(Err(unfit)),
+        };
+        if let Some(access) = password_of {
+            match worker_access::leave_password(self.engine, self.container, access, &room).await? {
+                Ok(true) => {}
+                Ok(false) => return Ok(Err(worker_access::no_password())),
+                Err(unfit) => return Ok(Err(unfit)),
+            }
+        }
+        if let Some((_, Some(list))) = archive
+            && let Err(error) = room.secret(LIST, list.as_bytes())
+        {
+            return Ok(Err(Unfit::NoRoom(error.to_string())));
+        }
+        let worker = workshop.worker(self.engine, self.container, room, spec);
+        let worker = Arc::new(match archive {
+            Some((path, _)) => worker.reading(path),
+            None => worker,
+        });
+        // Known before it starts: whoever stops us in between still removes it.
+        lock(&self.workers).push(worker.clone());
+        Ok(Ok(worker))
+    }
+
+    /// Removes what workers there are.
+    pub(crate) async fn end(self) {
+        let workers = self.workers.into_inner().unwrap_or_else(PoisonError::into_inner);
+        futures::future::join_all(workers.iter().map(|worker| worker.end())).await;
+    }
+}
+
+/// A `psql` that says a word of ours has connected: until then nothing is sent that cannot be sent again.
+async fn greeted(mut exec: Exec, word: &str) -> Result<Exec, Unfit> {
+    let mut heard = Heard::default();
+    if heard.until(word, &mut exec.output).await {
+        return Ok(exec);
+    }
+    Err(match heard.words() {
+        words if words.is_empty() => Unfit::NotConnected("psql ended without a word".to_owned()),
+        words if words.contains(NOT_RUN) => Unfit::NoTool(words),
+        words if words.contains("connection to server") => Unfit::NotConnected(words),
+        words => Unfit::Closed(words),
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

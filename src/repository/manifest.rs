@@ -1,0 +1,444 @@
+//! Manifest: a JSON file beside a backup that describes the backup and records its hashes.
+//! The format is documented in `docs/manifest.md`.
+//!
+//! Promises: schema 1 is only ever added to; a newer schema is refused with words; no secret is in it.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::authenticity::{Authenticity, Doubt, Mac, ManifestKey, ManifestKeys, PLAIN_END};
+use crate::codec::Digest;
+use crate::error::{self, Result};
+use crate::text::encoding::Text;
+
+/// The schema this version writes, and the newest it reads.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// The manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Always [`SCHEMA`] for what this version writes.
+    pub(crate) schema: u32,
+    /// envctl's version.
+    pub(crate) envctl: String,
+    /// The operation's id.
+    pub(crate) operation: String,
+    /// Purpose of the backup.
+    #[serde(default)]
+    pub(crate) purpose: Purpose,
+    /// Source of the backup.
+    pub(crate) source: Source,
+    /// The database's name; empty where it is of all.
+    pub(crate) database: String,
+    /// The databases of a backup of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) databases: Vec<Inner>,
+    /// The server's version.
+    pub(crate) server_version: String,
+    /// pg_dump's version, from the dump's header.
+    pub(crate) pg_dump_version: Option<String>,
+    /// `plain`, `custom`, `directory`, or [`CLUSTER`].
+    pub(crate) format: String,
+    /// `gzip:4`, `zstd:1`, `none`.
+    pub(crate) compression: String,
+    /// `worker` or `exec`: how the bytes came out of the container.
+    pub(crate) transport: String,
+    /// Reason why `auto` used no worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) transport_why: Option<String>,
+    /// True if the dump is complete: no `--schema-only`, `--data-only` or `--exclude-table-data`.
+    pub(crate) whole: bool,
+    /// Start time of the backup.
+    pub(crate) started: Timestamp,
+    /// Duration of the backup, in milliseconds.
+    pub(crate) duration_ms: u64,
+    /// Bytes of SQL.
+    pub(crate) plain_bytes: u64,
+    /// Their SHA-256.
+    pub plain_sha256: Digest,
+    /// Bytes of the file.
+    pub(crate) stored_bytes: u64,
+    /// Their SHA-256: what `sha256sum FILE` prints.
+    pub stored_sha256: Digest,
+    /// Rows by table, in the order of the dump.
+    pub(crate) tables: Vec<Table>,
+    /// Entries of the dump, with their offsets.
+    pub(crate) entries: Vec<Entry>,
+    /// Facts that a restore needs before the file is read. If they are missing, the restore reads the whole file first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) foreknown: Option<Foreknown>,
+    /// Extensions it creates.
+    pub(crate) extensions: Vec<String>,
+    /// Roles it names.
+    pub(crate) roles: Vec<String>,
+    /// Schemas on the database's search path, in order: what its functions may rely on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) search_path: Vec<String>,
+    /// The last migration applied, where Prisma's history is there.
+    pub(crate) last_migration: Option<String>,
+    /// The database held nothing: no table, no other object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) empty: bool,
+    /// Level and time of the verification.
+    pub(crate) verified: Verified,
+    /// MAC over the text before it: the last member. A manifest without one vouches for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mac: Option<Mac>,
+}
+
+/// The format of a backup of all databases.
+pub(crate) const CLUSTER: &str = "cluster";
+
+/// One database of a backup of all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Inner {
+    /// Name of the database.
+    pub(crate) name: String,
+    /// File name of the dump in the tar; the dump's own manifest lies beside the dump.
+    pub(crate) file: String,
+    /// Number of tables that have rows of their own.
+    pub(crate) tables: usize,
+    /// Rows in them.
+    pub(crate) rows: u64,
+    /// Bytes of SQL.
+    pub(crate) plain_bytes: u64,
+    /// Bytes of its dump.
+    pub(crate) stored_bytes: u64,
+}
+
+/// Purpose of a backup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Purpose {
+    /// Somebody asked for it.
+    #[default]
+    Backup,
+    /// Made by a restore of what it was about to replace. Never `latest`: whoever runs the same restore
+    /// again wants the same backup again.
+    Safety,
+}
+
+/// Source of a backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Source {
+    /// The stack's name.
+    pub(crate) stack: String,
+    /// The profile's name, where it was known.
+    pub(crate) profile: Option<String>,
+    /// The Docker context.
+    pub(crate) context: String,
+    /// The container's name.
+    pub(crate) container: String,
+    /// Id of the container.
+    pub(crate) container_id: String,
+    /// Image reference, as in the container's configuration.
+    pub(crate) image: String,
+    /// The image's id.
+    pub(crate) image_id: String,
+    /// The compose or swarm service; missing where there is none, and in manifests of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) service: Option<String>,
+}
+
+/// A table's rows, counted as they streamed by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Table {
+    /// Name as the dump writes it: `public.users`.
+    pub(crate) name: String,
+    /// Rows.
+    pub(crate) rows: u64,
+    /// Position of the table's rows in the SQL; plain dumps only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Span>,
+}
+
+/// A part of the SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Span {
+    /// Offset of the first byte.
+    pub(crate) offset: u64,
+    /// Length in bytes.
+    pub(crate) bytes: u64,
+}
+
+/// Facts that a restore needs before the file is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Foreknown {
+    /// True if the dump contains `\restrict`, which older psql versions do not know.
+    pub(crate) restrict: bool,
+    /// Tablespaces that have to exist.
+    pub(crate) tablespaces: Vec<String>,
+    /// The encoding that its text is in.
+    #[serde(default)]
+    pub(crate) encoding: Option<String>,
+    /// Kind of the text, detected from its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<Text>,
+}
+
+/// Entry of a dump, with its offset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// Name of the entry.
+    pub(crate) name: String,
+    /// Kind of the entry in pg_dump's words: `TABLE`, `TABLE DATA`, `INDEX`.
+    pub(crate) kind: String,
+    /// Offset of the entry's first byte in the SQL.
+    pub(crate) offset: u64,
+    /// True if the entry is the data of the object, not its definition.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) data: bool,
+}
+
+/// Level and time of a verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Verified {
+    /// Verification level.
+    pub(crate) level: Level,
+    /// Time of the verification.
+    pub(crate) at: Timestamp,
+}
+
+/// Degrees of proof, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    /// Not at all.
+    None,
+    /// The dump's own end, every byte counted and hashed.
+    Trailer,
+    /// Restored somewhere, and the rows counted.
+    Restored,
+}
+
+impl Level {
+    /// Returns the level as written in the JSON.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Trailer => "trailer",
+            Self::Restored => "restored",
+        }
+    }
+}
+
+/// The manifest's path for a backup's path: `….json` behind the whole name.
+pub(crate) fn path_for(backup: &Path) -> PathBuf {
+    let mut name = backup.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+/// No manifest is larger: a million tables are about 60 MB.
+const LARGEST: u64 = 128 << 20;
+
+impl Manifest {
+    /// The file's text.
+    ///
+    /// # Panics
+    /// Never: strings and numbers always serialise.
+    pub(crate) fn to_json(&self) -> String {
+        // A newline makes it a text file.
+        serde_json::to_string_pretty(self).expect("strings and numbers always serialise") + "\n"
+    }
+
+    /// Adds the MAC of a key; without a key the manifest has none.
+    pub(crate) fn sign(&mut self, key: Option<&ManifestKey>) {
+        self.mac = None;
+        let text = self.to_json();
+        let covered = text.strip_suffix(PLAIN_END).unwrap_or(&text);
+        self.mac = key.map(|key| Mac::of(covered, key));
+    }
+
+    /// Reads the manifest of a backup; `None` where there is none. Nothing says that it is authentic.
+    ///
+    /// # Errors
+    /// Kind `Integrity`: it is there and cannot be understood.
+    pub(crate) fn of(backup: &Path) -> Result<Option<Self>> {
+        let Some(text) = Self::text_of(backup)? else { return Ok(None) };
+        Self::parse(&text).map(Some).map_err(|e| e.context(path_for(backup).display()))
+    }
+
+    /// Reads the manifest of a backup and verifies its MAC.
+    ///
+    /// # Errors
+    /// See [`Manifest::of`].
+    pub(crate) fn authenticated_of(
+        backup: &Path,
+        keys: &ManifestKeys,
+    ) -> Result<(Option<Self>, Authenticity)> {
+        let Some(text) = Self::text_of(backup)? else { return Ok((None, Authenticity::NoManifest)) };
+        let manifest = Self::parse(&text).map_err(|e| e.context(path_for(backup).display()))?;
+        let authenticity = match &manifest.mac {
+            Some(mac) => mac.verify(&text, keys),
+            None => Authenticity::Unauthenticated(Doubt::NoMac),
+        };
+        Ok((Some(manifest), authenticity))
+    }
+
+    fn text_of(backup: &Path) -> Result<Option<String>> {
+        let path = path_for(backup);
+        match std::fs::metadata(&path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Ok(meta) if meta.len() > LARGEST => {
+                return Err(error::integrity(format!("{} is too large for a manifest", path.display())));
+            }
+            _ => {}
+        }
+        std::fs::read_to_string(&path).map(Some).map_err(|e| {
+            error::integrity(format!("the manifest {} cannot be read", path.display())).because(e)
+        })
+    }
+
+    /// Reads a manifest's text.
+    ///
+    /// # Errors
+    /// Kind `Integrity`: not a manifest, or of a newer schema.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        let damaged = |e: serde_json::Error| {
+            error::integrity("not a manifest of envctl")
+                .because(e)
+                .note("without it the file can still be restored: its own structure is checked then")
+        };
+        let Version { schema } = serde_json::from_str(text).map_err(damaged)?;
+        if schema > SCHEMA {
+            return Err(error::integrity(format!("written by a newer envctl (schema {schema})"))
+                .hint("upgrade envctl"));
+        }
+        serde_json::from_str(text).map_err(damaged)
+    }
+
+    /// Rows in all tables.
+    pub(crate) fn rows(&self) -> u64 {
+        let tables: u64 = self.tables.iter().map(|table| table.rows).sum();
+        tables + self.databases.iter().map(|database| database.rows).sum::<u64>()
+    }
+
+    /// Returns true where there is no table and no other object in it; of manifests of older versions too.
+    pub(crate) fn is_empty(&self) -> bool {
+        let is_frame = |entry: &Entry| {
+            let frame = ["COMMENT", "ACL", "EXTENSION", "ENCODING", "STDSTRINGS", "SEARCHPATH"];
+            frame.contains(&entry.kind.as_str())
+                || entry.kind.starts_with("DATABASE")
+                || (entry.kind == "SCHEMA" && entry.name == "public")
+        };
+        self.empty || (!self.is_of_all() && self.tables.is_empty() && self.entries.iter().all(is_frame))
+    }
+
+    /// Returns the number of tables.
+    pub(crate) fn table_count(&self) -> usize {
+        self.tables.len() + self.databases.iter().map(|database| database.tables).sum::<usize>()
+    }
+
+    /// Reports whether the backup is of all databases.
+    pub(crate) fn is_of_all(&self) -> bool {
+        self.format == CLUSTER
+    }
+
+    /// Returns the name of the database, or "all databases".
+    pub(crate) fn of_what(&self) -> &str {
+        if self.is_of_all() { "all databases" } else { &self.database }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn sample() -> Manifest {
+        let digest: Digest = "00".repeat(32).parse().unwrap();
+        Manifest {
+            schema: 1,
+            envctl: "0.1.0".into(),
+            operation: "0123456789abcdef".into(),
+            purpose: Purpose::Backup,
+            source: Source { stack: "acme".into(), profile: Some("prod".into()), ..Source::default() },
+            database: "acme".into(),
+            databases: Vec::new(),
+            server_version: "15.18".into(),
+            pg_dump_version: Some("15.18".into()),
+            format: "plain".into(),
+            compression: "gzip:4".into(),
+            transport: "exec".into(),
+            transport_why: Some("the database is small".into()),
+            whole: true,
+            started: Timestamp::from_second(1_700_000_000).unwrap(),
+            duration_ms: 12,
+            plain_bytes: 100,
+            plain_sha256: digest,
+            stored_bytes: 10,
+            stored_sha256: digest,
+            tables: vec![Table {
+                name: "public.users".into(),
+                rows: 3,
+                data: Some(Span { offset: 40, bytes: 30 }),
+            }],
+            entries: vec![Entry { name: "users".into(), kind: "TABLE".into(), offset: 7, data: false }],
+            foreknown: Some(Foreknown::default()),
+            extensions: Vec::new(),
+            roles: vec!["acme".into()],
+            search_path: vec!["public".into()],
+            last_migration: None,
+            empty: false,
+            verified: Verified { level: Level::Trailer, at: Timestamp::from_second(1_700_000_001).unwrap() },
+            mac: None,
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        assert_eq!(Manifest::parse(&sample().to_json()).unwrap(), sample());
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_left_alone_and_later_schemas_refused() {
+        let later = sample().to_json().replacen('{', "{\"later\": [1],", 1);
+        assert_eq!(Manifest::parse(&later).unwrap(), sample());
+        let newer = sample().to_json().replacen("\"schema\": 1", "\"schema\": 2", 1);
+        assert!(Manifest::parse(&newer).unwrap_err().message().contains("newer envctl"));
+        assert!(Manifest::parse("{}").is_err());
+    }
+
+    #[test]
+    fn z5_a_dump_of_nothing_is_known_as_empty() {
+        let of = |entries: &[(&str, &str)]| {
+            let entry = |(name, kind): &(&str, &str)| Entry {
+                name: (*name).into(),
+                kind: (*kind).into(),
+                offset: 0,
+                data: false,
+            };
+            let entries = entries.iter().map(entry).collect();
+            Manifest { tables: Vec::new(), entries, ..sample() }.is_empty()
+        };
+        assert!(
+            of(&[]) && of(&[("public", "SCHEMA"), ("SCHEMA public", "COMMENT"), ("pgcrypto", "EXTENSION")])
+        );
+        for something in [("users", "TABLE"), ("f()", "FUNCTION"), ("app", "SCHEMA"), ("1", "BLOB")] {
+            assert!(!of(&[("public", "SCHEMA"), something]), "{something:?}");
+        }
+        assert!(!sample().is_empty());
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        let manual = include_str!("../../docs/manifest.md");
+        let mut sample = sample();
+        let file = "databases/acme.sql.gz".into();
+        let inner =
+            Inner { name: "acme".into(), file, tables: 1, rows: 3, plain_bytes: 100, stored_bytes: 10 };
+        sample.databases.push(inner);
+        sample.empty = true;
+        sample.mac = Some(Mac { key: "0011223344556677".into(), hmac_sha256: sample.stored_sha256 });
+        let value: serde_json::Value = serde_json::from_str(&sample.to_json()).unwrap();
+        for key in value.as_object().unwrap().keys() {
+            assert!(manual.contains(&format!("`{key}`")), "docs/manifest.md does not speak of `{key}`");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Where backups live: names, manifests, the catalog of a directory, identity and authenticity.
+
+pub(crate) mod all_databases_layout;
+pub(crate) mod authenticity;
+pub(crate) mod catalog;
+pub(crate) mod identity;
+pub(crate) mod manifest;
+pub(crate) mod name;

@@ -1,0 +1,547 @@
+//! Source of a restore: a file or a pipe, identified by its content and verified before it is trusted.
+//!
+//! Promises: a file is read to its end before the server hears of it: hashed, where a manifest of ours knows the
+//! rest, else unpacked and scanned; with a manifest its hash and its row counts have to agree; a file of others needs pg_dump's
+//! own trailer.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::open_dump::{self, OpenDump};
+use crate::cancel::Interrupt;
+use crate::codec::{BLOCK, Digest, Hasher, Unpacker};
+use crate::dump::archive::CustomStream;
+use crate::dump::format::Format;
+use crate::dump::scanner::Contents;
+use crate::dump::sql;
+use crate::dump::sql::{
+    CopyBlock, Finding, FindingKind, LeftOut, MOST_GLOBALS, NO_TRAILER, Notes, Proof, Rules, Summary,
+};
+use crate::error::{self, Error, Result};
+use crate::postgres::version::ServerVersion;
+use crate::progress::{Event, Progress};
+use crate::repository::authenticity::{Authenticity, ManifestKeys, allowed, leaves};
+use crate::repository::manifest::{Level, Manifest, Span};
+use crate::restore::all_databases::{Roles, roles_of};
+use crate::restore::filtered_input::FilteredDump;
+use crate::text::encoding::Text;
+use crate::text::sql_quote::shell_word;
+
+/// Source of a dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DumpSource {
+    /// A file.
+    File(PathBuf),
+    /// Our stdin: it can be read once, so the proof comes behind the load and before the swap.
+    Stdin,
+}
+
+impl DumpSource {
+    /// Returns the name for messages.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Stdin => "stdin".to_owned(),
+        }
+    }
+
+    /// Opens it, unpacking on so many threads; also what it is. A directory or tar archive comes as a custom one.
+    ///
+    /// # Errors
+    /// Kind `Usage`: no such file. `Integrity`, `Refused`: not a dump that can be restored.
+    pub(crate) fn open(&self, threads: usize, rules: &Rules) -> Result<(Format, Unpacker)> {
+        let reader: Box<dyn Read + Send> = match self {
+            Self::Stdin => Box::new(std::io::stdin()),
+            Self::File(path) if is_archive_of_files(path)? => Box::new(CustomStream::open(path)?),
+            Self::File(path) => Box::new(open_file(path)?),
+        };
+        let dump = open_dump::open(reader, &self.name(), threads, rules.skip_leading_text)?;
+        Ok((dump.format, dump.unpacker))
+    }
+}
+
+/// Reports whether the path is a directory or a tar, whose entries are read out of order.
+fn is_archive_of_files(path: &Path) -> Result<bool> {
+    if path.is_dir() {
+        return Ok(true);
+    }
+    let mut head = Vec::new();
+    let read = open_file(path)?.take(512).read_to_end(&mut head);
+    read.map_err(|e| error::failed(format!("cannot read {}", path.display())).because(e))?;
+    Ok(head.get(257..262) == Some(b"ustar"))
+}
+
+/// A reader that hashes what passes.
+struct Hashed<R> {
+    inner: R,
+    hasher: Arc<Mutex<Hasher>>,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let len = self.inner.read(buffer)?;
+        self.hasher.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..len]);
+        Ok(len)
+    }
+}
+
+/// SHA-256 of a file as it is now.
+///
+/// # Errors
+/// Kind `Usage`: the file cannot be opened. `Failed`: reading the file fails.
+pub(crate) fn stored_sha256(path: &Path, interrupt: &Interrupt) -> Result<Digest> {
+    let stored = Arc::new(Mutex::new(Hasher::default()));
+    hash_into(path, &stored, interrupt)?;
+    let hasher = stored.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(hasher.finish())
+}
+
+fn hash_into(path: &Path, hasher: &Arc<Mutex<Hasher>>, interrupt: &Interrupt) -> Result<()> {
+    let hashed = Hashed { inner: interrupt.over(open_file(path)?), hasher: hasher.clone() };
+    let mut file = BufReader::with_capacity(BLOCK, hashed);
+    std::io::copy(&mut file, &mut std::io::sink())
+        .map(|_| ())
+        .map_err(|e| error::failed(format!("cannot read {}", path.display())).because(e))
+}
+
+pub(crate) fn open_file(path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| {
+        error::usage(format!("cannot read {}", path.display()))
+            .because(e)
+            .hint("see those that are there: `envctl backup list`")
+    })
+}
+
+/// Result of reading a dump to its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Examined {
+    /// Format of the dump.
+    pub(crate) format: Format,
+    /// Summary of the dump, from the scanner.
+    pub(crate) summary: Summary,
+    /// Hash of the SQL, before any rule.
+    pub sha256: Digest,
+    /// Count of the statements that the rules left out.
+    pub(crate) left_out: LeftOut,
+    /// Changes made to the bytes of the file before the scan, for the plan.
+    pub(crate) notes: Vec<String>,
+    /// The stored file is what `pg_restore` reads by itself: not packed, converted or with text in front.
+    pub(crate) as_stored: bool,
+    /// The manifest, where there is one and it agrees. It describes the file; only an authenticated one vouches for it.
+    pub(crate) manifest: Option<Manifest>,
+    /// Authenticity of that manifest.
+    pub(crate) authenticity: Authenticity,
+    /// Statements that make roles, of a file that holds them. Password hashes are in it: for nobody's eyes.
+    pub(crate) globals: Globals,
+    /// The database that was taken out of several, or out of its CREATE DATABASE.
+    pub(crate) taken: Option<String>,
+}
+
+impl Examined {
+    /// Describes a file that is, to the last bit, the one that an authenticated manifest was written with.
+    fn of_manifest(manifest: Manifest, authenticity: Authenticity, summary: Summary) -> Self {
+        Self {
+            format: Format::Plain,
+            summary,
+            sha256: manifest.plain_sha256,
+            left_out: LeftOut::default(),
+            notes: Vec::new(),
+            as_stored: true,
+            manifest: Some(manifest),
+            authenticity,
+            globals: Globals::default(),
+            taken: None,
+        }
+    }
+
+    /// Takes the roles out of what the dump needs that the file itself can make on a server that has `existing`.
+    pub(crate) fn take_roles(&mut self, existing: &[String], trust: bool) -> Roles {
+        let roles = roles_of(&self.globals.0, existing, &self.summary.roles, trust);
+        self.summary.roles.retain(|role| !roles.missing.contains(role));
+        roles
+    }
+}
+
+/// Statements that make roles.
+#[derive(Clone, Default)]
+pub(crate) struct Globals(pub(crate) String);
+
+impl Globals {
+    /// Reports that the file makes no roles.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Globals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Globals({} bytes)", self.0.len())
+    }
+}
+
+/// Options of a restore that decide how its file is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// `--trust`.
+    pub(crate) trust: bool,
+    /// Keys that authenticate manifests.
+    pub(crate) keys: ManifestKeys,
+    /// Statements that are left out or changed.
+    pub(crate) rules: Rules,
+    /// The command as it was typed, for a hint that adds to it.
+    pub(crate) command: String,
+    /// Options of that command.
+    pub(crate) options: String,
+    /// `-d`: the database that is meant where the file holds several.
+    pub(crate) database: Option<String>,
+    /// `--into`: the database that is restored, whatever the part of the file is called.
+    pub(crate) into: Option<String>,
+}
+
+/// Says whether a file may be restored: by its authenticated manifest where the file is still what that was written for,
+/// else read to its end and scanned.
+///
+/// # Errors
+/// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it would run code or
+/// leave its database, and nobody vouches for it. `Interrupted`.
+pub(crate) async fn examine(
+    path: &Path,
+    asked: &Asked,
+    threads: usize,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Examined> {
+    let (path, progress, stop) = (path.to_owned(), progress.clone(), interrupt.clone());
+    let asked = asked.clone();
+    let read = move || {
+        read_to_its_end(&path, &asked, threads, &progress, &stop)
+            .map_err(|error| error.map_hints(|hint| asked.complete(hint, &path)))
+    };
+    interrupt.blocking(read).await
+}
+
+impl Asked {
+    /// Adds the options of the command to a hint that repeats it without them: the same file into another database is
+    /// another restore.
+    fn complete(&self, hint: &str, path: &Path) -> String {
+        let file = shell_word(&path.display().to_string());
+        let option = " --skip-leading-text`";
+        hint.replace("envctl restore -`", &format!("envctl restore -{}`", self.options))
+            .replace(&format!("`envctl restore {file}{option}"), &format!("`{}{option}", self.command))
+    }
+}
+
+fn read_to_its_end(
+    path: &Path,
+    asked: &Asked,
+    threads: usize,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Examined> {
+    let Asked { trust, keys, rules, command, .. } = asked;
+    let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
+    // A manifest knows the dump as it is, not as the rules make it.
+    if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.vouches() && rules.is_empty())
+        && let Some(summary) = foreknown(path, manifest, interrupt)?
+    {
+        return Ok(Examined::of_manifest(manifest.clone(), authenticity, summary));
+    }
+    let name = path.display().to_string();
+    let stored = Arc::new(Mutex::new(Hasher::default()));
+    let of_files = is_archive_of_files(path)?;
+    let skip = rules.skip_leading_text;
+    let opened = if of_files {
+        if manifest.is_some() && path.is_file() {
+            // Its members are read out of order.
+            hash_into(path, &stored, interrupt)?;
+        }
+        open_dump::open(interrupt.over(CustomStream::open(path)?), &name, threads, skip)?
+    } else {
+        let file = interrupt.over(open_file(path)?);
+        open_dump::open(Hashed { inner: file, hasher: stored.clone() }, &name, threads, skip)?
+    };
+    let trailing = opened.trailing();
+    let OpenDump { format, unpacker, mut notes, as_stored, was_utf16, .. } = opened;
+    let mut scanner = Contents::new(format);
+    let mut dump = FilteredDump::new(unpacker, format, rules);
+    let total = manifest.as_ref().map(|manifest| manifest.plain_bytes);
+    while let Some(block) = dump.next_block().map_err(|e| e.context(path.display()))? {
+        scanner.feed(&block);
+        dump.recycle(block);
+        progress.on(Event::Bytes { done: dump.bytes(), total });
+    }
+    let mut summary = scanner.finish();
+    let globals = Globals(dump.take_globals().ok_or_else(|| too_many_roles(&name, command))?);
+    let (sha256, left_out) = dump.finish();
+    if rules.script {
+        summary.proof = summary.script.clone();
+    }
+    if let Some(manifest) = &manifest {
+        let stored = stored.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
+        agree(manifest, &summary, sha256, stored, &name)?;
+    }
+    notes.extend(OpenDump::trailing_note(&trailing));
+    if format != Format::Plain && summary.proof() != Proof::Trailer && passed_a_terminal(path) {
+        return Err(bent_by_a_terminal(path));
+    }
+    if was_utf16 && summary.encoding.as_deref().is_some_and(|name| name != "UTF8") {
+        return Err(error::refused(format!(
+            "{name} is text in UTF-16, but says that it is in {}: its characters cannot be trusted",
+            summary.encoding.as_deref().unwrap_or_default()
+        ))
+        .hint("make the dump again without a shell in between: `pg_dump -f FILE`"));
+    }
+    whole(&summary, &authenticity, &name).map_err(|error| as_script(error, &summary, format, command))?;
+    if rules.database.is_none() && !summary.notes.databases.is_empty() && !summary.notes.astray {
+        // The whole file has its end: now the part of one database, which has its own.
+        let chosen = choose(&summary, asked, &name)?;
+        let asked = Asked { rules: Rules { database: Some(chosen), ..rules.clone() }, ..asked.clone() };
+        let mut part = read_to_its_end(path, &asked, threads, progress, interrupt)?;
+        part.summary.server_version = part.summary.server_version.or(summary.server_version);
+        part.summary.pg_dump_version = part.summary.pg_dump_version.or(summary.pg_dump_version);
+        return Ok(part);
+    }
+    permitted(&summary, &authenticity, *trust, &name)
+        .map_err(|error| way_through(error, &summary, command))?;
+    let as_stored = as_stored || of_files;
+    let taken = rules.database.clone();
+    Ok(Examined {
+        format,
+        summary,
+        sha256,
+        left_out,
+        notes,
+        as_stored,
+        manifest,
+        authenticity,
+        globals,
+        taken,
+    })
+}
+
+fn too_many_roles(name: &str, command: &str) -> Error {
+    error::refused(format!("the statements of {name} that make roles take more than {} MiB", MOST_GLOBALS >> 20))
+        .hint(format!("restore it without owners and rights, which needs none of them: `{command} --no-owner --no-privileges`"))
+}
+
+/// Bytes in which the marks of a terminal are looked for.
+const TERMINAL_LOOK: u64 = 1 << 20;
+
+/// Reports whether every line feed of a file comes behind a carriage return: a terminal has been at it (`docker exec -t`).
+fn passed_a_terminal(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(TERMINAL_LOOK).read_to_end(&mut head));
+    let mut feeds = memchr::memchr_iter(b'\n', &head).peekable();
+    read.is_ok() && feeds.peek().is_some() && feeds.all(|at| at > 0 && head[at - 1] == b'\r')
+}
+
+fn bent_by_a_terminal(path: &Path) -> Error {
+    let name = crate::text::shell_word::shell_word(&path.display().to_string());
+    error::integrity(format!(
+        "{} was written through a terminal (`docker exec -t`), which has put a carriage return before every line feed",
+        path.display()
+    ))
+    .hint(format!("undo that: `perl -pe 's/\\r\\n/\\n/' {name} | envctl restore -`"))
+    .hint("make the next one without `-t`, or by `envctl backup --format custom`")
+}
+
+/// Returns the summary in the manifest, if the file is exactly the one that the manifest describes.
+/// Decompressing the file would give the same summary. Data sent to the server is still scanned, counted and hashed.
+fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<Option<Summary>> {
+    let Some(foreknown) = &manifest.foreknown else { return Ok(None) };
+    let proven = manifest.verified.level >= Level::Trailer && manifest.format == Format::Plain.word();
+    let same_size = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == manifest.stored_bytes);
+    if !proven || !same_size || stored_sha256(path, interrupt)? != manifest.stored_sha256 {
+        return Ok(None);
+    }
+    let copies: Option<Vec<CopyBlock>> = manifest
+        .tables
+        .iter()
+        .map(|table| {
+            let Span { offset, bytes } = table.data?;
+            Some(CopyBlock { table: table.name.clone(), rows: table.rows, offset, bytes })
+        })
+        .collect();
+    let Some(copies) = copies else { return Ok(None) };
+    let entries = manifest.entries.iter().map(|entry| sql::Entry {
+        offset: entry.offset,
+        name: entry.name.clone(),
+        kind: entry.kind.clone(),
+        schema: None,
+        owner: None,
+        data: entry.data,
+    });
+    let made_by =
+        manifest.pg_dump_version.as_deref().and_then(ServerVersion::parse).map(|version| version.major());
+    Ok(Some(Summary {
+        proof: Proof::Trailer,
+        script: Proof::Trailer,
+        of_pg_dump: true,
+        bytes: manifest.plain_bytes,
+        lines: 0,
+        statements: 0,
+        bom: false,
+        cluster: false,
+        server_version: Some(manifest.server_version.clone()),
+        pg_dump_version: manifest.pg_dump_version.clone(),
+        restrict_key: foreknown.restrict.then(String::new),
+        encoding: foreknown.encoding.clone(),
+        text: foreknown.text.unwrap_or(Text::Bytes),
+        copies,
+        entries: entries.collect(),
+        overflow: false,
+        extensions: manifest.extensions.clone(),
+        extension_places: Vec::new(),
+        roles: manifest.roles.clone(),
+        tablespaces: foreknown.tablespaces.clone(),
+        notes: Notes::of_pg_dump(made_by),
+        findings: Vec::new(),
+        findings_left_out: 0,
+    }))
+}
+
+/// The manifest's word against the file's.
+fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest, name: &str) -> Result<()> {
+    if manifest.plain_sha256 != sha256 {
+        return Err(error::integrity(format!(
+            "{name} is not what its manifest says: SHA-256 {sha256} instead of {} (over {} instead of {} bytes)",
+            manifest.plain_sha256, summary.bytes, manifest.plain_bytes
+        ))
+        .note("the file was damaged or replaced after it was made").hint("take another: `envctl backup list`"));
+    }
+    if manifest.stored_sha256 != stored {
+        return Err(error::integrity(format!(
+            "the file {name} is not the one its manifest is of: SHA-256 {stored} instead of {}",
+            manifest.stored_sha256
+        ))
+        .note("the file was damaged or replaced after it was made")
+        .hint("take another: `envctl backup list`"));
+    }
+    let counted = summary.copies.iter().map(|c| (c.table.as_str(), c.rows));
+    let stated = manifest.tables.iter().map(|t| (t.name.as_str(), t.rows));
+    if !counted.eq(stated) {
+        return Err(error::integrity(format!(
+            "the row counts in the manifest of {name} are not those of the file"
+        ))
+        .note("the manifest was edited; without it the file is checked by its own structure"));
+    }
+    Ok(())
+}
+
+/// Checks that the end of the dump is present.
+///
+/// # Errors
+/// Kind `Integrity`.
+pub(crate) fn whole(summary: &Summary, authenticity: &Authenticity, name: &str) -> Result<()> {
+    match summary.proof() {
+        Proof::Trailer => Ok(()),
+        Proof::Missing(why) => {
+            let error = error::integrity(format!("{name} is incomplete: {why}"));
+            Err(if *authenticity == Authenticity::NoManifest {
+                error.note("a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table").note("nothing was swapped in")
+                    .hint("take another copy of the file, or make the dump again")
+            } else {
+                error.hint("take another backup: `envctl backup list`")
+            })
+        }
+    }
+}
+
+/// Checks that the findings allow the dump to be sent. A dump that leads to another database is always refused.
+///
+/// # Errors
+/// Kind `Refused`, listing the places.
+pub(crate) fn permitted(
+    summary: &Summary,
+    authenticity: &Authenticity,
+    trust: bool,
+    name: &str,
+) -> Result<()> {
+    let stops: Vec<&Finding> =
+        summary.refusals().filter(|finding| !allowed(finding.kind, authenticity, trust)).collect();
+    let Some(first) = stops.first() else { return Ok(()) };
+    let mut message = format!("{name} {}", first.kind.describe());
+    for finding in stops.iter().take(8) {
+        message.push_str(&format!("\n  line {}: {}", finding.line, finding.excerpt));
+    }
+    if stops.len() > 8 {
+        message.push_str(&format!("\n  and {} more", stops.len() - 8));
+    }
+    if let Some(doubt) = authenticity.doubt() {
+        message.push_str(&format!("\n  and {doubt}"));
+    }
+    let error = error::refused(message);
+    Err(if leaves(first.kind) {
+        error
+            .note("it was made with `pg_dump -C` or `pg_dumpall`")
+            .hint("dump one database without `-C` and restore that")
+    } else {
+        error.hint("add `--trust` if you know where the file comes from")
+    })
+}
+
+/// Chooses the database that is taken out of a file that holds several, or one with its CREATE DATABASE.
+fn choose(summary: &Summary, asked: &Asked, name: &str) -> Result<String> {
+    let databases: Vec<_> = summary.notes.databases.iter().filter(|database| database.connected).collect();
+    let filled: Vec<_> = databases.iter().copied().filter(|database| database.filled).collect();
+    let names =
+        || databases.iter().map(|database| format!("{:?}", database.name)).collect::<Vec<_>>().join(", ");
+    let mut error = match (&asked.database, filled.as_slice(), databases.as_slice()) {
+        (Some(named), _, all) if all.iter().any(|database| database.name == *named) => {
+            return Ok(named.clone());
+        }
+        (Some(named), _, _) => {
+            error::refused(format!("{name} holds no database {named:?}, only {}", names()))
+        }
+        (None, [one], _) | (None, [], [one]) => return Ok(one.name.clone()),
+        (None, _, all) => error::refused(format!("{name} holds {} databases: {}", all.len(), names())),
+    };
+    // The one database of a file is taken without being named: so it may go into another one.
+    let [one] = (if filled.is_empty() { &databases } else { &filled }).as_slice() else {
+        return Err(filled.iter().take(20).fold(error, |error, database| {
+            let word = shell_word(&database.name);
+            error.hint(format!("restore {:?} alone: `{} -d {word}`", database.name, asked.command))
+        }));
+    };
+    error = match (&asked.database, &asked.into) {
+        (_, Some(into)) => error.hint(format!("put {:?} into {into:?}: `{}`", one.name, asked.command)),
+        (Some(named), None) => {
+            let into = shell_word(named);
+            error.hint(format!("put {:?} into {named:?}: `{} --into {into}`", one.name, asked.command))
+        }
+        (None, None) => error,
+    };
+    Err(error.hint(format!("restore {:?}: `{} -d {}`", one.name, asked.command, shell_word(&one.name))))
+}
+
+/// Adds the command that takes a text without a trailer.
+fn as_script(error: Error, summary: &Summary, format: Format, command: &str) -> Error {
+    let ends_well =
+        summary.proof() == Proof::Missing(NO_TRAILER.to_owned()) && summary.script == Proof::Trailer;
+    if !ends_well || format != Format::Plain {
+        error
+    } else if summary.of_pg_dump {
+        error.note("it begins as pg_dump writes it and its end is not there, so tables and rows are probably missing").hint(format!(
+            "load it all the same, only if you know that nothing is missing: `{command} --sql-script`"
+        ))
+    } else {
+        error.hint(format!("load a script that no pg_dump wrote: `{command} --sql-script`"))
+    }
+}
+
+/// Adds the command that leaves out what the dump is refused for, where an option does.
+fn way_through(error: Error, summary: &Summary, command: &str) -> Error {
+    if summary.refusals().all(|finding| finding.kind == FindingKind::EventTrigger) {
+        error.hint(format!("leave event triggers out: `{command} --skip-event-triggers`"))
+    } else {
+        error
+    }
+}
+
+/// The error of a dump that changed between the look and the load.
+pub(crate) fn changed(name: &str) -> Error {
+    error::integrity(format!("{name} changed while it was being restored; nothing was swapped in"))
+        .hint("run the same command again once nobody writes to it")
+}

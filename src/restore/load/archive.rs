@@ -1,0 +1,277 @@
+//! Loading an archive into the side database: one `pg_restore`, fed over its stdin.
+//!
+//! Promises: nothing is sent before the list has been judged; success is pg_restore's own exit code behind
+//! an end mark in its output, and then what the server answers: every relation of the list is there, and
+//! every table has at least the rows that streamed by.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::codec::{Digest, Unpacker};
+use crate::docker::exec::demux::Output;
+use crate::docker::exec::end_marker::{TrailerSplitter, wrap_fed};
+use crate::docker::exec::{ExecInput, ExecOutput};
+use crate::docker::{Container, Engine, Exec, ExecSpec};
+use crate::dump::archive::scanner::shown;
+use crate::dump::format::Format;
+use crate::dump::scanner::Contents;
+use crate::dump::sql::{LeftOut, Summary};
+use crate::error::{self, Error, Result};
+use crate::postgres::tools::pg_restore;
+use crate::postgres::tools::statement_error::{Complaint, LoadFailure};
+use crate::postgres::{Access, Session};
+use crate::progress::{Event, Progress};
+use crate::random::nonce;
+use crate::repository::authenticity::allowed;
+use crate::restore::filtered_input::FilteredDump;
+use crate::restore::input::{changed, permitted, whole};
+use crate::restore::load::sql::{LoadRequest, Loaded};
+use crate::restore::row_counts;
+use crate::restore::row_counts::{Expected, compare};
+use crate::text::mask;
+use crate::text::sql_quote::literal;
+
+/// Number of relations in one query.
+const AT_ONCE: usize = 500;
+/// Largest number of bytes kept of pg_restore's stderr.
+const STDERR_KEPT: usize = 64 << 10;
+
+/// Loads the archive that `unpacker` gives into `access.database`.
+///
+/// # Errors
+/// Errors of a load of a plain dump, see [`crate::restore::load::sql::load`].
+pub(crate) async fn load(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    request: &LoadRequest,
+    unpacker: Unpacker,
+    progress: &Arc<dyn Progress>,
+) -> Result<Loaded, LoadFailure> {
+    let nonce = nonce();
+    let spec = pg_restore::from_stdin(access, &request.application, request.loading);
+    let without = pg_restore::WITHOUT_OWNERS_AND_RIGHTS;
+    let spec = if request.rules.apart.is_some() { pg_restore::with(spec, without) } else { spec };
+    let spec = if request.one_transaction { pg_restore::in_one_transaction(spec) } else { spec };
+    let spec = ExecSpec { argv: wrap_fed(&nonce, &spec.argv), ..spec };
+    let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
+    let (sender, receiver) = mpsc::channel(4);
+    let reading = {
+        let (request, progress) = (request.clone(), progress.clone());
+        std::thread::spawn(move || read(&request, unpacker, &sender, &progress))
+    };
+    let listening = listen(output, &nonce);
+    tokio::pin!(listening);
+    let feeding = feed(input, receiver);
+    tokio::pin!(feeding);
+    let (heard, fed) = tokio::select! {
+        biased;
+        fed = &mut feeding => (None, fed),
+        // It may be done before we are: with the last byte of the last entry.
+        heard = &mut listening => match heard? {
+            heard if heard.exit_code == Some(0) => (Some(heard), feeding.await),
+            heard => return Err(stopped(&heard, request)),
+        },
+    };
+    // Judged before its input ends; where it stopped taking input, its own words matter more.
+    if heard.is_none() && fed.is_none() {
+        return Err(stopped(&listening.await?, request));
+    }
+    let result = joined(reading).await?;
+    judge(&result, request)?;
+    let heard = match (heard, fed) {
+        (None, Some(mut input)) => {
+            let _ = input.close().await;
+            listening.await?
+        }
+        (Some(heard), _) => heard,
+        (None, None) => return Err(error::failed("pg_restore ended").into()),
+    };
+    let (summary, _, left_out) = result;
+    let loaded = finish(engine, container, access, request, heard, summary, progress).await?;
+    Ok(Loaded { left_out, ..loaded })
+}
+
+/// Checks that pg_restore succeeded and that everything is loaded.
+async fn finish(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    request: &LoadRequest,
+    heard: Heard,
+    summary: Summary,
+    progress: &Arc<dyn Progress>,
+) -> Result<Loaded, LoadFailure> {
+    if heard.exit_code != Some(0) {
+        return Err(stopped(&heard, request));
+    }
+    progress.step("counting what was loaded");
+    let notes = check(engine, container, access, &request.application, &summary).await?;
+    Ok(Loaded { summary, notes, left_out: LeftOut::default() })
+}
+
+type Reading = (Summary, Digest, LeftOut);
+
+async fn joined(reading: std::thread::JoinHandle<Result<Reading>>) -> Result<Reading> {
+    match tokio::task::spawn_blocking(move || reading.join()).await {
+        Ok(Ok(result)) => result,
+        _ => Err(error::failed("the reading thread failed")),
+    }
+}
+
+fn judge((summary, sha256, _): &Reading, request: &LoadRequest) -> Result<()> {
+    let name = request.source.name();
+    whole(summary, &request.authenticity, &name)?;
+    permitted(summary, &request.authenticity, request.trust, &name)?;
+    if request.sha256.is_some_and(|expected| expected != *sha256) {
+        return Err(changed(&name));
+    }
+    Ok(())
+}
+
+/// Gives the input back, still open, where everything was taken.
+async fn feed(mut input: ExecInput, mut receiver: mpsc::Receiver<Vec<u8>>) -> Option<ExecInput> {
+    while let Some(bytes) = receiver.recv().await {
+        if input.write(&bytes).await.is_err() {
+            return None;
+        }
+    }
+    Some(input)
+}
+
+/// Reads, scans, and lets through only what has been judged.
+fn read(
+    request: &LoadRequest,
+    unpacker: Unpacker,
+    sender: &mpsc::Sender<Vec<u8>>,
+    progress: &Arc<dyn Progress>,
+) -> Result<Reading> {
+    let mut contents = Contents::new(Format::Custom);
+    let mut dump = FilteredDump::new(unpacker, Format::Custom, &request.rules);
+    let mut held: Vec<u8> = Vec::new();
+    let mut table = String::new();
+    while let Some(block) = dump.next_block()? {
+        contents.feed(&block);
+        if contents.findings().iter().any(|f| !allowed(f.kind, &request.authenticity, request.trust)) {
+            break;
+        }
+        held.extend_from_slice(&block);
+        dump.recycle(block);
+        if contents.is_judged() && sender.blocking_send(std::mem::take(&mut held)).is_err() {
+            return Err(error::failed("pg_restore ended"));
+        }
+        if let Some(name) = contents.current_table().filter(|name| *name != table) {
+            name.clone_into(&mut table);
+            progress.on(Event::Table(table.clone()));
+        }
+        progress.on(Event::Bytes { done: dump.bytes(), total: request.expected });
+    }
+    let (sha256, left_out) = dump.finish();
+    Ok((contents.finish(), sha256, left_out))
+}
+
+/// Exit code and stderr of pg_restore.
+struct Heard {
+    exit_code: Option<u8>,
+    stderr: Vec<u8>,
+}
+
+async fn listen(mut output: ExecOutput, nonce: &str) -> Result<Heard> {
+    let mut splitter = TrailerSplitter::new(nonce);
+    let mut stderr: Vec<u8> = Vec::new();
+    let mut damaged = None;
+    let mut sink = |which, bytes: &[u8]| match which {
+        Output::Stderr => {
+            let room = STDERR_KEPT.saturating_sub(stderr.len());
+            stderr.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+        Output::Stdout => damaged = splitter.feed(bytes, &mut |_| ()).err().or(damaged.take()),
+    };
+    // A stream that breaks off has no end mark, and that is what counts.
+    while matches!(output.read(&mut sink).await, Ok(true)) {}
+    match damaged {
+        Some(cause) => Err(error::integrity("the output of pg_restore is damaged").because(cause)),
+        None => Ok(Heard { exit_code: splitter.exit_code(), stderr }),
+    }
+}
+
+/// pg_restore's own complaint, with the cure where it is known.
+fn stopped(heard: &Heard, request: &LoadRequest) -> LoadFailure {
+    refused(&String::from_utf8_lossy(&heard.stderr), heard.exit_code, &request.source.name())
+}
+
+/// Returns the error for the stderr and exit code of any pg_restore, with a hint where the cause is known.
+pub(crate) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> LoadFailure {
+    let words = &mask(words);
+    let complaint = Complaint::of(words);
+    let told = complaint.told();
+    let first = if told.is_empty() { "it gave no reason" } else { told.as_str() };
+    let error = match exit_code {
+        Some(126 | 127) => error::tool(format!("pg_restore cannot be run in the container: {first}"))
+            .hint("use a plain dump, which psql restores"),
+        Some(_) => error::tool(format!("pg_restore refused {name}: {first}")),
+        None => error::tool(format!("contact with pg_restore was lost while loading {name}: {first}")),
+    };
+    let error = if first.contains("unsupported version") {
+        error.note("it was made by a newer pg_dump").hint("restore it into a server of that version")
+    } else if first.contains("No space left") {
+        error.note("the server's disk is full").hint("free some space there and run the same command again")
+    } else {
+        error
+    };
+    let error = error.note("the database is as it was; nothing was swapped in");
+    let refused = exit_code == Some(1) && first.contains("ERROR:") && !first.contains("No space left");
+    LoadFailure { error, complaint: refused.then_some(complaint) }
+}
+
+/// Compares the server with the list and with the rows that passed by; returns a note for each table with more rows.
+pub(crate) async fn check(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    application: &str,
+    summary: &Summary,
+) -> Result<Vec<String>> {
+    let mut session = Session::open(engine, container, access, application).await?;
+    let forced = row_counts::lift_policies(&mut session).await?;
+    let listed = summary.entries.iter().filter(|entry| RELATIONS.contains(&entry.kind.as_str()));
+    let names: Vec<String> = listed
+        .filter_map(|e| Some(format!("({}, {})", literal(e.schema.as_deref()?), literal(&e.name))))
+        .collect();
+    for names in names.chunks(AT_ONCE) {
+        let sql = format!(
+            "select n.s || '.' || n.r from (values {}) n(s, r) where not exists (select from pg_catalog.pg_class c \
+             join pg_catalog.pg_namespace k on k.oid = c.relnamespace where k.nspname = n.s and c.relname = n.r) limit 1",
+            names.join(", ")
+        );
+        if let Some(lost) = session.value(&sql).await.map_err(Error::from)? {
+            return Err(error::integrity(format!("{lost} is in the archive and was not restored"))
+                .note("nothing was swapped in"));
+        }
+    }
+    let data = summary.entries.iter().filter(|entry| entry.data);
+    let names: HashMap<String, (&str, &str)> = data
+        .filter_map(|e| {
+            let schema = e.schema.as_deref()?;
+            Some((shown(schema, &e.name), (schema, e.name.as_str())))
+        })
+        .collect();
+    let expected: Vec<Expected> = summary
+        .copies
+        .iter()
+        .filter_map(|block| {
+            let (schema, name) = names.get(&block.table)?;
+            let (schema, name) = ((*schema).to_owned(), (*name).to_owned());
+            Some(Expected { shown: block.table.clone(), schema, name, rows: block.rows })
+        })
+        .collect();
+    let notes = compare(&mut session, &expected).await?;
+    row_counts::restore_policies(&mut session, &forced).await?;
+    session.close().await;
+    Ok(notes)
+}
+
+/// Kinds whose name is that of a row in `pg_class`.
+const RELATIONS: &[&str] = &["TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE", "FOREIGN TABLE", "INDEX"];

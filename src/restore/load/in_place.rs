@@ -1,0 +1,43 @@
+//! Restoring into an existing empty database, by a role that may not create another one.
+//!
+//! Promise: one transaction, so that the database stays empty unless all of the dump is in it.
+
+use std::sync::Arc;
+
+use crate::docker::{Container, Engine};
+use crate::dump::sql::FindingKind;
+use crate::error::{self, Error, Result};
+use crate::postgres::preflight::may_not_create;
+use crate::postgres::{Access, Session, emptiness};
+use crate::restore::input::Examined;
+
+/// Checks that the database of `access` is empty, and that the dump stays inside one transaction.
+///
+/// # Errors
+/// Kind `Refused`.
+pub(crate) async fn check(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    examined: Option<&Examined>,
+) -> Result<()> {
+    let mut session = Session::open(engine, container, access, "envctl restore").await?;
+    let empty = emptiness::is_empty(&mut session).await.map_err(Error::from)?;
+    session.close().await;
+    if !empty {
+        return Err(may_not_create(&access.user).hint(
+            "restore into an empty database that belongs to the role, which needs no such right: `--into NAME`",
+        ));
+    }
+    let own = |examined: &Examined| {
+        examined.summary.findings.iter().any(|finding| finding.kind == FindingKind::Transaction)
+    };
+    if examined.is_some_and(own) {
+        return Err(error::refused(format!(
+            "the file begins or ends transactions of its own, and the role {} may only fill {:?} in one transaction",
+            access.user, access.database
+        ))
+        .hint("let a superuser restore it, or take these statements out of the file"));
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! An archive over several sessions: the server's own `pg_restore -j` in a worker, reading the file itself.
+//!
+//! Promises: only an archive that was read to its end and judged before; success is pg_restore's exit code as the engine
+//! reports it, then every relation and every row count as the server answers, and a file that is still the same.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::cancel::Interrupt;
+use crate::codec::Digest;
+use crate::docker::{Container, Engine};
+use crate::dump::archive::ListFilter;
+use crate::dump::archive::files::Members;
+use crate::dump::format::Format;
+use crate::dump::sql::{Rules, Summary};
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::fsutil::private_dir::Room;
+use crate::postgres::Access;
+use crate::postgres::tools::load_runner::Loaders;
+use crate::postgres::tools::pg_restore;
+use crate::postgres::tools::statement_error::LoadFailure;
+use crate::progress::{Event, Progress};
+use crate::restore::input::{DumpSource, Examined, changed, stored_sha256};
+use crate::restore::load::archive::{check, refused};
+
+/// What the rules of a restore make of an archive.
+#[derive(Default)]
+struct Filtered {
+    /// The entries that are restored; none where every entry is.
+    list: Option<String>,
+    /// Owners and rights that are set later.
+    deferred: Vec<String>,
+    /// Options of `pg_restore` that leave out what is set later, or not at all.
+    options: &'static [&'static str],
+    /// Reports that a part of an entry is left out or changed, which no list tells.
+    partial: bool,
+}
+
+/// An examined archive, and how many sessions load it.
+#[derive(Debug)]
+pub(crate) struct Spread {
+    path: PathBuf,
+    jobs: u8,
+    summary: Summary,
+    stored: Option<Digest>,
+    /// Private directory that a tar is unpacked into for `pg_restore`, removed when this value is dropped.
+    unpacked: Mutex<Option<Room>>,
+}
+
+impl Spread {
+    /// Shares an archive out, or says why one session has to do.
+    ///
+    /// # Errors
+    /// The file cannot be read any more.
+    pub(crate) async fn of(
+        path: &Path,
+        examined: &Examined,
+        jobs: u8,
+        interrupt: &Interrupt,
+    ) -> Result<std::result::Result<Self, &'static str>> {
+        if examined.format == Format::Plain {
+            return Ok(Err("it is no archive"));
+        }
+        if !examined.as_stored {
+            return Ok(Err("pg_restore cannot read the file as it is"));
+        }
+        let absolute = std::path::absolute(path)
+            .map_err(|e| error::failed(format!("where is {}?", path.display())).because(e))?;
+        let stored = match &examined.manifest {
+            Some(manifest) => Some(manifest.stored_sha256),
+            // A directory has no bytes of its own; its tables are counted all the same.
+            None if path.is_dir() => None,
+            None => Some(hash(path, interrupt).await?),
+        };
+        let summary = examined.summary.clone();
+        Ok(Ok(Self { path: absolute, jobs, summary, stored, unpacked: Mutex::default() }))
+    }
+
+    /// Returns the number of load sessions.
+    pub(crate) fn jobs(&self) -> u8 {
+        self.jobs
+    }
+
+    /// Everything that is known of it.
+    pub(crate) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Loads into `access.database` over `jobs` sessions by these rules and returns the notes of the comparison, and the
+    /// owners and rights that are still to be set; `None` where no worker can serve, with the
+    /// reason told.
+    ///
+    /// # Errors
+    /// Errors of a load with one session, see [`crate::restore::load::archive`].
+    #[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
+    pub(crate) async fn load(
+        &self,
+        engine: &Arc<dyn Engine>,
+        container: &Container,
+        loaders: &Loaders<'_>,
+        (access, rules): (&Access, &Rules),
+        (application, jobs): (&str, u8),
+        progress: &Arc<dyn Progress>,
+        interrupt: &Interrupt,
+    ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
+        let aside = |why: &dyn std::fmt::Display| {
+            let loads = "one session loads it through the daemon";
+            progress.on(Event::Detail(format!("-j {jobs} is left aside, {loads}: {why}")));
+        };
+        let archive = match self.readable(interrupt).await {
+            Ok(path) => path,
+            Err(error) if loaders.needs_worker() || matches!(error.kind(), ErrorKind::Interrupted(_)) => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                aside(&error.full_message());
+                return Ok(None);
+            }
+        };
+        let Filtered { list, deferred, options, partial } = self.filtered(rules, interrupt).await?;
+        if partial && loaders.needs_worker() {
+            return Err(error::refused(format!(
+                "a worker's pg_restore reads {} itself, and parts of its statements have to be changed",
+                self.path.display()
+            ))
+            .hint("let it pass through envctl: `--transport exec`")
+            .into());
+        }
+        if partial {
+            let why = "parts of its statements are changed";
+            progress.on(Event::Warning(format!("-j {jobs} is left aside, one session loads it: {why}")));
+            return Ok(None);
+        }
+        let over = if jobs == 1 { "one session".to_owned() } else { format!("{jobs} sessions") };
+        progress.step(&format!("loading {} by pg_restore over {over}", self.path.display()));
+        let end = match loaders
+            .pg_restore(access, application, (&archive, list.as_deref(), options), jobs, interrupt)
+            .await?
+        {
+            Ok(end) => end,
+            Err(unfit) if loaders.needs_worker() => return Err(Error::from(unfit).into()),
+            Err(unfit) => {
+                aside(&unfit);
+                return Ok(None);
+            }
+        };
+        let name = self.path.display().to_string();
+        if end.exit_code != 0 {
+            return Err(refused(&end.stderr, Some(end.exit_code), &name));
+        }
+        progress.step("counting what was loaded");
+        let notes = check(engine, container, access, application, &self.summary).await?;
+        let Some(stored) = self.stored else { return Ok(Some((notes, deferred))) };
+        if hash(&self.path, interrupt).await? == stored {
+            Ok(Some((notes, deferred)))
+        } else {
+            Err(changed(&name).into())
+        }
+    }
+
+    /// Returns the list of the entries that are restored by these rules, and what is left for later.
+    async fn filtered(&self, rules: &Rules, interrupt: &Interrupt) -> Result<Filtered> {
+        if !touches_archive(rules) {
+            return Ok(Filtered::default());
+        }
+        let (path, rules, mut filter) = (self.path.clone(), rules.clone(), ListFilter::new(rules.clone()));
+        let reading = move || {
+            let (_, mut unpacker) = DumpSource::File(path).open(1, &rules)?;
+            while !filter.is_done() {
+                let Some(block) = unpacker.next_block()? else { break };
+                filter.feed(block);
+            }
+            filter.check_owners()?;
+            let options = match (&rules.apart, rules.no_owner) {
+                (Some(_), _) => pg_restore::WITHOUT_OWNERS_AND_RIGHTS,
+                (None, true) => pg_restore::WITHOUT_OWNERS,
+                (None, false) => &[],
+            };
+            let (list, partial) = (Some(filter.list()), filter.is_partial());
+            Ok(Filtered { list, deferred: filter.finish().1.deferred, options, partial })
+        };
+        interrupt.blocking(reading).await
+    }
+
+    /// Returns a path that `pg_restore` can read: the file, the directory, or a directory with the tar's files.
+    async fn readable(&self, interrupt: &Interrupt) -> Result<PathBuf> {
+        let (path, stop) = (self.path.clone(), interrupt.clone());
+        let unpacking = move || {
+            let Ok(members @ Members::Tar { .. }) = Members::open(&path) else { return Ok(None) };
+            let cannot = |e| error::failed("the tar cannot be unpacked beside itself").because(e);
+            let room = Room::make(path.parent().unwrap_or(Path::new("/"))).map_err(cannot)?;
+            let directory = room.directory("archive").map_err(cannot)?;
+            members.unpack(&directory, &stop).map_err(cannot)?;
+            Ok(Some((room, directory)))
+        };
+        let Some((room, directory)) = interrupt.blocking(unpacking).await? else {
+            return Ok(self.path.clone());
+        };
+        *self.unpacked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(room);
+        Ok(directory)
+    }
+}
+
+/// Reports that the rules may leave out or change something in an archive: psql's own commands are in none.
+fn touches_archive(rules: &Rules) -> bool {
+    !Rules { restricted: false, ..rules.clone() }.is_empty()
+}
+
+async fn hash(path: &Path, interrupt: &Interrupt) -> Result<Digest> {
+    let (path, stop) = (path.to_owned(), interrupt.clone());
+    interrupt.blocking(move || stored_sha256(&path, &stop)).await
+}

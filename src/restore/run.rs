@@ -1,0 +1,524 @@
+//! Restoring: look, ask, load beside, compare, swap. The database is wholly old or wholly new.
+//!
+//! The plan is a value that a person agreed to; what carries it out decides nothing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::data_only::{DataOnlyPlan, LiveDatabase};
+use super::loading_role::{self, LoadingRole};
+use crate::cancel::Interrupt;
+use crate::codec::Digest;
+use crate::consent::{Confirmed, Guard, Plan};
+use crate::databases::properties::Properties;
+use crate::databases::staging;
+use crate::databases::swap;
+use crate::databases::swap::{SwapPlan, kept_name, side_name};
+use crate::docker::{Container, Engine};
+use crate::dump::format::Format;
+use crate::dump::sql::{ExtensionPlace, LeftOut, Rules};
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::postgres::canceller::Canceller;
+use crate::postgres::connections;
+use crate::postgres::lock::{self, Mode};
+use crate::postgres::preflight::{self, Findings, Like};
+use crate::postgres::search_path::SearchPath;
+use crate::postgres::tools::dump_runner::{Ways, Work};
+use crate::postgres::tools::load_runner::Loaders;
+use crate::postgres::tools::load_settings::Loading;
+use crate::postgres::tools::pg_restore;
+use crate::postgres::version::ServerVersion;
+use crate::postgres::{Access, Session, orphan_sessions, standing};
+use crate::progress::{Event, Progress};
+use crate::repository::authenticity::Authenticity;
+use crate::restore::all_databases;
+use crate::restore::all_databases::Roles;
+use crate::restore::input::{Asked, DumpSource, Examined};
+use crate::restore::load::attempt::{Filled, Filling};
+use crate::restore::load::in_place;
+use crate::restore::load::parallel::Shared;
+use crate::restore::load::parallel_archive::Spread;
+use crate::restore::search_path_aids::Aids;
+use crate::text::units::{bytes, counted};
+
+/// A restore, decided. Its `Display` is what a person agrees to.
+#[derive(Clone, Debug)]
+pub(crate) struct RestorePlan {
+    /// The operation's id.
+    pub(crate) operation: String,
+    /// Requesting user, for `pg_stat_activity`: `user@host`.
+    pub(crate) who: String,
+    /// Source of the dump.
+    pub(crate) source: DumpSource,
+    /// Time and origin of the dump, in words.
+    pub(crate) origin: String,
+    /// The database that is replaced, or made.
+    pub(crate) database: String,
+    /// True if the database exists now.
+    pub(crate) exists: bool,
+    /// Access to the server.
+    pub(crate) access: Access,
+    /// The server's version.
+    pub(crate) version: ServerVersion,
+    /// Findings of the preflight checks on the target.
+    pub(crate) findings: Findings,
+    /// True if a safety backup is made first.
+    pub(crate) backup_first: bool,
+    /// Authenticity of the manifest that describes the dump.
+    pub(crate) authenticity: Authenticity,
+    /// `--trust`.
+    pub(crate) trust: bool,
+    /// The command as it was typed, for a hint that adds to it.
+    pub(crate) command: String,
+    /// Statements of the dump that are left out or changed.
+    pub(crate) rules: Rules,
+    /// Roles that are made first.
+    pub(crate) roles: Roles,
+    /// The database that is taken out of a file that holds several.
+    pub(crate) taken: Option<String>,
+    /// Tables that are filled, where the dump holds rows and no tables.
+    pub(crate) data_only: Option<DataOnlyPlan>,
+    /// Count of what the rules left out, where the dump was read.
+    pub(crate) left_out: LeftOut,
+    /// Extensions that the dump creates, in its order, where it was read.
+    pub(crate) extensions: Vec<ExtensionPlace>,
+    /// Tablespaces that it names.
+    pub(crate) tablespaces: Vec<String>,
+    /// Hash of the SQL from the first reading.
+    pub sha256: Option<Digest>,
+    /// Plain bytes, where known.
+    pub(crate) bytes: Option<u64>,
+    /// Format of the dump, if the dump was read.
+    pub(crate) format: Option<Format>,
+    /// Rows, where known.
+    pub(crate) rows: Option<u64>,
+    /// The dump shared out over several sessions; `None`: one session loads it.
+    pub(crate) shared: Option<SharedOut>,
+    /// Aids for a dump that does not load as it is.
+    pub(crate) aids: Aids,
+    /// Search path of the database that was dumped, where the manifest tells it.
+    pub(crate) source_path: SearchPath,
+    /// Unpacking threads.
+    pub(crate) threads: usize,
+    /// Time of the restore, RFC 3339.
+    pub(crate) at: String,
+    /// Longest wait for envctl's own lock.
+    pub(crate) lock_limit: Duration,
+    /// The ways the bytes may take.
+    pub(crate) ways: Ways,
+    /// Properties for a database that does not exist, if known.
+    /// Otherwise the new database gets the properties of the connected database.
+    pub(crate) properties: Option<Properties>,
+}
+
+/// A dump that several sessions load.
+#[derive(Clone, Debug)]
+pub(crate) enum SharedOut {
+    /// A plain dump, its parts by as many psql.
+    Plain(Arc<Shared>),
+    /// An archive, by pg_restore itself.
+    Archive(Arc<Spread>),
+}
+
+impl SharedOut {
+    /// Returns the number of sessions.
+    pub(crate) fn jobs(&self) -> usize {
+        match self {
+            Self::Plain(shared) => shared.jobs(),
+            Self::Archive(spread) => usize::from(spread.jobs()),
+        }
+    }
+}
+
+impl Plan for RestorePlan {
+    fn guard(&self) -> Guard {
+        Guard::Destroy
+    }
+}
+
+impl fmt::Display for RestorePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "restore {}", self.source.name())?;
+        writeln!(f, "  from     {}", self.origin)?;
+        if let Some(rows) = self.rows {
+            let what = match self.format {
+                Some(Format::Custom | Format::Directory) => "in an archive",
+                _ => "of SQL",
+            };
+            let size = bytes(self.bytes.unwrap_or(0));
+            writeln!(f, "  holds    {}, {size} {what}", counted(rows, "row", "rows"))?;
+        }
+        if self.findings.in_place {
+            writeln!(f, "  fills    database {:?}, which is empty, in one transaction:", self.database)?;
+            writeln!(f, "           the role {} may not create a database beside it", self.access.user)?;
+        } else if self.exists {
+            match &self.data_only {
+                Some(rows) => {
+                    writeln!(
+                        f,
+                        "  into     database {:?} ({} now)",
+                        self.database,
+                        bytes(self.findings.size)
+                    )?;
+                    writeln!(f, "  {rows}")?;
+                    writeln!(f, "  waits    whoever writes to the database, until the swap")?;
+                }
+                None => writeln!(
+                    f,
+                    "  replaces database {:?} ({} now)",
+                    self.database,
+                    bytes(self.findings.size)
+                )?,
+            }
+            for (at, line) in connections::sent_away(&self.findings.sessions).iter().enumerate() {
+                writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
+            }
+            let first = if self.backup_first {
+                "backed up first, and kept"
+            } else {
+                "NOT backed up first (--no-backup), but kept"
+            };
+            writeln!(
+                f,
+                "  old one  {first} as {:?} until you drop it",
+                kept_name(&self.operation, &self.database)
+            )?;
+        } else {
+            writeln!(f, "  creates  database {:?}", self.database)?;
+        }
+        if let Some(shared) = &self.shared {
+            match shared.jobs() {
+                1 => writeln!(f, "  loads    by pg_restore in a worker")?,
+                jobs => writeln!(f, "  loads    over {jobs} sessions")?,
+            }
+        }
+        if let Some(taken) = &self.taken {
+            writeln!(f, "  takes    database {taken:?} out of it")?;
+        }
+        if !self.roles.missing.is_empty() {
+            let with = if self.trust {
+                "as the file has them"
+            } else {
+                "without login, password and rights of their own; `--trust` makes them as the file has them"
+            };
+            let noun = if self.roles.missing.len() == 1 { "role" } else { "roles" };
+            writeln!(f, "  creates  {noun} {}, {with}", self.roles.missing.join(", "))?;
+        }
+        if !self.left_out.is_empty() {
+            writeln!(f, "  left out {}", self.left_out)?;
+        }
+        if !self.aids.search_path.is_empty() {
+            let path = self.aids.search_path.schemas().join(", ");
+            writeln!(f, "  path     functions look into {path} while the dump is loaded")?;
+        }
+        if self.aids.defer_checks {
+            writeln!(f, "  checks   that call functions are added when all rows are in")?;
+        }
+        for warning in &self.findings.warnings {
+            writeln!(f, "  note     {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl RestorePlan {
+    /// Reports that nobody vouches for the dump.
+    pub(crate) fn is_foreign(&self) -> bool {
+        !self.authenticity.vouches() && !self.trust
+    }
+
+    /// The name the replaced database will be kept under; `None` where none is replaced.
+    pub(crate) fn kept_name(&self) -> Option<String> {
+        let replaces = self.exists && !self.findings.in_place;
+        replaces.then(|| kept_name(&self.operation, &self.database))
+    }
+}
+
+/// A restore that took place.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Restored {
+    /// The database.
+    pub(crate) database: String,
+    /// Rows loaded and compared with the dump; counted on the server where the dump does not tell them.
+    pub(crate) rows: u64,
+    /// Tables loaded.
+    pub(crate) tables: usize,
+    /// Bytes of SQL.
+    pub(crate) bytes: u64,
+    /// The name the old one is kept under.
+    pub(crate) kept: Option<String>,
+    /// Tables with more rows than the dump has for them, and what wrote them.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Checks the target before the user is asked for consent.
+/// `encoding` is the encoding of a database that does not exist yet, if known.
+///
+/// # Errors
+/// Kind `Refused`: it cannot work, or would lose something silently; nothing was changed.
+pub(crate) async fn look(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    access: &Access,
+    database: &str,
+    examined: Option<(&Examined, &Asked)>,
+    encoding: Option<&str>,
+) -> Result<(bool, ServerVersion, Findings)> {
+    let mut session = standing::outside(engine, container, access, Some(database), "envctl restore").await?;
+    let needs = examined.map(|(examined, asked)| preflight::Needs {
+        settings: examined.summary.notes.settings.keys().cloned().collect(),
+        no_owner: asked.rules.no_owner,
+        no_privileges: asked.rules.no_privileges,
+        command: asked.command.clone(),
+        server_major: examined.summary.server_major(),
+        restrict: examined.summary.restrict_key.is_some(),
+        roles: examined.summary.roles.clone(),
+        extensions: examined.summary.extensions.clone(),
+        tablespaces: examined.summary.tablespaces.clone(),
+        encoding: examined.summary.encoding.clone(),
+        text: examined.summary.text,
+        bytes: examined.summary.bytes,
+    });
+    let like = encoding.map_or_else(
+        || Like::Database(access.database.clone()),
+        |encoding| Like::Encoding(encoding.to_owned()),
+    );
+    let result = preflight::look(&mut session, (database, &like), needs.as_ref()).await;
+    if result.as_ref().is_ok_and(|(_, _, findings)| findings.in_place) {
+        in_place::check(engine, container, &access.to(database), examined.map(|(examined, _)| examined))
+            .await?;
+    }
+    if let (Ok((_, version, findings)), Some(examined)) = (&result, examined.map(|(examined, _)| examined)) {
+        readable(version, examined)?;
+        let data = findings.data_directory.as_deref();
+        preflight::space(engine, container, data, examined.summary.bytes).await?;
+    }
+    session.close().await;
+    result
+}
+
+/// An archive is read by the server's own `pg_restore`, which reads none that a newer pg_dump wrote.
+fn readable(version: &ServerVersion, examined: &Examined) -> Result<()> {
+    let made_by = examined.summary.pg_dump_version.as_deref().and_then(ServerVersion::parse);
+    let Some(made_by) = made_by.filter(|_| examined.format != Format::Plain) else { return Ok(()) };
+    if pg_restore::reads(version.major(), made_by.major()) {
+        return Ok(());
+    }
+    Err(error::refused(format!(
+        "the archive was made by pg_dump {made_by}, and the pg_restore of PostgreSQL {version} does not read it"
+    ))
+    .hint("restore it into a server of that version, or turn it into SQL there: `pg_restore -f dump.sql FILE`"))
+}
+
+/// Carries a plan out.
+///
+/// # Errors
+/// See [`load`] and [`crate::databases::swap::swap`]. Unless the kind is `Unknown`, the database is as it was.
+pub(crate) async fn run(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    plan: Confirmed<RestorePlan>,
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Restored> {
+    let plan = plan.into_plan();
+    let short = plan.operation.get(..8).unwrap_or(&plan.operation);
+    let name = format!("envctl/{short} restore {}", plan.who);
+    let locking = async {
+        // The lock lives in the database that is replaced; a new one has nobody to share it with.
+        if !plan.exists {
+            return Ok(None);
+        }
+        let access = plan.access.to(&plan.database);
+        let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
+        interrupt.or(holding).await?.map(Some)
+    };
+    let opening = async {
+        let standing = standing::outside(engine, container, &plan.access, Some(&plan.database), &name);
+        let (mut admin, lock) = tokio::try_join!(standing, locking)?;
+        let canceller = Canceller::of(engine, container, &mut admin, &name).await;
+        Ok::<_, Error>((admin, canceller, lock))
+    };
+    let (mut admin, canceller, lock) = Box::pin(interrupt.or(opening)).await??;
+    let place = admin.access().clone();
+    let side = side_name(&plan.operation, &plan.database);
+    let loader = format!("envctl/{short} load");
+    let preparing = async {
+        tidy(&mut admin, progress).await?;
+        if !plan.roles.missing.is_empty() {
+            progress.step("creating roles");
+            all_databases::create_roles(engine, container, &place, &plan.roles).await?;
+        }
+        Ok(())
+    };
+    let result = match interrupt.or(preparing).await {
+        Ok(Ok(())) => {
+            beside(engine, container, &plan, &mut admin, &side, (&name, &loader), progress, interrupt).await
+        }
+        Ok(Err(error)) | Err(error) => Err(error),
+    };
+    match result {
+        Ok(restored) => {
+            drop(lock);
+            tokio::join!(admin.close(), async {
+                if let Some(canceller) = canceller {
+                    canceller.close().await;
+                }
+            });
+            Ok(restored)
+        }
+        Err(error) if error.kind() == ErrorKind::Unknown => Err(error),
+        Err(error) => {
+            // An interrupted session may still be inside of a statement, and that may wait.
+            let admin = match canceller {
+                Some(canceller) if matches!(error.kind(), ErrorKind::Interrupted(_)) => canceller.end().await,
+                _ => admin,
+            };
+            let role = loading_role::name_of(&plan.operation);
+            let cleaning = staging::clean_up(engine, container, &place, admin, (&side, &role), &loader);
+            let cleaned = tokio::time::timeout(Duration::from_secs(20), cleaning).await.unwrap_or(false);
+            Err(if cleaned {
+                error
+            } else {
+                error.note(format!("the side database {side:?} is left; the next restore removes it"))
+            })
+        }
+    }
+}
+
+/// Removes what restores that were killed have left on the server.
+async fn tidy(admin: &mut Session, progress: &Arc<dyn Progress>) -> Result<()> {
+    for orphan in orphan_sessions::end(admin).await.unwrap_or_default() {
+        progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
+    }
+    for leftover in staging::sweep(admin).await? {
+        progress
+            .on(Event::Warning(format!("removed {leftover:?}, left behind by a restore that was killed")));
+    }
+    for role in loading_role::sweep(admin).await.unwrap_or_default() {
+        progress
+            .on(Event::Warning(format!("dropped role {role:?}, left behind by a restore that was killed")));
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
+async fn beside(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    plan: &RestorePlan,
+    admin: &mut Session,
+    side: &str,
+    (name, loader): (&str, &str),
+    progress: &Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<Restored> {
+    let live = match &plan.data_only {
+        Some(rows) => {
+            progress.step("locking the tables against writers");
+            let access = plan.access.to(&plan.database);
+            let (rows, names) = ((rows, &access), (name, loader));
+            let holding = LiveDatabase::hold(engine, container, rows, names, plan.lock_limit);
+            Some(interrupt.or(holding).await??)
+        }
+        None => None,
+    };
+    let side = if plan.findings.in_place { &plan.database } else { side };
+    let creating = async {
+        let properties = model(plan, admin).await?;
+        let role = if plan.is_foreign() { LoadingRole::make(admin, plan).await? } else { None };
+        if plan.findings.in_place {
+            in_place::check(engine, container, &plan.access.to(side), None).await?;
+        } else {
+            progress.step(&format!("creating {side}"));
+            staging::create(admin, side, &properties, &plan.operation).await?;
+        }
+        Ok::<_, Error>((properties, role))
+    };
+    let (properties, role) = interrupt.or(creating).await??;
+    progress.step(&format!("loading {}", plan.source.name()));
+    let expected = match plan.shared {
+        // Only a worker can read the file itself.
+        Some(SharedOut::Archive(_)) => u64::MAX,
+        // What nobody has counted yet (a pipe) may be large.
+        _ => plan.bytes.unwrap_or(u64::MAX),
+    };
+    let chosen = plan
+        .ways
+        .choose(engine, admin, &plan.operation, (Work::Files, expected), progress, interrupt)
+        .await?;
+    let loading = interrupt.or(Loading::of(admin)).await?.map_err(Error::from)?;
+    let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, loading, progress);
+    let properties = &properties;
+    let filling = Filling {
+        engine,
+        container,
+        plan,
+        side,
+        loader,
+        properties,
+        role: role.as_ref(),
+        live: live.as_ref(),
+        progress,
+        interrupt,
+    };
+    let Filled { rows, tables, bytes, notes, unfinished } = match filling.run(admin, &loaders).await {
+        Ok(filled) => filled,
+        Err(error) => {
+            loaders.end().await;
+            return Err(error);
+        }
+    };
+    if let (Some(role), Some((prepared, deferred))) = (role, unfinished) {
+        progress.step("setting owners and rights");
+        let unfinished = (prepared, deferred, properties.owner.as_str());
+        let finishing = role.finish(engine, container, plan, (admin, side), unfinished, loader);
+        if let Err(error) = interrupt.or(finishing).await.flatten() {
+            loaders.end().await;
+            return Err(error);
+        }
+    }
+    let database = plan.database.clone();
+    if plan.findings.in_place {
+        loaders.end().await;
+        progress.on(Event::Done);
+        return Ok(Restored { database, rows, tables, bytes, kept: None, notes });
+    }
+    progress.step("swapping");
+    let swap_plan = SwapPlan {
+        live: plan.database.clone(),
+        exists: plan.exists,
+        incoming: side.to_owned(),
+        kept: kept_name(&plan.operation, &plan.database),
+        operation: plan.operation.clone(),
+        at: plan.at.clone(),
+        given: plan.properties.clone(),
+    };
+    // From here on Ctrl-C waits: the swap takes a second, and half of it does not exist.
+    let swapping = swap::swap(engine, container, &plan.access, &plan.version, &swap_plan);
+    // What loaded has disconnected; removing it takes as long as the swap.
+    let (swapped, ()) = tokio::join!(swapping, loaders.end());
+    for statement in swapped? {
+        progress.on(Event::Warning(swap::not_copied(&statement)));
+    }
+    progress.on(Event::Done);
+    Ok(Restored { database, rows, tables, bytes, kept: plan.exists.then_some(swap_plan.kept), notes })
+}
+
+/// Returns the properties for the staging database.
+async fn model(plan: &RestorePlan, admin: &mut Session) -> Result<Properties> {
+    if let Some(known) = plan.properties.clone().filter(|_| !plan.exists) {
+        return Ok(known);
+    }
+    let model = if plan.exists { &plan.database } else { &plan.access.database };
+    let mut properties = Properties::read(admin, &plan.version, model).await.map_err(Error::from)?;
+    if properties.is_none() {
+        properties = Properties::read(admin, &plan.version, "template1").await.map_err(Error::from)?;
+    }
+    let properties = properties.unwrap_or_default();
+    Ok(match &plan.findings.new_encoding {
+        Some(encoding) => properties.in_encoding(encoding),
+        None => properties,
+    })
+}
