@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 
 /// Resolves when the user wants to stop. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Interrupt {
+pub(crate) struct CancelToken {
     signal: watch::Receiver<Option<u8>>,
 }
 
@@ -23,9 +23,9 @@ pub(crate) struct Trigger {
 }
 
 /// A connected pair.
-pub(crate) fn pair() -> (Trigger, Interrupt) {
+pub(crate) fn pair() -> (Trigger, CancelToken) {
     let (sender, receiver) = watch::channel(None);
-    (Trigger { signal: sender }, Interrupt { signal: receiver })
+    (Trigger { signal: sender }, CancelToken { signal: receiver })
 }
 
 impl Trigger {
@@ -40,7 +40,7 @@ impl Trigger {
     }
 }
 
-impl Interrupt {
+impl CancelToken {
     /// One that never comes: for tests.
     #[cfg(test)]
     pub(crate) fn never() -> Self {
@@ -79,9 +79,9 @@ impl Interrupt {
 /// Time limit for cancelled work on a thread to end and to clean up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Interrupt {
+impl CancelToken {
     /// Does work that blocks on a thread of its own, so that the wish to stop is heard meanwhile. What `work` reads or
-    /// writes at length goes through [`Interrupt::over`]: then it ends by itself, and what it made goes with it.
+    /// writes at length goes through [`CancelToken::over`]: then it ends by itself, and what it made goes with it.
     ///
     /// # Errors
     /// Kind `Interrupted`, whatever `work` came to; else its own.
@@ -107,19 +107,19 @@ impl Interrupt {
     }
 
     /// Input or output that fails once the user wants to stop.
-    pub(crate) fn over<T>(&self, inner: T) -> Stoppable<T> {
-        Stoppable { inner, interrupt: self.clone() }
+    pub(crate) fn over<T>(&self, inner: T) -> CancellableIo<T> {
+        CancellableIo { inner, interrupt: self.clone() }
     }
 }
 
-/// See [`Interrupt::over`].
+/// See [`CancelToken::over`].
 #[derive(Debug)]
-pub(crate) struct Stoppable<T> {
+pub(crate) struct CancellableIo<T> {
     inner: T,
-    interrupt: Interrupt,
+    interrupt: CancelToken,
 }
 
-impl<T> Stoppable<T> {
+impl<T> CancellableIo<T> {
     /// Returns the wrapped reader or writer.
     pub(crate) fn into_inner(self) -> T {
         self.inner
@@ -134,14 +134,14 @@ impl<T> Stoppable<T> {
     }
 }
 
-impl<T: Read> Read for Stoppable<T> {
+impl<T: Read> Read for CancellableIo<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.wanted()?;
         self.inner.read(buffer)
     }
 }
 
-impl<T: Write> Write for Stoppable<T> {
+impl<T: Write> Write for CancellableIo<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.wanted()?;
         self.inner.write(bytes)
@@ -188,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_work_on_a_thread_came_to_is_told() {
-        let interrupt = Interrupt::never();
+        let interrupt = CancelToken::never();
         assert_eq!(interrupt.blocking(|| Ok(7)).await.unwrap(), 7);
         let failed = interrupt.blocking(|| Err::<(), _>(crate::error::busy("locked"))).await;
         assert_eq!(failed.unwrap_err().kind(), ErrorKind::Busy);

@@ -39,9 +39,9 @@ pub(crate) trait Progress: Send + Sync {
 /// Nobody listens: tests and `-q`.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg(test)]
-pub(crate) struct Silent;
+pub(crate) struct NoProgress;
 
 #[cfg(test)]
-impl Progress for Silent {
+impl Progress for NoProgress {
     fn on(&self, _event: Event) {}
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::settings::Color;
-use crate::config::{Flags, Given};
+use crate::config::{Flags, Sourced};
 use crate::consent::Consent;
 use crate::text::shell_word::shell_word;
 use crate::ui::{ColorChoice, TargetOptions};
@@ -105,17 +105,17 @@ pub(crate) fn option(short: &str, long: &str, value: &str) -> String {
 impl GlobalArgs {
     /// Returns the options for the configuration layer, each with its name on the command line.
     pub(crate) fn flags(&self) -> Flags {
-        fn given<T: Clone>(name: &str, value: Option<&T>) -> Option<Given<T>> {
-            value.map(|value| Given::flag(name, value.clone()))
+        fn given<T: Clone>(name: &str, value: Option<&T>) -> Option<Sourced<T>> {
+            value.map(|value| Sourced::flag(name, value.clone()))
         }
         let profile = match (self.dev, self.prod) {
-            (true, _) => Some(Given::flag("--dev", "dev".to_owned())),
-            (_, true) => Some(Given::flag("--prod", "prod".to_owned())),
+            (true, _) => Some(Sourced::flag("--dev", "dev".to_owned())),
+            (_, true) => Some(Sourced::flag("--prod", "prod".to_owned())),
             _ => given("--profile", self.profile.as_ref()),
         };
         Flags {
-            stacks: (!self.stack.is_empty()).then(|| Given::flag("--stack", self.stack.clone())),
-            all_stacks: self.all_stacks.then(|| Given::flag("--all-stacks", true)),
+            stacks: (!self.stack.is_empty()).then(|| Sourced::flag("--stack", self.stack.clone())),
+            all_stacks: self.all_stacks.then(|| Sourced::flag("--all-stacks", true)),
             profile,
             container: given("--container", self.container.as_ref()),
             index: given("--index", self.index.as_ref()),
@@ -133,7 +133,7 @@ impl GlobalArgs {
                     ColorChoice::Always => Color::Always,
                     ColorChoice::Never => Color::Never,
                 };
-                Given::flag("--color", color)
+                Sourced::flag("--color", color)
             }),
         }
     }

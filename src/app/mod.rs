@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cancel::{Interrupt, Trigger, interrupted, pair};
-use crate::config::settings::DaemonWish;
+use crate::cancel::{CancelToken, Trigger, interrupted, pair};
+use crate::config::settings::EndpointSettings;
 use crate::config::{self, Settings};
 use crate::consent::{Consent, Decision, Guard, GuardTarget, Unlike};
 use crate::docker::client::Client;
@@ -27,7 +27,7 @@ use crate::docker::exec::tty;
 use crate::docker::inspect_all::observe;
 use crate::docker::{Container, Engine, Listed};
 use crate::environment;
-use crate::environment::{Environment, Landscape, Target};
+use crate::environment::{Environment, Inventory, Target};
 use crate::error::{self, ErrorKind, Result};
 use crate::postgres::access::Wishes;
 use crate::text::shell_word::shell_word;
@@ -40,7 +40,7 @@ pub(crate) struct App {
     /// The printer.
     pub(crate) ui: Ui,
     /// The user's wish to stop.
-    pub(crate) interrupt: Interrupt,
+    pub(crate) interrupt: CancelToken,
     trigger: Arc<Trigger>,
     asking: Arc<AtomicBool>,
     environment: BTreeMap<String, String>,
@@ -110,7 +110,7 @@ impl App {
     /// Returns the context for one stack of a multi-stack operation.
     /// The context has its own cancel token, and messages begin with the stack's name.
     #[must_use]
-    pub(crate) fn of_stack(&self, environment: &Environment, stop: Interrupt) -> Self {
+    pub(crate) fn of_stack(&self, environment: &Environment, stop: CancelToken) -> Self {
         let ui = self.ui.of_stack(&environment.stack);
         let mut options = ui.target_options();
         options.stack = Some(format!("-s {}", shell_word(&environment.stack)));
@@ -150,7 +150,7 @@ impl App {
         }
     }
 
-    /// Runs a command to its end, with signals turned into [`Interrupt`] and `--timeout` enforced.
+    /// Runs a command to its end, with signals turned into [`CancelToken`] and `--timeout` enforced.
     ///
     /// # Errors
     /// The command's own; kind `Timeout` when it took too long and had been told to stop.
@@ -241,8 +241,8 @@ impl App {
         Ok(Daemon { engine: Client::engine(endpoint)?, context, origin })
     }
 
-    fn endpoint(&self, wish: &DaemonWish) -> Result<Endpoint> {
-        let asked = |given: &config::Given<String>| Asked {
+    fn endpoint(&self, wish: &EndpointSettings) -> Result<Endpoint> {
+        let asked = |given: &config::Sourced<String>| Asked {
             value: given.value.clone(),
             by: given.origin.to_string(),
         };
@@ -260,7 +260,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Docker`.
-    pub(crate) async fn landscape(&self, daemon: &Daemon, settings: &Settings) -> Result<Landscape> {
+    pub(crate) async fn landscape(&self, daemon: &Daemon, settings: &Settings) -> Result<Inventory> {
         let listed = self.interrupt.or(daemon.engine.list()).await??;
         self.landscape_of(listed, daemon, settings).await
     }
@@ -270,7 +270,7 @@ impl App {
         listed: Vec<Listed>,
         daemon: &Daemon,
         settings: &Settings,
-    ) -> Result<Landscape> {
+    ) -> Result<Inventory> {
         let containers =
             self.interrupt.or(observe(&daemon.engine, listed, environment::is_in_doubt)).await??;
         Ok(environment::observe(&containers, &settings.target))

@@ -12,19 +12,19 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::backup::create::{BackupRequest, Created, Destination, IfTaken, create};
+use crate::backup::create::{BackupRequest, BackupTarget, Created, OnExisting, create};
 use crate::backup::directory_format::{Hashed, add, names};
 use crate::backup::sink::{Output, Packed};
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::codec::{Hasher, Stored};
 use crate::databases::properties::Properties;
 use crate::docker::exec::verified_stream;
 use crate::docker::{Container, Engine};
 use crate::dump::format::Format;
-use crate::dump::scanner::Contents;
+use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, Result};
-use crate::fsutil::private_dir::Room;
+use crate::fsutil::private_dir::PrivateDir;
 use crate::postgres::database_info::Facts;
 use crate::postgres::rights::MAY_MEASURE;
 use crate::postgres::session::fields;
@@ -34,7 +34,7 @@ use crate::progress::{Event, Progress};
 use crate::repository::all_databases_layout::DATABASES;
 use crate::repository::all_databases_layout::GLOBALS;
 use crate::repository::all_databases_layout::PROPERTIES;
-use crate::repository::manifest::{CLUSTER, Inner, Level, Manifest, SCHEMA, Verified};
+use crate::repository::manifest::{CLUSTER, Inner, Manifest, SCHEMA, Verification, VerificationLevel};
 use crate::text::percent;
 use crate::text::sql_quote::literal;
 
@@ -49,7 +49,7 @@ pub(crate) async fn create_all(
     request: &BackupRequest,
     mut open: Session,
     progress: &Arc<dyn Progress>,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<Created> {
     let begun = Instant::now();
     let mut facts = Facts::read(&mut open).await.map_err(Error::from)?;
@@ -69,7 +69,7 @@ pub(crate) async fn create_all(
     let cannot =
         |e: io::Error| error::failed("a directory for the dumps cannot be made beside the backup").because(e);
     let home = request.ways.disk.as_deref().unwrap_or(&request.ways.rooms);
-    let room = Room::make(home).map_err(cannot)?;
+    let room = PrivateDir::make(home).map_err(cannot)?;
     let all = room.directory("all").map_err(cannot)?;
     let mut inner = Vec::new();
     for (at, database) in properties.keys().cloned().collect::<Vec<_>>().iter().enumerate() {
@@ -155,7 +155,7 @@ fn of_one(request: &BackupRequest, database: &str, all: &Path) -> BackupRequest 
     let file = format!("{}.sql{}", percent::encode(database), request.compression.extension());
     BackupRequest {
         access: request.access.to(database),
-        destination: Destination::File { path: all.join(DATABASES).join(file), taken: IfTaken::Refuse },
+        destination: BackupTarget::File { path: all.join(DATABASES).join(file), taken: OnExisting::Refuse },
         ..request.clone()
     }
 }
@@ -166,7 +166,7 @@ async fn globals(
     container: &Container,
     request: &BackupRequest,
     facts: &Facts,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<(Vec<u8>, Summary)> {
     let application = format!("envctl/{} globals", &request.operation[..8]);
     let access = request.access.to(&facts.database);
@@ -201,7 +201,7 @@ async fn globals(
             error
         });
     }
-    let mut contents = Contents::new(Format::Plain);
+    let mut contents = AnyScanner::new(Format::Plain);
     contents.feed(&globals);
     let summary = contents.finish();
     if !summary.cluster || !summary.proof().is_complete() {
@@ -223,7 +223,7 @@ fn tar<W: Write>(
     properties: &Path,
     (dumps, count): (&Path, usize),
     out: W,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<(Stored, W)> {
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
     let mut names = names(dumps).map_err(failed)?;
@@ -313,7 +313,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Cr
         roles: union(|manifest| &manifest.roles),
         search_path: Vec::new(),
         last_migration: None,
-        verified: Verified { level: Level::Trailer, at: request.started },
+        verified: Verification { level: VerificationLevel::Trailer, at: request.started },
         empty: inner.iter().all(|one| one.manifest.is_empty()),
         mac: None,
     })
@@ -325,7 +325,7 @@ mod tests {
     use crate::cancel::pair;
     use crate::error::ErrorKind;
 
-    fn of(home: &Path, dumps: usize, interrupt: &Interrupt) -> Result<(Stored, Vec<u8>)> {
+    fn of(home: &Path, dumps: usize, interrupt: &CancelToken) -> Result<(Stored, Vec<u8>)> {
         let of_all = [GLOBALS, PROPERTIES].map(|name| home.join(name));
         for path in &of_all {
             fs::write(path, "{}").unwrap();
@@ -342,12 +342,12 @@ mod tests {
         for name in ["b.sql", "b.sql.json", "a.sql", "a.sql.json"] {
             fs::write(dumps.join(name), name).unwrap();
         }
-        let error = of(home.path(), 3, &Interrupt::never()).unwrap_err();
+        let error = of(home.path(), 3, &CancelToken::never()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
         let (trigger, interrupt) = pair();
         trigger.fire(2);
         assert!(of(home.path(), 2, &interrupt).is_err(), "nobody wants it any more");
-        let (stored, bytes) = of(home.path(), 2, &Interrupt::never()).unwrap();
+        let (stored, bytes) = of(home.path(), 2, &CancelToken::never()).unwrap();
         assert_eq!(stored.bytes, bytes.len() as u64);
         let mut tar = ::tar::Archive::new(&*bytes);
         let names =

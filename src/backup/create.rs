@@ -16,9 +16,9 @@ use crate::backup::directory_format;
 use crate::backup::dump_result::judge;
 use crate::backup::sink;
 use crate::backup::sink::{Output, Packed};
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::codec::Compression;
-use crate::docker::exec::verified_stream::ProvenEnd;
+use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::exec::verified_stream::with_whereabouts;
 use crate::docker::{Container, Engine};
 use crate::dump::format::Format;
@@ -29,26 +29,26 @@ use crate::postgres::lock::{self, Mode};
 use crate::postgres::reliance::Reliance;
 use crate::postgres::rights::MAY_END;
 use crate::postgres::search_path::SearchPath;
-use crate::postgres::tools::dump_runner::{Chosen, Dumping, Way, Ways, Work};
+use crate::postgres::tools::dump_runner::{Chosen, DumpKind, DumpRunner, TransportOptions, Way};
 use crate::postgres::tools::pg_dump::{DumpOptions, Packed as Packing};
 use crate::postgres::{Access, Session, orphan_sessions};
 use crate::progress::{Event, Progress};
 use crate::repository::authenticity::allowed;
 use crate::repository::authenticity::{Authenticity, ManifestKey};
 use crate::repository::manifest::{
-    Entry, Foreknown, Level, Manifest, Purpose, SCHEMA, Source, Span, Table, Verified,
+    Entry, Manifest, Purpose, RestoreHints, SCHEMA, Source, Span, Table, Verification, VerificationLevel,
 };
 use crate::text::sql_quote::literal;
 
 /// Destination of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Destination {
+pub(crate) enum BackupTarget {
     /// A file, and its manifest beside it.
     File {
         /// Path of the file.
         path: PathBuf,
         /// Action if the file name is taken.
-        taken: IfTaken,
+        taken: OnExisting,
     },
     /// Our stdout; no manifest, the exit code is the proof.
     Stdout,
@@ -56,7 +56,7 @@ pub(crate) enum Destination {
 
 /// Action if a file name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IfTaken {
+pub(crate) enum OnExisting {
     /// The backup is refused.
     Refuse,
     /// The old one is replaced, once the new one is proven.
@@ -85,7 +85,7 @@ pub(crate) struct BackupRequest {
     /// Number of compression threads.
     pub(crate) threads: usize,
     /// Destination of the backup.
-    pub(crate) destination: Destination,
+    pub(crate) destination: BackupTarget,
     /// Start time of the backup.
     pub(crate) started: Timestamp,
     /// Longest wait for envctl's own lock.
@@ -93,7 +93,7 @@ pub(crate) struct BackupRequest {
     /// Longest silence of the stream before the container is inspected.
     pub(crate) stall_limit: Duration,
     /// The ways the bytes may take.
-    pub(crate) ways: Ways,
+    pub(crate) ways: TransportOptions,
     /// Key for the manifest; `None` where there is none, and then the manifest vouches for nothing.
     pub(crate) key: Option<ManifestKey>,
 }
@@ -131,7 +131,7 @@ pub(crate) async fn create(
     open: Option<Session>,
     stdout: Option<Box<dyn Write + Send>>,
     progress: &Arc<dyn Progress>,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<Created> {
     let begun = Instant::now();
     let name = format!("envctl/{} backup {}", &request.operation[..8], request.who);
@@ -157,7 +157,7 @@ pub(crate) async fn create(
     let dumper = format!("envctl/{} dump", &request.operation[..8]);
     let operation = &request.operation;
     let plain = request.dump.format == Format::Plain;
-    let dumping = Dumping {
+    let dumping = DumpRunner {
         engine,
         container,
         options: &request.dump,
@@ -168,9 +168,9 @@ pub(crate) async fn create(
         interrupt,
     };
     let worth = match request.dump.format {
-        Format::Plain | Format::Custom => (Work::Stream, facts.table_bytes),
+        Format::Plain | Format::Custom => (DumpKind::Stream, facts.table_bytes),
         // Nothing but a worker writes it.
-        Format::Directory => (Work::Files, u64::MAX),
+        Format::Directory => (DumpKind::Files, u64::MAX),
     };
     let chosen = request.ways.choose(engine, &mut session, operation, worth, progress, interrupt).await?;
     let outcome = match request.dump.format {
@@ -236,14 +236,14 @@ async fn end_dump(
 
 /// Dumps and packs side by side.
 async fn streamed(
-    dumping: &Dumping<'_>,
+    dumping: &DumpRunner<'_>,
     chosen: Chosen,
     access: &Access,
     output: Output,
     request: &BackupRequest,
     facts: &Facts,
     progress: &Arc<dyn Progress>,
-) -> Result<(Packed, ProvenEnd, Way)> {
+) -> Result<(Packed, VerifiedExit, Way)> {
     let (blocks, receiver) = mpsc::channel(4);
     let packing = output.pack(receiver, request, facts.table_bytes, progress);
     let dumped = dumping.run(chosen, &request.ways, access, blocks).await;
@@ -287,8 +287,8 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, t
         roles: summary.roles.clone(),
         search_path: Vec::new(),
         last_migration: facts.migrations.as_ref().and_then(|m| m.last.clone()),
-        verified: Verified {
-            level: Level::Trailer,
+        verified: Verification {
+            level: VerificationLevel::Trailer,
             at: request.started.checked_add(took).unwrap_or(request.started),
         },
         empty: false,
@@ -302,11 +302,11 @@ fn table(copy: &CopyBlock, plain: bool) -> Table {
 }
 
 /// Only of a dump about which everything was learned, and nothing that a restore would have to ask about.
-fn foreknown(summary: &Summary) -> Option<Foreknown> {
+fn foreknown(summary: &Summary) -> Option<RestoreHints> {
     let usual = !summary.overflow && !summary.bom && !summary.cluster;
     let permitted =
         summary.findings.iter().all(|finding| allowed(finding.kind, &Authenticity::Authenticated, false));
-    (usual && permitted && summary.findings_left_out == 0).then(|| Foreknown {
+    (usual && permitted && summary.findings_left_out == 0).then(|| RestoreHints {
         restrict: summary.restrict_key.is_some(),
         tablespaces: summary.tablespaces.clone(),
         encoding: summary.encoding.clone(),

@@ -12,16 +12,16 @@ use std::sync::Arc;
 use super::create::BackupRequest;
 use crate::backup::dump_result::{dump_failed, judge};
 use crate::backup::sink::{Output, Packed};
-use crate::cancel::{Interrupt, Stoppable};
+use crate::cancel::{CancelToken, CancellableIo};
 use crate::codec::{BLOCK, Hasher, Stored};
-use crate::docker::exec::verified_stream::ProvenEnd;
+use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
-use crate::dump::scanner::Contents;
+use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::Access;
-use crate::postgres::tools::dump_runner::{Chosen, DIRECTORY, Dumping, Way};
+use crate::postgres::tools::dump_runner::{Chosen, DIRECTORY, DumpRunner, Way};
 use crate::progress::{Event, Progress};
 
 /// Dumps, then checks and tars what was dumped.
@@ -29,13 +29,13 @@ use crate::progress::{Event, Progress};
 /// # Errors
 /// Errors of a streamed backup, see [`super::create::create`].
 pub(crate) async fn gather(
-    dumping: &Dumping<'_>,
+    dumping: &DumpRunner<'_>,
     chosen: Chosen,
     access: &Access,
     output: Output,
     request: &BackupRequest,
     progress: &Arc<dyn Progress>,
-) -> Result<(Packed, ProvenEnd, Way)> {
+) -> Result<(Packed, VerifiedExit, Way)> {
     let seen = |done| progress.on(Event::Bytes { done, total: None });
     let (end, worker, directory) = dumping.dump_into_directory(chosen, &request.ways, access, seen).await?;
     if end.exit_code != 0 {
@@ -70,7 +70,7 @@ fn of(stored: Stored, plain: Hasher) -> Stored {
     Stored { plain_bytes: plain.bytes(), plain_sha256: plain.finish(), ..stored }
 }
 
-fn tar<W: Write>(directory: &Path, out: W, interrupt: &Interrupt) -> Result<(Stored, W)> {
+fn tar<W: Write>(directory: &Path, out: W, interrupt: &CancelToken) -> Result<(Stored, W)> {
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
     let mut tar = ::tar::Builder::new(Hashed::new(out, interrupt));
     // The list first, as pg_dump's own tar has it.
@@ -107,9 +107,13 @@ pub(crate) fn add<W: Write>(tar: &mut ::tar::Builder<W>, name: &Path, path: &Pat
 }
 
 /// Reads the directory as a restore would; returns the hash and the summary.
-fn read(directory: &Path, progress: &Arc<dyn Progress>, interrupt: &Interrupt) -> Result<(Hasher, Summary)> {
+fn read(
+    directory: &Path,
+    progress: &Arc<dyn Progress>,
+    interrupt: &CancelToken,
+) -> Result<(Hasher, Summary)> {
     let mut stream = interrupt.over(CustomStream::open(directory)?);
-    let mut contents = Contents::new(Format::Directory);
+    let mut contents = AnyScanner::new(Format::Directory);
     let mut hasher = Hasher::default();
     let mut block = vec![0; BLOCK];
     loop {
@@ -126,13 +130,13 @@ fn read(directory: &Path, progress: &Arc<dyn Progress>, interrupt: &Interrupt) -
 
 /// A writer that hashes what passes, and fails once the user wants to stop.
 pub(crate) struct Hashed<W> {
-    out: Stoppable<W>,
+    out: CancellableIo<W>,
     hasher: Hasher,
 }
 
 impl<W: Write> Hashed<W> {
     /// Before the first byte.
-    pub(crate) fn new(out: W, interrupt: &Interrupt) -> Self {
+    pub(crate) fn new(out: W, interrupt: &CancelToken) -> Self {
         Self { out: interrupt.over(out), hasher: Hasher::default() }
     }
 

@@ -2,8 +2,8 @@
 
 use super::create::BackupRequest;
 use crate::backup::sink::Packed;
-use crate::docker::exec::verified_stream::ProvenEnd;
-use crate::dump::sql::Proof;
+use crate::docker::exec::verified_stream::VerifiedExit;
+use crate::dump::sql::Completeness;
 use crate::error::{self, Error, Result};
 use crate::postgres::tools::dump_runner::Way;
 
@@ -12,10 +12,10 @@ use crate::postgres::tools::dump_runner::Way;
 /// # Errors
 /// The failure that was the cause.
 pub(crate) fn judge(
-    dumped: Result<(ProvenEnd, Way)>,
+    dumped: Result<(VerifiedExit, Way)>,
     packed: Result<Packed>,
     request: &BackupRequest,
-) -> Result<(Packed, ProvenEnd, Way)> {
+) -> Result<(Packed, VerifiedExit, Way)> {
     let (end, way) = match (dumped, &packed) {
         // The packing side stopped taking bytes: its own error is the cause, not the broken pipe.
         (Err(dump_error), Err(_)) if dump_error.kind() == error::ErrorKind::Failed => {
@@ -29,8 +29,8 @@ pub(crate) fn judge(
     }
     let packed = packed?;
     match packed.summary.proof() {
-        Proof::Trailer => Ok((packed, end, way)),
-        Proof::Missing(why) => Err(error::integrity(format!(
+        Completeness::Trailer => Ok((packed, end, way)),
+        Completeness::Missing(why) => Err(error::integrity(format!(
             "pg_dump ended with exit code 0, but its output is incomplete: {why}"
         ))
         .note("nothing was kept")
@@ -39,7 +39,7 @@ pub(crate) fn judge(
 }
 
 /// pg_dump's own complaint, with the cure where it is known.
-pub(crate) fn dump_failed(end: &ProvenEnd, request: &BackupRequest) -> Error {
+pub(crate) fn dump_failed(end: &VerifiedExit, request: &BackupRequest) -> Error {
     let words = end.stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     let first: Vec<&str> = words.take(6).collect();
     let text = first.join("; ");

@@ -10,10 +10,10 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-use super::create::{BackupRequest, Destination, IfTaken};
+use super::create::{BackupRequest, BackupTarget, OnExisting};
 use crate::codec::{Compression, Packer, Stored};
 use crate::dump::format::Format;
-use crate::dump::scanner::Contents;
+use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::atomic_file;
@@ -25,7 +25,7 @@ use crate::repository::name::Label;
 
 /// The receiving end: scanner and packer over a file or stdout.
 pub(crate) enum Output {
-    File { file: NewFile, manifest: NewFile, taken: IfTaken },
+    File { file: NewFile, manifest: NewFile, taken: OnExisting },
     Stdout(Box<dyn Write + Send>),
 }
 
@@ -51,13 +51,13 @@ impl Output {
         progress: &Arc<dyn Progress>,
     ) -> Result<Self> {
         let (path, taken) = match (&request.destination, stdout) {
-            (Destination::Stdout, Some(stdout)) => return Ok(Self::Stdout(stdout)),
-            (Destination::Stdout, None) => return Err(error::failed("there is no stdout to write to")),
-            (Destination::File { path, taken }, _) => (path, *taken),
+            (BackupTarget::Stdout, Some(stdout)) => return Ok(Self::Stdout(stdout)),
+            (BackupTarget::Stdout, None) => return Err(error::failed("there is no stdout to write to")),
+            (BackupTarget::File { path, taken }, _) => (path, *taken),
         };
         // A manifest that was left alone counts too: it would be found in the way when all is done.
         let in_the_way = [path.clone(), path_for(path)].into_iter().find(|path| atomic_file::occupied(path));
-        if let Some(occupied) = in_the_way.filter(|_| taken == IfTaken::Refuse) {
+        if let Some(occupied) = in_the_way.filter(|_| taken == OnExisting::Refuse) {
             return Err(atomic_file::taken(&occupied));
         }
         // A device, a pipe or a link that is replaced by a file is never what was meant.
@@ -131,8 +131,8 @@ impl Output {
                     .write_all(json.to_json().as_bytes())
                     .map_err(|e| atomic_file::write_failure(&target, e))?;
                 loop {
-                    match atomic_file::publish_pair(&mut file, &mut manifest, taken == IfTaken::Replace) {
-                        Err(e) if taken == IfTaken::Next && e.kind() == ErrorKind::Refused => {
+                    match atomic_file::publish_pair(&mut file, &mut manifest, taken == OnExisting::Replace) {
+                        Err(e) if taken == OnExisting::Next && e.kind() == ErrorKind::Refused => {
                             let next = next_name(file.target()).ok_or(e)?;
                             manifest.rename_target(path_for(&next));
                             file.rename_target(next);
@@ -201,7 +201,7 @@ fn pump<W: Write + Send + 'static>(
     expected: u64,
     progress: &Arc<dyn Progress>,
 ) -> Result<(Stored, Summary, W)> {
-    let mut scanner = Contents::new(format);
+    let mut scanner = AnyScanner::new(format);
     let mut packer = Packer::new(compression, threads, out)?;
     let mut table: Option<String> = None;
     while let Some(block) = blocks.blocking_recv() {

@@ -87,7 +87,7 @@ impl Unpacker {
     }
 
     /// Content of what follows, by its first bytes.
-    pub(crate) fn content(&self) -> detect::Content {
+    pub(crate) fn content(&self) -> detect::ContentType {
         detect::content(self.peek())
     }
 

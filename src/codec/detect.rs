@@ -17,7 +17,7 @@ pub(crate) enum Packing {
 
 /// Content of a file after decompression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
+pub(crate) enum ContentType {
     /// No bytes.
     Empty,
     /// A plain dump, or any other text.
@@ -38,7 +38,7 @@ pub(crate) enum Content {
     /// Packed by a tool whose format is not read.
     Foreign(Packer),
     /// Something else than a dump of PostgreSQL.
-    Other(Alien),
+    Other(ForeignFile),
 }
 
 /// A tool whose format is not read, and the command line in front of the file's name that unpacks it to stdout.
@@ -52,7 +52,7 @@ pub(crate) struct Packer {
 
 /// Something that is taken for a dump by mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Alien {
+pub(crate) struct ForeignFile {
     /// The thing, with its article.
     pub(crate) what: &'static str,
     /// Next step.
@@ -65,7 +65,7 @@ pub(crate) struct Kind {
     /// Compression of the file.
     pub(crate) packing: Packing,
     /// Content of the file after decompression.
-    pub(crate) content: Content,
+    pub(crate) content: ContentType,
 }
 
 /// Number of bytes that [`packing`] and [`content`] need.
@@ -107,10 +107,13 @@ const PACKERS: &[(&[u8], Packer)] = &[
 ];
 
 /// Formats that are no PostgreSQL dump, by their first bytes.
-const ALIENS: &[(&[u8], Alien)] = &[
+const ALIENS: &[(&[u8], ForeignFile)] = &[
     (
         b"SQLite format 3\0",
-        Alien { what: "an SQLite database", hint: "move its rows with a tool for that, such as `pgloader`" },
+        ForeignFile {
+            what: "an SQLite database",
+            hint: "move its rows with a tool for that, such as `pgloader`",
+        },
     ),
     (b"-- MySQL dump", MYSQL),
     (b"-- MariaDB dump", MYSQL),
@@ -118,56 +121,59 @@ const ALIENS: &[(&[u8], Alien)] = &[
     (b"/*!4", MYSQL),
     (
         b"version https://git-lfs",
-        Alien { what: "a pointer of Git LFS and not the file", hint: "fetch the file: `git lfs pull`" },
+        ForeignFile { what: "a pointer of Git LFS and not the file", hint: "fetch the file: `git lfs pull`" },
     ),
     (
         b"<",
-        Alien {
+        ForeignFile {
             what: "an HTML or XML page",
             hint: "look at it: a download that failed is often a page with the reason",
         },
     ),
     (
         b"{",
-        Alien { what: "JSON", hint: "look at it: a download that failed is often a message with the reason" },
+        ForeignFile {
+            what: "JSON",
+            hint: "look at it: a download that failed is often a message with the reason",
+        },
     ),
 ];
 
-const MYSQL: Alien = Alien {
+const MYSQL: ForeignFile = ForeignFile {
     what: "a dump of MySQL or MariaDB",
     hint: "move its rows with a tool for that, such as `pgloader`",
 };
 
 /// The content, by the first bytes inside the packing.
-pub(crate) fn content(head: &[u8]) -> Content {
+pub(crate) fn content(head: &[u8]) -> ContentType {
     if head.is_empty() {
-        return Content::Empty;
+        return ContentType::Empty;
     }
     if packing(head) != Packing::None {
-        return Content::Packed;
+        return ContentType::Packed;
     }
     if head.starts_with(b"PGDMP") {
-        return Content::Custom;
+        return ContentType::Custom;
     }
     if head.get(257..262) == Some(b"ustar") || head.starts_with(b"toc.dat\0") {
-        return Content::Tar;
+        return ContentType::Tar;
     }
     if head.starts_with(b"age-encryption.org/") || head.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----") {
-        return Content::Age;
+        return ContentType::Age;
     }
     if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
-        return Content::Utf16;
+        return ContentType::Utf16;
     }
     if let Some((_, packer)) = PACKERS.iter().find(|(magic, _)| head.starts_with(magic)) {
-        return Content::Foreign(*packer);
+        return ContentType::Foreign(*packer);
     }
     if is_pgp(head) {
-        return Content::Foreign(Packer { name: "gpg", command: "gpg -d" });
+        return ContentType::Foreign(Packer { name: "gpg", command: "gpg -d" });
     }
     if let Some((_, alien)) = ALIENS.iter().find(|(magic, _)| head.starts_with(magic)) {
-        return Content::Other(*alien);
+        return ContentType::Other(*alien);
     }
-    Content::Sql { bom: head.starts_with(b"\xef\xbb\xbf") }
+    ContentType::Sql { bom: head.starts_with(b"\xef\xbb\xbf") }
 }
 
 /// An encrypted message of OpenPGP in binary: its first packet is a session key (RFC 9580, tags 1 and 3).

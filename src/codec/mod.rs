@@ -20,9 +20,9 @@ use std::str::FromStr;
 
 pub(crate) use compressor::{Packer, Stored};
 pub(crate) use decompressor::Unpacker;
-pub(crate) use detect::{Content, Packer as ForeignPacker, Packing};
+pub(crate) use detect::{ContentType, Packer as ForeignPacker, Packing};
 pub(crate) use digest::{Digest, Hasher};
-pub(crate) use random_access::Pieces;
+pub(crate) use random_access::RandomAccessReader;
 
 use crate::error::{Error, usage};
 

@@ -34,14 +34,14 @@ impl Member {
 
 /// An open dump.
 #[derive(Debug)]
-pub(crate) struct Pieces {
+pub(crate) struct RandomAccessReader {
     file: File,
     stored: u64,
     /// None: the file is the SQL itself.
     members: Option<Vec<Member>>,
 }
 
-impl Pieces {
+impl RandomAccessReader {
     /// Finds the members of a file; `None` where it is packed in a way that has to be read from its start.
     ///
     /// # Errors
@@ -180,10 +180,10 @@ mod tests {
     use super::super::{Compression, Packer};
     use super::*;
 
-    fn opened(stored: &[u8]) -> Option<Pieces> {
+    fn opened(stored: &[u8]) -> Option<RandomAccessReader> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(stored).unwrap();
-        Pieces::open(file).unwrap()
+        RandomAccessReader::open(file).unwrap()
     }
 
     fn packed(plain: &[u8], compression: Compression) -> Vec<u8> {
@@ -192,7 +192,7 @@ mod tests {
         packer.finish().unwrap().1
     }
 
-    fn piece(pieces: &Pieces, range: Range<u64>) -> Vec<u8> {
+    fn piece(pieces: &RandomAccessReader, range: Range<u64>) -> Vec<u8> {
         let mut all = Vec::new();
         pieces
             .read(range, |block| {

@@ -83,7 +83,7 @@ fn what_is_packed_is_unpacked() {
         for method in methods() {
             let (kind, back) = unpacked(&packed(method, &plain)).unwrap();
             assert!(back == plain, "{method} {size}");
-            let content = if size == 0 { Content::Empty } else { Content::Sql { bom: false } };
+            let content = if size == 0 { ContentType::Empty } else { ContentType::Sql { bom: false } };
             assert_eq!(kind.content, content);
         }
     }
@@ -252,16 +252,16 @@ fn a_bomb_takes_no_more_memory_than_a_block() {
 fn files_are_known_by_their_content() {
     let mut tar = vec![0; 600];
     tar[257..262].copy_from_slice(b"ustar");
-    let table: &[(&[u8], Content)] = &[
-        (b"", Content::Empty),
-        (b"-- a dump", Content::Sql { bom: false }),
-        (b"\xef\xbb\xbf-- a dump", Content::Sql { bom: true }),
-        (b"PGDMP\x01\x0e", Content::Custom),
-        (&tar, Content::Tar),
-        (b"age-encryption.org/v1\n", Content::Age),
-        (b"-----BEGIN AGE ENCRYPTED FILE-----\n", Content::Age),
-        (b"\xff\xfe-\0-\0", Content::Utf16),
-        (b"PK\x03\x04", Content::Foreign(ForeignPacker { name: "zip", command: "unzip -p" })),
+    let table: &[(&[u8], ContentType)] = &[
+        (b"", ContentType::Empty),
+        (b"-- a dump", ContentType::Sql { bom: false }),
+        (b"\xef\xbb\xbf-- a dump", ContentType::Sql { bom: true }),
+        (b"PGDMP\x01\x0e", ContentType::Custom),
+        (&tar, ContentType::Tar),
+        (b"age-encryption.org/v1\n", ContentType::Age),
+        (b"-----BEGIN AGE ENCRYPTED FILE-----\n", ContentType::Age),
+        (b"\xff\xfe-\0-\0", ContentType::Utf16),
+        (b"PK\x03\x04", ContentType::Foreign(ForeignPacker { name: "zip", command: "unzip -p" })),
     ];
     for (bytes, content) in table {
         for method in methods() {

@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::docker::exec::reaper;
 use crate::doctor::{self, Finding, Place, Severity};
 use crate::environment::selector::Wanted;
-use crate::environment::{Environment, Landscape, Role};
+use crate::environment::{Environment, Inventory, Role};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::repository::catalog::Catalog;
 use crate::repository::identity::Identity;
@@ -80,7 +80,7 @@ fn choice(daemon: &Daemon) -> String {
 }
 
 /// Everything, unless something was named; what was named has to be there.
-fn chosen(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>> {
+fn chosen(landscape: &Inventory, settings: &Settings) -> Result<Vec<Environment>> {
     status::wanted(landscape, settings)
 }
 

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::app::global_args::GlobalArgs;
 use crate::commands::connect::Database;
 use crate::config::Settings;
-use crate::environment::{Environment, Landscape, Target};
+use crate::environment::{Environment, Inventory, Target};
 use crate::error::{ErrorKind, Result};
 use crate::repository::catalog::Catalog;
 use crate::repository::identity::Identity;
@@ -67,7 +67,7 @@ pub(crate) fn identity(
 /// Errors of [`of`].
 pub(crate) fn of_profile(
     settings: &Settings,
-    landscape: &Landscape,
+    landscape: &Inventory,
     environment: &Environment,
     profile: &str,
 ) -> Result<Catalog> {
@@ -124,7 +124,7 @@ pub(crate) async fn meant(app: &App, settings: &Settings, global: &GlobalArgs) -
 }
 
 /// The environments of this stack and profile.
-fn named<'a>(landscape: &'a Landscape, stack: &str, profile: &str) -> Vec<&'a Environment> {
+fn named<'a>(landscape: &'a Inventory, stack: &str, profile: &str) -> Vec<&'a Environment> {
     let stacks = landscape.stacks().into_iter().filter(|known| known.name == stack);
     stacks
         .flat_map(|known| known.environments)

@@ -8,19 +8,19 @@ use std::time::Duration;
 use super::multi_stack_table::table;
 use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
-use crate::cancel::{Interrupt, interrupted};
+use crate::cancel::{CancelToken, interrupted};
 use crate::config::Settings;
 use crate::consent::{Confirmed, Decision};
 use crate::environment::selector::TargetRequest;
-use crate::environment::{Environment, Landscape};
+use crate::environment::{Environment, Inventory};
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::multi_stack::collect_plans::Gathered;
+use crate::multi_stack::collect_plans::PlanResult;
 use crate::multi_stack::report::resume;
 use crate::multi_stack::resume_file;
-use crate::multi_stack::resume_file::{Journal, Run};
-use crate::multi_stack::run::{Told, run as carry_out};
+use crate::multi_stack::resume_file::{Journal, ResumeRecord};
+use crate::multi_stack::run::{RunEvent, run as carry_out};
 use crate::multi_stack::schedule::{OnFailure, Schedule};
-use crate::multi_stack::{End, Ended, Leg, Report, SeveralPlan, Verb, collect_plans};
+use crate::multi_stack::{End, Ended, MultiStackPlan, Report, StackPlan, Verb, collect_plans};
 use crate::text::units::duration;
 
 /// Options of the verbs that work on several stacks.
@@ -73,7 +73,7 @@ pub(crate) struct Ground<'a> {
 
 impl Ground<'_> {
     /// The surroundings of one of the stacks.
-    pub(crate) fn at(&self, environment: &Environment, stop: Interrupt) -> App {
+    pub(crate) fn at(&self, environment: &Environment, stop: CancelToken) -> App {
         self.app.of_stack(environment, stop)
     }
 }
@@ -131,12 +131,12 @@ pub(crate) async fn run<V: Verb>(
         app.ui.show(&report, |ui| ui.render(&table(&report)));
         return Err(error);
     }
-    let plan = SeveralPlan { verb: verb.name(), manner: manner(args, on_failure, legs.len()), legs };
+    let plan = MultiStackPlan { verb: verb.name(), manner: manner(args, on_failure, legs.len()), legs };
     let targets = plan.targets(|plan| verb.changes(plan));
     let ends = match app.confirm_each(plan, verb.guard(), &targets, &global.consent())? {
         Decision::DryRun(plan) => return dry_run(app, plan, broken, &ground.daemon.context),
         Decision::Go(plan) => {
-            let run = Run::new(verb.name(), &ground.daemon.context, app.now().to_string(), &asked);
+            let run = ResumeRecord::new(verb.name(), &ground.daemon.context, app.now().to_string(), &asked);
             let run = earlier.map_or(run.clone(), |earlier| earlier.taken_up(run));
             let journal = Journal::begin(&app.journals()?, run)?;
             work(verb, plan, args, on_failure, limit, app, journal).await
@@ -153,7 +153,7 @@ pub(crate) async fn look<T, F>(
     verb: &'static str,
     global: &GlobalArgs,
     ground: &Ground<'_>,
-    ask: impl Fn(Environment, Interrupt) -> F,
+    ask: impl Fn(Environment, CancelToken) -> F,
 ) -> Result<Report<T>>
 where
     T: std::fmt::Display + serde::Serialize,
@@ -163,7 +163,7 @@ where
     let limit = app.limit_for_each();
     let asked = select(ground, &ManyArgs::default(), None).await?.unwrap_or_default();
     let answers = collect_plans(asked, limit, &app.interrupt, ask).await;
-    let ended = |one: Gathered<T>| {
+    let ended = |one: PlanResult<T>| {
         Ended::new(&one.environment, one.answer.map_or_else(End::Failed, End::Done), one.took)
     };
     let stacks: Vec<Ended<T>> = answers.into_iter().map(ended).collect();
@@ -183,7 +183,7 @@ where
 async fn select(
     ground: &Ground<'_>,
     args: &ManyArgs,
-    earlier: Option<&Run>,
+    earlier: Option<&ResumeRecord>,
 ) -> Result<Option<Vec<Environment>>> {
     let landscape = ground.app.landscape(ground.daemon, ground.settings).await?;
     let environments = match earlier {
@@ -210,7 +210,11 @@ async fn select(
 }
 
 /// The environments of a run that are not done, each exactly the one it was; what is named now narrows them.
-fn unfinished(landscape: &Landscape, request: &TargetRequest, earlier: &Run) -> Result<Vec<Environment>> {
+fn unfinished(
+    landscape: &Inventory,
+    request: &TargetRequest,
+    earlier: &ResumeRecord,
+) -> Result<Vec<Environment>> {
     let mut found = Vec::new();
     for line in earlier.unfinished() {
         // Without a selection of its own a resumed run means that of the last one.
@@ -246,11 +250,11 @@ fn fits(patterns: &[String], all: bool, name: &str) -> bool {
 }
 
 /// Plans that could be made, and those that could not.
-fn parted<P, O>(answers: Vec<Gathered<P>>) -> (Vec<Leg<P>>, Vec<Ended<O>>) {
+fn parted<P, O>(answers: Vec<PlanResult<P>>) -> (Vec<StackPlan<P>>, Vec<Ended<O>>) {
     let (mut legs, mut broken) = (Vec::new(), Vec::new());
-    for Gathered { environment, answer, took } in answers {
+    for PlanResult { environment, answer, took } in answers {
         match answer {
-            Ok(plan) => legs.push(Leg { environment, plan, spent: took }),
+            Ok(plan) => legs.push(StackPlan { environment, plan, spent: took }),
             Err(error) => broken.push(Ended::new(&environment, End::Failed(error), took)),
         }
     }
@@ -259,7 +263,7 @@ fn parted<P, O>(answers: Vec<Gathered<P>>) -> (Vec<Leg<P>>, Vec<Ended<O>>) {
 
 /// A plan that could not be made is a failure like any other, and the first one stops where that is wanted:
 /// before anything has changed.
-fn too_broken<P, O>(legs: &[Leg<P>], broken: &[Ended<O>], on_failure: OnFailure) -> Option<Error> {
+fn too_broken<P, O>(legs: &[StackPlan<P>], broken: &[Ended<O>], on_failure: OnFailure) -> Option<Error> {
     if broken.is_empty() || (on_failure == OnFailure::Continue && !legs.is_empty()) {
         return None;
     }
@@ -293,7 +297,7 @@ fn manner(args: &ManyArgs, on_failure: OnFailure, count: usize) -> String {
 
 async fn work<V: Verb>(
     verb: &V,
-    plan: Confirmed<SeveralPlan<V::Plan>>,
+    plan: Confirmed<MultiStackPlan<V::Plan>>,
     args: &ManyArgs,
     on_failure: OnFailure,
     limit: Option<Duration>,
@@ -305,16 +309,16 @@ async fn work<V: Verb>(
         args.canary.as_ref().and_then(|name| legs.iter().position(|leg| leg.environment.stack == *name));
     let profiles: Vec<String> = legs.iter().map(|leg| leg.environment.profile.word().to_owned()).collect();
     let schedule = Schedule::new(legs.len(), args.parallel.into(), canary, on_failure);
-    let tell = |told: Told<'_, V::Outcome>| match told {
-        Told::Begun(environment) => app.ui.detail(&format!("{}: begun", environment.stack)),
-        Told::Ended(at, ended) if ended.is_done() => {
+    let tell = |told: RunEvent<'_, V::Outcome>| match told {
+        RunEvent::Begun(environment) => app.ui.detail(&format!("{}: begun", environment.stack)),
+        RunEvent::Ended(at, ended) if ended.is_done() => {
             app.ui.say(&format!("{}: done in {}", ended.stack, duration(ended.took)));
             let profile = profiles.get(at).map_or("unknown", String::as_str);
             if let Err(error) = journal.done(&ended.stack, profile) {
                 app.ui.warn(&error.full_message());
             }
         }
-        Told::Ended(_, ended) => tell_failure(app, ended),
+        RunEvent::Ended(_, ended) => tell_failure(app, ended),
     };
     carry_out(verb, plan, schedule, limit, &app.interrupt, tell).await
 }
@@ -354,7 +358,7 @@ fn finish<O: std::fmt::Display + serde::Serialize>(app: &App, report: &Report<O>
 
 fn dry_run<P: std::fmt::Display + serde::Serialize, O>(
     app: &App,
-    plan: SeveralPlan<P>,
+    plan: MultiStackPlan<P>,
     broken: Vec<Ended<O>>,
     context: &str,
 ) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::app::{App, Daemon};
 use crate::commands::{connect, find_catalog};
 use crate::config::Settings;
 use crate::environment::selector::TargetRequest;
-use crate::environment::{Environment, Landscape, Role};
+use crate::environment::{Environment, Inventory, Role};
 use crate::error::{self, Result};
 use crate::postgres::database_info::{Facts, Migrations};
 use crate::repository::identity::Identity;
@@ -136,7 +136,7 @@ fn tell_missing(app: &App, rows: &[EnvironmentRow]) {
 }
 
 /// Everything, unless a stack or a profile was named.
-pub(crate) fn wanted(landscape: &Landscape, settings: &Settings) -> Result<Vec<Environment>> {
+pub(crate) fn wanted(landscape: &Inventory, settings: &Settings) -> Result<Vec<Environment>> {
     let request = &settings.target;
     if request.container.is_some() {
         return landscape.environments(request);
@@ -174,7 +174,7 @@ fn globs(patterns: &[String]) -> Result<globset::GlobSet> {
     set.build().map_err(|e| crate::error::usage("the globs of `--stack` are too large").because(e))
 }
 
-pub(crate) fn nothing(landscape: &Landscape, daemon: &Daemon) -> String {
+pub(crate) fn nothing(landscape: &Inventory, daemon: &Daemon) -> String {
     let others: usize = landscape.others().map(|environment| environment.members.len()).sum();
     format!(
         "no stack with a backend or a database runs in Docker context {}{}; start one with `docker compose up -d`, or name containers in envctl.toml",

@@ -14,13 +14,13 @@ use crate::commands::multi_stack::one_stack;
 use crate::config::Settings;
 use crate::consent::{Decision, Guard};
 use crate::docker::forward::{Forward, Way, answers, find_way, listen, serve};
-use crate::docker::worker::{self, Limits, Unfit, Workshop};
+use crate::docker::worker::{self, Limits, Unfit, WorkerFactory};
 use crate::docker::{Container, Engine};
 use crate::environment::selector::Wanted;
 use crate::environment::{Environment, Role};
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::prisma::{Studio, StudioCli};
-use crate::postgres::tools::worker_access::Port;
+use crate::postgres::tools::worker_access::ListenAddress;
 use crate::progress::Progress;
 use crate::random::nonce;
 use crate::secret::Secret;
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()
     let environment = app.environment(&daemon, &settings).await?;
     let settings = settings.for_stack(&environment)?;
     let (found, mut session) = connect::reach_open(app, &daemon, &settings, &environment).await?;
-    let listens = Port::of(&mut session).await;
+    let listens = ListenAddress::of(&mut session).await;
     session.close().await;
     let home = home(app, &daemon, &settings, &environment).await?;
     let plan = format!(
@@ -85,11 +85,11 @@ pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()
     // Studio answers pages of its own address alone, so it has to have the port that the browser sees.
     let port = listener.local_addr().map_or(USUAL, |at| at.port());
     let mut studio = match &home {
-        Home::Backend(backend, cli) => {
+        StudioHost::Backend(backend, cli) => {
             let url = address_for(&daemon.engine, backend, &found).await?;
             Studio::start(&daemon.engine, backend, cli, port, &url).await?
         }
-        Home::Guest(image, program) => {
+        StudioHost::Guest(image, program) => {
             let listens = listens?;
             beside(app, &daemon, &settings, (&found, &listens), (image, program.as_deref()), port).await?
         }
@@ -136,14 +136,14 @@ pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()
 }
 
 /// Container in which Studio will run.
-enum Home {
+enum StudioHost {
     /// In the backend, by this CLI.
     Backend(Box<Container>, StudioCli),
     /// In a worker from this image; by this program, where one is named.
     Guest(String, Option<String>),
 }
 
-impl Home {
+impl StudioHost {
     fn words(&self) -> String {
         match self {
             Self::Backend(..) => String::new(),
@@ -153,9 +153,14 @@ impl Home {
 }
 
 /// The backend where it has a CLI, else the image that was named.
-async fn home(app: &App, daemon: &Daemon, settings: &Settings, environment: &Environment) -> Result<Home> {
+async fn home(
+    app: &App,
+    daemon: &Daemon,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<StudioHost> {
     let (program, image) = (&settings.migrations.studio, &settings.migrations.studio_image);
-    let guest = |image: &String| Home::Guest(image.clone(), program.clone());
+    let guest = |image: &String| StudioHost::Guest(image.clone(), program.clone());
     let has_backend = environment.members.iter().any(|member| member.role == Some(Role::Backend));
     let picked = environment.pick(&Wanted::Backend, settings.target.index);
     let backend = match (picked, image) {
@@ -169,7 +174,7 @@ async fn home(app: &App, daemon: &Daemon, settings: &Settings, environment: &Env
     let named = program.as_deref().filter(|_| image.is_none());
     let finding = StudioCli::find(&daemon.engine, &backend, named);
     match (app.interrupt.or(finding).await??, image) {
-        (Some(cli), _) => Ok(Home::Backend(Box::new(backend), cli)),
+        (Some(cli), _) => Ok(StudioHost::Backend(Box::new(backend), cli)),
         (None, Some(image)) => Ok(guest(image)),
         (None, None) => Err(no_studio(&backend)),
     }
@@ -189,7 +194,7 @@ async fn beside(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
-    (found, listens): (&Database, &std::result::Result<Port, Unfit>),
+    (found, listens): (&Database, &std::result::Result<ListenAddress, Unfit>),
     home: (&str, Option<&str>),
     port: u16,
 ) -> Result<Studio> {
@@ -204,7 +209,7 @@ async fn beside(
             .warn(&format!("removed the worker of envctl/{short}, left behind by an envctl that was killed"));
     }
     let limits = Limits { memory: settings.workers.memory, cpus: settings.workers.cpus };
-    let workshop = Workshop::open(engine, &nonce(), &app.rooms(), limits).await;
+    let workshop = WorkerFactory::open(engine, &nonce(), &app.rooms(), limits).await;
     let workshop = workshop.map_err(|why| unfit(&why))?;
     let (host, number) = listens.parts();
     let url = found.access.url(engine, database, host, number.unwrap_or(5432)).await?;

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::config::Settings;
 use crate::docker::worker::Limits;
 use crate::error::Result;
-use crate::postgres::tools::dump_runner::Ways;
+use crate::postgres::tools::dump_runner::TransportOptions;
 
 /// How bytes pass, and what a worker may use.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -25,9 +25,9 @@ impl WayArgs {
     ///
     /// # Errors
     /// Kind `Usage`: an unknown word.
-    pub(crate) fn ways(&self, app: &App, settings: &Settings) -> Result<Ways> {
+    pub(crate) fn ways(&self, app: &App, settings: &Settings) -> Result<TransportOptions> {
         let usual = &settings.workers;
-        Ok(Ways {
+        Ok(TransportOptions {
             transport: self.transport.as_deref().unwrap_or(&usual.transport).parse()?,
             rooms: app.rooms(),
             elsewhere: app.all_rooms(),

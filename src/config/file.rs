@@ -18,9 +18,9 @@ use super::settings::Color;
 #[allow(missing_docs)]
 pub(crate) struct ConfigFile {
     pub(crate) stack: Option<String>,
-    pub(crate) timeout: Option<Limit>,
-    pub(crate) lock_timeout: Option<Limit>,
-    pub(crate) stall_timeout: Option<Limit>,
+    pub(crate) timeout: Option<DurationText>,
+    pub(crate) lock_timeout: Option<DurationText>,
+    pub(crate) stall_timeout: Option<DurationText>,
     pub(crate) profiles: BTreeMap<String, ProfileTable>,
     pub(crate) database: DatabaseTable,
     pub(crate) docker: DockerTable,
@@ -69,8 +69,8 @@ pub(crate) struct DockerTable {
     pub(crate) context: Option<String>,
     pub(crate) host: Option<String>,
     pub(crate) transport: Option<String>,
-    pub(crate) worker_memory: Option<Amount>,
-    pub(crate) worker_cpus: Option<Amount>,
+    pub(crate) worker_memory: Option<SizeText>,
+    pub(crate) worker_cpus: Option<SizeText>,
 }
 
 /// `[backup]`.
@@ -109,7 +109,7 @@ pub(crate) struct MigrationsTable {
     pub(crate) schema: Option<String>,
     pub(crate) preset: Option<String>,
     pub(crate) commands: CommandsTable,
-    pub(crate) backup_age: Option<Limit>,
+    pub(crate) backup_age: Option<DurationText>,
     pub(crate) studio: Option<String>,
     pub(crate) studio_image: Option<String>,
 }
@@ -175,9 +175,9 @@ impl<'de> Deserialize<'de> for Sessions {
 /// A duration, as text or as a number of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub(crate) struct Limit(pub(crate) Duration);
+pub(crate) struct DurationText(pub(crate) Duration);
 
-impl<'de> Deserialize<'de> for Limit {
+impl<'de> Deserialize<'de> for DurationText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "expected a duration such as \"10s\" or a number of seconds")]
@@ -195,9 +195,9 @@ impl<'de> Deserialize<'de> for Limit {
 /// An amount, as text with a unit or as a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub(crate) struct Amount(pub(crate) String);
+pub(crate) struct SizeText(pub(crate) String);
 
-impl<'de> Deserialize<'de> for Amount {
+impl<'de> Deserialize<'de> for SizeText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "expected a number, or a text such as \"512m\"")]

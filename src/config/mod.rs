@@ -23,6 +23,6 @@ pub(crate) mod stack;
 mod tests;
 pub(crate) mod write_new;
 
-pub(crate) use origin::Given;
+pub(crate) use origin::Sourced;
 pub(crate) use resolve::{Flags, Inputs, cpus, memory, resolve};
 pub(crate) use settings::{SettingRow, Settings};

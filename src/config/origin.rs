@@ -43,14 +43,14 @@ impl fmt::Display for Origin {
 
 /// A value that somebody gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Given<T> {
+pub(crate) struct Sourced<T> {
     /// Value that was given.
     pub(crate) value: T,
     /// Origin of the value.
     pub(crate) origin: Origin,
 }
 
-impl<T> Given<T> {
+impl<T> Sourced<T> {
     /// A value from the command line; `name` as typed in full (`--stack`).
     pub(crate) fn flag(name: &str, value: T) -> Self {
         Self { value, origin: Origin::Flag { name: name.to_owned() } }
@@ -62,7 +62,7 @@ impl<T> Given<T> {
     }
 
     /// Replaces the value; the origin stays.
-    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
-        Given { value: change(self.value), origin: self.origin }
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Sourced<U> {
+        Sourced { value: change(self.value), origin: self.origin }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::origin::{Given, Origin};
+use super::origin::{Origin, Sourced};
 use super::secret::SecretSource;
 use super::stack::Remembered;
 use crate::environment::selector::TargetRequest;
@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     /// The project's file that was read; `None` where there is none.
     pub(crate) project_file: Option<PathBuf>,
     /// Transport of dump bytes, and limits of workers.
-    pub(crate) workers: WorkerSettings,
+    pub(crate) workers: TransportSettings,
     /// Settings of backups, with their place.
     pub(crate) backup: BackupSettings,
     /// Settings of restores.
@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     /// For the settings of another project.
     pub(crate) inputs: Remembered,
     pub(crate) databases: PerProfile<Database>,
-    pub(crate) daemons: PerProfile<DaemonWish>,
+    pub(crate) daemons: PerProfile<EndpointSettings>,
     pub(crate) rows: Vec<SettingRow>,
 }
 
@@ -49,7 +49,7 @@ impl Settings {
     }
 
     /// Which daemon was asked for, for a profile; `None` is what holds for all.
-    pub(crate) fn daemon(&self, profile: Option<&str>) -> &DaemonWish {
+    pub(crate) fn daemon(&self, profile: Option<&str>) -> &EndpointSettings {
         self.daemons.of(profile)
     }
 
@@ -108,14 +108,14 @@ pub(crate) struct Database {
 /// The daemon that was asked for; both `None` means: as the docker CLI would choose. Both set means that
 /// one command line named both, which `docker::context` refuses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct DaemonWish {
+pub(crate) struct EndpointSettings {
     /// A context's name.
-    pub(crate) context: Option<Given<String>>,
+    pub(crate) context: Option<Sourced<String>>,
     /// A host URL; may hold a password, so it is shown through `docker::context` only.
-    pub(crate) host: Option<Given<String>>,
+    pub(crate) host: Option<Sourced<String>>,
 }
 
-impl DaemonWish {
+impl EndpointSettings {
     pub(crate) fn is_empty(&self) -> bool {
         self.context.is_none() && self.host.is_none()
     }
@@ -123,7 +123,7 @@ impl DaemonWish {
 
 /// Settings of `[docker]`: the transport of dump bytes, and the limits of a worker.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct WorkerSettings {
+pub(crate) struct TransportSettings {
     /// `auto`, `worker` or `exec`.
     pub(crate) transport: String,
     /// Bytes of memory a worker may use.

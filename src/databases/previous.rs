@@ -6,8 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::swap::KeptNote;
-use crate::cancel::Interrupt;
+use super::swap::PreviousDatabaseNote;
+use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::docker::{Container, Engine};
 use crate::error::{self, Error, Result};
@@ -24,7 +24,7 @@ pub(crate) struct Kept {
     /// Current name of the database.
     pub(crate) name: String,
     /// Note in the comment of the database.
-    pub(crate) note: KeptNote,
+    pub(crate) note: PreviousDatabaseNote,
     /// Size of the database in bytes; 0 if the role may not measure the database.
     pub(crate) size: u64,
 }
@@ -57,7 +57,8 @@ pub(crate) async fn all(session: &mut Session) -> Result<Vec<Kept>> {
         .map(|row| {
             let [name, note, size] = fields(row)?;
             // A comment of somebody else's is no note of ours.
-            let note = serde_json::from_str::<KeptNote>(&note).ok().filter(|note| note.envctl == "kept");
+            let note =
+                serde_json::from_str::<PreviousDatabaseNote>(&note).ok().filter(|note| note.envctl == "kept");
             Ok(note.map(|note| Kept { name, note, size: size.parse().unwrap_or(0) }))
         })
         .filter_map(Result::transpose)
@@ -68,20 +69,20 @@ pub(crate) async fn all(session: &mut Session) -> Result<Vec<Kept>> {
 
 /// Dropping some of them, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]
-pub(crate) struct DropPlan {
+pub(crate) struct DropPreviousPlan {
     /// Which.
     pub(crate) kept: Vec<Kept>,
     /// Access to the server.
     pub(crate) access: Access,
 }
 
-impl Plan for DropPlan {
+impl Plan for DropPreviousPlan {
     fn guard(&self) -> Guard {
         Guard::Destroy
     }
 }
 
-impl fmt::Display for DropPlan {
+impl fmt::Display for DropPreviousPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = if self.kept.len() == 1 { "database" } else { "databases" };
         writeln!(f, "drop {} {noun} that restores have replaced", self.kept.len())?;
@@ -106,8 +107,8 @@ impl fmt::Display for DropPlan {
 pub(crate) async fn drop_kept(
     engine: &Arc<dyn Engine>,
     container: &Container,
-    plan: Confirmed<DropPlan>,
-    interrupt: &Interrupt,
+    plan: Confirmed<DropPreviousPlan>,
+    interrupt: &CancelToken,
 ) -> Result<Vec<String>> {
     let plan = plan.into_plan();
     let live = Some(plan.access.database.as_str());

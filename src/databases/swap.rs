@@ -39,7 +39,7 @@ pub(crate) struct SwapPlan {
 
 /// Note that envctl stores in the comment of a previous database.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct KeptNote {
+pub(crate) struct PreviousDatabaseNote {
     /// Always `kept`; tells our comment from a user's.
     pub(crate) envctl: String,
     /// The name it had.
@@ -154,7 +154,7 @@ fn statements(plan: &SwapPlan, properties: Option<&Properties>) -> Vec<String> {
     let mut statements =
         vec![format!("ALTER DATABASE {} RENAME TO {}", ident(&plan.incoming), ident(&plan.live))];
     if let Some(properties) = properties {
-        let note = KeptNote {
+        let note = PreviousDatabaseNote {
             envctl: "kept".to_owned(),
             replaced: plan.live.clone(),
             operation: plan.operation.clone(),

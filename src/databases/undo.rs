@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::swap::{self, SwapPlan, kept_name};
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::databases::previous::Kept;
 use crate::docker::{Container, Engine};
 use crate::error::Result;
 use crate::postgres::Access;
 use crate::postgres::connections;
-use crate::postgres::connections::Visitors;
+use crate::postgres::connections::ConnectionGroup;
 use crate::postgres::lock::{self, Mode};
 use crate::postgres::version::ServerVersion;
 use crate::text::units::{bytes, moment_of};
@@ -31,7 +31,7 @@ pub(crate) struct UndoPlan {
     /// Previous database that is put back.
     pub(crate) back: Kept,
     /// Connected sessions that will be disconnected from the current database.
-    pub(crate) sessions: Vec<Visitors>,
+    pub(crate) sessions: Vec<ConnectionGroup>,
     /// Warnings about parts of the swap that the role may not run.
     pub(crate) warnings: Vec<String>,
     /// Access to the server.
@@ -76,7 +76,7 @@ pub(crate) async fn undo(
     engine: &Arc<dyn Engine>,
     container: &Container,
     plan: Confirmed<UndoPlan>,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<(String, Vec<String>)> {
     let plan = plan.into_plan();
     let name = format!("envctl/{} undo {}", plan.operation.get(..8).unwrap_or(""), plan.who);

@@ -9,7 +9,7 @@ use tokio::io::AsyncRead;
 
 use super::container::{Container, ImageConfig};
 use super::exec::ExecSpec;
-use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
+use super::worker::{ContainerExit, EngineFeatures, Left, WorkerSpec};
 use crate::docker::client::transport::BoxIo;
 use crate::docker::container_summary::Listed;
 use crate::docker::exec::reaper::Reapers;
@@ -106,7 +106,7 @@ pub(crate) trait Engine: Send + Sync {
     fn is_local(&self) -> bool;
 
     /// Returns the engine's properties that decide whether workers can be used.
-    fn nature(&self) -> BoxFuture<'_, Result<Nature>>;
+    fn nature(&self) -> BoxFuture<'_, Result<EngineFeatures>>;
 
     /// Creates a worker, under the name that its spec gives it.
     fn worker_create<'a>(&'a self, spec: &'a WorkerSpec) -> BoxFuture<'a, Result<()>>;
@@ -115,7 +115,7 @@ pub(crate) trait Engine: Send + Sync {
     fn worker_start<'a>(&'a self, name: &'a str, fed: bool) -> BoxFuture<'a, Result<ExecStream>>;
 
     /// Waits until it has ended, and says how; `None` when it is gone.
-    fn worker_end<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<WorkerEnd>>>;
+    fn worker_end<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<ContainerExit>>>;
 
     /// Kills it where it runs, and removes it with its volumes. Done already is done.
     fn worker_remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;

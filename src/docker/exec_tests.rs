@@ -1,10 +1,10 @@
 //! Short commands over the scripted engine.
 
 use super::exec::{CAPTURE_LIMIT, Captured, ExecSpec, capture};
-use crate::docker::fake_engine::{Scripted, Turn, container};
+use crate::docker::fake_engine::{Scripted, ScriptedExec, container};
 use crate::error::{self, ErrorKind};
 
-async fn run(turn: Turn, stdin: Option<&[u8]>) -> error::Result<Captured> {
+async fn run(turn: ScriptedExec, stdin: Option<&[u8]>) -> error::Result<Captured> {
     let script = Scripted::new([turn]);
     let result = capture(&script.engine(), &container("db"), &ExecSpec::new(["tool", "-x"]), stdin).await;
     script.is_over().await;
@@ -13,7 +13,7 @@ async fn run(turn: Turn, stdin: Option<&[u8]>) -> error::Result<Captured> {
 
 #[tokio::test]
 async fn both_outputs_and_the_exit_code_come_back() {
-    let turn = Turn::new("tool", |mut far| async move {
+    let turn = ScriptedExec::new("tool", |mut far| async move {
         far.out("an ans").await;
         far.err("a word\n").await;
         far.out("wer\n").await;
@@ -28,7 +28,7 @@ async fn both_outputs_and_the_exit_code_come_back() {
 
 #[tokio::test]
 async fn stdin_is_handed_over_and_ended() {
-    let turn = Turn::new("tool", |mut far| async move {
+    let turn = ScriptedExec::new("tool", |mut far| async move {
         let heard = far.all().await;
         far.out(heard).await;
         Some(0)
@@ -39,14 +39,14 @@ async fn stdin_is_handed_over_and_ended() {
 
 #[tokio::test]
 async fn a_command_that_reads_nothing_still_answers() {
-    let turn = Turn::prints("tool", "no thanks\n", 1);
+    let turn = ScriptedExec::prints("tool", "no thanks\n", 1);
     let captured = run(turn, Some(&vec![b'x'; 1 << 20])).await.unwrap();
     assert_eq!((captured.text().as_str(), captured.exit_code), ("no thanks", 1));
 }
 
 #[tokio::test]
 async fn stdin_is_attached_only_where_there_is_some() {
-    let script = Scripted::new([Turn::prints("tool", "", 0), Turn::prints("tool", "", 0)]);
+    let script = Scripted::new([ScriptedExec::prints("tool", "", 0), ScriptedExec::prints("tool", "", 0)]);
     let (engine, db, spec) = (script.engine(), container("db"), ExecSpec::new(["tool"]));
     capture(&engine, &db, &spec, None).await.unwrap();
     capture(&engine, &db, &spec, Some(b"")).await.unwrap();
@@ -55,7 +55,7 @@ async fn stdin_is_attached_only_where_there_is_some() {
 
 #[tokio::test]
 async fn more_than_the_bound_is_read_and_not_kept() {
-    let turn = Turn::new("tool", |mut far| async move {
+    let turn = ScriptedExec::new("tool", |mut far| async move {
         for _ in 0..(CAPTURE_LIMIT >> 20) + 2 {
             far.out(vec![b'x'; 1 << 20]).await;
         }
@@ -67,7 +67,7 @@ async fn more_than_the_bound_is_read_and_not_kept() {
 
 #[tokio::test]
 async fn an_exit_code_that_nobody_knows_is_an_unknown_outcome() {
-    let turn = Turn::new("tool", |mut far| async move {
+    let turn = ScriptedExec::new("tool", |mut far| async move {
         far.out("done, I think").await;
         None
     });
@@ -78,7 +78,7 @@ async fn an_exit_code_that_nobody_knows_is_an_unknown_outcome() {
 
 #[tokio::test]
 async fn a_refusal_names_the_container() {
-    let turn = Turn::refused("tool", error::target("running `tool`: Container db is paused"));
+    let turn = ScriptedExec::refused("tool", error::target("running `tool`: Container db is paused"));
     let error = run(turn, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Target);
     assert!(error.message().starts_with("in container db: "), "{error}");
@@ -87,7 +87,7 @@ async fn a_refusal_names_the_container() {
 #[tokio::test]
 async fn a_cut_stream_is_damage_and_no_answer() {
     for bytes in [&[1, 0, 0, 0, 0, 0, 0, 9, b'h', b'a'][..], &[1, 0, 0], b"HTTP/1.1 500 no"] {
-        let turn = Turn::new("tool", move |mut far| async move {
+        let turn = ScriptedExec::new("tool", move |mut far| async move {
             far.raw(bytes).await;
             Some(0)
         });

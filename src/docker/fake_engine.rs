@@ -1,6 +1,6 @@
 //! An engine that follows a script: for unit tests of everything that runs commands in containers.
 //!
-//! Promises: each exec takes the next [`Turn`] and checks the argv it was written for; the far end of its
+//! Promises: each exec takes the next [`ScriptedExec`] and checks the argv it was written for; the far end of its
 //! stream is held by a [`Far`] that says frames and hears stdin, in the order the test wrote; nothing is
 //! listened to or timed that the test did not ask for.
 
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::container::{Container, Health, ImageConfig, State};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
-use super::worker::{Left, Nature, WorkerEnd, WorkerSpec};
+use super::worker::{ContainerExit, EngineFeatures, Left, WorkerSpec};
 use crate::docker::container_summary::Listed;
 use crate::docker::exec::reaper::Reapers;
 use crate::error::{self, Error, Result};
@@ -26,13 +26,13 @@ use crate::error::{self, Error, Result};
 type Play = Box<dyn FnOnce(Far) -> BoxFuture<'static, Option<i64>> + Send>;
 
 /// One exec of the script.
-pub(crate) struct Turn {
+pub(crate) struct ScriptedExec {
     program: String,
     started: bool,
     play: std::result::Result<Play, Error>,
 }
 
-impl Turn {
+impl ScriptedExec {
     /// The next exec runs `program` (the tool under the proof wrapper, where there is one) and plays this.
     pub(crate) fn new<F>(program: &str, play: impl FnOnce(Far) -> F + Send + 'static) -> Self
     where
@@ -157,7 +157,7 @@ impl Far {
 /// The engine.
 #[derive(Default)]
 pub(crate) struct Scripted {
-    turns: Mutex<VecDeque<Turn>>,
+    turns: Mutex<VecDeque<ScriptedExec>>,
     started: Mutex<BTreeMap<String, Execution>>,
     containers: Mutex<Vec<Container>>,
     asked: Mutex<Vec<ExecSpec>>,
@@ -177,7 +177,7 @@ struct Execution {
 
 impl Scripted {
     /// With these turns, in this order.
-    pub(crate) fn new(turns: impl IntoIterator<Item = Turn>) -> Arc<Self> {
+    pub(crate) fn new(turns: impl IntoIterator<Item = ScriptedExec>) -> Arc<Self> {
         Arc::new(Self { turns: Mutex::new(turns.into_iter().collect()), ..Self::default() })
     }
 
@@ -328,8 +328,8 @@ impl Engine for Door {
         false
     }
 
-    fn nature(&self) -> BoxFuture<'_, Result<Nature>> {
-        async { Ok(Nature::default()) }.boxed()
+    fn nature(&self) -> BoxFuture<'_, Result<EngineFeatures>> {
+        async { Ok(EngineFeatures::default()) }.boxed()
     }
 
     fn worker_create<'a>(&'a self, _spec: &'a WorkerSpec) -> BoxFuture<'a, Result<()>> {
@@ -340,7 +340,7 @@ impl Engine for Door {
         async { Err(error::docker("the script has no workers")) }.boxed()
     }
 
-    fn worker_end<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<WorkerEnd>>> {
+    fn worker_end<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<ContainerExit>>> {
         async { Ok(None) }.boxed()
     }
 

@@ -8,24 +8,24 @@ use tokio::sync::mpsc;
 
 use super::container::{Container, State};
 use super::exec::ExecSpec;
-use crate::docker::exec::end_marker::TrailerSplitter;
-use crate::docker::exec::verified_stream::{BLOCK, ProvenEnd, run};
-use crate::docker::fake_engine::{Far, Scripted, Turn, container};
+use crate::docker::exec::end_marker::EndMarkerParser;
+use crate::docker::exec::verified_stream::{BLOCK, VerifiedExit, run};
+use crate::docker::fake_engine::{Far, Scripted, ScriptedExec, container};
 use crate::error::{Error, ErrorKind, Result};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs `pg_dump` by this play, and gives the bytes that were handed on with the end.
-async fn dump<F>(play: impl FnOnce(Far) -> F + Send + 'static) -> (Vec<u8>, Result<ProvenEnd>)
+async fn dump<F>(play: impl FnOnce(Far) -> F + Send + 'static) -> (Vec<u8>, Result<VerifiedExit>)
 where
     F: Future<Output = Option<i64>> + Send + 'static,
 {
-    let script = Scripted::new([Turn::new("pg_dump", play)]);
+    let script = Scripted::new([ScriptedExec::new("pg_dump", play)]);
     script.knows(container("db"));
     dump_by(&script, PATIENCE).await
 }
 
-async fn dump_by(script: &Arc<Scripted>, stall_limit: Duration) -> (Vec<u8>, Result<ProvenEnd>) {
+async fn dump_by(script: &Arc<Scripted>, stall_limit: Duration) -> (Vec<u8>, Result<VerifiedExit>) {
     let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(2);
     let engine = script.engine();
     let (db, spec) = (container("db"), ExecSpec::new(["pg_dump", "-d", "acme"]));
@@ -43,7 +43,7 @@ async fn dump_by(script: &Arc<Scripted>, stall_limit: Duration) -> (Vec<u8>, Res
 }
 
 /// The kind, and everything that is said.
-fn told(result: Result<ProvenEnd>) -> (ErrorKind, String) {
+fn told(result: Result<VerifiedExit>) -> (ErrorKind, String) {
     let error: Error = result.expect_err("it must not pass for a good end");
     (
         error.kind(),
@@ -67,7 +67,7 @@ async fn every_byte_arrives_and_the_tool_is_let_go_after_that() {
     })
     .await;
     let stderr = "pg_dump: warning: circular".to_owned();
-    assert_eq!(end.unwrap(), ProvenEnd { exit_code: 0, stderr, begun: true });
+    assert_eq!(end.unwrap(), VerifiedExit { exit_code: 0, stderr, begun: true });
     assert!(bytes == body, "{} bytes of {}", bytes.len(), body.len());
 }
 
@@ -113,7 +113,7 @@ async fn a_tool_that_failed_before_its_first_byte_had_not_begun() {
 #[test]
 fn a_trailer_in_single_bytes_behind_data_is_a_trailer() {
     for len in 0..120 {
-        let (mut splitter, mut out) = (TrailerSplitter::new("0123456789abcdef"), 0);
+        let (mut splitter, mut out) = (EndMarkerParser::new("0123456789abcdef"), 0);
         let mut feed = |bytes: &[u8]| splitter.feed(bytes, &mut |data| out += data.len());
         feed(&vec![b'\n'; len]).unwrap();
         for byte in b"\nENVCTL-EOF 0123456789abcdef rc=000\n" {
@@ -209,7 +209,7 @@ async fn what_became_of_the_container_is_told() {
         (Some(exited), "container db is exited (137) now"),
         (None, "container db was removed meanwhile"),
     ] {
-        let script = Scripted::new([Turn::new("pg_dump", |_| async { Some(137) })]);
+        let script = Scripted::new([ScriptedExec::new("pg_dump", |_| async { Some(137) })]);
         if let Some(now) = now {
             script.knows(now);
         }
@@ -221,7 +221,7 @@ async fn what_became_of_the_container_is_told() {
 
 #[tokio::test]
 async fn silence_of_a_running_container_is_waited_out() {
-    let script = Scripted::new([Turn::new("pg_dump", |mut far| async move {
+    let script = Scripted::new([ScriptedExec::new("pg_dump", |mut far| async move {
         far.out("slow").await;
         tokio::time::sleep(Duration::from_millis(120)).await;
         far.out(" query").await;
@@ -237,7 +237,7 @@ async fn silence_of_a_running_container_is_waited_out() {
 async fn silence_of_a_paused_or_vanished_container_ends_it() {
     let paused = Container { state: State::Paused, ..container("db") };
     for (now, expected) in [(Some(paused), "docker unpause db"), (None, "was removed meanwhile")] {
-        let script = Scripted::new([Turn::new("pg_dump", |mut far| async move {
+        let script = Scripted::new([ScriptedExec::new("pg_dump", |mut far| async move {
             far.out("and then").await;
             far.wait().await;
             None
@@ -253,7 +253,7 @@ async fn silence_of_a_paused_or_vanished_container_ends_it() {
 
 #[tokio::test]
 async fn a_receiver_that_went_away_ends_it() {
-    let script = Scripted::new([Turn::new("pg_dump", |mut far| async move {
+    let script = Scripted::new([ScriptedExec::new("pg_dump", |mut far| async move {
         far.out(vec![b'x'; 2 * BLOCK]).await;
         far.wait().await;
         None
@@ -269,7 +269,7 @@ async fn a_receiver_that_went_away_ends_it() {
 async fn a_slow_receiver_holds_the_tool_back() {
     let said = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&said);
-    let script = Scripted::new([Turn::new("pg_dump", move |mut far| async move {
+    let script = Scripted::new([ScriptedExec::new("pg_dump", move |mut far| async move {
         for _ in 0..32 {
             far.out(vec![b'x'; BLOCK]).await;
             counter.fetch_add(1, Ordering::SeqCst);

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::fsutil::atomic_file;
 use crate::repository::catalog::{Backup, Catalog};
 use crate::repository::identity::Identity;
-use crate::repository::manifest::{Level, Manifest, Purpose};
+use crate::repository::manifest::{Manifest, Purpose, VerificationLevel};
 use crate::text::shell_word::shell_word;
 use crate::text::units::{age, bytes};
 
@@ -89,7 +89,7 @@ pub(crate) fn judge(
 /// Of this target, proven, whole, and made because somebody asked for a backup. One of all databases counts too.
 fn is_good(backup: &Backup, target: &Identity) -> bool {
     backup.manifest.as_ref().is_ok_and(|manifest| {
-        manifest.verified.level >= Level::Trailer
+        manifest.verified.level >= VerificationLevel::Trailer
             && manifest.whole
             && manifest.purpose == Purpose::Backup
             && target.covers(manifest)

@@ -77,7 +77,7 @@ fn one_that_a_restore_made_or_that_is_partial_is_none() {
     for change in [
         (|m: &mut Manifest| m.purpose = Purpose::Safety) as fn(&mut Manifest),
         |m| m.whole = false,
-        |m| m.verified.level = Level::None,
+        |m| m.verified.level = VerificationLevel::None,
     ] {
         let (_home, catalog) = seen(&["backup_20260102_030000.sql.gz"], change);
         let findings = found(&look(&catalog, target(), true).unwrap(), true);

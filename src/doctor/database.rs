@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::postgres::Session;
 use crate::postgres::database_info::Facts;
 use crate::postgres::emptiness;
-use crate::postgres::health::{Health, Idle, Index, Tool};
+use crate::postgres::health::{Health, IdleInTransaction, Index, Tool};
 use crate::postgres::orphan_sessions;
-use crate::postgres::tools::worker_access::Port;
+use crate::postgres::tools::worker_access::ListenAddress;
 use crate::text::shell_word::shell_word;
 use crate::text::sql_quote::ident;
 use crate::text::units::{bytes, count};
@@ -47,7 +47,7 @@ pub(crate) async fn look(session: &mut Session, only_look: bool) -> Result<Seen>
     let orphans = orphans.map_err(|refusal| Error::from(refusal).full_message());
     let health = Health::read(session, &facts).await.map_err(|refusal| Error::from(refusal).full_message());
     let kept = previous::all(session).await.map_err(|error| error.full_message());
-    let deaf = matches!(Port::of(session).await, Ok(Err(_)));
+    let deaf = matches!(ListenAddress::of(session).await, Ok(Err(_)));
     let holds = emptiness::is_empty(session).await.ok().map(|empty| !empty);
     Ok(Seen { deaf, holds, facts, health, kept, orphans, ended: !only_look })
 }
@@ -177,8 +177,8 @@ fn invalid(index: &Index, psql: impl Fn(&str) -> String) -> Finding {
     }
 }
 
-fn waiting(idle: &Idle) -> Finding {
-    let Idle { pid, role, application, database, seconds } = idle;
+fn waiting(idle: &IdleInTransaction) -> Finding {
+    let IdleInTransaction { pid, role, application, database, seconds } = idle;
     let application = if application.is_empty() { "no application name" } else { application };
     Finding::warning(
         "database",

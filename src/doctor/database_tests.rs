@@ -1,10 +1,10 @@
 //! Findings about a database, one problem at a time.
 
 use super::*;
-use crate::databases::swap::KeptNote;
+use crate::databases::swap::PreviousDatabaseNote;
 use crate::doctor::Severity;
 use crate::postgres::database_info::Migrations;
-use crate::postgres::health::Side;
+use crate::postgres::health::StagingDatabase;
 use crate::postgres::version::ServerVersion;
 
 fn well() -> Seen {
@@ -79,7 +79,7 @@ fn an_invalid_index_is_built_again_or_dropped() {
 
 #[test]
 fn a_session_that_does_nothing_in_a_transaction_is_told_from_five_minutes_on() {
-    let idle = |seconds| Idle {
+    let idle = |seconds| IdleInTransaction {
         pid: "42".into(),
         role: "app".into(),
         application: String::new(),
@@ -97,7 +97,8 @@ fn a_session_that_does_nothing_in_a_transaction_is_told_from_five_minutes_on() {
 
 #[test]
 fn what_a_killed_restore_left_is_told_unless_it_goes_on() {
-    let side = |alive| Side { name: "envctl_new_0123abcd_acme".into(), size: Some(7_654_321), alive };
+    let side =
+        |alive| StagingDatabase { name: "envctl_new_0123abcd_acme".into(), size: Some(7_654_321), alive };
     assert_eq!(findings(ailing(|health| health.sides.push(side(true)))), []);
     one(
         Severity::Warning,
@@ -186,7 +187,7 @@ fn pg_dump_has_to_be_as_new_as_the_server() {
 fn kept_databases_are_a_note_with_their_size() {
     let kept = |name: &str| Kept {
         name: name.into(),
-        note: serde_json::from_str::<KeptNote>(
+        note: serde_json::from_str::<PreviousDatabaseNote>(
             r#"{"envctl":"kept","replaced":"acme","operation":"0","at":"2026-01-02T03:04:05Z"}"#,
         )
         .unwrap(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Finding;
 use crate::docker::Engine;
 use crate::docker::engine::EngineVersion;
-use crate::docker::worker::{Limits, Unfit, Workshop};
+use crate::docker::worker::{Limits, Unfit, WorkerFactory};
 use crate::error::{self, Result};
 
 /// Time limit for one answer of the engine about itself.
@@ -33,7 +33,7 @@ pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path)
     let version = tokio::time::timeout(LIMIT, engine.version());
     let workshop = async {
         // A room is made and goes at once: that it can be is the question.
-        let workshop = Workshop::open(engine, "doctor", rooms, Limits::default()).await?;
+        let workshop = WorkerFactory::open(engine, "doctor", rooms, Limits::default()).await?;
         workshop.room().map(drop)
     };
     let (version, workers) = tokio::join!(version, tokio::time::timeout(LIMIT, workshop));

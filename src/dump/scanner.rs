@@ -5,14 +5,14 @@ use crate::dump::format::Format;
 use crate::dump::sql::{DumpScanner, Finding, Summary};
 
 /// The scanner of a stream.
-pub(crate) enum Contents {
+pub(crate) enum AnyScanner {
     /// Plain SQL.
     Plain(Box<DumpScanner>),
     /// A custom archive.
     Archive(Box<ArchiveScanner>),
 }
 
-impl Contents {
+impl AnyScanner {
     /// Before the first byte.
     pub(crate) fn new(format: Format) -> Self {
         match format {

@@ -9,15 +9,15 @@ use crate::docker::Container;
 use crate::error::{self, Result};
 
 use super::candidate::{Candidate, ambiguous};
-use super::labels::Marks;
+use super::labels::ContainerLabels;
 use super::profile::{self, Profile};
 use super::role;
-use crate::environment::model::{Environment, Landscape, Member};
+use crate::environment::model::{Environment, Inventory, Member};
 use crate::environment::select_environment::decided_by_flag;
 use crate::environment::selector::TargetRequest;
 use crate::text::shell_word::escape;
 
-impl Landscape {
+impl Inventory {
     /// The environment of the container that `--container` names.
     pub(crate) fn around(&self, name: &str, request: &TargetRequest) -> Result<Environment> {
         let name = name.trim_start_matches('/');
@@ -50,7 +50,7 @@ impl Landscape {
         let (Some(container), None) = (fitting.next(), fitting.next()) else {
             return Err(self.nothing(&format!("no container `{}`", escape(name))));
         };
-        let marks = Marks::read(container);
+        let marks = ContainerLabels::read(container);
         let home = self.environments.iter().find(|other| {
             marks.place.as_ref().is_some_and(|place| {
                 other.project.as_ref() == Some(&place.project) && other.directory == place.directory
@@ -96,7 +96,7 @@ fn agree(mut environment: Environment, id: String, request: &TargetRequest) -> R
 
 impl Environment {
     /// The surroundings of a container that belongs to nothing that was seen.
-    fn around(container: &Container, marks: &Marks) -> Self {
+    fn around(container: &Container, marks: &ContainerLabels) -> Self {
         let project = marks.place.as_ref().map(|place| place.project.clone());
         Self {
             stack: project.clone().unwrap_or_else(|| container.name.clone()),
@@ -114,7 +114,7 @@ impl Environment {
 
 impl Member {
     /// A one-off container, with the role its own marks give it.
-    fn named(container: &Container, marks: &Marks) -> Self {
+    fn named(container: &Container, marks: &ContainerLabels) -> Self {
         let claim = role::by_itself(container, marks);
         Self {
             container: container.clone(),

@@ -10,7 +10,7 @@ const JOBS: [&str; 10] =
 
 /// A container's name taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PlainName {
+pub(crate) struct ParsedName {
     pub(crate) stack: String,
     pub(crate) service: String,
     pub(crate) number: Option<u32>,
@@ -18,7 +18,7 @@ pub(crate) struct PlainName {
     pub(crate) profiles: Vec<&'static str>,
 }
 
-impl PlainName {
+impl ParsedName {
     /// Reads a container's name.
     pub(crate) fn parse(name: &str) -> Self {
         let mut words: Vec<&str> = name.split(['-', '_', '.']).filter(|word| !word.is_empty()).collect();
@@ -89,15 +89,15 @@ mod tests {
             ("7", "7", "7", None, vec![]),
             ("", "", "", None, vec![]),
         ] {
-            let expected = PlainName { stack: stack.into(), service: service.into(), number, profiles };
-            assert_eq!(PlainName::parse(name), expected, "{name}");
+            let expected = ParsedName { stack: stack.into(), service: service.into(), number, profiles };
+            assert_eq!(ParsedName::parse(name), expected, "{name}");
         }
     }
 
     proptest! {
         #[test]
         fn every_name_has_a_stack_and_a_service(name in "[a-z0-9_.-]{1,30}|.{1,30}") {
-            let plain = PlainName::parse(&name);
+            let plain = ParsedName::parse(&name);
             prop_assert!(!plain.stack.is_empty() && !plain.service.is_empty(), "{plain:?}");
         }
     }

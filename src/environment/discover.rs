@@ -8,18 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::docker::Container;
 
 use super::evidence::{Evidence, Source};
-use super::labels::{self, Marks, Place};
+use super::labels::{self, ContainerLabels, Place};
 use super::profile::{self, Profile};
-use super::role::{self, Claim, Grade, Role};
-use crate::environment::model::{Environment, Landscape, Member};
+use super::role::{self, Confidence, Role, RoleEvidence};
+use crate::environment::model::{Environment, Inventory, Member};
 use crate::environment::project_profile;
-use crate::environment::project_profile::{Belonging, Sighting};
+use crate::environment::project_profile::{Belonging, ObservedContainer};
 use crate::environment::selector::{ProfileRule, Rules, TargetRequest};
 
 /// Observes everything: all stacks with their profiles, containers and roles, and the evidence for each.
 ///
-/// `request` gives the rules of `envctl.toml`; its flags choose later ([`Landscape::environment`]).
-pub(crate) fn observe(containers: &[Container], request: &TargetRequest) -> Landscape {
+/// `request` gives the rules of `envctl.toml`; its flags choose later ([`Inventory::environment`]).
+pub(crate) fn observe(containers: &[Container], request: &TargetRequest) -> Inventory {
     let mut sorted: Vec<&Container> = containers.iter().collect();
     sorted.sort_by(|a, b| (&a.id, &a.name).cmp(&(&b.id, &b.name)));
     sorted.dedup_by(|a, b| a.id == b.id);
@@ -33,20 +33,20 @@ pub(crate) fn observe(containers: &[Container], request: &TargetRequest) -> Land
     }
     drop_predecessors(&mut sightings);
     passed_over.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-    Landscape { environments: environments(sightings, request), passed_over }
+    Inventory { environments: environments(sightings, request), passed_over }
 }
 
-pub(crate) fn sight(container: &Container) -> Sighting<'_> {
-    let marks = Marks::read(container);
+pub(crate) fn sight(container: &Container) -> ObservedContainer<'_> {
+    let marks = ContainerLabels::read(container);
     let role = role::by_itself(container, &marks).map(|claim| claim.role);
-    Sighting { container, marks, role }
+    ObservedContainer { container, marks, role }
 }
 
 /// Swarm keeps the ended tasks of a slot beside the one that runs; of a slot without a running one the
 /// newest stays.
-fn drop_predecessors(sightings: &mut Vec<Sighting<'_>>) {
+fn drop_predecessors(sightings: &mut Vec<ObservedContainer<'_>>) {
     type Slot = (Option<Place>, String, Option<u32>);
-    let slot = |sighting: &Sighting<'_>| -> Slot {
+    let slot = |sighting: &ObservedContainer<'_>| -> Slot {
         (sighting.marks.place.clone(), sighting.marks.service.clone(), sighting.marks.number)
     };
     let mut best: BTreeMap<Slot, (bool, String)> = BTreeMap::new();
@@ -69,11 +69,11 @@ fn drop_predecessors(sightings: &mut Vec<Sighting<'_>>) {
 
 /// A container that knows where it belongs.
 struct Settled<'a> {
-    sighting: Sighting<'a>,
+    sighting: ObservedContainer<'a>,
     belonging: Belonging,
 }
 
-fn environments(sightings: Vec<Sighting<'_>>, request: &TargetRequest) -> Vec<Environment> {
+fn environments(sightings: Vec<ObservedContainer<'_>>, request: &TargetRequest) -> Vec<Environment> {
     let mut buckets: BTreeMap<(String, Option<String>), Vec<Settled<'_>>> = BTreeMap::new();
     for unit in units(sightings) {
         let belongings = project_profile::settle(&unit, &request.rules);
@@ -96,8 +96,8 @@ fn key(environment: &Environment) -> impl Ord + '_ {
 }
 
 /// The containers of each place; one without a place stands alone.
-pub(crate) fn units(sightings: Vec<Sighting<'_>>) -> Vec<Vec<Sighting<'_>>> {
-    let mut places: BTreeMap<Place, Vec<Sighting<'_>>> = BTreeMap::new();
+pub(crate) fn units(sightings: Vec<ObservedContainer<'_>>) -> Vec<Vec<ObservedContainer<'_>>> {
+    let mut places: BTreeMap<Place, Vec<ObservedContainer<'_>>> = BTreeMap::new();
     let mut units = Vec::new();
     for sighting in sightings {
         match sighting.marks.place.clone() {
@@ -192,14 +192,14 @@ fn rule_for<'a>(
 }
 
 fn members(group: Vec<Settled<'_>>, rule: Option<&ProfileRule>) -> Vec<Member> {
-    let claims: Vec<Option<Claim>> = group
+    let claims: Vec<Option<RoleEvidence>> = group
         .iter()
         .map(|settled| role::claim(settled.sighting.container, &settled.sighting.marks, rule))
         .collect();
     let bars = Bars::of(&group, &claims);
     (group.into_iter().zip(claims))
         .map(|(settled, claim)| {
-            let Sighting { container, marks, .. } = settled.sighting;
+            let ObservedContainer { container, marks, .. } = settled.sighting;
             let kept = claim.as_ref().is_some_and(|claim| bars.let_pass(&marks, claim));
             let hint = if kept { None } else { role::hint_of_database(container) };
             Member {
@@ -217,14 +217,14 @@ fn members(group: Vec<Settled<'_>>, rule: Option<&ProfileRule>) -> Vec<Member> {
 /// Confidence that a role needs: the highest of its own place. A rule of `envctl.toml` outweighs all others. Across
 /// places no role outweighs another: a label on a foreign container must not displace a database.
 struct Bars {
-    by_place: BTreeMap<(Option<Place>, Role), Grade>,
+    by_place: BTreeMap<(Option<Place>, Role), Confidence>,
     ruled: BTreeSet<Role>,
     /// Several services hold the migration tool: holding it tells nothing.
     many_holders: bool,
 }
 
 impl Bars {
-    fn of(group: &[Settled<'_>], claims: &[Option<Claim>]) -> Self {
+    fn of(group: &[Settled<'_>], claims: &[Option<RoleEvidence>]) -> Self {
         let claimed = || {
             group
                 .iter()
@@ -232,20 +232,20 @@ impl Bars {
                 .filter_map(|(settled, claim)| Some((&settled.sighting.marks, claim.as_ref()?)))
         };
         let holders: BTreeSet<_> = claimed()
-            .filter(|(_, claim)| claim.grade == Grade::Holder)
+            .filter(|(_, claim)| claim.grade == Confidence::Holder)
             .map(|(marks, _)| (&marks.place, &marks.service))
             .collect();
         let many_holders = holders.len() > 1;
         let ruled = claimed()
-            .filter(|(_, claim)| claim.grade == Grade::Configured)
+            .filter(|(_, claim)| claim.grade == Confidence::Configured)
             .map(|(_, claim)| claim.role)
             .collect();
         let mut bars = Self { by_place: BTreeMap::new(), ruled, many_holders };
         for (marks, claim) in claimed() {
             let mut grade = bars.grade(marks, claim);
             // Containers started by hand share no place: a label on one must not displace another.
-            if marks.place.is_none() && grade >= Grade::Labelled {
-                grade = Grade::Likely;
+            if marks.place.is_none() && grade >= Confidence::Labelled {
+                grade = Confidence::Likely;
             }
             let bar = bars.by_place.entry((marks.place.clone(), claim.role)).or_insert(grade);
             *bar = (*bar).max(grade);
@@ -253,19 +253,19 @@ impl Bars {
         bars
     }
 
-    fn grade(&self, marks: &Marks, claim: &Claim) -> Grade {
+    fn grade(&self, marks: &ContainerLabels, claim: &RoleEvidence) -> Confidence {
         match claim.grade {
-            Grade::Holder if self.many_holders && marks.service.eq_ignore_ascii_case("backend") => {
-                Grade::Plain
+            Confidence::Holder if self.many_holders && marks.service.eq_ignore_ascii_case("backend") => {
+                Confidence::Plain
             }
-            Grade::Holder if self.many_holders => Grade::Likely,
+            Confidence::Holder if self.many_holders => Confidence::Likely,
             grade => grade,
         }
     }
 
-    fn let_pass(&self, marks: &Marks, claim: &Claim) -> bool {
+    fn let_pass(&self, marks: &ContainerLabels, claim: &RoleEvidence) -> bool {
         if self.ruled.contains(&claim.role) {
-            return claim.grade == Grade::Configured;
+            return claim.grade == Confidence::Configured;
         }
         let bar = self.by_place.get(&(marks.place.clone(), claim.role));
         bar.is_none_or(|bar| self.grade(marks, claim) >= *bar)

@@ -6,7 +6,7 @@
 
 use crate::docker::Container;
 
-use crate::environment::container_name::PlainName;
+use crate::environment::container_name::ParsedName;
 
 /// Names the stack, whatever the project is called.
 pub(crate) const LABEL_STACK: &str = "envctl.stack";
@@ -28,7 +28,7 @@ pub(crate) struct Place {
 
 /// Labels and names of one container, as discovery reads them.
 #[derive(Clone, Debug)]
-pub(crate) struct Marks {
+pub(crate) struct ContainerLabels {
     /// `None` for a container that no orchestrator labelled.
     pub(crate) place: Option<Place>,
     /// The service as compose or swarm call it, else what the container's name says.
@@ -37,7 +37,7 @@ pub(crate) struct Marks {
     pub(crate) number: Option<u32>,
     pub(crate) config_files: Vec<String>,
     /// The container's name taken apart, where there is no place.
-    pub(crate) plain: Option<PlainName>,
+    pub(crate) plain: Option<ParsedName>,
     /// A task of a swarm: its exited predecessors stay listed beside it.
     pub(crate) swarm_task: bool,
     pub(crate) stack: Option<String>,
@@ -76,7 +76,7 @@ pub(crate) fn passed_over(container: &Container) -> Option<&'static str> {
     None
 }
 
-impl Marks {
+impl ContainerLabels {
     pub(crate) fn read(container: &Container) -> Self {
         let mut marks = Self::origin(container);
         marks.stack = label(container, LABEL_STACK).map(str::to_owned);
@@ -126,7 +126,7 @@ impl Marks {
     }
 
     fn of_name(name: &str) -> Self {
-        let plain = PlainName::parse(name);
+        let plain = ParsedName::parse(name);
         Self { service: plain.service.clone(), number: plain.number, plain: Some(plain), ..Self::empty() }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! The way through: `labels` and `plain_name` read one container, `profile` and `role` say what its marks
 //! mean, `unit` settles what a compose project's containers say together, [`observe`] groups them into the
-//! [`Landscape`] (of those that are [`worth_a_look`], where one stack is meant), `choose` takes the [`Environment`] that is meant and `pick` its [`Target`].
+//! [`Inventory`] (of those that are [`worth_a_look`], where one stack is meant), `choose` takes the [`Environment`] that is meant and `pick` its [`Target`].
 
 pub(crate) mod by_container;
 mod candidate;
@@ -26,11 +26,11 @@ pub(crate) mod select_environment;
 pub(crate) mod selector;
 
 pub(crate) use discover::observe;
-pub(crate) use model::{Environment, Landscape, Member, Target};
+pub(crate) use model::{Environment, Inventory, Member, Target};
 pub(crate) use prefilter::worth_a_look;
 pub(crate) use role::{Role, is_in_doubt};
 
-/// The environment that is meant: [`observe`], then [`Landscape::environment`].
+/// The environment that is meant: [`observe`], then [`Inventory::environment`].
 ///
 /// `containers` are all containers of the daemon, stopped ones too, with their image's own configuration
 /// where it is there: without it a database is known by its process alone.

@@ -1,4 +1,4 @@
-//! The values of discovery: what is there ([`Landscape`]), what is meant ([`Environment`]), what a verb
+//! The values of discovery: what is there ([`Inventory`]), what is meant ([`Environment`]), what a verb
 //! works on ([`Target`]).
 //!
 //! Promise: plain data, sorted, the same for the same containers in whatever order the daemon lists them.
@@ -15,7 +15,7 @@ use crate::environment::selector::Rules;
 
 /// Everything that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Landscape {
+pub(crate) struct Inventory {
     pub(crate) environments: Vec<Environment>,
     /// One-off and hook containers and envctl's own workers, with the reason for passing over each.
     pub(crate) passed_over: Vec<(Container, &'static str)>,
@@ -96,7 +96,7 @@ pub(crate) struct Target {
     pub(crate) candidates: Vec<Container>,
 }
 
-impl Landscape {
+impl Inventory {
     /// Every application that was seen, running or not, by name.
     pub(crate) fn stacks(&self) -> Vec<Stack<'_>> {
         let mut stacks: Vec<Stack<'_>> = Vec::new();

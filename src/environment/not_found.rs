@@ -3,10 +3,10 @@
 use crate::error::{self, Error};
 
 use super::candidate::{Candidate, ambiguous, listed};
-use crate::environment::model::{Environment, Landscape, Member};
+use crate::environment::model::{Environment, Inventory, Member};
 use crate::text::shell_word::{escape, shell_word};
 
-impl Landscape {
+impl Inventory {
     /// The error (kind `Target`) that nothing fits. `asked` is what nothing was found for, a phrase; empty
     /// where nothing particular was asked.
     pub(crate) fn nothing(&self, asked: &str) -> Error {

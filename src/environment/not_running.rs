@@ -3,7 +3,7 @@
 use crate::docker::container::State;
 use crate::error::{self, Error};
 
-use super::labels::Marks;
+use super::labels::ContainerLabels;
 use crate::environment::model::{Environment, Member};
 use crate::text::shell_word::{escape, shell_word};
 
@@ -43,7 +43,7 @@ pub(crate) fn refusal(environment: &Environment, member: &Member) -> Option<Erro
 
 /// The compose command that brings the service up with the files it was started from.
 fn up(environment: &Environment, member: &Member, how: &str) -> String {
-    let marks = Marks::read(&member.container);
+    let marks = ContainerLabels::read(&member.container);
     let (Some(project), false) = (&environment.project, marks.swarm_task) else {
         return String::new();
     };

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::docker::Container;
 
 use super::evidence::{Evidence, Source};
-use super::labels::Marks;
+use super::labels::ContainerLabels;
 use super::profile::{self, Profile};
 use super::role::Role;
 use crate::environment::selector::{ProfileRule, Rules};
@@ -17,9 +17,9 @@ use crate::text::shell_word::escape;
 
 /// One container with what it says of itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Sighting<'a> {
+pub(crate) struct ObservedContainer<'a> {
     pub(crate) container: &'a Container,
-    pub(crate) marks: Marks,
+    pub(crate) marks: ContainerLabels,
     /// Role by the container's own marks; rules of a profile come later.
     pub(crate) role: Option<Role>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Belonging {
 type Said = BTreeMap<String, Vec<Evidence>>;
 
 /// Settles a place's containers, in their order.
-pub(crate) fn settle(unit: &[Sighting<'_>], rules: &Rules) -> Vec<Belonging> {
+pub(crate) fn settle(unit: &[ObservedContainer<'_>], rules: &Rules) -> Vec<Belonging> {
     let hits: Vec<_> = unit.iter().map(|sighting| rule_hit(sighting, rules)).collect();
     let profiles = profiles(unit, &hits);
     let common_stack = common_label(unit);
@@ -50,8 +50,8 @@ pub(crate) fn settle(unit: &[Sighting<'_>], rules: &Rules) -> Vec<Belonging> {
 }
 
 fn belonging(
-    sighting: &Sighting<'_>,
-    hit: Option<RuleHit<'_>>,
+    sighting: &ObservedContainer<'_>,
+    hit: Option<RuleMatch<'_>>,
     profile: Profile,
     common_stack: Option<&str>,
     rules: &Rules,
@@ -82,7 +82,7 @@ fn belonging(
 }
 
 /// The stack's name by custom: the project's without its suffix, or what the container's name says.
-fn stem(marks: &Marks) -> &str {
+fn stem(marks: &ContainerLabels) -> &str {
     match (&marks.place, &marks.plain) {
         (Some(place), _) => profile::split_suffix(&place.project).0,
         (None, Some(plain)) => &plain.stack,
@@ -91,21 +91,21 @@ fn stem(marks: &Marks) -> &str {
 }
 
 /// The one stack that labels of this place name; siblings without the label follow it.
-fn common_label(unit: &[Sighting<'_>]) -> Option<String> {
+fn common_label(unit: &[ObservedContainer<'_>]) -> Option<String> {
     let named: BTreeSet<_> = unit.iter().filter_map(|sighting| sighting.marks.stack.as_ref()).collect();
     (named.len() == 1).then(|| named.first().copied().cloned()).flatten()
 }
 
 /// A profile's rule that recognises a container.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RuleHit<'a> {
+pub(crate) struct RuleMatch<'a> {
     pub(crate) profile: &'a str,
     by_project: bool,
 }
 
 /// The one rule that a container falls under. A rule with a project is about that project alone; one
 /// without recognises single containers by their name.
-fn rule_hit<'a>(sighting: &Sighting<'_>, rules: &'a Rules) -> Option<RuleHit<'a>> {
+fn rule_hit<'a>(sighting: &ObservedContainer<'_>, rules: &'a Rules) -> Option<RuleMatch<'a>> {
     let project = sighting.marks.place.as_ref().map(|place| place.project.as_str());
     let of_project: Vec<_> = (rules.profiles.iter())
         .filter(|(_, rule)| rule.project.is_some() && rule.project.as_deref() == project)
@@ -116,21 +116,21 @@ fn rule_hit<'a>(sighting: &Sighting<'_>, rules: &'a Rules) -> Option<RuleHit<'a>
         };
         let named: Vec<_> = of_project.iter().copied().filter(|(_, rule)| names(rule)).collect();
         return match (of_project.as_slice(), named.as_slice()) {
-            ([(name, _)], _) | (_, [(name, _)]) => Some(RuleHit { profile: name, by_project: true }),
+            ([(name, _)], _) | (_, [(name, _)]) => Some(RuleMatch { profile: name, by_project: true }),
             _ => None,
         };
     }
     let mut named = (rules.profiles.iter())
         .filter(|(_, rule)| rule.project.is_none() && names_it(rule, &sighting.container.name));
     let (name, _) = named.next()?;
-    named.next().is_none().then_some(RuleHit { profile: name, by_project: false })
+    named.next().is_none().then_some(RuleMatch { profile: name, by_project: false })
 }
 
 fn names_it(rule: &ProfileRule, name: &str) -> bool {
     [&rule.db, &rule.backend].into_iter().any(|wanted| wanted.as_deref() == Some(name))
 }
 
-fn profiles(unit: &[Sighting<'_>], hits: &[Option<RuleHit<'_>>]) -> Vec<Profile> {
+fn profiles(unit: &[ObservedContainer<'_>], hits: &[Option<RuleMatch<'_>>]) -> Vec<Profile> {
     let decreed: Vec<Option<Profile>> =
         unit.iter().zip(hits).map(|(sighting, hit)| decree(sighting, hit.as_ref())).collect();
     if let Some(all) = common_decree(unit, &decreed) {
@@ -140,7 +140,7 @@ fn profiles(unit: &[Sighting<'_>], hits: &[Option<RuleHit<'_>>]) -> Vec<Profile>
     decreed.into_iter().zip(by_custom).map(|(own, custom)| own.unwrap_or(custom)).collect()
 }
 
-fn decree(sighting: &Sighting<'_>, hit: Option<&RuleHit<'_>>) -> Option<Profile> {
+fn decree(sighting: &ObservedContainer<'_>, hit: Option<&RuleMatch<'_>>) -> Option<Profile> {
     if let Some(hit) = hit {
         let text = format!("envctl.toml says {}", escape(hit.profile));
         return Some(Profile::known(hit.profile, vec![Evidence::new(Source::Config, text)]));
@@ -151,7 +151,7 @@ fn decree(sighting: &Sighting<'_>, hit: Option<&RuleHit<'_>>) -> Option<Profile>
 }
 
 /// The decree that holds for a whole place: the only one, of its databases or raising the caution.
-fn common_decree(unit: &[Sighting<'_>], decreed: &[Option<Profile>]) -> Option<Profile> {
+fn common_decree(unit: &[ObservedContainer<'_>], decreed: &[Option<Profile>]) -> Option<Profile> {
     let mut said = decreed.iter().flatten();
     let first = said.next()?;
     if said.any(|other| other.name != first.name) {
@@ -162,7 +162,7 @@ fn common_decree(unit: &[Sighting<'_>], decreed: &[Option<Profile>]) -> Option<P
 }
 
 /// Reports whether `speaks` is true for every database of the place; `None` where the place has none.
-fn databases_speak(unit: &[Sighting<'_>], speaks: impl Fn(usize) -> bool) -> Option<bool> {
+fn databases_speak(unit: &[ObservedContainer<'_>], speaks: impl Fn(usize) -> bool) -> Option<bool> {
     let mut databases = unit
         .iter()
         .enumerate()
@@ -173,7 +173,7 @@ fn databases_speak(unit: &[Sighting<'_>], speaks: impl Fn(usize) -> bool) -> Opt
     Some(databases.all(speaks))
 }
 
-fn customary(unit: &[Sighting<'_>], decreed: &[Option<Profile>]) -> Vec<Profile> {
+fn customary(unit: &[ObservedContainer<'_>], decreed: &[Option<Profile>]) -> Vec<Profile> {
     let mut of_place = Said::new();
     for sighting in unit {
         project_says(sighting, &mut of_place);
@@ -219,14 +219,14 @@ fn judge(said: Said) -> Profile {
     }
 }
 
-fn project_says(sighting: &Sighting<'_>, said: &mut Said) {
+fn project_says(sighting: &ObservedContainer<'_>, said: &mut Said) {
     let Some(place) = &sighting.marks.place else { return };
     if let (_, Some(profile)) = profile::split_suffix(&place.project) {
         say(said, profile, format!("project `{}` says {profile}", escape(&place.project)));
     }
 }
 
-fn files_say(sighting: &Sighting<'_>) -> Said {
+fn files_say(sighting: &ObservedContainer<'_>) -> Said {
     let mut said = Said::new();
     for file in &sighting.marks.config_files {
         for profile in profile::of_file(file) {
@@ -237,7 +237,7 @@ fn files_say(sighting: &Sighting<'_>) -> Said {
     said
 }
 
-fn container_says(sighting: &Sighting<'_>) -> Said {
+fn container_says(sighting: &ObservedContainer<'_>) -> Said {
     let mut said = Said::new();
     let name = &sighting.container.name;
     if let Some(plain) = &sighting.marks.plain {

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::docker::Container;
 
 use super::evidence::{Evidence, Source};
-use super::labels::Marks;
+use super::labels::ContainerLabels;
 use crate::environment::selector::ProfileRule;
 use crate::text::shell_word::escape;
 
@@ -48,7 +48,7 @@ impl fmt::Display for Role {
 
 /// Confidence of a role, weakest first. Among the services of one place those with the highest confidence count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Grade {
+pub(crate) enum Confidence {
     /// A part of the name; PGDATA of an image whose container runs something else.
     Likely,
     /// The exact name `backend`; postgres as the process.
@@ -63,17 +63,17 @@ pub(crate) enum Grade {
 
 /// One container's claim to a role.
 #[derive(Clone, Debug)]
-pub(crate) struct Claim {
+pub(crate) struct RoleEvidence {
     pub(crate) role: Role,
-    pub(crate) grade: Grade,
+    pub(crate) grade: Confidence,
     pub(crate) evidence: Evidence,
 }
 
-impl Claim {
-    fn new(role: Role, grade: Grade, text: impl Into<String>) -> Self {
+impl RoleEvidence {
+    fn new(role: Role, grade: Confidence, text: impl Into<String>) -> Self {
         let source = match grade {
-            Grade::Configured => Source::Config,
-            Grade::Labelled => Source::Label,
+            Confidence::Configured => Source::Config,
+            Confidence::Labelled => Source::Label,
             _ => Source::Convention,
         };
         Self { role, grade, evidence: Evidence::new(source, text) }
@@ -81,11 +81,15 @@ impl Claim {
 }
 
 /// Returns the role of a container with its evidence. The rule of the profile outweighs the container's own marks.
-pub(crate) fn claim(container: &Container, marks: &Marks, rule: Option<&ProfileRule>) -> Option<Claim> {
+pub(crate) fn claim(
+    container: &Container,
+    marks: &ContainerLabels,
+    rule: Option<&ProfileRule>,
+) -> Option<RoleEvidence> {
     rule.and_then(|rule| by_rule(container, marks, rule)).or_else(|| by_itself(container, marks))
 }
 
-fn by_rule(container: &Container, marks: &Marks, rule: &ProfileRule) -> Option<Claim> {
+fn by_rule(container: &Container, marks: &ContainerLabels, rule: &ProfileRule) -> Option<RoleEvidence> {
     let named = |wanted: &Option<String>| {
         wanted.as_deref().is_some_and(|name| name == marks.service || name == container.name)
     };
@@ -94,17 +98,17 @@ fn by_rule(container: &Container, marks: &Marks, rule: &ProfileRule) -> Option<C
         (false, true) => Role::Backend,
         (false, false) => return None,
     };
-    Some(Claim::new(
+    Some(RoleEvidence::new(
         role,
-        Grade::Configured,
+        Confidence::Configured,
         format!("`{}` is the {role} in envctl.toml", escape(&marks.service)),
     ))
 }
 
 /// Returns the role of a container with its evidence, by the container's own marks alone.
-pub(crate) fn by_itself(container: &Container, marks: &Marks) -> Option<Claim> {
+pub(crate) fn by_itself(container: &Container, marks: &ContainerLabels) -> Option<RoleEvidence> {
     if let Some(role) = marks.role.as_deref().and_then(Role::parse) {
-        return Some(Claim::new(role, Grade::Labelled, format!("label envctl.role={role}")));
+        return Some(RoleEvidence::new(role, Confidence::Labelled, format!("label envctl.role={role}")));
     }
     // Any other role on the label says that it is neither of the two.
     if marks.role.is_some() {
@@ -113,25 +117,25 @@ pub(crate) fn by_itself(container: &Container, marks: &Marks) -> Option<Claim> {
     database(container).or_else(|| backend(container, &marks.service))
 }
 
-fn database(container: &Container) -> Option<Claim> {
+fn database(container: &Container) -> Option<RoleEvidence> {
     if runs_postgres(&container.command) {
-        return Some(Claim::new(Role::Db, Grade::Plain, "postgres is its process"));
+        return Some(RoleEvidence::new(Role::Db, Confidence::Plain, "postgres is its process"));
     }
     if container.processes.iter().flatten().any(|line| is_postmaster(line)) {
-        return Some(Claim::new(Role::Db, Grade::Plain, "postgres runs in it"));
+        return Some(RoleEvidence::new(Role::Db, Confidence::Plain, "postgres runs in it"));
     }
     let image = container.image_config.as_ref()?;
     let pgdata = has_variable(&image.env, "PGDATA");
     (pgdata || runs_postgres(&image.command)).then(|| {
         let what = if pgdata { "its image sets PGDATA" } else { "its image starts postgres" };
-        Claim::new(Role::Db, Grade::Likely, what)
+        RoleEvidence::new(Role::Db, Confidence::Likely, what)
     })
 }
 
 /// Reports whether only its processes can tell if a container is a database: something speaks for one, and neither its command
 /// nor a label settles it.
 pub(crate) fn is_in_doubt(container: &Container) -> bool {
-    let marks = Marks::read(container);
+    let marks = ContainerLabels::read(container);
     if marks.role.is_some() || runs_postgres(&container.command) {
         return false;
     }
@@ -158,17 +162,17 @@ fn is_postmaster(line: &str) -> bool {
     matches!(basename(program).trim_end_matches(':'), "postgres" | "postmaster")
 }
 
-fn backend(container: &Container, service: &str) -> Option<Claim> {
+fn backend(container: &Container, service: &str) -> Option<RoleEvidence> {
     let shown = escape(service);
     if let Some(tool) = &container.migration_tool {
-        return Some(Claim::new(
+        return Some(RoleEvidence::new(
             Role::Backend,
-            Grade::Holder,
+            Confidence::Holder,
             format!("holds the migration tool {}", escape(tool)),
         ));
     }
     if service.eq_ignore_ascii_case("backend") {
-        return Some(Claim::new(Role::Backend, Grade::Plain, "its name is `backend`"));
+        return Some(RoleEvidence::new(Role::Backend, Confidence::Plain, "its name is `backend`"));
     }
     let word = service.split(['-', '_']).find(|word| {
         ["backend", "api", "app", "web", "server"].iter().any(|known| word.eq_ignore_ascii_case(known))
@@ -182,7 +186,7 @@ fn backend(container: &Container, service: &str) -> Option<Claim> {
     } else {
         format!("its name `{shown}` has `{}` in it", escape(word))
     };
-    Some(Claim::new(Role::Backend, Grade::Likely, text))
+    Some(RoleEvidence::new(Role::Backend, Confidence::Likely, text))
 }
 
 /// Returns signs of a database that do not suffice for the role, for the message that no database was found.

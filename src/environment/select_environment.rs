@@ -13,7 +13,7 @@ use crate::error::{self, Error, Result};
 use super::candidate::{ambiguous, listed};
 use super::evidence::{Evidence, Source};
 use super::profile::{self, Profile};
-use crate::environment::model::{Environment, Landscape};
+use crate::environment::model::{Environment, Inventory};
 use crate::environment::selector::TargetRequest;
 use crate::text::shell_word::escape;
 
@@ -23,7 +23,7 @@ struct Shortlist<'a> {
     because: String,
 }
 
-impl Landscape {
+impl Inventory {
     /// The one environment that is meant.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Landscape {
     /// The name of the one stack that is meant, whichever of its profiles.
     ///
     /// # Errors
-    /// See [`Landscape::environment`]; an ambiguous profile is no error.
+    /// See [`Inventory::environment`]; an ambiguous profile is no error.
     pub(crate) fn stack_of(&self, request: &TargetRequest) -> Result<String> {
         if request.container.is_some() {
             return Ok(self.environment(request)?.stack);
@@ -53,7 +53,7 @@ impl Landscape {
     /// one that is meant. Stacks without the profile asked for are left out unless named in full.
     ///
     /// # Errors
-    /// See [`Landscape::environment`], for each of the stacks.
+    /// See [`Inventory::environment`], for each of the stacks.
     pub(crate) fn environments(&self, request: &TargetRequest) -> Result<Vec<Environment>> {
         if request.container.is_some() || (request.stacks.is_empty() && !request.all_stacks) {
             return Ok(vec![self.environment(request)?]);

@@ -22,13 +22,13 @@ const UNLOCKED: &str = ".new";
 
 /// A room.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct PrivateDir {
     path: PathBuf,
     /// Locked while we live.
     _lock: File,
 }
 
-impl Room {
+impl PrivateDir {
     /// Makes one in `parent`.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ pub(crate) fn inside(name: &str) -> String {
     format!("{INSIDE}/{name}")
 }
 
-impl Drop for Room {
+impl Drop for PrivateDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
     }
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_room_is_private_and_goes_with_its_owner() {
         let home = tempfile::tempdir().unwrap();
-        let room = Room::make(home.path()).unwrap();
+        let room = PrivateDir::make(home.path()).unwrap();
         let fifo = room.fifo("out").unwrap();
         room.secret("pass", b"x").unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn rooms_of_the_dead_are_swept_and_those_of_the_living_and_of_others_are_not() {
         let home = tempfile::tempdir().unwrap();
-        let living = Room::make(home.path()).unwrap();
+        let living = PrivateDir::make(home.path()).unwrap();
         let dead = home.path().join("envctl-worker-0123456789abcdef");
         fs::create_dir(&dead).unwrap();
         fs::write(dead.join(LOCK), "").unwrap();
@@ -198,7 +198,7 @@ mod tests {
                 }
             });
             for _ in 0..2000 {
-                let room = Room::make(home.path());
+                let room = PrivateDir::make(home.path());
                 assert!(room.is_ok_and(|room| room.path().exists()), "swept while it was made");
             }
             done.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::{CommandDriver, Found, Pick, preset};
+use super::command::{CommandDriver, Found, ToolChoice, preset};
 use super::layout::{Layout, next_flat};
 use super::plan::{Applied, MigrationPlan};
 use super::prisma::PrismaDriver;
@@ -12,7 +12,7 @@ use super::reset::ResetPlan;
 use super::sql::{ResolvePlan, SqlDriver};
 use super::survey::Survey;
 use super::{History, MigrationName};
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::consent::Confirmed;
 use crate::error::{self, Result};
 use crate::postgres::Session;
@@ -51,7 +51,7 @@ impl Evidence<'_> {
 
 /// The driver that was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
+pub(crate) enum DriverChoice {
     /// The CLI in the backend.
     Prisma,
     /// Our own runner on files of this machine.
@@ -62,20 +62,20 @@ pub(crate) enum Choice {
         folder: PathBuf,
     },
     /// Another tool in the backend.
-    Command(Pick),
+    Command(ToolChoice),
 }
 
 /// Chooses.
 ///
 /// # Errors
 /// Kind `Usage`: none, or more than one. Kind `Refused`: those of a tool that envctl does not replace.
-pub(crate) fn choose(evidence: &Evidence<'_>) -> Result<Choice> {
+pub(crate) fn choose(evidence: &Evidence<'_>) -> Result<DriverChoice> {
     if evidence.wanted() == "command" {
-        return pick(evidence).map(Choice::Command);
+        return pick(evidence).map(DriverChoice::Command);
     }
     if evidence.driver == "prisma" {
         return if evidence.cli_in.is_some() {
-            Ok(Choice::Prisma)
+            Ok(DriverChoice::Prisma)
         } else {
             Err(error::usage("the backend's container has no Prisma CLI (node_modules/.bin/prisma)")
                 .hint("apply the same folders without it: `[migrations] driver = \"sql\"` in envctl.toml"))
@@ -92,7 +92,7 @@ pub(crate) fn choose(evidence: &Evidence<'_>) -> Result<Choice> {
         (true, None) => survey.bare,
     };
     match found.as_slice() {
-        [(layout, folder)] => Ok(Choice::Sql { layout: *layout, folder: folder.clone() }),
+        [(layout, folder)] => Ok(DriverChoice::Sql { layout: *layout, folder: folder.clone() }),
         [] => Err(survey.nothing.error(evidence)),
         several => Err(several_fit(
             several.iter().map(|(layout, folder)| format!("{} in {}", layout.word(), folder.display())),
@@ -107,13 +107,13 @@ pub(crate) fn has_any(evidence: &Evidence<'_>) -> bool {
 }
 
 /// With a tool in the backend, the folders of this machine are a second one, unless they are Prisma's beside its CLI.
-fn in_the_backend(evidence: &Evidence<'_>, mut found: Vec<(Layout, PathBuf)>) -> Result<Choice> {
+fn in_the_backend(evidence: &Evidence<'_>, mut found: Vec<(Layout, PathBuf)>) -> Result<DriverChoice> {
     if evidence.cli_in.is_some() {
         found.retain(|(layout, _)| *layout != Layout::Prisma);
     }
     match (evidence.cli_in, evidence.tools, found.as_slice()) {
-        (Some(_), [], []) => Ok(Choice::Prisma),
-        (None, [tool], []) => Ok(Choice::Command(Pick::Preset(tool.preset))),
+        (Some(_), [], []) => Ok(DriverChoice::Prisma),
+        (None, [tool], []) => Ok(DriverChoice::Command(ToolChoice::Preset(tool.preset))),
         (cli, tools, folders) => {
             let prisma = cli.map(|container| format!("prisma: the CLI in container {container}"));
             let tools = tools.iter().map(|tool| in_words(tool, evidence));
@@ -131,13 +131,13 @@ fn in_words(tool: &Found, evidence: &Evidence<'_>) -> String {
 }
 
 /// Which tool `command` calls.
-fn pick(evidence: &Evidence<'_>) -> Result<Pick> {
+fn pick(evidence: &Evidence<'_>) -> Result<ToolChoice> {
     if let Some(word) = evidence.preset {
-        return preset(word).map(Pick::Preset);
+        return preset(word).map(ToolChoice::Preset);
     }
     match evidence.tools {
-        [tool] => Ok(Pick::Preset(tool.preset)),
-        _ if evidence.own => Ok(Pick::Own),
+        [tool] => Ok(ToolChoice::Preset(tool.preset)),
+        _ if evidence.own => Ok(ToolChoice::Own),
         [] => Err(error::usage(format!(
             "no tool for migrations was recognised in container {}",
             evidence.backend.unwrap_or("of the backend")
@@ -216,7 +216,7 @@ impl Driver {
 
     /// From now on this wish to stop is the one that counts: between a plan and its run the one may end with the
     /// planning.
-    pub(crate) fn heed(&mut self, stop: &Interrupt) {
+    pub(crate) fn heed(&mut self, stop: &CancelToken) {
         match self {
             Self::Prisma(driver) => driver.sql.interrupt = stop.clone(),
             Self::Sql(driver) => driver.interrupt = stop.clone(),

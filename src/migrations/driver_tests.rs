@@ -24,12 +24,12 @@ fn the_cli_is_taken_where_it_is_and_the_folder_where_it_is_not() {
     let folder = dir.path().join("a/b/src/database/prisma/migrations");
     assert_eq!(
         choose(&evidence(&dir)).unwrap(),
-        Choice::Sql { layout: Layout::Prisma, folder: folder.clone() }
+        DriverChoice::Sql { layout: Layout::Prisma, folder: folder.clone() }
     );
     let with = Evidence { cli_in: Some("app"), ..evidence(&dir) };
-    assert_eq!(choose(&with).unwrap(), Choice::Prisma);
+    assert_eq!(choose(&with).unwrap(), DriverChoice::Prisma);
     let sql = Evidence { driver: "sql", ..with.clone() };
-    assert_eq!(choose(&sql).unwrap(), Choice::Sql { layout: Layout::Prisma, folder });
+    assert_eq!(choose(&sql).unwrap(), DriverChoice::Sql { layout: Layout::Prisma, folder });
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn two_that_fit_are_listed() {
     let with = Evidence { cli_in: Some("app"), ..evidence(&dir) };
     assert!(choose(&with).unwrap_err().message().contains("the CLI in container app"));
     let named = Evidence { dir: Some("x"), ..evidence(&dir) };
-    assert!(matches!(choose(&named).unwrap(), Choice::Sql { layout: Layout::Prisma, .. }));
+    assert!(matches!(choose(&named).unwrap(), DriverChoice::Sql { layout: Layout::Prisma, .. }));
 }
 
 fn tools(names: &[&str]) -> Vec<Found> {
@@ -53,7 +53,7 @@ fn a_tool_in_the_backend_is_taken_where_it_is_the_only_one() {
     let empty = project(&[]);
     let (django, two) = (tools(&["django"]), tools(&["django", "alembic"]));
     let one = Evidence { tools: &django, backend: Some("app"), ..evidence(&empty) };
-    let chosen = Choice::Command(Pick::Preset(preset("django").unwrap()));
+    let chosen = DriverChoice::Command(ToolChoice::Preset(preset("django").unwrap()));
     assert_eq!(choose(&one).unwrap(), chosen);
     // A directory of the container is no folder of this machine.
     assert_eq!(choose(&Evidence { dir: Some("srv"), ..one.clone() }).unwrap(), chosen);
@@ -74,9 +74,9 @@ fn a_tool_that_is_named_needs_no_file_and_one_of_ones_own_no_row() {
     let dir = project(&[("x/1_a/migration.sql", "")]);
     let two = tools(&["django", "alembic"]);
     let named = Evidence { preset: Some("rails"), cli_in: Some("app"), ..evidence(&dir) };
-    assert_eq!(choose(&named).unwrap(), Choice::Command(Pick::Preset(preset("rails").unwrap())));
+    assert_eq!(choose(&named).unwrap(), DriverChoice::Command(ToolChoice::Preset(preset("rails").unwrap())));
     let own = Evidence { own: true, tools: &two, ..evidence(&dir) };
-    assert_eq!(choose(&own).unwrap(), Choice::Command(Pick::Own));
+    assert_eq!(choose(&own).unwrap(), DriverChoice::Command(ToolChoice::Own));
     let none = choose(&Evidence { driver: "command", backend: Some("app"), ..evidence(&dir) }).unwrap_err();
     assert!(none.message().contains("container app") && none.hints()[0].contains("preset"), "{none}");
     let wrong = choose(&Evidence { preset: Some("djnago"), ..evidence(&dir) }).unwrap_err();

@@ -16,7 +16,7 @@ use crate::text::units::bytes;
 /// The kind of a danger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Danger {
+pub(crate) enum RiskKind {
     /// Rows or columns go.
     DataLoss,
     /// The whole table is written anew, locked.
@@ -27,7 +27,7 @@ pub(crate) enum Danger {
     Breaks,
 }
 
-impl Danger {
+impl RiskKind {
     fn word(self) -> &'static str {
         match self {
             Self::DataLoss => "loses data",
@@ -42,7 +42,7 @@ impl Danger {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Risk {
     /// Kind of the risk.
-    pub(crate) danger: Danger,
+    pub(crate) danger: RiskKind,
     /// The line of the file, from 1.
     pub(crate) line: usize,
     /// squawk's name for the rule.
@@ -67,7 +67,7 @@ impl fmt::Display for Risk {
 
 /// Risks of a file, with the number of its statements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Weighed {
+pub(crate) struct FileRisks {
     /// Number of statements; `None` where the file could not be parsed.
     pub(crate) statements: Option<usize>,
     /// Risks of the statements.
@@ -103,13 +103,13 @@ pub(crate) async fn sizes(session: &mut Session) -> Result<Sizes, Refusal> {
 
 /// Weighs a file.
 #[cfg(feature = "risk")]
-pub(crate) fn weigh(sql: &str, in_transaction: bool, sizes: &Sizes) -> Weighed {
+pub(crate) fn weigh(sql: &str, in_transaction: bool, sizes: &Sizes) -> FileRisks {
     use squawk_linter::{Linter, Rule};
     use squawk_syntax::SourceFile;
 
     let parsed = SourceFile::parse(sql);
     if !parsed.errors().is_empty() {
-        return Weighed::default();
+        return FileRisks::default();
     }
     let mut linter = Linter::from(RULES.iter().filter_map(|(name, _)| name.parse::<Rule>().ok()));
     linter.settings.assume_in_transaction = in_transaction;
@@ -121,7 +121,7 @@ pub(crate) fn weigh(sql: &str, in_transaction: bool, sizes: &Sizes) -> Weighed {
         let line = sql[..at.min(sql.len())].matches('\n').count() + 1;
         let table = named_table(statement_at(sql, at), sizes);
         // A table that is made by this file, or in this plan, is empty: nothing waits for it.
-        if *danger != Danger::DataLoss && table.is_none() {
+        if *danger != RiskKind::DataLoss && table.is_none() {
             continue;
         }
         let table_bytes = table.as_ref().and_then(|name| sizes.get(name)).copied();
@@ -131,35 +131,35 @@ pub(crate) fn weigh(sql: &str, in_transaction: bool, sizes: &Sizes) -> Weighed {
         }
     }
     risks.sort_by_key(|risk| (risk.line, risk.danger));
-    Weighed { statements: Some(super::sql::statements(sql)), risks }
+    FileRisks { statements: Some(super::sql::statements(sql)), risks }
 }
 
 /// Without the linter nothing is known of dangers.
 #[cfg(not(feature = "risk"))]
-pub(crate) fn weigh(sql: &str, _in_transaction: bool, _sizes: &Sizes) -> Weighed {
-    Weighed { statements: Some(super::sql::statements(sql)), risks: Vec::new() }
+pub(crate) fn weigh(sql: &str, _in_transaction: bool, _sizes: &Sizes) -> FileRisks {
+    FileRisks { statements: Some(super::sql::statements(sql)), risks: Vec::new() }
 }
 
 /// squawk's rules that speak of danger; those of taste are left out.
 #[cfg(feature = "risk")]
-const RULES: &[(&str, Danger)] = &[
-    ("ban-drop-column", Danger::DataLoss),
-    ("ban-drop-database", Danger::DataLoss),
-    ("ban-drop-table", Danger::DataLoss),
-    ("ban-truncate-cascade", Danger::DataLoss),
-    ("changing-column-type", Danger::Rewrite),
-    ("adding-field-with-default", Danger::Rewrite),
-    ("adding-required-field", Danger::Breaks),
-    ("adding-not-nullable-field", Danger::Lock),
-    ("adding-foreign-key-constraint", Danger::Lock),
-    ("adding-serial-primary-key-field", Danger::Lock),
-    ("constraint-missing-not-valid", Danger::Lock),
-    ("disallowed-unique-constraint", Danger::Lock),
-    ("require-concurrent-index-creation", Danger::Lock),
-    ("require-concurrent-index-deletion", Danger::Lock),
-    ("require-concurrent-reindex", Danger::Lock),
-    ("renaming-column", Danger::Breaks),
-    ("renaming-table", Danger::Breaks),
+const RULES: &[(&str, RiskKind)] = &[
+    ("ban-drop-column", RiskKind::DataLoss),
+    ("ban-drop-database", RiskKind::DataLoss),
+    ("ban-drop-table", RiskKind::DataLoss),
+    ("ban-truncate-cascade", RiskKind::DataLoss),
+    ("changing-column-type", RiskKind::Rewrite),
+    ("adding-field-with-default", RiskKind::Rewrite),
+    ("adding-required-field", RiskKind::Breaks),
+    ("adding-not-nullable-field", RiskKind::Lock),
+    ("adding-foreign-key-constraint", RiskKind::Lock),
+    ("adding-serial-primary-key-field", RiskKind::Lock),
+    ("constraint-missing-not-valid", RiskKind::Lock),
+    ("disallowed-unique-constraint", RiskKind::Lock),
+    ("require-concurrent-index-creation", RiskKind::Lock),
+    ("require-concurrent-index-deletion", RiskKind::Lock),
+    ("require-concurrent-reindex", RiskKind::Lock),
+    ("renaming-column", RiskKind::Breaks),
+    ("renaming-table", RiskKind::Breaks),
 ];
 
 /// The statement around a place, by its semicolons: good enough to find the table's name.
@@ -192,7 +192,7 @@ fn named_table(statement: &str, sizes: &Sizes) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn dangers(sql: &str) -> Vec<(Danger, usize, Option<u64>)> {
+    fn dangers(sql: &str) -> Vec<(RiskKind, usize, Option<u64>)> {
         let sizes = Sizes::from([("users".to_owned(), 3 << 20), ("public.users".to_owned(), 3 << 20)]);
         weigh(sql, true, &sizes)
             .risks
@@ -211,13 +211,13 @@ mod tests {
     #[test]
     fn dangers_are_told_with_the_size_of_the_table() {
         let size = Some(3 << 20);
-        assert_eq!(dangers("select 1;\nalter table users drop column a;"), [(Danger::DataLoss, 2, size)]);
-        assert_eq!(dangers("CREATE INDEX i ON \"users\"(a);"), [(Danger::Lock, 1, size)]);
+        assert_eq!(dangers("select 1;\nalter table users drop column a;"), [(RiskKind::DataLoss, 2, size)]);
+        assert_eq!(dangers("CREATE INDEX i ON \"users\"(a);"), [(RiskKind::Lock, 1, size)]);
         assert_eq!(
             dangers("alter table public.users alter column a type bigint;"),
-            [(Danger::Rewrite, 1, size)]
+            [(RiskKind::Rewrite, 1, size)]
         );
         assert_eq!(dangers("create table t (a int); create index i on t (a);"), [], "a new table is empty");
-        assert_eq!(weigh("alter table ((", true, &Sizes::new()), Weighed::default());
+        assert_eq!(weigh("alter table ((", true, &Sizes::new()), FileRisks::default());
     }
 }

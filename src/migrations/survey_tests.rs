@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::error::{Error, ErrorKind};
-use crate::migrations::driver::{Choice, Evidence, choose};
+use crate::migrations::driver::{DriverChoice, Evidence, choose};
 use crate::migrations::layout::Layout;
 
 fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -22,7 +22,7 @@ fn finds(files: &[(&str, &str)], layout: Layout, folder: &str) {
     let evidence = Evidence { driver: "auto", project: Some(dir.path()), ..Evidence::default() };
     assert_eq!(
         choose(&evidence).unwrap(),
-        Choice::Sql { layout, folder: dir.path().join(folder) },
+        DriverChoice::Sql { layout, folder: dir.path().join(folder) },
         "{files:?}"
     );
 }
@@ -233,7 +233,7 @@ fn a_layout_that_is_asked_for_takes_what_can_be_read_so() {
     let evidence =
         Evidence { driver: "auto", project: Some(dir.path()), layout: Some("flat"), ..Evidence::default() };
     let folder = dir.path().join("supabase/migrations");
-    assert_eq!(choose(&evidence).unwrap(), Choice::Sql { layout: Layout::Flat, folder });
+    assert_eq!(choose(&evidence).unwrap(), DriverChoice::Sql { layout: Layout::Flat, folder });
     let goose = project(&[("migrations/00001_a.sql", UP_DOWN)]);
     let asked = Evidence { project: Some(goose.path()), ..evidence };
     assert!(choose(&asked).unwrap_err().message().contains("are of Goose"));

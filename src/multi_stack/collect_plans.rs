@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::multi_stack::per_stack_timeout::limited;
@@ -17,7 +17,7 @@ pub(crate) const AT_ONCE: usize = 20;
 
 /// One stack's answer.
 #[derive(Debug)]
-pub(crate) struct Gathered<T> {
+pub(crate) struct PlanResult<T> {
     /// The stack.
     pub(crate) environment: Environment,
     /// Answer of the stack.
@@ -30,9 +30,9 @@ pub(crate) struct Gathered<T> {
 pub(crate) async fn collect_plans<'a, T, F>(
     environments: Vec<Environment>,
     limit: Option<Duration>,
-    interrupt: &Interrupt,
-    ask: impl Fn(Environment, Interrupt) -> F + 'a,
-) -> Vec<Gathered<T>>
+    interrupt: &CancelToken,
+    ask: impl Fn(Environment, CancelToken) -> F + 'a,
+) -> Vec<PlanResult<T>>
 where
     F: Future<Output = Result<T>>,
 {
@@ -41,7 +41,7 @@ where
         let began = Instant::now();
         let meant = environment.clone();
         let answer = limited(limit, Duration::ZERO, interrupt, |stop| ask(meant, stop)).await;
-        Gathered { environment, answer, took: began.elapsed() }
+        PlanResult { environment, answer, took: began.elapsed() }
     });
     futures::stream::iter(answers).buffered(AT_ONCE).collect().await
 }

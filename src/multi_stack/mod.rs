@@ -19,13 +19,13 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::environment::Environment;
 use crate::error::Result;
 
 pub(crate) use collect_plans::collect_plans;
-pub(crate) use plan::{Leg, SeveralPlan};
+pub(crate) use plan::{MultiStackPlan, StackPlan};
 pub(crate) use report::{End, Ended, Report};
 
 /// Something that is done to one stack, as the runner sees it.
@@ -51,7 +51,7 @@ pub(crate) trait Verb {
     ///
     /// # Errors
     /// Reason why the verb cannot run there.
-    fn plan(&self, environment: &Environment, stop: Interrupt) -> impl Future<Output = Result<Self::Plan>>;
+    fn plan(&self, environment: &Environment, stop: CancelToken) -> impl Future<Output = Result<Self::Plan>>;
 
     /// Does it.
     ///
@@ -60,7 +60,7 @@ pub(crate) trait Verb {
     fn run(
         &self,
         environment: &Environment,
-        stop: Interrupt,
+        stop: CancelToken,
         plan: Confirmed<Self::Plan>,
     ) -> impl Future<Output = Result<Self::Outcome>>;
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::cancel::{Interrupt, pair};
+use crate::cancel::{CancelToken, pair};
 use crate::error::{self, ErrorKind, Result};
 use crate::text::units::duration;
 
@@ -20,8 +20,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(2);
 pub(crate) async fn limited<T, F>(
     limit: Option<Duration>,
     spent: Duration,
-    outer: &Interrupt,
-    work: impl FnOnce(Interrupt) -> F,
+    outer: &CancelToken,
+    work: impl FnOnce(CancelToken) -> F,
 ) -> Result<T>
 where
     F: Future<Output = Result<T>>,
@@ -74,31 +74,31 @@ mod tests {
 
     #[test]
     fn work_in_time_is_what_it_is() {
-        let done = block_on(limited(SHORT, Duration::ZERO, &Interrupt::never(), async |_| Ok(7)));
+        let done = block_on(limited(SHORT, Duration::ZERO, &CancelToken::never(), async |_| Ok(7)));
         assert_eq!(done.unwrap(), 7);
     }
 
     #[test]
     fn work_that_heeds_the_wish_ends_at_the_limit() {
-        let work = async |stop: Interrupt| stop.or(std::future::pending::<()>()).await;
-        let error = block_on(limited(SHORT, Duration::ZERO, &Interrupt::never(), work)).unwrap_err();
+        let work = async |stop: CancelToken| stop.or(std::future::pending::<()>()).await;
+        let error = block_on(limited(SHORT, Duration::ZERO, &CancelToken::never(), work)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(error.message().contains("it was ended"), "{error}");
     }
 
     #[test]
     fn work_that_ends_well_when_asked_to_stop_has_ended_well() {
-        let work = async |stop: Interrupt| {
+        let work = async |stop: CancelToken| {
             stop.wait().await;
             Ok("kept")
         };
-        assert_eq!(block_on(limited(SHORT, Duration::ZERO, &Interrupt::never(), work)).unwrap(), "kept");
+        assert_eq!(block_on(limited(SHORT, Duration::ZERO, &CancelToken::never(), work)).unwrap(), "kept");
     }
 
     #[test]
     fn work_that_heeds_nothing_is_given_up() {
         let began = Instant::now();
-        let error = block_on(limited(SHORT, Duration::ZERO, &Interrupt::never(), async |_| {
+        let error = block_on(limited(SHORT, Duration::ZERO, &CancelToken::never(), async |_| {
             std::future::pending::<Result<()>>().await
         }))
         .unwrap_err();
@@ -111,7 +111,7 @@ mod tests {
     fn ctrl_c_is_passed_on() {
         let (trigger, outer) = pair();
         trigger.fire(2);
-        let work = async |stop: Interrupt| stop.or(std::future::pending::<()>()).await;
+        let work = async |stop: CancelToken| stop.or(std::future::pending::<()>()).await;
         let error = block_on(limited(None, Duration::ZERO, &outer, work)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Interrupted(2));
     }

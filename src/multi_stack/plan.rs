@@ -10,7 +10,7 @@ use crate::environment::Environment;
 
 /// Plan for one stack.
 #[derive(Debug)]
-pub(crate) struct Leg<P> {
+pub(crate) struct StackPlan<P> {
     /// The stack.
     pub(crate) environment: Environment,
     /// Plan of the verb.
@@ -21,16 +21,16 @@ pub(crate) struct Leg<P> {
 
 /// Everything that would be done.
 #[derive(Debug)]
-pub(crate) struct SeveralPlan<P> {
+pub(crate) struct MultiStackPlan<P> {
     /// The verb, as it is typed.
     pub(crate) verb: &'static str,
     /// Order and rules of the run: `one at a time, acme first, stopping at the first failure`.
     pub(crate) manner: String,
     /// One for each stack.
-    pub(crate) legs: Vec<Leg<P>>,
+    pub(crate) legs: Vec<StackPlan<P>>,
 }
 
-impl<P> SeveralPlan<P> {
+impl<P> MultiStackPlan<P> {
     /// Returns each stack that would be changed, as the guards need it.
     pub(crate) fn targets(&self, changes: impl Fn(&P) -> bool) -> Vec<GuardTarget> {
         self.legs
@@ -47,13 +47,13 @@ impl<P> SeveralPlan<P> {
     }
 }
 
-impl<P: Plan> Plan for SeveralPlan<P> {
+impl<P: Plan> Plan for MultiStackPlan<P> {
     fn guard(&self) -> Guard {
         self.legs.iter().map(|leg| leg.plan.guard()).max().unwrap_or(Guard::Read)
     }
 }
 
-impl<P: Plan> Parts for SeveralPlan<P> {
+impl<P: Plan> Parts for MultiStackPlan<P> {
     type Key = (Environment, Duration);
     type Part = P;
 
@@ -62,13 +62,14 @@ impl<P: Plan> Parts for SeveralPlan<P> {
     }
 }
 
-impl<P: fmt::Display> fmt::Display for SeveralPlan<P> {
+impl<P: fmt::Display> fmt::Display for MultiStackPlan<P> {
     /// A heading, then a line for each stack; what a plan says beyond its first line stands below it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.legs.len();
         let stacks = if count == 1 { "stack" } else { "stacks" };
         write!(f, "{} on {count} {stacks}, {}", self.verb, self.manner)?;
-        let named = |leg: &Leg<P>| format!("{} [{}]", leg.environment.stack, leg.environment.profile.word());
+        let named =
+            |leg: &StackPlan<P>| format!("{} [{}]", leg.environment.stack, leg.environment.profile.word());
         let width = self.legs.iter().map(|leg| named(leg).chars().count()).max().unwrap_or(0);
         for leg in &self.legs {
             let shown = leg.plan.to_string();

@@ -27,7 +27,7 @@ pub(crate) struct Line {
 
 /// The document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Run {
+pub(crate) struct ResumeRecord {
     schema: u32,
     /// The verb, as it is typed.
     pub(crate) verb: String,
@@ -39,7 +39,7 @@ pub(crate) struct Run {
     pub(crate) stacks: Vec<Line>,
 }
 
-impl Run {
+impl ResumeRecord {
     /// Of these environments, none of them done.
     pub(crate) fn new<'a>(
         verb: &str,
@@ -90,7 +90,7 @@ impl Line {
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
-    run: Run,
+    run: ResumeRecord,
     /// Held until the run ends; the system lets go of it when the process dies.
     _lock: File,
 }
@@ -100,7 +100,7 @@ impl Journal {
     ///
     /// # Errors
     /// Kind `Busy`: another run of this verb goes on. `Failed`: it cannot be written.
-    pub(crate) fn begin(directory: &Path, run: Run) -> Result<Self> {
+    pub(crate) fn begin(directory: &Path, run: ResumeRecord) -> Result<Self> {
         let path = path(directory, &run.verb, &run.context);
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -156,7 +156,7 @@ impl Journal {
 ///
 /// # Errors
 /// Kind `Usage`: there is none. `Failed`: it cannot be read.
-pub(crate) fn last(directory: &Path, verb: &str, context: &str) -> Result<Run> {
+pub(crate) fn last(directory: &Path, verb: &str, context: &str) -> Result<ResumeRecord> {
     let path = path(directory, verb, context);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -198,13 +198,13 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    fn run(stacks: &[(&str, bool)]) -> Run {
+    fn run(stacks: &[(&str, bool)]) -> ResumeRecord {
         let line = |(stack, done): &(&str, bool)| Line {
             stack: (*stack).to_owned(),
             profile: "dev".to_owned(),
             done: *done,
         };
-        Run {
+        ResumeRecord {
             schema: 1,
             verb: "migrate reset".to_owned(),
             context: "ssh://a/b".to_owned(),

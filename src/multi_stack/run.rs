@@ -9,16 +9,16 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
 use super::Verb;
-use super::plan::SeveralPlan;
+use super::plan::MultiStackPlan;
 use super::report::{End, Ended};
 use super::schedule::Schedule;
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::consent::Confirmed;
 use crate::environment::Environment;
 use crate::multi_stack::per_stack_timeout::limited;
 
 /// Event that the runner reports while it works.
-pub(crate) enum Told<'a, O> {
+pub(crate) enum RunEvent<'a, O> {
     /// This leg is begun.
     Begun(&'a Environment),
     /// This leg has ended.
@@ -28,11 +28,11 @@ pub(crate) enum Told<'a, O> {
 /// Carries the plan out; the ends are in the order of its legs, `NotBegun` for what the schedule left.
 pub(crate) async fn run<V: Verb>(
     verb: &V,
-    plan: Confirmed<SeveralPlan<V::Plan>>,
+    plan: Confirmed<MultiStackPlan<V::Plan>>,
     mut schedule: Schedule,
     limit: Option<Duration>,
-    interrupt: &Interrupt,
-    mut tell: impl FnMut(Told<'_, V::Outcome>),
+    interrupt: &CancelToken,
+    mut tell: impl FnMut(RunEvent<'_, V::Outcome>),
 ) -> Vec<Ended<V::Outcome>> {
     let (mut legs, mut ends) = (Vec::new(), Vec::new());
     for leg in plan.each() {
@@ -48,7 +48,7 @@ pub(crate) async fn run<V: Verb>(
             let Some(((environment, spent), plan)) = legs.get_mut(at).and_then(Option::take) else {
                 continue;
             };
-            tell(Told::Begun(&environment));
+            tell(RunEvent::Begun(&environment));
             under_way.push(async move {
                 let began = Instant::now();
                 let work = |stop| verb.run(&environment, stop, plan);
@@ -58,7 +58,7 @@ pub(crate) async fn run<V: Verb>(
         }
         let Some((at, ended)) = under_way.next().await else { break };
         schedule.ended(at, ended.is_done());
-        tell(Told::Ended(at, &ended));
+        tell(RunEvent::Ended(at, &ended));
         if let Some(place) = ends.get_mut(at) {
             *place = ended;
         }

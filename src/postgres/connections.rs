@@ -13,7 +13,7 @@ use crate::text::sql_quote::literal;
 
 /// Sessions of one role, by one application, from one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Visitors {
+pub(crate) struct ConnectionGroup {
     /// Number of sessions.
     pub(crate) count: u64,
     /// Role of the sessions.
@@ -28,7 +28,7 @@ pub(crate) struct Visitors {
     pub(crate) in_transaction: u64,
 }
 
-impl Visitors {
+impl ConnectionGroup {
     /// Everybody who is connected to `database`, the largest group first.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Visitors {
     }
 }
 
-impl fmt::Display for Visitors {
+impl fmt::Display for ConnectionGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of role {}", self.count, self.role)?;
         match &self.application {
@@ -96,7 +96,7 @@ const NAMED: usize = 6;
 
 /// Describes the connected sessions and what the swap means for them: a line, then one for each group. Returns no
 /// line where no session is connected.
-pub(crate) fn sent_away(visitors: &[Visitors]) -> Vec<String> {
+pub(crate) fn sent_away(visitors: &[ConnectionGroup]) -> Vec<String> {
     let count: u64 = visitors.iter().map(|group| group.count).sum();
     let first = match count {
         0 => return Vec::new(),
@@ -118,8 +118,8 @@ pub(crate) fn sent_away(visitors: &[Visitors]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn of(row: [&str; 6]) -> Visitors {
-        Visitors::from_row(row.map(str::to_owned).to_vec()).unwrap()
+    fn of(row: [&str; 6]) -> ConnectionGroup {
+        ConnectionGroup::from_row(row.map(str::to_owned).to_vec()).unwrap()
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn many_groups_are_counted_and_the_first_are_named() {
         assert_eq!(sent_away(&[]), Vec::<String>::new());
-        let groups: Vec<Visitors> =
+        let groups: Vec<ConnectionGroup> =
             (0..9).map(|number| of(["2", "acme", &format!("pool {number}"), "", "", "0"])).collect();
         let lines = sent_away(&groups);
         assert!(lines[0].starts_with("18 sessions at the swap; they have to connect again"), "{lines:?}");
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_row_that_is_none_is_passed_over() {
         assert!(
-            Visitors::from_row(vec!["many".into()]).is_err(),
+            ConnectionGroup::from_row(vec!["many".into()]).is_err(),
             "a session left out is one that is ended unsaid"
         );
     }

@@ -14,11 +14,11 @@ const MIGRATING: u32 = 72_707_369;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Health {
     /// Sessions that hold a transaction open and do nothing, the twenty that wait longest.
-    pub(crate) idle: Vec<Idle>,
+    pub(crate) idle: Vec<IdleInTransaction>,
     /// Indexes of this database that no query uses, none of them being built now; the first twenty by name.
     pub(crate) invalid: Vec<Index>,
     /// Side databases of restores that never came to their swap.
-    pub(crate) sides: Vec<Side>,
+    pub(crate) sides: Vec<StagingDatabase>,
     /// Databases that nobody may connect to, templates aside.
     pub(crate) closed: Vec<String>,
     /// Databases whose `DROP DATABASE` broke off (`datconnlimit` -2): nothing but dropping them again works.
@@ -48,7 +48,7 @@ pub(crate) enum Tool {
 
 /// A session that holds a transaction open and does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Idle {
+pub(crate) struct IdleInTransaction {
     /// Process id of the session.
     pub(crate) pid: String,
     /// Role of the session.
@@ -74,7 +74,7 @@ pub(crate) struct Index {
 
 /// A database that a restore was loading into.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Side {
+pub(crate) struct StagingDatabase {
     /// Name of the staging database.
     pub(crate) name: String,
     /// Size of the staging database, in bytes; `None` where the role may not see the size.
@@ -147,7 +147,7 @@ impl Health {
             let text = |at: usize| fields.get(at).cloned().unwrap_or_default();
             let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
             match kind.as_str() {
-                "idle" => health.idle.push(Idle {
+                "idle" => health.idle.push(IdleInTransaction {
                     pid: text(0),
                     role: text(1),
                     application: text(2),
@@ -156,7 +156,11 @@ impl Health {
                 }),
                 "invalid" => health.invalid.push(Index { schema: text(0), name: text(1), table: text(2) }),
                 "side" => {
-                    health.sides.push(Side { name: text(0), size: number(1), alive: text(2) == "true" });
+                    health.sides.push(StagingDatabase {
+                        name: text(0),
+                        size: number(1),
+                        alive: text(2) == "true",
+                    });
                 }
                 "closed" => health.closed.push(text(0)),
                 "broken" => health.broken.push(text(0)),

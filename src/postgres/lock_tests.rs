@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::docker::fake_engine::{Far, Scripted, Turn, container};
+use crate::docker::fake_engine::{Far, Scripted, ScriptedExec, container};
 use crate::error::{ErrorKind, Result};
 
 use super::access::{Access, Wishes};
@@ -17,8 +17,8 @@ async fn taken(script: &Arc<Scripted>, mode: Mode, limit: Duration) -> Result<Se
 }
 
 /// A psql that answers `select 1`, then each question for the lock with the next word.
-fn answering(locks: &'static [&'static str]) -> Turn {
-    Turn::new("psql", move |mut far| async move {
+fn answering(locks: &'static [&'static str]) -> ScriptedExec {
+    ScriptedExec::new("psql", move |mut far| async move {
         let (_, word) = far.question().await?;
         far.rows(&word, "1\n").await;
         for answer in locks {
@@ -53,7 +53,7 @@ async fn readers_share_and_writers_do_not() {
     for (mode, function) in
         [(Mode::Shared, "pg_try_advisory_lock_shared("), (Mode::Exclusive, "pg_try_advisory_lock(")]
     {
-        let script = Scripted::new([Turn::new("psql", move |mut far| async move {
+        let script = Scripted::new([ScriptedExec::new("psql", move |mut far| async move {
             let (_, word) = far.question().await?;
             far.rows(&word, "1\n").await;
             let (sql, word) = far.question().await?;
@@ -87,7 +87,7 @@ async fn a_lock_that_stays_held_is_busy_and_names_its_holder() {
 async fn a_waiter_whose_database_is_swapped_looks_again() {
     let script = Scripted::new([
         // The swap ends every session of the database that it renames.
-        Turn::new("psql", |mut far| async move {
+        ScriptedExec::new("psql", |mut far| async move {
             let (_, word) = far.question().await?;
             far.rows(&word, "1\n").await;
             far.question().await?;
@@ -95,7 +95,7 @@ async fn a_waiter_whose_database_is_swapped_looks_again() {
             Some(2)
         }),
         // Who comes in the middle of it is sent away.
-        Turn::new("psql", |mut far| async move {
+        ScriptedExec::new("psql", |mut far| async move {
             far.err("psql: error: FATAL:  database \"acme\" has just been dropped or renamed\n").await;
             Some(2)
         }),
@@ -108,12 +108,12 @@ async fn a_waiter_whose_database_is_swapped_looks_again() {
 #[tokio::test]
 async fn a_database_that_does_not_exist_is_not_waited_for() {
     let refused = || {
-        Turn::new("psql", |mut far| async move {
+        ScriptedExec::new("psql", |mut far| async move {
             far.err("psql: error: FATAL:  database \"nosuch\" does not exist\n").await;
             Some(2)
         })
     };
-    let script = Scripted::new([refused(), Turn::prints("sh", "", 1), refused()]);
+    let script = Scripted::new([refused(), ScriptedExec::prints("sh", "", 1), refused()]);
     let error = taken(&script, Mode::Shared, Duration::from_secs(20)).await.err().expect("there is none");
     assert_eq!(error.kind(), ErrorKind::Target);
 }
@@ -121,7 +121,7 @@ async fn a_database_that_does_not_exist_is_not_waited_for() {
 #[tokio::test]
 async fn no11_a_session_that_is_lost_again_and_again_is_no_swap_and_is_not_asked_for_without_a_pause() {
     let lost = || {
-        Turn::new("psql", |mut far| async move {
+        ScriptedExec::new("psql", |mut far| async move {
             let (_, word) = far.question().await?;
             far.rows(&word, "1\n").await;
             far.question().await?;

@@ -12,13 +12,13 @@ use super::version::ServerVersion;
 use crate::docker::exec::capture;
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, Result};
-use crate::postgres::connections::Visitors;
+use crate::postgres::connections::ConnectionGroup;
 use crate::text::encoding::{Fit, Pair, Text, has_bytes};
 use crate::text::sql_quote::{ident, literal, shell_word};
 
 /// Requirements of the dump on the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Needs {
+pub(crate) struct DumpRequirements {
     /// Major version of the server that was dumped.
     pub(crate) server_major: Option<u32>,
     /// True where the dump begins with `\restrict`.
@@ -47,14 +47,14 @@ pub(crate) struct Needs {
 
 /// Model of a database that does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Like {
+pub(crate) enum CreateFrom {
     /// Another one.
     Database(String),
     /// Properties in the backup, of which this is the encoding.
     Encoding(String),
 }
 
-impl fmt::Display for Like {
+impl fmt::Display for CreateFrom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Database(name) => write!(f, "{name:?}"),
@@ -69,7 +69,7 @@ pub(crate) struct Findings {
     /// The target's size now, in bytes; 0 where it is not there.
     pub(crate) size: u64,
     /// Connected sessions of the target.
-    pub(crate) sessions: Vec<Visitors>,
+    pub(crate) sessions: Vec<ConnectionGroup>,
     /// Worth knowing, no obstacle.
     pub(crate) warnings: Vec<String>,
     /// Encoding in which a database that is not there is made, where it differs from its model's.
@@ -88,8 +88,8 @@ pub(crate) struct Findings {
 /// Kind `Refused`, with what to do.
 pub(crate) async fn look(
     session: &mut Session,
-    (database, like): (&str, &Like),
-    needs: Option<&Needs>,
+    (database, like): (&str, &CreateFrom),
+    needs: Option<&DumpRequirements>,
 ) -> Result<(bool, ServerVersion, Findings)> {
     let rows = session
         .query(&format!(
@@ -124,7 +124,7 @@ pub(crate) async fn look(
     };
     if !oid.is_empty() && !in_place {
         replaceable(session, database).await?;
-        findings.sessions = Visitors::of(session, database).await?;
+        findings.sessions = ConnectionGroup::of(session, database).await?;
         findings.warnings.extend(kept(session).await?);
         findings.warnings.extend(beyond_reach(session, database, &version).await?);
     }
@@ -133,10 +133,10 @@ pub(crate) async fn look(
         unknown_settings(session, needs.map_or(&newer, |needs| &needs.settings)).await?;
     if let Some(needs) = needs {
         provided(session, needs, &version, &mut findings).await?;
-        let there = Like::Database(database.to_owned());
+        let there = CreateFrom::Database(database.to_owned());
         let model = if oid.is_empty() { like } else { &there };
         if let Some(dump) = &needs.encoding {
-            let is_new = oid.is_empty() && matches!(like, Like::Database(_));
+            let is_new = oid.is_empty() && matches!(like, CreateFrom::Database(_));
             let warnings = &mut findings.warnings;
             findings.new_encoding = encoding(session, (model, is_new), (dump, needs.text), warnings).await?;
         }
@@ -199,16 +199,16 @@ pub(crate) async fn replaceable(session: &mut Session, database: &str) -> Result
 /// Kind `Refused`: the server would keep bytes that are not of the database's encoding, or cannot convert.
 pub(crate) async fn encoding(
     session: &mut Session,
-    (model, is_new): (&Like, bool),
+    (model, is_new): (&CreateFrom, bool),
     (dump, text): (&str, Text),
     warnings: &mut Vec<String>,
 ) -> Result<Option<String>> {
     let there = match model {
-        Like::Database(name) => format!(
+        CreateFrom::Database(name) => format!(
             "(select pg_catalog.pg_encoding_to_char(encoding) from pg_catalog.pg_database where datname = {})",
             literal(name)
         ),
-        Like::Encoding(encoding) => literal(encoding),
+        CreateFrom::Encoding(encoding) => literal(encoding),
     };
     // The numbers up to 34 are those of encodings that a database can have (`PG_ENCODING_BE_LAST` in pg_wchar.h).
     let ask = format!(
@@ -364,7 +364,7 @@ async fn kept(session: &mut Session) -> Result<Option<String>> {
 /// Checks that the server has the roles, extensions and tablespaces that the dump names.
 async fn provided(
     session: &mut Session,
-    needs: &Needs,
+    needs: &DumpRequirements,
     version: &ServerVersion,
     findings: &mut Findings,
 ) -> Result<()> {
@@ -401,7 +401,7 @@ fn options(name: &str, values: impl Iterator<Item = String>) -> String {
 }
 
 /// The refusal of a dump that names roles or extensions that the server has not, with the command that restores it.
-fn lacking(roles: &[String], extensions: &[String], needs: &Needs, user: &str) -> Error {
+fn lacking(roles: &[String], extensions: &[String], needs: &DumpRequirements, user: &str) -> Error {
     let mut lacks = Vec::new();
     if !roles.is_empty() {
         lacks.push(format!("roles that the dump names do not exist: {}", roles.join(", ")));

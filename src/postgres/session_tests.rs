@@ -1,7 +1,7 @@
 //! Sessions over the scripted engine: answers belong to their questions, and every way not to get one.
 
 use crate::docker::Container;
-use crate::docker::fake_engine::{Far, Scripted, Turn, container};
+use crate::docker::fake_engine::{Far, Scripted, ScriptedExec, container};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::access::{Access, Wishes};
@@ -24,8 +24,8 @@ async fn greeted(mut far: Far) -> Far {
 }
 
 /// A psql that fails with these words.
-fn failing(words: &'static str) -> Turn {
-    Turn::new("psql", move |mut far| async move {
+fn failing(words: &'static str) -> ScriptedExec {
+    ScriptedExec::new("psql", move |mut far| async move {
         far.err(format!("psql: error: connection to server failed: {words}\n")).await;
         Some(2)
     })
@@ -37,7 +37,7 @@ fn told(error: &Error) -> String {
 
 #[tokio::test]
 async fn rows_belong_to_their_question() {
-    let script = Scripted::new([Turn::new("psql", |far| async move {
+    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
         let mut far = greeted(far).await;
         let (sql, word) = far.question().await.unwrap();
         assert_eq!(sql, "select name, note from users -- all of them");
@@ -60,7 +60,7 @@ async fn rows_belong_to_their_question() {
 
 #[tokio::test]
 async fn an_sql_error_carries_its_state_and_the_session_goes_on() {
-    let script = Scripted::new([Turn::new("psql", |far| async move {
+    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
         let mut far = greeted(far).await;
         let (_, word) = far.question().await.unwrap();
         far.sql_error(&word, "42P01", "relation \"nosuch\" does not exist").await;
@@ -80,7 +80,7 @@ async fn an_sql_error_carries_its_state_and_the_session_goes_on() {
 
 #[tokio::test]
 async fn w18_the_report_of_an_error_is_waited_for_and_an_older_one_is_not_taken() {
-    let script = Scripted::new([Turn::new("psql", |far| async move {
+    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
         let mut far = greeted(far).await;
         // stdout is quicker than stderr, and notices stand before the error.
         let (_, word) = far.question().await.unwrap();
@@ -116,7 +116,7 @@ async fn w18_the_report_of_an_error_is_waited_for_and_an_older_one_is_not_taken(
 
 #[tokio::test]
 async fn an_answer_in_single_bytes_is_an_answer() {
-    let script = Scripted::new([Turn::new("psql", |far| async move {
+    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
         let mut far = greeted(far).await;
         let (_, word) = far.question().await.unwrap();
         for byte in format!("a,b\n{word} false 00000 \n{word}.\n").bytes() {
@@ -131,7 +131,7 @@ async fn an_answer_in_single_bytes_is_an_answer() {
 
 #[tokio::test]
 async fn a_session_that_ends_in_the_middle_of_an_answer_is_lost() {
-    let script = Scripted::new([Turn::new("psql", |far| async move {
+    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
         let mut far = greeted(far).await;
         far.question().await.unwrap();
         far.out("1\n2\n").await;
@@ -150,7 +150,7 @@ async fn the_password_goes_only_where_it_was_asked_for_and_never_into_the_argv()
     let db = Container { env: vec!["POSTGRES_PASSWORD=hunter2".to_owned()], ..container("db") };
     let script = Scripted::new([
         failing("fe_sendauth: no password supplied"),
-        Turn::new("psql", |far| async move {
+        ScriptedExec::new("psql", |far| async move {
             let mut far = greeted(far).await;
             far.wait().await;
             Some(0)
@@ -180,7 +180,7 @@ async fn a_password_that_nobody_knows_is_asked_for() {
 async fn a_server_that_is_starting_is_waited_for() {
     let script = Scripted::new([
         failing("FATAL:  the database system is starting up"),
-        Turn::new("psql", |far| async move {
+        ScriptedExec::new("psql", |far| async move {
             let mut far = greeted(far).await;
             far.wait().await;
             Some(0)
@@ -192,13 +192,13 @@ async fn a_server_that_is_starting_is_waited_for() {
 
 #[tokio::test]
 async fn a_first_start_is_waited_out_and_its_temporary_server_is_not_taken() {
-    let at_work = || Turn::prints("sh", "bash\n", 0);
+    let at_work = || ScriptedExec::prints("sh", "bash\n", 0);
     let script = Scripted::new([
         failing("No such file or directory"),
         at_work(),
         failing("FATAL:  database \"shop\" does not exist"),
         at_work(),
-        Turn::new("psql", |mut far| async move {
+        ScriptedExec::new("psql", |mut far| async move {
             let (_, word) = far.question().await?;
             far.rows(&word, "f\n").await;
             assert!(far.question().await.is_none(), "nothing is asked of the temporary server");
@@ -207,10 +207,10 @@ async fn a_first_start_is_waited_out_and_its_temporary_server_is_not_taken() {
         at_work(),
         failing("FATAL:  the database system is shutting down"),
         // Over between the complaint and the look; the real server is about to be there.
-        Turn::prints("sh", "", 1),
+        ScriptedExec::prints("sh", "", 1),
         failing("No such file or directory"),
-        Turn::prints("sh", "", 1),
-        Turn::new("psql", |far| async move {
+        ScriptedExec::prints("sh", "", 1),
+        ScriptedExec::new("psql", |far| async move {
             greeted(far).await.wait().await;
             Some(0)
         }),
@@ -222,13 +222,13 @@ async fn a_first_start_is_waited_out_and_its_temporary_server_is_not_taken() {
 #[tokio::test]
 async fn a_server_that_listens_on_its_socket_alone_by_choice_is_one() {
     let script = Scripted::new([
-        Turn::new("psql", |mut far| async move {
+        ScriptedExec::new("psql", |mut far| async move {
             let (_, word) = far.question().await?;
             far.rows(&word, "f\n").await;
             far.wait().await;
             Some(0)
         }),
-        Turn::prints("sh", "", 1),
+        ScriptedExec::prints("sh", "", 1),
     ]);
     assert!(open(&script, &container("db")).await.is_ok());
 }
@@ -237,8 +237,8 @@ async fn a_server_that_listens_on_its_socket_alone_by_choice_is_one() {
 async fn x10_a_database_that_is_not_there_is_told_with_the_names_that_are() {
     let script = Scripted::new([
         failing("FATAL:  database \"postgres\" does not exist"),
-        Turn::prints("sh", "", 1),
-        Turn::new("psql", |far| async move {
+        ScriptedExec::prints("sh", "", 1),
+        ScriptedExec::new("psql", |far| async move {
             let mut far = greeted(far).await;
             let (sql, word) = far.question().await?;
             assert!(sql.contains("pg_database"), "{sql}");
@@ -267,12 +267,12 @@ async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
             "Connection reset Is the server up?",
         ),
         (
-            Turn::prints("psql", "OCI runtime exec failed: exec: \"psql\": not found\r\n", 126),
+            ScriptedExec::prints("psql", "OCI runtime exec failed: exec: \"psql\": not found\r\n", 126),
             ErrorKind::Tool,
             "has no psql",
         ),
         (
-            Turn::refused("psql", crate::error::target("Container db is paused")),
+            ScriptedExec::refused("psql", crate::error::target("Container db is paused")),
             ErrorKind::Target,
             "in container db",
         ),
@@ -280,7 +280,7 @@ async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
         // No first start is the reason.
         // Who cannot say which databases there are does not make the answer worse.
         let elsewhere = failing("FATAL:  database \"template1\" does not exist");
-        let script = Scripted::new([turn, Turn::prints("sh", "", 1), elsewhere]);
+        let script = Scripted::new([turn, ScriptedExec::prints("sh", "", 1), elsewhere]);
         let error = open(&script, &container("db")).await.err().expect("nobody gets in");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(told(&error).contains(words), "no {words:?} in: {}", told(&error));
@@ -290,7 +290,7 @@ async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
 #[tokio::test]
 async fn x5_limits_that_the_server_knows_are_lifted_for_what_comes_after() {
     let greeting = |rows: &'static str| {
-        Turn::new("psql", move |mut far| async move {
+        ScriptedExec::new("psql", move |mut far| async move {
             let (_, word) = far.question().await?;
             far.rows(&word, rows).await;
             far.wait().await;
@@ -321,14 +321,14 @@ async fn x5_limits_that_the_server_knows_are_lifted_for_what_comes_after() {
 #[tokio::test]
 async fn no8_a_psql_that_answers_without_a_status_or_without_end_is_an_error() {
     let script = Scripted::new([
-        Turn::new("psql", |far| async move {
+        ScriptedExec::new("psql", |far| async move {
             let mut far = greeted(far).await;
             let (_, word) = far.question().await.unwrap();
             far.out(format!("\n{word}.\n")).await;
             far.wait().await;
             Some(0)
         }),
-        Turn::new("psql", |far| async move {
+        ScriptedExec::new("psql", |far| async move {
             let mut far = greeted(far).await;
             far.question().await.unwrap();
             let block = vec![b'x'; 1 << 20];
@@ -353,7 +353,7 @@ async fn no8_a_psql_that_answers_without_a_status_or_without_end_is_an_error() {
 
 #[tokio::test]
 async fn no8_rows_that_a_program_prints_are_not_kept() {
-    let script = Scripted::new([Turn::new("psql", |far| async move {
+    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
         let mut far = greeted(far).await;
         let block = vec![b'x'; 1 << 20];
         let (_, word) = far.question().await.unwrap();
@@ -378,7 +378,7 @@ async fn d1_a_recovery_is_waited_for_and_a_standby_that_admits_nobody_is_not() {
         failing(
             "FATAL:  the database system is not yet accepting connections\nDETAIL:  Consistent recovery state has not been yet reached.",
         ),
-        Turn::new("psql", |far| async move {
+        ScriptedExec::new("psql", |far| async move {
             greeted(far).await.wait().await;
             Some(0)
         }),
@@ -397,7 +397,7 @@ async fn d1_a_session_that_the_server_ends_is_lost_and_says_what_the_server_says
     let closed = "WARNING:  terminating connection because of crash of another server process\n\
                   server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n";
     let idle = |state: &'static str, words: &'static str| {
-        Turn::new("psql", move |far| async move {
+        ScriptedExec::new("psql", move |far| async move {
             let mut far = greeted(far).await;
             let (_, word) = far.question().await.unwrap();
             far.err(format!("{words}{word}-report\nserver closed the connection unexpectedly\n{word}-end\n"))
@@ -412,7 +412,7 @@ async fn d1_a_session_that_the_server_ends_is_lost_and_says_what_the_server_says
         failing("FATAL:  the database system is in recovery mode"),
         idle("57P01", "FATAL:  terminating connection due to administrator command\n"),
         // In the midst of a statement psql goes.
-        Turn::new("psql", |far| async move {
+        ScriptedExec::new("psql", |far| async move {
             let mut far = greeted(far).await;
             far.question().await.unwrap();
             far.err("server closed the connection unexpectedly\nconnection to server was lost\n").await;

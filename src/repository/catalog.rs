@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::identity::{Identity, service_of};
-use super::manifest::{Level, Manifest, Purpose};
+use super::manifest::{Manifest, Purpose, VerificationLevel};
 use crate::error::{self, Error, Result};
 use crate::repository::name::Label;
 
@@ -37,8 +37,8 @@ pub(crate) struct Backup {
 
 impl Backup {
     /// Returns the verification level that the manifest records; the dump itself is not read.
-    pub(crate) fn proof(&self) -> Level {
-        self.manifest.as_ref().map_or(Level::None, |manifest| manifest.verified.level)
+    pub(crate) fn proof(&self) -> VerificationLevel {
+        self.manifest.as_ref().map_or(VerificationLevel::None, |manifest| manifest.verified.level)
     }
 }
 
@@ -128,7 +128,7 @@ impl Catalog {
     /// Errors of [`Catalog::list`].
     pub(crate) fn last_proven(&self, target: &Identity) -> Result<Option<jiff::Timestamp>> {
         let proven = self.list()?.into_iter().filter_map(|backup| backup.manifest.ok()).filter(|manifest| {
-            manifest.verified.level >= Level::Trailer
+            manifest.verified.level >= VerificationLevel::Trailer
                 && manifest.whole
                 && !manifest.is_of_all()
                 // A stack of the same name on another host keeps its backups here too, and they save nothing of this one.
@@ -149,7 +149,7 @@ impl Catalog {
             .iter()
             .filter_map(|backup| Some((backup, backup.manifest.as_ref().ok()?)))
             .filter(|(_, manifest)| {
-                manifest.verified.level >= Level::Trailer
+                manifest.verified.level >= VerificationLevel::Trailer
                     && manifest.whole
                     && !manifest.is_of_all()
                     && manifest.purpose == Purpose::Backup
@@ -323,7 +323,7 @@ mod tests {
         };
         add("backup_20260101_000000.sql.gz", &|_| ());
         add("backup_20260102_000000.sql.gz", &|m| m.database = "other".into());
-        add("backup_20260103_000000.sql.gz", &|m| m.verified.level = Level::None);
+        add("backup_20260103_000000.sql.gz", &|m| m.verified.level = VerificationLevel::None);
         add("backup_20260104_000000.sql.gz", &|m| m.whole = false);
         add("backup_20260105_000000.sql.gz", &|m| m.stored_bytes = 11);
         add("backup_20260107_000000.sql.gz", &|m| m.purpose = Purpose::Safety);

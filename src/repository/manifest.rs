@@ -68,7 +68,7 @@ pub(crate) struct Manifest {
     pub(crate) entries: Vec<Entry>,
     /// Facts that a restore needs before the file is read. If they are missing, the restore reads the whole file first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) foreknown: Option<Foreknown>,
+    pub(crate) foreknown: Option<RestoreHints>,
     /// Extensions it creates.
     pub(crate) extensions: Vec<String>,
     /// Roles it names.
@@ -82,7 +82,7 @@ pub(crate) struct Manifest {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) empty: bool,
     /// Level and time of the verification.
-    pub(crate) verified: Verified,
+    pub(crate) verified: Verification,
     /// MAC over the text before it: the last member. A manifest without one vouches for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mac: Option<Mac>,
@@ -165,7 +165,7 @@ pub(crate) struct Span {
 
 /// Facts that a restore needs before the file is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Foreknown {
+pub(crate) struct RestoreHints {
     /// True if the dump contains `\restrict`, which older psql versions do not know.
     pub(crate) restrict: bool,
     /// Tablespaces that have to exist.
@@ -194,9 +194,9 @@ pub(crate) struct Entry {
 
 /// Level and time of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Verified {
+pub(crate) struct Verification {
     /// Verification level.
-    pub(crate) level: Level,
+    pub(crate) level: VerificationLevel,
     /// Time of the verification.
     pub(crate) at: Timestamp,
 }
@@ -204,7 +204,7 @@ pub(crate) struct Verified {
 /// Degrees of proof, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
+pub(crate) enum VerificationLevel {
     /// Not at all.
     None,
     /// The dump's own end, every byte counted and hashed.
@@ -213,7 +213,7 @@ pub(crate) enum Level {
     Restored,
 }
 
-impl Level {
+impl VerificationLevel {
     /// Returns the level as written in the JSON.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -380,13 +380,16 @@ pub(crate) mod tests {
                 data: Some(Span { offset: 40, bytes: 30 }),
             }],
             entries: vec![Entry { name: "users".into(), kind: "TABLE".into(), offset: 7, data: false }],
-            foreknown: Some(Foreknown::default()),
+            foreknown: Some(RestoreHints::default()),
             extensions: Vec::new(),
             roles: vec!["acme".into()],
             search_path: vec!["public".into()],
             last_migration: None,
             empty: false,
-            verified: Verified { level: Level::Trailer, at: Timestamp::from_second(1_700_000_001).unwrap() },
+            verified: Verification {
+                level: VerificationLevel::Trailer,
+                at: Timestamp::from_second(1_700_000_001).unwrap(),
+            },
             mac: None,
         }
     }

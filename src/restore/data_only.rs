@@ -17,7 +17,7 @@ use crate::error::{self, Error, Result};
 use crate::postgres::session::Refusal;
 use crate::postgres::tools::copy;
 use crate::postgres::tools::copy::Sections;
-use crate::postgres::tools::load_settings::Loading;
+use crate::postgres::tools::load_settings::LoadSettings;
 use crate::postgres::tools::statement_error::Complaint;
 use crate::postgres::{Access, Session};
 use crate::random::nonce;
@@ -194,7 +194,7 @@ pub(crate) struct LiveDatabase<'a> {
     container: &'a Container,
     plan: &'a DataOnlyPlan,
     access: Access,
-    loading: Loading,
+    loading: LoadSettings,
     snapshot: String,
     /// Name of the sessions that copy.
     loader: &'a str,
@@ -222,7 +222,7 @@ impl<'a> LiveDatabase<'a> {
         limit: Duration,
     ) -> Result<Self> {
         let mut holder = Session::open(engine, container, access, application).await?;
-        let loading = Loading::of(&mut holder).await.map_err(Error::from)?;
+        let loading = LoadSettings::of(&mut holder).await.map_err(Error::from)?;
         let started = Instant::now();
         let snapshot = loop {
             let refusal = match lock(&mut holder).await {

@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::open_dump::{self, OpenDump};
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::codec::{BLOCK, Digest, Hasher, Unpacker};
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
-use crate::dump::scanner::Contents;
+use crate::dump::scanner::AnyScanner;
 use crate::dump::sql;
 use crate::dump::sql::{
-    CopyBlock, Finding, FindingKind, LeftOut, MOST_GLOBALS, NO_TRAILER, Notes, Proof, Rules, Summary,
+    Completeness, CopyBlock, Finding, FindingKind, LeftOut, MOST_GLOBALS, NO_TRAILER, Notes, Rules, Summary,
 };
 use crate::error::{self, Error, Result};
 use crate::postgres::version::ServerVersion;
 use crate::progress::{Event, Progress};
 use crate::repository::authenticity::{Authenticity, ManifestKeys, allowed, leaves};
-use crate::repository::manifest::{Level, Manifest, Span};
+use crate::repository::manifest::{Manifest, Span, VerificationLevel};
 use crate::restore::all_databases::{Roles, roles_of};
 use crate::restore::filtered_input::FilteredDump;
 use crate::text::encoding::Text;
@@ -91,14 +91,14 @@ impl<R: Read> Read for Hashed<R> {
 ///
 /// # Errors
 /// Kind `Usage`: the file cannot be opened. `Failed`: reading the file fails.
-pub(crate) fn stored_sha256(path: &Path, interrupt: &Interrupt) -> Result<Digest> {
+pub(crate) fn stored_sha256(path: &Path, interrupt: &CancelToken) -> Result<Digest> {
     let stored = Arc::new(Mutex::new(Hasher::default()));
     hash_into(path, &stored, interrupt)?;
     let hasher = stored.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(hasher.finish())
 }
 
-fn hash_into(path: &Path, hasher: &Arc<Mutex<Hasher>>, interrupt: &Interrupt) -> Result<()> {
+fn hash_into(path: &Path, hasher: &Arc<Mutex<Hasher>>, interrupt: &CancelToken) -> Result<()> {
     let hashed = Hashed { inner: interrupt.over(open_file(path)?), hasher: hasher.clone() };
     let mut file = BufReader::with_capacity(BLOCK, hashed);
     std::io::copy(&mut file, &mut std::io::sink())
@@ -116,7 +116,7 @@ pub(crate) fn open_file(path: &Path) -> Result<File> {
 
 /// Result of reading a dump to its end.
 #[derive(Clone, Debug)]
-pub(crate) struct Examined {
+pub(crate) struct ExaminedDump {
     /// Format of the dump.
     pub(crate) format: Format,
     /// Summary of the dump, from the scanner.
@@ -139,7 +139,7 @@ pub(crate) struct Examined {
     pub(crate) taken: Option<String>,
 }
 
-impl Examined {
+impl ExaminedDump {
     /// Describes a file that is, to the last bit, the one that an authenticated manifest was written with.
     fn of_manifest(manifest: Manifest, authenticity: Authenticity, summary: Summary) -> Self {
         Self {
@@ -211,8 +211,8 @@ pub(crate) async fn examine(
     asked: &Asked,
     threads: usize,
     progress: &Arc<dyn Progress>,
-    interrupt: &Interrupt,
-) -> Result<Examined> {
+    interrupt: &CancelToken,
+) -> Result<ExaminedDump> {
     let (path, progress, stop) = (path.to_owned(), progress.clone(), interrupt.clone());
     let asked = asked.clone();
     let read = move || {
@@ -238,15 +238,15 @@ fn read_to_its_end(
     asked: &Asked,
     threads: usize,
     progress: &Arc<dyn Progress>,
-    interrupt: &Interrupt,
-) -> Result<Examined> {
+    interrupt: &CancelToken,
+) -> Result<ExaminedDump> {
     let Asked { trust, keys, rules, command, .. } = asked;
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     // A manifest knows the dump as it is, not as the rules make it.
     if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.vouches() && rules.is_empty())
         && let Some(summary) = foreknown(path, manifest, interrupt)?
     {
-        return Ok(Examined::of_manifest(manifest.clone(), authenticity, summary));
+        return Ok(ExaminedDump::of_manifest(manifest.clone(), authenticity, summary));
     }
     let name = path.display().to_string();
     let stored = Arc::new(Mutex::new(Hasher::default()));
@@ -264,7 +264,7 @@ fn read_to_its_end(
     };
     let trailing = opened.trailing();
     let OpenDump { format, unpacker, mut notes, as_stored, was_utf16, .. } = opened;
-    let mut scanner = Contents::new(format);
+    let mut scanner = AnyScanner::new(format);
     let mut dump = FilteredDump::new(unpacker, format, rules);
     let total = manifest.as_ref().map(|manifest| manifest.plain_bytes);
     while let Some(block) = dump.next_block().map_err(|e| e.context(path.display()))? {
@@ -283,7 +283,7 @@ fn read_to_its_end(
         agree(manifest, &summary, sha256, stored, &name)?;
     }
     notes.extend(OpenDump::trailing_note(&trailing));
-    if format != Format::Plain && summary.proof() != Proof::Trailer && passed_a_terminal(path) {
+    if format != Format::Plain && summary.proof() != Completeness::Trailer && passed_a_terminal(path) {
         return Err(bent_by_a_terminal(path));
     }
     if was_utf16 && summary.encoding.as_deref().is_some_and(|name| name != "UTF8") {
@@ -307,7 +307,7 @@ fn read_to_its_end(
         .map_err(|error| way_through(error, &summary, command))?;
     let as_stored = as_stored || of_files;
     let taken = rules.database.clone();
-    Ok(Examined {
+    Ok(ExaminedDump {
         format,
         summary,
         sha256,
@@ -349,9 +349,10 @@ fn bent_by_a_terminal(path: &Path) -> Error {
 
 /// Returns the summary in the manifest, if the file is exactly the one that the manifest describes.
 /// Decompressing the file would give the same summary. Data sent to the server is still scanned, counted and hashed.
-fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<Option<Summary>> {
+fn foreknown(path: &Path, manifest: &Manifest, interrupt: &CancelToken) -> Result<Option<Summary>> {
     let Some(foreknown) = &manifest.foreknown else { return Ok(None) };
-    let proven = manifest.verified.level >= Level::Trailer && manifest.format == Format::Plain.word();
+    let proven =
+        manifest.verified.level >= VerificationLevel::Trailer && manifest.format == Format::Plain.word();
     let same_size = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == manifest.stored_bytes);
     if !proven || !same_size || stored_sha256(path, interrupt)? != manifest.stored_sha256 {
         return Ok(None);
@@ -376,8 +377,8 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<
     let made_by =
         manifest.pg_dump_version.as_deref().and_then(ServerVersion::parse).map(|version| version.major());
     Ok(Some(Summary {
-        proof: Proof::Trailer,
-        script: Proof::Trailer,
+        proof: Completeness::Trailer,
+        script: Completeness::Trailer,
         of_pg_dump: true,
         bytes: manifest.plain_bytes,
         lines: 0,
@@ -436,8 +437,8 @@ fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest,
 /// Kind `Integrity`.
 pub(crate) fn whole(summary: &Summary, authenticity: &Authenticity, name: &str) -> Result<()> {
     match summary.proof() {
-        Proof::Trailer => Ok(()),
-        Proof::Missing(why) => {
+        Completeness::Trailer => Ok(()),
+        Completeness::Missing(why) => {
             let error = error::integrity(format!("{name} is incomplete: {why}"));
             Err(if *authenticity == Authenticity::NoManifest {
                 error.note("a plain dump ends with `-- PostgreSQL database dump complete`, an archive with the data of its last table").note("nothing was swapped in")
@@ -518,8 +519,8 @@ fn choose(summary: &Summary, asked: &Asked, name: &str) -> Result<String> {
 
 /// Adds the command that takes a text without a trailer.
 fn as_script(error: Error, summary: &Summary, format: Format, command: &str) -> Error {
-    let ends_well =
-        summary.proof() == Proof::Missing(NO_TRAILER.to_owned()) && summary.script == Proof::Trailer;
+    let ends_well = summary.proof() == Completeness::Missing(NO_TRAILER.to_owned())
+        && summary.script == Completeness::Trailer;
     if !ends_well || format != Format::Plain {
         error
     } else if summary.of_pg_dump {

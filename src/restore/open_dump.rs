@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::codec::{Content, ForeignPacker, Packing, Unpacker};
+use crate::codec::{ContentType, ForeignPacker, Packing, Unpacker};
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
 use crate::error::{self, Error, Result};
@@ -73,12 +73,12 @@ pub(crate) fn open(
             (as_stored, skipped) = (false, true);
         }
         let inner: Box<dyn Read + Send> = match content {
-            Content::Packed => Box::new(unpacker),
-            Content::Tar => {
+            ContentType::Packed => Box::new(unpacker),
+            ContentType::Tar => {
                 notes.push("the tar is read from a temporary copy".to_owned());
                 Box::new(CustomStream::of_tar(spool(unpacker)?).map_err(|e| e.context(name))?)
             }
-            Content::Utf16 => {
+            ContentType::Utf16 => {
                 was_utf16 = true;
                 notes.push("converted from UTF-16".to_owned());
                 Box::new(Utf16Text::new(unpacker))
@@ -111,23 +111,23 @@ fn spool(mut unpacker: Unpacker) -> Result<File> {
     Ok(file)
 }
 
-fn format(content: Content, name: &str) -> Result<Format> {
+fn format(content: ContentType, name: &str) -> Result<Format> {
     let quoted = crate::text::shell_word::shell_word(name);
     let refused =
         |what: &str| error::refused(format!("{name} is {what}; dumps of PostgreSQL can be restored"));
     let by_pipe = |command: &str| format!("undo that on the way: `{command} {quoted} | envctl restore -`");
     Err(match content {
-        Content::Sql { .. } => return Ok(Format::Plain),
-        Content::Custom => return Ok(Format::Custom),
-        Content::Empty => {
+        ContentType::Sql { .. } => return Ok(Format::Plain),
+        ContentType::Custom => return Ok(Format::Custom),
+        ContentType::Empty => {
             error::integrity(format!("{name} is empty")).hint("see the others: `envctl backup list`")
         }
-        Content::Age => refused("encrypted with age").hint(by_pipe("age -d -i KEY")),
-        Content::Foreign(ForeignPacker { name: tool, command }) => {
+        ContentType::Age => refused("encrypted with age").hint(by_pipe("age -d -i KEY")),
+        ContentType::Foreign(ForeignPacker { name: tool, command }) => {
             refused(&format!("packed or encrypted by {tool}")).hint(by_pipe(command))
         }
-        Content::Other(alien) => refused(alien.what).hint(alien.hint),
-        Content::Packed | Content::Tar | Content::Utf16 => {
+        ContentType::Other(alien) => refused(alien.what).hint(alien.hint),
+        ContentType::Packed | ContentType::Tar | ContentType::Utf16 => {
             refused("packed too many times").hint("unpack it by hand first")
         }
     })
@@ -154,8 +154,8 @@ impl LeadingText {
 const LEADING_LIMIT: usize = 64 << 10;
 
 /// Text in front of a dump: messages of pg_dump or of a shell. SQL and comments that stand there belong to the dump.
-fn leading_text(content: Content, head: &[u8]) -> Option<LeadingText> {
-    if !matches!(content, Content::Sql { .. } | Content::Other(_)) {
+fn leading_text(content: ContentType, head: &[u8]) -> Option<LeadingText> {
+    if !matches!(content, ContentType::Sql { .. } | ContentType::Other(_)) {
         return None;
     }
     let head = &head[..head.len().min(LEADING_LIMIT)];

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::data_only::{DataOnlyPlan, LiveDatabase};
 use super::loading_role::{self, LoadingRole};
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::codec::Digest;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::databases::properties::Properties;
@@ -22,11 +22,11 @@ use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::canceller::Canceller;
 use crate::postgres::connections;
 use crate::postgres::lock::{self, Mode};
-use crate::postgres::preflight::{self, Findings, Like};
+use crate::postgres::preflight::{self, CreateFrom, Findings};
 use crate::postgres::search_path::SearchPath;
-use crate::postgres::tools::dump_runner::{Ways, Work};
-use crate::postgres::tools::load_runner::Loaders;
-use crate::postgres::tools::load_settings::Loading;
+use crate::postgres::tools::dump_runner::{DumpKind, TransportOptions};
+use crate::postgres::tools::load_runner::LoadRunner;
+use crate::postgres::tools::load_settings::LoadSettings;
 use crate::postgres::tools::pg_restore;
 use crate::postgres::version::ServerVersion;
 use crate::postgres::{Access, Session, orphan_sessions, standing};
@@ -34,11 +34,11 @@ use crate::progress::{Event, Progress};
 use crate::repository::authenticity::Authenticity;
 use crate::restore::all_databases;
 use crate::restore::all_databases::Roles;
-use crate::restore::input::{Asked, DumpSource, Examined};
-use crate::restore::load::attempt::{Filled, Filling};
+use crate::restore::input::{Asked, DumpSource, ExaminedDump};
+use crate::restore::load::attempt::{LoadTotals, StagingLoad};
 use crate::restore::load::in_place;
 use crate::restore::load::parallel::Shared;
-use crate::restore::load::parallel_archive::Spread;
+use crate::restore::load::parallel_archive::ParallelArchive;
 use crate::restore::search_path_aids::Aids;
 use crate::text::units::{bytes, counted};
 
@@ -94,7 +94,7 @@ pub(crate) struct RestorePlan {
     /// Rows, where known.
     pub(crate) rows: Option<u64>,
     /// The dump shared out over several sessions; `None`: one session loads it.
-    pub(crate) shared: Option<SharedOut>,
+    pub(crate) shared: Option<ParallelPlan>,
     /// Aids for a dump that does not load as it is.
     pub(crate) aids: Aids,
     /// Search path of the database that was dumped, where the manifest tells it.
@@ -106,7 +106,7 @@ pub(crate) struct RestorePlan {
     /// Longest wait for envctl's own lock.
     pub(crate) lock_limit: Duration,
     /// The ways the bytes may take.
-    pub(crate) ways: Ways,
+    pub(crate) ways: TransportOptions,
     /// Properties for a database that does not exist, if known.
     /// Otherwise the new database gets the properties of the connected database.
     pub(crate) properties: Option<Properties>,
@@ -114,14 +114,14 @@ pub(crate) struct RestorePlan {
 
 /// A dump that several sessions load.
 #[derive(Clone, Debug)]
-pub(crate) enum SharedOut {
+pub(crate) enum ParallelPlan {
     /// A plain dump, its parts by as many psql.
     Plain(Arc<Shared>),
     /// An archive, by pg_restore itself.
-    Archive(Arc<Spread>),
+    Archive(Arc<ParallelArchive>),
 }
 
-impl SharedOut {
+impl ParallelPlan {
     /// Returns the number of sessions.
     pub(crate) fn jobs(&self) -> usize {
         match self {
@@ -262,11 +262,11 @@ pub(crate) async fn look(
     container: &Container,
     access: &Access,
     database: &str,
-    examined: Option<(&Examined, &Asked)>,
+    examined: Option<(&ExaminedDump, &Asked)>,
     encoding: Option<&str>,
 ) -> Result<(bool, ServerVersion, Findings)> {
     let mut session = standing::outside(engine, container, access, Some(database), "envctl restore").await?;
-    let needs = examined.map(|(examined, asked)| preflight::Needs {
+    let needs = examined.map(|(examined, asked)| preflight::DumpRequirements {
         settings: examined.summary.notes.settings.keys().cloned().collect(),
         no_owner: asked.rules.no_owner,
         no_privileges: asked.rules.no_privileges,
@@ -281,8 +281,8 @@ pub(crate) async fn look(
         bytes: examined.summary.bytes,
     });
     let like = encoding.map_or_else(
-        || Like::Database(access.database.clone()),
-        |encoding| Like::Encoding(encoding.to_owned()),
+        || CreateFrom::Database(access.database.clone()),
+        |encoding| CreateFrom::Encoding(encoding.to_owned()),
     );
     let result = preflight::look(&mut session, (database, &like), needs.as_ref()).await;
     if result.as_ref().is_ok_and(|(_, _, findings)| findings.in_place) {
@@ -299,7 +299,7 @@ pub(crate) async fn look(
 }
 
 /// An archive is read by the server's own `pg_restore`, which reads none that a newer pg_dump wrote.
-fn readable(version: &ServerVersion, examined: &Examined) -> Result<()> {
+fn readable(version: &ServerVersion, examined: &ExaminedDump) -> Result<()> {
     let made_by = examined.summary.pg_dump_version.as_deref().and_then(ServerVersion::parse);
     let Some(made_by) = made_by.filter(|_| examined.format != Format::Plain) else { return Ok(()) };
     if pg_restore::reads(version.major(), made_by.major()) {
@@ -320,7 +320,7 @@ pub(crate) async fn run(
     container: &Container,
     plan: Confirmed<RestorePlan>,
     progress: &Arc<dyn Progress>,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<Restored> {
     let plan = plan.into_plan();
     let short = plan.operation.get(..8).unwrap_or(&plan.operation);
@@ -412,7 +412,7 @@ async fn beside(
     side: &str,
     (name, loader): (&str, &str),
     progress: &Arc<dyn Progress>,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<Restored> {
     let live = match &plan.data_only {
         Some(rows) => {
@@ -440,18 +440,18 @@ async fn beside(
     progress.step(&format!("loading {}", plan.source.name()));
     let expected = match plan.shared {
         // Only a worker can read the file itself.
-        Some(SharedOut::Archive(_)) => u64::MAX,
+        Some(ParallelPlan::Archive(_)) => u64::MAX,
         // What nobody has counted yet (a pipe) may be large.
         _ => plan.bytes.unwrap_or(u64::MAX),
     };
     let chosen = plan
         .ways
-        .choose(engine, admin, &plan.operation, (Work::Files, expected), progress, interrupt)
+        .choose(engine, admin, &plan.operation, (DumpKind::Files, expected), progress, interrupt)
         .await?;
-    let loading = interrupt.or(Loading::of(admin)).await?.map_err(Error::from)?;
-    let loaders = Loaders::new(engine, container, chosen, plan.ways.transport, loading, progress);
+    let loading = interrupt.or(LoadSettings::of(admin)).await?.map_err(Error::from)?;
+    let loaders = LoadRunner::new(engine, container, chosen, plan.ways.transport, loading, progress);
     let properties = &properties;
-    let filling = Filling {
+    let filling = StagingLoad {
         engine,
         container,
         plan,
@@ -463,7 +463,7 @@ async fn beside(
         progress,
         interrupt,
     };
-    let Filled { rows, tables, bytes, notes, unfinished } = match filling.run(admin, &loaders).await {
+    let LoadTotals { rows, tables, bytes, notes, unfinished } = match filling.run(admin, &loaders).await {
         Ok(filled) => filled,
         Err(error) => {
             loaders.end().await;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::checklist::Checklist;
 use super::error_text;
-use super::progress::{Bars, Indicator};
+use super::progress::{Bars, ProgressReporter};
 use super::streams::{OutputFailure, RawStream, Sink, Streams};
 use super::style::{ColorChoice, Styles, Tone};
 use super::table::{Layout, Table};
@@ -283,8 +283,8 @@ impl Ui {
     }
 
     /// Somebody to tell events of one operation to; shown as a bar, as lines, or not at all.
-    pub(crate) fn progress(&self) -> Arc<Indicator> {
-        Arc::new(Indicator::new(self.clone(), &self.name))
+    pub(crate) fn progress(&self) -> Arc<ProgressReporter> {
+        Arc::new(ProgressReporter::new(self.clone(), &self.name))
     }
 
     pub(crate) fn bars(&self) -> &Bars {
@@ -292,7 +292,7 @@ impl Ui {
     }
 
     /// Takes every progress line away: before a shell, an answer, a question. Of several stacks none takes
-    /// away those of the others; its own goes with its [`Indicator`].
+    /// away those of the others; its own goes with its [`ProgressReporter`].
     pub(crate) fn end_progress(&self) {
         if self.name.is_empty() {
             self.shared.bars.end_all();

@@ -118,7 +118,7 @@ impl Phase {
 }
 
 /// Listens to one operation and shows it. Dropped, its line is gone.
-pub(crate) struct Indicator {
+pub(crate) struct ProgressReporter {
     ui: Ui,
     phase: Arc<Phase>,
     bar: Mutex<Option<ProgressBar>>,
@@ -127,7 +127,7 @@ pub(crate) struct Indicator {
     pace: Pace,
 }
 
-impl Indicator {
+impl ProgressReporter {
     pub(crate) fn new(ui: Ui, name: &str) -> Self {
         let options = ui.options();
         let logs = options.progress && !options.quiet && !options.json && !ui.bars().move_at_all();
@@ -173,7 +173,7 @@ impl Indicator {
     }
 }
 
-impl Progress for Indicator {
+impl Progress for ProgressReporter {
     fn on(&self, event: Event) {
         match event {
             Event::Step(what) => self.begin(what),
@@ -186,7 +186,7 @@ impl Progress for Indicator {
     }
 }
 
-impl Drop for Indicator {
+impl Drop for ProgressReporter {
     fn drop(&mut self) {
         self.end();
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::format;
 use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
-use crate::backup::create::{BackupRequest, Created, Destination, IfTaken, create};
+use crate::backup::create::{BackupRequest, BackupTarget, Created, OnExisting, create};
 use crate::commands::backup::all_databases;
 use crate::commands::backup::multi_stack::Backups;
 use crate::commands::connect;
@@ -120,8 +120,8 @@ fn show_dry_run(app: &App, found: &Database, request: &BackupRequest) {
             dry_run: true,
             plan: [line],
             path: match &request.destination {
-                Destination::File { path, .. } => Some(path),
-                Destination::Stdout => None,
+                BackupTarget::File { path, .. } => Some(path),
+                BackupTarget::Stdout => None,
             },
             database: &found.facts.database,
             server_version: found.facts.version.to_string(),
@@ -181,7 +181,7 @@ pub(crate) async fn perform(
 ) -> Result<Created> {
     let progress: Arc<dyn Progress> = app.ui.progress();
     let stdout: Option<Box<dyn std::io::Write + Send>> =
-        (request.destination == Destination::Stdout).then(|| Box::new(app.ui.raw_stdout()) as _);
+        (request.destination == BackupTarget::Stdout).then(|| Box::new(app.ui.raw_stdout()) as _);
     let container = &found.target.container;
     let created = create(&daemon.engine, container, request, open, stdout, &progress, &app.interrupt).await;
     app.ui.end_progress();
@@ -214,20 +214,20 @@ pub(crate) fn request(
     let catalog = find_catalog::of_found(settings, found)?;
     let started = app.now();
     let destination = match &args.output {
-        Some(path) if path.as_os_str() == "-" => Destination::Stdout,
-        Some(path) => Destination::File {
+        Some(path) if path.as_os_str() == "-" => BackupTarget::Stdout,
+        Some(path) => BackupTarget::File {
             path: path.clone(),
-            taken: if args.force { IfTaken::Replace } else { IfTaken::Refuse },
+            taken: if args.force { OnExisting::Replace } else { OnExisting::Refuse },
         },
-        None => Destination::File {
+        None => BackupTarget::File {
             path: catalog.free_name(Label::new(started), &extension),
-            taken: IfTaken::Next,
+            taken: OnExisting::Next,
         },
     };
-    if let (Some(path), Destination::File { .. }) = (&args.output, &destination) {
+    if let (Some(path), BackupTarget::File { .. }) = (&args.output, &destination) {
         directory_exists(path)?;
     }
-    if let Destination::File { path, .. } = &destination {
+    if let BackupTarget::File { path, .. } = &destination {
         for leftover in atomic_file::sweep_beside(path) {
             app.ui.warn(&format!("removed {}, left behind by a backup that was killed", leftover.display()));
         }
@@ -235,20 +235,20 @@ pub(crate) fn request(
     let jobs = jobs(args, settings, form.format)?;
     let mut ways = args.ways.ways(app, settings)?;
     match &destination {
-        Destination::Stdout if form.format == Format::Directory => {
+        BackupTarget::Stdout if form.format == Format::Directory => {
             return Err(error::usage("the directory format needs a disk while it is dumped")
                 .hint("name a file: `-o FILE.tar`"));
         }
-        Destination::Stdout => {}
-        Destination::File { path, .. } => ways.disk = Some(atomic_file::home_of(path)?),
+        BackupTarget::Stdout => {}
+        BackupTarget::File { path, .. } => ways.disk = Some(atomic_file::home_of(path)?),
     }
-    if destination == Destination::Stdout && app.ui.options().stdout_is_terminal {
+    if destination == BackupTarget::Stdout && app.ui.options().stdout_is_terminal {
         return Err(error::usage("a backup on a terminal helps nobody")
             .hint("send it to a file: `envctl backup -o - > FILE`, or leave `-o` out"));
     }
     let key = match &destination {
-        Destination::File { .. } => app.signing_key(settings)?,
-        Destination::Stdout => None,
+        BackupTarget::File { .. } => app.signing_key(settings)?,
+        BackupTarget::Stdout => None,
     };
     let container = &target.container;
     // What a restore replaces is copied whole, whatever the setting leaves out of other backups.
@@ -322,8 +322,8 @@ fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
 
 pub(crate) fn destination(request: &BackupRequest) -> String {
     match &request.destination {
-        Destination::Stdout => "stdout".to_owned(),
-        Destination::File { path, .. } => path.display().to_string(),
+        BackupTarget::Stdout => "stdout".to_owned(),
+        BackupTarget::File { path, .. } => path.display().to_string(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::create::{CreateArgs, destination_directory, perform, request};
 use crate::backup::create::Created;
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::commands::connect;
 use crate::commands::connect::Database;
 use crate::commands::multi_stack::Ground;
@@ -36,7 +36,7 @@ pub(crate) struct Planned {
 
 /// A backup that was made.
 #[derive(Serialize)]
-pub(crate) struct Made {
+pub(crate) struct BackupDone {
     path: String,
     database: String,
     stored_bytes: u64,
@@ -65,7 +65,7 @@ impl fmt::Display for Planned {
     }
 }
 
-impl fmt::Display for Made {
+impl fmt::Display for BackupDone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Its folder stood in the plan; the table at the end has to fit a terminal.
         let name = self.path.rsplit('/').next().unwrap_or_default();
@@ -77,7 +77,7 @@ impl fmt::Display for Made {
 
 impl Verb for Backups<'_> {
     type Plan = Planned;
-    type Outcome = Made;
+    type Outcome = BackupDone;
 
     fn name(&self) -> &'static str {
         "backup"
@@ -87,7 +87,7 @@ impl Verb for Backups<'_> {
         Guard::Read
     }
 
-    async fn plan(&self, environment: &Environment, stop: Interrupt) -> Result<Planned> {
+    async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<Planned> {
         let app = self.ground.at(environment, stop);
         let found = connect::reach(&app, self.ground.daemon, self.ground.settings, environment).await?;
         Ok(Planned {
@@ -102,15 +102,15 @@ impl Verb for Backups<'_> {
     async fn run(
         &self,
         environment: &Environment,
-        stop: Interrupt,
+        stop: CancelToken,
         plan: Confirmed<Planned>,
-    ) -> Result<Made> {
+    ) -> Result<BackupDone> {
         let app = self.ground.at(environment, stop);
         let Ground { daemon, settings, .. } = self.ground;
         let found = plan.into_plan().found;
         let request = request(&self.args, Purpose::Backup, &app, settings, daemon, &found)?;
         let Created { path, manifest } = perform(&app, daemon, &found, &request, None).await?;
-        Ok(Made {
+        Ok(BackupDone {
             path: path.map(|path| path.display().to_string()).unwrap_or_default(),
             rows: manifest.rows(),
             empty: manifest.is_empty(),

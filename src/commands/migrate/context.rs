@@ -10,7 +10,7 @@ use crate::environment::selector::Wanted;
 use crate::environment::{Environment, Target};
 use crate::error::{self, Error, Result};
 use crate::migrations::command::{self as tools, CommandDriver, Tool};
-use crate::migrations::driver::{Choice, Evidence, choose, has_any};
+use crate::migrations::driver::{DriverChoice, Evidence, choose, has_any};
 use crate::migrations::layout::Layout;
 use crate::migrations::prisma::{Cli, GUARD, PrismaDriver, Wishes, fetch};
 use crate::migrations::sql::SqlDriver;
@@ -116,7 +116,7 @@ pub(crate) async fn driver(
     let choice =
         choose(&evidence).map_err(|error| from_elsewhere(error, settings, target, project.is_none()))?;
     let driver = match (choice, backend, cli) {
-        (Choice::Prisma, Some(backend), Some(cli)) => {
+        (DriverChoice::Prisma, Some(backend), Some(cli)) => {
             let files = tempfile::tempdir().map_err(no_room)?;
             let from = format!("{}/{}", cli.dir, cli.migrations);
             app.interrupt.or(fetch(&daemon.engine, &backend.container, &from, files.path())).await??;
@@ -130,16 +130,16 @@ pub(crate) async fn driver(
                 _files: files,
             }))
         }
-        (Choice::Sql { layout, folder }, _, _) => {
+        (DriverChoice::Sql { layout, folder }, _, _) => {
             place = place_note(target, &folder);
             Driver::Sql(Box::new(side(layout, folder)))
         }
-        (Choice::Command(pick), Some(backend), _) => {
+        (DriverChoice::Command(pick), Some(backend), _) => {
             let tool = Tool::new(pick, &commands(settings), &ground)?;
             let sql = side(Layout::Flat, PathBuf::new());
             Driver::Command(Box::new(CommandDriver { sql, backend: backend.container, tool }))
         }
-        (Choice::Prisma | Choice::Command(_), _, _) => {
+        (DriverChoice::Prisma | DriverChoice::Command(_), _, _) => {
             return Err(error::target("the backend of this stack does not run"));
         }
     };
@@ -203,7 +203,7 @@ fn commands(settings: &Settings) -> tools::Commands {
 }
 
 /// Schema tool that is called by the verbs that pass its output through.
-pub(crate) enum Caller {
+pub(crate) enum SchemaToolKind {
     /// The Prisma CLI.
     Prisma(Cli),
     /// Another tool.
@@ -219,7 +219,7 @@ pub(crate) async fn caller(
     daemon: &Daemon,
     settings: &Settings,
     backend: &Target,
-) -> Result<Option<Caller>> {
+) -> Result<Option<SchemaToolKind>> {
     let settings = &settings.for_stack(backend)?;
     let wishes = &settings.migrations;
     let mut evidence = Evidence {
@@ -236,13 +236,13 @@ pub(crate) async fn caller(
     evidence.cli_in = cli.as_ref().map(|_| backend.container.name.as_str());
     evidence.tools = &ground.found;
     if wanted != "command" && ground.found.is_empty() {
-        return Ok(cli.map(Caller::Prisma));
+        return Ok(cli.map(SchemaToolKind::Prisma));
     }
     Ok(match (choose(&evidence)?, cli) {
-        (Choice::Command(pick), _) => {
-            Some(Caller::Command(Box::new(Tool::new(pick, &commands(settings), &ground)?)))
+        (DriverChoice::Command(pick), _) => {
+            Some(SchemaToolKind::Command(Box::new(Tool::new(pick, &commands(settings), &ground)?)))
         }
-        (_, cli) => cli.map(Caller::Prisma),
+        (_, cli) => cli.map(SchemaToolKind::Prisma),
     })
 }
 

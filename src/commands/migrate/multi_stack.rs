@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::apply::{ApplyArgs, Prepared, prepare};
 use crate::app::global_args::GlobalArgs;
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::commands::connect;
 use crate::commands::migrate::context::{Migrations, driver};
 use crate::commands::multi_stack;
@@ -77,7 +77,7 @@ impl Verb for Applies<'_> {
         !plan.plan.pending.is_empty()
     }
 
-    async fn plan(&self, environment: &Environment, stop: Interrupt) -> Result<Pending> {
+    async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<Pending> {
         let app = self.ground.at(environment, stop);
         let Ground { daemon, settings, .. } = self.ground;
         let Prepared { migrations, plan, .. } =
@@ -88,7 +88,7 @@ impl Verb for Applies<'_> {
     async fn run(
         &self,
         environment: &Environment,
-        stop: Interrupt,
+        stop: CancelToken,
         plan: Confirmed<Pending>,
     ) -> Result<Applied> {
         let app = self.ground.at(environment, stop.clone());
@@ -118,7 +118,7 @@ impl Verb for Applies<'_> {
 /// # Errors
 /// Errors of [`crate::commands::multi_stack::look`]; kind `Pending` with `exit_code`.
 pub(crate) async fn status(exit_code: bool, global: &GlobalArgs, ground: &Ground<'_>) -> Result<()> {
-    let ask = async |environment: Environment, stop: Interrupt| -> Result<History> {
+    let ask = async |environment: Environment, stop: CancelToken| -> Result<History> {
         let app = ground.at(&environment, stop);
         let Ground { daemon, settings, .. } = ground;
         let (target, access, mut session) = connect::connect(&app, daemon, settings, &environment).await?;

@@ -20,7 +20,8 @@ use crate::progress::Progress;
 use crate::repository::authenticity::ManifestKeys;
 use crate::repository::manifest::Manifest;
 use crate::restore::all_databases::{
-    ClusterPlan, Held, RestoredAll, Roles, Unpacked, missing_roles, run as carry_out, unpack,
+    ClusterPlan, RestoredAll, Roles, UnpackedCluster, UnpackedDatabase, missing_roles, run as carry_out,
+    unpack,
 };
 use crate::restore::input::{DumpSource, examine};
 use crate::text::escape::escape;
@@ -102,7 +103,7 @@ async fn whole(
     daemon: &Daemon,
     found: &Database,
     path: &Path,
-    unpacked: &Unpacked,
+    unpacked: &UnpackedCluster,
     keys: &ManifestKeys,
     roles: Roles,
     tablespaces: &[String],
@@ -111,7 +112,7 @@ async fn whole(
     let asked = args.asked(path, keys.clone())?;
     let mut databases = Vec::new();
     let mut notes = Vec::new();
-    for Held { name, path: dump, properties } in &unpacked.databases {
+    for UnpackedDatabase { name, path: dump, properties } in &unpacked.databases {
         progress.step(&format!("checking the dump of {name}"));
         let mut examined = examine(dump, &asked, app.threads(), &progress, &app.interrupt).await?;
         app.ui.end_progress();

@@ -7,7 +7,7 @@ use crate::error::{self, Result};
 use crate::postgres::Session;
 use crate::postgres::preflight::{self, Findings};
 use crate::restore::data_only::{DataOnly, DataOnlyPlan};
-use crate::restore::input::{DumpSource, Examined};
+use crate::restore::input::{DumpSource, ExaminedDump};
 
 /// Decides what the rows replace in `database`; `None` where the dump holds more than rows.
 ///
@@ -17,7 +17,7 @@ pub(crate) async fn decide(
     daemon: &Daemon,
     found: &Database,
     source: &DumpSource,
-    examined: Option<&Examined>,
+    examined: Option<&ExaminedDump>,
     (database, exists): (&str, bool),
     findings: &Findings,
 ) -> Result<Option<DataOnlyPlan>> {

@@ -24,7 +24,7 @@ use crate::config::Settings;
 use crate::consent::{Decision, Guard, Unlike};
 use crate::dump::format::Format;
 use crate::dump::sql::Rules;
-use crate::environment::{Environment, Landscape};
+use crate::environment::{Environment, Inventory};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::atomic_file::home_of;
 use crate::postgres::Session;
@@ -38,10 +38,10 @@ use crate::repository::catalog::{Backup, Catalog};
 use crate::repository::identity::{Difference, Identity, Part};
 use crate::repository::manifest::Manifest;
 use crate::restore::all_databases::{Roles, is_cluster};
-use crate::restore::input::{Asked, DumpSource, Examined, examine};
+use crate::restore::input::{Asked, DumpSource, ExaminedDump, examine};
 use crate::restore::load::parallel::{MOST_JOBS, share_out};
-use crate::restore::load::parallel_archive::Spread;
-use crate::restore::run::{RestorePlan, Restored, SharedOut, look, run as carry_out};
+use crate::restore::load::parallel_archive::ParallelArchive;
+use crate::restore::run::{ParallelPlan, RestorePlan, Restored, look, run as carry_out};
 use crate::restore::search_path_aids::Aids;
 use crate::text::shell_word::shell_word;
 use crate::text::units::{age, count, counted, moment};
@@ -350,7 +350,7 @@ fn source(
     asked: &Path,
     args: &RestoreArgs,
     settings: &Settings,
-    landscape: &Landscape,
+    landscape: &Inventory,
     environment: &Environment,
     found: Option<&Database>,
 ) -> Result<DumpSource> {
@@ -405,7 +405,7 @@ fn normal(profile: &str) -> &str {
 /// Dump to restore, and the database to restore it to.
 struct Wanted<'a> {
     source: DumpSource,
-    examined: Option<&'a Examined>,
+    examined: Option<&'a ExaminedDump>,
     asked: Asked,
     /// Roles that are made first.
     roles: Roles,
@@ -415,7 +415,7 @@ struct Wanted<'a> {
 }
 
 /// The note on statements behind the trailer.
-fn behind(examined: &Examined) -> Option<String> {
+fn behind(examined: &ExaminedDump) -> Option<String> {
     let behind = examined.summary.notes.behind;
     (behind > 0).then(|| {
         let statements = if behind == 1 { "statement follows" } else { "statements follow" };
@@ -429,7 +429,7 @@ async fn roles(
     app: &App,
     daemon: &Daemon,
     found: &Database,
-    examined: Option<&mut Examined>,
+    examined: Option<&mut ExaminedDump>,
 ) -> Result<Roles> {
     let Some(examined) = examined.filter(|examined| !examined.globals.is_empty()) else {
         return Ok(Roles::default());
@@ -585,7 +585,7 @@ fn unauthenticated(authenticity: &Authenticity, trust: bool) -> Option<String> {
 const WORTH_TWO: u64 = 64 << 20;
 
 /// Number of load sessions: `-j`, else the setting, else by the size of the dump.
-fn jobs(args: &RestoreArgs, app: &App, settings: &Settings, examined: Option<&Examined>) -> Result<u8> {
+fn jobs(args: &RestoreArgs, app: &App, settings: &Settings, examined: Option<&ExaminedDump>) -> Result<u8> {
     if let Some(jobs) = args.jobs {
         return Ok(jobs);
     }
@@ -608,8 +608,8 @@ async fn shared(
     transport: Transport,
     app: &App,
     source: &DumpSource,
-    (examined, rules): (Option<&Examined>, &Rules),
-) -> Result<Option<std::result::Result<SharedOut, &'static str>>> {
+    (examined, rules): (Option<&ExaminedDump>, &Rules),
+) -> Result<Option<std::result::Result<ParallelPlan, &'static str>>> {
     // An archive is read by a worker itself, or passes the daemon.
     let by_worker = transport == Transport::Worker
         && examined.is_some_and(|examined| examined.format != Format::Plain)
@@ -624,18 +624,18 @@ async fn shared(
             Err("statements of it are left out or changed")
         }
         (DumpSource::File(path), Some(examined)) if examined.format == Format::Plain => {
-            share_out(path, examined, jobs)?.map(|shared| SharedOut::Plain(Arc::new(shared)))
+            share_out(path, examined, jobs)?.map(|shared| ParallelPlan::Plain(Arc::new(shared)))
         }
         (DumpSource::File(path), Some(examined)) => {
-            let spread = Spread::of(path, examined, jobs, &app.interrupt).await?;
-            spread.map(|spread| SharedOut::Archive(Arc::new(spread)))
+            let spread = ParallelArchive::of(path, examined, jobs, &app.interrupt).await?;
+            spread.map(|spread| ParallelPlan::Archive(Arc::new(spread)))
         }
         _ => Err("a pipe can only be read from its start"),
     };
     Ok(Some(shared))
 }
 
-fn origin(examined: Option<&Examined>, now: jiff::Timestamp) -> String {
+fn origin(examined: Option<&ExaminedDump>, now: jiff::Timestamp) -> String {
     let Some(examined) = examined else { return "stdin; it is proven before the swap".to_owned() };
     match &examined.manifest {
         Some(manifest) => format!(

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::postgres::connections::Visitors;
-use crate::restore::run::{RestorePlan, SharedOut};
+use crate::postgres::connections::ConnectionGroup;
+use crate::restore::run::{ParallelPlan, RestorePlan};
 
 /// Fields are those of `docs/json.md`.
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Answer<'a> {
     jobs: usize,
     backup_first: bool,
     kept: Option<String>,
-    sessions: &'a [Visitors],
+    sessions: &'a [ConnectionGroup],
     warnings: &'a [String],
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn show(app: &App, plan: &RestorePlan) {
         size: plan.findings.size,
         rows: plan.rows,
         bytes: plan.bytes,
-        jobs: plan.shared.as_ref().map_or(1, SharedOut::jobs),
+        jobs: plan.shared.as_ref().map_or(1, ParallelPlan::jobs),
         backup_first: plan.backup_first,
         kept: plan.kept_name(),
         sessions: &plan.findings.sessions,

@@ -7,7 +7,7 @@ use crate::app::global_args::GlobalArgs;
 use crate::commands::connect;
 use crate::commands::multi_stack::one_stack;
 use crate::consent::{Decision, Guard};
-use crate::databases::previous::{DropPlan, Kept, all, drop_kept};
+use crate::databases::previous::{DropPreviousPlan, Kept, all, drop_kept};
 use crate::error::{self, Result};
 use crate::postgres::standing;
 use crate::text::units::{age, bytes};
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
         list(app, name, &kept);
         return Ok(());
     }
-    let plan = DropPlan { kept: chosen(&args.drop, kept, name)?, access: found.access.clone() };
+    let plan = DropPreviousPlan { kept: chosen(&args.drop, kept, name)?, access: found.access.clone() };
     let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
         Decision::Go(plan) => plan,
         Decision::DryRun(plan) => {

@@ -11,7 +11,7 @@ use crate::databases::previous::kept;
 use crate::databases::swap::not_copied;
 use crate::databases::undo::{UndoPlan, undo};
 use crate::error::{self, Result};
-use crate::postgres::connections::Visitors;
+use crate::postgres::connections::ConnectionGroup;
 use crate::postgres::{preflight, standing};
 use crate::random::nonce;
 
@@ -53,7 +53,7 @@ pub(crate) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
         preflight::replaceable(&mut session, &name).await?;
         preflight::renamable(&mut session, &back.name).await?;
         let warnings = preflight::beyond_reach(&mut session, &name, &found.facts.version).await?;
-        let sessions = Visitors::of(&mut session, &name).await?;
+        let sessions = ConnectionGroup::of(&mut session, &name).await?;
         session.close().await;
         Ok::<_, error::Error>((back, warnings, sessions))
     };

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
 use crate::commands::interactive_exec::{reader_gone, target_line};
-use crate::commands::migrate::context::{Caller, caller};
+use crate::commands::migrate::context::{SchemaToolKind, caller};
 use crate::commands::multi_stack::one_stack;
 use crate::config::Settings;
 use crate::consent::{Decision, Guard, Plan};
@@ -28,7 +28,7 @@ pub(crate) struct SchemaTool {
     pub(crate) daemon: Daemon,
     pub(crate) target: Target,
     pub(crate) prod: bool,
-    caller: Caller,
+    caller: SchemaToolKind,
     guard: Vec<(String, String)>,
 }
 
@@ -107,8 +107,8 @@ impl SchemaTool {
     /// Kind `Usage`: the tool has no such verb.
     pub(crate) fn call(&self, verb: &str, does: String, words: &[&str]) -> Result<Call> {
         let spec = match &self.caller {
-            Caller::Prisma(cli) => cli.spec(words, &self.guard),
-            Caller::Command(tool) => command::spec(tool, tool.verb(verb)?),
+            SchemaToolKind::Prisma(cli) => cli.spec(words, &self.guard),
+            SchemaToolKind::Command(tool) => command::spec(tool, tool.verb(verb)?),
         };
         Ok(Call { does, says: Vec::new(), argv: spec.argv.clone(), spec })
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::app::global_args::GlobalArgs;
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::commands::multi_stack;
 use crate::commands::multi_stack::{Ground, ManyArgs};
 use crate::commands::schema_tool::{Call, SchemaTool};
@@ -95,7 +95,7 @@ impl Verb for Called<'_> {
         Guard::Change
     }
 
-    async fn plan(&self, environment: &Environment, stop: Interrupt) -> Result<Planned> {
+    async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<Planned> {
         let app = self.ground.at(environment, stop);
         let Ground { daemon, settings, .. } = self.ground;
         let tool = SchemaTool::of(self.verb.name, &app, daemon, settings, environment).await?;
@@ -107,7 +107,7 @@ impl Verb for Called<'_> {
     async fn run(
         &self,
         environment: &Environment,
-        stop: Interrupt,
+        stop: CancelToken,
         plan: Confirmed<Planned>,
     ) -> Result<Said> {
         let app = self.ground.at(environment, stop);

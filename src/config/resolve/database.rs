@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::Flags;
-use super::layers::{Layers, Lookup};
+use super::layers::{Resolver, SettingSpec};
 use crate::config::file::DatabaseTable;
 use crate::config::origin::Origin;
 use crate::config::parsed_file::Loaded;
@@ -14,9 +14,9 @@ use crate::config::settings::{Database, PerProfile};
 use crate::error::{self, Result};
 
 /// The database of every profile: the flag over the profile's table over the general one.
-pub(crate) fn databases(flags: &Flags, layers: &mut Layers<'_>) -> Result<PerProfile<Database>> {
+pub(crate) fn databases(flags: &Flags, layers: &mut Resolver<'_>) -> Result<PerProfile<Database>> {
     let name = layers.optional(
-        &Lookup {
+        &SettingSpec {
             key: "database.name",
             flag: flags.database.as_ref(),
             variable: Some("ENVCTL_DATABASE"),
@@ -59,7 +59,7 @@ fn database(
     general: &Database,
     key: &str,
     loaded: &Loaded,
-    layers: &mut Layers<'_>,
+    layers: &mut Resolver<'_>,
 ) -> Result<Database> {
     let password = password(table, key, loaded, layers.home)?;
     let shown = password.as_ref().map(ToString::to_string);

@@ -1,10 +1,10 @@
 //! Settings of `[docker]`: the transport of dump bytes, and the limits of a worker.
 
-use super::layers::{Layers, Lookup};
+use super::layers::{Resolver, SettingSpec};
 use super::sections::word;
-use crate::config::file::Amount;
+use crate::config::file::SizeText;
 use crate::config::parsed_file::Loaded;
-use crate::config::settings::WorkerSettings;
+use crate::config::settings::TransportSettings;
 use crate::error::Result;
 
 /// Docker refuses a smaller limit.
@@ -46,7 +46,7 @@ pub(crate) fn cpus(text: &str) -> Result<f64, String> {
 }
 
 /// Decides.
-pub(crate) fn workers(layers: &mut Layers<'_>) -> Result<WorkerSettings> {
+pub(crate) fn workers(layers: &mut Resolver<'_>) -> Result<TransportSettings> {
     let transports = ["auto", "worker", "exec"];
     let transport = word(layers, "docker.transport", "ENVCTL_TRANSPORT", "auto", &transports, |l| {
         l.file.docker.transport.clone()
@@ -57,21 +57,21 @@ pub(crate) fn workers(layers: &mut Layers<'_>) -> Result<WorkerSettings> {
     let cpus = amount(layers, "docker.worker_cpus", "ENVCTL_WORKER_CPUS", cpus, |l| {
         l.file.docker.worker_cpus.clone()
     })?;
-    Ok(WorkerSettings { transport, memory, cpus })
+    Ok(TransportSettings { transport, memory, cpus })
 }
 
 fn amount<T>(
-    layers: &mut Layers<'_>,
+    layers: &mut Resolver<'_>,
     key: &str,
     variable: &str,
     read: impl Fn(&str) -> Result<T, String>,
-    file: impl Fn(&Loaded) -> Option<Amount>,
+    file: impl Fn(&Loaded) -> Option<SizeText>,
 ) -> Result<Option<T>> {
-    let lookup = Lookup {
+    let lookup = SettingSpec {
         key,
         flag: None,
         variable: Some(variable),
-        parse: &|text| Ok(Amount(text.to_owned())),
+        parse: &|text| Ok(SizeText(text.to_owned())),
         file: &file,
     };
     let given = layers.optional(&lookup, |amount| amount.0.clone())?;

@@ -6,18 +6,19 @@
 use std::collections::BTreeMap;
 
 use super::Flags;
-use super::layers::Layers;
-use crate::config::origin::{Given, Origin};
+use super::layers::Resolver;
+use crate::config::origin::{Origin, Sourced};
 use crate::config::parsed_file::Loaded;
-use crate::config::settings::{DaemonWish, PerProfile};
+use crate::config::settings::{EndpointSettings, PerProfile};
 
 /// The daemon of every profile: flags, then variables, then the profile's own, then what holds for all.
-pub(crate) fn daemons(flags: &Flags, layers: &mut Layers<'_>) -> PerProfile<DaemonWish> {
-    let variable = |name: &str| layers.variable(name).map(|value| Given::env(name, value.to_owned()));
-    let from_variables = DaemonWish { context: variable("ENVCTL_CONTEXT"), host: variable("ENVCTL_HOST") };
-    let from_flags = DaemonWish { context: flags.context.clone(), host: flags.host.clone() };
+pub(crate) fn daemons(flags: &Flags, layers: &mut Resolver<'_>) -> PerProfile<EndpointSettings> {
+    let variable = |name: &str| layers.variable(name).map(|value| Sourced::env(name, value.to_owned()));
+    let from_variables =
+        EndpointSettings { context: variable("ENVCTL_CONTEXT"), host: variable("ENVCTL_HOST") };
+    let from_flags = EndpointSettings { context: flags.context.clone(), host: flags.host.clone() };
     let (flags, filled_by_clap) = split(from_flags);
-    let variables = DaemonWish {
+    let variables = EndpointSettings {
         context: filled_by_clap.context.or(from_variables.context),
         host: filled_by_clap.host.or(from_variables.host),
     };
@@ -46,24 +47,24 @@ pub(crate) fn daemons(flags: &Flags, layers: &mut Layers<'_>) -> PerProfile<Daem
 }
 
 /// Splits the options into those typed and those that clap took from variables.
-fn split(flags: DaemonWish) -> (DaemonWish, DaemonWish) {
-    let typed = |given: &Option<Given<String>>| {
+fn split(flags: EndpointSettings) -> (EndpointSettings, EndpointSettings) {
+    let typed = |given: &Option<Sourced<String>>| {
         given.clone().filter(|given| matches!(given.origin, Origin::Flag { .. }))
     };
     let other =
-        |given: Option<Given<String>>| given.filter(|given| !matches!(given.origin, Origin::Flag { .. }));
-    let by_hand = DaemonWish { context: typed(&flags.context), host: typed(&flags.host) };
-    (by_hand, DaemonWish { context: other(flags.context), host: other(flags.host) })
+        |given: Option<Sourced<String>>| given.filter(|given| !matches!(given.origin, Origin::Flag { .. }));
+    let by_hand = EndpointSettings { context: typed(&flags.context), host: typed(&flags.host) };
+    (by_hand, EndpointSettings { context: other(flags.context), host: other(flags.host) })
 }
 
-fn wish(loaded: &Loaded, table: &str, context: Option<&String>, host: Option<&String>) -> DaemonWish {
+fn wish(loaded: &Loaded, table: &str, context: Option<&String>, host: Option<&String>) -> EndpointSettings {
     let given = |field: &str, value: Option<&String>| {
-        value.cloned().map(|value| Given { value, origin: loaded.origin(&format!("{table}.{field}")) })
+        value.cloned().map(|value| Sourced { value, origin: loaded.origin(&format!("{table}.{field}")) })
     };
-    DaemonWish { context: given("context", context), host: given("host", host) }
+    EndpointSettings { context: given("context", context), host: given("host", host) }
 }
 
-fn rows(layers: &mut Layers<'_>, table: &str, wish: &DaemonWish, unset_too: bool) {
+fn rows(layers: &mut Resolver<'_>, table: &str, wish: &EndpointSettings, unset_too: bool) {
     for (field, given) in [("context", &wish.context), ("host", &wish.host)] {
         let origin = given.as_ref().map_or(Origin::Default, |given| given.origin.clone());
         let value = given.as_ref().map(|given| without_password(&given.value));

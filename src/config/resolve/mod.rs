@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::ProfileTable;
-use super::origin::{Given, Origin};
+use super::origin::{Origin, Sourced};
 use super::project::{self, Project};
 use super::settings::{Color, SettingRow, Settings};
 use super::stack::Remembered;
@@ -23,41 +23,41 @@ use crate::config::parsed_file::{Kind, Loaded, check_name};
 use crate::environment::selector::{ProfileRule, Rules, TargetRequest};
 use crate::error::{self, Result};
 pub(crate) use docker::{cpus, memory};
-use layers::{Layers, Lookup};
+use layers::{Resolver, SettingSpec};
 
 /// Options of the command line; `None` where an option was not given. An option that clap filled from its variable is
-/// given as [`Given::env`]. A variable that clap was not told about is read here, to the same effect.
+/// given as [`Sourced::env`]. A variable that clap was not told about is read here, to the same effect.
 /// No option that lifts a guard has a field.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flags {
     /// `-s/--stack`, repeatable.
-    pub(crate) stacks: Option<Given<Vec<String>>>,
+    pub(crate) stacks: Option<Sourced<Vec<String>>>,
     /// `--all-stacks`.
-    pub(crate) all_stacks: Option<Given<bool>>,
+    pub(crate) all_stacks: Option<Sourced<bool>>,
     /// `--dev`, `--prod`, `--profile NAME`.
-    pub(crate) profile: Option<Given<String>>,
+    pub(crate) profile: Option<Sourced<String>>,
     /// `--container`.
-    pub(crate) container: Option<Given<String>>,
+    pub(crate) container: Option<Sourced<String>>,
     /// `--index`.
-    pub(crate) index: Option<Given<u32>>,
+    pub(crate) index: Option<Sourced<u32>>,
     /// `-d/--database`.
-    pub(crate) database: Option<Given<String>>,
+    pub(crate) database: Option<Sourced<String>>,
     /// `-C/--project-dir`.
-    pub(crate) project_dir: Option<Given<PathBuf>>,
+    pub(crate) project_dir: Option<Sourced<PathBuf>>,
     /// `--config`.
-    pub(crate) config: Option<Given<PathBuf>>,
+    pub(crate) config: Option<Sourced<PathBuf>>,
     /// `--context`.
-    pub(crate) context: Option<Given<String>>,
+    pub(crate) context: Option<Sourced<String>>,
     /// `-H/--host`.
-    pub(crate) host: Option<Given<String>>,
+    pub(crate) host: Option<Sourced<String>>,
     /// `--lock-timeout`.
-    pub(crate) lock_timeout: Option<Given<Duration>>,
+    pub(crate) lock_timeout: Option<Sourced<Duration>>,
     /// `--stall-timeout`.
-    pub(crate) stall_timeout: Option<Given<Duration>>,
+    pub(crate) stall_timeout: Option<Sourced<Duration>>,
     /// `--timeout`.
-    pub(crate) timeout: Option<Given<Duration>>,
+    pub(crate) timeout: Option<Sourced<Duration>>,
     /// `--color`.
-    pub(crate) color: Option<Given<Color>>,
+    pub(crate) color: Option<Sourced<Color>>,
 }
 
 /// Everything that settings are made from.
@@ -81,7 +81,7 @@ pub(crate) struct Inputs {
 /// Usage, each naming the flag, variable or file and line: a named file or folder that is missing, a file
 /// that cannot be understood, a value that cannot be read, options that exclude each other.
 pub(crate) fn resolve(inputs: &Inputs) -> Result<Settings> {
-    let mut layers = Layers {
+    let mut layers = Resolver {
         env: &inputs.env,
         home: inputs.home.as_deref(),
         project: None,
@@ -112,7 +112,7 @@ pub(crate) fn resolve_at(inputs: &Inputs, folder: Option<PathBuf>, found: &Proje
 
 fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: Place) -> Result<Settings> {
     let mut layers =
-        Layers { env: &inputs.env, home: inputs.home.as_deref(), project: None, user: None, rows };
+        Resolver { env: &inputs.env, home: inputs.home.as_deref(), project: None, user: None, rows };
     let user = user_file(inputs, &layers)?;
     layers.project = place.loaded.as_ref();
     layers.user = user.as_ref();
@@ -126,7 +126,7 @@ fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: Place) -> Result<Settin
     let migrations = sections::migrations(&mut layers)?;
     let timeouts = sections::timeouts(&inputs.flags, &mut layers)?;
     let color = sections::color(&inputs.flags, &mut layers)?;
-    let Layers { rows, .. } = layers;
+    let Resolver { rows, .. } = layers;
     Ok(Settings {
         target,
         project_file: place.loaded.map(|loaded| loaded.path),
@@ -150,12 +150,13 @@ struct Place {
     loaded: Option<Loaded>,
 }
 
-fn place(inputs: &Inputs, layers: &mut Layers<'_>) -> Result<Place> {
+fn place(inputs: &Inputs, layers: &mut Resolver<'_>) -> Result<Place> {
     let path = |text: &str| Ok(PathBuf::from(text));
     let nowhere = |_: &Loaded| None;
     let flag = inputs.flags.project_dir.as_ref();
     let variable = Some("ENVCTL_PROJECT_DIR");
-    let asked = layers.find(&Lookup { key: "project_dir", flag, variable, parse: &path, file: &nowhere })?;
+    let asked =
+        layers.find(&SettingSpec { key: "project_dir", flag, variable, parse: &path, file: &nowhere })?;
     let start = match &asked {
         Some(asked) => existing_folder(&inputs.cwd, asked)?,
         None => inputs.cwd.clone(),
@@ -163,7 +164,7 @@ fn place(inputs: &Inputs, layers: &mut Layers<'_>) -> Result<Place> {
     let found = project::find(&start);
     let flag = inputs.flags.config.as_ref();
     let variable = Some("ENVCTL_CONFIG");
-    let named = layers.find(&Lookup { key: "config", flag, variable, parse: &path, file: &nowhere })?;
+    let named = layers.find(&SettingSpec { key: "config", flag, variable, parse: &path, file: &nowhere })?;
     let named = named.map(|given| given.map(|file| inputs.cwd.join(file)));
 
     let loaded = load(named.as_ref(), &found, inputs.uid)?;
@@ -181,7 +182,7 @@ fn place(inputs: &Inputs, layers: &mut Layers<'_>) -> Result<Place> {
     Ok(Place { folder, loaded })
 }
 
-fn existing_folder(cwd: &Path, asked: &Given<PathBuf>) -> Result<PathBuf> {
+fn existing_folder(cwd: &Path, asked: &Sourced<PathBuf>) -> Result<PathBuf> {
     let folder = cwd.join(&asked.value);
     if folder.is_dir() {
         // `..` has to be resolved before looking upwards.
@@ -190,7 +191,7 @@ fn existing_folder(cwd: &Path, asked: &Given<PathBuf>) -> Result<PathBuf> {
     Err(error::usage(format!("{}: {} is not a directory", asked.origin, folder.display())))
 }
 
-fn load(named: Option<&Given<PathBuf>>, found: &Project, uid: Option<u32>) -> Result<Option<Loaded>> {
+fn load(named: Option<&Sourced<PathBuf>>, found: &Project, uid: Option<u32>) -> Result<Option<Loaded>> {
     if let Some(named) = named {
         let loaded = Loaded::read(&named.value, Kind::Project).map_err(|e| e.context(&named.origin))?;
         return Ok(Some(loaded));
@@ -201,7 +202,7 @@ fn load(named: Option<&Given<PathBuf>>, found: &Project, uid: Option<u32>) -> Re
 }
 
 /// `$XDG_CONFIG_HOME/envctl/config.toml`, where it exists.
-fn user_file(inputs: &Inputs, layers: &Layers<'_>) -> Result<Option<Loaded>> {
+fn user_file(inputs: &Inputs, layers: &Resolver<'_>) -> Result<Option<Loaded>> {
     let folder = xdg(layers, "XDG_CONFIG_HOME", inputs.home.as_deref(), ".config");
     let Some(file) = folder.map(|folder| folder.join("envctl/config.toml")).filter(|file| file.is_file())
     else {
@@ -211,18 +212,18 @@ fn user_file(inputs: &Inputs, layers: &Layers<'_>) -> Result<Option<Loaded>> {
 }
 
 /// A base directory; the specification says to ignore one that is not absolute.
-fn xdg(layers: &Layers<'_>, variable: &str, home: Option<&Path>, below_home: &str) -> Option<PathBuf> {
+fn xdg(layers: &Resolver<'_>, variable: &str, home: Option<&Path>, below_home: &str) -> Option<PathBuf> {
     let set = layers.variable(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     set.or_else(|| home.map(|home| home.join(below_home)))
 }
 
-fn target(inputs: &Inputs, layers: &mut Layers<'_>, place: &Place) -> Result<TargetRequest> {
+fn target(inputs: &Inputs, layers: &mut Resolver<'_>, place: &Place) -> Result<TargetRequest> {
     let flags = &inputs.flags;
     let text = |text: &str| Ok(text.to_owned());
     let nowhere = |_: &Loaded| None;
     let (stacks, all_stacks) = stacks(flags, layers)?;
     let profile = layers.optional(
-        &Lookup {
+        &SettingSpec {
             key: "profile",
             flag: flags.profile.as_ref(),
             variable: Some("ENVCTL_PROFILE"),
@@ -235,7 +236,7 @@ fn target(inputs: &Inputs, layers: &mut Layers<'_>, place: &Place) -> Result<Tar
         check_name(&given.value).map_err(|reason| error::usage(format!("{}: {reason}", given.origin)))?;
     }
     let container = layers.optional(
-        &Lookup {
+        &SettingSpec {
             key: "container",
             flag: flags.container.as_ref(),
             variable: Some("ENVCTL_CONTAINER"),
@@ -245,7 +246,7 @@ fn target(inputs: &Inputs, layers: &mut Layers<'_>, place: &Place) -> Result<Tar
         Clone::clone,
     )?;
     let index = layers.optional(
-        &Lookup {
+        &SettingSpec {
             key: "index",
             flag: flags.index.as_ref(),
             variable: Some("ENVCTL_INDEX"),
@@ -267,18 +268,18 @@ fn target(inputs: &Inputs, layers: &mut Layers<'_>, place: &Place) -> Result<Tar
 }
 
 /// `--stack` and `--all-stacks` exclude each other when both were said in one way; else the stronger holds.
-fn stacks(flags: &Flags, layers: &mut Layers<'_>) -> Result<(Vec<String>, bool)> {
+fn stacks(flags: &Flags, layers: &mut Resolver<'_>) -> Result<(Vec<String>, bool)> {
     let list = |text: &str| {
         Ok(text.split(',').map(str::trim).filter(|glob| !glob.is_empty()).map(str::to_owned).collect())
     };
-    let some = layers.find(&Lookup {
+    let some = layers.find(&SettingSpec {
         key: "stacks",
         flag: flags.stacks.as_ref().filter(|given| !given.value.is_empty()),
         variable: Some("ENVCTL_STACK"),
         parse: &list,
         file: &|_| None,
     })?;
-    let all = layers.find(&Lookup {
+    let all = layers.find(&SettingSpec {
         key: "all_stacks",
         flag: flags.all_stacks.as_ref(),
         variable: Some("ENVCTL_ALL_STACKS"),

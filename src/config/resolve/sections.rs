@@ -5,11 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::layers::{Layers, Lookup};
+use super::layers::{Resolver, SettingSpec};
 use super::{Flags, Inputs, xdg};
 use crate::config::duration;
-use crate::config::file::{Argv, CommandsTable, Limit, Sessions};
-use crate::config::origin::{Given, Origin};
+use crate::config::file::{Argv, CommandsTable, DurationText, Sessions};
+use crate::config::origin::{Origin, Sourced};
 use crate::config::parsed_file::Loaded;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{
@@ -33,7 +33,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// The project's rules for discovery, each as a row.
-pub(crate) fn rules(layers: &mut Layers<'_>) -> Rules {
+pub(crate) fn rules(layers: &mut Resolver<'_>) -> Rules {
     let Some(loaded) = layers.project else {
         layers.row("stack", None, Origin::Default);
         return Rules::default();
@@ -61,7 +61,7 @@ pub(crate) fn rules(layers: &mut Layers<'_>) -> Rules {
 /// `[backup]`; `project` is the project's folder.
 pub(crate) fn backup(
     inputs: &Inputs,
-    layers: &mut Layers<'_>,
+    layers: &mut Resolver<'_>,
     project: Option<&Path>,
 ) -> Result<BackupSettings> {
     let root = backup_root(inputs, layers, project)?;
@@ -74,7 +74,7 @@ pub(crate) fn backup(
             l.file.backup.compress.clone()
         })?;
     let jobs = layers.decided(
-        &Lookup {
+        &SettingSpec {
             key: "backup.jobs",
             flag: None,
             variable: Some("ENVCTL_BACKUP_JOBS"),
@@ -86,7 +86,7 @@ pub(crate) fn backup(
         u32::to_string,
     )?;
     let exclude_table_data = layers.decided(
-        &Lookup {
+        &SettingSpec {
             key: "backup.exclude_table_data",
             flag: None,
             variable: None,
@@ -102,7 +102,7 @@ pub(crate) fn backup(
 }
 
 /// `backup.manifest_key_file` and `_command`, one question in two forms.
-fn manifest_key(inputs: &Inputs, layers: &mut Layers<'_>) -> Result<Option<SecretSource>> {
+fn manifest_key(inputs: &Inputs, layers: &mut Resolver<'_>) -> Result<Option<SecretSource>> {
     const FILE: &str = "backup.manifest_key_file";
     const COMMAND: &str = "backup.manifest_key_command";
     let home = layers.home;
@@ -140,7 +140,7 @@ fn manifest_key(inputs: &Inputs, layers: &mut Layers<'_>) -> Result<Option<Secre
     Ok(Some(source))
 }
 
-fn backup_root(inputs: &Inputs, layers: &mut Layers<'_>, project: Option<&Path>) -> Result<PathBuf> {
+fn backup_root(inputs: &Inputs, layers: &mut Resolver<'_>, project: Option<&Path>) -> Result<PathBuf> {
     let home = layers.home;
     let default = match project {
         Some(folder) => folder.join("backups"),
@@ -148,7 +148,7 @@ fn backup_root(inputs: &Inputs, layers: &mut Layers<'_>, project: Option<&Path>)
             .map_or_else(|| inputs.cwd.join("backups"), |data| data.join("envctl/backups")),
     };
     layers.decided(
-        &Lookup {
+        &SettingSpec {
             key: "backup.dir",
             flag: None,
             variable: Some("ENVCTL_BACKUP_DIR"),
@@ -162,7 +162,7 @@ fn backup_root(inputs: &Inputs, layers: &mut Layers<'_>, project: Option<&Path>)
 }
 
 pub(crate) fn word(
-    layers: &mut Layers<'_>,
+    layers: &mut Resolver<'_>,
     key: &str,
     variable: &str,
     default: &str,
@@ -179,14 +179,19 @@ pub(crate) fn word(
             Err(format!("`{}` is not one of {}", word.escape_debug(), allowed.join(", ")))
         }
     };
-    let lookup =
-        Lookup { key, flag: None, variable: Some(variable), parse: &|text| Ok(text.to_owned()), file: &file };
+    let lookup = SettingSpec {
+        key,
+        flag: None,
+        variable: Some(variable),
+        parse: &|text| Ok(text.to_owned()),
+        file: &file,
+    };
     layers.decided(&lookup, default.to_owned(), check, Clone::clone)
 }
 
 /// `[restore]`.
-pub(crate) fn restore(layers: &mut Layers<'_>) -> Result<RestoreSettings> {
-    let lookup = Lookup {
+pub(crate) fn restore(layers: &mut Resolver<'_>) -> Result<RestoreSettings> {
+    let lookup = SettingSpec {
         key: "restore.jobs",
         flag: None,
         variable: Some("ENVCTL_RESTORE_JOBS"),
@@ -199,14 +204,14 @@ pub(crate) fn restore(layers: &mut Layers<'_>) -> Result<RestoreSettings> {
 }
 
 /// `[migrations]`.
-pub(crate) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
+pub(crate) fn migrations(layers: &mut Resolver<'_>) -> Result<MigrationSettings> {
     let drivers = ["auto", "prisma", "sql", "command"];
     let driver = word(layers, "migrations.driver", "ENVCTL_MIGRATIONS_DRIVER", "auto", &drivers, |l| {
         l.file.migrations.driver.clone()
     })?;
     let mut text = |key: &str, variable: Option<&str>, file: fn(&Loaded) -> Option<String>| {
         let parse = &|text: &str| Ok(text.to_owned());
-        let lookup = Lookup { key, flag: None, variable, parse, file: &file };
+        let lookup = SettingSpec { key, flag: None, variable, parse, file: &file };
         layers.optional(&lookup, Clone::clone).map(|given| given.map(|given| given.value))
     };
     let dir = text("migrations.dir", Some("ENVCTL_MIGRATIONS_DIR"), |l| l.file.migrations.dir.clone())?;
@@ -218,7 +223,7 @@ pub(crate) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
         text("migrations.preset", Some("ENVCTL_MIGRATIONS_PRESET"), |l| l.file.migrations.preset.clone())?;
     let commands = commands(layers)?;
     let age = layers.decided(
-        &Lookup {
+        &SettingSpec {
             key: "migrations.backup_age",
             flag: None,
             variable: None,
@@ -243,9 +248,9 @@ pub(crate) fn migrations(layers: &mut Layers<'_>) -> Result<MigrationSettings> {
 }
 
 /// `[migrations.commands]`; lists of words have no variables.
-fn commands(layers: &mut Layers<'_>) -> Result<MigrationCommands> {
+fn commands(layers: &mut Resolver<'_>) -> Result<MigrationCommands> {
     let mut words = |key: &str, file: fn(&CommandsTable) -> &Option<Argv>| {
-        let lookup = Lookup {
+        let lookup = SettingSpec {
             key,
             flag: None,
             variable: None,
@@ -264,14 +269,14 @@ fn commands(layers: &mut Layers<'_>) -> Result<MigrationCommands> {
 }
 
 /// The three limits.
-pub(crate) fn timeouts(flags: &Flags, layers: &mut Layers<'_>) -> Result<Timeouts> {
+pub(crate) fn timeouts(flags: &Flags, layers: &mut Resolver<'_>) -> Result<Timeouts> {
     let limit = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
     let mut decide = |key: &str,
-                      flag: &Option<Given<Duration>>,
+                      flag: &Option<Sourced<Duration>>,
                       default: u64,
-                      file: fn(&Loaded) -> Option<Limit>| {
+                      file: fn(&Loaded) -> Option<DurationText>| {
         let variable = format!("ENVCTL_{}", key.to_uppercase());
-        let lookup = Lookup {
+        let lookup = SettingSpec {
             key,
             flag: flag.as_ref(),
             variable: Some(&variable),
@@ -288,8 +293,8 @@ pub(crate) fn timeouts(flags: &Flags, layers: &mut Layers<'_>) -> Result<Timeout
 }
 
 /// `output.color`.
-pub(crate) fn color(flags: &Flags, layers: &mut Layers<'_>) -> Result<Color> {
-    let lookup = Lookup {
+pub(crate) fn color(flags: &Flags, layers: &mut Resolver<'_>) -> Result<Color> {
+    let lookup = SettingSpec {
         key: "output.color",
         flag: flags.color.as_ref(),
         variable: Some("ENVCTL_COLOR"),

@@ -1,6 +1,6 @@
 //! Tests of what a configuration file may hold, and of the errors for anything else.
 
-use super::super::file::{ConfigFile, Limit};
+use super::super::file::{ConfigFile, DurationText};
 use super::*;
 use crate::config::parsed_file::{Kind, Loaded};
 use crate::error::Error;
@@ -86,8 +86,8 @@ fn no_fault_quotes_a_command_or_the_line_it_stands_on() {
 fn durations_are_text_or_seconds() {
     let file = parse("timeout = '1m 30s'\nlock_timeout = 5").unwrap().file;
     let expected = ConfigFile {
-        timeout: Some(Limit(Duration::from_secs(90))),
-        lock_timeout: Some(Limit(Duration::from_secs(5))),
+        timeout: Some(DurationText(Duration::from_secs(90))),
+        lock_timeout: Some(DurationText(Duration::from_secs(5))),
         ..ConfigFile::default()
     };
     assert_eq!(file, expected);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::keys::GUARDS;
 use super::super::project::is_compose_file;
-use super::super::settings::{Color, DaemonWish, Database, Timeouts};
+use super::super::settings::{Color, Database, EndpointSettings, Timeouts};
 use super::*;
 use crate::config::secret::SecretSource;
 
@@ -21,7 +21,7 @@ fn flag_over_variable_over_project_over_user_over_default() {
     let machine = machine.env("ENVCTL_LOCK_TIMEOUT", "4s");
     assert_eq!(told(&machine.settings(), "lock_timeout"), "4s [ENVCTL_LOCK_TIMEOUT]");
     let machine =
-        machine.flags(|f| f.lock_timeout = Some(Given::flag("--lock-timeout", Duration::from_secs(5))));
+        machine.flags(|f| f.lock_timeout = Some(Sourced::flag("--lock-timeout", Duration::from_secs(5))));
     assert_eq!(told(&machine.settings(), "lock_timeout"), "5s [--lock-timeout]");
     assert_eq!(machine.settings().timeouts.lock, Duration::from_secs(5));
 }
@@ -38,7 +38,7 @@ fn nothing_said_is_decided_all_the_same() {
     assert_eq!((settings.color, settings.project_file.as_ref()), (Color::Auto, None));
     assert_eq!(
         (settings.daemon(None), settings.database(Some("dev"))),
-        (&DaemonWish::default(), &Database::default())
+        (&EndpointSettings::default(), &Database::default())
     );
 }
 
@@ -54,8 +54,8 @@ fn the_target_is_what_flags_and_variables_say() {
         .project("stack = 'acme'\n[profiles.prod]\nproject = 'acme-live'\nprotected = true")
         .env("ENVCTL_STACK", "a*, b")
         .env("ENVCTL_INDEX", "2")
-        .flags(|f| f.profile = Some(Given::flag("--prod", "prod".into())))
-        .flags(|f| f.container = Some(Given::env("ENVCTL_CONTAINER", "acme-db".into())));
+        .flags(|f| f.profile = Some(Sourced::flag("--prod", "prod".into())))
+        .flags(|f| f.container = Some(Sourced::env("ENVCTL_CONTAINER", "acme-db".into())));
     let settings = machine.settings();
     let target = &settings.target;
     assert_eq!(target.stacks, ["a*", "b"]);
@@ -74,8 +74,8 @@ fn the_target_is_what_flags_and_variables_say() {
 
 #[test]
 fn some_stacks_or_all_of_them() {
-    let all = |f: &mut Flags| f.all_stacks = Some(Given::flag("--all-stacks", true));
-    let some = |f: &mut Flags| f.stacks = Some(Given::flag("--stack", vec!["a".into()]));
+    let all = |f: &mut Flags| f.all_stacks = Some(Sourced::flag("--all-stacks", true));
+    let some = |f: &mut Flags| f.stacks = Some(Sourced::flag("--stack", vec!["a".into()]));
     let read = |machine: Machine| {
         let target = machine.settings().target;
         (target.stacks, target.all_stacks)
@@ -149,7 +149,7 @@ fn a_project_may_be_named() {
     machine.inputs.cwd = machine.path("home");
     let dir = |folder: &str| {
         let folder = PathBuf::from(folder);
-        move |f: &mut Flags| f.project_dir = Some(Given::flag("--project-dir", folder))
+        move |f: &mut Flags| f.project_dir = Some(Sourced::flag("--project-dir", folder))
     };
     let machine = machine.flags(dir("../project/deep"));
     let settings = machine.settings();
@@ -160,11 +160,11 @@ fn a_project_may_be_named() {
     assert_eq!(machine.settings().target.project_dir, Some(machine.path("elsewhere")));
 
     let machine = machine.flags(|f| f.project_dir = None);
-    let machine = machine.flags(|f| f.config = Some(Given::flag("--config", file.clone())));
+    let machine = machine.flags(|f| f.config = Some(Sourced::flag("--config", file.clone())));
     let settings = machine.settings();
     assert_eq!(settings.target.rules.stack.as_deref(), Some("other"));
     assert_eq!(settings.target.project_dir, Some(machine.path("elsewhere")));
-    let machine = machine.flags(|f| f.config = Some(Given::flag("--config", "gone.toml".into())));
+    let machine = machine.flags(|f| f.config = Some(Sourced::flag("--config", "gone.toml".into())));
     assert!(machine.refusal().message().starts_with("--config: cannot read "));
 }
 
@@ -219,7 +219,7 @@ fn a_profile_has_its_own_database() {
     let shown = serde_json::to_string(settings.table()).unwrap() + &format!("{settings:?}");
     assert!(!shown.contains("hunter2"), "{shown}");
 
-    let named = machine.flags(|f| f.database = Some(Given::flag("--database", "other".into()))).settings();
+    let named = machine.flags(|f| f.database = Some(Sourced::flag("--database", "other".into()))).settings();
     let name = |profile| named.database(profile).name.as_deref();
     assert_eq!(
         (name(None), name(Some("prod")), name(Some("dev"))),
@@ -245,7 +245,7 @@ fn somebody_else_s_file_runs_no_command() {
     }
     let error = machine.refusal();
     assert!(error.message().contains("envctl.toml:2: this file belongs to another user"), "{error}");
-    let machine = machine.flags(|f| f.config = Some(Given::flag("--config", file)));
+    let machine = machine.flags(|f| f.config = Some(Sourced::flag("--config", file)));
     assert!(machine.settings().database(None).password.is_some());
 }
 
@@ -253,7 +253,7 @@ fn somebody_else_s_file_runs_no_command() {
 fn a_daemon_is_asked_for_by_one_layer() {
     let wish = |settings: &Settings, profile| {
         let wish = settings.daemon(profile).clone();
-        let shown = |given: Given<String>| given.value;
+        let shown = |given: Sourced<String>| given.value;
         (wish.context.map(shown), wish.host.map(shown))
     };
     let some = |text: &str| Some(text.to_owned());
@@ -264,14 +264,14 @@ fn a_daemon_is_asked_for_by_one_layer() {
     assert_eq!(wish(&machine.settings(), Some("prod")), (None, some("ssh://x")));
     let machine = machine.env("ENVCTL_CONTEXT", "e");
     assert_eq!(wish(&machine.settings(), Some("prod")), (some("e"), None));
-    let machine = machine.flags(|f| f.host = Some(Given::flag("--host", "ssh://me:hunter2@f".into())));
+    let machine = machine.flags(|f| f.host = Some(Sourced::flag("--host", "ssh://me:hunter2@f".into())));
     let settings = machine.settings();
     assert_eq!(wish(&settings, Some("prod")), (None, some("ssh://me:hunter2@f")));
     assert_eq!(told(&settings, "docker.host"), "ssh://[secret]@f [--host]");
     // Both on one command line is for docker::context to refuse, as the docker CLI does.
-    let machine = machine.flags(|f| f.context = Some(Given::flag("--context", "c".into())));
+    let machine = machine.flags(|f| f.context = Some(Sourced::flag("--context", "c".into())));
     assert_eq!(wish(&machine.settings(), None), (some("c"), some("ssh://me:hunter2@f")));
     // Filled in by clap from a variable, it is a variable all the same.
-    let machine = machine.flags(|f| f.context = Some(Given::env("ENVCTL_CONTEXT", "e".into())));
+    let machine = machine.flags(|f| f.context = Some(Sourced::env("ENVCTL_CONTEXT", "e".into())));
     assert_eq!(wish(&machine.settings(), None), (None, some("ssh://me:hunter2@f")));
 }

@@ -47,7 +47,7 @@ fn z9_options_variables_and_the_users_file_hold_for_every_stack() {
         .user("[backup]\ncompress = \"zstd\"\n")
         .env("ENVCTL_DATABASE", "named")
         .env("ENVCTL_MIGRATIONS_DRIVER", "sql")
-        .flags(|flags| flags.stacks = Some(Given::flag("--stack", vec!["shop".to_owned()])));
+        .flags(|flags| flags.stacks = Some(Sourced::flag("--stack", vec!["shop".to_owned()])));
     let theirs = machine.settings().for_stack(seen("shop", Some(&other))).unwrap();
     assert_eq!(theirs.database(None).name.as_deref(), Some("named"));
     assert_eq!(theirs.database(None).user, None);
@@ -72,7 +72,7 @@ fn z9_a_file_without_a_stack_is_of_the_stack_of_its_directory() {
     machine.write("project/compose.yml", "");
     assert!(!holds("any", Some(&machine.path(""))), "this directory is another stack's");
     assert!(holds("any", None), "nothing else was named");
-    let named = machine.flags(|flags| flags.stacks = Some(Given::flag("--stack", vec!["any".to_owned()])));
+    let named = machine.flags(|flags| flags.stacks = Some(Sourced::flag("--stack", vec!["any".to_owned()])));
     assert!(!named.settings().holds_for(&seen("any", None)));
     assert!(named.settings().holds_for(&seen("project", None)), "called as its directory is");
 }
@@ -82,12 +82,12 @@ fn z9_a_project_that_is_named_is_meant_for_one_stack() {
     let (machine, other) = two(OURS);
     let project = machine.path("project");
     let mut machine = machine.flags(|flags| {
-        flags.stacks = Some(Given::flag("--stack", vec!["shop".to_owned()]));
-        flags.project_dir = Some(Given::flag("--project-dir", project.clone()));
+        flags.stacks = Some(Sourced::flag("--stack", vec!["shop".to_owned()]));
+        flags.project_dir = Some(Sourced::flag("--project-dir", project.clone()));
     });
     machine.inputs.cwd = machine.path("home");
     assert!(machine.settings().holds_for(&seen("shop", Some(&other))));
-    let all = machine.flags(|flags| flags.stacks = Some(Given::flag("--stack", vec!["*".to_owned()])));
+    let all = machine.flags(|flags| flags.stacks = Some(Sourced::flag("--stack", vec!["*".to_owned()])));
     assert!(!all.settings().holds_for(&seen("shop", Some(&other))), "not for each of several");
 }
 

@@ -21,7 +21,7 @@ const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 const LARGEST_ANSWER: usize = 64 << 20;
 
 /// A stream the daemon agreed to: bytes that came early, then the connection itself.
-pub(crate) struct Hijacked {
+pub(crate) struct UpgradedStream {
     /// Bytes that arrived behind the headers and were already read.
     pub(crate) early: Bytes,
     /// The connection.
@@ -85,7 +85,7 @@ pub(crate) async fn get_stream(connector: &Connector, path: &str) -> Result<Resp
 ///
 /// # Errors
 /// Kind `Docker` with the daemon's own words when it refuses.
-pub(crate) async fn hijack(connector: &Connector, path: &str, body: String) -> Result<Hijacked> {
+pub(crate) async fn hijack(connector: &Connector, path: &str, body: String) -> Result<UpgradedStream> {
     let mut request = request(Method::POST, path, Some(body))?;
     let headers = request.headers_mut();
     headers.insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("Upgrade"));
@@ -105,7 +105,7 @@ pub(crate) async fn hijack(connector: &Connector, path: &str, body: String) -> R
     let parts = upgraded
         .downcast::<TokioIo<BoxIo>>()
         .map_err(|_| error::docker("the upgraded connection is of a foreign type"))?;
-    Ok(Hijacked { early: parts.read_buf, io: parts.io.into_inner() })
+    Ok(UpgradedStream { early: parts.read_buf, io: parts.io.into_inner() })
 }
 
 /// An answer with its status.

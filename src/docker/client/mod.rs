@@ -27,7 +27,7 @@ use super::container::{Container, ImageConfig};
 use super::context::{Endpoint, Host};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
-use super::worker::{self, Left, Nature, WorkerEnd, WorkerSpec};
+use super::worker::{self, ContainerExit, EngineFeatures, Left, WorkerSpec};
 use crate::docker::container_summary::Listed;
 use crate::docker::exec::reaper::Reapers;
 use crate::error::{self, Error, Result};
@@ -289,7 +289,7 @@ impl Engine for Client {
         matches!(self.connector.endpoint().host, Host::Unix(_))
     }
 
-    fn nature(&self) -> BoxFuture<'_, Result<Nature>> {
+    fn nature(&self) -> BoxFuture<'_, Result<EngineFeatures>> {
         async {
             let body = http::get(&self.connector, "/info").await?.success("asking Docker what it is like")?;
             worker::container_spec::nature(&body)
@@ -319,7 +319,7 @@ impl Engine for Client {
         .boxed()
     }
 
-    fn worker_end<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<WorkerEnd>>> {
+    fn worker_end<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<ContainerExit>>> {
         async move {
             let part = path_part(name);
             let mut broken = 0;

@@ -40,7 +40,7 @@ pub(crate) fn wrap(nonce: &str, tool: &[String]) -> Vec<String> {
 
 /// Error for a stream whose end marker is wrong.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub(crate) enum ProofError {
+pub(crate) enum EndMarkerError {
     /// Bytes came after the trailer, which ends the output.
     #[error("{0} bytes follow the end mark of the stream")]
     BytesAfterTrailer(usize),
@@ -51,7 +51,7 @@ pub(crate) enum ProofError {
 
 /// Splits the trailer off the end of a stream that is fed in chunks.
 #[derive(Debug)]
-pub(crate) struct TrailerSplitter {
+pub(crate) struct EndMarkerParser {
     mark: Vec<u8>,
     finder: memmem::Finder<'static>,
     /// The last bytes, which may be the beginning of the mark; from the mark on once it was found.
@@ -63,7 +63,7 @@ pub(crate) struct TrailerSplitter {
 /// ` rc=NNN\n` behind the mark.
 const CODE_LEN: usize = 8;
 
-impl TrailerSplitter {
+impl EndMarkerParser {
     /// Waits for the trailer that carries this random word.
     pub(crate) fn new(nonce: &str) -> Self {
         let mark = format!("\nENVCTL-EOF {nonce}").into_bytes();
@@ -80,9 +80,9 @@ impl TrailerSplitter {
     ///
     /// # Errors
     /// Something follows the trailer, or its exit code cannot be read.
-    pub(crate) fn feed(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) -> Result<(), ProofError> {
+    pub(crate) fn feed(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) -> Result<(), EndMarkerError> {
         if self.exit_code.is_some() && !bytes.is_empty() {
-            return Err(ProofError::BytesAfterTrailer(bytes.len()));
+            return Err(EndMarkerError::BytesAfterTrailer(bytes.len()));
         }
         if self.found {
             self.held.extend_from_slice(bytes);
@@ -127,20 +127,20 @@ impl TrailerSplitter {
     }
 
     /// Reads the exit code once it has arrived. The held bytes begin with the mark; the code follows the mark.
-    fn read_code(&mut self) -> Result<(), ProofError> {
+    fn read_code(&mut self) -> Result<(), EndMarkerError> {
         let end = self.mark.len() + CODE_LEN;
         if self.held.len() < end {
             return Ok(());
         }
         if self.held.len() > end {
-            return Err(ProofError::BytesAfterTrailer(self.held.len() - end));
+            return Err(EndMarkerError::BytesAfterTrailer(self.held.len() - end));
         }
         let code = self.held[self.mark.len()..]
             .strip_prefix(b" rc=")
             .and_then(|rest| rest.strip_suffix(b"\n"))
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| digits.parse().ok())
-            .ok_or(ProofError::Damaged)?;
+            .ok_or(EndMarkerError::Damaged)?;
         self.held.clear();
         self.exit_code = Some(code);
         Ok(())
@@ -153,8 +153,8 @@ mod tests {
 
     use super::*;
 
-    fn split(nonce: &str, chunks: &[&[u8]]) -> (Vec<u8>, Option<u8>, Result<(), ProofError>) {
-        let mut splitter = TrailerSplitter::new(nonce);
+    fn split(nonce: &str, chunks: &[&[u8]]) -> (Vec<u8>, Option<u8>, Result<(), EndMarkerError>) {
+        let mut splitter = EndMarkerParser::new(nonce);
         let mut out = Vec::new();
         for chunk in chunks {
             let result = splitter.feed(chunk, &mut |bytes| out.extend_from_slice(bytes));
@@ -182,7 +182,7 @@ mod tests {
     fn bytes_after_the_trailer_are_refused() {
         assert!(split("abc", &[b"\nENVCTL-EOF abc rc=000\nx"]).2.is_err());
         assert!(split("abc", &[b"\nENVCTL-EOF abc rc=000\n", b"x"]).2.is_err());
-        assert_eq!(split("abc", &[b"\nENVCTL-EOF abc rc=0x0\n"]).2, Err(ProofError::Damaged));
+        assert_eq!(split("abc", &[b"\nENVCTL-EOF abc rc=0x0\n"]).2, Err(EndMarkerError::Damaged));
     }
 
     proptest! {

@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 
 use super::demux::Output;
 use super::tty::{self, RawMode};
-use crate::cancel::{Interrupt, interrupted};
+use crate::cancel::{CancelToken, interrupted};
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::docker::exec::kill_tree;
-use crate::docker::exec::spill_buffer::{Ending, Outlet};
+use crate::docker::exec::spill_buffer::{SpillWriter, WriteOutcome};
 use crate::docker::exec::{Exec, ExecHandle, ExecInput, ExecOutput, ExecSpec, start_failure};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::random::nonce;
@@ -50,7 +50,7 @@ pub(crate) async fn converse(
     engine: &Arc<dyn Engine>,
     container: &Container,
     spec: &ExecSpec,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<Outcome> {
     let word = nonce();
     let spec = spec.clone().env(kill_tree::TAG, word.clone());
@@ -190,13 +190,13 @@ async fn pass_output(
         outlets.accept(Output::Stdout, &held).map_err(|e| error::failed("cannot write").because(e))?;
     }
     match finished(place.take()).await? {
-        Ending::Written => Ok(Outcome::Exited(u8::try_from(code).unwrap_or(255))),
-        Ending::ReaderGone => Ok(Outcome::ReaderGone(None)),
+        WriteOutcome::Written => Ok(Outcome::Exited(u8::try_from(code).unwrap_or(255))),
+        WriteOutcome::ReaderGone => Ok(Outcome::ReaderGone(None)),
     }
 }
 
-async fn finished(outlets: Option<Outlets>) -> Result<Ending> {
-    let Some(outlets) = outlets else { return Ok(Ending::Written) };
+async fn finished(outlets: Option<Outlets>) -> Result<WriteOutcome> {
+    let Some(outlets) = outlets else { return Ok(WriteOutcome::Written) };
     match tokio::task::spawn_blocking(move || outlets.finish()).await {
         Ok(Ok(ending)) => Ok(ending),
         Ok(Err(cause)) => Err(error::failed("cannot write the command's output").because(cause)),
@@ -206,8 +206,8 @@ async fn finished(outlets: Option<Outlets>) -> Result<Ending> {
 
 /// Our stdout and stderr; one queue when both are the same file, so that lines keep their order.
 struct Outlets {
-    stdout: Outlet,
-    stderr: Option<Outlet>,
+    stdout: SpillWriter,
+    stderr: Option<SpillWriter>,
 }
 
 impl Outlets {
@@ -222,8 +222,8 @@ impl Outlets {
             (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
             _ => false,
         };
-        let second = if same { None } else { Some(Outlet::new(clone(stderr.as_fd())?)) };
-        Ok(Self { stdout: Outlet::new(clone(stdout.as_fd())?), stderr: second })
+        let second = if same { None } else { Some(SpillWriter::new(clone(stderr.as_fd())?)) };
+        Ok(Self { stdout: SpillWriter::new(clone(stdout.as_fd())?), stderr: second })
     }
 
     fn accept(&self, which: Output, bytes: &[u8]) -> std::io::Result<()> {
@@ -237,7 +237,7 @@ impl Outlets {
         self.stdout.reader_gone()
     }
 
-    fn finish(self) -> std::io::Result<Ending> {
+    fn finish(self) -> std::io::Result<WriteOutcome> {
         let ending = self.stdout.finish();
         if let Some(stderr) = self.stderr {
             stderr.finish()?;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::docker::exec::kill_tree;
@@ -21,7 +21,7 @@ pub(crate) async fn run(
     engine: &Arc<dyn Engine>,
     container: &Container,
     spec: &ExecSpec,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<Captured> {
     let word = nonce();
     let spec = spec.clone().env(TAG, word.clone());

@@ -22,7 +22,7 @@ const FILE_CHUNK: usize = 256 << 10;
 
 /// Result of writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum WriteOutcome {
     /// Everything was written.
     Written,
     /// The reader of our output went away (`| head`); not an error of ours.
@@ -56,13 +56,13 @@ impl Shared {
     }
 }
 
-/// The accepting side. Its thread writes in the background until [`Outlet::finish`].
-pub(crate) struct Outlet {
+/// The accepting side. Its thread writes in the background until [`SpillWriter::finish`].
+pub(crate) struct SpillWriter {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
 }
 
-impl Outlet {
+impl SpillWriter {
     /// Writes to `target` on a thread of its own.
     pub(crate) fn new(target: impl Write + AsFd + Send + 'static) -> Self {
         let shared = Arc::new(Shared::default());
@@ -105,7 +105,7 @@ impl Outlet {
     ///
     /// # Errors
     /// The target failed.
-    pub(crate) fn finish(mut self) -> io::Result<Ending> {
+    pub(crate) fn finish(mut self) -> io::Result<WriteOutcome> {
         self.shared.lock().closed = true;
         self.shared.changed.notify_one();
         if let Some(writer) = self.writer.take() {
@@ -114,8 +114,8 @@ impl Outlet {
         let mut queue = self.shared.lock();
         match queue.failed.take() {
             Some(error) => Err(error),
-            None if queue.reader_gone => Ok(Ending::ReaderGone),
-            None => Ok(Ending::Written),
+            None if queue.reader_gone => Ok(WriteOutcome::ReaderGone),
+            None => Ok(WriteOutcome::Written),
         }
     }
 }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_stalled_reader_stops_nothing_and_loses_nothing() {
         let (mut reader, writer) = UnixStream::pair().unwrap();
-        let outlet = Outlet::new(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+        let outlet = SpillWriter::new(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
         // Nobody reads yet: 24 MiB have to be accepted, three times the bound in memory.
         let chunk: Vec<u8> = (0..64 * 1024).map(|i| (i % 251) as u8).collect();
         for _ in 0..384 {
@@ -215,7 +215,7 @@ mod tests {
             reader.read_to_end(&mut all).unwrap();
             all
         });
-        assert_eq!(outlet.finish().unwrap(), Ending::Written);
+        assert_eq!(outlet.finish().unwrap(), WriteOutcome::Written);
         let all = reading.join().unwrap();
         assert_eq!(all.len(), 384 * chunk.len());
         assert!(all.chunks(chunk.len()).all(|part| part == chunk));
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn what_was_accepted_before_the_disk_was_full_is_written_and_nothing_behind_it() {
         let (mut reader, writer) = UnixStream::pair().unwrap();
-        let outlet = Outlet::new(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+        let outlet = SpillWriter::new(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
         // A file that takes nothing, in the place of one on a full disk.
         outlet.shared.lock().file = Some(File::open("/dev/null").unwrap());
         let block = vec![7; 1 << 20];
@@ -240,7 +240,7 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(outlet.accept(b"out of place").is_err());
-        assert_eq!(outlet.finish().unwrap(), Ending::Written);
+        assert_eq!(outlet.finish().unwrap(), WriteOutcome::Written);
         assert_eq!(reading.join().unwrap(), accepted * block.len());
     }
 
@@ -248,8 +248,8 @@ mod tests {
     fn a_reader_that_leaves_is_no_error() {
         let (reader, writer) = UnixStream::pair().unwrap();
         drop(reader);
-        let outlet = Outlet::new(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+        let outlet = SpillWriter::new(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
         outlet.accept(b"x").unwrap();
-        assert_eq!(outlet.finish().unwrap(), Ending::ReaderGone);
+        assert_eq!(outlet.finish().unwrap(), WriteOutcome::ReaderGone);
     }
 }

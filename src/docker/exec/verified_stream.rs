@@ -12,7 +12,7 @@ use super::demux::Output;
 use crate::docker::container::{Container, State};
 use crate::docker::engine::Engine;
 use crate::docker::exec::end_marker;
-use crate::docker::exec::end_marker::TrailerSplitter;
+use crate::docker::exec::end_marker::EndMarkerParser;
 use crate::docker::exec::{Exec, ExecSpec, start_failure};
 use crate::error::{self, Error, Result};
 
@@ -27,7 +27,7 @@ const STDERR_KEPT: usize = 64 << 10;
 
 /// End of a complete stream: the tool ran to its end and every byte of its output was handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ProvenEnd {
+pub(crate) struct VerifiedExit {
     /// The tool's own exit code.
     pub(crate) exit_code: u8,
     /// The last of its stderr.
@@ -49,7 +49,7 @@ pub(crate) async fn run(
     spec: &ExecSpec,
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
-) -> Result<ProvenEnd> {
+) -> Result<VerifiedExit> {
     let nonce = crate::random::nonce();
     let exec = Exec::start(engine, container, &wrapped(spec, &nonce)).await?;
     follow(engine, container, exec, spec, &nonce, blocks, stall_limit).await
@@ -72,13 +72,13 @@ pub(crate) async fn follow(
     nonce: &str,
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
-) -> Result<ProvenEnd> {
+) -> Result<VerifiedExit> {
     let Exec { mut output, mut input, handle } = exec;
     let mut stream = Stream {
-        splitter: TrailerSplitter::new(nonce),
+        splitter: EndMarkerParser::new(nonce),
         block: Vec::with_capacity(BLOCK),
         full: Vec::new(),
-        stderr: LastWords::default(),
+        stderr: StderrTail::default(),
         broken: None,
         started: false,
     };
@@ -114,7 +114,7 @@ pub(crate) async fn follow(
                 let rest = async { while let Ok(true) = output.read(&mut sink).await {} };
                 let _ = tokio::time::timeout(LATE_WORDS, rest).await;
             }
-            return Ok(ProvenEnd { exit_code, stderr: stream.last_words(), begun });
+            return Ok(VerifiedExit { exit_code, stderr: stream.last_words(), begun });
         }
         if !more {
             let code = handle.exit_code().await.unwrap_or(None);
@@ -125,9 +125,9 @@ pub(crate) async fn follow(
 
 /// The end of what a tool complained, in bounded memory.
 #[derive(Debug, Default)]
-pub(crate) struct LastWords(Vec<u8>);
+pub(crate) struct StderrTail(Vec<u8>);
 
-impl LastWords {
+impl StderrTail {
     /// Takes more.
     pub(crate) fn hear(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
@@ -144,11 +144,11 @@ impl LastWords {
 }
 
 struct Stream {
-    splitter: TrailerSplitter,
+    splitter: EndMarkerParser,
     block: Vec<u8>,
     full: Vec<Vec<u8>>,
-    stderr: LastWords,
-    broken: Option<end_marker::ProofError>,
+    stderr: StderrTail,
+    broken: Option<end_marker::EndMarkerError>,
     /// A whole block has come.
     started: bool,
 }

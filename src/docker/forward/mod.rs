@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::container::Container;
 use super::engine::Engine;
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::docker::exec::kill_tree;
 use crate::error::{self, Error, Result};
 use crate::progress::{Event, Progress};
@@ -117,7 +117,7 @@ pub(crate) async fn serve(
     forward: Forward,
     listener: TcpListener,
     progress: &Arc<dyn Progress>,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<()> {
     let word = nonce();
     let forward = Arc::new(forward);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType};
 use serde::Deserialize;
 
-use super::{ARCHIVE, Left, Nature, WorkerEnd, WorkerSpec};
+use super::{ARCHIVE, ContainerExit, EngineFeatures, Left, WorkerSpec};
 use crate::fsutil::private_dir::INSIDE;
 
 /// On every worker: the operation's id. Discovery passes over containers that carry it.
@@ -84,12 +84,12 @@ struct Info {
 }
 
 /// Reads the answer of `GET /info`.
-pub(crate) fn nature(json: &[u8]) -> Result<Nature, serde_json::Error> {
+pub(crate) fn nature(json: &[u8]) -> Result<EngineFeatures, serde_json::Error> {
     let info: Info = serde_json::from_slice(json)?;
     let has = |word: &str| {
         info.security_options.iter().flatten().any(|option| option.split(',').any(|part| part == word))
     };
-    Ok(Nature {
+    Ok(EngineFeatures {
         rootless: has("name=rootless"),
         user_namespaces: has("name=userns"),
         desktop: info.operating_system.contains("Docker Desktop"),
@@ -113,9 +113,10 @@ struct EndedState {
 }
 
 /// Parses the end of a worker; `None` while the worker runs.
-pub(crate) fn end(json: &[u8]) -> Result<Option<WorkerEnd>, serde_json::Error> {
+pub(crate) fn end(json: &[u8]) -> Result<Option<ContainerExit>, serde_json::Error> {
     let Ended { state } = serde_json::from_slice(json)?;
-    Ok((!state.running).then_some(WorkerEnd { exit_code: state.exit_code, out_of_memory: state.oom_killed }))
+    Ok((!state.running)
+        .then_some(ContainerExit { exit_code: state.exit_code, out_of_memory: state.oom_killed }))
 }
 
 /// One row of `GET /containers/json`.
@@ -228,7 +229,7 @@ mod tests {
     #[test]
     fn what_an_engine_is_like_is_read_from_its_info() {
         let of = |text: &str| nature(text.as_bytes()).unwrap();
-        assert_eq!(of("{}"), Nature::default());
+        assert_eq!(of("{}"), EngineFeatures::default());
         let options =
             r#"{"SecurityOptions": ["name=seccomp,profile=default", "name=rootless", "name=userns"]}"#;
         let nature = of(options);
@@ -241,7 +242,7 @@ mod tests {
         let of = |text: &str| end(text.as_bytes()).unwrap();
         assert_eq!(of(r#"{"State": {"Running": true}}"#), None);
         let killed = of(r#"{"State": {"Running": false, "ExitCode": 137, "OOMKilled": true}}"#);
-        assert_eq!(killed, Some(WorkerEnd { exit_code: 137, out_of_memory: true }));
+        assert_eq!(killed, Some(ContainerExit { exit_code: 137, out_of_memory: true }));
     }
 
     #[test]

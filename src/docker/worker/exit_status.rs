@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Failure, Unfit, Worker, WorkerEnd};
+use super::{ContainerExit, Failure, Unfit, Worker};
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
-use crate::docker::exec::verified_stream::{ProvenEnd, whereabouts};
+use crate::docker::exec::verified_stream::{VerifiedExit, whereabouts};
 use crate::error::{self, Error};
 
 /// Judges; `begun` says whether its work was seen.
@@ -16,10 +16,10 @@ pub(crate) async fn judge(
     engine: &Arc<dyn Engine>,
     database: &Container,
     worker: &Worker,
-    end: WorkerEnd,
+    end: ContainerExit,
     words: String,
     begun: bool,
-) -> Result<ProvenEnd, Failure> {
+) -> Result<VerifiedExit, Failure> {
     let program = worker.program();
     if end.out_of_memory {
         return Err(starved(program).into());
@@ -37,7 +37,7 @@ pub(crate) async fn judge(
         }
         return Err(error.into());
     };
-    Ok(ProvenEnd { exit_code, stderr: words, begun })
+    Ok(VerifiedExit { exit_code, stderr: words, begun })
 }
 
 /// Beginning of the message with which the engine's init reports a program that it could not run.

@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::fsutil::private_dir::Room;
+use crate::fsutil::private_dir::PrivateDir;
 pub(crate) use exit_status::{NOT_RUN, starved};
 pub(crate) use orphans::{Left, reap, this_machine};
 
@@ -77,7 +77,7 @@ pub(crate) struct WorkerSpec {
 
 /// Properties of an engine that decide whether workers can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Nature {
+pub(crate) struct EngineFeatures {
     /// Runs as an ordinary user, who is root in its containers.
     pub(crate) rootless: bool,
     /// Maps the users of containers to others of the host (`userns-remap`).
@@ -88,7 +88,7 @@ pub(crate) struct Nature {
 
 /// End of a worker, as reported by the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WorkerEnd {
+pub(crate) struct ContainerExit {
     /// The tool's exit code; 128 and more for a signal.
     pub(crate) exit_code: i64,
     /// The kernel ended it for want of memory.
@@ -164,7 +164,7 @@ impl From<Error> for Failure {
 
 /// Settings for all workers of one operation.
 #[derive(Clone, Debug)]
-pub(crate) struct Workshop {
+pub(crate) struct WorkerFactory {
     /// The operation's id.
     pub(crate) operation: String,
     /// Directory in which the workers' private directories are made.
@@ -177,7 +177,7 @@ pub(crate) struct Workshop {
     pub(crate) far: bool,
 }
 
-impl Workshop {
+impl WorkerFactory {
     /// Asks the engine whether workers can serve.
     ///
     /// # Errors
@@ -217,8 +217,8 @@ impl Workshop {
     ///
     /// # Errors
     /// The directory cannot be made.
-    pub(crate) fn room(&self) -> Result<Room, Unfit> {
-        Room::make(&self.rooms).map_err(|e| Unfit::NoRoom(format!("{}: {e}", self.rooms.display())))
+    pub(crate) fn room(&self) -> Result<PrivateDir, Unfit> {
+        PrivateDir::make(&self.rooms).map_err(|e| Unfit::NoRoom(format!("{}: {e}", self.rooms.display())))
     }
 
     /// A worker that will run `tool` beside `database`; nothing is started yet.
@@ -226,7 +226,7 @@ impl Workshop {
         &self,
         engine: &Arc<dyn Engine>,
         database: &Container,
-        room: Room,
+        room: PrivateDir,
         tool: &ExecSpec,
     ) -> Worker {
         let name = format!(
@@ -269,7 +269,7 @@ pub(crate) struct Worker {
     engine: Arc<dyn Engine>,
     spec: WorkerSpec,
     /// Private directory of the worker.
-    pub(crate) room: Room,
+    pub(crate) room: PrivateDir,
     /// The request that makes it. Once it is on its way nobody calls it back: who stops waiting for the worker leaves
     /// it to [`Worker::end`], or the engine would make one that has been removed already.
     creation: Mutex<Option<JoinHandle<error::Result<()>>>>,
@@ -343,7 +343,7 @@ impl Worker {
     ///
     /// # Errors
     /// Kind `Docker`: contact was lost; `Integrity`: somebody removed it.
-    pub(crate) async fn ended(&self) -> error::Result<WorkerEnd> {
+    pub(crate) async fn ended(&self) -> error::Result<ContainerExit> {
         self.engine.worker_end(&self.spec.name).await?.ok_or_else(|| self.removed())
     }
 

@@ -103,7 +103,7 @@ pub(crate) async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<Left>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fsutil::private_dir::Room;
+    use crate::fsutil::private_dir::PrivateDir;
 
     fn left(room: &Path, running: bool) -> Left {
         Left {
@@ -128,7 +128,7 @@ mod tests {
     fn a_worker_is_left_when_nobody_holds_its_room() {
         let home = tempfile::tempdir().unwrap();
         let homes = [home.path().to_owned()];
-        let room = Room::make(home.path()).unwrap();
+        let room = PrivateDir::make(home.path()).unwrap();
         assert!(!left(room.path(), true).is_left(&homes));
         assert!(!left(room.path(), false).is_left(&homes), "its envctl still wants to know how it ended");
         let unlocked = home.path().join("envctl-worker-0123456789abcdef");

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Failure, Workshop};
-use crate::cancel::Interrupt;
+use super::{Failure, WorkerFactory};
+use crate::cancel::CancelToken;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::docker::exec::ExecSpec;
-use crate::docker::exec::verified_stream::{ProvenEnd, follow, wrapped};
+use crate::docker::exec::verified_stream::{VerifiedExit, follow, wrapped};
 use crate::docker::worker::exit_status;
 use crate::docker::worker::exit_status::unfit;
-use crate::fsutil::private_dir::Room;
+use crate::fsutil::private_dir::PrivateDir;
 use crate::random::nonce;
 
 /// Time limit for the engine's report of a worker's end, after the worker's stream has ended.
@@ -34,13 +34,13 @@ const KILLED: u8 = 128 + 9;
 pub(crate) async fn run(
     engine: &Arc<dyn Engine>,
     database: &Container,
-    workshop: &Workshop,
-    room: Room,
+    workshop: &WorkerFactory,
+    room: PrivateDir,
     tool: &ExecSpec,
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
-    interrupt: &Interrupt,
-) -> Result<ProvenEnd, Failure> {
+    interrupt: &CancelToken,
+) -> Result<VerifiedExit, Failure> {
     let nonce = nonce();
     let worker = workshop.worker(engine, database, room, &wrapped(tool, &nonce));
     let ran = async {

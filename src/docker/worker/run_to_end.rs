@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Failure, Worker};
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::docker::exec::demux::Output;
-use crate::docker::exec::verified_stream::{LastWords, ProvenEnd, silent};
+use crate::docker::exec::verified_stream::{StderrTail, VerifiedExit, silent};
 use crate::docker::worker::exit_status::judge;
 use crate::error::Result;
 
@@ -29,10 +29,10 @@ pub(crate) async fn run(
     worker: &Worker,
     mut done: impl FnMut() -> u64,
     stall_limit: Duration,
-    interrupt: &Interrupt,
-) -> Result<ProvenEnd, Failure> {
+    interrupt: &CancelToken,
+) -> Result<VerifiedExit, Failure> {
     let mut exec = interrupt.or(worker.start()).await??;
-    let mut words = LastWords::default();
+    let mut words = StderrTail::default();
     let (mut before, mut since) = (0, tokio::time::Instant::now());
     let end = {
         let listening = async {

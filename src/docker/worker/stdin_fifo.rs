@@ -63,7 +63,7 @@ mod tests {
     #[tokio::test]
     async fn a_tool_that_has_greeted_reads_all_that_was_written_before_the_close() {
         let home = tempfile::tempdir().unwrap();
-        let room = private_dir::Room::make(home.path()).unwrap();
+        let room = private_dir::PrivateDir::make(home.path()).unwrap();
         let path = room.fifo(FIFO).unwrap();
         let mut input = ExecInput::Fifo(Some(open(&path).unwrap()));
         input.write(b"hello\n").await.unwrap();

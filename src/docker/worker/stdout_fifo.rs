@@ -17,11 +17,11 @@ use rustix::fs::OFlags;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Failure, Unfit, Worker};
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::docker::exec::demux::Output;
-use crate::docker::exec::verified_stream::{BLOCK, LastWords, ProvenEnd, silent};
+use crate::docker::exec::verified_stream::{BLOCK, StderrTail, VerifiedExit, silent};
 use crate::docker::worker::exit_status::judge;
 use crate::error::{self, Error, Result};
 use crate::fsutil::private_dir;
@@ -51,8 +51,8 @@ pub(crate) async fn run(
     worker: &Worker,
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
-    interrupt: &Interrupt,
-) -> Result<ProvenEnd, Failure> {
+    interrupt: &CancelToken,
+) -> Result<VerifiedExit, Failure> {
     let fifo = Fifo::open(worker).map_err(|e| Unfit::NoRoom(e.to_string()))?;
     let Fifo { reader, keeper } = fifo;
     let taken = Arc::new(AtomicU64::new(0));
@@ -61,7 +61,7 @@ pub(crate) async fn run(
     std::thread::spawn(move || sender.send(pour(reader, &blocks, &count)));
 
     let mut exec = interrupt.or(worker.start()).await??;
-    let mut words = LastWords::default();
+    let mut words = StderrTail::default();
     let end = {
         let listening = async {
             let mut sink = |_: Output, bytes: &[u8]| words.hear(bytes);
@@ -178,7 +178,7 @@ mod tests {
     fn what_was_written_before_the_end_is_read_to_its_last_byte() {
         use std::io::Write as _;
         let home = tempfile::tempdir().unwrap();
-        let room = crate::fsutil::private_dir::Room::make(home.path()).unwrap();
+        let room = crate::fsutil::private_dir::PrivateDir::make(home.path()).unwrap();
         let path = room.fifo(FIFO).unwrap();
         let reader = open(&path, OFlags::RDONLY).unwrap();
         let mut keeper = open(&path, OFlags::WRONLY).unwrap();

@@ -24,8 +24,8 @@ pub(crate) enum Form {
 }
 
 /// Unpacks and counts.
-pub(crate) struct Data {
-    unpack: Unpack,
+pub(crate) struct EntryDataReader {
+    unpack: EntryDecoder,
     form: Form,
     lines: u64,
     bytes: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Data {
     pub(crate) statements: Vec<u8>,
 }
 
-enum Unpack {
+enum EntryDecoder {
     None,
     Zlib {
         stream: Box<Decompress>,
@@ -50,23 +50,22 @@ enum Unpack {
     Opaque,
 }
 
-impl Data {
+impl EntryDataReader {
     pub(crate) fn new(inner: Inner, form: Form) -> Self {
         let unpack = match inner {
-            Inner::None => Unpack::None,
-            Inner::Gzip => Unpack::Zlib {
+            Inner::None => EntryDecoder::None,
+            Inner::Gzip => EntryDecoder::Zlib {
                 stream: Box::new(Decompress::new(true)),
                 ended: false,
                 room: Vec::with_capacity(64 << 10),
             },
-            Inner::Lz4 => Unpack::Opaque,
+            Inner::Lz4 => EntryDecoder::Opaque,
             #[cfg(feature = "zstd")]
-            Inner::Zstd => zstd::stream::raw::Decoder::new().map_or(Unpack::Opaque, |decoder| Unpack::Zstd {
-                decoder: Box::new(decoder),
-                room: vec![0; 64 << 10],
+            Inner::Zstd => zstd::stream::raw::Decoder::new().map_or(EntryDecoder::Opaque, |decoder| {
+                EntryDecoder::Zstd { decoder: Box::new(decoder), room: vec![0; 64 << 10] }
             }),
             #[cfg(not(feature = "zstd"))]
-            Inner::Zstd => Unpack::Opaque,
+            Inner::Zstd => EntryDecoder::Opaque,
         };
         Self {
             unpack,
@@ -81,7 +80,7 @@ impl Data {
 
     /// Reports whether the data cannot be decompressed and examined.
     pub(crate) fn is_opaque(&self) -> bool {
-        matches!(self.unpack, Unpack::Opaque)
+        matches!(self.unpack, EntryDecoder::Opaque)
     }
 
     /// Plain bytes so far.
@@ -97,17 +96,17 @@ impl Data {
     /// Takes a piece.
     pub(crate) fn feed(&mut self, mut packed: &[u8]) -> Result<(), String> {
         // Out and back in, so that the unpacker and the counter are borrowed one at a time.
-        let mut unpack = std::mem::replace(&mut self.unpack, Unpack::Opaque);
-        if let Unpack::Zlib { room, .. } = &mut unpack {
+        let mut unpack = std::mem::replace(&mut self.unpack, EntryDecoder::Opaque);
+        if let EntryDecoder::Zlib { room, .. } = &mut unpack {
             room.clear();
         }
         let result = match &mut unpack {
-            Unpack::None => {
+            EntryDecoder::None => {
                 self.count(packed);
                 Ok(())
             }
-            Unpack::Opaque => Ok(()),
-            Unpack::Zlib { stream, ended, room } => loop {
+            EntryDecoder::Opaque => Ok(()),
+            EntryDecoder::Zlib { stream, ended, room } => loop {
                 // A full buffer says that more may be coming out of what has gone in.
                 if packed.is_empty() && room.len() < room.capacity() {
                     break Ok(());
@@ -131,7 +130,7 @@ impl Data {
                 }
             },
             #[cfg(feature = "zstd")]
-            Unpack::Zstd { decoder, room } => loop {
+            EntryDecoder::Zstd { decoder, room } => loop {
                 use zstd::stream::raw::{InBuffer, Operation as _, OutBuffer};
                 // A few bytes may unpack to gigabytes: they are counted piece by piece.
                 let (mut input, mut output) = (InBuffer::around(packed), OutBuffer::around(&mut room[..]));
@@ -172,7 +171,7 @@ impl Data {
     /// The entry's data are said to end here: gives the rows, `None` where there are none to count.
     pub(crate) fn finish(mut self) -> Result<Option<u64>, String> {
         // What a decoder still holds comes out with a last, empty piece.
-        if let Unpack::Zlib { stream, ended: false, room } = &mut self.unpack {
+        if let EntryDecoder::Zlib { stream, ended: false, room } = &mut self.unpack {
             let mut room = std::mem::take(room);
             room.clear();
             let status = stream.decompress_vec(&[], &mut room, FlushDecompress::Finish);
@@ -217,7 +216,7 @@ mod tests {
         }
         let bomb = bomb.finish().unwrap();
         let before = peak();
-        let mut data = Data::new(Inner::Zstd, Form::Object);
+        let mut data = EntryDataReader::new(Inner::Zstd, Form::Object);
         data.feed(&bomb).unwrap();
         assert_eq!(data.bytes(), SIZE);
         // Others tests share the process; the bomb alone would be three gigabytes.

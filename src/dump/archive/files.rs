@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::error::{self, Error, Result};
 
 /// The list of entries.
@@ -122,7 +122,7 @@ impl Members {
     ///
     /// # Errors
     /// The disk's.
-    pub(crate) fn unpack(&self, directory: &Path, interrupt: &Interrupt) -> io::Result<()> {
+    pub(crate) fn unpack(&self, directory: &Path, interrupt: &CancelToken) -> io::Result<()> {
         let Self::Tar { index, .. } = self else { return Ok(()) };
         for name in index.keys().filter(|name| harmless(name)) {
             io::copy(&mut interrupt.over(self.raw(name)?), &mut File::create_new(directory.join(name))?)?;

@@ -9,9 +9,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::toc::{Cursor, Layout, Stop, Toc, TocEntry};
-use crate::dump::archive::entry_data::{Data, Form};
+use crate::dump::archive::entry_data::{EntryDataReader, Form};
 use crate::dump::archive::toc_statements::Listed;
-use crate::dump::sql::{CopyBlock, DumpScanner, Finding, Proof, Summary};
+use crate::dump::sql::{Completeness, CopyBlock, DumpScanner, Finding, Summary};
 use crate::text::sql_quote::ident;
 
 /// The longest list of entries that is read: some hundred thousand tables.
@@ -44,16 +44,16 @@ enum Place {
     /// Between two large objects of this entry.
     Objects(usize),
     /// Between two chunks.
-    Chunks(Box<Current>),
+    Chunks(Box<OpenEntry>),
     /// Inside a chunk that has so many bytes left.
-    Chunk(Box<Current>, usize),
+    Chunk(Box<OpenEntry>, usize),
 }
 
-struct Current {
+struct OpenEntry {
     entry: usize,
     object: bool,
     offset: u64,
-    data: Data,
+    data: EntryDataReader,
 }
 
 impl Default for ArchiveScanner {
@@ -144,7 +144,7 @@ impl ArchiveScanner {
         let Some(body) = self.body else {
             let why = self.broken.unwrap_or_else(|| "it ends inside its list of entries".to_owned());
             let mut summary = DumpScanner::new().finish();
-            summary.proof = Proof::Missing(why);
+            summary.proof = Completeness::Missing(why);
             summary.bytes = self.bytes;
             return summary;
         };
@@ -237,17 +237,17 @@ impl Body {
         Ok(())
     }
 
-    fn current(&self, entry: usize, offset: u64, object: bool) -> Result<Current, String> {
+    fn current(&self, entry: usize, offset: u64, object: bool) -> Result<OpenEntry, String> {
         let form = form(&self.toc.entries[entry], object);
-        let data = Data::new(self.toc.inner, form);
+        let data = EntryDataReader::new(self.toc.inner, form);
         if data.is_opaque() && form == Form::Statements {
             let why = "its data are statements, packed so that they cannot be judged";
             return Err(about(&self.toc.entries[entry], why));
         }
-        Ok(Current { entry, object, offset, data })
+        Ok(OpenEntry { entry, object, offset, data })
     }
 
-    fn end(&mut self, mut current: Current) -> Result<(), String> {
+    fn end(&mut self, mut current: OpenEntry) -> Result<(), String> {
         let entry = &self.toc.entries[current.entry];
         self.listed.statements(&mut current.data);
         let bytes = current.data.bytes();

@@ -5,8 +5,10 @@
 //! statement is free text too, and could name a program.
 
 use super::toc::{Toc, TocEntry};
-use crate::dump::archive::entry_data::Data;
-use crate::dump::sql::{CopyBlock, DumpScanner, Entry, Finding, FindingKind, Proof, Summary, printable};
+use crate::dump::archive::entry_data::EntryDataReader;
+use crate::dump::sql::{
+    Completeness, CopyBlock, DumpScanner, Entry, Finding, FindingKind, Summary, printable,
+};
 use crate::text::encoding::{Text, to_bytes};
 
 /// Scan results of an archive's statements.
@@ -78,7 +80,7 @@ impl Listed {
     }
 
     /// Takes what data in the form of statements have brought.
-    pub(crate) fn statements(&mut self, data: &mut Data) {
+    pub(crate) fn statements(&mut self, data: &mut EntryDataReader) {
         if !data.statements.is_empty() {
             self.inserts.feed(&std::mem::take(&mut data.statements));
             let known = self.taken;
@@ -109,7 +111,7 @@ impl Listed {
         inserts.findings.drain(..self.taken.min(inserts.findings.len()));
         self.add(inserts);
         let mut summary = self.summary;
-        summary.proof = broken.map_or(Proof::Trailer, Proof::Missing);
+        summary.proof = broken.map_or(Completeness::Trailer, Completeness::Missing);
         summary.bytes = bytes;
         summary.copies = copies;
         summary.server_version = Some(toc.server_version.clone()).filter(|version| !version.is_empty());

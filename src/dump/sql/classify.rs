@@ -4,11 +4,11 @@
 //! only the words decide whether the next lines are data or commands.
 
 use super::finding::FindingKind;
-use super::statement::{Piece, Statement, is_trusted_language};
+use super::statement::{KeptToken, Statement, is_trusted_language};
 
 /// Classification of a statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct StatementClass {
     /// The table, as written, whose data follow.
     pub(crate) copy: Option<String>,
     /// Effects of the statement beyond filling the database.
@@ -23,14 +23,14 @@ pub(crate) struct Verdict {
     pub(crate) encoding: Option<String>,
 }
 
-impl Verdict {
+impl StatementClass {
     fn of(kind: FindingKind) -> Self {
         Self { found: vec![kind], ..Self::default() }
     }
 }
 
 /// Judges a statement that has ended.
-pub(crate) fn judge(statement: &Statement) -> Verdict {
+pub(crate) fn judge(statement: &Statement) -> StatementClass {
     let mut words = Words { pieces: &statement.head };
     let mut verdict = words.statement(statement.select.as_deref());
     verdict.found.extend(&statement.found);
@@ -41,12 +41,12 @@ pub(crate) fn judge(statement: &Statement) -> Verdict {
 
 /// The pieces that have not been read yet.
 struct Words<'a> {
-    pieces: &'a [Piece],
+    pieces: &'a [KeptToken],
 }
 
 impl Words<'_> {
     fn take(&mut self, word: &str) -> bool {
-        let found = matches!(self.pieces.first(), Some(Piece::Word(first)) if first == word);
+        let found = matches!(self.pieces.first(), Some(KeptToken::Word(first)) if first == word);
         if found {
             self.pieces = &self.pieces[1..];
         }
@@ -64,7 +64,7 @@ impl Words<'_> {
     }
 
     fn symbol(&mut self, symbol: u8) -> bool {
-        let found = self.pieces.first() == Some(&Piece::Other(symbol));
+        let found = self.pieces.first() == Some(&KeptToken::Other(symbol));
         if found {
             self.pieces = &self.pieces[1..];
         }
@@ -74,8 +74,8 @@ impl Words<'_> {
     fn name(&mut self) -> Option<String> {
         let (first, rest) = self.pieces.split_first()?;
         let name = match first {
-            Piece::Word(name) | Piece::Name(name) | Piece::Text(name) => name.clone(),
-            Piece::Other(_) => return None,
+            KeptToken::Word(name) | KeptToken::Name(name) | KeptToken::Text(name) => name.clone(),
+            KeptToken::Other(_) => return None,
         };
         self.pieces = rest;
         Some(name)
@@ -86,22 +86,22 @@ impl Words<'_> {
     fn constants(&mut self) -> bool {
         loop {
             match self.pieces.split_first() {
-                Some((Piece::Other(b')'), rest)) => {
+                Some((KeptToken::Other(b')'), rest)) => {
                     self.pieces = rest;
                     return true;
                 }
-                Some((Piece::Other(b',' | b'-' | b'0') | Piece::Text(_), rest)) => self.pieces = rest,
-                Some((Piece::Other(b':'), rest)) => {
+                Some((KeptToken::Other(b',' | b'-' | b'0') | KeptToken::Text(_), rest)) => self.pieces = rest,
+                Some((KeptToken::Other(b':'), rest)) => {
                     self.pieces = rest;
                     if !self.take_any(&["integer", "bigint", "real", "boolean", "text", "regclass"]) {
                         return false;
                     }
                     let _ = self.symbol(b'[') && self.symbol(b']');
                 }
-                Some((Piece::Word(word), rest)) if ["true", "false", "null"].contains(&word.as_str()) => {
+                Some((KeptToken::Word(word), rest)) if ["true", "false", "null"].contains(&word.as_str()) => {
                     self.pieces = rest;
                 }
-                Some((Piece::Word(_), _)) => {
+                Some((KeptToken::Word(_), _)) => {
                     if self.take("pg_catalog") && !self.symbol(b'.') {
                         return false;
                     }
@@ -120,8 +120,8 @@ impl Words<'_> {
         let mut written = String::new();
         loop {
             match self.pieces.first()? {
-                Piece::Word(name) => written.push_str(name),
-                Piece::Name(name) => {
+                KeptToken::Word(name) => written.push_str(name),
+                KeptToken::Name(name) => {
                     written.push('"');
                     written.push_str(&name.replace('"', "\"\""));
                     written.push('"');
@@ -136,58 +136,58 @@ impl Words<'_> {
         }
     }
 
-    fn statement(&mut self, select: Option<&[Piece]>) -> Verdict {
-        let Some(Piece::Word(first)) = self.pieces.first() else {
-            let query = self.pieces.first() == Some(&Piece::Other(b'('));
-            return if query { Verdict::of(FindingKind::Query) } else { Verdict::default() };
+    fn statement(&mut self, select: Option<&[KeptToken]>) -> StatementClass {
+        let Some(KeptToken::Word(first)) = self.pieces.first() else {
+            let query = self.pieces.first() == Some(&KeptToken::Other(b'('));
+            return if query { StatementClass::of(FindingKind::Query) } else { StatementClass::default() };
         };
         let first = first.clone();
         self.pieces = &self.pieces[1..];
         match first.as_str() {
-            "select" if !select.is_some_and(is_of_pg_dump) => Verdict::of(FindingKind::Query),
+            "select" if !select.is_some_and(is_of_pg_dump) => StatementClass::of(FindingKind::Query),
             "with" | "table" | "values" | "explain" | "prepare" if !self.take("transaction") => {
-                Verdict::of(FindingKind::Query)
+                StatementClass::of(FindingKind::Query)
             }
-            "execute" | "declare" | "merge" => Verdict::of(FindingKind::Query),
-            "do" | "call" => Verdict::of(FindingKind::RunsCode),
+            "execute" | "declare" | "merge" => StatementClass::of(FindingKind::Query),
+            "do" | "call" => StatementClass::of(FindingKind::RunsCode),
             "grant" | "revoke" => self.grant(),
             "copy" => self.copy(),
             "create" => self.create(),
             "alter" => self.alter(),
             "drop" => self.drop(),
             "set" => self.set(),
-            "reset" if self.take_any(&["role", "session"]) => Verdict::of(FindingKind::ChangesRole),
-            "discard" => Verdict::of(FindingKind::ChangesRole),
-            "load" => Verdict::of(FindingKind::Load),
+            "reset" if self.take_any(&["role", "session"]) => StatementClass::of(FindingKind::ChangesRole),
+            "discard" => StatementClass::of(FindingKind::ChangesRole),
+            "load" => StatementClass::of(FindingKind::Load),
             "begin" | "start" | "commit" | "end" | "abort" | "rollback" => {
-                Verdict::of(FindingKind::Transaction)
+                StatementClass::of(FindingKind::Transaction)
             }
-            "prepare" => Verdict::of(FindingKind::Transaction),
+            "prepare" => StatementClass::of(FindingKind::Transaction),
             "insert" | "delete" | "update" | "truncate" => self.write(),
-            _ => Verdict::default(),
+            _ => StatementClass::default(),
         }
     }
 
-    fn copy(&mut self) -> Verdict {
+    fn copy(&mut self) -> StatementClass {
         let query = self.symbol(b'(');
         let table = if query { None } else { self.qualified() };
         if query {
             self.symbol(b')');
         } else if table.is_none() {
-            return Verdict::of(FindingKind::Ambiguous);
+            return StatementClass::of(FindingKind::Ambiguous);
         } else if self.symbol(b'(') {
             self.symbol(b')');
         }
         let reads = self.take("from");
         if !reads && !self.take("to") {
-            return Verdict::of(FindingKind::Ambiguous);
+            return StatementClass::of(FindingKind::Ambiguous);
         }
         if self.take("program") {
-            return Verdict::of(FindingKind::Program);
+            return StatementClass::of(FindingKind::Program);
         }
         // The grammar takes either word in either direction.
         if !self.take_any(&["stdin", "stdout"]) {
-            return Verdict::of(FindingKind::ServerFile);
+            return StatementClass::of(FindingKind::ServerFile);
         }
         let mut found = Vec::new();
         let table = table.unwrap_or_default();
@@ -198,29 +198,29 @@ impl Words<'_> {
         if reads && is_catalog(&table) {
             found.push(FindingKind::CatalogWrite);
         }
-        Verdict { copy: reads.then_some(table), found, ..Verdict::default() }
+        StatementClass { copy: reads.then_some(table), found, ..StatementClass::default() }
     }
 
-    fn create(&mut self) -> Verdict {
+    fn create(&mut self) -> StatementClass {
         self.skip(&["or", "replace"]);
         if self.take("database") {
-            return Verdict::of(FindingKind::OtherDatabase);
+            return StatementClass::of(FindingKind::OtherDatabase);
         }
         if self.take("event") {
-            return Verdict::of(FindingKind::EventTrigger);
+            return StatementClass::of(FindingKind::EventTrigger);
         }
         if self.take("subscription") {
-            return Verdict::of(FindingKind::Subscription);
+            return StatementClass::of(FindingKind::Subscription);
         }
         if self.take("user") {
             return if self.take("mapping") {
-                Verdict::default()
+                StatementClass::default()
             } else {
-                Verdict::of(FindingKind::ClusterWide)
+                StatementClass::of(FindingKind::ClusterWide)
             };
         }
         if self.take_any(&["role", "group", "tablespace"]) {
-            return Verdict::of(FindingKind::ClusterWide);
+            return StatementClass::of(FindingKind::ClusterWide);
         }
         if self.take("extension") {
             self.skip(&["if", "not", "exists"]);
@@ -229,13 +229,17 @@ impl Words<'_> {
         self.skip(&["trusted", "procedural"]);
         if self.take("language") {
             let trusted = self.name().is_some_and(|name| is_trusted_language(&name.to_lowercase()));
-            return if trusted { Verdict::default() } else { Verdict::of(FindingKind::UntrustedLanguage) };
+            return if trusted {
+                StatementClass::default()
+            } else {
+                StatementClass::of(FindingKind::UntrustedLanguage)
+            };
         }
-        Verdict::default()
+        StatementClass::default()
     }
 
-    fn extension(&mut self) -> Verdict {
-        let Some(name) = self.name() else { return Verdict::of(FindingKind::Ambiguous) };
+    fn extension(&mut self) -> StatementClass {
+        let Some(name) = self.name() else { return StatementClass::of(FindingKind::Ambiguous) };
         let reaches_out = matches!(
             name.as_str(),
             "file_fdw"
@@ -250,83 +254,83 @@ impl Words<'_> {
             || (name.starts_with("pl") && name.ends_with('u'));
         self.take("with");
         let schema = if self.take("schema") { self.name() } else { None };
-        let mut verdict = Verdict { extension: Some(name), schema, ..Verdict::default() };
+        let mut verdict = StatementClass { extension: Some(name), schema, ..StatementClass::default() };
         if reaches_out || language {
             verdict.found.push(FindingKind::UntrustedExtension);
         }
         verdict
     }
 
-    fn alter(&mut self) -> Verdict {
+    fn alter(&mut self) -> StatementClass {
         if self.take("system") {
-            Verdict::of(FindingKind::AlterSystem)
+            StatementClass::of(FindingKind::AlterSystem)
         } else if self.take("database") {
-            Verdict::of(FindingKind::OtherDatabase)
+            StatementClass::of(FindingKind::OtherDatabase)
         } else if self.take("subscription") {
-            Verdict::of(FindingKind::Subscription)
+            StatementClass::of(FindingKind::Subscription)
         } else if self.take_any(&["role", "group", "tablespace"])
             || (self.take("user") && !self.take("mapping"))
         {
-            Verdict::of(FindingKind::ClusterWide)
+            StatementClass::of(FindingKind::ClusterWide)
         } else {
-            Verdict::default()
+            StatementClass::default()
         }
     }
 
-    fn drop(&mut self) -> Verdict {
+    fn drop(&mut self) -> StatementClass {
         if self.take("database") {
-            Verdict::of(FindingKind::OtherDatabase)
+            StatementClass::of(FindingKind::OtherDatabase)
         } else if self.take_any(&["role", "group", "tablespace"])
             || (self.take("user") && !self.take("mapping"))
         {
-            Verdict::of(FindingKind::ClusterWide)
+            StatementClass::of(FindingKind::ClusterWide)
         } else {
-            Verdict::default()
+            StatementClass::default()
         }
     }
 
-    fn set(&mut self) -> Verdict {
+    fn set(&mut self) -> StatementClass {
         self.take_any(&["session", "local"]);
         if self.take_any(&["role", "authorization"]) {
-            return Verdict::of(FindingKind::ChangesRole);
+            return StatementClass::of(FindingKind::ChangesRole);
         }
-        let Some(setting) = self.name() else { return Verdict::default() };
+        let Some(setting) = self.name() else { return StatementClass::default() };
         if !self.symbol(b'=') && !self.take("to") {
-            return Verdict::default();
+            return StatementClass::default();
         }
         let value = self.name().unwrap_or_default();
         match setting.to_ascii_lowercase().as_str() {
-            "role" | "session_authorization" => Verdict::of(FindingKind::ChangesRole),
+            "role" | "session_authorization" => StatementClass::of(FindingKind::ChangesRole),
             "default_tablespace" if !value.is_empty() => {
-                Verdict { tablespace: Some(value), ..Verdict::default() }
+                StatementClass { tablespace: Some(value), ..StatementClass::default() }
             }
             "client_encoding" => {
                 let found = if is_safe_encoding(&value) { vec![] } else { vec![FindingKind::Ambiguous] };
-                Verdict { encoding: Some(value), found, ..Verdict::default() }
+                StatementClass { encoding: Some(value), found, ..StatementClass::default() }
             }
             "session_preload_libraries" | "local_preload_libraries" | "dynamic_library_path" => {
-                Verdict::of(FindingKind::Load)
+                StatementClass::of(FindingKind::Load)
             }
-            _ => Verdict::default(),
+            _ => StatementClass::default(),
         }
     }
 
     /// Rights on objects are the database's own; membership in a role, and settings, are the whole server's.
-    fn grant(&mut self) -> Verdict {
-        let on = self.pieces.iter().position(|piece| *piece == Piece::Word("on".to_owned()));
-        let parameter = Piece::Word("parameter".to_owned());
+    fn grant(&mut self) -> StatementClass {
+        let on = self.pieces.iter().position(|piece| *piece == KeptToken::Word("on".to_owned()));
+        let parameter = KeptToken::Word("parameter".to_owned());
         match on {
-            Some(at) if self.pieces.get(at + 1) != Some(&parameter) => Verdict::default(),
-            _ => Verdict::of(FindingKind::ClusterWide),
+            Some(at) if self.pieces.get(at + 1) != Some(&parameter) => StatementClass::default(),
+            _ => StatementClass::of(FindingKind::ClusterWide),
         }
     }
 
-    fn write(&mut self) -> Verdict {
+    fn write(&mut self) -> StatementClass {
         self.skip(&["into", "from", "table", "only"]);
         match self.qualified() {
-            Some(table) if is_catalog(&table) => Verdict::of(FindingKind::CatalogWrite),
-            None => Verdict::of(FindingKind::CatalogWrite),
-            _ => Verdict::default(),
+            Some(table) if is_catalog(&table) => StatementClass::of(FindingKind::CatalogWrite),
+            None => StatementClass::of(FindingKind::CatalogWrite),
+            _ => StatementClass::default(),
         }
     }
 }
@@ -337,8 +341,8 @@ const CALLED_BY_PG_DUMP: &[&str] =
 
 /// Reports whether a SELECT, behind its first word, is one that pg_dump writes: one call of one of its functions with constants,
 /// or constants alone.
-fn is_of_pg_dump(pieces: &[Piece]) -> bool {
-    let named = |piece: &Piece| matches!(piece, Piece::Word(_) | Piece::Name(_));
+fn is_of_pg_dump(pieces: &[KeptToken]) -> bool {
+    let named = |piece: &KeptToken| matches!(piece, KeptToken::Word(_) | KeptToken::Name(_));
     if !pieces.iter().any(named) {
         return true;
     }

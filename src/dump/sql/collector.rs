@@ -8,11 +8,11 @@ use super::finding::{EXCERPT, Finding, FindingKind, printable};
 use super::notes::{Notes, connected};
 use super::statement::{MOST_NAMES, Statement};
 use super::summary::{CopyBlock, ExtensionPlace, Summary};
-use super::token::{Ambiguity, Listener, Open, Place, Token};
-use crate::dump::sql::classify::{Verdict, judge};
+use super::token::{Ambiguity, LexerEvents, Open, Place, Token};
+use crate::dump::sql::classify::{StatementClass, judge};
 use crate::dump::sql::toc_comment;
 use crate::dump::sql::toc_comment::Entry;
-use crate::dump::sql::trailer::{Proof, Trailer};
+use crate::dump::sql::trailer::{Completeness, Trailer};
 use crate::text::encoding::{Text, of_bytes};
 
 /// Largest number of entries, and of COPY blocks, that are kept; real databases have some thousands.
@@ -90,13 +90,13 @@ impl Collector {
         }
         let table = self.copying.as_ref().map(|block| block.table.clone()).filter(|_| open.is_copy());
         let proof = if self.overflow {
-            Proof::Missing("it holds more tables or entries than can be followed".to_owned())
+            Completeness::Missing("it holds more tables or entries than can be followed".to_owned())
         } else {
             self.trailer.proof(bytes, open, inside, table.as_deref())
         };
         let script = match self.trailer.end(bytes, open, inside, table.as_deref()) {
-            Proof::Trailer if self.transaction => {
-                Proof::Missing("it begins a transaction and does not end it".to_owned())
+            Completeness::Trailer if self.transaction => {
+                Completeness::Missing("it begins a transaction and does not end it".to_owned())
             }
             end => end,
         };
@@ -142,7 +142,7 @@ impl Collector {
     }
 
     /// Judges the statement that ends at `at`.
-    fn end_statement(&mut self, at: u64) -> Verdict {
+    fn end_statement(&mut self, at: u64) -> StatementClass {
         let verdict = judge(&self.statement);
         let behind = self.trailer.has_passed();
         self.notes.statement(&self.statement.head, behind);
@@ -233,7 +233,7 @@ impl Collector {
     }
 }
 
-impl Listener for Collector {
+impl LexerEvents for Collector {
     fn token(&mut self, token: Token<'_>, place: Place) {
         self.trailer.other();
         self.statement.push(token, place, &mut self.roles);

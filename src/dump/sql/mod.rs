@@ -32,8 +32,8 @@ pub(crate) use finding::{Finding, FindingKind};
 pub(crate) use notes::Notes;
 pub(crate) use summary::{CopyBlock, ExtensionPlace, Summary};
 pub(crate) use toc_comment::Entry;
+pub(crate) use trailer::Completeness;
 pub(crate) use trailer::NO_TRAILER;
-pub(crate) use trailer::Proof;
 
 use crate::text::encoding::TextCheck;
 use collector::Collector;

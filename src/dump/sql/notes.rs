@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::filter::Head;
 use super::rows::Rows;
-use super::statement::Piece;
+use super::statement::KeptToken;
 
 /// Statements at the beginning of a dump, and others, that call for a [rule](super::Rules) of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Notes {
     }
 
     /// Takes note of a statement that has ended.
-    pub(crate) fn statement(&mut self, head: &[Piece], behind: bool) {
+    pub(crate) fn statement(&mut self, head: &[KeptToken], behind: bool) {
         self.rows.statement(head);
         let head = Head(head);
         self.behind += u64::from(behind);
@@ -95,7 +95,7 @@ impl Notes {
     }
 
     /// Reports that a transaction is open behind this statement.
-    pub(crate) fn leaves_transaction_open(open: bool, head: &[Piece]) -> bool {
+    pub(crate) fn leaves_transaction_open(open: bool, head: &[KeptToken]) -> bool {
         let head = Head(head);
         if head.are(0, &["begin"]) || head.are(0, &["start", "transaction"]) {
             return true;

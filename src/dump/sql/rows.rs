@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::filter::Head;
-use super::statement::{MOST_NAMES, Piece};
+use super::statement::{KeptToken, MOST_NAMES};
 use crate::text::sql_quote::ident;
 
 /// Rows of a text as its statements pass by.
@@ -23,7 +23,7 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// Takes note of a statement that has ended.
-    pub(crate) fn statement(&mut self, head: &[Piece]) {
+    pub(crate) fn statement(&mut self, head: &[KeptToken]) {
         let words = Head(head);
         if words.are(0, &["set"]) && words.are(1, &["search_path"]) {
             self.schema = head.get(3).and_then(written).filter(|name| name != "\"\"");
@@ -50,22 +50,22 @@ impl Rows {
         self.large_objects |= other.large_objects;
     }
 
-    fn select(&mut self, head: &[Piece]) {
+    fn select(&mut self, head: &[KeptToken]) {
         for piece in head {
             match piece {
-                Piece::Word(word) if word.starts_with("lo_") || word == "lowrite" => {
+                KeptToken::Word(word) if word.starts_with("lo_") || word == "lowrite" => {
                     self.large_objects = true;
                 }
-                Piece::Word(word) if word == "set_config" => self.schema = None,
+                KeptToken::Word(word) if word == "set_config" => self.schema = None,
                 _ => {}
             }
         }
     }
 
-    fn table(&mut self, pieces: &[Piece]) {
+    fn table(&mut self, pieces: &[KeptToken]) {
         let first = pieces.first().and_then(written);
         let second = match pieces.get(1) {
-            Some(Piece::Other(b'.')) => pieces.get(2).and_then(written),
+            Some(KeptToken::Other(b'.')) => pieces.get(2).and_then(written),
             _ => None,
         };
         let name = match (first, second) {
@@ -86,10 +86,10 @@ fn is_neutral(words: &Head<'_>) -> bool {
 }
 
 /// A name as SQL.
-fn written(piece: &Piece) -> Option<String> {
+fn written(piece: &KeptToken) -> Option<String> {
     match piece {
-        Piece::Word(name) | Piece::Name(name) | Piece::Text(name) => Some(ident(name)),
-        Piece::Other(_) => None,
+        KeptToken::Word(name) | KeptToken::Name(name) | KeptToken::Text(name) => Some(ident(name)),
+        KeptToken::Other(_) => None,
     }
 }
 

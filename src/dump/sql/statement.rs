@@ -20,7 +20,7 @@ const SELECT: usize = 600;
 
 /// A token that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub(crate) enum KeptToken {
     /// A keyword or unquoted name, in lower case.
     Word(String),
     /// A quoted name.
@@ -33,7 +33,7 @@ pub(crate) enum Piece {
 
 /// Meaning expected of the next token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Expect {
+enum ExpectedNext {
     #[default]
     Nothing,
     Language,
@@ -51,9 +51,9 @@ pub(crate) struct Statement {
     /// Position of the first token; `None` before the first token.
     pub(crate) start: Option<Place>,
     /// First tokens outside parentheses.
-    pub(crate) head: Vec<Piece>,
+    pub(crate) head: Vec<KeptToken>,
     /// All tokens of a SELECT behind its first word; `None` where there are too many.
-    pub(crate) select: Option<Vec<Piece>>,
+    pub(crate) select: Option<Vec<KeptToken>>,
     /// Kinds of the findings so far.
     pub(crate) found: BTreeSet<FindingKind>,
     /// True if the statement defines or runs code that the lexer cannot read.
@@ -66,7 +66,7 @@ pub(crate) struct Statement {
     last: Vec<u8>,
     /// The end of a `U&`, where a name may follow at once.
     unicode: Option<u64>,
-    expect: Expect,
+    expect: ExpectedNext,
 }
 
 impl Statement {
@@ -93,7 +93,7 @@ impl Statement {
         self.names_seen = 0;
         self.last.clear();
         self.unicode = None;
-        self.expect = Expect::Nothing;
+        self.expect = ExpectedNext::Nothing;
     }
 
     /// Takes note of a token; role names go to `roles`, at most [`MOST_NAMES`].
@@ -106,20 +106,20 @@ impl Statement {
             Token::Word(word) => self.word(word),
             Token::Symbol(b'(') => {
                 self.call();
-                self.keep(Piece::Other(b'('));
+                self.keep(KeptToken::Other(b'('));
                 self.depth += 1;
             }
             Token::Symbol(b')') => {
                 self.depth = self.depth.saturating_sub(1);
-                self.keep(Piece::Other(b')'));
+                self.keep(KeptToken::Other(b')'));
             }
-            Token::Quoted(name) => self.keep_text(name, Piece::Name),
+            Token::Quoted(name) => self.keep_text(name, KeptToken::Name),
             Token::Text(text) => {
                 self.option();
-                self.keep_text(text, Piece::Text);
+                self.keep_text(text, KeptToken::Text);
             }
-            Token::Symbol(symbol) => self.keep(Piece::Other(symbol)),
-            Token::Body | Token::Number => self.keep(Piece::Other(b'0')),
+            Token::Symbol(symbol) => self.keep(KeptToken::Other(symbol)),
+            Token::Body | Token::Number => self.keep(KeptToken::Other(b'0')),
         }
         self.last.clear();
         if let Token::Word(name) | Token::Quoted(name) = token {
@@ -150,64 +150,67 @@ impl Statement {
         }
         let Some(kept) = &mut self.select else { return };
         kept.push(match token {
-            Token::Word(word) => Piece::Word(of_bytes(word).to_ascii_lowercase()),
-            Token::Quoted(_) => Piece::Name(String::new()),
-            Token::Text(_) => Piece::Text(String::new()),
-            Token::Body | Token::Number => Piece::Other(b'0'),
-            Token::Symbol(symbol) => Piece::Other(symbol),
+            Token::Word(word) => KeptToken::Word(of_bytes(word).to_ascii_lowercase()),
+            Token::Quoted(_) => KeptToken::Name(String::new()),
+            Token::Text(_) => KeptToken::Text(String::new()),
+            Token::Body | Token::Number => KeptToken::Other(b'0'),
+            Token::Symbol(symbol) => KeptToken::Other(symbol),
         });
         if kept.len() > SELECT {
             self.select = None;
         }
     }
 
-    fn keep(&mut self, piece: Piece) {
+    fn keep(&mut self, piece: KeptToken) {
         if self.depth == 0 && self.head.len() < HEAD {
             self.head.push(piece);
         }
     }
 
-    fn keep_text(&mut self, text: &[u8], piece: impl Fn(String) -> Piece) {
+    fn keep_text(&mut self, text: &[u8], piece: impl Fn(String) -> KeptToken) {
         if self.depth == 0 && self.head.len() < HEAD {
             self.head.push(piece(of_bytes(text)));
         }
     }
 
     fn head_is(&self, at: usize, word: &str) -> bool {
-        matches!(self.head.get(at), Some(Piece::Word(kept)) if kept == word)
+        matches!(self.head.get(at), Some(KeptToken::Word(kept)) if kept == word)
     }
 
     /// Handles a token whose meaning the token before it announced.
     fn follow_up(&mut self, token: Token<'_>, roles: &mut BTreeSet<String>) {
         let expected = std::mem::take(&mut self.expect);
         match (expected, token) {
-            (Expect::Language, _) => {
+            (ExpectedNext::Language, _) => {
                 let trusted = text_of(token).is_some_and(|name| is_trusted_language(&name.to_lowercase()));
                 if !trusted {
                     self.found.insert(FindingKind::UntrustedLanguage);
                 }
             }
-            (Expect::Atomic, Token::Word(word)) if word.eq_ignore_ascii_case(b"atomic") => {}
-            (Expect::Atomic, _) => {
+            (ExpectedNext::Atomic, Token::Word(word)) if word.eq_ignore_ascii_case(b"atomic") => {}
+            (ExpectedNext::Atomic, _) => {
                 // psql before 14 ends such a statement at its first semicolon, later ones do not.
                 self.found.insert(FindingKind::Ambiguous);
             }
-            (Expect::RolesGoOn, Token::Symbol(b',')) => self.expect = Expect::Roles,
-            (Expect::Role | Expect::Roles, _) => {
+            (ExpectedNext::RolesGoOn, Token::Symbol(b',')) => self.expect = ExpectedNext::Roles,
+            (ExpectedNext::Role | ExpectedNext::Roles, _) => {
                 if matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(b"group")) {
                     self.expect = expected;
                 } else if let Some(role) = role_of(token) {
                     if roles.len() < MOST_NAMES {
                         roles.insert(role);
                     }
-                    if expected == Expect::Roles {
-                        self.expect = Expect::RolesGoOn;
+                    if expected == ExpectedNext::Roles {
+                        self.expect = ExpectedNext::RolesGoOn;
                     }
                 }
             }
-            (Expect::SetConfigParenthesis, Token::Symbol(b'(')) => self.expect = Expect::SetConfigName,
-            (Expect::SetConfigName, Token::Text(name)) if name.eq_ignore_ascii_case(b"search_path") => {}
-            (Expect::SetConfigName, _) => {
+            (ExpectedNext::SetConfigParenthesis, Token::Symbol(b'(')) => {
+                self.expect = ExpectedNext::SetConfigName
+            }
+            (ExpectedNext::SetConfigName, Token::Text(name)) if name.eq_ignore_ascii_case(b"search_path") => {
+            }
+            (ExpectedNext::SetConfigName, _) => {
                 self.found.insert(FindingKind::ChangesRole);
             }
             _ => {}
@@ -222,7 +225,7 @@ impl Statement {
             self.announce(keyword);
             if self.head.len() < HEAD {
                 let text = of_bytes(word).to_ascii_lowercase();
-                self.head.push(Piece::Word(text));
+                self.head.push(KeptToken::Word(text));
             }
         }
         let selects = matches!(keyword, "select" | "table" | "with");
@@ -230,7 +233,7 @@ impl Statement {
             self.found.insert(FindingKind::Query);
         }
         if keyword == "set_config" {
-            self.expect = Expect::SetConfigParenthesis;
+            self.expect = ExpectedNext::SetConfigParenthesis;
         }
     }
 
@@ -250,7 +253,7 @@ impl Statement {
         }
         if is(b"begin") {
             self.begins += 1;
-            self.expect = Expect::Atomic;
+            self.expect = ExpectedNext::Atomic;
         } else if is(b"case") && self.begins > 0 {
             self.begins += 1;
         } else if is(b"end") {
@@ -261,20 +264,20 @@ impl Statement {
     /// Words after which the next token says something.
     fn announce(&mut self, keyword: &str) {
         let expect = match keyword {
-            "language" if self.begins == 0 && self.defines_code() => Expect::Language,
+            "language" if self.begins == 0 && self.defines_code() => ExpectedNext::Language,
             "function" | "procedure" | "do" if self.begins == 0 => {
                 self.opaque |= self.head.is_empty() || self.head_is(0, "create");
                 return;
             }
-            "to" if self.last == b"owner" => Expect::Role,
+            "to" if self.last == b"owner" => ExpectedNext::Role,
             "to" if self.head_is(0, "grant") || self.is_default_privileges() || self.is_policy() => {
-                Expect::Roles
+                ExpectedNext::Roles
             }
-            "from" if self.head_is(0, "revoke") || self.is_default_privileges() => Expect::Roles,
-            "role" | "user" if self.is_default_privileges() && self.last == b"for" => Expect::Roles,
-            "role" if self.head_is(0, "set") => Expect::Role,
-            "authorization" if self.head_is(0, "set") || self.head_is(0, "create") => Expect::Role,
-            "for" if self.head_is(1, "user") && self.head_is(2, "mapping") => Expect::Role,
+            "from" if self.head_is(0, "revoke") || self.is_default_privileges() => ExpectedNext::Roles,
+            "role" | "user" if self.is_default_privileges() && self.last == b"for" => ExpectedNext::Roles,
+            "role" if self.head_is(0, "set") => ExpectedNext::Role,
+            "authorization" if self.head_is(0, "set") || self.head_is(0, "create") => ExpectedNext::Role,
+            "for" if self.head_is(1, "user") && self.head_is(2, "mapping") => ExpectedNext::Role,
             _ => return,
         };
         self.expect = expect;

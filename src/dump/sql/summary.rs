@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::notes::Notes;
 use crate::dump::sql::toc_comment::Entry;
-use crate::dump::sql::trailer::Proof;
+use crate::dump::sql::trailer::Completeness;
 use crate::text::encoding::{Text, decode};
 
 /// The data of one table.
@@ -32,9 +32,9 @@ pub(crate) struct ExtensionPlace {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a dump")]
 pub(crate) struct Summary {
-    pub(crate) proof: Proof,
+    pub(crate) proof: Completeness,
     /// Reports whether it ends as a script may end that has no trailer (`--sql-script`).
-    pub(crate) script: Proof,
+    pub(crate) script: Completeness,
     /// Reports whether it has a header of pg_dump.
     pub(crate) of_pg_dump: bool,
     /// Plain bytes.
@@ -82,7 +82,7 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Returns whether the dump is complete, or the reason why not.
-    pub(crate) fn proof(&self) -> Proof {
+    pub(crate) fn proof(&self) -> Completeness {
         self.proof.clone()
     }
 

@@ -113,8 +113,8 @@ fn scan(text: impl AsRef<[u8]>) -> Summary {
 
 fn missing(text: impl AsRef<[u8]>) -> String {
     match scan(text).proof() {
-        Proof::Missing(reason) => reason,
-        Proof::Trailer => panic!("taken for complete"),
+        Completeness::Missing(reason) => reason,
+        Completeness::Trailer => panic!("taken for complete"),
     }
 }
 
@@ -126,7 +126,7 @@ fn kinds(text: &str) -> Vec<FindingKind> {
 #[test]
 fn everything_in_a_whole_dump_is_seen() {
     let summary = scan(DUMP);
-    assert_eq!(summary.proof(), Proof::Trailer);
+    assert_eq!(summary.proof(), Completeness::Trailer);
     assert_eq!(summary.refusals().collect::<Vec<_>>(), Vec::<&Finding>::new());
     assert_eq!(summary.server_version.as_deref(), Some("15.18 (Debian 15.18-0+deb12u1)"));
     assert_eq!(summary.server_major(), Some(15));
@@ -179,8 +179,8 @@ fn a_dump_from_before_restrict_keys_is_whole_too() {
         .lines()
         .filter(|line| !line.contains("restrict "))
         .fold(String::new(), |text, line| text + line + "\n");
-    assert_eq!(scan(&old).proof(), Proof::Trailer);
-    assert_eq!(scan(old.replace('\n', "\r\n")).proof(), Proof::Trailer);
+    assert_eq!(scan(&old).proof(), Completeness::Trailer);
+    assert_eq!(scan(old.replace('\n', "\r\n")).proof(), Completeness::Trailer);
     assert!(scan(old.replace('\n', "\r\n")).copies.iter().all(|block| block.rows == 7 || block.rows == 2));
 }
 
@@ -213,7 +213,7 @@ fn reasons_are_told() {
         [("SET search_path TO public;\nINSERT INTO t VALUES\n('1'),\n('2');\n", 2), ("-- a word\n", 0)]
     {
         let summary = scan(format!("{DUMP}{appended}"));
-        assert_eq!((summary.proof(), summary.notes.behind), (Proof::Trailer, behind), "{appended}");
+        assert_eq!((summary.proof(), summary.notes.behind), (Completeness::Trailer, behind), "{appended}");
     }
     assert_eq!(
         missing(format!("{DUMP}SET x = 1;\nINSERT INTO t VALUES ('1'),")),
@@ -222,7 +222,7 @@ fn reasons_are_told() {
     assert_eq!(missing(format!("{DUMP}x")), "it ends inside a statement");
     assert_eq!(missing(format!("{DUMP}-- a wo")), "it ends inside a comment");
     let twice = format!("{DUMP}{}", DUMP.replace("6hFf", "7hFf"));
-    assert_eq!(scan(&twice).proof(), Proof::Trailer);
+    assert_eq!(scan(&twice).proof(), Completeness::Trailer);
     assert!(!kinds(&twice).contains(&FindingKind::Metacommand));
     for cut in [DUMP.len() + 60, DUMP.len() + 400, twice.len() - 40] {
         missing(&twice[..cut]);
@@ -257,8 +257,8 @@ fn w9_a_script_is_whole_where_it_ends_behind_a_statement_and_no_transaction() {
         "COPY t FROM stdin;\n1\n\\.\n",
     ] {
         let whole = whole.replace("-- end", "-- end\n");
-        assert_eq!(script(&whole), Proof::Trailer, "{whole}");
-        assert_ne!(scan(&whole).proof(), Proof::Trailer, "{whole}");
+        assert_eq!(script(&whole), Completeness::Trailer, "{whole}");
+        assert_ne!(scan(&whole).proof(), Completeness::Trailer, "{whole}");
     }
     for cut in [
         "CREATE TABLE t (",
@@ -267,7 +267,7 @@ fn w9_a_script_is_whole_where_it_ends_behind_a_statement_and_no_transaction() {
         "INSERT INTO t VALUES ('",
         "SELECT 1 /* x",
     ] {
-        assert_ne!(script(cut), Proof::Trailer, "{cut}");
+        assert_ne!(script(cut), Completeness::Trailer, "{cut}");
     }
 }
 

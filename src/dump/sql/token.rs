@@ -44,7 +44,7 @@ pub(crate) struct Place {
 }
 
 /// Somebody who is told what passes by.
-pub(crate) trait Listener {
+pub(crate) trait LexerEvents {
     /// A token of a statement.
     fn token(&mut self, token: Token<'_>, place: Place);
     /// A `-- …` comment with its line, without the line end.

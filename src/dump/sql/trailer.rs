@@ -10,14 +10,14 @@ pub(crate) const NO_TRAILER: &str = "no trailer (`PostgreSQL database dump compl
 
 /// Completeness of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
+pub(crate) enum Completeness {
     /// The trailer is there, whole, in its place, and nothing follows it.
     Trailer,
     /// The dump is incomplete, with a reason that continues "the dump is incomplete: …".
     Missing(String),
 }
 
-impl Proof {
+impl Completeness {
     /// Reports whether the dump is complete.
     pub(crate) fn is_complete(&self) -> bool {
         *self == Self::Trailer
@@ -131,21 +131,21 @@ impl Trailer {
     }
 
     /// The verdict at the end of the stream.
-    pub(crate) fn proof(&self, bytes: u64, open: Open, inside: bool, table: Option<&str>) -> Proof {
-        let missing = |reason: &str| Proof::Missing(reason.to_owned());
+    pub(crate) fn proof(&self, bytes: u64, open: Open, inside: bool, table: Option<&str>) -> Completeness {
+        let missing = |reason: &str| Completeness::Missing(reason.to_owned());
         match self.end(bytes, open, inside, table) {
-            Proof::Missing(reason) => Proof::Missing(reason),
-            Proof::Trailer => match self.seen {
+            Completeness::Missing(reason) => Completeness::Missing(reason),
+            Completeness::Trailer => match self.seen {
                 Seen::Complete if self.locked => missing("the closing `\\unrestrict` is not there"),
-                Seen::Complete | Seen::Released => Proof::Trailer,
+                Seen::Complete | Seen::Released => Completeness::Trailer,
                 _ => missing(NO_TRAILER),
             },
         }
     }
 
     /// The verdict on the end of a script, which has no trailer: it ends behind a statement.
-    pub(crate) fn end(&self, bytes: u64, open: Open, inside: bool, table: Option<&str>) -> Proof {
-        let missing = |reason: &str| Proof::Missing(reason.to_owned());
+    pub(crate) fn end(&self, bytes: u64, open: Open, inside: bool, table: Option<&str>) -> Completeness {
+        let missing = |reason: &str| Completeness::Missing(reason.to_owned());
         if bytes == 0 {
             return missing("the file is empty");
         }
@@ -153,12 +153,14 @@ impl Trailer {
             return missing(reason);
         }
         match open {
-            Open::Copy => Proof::Missing(format!("it ends inside the COPY of {}", table.unwrap_or("?"))),
+            Open::Copy => {
+                Completeness::Missing(format!("it ends inside the COPY of {}", table.unwrap_or("?")))
+            }
             Open::Quote => missing("it ends inside a quoted string or name"),
             Open::Comment => missing("it ends inside a comment"),
             Open::Metacommand => missing("it ends inside a backslash command"),
             Open::Nothing if inside => missing("it ends inside a statement"),
-            Open::Nothing => Proof::Trailer,
+            Open::Nothing => Completeness::Trailer,
         }
     }
 }

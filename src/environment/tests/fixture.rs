@@ -3,7 +3,7 @@
 use crate::docker::Container;
 use crate::docker::container::{Health, ImageConfig, State};
 use crate::environment::selector::{ProfileRule, Rules, TargetRequest};
-use crate::environment::{Environment, Landscape, Role};
+use crate::environment::{Environment, Inventory, Role};
 use crate::error::{Error, ErrorKind};
 
 /// A container started by hand.
@@ -156,7 +156,7 @@ pub(crate) fn line(environment: &Environment) -> String {
     format!("{environment} [{project}] db={} backend={}", names(Role::Db), names(Role::Backend))
 }
 
-pub(crate) fn lines(landscape: &Landscape) -> Vec<String> {
+pub(crate) fn lines(landscape: &Inventory) -> Vec<String> {
     landscape
         .stacks()
         .iter()

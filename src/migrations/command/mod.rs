@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub(crate) use detect::{Found, Ground};
 pub(crate) use new_files::NewFile;
-pub(crate) use resolved_tool::{Commands, Pick, Tool, preset};
+pub(crate) use resolved_tool::{Commands, Tool, ToolChoice, preset};
 
 use super::history::{History, Migration, State};
 use super::plan::{Applied, MigrationPlan, Planned};

@@ -25,22 +25,22 @@ pub(crate) struct Commands {
 
 /// Which tool, before its files are looked at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Pick {
+pub(crate) enum ToolChoice {
     /// A row.
     Preset(&'static Preset),
     /// One of the project's own, all of it in `migrations.commands`.
     Own,
 }
 
-impl PartialEq for Pick {
+impl PartialEq for ToolChoice {
     fn eq(&self, other: &Self) -> bool {
         self.word() == other.word()
     }
 }
 
-impl Eq for Pick {}
+impl Eq for ToolChoice {}
 
-impl Pick {
+impl ToolChoice {
     /// Returns the preset's name, or `migrations.commands`.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -100,11 +100,11 @@ impl Tool {
     ///
     /// # Errors
     /// Kind `Usage`: a file that its command lines need is not there; an own tool without `apply`.
-    pub(crate) fn new(pick: Pick, commands: &Commands, ground: &Ground) -> Result<Self> {
+    pub(crate) fn new(pick: ToolChoice, commands: &Commands, ground: &Ground) -> Result<Self> {
         let file = ground.found.iter().find(|found| found.preset.name == pick.word());
         let row = match pick {
-            Pick::Preset(preset) => Some(preset),
-            Pick::Own => None,
+            ToolChoice::Preset(preset) => Some(preset),
+            ToolChoice::Own => None,
         };
         let place = Place { row, file, dir: &ground.dir };
         let line = |own: &Option<Vec<String>>, known: Option<&[&str]>| -> Result<Option<Vec<String>>> {

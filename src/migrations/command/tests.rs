@@ -60,7 +60,7 @@ fn each_row_becomes_command_lines_without_placeholders() {
     let name: MigrationName = "add_user".parse().unwrap();
     for row in PRESETS {
         let at = ground("sub/the file.x", row.name);
-        let tool = Tool::new(Pick::Preset(row), &Commands::default(), &at).unwrap();
+        let tool = Tool::new(ToolChoice::Preset(row), &Commands::default(), &at).unwrap();
         let mut lines = vec![tool.apply.clone()];
         lines.extend([&tool.status, &tool.reset, &tool.seed].into_iter().flatten().cloned());
         lines.extend([tool.creating(&name, false), tool.creating(&name, true)].into_iter().flatten());
@@ -69,7 +69,7 @@ fn each_row_becomes_command_lines_without_placeholders() {
         }
         assert_eq!(tool.creating(&name, false).is_ok(), row.create.is_some());
     }
-    let typeorm = Pick::Preset(Preset::named("typeorm").unwrap());
+    let typeorm = ToolChoice::Preset(Preset::named("typeorm").unwrap());
     let tool = Tool::new(typeorm, &Commands::default(), &ground("src/data source.js", "typeorm")).unwrap();
     assert_eq!(tool.apply.last().unwrap(), "src/data source.js", "one word stays one word");
     assert!(tool.creating(&name, true).unwrap().contains(&"src/migrations/add_user".to_owned()));
@@ -81,22 +81,24 @@ fn each_row_becomes_command_lines_without_placeholders() {
 fn the_configuration_overrides_a_row_and_defines_a_tool() {
     let words = |line: &str| Some(line.split(' ').map(str::to_owned).collect::<Vec<_>>());
     let commands = Commands { apply: words("bin/up --all"), seed: words("bin/seed"), ..Commands::default() };
-    let django = Pick::Preset(Preset::named("django").unwrap());
+    let django = ToolChoice::Preset(Preset::named("django").unwrap());
     let tool = Tool::new(django, &commands, &Ground::default()).unwrap();
     assert_eq!(tool.apply, ["bin/up", "--all"]);
     assert_eq!(tool.verb("seed").unwrap(), ["bin/seed"]);
     assert_eq!(tool.status.unwrap()[2], "showmigrations");
 
-    let own = Tool::new(Pick::Own, &commands, &Ground::default()).unwrap();
+    let own = Tool::new(ToolChoice::Own, &commands, &Ground::default()).unwrap();
     assert!(own.status.is_none() && own.reset.is_none());
     let name: MigrationName = "x".parse().unwrap();
     assert!(own.creating(&name, false).unwrap_err().hints()[0].contains("[migrations.commands] create"));
     assert!(own.verb("push").unwrap_err().message().contains("no verb for `push`"));
     assert!(own.resolves_nothing().message().contains("migrate resolve"));
-    let nothing = Tool::new(Pick::Own, &Commands::default(), &Ground::default()).unwrap_err();
+    let nothing = Tool::new(ToolChoice::Own, &Commands::default(), &Ground::default()).unwrap_err();
     assert!(nothing.hints()[0].contains("apply"), "{nothing}");
     let nameless = Commands { create: words("bin/new"), ..commands };
-    assert!(Tool::new(Pick::Own, &nameless, &Ground::default()).unwrap_err().hints()[0].contains("{name}"));
+    assert!(
+        Tool::new(ToolChoice::Own, &nameless, &Ground::default()).unwrap_err().hints()[0].contains("{name}")
+    );
 }
 
 #[test]

@@ -9,11 +9,11 @@
 
 use std::sync::Arc;
 
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::kill_tree::{Left, TAG, end_marked};
 use crate::docker::exec::{Exec, ExecInput, ExecOutput, capture};
-use crate::docker::worker::{Unfit, Worker, Workshop};
+use crate::docker::worker::{Unfit, Worker, WorkerFactory};
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, Result};
 use crate::random::nonce;
@@ -174,11 +174,11 @@ impl Studio {
     pub(crate) async fn start_beside(
         engine: &Arc<dyn Engine>,
         database: &Container,
-        workshop: &Workshop,
+        workshop: &WorkerFactory,
         (image, program): (&str, Option<&str>),
         port: u16,
         url: &Secret,
-        interrupt: &Interrupt,
+        interrupt: &CancelToken,
     ) -> Result<Self> {
         let unfit = |unfit: Unfit| no_worker(unfit, image);
         let room = workshop.room().map_err(unfit)?;

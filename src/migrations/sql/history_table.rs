@@ -16,7 +16,7 @@ const NO_WAIT: &str = "SET LOCAL synchronous_commit = off\\; ";
 
 /// A tool's table in one schema of one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ledger {
+pub(crate) struct HistoryTable {
     /// Whose.
     pub(crate) layout: Layout,
     /// The schema it lies in.
@@ -27,7 +27,7 @@ pub(crate) struct Ledger {
 
 /// History row of one migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
+pub(crate) struct HistoryRow {
     /// The name or version.
     pub(crate) key: String,
     /// Hex, where the tool keeps one.
@@ -38,7 +38,7 @@ pub(crate) struct Record {
     pub(crate) unfinished: Option<String>,
 }
 
-impl Ledger {
+impl HistoryTable {
     /// The table's bare name.
     pub(crate) fn table_name(layout: Layout) -> &'static str {
         match layout {
@@ -99,7 +99,7 @@ impl Ledger {
         }
     }
 
-    /// Reads the table: key, checksum, finished, unfinished's note or NULL as ''. See [`Ledger::record`].
+    /// Reads the table: key, checksum, finished, unfinished's note or NULL as ''. See [`HistoryTable::record`].
     pub(crate) fn read(&self) -> String {
         let table = self.table();
         match self.layout {
@@ -121,10 +121,10 @@ impl Ledger {
         }
     }
 
-    /// A row of [`Ledger::read`].
-    pub(crate) fn record(row: Vec<String>) -> Option<Record> {
+    /// A row of [`HistoryTable::read`].
+    pub(crate) fn record(row: Vec<String>) -> Option<HistoryRow> {
         let [key, checksum, finished, unfinished, logs] = <[String; 5]>::try_from(row).ok()?;
-        Some(Record {
+        Some(HistoryRow {
             key,
             checksum: Some(checksum).filter(|text| !text.is_empty()),
             unfinished: (!unfinished.is_empty()).then_some(logs),
@@ -305,8 +305,8 @@ fn unpadded(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn ledger(layout: Layout) -> Ledger {
-        Ledger { layout, schema: "public".into(), database: "app".into() }
+    fn ledger(layout: Layout) -> HistoryTable {
+        HistoryTable { layout, schema: "public".into(), database: "app".into() }
     }
 
     fn script(text: &str) -> Script {

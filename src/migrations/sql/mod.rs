@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use history_table::PRISMA_LOCK;
-pub(crate) use history_table::{Ledger, Record};
+pub(crate) use history_table::{HistoryRow, HistoryTable};
 pub(crate) use lock_wait::{blocking, is_tools_lock, migrated_elsewhere, tools_lock, waited_in_vain};
 pub(crate) use reset::drop_schema;
 pub(crate) use resolve::{Resolution, ResolvePlan};
@@ -32,7 +32,7 @@ use super::history::{History, Migration, State};
 use super::layout::{Layout, Script};
 use super::plan::{MigrationPlan, Planned};
 use super::{risk, runnable};
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::docker::{Container, Engine};
 use crate::error::{self, Result};
 use crate::migrations::directory;
@@ -65,14 +65,14 @@ pub(crate) struct SqlDriver {
     /// Receiver of progress messages.
     pub(crate) progress: Arc<dyn Progress>,
     /// The wish to stop.
-    pub(crate) interrupt: Interrupt,
+    pub(crate) interrupt: CancelToken,
 }
 
 /// The database's side of a comparison.
 struct Kept {
-    ledger: Ledger,
+    ledger: HistoryTable,
     exists: bool,
-    records: Vec<Record>,
+    records: Vec<HistoryRow>,
     /// Other tables in the schema, where the table is not there yet.
     strangers: Vec<String>,
 }
@@ -227,7 +227,7 @@ impl SqlDriver {
 
     /// Finds the table: where it is, else where it would be made.
     async fn look(&self, session: &mut Session) -> Result<Kept> {
-        let name = literal(Ledger::table_name(self.layout));
+        let name = literal(HistoryTable::table_name(self.layout));
         let rows = session
             .query(&format!(
                 "SELECT n.nspname, current_database(), \
@@ -251,9 +251,9 @@ impl SqlDriver {
                     .note("another tool keeps its history there")
                     .hint("name that tool's layout: `[migrations] layout = \"…\"`"));
                 }
-                let ledger = Ledger { layout: self.layout, schema, database };
+                let ledger = HistoryTable { layout: self.layout, schema, database };
                 let rows = session.query(&ledger.read()).await?;
-                let records = rows.into_iter().filter_map(Ledger::record).collect();
+                let records = rows.into_iter().filter_map(HistoryTable::record).collect();
                 Ok(Kept { ledger, exists: true, records, strangers: Vec::new() })
             }
             _ => self.absent(session).await,
@@ -273,7 +273,7 @@ impl SqlDriver {
         let [schema, database, tables] =
             <[String; 3]>::try_from(rows.into_iter().next().unwrap_or_default()).unwrap_or_default();
         let strangers = tables.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        let ledger = Ledger { layout: self.layout, schema, database };
+        let ledger = HistoryTable { layout: self.layout, schema, database };
         Ok(Kept { ledger, exists: false, records: Vec::new(), strangers })
     }
 
@@ -364,8 +364,8 @@ fn compare(scripts: &[Script], kept: &Kept) -> Vec<Migration> {
         let record = kept.records.iter().find(|record| record.key == script.key);
         let below = upto.is_some_and(|upto| script.key.parse::<u64>().is_ok_and(|version| version < upto));
         let state = match record {
-            Some(Record { unfinished: Some(logs), .. }) => State::Failed { logs: logs.clone() },
-            Some(Record { checksum: Some(kept), .. }) if !ledger.matches(kept, script) => State::Edited,
+            Some(HistoryRow { unfinished: Some(logs), .. }) => State::Failed { logs: logs.clone() },
+            Some(HistoryRow { checksum: Some(kept), .. }) if !ledger.matches(kept, script) => State::Edited,
             Some(_) => State::Applied,
             None if below => State::Applied,
             None => State::Pending,
@@ -374,7 +374,7 @@ fn compare(scripts: &[Script], kept: &Kept) -> Vec<Migration> {
         Migration { name: script.name.clone(), state, applied_at: at }
     };
     let mut all: Vec<Migration> = scripts.iter().map(of).collect();
-    let known = |record: &&Record| !scripts.iter().any(|script| script.key == record.key);
+    let known = |record: &&HistoryRow| !scripts.iter().any(|script| script.key == record.key);
     all.extend(kept.records.iter().filter(known).map(|record| Migration {
         name: record.key.clone(),
         state: match &record.unfinished {

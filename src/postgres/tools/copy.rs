@@ -5,7 +5,7 @@
 
 use crate::docker::ExecSpec;
 use crate::postgres::access::Access;
-use crate::postgres::tools::load_settings::Loading;
+use crate::postgres::tools::load_settings::LoadSettings;
 use crate::text::sql_quote::ident;
 
 /// Copies what pg_dump (`$3` and what follows) writes into the database `$2`; `$1` is the mark.
@@ -32,7 +32,7 @@ pub(crate) fn sections(
     to: &Access,
     what: &Sections<'_>,
     (application, mark): (&str, &str),
-    loading: Loading,
+    loading: LoadSettings,
 ) -> ExecSpec {
     let mut argv: Vec<String> = ["sh", "-c", SCRIPT, "envctl", mark].map(str::to_owned).into();
     argv.push(to.dbname());

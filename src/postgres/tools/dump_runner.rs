@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::docker::exec::verified_stream;
-use crate::docker::exec::verified_stream::ProvenEnd;
+use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::worker;
-use crate::docker::worker::{Failure, Limits, Unfit, Worker, Workshop, remote, run_to_end, stdout_fifo};
+use crate::docker::worker::{Failure, Limits, Unfit, Worker, WorkerFactory, remote, run_to_end, stdout_fifo};
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::private_dir;
@@ -22,7 +22,7 @@ use crate::postgres::tools::decompress;
 use crate::postgres::tools::pg_dump;
 use crate::postgres::tools::pg_dump::{DumpOptions, Packed};
 use crate::postgres::tools::worker_access;
-use crate::postgres::tools::worker_access::Port;
+use crate::postgres::tools::worker_access::ListenAddress;
 use crate::postgres::{Access, Session};
 use crate::progress::{Event, Progress};
 
@@ -56,7 +56,7 @@ impl FromStr for Transport {
 
 /// The ways there are for one operation.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ways {
+pub(crate) struct TransportOptions {
     /// Requested transport.
     pub(crate) transport: Transport,
     /// Parent of the private directories of workers.
@@ -81,16 +81,16 @@ pub(crate) struct Way {
 /// A way, chosen.
 pub(crate) enum Chosen {
     /// A worker, and where it reaches the server.
-    Worker(Workshop, Port),
+    Worker(WorkerFactory, ListenAddress),
     /// A worker on another machine, where the daemon is.
-    Far(Workshop, Port),
+    Far(WorkerFactory, ListenAddress),
     /// An exec; why, where it was not asked for.
     Exec(Option<String>),
 }
 
 /// Kind of data to transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Work {
+pub(crate) enum DumpKind {
     /// A dump as a stream.
     Stream,
     /// Files, or a dump to be loaded: both have to lie where the worker is.
@@ -101,7 +101,7 @@ pub(crate) enum Work {
 /// each MB than a worker's. Below this an exec is done first.
 const WORTH_A_WORKER: u64 = 20 << 20;
 
-impl Ways {
+impl TransportOptions {
     /// Chooses for so many bytes, and removes what killed runs left.
     ///
     /// # Errors
@@ -111,9 +111,9 @@ impl Ways {
         engine: &Arc<dyn Engine>,
         session: &mut Session,
         operation: &str,
-        (work, bytes): (Work, u64),
+        (work, bytes): (DumpKind, u64),
         progress: &Arc<dyn Progress>,
-        interrupt: &Interrupt,
+        interrupt: &CancelToken,
     ) -> Result<Chosen> {
         let elsewhere = self.elsewhere.iter().map(PathBuf::as_path);
         let homes: Vec<&Path> =
@@ -131,13 +131,13 @@ impl Ways {
             }
             Transport::Auto | Transport::Worker => {}
         }
-        let port = Port::of(session).await.map_err(Error::from)?;
-        if let (Ok(port), Work::Stream, false) = (&port, work, engine.is_local()) {
-            return Ok(Chosen::Far(Workshop::far(operation, &self.rooms, self.limits), port.clone()));
+        let port = ListenAddress::of(session).await.map_err(Error::from)?;
+        if let (Ok(port), DumpKind::Stream, false) = (&port, work, engine.is_local()) {
+            return Ok(Chosen::Far(WorkerFactory::far(operation, &self.rooms, self.limits), port.clone()));
         }
         let opened = async {
             let port = port?;
-            Ok((Workshop::open(engine, operation, &self.rooms, self.limits).await?, port))
+            Ok((WorkerFactory::open(engine, operation, &self.rooms, self.limits).await?, port))
         };
         match opened.await {
             Ok((workshop, port)) => Ok(Chosen::Worker(workshop, port)),
@@ -158,7 +158,7 @@ impl Ways {
 }
 
 /// A dump on its way to `blocks`.
-pub(crate) struct Dumping<'a> {
+pub(crate) struct DumpRunner<'a> {
     /// The engine.
     pub(crate) engine: &'a Arc<dyn Engine>,
     /// The database's container.
@@ -172,10 +172,10 @@ pub(crate) struct Dumping<'a> {
     /// Longest silence of the stream before the container is inspected.
     pub(crate) stall_limit: Duration,
     /// The wish to stop.
-    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) interrupt: &'a CancelToken,
 }
 
-impl Dumping<'_> {
+impl DumpRunner<'_> {
     /// Dumps what `session` is connected to.
     ///
     /// # Errors
@@ -184,10 +184,10 @@ impl Dumping<'_> {
     pub(crate) async fn run(
         &self,
         chosen: Chosen,
-        ways: &Ways,
+        ways: &TransportOptions,
         access: &Access,
         blocks: mpsc::Sender<Vec<u8>>,
-    ) -> Result<(ProvenEnd, Way)> {
+    ) -> Result<(VerifiedExit, Way)> {
         let attempted = match &chosen {
             Chosen::Exec(_) => None,
             Chosen::Worker(workshop, port) => Some(self.by_worker(workshop, port, access, &blocks).await),
@@ -220,8 +220,8 @@ impl Dumping<'_> {
         &self,
         spec: &ExecSpec,
         blocks: &mpsc::Sender<Vec<u8>>,
-        run: impl AsyncFn(&ExecSpec, mpsc::Sender<Vec<u8>>) -> Result<ProvenEnd, Failure>,
-    ) -> Result<ProvenEnd, Failure> {
+        run: impl AsyncFn(&ExecSpec, mpsc::Sender<Vec<u8>>) -> Result<VerifiedExit, Failure>,
+    ) -> Result<VerifiedExit, Failure> {
         let Some(packing) = self.packing else { return run(spec, blocks.clone()).await };
         let (sender, unpacking) = decompress::unpack(blocks.clone());
         let end = run(&pg_dump::packed(spec.clone(), packing), sender).await;
@@ -245,11 +245,11 @@ impl Dumping<'_> {
 
     async fn by_far_worker(
         &self,
-        workshop: &Workshop,
-        port: &Port,
+        workshop: &WorkerFactory,
+        port: &ListenAddress,
         access: &Access,
         blocks: &mpsc::Sender<Vec<u8>>,
-    ) -> Result<ProvenEnd, Failure> {
+    ) -> Result<VerifiedExit, Failure> {
         let spec = pg_dump::to_stdout(access, self.options, self.application);
         let spec = worker_access::over_tcp(spec, port);
         let (engine, database, stall_limit) = (self.engine, self.container, self.stall_limit);
@@ -264,14 +264,14 @@ impl Dumping<'_> {
     /// directory. `seen` hears how many bytes lie there.
     ///
     /// # Errors
-    /// Errors of [`Dumping::run`]; also fails if no worker can be used.
+    /// Errors of [`DumpRunner::run`]; also fails if no worker can be used.
     pub(crate) async fn dump_into_directory(
         &self,
         chosen: Chosen,
-        ways: &Ways,
+        ways: &TransportOptions,
         access: &Access,
         seen: impl Fn(u64),
-    ) -> Result<(ProvenEnd, Worker, PathBuf)> {
+    ) -> Result<(VerifiedExit, Worker, PathBuf)> {
         let needed = |why: &dyn std::fmt::Display| {
             error::failed(format!("the directory format is written by a worker, and none can be used: {why}"))
                 .hint("use `--format custom`, which needs none and is restored by pg_restore just as well")
@@ -282,7 +282,7 @@ impl Dumping<'_> {
             Chosen::Exec(why) => return Err(needed(&why.as_deref().unwrap_or("`--transport exec`"))),
         };
         let home = ways.disk.clone().unwrap_or_else(|| ways.rooms.clone());
-        let workshop = Workshop { rooms: home, ..workshop };
+        let workshop = WorkerFactory { rooms: home, ..workshop };
         let spec = pg_dump::to_file(access, self.options, self.application, &private_dir::inside(DIRECTORY));
         let spec = worker_access::over_tcp(spec, &port);
         let mut made = self.attempt_directory(&workshop, &spec, None, &seen).await;
@@ -300,11 +300,11 @@ impl Dumping<'_> {
 
     async fn attempt_directory(
         &self,
-        workshop: &Workshop,
+        workshop: &WorkerFactory,
         spec: &ExecSpec,
         password_of: Option<&Access>,
         seen: &impl Fn(u64),
-    ) -> Result<(ProvenEnd, Worker, PathBuf), Failure> {
+    ) -> Result<(VerifiedExit, Worker, PathBuf), Failure> {
         let worker = self.worker(workshop, spec, password_of).await?;
         let directory = worker.room.path().join(DIRECTORY);
         let look = || {
@@ -320,11 +320,11 @@ impl Dumping<'_> {
 
     async fn by_worker(
         &self,
-        workshop: &Workshop,
-        port: &Port,
+        workshop: &WorkerFactory,
+        port: &ListenAddress,
         access: &Access,
         blocks: &mpsc::Sender<Vec<u8>>,
-    ) -> Result<ProvenEnd, Failure> {
+    ) -> Result<VerifiedExit, Failure> {
         let spec = pg_dump::to_file(access, self.options, self.application, &stdout_fifo::path());
         let spec = worker_access::over_tcp(spec, port);
         match self.attempt(workshop, &spec, None, blocks).await {
@@ -338,11 +338,11 @@ impl Dumping<'_> {
 
     async fn attempt(
         &self,
-        workshop: &Workshop,
+        workshop: &WorkerFactory,
         spec: &ExecSpec,
         password_of: Option<&Access>,
         blocks: &mpsc::Sender<Vec<u8>>,
-    ) -> Result<ProvenEnd, Failure> {
+    ) -> Result<VerifiedExit, Failure> {
         let worker = self.worker(workshop, spec, password_of).await?;
         let ran = stdout_fifo::run(
             self.engine,
@@ -360,7 +360,7 @@ impl Dumping<'_> {
     /// A worker whose room holds what its tool needs.
     async fn worker(
         &self,
-        workshop: &Workshop,
+        workshop: &WorkerFactory,
         spec: &ExecSpec,
         password_of: Option<&Access>,
     ) -> Result<Worker, Failure> {
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn only_auto_falls_back_and_says_why() {
-        let ways = |transport| Ways {
+        let ways = |transport| TransportOptions {
             transport,
             rooms: "/run".into(),
             elsewhere: Vec::new(),

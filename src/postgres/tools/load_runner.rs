@@ -1,24 +1,26 @@
 //! The `psql` and `pg_restore` processes that load a dump, and where they run: in workers beside the database, or as execs in it.
 //!
 //! Promises: a `psql` that is handed out by a worker has connected, opened its input and answered; where `auto` falls back nothing had been sent,
-//! and it is said why; no worker outlives [`Loaders::end`], however the load ended.
+//! and it is said why; no worker outlives [`LoadRunner::end`], however the load ended.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::cancel::Interrupt;
-use crate::docker::exec::verified_stream::ProvenEnd;
-use crate::docker::worker::{ARCHIVE, Failure, NOT_RUN, Unfit, Worker, Workshop, run_to_end, stdin_fifo};
+use crate::cancel::CancelToken;
+use crate::docker::exec::verified_stream::VerifiedExit;
+use crate::docker::worker::{
+    ARCHIVE, Failure, NOT_RUN, Unfit, Worker, WorkerFactory, run_to_end, stdin_fifo,
+};
 use crate::docker::{Container, Engine, Exec, ExecSpec};
 use crate::error::Result;
 use crate::fsutil::private_dir;
 use crate::postgres::Access;
 use crate::postgres::tools::dump_runner::{Chosen, Transport};
-use crate::postgres::tools::load_settings::Loading;
+use crate::postgres::tools::load_settings::LoadSettings;
 use crate::postgres::tools::psql_output::Heard;
 use crate::postgres::tools::worker_access;
-use crate::postgres::tools::worker_access::Port;
+use crate::postgres::tools::worker_access::ListenAddress;
 use crate::postgres::tools::{pg_restore, psql};
 use crate::progress::{Event, Progress};
 use crate::random::nonce;
@@ -30,26 +32,26 @@ const LIST: &str = "list";
 const LOOK_AGAIN: Duration = Duration::from_mins(2);
 
 /// Starter of load processes, in workers or by exec.
-pub(crate) struct Loaders<'a> {
+pub(crate) struct LoadRunner<'a> {
     engine: &'a Arc<dyn Engine>,
     container: &'a Container,
     chosen: Chosen,
     asked: Transport,
-    loading: Loading,
+    loading: LoadSettings,
     progress: &'a Arc<dyn Progress>,
     workers: Mutex<Vec<Arc<Worker>>>,
     /// Reason why workers were abandoned.
     given_up: Mutex<Option<Unfit>>,
 }
 
-impl<'a> Loaders<'a> {
+impl<'a> LoadRunner<'a> {
     /// By the way that was chosen.
     pub(crate) fn new(
         engine: &'a Arc<dyn Engine>,
         container: &'a Container,
         chosen: Chosen,
         asked: Transport,
-        loading: Loading,
+        loading: LoadSettings,
         progress: &'a Arc<dyn Progress>,
     ) -> Self {
         match &chosen {
@@ -64,7 +66,7 @@ impl<'a> Loaders<'a> {
     }
 
     /// The settings of those that load.
-    pub(crate) fn loading(&self) -> Loading {
+    pub(crate) fn loading(&self) -> LoadSettings {
         self.loading
     }
 
@@ -100,8 +102,8 @@ impl<'a> Loaders<'a> {
 
     async fn in_worker(
         &self,
-        workshop: &Workshop,
-        port: &Port,
+        workshop: &WorkerFactory,
+        port: &ListenAddress,
         access: &Access,
         (application, sessions): (&str, usize),
     ) -> Result<Result<Exec, Unfit>> {
@@ -118,7 +120,7 @@ impl<'a> Loaders<'a> {
 
     async fn attempt(
         &self,
-        workshop: &Workshop,
+        workshop: &WorkerFactory,
         spec: &ExecSpec,
         greeting: &str,
         password_of: Option<&Access>,
@@ -144,8 +146,8 @@ impl<'a> Loaders<'a> {
         application: &str,
         (archive, list, options): (&Path, Option<&str>, &[&str]),
         jobs: u8,
-        interrupt: &Interrupt,
-    ) -> Result<Result<ProvenEnd, Unfit>> {
+        interrupt: &CancelToken,
+    ) -> Result<Result<VerifiedExit, Unfit>> {
         let (workshop, port) = match &self.chosen {
             Chosen::Worker(workshop, port) => (workshop, port),
             Chosen::Far(..) => return Ok(Err(Unfit::Remote)),
@@ -172,12 +174,12 @@ impl<'a> Loaders<'a> {
 
     async fn to_its_end(
         &self,
-        workshop: &Workshop,
+        workshop: &WorkerFactory,
         spec: &ExecSpec,
         archive: (&Path, Option<&str>),
         password_of: Option<&Access>,
-        interrupt: &Interrupt,
-    ) -> Result<Result<ProvenEnd, Unfit>> {
+        interrupt: &CancelToken,
+    ) -> Result<Result<VerifiedExit, Unfit>> {
         let worker = match self.worker(workshop, spec, password_of, Some(archive)).await? {
             Ok(worker) => worker,
             Err(unfit) => return Ok(Err(unfit)),
@@ -194,7 +196,7 @@ impl<'a> Loaders<'a> {
     /// A worker whose room holds what its tool needs, and that is removed with the others.
     async fn worker(
         &self,
-        workshop: &Workshop,
+        workshop: &WorkerFactory,
         spec: &ExecSpec,
         password_of: Option<&Access>,
         archive: Option<(&Path, Option<&str>)>,

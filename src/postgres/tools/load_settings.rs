@@ -7,7 +7,7 @@ use crate::postgres::session::{Refusal, Session};
 
 /// Memory of a load session for building indexes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Loading {
+pub(crate) struct LoadSettings {
     /// `maintenance_work_mem` as the server has it, in kB.
     usual: u64,
 }
@@ -16,7 +16,7 @@ pub(crate) struct Loading {
 const TOGETHER: u64 = 512;
 const EACH: std::ops::RangeInclusive<u64> = 64..=256;
 
-impl Loading {
+impl LoadSettings {
     /// Asks the server.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn memory_is_shared_among_sessions_and_never_lowered() {
-        let usual = |mb: u64| Loading { usual: mb << 10 };
+        let usual = |mb: u64| LoadSettings { usual: mb << 10 };
         for (server, sessions, memory) in [
             (64, 1, Some("256MB")),
             (64, 2, Some("256MB")),

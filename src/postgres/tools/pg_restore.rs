@@ -2,10 +2,10 @@
 
 use crate::docker::ExecSpec;
 use crate::postgres::access::Access;
-use crate::postgres::tools::load_settings::Loading;
+use crate::postgres::tools::load_settings::LoadSettings;
 
 /// Restores into `access.database`, stopping at the first error.
-pub(crate) fn from_stdin(access: &Access, application: &str, loading: Loading) -> ExecSpec {
+pub(crate) fn from_stdin(access: &Access, application: &str, loading: LoadSettings) -> ExecSpec {
     let mut argv: Vec<String> =
         ["pg_restore", "--format=custom", "--exit-on-error", "--no-password"].map(str::to_owned).into();
     argv.push(access.dbname());
@@ -17,7 +17,7 @@ pub(crate) fn from_path(
     access: &Access,
     application: &str,
     path: &str,
-    loading: Loading,
+    loading: LoadSettings,
     jobs: u8,
 ) -> ExecSpec {
     let argv = ["pg_restore", "--exit-on-error", "--no-password"].map(str::to_owned);

@@ -2,7 +2,7 @@
 
 use crate::docker::ExecSpec;
 use crate::postgres::access::Access;
-use crate::postgres::tools::load_settings::Loading;
+use crate::postgres::tools::load_settings::LoadSettings;
 use crate::text::sql_quote::conninfo;
 
 /// Request of `envctl psql`.
@@ -54,7 +54,7 @@ pub(crate) fn for_restore(
     access: &Access,
     application: &str,
     file: &str,
-    loading: Loading,
+    loading: LoadSettings,
     sessions: usize,
 ) -> ExecSpec {
     let argv = ["psql", "--no-psqlrc", "--no-password", "-v", "ON_ERROR_STOP=1", "-f", file];

@@ -10,7 +10,7 @@ use crate::docker::worker::Unfit;
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::Result;
 use crate::fsutil::private_dir;
-use crate::fsutil::private_dir::Room;
+use crate::fsutil::private_dir::PrivateDir;
 use crate::postgres::access::Access;
 use crate::postgres::session::{Refusal, Session};
 use crate::secret::Secret;
@@ -20,12 +20,12 @@ const PASSFILE: &str = "pgpass";
 
 /// Host and port of a server, seen from the server's own network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Port {
+pub(crate) struct ListenAddress {
     host: String,
     port: String,
 }
 
-impl Port {
+impl ListenAddress {
     /// Asks the server.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Port {
 }
 
 /// Returns `spec`, as [`Access::spec`] made it, for a worker: over TCP and without a password.
-pub(crate) fn over_tcp(spec: ExecSpec, port: &Port) -> ExecSpec {
+pub(crate) fn over_tcp(spec: ExecSpec, port: &ListenAddress) -> ExecSpec {
     let mut spec = spec.user(None);
     spec.env.retain(|(name, _)| !["PGPASSWORD", "PGHOST", "PGPORT"].contains(&name.as_str()));
     spec.env("PGHOST", &port.host).env("PGPORT", &port.port)
@@ -77,7 +77,7 @@ pub(crate) async fn leave_password(
     engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
-    room: &Room,
+    room: &PrivateDir,
 ) -> Result<std::result::Result<bool, Unfit>> {
     let Some(password) = access.known_password(engine, container).await? else { return Ok(Ok(false)) };
     let written = room.secret(PASSFILE, passfile(password.expose()).expose().as_bytes());
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn loopback_is_taken_where_the_server_listens_on_it() {
-        let host = |addresses: &str| Port::parse(addresses, "5433").map(|port| port.host);
+        let host = |addresses: &str| ListenAddress::parse(addresses, "5433").map(|port| port.host);
         for addresses in ["*", "localhost", "0.0.0.0", "10.0.0.1, 127.0.0.1"] {
             assert_eq!(host(addresses).as_deref(), Some("127.0.0.1"), "{addresses}");
         }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn no_password_is_where_the_engine_shows_it() {
-        let port = Port::parse("*", "5432").unwrap();
+        let port = ListenAddress::parse("*", "5432").unwrap();
         let spec = ExecSpec::new(["pg_dump"]).env("PGPASSWORD", "secret").user(Some("postgres"));
         let spec = with_passfile(over_tcp(spec, &port));
         let names: Vec<&str> = spec.env.iter().map(|(name, _)| name.as_str()).collect();

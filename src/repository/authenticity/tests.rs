@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::codec::Hasher;
 use crate::dump::sql::Rules;
 use crate::error::{ErrorKind, Result};
-use crate::progress::Silent;
+use crate::progress::NoProgress;
 use crate::repository::manifest::tests::sample;
-use crate::repository::manifest::{Foreknown, Manifest, Span, Table, path_for};
-use crate::restore::input::{Asked, Examined, examine};
+use crate::repository::manifest::{Manifest, RestoreHints, Span, Table, path_for};
+use crate::restore::input::{Asked, ExaminedDump, examine};
 use crate::secret::Secret;
 
 fn keys(text: &str) -> ManifestKeys {
@@ -138,7 +138,7 @@ fn dump(home: &Path, copy: &str, change: impl FnOnce(&mut Manifest)) -> PathBuf 
             data: Some(Span { offset: 0, bytes: 2 }),
         }],
         entries: Vec::new(),
-        foreknown: Some(Foreknown::default()),
+        foreknown: Some(RestoreHints::default()),
         ..sample()
     };
     change(&mut manifest);
@@ -146,8 +146,8 @@ fn dump(home: &Path, copy: &str, change: impl FnOnce(&mut Manifest)) -> PathBuf 
     path
 }
 
-async fn examined(path: &Path, trust: bool, keys: &ManifestKeys) -> Result<Examined> {
-    let progress: Arc<dyn crate::progress::Progress> = Arc::new(Silent);
+async fn examined(path: &Path, trust: bool, keys: &ManifestKeys) -> Result<ExaminedDump> {
+    let progress: Arc<dyn crate::progress::Progress> = Arc::new(NoProgress);
     let asked = Asked {
         trust,
         keys: keys.clone(),
@@ -157,7 +157,7 @@ async fn examined(path: &Path, trust: bool, keys: &ManifestKeys) -> Result<Exami
         database: None,
         into: None,
     };
-    examine(path, &asked, 1, &progress, &Interrupt::never()).await
+    examine(path, &asked, 1, &progress, &CancelToken::never()).await
 }
 
 const ROWS: &str = "COPY public.users (id) FROM stdin;\n1\n\\.\n";

@@ -27,7 +27,7 @@ impl std::fmt::Debug for Roles {
 
 /// Effect of a statement on roles.
 #[derive(Debug, PartialEq, Eq)]
-enum Act {
+enum RoleStatement {
     Create(String),
     /// `ALTER ROLE`, `COMMENT ON ROLE`.
     Describe(String),
@@ -38,7 +38,7 @@ enum Act {
 /// Every role that is created there, sorted.
 pub(crate) fn roles(globals: &str) -> Vec<String> {
     let created = statements(globals).into_iter().filter_map(|statement| match act(statement)? {
-        Act::Create(role) => Some(role),
+        RoleStatement::Create(role) => Some(role),
         _ => None,
     });
     created.collect::<BTreeSet<_>>().into_iter().collect()
@@ -50,9 +50,9 @@ pub(crate) fn pick(globals: &str, existing: &[String]) -> Roles {
         roles(globals).into_iter().partition(|role| existing.contains(role));
     let new = |role: &String| missing.contains(role);
     let wanted = |statement: &&str| match act(statement) {
-        Some(Act::Create(role) | Act::Describe(role)) => new(&role),
+        Some(RoleStatement::Create(role) | RoleStatement::Describe(role)) => new(&role),
         // Also where an existing role was a member of a missing one: that is the new one's to say.
-        Some(Act::Membership(role, member)) => new(&role) || new(&member),
+        Some(RoleStatement::Membership(role, member)) => new(&role) || new(&member),
         None => false,
     };
     let statements = statements(globals).into_iter().filter(wanted).map(str::to_owned).collect();
@@ -69,13 +69,15 @@ pub(crate) fn roles_of(globals: &str, existing: &[String], needed: &[String], tr
     let known = |role: &String| new(role) || (trust && existing.contains(role));
     let made = |statement: String| match act(&statement)? {
         // Without trust no text of the file is sent, only names out of it: what stands behind a name may be anything.
-        Act::Create(role) if !trust => new(&role).then(|| format!("CREATE ROLE {} NOLOGIN", ident(&role))),
-        Act::Membership(role, member) if !trust => {
+        RoleStatement::Create(role) if !trust => {
+            new(&role).then(|| format!("CREATE ROLE {} NOLOGIN", ident(&role)))
+        }
+        RoleStatement::Membership(role, member) if !trust => {
             (new(&role) && new(&member)).then(|| format!("GRANT {} TO {}", ident(&role), ident(&member)))
         }
-        Act::Create(role) => new(&role).then_some(statement),
-        Act::Describe(role) => (trust && new(&role)).then_some(statement),
-        Act::Membership(role, member) => (known(&role) && known(&member)).then_some(statement),
+        RoleStatement::Create(role) => new(&role).then_some(statement),
+        RoleStatement::Describe(role) => (trust && new(&role)).then_some(statement),
+        RoleStatement::Membership(role, member) => (known(&role) && known(&member)).then_some(statement),
     };
     let statements = statements.into_iter().filter_map(made).collect();
     Roles { missing, present, statements }
@@ -112,25 +114,25 @@ fn statements(sql: &str) -> Vec<&str> {
     }
 }
 
-fn act(statement: &str) -> Option<Act> {
+fn act(statement: &str) -> Option<RoleStatement> {
     if let Some(rest) = statement.strip_prefix("CREATE ROLE ") {
         let (role, rest) = name(rest)?;
-        return rest.is_empty().then_some(Act::Create(role));
+        return rest.is_empty().then_some(RoleStatement::Create(role));
     }
     if let Some(rest) = statement.strip_prefix("ALTER ROLE ") {
         let (role, rest) = name(rest)?;
         // `IN DATABASE` belongs to the database and comes with it.
         let plain = rest.starts_with(" WITH ") || rest.starts_with(" SET ");
-        return plain.then_some(Act::Describe(role));
+        return plain.then_some(RoleStatement::Describe(role));
     }
     if let Some(rest) = statement.strip_prefix("COMMENT ON ROLE ") {
         let (role, rest) = name(rest)?;
-        return rest.starts_with(" IS ").then_some(Act::Describe(role));
+        return rest.starts_with(" IS ").then_some(RoleStatement::Describe(role));
     }
     let (role, rest) = name(statement.strip_prefix("GRANT ")?)?;
     let (member, rest) = name(rest.strip_prefix(" TO ")?)?;
     let plain = rest.is_empty() || rest.starts_with(" WITH ") || rest.starts_with(" GRANTED BY ");
-    plain.then_some(Act::Membership(role, member))
+    plain.then_some(RoleStatement::Membership(role, member))
 }
 
 /// An identifier, quoted or not, and what stands behind it.

@@ -11,4 +11,4 @@ mod unpack;
 pub(crate) use globals::{Roles, roles_of};
 pub(crate) use restore_all::create as create_roles;
 pub(crate) use restore_all::{ClusterPlan, RestoredAll, missing_roles, run};
-pub(crate) use unpack::{Held, Unpacked, is_cluster, unpack};
+pub(crate) use unpack::{UnpackedCluster, UnpackedDatabase, is_cluster, unpack};

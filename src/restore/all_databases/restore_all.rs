@@ -6,8 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Roles, Unpacked};
-use crate::cancel::Interrupt;
+use super::{Roles, UnpackedCluster};
+use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Parts, Plan};
 use crate::docker::{Container, Engine};
 use crate::error::{Error, ErrorKind, Result};
@@ -95,7 +95,7 @@ pub(crate) struct RestoredAll {
 ///
 /// # Errors
 /// The server cannot be asked.
-pub(crate) async fn missing_roles(session: &mut Session, unpacked: &Unpacked) -> Result<Roles> {
+pub(crate) async fn missing_roles(session: &mut Session, unpacked: &UnpackedCluster) -> Result<Roles> {
     let rows = session.query("select rolname from pg_catalog.pg_roles").await.map_err(Error::from)?;
     let existing: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
     Ok(unpacked.roles(&existing))
@@ -110,7 +110,7 @@ pub(crate) async fn run(
     container: &Container,
     plan: Confirmed<ClusterPlan>,
     progress: &Arc<dyn Progress>,
-    interrupt: &Interrupt,
+    interrupt: &CancelToken,
 ) -> Result<RestoredAll> {
     let ClusterPlan { roles, access, .. } = plan.plan().clone();
     if !roles.statements.is_empty() {

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use super::globals::{self, Roles};
 
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::databases::properties::Properties;
 use crate::dump::format::Format;
-use crate::dump::scanner::Contents;
+use crate::dump::scanner::AnyScanner;
 use crate::error::{self, Error, Result};
 use crate::fsutil::atomic_file::{home_of, write_failure};
 use crate::fsutil::private_dir;
-use crate::fsutil::private_dir::Room;
+use crate::fsutil::private_dir::PrivateDir;
 use crate::repository::all_databases_layout::DATABASES;
 use crate::repository::all_databases_layout::GLOBALS;
 use crate::repository::all_databases_layout::PROPERTIES;
@@ -30,7 +30,7 @@ use crate::text::percent;
 
 /// One of its databases, unpacked.
 #[derive(Clone, Debug)]
-pub(crate) struct Held {
+pub(crate) struct UnpackedDatabase {
     /// Name of the database.
     pub(crate) name: String,
     /// Path of the dump, with the dump's manifest beside it.
@@ -40,18 +40,18 @@ pub(crate) struct Held {
 }
 
 /// A backup of all databases, unpacked.
-pub(crate) struct Unpacked {
+pub(crate) struct UnpackedCluster {
     /// Manifest of the backup, where there is one.
     pub(crate) manifest: Option<Manifest>,
     /// Databases of the backup, or only the selected one.
-    pub(crate) databases: Vec<Held>,
+    pub(crate) databases: Vec<UnpackedDatabase>,
     /// Password hashes are in it: for nobody's eyes.
     globals: String,
     /// Private directory with the unpacked files, removed when this value is dropped.
-    _room: Room,
+    _room: PrivateDir,
 }
 
-impl Unpacked {
+impl UnpackedCluster {
     /// Returns which roles to create on a server that has the `existing` roles.
     pub(crate) fn roles(&self, existing: &[String]) -> Roles {
         globals::pick(&self.globals, existing)
@@ -77,8 +77,8 @@ pub(crate) async fn unpack(
     only: Option<&str>,
     trust: bool,
     keys: &ManifestKeys,
-    interrupt: &Interrupt,
-) -> Result<Unpacked> {
+    interrupt: &CancelToken,
+) -> Result<UnpackedCluster> {
     let (path, only, stop, keys) =
         (path.to_owned(), only.map(str::to_owned), interrupt.clone(), keys.clone());
     interrupt.blocking(move || take_apart(&path, only.as_deref(), (trust, &keys), &stop)).await
@@ -88,8 +88,8 @@ fn take_apart(
     path: &Path,
     only: Option<&str>,
     (trust, keys): (bool, &ManifestKeys),
-    interrupt: &Interrupt,
-) -> Result<Unpacked> {
+    interrupt: &CancelToken,
+) -> Result<UnpackedCluster> {
     let shown = path.display();
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     if let Some(manifest) = &manifest {
@@ -117,13 +117,13 @@ fn take_apart(
             .note("it needs its own size of disk there")
             .hint("move it to where there is room")
     };
-    let room = Room::make(&home).map_err(cannot)?;
+    let room = PrivateDir::make(&home).map_err(cannot)?;
     let place = room.directory("all").map_err(cannot)?;
     fs::create_dir(place.join(DATABASES)).map_err(cannot)?;
     let names = extract(path, &place, only, interrupt).map_err(|e| e.context(&shown))?;
     let databases = databases(&place, &names, only).map_err(|e| e.context(&shown))?;
     let globals = whole_globals(&place).map_err(|e| e.context(&shown))?;
-    Ok(Unpacked { manifest, databases, globals, _room: room })
+    Ok(UnpackedCluster { manifest, databases, globals, _room: room })
 }
 
 fn incomplete(what: impl std::fmt::Display) -> Error {
@@ -132,7 +132,12 @@ fn incomplete(what: impl std::fmt::Display) -> Error {
 }
 
 /// Writes the files that are wanted; gives the names of all.
-fn extract(path: &Path, place: &Path, only: Option<&str>, interrupt: &Interrupt) -> Result<BTreeSet<String>> {
+fn extract(
+    path: &Path,
+    place: &Path,
+    only: Option<&str>,
+    interrupt: &CancelToken,
+) -> Result<BTreeSet<String>> {
     let broken = |e: io::Error| error::integrity("the tar is damaged").because(e);
     let file = open_file(path)?;
     let len = file.metadata().map_err(broken)?.len();
@@ -208,7 +213,7 @@ impl Member {
 }
 
 /// Returns the databases that `properties.json` describes, or the database `only`, each with its dump.
-fn databases(place: &Path, names: &BTreeSet<String>, only: Option<&str>) -> Result<Vec<Held>> {
+fn databases(place: &Path, names: &BTreeSet<String>, only: Option<&str>) -> Result<Vec<UnpackedDatabase>> {
     let text = read_small(place, PROPERTIES)?;
     let described: BTreeMap<String, Properties> = serde_json::from_str(&text)
         .map_err(|e| error::integrity(format!("{PROPERTIES} cannot be understood")).because(e))?;
@@ -222,7 +227,7 @@ fn databases(place: &Path, names: &BTreeSet<String>, only: Option<&str>) -> Resu
         if !names.contains(&*json.to_string_lossy()) {
             return Err(incomplete(format!("the manifest of {database:?} is missing")));
         }
-        databases.push(Held { name: database, path, properties });
+        databases.push(UnpackedDatabase { name: database, path, properties });
     }
     let Some(only) = only else { return Ok(databases) };
     let there: Vec<String> = databases.iter().map(|held| format!("{:?}", held.name)).collect();
@@ -252,7 +257,7 @@ fn read_small(place: &Path, name: &str) -> Result<String> {
 /// `globals.sql`, with its own end.
 fn whole_globals(place: &Path) -> Result<String> {
     let text = read_small(place, GLOBALS)?;
-    let mut contents = Contents::new(Format::Plain);
+    let mut contents = AnyScanner::new(Format::Plain);
     contents.feed(text.as_bytes());
     let summary = contents.finish();
     if !summary.cluster || !summary.proof().is_complete() {
@@ -301,17 +306,17 @@ mod tests {
         let path = tar_of(home.path(), &members);
         assert!(is_cluster(&path));
         let error =
-            take_apart(&path, None, (false, &ManifestKeys::default()), &Interrupt::never()).err().unwrap();
+            take_apart(&path, None, (false, &ManifestKeys::default()), &CancelToken::never()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Refused, "nobody vouches for it");
         let unpacked =
-            take_apart(&path, None, (true, &ManifestKeys::default()), &Interrupt::never()).unwrap();
+            take_apart(&path, None, (true, &ManifestKeys::default()), &CancelToken::never()).unwrap();
         assert_eq!(unpacked.databases[0].name, "a/b");
         assert_eq!(fs::read_to_string(&unpacked.databases[0].path).unwrap(), "x");
         assert_eq!(unpacked.roles(&[]).missing, ["a"]);
         drop(unpacked);
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
         assert_eq!(
-            take_apart(&path, Some("c"), (true, &ManifestKeys::default()), &Interrupt::never())
+            take_apart(&path, Some("c"), (true, &ManifestKeys::default()), &CancelToken::never())
                 .err()
                 .unwrap()
                 .kind(),
@@ -320,7 +325,7 @@ mod tests {
         let file = File::options().write(true).open(&path).unwrap();
         file.set_len(512 * 6 + 10).unwrap();
         assert_eq!(
-            take_apart(&path, None, (true, &ManifestKeys::default()), &Interrupt::never())
+            take_apart(&path, None, (true, &ManifestKeys::default()), &CancelToken::never())
                 .err()
                 .unwrap()
                 .kind(),
@@ -332,7 +337,7 @@ mod tests {
             fewer.remove(missing);
             let path = tar_of(home.path(), &fewer);
             assert_eq!(
-                take_apart(&path, None, (true, &ManifestKeys::default()), &Interrupt::never())
+                take_apart(&path, None, (true, &ManifestKeys::default()), &CancelToken::never())
                     .err()
                     .unwrap()
                     .kind(),
@@ -357,7 +362,7 @@ mod tests {
         ] {
             let path = tar_of(home.path(), &[(GLOBALS, WHOLE), (name, "x")]);
             assert_eq!(
-                take_apart(&path, None, (true, &ManifestKeys::default()), &Interrupt::never())
+                take_apart(&path, None, (true, &ManifestKeys::default()), &CancelToken::never())
                     .err()
                     .unwrap()
                     .kind(),
@@ -374,7 +379,7 @@ mod tests {
         tar.append_link(&mut header, GLOBALS, "/etc/passwd").unwrap();
         tar.into_inner().unwrap();
         assert_eq!(
-            take_apart(&path, None, (true, &ManifestKeys::default()), &Interrupt::never())
+            take_apart(&path, None, (true, &ManifestKeys::default()), &CancelToken::never())
                 .err()
                 .unwrap()
                 .kind(),

@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 
 use crate::codec::{Digest, Unpacker};
 use crate::docker::exec::demux::Output;
-use crate::docker::exec::end_marker::{TrailerSplitter, wrap_fed};
+use crate::docker::exec::end_marker::{EndMarkerParser, wrap_fed};
 use crate::docker::exec::{ExecInput, ExecOutput};
 use crate::docker::{Container, Engine, Exec, ExecSpec};
 use crate::dump::archive::scanner::shown;
 use crate::dump::format::Format;
-use crate::dump::scanner::Contents;
+use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::{LeftOut, Summary};
 use crate::error::{self, Error, Result};
 use crate::postgres::tools::pg_restore;
@@ -148,7 +148,7 @@ fn read(
     sender: &mpsc::Sender<Vec<u8>>,
     progress: &Arc<dyn Progress>,
 ) -> Result<Reading> {
-    let mut contents = Contents::new(Format::Custom);
+    let mut contents = AnyScanner::new(Format::Custom);
     let mut dump = FilteredDump::new(unpacker, Format::Custom, &request.rules);
     let mut held: Vec<u8> = Vec::new();
     let mut table = String::new();
@@ -179,7 +179,7 @@ struct Heard {
 }
 
 async fn listen(mut output: ExecOutput, nonce: &str) -> Result<Heard> {
-    let mut splitter = TrailerSplitter::new(nonce);
+    let mut splitter = EndMarkerParser::new(nonce);
     let mut stderr: Vec<u8> = Vec::new();
     let mut damaged = None;
     let mut sink = |which, bytes: &[u8]| match which {

@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::databases::properties::Properties;
 use crate::databases::staging;
 use crate::docker::exec::verified_stream::with_whereabouts;
 use crate::docker::{Container, Engine};
 use crate::dump::sql::{Rules, Summary};
 use crate::error::{self, Error, Result};
-use crate::postgres::preflight::{self, Like};
-use crate::postgres::tools::load_runner::Loaders;
+use crate::postgres::preflight::{self, CreateFrom};
+use crate::postgres::tools::load_runner::LoadRunner;
 use crate::postgres::tools::statement_error::{Complaint, LoadFailure};
 use crate::postgres::{Access, Session};
 use crate::progress::{Event, Progress};
@@ -22,15 +22,15 @@ use crate::restore::explain;
 use crate::restore::explain::Cause;
 use crate::restore::input::DumpSource;
 use crate::restore::load::parallel;
-use crate::restore::load::parallel_archive::Spread;
+use crate::restore::load::parallel_archive::ParallelArchive;
 use crate::restore::load::sql::{LoadRequest, Loaded, load};
 use crate::restore::loading_role;
 use crate::restore::loading_role::{LoadingRole, Prepared};
 use crate::restore::row_counts;
-use crate::restore::run::{RestorePlan, SharedOut};
+use crate::restore::run::{ParallelPlan, RestorePlan};
 
 /// A side database that is to be filled.
-pub(crate) struct Filling<'a> {
+pub(crate) struct StagingLoad<'a> {
     pub(crate) engine: &'a Arc<dyn Engine>,
     pub(crate) container: &'a Container,
     pub(crate) plan: &'a RestorePlan,
@@ -45,11 +45,11 @@ pub(crate) struct Filling<'a> {
     /// The live database, where the dump holds rows alone.
     pub(crate) live: Option<&'a LiveDatabase<'a>>,
     pub(crate) progress: &'a Arc<dyn Progress>,
-    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) interrupt: &'a CancelToken,
 }
 
 /// Content of the filled staging database.
-pub(crate) struct Filled {
+pub(crate) struct LoadTotals {
     pub(crate) rows: u64,
     pub(crate) tables: usize,
     /// Bytes of SQL.
@@ -63,7 +63,7 @@ pub(crate) struct Filled {
 /// A load that came to its end.
 enum Attempt {
     /// Rows, tables and bytes are already known.
-    Known(Box<Filled>),
+    Known(Box<LoadTotals>),
     /// Summary of the dump, notes of the comparison, and the owners and rights still to be set.
     Counted(Box<Summary>, Vec<String>, Vec<String>),
 }
@@ -78,12 +78,12 @@ struct Ground {
     apart: Option<Prepared>,
 }
 
-impl Filling<'_> {
+impl StagingLoad<'_> {
     /// Fills it; `admin` is a session beside it.
     ///
     /// # Errors
     /// See [`load`], [`crate::restore::load::parallel::load`] and [`crate::dump::archive`].
-    pub(crate) async fn run(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Filled> {
+    pub(crate) async fn run(&self, admin: &mut Session, loaders: &LoadRunner<'_>) -> Result<LoadTotals> {
         match self.fill(admin, loaders).await {
             Err(error) => {
                 let error = if self.role.is_some() { loading_role::explain(error) } else { error };
@@ -93,7 +93,7 @@ impl Filling<'_> {
         }
     }
 
-    async fn fill(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<Filled> {
+    async fn fill(&self, admin: &mut Session, loaders: &LoadRunner<'_>) -> Result<LoadTotals> {
         if self.role.is_some() && self.plan.aids.defer_checks {
             // They are added by a superuser, with whose rights the functions in them would run.
             return Err(error::refused(
@@ -122,22 +122,22 @@ impl Filling<'_> {
     }
 
     /// Loads over as many sessions as the plan has; what they are refused one loads again, in the dump's own order.
-    async fn attempts(&self, admin: &mut Session, loaders: &Loaders<'_>) -> Result<(Attempt, Ground)> {
+    async fn attempts(&self, admin: &mut Session, loaders: &LoadRunner<'_>) -> Result<(Attempt, Ground)> {
         let Self { plan, loader, progress, interrupt, .. } = self;
         let mut ground = self.prepare(admin).await?;
         match &plan.shared {
-            Some(SharedOut::Plain(shared)) => {
+            Some(ParallelPlan::Plain(shared)) => {
                 let loading = parallel::load(loaders, &ground.access, loader, shared, progress);
                 match interrupt.or(loading).await? {
                     Ok(()) => {
                         let (rows, tables, bytes) = shared.holds();
-                        let filled = Filled { rows, tables, bytes, notes: Vec::new(), unfinished: None };
+                        let filled = LoadTotals { rows, tables, bytes, notes: Vec::new(), unfinished: None };
                         return Ok((Attempt::Known(Box::new(filled)), ground));
                     }
                     Err(failure) => self.once_more(admin, failure, shared.jobs(), &mut ground).await?,
                 }
             }
-            Some(SharedOut::Archive(spread)) => {
+            Some(ParallelPlan::Archive(spread)) => {
                 let counted =
                     |(notes, deferred)| Attempt::Counted(Box::new(spread.summary().clone()), notes, deferred);
                 match self.by_pg_restore(loaders, spread, spread.jobs(), &ground).await {
@@ -212,8 +212,8 @@ impl Filling<'_> {
 
     async fn by_pg_restore(
         &self,
-        loaders: &Loaders<'_>,
-        spread: &Spread,
+        loaders: &LoadRunner<'_>,
+        spread: &ParallelArchive,
         jobs: u8,
         ground: &Ground,
     ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
@@ -291,7 +291,12 @@ impl Filling<'_> {
         self.interrupt.or(removing).await?
     }
 
-    async fn by_one(&self, admin: &mut Session, loaders: &Loaders<'_>, ground: &Ground) -> Result<Attempt> {
+    async fn by_one(
+        &self,
+        admin: &mut Session,
+        loaders: &LoadRunner<'_>,
+        ground: &Ground,
+    ) -> Result<Attempt> {
         let plan = self.plan;
         let request = LoadRequest {
             source: plan.source.clone(),
@@ -320,7 +325,7 @@ impl Filling<'_> {
         }
         // A pipe is read for the first time.
         if let Some(dump) = summary.encoding.as_deref().filter(|_| plan.sha256.is_none()) {
-            let like = Like::Encoding(self.properties.encoding.clone());
+            let like = CreateFrom::Encoding(self.properties.encoding.clone());
             preflight::encoding(admin, (&like, false), (dump, summary.text), &mut Vec::new()).await?;
         }
         if plan.sha256.is_none() && !left_out.is_empty() {
@@ -335,7 +340,7 @@ impl Filling<'_> {
         summary: &Summary,
         notes: Vec<String>,
         (ground, deferred): (Ground, Vec<String>),
-    ) -> Result<Filled> {
+    ) -> Result<LoadTotals> {
         let (rows, tables) = if row_counts::is_uncounted(summary) {
             self.progress.step("counting what was loaded");
             match self.live {
@@ -346,7 +351,7 @@ impl Filling<'_> {
             (summary.rows(), summary.copies.len())
         };
         let unfinished = ground.apart.map(|apart| (apart, deferred));
-        Ok(Filled { rows, tables, bytes: summary.bytes, notes, unfinished })
+        Ok(LoadTotals { rows, tables, bytes: summary.bytes, notes, unfinished })
     }
 
     /// Counts as the role that has loaded: a query of a superuser's would run code of the dump, in the conditions of its

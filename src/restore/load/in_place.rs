@@ -9,7 +9,7 @@ use crate::dump::sql::FindingKind;
 use crate::error::{self, Error, Result};
 use crate::postgres::preflight::may_not_create;
 use crate::postgres::{Access, Session, emptiness};
-use crate::restore::input::Examined;
+use crate::restore::input::ExaminedDump;
 
 /// Checks that the database of `access` is empty, and that the dump stays inside one transaction.
 ///
@@ -19,7 +19,7 @@ pub(crate) async fn check(
     engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
-    examined: Option<&Examined>,
+    examined: Option<&ExaminedDump>,
 ) -> Result<()> {
     let mut session = Session::open(engine, container, access, "envctl restore").await?;
     let empty = emptiness::is_empty(&mut session).await.map_err(Error::from)?;
@@ -29,7 +29,7 @@ pub(crate) async fn check(
             "restore into an empty database that belongs to the role, which needs no such right: `--into NAME`",
         ));
     }
-    let own = |examined: &Examined| {
+    let own = |examined: &ExaminedDump| {
         examined.summary.findings.iter().any(|finding| finding.kind == FindingKind::Transaction)
     };
     if examined.is_some_and(own) {

@@ -14,24 +14,24 @@ use std::time::Duration;
 use futures::future::{join_all, try_join_all};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::codec::{Digest, Pieces};
+use crate::codec::{Digest, RandomAccessReader};
 use crate::docker::Exec;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
 use crate::dump::format::Format;
 use crate::dump::sql::{DumpScanner, Entry};
 use crate::error::{self, Error, Result};
 use crate::postgres::Access;
-use crate::postgres::tools::load_runner::Loaders;
+use crate::postgres::tools::load_runner::LoadRunner;
 use crate::postgres::tools::psql_output::Heard;
 use crate::postgres::tools::statement_error::LoadFailure;
 use crate::progress::{Event, Progress};
 use crate::random::nonce;
 use crate::repository::authenticity::Authenticity;
 use crate::repository::authenticity::allowed;
-use crate::restore::input::{Examined, changed, open_file, permitted};
+use crate::restore::input::{ExaminedDump, changed, open_file, permitted};
 use crate::restore::load::plan;
 use crate::restore::load::plan::{LONGEST_PRELUDE, Layout, Part, Stage, settings};
-use crate::restore::load::scheduler::Board;
+use crate::restore::load::scheduler::TaskScheduler;
 use crate::text::encoding::{decode, of_bytes};
 use crate::text::units::counted;
 
@@ -43,7 +43,7 @@ pub(crate) const MOST_JOBS: u8 = 6;
 pub(crate) struct Shared {
     name: String,
     jobs: usize,
-    pieces: Arc<Pieces>,
+    pieces: Arc<RandomAccessReader>,
     prelude: Vec<u8>,
     layout: Layout,
     stored: Digest,
@@ -68,7 +68,7 @@ impl Shared {
 /// The file cannot be read any more.
 pub(crate) fn share_out(
     path: &Path,
-    examined: &Examined,
+    examined: &ExaminedDump,
     jobs: u8,
 ) -> Result<std::result::Result<Shared, &'static str>> {
     let Some(manifest) = examined.manifest.as_ref().filter(|_| examined.authenticity.vouches()) else {
@@ -77,7 +77,7 @@ pub(crate) fn share_out(
     if examined.format != Format::Plain {
         return Ok(Err("it is an archive, which is loaded in one session"));
     }
-    let Some(pieces) = Pieces::open(open_file(path)?)? else {
+    let Some(pieces) = RandomAccessReader::open(open_file(path)?)? else {
         return Ok(Err("its packing can only be read from its start"));
     };
     if pieces.plain_bytes() != examined.summary.bytes {
@@ -102,7 +102,7 @@ pub(crate) fn share_out(
 }
 
 /// Returns the offset of the `\unrestrict` behind the last statement, or the end of the dump.
-fn end(pieces: &Pieces) -> Result<u64> {
+fn end(pieces: &RandomAccessReader) -> Result<u64> {
     let bytes = pieces.plain_bytes();
     let from = bytes.saturating_sub(512);
     let tail = text(pieces, from..bytes)?;
@@ -113,7 +113,12 @@ fn end(pieces: &Pieces) -> Result<u64> {
 const LONGEST_BUILDS: u64 = 4 << 20;
 
 /// The tables of indexes and keys, by where their entries begin.
-fn tables(pieces: &Pieces, entries: &[Entry], end: u64, encoding: &str) -> Result<HashMap<u64, String>> {
+fn tables(
+    pieces: &RandomAccessReader,
+    entries: &[Entry],
+    end: u64,
+    encoding: &str,
+) -> Result<HashMap<u64, String>> {
     let builds = || entries.iter().enumerate().filter(|(_, entry)| plan::builds(entry));
     let to = |at: usize| entries.get(at + 1).map_or(end, |next| next.offset);
     let (Some((_, first)), Some((last, _))) = (builds().next(), builds().next_back()) else {
@@ -132,7 +137,7 @@ fn tables(pieces: &Pieces, entries: &[Entry], end: u64, encoding: &str) -> Resul
     Ok(builds().filter_map(table).collect())
 }
 
-fn text(pieces: &Pieces, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+fn text(pieces: &RandomAccessReader, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
     let mut all = Vec::new();
     pieces.read(range, |block| {
         all.extend(block);
@@ -146,16 +151,19 @@ fn text(pieces: &Pieces, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
 /// # Errors
 /// Errors of [`load`](super::load::load).
 pub(crate) async fn load(
-    loaders: &Loaders<'_>,
+    loaders: &LoadRunner<'_>,
     access: &Access,
     application: &str,
     shared: &Shared,
     progress: &Arc<dyn Progress>,
 ) -> Result<(), LoadFailure> {
-    let meter =
-        Meter { done: AtomicU64::new(0), total: shared.pieces.plain_bytes(), progress: progress.clone() };
+    let meter = ByteCounter {
+        done: AtomicU64::new(0),
+        total: shared.pieces.plain_bytes(),
+        progress: progress.clone(),
+    };
     let meter = Arc::new(meter);
-    let (last_look, hashed) = LastLook::new(shared);
+    let (last_look, hashed) = FinalHash::new(shared);
     let opening =
         (0..shared.jobs).map(|_| Lane::open(loaders, access, application, shared, &meter, &last_look));
     let mut lanes = try_join_all(opening).await?;
@@ -163,7 +171,7 @@ pub(crate) async fn load(
         match stage {
             Stage::Alone(part) => lanes[0].run(part).await?,
             Stage::Together(parts) => {
-                let board = Board::new(parts);
+                let board = TaskScheduler::new(parts);
                 try_join_all(lanes.iter_mut().map(|lane| lane.serve(&board))).await?;
             }
         }
@@ -174,13 +182,13 @@ pub(crate) async fn load(
 }
 
 /// Hashes the file once more when its last part has been read, while the server still builds from it.
-struct LastLook {
-    pieces: Arc<Pieces>,
+struct FinalHash {
+    pieces: Arc<RandomAccessReader>,
     unread: AtomicUsize,
     answer: Mutex<Option<oneshot::Sender<Result<Digest>>>>,
 }
 
-impl LastLook {
+impl FinalHash {
     fn new(shared: &Shared) -> (Self, oneshot::Receiver<Result<Digest>>) {
         let (sender, receiver) = oneshot::channel();
         let unread = AtomicUsize::new(shared.layout.parts().count());
@@ -199,13 +207,13 @@ impl LastLook {
 }
 
 /// Progress of all sessions together.
-struct Meter {
+struct ByteCounter {
     done: AtomicU64,
     total: u64,
     progress: Arc<dyn Progress>,
 }
 
-impl Meter {
+impl ByteCounter {
     fn passed(&self, bytes: usize) {
         let done = self.done.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         self.progress.on(Event::Bytes { done, total: Some(self.total) });
@@ -219,18 +227,18 @@ struct Lane<'a> {
     handle: ExecHandle,
     heard: Heard,
     shared: &'a Shared,
-    meter: Arc<Meter>,
-    last_look: &'a LastLook,
+    meter: Arc<ByteCounter>,
+    last_look: &'a FinalHash,
 }
 
 impl<'a> Lane<'a> {
     async fn open(
-        loaders: &Loaders<'_>,
+        loaders: &LoadRunner<'_>,
         access: &Access,
         application: &str,
         shared: &'a Shared,
-        meter: &Arc<Meter>,
-        last_look: &'a LastLook,
+        meter: &Arc<ByteCounter>,
+        last_look: &'a FinalHash,
     ) -> Result<Self, LoadFailure> {
         let Exec { mut output, mut input, handle } = loaders.psql(access, application, shared.jobs).await?;
         // A broken pipe here is told by the first part, in psql's words. The dump sets the tablespace in the first
@@ -247,7 +255,7 @@ impl<'a> Lane<'a> {
         Ok(Self { input, output, handle, heard: Heard::default(), shared, meter: meter.clone(), last_look })
     }
 
-    async fn serve(&mut self, board: &Board<'_>) -> Result<(), LoadFailure> {
+    async fn serve(&mut self, board: &TaskScheduler<'_>) -> Result<(), LoadFailure> {
         while let Some((at, part)) = board.next().await {
             self.run(part).await?;
             board.done(at);
@@ -306,7 +314,12 @@ impl<'a> Lane<'a> {
 }
 
 /// Reads a part and lets through only what has been judged: a manifest says where parts lie, not what is in them.
-fn read(pieces: &Pieces, range: Range<u64>, sender: &mpsc::Sender<Vec<u8>>, name: &str) -> Result<()> {
+fn read(
+    pieces: &RandomAccessReader,
+    range: Range<u64>,
+    sender: &mpsc::Sender<Vec<u8>>,
+    name: &str,
+) -> Result<()> {
     let mut scanner = DumpScanner::new();
     let barred = |scanner: &DumpScanner| {
         scanner.findings().iter().any(|f| !allowed(f.kind, &Authenticity::Authenticated, false))

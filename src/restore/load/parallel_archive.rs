@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::cancel::Interrupt;
+use crate::cancel::CancelToken;
 use crate::codec::Digest;
 use crate::docker::{Container, Engine};
 use crate::dump::archive::ListFilter;
@@ -14,13 +14,13 @@ use crate::dump::archive::files::Members;
 use crate::dump::format::Format;
 use crate::dump::sql::{Rules, Summary};
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::fsutil::private_dir::Room;
+use crate::fsutil::private_dir::PrivateDir;
 use crate::postgres::Access;
-use crate::postgres::tools::load_runner::Loaders;
+use crate::postgres::tools::load_runner::LoadRunner;
 use crate::postgres::tools::pg_restore;
 use crate::postgres::tools::statement_error::LoadFailure;
 use crate::progress::{Event, Progress};
-use crate::restore::input::{DumpSource, Examined, changed, stored_sha256};
+use crate::restore::input::{DumpSource, ExaminedDump, changed, stored_sha256};
 use crate::restore::load::archive::{check, refused};
 
 /// What the rules of a restore make of an archive.
@@ -38,25 +38,25 @@ struct Filtered {
 
 /// An examined archive, and how many sessions load it.
 #[derive(Debug)]
-pub(crate) struct Spread {
+pub(crate) struct ParallelArchive {
     path: PathBuf,
     jobs: u8,
     summary: Summary,
     stored: Option<Digest>,
     /// Private directory that a tar is unpacked into for `pg_restore`, removed when this value is dropped.
-    unpacked: Mutex<Option<Room>>,
+    unpacked: Mutex<Option<PrivateDir>>,
 }
 
-impl Spread {
+impl ParallelArchive {
     /// Shares an archive out, or says why one session has to do.
     ///
     /// # Errors
     /// The file cannot be read any more.
     pub(crate) async fn of(
         path: &Path,
-        examined: &Examined,
+        examined: &ExaminedDump,
         jobs: u8,
-        interrupt: &Interrupt,
+        interrupt: &CancelToken,
     ) -> Result<std::result::Result<Self, &'static str>> {
         if examined.format == Format::Plain {
             return Ok(Err("it is no archive"));
@@ -97,11 +97,11 @@ impl Spread {
         &self,
         engine: &Arc<dyn Engine>,
         container: &Container,
-        loaders: &Loaders<'_>,
+        loaders: &LoadRunner<'_>,
         (access, rules): (&Access, &Rules),
         (application, jobs): (&str, u8),
         progress: &Arc<dyn Progress>,
-        interrupt: &Interrupt,
+        interrupt: &CancelToken,
     ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
         let aside = |why: &dyn std::fmt::Display| {
             let loads = "one session loads it through the daemon";
@@ -159,7 +159,7 @@ impl Spread {
     }
 
     /// Returns the list of the entries that are restored by these rules, and what is left for later.
-    async fn filtered(&self, rules: &Rules, interrupt: &Interrupt) -> Result<Filtered> {
+    async fn filtered(&self, rules: &Rules, interrupt: &CancelToken) -> Result<Filtered> {
         if !touches_archive(rules) {
             return Ok(Filtered::default());
         }
@@ -183,12 +183,12 @@ impl Spread {
     }
 
     /// Returns a path that `pg_restore` can read: the file, the directory, or a directory with the tar's files.
-    async fn readable(&self, interrupt: &Interrupt) -> Result<PathBuf> {
+    async fn readable(&self, interrupt: &CancelToken) -> Result<PathBuf> {
         let (path, stop) = (self.path.clone(), interrupt.clone());
         let unpacking = move || {
             let Ok(members @ Members::Tar { .. }) = Members::open(&path) else { return Ok(None) };
             let cannot = |e| error::failed("the tar cannot be unpacked beside itself").because(e);
-            let room = Room::make(path.parent().unwrap_or(Path::new("/"))).map_err(cannot)?;
+            let room = PrivateDir::make(path.parent().unwrap_or(Path::new("/"))).map_err(cannot)?;
             let directory = room.directory("archive").map_err(cannot)?;
             members.unpack(&directory, &stop).map_err(cannot)?;
             Ok(Some((room, directory)))
@@ -206,7 +206,7 @@ fn touches_archive(rules: &Rules) -> bool {
     !Rules { restricted: false, ..rules.clone() }.is_empty()
 }
 
-async fn hash(path: &Path, interrupt: &Interrupt) -> Result<Digest> {
+async fn hash(path: &Path, interrupt: &CancelToken) -> Result<Digest> {
     let (path, stop) = (path.to_owned(), interrupt.clone());
     interrupt.blocking(move || stored_sha256(&path, &stop)).await
 }

@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::restore::load::plan::{After, Class, Part};
+use crate::restore::load::plan::{After, Part, TaskKind};
 
 /// The parts of a stage while several sessions work on them.
-pub(crate) struct Board<'a> {
+pub(crate) struct TaskScheduler<'a> {
     parts: &'a [Part],
     state: Mutex<State>,
     changed: Notify,
@@ -35,10 +35,10 @@ enum Next {
     Nothing,
 }
 
-impl<'a> Board<'a> {
+impl<'a> TaskScheduler<'a> {
     /// Creates a scheduler with no task begun.
     pub(crate) fn new(parts: &'a [Part]) -> Self {
-        let rows = parts.iter().filter(|part| part.class == Class::Rows).count();
+        let rows = parts.iter().filter(|part| part.class == TaskKind::Rows).count();
         let (waiting, done) = ((0..parts.len()).collect(), vec![false; parts.len()]);
         let state = State { waiting, running: Vec::new(), done, rows };
         Self { parts, state: Mutex::new(state), changed: Notify::new() }
@@ -62,7 +62,7 @@ impl<'a> Board<'a> {
         let mut state = self.state();
         state.running.retain(|running| *running != at);
         state.done[at] = true;
-        state.rows -= usize::from(self.parts[at].class == Class::Rows);
+        state.rows -= usize::from(self.parts[at].class == TaskKind::Rows);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -86,7 +86,7 @@ impl<'a> Board<'a> {
         };
         let in_the_way = |running: &usize| {
             let other = &self.parts[*running];
-            other.table == part.table && (part.class == Class::Key || other.class == Class::Key)
+            other.table == part.table && (part.class == TaskKind::Key || other.class == TaskKind::Key)
         };
         ready && !state.running.iter().any(in_the_way)
     }
@@ -106,7 +106,7 @@ mod tests {
         prop::collection::vec((0..4usize, 0..4usize), 1..30).prop_map(|drawn| {
             let mut parts: Vec<Part> = Vec::new();
             for (class, table) in drawn {
-                let class = [Class::Rows, Class::Sequences, Class::Index, Class::Key][class];
+                let class = [TaskKind::Rows, TaskKind::Sequences, TaskKind::Index, TaskKind::Key][class];
                 // The fourth is one that nobody knows.
                 let table = (table < 3).then(|| format!("t{table}"));
                 let (name, range, after) = (String::new(), 0..1, After::Nothing);
@@ -122,7 +122,7 @@ mod tests {
         fn each_part_is_done_once_behind_what_it_needs_and_nobody_is_stuck(
             parts in parts(), sessions in 1..5usize, ends in prop::collection::vec(0..5usize, 60)
         ) {
-            let board = Board::new(&parts);
+            let board = TaskScheduler::new(&parts);
             let (mut running, mut done): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
             let mut ends = ends.into_iter();
             loop {
@@ -134,13 +134,13 @@ mod tests {
                         if part.class.builds() {
                             let needed = |rows: &&usize| {
                                 let rows = &parts[**rows];
-                                rows.class == Class::Rows && (part.table.is_none() || rows.table == part.table)
+                                rows.class == TaskKind::Rows && (part.table.is_none() || rows.table == part.table)
                             };
                             let all: Vec<usize> = (0..parts.len()).collect();
                             prop_assert!(all.iter().filter(needed).all(|rows| done.contains(rows)));
                         }
                         for other in &running {
-                            let keys = part.class == Class::Key || parts[*other].class == Class::Key;
+                            let keys = part.class == TaskKind::Key || parts[*other].class == TaskKind::Key;
                             prop_assert!(!keys || parts[*other].table != part.table);
                         }
                         running.push(at);
@@ -173,15 +173,15 @@ mod tests {
             table: Some(table.to_owned()),
             after: After::Nothing,
         };
-        let mut parts = vec![part(Class::Rows, "a"), part(Class::Index, "a")];
+        let mut parts = vec![part(TaskKind::Rows, "a"), part(TaskKind::Index, "a")];
         crate::restore::load::plan::order(&mut parts);
-        let board = Board::new(&parts);
+        let board = TaskScheduler::new(&parts);
         let (rows, _) = board.next().await.unwrap();
         let (waited, ()) = tokio::join!(board.next(), async {
             tokio::task::yield_now().await;
             board.done(rows);
         });
-        assert_eq!(waited.unwrap().1.class, Class::Index);
+        assert_eq!(waited.unwrap().1.class, TaskKind::Index);
         assert!(board.next().await.is_none());
     }
 }

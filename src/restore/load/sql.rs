@@ -19,8 +19,8 @@ use crate::dump::format::Format;
 use crate::dump::sql::{DumpScanner, LeftOut, Rules, Summary};
 use crate::error::{self, Error, Result};
 use crate::postgres::Access;
-use crate::postgres::tools::load_runner::Loaders;
-use crate::postgres::tools::load_settings::Loading;
+use crate::postgres::tools::load_runner::LoadRunner;
+use crate::postgres::tools::load_settings::LoadSettings;
 use crate::postgres::tools::psql_output::Heard;
 use crate::postgres::tools::statement_error::LoadFailure;
 use crate::progress::{Event, Progress};
@@ -53,7 +53,7 @@ pub(crate) struct LoadRequest {
     /// Application name of the session.
     pub(crate) application: String,
     /// Settings of the load session.
-    pub(crate) loading: Loading,
+    pub(crate) loading: LoadSettings,
     /// Loads in one transaction, which is committed behind the proof.
     pub(crate) one_transaction: bool,
 }
@@ -79,7 +79,7 @@ pub(crate) async fn load(
     engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
-    loaders: &Loaders<'_>,
+    loaders: &LoadRunner<'_>,
     request: &LoadRequest,
     progress: &Arc<dyn Progress>,
 ) -> Result<Loaded, LoadFailure> {
@@ -126,7 +126,7 @@ pub(crate) async fn load(
         (heard, _) = &mut listening => return Err(heard.stopped(&handle, &request.source.name()).await),
     };
     let (mut heard, mut output) = listening.await;
-    let Fed::Whole(summary, left_out) = fed else {
+    let FeedResult::Whole(summary, left_out) = fed else {
         return Err(heard.stopped(&handle, &request.source.name()).await);
     };
     if !heard.proven {
@@ -167,7 +167,7 @@ async fn open(request: &LoadRequest) -> Result<(Format, Unpacker)> {
     opened.await.map_err(|_| error::failed("the reading thread failed"))?
 }
 
-enum Fed {
+enum FeedResult {
     /// Everything and the token were sent.
     Whole(Box<Summary>, LeftOut),
     /// psql stopped taking input.
@@ -180,10 +180,10 @@ async fn feed(
     reading: std::thread::JoinHandle<Result<(Summary, Digest, LeftOut)>>,
     request: &LoadRequest,
     (unlock, token): (&str, &str),
-) -> Result<Fed> {
+) -> Result<FeedResult> {
     while let Some(bytes) = receiver.recv().await {
         if input.write(&bytes).await.is_err() {
-            return Ok(Fed::Refused);
+            return Ok(FeedResult::Refused);
         }
     }
     let joined = tokio::task::spawn_blocking(move || reading.join()).await;
@@ -203,7 +203,7 @@ async fn feed(
     if !request.one_transaction {
         let _ = input.close().await;
     }
-    Ok(if sent { Fed::Whole(Box::new(summary), left_out) } else { Fed::Refused })
+    Ok(if sent { FeedResult::Whole(Box::new(summary), left_out) } else { FeedResult::Refused })
 }
 
 /// Reads, scans, and lets through only what has been judged.

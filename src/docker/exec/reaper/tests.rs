@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::*;
 use crate::docker::exec::capture;
-use crate::docker::fake_engine::{Scripted, Turn, container};
+use crate::docker::fake_engine::{Scripted, ScriptedExec, container};
 
 /// Each interpreter of this machine with the words before the command.
 fn interpreters() -> Vec<Vec<String>> {
@@ -322,13 +322,13 @@ const NO_PERL: &str = "OCI runtime exec failed: exec failed: unable to start con
 async fn d1_without_perl_python_serves_and_without_both_the_command_runs_directly() {
     let no_python = NO_PERL.replace("perl", "python3");
     let script = Scripted::new([
-        Turn::not_started("tool", NO_PERL),
-        Turn::prints("tool", "one\n", 0),
-        Turn::prints("tool", "two\n", 0),
-        Turn::not_started("tool", NO_PERL),
-        Turn::not_started("tool", &no_python),
-        Turn::prints("tool", "three\n", 3),
-        Turn::prints("tool", "four\n", 0),
+        ScriptedExec::not_started("tool", NO_PERL),
+        ScriptedExec::prints("tool", "one\n", 0),
+        ScriptedExec::prints("tool", "two\n", 0),
+        ScriptedExec::not_started("tool", NO_PERL),
+        ScriptedExec::not_started("tool", &no_python),
+        ScriptedExec::prints("tool", "three\n", 3),
+        ScriptedExec::prints("tool", "four\n", 0),
     ]);
     let (engine, python, bare) = (script.engine(), container("python"), container("bare"));
     let spec = ExecSpec::new(["tool"]);
@@ -349,7 +349,7 @@ async fn d1_without_perl_python_serves_and_without_both_the_command_runs_directl
 #[tokio::test]
 async fn d1_a_command_that_fails_like_a_missing_interpreter_runs_once() {
     // It did run: the engine knows its process.
-    let script = Scripted::new([Turn::prints("tool", NO_PERL, 127)]);
+    let script = Scripted::new([ScriptedExec::prints("tool", NO_PERL, 127)]);
     let captured = capture(&script.engine(), &container("db"), &ExecSpec::new(["tool"]), None).await.unwrap();
     assert_eq!((captured.exit_code, captured.text()), (127, NO_PERL.trim_end().to_owned()));
     script.is_over().await;
@@ -358,7 +358,7 @@ async fn d1_a_command_that_fails_like_a_missing_interpreter_runs_once() {
 #[tokio::test]
 async fn d1_a_user_who_is_not_there_is_reported_once() {
     let words = "unable to find user nosuch: no matching entries in passwd file\r\n";
-    let script = Scripted::new([Turn::not_started("tool", words)]);
+    let script = Scripted::new([ScriptedExec::not_started("tool", words)]);
     let captured = capture(&script.engine(), &container("db"), &ExecSpec::new(["tool"]), None).await.unwrap();
     assert_eq!((captured.exit_code, captured.text()), (127, words.trim_end().to_owned()));
     script.is_over().await;
@@ -366,7 +366,7 @@ async fn d1_a_user_who_is_not_there_is_reported_once() {
 
 #[tokio::test]
 async fn the_official_image_on_alpine_is_known_to_have_neither() {
-    let script = Scripted::new([Turn::prints("tool", "", 0)]);
+    let script = Scripted::new([ScriptedExec::prints("tool", "", 0)]);
     let mut alpine = container("alpine");
     alpine.env = vec!["PG_SHA256=00".to_owned()];
     capture(&script.engine(), &alpine, &ExecSpec::new(["tool"]), None).await.unwrap();

@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 
 use super::lexer::Lexer;
 use super::notes::{Beginning, connected};
-use super::statement::{Piece, Statement};
-use super::token::{Ambiguity, Listener, Place, Token};
+use super::statement::{KeptToken, Statement};
+use super::token::{Ambiguity, LexerEvents, Place, Token};
 use super::{BOM, HELD};
 use crate::dump::deferred_owners::deferred;
 use crate::dump::sql::classify::judge;
@@ -277,10 +277,13 @@ impl Reader {
     /// Keeps the first schema of a search path that the dump sets.
     fn follow_search_path(&mut self) {
         let head = &self.statement.head;
-        let is = |at: usize, word: &str| matches!(head.get(at), Some(Piece::Word(found)) if found == word);
+        let is =
+            |at: usize, word: &str| matches!(head.get(at), Some(KeptToken::Word(found)) if found == word);
         if is(0, "set") && is(1, "search_path") {
             self.schema = match head.get(3) {
-                Some(Piece::Word(name) | Piece::Name(name) | Piece::Text(name)) => Some(name.clone()),
+                Some(KeptToken::Word(name) | KeptToken::Name(name) | KeptToken::Text(name)) => {
+                    Some(name.clone())
+                }
                 _ => None,
             };
         } else if is(0, "select") {
@@ -313,7 +316,7 @@ impl Reader {
     }
 }
 
-impl Listener for Reader {
+impl LexerEvents for Reader {
     fn token(&mut self, token: Token<'_>, place: Place) {
         self.statement.push(token, place, &mut self.roles);
         if let Some(role) = self.roles.pop_first()

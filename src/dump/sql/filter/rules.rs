@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::dump::sql::notes::{Beginning, Needless, Notes};
-use crate::dump::sql::statement::Piece;
+use crate::dump::sql::statement::KeptToken;
 use crate::text::sql_quote::shell_word;
 
 /// Statements that a restore leaves out or changes on their way to psql.
@@ -113,7 +113,7 @@ impl Rules {
     }
 
     /// Returns the reason to leave a statement out; `head` holds its tokens outside parentheses.
-    pub(crate) fn leave_out(&self, head: &[Piece], beginning: &mut Beginning) -> Option<Reason> {
+    pub(crate) fn leave_out(&self, head: &[KeptToken], beginning: &mut Beginning) -> Option<Reason> {
         let words = Head(head);
         if self.database.is_some() && words.is_of_server() {
             return Some(Reason::Database);
@@ -148,7 +148,7 @@ impl Rules {
     }
 
     /// Returns the treatment of a statement that the loading role may not run.
-    pub(crate) fn treatment(&self, head: &[Piece]) -> Option<Treatment> {
+    pub(crate) fn treatment(&self, head: &[KeptToken]) -> Option<Treatment> {
         let apart = self.apart.as_ref()?;
         let words = Head(head);
         let end = head.len();
@@ -267,13 +267,13 @@ impl fmt::Display for LeftOut {
 }
 
 /// First tokens of a statement, outside parentheses.
-pub(crate) struct Head<'a>(pub(crate) &'a [Piece]);
+pub(crate) struct Head<'a>(pub(crate) &'a [KeptToken]);
 
 impl Head<'_> {
     /// `SET name = …` of a setting without a prefix.
     pub(crate) fn plain_setting(&self) -> Option<String> {
         let name = self.word(1).filter(|_| self.are(0, &["set"]))?;
-        let assigned = self.0.get(2) == Some(&Piece::Other(b'=')) || self.are(2, &["to"]);
+        let assigned = self.0.get(2) == Some(&KeptToken::Other(b'=')) || self.are(2, &["to"]);
         // Another table access method than the usual one is more than a matter of form.
         let usual = name != "default_table_access_method" || self.name(3).as_deref() == Some("heap");
         (assigned && usual).then(|| name.to_owned())
@@ -288,10 +288,10 @@ impl Head<'_> {
             Some("security") => self
                 .0
                 .iter()
-                .position(|piece| *piece == Piece::Word("on".to_owned()))
+                .position(|piece| *piece == KeptToken::Word("on".to_owned()))
                 .is_some_and(|at| of(at + 1)),
             Some("grant" | "revoke") => {
-                let on = self.0.iter().position(|piece| *piece == Piece::Word("on".to_owned()));
+                let on = self.0.iter().position(|piece| *piece == KeptToken::Word("on".to_owned()));
                 on.is_none_or(|at| of(at + 1) || self.are(at + 1, &["parameter"]))
             }
             _ => false,
@@ -303,7 +303,7 @@ impl Head<'_> {
         match self.word(0) {
             Some("create" | "alter") => self.are(1, &["role"]),
             Some("comment") => self.are(1, &["on", "role"]),
-            Some("grant") => !self.0.contains(&Piece::Word("on".to_owned())),
+            Some("grant") => !self.0.contains(&KeptToken::Word("on".to_owned())),
             _ => false,
         }
     }
@@ -324,12 +324,12 @@ impl Head<'_> {
     /// DROP, and the kinds of ALTER that `--clean` writes for the same.
     pub(crate) fn drops(&self) -> bool {
         self.are(0, &["drop"])
-            || (self.are(0, &["alter"]) && self.0.contains(&Piece::Word("drop".to_owned())))
+            || (self.are(0, &["alter"]) && self.0.contains(&KeptToken::Word("drop".to_owned())))
     }
 
     /// ALTER TABLE … DISABLE TRIGGER and ENABLE TRIGGER.
     pub(crate) fn switches_triggers(&self) -> bool {
-        let at = self.0.iter().rposition(|piece| *piece == Piece::Word("trigger".to_owned()));
+        let at = self.0.iter().rposition(|piece| *piece == KeptToken::Word("trigger".to_owned()));
         let Some(at) = at.filter(|at| *at >= 3 && self.are(0, &["alter", "table"])) else { return false };
         (self.are(at - 1, &["disable"]) || self.are(at - 1, &["enable"])) && self.0.len() == at + 2
     }
@@ -340,7 +340,7 @@ impl Head<'_> {
 
     fn word(&self, at: usize) -> Option<&str> {
         match self.0.get(at)? {
-            Piece::Word(word) => Some(word),
+            KeptToken::Word(word) => Some(word),
             _ => None,
         }
     }
@@ -351,8 +351,8 @@ impl Head<'_> {
 
     fn name(&self, at: usize) -> Option<String> {
         match self.0.get(at)? {
-            Piece::Word(name) | Piece::Name(name) | Piece::Text(name) => Some(name.clone()),
-            Piece::Other(_) => None,
+            KeptToken::Word(name) | KeptToken::Name(name) | KeptToken::Text(name) => Some(name.clone()),
+            KeptToken::Other(_) => None,
         }
     }
 

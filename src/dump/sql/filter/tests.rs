@@ -268,7 +268,7 @@ fn w11_one_database_is_taken_out_of_the_output_of_pg_dumpall() {
             let mut scanner = crate::dump::sql::DumpScanner::new();
             scanner.feed(text.as_bytes());
             let summary = scanner.finish();
-            assert_eq!(summary.proof(), crate::dump::sql::Proof::Trailer, "{at} {name}: {text}");
+            assert_eq!(summary.proof(), crate::dump::sql::Completeness::Trailer, "{at} {name}: {text}");
             assert_eq!(summary.refusals().count(), 0, "{:?}", summary.findings);
             assert_eq!((summary.copies.len(), summary.rows()), (1, 2));
             let mut filter = StatementFilter::new(rules);

@@ -11,7 +11,7 @@ pub(crate) mod quoted;
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
-use super::token::{Ambiguity, Listener, Open, Place, Token};
+use super::token::{Ambiguity, LexerEvents, Open, Place, Token};
 use crate::dump::sql::copy_data::CopyData;
 
 /// Largest number of bytes kept of one token's text.
@@ -127,7 +127,7 @@ impl Lexer {
     }
 
     /// Reads on.
-    pub(crate) fn feed<L: Listener>(&mut self, chunk: &[u8], listener: &mut L) {
+    pub(crate) fn feed<L: LexerEvents>(&mut self, chunk: &[u8], listener: &mut L) {
         let mut rest = chunk;
         while !rest.is_empty() {
             let raw = !matches!(self.mode, Mode::Copy | Mode::Metacommand | Mode::LineComment);
@@ -142,7 +142,7 @@ impl Lexer {
     }
 
     /// Ends the stream: a token that only its neighbour would have ended is told.
-    pub(crate) fn finish<L: Listener>(&mut self, listener: &mut L) -> Open {
+    pub(crate) fn finish<L: LexerEvents>(&mut self, listener: &mut L) -> Open {
         let open = self.open();
         if self.mode == Mode::Metacommand {
             listener.metacommand(&self.text, self.place, false);
@@ -156,7 +156,7 @@ impl Lexer {
     }
 
     /// Reads a piece in the present mode; zero bytes when only the mode changed.
-    fn step<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+    fn step<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         match self.mode {
             Mode::Copy => self.copy_data(rest, listener),
             Mode::Ground => self.ground(rest, listener),
@@ -208,13 +208,13 @@ impl Lexer {
         }
     }
 
-    fn tell<L: Listener>(&mut self, token: Token<'_>, listener: &mut L) {
+    fn tell<L: LexerEvents>(&mut self, token: Token<'_>, listener: &mut L) {
         self.tail = None;
         self.mode = Mode::Ground;
         listener.token(token, self.place);
     }
 
-    fn ground<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+    fn ground<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         let blank = rest.iter().position(|&byte| !is_space(byte)).unwrap_or(rest.len());
         if blank > 0 {
             self.newlines(&rest[..blank]);
@@ -261,7 +261,7 @@ impl Lexer {
         1
     }
 
-    fn word<L: Listener>(&mut self, rest: &[u8], glued: bool, listener: &mut L) -> usize {
+    fn word<L: LexerEvents>(&mut self, rest: &[u8], glued: bool, listener: &mut L) -> usize {
         let length = rest.iter().position(|&byte| !continues_name(byte)).unwrap_or(rest.len());
         if length > 0 {
             if glued && memchr(b'$', &rest[..length]).is_some() {
@@ -286,7 +286,7 @@ impl Lexer {
         0
     }
 
-    fn number<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+    fn number<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         let part = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
         let length = rest.iter().position(|byte| !part(byte)).unwrap_or(rest.len());
         if length == 0 {
@@ -299,7 +299,14 @@ impl Lexer {
     }
 
     /// After the first of two characters that together open a comment.
-    fn second<L: Listener>(&mut self, rest: &[u8], wanted: u8, first: u8, then: Mode, to: &mut L) -> usize {
+    fn second<L: LexerEvents>(
+        &mut self,
+        rest: &[u8],
+        wanted: u8,
+        first: u8,
+        then: Mode,
+        to: &mut L,
+    ) -> usize {
         if rest[0] == wanted {
             if then == Mode::LineComment {
                 self.keep(b"--");
@@ -311,7 +318,7 @@ impl Lexer {
         0
     }
 
-    fn colon<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+    fn colon<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         let next = rest[0];
         if starts_name(next) || next.is_ascii_digit() || matches!(next, b'\'' | b'"' | b'{') {
             listener.variable(self.place);
@@ -320,7 +327,7 @@ impl Lexer {
         usize::from(matches!(next, b':' | b'='))
     }
 
-    fn metacommand<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+    fn metacommand<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         let Some(end) = memchr(b'\n', rest) else {
             self.keep(rest);
             return rest.len();
@@ -332,7 +339,7 @@ impl Lexer {
         end
     }
 
-    fn copy_line_end<L: Listener>(&mut self, rest: &[u8], blamed: bool, listener: &mut L) -> usize {
+    fn copy_line_end<L: LexerEvents>(&mut self, rest: &[u8], blamed: bool, listener: &mut L) -> usize {
         let blank = rest.iter().position(|&byte| byte == b'\n' || !is_space(byte)).unwrap_or(rest.len());
         if blank > 0 {
             return blank;
@@ -349,7 +356,7 @@ impl Lexer {
         1
     }
 
-    fn copy_data<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+    fn copy_data<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         let lines = self.copy.lines();
         let used = self.copy.feed(rest);
         self.line += self.copy.lines() - lines;

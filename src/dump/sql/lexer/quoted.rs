@@ -5,10 +5,10 @@
 use memchr::{memchr, memchr2};
 
 use super::{LONGEST_TAG, Lexer, Mode, Tail, starts_name};
-use crate::dump::sql::token::{Ambiguity, Listener, Token};
+use crate::dump::sql::token::{Ambiguity, LexerEvents, Token};
 
 impl Lexer {
-    pub(crate) fn dollar_tag<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+    pub(crate) fn dollar_tag<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         let next = rest[0];
         if next == b'$' {
             if self.text.len() > LONGEST_TAG {
@@ -37,7 +37,7 @@ impl Lexer {
         0
     }
 
-    pub(crate) fn dollar_body<L: Listener>(
+    pub(crate) fn dollar_body<L: LexerEvents>(
         &mut self,
         rest: &[u8],
         matched: usize,
@@ -64,7 +64,7 @@ impl Lexer {
         1
     }
 
-    pub(crate) fn line_comment<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+    pub(crate) fn line_comment<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         // psql ends a comment at a carriage return too: what follows it is live text.
         let Some(end) = memchr2(b'\n', b'\r', rest) else {
             self.keep(rest);
@@ -95,7 +95,7 @@ impl Lexer {
         1
     }
 
-    pub(crate) fn string<L: Listener>(&mut self, rest: &[u8], escapes: bool, listener: &mut L) -> usize {
+    pub(crate) fn string<L: LexerEvents>(&mut self, rest: &[u8], escapes: bool, listener: &mut L) -> usize {
         let found = if escapes { memchr2(b'\'', b'\\', rest) } else { memchr(b'\'', rest) };
         let content = &rest[..found.unwrap_or(rest.len())];
         self.newlines(content);
@@ -118,7 +118,12 @@ impl Lexer {
         end + 1
     }
 
-    pub(crate) fn string_end<L: Listener>(&mut self, rest: &[u8], escapes: bool, listener: &mut L) -> usize {
+    pub(crate) fn string_end<L: LexerEvents>(
+        &mut self,
+        rest: &[u8],
+        escapes: bool,
+        listener: &mut L,
+    ) -> usize {
         if rest[0] == b'\'' {
             self.keep(b"'");
             self.mode = Mode::Text { escapes };
@@ -145,7 +150,7 @@ impl Lexer {
         }
     }
 
-    pub(crate) fn quoted_end<L: Listener>(&mut self, rest: &[u8], listener: &mut L) -> usize {
+    pub(crate) fn quoted_end<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         if rest[0] == b'"' {
             self.keep(b"\"");
             self.mode = Mode::Quoted;

@@ -17,7 +17,7 @@ use crate::repository::authenticity::allowed;
 
 /// Kind of a task, which decides what the task may run beside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum TaskKind {
     /// The rows of one table.
     Rows,
     /// Positions of sequences, which belong to no table.
@@ -30,7 +30,7 @@ pub(crate) enum Class {
     Other,
 }
 
-impl Class {
+impl TaskKind {
     fn of(entry: &Entry) -> Self {
         match (entry.data, entry.kind.as_str()) {
             (true, "TABLE DATA") => Self::Rows,
@@ -54,7 +54,7 @@ pub(crate) struct Part {
     /// Name of the task's entry, for messages.
     pub(crate) name: String,
     /// Kind of the task.
-    pub(crate) class: Class,
+    pub(crate) class: TaskKind,
     /// The rows of its COPY blocks, in order.
     pub(crate) copies: Vec<u64>,
     /// Table of the task as SQL writes it, where the table is known.
@@ -94,7 +94,7 @@ pub(crate) struct Layout {
 
 /// Reports whether an entry is an index or a key, whose text names the table ([`crate::restore::load::index_table::of`]).
 pub(crate) fn builds(entry: &Entry) -> bool {
-    Class::of(entry).builds()
+    TaskKind::of(entry).builds()
 }
 
 /// Building an index takes about this share of loading the rows under it.
@@ -150,10 +150,10 @@ impl Layout {
                 rows.push(copy.rows);
                 table = Some(copy.table.clone());
             }
-            let class = match Class::of(entry) {
-                Class::Rows if rows.len() == 1 => Class::Rows,
-                class if class != Class::Rows && rows.is_empty() => class,
-                _ => Class::Other,
+            let class = match TaskKind::of(entry) {
+                TaskKind::Rows if rows.len() == 1 => TaskKind::Rows,
+                class if class != TaskKind::Rows && rows.is_empty() => class,
+                _ => TaskKind::Other,
             };
             layout.add(Part {
                 range,
@@ -177,16 +177,16 @@ impl Layout {
 
     fn add(&mut self, part: Part) {
         match (self.stages.last_mut(), part.class) {
-            (Some(Stage::Alone(last)), Class::Other) => {
+            (Some(Stage::Alone(last)), TaskKind::Other) => {
                 last.range.end = part.range.end;
                 last.copies.extend(part.copies);
             }
-            (_, Class::Other) => self.stages.push(Stage::Alone(part)),
-            (Some(Stage::Together(parts)), Class::Rows) if parts.iter().any(|p| p.class.builds()) => {
+            (_, TaskKind::Other) => self.stages.push(Stage::Alone(part)),
+            (Some(Stage::Together(parts)), TaskKind::Rows) if parts.iter().any(|p| p.class.builds()) => {
                 self.stages.push(Stage::Together(vec![part]));
             }
             (Some(Stage::Together(parts)), class) => match parts.last_mut() {
-                Some(last) if class == Class::Sequences && last.class == class => {
+                Some(last) if class == TaskKind::Sequences && last.class == class => {
                     last.range.end = part.range.end;
                 }
                 _ => parts.push(part),
@@ -197,11 +197,11 @@ impl Layout {
 
     fn worthwhile(&self) -> bool {
         let several =
-            |parts: &[Part], of: fn(Class) -> bool| parts.iter().filter(|p| of(p.class)).count() > 1;
+            |parts: &[Part], of: fn(TaskKind) -> bool| parts.iter().filter(|p| of(p.class)).count() > 1;
         self.stages.iter().any(|stage| match stage {
             Stage::Alone(_) => false,
             Stage::Together(parts) => {
-                several(parts, |class| class == Class::Rows) || several(parts, Class::builds)
+                several(parts, |class| class == TaskKind::Rows) || several(parts, TaskKind::builds)
             }
         })
     }
@@ -218,7 +218,7 @@ impl Layout {
 /// Puts the longest first, so that none is left over at the end, and says what waits for what.
 pub(crate) fn order(parts: &mut [Part]) {
     let mut loaded: HashMap<String, u64> = HashMap::new();
-    for part in parts.iter().filter(|part| part.class == Class::Rows) {
+    for part in parts.iter().filter(|part| part.class == TaskKind::Rows) {
         *loaded.entry(part.table.clone().unwrap_or_default()).or_default() +=
             part.range.end - part.range.start;
     }
@@ -226,12 +226,12 @@ pub(crate) fn order(parts: &mut [Part]) {
     // A stable sort keeps the rest in the dump's order.
     parts.sort_by_cached_key(|part| {
         Reverse(match part.class {
-            Class::Rows => part.range.end - part.range.start,
+            TaskKind::Rows => part.range.end - part.range.start,
             _ => rows_of(part).unwrap_or(0) / BUILD,
         })
     });
     let mut rows: HashMap<String, Vec<usize>> = HashMap::new();
-    for (at, part) in parts.iter().enumerate().filter(|(_, part)| part.class == Class::Rows) {
+    for (at, part) in parts.iter().enumerate().filter(|(_, part)| part.class == TaskKind::Rows) {
         rows.entry(part.table.clone().unwrap_or_default()).or_default().push(at);
     }
     for part in parts.iter_mut().filter(|part| part.class.builds()) {

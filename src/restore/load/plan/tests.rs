@@ -72,7 +72,7 @@ proptest! {
                 let text = &text[part.range.start as usize..part.range.end as usize];
                 if matches!(stage, Stage::Together(_)) {
                     let entries = text.matches("-- Name:").count() + text.matches("-- Data for Name:").count();
-                    prop_assert!(entries == 1 || part.class == Class::Sequences);
+                    prop_assert!(entries == 1 || part.class == TaskKind::Sequences);
                     let kinds = ["Type: TABLE DATA;", "Type: INDEX;", "Type: CONSTRAINT;", "Type: SEQUENCE SET;"];
                     prop_assert!(kinds.iter().any(|k| text.contains(k)));
                 }
