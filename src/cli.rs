@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn y10_words_of_a_command_in_a_container_stay_as_they_are() {
+    fn words_of_a_command_in_a_container_stay_as_they_are() {
         let rewritten = |line: &str| {
             let words = line.split(' ').map(OsString::from).collect();
             exit_codes_asked_for(words)

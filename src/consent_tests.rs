@@ -319,7 +319,7 @@ fn a_backup_of_something_else_goes_into_production_only_where_the_command_names_
 }
 
 #[test]
-fn x1_a_backup_of_something_else_has_the_stack_named_in_development_too() {
+fn a_backup_of_something_else_has_the_stack_named_in_development_too() {
     let unlike = GuardTarget { unlike: Some(of_something_else()), ..target(Some("dev")) };
     let targets = std::slice::from_ref(&unlike);
     let refused = run(Guard::Destroy, targets, "--yes", None).0.unwrap_err();

@@ -176,7 +176,7 @@ fn a_cut_file_of_ours_with_something_behind_it_is_truncated() {
 
 #[cfg(feature = "xz")]
 #[test]
-fn b6_xz_is_read_and_a_cut_is_noticed() {
+fn xz_is_read_and_a_cut_is_noticed() {
     let plain = text(2 * BLOCK + 7);
     let mut writer = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
     writer.write_all(&plain).unwrap();
@@ -189,7 +189,7 @@ fn b6_xz_is_read_and_a_cut_is_noticed() {
 
 #[cfg(feature = "bzip2")]
 #[test]
-fn b6_bzip2_is_read_and_a_cut_is_noticed() {
+fn bzip2_is_read_and_a_cut_is_noticed() {
     let plain = text(2 * BLOCK + 7);
     let mut writer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
     writer.write_all(&plain).unwrap();

@@ -135,7 +135,7 @@ fn a_disk_that_the_next_backup_may_not_fit_on_is_told() {
 }
 
 #[test]
-fn x1_the_backup_of_another_database_is_not_the_last_one() {
+fn the_backup_of_another_database_is_not_the_last_one() {
     let (_home, catalog) = seen(&["backup_20260102_030000.sql.gz"], |m| m.database = "h1".into());
     let finding = &found(&look(&catalog, target(), true).unwrap(), true)[0];
     assert_eq!(finding.severity, Severity::Problem);
@@ -143,7 +143,7 @@ fn x1_the_backup_of_another_database_is_not_the_last_one() {
 }
 
 #[test]
-fn z5_an_empty_newest_backup_of_a_database_that_is_not_empty_is_found() {
+fn an_empty_newest_backup_of_a_database_that_is_not_empty_is_found() {
     let (_home, catalog) = seen(&["backup_20260102_030000.sql.gz"], |m| {
         m.tables.clear();
         m.entries.clear();

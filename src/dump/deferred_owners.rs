@@ -479,7 +479,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn y2_owners_and_rights_are_written_anew() {
+    fn owners_and_rights_are_written_anew() {
         for (text, written) in [
             ("ALTER TABLE public.t OWNER TO app;", "ALTER table \"public\".\"t\" OWNER TO \"app\""),
             (
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn y2_whatever_could_do_more_is_not_taken() {
+    fn whatever_could_do_more_is_not_taken() {
         for text in [
             "ALTER TABLE public.t ADD COLUMN a int DEFAULT f(), OWNER TO app",
             "ALTER TABLE public.t ALTER a TYPE int USING f(a), OWNER TO app",

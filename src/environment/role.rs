@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn y5_the_server_is_told_by_its_processes() {
+    fn the_server_is_told_by_its_processes() {
         for (line, is) in [
             ("postgres", true),
             ("postgres: checkpointer", true),

@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn s15_a_name_given_by_a_link_is_taken_back_where_the_old_one_stays() {
+    fn a_name_given_by_a_link_is_taken_back_where_the_old_one_stays() {
         let home = tempfile::tempdir().unwrap();
         let (from, to) = (home.path().join("from"), home.path().join("to"));
         fs::write(&from, "x").unwrap();

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn w16_commands_and_variables_of_psql_are_found_with_their_line() {
+    fn commands_and_variables_of_psql_are_found_with_their_line() {
         command("\\set x 1\nselect 1;\n\\i other.sql\n", "\\set", 1);
         command("-- a dump\n\n\\restrict AbC\n\nselect 1;", "\\restrict", 3);
         command("select 1; \\connect other", "\\connect", 1);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn w16_what_only_looks_like_a_command_of_psql_runs() {
+    fn what_only_looks_like_a_command_of_psql_runs() {
         for sql in [
             "select '\\i x', E'\\\\', \"a\\b\", $$ \\connect $$, $f$ :'x' $f$; -- \\q\n/* \\! */",
             "create function f() returns text language plpgsql as $$ begin return '\\'; end $$;",
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn w21_a_transaction_that_is_left_open_is_found_with_its_line() {
+    fn a_transaction_that_is_left_open_is_found_with_its_line() {
         let open = |word: &str, line| Some((Obstacle::Open(word.to_owned()), line));
         assert_eq!(obstacle("BEGIN;\nCREATE TABLE half (a int);\n"), open("BEGIN", 1));
         assert_eq!(

@@ -44,7 +44,7 @@ fn theirs(files: &[(&str, &str)], tool: &str, file: &str, hint: &str) {
 const UP_DOWN: &str = "-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;\n";
 
 #[test]
-fn z1_a_stray_file_beside_another_tools_folders_is_not_run() {
+fn a_stray_file_beside_another_tools_folders_is_not_run() {
     theirs(
         &[
             ("migrations/2017-01-01-000000_users/up.sql", "create table users ();"),
@@ -100,7 +100,7 @@ fn z1_a_stray_file_beside_another_tools_folders_is_not_run() {
 }
 
 #[test]
-fn z2_migrations_that_lie_there_are_named_with_what_to_type() {
+fn migrations_that_lie_there_are_named_with_what_to_type() {
     theirs(&[("migrations/00001_a.sql", UP_DOWN)], "Goose", "migrations/00001_a.sql", "preset = \"goose\"");
     theirs(
         &[("internal/assets/00001_a.sql", UP_DOWN)],
@@ -154,7 +154,7 @@ fn z2_migrations_that_lie_there_are_named_with_what_to_type() {
 }
 
 #[test]
-fn y7_folders_for_other_databases_do_not_count_and_are_named_where_they_are_all_there_is() {
+fn folders_for_other_databases_do_not_count_and_are_named_where_they_are_all_there_is() {
     let clickhouse = ("db/clickhouse/migrations/01_init.sql", "create table t () engine = MergeTree;");
     finds(
         &[
@@ -190,7 +190,7 @@ fn y7_folders_for_other_databases_do_not_count_and_are_named_where_they_are_all_
 }
 
 #[test]
-fn y7_a_tools_own_files_beat_files_that_only_end_in_sql() {
+fn a_tools_own_files_beat_files_that_only_end_in_sql() {
     finds(
         &[("db/migrations/1_a.sql", "-- migrate:up\n"), ("old/migrations/0001_a.sql", "")],
         Layout::Dbmate,

@@ -366,7 +366,7 @@ mod tests {
     use crate::docker::fake_engine::{Scripted, container};
 
     #[test]
-    fn w13_a_port_and_a_socket_are_read_from_the_command() {
+    fn a_port_and_a_socket_are_read_from_the_command() {
         let read = |command: &str| {
             let command: Vec<String> = command.split(' ').map(str::to_owned).collect();
             (option_of(&command, "-p", "port"), socket_of(&command))
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn w14_bitnamis_variables_are_known() {
+    async fn bitnamis_variables_are_known() {
         let discover = async |env: &[&str], wishes: &Wishes| {
             let script = Scripted::new([]);
             let db = Container { env: env.iter().map(|&pair| pair.to_owned()).collect(), ..container("db") };

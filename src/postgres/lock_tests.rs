@@ -119,7 +119,7 @@ async fn a_database_that_does_not_exist_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn no11_a_session_that_is_lost_again_and_again_is_no_swap_and_is_not_asked_for_without_a_pause() {
+async fn a_session_that_is_lost_again_and_again_is_no_swap_and_is_not_asked_for_without_a_pause() {
     let lost = || {
         ScriptedExec::new("psql", |mut far| async move {
             let (_, word) = far.question().await?;

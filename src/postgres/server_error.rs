@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn y9_no_field_of_a_report_shows_a_secret() {
+    fn no_field_of_a_report_shows_a_secret() {
         let report = "ERROR:  42601: syntax error at or near \"x\"\n\
                       LINE 1: ALTER ROLE a PASSWORD 'hunter2' x\n                ^\n\
                       QUERY:  ALTER ROLE a PASSWORD 'hunter2' x\n\
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn w18_every_field_of_a_report_is_read() {
+    fn every_field_of_a_report_is_read() {
         let report = "ERROR:  22012: division by zero\n\
                       LINE 1: select 1/0\n                ^\n\
                       DETAIL:  first\nsecond\n\
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn z4_the_sqlstate_is_read_in_every_language_of_the_server() {
+    fn the_sqlstate_is_read_in_every_language_of_the_server() {
         let german = ServerError::parse("FEHLER:  42P01: Relation »nosuch« existiert nicht\n").unwrap();
         assert_eq!(
             (german.state.as_str(), german.message.as_str()),

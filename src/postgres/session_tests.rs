@@ -79,7 +79,7 @@ async fn an_sql_error_carries_its_state_and_the_session_goes_on() {
 }
 
 #[tokio::test]
-async fn w18_the_report_of_an_error_is_waited_for_and_an_older_one_is_not_taken() {
+async fn the_report_of_an_error_is_waited_for_and_an_older_one_is_not_taken() {
     let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
         let mut far = greeted(far).await;
         // stdout is quicker than stderr, and notices stand before the error.
@@ -234,7 +234,7 @@ async fn a_server_that_listens_on_its_socket_alone_by_choice_is_one() {
 }
 
 #[tokio::test]
-async fn x10_a_database_that_is_not_there_is_told_with_the_names_that_are() {
+async fn a_database_that_is_not_there_is_told_with_the_names_that_are() {
     let script = Scripted::new([
         failing("FATAL:  database \"postgres\" does not exist"),
         ScriptedExec::prints("sh", "", 1),
@@ -288,7 +288,7 @@ async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
 }
 
 #[tokio::test]
-async fn x5_limits_that_the_server_knows_are_lifted_for_what_comes_after() {
+async fn limits_that_the_server_knows_are_lifted_for_what_comes_after() {
     let greeting = |rows: &'static str| {
         ScriptedExec::new("psql", move |mut far| async move {
             let (_, word) = far.question().await?;
@@ -319,7 +319,7 @@ async fn x5_limits_that_the_server_knows_are_lifted_for_what_comes_after() {
 }
 
 #[tokio::test]
-async fn no8_a_psql_that_answers_without_a_status_or_without_end_is_an_error() {
+async fn a_psql_that_answers_without_a_status_or_without_end_is_an_error() {
     let script = Scripted::new([
         ScriptedExec::new("psql", |far| async move {
             let mut far = greeted(far).await;
@@ -352,7 +352,7 @@ async fn no8_a_psql_that_answers_without_a_status_or_without_end_is_an_error() {
 }
 
 #[tokio::test]
-async fn no8_rows_that_a_program_prints_are_not_kept() {
+async fn rows_that_a_program_prints_are_not_kept() {
     let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
         let mut far = greeted(far).await;
         let block = vec![b'x'; 1 << 20];
@@ -372,7 +372,7 @@ async fn no8_rows_that_a_program_prints_are_not_kept() {
 }
 
 #[tokio::test]
-async fn d1_a_recovery_is_waited_for_and_a_standby_that_admits_nobody_is_not() {
+async fn a_recovery_is_waited_for_and_a_standby_that_admits_nobody_is_not() {
     let script = Scripted::new([
         failing("FATAL:  the database system is in recovery mode"),
         failing(
@@ -393,7 +393,7 @@ async fn d1_a_recovery_is_waited_for_and_a_standby_that_admits_nobody_is_not() {
 }
 
 #[tokio::test]
-async fn d1_a_session_that_the_server_ends_is_lost_and_says_what_the_server_says_now() {
+async fn a_session_that_the_server_ends_is_lost_and_says_what_the_server_says_now() {
     let closed = "WARNING:  terminating connection because of crash of another server process\n\
                   server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n";
     let idle = |state: &'static str, words: &'static str| {

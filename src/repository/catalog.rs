@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn x2_two_services_are_kept_apart_and_old_backups_are_found() {
+    fn two_services_are_kept_apart_and_old_backups_are_found() {
         let home = tempfile::tempdir().unwrap();
         let catalog = Catalog::new(home.path(), "acme", Some("prod"));
         let add = |catalog: &Catalog, name: &str, change: &dyn Fn(&mut Manifest)| {

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_x2_every_part_that_differs_is_named() {
+    fn every_part_that_differs_is_named() {
         assert_eq!(parts(&target(), &backup(|_| ())), []);
         let other = backup(|m| {
             m.source.stack = "shop".into();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn x2_a_manifest_without_a_service_is_known_by_its_container() {
+    fn a_manifest_without_a_service_is_known_by_its_container() {
         let old = |name: &str, id: &str| {
             backup(|m| {
                 m.source.service = None;

@@ -409,7 +409,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn z5_a_dump_of_nothing_is_known_as_empty() {
+    fn a_dump_of_nothing_is_known_as_empty() {
         let of = |entries: &[(&str, &str)]| {
             let entry = |(name, kind): &(&str, &str)| Entry {
                 name: (*name).into(),

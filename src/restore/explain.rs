@@ -132,7 +132,7 @@ mod tests {
     use crate::error;
 
     #[test]
-    fn w1_the_hint_has_the_search_path_of_the_source_and_the_schema_of_the_missing_name() {
+    fn the_hint_has_the_search_path_of_the_source_and_the_schema_of_the_missing_name() {
         let complaint = Complaint::of(
             "psql:<stdin>:4: ERROR:  function b(text) does not exist\nCONTEXT:  PL/pgSQL function public.a(text) line 1 at RETURN\n",
         );

@@ -512,7 +512,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn y2_an_extension_is_harmless_by_name_and_version() {
+    fn an_extension_is_harmless_by_name_and_version() {
         for (name, version, harmless) in [
             ("pgcrypto", "1.3", true),
             ("postgis", "3.3.2", true),

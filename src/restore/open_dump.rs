@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn w20_utf16_is_converted_and_damage_in_it_is_noticed() {
+    fn utf16_is_converted_and_damage_in_it_is_noticed() {
         for big_endian in [false, true] {
             let bytes = utf16(DUMP, big_endian);
             let (plain, notes) = read(&bytes, false).unwrap();
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn w8_bytes_behind_a_gzip_file_are_read_as_gzip_reads_them() {
+    fn bytes_behind_a_gzip_file_are_read_as_gzip_reads_them() {
         let packed = gzip(DUMP.as_bytes());
         for (behind, note) in [
             (&b"\n"[..], Some("1 byte behind the end of the gzip file is left out")),
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn w7_text_in_front_is_counted_and_left_out_only_when_asked() {
+    fn text_in_front_is_counted_and_left_out_only_when_asked() {
         let text = "pg_dump: warning: there are circular foreign-key constraints\npg_dump: detail: node\n";
         let bytes = format!("{text}{DUMP}");
         let refused = read(bytes.as_bytes(), false).unwrap_err();
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn w19_what_is_no_dump_is_named_with_the_command_that_leads_on() {
+    fn what_is_no_dump_is_named_with_the_command_that_leads_on() {
         for (bytes, words) in [
             (&b"Salted__12345678"[..], "openssl enc -d"),
             (b"-----BEGIN PGP MESSAGE-----\n", "`gpg -d dump | envctl restore -`"),

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn y11_a_dump_by_inserts_is_uncounted_and_one_by_copy_is_not() {
+    fn a_dump_by_inserts_is_uncounted_and_one_by_copy_is_not() {
         let data = "--\n-- Data for Name: t; Type: TABLE DATA; Schema: public; Owner: x\n--\n\n";
         let copy = "COPY public.t (a) FROM stdin;\n1\n\\.\n\n";
         assert!(!is_uncounted(&summary(&format!("{data}{copy}"))));

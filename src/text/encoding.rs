@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn x8_bytes_are_looked_at_where_the_server_does_not() {
+    fn bytes_are_looked_at_where_the_server_does_not() {
         let look = |chunks: &[&[u8]]| {
             let mut check = TextCheck::default();
             for chunk in chunks {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn y1_what_cannot_be_told_is_refused_and_the_rest_is_not() {
+    fn what_cannot_be_told_is_refused_and_the_rest_is_not() {
         let fit = |dump, text, database, converts| Pair { dump, text, database, converts }.fit();
         for encoding in ["UTF8", "LATIN1", "SQL_ASCII"] {
             assert_eq!(fit(encoding, Text::Bytes, encoding, false), Fit::Same);

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn y9_secrets_of_statements_are_masked() {
+    fn secrets_of_statements_are_masked() {
         for (text, shown) in [
             (
                 "CREATE ROLE a WITH LOGIN PASSWORD 'hunter2' VALID UNTIL 'x'",

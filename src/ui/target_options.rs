@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn x6_a_hint_means_the_target_of_this_run() {
+    fn a_hint_means_the_target_of_this_run() {
         let options = prod_of_shop();
         for (hint, completed) in [
             (

@@ -28,7 +28,7 @@ exit 0
 }
 
 #[test]
-fn y8_a_stack_that_is_not_there_ends_with_3_and_the_candidates() {
+fn a_stack_that_is_not_there_ends_with_3_and_the_candidates() {
     let stage = Stage::with(stack("acme-dev"));
     stage.engine.install("*", "psql", Server::new().psql());
     for verb in ["status", "doctor"] {

@@ -109,7 +109,7 @@ fn where_the_kernel_refuses_a_reaper_commands_run_and_it_is_told() {
 }
 
 #[test]
-fn d1_an_orphan_below_a_reaper_is_ended_with_its_command() {
+fn an_orphan_below_a_reaper_is_ended_with_its_command() {
     let server = Wanted::postgres(15, "reaped").start().ready();
     let project = Project::new(&server, "reaped");
     for left in ["(sleep 4720 >/dev/null 2>&1 &)", "(trap '' INT HUP TERM; sleep 4720 >/dev/null 2>&1 &)"] {
@@ -125,7 +125,7 @@ fn d1_an_orphan_below_a_reaper_is_ended_with_its_command() {
 
 /// All that a person may leave in a shell. Plain `docker exec` makes the server end all sessions in each case.
 #[test]
-fn d1_nothing_that_a_shell_or_a_command_leaves_takes_the_database_along() {
+fn nothing_that_a_shell_or_a_command_leaves_takes_the_database_along() {
     for major in [15, 17] {
         let server = Wanted::postgres(major, &format!("left{major}")).start().ready();
         let project = Project::new(&server, "left");
@@ -170,7 +170,7 @@ fn d1_nothing_that_a_shell_or_a_command_leaves_takes_the_database_along() {
 
 /// Somebody else's signal to the shell around a tool: the tool, whose session is ended then, exits with 2.
 #[test]
-fn d1_a_tool_whose_shell_was_killed_does_not_take_the_database_along() {
+fn a_tool_whose_shell_was_killed_does_not_take_the_database_along() {
     let server = Wanted::postgres(15, "shell").start().ready();
     let project = Project::new(&server, "shell");
     let script = "psql -U postgres -c 'select pg_sleep(4751)'; : 4752";

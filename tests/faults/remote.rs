@@ -171,7 +171,7 @@ fn f92_a_daemon_behind_ssh_is_reached_and_a_host_that_is_down_is_one_message() {
 }
 
 #[test]
-fn y12_sessions_of_ssh_are_few_and_its_talk_stays_off_the_terminal() {
+fn sessions_of_ssh_are_few_and_its_talk_stays_off_the_terminal() {
     let project = Project::new(Server::shared(15), "mux");
     let live = project.path().join("live");
     fs::create_dir(&live).unwrap();

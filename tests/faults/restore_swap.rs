@@ -52,7 +52,7 @@ fn kill(case: &Case, args: &[&str], at: At) {
 }
 
 #[test]
-fn no14_a_standby_that_is_gone_does_not_keep_the_swap_and_its_lock() {
+fn a_standby_that_is_gone_does_not_keep_the_swap_and_its_lock() {
     let case = case("swapc");
     let server = &case.project.server;
     server.sql("postgres", "alter role postgres set synchronous_commit = on");

@@ -26,7 +26,7 @@ fn nothing_runs_on(server: &Server, database: &str) {
 }
 
 #[test]
-fn x13_a_restore_that_waits_for_a_lock_or_a_standby_ends_when_it_is_told_to() {
+fn a_restore_that_waits_for_a_lock_or_a_standby_ends_when_it_is_told_to() {
     let server = Wanted::postgres(15, "waits").start().ready();
     let project = Project::new(&server, "waits");
     project.fill(100);

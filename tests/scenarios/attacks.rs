@@ -448,7 +448,7 @@ fn restore(project: &Project, file: &Path, into: &str, more: &[&str]) -> crate::
 }
 
 #[test]
-fn y2_code_of_a_foreign_file_runs_as_nobody_and_reaches_nothing() {
+fn code_of_a_foreign_file_runs_as_nobody_and_reaches_nothing() {
     for server in servers("code") {
         let project = Project::new(&server, "code");
         let dumps = hostile_dumps(&server, &project);
@@ -503,7 +503,7 @@ fn y2_code_of_a_foreign_file_runs_as_nobody_and_reaches_nothing() {
 }
 
 #[test]
-fn y2_no_statement_of_a_foreign_file_reaches_out() {
+fn no_statement_of_a_foreign_file_reaches_out() {
     assert!(STATEMENTS.len() + PLACES.len() + WRITTEN.len() > 150);
     for server in servers("text") {
         let project = Project::new(&server, "statement");
@@ -820,7 +820,7 @@ comment on extension citext is 'another comment'; revoke create on schema public
 "#;
 
 #[test]
-fn y2_ordinary_files_of_others_get_in_as_psql_would_have_them() {
+fn ordinary_files_of_others_get_in_as_psql_would_have_them() {
     for server in Server::each() {
         server.sql(
             "postgres",
@@ -893,7 +893,7 @@ fn y2_ordinary_files_of_others_get_in_as_psql_would_have_them() {
 }
 
 #[test]
-fn y2_a_role_that_a_killed_restore_left_is_dropped_by_the_next() {
+fn a_role_that_a_killed_restore_left_is_dropped_by_the_next() {
     // Its own: restores of other tests would drop the role first.
     let server = Wanted::postgres(15, "left").start().ready();
     let project = Project::new(&server, "left");
@@ -914,7 +914,7 @@ fn y2_a_role_that_a_killed_restore_left_is_dropped_by_the_next() {
 }
 
 #[test]
-fn y2_a_server_that_does_not_let_the_role_in_is_refused_with_the_way_out() {
+fn a_server_that_does_not_let_the_role_in_is_refused_with_the_way_out() {
     let server = Wanted::postgres(17, "peer").start().ready();
     let project = Project::new(&server, "peer");
     project.fill(5);
@@ -930,7 +930,7 @@ fn y2_a_server_that_does_not_let_the_role_in_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn y2_a_role_without_superuser_loads_by_itself_unless_it_may_run_programs() {
+fn a_role_without_superuser_loads_by_itself_unless_it_may_run_programs() {
     for server in Server::each() {
         let major = server.sql("postgres", "show server_version_num");
         let name = format!("sec_plain_{}", &major[..2]);

@@ -96,17 +96,17 @@ fn told(answer: &str, major: u8, over_two: bool) {
 }
 
 #[test]
-fn x3_x4_more_rows_than_in_the_dump_are_explained_and_fewer_are_a_loss_15() {
+fn more_rows_than_in_the_dump_are_explained_and_fewer_are_a_loss_15() {
     more_rows(15);
 }
 
 #[test]
-fn x3_x4_more_rows_than_in_the_dump_are_explained_and_fewer_are_a_loss_17() {
+fn more_rows_than_in_the_dump_are_explained_and_fewer_are_a_loss_17() {
     more_rows(17);
 }
 
 #[test]
-fn y11_rows_of_a_dump_by_inserts_are_counted_on_the_server() {
+fn rows_of_a_dump_by_inserts_are_counted_on_the_server() {
     let server = Server::shared(17);
     let project = Project::new(server, "ins");
     project.fill(300);

@@ -62,7 +62,7 @@ fn restart(server: &Server, port: &str) {
 }
 
 #[test]
-fn w13_a_port_of_the_command_is_found_and_one_of_a_file_is_configured() {
+fn a_port_of_the_command_is_found_and_one_of_a_file_is_configured() {
     let mut wanted = Wanted::postgres(17, "port").arg("--env=POSTGRES_DB=app");
     wanted.command.extend(["-p", "5545"].map(str::to_owned));
     let server = wanted.start().ready();
@@ -76,7 +76,7 @@ fn w13_a_port_of_the_command_is_found_and_one_of_a_file_is_configured() {
 }
 
 #[test]
-fn w13_a_server_without_a_socket_or_that_refuses_there_is_reached_over_tcp() {
+fn a_server_without_a_socket_or_that_refuses_there_is_reached_over_tcp() {
     let socketless = "echo \"unix_socket_directories = ''\" >>\"$PGDATA/postgresql.conf\"";
     let reject = "sed -i 's/^local.*/local all all reject/' \"$PGDATA/pg_hba.conf\"";
     for (name, sh) in [("nosocket", socketless), ("rejected", reject)] {
@@ -89,7 +89,7 @@ fn w13_a_server_without_a_socket_or_that_refuses_there_is_reached_over_tcp() {
 }
 
 #[test]
-fn w14_a_container_of_bitnamis_variables_is_connected_to_as_they_say() {
+fn a_container_of_bitnamis_variables_is_connected_to_as_they_say() {
     let mut wanted = Wanted::postgres(17, "bitnami");
     wanted.docker_args.retain(|arg| !arg.contains("INITDB_ARGS"));
     let server = wanted

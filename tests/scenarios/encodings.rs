@@ -51,7 +51,7 @@ fn bytes(server: &Server, database: &str, encoding: &str) -> String {
 }
 
 #[test]
-fn x7_y1_every_encoding_comes_back_byte_for_byte() {
+fn every_encoding_comes_back_byte_for_byte() {
     let server = Server::shared(17);
     let utf8 = server.database("enc_target");
     for (encoding, word) in ENCODINGS {
@@ -110,7 +110,7 @@ fn x7_y1_every_encoding_comes_back_byte_for_byte() {
 }
 
 #[test]
-fn x8_bytes_that_the_server_would_not_check_are_refused_before_anything_is_loaded() {
+fn bytes_that_the_server_would_not_check_are_refused_before_anything_is_loaded() {
     let server = Server::shared(15);
     let source = database(server, "SQL_ASCII", b"cafe");
     source.sql("insert into cafe select 9, convert_from('\\xe9', 'SQL_ASCII')");

@@ -60,7 +60,7 @@ fn run_printed(project: &Project, err: &str) -> crate::support::Finished {
 }
 
 #[test]
-fn w24_z11_a_dump_of_roles_that_are_missing_is_in_with_the_command_of_the_refusal() {
+fn a_dump_of_roles_that_are_missing_is_in_with_the_command_of_the_refusal() {
     for server in Server::each() {
         let grant = "GRANT SELECT ON TABLE shop.item TO \"odd 'reader'\";\n";
         let text = ROLES_MISSING.replace(
@@ -92,7 +92,7 @@ fn w24_z11_a_dump_of_roles_that_are_missing_is_in_with_the_command_of_the_refusa
 }
 
 #[test]
-fn w5_z7_settings_of_a_newer_pg_dump_are_left_out_and_said() {
+fn settings_of_a_newer_pg_dump_are_left_out_and_said() {
     for server in Server::each() {
         let text = BY_17_OF_15
             .replace("SET row_security = off;", "SET row_security = off;\nSET of_a_pg_dump_to_come = 0;");
@@ -112,7 +112,7 @@ fn w5_z7_settings_of_a_newer_pg_dump_are_left_out_and_said() {
 }
 
 #[test]
-fn w10_drops_of_what_is_not_there_are_left_out_and_said() {
+fn drops_of_what_is_not_there_are_left_out_and_said() {
     for server in Server::each() {
         let source = Project::new(server, "clean");
         source.fill(10);
@@ -199,7 +199,7 @@ fn created(name: &str, role: &str) -> String {
 }
 
 #[test]
-fn w11_a_dump_with_its_create_database_goes_into_the_database_that_is_meant() {
+fn a_dump_with_its_create_database_goes_into_the_database_that_is_meant() {
     for server in Server::each() {
         let name = server.database("judge_created");
         server.sql("postgres", &format!("drop database {name}"));
@@ -255,7 +255,7 @@ fn a_database_that_the_file_does_not_hold_is_refused_with_those_that_it_holds() 
 }
 
 #[test]
-fn w11_one_database_of_pg_dumpall_is_restored_with_its_missing_roles() {
+fn one_database_of_pg_dumpall_is_restored_with_its_missing_roles() {
     for server in Server::each() {
         let (one, two) = (server.database("of_all"), server.database("of_all"));
         let role = format!("role_{one}");
@@ -304,7 +304,7 @@ fn w11_one_database_of_pg_dumpall_is_restored_with_its_missing_roles() {
 }
 
 #[test]
-fn w9_a_script_without_trailer_is_in_with_the_command_of_the_refusal() {
+fn a_script_without_trailer_is_in_with_the_command_of_the_refusal() {
     for server in Server::each() {
         let project = project(server, SUPABASE);
         let refused =

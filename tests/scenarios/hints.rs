@@ -79,7 +79,7 @@ fn follow(place: &Elsewhere<'_>, finished: &Finished) -> usize {
 }
 
 #[test]
-fn x6_every_command_in_a_hint_means_the_target_of_the_run() {
+fn every_command_in_a_hint_means_the_target_of_the_run() {
     let project = Project::new(Server::shared(15), "hint");
     project.fill(50);
     let place = Elsewhere::of(&project);
@@ -98,7 +98,7 @@ fn x6_every_command_in_a_hint_means_the_target_of_the_run() {
 }
 
 #[test]
-fn x6_the_undo_of_a_restore_takes_back_the_database_that_was_restored() {
+fn the_undo_of_a_restore_takes_back_the_database_that_was_restored() {
     let project = Project::new(Server::shared(15), "back");
     project.fill(30);
     let place = Elsewhere::of(&project);

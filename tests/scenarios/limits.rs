@@ -85,7 +85,7 @@ fn life(project: &Project) {
 }
 
 #[test]
-fn x5_a_server_that_ends_slow_and_idle_sessions_is_backed_up_restored_and_migrated() {
+fn a_server_that_ends_slow_and_idle_sessions_is_backed_up_restored_and_migrated() {
     for major in [15, 17] {
         let mut wanted = Wanted::postgres(major, &format!("limits{major}"));
         for limit in limits(major) {
@@ -97,7 +97,7 @@ fn x5_a_server_that_ends_slow_and_idle_sessions_is_backed_up_restored_and_migrat
 }
 
 #[test]
-fn x5_limits_of_a_role_and_of_a_database_end_no_session_of_envctl() {
+fn limits_of_a_role_and_of_a_database_end_no_session_of_envctl() {
     let server = Wanted::postgres(17, "rolelimits").start().ready();
     let project = Project::new(&server, "limits");
     for limit in limits(17) {

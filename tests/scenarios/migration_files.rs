@@ -52,7 +52,7 @@ fn refused(name: &str, code: i32, cases: &[Case<'_>]) {
 }
 
 #[test]
-fn w16_w21_what_only_psql_understands_and_an_open_transaction_are_found_in_the_plan() {
+fn what_only_psql_understands_and_an_open_transaction_are_found_in_the_plan() {
     refused(
         "files_psql",
         6,
@@ -86,7 +86,7 @@ fn w16_w21_what_only_psql_understands_and_an_open_transaction_are_found_in_the_p
 }
 
 #[test]
-fn x12_a_dbmate_file_of_which_a_part_would_be_left_out_is_refused() {
+fn a_dbmate_file_of_which_a_part_would_be_left_out_is_refused() {
     refused(
         "files_sections",
         6,
@@ -128,7 +128,7 @@ fn x12_a_dbmate_file_of_which_a_part_would_be_left_out_is_refused() {
 }
 
 #[test]
-fn z6_the_way_back_is_never_run_as_the_way_forward() {
+fn the_way_back_is_never_run_as_the_way_forward() {
     refused(
         "files_back",
         6,
@@ -192,7 +192,7 @@ fn z6_the_way_back_is_never_run_as_the_way_forward() {
 }
 
 #[test]
-fn z8_an_order_that_cannot_be_told_is_refused_by_name() {
+fn an_order_that_cannot_be_told_is_refused_by_name() {
     refused(
         "files_order",
         6,
@@ -222,7 +222,7 @@ fn z8_an_order_that_cannot_be_told_is_refused_by_name() {
 }
 
 #[test]
-fn z1_z2_y7_another_tools_migrations_are_named_and_not_run() {
+fn another_tools_migrations_are_named_and_not_run() {
     refused(
         "files_theirs",
         6,
@@ -276,7 +276,7 @@ fn z1_z2_y7_another_tools_migrations_are_named_and_not_run() {
 }
 
 #[test]
-fn z6_z8_flat_files_of_one_shape_run_in_their_order_and_a_new_one_comes_last() {
+fn flat_files_of_one_shape_run_in_their_order_and_a_new_one_comes_last() {
     let project = Project::new(Server::shared(15), "files_flat");
     write(
         project.path(),
@@ -308,7 +308,7 @@ fn z6_z8_flat_files_of_one_shape_run_in_their_order_and_a_new_one_comes_last() {
 }
 
 #[test]
-fn x11_z9_the_files_are_those_of_the_directory_that_the_configuration_means() {
+fn the_files_are_those_of_the_directory_that_the_configuration_means() {
     let root = tempfile::tempdir().unwrap();
     let root = fs::canonicalize(root.path()).unwrap();
     let [first, second, other, empty] =

@@ -90,7 +90,7 @@ fn f59_f65_a_file_that_fails_leaves_nothing_and_says_what_to_type() {
 }
 
 #[test]
-fn z4_w18_what_the_server_says_of_a_failed_file_is_told_whole_and_kept() {
+fn what_the_server_says_of_a_failed_file_is_told_whole_and_kept() {
     for server in Server::each() {
         for (name, sql, says, kept) in [
             (
@@ -137,7 +137,7 @@ fn z4_w18_what_the_server_says_of_a_failed_file_is_told_whole_and_kept() {
 
 /// The files of a public report (prisma/orm#8424).
 #[test]
-fn w18_a_new_value_of_an_enum_used_too_early_says_postgresqls_own_hint() {
+fn a_new_value_of_an_enum_used_too_early_says_postgresqls_own_hint() {
     for server in Server::each() {
         let files = [
             ("20240101000000_e", "CREATE TYPE e AS ENUM ('A'); CREATE TABLE cfg (t e);\n"),
@@ -507,7 +507,7 @@ const CLEAN: &str = "do $$ begin \
     end $$; create table \"caf\u{e9}\" (x int);";
 
 #[test]
-fn w17_session_state_of_a_file_reaches_neither_the_history_nor_the_next_file() {
+fn session_state_of_a_file_reaches_neither_the_history_nor_the_next_file() {
     for server in Server::each() {
         let role = server.database("w17role");
         let left = LEFT.replace("{role}", &role);
@@ -551,7 +551,7 @@ fn w17_session_state_of_a_file_reaches_neither_the_history_nor_the_next_file() {
 }
 
 #[test]
-fn w17_x5_the_servers_limits_stay_lifted_behind_a_file() {
+fn the_servers_limits_stay_lifted_behind_a_file() {
     for server in Server::each() {
         let files = [("1_a", "create table a ();"), ("2_slow", "select pg_sleep(1.3);")];
         let project = project("w17_limits", server, &files);
@@ -565,7 +565,7 @@ fn w17_x5_the_servers_limits_stay_lifted_behind_a_file() {
 }
 
 #[test]
-fn w17_a_file_that_gives_up_all_locks_does_not_leave_the_next_one_without() {
+fn a_file_that_gives_up_all_locks_does_not_leave_the_next_one_without() {
     for server in Server::each() {
         let files = [
             ("1_a", "create table a ();"),
@@ -579,7 +579,7 @@ fn w17_a_file_that_gives_up_all_locks_does_not_leave_the_next_one_without() {
 }
 
 #[test]
-fn x15_a_statement_that_has_to_run_alone_is_refused_in_the_plan_with_its_line() {
+fn a_statement_that_has_to_run_alone_is_refused_in_the_plan_with_its_line() {
     let own = "into a migration of its own";
     for server in Server::each() {
         let table = (
@@ -635,7 +635,7 @@ fn x15_a_statement_that_has_to_run_alone_is_refused_in_the_plan_with_its_line() 
 }
 
 #[test]
-fn w21_a_file_whose_row_cannot_be_written_is_applied_and_says_so() {
+fn a_file_whose_row_cannot_be_written_is_applied_and_says_so() {
     for server in Server::each() {
         let frozen = "create function no() returns trigger language plpgsql as $$ begin raise 'frozen'; end $$; \
                       create trigger no before update on _prisma_migrations for each row execute function no();";

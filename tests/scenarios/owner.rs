@@ -24,7 +24,7 @@ fn owned(server: &Server, name: &str, rights: &str) -> (Project, String) {
 }
 
 #[test]
-fn x9_an_owner_who_may_create_databases_takes_one_through_its_whole_life() {
+fn an_owner_who_may_create_databases_takes_one_through_its_whole_life() {
     for major in [15, 17] {
         let (project, role) = owned(Server::shared(major), "life", "createdb");
         let name = project.database.clone();
@@ -90,7 +90,7 @@ fn x9_an_owner_who_may_create_databases_takes_one_through_its_whole_life() {
 }
 
 #[test]
-fn x9_the_right_that_is_missing_is_named_and_nothing_is_changed() {
+fn the_right_that_is_missing_is_named_and_nothing_is_changed() {
     for major in [15, 17] {
         let server = Server::shared(major);
         let (project, role) = owned(server, "rights", "");
@@ -128,7 +128,7 @@ fn x9_the_right_that_is_missing_is_named_and_nothing_is_changed() {
 }
 
 #[test]
-fn x10_a_server_without_the_database_postgres_is_restored_undone_and_listed() {
+fn a_server_without_the_database_postgres_is_restored_undone_and_listed() {
     let server = Wanted::postgres(17, "nopg").arg("--env=POSTGRES_DB=app").start().ready();
     server.sql(
         "app",

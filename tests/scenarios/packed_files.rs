@@ -28,7 +28,7 @@ fn utf16(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn b6_every_packing_gets_its_rows_in() {
+fn every_packing_gets_its_rows_in() {
     let project = Project::new(Server::shared(15), "packed");
     project.fill(400);
     project.sql("insert into item values (-1, 'Ünï 🦀 \\. end')");
@@ -82,7 +82,7 @@ fn digest_of(project: &Project, database: &str) -> String {
 }
 
 #[test]
-fn w6_an_archive_that_a_terminal_has_bent_comes_back_by_the_hint() {
+fn an_archive_that_a_terminal_has_bent_comes_back_by_the_hint() {
     let project = Project::new(Server::shared(15), "tty");
     project.fill(300);
     let digest = project.digest();

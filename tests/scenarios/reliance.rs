@@ -3,7 +3,7 @@
 use crate::support::{Project, Server};
 
 #[test]
-fn w1_a_backup_warns_of_functions_that_a_restore_would_call_and_of_no_others() {
+fn a_backup_warns_of_functions_that_a_restore_would_call_and_of_no_others() {
     let server = Server::shared(15);
     let project = Project::new(server, "rely");
     project.sql(

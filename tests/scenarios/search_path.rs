@@ -62,47 +62,47 @@ fn relies(major: u8, name: &str, (schema, function): (&str, &str), path: &str) {
 }
 
 #[test]
-fn w1_a_generated_column_over_sql_functions_loads_with_a_search_path_15() {
+fn a_generated_column_over_sql_functions_loads_with_a_search_path_15() {
     relies(15, "s01", S01, "public");
 }
 
 #[test]
-fn w1_a_generated_column_over_sql_functions_loads_with_a_search_path_17() {
+fn a_generated_column_over_sql_functions_loads_with_a_search_path_17() {
     relies(17, "s01", S01, "public");
 }
 
 #[test]
-fn w1_a_generated_column_over_a_plpgsql_function_loads_with_a_search_path() {
+fn a_generated_column_over_a_plpgsql_function_loads_with_a_search_path() {
     relies(17, "s02", S02, "public");
 }
 
 #[test]
-fn w1_a_materialized_view_over_functions_loads_with_a_search_path_15() {
+fn a_materialized_view_over_functions_loads_with_a_search_path_15() {
     relies(15, "s04", S04, "public");
 }
 
 #[test]
-fn w1_a_materialized_view_over_functions_loads_with_a_search_path_17() {
+fn a_materialized_view_over_functions_loads_with_a_search_path_17() {
     relies(17, "s04", S04, "public");
 }
 
 #[test]
-fn w1_an_index_over_functions_loads_with_a_search_path_15() {
+fn an_index_over_functions_loads_with_a_search_path_15() {
     relies(15, "s20", S20, "public");
 }
 
 #[test]
-fn w1_an_index_over_functions_loads_with_a_search_path_17() {
+fn an_index_over_functions_loads_with_a_search_path_17() {
     relies(17, "s20", S20, "public");
 }
 
 #[test]
-fn w1_the_search_path_of_the_source_is_offered() {
+fn the_search_path_of_the_source_is_offered() {
     relies(15, "ext", EARTH, "public,ext");
 }
 
 #[test]
-fn w2_a_check_that_reads_another_table_is_explained_and_added_at_the_end() {
+fn a_check_that_reads_another_table_is_explained_and_added_at_the_end() {
     let server = Server::shared(15);
     let project = Project::new(server, "s05");
     let (database, other) = (&project.database, format!("{}_other", project.database));
@@ -207,7 +207,7 @@ fn an_archive_that_two_sessions_are_refused_is_loaded_again_by_one() {
 }
 
 #[test]
-fn w3_a_check_of_a_domain_that_was_never_validated_comes_back_over_any_number_of_sessions() {
+fn a_check_of_a_domain_that_was_never_validated_comes_back_over_any_number_of_sessions() {
     for server in [Server::shared(15), Server::shared(17)] {
         let project = Project::new(server, "w3");
         let (database, other) = (&project.database, format!("{}_other", project.database));
@@ -228,7 +228,7 @@ fn w3_a_check_of_a_domain_that_was_never_validated_comes_back_over_any_number_of
 }
 
 #[test]
-fn w4_the_statement_that_was_refused_is_named_whatever_the_sessions() {
+fn the_statement_that_was_refused_is_named_whatever_the_sessions() {
     for server in [Server::shared(15), Server::shared(17)] {
         let project = Project::new(server, "s12b");
         let other = format!("{}_other", project.database);

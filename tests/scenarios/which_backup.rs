@@ -20,7 +20,7 @@ fn holds(server: &Server, database: &str) -> String {
 }
 
 #[test]
-fn x1_latest_is_of_this_database_and_what_differs_has_to_be_named() {
+fn latest_is_of_this_database_and_what_differs_has_to_be_named() {
     let server = Wanted::postgres(15, "latest").arg("--env=POSTGRES_DB=app").start().ready();
     server.sql("postgres", "create database h1");
     server.sql("app", "create table own (a int); insert into own values (1)");
@@ -82,7 +82,7 @@ fn into_production_a_backup_of_something_else_goes_only_where_the_command_names_
 }
 
 #[test]
-fn x2_w22_two_database_services_have_their_own_backups_and_are_asked_each() {
+fn two_database_services_have_their_own_backups_and_are_asked_each() {
     let of = |service: &str| Wanted { service: service.to_owned(), ..Wanted::postgres(17, "twodb") };
     let (first, second) = (of("first").start().ready(), of("second").start().ready());
     for (server, table) in [(&first, "one"), (&second, "two")] {
@@ -131,7 +131,7 @@ fn x2_w22_two_database_services_have_their_own_backups_and_are_asked_each() {
 }
 
 #[test]
-fn z5_an_empty_default_database_is_not_meant_where_another_one_holds_everything() {
+fn an_empty_default_database_is_not_meant_where_another_one_holds_everything() {
     for major in [15, 17] {
         let server = Wanted::postgres(major, &format!("empty{major}")).start().ready();
         let project = Project::of(&server, "postgres");

@@ -19,7 +19,7 @@ fn two(ours: &str) -> (Machine, String) {
 }
 
 #[test]
-fn z9_nothing_of_our_project_holds_for_a_stack_of_another_one() {
+fn nothing_of_our_project_holds_for_a_stack_of_another_one() {
     let (machine, other) = two(&format!("stack = \"acme\"\n{OURS}"));
     let ours = machine.settings();
     let theirs = ours.for_stack(seen("shop", Some(&other))).unwrap();
@@ -41,7 +41,7 @@ fn z9_nothing_of_our_project_holds_for_a_stack_of_another_one() {
 }
 
 #[test]
-fn z9_options_variables_and_the_users_file_hold_for_every_stack() {
+fn options_variables_and_the_users_file_hold_for_every_stack() {
     let (machine, other) = two(OURS);
     let machine = machine
         .user("[backup]\ncompress = \"zstd\"\n")
@@ -56,7 +56,7 @@ fn z9_options_variables_and_the_users_file_hold_for_every_stack() {
 }
 
 #[test]
-fn z9_a_file_without_a_stack_is_of_the_stack_of_its_directory() {
+fn a_file_without_a_stack_is_of_the_stack_of_its_directory() {
     let (machine, other) = two(OURS);
     let settings = machine.settings();
     let holds = |stack: &str, directory: Option<&Path>| {
@@ -78,7 +78,7 @@ fn z9_a_file_without_a_stack_is_of_the_stack_of_its_directory() {
 }
 
 #[test]
-fn z9_a_project_that_is_named_is_meant_for_one_stack() {
+fn a_project_that_is_named_is_meant_for_one_stack() {
     let (machine, other) = two(OURS);
     let project = machine.path("project");
     let mut machine = machine.flags(|flags| {
@@ -92,7 +92,7 @@ fn z9_a_project_that_is_named_is_meant_for_one_stack() {
 }
 
 #[test]
-fn z9_a_place_for_backups_is_not_lent_to_another_stack() {
+fn a_place_for_backups_is_not_lent_to_another_stack() {
     let (machine, _) = two("stack = \"acme\"\n[backup]\ndir = \"/srv/acme\"\n");
     let settings = machine.settings();
     assert_eq!(settings.backups_of("acme", None).unwrap(), Path::new("/srv/acme"));

@@ -56,7 +56,7 @@ fn filtered(archive: &[u8], rules: &Rules, size: usize) -> (Vec<u8>, String) {
 }
 
 #[test]
-fn w24_rules_reach_the_owners_of_an_archive_and_no_row() {
+fn rules_reach_the_owners_of_an_archive_and_no_row() {
     for name in ["small_15.dump", "small_17.dump", "small_17_zstd.dump"] {
         let archive = bytes(name);
         let no_owner = Rules { no_owner: true, ..Rules::default() };

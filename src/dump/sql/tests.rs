@@ -249,7 +249,7 @@ fn a_dump_of_9_0_without_standard_conforming_strings_is_read_as_psql_reads_it() 
 }
 
 #[test]
-fn w9_a_script_is_whole_where_it_ends_behind_a_statement_and_no_transaction() {
+fn a_script_is_whole_where_it_ends_behind_a_statement_and_no_transaction() {
     let script = |text: &str| scan(text).script;
     for whole in [
         "CREATE TABLE t ();\n",
@@ -340,7 +340,7 @@ fn what_would_do_more_than_fill_a_database_is_found() {
 }
 
 #[test]
-fn y2_what_pg_dump_never_writes_is_found() {
+fn what_pg_dump_never_writes_is_found() {
     use FindingKind as K;
     for text in [
         "SELECT pg_catalog.setval('public.s', 12, true);",
@@ -395,7 +395,7 @@ fn y2_what_pg_dump_never_writes_is_found() {
 }
 
 #[test]
-fn y9_excerpts_hold_no_secrets() {
+fn excerpts_hold_no_secrets() {
     for text in [
         "CREATE ROLE a PASSWORD 'hunter2';",
         "ALTER ROLE a WITH LOGIN PASSWORD 'SCRAM-SHA-256$4096:hunter2",

@@ -96,7 +96,7 @@ fn a_service_named_for_the_database_is_meant_before_one_named_for_what_uses_it()
 }
 
 #[test]
-fn y5_y6_a_server_behind_a_wrapper_is_known_by_its_processes() {
+fn a_server_behind_a_wrapper_is_known_by_its_processes() {
     let wrapped = |name: &str| {
         let mut container = service("acme-dev", name);
         container.command = vec!["/opt/run.sh".to_owned()];
@@ -132,7 +132,7 @@ fn processes_are_asked_for_only_where_they_can_tell_something() {
 }
 
 #[test]
-fn z10_without_a_backend_the_hint_names_a_service_that_runs() {
+fn without_a_backend_the_hint_names_a_service_that_runs() {
     let containers = [db("acme-dev"), service("acme-dev", "umami")];
     says(pick(&containers, "backend", None), &["acme dev has no backend", "`envctl shell umami`"]);
 }

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn x12_no_part_of_a_file_is_left_out() {
+    fn no_part_of_a_file_is_left_out() {
         let two = "-- migrate:up\nCREATE TABLE t1 (a text);\n-- migrate:down\nDROP TABLE t1;\n-- migrate:up\nCREATE TABLE t2 (b text);\n-- migrate:down\nDROP TABLE t2;\n";
         refused(two, "1_a.sql:5: a second `-- migrate:up`");
         refused("create type e as enum ();\n-- migrate:up\nselect 1;\n", "1_a.sql:1: a statement before");
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn x12_a_mark_that_dbmate_does_not_know_is_named() {
+    fn a_mark_that_dbmate_does_not_know_is_named() {
         for near in [
             "-- migrate: down",
             "-- migrate :down",
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn x12_a_mark_in_a_string_or_a_comment_is_refused_because_dbmate_would_cut_there() {
+    fn a_mark_in_a_string_or_a_comment_is_refused_because_dbmate_would_cut_there() {
         for text in ["'\n-- migrate:down\n'", "$$\n-- migrate:down\n$$", "/*\n-- migrate:down\n*/"] {
             refused(&format!("-- migrate:up\nselect 1;\n{text};\n"), "inside a string");
         }

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn z8_an_order_that_cannot_be_told_is_refused_by_name() {
+    fn an_order_that_cannot_be_told_is_refused_by_name() {
         refused(
             &["1_t.sql", "2_t.sql", "10_t.sql"],
             "1_t.sql and 10_t.sql cannot be told: their numbers are not of one width",
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn z8_numbers_and_dates_of_one_shape_are_in_their_order() {
+    fn numbers_and_dates_of_one_shape_are_in_their_order() {
         order(&["0001_a.sql", "0002-b.sql", "0010.c.sql", "0999.sql"]);
         order(&["2024-12-01-a.sql", "2024-12-02-b.sql", "2025-01-01-a.sql"]);
         order(&["20240101_000000_b.sql", "20240101_120000_a.sql", "20240102_000000_a.sql"]);
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn z6_a_way_back_among_flat_files_is_refused_by_name() {
+    fn a_way_back_among_flat_files_is_refused_by_name() {
         refused(
             &["20240101000000_users_up.sql", "20240101000000_users_down.sql"],
             "users_down.sql is a way back",
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn z6_marks_of_other_tools_are_refused_with_their_line_and_what_to_type() {
+    fn marks_of_other_tools_are_refused_with_their_line_and_what_to_type() {
         for (text, says, hint) in [
             (
                 "-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;\n",
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn z1_what_lies_beside_and_could_be_a_migration_is_never_passed_over() {
+    fn what_lies_beside_and_could_be_a_migration_is_never_passed_over() {
         refused(&["0001_a.sql", "0002_b.SQL"], "0002_b.SQL would be passed over");
         refused(&["0001_a.sql", "0002_b.psql"], "0002_b.psql would be passed over");
         refused(&["0001_a.sql", "0002_b.py"], "0002_b.py is a program");
@@ -500,7 +500,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn z8_a_folder_that_is_read_is_in_the_order_of_its_numbers_and_of_its_names(
+        fn a_folder_that_is_read_is_in_the_order_of_its_numbers_and_of_its_names(
             numbers in proptest::collection::btree_set("[0-9]{1,3}", 0..6),
         ) {
             let files: Vec<String> = numbers.iter().map(|number| format!("{number}_t.sql")).collect();

@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn z6_marks_of_other_tools_are_known() {
+    fn marks_of_other_tools_are_known() {
         for (text, name) in [
             ("-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;", "Goose"),
             ("-- +goose NO TRANSACTION\n", "Goose"),
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn z6_prose_strings_and_bodies_are_no_marks() {
+    fn prose_strings_and_bodies_are_no_marks() {
         for text in [
             "-- roll up the sums\nselect 1;",
             "-- what happens when a host goes down\nselect 1;",
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn z6_a_way_back_is_known_by_its_name() {
+    fn a_way_back_is_known_by_its_name() {
         let alone = |stem: &str| way_back(stem, false);
         for stem in [
             "20240101000000_users_down",
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn z8_names_of_other_tools_are_known() {
+    fn names_of_other_tools_are_known() {
         let name = |file: &str| tool_of_name(file).map(|tool| tool.name);
         for file in [
             "V1__t.sql",
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn y7_folders_of_other_databases_are_known_by_their_words() {
+    fn folders_of_other_databases_are_known_by_their_words() {
         for name in ["clickhouse", "mysql", "sqlite3", "migrations-mysql", "migrations_sqlite", "MongoDB"] {
             assert!(other_database(name), "{name}");
         }

@@ -95,7 +95,7 @@ fn what_a_tool_passes_over_is_passed_over_and_what_it_would_stumble_over_is_refu
 }
 
 #[test]
-fn x12_a_way_back_without_its_way_forward_and_a_name_that_the_tool_would_pass_over_are_refused() {
+fn a_way_back_without_its_way_forward_and_a_name_that_the_tool_would_pass_over_are_refused() {
     let refused = |layout: Layout, files: &[(&str, &str)], says: &str| {
         let error = layout.read(folder(files).path()).unwrap_err();
         assert!(error.message().contains(says) && !error.hints().is_empty(), "{error}");
@@ -123,7 +123,7 @@ fn x12_a_way_back_without_its_way_forward_and_a_name_that_the_tool_would_pass_ov
 }
 
 #[test]
-fn z8_where_dbmates_order_is_not_that_of_the_numbers_the_plan_says_so() {
+fn where_dbmates_order_is_not_that_of_the_numbers_the_plan_says_so() {
     let remarks = |layout: Layout, files: &[(&str, &str)]| {
         let dir = folder(files);
         layout.remarks(dir.path(), &layout.read(dir.path()).unwrap()).unwrap()
@@ -143,7 +143,7 @@ fn z8_where_dbmates_order_is_not_that_of_the_numbers_the_plan_says_so() {
 }
 
 #[test]
-fn x12_a_link_among_the_migrations_is_refused_and_never_passed_over() {
+fn a_link_among_the_migrations_is_refused_and_never_passed_over() {
     let dir = folder(&[("0001_a.sql", "-- migrate:up\n")]);
     std::os::unix::fs::symlink(dir.path().join("0001_a.sql"), dir.path().join("0002_b.sql")).unwrap();
     for layout in [Layout::Flat, Layout::Dbmate, Layout::Sqlx, Layout::GolangMigrate] {

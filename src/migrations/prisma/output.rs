@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn w18_the_servers_hint_and_context_are_kept() {
+    fn the_servers_hint_and_context_are_kept() {
         // As the native engine of Prisma 6 wrote them (prisma/orm#8424).
         let text = "A migration failed to apply.\n\nDatabase error code: 55P04\n\nDatabase error:\n\
                     ERROR: unsafe use of new value \"B\" of enum type e\n\

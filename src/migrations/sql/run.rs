@@ -397,7 +397,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn w21_x15_what_a_failure_leaves_is_known() {
+    fn what_a_failure_leaves_is_known() {
         for (sql, in_transaction, stage, left) in [
             ("create table a (); select 1/0", false, Stage::File, Remains::Nothing),
             ("create table a (); commit; select 1/0", false, Stage::File, Remains::Part),

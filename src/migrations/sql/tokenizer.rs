@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn w21_only_what_commits_before_its_end_may_leave_a_part() {
+    fn only_what_commits_before_its_end_may_leave_a_part() {
         let of = |sql: &str| {
             let character = Character::of(sql);
             (character.commits, character.commits_midway)
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn x15_what_no_transaction_can_hold_is_known_by_name() {
+    fn what_no_transaction_can_hold_is_known_by_name() {
         let outside = |sql: &str| statements(sql)[0].outside();
         for (sql, name) in [
             ("create unique index concurrently if not exists i on t(a)", "CREATE INDEX CONCURRENTLY"),

@@ -206,7 +206,7 @@ mod tests {
         QUERY:   SELECT inner_enc(uuid_send(u)) \nCONTEXT:  SQL function \"outer_enc\" during inlining\nCOPY doc, line 1\n";
 
     #[test]
-    fn w1_the_name_the_function_and_the_context_are_read() {
+    fn the_name_the_function_and_the_context_are_read() {
         let complaint = Complaint::of(PSQL);
         assert_eq!(complaint.first(), "line 45: ERROR:  function inner_enc(bytea) does not exist");
         let missing = complaint.missing().unwrap();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn w2_the_check_that_refused_a_row_is_named() {
+    fn the_check_that_refused_a_row_is_named() {
         let said = "psql:/envctl/in:13: ERROR:  new row for relation \"a_data\" violates check constraint \"a_data_val_check\"\n\
             DETAIL:  Failing row contains (1, a).\nCONTEXT:  COPY a_data, line 1: \"1\ta\"\n";
         let complaint = Complaint::of(said);

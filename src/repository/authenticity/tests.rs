@@ -31,7 +31,7 @@ fn verified(text: &str, keys: &ManifestKeys) -> Authenticity {
 }
 
 #[test]
-fn y3_a_manifest_is_authentic_only_as_it_was_written() {
+fn a_manifest_is_authentic_only_as_it_was_written() {
     let ours = keys(KEY);
     let mut manifest = sample();
     manifest.sign(ours.signing());
@@ -62,7 +62,7 @@ fn y3_a_manifest_is_authentic_only_as_it_was_written() {
 }
 
 #[test]
-fn y3_fields_of_a_later_version_are_covered_by_its_mac() {
+fn fields_of_a_later_version_are_covered_by_its_mac() {
     let ours = keys(KEY);
     let text = sample().to_json().replacen("{\n", "{\n  \"later\": {\"a\": [1, 2.50]},\n", 1);
     let covered = text.strip_suffix("\n}\n").unwrap();
@@ -73,7 +73,7 @@ fn y3_fields_of_a_later_version_are_covered_by_its_mac() {
 }
 
 #[test]
-fn y3_after_a_change_of_keys_the_first_line_signs_and_every_line_verifies() {
+fn after_a_change_of_keys_the_first_line_signs_and_every_line_verifies() {
     let rotated = keys(&format!("# since autumn\n{OTHER}\n\n{KEY}\n"));
     let (mut old, mut new) = (sample(), sample());
     old.sign(keys(KEY).signing());
@@ -85,7 +85,7 @@ fn y3_after_a_change_of_keys_the_first_line_signs_and_every_line_verifies() {
 }
 
 #[test]
-fn y3_a_key_that_could_be_guessed_is_refused_and_none_is_shown() {
+fn a_key_that_could_be_guessed_is_refused_and_none_is_shown() {
     for text in ["", "# nothing\n", "short\n", &format!("{KEY}\nhunter2\n")] {
         let error = ManifestKeys::parse(&Secret::new(text), "the test").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
@@ -95,7 +95,7 @@ fn y3_a_key_that_could_be_guessed_is_refused_and_none_is_shown() {
 }
 
 #[test]
-fn y3_the_own_key_is_made_once_and_for_its_user_alone() {
+fn the_own_key_is_made_once_and_for_its_user_alone() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("state/envctl/manifest.key");
     assert_eq!(read_own(&path).unwrap(), None);
@@ -164,7 +164,7 @@ const ROWS: &str = "COPY public.users (id) FROM stdin;\n1\n\\.\n";
 const PROGRAM: &str = "COPY public.users (id) FROM PROGRAM 'id';";
 
 #[tokio::test]
-async fn y3_a_forged_manifest_lets_no_program_through() {
+async fn a_forged_manifest_lets_no_program_through() {
     let (home, ours) = (tempfile::tempdir().unwrap(), keys(KEY));
     let forgeries: [&dyn Fn(&mut Manifest); 3] =
         [&|_| (), &|manifest| manifest.sign(keys(OTHER).signing()), &|manifest| {
@@ -191,7 +191,7 @@ async fn y3_a_forged_manifest_lets_no_program_through() {
 }
 
 #[tokio::test]
-async fn y3_a_backup_of_another_machine_is_restored_after_a_scan() {
+async fn a_backup_of_another_machine_is_restored_after_a_scan() {
     let (home, ours) = (tempfile::tempdir().unwrap(), keys(KEY));
     let path = dump(home.path(), ROWS, |manifest| manifest.sign(keys(OTHER).signing()));
     let found = examined(&path, false, &ours).await.unwrap();
@@ -202,7 +202,7 @@ async fn y3_a_backup_of_another_machine_is_restored_after_a_scan() {
 }
 
 #[tokio::test]
-async fn y3_edited_row_counts_are_noticed() {
+async fn edited_row_counts_are_noticed() {
     let (home, ours) = (tempfile::tempdir().unwrap(), keys(KEY));
     let path = dump(home.path(), ROWS, |manifest| {
         manifest.sign(ours.signing());

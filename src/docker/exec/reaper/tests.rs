@@ -78,7 +78,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
-fn d1_exit_codes_and_deaths_by_a_signal_are_those_of_the_command() {
+fn exit_codes_and_deaths_by_a_signal_are_those_of_the_command() {
     for interpreter in interpreters() {
         for (script, expected) in
             [("exit 0", 0), ("exit 1", 1), ("exit 77", 77), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
@@ -94,7 +94,7 @@ fn d1_exit_codes_and_deaths_by_a_signal_are_those_of_the_command() {
 }
 
 #[test]
-fn d1_a_command_that_cannot_be_started_is_reported_as_the_engine_reports_it() {
+fn a_command_that_cannot_be_started_is_reported_as_the_engine_reports_it() {
     let directory = tempfile::tempdir().unwrap();
     let broken = directory.path().join("broken");
     std::fs::write(&broken, "").unwrap();
@@ -114,7 +114,7 @@ fn d1_a_command_that_cannot_be_started_is_reported_as_the_engine_reports_it() {
 }
 
 #[test]
-fn d1_arguments_streams_directory_and_environment_are_untouched() {
+fn arguments_streams_directory_and_environment_are_untouched() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path().canonicalize().unwrap();
     let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
@@ -177,7 +177,7 @@ fn leave(interpreter: &[String], number: &str, file: &Path) -> (Child, u32) {
 }
 
 #[test]
-fn d1_an_orphan_gets_the_reaper_as_its_parent_and_the_reaper_ends_with_the_last_one() {
+fn an_orphan_gets_the_reaper_as_its_parent_and_the_reaper_ends_with_the_last_one() {
     let directory = tempfile::tempdir().unwrap();
     for interpreter in interpreters() {
         let (_, orphan) = leave(&interpreter, "4791", &directory.path().join("pid"));
@@ -194,7 +194,7 @@ fn d1_an_orphan_gets_the_reaper_as_its_parent_and_the_reaper_ends_with_the_last_
 }
 
 #[test]
-fn d1_a_signal_to_what_the_engine_started_reaches_the_command() {
+fn a_signal_to_what_the_engine_started_reaches_the_command() {
     for interpreter in interpreters() {
         for (signal, expected) in
             [(Signal::TERM, 43), (Signal::HUP, 44), (Signal::INT, 45), (Signal::USR1, 46)]
@@ -220,7 +220,7 @@ fn d1_a_signal_to_what_the_engine_started_reaches_the_command() {
 }
 
 #[test]
-fn d1_the_reaper_holds_no_stream_of_the_command() {
+fn the_reaper_holds_no_stream_of_the_command() {
     let directory = tempfile::tempdir().unwrap();
     for interpreter in interpreters() {
         let file = directory.path().join("pid");
@@ -235,7 +235,7 @@ fn d1_the_reaper_holds_no_stream_of_the_command() {
 }
 
 #[test]
-fn d1_the_first_process_killed_leaves_the_command_to_the_reaper() {
+fn the_first_process_killed_leaves_the_command_to_the_reaper() {
     for interpreter in interpreters() {
         let mut child = command(&interpreter, &["sleep", "4793"]).spawn().unwrap();
         let first = child.id();
@@ -319,7 +319,7 @@ const NO_PERL: &str = "OCI runtime exec failed: exec failed: unable to start con
                        \"/usr/bin/perl\": stat /usr/bin/perl: no such file or directory: unknown\r\n";
 
 #[tokio::test]
-async fn d1_without_perl_python_serves_and_without_both_the_command_runs_directly() {
+async fn without_perl_python_serves_and_without_both_the_command_runs_directly() {
     let no_python = NO_PERL.replace("perl", "python3");
     let script = Scripted::new([
         ScriptedExec::not_started("tool", NO_PERL),
@@ -347,7 +347,7 @@ async fn d1_without_perl_python_serves_and_without_both_the_command_runs_directl
 }
 
 #[tokio::test]
-async fn d1_a_command_that_fails_like_a_missing_interpreter_runs_once() {
+async fn a_command_that_fails_like_a_missing_interpreter_runs_once() {
     // It did run: the engine knows its process.
     let script = Scripted::new([ScriptedExec::prints("tool", NO_PERL, 127)]);
     let captured = capture(&script.engine(), &container("db"), &ExecSpec::new(["tool"]), None).await.unwrap();
@@ -356,7 +356,7 @@ async fn d1_a_command_that_fails_like_a_missing_interpreter_runs_once() {
 }
 
 #[tokio::test]
-async fn d1_a_user_who_is_not_there_is_reported_once() {
+async fn a_user_who_is_not_there_is_reported_once() {
     let words = "unable to find user nosuch: no matching entries in passwd file\r\n";
     let script = Scripted::new([ScriptedExec::not_started("tool", words)]);
     let captured = capture(&script.engine(), &container("db"), &ExecSpec::new(["tool"]), None).await.unwrap();

@@ -247,7 +247,7 @@ fn clusters() -> [String; 2] {
 }
 
 #[test]
-fn w11_one_database_is_taken_out_of_the_output_of_pg_dumpall() {
+fn one_database_is_taken_out_of_the_output_of_pg_dumpall() {
     for (at, cluster) in clusters().iter().enumerate() {
         for name in ["a", "b"] {
             let rules = rules(|rules| rules.database = Some(name.into()));
@@ -302,7 +302,7 @@ fn roles_that_are_too_many_to_be_kept_are_told_and_not_dropped() {
 }
 
 #[test]
-fn w11_a_cut_anywhere_in_the_output_of_pg_dumpall_is_noticed() {
+fn a_cut_anywhere_in_the_output_of_pg_dumpall_is_noticed() {
     for cluster in clusters() {
         for cut in 1..cluster.len() - 1 {
             let mut scanner = crate::dump::sql::DumpScanner::new();
