@@ -331,8 +331,6 @@ const VERBS: &str = "add apply ask begin build call change check choose compare 
 const NO_VERBS: &[&str] = &[
     "{next}: ",
     "did you mean `",
-    "a file of unknown origin is loaded by a role",
-    "the database is as it was; nothing was",
 ];
 
 /// Every text that is given to `.hint(…)` or `.next(…)` as a literal or a format, with its line.

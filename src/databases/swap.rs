@@ -347,7 +347,7 @@ async fn settled(
             .because(cause)
             .hint(format!(
                 "look whether there is a database {witness:?}: then the restore is complete, otherwise nothing changed: \
-                 `envctl restore kept`"
+                 `envctl restore previous`"
             ))),
     }
 }

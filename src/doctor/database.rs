@@ -111,7 +111,7 @@ fn kept_ones(kept: &[Kept], place: &Place) -> Option<Finding> {
     };
     Some(
         Finding::note("database", what)
-            .next(format!("see them, and drop what nobody needs: `envctl restore kept {}`", place.flags)),
+            .next(format!("see them, and drop what nobody needs: `envctl restore previous {}`", place.flags)),
     )
 }
 

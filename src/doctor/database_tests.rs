@@ -193,13 +193,13 @@ fn kept_databases_are_a_note_with_their_size() {
         .unwrap(),
         size: 1_000_000,
     };
-    one(Severity::Note, "envctl_old_b (1.0 MB)", "`envctl restore kept -s acme --prod`", |seen| {
+    one(Severity::Note, "envctl_old_b (1.0 MB)", "`envctl restore previous -s acme --prod`", |seen| {
         seen.kept = Ok(vec![kept("envctl_old_b")]);
     });
     one(
         Severity::Note,
         "kept 2 databases that they replaced (2.0 MB), the newest envctl_old_b",
-        "restore kept",
+        "restore previous",
         |seen| {
             seen.kept = Ok(vec![kept("envctl_old_b"), kept("envctl_old_a")]);
         },

@@ -355,7 +355,7 @@ async fn kept(session: &mut Session) -> Result<Option<String>> {
         .map_err(Error::from)?;
     Ok(match rows.first().map(Vec::as_slice) {
         Some([count, size]) if count != "0" => Some(format!(
-            "databases replaced earlier that are still kept: {count} ({size}); see and drop them: `envctl restore kept`"
+            "databases replaced earlier that are still kept: {count} ({size}); see and drop them: `envctl restore previous`"
         )),
         _ => None,
     })
@@ -497,7 +497,7 @@ pub(crate) async fn space(
         Some(free) if answer.exit_code == 0 && free < needed => Err(error::refused(format!(
             "the server's disk has {free} bytes free and the restore needs about {needed}: the old database is kept until the new one is in place"
         ))
-        .hint("free some space; the old copies, which can be dropped: `envctl restore kept`")),
+        .hint("free some space; the old copies, which can be dropped: `envctl restore previous`")),
         _ => Ok(()),
     }
 }

@@ -4,7 +4,6 @@
 //! Promises: what nobody vouches for never comes to be run by the server as a superuser. The tables with such code are
 //! locked while owners are set, so that autovacuum sees the checked state alone.
 
-use crate::dump::sql::finding::TRUST;
 use crate::error::{self, Error, Result};
 use crate::postgres::Session;
 use crate::restore::run::RestorePlan;
@@ -236,5 +235,5 @@ async fn ways_out(
         }
         _ => error,
     };
-    Ok(error.hint(format!("{TRUST}: `{command} --trust`")))
+    Ok(error.hint(format!("restore it as it is, if you know where the file comes from: `{command} --trust`")))
 }

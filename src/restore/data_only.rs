@@ -331,7 +331,7 @@ impl<'a> LiveDatabase<'a> {
                 "the rows of {source} do not fit database {:?}: {words}",
                 self.access.database
             ))
-            .hint("the database is as it was; nothing was swapped in")
+            .note("the database is as it was; nothing was swapped in")
         })
     }
 

@@ -434,7 +434,8 @@ pub(crate) fn explain(error: Error) -> Error {
     if error.kind() == ErrorKind::Tool && REFUSED.iter().any(|words| message.contains(&words.to_lowercase()))
     {
         return error
-            .hint(format!("a file of unknown origin is loaded by a role that is no superuser; {TRUST}"));
+            .note("a file of unknown origin is loaded by a role that is no superuser")
+            .hint(TRUST);
     }
     error
 }
@@ -484,7 +485,7 @@ fn refused(refusal: Refusal, statement: &str) -> Error {
     } else {
         error
     };
-    error.hint("the database is as it was; nothing was swapped in")
+    error.note("the database is as it was; nothing was swapped in")
 }
 
 /// Drops roles whose restore is gone, and returns their names.

@@ -141,7 +141,7 @@ ok       acme prod: acme, PostgreSQL 15.18, 12.3 MB
 note     acme prod: in container acme-prod-db-1 postgres is process 1: a process of `docker exec` that loses its parent and dies by a signal makes it end all sessions and go through crash recovery
          hint: give the service an init: `init: true` in its compose file
 note     acme prod: a restore has kept what it replaced: envctl_old_aaaa1111_acme (7.7 MB)
-         hint: see them, and drop what nobody needs: `envctl restore kept -s acme --prod`
+         hint: see them, and drop what nobody needs: `envctl restore previous -s acme --prod`
 warning  acme prod: container acme-prod-worker-1 has ended with code 3
          hint: its logs say why: `docker logs --tail 50 acme-prod-worker-1`
 warning  acme prod: index public.item_words on item is INVALID: no query uses it

@@ -298,9 +298,9 @@ Usage: envctl restore [OPTIONS] [FILE|latest|-]
        envctl restore <COMMAND>
 
 Commands:
-  undo  Swap the database that the last restore replaced back in
-  kept  List the databases that restores have replaced, or drop them
-  help  Print this message or the help of the given subcommand(s)
+  undo      Swap the database that the last restore replaced back in
+  previous  List the databases that restores have replaced, or drop them
+  help      Print this message or the help of the given subcommand(s)
 
 Arguments:
   [FILE|latest|-]  A file, a name from `backup list`, `latest`, or `-` for stdin

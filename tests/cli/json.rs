@@ -46,9 +46,9 @@ fn every_command_that_answers_answers_with_a_document() {
         (&["restore", "latest", "--dry-run"], "plan"),
         (&["restore", "dump.sql", "--dry-run"], "sessions"),
         (&["restore", "undo", "--dry-run"], "plan"),
-        (&["restore", "kept"], "kept"),
-        (&["restore", "kept", "--drop", "all", "--dry-run"], "plan"),
-        (&["restore", "kept", "--drop", "envctl_old_0b5c_acme", "--yes"], "dropped"),
+        (&["restore", "previous"], "kept"),
+        (&["restore", "previous", "--drop", "all", "--dry-run"], "plan"),
+        (&["restore", "previous", "--drop", "envctl_old_0b5c_acme", "--yes"], "dropped"),
         (&["init", "--dry-run"], "written"),
     ];
     for (arguments, field) in cases {
@@ -85,7 +85,7 @@ fn every_command_that_fails_fails_with_a_document() {
         &["backup", "--all-stacks"],
         &["restore", "latest"],
         &["restore", "undo"],
-        &["restore", "kept"],
+        &["restore", "previous"],
         &["init"],
     ];
     let stage = acme();

@@ -1,4 +1,4 @@
-//! `envctl restore kept`: what restores have replaced, seen and dropped under the guards.
+//! `envctl restore previous`: what restores have replaced, seen and dropped under the guards.
 
 use snapbox::str;
 
@@ -32,7 +32,7 @@ fn stage(containers: Vec<Container>, server: Server) -> Stage {
 #[test]
 fn they_are_listed_newest_first() {
     let stage = stage(stack("acme-dev"), server());
-    let ran = stage.run(["restore", "kept"]);
+    let ran = stage.run(["restore", "previous"]);
     let names: Vec<String> =
         ran.out().lines().skip(1).map(|line| line.split_whitespace().next().unwrap().to_owned()).collect();
     assert_eq!(
@@ -47,18 +47,18 @@ fn they_are_listed_newest_first() {
 #[test]
 fn there_may_be_none() {
     let stage = stage(stack("acme-dev"), Server::new());
-    stage.run(["restore", "kept", "-q"]).is(str![[r#"
+    stage.run(["restore", "previous", "-q"]).is(str![[r#"
 exit 0
 
 "#]]);
-    let ran = stage.run(["restore", "kept", "--drop", "all", "--yes"]);
+    let ran = stage.run(["restore", "previous", "--drop", "all", "--yes"]);
     assert_eq!(ran.code, Some(3), "{}", ran.err());
 }
 
 #[test]
 fn all_are_those_of_this_database_and_the_plan_names_each() {
     let stage = stage(stack("acme-dev"), server());
-    stage.run(["restore", "kept", "--drop", "all", "--yes"]).is(str![[r#"
+    stage.run(["restore", "previous", "--drop", "all", "--yes"]).is(str![[r#"
 exit 0
 envctl_old_cccc3333_acme
 envctl_old_aaaa1111_acme
@@ -76,15 +76,15 @@ envctl_old_aaaa1111_acme
 fn what_is_not_kept_is_not_dropped() {
     let stage = stage(stack("acme-dev"), server());
     for name in ["acme", "envctl_old_mine", "envctl_old_dddd4444_acme"] {
-        let ran = stage.run(["restore", "kept", "--drop", name, "--yes"]);
+        let ran = stage.run(["restore", "previous", "--drop", name, "--yes"]);
         assert_eq!(ran.code, Some(3), "{name}: {}", ran.err());
-        assert!(ran.err().contains("envctl restore kept"), "{name}: {}", ran.err());
+        assert!(ran.err().contains("envctl restore previous"), "{name}: {}", ran.err());
     }
 }
 
 #[test]
 fn dropping_is_guarded_as_restoring_is() {
-    let one = ["restore", "kept", "--drop", "envctl_old_aaaa1111_acme"];
+    let one = ["restore", "previous", "--drop", "envctl_old_aaaa1111_acme"];
     let dev = stage(stack("acme-dev"), server()).run(one);
     assert_eq!(dev.code, Some(6), "{}", dev.err());
     let prod = stage(stack("acme-prod"), server());
@@ -101,7 +101,7 @@ fn dropping_is_guarded_as_restoring_is() {
 #[test]
 fn one_that_is_in_use_stays() {
     let busy = server().error("DROP DATABASE", "55006", "database is being accessed by other users");
-    let ran = stage(stack("acme-dev"), busy).run(["restore", "kept", "--drop", "all", "--yes"]);
+    let ran = stage(stack("acme-dev"), busy).run(["restore", "previous", "--drop", "all", "--yes"]);
     assert_eq!(ran.code, Some(5), "{}", ran.err());
     assert!(ran.err().contains("envctl_old_cccc3333_acme"), "{}", ran.err());
 }

@@ -67,7 +67,7 @@ fn a_restore_that_waits_for_a_lock_or_a_standby_ends_when_it_is_told_to() {
     project.run(&["restore", "w.sql.gz", "--yes", "--no-backup"]).code(0);
     let kept = server.siblings(database);
     let held = server.session("postgres", SHARE);
-    let drop_it = ["restore", "kept", "--drop", "all", "--yes", "--timeout", "3s"];
+    let drop_it = ["restore", "previous", "--drop", "all", "--yes", "--timeout", "3s"];
     project.start(&drop_it).finish_within(SOON).code(124);
     assert!(server.processes("DROP DATABASE waiting").is_empty());
     drop(held);

@@ -84,7 +84,7 @@ fn an_owner_who_may_create_databases_takes_one_through_its_whole_life() {
         project.run(&["restore", "latest", "--into", &into, "--yes"]).code(0);
         assert_eq!(project.server.sql(&into, "select count(*) from item"), "50");
         project.server.sql("postgres", &format!("drop database {into}"));
-        project.run(&["restore", "kept", "--drop", "all", "--yes"]).code(0);
+        project.run(&["restore", "previous", "--drop", "all", "--yes"]).code(0);
         assert_eq!(project.server.siblings(&name), Vec::<String>::new());
     }
 }
@@ -139,7 +139,7 @@ fn a_server_without_the_database_postgres_is_restored_undone_and_listed() {
     project.sql("delete from item");
     project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0);
     assert_eq!(project.sql("select count(*) from item"), "1");
-    let kept = project.run(&["restore", "kept"]).code(0).out();
+    let kept = project.run(&["restore", "previous"]).code(0).out();
     assert!(kept.contains("envctl_old"), "{kept}");
     project.run(&["restore", "undo", "--yes"]).code(0);
     project.run(&["restore", "latest", "--into", "copy", "--yes"]).code(0);

@@ -238,7 +238,7 @@ fn what_restores_have_replaced_is_listed_and_dropped_by_name_or_all() {
     let mut there = project.server.siblings(&project.database);
     there.sort();
     assert_eq!(there.len(), 3);
-    let listed = project.run(&["restore", "kept", "--json"]).code(0);
+    let listed = project.run(&["restore", "previous", "--json"]).code(0);
     let answer: serde_json::Value = serde_json::from_str(&listed.out()).unwrap();
     let ours = answer["kept"].as_array().unwrap().iter().filter(|kept| kept["was"] == *project.database);
     let mut names: Vec<String> = ours.map(|kept| kept["name"].as_str().unwrap().to_owned()).collect();
@@ -246,15 +246,15 @@ fn what_restores_have_replaced_is_listed_and_dropped_by_name_or_all() {
     assert_eq!(names, there);
 
     let first = there.remove(0);
-    project.run(&["restore", "kept", "--drop", &first]).code(6);
-    project.run(&["restore", "kept", "--drop", &first, "--yes"]).code(0);
+    project.run(&["restore", "previous", "--drop", &first]).code(6);
+    project.run(&["restore", "previous", "--drop", &first, "--yes"]).code(0);
     let mut left = project.server.siblings(&project.database);
     left.sort();
     assert_eq!(left, there);
-    project.run(&["restore", "kept", "--drop", "all", "--yes"]).code(0);
+    project.run(&["restore", "previous", "--drop", "all", "--yes"]).code(0);
     assert!(project.server.siblings(&project.database).is_empty());
     assert_eq!(project.sql("select count(*) from item"), "5");
-    project.run(&["restore", "kept", "--drop", &first, "--yes"]).code(3).says("restore kept");
+    project.run(&["restore", "previous", "--drop", &first, "--yes"]).code(3).says("restore previous");
 }
 
 #[test]

@@ -61,7 +61,7 @@ enum Verb {
     /// Swap the database that the last restore replaced back in
     Undo(undo::Args),
     /// List the databases that restores have replaced, or drop them
-    Kept(crate::commands::restore::previous::Args),
+    Previous(previous::Args),
 }
 
 #[derive(clap::Args, Clone, Debug)]
@@ -139,7 +139,7 @@ impl RestoreArgs {
 pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
     match args.verb {
         Some(Verb::Undo(args)) => undo::run(&args, global, app).await,
-        Some(Verb::Kept(args)) => crate::commands::restore::previous::run(&args, global, app).await,
+        Some(Verb::Previous(args)) => previous::run(&args, global, app).await,
         None => Box::pin(restore(args.restore, global, app)).await,
     }
 }

@@ -1,4 +1,4 @@
-//! `envctl restore kept`: the databases that restores have replaced, seen and dropped.
+//! `envctl restore previous`: the databases that restores have replaced, seen and dropped.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use crate::postgres::standing;
 use crate::text::units::{age, bytes};
 use crate::ui::{Cell, Column, Table};
 
-/// Arguments of `restore kept`.
+/// Arguments of `restore previous`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Drop the one of this name, or `all` that were this database; repeatable
@@ -52,8 +52,8 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     let settings = app.settings(global)?;
     one_stack(
         &settings,
-        "restore kept",
-        "name it: `-s STACK`; for each of several: `for s in a b; do envctl restore kept -s \"$s\"; done`",
+        "restore previous",
+        "name it: `-s STACK`; for each of several: `for s in a b; do envctl restore previous -s \"$s\"; done`",
     )?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
@@ -93,7 +93,7 @@ fn chosen(named: &[String], kept: Vec<Kept>, database: &str) -> Result<Vec<Kept>
     for name in named.iter().filter(|name| *name != "all") {
         if !kept.iter().any(|kept| kept.name == *name) {
             return Err(error::target(format!("no restore has kept a database {name:?}"))
-                .hint("see which there are: `envctl restore kept`"));
+                .hint("see which there are: `envctl restore previous`"));
         }
     }
     let chosen: Vec<Kept> = kept
@@ -102,7 +102,7 @@ fn chosen(named: &[String], kept: Vec<Kept>, database: &str) -> Result<Vec<Kept>
         .collect();
     if chosen.is_empty() {
         return Err(error::target(format!("no restore has kept an earlier {database:?}"))
-            .hint("see those of every database of this server: `envctl restore kept`"));
+            .hint("see those of every database of this server: `envctl restore previous`"));
     }
     Ok(chosen)
 }
@@ -116,7 +116,7 @@ fn list(app: &App, database: &str, kept: &[Kept]) {
     app.ui.show(&answer, |ui| if kept.is_empty() { String::new() } else { ui.render(&table(kept, now)) });
     if !kept.is_empty() {
         app.ui.say(&format!(
-            "{} swaps the newest back in; `envctl restore kept --drop NAME` drops one",
+            "{} swaps the newest back in; `envctl restore previous --drop NAME` drops one",
             super::undo_command(database)
         ));
     }

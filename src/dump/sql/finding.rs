@@ -5,7 +5,7 @@ use std::fmt;
 use crate::text::mask;
 
 /// Hint of every refusal here.
-pub(crate) const TRUST: &str = "if you know where the file comes from, `--trust` restores it all the same";
+pub(crate) const TRUST: &str = "add `--trust` if you know where the file comes from";
 
 /// Kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -206,7 +206,7 @@ impl Statement {
                 }
             }
             (ExpectedNext::SetConfigParenthesis, Token::Symbol(b'(')) => {
-                self.expect = ExpectedNext::SetConfigName
+                self.expect = ExpectedNext::SetConfigName;
             }
             (ExpectedNext::SetConfigName, Token::Text(name)) if name.eq_ignore_ascii_case(b"search_path") => {
             }
