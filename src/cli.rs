@@ -32,50 +32,50 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Every stack: containers, health, database version and size, migrations, last backup
-    Status(commands::status::Args),
+    Status(commands::status::StatusArgs),
     /// Interactive shell in a container, or one command
     #[command(visible_alias = "ssh")]
-    Shell(commands::shell::Args),
+    Shell(commands::shell::ShellArgs),
     /// One command in a container, byte-clean, its exit code passed through
-    Exec(commands::exec::Args),
+    Exec(commands::exec::ExecCommandArgs),
     /// psql in the database container
-    Psql(commands::psql::Args),
+    Psql(commands::psql::PsqlArgs),
     /// A container's logs
-    Logs(commands::logs::Args),
+    Logs(commands::logs::LogsArgs),
     /// Prisma Studio in the container, tunnelled to 127.0.0.1
-    Studio(commands::studio::Args),
+    Studio(commands::studio::StudioArgs),
     /// A local port to a port in a container, published or not
-    Forward(commands::forward::Args),
+    Forward(commands::forward::ForwardArgs),
     /// Make a proven backup, or look at the ones there are
     #[command(visible_alias = "db:dump")]
-    Backup(Box<commands::backup::Args>),
+    Backup(Box<commands::backup::BackupArgs>),
     /// Put a backup back, all or nothing; `restore undo` takes it back
     #[command(alias = "db:restore")]
-    Restore(commands::restore::Args),
+    Restore(commands::restore::RestoreCommandArgs),
     /// Apply migrations, look at them, create, resolve, reset
-    Migrate(commands::migrate::Args),
+    Migrate(commands::migrate::MigrateArgs),
     /// Generate the schema tool's client
-    Generate(commands::generate::Args),
+    Generate(commands::generate::GenerateArgs),
     /// Push the schema into the database without a migration: for prototypes
-    Push(commands::push::Args),
+    Push(commands::push::PushArgs),
     /// Read the schema out of the database
-    Pull(commands::pull::Args),
+    Pull(commands::pull::PullArgs),
     /// Fill the database as the project says
-    Seed(commands::seed::Args),
+    Seed(commands::seed::SeedArgs),
     /// What is wrong and what to type about it; removes what killed runs of envctl left
     #[command(after_help = commands::doctor::AFTER_HELP)]
-    Doctor(commands::doctor::Args),
+    Doctor(commands::doctor::DoctorArgs),
     /// Write a commented envctl.toml from what is running, and a Makefile with the old names
-    Init(commands::init::Args),
+    Init(commands::init::InitArgs),
     /// Every setting and where it came from
-    Config(commands::config::Args),
+    Config(commands::config::EffectiveConfigArgs),
     /// Shell completions on stdout
-    Completions(commands::completions::Args),
+    Completions(commands::completions::CompletionsArgs),
     /// The manual page on stdout
-    Man(commands::man::Args),
+    Man(commands::man::ManArgs),
     /// The table of exit codes
     #[command(name = "help-exit-codes", alias = "exit-codes", hide = true)]
-    HelpExitCodes(commands::exit_codes::Args),
+    HelpExitCodes(commands::exit_codes::ExitCodesArgs),
 }
 
 /// The command line as clap sees it: for completions and the manual.

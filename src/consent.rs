@@ -215,20 +215,20 @@ pub(crate) fn confirm_each<P: Plan>(
     }
     match settle(&demand(guard, targets), consent, ask.can_ask()) {
         // Whoever works on several wants to see on which.
-        Settled::Runs if targets.len() > 1 => ask.show_plan(&plan, false),
-        Settled::Runs => {}
-        Settled::Agreed => ask.show_plan(&plan, false),
+        NextStep::Runs if targets.len() > 1 => ask.show_plan(&plan, false),
+        NextStep::Runs => {}
+        NextStep::Agreed => ask.show_plan(&plan, false),
         // What was refused is worth seeing: the next thing typed is the flag that allows it.
-        Settled::Refused(error) => {
+        NextStep::Refused(error) => {
             ask.show_plan(&plan, false);
             let way = way_to_settle_a_profile(guard, targets).filter(|_| consent.confirm.is_empty());
             return Err(way.into_iter().fold(error, Error::hint));
         }
-        Settled::AskYes => {
+        NextStep::AskYes => {
             ask.show_plan(&plan, true);
             ask_yes(ask, targets)?;
         }
-        Settled::AskNames(names) => {
+        NextStep::AskNames(names) => {
             ask.show_plan(&plan, true);
             if let Some(way) = way_to_settle_a_profile(guard, targets) {
                 ask.say(&way);
@@ -275,7 +275,7 @@ fn demand(guard: Guard, targets: &[GuardTarget]) -> Demand<'_> {
 
 /// Next step for a demand.
 #[derive(Debug)]
-enum Settled<'a> {
+enum NextStep<'a> {
     /// Run without a question: no consent is needed.
     Runs,
     /// The flags agree; the plan is said and carried out.
@@ -286,12 +286,12 @@ enum Settled<'a> {
 }
 
 /// The pure heart of the guards.
-fn settle<'a>(demand: &Demand<'a>, consent: &Consent, can_ask: bool) -> Settled<'a> {
+fn settle<'a>(demand: &Demand<'a>, consent: &Consent, can_ask: bool) -> NextStep<'a> {
     match demand {
-        Demand::Nothing => Settled::Runs,
-        Demand::Yes if consent.yes => Settled::Agreed,
-        Demand::Yes if can_ask => Settled::AskYes,
-        Demand::Yes => Settled::Refused(
+        Demand::Nothing => NextStep::Runs,
+        Demand::Yes if consent.yes => NextStep::Agreed,
+        Demand::Yes if can_ask => NextStep::AskYes,
+        Demand::Yes => NextStep::Refused(
             error::refused("this needs a yes, and there is no terminal to ask at: nothing was changed")
                 .hint("look at the plan with `--dry-run`, then add `--yes`"),
         ),
@@ -299,15 +299,15 @@ fn settle<'a>(demand: &Demand<'a>, consent: &Consent, can_ask: bool) -> Settled<
     }
 }
 
-fn settle_names<'a>(names: &[&'a str], why: &str, consent: &Consent, can_ask: bool) -> Settled<'a> {
+fn settle_names<'a>(names: &[&'a str], why: &str, consent: &Consent, can_ask: bool) -> NextStep<'a> {
     let missing: Vec<&str> =
         names.iter().copied().filter(|name| !consent.confirm.iter().any(|given| given == name)).collect();
     if missing.is_empty() {
-        return Settled::Agreed;
+        return NextStep::Agreed;
     }
     // Somebody who named other stacks means other stacks; a prompt would only help to go on.
     if can_ask && consent.confirm.is_empty() {
-        return Settled::AskNames(names.to_vec());
+        return NextStep::AskNames(names.to_vec());
     }
     let flags: Vec<String> = missing.iter().map(|name| format!("--confirm {}", quoted(name))).collect();
     let message = if !consent.confirm.is_empty() {
@@ -328,7 +328,7 @@ fn settle_names<'a>(names: &[&'a str], why: &str, consent: &Consent, can_ask: bo
             listed(missing.iter().copied())
         )
     };
-    Settled::Refused(
+    NextStep::Refused(
         error::refused(message)
             .hint(format!("look at the plan with `--dry-run`, then add `{}`", flags.join(" "))),
     )

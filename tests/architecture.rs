@@ -282,7 +282,7 @@ fn the_environment_is_found_from_values_and_without_an_engine() {
     for file in rust_files("src/environment") {
         for (number, path) in file.imports() {
             let Some(inside) = path.strip_prefix("crate::docker::") else { continue };
-            let value = ["Container", "Listed"].contains(&inside) || inside.starts_with("container");
+            let value = ["Container", "ContainerSummary"].contains(&inside) || inside.starts_with("container");
             if !value {
                 broken.push(format!("{}:{number}: {path}", file.path));
             }
@@ -328,10 +328,7 @@ const VERBS: &str = "add apply ask begin build call change check choose compare 
     resume repair revert run save say see send set start stop take try turn type undo unpack update upgrade use vacuum wait write";
 
 /// Beginnings of hints that are no verbs: a verb that a value holds, and what is still to be written anew.
-const NO_VERBS: &[&str] = &[
-    "{next}: ",
-    "did you mean `",
-];
+const NO_VERBS: &[&str] = &["{next}: ", "did you mean `"];
 
 /// Every text that is given to `.hint(…)` or `.next(…)` as a literal or a format, with its line.
 fn hints(file: &File) -> Vec<(usize, &str)> {
@@ -366,6 +363,62 @@ fn a_hint_begins_with_an_imperative_verb() {
     }
     assert!(seen > 300, "only {seen} hints are found: are they written in another way?");
     hold("a hint begins with an imperative verb; a statement is a note", &broken);
+}
+
+/// Openings that make a reader compute the noun: see the rules in CONTRIBUTING.md.
+const OPENINGS: &[&str] = &[
+    "What", "Whether", "How", "Who", "Where", "When", "Why", "The same", "As", "Its", "It", "Those",
+    "Nothing",
+];
+
+#[test]
+fn a_comment_begins_with_a_verb_or_a_noun() {
+    let mut broken = Vec::new();
+    for file in rust_files("src") {
+        let lines: Vec<&str> = file.text.lines().map(str::trim_start).collect();
+        for (at, line) in lines.iter().enumerate() {
+            let Some(text) = line.strip_prefix("/// ").or_else(|| line.strip_prefix("//! ")) else {
+                continue;
+            };
+            let opens = OPENINGS.iter().any(|opening| {
+                text.strip_prefix(opening).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+            });
+            // The text of an option's help is for its reader.
+            let is_help = lines
+                .get(at + 1)
+                .is_some_and(|next| next.starts_with("#[arg") || next.starts_with("#[command"));
+            if opens && !is_help {
+                broken.push(format!("{}:{}: {line}", file.path, at + 1));
+            }
+        }
+    }
+    hold("a comment begins with a verb or a noun of the field", &broken);
+}
+
+#[test]
+fn a_type_name_means_one_thing() {
+    let mut places: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    for file in rust_files("src").iter().filter(|file| !is_test(file)) {
+        for (number, line) in file.code().into_iter().filter(|(number, _)| !file.in_tests(*number)) {
+            // Items of a module; types inside of functions and traits are indented.
+            let item =
+                line.strip_prefix("pub(crate) ").or_else(|| line.strip_prefix("pub ")).unwrap_or(&line);
+            let name = ["struct ", "enum ", "trait ", "type ", "union "]
+                .iter()
+                .find_map(|keyword| item.strip_prefix(keyword))
+                .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric()).collect::<String>());
+            if let Some(name) = name {
+                places.entry(name).or_default().push(format!("{}:{number}", file.path));
+            }
+        }
+    }
+    assert!(places.len() > 300, "only {} types are found", places.len());
+    let broken: Vec<String> = places
+        .into_iter()
+        .filter(|(_, places)| places.len() > 1)
+        .map(|(name, places)| format!("{name}: {}", places.join(", ")))
+        .collect();
+    hold("the name of a type occurs once in the crate", &broken);
 }
 
 #[test]

@@ -22,14 +22,14 @@ use crate::config::settings::EndpointSettings;
 use crate::config::{self, Settings};
 use crate::consent::{Consent, Decision, Guard, GuardTarget, Unlike};
 use crate::docker::client::Client;
-use crate::docker::context::{self, Asked, ContextInputs, Endpoint};
+use crate::docker::context::{self, ContextInputs, Endpoint, EndpointRequest};
 use crate::docker::exec::tty;
 use crate::docker::inspect_all::observe;
-use crate::docker::{Container, Engine, Listed};
+use crate::docker::{Container, ContainerSummary, Engine};
 use crate::environment;
 use crate::environment::{Environment, Inventory, Target};
 use crate::error::{self, ErrorKind, Result};
-use crate::postgres::access::Wishes;
+use crate::postgres::access::ConnectionOverrides;
 use crate::text::shell_word::shell_word;
 use crate::ui::{Ui, UiOptions};
 use global_args::GlobalArgs;
@@ -140,13 +140,13 @@ impl App {
     /// The plan of a dry run as a document, where documents are wanted; a person has seen it already.
     pub(crate) fn show_dry_run(&self, plan: &impl std::fmt::Display) {
         #[derive(serde::Serialize)]
-        struct Answer {
+        struct DryRunAnswer {
             dry_run: bool,
             plan: Vec<String>,
         }
         if self.ui.is_json() {
             let plan = plan.to_string().lines().map(str::to_owned).collect();
-            self.ui.json(&Answer { dry_run: true, plan });
+            self.ui.json(&DryRunAnswer { dry_run: true, plan });
         }
     }
 
@@ -242,7 +242,7 @@ impl App {
     }
 
     fn endpoint(&self, wish: &EndpointSettings) -> Result<Endpoint> {
-        let asked = |given: &config::Sourced<String>| Asked {
+        let asked = |given: &config::Sourced<String>| EndpointRequest {
             value: given.value.clone(),
             by: given.origin.to_string(),
         };
@@ -267,7 +267,7 @@ impl App {
 
     async fn landscape_of(
         &self,
-        listed: Vec<Listed>,
+        listed: Vec<ContainerSummary>,
         daemon: &Daemon,
         settings: &Settings,
     ) -> Result<Inventory> {
@@ -320,13 +320,13 @@ impl App {
     ///
     /// # Errors
     /// Kind `Usage`: the password's source cannot be read.
-    pub(crate) fn wishes(&self, settings: &Settings, profile: Option<&str>) -> Result<Wishes> {
+    pub(crate) fn wishes(&self, settings: &Settings, profile: Option<&str>) -> Result<ConnectionOverrides> {
         let database = settings.database(profile);
         let password = match &database.password {
             Some(source) => Some(source.read(crate::app::process_env::run_for_secret)?),
             None => None,
         };
-        Ok(Wishes {
+        Ok(ConnectionOverrides {
             user: database.user.clone(),
             database: database.name.clone(),
             password,

@@ -13,8 +13,8 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use crate::backup::create::{BackupRequest, BackupTarget, Created, OnExisting, create};
-use crate::backup::directory_format::{Hashed, add, names};
-use crate::backup::sink::{Output, Packed};
+use crate::backup::directory_format::{HashingWriter, add, names};
+use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::CancelToken;
 use crate::codec::{Hasher, Stored};
 use crate::databases::properties::Properties;
@@ -25,7 +25,7 @@ use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, Result};
 use crate::fsutil::private_dir::PrivateDir;
-use crate::postgres::database_info::Facts;
+use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::rights::MAY_MEASURE;
 use crate::postgres::session::fields;
 use crate::postgres::tools::pg_dump;
@@ -34,7 +34,9 @@ use crate::progress::{Event, Progress};
 use crate::repository::all_databases_layout::DATABASES;
 use crate::repository::all_databases_layout::GLOBALS;
 use crate::repository::all_databases_layout::PROPERTIES;
-use crate::repository::manifest::{CLUSTER, Inner, Manifest, SCHEMA, Verification, VerificationLevel};
+use crate::repository::manifest::{
+    CLUSTER, DatabaseEntry, Manifest, SCHEMA, Verification, VerificationLevel,
+};
 use crate::text::percent;
 use crate::text::sql_quote::literal;
 
@@ -52,7 +54,7 @@ pub(crate) async fn create_all(
     interrupt: &CancelToken,
 ) -> Result<Created> {
     let begun = Instant::now();
-    let mut facts = Facts::read(&mut open).await.map_err(Error::from)?;
+    let mut facts = DatabaseInfo::read(&mut open).await.map_err(Error::from)?;
     let databases = databases(&mut open).await?;
     facts.table_bytes = databases.iter().map(|(_, size)| size).sum();
     let mut properties = BTreeMap::new();
@@ -64,7 +66,7 @@ pub(crate) async fn create_all(
         }
     }
     open.close().await;
-    let output = Output::open(request, None, &facts, progress)?;
+    let output = BackupSink::open(request, None, &facts, progress)?;
 
     let cannot =
         |e: io::Error| error::failed("a directory for the dumps cannot be made beside the backup").because(e);
@@ -165,7 +167,7 @@ async fn globals(
     engine: &Arc<dyn Engine>,
     container: &Container,
     request: &BackupRequest,
-    facts: &Facts,
+    facts: &DatabaseInfo,
     interrupt: &CancelToken,
 ) -> Result<(Vec<u8>, Summary)> {
     let application = format!("envctl/{} globals", &request.operation[..8]);
@@ -237,7 +239,7 @@ fn tar<W: Write>(
         .hint("run it again where nothing else writes"));
     }
     names.sort();
-    let mut tar = ::tar::Builder::new(Hashed::new(out, interrupt));
+    let mut tar = ::tar::Builder::new(HashingWriter::new(out, interrupt));
     add(&mut tar, Path::new(GLOBALS), globals).map_err(failed)?;
     add(&mut tar, Path::new(PROPERTIES), properties).map_err(failed)?;
     for name in names {
@@ -263,7 +265,12 @@ fn way(inner: &[Created]) -> (String, Option<String>) {
     (word.to_owned(), (!why.is_empty()).then(|| why.join("; ")))
 }
 
-fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Created]) -> Result<Manifest> {
+fn manifest(
+    request: &BackupRequest,
+    facts: &DatabaseInfo,
+    packed: &WrittenBackup,
+    inner: &[Created],
+) -> Result<Manifest> {
     let first =
         &inner.first().ok_or_else(|| error::target("the server has no database to back up"))?.manifest;
     let union = |of: fn(&Manifest) -> &Vec<String>| {
@@ -273,7 +280,7 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, inner: &[Cr
         all
     };
     let (transport, transport_why) = way(inner);
-    let databases = inner.iter().map(|Created { path, manifest }| Inner {
+    let databases = inner.iter().map(|Created { path, manifest }| DatabaseEntry {
         name: manifest.database.clone(),
         file: path
             .as_deref()

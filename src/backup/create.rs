@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use crate::backup::directory_format;
 use crate::backup::dump_result::judge;
 use crate::backup::sink;
-use crate::backup::sink::{Output, Packed};
+use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::CancelToken;
 use crate::codec::Compression;
 use crate::docker::exec::verified_stream::VerifiedExit;
@@ -24,19 +24,22 @@ use crate::docker::{Container, Engine};
 use crate::dump::format::Format;
 use crate::dump::sql::{CopyBlock, Summary};
 use crate::error::{Error, Result};
-use crate::postgres::database_info::Facts;
-use crate::postgres::lock::{self, Mode};
+use crate::postgres::database_info::DatabaseInfo;
+use crate::postgres::lock::{self, LockMode};
 use crate::postgres::reliance::Reliance;
 use crate::postgres::rights::MAY_END;
 use crate::postgres::search_path::SearchPath;
-use crate::postgres::tools::dump_runner::{Chosen, DumpKind, DumpRunner, TransportOptions, Way};
-use crate::postgres::tools::pg_dump::{DumpOptions, Packed as Packing};
+use crate::postgres::tools::dump_runner::{
+    DumpKind, DumpRunner, TransportChoice, TransportOptions, TransportUsed,
+};
+use crate::postgres::tools::pg_dump::{DumpOptions, WireCompression as Packing};
 use crate::postgres::{Access, Session, orphan_sessions};
 use crate::progress::{Event, Progress};
 use crate::repository::authenticity::allowed;
 use crate::repository::authenticity::{Authenticity, ManifestKey};
 use crate::repository::manifest::{
-    Entry, Manifest, Purpose, RestoreHints, SCHEMA, Source, Span, Table, Verification, VerificationLevel,
+    BackupSource, Manifest, ManifestEntry, Purpose, RestoreHints, SCHEMA, Span, TableRows, Verification,
+    VerificationLevel,
 };
 use crate::text::sql_quote::literal;
 
@@ -75,7 +78,7 @@ pub(crate) struct BackupRequest {
     /// Purpose of the backup.
     pub(crate) purpose: Purpose,
     /// Source of the backup.
-    pub(crate) source: Source,
+    pub(crate) source: BackupSource,
     /// Access to the server.
     pub(crate) access: Access,
     /// Options of the dump: format and what is left out.
@@ -138,20 +141,20 @@ pub(crate) async fn create(
     let holding = async {
         let limit = request.lock_limit;
         match open {
-            Some(open) => lock::hold_in(open, engine, container, &name, Mode::Shared, limit).await,
-            None => lock::hold(engine, container, &request.access, &name, Mode::Shared, limit).await,
+            Some(open) => lock::hold_in(open, engine, container, &name, LockMode::Shared, limit).await,
+            None => lock::hold(engine, container, &request.access, &name, LockMode::Shared, limit).await,
         }
     };
     let mut session = interrupt.or(holding).await??;
     for orphan in orphan_sessions::end(&mut session).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
     }
-    let facts = Facts::read(&mut session).await.map_err(Error::from)?;
+    let facts = DatabaseInfo::read(&mut session).await.map_err(Error::from)?;
     let search_path = SearchPath::current(&mut session).await.map_err(Error::from)?;
     for reliance in Reliance::find(&mut session).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("{}; mend it: `{}`", reliance.told(), reliance.cure())));
     }
-    let output = Output::open(request, stdout, &facts, progress)?;
+    let output = BackupSink::open(request, stdout, &facts, progress)?;
 
     progress.step(&format!("dumping {}", facts.database));
     let dumper = format!("envctl/{} dump", &request.operation[..8]);
@@ -237,13 +240,13 @@ async fn end_dump(
 /// Dumps and packs side by side.
 async fn streamed(
     dumping: &DumpRunner<'_>,
-    chosen: Chosen,
+    chosen: TransportChoice,
     access: &Access,
-    output: Output,
+    output: BackupSink,
     request: &BackupRequest,
-    facts: &Facts,
+    facts: &DatabaseInfo,
     progress: &Arc<dyn Progress>,
-) -> Result<(Packed, VerifiedExit, Way)> {
+) -> Result<(WrittenBackup, VerifiedExit, TransportUsed)> {
     let (blocks, receiver) = mpsc::channel(4);
     let packing = output.pack(receiver, request, facts.table_bytes, progress);
     let dumped = dumping.run(chosen, &request.ways, access, blocks).await;
@@ -251,7 +254,13 @@ async fn streamed(
     judge(dumped, sink::packed(packing).await, request)
 }
 
-fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, took: Duration) -> Manifest {
+fn manifest(
+    request: &BackupRequest,
+    facts: &DatabaseInfo,
+    packed: &WrittenBackup,
+    way: TransportUsed,
+    took: Duration,
+) -> Manifest {
     let (stored, summary) = (&packed.stored, &packed.summary);
     let plain = request.dump.format == Format::Plain;
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -280,7 +289,12 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, t
         entries: summary
             .entries
             .iter()
-            .map(|e| Entry { name: e.name.clone(), kind: e.kind.clone(), offset: e.offset, data: e.data })
+            .map(|e| ManifestEntry {
+                name: e.name.clone(),
+                kind: e.kind.clone(),
+                offset: e.offset,
+                data: e.data,
+            })
             .collect(),
         foreknown: plain.then(|| foreknown(summary)).flatten(),
         extensions: summary.extensions.clone(),
@@ -296,9 +310,9 @@ fn manifest(request: &BackupRequest, facts: &Facts, packed: &Packed, way: Way, t
     }
 }
 
-fn table(copy: &CopyBlock, plain: bool) -> Table {
+fn table(copy: &CopyBlock, plain: bool) -> TableRows {
     let data = plain.then_some(Span { offset: copy.offset, bytes: copy.bytes });
-    Table { name: copy.table.clone(), rows: copy.rows, data }
+    TableRows { name: copy.table.clone(), rows: copy.rows, data }
 }
 
 /// Only of a dump about which everything was learned, and nothing that a restore would have to ask about.

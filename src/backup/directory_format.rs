@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::create::BackupRequest;
 use crate::backup::dump_result::{dump_failed, judge};
-use crate::backup::sink::{Output, Packed};
+use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::{CancelToken, CancellableIo};
 use crate::codec::{BLOCK, Hasher, Stored};
 use crate::docker::exec::verified_stream::VerifiedExit;
@@ -21,7 +21,7 @@ use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::Access;
-use crate::postgres::tools::dump_runner::{Chosen, DIRECTORY, DumpRunner, Way};
+use crate::postgres::tools::dump_runner::{DIRECTORY, DumpRunner, TransportChoice, TransportUsed};
 use crate::progress::{Event, Progress};
 
 /// Dumps, then checks and tars what was dumped.
@@ -30,12 +30,12 @@ use crate::progress::{Event, Progress};
 /// Errors of a streamed backup, see [`super::create::create`].
 pub(crate) async fn gather(
     dumping: &DumpRunner<'_>,
-    chosen: Chosen,
+    chosen: TransportChoice,
     access: &Access,
-    output: Output,
+    output: BackupSink,
     request: &BackupRequest,
     progress: &Arc<dyn Progress>,
-) -> Result<(Packed, VerifiedExit, Way)> {
+) -> Result<(WrittenBackup, VerifiedExit, TransportUsed)> {
     let seen = |done| progress.on(Event::Bytes { done, total: None });
     let (end, worker, directory) = dumping.dump_into_directory(chosen, &request.ways, access, seen).await?;
     if end.exit_code != 0 {
@@ -51,7 +51,7 @@ pub(crate) async fn gather(
     let packed = dumping.interrupt.blocking(gathering).await;
     // Its room goes with it, and the files in that.
     drop(worker);
-    judge(Ok((end, Way { word: "worker", why: None })), packed, request)
+    judge(Ok((end, TransportUsed { word: "worker", why: None })), packed, request)
 }
 
 /// pg_dump said that it is done, and what it wrote cannot be read to its end.
@@ -72,7 +72,7 @@ fn of(stored: Stored, plain: Hasher) -> Stored {
 
 fn tar<W: Write>(directory: &Path, out: W, interrupt: &CancelToken) -> Result<(Stored, W)> {
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
-    let mut tar = ::tar::Builder::new(Hashed::new(out, interrupt));
+    let mut tar = ::tar::Builder::new(HashingWriter::new(out, interrupt));
     // The list first, as pg_dump's own tar has it.
     let mut names = names(directory).map_err(failed)?;
     names.sort_by_key(|name| (name != "toc.dat", name.clone()));
@@ -129,12 +129,12 @@ fn read(
 }
 
 /// A writer that hashes what passes, and fails once the user wants to stop.
-pub(crate) struct Hashed<W> {
+pub(crate) struct HashingWriter<W> {
     out: CancellableIo<W>,
     hasher: Hasher,
 }
 
-impl<W: Write> Hashed<W> {
+impl<W: Write> HashingWriter<W> {
     /// Before the first byte.
     pub(crate) fn new(out: W, interrupt: &CancelToken) -> Self {
         Self { out: interrupt.over(out), hasher: Hasher::default() }
@@ -150,7 +150,7 @@ impl<W: Write> Hashed<W> {
     }
 }
 
-impl<W: Write> Write for Hashed<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes)?;
         self.hasher.update(&bytes[..written]);

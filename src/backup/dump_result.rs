@@ -1,21 +1,21 @@
 //! Verifies a finished dump by pg_dump's exit code and the dump trailer.
 
 use super::create::BackupRequest;
-use crate::backup::sink::Packed;
+use crate::backup::sink::WrittenBackup;
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::dump::sql::Completeness;
 use crate::error::{self, Error, Result};
-use crate::postgres::tools::dump_runner::Way;
+use crate::postgres::tools::dump_runner::TransportUsed;
 
 /// Which of the two sides failed first, and whether what arrived is whole.
 ///
 /// # Errors
 /// The failure that was the cause.
 pub(crate) fn judge(
-    dumped: Result<(VerifiedExit, Way)>,
-    packed: Result<Packed>,
+    dumped: Result<(VerifiedExit, TransportUsed)>,
+    packed: Result<WrittenBackup>,
     request: &BackupRequest,
-) -> Result<(Packed, VerifiedExit, Way)> {
+) -> Result<(WrittenBackup, VerifiedExit, TransportUsed)> {
     let (end, way) = match (dumped, &packed) {
         // The packing side stopped taking bytes: its own error is the cause, not the broken pipe.
         (Err(dump_error), Err(_)) if dump_error.kind() == error::ErrorKind::Failed => {

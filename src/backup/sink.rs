@@ -1,6 +1,6 @@
 //! The receiving end of a backup: scanner and packer over a file or stdout.
 //!
-//! Promises: a file is written beside its final name and gets that only with its manifest ([`Output::publish`]); dropped
+//! Promises: a file is written beside its final name and gets that only with its manifest ([`BackupSink::publish`]); dropped
 //! before, nothing is left of it.
 
 use std::io::Write;
@@ -11,35 +11,35 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
 use super::create::{BackupRequest, BackupTarget, OnExisting};
-use crate::codec::{Compression, Packer, Stored};
+use crate::codec::{Compression, Stored, StreamCompressor};
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::atomic_file;
-use crate::fsutil::atomic_file::NewFile;
-use crate::postgres::database_info::Facts;
+use crate::fsutil::atomic_file::AtomicFile;
+use crate::postgres::database_info::DatabaseInfo;
 use crate::progress::{Event, Progress};
 use crate::repository::manifest::{Manifest, path_for};
 use crate::repository::name::Label;
 
 /// The receiving end: scanner and packer over a file or stdout.
-pub(crate) enum Output {
-    File { file: NewFile, manifest: NewFile, taken: OnExisting },
+pub(crate) enum BackupSink {
+    File { file: AtomicFile, manifest: AtomicFile, taken: OnExisting },
     Stdout(Box<dyn Write + Send>),
 }
 
 /// Result of writing a dump to its output.
-pub(crate) struct Packed {
+pub(crate) struct WrittenBackup {
     /// Output that holds the dump.
-    pub(crate) output: Output,
+    pub(crate) output: BackupSink,
     /// Sizes and hashes of the dump.
     pub(crate) stored: Stored,
     /// Summary of the dump's content.
     pub(crate) summary: Summary,
 }
 
-impl Output {
+impl BackupSink {
     /// Opens it, before anything is asked of the server that would be in vain.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Output {
     pub(crate) fn open(
         request: &BackupRequest,
         stdout: Option<Box<dyn Write + Send>>,
-        facts: &Facts,
+        facts: &DatabaseInfo,
         progress: &Arc<dyn Progress>,
     ) -> Result<Self> {
         let (path, taken) = match (&request.destination, stdout) {
@@ -65,8 +65,8 @@ impl Output {
             return Err(error::refused(format!("{} is no plain file and is left as it is", path.display()))
                 .hint("name a file with `-o`, or stream with `-o -`"));
         }
-        let file = NewFile::create(path, &request.operation)?;
-        let manifest = NewFile::create(&path_for(path), &request.operation)?;
+        let file = AtomicFile::create(path, &request.operation)?;
+        let manifest = AtomicFile::create(&path_for(path), &request.operation)?;
         if let Some(free) = atomic_file::free_space(path).filter(|free| *free < facts.table_bytes / 5) {
             progress.on(Event::Warning(format!(
                 "only {free} bytes are free for the backup of {} bytes of tables; it may not fit",
@@ -83,7 +83,7 @@ impl Output {
         request: &BackupRequest,
         expected: u64,
         progress: &Arc<dyn Progress>,
-    ) -> JoinHandle<Result<Packed>> {
+    ) -> JoinHandle<Result<WrittenBackup>> {
         let (format, compression, threads) = (request.dump.format, request.compression, request.threads);
         let progress = progress.clone();
         std::thread::spawn(move || {
@@ -98,17 +98,17 @@ impl Output {
     pub(crate) fn fill(
         self,
         write: impl FnOnce(Box<dyn Write + Send>) -> Result<(Stored, Summary, Box<dyn Write + Send>)>,
-    ) -> Result<Packed> {
+    ) -> Result<WrittenBackup> {
         match self {
             Self::File { file, manifest, taken } => {
                 let target = file.target().to_owned();
                 let writer = Box::new(file.writer()?);
                 let (stored, summary, _) = write(writer).map_err(|e| name_the_disk(e, &target))?;
-                Ok(Packed { output: Self::File { file, manifest, taken }, stored, summary })
+                Ok(WrittenBackup { output: Self::File { file, manifest, taken }, stored, summary })
             }
             Self::Stdout(stdout) => {
                 let (stored, summary, stdout) = write(stdout).map_err(of_stdout)?;
-                Ok(Packed { output: Self::Stdout(stdout), stored, summary })
+                Ok(WrittenBackup { output: Self::Stdout(stdout), stored, summary })
             }
         }
     }
@@ -149,7 +149,7 @@ impl Output {
 ///
 /// # Errors
 /// Errors of the thread.
-pub(crate) async fn packed(packing: JoinHandle<Result<Packed>>) -> Result<Packed> {
+pub(crate) async fn packed(packing: JoinHandle<Result<WrittenBackup>>) -> Result<WrittenBackup> {
     match tokio::task::spawn_blocking(move || packing.join()).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(error::failed("the packing thread failed")),
@@ -202,7 +202,7 @@ fn pump<W: Write + Send + 'static>(
     progress: &Arc<dyn Progress>,
 ) -> Result<(Stored, Summary, W)> {
     let mut scanner = AnyScanner::new(format);
-    let mut packer = Packer::new(compression, threads, out)?;
+    let mut packer = StreamCompressor::new(compression, threads, out)?;
     let mut table: Option<String> = None;
     while let Some(block) = blocks.blocking_recv() {
         scanner.feed(&block);

@@ -1,7 +1,7 @@
 //! Packs a stream block by block and writes it, in order, from a thread of its own.
 //!
 //! Promises: memory stays at a few blocks per thread; an error of the output reaches the producer with
-//! the next block, as it was; without [`Packer::finish`] the stream never gets a valid end.
+//! the next block, as it was; without [`StreamCompressor::finish`] the stream never gets a valid end.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -32,20 +32,20 @@ pub(crate) struct Stored {
 }
 
 /// A block on its way through a compressor.
-struct Job {
+struct CompressJob {
     plain: Vec<u8>,
-    done: SyncSender<Packed>,
+    done: SyncSender<CompressedBlock>,
 }
 
-struct Packed {
+struct CompressedBlock {
     plain: Vec<u8>,
     bytes: Vec<u8>,
 }
 
 /// Destination of the blocks.
-enum Lane {
+enum OutputLane {
     /// To several compressors, and the promise of each result to the writer, in order.
-    Members { jobs: SyncSender<Job>, order: SyncSender<Receiver<Packed>> },
+    Members { jobs: SyncSender<CompressJob>, order: SyncSender<Receiver<CompressedBlock>> },
     /// Straight to the writer.
     Blocks(SyncSender<Vec<u8>>),
 }
@@ -55,21 +55,21 @@ enum Lane {
 const MOST_ZSTD_THREADS: usize = 3;
 
 /// The packing end of a stream.
-pub(crate) struct Packer<W> {
+pub(crate) struct StreamCompressor<W> {
     block: Vec<u8>,
-    lane: Option<Lane>,
+    lane: Option<OutputLane>,
     writer: Option<JoinHandle<io::Result<(Stored, W)>>>,
     finished: Arc<AtomicBool>,
     plain: Pool,
 }
 
-impl<W: Write + Send + 'static> Packer<W> {
+impl<W: Write + Send + 'static> StreamCompressor<W> {
     /// Starts packing into `out` with so many compressing threads (at least one; of zstd's no more than it needs).
     pub(crate) fn new(compression: Compression, threads: usize, out: W) -> Result<Self> {
         let threads = threads.max(1);
         let plain = Pool::new(threads + 3);
         let finished = Arc::new(AtomicBool::new(false));
-        let output = Output { out, stored: Hasher::default() };
+        let output = HashingOutput { out, stored: Hasher::default() };
         let done = finished.clone();
         let pool = plain.clone();
         let (lane, writer) = match compression {
@@ -83,18 +83,18 @@ impl<W: Write + Send + 'static> Packer<W> {
                 let (blocks, queue) = sync_channel(2);
                 let writer =
                     start("packing", move || write_zstd(&queue, output, &done, &pool, level, threads))?;
-                (Lane::Blocks(blocks), writer)
+                (OutputLane::Blocks(blocks), writer)
             }
             Compression::None => {
                 let (blocks, queue) = sync_channel(2);
                 let writer = start("writing", move || write_plain(&queue, output, &done, &pool))?;
-                (Lane::Blocks(blocks), writer)
+                (OutputLane::Blocks(blocks), writer)
             }
         };
         Ok(Self { block: Vec::new(), lane: Some(lane), writer: Some(writer), finished, plain })
     }
 
-    /// An empty buffer with room for a block, to be filled and given to [`Packer::write_block`].
+    /// An empty buffer with room for a block, to be filled and given to [`StreamCompressor::write_block`].
     pub(crate) fn empty_block(&self) -> Vec<u8> {
         let mut block = self.plain.take();
         block.reserve_exact(BLOCK);
@@ -132,11 +132,11 @@ impl<W: Write + Send + 'static> Packer<W> {
 
     fn send(&mut self, block: Vec<u8>) -> Result<()> {
         let sent = match &self.lane {
-            Some(Lane::Members { jobs, order }) => {
+            Some(OutputLane::Members { jobs, order }) => {
                 let (done, promise) = sync_channel(1);
-                order.send(promise).is_ok() && jobs.send(Job { plain: block, done }).is_ok()
+                order.send(promise).is_ok() && jobs.send(CompressJob { plain: block, done }).is_ok()
             }
-            Some(Lane::Blocks(blocks)) => blocks.send(block).is_ok(),
+            Some(OutputLane::Blocks(blocks)) => blocks.send(block).is_ok(),
             None => false,
         };
         // The writer only ever hangs up because it failed.
@@ -155,7 +155,7 @@ impl<W: Write + Send + 'static> Packer<W> {
     }
 }
 
-impl<W> Packer<W> {
+impl<W> StreamCompressor<W> {
     fn join(&mut self) -> Result<(Stored, W)> {
         self.lane = None;
         let writer = self.writer.take().ok_or_else(stopped)?;
@@ -163,7 +163,7 @@ impl<W> Packer<W> {
     }
 }
 
-impl<W> Drop for Packer<W> {
+impl<W> Drop for StreamCompressor<W> {
     /// Gives up: the output is dropped, without a valid end, before this returns.
     fn drop(&mut self) {
         if self.writer.is_some() {
@@ -172,7 +172,7 @@ impl<W> Drop for Packer<W> {
     }
 }
 
-impl<W: Write + Send + 'static> Write for Packer<W> {
+impl<W: Write + Send + 'static> Write for StreamCompressor<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.append(bytes).map_err(io::Error::other)?;
         Ok(bytes.len())
@@ -199,12 +199,12 @@ fn start<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'stati
 }
 
 /// The output, hashed and counted.
-struct Output<W> {
+struct HashingOutput<W> {
     out: W,
     stored: Hasher,
 }
 
-impl<W: Write> Write for Output<W> {
+impl<W: Write> Write for HashingOutput<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes)?;
         self.stored.update(&bytes[..written]);
@@ -216,7 +216,7 @@ impl<W: Write> Write for Output<W> {
     }
 }
 
-impl<W: Write> Output<W> {
+impl<W: Write> HashingOutput<W> {
     fn close(mut self, plain: Hasher) -> io::Result<(Stored, W)> {
         self.out.flush()?;
         let stored = Stored {
@@ -234,10 +234,10 @@ fn abandoned(finished: &AtomicBool) -> io::Result<()> {
 }
 
 /// Starts the compressors: the lane to them, the writer's end of it, and the pool for their output.
-fn members(level: u8, threads: usize) -> Result<(Lane, Receiver<Receiver<Packed>>, Pool)> {
+fn members(level: u8, threads: usize) -> Result<(OutputLane, Receiver<Receiver<CompressedBlock>>, Pool)> {
     let level = CompressionLvl::new(i32::from(level))
         .map_err(|_| crate::error::usage(format!("gzip knows the levels 1 to 12, not {level}")))?;
-    let (jobs, queue) = sync_channel::<Job>(threads);
+    let (jobs, queue) = sync_channel::<CompressJob>(threads);
     let (order, promises) = sync_channel(threads + 1);
     let queue = Arc::new(Mutex::new(queue));
     let pool = Pool::new(threads + 3);
@@ -245,24 +245,24 @@ fn members(level: u8, threads: usize) -> Result<(Lane, Receiver<Receiver<Packed>
         let (queue, pool) = (queue.clone(), pool.clone());
         start("packing", move || compress(&queue, &pool, level))?;
     }
-    Ok((Lane::Members { jobs, order }, promises, pool))
+    Ok((OutputLane::Members { jobs, order }, promises, pool))
 }
 
-fn compress(queue: &Mutex<Receiver<Job>>, pool: &Pool, level: CompressionLvl) {
+fn compress(queue: &Mutex<Receiver<CompressJob>>, pool: &Pool, level: CompressionLvl) {
     let mut compressor = Compressor::new(level);
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { plain, done }) = job else { return };
+        let Ok(CompressJob { plain, done }) = job else { return };
         let mut bytes = pool.take();
         gzip_member::pack(&mut compressor, &plain, &mut bytes);
         // Where nobody waits, the writer has failed and says so itself.
-        let _ = done.send(Packed { plain, bytes });
+        let _ = done.send(CompressedBlock { plain, bytes });
     }
 }
 
 fn write_members<W: Write>(
-    order: &Receiver<Receiver<Packed>>,
-    mut output: Output<W>,
+    order: &Receiver<Receiver<CompressedBlock>>,
+    mut output: HashingOutput<W>,
     finished: &AtomicBool,
     plain_pool: &Pool,
     packed_pool: &Pool,
@@ -284,7 +284,7 @@ fn write_members<W: Write>(
 
 fn write_plain<W: Write>(
     blocks: &Receiver<Vec<u8>>,
-    mut output: Output<W>,
+    mut output: HashingOutput<W>,
     finished: &AtomicBool,
     pool: &Pool,
 ) -> io::Result<(Stored, W)> {
@@ -301,7 +301,7 @@ fn write_plain<W: Write>(
 #[cfg(feature = "zstd")]
 fn write_zstd<W: Write>(
     blocks: &Receiver<Vec<u8>>,
-    output: Output<W>,
+    output: HashingOutput<W>,
     finished: &AtomicBool,
     pool: &Pool,
     level: u8,
@@ -329,7 +329,7 @@ fn write_zstd<W: Write>(
 #[cfg(not(feature = "zstd"))]
 fn write_zstd<W: Write>(
     _blocks: &Receiver<Vec<u8>>,
-    _output: Output<W>,
+    _output: HashingOutput<W>,
     _finished: &AtomicBool,
     _pool: &Pool,
     _level: u8,

@@ -14,7 +14,7 @@ use libdeflater::Decompressor;
 use super::BLOCK;
 use crate::codec::buffer_pool::Pool;
 use crate::codec::detect;
-use crate::codec::detect::{Kind, Packing};
+use crate::codec::detect::{DetectedType, Packing};
 use crate::codec::gzip_member;
 use crate::error::{Error, Result, failed, integrity};
 
@@ -32,7 +32,7 @@ enum Slot {
 }
 
 /// A member on its way through a decompressor.
-struct Job {
+struct DecompressJob {
     member: Vec<u8>,
     done: SyncSender<Result<Vec<u8>>>,
 }
@@ -50,8 +50,8 @@ pub(crate) struct Unpacker {
 impl Unpacker {
     /// Opens a stream on so many unpacking threads (at least one), and says what it is. Only gzip that
     /// envctl wrote is unpacked on several; everything is read ahead of the caller.
-    pub(crate) fn open(source: impl Read + Send + 'static, threads: usize) -> Result<(Kind, Self)> {
-        let mut source = Source(source);
+    pub(crate) fn open(source: impl Read + Send + 'static, threads: usize) -> Result<(DetectedType, Self)> {
+        let mut source = MarkedSource(source);
         let head = read_up_to(&mut source, detect::ENOUGH).map_err(unreadable)?;
         let packing = detect::packing(&head);
         let source = Cursor::new(head).chain(source);
@@ -73,7 +73,7 @@ impl Unpacker {
         })?;
         let mut unpacker = Self { slots, pool, block: Vec::new(), at: 0, ended: false, trailing };
         unpacker.block = unpacker.next_slot()?.unwrap_or_default();
-        Ok((Kind { packing, content: detect::content(&unpacker.block) }, unpacker))
+        Ok((DetectedType { packing, content: detect::content(&unpacker.block) }, unpacker))
     }
 
     /// Bytes that are known before anything is taken: the beginning of the stream.
@@ -154,9 +154,9 @@ impl Read for Unpacker {
 }
 
 /// The source, whose own errors are marked so that no decoder's error can be taken for them.
-struct Source<R>(R);
+struct MarkedSource<R>(R);
 
-impl<R: Read> Read for Source<R> {
+impl<R: Read> Read for MarkedSource<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.0.read(buffer) {
@@ -184,7 +184,7 @@ fn damaged(what: &str, detail: impl Into<Box<dyn std::error::Error + Send + Sync
     integrity(format!("the {what} is damaged")).because(detail)
 }
 
-/// An error from a decoder over a [`Source`].
+/// An error from a decoder over a [`MarkedSource`].
 fn decoding(what: &str, error: io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error,
@@ -297,7 +297,7 @@ fn split_members(
     pool: &Pool,
     trailing: &AtomicU64,
 ) -> Result<()> {
-    let (jobs, queue) = sync_channel::<Job>(threads);
+    let (jobs, queue) = sync_channel::<DecompressJob>(threads);
     let queue = Arc::new(Mutex::new(queue));
     let packed = Pool::new(threads + 2);
     let mut started = 0;
@@ -307,7 +307,7 @@ fn split_members(
         let head = read_up_to(source, gzip_member::HEADER).map_err(unreadable)?;
         let ours = <&[u8; gzip_member::HEADER]>::try_from(head.as_slice()).ok().and_then(gzip_member::size);
         let Some(size) = ours else {
-            let tail = Tail { head, after_ours: started > 0, at_end_mark };
+            let tail = TrailingBytes { head, after_ours: started > 0, at_end_mark };
             return foreign(tail, source, slots, pool, trailing);
         };
         let mut bytes = packed.take();
@@ -323,14 +323,16 @@ fn split_members(
             started += 1;
         }
         let (done, promise) = sync_channel(1);
-        if slots.send(Slot::Coming(promise)).is_err() || jobs.send(Job { member: bytes, done }).is_err() {
+        if slots.send(Slot::Coming(promise)).is_err()
+            || jobs.send(DecompressJob { member: bytes, done }).is_err()
+        {
             return Ok(());
         }
     }
 }
 
 /// Bytes behind the last member of ours.
-struct Tail {
+struct TrailingBytes {
     head: Vec<u8>,
     after_ours: bool,
     at_end_mark: bool,
@@ -339,13 +341,13 @@ struct Tail {
 /// Decompresses gzip members that envctl did not write, up to the end of the file.
 /// Ignores zeros behind the last member, as gzip does, and counts any other bytes in `trailing`.
 fn foreign(
-    tail: Tail,
+    tail: TrailingBytes,
     source: &mut impl io::BufRead,
     slots: &SyncSender<Slot>,
     pool: &Pool,
     trailing: &AtomicU64,
 ) -> Result<()> {
-    let Tail { head, after_ours, at_end_mark } = tail;
+    let TrailingBytes { head, after_ours, at_end_mark } = tail;
     if after_ours && !head.starts_with(&[0x1f, 0x8b]) {
         // Without the end mark of ours whatever follows stands in the place of rows.
         if !at_end_mark || head == [0x1f] {
@@ -401,11 +403,11 @@ fn count_trailing(source: &mut impl io::BufRead, trailing: &AtomicU64) -> Result
     Ok(())
 }
 
-fn decompress(queue: &Mutex<Receiver<Job>>, pool: &Pool, packed: &Pool) {
+fn decompress(queue: &Mutex<Receiver<DecompressJob>>, pool: &Pool, packed: &Pool) {
     let mut decompressor = Decompressor::new();
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { member, done }) = job else { return };
+        let Ok(DecompressJob { member, done }) = job else { return };
         let mut plain = pool.take();
         let whole = gzip_member::unpack(&mut decompressor, &member, &mut plain);
         packed.put(member);

@@ -61,7 +61,7 @@ pub(crate) struct ForeignFile {
 
 /// A file's packing and content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
+pub(crate) struct DetectedType {
     /// Compression of the file.
     pub(crate) packing: Packing,
     /// Content of the file after decompression.

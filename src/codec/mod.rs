@@ -18,7 +18,7 @@ mod tests;
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use compressor::{Packer, Stored};
+pub(crate) use compressor::{Stored, StreamCompressor};
 pub(crate) use decompressor::Unpacker;
 pub(crate) use detect::{ContentType, Packer as ForeignPacker, Packing};
 pub(crate) use digest::{Digest, Hasher};

@@ -18,14 +18,14 @@ use crate::error::{Error, Result, failed, integrity};
 
 /// Position of a gzip member in the file and in the SQL, the member's stored size and trailer.
 #[derive(Clone, Copy, Debug)]
-struct Member {
+struct GzipMember {
     stored: u64,
     size: usize,
     plain: u64,
     trailer: [u8; 8],
 }
 
-impl Member {
+impl GzipMember {
     fn length(&self) -> u64 {
         let [.., a, b, c, d] = self.trailer;
         u64::from(u32::from_le_bytes([a, b, c, d]))
@@ -38,7 +38,7 @@ pub(crate) struct RandomAccessReader {
     file: File,
     stored: u64,
     /// None: the file is the SQL itself.
-    members: Option<Vec<Member>>,
+    members: Option<Vec<GzipMember>>,
 }
 
 impl RandomAccessReader {
@@ -129,7 +129,7 @@ impl RandomAccessReader {
 
     fn unpack(
         &self,
-        member: &Member,
+        member: &GzipMember,
         decompressor: &mut Decompressor,
         packed: &mut Vec<u8>,
         plain: &mut Vec<u8>,
@@ -145,8 +145,8 @@ impl RandomAccessReader {
 }
 
 /// Hops from member to member; `None` where one is not ours.
-fn find_members(file: &File, stored: u64) -> io::Result<Option<Vec<Member>>> {
-    let mut members: Vec<Member> = Vec::new();
+fn find_members(file: &File, stored: u64) -> io::Result<Option<Vec<GzipMember>>> {
+    let mut members: Vec<GzipMember> = Vec::new();
     let (mut at, mut plain) = (0, 0);
     while at < stored {
         let mut header = [0; gzip_member::HEADER];
@@ -159,7 +159,7 @@ fn find_members(file: &File, stored: u64) -> io::Result<Option<Vec<Member>>> {
         };
         let mut trailer = [0; 8];
         file.read_exact_at(&mut trailer, at + size as u64 - 8)?;
-        let member = Member { stored: at, size, plain, trailer };
+        let member = GzipMember { stored: at, size, plain, trailer };
         at += size as u64;
         plain += member.length();
         members.push(member);
@@ -177,7 +177,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::{Compression, Packer};
+    use super::super::{Compression, StreamCompressor};
     use super::*;
 
     fn opened(stored: &[u8]) -> Option<RandomAccessReader> {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn packed(plain: &[u8], compression: Compression) -> Vec<u8> {
-        let mut packer = Packer::new(compression, 2, Vec::new()).unwrap();
+        let mut packer = StreamCompressor::new(compression, 2, Vec::new()).unwrap();
         packer.write_block(plain.to_vec()).unwrap();
         packer.finish().unwrap().1
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
-use super::detect::Kind;
+use super::detect::DetectedType;
 use super::*;
 use crate::error::{ErrorKind, Result};
 
@@ -23,7 +23,7 @@ fn text(bytes: usize) -> Vec<u8> {
 }
 
 fn packed(compression: Compression, plain: &[u8]) -> Vec<u8> {
-    let mut packer = Packer::new(compression, 2, Vec::new()).unwrap();
+    let mut packer = StreamCompressor::new(compression, 2, Vec::new()).unwrap();
     packer.write_all(plain).unwrap();
     let (stored, bytes) = packer.finish().unwrap();
     let digest = |bytes: &[u8]| {
@@ -36,7 +36,7 @@ fn packed(compression: Compression, plain: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn unpacked(bytes: &[u8]) -> Result<(Kind, Vec<u8>)> {
+fn unpacked(bytes: &[u8]) -> Result<(DetectedType, Vec<u8>)> {
     let (kind, mut unpacker) = Unpacker::open(io::Cursor::new(bytes.to_vec()), 2)?;
     let mut plain = Vec::new();
     unpacker.read_to_end(&mut plain).map_err(Unpacker::failure)?;
@@ -92,7 +92,7 @@ fn what_is_packed_is_unpacked() {
 #[test]
 fn blocks_and_bytes_may_be_mixed() {
     let plain = text(5 * BLOCK);
-    let mut packer = Packer::new(Compression::DEFAULT_GZIP, 3, Vec::new()).unwrap();
+    let mut packer = StreamCompressor::new(Compression::DEFAULT_GZIP, 3, Vec::new()).unwrap();
     packer.write_all(&plain[..1000]).unwrap();
     packer.write_block(plain[1000..2000].to_vec()).unwrap();
     packer.write_block(Vec::new()).unwrap();
@@ -300,7 +300,7 @@ impl Drop for Full {
 fn a_full_disk_is_told_at_once_and_as_it_was() {
     for method in methods() {
         let dropped = Arc::default();
-        let mut packer = Packer::new(method, 2, Full(10_000, Arc::clone(&dropped))).unwrap();
+        let mut packer = StreamCompressor::new(method, 2, Full(10_000, Arc::clone(&dropped))).unwrap();
         let block = text(BLOCK);
         let error = (0..200).find_map(|_| packer.write_block(block.clone()).err());
         let error = error.unwrap_or_else(|| panic!("{method}: 200 blocks fit into 10 kB"));
@@ -313,7 +313,7 @@ fn a_full_disk_is_told_at_once_and_as_it_was() {
 
 #[test]
 fn a_failure_at_the_very_end_is_a_failure() {
-    let mut packer = Packer::new(Compression::DEFAULT_GZIP, 1, Full(10, Arc::default())).unwrap();
+    let mut packer = StreamCompressor::new(Compression::DEFAULT_GZIP, 1, Full(10, Arc::default())).unwrap();
     packer.write_all(b"x").unwrap();
     assert!(packer.finish().is_err());
 }
@@ -331,7 +331,7 @@ fn giving_up_leaves_no_valid_end() {
         }
     }
     let out = Shared::default();
-    let mut packer = Packer::new(Compression::DEFAULT_GZIP, 2, out.clone()).unwrap();
+    let mut packer = StreamCompressor::new(Compression::DEFAULT_GZIP, 2, out.clone()).unwrap();
     packer.write_all(&text(3 * BLOCK)).unwrap();
     drop(packer);
     let bytes = out.0.lock().unwrap().clone();

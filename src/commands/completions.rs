@@ -5,7 +5,7 @@ use crate::error::Result;
 
 /// Arguments of `completions`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct CompletionsArgs {
     /// The shell
     shell: clap_complete::Shell,
 }
@@ -13,7 +13,7 @@ pub(crate) struct Args {
 /// # Errors
 /// None today; the signature is every command's.
 #[expect(clippy::unnecessary_wraps, reason = "every command is called alike")]
-pub(crate) fn run(args: &Args, mut definition: clap::Command, app: &App) -> Result<()> {
+pub(crate) fn run(args: &CompletionsArgs, mut definition: clap::Command, app: &App) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut definition, "envctl", &mut script);
     app.ui.answer(&String::from_utf8_lossy(&script));

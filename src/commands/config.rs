@@ -10,19 +10,19 @@ use crate::ui::{Column, Table};
 
 /// Arguments of `config`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct EffectiveConfigArgs {}
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct EffectiveConfigAnswer<'a> {
     settings: &'a [SettingRow],
 }
 
 /// # Errors
 /// Kind `Usage`: a setting cannot be understood.
-pub(crate) fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) fn run(_args: &EffectiveConfigArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let rows = settings.table();
-    app.ui.show(&Answer { settings: rows }, |ui| {
+    app.ui.show(&EffectiveConfigAnswer { settings: rows }, |ui| {
         let mut table = Table::new([Column::text("setting"), Column::text("value"), Column::text("from")]);
         for row in rows {
             table.row([

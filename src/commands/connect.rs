@@ -8,11 +8,11 @@ use crate::commands::find_catalog;
 use crate::commands::interactive_exec::{target_line, tell_unprotected};
 use crate::config::Settings;
 use crate::docker::{Container, Engine};
-use crate::environment::selector::Wanted;
+use crate::environment::selector::ContainerSelector;
 use crate::environment::{Environment, Target};
 use crate::error::{self, Error, Result};
-use crate::postgres::access::Wishes;
-use crate::postgres::database_info::Facts;
+use crate::postgres::access::ConnectionOverrides;
+use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::{Access, Session, emptiness, standing};
 use crate::progress::Progress as _;
 use crate::repository::identity::Identity;
@@ -20,23 +20,23 @@ use crate::text::shell_word::shell_word;
 use crate::ui::TargetLine;
 
 /// A database that answers.
-pub(crate) struct Database {
+pub(crate) struct ConnectedDatabase {
     pub(crate) target: Target,
     pub(crate) access: Access,
-    pub(crate) facts: Facts,
+    pub(crate) facts: DatabaseInfo,
     /// The project has no other database service.
     pub(crate) only_service: bool,
     /// The Docker context, or the host where there is none.
     pub(crate) context: String,
 }
 
-impl Database {
+impl ConnectedDatabase {
     /// Returns another database of the same server.
     pub(crate) fn in_database(&self, name: &str) -> Self {
         Self {
             target: self.target.clone(),
             access: self.access.to(name),
-            facts: Facts { database: name.to_owned(), ..self.facts.clone() },
+            facts: DatabaseInfo { database: name.to_owned(), ..self.facts.clone() },
             only_service: self.only_service,
             context: self.context.clone(),
         }
@@ -54,7 +54,7 @@ pub(crate) async fn reach(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-) -> Result<Database> {
+) -> Result<ConnectedDatabase> {
     let (found, session) = reach_open(app, daemon, settings, environment).await?;
     session.close().await;
     Ok(found)
@@ -66,8 +66,8 @@ pub(crate) async fn reach_open(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-) -> Result<(Database, Session)> {
-    reach_from(app, daemon, settings, environment, Entry::Configured).await
+) -> Result<(ConnectedDatabase, Session)> {
+    reach_from(app, daemon, settings, environment, FirstSession::Configured).await
 }
 
 /// Reaches the server like [`reach_open`], in any database that accepts connections.
@@ -76,8 +76,8 @@ pub(crate) async fn reach_open_anywhere(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-) -> Result<(Database, Session)> {
-    reach_from(app, daemon, settings, environment, Entry::Any).await
+) -> Result<(ConnectedDatabase, Session)> {
+    reach_from(app, daemon, settings, environment, FirstSession::Any).await
 }
 
 /// See [`reach_open`], for a verb that writes: a database that only an image's variable names is written to only where
@@ -87,8 +87,8 @@ pub(crate) async fn reach_open_to_write(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-) -> Result<(Database, Session)> {
-    reach_from(app, daemon, settings, environment, Entry::ToWrite).await
+) -> Result<(ConnectedDatabase, Session)> {
+    reach_from(app, daemon, settings, environment, FirstSession::ToWrite).await
 }
 
 /// See [`reach_open`], in the container's own database, whatever is in it.
@@ -97,13 +97,13 @@ pub(crate) async fn reach_open_default(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-) -> Result<(Database, Session)> {
-    reach_from(app, daemon, settings, environment, Entry::Default).await
+) -> Result<(ConnectedDatabase, Session)> {
+    reach_from(app, daemon, settings, environment, FirstSession::Default).await
 }
 
 /// Which database a first session is opened in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entry {
+enum FirstSession {
     /// The one that is configured, else the container's own.
     Configured,
     /// Database for a verb that writes, chosen as for `Configured`.
@@ -121,21 +121,26 @@ async fn reach_from(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-    entry: Entry,
-) -> Result<(Database, Session)> {
+    entry: FirstSession,
+) -> Result<(ConnectedDatabase, Session)> {
     let (target, access, mut session, only) = connect_from(app, daemon, settings, environment, entry).await?;
-    let facts = Facts::read(&mut session).await?;
+    let facts = DatabaseInfo::read(&mut session).await?;
     let mut line = line(&target, daemon, environment, &facts);
     if let Some(only) = only {
         line.because = Some(line.because.map_or(only.clone(), |because| format!("{because}; {only}")));
     }
     app.ui.target(&line);
     let only_service = environment.database_services().len() < 2;
-    Ok((Database { target, access, facts, only_service, context: daemon.context.clone() }, session))
+    Ok((ConnectedDatabase { target, access, facts, only_service, context: daemon.context.clone() }, session))
 }
 
 /// The target line of a database.
-pub(crate) fn line(target: &Target, daemon: &Daemon, environment: &Environment, facts: &Facts) -> TargetLine {
+pub(crate) fn line(
+    target: &Target,
+    daemon: &Daemon,
+    environment: &Environment,
+    facts: &DatabaseInfo,
+) -> TargetLine {
     TargetLine {
         database: Some((facts.database.clone(), facts.version.to_string())),
         because: (!environment.chosen_because.is_empty()).then(|| environment.chosen_because.clone()),
@@ -154,7 +159,7 @@ pub(crate) async fn connect(
     environment: &Environment,
 ) -> Result<(Target, Access, Session)> {
     let (target, access, session, _) =
-        connect_from(app, daemon, settings, environment, Entry::ToLook).await?;
+        connect_from(app, daemon, settings, environment, FirstSession::ToLook).await?;
     Ok((target, access, session))
 }
 
@@ -164,9 +169,9 @@ async fn connect_from(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-    entry: Entry,
+    entry: FirstSession,
 ) -> Result<(Target, Access, Session, Option<String>)> {
-    let mut target = environment.pick(&Wanted::Db, settings.target.index)?;
+    let mut target = environment.pick(&ContainerSelector::Db, settings.target.index)?;
     if let Some(reason) = &target.preferred {
         app.ui.detail(reason);
     }
@@ -187,7 +192,7 @@ async fn connect_from(
     }
     target.container = container;
     tell_unprotected(app, daemon, &target.container).await;
-    if matches!(entry, Entry::Any | Entry::Default) || wishes.database.is_some() {
+    if matches!(entry, FirstSession::Any | FirstSession::Default) || wishes.database.is_some() {
         return Ok((target, access, session, None));
     }
     let settling = Box::pin(settle(&daemon.engine, &target, access, session, entry));
@@ -202,7 +207,7 @@ async fn settle(
     target: &Target,
     access: Access,
     mut session: Session,
-    entry: Entry,
+    entry: FirstSession,
 ) -> Result<(Access, Session, Option<String>)> {
     // A server that does not tell has the last word where it is asked for the database itself.
     if !emptiness::is_empty(&mut session).await.unwrap_or(false) {
@@ -214,13 +219,13 @@ async fn settle(
     let named = access.database != UNNAMED;
     match others.as_slice() {
         [] => Ok((access, session, None)),
-        [only] if entry != Entry::ToWrite || !named => {
+        [only] if entry != FirstSession::ToWrite || !named => {
             session.close().await;
             let session = Session::open(engine, container, &access.to(only), "envctl").await?;
             let why = format!("the only database that is not empty; {} is", access.database);
             Ok((session.access().clone(), session, Some(why)))
         }
-        _ if entry == Entry::ToLook => Ok((access, session, None)),
+        _ if entry == FirstSession::ToLook => Ok((access, session, None)),
         several => Err(which(&access.database, several, named)),
     }
 }
@@ -245,8 +250,8 @@ fn which(default: &str, others: &[String], named: bool) -> Error {
 async fn primary(
     engine: &Arc<dyn Engine>,
     target: &Target,
-    wishes: &Wishes,
-    entry: Entry,
+    wishes: &ConnectionOverrides,
+    entry: FirstSession,
 ) -> Result<(Vec<Error>, (Container, Access, Session))> {
     let (mut primaries, mut silent) = (Vec::new(), Vec::new());
     let replicas = std::iter::once(&target.container).chain(&target.candidates);
@@ -254,10 +259,11 @@ async fn primary(
         let opening = async {
             let access = Access::discover(engine, container, wishes).await?;
             match entry {
-                Entry::Configured | Entry::ToWrite | Entry::ToLook | Entry::Default => {
-                    Session::open(engine, container, &access, "envctl").await
-                }
-                Entry::Any => standing::outside(engine, container, &access, None, "envctl").await,
+                FirstSession::Configured
+                | FirstSession::ToWrite
+                | FirstSession::ToLook
+                | FirstSession::Default => Session::open(engine, container, &access, "envctl").await,
+                FirstSession::Any => standing::outside(engine, container, &access, None, "envctl").await,
             }
         };
         let opened = opening.await;

@@ -11,8 +11,8 @@ use crate::app::{App, Daemon};
 use crate::commands::{connect, find_catalog, status};
 use crate::config::Settings;
 use crate::docker::exec::reaper;
-use crate::doctor::{self, Finding, Place, Severity};
-use crate::environment::selector::Wanted;
+use crate::doctor::{self, CheckFinding, Severity, StackPlace};
+use crate::environment::selector::ContainerSelector;
 use crate::environment::{Environment, Inventory, Role};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::repository::catalog::Catalog;
@@ -23,7 +23,7 @@ use crate::ui::{Checklist, Item, Tone};
 
 /// Arguments of `doctor`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct DoctorArgs {}
 
 /// Help text behind the options.
 pub(crate) const AFTER_HELP: &str = "\
@@ -33,10 +33,10 @@ removed, as the next backup would do; nothing else is changed, and with --dry-ru
 Exit code 0: nothing is worse than a note; 9: something wants a decision. -q shows only that.";
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct DoctorAnswer<'a> {
     context: &'a str,
     worst: Severity,
-    findings: &'a [Finding],
+    findings: &'a [CheckFinding],
 }
 
 /// Stacks that are looked at at a time.
@@ -47,7 +47,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// # Errors
 /// Kind `Found`: something wants a decision. `Docker`: the daemon cannot be asked at all. `Target`: no stack of that name.
-pub(crate) async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(_args: DoctorArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     let landscape =
@@ -56,7 +56,7 @@ pub(crate) async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<(
     let looking = look(app, &daemon, &settings, &environments, global.consent().dry_run);
     let mut findings = configuration(&settings);
     if environments.is_empty() {
-        findings.push(Finding::note("containers", status::nothing(&landscape, &daemon)));
+        findings.push(CheckFinding::note("containers", status::nothing(&landscape, &daemon)));
     }
     findings.extend(app.interrupt.or(looking).await?);
     findings.sort_by_key(|finding| finding.severity);
@@ -85,19 +85,19 @@ fn chosen(landscape: &Inventory, settings: &Settings) -> Result<Vec<Environment>
 }
 
 /// Findings about the configuration, which need neither Docker nor a database.
-fn configuration(settings: &Settings) -> Vec<Finding> {
+fn configuration(settings: &Settings) -> Vec<CheckFinding> {
     let version = env!("CARGO_PKG_VERSION");
     let file = match &settings.project_file {
         Some(path) => format!("version {version}, {}", path.display()),
         None => format!("version {version}, no envctl.toml; none is needed"),
     };
-    let mut findings = vec![Finding::ok("configuration", file)];
+    let mut findings = vec![CheckFinding::ok("configuration", file)];
     if settings.target.profile.is_none() {
         let general = settings.daemon(None);
         let elsewhere =
             settings.target.rules.profiles.keys().filter(|name| settings.daemon(Some(name)) != general);
         findings.extend(elsewhere.map(|name| {
-            Finding::note(
+            CheckFinding::note(
                 "configuration",
                 format!("profile {name} has another Docker engine, which was not looked at"),
             )
@@ -114,7 +114,7 @@ async fn look(
     settings: &Settings,
     environments: &[Environment],
     only_look: bool,
-) -> Vec<Finding> {
+) -> Vec<CheckFinding> {
     let rooms = app.rooms();
     let engine = doctor::engine::look(&daemon.engine, choice(daemon), &rooms).await;
     let mut findings = doctor::engine::judge(&engine);
@@ -129,9 +129,9 @@ async fn look(
     let sweeping = doctor::orphans::look(&daemon.engine, &homes, only_look);
     findings.extend(match tokio::time::timeout(LIMIT, sweeping).await {
         Ok(seen) => doctor::orphans::judge(&seen),
-        Err(_) => vec![Finding::warning("leftovers", late("the engine's list of workers"))],
+        Err(_) => vec![CheckFinding::warning("leftovers", late("the engine's list of workers"))],
     });
-    let of_each: Vec<Vec<Finding>> = futures::stream::iter(environments)
+    let of_each: Vec<Vec<CheckFinding>> = futures::stream::iter(environments)
         .map(|environment| examine(app, daemon, settings, environment, only_look))
         .buffered(AT_ONCE)
         .collect()
@@ -147,8 +147,8 @@ async fn examine(
     settings: &Settings,
     environment: &Environment,
     only_look: bool,
-) -> Vec<Finding> {
-    let place = Place::of(environment);
+) -> Vec<CheckFinding> {
+    let place = StackPlace::of(environment);
     let mut findings = doctor::containers::judge(environment, &place);
     // What cannot be picked has been told with its containers.
     let mut holds = false;
@@ -159,7 +159,7 @@ async fn examine(
         context: Some(daemon.context.clone()),
         ..Identity::default()
     };
-    if let Ok(picked) = environment.pick(&Wanted::Db, settings.target.index) {
+    if let Ok(picked) = environment.pick(&ContainerSelector::Db, settings.target.index) {
         let (told, seen) = ask(app, daemon, settings, environment, &place, only_look).await;
         findings.extend(told);
         holds = seen.as_ref().is_some_and(|seen| seen.holds == Some(true));
@@ -176,9 +176,9 @@ async fn ask(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-    place: &Place,
+    place: &StackPlace,
     only_look: bool,
-) -> (Vec<Finding>, Option<doctor::database::Seen>) {
+) -> (Vec<CheckFinding>, Option<doctor::database::DatabaseReport>) {
     let asking = async {
         let (target, _, mut session) = connect::connect(app, daemon, settings, environment).await?;
         // Not waited for when it is dropped: its end of input ends it.
@@ -193,11 +193,11 @@ async fn ask(
             (findings, Some(seen))
         }
         Ok(Err(error)) => {
-            (vec![Finding::problem("database", error.full_message()).hints(&error).at(place)], None)
+            (vec![CheckFinding::problem("database", error.full_message()).hints(&error).at(place)], None)
         }
         Err(_) => {
             let logs = format!("what its logs say: `envctl logs db {}`", place.flags);
-            (vec![Finding::problem("database", late("the database")).next(logs).at(place)], None)
+            (vec![CheckFinding::problem("database", late("the database")).next(logs).at(place)], None)
         }
     }
 }
@@ -207,15 +207,15 @@ async fn backups(
     app: &App,
     settings: &Settings,
     environment: &Environment,
-    place: &Place,
+    place: &StackPlace,
     (target, holds): (Identity, bool),
     only_look: bool,
-) -> Vec<Finding> {
+) -> Vec<CheckFinding> {
     let looking = async {
         let catalog: Catalog = find_catalog::of(settings, environment)?;
         let look = move || {
             let seen = doctor::backups::look(&catalog, target, only_look)?;
-            Ok(doctor::backups::Seen { holds, ..seen })
+            Ok(doctor::backups::BackupReport { holds, ..seen })
         };
         let seen = tokio::task::spawn_blocking(look).await;
         seen.unwrap_or_else(|_| Err(error::failed("the look at the backups failed")))
@@ -230,8 +230,10 @@ async fn backups(
             let limit = own.as_ref().unwrap_or(settings).migrations.backup_age;
             doctor::backups::judge(&seen, place, has_database, limit, app.now())
         }
-        Ok(Err(error)) => vec![Finding::problem("backups", error.full_message()).hints(&error).at(place)],
-        Err(_) => vec![Finding::problem("backups", late("the backup directory")).at(place)],
+        Ok(Err(error)) => {
+            vec![CheckFinding::problem("backups", error.full_message()).hints(&error).at(place)]
+        }
+        Err(_) => vec![CheckFinding::problem("backups", late("the backup directory")).at(place)],
     }
 }
 
@@ -239,15 +241,15 @@ fn late(what: &str) -> String {
     format!("{what} gives no answer within {} s", LIMIT.as_secs())
 }
 
-fn show(app: &App, daemon: &Daemon, findings: &[Finding]) {
+fn show(app: &App, daemon: &Daemon, findings: &[CheckFinding]) {
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     let least = if app.ui.options().quiet { Severity::Warning } else { Severity::Ok };
-    let answer = Answer { context: &daemon.context, worst, findings };
+    let answer = DoctorAnswer { context: &daemon.context, worst, findings };
     let items = findings.iter().filter(|finding| finding.severity >= least).map(item).collect();
     app.ui.show(&answer, |ui| ui.checked(&Checklist { items }));
 }
 
-fn item(finding: &Finding) -> Item {
+fn item(finding: &CheckFinding) -> Item {
     let tone = match finding.severity {
         Severity::Ok => Tone::Good,
         Severity::Note => Tone::Note,
@@ -264,7 +266,7 @@ fn item(finding: &Finding) -> Item {
 }
 
 /// The last line.
-fn verdict(app: &App, findings: &[Finding]) -> Result<()> {
+fn verdict(app: &App, findings: &[CheckFinding]) -> Result<()> {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     let told: Vec<String> = [
         (count(Severity::Problem), "problem", "problems"),

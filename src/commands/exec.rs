@@ -29,7 +29,7 @@ pub(crate) struct ExecArgs {
 
 /// Arguments of `exec`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct ExecCommandArgs {
     /// backend, db, a service or a container
     #[arg(value_name = "ROLE|SERVICE")]
     target: String,
@@ -42,7 +42,7 @@ pub(crate) struct Args {
 
 /// # Errors
 /// The command's own exit code as kind `Child`; otherwise what kept it from running.
-pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: ExecCommandArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(
         &settings,

@@ -9,25 +9,25 @@ use crate::ui::{Column, Table};
 
 /// Arguments of `help exit-codes`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct ExitCodesArgs {}
 
 #[derive(Serialize)]
-struct Row {
+struct ExitCodeRow {
     code: u8,
     meaning: &'static str,
 }
 
 #[derive(Serialize)]
-struct Answer {
-    exit_codes: Vec<Row>,
+struct ExitCodesAnswer {
+    exit_codes: Vec<ExitCodeRow>,
 }
 
 /// # Errors
 /// None; the signature is every command's.
 #[expect(clippy::unnecessary_wraps, reason = "every command is called alike")]
-pub(crate) fn run(_args: &Args, app: &App) -> Result<()> {
-    let exit_codes = exit::TABLE.iter().map(|&(code, meaning)| Row { code, meaning }).collect();
-    app.ui.show(&Answer { exit_codes }, |ui| {
+pub(crate) fn run(_args: &ExitCodesArgs, app: &App) -> Result<()> {
+    let exit_codes = exit::TABLE.iter().map(|&(code, meaning)| ExitCodeRow { code, meaning }).collect();
+    app.ui.show(&ExitCodesAnswer { exit_codes }, |ui| {
         let mut table = Table::new([Column::number("code"), Column::text("meaning")]);
         for (code, meaning) in exit::TABLE {
             table.row([code.to_string(), (*meaning).to_owned()]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::app::global_args::GlobalArgs;
-use crate::commands::connect::Database;
+use crate::commands::connect::ConnectedDatabase;
 use crate::config::Settings;
 use crate::environment::{Environment, Inventory, Target};
 use crate::error::{ErrorKind, Result};
@@ -30,14 +30,14 @@ pub(crate) fn of(settings: &Settings, environment: &Environment) -> Result<Catal
 ///
 /// # Errors
 /// Errors of [`of`].
-pub(crate) fn of_found(settings: &Settings, found: &Database) -> Result<Catalog> {
+pub(crate) fn of_found(settings: &Settings, found: &ConnectedDatabase) -> Result<Catalog> {
     let target = &found.target;
     let root = settings.backups_of(&target.stack, target.directory.as_deref())?;
     Ok(placed(Catalog::new(&root, &target.stack, target.profile.name.as_deref()), found))
 }
 
 /// Returns the catalog with the directory for new backups that belongs to this database's service.
-pub(crate) fn placed(catalog: Catalog, found: &Database) -> Catalog {
+pub(crate) fn placed(catalog: Catalog, found: &ConnectedDatabase) -> Catalog {
     if found.only_service { catalog } else { catalog.of_service(&found.target.service) }
 }
 

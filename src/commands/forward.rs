@@ -8,13 +8,13 @@ use crate::app::App;
 use crate::app::global_args::GlobalArgs;
 use crate::commands::interactive_exec::{any_container, target_line};
 use crate::commands::multi_stack::one_stack;
-use crate::docker::forward::{Forward, Way, find_way, listen, serve};
+use crate::docker::forward::{Forward, ForwardMethod, find_way, listen, serve};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;
 
 /// Arguments of `forward`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct ForwardArgs {
     /// backend, db, a service or a container
     #[arg(value_name = "ROLE|SERVICE")]
     target: String,
@@ -39,7 +39,7 @@ fn ports(text: &str) -> Result<Ports, String> {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct ForwardAnswer {
     address: String,
     container: String,
     port: u16,
@@ -48,7 +48,7 @@ struct Answer {
 
 /// # Errors
 /// Kind `Usage`: the local port. `Tool`: no way to the port. `Target`: the container stopped meanwhile.
-pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: ForwardArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(&settings, "forward", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
@@ -62,10 +62,12 @@ pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()
     let way = app.interrupt.or(finding).await??;
     let address = listener.local_addr().map_or_else(|_| format!("127.0.0.1:{local}"), |at| at.to_string());
     let by = match way {
-        Way::Direct(at) => format!("at {at}"),
-        Way::Bridge(tool) => format!("by {} in the container, one for each connection", tool.name()),
+        ForwardMethod::Direct(at) => format!("at {at}"),
+        ForwardMethod::Bridge(tool) => {
+            format!("by {} in the container, one for each connection", tool.name())
+        }
     };
-    let answer = Answer { address, container: target.container.name.clone(), port, way: by };
+    let answer = ForwardAnswer { address, container: target.container.name.clone(), port, way: by };
     app.ui.show(&answer, |_| format!("{}\n", answer.address));
     app.ui.say(&format!("forwards to port {port} of {}, {}; Ctrl-C ends it", answer.container, answer.way));
     let progress: Arc<dyn Progress> = app.ui.progress();

@@ -10,14 +10,14 @@ use crate::error::Result;
 
 /// Arguments of `generate`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct GenerateArgs {
     #[command(flatten)]
     many: ManyArgs,
 }
 
 /// # Errors
 /// See [`SchemaTool`].
-pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &GenerateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let verb = ToolVerb { name: "generate", does: "generate the client of", words: &["generate"] };
     if over_several(verb, &args.many, global, app).await? {
         return Ok(());

@@ -22,7 +22,7 @@ const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
 
 /// Arguments of `init`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct InitArgs {
     /// Also a Makefile with the old names: db-migrate, db-backup, dev-shell …
     #[arg(long)]
     makefile: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct InitAnswer {
     dry_run: bool,
     written: Vec<String>,
 }
@@ -48,7 +48,7 @@ struct New {
 
 /// # Errors
 /// Kind `Target`: no stack runs here. `Refused`: a file exists; nothing was written then.
-pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: InitArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(&settings, "init", "name it: `-s STACK`")?;
     let folder = settings.target.project_dir.clone().unwrap_or_else(|| PathBuf::from("."));
@@ -81,7 +81,7 @@ pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()
 
 /// # Errors
 /// Kind `Refused`: there is one already, under whatever name make takes it.
-fn makefile(args: &Args, folder: &Path, to_stdout: bool) -> Result<New> {
+fn makefile(args: &InitArgs, folder: &Path, to_stdout: bool) -> Result<New> {
     let new = |path| New { path, text: MAKEFILE.to_owned() };
     if let Some(path) = &args.output {
         if path.exists() && !args.force && !to_stdout {
@@ -119,7 +119,7 @@ async fn from_what_runs(global: &GlobalArgs, app: &App, settings: &Settings) -> 
     Ok(draft(&stack, &environments))
 }
 
-fn write(args: &Args, global: &GlobalArgs, app: &App, files: &[New], to_stdout: bool) -> Result<()> {
+fn write(args: &InitArgs, global: &GlobalArgs, app: &App, files: &[New], to_stdout: bool) -> Result<()> {
     let shown = |new: &New| new.path.display().to_string();
     if to_stdout && !global.dry_run {
         for new in files {
@@ -133,13 +133,13 @@ fn write(args: &Args, global: &GlobalArgs, app: &App, files: &[New], to_stdout: 
             app.ui.say(line);
         }
         let text: String = files.iter().map(|new| new.text.clone()).collect();
-        app.ui.show(&Answer { dry_run: true, written: Vec::new() }, |_| text);
+        app.ui.show(&InitAnswer { dry_run: true, written: Vec::new() }, |_| text);
         return Ok(());
     }
     for new in files {
         create(&new.path, &new.text, args.force)?;
     }
-    let answer = Answer { dry_run: false, written: files.iter().map(shown).collect() };
+    let answer = InitAnswer { dry_run: false, written: files.iter().map(shown).collect() };
     if args.makefile {
         let name = files[0].path.file_name().unwrap_or_default().to_string_lossy();
         let own = MAKEFILES.contains(&&*name);

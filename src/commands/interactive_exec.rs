@@ -2,10 +2,10 @@
 
 use crate::app::{App, Daemon};
 use crate::docker::exec::interactive::{Outcome, converse};
-use crate::docker::exec::kill_tree::Left;
+use crate::docker::exec::kill_tree::SurvivingProcesses;
 use crate::docker::exec::reaper;
 use crate::docker::{Container, ExecSpec};
-use crate::environment::selector::Wanted;
+use crate::environment::selector::ContainerSelector;
 use crate::environment::{Environment, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::shell_word::shell_word;
@@ -32,7 +32,7 @@ pub(crate) fn target_line(target: &Target, daemon: &Daemon) -> TargetLine {
 /// # Errors
 /// Kind `Target`.
 pub(crate) fn any_container(environment: &Environment, word: &str, index: Option<u32>) -> Result<Target> {
-    environment.named().unwrap_or_else(|| environment.pick(&Wanted::parse(word), index))
+    environment.named().unwrap_or_else(|| environment.pick(&ContainerSelector::parse(word), index))
 }
 
 /// Holds the conversation and turns its end into the command's own exit code.
@@ -66,7 +66,7 @@ pub(crate) async fn tell_unprotected(app: &App, daemon: &Daemon, container: &Con
 }
 
 /// Whoever read our output has left, which is no failure of ours: quiet, as a program that SIGPIPE ended.
-pub(crate) fn reader_gone(app: &App, left: Option<&Left>) -> Error {
+pub(crate) fn reader_gone(app: &App, left: Option<&SurvivingProcesses>) -> Error {
     if let Some(left) = left {
         app.ui.warn(&left.to_string());
     }

@@ -11,12 +11,12 @@ use crate::commands::interactive_exec::target_line;
 use crate::commands::multi_stack::one_stack;
 use crate::docker::engine::LogsRequest;
 use crate::docker::exec::demux::{Demuxer, Output};
-use crate::environment::selector::Wanted;
+use crate::environment::selector::ContainerSelector;
 use crate::error::{self, Result};
 
 /// Arguments of `logs`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct LogsArgs {
     /// backend, db, a service or a container
     #[arg(value_name = "ROLE|SERVICE", default_value = "backend")]
     target: String,
@@ -36,7 +36,7 @@ pub(crate) struct Args {
 
 /// # Errors
 /// Kind `Target`, `Docker`: no such container, no logs.
-pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: LogsArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let since = args.since.as_deref().map(|text| since(text, app.now())).transpose()?;
     let settings = app.settings(global)?;
     one_stack(
@@ -46,7 +46,8 @@ pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()
     )?;
     let daemon = app.connect(&settings, global)?;
     let environment = app.environment(&daemon, &settings).await?;
-    let target = environment.pick_in_any_state(&Wanted::parse(&args.target), settings.target.index)?;
+    let target =
+        environment.pick_in_any_state(&ContainerSelector::parse(&args.target), settings.target.index)?;
     app.ui.target(&target_line(&target, &daemon));
     let request = LogsRequest { follow: args.follow, tail: args.tail, since, timestamps: args.timestamps };
     let logs = daemon.engine.logs(&target.container.id, &request).await?;

@@ -5,11 +5,11 @@ use crate::error::{self, Result};
 
 /// Arguments of `man`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct ManArgs {}
 
 /// # Errors
 /// The page cannot be written.
-pub(crate) fn run(_args: &Args, definition: clap::Command, app: &App) -> Result<()> {
+pub(crate) fn run(_args: &ManArgs, definition: clap::Command, app: &App) -> Result<()> {
     let mut page = Vec::new();
     clap_mangen::Man::new(definition)
         .render(&mut page)

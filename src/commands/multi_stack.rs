@@ -1,6 +1,6 @@
 //! The recipe of a verb over several stacks: select, gather plans, ask once, run, tell.
 //!
-//! Promises: a verb takes part by implementing [`Verb`] and flattening [`ManyArgs`] into its own arguments; every
+//! Promises: a verb takes part by implementing [`StackOperation`] and flattening [`ManyArgs`] into its own arguments; every
 //! stack that was asked for is in the final table and in the JSON answer, whatever became of it.
 
 use std::time::Duration;
@@ -20,7 +20,9 @@ use crate::multi_stack::resume_file;
 use crate::multi_stack::resume_file::{Journal, ResumeRecord};
 use crate::multi_stack::run::{RunEvent, run as carry_out};
 use crate::multi_stack::schedule::{OnFailure, Schedule};
-use crate::multi_stack::{End, Ended, MultiStackPlan, Report, StackPlan, Verb, collect_plans};
+use crate::multi_stack::{
+    End, MultiStackPlan, Report, StackOperation, StackPlan, StackResult, collect_plans,
+};
 use crate::text::units::duration;
 
 /// Options of the verbs that work on several stacks.
@@ -65,13 +67,13 @@ impl ManyArgs {
 }
 
 /// Context of a multi-stack operation.
-pub(crate) struct Ground<'a> {
+pub(crate) struct MultiStackContext<'a> {
     pub(crate) app: &'a App,
     pub(crate) daemon: &'a Daemon,
     pub(crate) settings: &'a Settings,
 }
 
-impl Ground<'_> {
+impl MultiStackContext<'_> {
     /// The surroundings of one of the stacks.
     pub(crate) fn at(&self, environment: &Environment, stop: CancelToken) -> App {
         self.app.of_stack(environment, stop)
@@ -93,11 +95,11 @@ pub(crate) fn one_stack(settings: &Settings, verb: &str, instead: &str) -> Resul
 ///
 /// # Errors
 /// Kind `Partial`: some stacks failed or were not begun. `Refused`, `Interrupted` as for one stack.
-pub(crate) async fn run<V: Verb>(
+pub(crate) async fn run<V: StackOperation>(
     verb: &V,
     args: &ManyArgs,
     global: &GlobalArgs,
-    ground: &Ground<'_>,
+    ground: &MultiStackContext<'_>,
     default: OnFailure,
 ) -> Result<()> {
     let app = ground.app;
@@ -113,7 +115,7 @@ pub(crate) async fn run<V: Verb>(
     };
     let Some(asked) = select(ground, args, earlier.as_ref()).await? else {
         app.ui.say(&format!("every stack of the last `{}` is done: nothing to resume", verb.name()));
-        app.ui.show(&report(Vec::<Ended<V::Outcome>>::new()), |_| String::new());
+        app.ui.show(&report(Vec::<StackResult<V::Outcome>>::new()), |_| String::new());
         return Ok(());
     };
     let ask = async |environment, stop| verb.plan(&environment, stop).await;
@@ -125,8 +127,10 @@ pub(crate) async fn run<V: Verb>(
         return Err(interrupted(signal));
     }
     if let Some(error) = too_broken(&legs, &broken, on_failure) {
-        let rest =
-            legs.iter().map(|leg| Ended::new(&leg.environment, End::NotBegun, Duration::ZERO)).collect();
+        let rest = legs
+            .iter()
+            .map(|leg| StackResult::new(&leg.environment, End::NotBegun, Duration::ZERO))
+            .collect();
         let report = report(in_order(&asked, rest, broken));
         app.ui.show(&report, |ui| ui.render(&table(&report)));
         return Err(error);
@@ -152,7 +156,7 @@ pub(crate) async fn run<V: Verb>(
 pub(crate) async fn look<T, F>(
     verb: &'static str,
     global: &GlobalArgs,
-    ground: &Ground<'_>,
+    ground: &MultiStackContext<'_>,
     ask: impl Fn(Environment, CancelToken) -> F,
 ) -> Result<Report<T>>
 where
@@ -164,9 +168,9 @@ where
     let asked = select(ground, &ManyArgs::default(), None).await?.unwrap_or_default();
     let answers = collect_plans(asked, limit, &app.interrupt, ask).await;
     let ended = |one: PlanResult<T>| {
-        Ended::new(&one.environment, one.answer.map_or_else(End::Failed, End::Done), one.took)
+        StackResult::new(&one.environment, one.answer.map_or_else(End::Failed, End::Done), one.took)
     };
-    let stacks: Vec<Ended<T>> = answers.into_iter().map(ended).collect();
+    let stacks: Vec<StackResult<T>> = answers.into_iter().map(ended).collect();
     for failed in &stacks {
         tell_failure(app, failed);
     }
@@ -181,7 +185,7 @@ where
 
 /// The stacks that are meant; `None` when a resumed run has nothing left to do.
 async fn select(
-    ground: &Ground<'_>,
+    ground: &MultiStackContext<'_>,
     args: &ManyArgs,
     earlier: Option<&ResumeRecord>,
 ) -> Result<Option<Vec<Environment>>> {
@@ -250,12 +254,12 @@ fn fits(patterns: &[String], all: bool, name: &str) -> bool {
 }
 
 /// Plans that could be made, and those that could not.
-fn parted<P, O>(answers: Vec<PlanResult<P>>) -> (Vec<StackPlan<P>>, Vec<Ended<O>>) {
+fn parted<P, O>(answers: Vec<PlanResult<P>>) -> (Vec<StackPlan<P>>, Vec<StackResult<O>>) {
     let (mut legs, mut broken) = (Vec::new(), Vec::new());
     for PlanResult { environment, answer, took } in answers {
         match answer {
             Ok(plan) => legs.push(StackPlan { environment, plan, spent: took }),
-            Err(error) => broken.push(Ended::new(&environment, End::Failed(error), took)),
+            Err(error) => broken.push(StackResult::new(&environment, End::Failed(error), took)),
         }
     }
     (legs, broken)
@@ -263,7 +267,11 @@ fn parted<P, O>(answers: Vec<PlanResult<P>>) -> (Vec<StackPlan<P>>, Vec<Ended<O>
 
 /// A plan that could not be made is a failure like any other, and the first one stops where that is wanted:
 /// before anything has changed.
-fn too_broken<P, O>(legs: &[StackPlan<P>], broken: &[Ended<O>], on_failure: OnFailure) -> Option<Error> {
+fn too_broken<P, O>(
+    legs: &[StackPlan<P>],
+    broken: &[StackResult<O>],
+    on_failure: OnFailure,
+) -> Option<Error> {
     if broken.is_empty() || (on_failure == OnFailure::Continue && !legs.is_empty()) {
         return None;
     }
@@ -295,7 +303,7 @@ fn manner(args: &ManyArgs, on_failure: OnFailure, count: usize) -> String {
     format!("{pace}{first}{then}:")
 }
 
-async fn work<V: Verb>(
+async fn work<V: StackOperation>(
     verb: &V,
     plan: Confirmed<MultiStackPlan<V::Plan>>,
     args: &ManyArgs,
@@ -303,7 +311,7 @@ async fn work<V: Verb>(
     limit: Option<Duration>,
     app: &App,
     mut journal: Journal,
-) -> Vec<Ended<V::Outcome>> {
+) -> Vec<StackResult<V::Outcome>> {
     let legs = &plan.plan().legs;
     let canary =
         args.canary.as_ref().and_then(|name| legs.iter().position(|leg| leg.environment.stack == *name));
@@ -324,7 +332,7 @@ async fn work<V: Verb>(
 }
 
 /// The words of a failure when it happens: the table at the end has room for its class only.
-fn tell_failure<O>(app: &App, ended: &Ended<O>) {
+fn tell_failure<O>(app: &App, ended: &StackResult<O>) {
     if let End::Failed(error) = &ended.end {
         let mut text = error.full_message();
         for note in error.notes() {
@@ -338,8 +346,12 @@ fn tell_failure<O>(app: &App, ended: &Ended<O>) {
 }
 
 /// The ends in the order in which the stacks were asked for.
-fn in_order<O>(asked: &[Environment], ends: Vec<Ended<O>>, broken: Vec<Ended<O>>) -> Vec<Ended<O>> {
-    let place = |ended: &Ended<O>| {
+fn in_order<O>(
+    asked: &[Environment],
+    ends: Vec<StackResult<O>>,
+    broken: Vec<StackResult<O>>,
+) -> Vec<StackResult<O>> {
+    let place = |ended: &StackResult<O>| {
         asked.iter().position(|other| other.stack == ended.stack && other.profile.name == ended.profile)
     };
     let mut all: Vec<_> = ends.into_iter().chain(broken).collect();
@@ -359,12 +371,14 @@ fn finish<O: std::fmt::Display + serde::Serialize>(app: &App, report: &Report<O>
 fn dry_run<P: std::fmt::Display + serde::Serialize, O>(
     app: &App,
     plan: MultiStackPlan<P>,
-    broken: Vec<Ended<O>>,
+    broken: Vec<StackResult<O>>,
     context: &str,
 ) -> Result<()> {
-    let planned =
-        plan.legs.into_iter().map(|leg| Ended::new(&leg.environment, End::Planned(leg.plan), leg.spent));
-    let broken = broken.into_iter().filter_map(Ended::failed);
+    let planned = plan
+        .legs
+        .into_iter()
+        .map(|leg| StackResult::new(&leg.environment, End::Planned(leg.plan), leg.spent));
+    let broken = broken.into_iter().filter_map(StackResult::failed);
     let stacks = planned.chain(broken).collect();
     let report = Report { verb: plan.verb, context: context.to_owned(), dry_run: true, stacks };
     if app.ui.is_json() {

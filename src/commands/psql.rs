@@ -12,7 +12,7 @@ use crate::postgres::tools::psql::{PsqlRequest, for_user};
 
 /// Arguments of `psql`.
 #[derive(clap::Args, Debug, Default)]
-pub(crate) struct Args {
+pub(crate) struct PsqlArgs {
     /// One command, then leave; repeatable
     #[arg(short, long, value_name = "SQL")]
     command: Vec<String>,
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     extra: Vec<String>,
 }
 
-impl Args {
+impl PsqlArgs {
     /// No command, no file.
     pub(crate) fn interactive() -> Self {
         Self::default()
@@ -33,7 +33,7 @@ impl Args {
 
 /// # Errors
 /// psql's own exit code as kind `Child`; otherwise what kept it from running.
-pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: PsqlArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     if let Some(file) = args.file.as_ref().filter(|file| file.as_os_str() != "-") {
         app.stdin_from(file)
             .map_err(|e| error::usage(format!("cannot read {}", file.display())).because(e))?;

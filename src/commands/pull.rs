@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// Arguments of `pull`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct PullArgs {
     /// Print it, and write no file
     #[arg(long)]
     print: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Args {
 
 /// # Errors
 /// See [`SchemaTool`].
-pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &PullArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let tool = SchemaTool::find("pull", global, app).await?;
     if args.print {
         let call =

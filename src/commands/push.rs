@@ -7,12 +7,12 @@ use crate::app::App;
 use crate::app::global_args::GlobalArgs;
 use crate::commands::schema_tool::SchemaTool;
 use crate::consent::{Decision, Guard};
-use crate::docker::exec::Captured;
+use crate::docker::exec::CommandOutput;
 use crate::error::{self, Result};
 
 /// Arguments of `push`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct PushArgs {
     /// Also where the target is production
     #[arg(long)]
     allow_prod: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 
 /// # Errors
 /// Kind `Refused`: production, a guard. `Tool`: it failed.
-pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &PushArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let tool = SchemaTool::find("push", global, app).await?;
     if tool.prod && !args.allow_prod {
         return Err(error::refused("`push` is for prototypes, and this is production")
@@ -52,7 +52,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
 }
 
 /// The tool's words, without empty lines.
-fn words(captured: &Captured) -> Vec<String> {
+fn words(captured: &CommandOutput) -> Vec<String> {
     let both = [&captured.stdout[..], b"\n", &captured.stderr[..]].concat();
     let text = String::from_utf8_lossy(&both).into_owned();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

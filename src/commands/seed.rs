@@ -10,14 +10,14 @@ use crate::error::Result;
 
 /// Arguments of `seed`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct SeedArgs {
     #[command(flatten)]
     many: ManyArgs,
 }
 
 /// # Errors
 /// See [`SchemaTool`].
-pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &SeedArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let verb = ToolVerb { name: "seed", does: "seed the database of", words: &["db", "seed"] };
     if over_several(verb, &args.many, global, app).await? {
         return Ok(());

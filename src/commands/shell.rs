@@ -5,12 +5,12 @@ use crate::app::global_args::GlobalArgs;
 use crate::commands::exec::ExecArgs;
 use crate::commands::interactive_exec::{any_container, talk, target_line};
 use crate::commands::multi_stack::one_stack;
-use crate::environment::selector::Wanted;
+use crate::environment::selector::ContainerSelector;
 use crate::error::{self, Result};
 
 /// Arguments of `shell`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct ShellArgs {
     /// backend, db, a service or a container
     #[arg(value_name = "ROLE|SERVICE", default_value = "backend")]
     target: String,
@@ -29,12 +29,13 @@ const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash; else ex
 
 /// # Errors
 /// The shell's own exit code as kind `Child`; otherwise what kept it from running.
-pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: ShellArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     if args.psql {
-        let (Wanted::Db | Wanted::Backend) = Wanted::parse(&args.target) else {
+        let (ContainerSelector::Db | ContainerSelector::Backend) = ContainerSelector::parse(&args.target)
+        else {
             return Err(error::usage("`--psql` is for the database").hint("type `envctl psql`"));
         };
-        return super::psql::run(super::psql::Args::interactive(), global, app).await;
+        return super::psql::run(super::psql::PsqlArgs::interactive(), global, app).await;
     }
     let settings = app.settings(global)?;
     one_stack(&settings, "shell", "name it: `-s STACK`")?;

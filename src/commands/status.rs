@@ -10,17 +10,17 @@ use crate::config::Settings;
 use crate::environment::selector::TargetRequest;
 use crate::environment::{Environment, Inventory, Role};
 use crate::error::{self, Result};
-use crate::postgres::database_info::{Facts, Migrations};
+use crate::postgres::database_info::{DatabaseInfo, PrismaHistory};
 use crate::repository::identity::Identity;
 use crate::text::units::{age, bytes};
 use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `status`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct StatusArgs {}
 
 #[derive(Serialize)]
-struct Answer {
+struct StatusAnswer {
     context: String,
     stacks: Vec<EnvironmentRow>,
 }
@@ -58,7 +58,7 @@ struct DatabaseRow {
     name: Option<String>,
     version: Option<String>,
     size: Option<u64>,
-    migrations: Option<Migrations>,
+    migrations: Option<PrismaHistory>,
     problem: Option<String>,
     last_backup: Option<BackupRow>,
     /// Reason why no backup was found, with the directory that was searched.
@@ -78,7 +78,7 @@ const AT_ONCE: usize = 4;
 
 /// # Errors
 /// Kind `Docker`: the daemon cannot be asked. A database that does not answer is shown as such.
-pub(crate) async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(_args: StatusArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     let landscape = app.landscape(&daemon, &settings).await?;
@@ -102,7 +102,7 @@ pub(crate) async fn run(_args: Args, global: &GlobalArgs, app: &App) -> Result<(
     }
     tell_missing(app, &stacks);
     let now = app.now();
-    let answer = Answer { context: daemon.context.clone(), stacks };
+    let answer = StatusAnswer { context: daemon.context.clone(), stacks };
     app.ui.show(&answer, |ui| {
         if answer.stacks.is_empty() { String::new() } else { ui.render(&table(&answer.stacks, now)) }
     });
@@ -272,7 +272,7 @@ async fn ask(
     };
     let asking = async {
         let (_, _, mut session) = connect::connect(app, daemon, settings, environment).await?;
-        let facts = Facts::read(&mut session).await?;
+        let facts = DatabaseInfo::read(&mut session).await?;
         // Not waited for: its end of input ends it.
         drop(session);
         Ok::<_, crate::error::Error>(facts)
@@ -346,7 +346,7 @@ fn database_cell(row: &DatabaseRow) -> Cell {
     }
 }
 
-fn migrations(migrations: &Migrations) -> Cell {
+fn migrations(migrations: &PrismaHistory) -> Cell {
     match migrations.unfinished {
         0 => Cell::from(format!("{} applied", migrations.applied)),
         n => Cell::toned(format!("{} applied, {n} failed", migrations.applied), Tone::Bad),

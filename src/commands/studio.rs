@@ -9,14 +9,14 @@ use serde::Serialize;
 use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
 use crate::commands::connect;
-use crate::commands::connect::Database;
+use crate::commands::connect::ConnectedDatabase;
 use crate::commands::multi_stack::one_stack;
 use crate::config::Settings;
 use crate::consent::{Decision, Guard};
-use crate::docker::forward::{Forward, Way, answers, find_way, listen, serve};
+use crate::docker::forward::{Forward, ForwardMethod, answers, find_way, listen, serve};
 use crate::docker::worker::{self, Limits, Unfit, WorkerFactory};
 use crate::docker::{Container, Engine};
-use crate::environment::selector::Wanted;
+use crate::environment::selector::ContainerSelector;
 use crate::environment::{Environment, Role};
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::prisma::{Studio, StudioCli};
@@ -27,7 +27,7 @@ use crate::secret::Secret;
 
 /// Arguments of `studio`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct StudioArgs {
     /// The local port; 0 takes a free one
     #[arg(long, value_name = "N")]
     port: Option<u16>,
@@ -44,7 +44,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct StudioAnswer<'a> {
     url: &'a str,
     container: &'a str,
     database: &'a str,
@@ -53,7 +53,7 @@ struct Answer<'a> {
 /// # Errors
 /// Kind `Refused`: production without the typed name. `Usage`: no Studio in the backend, the port is in use.
 /// `Tool`: it did not come up.
-pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: StudioArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(&settings, "studio", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
@@ -111,7 +111,7 @@ pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()
         };
         app.ui.end_progress();
         let here = format!("http://127.0.0.1:{port}");
-        let answer = Answer { url: &here, container: &container.name, database: &found.facts.database };
+        let answer = StudioAnswer { url: &here, container: &container.name, database: &found.facts.database };
         app.ui.show(&answer, |_| format!("{here}\n"));
         app.ui.say("Prisma Studio; Ctrl-C ends it");
         if !args.no_open && !app.open(&here) {
@@ -162,7 +162,7 @@ async fn home(
     let (program, image) = (&settings.migrations.studio, &settings.migrations.studio_image);
     let guest = |image: &String| StudioHost::Guest(image.clone(), program.clone());
     let has_backend = environment.members.iter().any(|member| member.role == Some(Role::Backend));
-    let picked = environment.pick(&Wanted::Backend, settings.target.index);
+    let picked = environment.pick(&ContainerSelector::Backend, settings.target.index);
     let backend = match (picked, image) {
         (Ok(target), _) => target.container,
         // One that is stopped, or one of several, is not replaced in silence.
@@ -194,7 +194,7 @@ async fn beside(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
-    (found, listens): (&Database, &std::result::Result<ListenAddress, Unfit>),
+    (found, listens): (&ConnectedDatabase, &std::result::Result<ListenAddress, Unfit>),
     home: (&str, Option<&str>),
     port: u16,
 ) -> Result<Studio> {
@@ -217,7 +217,12 @@ async fn beside(
 }
 
 /// Tries until Studio answers.
-async fn come_up(engine: &Arc<dyn Engine>, backend: &Container, port: u16, local: bool) -> Result<Way> {
+async fn come_up(
+    engine: &Arc<dyn Engine>,
+    backend: &Container,
+    port: u16,
+    local: bool,
+) -> Result<ForwardMethod> {
     let begun = Instant::now();
     // Looked for again each time: it may listen on the loopback alone, or on every address.
     loop {
@@ -237,7 +242,11 @@ async fn come_up(engine: &Arc<dyn Engine>, backend: &Container, port: u16, local
 }
 
 /// The database as the backend's container reaches it.
-async fn address_for(engine: &Arc<dyn Engine>, backend: &Container, found: &Database) -> Result<Secret> {
+async fn address_for(
+    engine: &Arc<dyn Engine>,
+    backend: &Container,
+    found: &ConnectedDatabase,
+) -> Result<Secret> {
     let database = &found.target.container;
     let shared = backend.addresses.keys().find_map(|network| database.addresses.get(network));
     let host = match shared {

@@ -6,7 +6,7 @@ use crate::docker::worker::Limits;
 use crate::error::Result;
 use crate::postgres::tools::dump_runner::TransportOptions;
 
-/// How bytes pass, and what a worker may use.
+/// Options for the transport of a dump, and for the resources of a worker.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct WayArgs {
     /// worker (a container beside the database), exec (through the daemon) or auto

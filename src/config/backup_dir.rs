@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::origin::Origin;
 use super::project;
 use super::settings::Settings;
-use crate::config::parsed_file::{Kind, Loaded};
+use crate::config::parsed_file::{FileTrust, ParsedFile};
 use crate::error::Result;
 
 impl Settings {
@@ -38,7 +38,7 @@ impl Settings {
             return Ok(here());
         }
         if let Some(file) = &there.file {
-            let loaded = Loaded::read(file, Kind::Project)?;
+            let loaded = ParsedFile::read(file, FileTrust::Project)?;
             if let Some(written) = &loaded.file.backup.dir {
                 return Ok(loaded.locate(written, self.home.as_deref()));
             }

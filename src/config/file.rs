@@ -57,7 +57,7 @@ pub(crate) struct DatabaseTable {
     pub(crate) port: Option<u16>,
     pub(crate) os_user: Option<String>,
     pub(crate) password_file: Option<PathBuf>,
-    pub(crate) password_command: Option<Argv>,
+    pub(crate) password_command: Option<CommandWords>,
 }
 
 /// `[docker]`.
@@ -85,7 +85,7 @@ pub(crate) struct BackupTable {
     pub(crate) jobs: Option<u32>,
     pub(crate) exclude_table_data: Option<Vec<String>>,
     pub(crate) manifest_key_file: Option<PathBuf>,
-    pub(crate) manifest_key_command: Option<Argv>,
+    pub(crate) manifest_key_command: Option<CommandWords>,
 }
 
 /// `[restore]`.
@@ -94,7 +94,7 @@ pub(crate) struct BackupTable {
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
 pub(crate) struct RestoreTable {
-    pub(crate) jobs: Option<Sessions>,
+    pub(crate) jobs: Option<JobCount>,
 }
 
 /// `[migrations]`.
@@ -120,11 +120,11 @@ pub(crate) struct MigrationsTable {
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
 pub(crate) struct CommandsTable {
-    pub(crate) status: Option<Argv>,
-    pub(crate) apply: Option<Argv>,
-    pub(crate) create: Option<Argv>,
-    pub(crate) reset: Option<Argv>,
-    pub(crate) seed: Option<Argv>,
+    pub(crate) status: Option<CommandWords>,
+    pub(crate) apply: Option<CommandWords>,
+    pub(crate) create: Option<CommandWords>,
+    pub(crate) reset: Option<CommandWords>,
+    pub(crate) seed: Option<CommandWords>,
 }
 
 /// `[output]`.
@@ -139,9 +139,9 @@ pub(crate) struct OutputTable {
 /// A number of sessions; `None`: `auto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub(crate) struct Sessions(pub(crate) Option<u32>);
+pub(crate) struct JobCount(pub(crate) Option<u32>);
 
-impl std::str::FromStr for Sessions {
+impl std::str::FromStr for JobCount {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -156,7 +156,7 @@ impl std::str::FromStr for Sessions {
     }
 }
 
-impl<'de> Deserialize<'de> for Sessions {
+impl<'de> Deserialize<'de> for JobCount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "expected `auto` or a number of sessions")]
@@ -217,9 +217,9 @@ impl<'de> Deserialize<'de> for SizeText {
 /// A command: the program and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub(crate) struct Argv(pub(crate) Vec<String>);
+pub(crate) struct CommandWords(pub(crate) Vec<String>);
 
-impl<'de> Deserialize<'de> for Argv {
+impl<'de> Deserialize<'de> for CommandWords {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // serde's own message for a wrong type quotes the text, which may hold a token.
         #[derive(Deserialize)]

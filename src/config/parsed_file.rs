@@ -15,7 +15,7 @@ use crate::error::{self, Error, Result};
 
 /// Which file this is, as far as its rights go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FileTrust {
     /// `envctl.toml` of a project.
     Project,
     /// The user's own, for all projects.
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 
 /// A file that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Loaded {
+pub(crate) struct ParsedFile {
     /// Path of the file.
     pub(crate) path: PathBuf,
     /// Content of the file.
@@ -34,12 +34,12 @@ pub(crate) struct Loaded {
     lines: BTreeMap<String, usize>,
 }
 
-impl Loaded {
+impl ParsedFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// Usage: it cannot be read, or says what [`Loaded::parse`] refuses.
-    pub(crate) fn read(path: &Path, kind: Kind) -> Result<Self> {
+    /// Usage: it cannot be read, or says what [`ParsedFile::parse`] refuses.
+    pub(crate) fn read(path: &Path, kind: FileTrust) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .map_err(|e| error::usage(format!("cannot read {}", path.display())).because(e))?;
         Self::parse(path, &text, kind)
@@ -49,7 +49,7 @@ impl Loaded {
     ///
     /// # Errors
     /// Usage: not TOML, an unknown key, a value of the wrong kind, a project's key in the user's file.
-    pub(crate) fn parse(path: &Path, text: &str, kind: Kind) -> Result<Self> {
+    pub(crate) fn parse(path: &Path, text: &str, kind: FileTrust) -> Result<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let at = |error: &toml::de::Error| {
             let line = error.span().map(|span| line_of(text, span.start));
@@ -62,7 +62,7 @@ impl Loaded {
         let file: ConfigFile = toml::from_str(text).map_err(|e| at(&e))?;
         let loaded = Self { path: path.to_owned(), file, trusted: true, lines: walk.lines };
         loaded.check()?;
-        if kind == Kind::User {
+        if kind == FileTrust::User {
             loaded.check_user_wide()?;
         }
         Ok(loaded)
@@ -134,12 +134,12 @@ impl Loaded {
     }
 }
 
-fn exclusive_password(loaded: &Loaded, table: &str, database: &DatabaseTable) -> Result<()> {
+fn exclusive_password(loaded: &ParsedFile, table: &str, database: &DatabaseTable) -> Result<()> {
     let file = ("password_file", database.password_file.is_some());
     exclusive(loaded, table, file, ("password_command", database.password_command.is_some()))
 }
 
-fn exclusive(loaded: &Loaded, table: &str, one: (&str, bool), other: (&str, bool)) -> Result<()> {
+fn exclusive(loaded: &ParsedFile, table: &str, one: (&str, bool), other: (&str, bool)) -> Result<()> {
     if one.1 && other.1 {
         let reason = format!("`{}` and `{}` exclude each other", one.0, other.0);
         return Err(loaded.fault(&format!("{table}.{}", other.0), &reason));
@@ -164,7 +164,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 struct Walk<'a> {
     path: &'a Path,
     text: &'a str,
-    kind: Kind,
+    kind: FileTrust,
     lines: BTreeMap<String, usize>,
 }
 
@@ -192,7 +192,7 @@ impl Walk<'_> {
     fn user_wide(&self, path: &[String], line: usize) -> Result<()> {
         let words: Vec<&str> = path.iter().map(String::as_str).collect();
         let forbidden = KEYS.iter().any(|key| key.matches(&words) && !key.user_wide);
-        if self.kind == Kind::Project || !forbidden {
+        if self.kind == FileTrust::Project || !forbidden {
             return Ok(());
         }
         Err(self

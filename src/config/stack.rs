@@ -26,7 +26,7 @@ impl fmt::Debug for Remembered {
 
 /// A stack, as discovery saw it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct SeenStack<'a> {
     /// The stack's name.
     pub(crate) stack: &'a str,
     /// The compose project.
@@ -35,7 +35,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) directory: Option<&'a str>,
 }
 
-impl<'a> From<&'a Environment> for Seen<'a> {
+impl<'a> From<&'a Environment> for SeenStack<'a> {
     fn from(environment: &'a Environment) -> Self {
         Self {
             stack: &environment.stack,
@@ -45,7 +45,7 @@ impl<'a> From<&'a Environment> for Seen<'a> {
     }
 }
 
-impl<'a> From<&'a Target> for Seen<'a> {
+impl<'a> From<&'a Target> for SeenStack<'a> {
     fn from(target: &'a Target) -> Self {
         Self {
             stack: &target.stack,
@@ -55,7 +55,7 @@ impl<'a> From<&'a Target> for Seen<'a> {
     }
 }
 
-impl Seen<'_> {
+impl SeenStack<'_> {
     fn here(&self) -> Option<&Path> {
         self.directory.map(Path::new).filter(|path| path.is_absolute() && path.is_dir())
     }
@@ -66,7 +66,7 @@ impl Settings {
     ///
     /// # Errors
     /// Usage: that project's own `envctl.toml` cannot be understood.
-    pub(crate) fn for_stack<'a>(&self, seen: impl Into<Seen<'a>>) -> Result<Self> {
+    pub(crate) fn for_stack<'a>(&self, seen: impl Into<SeenStack<'a>>) -> Result<Self> {
         let seen = &seen.into();
         if self.holds_for(seen) {
             return Ok(self.clone());
@@ -79,7 +79,7 @@ impl Settings {
     }
 
     /// Reports whether the project that we stand in is the stack's.
-    pub(crate) fn holds_for(&self, seen: &Seen<'_>) -> bool {
+    pub(crate) fn holds_for(&self, seen: &SeenStack<'_>) -> bool {
         let rules = &self.target.rules;
         if let Some(own) = &rules.stack {
             return own == seen.stack;

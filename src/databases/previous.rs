@@ -20,7 +20,7 @@ use crate::text::units::{bytes, moment_of};
 
 /// A database that an earlier restore replaced and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct PreviousDatabase {
     /// Current name of the database.
     pub(crate) name: String,
     /// Note in the comment of the database.
@@ -33,7 +33,7 @@ pub(crate) struct Kept {
 ///
 /// # Errors
 /// The server cannot be asked.
-pub(crate) async fn kept(session: &mut Session, database: &str) -> Result<Vec<Kept>> {
+pub(crate) async fn kept(session: &mut Session, database: &str) -> Result<Vec<PreviousDatabase>> {
     let mut kept = all(session).await?;
     kept.retain(|kept| kept.note.replaced == database);
     Ok(kept)
@@ -43,7 +43,7 @@ pub(crate) async fn kept(session: &mut Session, database: &str) -> Result<Vec<Ke
 ///
 /// # Errors
 /// The server cannot be asked.
-pub(crate) async fn all(session: &mut Session) -> Result<Vec<Kept>> {
+pub(crate) async fn all(session: &mut Session) -> Result<Vec<PreviousDatabase>> {
     let rows = session
         .query(&format!(
             "select d.datname, shobj_description(d.oid, 'pg_database'), \
@@ -52,14 +52,14 @@ pub(crate) async fn all(session: &mut Session) -> Result<Vec<Kept>> {
         ))
         .await
         .map_err(Error::from)?;
-    let mut kept: Vec<Kept> = rows
+    let mut kept: Vec<PreviousDatabase> = rows
         .into_iter()
         .map(|row| {
             let [name, note, size] = fields(row)?;
             // A comment of somebody else's is no note of ours.
             let note =
                 serde_json::from_str::<PreviousDatabaseNote>(&note).ok().filter(|note| note.envctl == "kept");
-            Ok(note.map(|note| Kept { name, note, size: size.parse().unwrap_or(0) }))
+            Ok(note.map(|note| PreviousDatabase { name, note, size: size.parse().unwrap_or(0) }))
         })
         .filter_map(Result::transpose)
         .collect::<Result<_>>()?;
@@ -71,7 +71,7 @@ pub(crate) async fn all(session: &mut Session) -> Result<Vec<Kept>> {
 #[derive(Clone, Debug)]
 pub(crate) struct DropPreviousPlan {
     /// Which.
-    pub(crate) kept: Vec<Kept>,
+    pub(crate) kept: Vec<PreviousDatabase>,
     /// Access to the server.
     pub(crate) access: Access,
 }
@@ -87,7 +87,7 @@ impl fmt::Display for DropPreviousPlan {
         let noun = if self.kept.len() == 1 { "database" } else { "databases" };
         writeln!(f, "drop {} {noun} that restores have replaced", self.kept.len())?;
         for kept in &self.kept {
-            let Kept { name, note, size } = kept;
+            let PreviousDatabase { name, note, size } = kept;
             writeln!(
                 f,
                 "  {name:?}, which was {:?} until {} ({})",

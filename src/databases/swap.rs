@@ -110,13 +110,13 @@ pub(crate) async fn swap(
                 usher.close().await;
                 return Ok(left_out);
             }
-            Err(Failure::AtCommit(cause)) => {
+            Err(SwapError::AtCommit(cause)) => {
                 return settled(engine, container, &place, &name, plan, properties.is_some(), cause)
                     .await
                     .map(|()| Vec::new());
             }
-            Err(Failure::InUse(words)) => last = Some(words),
-            Err(Failure::Refused(error)) => return Err(error),
+            Err(SwapError::InUse(words)) => last = Some(words),
+            Err(SwapError::Refused(error)) => return Err(error),
         }
     }
     let who = occupants(&mut usher, &plan.live).await.unwrap_or_default();
@@ -130,13 +130,13 @@ pub(crate) async fn swap(
     Err(error.note("nothing was changed").hint("stop the application and run the same command again"))
 }
 
-enum Failure {
+enum SwapError {
     InUse(String),
     Refused(Error),
     AtCommit(Error),
 }
 
-impl From<Refusal> for Failure {
+impl From<Refusal> for SwapError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             // object_in_use
@@ -177,7 +177,7 @@ async fn attempt(
     plan: &SwapPlan,
     live_exists: bool,
     statements: &[String],
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, SwapError> {
     let pid = actor.value("select pg_backend_pid()").await?.unwrap_or_default();
     actor.query("BEGIN").await?;
     actor.query(LIMITS).await?;
@@ -191,13 +191,13 @@ async fn attempt(
     };
     match tokio::time::timeout(COMMIT_LIMIT, actor.query("COMMIT")).await {
         Ok(Ok(_)) => Ok(left_out),
-        Ok(Err(Refusal::Lost(cause))) => Err(Failure::AtCommit(cause)),
+        Ok(Err(Refusal::Lost(cause))) => Err(SwapError::AtCommit(cause)),
         Ok(Err(refused)) => Err(refused.into()),
         Err(_) => {
             // Its lock on the database must not stay.
             let _ = usher.query(&format!("select pg_catalog.pg_terminate_backend({pid})")).await;
             let seconds = COMMIT_LIMIT.as_secs();
-            Err(Failure::AtCommit(error::tool(format!(
+            Err(SwapError::AtCommit(error::tool(format!(
                 "PostgreSQL did not end the COMMIT within {seconds} s"
             ))))
         }
@@ -222,7 +222,7 @@ async fn inside(
     live_exists: bool,
     statements: &[String],
     pid: &str,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, SwapError> {
     if live_exists {
         let rename = format!("ALTER DATABASE {} RENAME TO {}", ident(&plan.live), ident(&plan.kept));
         alone(actor.query(&rename), usher, &plan.live, pid).await?;
@@ -286,7 +286,7 @@ async fn alone<T>(
     usher: &mut Session,
     database: &str,
     pid: &str,
-) -> Result<T, Failure> {
+) -> Result<T, SwapError> {
     let name = literal(database);
     // The lock of the database as an object, held by the renaming session. Ours leave last: one of them may keep
     // writers waiting, who must not write into what is replaced.

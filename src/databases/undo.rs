@@ -9,13 +9,13 @@ use std::time::Duration;
 use super::swap::{self, SwapPlan, kept_name};
 use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Plan};
-use crate::databases::previous::Kept;
+use crate::databases::previous::PreviousDatabase;
 use crate::docker::{Container, Engine};
 use crate::error::Result;
 use crate::postgres::Access;
 use crate::postgres::connections;
 use crate::postgres::connections::ConnectionGroup;
-use crate::postgres::lock::{self, Mode};
+use crate::postgres::lock::{self, LockMode};
 use crate::postgres::version::ServerVersion;
 use crate::text::units::{bytes, moment_of};
 
@@ -29,7 +29,7 @@ pub(crate) struct UndoPlan {
     /// The database.
     pub(crate) database: String,
     /// Previous database that is put back.
-    pub(crate) back: Kept,
+    pub(crate) back: PreviousDatabase,
     /// Connected sessions that will be disconnected from the current database.
     pub(crate) sessions: Vec<ConnectionGroup>,
     /// Warnings about parts of the swap that the role may not run.
@@ -81,7 +81,7 @@ pub(crate) async fn undo(
     let plan = plan.into_plan();
     let name = format!("envctl/{} undo {}", plan.operation.get(..8).unwrap_or(""), plan.who);
     let access = plan.access.to(&plan.database);
-    let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
+    let holding = lock::hold(engine, container, &access, &name, LockMode::Exclusive, plan.lock_limit);
     let lock = interrupt.or(holding).await??;
     let swap_plan = SwapPlan {
         given: None,

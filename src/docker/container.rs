@@ -8,11 +8,11 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::docker::container_summary::Listed;
+use crate::docker::container_summary::ContainerSummary;
 
 /// The life cycle state in the engine's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ContainerState {
     /// Never started.
     Created,
     /// Runs; exec works.
@@ -31,7 +31,7 @@ pub(crate) enum State {
     Other(String),
 }
 
-impl fmt::Display for State {
+impl fmt::Display for ContainerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Created => f.write_str("created"),
@@ -92,7 +92,7 @@ pub(crate) struct Container {
     /// Image id (`sha256:…`).
     pub(crate) image_id: String,
     /// Life cycle state.
-    pub(crate) state: State,
+    pub(crate) state: ContainerState,
     /// Health check result.
     pub(crate) health: Health,
     /// All labels; free text from whoever may run containers, so never trusted and always escaped.
@@ -130,14 +130,14 @@ impl fmt::Debug for Container {
 
 impl Container {
     /// Builds a container from one line of a listing; the fields that a listing lacks get default values.
-    pub(crate) fn listed(line: &Listed) -> Self {
+    pub(crate) fn listed(line: &ContainerSummary) -> Self {
         Self {
             id: line.id.clone(),
             name: line.name.clone(),
             labels: line.labels.clone(),
             image: String::new(),
             image_id: line.image_id.clone().unwrap_or_default(),
-            state: State::Created,
+            state: ContainerState::Created,
             health: Health::None,
             env: Vec::new(),
             command: Vec::new(),
@@ -168,7 +168,7 @@ impl Container {
 
     /// Reports whether the container runs, which an exec needs.
     pub(crate) fn is_running(&self) -> bool {
-        self.state == State::Running
+        self.state == ContainerState::Running
     }
 }
 
@@ -248,16 +248,16 @@ struct ImageAnswer {
 fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Words {
+    enum StateWords {
         Many(Vec<String>),
         One(String),
         None(()),
     }
-    Ok(match Words::deserialize(deserializer)? {
-        Words::Many(words) => words,
-        Words::One(word) if word.is_empty() => Vec::new(),
-        Words::One(word) => vec![word],
-        Words::None(()) => Vec::new(),
+    Ok(match StateWords::deserialize(deserializer)? {
+        StateWords::Many(words) => words,
+        StateWords::One(word) if word.is_empty() => Vec::new(),
+        StateWords::One(word) => vec![word],
+        StateWords::None(()) => Vec::new(),
     })
 }
 
@@ -319,17 +319,17 @@ impl ImageConfig {
     }
 }
 
-fn state(answer: &StateAnswer) -> State {
+fn state(answer: &StateAnswer) -> ContainerState {
     match answer.status.as_str() {
-        "created" | "configured" | "initialized" => State::Created,
-        "running" => State::Running,
-        "paused" => State::Paused,
-        "restarting" => State::Restarting,
-        "removing" => State::Removing,
-        "exited" | "stopped" => State::Exited(answer.exit_code),
-        "dead" => State::Dead,
-        "" if answer.paused => State::Paused,
-        "" if answer.running => State::Running,
-        other => State::Other(other.to_owned()),
+        "created" | "configured" | "initialized" => ContainerState::Created,
+        "running" => ContainerState::Running,
+        "paused" => ContainerState::Paused,
+        "restarting" => ContainerState::Restarting,
+        "removing" => ContainerState::Removing,
+        "exited" | "stopped" => ContainerState::Exited(answer.exit_code),
+        "dead" => ContainerState::Dead,
+        "" if answer.paused => ContainerState::Paused,
+        "" if answer.running => ContainerState::Running,
+        other => ContainerState::Other(other.to_owned()),
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// One line of the list of containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct ContainerSummary {
     /// The container's id.
     pub(crate) id: String,
     /// Name of the container, without the leading slash.
@@ -20,7 +20,7 @@ pub(crate) struct Listed {
 /// A row of `GET /containers/json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Row {
+struct ListedRow {
     id: String,
     #[serde(default, rename = "ImageID")]
     image_id: Option<String>,
@@ -30,17 +30,17 @@ struct Row {
     labels: Option<BTreeMap<String, String>>,
 }
 
-impl Listed {
+impl ContainerSummary {
     /// Reads the answer of `GET /containers/json`.
     ///
     /// # Errors
     /// [`serde_json::Error`]: `json` is not such an answer.
     pub(crate) fn all(json: &[u8]) -> serde_json::Result<Vec<Self>> {
-        let rows: Vec<Row> = serde_json::from_slice(json)?;
+        let rows: Vec<ListedRow> = serde_json::from_slice(json)?;
         Ok(rows.into_iter().map(Self::of).collect())
     }
 
-    fn of(row: Row) -> Self {
+    fn of(row: ListedRow) -> Self {
         // A link gives a container another name behind the linking one's: `/other/alias`.
         let own = |name: &String| {
             Some(name.strip_prefix('/').unwrap_or(name)).filter(|n| !n.contains('/')).map(str::to_owned)
@@ -59,11 +59,11 @@ mod tests {
         let json =
             br#"[{"Id":"aa","ImageID":"sha256:1","Names":["/shop/db","/acme-db-1"],"Labels":{"a":"b"}},
                         {"Id":"bb","Names":["web"],"Labels":null},{"Id":"cc","Names":null}]"#;
-        let all = Listed::all(json).unwrap();
+        let all = ContainerSummary::all(json).unwrap();
         let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["acme-db-1", "web", ""]);
         assert_eq!((all[0].labels["a"].as_str(), all[0].image_id.as_deref()), ("b", Some("sha256:1")));
         assert!(all[1].labels.is_empty() && all[2].labels.is_empty());
-        assert!(Listed::all(b"{}").is_err());
+        assert!(ContainerSummary::all(b"{}").is_err());
     }
 }

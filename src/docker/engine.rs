@@ -9,9 +9,9 @@ use tokio::io::AsyncRead;
 
 use super::container::{Container, ImageConfig};
 use super::exec::ExecSpec;
-use super::worker::{ContainerExit, EngineFeatures, Left, WorkerSpec};
+use super::worker::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
 use crate::docker::client::transport::BoxIo;
-use crate::docker::container_summary::Listed;
+use crate::docker::container_summary::ContainerSummary;
 use crate::docker::exec::reaper::Reapers;
 use crate::error::Result;
 
@@ -78,7 +78,7 @@ pub(crate) trait Engine: Send + Sync {
     fn version(&self) -> BoxFuture<'_, Result<EngineVersion>>;
 
     /// All containers, in the engine's order (newest first).
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>>>;
+    fn list(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>>>;
 
     /// One container; `None` when it does not exist.
     fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Container>>>;
@@ -121,7 +121,7 @@ pub(crate) trait Engine: Send + Sync {
     fn worker_remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;
 
     /// The workers there are, of whomever.
-    fn workers(&self) -> BoxFuture<'_, Result<Vec<Left>>>;
+    fn workers(&self) -> BoxFuture<'_, Result<Vec<OrphanWorker>>>;
 
     /// The container's logs.
     fn logs<'a>(&'a self, container: &'a str, request: &'a LogsRequest) -> BoxFuture<'a, Result<LogStream>>;

@@ -1,10 +1,10 @@
 //! Short commands over the scripted engine.
 
-use super::exec::{CAPTURE_LIMIT, Captured, ExecSpec, capture};
+use super::exec::{CAPTURE_LIMIT, CommandOutput, ExecSpec, capture};
 use crate::docker::fake_engine::{Scripted, ScriptedExec, container};
 use crate::error::{self, ErrorKind};
 
-async fn run(turn: ScriptedExec, stdin: Option<&[u8]>) -> error::Result<Captured> {
+async fn run(turn: ScriptedExec, stdin: Option<&[u8]>) -> error::Result<CommandOutput> {
     let script = Scripted::new([turn]);
     let result = capture(&script.engine(), &container("db"), &ExecSpec::new(["tool", "-x"]), stdin).await;
     script.is_over().await;

@@ -14,11 +14,11 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 use tokio::task::JoinHandle;
 
-use super::container::{Container, Health, ImageConfig, State};
+use super::container::{Container, ContainerState, Health, ImageConfig};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
-use super::worker::{ContainerExit, EngineFeatures, Left, WorkerSpec};
-use crate::docker::container_summary::Listed;
+use super::worker::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
+use crate::docker::container_summary::ContainerSummary;
 use crate::docker::exec::reaper::Reapers;
 use crate::error::{self, Error, Result};
 
@@ -217,7 +217,7 @@ pub(crate) fn container(name: &str) -> Container {
         name: name.to_owned(),
         image: "postgres:15".to_owned(),
         image_id: "sha256:00".to_owned(),
-        state: State::Running,
+        state: ContainerState::Running,
         health: Health::None,
         labels: BTreeMap::new(),
         env: Vec::new(),
@@ -248,8 +248,8 @@ impl Engine for Door {
         async { Ok(EngineVersion::default()) }.boxed()
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>>> {
-        let line = |container: &Container| Listed {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>>> {
+        let line = |container: &Container| ContainerSummary {
             id: container.id.clone(),
             name: container.name.clone(),
             labels: container.labels.clone(),
@@ -348,7 +348,7 @@ impl Engine for Door {
         async { Ok(()) }.boxed()
     }
 
-    fn workers(&self) -> BoxFuture<'_, Result<Vec<Left>>> {
+    fn workers(&self) -> BoxFuture<'_, Result<Vec<OrphanWorker>>> {
         async { Ok(Vec::new()) }.boxed()
     }
 

@@ -10,7 +10,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::container::{Container, ImageConfig};
 use super::engine::Engine;
-use crate::docker::container_summary::Listed;
+use crate::docker::container_summary::ContainerSummary;
 use crate::error::Result;
 
 /// Questions that are open at a time.
@@ -35,7 +35,7 @@ async fn look(engine: &Arc<dyn Engine>, id: &str) -> Result<Option<Container>> {
 /// Kind `Docker`: the engine cannot be asked. A container that vanishes in between is left out.
 pub(crate) async fn observe(
     engine: &Arc<dyn Engine>,
-    listed: Vec<Listed>,
+    listed: Vec<ContainerSummary>,
     is_in_doubt: impl Fn(&Container) -> bool,
 ) -> Result<Vec<Container>> {
     let images = once(listed.iter().filter_map(|line| line.image_id.clone()));

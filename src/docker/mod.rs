@@ -21,6 +21,6 @@ mod proven_tests;
 pub(crate) mod worker;
 
 pub(crate) use container::Container;
-pub(crate) use container_summary::Listed;
+pub(crate) use container_summary::ContainerSummary;
 pub(crate) use engine::Engine;
 pub(crate) use exec::{Exec, ExecSpec};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::container::{Container, State};
+use super::container::{Container, ContainerState};
 use super::exec::ExecSpec;
 use crate::docker::exec::end_marker::EndMarkerParser;
 use crate::docker::exec::verified_stream::{BLOCK, VerifiedExit, run};
@@ -203,7 +203,7 @@ async fn a_tool_that_cannot_be_started_is_the_images_fault() {
 #[tokio::test]
 async fn what_became_of_the_container_is_told() {
     let restarted = Container { started: "2026-01-01T09:00:00Z".to_owned(), ..container("db") };
-    let exited = Container { state: State::Exited(137), ..container("db") };
+    let exited = Container { state: ContainerState::Exited(137), ..container("db") };
     for (now, expected) in [
         (Some(restarted), "container db was restarted meanwhile"),
         (Some(exited), "container db is exited (137) now"),
@@ -235,7 +235,7 @@ async fn silence_of_a_running_container_is_waited_out() {
 
 #[tokio::test]
 async fn silence_of_a_paused_or_vanished_container_ends_it() {
-    let paused = Container { state: State::Paused, ..container("db") };
+    let paused = Container { state: ContainerState::Paused, ..container("db") };
     for (now, expected) in [(Some(paused), "docker unpause db"), (None, "was removed meanwhile")] {
         let script = Scripted::new([ScriptedExec::new("pg_dump", |mut far| async move {
             far.out("and then").await;

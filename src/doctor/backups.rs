@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Finding, Place};
+use super::{CheckFinding, StackPlace};
 use crate::error::Result;
 use crate::fsutil::atomic_file;
 use crate::repository::catalog::{Backup, Catalog};
@@ -18,7 +18,7 @@ use crate::text::units::{age, bytes};
 
 /// Observed state of one backup directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct BackupReport {
     /// Path of the backup directory.
     pub(crate) directory: PathBuf,
     /// Every backup, newest first.
@@ -39,7 +39,7 @@ pub(crate) struct Seen {
 ///
 /// # Errors
 /// The directory is there and cannot be read.
-pub(crate) fn look(catalog: &Catalog, target: Identity, only_look: bool) -> Result<Seen> {
+pub(crate) fn look(catalog: &Catalog, target: Identity, only_look: bool) -> Result<BackupReport> {
     let directory = catalog.directory();
     let backups = catalog.list()?;
     let directories = catalog.directories()?;
@@ -50,7 +50,7 @@ pub(crate) fn look(catalog: &Catalog, target: Identity, only_look: bool) -> Resu
         }
     }
     let free = atomic_file::free_space(&directory.join("any"));
-    Ok(Seen {
+    Ok(BackupReport {
         directory: directory.to_owned(),
         backups,
         target,
@@ -66,13 +66,13 @@ const NAMED: usize = 3;
 
 /// Returns the findings about a backup directory. `limit` is the greatest age of the last production backup.
 pub(crate) fn judge(
-    seen: &Seen,
-    place: &Place,
+    seen: &BackupReport,
+    place: &StackPlace,
     has_database: bool,
     limit: Option<Duration>,
     now: Timestamp,
-) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = seen.partial.iter().map(|path| unfinished(seen, path)).collect();
+) -> Vec<CheckFinding> {
+    let mut findings: Vec<CheckFinding> = seen.partial.iter().map(|path| unfinished(seen, path)).collect();
     findings.extend(untrusted(seen, place));
     if has_database {
         let last = seen.backups.iter().find(|backup| is_good(backup, &seen.target));
@@ -96,10 +96,10 @@ fn is_good(backup: &Backup, target: &Identity) -> bool {
     })
 }
 
-fn unfinished(seen: &Seen, path: &std::path::Path) -> Finding {
+fn unfinished(seen: &BackupReport, path: &std::path::Path) -> CheckFinding {
     let shown = path.display();
     if seen.removed && path.symlink_metadata().is_err() {
-        return Finding::note(
+        return CheckFinding::note(
             "leftovers",
             format!("removed {shown}, left behind by a backup that was killed"),
         );
@@ -110,12 +110,12 @@ fn unfinished(seen: &Seen, path: &std::path::Path) -> Finding {
     } else {
         "envctl doctor".to_owned()
     };
-    Finding::warning("leftovers", format!("{shown} was left behind by a backup that was killed"))
+    CheckFinding::warning("leftovers", format!("{shown} was left behind by a backup that was killed"))
         .next(format!("{next}: `{command}`"))
 }
 
 /// Files with a backup's name and without a manifest to believe.
-fn untrusted(seen: &Seen, place: &Place) -> Option<Finding> {
+fn untrusted(seen: &BackupReport, place: &StackPlace) -> Option<CheckFinding> {
     let bad: Vec<(&Backup, &String)> =
         seen.backups.iter().filter_map(|backup| Some((backup, backup.manifest.as_ref().err()?))).collect();
     let (first, _) = bad.first()?;
@@ -131,7 +131,7 @@ fn untrusted(seen: &Seen, place: &Place) -> Option<Finding> {
         names.push(format!("and {} more", bad.len() - NAMED));
     }
     Some(
-        Finding::warning("backups", format!("not to be trusted by its name: {}", names.join("; ")))
+        CheckFinding::warning("backups", format!("not to be trusted by its name: {}", names.join("; ")))
             .next(format!(
                 "look at it: `envctl backup show {} {}`",
                 shell_word(&first.path.display().to_string()),
@@ -141,7 +141,7 @@ fn untrusted(seen: &Seen, place: &Place) -> Option<Finding> {
     )
 }
 
-fn none(seen: &Seen, place: &Place) -> Finding {
+fn none(seen: &BackupReport, place: &StackPlace) -> CheckFinding {
     let directory = seen.directory.display();
     let what = match seen.backups.len() {
         0 => format!("there is no backup in {directory}"),
@@ -157,25 +157,25 @@ fn none(seen: &Seen, place: &Place) -> Finding {
             }
         }
     };
-    Finding::problem_in_production(place, "backups", what)
+    CheckFinding::problem_in_production(place, "backups", what)
         .next(format!("make one: `envctl backup {}`", place.flags))
 }
 
-fn aged(last: &Backup, place: &Place, limit: Option<Duration>, now: Timestamp) -> Finding {
+fn aged(last: &Backup, place: &StackPlace, limit: Option<Duration>, now: Timestamp) -> CheckFinding {
     let began = last.label.timestamp();
     let passed = now.duration_since(began);
     let old = place.prod
         && limit.is_some_and(|limit| passed.as_secs() > i64::try_from(limit.as_secs()).unwrap_or(i64::MAX));
     let what = format!("the last backup was made {}", age(began, now));
     if old {
-        return Finding::warning("backups", format!("{what}; `migrations.backup_age` wants it newer"))
+        return CheckFinding::warning("backups", format!("{what}; `migrations.backup_age` wants it newer"))
             .next(format!("make one: `envctl backup {}`", place.flags));
     }
-    Finding::ok("backups", format!("{what} ({})", bytes(last.stored_bytes)))
+    CheckFinding::ok("backups", format!("{what} ({})", bytes(last.stored_bytes)))
 }
 
 /// Finds a newest backup that holds nothing while the database does.
-fn of_nothing(last: &Backup, holds: bool, place: &Place) -> Option<Finding> {
+fn of_nothing(last: &Backup, holds: bool, place: &StackPlace) -> Option<CheckFinding> {
     let empty = last.manifest.as_ref().is_ok_and(Manifest::is_empty);
     if !empty || !holds {
         return None;
@@ -183,13 +183,13 @@ fn of_nothing(last: &Backup, holds: bool, place: &Place) -> Option<Finding> {
     let name = last.path.file_name().unwrap_or_default().to_string_lossy();
     let what = format!("the last backup, {name}, is empty, and the database is not");
     Some(
-        Finding::problem_in_production(place, "backups", what)
+        CheckFinding::problem_in_production(place, "backups", what)
             .next(format!("make one: `envctl backup {}`", place.flags)),
     )
 }
 
 /// Checks that the free space is at least twice the size of the last backup.
-fn room(seen: &Seen, last: Option<&Backup>) -> Option<Finding> {
+fn room(seen: &BackupReport, last: Option<&Backup>) -> Option<CheckFinding> {
     let (free, last) = (seen.free?, last?);
     if free / 2 >= last.stored_bytes {
         return None;
@@ -201,9 +201,9 @@ fn room(seen: &Seen, last: Option<&Backup>) -> Option<Finding> {
         bytes(last.stored_bytes)
     );
     let finding = if free < last.stored_bytes {
-        Finding::problem("backups", what)
+        CheckFinding::problem("backups", what)
     } else {
-        Finding::warning("backups", what)
+        CheckFinding::warning("backups", what)
     };
     Some(finding.next(format!("see what fills the disk: `df -h {}`", shell_word(&directory.to_string()))))
 }

@@ -32,8 +32,8 @@ fn target() -> Identity {
     }
 }
 
-fn found(seen: &Seen, prod: bool) -> Vec<Finding> {
-    judge(seen, &Place::sample(prod), true, Some(DAY), NOW.parse().unwrap())
+fn found(seen: &BackupReport, prod: bool) -> Vec<CheckFinding> {
+    judge(seen, &StackPlace::sample(prod), true, Some(DAY), NOW.parse().unwrap())
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn none_is_a_problem_in_production_and_a_note_elsewhere() {
     }
     let nothing_to_back_up = judge(
         &look(&catalog, target(), true).unwrap(),
-        &Place::sample(true),
+        &StackPlace::sample(true),
         false,
         None,
         NOW.parse().unwrap(),

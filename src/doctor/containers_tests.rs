@@ -9,7 +9,7 @@ use crate::environment::selector::TargetRequest;
 fn container(project: &str, service: &str, change: impl Fn(&mut Container)) -> Container {
     let json = format!(
         r#"{{"Id": "{project}{service}", "Name": "/{project}-{service}-1", "Image": "sha256:0", "Created": "",
-            "State": {{"Status": "running"}}, "Path": "sleep", "Args": [], "HostConfig": {{"Init": true}},
+            "ContainerState": {{"Status": "running"}}, "Path": "sleep", "Args": [], "HostConfig": {{"Init": true}},
             "Config": {{"Image": "x", "Labels": {{
                 "com.docker.compose.project": "{project}", "com.docker.compose.service": "{service}",
                 "com.docker.compose.container-number": "1"}}}}}}"#
@@ -24,11 +24,11 @@ fn container(project: &str, service: &str, change: impl Fn(&mut Container)) -> C
     container
 }
 
-fn findings(containers: &[Container]) -> Vec<Finding> {
+fn findings(containers: &[Container]) -> Vec<CheckFinding> {
     let landscape = crate::environment::observe(containers, &TargetRequest::default());
     let stacks = landscape.stacks();
     let [environment] = stacks[0].environments[..] else { panic!("one environment") };
-    judge(environment, &Place::of(environment))
+    judge(environment, &StackPlace::of(environment))
 }
 
 fn well(_: &mut Container) {}
@@ -47,13 +47,25 @@ fn each_state_has_its_words_and_its_command() {
     let cases: &[(&str, Change, Severity, &str, &str)] = &[
         (
             "db",
-            |c| c.state = State::Exited(1),
+            |c| c.state = ContainerState::Exited(1),
             Severity::Problem,
             "exited with code 1",
             "docker start acme-dev-db-1",
         ),
-        ("db", |c| c.state = State::Restarting, Severity::Problem, "is restarting", "docker logs --tail 50"),
-        ("db", |c| c.state = State::Paused, Severity::Problem, "is paused", "docker unpause acme-dev-db-1"),
+        (
+            "db",
+            |c| c.state = ContainerState::Restarting,
+            Severity::Problem,
+            "is restarting",
+            "docker logs --tail 50",
+        ),
+        (
+            "db",
+            |c| c.state = ContainerState::Paused,
+            Severity::Problem,
+            "is paused",
+            "docker unpause acme-dev-db-1",
+        ),
         (
             "db",
             |c| c.health = Health::Unhealthy,
@@ -63,10 +75,22 @@ fn each_state_has_its_words_and_its_command() {
         ),
         ("db", |c| c.health = Health::Starting, Severity::Note, "still starting", ""),
         ("db", |c| c.init = false, Severity::Note, "process 1", "init: true"),
-        ("worker", |c| c.state = State::Restarting, Severity::Problem, "keeps restarting", "docker logs"),
-        ("worker", |c| c.state = State::Exited(3), Severity::Warning, "ended with code 3", "docker logs"),
-        ("worker", |c| c.state = State::Paused, Severity::Warning, "is paused", "docker unpause"),
-        ("worker", |c| c.state = State::Dead, Severity::Warning, "is dead", "docker rm --force"),
+        (
+            "worker",
+            |c| c.state = ContainerState::Restarting,
+            Severity::Problem,
+            "keeps restarting",
+            "docker logs",
+        ),
+        (
+            "worker",
+            |c| c.state = ContainerState::Exited(3),
+            Severity::Warning,
+            "ended with code 3",
+            "docker logs",
+        ),
+        ("worker", |c| c.state = ContainerState::Paused, Severity::Warning, "is paused", "docker unpause"),
+        ("worker", |c| c.state = ContainerState::Dead, Severity::Warning, "is dead", "docker rm --force"),
     ];
     for (service, change, severity, words, command) in cases {
         let mut all = vec![container("acme-dev", "backend", well), container("acme-dev", service, *change)];
@@ -87,7 +111,7 @@ fn each_state_has_its_words_and_its_command() {
 #[test]
 fn work_that_is_done_is_no_fault() {
     for code in [0, 130, 143] {
-        let seed = container("acme-dev", "seed", |c| c.state = State::Exited(code));
+        let seed = container("acme-dev", "seed", |c| c.state = ContainerState::Exited(code));
         let all = findings(&[container("acme-dev", "db", well), seed]);
         assert_eq!(all[0].severity, Severity::Ok, "{code}: {all:?}");
     }
@@ -109,7 +133,7 @@ fn no_database_is_a_note_and_two_that_nothing_tells_apart_are_a_warning() {
 #[test]
 fn a_stopped_stack_is_a_problem_in_production_alone() {
     for (project, severity) in [("acme-dev", Severity::Note), ("acme-prod", Severity::Problem)] {
-        let all = findings(&[container(project, "db", |c| c.state = State::Exited(0))]);
+        let all = findings(&[container(project, "db", |c| c.state = ContainerState::Exited(0))]);
         let [one] = &all[..] else { panic!("{all:?}") };
         assert_eq!(one.severity, severity);
         let start = one.next.iter().any(|next| next.contains("docker start"));

@@ -3,14 +3,14 @@
 //! Promises: looks through one open session and waits for no lock; what it says to type names its thing whole and can be
 //! pasted as it is.
 
-use super::{Finding, Place};
+use super::{CheckFinding, StackPlace};
 use crate::databases::previous;
-use crate::databases::previous::Kept;
+use crate::databases::previous::PreviousDatabase;
 use crate::error::{Error, Result};
 use crate::postgres::Session;
-use crate::postgres::database_info::Facts;
+use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::emptiness;
-use crate::postgres::health::{Health, IdleInTransaction, Index, Tool};
+use crate::postgres::health::{ClientTool, IdleInTransaction, Index, ServerHealth};
 use crate::postgres::orphan_sessions;
 use crate::postgres::tools::worker_access::ListenAddress;
 use crate::text::shell_word::shell_word;
@@ -19,13 +19,13 @@ use crate::text::units::{bytes, count};
 
 /// Observed state of one database.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct DatabaseReport {
     /// Version, size, history.
-    pub(crate) facts: Facts,
+    pub(crate) facts: DatabaseInfo,
     /// Health of the database, or the reason for which it is unknown.
-    pub(crate) health: std::result::Result<Health, String>,
+    pub(crate) health: std::result::Result<ServerHealth, String>,
     /// Previous databases on the server, or the reason for which they are unknown.
-    pub(crate) kept: std::result::Result<Vec<Kept>, String>,
+    pub(crate) kept: std::result::Result<Vec<PreviousDatabase>, String>,
     /// Sessions of killed runs, ended or only seen; or why that cannot be told.
     pub(crate) orphans: std::result::Result<Vec<String>, String>,
     /// True where the orphan sessions were ended.
@@ -40,16 +40,17 @@ pub(crate) struct Seen {
 ///
 /// # Errors
 /// The server cannot be asked at all.
-pub(crate) async fn look(session: &mut Session, only_look: bool) -> Result<Seen> {
-    let facts = Facts::read(session).await.map_err(Error::from)?;
+pub(crate) async fn look(session: &mut Session, only_look: bool) -> Result<DatabaseReport> {
+    let facts = DatabaseInfo::read(session).await.map_err(Error::from)?;
     let orphans =
         if only_look { orphan_sessions::list(session).await } else { orphan_sessions::end(session).await };
     let orphans = orphans.map_err(|refusal| Error::from(refusal).full_message());
-    let health = Health::read(session, &facts).await.map_err(|refusal| Error::from(refusal).full_message());
+    let health =
+        ServerHealth::read(session, &facts).await.map_err(|refusal| Error::from(refusal).full_message());
     let kept = previous::all(session).await.map_err(|error| error.full_message());
     let deaf = matches!(ListenAddress::of(session).await, Ok(Err(_)));
     let holds = emptiness::is_empty(session).await.ok().map(|empty| !empty);
-    Ok(Seen { deaf, holds, facts, health, kept, orphans, ended: !only_look })
+    Ok(DatabaseReport { deaf, holds, facts, health, kept, orphans, ended: !only_look })
 }
 
 /// So long may a session do nothing in a transaction.
@@ -60,10 +61,10 @@ const OLD: u64 = 1_000_000_000;
 const TOO_OLD: u64 = 1_600_000_000;
 
 /// Returns the findings about a database, at least the one that names the database and the version.
-pub(crate) fn judge(seen: &Seen, place: &Place) -> Vec<Finding> {
-    let Seen { facts, .. } = seen;
+pub(crate) fn judge(seen: &DatabaseReport, place: &StackPlace) -> Vec<CheckFinding> {
+    let DatabaseReport { facts, .. } = seen;
     let name = format!("{}, PostgreSQL {}, {}", facts.database, facts.version, bytes(facts.size));
-    let mut findings = vec![Finding::ok("database", name)];
+    let mut findings = vec![CheckFinding::ok("database", name)];
     match &seen.orphans {
         Ok(orphans) => findings.extend(orphans.iter().map(|orphan| orphaned(orphan, seen.ended))),
         Err(words) => findings.push(unseen("sessions of killed runs", words)),
@@ -75,7 +76,7 @@ pub(crate) fn judge(seen: &Seen, place: &Place) -> Vec<Finding> {
     if seen.deaf {
         let what = "PostgreSQL listens on no TCP port, not even its own: dumps pass the daemon, which takes about twice as long";
         findings.push(
-            Finding::note("database", what)
+            CheckFinding::note("database", what)
                 .next("let it listen inside its container: `listen_addresses = 'localhost'`"),
         );
     }
@@ -86,20 +87,20 @@ pub(crate) fn judge(seen: &Seen, place: &Place) -> Vec<Finding> {
     findings.into_iter().map(|finding| finding.at(place)).collect()
 }
 
-fn unseen(what: &str, words: &str) -> Finding {
-    Finding::note("database", format!("{what} could not be looked for: {words}"))
+fn unseen(what: &str, words: &str) -> CheckFinding {
+    CheckFinding::note("database", format!("{what} could not be looked for: {words}"))
 }
 
-fn orphaned(orphan: &str, ended: bool) -> Finding {
+fn orphaned(orphan: &str, ended: bool) -> CheckFinding {
     if ended {
-        Finding::note("leftovers", format!("ended {orphan}, left behind by a run that was killed"))
+        CheckFinding::note("leftovers", format!("ended {orphan}, left behind by a run that was killed"))
     } else {
-        Finding::warning("leftovers", format!("{orphan} goes on, left behind by a run that was killed"))
+        CheckFinding::warning("leftovers", format!("{orphan} goes on, left behind by a run that was killed"))
             .next("end it: `envctl doctor`")
     }
 }
 
-fn kept_ones(kept: &[Kept], place: &Place) -> Option<Finding> {
+fn kept_ones(kept: &[PreviousDatabase], place: &StackPlace) -> Option<CheckFinding> {
     let newest = kept.first()?;
     let size = bytes(kept.iter().map(|kept| kept.size).sum());
     let what = match kept.len() {
@@ -110,13 +111,13 @@ fn kept_ones(kept: &[Kept], place: &Place) -> Option<Finding> {
         ),
     };
     Some(
-        Finding::note("database", what)
+        CheckFinding::note("database", what)
             .next(format!("see them, and drop what nobody needs: `envctl restore previous {}`", place.flags)),
     )
 }
 
 /// Returns the findings about the health of a database.
-fn ailments(health: &Health, facts: &Facts, place: &Place) -> Vec<Finding> {
+fn ailments(health: &ServerHealth, facts: &DatabaseInfo, place: &StackPlace) -> Vec<CheckFinding> {
     let psql = |database: &str, sql: &str| {
         format!("`envctl psql {} -d {} -c {}`", place.flags, shell_word(database), shell_word(sql))
     };
@@ -129,7 +130,7 @@ fn ailments(health: &Health, facts: &Facts, place: &Place) -> Vec<Finding> {
     findings.extend(health.sides.iter().filter(|side| !side.alive).map(|side| {
         let size = side.size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
         let drop = format!("drop database {}", ident(&side.name));
-        Finding::warning(
+        CheckFinding::warning(
             "leftovers",
             format!("a restore that was killed has left the database {}{size}", side.name),
         )
@@ -137,17 +138,17 @@ fn ailments(health: &Health, facts: &Facts, place: &Place) -> Vec<Finding> {
     }));
     findings.extend(health.closed.iter().map(|name| {
         let open = format!("alter database {} allow_connections true", ident(name));
-        Finding::warning("database", format!("nobody may connect to the database {name}"))
+        CheckFinding::warning("database", format!("nobody may connect to the database {name}"))
             .next(format!("revert it if that is not meant: {}", psql(&facts.database, &open)))
     }));
     findings.extend(health.reliances.iter().map(|reliance| {
-        Finding::warning("backups", reliance.told())
+        CheckFinding::warning("backups", reliance.told())
             .next(format!("give it a search path of its own: {}", psql(&facts.database, &reliance.cure())))
             .next("give it one in each restore: `envctl restore latest --search-path SCHEMAS`")
     }));
     findings.extend(health.broken.iter().map(|name| {
         let drop = format!("drop database {}", ident(name));
-        Finding::warning("database", format!("a DROP DATABASE of {name} broke off half-way"))
+        CheckFinding::warning("database", format!("a DROP DATABASE of {name} broke off half-way"))
             .next(format!("drop it again: {}", psql(&facts.database, &drop)))
     }));
     findings.extend(old(health, &psql));
@@ -158,10 +159,10 @@ fn ailments(health: &Health, facts: &Facts, place: &Place) -> Vec<Finding> {
 }
 
 /// An index that costs every write and helps no query: its building broke off.
-fn invalid(index: &Index, psql: impl Fn(&str) -> String) -> Finding {
+fn invalid(index: &Index, psql: impl Fn(&str) -> String) -> CheckFinding {
     let Index { schema, name, table } = index;
     let whole = format!("{}.{}", ident(schema), ident(name));
-    let finding = Finding::warning(
+    let finding = CheckFinding::warning(
         "database",
         format!("index {schema}.{name} on {table} is INVALID: no query uses it"),
     );
@@ -177,10 +178,10 @@ fn invalid(index: &Index, psql: impl Fn(&str) -> String) -> Finding {
     }
 }
 
-fn waiting(idle: &IdleInTransaction) -> Finding {
+fn waiting(idle: &IdleInTransaction) -> CheckFinding {
     let IdleInTransaction { pid, role, application, database, seconds } = idle;
     let application = if application.is_empty() { "no application name" } else { application };
-    Finding::warning(
+    CheckFinding::warning(
         "database",
         format!(
             "session {pid} of {role} ({application}) in {database} has done nothing for {} min inside a transaction, and holds its locks",
@@ -189,14 +190,17 @@ fn waiting(idle: &IdleInTransaction) -> Finding {
     )
 }
 
-fn old(health: &Health, psql: &impl Fn(&str, &str) -> String) -> Option<Finding> {
+fn old(health: &ServerHealth, psql: &impl Fn(&str, &str) -> String) -> Option<CheckFinding> {
     let (name, age) = health.oldest.as_ref().filter(|(_, age)| *age >= OLD)?;
     let what = format!(
         "transaction ids of database {name} are {} old; at 2 100 million the server takes no more writes",
         count(*age)
     );
-    let finding =
-        if *age >= TOO_OLD { Finding::problem("database", what) } else { Finding::warning("database", what) };
+    let finding = if *age >= TOO_OLD {
+        CheckFinding::problem("database", what)
+    } else {
+        CheckFinding::warning("database", what)
+    };
     let holders = "select 'prepared' what, gid as name, transaction from pg_prepared_xacts \
                    union all select 'slot', slot_name, xmin from pg_replication_slots where xmin is not null";
     Some(
@@ -206,11 +210,15 @@ fn old(health: &Health, psql: &impl Fn(&str, &str) -> String) -> Option<Finding>
     )
 }
 
-fn collation(health: &Health, facts: &Facts, psql: &impl Fn(&str, &str) -> String) -> Option<Finding> {
+fn collation(
+    health: &ServerHealth,
+    facts: &DatabaseInfo,
+    psql: &impl Fn(&str, &str) -> String,
+) -> Option<CheckFinding> {
     let (built, now) = health.collation.as_ref()?;
     let name = ident(&facts.database);
     Some(
-        Finding::warning(
+        CheckFinding::warning(
             "database",
             format!("indexes over text were built by collation version {built}, the image has {now}: they may sort wrongly"),
         )
@@ -223,7 +231,7 @@ fn collation(health: &Health, facts: &Facts, psql: &impl Fn(&str, &str) -> Strin
 }
 
 /// Migrations that were begun and not finished.
-fn migrations(health: &Health, facts: &Facts, place: &Place) -> Option<Finding> {
+fn migrations(health: &ServerHealth, facts: &DatabaseInfo, place: &StackPlace) -> Option<CheckFinding> {
     let unfinished = facts.migrations.as_ref().map_or(0, |migrations| migrations.unfinished);
     if unfinished == 0 {
         return None;
@@ -233,10 +241,10 @@ fn migrations(health: &Health, facts: &Facts, place: &Place) -> Option<Finding> 
         None => ("NAME", format!("{unfinished} of them")),
     };
     if health.migrating {
-        return Some(Finding::note("migrations", format!("being applied now: {names}")));
+        return Some(CheckFinding::note("migrations", format!("being applied now: {names}")));
     }
     Some(
-        Finding::problem("migrations", format!("failed, or ended half-way: {names}; nothing is applied behind it"))
+        CheckFinding::problem("migrations", format!("failed, or ended half-way: {names}; nothing is applied behind it"))
             .next(format!("see what it says of itself: `envctl migrate status {}`", place.flags))
             .next(format!(
                 "say when its changes are undone or done by hand: `envctl migrate resolve {} {} --rolled-back`, or `--applied`",
@@ -247,14 +255,14 @@ fn migrations(health: &Health, facts: &Facts, place: &Place) -> Option<Finding> 
 }
 
 /// pg_dump reads no server that is newer than itself.
-fn dump_tool(tool: &Tool, facts: &Facts) -> Option<Finding> {
+fn dump_tool(tool: &ClientTool, facts: &DatabaseInfo) -> Option<CheckFinding> {
     match tool {
-        Tool::Missing => Some(
-            Finding::problem("backups", "there is no pg_dump in the database's container: no backup can be made")
+        ClientTool::Missing => Some(
+            CheckFinding::problem("backups", "there is no pg_dump in the database's container: no backup can be made")
                 .next("use the official image, or one with PostgreSQL's client tools"),
         ),
-        Tool::Version(version) if version.major() < facts.version.major() => Some(
-            Finding::problem(
+        ClientTool::Version(version) if version.major() < facts.version.major() => Some(
+            CheckFinding::problem(
                 "backups",
                 format!(
                     "pg_dump in the container is {version} and refuses the server, which is {}: no backup can be made",
@@ -263,14 +271,14 @@ fn dump_tool(tool: &Tool, facts: &Facts) -> Option<Finding> {
             )
             .next("take an image whose client tools are as new as its server"),
         ),
-        Tool::Version(version) if version.major() > facts.version.major() => Some(Finding::note(
+        ClientTool::Version(version) if version.major() > facts.version.major() => Some(CheckFinding::note(
             "backups",
             format!(
                 "pg_dump in the container is {version}, newer than the server ({}): an older server may not read what it dumps",
                 facts.version
             ),
         )),
-        Tool::Version(_) => None,
+        ClientTool::Version(_) => None,
     }
 }
 

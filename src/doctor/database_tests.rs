@@ -3,23 +3,23 @@
 use super::*;
 use crate::databases::swap::PreviousDatabaseNote;
 use crate::doctor::Severity;
-use crate::postgres::database_info::Migrations;
+use crate::postgres::database_info::PrismaHistory;
 use crate::postgres::health::StagingDatabase;
 use crate::postgres::version::ServerVersion;
 
-fn well() -> Seen {
-    Seen {
-        facts: Facts {
+fn well() -> DatabaseReport {
+    DatabaseReport {
+        facts: DatabaseInfo {
             database: "acme".into(),
             version: ServerVersion::new(150_018, "15.18"),
             size: 12_345_678,
             table_bytes: 1,
             migrations: None,
         },
-        health: Ok(Health {
-            pg_dump: Some(Tool::Version(ServerVersion::new(150_018, "15.18"))),
+        health: Ok(ServerHealth {
+            pg_dump: Some(ClientTool::Version(ServerVersion::new(150_018, "15.18"))),
             oldest: Some(("acme".into(), 1000)),
-            ..Health::default()
+            ..ServerHealth::default()
         }),
         kept: Ok(Vec::new()),
         orphans: Ok(Vec::new()),
@@ -30,16 +30,16 @@ fn well() -> Seen {
 }
 
 /// Everything but the line that says what answered.
-fn findings(change: impl Fn(&mut Seen)) -> Vec<Finding> {
+fn findings(change: impl Fn(&mut DatabaseReport)) -> Vec<CheckFinding> {
     let mut seen = well();
     change(&mut seen);
-    let mut findings = judge(&seen, &Place::sample(true));
+    let mut findings = judge(&seen, &StackPlace::sample(true));
     assert_eq!(findings.remove(0).what, "acme, PostgreSQL 15.18, 12.3 MB");
     findings
 }
 
 #[track_caller]
-fn one(severity: Severity, words: &str, command: &str, change: impl Fn(&mut Seen)) {
+fn one(severity: Severity, words: &str, command: &str, change: impl Fn(&mut DatabaseReport)) {
     let found = findings(change);
     let [one] = &found[..] else { panic!("{words}: {found:?}") };
     assert_eq!(one.severity, severity, "{one:?}");
@@ -48,7 +48,7 @@ fn one(severity: Severity, words: &str, command: &str, change: impl Fn(&mut Seen
     assert!(said.contains(command), "{command}: {said}");
 }
 
-fn ailing(change: impl Fn(&mut Health)) -> impl Fn(&mut Seen) {
+fn ailing(change: impl Fn(&mut ServerHealth)) -> impl Fn(&mut DatabaseReport) {
     move |seen| {
         if let Ok(health) = &mut seen.health {
             change(health);
@@ -152,8 +152,8 @@ fn another_collation_version_says_what_to_build_again() {
 #[test]
 fn a_migration_that_failed_is_a_problem_and_one_that_runs_is_not() {
     let begun = |migrating: bool| {
-        move |seen: &mut Seen| {
-            seen.facts.migrations = Some(Migrations { applied: 1, unfinished: 1, last: None });
+        move |seen: &mut DatabaseReport| {
+            seen.facts.migrations = Some(PrismaHistory { applied: 1, unfinished: 1, last: None });
             ailing(|health| {
                 health.unfinished = vec!["20250102_add".into()];
                 health.migrating = migrating;
@@ -171,21 +171,21 @@ fn a_migration_that_failed_is_a_problem_and_one_that_runs_is_not() {
 
 #[test]
 fn pg_dump_has_to_be_as_new_as_the_server() {
-    let version = |num, text| Some(Tool::Version(ServerVersion::new(num, text)));
+    let version = |num, text| Some(ClientTool::Version(ServerVersion::new(num, text)));
     one(
         Severity::Problem,
         "pg_dump in the container is 14.1",
         "image",
         ailing(|h| h.pg_dump = version(140_001, "14.1")),
     );
-    one(Severity::Problem, "no pg_dump", "image", ailing(|h| h.pg_dump = Some(Tool::Missing)));
+    one(Severity::Problem, "no pg_dump", "image", ailing(|h| h.pg_dump = Some(ClientTool::Missing)));
     one(Severity::Note, "newer than the server", "", ailing(|h| h.pg_dump = version(170_001, "17.1")));
     assert_eq!(findings(ailing(|h| h.pg_dump = None)), []);
 }
 
 #[test]
 fn kept_databases_are_a_note_with_their_size() {
-    let kept = |name: &str| Kept {
+    let kept = |name: &str| PreviousDatabase {
         name: name.into(),
         note: serde_json::from_str::<PreviousDatabaseNote>(
             r#"{"envctl":"kept","replaced":"acme","operation":"0","at":"2026-01-02T03:04:05Z"}"#,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Finding;
+use super::CheckFinding;
 use crate::docker::Engine;
 use crate::docker::engine::EngineVersion;
 use crate::docker::worker::{Limits, Unfit, WorkerFactory};
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Observed state of an engine.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct EngineReport {
     /// Address of the engine.
     pub(crate) address: String,
     /// The context's name, and why it is this one.
@@ -28,7 +28,7 @@ pub(crate) struct Seen {
 }
 
 /// Looks at it. `rooms` is where rooms for workers are made.
-pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path) -> Seen {
+pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path) -> EngineReport {
     let slow = |what: &str| format!("{what} within {} s", LIMIT.as_secs());
     let version = tokio::time::timeout(LIMIT, engine.version());
     let workshop = async {
@@ -37,7 +37,7 @@ pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path)
         workshop.room().map(drop)
     };
     let (version, workers) = tokio::join!(version, tokio::time::timeout(LIMIT, workshop));
-    Seen {
+    EngineReport {
         address: engine.address(),
         chosen,
         version: version.unwrap_or_else(|_| Err(error::docker(slow("no answer about its version")))),
@@ -46,24 +46,26 @@ pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path)
 }
 
 /// Returns the findings about an engine.
-pub(crate) fn judge(seen: &Seen) -> Vec<Finding> {
-    let Seen { address, chosen, version, workers } = seen;
+pub(crate) fn judge(seen: &EngineReport) -> Vec<CheckFinding> {
+    let EngineReport { address, chosen, version, workers } = seen;
     let engine = match version {
-        Ok(EngineVersion { version, api, os }) if os == "windows" => {
-            Finding::problem("docker", format!("{version} (API {api}) at {address} runs Windows containers"))
-                .next("name another engine with `--context`: envctl works on Linux containers")
-        }
-        Ok(EngineVersion { version, api, .. }) => {
-            Finding::ok("docker", format!("{} (API {}) at {address}, {chosen}", known(version), known(api)))
-        }
-        Err(error) => Finding::warning(
+        Ok(EngineVersion { version, api, os }) if os == "windows" => CheckFinding::problem(
+            "docker",
+            format!("{version} (API {api}) at {address} runs Windows containers"),
+        )
+        .next("name another engine with `--context`: envctl works on Linux containers"),
+        Ok(EngineVersion { version, api, .. }) => CheckFinding::ok(
+            "docker",
+            format!("{} (API {}) at {address}, {chosen}", known(version), known(api)),
+        ),
+        Err(error) => CheckFinding::warning(
             "docker",
             format!("{address}, {chosen}, does not tell its version: {}", error.full_message()),
         )
         .hints(error),
     };
     let workers = match workers {
-        Ok(()) => Finding::ok("workers", "backups and restores can run beside the database"),
+        Ok(()) => CheckFinding::ok("workers", "backups and restores can run beside the database"),
         Err(unfit) => unfit_workers(unfit),
     };
     vec![engine, workers]
@@ -74,17 +76,17 @@ fn known(word: &str) -> &str {
 }
 
 /// A backup works all the same, only slower: never worse than a note, but where the machine could do better.
-fn unfit_workers(unfit: &Unfit) -> Finding {
+fn unfit_workers(unfit: &Unfit) -> CheckFinding {
     let slower = |why: &dyn Display| format!("{why}: dumps pass the daemon, which takes about twice as long");
     match unfit {
-        Unfit::Remote => Finding::note(
+        Unfit::Remote => CheckFinding::note(
             "workers",
             "the Docker daemon is not on this host: workers pack there, and restores pass the daemon",
         ),
-        Unfit::NoRoom(_) => Finding::warning("workers", slower(unfit)).next(
+        Unfit::NoRoom(_) => CheckFinding::warning("workers", slower(unfit)).next(
             "make that directory one that you can write into, or name another: `export XDG_RUNTIME_DIR=DIR`",
         ),
-        other => Finding::note("workers", slower(other)),
+        other => CheckFinding::note("workers", slower(other)),
     }
 }
 
@@ -93,8 +95,8 @@ mod tests {
     use super::*;
     use crate::doctor::Severity;
 
-    fn seen(version: Result<EngineVersion>, workers: Result<(), Unfit>) -> Vec<Finding> {
-        judge(&Seen {
+    fn seen(version: Result<EngineVersion>, workers: Result<(), Unfit>) -> Vec<CheckFinding> {
+        judge(&EngineReport {
             address: "unix:///x.sock".into(),
             chosen: "context default (DOCKER_HOST)".into(),
             version,

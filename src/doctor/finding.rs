@@ -33,7 +33,7 @@ impl Severity {
 
 /// A profile of a stack, and the options that mean it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct StackPlace {
     /// The stack.
     pub(crate) stack: String,
     /// The profile; `None` where it cannot be known.
@@ -44,7 +44,7 @@ pub(crate) struct Place {
     pub(crate) flags: String,
 }
 
-impl Place {
+impl StackPlace {
     /// That of an environment.
     pub(crate) fn of(environment: &Environment) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Place {
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
+pub(crate) struct CheckFinding {
     /// Severity of the finding.
     pub(crate) severity: Severity,
     /// Which check: `docker`, `workers`, `configuration`, `containers`, `database`, `migrations`, `backups`, `leftovers`.
@@ -73,7 +73,7 @@ pub(crate) struct Finding {
     pub(crate) next: Vec<String>,
 }
 
-impl Finding {
+impl CheckFinding {
     fn new(severity: Severity, check: &'static str, what: impl Into<String>) -> Self {
         Self { severity, check, stack: None, profile: None, what: what.into(), next: Vec::new() }
     }
@@ -99,13 +99,17 @@ impl Finding {
     }
 
     /// Makes a problem in production, and a note elsewhere.
-    pub(crate) fn problem_in_production(place: &Place, check: &'static str, what: impl Into<String>) -> Self {
+    pub(crate) fn problem_in_production(
+        place: &StackPlace,
+        check: &'static str,
+        what: impl Into<String>,
+    ) -> Self {
         Self::new(if place.prod { Severity::Problem } else { Severity::Note }, check, what)
     }
 
     /// About a stack's profile.
     #[must_use]
-    pub(crate) fn at(mut self, place: &Place) -> Self {
+    pub(crate) fn at(mut self, place: &StackPlace) -> Self {
         self.stack = Some(place.stack.clone());
         self.profile.clone_from(&place.profile);
         self
@@ -135,7 +139,7 @@ impl Finding {
 }
 
 #[cfg(test)]
-impl Place {
+impl StackPlace {
     /// `acme` in development or production.
     pub(crate) fn sample(prod: bool) -> Self {
         let profile = if prod { "prod" } else { "dev" };

@@ -11,4 +11,4 @@ pub(crate) mod engine;
 mod finding;
 pub(crate) mod orphans;
 
-pub(crate) use finding::{Finding, Place, Severity};
+pub(crate) use finding::{CheckFinding, Severity, StackPlace};

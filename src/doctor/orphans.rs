@@ -6,18 +6,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Finding;
+use super::CheckFinding;
 use crate::docker::Engine;
 use crate::docker::worker;
-use crate::docker::worker::Left;
+use crate::docker::worker::OrphanWorker;
 use crate::fsutil::private_dir;
 use crate::text::shell_word::shell_word;
 
 /// Workers and private directories that were found, and the result of their removal.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct OrphanReport {
     /// Every worker with how it stands.
-    pub(crate) workers: Vec<(Left, Standing)>,
+    pub(crate) workers: Vec<(OrphanWorker, OrphanState)>,
     /// Rooms of the dead, and whether they are gone.
     pub(crate) rooms: Vec<(PathBuf, bool)>,
     /// Reason for which workers could not be listed.
@@ -28,7 +28,7 @@ pub(crate) struct Seen {
 
 /// State of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum OrphanState {
     /// The worker's envctl is alive.
     Alive,
     /// The worker's envctl is on another host.
@@ -42,14 +42,14 @@ pub(crate) enum Standing {
 }
 
 /// Looks at the rooms in `homes` and at the engine's workers; removes what is left, unless it may only look.
-pub(crate) async fn look(engine: &Arc<dyn Engine>, homes: &[PathBuf], only_look: bool) -> Seen {
+pub(crate) async fn look(engine: &Arc<dyn Engine>, homes: &[PathBuf], only_look: bool) -> OrphanReport {
     let (listed, unlisted) = match engine.workers().await {
         Ok(workers) => (workers, None),
         Err(error) => (Vec::new(), Some(error.full_message())),
     };
     let places = homes.to_vec();
     let (mut workers, rooms) = on_a_thread(move || {
-        let stands = |left: Left| {
+        let stands = |left: OrphanWorker| {
             let standing = standing(&left, &places);
             (left, standing)
         };
@@ -62,8 +62,8 @@ pub(crate) async fn look(engine: &Arc<dyn Engine>, homes: &[PathBuf], only_look:
         let reaped: Vec<String> =
             worker::reap(engine, &homes).await.into_iter().map(|left| left.id).collect();
         for (left, standing) in &mut workers {
-            if *standing == Standing::Left && reaped.contains(&left.id) {
-                *standing = Standing::Removed;
+            if *standing == OrphanState::Left && reaped.contains(&left.id) {
+                *standing = OrphanState::Removed;
             }
         }
     }
@@ -72,7 +72,7 @@ pub(crate) async fn look(engine: &Arc<dyn Engine>, homes: &[PathBuf], only_look:
         (path, gone)
     };
     let rooms = on_a_thread(move || rooms.into_iter().map(gone).collect()).await;
-    Seen { workers, rooms, unlisted, only_looked: only_look }
+    OrphanReport { workers, rooms, unlisted, only_looked: only_look }
 }
 
 /// A directory on a server that is gone hangs whoever looks at it.
@@ -80,81 +80,84 @@ async fn on_a_thread<T: Default + Send + 'static>(look: impl FnOnce() -> T + Sen
     tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
-fn standing(left: &Left, homes: &[PathBuf]) -> Standing {
+fn standing(left: &OrphanWorker, homes: &[PathBuf]) -> OrphanState {
     if !left.is_of_this_machine() {
-        return Standing::Elsewhere;
+        return OrphanState::Elsewhere;
     }
     if left.is_left(homes) {
-        return Standing::Left;
+        return OrphanState::Left;
     }
     // Only told: the path comes from a label, which anybody may write.
     match left.room.parent() {
-        Some(home) if left.is_left_in(home) => Standing::LeftAside,
-        _ => Standing::Alive,
+        Some(home) if left.is_left_in(home) => OrphanState::LeftAside,
+        _ => OrphanState::Alive,
     }
 }
 
 /// Returns the findings about orphans.
-pub(crate) fn judge(seen: &Seen) -> Vec<Finding> {
+pub(crate) fn judge(seen: &OrphanReport) -> Vec<CheckFinding> {
     let mut findings = Vec::new();
     if let Some(words) = &seen.unlisted {
-        findings.push(Finding::note("leftovers", format!("workers cannot be listed: {words}")));
+        findings.push(CheckFinding::note("leftovers", format!("workers cannot be listed: {words}")));
     }
-    let alive = seen.workers.iter().filter(|(_, standing)| *standing == Standing::Alive).count();
+    let alive = seen.workers.iter().filter(|(_, standing)| *standing == OrphanState::Alive).count();
     if alive > 0 {
         let noun = if alive == 1 { "worker is" } else { "workers are" };
-        findings.push(Finding::note("leftovers", format!("{alive} {noun} at work, and left alone")));
+        findings.push(CheckFinding::note("leftovers", format!("{alive} {noun} at work, and left alone")));
     }
     findings.extend(seen.workers.iter().filter_map(|(left, standing)| of_worker(left, *standing, seen)));
     findings.extend(seen.rooms.iter().map(|(path, gone)| of_room(path, *gone, seen)));
     if findings.is_empty() {
-        findings.push(Finding::ok("leftovers", "killed runs of envctl have left nothing"));
+        findings.push(CheckFinding::ok("leftovers", "killed runs of envctl have left nothing"));
     }
     findings
 }
 
-fn of_worker(left: &Left, standing: Standing, seen: &Seen) -> Option<Finding> {
+fn of_worker(left: &OrphanWorker, standing: OrphanState, seen: &OrphanReport) -> Option<CheckFinding> {
     let named = |id: &str| id.get(..8).unwrap_or(id).to_owned();
     let id = left.id.get(..12).unwrap_or(&left.id);
     let what = format!("the worker of envctl/{}", named(&left.operation));
     let killed = "left behind by a run that was killed";
     let remove = format!("docker rm --force --volumes {}", shell_word(id));
     match standing {
-        Standing::Alive => None,
-        Standing::Removed => Some(Finding::note("leftovers", format!("removed {what}, {killed}"))),
-        Standing::Left if seen.only_looked => Some(
-            Finding::warning("leftovers", format!("{what} is there, {killed}"))
+        OrphanState::Alive => None,
+        OrphanState::Removed => Some(CheckFinding::note("leftovers", format!("removed {what}, {killed}"))),
+        OrphanState::Left if seen.only_looked => Some(
+            CheckFinding::warning("leftovers", format!("{what} is there, {killed}"))
                 .next("remove it: `envctl doctor`"),
         ),
-        Standing::Left => Some(
-            Finding::warning("leftovers", format!("{what}, {killed}, could not be removed"))
+        OrphanState::Left => Some(
+            CheckFinding::warning("leftovers", format!("{what}, {killed}, could not be removed"))
                 .next(format!("remove it: `{remove}`")),
         ),
-        Standing::LeftAside if left.room.symlink_metadata().is_err() => Some(
-            Finding::warning("leftovers", format!("{what} is there, {killed}"))
+        OrphanState::LeftAside if left.room.symlink_metadata().is_err() => Some(
+            CheckFinding::warning("leftovers", format!("{what} is there, {killed}"))
                 .next(format!("remove it: `{remove}`")),
         ),
-        Standing::LeftAside => {
+        OrphanState::LeftAside => {
             let room = shell_word(&left.room.display().to_string());
             Some(
-                Finding::warning("leftovers", format!("{what} is there, {killed}; its directory is {room}"))
-                    .next(format!("remove both: `{remove}; rm -r {room}`")),
+                CheckFinding::warning(
+                    "leftovers",
+                    format!("{what} is there, {killed}; its directory is {room}"),
+                )
+                .next(format!("remove both: `{remove}; rm -r {room}`")),
             )
         }
-        Standing::Elsewhere => Some(
-            Finding::note("leftovers", format!("{what} belongs to an envctl on host {}", left.host()))
+        OrphanState::Elsewhere => Some(
+            CheckFinding::note("leftovers", format!("{what} belongs to an envctl on host {}", left.host()))
                 .next("run envctl doctor on that host: only there can be known whether that one lives"),
         ),
     }
 }
 
-fn of_room(path: &Path, gone: bool, seen: &Seen) -> Finding {
+fn of_room(path: &Path, gone: bool, seen: &OrphanReport) -> CheckFinding {
     let shown = path.display();
     let what = format!("{shown}, left behind by a run that was killed");
     if gone {
-        return Finding::note("leftovers", format!("removed the directory {what}"));
+        return CheckFinding::note("leftovers", format!("removed the directory {what}"));
     }
-    let finding = Finding::warning("leftovers", format!("there is the directory {what}"));
+    let finding = CheckFinding::warning("leftovers", format!("there is the directory {what}"));
     if seen.only_looked {
         finding.next("remove it: `envctl doctor`")
     } else {
@@ -167,8 +170,8 @@ mod tests {
     use super::*;
     use crate::doctor::Severity;
 
-    fn left() -> Left {
-        Left {
+    fn left() -> OrphanWorker {
+        OrphanWorker {
             id: "c0ffee00c0ffee00".into(),
             operation: "0123456789abcdef".into(),
             room: "/run/envctl-worker-0123456789abcdef".into(),
@@ -177,21 +180,21 @@ mod tests {
         }
     }
 
-    fn of(standing: Standing, only_looked: bool) -> Vec<Finding> {
-        judge(&Seen { workers: vec![(left(), standing)], only_looked, ..Seen::default() })
+    fn of(standing: OrphanState, only_looked: bool) -> Vec<CheckFinding> {
+        judge(&OrphanReport { workers: vec![(left(), standing)], only_looked, ..OrphanReport::default() })
     }
 
     #[test]
     fn a_worker_is_told_by_how_it_stands() {
         for (standing, only_looked, severity, words) in [
-            (Standing::Alive, false, Severity::Note, "1 worker is at work, and left alone"),
-            (Standing::Removed, false, Severity::Note, "removed the worker of envctl/01234567"),
-            (Standing::Left, false, Severity::Warning, "could not be removed"),
-            (Standing::Left, true, Severity::Warning, "is there"),
-            (Standing::LeftAside, false, Severity::Warning, "is there"),
-            (Standing::Elsewhere, false, Severity::Note, "on host there"),
+            (OrphanState::Alive, false, Severity::Note, "1 worker is at work, and left alone"),
+            (OrphanState::Removed, false, Severity::Note, "removed the worker of envctl/01234567"),
+            (OrphanState::Left, false, Severity::Warning, "could not be removed"),
+            (OrphanState::Left, true, Severity::Warning, "is there"),
+            (OrphanState::LeftAside, false, Severity::Warning, "is there"),
+            (OrphanState::Elsewhere, false, Severity::Note, "on host there"),
         ] {
-            let [finding] = <[Finding; 1]>::try_from(of(standing, only_looked)).unwrap();
+            let [finding] = <[CheckFinding; 1]>::try_from(of(standing, only_looked)).unwrap();
             assert_eq!(finding.severity, severity, "{finding:?}");
             assert!(finding.what.contains(words), "{finding:?}");
         }
@@ -199,15 +202,15 @@ mod tests {
 
     #[test]
     fn what_is_to_be_typed_fits() {
-        assert_eq!(of(Standing::Left, true)[0].next, ["remove it: `envctl doctor`"]);
+        assert_eq!(of(OrphanState::Left, true)[0].next, ["remove it: `envctl doctor`"]);
         assert_eq!(
-            of(Standing::Left, false)[0].next,
+            of(OrphanState::Left, false)[0].next,
             ["remove it: `docker rm --force --volumes c0ffee00c0ff`"]
         );
         let home = tempfile::tempdir().unwrap();
         let room = home.path().join("envctl-worker-0123456789abcdef");
-        let workers = vec![(Left { room: room.clone(), ..left() }, Standing::LeftAside)];
-        let seen = Seen { workers, ..Seen::default() };
+        let workers = vec![(OrphanWorker { room: room.clone(), ..left() }, OrphanState::LeftAside)];
+        let seen = OrphanReport { workers, ..OrphanReport::default() };
         assert!(judge(&seen)[0].next[0].ends_with("c0ffee00c0ff`"), "its room is gone: {seen:?}");
         std::fs::create_dir(&room).unwrap();
         let both = format!("c0ffee00c0ff; rm -r {}`", room.display());
@@ -217,20 +220,23 @@ mod tests {
     #[test]
     fn a_room_that_is_gone_is_a_note_and_one_that_stays_a_warning() {
         for (gone, severity) in [(true, Severity::Note), (false, Severity::Warning)] {
-            let seen = Seen { rooms: vec![("/run/envctl-worker-0".into(), gone)], ..Seen::default() };
+            let seen = OrphanReport {
+                rooms: vec![("/run/envctl-worker-0".into(), gone)],
+                ..OrphanReport::default()
+            };
             assert_eq!(judge(&seen)[0].severity, severity);
         }
     }
 
     #[test]
     fn nothing_left_is_one_good_line() {
-        assert_eq!(judge(&Seen::default())[0].severity, Severity::Ok);
-        let unlisted = Seen { unlisted: Some("403".into()), ..Seen::default() };
+        assert_eq!(judge(&OrphanReport::default())[0].severity, Severity::Ok);
+        let unlisted = OrphanReport { unlisted: Some("403".into()), ..OrphanReport::default() };
         assert_eq!(judge(&unlisted)[0].severity, Severity::Note);
     }
 
     #[test]
     fn a_worker_of_another_host_is_never_taken_for_left() {
-        assert_eq!(standing(&left(), &["/run".into()]), Standing::Elsewhere);
+        assert_eq!(standing(&left(), &["/run".into()]), OrphanState::Elsewhere);
     }
 }

@@ -10,7 +10,7 @@ use crate::text::sql_quote::ident;
 /// LEVEL SECURITY`, which would bind the role that loads, as it may be sent; `None` where the text is anything else. `schema` is where names without a schema are, in dumps that set a search path.
 pub(crate) fn deferred(text: &str, schema: Option<&str>) -> Option<String> {
     let tokens = tokens(text.trim().trim_end_matches(';'))?;
-    let statement = Statement { tokens: &tokens, schema };
+    let statement = DeferredStatement { tokens: &tokens, schema };
     let owner = statement.owner().or_else(|| statement.forced_policies());
     owner.or_else(|| statement.default_privileges()).or_else(|| statement.privileges())
 }
@@ -70,7 +70,7 @@ pub(crate) fn owner_of_entry(
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+enum OwnerToken {
     /// A keyword or unquoted name, in lower case.
     Word(String),
     /// A quoted name.
@@ -84,7 +84,7 @@ enum Token {
 const OPERATOR: &str = "+-*/<>=~!@#%^&|`?";
 
 /// Names, keywords, numbers and signs; `None` where there is anything else: strings, comments, several statements.
-fn tokens(text: &str) -> Option<Vec<Token>> {
+fn tokens(text: &str) -> Option<Vec<OwnerToken>> {
     let mut tokens = Vec::new();
     let mut rest = text;
     loop {
@@ -99,20 +99,20 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
                 if rest[length..].starts_with("&\"") {
                     return None;
                 }
-                (Token::Word(rest[..length].to_ascii_lowercase()), length)
+                (OwnerToken::Word(rest[..length].to_ascii_lowercase()), length)
             }
             '0'..='9' => {
                 let length = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-                (Token::Number(rest[..length].to_owned()), length)
+                (OwnerToken::Number(rest[..length].to_owned()), length)
             }
-            '.' | ',' | '(' | ')' | '[' | ']' => (Token::Sign(first.to_string()), 1),
+            '.' | ',' | '(' | ')' | '[' | ']' => (OwnerToken::Sign(first.to_string()), 1),
             _ if OPERATOR.contains(first) => {
                 let length = rest.find(|c| !OPERATOR.contains(c)).unwrap_or(rest.len());
                 let operator = &rest[..length];
                 if operator.contains("--") || operator.contains("/*") {
                     return None;
                 }
-                (Token::Sign(operator.to_owned()), length)
+                (OwnerToken::Sign(operator.to_owned()), length)
             }
             _ => return None,
         };
@@ -122,14 +122,14 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
 }
 
 /// A quoted name and its length in the text.
-fn quoted(text: &str) -> Option<(Token, usize)> {
+fn quoted(text: &str) -> Option<(OwnerToken, usize)> {
     let mut name = String::new();
     let mut at = 1;
     loop {
         let end = at + text[at..].find('"')?;
         name.push_str(&text[at..end]);
         if !text[end + 1..].starts_with('"') {
-            return Some((Token::Name(name), end + 1));
+            return Some((OwnerToken::Name(name), end + 1));
         }
         name.push('"');
         at = end + 2;
@@ -183,12 +183,12 @@ const RIGHTS: &[&str] = &[
 /// Words that stand for a role and are none.
 const NO_ROLES: &[&str] = &["current_user", "session_user", "current_role", "none"];
 
-struct Statement<'a> {
-    tokens: &'a [Token],
+struct DeferredStatement<'a> {
+    tokens: &'a [OwnerToken],
     schema: Option<&'a str>,
 }
 
-impl Statement<'_> {
+impl DeferredStatement<'_> {
     fn begins(&self, words: &[&str]) -> bool {
         begins(self.tokens, words)
     }
@@ -224,16 +224,16 @@ impl Statement<'_> {
     }
 
     /// A kind and one object of it, to the last token.
-    fn object(&self, tokens: &[Token]) -> Option<(String, String)> {
+    fn object(&self, tokens: &[OwnerToken]) -> Option<(String, String)> {
         if begins(tokens, &["large", "object"]) {
-            let [_, _, Token::Number(oid)] = tokens else { return None };
+            let [_, _, OwnerToken::Number(oid)] = tokens else { return None };
             return Some(("LARGE OBJECT".to_owned(), oid.clone()));
         }
         for (method, kind) in [("class", "OPERATOR CLASS"), ("family", "OPERATOR FAMILY")] {
             if begins(tokens, &["operator", method]) {
                 let (name, rest) = self.name(&tokens[2..])?;
                 let [using, method] = rest else { return None };
-                let Token::Word(method) = method else { return None };
+                let OwnerToken::Word(method) = method else { return None };
                 let named = begins(std::slice::from_ref(using), &["using"]);
                 return named.then(|| (kind.to_owned(), format!("{name} USING {}", ident(method))));
             }
@@ -262,10 +262,10 @@ impl Statement<'_> {
     }
 
     /// A name, with its schema, and what is behind it. System schemas are none of a dump's.
-    fn name<'t>(&self, tokens: &'t [Token]) -> Option<(String, &'t [Token])> {
+    fn name<'t>(&self, tokens: &'t [OwnerToken]) -> Option<(String, &'t [OwnerToken])> {
         let first = text(tokens.first()?)?;
         let (schema, name, rest) = match tokens {
-            [_, Token::Sign(dot), second, rest @ ..] if dot == "." => (Some(first), text(second)?, rest),
+            [_, OwnerToken::Sign(dot), second, rest @ ..] if dot == "." => (Some(first), text(second)?, rest),
             [_, rest @ ..] => (self.schema, first, rest),
             [] => return None,
         };
@@ -274,15 +274,17 @@ impl Statement<'_> {
     }
 
     /// A name and its arguments, and what is behind them.
-    fn routine<'t>(&self, tokens: &'t [Token]) -> Option<(String, &'t [Token])> {
+    fn routine<'t>(&self, tokens: &'t [OwnerToken]) -> Option<(String, &'t [OwnerToken])> {
         let (name, rest) = self.name(tokens)?;
         let end = closing(rest)?;
         Some((format!("{name}{}", written(&rest[..=end])), &rest[end + 1..]))
     }
 
     /// `schema.+(left, right)`.
-    fn operator(tokens: &[Token]) -> Option<String> {
-        let [schema, Token::Sign(dot), Token::Sign(operator), arguments @ ..] = tokens else { return None };
+    fn operator(tokens: &[OwnerToken]) -> Option<String> {
+        let [schema, OwnerToken::Sign(dot), OwnerToken::Sign(operator), arguments @ ..] = tokens else {
+            return None;
+        };
         let schema = text(schema).filter(|schema| !is_system(schema))?;
         let operates = dot == "." && operator.chars().all(|c| OPERATOR.contains(c));
         let whole = closing(arguments)? + 1 == arguments.len();
@@ -300,16 +302,16 @@ impl Statement<'_> {
         if begins(rest, &["grant", "option", "for"]) {
             (rest, option) = (&rest[3..], "GRANT OPTION FOR ");
         }
-        let on = rest.iter().position(|token| *token == Token::Word("on".to_owned()))?;
+        let on = rest.iter().position(|token| *token == OwnerToken::Word("on".to_owned()))?;
         let (rights, objects) = (rights(&rest[..on])?, &rest[on + 1..]);
-        let to_at = objects.iter().rposition(|token| *token == Token::Word(to.to_owned()))?;
+        let to_at = objects.iter().rposition(|token| *token == OwnerToken::Word(to.to_owned()))?;
         let (roles, tail) = roles(&objects[to_at + 1..])?;
         let objects = self.objects(&objects[..to_at])?;
         Some(format!("{verb} {option}{rights} ON {objects} {} {roles}{tail}", to.to_ascii_uppercase()))
     }
 
     /// Objects of one kind, separated by commas.
-    fn objects(&self, tokens: &[Token]) -> Option<String> {
+    fn objects(&self, tokens: &[OwnerToken]) -> Option<String> {
         let kinds = [RELATIONS, ROUTINES, PLAIN, &[&["large", "object"][..]][..]].concat();
         let kind = kinds.iter().find(|kind| begins(tokens, kind));
         // Without a kind they are tables.
@@ -320,9 +322,9 @@ impl Statement<'_> {
         let mut objects = Vec::new();
         let mut kind_written = String::new();
         for object in separated(rest) {
-            let of_kind: Vec<Token> = words
+            let of_kind: Vec<OwnerToken> = words
                 .iter()
-                .map(|word| Token::Word((*word).to_owned()))
+                .map(|word| OwnerToken::Word((*word).to_owned()))
                 .chain(object.iter().cloned())
                 .collect();
             let (kind, object) = self.object(&of_kind)?;
@@ -334,10 +336,10 @@ impl Statement<'_> {
 
     /// `ALTER DEFAULT PRIVILEGES …`: names and keywords alone, in whatever order the server takes them.
     fn default_privileges(&self) -> Option<String> {
-        let plain = |token: &Token| match token {
-            Token::Word(_) | Token::Name(_) => true,
-            Token::Sign(sign) => sign == ",",
-            Token::Number(_) => false,
+        let plain = |token: &OwnerToken| match token {
+            OwnerToken::Word(_) | OwnerToken::Name(_) => true,
+            OwnerToken::Sign(sign) => sign == ",",
+            OwnerToken::Number(_) => false,
         };
         let whole = self.begins(&["alter", "default", "privileges"]) && self.tokens.iter().all(plain);
         whole.then(|| written(self.tokens))
@@ -348,45 +350,48 @@ fn is_system(schema: &str) -> bool {
     schema.is_empty() || schema.starts_with("pg_") || schema == "information_schema"
 }
 
-fn begins(tokens: &[Token], words: &[&str]) -> bool {
+fn begins(tokens: &[OwnerToken], words: &[&str]) -> bool {
     tokens.len() >= words.len()
-        && tokens.iter().zip(words).all(|(token, word)| matches!(token, Token::Word(found) if found == word))
+        && tokens
+            .iter()
+            .zip(words)
+            .all(|(token, word)| matches!(token, OwnerToken::Word(found) if found == word))
 }
 
-fn text(token: &Token) -> Option<&str> {
+fn text(token: &OwnerToken) -> Option<&str> {
     match token {
-        Token::Word(text) | Token::Name(text) => Some(text),
+        OwnerToken::Word(text) | OwnerToken::Name(text) => Some(text),
         _ => None,
     }
 }
 
 /// A name without a schema.
-fn plain(token: &Token) -> Option<String> {
+fn plain(token: &OwnerToken) -> Option<String> {
     text(token).filter(|name| !is_system(name)).map(ident)
 }
 
-fn role(token: &Token) -> Option<String> {
+fn role(token: &OwnerToken) -> Option<String> {
     match token {
-        Token::Word(word) if NO_ROLES.contains(&word.as_str()) => None,
-        Token::Word(word) if word == "public" => Some("PUBLIC".to_owned()),
+        OwnerToken::Word(word) if NO_ROLES.contains(&word.as_str()) => None,
+        OwnerToken::Word(word) if word == "public" => Some("PUBLIC".to_owned()),
         other => text(other).map(ident),
     }
 }
 
 /// Returns the index of the parenthesis that closes the first one; only types may stand in between.
-fn closing(tokens: &[Token]) -> Option<usize> {
+fn closing(tokens: &[OwnerToken]) -> Option<usize> {
     let mut depth = 0u32;
     for (at, token) in tokens.iter().enumerate() {
         match token {
-            Token::Sign(sign) if sign == "(" => depth += 1,
-            Token::Sign(sign) if sign == ")" => {
+            OwnerToken::Sign(sign) if sign == "(" => depth += 1,
+            OwnerToken::Sign(sign) if sign == ")" => {
                 depth = depth.checked_sub(1)?;
                 if depth == 0 {
                     return Some(at);
                 }
             }
             // An aggregate of anything: `count(*)`.
-            Token::Sign(sign) if depth > 0 && !["[", "]", ",", ".", "*"].contains(&sign.as_str()) => {
+            OwnerToken::Sign(sign) if depth > 0 && !["[", "]", ",", ".", "*"].contains(&sign.as_str()) => {
                 return None;
             }
             _ if depth == 0 => return None,
@@ -397,23 +402,23 @@ fn closing(tokens: &[Token]) -> Option<usize> {
 }
 
 /// Parts between commas outside of parentheses.
-fn separated(tokens: &[Token]) -> Vec<&[Token]> {
+fn separated(tokens: &[OwnerToken]) -> Vec<&[OwnerToken]> {
     let mut depth = 0i32;
     tokens
         .split(|token| {
-            if let Token::Sign(sign) = token {
+            if let OwnerToken::Sign(sign) = token {
                 depth += i32::from(sign == "(") - i32::from(sign == ")");
             }
-            depth == 0 && *token == Token::Sign(",".to_owned())
+            depth == 0 && *token == OwnerToken::Sign(",".to_owned())
         })
         .collect()
 }
 
 /// Rights, each with its columns.
-fn rights(tokens: &[Token]) -> Option<String> {
+fn rights(tokens: &[OwnerToken]) -> Option<String> {
     let mut out = Vec::new();
     for right in separated(tokens) {
-        let words = right.iter().take_while(|token| matches!(token, Token::Word(_))).count();
+        let words = right.iter().take_while(|token| matches!(token, OwnerToken::Word(_))).count();
         let known = right[..words].iter().all(|token| text(token).is_some_and(|word| RIGHTS.contains(&word)));
         let columns = &right[words..];
         let whole = columns.is_empty() || closing(columns)? + 1 == columns.len();
@@ -425,7 +430,7 @@ fn rights(tokens: &[Token]) -> Option<String> {
     Some(out.join(", "))
 }
 
-fn columns_of(tokens: &[Token]) -> Option<String> {
+fn columns_of(tokens: &[OwnerToken]) -> Option<String> {
     if tokens.is_empty() {
         return Some(String::new());
     }
@@ -441,7 +446,7 @@ fn columns_of(tokens: &[Token]) -> Option<String> {
 }
 
 /// Roles, and what may stand behind them.
-fn roles(tokens: &[Token]) -> Option<(String, &'static str)> {
+fn roles(tokens: &[OwnerToken]) -> Option<(String, &'static str)> {
     let tails: [(&[&str], &str); 4] = [
         (&["with", "grant", "option"], " WITH GRANT OPTION"),
         (&["cascade"], " CASCADE"),
@@ -463,12 +468,12 @@ fn roles(tokens: &[Token]) -> Option<(String, &'static str)> {
 }
 
 /// The tokens as SQL.
-fn written(tokens: &[Token]) -> String {
+fn written(tokens: &[OwnerToken]) -> String {
     let texts: Vec<String> = tokens
         .iter()
         .map(|token| match token {
-            Token::Word(text) | Token::Number(text) | Token::Sign(text) => text.clone(),
-            Token::Name(name) => ident(name),
+            OwnerToken::Word(text) | OwnerToken::Number(text) | OwnerToken::Sign(text) => text.clone(),
+            OwnerToken::Name(name) => ident(name),
         })
         .collect();
     texts.join(" ")

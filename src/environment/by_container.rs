@@ -12,7 +12,7 @@ use super::candidate::{Candidate, ambiguous};
 use super::labels::ContainerLabels;
 use super::profile::{self, Profile};
 use super::role;
-use crate::environment::model::{Environment, Inventory, Member};
+use crate::environment::model::{Environment, Inventory, Service};
 use crate::environment::select_environment::decided_by_flag;
 use crate::environment::selector::TargetRequest;
 use crate::text::shell_word::escape;
@@ -57,7 +57,7 @@ impl Inventory {
             })
         });
         let mut environment = home.cloned().unwrap_or_else(|| Environment::around(container, &marks));
-        environment.members.push(Member::named(container, &marks));
+        environment.members.push(Service::named(container, &marks));
         agree(environment, container.id.clone(), request)
     }
 }
@@ -112,7 +112,7 @@ impl Environment {
     }
 }
 
-impl Member {
+impl Service {
     /// A one-off container, with the role its own marks give it.
     fn named(container: &Container, marks: &ContainerLabels) -> Self {
         let claim = role::by_itself(container, marks);

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::error::{self, Error};
 
 use super::role::Role;
-use crate::environment::model::{Environment, Member};
+use crate::environment::model::{Environment, Service};
 use crate::text::shell_word::{escape, shell_word};
 
 /// One line of an error that lists what could have been meant.
@@ -35,7 +35,7 @@ impl Candidate {
     }
 
     /// One container of an environment, picked by its name.
-    pub(crate) fn of_member(environment: &Environment, member: &Member) -> Self {
+    pub(crate) fn of_member(environment: &Environment, member: &Service) -> Self {
         Self {
             environment: environment.to_string(),
             project: environment.project.clone(),
@@ -47,14 +47,14 @@ impl Candidate {
     }
 }
 
-fn shown(environment: &Environment) -> Option<&Member> {
+fn shown(environment: &Environment) -> Option<&Service> {
     (environment.with_role(Role::Db).next())
         .or_else(|| environment.with_role(Role::Backend).next())
         .or_else(|| environment.members.first())
 }
 
 /// `--container NAME`, or the id where there is no name.
-fn container_flag(member: &Member) -> String {
+fn container_flag(member: &Service) -> String {
     let container = &member.container;
     let name = if container.name.is_empty() { &container.id } else { &container.name };
     format!("--container {}", shell_word(name))

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::docker::Container;
 
-use super::evidence::{Evidence, Source};
-use super::labels::{self, ContainerLabels, Place};
+use super::evidence::{Evidence, EvidenceSource};
+use super::labels::{self, ComposeProject, ContainerLabels};
 use super::profile::{self, Profile};
 use super::role::{self, Confidence, Role, RoleEvidence};
-use crate::environment::model::{Environment, Inventory, Member};
+use crate::environment::model::{Environment, Inventory, Service};
 use crate::environment::project_profile;
 use crate::environment::project_profile::{Belonging, ObservedContainer};
-use crate::environment::selector::{ProfileRule, Rules, TargetRequest};
+use crate::environment::selector::{ProfileRule, ProjectRules, TargetRequest};
 
 /// Observes everything: all stacks with their profiles, containers and roles, and the evidence for each.
 ///
@@ -45,7 +45,7 @@ pub(crate) fn sight(container: &Container) -> ObservedContainer<'_> {
 /// Swarm keeps the ended tasks of a slot beside the one that runs; of a slot without a running one the
 /// newest stays.
 fn drop_predecessors(sightings: &mut Vec<ObservedContainer<'_>>) {
-    type Slot = (Option<Place>, String, Option<u32>);
+    type Slot = (Option<ComposeProject>, String, Option<u32>);
     let slot = |sighting: &ObservedContainer<'_>| -> Slot {
         (sighting.marks.place.clone(), sighting.marks.service.clone(), sighting.marks.number)
     };
@@ -68,18 +68,18 @@ fn drop_predecessors(sightings: &mut Vec<ObservedContainer<'_>>) {
 }
 
 /// A container that knows where it belongs.
-struct Settled<'a> {
+struct SettledContainer<'a> {
     sighting: ObservedContainer<'a>,
     belonging: Belonging,
 }
 
 fn environments(sightings: Vec<ObservedContainer<'_>>, request: &TargetRequest) -> Vec<Environment> {
-    let mut buckets: BTreeMap<(String, Option<String>), Vec<Settled<'_>>> = BTreeMap::new();
+    let mut buckets: BTreeMap<(String, Option<String>), Vec<SettledContainer<'_>>> = BTreeMap::new();
     for unit in units(sightings) {
         let belongings = project_profile::settle(&unit, &request.rules);
         for (sighting, belonging) in unit.into_iter().zip(belongings) {
             let key = (belonging.stack.clone(), belonging.profile.name.clone());
-            buckets.entry(key).or_default().push(Settled { sighting, belonging });
+            buckets.entry(key).or_default().push(SettledContainer { sighting, belonging });
         }
     }
     let mut environments: Vec<_> = (buckets.into_values())
@@ -97,7 +97,7 @@ fn key(environment: &Environment) -> impl Ord + '_ {
 
 /// The containers of each place; one without a place stands alone.
 pub(crate) fn units(sightings: Vec<ObservedContainer<'_>>) -> Vec<Vec<ObservedContainer<'_>>> {
-    let mut places: BTreeMap<Place, Vec<ObservedContainer<'_>>> = BTreeMap::new();
+    let mut places: BTreeMap<ComposeProject, Vec<ObservedContainer<'_>>> = BTreeMap::new();
     let mut units = Vec::new();
     for sighting in sightings {
         match sighting.marks.place.clone() {
@@ -111,8 +111,10 @@ pub(crate) fn units(sightings: Vec<ObservedContainer<'_>>) -> Vec<Vec<ObservedCo
 
 /// One group for each place. Guests and containers started by hand join the only place there is; where
 /// there are several, nothing says which, and they stay apart.
-fn by_place(bucket: Vec<Settled<'_>>) -> BTreeMap<Option<Place>, Vec<Settled<'_>>> {
-    let places = |guests: bool| -> BTreeSet<Place> {
+fn by_place(
+    bucket: Vec<SettledContainer<'_>>,
+) -> BTreeMap<Option<ComposeProject>, Vec<SettledContainer<'_>>> {
+    let places = |guests: bool| -> BTreeSet<ComposeProject> {
         (bucket.iter())
             .filter(|settled| settled.belonging.guest == guests)
             .filter_map(|settled| settled.sighting.marks.place.clone())
@@ -121,7 +123,7 @@ fn by_place(bucket: Vec<Settled<'_>>) -> BTreeMap<Option<Place>, Vec<Settled<'_>
     let (homes, inns) = (places(false), places(true));
     let home = if homes.len() == 1 { homes.first() } else { None };
     let inn = if homes.is_empty() && inns.len() == 1 { inns.first() } else { None };
-    let mut groups: BTreeMap<Option<Place>, Vec<Settled<'_>>> = BTreeMap::new();
+    let mut groups: BTreeMap<Option<ComposeProject>, Vec<SettledContainer<'_>>> = BTreeMap::new();
     for settled in bucket {
         let own = settled.sighting.marks.place.clone();
         let place = match &own {
@@ -133,7 +135,11 @@ fn by_place(bucket: Vec<Settled<'_>>) -> BTreeMap<Option<Place>, Vec<Settled<'_>
     groups
 }
 
-fn environment(place: Option<Place>, group: Vec<Settled<'_>>, request: &TargetRequest) -> Environment {
+fn environment(
+    place: Option<ComposeProject>,
+    group: Vec<SettledContainer<'_>>,
+    request: &TargetRequest,
+) -> Environment {
     let mut evidence: Vec<Evidence> =
         group.iter().filter_map(|settled| settled.belonging.stack_evidence.clone()).collect();
     evidence.sort();
@@ -167,7 +173,7 @@ fn environment(place: Option<Place>, group: Vec<Settled<'_>>, request: &TargetRe
 }
 
 /// The group's profile (all have the same name) with everything that was said for it.
-fn common_profile(group: &[Settled<'_>]) -> Profile {
+fn common_profile(group: &[SettledContainer<'_>]) -> Profile {
     let mut evidence: Vec<Evidence> =
         group.iter().flat_map(|settled| settled.belonging.profile.evidence.iter().cloned()).collect();
     evidence.sort_by(|a, b| b.source.cmp(&a.source).then_with(|| a.text.cmp(&b.text)));
@@ -177,7 +183,7 @@ fn common_profile(group: &[Settled<'_>]) -> Profile {
 
 /// The rule of `envctl.toml` for this environment. A file that names no stack speaks of the projects it names.
 fn rule_for<'a>(
-    rules: &'a Rules,
+    rules: &'a ProjectRules,
     stack: &str,
     profile: &Profile,
     project: Option<&str>,
@@ -185,24 +191,24 @@ fn rule_for<'a>(
     let name = profile.name.as_deref()?;
     let (_, rule) =
         rules.profiles.iter().find(|(key, _)| profile::normalise(key).as_deref() == Some(name))?;
-    let decreed = profile.evidence.iter().any(|evidence| evidence.source == Source::Config);
+    let decreed = profile.evidence.iter().any(|evidence| evidence.source == EvidenceSource::Config);
     let same_stack = rules.stack.as_deref() == Some(stack);
     let same_project = rule.project.is_some() && rule.project.as_deref() == project;
     (decreed || same_stack || same_project).then_some(rule)
 }
 
-fn members(group: Vec<Settled<'_>>, rule: Option<&ProfileRule>) -> Vec<Member> {
+fn members(group: Vec<SettledContainer<'_>>, rule: Option<&ProfileRule>) -> Vec<Service> {
     let claims: Vec<Option<RoleEvidence>> = group
         .iter()
         .map(|settled| role::claim(settled.sighting.container, &settled.sighting.marks, rule))
         .collect();
-    let bars = Bars::of(&group, &claims);
+    let bars = RoleBars::of(&group, &claims);
     (group.into_iter().zip(claims))
         .map(|(settled, claim)| {
             let ObservedContainer { container, marks, .. } = settled.sighting;
             let kept = claim.as_ref().is_some_and(|claim| bars.let_pass(&marks, claim));
             let hint = if kept { None } else { role::hint_of_database(container) };
-            Member {
+            Service {
                 container: container.clone(),
                 service: marks.service,
                 number: marks.number,
@@ -216,15 +222,15 @@ fn members(group: Vec<Settled<'_>>, rule: Option<&ProfileRule>) -> Vec<Member> {
 
 /// Confidence that a role needs: the highest of its own place. A rule of `envctl.toml` outweighs all others. Across
 /// places no role outweighs another: a label on a foreign container must not displace a database.
-struct Bars {
-    by_place: BTreeMap<(Option<Place>, Role), Confidence>,
+struct RoleBars {
+    by_place: BTreeMap<(Option<ComposeProject>, Role), Confidence>,
     ruled: BTreeSet<Role>,
     /// Several services hold the migration tool: holding it tells nothing.
     many_holders: bool,
 }
 
-impl Bars {
-    fn of(group: &[Settled<'_>], claims: &[Option<RoleEvidence>]) -> Self {
+impl RoleBars {
+    fn of(group: &[SettledContainer<'_>], claims: &[Option<RoleEvidence>]) -> Self {
         let claimed = || {
             group
                 .iter()

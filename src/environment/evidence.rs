@@ -6,7 +6,7 @@ use std::fmt;
 
 /// Source of evidence, weakest first: a later source outweighs every earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Source {
+pub(crate) enum EvidenceSource {
     /// A name, a compose file or an image that follows a custom.
     Convention,
     /// A label `envctl.…` on the service.
@@ -21,19 +21,19 @@ pub(crate) enum Source {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Evidence {
     /// Source of the evidence.
-    pub(crate) source: Source,
+    pub(crate) source: EvidenceSource,
     /// Phrase that can follow "because": ``project `acme-prod` ends in -prod``.
     pub(crate) text: String,
 }
 
 impl Evidence {
-    pub(crate) fn new(source: Source, text: impl Into<String>) -> Self {
+    pub(crate) fn new(source: EvidenceSource, text: impl Into<String>) -> Self {
         Self { source, text: text.into() }
     }
 
     /// Reports whether a person stated the evidence, and no custom.
     pub(crate) fn is_decreed(&self) -> bool {
-        self.source > Source::Convention
+        self.source > EvidenceSource::Convention
     }
 }
 

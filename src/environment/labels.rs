@@ -21,7 +21,7 @@ pub(crate) const LABEL_WORKER: &str = "envctl.worker";
 
 /// Origin of a container: one compose project in one directory, or one swarm stack.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct ComposeProject {
     pub(crate) project: String,
     pub(crate) directory: Option<String>,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Place {
 #[derive(Clone, Debug)]
 pub(crate) struct ContainerLabels {
     /// `None` for a container that no orchestrator labelled.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<ComposeProject>,
     /// The service as compose or swarm call it, else what the container's name says.
     pub(crate) service: String,
     /// The replica's number, from 1.
@@ -96,7 +96,7 @@ impl ContainerLabels {
     fn of_compose(container: &Container, project: &str) -> Self {
         let directory = compose(container, "project.working_dir").map(without_trailing_slash);
         Self {
-            place: Some(Place { project: project.to_owned(), directory }),
+            place: Some(ComposeProject { project: project.to_owned(), directory }),
             service: compose(container, "service").unwrap_or(&container.name).to_owned(),
             number: compose(container, "container-number").and_then(replica_number),
             config_files: compose(container, "project.config_files")
@@ -117,7 +117,7 @@ impl ContainerLabels {
         };
         let short = full.strip_prefix(stack).and_then(|rest| rest.strip_prefix('_')).unwrap_or(full);
         Some(Self {
-            place: Some(Place { project: stack.to_owned(), directory: None }),
+            place: Some(ComposeProject { project: stack.to_owned(), directory: None }),
             service: short.to_owned(),
             number,
             swarm_task: true,

@@ -26,7 +26,7 @@ pub(crate) mod select_environment;
 pub(crate) mod selector;
 
 pub(crate) use discover::observe;
-pub(crate) use model::{Environment, Inventory, Member, Target};
+pub(crate) use model::{Environment, Inventory, Service, Target};
 pub(crate) use prefilter::worth_a_look;
 pub(crate) use role::{Role, is_in_doubt};
 

@@ -6,12 +6,12 @@
 use std::fmt;
 
 use crate::docker::Container;
-use crate::docker::container::{Health, State};
+use crate::docker::container::{ContainerState, Health};
 
 use super::evidence::Evidence;
 use super::profile::{self, Profile};
 use super::role::Role;
-use crate::environment::selector::Rules;
+use crate::environment::selector::ProjectRules;
 
 /// Everything that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) struct Environment {
     /// Reason for the choice of this environment, one phrase; empty in an inventory.
     pub(crate) chosen_because: String,
     /// Containers of the environment, by service, number and name.
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Vec<Service>,
     /// Destroying is refused whatever the flags.
     pub(crate) protected: bool,
     /// The id of the container that `--container` names.
@@ -55,7 +55,8 @@ pub(crate) struct Environment {
 
 /// One container of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Member {
+#[expect(clippy::struct_field_names, reason = "Compose calls the name of a service `service`")]
+pub(crate) struct Service {
     /// Container as the daemon described it.
     pub(crate) container: Container,
     /// The service's name, or what the name of a container says that was started by hand.
@@ -125,7 +126,10 @@ impl Environment {
     /// Reports whether at least one container of the environment is running, paused or restarting.
     pub(crate) fn is_up(&self) -> bool {
         self.members.iter().any(|member| {
-            matches!(member.container.state, State::Running | State::Paused | State::Restarting)
+            matches!(
+                member.container.state,
+                ContainerState::Running | ContainerState::Paused | ContainerState::Restarting
+            )
         })
     }
 
@@ -138,7 +142,7 @@ impl Environment {
     }
 
     /// Protects it where the rules of its own project say so.
-    pub(crate) fn protect(&mut self, rules: &Rules) {
+    pub(crate) fn protect(&mut self, rules: &ProjectRules) {
         let own =
             |name: &&String| profile::normalise(name) == self.profile.name && self.profile.name.is_some();
         let rule = rules.profiles.iter().find(|(name, _)| own(name));
@@ -167,7 +171,7 @@ impl Environment {
     }
 
     /// The members with a role.
-    pub(crate) fn with_role(&self, role: Role) -> impl Iterator<Item = &Member> {
+    pub(crate) fn with_role(&self, role: Role) -> impl Iterator<Item = &Service> {
         self.members.iter().filter(move |member| member.role == Some(role))
     }
 }

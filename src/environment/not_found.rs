@@ -3,7 +3,7 @@
 use crate::error::{self, Error};
 
 use super::candidate::{Candidate, ambiguous, listed};
-use crate::environment::model::{Environment, Inventory, Member};
+use crate::environment::model::{Environment, Inventory, Service};
 use crate::text::shell_word::{escape, shell_word};
 
 impl Inventory {
@@ -20,7 +20,7 @@ impl Inventory {
             );
         }
         let asked = if asked.is_empty() { String::new() } else { format!("{asked}: ") };
-        let members: Vec<&Member> = self.environments.iter().flat_map(|other| &other.members).collect();
+        let members: Vec<&Service> = self.environments.iter().flat_map(|other| &other.members).collect();
         if members.is_empty() {
             return error::target(format!("{asked}the daemon has no containers"))
                 .hint("start the stack with `docker compose up -d`")
@@ -35,7 +35,7 @@ impl Inventory {
     }
 }
 
-impl Member {
+impl Service {
     /// Explains why the container is no database although its hint suggests one.
     pub(crate) fn near_miss(&self) -> Option<String> {
         let hint = self.hint.as_ref()?;
@@ -47,7 +47,7 @@ impl Member {
 }
 
 /// Returns the number of containers that run, and the names of the first ten.
-fn seen(members: &[&Member]) -> String {
+fn seen(members: &[&Service]) -> String {
     let names: Vec<String> = members.iter().take(10).map(|member| escape(&member.container.name)).collect();
     let more = if members.len() > names.len() { ", …" } else { "" };
     let running = members.iter().filter(|member| member.container.is_running()).count();

@@ -1,38 +1,40 @@
 //! A container that is there and cannot be used: the precise state, and the command that changes it.
 
-use crate::docker::container::State;
+use crate::docker::container::ContainerState;
 use crate::error::{self, Error};
 
 use super::labels::ContainerLabels;
-use crate::environment::model::{Environment, Member};
+use crate::environment::model::{Environment, Service};
 use crate::text::shell_word::{escape, shell_word};
 
 /// Returns the error of a verb on a container that does not run; `None` where the container runs. Health refuses
 /// nothing: the user may be about to repair a database that fails its check.
-pub(crate) fn refusal(environment: &Environment, member: &Member) -> Option<Error> {
+pub(crate) fn refusal(environment: &Environment, member: &Service) -> Option<Error> {
     let container = &member.container;
     let name = shell_word(&container.name);
     let start = format!("run `docker start {name}`");
     let hints = match container.state {
-        State::Running => return None,
-        State::Paused => vec![format!("run `docker unpause {name}`")],
-        State::Restarting => vec![format!("run `docker logs --tail 50 {name}` to see why it keeps ending")],
-        State::Removing => vec!["wait until it is gone".to_owned(), up(environment, member, "run")],
-        State::Dead => vec![format!("run `docker rm {name}`"), up(environment, member, "then run")],
-        State::Created | State::Exited(0) => vec![start, up(environment, member, "or run")],
-        State::Exited(_) => {
+        ContainerState::Running => return None,
+        ContainerState::Paused => vec![format!("run `docker unpause {name}`")],
+        ContainerState::Restarting => {
+            vec![format!("run `docker logs --tail 50 {name}` to see why it keeps ending")]
+        }
+        ContainerState::Removing => vec!["wait until it is gone".to_owned(), up(environment, member, "run")],
+        ContainerState::Dead => vec![format!("run `docker rm {name}`"), up(environment, member, "then run")],
+        ContainerState::Created | ContainerState::Exited(0) => vec![start, up(environment, member, "or run")],
+        ContainerState::Exited(_) => {
             vec![
                 format!("run `docker logs --tail 50 {name}` to see why it ended"),
                 start,
                 up(environment, member, "or run"),
             ]
         }
-        State::Other(_) => vec![format!("run `docker inspect {name}`")],
+        ContainerState::Other(_) => vec![format!("run `docker inspect {name}`")],
     };
     let state = match &container.state {
-        State::Created => "was created and never started".to_owned(),
-        State::Exited(code) => format!("has exited with code {code}"),
-        State::Other(word) => format!("is in state `{}`, which envctl does not know", escape(word)),
+        ContainerState::Created => "was created and never started".to_owned(),
+        ContainerState::Exited(code) => format!("has exited with code {code}"),
+        ContainerState::Other(word) => format!("is in state `{}`, which envctl does not know", escape(word)),
         state => format!("is {state}"),
     };
     let what = member.role.map_or_else(|| escape(&member.service), |role| role.word().to_owned());
@@ -42,7 +44,7 @@ pub(crate) fn refusal(environment: &Environment, member: &Member) -> Option<Erro
 }
 
 /// The compose command that brings the service up with the files it was started from.
-fn up(environment: &Environment, member: &Member, how: &str) -> String {
+fn up(environment: &Environment, member: &Service, how: &str) -> String {
     let marks = ContainerLabels::read(&member.container);
     let (Some(project), false) = (&environment.project, marks.swarm_task) else {
         return String::new();

@@ -12,7 +12,7 @@ use globset::Glob;
 use crate::docker::Container;
 
 use super::discover::{sight, units};
-use super::evidence::Source;
+use super::evidence::EvidenceSource;
 use super::labels;
 use crate::environment::project_profile;
 use crate::environment::project_profile::Belonging;
@@ -99,6 +99,6 @@ fn named(known: &[Known], request: &TargetRequest) -> Option<Option<BTreeSet<Str
         let named = stacks(&|own| own.stack == *stack);
         return (!named.is_empty()).then_some(Some(named));
     }
-    let ruled = stacks(&|own| own.profile.evidence.iter().any(|said| said.source == Source::Config));
+    let ruled = stacks(&|own| own.profile.evidence.iter().any(|said| said.source == EvidenceSource::Config));
     Some((!ruled.is_empty()).then_some(ruled))
 }

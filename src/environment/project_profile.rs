@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::docker::Container;
 
-use super::evidence::{Evidence, Source};
+use super::evidence::{Evidence, EvidenceSource};
 use super::labels::ContainerLabels;
 use super::profile::{self, Profile};
 use super::role::Role;
-use crate::environment::selector::{ProfileRule, Rules};
+use crate::environment::selector::{ProfileRule, ProjectRules};
 use crate::text::shell_word::escape;
 
 /// One container with what it says of itself.
@@ -35,10 +35,10 @@ pub(crate) struct Belonging {
 }
 
 /// Profiles by name, each with what says so.
-type Said = BTreeMap<String, Vec<Evidence>>;
+type ProfileEvidence = BTreeMap<String, Vec<Evidence>>;
 
 /// Settles a place's containers, in their order.
-pub(crate) fn settle(unit: &[ObservedContainer<'_>], rules: &Rules) -> Vec<Belonging> {
+pub(crate) fn settle(unit: &[ObservedContainer<'_>], rules: &ProjectRules) -> Vec<Belonging> {
     let hits: Vec<_> = unit.iter().map(|sighting| rule_hit(sighting, rules)).collect();
     let profiles = profiles(unit, &hits);
     let common_stack = common_label(unit);
@@ -54,25 +54,23 @@ fn belonging(
     hit: Option<RuleMatch<'_>>,
     profile: Profile,
     common_stack: Option<&str>,
-    rules: &Rules,
+    rules: &ProjectRules,
 ) -> Belonging {
     let own = stem(&sighting.marks);
     if let (Some(hit), Some(stack)) = (&hit, &rules.stack) {
-        let evidence = Evidence::new(Source::Config, "envctl.toml names the stack");
+        let evidence = Evidence::new(EvidenceSource::Config, "envctl.toml names the stack");
         let guest = !hit.by_project;
         return Belonging { stack: stack.clone(), stack_evidence: Some(evidence), profile, guest };
     }
     if let Some(stack) = sighting.marks.stack.as_deref().or(common_stack) {
         let text = format!("label envctl.stack={}", escape(stack));
         let guest = stack != own && sighting.marks.stack.is_some();
-        let evidence = Some(Evidence::new(Source::Label, text));
+        let evidence = Some(Evidence::new(EvidenceSource::Label, text));
         return Belonging { stack: stack.to_owned(), stack_evidence: evidence, profile, guest };
     }
-    let evidence = sighting
-        .marks
-        .place
-        .as_ref()
-        .map(|place| Evidence::new(Source::Convention, format!("project `{}`", escape(&place.project))));
+    let evidence = sighting.marks.place.as_ref().map(|place| {
+        Evidence::new(EvidenceSource::Convention, format!("project `{}`", escape(&place.project)))
+    });
     Belonging {
         stack: own.to_owned(),
         stack_evidence: evidence,
@@ -105,7 +103,7 @@ pub(crate) struct RuleMatch<'a> {
 
 /// The one rule that a container falls under. A rule with a project is about that project alone; one
 /// without recognises single containers by their name.
-fn rule_hit<'a>(sighting: &ObservedContainer<'_>, rules: &'a Rules) -> Option<RuleMatch<'a>> {
+fn rule_hit<'a>(sighting: &ObservedContainer<'_>, rules: &'a ProjectRules) -> Option<RuleMatch<'a>> {
     let project = sighting.marks.place.as_ref().map(|place| place.project.as_str());
     let of_project: Vec<_> = (rules.profiles.iter())
         .filter(|(_, rule)| rule.project.is_some() && rule.project.as_deref() == project)
@@ -143,11 +141,11 @@ fn profiles(unit: &[ObservedContainer<'_>], hits: &[Option<RuleMatch<'_>>]) -> V
 fn decree(sighting: &ObservedContainer<'_>, hit: Option<&RuleMatch<'_>>) -> Option<Profile> {
     if let Some(hit) = hit {
         let text = format!("envctl.toml says {}", escape(hit.profile));
-        return Some(Profile::known(hit.profile, vec![Evidence::new(Source::Config, text)]));
+        return Some(Profile::known(hit.profile, vec![Evidence::new(EvidenceSource::Config, text)]));
     }
     let label = sighting.marks.profile.as_deref()?;
     let text = format!("label envctl.profile={} on `{}`", escape(label), escape(&sighting.marks.service));
-    Some(Profile::known(label, vec![Evidence::new(Source::Label, text)]))
+    Some(Profile::known(label, vec![Evidence::new(EvidenceSource::Label, text)]))
 }
 
 /// The decree that holds for a whole place: the only one, of its databases or raising the caution.
@@ -174,18 +172,22 @@ fn databases_speak(unit: &[ObservedContainer<'_>], speaks: impl Fn(usize) -> boo
 }
 
 fn customary(unit: &[ObservedContainer<'_>], decreed: &[Option<Profile>]) -> Vec<Profile> {
-    let mut of_place = Said::new();
+    let mut of_place = ProfileEvidence::new();
     for sighting in unit {
         project_says(sighting, &mut of_place);
     }
     let project_speaks = !of_place.is_empty();
-    let files: Vec<Said> = unit.iter().map(files_say).collect();
+    let files: Vec<ProfileEvidence> = unit.iter().map(files_say).collect();
     merge(&mut of_place, &files);
     let place_speaks = !of_place.is_empty();
-    let own: Vec<Said> = unit
+    let own: Vec<ProfileEvidence> = unit
         .iter()
         .zip(decreed)
-        .map(|(sighting, decree)| if decree.is_some() { Said::new() } else { container_says(sighting) })
+        .map(
+            |(sighting, decree)| {
+                if decree.is_some() { ProfileEvidence::new() } else { container_says(sighting) }
+            },
+        )
         .collect();
     let mut all = of_place;
     merge(&mut all, &own);
@@ -200,17 +202,17 @@ fn customary(unit: &[ObservedContainer<'_>], decreed: &[Option<Profile>]) -> Vec
 
 /// One profile was named. The project's word settles it; that of a container or of its compose files settles
 /// it for silent siblings where every database says it too, or where it is prod.
-fn agreed(said: Said, binding: bool) -> Profile {
+fn agreed(said: ProfileEvidence, binding: bool) -> Profile {
     let profile = judge(said);
     if binding || profile.is_prod() {
         return profile;
     }
     let mut evidence = profile.evidence;
-    evidence.push(Evidence::new(Source::Convention, "the database says nothing"));
+    evidence.push(Evidence::new(EvidenceSource::Convention, "the database says nothing"));
     Profile::unknown(evidence)
 }
 
-fn judge(said: Said) -> Profile {
+fn judge(said: ProfileEvidence) -> Profile {
     let names: Vec<String> = said.keys().cloned().collect();
     let evidence = said.into_values().flatten().collect();
     match names.as_slice() {
@@ -219,15 +221,15 @@ fn judge(said: Said) -> Profile {
     }
 }
 
-fn project_says(sighting: &ObservedContainer<'_>, said: &mut Said) {
+fn project_says(sighting: &ObservedContainer<'_>, said: &mut ProfileEvidence) {
     let Some(place) = &sighting.marks.place else { return };
     if let (_, Some(profile)) = profile::split_suffix(&place.project) {
         say(said, profile, format!("project `{}` says {profile}", escape(&place.project)));
     }
 }
 
-fn files_say(sighting: &ObservedContainer<'_>) -> Said {
-    let mut said = Said::new();
+fn files_say(sighting: &ObservedContainer<'_>) -> ProfileEvidence {
+    let mut said = ProfileEvidence::new();
     for file in &sighting.marks.config_files {
         for profile in profile::of_file(file) {
             let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
@@ -237,8 +239,8 @@ fn files_say(sighting: &ObservedContainer<'_>) -> Said {
     said
 }
 
-fn container_says(sighting: &ObservedContainer<'_>) -> Said {
-    let mut said = Said::new();
+fn container_says(sighting: &ObservedContainer<'_>) -> ProfileEvidence {
+    let mut said = ProfileEvidence::new();
     let name = &sighting.container.name;
     if let Some(plain) = &sighting.marks.plain {
         for profile in &plain.profiles {
@@ -254,15 +256,15 @@ fn container_says(sighting: &ObservedContainer<'_>) -> Said {
     said
 }
 
-fn say(said: &mut Said, profile: &str, text: String) {
-    add(said, profile, vec![Evidence::new(Source::Convention, text)]);
+fn say(said: &mut ProfileEvidence, profile: &str, text: String) {
+    add(said, profile, vec![Evidence::new(EvidenceSource::Convention, text)]);
 }
 
-fn merge(into: &mut Said, others: &[Said]) {
+fn merge(into: &mut ProfileEvidence, others: &[ProfileEvidence]) {
     others.iter().flatten().for_each(|(name, evidence)| add(into, name, evidence.clone()));
 }
 
-fn add(said: &mut Said, profile: &str, evidence: Vec<Evidence>) {
+fn add(said: &mut ProfileEvidence, profile: &str, evidence: Vec<Evidence>) {
     let known = said.entry(profile.to_owned()).or_default();
     known.extend(evidence);
     known.sort();

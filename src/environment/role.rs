@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::docker::Container;
 
-use super::evidence::{Evidence, Source};
+use super::evidence::{Evidence, EvidenceSource};
 use super::labels::ContainerLabels;
 use crate::environment::selector::ProfileRule;
 use crate::text::shell_word::escape;
@@ -72,9 +72,9 @@ pub(crate) struct RoleEvidence {
 impl RoleEvidence {
     fn new(role: Role, grade: Confidence, text: impl Into<String>) -> Self {
         let source = match grade {
-            Confidence::Configured => Source::Config,
-            Confidence::Labelled => Source::Label,
-            _ => Source::Convention,
+            Confidence::Configured => EvidenceSource::Config,
+            Confidence::Labelled => EvidenceSource::Label,
+            _ => EvidenceSource::Convention,
         };
         Self { role, grade, evidence: Evidence::new(source, text) }
     }

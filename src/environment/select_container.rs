@@ -10,9 +10,9 @@ use crate::error::{self, Error, Result};
 
 use super::candidate::{Candidate, ambiguous};
 use super::role::{self, Role};
-use crate::environment::model::{Environment, Member, Target};
+use crate::environment::model::{Environment, Service, Target};
 use crate::environment::not_running;
-use crate::environment::selector::Wanted;
+use crate::environment::selector::ContainerSelector;
 use crate::text::shell_word::{escape, shell_word};
 
 impl Environment {
@@ -22,7 +22,7 @@ impl Environment {
     /// # Errors
     /// Kind `Target`: nobody has the role, several services have it, two containers claim one number, there
     /// is no such replica, or the container does not run.
-    pub(crate) fn pick(&self, wanted: &Wanted, index: Option<u32>) -> Result<Target> {
+    pub(crate) fn pick(&self, wanted: &ContainerSelector, index: Option<u32>) -> Result<Target> {
         let (member, others) = self.choose(wanted, index)?;
         self.running(member, others)
     }
@@ -31,12 +31,12 @@ impl Environment {
     ///
     /// # Errors
     /// See [`Environment::pick`]; the state is no error.
-    pub(crate) fn pick_in_any_state(&self, wanted: &Wanted, index: Option<u32>) -> Result<Target> {
+    pub(crate) fn pick_in_any_state(&self, wanted: &ContainerSelector, index: Option<u32>) -> Result<Target> {
         let (member, others) = self.choose(wanted, index)?;
         Ok(self.target(member, others))
     }
 
-    fn choose(&self, wanted: &Wanted, index: Option<u32>) -> Result<(&Member, Vec<Container>)> {
+    fn choose(&self, wanted: &ContainerSelector, index: Option<u32>) -> Result<(&Service, Vec<Container>)> {
         if let Some(member) = self.named_member().filter(|member| fits(member, wanted)) {
             return Ok((member, Vec::new()));
         }
@@ -46,8 +46,11 @@ impl Environment {
             Some(number) => self.replica(&replicas, number)?,
             None => replicas.iter().find(|member| member.container.is_running()).unwrap_or(&replicas[0]),
         };
-        let others =
-            if *wanted == Wanted::Db && index.is_none() { siblings(&replicas, member) } else { Vec::new() };
+        let others = if *wanted == ContainerSelector::Db && index.is_none() {
+            siblings(&replicas, member)
+        } else {
+            Vec::new()
+        };
         Ok((member, others))
     }
 
@@ -57,19 +60,19 @@ impl Environment {
         self.named_member().map(|member| self.running(member, Vec::new()))
     }
 
-    fn named_member(&self) -> Option<&Member> {
+    fn named_member(&self) -> Option<&Service> {
         let id = self.named.as_ref()?;
         self.members.iter().find(|member| member.container.id == *id)
     }
 
-    fn running(&self, member: &Member, candidates: Vec<Container>) -> Result<Target> {
+    fn running(&self, member: &Service, candidates: Vec<Container>) -> Result<Target> {
         match not_running::refusal(self, member) {
             Some(error) => Err(error),
             None => Ok(self.target(member, candidates)),
         }
     }
 
-    fn target(&self, member: &Member, candidates: Vec<Container>) -> Target {
+    fn target(&self, member: &Service, candidates: Vec<Container>) -> Target {
         Target {
             stack: self.stack.clone(),
             profile: self.profile.clone(),
@@ -85,17 +88,17 @@ impl Environment {
     }
 
     /// The replicas of the one service that fits, by number; never empty.
-    fn one_service(&self, wanted: &Wanted) -> Result<Vec<&Member>> {
-        let fitting: Vec<&Member> = match wanted {
-            Wanted::Backend => self.with_role(Role::Backend).collect(),
-            Wanted::Db => self.with_role(Role::Db).collect(),
-            Wanted::Service(name) => self.by_service(name),
+    fn one_service(&self, wanted: &ContainerSelector) -> Result<Vec<&Service>> {
+        let fitting: Vec<&Service> = match wanted {
+            ContainerSelector::Backend => self.with_role(Role::Backend).collect(),
+            ContainerSelector::Db => self.with_role(Role::Db).collect(),
+            ContainerSelector::Service(name) => self.by_service(name),
         };
         let services: BTreeSet<&str> = fitting.iter().map(|member| member.service.as_str()).collect();
         match services.len() {
             0 => Err(self.nobody(wanted)),
             1 => Ok(fitting),
-            _ if *wanted == Wanted::Db => {
+            _ if *wanted == ContainerSelector::Db => {
                 named_for_the_database(&fitting).ok_or_else(|| self.several(wanted, &fitting))
             }
             _ => Err(self.several(wanted, &fitting)),
@@ -103,7 +106,7 @@ impl Environment {
     }
 
     /// Explains why a database service was taken although others have the role too.
-    fn preferred(&self, role: Role, chosen: &Member) -> Option<String> {
+    fn preferred(&self, role: Role, chosen: &Service) -> Option<String> {
         if role != Role::Db || self.named.is_some() {
             return None;
         }
@@ -123,27 +126,27 @@ impl Environment {
     }
 
     /// The containers of a service, else the one with that name.
-    fn by_service(&self, name: &str) -> Vec<&Member> {
-        let service: Vec<&Member> = self.members.iter().filter(|member| member.service == name).collect();
+    fn by_service(&self, name: &str) -> Vec<&Service> {
+        let service: Vec<&Service> = self.members.iter().filter(|member| member.service == name).collect();
         if service.is_empty() {
             return self.members.iter().filter(|member| member.container.name == name).collect();
         }
         service
     }
 
-    fn nobody(&self, wanted: &Wanted) -> Error {
+    fn nobody(&self, wanted: &ContainerSelector) -> Error {
         let services: BTreeSet<String> = self.members.iter().map(|member| escape(&member.service)).collect();
         let other = self.members.iter().find(|member| member.role.is_none() && member.container.is_running());
         let other = other.map_or("SERVICE", |member| member.service.as_str());
         let services = services.into_iter().collect::<Vec<_>>().join(", ");
         let (what, role) = match wanted {
-            Wanted::Service(name) => (format!("no service or container `{}`", escape(name)), None),
-            Wanted::Backend => ("no backend".to_owned(), Some(Role::Backend)),
-            Wanted::Db => ("no database".to_owned(), Some(Role::Db)),
+            ContainerSelector::Service(name) => (format!("no service or container `{}`", escape(name)), None),
+            ContainerSelector::Backend => ("no backend".to_owned(), Some(Role::Backend)),
+            ContainerSelector::Db => ("no database".to_owned(), Some(Role::Db)),
         };
         let mut message = format!("{self} has {what}; its services: {services}");
         if role == Some(Role::Db) {
-            for miss in self.members.iter().filter_map(Member::near_miss) {
+            for miss in self.members.iter().filter_map(Service::near_miss) {
                 message.push_str("\n  ");
                 message.push_str(&miss);
             }
@@ -161,20 +164,20 @@ impl Environment {
         }
     }
 
-    fn several(&self, wanted: &Wanted, fitting: &[&Member]) -> Error {
+    fn several(&self, wanted: &ContainerSelector, fitting: &[&Service]) -> Error {
         let role = match wanted {
-            Wanted::Db => "database",
-            Wanted::Backend | Wanted::Service(_) => "backend",
+            ContainerSelector::Db => "database",
+            ContainerSelector::Backend | ContainerSelector::Service(_) => "backend",
         };
         let question = format!("{self}: several services may be the {role}");
         ambiguous(question, self.candidates(fitting)).hint(format!(
             "label one service `envctl.role: {}` for good, or name it in envctl.toml",
-            if *wanted == Wanted::Db { Role::Db } else { Role::Backend }
+            if *wanted == ContainerSelector::Db { Role::Db } else { Role::Backend }
         ))
     }
 
     /// Refuses two containers with one number; those without a number are one such pair.
-    fn unique(&self, replicas: &[&Member]) -> Result<()> {
+    fn unique(&self, replicas: &[&Service]) -> Result<()> {
         let numbers: BTreeSet<Option<u32>> = replicas.iter().map(|member| member.number).collect();
         if numbers.len() == replicas.len() && (numbers.len() == 1 || !numbers.contains(&None)) {
             return Ok(());
@@ -184,7 +187,7 @@ impl Environment {
         Err(ambiguous(question, self.candidates(replicas)))
     }
 
-    fn replica<'a>(&self, replicas: &[&'a Member], number: u32) -> Result<&'a Member> {
+    fn replica<'a>(&self, replicas: &[&'a Service], number: u32) -> Result<&'a Service> {
         if let Some(member) = replicas.iter().find(|member| member.number == Some(number)) {
             return Ok(member);
         }
@@ -198,15 +201,15 @@ impl Environment {
         })
     }
 
-    fn candidates(&self, members: &[&Member]) -> Vec<Candidate> {
+    fn candidates(&self, members: &[&Service]) -> Vec<Candidate> {
         members.iter().map(|member| Candidate::of_member(self, member)).collect()
     }
 }
 
 /// The members of the one service whose name says that it is the project's database (`db`, and not `keycloak-db`);
 /// `None` where no service or several have such a name.
-fn named_for_the_database<'a>(fitting: &[&'a Member]) -> Option<Vec<&'a Member>> {
-    let named: Vec<&Member> =
+fn named_for_the_database<'a>(fitting: &[&'a Service]) -> Option<Vec<&'a Service>> {
+    let named: Vec<&Service> =
         fitting.iter().copied().filter(|member| role::is_database_name(&member.service)).collect();
     let services: BTreeSet<&str> = named.iter().map(|member| member.service.as_str()).collect();
     (services.len() == 1).then_some(named)
@@ -214,15 +217,15 @@ fn named_for_the_database<'a>(fitting: &[&'a Member]) -> Option<Vec<&'a Member>>
 
 /// Reports whether the container of `--container` fits the selector, by role or by name. A container without a
 /// role fits both roles.
-fn fits(member: &Member, wanted: &Wanted) -> bool {
+fn fits(member: &Service, wanted: &ContainerSelector) -> bool {
     match wanted {
-        Wanted::Backend => member.role != Some(Role::Db),
-        Wanted::Db => member.role != Some(Role::Backend),
-        Wanted::Service(name) => *name == member.service || *name == member.container.name,
+        ContainerSelector::Backend => member.role != Some(Role::Db),
+        ContainerSelector::Db => member.role != Some(Role::Backend),
+        ContainerSelector::Service(name) => *name == member.service || *name == member.container.name,
     }
 }
 
-fn siblings(replicas: &[&Member], chosen: &Member) -> Vec<Container> {
+fn siblings(replicas: &[&Service], chosen: &Service) -> Vec<Container> {
     (replicas.iter())
         .filter(|member| member.container.id != chosen.container.id && member.container.is_running())
         .map(|member| member.container.clone())

@@ -11,7 +11,7 @@ use globset::Glob;
 use crate::error::{self, Error, Result};
 
 use super::candidate::{ambiguous, listed};
-use super::evidence::{Evidence, Source};
+use super::evidence::{Evidence, EvidenceSource};
 use super::profile::{self, Profile};
 use crate::environment::model::{Environment, Inventory};
 use crate::environment::selector::TargetRequest;
@@ -127,8 +127,9 @@ impl Inventory {
                 Err(absent())
             };
         }
-        let ruled = self
-            .stacks_where(|other| other.profile.evidence.iter().any(|said| said.source == Source::Config));
+        let ruled = self.stacks_where(|other| {
+            other.profile.evidence.iter().any(|said| said.source == EvidenceSource::Config)
+        });
         if !ruled.is_empty() {
             return self.only(&ruled, "envctl.toml", "envctl.toml speaks of several stacks");
         }
@@ -302,7 +303,8 @@ pub(crate) fn decided_by_flag(mut environment: Environment, name: &str) -> Resul
                 escape(name)
             )));
     }
-    let mut evidence = vec![Evidence::new(Source::Flag, format!("{flag}, and nothing else says one"))];
+    let mut evidence =
+        vec![Evidence::new(EvidenceSource::Flag, format!("{flag}, and nothing else says one"))];
     evidence.append(&mut environment.profile.evidence);
     environment.profile = Profile::known(name, evidence);
     environment.chosen_because = flag;

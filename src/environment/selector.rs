@@ -22,7 +22,7 @@ pub(crate) struct TargetRequest {
     /// The project directory the command was started in: where `envctl.toml` or a compose file lies.
     pub(crate) project_dir: Option<PathBuf>,
     /// Rules of `envctl.toml`, by stack and profile.
-    pub(crate) rules: Rules,
+    pub(crate) rules: ProjectRules,
 }
 
 impl TargetRequest {
@@ -37,7 +37,7 @@ impl TargetRequest {
 
 /// Explicit facts from `envctl.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rules {
+pub(crate) struct ProjectRules {
     /// The stack that this directory's `envctl.toml` is about.
     pub(crate) stack: Option<String>,
     /// Rules of the stack's profiles, by name.
@@ -59,7 +59,7 @@ pub(crate) struct ProfileRule {
 
 /// Which container of an environment a verb works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum ContainerSelector {
     /// The service that is the backend.
     Backend,
     /// The service that is the database.
@@ -68,7 +68,7 @@ pub(crate) enum Wanted {
     Service(String),
 }
 
-impl Wanted {
+impl ContainerSelector {
     /// `backend` and `db` are roles, everything else is a service's name.
     pub(crate) fn parse(word: &str) -> Self {
         match word {

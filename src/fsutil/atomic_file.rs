@@ -20,14 +20,14 @@ const UNLOCKED: &str = ".new";
 
 /// A file in the making.
 #[derive(Debug)]
-pub(crate) struct NewFile {
+pub(crate) struct AtomicFile {
     file: File,
     temporary: PathBuf,
     target: PathBuf,
     published: bool,
 }
 
-impl NewFile {
+impl AtomicFile {
     /// Begins a file that will be called `target`. Its directory is made (0700) where it is missing.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl NewFile {
         Ok(())
     }
 
-    /// Takes the name back; the file is as before [`NewFile::name`].
+    /// Takes the name back; the file is as before [`AtomicFile::name`].
     fn unname(&mut self) {
         if self.published && fs::rename(&self.target, &self.temporary).is_ok() {
             self.published = false;
@@ -131,7 +131,7 @@ fn link_and_unlink(from: &Path, to: &Path, remove: impl Fn(&Path) -> io::Result<
     })
 }
 
-impl Write for NewFile {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
@@ -141,7 +141,7 @@ impl Write for NewFile {
     }
 }
 
-impl Drop for NewFile {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.published {
             let _ = fs::remove_file(&self.temporary);
@@ -158,7 +158,11 @@ impl Drop for NewFile {
 /// # Errors
 /// Kind `Refused`: a name is taken. Otherwise the disk failed: nothing is under the names then; only where an old pair
 /// was to be replaced, and the disk does not confirm that, the new one stays in its place.
-pub(crate) fn publish_pair(backup: &mut NewFile, manifest: &mut NewFile, overwrite: bool) -> Result<PathBuf> {
+pub(crate) fn publish_pair(
+    backup: &mut AtomicFile,
+    manifest: &mut AtomicFile,
+    overwrite: bool,
+) -> Result<PathBuf> {
     backup.sync()?;
     manifest.sync()?;
     let directory = directory_of(&backup.target).to_owned();
@@ -326,7 +330,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_finished_leaves_nothing() {
         let home = tempfile::tempdir().unwrap();
-        let mut new = NewFile::create(&home.path().join("a/b.sql"), "op").unwrap();
+        let mut new = AtomicFile::create(&home.path().join("a/b.sql"), "op").unwrap();
         new.write_all(b"x").unwrap();
         assert_eq!(names(&home.path().join("a")), [".b.sql.op.partial"]);
         drop(new);
@@ -338,10 +342,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let target = home.path().join("b.sql");
         std::os::unix::fs::symlink("/nowhere", &target).unwrap();
-        let error = NewFile::create(&target, "op").unwrap().name(false).unwrap_err();
+        let error = AtomicFile::create(&target, "op").unwrap().name(false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert_eq!(fs::read_link(&target).unwrap(), Path::new("/nowhere"));
-        NewFile::create(&target, "op").unwrap().name(true).unwrap();
+        AtomicFile::create(&target, "op").unwrap().name(true).unwrap();
         assert!(target.symlink_metadata().unwrap().is_file(), "the link itself was replaced, not followed");
     }
 
@@ -367,7 +371,7 @@ mod tests {
     fn a_pair_appears_together_or_not_at_all() {
         let home = tempfile::tempdir().unwrap();
         let (data, json) = (home.path().join("b.sql"), home.path().join("b.sql.json"));
-        let pair = || (NewFile::create(&data, "op").unwrap(), NewFile::create(&json, "op").unwrap());
+        let pair = || (AtomicFile::create(&data, "op").unwrap(), AtomicFile::create(&json, "op").unwrap());
         let (mut backup, mut manifest) = pair();
         publish_pair(&mut backup, &mut manifest, false).unwrap();
         assert_eq!(names(home.path()), ["b.sql", "b.sql.json"]);
@@ -382,7 +386,7 @@ mod tests {
     #[test]
     fn leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not() {
         let home = tempfile::tempdir().unwrap();
-        let living = NewFile::create(&home.path().join("living.sql"), "89abcdef").unwrap();
+        let living = AtomicFile::create(&home.path().join("living.sql"), "89abcdef").unwrap();
         fs::write(home.path().join(".dead.sql.0123abcd.partial"), "x").unwrap();
         fs::write(home.path().join(".somebody.partial"), "x").unwrap();
         let swept = sweep(home.path());
@@ -402,7 +406,7 @@ mod tests {
                 }
             });
             for id in 0..2000 {
-                let new = NewFile::create(&home.path().join("b.sql"), &format!("{id:08x}")).unwrap();
+                let new = AtomicFile::create(&home.path().join("b.sql"), &format!("{id:08x}")).unwrap();
                 assert!(new.temporary.exists(), "swept while it was made");
             }
             done.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -102,7 +102,7 @@ impl Drop for PrivateDir {
 
 /// State of a private directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum DirOwner {
     /// The private directory is in use by a living envctl, or does not belong to envctl.
     Kept,
     /// The private directory is an orphan: its envctl is gone.
@@ -111,18 +111,18 @@ pub(crate) enum Standing {
     Gone,
 }
 
-/// Returns the state of `path` as a private directory in `parent`. A path that cannot be one is [`Standing::Kept`],
+/// Returns the state of `path` as a private directory in `parent`. A path that cannot be one is [`DirOwner::Kept`],
 /// because such paths come from labels, which anybody may write.
-pub(crate) fn standing(parent: &Path, path: &Path) -> Standing {
+pub(crate) fn standing(parent: &Path, path: &Path) -> DirOwner {
     let ours = path.parent() == Some(parent)
         && path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
             name.strip_prefix(PREFIX).map(|id| id.strip_suffix(UNLOCKED).unwrap_or(id)).is_some_and(is_id)
         });
     if !ours {
-        return Standing::Kept;
+        return DirOwner::Kept;
     }
     let left = match path.symlink_metadata() {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Standing::Gone,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return DirOwner::Gone,
         Err(_) => false,
         Ok(meta) if !meta.is_dir() || meta.uid() != rustix::process::getuid().as_raw() => false,
         Ok(meta) => match OpenOptions::new().write(true).open(path.join(LOCK)) {
@@ -131,7 +131,7 @@ pub(crate) fn standing(parent: &Path, path: &Path) -> Standing {
             _ => meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1))),
         },
     };
-    if left { Standing::Left } else { Standing::Kept }
+    if left { DirOwner::Left } else { DirOwner::Kept }
 }
 
 fn is_id(word: &str) -> bool {
@@ -149,7 +149,7 @@ pub(crate) fn left(parent: &Path) -> Vec<PathBuf> {
     entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| standing(parent, path) == Standing::Left)
+        .filter(|path| standing(parent, path) == DirOwner::Left)
         .collect()
 }
 
@@ -211,9 +211,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let half = home.path().join("envctl-worker-0123456789abcdef.new");
         fs::create_dir(&half).unwrap();
-        assert_eq!(standing(home.path(), &half), Standing::Kept);
+        assert_eq!(standing(home.path(), &half), DirOwner::Kept);
         File::open(&half).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-        assert_eq!(standing(home.path(), &half), Standing::Left);
+        assert_eq!(standing(home.path(), &half), DirOwner::Left);
     }
 
     #[test]
@@ -221,11 +221,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let of = |path: &Path| standing(home.path(), path);
         let gone = home.path().join("envctl-worker-0123456789abcdef");
-        assert_eq!(of(&gone), Standing::Gone);
-        assert_eq!(of(Path::new("/etc")), Standing::Kept);
-        assert_eq!(of(&home.path().join("envctl-worker-../../../etc")), Standing::Kept);
-        assert_eq!(of(&home.path().join("x/envctl-worker-0123456789abcdef")), Standing::Kept);
+        assert_eq!(of(&gone), DirOwner::Gone);
+        assert_eq!(of(Path::new("/etc")), DirOwner::Kept);
+        assert_eq!(of(&home.path().join("envctl-worker-../../../etc")), DirOwner::Kept);
+        assert_eq!(of(&home.path().join("x/envctl-worker-0123456789abcdef")), DirOwner::Kept);
         std::os::unix::fs::symlink("/etc", &gone).unwrap();
-        assert_eq!(of(&gone), Standing::Kept, "a link is never followed");
+        assert_eq!(of(&gone), DirOwner::Kept, "a link is never followed");
     }
 }

@@ -13,7 +13,7 @@ pub(crate) const LARGEST: u64 = 64 << 20;
 
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Item {
+pub(crate) struct DirectoryEntry {
     /// Name of the entry.
     pub(crate) name: String,
     /// True where the entry is a folder itself.
@@ -24,7 +24,7 @@ pub(crate) struct Item {
 ///
 /// # Errors
 /// Kind `Usage`: it cannot be read. Kind `Refused`: a name that is no UTF-8.
-pub(crate) fn list(folder: &Path) -> Result<Vec<Item>> {
+pub(crate) fn list(folder: &Path) -> Result<Vec<DirectoryEntry>> {
     let unreadable = |e: std::io::Error| {
         error::usage(format!("the folder of migrations {} cannot be read", folder.display())).because(e)
     };
@@ -38,7 +38,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Item>> {
         })?;
         // As Prisma does: a link is neither a folder nor a file of its own.
         if !name.starts_with('.') && (kind.is_dir() || kind.is_file()) {
-            items.push(Item { name, folder: kind.is_dir() });
+            items.push(DirectoryEntry { name, folder: kind.is_dir() });
         }
     }
     items.sort_by(|a, b| a.name.cmp(&b.name));

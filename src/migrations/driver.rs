@@ -19,7 +19,7 @@ use crate::postgres::Session;
 
 /// Configuration and containers from which the driver is chosen.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Evidence<'a> {
+pub(crate) struct DriverInputs<'a> {
     /// `migrations.driver`.
     pub(crate) driver: &'a str,
     /// `migrations.dir`.
@@ -42,7 +42,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) tools: &'a [Found],
 }
 
-impl Evidence<'_> {
+impl DriverInputs<'_> {
     /// The driver that is asked for: naming a tool is asking for it.
     pub(crate) fn wanted(&self) -> &str {
         if self.driver == "auto" && (self.preset.is_some() || self.own) { "command" } else { self.driver }
@@ -69,7 +69,7 @@ pub(crate) enum DriverChoice {
 ///
 /// # Errors
 /// Kind `Usage`: none, or more than one. Kind `Refused`: those of a tool that envctl does not replace.
-pub(crate) fn choose(evidence: &Evidence<'_>) -> Result<DriverChoice> {
+pub(crate) fn choose(evidence: &DriverInputs<'_>) -> Result<DriverChoice> {
     if evidence.wanted() == "command" {
         return pick(evidence).map(DriverChoice::Command);
     }
@@ -101,13 +101,13 @@ pub(crate) fn choose(evidence: &Evidence<'_>) -> Result<DriverChoice> {
 }
 
 /// Reports whether there is anything on this machine to choose from.
-pub(crate) fn has_any(evidence: &Evidence<'_>) -> bool {
+pub(crate) fn has_any(evidence: &DriverInputs<'_>) -> bool {
     // What is wrong is told when it is chosen.
     Survey::of(evidence).map_or(true, |survey| !survey.is_empty())
 }
 
 /// With a tool in the backend, the folders of this machine are a second one, unless they are Prisma's beside its CLI.
-fn in_the_backend(evidence: &Evidence<'_>, mut found: Vec<(Layout, PathBuf)>) -> Result<DriverChoice> {
+fn in_the_backend(evidence: &DriverInputs<'_>, mut found: Vec<(Layout, PathBuf)>) -> Result<DriverChoice> {
     if evidence.cli_in.is_some() {
         found.retain(|(layout, _)| *layout != Layout::Prisma);
     }
@@ -125,13 +125,13 @@ fn in_the_backend(evidence: &Evidence<'_>, mut found: Vec<(Layout, PathBuf)>) ->
     }
 }
 
-fn in_words(tool: &Found, evidence: &Evidence<'_>) -> String {
+fn in_words(tool: &Found, evidence: &DriverInputs<'_>) -> String {
     let container = evidence.backend.unwrap_or("the backend");
     format!("command: {} ({} in container {container})", tool.preset.name, tool.file)
 }
 
 /// Which tool `command` calls.
-fn pick(evidence: &Evidence<'_>) -> Result<ToolChoice> {
+fn pick(evidence: &DriverInputs<'_>) -> Result<ToolChoice> {
     if let Some(word) = evidence.preset {
         return preset(word).map(ToolChoice::Preset);
     }

@@ -14,8 +14,8 @@ fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-fn evidence(project: &tempfile::TempDir) -> Evidence<'_> {
-    Evidence { driver: "auto", project: Some(project.path()), ..Evidence::default() }
+fn evidence(project: &tempfile::TempDir) -> DriverInputs<'_> {
+    DriverInputs { driver: "auto", project: Some(project.path()), ..DriverInputs::default() }
 }
 
 #[test]
@@ -26,9 +26,9 @@ fn the_cli_is_taken_where_it_is_and_the_folder_where_it_is_not() {
         choose(&evidence(&dir)).unwrap(),
         DriverChoice::Sql { layout: Layout::Prisma, folder: folder.clone() }
     );
-    let with = Evidence { cli_in: Some("app"), ..evidence(&dir) };
+    let with = DriverInputs { cli_in: Some("app"), ..evidence(&dir) };
     assert_eq!(choose(&with).unwrap(), DriverChoice::Prisma);
-    let sql = Evidence { driver: "sql", ..with.clone() };
+    let sql = DriverInputs { driver: "sql", ..with.clone() };
     assert_eq!(choose(&sql).unwrap(), DriverChoice::Sql { layout: Layout::Prisma, folder });
 }
 
@@ -37,9 +37,9 @@ fn two_that_fit_are_listed() {
     let dir = project(&[("db/migrations/1_a.sql", "-- migrate:up\n"), ("x/1_a/migration.sql", "")]);
     let error = choose(&evidence(&dir)).unwrap_err();
     assert!(error.message().contains("dbmate in") && error.message().contains("prisma in"), "{error}");
-    let with = Evidence { cli_in: Some("app"), ..evidence(&dir) };
+    let with = DriverInputs { cli_in: Some("app"), ..evidence(&dir) };
     assert!(choose(&with).unwrap_err().message().contains("the CLI in container app"));
-    let named = Evidence { dir: Some("x"), ..evidence(&dir) };
+    let named = DriverInputs { dir: Some("x"), ..evidence(&dir) };
     assert!(matches!(choose(&named).unwrap(), DriverChoice::Sql { layout: Layout::Prisma, .. }));
 }
 
@@ -52,20 +52,20 @@ fn tools(names: &[&str]) -> Vec<Found> {
 fn a_tool_in_the_backend_is_taken_where_it_is_the_only_one() {
     let empty = project(&[]);
     let (django, two) = (tools(&["django"]), tools(&["django", "alembic"]));
-    let one = Evidence { tools: &django, backend: Some("app"), ..evidence(&empty) };
+    let one = DriverInputs { tools: &django, backend: Some("app"), ..evidence(&empty) };
     let chosen = DriverChoice::Command(ToolChoice::Preset(preset("django").unwrap()));
     assert_eq!(choose(&one).unwrap(), chosen);
     // A directory of the container is no folder of this machine.
-    assert_eq!(choose(&Evidence { dir: Some("srv"), ..one.clone() }).unwrap(), chosen);
-    let both = Evidence { tools: &two, ..one.clone() };
+    assert_eq!(choose(&DriverInputs { dir: Some("srv"), ..one.clone() }).unwrap(), chosen);
+    let both = DriverInputs { tools: &two, ..one.clone() };
     let error = choose(&both).unwrap_err();
     assert!(error.message().contains("command: django (file of django in container app)"), "{error}");
     assert!(error.message().contains("alembic") && error.hints()[0].contains("`preset`"), "{error}");
-    assert_eq!(choose(&Evidence { preset: Some("django"), ..both.clone() }).unwrap(), chosen);
-    let beside_prisma = choose(&Evidence { cli_in: Some("app"), ..one.clone() }).unwrap_err();
+    assert_eq!(choose(&DriverInputs { preset: Some("django"), ..both.clone() }).unwrap(), chosen);
+    let beside_prisma = choose(&DriverInputs { cli_in: Some("app"), ..one.clone() }).unwrap_err();
     assert!(beside_prisma.message().contains("prisma: the CLI in container app"), "{beside_prisma}");
     let sql = project(&[("db/migrations/1_a.sql", "-- migrate:up\n")]);
-    let beside_sql = choose(&Evidence { project: Some(sql.path()), ..one }).unwrap_err();
+    let beside_sql = choose(&DriverInputs { project: Some(sql.path()), ..one }).unwrap_err();
     assert!(beside_sql.message().contains("sql: the dbmate files in"), "{beside_sql}");
 }
 
@@ -73,13 +73,14 @@ fn a_tool_in_the_backend_is_taken_where_it_is_the_only_one() {
 fn a_tool_that_is_named_needs_no_file_and_one_of_ones_own_no_row() {
     let dir = project(&[("x/1_a/migration.sql", "")]);
     let two = tools(&["django", "alembic"]);
-    let named = Evidence { preset: Some("rails"), cli_in: Some("app"), ..evidence(&dir) };
+    let named = DriverInputs { preset: Some("rails"), cli_in: Some("app"), ..evidence(&dir) };
     assert_eq!(choose(&named).unwrap(), DriverChoice::Command(ToolChoice::Preset(preset("rails").unwrap())));
-    let own = Evidence { own: true, tools: &two, ..evidence(&dir) };
+    let own = DriverInputs { own: true, tools: &two, ..evidence(&dir) };
     assert_eq!(choose(&own).unwrap(), DriverChoice::Command(ToolChoice::Own));
-    let none = choose(&Evidence { driver: "command", backend: Some("app"), ..evidence(&dir) }).unwrap_err();
+    let none =
+        choose(&DriverInputs { driver: "command", backend: Some("app"), ..evidence(&dir) }).unwrap_err();
     assert!(none.message().contains("container app") && none.hints()[0].contains("preset"), "{none}");
-    let wrong = choose(&Evidence { preset: Some("djnago"), ..evidence(&dir) }).unwrap_err();
+    let wrong = choose(&DriverInputs { preset: Some("djnago"), ..evidence(&dir) }).unwrap_err();
     assert_eq!(wrong.kind(), error::ErrorKind::Usage);
     assert!(wrong.hints()[0].contains("`django`"), "{:?}", wrong.hints());
 }
@@ -89,8 +90,8 @@ fn nothing_is_told_with_the_setting() {
     let dir = project(&[("sql/report.sql", "select 1"), ("node_modules/x/migrations/1_a.up.sql", "")]);
     let error = choose(&evidence(&dir)).unwrap_err();
     assert!(error.hints()[0].contains("[migrations] dir"), "{error}");
-    let gone = Evidence { dir: Some("nowhere"), ..evidence(&dir) };
+    let gone = DriverInputs { dir: Some("nowhere"), ..evidence(&dir) };
     assert!(choose(&gone).unwrap_err().message().contains("is not there"));
-    let prisma = Evidence { driver: "prisma", ..evidence(&dir) };
+    let prisma = DriverInputs { driver: "prisma", ..evidence(&dir) };
     assert!(choose(&prisma).unwrap_err().hints()[0].contains("driver = \"sql\""));
 }

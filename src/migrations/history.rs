@@ -7,7 +7,7 @@ use serde::Serialize;
 /// State of one migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
-pub(crate) enum State {
+pub(crate) enum MigrationState {
     /// Finished.
     Applied,
     /// Waits to be applied; also one that was rolled back.
@@ -23,7 +23,7 @@ pub(crate) enum State {
     FileMissing,
 }
 
-impl State {
+impl MigrationState {
     /// The word in tables.
     pub(crate) fn word(&self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ pub(crate) struct Migration {
     pub(crate) name: String,
     /// State of the migration.
     #[serde(flatten)]
-    pub(crate) state: State,
+    pub(crate) state: MigrationState,
     /// Time of application, as the database wrote it.
     pub(crate) applied_at: Option<String>,
 }
@@ -65,33 +65,35 @@ pub(crate) struct History {
 
 impl History {
     /// Returns the migrations whose state satisfies `like`.
-    fn those(&self, like: impl Fn(&State) -> bool) -> Vec<&Migration> {
+    fn those(&self, like: impl Fn(&MigrationState) -> bool) -> Vec<&Migration> {
         self.migrations.iter().filter(|migration| like(&migration.state)).collect()
     }
 
     /// Returns the pending migrations.
     pub(crate) fn pending(&self) -> Vec<&Migration> {
-        self.those(|state| *state == State::Pending)
+        self.those(|state| *state == MigrationState::Pending)
     }
 
     /// Returns the failed migrations: begun and not finished.
     pub(crate) fn failed(&self) -> Vec<&Migration> {
-        self.those(|state| matches!(state, State::Failed { .. }))
+        self.those(|state| matches!(state, MigrationState::Failed { .. }))
     }
 
     /// Returns the migrations whose file changed after it was applied.
     pub(crate) fn edited(&self) -> Vec<&Migration> {
-        self.those(|state| *state == State::Edited)
+        self.those(|state| *state == MigrationState::Edited)
     }
 
     /// Returns the migrations in the database, also those whose file was edited or is missing.
     pub(crate) fn applied(&self) -> Vec<&Migration> {
-        self.those(|state| matches!(state, State::Applied | State::Edited | State::FileMissing))
+        self.those(|state| {
+            matches!(state, MigrationState::Applied | MigrationState::Edited | MigrationState::FileMissing)
+        })
     }
 
     /// Returns true where every migration is applied and its file unchanged.
     pub(crate) fn is_settled(&self) -> bool {
-        self.migrations.iter().all(|migration| migration.state == State::Applied)
+        self.migrations.iter().all(|migration| migration.state == MigrationState::Applied)
     }
 }
 
@@ -103,7 +105,7 @@ impl fmt::Display for History {
             (self.pending().len(), "pending"),
             (self.failed().len(), "failed"),
             (self.edited().len(), "edited since"),
-            (self.those(|state| *state == State::FileMissing).len(), "without a file"),
+            (self.those(|state| *state == MigrationState::FileMissing).len(), "without a file"),
         ] {
             if count > 0 {
                 parts.push(format!("{count} {word}"));

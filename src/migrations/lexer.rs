@@ -5,7 +5,7 @@
 
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum MigrationTokenKind {
     /// A keyword, an unquoted name or a number.
     Word,
     /// A quoted name.
@@ -28,8 +28,8 @@ pub(crate) enum Kind {
 
 /// A token and its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token<'a> {
-    pub(crate) kind: Kind,
+pub(crate) struct MigrationToken<'a> {
+    pub(crate) kind: MigrationTokenKind,
     pub(crate) text: &'a str,
     /// Bytes from the start of the text.
     pub(crate) at: usize,
@@ -50,9 +50,9 @@ impl<'a> Tokens<'a> {
 }
 
 impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
+    type Item = MigrationToken<'a>;
 
-    fn next(&mut self) -> Option<Token<'a>> {
+    fn next(&mut self) -> Option<MigrationToken<'a>> {
         let blank = |c: char| c.is_whitespace();
         let skipped = self.text[self.at..].find(|c: char| !blank(c)).unwrap_or(self.text.len() - self.at);
         if skipped > 0 {
@@ -62,18 +62,22 @@ impl<'a> Iterator for Tokens<'a> {
         let rest = &self.text[self.at..];
         let first = rest.chars().next()?;
         let (kind, len) = match first {
-            '-' if rest.starts_with("--") => (Kind::LineComment, line(rest)),
-            '/' if rest.starts_with("/*") => (Kind::BlockComment, comment(rest)),
-            '\'' => (Kind::Text, quoted(rest, '\'', self.escapes)),
-            '"' => (Kind::Quoted, quoted(rest, '"', false)),
-            '$' => dollars(rest).map_or((Kind::Symbol, 1), |len| (Kind::Body, len)),
-            ';' => (Kind::Semicolon, 1),
-            '\\' => (Kind::Backslash, line(rest)),
-            c if is_word(c) => (Kind::Word, rest.find(|c| !is_word(c) && c != '$').unwrap_or(rest.len())),
-            other => (Kind::Symbol, other.len_utf8()),
+            '-' if rest.starts_with("--") => (MigrationTokenKind::LineComment, line(rest)),
+            '/' if rest.starts_with("/*") => (MigrationTokenKind::BlockComment, comment(rest)),
+            '\'' => (MigrationTokenKind::Text, quoted(rest, '\'', self.escapes)),
+            '"' => (MigrationTokenKind::Quoted, quoted(rest, '"', false)),
+            '$' => {
+                dollars(rest).map_or((MigrationTokenKind::Symbol, 1), |len| (MigrationTokenKind::Body, len))
+            }
+            ';' => (MigrationTokenKind::Semicolon, 1),
+            '\\' => (MigrationTokenKind::Backslash, line(rest)),
+            c if is_word(c) => {
+                (MigrationTokenKind::Word, rest.find(|c| !is_word(c) && c != '$').unwrap_or(rest.len()))
+            }
+            other => (MigrationTokenKind::Symbol, other.len_utf8()),
         };
-        let token = Token { kind, text: &rest[..len], at: self.at };
-        self.escapes = kind == Kind::Word && token.text.eq_ignore_ascii_case("e");
+        let token = MigrationToken { kind, text: &rest[..len], at: self.at };
+        self.escapes = kind == MigrationTokenKind::Word && token.text.eq_ignore_ascii_case("e");
         self.at += len;
         Some(token)
     }
@@ -140,13 +144,13 @@ pub(crate) fn line_of(text: &str, at: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn kinds(text: &str) -> Vec<(Kind, &str)> {
+    fn kinds(text: &str) -> Vec<(MigrationTokenKind, &str)> {
         Tokens::of(text).map(|token| (token.kind, token.text)).collect()
     }
 
     #[test]
     fn strings_bodies_and_comments_are_one_token_each() {
-        use Kind::{BlockComment, Body, LineComment, Quoted, Semicolon, Symbol, Text, Word};
+        use MigrationTokenKind::{BlockComment, Body, LineComment, Quoted, Semicolon, Symbol, Text, Word};
         assert_eq!(
             kinds("a 'x''\\' E'\\'' \"q\"\"r\" $f$ ; $$ $f$; $1 /* a /* b */ c */ -- d\r\ne$1$"),
             [
@@ -169,7 +173,10 @@ mod tests {
 
     #[test]
     fn a_backslash_in_the_open_is_a_command_of_psql() {
-        assert_eq!(kinds("\\set x 1\na"), [(Kind::Backslash, "\\set x 1"), (Kind::Word, "a")]);
+        assert_eq!(
+            kinds("\\set x 1\na"),
+            [(MigrationTokenKind::Backslash, "\\set x 1"), (MigrationTokenKind::Word, "a")]
+        );
         assert_eq!(line_of("a\nb\nc", 4), 3);
     }
 

@@ -23,7 +23,7 @@ pub(crate) mod sql;
 mod survey;
 
 pub(crate) use driver::Driver;
-pub(crate) use history::{History, State};
+pub(crate) use history::{History, MigrationState};
 pub(crate) use migration_name::MigrationName;
 pub(crate) use plan::{Applied, MigrationPlan};
 pub(crate) use reset::ResetPlan;

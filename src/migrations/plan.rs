@@ -11,7 +11,7 @@ use crate::consent::{Guard, Plan};
 
 /// One migration of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Planned {
+pub(crate) struct PlannedMigration {
     /// Name of the migration.
     pub(crate) name: String,
     /// Number of statements in the file; `None` where the file could not be parsed.
@@ -30,7 +30,7 @@ pub(crate) struct MigrationPlan {
     /// Folder of the files.
     pub(crate) folder: String,
     /// Pending migrations, in the order of application.
-    pub(crate) pending: Vec<Planned>,
+    pub(crate) pending: Vec<PlannedMigration>,
     /// Remarks on the plan.
     pub(crate) remarks: Vec<String>,
     /// A pending migration that comes before an applied one, in words.

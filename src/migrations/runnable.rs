@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::layout::Script;
-use super::lexer::{Kind, Token, Tokens, line_of};
+use super::lexer::{MigrationToken, MigrationTokenKind, Tokens, line_of};
 use crate::error::{self, Error, Result};
 use crate::migrations::directory;
 
@@ -68,32 +68,32 @@ impl Obstacle {
 
 /// Returns the first obstacle. `inside`: the file runs in a transaction block, which ends whatever it begins.
 fn find(sql: &str, inside: bool) -> Option<(Obstacle, usize)> {
-    let mut statement = Statement::default();
+    let mut statement = RunningStatement::default();
     let mut open: Option<(String, usize)> = None;
-    let mut before: Option<Token<'_>> = None;
+    let mut before: Option<MigrationToken<'_>> = None;
     let mut brackets = 0_usize;
     for token in Tokens::of(sql) {
         let glued = before.filter(|last| last.at + last.text.len() == token.at);
         match token.kind {
-            Kind::LineComment | Kind::BlockComment => continue,
-            Kind::Backslash => {
+            MigrationTokenKind::LineComment | MigrationTokenKind::BlockComment => continue,
+            MigrationTokenKind::Backslash => {
                 let word = token.text.split_whitespace().next().unwrap_or("\\");
                 return Some((Obstacle::Command(word.to_owned()), token.at));
             }
-            Kind::Symbol if token.text == "[" => brackets += 1,
-            Kind::Symbol if token.text == "]" => brackets = brackets.saturating_sub(1),
-            Kind::Semicolon if statement.depth == 0 => {
+            MigrationTokenKind::Symbol if token.text == "[" => brackets += 1,
+            MigrationTokenKind::Symbol if token.text == "]" => brackets = brackets.saturating_sub(1),
+            MigrationTokenKind::Semicolon if statement.depth == 0 => {
                 std::mem::take(&mut statement).over(&mut open);
                 brackets = 0;
             }
-            Kind::Word | Kind::Text | Kind::Quoted
+            MigrationTokenKind::Word | MigrationTokenKind::Text | MigrationTokenKind::Quoted
                 if brackets == 0
                     && glued.is_some_and(|colon| colon.text == ":")
                     && !sql[..token.at - 1].ends_with(':') =>
             {
                 return Some((Obstacle::Variable(format!(":{}", token.text)), token.at - 1));
             }
-            Kind::Word => {
+            MigrationTokenKind::Word => {
                 if let Some(at) = statement.word(token) {
                     return Some((Obstacle::Copy, at));
                 }
@@ -108,7 +108,7 @@ fn find(sql: &str, inside: bool) -> Option<(Obstacle, usize)> {
 
 /// The words of the statement that is being read.
 #[derive(Default)]
-struct Statement {
+struct RunningStatement {
     /// The first ones, in upper case.
     words: Vec<String>,
     last: String,
@@ -117,9 +117,9 @@ struct Statement {
     depth: usize,
 }
 
-impl Statement {
+impl RunningStatement {
     /// Adds a word; returns the place of the statement where it reads rows from the client.
-    fn word(&mut self, token: Token<'_>) -> Option<usize> {
+    fn word(&mut self, token: MigrationToken<'_>) -> Option<usize> {
         /// `ROLLBACK TRANSACTION TO SAVEPOINT`, `COMMIT WORK AND NO CHAIN`.
         const KEPT: usize = 6;
         let word = token.text.to_uppercase();

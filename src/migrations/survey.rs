@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::layout::{Layout, Signs, Tool, configured, other_database};
+use super::layout::{ForeignTool, Layout, Signs, configured, other_database};
 use crate::error::{self, Error, Result};
 use crate::migrations::directory;
-use crate::migrations::driver::Evidence;
+use crate::migrations::driver::DriverInputs;
 
 /// Depth to which a project is searched: `applications/backend/src/database/prisma/migrations`.
 const DEPTH: usize = 6;
@@ -21,7 +21,7 @@ pub(crate) struct Survey {
     /// Folders called so, with files that end in `.sql`.
     pub(crate) bare: Vec<(Layout, PathBuf)>,
     /// Other tools, each with the file that says so.
-    pub(crate) theirs: Vec<(&'static Tool, PathBuf)>,
+    pub(crate) theirs: Vec<(&'static ForeignTool, PathBuf)>,
     pub(crate) nothing: Nothing,
 }
 
@@ -39,7 +39,7 @@ impl Survey {
     ///
     /// # Errors
     /// Kind `Usage`: no such layout, no such folder.
-    pub(crate) fn of(evidence: &Evidence<'_>) -> Result<Self> {
+    pub(crate) fn of(evidence: &DriverInputs<'_>) -> Result<Self> {
         let wish = evidence.layout.map(str::parse::<Layout>).transpose()?;
         let base = evidence.base.or(evidence.project).unwrap_or(Path::new("."));
         let mut survey = Self::default();
@@ -155,7 +155,7 @@ impl Survey {
     }
 
     /// The refusal that names whose migrations lie there, and what to type.
-    pub(crate) fn theirs(&self, evidence: &Evidence<'_>) -> Error {
+    pub(crate) fn theirs(&self, evidence: &DriverInputs<'_>) -> Error {
         let shown = |path: &Path| directory::shown(path, evidence.project);
         let mut names: Vec<&str> = Vec::new();
         for (tool, _) in &self.theirs {
@@ -170,7 +170,7 @@ impl Survey {
             names.join(" and "),
             files.join(", ")
         ));
-        let mut told: Vec<&Tool> = Vec::new();
+        let mut told: Vec<&ForeignTool> = Vec::new();
         for (tool, _) in &self.theirs {
             if !told.contains(tool) {
                 error = tool.hints(error);
@@ -189,7 +189,7 @@ impl Survey {
 
 impl Nothing {
     /// The error where no migrations were found, with what was seen instead.
-    pub(crate) fn error(&self, evidence: &Evidence<'_>) -> Error {
+    pub(crate) fn error(&self, evidence: &DriverInputs<'_>) -> Error {
         let where_ = evidence.project.map_or_else(
             || "there is no project directory on this machine".to_owned(),
             |project| format!("none in {}", project.display()),

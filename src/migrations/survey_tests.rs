@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::error::{Error, ErrorKind};
-use crate::migrations::driver::{DriverChoice, Evidence, choose};
+use crate::migrations::driver::{DriverChoice, DriverInputs, choose};
 use crate::migrations::layout::Layout;
 
 fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -19,7 +19,7 @@ fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
 #[track_caller]
 fn finds(files: &[(&str, &str)], layout: Layout, folder: &str) {
     let dir = project(files);
-    let evidence = Evidence { driver: "auto", project: Some(dir.path()), ..Evidence::default() };
+    let evidence = DriverInputs { driver: "auto", project: Some(dir.path()), ..DriverInputs::default() };
     assert_eq!(
         choose(&evidence).unwrap(),
         DriverChoice::Sql { layout, folder: dir.path().join(folder) },
@@ -29,7 +29,8 @@ fn finds(files: &[(&str, &str)], layout: Layout, folder: &str) {
 
 fn error(files: &[(&str, &str)]) -> Error {
     let dir = project(files);
-    choose(&Evidence { driver: "auto", project: Some(dir.path()), ..Evidence::default() }).unwrap_err()
+    choose(&DriverInputs { driver: "auto", project: Some(dir.path()), ..DriverInputs::default() })
+        .unwrap_err()
 }
 
 /// Refused in the tool's name, with its file and what to type.
@@ -230,13 +231,17 @@ fn a_layout_that_is_asked_for_takes_what_can_be_read_so() {
     let supabase =
         [("supabase/config.toml", "project_id=\"x\""), ("supabase/migrations/20240101000000_users.sql", "")];
     let dir = project(&supabase);
-    let evidence =
-        Evidence { driver: "auto", project: Some(dir.path()), layout: Some("flat"), ..Evidence::default() };
+    let evidence = DriverInputs {
+        driver: "auto",
+        project: Some(dir.path()),
+        layout: Some("flat"),
+        ..DriverInputs::default()
+    };
     let folder = dir.path().join("supabase/migrations");
     assert_eq!(choose(&evidence).unwrap(), DriverChoice::Sql { layout: Layout::Flat, folder });
     let goose = project(&[("migrations/00001_a.sql", UP_DOWN)]);
-    let asked = Evidence { project: Some(goose.path()), ..evidence };
+    let asked = DriverInputs { project: Some(goose.path()), ..evidence };
     assert!(choose(&asked).unwrap_err().message().contains("are of Goose"));
-    let named = Evidence { dir: Some("migrations"), layout: None, ..asked };
+    let named = DriverInputs { dir: Some("migrations"), layout: None, ..asked };
     assert!(choose(&named).unwrap_err().message().contains("are of Goose"));
 }

@@ -4,7 +4,7 @@
 //! that one confirmation covers, [`run`] carries them out as [`schedule`] says (how many at a time, one first,
 //! stop or go on), [`crate::multi_stack::resume_file`] remembers which ones are done, [`report`] tells how each one ended.
 //!
-//! Promises: a verb is an implementation of [`Verb`] and knows nothing of other stacks; a stack that hangs
+//! Promises: a verb is an implementation of [`StackOperation`] and knows nothing of other stacks; a stack that hangs
 //! costs its own time limit and nobody else's; what was not begun is said to be not begun.
 
 pub(crate) mod collect_plans;
@@ -26,10 +26,10 @@ use crate::error::Result;
 
 pub(crate) use collect_plans::collect_plans;
 pub(crate) use plan::{MultiStackPlan, StackPlan};
-pub(crate) use report::{End, Ended, Report};
+pub(crate) use report::{End, Report, StackResult};
 
 /// Something that is done to one stack, as the runner sees it.
-pub(crate) trait Verb {
+pub(crate) trait StackOperation {
     /// Plan for one stack; its `Display` is what a person confirms.
     type Plan: Plan + Serialize;
     /// Result for one stack; its `Display` is one line of the final table.

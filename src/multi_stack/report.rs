@@ -26,7 +26,7 @@ pub(crate) enum End<O> {
 
 /// One stack's end.
 #[derive(Debug)]
-pub(crate) struct Ended<O> {
+pub(crate) struct StackResult<O> {
     /// Name of the stack.
     pub(crate) stack: String,
     /// Profile of the stack, where it is known.
@@ -39,7 +39,7 @@ pub(crate) struct Ended<O> {
     pub(crate) took: Duration,
 }
 
-impl<O> Ended<O> {
+impl<O> StackResult<O> {
     /// Of this environment.
     pub(crate) fn new(environment: &Environment, end: End<O>, took: Duration) -> Self {
         Self {
@@ -57,10 +57,10 @@ impl<O> Ended<O> {
     }
 
     /// Returns the failure under another type of outcome; `None` for every other end.
-    pub(crate) fn failed<Other>(self) -> Option<Ended<Other>> {
+    pub(crate) fn failed<Other>(self) -> Option<StackResult<Other>> {
         let End::Failed(error) = self.end else { return None };
         let Self { stack, profile, prod, took, .. } = self;
-        Some(Ended { stack, profile, prod, end: End::Failed(error), took })
+        Some(StackResult { stack, profile, prod, end: End::Failed(error), took })
     }
 
     fn word(&self) -> &'static str {
@@ -73,7 +73,7 @@ impl<O> Ended<O> {
     }
 }
 
-impl<O: Serialize> Serialize for Ended<O> {
+impl<O: Serialize> Serialize for StackResult<O> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (result, error, exit) = match &self.end {
             End::Done(outcome) | End::Planned(outcome) => (Some(outcome), None, Some(0)),
@@ -103,7 +103,7 @@ pub(crate) struct Report<O> {
     /// True for a dry run: the report is the plan.
     pub(crate) dry_run: bool,
     /// One for each stack.
-    pub(crate) stacks: Vec<Ended<O>>,
+    pub(crate) stacks: Vec<StackResult<O>>,
 }
 
 impl<O> Report<O> {

@@ -16,7 +16,7 @@ use crate::error::{self, Error, Result};
 
 /// One stack in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Line {
+pub(crate) struct StackRecord {
     /// The stack.
     pub(crate) stack: String,
     /// The profile, as it is called; `unknown` where it is not known.
@@ -36,7 +36,7 @@ pub(crate) struct ResumeRecord {
     /// Start of the run, RFC 3339.
     pub(crate) started: String,
     /// Every stack of the run.
-    pub(crate) stacks: Vec<Line>,
+    pub(crate) stacks: Vec<StackRecord>,
 }
 
 impl ResumeRecord {
@@ -47,7 +47,7 @@ impl ResumeRecord {
         started: String,
         environments: impl IntoIterator<Item = &'a Environment>,
     ) -> Self {
-        let line = |environment: &Environment| Line {
+        let line = |environment: &Environment| StackRecord {
             stack: environment.stack.clone(),
             profile: environment.profile.word().to_owned(),
             done: false,
@@ -62,7 +62,7 @@ impl ResumeRecord {
     }
 
     /// Returns the stacks that are not done.
-    pub(crate) fn unfinished(&self) -> impl Iterator<Item = &Line> {
+    pub(crate) fn unfinished(&self) -> impl Iterator<Item = &StackRecord> {
         self.stacks.iter().filter(|line| !line.done)
     }
 
@@ -79,7 +79,7 @@ impl ResumeRecord {
     }
 }
 
-impl Line {
+impl StackRecord {
     /// Reports whether the line is about this environment.
     pub(crate) fn is(&self, environment: &Environment) -> bool {
         self.stack == environment.stack && self.profile == environment.profile.word()
@@ -199,7 +199,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn run(stacks: &[(&str, bool)]) -> ResumeRecord {
-        let line = |(stack, done): &(&str, bool)| Line {
+        let line = |(stack, done): &(&str, bool)| StackRecord {
             stack: (*stack).to_owned(),
             profile: "dev".to_owned(),
             done: *done,

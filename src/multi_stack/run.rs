@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
-use super::Verb;
+use super::StackOperation;
 use super::plan::MultiStackPlan;
-use super::report::{End, Ended};
+use super::report::{End, StackResult};
 use super::schedule::Schedule;
 use crate::cancel::CancelToken;
 use crate::consent::Confirmed;
@@ -22,21 +22,21 @@ pub(crate) enum RunEvent<'a, O> {
     /// This leg is begun.
     Begun(&'a Environment),
     /// This leg has ended.
-    Ended(usize, &'a Ended<O>),
+    Ended(usize, &'a StackResult<O>),
 }
 
 /// Carries the plan out; the ends are in the order of its legs, `NotBegun` for what the schedule left.
-pub(crate) async fn run<V: Verb>(
+pub(crate) async fn run<V: StackOperation>(
     verb: &V,
     plan: Confirmed<MultiStackPlan<V::Plan>>,
     mut schedule: Schedule,
     limit: Option<Duration>,
     interrupt: &CancelToken,
     mut tell: impl FnMut(RunEvent<'_, V::Outcome>),
-) -> Vec<Ended<V::Outcome>> {
+) -> Vec<StackResult<V::Outcome>> {
     let (mut legs, mut ends) = (Vec::new(), Vec::new());
     for leg in plan.each() {
-        ends.push(Ended::new(&leg.0.0, End::NotBegun, Duration::ZERO));
+        ends.push(StackResult::new(&leg.0.0, End::NotBegun, Duration::ZERO));
         legs.push(Some(leg));
     }
     let mut under_way = FuturesUnordered::new();
@@ -53,7 +53,14 @@ pub(crate) async fn run<V: Verb>(
                 let began = Instant::now();
                 let work = |stop| verb.run(&environment, stop, plan);
                 let result = limited(limit, spent, interrupt, work).await;
-                (at, Ended::new(&environment, result.map_or_else(End::Failed, End::Done), began.elapsed()))
+                (
+                    at,
+                    StackResult::new(
+                        &environment,
+                        result.map_or_else(End::Failed, End::Done),
+                        began.elapsed(),
+                    ),
+                )
             });
         }
         let Some((at, ended)) = under_way.next().await else { break };

@@ -41,7 +41,7 @@ pub(crate) const LIMITS: [&str; 3] = ["idle_session_timeout", "transaction_timeo
 
 /// Connection settings from the configuration or a flag.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
+pub(crate) struct ConnectionOverrides {
     /// Role.
     pub(crate) user: Option<String>,
     /// Database.
@@ -72,7 +72,7 @@ impl Access {
     pub(crate) async fn discover(
         engine: &Arc<dyn Engine>,
         container: &Container,
-        wishes: &Wishes,
+        wishes: &ConnectionOverrides,
     ) -> Result<Self> {
         let user = match &wishes.user {
             Some(user) => user.clone(),
@@ -393,7 +393,7 @@ mod tests {
 
     #[tokio::test]
     async fn bitnamis_variables_are_known() {
-        let discover = async |env: &[&str], wishes: &Wishes| {
+        let discover = async |env: &[&str], wishes: &ConnectionOverrides| {
             let script = Scripted::new([]);
             let db = Container { env: env.iter().map(|&pair| pair.to_owned()).collect(), ..container("db") };
             let access = Access::discover(&script.engine(), &db, wishes).await.unwrap();
@@ -408,9 +408,10 @@ mod tests {
             "POSTGRESQL_POSTGRES_PASSWORD=two",
             "POSTGRESQL_PORT_NUMBER=5545",
         ];
-        let usual = Wishes::default();
+        let usual = ConnectionOverrides::default();
         assert_eq!(discover(&bitnami, &usual).await, ("shop@store one".to_owned(), Some(5545)));
-        let superuser = Wishes { user: Some("postgres".to_owned()), ..Wishes::default() };
+        let superuser =
+            ConnectionOverrides { user: Some("postgres".to_owned()), ..ConnectionOverrides::default() };
         assert_eq!(discover(&bitnami, &superuser).await.0, "postgres@store two");
         assert_eq!(discover(&bitnami[..1], &usual).await.0, "shop@postgres ");
         assert_eq!(discover(&["POSTGRES_USER=a", "POSTGRES_PASSWORD=p"], &usual).await.0, "a@a p");

@@ -5,7 +5,7 @@ use super::version::ServerVersion;
 
 /// The answers of one look.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct DatabaseInfo {
     /// The database's name as the server has it.
     pub(crate) database: String,
     /// The server's version.
@@ -17,12 +17,12 @@ pub(crate) struct Facts {
     /// a table.
     pub(crate) table_bytes: u64,
     /// Prisma's history, where there is one.
-    pub(crate) migrations: Option<Migrations>,
+    pub(crate) migrations: Option<PrismaHistory>,
 }
 
 /// Migrations recorded in `_prisma_migrations`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Migrations {
+pub(crate) struct PrismaHistory {
     /// Finished and not rolled back.
     pub(crate) applied: u64,
     /// Neither finished nor rolled back: failed, or running now.
@@ -31,7 +31,7 @@ pub(crate) struct Migrations {
     pub(crate) last: Option<String>,
 }
 
-impl Facts {
+impl DatabaseInfo {
     /// Looks. Two statements, 1 ms together.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Facts {
 }
 
 /// The history, unless somebody has locked it: a look must not wait for a migration to end.
-async fn patient(session: &mut Session, history: &str) -> Result<Option<Migrations>, Refusal> {
+async fn patient(session: &mut Session, history: &str) -> Result<Option<PrismaHistory>, Refusal> {
     session.query("set lock_timeout = '500ms'").await?;
     let migrations = migrations(session, history).await;
     session.query("set lock_timeout = 0").await?;
@@ -82,7 +82,7 @@ async fn patient(session: &mut Session, history: &str) -> Result<Option<Migratio
 }
 
 /// `history` is the table's name, quoted by the server.
-async fn migrations(session: &mut Session, history: &str) -> Result<Migrations, Refusal> {
+async fn migrations(session: &mut Session, history: &str) -> Result<PrismaHistory, Refusal> {
     let rows = session
         .query(&format!(
             "select count(*) filter (where finished_at is not null and rolled_back_at is null), \
@@ -94,7 +94,7 @@ async fn migrations(session: &mut Session, history: &str) -> Result<Migrations, 
         .await?;
     let [applied, unfinished, last] =
         <[String; 3]>::try_from(rows.into_iter().next().unwrap_or_default()).unwrap_or_default();
-    Ok(Migrations {
+    Ok(PrismaHistory {
         applied: applied.parse().unwrap_or(0),
         unfinished: unfinished.parse().unwrap_or(0),
         last: Some(last).filter(|name| !name.is_empty()),

@@ -5,14 +5,14 @@
 use super::reliance::Reliance;
 use super::session::{Refusal, Session};
 use super::version::ServerVersion;
-use crate::postgres::database_info::Facts;
+use crate::postgres::database_info::DatabaseInfo;
 
 /// The lock that Prisma takes for a migration (prisma-engines, `ADVISORY_LOCK_ID`), and envctl with it.
 const MIGRATING: u32 = 72_707_369;
 
 /// Health of a server and a database at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Health {
+pub(crate) struct ServerHealth {
     /// Sessions that hold a transaction open and do nothing, the twenty that wait longest.
     pub(crate) idle: Vec<IdleInTransaction>,
     /// Indexes of this database that no query uses, none of them being built now; the first twenty by name.
@@ -34,12 +34,12 @@ pub(crate) struct Health {
     /// Functions that rely on the search path, and that a restore of a backup would call.
     pub(crate) reliances: Vec<Reliance>,
     /// The container's own pg_dump; `None` where it could not be asked.
-    pub(crate) pg_dump: Option<Tool>,
+    pub(crate) pg_dump: Option<ClientTool>,
 }
 
 /// A tool in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Tool {
+pub(crate) enum ClientTool {
     /// Version of a tool that exists.
     Version(ServerVersion),
     /// Tool that does not exist.
@@ -123,12 +123,12 @@ const COLLATION: &str = "\
       from pg_catalog.pg_database d where d.datname = current_database() \
        and d.datcollversion <> pg_catalog.pg_database_collation_actual_version(d.oid)";
 
-impl Health {
+impl ServerHealth {
     /// Looks, from a session in the database that `facts` are of.
     ///
     /// # Errors
     /// See [`Session::query`].
-    pub(crate) async fn read(session: &mut Session, facts: &Facts) -> Result<Self, Refusal> {
+    pub(crate) async fn read(session: &mut Session, facts: &DatabaseInfo) -> Result<Self, Refusal> {
         let more = if facts.version.remembers_collation_version() { COLLATION } else { "" };
         let rows = session.query(&format!("{LOOK} {more}")).await?;
         let mut health = Self::of_rows(rows);
@@ -205,7 +205,7 @@ async fn unfinished(session: &mut Session) -> Result<(Vec<String>, bool), Refusa
 }
 
 /// Asked through the psql that is open: a further exec would cost the daemon 40 ms.
-async fn pg_dump(session: &mut Session) -> Result<Option<Tool>, Refusal> {
+async fn pg_dump(session: &mut Session) -> Result<Option<ClientTool>, Refusal> {
     let lines = |word: &str| {
         format!(
             "\\set pg_dump `pg_dump --version 2>&1 || echo missing`\n\\echo {word} :pg_dump\n\\echo {word}.\n"
@@ -213,8 +213,8 @@ async fn pg_dump(session: &mut Session) -> Result<Option<Tool>, Refusal> {
     };
     let said = session.program(lines).await?;
     Ok(match said.trim() {
-        words if words.starts_with("pg_dump ") => ServerVersion::parse(words).map(Tool::Version),
-        words if words.ends_with("missing") => Some(Tool::Missing),
+        words if words.starts_with("pg_dump ") => ServerVersion::parse(words).map(ClientTool::Version),
+        words if words.ends_with("missing") => Some(ClientTool::Missing),
         _ => None,
     })
 }
@@ -236,7 +236,7 @@ mod tests {
             ["collation", "2.31", "2.36", "", "", ""],
             ["later", "", "", "", "", ""],
         ];
-        let health = Health::of_rows(rows.iter().map(|row| row.map(str::to_owned).into()).collect());
+        let health = ServerHealth::of_rows(rows.iter().map(|row| row.map(str::to_owned).into()).collect());
         assert_eq!((health.idle[0].pid.as_str(), health.idle[0].seconds), ("42", 3600));
         assert_eq!(health.invalid[0].name, "item_words");
         let sides: Vec<_> = health.sides.iter().map(|side| (side.size, side.alive)).collect();

@@ -28,7 +28,7 @@ pub(crate) fn is_ours() -> String {
 
 /// With whom the lock can be shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum LockMode {
     /// Readers: several backups at once.
     Shared,
     /// Writers: nobody else.
@@ -47,7 +47,7 @@ pub(crate) async fn hold(
     container: &Container,
     access: &Access,
     application: &str,
-    mode: Mode,
+    mode: LockMode,
     limit: Duration,
 ) -> Result<Session> {
     let started = Instant::now();
@@ -98,7 +98,7 @@ pub(crate) async fn hold_in(
     engine: &Arc<dyn Engine>,
     container: &Container,
     application: &str,
-    mode: Mode,
+    mode: LockMode,
     limit: Duration,
 ) -> Result<Session> {
     let access = open.access().clone();
@@ -119,7 +119,7 @@ pub(crate) async fn hold_in(
 /// # Errors
 /// Kind `Busy` after `limit`; `Tool`: the session is gone.
 pub(crate) async fn take_again(session: &mut Session, limit: Duration) -> Result<()> {
-    take(session, Mode::Exclusive, limit).await.map_err(|lost| match lost {
+    take(session, LockMode::Exclusive, limit).await.map_err(|lost| match lost {
         Lost::Lock(error) => error,
         Lost::Session(cause) => cause.context("the session that held the lock of the database ended"),
     })
@@ -140,10 +140,10 @@ impl From<Refusal> for Lost {
     }
 }
 
-async fn take(session: &mut Session, mode: Mode, limit: Duration) -> Result<(), Lost> {
+async fn take(session: &mut Session, mode: LockMode, limit: Duration) -> Result<(), Lost> {
     let function = match mode {
-        Mode::Shared => "pg_try_advisory_lock_shared",
-        Mode::Exclusive => "pg_try_advisory_lock",
+        LockMode::Shared => "pg_try_advisory_lock_shared",
+        LockMode::Exclusive => "pg_try_advisory_lock",
     };
     let ask = format!("select pg_catalog.{function}({}, {})", KEY.0, KEY.1);
     let started = Instant::now();

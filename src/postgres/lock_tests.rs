@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::docker::fake_engine::{Far, Scripted, ScriptedExec, container};
 use crate::error::{ErrorKind, Result};
 
-use super::access::{Access, Wishes};
-use super::lock::{Mode, hold};
+use super::access::{Access, ConnectionOverrides};
+use super::lock::{LockMode, hold};
 use super::session::Session;
 
-async fn taken(script: &Arc<Scripted>, mode: Mode, limit: Duration) -> Result<Session> {
+async fn taken(script: &Arc<Scripted>, mode: LockMode, limit: Duration) -> Result<Session> {
     let (engine, db) = (script.engine(), container("db"));
-    let access = Access::discover(&engine, &db, &Wishes::default()).await?;
+    let access = Access::discover(&engine, &db, &ConnectionOverrides::default()).await?;
     hold(&engine, &db, &access, "envctl test", mode, limit).await
 }
 
@@ -45,13 +45,13 @@ async fn rest(mut far: Far) -> Option<i64> {
 #[tokio::test]
 async fn a_free_lock_is_taken_at_once() {
     let script = Scripted::new([answering(&["t"])]);
-    assert!(taken(&script, Mode::Exclusive, Duration::ZERO).await.is_ok());
+    assert!(taken(&script, LockMode::Exclusive, Duration::ZERO).await.is_ok());
 }
 
 #[tokio::test]
 async fn readers_share_and_writers_do_not() {
     for (mode, function) in
-        [(Mode::Shared, "pg_try_advisory_lock_shared("), (Mode::Exclusive, "pg_try_advisory_lock(")]
+        [(LockMode::Shared, "pg_try_advisory_lock_shared("), (LockMode::Exclusive, "pg_try_advisory_lock(")]
     {
         let script = Scripted::new([ScriptedExec::new("psql", move |mut far| async move {
             let (_, word) = far.question().await?;
@@ -69,14 +69,14 @@ async fn readers_share_and_writers_do_not() {
 #[tokio::test]
 async fn a_lock_that_becomes_free_is_had() {
     let script = Scripted::new([answering(&["f", "f", "t"])]);
-    assert!(taken(&script, Mode::Exclusive, Duration::from_secs(20)).await.is_ok());
+    assert!(taken(&script, LockMode::Exclusive, Duration::from_secs(20)).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_lock_that_stays_held_is_busy_and_names_its_holder() {
     for limit in [Duration::ZERO, Duration::from_millis(120)] {
         let script = Scripted::new([answering(&["f"])]);
-        let error = taken(&script, Mode::Exclusive, limit).await.err().expect("it is held");
+        let error = taken(&script, LockMode::Exclusive, limit).await.err().expect("it is held");
         assert_eq!(error.kind(), ErrorKind::Busy);
         assert!(error.message().contains("envctl restore (pid 77, role ada, for 12 s)"), "{error}");
         assert!(error.hints().iter().any(|hint| hint.contains("--lock-timeout")), "{:?}", error.hints());
@@ -101,7 +101,7 @@ async fn a_waiter_whose_database_is_swapped_looks_again() {
         }),
         answering(&["t"]),
     ]);
-    assert!(taken(&script, Mode::Shared, Duration::from_secs(20)).await.is_ok());
+    assert!(taken(&script, LockMode::Shared, Duration::from_secs(20)).await.is_ok());
     script.is_over().await;
 }
 
@@ -114,7 +114,7 @@ async fn a_database_that_does_not_exist_is_not_waited_for() {
         })
     };
     let script = Scripted::new([refused(), ScriptedExec::prints("sh", "", 1), refused()]);
-    let error = taken(&script, Mode::Shared, Duration::from_secs(20)).await.err().expect("there is none");
+    let error = taken(&script, LockMode::Shared, Duration::from_secs(20)).await.err().expect("there is none");
     assert_eq!(error.kind(), ErrorKind::Target);
 }
 
@@ -130,7 +130,7 @@ async fn a_session_that_is_lost_again_and_again_is_no_swap_and_is_not_asked_for_
         })
     };
     let script = Scripted::new(std::iter::repeat_with(lost).take(50));
-    let error = taken(&script, Mode::Exclusive, Duration::from_millis(300)).await.err().expect("no lock");
+    let error = taken(&script, LockMode::Exclusive, Duration::from_millis(300)).await.err().expect("no lock");
     assert_eq!(error.kind(), ErrorKind::Tool, "{error}");
     assert!(error.full_message().contains("out of memory"), "{}", error.full_message());
     assert!(error.full_message().contains("end again and again"), "{}", error.full_message());

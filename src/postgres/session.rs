@@ -211,14 +211,14 @@ impl Session {
         container: &Container,
         access: &Access,
         application: &str,
-    ) -> std::result::Result<Self, Complaint> {
+    ) -> std::result::Result<Self, ConnectError> {
         let argv =
             ["psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--csv", "--no-password"];
         let mut argv: Vec<String> = argv.map(str::to_owned).into();
         argv.push(access.dbname());
         // libpq's own words, by which answers are read, are translated into the language of the container.
         let spec = access.spec(argv, application).env("LC_ALL", "C").with_stdin();
-        let exec = Exec::start(engine, container, &spec).await.map_err(Complaint::Docker)?;
+        let exec = Exec::start(engine, container, &spec).await.map_err(ConnectError::Docker)?;
         let mut session = Self {
             output: exec.output,
             input: exec.input,
@@ -243,16 +243,18 @@ impl Session {
                     && initdb_wait::runs(engine, container).await =>
             {
                 session.close().await;
-                Err(Complaint::Words(initdb_wait::WORDS.to_owned()))
+                Err(ConnectError::Words(initdb_wait::WORDS.to_owned()))
             }
             Ok(_) => Ok(session),
-            Err(Refusal::Sql(error)) => Err(Complaint::Words(error.to_string())),
+            Err(Refusal::Sql(error)) => Err(ConnectError::Words(error.to_string())),
             Err(Refusal::Lost(lost)) => {
                 let code = session.handle.exit_code().await.unwrap_or(None).unwrap_or(0);
                 match start_failure(&session.stdout, code) {
-                    Some(_) => Err(Complaint::NoPsql),
-                    None if session.stderr.is_empty() => Err(Complaint::Docker(lost)),
-                    None => Err(Complaint::Words(String::from_utf8_lossy(&session.stderr).trim().to_owned())),
+                    Some(_) => Err(ConnectError::NoPsql),
+                    None if session.stderr.is_empty() => Err(ConnectError::Docker(lost)),
+                    None => {
+                        Err(ConnectError::Words(String::from_utf8_lossy(&session.stderr).trim().to_owned()))
+                    }
                 }
             }
         }
@@ -451,7 +453,7 @@ impl Session {
                     session.close().await;
                     message.push_str("; PostgreSQL accepts sessions again");
                 }
-                Ok(Err(Complaint::Words(said))) => {
+                Ok(Err(ConnectError::Words(said))) => {
                     let said = said.rsplit("FATAL:  ").next().unwrap_or(&said);
                     message.push_str(&format!("; PostgreSQL says now: {said}"));
                 }
@@ -546,14 +548,14 @@ pub(crate) fn fields<const N: usize>(row: Vec<String>) -> Result<[String; N]> {
 }
 
 /// Cause of a session that could not be opened.
-enum Complaint {
+enum ConnectError {
     Docker(Error),
     NoPsql,
     /// Message of psql about a failed connection.
     Words(String),
 }
 
-impl Complaint {
+impl ConnectError {
     fn wants_password(&self) -> bool {
         matches!(self, Self::Words(words) if words.contains("no password supplied"))
     }

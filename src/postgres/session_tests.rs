@@ -4,11 +4,11 @@ use crate::docker::Container;
 use crate::docker::fake_engine::{Far, Scripted, ScriptedExec, container};
 use crate::error::{Error, ErrorKind, Result};
 
-use super::access::{Access, Wishes};
+use super::access::{Access, ConnectionOverrides};
 use super::session::{Refusal, Session};
 
 async fn access(script: &std::sync::Arc<Scripted>, db: &Container) -> Access {
-    Access::discover(&script.engine(), db, &Wishes::default()).await.unwrap()
+    Access::discover(&script.engine(), db, &ConnectionOverrides::default()).await.unwrap()
 }
 
 async fn open(script: &std::sync::Arc<Scripted>, db: &Container) -> Result<Session> {

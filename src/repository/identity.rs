@@ -27,7 +27,7 @@ pub(crate) struct Identity {
 
 /// Part in which two identities differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum IdentityPart {
     /// The stack.
     Stack,
     /// The profile.
@@ -44,7 +44,7 @@ pub(crate) enum Part {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// The part.
-    pub(crate) part: Part,
+    pub(crate) part: IdentityPart,
     /// Value in the backup.
     pub(crate) backup: String,
     /// Value in the target.
@@ -55,11 +55,15 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { backup, target, .. } = self;
         match self.part {
-            Part::Stack => write!(f, "the backup is of stack {backup}, this is {target}"),
-            Part::Profile => write!(f, "the backup is of profile {backup}, this is {target}"),
-            Part::Service => write!(f, "the backup is of database service {backup}, this is {target}"),
-            Part::Host => write!(f, "the backup was made in Docker context {backup}, this is {target}"),
-            Part::Database => write!(f, "the backup is of database {backup}, this is {target}"),
+            IdentityPart::Stack => write!(f, "the backup is of stack {backup}, this is {target}"),
+            IdentityPart::Profile => write!(f, "the backup is of profile {backup}, this is {target}"),
+            IdentityPart::Service => {
+                write!(f, "the backup is of database service {backup}, this is {target}")
+            }
+            IdentityPart::Host => {
+                write!(f, "the backup was made in Docker context {backup}, this is {target}")
+            }
+            IdentityPart::Database => write!(f, "the backup is of database {backup}, this is {target}"),
         }
     }
 }
@@ -73,35 +77,35 @@ impl Identity {
             found.push(Difference { part, backup: backup.to_owned(), target: target.to_owned() });
         };
         if source.stack != self.stack {
-            differ(Part::Stack, &source.stack, &self.stack);
+            differ(IdentityPart::Stack, &source.stack, &self.stack);
         }
         if let (Some(backup), Some(target)) = (&source.profile, &self.profile)
             && backup != target
         {
-            differ(Part::Profile, backup, target);
+            differ(IdentityPart::Profile, backup, target);
         }
         if !self.is_service(manifest) {
             let target = self.service.as_deref().or(self.container.as_ref().map(|(name, _)| name.as_str()));
-            differ(Part::Service, service_of(manifest), target.unwrap_or_default());
+            differ(IdentityPart::Service, service_of(manifest), target.unwrap_or_default());
         }
         let same_container = self.container.as_ref().is_some_and(|(_, id)| *id == source.container_id);
         if let Some(target) = self.context.as_ref().filter(|target| **target != source.context)
             && !same_container
         {
-            differ(Part::Host, &source.context, target);
+            differ(IdentityPart::Host, &source.context, target);
         }
         if let Some(target) = &self.database
             && !manifest.is_of_all()
             && *target != manifest.database
         {
-            differ(Part::Database, &manifest.database, target);
+            differ(IdentityPart::Database, &manifest.database, target);
         }
         found
     }
 
     /// Returns true where a backup is of this target; another Docker host alone does not exclude it.
     pub(crate) fn covers(&self, manifest: &Manifest) -> bool {
-        self.differences(manifest).iter().all(|difference| difference.part == Part::Host)
+        self.differences(manifest).iter().all(|difference| difference.part == IdentityPart::Host)
     }
 
     fn is_service(&self, manifest: &Manifest) -> bool {
@@ -153,7 +157,7 @@ mod tests {
         manifest
     }
 
-    fn parts(target: &Identity, manifest: &Manifest) -> Vec<Part> {
+    fn parts(target: &Identity, manifest: &Manifest) -> Vec<IdentityPart> {
         target.differences(manifest).iter().map(|difference| difference.part).collect()
     }
 
@@ -168,7 +172,13 @@ mod tests {
             m.source.context = "far".into();
             m.database = "h1".into();
         });
-        let all = [Part::Stack, Part::Profile, Part::Service, Part::Host, Part::Database];
+        let all = [
+            IdentityPart::Stack,
+            IdentityPart::Profile,
+            IdentityPart::Service,
+            IdentityPart::Host,
+            IdentityPart::Database,
+        ];
         assert_eq!(parts(&target(), &other), all);
         let shown = target().differences(&other).last().unwrap().to_string();
         assert_eq!(shown, "the backup is of database h1, this is acme");
@@ -190,12 +200,12 @@ mod tests {
         };
         assert_eq!(parts(&target(), &old("acme-db-1", "c0")), [], "made anew since");
         assert_eq!(parts(&target(), &old("renamed", "c1")), []);
-        assert_eq!(parts(&target(), &old("acme-second-1", "c2")), [Part::Service]);
+        assert_eq!(parts(&target(), &old("acme-second-1", "c2")), [IdentityPart::Service]);
         let only = Identity { only_service: true, ..target() };
         assert_eq!(parts(&only, &old("acme_db_1", "c2")), [], "named by an older compose");
         let plain = Identity { service: None, ..target() };
         assert_eq!(parts(&plain, &old("acme-db-1", "c0")), []);
-        assert_eq!(parts(&plain, &old("acme-second-1", "c2")), [Part::Service]);
+        assert_eq!(parts(&plain, &old("acme-second-1", "c2")), [IdentityPart::Service]);
     }
 
     #[test]

@@ -29,12 +29,12 @@ pub(crate) struct Manifest {
     #[serde(default)]
     pub(crate) purpose: Purpose,
     /// Source of the backup.
-    pub(crate) source: Source,
+    pub(crate) source: BackupSource,
     /// The database's name; empty where it is of all.
     pub(crate) database: String,
     /// The databases of a backup of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) databases: Vec<Inner>,
+    pub(crate) databases: Vec<DatabaseEntry>,
     /// The server's version.
     pub(crate) server_version: String,
     /// pg_dump's version, from the dump's header.
@@ -63,9 +63,9 @@ pub(crate) struct Manifest {
     /// Their SHA-256: what `sha256sum FILE` prints.
     pub stored_sha256: Digest,
     /// Rows by table, in the order of the dump.
-    pub(crate) tables: Vec<Table>,
+    pub(crate) tables: Vec<TableRows>,
     /// Entries of the dump, with their offsets.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<ManifestEntry>,
     /// Facts that a restore needs before the file is read. If they are missing, the restore reads the whole file first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) foreknown: Option<RestoreHints>,
@@ -93,7 +93,7 @@ pub(crate) const CLUSTER: &str = "cluster";
 
 /// One database of a backup of all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Inner {
+pub(crate) struct DatabaseEntry {
     /// Name of the database.
     pub(crate) name: String,
     /// File name of the dump in the tar; the dump's own manifest lies beside the dump.
@@ -122,7 +122,7 @@ pub(crate) enum Purpose {
 
 /// Source of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Source {
+pub(crate) struct BackupSource {
     /// The stack's name.
     pub(crate) stack: String,
     /// The profile's name, where it was known.
@@ -144,7 +144,7 @@ pub(crate) struct Source {
 
 /// A table's rows, counted as they streamed by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Table {
+pub(crate) struct TableRows {
     /// Name as the dump writes it: `public.users`.
     pub(crate) name: String,
     /// Rows.
@@ -180,7 +180,7 @@ pub(crate) struct RestoreHints {
 
 /// Entry of a dump, with its offset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct ManifestEntry {
     /// Name of the entry.
     pub(crate) name: String,
     /// Kind of the entry in pg_dump's words: `TABLE`, `TABLE DATA`, `INDEX`.
@@ -322,7 +322,7 @@ impl Manifest {
 
     /// Returns true where there is no table and no other object in it; of manifests of older versions too.
     pub(crate) fn is_empty(&self) -> bool {
-        let is_frame = |entry: &Entry| {
+        let is_frame = |entry: &ManifestEntry| {
             let frame = ["COMMENT", "ACL", "EXTENSION", "ENCODING", "STDSTRINGS", "SEARCHPATH"];
             frame.contains(&entry.kind.as_str())
                 || entry.kind.starts_with("DATABASE")
@@ -358,7 +358,11 @@ pub(crate) mod tests {
             envctl: "0.1.0".into(),
             operation: "0123456789abcdef".into(),
             purpose: Purpose::Backup,
-            source: Source { stack: "acme".into(), profile: Some("prod".into()), ..Source::default() },
+            source: BackupSource {
+                stack: "acme".into(),
+                profile: Some("prod".into()),
+                ..BackupSource::default()
+            },
             database: "acme".into(),
             databases: Vec::new(),
             server_version: "15.18".into(),
@@ -374,12 +378,17 @@ pub(crate) mod tests {
             plain_sha256: digest,
             stored_bytes: 10,
             stored_sha256: digest,
-            tables: vec![Table {
+            tables: vec![TableRows {
                 name: "public.users".into(),
                 rows: 3,
                 data: Some(Span { offset: 40, bytes: 30 }),
             }],
-            entries: vec![Entry { name: "users".into(), kind: "TABLE".into(), offset: 7, data: false }],
+            entries: vec![ManifestEntry {
+                name: "users".into(),
+                kind: "TABLE".into(),
+                offset: 7,
+                data: false,
+            }],
             foreknown: Some(RestoreHints::default()),
             extensions: Vec::new(),
             roles: vec!["acme".into()],
@@ -411,7 +420,7 @@ pub(crate) mod tests {
     #[test]
     fn a_dump_of_nothing_is_known_as_empty() {
         let of = |entries: &[(&str, &str)]| {
-            let entry = |(name, kind): &(&str, &str)| Entry {
+            let entry = |(name, kind): &(&str, &str)| ManifestEntry {
                 name: (*name).into(),
                 kind: (*kind).into(),
                 offset: 0,
@@ -434,8 +443,14 @@ pub(crate) mod tests {
         let manual = include_str!("../../docs/manifest.md");
         let mut sample = sample();
         let file = "databases/acme.sql.gz".into();
-        let inner =
-            Inner { name: "acme".into(), file, tables: 1, rows: 3, plain_bytes: 100, stored_bytes: 10 };
+        let inner = DatabaseEntry {
+            name: "acme".into(),
+            file,
+            tables: 1,
+            rows: 3,
+            plain_bytes: 100,
+            stored_bytes: 10,
+        };
         sample.databases.push(inner);
         sample.empty = true;
         sample.mac = Some(Mac { key: "0011223344556677".into(), hmac_sha256: sample.stored_sha256 });

@@ -1,4 +1,4 @@
-//! Where backups live: names, manifests, the catalog of a directory, identity and authenticity.
+//! Backups at the place where they are kept: names, manifests, the catalog of a directory, identity and authenticity.
 
 pub(crate) mod all_databases_layout;
 pub(crate) mod authenticity;

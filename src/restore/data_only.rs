@@ -114,8 +114,8 @@ impl DataOnly {
         );
         let rows = session.query(&tables).await.map_err(Error::from)?;
         let tables = rows.into_iter().filter_map(|row| <[String; 3]>::try_from(row).ok());
-        let tables = tables.map(|[schema, name, ext]| Table { schema, name, of_extension: ext == "t" });
-        let tables: Vec<Table> = tables.collect();
+        let tables = tables.map(|[schema, name, ext]| DataTable { schema, name, of_extension: ext == "t" });
+        let tables: Vec<DataTable> = tables.collect();
         let kept = format!(
             "with recursive {named}, {filled} select count(*) from pg_catalog.pg_class c \
              join pg_catalog.pg_namespace n on n.oid = c.relnamespace where {OWN} and not {of_extension} \
@@ -146,14 +146,14 @@ async fn column(session: &mut Session, sql: &str) -> Result<Vec<String>> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Table {
+struct DataTable {
     schema: String,
     name: String,
     /// An extension may fill it when it is created.
     of_extension: bool,
 }
 
-impl Table {
+impl DataTable {
     fn sql(&self) -> String {
         format!("{}.{}", ident(&self.schema), ident(&self.name))
     }
@@ -163,7 +163,7 @@ impl Table {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DataOnlyPlan {
     /// Tables that are filled by the file alone; those of a partitioned table, too.
-    tables: Vec<Table>,
+    tables: Vec<DataTable>,
     /// Count of the tables that the file names.
     named: usize,
     /// Count of the tables that keep their rows.
@@ -303,7 +303,7 @@ impl<'a> LiveDatabase<'a> {
             session.query(&grant).await.map_err(Error::from)?;
         }
         for tables in self.plan.tables.chunks(AT_ONCE) {
-            let tables: Vec<String> = tables.iter().map(Table::sql).collect();
+            let tables: Vec<String> = tables.iter().map(DataTable::sql).collect();
             let grant = format!("GRANT SELECT, INSERT ON TABLE {} TO {role}", tables.join(", "));
             session.query(&grant).await.map_err(Error::from)?;
         }

@@ -74,12 +74,12 @@ fn is_archive_of_files(path: &Path) -> Result<bool> {
 }
 
 /// A reader that hashes what passes.
-struct Hashed<R> {
+struct HashingReader<R> {
     inner: R,
     hasher: Arc<Mutex<Hasher>>,
 }
 
-impl<R: Read> Read for Hashed<R> {
+impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let len = self.inner.read(buffer)?;
         self.hasher.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..len]);
@@ -99,7 +99,7 @@ pub(crate) fn stored_sha256(path: &Path, interrupt: &CancelToken) -> Result<Dige
 }
 
 fn hash_into(path: &Path, hasher: &Arc<Mutex<Hasher>>, interrupt: &CancelToken) -> Result<()> {
-    let hashed = Hashed { inner: interrupt.over(open_file(path)?), hasher: hasher.clone() };
+    let hashed = HashingReader { inner: interrupt.over(open_file(path)?), hasher: hasher.clone() };
     let mut file = BufReader::with_capacity(BLOCK, hashed);
     std::io::copy(&mut file, &mut std::io::sink())
         .map(|_| ())
@@ -183,7 +183,7 @@ impl std::fmt::Debug for Globals {
 
 /// Options of a restore that decide how its file is read.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct InputOptions {
     /// `--trust`.
     pub(crate) trust: bool,
     /// Keys that authenticate manifests.
@@ -208,7 +208,7 @@ pub(crate) struct Asked {
 /// leave its database, and nobody vouches for it. `Interrupted`.
 pub(crate) async fn examine(
     path: &Path,
-    asked: &Asked,
+    asked: &InputOptions,
     threads: usize,
     progress: &Arc<dyn Progress>,
     interrupt: &CancelToken,
@@ -222,7 +222,7 @@ pub(crate) async fn examine(
     interrupt.blocking(read).await
 }
 
-impl Asked {
+impl InputOptions {
     /// Adds the options of the command to a hint that repeats it without them: the same file into another database is
     /// another restore.
     fn complete(&self, hint: &str, path: &Path) -> String {
@@ -235,12 +235,12 @@ impl Asked {
 
 fn read_to_its_end(
     path: &Path,
-    asked: &Asked,
+    asked: &InputOptions,
     threads: usize,
     progress: &Arc<dyn Progress>,
     interrupt: &CancelToken,
 ) -> Result<ExaminedDump> {
-    let Asked { trust, keys, rules, command, .. } = asked;
+    let InputOptions { trust, keys, rules, command, .. } = asked;
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     // A manifest knows the dump as it is, not as the rules make it.
     if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.vouches() && rules.is_empty())
@@ -260,7 +260,7 @@ fn read_to_its_end(
         open_dump::open(interrupt.over(CustomStream::open(path)?), &name, threads, skip)?
     } else {
         let file = interrupt.over(open_file(path)?);
-        open_dump::open(Hashed { inner: file, hasher: stored.clone() }, &name, threads, skip)?
+        open_dump::open(HashingReader { inner: file, hasher: stored.clone() }, &name, threads, skip)?
     };
     let trailing = opened.trailing();
     let OpenDump { format, unpacker, mut notes, as_stored, was_utf16, .. } = opened;
@@ -297,7 +297,8 @@ fn read_to_its_end(
     if rules.database.is_none() && !summary.notes.databases.is_empty() && !summary.notes.astray {
         // The whole file has its end: now the part of one database, which has its own.
         let chosen = choose(&summary, asked, &name)?;
-        let asked = Asked { rules: Rules { database: Some(chosen), ..rules.clone() }, ..asked.clone() };
+        let asked =
+            InputOptions { rules: Rules { database: Some(chosen), ..rules.clone() }, ..asked.clone() };
         let mut part = read_to_its_end(path, &asked, threads, progress, interrupt)?;
         part.summary.server_version = part.summary.server_version.or(summary.server_version);
         part.summary.pg_dump_version = part.summary.pg_dump_version.or(summary.pg_dump_version);
@@ -484,7 +485,7 @@ pub(crate) fn permitted(
 }
 
 /// Chooses the database that is taken out of a file that holds several, or one with its CREATE DATABASE.
-fn choose(summary: &Summary, asked: &Asked, name: &str) -> Result<String> {
+fn choose(summary: &Summary, asked: &InputOptions, name: &str) -> Result<String> {
     let databases: Vec<_> = summary.notes.databases.iter().filter(|database| database.connected).collect();
     let filled: Vec<_> = databases.iter().copied().filter(|database| database.filled).collect();
     let names =

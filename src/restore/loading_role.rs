@@ -85,7 +85,7 @@ pub(crate) struct LoadingRole {
 }
 
 /// A staging database in which the role may work.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedStaging {
     /// The role's own access to the database.
     pub(crate) access: Access,
     /// Statements of the dump that the role may not run, by what is there already.
@@ -149,7 +149,7 @@ impl LoadingRole {
         plan: &RestorePlan,
         (admin, side): (&mut Session, &str),
         application: &str,
-    ) -> Result<Prepared> {
+    ) -> Result<PreparedStaging> {
         let role = ident(&self.name);
         let database = format!("GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {} TO {role}", ident(side));
         admin.query(&database).await.map_err(Error::from)?;
@@ -193,7 +193,7 @@ impl LoadingRole {
             Err(error) => return Err(error),
         };
         let extensions = plan.extensions.iter().map(|extension| extension.name.clone()).collect();
-        Ok(Prepared {
+        Ok(PreparedStaging {
             access,
             apart: Apart { extensions, schemas },
             public: public.map(|[oid, owner]| (oid, owner)),
@@ -270,7 +270,7 @@ impl LoadingRole {
         container: &Container,
         plan: &RestorePlan,
         (admin, side): (&mut Session, &str),
-        (prepared, deferred, owner): (Prepared, Vec<String>, &str),
+        (prepared, deferred, owner): (PreparedStaging, Vec<String>, &str),
         application: &str,
     ) -> Result<()> {
         let role = ident(&self.name);
@@ -433,9 +433,7 @@ pub(crate) fn explain(error: Error) -> Error {
     let message = error.message().to_lowercase();
     if error.kind() == ErrorKind::Tool && REFUSED.iter().any(|words| message.contains(&words.to_lowercase()))
     {
-        return error
-            .note("a file of unknown origin is loaded by a role that is no superuser")
-            .hint(TRUST);
+        return error.note("a file of unknown origin is loaded by a role that is no superuser").hint(TRUST);
     }
     error
 }

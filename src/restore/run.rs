@@ -21,7 +21,7 @@ use crate::dump::sql::{ExtensionPlace, LeftOut, Rules};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::canceller::Canceller;
 use crate::postgres::connections;
-use crate::postgres::lock::{self, Mode};
+use crate::postgres::lock::{self, LockMode};
 use crate::postgres::preflight::{self, CreateFrom, Findings};
 use crate::postgres::search_path::SearchPath;
 use crate::postgres::tools::dump_runner::{DumpKind, TransportOptions};
@@ -34,10 +34,10 @@ use crate::progress::{Event, Progress};
 use crate::repository::authenticity::Authenticity;
 use crate::restore::all_databases;
 use crate::restore::all_databases::Roles;
-use crate::restore::input::{Asked, DumpSource, ExaminedDump};
+use crate::restore::input::{DumpSource, ExaminedDump, InputOptions};
 use crate::restore::load::attempt::{LoadTotals, StagingLoad};
 use crate::restore::load::in_place;
-use crate::restore::load::parallel::Shared;
+use crate::restore::load::parallel::ParallelSql;
 use crate::restore::load::parallel_archive::ParallelArchive;
 use crate::restore::search_path_aids::Aids;
 use crate::text::units::{bytes, counted};
@@ -116,7 +116,7 @@ pub(crate) struct RestorePlan {
 #[derive(Clone, Debug)]
 pub(crate) enum ParallelPlan {
     /// A plain dump, its parts by as many psql.
-    Plain(Arc<Shared>),
+    Plain(Arc<ParallelSql>),
     /// An archive, by pg_restore itself.
     Archive(Arc<ParallelArchive>),
 }
@@ -262,7 +262,7 @@ pub(crate) async fn look(
     container: &Container,
     access: &Access,
     database: &str,
-    examined: Option<(&ExaminedDump, &Asked)>,
+    examined: Option<(&ExaminedDump, &InputOptions)>,
     encoding: Option<&str>,
 ) -> Result<(bool, ServerVersion, Findings)> {
     let mut session = standing::outside(engine, container, access, Some(database), "envctl restore").await?;
@@ -331,7 +331,7 @@ pub(crate) async fn run(
             return Ok(None);
         }
         let access = plan.access.to(&plan.database);
-        let holding = lock::hold(engine, container, &access, &name, Mode::Exclusive, plan.lock_limit);
+        let holding = lock::hold(engine, container, &access, &name, LockMode::Exclusive, plan.lock_limit);
         interrupt.or(holding).await?.map(Some)
     };
     let opening = async {

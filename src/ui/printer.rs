@@ -16,7 +16,7 @@ use super::error_text;
 use super::progress::{Bars, ProgressReporter};
 use super::streams::{OutputFailure, RawStream, Sink, Streams};
 use super::style::{ColorChoice, Styles, Tone};
-use super::table::{Layout, Table};
+use super::table::{Table, TableLayout};
 use super::target_line::TargetLine;
 use super::target_options::TargetOptions;
 use super::wrap::wrap;
@@ -54,14 +54,14 @@ pub(crate) struct UiOptions {
 /// The printer. Clones share their streams.
 #[derive(Clone)]
 pub(crate) struct Ui {
-    shared: Arc<Shared>,
+    shared: Arc<SharedPrinter>,
     /// Whom the talk is about, where several are worked on at a time; else empty.
     name: Arc<str>,
     /// Target options that hints get; known in part from the start, wholly once the target is found.
     target_options: Arc<Mutex<TargetOptions>>,
 }
 
-struct Shared {
+struct SharedPrinter {
     options: UiOptions,
     out: Sink,
     err: Sink,
@@ -87,7 +87,7 @@ impl Ui {
             && !options.json;
         let bars = Bars::new(moving.then(|| (err.clone(), columns_of(&options))));
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedPrinter {
                 out: Sink::new(streams.out),
                 err,
                 input: Mutex::new(streams.input),
@@ -180,7 +180,7 @@ impl Ui {
     /// A table as it would be written to stdout.
     pub(crate) fn render(&self, table: &Table) -> String {
         let width = self.options().stdout_is_terminal.then(|| self.width());
-        table.render(Layout { width, styles: self.out_styles() })
+        table.render(TableLayout { width, styles: self.out_styles() })
     }
 
     /// Writes a document to stdout: `"schema": 1` first, then the value's fields; a value that is no

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
 use super::printer::Ui;
-use super::progress_line::Facts;
+use super::progress_line::PhaseStats;
 use super::streams::Sink;
 use super::style::cursor;
 use crate::progress::{Event, Progress};
@@ -86,10 +86,10 @@ struct Phase {
     name: String,
     done: AtomicU64,
     total: AtomicU64,
-    words: Mutex<Words>,
+    words: Mutex<ProgressWords>,
 }
 
-struct Words {
+struct ProgressWords {
     step: String,
     table: String,
     began: Instant,
@@ -100,13 +100,13 @@ impl Phase {
         let mut words = locked(&self.words);
         self.done.store(0, Ordering::Relaxed);
         self.total.store(NO_TOTAL, Ordering::Relaxed);
-        *words = Words { step, table: String::new(), began: Instant::now() };
+        *words = ProgressWords { step, table: String::new(), began: Instant::now() };
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&self) -> PhaseStats {
         let words = locked(&self.words);
         let total = self.total.load(Ordering::Relaxed);
-        Facts {
+        PhaseStats {
             name: self.name.clone(),
             step: words.step.clone(),
             table: words.table.clone(),
@@ -131,7 +131,7 @@ impl ProgressReporter {
     pub(crate) fn new(ui: Ui, name: &str) -> Self {
         let options = ui.options();
         let logs = options.progress && !options.quiet && !options.json && !ui.bars().move_at_all();
-        let words = Words { step: String::new(), table: String::new(), began: Instant::now() };
+        let words = ProgressWords { step: String::new(), table: String::new(), began: Instant::now() };
         let phase = Phase {
             name: name.to_owned(),
             done: AtomicU64::new(0),

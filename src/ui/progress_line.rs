@@ -10,7 +10,7 @@ use crate::text::units;
 
 /// Facts about a phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct PhaseStats {
     /// The stack's name where several are worked on, else empty.
     pub(crate) name: String,
     pub(crate) step: String,
@@ -22,7 +22,7 @@ pub(crate) struct Facts {
     pub(crate) elapsed: Duration,
 }
 
-impl Facts {
+impl PhaseStats {
     /// The line in at most `width` columns.
     pub(crate) fn line(&self, width: usize) -> String {
         let mut shown = ellipsis(&self.title(), width);
@@ -103,14 +103,14 @@ impl Facts {
 mod tests {
     use super::*;
 
-    fn dumping() -> Facts {
-        Facts {
+    fn dumping() -> PhaseStats {
+        PhaseStats {
             step: "dumping".to_owned(),
             table: "public.orders".to_owned(),
             done: 300_000_000,
             total: Some(1_200_000_000),
             elapsed: Duration::from_secs(6),
-            ..Facts::default()
+            ..PhaseStats::default()
         }
     }
 
@@ -132,14 +132,15 @@ mod tests {
 
     #[test]
     fn a_total_that_proved_too_small_is_dropped() {
-        let facts = Facts { total: Some(1), table: String::new(), ..dumping() };
+        let facts = PhaseStats { total: Some(1), table: String::new(), ..dumping() };
         assert_eq!(facts.line(80), "dumping  300.0 MB  50.0 MB/s");
     }
 
     #[test]
     fn what_is_not_known_is_not_said() {
-        assert_eq!(Facts::default().line(80), "working");
-        let facts = Facts { name: "acme".to_owned(), step: "swapping \x1b".to_owned(), ..Facts::default() };
+        assert_eq!(PhaseStats::default().line(80), "working");
+        let facts =
+            PhaseStats { name: "acme".to_owned(), step: "swapping \x1b".to_owned(), ..PhaseStats::default() };
         assert_eq!(facts.line(80), "acme: swapping \\u{1b}");
     }
 

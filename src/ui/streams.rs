@@ -53,17 +53,17 @@ pub(crate) enum OutputFailure {
 /// One stream for writing, shared by everybody who writes to it.
 #[derive(Clone)]
 pub(crate) struct Sink {
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<StreamState>>,
 }
 
-struct Inner {
+struct StreamState {
     writer: Box<dyn Write + Send>,
     failure: Option<OutputFailure>,
 }
 
 impl Sink {
     pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { writer, failure: None })) }
+        Self { inner: Arc::new(Mutex::new(StreamState { writer, failure: None })) }
     }
 
     /// Writes everything, or remembers why not. After a failure nothing more is tried.
@@ -87,7 +87,7 @@ impl Sink {
         self.lock().failure.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, StreamState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ const ROOM: usize = 24;
 
 /// Layout of a table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
+pub(crate) struct TableLayout {
     /// The terminal's columns; `None` where there is no terminal.
     pub(crate) width: Option<usize>,
     pub(crate) styles: Styles,
@@ -111,7 +111,7 @@ impl Table {
     }
 
     /// The table as text, ended; nothing where there are no rows.
-    pub(crate) fn render(&self, layout: Layout) -> String {
+    pub(crate) fn render(&self, layout: TableLayout) -> String {
         if self.is_empty() {
             return String::new();
         }

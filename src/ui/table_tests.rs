@@ -11,7 +11,7 @@ fn sample() -> Table {
 }
 
 fn at(width: Option<usize>, styles: Styles) -> String {
-    sample().render(Layout { width, styles })
+    sample().render(TableLayout { width, styles })
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_pipe_is_never_wrapped_and_a_terminal_never_overrun() {
     let mut table = Table::new([Column::text("name"), Column::text("why")]);
     let long = "word ".repeat(20);
     table.row(["acme", long.as_str()]);
-    let layout = |width| Layout { width, styles: Styles::PLAIN };
+    let layout = |width| TableLayout { width, styles: Styles::PLAIN };
     assert_eq!(table.render(layout(None)).lines().count(), 2);
     let wrapped = table.render(layout(Some(80)));
     assert!(wrapped.lines().count() > 2 && wrapped.lines().all(|line| columns(line) <= 80), "{wrapped}");
@@ -76,7 +76,7 @@ fn wide() -> Table {
 
 #[test]
 fn only_the_last_column_is_wrapped_and_only_at_its_words() {
-    let shown = wide().render(Layout { width: Some(80), styles: Styles::PLAIN });
+    let shown = wide().render(TableLayout { width: Some(80), styles: Styles::PLAIN });
     assert_eq!(
         shown,
         "\
@@ -90,7 +90,7 @@ acme   acme-prod-backend-1  1\u{202f}234\u{202f}567  failed: the database does n
 
 #[test]
 fn a_record_says_again_what_stood_above_and_leaves_out_what_is_not_known() {
-    let shown = wide().render(Layout { width: Some(40), styles: Styles::PLAIN });
+    let shown = wide().render(TableLayout { width: Some(40), styles: Styles::PLAIN });
     assert_eq!(
         shown,
         "\
@@ -115,7 +115,7 @@ fn what_can_be_spared_goes_first_and_is_named() {
         Column::text("proof"),
     ]);
     table.row(["backup_20260101_000000.sql.gz", "+5 %", "161558", "trailer"]);
-    let at = |width| table.render(Layout { width: Some(width), styles: Styles::PLAIN });
+    let at = |width| table.render(TableLayout { width: Some(width), styles: Styles::PLAIN });
     assert_eq!(at(80).lines().count(), 2, "{}", at(80));
     assert_eq!(
         at(48),
@@ -147,7 +147,7 @@ proptest::proptest! {
         for row in cells.chunks_exact(4) {
             table.row(row.iter().map(String::as_str));
         }
-        let shown = table.render(Layout { width: Some(width), styles: Styles::PLAIN });
+        let shown = table.render(TableLayout { width: Some(width), styles: Styles::PLAIN });
         let mut words: Vec<&str> = shown.split_whitespace().collect();
         for word in cells.chunks_exact(4).flatten().flat_map(|cell| cell.split(' ')) {
             let at = words.iter().position(|shown| *shown == word);
@@ -162,5 +162,8 @@ proptest::proptest! {
 
 #[test]
 fn no_rows_are_no_text() {
-    assert_eq!(Table::new([Column::text("stack")]).render(Layout { width: None, styles: Styles::PLAIN }), "");
+    assert_eq!(
+        Table::new([Column::text("stack")]).render(TableLayout { width: None, styles: Styles::PLAIN }),
+        ""
+    );
 }

@@ -12,10 +12,10 @@ use crate::backup::create::{BackupRequest, BackupTarget, Created, OnExisting, cr
 use crate::commands::backup::all_databases;
 use crate::commands::backup::multi_stack::Backups;
 use crate::commands::connect;
-use crate::commands::connect::Database;
+use crate::commands::connect::ConnectedDatabase;
 use crate::commands::find_catalog;
 use crate::commands::multi_stack;
-use crate::commands::multi_stack::{Ground, ManyArgs};
+use crate::commands::multi_stack::{ManyArgs, MultiStackContext};
 use crate::commands::transport_args::WayArgs;
 use crate::config::Settings;
 use crate::dump::format::Format;
@@ -26,7 +26,7 @@ use crate::postgres::Session;
 use crate::postgres::tools::pg_dump::DumpOptions;
 use crate::progress::Progress;
 use crate::random::nonce;
-use crate::repository::manifest::{Manifest, Purpose, Source};
+use crate::repository::manifest::{BackupSource, Manifest, Purpose};
 use crate::repository::name::Label;
 use crate::text::shell_word::shell_word;
 use crate::text::units::{bytes, counted, duration};
@@ -72,13 +72,13 @@ pub(crate) struct CreateArgs {
 const FOR_EVER: std::time::Duration = std::time::Duration::from_hours(24 * 365 * 30);
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct BackupCreateAnswer<'a> {
     path: Option<&'a PathBuf>,
     manifest: &'a Manifest,
 }
 
 #[derive(Serialize)]
-struct Planned<'a> {
+struct BackupPlan<'a> {
     dry_run: bool,
     plan: [String; 1],
     path: Option<&'a PathBuf>,
@@ -112,11 +112,11 @@ pub(crate) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Res
 }
 
 /// Prints the plan of `--dry-run`: a line, and a document with `--json`.
-fn show_dry_run(app: &App, found: &Database, request: &BackupRequest) {
+fn show_dry_run(app: &App, found: &ConnectedDatabase, request: &BackupRequest) {
     let line = format!("would back up {} to {}", found.facts.database, destination(request));
     app.ui.say(&line);
     if app.ui.is_json() {
-        app.ui.json(&Planned {
+        app.ui.json(&BackupPlan {
             dry_run: true,
             plan: [line],
             path: match &request.destination {
@@ -144,7 +144,7 @@ async fn several(
             .hint("leave it out: each goes into BACKUPS/STACK/PROFILE; `ENVCTL_BACKUP_DIR` names BACKUPS"));
     }
     let many = args.many.clone();
-    let ground = Ground { app, daemon, settings };
+    let ground = MultiStackContext { app, daemon, settings };
     let verb = Backups { ground, args };
     multi_stack::run(&verb, &many, global, &verb.ground, OnFailure::Continue).await
 }
@@ -153,7 +153,7 @@ async fn several(
 ///
 /// # Errors
 /// Kind `Usage`: the project's file cannot be understood.
-pub(crate) fn destination_directory(settings: &Settings, found: &Database) -> Result<String> {
+pub(crate) fn destination_directory(settings: &Settings, found: &ConnectedDatabase) -> Result<String> {
     Ok(find_catalog::of_found(settings, found)?.directory().display().to_string())
 }
 
@@ -165,7 +165,7 @@ pub(crate) async fn safety(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
-    found: &Database,
+    found: &ConnectedDatabase,
 ) -> Result<PathBuf> {
     let request = request(&CreateArgs::default(), Purpose::Safety, app, settings, daemon, found)?;
     let created = perform(app, daemon, found, &request, None).await?;
@@ -175,7 +175,7 @@ pub(crate) async fn safety(
 pub(crate) async fn perform(
     app: &App,
     daemon: &Daemon,
-    found: &Database,
+    found: &ConnectedDatabase,
     request: &BackupRequest,
     open: Option<Session>,
 ) -> Result<Created> {
@@ -194,10 +194,10 @@ pub(crate) fn request(
     app: &App,
     settings: &Settings,
     daemon: &Daemon,
-    found: &Database,
+    found: &ConnectedDatabase,
 ) -> Result<BackupRequest> {
     let settings = &settings.for_stack(&found.target)?;
-    let asked = format::Asked {
+    let asked = format::FormatRequest {
         format: match (&args.format, args.all_databases) {
             (Some(format), _) => format,
             (None, true) => Format::Plain.word(),
@@ -261,7 +261,7 @@ pub(crate) fn request(
         operation: nonce(),
         who: app.who(),
         purpose,
-        source: Source {
+        source: BackupSource {
             stack: target.stack.clone(),
             profile: target.profile.name.clone(),
             context: daemon.context.clone(),
@@ -353,7 +353,7 @@ pub(crate) fn show(app: &App, created: &Created) {
         app.ui.warn(&format!("{} is EMPTY: there is nothing in this backup", manifest.of_what()));
     }
     // The path is the answer: `FILE=$(envctl backup -q)`.
-    app.ui.show(&Answer { path: Some(path), manifest }, |_| {
+    app.ui.show(&BackupCreateAnswer { path: Some(path), manifest }, |_| {
         format!("{}\n", crate::text::escape::escape(&path.display().to_string()))
     });
 }

@@ -9,7 +9,7 @@ use crate::postgres::version::ServerVersion;
 
 /// Format and packing, decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
+pub(crate) struct DumpForm {
     /// Format that pg_dump writes.
     pub(crate) format: Format,
     /// Compression by envctl; none for an archive, so that `pg_restore` can read the file.
@@ -18,7 +18,7 @@ pub(crate) struct Form {
     pub(crate) inside: Option<String>,
 }
 
-impl Form {
+impl DumpForm {
     /// Returns the file extension of a backup.
     pub(crate) fn extension(&self) -> String {
         match self.format {
@@ -31,7 +31,7 @@ impl Form {
 }
 
 /// Format and compression from the options and the settings.
-pub(crate) struct Asked<'a> {
+pub(crate) struct FormatRequest<'a> {
     /// `--format`, or the setting.
     pub(crate) format: &'a str,
     /// `--compress`.
@@ -46,7 +46,7 @@ pub(crate) struct Asked<'a> {
 ///
 /// # Errors
 /// Kind `Usage`: an unknown word, a name that says another format, or a packing this pg_dump has not.
-pub(crate) fn decide(asked: &Asked<'_>, server: &ServerVersion) -> Result<Form> {
+pub(crate) fn decide(asked: &FormatRequest<'_>, server: &ServerVersion) -> Result<DumpForm> {
     match asked.format {
         "plain" => plain(asked),
         "custom" => archive(asked, server, Format::Custom),
@@ -58,18 +58,18 @@ pub(crate) fn decide(asked: &Asked<'_>, server: &ServerVersion) -> Result<Form> 
     }
 }
 
-fn plain(asked: &Asked<'_>) -> Result<Form> {
+fn plain(asked: &FormatRequest<'_>) -> Result<DumpForm> {
     let outside = match (asked.compress, asked.output.and_then(by_name)) {
         (Some(asked), _) => asked.parse()?,
         (None, Some(named)) => named,
         (None, None) => asked.usual.parse()?,
     };
-    Ok(Form { format: Format::Plain, outside, inside: None })
+    Ok(DumpForm { format: Format::Plain, outside, inside: None })
 }
 
-fn archive(asked: &Asked<'_>, server: &ServerVersion, format: Format) -> Result<Form> {
+fn archive(asked: &FormatRequest<'_>, server: &ServerVersion, format: Format) -> Result<DumpForm> {
     if let Some(path) = asked.output.filter(|path| by_name(path).is_some()) {
-        let form = Form { format, outside: Compression::None, inside: None };
+        let form = DumpForm { format, outside: Compression::None, inside: None };
         return Err(error::usage(format!(
             "{} is the name of a plain dump, and the format is {}",
             path.display(),
@@ -97,7 +97,7 @@ fn archive(asked: &Asked<'_>, server: &ServerVersion, format: Format) -> Result<
             .hint("use `--compress gzip`, or `--format plain --compress zstd`"));
         }
     };
-    Ok(Form { format, outside: Compression::None, inside: Some(inside) })
+    Ok(DumpForm { format, outside: Compression::None, inside: Some(inside) })
 }
 
 /// The gzip level inside an archive where none is asked for.
@@ -117,8 +117,8 @@ fn by_name(path: &Path) -> Option<Compression> {
 mod tests {
     use super::*;
 
-    fn decided(format: &str, compress: Option<&str>, output: Option<&str>, major: u32) -> Result<Form> {
-        let asked = Asked { format, compress, usual: "gzip", output: output.map(Path::new) };
+    fn decided(format: &str, compress: Option<&str>, output: Option<&str>, major: u32) -> Result<DumpForm> {
+        let asked = FormatRequest { format, compress, usual: "gzip", output: output.map(Path::new) };
         decide(&asked, &ServerVersion::new(major * 10_000, ""))
     }
 

@@ -17,10 +17,10 @@ use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `backup list`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct BackupListArgs {}
 
 #[derive(Serialize)]
-struct Row {
+struct BackupListRow {
     path: String,
     started: jiff::Timestamp,
     stored_bytes: u64,
@@ -34,14 +34,14 @@ struct Row {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct BackupListAnswer {
     directory: String,
-    backups: Vec<Row>,
+    backups: Vec<BackupListRow>,
 }
 
 /// # Errors
 /// Kind `Target`: no stack is meant. `Failed`: the directory cannot be read.
-pub(crate) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(_args: &BackupListArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(
         &settings,
@@ -54,7 +54,7 @@ pub(crate) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
         app.ui
             .say(&format!("no backups in {} yet; make one: `envctl backup`", catalog.directory().display()));
     }
-    let answer = Answer {
+    let answer = BackupListAnswer {
         directory: catalog.directory().display().to_string(),
         backups: backups.iter().map(row).collect(),
     };
@@ -65,9 +65,9 @@ pub(crate) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
     Ok(())
 }
 
-fn row(backup: &Backup) -> Row {
+fn row(backup: &Backup) -> BackupListRow {
     let manifest = backup.manifest.as_ref().ok();
-    Row {
+    BackupListRow {
         path: backup.path.display().to_string(),
         started: backup.label.timestamp(),
         stored_bytes: backup.stored_bytes,

@@ -18,30 +18,30 @@ pub(crate) use create::safety;
 /// Arguments of `backup`.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Args {
+pub(crate) struct BackupArgs {
     #[command(flatten)]
     create: create::CreateArgs,
     #[command(subcommand)]
-    verb: Option<Verb>,
+    verb: Option<BackupVerb>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum BackupVerb {
     /// Make a backup (the default)
     Create(create::CreateArgs),
     /// The backups of this stack: age, size, trend, proof
     #[command(visible_alias = "ls")]
-    List(list::Args),
+    List(list::BackupListArgs),
     /// One backup: its manifest in words
-    Show(show::Args),
+    Show(show::BackupShowArgs),
 }
 
 /// # Errors
 /// The verb's own.
-pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
-    match args.verb.unwrap_or(Verb::Create(args.create)) {
-        Verb::Create(args) => create::run(args, global, app).await,
-        Verb::List(args) => list::run(&args, global, app).await,
-        Verb::Show(args) => show::run(&args, global, app).await,
+pub(crate) async fn run(args: BackupArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+    match args.verb.unwrap_or(BackupVerb::Create(args.create)) {
+        BackupVerb::Create(args) => create::run(args, global, app).await,
+        BackupVerb::List(args) => list::run(&args, global, app).await,
+        BackupVerb::Show(args) => show::run(&args, global, app).await,
     }
 }

@@ -8,30 +8,30 @@ use super::create::{CreateArgs, destination_directory, perform, request};
 use crate::backup::create::Created;
 use crate::cancel::CancelToken;
 use crate::commands::connect;
-use crate::commands::connect::Database;
-use crate::commands::multi_stack::Ground;
+use crate::commands::connect::ConnectedDatabase;
+use crate::commands::multi_stack::MultiStackContext;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::environment::Environment;
 use crate::error::Result;
-use crate::multi_stack::Verb;
+use crate::multi_stack::StackOperation;
 use crate::repository::manifest::Purpose;
 use crate::text::units::{bytes, counted};
 
 /// The verb.
 pub(crate) struct Backups<'a> {
-    pub(crate) ground: Ground<'a>,
+    pub(crate) ground: MultiStackContext<'a>,
     pub(crate) args: CreateArgs,
 }
 
 /// A backup that would be made.
 #[derive(Serialize)]
-pub(crate) struct Planned {
+pub(crate) struct PlannedBackup {
     database: String,
     server_version: String,
     size: u64,
     directory: String,
     #[serde(skip)]
-    found: Database,
+    found: ConnectedDatabase,
 }
 
 /// A backup that was made.
@@ -46,13 +46,13 @@ pub(crate) struct BackupDone {
     empty: bool,
 }
 
-impl Plan for Planned {
+impl Plan for PlannedBackup {
     fn guard(&self) -> Guard {
         Guard::Read
     }
 }
 
-impl fmt::Display for Planned {
+impl fmt::Display for PlannedBackup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -75,8 +75,8 @@ impl fmt::Display for BackupDone {
     }
 }
 
-impl Verb for Backups<'_> {
-    type Plan = Planned;
+impl StackOperation for Backups<'_> {
+    type Plan = PlannedBackup;
     type Outcome = BackupDone;
 
     fn name(&self) -> &'static str {
@@ -87,10 +87,10 @@ impl Verb for Backups<'_> {
         Guard::Read
     }
 
-    async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<Planned> {
+    async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<PlannedBackup> {
         let app = self.ground.at(environment, stop);
         let found = connect::reach(&app, self.ground.daemon, self.ground.settings, environment).await?;
-        Ok(Planned {
+        Ok(PlannedBackup {
             database: found.facts.database.clone(),
             server_version: found.facts.version.to_string(),
             size: found.facts.size,
@@ -103,10 +103,10 @@ impl Verb for Backups<'_> {
         &self,
         environment: &Environment,
         stop: CancelToken,
-        plan: Confirmed<Planned>,
+        plan: Confirmed<PlannedBackup>,
     ) -> Result<BackupDone> {
         let app = self.ground.at(environment, stop);
-        let Ground { daemon, settings, .. } = self.ground;
+        let MultiStackContext { daemon, settings, .. } = self.ground;
         let found = plan.into_plan().found;
         let request = request(&self.args, Purpose::Backup, &app, settings, daemon, &found)?;
         let Created { path, manifest } = perform(&app, daemon, &found, &request, None).await?;

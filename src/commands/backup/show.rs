@@ -13,7 +13,7 @@ use crate::commands::find_catalog::Meant;
 use crate::commands::multi_stack::one_stack;
 use crate::config::Settings;
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::postgres::database_info::Facts;
+use crate::postgres::database_info::DatabaseInfo;
 use crate::repository::authenticity::Authenticity;
 use crate::repository::identity::Identity;
 use crate::repository::manifest::Manifest;
@@ -22,7 +22,7 @@ use crate::text::units::{age, bytes, count, counted, duration, moment};
 
 /// Arguments of `backup show`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct BackupShowArgs {
     /// A file, a name from `backup list`, or `latest`
     #[arg(value_name = "BACKUP", default_value = "latest")]
     backup: PathBuf,
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 /// The manifest as it is, and whether it vouches for the backup.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct BackupShowAnswer<'a> {
     #[serde(flatten)]
     manifest: &'a Manifest,
     authenticity: &'static str,
@@ -38,7 +38,7 @@ struct Answer<'a> {
 
 /// # Errors
 /// Kind `Target`: no such backup. `Integrity`: its manifest is missing or damaged.
-pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &BackupShowArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(
         &settings,
@@ -66,7 +66,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
             .note("it can still be restored: its own structure is checked then")
     })?;
     let now = app.now();
-    let answer = Answer { manifest: &manifest, authenticity: authenticity.word() };
+    let answer = BackupShowAnswer { manifest: &manifest, authenticity: authenticity.word() };
     let shown = path.display().to_string();
     app.ui.show(&answer, |ui| ui.folded(&text(&shown, &manifest, &authenticity, now)));
     Ok(())
@@ -82,7 +82,7 @@ async fn target(app: &App, settings: &Settings, global: &GlobalArgs, meant: &Mea
         let daemon = app.connect(settings, global)?;
         let environment = app.environment(&daemon, settings).await?;
         let (target, _, mut session) = connect::connect(app, &daemon, settings, &environment).await?;
-        let facts = Facts::read(&mut session).await?;
+        let facts = DatabaseInfo::read(&mut session).await?;
         let only_service = environment.database_services().len() < 2;
         Ok::<_, Error>(find_catalog::identity(&target, only_service, &daemon.context, Some(&facts.database)))
     };

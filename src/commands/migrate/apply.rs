@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
-use crate::commands::migrate::context::{Migrations, history_beside, open_with_session};
-use crate::commands::multi_stack::{Ground, ManyArgs};
+use crate::commands::migrate::context::{MigrationContext, history_beside, open_with_session};
+use crate::commands::multi_stack::{ManyArgs, MultiStackContext};
 use crate::commands::{connect, find_catalog};
 use crate::config::Settings;
 use crate::consent::{Decision, Guard};
 use crate::environment::Environment;
-use crate::environment::selector::Wanted;
+use crate::environment::selector::ContainerSelector;
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::{Applied, MigrationPlan};
 use crate::text::units::age;
@@ -50,11 +50,11 @@ pub(crate) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Resu
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     if args.many.wanted(&settings)? {
-        let ground = Ground { app, daemon: &daemon, settings: &settings };
+        let ground = MultiStackContext { app, daemon: &daemon, settings: &settings };
         return crate::commands::migrate::multi_stack::apply(&args, global, &ground).await;
     }
     let environment = app.environment(&daemon, &settings).await?;
-    let Prepared { migrations, plan, backup_is_due } =
+    let PreparedRun { migrations, plan, backup_is_due } =
         prepare(&args, app, &daemon, &settings, &environment).await?;
     if plan.pending.is_empty() {
         nothing(app, global, &plan);
@@ -80,8 +80,8 @@ pub(crate) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Resu
 }
 
 /// A plan, and what it was made from.
-pub(crate) struct Prepared {
-    pub(crate) migrations: Migrations,
+pub(crate) struct PreparedRun {
+    pub(crate) migrations: MigrationContext,
     pub(crate) plan: MigrationPlan,
     /// The last backup of production is too old; the plan says so.
     pub(crate) backup_is_due: bool,
@@ -97,7 +97,7 @@ pub(crate) async fn prepare(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-) -> Result<Prepared> {
+) -> Result<PreparedRun> {
     let (migrations, mut session) = open_with_session(app, daemon, settings, environment).await?;
     let settings = &settings.for_stack(environment)?;
     // Not waited for at the end: its end of input ends it.
@@ -116,7 +116,7 @@ pub(crate) async fn prepare(
         backup_is_due = remark.is_some() && !args.backup;
         plan.remarks.extend(remark);
     }
-    Ok(Prepared { migrations, plan, backup_is_due })
+    Ok(PreparedRun { migrations, plan, backup_is_due })
 }
 
 fn nothing(app: &App, global: &GlobalArgs, plan: &MigrationPlan) {
@@ -139,7 +139,7 @@ async fn tested(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-    migrations: &Migrations,
+    migrations: &MigrationContext,
     plan: &mut MigrationPlan,
 ) -> Result<()> {
     let landscape = app.landscape(daemon, settings).await?;
@@ -153,7 +153,7 @@ async fn tested(
     for other in others {
         let quiet = app.of_stack(other, app.interrupt.clone());
         // A profile that does not run has tested nothing.
-        if other.pick(&Wanted::Db, settings.target.index).is_err() {
+        if other.pick(&ContainerSelector::Db, settings.target.index).is_err() {
             continue;
         }
         let asking = async {
@@ -205,7 +205,7 @@ fn backup_remark(
     args: &ApplyArgs,
     app: &App,
     settings: &Settings,
-    migrations: &Migrations,
+    migrations: &MigrationContext,
 ) -> Option<String> {
     if args.backup {
         return Some("a backup is made first".to_owned());

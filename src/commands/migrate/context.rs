@@ -4,23 +4,23 @@ use std::path::{Path, PathBuf};
 
 use crate::app::{App, Daemon};
 use crate::commands::connect;
-use crate::commands::connect::Database;
+use crate::commands::connect::ConnectedDatabase;
 use crate::config::Settings;
-use crate::environment::selector::Wanted;
+use crate::environment::selector::ContainerSelector;
 use crate::environment::{Environment, Target};
 use crate::error::{self, Error, Result};
-use crate::migrations::command::{self as tools, CommandDriver, Tool};
-use crate::migrations::driver::{DriverChoice, Evidence, choose, has_any};
+use crate::migrations::command::{self as tools, CommandDriver, ResolvedTool};
+use crate::migrations::driver::{DriverChoice, DriverInputs, choose, has_any};
 use crate::migrations::layout::Layout;
-use crate::migrations::prisma::{Cli, GUARD, PrismaDriver, Wishes, fetch};
+use crate::migrations::prisma::{GUARD, PrismaCli, PrismaDriver, PrismaSettings, fetch};
 use crate::migrations::sql::SqlDriver;
 use crate::migrations::{Driver, History};
 use crate::postgres::{Access, Session};
 use crate::random::nonce;
 
 /// The database and who migrates it.
-pub(crate) struct Migrations {
-    pub(crate) found: Database,
+pub(crate) struct MigrationContext {
+    pub(crate) found: ConnectedDatabase,
     pub(crate) driver: Driver,
     pub(crate) project: Option<PathBuf>,
     /// Said where the stack was started from another directory than the files lie in.
@@ -28,7 +28,7 @@ pub(crate) struct Migrations {
 }
 
 /// Driver that migrates a database, with the project of its files.
-pub(crate) struct Chosen {
+pub(crate) struct ChosenDriver {
     pub(crate) driver: Driver,
     pub(crate) project: Option<PathBuf>,
     pub(crate) place: Option<String>,
@@ -43,7 +43,7 @@ pub(crate) async fn open(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-) -> Result<Migrations> {
+) -> Result<MigrationContext> {
     let (migrations, session) = open_with_session(app, daemon, settings, environment).await?;
     session.close().await;
     Ok(migrations)
@@ -58,11 +58,11 @@ pub(crate) async fn open_with_session(
     daemon: &Daemon,
     settings: &Settings,
     environment: &Environment,
-) -> Result<(Migrations, Session)> {
+) -> Result<(MigrationContext, Session)> {
     let (found, session) = connect::reach_open_to_write(app, daemon, settings, environment).await?;
-    let Chosen { driver, project, place } =
+    let ChosenDriver { driver, project, place } =
         driver(app, daemon, settings, environment, &found.target, &found.access).await?;
-    Ok((Migrations { found, driver, project, place }, session))
+    Ok((MigrationContext { found, driver, project, place }, session))
 }
 
 /// The driver for a database that is reached already, and the project.
@@ -76,24 +76,24 @@ pub(crate) async fn driver(
     environment: &Environment,
     target: &Target,
     access: &Access,
-) -> Result<Chosen> {
+) -> Result<ChosenDriver> {
     let settings = &own_settings(settings, target)?;
     let wishes = &settings.migrations;
     let base = settings.directory_of("migrations.dir");
-    let mut evidence = Evidence {
+    let mut evidence = DriverInputs {
         driver: &wishes.driver,
         dir: wishes.dir.as_deref(),
         layout: wishes.layout.as_deref(),
         base,
         preset: wishes.preset.as_deref(),
         own: wishes.commands.apply.is_some(),
-        ..Evidence::default()
+        ..DriverInputs::default()
     };
     let wanted = evidence.wanted().to_owned();
     let backend = match wanted.as_str() {
         "sql" => None,
-        "prisma" | "command" => Some(environment.pick(&Wanted::Backend, settings.target.index)?),
-        _ => environment.pick(&Wanted::Backend, settings.target.index).ok(),
+        "prisma" | "command" => Some(environment.pick(&ContainerSelector::Backend, settings.target.index)?),
+        _ => environment.pick(&ContainerSelector::Backend, settings.target.index).ok(),
     };
     let (cli, ground) = match &backend {
         Some(backend) => look(app, daemon, settings, backend, &wanted).await?,
@@ -108,7 +108,7 @@ pub(crate) async fn driver(
     // Where nothing says a directory, the one that holds migrations is meant.
     let here = projects
         .iter()
-        .find(|project| has_any(&Evidence { project: Some(project.as_path()), ..evidence.clone() }));
+        .find(|project| has_any(&DriverInputs { project: Some(project.as_path()), ..evidence.clone() }));
     let project = here.or(projects.first()).cloned();
     evidence.project = project.as_deref();
     let side = |layout, folder| sql(app, daemon, settings, (target, access), layout, folder, project.clone());
@@ -135,7 +135,7 @@ pub(crate) async fn driver(
             Driver::Sql(Box::new(side(layout, folder)))
         }
         (DriverChoice::Command(pick), Some(backend), _) => {
-            let tool = Tool::new(pick, &commands(settings), &ground)?;
+            let tool = ResolvedTool::new(pick, &commands(settings), &ground)?;
             let sql = side(Layout::Flat, PathBuf::new());
             Driver::Command(Box::new(CommandDriver { sql, backend: backend.container, tool }))
         }
@@ -143,21 +143,21 @@ pub(crate) async fn driver(
             return Err(error::target("the backend of this stack does not run"));
         }
     };
-    Ok(Chosen { driver, project, place })
+    Ok(ChosenDriver { driver, project, place })
 }
 
 /// Looks in the backend's container for the Prisma CLI and for the files of other tools.
 /// A driver that is configured limits the search.
 ///
 /// # Errors
-/// Errors of [`Cli::find`]; kind `Usage`: `migrations.dir` is no directory in the container.
+/// Errors of [`PrismaCli::find`]; kind `Usage`: `migrations.dir` is no directory in the container.
 async fn look(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
     backend: &Target,
     wanted: &str,
-) -> Result<(Option<Cli>, Option<tools::Ground>)> {
+) -> Result<(Option<PrismaCli>, Option<tools::ToolFiles>)> {
     let prisma =
         async { if wanted == "command" { Ok(None) } else { find_cli(app, daemon, settings, backend).await } };
     let others = async {
@@ -174,10 +174,10 @@ async fn find_tools(
     settings: &Settings,
     backend: &Target,
     wanted: &str,
-) -> Result<Option<tools::Ground>> {
+) -> Result<Option<tools::ToolFiles>> {
     let named = wanted == "command";
     let dir = settings.migrations.dir.as_deref().filter(|_| named);
-    let looking = tools::Ground::look(&daemon.engine, &backend.container, dir);
+    let looking = tools::ToolFiles::look(&daemon.engine, &backend.container, dir);
     let ground = app.interrupt.or(looking).await??;
     if ground.is_none() && named {
         let container = &backend.container.name;
@@ -205,9 +205,9 @@ fn commands(settings: &Settings) -> tools::Commands {
 /// Schema tool that is called by the verbs that pass its output through.
 pub(crate) enum SchemaToolKind {
     /// The Prisma CLI.
-    Prisma(Cli),
+    Prisma(PrismaCli),
     /// Another tool.
-    Command(Box<Tool>),
+    Command(Box<ResolvedTool>),
 }
 
 /// The schema tool of a backend, found as the driver of migrations is, but without a database.
@@ -222,13 +222,13 @@ pub(crate) async fn caller(
 ) -> Result<Option<SchemaToolKind>> {
     let settings = &settings.for_stack(backend)?;
     let wishes = &settings.migrations;
-    let mut evidence = Evidence {
+    let mut evidence = DriverInputs {
         // Files of this machine have no verbs to pass on to.
         driver: if wishes.driver == "sql" { "auto" } else { &wishes.driver },
         preset: wishes.preset.as_deref(),
         own: wishes.commands.apply.is_some(),
         backend: Some(&backend.container.name),
-        ..Evidence::default()
+        ..DriverInputs::default()
     };
     let wanted = evidence.wanted().to_owned();
     let (cli, ground) = look(app, daemon, settings, backend, &wanted).await?;
@@ -240,7 +240,7 @@ pub(crate) async fn caller(
     }
     Ok(match (choose(&evidence)?, cli) {
         (DriverChoice::Command(pick), _) => {
-            Some(SchemaToolKind::Command(Box::new(Tool::new(pick, &commands(settings), &ground)?)))
+            Some(SchemaToolKind::Command(Box::new(ResolvedTool::new(pick, &commands(settings), &ground)?)))
         }
         (_, cli) => cli.map(SchemaToolKind::Prisma),
     })
@@ -249,18 +249,18 @@ pub(crate) async fn caller(
 /// The Prisma CLI of a backend. An ambiguity counts only where Prisma is asked for by name.
 ///
 /// # Errors
-/// Errors of [`Cli::find`].
+/// Errors of [`PrismaCli::find`].
 pub(crate) async fn find_cli(
     app: &App,
     daemon: &Daemon,
     settings: &Settings,
     backend: &Target,
-) -> Result<Option<Cli>> {
-    let wishes = Wishes {
+) -> Result<Option<PrismaCli>> {
+    let wishes = PrismaSettings {
         schema: settings.migrations.schema.clone(),
         dir: settings.migrations.dir.clone().filter(|_| settings.migrations.driver != "sql"),
     };
-    app.interrupt.or(Cli::find(&daemon.engine, &backend.container, &wishes)).await?
+    app.interrupt.or(PrismaCli::find(&daemon.engine, &backend.container, &wishes)).await?
 }
 
 /// Returns what another database of the stack has seen: who else has applied these migrations?

@@ -6,18 +6,18 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::app::global_args::GlobalArgs;
-use crate::commands::migrate::context::{Migrations, open};
+use crate::commands::migrate::context::{MigrationContext, open};
 use crate::commands::multi_stack::one_stack;
 use crate::error::{self, Result};
-use crate::migrations::command::NewFile;
+use crate::migrations::command::ChangedFile;
 use crate::migrations::driver::new_file;
-use crate::migrations::prisma::Written;
+use crate::migrations::prisma::CreatedMigration;
 use crate::migrations::sql::SqlDriver;
 use crate::migrations::{Driver, MigrationName};
 
 /// Arguments of `migrate create`.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Args {
+pub(crate) struct MigrateCreateArgs {
     /// What it does: letters, digits, `_` and `-`
     #[arg(value_name = "NAME")]
     name: String,
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct MigrateCreateAnswer {
     name: String,
     /// On this machine; none where the project is not here.
     files: Vec<PathBuf>,
@@ -40,7 +40,7 @@ struct Answer {
 
 /// # Errors
 /// Kind `Usage`: the name, the schema. `Refused`: production; nothing new in the schema.
-pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &MigrateCreateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let name: MigrationName = args.name.parse()?;
     let settings = app.settings(global)?;
     one_stack(&settings, "migrate create", "name it with `-s STACK`")?;
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
             }
             _ => (name.dated(at), format!("would write {}\n", name.dated(at))),
         };
-        let answer = Answer { name: named, files: Vec::new(), container_path: None };
+        let answer = MigrateCreateAnswer { name: named, files: Vec::new(), container_path: None };
         app.ui.show(&answer, |_| crate::text::escape::escape_lines(&would));
         return Ok(());
     }
@@ -68,17 +68,23 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
         Driver::Prisma(driver) => {
             let written = driver.create(&name, at, args.empty).await?;
             let files = bring_here(&migrations, &driver.cli.migrations, &written)?;
-            Answer { container_path: Some(driver.path_of(&written.name)), name: written.name, files }
+            MigrateCreateAnswer {
+                container_path: Some(driver.path_of(&written.name)),
+                name: written.name,
+                files,
+            }
         }
-        Driver::Sql(driver) => {
-            Answer { name: name.dated(at), files: write(driver, &name, at)?, container_path: None }
-        }
+        Driver::Sql(driver) => MigrateCreateAnswer {
+            name: name.dated(at),
+            files: write(driver, &name, at)?,
+            container_path: None,
+        },
         Driver::Command(driver) => {
             let written = driver.create(&name, args.empty).await?;
             let files = arrived(app, migrations.project.as_deref(), &written)?;
             let first = written.iter().find(|file| !file.changed).or(written.first());
             let container_path = first.map(|file| format!("{}/{}", driver.tool.dir, file.path));
-            Answer { name: name.as_str().to_owned(), files, container_path }
+            MigrateCreateAnswer { name: name.as_str().to_owned(), files, container_path }
         }
     };
     app.ui.end_progress();
@@ -88,7 +94,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
 
 /// The files on this machine. With a bind mount they are there already; without one they are put where the folder of
 /// the same name is, and what is there already stays as it is.
-fn arrived(app: &App, project: Option<&Path>, written: &[NewFile]) -> Result<Vec<PathBuf>> {
+fn arrived(app: &App, project: Option<&Path>, written: &[ChangedFile]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for file in written {
         let Some(path) = project.and_then(|project| place(project, Path::new(&file.path))) else { continue };
@@ -153,7 +159,11 @@ fn put(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// The folder of this machine that holds the same migrations as the container's. With a bind mount the new file is
 /// there already; without one it would be gone with the container.
-fn bring_here(migrations: &Migrations, inside: &str, written: &Written) -> Result<Vec<PathBuf>> {
+fn bring_here(
+    migrations: &MigrationContext,
+    inside: &str,
+    written: &CreatedMigration,
+) -> Result<Vec<PathBuf>> {
     let Some(project) = &migrations.project else { return Ok(Vec::new()) };
     let suffix = Path::new(inside);
     let fits = |folder: &Path| {
@@ -175,7 +185,7 @@ fn bring_here(migrations: &Migrations, inside: &str, written: &Written) -> Resul
     Ok(vec![path])
 }
 
-fn show(app: &App, answer: &Answer, migrations: &Migrations) {
+fn show(app: &App, answer: &MigrateCreateAnswer, migrations: &MigrationContext) {
     app.ui.show(answer, |_| {
         let paths = answer.files.iter().map(|path| path.display().to_string());
         let all: Vec<String> = if answer.files.is_empty() {

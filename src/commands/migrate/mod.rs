@@ -17,37 +17,37 @@ use crate::error::Result;
 /// Arguments of `migrate`.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Args {
+pub(crate) struct MigrateArgs {
     #[command(flatten)]
     apply: apply::ApplyArgs,
     #[command(subcommand)]
-    verb: Option<Verb>,
+    verb: Option<MigrateVerb>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum MigrateVerb {
     /// Apply what is pending (the default)
     #[command(visible_aliases = ["up", "deploy"])]
     Apply(apply::ApplyArgs),
     /// Which migrations are applied, pending, failed, edited since
-    Status(status::Args),
+    Status(status::MigrateStatusArgs),
     /// Write a new migration: from the schema (Prisma), or an empty file
     #[command(visible_alias = "new")]
-    Create(create::Args),
+    Create(create::MigrateCreateArgs),
     /// Drop everything, apply all migrations, seed; backs up first
-    Reset(reset::Args),
+    Reset(reset::MigrateResetArgs),
     /// Say of a migration that it is applied, or rolled back
-    Resolve(resolve::Args),
+    Resolve(resolve::MigrateResolveArgs),
 }
 
 /// # Errors
 /// The verb's own.
-pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
-    match args.verb.unwrap_or(Verb::Apply(args.apply)) {
-        Verb::Apply(args) => apply::run(args, global, app).await,
-        Verb::Status(args) => status::run(&args, global, app).await,
-        Verb::Create(args) => create::run(&args, global, app).await,
-        Verb::Reset(args) => reset::run(&args, global, app).await,
-        Verb::Resolve(args) => resolve::run(&args, global, app).await,
+pub(crate) async fn run(args: MigrateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+    match args.verb.unwrap_or(MigrateVerb::Apply(args.apply)) {
+        MigrateVerb::Apply(args) => apply::run(args, global, app).await,
+        MigrateVerb::Status(args) => status::run(&args, global, app).await,
+        MigrateVerb::Create(args) => create::run(&args, global, app).await,
+        MigrateVerb::Reset(args) => reset::run(&args, global, app).await,
+        MigrateVerb::Resolve(args) => resolve::run(&args, global, app).await,
     }
 }

@@ -4,30 +4,34 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::apply::{ApplyArgs, Prepared, prepare};
+use super::apply::{ApplyArgs, PreparedRun, prepare};
 use crate::app::global_args::GlobalArgs;
 use crate::cancel::CancelToken;
 use crate::commands::connect;
-use crate::commands::migrate::context::{Migrations, driver};
+use crate::commands::migrate::context::{MigrationContext, driver};
 use crate::commands::multi_stack;
-use crate::commands::multi_stack::Ground;
+use crate::commands::multi_stack::MultiStackContext;
 use crate::consent::{Confirmed, Guard, Parts, Plan};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrations::{Applied, History, MigrationPlan};
 use crate::multi_stack::schedule::OnFailure;
-use crate::multi_stack::{End, Verb};
+use crate::multi_stack::{End, StackOperation};
 
 /// Applies what is pending on each; stops at the first failure unless told otherwise.
 ///
 /// # Errors
 /// Errors of [`crate::commands::multi_stack::run`].
-pub(crate) async fn apply(args: &ApplyArgs, global: &GlobalArgs, ground: &Ground<'_>) -> Result<()> {
+pub(crate) async fn apply(
+    args: &ApplyArgs,
+    global: &GlobalArgs,
+    ground: &MultiStackContext<'_>,
+) -> Result<()> {
     multi_stack::run(&Applies { ground, args }, &args.many, global, ground, OnFailure::Stop).await
 }
 
 struct Applies<'a> {
-    ground: &'a Ground<'a>,
+    ground: &'a MultiStackContext<'a>,
     args: &'a ApplyArgs,
 }
 
@@ -37,7 +41,7 @@ struct Pending {
     #[serde(flatten)]
     plan: MigrationPlan,
     #[serde(skip)]
-    migrations: Migrations,
+    migrations: MigrationContext,
 }
 
 impl Plan for Pending {
@@ -53,15 +57,15 @@ impl fmt::Display for Pending {
 }
 
 impl Parts for Pending {
-    type Key = Migrations;
+    type Key = MigrationContext;
     type Part = MigrationPlan;
 
-    fn parts(self) -> Vec<(Migrations, MigrationPlan)> {
+    fn parts(self) -> Vec<(MigrationContext, MigrationPlan)> {
         vec![(self.migrations, self.plan)]
     }
 }
 
-impl Verb for Applies<'_> {
+impl StackOperation for Applies<'_> {
     type Plan = Pending;
     type Outcome = Applied;
 
@@ -79,8 +83,8 @@ impl Verb for Applies<'_> {
 
     async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<Pending> {
         let app = self.ground.at(environment, stop);
-        let Ground { daemon, settings, .. } = self.ground;
-        let Prepared { migrations, plan, .. } =
+        let MultiStackContext { daemon, settings, .. } = self.ground;
+        let PreparedRun { migrations, plan, .. } =
             prepare(self.args, &app, daemon, settings, environment).await?;
         Ok(Pending { plan, migrations })
     }
@@ -92,7 +96,7 @@ impl Verb for Applies<'_> {
         plan: Confirmed<Pending>,
     ) -> Result<Applied> {
         let app = self.ground.at(environment, stop.clone());
-        let Ground { daemon, settings, .. } = self.ground;
+        let MultiStackContext { daemon, settings, .. } = self.ground;
         let mut applied = Applied::default();
         for (mut migrations, plan) in plan.each() {
             if plan.plan().pending.is_empty() {
@@ -117,10 +121,14 @@ impl Verb for Applies<'_> {
 ///
 /// # Errors
 /// Errors of [`crate::commands::multi_stack::look`]; kind `Pending` with `exit_code`.
-pub(crate) async fn status(exit_code: bool, global: &GlobalArgs, ground: &Ground<'_>) -> Result<()> {
+pub(crate) async fn status(
+    exit_code: bool,
+    global: &GlobalArgs,
+    ground: &MultiStackContext<'_>,
+) -> Result<()> {
     let ask = async |environment: Environment, stop: CancelToken| -> Result<History> {
         let app = ground.at(&environment, stop);
-        let Ground { daemon, settings, .. } = ground;
+        let MultiStackContext { daemon, settings, .. } = ground;
         let (target, access, mut session) = connect::connect(&app, daemon, settings, &environment).await?;
         let chosen = driver(&app, daemon, settings, &environment, &target, &access).await?;
         // Not waited for at the end: its end of input ends it.

@@ -11,7 +11,7 @@ use crate::text::units::counted;
 
 /// Arguments of `migrate reset`.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Args {
+pub(crate) struct MigrateResetArgs {
     /// Do not back up what is there now
     #[arg(long)]
     no_backup: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 
 /// # Errors
 /// Kind `Refused`: production, a guard. `Tool`: the reset failed; the backup is named.
-pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &MigrateResetArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(&settings, "migrate reset", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;

@@ -12,7 +12,7 @@ use crate::migrations::sql::{Resolution, ResolvePlan};
 
 /// Arguments of `migrate resolve`.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Args {
+pub(crate) struct MigrateResolveArgs {
     /// The migration, as `migrate status` calls it
     #[arg(value_name = "NAME")]
     name: String,
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct MigrateResolveAnswer<'a> {
     name: &'a str,
     resolution: Resolution,
     database: &'a str,
@@ -33,7 +33,7 @@ struct Answer<'a> {
 
 /// # Errors
 /// Kind `Usage`: no such migration. `Refused`: the history says otherwise.
-pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &MigrateResolveArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(&settings, "migrate resolve", "name it with `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
     };
     migrations.driver.resolve(&plan).await?;
     app.ui.end_progress();
-    app.ui.show(&Answer { name: &args.name, resolution, database: &database }, |_| {
+    app.ui.show(&MigrateResolveAnswer { name: &args.name, resolution, database: &database }, |_| {
         let word = if args.applied { "applied" } else { "rolled back" };
         format!("{} is noted as {word}\n", crate::text::escape::escape(&args.name))
     });

@@ -2,14 +2,14 @@
 
 use crate::app::App;
 use crate::app::global_args::GlobalArgs;
-use crate::commands::multi_stack::Ground;
+use crate::commands::multi_stack::MultiStackContext;
 use crate::error::{Error, ErrorKind, Result};
-use crate::migrations::{History, State};
+use crate::migrations::{History, MigrationState};
 use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `migrate status`.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Args {
+pub(crate) struct MigrateStatusArgs {
     /// Exit with 11 when something is pending, failed or edited
     #[arg(long)]
     exit_code: bool,
@@ -17,11 +17,11 @@ pub(crate) struct Args {
 
 /// # Errors
 /// Kind `Pending` with `--exit-code`; the driver's own.
-pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &MigrateStatusArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     let daemon = app.connect(&settings, global)?;
     if settings.target.names_several() {
-        let ground = Ground { app, daemon: &daemon, settings: &settings };
+        let ground = MultiStackContext { app, daemon: &daemon, settings: &settings };
         return crate::commands::migrate::multi_stack::status(args.exit_code, global, &ground).await;
     }
     let environment = app.environment(&daemon, &settings).await?;
@@ -45,8 +45,8 @@ fn table(history: &History) -> Table {
     let mut table = Table::new([Column::text("migration"), Column::text("state"), Column::text("applied")]);
     for migration in &history.migrations {
         let tone = match migration.state {
-            State::Applied => Tone::Good,
-            State::Pending => Tone::Warn,
+            MigrationState::Applied => Tone::Good,
+            MigrationState::Pending => Tone::Warn,
             _ => Tone::Bad,
         };
         let at = migration.applied_at.as_deref().map_or("", |at| at.get(..19).unwrap_or(at));

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{RestoreArgs, Unnamed, Wanted, crosses_up, plan};
+use super::{RestoreArgs, RestoreInput, Unnamed, crosses_up, plan};
 use crate::app::global_args::GlobalArgs;
 use crate::app::global_args::option;
 use crate::app::{App, Daemon};
 use crate::commands::connect;
-use crate::commands::connect::Database;
+use crate::commands::connect::ConnectedDatabase;
 use crate::config::Settings;
 use crate::consent::{Decision, Guard};
 use crate::environment::Environment;
@@ -101,7 +101,7 @@ async fn whole(
     app: &App,
     settings: &Settings,
     daemon: &Daemon,
-    found: &Database,
+    found: &ConnectedDatabase,
     path: &Path,
     unpacked: &UnpackedCluster,
     keys: &ManifestKeys,
@@ -122,7 +122,7 @@ async fn whole(
         }
         // Those are there by then.
         examined.summary.roles.retain(|role| !roles.missing.contains(role));
-        let wanted = Wanted {
+        let wanted = RestoreInput {
             source: DumpSource::File(dump.clone()),
             examined: Some(&examined),
             asked: asked.clone(),

@@ -1,7 +1,7 @@
 //! `envctl restore` of a dump that holds rows and no tables.
 
 use crate::app::Daemon;
-use crate::commands::connect::Database;
+use crate::commands::connect::ConnectedDatabase;
 use crate::dump::format::Format;
 use crate::error::{self, Result};
 use crate::postgres::Session;
@@ -15,7 +15,7 @@ use crate::restore::input::{DumpSource, ExaminedDump};
 /// Kind `Refused`: the database or one of the tables is not there, or there is no space for a copy of what stays.
 pub(crate) async fn decide(
     daemon: &Daemon,
-    found: &Database,
+    found: &ConnectedDatabase,
     source: &DumpSource,
     examined: Option<&ExaminedDump>,
     (database, exists): (&str, bool),

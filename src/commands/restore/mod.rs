@@ -16,7 +16,7 @@ use crate::app::global_args::GlobalArgs;
 use crate::app::global_args::option;
 use crate::app::{App, Daemon};
 use crate::commands::connect;
-use crate::commands::connect::Database;
+use crate::commands::connect::ConnectedDatabase;
 use crate::commands::find_catalog;
 use crate::commands::multi_stack::one_stack;
 use crate::commands::transport_args::WayArgs;
@@ -35,10 +35,10 @@ use crate::random::nonce;
 use crate::repository::authenticity::Authenticity;
 use crate::repository::authenticity::ManifestKeys;
 use crate::repository::catalog::{Backup, Catalog};
-use crate::repository::identity::{Difference, Identity, Part};
+use crate::repository::identity::{Difference, Identity, IdentityPart};
 use crate::repository::manifest::Manifest;
 use crate::restore::all_databases::{Roles, is_cluster};
-use crate::restore::input::{Asked, DumpSource, ExaminedDump, examine};
+use crate::restore::input::{DumpSource, ExaminedDump, InputOptions, examine};
 use crate::restore::load::parallel::{MOST_JOBS, share_out};
 use crate::restore::load::parallel_archive::ParallelArchive;
 use crate::restore::run::{ParallelPlan, RestorePlan, Restored, look, run as carry_out};
@@ -49,19 +49,19 @@ use crate::text::units::{age, count, counted, moment};
 /// Arguments of `restore`.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Args {
+pub(crate) struct RestoreCommandArgs {
     #[command(flatten)]
     restore: RestoreArgs,
     #[command(subcommand)]
-    verb: Option<Verb>,
+    verb: Option<RestoreVerb>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum RestoreVerb {
     /// Swap the database that the last restore replaced back in
-    Undo(undo::Args),
+    Undo(undo::UndoArgs),
     /// List the databases that restores have replaced, or drop them
-    Previous(previous::Args),
+    Previous(previous::PreviousArgs),
 }
 
 #[derive(clap::Args, Clone, Debug)]
@@ -101,7 +101,7 @@ pub(crate) struct RestoreArgs {
 
 impl RestoreArgs {
     /// The options that decide how the file is read, and the command that a hint adds to.
-    fn asked(&self, source: &Path, keys: ManifestKeys) -> Result<Asked> {
+    fn asked(&self, source: &Path, keys: ManifestKeys) -> Result<InputOptions> {
         let rules = self.leave_out.rules()?;
         let mut options = String::new();
         if let Some(into) = &self.into {
@@ -130,16 +130,16 @@ impl RestoreArgs {
         }
         let command = format!("envctl restore {}{options}", shell_word(&source.display().to_string()));
         let into = self.into.clone();
-        Ok(Asked { trust: self.trust, keys, rules, command, options, database: None, into })
+        Ok(InputOptions { trust: self.trust, keys, rules, command, options, database: None, into })
     }
 }
 
 /// # Errors
 /// See [`carry_out`]; unless the kind is `Unknown`, the database is as it was.
-pub(crate) async fn run(args: Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: RestoreCommandArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     match args.verb {
-        Some(Verb::Undo(args)) => undo::run(&args, global, app).await,
-        Some(Verb::Previous(args)) => previous::run(&args, global, app).await,
+        Some(RestoreVerb::Undo(args)) => undo::run(&args, global, app).await,
+        Some(RestoreVerb::Previous(args)) => previous::run(&args, global, app).await,
         None => Box::pin(restore(args.restore, global, app)).await,
     }
 }
@@ -214,7 +214,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     if let Some(name) = global.database() {
         command.push_str(&format!(" {}", option("-d", "--database", name)));
     }
-    let wanted = Wanted { source, examined, asked: reading, roles, database, encoding: None };
+    let wanted = RestoreInput { source, examined, asked: reading, roles, database, encoding: None };
     let mut plan = plan(&args, app, &settings, &daemon, &found, wanted).await?;
     let identity = found.in_database(&plan.database).identity();
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
@@ -284,7 +284,7 @@ async fn reach(
     settings: &Settings,
     environment: &Environment,
     made_of: Option<&str>,
-) -> Result<Database> {
+) -> Result<ConnectedDatabase> {
     let reached = connect::reach_open_to_write(app, daemon, settings, environment).await;
     let (found, session) = match (reached, made_of) {
         (Err(error), Some(made_of)) if error.kind() == ErrorKind::Target => {
@@ -322,13 +322,17 @@ impl RestoreArgs {
         for difference in unnamed.differences {
             let profile = normal(&difference.backup);
             match difference.part {
-                Part::Database => wants_into |= !into,
-                Part::Profile if from != Some(profile) => wants_from = Some(profile),
-                Part::Profile => {}
+                IdentityPart::Database => wants_into |= !into,
+                IdentityPart::Profile if from != Some(profile) => wants_from = Some(profile),
+                IdentityPart::Profile => {}
                 // In production the typed name is asked for anyway: where the data goes is named as well.
-                Part::Stack | Part::Service | Part::Host if prod => wants_into |= !into && from.is_none(),
+                IdentityPart::Stack | IdentityPart::Service | IdentityPart::Host if prod => {
+                    wants_into |= !into && from.is_none();
+                }
                 // Into a database that is not there nothing comes unasked.
-                Part::Stack | Part::Service | Part::Host => wants_name |= !into || unnamed.exists,
+                IdentityPart::Stack | IdentityPart::Service | IdentityPart::Host => {
+                    wants_name |= !into || unnamed.exists;
+                }
             }
         }
         if !wants_into && wants_from.is_none() && !wants_name {
@@ -352,7 +356,7 @@ fn source(
     settings: &Settings,
     landscape: &Inventory,
     environment: &Environment,
-    found: Option<&Database>,
+    found: Option<&ConnectedDatabase>,
 ) -> Result<DumpSource> {
     if asked.as_os_str() == "-" {
         return Ok(DumpSource::Stdin);
@@ -377,7 +381,12 @@ fn source(
 
 /// The newest backup of this target; of another profile, of the database that is configured for that, else of the one
 /// of the same name, else of the only one.
-fn latest(catalog: &Catalog, found: &Database, profile: Option<&str>, settings: &Settings) -> Result<Backup> {
+fn latest(
+    catalog: &Catalog,
+    found: &ConnectedDatabase,
+    profile: Option<&str>,
+    settings: &Settings,
+) -> Result<Backup> {
     let own = found.identity();
     if profile == own.profile.as_deref() {
         return catalog.latest(&own);
@@ -403,10 +412,10 @@ fn normal(profile: &str) -> &str {
 }
 
 /// Dump to restore, and the database to restore it to.
-struct Wanted<'a> {
+struct RestoreInput<'a> {
     source: DumpSource,
     examined: Option<&'a ExaminedDump>,
-    asked: Asked,
+    asked: InputOptions,
     /// Roles that are made first.
     roles: Roles,
     database: String,
@@ -428,7 +437,7 @@ async fn roles(
     args: &RestoreArgs,
     app: &App,
     daemon: &Daemon,
-    found: &Database,
+    found: &ConnectedDatabase,
     examined: Option<&mut ExaminedDump>,
 ) -> Result<Roles> {
     let Some(examined) = examined.filter(|examined| !examined.globals.is_empty()) else {
@@ -451,10 +460,10 @@ async fn plan(
     app: &App,
     settings: &Settings,
     daemon: &Daemon,
-    found: &Database,
-    wanted: Wanted<'_>,
+    found: &ConnectedDatabase,
+    wanted: RestoreInput<'_>,
 ) -> Result<RestorePlan> {
-    let Wanted { source, examined, asked, roles, database, encoding } = wanted;
+    let RestoreInput { source, examined, asked, roles, database, encoding } = wanted;
     let container = &found.target.container;
     let looking = look(
         &daemon.engine,
@@ -485,7 +494,7 @@ async fn plan(
     }
     let mut ways = args.ways.ways(app, settings)?;
     let jobs = jobs(args, app, settings, examined)?;
-    let Asked { mut rules, command, .. } = asked;
+    let InputOptions { mut rules, command, .. } = asked;
     rules.database = examined.and_then(|examined| examined.taken.clone());
     rules.triggers =
         data_only.is_some() && examined.is_some_and(|examined| examined.summary.notes.rows.triggers > 0);

@@ -8,7 +8,7 @@ use crate::restore::run::{ParallelPlan, RestorePlan};
 
 /// Fields are those of `docs/json.md`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct RestorePlanAnswer<'a> {
     dry_run: bool,
     /// The lines that a person is shown.
     plan: Vec<String>,
@@ -30,7 +30,7 @@ pub(crate) fn show(app: &App, plan: &RestorePlan) {
     if !app.ui.is_json() {
         return;
     }
-    app.ui.json(&Answer {
+    app.ui.json(&RestorePlanAnswer {
         dry_run: true,
         plan: plan.to_string().lines().map(str::to_owned).collect(),
         source: plan.source.name(),

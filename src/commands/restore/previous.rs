@@ -7,7 +7,7 @@ use crate::app::global_args::GlobalArgs;
 use crate::commands::connect;
 use crate::commands::multi_stack::one_stack;
 use crate::consent::{Decision, Guard};
-use crate::databases::previous::{DropPreviousPlan, Kept, all, drop_kept};
+use crate::databases::previous::{DropPreviousPlan, PreviousDatabase, all, drop_kept};
 use crate::error::{self, Result};
 use crate::postgres::standing;
 use crate::text::units::{age, bytes};
@@ -15,30 +15,30 @@ use crate::ui::{Cell, Column, Table};
 
 /// Arguments of `restore previous`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct PreviousArgs {
     /// Drop the one of this name, or `all` that were this database; repeatable
     #[arg(long, value_name = "NAME|all")]
     drop: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct PreviousRow<'a> {
     name: &'a str,
     was: &'a str,
     replaced: &'a str,
     size: u64,
 }
 
-impl<'a> Row<'a> {
-    fn of(kept: &'a Kept) -> Self {
+impl<'a> PreviousRow<'a> {
+    fn of(kept: &'a PreviousDatabase) -> Self {
         Self { name: &kept.name, was: &kept.note.replaced, replaced: &kept.note.at, size: kept.size }
     }
 }
 
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedDatabase<'a> {
     database: &'a str,
-    kept: Vec<Row<'a>>,
+    kept: Vec<PreviousRow<'a>>,
 }
 
 #[derive(Serialize)]
@@ -48,7 +48,7 @@ struct Dropped {
 
 /// # Errors
 /// Kind `Target`: there is none of that name. `Refused`, `Busy`: nothing more was dropped.
-pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &PreviousArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(
         &settings,
@@ -88,7 +88,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs, app: &App) -> Result<(
 }
 
 /// Returns the previous databases that are named; `all` means each one that was replaced under the name `database`.
-fn chosen(named: &[String], kept: Vec<Kept>, database: &str) -> Result<Vec<Kept>> {
+fn chosen(named: &[String], kept: Vec<PreviousDatabase>, database: &str) -> Result<Vec<PreviousDatabase>> {
     let all = named.iter().any(|name| name == "all");
     for name in named.iter().filter(|name| *name != "all") {
         if !kept.iter().any(|kept| kept.name == *name) {
@@ -96,7 +96,7 @@ fn chosen(named: &[String], kept: Vec<Kept>, database: &str) -> Result<Vec<Kept>
                 .hint("see which there are: `envctl restore previous`"));
         }
     }
-    let chosen: Vec<Kept> = kept
+    let chosen: Vec<PreviousDatabase> = kept
         .into_iter()
         .filter(|kept| named.contains(&kept.name) || (all && kept.note.replaced == database))
         .collect();
@@ -107,11 +107,11 @@ fn chosen(named: &[String], kept: Vec<Kept>, database: &str) -> Result<Vec<Kept>
     Ok(chosen)
 }
 
-fn list(app: &App, database: &str, kept: &[Kept]) {
+fn list(app: &App, database: &str, kept: &[PreviousDatabase]) {
     if kept.is_empty() {
         app.ui.say("no restore has kept a database on this server");
     }
-    let answer = Listed { database, kept: kept.iter().map(Row::of).collect() };
+    let answer = ListedDatabase { database, kept: kept.iter().map(PreviousRow::of).collect() };
     let now = app.now();
     app.ui.show(&answer, |ui| if kept.is_empty() { String::new() } else { ui.render(&table(kept, now)) });
     if !kept.is_empty() {
@@ -122,7 +122,7 @@ fn list(app: &App, database: &str, kept: &[Kept]) {
     }
 }
 
-fn table(kept: &[Kept], now: jiff::Timestamp) -> Table {
+fn table(kept: &[PreviousDatabase], now: jiff::Timestamp) -> Table {
     let mut table = Table::new([
         Column::text("kept"),
         Column::text("was"),

@@ -17,17 +17,17 @@ use crate::random::nonce;
 
 /// Arguments of `restore undo`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct UndoArgs {}
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct UndoAnswer<'a> {
     database: &'a str,
     kept: &'a str,
 }
 
 /// # Errors
 /// Kind `Target`: no restore has kept anything. Otherwise as for the swap; nothing changed then.
-pub(crate) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(_args: &UndoArgs, global: &GlobalArgs, app: &App) -> Result<()> {
     let settings = app.settings(global)?;
     one_stack(
         &settings,
@@ -81,7 +81,7 @@ pub(crate) async fn run(_args: &Args, global: &GlobalArgs, app: &App) -> Result<
     for statement in left_out {
         app.ui.warn(&not_copied(&statement));
     }
-    app.ui.show(&Answer { database: &name, kept: &kept }, |_| {
+    app.ui.show(&UndoAnswer { database: &name, kept: &kept }, |_| {
         format!("{} is what it was before the last restore\n", crate::text::escape::escape(&name))
     });
     app.ui.say(&format!("what it replaced is kept as {kept:?}; the same command swaps again"));

@@ -14,10 +14,10 @@ use crate::commands::multi_stack::one_stack;
 use crate::config::Settings;
 use crate::consent::{Decision, Guard, Plan};
 use crate::docker::ExecSpec;
-use crate::docker::exec::Captured;
+use crate::docker::exec::CommandOutput;
 use crate::docker::exec::interactive::{Outcome, converse};
 use crate::docker::exec::run_command;
-use crate::environment::selector::Wanted;
+use crate::environment::selector::ContainerSelector;
 use crate::environment::{Environment, Target};
 use crate::error::{self, Result};
 use crate::migrations::command;
@@ -87,7 +87,7 @@ impl SchemaTool {
         environment: &Environment,
     ) -> Result<Self> {
         let settings = &settings.for_stack(environment)?;
-        let target = environment.pick(&Wanted::Backend, settings.target.index)?;
+        let target = environment.pick(&ContainerSelector::Backend, settings.target.index)?;
         app.ui.target(&target_line(&target, daemon));
         let caller = caller(app, daemon, settings, &target).await?.ok_or_else(|| {
             error::usage(format!(
@@ -150,7 +150,7 @@ impl SchemaTool {
     ///
     /// # Errors
     /// Errors of [`crate::docker::exec::run_command::run`].
-    pub(crate) async fn capture(&self, app: &App, call: &Call) -> Result<Captured> {
+    pub(crate) async fn capture(&self, app: &App, call: &Call) -> Result<CommandOutput> {
         run_command::run(&self.daemon.engine, &self.target.container, &call.spec, &app.interrupt).await
     }
 

@@ -8,12 +8,12 @@ use crate::app::App;
 use crate::app::global_args::GlobalArgs;
 use crate::cancel::CancelToken;
 use crate::commands::multi_stack;
-use crate::commands::multi_stack::{Ground, ManyArgs};
+use crate::commands::multi_stack::{ManyArgs, MultiStackContext};
 use crate::commands::schema_tool::{Call, SchemaTool};
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::environment::Environment;
 use crate::error::{self, Result};
-use crate::multi_stack::Verb;
+use crate::multi_stack::StackOperation;
 use crate::multi_stack::schedule::OnFailure;
 
 /// One call of the schema tool, for any stack.
@@ -41,51 +41,51 @@ pub(crate) async fn over_several(
         return Ok(false);
     }
     let daemon = app.connect(&settings, global)?;
-    let ground = Ground { app, daemon: &daemon, settings: &settings };
+    let ground = MultiStackContext { app, daemon: &daemon, settings: &settings };
     multi_stack::run(&Called { verb, ground: &ground }, args, global, &ground, OnFailure::Stop).await?;
     Ok(true)
 }
 
 struct Called<'a> {
     verb: ToolVerb,
-    ground: &'a Ground<'a>,
+    ground: &'a MultiStackContext<'a>,
 }
 
 #[derive(Serialize)]
-struct Planned {
+struct PlannedVerb {
     #[serde(flatten)]
     call: Call,
     #[serde(skip)]
     tool: SchemaTool,
 }
 
-impl Plan for Planned {
+impl Plan for PlannedVerb {
     fn guard(&self) -> Guard {
         Guard::Change
     }
 }
 
-impl fmt::Display for Planned {
+impl fmt::Display for PlannedVerb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.call.fmt(f)
     }
 }
 
 #[derive(Serialize)]
-struct Said {
+struct ToolOutput {
     /// The last line the tool wrote.
     said: String,
 }
 
-impl fmt::Display for Said {
+impl fmt::Display for ToolOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.said)
     }
 }
 
-impl Verb for Called<'_> {
-    type Plan = Planned;
-    type Outcome = Said;
+impl StackOperation for Called<'_> {
+    type Plan = PlannedVerb;
+    type Outcome = ToolOutput;
 
     fn name(&self) -> &'static str {
         self.verb.name
@@ -95,28 +95,28 @@ impl Verb for Called<'_> {
         Guard::Change
     }
 
-    async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<Planned> {
+    async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<PlannedVerb> {
         let app = self.ground.at(environment, stop);
-        let Ground { daemon, settings, .. } = self.ground;
+        let MultiStackContext { daemon, settings, .. } = self.ground;
         let tool = SchemaTool::of(self.verb.name, &app, daemon, settings, environment).await?;
         let call =
             tool.call(self.verb.name, format!("{} {}", self.verb.does, tool.place()), self.verb.words)?;
-        Ok(Planned { call, tool })
+        Ok(PlannedVerb { call, tool })
     }
 
     async fn run(
         &self,
         environment: &Environment,
         stop: CancelToken,
-        plan: Confirmed<Planned>,
-    ) -> Result<Said> {
+        plan: Confirmed<PlannedVerb>,
+    ) -> Result<ToolOutput> {
         let app = self.ground.at(environment, stop);
-        let Planned { call, tool } = plan.into_plan();
+        let PlannedVerb { call, tool } = plan.into_plan();
         let captured = tool.capture(&app, &call).await?;
         let text = captured.text();
         let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
         if captured.exit_code == 0 {
-            return Ok(Said { said: last.to_owned() });
+            return Ok(ToolOutput { said: last.to_owned() });
         }
         Err(error::tool(format!(
             "`{}` in {} ended with {}: {}",

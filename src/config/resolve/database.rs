@@ -8,7 +8,7 @@ use super::Flags;
 use super::layers::{Resolver, SettingSpec};
 use crate::config::file::DatabaseTable;
 use crate::config::origin::Origin;
-use crate::config::parsed_file::Loaded;
+use crate::config::parsed_file::ParsedFile;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{Database, PerProfile};
 use crate::error::{self, Result};
@@ -58,7 +58,7 @@ fn database(
     table: &DatabaseTable,
     general: &Database,
     key: &str,
-    loaded: &Loaded,
+    loaded: &ParsedFile,
     layers: &mut Resolver<'_>,
 ) -> Result<Database> {
     let password = password(table, key, loaded, layers.home)?;
@@ -93,7 +93,7 @@ fn database(
 fn password(
     table: &DatabaseTable,
     key: &str,
-    loaded: &Loaded,
+    loaded: &ParsedFile,
     home: Option<&Path>,
 ) -> Result<Option<SecretSource>> {
     if let Some(file) = &table.password_file {

@@ -3,7 +3,7 @@
 use super::layers::{Resolver, SettingSpec};
 use super::sections::word;
 use crate::config::file::SizeText;
-use crate::config::parsed_file::Loaded;
+use crate::config::parsed_file::ParsedFile;
 use crate::config::settings::TransportSettings;
 use crate::error::Result;
 
@@ -65,7 +65,7 @@ fn amount<T>(
     key: &str,
     variable: &str,
     read: impl Fn(&str) -> Result<T, String>,
-    file: impl Fn(&Loaded) -> Option<SizeText>,
+    file: impl Fn(&ParsedFile) -> Option<SizeText>,
 ) -> Result<Option<T>> {
     let lookup = SettingSpec {
         key,

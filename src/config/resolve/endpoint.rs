@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::Flags;
 use super::layers::Resolver;
 use crate::config::origin::{Origin, Sourced};
-use crate::config::parsed_file::Loaded;
+use crate::config::parsed_file::ParsedFile;
 use crate::config::settings::{EndpointSettings, PerProfile};
 
 /// The daemon of every profile: flags, then variables, then the profile's own, then what holds for all.
@@ -57,7 +57,12 @@ fn split(flags: EndpointSettings) -> (EndpointSettings, EndpointSettings) {
     (by_hand, EndpointSettings { context: other(flags.context), host: other(flags.host) })
 }
 
-fn wish(loaded: &Loaded, table: &str, context: Option<&String>, host: Option<&String>) -> EndpointSettings {
+fn wish(
+    loaded: &ParsedFile,
+    table: &str,
+    context: Option<&String>,
+    host: Option<&String>,
+) -> EndpointSettings {
     let given = |field: &str, value: Option<&String>| {
         value.cloned().map(|value| Sourced { value, origin: loaded.origin(&format!("{table}.{field}")) })
     };

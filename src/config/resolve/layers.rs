@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::origin::{Origin, Sourced};
-use crate::config::parsed_file::Loaded;
+use crate::config::parsed_file::ParsedFile;
 use crate::config::settings::SettingRow;
 use crate::error::{self, Result};
 
@@ -14,8 +14,8 @@ use crate::error::{self, Result};
 pub(crate) struct Resolver<'a> {
     pub(crate) env: &'a BTreeMap<String, String>,
     pub(crate) home: Option<&'a Path>,
-    pub(crate) project: Option<&'a Loaded>,
-    pub(crate) user: Option<&'a Loaded>,
+    pub(crate) project: Option<&'a ParsedFile>,
+    pub(crate) user: Option<&'a ParsedFile>,
     pub(crate) rows: Vec<SettingRow>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct SettingSpec<'a, T> {
     /// Reads the variable's text.
     pub(crate) parse: &'a dyn Fn(&str) -> Result<T, String>,
     /// Takes the value out of a file.
-    pub(crate) file: &'a dyn Fn(&Loaded) -> Option<T>,
+    pub(crate) file: &'a dyn Fn(&ParsedFile) -> Option<T>,
 }
 
 impl<'a> Resolver<'a> {

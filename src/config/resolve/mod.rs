@@ -19,8 +19,8 @@ use super::origin::{Origin, Sourced};
 use super::project::{self, Project};
 use super::settings::{Color, SettingRow, Settings};
 use super::stack::Remembered;
-use crate::config::parsed_file::{Kind, Loaded, check_name};
-use crate::environment::selector::{ProfileRule, Rules, TargetRequest};
+use crate::config::parsed_file::{FileTrust, ParsedFile, check_name};
+use crate::environment::selector::{ProfileRule, ProjectRules, TargetRequest};
 use crate::error::{self, Result};
 pub(crate) use docker::{cpus, memory};
 use layers::{Resolver, SettingSpec};
@@ -107,10 +107,10 @@ pub(crate) fn resolve_at(inputs: &Inputs, folder: Option<PathBuf>, found: &Proje
         row("project_dir", folder.as_deref()),
         row("config", loaded.as_ref().map(|loaded| loaded.path.as_path())),
     ];
-    decide(inputs, rows, Place { folder, loaded })
+    decide(inputs, rows, ProjectPlace { folder, loaded })
 }
 
-fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: Place) -> Result<Settings> {
+fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: ProjectPlace) -> Result<Settings> {
     let mut layers =
         Resolver { env: &inputs.env, home: inputs.home.as_deref(), project: None, user: None, rows };
     let user = user_file(inputs, &layers)?;
@@ -145,14 +145,14 @@ fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: Place) -> Result<Settin
 }
 
 /// The project: its folder and its file.
-struct Place {
+struct ProjectPlace {
     folder: Option<PathBuf>,
-    loaded: Option<Loaded>,
+    loaded: Option<ParsedFile>,
 }
 
-fn place(inputs: &Inputs, layers: &mut Resolver<'_>) -> Result<Place> {
+fn place(inputs: &Inputs, layers: &mut Resolver<'_>) -> Result<ProjectPlace> {
     let path = |text: &str| Ok(PathBuf::from(text));
-    let nowhere = |_: &Loaded| None;
+    let nowhere = |_: &ParsedFile| None;
     let flag = inputs.flags.project_dir.as_ref();
     let variable = Some("ENVCTL_PROJECT_DIR");
     let asked =
@@ -179,7 +179,7 @@ fn place(inputs: &Inputs, layers: &mut Resolver<'_>) -> Result<Place> {
     layers.row("project_dir", folder.as_deref().map(shown), origin);
     let origin = named.map_or(default, |given| given.origin);
     layers.row("config", loaded.as_ref().map(|loaded| shown(&loaded.path)), origin);
-    Ok(Place { folder, loaded })
+    Ok(ProjectPlace { folder, loaded })
 }
 
 fn existing_folder(cwd: &Path, asked: &Sourced<PathBuf>) -> Result<PathBuf> {
@@ -191,24 +191,25 @@ fn existing_folder(cwd: &Path, asked: &Sourced<PathBuf>) -> Result<PathBuf> {
     Err(error::usage(format!("{}: {} is not a directory", asked.origin, folder.display())))
 }
 
-fn load(named: Option<&Sourced<PathBuf>>, found: &Project, uid: Option<u32>) -> Result<Option<Loaded>> {
+fn load(named: Option<&Sourced<PathBuf>>, found: &Project, uid: Option<u32>) -> Result<Option<ParsedFile>> {
     if let Some(named) = named {
-        let loaded = Loaded::read(&named.value, Kind::Project).map_err(|e| e.context(&named.origin))?;
+        let loaded =
+            ParsedFile::read(&named.value, FileTrust::Project).map_err(|e| e.context(&named.origin))?;
         return Ok(Some(loaded));
     }
     let Some(file) = &found.file else { return Ok(None) };
-    let loaded = Loaded::read(file, Kind::Project)?;
+    let loaded = ParsedFile::read(file, FileTrust::Project)?;
     Ok(Some(loaded.found(project::is_trusted(file, uid))))
 }
 
 /// `$XDG_CONFIG_HOME/envctl/config.toml`, where it exists.
-fn user_file(inputs: &Inputs, layers: &Resolver<'_>) -> Result<Option<Loaded>> {
+fn user_file(inputs: &Inputs, layers: &Resolver<'_>) -> Result<Option<ParsedFile>> {
     let folder = xdg(layers, "XDG_CONFIG_HOME", inputs.home.as_deref(), ".config");
     let Some(file) = folder.map(|folder| folder.join("envctl/config.toml")).filter(|file| file.is_file())
     else {
         return Ok(None);
     };
-    Loaded::read(&file, Kind::User).map(Some)
+    ParsedFile::read(&file, FileTrust::User).map(Some)
 }
 
 /// A base directory; the specification says to ignore one that is not absolute.
@@ -217,10 +218,10 @@ fn xdg(layers: &Resolver<'_>, variable: &str, home: Option<&Path>, below_home: &
     set.or_else(|| home.map(|home| home.join(below_home)))
 }
 
-fn target(inputs: &Inputs, layers: &mut Resolver<'_>, place: &Place) -> Result<TargetRequest> {
+fn target(inputs: &Inputs, layers: &mut Resolver<'_>, place: &ProjectPlace) -> Result<TargetRequest> {
     let flags = &inputs.flags;
     let text = |text: &str| Ok(text.to_owned());
-    let nowhere = |_: &Loaded| None;
+    let nowhere = |_: &ParsedFile| None;
     let (stacks, all_stacks) = stacks(flags, layers)?;
     let profile = layers.optional(
         &SettingSpec {
@@ -321,8 +322,8 @@ impl From<&ProfileTable> for ProfileRule {
     }
 }
 
-impl From<&Loaded> for Rules {
-    fn from(loaded: &Loaded) -> Self {
+impl From<&ParsedFile> for ProjectRules {
+    fn from(loaded: &ParsedFile) -> Self {
         let profiles =
             loaded.file.profiles.iter().map(|(name, table)| (name.clone(), table.into())).collect();
         Self { stack: loaded.file.stack.clone(), profiles }

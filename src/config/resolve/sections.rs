@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::layers::{Resolver, SettingSpec};
 use super::{Flags, Inputs, xdg};
 use crate::config::duration;
-use crate::config::file::{Argv, CommandsTable, DurationText, Sessions};
+use crate::config::file::{CommandWords, CommandsTable, DurationText, JobCount};
 use crate::config::origin::{Origin, Sourced};
-use crate::config::parsed_file::Loaded;
+use crate::config::parsed_file::ParsedFile;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{
     BackupSettings, Color, MigrationCommands, MigrationSettings, RestoreSettings, Timeouts,
 };
-use crate::environment::selector::Rules;
+use crate::environment::selector::ProjectRules;
 use crate::error::{self, Result};
 
 /// A whole number from a variable.
@@ -33,12 +33,12 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// The project's rules for discovery, each as a row.
-pub(crate) fn rules(layers: &mut Resolver<'_>) -> Rules {
+pub(crate) fn rules(layers: &mut Resolver<'_>) -> ProjectRules {
     let Some(loaded) = layers.project else {
         layers.row("stack", None, Origin::Default);
-        return Rules::default();
+        return ProjectRules::default();
     };
-    let rules = Rules::from(loaded);
+    let rules = ProjectRules::from(loaded);
     let origin = rules.stack.as_ref().map_or(Origin::Default, |_| loaded.origin("stack"));
     layers.row("stack", rules.stack.clone(), origin);
     for (name, rule) in &rules.profiles {
@@ -167,7 +167,7 @@ pub(crate) fn word(
     variable: &str,
     default: &str,
     allowed: &[&str],
-    file: impl Fn(&Loaded) -> Option<String>,
+    file: impl Fn(&ParsedFile) -> Option<String>,
 ) -> Result<String> {
     let check = |word: &String| {
         let first =
@@ -195,11 +195,11 @@ pub(crate) fn restore(layers: &mut Resolver<'_>) -> Result<RestoreSettings> {
         key: "restore.jobs",
         flag: None,
         variable: Some("ENVCTL_RESTORE_JOBS"),
-        parse: &str::parse::<Sessions>,
+        parse: &str::parse::<JobCount>,
         file: &|loaded| loaded.file.restore.jobs,
     };
-    let shown = |jobs: &Sessions| jobs.0.map_or_else(|| "auto".to_owned(), |jobs| jobs.to_string());
-    let Sessions(jobs) = layers.decided(&lookup, Sessions(None), |_| Ok(()), shown)?;
+    let shown = |jobs: &JobCount| jobs.0.map_or_else(|| "auto".to_owned(), |jobs| jobs.to_string());
+    let JobCount(jobs) = layers.decided(&lookup, JobCount(None), |_| Ok(()), shown)?;
     Ok(RestoreSettings { jobs })
 }
 
@@ -209,7 +209,7 @@ pub(crate) fn migrations(layers: &mut Resolver<'_>) -> Result<MigrationSettings>
     let driver = word(layers, "migrations.driver", "ENVCTL_MIGRATIONS_DRIVER", "auto", &drivers, |l| {
         l.file.migrations.driver.clone()
     })?;
-    let mut text = |key: &str, variable: Option<&str>, file: fn(&Loaded) -> Option<String>| {
+    let mut text = |key: &str, variable: Option<&str>, file: fn(&ParsedFile) -> Option<String>| {
         let parse = &|text: &str| Ok(text.to_owned());
         let lookup = SettingSpec { key, flag: None, variable, parse, file: &file };
         layers.optional(&lookup, Clone::clone).map(|given| given.map(|given| given.value))
@@ -249,7 +249,7 @@ pub(crate) fn migrations(layers: &mut Resolver<'_>) -> Result<MigrationSettings>
 
 /// `[migrations.commands]`; lists of words have no variables.
 fn commands(layers: &mut Resolver<'_>) -> Result<MigrationCommands> {
-    let mut words = |key: &str, file: fn(&CommandsTable) -> &Option<Argv>| {
+    let mut words = |key: &str, file: fn(&CommandsTable) -> &Option<CommandWords>| {
         let lookup = SettingSpec {
             key,
             flag: None,
@@ -274,7 +274,7 @@ pub(crate) fn timeouts(flags: &Flags, layers: &mut Resolver<'_>) -> Result<Timeo
     let mut decide = |key: &str,
                       flag: &Option<Sourced<Duration>>,
                       default: u64,
-                      file: fn(&Loaded) -> Option<DurationText>| {
+                      file: fn(&ParsedFile) -> Option<DurationText>| {
         let variable = format!("ENVCTL_{}", key.to_uppercase());
         let lookup = SettingSpec {
             key,

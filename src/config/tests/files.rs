@@ -2,13 +2,13 @@
 
 use super::super::file::{ConfigFile, DurationText};
 use super::*;
-use crate::config::parsed_file::{Kind, Loaded};
+use crate::config::parsed_file::{FileTrust, ParsedFile};
 use crate::error::Error;
 use proptest::prelude::*;
 use std::time::Duration;
 
-fn parse(text: &str) -> Result<Loaded, Error> {
-    Loaded::parse(Path::new("/p/envctl.toml"), text, Kind::Project)
+fn parse(text: &str) -> Result<ParsedFile, Error> {
+    ParsedFile::parse(Path::new("/p/envctl.toml"), text, FileTrust::Project)
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn an_editor_on_windows_may_have_written_it() {
 
 #[test]
 fn the_user_s_file_describes_no_project() {
-    let user = |text: &str| Loaded::parse(Path::new("/u.toml"), text, Kind::User);
+    let user = |text: &str| ParsedFile::parse(Path::new("/u.toml"), text, FileTrust::User);
     assert!(user("lock_timeout = 1\n[backup]\ndir = '~/b'\n[docker]\ncontext = 'x'").is_ok());
     for text in [
         "stack = 'x'",

@@ -7,7 +7,7 @@ use super::super::file::{ConfigFile, ProfileTable};
 use super::super::keys::{GUARDS, KEYS};
 use super::*;
 use crate::config::origin::Origin;
-use crate::config::parsed_file::{Kind, Loaded};
+use crate::config::parsed_file::{FileTrust, ParsedFile};
 
 const EXAMPLE: &str = include_str!("../../../envctl.example.toml");
 const MANUAL: &str = include_str!("../../../docs/configuration.md");
@@ -60,7 +60,7 @@ fn the_list_of_keys_is_what_a_file_may_hold() {
 fn the_example_holds_every_key() {
     let mut shown = BTreeSet::new();
     for text in [EXAMPLE.to_owned(), alternatives()] {
-        Loaded::parse(Path::new("envctl.example.toml"), &text, Kind::Project).unwrap();
+        ParsedFile::parse(Path::new("envctl.example.toml"), &text, FileTrust::Project).unwrap();
         let table: toml::Table = toml::from_str(&text).unwrap();
         paths(&serde_json::to_value(table).unwrap(), "", &mut shown);
     }

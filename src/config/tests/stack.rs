@@ -1,10 +1,10 @@
 //! Z9: a project's file holds for its own stacks, wherever the command is typed.
 
 use super::*;
-use crate::config::stack::Seen;
+use crate::config::stack::SeenStack;
 
-fn seen<'a>(stack: &'a str, directory: Option<&'a str>) -> Seen<'a> {
-    Seen { stack, project: None, directory }
+fn seen<'a>(stack: &'a str, directory: Option<&'a str>) -> SeenStack<'a> {
+    SeenStack { stack, project: None, directory }
 }
 
 const OURS: &str = "[migrations]\ndir = \"ours\"\n[database]\nname = \"ours\"\nuser = \"ann\"\n[backup]\nformat = \"custom\"\nexclude_table_data = [\"logs\"]\n[restore]\njobs = 3\n[docker]\nworker_memory = \"1g\"\n";

@@ -53,8 +53,8 @@ pub(crate) async fn send(connector: &Connector, request: Request<Full<Bytes>>) -
 /// GET, the whole answer.
 ///
 /// # Errors
-/// Errors of [`send`]. An answer that is not 2xx is returned as [`Answer`] with its status.
-pub(crate) async fn get(connector: &Connector, path: &str) -> Result<Answer> {
+/// Errors of [`send`]. An answer that is not 2xx is returned as [`HttpAnswer`] with its status.
+pub(crate) async fn get(connector: &Connector, path: &str) -> Result<HttpAnswer> {
     let request = request(Method::GET, path, None)?;
     let response = send(connector, request).await?;
     let (status, date) = (response.status(), date(response.headers()));
@@ -63,7 +63,7 @@ pub(crate) async fn get(connector: &Connector, path: &str) -> Result<Answer> {
         .await
         .map_err(|cause| error::docker(format!("the answer to {path} broke off")).because(cause))?
         .to_bytes();
-    Ok(Answer { status, body, date })
+    Ok(HttpAnswer { status, body, date })
 }
 
 /// GET whose body is read as it comes (logs with follow).
@@ -78,7 +78,7 @@ pub(crate) async fn get_stream(connector: &Connector, path: &str) -> Result<Resp
     let status = response.status();
     let body =
         response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    Err(Answer { status, body, date: None }.into_error(path))
+    Err(HttpAnswer { status, body, date: None }.into_error(path))
 }
 
 /// POST that turns the connection into a stream.
@@ -99,7 +99,7 @@ pub(crate) async fn hijack(connector: &Connector, path: &str, body: String) -> R
             return Err(error::docker(format!("the daemon answered {status} where a stream was asked for"))
                 .note("a proxy between envctl and the daemon may be stripping the Upgrade header"));
         }
-        return Err(Answer { status, body, date: None }.into_error(path));
+        return Err(HttpAnswer { status, body, date: None }.into_error(path));
     }
     let upgraded = hyper::upgrade::on(response).await.map_err(|cause| broken(connector, cause))?;
     let parts = upgraded
@@ -110,7 +110,7 @@ pub(crate) async fn hijack(connector: &Connector, path: &str, body: String) -> R
 
 /// An answer with its status.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpAnswer {
     /// The HTTP status.
     pub(crate) status: StatusCode,
     /// The body as sent.
@@ -124,7 +124,7 @@ fn date(headers: &hyper::HeaderMap) -> Option<i64> {
     Some(jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?.as_second())
 }
 
-impl Answer {
+impl HttpAnswer {
     /// The body of a 2xx answer.
     ///
     /// # Errors
@@ -136,11 +136,11 @@ impl Answer {
     /// The daemon's words as an error of ours.
     pub(crate) fn into_error(self, what: &str) -> Error {
         #[derive(serde::Deserialize)]
-        struct Message {
+        struct EngineMessage {
             #[serde(alias = "cause")]
             message: String,
         }
-        let words = serde_json::from_slice::<Message>(&self.body)
+        let words = serde_json::from_slice::<EngineMessage>(&self.body)
             .map_or_else(|_| String::from_utf8_lossy(&self.body).trim().to_owned(), |answer| answer.message);
         crate::docker::client::refusal(self.status.as_u16(), &words, what)
     }

@@ -27,8 +27,8 @@ use super::container::{Container, ImageConfig};
 use super::context::{Endpoint, Host};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
-use super::worker::{self, ContainerExit, EngineFeatures, Left, WorkerSpec};
-use crate::docker::container_summary::Listed;
+use super::worker::{self, ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
+use crate::docker::container_summary::ContainerSummary;
 use crate::docker::exec::reaper::Reapers;
 use crate::error::{self, Error, Result};
 use body_reader::reader;
@@ -167,12 +167,12 @@ impl Engine for Client {
         .boxed()
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>>> {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>>> {
         async {
             let body = http::get(&self.connector, "/containers/json?all=true")
                 .await?
                 .success("listing containers")?;
-            Listed::all(&body).map_err(|e| {
+            ContainerSummary::all(&body).map_err(|e| {
                 error::docker(format!("{} does not answer as a container engine", self.address()))
                     .because(e)
                     .hint("check the address with `docker context ls`")
@@ -375,7 +375,7 @@ impl Engine for Client {
         .boxed()
     }
 
-    fn workers(&self) -> BoxFuture<'_, Result<Vec<Left>>> {
+    fn workers(&self) -> BoxFuture<'_, Result<Vec<OrphanWorker>>> {
         async {
             // {"label":["envctl.worker"]}
             let path = "/containers/json?all=true&filters=%7B%22label%22%3A%5B%22envctl.worker%22%5D%7D";

@@ -59,11 +59,11 @@ pub(crate) struct Remote<'a> {
 
 /// Sessions that share a connection to one host.
 #[derive(Clone, Debug)]
-pub(crate) struct Sessions {
+pub(crate) struct SshSessions {
     free: Arc<Semaphore>,
     /// Held by the session that establishes the shared connection.
     first: Arc<Mutex<()>>,
-    state: Arc<State>,
+    state: Arc<ConnectionState>,
     /// Program that is run.
     program: PathBuf,
     /// See [`FIRST_LIMIT`].
@@ -72,13 +72,13 @@ pub(crate) struct Sessions {
 
 /// State of the shared connection.
 #[derive(Debug)]
-struct State {
+struct ConnectionState {
     established: AtomicBool,
     /// End of the last session.
     last_end: std::sync::Mutex<Instant>,
 }
 
-impl State {
+impl ConnectionState {
     fn is_established(&self) -> bool {
         self.established.load(Ordering::SeqCst)
     }
@@ -96,9 +96,9 @@ impl State {
     }
 }
 
-impl Default for Sessions {
+impl Default for SshSessions {
     fn default() -> Self {
-        let state = State { established: AtomicBool::new(false), last_end: Instant::now().into() };
+        let state = ConnectionState { established: AtomicBool::new(false), last_end: Instant::now().into() };
         Self {
             free: Arc::new(Semaphore::new(MOST_SESSIONS)),
             first: Arc::default(),
@@ -119,7 +119,7 @@ enum Admission {
     Alone,
 }
 
-impl Sessions {
+impl SshSessions {
     /// Waits for a place.
     async fn admit(&self) -> Admission {
         let waiting = tokio::time::timeout(SESSION_LIMIT, self.free.clone().acquire_owned());
@@ -146,7 +146,7 @@ impl Sessions {
 ///
 /// # Errors
 /// Kind `Docker`: `ssh` cannot be started. A host that cannot be reached is an error of the first read.
-pub(crate) async fn connect(remote: &Remote<'_>, sessions: &Sessions) -> Result<SshIo> {
+pub(crate) async fn connect(remote: &Remote<'_>, sessions: &SshSessions) -> Result<SshIo> {
     let (permit, first) = match sessions.admit().await {
         Admission::Shared(permit) => (Some(permit), None),
         Admission::First(permit, first) => (Some(permit), Some(first)),
@@ -163,7 +163,7 @@ pub(crate) async fn connect(remote: &Remote<'_>, sessions: &Sessions) -> Result<
     Ok(SshIo {
         stdin: Some(stdin),
         stdout,
-        message: Message::Reading(tokio::spawn(read_message(stderr))),
+        message: SshMessage::Reading(tokio::spawn(read_message(stderr))),
         has_answered: false,
         first,
         state: sessions.state.clone(),
@@ -213,7 +213,7 @@ async fn read_message(mut stderr: ChildStderr) -> String {
 }
 
 /// ssh's message, as far as it is known.
-enum Message {
+enum SshMessage {
     Reading(JoinHandle<String>),
     Awaited(BoxFuture<'static, String>),
     Taken,
@@ -223,12 +223,12 @@ enum Message {
 pub(crate) struct SshIo {
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
-    message: Message,
+    message: SshMessage,
     /// Bytes have come: the connection stands.
     has_answered: bool,
     /// Held by the session that establishes the shared connection, until its first byte.
     first: Option<OwnedMutexGuard<()>>,
-    state: Arc<State>,
+    state: Arc<ConnectionState>,
     child: Option<Child>,
     /// Wait for its exit code.
     ending: Option<BoxFuture<'static, (Child, Option<ExitStatus>)>>,
@@ -280,8 +280,8 @@ impl SshIo {
 
     /// The end of a connection that never answered: ssh's message as an error.
     fn poll_failure(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        if let Message::Reading(_) = self.message
-            && let Message::Reading(reading) = std::mem::replace(&mut self.message, Message::Taken)
+        if let SshMessage::Reading(_) = self.message
+            && let SshMessage::Reading(reading) = std::mem::replace(&mut self.message, SshMessage::Taken)
         {
             let awaited = async {
                 tokio::time::timeout(MESSAGE_WAIT, reading)
@@ -290,11 +290,11 @@ impl SshIo {
                     .and_then(std::result::Result::ok)
                     .unwrap_or_default()
             };
-            self.message = Message::Awaited(awaited.boxed());
+            self.message = SshMessage::Awaited(awaited.boxed());
         }
-        let Message::Awaited(awaited) = &mut self.message else { return Poll::Ready(Ok(())) };
+        let SshMessage::Awaited(awaited) = &mut self.message else { return Poll::Ready(Ok(())) };
         let message = std::task::ready!(awaited.as_mut().poll(cx));
-        self.message = Message::Taken;
+        self.message = SshMessage::Taken;
         if message.is_empty() {
             Poll::Ready(Ok(()))
         } else {
@@ -364,11 +364,11 @@ mod tests {
 
     /// Sessions whose ssh is this script. It is written before any child is started: a file that is open for writing
     /// in a child cannot be run.
-    fn sessions(directory: &Path, script: &str) -> Sessions {
+    fn sessions(directory: &Path, script: &str) -> SshSessions {
         let program = directory.join("ssh");
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Sessions { program, ..Sessions::default() }
+        SshSessions { program, ..SshSessions::default() }
     }
 
     fn is_first(session: &SshIo) -> bool {
@@ -377,7 +377,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_first_session_that_never_answers_does_not_keep_the_others_waiting() {
-        let sessions = Sessions { first_limit: Duration::from_millis(20), ..Sessions::default() };
+        let sessions = SshSessions { first_limit: Duration::from_millis(20), ..SshSessions::default() };
         let silent = sessions.admit().await;
         assert!(matches!(silent, Admission::First(..)));
         assert!(matches!(sessions.admit().await, Admission::Alone), "in a connection of its own");
@@ -387,7 +387,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_ssh_has_closed_for_idleness_is_established_by_one_session_again() {
-        let sessions = Sessions::default();
+        let sessions = SshSessions::default();
         let idle_for = |seconds| {
             let end = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
             *sessions.state.last_end.lock().unwrap() = end;

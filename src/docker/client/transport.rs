@@ -8,7 +8,7 @@ use std::path::Path;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::ssh::{self, Sessions};
+use super::ssh::{self, SshSessions};
 use crate::docker::context::{Endpoint, Host};
 use crate::error::{self, Error, Result};
 
@@ -24,13 +24,13 @@ pub(crate) type BoxIo = Box<dyn Io>;
 pub(crate) struct Connector {
     endpoint: Endpoint,
     /// Sessions of an ssh endpoint; clones share them.
-    sessions: Sessions,
+    sessions: SshSessions,
 }
 
 impl Connector {
     /// For this endpoint; nothing is opened yet.
     pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, sessions: Sessions::default() }
+        Self { endpoint, sessions: SshSessions::default() }
     }
 
     /// The endpoint it connects to.

@@ -23,7 +23,7 @@ use store::Store;
 
 /// A wish and who made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct EndpointRequest {
     /// A context's name or a host URL.
     pub(crate) value: String,
     /// Source of the value, for messages: `--context`, `ENVCTL_HOST`, `/app/envctl.toml:12`.
@@ -34,9 +34,9 @@ pub(crate) struct Asked {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ContextInputs {
     /// A context named for envctl itself (flag, `ENVCTL_CONTEXT` or `envctl.toml`).
-    pub(crate) context: Option<Asked>,
+    pub(crate) context: Option<EndpointRequest>,
     /// A host named for envctl itself.
-    pub(crate) host: Option<Asked>,
+    pub(crate) host: Option<EndpointRequest>,
     /// `DOCKER_HOST`.
     pub(crate) docker_host: Option<String>,
     /// `DOCKER_CONTEXT`.

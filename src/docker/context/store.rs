@@ -23,7 +23,7 @@ pub(crate) struct Store {
 /// The part of `config.json` that is read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(crate) struct ConfigFile {
+pub(crate) struct DockerConfig {
     pub(crate) current_context: Option<String>,
     pub(crate) detach_keys: Option<String>,
 }
@@ -61,7 +61,7 @@ impl Store {
         self.path("config.json").display().to_string()
     }
 
-    pub(crate) fn config(&self) -> Result<ConfigFile> {
+    pub(crate) fn config(&self) -> Result<DockerConfig> {
         Ok(read_json(&self.path("config.json"))?.unwrap_or_default())
     }
 

@@ -12,8 +12,8 @@ fn inputs(case: &str) -> ContextInputs {
     ContextInputs { docker_config: Some(recorded(case)), ..ContextInputs::default() }
 }
 
-fn asked(value: &str, by: &str) -> Asked {
-    Asked { value: value.to_owned(), by: by.to_owned() }
+fn asked(value: &str, by: &str) -> EndpointRequest {
+    EndpointRequest { value: value.to_owned(), by: by.to_owned() }
 }
 
 const NO_SOCKET: fn(&Path) -> Option<PathBuf> = |_| None;

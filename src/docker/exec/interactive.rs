@@ -37,7 +37,7 @@ pub(crate) enum Outcome {
         words: String,
     },
     /// Whoever read our output has left (`| head`); the command was ended, but for this.
-    ReaderGone(Option<kill_tree::Left>),
+    ReaderGone(Option<kill_tree::SurvivingProcesses>),
 }
 
 /// Runs `spec` with our stdin, stdout and stderr. `spec.tty` asks for a terminal at both ends,

@@ -141,13 +141,13 @@ const MOST_NAMED: usize = 8;
 /// Ends every process in `container` that carries `word`.
 ///
 /// # Errors
-/// [`Left`]: the processes that could not be ended. The list is empty where the processes are unknown.
+/// [`SurvivingProcesses`]: the processes that could not be ended. The list is empty where the processes are unknown.
 pub(crate) async fn end_marked(
     engine: &Arc<dyn Engine>,
     container: &Container,
     user: Option<&str>,
     word: &str,
-) -> Result<(), Left> {
+) -> Result<(), SurvivingProcesses> {
     let spec = ExecSpec::new(["sh", "-c", SCRIPT, "envctl", word]).user(user);
     let run = exec::capture(engine, container, &spec, None);
     let container = container.name.clone();
@@ -157,21 +157,21 @@ pub(crate) async fn end_marked(
             // A container's own `sh` may say anything, and much of it.
             let process = |line: &str| line.chars().take(40).collect();
             let processes = captured.text().lines().take(MOST_NAMED).map(process).collect();
-            Err(Left { container, processes })
+            Err(SurvivingProcesses { container, processes })
         }
-        _ => Err(Left { container, processes: Vec::new() }),
+        _ => Err(SurvivingProcesses { container, processes: Vec::new() }),
     }
 }
 
 /// Error for processes that could not be ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Left {
+pub(crate) struct SurvivingProcesses {
     container: String,
     /// `PID NAME` each; none where that is not known.
     processes: Vec<String>,
 }
 
-impl fmt::Display for Left {
+impl fmt::Display for SurvivingProcesses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { container, processes } = self;
         if processes.is_empty() {

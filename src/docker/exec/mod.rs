@@ -315,7 +315,7 @@ impl ExecHandle {
 
 /// Output and exit code of a short command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Captured {
+pub(crate) struct CommandOutput {
     /// Stdout of the command, up to [`CAPTURE_LIMIT`].
     pub(crate) stdout: Vec<u8>,
     /// Stderr of the command, up to [`CAPTURE_LIMIT`].
@@ -324,7 +324,7 @@ pub(crate) struct Captured {
     pub(crate) exit_code: i64,
 }
 
-impl Captured {
+impl CommandOutput {
     /// stdout as text, line ends trimmed.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
@@ -350,7 +350,7 @@ pub(crate) async fn capture(
     container: &Container,
     spec: &ExecSpec,
     stdin: Option<&[u8]>,
-) -> Result<Captured> {
+) -> Result<CommandOutput> {
     let spec = ExecSpec { stdin: stdin.is_some(), ..spec.clone() };
     let Exec { mut output, mut input, handle } = Exec::start(engine, container, &spec).await?;
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
@@ -375,7 +375,7 @@ pub(crate) async fn capture(
     let exit_code = handle.exit_code().await?.ok_or_else(|| {
         error::unknown(format!("Docker does not say how `{}` in {} ended", spec.program(), container.name))
     })?;
-    Ok(Captured { stdout, stderr, exit_code })
+    Ok(CommandOutput { stdout, stderr, exit_code })
 }
 
 /// Returns the engine's message where `stdout` is one about a process that could not start. The engine sends

@@ -9,7 +9,7 @@ use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::docker::exec::kill_tree;
 use crate::docker::exec::kill_tree::TAG;
-use crate::docker::exec::{Captured, ExecSpec, capture, start_failure};
+use crate::docker::exec::{CommandOutput, ExecSpec, capture, start_failure};
 use crate::error::{self, Result};
 use crate::random::nonce;
 
@@ -22,7 +22,7 @@ pub(crate) async fn run(
     container: &Container,
     spec: &ExecSpec,
     interrupt: &CancelToken,
-) -> Result<Captured> {
+) -> Result<CommandOutput> {
     let word = nonce();
     let spec = spec.clone().env(TAG, word.clone());
     let running = capture(engine, container, &spec, Some(b""));

@@ -44,12 +44,12 @@ struct Queue {
 }
 
 #[derive(Default)]
-struct Shared {
+struct SpillState {
     queue: Mutex<Queue>,
     changed: Condvar,
 }
 
-impl Shared {
+impl SpillState {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // A writer that panicked has written what it had; the queue itself is whole at every unlock.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -58,14 +58,14 @@ impl Shared {
 
 /// The accepting side. Its thread writes in the background until [`SpillWriter::finish`].
 pub(crate) struct SpillWriter {
-    shared: Arc<Shared>,
+    shared: Arc<SpillState>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl SpillWriter {
     /// Writes to `target` on a thread of its own.
     pub(crate) fn new(target: impl Write + AsFd + Send + 'static) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SpillState::default());
         let for_thread = shared.clone();
         let writer = std::thread::spawn(move || drain(&for_thread, target));
         Self { shared, writer: Some(writer) }
@@ -152,7 +152,7 @@ impl Queue {
     }
 }
 
-fn drain(shared: &Shared, mut target: impl Write + AsFd) {
+fn drain(shared: &SpillState, mut target: impl Write + AsFd) {
     loop {
         let mut queue = shared.lock();
         let next = loop {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::demux::Output;
-use crate::docker::container::{Container, State};
+use crate::docker::container::{Container, ContainerState};
 use crate::docker::engine::Engine;
 use crate::docker::exec::end_marker;
 use crate::docker::exec::end_marker::EndMarkerParser;
@@ -284,7 +284,7 @@ pub(crate) async fn silent(
     let seconds = limit.as_secs();
     match engine.inspect(&container.id).await? {
         Some(now) if now.is_running() => Ok(()),
-        Some(now) if now.state == State::Paused => Err(error::integrity(format!(
+        Some(now) if now.state == ContainerState::Paused => Err(error::integrity(format!(
             "no data from {program} for {seconds} s: container {} is paused",
             container.name
         ))

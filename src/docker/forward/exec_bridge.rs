@@ -17,7 +17,7 @@ use crate::error::{self, Result};
 
 /// A program that images have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tool {
+pub(crate) enum BridgeTool {
     /// Made for it.
     Socat,
     /// Any version 3.
@@ -33,13 +33,13 @@ pub(crate) enum Tool {
 }
 
 /// In the order of preference.
-const TOOLS: &[(Tool, &str)] = &[
-    (Tool::Socat, "socat"),
-    (Tool::Python, "python3"),
-    (Tool::Perl, "perl"),
-    (Tool::Node, "node"),
-    (Tool::Netcat, "nc"),
-    (Tool::Bash, "bash"),
+const TOOLS: &[(BridgeTool, &str)] = &[
+    (BridgeTool::Socat, "socat"),
+    (BridgeTool::Python, "python3"),
+    (BridgeTool::Perl, "perl"),
+    (BridgeTool::Node, "node"),
+    (BridgeTool::Netcat, "nc"),
+    (BridgeTool::Bash, "bash"),
 ];
 
 const LOOK: &str =
@@ -91,7 +91,7 @@ s.on('end', () => process.stdout.write('', () => process.exit(0)));
 /// Both directions in one process are beyond a shell; the reader is a child that ends with the connection.
 const BASH: &str = "exec 3<>/dev/tcp/127.0.0.1/$0 || exit 1; cat <&3 & cat >&3; wait";
 
-impl Tool {
+impl BridgeTool {
     /// The command line.
     pub(crate) fn argv(self, port: u16) -> Vec<String> {
         let port = port.to_string();
@@ -130,7 +130,7 @@ pub(crate) fn names() -> String {
 ///
 /// # Errors
 /// Errors of [`capture`].
-pub(crate) async fn find(engine: &Arc<dyn Engine>, container: &Container) -> Result<Option<Tool>> {
+pub(crate) async fn find(engine: &Arc<dyn Engine>, container: &Container) -> Result<Option<BridgeTool>> {
     let mut argv = vec!["sh", "-c", LOOK, "sh"];
     argv.extend(TOOLS.iter().map(|(_, name)| *name));
     let found = capture(engine, container, &ExecSpec::new(argv), None).await?;
@@ -139,7 +139,12 @@ pub(crate) async fn find(engine: &Arc<dyn Engine>, container: &Container) -> Res
 }
 
 /// Reports whether the tool gets an answer from the port. The connection is closed at once.
-pub(crate) async fn answers(engine: &Arc<dyn Engine>, container: &Container, tool: Tool, port: u16) -> bool {
+pub(crate) async fn answers(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    tool: BridgeTool,
+    port: u16,
+) -> bool {
     let spec = ExecSpec::new(tool.argv(port)).env("NODE_OPTIONS", "");
     let asked = capture(engine, container, &spec, Some(b"GET / HTTP/1.0\r\n\r\n"));
     let answer = tokio::time::timeout(std::time::Duration::from_secs(5), asked).await;
@@ -152,11 +157,11 @@ const WORDS_KEPT: usize = 4096;
 /// Carries one connection to its end.
 ///
 /// # Errors
-/// Kind `Tool`: nothing listens on the port. `Integrity`: the stream broke.
+/// Kind `BridgeTool`: nothing listens on the port. `Integrity`: the stream broke.
 pub(crate) async fn carry(
     engine: &Arc<dyn Engine>,
     container: &Container,
-    tool: Tool,
+    tool: BridgeTool,
     port: u16,
     socket: TcpStream,
     word: &str,
@@ -257,7 +262,7 @@ mod tests {
     fn each_tool_carries_both_ways_and_ends_with_the_connection() {
         let mut tried = Vec::new();
         for (tool, name) in TOOLS {
-            let passes_the_end_on = !matches!(tool, Tool::Netcat | Tool::Bash);
+            let passes_the_end_on = !matches!(tool, BridgeTool::Netcat | BridgeTool::Bash);
             let argv = tool.argv(server(passes_the_end_on));
             let mut command = Command::new(&argv[0]);
             command.args(&argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -22,15 +22,15 @@ use crate::docker::exec::kill_tree;
 use crate::error::{self, Error, Result};
 use crate::progress::{Event, Progress};
 use crate::random::nonce;
-use exec_bridge::Tool;
+use exec_bridge::BridgeTool;
 
 /// Route of the bytes to the port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum ForwardMethod {
     /// Straight to the container's address.
     Direct(SocketAddr),
     /// Through an exec of this tool for each connection.
-    Bridge(Tool),
+    Bridge(BridgeTool),
 }
 
 /// Port of a container to forward to, with the route to the port.
@@ -42,7 +42,7 @@ pub(crate) struct Forward {
     /// Port of the container.
     pub(crate) port: u16,
     /// Route to the port.
-    pub(crate) way: Way,
+    pub(crate) way: ForwardMethod,
 }
 
 /// Time limit for a connection to the container's own address. A bridge network on this host answers at once.
@@ -73,18 +73,18 @@ pub(crate) async fn listen(port: u16) -> Result<TcpListener> {
 /// Finds a way to a port. `local` says that the daemon is on this host, so its networks may be reached.
 ///
 /// # Errors
-/// Kind `Tool`: nothing in the image can bridge, or nothing listens on the port.
+/// Kind `BridgeTool`: nothing in the image can bridge, or nothing listens on the port.
 pub(crate) async fn find_way(
     engine: &Arc<dyn Engine>,
     container: &Container,
     port: u16,
     local: bool,
-) -> Result<Way> {
+) -> Result<ForwardMethod> {
     let addresses = container.addresses.values().filter_map(|text| text.parse::<IpAddr>().ok());
     for address in addresses.filter(|_| local) {
         let address = SocketAddr::new(address, port);
         if let Ok(Ok(_)) = tokio::time::timeout(DIRECT_LIMIT, TcpStream::connect(address)).await {
-            return Ok(Way::Direct(address));
+            return Ok(ForwardMethod::Direct(address));
         }
     }
     let tool = crate::docker::forward::exec_bridge::find(engine, container).await?.ok_or_else(|| {
@@ -95,15 +95,20 @@ pub(crate) async fn find_way(
         .note(format!("it looks for {}", crate::docker::forward::exec_bridge::names()))
         .hint("publish the port in the compose file: `ports: [\"127.0.0.1:LOCAL:PORT\"]`")
     })?;
-    Ok(Way::Bridge(tool))
+    Ok(ForwardMethod::Bridge(tool))
 }
 
 /// Reports whether something listens on the port at the end of a route.
-pub(crate) async fn answers(engine: &Arc<dyn Engine>, container: &Container, way: Way, port: u16) -> bool {
+pub(crate) async fn answers(
+    engine: &Arc<dyn Engine>,
+    container: &Container,
+    way: ForwardMethod,
+    port: u16,
+) -> bool {
     match way {
         // It was found by connecting.
-        Way::Direct(_) => true,
-        Way::Bridge(tool) => {
+        ForwardMethod::Direct(_) => true,
+        ForwardMethod::Bridge(tool) => {
             crate::docker::forward::exec_bridge::answers(engine, container, tool, port).await
         }
     }
@@ -144,7 +149,7 @@ pub(crate) async fn serve(
     };
     drop(listener);
     connections.abort_all();
-    if let Way::Bridge(_) = forward.way
+    if let ForwardMethod::Bridge(_) = forward.way
         && let Err(left) = kill_tree::end_marked(&forward.engine, &forward.container, None, &word).await
     {
         return Err(ended.hint(left.to_string()));
@@ -159,7 +164,7 @@ fn error_text(error: &Error) -> String {
 async fn connect(forward: &Forward, mut socket: TcpStream, word: &str) -> Result<()> {
     let _ = socket.set_nodelay(true);
     match forward.way {
-        Way::Direct(address) => {
+        ForwardMethod::Direct(address) => {
             let mut there = TcpStream::connect(address).await.map_err(|e| {
                 error::tool(format!("nothing answers on port {} of {}", forward.port, forward.container.name))
                     .because(e)
@@ -169,7 +174,7 @@ async fn connect(forward: &Forward, mut socket: TcpStream, word: &str) -> Result
             let _ = tokio::io::copy_bidirectional_with_sizes(&mut socket, &mut there, BUFFER, BUFFER).await;
             Ok(())
         }
-        Way::Bridge(tool) => {
+        ForwardMethod::Bridge(tool) => {
             crate::docker::forward::exec_bridge::carry(
                 &forward.engine,
                 &forward.container,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType};
 use serde::Deserialize;
 
-use super::{ARCHIVE, ContainerExit, EngineFeatures, Left, WorkerSpec};
+use super::{ARCHIVE, ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
 use crate::fsutil::private_dir::INSIDE;
 
 /// On every worker: the operation's id. Discovery passes over containers that carry it.
@@ -99,7 +99,7 @@ pub(crate) fn nature(json: &[u8]) -> Result<EngineFeatures, serde_json::Error> {
 /// `GET /containers/{id}/json`, what is read of a worker's end.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-struct Ended {
+struct InspectedEnd {
     state: EndedState,
 }
 
@@ -114,7 +114,7 @@ struct EndedState {
 
 /// Parses the end of a worker; `None` while the worker runs.
 pub(crate) fn end(json: &[u8]) -> Result<Option<ContainerExit>, serde_json::Error> {
-    let Ended { state } = serde_json::from_slice(json)?;
+    let InspectedEnd { state } = serde_json::from_slice(json)?;
     Ok((!state.running)
         .then_some(ContainerExit { exit_code: state.exit_code, out_of_memory: state.oom_killed }))
 }
@@ -122,7 +122,7 @@ pub(crate) fn end(json: &[u8]) -> Result<Option<ContainerExit>, serde_json::Erro
 /// One row of `GET /containers/json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-struct Row {
+struct WorkerRow {
     id: String,
     state: String,
     /// Seconds since 1970.
@@ -136,8 +136,8 @@ struct Row {
 const NEVER_STARTED: i64 = 60 * 60;
 
 /// The workers of a listing that was made at `date`, by the daemon's clock in seconds since 1970.
-pub(crate) fn workers(json: &[u8], date: Option<i64>) -> Result<Vec<Left>, serde_json::Error> {
-    let rows: Vec<Row> = serde_json::from_slice(json)?;
+pub(crate) fn workers(json: &[u8], date: Option<i64>) -> Result<Vec<OrphanWorker>, serde_json::Error> {
+    let rows: Vec<WorkerRow> = serde_json::from_slice(json)?;
     Ok(rows
         .into_iter()
         .filter_map(|row| {
@@ -152,7 +152,7 @@ pub(crate) fn workers(json: &[u8], date: Option<i64>) -> Result<Vec<Left>, serde
                 }
                 _ => true,
             };
-            Some(Left { id: row.id, operation, room, machine: labels.remove(HOST_LABEL)?, running })
+            Some(OrphanWorker { id: row.id, operation, room, machine: labels.remove(HOST_LABEL)?, running })
         })
         .collect())
 }
@@ -251,7 +251,7 @@ mod tests {
                         "Labels": {"envctl.worker": "op", "envctl.worker.room": "/run/x", "envctl.worker.host": "h"}},
                        {"Id": "b", "Labels": {"envctl.worker": "op"}}, {"Id": "c", "Labels": null}]"#;
         let left = |state: &str| workers(json.replace("exited", state).as_bytes(), Some(1000 + 60)).unwrap();
-        let worker = Left {
+        let worker = OrphanWorker {
             id: "a".into(),
             operation: "op".into(),
             room: "/run/x".into(),
@@ -261,12 +261,12 @@ mod tests {
         assert_eq!(left("exited"), std::slice::from_ref(&worker));
         // What an engine calls by a word that is not known is taken for alive.
         for state in ["created", "running", "paused", "restarting", "removing", "", "stopping"] {
-            assert_eq!(left(state), [Left { running: true, ..worker.clone() }], "{state}");
+            assert_eq!(left(state), [OrphanWorker { running: true, ..worker.clone() }], "{state}");
         }
         let never_started =
             workers(json.replace("exited", "created").as_bytes(), Some(1000 + 60 * 60)).unwrap();
         assert_eq!(never_started, std::slice::from_ref(&worker));
         let undated = workers(json.replace("exited", "created").as_bytes(), None).unwrap();
-        assert_eq!(undated, [Left { running: true, ..worker }]);
+        assert_eq!(undated, [OrphanWorker { running: true, ..worker }]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ContainerExit, Failure, Unfit, Worker};
+use super::{ContainerExit, Unfit, Worker, WorkerError};
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
 use crate::docker::exec::verified_stream::{VerifiedExit, whereabouts};
@@ -19,7 +19,7 @@ pub(crate) async fn judge(
     end: ContainerExit,
     words: String,
     begun: bool,
-) -> Result<VerifiedExit, Failure> {
+) -> Result<VerifiedExit, WorkerError> {
     let program = worker.program();
     if end.out_of_memory {
         return Err(starved(program).into());

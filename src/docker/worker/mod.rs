@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::fsutil::private_dir::PrivateDir;
 pub(crate) use exit_status::{NOT_RUN, starved};
-pub(crate) use orphans::{Left, reap, this_machine};
+pub(crate) use orphans::{OrphanWorker, reap, this_machine};
 
 use super::container::Container;
 use super::engine::Engine;
@@ -143,20 +143,20 @@ impl From<Unfit> for Error {
 
 /// Error of a worker.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum WorkerError {
     /// The worker cannot be used, and nothing was done.
     Unfit(Unfit),
     /// The worker ran, and failed.
     Failed(Error),
 }
 
-impl From<Unfit> for Failure {
+impl From<Unfit> for WorkerError {
     fn from(unfit: Unfit) -> Self {
         Self::Unfit(unfit)
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for WorkerError {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }

@@ -11,11 +11,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::docker::engine::Engine;
 use crate::fsutil::private_dir;
-use crate::fsutil::private_dir::Standing;
+use crate::fsutil::private_dir::DirOwner;
 
 /// A worker of whatever envctl, as the engine lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Left {
+pub(crate) struct OrphanWorker {
     /// The container's id.
     pub(crate) id: String,
     /// The operation.
@@ -28,7 +28,7 @@ pub(crate) struct Left {
     pub(crate) running: bool,
 }
 
-impl Left {
+impl OrphanWorker {
     /// Reports whether the worker's private directory is on this machine. Only an envctl of the same machine can know
     /// whether the worker is an orphan.
     pub(crate) fn is_of_this_machine(&self) -> bool {
@@ -48,10 +48,10 @@ impl Left {
     /// Reports whether the worker is an orphan with its private directory in `home`. Does not compare machines.
     pub(crate) fn is_left_in(&self, home: &Path) -> bool {
         match private_dir::standing(home, &self.room) {
-            Standing::Left => true,
+            DirOwner::Left => true,
             // The machine was started anew; or we cannot see it, as one in a unit's own `/tmp`.
-            Standing::Gone => !self.running,
-            Standing::Kept => false,
+            DirOwner::Gone => !self.running,
+            DirOwner::Kept => false,
         }
     }
 }
@@ -83,7 +83,7 @@ fn named(host: &str, identity: &str) -> String {
 
 /// Removes the workers and rooms that killed runs left in these places; gives the workers. Rooms of others, and of
 /// those who live, are left alone.
-pub(crate) async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<Left> {
+pub(crate) async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<OrphanWorker> {
     let homes: Vec<PathBuf> = homes.iter().map(|home| home.to_path_buf()).collect();
     let workers = engine.workers().await.unwrap_or_default();
     let seen = homes.clone();
@@ -105,8 +105,8 @@ mod tests {
     use super::*;
     use crate::fsutil::private_dir::PrivateDir;
 
-    fn left(room: &Path, running: bool) -> Left {
-        Left {
+    fn left(room: &Path, running: bool) -> OrphanWorker {
+        OrphanWorker {
             id: "c0ffee".into(),
             operation: "op".into(),
             room: room.to_owned(),
@@ -119,7 +119,7 @@ mod tests {
     fn two_machines_of_one_name_are_two_machines() {
         assert_ne!(named("localhost", "4c4c"), named("localhost", "5d5d"));
         assert_eq!(named("runner", "\n"), "runner", "a container that has no identity has a name of its own");
-        let worker = Left { machine: named("runner", "4c4c"), ..left(Path::new("/run"), false) };
+        let worker = OrphanWorker { machine: named("runner", "4c4c"), ..left(Path::new("/run"), false) };
         assert_eq!(worker.host(), "runner");
         assert!(!worker.is_of_this_machine());
     }
@@ -135,7 +135,7 @@ mod tests {
         std::fs::create_dir(&unlocked).unwrap();
         std::fs::write(unlocked.join("lock"), "").unwrap();
         assert!(left(&unlocked, true).is_left(&homes));
-        let elsewhere = Left { machine: "localhost@0".into(), ..left(&unlocked, true) };
+        let elsewhere = OrphanWorker { machine: "localhost@0".into(), ..left(&unlocked, true) };
         assert!(!elsewhere.is_left(&homes));
     }
 

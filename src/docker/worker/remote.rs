@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Failure, WorkerFactory};
+use super::{WorkerError, WorkerFactory};
 use crate::cancel::CancelToken;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
@@ -40,7 +40,7 @@ pub(crate) async fn run(
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
     interrupt: &CancelToken,
-) -> Result<VerifiedExit, Failure> {
+) -> Result<VerifiedExit, WorkerError> {
     let nonce = nonce();
     let worker = workshop.worker(engine, database, room, &wrapped(tool, &nonce));
     let ran = async {
@@ -50,10 +50,10 @@ pub(crate) async fn run(
         if followed.as_ref().map_or(true, |end| end.exit_code == KILLED) {
             let ended = tokio::time::timeout(ITS_END, worker.ended()).await;
             if matches!(ended, Ok(Ok(end)) if end.out_of_memory) {
-                return Err(Failure::Failed(exit_status::starved(tool.program())));
+                return Err(WorkerError::Failed(exit_status::starved(tool.program())));
             }
         }
-        followed.map_err(Failure::Failed)
+        followed.map_err(WorkerError::Failed)
     };
     let ran = interrupt.or(ran).await;
     worker.end().await;

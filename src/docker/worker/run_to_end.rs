@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failure, Worker};
+use super::{Worker, WorkerError};
 use crate::cancel::CancelToken;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
@@ -30,7 +30,7 @@ pub(crate) async fn run(
     mut done: impl FnMut() -> u64,
     stall_limit: Duration,
     interrupt: &CancelToken,
-) -> Result<VerifiedExit, Failure> {
+) -> Result<VerifiedExit, WorkerError> {
     let mut exec = interrupt.or(worker.start()).await??;
     let mut words = StderrTail::default();
     let (mut before, mut since) = (0, tokio::time::Instant::now());

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Failure, Unfit, Worker};
+use super::{Unfit, Worker, WorkerError};
 use crate::cancel::CancelToken;
 use crate::docker::container::Container;
 use crate::docker::engine::Engine;
@@ -52,7 +52,7 @@ pub(crate) async fn run(
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
     interrupt: &CancelToken,
-) -> Result<VerifiedExit, Failure> {
+) -> Result<VerifiedExit, WorkerError> {
     let fifo = Fifo::open(worker).map_err(|e| Unfit::NoRoom(e.to_string()))?;
     let Fifo { reader, keeper } = fifo;
     let taken = Arc::new(AtomicU64::new(0));

@@ -25,13 +25,13 @@ pub(crate) struct CustomStream {
     members: Members,
     entries: VecDeque<TocEntry>,
     /// Steps to write before the next entry.
-    steps: VecDeque<Step>,
+    steps: VecDeque<StreamStep>,
     reader: Option<Box<dyn Read + Send>>,
     out: Vec<u8>,
     at: usize,
 }
 
-enum Step {
+enum StreamStep {
     Bytes(Vec<u8>),
     File(String),
     Objects(String),
@@ -77,15 +77,19 @@ impl CustomStream {
             return Ok(true);
         }
         match self.steps.pop_front() {
-            Some(Step::Bytes(bytes)) => self.out = bytes,
-            Some(Step::File(name)) => self.reader = Some(self.members.data(&name)?),
-            Some(Step::Objects(name)) => self.objects(&name)?,
+            Some(StreamStep::Bytes(bytes)) => self.out = bytes,
+            Some(StreamStep::File(name)) => self.reader = Some(self.members.data(&name)?),
+            Some(StreamStep::Objects(name)) => self.objects(&name)?,
             None => {
                 let Some(entry) = self.entries.pop_front() else { return Ok(false) };
                 let objects = entry.kind == "BLOBS";
                 self.out.push(if objects { OBJECTS } else { TABLE });
                 self.out.extend(int(usize::try_from(entry.id).unwrap_or_default()));
-                let step = if objects { Step::Objects(self.list_of(&entry)) } else { Step::File(entry.file) };
+                let step = if objects {
+                    StreamStep::Objects(self.list_of(&entry))
+                } else {
+                    StreamStep::File(entry.file)
+                };
                 self.steps.push_back(step);
             }
         }
@@ -115,10 +119,10 @@ impl CustomStream {
             let Some((oid, file)) = parts.filter(|(oid, _)| *oid != 0) else {
                 return Err(io::Error::other(error::integrity(format!("its list {name} is damaged"))));
             };
-            self.steps.push_back(Step::Bytes(int(oid as usize).to_vec()));
-            self.steps.push_back(Step::File(file.to_owned()));
+            self.steps.push_back(StreamStep::Bytes(int(oid as usize).to_vec()));
+            self.steps.push_back(StreamStep::File(file.to_owned()));
         }
-        self.steps.push_back(Step::Bytes(int(0).to_vec()));
+        self.steps.push_back(StreamStep::Bytes(int(0).to_vec()));
         Ok(())
     }
 }

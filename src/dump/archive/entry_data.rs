@@ -6,7 +6,7 @@
 use flate2::{Decompress, FlushDecompress, Status};
 use memchr::memchr_iter;
 
-use super::toc::Inner;
+use super::toc::TocCompression;
 use crate::text::encoding::{Text, TextCheck};
 
 /// Bytes that pg_dump writes behind the rows of a table (`dumpTableData_copy`).
@@ -14,7 +14,7 @@ const COPY_END: &[u8] = b"\\.\n\n\n";
 
 /// Form of an entry's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum EntryDataForm {
     /// Rows as COPY writes them.
     Rows,
     /// SQL: INSERT statements, which the server will run.
@@ -26,7 +26,7 @@ pub(crate) enum Form {
 /// Unpacks and counts.
 pub(crate) struct EntryDataReader {
     unpack: EntryDecoder,
-    form: Form,
+    form: EntryDataForm,
     lines: u64,
     bytes: u64,
     text: TextCheck,
@@ -51,21 +51,24 @@ enum EntryDecoder {
 }
 
 impl EntryDataReader {
-    pub(crate) fn new(inner: Inner, form: Form) -> Self {
+    pub(crate) fn new(inner: TocCompression, form: EntryDataForm) -> Self {
         let unpack = match inner {
-            Inner::None => EntryDecoder::None,
-            Inner::Gzip => EntryDecoder::Zlib {
+            TocCompression::None => EntryDecoder::None,
+            TocCompression::Gzip => EntryDecoder::Zlib {
                 stream: Box::new(Decompress::new(true)),
                 ended: false,
                 room: Vec::with_capacity(64 << 10),
             },
-            Inner::Lz4 => EntryDecoder::Opaque,
+            TocCompression::Lz4 => EntryDecoder::Opaque,
             #[cfg(feature = "zstd")]
-            Inner::Zstd => zstd::stream::raw::Decoder::new().map_or(EntryDecoder::Opaque, |decoder| {
-                EntryDecoder::Zstd { decoder: Box::new(decoder), room: vec![0; 64 << 10] }
-            }),
+            TocCompression::Zstd => {
+                zstd::stream::raw::Decoder::new().map_or(EntryDecoder::Opaque, |decoder| EntryDecoder::Zstd {
+                    decoder: Box::new(decoder),
+                    room: vec![0; 64 << 10],
+                })
+            }
             #[cfg(not(feature = "zstd"))]
-            Inner::Zstd => EntryDecoder::Opaque,
+            TocCompression::Zstd => EntryDecoder::Opaque,
         };
         Self {
             unpack,
@@ -90,7 +93,7 @@ impl EntryDataReader {
 
     /// Returns the kind of text that the bytes are, or [`Text::Bytes`] for rows and statements that cannot be examined.
     pub(crate) fn text(&self) -> Text {
-        if self.is_opaque() && self.form != Form::Object { Text::Bytes } else { self.text.finish() }
+        if self.is_opaque() && self.form != EntryDataForm::Object { Text::Bytes } else { self.text.finish() }
     }
 
     /// Takes a piece.
@@ -152,19 +155,19 @@ impl EntryDataReader {
 
     fn count(&mut self, plain: &[u8]) {
         self.bytes += plain.len() as u64;
-        if self.form != Form::Object {
+        if self.form != EntryDataForm::Object {
             self.text.feed(plain);
         }
         match self.form {
-            Form::Rows => {
+            EntryDataForm::Rows => {
                 self.lines += memchr_iter(b'\n', plain).count() as u64;
                 let keep = plain.len().min(COPY_END.len() + 1);
                 self.tail.extend_from_slice(&plain[plain.len() - keep..]);
                 let surplus = self.tail.len().saturating_sub(COPY_END.len() + 1);
                 self.tail.drain(..surplus);
             }
-            Form::Statements => self.statements.extend_from_slice(plain),
-            Form::Object => {}
+            EntryDataForm::Statements => self.statements.extend_from_slice(plain),
+            EntryDataForm::Object => {}
         }
     }
 
@@ -180,7 +183,7 @@ impl EntryDataReader {
             }
             self.count(&room);
         }
-        if self.form != Form::Rows || self.is_opaque() {
+        if self.form != EntryDataForm::Rows || self.is_opaque() {
             return Ok(None);
         }
         let line = self.tail.strip_suffix(COPY_END);
@@ -216,7 +219,7 @@ mod tests {
         }
         let bomb = bomb.finish().unwrap();
         let before = peak();
-        let mut data = EntryDataReader::new(Inner::Zstd, Form::Object);
+        let mut data = EntryDataReader::new(TocCompression::Zstd, EntryDataForm::Object);
         data.feed(&bomb).unwrap();
         assert_eq!(data.bytes(), SIZE);
         // Others tests share the process; the bomb alone would be three gigabytes.

@@ -8,9 +8,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::toc::{Cursor, Layout, Stop, Toc, TocEntry};
-use crate::dump::archive::entry_data::{EntryDataReader, Form};
-use crate::dump::archive::toc_statements::Listed;
+use super::toc::{ArchiveLayout, Cursor, Stop, Toc, TocEntry};
+use crate::dump::archive::entry_data::{EntryDataForm, EntryDataReader};
+use crate::dump::archive::toc_statements::TocFindings;
 use crate::dump::sql::{Completeness, CopyBlock, DumpScanner, Finding, Summary};
 use crate::text::sql_quote::ident;
 
@@ -29,16 +29,16 @@ pub(crate) struct ArchiveScanner {
 }
 
 struct Body {
-    listed: Listed,
+    listed: TocFindings,
     toc: Toc,
     by_id: HashMap<i32, usize>,
     seen: HashSet<i32>,
     rows: HashMap<i32, CopyBlock>,
-    place: Place,
+    place: ParserState,
 }
 
 /// Position of the scanner in the data.
-enum Place {
+enum ParserState {
     /// Between two entries.
     Entries,
     /// Between two large objects of this entry.
@@ -97,7 +97,7 @@ impl ArchiveScanner {
                 return Ok(());
             }
         };
-        if toc.layout != Layout::Custom {
+        if toc.layout != ArchiveLayout::Custom {
             return Err("it is the list of a directory archive, without its data".to_owned());
         }
         let rest = self.pending.split_off(end);
@@ -117,7 +117,7 @@ impl ArchiveScanner {
     pub(crate) fn current_table(&self) -> Option<&str> {
         let body = self.body.as_ref()?;
         match &body.place {
-            Place::Chunks(current) | Place::Chunk(current, _) => {
+            ParserState::Chunks(current) | ParserState::Chunk(current, _) => {
                 Some(body.toc.entries[current.entry].tag.as_str())
             }
             _ => None,
@@ -159,18 +159,18 @@ impl Body {
     fn new(toc: Toc) -> Self {
         let by_id = toc.entries.iter().enumerate().map(|(at, entry)| (entry.id, at)).collect();
         Self {
-            listed: Listed::new(&toc),
+            listed: TocFindings::new(&toc),
             toc,
             by_id,
             seen: HashSet::new(),
             rows: HashMap::new(),
-            place: Place::Entries,
+            place: ParserState::Entries,
         }
     }
 
     fn feed(&mut self, pending: &mut Vec<u8>, mut chunk: &[u8], total: u64) -> Result<(), String> {
         loop {
-            if let Place::Chunk(current, left) = &mut self.place {
+            if let ParserState::Chunk(current, left) = &mut self.place {
                 let (now, later) = chunk.split_at(chunk.len().min(*left));
                 let taken = current.data.feed(now);
                 taken.map_err(|why| about(&self.toc.entries[current.entry], &why))?;
@@ -180,14 +180,15 @@ impl Body {
                 if *left > 0 {
                     return Ok(());
                 }
-                let Place::Chunk(current, _) = std::mem::replace(&mut self.place, Place::Entries) else {
+                let ParserState::Chunk(current, _) = std::mem::replace(&mut self.place, ParserState::Entries)
+                else {
                     return Ok(());
                 };
-                self.place = Place::Chunks(current);
+                self.place = ParserState::Chunks(current);
             }
             // A number may be cut anywhere; few bytes are ever held.
             let want = match self.place {
-                Place::Entries => 6,
+                ParserState::Entries => 6,
                 _ => 5,
             };
             let take = chunk.len().min(want - pending.len().min(want));
@@ -205,8 +206,8 @@ impl Body {
     fn step(&mut self, number: &[u8], offset: u64) -> Result<(), String> {
         let mut at = Cursor { bytes: number, at: 0 };
         let damaged = |_| "its structure is damaged between two entries".to_owned();
-        match std::mem::replace(&mut self.place, Place::Entries) {
-            Place::Entries => {
+        match std::mem::replace(&mut self.place, ParserState::Entries) {
+            ParserState::Entries => {
                 let kind = at.byte().map_err(damaged)?;
                 let id = at.int().map_err(damaged)?;
                 let entry = *self.by_id.get(&id).ok_or_else(|| damaged(Stop::More))?;
@@ -214,25 +215,25 @@ impl Body {
                     return Err(damaged(Stop::More));
                 }
                 self.place = match kind {
-                    1 => Place::Chunks(Box::new(self.current(entry, offset, false)?)),
-                    3 => Place::Objects(entry),
+                    1 => ParserState::Chunks(Box::new(self.current(entry, offset, false)?)),
+                    3 => ParserState::Objects(entry),
                     _ => return Err(damaged(Stop::More)),
                 };
             }
-            Place::Objects(entry) => {
+            ParserState::Objects(entry) => {
                 if at.int().map_err(damaged)? != 0 {
-                    self.place = Place::Chunks(Box::new(self.current(entry, offset, true)?));
+                    self.place = ParserState::Chunks(Box::new(self.current(entry, offset, true)?));
                 }
             }
-            Place::Chunks(current) => {
+            ParserState::Chunks(current) => {
                 let len = usize::try_from(at.int().map_err(damaged)?).map_err(|_| damaged(Stop::More))?;
                 if len > 0 {
-                    self.place = Place::Chunk(current, len);
+                    self.place = ParserState::Chunk(current, len);
                 } else {
                     self.end(*current)?;
                 }
             }
-            chunk @ Place::Chunk(..) => self.place = chunk,
+            chunk @ ParserState::Chunk(..) => self.place = chunk,
         }
         Ok(())
     }
@@ -240,7 +241,7 @@ impl Body {
     fn current(&self, entry: usize, offset: u64, object: bool) -> Result<OpenEntry, String> {
         let form = form(&self.toc.entries[entry], object);
         let data = EntryDataReader::new(self.toc.inner, form);
-        if data.is_opaque() && form == Form::Statements {
+        if data.is_opaque() && form == EntryDataForm::Statements {
             let why = "its data are statements, packed so that they cannot be judged";
             return Err(about(&self.toc.entries[entry], why));
         }
@@ -254,7 +255,7 @@ impl Body {
         self.listed.saw(current.data.text());
         let rows = current.data.finish().map_err(|why| about(entry, &why))?;
         if current.object {
-            self.place = Place::Objects(current.entry);
+            self.place = ParserState::Objects(current.entry);
         } else if let Some(rows) = rows {
             let block = CopyBlock { table: table(entry), rows, offset: current.offset, bytes };
             self.rows.insert(entry.id, block);
@@ -263,8 +264,8 @@ impl Body {
     }
 
     fn missing(&self, pending: &[u8]) -> Option<String> {
-        let inside = !matches!(self.place, Place::Entries) || !pending.is_empty();
-        if let Place::Chunk(current, _) | Place::Chunks(current) = &self.place {
+        let inside = !matches!(self.place, ParserState::Entries) || !pending.is_empty();
+        if let ParserState::Chunk(current, _) | ParserState::Chunks(current) = &self.place {
             return Some(format!("it ends inside the data of {}", table(&self.toc.entries[current.entry])));
         }
         if inside {
@@ -280,13 +281,13 @@ fn about(entry: &TocEntry, why: &str) -> String {
 }
 
 /// Returns the form of an entry's data.
-fn form(entry: &TocEntry, object: bool) -> Form {
+fn form(entry: &TocEntry, object: bool) -> EntryDataForm {
     if object || entry.kind.starts_with("BLOB") {
-        Form::Object
+        EntryDataForm::Object
     } else if entry.copy.is_empty() {
-        Form::Statements
+        EntryDataForm::Statements
     } else {
-        Form::Rows
+        EntryDataForm::Rows
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) const MAGIC: &[u8] = b"PGDMP";
 
 /// Format of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
+pub(crate) enum ArchiveLayout {
     /// `--format=custom`: one file, the data behind the list.
     Custom,
     /// `--format=tar`.
@@ -23,7 +23,7 @@ pub(crate) enum Layout {
 
 /// Compression of the data in a custom archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inner {
+pub(crate) enum TocCompression {
     /// No compression.
     None,
     /// A zlib stream for each entry.
@@ -71,9 +71,9 @@ pub(crate) struct Toc {
     /// 15 of 1.15.
     pub(crate) minor: u8,
     /// Format of the archive.
-    pub(crate) layout: Layout,
+    pub(crate) layout: ArchiveLayout,
     /// Compression of the data.
-    pub(crate) inner: Inner,
+    pub(crate) inner: TocCompression,
     /// The server's version, in its own words.
     pub(crate) server_version: String,
     /// pg_dump's version.
@@ -128,9 +128,9 @@ impl Toc {
         }
         let layout_at = at.at;
         let layout = match at.byte()? {
-            1 => Layout::Custom,
-            3 => Layout::Tar,
-            5 => Layout::Directory,
+            1 => ArchiveLayout::Custom,
+            3 => ArchiveLayout::Tar,
+            5 => ArchiveLayout::Directory,
             other => return Err(Stop::Bad(format!("its layout {other} is unknown"))),
         };
         let inner = packing(&mut at, minor)?;
@@ -178,21 +178,21 @@ impl Toc {
     }
 }
 
-fn packing(at: &mut Cursor<'_>, minor: u8) -> Read<Inner> {
+fn packing(at: &mut Cursor<'_>, minor: u8) -> Read<TocCompression> {
     if minor < 15 {
         // A level of zlib; -1 is its default.
-        return Ok(if at.int()? == 0 { Inner::None } else { Inner::Gzip });
+        return Ok(if at.int()? == 0 { TocCompression::None } else { TocCompression::Gzip });
     }
     match at.byte()? {
-        0 => Ok(Inner::None),
-        1 => Ok(Inner::Gzip),
-        2 => Ok(Inner::Lz4),
-        3 => Ok(Inner::Zstd),
+        0 => Ok(TocCompression::None),
+        1 => Ok(TocCompression::Gzip),
+        2 => Ok(TocCompression::Lz4),
+        3 => Ok(TocCompression::Zstd),
         other => Err(Stop::Bad(format!("its compression {other} is unknown"))),
     }
 }
 
-fn entry(at: &mut Cursor<'_>, minor: u8, layout: Layout) -> Read<TocEntry> {
+fn entry(at: &mut Cursor<'_>, minor: u8, layout: ArchiveLayout) -> Read<TocEntry> {
     let begin = at.at;
     let id = at.int()?;
     let mut has_data = at.int()? != 0;
@@ -217,7 +217,7 @@ fn entry(at: &mut Cursor<'_>, minor: u8, layout: Layout) -> Read<TocEntry> {
     }
     let body = begin..at.at;
     let mut file = String::new();
-    if layout == Layout::Custom {
+    if layout == ArchiveLayout::Custom {
         const NO_DATA: u8 = 3;
         has_data &= at.byte()? != NO_DATA;
         at.take(OFFSET_BYTES)?;

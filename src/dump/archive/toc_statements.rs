@@ -12,14 +12,14 @@ use crate::dump::sql::{
 use crate::text::encoding::{Text, to_bytes};
 
 /// Scan results of an archive's statements.
-pub(crate) struct Listed {
+pub(crate) struct TocFindings {
     summary: Summary,
     /// Data in the form of statements; so many of its findings are in the summary already.
     inserts: DumpScanner,
     taken: usize,
 }
 
-impl Listed {
+impl TocFindings {
     pub(crate) fn new(toc: &Toc) -> Self {
         let mut listed = Self { summary: DumpScanner::new().finish(), inserts: DumpScanner::new(), taken: 0 };
         for entry in toc.entries.iter().filter(|entry| is_restored(entry)) {

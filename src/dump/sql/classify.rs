@@ -31,7 +31,7 @@ impl StatementClass {
 
 /// Judges a statement that has ended.
 pub(crate) fn judge(statement: &Statement) -> StatementClass {
-    let mut words = Words { pieces: &statement.head };
+    let mut words = TokenCursor { pieces: &statement.head };
     let mut verdict = words.statement(statement.select.as_deref());
     verdict.found.extend(&statement.found);
     verdict.found.sort_unstable();
@@ -40,11 +40,11 @@ pub(crate) fn judge(statement: &Statement) -> StatementClass {
 }
 
 /// The pieces that have not been read yet.
-struct Words<'a> {
+struct TokenCursor<'a> {
     pieces: &'a [KeptToken],
 }
 
-impl Words<'_> {
+impl TokenCursor<'_> {
     fn take(&mut self, word: &str) -> bool {
         let found = matches!(self.pieces.first(), Some(KeptToken::Word(first)) if first == word);
         if found {
@@ -346,7 +346,7 @@ fn is_of_pg_dump(pieces: &[KeptToken]) -> bool {
     if !pieces.iter().any(named) {
         return true;
     }
-    let mut words = Words { pieces };
+    let mut words = TokenCursor { pieces };
     // Statistics, since PostgreSQL 18.
     let statistics = words.symbol(b'*') && words.take("from");
     if words.take("pg_catalog") && !words.symbol(b'.') {

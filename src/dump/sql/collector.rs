@@ -8,7 +8,7 @@ use super::finding::{EXCERPT, Finding, FindingKind, printable};
 use super::notes::{Notes, connected};
 use super::statement::{MOST_NAMES, Statement};
 use super::summary::{CopyBlock, ExtensionPlace, Summary};
-use super::token::{Ambiguity, LexerEvents, Open, Place, Token};
+use super::token::{Ambiguity, LexerEvents, Open, SourceLocation, Token};
 use crate::dump::sql::classify::{StatementClass, judge};
 use crate::dump::sql::toc_comment;
 use crate::dump::sql::toc_comment::Entry;
@@ -129,7 +129,7 @@ impl Collector {
     }
 
     /// Notes a finding; `at` is the byte that would set it off.
-    fn find(&mut self, kind: FindingKind, place: Place, excerpt: &[u8], at: u64) {
+    fn find(&mut self, kind: FindingKind, place: SourceLocation, excerpt: &[u8], at: u64) {
         if kind.stops() && self.stopped.is_none() {
             self.stopped = Some(if at - self.judged > HELD { at } else { self.judged });
         }
@@ -190,7 +190,7 @@ impl Collector {
     }
 
     /// `\restrict KEY` or `\unrestrict KEY`, alone on its line and in its place.
-    fn is_restriction(&mut self, line: &[u8], place: Place) -> bool {
+    fn is_restriction(&mut self, line: &[u8], place: SourceLocation) -> bool {
         if !place.line_start || !self.statement.is_empty() {
             return false;
         }
@@ -217,7 +217,7 @@ impl Collector {
         }
     }
 
-    fn marker(&mut self, line: &str, place: Place) {
+    fn marker(&mut self, line: &str, place: SourceLocation) {
         let begins = match self.comments {
             Some((begins, next)) if next == place.line => begins,
             _ => place.offset,
@@ -234,12 +234,12 @@ impl Collector {
 }
 
 impl LexerEvents for Collector {
-    fn token(&mut self, token: Token<'_>, place: Place) {
+    fn token(&mut self, token: Token<'_>, place: SourceLocation) {
         self.trailer.other();
         self.statement.push(token, place, &mut self.roles);
     }
 
-    fn comment(&mut self, text: &[u8], place: Place) {
+    fn comment(&mut self, text: &[u8], place: SourceLocation) {
         if !self.statement.is_empty() {
             return;
         }
@@ -253,7 +253,7 @@ impl LexerEvents for Collector {
         self.marker(&line, place);
     }
 
-    fn semicolon(&mut self, place: Place) -> bool {
+    fn semicolon(&mut self, place: SourceLocation) -> bool {
         self.trailer.other();
         if !self.statement.ends_here() {
             self.statement.push(Token::Symbol(b';'), place, &mut self.roles);
@@ -267,7 +267,7 @@ impl LexerEvents for Collector {
         true
     }
 
-    fn metacommand(&mut self, line: &[u8], place: Place, whole: bool) {
+    fn metacommand(&mut self, line: &[u8], place: SourceLocation, whole: bool) {
         if self.is_restriction(line, place) {
             if whole {
                 self.judged = place.offset + 1 + line.len() as u64 + 1;
@@ -286,13 +286,13 @@ impl LexerEvents for Collector {
         self.excerpt.clear();
     }
 
-    fn variable(&mut self, place: Place) {
+    fn variable(&mut self, place: SourceLocation) {
         let excerpt = std::mem::take(&mut self.excerpt);
         self.find(FindingKind::Variable, place, &excerpt, place.offset);
         self.excerpt = excerpt;
     }
 
-    fn ambiguous(&mut self, what: Ambiguity, place: Place, at: u64) {
+    fn ambiguous(&mut self, what: Ambiguity, place: SourceLocation, at: u64) {
         let told = self.doubted.replace(place.offset) == Some(place.offset);
         if told || (what == Ambiguity::BackslashQuote && !self.opaque) {
             return;

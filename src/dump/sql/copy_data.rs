@@ -6,7 +6,7 @@ use memchr::memchr;
 
 /// Prefix of the closing line `\.` seen on the current line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Line {
+enum CopyEnd {
     #[default]
     Start,
     Backslash,
@@ -20,7 +20,7 @@ enum Line {
 /// The state between two chunks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CopyData {
-    line: Line,
+    line: CopyEnd,
     rows: u64,
     seen: u64,
     /// Bytes before the line that may be the closing one.
@@ -45,16 +45,16 @@ impl CopyData {
 
     /// Reports whether `\.` has passed.
     pub(crate) fn ended(&self) -> bool {
-        self.line == Line::Ended
+        self.line == CopyEnd::Ended
     }
 
     /// Reads on; the number of bytes that belong to the data and its closing line.
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> usize {
         let mut at = 0;
         while at < chunk.len() && !self.ended() {
-            if matches!(self.line, Line::Row) || (self.line == Line::Start && chunk[at] != b'\\') {
+            if matches!(self.line, CopyEnd::Row) || (self.line == CopyEnd::Start && chunk[at] != b'\\') {
                 let Some(end) = memchr(b'\n', &chunk[at..]) else {
-                    self.line = Line::Row;
+                    self.line = CopyEnd::Row;
                     at = chunk.len();
                     break;
                 };
@@ -71,21 +71,21 @@ impl CopyData {
 
     fn row(&mut self) {
         self.rows += 1;
-        self.line = Line::Start;
+        self.line = CopyEnd::Start;
     }
 
     /// One byte of a line that has been `\.` so far.
     fn closing(&mut self, byte: u8, at: u64) {
         self.line = match (self.line, byte) {
-            (Line::Start, b'\\') => {
+            (CopyEnd::Start, b'\\') => {
                 self.before = at;
-                Line::Backslash
+                CopyEnd::Backslash
             }
-            (Line::Backslash, b'.') => Line::Dot,
-            (Line::Dot, b'\r') => Line::Return,
-            (Line::Dot | Line::Return, b'\n') => Line::Ended,
+            (CopyEnd::Backslash, b'.') => CopyEnd::Dot,
+            (CopyEnd::Dot, b'\r') => CopyEnd::Return,
+            (CopyEnd::Dot | CopyEnd::Return, b'\n') => CopyEnd::Ended,
             (_, b'\n') => return self.row(),
-            _ => Line::Row,
+            _ => CopyEnd::Row,
         };
     }
 }

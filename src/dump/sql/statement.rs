@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 pub(crate) const MOST_NAMES: usize = 20_000;
 
 use super::finding::FindingKind;
-use super::token::{Place, Token};
+use super::token::{SourceLocation, Token};
 use crate::text::encoding::of_bytes;
 
 /// Largest number of tokens outside parentheses that are kept.
@@ -49,7 +49,7 @@ enum ExpectedNext {
 #[derive(Debug, Default)]
 pub(crate) struct Statement {
     /// Position of the first token; `None` before the first token.
-    pub(crate) start: Option<Place>,
+    pub(crate) start: Option<SourceLocation>,
     /// First tokens outside parentheses.
     pub(crate) head: Vec<KeptToken>,
     /// All tokens of a SELECT behind its first word; `None` where there are too many.
@@ -97,7 +97,7 @@ impl Statement {
     }
 
     /// Takes note of a token; role names go to `roles`, at most [`MOST_NAMES`].
-    pub(crate) fn push(&mut self, token: Token<'_>, place: Place, roles: &mut BTreeSet<String>) {
+    pub(crate) fn push(&mut self, token: Token<'_>, place: SourceLocation, roles: &mut BTreeSet<String>) {
         self.start.get_or_insert(place);
         self.follow_up(token, roles);
         self.follow_unicode(token, place);
@@ -129,7 +129,7 @@ impl Statement {
     }
 
     /// `U&"…"`: the letter, the sign and the quote without anything between.
-    fn follow_unicode(&mut self, token: Token<'_>, place: Place) {
+    fn follow_unicode(&mut self, token: Token<'_>, place: SourceLocation) {
         let expected = self.unicode.take();
         match token {
             Token::Word(b"u" | b"U") => self.unicode = Some(place.offset + 1),

@@ -34,7 +34,7 @@ pub(crate) enum Ambiguity {
 
 /// Position at which a token begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SourceLocation {
     /// Bytes from the start of the stream.
     pub(crate) offset: u64,
     /// Line number, from 1.
@@ -46,17 +46,17 @@ pub(crate) struct Place {
 /// Somebody who is told what passes by.
 pub(crate) trait LexerEvents {
     /// A token of a statement.
-    fn token(&mut self, token: Token<'_>, place: Place);
+    fn token(&mut self, token: Token<'_>, place: SourceLocation);
     /// A `-- …` comment with its line, without the line end.
-    fn comment(&mut self, text: &[u8], place: Place);
+    fn comment(&mut self, text: &[u8], place: SourceLocation);
     /// A semicolon. True when the data of a `COPY … FROM stdin` follow on the next line.
-    fn semicolon(&mut self, place: Place) -> bool;
+    fn semicolon(&mut self, place: SourceLocation) -> bool;
     /// A backslash command with the rest of its line; `whole` is false where the stream ended in it.
-    fn metacommand(&mut self, line: &[u8], place: Place, whole: bool);
+    fn metacommand(&mut self, line: &[u8], place: SourceLocation, whole: bool);
     /// `:name`, `:'name'`, `:"name"`: what psql would replace by a variable's value.
-    fn variable(&mut self, place: Place);
+    fn variable(&mut self, place: SourceLocation);
     /// Bytes that cannot be judged, seen when everything up to `at` had passed.
-    fn ambiguous(&mut self, what: Ambiguity, place: Place, at: u64);
+    fn ambiguous(&mut self, what: Ambiguity, place: SourceLocation, at: u64);
     /// The first byte of COPY data.
     fn copy_begins(&mut self, offset: u64);
     /// The end of COPY data: its rows, its bytes without `\.`, and the byte after the line of `\.`.

@@ -25,7 +25,7 @@ impl Completeness {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Seen {
+enum TrailerState {
     #[default]
     Nothing,
     Rule,
@@ -38,7 +38,7 @@ enum Seen {
 /// The trailer as it passes by.
 #[derive(Debug, Default)]
 pub(crate) struct Trailer {
-    seen: Seen,
+    seen: TrailerState,
     cluster: bool,
     key: Option<String>,
     locked: bool,
@@ -55,7 +55,7 @@ impl Trailer {
 
     /// Reports that the trailer has passed.
     pub(crate) fn has_passed(&self) -> bool {
-        matches!(self.seen, Seen::Complete | Seen::Released)
+        matches!(self.seen, TrailerState::Complete | TrailerState::Released)
     }
 
     /// Reports that the text has a header of pg_dump or pg_dumpall.
@@ -77,16 +77,18 @@ impl Trailer {
         };
         self.seen = match self.seen {
             // A second dump begins, and ends with a trailer of its own.
-            Seen::Complete | Seen::Released if text == "-- PostgreSQL database dump" && !self.locked => {
+            TrailerState::Complete | TrailerState::Released
+                if text == "-- PostgreSQL database dump" && !self.locked =>
+            {
                 self.key = None;
-                Seen::Nothing
+                TrailerState::Nothing
             }
-            Seen::Complete if self.locked => return self.breaks("data after the trailer"),
-            Seen::Complete | Seen::Released => self.seen,
-            Seen::Words if text == "--" => Seen::Complete,
-            Seen::Rule if text == words => Seen::Words,
-            _ if text == "--" => Seen::Rule,
-            _ => Seen::Nothing,
+            TrailerState::Complete if self.locked => return self.breaks("data after the trailer"),
+            TrailerState::Complete | TrailerState::Released => self.seen,
+            TrailerState::Words if text == "--" => TrailerState::Complete,
+            TrailerState::Rule if text == words => TrailerState::Words,
+            _ if text == "--" => TrailerState::Rule,
+            _ => TrailerState::Nothing,
         };
         self.dumped |= text.starts_with("-- PostgreSQL database ");
         self.cluster |= text == "-- PostgreSQL database cluster dump";
@@ -95,10 +97,10 @@ impl Trailer {
     /// Anything that is neither blank nor such a comment.
     pub(crate) fn other(&mut self) {
         match self.seen {
-            Seen::Complete if self.locked => self.breaks("data after the trailer"),
+            TrailerState::Complete if self.locked => self.breaks("data after the trailer"),
             // Statements that somebody has appended.
-            Seen::Complete | Seen::Released => {}
-            _ => self.seen = Seen::Nothing,
+            TrailerState::Complete | TrailerState::Released => {}
+            _ => self.seen = TrailerState::Nothing,
         }
     }
 
@@ -118,8 +120,8 @@ impl Trailer {
             return false;
         }
         self.locked = false;
-        if self.seen == Seen::Complete {
-            self.seen = Seen::Released;
+        if self.seen == TrailerState::Complete {
+            self.seen = TrailerState::Released;
             return true;
         }
         self.other();
@@ -136,8 +138,8 @@ impl Trailer {
         match self.end(bytes, open, inside, table) {
             Completeness::Missing(reason) => Completeness::Missing(reason),
             Completeness::Trailer => match self.seen {
-                Seen::Complete if self.locked => missing("the closing `\\unrestrict` is not there"),
-                Seen::Complete | Seen::Released => Completeness::Trailer,
+                TrailerState::Complete if self.locked => missing("the closing `\\unrestrict` is not there"),
+                TrailerState::Complete | TrailerState::Released => Completeness::Trailer,
                 _ => missing(NO_TRAILER),
             },
         }

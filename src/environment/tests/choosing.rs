@@ -1,13 +1,16 @@
 //! Tests of the choice: rules 3 and 4, the flags, and the messages where nothing or too much fits.
 
 use super::fixture::*;
-use crate::docker::container::State;
-use crate::environment::selector::{ProfileRule, TargetRequest, Wanted};
+use crate::docker::container::ContainerState;
+use crate::environment::selector::{ContainerSelector, ProfileRule, TargetRequest};
 use crate::environment::{find, observe};
 use crate::error::ErrorKind;
 
 fn down(project: &str, directory: &str) -> Vec<crate::docker::Container> {
-    stack(project, directory).into_iter().map(|container| container.state(State::Exited(0))).collect()
+    stack(project, directory)
+        .into_iter()
+        .map(|container| container.state(ContainerState::Exited(0)))
+        .collect()
 }
 
 #[test]
@@ -177,8 +180,8 @@ fn a_one_off_container_may_be_named() {
     let run = backend("acme-dev").named("acme-dev-run").with("com.docker.compose.oneoff", "True");
     let containers = [stack("acme-dev", "/srv/acme"), vec![run]].concat();
     let chosen = find(&containers, &container("acme-dev-run")).unwrap();
-    assert_eq!(chosen.pick(&Wanted::Backend, None).unwrap().container.name, "acme-dev-run");
-    assert_eq!(chosen.pick(&Wanted::Db, None).unwrap().container.name, "acme-dev-db-1");
+    assert_eq!(chosen.pick(&ContainerSelector::Backend, None).unwrap().container.name, "acme-dev-run");
+    assert_eq!(chosen.pick(&ContainerSelector::Db, None).unwrap().container.name, "acme-dev-db-1");
 }
 
 #[test]
@@ -186,7 +189,7 @@ fn nothing_found_says_what_was_seen() {
     says(find(&[], &anything()), &["the daemon has no containers", "docker compose up -d", "--context"]);
     let mut store = plain("store");
     store.image = "postgres:15".to_owned();
-    let containers = [store, plain("traefik"), plain("old").state(State::Exited(1))];
+    let containers = [store, plain("traefik"), plain("old").state(ContainerState::Exited(1))];
     says(
         find(&containers, &anything()),
         &[

@@ -1,8 +1,8 @@
 //! Containers for tests, as short to write as they are to say.
 
 use crate::docker::Container;
-use crate::docker::container::{Health, ImageConfig, State};
-use crate::environment::selector::{ProfileRule, Rules, TargetRequest};
+use crate::docker::container::{ContainerState, Health, ImageConfig};
+use crate::environment::selector::{ProfileRule, ProjectRules, TargetRequest};
 use crate::environment::{Environment, Inventory, Role};
 use crate::error::{Error, ErrorKind};
 
@@ -17,7 +17,7 @@ pub(crate) fn plain(name: &str) -> Container {
         name: name.to_owned(),
         image: "acme/thing:1".to_owned(),
         image_id: "sha256:00".to_owned(),
-        state: State::Running,
+        state: ContainerState::Running,
         health: Health::None,
         labels: [].into(),
         env: Vec::new(),
@@ -63,7 +63,7 @@ pub(crate) trait Build: Sized {
     fn number(self, number: &str) -> Self;
     fn at(self, directory: &str) -> Self;
     fn files(self, files: &str) -> Self;
-    fn state(self, state: State) -> Self;
+    fn state(self, state: ContainerState) -> Self;
     fn postgres(self) -> Self;
     fn pgdata(self) -> Self;
     fn holds(self, tool: &str) -> Self;
@@ -97,7 +97,7 @@ impl Build for Container {
         self.with("com.docker.compose.project.config_files", files)
     }
 
-    fn state(mut self, state: State) -> Self {
+    fn state(mut self, state: ContainerState) -> Self {
         self.state = state;
         self
     }
@@ -144,7 +144,7 @@ pub(crate) fn container(name: &str) -> TargetRequest {
 
 pub(crate) fn ruled(stack: Option<&str>, profiles: &[(&str, ProfileRule)]) -> TargetRequest {
     let profiles = profiles.iter().map(|(name, rule)| ((*name).to_owned(), rule.clone())).collect();
-    TargetRequest { rules: Rules { stack: stack.map(str::to_owned), profiles }, ..anything() }
+    TargetRequest { rules: ProjectRules { stack: stack.map(str::to_owned), profiles }, ..anything() }
 }
 
 /// `acme prod [project] db=a,b backend=c`: the environment in one line.

@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::docker::Container;
-use crate::docker::container::State;
+use crate::docker::container::ContainerState;
 use crate::environment::observe;
 use crate::environment::selector::ProfileRule;
 
@@ -297,7 +297,7 @@ fn swarm_tasks_are_replicas_and_their_predecessors_are_not() {
             .with("com.docker.swarm.task.name", task)
     };
     let containers = [
-        task("a", "acme-prod_db", "acme-prod_db.1.old").postgres().state(State::Exited(0)),
+        task("a", "acme-prod_db", "acme-prod_db.1.old").postgres().state(ContainerState::Exited(0)),
         task("b", "acme-prod_db", "acme-prod_db.1.new").postgres(),
         task("c", "acme-prod_backend", "acme-prod_backend.2.x"),
         task("d", "acme-prod_backend", "acme-prod_backend.1.y"),

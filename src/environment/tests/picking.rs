@@ -2,13 +2,13 @@
 
 use super::fixture::*;
 use crate::docker::Container;
-use crate::docker::container::{Health, State};
-use crate::environment::selector::Wanted;
+use crate::docker::container::{ContainerState, Health};
+use crate::environment::selector::ContainerSelector;
 use crate::environment::{Target, find};
 use crate::error::Result;
 
 fn pick(containers: &[Container], wanted: &str, index: Option<u32>) -> Result<Target> {
-    find(containers, &anything())?.pick(&Wanted::parse(wanted), index)
+    find(containers, &anything())?.pick(&ContainerSelector::parse(wanted), index)
 }
 
 #[track_caller]
@@ -36,7 +36,7 @@ fn roles_services_and_containers_are_picked() {
 #[test]
 fn replicas_go_by_number() {
     let replica = |number: &str| db("acme-dev").number(number);
-    let containers = [replica("10"), replica("9"), replica("2").state(State::Exited(0))];
+    let containers = [replica("10"), replica("9"), replica("2").state(ContainerState::Exited(0))];
     let target = pick(&containers, "db", None).unwrap();
     assert_eq!(target.container.name, "acme-dev-db-9");
     let others: Vec<_> = target.candidates.iter().map(|container| container.name.as_str()).collect();
@@ -167,9 +167,9 @@ fn a_named_container_takes_the_role_it_can_have() {
     let named = |name: &str, wanted| {
         find(&containers, &container(name)).unwrap().pick(&wanted, None).unwrap().container.name
     };
-    assert_eq!(named("acme-dev-stats-1", Wanted::Db), "acme-dev-stats-1");
-    assert_eq!(named("acme-dev-stats-1", Wanted::Backend), "acme-dev-backend-1");
-    assert_eq!(named("acme-dev-cache-1", Wanted::Backend), "acme-dev-cache-1");
+    assert_eq!(named("acme-dev-stats-1", ContainerSelector::Db), "acme-dev-stats-1");
+    assert_eq!(named("acme-dev-stats-1", ContainerSelector::Backend), "acme-dev-backend-1");
+    assert_eq!(named("acme-dev-cache-1", ContainerSelector::Backend), "acme-dev-cache-1");
     let environment = find(&containers, &container("acme-dev-stats-1")).unwrap();
     assert_eq!(environment.named().unwrap().unwrap().container.name, "acme-dev-stats-1");
     assert!(find(&[db("acme-dev")], &anything()).unwrap().named().is_none());
@@ -178,24 +178,27 @@ fn a_named_container_takes_the_role_it_can_have() {
 #[test]
 fn a_container_that_does_not_run_is_refused_with_the_command() {
     for (state, parts) in [
-        (State::Paused, ["is paused", "`docker unpause acme-dev-db-1`"]),
-        (State::Restarting, ["is restarting", "`docker logs --tail 50 acme-dev-db-1`"]),
-        (State::Created, ["was created and never started", "`docker start acme-dev-db-1`"]),
+        (ContainerState::Paused, ["is paused", "`docker unpause acme-dev-db-1`"]),
+        (ContainerState::Restarting, ["is restarting", "`docker logs --tail 50 acme-dev-db-1`"]),
+        (ContainerState::Created, ["was created and never started", "`docker start acme-dev-db-1`"]),
         (
-            State::Exited(0),
+            ContainerState::Exited(0),
             [
                 "has exited with code 0",
                 "`cd /srv/acme && docker compose -p acme-dev -f compose.yml up -d db`",
             ],
         ),
-        (State::Exited(137), ["has exited with code 137", "`docker start acme-dev-db-1`"]),
-        (State::Dead, ["is dead", "`docker rm acme-dev-db-1`"]),
-        (State::Removing, ["is removing", "up -d db"]),
-        (State::Other("stopping".into()), ["`stopping`", "docker inspect"]),
+        (ContainerState::Exited(137), ["has exited with code 137", "`docker start acme-dev-db-1`"]),
+        (ContainerState::Dead, ["is dead", "`docker rm acme-dev-db-1`"]),
+        (ContainerState::Removing, ["is removing", "up -d db"]),
+        (ContainerState::Other("stopping".into()), ["`stopping`", "docker inspect"]),
     ] {
         says(pick(&[db("acme-dev").files("compose.yml").state(state)], "db", None), &parts);
     }
-    says(pick(&[plain("acme-db").postgres().state(State::Exited(0))], "db", None), &["docker start acme-db"]);
+    says(
+        pick(&[plain("acme-db").postgres().state(ContainerState::Exited(0))], "db", None),
+        &["docker start acme-db"],
+    );
 }
 
 #[test]

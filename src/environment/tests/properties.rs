@@ -4,9 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::fixture::*;
-use crate::docker::container::State;
-use crate::docker::{Container, Listed};
-use crate::environment::selector::{ProfileRule, Rules, TargetRequest, Wanted};
+use crate::docker::container::ContainerState;
+use crate::docker::{Container, ContainerSummary};
+use crate::environment::selector::{ContainerSelector, ProfileRule, ProjectRules, TargetRequest};
 use crate::environment::{Environment, find, observe, worth_a_look};
 
 const LABELS: [&str; 13] = [
@@ -45,8 +45,13 @@ fn wild() -> impl Strategy<Value = Container> {
                 .into_iter()
                 .fold(plain(&name), |container, (label, value)| container.with(LABELS[label], &value));
             let container = if postgres { container.postgres() } else { container };
-            let state =
-                [State::Running, State::Paused, State::Exited(1), State::Created][usize::from(state)].clone();
+            let state = [
+                ContainerState::Running,
+                ContainerState::Paused,
+                ContainerState::Exited(1),
+                ContainerState::Created,
+            ][usize::from(state)]
+            .clone();
             Container { id: format!("{id:016x}").repeat(4), state, ..container }
         },
     )
@@ -71,14 +76,14 @@ fn meanings() -> impl Strategy<Value = TargetRequest> {
             stacks: stack.into_iter().map(str::to_owned).collect(),
             profile: profile.map(str::to_owned),
             project_dir: directory.map(Into::into),
-            rules: Rules { stack: ruled.map(str::to_owned), profiles: profiles.into_iter().collect() },
+            rules: ProjectRules { stack: ruled.map(str::to_owned), profiles: profiles.into_iter().collect() },
             ..anything()
         })
 }
 
 fn only_listed(container: &Container) -> Container {
     let Container { id, name, labels, .. } = container.clone();
-    Container::listed(&Listed { id, name, labels, image_id: None })
+    Container::listed(&ContainerSummary { id, name, labels, image_id: None })
 }
 
 /// Well-formed projects that meet in every way there is.
@@ -86,7 +91,7 @@ fn project() -> impl Strategy<Value = Vec<Container>> {
     let suffix = prop_oneof![Just("-dev"), Just("-prod"), Just("-staging"), Just("")];
     (prop_oneof![Just("acme"), Just("shop")], suffix, prop_oneof![Just("/a"), Just("/b")], any::<bool>())
         .prop_map(|(name, suffix, directory, up)| {
-            let state = if up { State::Running } else { State::Exited(0) };
+            let state = if up { ContainerState::Running } else { ContainerState::Exited(0) };
             // A daemon has no two containers of one name.
             let renamed = |container: Container| {
                 let name = format!("{}-{}", &directory[1..], container.name);
@@ -176,7 +181,7 @@ proptest! {
         let _ = landscape.environments(&wish);
         let errors = match landscape.environment(&wish) {
             Err(error) => vec![error],
-            Ok(environment) => [Wanted::Backend, Wanted::Db, Wanted::Service("db".to_owned())]
+            Ok(environment) => [ContainerSelector::Backend, ContainerSelector::Db, ContainerSelector::Service("db".to_owned())]
                 .iter()
                 .filter_map(|wanted| environment.pick(wanted, index).err())
                 .collect(),

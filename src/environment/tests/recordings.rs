@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::fixture::*;
 use crate::docker::Container;
-use crate::docker::container::{ImageConfig, State};
-use crate::environment::selector::Wanted;
+use crate::docker::container::{ContainerState, ImageConfig};
+use crate::environment::selector::ContainerSelector;
 use crate::environment::{find, observe};
 
 /// All containers of a kind of engine, each with its image's configuration.
@@ -82,7 +82,7 @@ fn compose_v1_v2_and_podman_compose_are_understood() {
             },
         )
         .unwrap();
-        let target = prod.pick(&Wanted::Db, None).unwrap();
+        let target = prod.pick(&ContainerSelector::Db, None).unwrap();
         assert_eq!(
             (target.container.name.as_str(), target.candidates.len()),
             (prod_dbs[0].as_str(), replicas - 1)
@@ -98,9 +98,9 @@ fn one_off_stopped_and_paused_containers_are_recorded_as_such() {
         let passed: Vec<_> = landscape.passed_over().iter().map(|(_, why)| *why).collect();
         assert_eq!(passed, ["one-off container"], "{kind}");
         let dev = find(&containers, &in_directory("/srv/acme")).unwrap();
-        says(dev.pick(&Wanted::parse("backups"), None), &["is paused", "docker unpause"]);
+        says(dev.pick(&ContainerSelector::parse("backups"), None), &["is paused", "docker unpause"]);
         says(
-            dev.pick(&Wanted::parse("exporter"), None),
+            dev.pick(&ContainerSelector::parse("exporter"), None),
             &["has exited", "docker start", "compose.dev.yml up -d exporter"],
         );
     }
@@ -112,11 +112,11 @@ fn swarm_services_are_a_stack() {
     assert_eq!(containers.iter().filter(|container| !container.is_running()).count(), 1);
     let chosen = find(&containers, &anything()).unwrap();
     assert_eq!((chosen.to_string().as_str(), chosen.project.as_deref()), ("acme prod", Some("acme-prod")));
-    let db = chosen.pick(&Wanted::Db, None).unwrap();
+    let db = chosen.pick(&ContainerSelector::Db, None).unwrap();
     assert!(db.container.is_running() && db.container.name.starts_with("acme-prod_db.1."));
-    let second = chosen.pick(&Wanted::Backend, Some(2)).unwrap();
+    let second = chosen.pick(&ContainerSelector::Backend, Some(2)).unwrap();
     assert!(second.container.name.starts_with("acme-prod_backend.2."));
-    assert_eq!(chosen.pick(&Wanted::parse("backend"), None).unwrap().service, "backend");
+    assert_eq!(chosen.pick(&ContainerSelector::parse("backend"), None).unwrap().service, "backend");
 }
 
 #[test]
@@ -131,14 +131,17 @@ fn containers_started_by_hand_are_stacks() {
     assert_eq!(lines(&observe(&containers, &anything())), expected);
     let init = containers.iter().find(|container| container.name == "acme_db_dev").unwrap();
     assert!(init.init);
-    says(find(&containers, &stacks(&["shop"])).unwrap().pick(&Wanted::Db, None), &["is paused"]);
-    says(find(&containers, &stacks(&["scratch"])).unwrap().pick(&Wanted::Db, None), &["never started"]);
+    says(find(&containers, &stacks(&["shop"])).unwrap().pick(&ContainerSelector::Db, None), &["is paused"]);
+    says(
+        find(&containers, &stacks(&["scratch"])).unwrap().pick(&ContainerSelector::Db, None),
+        &["never started"],
+    );
 }
 
 #[test]
 fn podman_states_are_known() {
     let containers = recorded("podman");
-    assert!(containers.iter().all(|container| !matches!(container.state, State::Other(_))));
+    assert!(containers.iter().all(|container| !matches!(container.state, ContainerState::Other(_))));
     let shop = containers.iter().find(|container| container.name == "shop-db").unwrap();
-    assert_eq!(shop.state, State::Paused);
+    assert_eq!(shop.state, ContainerState::Paused);
 }

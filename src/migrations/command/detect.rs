@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// Files in the directory in which a tool would run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ground {
+pub(crate) struct ToolFiles {
     /// The directory, absolute.
     pub(crate) dir: String,
     /// The tools whose files are there, each with the first of them.
@@ -43,7 +43,7 @@ done
 exit 0
 "#;
 
-impl Ground {
+impl ToolFiles {
     /// Looks; `None` where there is no such directory, or no shell.
     ///
     /// # Errors

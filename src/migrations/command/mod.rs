@@ -17,21 +17,21 @@ mod tests;
 
 use std::sync::Arc;
 
-pub(crate) use detect::{Found, Ground};
-pub(crate) use new_files::NewFile;
-pub(crate) use resolved_tool::{Commands, Tool, ToolChoice, preset};
+pub(crate) use detect::{Found, ToolFiles};
+pub(crate) use new_files::ChangedFile;
+pub(crate) use resolved_tool::{Commands, ResolvedTool, ToolChoice, preset};
 
-use super::history::{History, Migration, State};
-use super::plan::{Applied, MigrationPlan, Planned};
+use super::history::{History, Migration, MigrationState};
+use super::plan::{Applied, MigrationPlan, PlannedMigration};
 use super::reset::ResetPlan;
 use super::{MigrationName, sql::SqlDriver};
 use crate::consent::Confirmed;
-use crate::docker::exec::Captured;
+use crate::docker::exec::CommandOutput;
 use crate::docker::exec::run_command as program;
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::Session;
-use crate::postgres::lock::{self, Mode};
+use crate::postgres::lock::{self, LockMode};
 
 /// In the place of names where nothing was ever applied and the tool lists nothing then.
 pub(crate) const EVERY: &str = "every migration";
@@ -45,11 +45,11 @@ pub(crate) struct CommandDriver {
     /// Container of the tool.
     pub(crate) backend: Container,
     /// Command lines of the tool.
-    pub(crate) tool: Tool,
+    pub(crate) tool: ResolvedTool,
 }
 
 /// Result of the tool's `status`.
-enum Standing {
+enum ToolStatus {
     Listed(Vec<Migration>),
     /// The tool's table is not there yet.
     Fresh,
@@ -68,26 +68,26 @@ impl CommandDriver {
     }
 
     /// Any program in the tool's directory.
-    async fn call(&self, argv: &[String]) -> Result<Captured> {
+    async fn call(&self, argv: &[String]) -> Result<CommandOutput> {
         program::run(self.engine(), &self.backend, &spec(&self.tool, argv), &self.sql.interrupt).await
     }
 
     /// The tool itself.
-    async fn run(&self, argv: &[String]) -> Result<Captured> {
+    async fn run(&self, argv: &[String]) -> Result<CommandOutput> {
         self.call(argv).await.map_err(|error| match error.kind() {
             ErrorKind::Tool => error.hint(not_there(&self.tool)),
             _ => error,
         })
     }
 
-    async fn standing(&self) -> Result<Standing> {
+    async fn standing(&self) -> Result<ToolStatus> {
         let Some(argv) = &self.tool.status else {
-            return Ok(Standing::Unknown(format!("{} cannot list what is pending", self.tool.name)));
+            return Ok(ToolStatus::Unknown(format!("{} cannot list what is pending", self.tool.name)));
         };
         let captured = self.run(argv).await?;
         let both = said(&captured);
         if self.tool.fresh.iter().any(|words| both.contains(words)) {
-            return Ok(Standing::Fresh);
+            return Ok(ToolStatus::Fresh);
         }
         if captured.exit_code != 0 {
             return Err(failure(&self.tool, argv, &captured, &self.backend.name));
@@ -95,9 +95,9 @@ impl CommandDriver {
         // Goose lists on stderr, with its log.
         let text = if captured.stdout.is_empty() { both } else { captured.text() };
         Ok(match crate::migrations::command::parse_status::read(self.tool.reading, self.tool.none, &text) {
-            Some(found) => Standing::Listed(found),
+            Some(found) => ToolStatus::Listed(found),
             None => {
-                Standing::Unknown(format!("the output of `{}` lists nothing that is known", argv.join(" ")))
+                ToolStatus::Unknown(format!("the output of `{}` lists nothing that is known", argv.join(" ")))
             }
         })
     }
@@ -105,12 +105,12 @@ impl CommandDriver {
     /// Returns the state of each migration, as the tool reports it.
     ///
     /// # Errors
-    /// Kind `Tool`: it failed. Kind `Usage`: it cannot list.
+    /// Kind `ResolvedTool`: it failed. Kind `Usage`: it cannot list.
     pub(crate) async fn history(&self) -> Result<History> {
         let migrations = match self.standing().await? {
-            Standing::Listed(migrations) => migrations,
-            Standing::Fresh => vec![nameless(EVERY)],
-            Standing::Unknown(why) => {
+            ToolStatus::Listed(migrations) => migrations,
+            ToolStatus::Fresh => vec![nameless(EVERY)],
+            ToolStatus::Unknown(why) => {
                 return Err(error::usage(format!("where the migrations stand is not known: {why}")).hint(
                     "name a command that prints `[X] NAME` and `[ ] NAME` lines: `[migrations.commands] status` in envctl.toml",
                 ));
@@ -128,20 +128,25 @@ impl CommandDriver {
     /// Returns the plan of applying, as far as the tool reports it.
     ///
     /// # Errors
-    /// Kind `Tool`: it failed. Kind `Unknown`: a migration failed before.
+    /// Kind `ResolvedTool`: it failed. Kind `Unknown`: a migration failed before.
     pub(crate) async fn plan(&self) -> Result<MigrationPlan> {
         let mut remarks = Vec::new();
         let waiting = match self.standing().await? {
-            Standing::Listed(migrations) => {
-                if let Some(failed) = migrations.iter().find(|one| matches!(one.state, State::Failed { .. }))
+            ToolStatus::Listed(migrations) => {
+                if let Some(failed) =
+                    migrations.iter().find(|one| matches!(one.state, MigrationState::Failed { .. }))
                 {
                     let error = Error::new(ErrorKind::Unknown, format!("{} failed before", failed.name));
                     return Err(error.hint(self.tool.resolves_nothing().hints().join("; ")));
                 }
-                migrations.into_iter().filter(|one| one.state == State::Pending).map(|one| one.name).collect()
+                migrations
+                    .into_iter()
+                    .filter(|one| one.state == MigrationState::Pending)
+                    .map(|one| one.name)
+                    .collect()
             }
-            Standing::Fresh => vec![EVERY.to_owned()],
-            Standing::Unknown(why) => {
+            ToolStatus::Fresh => vec![EVERY.to_owned()],
+            ToolStatus::Unknown(why) => {
                 remarks.push(why);
                 vec![UNLISTED.to_owned()]
             }
@@ -150,7 +155,7 @@ impl CommandDriver {
             remarks
                 .push(format!("runs `{}`; what its statements risk is not shown", self.tool.apply.join(" ")));
         }
-        let planned = |name| Planned { name, statements: None, risks: Vec::new() };
+        let planned = |name| PlannedMigration { name, statements: None, risks: Vec::new() };
         Ok(MigrationPlan {
             driver: self.name(),
             database: self.sql.access.database.clone(),
@@ -165,7 +170,7 @@ impl CommandDriver {
     /// The tool's own `apply`, beside our lock, believed when its `status` agrees.
     ///
     /// # Errors
-    /// Kind `Tool`: it failed, with its last words. Kind `Unknown`: it ended well, and something waits still.
+    /// Kind `ResolvedTool`: it failed, with its last words. Kind `Unknown`: it ended well, and something waits still.
     pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
         let holder = self.hold().await?;
         let ran = self.apply_now().await;
@@ -173,11 +178,12 @@ impl CommandDriver {
         ran?;
         let plan = plan.plan();
         let mut done = Applied { driver: self.name(), database: plan.database.clone(), ..Applied::default() };
-        let Standing::Listed(after) = self.standing().await? else {
+        let ToolStatus::Listed(after) = self.standing().await? else {
             done.remarks.push(format!("{} ended well; what it applied it does not list", self.tool.name));
             return Ok(done);
         };
-        let waits = |name: &str| after.iter().any(|one| one.name == name && one.state != State::Applied);
+        let waits =
+            |name: &str| after.iter().any(|one| one.name == name && one.state != MigrationState::Applied);
         let left: Vec<&str> =
             plan.pending.iter().map(|planned| planned.name.as_str()).filter(|name| waits(name)).collect();
         if !left.is_empty() {
@@ -218,7 +224,7 @@ impl CommandDriver {
             &sql.container,
             &sql.access,
             &application,
-            Mode::Exclusive,
+            LockMode::Exclusive,
             sql.lock_limit,
         );
         sql.interrupt.or(holding).await?
@@ -228,7 +234,7 @@ impl CommandDriver {
     /// the database and the tool applies.
     ///
     /// # Errors
-    /// Kind `Tool`. As [`CommandDriver::apply`].
+    /// Kind `ResolvedTool`. As [`CommandDriver::apply`].
     pub(crate) async fn reset(&self, plan: &Confirmed<ResetPlan>) -> Result<()> {
         if let Some(argv) = &self.tool.reset {
             self.must(argv).await?;
@@ -249,8 +255,8 @@ impl CommandDriver {
     /// Has the tool write a migration; gives the files that are new or changed.
     ///
     /// # Errors
-    /// Kind `Usage`: no such verb. `Refused`: it wrote nothing. `Tool`: it failed.
-    pub(crate) async fn create(&self, name: &MigrationName, empty: bool) -> Result<Vec<NewFile>> {
+    /// Kind `Usage`: no such verb. `Refused`: it wrote nothing. `ResolvedTool`: it failed.
+    pub(crate) async fn create(&self, name: &MigrationName, empty: bool) -> Result<Vec<ChangedFile>> {
         let argv = self.tool.creating(name, empty)?;
         let before = new_files::listing(self).await?;
         self.sql.progress.step(&format!("{}: {}", self.tool.name, argv.join(" ")));
@@ -274,24 +280,24 @@ impl CommandDriver {
 }
 
 /// A call in the tool's directory, its colours off where it heeds the usual variable.
-pub(crate) fn spec(tool: &Tool, argv: &[String]) -> ExecSpec {
+pub(crate) fn spec(tool: &ResolvedTool, argv: &[String]) -> ExecSpec {
     let mut spec = ExecSpec::new(argv.to_vec()).env("NO_COLOR", "1");
     spec.workdir = Some(tool.dir.clone());
     spec
 }
 
 fn nameless(what: &str) -> Migration {
-    Migration { name: what.to_owned(), state: State::Pending, applied_at: None }
+    Migration { name: what.to_owned(), state: MigrationState::Pending, applied_at: None }
 }
 
 /// Both streams, without colours.
-fn said(captured: &Captured) -> String {
+fn said(captured: &CommandOutput) -> String {
     let both = [&captured.stdout[..], b"\n", &captured.stderr[..]].concat();
     crate::migrations::command::parse_status::plain(&String::from_utf8_lossy(&both))
 }
 
 /// The last lines of what it printed: a traceback ends with what went wrong.
-fn last_words(captured: &Captured) -> String {
+fn last_words(captured: &CommandOutput) -> String {
     let stream = if captured.complaint().is_empty() {
         said(captured)
     } else {
@@ -304,7 +310,7 @@ fn last_words(captured: &Captured) -> String {
     }
 }
 
-fn not_there(tool: &Tool) -> String {
+fn not_there(tool: &ResolvedTool) -> String {
     format!(
         "is {} in the image? another service has it: `[profiles.dev] backend`; another command line: `[migrations.commands]`",
         tool.name
@@ -312,7 +318,7 @@ fn not_there(tool: &Tool) -> String {
 }
 
 /// A failed call, with what to type.
-fn failure(tool: &Tool, argv: &[String], captured: &Captured, container: &str) -> Error {
+fn failure(tool: &ResolvedTool, argv: &[String], captured: &CommandOutput, container: &str) -> Error {
     let line = argv.join(" ");
     let error = error::tool(format!(
         "`{line}` in {container} ended with {}: {}",

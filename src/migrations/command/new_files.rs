@@ -11,7 +11,7 @@ use crate::error::{self, Result};
 
 /// A file that a tool has made or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NewFile {
+pub(crate) struct ChangedFile {
     /// Relative to the tool's directory.
     pub(crate) path: String,
     /// True where the file was there before.
@@ -55,7 +55,7 @@ pub(crate) fn find(writes: &[&str]) -> Vec<String> {
 ///
 /// # Errors
 /// Errors of [`listing`]. Kind `Tool`: a file cannot be read, or its size is not that of a migration.
-pub(crate) async fn since(before: &Listing, driver: &CommandDriver) -> Result<Vec<NewFile>> {
+pub(crate) async fn since(before: &Listing, driver: &CommandDriver) -> Result<Vec<ChangedFile>> {
     let after = listing(driver).await?;
     let mut files = Vec::new();
     for (path, changed) in differences(before, &after) {
@@ -65,7 +65,7 @@ pub(crate) async fn since(before: &Listing, driver: &CommandDriver) -> Result<Ve
             return Err(error::tool(format!("{path} cannot be read in container {container}"))
                 .hint(format!("see it there: `envctl exec backend -- cat {}/{path}`", driver.tool.dir)));
         }
-        files.push(NewFile { path, changed, bytes: read.stdout });
+        files.push(ChangedFile { path, changed, bytes: read.stdout });
     }
     Ok(files)
 }

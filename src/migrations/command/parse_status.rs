@@ -4,62 +4,65 @@
 
 use std::collections::BTreeSet;
 
-use super::presets::Reading;
-use crate::migrations::history::{Migration, State};
+use super::presets::StatusFormat;
+use crate::migrations::history::{Migration, MigrationState};
 
 /// Reads it; `none` are the words of an output that has no migration to list.
-pub(crate) fn read(reading: Reading, none: &[&str], text: &str) -> Option<Vec<Migration>> {
+pub(crate) fn read(reading: StatusFormat, none: &[&str], text: &str) -> Option<Vec<Migration>> {
     let text = plain(text);
     let found = match reading {
-        Reading::Below { applied, pending } => below(&text, applied, pending),
-        Reading::Table { name, state, pending, failed } => table(&text, name, state, pending, failed),
-        Reading::Graph { arrow, current } => graph(&text, arrow, current),
+        StatusFormat::Below { applied, pending } => below(&text, applied, pending),
+        StatusFormat::Table { name, state, pending, failed } => table(&text, name, state, pending, failed),
+        StatusFormat::Graph { arrow, current } => graph(&text, arrow, current),
         by_line => text.lines().filter_map(|line| line_of(by_line, line.trim())).collect(),
     };
     let nothing = text.trim().is_empty() || none.iter().any(|words| text.contains(words));
     (!found.is_empty() || nothing).then_some(found)
 }
 
-fn line_of(reading: Reading, line: &str) -> Option<Migration> {
+fn line_of(reading: StatusFormat, line: &str) -> Option<Migration> {
     match reading {
-        Reading::Begins { applied, pending } => {
+        StatusFormat::Begins { applied, pending } => {
             let (state, rest) = begun(line, applied, pending)?;
             let words: Vec<&str> = rest.split_whitespace().collect();
             migration(words.join(" "), state)
         }
-        Reading::BeginsEndsWithName { applied, pending } => {
+        StatusFormat::BeginsEndsWithName { applied, pending } => {
             let (state, rest) = begun(line, applied, pending)?;
             migration(rest.split_whitespace().next_back()?.to_owned(), state)
         }
-        Reading::Ends { applied, pending } => {
+        StatusFormat::Ends { applied, pending } => {
             let mut words = line.split_whitespace();
             let state = match words.next_back()? {
-                word if word == applied => State::Applied,
-                word if word == pending => State::Pending,
+                word if word == applied => MigrationState::Applied,
+                word if word == pending => MigrationState::Pending,
                 _ => return None,
             };
             migration(words.next()?.to_owned(), state)
         }
-        Reading::Behind { mark, pending } => {
+        StatusFormat::Behind { mark, pending } => {
             let (before, name) = line.split_once(mark)?;
-            let state = if before.contains(pending) { State::Pending } else { State::Applied };
+            let state =
+                if before.contains(pending) { MigrationState::Pending } else { MigrationState::Applied };
             migration(name.trim().to_owned(), state)
         }
-        Reading::Graph { .. } | Reading::Below { .. } | Reading::Table { .. } => None,
+        StatusFormat::Graph { .. } | StatusFormat::Below { .. } | StatusFormat::Table { .. } => None,
     }
 }
 
-fn migration(name: String, state: State) -> Option<Migration> {
+fn migration(name: String, state: MigrationState) -> Option<Migration> {
     (!name.is_empty()).then_some(Migration { name, state, applied_at: None })
 }
 
-fn begun<'a>(line: &'a str, applied: &str, pending: &str) -> Option<(State, &'a str)> {
+fn begun<'a>(line: &'a str, applied: &str, pending: &str) -> Option<(MigrationState, &'a str)> {
     let after = |mark: &str| {
         let rest = line.strip_prefix(mark)?;
         // A word for a mark ends where the word ends: `update` is not `up`.
         (rest.is_empty() || rest.starts_with(char::is_whitespace)).then_some(rest)
     };
-    after(pending).map(|rest| (State::Pending, rest)).or_else(|| Some((State::Applied, after(applied)?)))
+    after(pending)
+        .map(|rest| (MigrationState::Pending, rest))
+        .or_else(|| Some((MigrationState::Applied, after(applied)?)))
 }
 
 /// In the order of application: what is current, and everything that it goes back to, is applied. Those before the
@@ -89,7 +92,8 @@ fn graph(text: &str, arrow: &str, current: &str) -> Vec<Migration> {
             break;
         }
     }
-    let state = |id: &str| if applied.contains(id) { State::Applied } else { State::Pending };
+    let state =
+        |id: &str| if applied.contains(id) { MigrationState::Applied } else { MigrationState::Pending };
     rows.iter().rev().filter_map(|(_, id, rest)| migration(without_remarks(rest), state(id))).collect()
 }
 
@@ -104,9 +108,9 @@ fn below(text: &str, applied: &str, pending: &str) -> Vec<Migration> {
     let (mut state, mut found) = (None, Vec::new());
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if line.contains(pending) {
-            state = Some(State::Pending);
+            state = Some(MigrationState::Pending);
         } else if line.contains(applied) {
-            state = Some(State::Applied);
+            state = Some(MigrationState::Applied);
         } else if let Some(state) = &state {
             found.extend(migration(line.to_owned(), state.clone()));
         }
@@ -127,9 +131,9 @@ fn table(text: &str, name: &[&str], state: &str, pending: &[&str], failed: &[&st
     rows.filter_map(|row| {
         let word = row.get(state)?;
         let state = match word.as_str() {
-            word if pending.contains(&word) => State::Pending,
-            word if failed.contains(&word) => State::Failed { logs: String::new() },
-            _ => State::Applied,
+            word if pending.contains(&word) => MigrationState::Pending,
+            word if failed.contains(&word) => MigrationState::Failed { logs: String::new() },
+            _ => MigrationState::Applied,
         };
         let parts = names.iter().filter_map(|at| row.get(*at)).filter(|part| !part.is_empty());
         migration(parts.cloned().collect::<Vec<_>>().join(" "), state)

@@ -18,7 +18,7 @@ pub(crate) struct Sign {
 
 /// Format of the output of `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub(crate) enum StatusFormat {
     /// A line begins with a mark, the name is the rest of it.
     Begins {
         /// Before what is applied.
@@ -84,7 +84,7 @@ pub(crate) struct Preset {
     /// Lists what is applied and what waits; `None` where the tool cannot.
     pub(crate) status: Option<Argv>,
     /// Format of the output of `status`.
-    pub(crate) reading: Reading,
+    pub(crate) reading: StatusFormat,
     /// Messages with which `status` fails where no migration was ever applied.
     pub(crate) fresh: &'static [&'static str],
     /// Messages of `status` where there is no migration at all.
@@ -110,10 +110,10 @@ const fn sign(file: &'static str) -> Sign {
 }
 
 /// Checkmarks, as Django, Diesel and TypeORM print them.
-const CHECKED: Reading = Reading::BeginsEndsWithName { applied: "[X]", pending: "[ ]" };
+const CHECKED: StatusFormat = StatusFormat::BeginsEndsWithName { applied: "[X]", pending: "[ ]" };
 
 /// Format of the output of `status` for a tool of `[migrations.commands]`.
-pub(crate) const OWN: Reading = Reading::Begins { applied: "[X]", pending: "[ ]" };
+pub(crate) const OWN: StatusFormat = StatusFormat::Begins { applied: "[X]", pending: "[ ]" };
 
 /// Patterns of the paths of new files for a tool of `[migrations.commands]`.
 pub(crate) const OWN_WRITES: &[&str] = &["*/migrations/*", "*/migrate/*", "*.sql"];
@@ -174,7 +174,7 @@ pub(crate) const PRESETS: &[Preset] = &[
         signs: &[sign("alembic.ini"), Sign { file: "pyproject.toml", holds: "[tool.alembic]" }],
         // The whole history: `current:heads` leaves out a branch that begins below `current` (seen with 1.20).
         status: Some(&["alembic", "history", "--indicate-current"]),
-        reading: Reading::Graph { arrow: " -> ", current: "(current)" },
+        reading: StatusFormat::Graph { arrow: " -> ", current: "(current)" },
         fresh: &[],
         none: &[],
         apply: &["alembic", "upgrade", "heads"],
@@ -189,7 +189,7 @@ pub(crate) const PRESETS: &[Preset] = &[
         name: "rails",
         signs: &[sign("bin/rails")],
         status: Some(&["bin/rails", "db:migrate:status"]),
-        reading: Reading::Begins { applied: "up", pending: "down" },
+        reading: StatusFormat::Begins { applied: "up", pending: "down" },
         fresh: &["Schema migrations table does not exist yet"],
         none: &["Migration ID"],
         apply: &["bin/rails", "db:migrate"],
@@ -205,7 +205,7 @@ pub(crate) const PRESETS: &[Preset] = &[
         name: "laravel",
         signs: &[sign("artisan")],
         status: Some(&["php", "artisan", "migrate:status", "--no-ansi", "--no-interaction"]),
-        reading: Reading::Ends { applied: "Ran", pending: "Pending" },
+        reading: StatusFormat::Ends { applied: "Ran", pending: "Pending" },
         fresh: &["Migration table not found"],
         none: &["No migrations found"],
         // Without `--force` it asks in production, which envctl has done already.
@@ -226,7 +226,7 @@ pub(crate) const PRESETS: &[Preset] = &[
             sign("conf/flyway.conf"),
         ],
         status: Some(&["flyway", "info"]),
-        reading: Reading::Table {
+        reading: StatusFormat::Table {
             name: &["Version", "Description"],
             state: "State",
             pending: &["Pending", "Outdated"],
@@ -247,7 +247,10 @@ pub(crate) const PRESETS: &[Preset] = &[
         name: "knex",
         signs: &[sign("knexfile.js"), sign("knexfile.ts"), sign("knexfile.cjs"), sign("knexfile.mjs")],
         status: Some(&["npx", "--no-install", "knex", "migrate:list", "--knexfile", "{file}"]),
-        reading: Reading::Below { applied: "Completed Migration file", pending: "Pending Migration file" },
+        reading: StatusFormat::Below {
+            applied: "Completed Migration file",
+            pending: "Pending Migration file",
+        },
         fresh: &[],
         none: &["No Pending Migration files Found"],
         apply: &["npx", "--no-install", "knex", "migrate:latest", "--knexfile", "{file}"],
@@ -359,7 +362,7 @@ pub(crate) const PRESETS: &[Preset] = &[
         ],
         // Which database comes from GOOSE_DRIVER and GOOSE_DBSTRING.
         status: Some(&["goose", "-dir", "{dir}", "status"]),
-        reading: Reading::Behind { mark: " -- ", pending: "Pending" },
+        reading: StatusFormat::Behind { mark: " -- ", pending: "Pending" },
         fresh: &[],
         none: &["Applied At"],
         apply: &["goose", "-dir", "{dir}", "up"],

@@ -3,10 +3,10 @@
 //! Promises: every word of an argv stays one word, whatever stands in it; a verb that the tool does not have is an error
 //! that says what to type.
 
-use super::presets::{OWN, OWN_WRITES, PRESETS, Preset, Reading};
+use super::presets::{OWN, OWN_WRITES, PRESETS, Preset, StatusFormat};
 use crate::error::{self, Error, Result};
 use crate::migrations::MigrationName;
-use crate::migrations::command::detect::{Found, Ground};
+use crate::migrations::command::detect::{Found, ToolFiles};
 
 /// Settings of a tool, from `[migrations.commands]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl ToolChoice {
 
 /// Command lines, ready but for the name of a new migration.
 #[derive(Clone, Debug)]
-pub(crate) struct Tool {
+pub(crate) struct ResolvedTool {
     /// Name of the tool.
     pub(crate) name: &'static str,
     /// Directory in which the tool runs, absolute.
@@ -67,7 +67,7 @@ pub(crate) struct Tool {
     pub(crate) reset: Option<Vec<String>>,
     /// Fills in.
     pub(crate) seed: Option<Vec<String>>,
-    pub(crate) reading: Reading,
+    pub(crate) reading: StatusFormat,
     pub(crate) fresh: &'static [&'static str],
     pub(crate) none: &'static [&'static str],
     pub(crate) writes: &'static [&'static str],
@@ -95,18 +95,18 @@ pub(crate) fn preset(word: &str) -> Result<&'static Preset> {
     })
 }
 
-impl Tool {
+impl ResolvedTool {
     /// The picked tool on its ground.
     ///
     /// # Errors
     /// Kind `Usage`: a file that its command lines need is not there; an own tool without `apply`.
-    pub(crate) fn new(pick: ToolChoice, commands: &Commands, ground: &Ground) -> Result<Self> {
+    pub(crate) fn new(pick: ToolChoice, commands: &Commands, ground: &ToolFiles) -> Result<Self> {
         let file = ground.found.iter().find(|found| found.preset.name == pick.word());
         let row = match pick {
             ToolChoice::Preset(preset) => Some(preset),
             ToolChoice::Own => None,
         };
-        let place = Place { row, file, dir: &ground.dir };
+        let place = Placeholders { row, file, dir: &ground.dir };
         let line = |own: &Option<Vec<String>>, known: Option<&[&str]>| -> Result<Option<Vec<String>>> {
             let known = || known.map(|argv| argv.iter().map(|word| (*word).to_owned()).collect());
             own.clone().or_else(known).map(|argv| place.fill(argv)).transpose()
@@ -186,13 +186,13 @@ impl Tool {
 }
 
 /// Values for the placeholders `{file}` and `{dir}`.
-struct Place<'a> {
+struct Placeholders<'a> {
     row: Option<&'static Preset>,
     file: Option<&'a Found>,
     dir: &'a str,
 }
 
-impl Place<'_> {
+impl Placeholders<'_> {
     fn fill(&self, argv: Vec<String>) -> Result<Vec<String>> {
         argv.into_iter()
             .map(|word| {

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::Command;
 
 use super::new_files::{Listing, differences, find};
-use super::presets::{OWN, PRESETS, Preset, Reading};
+use super::presets::{OWN, PRESETS, Preset, StatusFormat};
 use super::*;
 use crate::migrations::command::detect::{LOOK, questions};
 use crate::migrations::command::parse_status::read;
 
-fn ground(file: &str, name: &str) -> Ground {
+fn ground(file: &str, name: &str) -> ToolFiles {
     let preset = Preset::named(name).unwrap();
-    Ground { dir: "/app".to_owned(), found: vec![Found { preset, file: file.to_owned() }] }
+    ToolFiles { dir: "/app".to_owned(), found: vec![Found { preset, file: file.to_owned() }] }
 }
 
 fn states(name: &str, text: &str) -> Vec<(String, &'static str)> {
@@ -19,7 +19,7 @@ fn states(name: &str, text: &str) -> Vec<(String, &'static str)> {
     states_of(row.reading, row.none, text)
 }
 
-fn states_of(reading: Reading, none: &[&str], text: &str) -> Vec<(String, &'static str)> {
+fn states_of(reading: StatusFormat, none: &[&str], text: &str) -> Vec<(String, &'static str)> {
     let found = read(reading, none, text).expect("something is recognised");
     found.into_iter().map(|one| (one.name.clone(), one.state.word())).collect()
 }
@@ -60,7 +60,7 @@ fn each_row_becomes_command_lines_without_placeholders() {
     let name: MigrationName = "add_user".parse().unwrap();
     for row in PRESETS {
         let at = ground("sub/the file.x", row.name);
-        let tool = Tool::new(ToolChoice::Preset(row), &Commands::default(), &at).unwrap();
+        let tool = ResolvedTool::new(ToolChoice::Preset(row), &Commands::default(), &at).unwrap();
         let mut lines = vec![tool.apply.clone()];
         lines.extend([&tool.status, &tool.reset, &tool.seed].into_iter().flatten().cloned());
         lines.extend([tool.creating(&name, false), tool.creating(&name, true)].into_iter().flatten());
@@ -70,10 +70,11 @@ fn each_row_becomes_command_lines_without_placeholders() {
         assert_eq!(tool.creating(&name, false).is_ok(), row.create.is_some());
     }
     let typeorm = ToolChoice::Preset(Preset::named("typeorm").unwrap());
-    let tool = Tool::new(typeorm, &Commands::default(), &ground("src/data source.js", "typeorm")).unwrap();
+    let tool =
+        ResolvedTool::new(typeorm, &Commands::default(), &ground("src/data source.js", "typeorm")).unwrap();
     assert_eq!(tool.apply.last().unwrap(), "src/data source.js", "one word stays one word");
     assert!(tool.creating(&name, true).unwrap().contains(&"src/migrations/add_user".to_owned()));
-    let lost = Tool::new(typeorm, &Commands::default(), &Ground::default()).unwrap_err();
+    let lost = ResolvedTool::new(typeorm, &Commands::default(), &ToolFiles::default()).unwrap_err();
     assert!(lost.message().contains("dist/data-source.js") && lost.hints()[0].contains("dir"), "{lost}");
 }
 
@@ -82,22 +83,24 @@ fn the_configuration_overrides_a_row_and_defines_a_tool() {
     let words = |line: &str| Some(line.split(' ').map(str::to_owned).collect::<Vec<_>>());
     let commands = Commands { apply: words("bin/up --all"), seed: words("bin/seed"), ..Commands::default() };
     let django = ToolChoice::Preset(Preset::named("django").unwrap());
-    let tool = Tool::new(django, &commands, &Ground::default()).unwrap();
+    let tool = ResolvedTool::new(django, &commands, &ToolFiles::default()).unwrap();
     assert_eq!(tool.apply, ["bin/up", "--all"]);
     assert_eq!(tool.verb("seed").unwrap(), ["bin/seed"]);
     assert_eq!(tool.status.unwrap()[2], "showmigrations");
 
-    let own = Tool::new(ToolChoice::Own, &commands, &Ground::default()).unwrap();
+    let own = ResolvedTool::new(ToolChoice::Own, &commands, &ToolFiles::default()).unwrap();
     assert!(own.status.is_none() && own.reset.is_none());
     let name: MigrationName = "x".parse().unwrap();
     assert!(own.creating(&name, false).unwrap_err().hints()[0].contains("[migrations.commands] create"));
     assert!(own.verb("push").unwrap_err().message().contains("no verb for `push`"));
     assert!(own.resolves_nothing().message().contains("migrate resolve"));
-    let nothing = Tool::new(ToolChoice::Own, &Commands::default(), &Ground::default()).unwrap_err();
+    let nothing =
+        ResolvedTool::new(ToolChoice::Own, &Commands::default(), &ToolFiles::default()).unwrap_err();
     assert!(nothing.hints()[0].contains("apply"), "{nothing}");
     let nameless = Commands { create: words("bin/new"), ..commands };
     assert!(
-        Tool::new(ToolChoice::Own, &nameless, &Ground::default()).unwrap_err().hints()[0].contains("{name}")
+        ResolvedTool::new(ToolChoice::Own, &nameless, &ToolFiles::default()).unwrap_err().hints()[0]
+            .contains("{name}")
     );
 }
 
@@ -198,8 +201,8 @@ fn words_that_are_not_understood_are_not_nothing_to_apply() {
     );
 }
 
-/// Runs the script of [`Ground::look`] in this machine's own shell.
-fn looked(files: &[(&str, &str)], below: &str) -> Option<Ground> {
+/// Runs the script of [`ToolFiles::look`] in this machine's own shell.
+fn looked(files: &[(&str, &str)], below: &str) -> Option<ToolFiles> {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = dir.path().join(name);
@@ -213,7 +216,7 @@ fn looked(files: &[(&str, &str)], below: &str) -> Option<Ground> {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    output.status.success().then(|| Ground::read(&text))
+    output.status.success().then(|| ToolFiles::read(&text))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The rules are those of `pkg/dbmate/migration.go`. Promises: the lines that run keep their numbers; a file of which a
 //! part would neither run nor be the way back is refused (dbmate#820), and so is a mark that dbmate reads differently.
 
-use super::super::lexer::{Kind, Tokens, line_of};
+use super::super::lexer::{MigrationTokenKind, Tokens, line_of};
 use crate::error::{self, Error, Result};
 
 /// The part of a file that runs.
@@ -23,7 +23,7 @@ enum Direction {
 
 /// A line, as far as marks go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line<'a> {
+enum DbmateLine<'a> {
     /// `-- migrate:up transaction:false`, with its options.
     Mark(Direction, &'a str),
     /// A comment that was meant as a mark, and that dbmate does not know as one.
@@ -37,35 +37,37 @@ enum Line<'a> {
 /// Kind `Refused`, with the line.
 pub(crate) fn read(text: &str, file: &str) -> Result<Up> {
     let refuse = |at: usize, what: &str| error::refused(format!("{file}:{}: {what}", line_of(text, at)));
-    let comments: Vec<usize> =
-        Tokens::of(text).filter(|token| token.kind == Kind::LineComment).map(|token| token.at).collect();
+    let comments: Vec<usize> = Tokens::of(text)
+        .filter(|token| token.kind == MigrationTokenKind::LineComment)
+        .map(|token| token.at)
+        .collect();
     let (mut up, mut state, mut transaction) = (String::with_capacity(text.len()), None, true);
     let mut at = 0;
     for line in text.split_inclusive('\n') {
-        if line.trim_end().contains('\r') && read_line(line) != Line::Other {
+        if line.trim_end().contains('\r') && read_line(line) != DbmateLine::Other {
             return Err(refuse(at, "a carriage return alone ends the line")
                 .hint("save the file with the line ends of Unix, for example `sed -i 's/\\r/\\n/g' FILE`"));
         }
         let is_comment = comments.binary_search(&(at + line.len() - line.trim_start().len())).is_ok();
         let mut runs = false;
         match (read_line(line), state) {
-            (Line::Mark(..), _) if !is_comment => {
+            (DbmateLine::Mark(..), _) if !is_comment => {
                 return Err(refuse(at, "a mark of dbmate inside a string or another comment")
                     .hint("write the string in another way: dbmate would end the section there"));
             }
-            (Line::Near, _) if is_comment => {
+            (DbmateLine::Near, _) if is_comment => {
                 return Err(refuse(at, &format!("`{}` is no mark of dbmate", line.trim().escape_debug()))
                     .hint("write `-- migrate:up` or `-- migrate:down` at the beginning of the line"));
             }
-            (Line::Mark(Direction::Down, _), None) => {
+            (DbmateLine::Mark(Direction::Down, _), None) => {
                 return Err(refuse(at, "`-- migrate:down` comes before `-- migrate:up`")
                     .hint("put the way forward first"));
             }
-            (Line::Mark(Direction::Up, _), Some(Direction::Down)) => {
+            (DbmateLine::Mark(Direction::Up, _), Some(Direction::Down)) => {
                 return Err(refuse(at, "a second `-- migrate:up` behind `-- migrate:down`, which would never run")
                     .hint("put its statements into the first section, or into a migration of its own: `envctl migrate create NAME`"));
             }
-            (Line::Mark(Direction::Up, options), before) => {
+            (DbmateLine::Mark(Direction::Up, options), before) => {
                 let own = in_transaction(options).ok_or_else(|| {
                     refuse(at, "the option `transaction` is neither `true` nor `false`")
                         .hint("write `-- migrate:up transaction:false`")
@@ -77,8 +79,8 @@ pub(crate) fn read(text: &str, file: &str) -> Result<Up> {
                 }
                 (state, transaction) = (Some(Direction::Up), own);
             }
-            (Line::Mark(Direction::Down, _), Some(_)) => state = Some(Direction::Down),
-            (Line::Near | Line::Other, state) => runs = state == Some(Direction::Up),
+            (DbmateLine::Mark(Direction::Down, _), Some(_)) => state = Some(Direction::Down),
+            (DbmateLine::Near | DbmateLine::Other, state) => runs = state == Some(Direction::Up),
         }
         if runs {
             up.push_str(line);
@@ -104,23 +106,24 @@ fn no_mark(file: &str) -> Error {
 
 /// Returns the place of a statement that stands before all sections.
 fn before_the_first_mark(text: &str) -> Option<usize> {
-    let is_comment = |kind| matches!(kind, Kind::LineComment | Kind::BlockComment);
+    let is_comment =
+        |kind| matches!(kind, MigrationTokenKind::LineComment | MigrationTokenKind::BlockComment);
     let first =
         Tokens::of(text).find(|token| !is_comment(token.kind) || is_mark(token.text, token.at, text))?;
     (!is_comment(first.kind)).then_some(first.at)
 }
 
 fn is_mark(comment: &str, at: usize, text: &str) -> bool {
-    (at == 0 || text[..at].ends_with('\n')) && matches!(read_line(comment), Line::Mark(..))
+    (at == 0 || text[..at].ends_with('\n')) && matches!(read_line(comment), DbmateLine::Mark(..))
 }
 
 /// Reports whether a text has a mark of dbmate's, or what was meant as one.
 pub(crate) fn has_mark(text: &str) -> bool {
-    text.lines().any(|line| read_line(line) != Line::Other)
+    text.lines().any(|line| read_line(line) != DbmateLine::Other)
 }
 
-fn read_line(line: &str) -> Line<'_> {
-    let Some(comment) = line.trim_start().strip_prefix("--") else { return Line::Other };
+fn read_line(line: &str) -> DbmateLine<'_> {
+    let Some(comment) = line.trim_start().strip_prefix("--") else { return DbmateLine::Other };
     let first_column = line.starts_with("--");
     let comment = comment.trim();
     for (word, direction) in [("migrate:up", Direction::Up), ("migrate:down", Direction::Down)] {
@@ -128,10 +131,10 @@ fn read_line(line: &str) -> Line<'_> {
             && (options.is_empty() || options.starts_with(char::is_whitespace))
             && first_column
         {
-            return Line::Mark(direction, options);
+            return DbmateLine::Mark(direction, options);
         }
     }
-    if is_near(comment) { Line::Near } else { Line::Other }
+    if is_near(comment) { DbmateLine::Near } else { DbmateLine::Other }
 }
 
 /// `Migrate: UP`, `migrate:up;`, `migrate up`: not in prose, where other words follow.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::foreign::{self, Tool};
+use super::foreign::{self, ForeignTool};
 use super::{Layout, dbmate, is_number};
 use crate::migrations::directory;
 use crate::migrations::layout::flat_files;
@@ -24,7 +24,7 @@ pub(crate) struct Signs {
     /// Any other `.sql`.
     pub(crate) other: bool,
     /// Another tool's entries, with the first of them.
-    pub(crate) theirs: Option<(&'static Tool, String)>,
+    pub(crate) theirs: Option<(&'static ForeignTool, String)>,
 }
 
 impl Signs {
@@ -70,7 +70,7 @@ impl Signs {
     }
 
     /// The tool that the folder is of, where it is none of envctl's layouts.
-    pub(crate) fn tool(&self) -> Option<&(&'static Tool, String)> {
+    pub(crate) fn tool(&self) -> Option<&(&'static ForeignTool, String)> {
         self.theirs.as_ref().filter(|_| !self.prisma && !self.dbmate)
     }
 

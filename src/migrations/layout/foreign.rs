@@ -5,14 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::lexer::{Kind, Tokens, line_of};
+use super::super::lexer::{MigrationTokenKind, Tokens, line_of};
 use super::dbmate;
 use crate::error::Error;
 use crate::migrations::directory;
 
 /// A tool.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Tool {
+pub(crate) struct ForeignTool {
     /// Name of the tool, as the tool writes it.
     pub(crate) name: &'static str,
     /// The row of the driver `command`; empty where there is none.
@@ -23,15 +23,15 @@ pub(crate) struct Tool {
     pub(crate) whole: bool,
 }
 
-const fn with_preset(name: &'static str, preset: &'static str) -> Tool {
-    Tool { name, preset, apply: &[], whole: false }
+const fn with_preset(name: &'static str, preset: &'static str) -> ForeignTool {
+    ForeignTool { name, preset, apply: &[], whole: false }
 }
 
-const fn with_command(name: &'static str, apply: &'static [&'static str]) -> Tool {
-    Tool { name, preset: "", apply, whole: false }
+const fn with_command(name: &'static str, apply: &'static [&'static str]) -> ForeignTool {
+    ForeignTool { name, preset: "", apply, whole: false }
 }
 
-impl Tool {
+impl ForeignTool {
     const fn whole(mut self) -> Self {
         self.whole = true;
         self
@@ -81,47 +81,49 @@ impl Tool {
     }
 }
 
-static GOOSE: Tool = with_preset("Goose", "goose");
-static FLYWAY: Tool = with_preset("Flyway", "flyway");
-static DIESEL: Tool = with_preset("Diesel", "diesel");
-static DRIZZLE: Tool = with_preset("Drizzle", "drizzle").whole();
-static DJANGO: Tool = with_preset("Django", "django");
-static ALEMBIC: Tool = with_preset("Alembic", "alembic");
-static RAILS: Tool = with_preset("Rails", "rails");
-static LARAVEL: Tool = with_preset("Laravel", "laravel");
-static KNEX: Tool = with_preset("Knex", "knex");
+static GOOSE: ForeignTool = with_preset("Goose", "goose");
+static FLYWAY: ForeignTool = with_preset("Flyway", "flyway");
+static DIESEL: ForeignTool = with_preset("Diesel", "diesel");
+static DRIZZLE: ForeignTool = with_preset("Drizzle", "drizzle").whole();
+static DJANGO: ForeignTool = with_preset("Django", "django");
+static ALEMBIC: ForeignTool = with_preset("Alembic", "alembic");
+static RAILS: ForeignTool = with_preset("Rails", "rails");
+static LARAVEL: ForeignTool = with_preset("Laravel", "laravel");
+static KNEX: ForeignTool = with_preset("Knex", "knex");
 /// dbmate's files beside others; alone they are a layout of envctl's.
-static DBMATE: Tool = with_command("dbmate", &["dbmate", "up"]);
-static SQL_MIGRATE: Tool = with_command("sql-migrate", &["sql-migrate", "up"]);
-static MICRATE: Tool = with_command("Micrate", &["micrate", "up"]);
-static TERN: Tool = with_command("tern", &["tern", "migrate"]);
-static RAMBLER: Tool = with_command("rambler", &["rambler", "apply", "--all"]);
-static NODE_PG_MIGRATE: Tool =
+static DBMATE: ForeignTool = with_command("dbmate", &["dbmate", "up"]);
+static SQL_MIGRATE: ForeignTool = with_command("sql-migrate", &["sql-migrate", "up"]);
+static MICRATE: ForeignTool = with_command("Micrate", &["micrate", "up"]);
+static TERN: ForeignTool = with_command("tern", &["tern", "migrate"]);
+static RAMBLER: ForeignTool = with_command("rambler", &["rambler", "apply", "--all"]);
+static NODE_PG_MIGRATE: ForeignTool =
     with_command("node-pg-migrate", &["npx", "--no-install", "node-pg-migrate", "up"]);
-static LIQUIBASE: Tool = with_command("Liquibase", &["liquibase", "update"]);
-static MYBATIS: Tool = with_command("MyBatis Migrations", &["migrate", "up"]);
-static PLAY: Tool = with_command("Play evolutions", &[]);
-static GRAPHILE: Tool =
+static LIQUIBASE: ForeignTool = with_command("Liquibase", &["liquibase", "update"]);
+static MYBATIS: ForeignTool = with_command("MyBatis Migrations", &["migrate", "up"]);
+static PLAY: ForeignTool = with_command("Play evolutions", &[]);
+static GRAPHILE: ForeignTool =
     with_command("Graphile Migrate", &["npx", "--no-install", "graphile-migrate", "migrate"]);
-static HASURA: Tool = with_command("Hasura", &["hasura", "migrate", "apply", "--all-databases"]);
-static SQITCH: Tool = with_command("Sqitch", &["sqitch", "deploy"]);
-static YOYO: Tool = with_command("yoyo", &["yoyo", "apply", "--batch"]);
-static POSTGRATOR: Tool = with_command("Postgrator", &["npx", "--no-install", "postgrator"]);
-static BUN: Tool = with_command("Bun", &[]);
-static SUPABASE: Tool = with_command("Supabase", &["supabase", "migration", "up"]).whole();
-static ATLAS: Tool = with_command("Atlas", &["atlas", "migrate", "apply"]).whole();
-static SEQUELIZE: Tool = with_command("Sequelize", &["npx", "--no-install", "sequelize-cli", "db:migrate"]);
-static ECTO: Tool = with_command("Ecto", &["mix", "ecto.migrate"]);
-static ENTITY_FRAMEWORK: Tool = with_command("Entity Framework", &["dotnet", "ef", "database", "update"]);
-static PRISMA: Tool = with_command("Prisma", &["npx", "--no-install", "prisma", "migrate", "deploy"]);
-static DB_MIGRATE: Tool = with_command("db-migrate", &["npx", "--no-install", "db-migrate", "up"]);
-static JAVASCRIPT: Tool = with_command("a tool in JavaScript", &[]);
+static HASURA: ForeignTool = with_command("Hasura", &["hasura", "migrate", "apply", "--all-databases"]);
+static SQITCH: ForeignTool = with_command("Sqitch", &["sqitch", "deploy"]);
+static YOYO: ForeignTool = with_command("yoyo", &["yoyo", "apply", "--batch"]);
+static POSTGRATOR: ForeignTool = with_command("Postgrator", &["npx", "--no-install", "postgrator"]);
+static BUN: ForeignTool = with_command("Bun", &[]);
+static SUPABASE: ForeignTool = with_command("Supabase", &["supabase", "migration", "up"]).whole();
+static ATLAS: ForeignTool = with_command("Atlas", &["atlas", "migrate", "apply"]).whole();
+static SEQUELIZE: ForeignTool =
+    with_command("Sequelize", &["npx", "--no-install", "sequelize-cli", "db:migrate"]);
+static ECTO: ForeignTool = with_command("Ecto", &["mix", "ecto.migrate"]);
+static ENTITY_FRAMEWORK: ForeignTool =
+    with_command("Entity Framework", &["dotnet", "ef", "database", "update"]);
+static PRISMA: ForeignTool = with_command("Prisma", &["npx", "--no-install", "prisma", "migrate", "deploy"]);
+static DB_MIGRATE: ForeignTool = with_command("db-migrate", &["npx", "--no-install", "db-migrate", "up"]);
+static JAVASCRIPT: ForeignTool = with_command("a tool in JavaScript", &[]);
 
 /// A mark of a tool in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Mark<'a> {
     /// The tool; `None` for a comment that only says which way follows.
-    pub(crate) tool: Option<&'static Tool>,
+    pub(crate) tool: Option<&'static ForeignTool>,
     pub(crate) line: usize,
     pub(crate) text: &'a str,
 }
@@ -137,7 +139,7 @@ pub(crate) fn mark(text: &str) -> Option<Mark<'_>> {
     let mut way_back = None;
     for token in Tokens::of(text) {
         match token.kind {
-            Kind::LineComment | Kind::BlockComment => {
+            MigrationTokenKind::LineComment | MigrationTokenKind::BlockComment => {
                 if let Some(tool) = tool_of(token.text) {
                     return Some(found(Some(tool), token.at, token.text.trim_end()));
                 }
@@ -145,7 +147,7 @@ pub(crate) fn mark(text: &str) -> Option<Mark<'_>> {
                     way_back = Some((token.at, token.text.trim_end()));
                 }
             }
-            Kind::Semicolon => {}
+            MigrationTokenKind::Semicolon => {}
             _ => {
                 if let Some((at, comment)) = way_back {
                     return Some(found(None, at, comment));
@@ -157,7 +159,7 @@ pub(crate) fn mark(text: &str) -> Option<Mark<'_>> {
 }
 
 /// The tool whose mark a comment is.
-fn tool_of(comment: &str) -> Option<&'static Tool> {
+fn tool_of(comment: &str) -> Option<&'static ForeignTool> {
     // Too long for a mark: a text that somebody has written.
     const LONGEST: usize = 400;
     if comment.len() > LONGEST {
@@ -224,7 +226,7 @@ pub(crate) fn way_back(stem: &str, pair: bool) -> Option<String> {
 }
 
 /// The tool that would give a file this name.
-pub(crate) fn tool_of_name(file: &str) -> Option<&'static Tool> {
+pub(crate) fn tool_of_name(file: &str) -> Option<&'static ForeignTool> {
     let stem = file.strip_suffix(".sql")?;
     let callback =
         ["beforeMigrate", "afterMigrate", "beforeEach", "afterEach", "beforeValidate", "afterValidate"];
@@ -256,7 +258,7 @@ pub(crate) fn tool_of_name(file: &str) -> Option<&'static Tool> {
 }
 
 /// The tool whose program a numbered file in a folder of migrations is.
-pub(crate) fn tool_of_program(file: &str) -> Option<&'static Tool> {
+pub(crate) fn tool_of_program(file: &str) -> Option<&'static ForeignTool> {
     let (stem, ending) = file.rsplit_once('.')?;
     let tool = match ending {
         "py" => &DJANGO,
@@ -274,7 +276,10 @@ pub(crate) fn tool_of_program(file: &str) -> Option<&'static Tool> {
 }
 
 /// The tool whose migrations the folder's own entries are, with the entry that says so.
-pub(crate) fn tool_of_folder(folder: &Path, entries: &[directory::Item]) -> Option<(&'static Tool, String)> {
+pub(crate) fn tool_of_folder(
+    folder: &Path,
+    entries: &[directory::DirectoryEntry],
+) -> Option<(&'static ForeignTool, String)> {
     let has = |name: &str| entries.iter().any(|item| item.name == name);
     if has("committed") && (has("current.sql") || has("current") || has("afterReset.sql")) {
         return Some((&GRAPHILE, "committed".to_owned()));
@@ -307,7 +312,7 @@ pub(crate) fn tool_of_folder(folder: &Path, entries: &[directory::Item]) -> Opti
 }
 
 /// Files that say which tool a project uses; the second word has to stand in the file, and none of the third.
-const CONFIGURATIONS: &[(&str, &Tool, &[&str], &[&str])] = &[
+const CONFIGURATIONS: &[(&str, &ForeignTool, &[&str], &[&str])] = &[
     ("drizzle.config.ts", &DRIZZLE, &[], NOT_POSTGRES),
     ("drizzle.config.js", &DRIZZLE, &[], NOT_POSTGRES),
     ("drizzle.config.mjs", &DRIZZLE, &[], NOT_POSTGRES),
@@ -336,8 +341,8 @@ const CONFIGURATIONS: &[(&str, &Tool, &[&str], &[&str])] = &[
 const NOT_POSTGRES: &[&str] = &["sqlite", "mysql", "turso", "singlestore", "d1-http"];
 
 /// The tools whose configuration lies in a folder, each with its file.
-pub(crate) fn configured(folder: &Path) -> Vec<(&'static Tool, PathBuf)> {
-    let mut found: Vec<(&'static Tool, PathBuf)> = Vec::new();
+pub(crate) fn configured(folder: &Path) -> Vec<(&'static ForeignTool, PathBuf)> {
+    let mut found: Vec<(&'static ForeignTool, PathBuf)> = Vec::new();
     for (name, tool, wanted, unwanted) in CONFIGURATIONS {
         let path = folder.join(name);
         if !path.is_file() || found.iter().any(|(known, _)| known == tool) {

@@ -21,7 +21,7 @@ use crate::migrations::directory;
 
 pub(crate) use flat::next as next_flat;
 pub(crate) use folder_markers::Signs;
-pub(crate) use foreign::{Tool, configured, other_database};
+pub(crate) use foreign::{ForeignTool, configured, other_database};
 pub(crate) use node_collation::as_node_sorts;
 
 /// A tool's way to lay out migrations; each has a table of its own in the database.

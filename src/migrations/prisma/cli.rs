@@ -36,7 +36,7 @@ exit 0
 
 /// A Prisma CLI and its project.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cli {
+pub(crate) struct PrismaCli {
     /// The program, absolute.
     pub(crate) program: String,
     /// The directory it is run in, absolute.
@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 
 /// Settings of the Prisma CLI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
+pub(crate) struct PrismaSettings {
     /// `migrations.schema`.
     pub(crate) schema: Option<String>,
     /// `migrations.dir`, where it is a path in the container.
@@ -69,7 +69,7 @@ struct PackagePrisma {
     schema: Option<String>,
 }
 
-impl Cli {
+impl PrismaCli {
     /// Looks into a container; `None` where there is no CLI.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Cli {
     pub(crate) async fn find(
         engine: &Arc<dyn Engine>,
         container: &Container,
-        wishes: &Wishes,
+        wishes: &PrismaSettings,
     ) -> Result<Option<Self>> {
         let spec = ExecSpec::new(["sh", "-c", LOOK]);
         let looked = capture(engine, container, &spec, None).await?;
@@ -87,7 +87,7 @@ impl Cli {
         Self::read(&looked.text(), wishes, &container.name)
     }
 
-    fn read(text: &str, wishes: &Wishes, container: &str) -> Result<Option<Self>> {
+    fn read(text: &str, wishes: &PrismaSettings, container: &str) -> Result<Option<Self>> {
         let (lines, package) = text.split_once("\npackage\n").unwrap_or((text, ""));
         let all = |word: &str| -> Vec<String> {
             let prefix = format!("{word} ");
@@ -155,7 +155,12 @@ impl Cli {
 }
 
 /// The folder of migrations: beside the lock file, of which there is one in a project.
-fn folder(locks: &[String], schema: Option<&str>, wishes: &Wishes, container: &str) -> Result<String> {
+fn folder(
+    locks: &[String],
+    schema: Option<&str>,
+    wishes: &PrismaSettings,
+    container: &str,
+) -> Result<String> {
     let parent = |path: &str| path.rsplit_once('/').map_or(".", |(parent, _)| parent).to_owned();
     let beside = schema.map(|schema| match parent(schema).as_str() {
         "." => "migrations".to_owned(),
@@ -195,8 +200,8 @@ mod tests {
 
     const ONE: &str = "cli /app/node_modules/.bin/prisma\ndir /app\n";
 
-    fn read(more: &str) -> Result<Option<Cli>> {
-        Cli::read(&format!("{ONE}{more}"), &Wishes::default(), "c")
+    fn read(more: &str) -> Result<Option<PrismaCli>> {
+        PrismaCli::read(&format!("{ONE}{more}"), &PrismaSettings::default(), "c")
     }
 
     #[test]
@@ -229,7 +234,7 @@ mod tests {
 
     #[test]
     fn none_and_two_are_told_apart() {
-        assert_eq!(Cli::read("schema ./schema.prisma", &Wishes::default(), "c").unwrap(), None);
+        assert_eq!(PrismaCli::read("schema ./schema.prisma", &PrismaSettings::default(), "c").unwrap(), None);
         assert!(read("").unwrap_err().message().contains("no schema.prisma"));
         let two = read("schema ./a/schema.prisma\nschema ./b/schema.prisma").unwrap_err();
         assert!(

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::PrismaDriver;
 use crate::consent::Confirmed;
-use crate::docker::exec::Captured;
+use crate::docker::exec::CommandOutput;
 use crate::docker::exec::run_command;
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::migrations::history::{Migration, State};
+use crate::migrations::history::{Migration, MigrationState};
 use crate::migrations::layout::Script;
 use crate::migrations::plan::{Applied, MigrationPlan};
 use crate::migrations::prisma::output;
@@ -58,7 +58,7 @@ impl PrismaDriver {
         let after = self.history().await?;
         let wanted = plan.plan().pending.iter().map(|planned| planned.name.clone());
         let (applied, missing): (Vec<String>, Vec<String>) = wanted.partition(|name| {
-            after.migrations.iter().any(|one| one.name == *name && one.state == State::Applied)
+            after.migrations.iter().any(|one| one.name == *name && one.state == MigrationState::Applied)
         });
         if !missing.is_empty() {
             return Err(error::unknown(format!(
@@ -102,7 +102,7 @@ impl PrismaDriver {
     }
 
     /// Runs `prisma WORDS` while nobody else works on the database, and what it had to be cancelled for.
-    async fn beside_locks(&self, words: &[&str]) -> Result<(Result<Captured>, Option<Cancelled>)> {
+    async fn beside_locks(&self, words: &[&str]) -> Result<(Result<CommandOutput>, Option<Cancelled>)> {
         let mut session = self.sql.hold().await?;
         let free = async {
             self.sql.wait_for_tools_lock(&mut session, PRISMA_LOCK).await?;
@@ -249,7 +249,7 @@ impl PrismaDriver {
     }
 
     /// Which migration it was is in the database whatever the CLI prints: its JavaScript engine gives no code.
-    async fn deploy_failed(&self, captured: &Captured) -> Error {
+    async fn deploy_failed(&self, captured: &CommandOutput) -> Error {
         // A shell's way to say that a signal ended it.
         if captured.exit_code > 128 {
             return self.lost(Some(output::failure("migrate deploy", captured, &self.backend.name))).await;
@@ -264,7 +264,7 @@ impl PrismaDriver {
         }
         let Ok(history) = self.history().await else { return self.lost(Some(told)).await };
         let Some(failed) = history.failed().first().copied().cloned() else { return told };
-        let State::Failed { logs } = &failed.state else { return told };
+        let MigrationState::Failed { logs } = &failed.state else { return told };
         if logs.is_empty() {
             return self.lost(Some(told)).await;
         }

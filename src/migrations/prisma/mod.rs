@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub(crate) use cli::{Cli, GUARD, Wishes};
+pub(crate) use cli::{GUARD, PrismaCli, PrismaSettings};
 pub(crate) use fetch_files::fetch;
 pub(crate) use studio::{Studio, StudioCli};
 
@@ -23,7 +23,7 @@ use super::sql::{ResolvePlan, SqlDriver};
 use super::{History, MigrationName};
 use crate::consent::Confirmed;
 use crate::docker::exec::run_command;
-use crate::docker::exec::{Captured, capture};
+use crate::docker::exec::{CommandOutput, capture};
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, ErrorKind, Result};
 use crate::postgres::Session;
@@ -35,7 +35,7 @@ pub(crate) struct PrismaDriver {
     /// Container of the CLI.
     pub(crate) backend: Container,
     /// Program, directory and schema of the CLI.
-    pub(crate) cli: Cli,
+    pub(crate) cli: PrismaCli,
     /// Environment variables that Prisma's own guard reads.
     pub(crate) guard: Vec<(String, String)>,
     /// The copy; it ends with the driver.
@@ -44,7 +44,7 @@ pub(crate) struct PrismaDriver {
 
 /// A migration that was written.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Written {
+pub(crate) struct CreatedMigration {
     /// Name of the migration, with the time in front.
     pub(crate) name: String,
     /// SQL of the migration; empty where the schema has no changes.
@@ -65,7 +65,7 @@ impl PrismaDriver {
     ///
     /// # Errors
     /// Errors of [`crate::docker::exec::run_command::run`].
-    pub(crate) async fn run(&self, words: &[&str]) -> Result<Captured> {
+    pub(crate) async fn run(&self, words: &[&str]) -> Result<CommandOutput> {
         run_command::run(
             self.engine(),
             &self.backend,
@@ -124,9 +124,14 @@ impl PrismaDriver {
     ///
     /// # Errors
     /// Kind `Usage`: an error in the schema. `Tool`.
-    pub(crate) async fn create(&self, name: &MigrationName, at: Timestamp, empty: bool) -> Result<Written> {
+    pub(crate) async fn create(
+        &self,
+        name: &MigrationName,
+        at: Timestamp,
+        empty: bool,
+    ) -> Result<CreatedMigration> {
         let sql = if empty { String::new() } else { self.difference().await? };
-        let written = Written { name: name.dated(at), sql };
+        let written = CreatedMigration { name: name.dated(at), sql };
         if written.sql.is_empty() && !empty {
             return Err(error::refused("the schema says nothing that the migrations do not say")
                 .hint("edit the schema first, or write an empty migration for SQL of your own: `--empty`"));
@@ -164,7 +169,7 @@ impl PrismaDriver {
     }
 
     /// Puts a new folder into the container's own: with a bind mount it is on this machine at once.
-    async fn put(&self, written: &Written) -> Result<()> {
+    async fn put(&self, written: &CreatedMigration) -> Result<()> {
         // The lock file is what makes Prisma take a folder for its own.
         const WRITE: &str = r#"set -e
             mkdir -p -- "$1"

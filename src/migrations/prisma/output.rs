@@ -3,11 +3,11 @@
 //! Recognised by Prisma's own codes (prisma-engines `user-facing-errors`), which it prints as `P3018` alone on a
 //! line or as `Error: P3018`; the words around them change from version to version.
 
-use crate::docker::exec::Captured;
+use crate::docker::exec::CommandOutput;
 use crate::error::{self, Error, ErrorKind};
 
 /// Returns both output streams of the CLI as text, without colours and box drawing.
-pub(crate) fn said(captured: &Captured) -> String {
+pub(crate) fn said(captured: &CommandOutput) -> String {
     let both = [&captured.stdout[..], b"\n", &captured.stderr[..]].concat();
     let text = String::from_utf8_lossy(&both).into_owned();
     plain(&text)
@@ -67,7 +67,7 @@ fn gist(text: &str) -> String {
 }
 
 /// The failure of `prisma WORDS` as one of ours.
-pub(crate) fn failure(words: &str, captured: &Captured, container: &str) -> Error {
+pub(crate) fn failure(words: &str, captured: &CommandOutput, container: &str) -> Error {
     let text = said(captured);
     let gist = gist(&text);
     let code = code(&text).or_else(|| code_of_words(&text));
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn failed(text: &str) -> Error {
-        let captured = Captured { stdout: Vec::new(), stderr: text.as_bytes().to_vec(), exit_code: 1 };
+        let captured = CommandOutput { stdout: Vec::new(), stderr: text.as_bytes().to_vec(), exit_code: 1 };
         failure("migrate deploy", &captured, "c")
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::cancel::CancelToken;
 use crate::docker::exec::demux::Output;
-use crate::docker::exec::kill_tree::{Left, TAG, end_marked};
+use crate::docker::exec::kill_tree::{SurvivingProcesses, TAG, end_marked};
 use crate::docker::exec::{Exec, ExecInput, ExecOutput, capture};
 use crate::docker::worker::{Unfit, Worker, WorkerFactory};
 use crate::docker::{Container, Engine, ExecSpec};
@@ -125,12 +125,12 @@ pub(crate) struct Studio {
     output: ExecOutput,
     // Its end ends Studio.
     input: ExecInput,
-    place: Place,
+    place: StudioPlace,
     words: Vec<u8>,
 }
 
 /// Place where Studio runs.
-enum Place {
+enum StudioPlace {
     /// In the backend, its processes marked with this word.
     Backend(String),
     /// In a container of its own.
@@ -163,7 +163,7 @@ impl Studio {
             .with_stdin();
         let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
         let (engine, container) = (engine.clone(), container.clone());
-        Ok(Self { engine, container, output, input, place: Place::Backend(word), words: Vec::new() })
+        Ok(Self { engine, container, output, input, place: StudioPlace::Backend(word), words: Vec::new() })
     }
 
     /// Starts it in a worker beside `database`, from `image`, which is on the daemon's machine; `program` is the CLI
@@ -198,7 +198,7 @@ impl Studio {
         };
         match interrupt.or(started).await.and_then(|started| started) {
             Ok((container, Exec { output, input, .. })) => {
-                let (engine, place) = (engine.clone(), Place::Worker(Box::new(worker)));
+                let (engine, place) = (engine.clone(), StudioPlace::Worker(Box::new(worker)));
                 Ok(Self { engine, container, output, input, place, words: Vec::new() })
             }
             Err(error) => {
@@ -237,15 +237,15 @@ impl Studio {
     ///
     /// # Errors
     /// Processes that could not be ended.
-    pub(crate) async fn end(self) -> std::result::Result<(), Left> {
+    pub(crate) async fn end(self) -> std::result::Result<(), SurvivingProcesses> {
         let Self { engine, container, place, output, input, .. } = self;
         drop((output, input));
         match place {
-            Place::Worker(worker) => {
+            StudioPlace::Worker(worker) => {
                 worker.end().await;
                 Ok(())
             }
-            Place::Backend(word) => end_marked(&engine, &container, None, &word).await,
+            StudioPlace::Backend(word) => end_marked(&engine, &container, None, &word).await,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::SqlDriver;
 use crate::error::{self, Error, Result};
-use crate::postgres::lock::{self, Mode};
+use crate::postgres::lock::{self, LockMode};
 use crate::postgres::session::Refusal;
 use crate::postgres::{Holder, Session};
 
@@ -27,7 +27,7 @@ impl SqlDriver {
             &self.container,
             &self.access,
             &application,
-            Mode::Exclusive,
+            LockMode::Exclusive,
             self.lock_limit,
         );
         self.interrupt.or(holding).await?

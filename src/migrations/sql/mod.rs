@@ -28,9 +28,9 @@ pub(crate) fn statements(sql: &str) -> usize {
     crate::migrations::sql::tokenizer::statements(sql).len()
 }
 
-use super::history::{History, Migration, State};
+use super::history::{History, Migration, MigrationState};
 use super::layout::{Layout, Script};
-use super::plan::{MigrationPlan, Planned};
+use super::plan::{MigrationPlan, PlannedMigration};
 use super::{risk, runnable};
 use crate::cancel::CancelToken;
 use crate::docker::{Container, Engine};
@@ -69,7 +69,7 @@ pub(crate) struct SqlDriver {
 }
 
 /// The database's side of a comparison.
-struct Kept {
+struct RecordedHistory {
     ledger: HistoryTable,
     exists: bool,
     records: Vec<HistoryRow>,
@@ -77,7 +77,7 @@ struct Kept {
     strangers: Vec<String>,
 }
 
-impl Kept {
+impl RecordedHistory {
     /// Returns the migration that was begun and has not ended.
     fn unfinished(&self) -> Option<&str> {
         let begun = self.records.iter().find(|record| record.unfinished.as_deref() == Some(""));
@@ -155,7 +155,11 @@ impl SqlDriver {
         let sizes = risk::sizes(session).await?;
         let planned = pending.iter().map(|script| {
             let weighed = risk::weigh(&script.sql, script.transaction, &sizes);
-            Planned { name: script.name.clone(), statements: weighed.statements, risks: weighed.risks }
+            PlannedMigration {
+                name: script.name.clone(),
+                statements: weighed.statements,
+                risks: weighed.risks,
+            }
         });
         let plan = MigrationPlan {
             driver: self.name(),
@@ -203,14 +207,17 @@ impl SqlDriver {
 
     fn pending<'a>(scripts: &'a [Script], history: &History) -> Vec<&'a Script> {
         let waits = |script: &&Script| {
-            history.migrations.iter().any(|one| one.name == script.name && one.state == State::Pending)
+            history
+                .migrations
+                .iter()
+                .any(|one| one.name == script.name && one.state == MigrationState::Pending)
         };
         scripts.iter().filter(waits).collect()
     }
 
     /// A row that was begun and has not ended is of a migration that runs, or of one that died: the tool's lock alone
     /// tells. Whoever runs is waited for.
-    async fn look_settled(&self, session: &mut Session) -> Result<Kept> {
+    async fn look_settled(&self, session: &mut Session) -> Result<RecordedHistory> {
         let kept = self.look(session).await?;
         if kept.unfinished().is_none() {
             return Ok(kept);
@@ -226,7 +233,7 @@ impl SqlDriver {
     }
 
     /// Finds the table: where it is, else where it would be made.
-    async fn look(&self, session: &mut Session) -> Result<Kept> {
+    async fn look(&self, session: &mut Session) -> Result<RecordedHistory> {
         let name = literal(HistoryTable::table_name(self.layout));
         let rows = session
             .query(&format!(
@@ -254,13 +261,13 @@ impl SqlDriver {
                 let ledger = HistoryTable { layout: self.layout, schema, database };
                 let rows = session.query(&ledger.read()).await?;
                 let records = rows.into_iter().filter_map(HistoryTable::record).collect();
-                Ok(Kept { ledger, exists: true, records, strangers: Vec::new() })
+                Ok(RecordedHistory { ledger, exists: true, records, strangers: Vec::new() })
             }
             _ => self.absent(session).await,
         }
     }
 
-    async fn absent(&self, session: &mut Session) -> Result<Kept> {
+    async fn absent(&self, session: &mut Session) -> Result<RecordedHistory> {
         let rows = session
             .query(
                 &format!("SELECT n.name, pg_catalog.current_database(), \
@@ -274,10 +281,10 @@ impl SqlDriver {
             <[String; 3]>::try_from(rows.into_iter().next().unwrap_or_default()).unwrap_or_default();
         let strangers = tables.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         let ledger = HistoryTable { layout: self.layout, schema, database };
-        Ok(Kept { ledger, exists: false, records: Vec::new(), strangers })
+        Ok(RecordedHistory { ledger, exists: false, records: Vec::new(), strangers })
     }
 
-    fn compare(&self, scripts: &[Script], kept: &Kept) -> Result<History> {
+    fn compare(&self, scripts: &[Script], kept: &RecordedHistory) -> Result<History> {
         let mut migrations = compare(scripts, kept);
         let mut remarks = Vec::new();
         remarks.extend(out_of_order(&migrations));
@@ -293,7 +300,7 @@ impl SqlDriver {
         remarks.extend(self.layout.remarks(&self.folder, scripts)?);
         let missing: Vec<&str> = migrations
             .iter()
-            .filter(|one| one.state == State::FileMissing)
+            .filter(|one| one.state == MigrationState::FileMissing)
             .map(|one| one.name.as_str())
             .collect();
         if self.layout == Layout::Sqlx {
@@ -315,7 +322,7 @@ impl SqlDriver {
     }
 
     /// Rejects a history that a person has to settle before anything is applied.
-    fn refuse_unsettled(history: &History, kept: &Kept) -> Result<()> {
+    fn refuse_unsettled(history: &History, kept: &RecordedHistory) -> Result<()> {
         if let Some(failed) = history.failed().first() {
             return Err(failed_before(failed));
         }
@@ -341,7 +348,7 @@ impl SqlDriver {
 
 /// Returns the error for a migration that failed before, Prisma's P3009. Only a person can decide on such a migration.
 fn failed_before(failed: &Migration) -> error::Error {
-    let State::Failed { logs } = &failed.state else { return error::refused("nothing failed") };
+    let MigrationState::Failed { logs } = &failed.state else { return error::refused("nothing failed") };
     let why = match logs.lines().find(|line| !line.trim().is_empty()) {
         Some(line) => format!(": {}", line.trim()),
         None => ": it was begun and did not end, or it runs now".to_owned(),
@@ -355,7 +362,7 @@ fn failed_before(failed: &Migration) -> error::Error {
 }
 
 /// Files first, in their order; then what only the database knows.
-fn compare(scripts: &[Script], kept: &Kept) -> Vec<Migration> {
+fn compare(scripts: &[Script], kept: &RecordedHistory) -> Vec<Migration> {
     let ledger = &kept.ledger;
     let upto = (ledger.layout == Layout::GolangMigrate)
         .then(|| kept.records.first().and_then(|record| record.key.parse::<u64>().ok()))
@@ -364,11 +371,13 @@ fn compare(scripts: &[Script], kept: &Kept) -> Vec<Migration> {
         let record = kept.records.iter().find(|record| record.key == script.key);
         let below = upto.is_some_and(|upto| script.key.parse::<u64>().is_ok_and(|version| version < upto));
         let state = match record {
-            Some(HistoryRow { unfinished: Some(logs), .. }) => State::Failed { logs: logs.clone() },
-            Some(HistoryRow { checksum: Some(kept), .. }) if !ledger.matches(kept, script) => State::Edited,
-            Some(_) => State::Applied,
-            None if below => State::Applied,
-            None => State::Pending,
+            Some(HistoryRow { unfinished: Some(logs), .. }) => MigrationState::Failed { logs: logs.clone() },
+            Some(HistoryRow { checksum: Some(kept), .. }) if !ledger.matches(kept, script) => {
+                MigrationState::Edited
+            }
+            Some(_) => MigrationState::Applied,
+            None if below => MigrationState::Applied,
+            None => MigrationState::Pending,
         };
         let at = record.and_then(|record| record.finished.clone()).filter(|at| at != "yes");
         Migration { name: script.name.clone(), state, applied_at: at }
@@ -378,8 +387,8 @@ fn compare(scripts: &[Script], kept: &Kept) -> Vec<Migration> {
     all.extend(kept.records.iter().filter(known).map(|record| Migration {
         name: record.key.clone(),
         state: match &record.unfinished {
-            Some(logs) => State::Failed { logs: logs.clone() },
-            None => State::FileMissing,
+            Some(logs) => MigrationState::Failed { logs: logs.clone() },
+            None => MigrationState::FileMissing,
         },
         applied_at: record.finished.clone().filter(|at| at != "yes"),
     }));
@@ -387,7 +396,7 @@ fn compare(scripts: &[Script], kept: &Kept) -> Vec<Migration> {
 }
 
 /// A remark on applied files whose line ends alone differ: sqlx itself refuses them.
-fn other_line_ends(scripts: &[Script], kept: &Kept) -> Option<String> {
+fn other_line_ends(scripts: &[Script], kept: &RecordedHistory) -> Option<String> {
     let differs = |script: &&Script| {
         let record = kept.records.iter().find(|record| record.key == script.key);
         let checksum = record.and_then(|record| record.checksum.as_deref());
@@ -406,9 +415,10 @@ fn other_line_ends(scripts: &[Script], kept: &Kept) -> Option<String> {
 
 /// The first pair of a pending migration and a later one that is applied.
 fn out_of_order(migrations: &[Migration]) -> Option<String> {
-    let pending = migrations.iter().position(|one| one.state == State::Pending)?;
-    let later =
-        migrations[pending..].iter().find(|one| matches!(one.state, State::Applied | State::Edited))?;
+    let pending = migrations.iter().position(|one| one.state == MigrationState::Pending)?;
+    let later = migrations[pending..]
+        .iter()
+        .find(|one| matches!(one.state, MigrationState::Applied | MigrationState::Edited))?;
     Some(format!("{} is older than {}, which is applied already", migrations[pending].name, later.name))
 }
 

@@ -14,16 +14,16 @@ use crate::postgres::session::report_lines;
 
 /// Outcome of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum ScriptOutcome {
     /// The file ran and its row says so.
     Whole,
-    /// A part failed; the session's report says why, except for [`Stage::Open`].
-    At(Stage),
+    /// A part failed; the session's report says why, except for [`ScriptStage::Open`].
+    At(ScriptStage),
 }
 
 /// A part of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum ScriptStage {
     /// Before everything: a lock that this session held is gone.
     Unlocked,
     /// Before the file: the row of the beginning.
@@ -36,12 +36,12 @@ pub(crate) enum Stage {
     After,
 }
 
-const STAGES: [(&str, Stage); 5] = [
-    ("unlocked", Stage::Unlocked),
-    ("before", Stage::Before),
-    ("file", Stage::File),
-    ("open", Stage::Open),
-    ("after", Stage::After),
+const STAGES: [(&str, ScriptStage); 5] = [
+    ("unlocked", ScriptStage::Unlocked),
+    ("before", ScriptStage::Before),
+    ("file", ScriptStage::File),
+    ("open", ScriptStage::Open),
+    ("after", ScriptStage::After),
 ];
 
 /// The parts of a program.
@@ -104,14 +104,16 @@ impl Program<'_> {
     }
 }
 
-impl Ended {
+impl ScriptOutcome {
     /// Reads the outcome's line.
     pub(crate) fn read(status: &str) -> Self {
         let stage = status.trim();
         if stage == "whole" {
             return Self::Whole;
         }
-        Self::At(STAGES.iter().find(|(word, _)| *word == stage).map_or(Stage::Before, |(_, stage)| *stage))
+        Self::At(
+            STAGES.iter().find(|(word, _)| *word == stage).map_or(ScriptStage::Before, |(_, stage)| *stage),
+        )
     }
 }
 
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_outcome_is_read_back() {
-        assert_eq!(Ended::read("whole"), Ended::Whole);
-        assert_eq!(Ended::read("file\n"), Ended::At(Stage::File));
+        assert_eq!(ScriptOutcome::read("whole"), ScriptOutcome::Whole);
+        assert_eq!(ScriptOutcome::read("file\n"), ScriptOutcome::At(ScriptStage::File));
     }
 }

@@ -3,7 +3,7 @@
 use super::{SqlDriver, statements};
 use crate::consent::Confirmed;
 use crate::error::Result;
-use crate::migrations::plan::{MigrationPlan, Planned};
+use crate::migrations::plan::{MigrationPlan, PlannedMigration};
 use crate::migrations::reset::ResetPlan;
 use crate::migrations::runnable;
 use crate::migrations::sql::lock_wait::{WAITED, waited_in_vain};
@@ -36,7 +36,7 @@ impl SqlDriver {
             Some(WAITED) => waited_in_vain("the reset", holder.as_ref()).note("nothing was dropped"),
             _ => refusal.into(),
         })?;
-        let planned = scripts.iter().map(|script| Planned {
+        let planned = scripts.iter().map(|script| PlannedMigration {
             name: script.name.clone(),
             statements: Some(statements(&script.sql)),
             risks: Vec::new(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{SqlDriver, row_id};
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::error::{self, Result};
-use crate::migrations::history::State;
+use crate::migrations::history::MigrationState;
 
 /// Outcome that a person states for a failed migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,7 +65,8 @@ impl SqlDriver {
         };
         let state = &history.migrations[at].state;
         let script = scripts.iter().find(|script| script.name == plan.name);
-        let finished = matches!(state, State::Applied | State::Edited | State::FileMissing);
+        let finished =
+            matches!(state, MigrationState::Applied | MigrationState::Edited | MigrationState::FileMissing);
         let statements = match (plan.resolution, script) {
             (Resolution::Applied, _) if finished => {
                 return Err(error::refused(format!("{} is applied already", plan.name)));
@@ -76,7 +77,7 @@ impl SqlDriver {
                     .hint("put the file back first"));
             }
             (Resolution::Applied, Some(script)) => kept.ledger.resolve_applied(script, &row_id()),
-            (Resolution::RolledBack, _) if !matches!(state, State::Failed { .. }) => {
+            (Resolution::RolledBack, _) if !matches!(state, MigrationState::Failed { .. }) => {
                 return Err(error::refused(format!("{} did not fail: it is {}", plan.name, state.word()))
                     .note("only a migration that was begun and not finished can be rolled back by word"));
             }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Kept, SqlDriver, lost, place, row_id};
+use super::{RecordedHistory, SqlDriver, lost, place, row_id};
 use crate::consent::Confirmed;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::migrations::layout::Script;
 use crate::migrations::plan::{Applied, MigrationPlan};
 use crate::migrations::sql::lock_wait::{WAITED, waited_in_vain};
-use crate::migrations::sql::psql_script::{Ended, Program, Stage};
+use crate::migrations::sql::psql_script::{Program, ScriptOutcome, ScriptStage};
 use crate::migrations::sql::tokenizer::Character;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, ServerError, Session};
@@ -19,8 +19,8 @@ use crate::text::sql_quote::{ident, literal};
 const TRIES: u32 = 3;
 
 /// One file of a run.
-struct Step<'a> {
-    kept: &'a Kept,
+struct RunStep<'a> {
+    kept: &'a RecordedHistory,
     script: &'a Script,
     character: Character,
     /// True where other files follow.
@@ -41,22 +41,24 @@ enum Remains {
     All,
 }
 
-impl Step<'_> {
+impl RunStep<'_> {
     /// Returns the part of the file that a failure at this stage leaves in the database.
-    fn remains(&self, stage: Stage) -> Remains {
+    fn remains(&self, stage: ScriptStage) -> Remains {
         remains(stage, self.character, self.script.transaction)
     }
 }
 
-fn remains(stage: Stage, character: Character, in_transaction: bool) -> Remains {
+fn remains(stage: ScriptStage, character: Character, in_transaction: bool) -> Remains {
     // In a query of several statements the server refuses such a statement and rolls the rest back.
     let alone = character.outside && character.statements == 1 && !in_transaction;
     match stage {
-        Stage::File if character.commits_midway || alone => Remains::Part,
-        Stage::Open if character.commits => Remains::Part,
-        Stage::Unlocked | Stage::Before | Stage::File | Stage::Open => Remains::Nothing,
-        Stage::After if in_transaction && !character.commits => Remains::Nothing,
-        Stage::After => Remains::All,
+        ScriptStage::File if character.commits_midway || alone => Remains::Part,
+        ScriptStage::Open if character.commits => Remains::Part,
+        ScriptStage::Unlocked | ScriptStage::Before | ScriptStage::File | ScriptStage::Open => {
+            Remains::Nothing
+        }
+        ScriptStage::After if in_transaction && !character.commits => Remains::Nothing,
+        ScriptStage::After => Remains::All,
     }
 }
 
@@ -105,7 +107,7 @@ impl SqlDriver {
             self.progress.step(&format!("applying {}", script.name));
             let character = Character::of(&script.sql);
             let more = files.peek().is_some();
-            let step = Step { kept: &kept, script, character, more, before, done: &done };
+            let step = RunStep { kept: &kept, script, character, more, before, done: &done };
             self.one(session, &pid, &step).await?;
             done.applied.push(script.name.clone());
             before = Some(&script.key);
@@ -121,8 +123,8 @@ impl SqlDriver {
         Ok(done)
     }
 
-    async fn one(&self, session: &mut Session, pid: &str, step: &Step<'_>) -> Result<()> {
-        let Step { kept, script, character, .. } = step;
+    async fn one(&self, session: &mut Session, pid: &str, step: &RunStep<'_>) -> Result<()> {
+        let RunStep { kept, script, character, .. } = step;
         for attempt in 1.. {
             let id = row_id();
             let before = if character.outside {
@@ -136,8 +138,8 @@ impl SqlDriver {
                 Ok(ended) => ended,
                 Err(refusal) => return Err(self.contact_lost(step, refusal.into()).await),
             };
-            let Ended::At(stage) = ended else { return Ok(()) };
-            if stage == Stage::Unlocked {
+            let ScriptOutcome::At(stage) = ended else { return Ok(()) };
+            if stage == ScriptStage::Unlocked {
                 // `pg_advisory_unlock_all` in the file before. Nobody else has been let in between two attempts.
                 self.lock_again(session, kept.ledger.lock()).await?;
                 continue;
@@ -176,10 +178,10 @@ impl SqlDriver {
     async fn send(
         &self,
         session: &mut Session,
-        step: &Step<'_>,
+        step: &RunStep<'_>,
         id: &str,
-    ) -> std::result::Result<Ended, Refusal> {
-        let Step { kept, script, character, .. } = step;
+    ) -> std::result::Result<ScriptOutcome, Refusal> {
+        let RunStep { kept, script, character, .. } = step;
         // A build that locks nobody out may wait.
         let (reset, locked) =
             (self.session_reset(session.access(), !character.outside), Self::locked(kept.ledger.lock()));
@@ -199,7 +201,7 @@ impl SqlDriver {
             after: &after,
             after_looks: kept.ledger.keeps_failures(),
         };
-        Ok(Ended::read(&session.program(|word| program.lines(word)).await?))
+        Ok(ScriptOutcome::read(&session.program(|word| program.lines(word)).await?))
     }
 
     /// Statements that give the session the role and the settings back that it was opened with.
@@ -212,8 +214,12 @@ impl SqlDriver {
     }
 
     /// Error of a part that failed.
-    async fn why(&self, session: &mut Session, stage: Stage) -> std::result::Result<ServerError, Refusal> {
-        if stage == Stage::Open {
+    async fn why(
+        &self,
+        session: &mut Session,
+        stage: ScriptStage,
+    ) -> std::result::Result<ServerError, Refusal> {
+        if stage == ScriptStage::Open {
             let message = "the file leaves a transaction open, which was rolled back".to_owned();
             return Ok(ServerError { message, ..ServerError::default() });
         }
@@ -224,13 +230,13 @@ impl SqlDriver {
     async fn failed(
         &self,
         session: &mut Session,
-        step: &Step<'_>,
+        step: &RunStep<'_>,
         id: &str,
-        (stage, why): (Stage, &ServerError),
+        (stage, why): (ScriptStage, &ServerError),
     ) -> Error {
-        let Step { kept, script, character, .. } = step;
+        let RunStep { kept, script, character, .. } = step;
         let remains = step.remains(stage);
-        let note_down = if stage == Stage::Before {
+        let note_down = if stage == ScriptStage::Before {
             kept.ledger.take_back(id, step.before)
         } else {
             kept.ledger.fail(id, &why.log())
@@ -242,7 +248,7 @@ impl SqlDriver {
         let marked = kept.ledger.keeps_failures() || kept.ledger.is_dirty_after_failure();
         error = match remains {
             Remains::Nothing => {
-                let settle = if marked && stage != Stage::Before {
+                let settle = if marked && stage != ScriptStage::Before {
                     format!(
                         "mend {place}, then `envctl migrate resolve {name} --rolled-back` and `envctl migrate`"
                     )
@@ -289,8 +295,8 @@ impl SqlDriver {
     }
 
     /// The session broke inside of a file: looks again, and says what is known.
-    async fn contact_lost(&self, step: &Step<'_>, cause: Error) -> Error {
-        let Step { script, .. } = step;
+    async fn contact_lost(&self, step: &RunStep<'_>, cause: Error) -> Error {
+        let RunStep { script, .. } = step;
         let name = &script.name;
         let looking = async {
             let mut session =
@@ -363,7 +369,7 @@ impl SqlDriver {
     }
 }
 
-impl Step<'_> {
+impl RunStep<'_> {
     fn and_before(&self, error: Error) -> Error {
         match self.done.applied.as_slice() {
             [] => error,
@@ -399,19 +405,24 @@ mod tests {
     #[test]
     fn what_a_failure_leaves_is_known() {
         for (sql, in_transaction, stage, left) in [
-            ("create table a (); select 1/0", false, Stage::File, Remains::Nothing),
-            ("create table a (); commit; select 1/0", false, Stage::File, Remains::Part),
-            ("create table a (); commit; select 1/0", true, Stage::File, Remains::Part),
-            ("begin; create table a (); commit;", false, Stage::File, Remains::Nothing),
-            ("begin; create table a ();", false, Stage::Open, Remains::Nothing),
-            ("commit; begin; create table a ();", false, Stage::Open, Remains::Part),
-            ("create table a (); create index concurrently i on a (x)", false, Stage::File, Remains::Nothing),
-            ("create index concurrently i on a (x)", false, Stage::File, Remains::Part),
-            ("create index concurrently i on a (x)", true, Stage::File, Remains::Nothing),
-            ("create table a ();", false, Stage::Before, Remains::Nothing),
-            ("create table a ();", false, Stage::After, Remains::All),
-            ("create table a ();", true, Stage::After, Remains::Nothing),
-            ("create table a (); commit;", true, Stage::After, Remains::All),
+            ("create table a (); select 1/0", false, ScriptStage::File, Remains::Nothing),
+            ("create table a (); commit; select 1/0", false, ScriptStage::File, Remains::Part),
+            ("create table a (); commit; select 1/0", true, ScriptStage::File, Remains::Part),
+            ("begin; create table a (); commit;", false, ScriptStage::File, Remains::Nothing),
+            ("begin; create table a ();", false, ScriptStage::Open, Remains::Nothing),
+            ("commit; begin; create table a ();", false, ScriptStage::Open, Remains::Part),
+            (
+                "create table a (); create index concurrently i on a (x)",
+                false,
+                ScriptStage::File,
+                Remains::Nothing,
+            ),
+            ("create index concurrently i on a (x)", false, ScriptStage::File, Remains::Part),
+            ("create index concurrently i on a (x)", true, ScriptStage::File, Remains::Nothing),
+            ("create table a ();", false, ScriptStage::Before, Remains::Nothing),
+            ("create table a ();", false, ScriptStage::After, Remains::All),
+            ("create table a ();", true, ScriptStage::After, Remains::Nothing),
+            ("create table a (); commit;", true, ScriptStage::After, Remains::All),
         ] {
             assert_eq!(remains(stage, Character::of(sql), in_transaction), left, "{sql} {stage:?}");
         }

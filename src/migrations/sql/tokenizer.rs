@@ -3,11 +3,11 @@
 //! Promise: words in strings, comments, quoted names and bodies are not seen. This decides messages, refusals and safe
 //! retries, never what is sent.
 
-use crate::migrations::lexer::{Kind, Tokens, line_of};
+use crate::migrations::lexer::{MigrationTokenKind, Tokens, line_of};
 
 /// One statement of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Statement {
+pub(crate) struct SqlStatement {
     /// Line on which it begins, from 1.
     pub(crate) line: usize,
     /// Keywords and unquoted names in upper case; a quoted name is `""`.
@@ -18,16 +18,16 @@ pub(crate) struct Statement {
 
 /// Returns the statements of a text; empty ones are left out. Semicolons in parentheses (rules) and in a body in standard
 /// SQL (`BEGIN ATOMIC … END`) end none, as in psql.
-pub(crate) fn statements(sql: &str) -> Vec<Statement> {
+pub(crate) fn statements(sql: &str) -> Vec<SqlStatement> {
     let mut all = Vec::new();
-    let mut statement = Statement::default();
+    let mut statement = SqlStatement::default();
     let (mut parentheses, mut blocks) = (0_usize, 0_usize);
     for token in Tokens::of(sql) {
         if statement.words.is_empty() {
             statement.line = line_of(sql, token.at);
         }
         match token.kind {
-            Kind::Word => {
+            MigrationTokenKind::Word => {
                 let word = token.text.to_uppercase();
                 let last = statement.words.last().map(String::as_str);
                 match word.as_str() {
@@ -38,11 +38,15 @@ pub(crate) fn statements(sql: &str) -> Vec<Statement> {
                 }
                 statement.words.push(word);
             }
-            Kind::Quoted => statement.words.push("\"\"".to_owned()),
-            Kind::Body => statement.body_commits |= token.text.to_uppercase().contains("COMMIT"),
-            Kind::Symbol if token.text == "(" => parentheses += 1,
-            Kind::Symbol if token.text == ")" => parentheses = parentheses.saturating_sub(1),
-            Kind::Semicolon if parentheses == 0 && blocks == 0 => all.push(std::mem::take(&mut statement)),
+            MigrationTokenKind::Quoted => statement.words.push("\"\"".to_owned()),
+            MigrationTokenKind::Body => {
+                statement.body_commits |= token.text.to_uppercase().contains("COMMIT");
+            }
+            MigrationTokenKind::Symbol if token.text == "(" => parentheses += 1,
+            MigrationTokenKind::Symbol if token.text == ")" => parentheses = parentheses.saturating_sub(1),
+            MigrationTokenKind::Semicolon if parentheses == 0 && blocks == 0 => {
+                all.push(std::mem::take(&mut statement));
+            }
             _ => {}
         }
     }
@@ -51,7 +55,7 @@ pub(crate) fn statements(sql: &str) -> Vec<Statement> {
     all
 }
 
-impl Statement {
+impl SqlStatement {
     /// Reports whether it ends a transaction so that its changes stay.
     fn commits(&self) -> bool {
         match self.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -126,8 +130,8 @@ impl Character {
         let last = all.len().saturating_sub(1);
         Self {
             statements: all.len(),
-            commits: inside || all.iter().any(Statement::commits),
-            commits_midway: inside || all.iter().take(last).any(Statement::commits),
+            commits: inside || all.iter().any(SqlStatement::commits),
+            commits_midway: inside || all.iter().take(last).any(SqlStatement::commits),
             outside: all.iter().any(|statement| statement.outside().is_some()),
         }
     }

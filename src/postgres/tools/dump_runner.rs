@@ -14,13 +14,15 @@ use crate::cancel::CancelToken;
 use crate::docker::exec::verified_stream;
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::worker;
-use crate::docker::worker::{Failure, Limits, Unfit, Worker, WorkerFactory, remote, run_to_end, stdout_fifo};
+use crate::docker::worker::{
+    Limits, Unfit, Worker, WorkerError, WorkerFactory, remote, run_to_end, stdout_fifo,
+};
 use crate::docker::{Container, Engine, ExecSpec};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::private_dir;
 use crate::postgres::tools::decompress;
 use crate::postgres::tools::pg_dump;
-use crate::postgres::tools::pg_dump::{DumpOptions, Packed};
+use crate::postgres::tools::pg_dump::{DumpOptions, WireCompression};
 use crate::postgres::tools::worker_access;
 use crate::postgres::tools::worker_access::ListenAddress;
 use crate::postgres::{Access, Session};
@@ -71,7 +73,7 @@ pub(crate) struct TransportOptions {
 
 /// The way that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct TransportUsed {
     /// `worker` or `exec`.
     pub(crate) word: &'static str,
     /// Reason why `auto` used no worker.
@@ -79,7 +81,7 @@ pub(crate) struct Way {
 }
 
 /// A way, chosen.
-pub(crate) enum Chosen {
+pub(crate) enum TransportChoice {
     /// A worker, and where it reaches the server.
     Worker(WorkerFactory, ListenAddress),
     /// A worker on another machine, where the daemon is.
@@ -114,7 +116,7 @@ impl TransportOptions {
         (work, bytes): (DumpKind, u64),
         progress: &Arc<dyn Progress>,
         interrupt: &CancelToken,
-    ) -> Result<Chosen> {
+    ) -> Result<TransportChoice> {
         let elsewhere = self.elsewhere.iter().map(PathBuf::as_path);
         let homes: Vec<&Path> =
             std::iter::once(&*self.rooms).chain(self.disk.as_deref()).chain(elsewhere).collect();
@@ -125,22 +127,25 @@ impl TransportOptions {
             )));
         }
         match self.transport {
-            Transport::Exec => return Ok(Chosen::Exec(None)),
+            Transport::Exec => return Ok(TransportChoice::Exec(None)),
             Transport::Auto if bytes < WORTH_A_WORKER => {
-                return Ok(Chosen::Exec(Some("the database is small".to_owned())));
+                return Ok(TransportChoice::Exec(Some("the database is small".to_owned())));
             }
             Transport::Auto | Transport::Worker => {}
         }
         let port = ListenAddress::of(session).await.map_err(Error::from)?;
         if let (Ok(port), DumpKind::Stream, false) = (&port, work, engine.is_local()) {
-            return Ok(Chosen::Far(WorkerFactory::far(operation, &self.rooms, self.limits), port.clone()));
+            return Ok(TransportChoice::Far(
+                WorkerFactory::far(operation, &self.rooms, self.limits),
+                port.clone(),
+            ));
         }
         let opened = async {
             let port = port?;
             Ok((WorkerFactory::open(engine, operation, &self.rooms, self.limits).await?, port))
         };
         match opened.await {
-            Ok((workshop, port)) => Ok(Chosen::Worker(workshop, port)),
+            Ok((workshop, port)) => Ok(TransportChoice::Worker(workshop, port)),
             Err(unfit) => self.fall_back(unfit),
         }
     }
@@ -149,10 +154,10 @@ impl TransportOptions {
     ///
     /// # Errors
     /// Returns `unfit` if a worker was requested.
-    pub(crate) fn fall_back(&self, unfit: Unfit) -> Result<Chosen> {
+    pub(crate) fn fall_back(&self, unfit: Unfit) -> Result<TransportChoice> {
         match self.transport {
             Transport::Worker => Err(unfit.into()),
-            _ => Ok(Chosen::Exec(Some(unfit.to_string()))),
+            _ => Ok(TransportChoice::Exec(Some(unfit.to_string()))),
         }
     }
 }
@@ -166,7 +171,7 @@ pub(crate) struct DumpRunner<'a> {
     /// Options of the dump.
     pub(crate) options: &'a DumpOptions,
     /// Compression by pg_dump for a stream that passes through the daemon.
-    pub(crate) packing: Option<Packed>,
+    pub(crate) packing: Option<WireCompression>,
     /// Application name of the session.
     pub(crate) application: &'a str,
     /// Longest silence of the stream before the container is inspected.
@@ -183,24 +188,28 @@ impl DumpRunner<'_> {
     /// A process in a worker has ended by then; an exec is the caller's to end.
     pub(crate) async fn run(
         &self,
-        chosen: Chosen,
+        chosen: TransportChoice,
         ways: &TransportOptions,
         access: &Access,
         blocks: mpsc::Sender<Vec<u8>>,
-    ) -> Result<(VerifiedExit, Way)> {
+    ) -> Result<(VerifiedExit, TransportUsed)> {
         let attempted = match &chosen {
-            Chosen::Exec(_) => None,
-            Chosen::Worker(workshop, port) => Some(self.by_worker(workshop, port, access, &blocks).await),
-            Chosen::Far(workshop, port) => Some(self.by_far_worker(workshop, port, access, &blocks).await),
+            TransportChoice::Exec(_) => None,
+            TransportChoice::Worker(workshop, port) => {
+                Some(self.by_worker(workshop, port, access, &blocks).await)
+            }
+            TransportChoice::Far(workshop, port) => {
+                Some(self.by_far_worker(workshop, port, access, &blocks).await)
+            }
         };
         let why = match (attempted, chosen) {
-            (Some(Ok(end)), _) => return Ok((end, Way { word: "worker", why: None })),
-            (Some(Err(Failure::Failed(error))), _) => return Err(error),
-            (Some(Err(Failure::Unfit(unfit))), _) => match ways.fall_back(unfit)? {
-                Chosen::Exec(why) => why,
-                Chosen::Worker(..) | Chosen::Far(..) => None,
+            (Some(Ok(end)), _) => return Ok((end, TransportUsed { word: "worker", why: None })),
+            (Some(Err(WorkerError::Failed(error))), _) => return Err(error),
+            (Some(Err(WorkerError::Unfit(unfit))), _) => match ways.fall_back(unfit)? {
+                TransportChoice::Exec(why) => why,
+                TransportChoice::Worker(..) | TransportChoice::Far(..) => None,
             },
-            (None, Chosen::Exec(why)) => why,
+            (None, TransportChoice::Exec(why)) => why,
             (None, _) => None,
         };
         let spec = pg_dump::to_stdout(access, self.options, self.application);
@@ -209,9 +218,9 @@ impl DumpRunner<'_> {
             Ok(self.interrupt.or(dumping).await??)
         };
         match self.packed_or_not(&spec, &blocks, run).await {
-            Ok(end) => Ok((end, Way { word: "exec", why })),
-            Err(Failure::Failed(error)) => Err(error),
-            Err(Failure::Unfit(unfit)) => Err(unfit.into()),
+            Ok(end) => Ok((end, TransportUsed { word: "exec", why })),
+            Err(WorkerError::Failed(error)) => Err(error),
+            Err(WorkerError::Unfit(unfit)) => Err(unfit.into()),
         }
     }
 
@@ -220,15 +229,15 @@ impl DumpRunner<'_> {
         &self,
         spec: &ExecSpec,
         blocks: &mpsc::Sender<Vec<u8>>,
-        run: impl AsyncFn(&ExecSpec, mpsc::Sender<Vec<u8>>) -> Result<VerifiedExit, Failure>,
-    ) -> Result<VerifiedExit, Failure> {
+        run: impl AsyncFn(&ExecSpec, mpsc::Sender<Vec<u8>>) -> Result<VerifiedExit, WorkerError>,
+    ) -> Result<VerifiedExit, WorkerError> {
         let Some(packing) = self.packing else { return run(spec, blocks.clone()).await };
         let (sender, unpacking) = decompress::unpack(blocks.clone());
         let end = run(&pg_dump::packed(spec.clone(), packing), sender).await;
         let unpacked = decompress::unpacked(unpacking).await;
         match (end, unpacked) {
             // It has said so before its first byte.
-            (Ok(end), _) if end.exit_code != 0 && !end.begun && Packed::is_unknown(&end.stderr) => {
+            (Ok(end), _) if end.exit_code != 0 && !end.begun && WireCompression::is_unknown(&end.stderr) => {
                 run(spec, blocks.clone()).await
             }
             (Ok(end), unpacked) if end.exit_code == 0 => {
@@ -236,7 +245,7 @@ impl DumpRunner<'_> {
                 Ok(end)
             }
             // Who knows what became of the tool knows why the stream is cut.
-            (Err(Failure::Failed(error)), _) if error.kind() == ErrorKind::Tool => Err(error.into()),
+            (Err(WorkerError::Failed(error)), _) if error.kind() == ErrorKind::Tool => Err(error.into()),
             // A stream that cannot be unpacked is why its writer was stopped.
             (Err(_), Err(damage)) if damage.kind() == ErrorKind::Integrity => Err(damage.into()),
             (end, _) => end,
@@ -249,7 +258,7 @@ impl DumpRunner<'_> {
         port: &ListenAddress,
         access: &Access,
         blocks: &mpsc::Sender<Vec<u8>>,
-    ) -> Result<VerifiedExit, Failure> {
+    ) -> Result<VerifiedExit, WorkerError> {
         let spec = pg_dump::to_stdout(access, self.options, self.application);
         let spec = worker_access::over_tcp(spec, port);
         let (engine, database, stall_limit) = (self.engine, self.container, self.stall_limit);
@@ -267,7 +276,7 @@ impl DumpRunner<'_> {
     /// Errors of [`DumpRunner::run`]; also fails if no worker can be used.
     pub(crate) async fn dump_into_directory(
         &self,
-        chosen: Chosen,
+        chosen: TransportChoice,
         ways: &TransportOptions,
         access: &Access,
         seen: impl Fn(u64),
@@ -277,24 +286,26 @@ impl DumpRunner<'_> {
                 .hint("use `--format custom`, which needs none and is restored by pg_restore just as well")
         };
         let (workshop, port) = match chosen {
-            Chosen::Worker(workshop, port) => (workshop, port),
-            Chosen::Far(..) => return Err(needed(&Unfit::Remote)),
-            Chosen::Exec(why) => return Err(needed(&why.as_deref().unwrap_or("`--transport exec`"))),
+            TransportChoice::Worker(workshop, port) => (workshop, port),
+            TransportChoice::Far(..) => return Err(needed(&Unfit::Remote)),
+            TransportChoice::Exec(why) => {
+                return Err(needed(&why.as_deref().unwrap_or("`--transport exec`")));
+            }
         };
         let home = ways.disk.clone().unwrap_or_else(|| ways.rooms.clone());
         let workshop = WorkerFactory { rooms: home, ..workshop };
         let spec = pg_dump::to_file(access, self.options, self.application, &private_dir::inside(DIRECTORY));
         let spec = worker_access::over_tcp(spec, &port);
         let mut made = self.attempt_directory(&workshop, &spec, None, &seen).await;
-        if let Err(Failure::Unfit(Unfit::NotConnected(words))) = &made
+        if let Err(WorkerError::Unfit(Unfit::NotConnected(words))) = &made
             && worker_access::wants_password(words)
         {
             let spec = worker_access::with_passfile(spec);
             made = self.attempt_directory(&workshop, &spec, Some(access), &seen).await;
         }
         made.map_err(|failure| match failure {
-            Failure::Failed(error) => error,
-            Failure::Unfit(unfit) => needed(&unfit),
+            WorkerError::Failed(error) => error,
+            WorkerError::Unfit(unfit) => needed(&unfit),
         })
     }
 
@@ -304,7 +315,7 @@ impl DumpRunner<'_> {
         spec: &ExecSpec,
         password_of: Option<&Access>,
         seen: &impl Fn(u64),
-    ) -> Result<(VerifiedExit, Worker, PathBuf), Failure> {
+    ) -> Result<(VerifiedExit, Worker, PathBuf), WorkerError> {
         let worker = self.worker(workshop, spec, password_of).await?;
         let directory = worker.room.path().join(DIRECTORY);
         let look = || {
@@ -324,11 +335,11 @@ impl DumpRunner<'_> {
         port: &ListenAddress,
         access: &Access,
         blocks: &mpsc::Sender<Vec<u8>>,
-    ) -> Result<VerifiedExit, Failure> {
+    ) -> Result<VerifiedExit, WorkerError> {
         let spec = pg_dump::to_file(access, self.options, self.application, &stdout_fifo::path());
         let spec = worker_access::over_tcp(spec, port);
         match self.attempt(workshop, &spec, None, blocks).await {
-            Err(Failure::Unfit(Unfit::NotConnected(words))) if worker_access::wants_password(&words) => {
+            Err(WorkerError::Unfit(Unfit::NotConnected(words))) if worker_access::wants_password(&words) => {
                 let spec = worker_access::with_passfile(spec);
                 self.attempt(workshop, &spec, Some(access), blocks).await
             }
@@ -342,7 +353,7 @@ impl DumpRunner<'_> {
         spec: &ExecSpec,
         password_of: Option<&Access>,
         blocks: &mpsc::Sender<Vec<u8>>,
-    ) -> Result<VerifiedExit, Failure> {
+    ) -> Result<VerifiedExit, WorkerError> {
         let worker = self.worker(workshop, spec, password_of).await?;
         let ran = stdout_fifo::run(
             self.engine,
@@ -363,7 +374,7 @@ impl DumpRunner<'_> {
         workshop: &WorkerFactory,
         spec: &ExecSpec,
         password_of: Option<&Access>,
-    ) -> Result<Worker, Failure> {
+    ) -> Result<Worker, WorkerError> {
         let room = workshop.room()?;
         if let Some(access) = password_of
             && !worker_access::leave_password(self.engine, self.container, access, &room).await??
@@ -398,7 +409,7 @@ mod tests {
             limits: Limits::default(),
         };
         match ways(Transport::Auto).fall_back(Unfit::Remote) {
-            Ok(Chosen::Exec(Some(why))) => assert!(why.contains("not on this host"), "{why}"),
+            Ok(TransportChoice::Exec(Some(why))) => assert!(why.contains("not on this host"), "{why}"),
             _ => panic!("no fall-back"),
         }
         let error = ways(Transport::Worker).fall_back(Unfit::Desktop).err().unwrap();

@@ -10,15 +10,15 @@ use std::time::Duration;
 use crate::cancel::CancelToken;
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::worker::{
-    ARCHIVE, Failure, NOT_RUN, Unfit, Worker, WorkerFactory, run_to_end, stdin_fifo,
+    ARCHIVE, NOT_RUN, Unfit, Worker, WorkerError, WorkerFactory, run_to_end, stdin_fifo,
 };
 use crate::docker::{Container, Engine, Exec, ExecSpec};
 use crate::error::Result;
 use crate::fsutil::private_dir;
 use crate::postgres::Access;
-use crate::postgres::tools::dump_runner::{Chosen, Transport};
+use crate::postgres::tools::dump_runner::{Transport, TransportChoice};
 use crate::postgres::tools::load_settings::LoadSettings;
-use crate::postgres::tools::psql_output::Heard;
+use crate::postgres::tools::psql_output::PsqlOutput;
 use crate::postgres::tools::worker_access;
 use crate::postgres::tools::worker_access::ListenAddress;
 use crate::postgres::tools::{pg_restore, psql};
@@ -35,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_mins(2);
 pub(crate) struct LoadRunner<'a> {
     engine: &'a Arc<dyn Engine>,
     container: &'a Container,
-    chosen: Chosen,
+    chosen: TransportChoice,
     asked: Transport,
     loading: LoadSettings,
     progress: &'a Arc<dyn Progress>,
@@ -49,15 +49,15 @@ impl<'a> LoadRunner<'a> {
     pub(crate) fn new(
         engine: &'a Arc<dyn Engine>,
         container: &'a Container,
-        chosen: Chosen,
+        chosen: TransportChoice,
         asked: Transport,
         loading: LoadSettings,
         progress: &'a Arc<dyn Progress>,
     ) -> Self {
         match &chosen {
-            Chosen::Exec(Some(why)) => progress.on(Event::Detail(format!("loading by exec: {why}"))),
-            Chosen::Exec(None) => {}
-            Chosen::Worker(..) | Chosen::Far(..) => {
+            TransportChoice::Exec(Some(why)) => progress.on(Event::Detail(format!("loading by exec: {why}"))),
+            TransportChoice::Exec(None) => {}
+            TransportChoice::Worker(..) | TransportChoice::Far(..) => {
                 progress.on(Event::Detail("loading by a worker beside the database".to_owned()));
             }
         }
@@ -80,7 +80,7 @@ impl<'a> LoadRunner<'a> {
     /// # Errors
     /// Errors of [`Exec::start`]; also fails if a worker was requested and cannot serve.
     pub(crate) async fn psql(&self, access: &Access, application: &str, sessions: usize) -> Result<Exec> {
-        if let Chosen::Worker(workshop, port) = &self.chosen {
+        if let TransportChoice::Worker(workshop, port) = &self.chosen {
             let given_up = lock(&self.given_up).clone();
             let unfit = match given_up {
                 Some(unfit) => unfit,
@@ -149,9 +149,9 @@ impl<'a> LoadRunner<'a> {
         interrupt: &CancelToken,
     ) -> Result<Result<VerifiedExit, Unfit>> {
         let (workshop, port) = match &self.chosen {
-            Chosen::Worker(workshop, port) => (workshop, port),
-            Chosen::Far(..) => return Ok(Err(Unfit::Remote)),
-            Chosen::Exec(why) => {
+            TransportChoice::Worker(workshop, port) => (workshop, port),
+            TransportChoice::Far(..) => return Ok(Err(Unfit::Remote)),
+            TransportChoice::Exec(why) => {
                 let why = why.clone().unwrap_or_else(|| "`--transport exec` was asked for".to_owned());
                 return Ok(Err(Unfit::Refused(why)));
             }
@@ -188,8 +188,8 @@ impl<'a> LoadRunner<'a> {
         let ran = run_to_end::run(self.engine, self.container, &worker, || 0, LOOK_AGAIN, interrupt).await;
         match ran {
             Ok(end) => Ok(Ok(end)),
-            Err(Failure::Unfit(unfit)) => Ok(Err(unfit)),
-            Err(Failure::Failed(error)) => Err(error),
+            Err(WorkerError::Unfit(unfit)) => Ok(Err(unfit)),
+            Err(WorkerError::Failed(error)) => Err(error),
         }
     }
 
@@ -236,7 +236,7 @@ impl<'a> LoadRunner<'a> {
 
 /// A `psql` that says a word of ours has connected: until then nothing is sent that cannot be sent again.
 async fn greeted(mut exec: Exec, word: &str) -> Result<Exec, Unfit> {
-    let mut heard = Heard::default();
+    let mut heard = PsqlOutput::default();
     if heard.until(word, &mut exec.output).await {
         return Ok(exec);
     }

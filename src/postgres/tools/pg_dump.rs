@@ -35,14 +35,14 @@ impl DumpOptions {
 /// Compression that pg_dump applies to a plain dump where every byte of the transfer costs. The level is the fastest,
 /// since the dump is decompressed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Packed {
+pub(crate) enum WireCompression {
     /// zlib's first level.
     Gzip,
     /// Zstandard's first level; pg_dump 16 and later, where it was built with it.
     Zstd,
 }
 
-impl Packed {
+impl WireCompression {
     /// Returns the compression that pays for a plain dump through the daemon. zlib pays only for a remote daemon,
     /// since zlib's first level is slower than a daemon on this host.
     pub(crate) fn on_the_way(version: &ServerVersion, far: bool) -> Option<Self> {
@@ -68,7 +68,7 @@ impl Packed {
 }
 
 /// Adds the compression to a `pg_dump` command.
-pub(crate) fn packed(mut spec: ExecSpec, packed: Packed) -> ExecSpec {
+pub(crate) fn packed(mut spec: ExecSpec, packed: WireCompression) -> ExecSpec {
     spec.argv.insert(1, format!("--compress={}", packed.word()));
     spec
 }

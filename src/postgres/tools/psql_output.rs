@@ -19,7 +19,7 @@ const NO_SPACE: &str = "No space left";
 
 /// Output of psql so far.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct PsqlOutput {
     token: String,
     line: Vec<u8>,
     stderr: Vec<u8>,
@@ -34,7 +34,7 @@ pub(crate) struct Heard {
     broken: Option<Error>,
 }
 
-impl Heard {
+impl PsqlOutput {
     /// Before the first word; `token` alone on a line is the proof.
     pub(crate) fn new(token: &str) -> Self {
         Self { token: token.to_owned(), ..Self::default() }

@@ -12,8 +12,8 @@ use crate::dump::sql::Rules;
 use crate::error::{ErrorKind, Result};
 use crate::progress::NoProgress;
 use crate::repository::manifest::tests::sample;
-use crate::repository::manifest::{Manifest, RestoreHints, Span, Table, path_for};
-use crate::restore::input::{Asked, ExaminedDump, examine};
+use crate::repository::manifest::{Manifest, RestoreHints, Span, TableRows, path_for};
+use crate::restore::input::{ExaminedDump, InputOptions, examine};
 use crate::secret::Secret;
 
 fn keys(text: &str) -> ManifestKeys {
@@ -132,7 +132,7 @@ fn dump(home: &Path, copy: &str, change: impl FnOnce(&mut Manifest)) -> PathBuf 
         plain_sha256: sha256,
         stored_sha256: sha256,
         compression: "none".into(),
-        tables: vec![Table {
+        tables: vec![TableRows {
             name: "public.users".into(),
             rows: 1,
             data: Some(Span { offset: 0, bytes: 2 }),
@@ -148,7 +148,7 @@ fn dump(home: &Path, copy: &str, change: impl FnOnce(&mut Manifest)) -> PathBuf 
 
 async fn examined(path: &Path, trust: bool, keys: &ManifestKeys) -> Result<ExaminedDump> {
     let progress: Arc<dyn crate::progress::Progress> = Arc::new(NoProgress);
-    let asked = Asked {
+    let asked = InputOptions {
         trust,
         keys: keys.clone(),
         rules: Rules::default(),

@@ -148,7 +148,7 @@ fn extract(
         let bytes = member.path_bytes().into_owned();
         let shown = String::from_utf8_lossy(&bytes).escape_debug().to_string();
         let kept = std::str::from_utf8(&bytes).ok().filter(|_| member.header().entry_type().is_file());
-        let Some(what) = kept.and_then(Member::of) else {
+        let Some(what) = kept.and_then(TarMember::of) else {
             return Err(error::refused(format!(
                 "the tar holds {shown}, which no backup of all databases does"
             ))
@@ -178,7 +178,7 @@ fn extract(
 
 /// Kind of a member of the tar.
 #[derive(Debug, PartialEq, Eq)]
-enum Member {
+enum TarMember {
     /// `globals.sql`, `properties.json`.
     OfAll,
     /// The dump of a database.
@@ -187,7 +187,7 @@ enum Member {
     Manifest(String),
 }
 
-impl Member {
+impl TarMember {
     /// Returns the kind of the member with this name, or `None` where such a tar has no member of this name.
     fn of(name: &str) -> Option<Self> {
         if name == GLOBALS || name == PROPERTIES {
@@ -219,8 +219,8 @@ fn databases(place: &Path, names: &BTreeSet<String>, only: Option<&str>) -> Resu
         .map_err(|e| error::integrity(format!("{PROPERTIES} cannot be understood")).because(e))?;
     let mut databases = Vec::new();
     for (database, properties) in described {
-        let wanted = Some(Member::Dump(database.clone()));
-        let dump = names.iter().find(|name| Member::of(name) == wanted);
+        let wanted = Some(TarMember::Dump(database.clone()));
+        let dump = names.iter().find(|name| TarMember::of(name) == wanted);
         let dump = dump.ok_or_else(|| incomplete(format!("the dump of {database:?} is missing")))?;
         let path = place.join(dump);
         let json = manifest::path_for(Path::new(dump));

@@ -27,7 +27,7 @@ use crate::random::nonce;
 use crate::repository::authenticity::allowed;
 use crate::restore::filtered_input::FilteredDump;
 use crate::restore::input::{changed, permitted, whole};
-use crate::restore::load::sql::{LoadRequest, Loaded};
+use crate::restore::load::sql::{LoadRequest, LoadedDump};
 use crate::restore::row_counts;
 use crate::restore::row_counts::{Expected, compare};
 use crate::text::mask;
@@ -49,7 +49,7 @@ pub(crate) async fn load(
     request: &LoadRequest,
     unpacker: Unpacker,
     progress: &Arc<dyn Progress>,
-) -> Result<Loaded, LoadFailure> {
+) -> Result<LoadedDump, LoadFailure> {
     let nonce = nonce();
     let spec = pg_restore::from_stdin(access, &request.application, request.loading);
     let without = pg_restore::WITHOUT_OWNERS_AND_RIGHTS;
@@ -91,7 +91,7 @@ pub(crate) async fn load(
     };
     let (summary, _, left_out) = result;
     let loaded = finish(engine, container, access, request, heard, summary, progress).await?;
-    Ok(Loaded { left_out, ..loaded })
+    Ok(LoadedDump { left_out, ..loaded })
 }
 
 /// Checks that pg_restore succeeded and that everything is loaded.
@@ -100,28 +100,28 @@ async fn finish(
     container: &Container,
     access: &Access,
     request: &LoadRequest,
-    heard: Heard,
+    heard: PgRestoreOutput,
     summary: Summary,
     progress: &Arc<dyn Progress>,
-) -> Result<Loaded, LoadFailure> {
+) -> Result<LoadedDump, LoadFailure> {
     if heard.exit_code != Some(0) {
         return Err(stopped(&heard, request));
     }
     progress.step("counting what was loaded");
     let notes = check(engine, container, access, &request.application, &summary).await?;
-    Ok(Loaded { summary, notes, left_out: LeftOut::default() })
+    Ok(LoadedDump { summary, notes, left_out: LeftOut::default() })
 }
 
-type Reading = (Summary, Digest, LeftOut);
+type ReadDump = (Summary, Digest, LeftOut);
 
-async fn joined(reading: std::thread::JoinHandle<Result<Reading>>) -> Result<Reading> {
+async fn joined(reading: std::thread::JoinHandle<Result<ReadDump>>) -> Result<ReadDump> {
     match tokio::task::spawn_blocking(move || reading.join()).await {
         Ok(Ok(result)) => result,
         _ => Err(error::failed("the reading thread failed")),
     }
 }
 
-fn judge((summary, sha256, _): &Reading, request: &LoadRequest) -> Result<()> {
+fn judge((summary, sha256, _): &ReadDump, request: &LoadRequest) -> Result<()> {
     let name = request.source.name();
     whole(summary, &request.authenticity, &name)?;
     permitted(summary, &request.authenticity, request.trust, &name)?;
@@ -147,7 +147,7 @@ fn read(
     unpacker: Unpacker,
     sender: &mpsc::Sender<Vec<u8>>,
     progress: &Arc<dyn Progress>,
-) -> Result<Reading> {
+) -> Result<ReadDump> {
     let mut contents = AnyScanner::new(Format::Custom);
     let mut dump = FilteredDump::new(unpacker, Format::Custom, &request.rules);
     let mut held: Vec<u8> = Vec::new();
@@ -173,12 +173,12 @@ fn read(
 }
 
 /// Exit code and stderr of pg_restore.
-struct Heard {
+struct PgRestoreOutput {
     exit_code: Option<u8>,
     stderr: Vec<u8>,
 }
 
-async fn listen(mut output: ExecOutput, nonce: &str) -> Result<Heard> {
+async fn listen(mut output: ExecOutput, nonce: &str) -> Result<PgRestoreOutput> {
     let mut splitter = EndMarkerParser::new(nonce);
     let mut stderr: Vec<u8> = Vec::new();
     let mut damaged = None;
@@ -193,12 +193,12 @@ async fn listen(mut output: ExecOutput, nonce: &str) -> Result<Heard> {
     while matches!(output.read(&mut sink).await, Ok(true)) {}
     match damaged {
         Some(cause) => Err(error::integrity("the output of pg_restore is damaged").because(cause)),
-        None => Ok(Heard { exit_code: splitter.exit_code(), stderr }),
+        None => Ok(PgRestoreOutput { exit_code: splitter.exit_code(), stderr }),
     }
 }
 
 /// pg_restore's own complaint, with the cure where it is known.
-fn stopped(heard: &Heard, request: &LoadRequest) -> LoadFailure {
+fn stopped(heard: &PgRestoreOutput, request: &LoadRequest) -> LoadFailure {
     refused(&String::from_utf8_lossy(&heard.stderr), heard.exit_code, &request.source.name())
 }
 

@@ -23,9 +23,9 @@ use crate::restore::explain::Cause;
 use crate::restore::input::DumpSource;
 use crate::restore::load::parallel;
 use crate::restore::load::parallel_archive::ParallelArchive;
-use crate::restore::load::sql::{LoadRequest, Loaded, load};
+use crate::restore::load::sql::{LoadRequest, LoadedDump, load};
 use crate::restore::loading_role;
-use crate::restore::loading_role::{LoadingRole, Prepared};
+use crate::restore::loading_role::{LoadingRole, PreparedStaging};
 use crate::restore::row_counts;
 use crate::restore::run::{ParallelPlan, RestorePlan};
 
@@ -55,7 +55,7 @@ pub(crate) struct LoadTotals {
     /// Bytes of SQL.
     pub(crate) bytes: u64,
     /// Preparation of the loading role, and the owners and rights still to be set.
-    pub(crate) unfinished: Option<(Prepared, Vec<String>)>,
+    pub(crate) unfinished: Option<(PreparedStaging, Vec<String>)>,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub(crate) notes: Vec<String>,
 }
@@ -69,13 +69,13 @@ enum Attempt {
 }
 
 /// The database as it is made ready for those who load.
-struct Ground {
+struct LoadTarget {
     /// Access of the role that loads.
     access: Access,
     /// Rules by which it loads.
     rules: Rules,
     /// Preparation for a separate loading role.
-    apart: Option<Prepared>,
+    apart: Option<PreparedStaging>,
 }
 
 impl StagingLoad<'_> {
@@ -122,7 +122,7 @@ impl StagingLoad<'_> {
     }
 
     /// Loads over as many sessions as the plan has; what they are refused one loads again, in the dump's own order.
-    async fn attempts(&self, admin: &mut Session, loaders: &LoadRunner<'_>) -> Result<(Attempt, Ground)> {
+    async fn attempts(&self, admin: &mut Session, loaders: &LoadRunner<'_>) -> Result<(Attempt, LoadTarget)> {
         let Self { plan, loader, progress, interrupt, .. } = self;
         let mut ground = self.prepare(admin).await?;
         match &plan.shared {
@@ -164,7 +164,7 @@ impl StagingLoad<'_> {
     }
 
     /// Makes the database ready for those who load.
-    async fn prepare(&self, admin: &mut Session) -> Result<Ground> {
+    async fn prepare(&self, admin: &mut Session) -> Result<LoadTarget> {
         let plan = self.plan;
         let mut rules = plan.rules.clone();
         rules.restricted = plan.is_foreign() && plan.version.psql_knows_restrict();
@@ -173,7 +173,7 @@ impl StagingLoad<'_> {
             self.interrupt.or(live.prepare(self.side)).await??;
         }
         let Some(role) = self.role else {
-            return Ok(Ground { access: plan.access.to(self.side), rules, apart: None });
+            return Ok(LoadTarget { access: plan.access.to(self.side), rules, apart: None });
         };
         let preparing = role.prepare(self.engine, self.container, plan, (admin, self.side), self.loader);
         let prepared = self.interrupt.or(preparing).await??;
@@ -183,7 +183,7 @@ impl StagingLoad<'_> {
             self.interrupt.or(admitting).await??;
         }
         rules.apart = Some(prepared.apart.clone());
-        Ok(Ground { access: prepared.access.clone(), rules, apart: Some(prepared) })
+        Ok(LoadTarget { access: prepared.access.clone(), rules, apart: Some(prepared) })
     }
 
     /// Empties the database for one session, where the statement that several were refused may be one of order: a CHECK may
@@ -196,7 +196,7 @@ impl StagingLoad<'_> {
         admin: &mut Session,
         failure: LoadFailure,
         sessions: usize,
-        ground: &mut Ground,
+        ground: &mut LoadTarget,
     ) -> Result<()> {
         let Some(complaint) = failure.complaint.clone() else { return Err(failure.error) };
         let cause = self.cause(&complaint, &ground.access).await;
@@ -215,10 +215,10 @@ impl StagingLoad<'_> {
         loaders: &LoadRunner<'_>,
         spread: &ParallelArchive,
         jobs: u8,
-        ground: &Ground,
+        ground: &LoadTarget,
     ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
         let Self { engine, container, loader, progress, interrupt, .. } = self;
-        let Ground { access, rules, .. } = ground;
+        let LoadTarget { access, rules, .. } = ground;
         spread.load(engine, container, loaders, (access, rules), (loader, jobs), progress, interrupt).await
     }
 
@@ -295,7 +295,7 @@ impl StagingLoad<'_> {
         &self,
         admin: &mut Session,
         loaders: &LoadRunner<'_>,
-        ground: &Ground,
+        ground: &LoadTarget,
     ) -> Result<Attempt> {
         let plan = self.plan;
         let request = LoadRequest {
@@ -312,7 +312,7 @@ impl StagingLoad<'_> {
             one_transaction: plan.findings.in_place,
         };
         let loading = load(self.engine, self.container, &ground.access, loaders, &request, self.progress);
-        let Loaded { summary, mut notes, left_out } = match self.interrupt.or(loading).await? {
+        let LoadedDump { summary, mut notes, left_out } = match self.interrupt.or(loading).await? {
             Ok(loaded) => loaded,
             Err(failure) => return Err(self.explained(failure, &ground.access).await),
         };
@@ -339,7 +339,7 @@ impl StagingLoad<'_> {
         &self,
         summary: &Summary,
         notes: Vec<String>,
-        (ground, deferred): (Ground, Vec<String>),
+        (ground, deferred): (LoadTarget, Vec<String>),
     ) -> Result<LoadTotals> {
         let (rows, tables) = if row_counts::is_uncounted(summary) {
             self.progress.step("counting what was loaded");
@@ -366,7 +366,7 @@ impl StagingLoad<'_> {
     }
 
     /// Recreates the staging database and prepares it again for a load.
-    async fn empty(&self, admin: &mut Session, ground: &mut Ground) -> Result<()> {
+    async fn empty(&self, admin: &mut Session, ground: &mut LoadTarget) -> Result<()> {
         let emptying = staging::again(admin, self.side, self.loader, self.properties, &self.plan.operation);
         self.interrupt.or(emptying).await??;
         self.install_aids().await?;

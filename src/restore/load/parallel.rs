@@ -22,7 +22,7 @@ use crate::dump::sql::{DumpScanner, Entry};
 use crate::error::{self, Error, Result};
 use crate::postgres::Access;
 use crate::postgres::tools::load_runner::LoadRunner;
-use crate::postgres::tools::psql_output::Heard;
+use crate::postgres::tools::psql_output::PsqlOutput;
 use crate::postgres::tools::statement_error::LoadFailure;
 use crate::progress::{Event, Progress};
 use crate::random::nonce;
@@ -30,7 +30,7 @@ use crate::repository::authenticity::Authenticity;
 use crate::repository::authenticity::allowed;
 use crate::restore::input::{ExaminedDump, changed, open_file, permitted};
 use crate::restore::load::plan;
-use crate::restore::load::plan::{LONGEST_PRELUDE, Layout, Part, Stage, settings};
+use crate::restore::load::plan::{LONGEST_PRELUDE, LoadPlan, LoadTask, Stage, settings};
 use crate::restore::load::scheduler::TaskScheduler;
 use crate::text::encoding::{decode, of_bytes};
 use crate::text::units::counted;
@@ -40,16 +40,16 @@ pub(crate) const MOST_JOBS: u8 = 6;
 
 /// An examined dump, open, and how it is shared out.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct ParallelSql {
     name: String,
     jobs: usize,
     pieces: Arc<RandomAccessReader>,
     prelude: Vec<u8>,
-    layout: Layout,
+    layout: LoadPlan,
     stored: Digest,
 }
 
-impl Shared {
+impl ParallelSql {
     /// Returns the number of sessions that load the dump.
     pub(crate) fn jobs(&self) -> usize {
         self.jobs
@@ -70,7 +70,7 @@ pub(crate) fn share_out(
     path: &Path,
     examined: &ExaminedDump,
     jobs: u8,
-) -> Result<std::result::Result<Shared, &'static str>> {
+) -> Result<std::result::Result<ParallelSql, &'static str>> {
     let Some(manifest) = examined.manifest.as_ref().filter(|_| examined.authenticity.vouches()) else {
         return Ok(Err("no authenticated manifest of envctl vouches for it"));
     };
@@ -91,7 +91,7 @@ pub(crate) fn share_out(
     let end = end(&pieces)?;
     let encoding = examined.summary.encoding.as_deref().unwrap_or("UTF8");
     let tables = tables(&pieces, &examined.summary.entries, end, encoding)?;
-    Ok(Layout::of(&examined.summary, &prelude, end, &tables).map(|layout| Shared {
+    Ok(LoadPlan::of(&examined.summary, &prelude, end, &tables).map(|layout| ParallelSql {
         name: path.display().to_string(),
         jobs: usize::from(jobs.clamp(1, MOST_JOBS)),
         pieces: Arc::new(pieces),
@@ -154,7 +154,7 @@ pub(crate) async fn load(
     loaders: &LoadRunner<'_>,
     access: &Access,
     application: &str,
-    shared: &Shared,
+    shared: &ParallelSql,
     progress: &Arc<dyn Progress>,
 ) -> Result<(), LoadFailure> {
     let meter = ByteCounter {
@@ -165,7 +165,7 @@ pub(crate) async fn load(
     let meter = Arc::new(meter);
     let (last_look, hashed) = FinalHash::new(shared);
     let opening =
-        (0..shared.jobs).map(|_| Lane::open(loaders, access, application, shared, &meter, &last_look));
+        (0..shared.jobs).map(|_| LoadSession::open(loaders, access, application, shared, &meter, &last_look));
     let mut lanes = try_join_all(opening).await?;
     for stage in &shared.layout.stages {
         match stage {
@@ -176,7 +176,7 @@ pub(crate) async fn load(
             }
         }
     }
-    join_all(lanes.into_iter().map(Lane::close)).await;
+    join_all(lanes.into_iter().map(LoadSession::close)).await;
     let stored = hashed.await.map_err(|_| error::failed("the reading thread failed"))??;
     if stored == shared.stored { Ok(()) } else { Err(changed(&shared.name).into()) }
 }
@@ -189,7 +189,7 @@ struct FinalHash {
 }
 
 impl FinalHash {
-    fn new(shared: &Shared) -> (Self, oneshot::Receiver<Result<Digest>>) {
+    fn new(shared: &ParallelSql) -> (Self, oneshot::Receiver<Result<Digest>>) {
         let (sender, receiver) = oneshot::channel();
         let unread = AtomicUsize::new(shared.layout.parts().count());
         (Self { pieces: shared.pieces.clone(), unread, answer: Mutex::new(Some(sender)) }, receiver)
@@ -221,22 +221,22 @@ impl ByteCounter {
 }
 
 /// One psql and what it says.
-struct Lane<'a> {
+struct LoadSession<'a> {
     input: ExecInput,
     output: ExecOutput,
     handle: ExecHandle,
-    heard: Heard,
-    shared: &'a Shared,
+    heard: PsqlOutput,
+    shared: &'a ParallelSql,
     meter: Arc<ByteCounter>,
     last_look: &'a FinalHash,
 }
 
-impl<'a> Lane<'a> {
+impl<'a> LoadSession<'a> {
     async fn open(
         loaders: &LoadRunner<'_>,
         access: &Access,
         application: &str,
-        shared: &'a Shared,
+        shared: &'a ParallelSql,
         meter: &Arc<ByteCounter>,
         last_look: &'a FinalHash,
     ) -> Result<Self, LoadFailure> {
@@ -248,11 +248,19 @@ impl<'a> Lane<'a> {
         // Connected, all of them, before rows move: one that came later could come into a database made anew.
         let token = format!("ENVCTL-OPEN-{}", nonce());
         let _ = input.write(format!("\\echo {token}\n").as_bytes()).await;
-        let mut heard = Heard::default();
+        let mut heard = PsqlOutput::default();
         if !heard.until(&token, &mut output).await {
             return Err(heard.stopped(&handle, &shared.name).await);
         }
-        Ok(Self { input, output, handle, heard: Heard::default(), shared, meter: meter.clone(), last_look })
+        Ok(Self {
+            input,
+            output,
+            handle,
+            heard: PsqlOutput::default(),
+            shared,
+            meter: meter.clone(),
+            last_look,
+        })
     }
 
     async fn serve(&mut self, board: &TaskScheduler<'_>) -> Result<(), LoadFailure> {
@@ -264,7 +272,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Sends a part and waits until psql has done all of it.
-    async fn run(&mut self, part: &Part) -> Result<(), LoadFailure> {
+    async fn run(&mut self, part: &LoadTask) -> Result<(), LoadFailure> {
         self.meter.progress.on(Event::Table(part.name.clone()));
         let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(1);
         let (pieces, range) = (self.shared.pieces.clone(), part.range.clone());
@@ -336,7 +344,7 @@ fn read(
 }
 
 /// psql's word on every COPY against the dump's rows.
-fn compare(part: &Part, copies: &[u64]) -> Result<()> {
+fn compare(part: &LoadTask, copies: &[u64]) -> Result<()> {
     if part.copies == copies {
         return Ok(());
     }

@@ -23,7 +23,7 @@ use crate::progress::{Event, Progress};
 use crate::restore::input::{DumpSource, ExaminedDump, changed, stored_sha256};
 use crate::restore::load::archive::{check, refused};
 
-/// What the rules of a restore make of an archive.
+/// Entries of an archive that the rules of a restore leave, and statements for later.
 #[derive(Default)]
 struct Filtered {
     /// The entries that are restored; none where every entry is.

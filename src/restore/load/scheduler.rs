@@ -8,16 +8,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::restore::load::plan::{After, Part, TaskKind};
+use crate::restore::load::plan::{After, LoadTask, TaskKind};
 
 /// The parts of a stage while several sessions work on them.
 pub(crate) struct TaskScheduler<'a> {
-    parts: &'a [Part],
-    state: Mutex<State>,
+    parts: &'a [LoadTask],
+    state: Mutex<SchedulerState>,
     changed: Notify,
 }
 
-struct State {
+struct SchedulerState {
     /// Not begun, in order.
     waiting: Vec<usize>,
     running: Vec<usize>,
@@ -37,15 +37,15 @@ enum Next {
 
 impl<'a> TaskScheduler<'a> {
     /// Creates a scheduler with no task begun.
-    pub(crate) fn new(parts: &'a [Part]) -> Self {
+    pub(crate) fn new(parts: &'a [LoadTask]) -> Self {
         let rows = parts.iter().filter(|part| part.class == TaskKind::Rows).count();
         let (waiting, done) = ((0..parts.len()).collect(), vec![false; parts.len()]);
-        let state = State { waiting, running: Vec::new(), done, rows };
+        let state = SchedulerState { waiting, running: Vec::new(), done, rows };
         Self { parts, state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// The next part to do and its place, as soon as there is one; `None` when all are begun.
-    pub(crate) async fn next(&self) -> Option<(usize, &'a Part)> {
+    pub(crate) async fn next(&self) -> Option<(usize, &'a LoadTask)> {
         loop {
             // Before the look, so that what changes behind it is heard of.
             let changed = self.changed.notified();
@@ -77,7 +77,7 @@ impl<'a> TaskScheduler<'a> {
         Next::Part(at)
     }
 
-    fn may_begin(&self, at: usize, state: &State) -> bool {
+    fn may_begin(&self, at: usize, state: &SchedulerState) -> bool {
         let part = &self.parts[at];
         let ready = match &part.after {
             After::Nothing => true,
@@ -91,7 +91,7 @@ impl<'a> TaskScheduler<'a> {
         ready && !state.running.iter().any(in_the_way)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SchedulerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,15 +102,15 @@ mod tests {
 
     use super::*;
 
-    fn parts() -> impl Strategy<Value = Vec<Part>> {
+    fn parts() -> impl Strategy<Value = Vec<LoadTask>> {
         prop::collection::vec((0..4usize, 0..4usize), 1..30).prop_map(|drawn| {
-            let mut parts: Vec<Part> = Vec::new();
+            let mut parts: Vec<LoadTask> = Vec::new();
             for (class, table) in drawn {
                 let class = [TaskKind::Rows, TaskKind::Sequences, TaskKind::Index, TaskKind::Key][class];
                 // The fourth is one that nobody knows.
                 let table = (table < 3).then(|| format!("t{table}"));
                 let (name, range, after) = (String::new(), 0..1, After::Nothing);
-                parts.push(Part { range, name, class, copies: Vec::new(), table, after });
+                parts.push(LoadTask { range, name, class, copies: Vec::new(), table, after });
             }
             crate::restore::load::plan::order(&mut parts);
             parts
@@ -165,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_woken_when_the_rows_are_in() {
-        let part = |class, table: &str| Part {
+        let part = |class, table: &str| LoadTask {
             range: 0..1,
             name: String::new(),
             class,

@@ -21,7 +21,7 @@ use crate::error::{self, Error, Result};
 use crate::postgres::Access;
 use crate::postgres::tools::load_runner::LoadRunner;
 use crate::postgres::tools::load_settings::LoadSettings;
-use crate::postgres::tools::psql_output::Heard;
+use crate::postgres::tools::psql_output::PsqlOutput;
 use crate::postgres::tools::statement_error::LoadFailure;
 use crate::progress::{Event, Progress};
 use crate::random::nonce;
@@ -60,7 +60,7 @@ pub(crate) struct LoadRequest {
 
 /// A dump that was loaded whole.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub(crate) struct LoadedDump {
     /// Summary of the loaded dump.
     pub(crate) summary: Summary,
     /// Tables with more rows than the dump has for them, and what wrote them.
@@ -82,7 +82,7 @@ pub(crate) async fn load(
     loaders: &LoadRunner<'_>,
     request: &LoadRequest,
     progress: &Arc<dyn Progress>,
-) -> Result<Loaded, LoadFailure> {
+) -> Result<LoadedDump, LoadFailure> {
     let (format, unpacker) = open(request).await?;
     if format != Format::Plain {
         if loaders.needs_worker() {
@@ -110,7 +110,7 @@ pub(crate) async fn load(
     let feeding = feed(&mut input, receiver, reading, request, (&unlock, &token));
     let ours = u64::from(lock.is_some()) + u64::from(request.one_transaction);
     let listening = async {
-        let mut heard = Heard::new(&token).behind(ours);
+        let mut heard = PsqlOutput::new(&token).behind(ours);
         if request.one_transaction {
             heard.until(&token, &mut output).await;
         } else {
@@ -136,14 +136,14 @@ pub(crate) async fn load(
     if request.one_transaction {
         commit(&mut input, &mut heard, &mut output).await?;
     }
-    Ok(Loaded { summary: *summary, notes: Vec::new(), left_out })
+    Ok(LoadedDump { summary: *summary, notes: Vec::new(), left_out })
 }
 
 /// Commits what was loaded.
 ///
 /// # Errors
 /// Kind `Unknown`: contact was lost meanwhile.
-async fn commit(input: &mut ExecInput, heard: &mut Heard, output: &mut ExecOutput) -> Result<()> {
+async fn commit(input: &mut ExecInput, heard: &mut PsqlOutput, output: &mut ExecOutput) -> Result<()> {
     let token = format!("ENVCTL-COMMITTED-{}", nonce());
     let _ = input.write(format!("COMMIT;\n\\echo {token}\n\\q\n").as_bytes()).await;
     let _ = input.close().await;

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use super::lexer::Lexer;
 use super::notes::{Beginning, connected};
 use super::statement::{KeptToken, Statement};
-use super::token::{Ambiguity, LexerEvents, Place, Token};
+use super::token::{Ambiguity, LexerEvents, SourceLocation, Token};
 use super::{BOM, HELD};
 use crate::dump::deferred_owners::deferred;
 use crate::dump::sql::classify::judge;
@@ -111,13 +111,13 @@ impl StatementFilter {
     fn take_settled(&mut self) -> Vec<u8> {
         let settled = std::mem::take(&mut self.reader.settled);
         let end = self.base + self.held.len() as u64;
-        if matches!(settled.as_slice(), [Settled { to, fate: Fate::Pass }] if *to == end) {
+        if matches!(settled.as_slice(), [SettledStatement { to, fate: Fate::Pass }] if *to == end) {
             self.base = end;
             return std::mem::take(&mut self.held);
         }
         let mut out = Vec::with_capacity(self.held.len());
         let mut at = 0;
-        for Settled { to, fate } in settled {
+        for SettledStatement { to, fate } in settled {
             let next = usize::try_from(to - self.base).unwrap_or(self.held.len()).min(self.held.len());
             let bytes = &self.held[at..next];
             match fate {
@@ -218,7 +218,7 @@ enum Fate {
 }
 
 #[derive(Debug)]
-struct Settled {
+struct SettledStatement {
     to: u64,
     fate: Fate,
 }
@@ -235,7 +235,7 @@ struct Reader {
     schema: Option<String>,
     /// The statement is so long that it passes while it is read.
     passing: bool,
-    settled: Vec<Settled>,
+    settled: Vec<SettledStatement>,
     settled_to: u64,
     left_out: LeftOut,
     beginning: Beginning,
@@ -270,7 +270,7 @@ impl Reader {
         self.settled_to = to;
         match self.settled.last_mut() {
             Some(last) if last.fate == fate && matches!(fate, Fate::Pass | Fate::Gone) => last.to = to,
-            _ => self.settled.push(Settled { to, fate }),
+            _ => self.settled.push(SettledStatement { to, fate }),
         }
     }
 
@@ -317,7 +317,7 @@ impl Reader {
 }
 
 impl LexerEvents for Reader {
-    fn token(&mut self, token: Token<'_>, place: Place) {
+    fn token(&mut self, token: Token<'_>, place: SourceLocation) {
         self.statement.push(token, place, &mut self.roles);
         if let Some(role) = self.roles.pop_first()
             && let Some(other) = self.rules.roles.get(&role)
@@ -326,7 +326,7 @@ impl LexerEvents for Reader {
         }
     }
 
-    fn comment(&mut self, text: &[u8], place: Place) {
+    fn comment(&mut self, text: &[u8], place: SourceLocation) {
         if self.section.is_none() || !self.statement.is_empty() || !place.line_start {
             return;
         }
@@ -336,7 +336,7 @@ impl LexerEvents for Reader {
         }
     }
 
-    fn semicolon(&mut self, place: Place) -> bool {
+    fn semicolon(&mut self, place: SourceLocation) -> bool {
         if !self.statement.ends_here() {
             self.statement.push(Token::Symbol(b';'), place, &mut self.roles);
             return false;
@@ -379,7 +379,7 @@ impl LexerEvents for Reader {
         copies
     }
 
-    fn metacommand(&mut self, line: &[u8], place: Place, whole: bool) {
+    fn metacommand(&mut self, line: &[u8], place: SourceLocation, whole: bool) {
         let end = place.offset + 1 + line.len() as u64;
         // A key of pg_dump: around a script that somebody has edited, or under a `\restrict` of our own.
         let restriction = section::is_restriction(line)
@@ -401,12 +401,14 @@ impl LexerEvents for Reader {
                 Fate::Gone
             }
             None => match section.command(line) {
-                section::Line::Pass | section::Line::Last if restriction && self.rules.restricted => {
+                section::CommandLine::Pass | section::CommandLine::Last
+                    if restriction && self.rules.restricted =>
+                {
                     Fate::LeaveOut
                 }
-                section::Line::Pass => before,
-                section::Line::LeaveOut => Fate::Gone,
-                section::Line::Last => Fate::Last,
+                section::CommandLine::Pass => before,
+                section::CommandLine::LeaveOut => Fate::Gone,
+                section::CommandLine::Last => Fate::Last,
             },
         };
         self.settle(end, fate);
@@ -416,9 +418,9 @@ impl LexerEvents for Reader {
         self.plain_escapes
     }
 
-    fn variable(&mut self, _place: Place) {}
+    fn variable(&mut self, _place: SourceLocation) {}
 
-    fn ambiguous(&mut self, _what: Ambiguity, _place: Place, _at: u64) {}
+    fn ambiguous(&mut self, _what: Ambiguity, _place: SourceLocation, _at: u64) {}
 
     fn copy_begins(&mut self, _offset: u64) {}
 

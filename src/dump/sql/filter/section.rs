@@ -5,7 +5,7 @@
 
 /// Treatment of a line of psql's own commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum CommandLine {
     Pass,
     LeaveOut,
     /// The part ends behind it.
@@ -82,23 +82,23 @@ impl Section {
     }
 
     /// Takes another command of psql.
-    pub(crate) fn command(&mut self, line: &[u8]) -> Line {
+    pub(crate) fn command(&mut self, line: &[u8]) -> CommandLine {
         let line = String::from_utf8_lossy(line);
         match line.trim_end().split_once(' ') {
             Some(("restrict", key)) if self.is_inside() => {
                 let again = self.key.as_deref() == Some(key);
                 self.key = Some(key.to_owned());
-                if again { Line::LeaveOut } else { Line::Pass }
+                if again { CommandLine::LeaveOut } else { CommandLine::Pass }
             }
             Some(("unrestrict", _)) if self.closing => {
                 self.closing = false;
                 self.key = None;
                 self.connected = None;
-                Line::Last
+                CommandLine::Last
             }
             // Before a second `\\connect` of the same part.
-            Some(("unrestrict", _)) => Line::LeaveOut,
-            _ => Line::Pass,
+            Some(("unrestrict", _)) => CommandLine::LeaveOut,
+            _ => CommandLine::Pass,
         }
     }
 }

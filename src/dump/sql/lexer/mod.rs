@@ -11,7 +11,7 @@ pub(crate) mod quoted;
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
-use super::token::{Ambiguity, LexerEvents, Open, Place, Token};
+use super::token::{Ambiguity, LexerEvents, Open, SourceLocation, Token};
 use crate::dump::sql::copy_data::CopyData;
 
 /// Largest number of bytes kept of one token's text.
@@ -20,7 +20,7 @@ pub(crate) const KEPT: usize = 8 * 1024;
 const LONGEST_TAG: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+enum LexerMode {
     Ground,
     Word { glued: bool },
     Number,
@@ -43,7 +43,7 @@ enum Mode {
 
 /// Effect of a string that has just ended on a quote that follows the string.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tail {
+struct StringTail {
     escapes: bool,
     newline: bool,
 }
@@ -51,17 +51,17 @@ struct Tail {
 /// The state between two chunks.
 #[derive(Debug)]
 pub(crate) struct Lexer {
-    mode: Mode,
+    mode: LexerMode,
     offset: u64,
     line: u64,
     line_start: u64,
-    place: Place,
+    place: SourceLocation,
     text: Vec<u8>,
     tag: Vec<u8>,
     odd_backslashes: bool,
     /// The string has backslashes that escape by a setting, not by an E.
     plain: bool,
-    tail: Option<Tail>,
+    tail: Option<StringTail>,
     copy: CopyData,
 }
 
@@ -69,11 +69,11 @@ impl Lexer {
     /// A lexer before the first byte.
     pub(crate) fn new() -> Self {
         Self {
-            mode: Mode::Ground,
+            mode: LexerMode::Ground,
             offset: 0,
             line: 1,
             line_start: 0,
-            place: Place::default(),
+            place: SourceLocation::default(),
             text: Vec::new(),
             tag: Vec::new(),
             odd_backslashes: false,
@@ -106,22 +106,25 @@ impl Lexer {
 
     /// Returns the offset of a backslash command that has not ended yet.
     pub(crate) fn open_metacommand(&self) -> Option<u64> {
-        (self.mode == Mode::Metacommand).then_some(self.place.offset)
+        (self.mode == LexerMode::Metacommand).then_some(self.place.offset)
     }
 
     /// Offset of the token, comment or command that has begun and not ended; none in blanks and in COPY data.
     pub(crate) fn open_token(&self) -> Option<u64> {
-        let open = !matches!(self.mode, Mode::Ground | Mode::Copy | Mode::CopyLineEnd { .. });
+        let open = !matches!(self.mode, LexerMode::Ground | LexerMode::Copy | LexerMode::CopyLineEnd { .. });
         open.then_some(self.place.offset)
     }
 
     /// Returns the construct that is open now.
     pub(crate) fn open(&self) -> Open {
         match self.mode {
-            Mode::Text { .. } | Mode::TextEscaped | Mode::Quoted | Mode::DollarBody { .. } => Open::Quote,
-            Mode::LineComment | Mode::BlockComment { .. } => Open::Comment,
-            Mode::Metacommand => Open::Metacommand,
-            Mode::Copy | Mode::CopyLineEnd { .. } => Open::Copy,
+            LexerMode::Text { .. }
+            | LexerMode::TextEscaped
+            | LexerMode::Quoted
+            | LexerMode::DollarBody { .. } => Open::Quote,
+            LexerMode::LineComment | LexerMode::BlockComment { .. } => Open::Comment,
+            LexerMode::Metacommand => Open::Metacommand,
+            LexerMode::Copy | LexerMode::CopyLineEnd { .. } => Open::Copy,
             _ => Open::Nothing,
         }
     }
@@ -130,7 +133,7 @@ impl Lexer {
     pub(crate) fn feed<L: LexerEvents>(&mut self, chunk: &[u8], listener: &mut L) {
         let mut rest = chunk;
         while !rest.is_empty() {
-            let raw = !matches!(self.mode, Mode::Copy | Mode::Metacommand | Mode::LineComment);
+            let raw = !matches!(self.mode, LexerMode::Copy | LexerMode::Metacommand | LexerMode::LineComment);
             let used = self.step(rest, listener);
             let (passed, left) = rest.split_at(used);
             self.offset += used as u64;
@@ -144,11 +147,11 @@ impl Lexer {
     /// Ends the stream: a token that only its neighbour would have ended is told.
     pub(crate) fn finish<L: LexerEvents>(&mut self, listener: &mut L) -> Open {
         let open = self.open();
-        if self.mode == Mode::Metacommand {
+        if self.mode == LexerMode::Metacommand {
             listener.metacommand(&self.text, self.place, false);
         } else if open == Open::Nothing {
             // A line end is the one neighbour that ends every token and means nothing itself.
-            while self.mode != Mode::Ground {
+            while self.mode != LexerMode::Ground {
                 self.step(b"\n", listener);
             }
         }
@@ -158,40 +161,43 @@ impl Lexer {
     /// Reads a piece in the present mode; zero bytes when only the mode changed.
     fn step<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         match self.mode {
-            Mode::Copy => self.copy_data(rest, listener),
-            Mode::Ground => self.ground(rest, listener),
-            Mode::Word { glued } => self.word(rest, glued, listener),
-            Mode::Number => self.number(rest, listener),
-            Mode::Dash => self.second(rest, b'-', b'-', Mode::LineComment, listener),
-            Mode::Slash => {
-                self.second(rest, b'*', b'/', Mode::BlockComment { depth: 1, previous: 0 }, listener)
+            LexerMode::Copy => self.copy_data(rest, listener),
+            LexerMode::Ground => self.ground(rest, listener),
+            LexerMode::Word { glued } => self.word(rest, glued, listener),
+            LexerMode::Number => self.number(rest, listener),
+            LexerMode::Dash => self.second(rest, b'-', b'-', LexerMode::LineComment, listener),
+            LexerMode::Slash => {
+                self.second(rest, b'*', b'/', LexerMode::BlockComment { depth: 1, previous: 0 }, listener)
             }
-            Mode::Colon => self.colon(rest, listener),
-            Mode::DollarTag => self.dollar_tag(rest, listener),
-            Mode::DollarBody { matched } => self.dollar_body(rest, matched, listener),
-            Mode::LineComment => self.line_comment(rest, listener),
-            Mode::BlockComment { depth, previous } => self.block_comment(rest, depth, previous),
-            Mode::Text { escapes } => self.string(rest, escapes, listener),
-            Mode::TextEscaped => {
+            LexerMode::Colon => self.colon(rest, listener),
+            LexerMode::DollarTag => self.dollar_tag(rest, listener),
+            LexerMode::DollarBody { matched } => self.dollar_body(rest, matched, listener),
+            LexerMode::LineComment => self.line_comment(rest, listener),
+            LexerMode::BlockComment { depth, previous } => self.block_comment(rest, depth, previous),
+            LexerMode::Text { escapes } => self.string(rest, escapes, listener),
+            LexerMode::TextEscaped => {
                 if self.plain && rest[0] == b'\'' {
                     listener.ambiguous(Ambiguity::BackslashQuote, self.place, self.offset);
                 }
                 self.newlines(&rest[..1]);
                 self.keep(&rest[..1]);
-                self.mode = Mode::Text { escapes: true };
+                self.mode = LexerMode::Text { escapes: true };
                 1
             }
-            Mode::TextEnd { escapes } => self.string_end(rest, escapes, listener),
-            Mode::Quoted => self.quoted(rest),
-            Mode::QuotedEnd => self.quoted_end(rest, listener),
-            Mode::Metacommand => self.metacommand(rest, listener),
-            Mode::CopyLineEnd { blamed } => self.copy_line_end(rest, blamed, listener),
+            LexerMode::TextEnd { escapes } => self.string_end(rest, escapes, listener),
+            LexerMode::Quoted => self.quoted(rest),
+            LexerMode::QuotedEnd => self.quoted_end(rest, listener),
+            LexerMode::Metacommand => self.metacommand(rest, listener),
+            LexerMode::CopyLineEnd { blamed } => self.copy_line_end(rest, blamed, listener),
         }
     }
 
-    fn begin(&mut self, mode: Mode) {
-        self.place =
-            Place { offset: self.offset, line: self.line, line_start: self.offset == self.line_start };
+    fn begin(&mut self, mode: LexerMode) {
+        self.place = SourceLocation {
+            offset: self.offset,
+            line: self.line,
+            line_start: self.offset == self.line_start,
+        };
         self.text.clear();
         self.mode = mode;
     }
@@ -210,7 +216,7 @@ impl Lexer {
 
     fn tell<L: LexerEvents>(&mut self, token: Token<'_>, listener: &mut L) {
         self.tail = None;
-        self.mode = Mode::Ground;
+        self.mode = LexerMode::Ground;
         listener.token(token, self.place);
     }
 
@@ -225,36 +231,36 @@ impl Lexer {
         }
         match rest[0] {
             byte if starts_name(byte) => {
-                self.begin(Mode::Word { glued: false });
+                self.begin(LexerMode::Word { glued: false });
                 return 0;
             }
-            b'0'..=b'9' => self.begin(Mode::Number),
+            b'0'..=b'9' => self.begin(LexerMode::Number),
             b'\'' => {
                 let continued = self.tail.is_some_and(|tail| tail.escapes && tail.newline);
                 let since = listener.plain_escapes();
                 self.plain = since.is_some();
-                self.begin(Mode::Text { escapes: self.plain });
+                self.begin(LexerMode::Text { escapes: self.plain });
                 self.odd_backslashes = false;
                 // psql reads the rest of a line as it began.
                 if continued || since == Some(self.line) {
                     listener.ambiguous(Ambiguity::ContinuedEscape, self.place, self.offset);
                 }
             }
-            b'"' => self.begin(Mode::Quoted),
-            b'$' => self.begin(Mode::DollarTag),
-            b'-' => self.begin(Mode::Dash),
-            b'/' => self.begin(Mode::Slash),
-            b':' => self.begin(Mode::Colon),
-            b'\\' => self.begin(Mode::Metacommand),
+            b'"' => self.begin(LexerMode::Quoted),
+            b'$' => self.begin(LexerMode::DollarTag),
+            b'-' => self.begin(LexerMode::Dash),
+            b'/' => self.begin(LexerMode::Slash),
+            b':' => self.begin(LexerMode::Colon),
+            b'\\' => self.begin(LexerMode::Metacommand),
             b';' => {
-                self.begin(Mode::Ground);
+                self.begin(LexerMode::Ground);
                 self.tail = None;
                 if listener.semicolon(self.place) {
-                    self.mode = Mode::CopyLineEnd { blamed: false };
+                    self.mode = LexerMode::CopyLineEnd { blamed: false };
                 }
             }
             byte => {
-                self.begin(Mode::Ground);
+                self.begin(LexerMode::Ground);
                 self.tell(Token::Symbol(byte), listener);
             }
         }
@@ -277,7 +283,7 @@ impl Lexer {
             // The E belongs to the string.
             self.text.clear();
             self.plain = false;
-            self.mode = Mode::Text { escapes: true };
+            self.mode = LexerMode::Text { escapes: true };
             return 1;
         }
         let text = std::mem::take(&mut self.text);
@@ -292,7 +298,7 @@ impl Lexer {
         if length == 0 {
             self.tell(Token::Number, listener);
             if starts_name(rest[0]) {
-                self.begin(Mode::Word { glued: true });
+                self.begin(LexerMode::Word { glued: true });
             }
         }
         length
@@ -304,11 +310,11 @@ impl Lexer {
         rest: &[u8],
         wanted: u8,
         first: u8,
-        then: Mode,
+        then: LexerMode,
         to: &mut L,
     ) -> usize {
         if rest[0] == wanted {
-            if then == Mode::LineComment {
+            if then == LexerMode::LineComment {
                 self.keep(b"--");
             }
             self.mode = then;
@@ -333,7 +339,7 @@ impl Lexer {
             return rest.len();
         };
         self.keep(&rest[..end]);
-        self.mode = Mode::Ground;
+        self.mode = LexerMode::Ground;
         self.tail = None;
         listener.metacommand(&self.text, self.place, true);
         end
@@ -346,11 +352,11 @@ impl Lexer {
         }
         if rest[0] == b'\n' {
             self.newlines(&rest[..1]);
-            self.mode = Mode::Copy;
+            self.mode = LexerMode::Copy;
             self.copy = CopyData::default();
             listener.copy_begins(self.offset + 1);
         } else if !blamed {
-            self.begin(Mode::CopyLineEnd { blamed: true });
+            self.begin(LexerMode::CopyLineEnd { blamed: true });
             listener.ambiguous(Ambiguity::TextAfterCopy, self.place, self.offset);
         }
         1
@@ -362,7 +368,7 @@ impl Lexer {
         self.line += self.copy.lines() - lines;
         if self.copy.ended() {
             self.line_start = self.offset + used as u64;
-            self.mode = Mode::Ground;
+            self.mode = LexerMode::Ground;
             listener.copy_ends(self.copy.rows(), self.copy.bytes(), self.line_start);
         }
         used

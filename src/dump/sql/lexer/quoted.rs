@@ -4,7 +4,7 @@
 
 use memchr::{memchr, memchr2};
 
-use super::{LONGEST_TAG, Lexer, Mode, Tail, starts_name};
+use super::{LONGEST_TAG, Lexer, LexerMode, StringTail, starts_name};
 use crate::dump::sql::token::{Ambiguity, LexerEvents, Token};
 
 impl Lexer {
@@ -15,11 +15,11 @@ impl Lexer {
                 listener.ambiguous(Ambiguity::LongTag, self.place, self.offset);
             }
             std::mem::swap(&mut self.tag, &mut self.text);
-            self.mode = Mode::DollarBody { matched: 0 };
+            self.mode = LexerMode::DollarBody { matched: 0 };
             return 1;
         }
         if self.text.is_empty() && next.is_ascii_digit() {
-            self.mode = Mode::Number;
+            self.mode = LexerMode::Number;
             return 1;
         }
         if starts_name(next) || (next.is_ascii_digit() && !self.text.is_empty()) {
@@ -32,7 +32,7 @@ impl Lexer {
         let named = !self.text.is_empty();
         self.tell(Token::Symbol(b'$'), listener);
         if named {
-            self.mode = Mode::Word { glued: false };
+            self.mode = LexerMode::Word { glued: false };
         }
         0
     }
@@ -46,7 +46,7 @@ impl Lexer {
         if matched == 0 {
             let (used, found) = memchr(b'$', rest).map_or((rest.len(), 0), |at| (at + 1, 1));
             self.newlines(&rest[..used]);
-            self.mode = Mode::DollarBody { matched: found };
+            self.mode = LexerMode::DollarBody { matched: found };
             return used;
         }
         let next = rest[0];
@@ -56,9 +56,9 @@ impl Lexer {
         }
         let expected = self.tag.get(matched - 1) == Some(&next);
         self.mode = match (expected, next) {
-            (true, _) => Mode::DollarBody { matched: matched + 1 },
-            (false, b'$') => Mode::DollarBody { matched: 1 },
-            (false, _) => Mode::DollarBody { matched: 0 },
+            (true, _) => LexerMode::DollarBody { matched: matched + 1 },
+            (false, b'$') => LexerMode::DollarBody { matched: 1 },
+            (false, _) => LexerMode::DollarBody { matched: 0 },
         };
         self.newlines(&rest[..1]);
         1
@@ -71,7 +71,7 @@ impl Lexer {
             return rest.len();
         };
         self.keep(&rest[..end]);
-        self.mode = Mode::Ground;
+        self.mode = LexerMode::Ground;
         listener.comment(&self.text, self.place);
         end
     }
@@ -80,17 +80,17 @@ impl Lexer {
         if previous == 0 {
             let (used, found) = memchr2(b'*', b'/', rest).map_or((rest.len(), 0), |at| (at + 1, rest[at]));
             self.newlines(&rest[..used]);
-            self.mode = Mode::BlockComment { depth, previous: found };
+            self.mode = LexerMode::BlockComment { depth, previous: found };
             return used;
         }
         let next = rest[0];
         self.newlines(&rest[..1]);
         self.mode = match (previous, next) {
-            (b'*', b'/') if depth == 1 => Mode::Ground,
-            (b'*', b'/') => Mode::BlockComment { depth: depth - 1, previous: 0 },
-            (b'/', b'*') => Mode::BlockComment { depth: depth.saturating_add(1), previous: 0 },
-            (_, b'*' | b'/') => Mode::BlockComment { depth, previous: next },
-            _ => Mode::BlockComment { depth, previous: 0 },
+            (b'*', b'/') if depth == 1 => LexerMode::Ground,
+            (b'*', b'/') => LexerMode::BlockComment { depth: depth - 1, previous: 0 },
+            (b'/', b'*') => LexerMode::BlockComment { depth: depth.saturating_add(1), previous: 0 },
+            (_, b'*' | b'/') => LexerMode::BlockComment { depth, previous: next },
+            _ => LexerMode::BlockComment { depth, previous: 0 },
         };
         1
     }
@@ -107,14 +107,14 @@ impl Lexer {
         }
         let Some(end) = found else { return rest.len() };
         if rest[end] == b'\\' {
-            self.mode = Mode::TextEscaped;
+            self.mode = LexerMode::TextEscaped;
             return end + 1;
         }
         if !escapes && self.odd_backslashes {
             listener.ambiguous(Ambiguity::BackslashQuote, self.place, self.offset);
         }
         self.odd_backslashes = false;
-        self.mode = Mode::TextEnd { escapes };
+        self.mode = LexerMode::TextEnd { escapes };
         end + 1
     }
 
@@ -126,13 +126,13 @@ impl Lexer {
     ) -> usize {
         if rest[0] == b'\'' {
             self.keep(b"'");
-            self.mode = Mode::Text { escapes };
+            self.mode = LexerMode::Text { escapes };
             return 1;
         }
         let text = std::mem::take(&mut self.text);
         self.tell(Token::Text(&text), listener);
         self.text = text;
-        self.tail = Some(Tail { escapes, newline: false });
+        self.tail = Some(StringTail { escapes, newline: false });
         0
     }
 
@@ -143,7 +143,7 @@ impl Lexer {
         self.keep(content);
         match end {
             Some(end) => {
-                self.mode = Mode::QuotedEnd;
+                self.mode = LexerMode::QuotedEnd;
                 end + 1
             }
             None => rest.len(),
@@ -153,7 +153,7 @@ impl Lexer {
     pub(crate) fn quoted_end<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
         if rest[0] == b'"' {
             self.keep(b"\"");
-            self.mode = Mode::Quoted;
+            self.mode = LexerMode::Quoted;
             return 1;
         }
         let text = std::mem::take(&mut self.text);

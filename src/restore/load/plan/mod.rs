@@ -48,7 +48,7 @@ impl TaskKind {
 
 /// A part of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct LoadTask {
     /// Byte range of the task in the SQL.
     pub(crate) range: Range<u64>,
     /// Name of the task's entry, for messages.
@@ -78,14 +78,14 @@ pub(crate) enum After {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// In the first session, in order.
-    Alone(Part),
+    Alone(LoadTask),
     /// In all sessions, each part whole in one of them; the longest come first.
-    Together(Vec<Part>),
+    Together(Vec<LoadTask>),
 }
 
 /// A dump, shared out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct LoadPlan {
     /// The settings at the top, which every session needs.
     pub(crate) prelude: Range<u64>,
     /// The rest.
@@ -103,7 +103,7 @@ const BUILD: u64 = 3;
 /// No dump's settings are longer.
 pub(crate) const LONGEST_PRELUDE: u64 = 64 << 10;
 
-impl Layout {
+impl LoadPlan {
     /// Shares a proven dump out. `prelude` is its text before the first entry; `end` the byte at which psql's
     /// own commands behind the last statement begin, or the end; `tables` the tables of indexes and keys by the bytes
     /// at which their entries begin.
@@ -155,7 +155,7 @@ impl Layout {
                 class if class != TaskKind::Rows && rows.is_empty() => class,
                 _ => TaskKind::Other,
             };
-            layout.add(Part {
+            layout.add(LoadTask {
                 range,
                 name: entry.name.clone(),
                 class,
@@ -175,7 +175,7 @@ impl Layout {
         layout.worthwhile().then_some(layout).ok_or("nothing in it could run side by side")
     }
 
-    fn add(&mut self, part: Part) {
+    fn add(&mut self, part: LoadTask) {
         match (self.stages.last_mut(), part.class) {
             (Some(Stage::Alone(last)), TaskKind::Other) => {
                 last.range.end = part.range.end;
@@ -197,7 +197,7 @@ impl Layout {
 
     fn worthwhile(&self) -> bool {
         let several =
-            |parts: &[Part], of: fn(TaskKind) -> bool| parts.iter().filter(|p| of(p.class)).count() > 1;
+            |parts: &[LoadTask], of: fn(TaskKind) -> bool| parts.iter().filter(|p| of(p.class)).count() > 1;
         self.stages.iter().any(|stage| match stage {
             Stage::Alone(_) => false,
             Stage::Together(parts) => {
@@ -207,7 +207,7 @@ impl Layout {
     }
 
     /// All parts.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &LoadTask> {
         self.stages.iter().flat_map(|stage| match stage {
             Stage::Alone(part) => std::slice::from_ref(part),
             Stage::Together(parts) => parts.as_slice(),
@@ -216,13 +216,13 @@ impl Layout {
 }
 
 /// Puts the longest first, so that none is left over at the end, and says what waits for what.
-pub(crate) fn order(parts: &mut [Part]) {
+pub(crate) fn order(parts: &mut [LoadTask]) {
     let mut loaded: HashMap<String, u64> = HashMap::new();
     for part in parts.iter().filter(|part| part.class == TaskKind::Rows) {
         *loaded.entry(part.table.clone().unwrap_or_default()).or_default() +=
             part.range.end - part.range.start;
     }
-    let rows_of = |part: &Part| part.table.as_ref().and_then(|table| loaded.get(table)).copied();
+    let rows_of = |part: &LoadTask| part.table.as_ref().and_then(|table| loaded.get(table)).copied();
     // A stable sort keeps the rest in the dump's order.
     parts.sort_by_cached_key(|part| {
         Reverse(match part.class {

@@ -31,7 +31,7 @@ fn dump(entries: &[(&str, usize)]) -> String {
     format!("{TOP}{body}{BOTTOM}\\unrestrict abc\n\n")
 }
 
-fn layout(text: &str) -> Result<Layout, &'static str> {
+fn layout(text: &str) -> Result<LoadPlan, &'static str> {
     let mut scanner = DumpScanner::new();
     scanner.feed(text.as_bytes());
     let summary = scanner.finish();
@@ -45,7 +45,7 @@ fn layout(text: &str) -> Result<Layout, &'static str> {
             crate::restore::load::index_table::of(&text[entry.offset as usize..to])?.to_owned(),
         ))
     });
-    Layout::of(&summary, &text.as_bytes()[..start], end as u64, &tables.collect())
+    LoadPlan::of(&summary, &text.as_bytes()[..start], end as u64, &tables.collect())
 }
 
 const KINDS: &[&str] =
@@ -109,7 +109,7 @@ fn shape(text: &str) -> Vec<String> {
     let stage = |stage: &Stage| match stage {
         Stage::Alone(part) => format!("alone {}", part.name),
         Stage::Together(parts) => {
-            let part = |part: &Part| match &part.after {
+            let part = |part: &LoadTask| match &part.after {
                 After::Nothing => part.name.clone(),
                 After::Rows => format!("{} after all rows", part.name),
                 After::Parts(places) => {
