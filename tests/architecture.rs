@@ -282,7 +282,8 @@ fn the_environment_is_found_from_values_and_without_an_engine() {
     for file in rust_files("src/environment") {
         for (number, path) in file.imports() {
             let Some(inside) = path.strip_prefix("crate::docker::") else { continue };
-            let value = ["Container", "ContainerSummary"].contains(&inside) || inside.starts_with("container");
+            let value =
+                ["Container", "ContainerSummary"].contains(&inside) || inside.starts_with("container");
             if !value {
                 broken.push(format!("{}:{number}: {path}", file.path));
             }

@@ -9,7 +9,7 @@ use crate::environment::selector::TargetRequest;
 fn container(project: &str, service: &str, change: impl Fn(&mut Container)) -> Container {
     let json = format!(
         r#"{{"Id": "{project}{service}", "Name": "/{project}-{service}-1", "Image": "sha256:0", "Created": "",
-            "ContainerState": {{"Status": "running"}}, "Path": "sleep", "Args": [], "HostConfig": {{"Init": true}},
+            "State": {{"Status": "running"}}, "Path": "sleep", "Args": [], "HostConfig": {{"Init": true}},
             "Config": {{"Image": "x", "Labels": {{
                 "com.docker.compose.project": "{project}", "com.docker.compose.service": "{service}",
                 "com.docker.compose.container-number": "1"}}}}}}"#

@@ -66,9 +66,9 @@ fn what_is_found_goes_by_what_is_typed() {
         let index = find(&found, "index public.Item words on item is INVALID");
         let side = find(&found, "envctl_new_0123abcd_gone");
         let shut = find(&found, "nobody may connect to the database shut");
-        typed(&project, &index, "or drop it");
-        typed(&project, &side, "or now");
-        typed(&project, &shut, "if that is not meant");
+        typed(&project, &index, "drop it: ");
+        typed(&project, &side, "remove it now");
+        typed(&project, &shut, "revert it if that is not meant");
         assert_eq!(
             server.sql("postgres", "select datallowconn from pg_database where datname = 'shut'"),
             "t"

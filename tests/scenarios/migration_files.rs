@@ -389,5 +389,9 @@ fn the_files_are_those_of_the_directory_that_the_configuration_means() {
     let unplaced = Project::of(shared, &shared.database("place_unknown"));
     let mut command = unplaced.command(&["migrate", "-s", &shared.stack]);
     command.current_dir(&other);
-    Running::start(command, None).finish().code(2).says("nothing says in which directory").says("-C DIR");
+    Running::start(command, None)
+        .finish()
+        .code(2)
+        .says("of which nothing says where it was started")
+        .says("-C DIR");
 }

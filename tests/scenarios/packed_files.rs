@@ -68,7 +68,10 @@ fn every_packing_gets_its_rows_in() {
     let hint = crate::support::hints::commands(&refused.err()).remove(0);
     let hinted: Vec<&str> = hint.iter().map(String::as_str).collect();
     assert_eq!(hinted[..2], ["restore", "front.sql"]);
-    project.run(&[&hinted[..], &["--into", &other, "--yes", "--no-backup"]].concat()).code(0);
+    // The printed command keeps what was typed; consent is given anew.
+    assert!(hinted.windows(2).any(|pair| pair == ["--into", other.as_str()]), "{hinted:?}");
+    let agreed = ["--yes", "--no-backup"].into_iter().filter(|option| !hinted.contains(option));
+    project.run(&hinted.iter().copied().chain(agreed).collect::<Vec<_>>()).code(0);
     assert_eq!(digest_of(&project, &other), digest, "by the hint");
     project.drop_siblings();
     project.server.sql("postgres", &format!("drop database {other}"));

@@ -83,7 +83,7 @@ fn what_waited_behind_another_statement_of_its_file_is_a_decision() {
         );
         let held = backend.project.server.session(&backend.project.database, "begin; select * from users");
         let refused = backend.run(&["migrate", "--lock-timeout", "5s"]).code(9);
-        refused.says("may be in the database").says(&format!("resolve {LAST} --rolled-back"));
+        refused.says("are in the database").says(&format!("resolve {LAST} --rolled-back"));
         drop(held);
         assert_eq!(
             (row(&backend), backend.project.sql("select to_regclass('half')")),

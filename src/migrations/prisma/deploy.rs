@@ -133,6 +133,8 @@ impl PrismaDriver {
         cancelled: &RefCell<Option<Cancelled>>,
     ) -> Result<(), Refusal> {
         let mut since: Option<(String, Instant)> = None;
+        // A line for each blocking session, not for each look at it.
+        let mut told: Option<String> = None;
         loop {
             tokio::time::sleep(LOOK).await;
             let Ok(Some([pid, query])) = self.waiting(session, began).await else {
@@ -140,7 +142,9 @@ impl PrismaDriver {
                 continue;
             };
             let Ok(holder) = blocking(session, &pid).await else { continue };
-            if let Some(holder) = &holder {
+            if let Some(holder) = &holder
+                && told.replace(holder.pid.clone()).as_ref() != Some(&holder.pid)
+            {
                 self.sql.progress.step(&format!("Prisma waits for {holder}"));
             }
             let first = since.as_ref().filter(|(known, _)| *known == pid).map(|(_, at)| *at);
