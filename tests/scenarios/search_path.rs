@@ -180,7 +180,8 @@ fn an_archive_that_two_sessions_are_refused_is_loaded_again_by_one() {
              create table c (v int check (public.in_dict(v))); insert into c table b; analyze",
         );
         let rows = contents(server, database);
-        for (file, format) in [("retried.tar", "directory"), ("retried.dump", "custom")] {
+        // pg_restore begins with the largest table of a directory. A custom archive has no sizes: its order is a race.
+        for (file, format) in [("retried.tar", "directory")] {
             project.run(&["backup", "-o", file, "--format", format]).code(0);
             let args = [
                 "restore",
