@@ -255,7 +255,9 @@ fn f70_settings_of_a_role_or_a_database_do_not_bend_a_migration() {
         project.database
     ));
         project.run(&["migrate"]).code(0).says("3 migrations applied");
-        let schemas = "set statement_timeout = 0; select string_agg(distinct schemaname || '.' || tablename, ' ') from pg_tables where schemaname in ('evil', 'public')";
+        // The look has the settings too, and would be ended by them.
+        project.server.sql("postgres", &format!("alter database {} reset all", project.database));
+        let schemas = "select string_agg(distinct schemaname || '.' || tablename, ' ') from pg_tables where schemaname in ('evil', 'public')";
         assert_eq!(project.sql(schemas), "public._prisma_migrations public.a public.b public.c");
     }
 }
