@@ -16,6 +16,7 @@ use crate::text::units::bytes;
 /// The kind of a danger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(feature = "risk"), expect(dead_code, reason = "nothing looks for risks in the light build"))]
 pub(crate) enum RiskKind {
     /// Rows or columns go.
     DataLoss,
