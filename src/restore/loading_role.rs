@@ -391,8 +391,11 @@ async fn is_superuser(admin: &mut Session, major: u32) -> Result<bool> {
                ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))), '') \
                from pg_catalog.pg_roles r where r.rolname = current_user";
     let rows = admin.query(ask).await.map_err(Error::from)?;
-    let row = rows.into_iter().next().unwrap_or_default();
-    let [superuser, creates, dangerous] = <[String; 3]>::try_from(row).unwrap_or_default();
+    // Rights that are not known are not taken for none.
+    let row = rows.into_iter().next().and_then(|row| <[String; 3]>::try_from(row).ok());
+    let Some([superuser, creates, dangerous]) = row else {
+        return Err(error::tool("the server does not say which rights the connecting role has"));
+    };
     if superuser == "t" {
         return Ok(true);
     }
