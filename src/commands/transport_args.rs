@@ -32,6 +32,7 @@ impl WayArgs {
             rooms: app.rooms(),
             elsewhere: app.all_rooms(),
             disk: None,
+            worker_min_size: usual.min_size,
             limits: Limits {
                 memory: self.worker_memory.or(usual.memory),
                 cpus: self.worker_cpus.or(usual.cpus),

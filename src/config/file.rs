@@ -69,6 +69,7 @@ pub(crate) struct DockerTable {
     pub(crate) context: Option<String>,
     pub(crate) host: Option<String>,
     pub(crate) transport: Option<String>,
+    pub(crate) worker_min_size: Option<SizeText>,
     pub(crate) worker_memory: Option<SizeText>,
     pub(crate) worker_cpus: Option<SizeText>,
 }

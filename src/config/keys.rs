@@ -119,6 +119,13 @@ pub const KEYS: &[Key] = &[
     )
     .variable("ENVCTL_TRANSPORT")
     .user_wide(),
+    key(
+        "docker.worker_min_size",
+        "The smallest database for which `auto` uses a worker: `20m`, `0` for every database.",
+        "20m",
+    )
+    .variable("ENVCTL_WORKER_MIN_SIZE")
+    .user_wide(),
     key("docker.worker_memory", "The most memory a worker may use: `512m`, `2g`.", "no limit")
         .variable("ENVCTL_WORKER_MEMORY")
         .user_wide(),

@@ -126,6 +126,8 @@ impl EndpointSettings {
 pub(crate) struct TransportSettings {
     /// `auto`, `worker` or `exec`.
     pub(crate) transport: String,
+    /// Bytes of a database from which `auto` uses a worker.
+    pub(crate) min_size: u64,
     /// Bytes of memory a worker may use.
     pub(crate) memory: Option<u64>,
     /// Processors a worker may use.

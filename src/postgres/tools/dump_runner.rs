@@ -67,6 +67,8 @@ pub(crate) struct TransportOptions {
     pub(crate) elsewhere: Vec<PathBuf>,
     /// Parent of private directories for much data, beside the backup.
     pub(crate) disk: Option<PathBuf>,
+    /// Bytes of a database from which `auto` uses a worker.
+    pub(crate) worker_min_size: u64,
     /// Resource limits of a worker.
     pub(crate) limits: Limits,
 }
@@ -99,10 +101,6 @@ pub(crate) enum DumpKind {
     Files,
 }
 
-/// Starting and removing a worker costs 0.17 s where an exec costs 0.045; the daemon's stream costs about 6 ms more for
-/// each MB than a worker's. Below this an exec is done first.
-const WORTH_A_WORKER: u64 = 20 << 20;
-
 impl TransportOptions {
     /// Chooses for so many bytes, and removes what killed runs left.
     ///
@@ -128,7 +126,7 @@ impl TransportOptions {
         }
         match self.transport {
             Transport::Exec => return Ok(TransportChoice::Exec(None)),
-            Transport::Auto if bytes < WORTH_A_WORKER => {
+            Transport::Auto if bytes < self.worker_min_size => {
                 return Ok(TransportChoice::Exec(Some("the database is small".to_owned())));
             }
             Transport::Auto | Transport::Worker => {}
@@ -406,6 +404,7 @@ mod tests {
             rooms: "/run".into(),
             elsewhere: Vec::new(),
             disk: None,
+            worker_min_size: 0,
             limits: Limits::default(),
         };
         match ways(Transport::Auto).fall_back(Unfit::Remote) {
