@@ -56,4 +56,4 @@ pub(crate) mod ui;
 pub use docker::worker::orphans::this_machine;
 
 /// Keys of `envctl.toml`, for the tests that compare them with the manual.
-pub use config::keys::{KEYS, Key};
+pub use config::keys::{KEYS, Key, OPTIONS};

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::form::FilePath;
 use super::origin::Origin;
 use super::project;
 use super::settings::Settings;
@@ -39,8 +40,8 @@ impl Settings {
         }
         if let Some(file) = &there.file {
             let loaded = ParsedFile::read(file, FileTrust::Project)?;
-            if let Some(written) = &loaded.file.backup.dir {
-                return Ok(loaded.locate(written, self.home.as_deref()));
+            if let Some(dir) = loaded.get::<FilePath>("backup.dir", self.home.as_deref()) {
+                return Ok(dir);
             }
         }
         Ok(there.folder.as_deref().unwrap_or(directory).join("backups"))

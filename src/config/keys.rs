@@ -1,233 +1,337 @@
-//! Every key of `envctl.toml`, once: what it means, its default, its variable, and where it may stand.
+//! Every key of `envctl.toml`, one row each: form, default, meaning, variable, and where it may stand.
 //!
-//! Promise: the checks of a file, the suggestions, `envctl.example.toml` and the table in
-//! `docs/configuration.md` all follow this list; tests hold each of them to it.
+//! Promise: the checks of a file, the layers of a setting, the suggestions, `envctl.example.toml` and the table in
+//! `docs/configuration.md` follow these rows; tests hold the two documents to them.
+
+use std::marker::PhantomData;
+
+use super::form::{
+    CommandLine, Count, Cpus, FilePath, Form, Jobs, Memory, Name, NameList, Number, Patterns, Port, Size,
+    Switch, Text, Time, WithLevel, Written,
+};
+use super::settings::Color;
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
     /// The path, with `*` for a name of the user's: `profiles.*.project`.
     pub path: &'static str,
+    /// Value without any setting: in the form of the key, or in words for the manual.
+    pub default: &'static str,
     /// Effect of the key, one sentence for the manual.
     pub what: &'static str,
-    /// Value without any setting, for the manual.
-    pub default: &'static str,
     /// The environment variable that overrides it.
     pub variable: Option<&'static str>,
     /// True where the user's own file may have the key; otherwise the key describes one project.
     pub user_wide: bool,
+    /// Value for `envctl.example.toml`, as TOML.
+    pub example: &'static str,
+    /// Values that are allowed; none: all that the form reads.
+    pub(crate) allowed: &'static [&'static str],
+    /// Name of the other form of the same question: a table holds one of the two.
+    pub(crate) excludes: Option<&'static str>,
+    /// Tells the fault of a value.
+    pub(crate) check: fn(&Written<'_>, &[&str]) -> Result<(), String>,
 }
 
-const fn key(path: &'static str, what: &'static str, default: &'static str) -> Key {
-    Key { path, what, default, variable: None, user_wide: false }
+/// A key whose values have the form `F`.
+pub(crate) struct Setting<F> {
+    pub(crate) key: Key,
+    form: PhantomData<F>,
+}
+
+impl<F: Form> Setting<F> {
+    const fn new(key: Key) -> Self {
+        Self { key: Key { check: check::<F>, ..key }, form: PhantomData }
+    }
+}
+
+fn check<F: Form>(written: &Written<'_>, allowed: &[&str]) -> Result<(), String> {
+    F::read(written, allowed).map(drop)
+}
+
+const fn key(path: &'static str, default: &'static str) -> Key {
+    Key {
+        path,
+        default,
+        what: "",
+        variable: None,
+        user_wide: false,
+        example: "",
+        allowed: &[],
+        excludes: None,
+        check: check::<Text>,
+    }
 }
 
 impl Key {
-    const fn variable(mut self, name: &'static str) -> Self {
-        self.variable = Some(name);
-        self
+    const fn what(self, what: &'static str) -> Self {
+        Self { what, ..self }
     }
 
-    const fn user_wide(mut self) -> Self {
-        self.user_wide = true;
-        self
+    const fn variable(self, name: &'static str) -> Self {
+        Self { variable: Some(name), ..self }
+    }
+
+    const fn user_wide(self) -> Self {
+        Self { user_wide: true, ..self }
+    }
+
+    const fn one_of(self, allowed: &'static [&'static str]) -> Self {
+        Self { allowed, ..self }
+    }
+
+    const fn excludes(self, other: &'static str) -> Self {
+        Self { excludes: Some(other), ..self }
+    }
+
+    const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
     }
 
     /// Reports whether `path` (`profiles.dev.project`) is this key.
     pub(crate) fn matches(&self, path: &[&str]) -> bool {
         let mut own = self.path.split('.');
-        path.iter().all(|word| own.next().is_some_and(|own| own == "*" || own == *word))
+        path.iter().all(|name| own.next().is_some_and(|own| own == "*" || own == *name))
             && own.next().is_none()
     }
 }
 
-/// All keys, in the order of the manual.
-pub const KEYS: &[Key] = &[
-    key(
-        "stack",
-        "The name of this project's stack.",
-        "the compose project's name without its profile suffix",
-    ),
-    key("timeout", "How long a command may take in all; 0 is without limit.", "0s")
-        .variable("ENVCTL_TIMEOUT")
-        .user_wide(),
-    key("lock_timeout", "How long to wait for a lock of another session; 0 does not wait.", "10s")
-        .variable("ENVCTL_LOCK_TIMEOUT")
-        .user_wide(),
-    key(
-        "stall_timeout",
-        "How long a stream may stand still before it counts as broken; 0 is no limit.",
-        "2m",
-    )
-    .variable("ENVCTL_STALL_TIMEOUT")
-    .user_wide(),
-    key("profiles.*.project", "The compose project that is this profile.", "by labels and names"),
-    key("profiles.*.backend", "The service or container that is the backend.", "by labels and names"),
-    key("profiles.*.db", "The service or container that is the database.", "by labels and images"),
-    key("profiles.*.protected", "Refuse to destroy anything here, whatever the flags.", "false"),
-    key("profiles.*.context", "The Docker context in which this profile runs.", "that of `docker.context`"),
-    key(
-        "profiles.*.host",
-        "The Docker host on which this profile runs, instead of a context.",
-        "that of `docker.host`",
-    ),
-    key("profiles.*.database.name", "As `database.name`, for this profile.", "`database.name`"),
-    key("profiles.*.database.user", "As `database.user`, for this profile.", "`database.user`"),
-    key("profiles.*.database.host", "As `database.host`, for this profile.", "`database.host`"),
-    key("profiles.*.database.port", "As `database.port`, for this profile.", "`database.port`"),
-    key("profiles.*.database.os_user", "As `database.os_user`, for this profile.", "`database.os_user`"),
-    key(
-        "profiles.*.database.password_file",
-        "As `database.password_file`, for this profile.",
-        "`database.password_file`",
-    ),
-    key(
-        "profiles.*.database.password_command",
-        "As `database.password_command`, for this profile.",
-        "`database.password_command`",
-    ),
-    key("database.name", "The database.", "what the container was set up with")
-        .variable("ENVCTL_DATABASE"),
-    key("database.user", "The role to connect as.", "what the container was set up with"),
-    key(
-        "database.host",
-        "Where the server listens, seen from its own container: a name, an address, or the directory of its socket.",
-        "the socket, else 127.0.0.1",
-    ),
-    key(
-        "database.port",
-        "The port on which the server listens in its container.",
-        "the container's variables and command, else 5432",
-    ),
-    key("database.os_user", "The user in the database container that runs its tools.", "the container's own"),
-    key("database.password_file", "A file that holds the password.", "none"),
-    key(
-        "database.password_command",
-        "A command that prints the password: program and arguments, no shell.",
-        "none",
-    ),
-    key("docker.context", "The Docker context to use.", "what the docker CLI would use")
-        .variable("ENVCTL_CONTEXT")
-        .user_wide(),
-    key("docker.host", "The Docker host to use, instead of a context.", "what the docker CLI would use")
-        .variable("ENVCTL_HOST")
-        .user_wide(),
-    key(
-        "docker.transport",
-        "How the bytes of a dump leave the container: `worker` (a container beside the database), `exec` (through the daemon) or `auto`.",
-        "auto",
-    )
-    .variable("ENVCTL_TRANSPORT")
-    .user_wide(),
-    key(
-        "docker.worker_min_size",
-        "The smallest database for which `auto` uses a worker: `20m`, `0` for every database.",
-        "20m",
-    )
-    .variable("ENVCTL_WORKER_MIN_SIZE")
-    .user_wide(),
-    key("docker.worker_memory", "The most memory a worker may use: `512m`, `2g`.", "no limit")
-        .variable("ENVCTL_WORKER_MEMORY")
-        .user_wide(),
-    key("docker.worker_cpus", "How many processors a worker may use: `1.5`.", "no limit")
-        .variable("ENVCTL_WORKER_CPUS")
-        .user_wide(),
-    key(
-        "backup.dir",
-        "The directory of backups.",
-        "`backups` in the directory of the stack's project, else `$XDG_DATA_HOME/envctl/backups`",
-    )
-    .variable("ENVCTL_BACKUP_DIR")
-    .user_wide(),
-    key("backup.format", "`plain` (SQL), `custom` or `directory` (archives for `pg_restore`).", "plain").variable("ENVCTL_FORMAT").user_wide(),
-    key("backup.compress", "`gzip`, `zstd` or `none`, with a level after a colon: `zstd:9`.", "gzip")
-        .variable("ENVCTL_COMPRESS")
-        .user_wide(),
-    key("backup.jobs", "How many tables a dump in directory format dumps at a time.", "1")
-        .variable("ENVCTL_BACKUP_JOBS")
-        .user_wide(),
-    key("backup.exclude_table_data", "Tables whose rows are omitted, as patterns of `pg_dump`.", "none"),
-    key(
-        "backup.manifest_key_file",
-        "A file with the key that authenticates manifests, shared by a team; of several lines the first one signs and all verify.",
-        "a key of this user in `$XDG_STATE_HOME/envctl`",
-    )
-    .variable("ENVCTL_MANIFEST_KEY_FILE")
-    .user_wide(),
-    key(
-        "backup.manifest_key_command",
-        "A command that prints that key: program and arguments, no shell.",
-        "none",
-    )
-    .user_wide(),
-    key("restore.jobs", "The number of sessions that load a restore, 1 to 6; `auto` is 2 for a plain dump of envctl's of 64 MiB of SQL and more, else 1.", "auto")
-        .variable("ENVCTL_RESTORE_JOBS")
-        .user_wide(),
-    key(
-        "migrations.driver",
-        "`auto`, `prisma` (the CLI in the backend), `sql` (files of this machine) or `command` (any other tool in the backend).",
-        "auto",
-    )
-    .variable("ENVCTL_MIGRATIONS_DRIVER"),
-    key(
-        "migrations.dir",
-        "The folder of migrations: relative to the file that says it, from the variable to the project; with `prisma`, to the CLI's directory in the container; with `command`, the directory there in which the tool runs.",
-        "found by looking",
-    )
-    .variable("ENVCTL_MIGRATIONS_DIR"),
-    key(
-        "migrations.layout",
-        "How `sql` reads the folder: `prisma`, `flat`, `dbmate`, `sqlx` or `golang-migrate`.",
-        "found by looking",
-    ),
-    key("migrations.schema", "The path of schema.prisma in the container, where there are several.", "found by looking"),
-    key("migrations.studio", "The Prisma CLI that starts Studio, in the backend's container or in `studio_image`.", "the newest one found"),
-    key(
-        "migrations.studio_image",
-        "An image with Node and Prisma 7 or later, for `studio` beside the database where the backend has no Prisma CLI.",
-        "none",
-    ),
-    key(
-        "migrations.preset",
-        "The tool that `command` calls: `django`, `alembic`, `rails`, `laravel`, `flyway`, `knex`, `typeorm`, `typeorm-ts`, `drizzle`, `diesel` or `goose`.",
-        "found by looking",
-    )
-    .variable("ENVCTL_MIGRATIONS_PRESET"),
-    key(
-        "migrations.commands.status",
-        "The command line that lists migrations, a list of arguments; of a tool without preset, `[X] NAME` is applied and `[ ] NAME` is pending.",
-        "the preset's",
-    ),
-    key("migrations.commands.apply", "The command line that applies what is pending.", "the preset's"),
-    key("migrations.commands.create", "The command line that writes a migration; `{name}` is its name.", "the preset's"),
-    key(
-        "migrations.commands.reset",
-        "The command line that drops everything and applies all migrations.",
-        "the preset's, else envctl drops and `apply` applies",
-    ),
-    key("migrations.commands.seed", "The command line of `envctl seed`, and of the seed after a reset.", "the preset's"),
-    key(
-        "migrations.backup_age",
-        "A migration of production offers a backup when the last one is older, and `doctor` warns; 0 does neither.",
-        "24h",
-    ),
-    key("output.color", "`auto`, `always` or `never`.", "auto").variable("ENVCTL_COLOR").user_wide(),
-];
+/// Declares a list of keys, and a constant for each that has a name. A row without a name (`_`) is read by its path:
+/// tables of profiles have those of the general table.
+macro_rules! keys {
+    ($(#[$doc:meta])* $list:ident: $($name:tt: $form:ty = $key:expr;)*) => {
+        $(pub(crate) const $name: Setting<$form> = Setting::new($key);)*
+        $(#[$doc])*
+        pub const $list: &[Key] = &[$(Setting::<$form>::new($key).key),*];
+    };
+}
 
-/// Words that lift a guard: given by hand each time, never written down.
+keys! {
+    /// All keys, in the order of the manual.
+    KEYS:
+    _: Name = key("stack", "the compose project's name without its profile suffix")
+        .what("The name of this project's stack.")
+        .example(r#""techmage""#);
+    TIMEOUT: Time = key("timeout", "0s")
+        .what("How long a command may take in all; 0 is without limit.")
+        .variable("ENVCTL_TIMEOUT").user_wide()
+        .example(r#""2h""#);
+    LOCK_TIMEOUT: Time = key("lock_timeout", "10s")
+        .what("How long to wait for a lock of another session; 0 does not wait.")
+        .variable("ENVCTL_LOCK_TIMEOUT").user_wide()
+        .example(r#""10s""#);
+    STALL_TIMEOUT: Time = key("stall_timeout", "2m")
+        .what("How long a stream may stand still before it counts as broken; 0 is no limit.")
+        .variable("ENVCTL_STALL_TIMEOUT").user_wide()
+        .example(r#""2m""#);
+    _: Text = key("profiles.*.project", "by labels and names")
+        .what("The compose project that is this profile.")
+        .example(r#""techmage-prod""#);
+    _: Text = key("profiles.*.backend", "by labels and names")
+        .what("The service or container that is the backend.")
+        .example(r#""api""#);
+    _: Text = key("profiles.*.db", "by labels and images")
+        .what("The service or container that is the database.")
+        .example(r#""postgres""#);
+    _: Switch = key("profiles.*.protected", "false")
+        .what("Refuse to destroy anything here, whatever the flags.")
+        .example("true");
+    _: Text = key("profiles.*.context", "that of `docker.context`")
+        .what("The Docker context in which this profile runs.")
+        .example(r#""techmage-server""#);
+    _: Text = key("profiles.*.host", "that of `docker.host`")
+        .what("The Docker host on which this profile runs, instead of a context.")
+        .excludes("context")
+        .example(r#""ssh://deploy@techmage.example""#);
+    _: Text = key("profiles.*.database.name", "`database.name`")
+        .what("As `database.name`, for this profile.")
+        .example(r#""techmage""#);
+    _: Text = key("profiles.*.database.user", "`database.user`")
+        .what("As `database.user`, for this profile.")
+        .example(r#""techmage_admin""#);
+    _: Text = key("profiles.*.database.host", "`database.host`")
+        .what("As `database.host`, for this profile.")
+        .example(r#""127.0.0.1""#);
+    _: Port = key("profiles.*.database.port", "`database.port`")
+        .what("As `database.port`, for this profile.")
+        .example("5433");
+    _: Text = key("profiles.*.database.os_user", "`database.os_user`")
+        .what("As `database.os_user`, for this profile.")
+        .example(r#""postgres""#);
+    _: FilePath = key("profiles.*.database.password_file", "`database.password_file`")
+        .what("As `database.password_file`, for this profile.")
+        .example(r#""~/.config/techmage/prod-password""#);
+    _: CommandLine = key("profiles.*.database.password_command", "`database.password_command`")
+        .what("As `database.password_command`, for this profile.")
+        .excludes("password_file")
+        .example(r#"["pass", "show", "techmage/prod"]"#);
+    DATABASE_NAME: Text = key("database.name", "what the container was set up with")
+        .what("The database.")
+        .variable("ENVCTL_DATABASE")
+        .example(r#""techmage""#);
+    _: Text = key("database.user", "what the container was set up with")
+        .what("The role to connect as.")
+        .example(r#""techmage""#);
+    _: Text = key("database.host", "the socket, else 127.0.0.1")
+        .what("Where the server listens, seen from its own container: a name, an address, or the directory \
+            of its socket.")
+        .example(r#""/var/run/postgresql""#);
+    _: Port = key("database.port", "the container's variables and command, else 5432")
+        .what("The port on which the server listens in its container.")
+        .example("5432");
+    _: Text = key("database.os_user", "the container's own")
+        .what("The user in the database container that runs its tools.")
+        .example(r#""postgres""#);
+    _: FilePath = key("database.password_file", "none")
+        .what("A file that holds the password.")
+        .example(r#""secrets/database""#);
+    _: CommandLine = key("database.password_command", "none")
+        .what("A command that prints the password: program and arguments, no shell.")
+        .excludes("password_file")
+        .example(r#"["pass", "show", "techmage/dev"]"#);
+    DOCKER_CONTEXT: Text = key("docker.context", "what the docker CLI would use")
+        .what("The Docker context to use.")
+        .variable("ENVCTL_CONTEXT").user_wide()
+        .example(r#""default""#);
+    DOCKER_HOST: Text = key("docker.host", "what the docker CLI would use")
+        .what("The Docker host to use, instead of a context.")
+        .variable("ENVCTL_HOST").user_wide().excludes("context")
+        .example(r#""unix:///var/run/docker.sock""#);
+    DOCKER_TRANSPORT: Text = key("docker.transport", "auto")
+        .what("How the bytes of a dump leave the container: `worker` (a container beside the database), \
+            `exec` (through the daemon) or `auto`.")
+        .one_of(&["auto", "worker", "exec"]).variable("ENVCTL_TRANSPORT").user_wide()
+        .example(r#""auto""#);
+    DOCKER_WORKER_MIN_SIZE: Size = key("docker.worker_min_size", "20m")
+        .what("The smallest database for which `auto` uses a worker: `20m`, `0` for every database.")
+        .variable("ENVCTL_WORKER_MIN_SIZE").user_wide()
+        .example(r#""20m""#);
+    DOCKER_WORKER_MEMORY: Memory = key("docker.worker_memory", "no limit")
+        .what("The most memory a worker may use: `512m`, `2g`.")
+        .variable("ENVCTL_WORKER_MEMORY").user_wide()
+        .example(r#""512m""#);
+    DOCKER_WORKER_CPUS: Cpus = key("docker.worker_cpus", "no limit")
+        .what("How many processors a worker may use: `1.5`.")
+        .variable("ENVCTL_WORKER_CPUS").user_wide()
+        .example("1.5");
+    BACKUP_DIR: FilePath = key("backup.dir",
+        "`backups` in the directory of the stack's project, else `$XDG_DATA_HOME/envctl/backups`")
+        .what("The directory of backups.")
+        .variable("ENVCTL_BACKUP_DIR").user_wide()
+        .example(r#""backups""#);
+    BACKUP_FORMAT: Text = key("backup.format", "plain")
+        .what("`plain` (SQL), `custom` or `directory` (archives for `pg_restore`).")
+        .one_of(&["plain", "custom", "directory"]).variable("ENVCTL_FORMAT").user_wide()
+        .example(r#""plain""#);
+    BACKUP_COMPRESS: WithLevel = key("backup.compress", "gzip")
+        .what("`gzip`, `zstd` or `none`, with a level after a colon: `zstd:9`.")
+        .one_of(&["gzip", "zstd", "none"]).variable("ENVCTL_COMPRESS").user_wide()
+        .example(r#""zstd:9""#);
+    BACKUP_JOBS: Count = key("backup.jobs", "1")
+        .what("How many tables a dump in directory format dumps at a time.")
+        .variable("ENVCTL_BACKUP_JOBS").user_wide()
+        .example("2");
+    BACKUP_EXCLUDE_TABLE_DATA: Patterns = key("backup.exclude_table_data", "none")
+        .what("Tables whose rows are omitted, as patterns of `pg_dump`.")
+        .example(r#"["public.sessions", "audit.*"]"#);
+    BACKUP_MANIFEST_KEY_FILE: FilePath = key("backup.manifest_key_file",
+        "a key of this user in `$XDG_STATE_HOME/envctl`")
+        .what("A file with the key that authenticates manifests, shared by a team; of several lines the \
+            first one signs and all verify.")
+        .variable("ENVCTL_MANIFEST_KEY_FILE").user_wide()
+        .example(r#""~/.config/techmage/manifest.key""#);
+    _: CommandLine = key("backup.manifest_key_command", "none")
+        .what("A command that prints that key: program and arguments, no shell.")
+        .user_wide().excludes("manifest_key_file")
+        .example(r#"["pass", "show", "techmage/manifest-key"]"#);
+    RESTORE_JOBS: Jobs = key("restore.jobs", "auto")
+        .what("The number of sessions that load a restore, 1 to 6; `auto` is 2 for a plain dump of envctl's \
+            of 64 MiB of SQL and more, else 1.")
+        .variable("ENVCTL_RESTORE_JOBS").user_wide()
+        .example("2");
+    MIGRATIONS_DRIVER: Text = key("migrations.driver", "auto")
+        .what("`auto`, `prisma` (the CLI in the backend), `sql` (files of this machine) or `command` (any \
+            other tool in the backend).")
+        .one_of(&["auto", "prisma", "sql", "command"]).variable("ENVCTL_MIGRATIONS_DRIVER")
+        .example(r#""auto""#);
+    MIGRATIONS_DIR: Text = key("migrations.dir", "found by looking")
+        .what("The folder of migrations: relative to the file that says it, from the variable to the \
+            project; with `prisma`, to the CLI's directory in the container; with `command`, the directory there \
+            in which the tool runs.")
+        .variable("ENVCTL_MIGRATIONS_DIR")
+        .example(r#""src/database/prisma/migrations""#);
+    MIGRATIONS_LAYOUT: Text = key("migrations.layout", "found by looking")
+        .what("How `sql` reads the folder: `prisma`, `flat`, `dbmate`, `sqlx` or `golang-migrate`.")
+        .example(r#""prisma""#);
+    MIGRATIONS_SCHEMA: Text = key("migrations.schema", "found by looking")
+        .what("The path of schema.prisma in the container, where there are several.")
+        .example(r#""src/database/prisma/schema.prisma""#);
+    MIGRATIONS_STUDIO: Text = key("migrations.studio", "the newest one found")
+        .what("The Prisma CLI that starts Studio, in the backend's container or in `studio_image`.")
+        .example(r#""/app/studio/node_modules/.bin/prisma""#);
+    MIGRATIONS_STUDIO_IMAGE: Text = key("migrations.studio_image", "none")
+        .what("An image with Node and Prisma 7 or later, for `studio` beside the database where the backend \
+            has no Prisma CLI.")
+        .example(r#""prisma-studio:7""#);
+    MIGRATIONS_PRESET: Text = key("migrations.preset", "found by looking")
+        .what("The tool that `command` calls: `django`, `alembic`, `rails`, `laravel`, `flyway`, `knex`, \
+            `typeorm`, `typeorm-ts`, `drizzle`, `diesel` or `goose`.")
+        .variable("ENVCTL_MIGRATIONS_PRESET")
+        .example(r#""django""#);
+    MIGRATIONS_COMMANDS_STATUS: CommandLine = key("migrations.commands.status", "the preset's")
+        .what("The command line that lists migrations, a list of arguments; of a tool without preset, `[X] \
+            NAME` is applied and `[ ] NAME` is pending.")
+        .example(r#"["python", "manage.py", "showmigrations", "--plan"]"#);
+    MIGRATIONS_COMMANDS_APPLY: CommandLine = key("migrations.commands.apply", "the preset's")
+        .what("The command line that applies what is pending.")
+        .example(r#"["python", "manage.py", "migrate", "--no-input"]"#);
+    MIGRATIONS_COMMANDS_CREATE: CommandLine = key("migrations.commands.create", "the preset's")
+        .what("The command line that writes a migration; `{name}` is its name.")
+        .example(r#"["python", "manage.py", "makemigrations", "--name", "{name}"]"#);
+    MIGRATIONS_COMMANDS_RESET: CommandLine = key("migrations.commands.reset",
+        "the preset's, else envctl drops and `apply` applies")
+        .what("The command line that drops everything and applies all migrations.")
+        .example(r#"["python", "manage.py", "reset_db_and_migrate"]"#);
+    MIGRATIONS_COMMANDS_SEED: CommandLine = key("migrations.commands.seed", "the preset's")
+        .what("The command line of `envctl seed`, and of the seed after a reset.")
+        .example(r#"["python", "manage.py", "loaddata", "demo"]"#);
+    MIGRATIONS_BACKUP_AGE: Time = key("migrations.backup_age", "24h")
+        .what("A migration of production offers a backup when the last one is older, and `doctor` warns; 0 \
+            does neither.")
+        .example(r#""24h""#);
+    OUTPUT_COLOR: Color = key("output.color", "auto")
+        .what("`auto`, `always` or `never`.")
+        .variable("ENVCTL_COLOR").user_wide()
+        .example(r#""auto""#);
+}
+
+keys! {
+    /// Settings that have an option and a variable, and no key in a file.
+    OPTIONS:
+    PROJECT_DIR: FilePath = key("project_dir", "").variable("ENVCTL_PROJECT_DIR");
+    CONFIG: FilePath = key("config", "").variable("ENVCTL_CONFIG");
+    STACKS: NameList = key("stacks", "").variable("ENVCTL_STACK");
+    ALL_STACKS: Switch = key("all_stacks", "").variable("ENVCTL_ALL_STACKS");
+    PROFILE: Name = key("profile", "").variable("ENVCTL_PROFILE");
+    CONTAINER: Text = key("container", "").variable("ENVCTL_CONTAINER");
+    INDEX: Number = key("index", "").variable("ENVCTL_INDEX");
+}
+
+/// Names of options that lift a guard: given by hand each time, never written down.
 pub(crate) const GUARDS: &[&str] =
     &["yes", "confirm", "force", "allow_prod", "untested", "no_backup", "trust"];
 
-/// The words that may follow a path; `*` stands for any name.
-pub(crate) fn words_after(prefix: &[&str]) -> Vec<&'static str> {
-    let mut words: Vec<&'static str> = KEYS
+/// Returns the names that may follow a path; `*` stands for any.
+pub(crate) fn names_below(prefix: &[&str]) -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = KEYS
         .iter()
         .filter_map(|key| {
             let mut own = key.path.split('.');
-            let below = prefix.iter().all(|word| own.next().is_some_and(|own| own == "*" || own == *word));
+            let below = prefix.iter().all(|name| own.next().is_some_and(|own| own == "*" || own == *name));
             if below { own.next() } else { None }
         })
         .collect();
-    words.dedup();
-    words
+    names.dedup();
+    names
 }

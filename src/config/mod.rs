@@ -1,7 +1,8 @@
 //! Settings: from flags, `ENVCTL_…` variables and files to one value with every question answered.
 //!
-//! The way of a setting: [`file`] (as written, read by [`crate::config::parsed_file`]) → [`resolve`] (precedence, origins) → [`settings`]
-//! (decided). [`keys`] lists every key once; the checks, the messages and the manual read it from there.
+//! The way of a setting: [`parsed_file`] (as written) → [`resolve`] (precedence, origins) → [`settings`] (decided).
+//! [`keys`] has a row for every key; the checks, the layers, the messages and the manual follow from it. A new key is
+//! one row there, and the field of [`settings`] that takes its value.
 //!
 //! Promises: a setting remembers where it came from; an unknown key is an error with a suggestion; what
 //! lifts a guard (`--yes`, `--confirm`, `--force`, `--allow-prod`, `--untested`, `--no-backup`) is never
@@ -9,7 +10,7 @@
 
 pub(crate) mod backup_dir;
 pub(crate) mod duration;
-pub(crate) mod file;
+pub(crate) mod form;
 pub(crate) mod generate;
 pub(crate) mod keys;
 pub(crate) mod origin;
@@ -23,6 +24,7 @@ pub(crate) mod stack;
 mod tests;
 pub(crate) mod write_new;
 
+pub(crate) use form::{cpus, memory};
 pub(crate) use origin::Sourced;
-pub(crate) use resolve::{Flags, Inputs, cpus, memory, resolve};
+pub(crate) use resolve::{Flags, Inputs, resolve};
 pub(crate) use settings::{SettingRow, Settings};

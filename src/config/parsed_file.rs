@@ -3,14 +3,16 @@
 //! Promises: every fault names the file and the line; a key that does not exist is an error that says
 //! which one was probably meant; no message quotes a line of the file, which may hold a secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::file::{ConfigFile, DatabaseTable};
-use super::keys::{GUARDS, KEYS, words_after};
+use super::form::{CommandLine, FilePath, Form, Written, check_name};
+use super::keys::{GUARDS, KEYS, Key, names_below};
 use super::origin::Origin;
+use super::secret::SecretSource;
 use crate::error::{self, Error, Result};
 
 /// Which file this is, as far as its rights go.
@@ -22,16 +24,17 @@ pub(crate) enum FileTrust {
     User,
 }
 
-/// A file that was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A file that was read: the values of its keys, each of the form that its key has.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ParsedFile {
     /// Path of the file.
     pub(crate) path: PathBuf,
-    /// Content of the file.
-    pub(crate) file: ConfigFile,
+    /// Names of the profiles that have a table.
+    pub(crate) profiles: BTreeSet<String>,
     /// True where the file's commands may be run: the file was named, or belongs to the user or to root.
     pub(crate) trusted: bool,
-    lines: BTreeMap<String, usize>,
+    /// Values with their lines, by path: `profiles.dev.project`.
+    values: BTreeMap<String, (Value, usize)>,
 }
 
 impl ParsedFile {
@@ -57,15 +60,12 @@ impl ParsedFile {
             error::usage(format!("{origin}: {}", error.message().replace('\n', ", ")))
         };
         let tree = DeTable::parse(text).map_err(|e| at(&e))?;
-        let mut walk = Walk { path, text, kind, lines: BTreeMap::new() };
-        walk.table(tree.get_ref(), &mut Vec::new())?;
-        let file: ConfigFile = toml::from_str(text).map_err(|e| at(&e))?;
-        let loaded = Self { path: path.to_owned(), file, trusted: true, lines: walk.lines };
-        loaded.check()?;
-        if kind == FileTrust::User {
-            loaded.check_user_wide()?;
-        }
-        Ok(loaded)
+        let values: toml::Table = toml::from_str(text).map_err(|e| at(&e))?;
+        let file =
+            Self { path: path.to_owned(), profiles: BTreeSet::new(), trusted: true, values: BTreeMap::new() };
+        let mut walk = Walk { text, kind, file };
+        walk.table(tree.get_ref(), &values, &mut Vec::new())?;
+        Ok(walk.file)
     }
 
     /// Marks the file as found rather than named. `trusted` tells whether the file's commands may be run.
@@ -76,128 +76,94 @@ impl ParsedFile {
 
     /// Returns the origin of a key: this file, with the key's line.
     pub(crate) fn origin(&self, key: &str) -> Origin {
-        Origin::File { path: self.path.clone(), line: self.lines.get(key).copied() }
+        Origin::File { path: self.path.clone(), line: self.values.get(key).map(|(_, line)| *line) }
     }
 
-    /// The path meant by one that is written in this file: relative to it, or below home after `~/`.
-    pub(crate) fn locate(&self, written: &Path, home: Option<&Path>) -> PathBuf {
-        match (written.strip_prefix("~"), home) {
-            (Ok(below), Some(home)) => home.join(below),
-            _ => self.path.parent().unwrap_or(Path::new("")).join(written),
+    /// Returns the value of a key.
+    pub(crate) fn get<F: Form>(&self, key: &str, home: Option<&Path>) -> Option<F::Value> {
+        let (value, _) = self.values.get(key)?;
+        F::read(&self.written(value, home), &[]).ok()
+    }
+
+    /// Returns the source of a secret, from `PREFIX_file` or `PREFIX_command`, with its key.
+    pub(crate) fn secret(&self, prefix: &str, home: Option<&Path>) -> Option<(String, SecretSource)> {
+        let [file, command] = ["file", "command"].map(|form| format!("{prefix}_{form}"));
+        match self.get::<FilePath>(&file, home) {
+            Some(path) => Some((file, SecretSource::File(path))),
+            None => Some((command.clone(), SecretSource::Command(self.get::<CommandLine>(&command, home)?))),
         }
     }
 
-    /// Rejects what serde cannot know: keys that exclude each other, names that become folders.
-    fn check(&self) -> Result<()> {
-        if let Some(stack) = &self.file.stack {
-            check_name(stack).map_err(|reason| self.fault("stack", &reason))?;
-        }
-        let file = &self.file;
-        exclusive(
-            self,
-            "docker",
-            ("context", file.docker.context.is_some()),
-            ("host", file.docker.host.is_some()),
-        )?;
-        exclusive(
-            self,
-            "backup",
-            ("manifest_key_file", file.backup.manifest_key_file.is_some()),
-            ("manifest_key_command", file.backup.manifest_key_command.is_some()),
-        )?;
-        exclusive_password(self, "database", &file.database)?;
-        for (name, profile) in &file.profiles {
-            let table = format!("profiles.{name}");
-            check_name(name).map_err(|reason| self.fault(&table, &reason))?;
-            exclusive(
-                self,
-                &table,
-                ("context", profile.context.is_some()),
-                ("host", profile.host.is_some()),
-            )?;
-            exclusive_password(self, &format!("{table}.database"), &profile.database)?;
-        }
-        Ok(())
+    /// The error of a key that another user's file may not have.
+    pub(crate) fn refuse_untrusted(&self, key: &str, consequence: &str) -> Error {
+        let origin = self.origin(key);
+        error::usage(format!("{origin}: this file belongs to another user, so {consequence}"))
+            .hint(format!("look at the file, then name it: `--config {}`", self.path.display()))
     }
 
-    /// Relative to a folder of settings is never where backups are meant to lie.
-    fn check_user_wide(&self) -> Result<()> {
-        match &self.file.backup.dir {
-            Some(dir) if dir.is_relative() && !dir.starts_with("~") => Err(self
-                .fault("backup.dir", "a directory for all projects has to be absolute or begin with `~/`")),
-            _ => Ok(()),
-        }
-    }
-
-    fn fault(&self, key: &str, reason: &str) -> Error {
-        error::usage(format!("{}: {reason}", self.origin(key)))
+    fn written<'a>(&'a self, value: &'a Value, home: Option<&'a Path>) -> Written<'a> {
+        Written::File { value, dir: self.path.parent().unwrap_or(Path::new("")), home }
     }
 }
 
-fn exclusive_password(loaded: &ParsedFile, table: &str, database: &DatabaseTable) -> Result<()> {
-    let file = ("password_file", database.password_file.is_some());
-    exclusive(loaded, table, file, ("password_command", database.password_command.is_some()))
-}
-
-fn exclusive(loaded: &ParsedFile, table: &str, one: (&str, bool), other: (&str, bool)) -> Result<()> {
-    if one.1 && other.1 {
-        let reason = format!("`{}` and `{}` exclude each other", one.0, other.0);
-        return Err(loaded.fault(&format!("{table}.{}", other.0), &reason));
-    }
-    Ok(())
-}
-
-/// Stack and profile names become folders of backups, so they must not lead anywhere else.
-///
-/// # Errors
-/// Phrase that names the fault of the name.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let inner = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    if name.starts_with(char::is_alphanumeric) && name.chars().all(inner) {
-        return Ok(());
-    }
-    let name = name.escape_debug();
-    Err(format!("`{name}` is not a name: use letters, digits, `-`, `_` and `.`, a letter or digit first"))
-}
-
-/// Goes through the keys before serde does: it knows the lines and what was probably meant.
+/// Goes through the keys with their lines, and tells what was probably meant.
 struct Walk<'a> {
-    path: &'a Path,
     text: &'a str,
     kind: FileTrust,
-    lines: BTreeMap<String, usize>,
+    file: ParsedFile,
 }
 
 impl Walk<'_> {
-    fn table(&mut self, table: &DeTable<'_>, prefix: &mut Vec<String>) -> Result<()> {
-        for (key, value) in table {
+    fn table(&mut self, table: &DeTable<'_>, values: &toml::Table, prefix: &mut Vec<String>) -> Result<()> {
+        for key in table.keys() {
             let line = line_of(self.text, key.span().start);
-            let words: Vec<&str> = prefix.iter().map(String::as_str).collect();
-            let known = words_after(&words);
-            let word = key.get_ref().as_ref();
-            if !known.contains(&word) && !known.contains(&"*") {
-                return Err(self.unknown(&words, word, &known, line));
+            let name = key.get_ref().as_ref();
+            let above: Vec<&str> = prefix.iter().map(String::as_str).collect();
+            let known = names_below(&above);
+            if !known.contains(&name) && !known.contains(&"*") {
+                return Err(self.unknown(&above, name, &known, line));
             }
-            prefix.push(word.to_owned());
-            self.user_wide(prefix, line)?;
-            self.lines.insert(prefix.join("."), line);
-            if let DeValue::Table(below) = value.get_ref() {
-                self.table(below, prefix)?;
+            if known.contains(&"*") {
+                check_name(name).map_err(|reason| self.fault(line, &reason))?;
+                self.file.profiles.insert(name.to_owned());
             }
-            prefix.pop();
+            let path = [&above, &[name][..]].concat();
+            match (KEYS.iter().find(|key| key.matches(&path)), table.get(name), values.get(name)) {
+                (Some(row), _, Some(value)) => {
+                    self.check(row, &path.join("."), value, line)?;
+                    if let Some(other) = row.excludes.filter(|other| values.contains_key(*other)) {
+                        return Err(self.fault(line, &format!("`{other}` and `{name}` exclude each other")));
+                    }
+                    self.file.values.insert(path.join("."), (value.clone(), line));
+                }
+                (None, Some(tree), Some(Value::Table(values))) => {
+                    let DeValue::Table(tree) = tree.get_ref() else { continue };
+                    prefix.push(name.to_owned());
+                    self.table(tree, values, prefix)?;
+                    prefix.pop();
+                }
+                _ => return Err(self.fault(line, &format!("`{}`: expected a table", path.join(".")))),
+            }
         }
         Ok(())
     }
 
-    fn user_wide(&self, path: &[String], line: usize) -> Result<()> {
-        let words: Vec<&str> = path.iter().map(String::as_str).collect();
-        let forbidden = KEYS.iter().any(|key| key.matches(&words) && !key.user_wide);
-        if self.kind == FileTrust::Project || !forbidden {
-            return Ok(());
+    fn check(&self, row: &Key, path: &str, value: &Value, line: usize) -> Result<()> {
+        if self.kind == FileTrust::User && !row.user_wide {
+            return Err(self
+                .fault(line, &format!("`{path}` describes one project"))
+                .hint("move it into the project's envctl.toml"));
         }
-        Err(self
-            .fault(line, &format!("`{}` describes one project", path.join(".")))
-            .hint("move it into the project's envctl.toml"))
+        (row.check)(&self.file.written(value, None), row.allowed)
+            .map_err(|reason| self.fault(line, &format!("`{path}`: {reason}")))?;
+        // Relative to a folder of settings is never where backups are meant to lie.
+        let dir = value.as_str().map(Path::new).filter(|dir| dir.is_relative() && !dir.starts_with("~"));
+        if self.kind == FileTrust::User && path == "backup.dir" && dir.is_some() {
+            return Err(
+                self.fault(line, "a directory for all projects has to be absolute or begin with `~/`")
+            );
+        }
+        Ok(())
     }
 
     fn unknown(&self, prefix: &[&str], word: &str, known: &[&'static str], line: usize) -> Error {
@@ -220,7 +186,7 @@ impl Walk<'_> {
     }
 
     fn fault(&self, line: usize, reason: &str) -> Error {
-        let origin = Origin::File { path: self.path.to_owned(), line: Some(line) };
+        let origin = Origin::File { path: self.file.path.clone(), line: Some(line) };
         error::usage(format!("{origin}: {reason}"))
     }
 }

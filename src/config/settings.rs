@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::origin::{Origin, Sourced};
 use super::secret::SecretSource;
@@ -204,9 +204,7 @@ pub(crate) struct Timeouts {
 }
 
 /// Use of colour in the output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Color {
     /// On a terminal, unless `NO_COLOR` says otherwise.
     #[default]
@@ -225,14 +223,6 @@ impl Color {
             Self::Always => "always",
             Self::Never => "never",
         }
-    }
-}
-
-impl TryFrom<String> for Color {
-    type Error = String;
-
-    fn try_from(word: String) -> Result<Self, String> {
-        word.parse()
     }
 }
 

@@ -43,14 +43,12 @@ fn every_fault_that_was_seen_has_its_test() {
 
 /// Names of environment variables in the code of the binary, those of its settings and of its options.
 fn variables() -> BTreeSet<String> {
-    let keys = envctl::KEYS.iter();
+    let keys = envctl::KEYS.iter().chain(envctl::OPTIONS);
     let mut found: BTreeSet<String> = keys.filter_map(|key| key.variable).map(str::to_owned).collect();
     for text in sources("src") {
-        for before in ["Some(\"ENVCTL_", "env = \"ENVCTL_"] {
-            for rest in text.split(before).skip(1) {
-                let name = rest.split('"').next().unwrap_or_default();
-                found.insert(format!("ENVCTL_{name}"));
-            }
+        for rest in text.split("env = \"ENVCTL_").skip(1) {
+            let name = rest.split('"').next().unwrap_or_default();
+            found.insert(format!("ENVCTL_{name}"));
         }
     }
     found

@@ -2,52 +2,40 @@
 //!
 //! Promises: a flag holds for every profile; a file that belongs to somebody else runs no command.
 
-use std::path::Path;
-
-use super::Flags;
-use super::layers::{Resolver, SettingSpec};
-use crate::config::file::DatabaseTable;
+use super::layers::Resolver;
+use crate::config::form::{Port, Text};
+use crate::config::keys::{self, KEYS};
 use crate::config::origin::Origin;
 use crate::config::parsed_file::ParsedFile;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{Database, PerProfile};
-use crate::error::{self, Result};
+use crate::error::Result;
 
 /// The database of every profile: the flag over the profile's table over the general one.
-pub(crate) fn databases(flags: &Flags, layers: &mut Resolver<'_>) -> Result<PerProfile<Database>> {
-    let name = layers.optional(
-        &SettingSpec {
-            key: "database.name",
-            flag: flags.database.as_ref(),
-            variable: Some("ENVCTL_DATABASE"),
-            parse: &|text| Ok(text.to_owned()),
-            file: &|loaded| loaded.file.database.name.clone(),
-        },
-        Clone::clone,
-    )?;
-    let strongest =
-        name.filter(|given| !matches!(given.origin, Origin::File { .. })).map(|given| given.value);
+pub(crate) fn databases(layers: &mut Resolver<'_>) -> Result<PerProfile<Database>> {
+    let flag = layers.inputs.flags.database.as_ref();
+    let given = layers.find(&keys::DATABASE_NAME, flag)?;
+    let strongest = given.clone().filter(|given| !matches!(given.origin, Origin::File { .. }));
+    layers.note::<Text>("database.name", given);
     let mut databases = PerProfile::default();
     if let Some(loaded) = layers.project {
-        let general = database(&loaded.file.database, &Database::default(), "database", loaded, layers)?;
-        for (profile, table) in &loaded.file.profiles {
-            let key = format!("profiles.{profile}.database");
-            let own = database(&table.database, &general, &key, loaded, layers)?;
+        let general = database("database", &Database::default(), loaded, layers)?;
+        for profile in &loaded.profiles {
+            let own = database(&format!("profiles.{profile}.database"), &general, loaded, layers)?;
             databases.own.insert(profile.clone(), own);
         }
         databases.general = general;
     }
-    if strongest.is_some() {
+    if let Some(given) = strongest {
         for database in databases.own.values_mut().chain([&mut databases.general]) {
-            database.name.clone_from(&strongest);
+            database.name = Some(given.value.clone());
         }
     }
-    for key in
-        ["database.user", "database.host", "database.port", "database.os_user", "database.password_file"]
-    {
-        let password = key.ends_with("file") && databases.general.password.is_some();
-        if !password && !layers.rows.iter().any(|row| row.key == key) {
-            layers.row(key, None, Origin::Default);
+    let password = databases.general.password.is_some();
+    for key in KEYS.iter().filter(|key| key.path.starts_with("database.") && key.excludes.is_none()) {
+        let known = password && key.path.ends_with("password_file");
+        if !known && !layers.rows.iter().any(|row| row.key == key.path) {
+            layers.row(key.path, None, Origin::Default);
         }
     }
     Ok(databases)
@@ -55,56 +43,36 @@ pub(crate) fn databases(flags: &Flags, layers: &mut Resolver<'_>) -> Result<PerP
 
 /// One table over what holds in general; notes a row for what the table says itself.
 fn database(
-    table: &DatabaseTable,
+    table: &str,
     general: &Database,
-    key: &str,
     loaded: &ParsedFile,
     layers: &mut Resolver<'_>,
 ) -> Result<Database> {
-    let password = password(table, key, loaded, layers.home)?;
-    let shown = password.as_ref().map(ToString::to_string);
-    let form = if table.password_file.is_some() { "password_file" } else { "password_command" };
-    let name = (key != "database").then(|| table.name.clone()).flatten();
-    let fields = [
-        ("name", name),
-        ("user", table.user.clone()),
-        ("host", table.host.clone()),
-        ("port", table.port.map(|port| port.to_string())),
-        ("os_user", table.os_user.clone()),
-        (form, shown),
-    ];
-    for (field, value) in fields {
-        let key = format!("{key}.{field}");
-        if value.is_some() {
-            layers.row(&key, value, loaded.origin(&key));
+    let path = |field: &str| format!("{table}.{field}");
+    // The general name has its row: options and variables override it.
+    let name = match table {
+        "database" => loaded.get::<Text>(&path("name"), None),
+        _ => layers.take::<Text>(loaded, &path("name")),
+    };
+    let mut text = |field, general: &Option<String>| {
+        layers.take::<Text>(loaded, &path(field)).or_else(|| general.clone())
+    };
+    let (user, host) = (text("user", &general.user), text("host", &general.host));
+    let port = layers.take::<Port>(loaded, &path("port")).or(general.port);
+    let os_user = layers.take::<Text>(loaded, &path("os_user")).or_else(|| general.os_user.clone());
+    let password = loaded.secret(&path("password"), layers.inputs.home.as_deref());
+    if let Some((key, source)) = &password {
+        if matches!(source, SecretSource::Command(_)) && !loaded.trusted {
+            return Err(loaded.refuse_untrusted(key, "its command is not run"));
         }
+        layers.row(key, Some(source.to_string()), loaded.origin(key));
     }
-    let or = |own: &Option<String>, general: &Option<String>| own.clone().or_else(|| general.clone());
     Ok(Database {
-        name: or(&table.name, &general.name),
-        user: or(&table.user, &general.user),
-        host: or(&table.host, &general.host),
-        port: table.port.or(general.port),
-        os_user: or(&table.os_user, &general.os_user),
-        password: password.or_else(|| general.password.clone()),
+        name: name.or_else(|| general.name.clone()),
+        user,
+        os_user,
+        host,
+        port,
+        password: password.map(|(_, source)| source).or_else(|| general.password.clone()),
     })
-}
-
-fn password(
-    table: &DatabaseTable,
-    key: &str,
-    loaded: &ParsedFile,
-    home: Option<&Path>,
-) -> Result<Option<SecretSource>> {
-    if let Some(file) = &table.password_file {
-        return Ok(Some(SecretSource::File(loaded.locate(file, home))));
-    }
-    let Some(command) = &table.password_command else { return Ok(None) };
-    if !loaded.trusted {
-        let origin = loaded.origin(&format!("{key}.password_command"));
-        let message = format!("{origin}: this file belongs to another user, so its command is not run");
-        let hint = format!("look at the file, then name it: `--config {}`", loaded.path.display());
-        return Err(error::usage(message).hint(hint));
-    }
-    Ok(Some(SecretSource::Command(command.0.clone())))
 }

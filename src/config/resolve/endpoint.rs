@@ -5,45 +5,43 @@
 
 use std::collections::BTreeMap;
 
-use super::Flags;
 use super::layers::Resolver;
+use crate::config::form::Text;
+use crate::config::keys;
 use crate::config::origin::{Origin, Sourced};
 use crate::config::parsed_file::ParsedFile;
 use crate::config::settings::{EndpointSettings, PerProfile};
+use crate::error::Result;
 
 /// The daemon of every profile: flags, then variables, then the profile's own, then what holds for all.
-pub(crate) fn daemons(flags: &Flags, layers: &mut Resolver<'_>) -> PerProfile<EndpointSettings> {
-    let variable = |name: &str| layers.variable(name).map(|value| Sourced::env(name, value.to_owned()));
-    let from_variables =
-        EndpointSettings { context: variable("ENVCTL_CONTEXT"), host: variable("ENVCTL_HOST") };
+pub(crate) fn daemons(layers: &mut Resolver<'_>) -> Result<PerProfile<EndpointSettings>> {
+    let flags = &layers.inputs.flags;
     let from_flags = EndpointSettings { context: flags.context.clone(), host: flags.host.clone() };
     let (flags, filled_by_clap) = split(from_flags);
     let variables = EndpointSettings {
-        context: filled_by_clap.context.or(from_variables.context),
-        host: filled_by_clap.host.or(from_variables.host),
+        context: filled_by_clap.context.or(layers.read_variable(&keys::DOCKER_CONTEXT)?),
+        host: filled_by_clap.host.or(layers.read_variable(&keys::DOCKER_HOST)?),
     };
-    let mut asked = flags;
-    if asked.is_empty() {
-        asked = variables;
-    }
-    let general = [layers.project, layers.user].into_iter().flatten().map(|loaded| {
-        wish(loaded, "docker", loaded.file.docker.context.as_ref(), loaded.file.docker.host.as_ref())
-    });
+    let asked = if flags.is_empty() { variables } else { flags };
+    let of_file = |file: &ParsedFile, table: &str| EndpointSettings {
+        context: layers.read_file::<Text>(file, &format!("{table}.context")),
+        host: layers.read_file::<Text>(file, &format!("{table}.host")),
+    };
+    let general = layers.files().map(|file| of_file(file, "docker"));
     let general =
-        std::iter::once(asked.clone()).chain(general).find(|wish| !wish.is_empty()).unwrap_or_default();
-    let mut daemons = PerProfile { general: general.clone(), own: BTreeMap::new() };
+        std::iter::once(asked.clone()).chain(general).find(|given| !given.is_empty()).unwrap_or_default();
+    let profiles = layers.project.into_iter().flat_map(|file| {
+        file.profiles.iter().map(move |name| (name, of_file(file, &format!("profiles.{name}"))))
+    });
+    let profiles: Vec<_> = profiles.filter(|(_, own)| !own.is_empty()).collect();
     rows(layers, "docker", &general, true);
-    let Some(loaded) = layers.project else { return daemons };
-    for (name, table) in &loaded.file.profiles {
-        let key = format!("profiles.{name}");
-        let own = wish(loaded, &key, table.context.as_ref(), table.host.as_ref());
-        if !own.is_empty() {
-            rows(layers, &key, &own, false);
-            let own = if asked.is_empty() { own } else { asked.clone() };
-            daemons.own.insert(name.clone(), own);
-        }
+    let mut daemons = PerProfile { general, own: BTreeMap::new() };
+    for (name, own) in profiles {
+        rows(layers, &format!("profiles.{name}"), &own, false);
+        let own = if asked.is_empty() { own } else { asked.clone() };
+        daemons.own.insert(name.clone(), own);
     }
-    daemons
+    Ok(daemons)
 }
 
 /// Splits the options into those typed and those that clap took from variables.
@@ -57,20 +55,8 @@ fn split(flags: EndpointSettings) -> (EndpointSettings, EndpointSettings) {
     (by_hand, EndpointSettings { context: other(flags.context), host: other(flags.host) })
 }
 
-fn wish(
-    loaded: &ParsedFile,
-    table: &str,
-    context: Option<&String>,
-    host: Option<&String>,
-) -> EndpointSettings {
-    let given = |field: &str, value: Option<&String>| {
-        value.cloned().map(|value| Sourced { value, origin: loaded.origin(&format!("{table}.{field}")) })
-    };
-    EndpointSettings { context: given("context", context), host: given("host", host) }
-}
-
-fn rows(layers: &mut Resolver<'_>, table: &str, wish: &EndpointSettings, unset_too: bool) {
-    for (field, given) in [("context", &wish.context), ("host", &wish.host)] {
+fn rows(layers: &mut Resolver<'_>, table: &str, endpoint: &EndpointSettings, unset_too: bool) {
+    for (field, given) in [("context", &endpoint.context), ("host", &endpoint.host)] {
         let origin = given.as_ref().map_or(Origin::Default, |given| given.origin.clone());
         let value = given.as_ref().map(|given| without_password(&given.value));
         if value.is_some() || unset_too {

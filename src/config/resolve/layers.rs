@@ -2,9 +2,9 @@
 //!
 //! Promise: what is found carries its origin, and what is decided leaves a row for `envctl config`.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
+use super::Inputs;
+use crate::config::form::{Form, Written};
+use crate::config::keys::Setting;
 use crate::config::origin::{Origin, Sourced};
 use crate::config::parsed_file::ParsedFile;
 use crate::config::settings::SettingRow;
@@ -12,80 +12,108 @@ use crate::error::{self, Result};
 
 /// Sources of a setting below the command line, and the rows of the decided settings.
 pub(crate) struct Resolver<'a> {
-    pub(crate) env: &'a BTreeMap<String, String>,
-    pub(crate) home: Option<&'a Path>,
+    pub(crate) inputs: &'a Inputs,
     pub(crate) project: Option<&'a ParsedFile>,
     pub(crate) user: Option<&'a ParsedFile>,
     pub(crate) rows: Vec<SettingRow>,
 }
 
-/// Sources of one setting.
-pub(crate) struct SettingSpec<'a, T> {
-    /// The key in files and in `envctl config`.
-    pub(crate) key: &'a str,
-    /// Value from the command line.
-    pub(crate) flag: Option<&'a Sourced<T>>,
-    /// The environment variable.
-    pub(crate) variable: Option<&'a str>,
-    /// Reads the variable's text.
-    pub(crate) parse: &'a dyn Fn(&str) -> Result<T, String>,
-    /// Takes the value out of a file.
-    pub(crate) file: &'a dyn Fn(&ParsedFile) -> Option<T>,
-}
-
 impl<'a> Resolver<'a> {
     /// A variable that is set and not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<&'a str> {
-        self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.inputs.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The files, strongest first.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &'a ParsedFile> + use<'a> {
+        [self.project, self.user].into_iter().flatten()
+    }
+
+    /// Returns the value of the key's variable.
+    pub(crate) fn read_variable<F: Form>(&self, setting: &Setting<F>) -> Result<Option<Sourced<F::Value>>> {
+        let key = &setting.key;
+        let Some((name, text)) = key.variable.and_then(|name| Some((name, self.variable(name)?))) else {
+            return Ok(None);
+        };
+        let value = F::read(&self.typed(text), key.allowed);
+        value
+            .map(|value| Some(Sourced::env(name, value)))
+            .map_err(|reason| error::usage(format!("{name}: {reason}")))
+    }
+
+    /// Returns the value of a key in a file, with its line.
+    pub(crate) fn read_file<F: Form>(&self, file: &ParsedFile, path: &str) -> Option<Sourced<F::Value>> {
+        let value = file.get::<F>(path, self.inputs.home.as_deref())?;
+        Some(Sourced { value, origin: file.origin(path) })
     }
 
     /// The strongest of what was given.
-    pub(crate) fn find<T: Clone>(&self, lookup: &SettingSpec<'_, T>) -> Result<Option<Sourced<T>>> {
-        if let Some(flag) = lookup.flag {
+    pub(crate) fn find<F: Form>(
+        &self,
+        setting: &Setting<F>,
+        flag: Option<&Sourced<F::Value>>,
+    ) -> Result<Option<Sourced<F::Value>>> {
+        if let Some(flag) = flag {
             return Ok(Some(flag.clone()));
         }
-        if let Some((name, text)) = lookup.variable.and_then(|name| Some((name, self.variable(name)?))) {
-            let value = (lookup.parse)(text).map_err(|reason| error::usage(format!("{name}: {reason}")))?;
-            return Ok(Some(Sourced::env(name, value)));
-        }
-        let files = [self.project, self.user];
-        Ok(files.into_iter().flatten().find_map(|loaded| {
-            Some(Sourced { value: (lookup.file)(loaded)?, origin: loaded.origin(lookup.key) })
-        }))
+        let variable = self.read_variable(setting)?;
+        Ok(variable.or_else(|| self.files().find_map(|file| self.read_file::<F>(file, setting.key.path))))
     }
 
     /// The strongest of what was given, with a row, or nothing, with a row that says so.
-    pub(crate) fn optional<T: Clone>(
+    pub(crate) fn optional<F: Form>(
         &mut self,
-        lookup: &SettingSpec<'_, T>,
-        show: impl Fn(&T) -> String,
-    ) -> Result<Option<Sourced<T>>> {
-        let found = self.find(lookup)?;
-        let (value, origin) = match &found {
-            Some(given) => (Some(show(&given.value)), given.origin.clone()),
-            None => (None, Origin::Default),
-        };
-        self.row(lookup.key, value, origin);
-        Ok(found)
+        setting: &Setting<F>,
+        flag: Option<&Sourced<F::Value>>,
+    ) -> Result<Option<F::Value>> {
+        let found = self.find(setting, flag)?;
+        Ok(self.note::<F>(setting.key.path, found))
     }
 
-    /// The strongest of what was given, checked, or the default; with a row.
-    pub(crate) fn decided<T: Clone>(
+    /// The strongest of what was given, or the default of the key; with a row.
+    pub(crate) fn decided<F: Form>(
         &mut self,
-        lookup: &SettingSpec<'_, T>,
-        default: T,
-        check: impl Fn(&T) -> Result<(), String>,
-        show: impl Fn(&T) -> String,
-    ) -> Result<T> {
-        let given = self.find(lookup)?.unwrap_or(Sourced { value: default, origin: Origin::Default });
-        check(&given.value)
-            .map_err(|reason| error::usage(format!("{}: `{}`: {reason}", given.origin, lookup.key)))?;
-        self.row(lookup.key, Some(show(&given.value)), given.origin);
+        setting: &Setting<F>,
+        flag: Option<&Sourced<F::Value>>,
+    ) -> Result<F::Value> {
+        let key = &setting.key;
+        let default = F::read(&self.typed(key.default), key.allowed)
+            .map_err(|reason| error::failed(format!("default of `{}`: {reason}", key.path)))?;
+        self.decided_or(setting, flag, default)
+    }
+
+    /// The strongest of what was given, or `default`; with a row.
+    pub(crate) fn decided_or<F: Form>(
+        &mut self,
+        setting: &Setting<F>,
+        flag: Option<&Sourced<F::Value>>,
+        default: F::Value,
+    ) -> Result<F::Value> {
+        let given = self.find(setting, flag)?.unwrap_or(Sourced { value: default, origin: Origin::Default });
+        self.row(setting.key.path, Some(F::show(&given.value)), given.origin);
         Ok(given.value)
+    }
+
+    /// Notes what was found under a key, or that nothing was.
+    pub(crate) fn note<F: Form>(&mut self, path: &str, found: Option<Sourced<F::Value>>) -> Option<F::Value> {
+        let shown = found.as_ref().map(|given| F::show(&given.value));
+        let origin = found.as_ref().map_or(Origin::Default, |given| given.origin.clone());
+        self.row(path, shown, origin);
+        found.map(|given| given.value)
+    }
+
+    /// Takes the value of a key out of a file, with a row where the file has the key.
+    pub(crate) fn take<F: Form>(&mut self, file: &ParsedFile, path: &str) -> Option<F::Value> {
+        let found = self.read_file::<F>(file, path)?;
+        self.note::<F>(path, Some(found))
     }
 
     /// Notes a decision.
     pub(crate) fn row(&mut self, key: &str, value: Option<String>, origin: Origin) {
         self.rows.push(SettingRow { key: key.to_owned(), value, origin });
+    }
+
+    fn typed(&self, text: &'a str) -> Written<'a> {
+        Written::Variable { text, cwd: &self.inputs.cwd }
     }
 }

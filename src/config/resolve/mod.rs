@@ -4,7 +4,6 @@
 //! and is missing is an error; nothing here reads the process's environment, clock or terminal.
 
 mod database;
-pub(crate) mod docker;
 pub(crate) mod endpoint;
 mod layers;
 mod sections;
@@ -14,16 +13,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file::ProfileTable;
+use super::form::{NameList, Text, check_name};
+use super::keys;
 use super::origin::{Origin, Sourced};
 use super::project::{self, Project};
 use super::settings::{Color, SettingRow, Settings};
 use super::stack::Remembered;
-use crate::config::parsed_file::{FileTrust, ParsedFile, check_name};
-use crate::environment::selector::{ProfileRule, ProjectRules, TargetRequest};
+use crate::config::parsed_file::{FileTrust, ParsedFile};
+use crate::environment::selector::TargetRequest;
 use crate::error::{self, Result};
-pub(crate) use docker::{cpus, memory};
-use layers::{Resolver, SettingSpec};
+use layers::Resolver;
 
 /// Options of the command line; `None` where an option was not given. An option that clap filled from its variable is
 /// given as [`Sourced::env`]. A variable that clap was not told about is read here, to the same effect.
@@ -81,13 +80,7 @@ pub(crate) struct Inputs {
 /// Usage, each naming the flag, variable or file and line: a named file or folder that is missing, a file
 /// that cannot be understood, a value that cannot be read, options that exclude each other.
 pub(crate) fn resolve(inputs: &Inputs) -> Result<Settings> {
-    let mut layers = Resolver {
-        env: &inputs.env,
-        home: inputs.home.as_deref(),
-        project: None,
-        user: None,
-        rows: Vec::new(),
-    };
+    let mut layers = Resolver { inputs, project: None, user: None, rows: Vec::new() };
     let place = place(inputs, &mut layers)?;
     decide(inputs, layers.rows, place)
 }
@@ -111,21 +104,20 @@ pub(crate) fn resolve_at(inputs: &Inputs, folder: Option<PathBuf>, found: &Proje
 }
 
 fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: ProjectPlace) -> Result<Settings> {
-    let mut layers =
-        Resolver { env: &inputs.env, home: inputs.home.as_deref(), project: None, user: None, rows };
-    let user = user_file(inputs, &layers)?;
+    let mut layers = Resolver { inputs, project: None, user: None, rows };
+    let user = user_file(&layers)?;
     layers.project = place.loaded.as_ref();
     layers.user = user.as_ref();
 
-    let target = target(inputs, &mut layers, &place)?;
-    let databases = database::databases(&inputs.flags, &mut layers)?;
-    let daemons = crate::config::resolve::endpoint::daemons(&inputs.flags, &mut layers);
-    let workers = crate::config::resolve::docker::workers(&mut layers)?;
-    let backup = sections::backup(inputs, &mut layers, place.folder.as_deref())?;
+    let target = target(&mut layers, &place)?;
+    let databases = database::databases(&mut layers)?;
+    let daemons = endpoint::daemons(&mut layers)?;
+    let workers = sections::workers(&mut layers)?;
+    let backup = sections::backup(&mut layers, place.folder.as_deref())?;
     let restore = sections::restore(&mut layers)?;
     let migrations = sections::migrations(&mut layers)?;
-    let timeouts = sections::timeouts(&inputs.flags, &mut layers)?;
-    let color = sections::color(&inputs.flags, &mut layers)?;
+    let timeouts = sections::timeouts(&mut layers)?;
+    let color = layers.decided(&keys::OUTPUT_COLOR, inputs.flags.color.as_ref())?;
     let Resolver { rows, .. } = layers;
     Ok(Settings {
         target,
@@ -151,20 +143,13 @@ struct ProjectPlace {
 }
 
 fn place(inputs: &Inputs, layers: &mut Resolver<'_>) -> Result<ProjectPlace> {
-    let path = |text: &str| Ok(PathBuf::from(text));
-    let nowhere = |_: &ParsedFile| None;
-    let flag = inputs.flags.project_dir.as_ref();
-    let variable = Some("ENVCTL_PROJECT_DIR");
-    let asked =
-        layers.find(&SettingSpec { key: "project_dir", flag, variable, parse: &path, file: &nowhere })?;
+    let asked = layers.find(&keys::PROJECT_DIR, inputs.flags.project_dir.as_ref())?;
     let start = match &asked {
         Some(asked) => existing_folder(&inputs.cwd, asked)?,
         None => inputs.cwd.clone(),
     };
     let found = project::find(&start);
-    let flag = inputs.flags.config.as_ref();
-    let variable = Some("ENVCTL_CONFIG");
-    let named = layers.find(&SettingSpec { key: "config", flag, variable, parse: &path, file: &nowhere })?;
+    let named = layers.find(&keys::CONFIG, inputs.flags.config.as_ref())?;
     let named = named.map(|given| given.map(|file| inputs.cwd.join(file)));
 
     let loaded = load(named.as_ref(), &found, inputs.uid)?;
@@ -203,8 +188,8 @@ fn load(named: Option<&Sourced<PathBuf>>, found: &Project, uid: Option<u32>) -> 
 }
 
 /// `$XDG_CONFIG_HOME/envctl/config.toml`, where it exists.
-fn user_file(inputs: &Inputs, layers: &Resolver<'_>) -> Result<Option<ParsedFile>> {
-    let folder = xdg(layers, "XDG_CONFIG_HOME", inputs.home.as_deref(), ".config");
+fn user_file(layers: &Resolver<'_>) -> Result<Option<ParsedFile>> {
+    let folder = xdg(layers, "XDG_CONFIG_HOME", ".config");
     let Some(file) = folder.map(|folder| folder.join("envctl/config.toml")).filter(|file| file.is_file())
     else {
         return Ok(None);
@@ -213,80 +198,34 @@ fn user_file(inputs: &Inputs, layers: &Resolver<'_>) -> Result<Option<ParsedFile
 }
 
 /// A base directory; the specification says to ignore one that is not absolute.
-fn xdg(layers: &Resolver<'_>, variable: &str, home: Option<&Path>, below_home: &str) -> Option<PathBuf> {
+fn xdg(layers: &Resolver<'_>, variable: &str, below_home: &str) -> Option<PathBuf> {
     let set = layers.variable(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    set.or_else(|| home.map(|home| home.join(below_home)))
+    set.or_else(|| layers.inputs.home.as_ref().map(|home| home.join(below_home)))
 }
 
-fn target(inputs: &Inputs, layers: &mut Resolver<'_>, place: &ProjectPlace) -> Result<TargetRequest> {
-    let flags = &inputs.flags;
-    let text = |text: &str| Ok(text.to_owned());
-    let nowhere = |_: &ParsedFile| None;
+fn target(layers: &mut Resolver<'_>, place: &ProjectPlace) -> Result<TargetRequest> {
+    let flags = &layers.inputs.flags;
     let (stacks, all_stacks) = stacks(flags, layers)?;
-    let profile = layers.optional(
-        &SettingSpec {
-            key: "profile",
-            flag: flags.profile.as_ref(),
-            variable: Some("ENVCTL_PROFILE"),
-            parse: &text,
-            file: &nowhere,
-        },
-        Clone::clone,
-    )?;
+    let profile = layers.find(&keys::PROFILE, flags.profile.as_ref())?;
     if let Some(given) = &profile {
         check_name(&given.value).map_err(|reason| error::usage(format!("{}: {reason}", given.origin)))?;
     }
-    let container = layers.optional(
-        &SettingSpec {
-            key: "container",
-            flag: flags.container.as_ref(),
-            variable: Some("ENVCTL_CONTAINER"),
-            parse: &text,
-            file: &|_| None,
-        },
-        Clone::clone,
-    )?;
-    let index = layers.optional(
-        &SettingSpec {
-            key: "index",
-            flag: flags.index.as_ref(),
-            variable: Some("ENVCTL_INDEX"),
-            parse: &sections::number,
-            file: &|_| None,
-        },
-        u32::to_string,
-    )?;
-    let rules = sections::rules(layers);
     Ok(TargetRequest {
         stacks,
         all_stacks,
-        profile: profile.map(|given| given.value),
-        container: container.map(|given| given.value),
-        index: index.map(|given| given.value),
+        profile: layers.note::<Text>("profile", profile),
+        container: layers.optional(&keys::CONTAINER, flags.container.as_ref())?,
+        index: layers.optional(&keys::INDEX, flags.index.as_ref())?,
         project_dir: place.folder.clone(),
-        rules,
+        rules: sections::rules(layers),
     })
 }
 
 /// `--stack` and `--all-stacks` exclude each other when both were said in one way; else the stronger holds.
 fn stacks(flags: &Flags, layers: &mut Resolver<'_>) -> Result<(Vec<String>, bool)> {
-    let list = |text: &str| {
-        Ok(text.split(',').map(str::trim).filter(|glob| !glob.is_empty()).map(str::to_owned).collect())
-    };
-    let some = layers.find(&SettingSpec {
-        key: "stacks",
-        flag: flags.stacks.as_ref().filter(|given| !given.value.is_empty()),
-        variable: Some("ENVCTL_STACK"),
-        parse: &list,
-        file: &|_| None,
-    })?;
-    let all = layers.find(&SettingSpec {
-        key: "all_stacks",
-        flag: flags.all_stacks.as_ref(),
-        variable: Some("ENVCTL_ALL_STACKS"),
-        parse: &sections::switch,
-        file: &|_| None,
-    })?;
+    let typed = flags.stacks.as_ref().filter(|given| !given.value.is_empty());
+    let some = layers.find(&keys::STACKS, typed)?;
+    let all = layers.find(&keys::ALL_STACKS, flags.all_stacks.as_ref())?;
     let is_flag = |origin: &Origin| matches!(origin, Origin::Flag { .. });
     let (some, all) = match (some, all.filter(|given| given.value)) {
         (Some(some), Some(all)) if is_flag(&some.origin) == is_flag(&all.origin) => {
@@ -296,36 +235,12 @@ fn stacks(flags: &Flags, layers: &mut Resolver<'_>) -> Result<(Vec<String>, bool
         (Some(some), Some(_)) => (Some(some), None),
         pair => pair,
     };
-    let origin_of = |origin: Option<&Origin>| origin.cloned().unwrap_or(Origin::Default);
-    let shown = some.as_ref().map(|given| given.value.join(", "));
-    layers.row("stacks", shown, origin_of(some.as_ref().map(|given| &given.origin)));
-    layers.row(
-        "all_stacks",
-        Some(all.is_some().to_string()),
-        origin_of(all.as_ref().map(|given| &given.origin)),
-    );
-    Ok((some.map(|given| given.value).unwrap_or_default(), all.is_some()))
+    let all_origin = all.as_ref().map_or(Origin::Default, |given| given.origin.clone());
+    let stacks = layers.note::<NameList>("stacks", some).unwrap_or_default();
+    layers.row("all_stacks", Some(all.is_some().to_string()), all_origin);
+    Ok((stacks, all.is_some()))
 }
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
-}
-
-impl From<&ProfileTable> for ProfileRule {
-    fn from(table: &ProfileTable) -> Self {
-        Self {
-            project: table.project.clone(),
-            backend: table.backend.clone(),
-            db: table.db.clone(),
-            protected: table.protected,
-        }
-    }
-}
-
-impl From<&ParsedFile> for ProjectRules {
-    fn from(loaded: &ParsedFile) -> Self {
-        let profiles =
-            loaded.file.profiles.iter().map(|(name, table)| (name.clone(), table.into())).collect();
-        Self { stack: loaded.file.stack.clone(), profiles }
-    }
 }

@@ -1,6 +1,6 @@
 //! Tests of what a configuration file may hold, and of the errors for anything else.
 
-use super::super::file::{ConfigFile, DurationText};
+use super::super::form::Time;
 use super::*;
 use crate::config::parsed_file::{FileTrust, ParsedFile};
 use crate::error::Error;
@@ -51,9 +51,9 @@ fn values_of_the_wrong_kind_name_the_line() {
         ("stack = 3", 1, "expected a string"),
         ("\nlock_timeout = 'ten'", 2, "not a duration"),
         ("lock_timeout = -1", 1, "duration"),
-        ("\n\n[restore]\njobs = -1", 4, "expected `auto` or a number of sessions"),
+        ("\n\n[restore]\njobs = -1", 4, "`-1` is neither `auto` nor a whole number"),
         ("[restore]\njobs = 0", 2, "at least 1"),
-        ("[profiles]\ndev = 3", 2, "expected struct"),
+        ("[profiles]\ndev = 3", 2, "expected a table"),
         ("[output]\ncolor = 'blue'", 2, "`blue` is not one of auto, always, never"),
         ("stack = 'a'\nstack = 'b'", 2, "duplicate key"),
         ("stack = ", 1, ""),
@@ -84,13 +84,11 @@ fn no_fault_quotes_a_command_or_the_line_it_stands_on() {
 
 #[test]
 fn durations_are_text_or_seconds() {
-    let file = parse("timeout = '1m 30s'\nlock_timeout = 5").unwrap().file;
-    let expected = ConfigFile {
-        timeout: Some(DurationText(Duration::from_secs(90))),
-        lock_timeout: Some(DurationText(Duration::from_secs(5))),
-        ..ConfigFile::default()
-    };
-    assert_eq!(file, expected);
+    let file = parse("timeout = '1m 30s'\nlock_timeout = 5").unwrap();
+    let limit = |key: &str| file.get::<Time>(key, None);
+    assert_eq!(limit("timeout"), Some(Duration::from_secs(90)));
+    assert_eq!(limit("lock_timeout"), Some(Duration::from_secs(5)));
+    assert_eq!(limit("stall_timeout"), None);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::super::file::{ConfigFile, ProfileTable};
 use super::super::keys::{GUARDS, KEYS};
 use super::*;
 use crate::config::origin::Origin;
@@ -45,15 +44,6 @@ fn alternatives() -> String {
         lines.push(line.to_owned());
     }
     lines.join("\n")
-}
-
-#[test]
-fn the_list_of_keys_is_what_a_file_may_hold() {
-    let mut file = ConfigFile::default();
-    file.profiles.insert("*".to_owned(), ProfileTable::default());
-    let mut fields = BTreeSet::new();
-    paths(&serde_json::to_value(&file).unwrap(), "", &mut fields);
-    assert_eq!(fields, known());
 }
 
 #[test]
