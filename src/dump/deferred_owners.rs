@@ -4,6 +4,7 @@
 //! statement is taken apart into names, keywords and signs, has to have one of a few shapes, and is put together again
 //! from these. None of the shapes evaluates an expression or calls a function.
 
+use crate::dump::sql::{SqlTokenKind, SqlTokens};
 use crate::text::sql_quote::ident;
 
 /// Returns `ALTER kind name OWNER TO role`, `GRANT`, `REVOKE`, `ALTER DEFAULT PRIVILEGES` or `ALTER TABLE name FORCE ROW
@@ -86,54 +87,36 @@ const OPERATOR: &str = "+-*/<>=~!@#%^&|`?";
 /// Names, keywords, numbers and signs; `None` where there is anything else: strings, comments, several statements.
 fn tokens(text: &str) -> Option<Vec<OwnerToken>> {
     let mut tokens = Vec::new();
-    let mut rest = text;
-    loop {
-        rest = rest.trim_start_matches([' ', '\t', '\n', '\r']);
-        let Some(first) = rest.chars().next() else { return Some(tokens) };
-        let (token, length) = match first {
-            '"' => quoted(rest)?,
-            'a'..='z' | 'A'..='Z' | '_' | '\u{80}'.. => {
-                let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || c >= '\u{80}';
-                let length = rest.find(|c| !part(c)).unwrap_or(rest.len());
+    let mut end = 0;
+    for token in SqlTokens::of(text) {
+        let glued = std::mem::replace(&mut end, token.end()) == token.at;
+        match token.kind {
+            SqlTokenKind::Word => tokens.push(OwnerToken::Word(token.text.to_ascii_lowercase())),
+            SqlTokenKind::Quoted => {
                 // `U&"…"` is no name that this reads.
-                if rest[length..].starts_with("&\"") {
+                if glued && tokens.last() == Some(&OwnerToken::Sign("&".to_owned())) {
                     return None;
                 }
-                (OwnerToken::Word(rest[..length].to_ascii_lowercase()), length)
+                tokens.push(OwnerToken::Name(token.name()?));
             }
-            '0'..='9' => {
-                let length = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-                (OwnerToken::Number(rest[..length].to_owned()), length)
+            SqlTokenKind::Number if token.text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                tokens.push(OwnerToken::Number(token.text.to_owned()));
             }
-            '.' | ',' | '(' | ')' | '[' | ']' => (OwnerToken::Sign(first.to_string()), 1),
-            _ if OPERATOR.contains(first) => {
-                let length = rest.find(|c| !OPERATOR.contains(c)).unwrap_or(rest.len());
-                let operator = &rest[..length];
-                if operator.contains("--") || operator.contains("/*") {
-                    return None;
+            SqlTokenKind::Symbol if token.text.chars().all(|c| OPERATOR.contains(c)) => {
+                match tokens.last_mut() {
+                    Some(OwnerToken::Sign(sign)) if glued && sign.chars().all(|c| OPERATOR.contains(c)) => {
+                        sign.push_str(token.text);
+                    }
+                    _ => tokens.push(OwnerToken::Sign(token.text.to_owned())),
                 }
-                (OwnerToken::Sign(operator.to_owned()), length)
+            }
+            SqlTokenKind::Symbol if [".", ",", "(", ")", "[", "]"].contains(&token.text) => {
+                tokens.push(OwnerToken::Sign(token.text.to_owned()));
             }
             _ => return None,
-        };
-        tokens.push(token);
-        rest = &rest[length..];
-    }
-}
-
-/// A quoted name and its length in the text.
-fn quoted(text: &str) -> Option<(OwnerToken, usize)> {
-    let mut name = String::new();
-    let mut at = 1;
-    loop {
-        let end = at + text[at..].find('"')?;
-        name.push_str(&text[at..end]);
-        if !text[end + 1..].starts_with('"') {
-            return Some((OwnerToken::Name(name), end + 1));
         }
-        name.push('"');
-        at = end + 2;
     }
+    Some(tokens)
 }
 
 /// Kinds of objects with an owner and a name that may have a schema.

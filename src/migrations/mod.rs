@@ -12,7 +12,6 @@ pub(crate) mod directory;
 pub(crate) mod driver;
 pub(crate) mod history;
 pub(crate) mod layout;
-mod lexer;
 pub(crate) mod migration_name;
 pub(crate) mod plan;
 pub(crate) mod prisma;

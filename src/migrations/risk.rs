@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+#[cfg(feature = "risk")]
+use crate::dump::sql::{SqlToken, qualified_name, statements};
 use crate::postgres::Session;
 use crate::postgres::session::Refusal;
 use crate::text::units::bytes;
@@ -114,13 +116,14 @@ pub(crate) fn weigh(sql: &str, in_transaction: bool, sizes: &Sizes) -> FileRisks
     }
     let mut linter = Linter::from(RULES.iter().filter_map(|(name, _)| name.parse::<Rule>().ok()));
     linter.settings.assume_in_transaction = in_transaction;
+    let statements = statements(sql);
     let mut risks: Vec<Risk> = Vec::new();
     for violation in linter.lint(&parsed, sql) {
         let rule = violation.code.to_string();
         let Some((_, danger)) = RULES.iter().find(|(name, _)| *name == rule) else { continue };
         let at = usize::from(violation.text_range.start());
         let line = sql[..at.min(sql.len())].matches('\n').count() + 1;
-        let table = named_table(statement_at(sql, at), sizes);
+        let table = named_table(&statements, at, sizes);
         // A table that is made by this file, or in this plan, is empty: nothing waits for it.
         if *danger != RiskKind::DataLoss && table.is_none() {
             continue;
@@ -163,30 +166,24 @@ const RULES: &[(&str, RiskKind)] = &[
     ("renaming-table", RiskKind::Breaks),
 ];
 
-/// The statement around a place, by its semicolons: good enough to find the table's name.
+/// Returns the table of the database that the statement around a place names first.
 #[cfg(feature = "risk")]
-fn statement_at(sql: &str, at: usize) -> &str {
-    let at = at.min(sql.len());
-    let start = sql[..at].rfind(';').map_or(0, |semicolon| semicolon + 1);
-    let end = sql[at..].find(';').map_or(sql.len(), |semicolon| at + semicolon);
-    &sql[start..end]
-}
-
-/// The first word of a statement that is a table of the database.
-#[cfg(feature = "risk")]
-fn named_table(statement: &str, sizes: &Sizes) -> Option<String> {
+fn named_table(statements: &[Vec<SqlToken<'_>>], at: usize, sizes: &Sizes) -> Option<String> {
+    let statement = statements.iter().find(|tokens| tokens.last().is_some_and(|last| last.end() > at))?;
     let after = |keyword: &str| {
-        let upper = statement.to_ascii_uppercase();
-        let at = upper.find(keyword)? + keyword.len();
-        statement[at..]
-            .split(|c: char| c.is_whitespace() || matches!(c, '(' | ',' | ')'))
-            .map(|word| word.replace('"', ""))
-            .filter(|word| {
-                !matches!(word.to_ascii_uppercase().as_str(), "" | "IF" | "EXISTS" | "ONLY" | "CASCADE")
-            })
-            .find(|word| sizes.contains_key(word))
+        let mut rest = &statement[statement.iter().position(|token| token.is(keyword))? + 1..];
+        while !rest.is_empty() {
+            let (name, behind) = rest.split_at(qualified_name(rest).unwrap_or(1));
+            let name: Vec<_> = name.iter().filter_map(SqlToken::name).collect();
+            let name = name.join(".");
+            if sizes.contains_key(&name) {
+                return Some(name);
+            }
+            rest = behind;
+        }
+        None
     };
-    [" TABLE ", " ON ", "TRUNCATE "].into_iter().find_map(after)
+    ["table", "on", "truncate"].into_iter().find_map(after)
 }
 
 #[cfg(all(test, feature = "risk"))]
@@ -217,6 +214,11 @@ mod tests {
         assert_eq!(
             dangers("alter table public.users alter column a type bigint;"),
             [(RiskKind::Rewrite, 1, size)]
+        );
+        assert_eq!(
+            dangers("comment on column users.a is 'x; y'; alter table \"users\" drop column a -- ;\n;"),
+            [(RiskKind::DataLoss, 1, size)],
+            "semicolons in strings and comments end no statement"
         );
         assert_eq!(dangers("create table t (a int); create index i on t (a);"), [], "a new table is empty");
         assert_eq!(weigh("alter table ((", true, &Sizes::new()), FileRisks::default());

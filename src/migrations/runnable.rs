@@ -6,11 +6,11 @@
 use std::path::Path;
 
 use super::layout::Script;
-use super::lexer::{MigrationToken, MigrationTokenKind, Tokens, line_of};
+use crate::dump::sql::{SqlToken, SqlTokenKind, begins_with, statements};
 use crate::error::{self, Error, Result};
 use crate::migrations::directory;
 
-/// A reason why a file cannot run, and its place.
+/// A reason why a file cannot run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Obstacle {
     /// A command of psql, with its first word.
@@ -28,8 +28,7 @@ enum Obstacle {
 /// # Errors
 /// Kind `Refused`, with file and line.
 pub(crate) fn check(script: &Script, project: Option<&Path>) -> Result<()> {
-    let Some((obstacle, at)) = find(&script.sql, script.transaction) else { return Ok(()) };
-    let line = line_of(&script.sql, at);
+    let Some((obstacle, line)) = find(&script.sql, script.transaction) else { return Ok(()) };
     Err(obstacle.error(&format!("{}:{line}", directory::shown(&script.path, project))))
 }
 
@@ -66,96 +65,69 @@ impl Obstacle {
     }
 }
 
-/// Returns the first obstacle. `inside`: the file runs in a transaction block, which ends whatever it begins.
+/// Returns the first obstacle with its line. `inside`: the file runs in a transaction block, which ends whatever it begins.
 fn find(sql: &str, inside: bool) -> Option<(Obstacle, usize)> {
-    let mut statement = RunningStatement::default();
-    let mut open: Option<(String, usize)> = None;
-    let mut before: Option<MigrationToken<'_>> = None;
+    let mut open = None;
+    for statement in statements(sql) {
+        let found = obstacle_in(&statement);
+        if found.is_some() {
+            return found;
+        }
+        follow_transaction(&statement, &mut open);
+    }
+    open.filter(|_| !inside).map(|(word, line)| (Obstacle::Open(word), line))
+}
+
+/// Returns what the server would not understand in a statement, with its line.
+fn obstacle_in(statement: &[SqlToken<'_>]) -> Option<(Obstacle, usize)> {
+    let copies = statement.first().is_some_and(|first| first.is("copy"));
     let mut brackets = 0_usize;
-    for token in Tokens::of(sql) {
-        let glued = before.filter(|last| last.at + last.text.len() == token.at);
+    for (at, token) in statement.iter().enumerate() {
+        let before = at.checked_sub(1).map(|before| statement[before]);
+        let in_variable =
+            before.is_some_and(|colon| colon.is_symbol(":") && colon.end() == token.at && brackets == 0);
         match token.kind {
-            MigrationTokenKind::LineComment | MigrationTokenKind::BlockComment => continue,
-            MigrationTokenKind::Backslash => {
+            SqlTokenKind::Metacommand => {
                 let word = token.text.split_whitespace().next().unwrap_or("\\");
-                return Some((Obstacle::Command(word.to_owned()), token.at));
+                return Some((Obstacle::Command(word.to_owned()), token.line));
             }
-            MigrationTokenKind::Symbol if token.text == "[" => brackets += 1,
-            MigrationTokenKind::Symbol if token.text == "]" => brackets = brackets.saturating_sub(1),
-            MigrationTokenKind::Semicolon if statement.depth == 0 => {
-                std::mem::take(&mut statement).over(&mut open);
-                brackets = 0;
-            }
-            MigrationTokenKind::Word | MigrationTokenKind::Text | MigrationTokenKind::Quoted
-                if brackets == 0
-                    && glued.is_some_and(|colon| colon.text == ":")
-                    && !sql[..token.at - 1].ends_with(':') =>
+            SqlTokenKind::Symbol if token.text == "[" => brackets += 1,
+            SqlTokenKind::Symbol if token.text == "]" => brackets = brackets.saturating_sub(1),
+            SqlTokenKind::Word | SqlTokenKind::Number | SqlTokenKind::Text | SqlTokenKind::Quoted
+                if in_variable =>
             {
-                return Some((Obstacle::Variable(format!(":{}", token.text)), token.at - 1));
+                return Some((Obstacle::Variable(format!(":{}", token.text)), token.line));
             }
-            MigrationTokenKind::Word => {
-                if let Some(at) = statement.word(token) {
-                    return Some((Obstacle::Copy, at));
-                }
+            SqlTokenKind::Word
+                if copies && token.is("stdin") && before.is_some_and(|word| word.is("from")) =>
+            {
+                return Some((Obstacle::Copy, statement[0].line));
             }
             _ => {}
         }
-        before = Some(token);
     }
-    statement.over(&mut open);
-    open.filter(|_| !inside).map(|(word, at)| (Obstacle::Open(word), at))
+    None
 }
 
-/// The words of the statement that is being read.
-#[derive(Default)]
-struct RunningStatement {
-    /// The first ones, in upper case.
-    words: Vec<String>,
-    last: String,
-    at: usize,
-    /// Blocks of a body in standard SQL, whose semicolons end no statement.
-    depth: usize,
-}
-
-impl RunningStatement {
-    /// Adds a word; returns the place of the statement where it reads rows from the client.
-    fn word(&mut self, token: MigrationToken<'_>) -> Option<usize> {
-        /// `ROLLBACK TRANSACTION TO SAVEPOINT`, `COMMIT WORK AND NO CHAIN`.
-        const KEPT: usize = 6;
-        let word = token.text.to_uppercase();
-        if self.words.is_empty() {
-            self.at = token.at;
-        }
-        let first = self.words.first().map(String::as_str);
-        let copies = first == Some("COPY") && self.last == "FROM" && word == "STDIN";
-        match word.as_str() {
-            "ATOMIC" if first == Some("CREATE") && self.last == "BEGIN" => self.depth += 1,
-            "CASE" if self.depth > 0 => self.depth += 1,
-            "END" if self.depth > 0 => self.depth -= 1,
-            _ => {}
-        }
-        if self.words.len() < KEPT {
-            self.words.push(word.clone());
-        }
-        self.last = word;
-        copies.then_some(self.at)
+/// Notes what a statement does to the transaction: `open` is the word that began it, and its line.
+fn follow_transaction(statement: &[SqlToken<'_>], open: &mut Option<(String, usize)>) {
+    let Some(first) = statement.first() else { return };
+    if begins_with(statement, &["begin"]) || begins_with(statement, &["start", "transaction"]) {
+        let word = if first.is("begin") { "BEGIN" } else { "START TRANSACTION" };
+        open.get_or_insert((word.to_owned(), first.line));
+        return;
     }
-
-    /// Notes what the statement does to the transaction.
-    fn over(self, open: &mut Option<(String, usize)>) {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        match words.as_slice() {
-            ["BEGIN", ..] | ["START", "TRANSACTION", ..] => {
-                let word = if words[0] == "BEGIN" { "BEGIN" } else { "START TRANSACTION" };
-                open.get_or_insert((word.to_owned(), self.at));
-            }
-            ["COMMIT" | "ROLLBACK", "PREPARED", ..]
-            | ["ROLLBACK", "TO", ..]
-            | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..]
-            | ["COMMIT" | "END" | "ROLLBACK" | "ABORT", .., "AND", "CHAIN"] => {}
-            ["COMMIT" | "END" | "ROLLBACK" | "ABORT", ..] | ["PREPARE", "TRANSACTION", ..] => *open = None,
-            _ => {}
-        }
+    // `ROLLBACK TRANSACTION TO SAVEPOINT`, `COMMIT WORK AND CHAIN`.
+    let goes_on = begins_with(statement, &["commit", "prepared"])
+        || begins_with(statement, &["rollback", "prepared"])
+        || begins_with(statement, &["rollback", "to"])
+        || begins_with(statement, &["rollback", "work", "to"])
+        || begins_with(statement, &["rollback", "transaction", "to"])
+        || statement.windows(2).any(|pair| begins_with(pair, &["and", "chain"]));
+    let ends = ["commit", "end", "rollback", "abort"].iter().any(|word| first.is(word))
+        || begins_with(statement, &["prepare", "transaction"]);
+    if ends && !goes_on {
+        *open = None;
     }
 }
 
@@ -164,7 +136,7 @@ mod tests {
     use super::*;
 
     fn obstacle(sql: &str) -> Option<(Obstacle, usize)> {
-        find(sql, false).map(|(obstacle, at)| (obstacle, line_of(sql, at)))
+        find(sql, false)
     }
 
     #[track_caller]

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 pub(crate) const MOST_NAMES: usize = 20_000;
 
 use super::finding::FindingKind;
+use super::nesting::Nesting;
 use super::token::{SourceLocation, Token};
 use crate::text::encoding::of_bytes;
 
@@ -58,11 +59,7 @@ pub(crate) struct Statement {
     pub(crate) found: BTreeSet<FindingKind>,
     /// True if the statement defines or runs code that the lexer cannot read.
     pub(crate) opaque: bool,
-    depth: u32,
-    begins: u32,
-    /// psql's own memory of the first four names, by which it knows CREATE FUNCTION.
-    names: [u8; 4],
-    names_seen: usize,
+    nesting: Nesting,
     last: Vec<u8>,
     /// The end of a `U&`, where a name may follow at once.
     unicode: Option<u64>,
@@ -77,7 +74,7 @@ impl Statement {
 
     /// Reports whether a semicolon here ends the statement, by psql's own rule.
     pub(crate) fn ends_here(&self) -> bool {
-        self.depth == 0 && self.begins == 0
+        self.nesting.ends_here()
     }
 
     /// Forgets everything, for the next statement.
@@ -87,10 +84,7 @@ impl Statement {
         self.select = None;
         self.found.clear();
         self.opaque = false;
-        self.depth = 0;
-        self.begins = 0;
-        self.names = [0; 4];
-        self.names_seen = 0;
+        self.nesting = Nesting::default();
         self.last.clear();
         self.unicode = None;
         self.expect = ExpectedNext::Nothing;
@@ -107,10 +101,10 @@ impl Statement {
             Token::Symbol(b'(') => {
                 self.call();
                 self.keep(KeptToken::Other(b'('));
-                self.depth += 1;
+                self.nesting.open_parenthesis();
             }
             Token::Symbol(b')') => {
-                self.depth = self.depth.saturating_sub(1);
+                self.nesting.close_parenthesis();
                 self.keep(KeptToken::Other(b')'));
             }
             Token::Quoted(name) => self.keep_text(name, KeptToken::Name),
@@ -143,7 +137,7 @@ impl Statement {
 
     /// Keeps all of a SELECT: its shape decides.
     fn follow_select(&mut self, token: Token<'_>) {
-        if self.head.is_empty() && self.depth == 0 {
+        if self.head.is_empty() && !self.nesting.in_parentheses() {
             let selects = matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(b"select"));
             self.select = selects.then(Vec::new);
             return;
@@ -162,13 +156,13 @@ impl Statement {
     }
 
     fn keep(&mut self, piece: KeptToken) {
-        if self.depth == 0 && self.head.len() < HEAD {
+        if !self.nesting.in_parentheses() && self.head.len() < HEAD {
             self.head.push(piece);
         }
     }
 
     fn keep_text(&mut self, text: &[u8], piece: impl Fn(String) -> KeptToken) {
-        if self.depth == 0 && self.head.len() < HEAD {
+        if !self.nesting.in_parentheses() && self.head.len() < HEAD {
             self.head.push(piece(of_bytes(text)));
         }
     }
@@ -218,10 +212,12 @@ impl Statement {
     }
 
     fn word(&mut self, word: &[u8]) {
-        self.follow_blocks(word);
+        if self.nesting.word(word) {
+            self.expect = ExpectedNext::Atomic;
+        }
         let mut buffer = [0; 24];
         let keyword = lower(word, &mut buffer);
-        if self.depth == 0 {
+        if !self.nesting.in_parentheses() {
             self.announce(keyword);
             if self.head.len() < HEAD {
                 let text = of_bytes(word).to_ascii_lowercase();
@@ -229,7 +225,7 @@ impl Statement {
             }
         }
         let selects = matches!(keyword, "select" | "table" | "with");
-        if selects && self.depth == 0 && self.head.len() > 1 && self.head_is(0, "insert") {
+        if selects && !self.nesting.in_parentheses() && self.head.len() > 1 && self.head_is(0, "insert") {
             self.found.insert(FindingKind::Query);
         }
         if keyword == "set_config" {
@@ -237,35 +233,11 @@ impl Statement {
         }
     }
 
-    /// psql's rule for `BEGIN ATOMIC … END`: it counts only in CREATE FUNCTION and CREATE PROCEDURE.
-    fn follow_blocks(&mut self, word: &[u8]) {
-        let is = |keyword: &[u8]| word.eq_ignore_ascii_case(keyword);
-        if self.names_seen < 4
-            && (is(b"create") || is(b"function") || is(b"procedure") || is(b"or") || is(b"replace"))
-        {
-            self.names[self.names_seen] = word[0].to_ascii_lowercase();
-        }
-        self.names_seen = self.names_seen.saturating_add(1);
-        let function = matches!(self.names, [b'c', b'f' | b'p', ..] | [b'c', b'o', b'r', b'f' | b'p'])
-            && self.depth == 0;
-        if !function {
-            return;
-        }
-        if is(b"begin") {
-            self.begins += 1;
-            self.expect = ExpectedNext::Atomic;
-        } else if is(b"case") && self.begins > 0 {
-            self.begins += 1;
-        } else if is(b"end") {
-            self.begins = self.begins.saturating_sub(1);
-        }
-    }
-
     /// Words after which the next token says something.
     fn announce(&mut self, keyword: &str) {
         let expect = match keyword {
-            "language" if self.begins == 0 && self.defines_code() => ExpectedNext::Language,
-            "function" | "procedure" | "do" if self.begins == 0 => {
+            "language" if !self.nesting.in_body() && self.defines_code() => ExpectedNext::Language,
+            "function" | "procedure" | "do" if !self.nesting.in_body() => {
                 self.opaque |= self.head.is_empty() || self.head_is(0, "create");
                 return;
             }
@@ -300,7 +272,7 @@ impl Statement {
 
     /// An opening parenthesis: a call, if a name stands before it.
     fn call(&mut self) {
-        let calls = self.depth > 0 && !self.last.is_empty() && self.last != b"values";
+        let calls = self.nesting.in_parentheses() && !self.last.is_empty() && self.last != b"values";
         if calls && self.head_is(0, "insert") {
             self.found.insert(FindingKind::Query);
         }

@@ -54,17 +54,19 @@ pub(crate) trait LexerEvents {
     /// A backslash command with the rest of its line; `whole` is false where the stream ended in it.
     fn metacommand(&mut self, line: &[u8], place: SourceLocation, whole: bool);
     /// `:name`, `:'name'`, `:"name"`: what psql would replace by a variable's value.
-    fn variable(&mut self, place: SourceLocation);
+    fn variable(&mut self, _place: SourceLocation) {}
     /// Bytes that cannot be judged, seen when everything up to `at` had passed.
-    fn ambiguous(&mut self, what: Ambiguity, place: SourceLocation, at: u64);
+    fn ambiguous(&mut self, _what: Ambiguity, _place: SourceLocation, _at: u64) {}
     /// The first byte of COPY data.
-    fn copy_begins(&mut self, offset: u64);
+    fn copy_begins(&mut self, _offset: u64) {}
     /// The end of COPY data: its rows, its bytes without `\.`, and the byte after the line of `\.`.
-    fn copy_ends(&mut self, rows: u64, bytes: u64, end: u64);
+    fn copy_ends(&mut self, _rows: u64, _bytes: u64, _end: u64) {}
     /// Line of the SET by which a backslash in a plain string escapes what follows; none while it does not.
-    fn plain_escapes(&self) -> Option<u64>;
+    fn plain_escapes(&self) -> Option<u64> {
+        None
+    }
     /// The bytes of statements themselves, in order; for excerpts.
-    fn raw(&mut self, bytes: &[u8]);
+    fn raw(&mut self, _bytes: &[u8]) {}
 }
 
 /// Construct that is open when the stream ends.

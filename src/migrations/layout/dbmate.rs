@@ -3,7 +3,7 @@
 //! The rules are those of `pkg/dbmate/migration.go`. Promises: the lines that run keep their numbers; a file of which a
 //! part would neither run nor be the way back is refused (dbmate#820), and so is a mark that dbmate reads differently.
 
-use super::super::lexer::{MigrationTokenKind, Tokens, line_of};
+use crate::dump::sql::{SqlTokenKind, SqlTokens};
 use crate::error::{self, Error, Result};
 
 /// The part of a file that runs.
@@ -36,44 +36,47 @@ enum DbmateLine<'a> {
 /// # Errors
 /// Kind `Refused`, with the line.
 pub(crate) fn read(text: &str, file: &str) -> Result<Up> {
-    let refuse = |at: usize, what: &str| error::refused(format!("{file}:{}: {what}", line_of(text, at)));
-    let comments: Vec<usize> = Tokens::of(text)
-        .filter(|token| token.kind == MigrationTokenKind::LineComment)
+    let refuse = |line: usize, what: &str| error::refused(format!("{file}:{line}: {what}"));
+    let comments: Vec<usize> = SqlTokens::of(text)
+        .filter(|token| token.kind == SqlTokenKind::LineComment)
         .map(|token| token.at)
         .collect();
     let (mut up, mut state, mut transaction) = (String::with_capacity(text.len()), None, true);
     let mut at = 0;
-    for line in text.split_inclusive('\n') {
+    for (line, number) in text.split_inclusive('\n').zip(1..) {
         if line.trim_end().contains('\r') && read_line(line) != DbmateLine::Other {
-            return Err(refuse(at, "a carriage return alone ends the line")
+            return Err(refuse(number, "a carriage return alone ends the line")
                 .hint("save the file with the line ends of Unix, for example `sed -i 's/\\r/\\n/g' FILE`"));
         }
         let is_comment = comments.binary_search(&(at + line.len() - line.trim_start().len())).is_ok();
         let mut runs = false;
         match (read_line(line), state) {
             (DbmateLine::Mark(..), _) if !is_comment => {
-                return Err(refuse(at, "a mark of dbmate inside a string or another comment")
+                return Err(refuse(number, "a mark of dbmate inside a string or another comment")
                     .hint("write the string in another way: dbmate would end the section there"));
             }
             (DbmateLine::Near, _) if is_comment => {
-                return Err(refuse(at, &format!("`{}` is no mark of dbmate", line.trim().escape_debug()))
-                    .hint("write `-- migrate:up` or `-- migrate:down` at the beginning of the line"));
+                return Err(refuse(
+                    number,
+                    &format!("`{}` is no mark of dbmate", line.trim().escape_debug()),
+                )
+                .hint("write `-- migrate:up` or `-- migrate:down` at the beginning of the line"));
             }
             (DbmateLine::Mark(Direction::Down, _), None) => {
-                return Err(refuse(at, "`-- migrate:down` comes before `-- migrate:up`")
+                return Err(refuse(number, "`-- migrate:down` comes before `-- migrate:up`")
                     .hint("put the way forward first"));
             }
             (DbmateLine::Mark(Direction::Up, _), Some(Direction::Down)) => {
-                return Err(refuse(at, "a second `-- migrate:up` behind `-- migrate:down`, which would never run")
+                return Err(refuse(number, "a second `-- migrate:up` behind `-- migrate:down`, which would never run")
                     .hint("put its statements into the first section, or into a migration of its own: `envctl migrate create NAME`"));
             }
             (DbmateLine::Mark(Direction::Up, options), before) => {
                 let own = in_transaction(options).ok_or_else(|| {
-                    refuse(at, "the option `transaction` is neither `true` nor `false`")
+                    refuse(number, "the option `transaction` is neither `true` nor `false`")
                         .hint("write `-- migrate:up transaction:false`")
                 })?;
                 if before.is_some() && own != transaction {
-                    return Err(refuse(at, "two sections with different options in one file").hint(
+                    return Err(refuse(number, "two sections with different options in one file").hint(
                         "put the second one into a migration of its own: `envctl migrate create NAME`",
                     ));
                 }
@@ -92,8 +95,8 @@ pub(crate) fn read(text: &str, file: &str) -> Result<Up> {
     if state.is_none() {
         return Err(no_mark(file));
     }
-    before_the_first_mark(text).map_or(Ok(Up { sql: up, transaction }), |at| {
-        Err(refuse(at, "a statement before `-- migrate:up`, which would never run")
+    before_the_first_mark(text).map_or(Ok(Up { sql: up, transaction }), |line| {
+        Err(refuse(line, "a statement before `-- migrate:up`, which would never run")
             .hint("put the line `-- migrate:up` before the first statement"))
     })
 }
@@ -104,13 +107,11 @@ fn no_mark(file: &str) -> Error {
         .hint("put the line before the first statement")
 }
 
-/// Returns the place of a statement that stands before all sections.
+/// Returns the line of a statement that stands before all sections.
 fn before_the_first_mark(text: &str) -> Option<usize> {
-    let is_comment =
-        |kind| matches!(kind, MigrationTokenKind::LineComment | MigrationTokenKind::BlockComment);
     let first =
-        Tokens::of(text).find(|token| !is_comment(token.kind) || is_mark(token.text, token.at, text))?;
-    (!is_comment(first.kind)).then_some(first.at)
+        SqlTokens::of(text).find(|token| !token.is_comment() || is_mark(token.text, token.at, text))?;
+    (!first.is_comment()).then_some(first.line)
 }
 
 fn is_mark(comment: &str, at: usize, text: &str) -> bool {

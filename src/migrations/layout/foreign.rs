@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::lexer::{MigrationTokenKind, Tokens, line_of};
 use super::dbmate;
+use crate::dump::sql::{SqlTokenKind, SqlTokens};
 use crate::error::Error;
 use crate::migrations::directory;
 
@@ -131,28 +131,18 @@ pub(crate) struct Mark<'a> {
 /// Returns the first mark of a tool in a text. A comment that says `down` or `rollback` and nothing else counts where
 /// statements follow it.
 pub(crate) fn mark(text: &str) -> Option<Mark<'_>> {
-    let found = |tool, at, comment: &'_ str| Mark {
-        tool,
-        line: line_of(text, at),
-        text: &text[at..at + comment.len()],
-    };
     let mut way_back = None;
-    for token in Tokens::of(text) {
-        match token.kind {
-            MigrationTokenKind::LineComment | MigrationTokenKind::BlockComment => {
-                if let Some(tool) = tool_of(token.text) {
-                    return Some(found(Some(tool), token.at, token.text.trim_end()));
-                }
-                if way_back.is_none() && says_way_back(token.text) {
-                    way_back = Some((token.at, token.text.trim_end()));
-                }
+    for token in SqlTokens::of(text) {
+        let found = |tool| Mark { tool, line: token.line, text: token.text.trim_end() };
+        if token.is_comment() {
+            if let Some(tool) = tool_of(token.text) {
+                return Some(found(Some(tool)));
             }
-            MigrationTokenKind::Semicolon => {}
-            _ => {
-                if let Some((at, comment)) = way_back {
-                    return Some(found(None, at, comment));
-                }
+            if way_back.is_none() && says_way_back(token.text) {
+                way_back = Some(found(None));
             }
+        } else if token.kind != SqlTokenKind::Semicolon && way_back.is_some() {
+            return way_back;
         }
     }
     None

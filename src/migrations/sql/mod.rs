@@ -10,7 +10,7 @@ pub(crate) mod psql_script;
 mod reset;
 mod resolve;
 mod run;
-pub(crate) mod tokenizer;
+pub(crate) mod statements;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,11 +21,11 @@ pub(crate) use history_table::{HistoryRow, HistoryTable};
 pub(crate) use lock_wait::{blocking, is_tools_lock, migrated_elsewhere, tools_lock, waited_in_vain};
 pub(crate) use reset::drop_schema;
 pub(crate) use resolve::{Resolution, ResolvePlan};
-pub(crate) use tokenizer::Character;
+pub(crate) use statements::Character;
 
 /// Returns the number of statements in a text.
 pub(crate) fn statements(sql: &str) -> usize {
-    crate::migrations::sql::tokenizer::statements(sql).len()
+    crate::migrations::sql::statements::statements(sql).len()
 }
 
 use super::history::{History, Migration, MigrationState};
@@ -174,7 +174,7 @@ impl SqlDriver {
 
     /// Refusal of a file in which a statement has to run alone and does not.
     fn not_alone(&self, script: &Script) -> Option<error::Error> {
-        let all = crate::migrations::sql::tokenizer::statements(&script.sql);
+        let all = crate::migrations::sql::statements::statements(&script.sql);
         if all.len() == 1 && !script.transaction {
             return None;
         }

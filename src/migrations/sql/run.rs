@@ -9,7 +9,7 @@ use crate::migrations::layout::Script;
 use crate::migrations::plan::{Applied, MigrationPlan};
 use crate::migrations::sql::lock_wait::{WAITED, waited_in_vain};
 use crate::migrations::sql::psql_script::{Program, ScriptOutcome, ScriptStage};
-use crate::migrations::sql::tokenizer::Character;
+use crate::migrations::sql::statements::Character;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, ServerError, Session};
 use crate::progress::Event;

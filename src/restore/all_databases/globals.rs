@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::dump::sql::{SqlToken, SqlTokenKind, begins_with, statements};
 use crate::text::sql_quote::ident;
 
 /// Roles of a backup, compared with the roles of a server.
@@ -37,7 +38,7 @@ enum RoleStatement {
 
 /// Every role that is created there, sorted.
 pub(crate) fn roles(globals: &str) -> Vec<String> {
-    let created = statements(globals).into_iter().filter_map(|statement| match act(statement)? {
+    let created = role_statements(globals).into_iter().filter_map(|(_, statement)| match statement {
         RoleStatement::Create(role) => Some(role),
         _ => None,
     });
@@ -49,25 +50,25 @@ pub(crate) fn pick(globals: &str, existing: &[String]) -> Roles {
     let (present, missing): (Vec<_>, Vec<_>) =
         roles(globals).into_iter().partition(|role| existing.contains(role));
     let new = |role: &String| missing.contains(role);
-    let wanted = |statement: &&str| match act(statement) {
-        Some(RoleStatement::Create(role) | RoleStatement::Describe(role)) => new(&role),
+    let wanted = |statement: &RoleStatement| match statement {
+        RoleStatement::Create(role) | RoleStatement::Describe(role) => new(role),
         // Also where an existing role was a member of a missing one: that is the new one's to say.
-        Some(RoleStatement::Membership(role, member)) => new(&role) || new(&member),
-        None => false,
+        RoleStatement::Membership(role, member) => new(role) || new(member),
     };
-    let statements = statements(globals).into_iter().filter(wanted).map(str::to_owned).collect();
+    let statements = role_statements(globals).into_iter().filter(|(_, statement)| wanted(statement));
+    let statements = statements.map(|(text, _)| text.to_owned()).collect();
     Roles { missing, present, statements }
 }
 
 /// Returns which of the `needed` roles to create on a server that has the `existing` roles.
 /// The file is not authenticated: without `trust`, a role is created with `NOLOGIN`, no password and no attributes.
 pub(crate) fn roles_of(globals: &str, existing: &[String], needed: &[String], trust: bool) -> Roles {
-    let Roles { mut missing, mut present, statements } = pick(globals, existing);
+    let Roles { mut missing, mut present, .. } = pick(globals, existing);
     missing.retain(|role| needed.contains(role));
     present.retain(|role| needed.contains(role));
     let new = |role: &String| missing.contains(role);
     let known = |role: &String| new(role) || (trust && existing.contains(role));
-    let made = |statement: String| match act(&statement)? {
+    let made = |(text, statement): (&str, RoleStatement)| match statement {
         // Without trust no text of the file is sent, only names out of it: what stands behind a name may be anything.
         RoleStatement::Create(role) if !trust => {
             new(&role).then(|| format!("CREATE ROLE {} NOLOGIN", ident(&role)))
@@ -75,86 +76,52 @@ pub(crate) fn roles_of(globals: &str, existing: &[String], needed: &[String], tr
         RoleStatement::Membership(role, member) if !trust => {
             (new(&role) && new(&member)).then(|| format!("GRANT {} TO {}", ident(&role), ident(&member)))
         }
-        RoleStatement::Create(role) => new(&role).then_some(statement),
-        RoleStatement::Describe(role) => (trust && new(&role)).then_some(statement),
-        RoleStatement::Membership(role, member) => (known(&role) && known(&member)).then_some(statement),
+        RoleStatement::Create(role) => new(&role).then(|| text.to_owned()),
+        RoleStatement::Describe(role) => (trust && new(&role)).then(|| text.to_owned()),
+        RoleStatement::Membership(role, member) => {
+            (known(&role) && known(&member) && (new(&role) || new(&member))).then(|| text.to_owned())
+        }
     };
-    let statements = statements.into_iter().filter_map(made).collect();
+    let statements = role_statements(globals).into_iter().filter_map(made).collect();
     Roles { missing, present, statements }
 }
 
-/// The statements without their semicolons. Lines of psql's own language and comments between them are left out.
-fn statements(sql: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut rest = sql;
-    loop {
-        rest = rest.trim_start();
-        if rest.is_empty() {
-            return found;
-        }
-        if rest.starts_with("--") || rest.starts_with('\\') {
-            rest = rest.split_once('\n').map_or("", |(_, behind)| behind);
-            continue;
-        }
-        // pg_dumpall doubles quotes and, in E'…', backslashes; so every quote opens or closes.
-        let mut within = None;
-        let end = rest.char_indices().find_map(|(at, c)| {
-            match (within, c) {
-                (None, ';') => return Some(at),
-                (None, '\'' | '"') => within = Some(c),
-                (Some(open), close) if open == close => within = None,
-                _ => {}
-            }
-            None
-        });
+/// Statements about roles, each with its text without the semicolon.
+fn role_statements(globals: &str) -> Vec<(&str, RoleStatement)> {
+    let read = |tokens: Vec<SqlToken<'_>>| {
         // What does not end is no statement.
-        let Some(end) = end else { return found };
-        found.push(rest[..end].trim_end());
-        rest = &rest[end + 1..];
-    }
-}
-
-fn act(statement: &str) -> Option<RoleStatement> {
-    if let Some(rest) = statement.strip_prefix("CREATE ROLE ") {
-        let (role, rest) = name(rest)?;
-        return rest.is_empty().then_some(RoleStatement::Create(role));
-    }
-    if let Some(rest) = statement.strip_prefix("ALTER ROLE ") {
-        let (role, rest) = name(rest)?;
-        // `IN DATABASE` belongs to the database and comes with it.
-        let plain = rest.starts_with(" WITH ") || rest.starts_with(" SET ");
-        return plain.then_some(RoleStatement::Describe(role));
-    }
-    if let Some(rest) = statement.strip_prefix("COMMENT ON ROLE ") {
-        let (role, rest) = name(rest)?;
-        return rest.starts_with(" IS ").then_some(RoleStatement::Describe(role));
-    }
-    let (role, rest) = name(statement.strip_prefix("GRANT ")?)?;
-    let (member, rest) = name(rest.strip_prefix(" TO ")?)?;
-    let plain = rest.is_empty() || rest.starts_with(" WITH ") || rest.starts_with(" GRANTED BY ");
-    plain.then_some(RoleStatement::Membership(role, member))
-}
-
-/// An identifier, quoted or not, and what stands behind it.
-fn name(text: &str) -> Option<(String, &str)> {
-    let Some(quoted) = text.strip_prefix('"') else {
-        let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
-        let (name, rest) = text.split_at(end);
-        return (!name.is_empty()).then(|| (name.to_owned(), rest));
+        let (end, tokens) = tokens.split_last().filter(|(end, _)| end.kind == SqlTokenKind::Semicolon)?;
+        let text = &globals[tokens.first()?.at..end.at];
+        Some((text.trim_end(), role_statement(tokens)?))
     };
-    let mut name = String::new();
-    let mut rest = quoted;
-    loop {
-        let (part, behind) = rest.split_once('"')?;
-        name.push_str(part);
-        match behind.strip_prefix('"') {
-            Some(more) => {
-                name.push('"');
-                rest = more;
-            }
-            None => return Some((name, behind)),
-        }
+    statements(globals).into_iter().filter_map(read).collect()
+}
+
+fn role_statement(tokens: &[SqlToken<'_>]) -> Option<RoleStatement> {
+    // psql would run a command that stands in a statement.
+    if tokens.iter().any(|token| token.kind == SqlTokenKind::Metacommand) {
+        return None;
     }
+    let name = |at: usize| tokens.get(at)?.name();
+    let follows = |at: usize, keywords: &[&str]| begins_with(&tokens[at..], keywords);
+    if follows(0, &["create", "role"]) {
+        return (tokens.len() == 3).then_some(RoleStatement::Create(name(2)?));
+    }
+    if follows(0, &["alter", "role"]) {
+        let role = name(2)?;
+        // `IN DATABASE` belongs to the database and comes with it.
+        return (follows(3, &["with"]) || follows(3, &["set"])).then_some(RoleStatement::Describe(role));
+    }
+    if follows(0, &["comment", "on", "role"]) {
+        let role = name(3)?;
+        return follows(4, &["is"]).then_some(RoleStatement::Describe(role));
+    }
+    if !follows(0, &["grant"]) {
+        return None;
+    }
+    let (role, member) = (name(1)?, name(3)?);
+    let plain = tokens.len() == 4 || follows(4, &["with"]) || follows(4, &["granted", "by"]);
+    (follows(2, &["to"]) && plain).then_some(RoleStatement::Membership(role, member))
 }
 
 #[cfg(test)]
@@ -193,11 +160,13 @@ CREATE TABLESPACE fast OWNER app LOCATION '/x';
 
     #[test]
     fn without_trust_no_text_of_the_file_is_sent() {
-        // One statement to PostgreSQL, and two to a parser that knows no dollar quotes.
-        let hostile = "CREATE ROLE a;\nCREATE ROLE b;\nCOMMENT ON ROLE a IS $x$\n; GRANT a TO b WITH \\! touch /tmp/pwned\n$x$;\n";
+        // A statement in a dollar quote is none, and neither is one with a command of psql.
+        let hostile = "CREATE ROLE a;\nCREATE ROLE b;\nCOMMENT ON ROLE a IS $x$\n; GRANT a TO b WITH x;\n$x$;\nGRANT b TO a WITH \\! touch /tmp/pwned\n;GRANT a TO b;\n";
         let names = ["a".to_owned(), "b".to_owned()];
         let made = roles_of(hostile, &[], &names, false).statements;
         assert_eq!(made, ["CREATE ROLE \"a\" NOLOGIN", "CREATE ROLE \"b\" NOLOGIN", "GRANT \"a\" TO \"b\""]);
+        let trusted = roles_of(hostile, &[], &names, true).statements;
+        assert!(!trusted.iter().any(|statement| statement.starts_with("GRANT b")), "{trusted:?}");
     }
 
     fn picked(existing: &[&str]) -> Roles {

@@ -3,57 +3,39 @@
 //! Promise: the answer is the name as the statement writes it, which is how the rows' COPY writes it too, or nothing:
 //! what does not look exactly as pg_dump writes it names no table.
 
+use crate::dump::sql::{SqlToken, SqlTokenKind, SqlTokens, begins_with, qualified_name};
+
 /// The table of an entry of kind `INDEX` or `CONSTRAINT`, given its text, marker included.
 pub(crate) fn of(entry: &str) -> Option<&str> {
-    let statement = statement(entry)?;
-    if let Some(rest) = statement.strip_prefix("ALTER TABLE ") {
-        // Without ONLY it is about the table's children too, whose rows may not be there.
-        let (table, rest) = name(rest.strip_prefix("ONLY ")?)?;
-        return rest.starts_with("\n    ADD CONSTRAINT ").then_some(table);
+    let tokens: Vec<_> = SqlTokens::of(entry).filter(|token| !token.is_comment()).collect();
+    // Without ONLY it is about the table's children too, whose rows may not be there.
+    if let Some(rest) = behind(&tokens, &["alter", "table", "only"]) {
+        let (table, rest) = name(entry, rest)?;
+        return begins_with(rest, &["add", "constraint"]).then_some(table);
     }
-    let rest = statement.strip_prefix("CREATE ")?;
-    let rest = rest.strip_prefix("UNIQUE ").unwrap_or(rest).strip_prefix("INDEX ")?;
-    let (_, rest) = name(rest)?;
-    let rest = rest.strip_prefix(" ON ")?;
-    let (table, rest) = name(rest.strip_prefix("ONLY ").unwrap_or(rest))?;
-    rest.starts_with(" USING ").then_some(table)
+    let rest = behind(&tokens, &["create"])?;
+    let rest = behind(behind(rest, &["unique"]).unwrap_or(rest), &["index"])?;
+    let (_, rest) = name(entry, rest)?;
+    let rest = behind(rest, &["on"])?;
+    let (table, rest) = name(entry, behind(rest, &["only"]).unwrap_or(rest))?;
+    begins_with(rest, &["using"]).then_some(table)
 }
 
-/// Returns the statement behind the entry marker.
-fn statement(entry: &str) -> Option<&str> {
-    let mut rest = entry;
-    while rest.starts_with("--") || rest.starts_with('\n') {
-        rest = &rest[rest.find('\n')? + 1..];
-    }
-    Some(rest)
+/// Returns the tokens behind these keywords.
+fn behind<'t, 'a>(tokens: &'t [SqlToken<'a>], keywords: &[&str]) -> Option<&'t [SqlToken<'a>]> {
+    begins_with(tokens, keywords).then(|| &tokens[keywords.len()..])
 }
 
-/// A name with or without its schema, and what follows it.
-fn name(text: &str) -> Option<(&str, &str)> {
-    let first = identifier(text)?;
-    let length = match text[first..].strip_prefix('.') {
-        Some(rest) => first + 1 + identifier(rest)?,
-        None => first,
+/// A name as `text` has it, with or without its schema, and what follows it.
+fn name<'t, 'a>(text: &'a str, tokens: &'t [SqlToken<'a>]) -> Option<(&'a str, &'t [SqlToken<'a>])> {
+    let (name, rest) = tokens.split_at(qualified_name(tokens)?);
+    let text = &text[name.first()?.at..name.last()?.end()];
+    let written: String = name.iter().map(|token| token.text).collect();
+    // pg_dump quotes a name with a capital letter, and writes nothing around the dot.
+    let upper = |token: &SqlToken<'_>| {
+        token.kind == SqlTokenKind::Word && token.text.bytes().any(|byte| byte.is_ascii_uppercase())
     };
-    Some(text.split_at(length))
-}
-
-/// The length of the identifier that `text` begins with.
-fn identifier(text: &str) -> Option<usize> {
-    let Some(quoted) = text.strip_prefix('"') else {
-        let word =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '$' || !c.is_ascii();
-        let length = text.find(|c| !word(c)).unwrap_or(text.len());
-        return (length > 0).then_some(length);
-    };
-    let mut from = 0;
-    loop {
-        let quote = from + quoted[from..].find('"')?;
-        if !quoted[quote + 1..].starts_with('"') {
-            return Some(quote + 2);
-        }
-        from = quote + 2;
-    }
+    (written == text && !name.iter().any(upper)).then_some((text, rest))
 }
 
 #[cfg(test)]

@@ -16,9 +16,10 @@ pub(crate) use rules::{Apart, LeftOut, Rules};
 use std::collections::BTreeSet;
 
 use super::lexer::Lexer;
+use super::lexer::tokens::token_length;
 use super::notes::{Beginning, connected};
 use super::statement::{KeptToken, Statement};
-use super::token::{Ambiguity, LexerEvents, SourceLocation, Token};
+use super::token::{LexerEvents, SourceLocation, Token};
 use super::{BOM, HELD};
 use crate::dump::deferred_owners::deferred;
 use crate::dump::sql::classify::judge;
@@ -174,26 +175,9 @@ fn rename(bytes: &[u8], base: u64, names: &[(u64, String)], out: &mut Vec<u8>) {
         out.extend_from_slice(&bytes[done..at]);
         let written = if token.first() == Some(&b'\'') { literal(name) } else { ident(name) };
         out.extend_from_slice(written.as_bytes());
-        done = at + length(token);
+        done = at + token_length(token);
     }
     out.extend_from_slice(&bytes[done..]);
-}
-
-/// Returns the length of the name or string at the beginning of `bytes`.
-fn length(bytes: &[u8]) -> usize {
-    let Some(&quote @ (b'"' | b'\'')) = bytes.first() else {
-        let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || *byte >= 0x80;
-        return bytes.iter().take_while(|byte| part(byte)).count();
-    };
-    let mut at = 1;
-    while let Some(found) = memchr::memchr(quote, &bytes[at..]) {
-        at += found + 1;
-        if bytes.get(at) != Some(&quote) {
-            return at;
-        }
-        at += 1;
-    }
-    bytes.len()
 }
 
 /// Fate of a range of bytes.
@@ -417,14 +401,4 @@ impl LexerEvents for Reader {
     fn plain_escapes(&self) -> Option<u64> {
         self.plain_escapes
     }
-
-    fn variable(&mut self, _place: SourceLocation) {}
-
-    fn ambiguous(&mut self, _what: Ambiguity, _place: SourceLocation, _at: u64) {}
-
-    fn copy_begins(&mut self, _offset: u64) {}
-
-    fn copy_ends(&mut self, _rows: u64, _bytes: u64, _end: u64) {}
-
-    fn raw(&mut self, _bytes: &[u8]) {}
 }

@@ -172,6 +172,8 @@ fn a_role_is_written_otherwise_wherever_it_is_named() {
         .replace("FOR ROLE app IN", "FOR ROLE \"New Role\" IN");
     assert_eq!(text.replace('"', ""), expected.replace('"', ""));
     assert_eq!(left_out, "");
+    let (text, _) = always("SET SESSION AUTHORIZATION E'app';\nSET SESSION AUTHORIZATION 'app';\n", &rules);
+    assert_eq!(text, "SET SESSION AUTHORIZATION \"New Role\";\nSET SESSION AUTHORIZATION 'New Role';\n");
 }
 
 #[test]

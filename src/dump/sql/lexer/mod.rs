@@ -8,6 +8,7 @@
 //! Here is the state, and what stands in the open; [`crate::dump::sql::lexer::quoted`] reads what stands between two marks.
 
 pub(crate) mod quoted;
+pub(crate) mod tokens;
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 

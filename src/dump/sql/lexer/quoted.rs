@@ -5,7 +5,7 @@
 use memchr::{memchr, memchr2};
 
 use super::{LONGEST_TAG, Lexer, LexerMode, StringTail, starts_name};
-use crate::dump::sql::token::{Ambiguity, LexerEvents, Token};
+use crate::dump::sql::token::{Ambiguity, LexerEvents, SourceLocation, Token};
 
 impl Lexer {
     pub(crate) fn dollar_tag<L: LexerEvents>(&mut self, rest: &[u8], listener: &mut L) -> usize {
@@ -32,6 +32,7 @@ impl Lexer {
         let named = !self.text.is_empty();
         self.tell(Token::Symbol(b'$'), listener);
         if named {
+            self.place = SourceLocation { offset: self.place.offset + 1, line_start: false, ..self.place };
             self.mode = LexerMode::Word { glued: false };
         }
         0

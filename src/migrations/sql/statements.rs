@@ -3,7 +3,7 @@
 //! Promise: words in strings, comments, quoted names and bodies are not seen. This decides messages, refusals and safe
 //! retries, never what is sent.
 
-use crate::migrations::lexer::{MigrationTokenKind, Tokens, line_of};
+use crate::dump::sql::{self, SqlTokenKind};
 
 /// One statement of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,43 +16,23 @@ pub(crate) struct SqlStatement {
     body_commits: bool,
 }
 
-/// Returns the statements of a text; empty ones are left out. Semicolons in parentheses (rules) and in a body in standard
-/// SQL (`BEGIN ATOMIC … END`) end none, as in psql.
+/// Returns the statements of a text; empty ones are left out.
 pub(crate) fn statements(sql: &str) -> Vec<SqlStatement> {
-    let mut all = Vec::new();
-    let mut statement = SqlStatement::default();
-    let (mut parentheses, mut blocks) = (0_usize, 0_usize);
-    for token in Tokens::of(sql) {
-        if statement.words.is_empty() {
-            statement.line = line_of(sql, token.at);
-        }
-        match token.kind {
-            MigrationTokenKind::Word => {
-                let word = token.text.to_uppercase();
-                let last = statement.words.last().map(String::as_str);
-                match word.as_str() {
-                    "ATOMIC" if last == Some("BEGIN") && statement.words[0] == "CREATE" => blocks += 1,
-                    "CASE" if blocks > 0 => blocks += 1,
-                    "END" if blocks > 0 => blocks -= 1,
-                    _ => {}
+    let read = |tokens: Vec<sql::SqlToken<'_>>| {
+        let mut statement = SqlStatement { line: tokens.first()?.line, ..SqlStatement::default() };
+        for token in tokens {
+            match token.kind {
+                SqlTokenKind::Word | SqlTokenKind::Number => statement.words.push(token.text.to_uppercase()),
+                SqlTokenKind::Quoted => statement.words.push("\"\"".to_owned()),
+                SqlTokenKind::Body => {
+                    statement.body_commits |= token.text.to_uppercase().contains("COMMIT");
                 }
-                statement.words.push(word);
+                _ => {}
             }
-            MigrationTokenKind::Quoted => statement.words.push("\"\"".to_owned()),
-            MigrationTokenKind::Body => {
-                statement.body_commits |= token.text.to_uppercase().contains("COMMIT");
-            }
-            MigrationTokenKind::Symbol if token.text == "(" => parentheses += 1,
-            MigrationTokenKind::Symbol if token.text == ")" => parentheses = parentheses.saturating_sub(1),
-            MigrationTokenKind::Semicolon if parentheses == 0 && blocks == 0 => {
-                all.push(std::mem::take(&mut statement));
-            }
-            _ => {}
         }
-    }
-    all.push(statement);
-    all.retain(|statement| !statement.words.is_empty());
-    all
+        (!statement.words.is_empty()).then_some(statement)
+    };
+    sql::statements(sql).into_iter().filter_map(read).collect()
 }
 
 impl SqlStatement {
