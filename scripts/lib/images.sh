@@ -19,6 +19,8 @@ envctl-postgres:17  trixie    postgres:17           postgres  PG_MAJOR=17  postg
 envctl-backend:20   trixie    node:20-bookworm-slim backend   NODE_MAJOR=20 nodejs,ca-certificates
 envctl-python:3.13  trixie    python:3.13-slim-trixie python  PYTHON=3.13   python3,python-is-python3
 envctl-postgis:15   bookworm  envctl-postgres:15  postgis   -            postgresql-15-postgis-3
+envctl-postgres:15-ready bookworm envctl-postgres:15 ready  -            -
+envctl-postgres:17-ready trixie   envctl-postgres:17 ready  -            -
 TABLE
 }
 
@@ -66,6 +68,10 @@ recipe() {
         [ "$2" != postgis ] || {
             declare -f extend_image
             recipe "$(image_table | grep '^envctl-postgres:15 ')" postgres
+        }
+        [ "$2" != ready ] || {
+            declare -f ready_image
+            recipe "$(image_table | grep "^$(awk '{print $3}' <<<"$1") ")" postgres
         }
     } | sha256sum | cut -d' ' -f1
 }
@@ -115,6 +121,7 @@ build_chain() {
         local started=$SECONDS
         local build=build_image
         [[ $row != *\ postgis\ * ]] || build=extend_image
+        [[ $row != *\ ready\ * ]] || build=ready_image
         if ! (set -e; "$build" "$row" "$2") >"$log" 2>&1; then
             tail -n 20 "$log" >&2
             say "building $tag failed; full output: $log"
@@ -164,6 +171,26 @@ extend_image() {
         return 1
     fi
     docker commit --change "ENTRYPOINT $(docker image inspect --format '{{json .Config.Entrypoint}}' "$base")" \
+        --change "CMD $(docker image inspect --format '{{json .Config.Cmd}}' "$base")" \
+        --change "LABEL envctl.recipe=$(recipe "$row" "$kind")" "$container" "$tag"
+    docker rm --volumes "$container"
+}
+
+# ready_image ROW: an image of the table with the cluster of its first start in it. Tests start these: a first start
+# takes seconds.
+ready_image() {
+    local row=$1 tag base kind container
+    set -e # a caller that tests this function's status would otherwise switch it off
+    read -r tag _ base kind _ <<<"$row"
+    container=$(docker create --network=none --entrypoint /make "$base")
+    docker cp "$RECIPES/$kind/make" "$container:/make"
+    docker cp "$RECIPES/$kind/variables" "$container:/variables"
+    docker cp "$RECIPES/$kind/entrypoint" "$container:/usr/local/bin/ready-entrypoint"
+    if ! docker start --attach "$container"; then
+        docker rm --force --volumes "$container"
+        return 1
+    fi
+    docker commit --change 'ENTRYPOINT ["ready-entrypoint"]' \
         --change "CMD $(docker image inspect --format '{{json .Config.Cmd}}' "$base")" \
         --change "LABEL envctl.recipe=$(recipe "$row" "$kind")" "$container" "$tag"
     docker rm --volumes "$container"

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::own_daemon::Case;
-use crate::place::ROWS;
+use crate::place::MANY;
 use crate::support::rig::eventually;
 use crate::support::{Finished, Running};
 
@@ -70,7 +70,7 @@ fn f14_a_daemon_that_is_killed_under_a_worker_makes_no_backup_and_no_restore() {
     case.wait_for_the_server();
     assert_eq!(case.digest(), digest);
     case.run(&restore).code(0);
-    assert_eq!(case.sql("select count(*) from item"), ROWS.to_string());
+    assert_eq!(case.sql("select count(*) from item"), MANY.to_string());
     case.assert_swept();
     case.assert_no_sessions();
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, ROWS};
+use crate::place::{MANY, Place};
 use crate::support::rig::{HeldSession, Wanted, docker, eventually};
 use crate::support::{Running, Server};
 use crate::worker_far::{NEVER, Wire};
@@ -58,11 +58,11 @@ const WORKS: [&[&str]; 5] = [
 
 fn happens(how: How, words: &str) {
     let kept = Kept::new(&format!("again{}", how as u8));
-    let place = Place::new(&kept.server, "again", ROWS);
+    let place = Place::new(&kept.server, "again", MANY);
     place.project.sql("create sequence gate");
     place.run(&["backup", "-o", "whole.sql.gz"]).code(0);
     place.run(&["backup", "--format", "custom", "-o", "whole.dump"]).code(0);
-    place.project.sql(&format!("delete from item where id > {}", ROWS - 100));
+    place.project.sql(&format!("delete from item where id > {}", MANY - 100));
     let digest = place.project.digest();
     let wire = Wire::open(NEVER);
     for work in WORKS {

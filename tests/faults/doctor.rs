@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, ROWS};
+use crate::place::{MANY, Place};
 use crate::support::rig::{Wanted, eventually, poll};
 
 /// Some seconds of work.
@@ -19,7 +19,7 @@ fn partials(place: &Place) -> Vec<String> {
 
 /// On a server of its own: other tests have sessions of killed runs that are theirs.
 fn own(name: &str) -> Place {
-    Place::new(&Wanted::postgres(15, name).start().ready(), name, ROWS)
+    Place::new(&Wanted::postgres(15, name).start().ready(), name, MANY)
 }
 
 /// What the doctor says of this stack and of the whole engine, where other tests have workers, too.

@@ -3,14 +3,14 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::place::{Place, ROWS};
+use crate::place::{MANY, Place};
 use crate::second_daemon::SecondDaemon;
-use crate::support::rig::{CANARY, Wanted, eventually, poll};
+use crate::support::rig::{READY, Wanted, eventually, poll};
 use crate::support::{Finished, Project, Running, Server};
 
 const DATABASE: &str = "postgres";
 
-/// A database of 250 000 rows, and the daemon it runs under.
+/// A database of [`MANY`] rows, and the daemon it runs under.
 pub(crate) struct Case {
     pub(crate) daemon: SecondDaemon,
     pub(crate) container: String,
@@ -34,16 +34,17 @@ impl Case {
         daemon.take(&wanted.image);
         let container = format!("{}-dev-db-1", wanted.stack);
         let project = format!("com.docker.compose.project={}-dev", wanted.stack);
-        let password = format!("POSTGRES_PASSWORD={CANARY}");
+        let variables: Vec<String> = READY.lines().map(|variable| format!("--env={variable}")).collect();
+        let variables: Vec<&str> = variables.iter().map(String::as_str).collect();
         // Its data lies in the image's own volume: it outlives the container's processes.
-        let run = ["run", "--detach", "--network=none", "--init", "--env", &*password, "--label", &*project];
+        let run = ["run", "--detach", "--network=none", "--init", "--label", &*project];
         let labels = [
             "--label=com.docker.compose.service=db",
             "--label=com.docker.compose.container-number=1",
             "--label=com.docker.compose.oneoff=False",
         ];
         let name = ["--name", &*container, &*wanted.image, "-c", "fsync=off"];
-        daemon.docker(&[&run[..], &labels, &name].concat());
+        daemon.docker(&[&run[..], &labels, &variables, &name].concat());
         let server = Server {
             container: container.clone(),
             stack: wanted.stack,
@@ -59,7 +60,7 @@ impl Case {
         case.wait_for_the_server();
         case.sql(&format!(
             "create table item as select n as id, md5(n::text) || md5((n * 7)::text) as words \
-             from generate_series(1, {ROWS}) n"
+             from generate_series(1, {MANY}) n"
         ));
         case
     }

@@ -13,10 +13,13 @@ use crate::support::project::ENVCTL;
 use crate::support::rig::{docker, eventually, poll, try_docker};
 use crate::support::{Finished, Project, Proxy, Running, Server};
 
-/// More than `auto` leaves to an exec.
-pub(crate) const ROWS: u32 = 250_000;
+/// Rows of a table that is dumped in no time.
+pub(crate) const ROWS: u32 = 5_000;
 
-/// A project whose rooms are its own.
+/// Rows of a table whose dump takes some seconds in a worker that may use little.
+pub(crate) const MANY: u32 = 250_000;
+
+/// A project whose rooms are its own. Its database is large enough for a worker, however small it is.
 pub(crate) struct Place {
     pub(crate) project: Project,
 }
@@ -36,7 +39,7 @@ impl Place {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.project.command(args);
-        command.env("XDG_RUNTIME_DIR", self.rooms());
+        command.env("XDG_RUNTIME_DIR", self.rooms()).env("ENVCTL_WORKER_MIN_SIZE", "0");
         command
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, ROWS, without_restrict};
+use crate::place::{MANY, Place, ROWS, without_restrict};
 use crate::support::rig::{Wanted, docker, poll};
 use crate::support::{Down, Fault, Finished, On, Proxy, Rule, Running, Server, Snapshot};
 use crate::worker_far::{NEVER, Wire};
@@ -31,13 +31,17 @@ fn a_worker_makes_the_same_backup_and_leaves_nothing() {
 
 #[test]
 fn a_small_database_takes_an_exec_and_a_large_one_a_worker() {
-    let small = Place::new(Server::shared(15), "small", 10);
-    small.run(&["backup", "-v", "-o", "b.sql.gz"]).code(0).says("dumped by exec: the database is small");
-    assert_eq!(small.manifest("b.sql.gz")["transport_why"], "the database is small");
-    let large = Place::new(Server::shared(15), "large", ROWS);
-    large.run(&["backup", "-o", "b.sql.gz"]).code(0);
-    assert_eq!(large.manifest("b.sql.gz")["transport"], "worker");
-    large.assert_swept();
+    let place = Place::new(Server::shared(15), "size", 10);
+    let backup = |min: &str| {
+        let mut command = place.command(&["backup", "-v", "-o", "b.sql.gz", "--force"]);
+        command.env("ENVCTL_WORKER_MIN_SIZE", min);
+        Running::start(command, None).finish().code(0)
+    };
+    backup("10m").says("dumped by exec: the database is small");
+    assert_eq!(place.manifest("b.sql.gz")["transport_why"], "the database is small");
+    backup("1m").says("dumped by a worker");
+    assert_eq!(place.manifest("b.sql.gz")["transport"], "worker");
+    place.assert_swept();
 }
 
 /// `auto` falls back with these words, the worker that was asked for fails with them, and nothing is left.
@@ -83,7 +87,7 @@ fn where_the_engine_makes_no_worker_an_exec_serves_and_says_why() {
 fn where_the_worker_has_no_room_or_no_way_in_an_exec_serves_and_says_why() {
     let place = Place::new(Server::shared(15), "room", ROWS);
     falls_back(&place, "no private directory", |args| {
-        let mut command = place.project.command(args);
+        let mut command = place.command(args);
         command.env("XDG_RUNTIME_DIR", "/proc");
         Running::start(command, None).finish()
     });
@@ -98,7 +102,7 @@ fn where_the_worker_has_no_room_or_no_way_in_an_exec_serves_and_says_why() {
 
 #[test]
 fn a_worker_that_is_killed_makes_no_backup() {
-    let place = Place::new(Server::shared(15), "killed", ROWS);
+    let place = Place::new(Server::shared(15), "killed", MANY);
     place.project.run(&["backup", "--transport", "exec"]).code(0);
     let before = Snapshot::of(&place.project);
     // A tool that hears TERM says so itself.
@@ -137,7 +141,7 @@ fn a_database_that_restarts_or_is_removed_under_its_dump_makes_no_backup() {
     for (name, end) in [("again", &["restart", "--time", "0"][..]), ("gone", &["rm", "--force", "--volumes"])]
     {
         let server = Wanted::postgres(15, name).start().ready();
-        let place = Place::new(&server, name, ROWS);
+        let place = Place::new(&server, name, MANY);
         let slow = ["backup", "--transport", "worker", "--worker-cpus", "0.05", "-o", "b.sql.gz"];
         let running = place.start(&slow);
         assert!(place.wait_for_bytes(1));
@@ -155,7 +159,7 @@ fn a_database_that_restarts_or_is_removed_under_its_dump_makes_no_backup() {
 
 #[test]
 fn f17_a_stopped_envctl_takes_its_worker_with_it() {
-    let place = Place::new(Server::shared(15), "stopped", ROWS);
+    let place = Place::new(Server::shared(15), "stopped", MANY);
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let running =
             place.start(&["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
@@ -178,7 +182,7 @@ enum Moment {
 
 #[test]
 fn f87_whatever_a_killed_backup_leaves_the_next_one_sweeps() {
-    let place = Place::new(Server::shared(15), "swept", ROWS);
+    let place = Place::new(Server::shared(15), "swept", MANY);
     let moments = [Moment::Room, Moment::Created, Moment::Running].into_iter();
     let bytes = [1, 1_000_000, 2_000_000, 4_000_000, 6_000_000, 8_000_000, 9_000_000].map(Moment::Bytes);
     for moment in moments.chain(bytes) {
@@ -221,7 +225,7 @@ fn a_question_that_breaks_off_does_not_end_a_good_backup() {
 
 #[test]
 fn f16_a_full_disk_ends_the_worker_too() {
-    let place = Place::new(Server::shared(15), "full", ROWS);
+    let place = Place::new(Server::shared(15), "full", 10 * ROWS);
     std::fs::create_dir(place.project.path().join("full")).unwrap();
     let script = "mount -t tmpfs -o size=1m none full && \"$@\"; code=$?; ls -A full >&2; exit $code";
     let mut command = Command::new("unshare");
@@ -282,7 +286,7 @@ fn a_statement_that_fails_in_a_worker_is_named_with_its_line() {
 #[test]
 fn f28_a_restore_that_loses_its_worker_or_itself_changes_nothing() {
     // So many that they are still on their way when they have been seen.
-    let place = Place::new(Server::shared(15), "loss", 4 * ROWS);
+    let place = Place::new(Server::shared(15), "loss", 4 * MANY);
     place.run(&["backup", "-o", "b.sql.gz"]).code(0);
     place.project.sql("delete from item where id > 100");
     let digest = place.project.digest();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::{Signal, getgid, getuid};
 
-use crate::place::{Place, ROWS};
+use crate::place::{MANY, Place, ROWS};
 use crate::support::proxy::{Fault, On, Proxy};
 use crate::support::rig::{docker, try_docker};
 use crate::support::{Running, Server};
@@ -33,7 +33,7 @@ fn inspect(container: &str) -> serde_json::Value {
 
 #[test]
 fn a_worker_can_do_nothing_but_its_work() {
-    let place = Place::new(Server::shared(15), "bare", ROWS);
+    let place = Place::new(Server::shared(15), "bare", MANY);
     let args = ["backup", "--transport", "worker", "--worker-cpus", "0.2", "--worker-memory", "64m"];
     let running = place.start(&[&args[..], &["-o", "b.sql.gz"]].concat());
     assert!(place.wait_for_bytes(1));
@@ -91,7 +91,7 @@ fn a_worker_can_do_nothing_but_its_work() {
 
 #[test]
 fn what_a_worker_of_a_killed_envctl_had_goes_with_the_next_run() {
-    let place = Place::new(Server::shared(15), "volume", ROWS);
+    let place = Place::new(Server::shared(15), "volume", MANY);
     let args = ["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"];
     let running = place.start(&args);
     assert!(place.wait_for_bytes(1));

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use std::time::Duration;
 
-use crate::place::{Place, ROWS};
+use crate::place::{MANY, Place};
 use crate::support::rig::docker;
 use crate::support::{Fault, On, Proxy, Server};
 
@@ -35,7 +35,7 @@ fn a_directory_is_dumped_by_a_worker_or_not_at_all() {
 
 #[test]
 fn a_killed_directory_dump_leaves_nothing_that_the_next_does_not_clean() {
-    let place = Place::new(Server::shared(15), "dirkill", ROWS);
+    let place = Place::new(Server::shared(15), "dirkill", MANY);
     let slow = ["--worker-cpus", "0.2"];
     let running = place.start(&dump("b.tar", &slow));
     docker(&["kill", &place.worker()]);
@@ -61,7 +61,7 @@ fn a_killed_directory_dump_leaves_nothing_that_the_next_does_not_clean() {
 
 #[test]
 fn an_archive_loaded_side_by_side_is_whole_or_not_there() {
-    let place = Place::new(Server::shared(15), "pgr", ROWS);
+    let place = Place::new(Server::shared(15), "pgr", MANY);
     place.run(&["backup", "--format", "custom", "-o", "b.dump"]).code(0);
     place.run(&dump("b.tar", &[])).code(0);
     place.project.sql("delete from item where id > 100");
@@ -84,10 +84,10 @@ fn an_archive_loaded_side_by_side_is_whole_or_not_there() {
             Proxy::with(On::Request("/containers/create"), Fault::Answer(403, "{\"message\": \"no\"}"));
         let args = ["restore", file, "--yes", "--no-backup", "-j", "2", "-v"];
         place.through(&proxy, &args).code(0).says("one session loads it");
-        assert_eq!(place.project.sql("select count(*) from item"), ROWS.to_string());
+        assert_eq!(place.project.sql("select count(*) from item"), MANY.to_string());
         place.run(&args).code(0).says("by pg_restore over 2 sessions");
         place.assert_swept();
-        assert_eq!(place.project.sql("select count(*) from item"), ROWS.to_string());
+        assert_eq!(place.project.sql("select count(*) from item"), MANY.to_string());
         place.project.drop_siblings();
         place.project.sql("delete from item where id > 100");
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, ROWS, without_restrict};
+use crate::place::{MANY, Place, ROWS, without_restrict};
 use crate::support::rig::{docker, try_docker};
 use crate::support::{Finished, Running, Server};
 use crate::worker_cage::{assert_gone, volumes};
@@ -146,7 +146,7 @@ fn a_worker_on_another_machine_makes_the_same_backup_from_fewer_bytes() {
 
 #[test]
 fn a_worker_on_another_machine_is_nobody_there_and_sees_nothing() {
-    let place = Place::new(Server::shared(15), "farcage", ROWS);
+    let place = Place::new(Server::shared(15), "farcage", MANY);
     let wire = Wire::open(NEVER);
     let running = wire.start(&place, &["backup", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
     let worker = place.worker();
@@ -166,7 +166,7 @@ fn a_worker_on_another_machine_is_nobody_there_and_sees_nothing() {
 
 #[test]
 fn a_worker_on_another_machine_that_is_lost_makes_no_backup() {
-    let place = Place::new(Server::shared(17), "farlost", ROWS);
+    let place = Place::new(Server::shared(17), "farlost", MANY);
     for cut in [1, 100_000, 2_000_000] {
         let finished = Wire::open(cut).run(&place, &["backup", "-o", "b.sql.gz"]);
         assert!([4, 8].contains(&finished.code), "{}: {}", finished.code, finished.err());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, ROWS};
+use crate::place::{MANY, Place};
 use crate::support::rig::poll;
 use crate::support::{Fault, Gate, On, Proxy, Running, Server, Up};
 
@@ -55,7 +55,7 @@ enum Dumped {
 
 #[test]
 fn f87_whatever_a_killed_directory_dump_leaves_the_next_one_sweeps() {
-    let place = Place::new(Server::shared(15), "dswept", ROWS);
+    let place = Place::new(Server::shared(15), "dswept", MANY);
     place.project.sql("create table other as select * from item");
     let files = [1, 1_000_000, 4_000_000, 8_000_000, 12_000_000].map(Dumped::Files);
     let tars = [1, 4_000_000, 12_000_000].map(Dumped::Tar);
@@ -108,7 +108,7 @@ fn loaded(place: &Place) -> u64 {
 fn f28_whatever_a_killed_load_by_a_worker_leaves_the_next_one_sweeps() {
     // A restore cleans up after every killed one of its server: nobody else may do so here.
     let server = crate::support::rig::Wanted::postgres(15, "lswept").start().ready();
-    let place = Place::new(&server, "lswept", ROWS);
+    let place = Place::new(&server, "lswept", MANY);
     place.project.sql("create table other as select * from item where id % 5 = 0");
     place.run(&["backup", "--transport", "worker", "-o", "b.sql.gz"]).code(0);
     let whole = place.project.digest();

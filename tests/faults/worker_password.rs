@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, ROWS};
+use crate::place::{MANY, Place};
 use crate::support::Server;
 use crate::support::rig::{CANARY, Wanted, docker, eventually};
 use crate::worker::falls_back;
@@ -38,7 +38,7 @@ fn assert_secretive(worker: &str, tool: &str) {
 #[test]
 fn a_password_lies_in_the_workers_room_and_nowhere_else() {
     let server = wary("wary", "");
-    let place = Place::new(&server, "wary", ROWS);
+    let place = Place::new(&server, "wary", MANY);
     let running = place.start(&["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
     assert!(place.wait_for_bytes(1));
     // Its worker waits with a full FIFO while it is looked at.
@@ -59,7 +59,7 @@ fn a_password_lies_in_the_workers_room_and_nowhere_else() {
 #[test]
 fn a_password_with_colons_and_backslashes_is_known_to_every_kind_of_worker() {
     let server = wary("odd", r":b\c:\\");
-    let place = Place::new(&server, "odd", ROWS);
+    let place = Place::new(&server, "odd", MANY);
     place
         .project
         .sql("create table other as select * from item where id % 100 = 0; create index on other (id)");
@@ -75,7 +75,7 @@ fn a_password_with_colons_and_backslashes_is_known_to_every_kind_of_worker() {
         let restored = with(&["restore", file, "-j", jobs, "-v", "--yes", "--no-backup"]);
         assert!(!restored.err().contains("one session loads it"), "{file}: {}", restored.err());
         assert_eq!(place.project.digest(), digest, "{file} by {jobs}");
-        assert_eq!(place.project.sql("select count(*) from other"), (ROWS / 100).to_string());
+        assert_eq!(place.project.sql("select count(*) from other"), (MANY / 100).to_string());
         place.assert_swept();
         place.project.drop_siblings();
     }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use crate::own_daemon::Case;
-use crate::place::ROWS;
+use crate::place::MANY;
 
 #[test]
 fn a_daemon_that_maps_users_makes_no_worker_and_serves_by_exec() {
@@ -30,7 +30,7 @@ fn a_daemon_that_maps_users_makes_no_worker_and_serves_by_exec() {
     for jobs in ["1", "2"] {
         case.run(&[&restore[..], &["-v", "-j", jobs]].concat()).code(0).says("loading by exec");
         assert_eq!(case.digest(), whole);
-        assert_eq!(case.sql("select count(*) from item"), ROWS.to_string());
+        assert_eq!(case.sql("select count(*) from item"), MANY.to_string());
     }
     case.assert_swept();
     case.assert_no_sessions();

@@ -20,6 +20,7 @@ pub mod proxy;
 pub mod pty;
 pub mod rig;
 pub mod run;
+pub mod shell;
 
 pub use invariants::Snapshot;
 pub use project::Project;

@@ -14,8 +14,12 @@ use std::sync::{LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::run::Finished;
+use super::shell;
 
-/// Planted in the containers' environment; must never be seen in anything envctl prints or writes.
+/// Variables of a container that starts with the cluster in its image; with others it does a first start.
+pub const READY: &str = include_str!("../../compose/images/ready/variables");
+
+/// Password in [`READY`], and so in the containers' environment; must never be seen in anything envctl prints or writes.
 pub const CANARY: &str = "canary-5f1d6b-password";
 
 /// Ends with this process: its stdin is a pipe that only we hold.
@@ -93,19 +97,15 @@ impl Wanted {
             "max_connections=200",
         ];
         Self {
-            image: format!("envctl-postgres:{major}"),
+            image: format!("envctl-postgres:{major}-ready"),
             stack: format!("rig{}{}{name}", std::process::id(), test_tag()),
             profile: "dev".to_owned(),
             service: "db".to_owned(),
             number: 1,
             // Without `--init`, as images are run: PID 1 is the postmaster.
-            docker_args: [
-                "--tmpfs=/var/lib/postgresql/data",
-                &format!("--env=POSTGRES_PASSWORD={CANARY}"),
-                "--env=POSTGRES_INITDB_ARGS=--no-sync",
-            ]
-            .map(str::to_owned)
-            .into(),
+            docker_args: std::iter::once("--tmpfs=/var/lib/postgresql/data".to_owned())
+                .chain(READY.lines().map(|variable| format!("--env={variable}")))
+                .collect(),
             command: settings.iter().flat_map(|s| ["-c".to_owned(), (*s).to_owned()]).collect(),
         }
     }
@@ -214,16 +214,17 @@ impl Server {
 
     /// Runs a script up to its first error.
     pub fn try_sql(&self, database: &str, script: &str) -> Result<String, String> {
-        let mut child = self.psql(database).spawn().expect("docker exec starts");
-        let mut stdin = child.stdin.take().expect("a pipe");
-        let script = script.to_owned();
-        let writer = std::thread::spawn(move || {
-            let _ = stdin.write_all(script.as_bytes());
-        });
-        let output = child.wait_with_output().expect("docker exec ends");
-        writer.join().expect("the writer ends");
+        let end = "END-OF-THE-SCRIPT";
+        let variables = format!("PGPASSWORD={CANARY} PGAPPNAME=rig");
+        let psql = self.psql_line(database).map(|word| shell::quoted(&word)).join(" ");
+        let ran = shell::run(&self.container, &format!("{variables} {psql} <<'{end}'\n{script}\n{end}"));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+        if ran.success { Ok(text(&ran.stdout)) } else { Err(text(&ran.stderr)) }
+    }
+
+    fn psql_line(&self, database: &str) -> [String; 9] {
+        let database = format!("--dbname=dbname='{}'", database.replace('\\', r"\\").replace('\'', r"\'"));
+        ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", &self.user, &database, "-f", "-"].map(str::to_owned)
     }
 
     /// psql in the container, all pipes open.
@@ -238,9 +239,7 @@ impl Server {
             "PGAPPNAME=rig",
             &self.container,
         ]);
-        command.args(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", &self.user]);
-        command.arg(format!("--dbname=dbname='{}'", database.replace('\\', r"\\").replace('\'', r"\'")));
-        command.args(["-f", "-"]);
+        command.args(self.psql_line(database));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -264,7 +263,9 @@ impl Server {
 
     /// A constant shell script in the container, as root.
     pub fn sh(&self, script: &str) -> String {
-        docker(&["exec", "--user=0", &self.container, "sh", "-c", script])
+        let ran = shell::run(&self.container, script);
+        assert!(ran.success, "{script}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8_lossy(&ran.stdout).trim_end().to_owned()
     }
 
     /// What a constant shell script in the container prints, byte for byte.
