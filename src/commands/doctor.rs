@@ -60,7 +60,7 @@ pub(crate) async fn run(_args: DoctorArgs, global: &GlobalArgs, app: &App) -> Re
     }
     findings.extend(app.interrupt.or(looking).await?);
     findings.sort_by_key(|finding| finding.severity);
-    for step in findings.iter_mut().flat_map(|finding| &mut finding.next) {
+    for step in findings.iter_mut().flat_map(|finding| finding.notes.iter_mut().chain(&mut finding.next)) {
         *step = app.ui.complete(step);
     }
     show(app, &daemon, &findings);
@@ -192,9 +192,10 @@ async fn ask(
             }
             (findings, Some(seen))
         }
-        Ok(Err(error)) => {
-            (vec![CheckFinding::problem("database", error.full_message()).hints(&error).at(place)], None)
-        }
+        Ok(Err(error)) => (
+            vec![CheckFinding::problem("database", error.full_message()).explained_by(&error).at(place)],
+            None,
+        ),
         Err(_) => {
             let logs = format!("what its logs say: `envctl logs db {}`", place.flags);
             (vec![CheckFinding::problem("database", late("the database")).next(logs).at(place)], None)
@@ -231,7 +232,7 @@ async fn backups(
             doctor::backups::judge(&seen, place, has_database, limit, app.now())
         }
         Ok(Err(error)) => {
-            vec![CheckFinding::problem("backups", error.full_message()).hints(&error).at(place)]
+            vec![CheckFinding::problem("backups", error.full_message()).explained_by(&error).at(place)]
         }
         Err(_) => vec![CheckFinding::problem("backups", late("the backup directory")).at(place)],
     }
@@ -261,6 +262,7 @@ fn item(finding: &CheckFinding) -> Item {
         tone,
         about: finding.about(),
         text: finding.what.clone(),
+        notes: finding.notes.clone(),
         next: finding.next.clone(),
     }
 }

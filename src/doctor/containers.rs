@@ -58,7 +58,7 @@ fn stopped(environment: &Environment, place: &StackPlace) -> CheckFinding {
     }
     let finding = CheckFinding::problem("containers", what).at(place);
     match environment.pick(&ContainerSelector::Db, None) {
-        Err(error) if environment.with_role(Role::Db).next().is_some() => finding.hints(&error),
+        Err(error) if environment.with_role(Role::Db).next().is_some() => finding.explained_by(&error),
         _ => finding.next("start it where its compose file lies: `docker compose up -d`"),
     }
 }
@@ -80,7 +80,7 @@ fn usable(environment: &Environment, role: Role, wanted: &ContainerSelector) -> 
         _ if runs => CheckFinding::warning("containers", what),
         _ => CheckFinding::problem("containers", what),
     };
-    Some(finding.hints(&error))
+    Some(finding.explained_by(&error))
 }
 
 /// Checks the state and health of one container, whatever its role.

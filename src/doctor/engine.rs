@@ -62,7 +62,7 @@ pub(crate) fn judge(seen: &EngineReport) -> Vec<CheckFinding> {
             "docker",
             format!("{address}, {chosen}, does not tell its version: {}", error.full_message()),
         )
-        .hints(error),
+        .explained_by(error),
     };
     let workers = match workers {
         Ok(()) => CheckFinding::ok("workers", "backups and restores can run beside the database"),

@@ -69,13 +69,23 @@ pub(crate) struct CheckFinding {
     pub(crate) profile: Option<String>,
     /// Observation, with the name of the thing that was seen.
     pub(crate) what: String,
+    /// Statements about the finding, of the error that it reports.
+    pub(crate) notes: Vec<String>,
     /// Hints: phrases with the commands to type.
     pub(crate) next: Vec<String>,
 }
 
 impl CheckFinding {
     fn new(severity: Severity, check: &'static str, what: impl Into<String>) -> Self {
-        Self { severity, check, stack: None, profile: None, what: what.into(), next: Vec::new() }
+        Self {
+            severity,
+            check,
+            stack: None,
+            profile: None,
+            what: what.into(),
+            notes: Vec::new(),
+            next: Vec::new(),
+        }
     }
 
     /// All is well.
@@ -122,9 +132,10 @@ impl CheckFinding {
         self
     }
 
-    /// With the next steps of an error.
+    /// With the notes and the next steps of an error.
     #[must_use]
-    pub(crate) fn hints(mut self, error: &crate::error::Error) -> Self {
+    pub(crate) fn explained_by(mut self, error: &crate::error::Error) -> Self {
+        self.notes.extend(error.notes().iter().cloned());
         self.next.extend(error.hints().iter().cloned());
         self
     }
@@ -149,5 +160,17 @@ impl StackPlace {
             prod,
             flags: format!("-s acme --{profile}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_has_the_notes_and_the_hints_of_its_error() {
+        let error = crate::error::target("down").note("between two starts").hint("see why: `envctl logs`");
+        let finding = CheckFinding::problem("database", error.full_message()).explained_by(&error);
+        assert_eq!((finding.notes.as_slice(), finding.next.as_slice()), (error.notes(), error.hints()));
     }
 }

@@ -22,7 +22,7 @@ use crate::dump::sql::{
 use crate::error::{self, Error, Result};
 use crate::postgres::version::ServerVersion;
 use crate::progress::{Event, Progress};
-use crate::repository::authenticity::{Authenticity, ManifestKeys, allowed, leaves};
+use crate::repository::authenticity::{Authenticity, ManifestKeys, allowed};
 use crate::repository::manifest::{Manifest, Span, VerificationLevel};
 use crate::restore::all_databases::{Roles, roles_of};
 use crate::restore::filtered_input::FilteredDump;
@@ -140,6 +140,11 @@ pub(crate) struct ExaminedDump {
 }
 
 impl ExaminedDump {
+    /// Returns the database that the dump is of, by the file itself or by its manifest.
+    pub(crate) fn of_database(&self) -> Option<&str> {
+        self.taken.as_deref().or_else(|| Some(self.manifest.as_ref()?.database.as_str()))
+    }
+
     /// Describes a file that is, to the last bit, the one that an authenticated manifest was written with.
     fn of_manifest(manifest: Manifest, authenticity: Authenticity, summary: Summary) -> Self {
         Self {
@@ -475,7 +480,7 @@ pub(crate) fn permitted(
         message.push_str(&format!("\n  and {doubt}"));
     }
     let error = error::refused(message);
-    Err(if leaves(first.kind) {
+    Err(if first.kind.leaves_database() {
         error
             .note("it was made with `pg_dump -C` or `pg_dumpall`")
             .hint("dump one database without `-C` and restore that")

@@ -23,6 +23,8 @@ pub(crate) struct Item {
     pub(crate) about: String,
     /// Result of the check.
     pub(crate) text: String,
+    /// Statements about the result.
+    pub(crate) notes: Vec<String>,
     /// Next steps, each a phrase with the command to type.
     pub(crate) next: Vec<String>,
 }
@@ -46,9 +48,10 @@ impl Checklist {
             let lead = format!("{}{pad}", styles.paint(item.tone, item.word));
             let text = format!("{}: {}", escape(&item.about), escape_lines(&item.text));
             shown.push_str(&wrap(&lead, begins, &text, indent, width));
-            for next in &item.next {
-                let lead = format!("{}{} ", " ".repeat(indent), styles.paint(Tone::Note, "hint:"));
-                shown.push_str(&wrap(&lead, indent + 6, &escape_lines(next), deeper, width));
+            let notes = item.notes.iter().map(|note| ("note:", note));
+            for (label, line) in notes.chain(item.next.iter().map(|next| ("hint:", next))) {
+                let lead = format!("{}{} ", " ".repeat(indent), styles.paint(Tone::Note, label));
+                shown.push_str(&wrap(&lead, indent + 6, &escape_lines(line), deeper, width));
             }
         }
         shown
@@ -60,20 +63,22 @@ mod tests {
     use super::*;
 
     fn sample() -> Checklist {
-        let item = |word, tone, text: &str, next: &[&str]| Item {
+        let item = |word, tone, text: &str, notes: &[&str], next: &[&str]| Item {
             word,
             tone,
             about: "acme prod".into(),
             text: text.into(),
+            notes: notes.iter().map(|note| (*note).to_owned()).collect(),
             next: next.iter().map(|step| (*step).to_owned()).collect(),
         };
         Checklist {
             items: vec![
-                item("ok", Tone::Good, "PostgreSQL 15.18", &[]),
+                item("ok", Tone::Good, "PostgreSQL 15.18", &[], &[]),
                 item(
                     "problem",
                     Tone::Bad,
                     "container db\x1b[2J has exited with code 1",
+                    &["it is between two starts"],
                     &["start it: `docker start acme-prod-db-1`"],
                 ),
             ],
@@ -86,6 +91,7 @@ mod tests {
             sample().render(None, Styles::PLAIN),
             "ok       acme prod: PostgreSQL 15.18\n\
              problem  acme prod: container db\\u{1b}[2J has exited with code 1\n         \
+             note: it is between two starts\n         \
              hint: start it: `docker start acme-prod-db-1`\n"
         );
     }
@@ -98,6 +104,7 @@ mod tests {
             "ok acme prod: PostgreSQL 15.18\n\
              problem acme prod: container db\\u{1b}[2J\n  \
              has exited with code 1\n  \
+             note: it is between two starts\n  \
              hint: start it:\n  \
              `docker start acme-prod-db-1`\n"
         );

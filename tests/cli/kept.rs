@@ -41,6 +41,10 @@ fn they_are_listed_newest_first() {
         "{}",
         ran.out()
     );
+    for database in ["acme", "shop"] {
+        let undo = format!("`envctl restore undo -d {database} --dev`");
+        assert!(ran.err().contains(&undo), "{undo}: {}", ran.err());
+    }
     assert!(ran.out().contains("7.7 MB") && ran.err().contains("--drop NAME"), "{} {}", ran.out(), ran.err());
 }
 

@@ -280,6 +280,8 @@ fn one_database_of_pg_dumpall_is_restored_with_its_missing_roles() {
             planned.contains(&role) && planned.contains("--trust") && !planned.contains("SCRAM"),
             "{planned}"
         );
+        // On a new server the database is not there either.
+        server.sql("postgres", &format!("drop database {one}"));
         let printed = run_printed(&project, &refused.err()).code(0);
         assert!(!printed.err().contains("SCRAM"));
         assert_eq!(server.sql(&one, "select count(*) || ' ' || (select nspowner::regrole from pg_namespace where nspname = 'shop') from shop.item"), format!("4 {role}"));
@@ -290,6 +292,15 @@ fn one_database_of_pg_dumpall_is_restored_with_its_missing_roles() {
         std::fs::write(project.path().join("dump.sql"), &text).unwrap();
         let packed = std::process::Command::new("gzip").arg("dump.sql").current_dir(project.path()).status();
         assert!(packed.unwrap().success());
+        // By pipe the file cannot be read twice: with `--trust` as without, nothing of it reaches the server.
+        let roles = server.sql("postgres", "select count(*) from pg_roles");
+        for more in [&[][..], &["--trust"]] {
+            let piped = ["restore", "-", "-d", &two, "--yes", "--no-backup"];
+            let refused = project.run_with(text.as_bytes(), &[&piped[..], more].concat());
+            let refused = refused.code(6).says("envctl restore dump.sql -d NAME");
+            assert!(!refused.err().contains("--trust"), "{}", refused.err());
+        }
+        assert_eq!(server.sql("postgres", "select count(*) from pg_roles"), roles);
         project.run(&["restore", "dump.sql.gz", "-d", &two, "--yes", "--no-backup"]).code(0);
         assert_eq!(server.sql(&two, "select count(*) from other.item"), "4");
         for database in [&one, &two] {

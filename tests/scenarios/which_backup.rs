@@ -51,6 +51,39 @@ fn latest_is_of_this_database_and_what_differs_has_to_be_named() {
         .says("is of database h1, this is postgres");
 }
 
+/// The new server after a disaster: its own database is not there yet.
+#[test]
+fn a_database_that_is_gone_is_made_again_by_the_restore_of_its_backup() {
+    for server in Server::each() {
+        let project = Project::new(server, "gone");
+        project.sql("create table own (a int); insert into own values (1)");
+        let made = project.run(&["backup", "-q"]).code(0).out();
+        let gone = || server.sql("postgres", &format!("drop database {}", project.database));
+        gone();
+        let plan = project.run(&["restore", "latest", "--dry-run"]).code(0).out();
+        assert!(plan.contains("creates"), "{plan}");
+        for source in ["latest", made.trim()] {
+            project.run(&["restore", source, "--yes"]).code(0).says("creates");
+            assert_eq!(project.sql("select a from own"), "1", "{source}");
+            gone();
+        }
+        // A name that the backup does not have may be a typing error.
+        let wrong = format!("{}_x", project.database);
+        project.run(&["restore", "latest", "-d", &wrong, "--yes"]).code(3).says("is of database");
+        let plain = project.path().join("plain.sql");
+        let text = "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE public.t (a integer);\n\n--\n-- PostgreSQL database dump complete\n--\n\n";
+        std::fs::write(&plain, text).unwrap();
+        for source in [made.trim(), "plain.sql"] {
+            let refused = project.run(&["restore", source, "-d", &wrong, "--yes"]).code(3);
+            let refused = refused.says("does not exist").says(&format!("--into {wrong}"));
+            assert!(!refused.err().contains("creates"), "{}", refused.err());
+        }
+        let named = ["restore", made.trim(), "-d", &wrong, "--into", &project.database, "--yes"];
+        project.run(&named).code(0).says("creates");
+        assert_eq!(project.sql("select a from own"), "1");
+    }
+}
+
 /// A typed name says where the data goes, and not that it is of something else.
 #[test]
 fn into_production_a_backup_of_something_else_goes_only_where_the_command_names_it() {

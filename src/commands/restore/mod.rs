@@ -5,6 +5,7 @@ mod data_only;
 mod leave_out;
 pub(crate) mod plan_json;
 pub(crate) mod previous;
+mod target;
 mod undo;
 
 use std::path::{Path, PathBuf};
@@ -15,10 +16,10 @@ use clap::Subcommand;
 use crate::app::global_args::GlobalArgs;
 use crate::app::global_args::option;
 use crate::app::{App, Daemon};
-use crate::commands::connect;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::find_catalog;
 use crate::commands::multi_stack::one_stack;
+use crate::commands::restore::target::RestoreTarget;
 use crate::commands::transport_args::WayArgs;
 use crate::config::Settings;
 use crate::consent::{Decision, Guard, Unlike};
@@ -165,11 +166,12 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     app.means(&environment);
     // The newest backup of a database is known once it is known which database that is.
     let early = if asked.as_os_str() == "latest" {
-        Some(reach(app, &daemon, &settings, &environment, None).await?)
+        Some(target::reach(app, &daemon, &settings, &environment, None).await?)
     } else {
         None
     };
-    let source = source(app, &asked, &args, &settings, &landscape, &environment, early.as_ref())?;
+    let meant = early.as_ref().map(RestoreTarget::meant);
+    let source = source(app, &asked, &args, &settings, &landscape, &environment, meant.as_ref())?;
     if let DumpSource::File(path) = &source
         && is_cluster(path)
     {
@@ -202,11 +204,15 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     // Only a manifest that vouches may settle which database is meant.
     let vouching = examined.as_ref().filter(|examined| examined.authenticity.vouches());
     let made_of = vouching.and_then(|examined| Some(examined.manifest.as_ref()?.database.clone()));
-    let found = match early {
-        Some(found) => found,
-        None => reach(app, &daemon, &settings, &environment, made_of.as_deref()).await?,
+    let (of, reached) = if let Some(early) = early {
+        // The newest backup was looked for by the name of its database.
+        (early.missing.clone(), early)
+    } else {
+        let of = examined.as_ref().and_then(ExaminedDump::of_database).map(str::to_owned);
+        (of, target::reach(app, &daemon, &settings, &environment, made_of.as_deref()).await?)
     };
-    let database = args.into.clone().unwrap_or_else(|| found.facts.database.clone());
+    let database = reached.database(args.into.as_deref(), of.as_deref(), &reading.command)?;
+    let found = reached.found;
     let roles = roles(&args, app, &daemon, &found, examined.as_mut()).await?;
     let examined = examined.as_ref();
     let mut command = reading.command.clone();
@@ -274,32 +280,6 @@ fn crosses_up(
         ));
     }
     Ok(())
-}
-
-/// Reaches the database that is restored. A default one that is empty may be new, and waits for its backup: where
-/// several could be meant, the one that the backup is of is one of them.
-async fn reach(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-    made_of: Option<&str>,
-) -> Result<ConnectedDatabase> {
-    let reached = connect::reach_open_to_write(app, daemon, settings, environment).await;
-    let (found, session) = match (reached, made_of) {
-        (Err(error), Some(made_of)) if error.kind() == ErrorKind::Target => {
-            // The container's own database, where the backup is of that.
-            let (found, session) = connect::reach_open_default(app, daemon, settings, environment).await?;
-            if found.facts.database != made_of {
-                session.close().await;
-                return Err(error);
-            }
-            (found, session)
-        }
-        (reached, _) => reached?,
-    };
-    session.close().await;
-    Ok(found)
 }
 
 /// Differences between what comes in and its target, as far as they may still have to be named.

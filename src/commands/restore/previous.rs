@@ -114,12 +114,23 @@ fn list(app: &App, database: &str, kept: &[PreviousDatabase]) {
     let answer = ListedDatabase { database, kept: kept.iter().map(PreviousRow::of).collect() };
     let now = app.now();
     app.ui.show(&answer, |ui| if kept.is_empty() { String::new() } else { ui.render(&table(kept, now)) });
-    if !kept.is_empty() {
-        app.ui.say(&format!(
-            "{} swaps the newest back in; `envctl restore previous --drop NAME` drops one",
-            super::undo_command(database)
-        ));
+    for replaced in replaced_names(kept) {
+        app.ui.say(&format!("{} swaps the newest {replaced:?} back in", super::undo_command(replaced)));
     }
+    if !kept.is_empty() {
+        app.ui.say("`envctl restore previous --drop NAME` drops one");
+    }
+}
+
+/// Names of the databases that were replaced, each once, the last replaced first.
+fn replaced_names(kept: &[PreviousDatabase]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for database in kept {
+        if !names.contains(&database.note.replaced.as_str()) {
+            names.push(&database.note.replaced);
+        }
+    }
+    names
 }
 
 fn table(kept: &[PreviousDatabase], now: jiff::Timestamp) -> Table {

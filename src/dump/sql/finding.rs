@@ -62,6 +62,11 @@ impl FindingKind {
         matches!(self, Self::Metacommand | Self::Connect)
     }
 
+    /// Reports whether it is no longer sure which database the statements behind the finding write.
+    pub(crate) fn leaves_database(self) -> bool {
+        matches!(self, Self::Connect | Self::OtherDatabase)
+    }
+
     /// Reports whether an unauthenticated dump is refused because of the finding. Other findings are only reported.
     pub(crate) fn stops(self) -> bool {
         !matches!(self, Self::Variable | Self::Transaction)

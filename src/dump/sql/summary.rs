@@ -113,6 +113,11 @@ impl Summary {
         self.findings.iter().filter(|finding| finding.kind.stops())
     }
 
+    /// Reports whether the dump creates databases or switches to them: `pg_dumpall`, `pg_dump --create`.
+    pub(crate) fn leads_to_databases(&self) -> bool {
+        self.cluster || self.findings.iter().any(|finding| finding.kind.leaves_database())
+    }
+
     /// The major version of the dumped server, e.g. 16.
     pub(crate) fn server_major(&self) -> Option<u32> {
         let version = self.server_version.as_deref()?;

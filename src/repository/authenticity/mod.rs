@@ -122,10 +122,6 @@ mod tests;
 
 /// Reports whether a finding is allowed.
 pub(crate) fn allowed(kind: FindingKind, authenticity: &Authenticity, trust: bool) -> bool {
-    !kind.stops() || (!leaves(kind) && (trust || (authenticity.vouches() && !kind.is_metacommand())))
-}
-
-/// Findings after which it is no longer sure which database is written.
-pub(crate) fn leaves(kind: FindingKind) -> bool {
-    matches!(kind, FindingKind::Connect | FindingKind::OtherDatabase)
+    !kind.stops()
+        || (!kind.leaves_database() && (trust || (authenticity.vouches() && !kind.is_metacommand())))
 }

@@ -253,6 +253,11 @@ fn read(
     if request.rules.script {
         summary.proof = summary.script.clone();
     }
+    if request.source == DumpSource::Stdin && summary.leads_to_databases() {
+        return Err(error::refused("the dump by pipe creates databases or switches to them")
+            .note("it was made with `pg_dump -C` or `pg_dumpall`; one database is taken out of a file of that kind")
+            .hint("write it to a file and restore that: `cat > dump.sql`, then `envctl restore dump.sql -d NAME`"));
+    }
     crate::restore::input::permitted(&summary, &request.authenticity, request.trust, &request.source.name())?;
     if !held.is_empty() {
         let bytes = if sent == 0 { without_mark(held) } else { held };
