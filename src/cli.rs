@@ -46,7 +46,7 @@ enum Command {
     Studio(commands::studio::StudioArgs),
     /// A local port to a port in a container, published or not
     Forward(commands::forward::ForwardArgs),
-    /// Make a proven backup, or look at the ones there are
+    /// Make a verified backup, or look at the ones there are
     #[command(visible_alias = "db:dump")]
     Backup(Box<commands::backup::BackupArgs>),
     /// Put a backup back, all or nothing; `restore undo` takes it back
@@ -62,7 +62,7 @@ enum Command {
     Pull(commands::pull::PullArgs),
     /// Fill the database as the project says
     Seed(commands::seed::SeedArgs),
-    /// What is wrong and what to type about it; removes what killed runs of envctl left
+    /// What is wrong and what to type about it; removes orphans of killed runs
     #[command(after_help = commands::doctor::AFTER_HELP)]
     Doctor(commands::doctor::DoctorArgs),
     /// Write a commented envctl.toml from what is running, and a Makefile with the old names

@@ -14,7 +14,8 @@ impl App {
     /// Kind `Usage`: neither that variable nor `HOME` names a directory.
     pub(crate) fn journals(&self) -> Result<PathBuf> {
         let state = self.state().ok_or_else(|| {
-            error::usage("there is no place for the journal of this run").hint("set XDG_STATE_HOME or HOME")
+            error::usage("there is no directory for the resume file of this run")
+                .hint("set XDG_STATE_HOME or HOME")
         })?;
         Ok(state.join("runs"))
     }

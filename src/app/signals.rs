@@ -30,7 +30,7 @@ async fn listen(
     asking: Arc<AtomicBool>,
     caught: mpsc::Sender<()>,
 ) -> Result<(), Error> {
-    let broken = |e| error::failed("signals cannot be heard").because(e);
+    let broken = |e| error::failed("signals cannot be handled").because(e);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(broken)?;

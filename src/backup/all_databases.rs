@@ -256,7 +256,7 @@ fn way(inner: &[Created]) -> (String, Option<String>) {
     let by_worker = ways().filter(|manifest| manifest.transport == "worker").count();
     let word = if by_worker > 0 { "worker" } else { "exec" };
     let why = ways().filter(|manifest| manifest.transport == "exec").filter_map(|manifest| {
-        let why = manifest.transport_why.as_deref()?;
+        let why = manifest.transport_reason.as_deref()?;
         Some(if by_worker > 0 { format!("{:?} by exec: {why}", manifest.database) } else { why.to_owned() })
     });
     let mut why: Vec<String> = why.collect();
@@ -279,7 +279,7 @@ fn manifest(
         all.dedup();
         all
     };
-    let (transport, transport_why) = way(inner);
+    let (transport, transport_reason) = way(inner);
     let databases = inner.iter().map(|Created { path, manifest }| DatabaseEntry {
         name: manifest.database.clone(),
         file: path
@@ -305,7 +305,7 @@ fn manifest(
         format: CLUSTER.to_owned(),
         compression: request.packing(),
         transport,
-        transport_why,
+        transport_reason,
         whole: request.dump.is_whole(),
         started: request.started,
         duration_ms: 0,
@@ -315,12 +315,12 @@ fn manifest(
         stored_sha256: packed.stored.sha256,
         tables: Vec::new(),
         entries: Vec::new(),
-        foreknown: None,
+        restore_hints: None,
         extensions: union(|manifest| &manifest.extensions),
         roles: union(|manifest| &manifest.roles),
         search_path: Vec::new(),
         last_migration: None,
-        verified: Verification { level: VerificationLevel::Trailer, at: request.started },
+        verified: Verification { level: VerificationLevel::Complete, at: request.started },
         empty: inner.iter().all(|one| one.manifest.is_empty()),
         mac: None,
     })

@@ -62,7 +62,7 @@ pub(crate) enum BackupTarget {
 pub(crate) enum OnExisting {
     /// The backup is refused.
     Refuse,
-    /// The old one is replaced, once the new one is proven.
+    /// The old one is replaced, once the new one is verified.
     Replace,
     /// The next name of the catalog's pattern is taken.
     Next,
@@ -147,12 +147,13 @@ pub(crate) async fn create(
     };
     let mut session = interrupt.or(holding).await??;
     for orphan in orphan_sessions::end(&mut session).await.unwrap_or_default() {
-        progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
+        progress
+            .on(Event::Warning(format!("ended the session {orphan}, orphan of an envctl that was killed")));
     }
     let facts = DatabaseInfo::read(&mut session).await.map_err(Error::from)?;
     let search_path = SearchPath::current(&mut session).await.map_err(Error::from)?;
     for reliance in Reliance::find(&mut session).await.unwrap_or_default() {
-        progress.on(Event::Warning(format!("{}; mend it: `{}`", reliance.told(), reliance.cure())));
+        progress.on(Event::Warning(format!("{}; repair it: `{}`", reliance.told(), reliance.cure())));
     }
     let output = BackupSink::open(request, stdout, &facts, progress)?;
 
@@ -277,7 +278,7 @@ fn manifest(
         format: request.dump.format.word().to_owned(),
         compression: request.packing(),
         transport: way.word.to_owned(),
-        transport_why: way.why,
+        transport_reason: way.why,
         whole: request.dump.is_whole(),
         started: request.started,
         duration_ms,
@@ -296,13 +297,13 @@ fn manifest(
                 data: e.data,
             })
             .collect(),
-        foreknown: plain.then(|| foreknown(summary)).flatten(),
+        restore_hints: plain.then(|| restore_hints(summary)).flatten(),
         extensions: summary.extensions.clone(),
         roles: summary.roles.clone(),
         search_path: Vec::new(),
         last_migration: facts.migrations.as_ref().and_then(|m| m.last.clone()),
         verified: Verification {
-            level: VerificationLevel::Trailer,
+            level: VerificationLevel::Complete,
             at: request.started.checked_add(took).unwrap_or(request.started),
         },
         empty: false,
@@ -316,7 +317,7 @@ fn table(copy: &CopyBlock, plain: bool) -> TableRows {
 }
 
 /// Only of a dump about which everything was learned, and nothing that a restore would have to ask about.
-fn foreknown(summary: &Summary) -> Option<RestoreHints> {
+fn restore_hints(summary: &Summary) -> Option<RestoreHints> {
     let usual = !summary.overflow && !summary.bom && !summary.cluster;
     let permitted =
         summary.findings.iter().all(|finding| allowed(finding.kind, &Authenticity::Authenticated, false));

@@ -62,8 +62,11 @@ impl BackupSink {
         }
         // A device, a pipe or a link that is replaced by a file is never what was meant.
         if path.symlink_metadata().is_ok_and(|meta| !meta.is_file()) {
-            return Err(error::refused(format!("{} is no plain file and is left as it is", path.display()))
-                .hint("name a file with `-o`, or stream with `-o -`"));
+            return Err(error::refused(format!(
+                "{} is not a regular file and is not replaced",
+                path.display()
+            ))
+            .hint("name a file with `-o`, or stream with `-o -`"));
         }
         let file = AtomicFile::create(path, &request.operation)?;
         let manifest = AtomicFile::create(&path_for(path), &request.operation)?;
@@ -152,8 +155,8 @@ impl BackupSink {
 pub(crate) async fn packed(packing: JoinHandle<Result<WrittenBackup>>) -> Result<WrittenBackup> {
     match tokio::task::spawn_blocking(move || packing.join()).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(error::failed("the packing thread failed")),
-        Err(_) => Err(error::failed("the packing thread was cancelled")),
+        Ok(Err(_)) => Err(error::failed("the compression thread failed")),
+        Err(_) => Err(error::failed("the compression thread was cancelled")),
     }
 }
 
@@ -178,11 +181,11 @@ fn name_the_disk(error: Error, path: &Path) -> Error {
 fn of_stdout(error: Error) -> Error {
     match io_of(&error).map(std::io::Error::kind) {
         Some(std::io::ErrorKind::BrokenPipe) => {
-            Error::new(ErrorKind::Child(141), "the reader of the backup left")
+            Error::new(ErrorKind::Child(141), "the reader of the backup closed the pipe")
         }
         Some(_) => error
-            .note("what stands behind stdout takes no more")
-            .hint("give it room, or name a file with `-o`"),
+            .note("stdout cannot be written")
+            .hint("free space at its destination, or name a file with `-o`"),
         None => error,
     }
 }

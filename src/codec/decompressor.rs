@@ -177,7 +177,7 @@ fn died() -> Error {
 }
 
 fn truncated(what: &str) -> Error {
-    integrity(format!("the {what} is truncated: it ends before its end mark"))
+    integrity(format!("the {what} is truncated: it ends before its end marker"))
 }
 
 fn damaged(what: &str, detail: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -349,7 +349,7 @@ fn foreign(
 ) -> Result<()> {
     let TrailingBytes { head, after_ours, at_end_mark } = tail;
     if after_ours && !head.starts_with(&[0x1f, 0x8b]) {
-        // Without the end mark of ours whatever follows stands in the place of rows.
+        // Without the end marker of ours whatever follows stands in the place of rows.
         if !at_end_mark || head == [0x1f] {
             return Err(truncated(GZIP));
         }
@@ -414,7 +414,7 @@ fn decompress(queue: &Mutex<Receiver<DecompressJob>>, pool: &Pool, packed: &Pool
         let _ = done.send(if whole {
             Ok(plain)
         } else {
-            Err(damaged(GZIP, "a block does not unpack to what was packed"))
+            Err(damaged(GZIP, "a block does not decompress to its original bytes"))
         });
     }
 }

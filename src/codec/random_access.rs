@@ -139,7 +139,7 @@ impl RandomAccessReader {
         if packed.ends_with(&member.trailer) && gzip_member::unpack(decompressor, packed, plain) {
             Ok(())
         } else {
-            Err(integrity("the gzip file is damaged: a block does not unpack to what was packed"))
+            Err(integrity("the gzip file is damaged: a block does not decompress to its original bytes"))
         }
     }
 }

@@ -184,7 +184,7 @@ async fn connect_from(
     };
     let found = tokio::select! {
         found = answering => found,
-        () = telling => unreachable!("it tells and waits"),
+        () = telling => unreachable!("it says so and waits"),
     };
     let (silent, (container, access, session)) = found??;
     for error in silent {

@@ -27,10 +27,10 @@ pub(crate) struct DoctorArgs {}
 
 /// Help text behind the options.
 pub(crate) const AFTER_HELP: &str = "\
-The worst comes last, with what to type. What killed runs of envctl have left (workers, unfinished files, sessions) is \
-removed, as the next backup would do; nothing else is changed, and with --dry-run nothing at all.
+The worst comes last, with what to type. Orphans of killed runs of envctl (workers, unfinished files, sessions) are \
+removed, as the next backup would do. Nothing else is changed, and with --dry-run nothing at all.
 
-Exit code 0: nothing is worse than a note; 9: something wants a decision. -q shows only that.";
+Exit code 0: nothing is worse than a note; 9: something needs a decision. -q shows only that.";
 
 #[derive(Serialize)]
 struct DoctorAnswer<'a> {
@@ -129,7 +129,7 @@ async fn look(
     let sweeping = doctor::orphans::look(&daemon.engine, &homes, only_look);
     findings.extend(match tokio::time::timeout(LIMIT, sweeping).await {
         Ok(seen) => doctor::orphans::judge(&seen),
-        Err(_) => vec![CheckFinding::warning("leftovers", late("the engine's list of workers"))],
+        Err(_) => vec![CheckFinding::warning("orphans", late("the engine's list of workers"))],
     });
     let of_each: Vec<Vec<CheckFinding>> = futures::stream::iter(environments)
         .map(|environment| examine(app, daemon, settings, environment, only_look))

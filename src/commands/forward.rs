@@ -43,7 +43,7 @@ struct ForwardAnswer {
     address: String,
     container: String,
     port: u16,
-    way: String,
+    method: String,
 }
 
 /// # Errors
@@ -67,9 +67,10 @@ pub(crate) async fn run(args: ForwardArgs, global: &GlobalArgs, app: &App) -> Re
             format!("by {} in the container, one for each connection", tool.name())
         }
     };
-    let answer = ForwardAnswer { address, container: target.container.name.clone(), port, way: by };
+    let answer = ForwardAnswer { address, container: target.container.name.clone(), port, method: by };
     app.ui.show(&answer, |_| format!("{}\n", answer.address));
-    app.ui.say(&format!("forwards to port {port} of {}, {}; Ctrl-C ends it", answer.container, answer.way));
+    app.ui
+        .say(&format!("forwards to port {port} of {}, {}; Ctrl-C ends it", answer.container, answer.method));
     let progress: Arc<dyn Progress> = app.ui.progress();
     let forward = Forward { engine: daemon.engine.clone(), container: target.container, port, way };
     match serve(forward, listener, &progress, &app.interrupt).await {

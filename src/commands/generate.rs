@@ -18,7 +18,7 @@ pub(crate) struct GenerateArgs {
 /// # Errors
 /// See [`SchemaTool`].
 pub(crate) async fn run(args: &GenerateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let verb = ToolVerb { name: "generate", does: "generate the client of", words: &["generate"] };
+    let verb = ToolVerb { name: "generate", action: "generate the client of", words: &["generate"] };
     if over_several(verb, &args.many, global, app).await? {
         return Ok(());
     }

@@ -74,7 +74,7 @@ pub(crate) async fn run(args: InitArgs, global: &GlobalArgs, app: &App) -> Resul
             Err(e) => return Err(e),
         }
     } else if !to_stdout {
-        app.ui.say(&format!("{} is there and stays as it is", toml.display()));
+        app.ui.say(&format!("{} exists and is not replaced", toml.display()));
     }
     write(&args, global, app, &files, to_stdout)
 }
@@ -92,7 +92,7 @@ fn makefile(args: &InitArgs, folder: &Path, to_stdout: bool) -> Result<New> {
     let there = MAKEFILES.iter().map(|name| folder.join(name)).find(|path| path.exists());
     match there {
         Some(path) if !args.force => Err(error::refused(format!(
-            "{} exists and is left as it is",
+            "{} exists and is not replaced",
             path.display()
         ))
         .hint("write another beside it: `envctl init --makefile -o envctl.mk`, and a line `include envctl.mk` in yours")

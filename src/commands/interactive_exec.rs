@@ -70,7 +70,7 @@ pub(crate) fn reader_gone(app: &App, left: Option<&SurvivingProcesses>) -> Error
     if let Some(left) = left {
         app.ui.warn(&left.to_string());
     }
-    Error::new(ErrorKind::Child(141), "the reader of the output left")
+    Error::new(ErrorKind::Child(141), "the reader of the output closed the pipe")
 }
 
 /// Error for a command that the engine could not start, with a hint.

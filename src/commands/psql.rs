@@ -19,7 +19,7 @@ pub(crate) struct PsqlArgs {
     /// SQL from a file here, then leave (`-` is stdin)
     #[arg(short, long, value_name = "FILE", conflicts_with = "command")]
     file: Option<PathBuf>,
-    /// Words for psql itself, after `--`: e.g. `-- -At`
+    /// Arguments for psql itself, after `--`: e.g. `-- -At`
     #[arg(last = true, value_name = "PSQL OPTION")]
     extra: Vec<String>,
 }

@@ -23,8 +23,8 @@ pub(crate) async fn run(args: &PullArgs, global: &GlobalArgs, app: &App) -> Resu
             tool.call("pull", format!("print the schema of {}", tool.place()), &["db", "pull", "--print"])?;
         return tool.carry_out(app, global, call, Guard::Read).await;
     }
-    let does =
+    let action =
         format!("write the schema of {} into the project's schema file, over what it says now", tool.place());
-    let call = tool.call("pull", does, &["db", "pull"])?;
+    let call = tool.call("pull", action, &["db", "pull"])?;
     tool.carry_out(app, global, call, Guard::Change).await
 }

@@ -27,8 +27,8 @@ pub(crate) async fn run(args: &PushArgs, global: &GlobalArgs, app: &App) -> Resu
             .hint("write a migration: `envctl migrate create NAME --dev`; if you mean it, `--allow-prod`"));
     }
     let mild = ["db", "push", "--skip-generate"];
-    let does = format!("push the schema into the database of {}, where nothing is lost", tool.place());
-    let call = tool.call("push", does, &mild)?;
+    let action = format!("push the schema into the database of {}, where nothing is lost", tool.place());
+    let call = tool.call("push", action, &mild)?;
     let call = match app.confirm(call, Guard::Change, &tool.target, &global.consent())? {
         Decision::Go(call) => call.into_plan(),
         Decision::DryRun(call) => {
@@ -45,9 +45,9 @@ pub(crate) async fn run(args: &PushArgs, global: &GlobalArgs, app: &App) -> Resu
     if !words.iter().any(|line| line.contains("--accept-data-loss")) {
         return Err(error::tool(format!("the push failed: {}", words.join("; "))));
     }
-    let does = format!("push the schema into the database of {}, losing data", tool.place());
-    let mut call = tool.call("push", does, &[&mild[..], &["--accept-data-loss"]].concat())?;
-    call.says = words;
+    let action = format!("push the schema into the database of {}, losing data", tool.place());
+    let mut call = tool.call("push", action, &[&mild[..], &["--accept-data-loss"]].concat())?;
+    call.output = words;
     tool.carry_out(app, global, call, Guard::Destroy).await
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct SeedArgs {
 /// # Errors
 /// See [`SchemaTool`].
 pub(crate) async fn run(args: &SeedArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let verb = ToolVerb { name: "seed", does: "seed the database of", words: &["db", "seed"] };
+    let verb = ToolVerb { name: "seed", action: "seed the database of", words: &["db", "seed"] };
     if over_several(verb, &args.many, global, app).await? {
         return Ok(());
     }

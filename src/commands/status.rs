@@ -70,7 +70,7 @@ struct DatabaseRow {
 struct BackupRow {
     path: String,
     started: jiff::Timestamp,
-    proof: &'static str,
+    verified: &'static str,
 }
 
 /// Databases that are asked at a time: an exec costs the daemon 40 ms of a core.
@@ -127,7 +127,8 @@ fn tell_missing(app: &App, rows: &[EnvironmentRow]) {
         .collect();
     if missing.len() > TOLD && app.ui.options().verbose == 0 {
         let count = missing.len();
-        app.ui.say(&format!("{count} databases have no proven backup; `-v` says where each was looked for"));
+        app.ui
+            .say(&format!("{count} databases have no verified backup; `-v` says where each was looked for"));
         return;
     }
     for line in missing {
@@ -215,8 +216,8 @@ async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Envi
         match latest {
             Ok(backup) => {
                 let path = backup.path.display().to_string();
-                let (started, proof) = (backup.label.timestamp(), backup.proof().word());
-                row.last_backup = Some(BackupRow { path, started, proof });
+                let (started, verified) = (backup.label.timestamp(), backup.verification().word());
+                row.last_backup = Some(BackupRow { path, started, verified });
             }
             Err(error) => row.no_backup = Some(error.full_message()),
         }

@@ -205,8 +205,7 @@ async fn beside(
     let homes: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
     for left in app.interrupt.or(worker::reap(engine, &homes)).await? {
         let short = left.operation.get(..8).unwrap_or(&left.operation);
-        app.ui
-            .warn(&format!("removed the worker of envctl/{short}, left behind by an envctl that was killed"));
+        app.ui.warn(&format!("removed the worker of envctl/{short}, orphan of an envctl that was killed"));
     }
     let limits = Limits { memory: settings.workers.memory, cpus: settings.workers.cpus };
     let workshop = WorkerFactory::open(engine, &nonce(), &app.rooms(), limits).await;

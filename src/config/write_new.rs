@@ -40,7 +40,7 @@ pub(crate) fn create(path: &Path, text: &str, force: bool) -> Result<()> {
 
 /// The error of a file that is there.
 pub(crate) fn exists(path: &Path) -> Error {
-    error::refused(format!("{} exists and is left as it is", path.display()))
+    error::refused(format!("{} exists and is not replaced", path.display()))
         .hint("replace it with `--force`, or write another file with `-o FILE`")
 }
 

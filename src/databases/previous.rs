@@ -57,8 +57,9 @@ pub(crate) async fn all(session: &mut Session) -> Result<Vec<PreviousDatabase>> 
         .map(|row| {
             let [name, note, size] = fields(row)?;
             // A comment of somebody else's is no note of ours.
-            let note =
-                serde_json::from_str::<PreviousDatabaseNote>(&note).ok().filter(|note| note.envctl == "kept");
+            let note = serde_json::from_str::<PreviousDatabaseNote>(&note)
+                .ok()
+                .filter(|note| ["previous", "kept"].contains(&note.envctl.as_str()));
             Ok(note.map(|note| PreviousDatabase { name, note, size: size.parse().unwrap_or(0) }))
         })
         .filter_map(Result::transpose)
@@ -85,7 +86,7 @@ impl Plan for DropPreviousPlan {
 impl fmt::Display for DropPreviousPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = if self.kept.len() == 1 { "database" } else { "databases" };
-        writeln!(f, "drop {} {noun} that restores have replaced", self.kept.len())?;
+        writeln!(f, "drop {} previous {noun}", self.kept.len())?;
         for kept in &self.kept {
             let PreviousDatabase { name, note, size } = kept;
             writeln!(

@@ -62,7 +62,7 @@ pub(crate) async fn again(
     admin.query(&end(loader)).await.map_err(Error::from)?;
     drop_database(admin, side)
         .await
-        .map_err(|e| Error::from(e).context("the side database cannot be emptied"))?;
+        .map_err(|e| Error::from(e).context("the staging database cannot be emptied"))?;
     create(admin, side, properties, operation).await
 }
 

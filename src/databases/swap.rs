@@ -81,7 +81,7 @@ const TRIES: u32 = 3;
 ///
 /// # Errors
 /// `Busy`: somebody does not leave; nothing changed. `Refused`: `live` has appeared or gone since the
-/// plan; nothing changed. `Unknown`: contact was lost at COMMIT and the server could not be asked.
+/// plan; nothing changed. `Unknown`: the connection was lost at COMMIT and the server could not be asked.
 /// Anything else: nothing changed.
 pub(crate) async fn swap(
     engine: &Arc<dyn Engine>,
@@ -155,7 +155,7 @@ fn statements(plan: &SwapPlan, properties: Option<&Properties>) -> Vec<String> {
         vec![format!("ALTER DATABASE {} RENAME TO {}", ident(&plan.incoming), ident(&plan.live))];
     if let Some(properties) = properties {
         let note = PreviousDatabaseNote {
-            envctl: "kept".to_owned(),
+            envctl: "previous".to_owned(),
             replaced: plan.live.clone(),
             operation: plan.operation.clone(),
             at: plan.at.clone(),
@@ -341,9 +341,9 @@ async fn settled(
     match asking.await.as_deref() {
         Some("1") => Ok(()),
         Some(_) => Err(cause
-            .context("contact was lost at the swap; it was rolled back, nothing changed")
+            .context("the connection was lost at the swap; it was rolled back, nothing changed")
             .hint("run the same command again; if it stays so: `envctl doctor`, `envctl logs db`")),
-        None => Err(error::unknown("contact with PostgreSQL was lost at the very end of the swap")
+        None => Err(error::unknown("the connection to PostgreSQL was lost at the very end of the swap")
             .because(cause)
             .hint(format!(
                 "look whether there is a database {witness:?}: then the restore is complete, otherwise nothing changed: \
@@ -407,6 +407,6 @@ mod tests {
         };
         let all = statements(&plan, Some(&Properties::default()));
         assert_eq!(all[0], r#"ALTER DATABASE "n" RENAME TO "a'b""#);
-        assert!(all[1].starts_with(r#"COMMENT ON DATABASE "k" IS '{"envctl":"kept","replaced":"a''b""#));
+        assert!(all[1].starts_with(r#"COMMENT ON DATABASE "k" IS '{"envctl":"previous","replaced":"a''b""#));
     }
 }

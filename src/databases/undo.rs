@@ -63,7 +63,7 @@ impl fmt::Display for UndoPlan {
         for (at, line) in connections::sent_away(&self.sessions).iter().enumerate() {
             writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
         }
-        writeln!(f, "  kept     what is there now, as {:?}", kept_name(&self.operation, &self.database))?;
+        writeln!(f, "  previous what is there now becomes {:?}", kept_name(&self.operation, &self.database))?;
         self.warnings.iter().try_for_each(|warning| writeln!(f, "  note     {warning}"))
     }
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{CheckFinding, StackPlace};
 use crate::error::Result;
 use crate::fsutil::atomic_file;
-use crate::repository::catalog::{Backup, Catalog};
+use crate::repository::catalog::{Backup, Catalog, besides};
 use crate::repository::identity::Identity;
 use crate::repository::manifest::{Manifest, Purpose, VerificationLevel};
 use crate::text::shell_word::shell_word;
@@ -89,7 +89,7 @@ pub(crate) fn judge(
 /// Of this target, proven, whole, and made because somebody asked for a backup. One of all databases counts too.
 fn is_good(backup: &Backup, target: &Identity) -> bool {
     backup.manifest.as_ref().is_ok_and(|manifest| {
-        manifest.verified.level >= VerificationLevel::Trailer
+        manifest.verified.level >= VerificationLevel::Complete
             && manifest.whole
             && manifest.purpose == Purpose::Backup
             && target.covers(manifest)
@@ -99,10 +99,7 @@ fn is_good(backup: &Backup, target: &Identity) -> bool {
 fn unfinished(seen: &BackupReport, path: &std::path::Path) -> CheckFinding {
     let shown = path.display();
     if seen.removed && path.symlink_metadata().is_err() {
-        return CheckFinding::note(
-            "leftovers",
-            format!("removed {shown}, left behind by a backup that was killed"),
-        );
+        return CheckFinding::note("orphans", format!("removed {shown}, orphan of a backup that was killed"));
     }
     let next = if seen.removed { "it could not be removed" } else { "remove it" };
     let command = if seen.removed {
@@ -110,7 +107,7 @@ fn unfinished(seen: &BackupReport, path: &std::path::Path) -> CheckFinding {
     } else {
         "envctl doctor".to_owned()
     };
-    CheckFinding::warning("leftovers", format!("{shown} was left behind by a backup that was killed"))
+    CheckFinding::warning("orphans", format!("{shown} is an orphan of a backup that was killed"))
         .next(format!("{next}: `{command}`"))
 }
 
@@ -137,25 +134,18 @@ fn untrusted(seen: &BackupReport, place: &StackPlace) -> Option<CheckFinding> {
                 shell_word(&first.path.display().to_string()),
                 place.flags
             ))
-            .next("remove it, or restore it by its name: that reads and proves the whole file first"),
+            .next("remove it, or restore it by its name: that reads and verifies the whole file first"),
     )
 }
 
 fn none(seen: &BackupReport, place: &StackPlace) -> CheckFinding {
     let directory = seen.directory.display();
-    let what = match seen.backups.len() {
-        0 => format!("there is no backup in {directory}"),
-        n => {
-            let none = if n == 1 {
-                format!("the only backup in {directory} is not")
-            } else {
-                format!("none of the {n} backups in {directory} is")
-            };
-            match &seen.target.database {
-                Some(name) => format!("{none} of database {name}, whole and proven"),
-                None => format!("{none} whole and proven"),
-            }
+    let what = match (&seen.backups[..], &seen.target.database) {
+        ([], _) => format!("there is no backup in {directory}"),
+        (others, Some(name)) => {
+            format!("there is no backup of database {name} {} in {directory}", besides(others))
         }
+        (others, None) => format!("there is no backup {} in {directory}", besides(others)),
     };
     CheckFinding::problem_in_production(place, "backups", what)
         .next(format!("make one: `envctl backup {}`", place.flags))

@@ -75,13 +75,13 @@ fn none_is_a_problem_in_production_and_a_note_elsewhere() {
 #[test]
 fn one_that_a_restore_made_or_that_is_partial_is_none() {
     for change in [
-        (|m: &mut Manifest| m.purpose = Purpose::Safety) as fn(&mut Manifest),
+        (|m: &mut Manifest| m.purpose = Purpose::PreRestore) as fn(&mut Manifest),
         |m| m.whole = false,
         |m| m.verified.level = VerificationLevel::None,
     ] {
         let (_home, catalog) = seen(&["backup_20260102_030000.sql.gz"], change);
         let findings = found(&look(&catalog, target(), true).unwrap(), true);
-        assert!(findings[0].what.contains("the only backup in"), "{findings:?}");
+        assert!(findings[0].what.contains("there is no backup of database acme besides 1 "), "{findings:?}");
     }
 }
 

@@ -71,10 +71,10 @@ pub(crate) fn judge(seen: &DatabaseReport, place: &StackPlace) -> Vec<CheckFindi
     }
     match &seen.kept {
         Ok(kept) => findings.extend(kept_ones(kept, place)),
-        Err(words) => findings.push(unseen("databases that restores have kept", words)),
+        Err(words) => findings.push(unseen("previous databases of restores", words)),
     }
     if seen.deaf {
-        let what = "PostgreSQL listens on no TCP port, not even its own: dumps pass the daemon, which takes about twice as long";
+        let what = "PostgreSQL listens on no TCP port, not even its own: dumps go through the daemon, which takes about twice as long";
         findings.push(
             CheckFinding::note("database", what)
                 .next("let it listen inside its container: `listen_addresses = 'localhost'`"),
@@ -82,7 +82,7 @@ pub(crate) fn judge(seen: &DatabaseReport, place: &StackPlace) -> Vec<CheckFindi
     }
     match &seen.health {
         Ok(health) => findings.extend(ailments(health, facts, place)),
-        Err(words) => findings.push(unseen("what ails it", words)),
+        Err(words) => findings.push(unseen("the health of the database", words)),
     }
     findings.into_iter().map(|finding| finding.at(place)).collect()
 }
@@ -93,10 +93,13 @@ fn unseen(what: &str, words: &str) -> CheckFinding {
 
 fn orphaned(orphan: &str, ended: bool) -> CheckFinding {
     if ended {
-        CheckFinding::note("leftovers", format!("ended {orphan}, left behind by a run that was killed"))
+        CheckFinding::note("orphans", format!("ended the session {orphan}, orphan of a run that was killed"))
     } else {
-        CheckFinding::warning("leftovers", format!("{orphan} goes on, left behind by a run that was killed"))
-            .next("end it: `envctl doctor`")
+        CheckFinding::warning(
+            "orphans",
+            format!("the session {orphan} goes on, orphan of a run that was killed"),
+        )
+        .next("end it: `envctl doctor`")
     }
 }
 
@@ -104,16 +107,13 @@ fn kept_ones(kept: &[PreviousDatabase], place: &StackPlace) -> Option<CheckFindi
     let newest = kept.first()?;
     let size = bytes(kept.iter().map(|kept| kept.size).sum());
     let what = match kept.len() {
-        1 => format!("a restore has kept what it replaced: {} ({size})", newest.name),
-        n => format!(
-            "restores have kept {n} databases that they replaced ({size}), the newest {}",
-            newest.name
-        ),
+        1 => format!("one previous database of a restore: {} ({size})", newest.name),
+        n => format!("{n} previous databases of restores ({size}), the newest {}", newest.name),
     };
-    Some(
-        CheckFinding::note("database", what)
-            .next(format!("see them, and drop what nobody needs: `envctl restore previous {}`", place.flags)),
-    )
+    Some(CheckFinding::note("database", what).next(format!(
+        "list them, and drop those that nobody needs: `envctl restore previous {}`",
+        place.flags
+    )))
 }
 
 /// Returns the findings about the health of a database.
@@ -131,8 +131,8 @@ fn ailments(health: &ServerHealth, facts: &DatabaseInfo, place: &StackPlace) -> 
         let size = side.size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
         let drop = format!("drop database {}", ident(&side.name));
         CheckFinding::warning(
-            "leftovers",
-            format!("a restore that was killed has left the database {}{size}", side.name),
+            "orphans",
+            format!("the staging database {}{size} is an orphan of a restore that was killed", side.name),
         )
         .next(format!("remove it now, or let the next restore do it: {}", psql(&facts.database, &drop)))
     }));

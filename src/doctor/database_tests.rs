@@ -198,7 +198,7 @@ fn kept_databases_are_a_note_with_their_size() {
     });
     one(
         Severity::Note,
-        "kept 2 databases that they replaced (2.0 MB), the newest envctl_old_b",
+        "2 previous databases of restores (2.0 MB), the newest envctl_old_b",
         "restore previous",
         |seen| {
             seen.kept = Ok(vec![kept("envctl_old_b"), kept("envctl_old_a")]);

@@ -41,7 +41,7 @@ pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path)
         address: engine.address(),
         chosen,
         version: version.unwrap_or_else(|_| Err(error::docker(slow("no answer about its version")))),
-        workers: workers.unwrap_or_else(|_| Err(Unfit::Refused(slow("no answer about what it is like")))),
+        workers: workers.unwrap_or_else(|_| Err(Unfit::Refused(slow("no answer to `GET /info`")))),
     }
 }
 
@@ -77,11 +77,12 @@ fn known(word: &str) -> &str {
 
 /// A backup works all the same, only slower: never worse than a note, but where the machine could do better.
 fn unfit_workers(unfit: &Unfit) -> CheckFinding {
-    let slower = |why: &dyn Display| format!("{why}: dumps pass the daemon, which takes about twice as long");
+    let slower =
+        |why: &dyn Display| format!("{why}: dumps go through the daemon, which takes about twice as long");
     match unfit {
         Unfit::Remote => CheckFinding::note(
             "workers",
-            "the Docker daemon is not on this host: workers pack there, and restores pass the daemon",
+            "the Docker daemon is not on this host: workers compress there, and restores go through the daemon",
         ),
         Unfit::NoRoom(_) => CheckFinding::warning("workers", slower(unfit)).next(
             "make that directory one that you can write into, or name another: `export XDG_RUNTIME_DIR=DIR`",

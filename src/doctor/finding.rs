@@ -61,7 +61,7 @@ impl StackPlace {
 pub(crate) struct CheckFinding {
     /// Severity of the finding.
     pub(crate) severity: Severity,
-    /// Which check: `docker`, `workers`, `configuration`, `containers`, `database`, `migrations`, `backups`, `leftovers`.
+    /// Which check: `docker`, `workers`, `configuration`, `containers`, `database`, `migrations`, `backups`, `orphans`.
     pub(crate) check: &'static str,
     /// The stack that it is about, if it is about one.
     pub(crate) stack: Option<String>,

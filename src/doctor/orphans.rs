@@ -98,17 +98,17 @@ fn standing(left: &OrphanWorker, homes: &[PathBuf]) -> OrphanState {
 pub(crate) fn judge(seen: &OrphanReport) -> Vec<CheckFinding> {
     let mut findings = Vec::new();
     if let Some(words) = &seen.unlisted {
-        findings.push(CheckFinding::note("leftovers", format!("workers cannot be listed: {words}")));
+        findings.push(CheckFinding::note("orphans", format!("workers cannot be listed: {words}")));
     }
     let alive = seen.workers.iter().filter(|(_, standing)| *standing == OrphanState::Alive).count();
     if alive > 0 {
         let noun = if alive == 1 { "worker is" } else { "workers are" };
-        findings.push(CheckFinding::note("leftovers", format!("{alive} {noun} at work, and left alone")));
+        findings.push(CheckFinding::note("orphans", format!("{alive} {noun} at work")));
     }
     findings.extend(seen.workers.iter().filter_map(|(left, standing)| of_worker(left, *standing, seen)));
     findings.extend(seen.rooms.iter().map(|(path, gone)| of_room(path, *gone, seen)));
     if findings.is_empty() {
-        findings.push(CheckFinding::ok("leftovers", "killed runs of envctl have left nothing"));
+        findings.push(CheckFinding::ok("orphans", "no orphans of killed runs of envctl"));
     }
     findings
 }
@@ -117,35 +117,35 @@ fn of_worker(left: &OrphanWorker, standing: OrphanState, seen: &OrphanReport) ->
     let named = |id: &str| id.get(..8).unwrap_or(id).to_owned();
     let id = left.id.get(..12).unwrap_or(&left.id);
     let what = format!("the worker of envctl/{}", named(&left.operation));
-    let killed = "left behind by a run that was killed";
+    let killed = "orphan of a run that was killed";
     let remove = format!("docker rm --force --volumes {}", shell_word(id));
     match standing {
         OrphanState::Alive => None,
-        OrphanState::Removed => Some(CheckFinding::note("leftovers", format!("removed {what}, {killed}"))),
+        OrphanState::Removed => Some(CheckFinding::note("orphans", format!("removed {what}, {killed}"))),
         OrphanState::Left if seen.only_looked => Some(
-            CheckFinding::warning("leftovers", format!("{what} is there, {killed}"))
+            CheckFinding::warning("orphans", format!("{what} is there, {killed}"))
                 .next("remove it: `envctl doctor`"),
         ),
         OrphanState::Left => Some(
-            CheckFinding::warning("leftovers", format!("{what}, {killed}, could not be removed"))
+            CheckFinding::warning("orphans", format!("{what}, {killed}, could not be removed"))
                 .next(format!("remove it: `{remove}`")),
         ),
         OrphanState::LeftAside if left.room.symlink_metadata().is_err() => Some(
-            CheckFinding::warning("leftovers", format!("{what} is there, {killed}"))
+            CheckFinding::warning("orphans", format!("{what} is there, {killed}"))
                 .next(format!("remove it: `{remove}`")),
         ),
         OrphanState::LeftAside => {
             let room = shell_word(&left.room.display().to_string());
             Some(
                 CheckFinding::warning(
-                    "leftovers",
-                    format!("{what} is there, {killed}; its directory is {room}"),
+                    "orphans",
+                    format!("{what} is there, {killed}; its private directory is {room}"),
                 )
                 .next(format!("remove both: `{remove}; rm -r {room}`")),
             )
         }
         OrphanState::Elsewhere => Some(
-            CheckFinding::note("leftovers", format!("{what} belongs to an envctl on host {}", left.host()))
+            CheckFinding::note("orphans", format!("{what} belongs to an envctl on host {}", left.host()))
                 .next("run envctl doctor on that host: only there can be known whether that one lives"),
         ),
     }
@@ -153,11 +153,11 @@ fn of_worker(left: &OrphanWorker, standing: OrphanState, seen: &OrphanReport) ->
 
 fn of_room(path: &Path, gone: bool, seen: &OrphanReport) -> CheckFinding {
     let shown = path.display();
-    let what = format!("{shown}, left behind by a run that was killed");
+    let what = format!("{shown}, orphan of a run that was killed");
     if gone {
-        return CheckFinding::note("leftovers", format!("removed the directory {what}"));
+        return CheckFinding::note("orphans", format!("removed the directory {what}"));
     }
-    let finding = CheckFinding::warning("leftovers", format!("there is the directory {what}"));
+    let finding = CheckFinding::warning("orphans", format!("there is the directory {what}"));
     if seen.only_looked {
         finding.next("remove it: `envctl doctor`")
     } else {
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_worker_is_told_by_how_it_stands() {
         for (standing, only_looked, severity, words) in [
-            (OrphanState::Alive, false, Severity::Note, "1 worker is at work, and left alone"),
+            (OrphanState::Alive, false, Severity::Note, "1 worker is at work"),
             (OrphanState::Removed, false, Severity::Note, "removed the worker of envctl/01234567"),
             (OrphanState::Left, false, Severity::Warning, "could not be removed"),
             (OrphanState::Left, true, Severity::Warning, "is there"),

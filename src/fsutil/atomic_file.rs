@@ -188,7 +188,7 @@ pub(crate) fn publish_pair(
     manifest.name(true)?;
     sync_directory(&directory).map_err(|error| {
         error.hint(format!(
-            "copy {} elsewhere: it is the new backup, whole and proven, but the disk does not confirm its name",
+            "copy {} elsewhere: it is the new backup, verified, but the disk does not confirm its name",
             backup.target.display()
         ))
     })?;
@@ -202,7 +202,7 @@ pub(crate) fn occupied(path: &Path) -> bool {
 
 /// The error for a name that is taken.
 pub(crate) fn taken(path: &Path) -> Error {
-    error::refused(format!("{} exists and is left as it is", path.display()))
+    error::refused(format!("{} exists and is not replaced", path.display()))
         .hint("choose another name with `-o`, or replace it with `--force`")
 }
 
@@ -213,7 +213,7 @@ pub(crate) fn taken(path: &Path) -> Error {
 pub(crate) fn home_of(path: &Path) -> Result<PathBuf> {
     let directory = directory_of(path);
     std::path::absolute(directory)
-        .map_err(|e| error::failed(format!("where is {}?", directory.display())).because(e))
+        .map_err(|e| error::failed(format!("cannot resolve {}", directory.display())).because(e))
 }
 
 fn make(directory: &Path) -> Result<()> {

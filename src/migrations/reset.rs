@@ -48,7 +48,7 @@ impl fmt::Display for ResetPlan {
             writeln!(f, "  seeds    as the project says")?;
         }
         let first = if self.backup_first { "backed up first" } else { "NOT backed up first (--no-backup)" };
-        writeln!(f, "  old one  {first}")?;
+        writeln!(f, "  previous {first}")?;
         self.place.iter().try_for_each(|place| writeln!(f, "  note: {place}"))
     }
 }

@@ -139,7 +139,7 @@ impl Journal {
     fn write(&self) -> Result<()> {
         let beside = self.path.with_extension("new");
         let text = serde_json::to_string_pretty(&self.run)
-            .map_err(|e| error::failed("the journal cannot be written").because(e))?;
+            .map_err(|e| error::failed("the resume file cannot be written").because(e))?;
         let written = OpenOptions::new()
             .create(true)
             .truncate(true)
@@ -169,7 +169,7 @@ pub(crate) fn last(directory: &Path, verb: &str, context: &str) -> Result<Resume
         Err(e) => return Err(error::failed(format!("{} cannot be read", path.display())).because(e)),
     };
     serde_json::from_str(&text).map_err(|e| {
-        error::failed(format!("{} is not a journal of envctl", path.display()))
+        error::failed(format!("{} is not a resume file of envctl", path.display()))
             .because(e)
             .hint("remove it, and name the stacks with `-s`")
     })
@@ -188,7 +188,7 @@ fn path(directory: &Path, verb: &str, context: &str) -> PathBuf {
 }
 
 fn unwritable(path: &Path, e: std::io::Error) -> Error {
-    error::failed(format!("the journal {} cannot be written", path.display()))
+    error::failed(format!("the resume file {} cannot be written", path.display()))
         .because(e)
         .hint("name another place: XDG_STATE_HOME")
 }

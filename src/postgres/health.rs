@@ -101,7 +101,7 @@ const LOOK: &str = "\
                           and b.backend_type = 'client backend') \
      order by n.nspname, c.relname limit 20) invalid \
     union all \
-    select 'side', d.datname::text, \
+    select 'staging', d.datname::text, \
            case when pg_catalog.has_database_privilege(d.oid, 'connect') then pg_catalog.pg_database_size(d.oid)::text else '' end, \
            (exists (select from pg_catalog.pg_stat_activity a \
                      where a.application_name like 'envctl/' || pg_catalog.substr(d.datname::text, 12, 8) || ' %'))::text, '', '' \
@@ -155,7 +155,7 @@ impl ServerHealth {
                     seconds: number(4).unwrap_or(0),
                 }),
                 "invalid" => health.invalid.push(Index { schema: text(0), name: text(1), table: text(2) }),
-                "side" => {
+                "staging" => {
                     health.sides.push(StagingDatabase {
                         name: text(0),
                         size: number(1),
@@ -228,8 +228,8 @@ mod tests {
         let rows = [
             ["idle", "42", "app", "prisma", "acme", "3600"],
             ["invalid", "public", "item_words", "item", "", ""],
-            ["side", "envctl_new_0123abcd_acme", "7654", "false", "", ""],
-            ["side", "envctl_new_9876abcd_acme", "", "true", "", ""],
+            ["staging", "envctl_new_0123abcd_acme", "7654", "false", "", ""],
+            ["staging", "envctl_new_9876abcd_acme", "", "true", "", ""],
             ["closed", "shut", "", "", "", ""],
             ["broken", "half", "", "", "", ""],
             ["oldest", "acme", "1234", "", "", ""],

@@ -178,7 +178,7 @@ pub(crate) async fn replaceable(session: &mut Session, database: &str) -> Result
         .map_err(Error::from)?;
     if !slots.is_empty() {
         return Err(error::refused(format!("database {database:?} has logical replication slots: {}", list(slots)))
-            .hint("drop them and set the consumers up again after the restore: they would stay with the old database, and its consumers would see nothing new"));
+            .hint("drop them and set the consumers up again after the restore: they would stay with the previous database, and its consumers would see nothing new"));
     }
     // Not readable by every role; then the rename itself decides.
     let subscriptions = session
@@ -187,7 +187,7 @@ pub(crate) async fn replaceable(session: &mut Session, database: &str) -> Result
         .unwrap_or_default();
     if !subscriptions.is_empty() {
         return Err(error::refused(format!("database {database:?} has subscriptions: {}", list(subscriptions)))
-            .hint("drop them first (`DROP SUBSCRIPTION`) and create them again after the restore: they would go on writing into the old database"));
+            .hint("drop them first (`DROP SUBSCRIPTION`) and create them again after the restore: they would go on writing into the previous database"));
     }
     Ok(())
 }
@@ -355,7 +355,7 @@ async fn kept(session: &mut Session) -> Result<Option<String>> {
         .map_err(Error::from)?;
     Ok(match rows.first().map(Vec::as_slice) {
         Some([count, size]) if count != "0" => Some(format!(
-            "databases replaced earlier that are still kept: {count} ({size}); see and drop them: `envctl restore previous`"
+            "{count} previous databases of earlier restores ({size}); list and drop them: `envctl restore previous`"
         )),
         _ => None,
     })
@@ -495,9 +495,9 @@ pub(crate) async fn space(
         answer.text().lines().nth(1).and_then(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok());
     match free.map(|kib| kib * 1024) {
         Some(free) if answer.exit_code == 0 && free < needed => Err(error::refused(format!(
-            "the server's disk has {free} bytes free and the restore needs about {needed}: the old database is kept until the new one is in place"
+            "the server's disk has {free} bytes free and the restore needs about {needed}: the previous database stays until the new one is in place"
         ))
-        .hint("free some space; the old copies, which can be dropped: `envctl restore previous`")),
+        .hint("free some space; list the previous databases, which can be dropped: `envctl restore previous`")),
         _ => Ok(()),
     }
 }

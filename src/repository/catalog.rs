@@ -12,6 +12,7 @@ use super::identity::{Identity, service_of};
 use super::manifest::{Manifest, Purpose, VerificationLevel};
 use crate::error::{self, Error, Result};
 use crate::repository::name::Label;
+use crate::text::units::counted;
 
 /// One stack's and profile's backups.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ pub(crate) struct Backup {
 
 impl Backup {
     /// Returns the verification level that the manifest records; the dump itself is not read.
-    pub(crate) fn proof(&self) -> VerificationLevel {
+    pub(crate) fn verification(&self) -> VerificationLevel {
         self.manifest.as_ref().map_or(VerificationLevel::None, |manifest| manifest.verified.level)
     }
 }
@@ -128,7 +129,7 @@ impl Catalog {
     /// Errors of [`Catalog::list`].
     pub(crate) fn last_proven(&self, target: &Identity) -> Result<Option<jiff::Timestamp>> {
         let proven = self.list()?.into_iter().filter_map(|backup| backup.manifest.ok()).filter(|manifest| {
-            manifest.verified.level >= VerificationLevel::Trailer
+            manifest.verified.level >= VerificationLevel::Complete
                 && manifest.whole
                 && !manifest.is_of_all()
                 // A stack of the same name on another host keeps its backups here too, and they save nothing of this one.
@@ -149,7 +150,7 @@ impl Catalog {
             .iter()
             .filter_map(|backup| Some((backup, backup.manifest.as_ref().ok()?)))
             .filter(|(_, manifest)| {
-                manifest.verified.level >= VerificationLevel::Trailer
+                manifest.verified.level >= VerificationLevel::Complete
                     && manifest.whole
                     && !manifest.is_of_all()
                     && manifest.purpose == Purpose::Backup
@@ -172,19 +173,19 @@ impl Catalog {
         }
         if let Some((backup, problem)) = backups.iter().find_map(|b| Some((b, b.manifest.as_ref().err()?))) {
             return Err(error::integrity(format!(
-                "no backup is complete and proven; {}: {problem}",
+                "no backup is verified; {}: {problem}",
                 backup.path.display()
             ))
             .hint("restore a file by its name, checked by its own structure: `envctl restore FILE`")
-            .hint("see them all: `envctl backup list`"));
+            .hint("list all of them: `envctl backup list`"));
         }
-        let there = match backups.len() {
-            0 => "there are no backups".to_owned(),
-            1 => "the only backup is not complete and proven".to_owned(),
-            n => format!("none of the {n} backups is complete and proven"),
+        let there = if backups.is_empty() {
+            "there are no backups".to_owned()
+        } else {
+            format!("there is no backup {}", besides(&backups))
         };
         Err(error::target(format!("{there} in {}", self.home.display()))
-            .hint("see them all: `envctl backup list`")
+            .hint("list all of them: `envctl backup list`")
             .hint("make one: `envctl backup`"))
     }
 
@@ -227,13 +228,13 @@ impl Catalog {
             None => target.stack.clone(),
         };
         error::target(format!(
-            "no proven backup in {} is of {what}; there are {count} of others, the newest {}: {}",
+            "no verified backup in {} is of {what}; there are {count} of others, the newest {}: {}",
             self.home.display(),
             self.name_of(newest),
             why.join("; ")
         ))
         .hint(format!("restore that one by its name: `envctl restore {}`", quoted(&self.name_of(newest))))
-        .hint("see them all: `envctl backup list`")
+        .hint("list all of them: `envctl backup list`")
     }
 
     /// The newer backups that [`Catalog::latest`] passed over because they cannot be trusted, with the reason.
@@ -261,6 +262,26 @@ impl Catalog {
 }
 
 /// A name as a shell takes it.
+/// Says which backups there are, if none of them is what `latest` means: safety backups, partial ones.
+pub(crate) fn besides(backups: &[Backup]) -> String {
+    let kinds = ["unverified", "safety", "partial"];
+    let kind_of = |backup: &Backup| match &backup.manifest {
+        Ok(manifest) if manifest.verified.level < VerificationLevel::Complete => kinds[0],
+        Ok(manifest) if manifest.purpose == Purpose::PreRestore => kinds[1],
+        Ok(manifest) if !manifest.whole => kinds[2],
+        Ok(_) => "other",
+        Err(_) => kinds[0],
+    };
+    let counts: Vec<String> = kinds
+        .into_iter()
+        .chain(["other"])
+        .map(|kind| (kind, backups.iter().filter(|backup| kind_of(backup) == kind).count() as u64))
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| counted(count, &format!("{kind} backup"), &format!("{kind} backups")))
+        .collect();
+    format!("besides {}", counts.join(", "))
+}
+
 fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+=,".contains(c);
     if !name.is_empty() && name.chars().all(plain) {
@@ -326,7 +347,7 @@ mod tests {
         add("backup_20260103_000000.sql.gz", &|m| m.verified.level = VerificationLevel::None);
         add("backup_20260104_000000.sql.gz", &|m| m.whole = false);
         add("backup_20260105_000000.sql.gz", &|m| m.stored_bytes = 11);
-        add("backup_20260107_000000.sql.gz", &|m| m.purpose = Purpose::Safety);
+        add("backup_20260107_000000.sql.gz", &|m| m.purpose = Purpose::PreRestore);
         add("backup_20260108_000000.tar", &|m| m.format = super::super::manifest::CLUSTER.into());
         std::fs::write(catalog.directory().join("backup_20260106_000000.sql.gz"), "x").unwrap();
         std::fs::write(catalog.directory().join("notes.txt"), "x").unwrap();

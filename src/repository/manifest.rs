@@ -46,8 +46,8 @@ pub(crate) struct Manifest {
     /// `worker` or `exec`: how the bytes came out of the container.
     pub(crate) transport: String,
     /// Reason why `auto` used no worker.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) transport_why: Option<String>,
+    #[serde(default, alias = "transport_why", skip_serializing_if = "Option::is_none")]
+    pub(crate) transport_reason: Option<String>,
     /// True if the dump is complete: no `--schema-only`, `--data-only` or `--exclude-table-data`.
     pub(crate) whole: bool,
     /// Start time of the backup.
@@ -67,8 +67,8 @@ pub(crate) struct Manifest {
     /// Entries of the dump, with their offsets.
     pub(crate) entries: Vec<ManifestEntry>,
     /// Facts that a restore needs before the file is read. If they are missing, the restore reads the whole file first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) foreknown: Option<RestoreHints>,
+    #[serde(default, alias = "foreknown", skip_serializing_if = "Option::is_none")]
+    pub(crate) restore_hints: Option<RestoreHints>,
     /// Extensions it creates.
     pub(crate) extensions: Vec<String>,
     /// Roles it names.
@@ -110,14 +110,15 @@ pub(crate) struct DatabaseEntry {
 
 /// Purpose of a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Purpose {
     /// Somebody asked for it.
     #[default]
     Backup,
-    /// Made by a restore of what it was about to replace. Never `latest`: whoever runs the same restore
-    /// again wants the same backup again.
-    Safety,
+    /// Safety backup of a database that a restore was about to replace. Never `latest`: the same restore, run
+    /// again, restores the same backup again.
+    #[serde(alias = "safety")]
+    PreRestore,
 }
 
 /// Source of a backup.
@@ -201,14 +202,15 @@ pub(crate) struct Verification {
     pub(crate) at: Timestamp,
 }
 
-/// Degrees of proof, least first.
+/// Levels of verification, the lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum VerificationLevel {
     /// Not at all.
     None,
-    /// The dump's own end, every byte counted and hashed.
-    Trailer,
+    /// Complete when it was made: the dump trailer is there, and every byte is counted and hashed.
+    #[serde(alias = "trailer")]
+    Complete,
     /// Restored somewhere, and the rows counted.
     Restored,
 }
@@ -218,7 +220,7 @@ impl VerificationLevel {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::None => "none",
-            Self::Trailer => "trailer",
+            Self::Complete => "complete",
             Self::Restored => "restored",
         }
     }
@@ -370,7 +372,7 @@ pub(crate) mod tests {
             format: "plain".into(),
             compression: "gzip:4".into(),
             transport: "exec".into(),
-            transport_why: Some("the database is small".into()),
+            transport_reason: Some("the database is small".into()),
             whole: true,
             started: Timestamp::from_second(1_700_000_000).unwrap(),
             duration_ms: 12,
@@ -389,14 +391,14 @@ pub(crate) mod tests {
                 offset: 7,
                 data: false,
             }],
-            foreknown: Some(RestoreHints::default()),
+            restore_hints: Some(RestoreHints::default()),
             extensions: Vec::new(),
             roles: vec!["acme".into()],
             search_path: vec!["public".into()],
             last_migration: None,
             empty: false,
             verified: Verification {
-                level: VerificationLevel::Trailer,
+                level: VerificationLevel::Complete,
                 at: Timestamp::from_second(1_700_000_001).unwrap(),
             },
             mac: None,
@@ -406,6 +408,18 @@ pub(crate) mod tests {
     #[test]
     fn what_is_written_reads_back() {
         assert_eq!(Manifest::parse(&sample().to_json()).unwrap(), sample());
+    }
+
+    #[test]
+    fn the_words_of_older_manifests_are_read() {
+        let before = sample()
+            .to_json()
+            .replace("\"complete\"", "\"trailer\"")
+            .replace("\"backup\"", "\"safety\"")
+            .replace("transport_reason", "transport_why")
+            .replace("restore_hints", "foreknown");
+        let now = Manifest { purpose: Purpose::PreRestore, ..sample() };
+        assert_eq!(Manifest::parse(&before).unwrap(), now);
     }
 
     #[test]

@@ -172,8 +172,8 @@ pub(crate) async fn check(
     let by = if shown.is_empty() { String::new() } else { format!(", and through {shown},") };
     let owners: Vec<&str> = owned.iter().map(|[_, _, owner]| owner.as_str()).collect();
     let error = error::refused(format!(
-        "{place} of table {table} calls the function {function}, which the server would run{by} with the rights of {owner} \
-         whenever it analyzes the table, and nobody vouches for {}",
+        "{place} of table {table} calls the function {function}, which the server would run{by} with \
+         the rights of {owner} whenever it analyzes the table, and {} is untrusted",
         plan.source.name()
     ));
     Err(ways_out(session, plan, error, &owners, named).await?)

@@ -356,9 +356,9 @@ fn bent_by_a_terminal(path: &Path) -> Error {
 /// Returns the summary in the manifest, if the file is exactly the one that the manifest describes.
 /// Decompressing the file would give the same summary. Data sent to the server is still scanned, counted and hashed.
 fn foreknown(path: &Path, manifest: &Manifest, interrupt: &CancelToken) -> Result<Option<Summary>> {
-    let Some(foreknown) = &manifest.foreknown else { return Ok(None) };
+    let Some(hints) = &manifest.restore_hints else { return Ok(None) };
     let proven =
-        manifest.verified.level >= VerificationLevel::Trailer && manifest.format == Format::Plain.word();
+        manifest.verified.level >= VerificationLevel::Complete && manifest.format == Format::Plain.word();
     let same_size = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == manifest.stored_bytes);
     if !proven || !same_size || stored_sha256(path, interrupt)? != manifest.stored_sha256 {
         return Ok(None);
@@ -393,16 +393,16 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &CancelToken) -> Resul
         cluster: false,
         server_version: Some(manifest.server_version.clone()),
         pg_dump_version: manifest.pg_dump_version.clone(),
-        restrict_key: foreknown.restrict.then(String::new),
-        encoding: foreknown.encoding.clone(),
-        text: foreknown.text.unwrap_or(Text::Bytes),
+        restrict_key: hints.restrict.then(String::new),
+        encoding: hints.encoding.clone(),
+        text: hints.text.unwrap_or(Text::Bytes),
         copies,
         entries: entries.collect(),
         overflow: false,
         extensions: manifest.extensions.clone(),
         extension_places: Vec::new(),
         roles: manifest.roles.clone(),
-        tablespaces: foreknown.tablespaces.clone(),
+        tablespaces: hints.tablespaces.clone(),
         notes: Notes::of_pg_dump(made_by),
         findings: Vec::new(),
         findings_left_out: 0,

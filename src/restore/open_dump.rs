@@ -115,7 +115,9 @@ fn format(content: ContentType, name: &str) -> Result<Format> {
     let quoted = crate::text::shell_word::shell_word(name);
     let refused =
         |what: &str| error::refused(format!("{name} is {what}; dumps of PostgreSQL can be restored"));
-    let by_pipe = |command: &str| format!("undo that on the way: `{command} {quoted} | envctl restore -`");
+    let by_pipe = |command: &str| {
+        format!("decompress or decrypt it in a pipe: `{command} {quoted} | envctl restore -`")
+    };
     Err(match content {
         ContentType::Sql { .. } => return Ok(Format::Plain),
         ContentType::Custom => return Ok(Format::Custom),
@@ -124,11 +126,11 @@ fn format(content: ContentType, name: &str) -> Result<Format> {
         }
         ContentType::Age => refused("encrypted with age").hint(by_pipe("age -d -i KEY")),
         ContentType::Foreign(ForeignPacker { name: tool, command }) => {
-            refused(&format!("packed or encrypted by {tool}")).hint(by_pipe(command))
+            refused(&format!("compressed or encrypted by {tool}")).hint(by_pipe(command))
         }
         ContentType::Other(alien) => refused(alien.what).hint(alien.hint),
         ContentType::Packed | ContentType::Tar | ContentType::Utf16 => {
-            refused("packed too many times").hint("unpack it by hand first")
+            refused("compressed too many times").hint("decompress it by hand first")
         }
     })
 }

@@ -175,13 +175,13 @@ impl fmt::Display for RestorePlan {
                 writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
             }
             let first = if self.backup_first {
-                "backed up first, and kept"
+                "backed up first, then stays"
             } else {
-                "NOT backed up first (--no-backup), but kept"
+                "NOT backed up first (--no-backup); stays"
             };
             writeln!(
                 f,
-                "  old one  {first} as {:?} until you drop it",
+                "  previous {first} as {:?} until you drop it",
                 kept_name(&self.operation, &self.database)
             )?;
         } else {
@@ -247,7 +247,7 @@ pub(crate) struct Restored {
     /// Bytes of SQL.
     pub(crate) bytes: u64,
     /// The name the old one is kept under.
-    pub(crate) kept: Option<String>,
+    pub(crate) previous_database: Option<String>,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub(crate) notes: Vec<String>,
 }
@@ -381,7 +381,9 @@ pub(crate) async fn run(
             Err(if cleaned {
                 error
             } else {
-                error.note(format!("the side database {side:?} is left; the next restore removes it"))
+                error.note(format!(
+                    "the staging database {side:?} is still there; the next restore removes it"
+                ))
             })
         }
     }
@@ -390,15 +392,14 @@ pub(crate) async fn run(
 /// Removes what restores that were killed have left on the server.
 async fn tidy(admin: &mut Session, progress: &Arc<dyn Progress>) -> Result<()> {
     for orphan in orphan_sessions::end(admin).await.unwrap_or_default() {
-        progress.on(Event::Warning(format!("ended {orphan}, left behind by an envctl that was killed")));
+        progress
+            .on(Event::Warning(format!("ended the session {orphan}, orphan of an envctl that was killed")));
     }
     for leftover in staging::sweep(admin).await? {
-        progress
-            .on(Event::Warning(format!("removed {leftover:?}, left behind by a restore that was killed")));
+        progress.on(Event::Warning(format!("removed {leftover:?}, orphan of a restore that was killed")));
     }
     for role in loading_role::sweep(admin).await.unwrap_or_default() {
-        progress
-            .on(Event::Warning(format!("dropped role {role:?}, left behind by a restore that was killed")));
+        progress.on(Event::Warning(format!("dropped role {role:?}, orphan of a restore that was killed")));
     }
     Ok(())
 }
@@ -483,7 +484,7 @@ async fn beside(
     if plan.findings.in_place {
         loaders.end().await;
         progress.on(Event::Done);
-        return Ok(Restored { database, rows, tables, bytes, kept: None, notes });
+        return Ok(Restored { database, rows, tables, bytes, previous_database: None, notes });
     }
     progress.step("swapping");
     let swap_plan = SwapPlan {
@@ -503,7 +504,14 @@ async fn beside(
         progress.on(Event::Warning(swap::not_copied(&statement)));
     }
     progress.on(Event::Done);
-    Ok(Restored { database, rows, tables, bytes, kept: plan.exists.then_some(swap_plan.kept), notes })
+    Ok(Restored {
+        database,
+        rows,
+        tables,
+        bytes,
+        previous_database: plan.exists.then_some(swap_plan.kept),
+        notes,
+    })
 }
 
 /// Returns the properties for the staging database.

@@ -58,7 +58,7 @@ impl Aids {
                 error::refused(format!("only a superuser can use {options}, which makes an event trigger"))
                     .hint("name a superuser in envctl.toml: `[database] user = \"…\"`")
             }
-            _ => Error::from(refusal).context(format!("the aids of {options} cannot be made")),
+            _ => Error::from(refusal).context(format!("the event trigger of {options} cannot be created")),
         }
     }
 

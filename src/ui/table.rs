@@ -2,7 +2,7 @@
 //! the columns that can be spared, else records; plain columns in a pipe.
 //!
 //! Promises: no word and no number is ever broken and nothing is cut, whatever the width, and what was left out is named; in a pipe no line is wrapped, no
-//! cell is empty (`-`) and nothing is coloured; cells are escaped here, so any string may be put in.
+//! cell is empty (`-`), repeated or coloured; cells are escaped here, so any string may be put in.
 
 use comfy_table::{CellAlignment, ContentArrangement};
 
@@ -69,7 +69,7 @@ impl Cell {
     }
 
     fn shown(&self) -> String {
-        if self.again { "-".to_owned() } else { self.whole() }
+        if self.again { String::new() } else { self.whole() }
     }
 
     fn whole(&self) -> String {
@@ -115,7 +115,7 @@ impl Table {
         if self.is_empty() {
             return String::new();
         }
-        let Some(width) = layout.width else { return self.grid(None, layout.styles) };
+        let Some(width) = layout.width else { return self.repeated().grid(None, layout.styles) };
         let mut spared = Vec::new();
         let mut narrower = self.clone();
         loop {
@@ -130,6 +130,13 @@ impl Table {
                 row.remove(at);
             }
         }
+    }
+
+    /// Returns the table with the text of repeated cells: a line of a pipe is read alone.
+    fn repeated(&self) -> Self {
+        let mut table = self.clone();
+        table.rows.iter_mut().flatten().for_each(|cell| cell.again = false);
+        table
     }
 
     /// Renders the table as a grid if the grid fits, with the last column wrapped if necessary.
@@ -233,7 +240,7 @@ fn left_out(spared: &[String], width: usize, styles: Styles) -> String {
     if spared.is_empty() {
         return String::new();
     }
-    let text = format!("(no room here for: {})", spared.join(", "));
+    let text = format!("(columns left out: {})", spared.join(", "));
     let shown = wrap("", 0, &text, 2, Some(width));
     styles.paint(Tone::Faint, shown.trim_end()) + "\n"
 }

@@ -83,7 +83,7 @@ fn only_the_last_column_is_wrapped_and_only_at_its_words() {
 STACK  CONTAINER                 ROWS  RESULT
 acme   acme-prod-backend-1  1\u{202f}234\u{202f}567  failed: the database does not answer, and
                                        nobody knows why
--      acme-prod-db-1               -  -
+       acme-prod-db-1               -  -
 "
     );
 }
@@ -112,25 +112,25 @@ fn what_can_be_spared_goes_first_and_is_named() {
         Column::text("backup"),
         Column::number("trend").spare(),
         Column::number("rows").spare(),
-        Column::text("proof"),
+        Column::text("verified"),
     ]);
-    table.row(["backup_20260101_000000.sql.gz", "+5 %", "161558", "trailer"]);
+    table.row(["backup_20260101_000000.sql.gz", "+5 %", "161558", "complete"]);
     let at = |width| table.render(TableLayout { width: Some(width), styles: Styles::PLAIN });
     assert_eq!(at(80).lines().count(), 2, "{}", at(80));
     assert_eq!(
         at(48),
-        "\
-BACKUP                           ROWS  PROOF
-backup_20260101_000000.sql.gz  161558  trailer
-(no room here for: trend)
+        "BACKUP                           ROWS  VERIFIED
+backup_20260101_000000.sql.gz  161558  \
+complete
+(columns left out: trend)
 "
     );
     assert_eq!(
         at(40),
-        "\
-BACKUP                         PROOF
-backup_20260101_000000.sql.gz  trailer
-(no room here for: trend, rows)
+        "BACKUP                         VERIFIED
+backup_20260101_000000.sql.gz  complete
+(columns left out: \
+trend, rows)
 "
     );
     assert!(at(30).contains("trend: +5 %\nrows: 161558\n"), "{}", at(30));

@@ -88,7 +88,7 @@ fn a_file_that_is_there_stays() {
     ran.is(str![[r#"
 exit 6
 ! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
-! error: mine.sql.gz exists and is left as it is
+! error: mine.sql.gz exists and is not replaced
 ! hint: choose another name with `-o`, or replace it with `--force`
 
 "#]]);
@@ -103,7 +103,7 @@ fn a_manifest_that_lost_its_backup_is_in_the_way_before_anything_is_dumped() {
     stage.write("mine.sql.gz.json", "precious");
     let ran = stage.run(["backup", "-v", "-o", "mine.sql.gz"]);
     assert_eq!(ran.code, Some(6), "{}", ran.err());
-    assert!(ran.err().contains("mine.sql.gz.json exists and is left as it is"), "{}", ran.err());
+    assert!(ran.err().contains("mine.sql.gz.json exists and is not replaced"), "{}", ran.err());
     assert!(!ran.err().contains("dumping"), "{}", ran.err());
     assert_eq!(std::fs::read_to_string(stage.path("mine.sql.gz.json")).unwrap(), "precious");
     assert!(!stage.path("mine.sql.gz").exists());
@@ -269,7 +269,7 @@ fn the_list_shows_what_is_proven_and_what_is_not() {
     let out = ran.out();
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines.len(), 3, "{}", ran.out());
-    assert!(lines[1].contains("acme") && lines[1].contains("trailer"), "{}", ran.out());
+    assert!(lines[1].contains("acme") && lines[1].contains("complete"), "{}", ran.out());
     assert!(
         lines[2].starts_with("backup_20200101_000000") && lines[2].contains("no manifest"),
         "{}",

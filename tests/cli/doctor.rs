@@ -82,7 +82,7 @@ exit 0
 ok       configuration: version [VERSION], no envctl.toml; none is needed
 ok       docker: 20.10.24+dfsg1 (API 1.41) at unix://[DIR]/docker.sock, context default (DOCKER_HOST)
 ok       workers: backups and restores can run beside the database
-ok       leftovers: killed runs of envctl have left nothing
+ok       orphans: no orphans of killed runs of envctl
 note     containers: no stack with a backend or a database runs in Docker context default (1 other container runs); start one with `docker compose up -d`, or name containers in envctl.toml
 ! nothing wants a decision
 
@@ -96,7 +96,7 @@ exit 0
 ok       configuration: version [VERSION], no envctl.toml; none is needed
 ok       docker: 20.10.24+dfsg1 (API 1.41) at unix://[DIR]/docker.sock, context default (DOCKER_HOST)
 ok       workers: backups and restores can run beside the database
-ok       leftovers: killed runs of envctl have left nothing
+ok       orphans: no orphans of killed runs of envctl
 ok       acme dev: acme, PostgreSQL 15.18, 12.3 MB
 note     acme dev: in container acme-dev-db-1 postgres is process 1: a process of `docker exec` that loses its parent and dies by a signal makes it end all sessions and go through crash recovery
          hint: give the service an init: `init: true` in its compose file
@@ -116,7 +116,7 @@ fn ailing() -> Server {
             "'invalid', n.nspname",
             "invalid,public,item_words,item,,\n\
              idle,42,app,prisma,acme,900\n\
-             side,envctl_new_0123abcd_acme,1000,false,,\n\
+             staging,envctl_new_0123abcd_acme,1000,false,,\n\
              oldest,acme,1000,,,\n",
         )
         .answer("quote_ident(n.nspname) || '._prisma_migrations'", "public._prisma_migrations\n")
@@ -136,12 +136,12 @@ exit 9
 ok       configuration: version [VERSION], no envctl.toml; none is needed
 ok       docker: 20.10.24+dfsg1 (API 1.41) at unix://[DIR]/docker.sock, context default (DOCKER_HOST)
 ok       workers: backups and restores can run beside the database
-ok       leftovers: killed runs of envctl have left nothing
+ok       orphans: no orphans of killed runs of envctl
 ok       acme prod: acme, PostgreSQL 15.18, 12.3 MB
 note     acme prod: in container acme-prod-db-1 postgres is process 1: a process of `docker exec` that loses its parent and dies by a signal makes it end all sessions and go through crash recovery
          hint: give the service an init: `init: true` in its compose file
-note     acme prod: a restore has kept what it replaced: envctl_old_aaaa1111_acme (7.7 MB)
-         hint: see them, and drop what nobody needs: `envctl restore previous -s acme --prod`
+note     acme prod: one previous database of a restore: envctl_old_aaaa1111_acme (7.7 MB)
+         hint: list them, and drop those that nobody needs: `envctl restore previous -s acme --prod`
 warning  acme prod: container acme-prod-worker-1 has ended with code 3
          hint: its logs say why: `docker logs --tail 50 acme-prod-worker-1`
 warning  acme prod: index public.item_words on item is INVALID: no query uses it
@@ -257,7 +257,7 @@ fn what_a_killed_run_left_is_removed_and_told() {
     assert_eq!(removals(&stage), 1);
     assert!(!room.exists() && !stage.path(partial).exists());
     let clean = doctor(&stage, &[]);
-    assert!(clean.out().contains("killed runs of envctl have left nothing"), "{}", clean.out());
+    assert!(clean.out().contains("no orphans of killed runs of envctl"), "{}", clean.out());
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn what_lives_is_left_alone() {
     worker(&stage, &room);
     let ran = doctor(&stage, &[]);
     assert_eq!(ran.code, Some(0), "{}", ran.out());
-    assert!(ran.out().contains("1 worker is at work, and left alone"), "{}", ran.out());
+    assert!(ran.out().contains("1 worker is at work"), "{}", ran.out());
     assert_eq!(removals(&stage), 0);
     assert!(room.exists());
 }

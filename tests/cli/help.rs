@@ -23,14 +23,14 @@ Commands:
   logs         A container's logs
   studio       Prisma Studio in the container, tunnelled to 127.0.0.1
   forward      A local port to a port in a container, published or not
-  backup       Make a proven backup, or look at the ones there are [alias: db:dump]
+  backup       Make a verified backup, or look at the ones there are [alias: db:dump]
   restore      Put a backup back, all or nothing; `restore undo` takes it back
   migrate      Apply migrations, look at them, create, resolve, reset
   generate     Generate the schema tool's client
   push         Push the schema into the database without a migration: for prototypes
   pull         Read the schema out of the database
   seed         Fill the database as the project says
-  doctor       What is wrong and what to type about it; removes what killed runs of envctl left
+  doctor       What is wrong and what to type about it; removes orphans of killed runs
   init         Write a commented envctl.toml from what is running, and a Makefile with the old names
   config       Every setting and where it came from
   completions  Shell completions on stdout
@@ -189,7 +189,7 @@ psql in the database container
 Usage: envctl psql [OPTIONS] [-- <PSQL OPTION>...]
 
 Arguments:
-  [PSQL OPTION]...  Words for psql itself, after `--`: e.g. `-- -At`
+  [PSQL OPTION]...  Arguments for psql itself, after `--`: e.g. `-- -At`
 
 Options:
   -c, --command <SQL>  One command, then leave; repeatable
@@ -229,20 +229,20 @@ Options:
 "#]]);
     page(&stage, &["backup"]).is(str![[r#"
 exit 0
-Make a proven backup, or look at the ones there are
+Make a verified backup, or look at the ones there are
 
 Usage: envctl backup [OPTIONS]
        envctl backup <COMMAND>
 
 Commands:
   create  Make a backup (the default)
-  list    The backups of this stack: age, size, trend, proof [alias: ls]
-  show    One backup: its manifest in words
+  list    The backups of this stack: age, size, trend, verification [alias: ls]
+  show    One backup: its manifest as text
   help    Print this message or the help of the given subcommand(s)
 
 Options:
   -o, --output <FILE>                 The file, or `-` for stdout
-      --force                         Replace FILE if it exists, once the new one is proven
+      --force                         Replace FILE if it exists, once the new one is verified
       --format <FORMAT>               plain (SQL for psql), custom or directory (archives for
                                       pg_restore; a directory as one tar)
       --all-databases                 Every database and the roles, in one tar of plain dumps
@@ -267,7 +267,7 @@ Several stacks:
 "#]]);
     page(&stage, &["backup", "list"]).is(str![[r#"
 exit 0
-The backups of this stack: age, size, trend, proof
+The backups of this stack: age, size, trend, verification
 
 Usage: envctl backup list [OPTIONS]
 
@@ -278,7 +278,7 @@ Options:
 "#]]);
     page(&stage, &["backup", "show"]).is(str![[r#"
 exit 0
-One backup: its manifest in words
+One backup: its manifest as text
 
 Usage: envctl backup show [OPTIONS] [BACKUP]
 

@@ -85,7 +85,7 @@ fn what_is_there_stays() {
     stage.write("envctl.toml", "stack = \"mine\"\n");
     stage.run(["init"]).is(str![[r#"
 exit 6
-! error: [DIR]/envctl.toml exists and is left as it is
+! error: [DIR]/envctl.toml exists and is not replaced
 ! hint: replace it with `--force`, or write another file with `-o FILE`
 
 "#]]);

@@ -46,7 +46,7 @@ fn every_command_that_answers_answers_with_a_document() {
         (&["restore", "latest", "--dry-run"], "plan"),
         (&["restore", "dump.sql", "--dry-run"], "sessions"),
         (&["restore", "undo", "--dry-run"], "plan"),
-        (&["restore", "previous"], "kept"),
+        (&["restore", "previous"], "previous"),
         (&["restore", "previous", "--drop", "all", "--dry-run"], "plan"),
         (&["restore", "previous", "--drop", "envctl_old_0b5c_acme", "--yes"], "dropped"),
         (&["init", "--dry-run"], "written"),
@@ -120,7 +120,7 @@ fn the_plan_of_a_restore_has_its_parts_as_fields() {
             "since": "2026-01-02 03:04:05 UTC", "in_transaction": 1,
         }])
     );
-    assert!(plan["kept"].as_str().unwrap().starts_with("envctl_old_"), "{plan}");
+    assert!(plan["previous_database"].as_str().unwrap().starts_with("envctl_old_"), "{plan}");
     assert!(plan["plan"].as_array().unwrap().len() > 3, "{plan}");
 }
 

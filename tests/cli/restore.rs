@@ -236,7 +236,7 @@ fn undo_without_anything_to_undo() {
     acme().run(["restore", "undo"]).is(str![[r#"
 exit 3
 ! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
-! error: no restore has kept an earlier "acme"
+! error: there is no previous database of "acme"
 ! hint: restore a backup instead: `envctl backup list --dev`
 
 "#]]);

@@ -56,12 +56,12 @@ fn development_and_production_of_two_stacks() {
 exit 0
 STACK  PROFILE  CONTAINER            STATE       DATABASE                    SIZE  MIGRATIONS  LAST BACKUP
 acme   dev      acme-dev-backend-1   running     -                              -  -           -
--      -        acme-dev-db-1        running     acme (PostgreSQL 15.18)  12.3 MB  -           none
--      -        acme-dev-worker-1    exited (1)  -                              -  -           -
+acme   dev      acme-dev-db-1        running     acme (PostgreSQL 15.18)  12.3 MB  -           none
+acme   dev      acme-dev-worker-1    exited (1)  -                              -  -           -
 acme   prod     acme-prod-backend-1  running     -                              -  -           -
--      -        acme-prod-db-1       running     acme (PostgreSQL 15.18)  12.3 MB  -           none
+acme   prod     acme-prod-db-1       running     acme (PostgreSQL 15.18)  12.3 MB  -           none
 shop   unknown  shop-backend-1       running     -                              -  -           -
--      -        shop-db-1            running     acme (PostgreSQL 15.18)  12.3 MB  -           none
+shop   unknown  shop-db-1            running     acme (PostgreSQL 15.18)  12.3 MB  -           none
 ! acme dev: there are no backups in [DIR]/.local/share/envctl/backups/acme/dev
 ! acme prod: there are no backups in [DIR]/.local/share/envctl/backups/acme/prod
 ! shop unknown: there are no backups in [DIR]/.local/share/envctl/backups/shop/unknown
@@ -71,7 +71,7 @@ shop   unknown  shop-backend-1       running     -                              
 exit 0
 STACK  PROFILE  CONTAINER            STATE    DATABASE                    SIZE  MIGRATIONS  LAST BACKUP
 acme   prod     acme-prod-backend-1  running  -                              -  -           -
--      -        acme-prod-db-1       running  acme (PostgreSQL 15.18)  12.3 MB  -           none
+acme   prod     acme-prod-db-1       running  acme (PostgreSQL 15.18)  12.3 MB  -           none
 ! acme prod: there are no backups in [DIR]/.local/share/envctl/backups/acme/prod
 
 "#]]);
@@ -82,7 +82,7 @@ fn many_without_a_backup_are_counted_and_told_one_by_one_when_asked() {
     let stage = Stage::with((0..7).flat_map(|number| stack(&format!("shop{number}-dev"))));
     stage.engine.install("*", "psql", Server::new().psql());
     let few = stage.run(["status"]);
-    assert!(few.err().contains("7 databases have no proven backup; `-v`"), "{}", few.err());
+    assert!(few.err().contains("7 databases have no verified backup; `-v`"), "{}", few.err());
     assert!(!few.err().contains("shop3"), "{}", few.err());
     let all = stage.run(["status", "-v"]);
     assert_eq!(all.err().matches("there are no backups in").count(), 7, "{}", all.err());
@@ -148,11 +148,11 @@ fn health_migrations_and_the_last_backup_have_their_columns() {
 exit 0
 STACK  PROFILE  CONTAINER           STATE       DATABASE                    SIZE  MIGRATIONS           LAST BACKUP
 acme   dev      acme-dev-backend-1  starting    -                              -  -                    -
--      -        acme-dev-db-1       healthy     acme (PostgreSQL 15.18)  12.3 MB  3 applied            10 d ago
--      -        acme-dev-mailer-1   exited (1)  -                              -  -                    -
--      -        acme-dev-worker-1   unhealthy   -                              -  -                    -
+acme   dev      acme-dev-db-1       healthy     acme (PostgreSQL 15.18)  12.3 MB  3 applied            10 d ago
+acme   dev      acme-dev-mailer-1   exited (1)  -                              -  -                    -
+acme   dev      acme-dev-worker-1   unhealthy   -                              -  -                    -
 shop   dev      shop-dev-backend-1  running     -                              -  -                    -
--      -        shop-dev-db-1       running     acme (PostgreSQL 15.18)  12.3 MB  2 applied, 1 failed  none
+shop   dev      shop-dev-db-1       running     acme (PostgreSQL 15.18)  12.3 MB  2 applied, 1 failed  none
 ! shop dev: there are no backups in [DIR]/.local/share/envctl/backups/shop/dev
 
 "#]]);
@@ -162,7 +162,7 @@ shop   dev      shop-dev-backend-1  running     -                              -
     let health = |at: usize| &acme["containers"][at]["health"];
     assert_eq!([health(0), health(1), health(2), health(3)], ["starting", "healthy", "healthy", "unhealthy"]);
     assert_eq!(acme["database"]["migrations"]["last"], "20260101000000_init");
-    assert_eq!((&acme["last_backup"]["proof"], &shop["last_backup"]), (&"trailer".into(), &().into()));
+    assert_eq!((&acme["last_backup"]["verified"], &shop["last_backup"]), (&"complete".into(), &().into()));
     assert_eq!(shop["database"]["migrations"]["unfinished"], 1);
 }
 

@@ -106,11 +106,16 @@ fn no_machine_is_named() {
     none("paths of a machine", &faults);
 }
 
+/// Sections of the pages on JSON.
+fn json_sections() -> Vec<(String, Page)> {
+    ["docs/json.md", "docs/json-changes.md"].iter().flat_map(|name| page(name).sections()).collect()
+}
+
 /// The example of each section and its table name the same fields.
 #[test]
 fn json_examples_and_their_tables_agree() {
     let mut examples = 0;
-    for (heading, section) in page("docs/json.md").sections() {
+    for (heading, section) in json_sections() {
         let Some(example) = example(&section) else { continue };
         examples += 1;
         assert_eq!(example["schema"], 1, "{heading}");
@@ -133,7 +138,7 @@ fn real_answers_hold_only_documented_fields() {
     ] {
         let mut fields = fields_of(&answer(arguments));
         assert!(fields.remove("schema"), "{arguments:?}: no schema");
-        let sections = page("docs/json.md").sections();
+        let sections = json_sections();
         let (_, text) = sections.iter().find(|(heading, _)| heading == section).unwrap();
         let unknown: Vec<_> = fields.difference(&documented(text)).cloned().collect();
         none(&format!("fields of {arguments:?} that docs/json.md does not name"), &unknown);
@@ -142,7 +147,7 @@ fn real_answers_hold_only_documented_fields() {
 
 #[test]
 fn the_classes_of_errors_have_the_exit_codes_of_the_table() {
-    let sections = page("docs/json.md").sections();
+    let sections = json_sections();
     let rows = sections.iter().find(|(heading, _)| heading == "Errors").unwrap().1.rows(3);
     for (class, arguments) in [
         ("docker", &["status", "--json", "--host", "unix:///no/such/socket"][..]),

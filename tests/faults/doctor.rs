@@ -49,7 +49,7 @@ fn f87_whatever_a_killed_backup_leaves_the_doctor_removes_and_tells() {
     assert_eq!(place.workers(), [worker]);
 
     let looked = doctor(&place, &["--dry-run"]);
-    says(&looked, &["is there, left behind by a run", ".partial was left behind", "there is the directory"]);
+    says(&looked, &["is there, orphan of a run", ".partial was left behind", "there is the directory"]);
     assert_eq!((place.workers().len(), partials(&place).len()), (1, 2), "a look changes nothing");
 
     let said = doctor(&place, &[]);
@@ -92,7 +92,7 @@ fn the_worker_of_a_backup_that_goes_on_is_left_alone() {
     let running = place.start(&["backup", "--transport", "worker"]);
     let worker = place.worker();
     let said = doctor(&place, &[]);
-    says(&said, &["at work, and left alone"]);
+    says(&said, &["at work"]);
     let own = place.project.path().display().to_string();
     let touched: Vec<_> =
         said.iter().filter(|what| what.contains("removed") && what.contains(&own)).collect();

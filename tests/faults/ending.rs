@@ -78,7 +78,7 @@ fn f17_without_a_reaper_an_orphan_of_the_postmasters_is_left_alone_and_told() {
     }
     let (code, words) = stopped(&project, "bash", "(sleep 4720 >/dev/null 2>&1 &); echo begun; sleep 4721");
     assert_eq!((code, server.crashes()), (Some(130), 0), "{words}");
-    assert!(words.contains("left running in container") && words.contains("sleep"), "{words}");
+    assert!(words.contains("still running in container") && words.contains("sleep"), "{words}");
     assert_eq!((server.processes("sleep 4720").len(), server.processes("sleep 4721").len()), (1, 0));
     let said = project.run(&["exec", "db", "-v", "--", "sh", "-c", "exit 7"]).code(7);
     assert!(said.err().contains("has neither perl nor python3"), "{}", said.err());

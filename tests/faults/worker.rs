@@ -22,7 +22,7 @@ fn a_worker_makes_the_same_backup_and_leaves_nothing() {
         place.project.assert_verified(&place.project.path().join("worker.sql.gz"));
         assert_eq!(place.manifest("worker.sql.gz")["transport"], "worker");
         assert_eq!(place.manifest("exec.sql.gz")["transport"], "exec");
-        assert!(place.manifest("exec.sql.gz").get("transport_why").is_none(), "it was asked for");
+        assert!(place.manifest("exec.sql.gz").get("transport_reason").is_none(), "it was asked for");
         place.assert_swept();
         place.run(&["backup", "--transport", "worker", "--format", "custom", "-o", "a.dump"]).code(0);
         place.assert_swept();
@@ -38,7 +38,7 @@ fn a_small_database_takes_an_exec_and_a_large_one_a_worker() {
         Running::start(command, None).finish().code(0)
     };
     backup("10m").says("dumped by exec: the database is small");
-    assert_eq!(place.manifest("b.sql.gz")["transport_why"], "the database is small");
+    assert_eq!(place.manifest("b.sql.gz")["transport_reason"], "the database is small");
     backup("1m").says("dumped by a worker");
     assert_eq!(place.manifest("b.sql.gz")["transport"], "worker");
     place.assert_swept();
@@ -50,7 +50,7 @@ pub(crate) fn falls_back(place: &Place, words: &str, run: impl Fn(&[&str]) -> Fi
     run(&["backup", "-v", "-o", &file]).code(0).says("dumped by exec").says(words);
     let manifest = place.manifest(&file);
     assert_eq!(manifest["transport"], "exec");
-    assert!(manifest["transport_why"].as_str().unwrap().contains(words), "{manifest}");
+    assert!(manifest["transport_reason"].as_str().unwrap().contains(words), "{manifest}");
     place.project.assert_verified(&place.project.path().join(&file));
     run(&["backup", "--transport", "worker", "-o", "never.sql.gz"])
         .code(1)

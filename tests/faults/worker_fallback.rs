@@ -209,7 +209,7 @@ fn an_image_whose_name_is_gone_still_makes_workers() {
     place.project.assert_verified(&place.project.path().join("b.sql.gz"));
     let why = place.manifest("b.sql.gz");
     assert!(
-        why["transport"] == "worker" || why["transport_why"].as_str().unwrap().contains("image"),
+        why["transport"] == "worker" || why["transport_reason"].as_str().unwrap().contains("image"),
         "{}",
         made.err()
     );

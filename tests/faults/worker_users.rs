@@ -16,7 +16,7 @@ fn a_daemon_that_maps_users_makes_no_worker_and_serves_by_exec() {
     case.place.project.assert_verified(&case.place.project.path().join("whole.sql.gz"));
     let manifest = case.place.manifest("whole.sql.gz");
     assert_eq!(manifest["transport"], "exec");
-    assert!(manifest["transport_why"].as_str().unwrap().contains(words), "{manifest}");
+    assert!(manifest["transport_reason"].as_str().unwrap().contains(words), "{manifest}");
     let never = ["backup", "--transport", "worker", "-o", "never.sql.gz"];
     case.run(&never).code(1).says(words).says("--transport exec");
     assert!(!case.place.project.path().join("never.sql.gz").exists());

@@ -222,7 +222,7 @@ fn reset_and_seed_make_the_database_anew_from_djangos_migrations() {
     backend.run(&["migrate", "reset", "--yes", "--skip-seed", "--no-backup"]).code(0);
     assert_eq!(backend.project.sql("select count(*) from shop_item"), "0");
     backend.run(&["migrate", "status", "--exit-code"]).code(0);
-    backend.run(&["push"]).code(2).says("django has no verb for `push`");
+    backend.run(&["push"]).code(2).says("django has no command for `push`");
 }
 
 const ALEMBIC_INI: &str = "[alembic]\nscript_location = %(here)s/migrations\npath_separator = os\n";

@@ -61,7 +61,7 @@ fn what_is_found_goes_by_what_is_typed() {
         let found = findings(&project);
         find(&found, "restore has kept what it replaced: envctl_old_");
         assert_eq!(find(&found, "20250102_half")["severity"], "problem");
-        assert_eq!(find(&found, ".partial, left behind by a backup that was killed")["severity"], "note");
+        assert_eq!(find(&found, ".partial, orphan of a backup that was killed")["severity"], "note");
         assert!(!partial.exists());
         let index = find(&found, "index public.Item words on item is INVALID");
         let side = find(&found, "envctl_new_0123abcd_gone");

@@ -110,7 +110,7 @@ fn a_dbmate_file_of_which_a_part_would_be_left_out_is_refused() {
                     "db/migrations/1_a.sql",
                     "-- migrate:up\nCREATE TABLE t (a int);\n-- migrate: down\nDROP TABLE t;\n",
                 )],
-                &["1_a.sql:3: `-- migrate: down` is no mark of dbmate"],
+                &["1_a.sql:3: `-- migrate: down` is not a marker of dbmate"],
             ),
         ],
     );
@@ -185,7 +185,7 @@ fn the_way_back_is_never_run_as_the_way_forward() {
                         "create table t ();\n---- create above / drop below ----\ndrop table t;\n",
                     ),
                 ],
-                &["001_t.sql:2: `---- create above / drop below ----` is a mark of tern"],
+                &["001_t.sql:2: `---- create above / drop below ----` is a marker of tern"],
             ),
         ],
     );

@@ -248,7 +248,7 @@ fn a_session_that_ends_half_way_is_an_outcome_nobody_knows() {
         project
             .run(&["migrate"])
             .code(9)
-            .says("contact with PostgreSQL was lost")
+            .says("the connection to PostgreSQL was lost")
             .says("resolve 1_end --rolled-back");
         project.run(&["migrate", "resolve", "1_end", "--rolled-back"]).code(0);
         write(&project, "1_end", "create table a ();");

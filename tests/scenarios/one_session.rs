@@ -21,7 +21,7 @@ fn by_one(project: &Project, file: &str, why: &str) {
     let digest = project.digest();
     project.sql("delete from item where id > 10; drop table other");
     let args = ["restore", file, "-j", "2", "-v", "--yes", "--no-backup"];
-    project.run(&args).code(0).says("-j 2 is left aside, one session loads it").says(why);
+    project.run(&args).code(0).says("ignoring -j 2, one session loads it").says(why);
     assert_eq!(project.digest(), digest, "{file}");
     assert_eq!(project.sql("select count(*) from other"), "1000", "{file}");
     project.drop_siblings();
@@ -41,16 +41,16 @@ fn what_nobody_vouches_for_is_loaded_by_one_session() {
     let project = project("foreign");
     let foreign = project.server.bytes(&format!("pg_dump -U postgres {}", project.database));
     std::fs::write(project.path().join("foreign.sql"), foreign).unwrap();
-    by_one(&project, "foreign.sql", "no authenticated manifest of envctl vouches for it");
+    by_one(&project, "foreign.sql", "it has no authenticated manifest of envctl");
     gzip(&project, "foreign.sql", &project.path().join("foreign.sql.gz"));
-    by_one(&project, "foreign.sql.gz", "no authenticated manifest of envctl vouches for it");
+    by_one(&project, "foreign.sql.gz", "it has no authenticated manifest of envctl");
 }
 
 #[test]
 fn what_can_only_be_read_from_its_start_is_loaded_by_one_session() {
     let project = project("packed");
     project.run(&["backup", "-o", "b.sql.zst", "--compress", "zstd"]).code(0);
-    by_one(&project, "b.sql.zst", "its packing can only be read from its start");
+    by_one(&project, "b.sql.zst", "its compression can only be read from its start");
     // A backup of ours that somebody has packed anew: the manifest that goes with it is no longer the one that was signed.
     let packed = project.path().join("packed.sql.gz");
     gzip(&project, "whole.sql", &packed);
@@ -62,7 +62,7 @@ fn what_can_only_be_read_from_its_start_is_loaded_by_one_session() {
     manifest["compression"] = "gzip".into();
     manifest["file"] = "packed.sql.gz".into();
     std::fs::write(project.path().join("packed.sql.gz.json"), manifest.to_string()).unwrap();
-    by_one(&project, "packed.sql.gz", "no authenticated manifest of envctl vouches for it");
+    by_one(&project, "packed.sql.gz", "it has no authenticated manifest of envctl");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn an_archive_without_a_worker_is_loaded_by_one_session() {
     let digest = project.digest();
     project.sql("delete from item where id > 10");
     let args = ["restore", "b.dump", "-j", "2", "-v", "--yes", "--no-backup", "--transport", "exec"];
-    project.run(&args).code(0).says("-j 2 is left aside, one session loads it").says("`--transport exec`");
+    project.run(&args).code(0).says("ignoring -j 2, one session loads it").says("`--transport exec`");
     assert_eq!(project.digest(), digest);
     project.drop_siblings();
 }

@@ -240,7 +240,8 @@ fn what_restores_have_replaced_is_listed_and_dropped_by_name_or_all() {
     assert_eq!(there.len(), 3);
     let listed = project.run(&["restore", "previous", "--json"]).code(0);
     let answer: serde_json::Value = serde_json::from_str(&listed.out()).unwrap();
-    let ours = answer["kept"].as_array().unwrap().iter().filter(|kept| kept["was"] == *project.database);
+    let ours =
+        answer["previous"].as_array().unwrap().iter().filter(|kept| kept["database"] == *project.database);
     let mut names: Vec<String> = ours.map(|kept| kept["name"].as_str().unwrap().to_owned()).collect();
     names.sort();
     assert_eq!(names, there);

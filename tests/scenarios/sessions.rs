@@ -50,6 +50,6 @@ fn pg_restore_that_gets_some_connections_and_not_all_leaves_nothing_to_the_one_t
     project.run(&["backup", "--format", "custom", "-o", "few.dump"]).code(0);
     let other = format!("{}_other", project.database);
     let args = ["restore", "few.dump", "-j", "6", "-v", "--into", &other, "--yes", "--no-backup"];
-    project.run(&args).code(0).says("-j 6 is left aside").says("too many clients");
+    project.run(&args).code(0).says("ignoring -j 6").says("too many clients");
     assert_eq!(server.sql(&other, "select count(*) from a, lateral (select count(*) from b) b"), "1000");
 }

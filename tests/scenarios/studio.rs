@@ -151,7 +151,7 @@ fn what_a_killed_studio_leaves_beside_the_database_ends_and_the_next_removes_it(
     let (running, _) = Running::first_line(&mut beside(&project, &[]));
     assert!(!workers(&project).contains(&left[0]), "it is still there");
     running.signal(Signal::INT);
-    running.finish().code(0).says("left behind by an envctl that was killed");
+    running.finish().code(0).says("orphan of an envctl that was killed");
     assert_eq!((workers(&project).len(), rooms(&project)), (0, 0));
 }
 

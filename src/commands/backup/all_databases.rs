@@ -65,7 +65,7 @@ fn fits(args: &CreateArgs, several: bool) -> Result<()> {
         .is_some_and(|extension| ["sql", "gz", "zst", "dump"].iter().any(|e| extension == *e))
     {
         return Err(error::usage(format!("{} is not the name of a tar", output.display()))
-            .hint("name it `FILE.tar`; what packs the dumps in it is chosen by `--compress`"));
+            .hint("name it `FILE.tar`; `--compress` chooses the compression of the dumps in it"));
     }
     Ok(())
 }

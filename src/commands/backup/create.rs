@@ -38,7 +38,7 @@ pub(crate) struct CreateArgs {
     /// The file, or `-` for stdout
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Replace FILE if it exists, once the new one is proven
+    /// Replace FILE if it exists, once the new one is verified
     #[arg(long)]
     force: bool,
     /// plain (SQL for psql), custom or directory (archives for pg_restore; a directory as one tar)
@@ -167,7 +167,7 @@ pub(crate) async fn safety(
     settings: &Settings,
     found: &ConnectedDatabase,
 ) -> Result<PathBuf> {
-    let request = request(&CreateArgs::default(), Purpose::Safety, app, settings, daemon, found)?;
+    let request = request(&CreateArgs::default(), Purpose::PreRestore, app, settings, daemon, found)?;
     let created = perform(app, daemon, found, &request, None).await?;
     created.path.ok_or_else(|| error::failed("the safety backup has no file"))
 }
@@ -229,7 +229,7 @@ pub(crate) fn request(
     }
     if let BackupTarget::File { path, .. } = &destination {
         for leftover in atomic_file::sweep_beside(path) {
-            app.ui.warn(&format!("removed {}, left behind by a backup that was killed", leftover.display()));
+            app.ui.warn(&format!("removed {}, orphan of a backup that was killed", leftover.display()));
         }
     }
     let jobs = jobs(args, settings, form.format)?;
@@ -243,7 +243,7 @@ pub(crate) fn request(
         BackupTarget::File { path, .. } => ways.disk = Some(atomic_file::home_of(path)?),
     }
     if destination == BackupTarget::Stdout && app.ui.options().stdout_is_terminal {
-        return Err(error::usage("a backup on a terminal helps nobody")
+        return Err(error::usage("refusing to write a backup to the terminal")
             .hint("send it to a file: `envctl backup -o - > FILE`, or leave `-o` out"));
     }
     let key = match &destination {
@@ -252,7 +252,7 @@ pub(crate) fn request(
     };
     let container = &target.container;
     // What a restore replaces is copied whole, whatever the setting leaves out of other backups.
-    let exclude = if args.exclude_table_data.is_empty() && purpose != Purpose::Safety {
+    let exclude = if args.exclude_table_data.is_empty() && purpose != Purpose::PreRestore {
         &settings.backup.exclude_table_data
     } else {
         &args.exclude_table_data
@@ -312,7 +312,7 @@ fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
         Some(jobs) if jobs > 1 && format != Format::Directory => {
             Err(error::usage(format!("pg_dump writes the {} format one table at a time", format.word()))
                 .hint(
-                    "use `--format directory -j N`, which dumps N at once; a plain dump is packed on all cores as it is",
+                    "use `--format directory -j N`, which dumps N at once; a plain dump is compressed on all cores anyway",
                 ))
         }
         Some(jobs) => Ok(jobs),
@@ -332,7 +332,7 @@ pub(crate) fn show(app: &App, created: &Created) {
     let Some(path) = &created.path else { return };
     let took = std::time::Duration::from_millis(manifest.duration_ms);
     app.ui.say(&format!(
-        "{} in {}: {}, {}, {}; complete and proven{}",
+        "{} in {}: {}, {}, {}; verified{}",
         manifest.of_what(),
         duration(took),
         counted(manifest.table_count() as u64, "table", "tables"),

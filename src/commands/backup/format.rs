@@ -86,13 +86,13 @@ fn archive(asked: &FormatRequest<'_>, server: &ServerVersion, format: Format) ->
         (Compression::Gzip(1..=9), Some(level)) => level.to_owned(),
         (Compression::Gzip(_), Some(level)) => {
             return Err(error::usage(format!(
-                "pg_dump packs archives itself and knows the gzip levels 1 to 9, not {level}"
+                "pg_dump compresses archives itself and knows the gzip levels 1 to 9, not {level}"
             )));
         }
         (Compression::Zstd(level), _) if server.major() >= 16 => format!("zstd:{level}"),
         (Compression::Zstd(_), _) => {
             return Err(error::usage(format!(
-                "pg_dump packs archives itself, and that of PostgreSQL {server} has no zstd"
+                "pg_dump compresses archives itself, and that of PostgreSQL {server} has no zstd"
             ))
             .hint("use `--compress gzip`, or `--format plain --compress zstd`"));
         }

@@ -28,7 +28,7 @@ struct BackupListRow {
     database: Option<String>,
     service: Option<String>,
     rows: Option<u64>,
-    proof: &'static str,
+    verified: &'static str,
     purpose: Option<Purpose>,
     problem: Option<String>,
 }
@@ -75,7 +75,7 @@ fn row(backup: &Backup) -> BackupListRow {
         database: manifest.map(|m| m.database.clone()),
         service: manifest.and_then(|m| m.source.service.clone()),
         rows: manifest.map(crate::repository::manifest::Manifest::rows),
-        proof: backup.proof().word(),
+        verified: backup.verification().word(),
         purpose: manifest.map(|m| m.purpose),
         problem: backup.manifest.as_ref().err().cloned(),
     }
@@ -92,7 +92,7 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
         Column::number("trend").spare(),
         Column::number("rows").spare(),
         Column::text("database").spare(),
-        Column::text("proof"),
+        Column::text("verified"),
     ];
     if several {
         columns.insert(6, Column::text("service"));
@@ -100,8 +100,8 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
     let mut table = Table::new(columns);
     for (at, backup) in backups.iter().enumerate() {
         let manifest = backup.manifest.as_ref().ok();
-        let proof = match &backup.manifest {
-            Ok(manifest) if manifest.purpose == Purpose::Safety => {
+        let verified = match &backup.manifest {
+            Ok(manifest) if manifest.purpose == Purpose::PreRestore => {
                 Cell::from(format!("{}, before a restore", manifest.verified.level.word()))
             }
             Ok(manifest) if manifest.whole => Cell::toned(manifest.verified.level.word(), Tone::Good),
@@ -115,7 +115,7 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
             Cell::from(trend(backup, backups.get(at + 1))),
             Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| count(m.rows()))),
             Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| m.of_what().to_owned())),
-            proof,
+            verified,
         ];
         if several {
             cells.insert(6, Cell::from(manifest.map_or("-", service_of).to_owned()));

@@ -29,10 +29,10 @@ pub(crate) struct BackupArgs {
 enum BackupVerb {
     /// Make a backup (the default)
     Create(create::CreateArgs),
-    /// The backups of this stack: age, size, trend, proof
+    /// The backups of this stack: age, size, trend, verification
     #[command(visible_alias = "ls")]
     List(list::BackupListArgs),
-    /// One backup: its manifest in words
+    /// One backup: its manifest as text
     Show(show::BackupShowArgs),
 }
 

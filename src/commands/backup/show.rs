@@ -58,7 +58,7 @@ pub(crate) async fn run(args: &BackupShowArgs, global: &GlobalArgs, app: &App) -
     };
     if !path.exists() {
         return Err(error::target(format!("there is no backup {}", path.display()))
-            .hint("see them all: `envctl backup list`"));
+            .hint("list all of them: `envctl backup list`"));
     }
     let (manifest, authenticity) = Manifest::authenticated_of(&path, &app.manifest_keys(&settings)?)?;
     let manifest = manifest.ok_or_else(|| {
@@ -161,7 +161,7 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
         },
     );
     line("sha256", manifest.stored_sha256.to_string());
-    line("proof", format!("{} ({})", manifest.verified.level.word(), moment(manifest.verified.at)));
+    line("verified", format!("{} ({})", manifest.verified.level.word(), moment(manifest.verified.at)));
     let authentic = authenticity.doubt().unwrap_or_else(|| "authenticated".to_owned());
     line("manifest", authentic);
     line(

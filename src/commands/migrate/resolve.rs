@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &MigrateResolveArgs, global: &GlobalArgs, app: &Ap
     app.ui.end_progress();
     app.ui.show(&MigrateResolveAnswer { name: &args.name, resolution, database: &database }, |_| {
         let word = if args.applied { "applied" } else { "rolled back" };
-        format!("{} is noted as {word}\n", crate::text::escape::escape(&args.name))
+        format!("{} is marked as {word}\n", crate::text::escape::escape(&args.name))
     });
     Ok(())
 }

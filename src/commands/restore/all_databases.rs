@@ -182,9 +182,9 @@ fn show(app: &App, restored: &RestoredAll) {
         for note in &one.notes {
             app.ui.say(&format!("note: {}: {note}", one.database));
         }
-        if let Some(kept) = &one.kept {
+        if let Some(previous) = &one.previous_database {
             app.ui.say(&format!(
-                "the old {:?} is kept as {kept:?}; take it back with {}",
+                "the previous {:?} is {previous:?} now; swap it back with {}",
                 one.database,
                 super::undo_command(&one.database)
             ));

@@ -153,11 +153,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     })?;
     let global = &args.to.as_deref().map_or_else(|| global.clone(), |profile| global.with_profile(profile));
     let settings = app.settings(global)?;
-    one_stack(
-        &settings,
-        "restore",
-        "each has its own backup to choose and its own loss to agree to; name it: `-s STACK`",
-    )?;
+    one_stack(&settings, "restore", "select one stack, each has a backup of its own to choose: `-s STACK`")?;
     let daemon = app.connect(&settings, global)?;
     let landscape = app.landscape(&daemon, &settings).await?;
     let environment = landscape.environment(&settings.target)?;
@@ -486,7 +482,7 @@ async fn plan(
     } else {
         match shared(jobs, ways.transport, app, &source, (examined, &rules)).await? {
             Some(Err(reason)) => {
-                let aside = format!("-j {jobs} is left aside, one session loads it: {reason}");
+                let aside = format!("ignoring -j {jobs}, one session loads it: {reason}");
                 if args.jobs.is_some() || settings.restore.jobs.is_some() {
                     findings.warnings.push(aside);
                 } else {
@@ -546,7 +542,7 @@ async fn plan(
 fn in_place(args: &RestoreArgs, source: &DumpSource, database: &str) -> Result<()> {
     if *source == DumpSource::Stdin {
         return Err(error::refused(format!(
-            "a pipe is proven behind the load, and the role may only fill {database:?} itself"
+            "a pipe is verified only after the load, and the role may only fill {database:?} itself"
         ))
         .hint("restore it from a file: `envctl restore FILE`"));
     }
@@ -625,7 +621,7 @@ async fn shared(
 }
 
 fn origin(examined: Option<&ExaminedDump>, now: jiff::Timestamp) -> String {
-    let Some(examined) = examined else { return "stdin; it is proven before the swap".to_owned() };
+    let Some(examined) = examined else { return "stdin; it is verified before the swap".to_owned() };
     match &examined.manifest {
         Some(manifest) => format!(
             "{} {}, database {}, PostgreSQL {}, {} ({})",
@@ -661,9 +657,9 @@ fn show(app: &App, restored: &Restored) {
     for note in &restored.notes {
         app.ui.say(&format!("note: {note}"));
     }
-    if let Some(kept) = &restored.kept {
+    if let Some(previous) = &restored.previous_database {
         app.ui.say(&format!(
-            "the old database is kept as {kept:?}; take it back with {}",
+            "the previous database is {previous:?} now; swap it back with {}",
             undo_command(&restored.database)
         ));
     }

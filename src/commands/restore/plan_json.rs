@@ -20,7 +20,7 @@ struct RestorePlanAnswer<'a> {
     bytes: Option<u64>,
     jobs: usize,
     backup_first: bool,
-    kept: Option<String>,
+    previous_database: Option<String>,
     sessions: &'a [ConnectionGroup],
     warnings: &'a [String],
 }
@@ -41,7 +41,7 @@ pub(crate) fn show(app: &App, plan: &RestorePlan) {
         bytes: plan.bytes,
         jobs: plan.shared.as_ref().map_or(1, ParallelPlan::jobs),
         backup_first: plan.backup_first,
-        kept: plan.kept_name(),
+        previous_database: plan.kept_name(),
         sessions: &plan.findings.sessions,
         warnings: &plan.findings.warnings,
     });

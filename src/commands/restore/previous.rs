@@ -16,7 +16,7 @@ use crate::ui::{Cell, Column, Table};
 /// Arguments of `restore previous`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct PreviousArgs {
-    /// Drop the one of this name, or `all` that were this database; repeatable
+    /// Drop the previous database of this name, or `all` of this database; repeatable
     #[arg(long, value_name = "NAME|all")]
     drop: Vec<String>,
 }
@@ -24,21 +24,21 @@ pub(crate) struct PreviousArgs {
 #[derive(Serialize)]
 struct PreviousRow<'a> {
     name: &'a str,
-    was: &'a str,
+    database: &'a str,
     replaced: &'a str,
     size: u64,
 }
 
 impl<'a> PreviousRow<'a> {
     fn of(kept: &'a PreviousDatabase) -> Self {
-        Self { name: &kept.name, was: &kept.note.replaced, replaced: &kept.note.at, size: kept.size }
+        Self { name: &kept.name, database: &kept.note.replaced, replaced: &kept.note.at, size: kept.size }
     }
 }
 
 #[derive(Serialize)]
 struct ListedDatabase<'a> {
     database: &'a str,
-    kept: Vec<PreviousRow<'a>>,
+    previous: Vec<PreviousRow<'a>>,
 }
 
 #[derive(Serialize)]
@@ -92,8 +92,8 @@ fn chosen(named: &[String], kept: Vec<PreviousDatabase>, database: &str) -> Resu
     let all = named.iter().any(|name| name == "all");
     for name in named.iter().filter(|name| *name != "all") {
         if !kept.iter().any(|kept| kept.name == *name) {
-            return Err(error::target(format!("no restore has kept a database {name:?}"))
-                .hint("see which there are: `envctl restore previous`"));
+            return Err(error::target(format!("there is no previous database {name:?}"))
+                .hint("list them: `envctl restore previous`"));
         }
     }
     let chosen: Vec<PreviousDatabase> = kept
@@ -101,17 +101,17 @@ fn chosen(named: &[String], kept: Vec<PreviousDatabase>, database: &str) -> Resu
         .filter(|kept| named.contains(&kept.name) || (all && kept.note.replaced == database))
         .collect();
     if chosen.is_empty() {
-        return Err(error::target(format!("no restore has kept an earlier {database:?}"))
-            .hint("see those of every database of this server: `envctl restore previous`"));
+        return Err(error::target(format!("there is no previous database of {database:?}"))
+            .hint("list those of every database of this server: `envctl restore previous`"));
     }
     Ok(chosen)
 }
 
 fn list(app: &App, database: &str, kept: &[PreviousDatabase]) {
     if kept.is_empty() {
-        app.ui.say("no restore has kept a database on this server");
+        app.ui.say("there is no previous database on this server");
     }
-    let answer = ListedDatabase { database, kept: kept.iter().map(PreviousRow::of).collect() };
+    let answer = ListedDatabase { database, previous: kept.iter().map(PreviousRow::of).collect() };
     let now = app.now();
     app.ui.show(&answer, |ui| if kept.is_empty() { String::new() } else { ui.render(&table(kept, now)) });
     for replaced in replaced_names(kept) {
@@ -135,8 +135,8 @@ fn replaced_names(kept: &[PreviousDatabase]) -> Vec<&str> {
 
 fn table(kept: &[PreviousDatabase], now: jiff::Timestamp) -> Table {
     let mut table = Table::new([
-        Column::text("kept"),
-        Column::text("was"),
+        Column::text("previous"),
+        Column::text("database"),
         Column::text("replaced"),
         Column::number("size"),
     ]);

@@ -22,7 +22,7 @@ pub(crate) struct UndoArgs {}
 #[derive(Serialize)]
 struct UndoAnswer<'a> {
     database: &'a str,
-    kept: &'a str,
+    previous_database: &'a str,
 }
 
 /// # Errors
@@ -45,7 +45,7 @@ pub(crate) async fn run(_args: &UndoArgs, global: &GlobalArgs, app: &App) -> Res
             standing::outside(engine, container, &found.access, Some(&name), "envctl undo").await?;
         let newest = kept(&mut session, &name).await?.into_iter().next();
         let back = newest.ok_or_else(|| {
-            error::target(format!("no restore has kept an earlier {name:?}"))
+            error::target(format!("there is no previous database of {name:?}"))
                 .hint("restore a backup instead: `envctl backup list`")
         })?;
         preflight::may_swap(&mut session, &name).await?;
@@ -81,9 +81,9 @@ pub(crate) async fn run(_args: &UndoArgs, global: &GlobalArgs, app: &App) -> Res
     for statement in left_out {
         app.ui.warn(&not_copied(&statement));
     }
-    app.ui.show(&UndoAnswer { database: &name, kept: &kept }, |_| {
-        format!("{} is what it was before the last restore\n", crate::text::escape::escape(&name))
+    app.ui.show(&UndoAnswer { database: &name, previous_database: &kept }, |_| {
+        format!("{} is the previous database again\n", crate::text::escape::escape(&name))
     });
-    app.ui.say(&format!("what it replaced is kept as {kept:?}; the same command swaps again"));
+    app.ui.say(&format!("the replaced one is {kept:?} now; the same command swaps again"));
     Ok(())
 }

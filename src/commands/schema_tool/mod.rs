@@ -36,9 +36,9 @@ pub(crate) struct SchemaTool {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Call {
     /// Description of the call for messages.
-    pub(crate) does: String,
-    /// The tool's own words, where it has refused a milder call.
-    pub(crate) says: Vec<String>,
+    pub(crate) action: String,
+    /// Output of the tool, if it refused a milder call.
+    pub(crate) output: Vec<String>,
     /// The command line.
     pub(crate) argv: Vec<String>,
     #[serde(skip)]
@@ -54,8 +54,8 @@ impl Plan for Call {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.does)?;
-        for line in &self.says {
+        writeln!(f, "{}", self.action)?;
+        for line in &self.output {
             writeln!(f, "  {line}")?;
         }
         writeln!(f, "  runs     {}", self.argv.join(" "))
@@ -105,12 +105,12 @@ impl SchemaTool {
     ///
     /// # Errors
     /// Kind `Usage`: the tool has no such verb.
-    pub(crate) fn call(&self, verb: &str, does: String, words: &[&str]) -> Result<Call> {
+    pub(crate) fn call(&self, verb: &str, action: String, words: &[&str]) -> Result<Call> {
         let spec = match &self.caller {
             SchemaToolKind::Prisma(cli) => cli.spec(words, &self.guard),
             SchemaToolKind::Command(tool) => command::spec(tool, tool.verb(verb)?),
         };
-        Ok(Call { does, says: Vec::new(), argv: spec.argv.clone(), spec })
+        Ok(Call { action, output: Vec::new(), argv: spec.argv.clone(), spec })
     }
 
     /// Asks as the guard says, then runs it with its output passed through.
@@ -136,7 +136,7 @@ impl SchemaTool {
             Outcome::Exited(0) => Ok(()),
             Outcome::ReaderGone(left) => Err(reader_gone(app, left.as_ref())),
             Outcome::Exited(code) => Err(error::tool(format!(
-                "`{}` in {} ended with {code}; its own words are above",
+                "`{}` in {} ended with {code}; its output is above",
                 call.argv.join(" "),
                 self.target.container.name
             ))),

@@ -21,7 +21,7 @@ pub(crate) struct ToolVerb {
     /// Name of the verb on the command line.
     pub(crate) name: &'static str,
     /// Description for messages, completed by the stack's name: `seed the database of`.
-    pub(crate) does: &'static str,
+    pub(crate) action: &'static str,
     /// The tool's words.
     pub(crate) words: &'static [&'static str],
 }
@@ -74,12 +74,12 @@ impl fmt::Display for PlannedVerb {
 #[derive(Serialize)]
 struct ToolOutput {
     /// The last line the tool wrote.
-    said: String,
+    last_line: String,
 }
 
 impl fmt::Display for ToolOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.said)
+        f.write_str(&self.last_line)
     }
 }
 
@@ -100,7 +100,7 @@ impl StackOperation for Called<'_> {
         let MultiStackContext { daemon, settings, .. } = self.ground;
         let tool = SchemaTool::of(self.verb.name, &app, daemon, settings, environment).await?;
         let call =
-            tool.call(self.verb.name, format!("{} {}", self.verb.does, tool.place()), self.verb.words)?;
+            tool.call(self.verb.name, format!("{} {}", self.verb.action, tool.place()), self.verb.words)?;
         Ok(PlannedVerb { call, tool })
     }
 
@@ -116,7 +116,7 @@ impl StackOperation for Called<'_> {
         let text = captured.text();
         let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
         if captured.exit_code == 0 {
-            return Ok(ToolOutput { said: last.to_owned() });
+            return Ok(ToolOutput { last_line: last.to_owned() });
         }
         Err(error::tool(format!(
             "`{}` in {} ended with {}: {}",

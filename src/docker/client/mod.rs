@@ -267,7 +267,7 @@ impl Engine for Client {
                     pid: answer.pid,
                 })),
                 Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-                Err(cause) => Err(self.told(cause, "asking how a command ended")),
+                Err(cause) => Err(self.told(cause, "reading a command's exit code")),
             }
         }
         .boxed()
@@ -291,9 +291,9 @@ impl Engine for Client {
 
     fn nature(&self) -> BoxFuture<'_, Result<EngineFeatures>> {
         async {
-            let body = http::get(&self.connector, "/info").await?.success("asking Docker what it is like")?;
+            let body = http::get(&self.connector, "/info").await?.success("reading `GET /info` of Docker")?;
             worker::container_spec::nature(&body)
-                .map_err(|e| error::docker("Docker's word about itself cannot be read").because(e))
+                .map_err(|e| error::docker("the answer of `GET /info` cannot be read").because(e))
         }
         .boxed()
     }
@@ -324,7 +324,7 @@ impl Engine for Client {
             let part = path_part(name);
             let mut broken = 0;
             loop {
-                let what = "asking how a worker ended";
+                let what = "reading a worker's exit code";
                 let answer = http::get(&self.connector, &format!("/containers/{part}/json")).await?;
                 if answer.status == hyper::StatusCode::NOT_FOUND {
                     return Ok(None);

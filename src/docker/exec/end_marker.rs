@@ -21,7 +21,7 @@ const WRAPPER: &str = r#"n=$1; shift; "$@" </dev/null; rc=$?; printf '\nENVCTL-E
 const FED_WRAPPER: &str =
     r#"n=$1; shift; "$@"; rc=$?; printf '\nENVCTL-EOF %s rc=%03d\n' "$n" "$rc"; exit "$rc""#;
 
-/// The argv that runs `tool`, which reads our stdin, with the end mark behind its output.
+/// The argv that runs `tool`, which reads our stdin, with the end marker behind its output.
 pub(crate) fn wrap_fed(nonce: &str, tool: &[String]) -> Vec<String> {
     let mut argv: Vec<String> = ["sh", "-c", FED_WRAPPER, "envctl", nonce].map(str::to_owned).into();
     argv.extend_from_slice(tool);
@@ -42,10 +42,10 @@ pub(crate) fn wrap(nonce: &str, tool: &[String]) -> Vec<String> {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum EndMarkerError {
     /// Bytes came after the trailer, which ends the output.
-    #[error("{0} bytes follow the end mark of the stream")]
+    #[error("{0} bytes follow the end marker of the stream")]
     BytesAfterTrailer(usize),
     /// The trailer is there, its exit code is not a number.
-    #[error("the end mark of the stream is damaged")]
+    #[error("the end marker of the stream is damaged")]
     Damaged,
 }
 

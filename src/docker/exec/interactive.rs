@@ -177,7 +177,7 @@ async fn pass_output(
             "output waits for its reader and the temporary file for it cannot be written; the command was ended",
         )
         .because(cause)
-        .hint("give it room: `TMPDIR=/a/larger/disk envctl …`, or a reader that keeps up"));
+        .hint("set a larger directory: `TMPDIR=/a/larger/disk envctl …`, or use a reader that keeps up"));
     }
     let code = handle.exit_code().await?.ok_or_else(|| {
         error::unknown("Docker does not say how the command ended").note("its output above is complete")

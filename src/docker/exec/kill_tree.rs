@@ -180,6 +180,6 @@ impl fmt::Display for SurvivingProcesses {
                 "what was started in container {container} may run on there: look with `docker top {container}`"
             );
         }
-        write!(f, "left running in container {container}: process {}", processes.join(", "))
+        write!(f, "still running in container {container}: process {}", processes.join(", "))
     }
 }

@@ -204,7 +204,7 @@ impl Stream {
         let cause = cause.context(format!("reading the output of {}", spec.program()));
         match self.last_words() {
             words if words.is_empty() => cause,
-            words => cause.note(format!("its last words: {words}")),
+            words => cause.note(format!("last output: {words}")),
         }
     }
 
@@ -230,7 +230,7 @@ impl Stream {
             .hint("use `--transport worker` for an image without one");
         }
         let mut error =
-            error::integrity(format!("the output of {program} ended early: its end mark is missing"));
+            error::integrity(format!("the output of {program} ended early: its end marker is missing"));
         if let Some(now) = whereabouts(engine, container).await {
             error = error.hint(now);
         }
@@ -238,7 +238,7 @@ impl Stream {
             error = error.note(format!("the command ended with exit code {code}"));
         }
         if !words.is_empty() {
-            error = error.note(format!("its last words: {words}"));
+            error = error.note(format!("last output: {words}"));
         }
         error
     }
@@ -293,8 +293,8 @@ pub(crate) async fn silent(
         None => Err(error::integrity(format!("container {} was removed meanwhile", container.name))),
     }
 }
-/// Prefix of an error that says only that contact with psql was lost.
-pub(crate) const LOST: &str = "contact with psql was lost";
+/// Prefix of an error that says only that the connection to psql was lost.
+pub(crate) const LOST: &str = "the connection to psql was lost";
 
 /// Messages of a tool, in the C locale, after its server went away.
 const GONE: [&str; 3] =

@@ -64,8 +64,11 @@ pub(crate) async fn listen(port: u16) -> Result<TcpListener> {
         } else {
             format!("port {port} of this machine cannot be opened")
         });
-        let error =
-            if busy { error.hint("take any free one: `0:PORT`; who has it: `ss -ltnp`") } else { error };
+        let error = if busy {
+            error.hint("take any free one: `0:PORT`; list what listens: `ss -ltnp`")
+        } else {
+            error
+        };
         error.because(cause)
     })
 }

@@ -124,7 +124,7 @@ impl fmt::Display for Unfit {
             Self::Remote => f.write_str("the Docker daemon is not on this host"),
             Self::Desktop => f.write_str("Docker Desktop runs containers in a virtual machine"),
             Self::UserNamespaces => f.write_str("the Docker daemon maps users (userns-remap)"),
-            Self::Refused(words) => write!(f, "Docker makes no worker: {words}"),
+            Self::Refused(words) => write!(f, "Docker refused to create the worker container: {words}"),
             Self::NoRoom(why) => write!(f, "no private directory can be made for a worker: {why}"),
             Self::Closed(words) => write!(f, "the worker cannot open its directory: {words}"),
             Self::NoPort => f.write_str("PostgreSQL listens on no TCP port"),
@@ -309,7 +309,7 @@ impl Worker {
     /// Returns the worker as a container, once the worker runs.
     ///
     /// # Errors
-    /// Kind `Docker`: contact was lost; `Integrity`: somebody removed it.
+    /// Kind `Docker`: the connection was lost; `Integrity`: somebody removed it.
     pub(crate) async fn container(&self) -> error::Result<Container> {
         self.engine.inspect(&self.spec.name).await?.ok_or_else(|| self.removed())
     }
@@ -342,7 +342,7 @@ impl Worker {
     /// Waits for its end.
     ///
     /// # Errors
-    /// Kind `Docker`: contact was lost; `Integrity`: somebody removed it.
+    /// Kind `Docker`: the connection was lost; `Integrity`: somebody removed it.
     pub(crate) async fn ended(&self) -> error::Result<ContainerExit> {
         self.engine.worker_end(&self.spec.name).await?.ok_or_else(|| self.removed())
     }

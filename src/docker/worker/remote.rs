@@ -1,6 +1,6 @@
 //! A worker beside a database on another machine: it has no room there, and is read through the engine.
 //!
-//! Promise: the proof is that of an exec (see [`crate::docker::exec::verified_stream`]): an end mark with the tool's exit code, and the
+//! Promise: the proof is that of an exec (see [`crate::docker::exec::verified_stream`]): an end marker with the tool's exit code, and the
 //! tool's place held until we have answered. Unlike an exec it can be limited, and whatever becomes of us it goes.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The data of one entry as they pass by: unpacked, counted, and known to be whole.
 //!
-//! Promise: rows are counted as COPY writes them, one line each; the end mark of COPY has to be the last
+//! Promise: rows are counted as COPY writes them, one line each; the end marker of COPY has to be the last
 //! thing, which also proves that the packed stream came to its end.
 
 use flate2::{Decompress, FlushDecompress, Status};
@@ -118,7 +118,7 @@ impl EntryDataReader {
                     break Ok(());
                 }
                 if *ended {
-                    break Err("something follows the end of its packed data".to_owned());
+                    break Err("something follows the end of its compressed data".to_owned());
                 }
                 room.clear();
                 let before = stream.total_in();
@@ -129,7 +129,7 @@ impl EntryDataReader {
                     Ok(Status::StreamEnd) => *ended = true,
                     Ok(Status::BufError) if room.is_empty() => break Ok(()),
                     Ok(_) => {}
-                    Err(cause) => break Err(format!("its data do not unpack ({cause})")),
+                    Err(cause) => break Err(format!("its data cannot be decompressed ({cause})")),
                 }
             },
             #[cfg(feature = "zstd")]
@@ -138,7 +138,7 @@ impl EntryDataReader {
                 // A few bytes may unpack to gigabytes: they are counted piece by piece.
                 let (mut input, mut output) = (InBuffer::around(packed), OutBuffer::around(&mut room[..]));
                 if let Err(cause) = decoder.run(&mut input, &mut output) {
-                    break Err(format!("its data do not unpack ({cause})"));
+                    break Err(format!("its data cannot be decompressed ({cause})"));
                 }
                 let (taken, given) = (input.pos(), output.pos());
                 packed = &packed[taken..];
@@ -179,7 +179,7 @@ impl EntryDataReader {
             room.clear();
             let status = stream.decompress_vec(&[], &mut room, FlushDecompress::Finish);
             if stream.total_in() > 0 && !matches!(status, Ok(Status::StreamEnd)) {
-                return Err("its packed data end before their end mark".to_owned());
+                return Err("its compressed data end before their end marker".to_owned());
             }
             self.count(&room);
         }
@@ -189,7 +189,7 @@ impl EntryDataReader {
         let line = self.tail.strip_suffix(COPY_END);
         let alone = line.is_some_and(|before| before.is_empty() || before.ends_with(b"\n"));
         if !alone {
-            return Err("its rows end before COPY's end mark".to_owned());
+            return Err("its rows end before COPY's end marker".to_owned());
         }
         Ok(Some(self.lines.saturating_sub(3)))
     }
@@ -223,6 +223,6 @@ mod tests {
         data.feed(&bomb).unwrap();
         assert_eq!(data.bytes(), SIZE);
         // Others tests share the process; the bomb alone would be three gigabytes.
-        assert!(peak() - before < SIZE / 2, "{} for {} packed bytes", peak() - before, bomb.len());
+        assert!(peak() - before < SIZE / 2, "{} for {} compressed bytes", peak() - before, bomb.len());
     }
 }

@@ -169,7 +169,7 @@ impl Members {
         }
         if self.has(&format!("{name}.lz4")) {
             return Err(io::Error::other(
-                error::refused("its data are packed by lz4, which this program does not read")
+                error::refused("its data are compressed by lz4, which this program does not read")
                     .hint("turn it into SQL first: `pg_restore -f dump.sql DIRECTORY`"),
             ));
         }

@@ -242,7 +242,7 @@ impl Body {
         let form = form(&self.toc.entries[entry], object);
         let data = EntryDataReader::new(self.toc.inner, form);
         if data.is_opaque() && form == EntryDataForm::Statements {
-            let why = "its data are statements, packed so that they cannot be judged";
+            let why = "its data are compressed statements that cannot be scanned";
             return Err(about(&self.toc.entries[entry], why));
         }
         Ok(OpenEntry { entry, object, offset, data })

@@ -305,7 +305,7 @@ fn last_words(captured: &CommandOutput) -> String {
     };
     let lines: Vec<&str> = stream.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     match lines.as_slice() {
-        [] => "it said nothing".to_owned(),
+        [] => "there was no output".to_owned(),
         all => all[all.len().saturating_sub(3)..].join("; "),
     }
 }

@@ -162,25 +162,27 @@ impl ResolvedTool {
         match (verb, &self.seed) {
             ("seed", Some(argv)) => Ok(argv),
             ("seed", None) => Err(self.has_no("seed", "seed")),
-            (other, _) => Err(error::usage(format!("{} has no verb for `{other}`", self.name))
+            (other, _) => Err(error::usage(format!("{} has no command for `{other}`", self.name))
                 .hint("call the tool itself: `envctl exec backend -- PROGRAM ARGUMENTS`")),
         }
     }
 
     fn has_no(&self, verb: &str, key: &str) -> Error {
-        error::usage(format!("{} has no verb for `{verb}`", self.name)).hint(format!(
+        error::usage(format!("{} has no command for `{verb}`", self.name)).hint(format!(
             "say what runs then: `[migrations.commands] {key} = [\"program\", \"argument\"]` in envctl.toml"
         ))
     }
 
     /// Returns the error for `migrate resolve`, with what to type instead.
     pub(crate) fn resolves_nothing(&self) -> Error {
-        let error =
-            error::usage(format!("{} has no verb for `migrate resolve`: its own table decides", self.name));
+        let error = error::usage(format!(
+            "{} has no command for `migrate resolve`: its own table decides",
+            self.name
+        ));
         match self.resolve {
             "" => error
                 .hint("see where each migration stands: `envctl migrate status`; the table: `envctl psql`"),
-            words => error.hint(format!("use its own way: `envctl exec backend -- {words}`")),
+            words => error.hint(format!("use the tool itself: `envctl exec backend -- {words}`")),
         }
     }
 }

@@ -35,11 +35,11 @@ pub(crate) fn read(at: &Path) -> Result<Vec<Script>> {
 fn marked(file: &str, mark: &foreign::Mark<'_>) -> Error {
     let text = mark.text.escape_debug();
     let place = format!("{file}:{}", mark.line);
-    let split = format!("or keep the way forward alone in {file}");
+    let split = format!("or keep the up part alone in {file}");
     match mark.tool {
         Some(tool) => {
             let error = error::refused(format!(
-                "{place}: `{text}` is a mark of {}, and as one file its way back would run too",
+                "{place}: `{text}` is a marker of {}, and as one file its down part would run too",
                 tool.name
             ));
             if tool.name == "dbmate" {
@@ -49,8 +49,8 @@ fn marked(file: &str, mark: &foreign::Mark<'_>) -> Error {
             }
             tool.hints(error).hint(split)
         }
-        None => error::refused(format!("{place}: what stands behind `{text}` would run too"))
-            .hint(format!("keep the way forward alone in {file}, or word the comment in another way")),
+        None => error::refused(format!("{place}: the statements after `{text}` would run too"))
+            .hint(format!("keep the up part alone in {file}, or reword the comment")),
     }
 }
 
@@ -87,8 +87,8 @@ fn ordered(at: &Path) -> Result<Vec<String>> {
     for (file, number) in files.iter().zip(&numbers) {
         let pair = by_number.get(&number.groups[..1]).is_some_and(|count| *count > 1);
         if let Some(word) = foreign::way_back(file.strip_suffix(".sql").unwrap_or(file), pair) {
-            return Err(error::refused(format!("{file} is a way back by its name (`{word}`), and would run as a way forward"))
-                .hint("move the ways back into a folder of their own, or rename the file where it is none")
+            return Err(error::refused(format!("{file} is a down migration by its name (`{word}`), and would run as an up migration"))
+                .hint("move down migrations into a folder of their own, or rename the file if it is none")
                 .hint("name the layout where the halves are called `NAME.up.sql` and `NAME.down.sql`: `[migrations] layout = \"golang-migrate\"` or `\"sqlx\"`"));
         }
     }
@@ -384,20 +384,16 @@ mod tests {
         for (text, says, hint) in [
             (
                 "-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;\n",
-                "1_a.sql:1: `-- +goose Up` is a mark of Goose",
+                "1_a.sql:1: `-- +goose Up` is a marker of Goose",
                 "preset = \"goose\"",
             ),
             (
                 "select 0;\n-- +migrate Up\n",
-                "1_a.sql:2: `-- +migrate Up` is a mark of sql-migrate",
+                "1_a.sql:2: `-- +migrate Up` is a marker of sql-migrate",
                 "apply = [\"sql-migrate\", \"up\"]",
             ),
             ("-- migrate:up\nselect 1;", "is a mark of dbmate", "layout = \"dbmate\""),
-            (
-                "select 1;\n-- DOWN\nselect 2;",
-                "1_a.sql:2: what stands behind `-- DOWN`",
-                "the way forward alone",
-            ),
+            ("select 1;\n-- DOWN\nselect 2;", "1_a.sql:2: what stands behind `-- DOWN`", "the up part alone"),
         ] {
             let dir = folder(&[]);
             fs::write(dir.path().join("1_a.sql"), text).unwrap();

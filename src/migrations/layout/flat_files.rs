@@ -32,12 +32,11 @@ pub(crate) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {
     if let Some((file, _)) =
         ways_back.iter().find(|(_, key)| !scripts.iter().any(|script| script.key == *key))
     {
-        return Err(error::refused(format!("{file} is a way back, and its way forward is not there")).hint(
-            format!(
+        return Err(error::refused(format!("{file} is a down migration, and its up migration is missing"))
+            .hint(format!(
                 "put {} back from version control, or remove {file}",
                 file.replace(".down.sql", ".up.sql")
-            ),
-        ));
+            )));
     }
     if layout == Layout::Sqlx || layout == Layout::GolangMigrate {
         // By number: 10 comes after 9.
@@ -118,7 +117,7 @@ fn body(layout: Layout, text: &str, file: &str) -> Result<(String, bool)> {
     }
     if let Some((tool, mark)) = foreign::mark(text).and_then(|mark| Some((mark.tool?, mark))) {
         let text = mark.text.escape_debug();
-        let error = error::refused(format!("{file}:{}: `{text}` is a mark of {}", mark.line, tool.name));
+        let error = error::refused(format!("{file}:{}: `{text}` is a marker of {}", mark.line, tool.name));
         return Err(tool.hints(error));
     }
     // Outside of a block it is one query all the same, which PostgreSQL runs whole or not at all.

@@ -111,7 +111,7 @@ fn a_way_back_without_its_way_forward_and_a_name_that_the_tool_would_pass_over_a
         refused(
             layout,
             &[("1_a.up.sql", "-- +goose Up\nselect 1;")],
-            "1_a.up.sql:1: `-- +goose Up` is a mark of Goose",
+            "1_a.up.sql:1: `-- +goose Up` is a marker of Goose",
         );
         // The other half may have another name, and may be missing.
         let dir = folder(&[("1_a.up.sql", ""), ("01_other.down.sql", ""), ("2_b.up.sql", "")]);

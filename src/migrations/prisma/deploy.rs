@@ -277,7 +277,7 @@ impl PrismaDriver {
         let silent = why.is_none();
         let why = why.unwrap_or_else(|| told.message().to_owned());
         let error = error::tool(format!("{name} failed: {why}")).hint(format!(
-            "mend its file, then `envctl migrate resolve {name} --rolled-back` and `envctl migrate`"
+            "repair its file, then `envctl migrate resolve {name} --rolled-back` and `envctl migrate`"
         ));
         if !silent {
             return error;

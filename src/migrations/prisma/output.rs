@@ -94,7 +94,7 @@ pub(crate) fn failure(words: &str, captured: &CommandOutput, container: &str) ->
         Some("P3015") => error::refused(format!("a folder of migrations has no migration.sql{suffix}: {gist}"))
             .hint("put the file back from version control, or remove the folder"),
         Some("P3018") => error::tool(format!("{named} failed{suffix}: {gist}")).hint(format!(
-            "mend the file, then `envctl migrate resolve {named} --rolled-back` and `envctl migrate`"
+            "repair the file, then `envctl migrate resolve {named} --rolled-back` and `envctl migrate`"
         )),
         Some("P3006" | "P3014") => error::tool(format!("Prisma's shadow database cannot be made or used{suffix}: {gist}"))
             .hint("give its role CREATEDB, or the schema a `shadowDatabaseUrl`"),
@@ -112,7 +112,7 @@ pub(crate) fn failure(words: &str, captured: &CommandOutput, container: &str) ->
         None => error::tool(format!(
             "`prisma {words}` in {container} ended with {}: {}",
             captured.exit_code,
-            if gist.is_empty() { "it said nothing" } else { &gist }
+            if gist.is_empty() { "there was no output" } else { &gist }
         ))
         .hint(format!("see for yourself: `envctl exec backend -- npx prisma {words}`")),
     }

@@ -39,8 +39,8 @@ impl Plan for ResolvePlan {
 impl fmt::Display for ResolvePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.resolution {
-            Resolution::Applied => "note as applied, without running it",
-            Resolution::RolledBack => "note as rolled back, to be applied again",
+            Resolution::Applied => "mark as applied, without running it",
+            Resolution::RolledBack => "mark as rolled back, to be applied again",
         };
         writeln!(f, "{word}: {}\n  in database {:?}", self.name, self.database)
     }
@@ -79,7 +79,7 @@ impl SqlDriver {
             (Resolution::Applied, Some(script)) => kept.ledger.resolve_applied(script, &row_id()),
             (Resolution::RolledBack, _) if !matches!(state, MigrationState::Failed { .. }) => {
                 return Err(error::refused(format!("{} did not fail: it is {}", plan.name, state.word()))
-                    .note("only a migration that was begun and not finished can be rolled back by word"));
+                    .note("only a migration that was begun and not finished can be marked as rolled back"));
             }
             (Resolution::RolledBack, script) => {
                 let before =

@@ -67,7 +67,7 @@ impl SqlDriver {
     ///
     /// # Errors
     /// `Busy`: a lock is held, or a pg_dump runs. `Refused`: the database is not as planned. `Tool`: a file failed;
-    /// `Unknown`: contact was lost inside of one. What was applied before it stays.
+    /// `Unknown`: the connection was lost inside of one. What was applied before it stays.
     pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
         let mut session = self.hold().await?;
         let ran = self.interrupt.or(Box::pin(self.apply_in(&mut session, plan.plan()))).await;
@@ -250,10 +250,10 @@ impl SqlDriver {
             Remains::Nothing => {
                 let settle = if marked && stage != ScriptStage::Before {
                     format!(
-                        "mend {place}, then `envctl migrate resolve {name} --rolled-back` and `envctl migrate`"
+                        "repair {place}, then `envctl migrate resolve {name} --rolled-back` and `envctl migrate`"
                     )
                 } else {
-                    format!("mend {place}, then `envctl migrate`")
+                    format!("repair {place}, then `envctl migrate`")
                 };
                 error.note("nothing of this file was applied").hint(settle)
             }
@@ -315,12 +315,12 @@ impl SqlDriver {
         };
         match record {
             Some(Some(record)) if record.unfinished.is_none() => {
-                unknown(format!("contact was lost, but {name} was applied whole")).note("`envctl migrate` goes on with the rest")
+                unknown(format!("the connection was lost, but {name} was applied whole")).note("`envctl migrate` goes on with the rest")
             }
             Some(None) if !step.kept.ledger.keeps_failures() => {
-                unknown(format!("contact was lost during {name}; nothing of it was applied")).note("`envctl migrate` begins it again")
+                unknown(format!("the connection was lost during {name}; nothing of it was applied")).note("`envctl migrate` begins it again")
             }
-            _ => unknown(format!("contact with PostgreSQL was lost while {name} was being applied"))
+            _ => unknown(format!("the connection to PostgreSQL was lost while {name} was being applied"))
                 .note("PostgreSQL takes back what was not committed").hint("look when it answers again: `envctl migrate status`")
                 .hint(format!(
                     "run then `envctl migrate resolve {name} --rolled-back` (nothing of it is there) or `--applied`"

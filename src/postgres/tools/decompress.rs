@@ -33,7 +33,7 @@ pub(crate) fn unpack(blocks: mpsc::Sender<Vec<u8>>) -> (mpsc::Sender<Vec<u8>>, J
 pub(crate) async fn unpacked(thread: JoinHandle<Result<()>>) -> Result<()> {
     match tokio::task::spawn_blocking(move || thread.join()).await {
         Ok(Ok(result)) => result,
-        _ => Err(error::failed("the unpacking thread failed")),
+        _ => Err(error::failed("the decompression thread failed")),
     }
 }
 

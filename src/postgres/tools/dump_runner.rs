@@ -121,7 +121,7 @@ impl TransportOptions {
         for left in interrupt.or(worker::reap(engine, &homes)).await? {
             let short = left.operation.get(..8).unwrap_or(&left.operation).to_owned();
             progress.on(Event::Warning(format!(
-                "removed the worker of envctl/{short}, left behind by an envctl that was killed"
+                "removed the worker of envctl/{short}, orphan of an envctl that was killed"
             )));
         }
         match self.transport {

@@ -241,7 +241,7 @@ async fn greeted(mut exec: Exec, word: &str) -> Result<Exec, Unfit> {
         return Ok(exec);
     }
     Err(match heard.words() {
-        words if words.is_empty() => Unfit::NotConnected("psql ended without a word".to_owned()),
+        words if words.is_empty() => Unfit::NotConnected("psql ended without output".to_owned()),
         words if words.contains(NOT_RUN) => Unfit::NoTool(words),
         words if words.contains("connection to server") => Unfit::NotConnected(words),
         words => Unfit::Closed(words),

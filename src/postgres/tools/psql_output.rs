@@ -123,7 +123,7 @@ impl PsqlOutput {
         if words.trim().is_empty() {
             let lost = self.broken.unwrap_or_else(|| {
                 let how = code.map_or(String::new(), |code| format!(" (exit code {code})"));
-                error::tool(format!("{LOST} while loading {name}: it ended without a word{how}"))
+                error::tool(format!("{LOST} while loading {name}: it ended without output{how}"))
             });
             return lost
                 .note("the database is as it was; nothing was swapped in")
@@ -135,7 +135,7 @@ impl PsqlOutput {
             Some(code) => {
                 error::tool(format!("psql ended with exit code {code} while loading {name}: {told}"))
             }
-            None => error::tool(format!("contact with psql was lost while loading {name}: {told}")),
+            None => error::tool(format!("the connection to psql was lost while loading {name}: {told}")),
         };
         let error = if first.contains("role") && first.contains("does not exist") {
             error.hint("create the role first: `envctl psql -c 'CREATE ROLE name'`")

@@ -138,7 +138,7 @@ fn dump(home: &Path, copy: &str, change: impl FnOnce(&mut Manifest)) -> PathBuf 
             data: Some(Span { offset: 0, bytes: 2 }),
         }],
         entries: Vec::new(),
-        foreknown: Some(RestoreHints::default()),
+        restore_hints: Some(RestoreHints::default()),
         ..sample()
     };
     change(&mut manifest);

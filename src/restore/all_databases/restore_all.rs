@@ -177,7 +177,7 @@ fn apart(error: Error, failed: &str, done: &[Restored], rest: &[String], roles: 
         error = error.note(format!("as they were: {}", list(untouched)));
     }
     if !roles.missing.is_empty() {
-        error = error.note(format!("created and left: {}", self::roles(&roles.missing)));
+        error = error.note(format!("created, and still there: {}", self::roles(&roles.missing)));
     }
     error
 }
@@ -189,14 +189,20 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_is_done_and_what_is_as_it_was() {
-        let done =
-            [Restored { database: "a".into(), rows: 1, tables: 1, bytes: 1, kept: None, notes: Vec::new() }];
+        let done = [Restored {
+            database: "a".into(),
+            rows: 1,
+            tables: 1,
+            bytes: 1,
+            previous_database: None,
+            notes: Vec::new(),
+        }];
         let told = |error| apart(error, "b", &done, &["c".to_owned()], &Roles::default());
         let error = told(error::integrity("rows are missing"));
         assert_eq!(error.kind(), ErrorKind::Integrity);
         assert!(error.notes()[0].contains("in place: \"a\";"), "{:?}", error.notes());
         assert_eq!(error.notes()[1], "as they were: \"b\", \"c\"");
-        let error = told(error::unknown("contact was lost"));
+        let error = told(error::unknown("the connection was lost"));
         assert_eq!(error.notes()[1], "as they were: \"c\"", "of \"b\" nobody knows");
     }
 }

@@ -106,8 +106,10 @@ fn take_apart(
     // Before a byte of it is unpacked: what nobody vouches for may fill a disk.
     if !authenticity.vouches() && !trust {
         let why = authenticity.doubt().unwrap_or_else(|| "it has no manifest".to_owned());
-        return Err(error::refused(format!("{shown}: {why}; nobody vouches for the roles it would make"))
-            .hint("add `--trust` if you know where the file comes from"));
+        return Err(error::refused(format!(
+            "{shown}: {why}; the roles it would create were not written by envctl"
+        ))
+        .hint("add `--trust` if you know where the file comes from"));
     }
     let home = home_of(path)?;
     private_dir::sweep(&home);
@@ -115,7 +117,7 @@ fn take_apart(
         error::failed(format!("{shown} cannot be unpacked beside itself"))
             .because(e)
             .note("it needs its own size of disk there")
-            .hint("move it to where there is room")
+            .hint("move it to a disk with enough space")
     };
     let room = PrivateDir::make(&home).map_err(cannot)?;
     let place = room.directory("all").map_err(cannot)?;

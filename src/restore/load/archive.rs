@@ -1,7 +1,7 @@
 //! Loading an archive into the side database: one `pg_restore`, fed over its stdin.
 //!
 //! Promises: nothing is sent before the list has been judged; success is pg_restore's own exit code behind
-//! an end mark in its output, and then what the server answers: every relation of the list is there, and
+//! an end marker in its output, and then what the server answers: every relation of the list is there, and
 //! every table has at least the rows that streamed by.
 
 use std::collections::HashMap;
@@ -212,7 +212,7 @@ pub(crate) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> LoadFai
         Some(126 | 127) => error::tool(format!("pg_restore cannot be run in the container: {first}"))
             .hint("use a plain dump, which psql restores"),
         Some(_) => error::tool(format!("pg_restore refused {name}: {first}")),
-        None => error::tool(format!("contact with pg_restore was lost while loading {name}: {first}")),
+        None => error::tool(format!("the connection to pg_restore was lost while loading {name}: {first}")),
     };
     let error = if first.contains("unsupported version") {
         error.note("it was made by a newer pg_dump").hint("restore it into a server of that version")

@@ -97,7 +97,7 @@ impl StagingLoad<'_> {
         if self.role.is_some() && self.plan.aids.defer_checks {
             // They are added by a superuser, with whose rights the functions in them would run.
             return Err(error::refused(
-                "`--defer-checks` adds the CHECKs of a file that nobody vouches for as a superuser",
+                "`--defer-checks` adds the CHECKs of an untrusted file as a superuser",
             )
             .hint("add `--trust` if you know where the file comes from"));
         }

@@ -72,16 +72,16 @@ pub(crate) fn share_out(
     jobs: u8,
 ) -> Result<std::result::Result<ParallelSql, &'static str>> {
     let Some(manifest) = examined.manifest.as_ref().filter(|_| examined.authenticity.vouches()) else {
-        return Ok(Err("no authenticated manifest of envctl vouches for it"));
+        return Ok(Err("it has no authenticated manifest of envctl"));
     };
     if examined.format != Format::Plain {
         return Ok(Err("it is an archive, which is loaded in one session"));
     }
     let Some(pieces) = RandomAccessReader::open(open_file(path)?)? else {
-        return Ok(Err("its packing can only be read from its start"));
+        return Ok(Err("its compression can only be read from its start"));
     };
     if pieces.plain_bytes() != examined.summary.bytes {
-        return Ok(Err("its packing does not name its sizes"));
+        return Ok(Err("its compression does not name its sizes"));
     }
     let first = examined.summary.entries.first().map_or(0, |entry| entry.offset);
     if first > LONGEST_PRELUDE {

@@ -65,7 +65,7 @@ impl ParallelArchive {
             return Ok(Err("pg_restore cannot read the file as it is"));
         }
         let absolute = std::path::absolute(path)
-            .map_err(|e| error::failed(format!("where is {}?", path.display())).because(e))?;
+            .map_err(|e| error::failed(format!("cannot resolve {}", path.display())).because(e))?;
         let stored = match &examined.manifest {
             Some(manifest) => Some(manifest.stored_sha256),
             // A directory has no bytes of its own; its tables are counted all the same.
@@ -105,7 +105,7 @@ impl ParallelArchive {
     ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
         let aside = |why: &dyn std::fmt::Display| {
             let loads = "one session loads it through the daemon";
-            progress.on(Event::Detail(format!("-j {jobs} is left aside, {loads}: {why}")));
+            progress.on(Event::Detail(format!("ignoring -j {jobs}, {loads}: {why}")));
         };
         let archive = match self.readable(interrupt).await {
             Ok(path) => path,
@@ -128,7 +128,7 @@ impl ParallelArchive {
         }
         if partial {
             let why = "parts of its statements are changed";
-            progress.on(Event::Warning(format!("-j {jobs} is left aside, one session loads it: {why}")));
+            progress.on(Event::Warning(format!("ignoring -j {jobs}, one session loads it: {why}")));
             return Ok(None);
         }
         let over = if jobs == 1 { "one session".to_owned() } else { format!("{jobs} sessions") };

@@ -86,7 +86,7 @@ pub(crate) async fn load(
     let (format, unpacker) = open(request).await?;
     if format != Format::Plain {
         if loaders.needs_worker() {
-            let why = "an archive that no file or directory holds passes the daemon".to_owned();
+            let why = "an archive that is no file and no directory goes through the daemon".to_owned();
             return Err(Error::from(Unfit::Refused(why)).into());
         }
         return Box::pin(super::archive::load(engine, container, access, request, unpacker, progress)).await;
@@ -142,7 +142,7 @@ pub(crate) async fn load(
 /// Commits what was loaded.
 ///
 /// # Errors
-/// Kind `Unknown`: contact was lost meanwhile.
+/// Kind `Unknown`: the connection was lost meanwhile.
 async fn commit(input: &mut ExecInput, heard: &mut PsqlOutput, output: &mut ExecOutput) -> Result<()> {
     let token = format!("ENVCTL-COMMITTED-{}", nonce());
     let _ = input.write(format!("COMMIT;\n\\echo {token}\n\\q\n").as_bytes()).await;
@@ -155,8 +155,10 @@ async fn commit(input: &mut ExecInput, heard: &mut PsqlOutput, output: &mut Exec
         return Err(error::tool(format!("PostgreSQL refused to commit what was loaded: {}", words.trim()))
             .note("the database is as it was, empty"));
     }
-    Err(error::unknown("contact was lost while the restore was committed: all of it is there, or nothing")
-        .hint("look which: `envctl psql -c '\\dt'`"))
+    Err(error::unknown(
+        "the connection was lost while the restore was committed: all of it is there, or nothing",
+    )
+    .hint("look which: `envctl psql -c '\\dt'`"))
 }
 
 /// Opens the source on a thread of its own: a pipe may keep its first byte for long.
