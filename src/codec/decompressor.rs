@@ -177,7 +177,7 @@ fn died() -> Error {
 }
 
 fn truncated(what: &str) -> Error {
-    integrity(format!("the {what} is truncated: it ends before its end marker"))
+    integrity(format!("the {what} is truncated: it ends before its end markerer"))
 }
 
 fn damaged(what: &str, detail: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

@@ -158,7 +158,7 @@ forms! {
     Patterns(Vec<String>): |written, _| written.strings("a list of patterns"), |patterns| patterns.join(", ");
     /// A command: the program and its arguments.
     CommandLine(Vec<String>): |written, _| {
-        let argv = written.strings("a list of words such as [\"pass\", \"show\", \"db\"]")?;
+        let argv = written.strings("a list of arguments such as [\"pass\", \"show\", \"db\"]")?;
         match argv.first() {
             Some(program) if !program.is_empty() => Ok(argv),
             _ => Err("the command is empty".to_owned()),

@@ -139,7 +139,7 @@ fn the_backup_of_another_database_is_not_the_last_one() {
     let (_home, catalog) = seen(&["backup_20260102_030000.sql.gz"], |m| m.database = "h1".into());
     let finding = &found(&look(&catalog, target(), true).unwrap(), true)[0];
     assert_eq!(finding.severity, Severity::Problem);
-    assert!(finding.what.contains("is not of database acme"), "{}", finding.what);
+    assert!(finding.what.contains("of database acme besides 1 other backup"), "{}", finding.what);
 }
 
 #[test]

@@ -221,7 +221,7 @@ exit 0
     stage.run(["backup", "show"]).is(str![[r#"
 exit 3
 ! error: there are no backups in [DIR]/.local/share/envctl/backups/acme/dev
-! hint: see them all: `envctl backup list --dev`
+! hint: list all of them: `envctl backup list --dev`
 ! hint: make one: `envctl backup --dev`
 
 "#]]);

@@ -149,7 +149,7 @@ warning  acme prod: index public.item_words on item is INVALID: no query uses it
          hint: drop it: `envctl psql -s acme --prod -d acme -c 'drop index concurrently "public"."item_words"'`
 warning  acme prod: session 42 of app (prisma) in acme has done nothing for 15 min inside a transaction, and holds its locks
          hint: end it: `envctl psql -s acme --prod -d acme -c 'select pg_terminate_backend(42)'`
-warning  acme prod: a restore that was killed has left the database envctl_new_0123abcd_acme (1.0 kB)
+warning  acme prod: the staging database envctl_new_0123abcd_acme (1.0 kB) is an orphan of a restore that was killed
          hint: remove it now, or let the next restore do it: `envctl psql -s acme --prod -d acme -c 'drop database "envctl_new_0123abcd_acme"'`
 problem  acme prod: there is no backup in [DIR]/.local/share/envctl/backups/acme/prod
          hint: make one: `envctl backup -s acme --prod`
@@ -250,7 +250,7 @@ fn what_a_killed_run_left_is_removed_and_told() {
     let removed = doctor(&stage, &[]);
     assert_eq!(removed.code, Some(0), "{}", removed.out());
     for words in
-        ["removed the worker of envctl/01234567", "removed the directory", "0123abcd.partial, left behind"]
+        ["removed the worker of envctl/01234567", "removed the directory", "0123abcd.partial, orphan of"]
     {
         assert!(removed.out().contains(words), "{words}: {}", removed.out());
     }

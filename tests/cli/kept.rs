@@ -67,7 +67,7 @@ exit 0
 envctl_old_cccc3333_acme
 envctl_old_aaaa1111_acme
 ! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
-!   drop 2 databases that restores have replaced
+!   drop 2 previous databases
 !     "envctl_old_cccc3333_acme", which was "acme" until 2001-01-04 03:04:05 UTC (7.7 MB)
 !     "envctl_old_aaaa1111_acme", which was "acme" until 2001-01-02 03:04:05 UTC (7.7 MB)
 !     `restore undo` cannot bring them back then

@@ -164,7 +164,7 @@ fn a_disk_that_cannot_hold_a_second_copy() {
 exit 6
 ! checking dump.sql
 ! error: the server's disk has 0 bytes free and the restore needs about 680: the previous database stays until the new one is in place
-! hint: free some space; the old copies, which can be dropped: `envctl restore previous --dev`
+! hint: free some space; list the previous databases, which can be dropped: `envctl restore previous --dev`
 
 "#]]);
     assert!(

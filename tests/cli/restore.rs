@@ -45,7 +45,7 @@ exit 2
 exit 3
 ! [dev] acme · db acme-dev-db-1 · database acme, PostgreSQL 15.18 · context default · (the only one that runs, the only profile that runs)
 ! error: there are no backups in [DIR]/.local/share/envctl/backups/acme/dev
-! hint: see them all: `envctl backup list --dev`
+! hint: list all of them: `envctl backup list --dev`
 ! hint: make one: `envctl backup --dev`
 
 "#]]);

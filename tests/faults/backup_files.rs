@@ -195,7 +195,7 @@ fn f87_killed_at_each_rename_no_unproven_file_has_a_final_name() {
             file.set_modified(std::time::UNIX_EPOCH).unwrap();
         }
     }
-    project.run(&["backup"]).code(0).says("left behind");
+    project.run(&["backup"]).code(0).says("orphan of");
     project.assert_no_partials(&project.backup_dir());
     let now = Snapshot::of(&project);
     for dump in before.dumps() {
@@ -290,7 +290,7 @@ fn f17_what_a_killed_backup_leaves_is_reported_and_removed_by_the_next() {
     gate.open();
     assert_eq!(Snapshot::of(&project).dumps(), before.dumps(), "a killed backup has a final name");
     assert_ne!(Snapshot::of(&project).names(), before.names(), "the test means to leave a partial file");
-    project.run(&["backup"]).code(0).says("left behind");
+    project.run(&["backup"]).code(0).says("orphan of");
     project.assert_no_partials(&project.backup_dir());
     eventually(Duration::from_secs(30), "the orphaned dump ends", || {
         project.server.sessions(&project.database).is_empty()

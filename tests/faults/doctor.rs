@@ -49,11 +49,11 @@ fn f87_whatever_a_killed_backup_leaves_the_doctor_removes_and_tells() {
     assert_eq!(place.workers(), [worker]);
 
     let looked = doctor(&place, &["--dry-run"]);
-    says(&looked, &["is there, orphan of a run", ".partial was left behind", "there is the directory"]);
+    says(&looked, &["is there, orphan of a run", ".partial is an orphan of", "there is the directory"]);
     assert_eq!((place.workers().len(), partials(&place).len()), (1, 2), "a look changes nothing");
 
     let said = doctor(&place, &[]);
-    says(&said, &["removed the worker of envctl/", "removed the directory", ".partial, left behind"]);
+    says(&said, &["removed the worker of envctl/", "removed the directory", ".partial, orphan of"]);
     assert_eq!(partials(&place), Vec::<String>::new());
     place.assert_swept();
     place.project.assert_no_sessions();
@@ -76,7 +76,7 @@ fn a_dump_whose_envctl_was_killed_is_ended() {
     assert_eq!(running.finish().code, 137);
     assert_eq!(server.sql("postgres", dumps), "1", "it goes on");
     let said = doctor(&place, &[]);
-    says(&said, &["ended envctl/"]);
+    says(&said, &["ended the session envctl/"]);
     eventually(Duration::from_secs(10), "it is gone", || server.sql("postgres", dumps) == "0");
     drop(held);
 }

@@ -70,7 +70,7 @@ fn f28_a_killed_restore_changes_nothing_and_the_next_one_cleans_up() {
         assert_eq!(case.project.server.siblings(&case.project.database).len(), 1, "killed at {percent} %");
         // An engine can miss that its client is gone: what it still holds open the next run ends.
         let second =
-            case.project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0).says("left behind");
+            case.project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0).says("orphan of");
         assert!(second.err().contains(LOADER), "{}", second.err());
         case.assert_restored();
         case.assert_no_side_database();
@@ -96,7 +96,7 @@ fn f28_a_side_database_without_its_note_is_removed_and_what_others_named_alike_i
     server.sql(names[3], "create table precious (id int)");
     // Somebody's own, and they say so.
     server.sql("postgres", "comment on database envctl_new_0badcafe_noted is 'the report of May'");
-    let second = case.project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0).says("left behind");
+    let second = case.project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0).says("orphan of");
     assert!(second.err().contains(names[0]), "{}", second.err());
     let left = server.sql("postgres", "select string_agg(datname, ' ' order by datname) from pg_database where datname like 'envctl\\_new\\_%'");
     assert_eq!(left, "envctl_new_0badcafe_filled envctl_new_0badcafe_noted envctl_new_report");
@@ -142,7 +142,7 @@ fn f28_a_killed_restore_over_two_sessions_changes_nothing() {
     }
     // A session that was being opened in the moment of the kill may not have heard of it: an engine can miss that its
     // client is gone. The next run ends it.
-    case.project.run(&restore).code(0).says("left behind");
+    case.project.run(&restore).code(0).says("orphan of");
     case.project.assert_no_sessions_within(Duration::from_secs(30));
     assert_eq!(case.project.digest(), old);
     case.assert_no_side_database();

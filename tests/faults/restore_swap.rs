@@ -179,7 +179,7 @@ fn a_restore_killed_at_any_statement_of_its_swap_is_wholly_old_or_wholly_new() {
         assert!(side.iter().all(|name| name.starts_with("envctl_new_")), "{at:?}: {side:?}");
         assert!(side.len() == 1 || number == 0 && side.is_empty(), "{at:?}: {side:?}");
         let second = case.project.run(&RESTORE).code(0);
-        assert_eq!(second.err().contains("left behind"), number != 0, "{at:?}: {}", second.err());
+        assert_eq!(second.err().contains("orphan of"), number != 0, "{at:?}: {}", second.err());
         case.assert_restored();
         case.assert_no_side_database();
         case.project.run(&UNDO).code(0);

@@ -53,7 +53,7 @@ fn a_killed_directory_dump_leaves_nothing_that_the_next_does_not_clean() {
     running.finish().code(137);
     assert!(!place.project.path().join("b.tar").exists(), "a name without a proof");
     // Whatever is made there next sweeps, not only a directory.
-    place.run(&["backup", "-o", "next.sql.gz"]).code(0).says("left behind");
+    place.run(&["backup", "-o", "next.sql.gz"]).code(0).says("orphan of");
     place.project.assert_no_partials(place.project.path());
     place.assert_swept();
     place.project.assert_no_sessions();

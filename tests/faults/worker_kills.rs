@@ -148,7 +148,7 @@ fn f28_whatever_a_killed_load_by_a_worker_leaves_the_next_one_sweeps() {
         place.project.assert_no_sessions_within(Duration::from_secs(60));
     }
     assert!(traces >= 6, "only {traces} of eight kills left anything");
-    place.run(&restore).code(0).says("left behind");
+    place.run(&restore).code(0).says("orphan of");
     assert_eq!(place.project.digest(), whole);
     place.assert_swept();
     let siblings = server.siblings(&place.project.database);

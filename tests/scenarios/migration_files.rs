@@ -170,11 +170,11 @@ fn the_way_back_is_never_run_as_the_way_forward() {
                     ),
                     ("migrations/20240101000000_users_down.sql", "DROP TABLE IF EXISTS users;\n"),
                 ],
-                &["20240101000000_users_down.sql is a way back by its name"],
+                &["20240101000000_users_down.sql is a down migration by its name"],
             ),
             (
                 &[("migrations/0001_a.sql", "CREATE TABLE a ();\n-- ROLLBACK\nDROP TABLE a;\n")],
-                &["0001_a.sql:2: what stands behind `-- ROLLBACK` would run too"],
+                &["0001_a.sql:2: the statements after `-- ROLLBACK` would run too"],
             ),
             (
                 // Also where the layout is said.

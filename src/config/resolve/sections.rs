@@ -83,7 +83,7 @@ fn manifest_key(layers: &mut Resolver<'_>) -> Result<Option<SecretSource>> {
         return Ok(None);
     };
     if !file.trusted {
-        return Err(file.refuse_untrusted(&key, "its key vouches for nothing"));
+        return Err(file.refuse_untrusted(&key, "its key is not used"));
     }
     layers.row(&key, Some(source.to_string()), file.origin(&key));
     Ok(Some(source))

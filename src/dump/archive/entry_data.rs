@@ -189,7 +189,7 @@ impl EntryDataReader {
         let line = self.tail.strip_suffix(COPY_END);
         let alone = line.is_some_and(|before| before.is_empty() || before.ends_with(b"\n"));
         if !alone {
-            return Err("its rows end before COPY's end marker".to_owned());
+            return Err("its rows end before COPY's end markerer".to_owned());
         }
         Ok(Some(self.lines.saturating_sub(3)))
     }

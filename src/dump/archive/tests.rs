@@ -124,7 +124,7 @@ fn statements_that_cannot_be_unpacked_are_not_believed() {
     assert_eq!(hidden[11], 0);
     hidden[11] = 2;
     let Completeness::Missing(why) = scan([hidden]).proof() else { panic!("believed") };
-    assert!(why.contains("cannot be judged"), "{why}");
+    assert!(why.contains("cannot be scanned"), "{why}");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn the_configuration_overrides_a_row_and_defines_a_tool() {
     assert!(own.status.is_none() && own.reset.is_none());
     let name: MigrationName = "x".parse().unwrap();
     assert!(own.creating(&name, false).unwrap_err().hints()[0].contains("[migrations.commands] create"));
-    assert!(own.verb("push").unwrap_err().message().contains("no verb for `push`"));
+    assert!(own.verb("push").unwrap_err().message().contains("no command for `push`"));
     assert!(own.resolves_nothing().message().contains("migrate resolve"));
     let nothing =
         ResolvedTool::new(ToolChoice::Own, &Commands::default(), &ToolFiles::default()).unwrap_err();

@@ -1,4 +1,4 @@
-//! dbmate's sections: what stands behind `-- migrate:up` and before `-- migrate:down` runs.
+//! dbmate's sections: the statements after `-- migrate:up` and before `-- migrate:down` runs.
 //!
 //! The rules are those of `pkg/dbmate/migration.go`. Promises: the lines that run keep their numbers; a file of which a
 //! part would neither run nor be the way back is refused (dbmate#820), and so is a mark that dbmate reads differently.
@@ -52,19 +52,19 @@ pub(crate) fn read(text: &str, file: &str) -> Result<Up> {
         let mut runs = false;
         match (read_line(line), state) {
             (DbmateLine::Mark(..), _) if !is_comment => {
-                return Err(refuse(number, "a mark of dbmate inside a string or another comment")
+                return Err(refuse(number, "a marker of dbmate inside a string or another comment")
                     .hint("write the string in another way: dbmate would end the section there"));
             }
             (DbmateLine::Near, _) if is_comment => {
                 return Err(refuse(
                     number,
-                    &format!("`{}` is no mark of dbmate", line.trim().escape_debug()),
+                    &format!("`{}` is not a marker of dbmate", line.trim().escape_debug()),
                 )
                 .hint("write `-- migrate:up` or `-- migrate:down` at the beginning of the line"));
             }
             (DbmateLine::Mark(Direction::Down, _), None) => {
                 return Err(refuse(number, "`-- migrate:down` comes before `-- migrate:up`")
-                    .hint("put the way forward first"));
+                    .hint("put the up part first"));
             }
             (DbmateLine::Mark(Direction::Up, _), Some(Direction::Down)) => {
                 return Err(refuse(number, "a second `-- migrate:up` behind `-- migrate:down`, which would never run")
@@ -223,7 +223,7 @@ mod tests {
         ] {
             refused(&format!("-- migrate:up\nselect 1;\n{near}\ndrop table t;\n"), "1_a.sql:3: `");
         }
-        refused("-- migrate: up\nselect 1;\n", "`-- migrate: up` is no mark");
+        refused("-- migrate: up\nselect 1;\n", "`-- migrate: up` is not a marker");
         refused("-- migrate:up transaction: false\nselect 1;\n", "neither `true` nor `false`");
         refused("-- migrate:up Transaction:false\nselect 1;\n", "neither `true` nor `false`");
         for prose in

@@ -370,7 +370,7 @@ mod tests {
     fn a_way_back_among_flat_files_is_refused_by_name() {
         refused(
             &["20240101000000_users_up.sql", "20240101000000_users_down.sql"],
-            "users_down.sql is a way back",
+            "users_down.sql is a down migration",
         );
         refused(&["001_users.sql", "001_users.undo.sql"], "`undo`");
         refused(&["0001.create.sql", "0001.create.rollback.sql"], "`rollback`");
@@ -392,8 +392,12 @@ mod tests {
                 "1_a.sql:2: `-- +migrate Up` is a marker of sql-migrate",
                 "apply = [\"sql-migrate\", \"up\"]",
             ),
-            ("-- migrate:up\nselect 1;", "is a mark of dbmate", "layout = \"dbmate\""),
-            ("select 1;\n-- DOWN\nselect 2;", "1_a.sql:2: what stands behind `-- DOWN`", "the up part alone"),
+            ("-- migrate:up\nselect 1;", "is a marker of dbmate", "layout = \"dbmate\""),
+            (
+                "select 1;\n-- DOWN\nselect 2;",
+                "1_a.sql:2: the statements after `-- DOWN`",
+                "the up part alone",
+            ),
         ] {
             let dir = folder(&[]);
             fs::write(dir.path().join("1_a.sql"), text).unwrap();

@@ -104,7 +104,7 @@ fn a_way_back_without_its_way_forward_and_a_name_that_the_tool_would_pass_over_a
         refused(
             layout,
             &[("1_a.up.sql", ""), ("2_b.down.sql", "")],
-            "2_b.down.sql is a way back, and its way forward",
+            "2_b.down.sql is a down migration, and its up migration",
         );
         refused(layout, &[("1_a.up.sql", ""), ("2-b.up.sql", "")], "2-b.up.sql is no file name");
         refused(layout, &[("1_a.up.sql", ""), ("2_b.DOWN.sql", "")], "2_b.DOWN.sql is no file name");
