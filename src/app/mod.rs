@@ -25,7 +25,7 @@ use crate::docker::client::Client;
 use crate::docker::context::{self, ContextInputs, Endpoint, EndpointRequest};
 use crate::docker::exec::tty;
 use crate::docker::inspect_all::observe;
-use crate::docker::{Container, ContainerSummary, Engine};
+use crate::docker::{Container, ContainerInfo, ContainerSummary, Engine};
 use crate::environment;
 use crate::environment::{Environment, Inventory, Target};
 use crate::error::{self, ErrorKind, Result};
@@ -58,6 +58,13 @@ pub(crate) struct Daemon {
     pub(crate) context: String,
     /// Source of the context's name: `--context`, `DOCKER_HOST`, `currentContext in …`.
     pub(crate) origin: String,
+}
+
+impl Daemon {
+    /// Returns the handle of a container of this daemon.
+    pub(crate) fn container(&self, info: &ContainerInfo) -> Container {
+        Container::new(&self.engine, info.clone())
+    }
 }
 
 /// Most compression threads. Eight compress faster than any server dumps (each about 70 MB/s).
@@ -304,7 +311,7 @@ impl App {
 
     async fn chosen(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {
         let listed = self.interrupt.or(daemon.engine.list()).await??;
-        let shown: Vec<Container> = listed.iter().map(Container::listed).collect();
+        let shown: Vec<ContainerInfo> = listed.iter().map(ContainerInfo::listed).collect();
         if let Some(few) = environment::worth_a_look(&shown, &settings.target) {
             let few = listed.iter().filter(|line| few.contains(&line.id)).cloned().collect();
             if let Ok(chosen) = self.landscape_of(few, daemon, settings).await?.environment(&settings.target)

@@ -18,8 +18,8 @@ use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::CancelToken;
 use crate::codec::{Hasher, Stored};
 use crate::databases::properties::Properties;
+use crate::docker::Container;
 use crate::docker::exec::verified_stream;
-use crate::docker::{Container, Engine};
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
@@ -46,7 +46,6 @@ use crate::text::sql_quote::literal;
 /// # Errors
 /// Error of [`create`] for the first database that fails; `Tool` where the roles cannot be read. No file remains then.
 pub(crate) async fn create_all(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     request: &BackupRequest,
     mut open: Session,
@@ -77,11 +76,11 @@ pub(crate) async fn create_all(
     for (at, database) in properties.keys().cloned().collect::<Vec<_>>().iter().enumerate() {
         progress.step(&format!("database {} of {}: {database}", at + 1, databases.len()));
         let request = of_one(request, database, &all);
-        let created = Box::pin(create(engine, container, &request, None, None, progress, interrupt));
+        let created = Box::pin(create(container, &request, None, None, progress, interrupt));
         match created.await {
             Ok(created) => inner.push(created),
             // Somebody's test database, say: the others shall have their backup all the same.
-            Err(_) if !exists(engine, container, &request.access, database).await => {
+            Err(_) if !exists(container, &request.access, database).await => {
                 properties.remove(database);
                 progress.on(Event::Warning(gone(database)));
             }
@@ -90,7 +89,7 @@ pub(crate) async fn create_all(
     }
 
     progress.step("dumping roles and tablespaces");
-    let (globals, summary) = globals(engine, container, request, &facts, interrupt).await?;
+    let (globals, summary) = globals(container, request, &facts, interrupt).await?;
     let written = room.directory("globals").map_err(cannot)?.join(GLOBALS);
     write(&written, &globals)?;
     let described = written.with_file_name(PROPERTIES);
@@ -139,9 +138,9 @@ fn gone(database: &str) -> String {
 }
 
 /// Returns false only where the server says that there is no such database.
-async fn exists(engine: &Arc<dyn Engine>, container: &Container, access: &Access, database: &str) -> bool {
+async fn exists(container: &Container, access: &Access, database: &str) -> bool {
     let asking = async {
-        let opening = standing::outside(engine, container, access, Some(database), "envctl backup");
+        let opening = standing::outside(container, access, Some(database), "envctl backup");
         let mut session = opening.await.ok()?;
         let sql =
             format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(database));
@@ -164,7 +163,6 @@ fn of_one(request: &BackupRequest, database: &str, all: &Path) -> BackupRequest 
 
 /// Roles and tablespaces, whole.
 async fn globals(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     request: &BackupRequest,
     facts: &DatabaseInfo,
@@ -173,11 +171,11 @@ async fn globals(
     let application = format!("envctl/{} globals", &request.operation[..8]);
     let access = request.access.to(&facts.database);
     // The server may ask for a password, which a session finds out.
-    let session = Session::open(engine, container, &access, &application).await?;
+    let session = Session::open(container, &access, &application).await?;
     let spec = pg_dump::globals(session.access(), &application);
     session.close().await;
     let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(4);
-    let running = interrupt.or(verified_stream::run(engine, container, &spec, sender, request.stall_limit));
+    let running = interrupt.or(verified_stream::run(container, &spec, sender, request.stall_limit));
     let gathering = async {
         let mut all = Vec::new();
         while let Some(block) = receiver.recv().await {

@@ -18,9 +18,9 @@ use crate::backup::sink;
 use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::CancelToken;
 use crate::codec::Compression;
+use crate::docker::Container;
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::exec::verified_stream::with_whereabouts;
-use crate::docker::{Container, Engine};
 use crate::dump::format::Format;
 use crate::dump::sql::{CopyBlock, Summary};
 use crate::error::{Error, Result};
@@ -128,7 +128,6 @@ pub(crate) struct Created {
 /// `Busy`: a restore or migration holds the lock. `Tool`: pg_dump failed. `Integrity`: what arrived is not
 /// whole. `Refused`: the name is taken. `Failed`: the disk. `Interrupted`. In every case nothing of it is left.
 pub(crate) async fn create(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     request: &BackupRequest,
     open: Option<Session>,
@@ -141,8 +140,8 @@ pub(crate) async fn create(
     let holding = async {
         let limit = request.lock_limit;
         match open {
-            Some(open) => lock::hold_in(open, engine, container, &name, LockMode::Shared, limit).await,
-            None => lock::hold(engine, container, &request.access, &name, LockMode::Shared, limit).await,
+            Some(open) => lock::hold_in(open, &name, LockMode::Shared, limit).await,
+            None => lock::hold(container, &request.access, &name, LockMode::Shared, limit).await,
         }
     };
     let mut session = interrupt.or(holding).await??;
@@ -162,11 +161,10 @@ pub(crate) async fn create(
     let operation = &request.operation;
     let plain = request.dump.format == Format::Plain;
     let dumping = DumpRunner {
-        engine,
         container,
         options: &request.dump,
         // An archive is packed as it is.
-        packing: plain.then(|| Packing::on_the_way(&facts.version, !engine.is_local())).flatten(),
+        packing: plain.then(|| Packing::on_the_way(&facts.version, !container.engine().is_local())).flatten(),
         application: &dumper,
         stall_limit: request.stall_limit,
         interrupt,
@@ -176,7 +174,8 @@ pub(crate) async fn create(
         // Nothing but a worker writes it.
         Format::Directory => (DumpKind::Files, u64::MAX),
     };
-    let chosen = request.ways.choose(engine, &mut session, operation, worth, progress, interrupt).await?;
+    let chosen =
+        request.ways.choose(container.engine(), &mut session, operation, worth, progress, interrupt).await?;
     let outcome = match request.dump.format {
         Format::Plain | Format::Custom => {
             streamed(&dumping, chosen, session.access(), output, request, &facts, progress).await
@@ -189,8 +188,8 @@ pub(crate) async fn create(
         Ok(both) => both,
         Err(error) => {
             // A dump that nobody reads goes on holding its locks and its snapshot: end it.
-            end_dump(engine, container, request, session, &dumper).await;
-            return Err(with_whereabouts(engine, container, error).await);
+            end_dump(session, &dumper).await;
+            return Err(with_whereabouts(container, error).await);
         }
     };
     session.close().await;
@@ -212,13 +211,7 @@ pub(crate) async fn create(
     Ok(Created { path, manifest })
 }
 
-async fn end_dump(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    request: &BackupRequest,
-    mut session: Session,
-    dumper: &str,
-) {
+async fn end_dump(mut session: Session, dumper: &str) {
     let sql = format!(
         "select count(pg_catalog.pg_terminate_backend(a.pid)) from pg_catalog.pg_stat_activity a \
          where a.application_name = {} and a.pid <> pg_catalog.pg_backend_pid() and {MAY_END}",
@@ -227,7 +220,7 @@ async fn end_dump(
     let ending = async {
         if session.query(&sql).await.is_err() {
             // That session went the way of the dump; a new one may still get through.
-            let mut again = Session::open(engine, container, &request.access, "envctl cleanup").await.ok()?;
+            let mut again = session.open_another("envctl cleanup").await.ok()?;
             again.query(&sql).await.ok()?;
             again.close().await;
         } else {

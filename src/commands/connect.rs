@@ -1,13 +1,12 @@
 //! Database access for the verbs: finds the primary, opens a session, reads the facts about the database.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, Daemon};
 use crate::commands::find_catalog;
 use crate::commands::interactive_exec::{target_line, tell_unprotected};
 use crate::config::Settings;
-use crate::docker::{Container, Engine};
+use crate::docker::{Container, ContainerInfo};
 use crate::environment::selector::ContainerSelector;
 use crate::environment::{Environment, Target};
 use crate::error::{self, Error, Result};
@@ -22,6 +21,7 @@ use crate::ui::TargetLine;
 /// A database that answers.
 pub(crate) struct ConnectedDatabase {
     pub(crate) target: Target,
+    pub(crate) container: Container,
     pub(crate) access: Access,
     pub(crate) facts: DatabaseInfo,
     /// The project has no other database service.
@@ -35,6 +35,7 @@ impl ConnectedDatabase {
     pub(crate) fn in_database(&self, name: &str) -> Self {
         Self {
             target: self.target.clone(),
+            container: self.container.clone(),
             access: self.access.to(name),
             facts: DatabaseInfo { database: name.to_owned(), ..self.facts.clone() },
             only_service: self.only_service,
@@ -131,7 +132,8 @@ async fn reach_from(
     }
     app.ui.target(&line);
     let only_service = environment.database_services().len() < 2;
-    Ok((ConnectedDatabase { target, access, facts, only_service, context: daemon.context.clone() }, session))
+    let (container, context) = (session.container().clone(), daemon.context.clone());
+    Ok((ConnectedDatabase { target, container, access, facts, only_service, context }, session))
 }
 
 /// The target line of a database.
@@ -176,7 +178,7 @@ async fn connect_from(
         app.ui.detail(reason);
     }
     let wishes = app.wishes(&settings.for_stack(&target)?, target.profile.name.as_deref())?;
-    let answering = app.interrupt.or(primary(&daemon.engine, &target, &wishes, entry));
+    let answering = app.interrupt.or(primary(daemon, &target, &wishes, entry));
     let telling = async {
         tokio::time::sleep(SILENCE).await;
         app.ui.progress().step(&format!("waiting for PostgreSQL in {} to answer", target.container.name));
@@ -186,42 +188,37 @@ async fn connect_from(
         found = answering => found,
         () = telling => unreachable!("it says so and waits"),
     };
-    let (silent, (container, access, session)) = found??;
+    let (silent, session) = found??;
     for error in silent {
         app.ui.warn(&format!("a replica of the database was passed over: {}", error.full_message()));
     }
-    target.container = container;
-    tell_unprotected(app, daemon, &target.container).await;
+    target.container = ContainerInfo::clone(session.container());
+    tell_unprotected(app, session.container()).await;
     if matches!(entry, FirstSession::Any | FirstSession::Default) || wishes.database.is_some() {
-        return Ok((target, access, session, None));
+        return Ok((target, session.access().clone(), session, None));
     }
-    let settling = Box::pin(settle(&daemon.engine, &target, access, session, entry));
+    let settling = Box::pin(settle(session, entry));
     let (access, session, only) = app.interrupt.or(settling).await??;
     Ok((target, access, session, only))
 }
 
 /// Settles which database is meant where only the image's variables, or nobody, name one: an application may have made
 /// its own, and then the default one is empty.
-async fn settle(
-    engine: &Arc<dyn Engine>,
-    target: &Target,
-    access: Access,
-    mut session: Session,
-    entry: FirstSession,
-) -> Result<(Access, Session, Option<String>)> {
+async fn settle(mut session: Session, entry: FirstSession) -> Result<(Access, Session, Option<String>)> {
     // A server that does not tell has the last word where it is asked for the database itself.
     if !emptiness::is_empty(&mut session).await.unwrap_or(false) {
-        return Ok((access, session, None));
+        return Ok((session.access().clone(), session, None));
     }
-    let container = &target.container;
-    let others = emptiness::others_with_content(engine, container, &access, &mut session).await?;
+    let access = session.access().clone();
+    let others = emptiness::others_with_content(&mut session).await?;
     // Named by POSTGRES_DB or POSTGRES_USER it may be empty because it is new.
     let named = access.database != UNNAMED;
     match others.as_slice() {
         [] => Ok((access, session, None)),
         [only] if entry != FirstSession::ToWrite || !named => {
+            let container = session.container().clone();
             session.close().await;
-            let session = Session::open(engine, container, &access.to(only), "envctl").await?;
+            let session = Session::open(&container, &access.to(only), "envctl").await?;
             let why = format!("the only database that is not empty; {} is", access.database);
             Ok((session.access().clone(), session, Some(why)))
         }
@@ -248,28 +245,29 @@ fn which(default: &str, others: &[String], named: bool) -> Error {
 
 /// Asks every running replica whether it is the one that takes writes; also gives why some could not be asked.
 async fn primary(
-    engine: &Arc<dyn Engine>,
+    daemon: &Daemon,
     target: &Target,
     wishes: &ConnectionOverrides,
     entry: FirstSession,
-) -> Result<(Vec<Error>, (Container, Access, Session))> {
+) -> Result<(Vec<Error>, Session)> {
     let (mut primaries, mut silent) = (Vec::new(), Vec::new());
     let replicas = std::iter::once(&target.container).chain(&target.candidates);
     for container in replicas {
+        let container = &daemon.container(container);
         let opening = async {
-            let access = Access::discover(engine, container, wishes).await?;
+            let access = Access::discover(container, wishes).await?;
             match entry {
                 FirstSession::Configured
                 | FirstSession::ToWrite
                 | FirstSession::ToLook
-                | FirstSession::Default => Session::open(engine, container, &access, "envctl").await,
-                FirstSession::Any => standing::outside(engine, container, &access, None, "envctl").await,
+                | FirstSession::Default => Session::open(container, &access, "envctl").await,
+                FirstSession::Any => standing::outside(container, &access, None, "envctl").await,
             }
         };
         let opened = opening.await;
         if target.candidates.is_empty() {
             let session = opened?;
-            return Ok((silent, (container.clone(), session.access().clone(), session)));
+            return Ok((silent, session));
         }
         let asked = match opened {
             Ok(mut session) => {
@@ -280,7 +278,7 @@ async fn primary(
         };
         match asked {
             Ok((session, answer)) if answer.as_deref() == Some("f") => {
-                primaries.push((container.clone(), session.access().clone(), session));
+                primaries.push(session);
             }
             Ok(_) => {}
             // It may be the one that is down, which the others are there for.

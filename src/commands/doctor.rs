@@ -180,14 +180,15 @@ async fn ask(
     only_look: bool,
 ) -> (Vec<CheckFinding>, Option<doctor::database::DatabaseReport>) {
     let asking = async {
-        let (target, _, mut session) = connect::connect(app, daemon, settings, environment).await?;
+        let (.., mut session) = connect::connect(app, daemon, settings, environment).await?;
         // Not waited for when it is dropped: its end of input ends it.
-        Ok::<_, Error>((target.container, doctor::database::look(&mut session, only_look).await?))
+        let seen = doctor::database::look(&mut session, only_look).await?;
+        Ok::<_, Error>((session.container().clone(), seen))
     };
     match tokio::time::timeout(LIMIT, asking).await {
         Ok(Ok((container, seen))) => {
             let mut findings = doctor::database::judge(&seen, place);
-            if let Some(why) = reaper::shortcoming(&daemon.engine, &container).await {
+            if let Some(why) = reaper::shortcoming(&container).await {
                 findings.push(doctor::containers::unprotected(&container.name, &why, place));
             }
             (findings, Some(seen))

@@ -54,7 +54,7 @@ pub(crate) async fn run(args: ExecCommandArgs, global: &GlobalArgs, app: &App) -
     let target = any_container(&environment, &args.target, settings.target.index)?;
     app.ui.target(&target_line(&target, &daemon));
     let spec = args.exec.spec(args.command, app);
-    talk(app, &daemon, &target.container, &spec).await
+    talk(app, &daemon.container(&target.container), &spec).await
 }
 
 impl ExecArgs {

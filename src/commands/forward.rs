@@ -57,8 +57,8 @@ pub(crate) async fn run(args: ForwardArgs, global: &GlobalArgs, app: &App) -> Re
     app.ui.target(&target_line(&target, &daemon));
     let Ports { local, port } = args.ports;
     let listener = listen(local).await?;
-    let is_local = daemon.engine.address().starts_with("unix://");
-    let finding = find_way(&daemon.engine, &target.container, port, is_local);
+    let container = daemon.container(&target.container);
+    let finding = find_way(&container, port);
     let way = app.interrupt.or(finding).await??;
     let address = listener.local_addr().map_or_else(|_| format!("127.0.0.1:{local}"), |at| at.to_string());
     let by = match way {
@@ -67,12 +67,12 @@ pub(crate) async fn run(args: ForwardArgs, global: &GlobalArgs, app: &App) -> Re
             format!("by {} in the container, one for each connection", tool.name())
         }
     };
-    let answer = ForwardAnswer { address, container: target.container.name.clone(), port, method: by };
+    let answer = ForwardAnswer { address, container: container.name.clone(), port, method: by };
     app.ui.show(&answer, |_| format!("{}\n", answer.address));
     app.ui
         .say(&format!("forwards to port {port} of {}, {}; Ctrl-C ends it", answer.container, answer.method));
     let progress: Arc<dyn Progress> = app.ui.progress();
-    let forward = Forward { engine: daemon.engine.clone(), container: target.container, port, way };
+    let forward = Forward { container, port, way };
     match serve(forward, listener, &progress, &app.interrupt).await {
         // Nobody ends a forward in any other way.
         Err(ended) if ended.kind() == ErrorKind::Interrupted(2) => Ok(()),

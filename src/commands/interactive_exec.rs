@@ -4,7 +4,7 @@ use crate::app::{App, Daemon};
 use crate::docker::exec::interactive::{Outcome, converse};
 use crate::docker::exec::kill_tree::SurvivingProcesses;
 use crate::docker::exec::reaper;
-use crate::docker::{Container, ExecSpec};
+use crate::docker::{Container, ContainerInfo, ExecSpec};
 use crate::environment::selector::ContainerSelector;
 use crate::environment::{Environment, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -39,10 +39,10 @@ pub(crate) fn any_container(environment: &Environment, word: &str, index: Option
 ///
 /// # Errors
 /// Kind `Child` with the child's code; 126 and 127 with a word of ours when it could not be started.
-pub(crate) async fn talk(app: &App, daemon: &Daemon, container: &Container, spec: &ExecSpec) -> Result<()> {
+pub(crate) async fn talk(app: &App, container: &Container, spec: &ExecSpec) -> Result<()> {
     app.ui.end_progress();
-    let outcome = converse(&daemon.engine, container, spec, &app.interrupt).await;
-    tell_unprotected(app, daemon, container).await;
+    let outcome = converse(container, spec, &app.interrupt).await;
+    tell_unprotected(app, container).await;
     match outcome? {
         Outcome::Exited(0) => Ok(()),
         Outcome::Exited(code) => Err(Error::new(ErrorKind::Child(code), "the command failed")),
@@ -52,11 +52,11 @@ pub(crate) async fn talk(app: &App, daemon: &Daemon, container: &Container, spec
 }
 
 /// Tells under `-v` that a process which a command leaves may end all sessions of the database server, and why.
-pub(crate) async fn tell_unprotected(app: &App, daemon: &Daemon, container: &Container) {
+pub(crate) async fn tell_unprotected(app: &App, container: &Container) {
     if !app.ui.tells_details() {
         return;
     }
-    if let Some(why) = reaper::shortcoming(&daemon.engine, container).await {
+    if let Some(why) = reaper::shortcoming(container).await {
         app.ui.detail(&format!(
             "container {} {why}: a process that a command leaves there becomes a child of PostgreSQL's process 1, which ends \
              all sessions and goes through crash recovery when it dies by a signal; `init: true` prevents it",
@@ -74,7 +74,7 @@ pub(crate) fn reader_gone(app: &App, left: Option<&SurvivingProcesses>) -> Error
 }
 
 /// Error for a command that the engine could not start, with a hint.
-fn not_started(code: u8, words: &str, container: &Container, spec: &ExecSpec) -> Error {
+fn not_started(code: u8, words: &str, container: &ContainerInfo, spec: &ExecSpec) -> Error {
     let missing = words.contains("executable file not found") || words.contains("no such file or directory");
     // Older engines give 126 for a command that is not there; a shell gives 127.
     let code = if missing { 127 } else { code };

@@ -62,5 +62,5 @@ pub(crate) async fn run(args: PsqlArgs, global: &GlobalArgs, app: &App) -> Resul
     // A pager needs a terminal; without one psql's own rules apply.
     spec.tty = typed;
     spec.stdin = typed || (request.commands.is_empty() && piped);
-    talk(app, &daemon, &found.target.container, &spec).await
+    talk(app, &found.container, &spec).await
 }

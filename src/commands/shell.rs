@@ -46,5 +46,5 @@ pub(crate) async fn run(args: ShellArgs, global: &GlobalArgs, app: &App) -> Resu
     let command =
         if args.command.is_empty() { ["sh", "-c", SHELL].map(str::to_owned).into() } else { args.command };
     let spec = args.exec.spec(command, app);
-    talk(app, &daemon, &target.container, &spec).await
+    talk(app, &daemon.container(&target.container), &spec).await
 }

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::consent::{Decision, Guard};
 use crate::docker::forward::{Forward, ForwardMethod, answers, find_way, listen, serve};
 use crate::docker::worker::{self, Limits, Unfit, WorkerFactory};
-use crate::docker::{Container, Engine};
+use crate::docker::{Container, ContainerInfo};
 use crate::environment::selector::ContainerSelector;
 use crate::environment::{Environment, Role};
 use crate::error::{self, ErrorKind, Result};
@@ -86,19 +86,18 @@ pub(crate) async fn run(args: StudioArgs, global: &GlobalArgs, app: &App) -> Res
     let port = listener.local_addr().map_or(USUAL, |at| at.port());
     let mut studio = match &home {
         StudioHost::Backend(backend, cli) => {
-            let url = address_for(&daemon.engine, backend, &found).await?;
-            Studio::start(&daemon.engine, backend, cli, port, &url).await?
+            let url = address_for(backend, &found).await?;
+            Studio::start(backend, cli, port, &url).await?
         }
         StudioHost::Guest(image, program) => {
             let listens = listens?;
-            beside(app, &daemon, &settings, (&found, &listens), (image, program.as_deref()), port).await?
+            beside(app, &settings, (&found, &listens), (image, program.as_deref()), port).await?
         }
     };
     let container = studio.container().clone();
     let served = async {
-        let is_local = daemon.engine.address().starts_with("unix://");
         let way = tokio::select! {
-            way = come_up(&daemon.engine, &container, port, is_local) => way,
+            way = come_up(&container, port) => way,
             why = studio.ended() => return Err(why),
             signal = app.interrupt.wait() => return Err(crate::cancel::interrupted(signal)),
         };
@@ -117,7 +116,7 @@ pub(crate) async fn run(args: StudioArgs, global: &GlobalArgs, app: &App) -> Res
         if !args.no_open && !app.open(&here) {
             app.ui.detail("no browser was opened: there is no display, or no `xdg-open`");
         }
-        let forward = Forward { engine: daemon.engine.clone(), container: container.clone(), port, way };
+        let forward = Forward { container: container.clone(), port, way };
         tokio::select! {
             result = serve(forward, listener, &progress, &app.interrupt) => result,
             why = studio.ended() => Err(why),
@@ -138,7 +137,7 @@ pub(crate) async fn run(args: StudioArgs, global: &GlobalArgs, app: &App) -> Res
 /// Container in which Studio will run.
 enum StudioHost {
     /// In the backend, by this CLI.
-    Backend(Box<Container>, StudioCli),
+    Backend(Container, StudioCli),
     /// In a worker from this image; by this program, where one is named.
     Guest(String, Option<String>),
 }
@@ -164,7 +163,7 @@ async fn home(
     let has_backend = environment.members.iter().any(|member| member.role == Some(Role::Backend));
     let picked = environment.pick(&ContainerSelector::Backend, settings.target.index);
     let backend = match (picked, image) {
-        (Ok(target), _) => target.container,
+        (Ok(target), _) => daemon.container(&target.container),
         // One that is stopped, or one of several, is not replaced in silence.
         (Err(error), _) if has_backend => return Err(error),
         (Err(_), Some(image)) => return Ok(guest(image)),
@@ -172,9 +171,9 @@ async fn home(
     };
     // What is named may be meant for the image.
     let named = program.as_deref().filter(|_| image.is_none());
-    let finding = StudioCli::find(&daemon.engine, &backend, named);
+    let finding = StudioCli::find(&backend, named);
     match (app.interrupt.or(finding).await??, image) {
-        (Some(cli), _) => Ok(StudioHost::Backend(Box::new(backend), cli)),
+        (Some(cli), _) => Ok(StudioHost::Backend(backend, cli)),
         (None, Some(image)) => Ok(guest(image)),
         (None, None) => Err(no_studio(&backend)),
     }
@@ -182,7 +181,7 @@ async fn home(
 
 const HINT: &str = "or name an image that has Node and Prisma 7 or later: `[migrations] studio_image = \"IMAGE\"` in envctl.toml; Studio then runs beside the database";
 
-fn no_studio(backend: &Container) -> error::Error {
+fn no_studio(backend: &ContainerInfo) -> error::Error {
     error::usage(format!("container {} has no Prisma CLI, so no Studio", backend.name)).hint(
         "name one that it has in envctl.toml: `[migrations] studio = \"/path/node_modules/.bin/prisma\"`; version 7 and later need nothing but the database",
     )
@@ -192,41 +191,35 @@ fn no_studio(backend: &Container) -> error::Error {
 /// Starts Studio in a worker, from which the database is on its own loopback.
 async fn beside(
     app: &App,
-    daemon: &Daemon,
     settings: &Settings,
     (found, listens): (&ConnectedDatabase, &std::result::Result<ListenAddress, Unfit>),
     home: (&str, Option<&str>),
     port: u16,
 ) -> Result<Studio> {
-    let (engine, database) = (&daemon.engine, &found.target.container);
+    let database = &found.container;
     let unfit = |unfit: &Unfit| error::tool(format!("Studio cannot run beside the database: {unfit}"));
     let listens = listens.as_ref().map_err(unfit)?;
     let places = app.all_rooms();
     let homes: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
-    for left in app.interrupt.or(worker::reap(engine, &homes)).await? {
+    for left in app.interrupt.or(worker::reap(database.engine(), &homes)).await? {
         let short = left.operation.get(..8).unwrap_or(&left.operation);
         app.ui.warn(&format!("removed the worker of envctl/{short}, orphan of an envctl that was killed"));
     }
     let limits = Limits { memory: settings.workers.memory, cpus: settings.workers.cpus };
-    let workshop = WorkerFactory::open(engine, &nonce(), &app.rooms(), limits).await;
+    let workshop = WorkerFactory::open(database.engine(), &nonce(), &app.rooms(), limits).await;
     let workshop = workshop.map_err(|why| unfit(&why))?;
     let (host, number) = listens.parts();
-    let url = found.access.url(engine, database, host, number.unwrap_or(5432)).await?;
-    Studio::start_beside(engine, database, &workshop, home, port, &url, &app.interrupt).await
+    let url = found.access.url(database, host, number.unwrap_or(5432)).await?;
+    Studio::start_beside(database, &workshop, home, port, &url, &app.interrupt).await
 }
 
 /// Tries until Studio answers.
-async fn come_up(
-    engine: &Arc<dyn Engine>,
-    backend: &Container,
-    port: u16,
-    local: bool,
-) -> Result<ForwardMethod> {
+async fn come_up(backend: &Container, port: u16) -> Result<ForwardMethod> {
     let begun = Instant::now();
     // Looked for again each time: it may listen on the loopback alone, or on every address.
     loop {
-        let way = find_way(engine, backend, port, local).await?;
-        if answers(engine, backend, way, port).await {
+        let way = find_way(backend, port).await?;
+        if answers(backend, way, port).await {
             return Ok(way);
         }
         if begun.elapsed() > LIMIT {
@@ -241,12 +234,8 @@ async fn come_up(
 }
 
 /// The database as the backend's container reaches it.
-async fn address_for(
-    engine: &Arc<dyn Engine>,
-    backend: &Container,
-    found: &ConnectedDatabase,
-) -> Result<Secret> {
-    let database = &found.target.container;
+async fn address_for(backend: &Container, found: &ConnectedDatabase) -> Result<Secret> {
+    let database = &found.container;
     let shared = backend.addresses.keys().find_map(|network| database.addresses.get(network));
     let host = match shared {
         Some(address) => address.clone(),
@@ -258,5 +247,5 @@ async fn address_for(
                 .hint("put both on one network"));
         }
     };
-    found.access.url(engine, database, &host, 5432).await
+    found.access.url(database, &host, 5432).await
 }

@@ -4,12 +4,11 @@
 //! one is dropped by its name and only after a person has agreed to that name.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::swap::PreviousDatabaseNote;
 use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Plan};
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::error::{self, Error, Result};
 use crate::postgres::canceller::Canceller;
 use crate::postgres::rights::MAY_MEASURE;
@@ -106,7 +105,6 @@ impl fmt::Display for DropPreviousPlan {
 /// # Errors
 /// Kind `Busy`: somebody is connected to one. `Tool`: the server refuses. Says what has been dropped before.
 pub(crate) async fn drop_kept(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     plan: Confirmed<DropPreviousPlan>,
     interrupt: &CancelToken,
@@ -114,8 +112,8 @@ pub(crate) async fn drop_kept(
     let plan = plan.into_plan();
     let live = Some(plan.access.database.as_str());
     let opening = async {
-        let mut session = standing::outside(engine, container, &plan.access, live, "envctl drop").await?;
-        let canceller = Canceller::of(engine, container, &mut session, "envctl drop").await;
+        let mut session = standing::outside(container, &plan.access, live, "envctl drop").await?;
+        let canceller = Canceller::of(&mut session, "envctl drop").await;
         Ok::<_, Error>((session, canceller))
     };
     let (mut session, mut canceller) = interrupt.or(opening).await??;

@@ -3,14 +3,11 @@
 //! Promises: it bears a note of whose it is; one whose restore is gone is dropped by the next, one
 //! whose restore still works never.
 
-use std::sync::Arc;
-
 use crate::databases::properties::{Properties, USUAL_TABLESPACE};
-use crate::docker::{Container, Engine};
 use crate::error::{Error, Result};
+use crate::postgres::Session;
 use crate::postgres::rights::MAY_END;
 use crate::postgres::session::Refusal;
-use crate::postgres::{Access, Session};
 use crate::text::sql_quote::{ident, literal};
 
 /// Makes it, with these properties, for the restore with this id.
@@ -76,18 +73,11 @@ fn end(loader: &str) -> String {
 }
 
 /// Ends the loading session and drops the side database and the role that loads; gives whether both are gone.
-pub(crate) async fn clean_up(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    place: &Access,
-    mut admin: Session,
-    (side, role): (&str, &str),
-    loader: &str,
-) -> bool {
+pub(crate) async fn clean_up(mut admin: Session, (side, role): (&str, &str), loader: &str) -> bool {
     // The loader first: at the end of its input psql would run what it has collected so far.
     let end = end(loader);
     if admin.query(&end).await.is_err() {
-        match Session::open(engine, container, place, "envctl cleanup").await {
+        match admin.open_another("envctl cleanup").await {
             Ok(session) => admin = session,
             Err(_) => return false,
         }

@@ -6,11 +6,10 @@
 //! (0.6 s under a reconnect storm, reliability §3.2), and no ALLOW_CONNECTIONS window can be left
 //! behind by a crash. Killed before COMMIT, everything is as it was.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::databases::properties::Properties;
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::error::{self, Error, Result};
 use crate::postgres::rights::MAY_END;
 use crate::postgres::session::Refusal;
@@ -84,14 +83,13 @@ const TRIES: u32 = 3;
 /// plan; nothing changed. `Unknown`: the connection was lost at COMMIT and the server could not be asked.
 /// Anything else: nothing changed.
 pub(crate) async fn swap(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     version: &ServerVersion,
     plan: &SwapPlan,
 ) -> Result<Vec<String>> {
     let name = format!("envctl/{} swap", short(&plan.operation));
-    let open = || standing::outside(engine, container, access, Some(&plan.live), &name);
+    let open = || standing::outside(container, access, Some(&plan.live), &name);
     let (mut actor, mut usher) = tokio::try_join!(open(), open())?;
     let place = actor.access().clone();
     let properties = Properties::read(&mut usher, version, &plan.live).await?;
@@ -111,7 +109,7 @@ pub(crate) async fn swap(
                 return Ok(left_out);
             }
             Err(SwapError::AtCommit(cause)) => {
-                return settled(engine, container, &place, &name, plan, properties.is_some(), cause)
+                return settled(container, &place, &name, plan, properties.is_some(), cause)
                     .await
                     .map(|()| Vec::new());
             }
@@ -323,7 +321,6 @@ async fn occupants(session: &mut Session, database: &str) -> Result<String, Refu
 
 /// The answer to COMMIT was lost: which of the two is it? The kept name exists only if it took place.
 async fn settled(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     place: &Access,
     name: &str,
@@ -333,7 +330,7 @@ async fn settled(
 ) -> Result<()> {
     let witness = if live_existed { &plan.kept } else { &plan.live };
     let asking = async {
-        let mut session = Session::open(engine, container, place, name).await.ok()?;
+        let mut session = Session::open(container, place, name).await.ok()?;
         gone(&mut session, name).await?;
         let ask = format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(witness));
         session.value(&ask).await.ok().flatten()

@@ -3,14 +3,13 @@
 //! The plan is a value that a person agreed to; what carries it out decides nothing.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::swap::{self, SwapPlan, kept_name};
 use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::databases::previous::PreviousDatabase;
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::error::Result;
 use crate::postgres::Access;
 use crate::postgres::connections;
@@ -73,7 +72,6 @@ impl fmt::Display for UndoPlan {
 /// # Errors
 /// See [`crate::databases::swap::swap`].
 pub(crate) async fn undo(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     plan: Confirmed<UndoPlan>,
     interrupt: &CancelToken,
@@ -81,7 +79,7 @@ pub(crate) async fn undo(
     let plan = plan.into_plan();
     let name = format!("envctl/{} undo {}", plan.operation.get(..8).unwrap_or(""), plan.who);
     let access = plan.access.to(&plan.database);
-    let holding = lock::hold(engine, container, &access, &name, LockMode::Exclusive, plan.lock_limit);
+    let holding = lock::hold(container, &access, &name, LockMode::Exclusive, plan.lock_limit);
     let lock = interrupt.or(holding).await??;
     let swap_plan = SwapPlan {
         given: None,
@@ -92,7 +90,7 @@ pub(crate) async fn undo(
         operation: plan.operation.clone(),
         at: plan.at.clone(),
     };
-    let left_out = swap::swap(engine, container, &plan.access, &plan.version, &swap_plan).await?;
+    let left_out = swap::swap(container, &plan.access, &plan.version, &swap_plan).await?;
     drop(lock);
     Ok((swap_plan.kept, left_out))
 }

@@ -1,335 +1,43 @@
-//! A container as observed: the values that discovery and the operations need, nothing else.
-//!
-//! Parsed from the daemon's own JSON rather than from generated models: an engine that knows one more
-//! state (Podman's "stopping") or one field less must not make a whole listing fail.
+//! One container on its engine: the handle that every operation in a container takes.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use serde::Deserialize;
+use super::container_info::ContainerInfo;
+use super::engine::Engine;
+use crate::error::Result;
 
-use crate::docker::container_summary::ContainerSummary;
-
-/// The life cycle state in the engine's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ContainerState {
-    /// Never started.
-    Created,
-    /// Runs; exec works.
-    Running,
-    /// Frozen by `docker pause`; exec is refused until it is unpaused.
-    Paused,
-    /// Between two starts under a restart policy.
-    Restarting,
-    /// Being removed.
-    Removing,
-    /// Ended, with its exit code.
-    Exited(i64),
-    /// Could not be removed.
-    Dead,
-    /// A word this version does not know.
-    Other(String),
-}
-
-impl fmt::Display for ContainerState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Created => f.write_str("created"),
-            Self::Running => f.write_str("running"),
-            Self::Paused => f.write_str("paused"),
-            Self::Restarting => f.write_str("restarting"),
-            Self::Removing => f.write_str("removing"),
-            Self::Exited(code) => write!(f, "exited ({code})"),
-            Self::Dead => f.write_str("dead"),
-            Self::Other(word) => f.write_str(word),
-        }
-    }
-}
-
-/// State of a container's health check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Health {
-    /// The image has no health check.
-    None,
-    /// Not decided yet.
-    Starting,
-    /// Passed.
-    Healthy,
-    /// Failed.
-    Unhealthy,
-}
-
-impl Health {
-    /// The engine's word, or `None` where there is no check.
-    pub(crate) fn word(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Starting => Some("starting"),
-            Self::Healthy => Some("healthy"),
-            Self::Unhealthy => Some("unhealthy"),
-        }
-    }
-}
-
-/// The part of an image's own configuration that tells what it is for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ImageConfig {
-    /// `NAME=value` pairs baked into the image.
-    pub(crate) env: Vec<String>,
-    /// Entrypoint and command, one after the other.
-    pub(crate) command: Vec<String>,
-}
-
-/// One container, observed.
-#[derive(Clone, PartialEq, Eq)]
+/// Container on the engine that runs it. Cheap to clone; derefs to the facts of the last look.
+#[derive(Clone)]
 pub(crate) struct Container {
-    /// Full id (64 hex digits).
-    pub(crate) id: String,
-    /// Name without the leading slash.
-    pub(crate) name: String,
-    /// Image as it was asked for (`postgres:15`).
-    pub(crate) image: String,
-    /// Image id (`sha256:…`).
-    pub(crate) image_id: String,
-    /// Life cycle state.
-    pub(crate) state: ContainerState,
-    /// Health check result.
-    pub(crate) health: Health,
-    /// All labels; free text from whoever may run containers, so never trusted and always escaped.
-    pub(crate) labels: BTreeMap<String, String>,
-    /// `NAME=value` pairs, the image's and the service's together. Holds secrets: not in `Debug`.
-    pub(crate) env: Vec<String>,
-    /// PID 1 as started: path and arguments.
-    pub(crate) command: Vec<String>,
-    /// The image's own configuration; `None` when the image is gone or was not looked at.
-    pub(crate) image_config: Option<ImageConfig>,
-    /// True where an init (tini) is PID 1 (`init: true`).
-    pub(crate) init: bool,
-    /// The network addresses by network name.
-    pub(crate) addresses: BTreeMap<String, String>,
-    /// Time of creation, RFC 3339, unchanged from the daemon.
-    pub(crate) created: String,
-    /// Time of the last start, RFC 3339.
-    pub(crate) started: String,
-    /// The command line tool of a migration system found inside, where somebody looked (`prisma`).
-    pub(crate) migration_tool: Option<String>,
-    /// Command lines of its processes, where the engine was asked for them.
-    pub(crate) processes: Option<Vec<String>>,
-}
-
-impl fmt::Debug for Container {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Container")
-            .field("name", &self.name)
-            .field("id", &self.short_id())
-            .field("image", &self.image)
-            .field("state", &self.state)
-            .finish_non_exhaustive()
-    }
+    engine: Arc<dyn Engine>,
+    info: Arc<ContainerInfo>,
 }
 
 impl Container {
-    /// Builds a container from one line of a listing; the fields that a listing lacks get default values.
-    pub(crate) fn listed(line: &ContainerSummary) -> Self {
-        Self {
-            id: line.id.clone(),
-            name: line.name.clone(),
-            labels: line.labels.clone(),
-            image: String::new(),
-            image_id: line.image_id.clone().unwrap_or_default(),
-            state: ContainerState::Created,
-            health: Health::None,
-            env: Vec::new(),
-            command: Vec::new(),
-            image_config: None,
-            init: false,
-            addresses: BTreeMap::new(),
-            created: String::new(),
-            started: String::new(),
-            migration_tool: None,
-            processes: None,
-        }
+    /// Joins the facts about a container with the engine that reported them.
+    pub(crate) fn new(engine: &Arc<dyn Engine>, info: ContainerInfo) -> Self {
+        Self { engine: engine.clone(), info: Arc::new(info) }
     }
 
-    /// The twelve digits people know.
-    pub(crate) fn short_id(&self) -> &str {
-        self.id.get(..12).unwrap_or(&self.id)
+    /// Returns the engine that runs the container.
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
     }
 
-    /// A label's value.
-    pub(crate) fn label(&self, key: &str) -> Option<&str> {
-        self.labels.get(key).map(String::as_str)
-    }
-
-    /// An environment variable of the container's configuration.
-    pub(crate) fn env(&self, name: &str) -> Option<&str> {
-        self.env.iter().find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)).map(|(_, v)| v)
-    }
-
-    /// Reports whether the container runs, which an exec needs.
-    pub(crate) fn is_running(&self) -> bool {
-        self.state == ContainerState::Running
-    }
-}
-
-/// `GET /containers/{id}/json`, the fields that are read. Unknown ones are ignored, missing ones are empty.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct InspectAnswer {
-    id: String,
-    name: String,
-    image: String,
-    path: String,
-    args: Vec<String>,
-    created: String,
-    state: StateAnswer,
-    config: ConfigAnswer,
-    host_config: HostConfigAnswer,
-    network_settings: NetworkSettingsAnswer,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct StateAnswer {
-    status: String,
-    running: bool,
-    paused: bool,
-    exit_code: i64,
-    started_at: String,
-    health: Option<HealthAnswer>,
-    // Podman before 4.x names it so.
-    healthcheck: Option<HealthAnswer>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct HealthAnswer {
-    status: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct ConfigAnswer {
-    image: String,
-    env: Option<Vec<String>>,
-    labels: Option<BTreeMap<String, String>>,
-    cmd: Option<Vec<String>>,
-    #[serde(deserialize_with = "words")]
-    entrypoint: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct HostConfigAnswer {
-    init: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct NetworkSettingsAnswer {
-    networks: Option<BTreeMap<String, NetworkAnswer>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct NetworkAnswer {
-    #[serde(rename = "IPAddress")]
-    ip_address: String,
-}
-
-/// `GET /images/{id}/json`, the fields that are read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct ImageAnswer {
-    config: Option<ConfigAnswer>,
-}
-
-/// Podman has answered an entrypoint as one string, Docker as a list or null.
-fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum StateWords {
-        Many(Vec<String>),
-        One(String),
-        None(()),
-    }
-    Ok(match StateWords::deserialize(deserializer)? {
-        StateWords::Many(words) => words,
-        StateWords::One(word) if word.is_empty() => Vec::new(),
-        StateWords::One(word) => vec![word],
-        StateWords::None(()) => Vec::new(),
-    })
-}
-
-impl Container {
-    /// Reads an inspect answer (`GET /containers/{id}/json`).
+    /// Asks the engine for the container's present facts; `None` when the container does not exist any more.
     ///
     /// # Errors
-    /// The text is not the JSON of a container.
-    pub(crate) fn from_inspect(json: &[u8]) -> Result<Self, serde_json::Error> {
-        let answer: InspectAnswer = serde_json::from_slice(json)?;
-        let health = answer.state.health.as_ref().or(answer.state.healthcheck.as_ref());
-        let health = match health.map(|health| health.status.as_str()) {
-            Some("starting") => Health::Starting,
-            Some("healthy") => Health::Healthy,
-            Some("unhealthy") => Health::Unhealthy,
-            _ => Health::None,
-        };
-        let mut command = vec![answer.path.clone()];
-        command.extend(answer.args.iter().cloned());
-        command.retain(|word| !word.is_empty());
-        Ok(Self {
-            state: state(&answer.state),
-            health,
-            id: answer.id,
-            name: answer.name.trim_start_matches('/').to_owned(),
-            image: answer.config.image,
-            image_id: answer.image,
-            labels: answer.config.labels.unwrap_or_default(),
-            env: answer.config.env.unwrap_or_default(),
-            command,
-            image_config: None,
-            init: answer.host_config.init.unwrap_or(false),
-            addresses: answer
-                .network_settings
-                .networks
-                .unwrap_or_default()
-                .into_iter()
-                .filter(|(_, network)| !network.ip_address.is_empty())
-                .map(|(name, network)| (name, network.ip_address))
-                .collect(),
-            created: answer.created,
-            started: answer.state.started_at,
-            migration_tool: None,
-            processes: None,
-        })
+    /// Kind `Docker`: the engine could not be asked.
+    pub(crate) async fn inspect(&self) -> Result<Option<ContainerInfo>> {
+        self.engine.inspect(&self.info.id).await
     }
 }
 
-impl ImageConfig {
-    /// Reads an image inspect answer (`GET /images/{id}/json`).
-    ///
-    /// # Errors
-    /// The text is not the JSON of an image.
-    pub(crate) fn from_inspect(json: &[u8]) -> Result<Self, serde_json::Error> {
-        let config = serde_json::from_slice::<ImageAnswer>(json)?.config.unwrap_or_default();
-        let mut command = config.entrypoint;
-        command.extend(config.cmd.unwrap_or_default());
-        Ok(Self { env: config.env.unwrap_or_default(), command })
-    }
-}
+impl Deref for Container {
+    type Target = ContainerInfo;
 
-fn state(answer: &StateAnswer) -> ContainerState {
-    match answer.status.as_str() {
-        "created" | "configured" | "initialized" => ContainerState::Created,
-        "running" => ContainerState::Running,
-        "paused" => ContainerState::Paused,
-        "restarting" => ContainerState::Restarting,
-        "removing" => ContainerState::Removing,
-        "exited" | "stopped" => ContainerState::Exited(answer.exit_code),
-        "dead" => ContainerState::Dead,
-        "" if answer.paused => ContainerState::Paused,
-        "" if answer.running => ContainerState::Running,
-        other => ContainerState::Other(other.to_owned()),
+    fn deref(&self) -> &ContainerInfo {
+        &self.info
     }
 }

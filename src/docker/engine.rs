@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::io::AsyncRead;
 
-use super::container::{Container, ImageConfig};
+use super::container_info::{ContainerInfo, ImageConfig};
 use super::exec::ExecSpec;
 use super::worker::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
 use crate::docker::client::transport::BoxIo;
@@ -81,7 +81,7 @@ pub(crate) trait Engine: Send + Sync {
     fn list(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>>>;
 
     /// One container; `None` when it does not exist.
-    fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Container>>>;
+    fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<ContainerInfo>>>;
 
     /// Command lines of the processes that run in a container now.
     fn top<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Vec<String>>>;

@@ -1,12 +1,12 @@
 //! Short commands over the scripted engine.
 
-use super::exec::{CAPTURE_LIMIT, CommandOutput, ExecSpec, capture};
+use super::exec::{CAPTURE_LIMIT, CommandOutput, ExecSpec};
 use crate::docker::fake_engine::{Scripted, ScriptedExec, container};
 use crate::error::{self, ErrorKind};
 
 async fn run(turn: ScriptedExec, stdin: Option<&[u8]>) -> error::Result<CommandOutput> {
     let script = Scripted::new([turn]);
-    let result = capture(&script.engine(), &container("db"), &ExecSpec::new(["tool", "-x"]), stdin).await;
+    let result = script.container(container("db")).capture(&ExecSpec::new(["tool", "-x"]), stdin).await;
     script.is_over().await;
     result
 }
@@ -47,9 +47,9 @@ async fn a_command_that_reads_nothing_still_answers() {
 #[tokio::test]
 async fn stdin_is_attached_only_where_there_is_some() {
     let script = Scripted::new([ScriptedExec::prints("tool", "", 0), ScriptedExec::prints("tool", "", 0)]);
-    let (engine, db, spec) = (script.engine(), container("db"), ExecSpec::new(["tool"]));
-    capture(&engine, &db, &spec, None).await.unwrap();
-    capture(&engine, &db, &spec, Some(b"")).await.unwrap();
+    let (db, spec) = (script.container(container("db")), ExecSpec::new(["tool"]));
+    db.capture(&spec, None).await.unwrap();
+    db.capture(&spec, Some(b"")).await.unwrap();
     assert_eq!(script.asked().iter().map(|spec| spec.stdin).collect::<Vec<_>>(), [false, true]);
 }
 

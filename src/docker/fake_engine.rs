@@ -14,7 +14,8 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 use tokio::task::JoinHandle;
 
-use super::container::{Container, ContainerState, Health, ImageConfig};
+use super::container::Container;
+use super::container_info::{ContainerInfo, ContainerState, Health, ImageConfig};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
 use super::worker::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
@@ -159,7 +160,7 @@ impl Far {
 pub(crate) struct Scripted {
     turns: Mutex<VecDeque<ScriptedExec>>,
     started: Mutex<BTreeMap<String, Execution>>,
-    containers: Mutex<Vec<Container>>,
+    containers: Mutex<Vec<ContainerInfo>>,
     asked: Mutex<Vec<ExecSpec>>,
     plays: Mutex<Vec<JoinHandle<()>>>,
     reapers: Reapers,
@@ -186,8 +187,13 @@ impl Scripted {
         Arc::new(Door(Arc::clone(self)))
     }
 
+    /// Returns the handle of a container on this engine.
+    pub(crate) fn container(self: &Arc<Self>, info: ContainerInfo) -> Container {
+        Container::new(&self.engine(), info)
+    }
+
     /// Adds a container to the engine, or replaces the one with the same id.
-    pub(crate) fn knows(&self, container: Container) {
+    pub(crate) fn knows(&self, container: ContainerInfo) {
         let mut containers = lock(&self.containers);
         containers.retain(|known| known.id != container.id);
         containers.push(container);
@@ -211,8 +217,8 @@ impl Scripted {
 }
 
 /// A running container called `name`, known to nobody.
-pub(crate) fn container(name: &str) -> Container {
-    Container {
+pub(crate) fn container(name: &str) -> ContainerInfo {
+    ContainerInfo {
         id: format!("{name}-id"),
         name: name.to_owned(),
         image: "postgres:15".to_owned(),
@@ -249,7 +255,7 @@ impl Engine for Door {
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>>> {
-        let line = |container: &Container| ContainerSummary {
+        let line = |container: &ContainerInfo| ContainerSummary {
             id: container.id.clone(),
             name: container.name.clone(),
             labels: container.labels.clone(),
@@ -258,7 +264,7 @@ impl Engine for Door {
         async move { Ok(lock(&self.0.containers).iter().map(line).collect()) }.boxed()
     }
 
-    fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Container>>> {
+    fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<ContainerInfo>>> {
         async move { Ok(lock(&self.0.containers).iter().find(|container| container.id == id).cloned()) }
             .boxed()
     }

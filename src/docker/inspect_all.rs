@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::container::{Container, ImageConfig};
+use super::container_info::{ContainerInfo, ImageConfig};
 use super::engine::Engine;
 use crate::docker::container_summary::ContainerSummary;
 use crate::error::Result;
@@ -24,7 +24,7 @@ const TOP_LIMIT: Duration = Duration::from_secs(3);
 
 /// One container; none when it has vanished, or when the daemon holds it so long that it cannot be worked
 /// with now (a start or a stop that hangs must not hang every command).
-async fn look(engine: &Arc<dyn Engine>, id: &str) -> Result<Option<Container>> {
+async fn look(engine: &Arc<dyn Engine>, id: &str) -> Result<Option<ContainerInfo>> {
     tokio::time::timeout(INSPECT_LIMIT, engine.inspect(id)).await.unwrap_or(Ok(None))
 }
 
@@ -36,15 +36,15 @@ async fn look(engine: &Arc<dyn Engine>, id: &str) -> Result<Option<Container>> {
 pub(crate) async fn observe(
     engine: &Arc<dyn Engine>,
     listed: Vec<ContainerSummary>,
-    is_in_doubt: impl Fn(&Container) -> bool,
-) -> Result<Vec<Container>> {
+    is_in_doubt: impl Fn(&ContainerInfo) -> bool,
+) -> Result<Vec<ContainerInfo>> {
     let images = once(listed.iter().filter_map(|line| line.image_id.clone()));
     let looking = futures::stream::iter(listed)
         .map(|line| async move { look(engine, &line.id).await })
         .buffered(AT_ONCE)
         .try_filter_map(|found| async move { Ok(found) })
         .try_collect();
-    let (mut containers, mut configs): (Vec<Container>, _) =
+    let (mut containers, mut configs): (Vec<ContainerInfo>, _) =
         futures::try_join!(looking, configs(engine, images))?;
     let known = |id: &String| configs.iter().any(|(known, _)| known == id);
     // An engine that lists no images, or names them otherwise there than it does here.

@@ -6,6 +6,7 @@
 
 pub(crate) mod client;
 pub(crate) mod container;
+pub(crate) mod container_info;
 pub(crate) mod container_summary;
 pub(crate) mod context;
 pub(crate) mod engine;
@@ -21,6 +22,7 @@ mod proven_tests;
 pub(crate) mod worker;
 
 pub(crate) use container::Container;
+pub(crate) use container_info::ContainerInfo;
 pub(crate) use container_summary::ContainerSummary;
 pub(crate) use engine::Engine;
 pub(crate) use exec::{Exec, ExecSpec};

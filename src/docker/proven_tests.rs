@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::container::{Container, ContainerState};
+use super::container_info::{ContainerInfo, ContainerState};
 use super::exec::ExecSpec;
 use crate::docker::exec::end_marker::EndMarkerParser;
 use crate::docker::exec::verified_stream::{BLOCK, VerifiedExit, run};
@@ -27,8 +27,7 @@ where
 
 async fn dump_by(script: &Arc<Scripted>, stall_limit: Duration) -> (Vec<u8>, Result<VerifiedExit>) {
     let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(2);
-    let engine = script.engine();
-    let (db, spec) = (container("db"), ExecSpec::new(["pg_dump", "-d", "acme"]));
+    let (db, spec) = (script.container(container("db")), ExecSpec::new(["pg_dump", "-d", "acme"]));
     let collect = async {
         let mut bytes = Vec::new();
         while let Some(block) = receiver.recv().await {
@@ -37,7 +36,7 @@ async fn dump_by(script: &Arc<Scripted>, stall_limit: Duration) -> (Vec<u8>, Res
         }
         bytes
     };
-    let (end, bytes) = tokio::join!(run(&engine, &db, &spec, sender, stall_limit), collect);
+    let (end, bytes) = tokio::join!(run(&db, &spec, sender, stall_limit), collect);
     script.is_over().await;
     (bytes, end)
 }
@@ -202,8 +201,8 @@ async fn a_tool_that_cannot_be_started_is_the_images_fault() {
 
 #[tokio::test]
 async fn what_became_of_the_container_is_told() {
-    let restarted = Container { started: "2026-01-01T09:00:00Z".to_owned(), ..container("db") };
-    let exited = Container { state: ContainerState::Exited(137), ..container("db") };
+    let restarted = ContainerInfo { started: "2026-01-01T09:00:00Z".to_owned(), ..container("db") };
+    let exited = ContainerInfo { state: ContainerState::Exited(137), ..container("db") };
     for (now, expected) in [
         (Some(restarted), "container db was restarted meanwhile"),
         (Some(exited), "container db is exited (137) now"),
@@ -235,7 +234,7 @@ async fn silence_of_a_running_container_is_waited_out() {
 
 #[tokio::test]
 async fn silence_of_a_paused_or_vanished_container_ends_it() {
-    let paused = Container { state: ContainerState::Paused, ..container("db") };
+    let paused = ContainerInfo { state: ContainerState::Paused, ..container("db") };
     for (now, expected) in [(Some(paused), "docker unpause db"), (None, "was removed meanwhile")] {
         let script = Scripted::new([ScriptedExec::new("pg_dump", |mut far| async move {
             far.out("and then").await;
@@ -261,7 +260,7 @@ async fn a_receiver_that_went_away_ends_it() {
     let (sender, receiver) = mpsc::channel(1);
     drop(receiver);
     let spec = ExecSpec::new(["pg_dump"]);
-    let end = run(&script.engine(), &container("db"), &spec, sender, PATIENCE).await;
+    let end = run(&script.container(container("db")), &spec, sender, PATIENCE).await;
     assert_eq!(told(end).0, ErrorKind::Failed);
 }
 
@@ -278,10 +277,8 @@ async fn a_slow_receiver_holds_the_tool_back() {
         Some(0)
     })]);
     let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(2);
-    let engine = script.engine();
-    let task = tokio::spawn(async move {
-        run(&engine, &container("db"), &ExecSpec::new(["pg_dump"]), sender, PATIENCE).await
-    });
+    let db = script.container(container("db"));
+    let task = tokio::spawn(async move { run(&db, &ExecSpec::new(["pg_dump"]), sender, PATIENCE).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     let ahead = said.load(Ordering::SeqCst);
     assert!((1..8).contains(&ahead), "the tool is {ahead} blocks ahead");

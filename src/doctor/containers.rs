@@ -3,7 +3,7 @@
 //! Promise: the words and commands about a container that cannot be used are those of every other verb.
 
 use super::{CheckFinding, StackPlace};
-use crate::docker::container::{ContainerState, Health};
+use crate::docker::container_info::{ContainerState, Health};
 use crate::environment::selector::ContainerSelector;
 use crate::environment::{Environment, Role, Service};
 use crate::text::shell_word::shell_word;

@@ -1,12 +1,12 @@
 //! Containers in every state, and what is said of them.
 
 use super::*;
-use crate::docker::Container;
-use crate::docker::container::ImageConfig;
+use crate::docker::ContainerInfo;
+use crate::docker::container_info::ImageConfig;
 use crate::doctor::Severity;
 use crate::environment::selector::TargetRequest;
 
-fn container(project: &str, service: &str, change: impl Fn(&mut Container)) -> Container {
+fn container(project: &str, service: &str, change: impl Fn(&mut ContainerInfo)) -> ContainerInfo {
     let json = format!(
         r#"{{"Id": "{project}{service}", "Name": "/{project}-{service}-1", "Image": "sha256:0", "Created": "",
             "State": {{"Status": "running"}}, "Path": "sleep", "Args": [], "HostConfig": {{"Init": true}},
@@ -14,7 +14,7 @@ fn container(project: &str, service: &str, change: impl Fn(&mut Container)) -> C
                 "com.docker.compose.project": "{project}", "com.docker.compose.service": "{service}",
                 "com.docker.compose.container-number": "1"}}}}}}"#
     );
-    let mut container = Container::from_inspect(json.as_bytes()).unwrap();
+    let mut container = ContainerInfo::from_inspect(json.as_bytes()).unwrap();
     if service.starts_with("db") {
         container.command = ["docker-entrypoint.sh", "postgres"].map(str::to_owned).into();
         container.image_config =
@@ -24,14 +24,14 @@ fn container(project: &str, service: &str, change: impl Fn(&mut Container)) -> C
     container
 }
 
-fn findings(containers: &[Container]) -> Vec<CheckFinding> {
+fn findings(containers: &[ContainerInfo]) -> Vec<CheckFinding> {
     let landscape = crate::environment::observe(containers, &TargetRequest::default());
     let stacks = landscape.stacks();
     let [environment] = stacks[0].environments[..] else { panic!("one environment") };
     judge(environment, &StackPlace::of(environment))
 }
 
-fn well(_: &mut Container) {}
+fn well(_: &mut ContainerInfo) {}
 
 #[test]
 fn a_stack_that_runs_is_one_good_line() {
@@ -43,7 +43,7 @@ fn a_stack_that_runs_is_one_good_line() {
 
 #[test]
 fn each_state_has_its_words_and_its_command() {
-    type Change = fn(&mut Container);
+    type Change = fn(&mut ContainerInfo);
     let cases: &[(&str, Change, Severity, &str, &str)] = &[
         (
             "db",

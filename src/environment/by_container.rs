@@ -5,7 +5,7 @@
 
 use globset::Glob;
 
-use crate::docker::Container;
+use crate::docker::ContainerInfo;
 use crate::error::{self, Result};
 
 use super::candidate::{Candidate, ambiguous};
@@ -96,7 +96,7 @@ fn agree(mut environment: Environment, id: String, request: &TargetRequest) -> R
 
 impl Environment {
     /// The surroundings of a container that belongs to nothing that was seen.
-    fn around(container: &Container, marks: &ContainerLabels) -> Self {
+    fn around(container: &ContainerInfo, marks: &ContainerLabels) -> Self {
         let project = marks.place.as_ref().map(|place| place.project.clone());
         Self {
             stack: project.clone().unwrap_or_else(|| container.name.clone()),
@@ -114,7 +114,7 @@ impl Environment {
 
 impl Service {
     /// A one-off container, with the role its own marks give it.
-    fn named(container: &Container, marks: &ContainerLabels) -> Self {
+    fn named(container: &ContainerInfo, marks: &ContainerLabels) -> Self {
         let claim = role::by_itself(container, marks);
         Self {
             container: container.clone(),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::docker::Container;
+use crate::docker::ContainerInfo;
 
 use super::evidence::{Evidence, EvidenceSource};
 use super::labels::{self, ComposeProject, ContainerLabels};
@@ -19,8 +19,8 @@ use crate::environment::selector::{ProfileRule, ProjectRules, TargetRequest};
 /// Observes everything: all stacks with their profiles, containers and roles, and the evidence for each.
 ///
 /// `request` gives the rules of `envctl.toml`; its flags choose later ([`Inventory::environment`]).
-pub(crate) fn observe(containers: &[Container], request: &TargetRequest) -> Inventory {
-    let mut sorted: Vec<&Container> = containers.iter().collect();
+pub(crate) fn observe(containers: &[ContainerInfo], request: &TargetRequest) -> Inventory {
+    let mut sorted: Vec<&ContainerInfo> = containers.iter().collect();
     sorted.sort_by(|a, b| (&a.id, &a.name).cmp(&(&b.id, &b.name)));
     sorted.dedup_by(|a, b| a.id == b.id);
     let mut passed_over = Vec::new();
@@ -36,7 +36,7 @@ pub(crate) fn observe(containers: &[Container], request: &TargetRequest) -> Inve
     Inventory { environments: environments(sightings, request), passed_over }
 }
 
-pub(crate) fn sight(container: &Container) -> ObservedContainer<'_> {
+pub(crate) fn sight(container: &ContainerInfo) -> ObservedContainer<'_> {
     let marks = ContainerLabels::read(container);
     let role = role::by_itself(container, &marks).map(|claim| claim.role);
     ObservedContainer { container, marks, role }

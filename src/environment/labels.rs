@@ -4,7 +4,7 @@
 //! swarmkit's task labels, podman-compose (writes both families, leaves out config-hash and oneoff, and
 //! names its files relative to the working directory).
 
-use crate::docker::Container;
+use crate::docker::ContainerInfo;
 
 use crate::environment::container_name::ParsedName;
 
@@ -47,18 +47,18 @@ pub(crate) struct ContainerLabels {
 }
 
 /// A label that is there and says something.
-fn label<'a>(container: &'a Container, key: &str) -> Option<&'a str> {
+fn label<'a>(container: &'a ContainerInfo, key: &str) -> Option<&'a str> {
     container.label(key).map(str::trim).filter(|value| !value.is_empty())
 }
 
 /// A compose label in either family.
-fn compose<'a>(container: &'a Container, key: &str) -> Option<&'a str> {
+fn compose<'a>(container: &'a ContainerInfo, key: &str) -> Option<&'a str> {
     label(container, &format!("com.docker.compose.{key}"))
         .or_else(|| label(container, &format!("io.podman.compose.{key}")))
 }
 
 /// Returns the reason why a container is no part of any stack; `None` where it may be.
-pub(crate) fn passed_over(container: &Container) -> Option<&'static str> {
+pub(crate) fn passed_over(container: &ContainerInfo) -> Option<&'static str> {
     if container.label(LABEL_WORKER).is_some() {
         return Some("envctl's own worker");
     }
@@ -77,7 +77,7 @@ pub(crate) fn passed_over(container: &Container) -> Option<&'static str> {
 }
 
 impl ContainerLabels {
-    pub(crate) fn read(container: &Container) -> Self {
+    pub(crate) fn read(container: &ContainerInfo) -> Self {
         let mut marks = Self::origin(container);
         marks.stack = label(container, LABEL_STACK).map(str::to_owned);
         marks.profile = label(container, LABEL_PROFILE).map(str::to_owned);
@@ -86,14 +86,14 @@ impl ContainerLabels {
         marks
     }
 
-    fn origin(container: &Container) -> Self {
+    fn origin(container: &ContainerInfo) -> Self {
         if let Some(project) = compose(container, "project") {
             return Self::of_compose(container, project);
         }
         Self::of_swarm(container).unwrap_or_else(|| Self::of_name(&container.name))
     }
 
-    fn of_compose(container: &Container, project: &str) -> Self {
+    fn of_compose(container: &ContainerInfo, project: &str) -> Self {
         let directory = compose(container, "project.working_dir").map(without_trailing_slash);
         Self {
             place: Some(ComposeProject { project: project.to_owned(), directory }),
@@ -106,7 +106,7 @@ impl ContainerLabels {
         }
     }
 
-    fn of_swarm(container: &Container) -> Option<Self> {
+    fn of_swarm(container: &ContainerInfo) -> Option<Self> {
         let full = label(container, "com.docker.swarm.service.name")?;
         // Tasks are called SERVICE.SLOT.ID, those of global services SERVICE.NODE.ID.
         let number = label(container, "com.docker.swarm.task.name")

@@ -39,7 +39,7 @@ pub(crate) use role::{Role, is_in_doubt};
 /// Kind `Target`: nothing fits or more than one does; the message lists what was seen.
 #[cfg(test)]
 pub(crate) fn find(
-    containers: &[crate::docker::Container],
+    containers: &[crate::docker::ContainerInfo],
     request: &selector::TargetRequest,
 ) -> crate::error::Result<Environment> {
     observe(containers, request).environment(request)

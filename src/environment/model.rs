@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use crate::docker::Container;
-use crate::docker::container::{ContainerState, Health};
+use crate::docker::ContainerInfo;
+use crate::docker::container_info::{ContainerState, Health};
 
 use super::evidence::Evidence;
 use super::profile::{self, Profile};
@@ -18,7 +18,7 @@ use crate::environment::selector::ProjectRules;
 pub(crate) struct Inventory {
     pub(crate) environments: Vec<Environment>,
     /// One-off and hook containers and envctl's own workers, with the reason for passing over each.
-    pub(crate) passed_over: Vec<(Container, &'static str)>,
+    pub(crate) passed_over: Vec<(ContainerInfo, &'static str)>,
 }
 
 /// One application with its environments; several of one profile are several checkouts.
@@ -58,7 +58,7 @@ pub(crate) struct Environment {
 #[expect(clippy::struct_field_names, reason = "Compose calls the name of a service `service`")]
 pub(crate) struct Service {
     /// Container as the daemon described it.
-    pub(crate) container: Container,
+    pub(crate) container: ContainerInfo,
     /// The service's name, or what the name of a container says that was started by hand.
     pub(crate) service: String,
     /// The replica's number, from 1.
@@ -87,14 +87,14 @@ pub(crate) struct Target {
     /// The service's name.
     pub(crate) service: String,
     /// The container, running.
-    pub(crate) container: Container,
+    pub(crate) container: ContainerInfo,
     /// Reason for this service and no other with the role, one sentence; `None` where no other has the role.
     pub(crate) preferred: Option<String>,
     /// Destroying is refused whatever the flags.
     pub(crate) protected: bool,
     /// For a database without `--index`: the other running replicas of its service. The caller asks each
     /// (and this one) `pg_is_in_recovery()` and takes the primary; two primaries are ambiguous.
-    pub(crate) candidates: Vec<Container>,
+    pub(crate) candidates: Vec<ContainerInfo>,
 }
 
 impl Inventory {
@@ -117,7 +117,7 @@ impl Inventory {
 
     /// One-off and hook containers and envctl's own workers, with the reason for passing over each.
     #[cfg(test)]
-    pub(crate) fn passed_over(&self) -> &[(Container, &'static str)] {
+    pub(crate) fn passed_over(&self) -> &[(ContainerInfo, &'static str)] {
         &self.passed_over
     }
 }

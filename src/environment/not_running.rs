@@ -1,6 +1,6 @@
 //! A container that is there and cannot be used: the precise state, and the command that changes it.
 
-use crate::docker::container::ContainerState;
+use crate::docker::container_info::ContainerState;
 use crate::error::{self, Error};
 
 use super::labels::ContainerLabels;

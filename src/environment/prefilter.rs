@@ -9,7 +9,7 @@ use std::path::Path;
 
 use globset::Glob;
 
-use crate::docker::Container;
+use crate::docker::ContainerInfo;
 
 use super::discover::{sight, units};
 use super::evidence::EvidenceSource;
@@ -26,7 +26,7 @@ struct Known {
 }
 
 /// The ids of those worth it; `None`: all are.
-pub(crate) fn worth_a_look(listed: &[Container], request: &TargetRequest) -> Option<BTreeSet<String>> {
+pub(crate) fn worth_a_look(listed: &[ContainerInfo], request: &TargetRequest) -> Option<BTreeSet<String>> {
     if request.container.is_some() || request.all_stacks {
         return None;
     }
@@ -39,7 +39,7 @@ pub(crate) fn worth_a_look(listed: &[Container], request: &TargetRequest) -> Opt
 }
 
 /// Returns each container with its stack and profile, as far as no role decides them.
-fn known(listed: &[Container], request: &TargetRequest) -> Option<Vec<Known>> {
+fn known(listed: &[ContainerInfo], request: &TargetRequest) -> Option<Vec<Known>> {
     let sightings = listed.iter().filter(|one| labels::passed_over(one).is_none()).map(sight).collect();
     let mut known: Vec<Known> = Vec::new();
     for unit in units(sightings) {

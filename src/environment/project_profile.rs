@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::docker::Container;
+use crate::docker::ContainerInfo;
 
 use super::evidence::{Evidence, EvidenceSource};
 use super::labels::ContainerLabels;
@@ -18,7 +18,7 @@ use crate::text::shell_word::escape;
 /// One container with what it says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct ObservedContainer<'a> {
-    pub(crate) container: &'a Container,
+    pub(crate) container: &'a ContainerInfo,
     pub(crate) marks: ContainerLabels,
     /// Role by the container's own marks; rules of a profile come later.
     pub(crate) role: Option<Role>,

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::docker::Container;
+use crate::docker::ContainerInfo;
 
 use super::evidence::{Evidence, EvidenceSource};
 use super::labels::ContainerLabels;
@@ -82,14 +82,14 @@ impl RoleEvidence {
 
 /// Returns the role of a container with its evidence. The rule of the profile outweighs the container's own marks.
 pub(crate) fn claim(
-    container: &Container,
+    container: &ContainerInfo,
     marks: &ContainerLabels,
     rule: Option<&ProfileRule>,
 ) -> Option<RoleEvidence> {
     rule.and_then(|rule| by_rule(container, marks, rule)).or_else(|| by_itself(container, marks))
 }
 
-fn by_rule(container: &Container, marks: &ContainerLabels, rule: &ProfileRule) -> Option<RoleEvidence> {
+fn by_rule(container: &ContainerInfo, marks: &ContainerLabels, rule: &ProfileRule) -> Option<RoleEvidence> {
     let named = |wanted: &Option<String>| {
         wanted.as_deref().is_some_and(|name| name == marks.service || name == container.name)
     };
@@ -106,7 +106,7 @@ fn by_rule(container: &Container, marks: &ContainerLabels, rule: &ProfileRule) -
 }
 
 /// Returns the role of a container with its evidence, by the container's own marks alone.
-pub(crate) fn by_itself(container: &Container, marks: &ContainerLabels) -> Option<RoleEvidence> {
+pub(crate) fn by_itself(container: &ContainerInfo, marks: &ContainerLabels) -> Option<RoleEvidence> {
     if let Some(role) = marks.role.as_deref().and_then(Role::parse) {
         return Some(RoleEvidence::new(role, Confidence::Labelled, format!("label envctl.role={role}")));
     }
@@ -117,7 +117,7 @@ pub(crate) fn by_itself(container: &Container, marks: &ContainerLabels) -> Optio
     database(container).or_else(|| backend(container, &marks.service))
 }
 
-fn database(container: &Container) -> Option<RoleEvidence> {
+fn database(container: &ContainerInfo) -> Option<RoleEvidence> {
     if runs_postgres(&container.command) {
         return Some(RoleEvidence::new(Role::Db, Confidence::Plain, "postgres is its process"));
     }
@@ -134,7 +134,7 @@ fn database(container: &Container) -> Option<RoleEvidence> {
 
 /// Reports whether only its processes can tell if a container is a database: something speaks for one, and neither its command
 /// nor a label settles it.
-pub(crate) fn is_in_doubt(container: &Container) -> bool {
+pub(crate) fn is_in_doubt(container: &ContainerInfo) -> bool {
     let marks = ContainerLabels::read(container);
     if marks.role.is_some() || runs_postgres(&container.command) {
         return false;
@@ -162,7 +162,7 @@ fn is_postmaster(line: &str) -> bool {
     matches!(basename(program).trim_end_matches(':'), "postgres" | "postmaster")
 }
 
-fn backend(container: &Container, service: &str) -> Option<RoleEvidence> {
+fn backend(container: &ContainerInfo, service: &str) -> Option<RoleEvidence> {
     let shown = escape(service);
     if let Some(tool) = &container.migration_tool {
         return Some(RoleEvidence::new(
@@ -190,7 +190,7 @@ fn backend(container: &Container, service: &str) -> Option<RoleEvidence> {
 }
 
 /// Returns signs of a database that do not suffice for the role, for the message that no database was found.
-pub(crate) fn hint_of_database(container: &Container) -> Option<String> {
+pub(crate) fn hint_of_database(container: &ContainerInfo) -> Option<String> {
     let variable = container.env.iter().find_map(|pair| {
         let name = pair.split('=').next().unwrap_or(pair);
         (name.starts_with("POSTGRES_") || name.starts_with("POSTGRESQL_") || name == "PGDATA").then_some(name)
@@ -201,7 +201,7 @@ pub(crate) fn hint_of_database(container: &Container) -> Option<String> {
     (!support.is_empty()).then(|| support.join(", "))
 }
 
-fn supports_database(container: &Container) -> bool {
+fn supports_database(container: &ContainerInfo) -> bool {
     image_is_postgres(&container.image)
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::docker::Container;
+use crate::docker::ContainerInfo;
 use crate::error::{self, Error, Result};
 
 use super::candidate::{Candidate, ambiguous};
@@ -36,7 +36,11 @@ impl Environment {
         Ok(self.target(member, others))
     }
 
-    fn choose(&self, wanted: &ContainerSelector, index: Option<u32>) -> Result<(&Service, Vec<Container>)> {
+    fn choose(
+        &self,
+        wanted: &ContainerSelector,
+        index: Option<u32>,
+    ) -> Result<(&Service, Vec<ContainerInfo>)> {
         if let Some(member) = self.named_member().filter(|member| fits(member, wanted)) {
             return Ok((member, Vec::new()));
         }
@@ -65,14 +69,14 @@ impl Environment {
         self.members.iter().find(|member| member.container.id == *id)
     }
 
-    fn running(&self, member: &Service, candidates: Vec<Container>) -> Result<Target> {
+    fn running(&self, member: &Service, candidates: Vec<ContainerInfo>) -> Result<Target> {
         match not_running::refusal(self, member) {
             Some(error) => Err(error),
             None => Ok(self.target(member, candidates)),
         }
     }
 
-    fn target(&self, member: &Service, candidates: Vec<Container>) -> Target {
+    fn target(&self, member: &Service, candidates: Vec<ContainerInfo>) -> Target {
         Target {
             stack: self.stack.clone(),
             profile: self.profile.clone(),
@@ -225,7 +229,7 @@ fn fits(member: &Service, wanted: &ContainerSelector) -> bool {
     }
 }
 
-fn siblings(replicas: &[&Service], chosen: &Service) -> Vec<Container> {
+fn siblings(replicas: &[&Service], chosen: &Service) -> Vec<ContainerInfo> {
     (replicas.iter())
         .filter(|member| member.container.id != chosen.container.id && member.container.is_running())
         .map(|member| member.container.clone())

@@ -3,15 +3,12 @@
 //! Promise: no password is sent unless the server asks for one; it is never on a command line (those are
 //! in `docker events`), and never printed.
 
-use crate::text::encoding::SQL_ASCII;
-use std::fmt;
-use std::sync::Arc;
-
-use crate::docker::exec::capture;
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::{Container, ContainerInfo, ExecSpec};
 use crate::error::{self, Result};
 use crate::secret::Secret;
+use crate::text::encoding::SQL_ASCII;
 use crate::text::sql_quote::conninfo;
+use std::fmt;
 
 /// Role, database and address of a connection.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,18 +66,14 @@ impl Access {
     ///
     /// # Errors
     /// Kind `Tool`: a `_FILE` variable names a file that cannot be read in the container.
-    pub(crate) async fn discover(
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-        wishes: &ConnectionOverrides,
-    ) -> Result<Self> {
+    pub(crate) async fn discover(container: &Container, wishes: &ConnectionOverrides) -> Result<Self> {
         let user = match &wishes.user {
             Some(user) => user.clone(),
-            None => first(engine, container, &USER).await?.unwrap_or_else(|| SUPERUSER.to_owned()),
+            None => first(container, &USER).await?.unwrap_or_else(|| SUPERUSER.to_owned()),
         };
         let database = match &wishes.database {
             Some(database) => database.clone(),
-            None => match first(engine, container, &DATABASE).await? {
+            None => match first(container, &DATABASE).await? {
                 Some(database) => database,
                 // Bitnami's makes none.
                 None if is_bitnami(container) => SUPERUSER.to_owned(),
@@ -154,14 +147,10 @@ impl Access {
     ///
     /// # Errors
     /// Kind `Tool`: there is no password to send.
-    pub(crate) async fn with_password(
-        &self,
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-    ) -> Result<Self> {
+    pub(crate) async fn with_password(&self, container: &Container) -> Result<Self> {
         let password = match &self.password {
             Some(password) => Some(password.clone()),
-            None => password_of(engine, container, &self.user).await?,
+            None => password_of(container, &self.user).await?,
         };
         let Some(password) = password.filter(|_| !self.send_password) else {
             return Err(error::tool(format!(
@@ -178,15 +167,9 @@ impl Access {
     /// The database's address over TCP, with the password that the container was set up with, where it has one.
     ///
     /// # Errors
-    /// See [`capture`].
-    pub(crate) async fn url(
-        &self,
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-        host: &str,
-        port: u16,
-    ) -> Result<Secret> {
-        let password = self.known_password(engine, container).await?;
+    /// See [`Container::capture`].
+    pub(crate) async fn url(&self, container: &Container, host: &str, port: u16) -> Result<Secret> {
+        let password = self.known_password(container).await?;
         let word = password.map_or_else(String::new, |password| format!(":{}", in_url(password.expose())));
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         Ok(Secret::new(format!(
@@ -199,15 +182,11 @@ impl Access {
     /// The password, should a server ask for one: what was configured, else what the container was set up with.
     ///
     /// # Errors
-    /// See [`capture`].
-    pub(crate) async fn known_password(
-        &self,
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-    ) -> Result<Option<Secret>> {
+    /// See [`Container::capture`].
+    pub(crate) async fn known_password(&self, container: &Container) -> Result<Option<Secret>> {
         match &self.password {
             Some(password) => Ok(Some(password.clone())),
-            None => password_of(engine, container, &self.user).await,
+            None => password_of(container, &self.user).await,
         }
     }
 
@@ -265,30 +244,30 @@ fn in_url(text: &str) -> String {
 }
 
 /// The password that the container was set up with.
-async fn password_of(engine: &Arc<dyn Engine>, container: &Container, user: &str) -> Result<Option<Secret>> {
+async fn password_of(container: &Container, user: &str) -> Result<Option<Secret>> {
     if user == SUPERUSER
-        && let Some(password) = setting(engine, container, SUPERUSER_PASSWORD).await?
+        && let Some(password) = setting(container, SUPERUSER_PASSWORD).await?
     {
         return Ok(Some(Secret::new(password)));
     }
-    Ok(first(engine, container, &PASSWORD).await?.map(Secret::new))
+    Ok(first(container, &PASSWORD).await?.map(Secret::new))
 }
 
 /// The first of these variables that says something.
-async fn first(engine: &Arc<dyn Engine>, container: &Container, names: &[&str]) -> Result<Option<String>> {
+async fn first(container: &Container, names: &[&str]) -> Result<Option<String>> {
     let theirs = container.env("BITNAMI_APP_NAME").is_some();
     let mut names: Vec<&&str> = names.iter().collect();
     // An image reads its own names; the others may have been left in a file that both services are given.
     names.sort_by_key(|name| name.starts_with("POSTGRESQL_") != theirs);
     for name in names {
-        if let Some(value) = setting(engine, container, name).await? {
+        if let Some(value) = setting(container, name).await? {
             return Ok(Some(value));
         }
     }
     Ok(None)
 }
 
-fn is_bitnami(container: &Container) -> bool {
+fn is_bitnami(container: &ContainerInfo) -> bool {
     container
         .env
         .iter()
@@ -296,7 +275,7 @@ fn is_bitnami(container: &Container) -> bool {
 }
 
 /// The port that the container's command or Bitnami's variable names; `PGPORT` is inherited by every tool in the container.
-fn port_of(container: &Container) -> Option<u16> {
+fn port_of(container: &ContainerInfo) -> Option<u16> {
     if container.env("PGPORT").is_some_and(|port| !port.is_empty()) {
         return None;
     }
@@ -341,14 +320,14 @@ fn base(path: &str) -> &str {
 }
 
 /// A variable of the official image, or the content of the file that its `_FILE` form names.
-async fn setting(engine: &Arc<dyn Engine>, container: &Container, name: &str) -> Result<Option<String>> {
+async fn setting(container: &Container, name: &str) -> Result<Option<String>> {
     if let Some(value) = container.env(name).filter(|value| !value.is_empty()) {
         return Ok(Some(value.to_owned()));
     }
     let Some(path) = container.env(&format!("{name}_FILE")).filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
-    let read = capture(engine, container, &ExecSpec::new(["cat", "--", path]), None).await?;
+    let read = container.capture(&ExecSpec::new(["cat", "--", path]), None).await?;
     if read.exit_code != 0 {
         return Err(error::tool(format!(
             "{name}_FILE of {} cannot be read: {}",
@@ -395,9 +374,11 @@ mod tests {
     async fn bitnamis_variables_are_known() {
         let discover = async |env: &[&str], wishes: &ConnectionOverrides| {
             let script = Scripted::new([]);
-            let db = Container { env: env.iter().map(|&pair| pair.to_owned()).collect(), ..container("db") };
-            let access = Access::discover(&script.engine(), &db, wishes).await.unwrap();
-            let password = access.known_password(&script.engine(), &db).await.unwrap();
+            let info =
+                ContainerInfo { env: env.iter().map(|&pair| pair.to_owned()).collect(), ..container("db") };
+            let db = script.container(info);
+            let access = Access::discover(&db, wishes).await.unwrap();
+            let password = access.known_password(&db).await.unwrap();
             let password = password.map(|password| password.expose().to_owned()).unwrap_or_default();
             (format!("{}@{} {password}", access.user, access.database), access.port)
         };

@@ -4,12 +4,9 @@
 //! keeps every new session out. psql reads its input, and so the end of its input, only after the statement that
 //! waits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::Access;
 use super::session::Session;
-use crate::docker::{Container, Engine};
 use crate::text::sql_quote::literal;
 
 /// Pause between two checks that the other session is gone, then the time limit of all checks.
@@ -25,16 +22,10 @@ pub(crate) struct Canceller {
 impl Canceller {
     /// Opens a session in the same database as `other`; `None` where the server has no connection left: then nothing can be
     /// ended, and everything else works.
-    pub(crate) async fn of(
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-        other: &mut Session,
-        application: &str,
-    ) -> Option<Self> {
-        let access: Access = other.access().clone();
+    pub(crate) async fn of(other: &mut Session, application: &str) -> Option<Self> {
+        let (container, access) = (other.container().clone(), other.access().clone());
         let asking = other.value("select pg_catalog.pg_backend_pid()");
-        let (session, pid) =
-            tokio::join!(Box::pin(Session::open(engine, container, &access, application)), asking);
+        let (session, pid) = tokio::join!(Box::pin(Session::open(&container, &access, application)), asking);
         Some(Self { session: session.ok()?, pid: pid.ok()?? })
     }
 

@@ -3,11 +3,7 @@
 //! Promises: what an extension brought does not count; a database that cannot be looked into counts as empty, because no
 //! dump could be taken of it either; no more is asked than is needed.
 
-use std::sync::Arc;
-
-use super::access::Access;
 use super::session::{Refusal, Session};
-use crate::docker::{Container, Engine};
 use crate::error::{Error, Result};
 
 /// More databases are not looked into.
@@ -43,12 +39,7 @@ pub(crate) async fn is_empty(session: &mut Session) -> Result<bool, Refusal> {
 ///
 /// # Errors
 /// The server cannot be asked which there are.
-pub(crate) async fn others_with_content(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    access: &Access,
-    session: &mut Session,
-) -> Result<Vec<String>> {
+pub(crate) async fn others_with_content(session: &mut Session) -> Result<Vec<String>> {
     let rows = session
         .query(&format!(
             "select datname from pg_catalog.pg_database \
@@ -60,8 +51,8 @@ pub(crate) async fn others_with_content(
         .map_err(Error::from)?;
     let mut found = Vec::new();
     for name in rows.into_iter().filter_map(|row| row.into_iter().next()) {
-        let there = access.to(&name);
-        let opening = Session::open(engine, container, &there, "envctl");
+        let there = session.access().to(&name);
+        let opening = Session::open(session.container(), &there, "envctl");
         let Ok(mut other) = Box::pin(opening).await else { continue };
         if matches!(is_empty(&mut other).await, Ok(false)) {
             found.push(name);

@@ -3,11 +3,7 @@
 //! The image's entrypoint makes the cluster, starts a server on the socket alone and runs the project's own scripts.
 //! The entrypoint then stops that server, which ends every session, and becomes the real server. No operation should
 //! begin while the entrypoint runs.
-
-use std::sync::Arc;
-
-use crate::docker::exec::capture;
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::{Container, ContainerInfo, ExecSpec};
 use crate::error::{self, Error};
 
 /// The complaint about a temporary server.
@@ -25,13 +21,13 @@ exit 1
 "#;
 
 /// Reports whether the entrypoint still runs.
-pub(crate) async fn runs(engine: &Arc<dyn Engine>, container: &Container) -> bool {
-    let looked = capture(engine, container, &ExecSpec::new(["sh", "-c", LOOK]), None).await;
+pub(crate) async fn runs(container: &Container) -> bool {
+    let looked = container.capture(&ExecSpec::new(["sh", "-c", LOOK]), None).await;
     looked.is_ok_and(|looked| looked.exit_code == 0)
 }
 
 /// Nobody waits for ever.
-pub(crate) fn too_long(container: &Container) -> Error {
+pub(crate) fn too_long(container: &ContainerInfo) -> Error {
     error::busy(format!("PostgreSQL in {} is still being set up after five minutes", container.name))
         .hint(format!("see what it does: `docker logs --tail 50 {}`", container.name))
 }

@@ -4,12 +4,11 @@
 //! waiting inside a statement: a waiting `pg_advisory_lock` holds a snapshot, which deadlocks with
 //! CREATE INDEX CONCURRENTLY (flyway#1654). It ends with its session, so a killed envctl leaves none.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::access::Access;
 use super::session::{Refusal, Session};
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::error::{self, Error, Result};
 use crate::postgres::blocking_session::Holder;
 use crate::text::sql_quote::literal;
@@ -43,7 +42,6 @@ pub(crate) enum LockMode {
 /// # Errors
 /// Kind `Busy` after `limit`, naming who holds it; otherwise as [`Session::open`].
 pub(crate) async fn hold(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     application: &str,
@@ -53,7 +51,7 @@ pub(crate) async fn hold(
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        let lost = match Session::open(engine, container, access, application).await {
+        let lost = match Session::open(container, access, application).await {
             Ok(mut session) => {
                 match take(&mut session, mode, limit.saturating_sub(started.elapsed())).await {
                     Ok(()) => return Ok(session),
@@ -95,13 +93,11 @@ fn never_held(lost: Error) -> Error {
 /// See [`hold`].
 pub(crate) async fn hold_in(
     mut open: Session,
-    engine: &Arc<dyn Engine>,
-    container: &Container,
     application: &str,
     mode: LockMode,
     limit: Duration,
 ) -> Result<Session> {
-    let access = open.access().clone();
+    let (container, access) = (open.container().clone(), open.access().clone());
     let name = format!("select pg_catalog.set_config('application_name', {}, false)", literal(application));
     if open.query(&name).await.is_ok() {
         match take(&mut open, mode, limit).await {
@@ -111,7 +107,7 @@ pub(crate) async fn hold_in(
             Err(Lost::Session(_)) => {}
         }
     }
-    hold(engine, container, &access, application, mode, limit).await
+    hold(&container, &access, application, mode, limit).await
 }
 
 /// Takes the exclusive lock in a session that has lost it.

@@ -11,9 +11,9 @@ use super::lock::{LockMode, hold};
 use super::session::Session;
 
 async fn taken(script: &Arc<Scripted>, mode: LockMode, limit: Duration) -> Result<Session> {
-    let (engine, db) = (script.engine(), container("db"));
-    let access = Access::discover(&engine, &db, &ConnectionOverrides::default()).await?;
-    hold(&engine, &db, &access, "envctl test", mode, limit).await
+    let db = script.container(container("db"));
+    let access = Access::discover(&db, &ConnectionOverrides::default()).await?;
+    hold(&db, &access, "envctl test", mode, limit).await
 }
 
 /// A psql that answers `select 1`, then each question for the lock with the next word.

@@ -4,13 +4,11 @@
 //! case seen, reliability F37–F47).
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::rights::{MAY_END, MAY_MEASURE};
 use super::session::Session;
 use super::version::ServerVersion;
-use crate::docker::exec::capture;
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Error, Result};
 use crate::postgres::connections::ConnectionGroup;
 use crate::text::encoding::{Fit, Pair, Text, has_bytes};
@@ -482,15 +480,10 @@ async fn missing(session: &mut Session, names: &[String], known: &str) -> Result
 ///
 /// # Errors
 /// Kind `Refused`: the disk has less free space than needed.
-pub(crate) async fn space(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    data: Option<&str>,
-    needed: u64,
-) -> Result<()> {
+pub(crate) async fn space(container: &Container, data: Option<&str>, needed: u64) -> Result<()> {
     let Some(data) = data else { return Ok(()) };
     let spec = ExecSpec::new(["df", "-Pk", "--", data]);
-    let Ok(answer) = capture(engine, container, &spec, None).await else { return Ok(()) };
+    let Ok(answer) = container.capture(&spec, None).await else { return Ok(()) };
     let free =
         answer.text().lines().nth(1).and_then(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok());
     match free.map(|kib| kib * 1024) {

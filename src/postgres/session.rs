@@ -4,7 +4,6 @@
 //! SQLSTATE; a lost connection is not an answer. The session ends with its input, so a killed envctl
 //! leaves none behind: psql reads an end of file and goes, and its locks with it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use memchr::memmem;
@@ -16,7 +15,7 @@ use super::standing;
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::verified_stream::silent;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput, start_failure};
-use crate::docker::{Container, Engine, Exec};
+use crate::docker::{Container, ContainerInfo};
 use crate::error::{self, Error, Result};
 use crate::postgres::initdb_wait;
 use crate::random::nonce;
@@ -59,8 +58,7 @@ pub(crate) struct Session {
     word: String,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    engine: Arc<dyn Engine>,
-    container: Box<Container>,
+    container: Container,
     access: Access,
     /// A lost session asks what the server says; the one that asks does not.
     asks: bool,
@@ -107,34 +105,29 @@ impl Session {
     ///
     /// # Errors
     /// Kind `Tool`: no psql, no such role or database, wrong password. `Target`, `Docker`: no exec.
-    pub(crate) async fn open(
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-        access: &Access,
-        application: &str,
-    ) -> Result<Self> {
+    pub(crate) async fn open(container: &Container, access: &Access, application: &str) -> Result<Self> {
         let mut access = access.clone();
         let started = tokio::time::Instant::now();
         // When the first start was last seen: between a complaint and the look for its reason it may have ended.
         let mut setting_up: Option<tokio::time::Instant> = None;
         loop {
-            match Box::pin(Self::try_open(engine, container, &access, application)).await {
+            match Box::pin(Self::try_open(container, &access, application)).await {
                 Ok(session) => return Ok(Self { asks: true, ..session }),
                 Err(complaint) if complaint.wants_password() => {
-                    access = access.with_password(engine, container).await?;
+                    access = access.with_password(container).await?;
                 }
                 Err(complaint) if complaint.is_starting() && started.elapsed() < STARTUP_LIMIT => {
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
                 Err(complaint) if complaint.may_be_first_start() => {
-                    if complaint.is_first_start() || initdb_wait::runs(engine, container).await {
+                    if complaint.is_first_start() || initdb_wait::runs(container).await {
                         setting_up = Some(tokio::time::Instant::now());
                     }
                     if setting_up.is_none_or(|seen| seen.elapsed() >= HANDOVER_LIMIT) {
                         if complaint.wants_tcp()
                             && let Some(tcp) = access.by_loopback()
                             && let Some(session) =
-                                Box::pin(Self::over_tcp(engine, container, tcp, application)).await?
+                                Box::pin(Self::over_tcp(container, tcp, application)).await?
                         {
                             return Ok(session);
                         }
@@ -143,7 +136,7 @@ impl Session {
                         if !missing {
                             return Err(error);
                         }
-                        return Err(Box::pin(Self::with_names(engine, container, &access, error)).await);
+                        return Err(Box::pin(Self::with_names(container, &access, error)).await);
                     }
                     if started.elapsed() >= FIRST_START_LIMIT {
                         return Err(initdb_wait::too_long(container));
@@ -153,8 +146,7 @@ impl Session {
                 Err(complaint) => {
                     if complaint.wants_tcp()
                         && let Some(tcp) = access.by_loopback()
-                        && let Some(session) =
-                            Box::pin(Self::over_tcp(engine, container, tcp, application)).await?
+                        && let Some(session) = Box::pin(Self::over_tcp(container, tcp, application)).await?
                     {
                         return Ok(session);
                     }
@@ -165,17 +157,12 @@ impl Session {
     }
 
     /// Tries the container's own address where its socket is not there or refuses; `None` where that does not help.
-    async fn over_tcp(
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-        access: Access,
-        application: &str,
-    ) -> Result<Option<Self>> {
-        match Self::try_open(engine, container, &access, application).await {
+    async fn over_tcp(container: &Container, access: Access, application: &str) -> Result<Option<Self>> {
+        match Self::try_open(container, &access, application).await {
             Ok(session) => Ok(Some(session)),
             Err(complaint) if complaint.wants_password() => {
-                let access = access.with_password(engine, container).await?;
-                match Self::try_open(engine, container, &access, application).await {
+                let access = access.with_password(container).await?;
+                match Self::try_open(container, &access, application).await {
                     Ok(session) => Ok(Some(session)),
                     Err(complaint) => Err(complaint.into_error(container, &access)),
                 }
@@ -185,14 +172,9 @@ impl Session {
     }
 
     /// Adds the names that there are to the error of a database that is not there.
-    async fn with_names(
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-        access: &Access,
-        error: Error,
-    ) -> Error {
+    async fn with_names(container: &Container, access: &Access, error: Error) -> Error {
         for name in standing::USUAL.into_iter().filter(|name| *name != access.database) {
-            let Ok(mut session) = Self::try_open(engine, container, &access.to(name), "envctl").await else {
+            let Ok(mut session) = Self::try_open(container, &access.to(name), "envctl").await else {
                 continue;
             };
             let names = session.query(standing::CONNECTABLE).await.unwrap_or_default();
@@ -207,7 +189,6 @@ impl Session {
     }
 
     async fn try_open(
-        engine: &Arc<dyn Engine>,
         container: &Container,
         access: &Access,
         application: &str,
@@ -218,7 +199,7 @@ impl Session {
         argv.push(access.dbname());
         // libpq's own words, by which answers are read, are translated into the language of the container.
         let spec = access.spec(argv, application).env("LC_ALL", "C").with_stdin();
-        let exec = Exec::start(engine, container, &spec).await.map_err(ConnectError::Docker)?;
+        let exec = container.exec(&spec).await.map_err(ConnectError::Docker)?;
         let mut session = Self {
             output: exec.output,
             input: exec.input,
@@ -226,8 +207,7 @@ impl Session {
             word: nonce(),
             stdout: Vec::new(),
             stderr: Vec::new(),
-            engine: engine.clone(),
-            container: Box::new(container.clone()),
+            container: container.clone(),
             access: access.clone(),
             asks: false,
         };
@@ -240,7 +220,7 @@ impl Session {
             // It will be shut down, and whatever runs in it then is cut off.
             Ok(row)
                 if row.first().is_some_and(|listens| listens == "f")
-                    && initdb_wait::runs(engine, container).await =>
+                    && initdb_wait::runs(container).await =>
             {
                 session.close().await;
                 Err(ConnectError::Words(initdb_wait::WORDS.to_owned()))
@@ -258,6 +238,19 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Opens a further session in the same database.
+    ///
+    /// # Errors
+    /// See [`Session::open`].
+    pub(crate) async fn open_another(&self, application: &str) -> Result<Self> {
+        Self::open(&self.container, &self.access, application).await
+    }
+
+    /// Returns the database's container.
+    pub(crate) fn container(&self) -> &Container {
+        &self.container
     }
 
     /// The access that worked, with the password if that was what it took.
@@ -429,7 +422,7 @@ impl Session {
 
     /// Looks at the container of a psql that is silent.
     async fn look(&self) -> std::result::Result<(), Refusal> {
-        Box::pin(silent(&self.engine, &self.container, "psql", SILENCE)).await.map_err(Refusal::Lost)
+        Box::pin(silent(&self.container, "psql", SILENCE)).await.map_err(Refusal::Lost)
     }
 
     /// The error of a psql that does not behave as one.
@@ -447,7 +440,7 @@ impl Session {
         // Who ends one session on purpose leaves the server as it is; a swap would make the question wait.
         let on_purpose = words.contains("due to administrator command");
         if self.asks && !on_purpose && LOST.iter().any(|lost| words.contains(lost)) {
-            let asking = Self::try_open(&self.engine, &self.container, &self.access, "envctl");
+            let asking = Self::try_open(&self.container, &self.access, "envctl");
             match tokio::time::timeout(ASKING_LIMIT, Box::pin(asking)).await {
                 Ok(Ok(session)) => {
                     session.close().await;
@@ -598,7 +591,7 @@ impl ConnectError {
             && !words.contains("role"))
     }
 
-    fn into_error(self, container: &Container, access: &Access) -> Error {
+    fn into_error(self, container: &ContainerInfo, access: &Access) -> Error {
         match self {
             Self::Docker(error) => error,
             Self::NoPsql => error::tool(format!("container {} has no psql", container.name)).hint(
@@ -615,7 +608,7 @@ impl ConnectError {
 }
 
 /// The server's no, with what to do about it.
-fn said_no(words: &str, container: &Container, access: &Access) -> Error {
+fn said_no(words: &str, container: &ContainerInfo, access: &Access) -> Error {
     if words.contains("does not exist") && words.contains("database") {
         // The names that there are follow as a hint.
         return error::target(format!("{words} (container {}, tried {:?})", container.name, access.database));

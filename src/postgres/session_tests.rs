@@ -1,18 +1,18 @@
 //! Sessions over the scripted engine: answers belong to their questions, and every way not to get one.
 
-use crate::docker::Container;
+use crate::docker::ContainerInfo;
 use crate::docker::fake_engine::{Far, Scripted, ScriptedExec, container};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::access::{Access, ConnectionOverrides};
 use super::session::{Refusal, Session};
 
-async fn access(script: &std::sync::Arc<Scripted>, db: &Container) -> Access {
-    Access::discover(&script.engine(), db, &ConnectionOverrides::default()).await.unwrap()
+async fn access(script: &std::sync::Arc<Scripted>, db: &ContainerInfo) -> Access {
+    Access::discover(&script.container(db.clone()), &ConnectionOverrides::default()).await.unwrap()
 }
 
-async fn open(script: &std::sync::Arc<Scripted>, db: &Container) -> Result<Session> {
-    Session::open(&script.engine(), db, &access(script, db).await, "envctl test").await
+async fn open(script: &std::sync::Arc<Scripted>, db: &ContainerInfo) -> Result<Session> {
+    Session::open(&script.container(db.clone()), &access(script, db).await, "envctl test").await
 }
 
 /// A psql that has answered the first question: whether the server listens.
@@ -147,7 +147,7 @@ async fn a_session_that_ends_in_the_middle_of_an_answer_is_lost() {
 
 #[tokio::test]
 async fn the_password_goes_only_where_it_was_asked_for_and_never_into_the_argv() {
-    let db = Container { env: vec!["POSTGRES_PASSWORD=hunter2".to_owned()], ..container("db") };
+    let db = ContainerInfo { env: vec!["POSTGRES_PASSWORD=hunter2".to_owned()], ..container("db") };
     let script = Scripted::new([
         failing("fe_sendauth: no password supplied"),
         ScriptedExec::new("psql", |far| async move {

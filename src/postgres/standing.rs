@@ -3,11 +3,9 @@
 //! Promises: one function chooses, for every caller; a database that is not there, or that refuses this role, is passed
 //! over; where none is left, the error names what was tried.
 
-use std::sync::Arc;
-
 use super::access::Access;
 use super::session::Session;
-use crate::docker::{Container, Engine};
+use crate::docker::{Container, ContainerInfo};
 use crate::error::{self, Error, Result};
 
 /// Databases that nearly every server has, in the order in which they are tried. A session in `template1` stops others
@@ -30,7 +28,6 @@ const OF_ONE_DATABASE: [&str; 6] = [
 /// # Errors
 /// Kind `Target`: no other database can be connected to. Otherwise as [`Session::open`].
 pub(crate) async fn outside(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     live: Option<&str>,
@@ -42,17 +39,17 @@ pub(crate) async fn outside(
         if Some(name) == live || tried.iter().any(|tried| tried == name) {
             continue;
         }
-        match Box::pin(Session::open(engine, container, &access.to(name), application)).await {
+        match Box::pin(Session::open(container, &access.to(name), application)).await {
             Err(error) if is_of_one_database(&error) => refusal = refusal.or(Some(error)),
             opened => return opened,
         }
         tried.push(name.to_owned());
     }
-    for name in Box::pin(others(engine, container, access, live)).await {
+    for name in Box::pin(others(container, access, live)).await {
         if Some(name.as_str()) == live || tried.contains(&name) {
             continue;
         }
-        match Box::pin(Session::open(engine, container, &access.to(&name), application)).await {
+        match Box::pin(Session::open(container, &access.to(&name), application)).await {
             Err(error) if is_of_one_database(&error) => {}
             opened => return opened,
         }
@@ -67,14 +64,9 @@ fn is_of_one_database(error: &Error) -> bool {
 }
 
 /// Databases that accept connections of this role, as `live` lists them.
-async fn others(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    access: &Access,
-    live: Option<&str>,
-) -> Vec<String> {
+async fn others(container: &Container, access: &Access, live: Option<&str>) -> Vec<String> {
     let Some(live) = live else { return Vec::new() };
-    let Ok(mut session) = Session::open(engine, container, &access.to(live), "envctl").await else {
+    let Ok(mut session) = Session::open(container, &access.to(live), "envctl").await else {
         return Vec::new();
     };
     let names = session.query(CONNECTABLE).await.unwrap_or_default();
@@ -89,7 +81,7 @@ pub(crate) const CONNECTABLE: &str = "select datname from pg_catalog.pg_database
      order by datname like 'envctl\\_%', datistemplate, datname";
 
 fn nowhere(
-    container: &Container,
+    container: &ContainerInfo,
     access: &Access,
     live: Option<&str>,
     tried: &[String],

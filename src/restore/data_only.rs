@@ -7,11 +7,7 @@
 //! writers until the swap; all that is read of it is of one snapshot; only the rows come from the file, and only they are
 //! loaded by the role of a file that nobody vouches for.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use crate::docker::exec::capture;
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, Result};
 use crate::postgres::session::Refusal;
@@ -23,6 +19,7 @@ use crate::postgres::{Access, Session};
 use crate::random::nonce;
 use crate::text::mask;
 use crate::text::sql_quote::{ident, literal};
+use std::time::{Duration, Instant};
 
 /// Tables that a dump of rows alone fills.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +187,6 @@ impl std::fmt::Display for DataOnlyPlan {
 
 /// The live database while a restore of rows reads it.
 pub(crate) struct LiveDatabase<'a> {
-    engine: &'a Arc<dyn Engine>,
     container: &'a Container,
     plan: &'a DataOnlyPlan,
     access: Access,
@@ -215,13 +211,12 @@ impl<'a> LiveDatabase<'a> {
     /// # Errors
     /// Kind `Busy`: a table is in use for longer than `limit`. The server refuses.
     pub(crate) async fn hold(
-        engine: &'a Arc<dyn Engine>,
         container: &'a Container,
         (plan, access): (&'a DataOnlyPlan, &Access),
         (application, loader): (&str, &'a str),
         limit: Duration,
     ) -> Result<Self> {
-        let mut holder = Session::open(engine, container, access, application).await?;
+        let mut holder = Session::open(container, access, application).await?;
         let loading = LoadSettings::of(&mut holder).await.map_err(Error::from)?;
         let started = Instant::now();
         let snapshot = loop {
@@ -245,7 +240,7 @@ impl<'a> LiveDatabase<'a> {
             tokio::time::sleep(PAUSE).await;
         };
         let access = holder.access().clone();
-        Ok(Self { engine, container, plan, access, loading, snapshot, loader, limit, _holder: holder })
+        Ok(Self { container, plan, access, loading, snapshot, loader, limit, _holder: holder })
     }
 
     /// Fills an empty staging database with the tables of the live one and the rows of those that keep theirs.
@@ -369,7 +364,7 @@ impl<'a> LiveDatabase<'a> {
         let mark = format!("ENVCTL-COPIED-{}", nonce());
         let to = self.access.to(side);
         let spec = copy::sections(&self.access, &to, what, (self.loader, &mark), self.loading);
-        let ended = capture(self.engine, self.container, &spec, None).await.map_err(|e| e.full_message())?;
+        let ended = self.container.capture(&spec, None).await.map_err(|e| e.full_message())?;
         if ended.exit_code == 0 && ended.text().lines().any(|line| line == mark) {
             return Ok(());
         }
@@ -378,7 +373,7 @@ impl<'a> LiveDatabase<'a> {
     }
 
     async fn inside(&self, side: &str) -> Result<Session> {
-        Session::open(self.engine, self.container, &self.access.to(side), self.loader).await
+        Session::open(self.container, &self.access.to(side), self.loader).await
     }
 }
 

@@ -8,9 +8,8 @@
 use crate::databases::staging::drop_role;
 use crate::dump::sql::finding::TRUST;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::dump::sql::{Apart, ExtensionPlace};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::session::Refusal;
@@ -144,7 +143,6 @@ impl LoadingRole {
     /// Kind `Refused`: an extension that can reach outside of the database; the server does not let the role in.
     pub(crate) async fn prepare(
         &self,
-        engine: &Arc<dyn Engine>,
         container: &Container,
         plan: &RestorePlan,
         (admin, side): (&mut Session, &str),
@@ -157,7 +155,7 @@ impl LoadingRole {
             let grant = format!("GRANT CREATE ON TABLESPACE {} TO {role}", ident(tablespace));
             admin.query(&grant).await.map_err(Error::from)?;
         }
-        let mut session = inside(engine, container, plan, side, application).await?;
+        let mut session = inside(container, plan, side, application).await?;
         let asked = "select oid, pg_catalog.pg_get_userbyid(nspowner) from pg_catalog.pg_namespace where nspname = 'public'";
         let public = session.query(asked).await.map_err(Error::from)?;
         let public = public.into_iter().next().and_then(|row| <[String; 2]>::try_from(row).ok());
@@ -176,7 +174,7 @@ impl LoadingRole {
         self.fill_extensions(&mut session).await?;
         session.close().await;
         let access = plan.access.to(side).as_role(&self.name, self.password.clone());
-        let access = match Session::open(engine, container, &access, application).await {
+        let access = match Session::open(container, &access, application).await {
             Ok(session) => {
                 let access = session.access().clone();
                 session.close().await;
@@ -266,7 +264,6 @@ impl LoadingRole {
     /// Kind `Tool`: the server refuses an owner or a right, which is named.
     pub(crate) async fn finish(
         self,
-        engine: &Arc<dyn Engine>,
         container: &Container,
         plan: &RestorePlan,
         (admin, side): (&mut Session, &str),
@@ -280,7 +277,7 @@ impl LoadingRole {
             literal(&self.name)
         );
         admin.query(&end).await.map_err(Error::from)?;
-        let mut session = inside(engine, container, plan, side, application).await?;
+        let mut session = inside(container, plan, side, application).await?;
         if let Some((oid, owner)) = &prepared.public {
             let still = format!(
                 "select 1 from pg_catalog.pg_namespace where oid = {oid} and nspname = 'public' \
@@ -300,7 +297,7 @@ impl LoadingRole {
             apply_each(&mut session, &later).await?;
             session.query(&reassign).await.map_err(|refusal| refused(refusal, &reassign))?;
         } else {
-            let mut guard = inside(engine, container, plan, side, application).await?;
+            let mut guard = inside(container, plan, side, application).await?;
             give_checked((&mut session, &mut guard), plan, &evaluated, &deferred, (&heir, &reassign)).await?;
             guard.close().await;
         }
@@ -442,14 +439,8 @@ pub(crate) fn explain(error: Error) -> Error {
 }
 
 /// A session of the connecting role in the staging database, in which no name of the dump stands for one of the server.
-async fn inside(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    plan: &RestorePlan,
-    side: &str,
-    application: &str,
-) -> Result<Session> {
-    let mut session = Session::open(engine, container, &plan.access.to(side), application).await?;
+async fn inside(container: &Container, plan: &RestorePlan, side: &str, application: &str) -> Result<Session> {
+    let mut session = Session::open(container, &plan.access.to(side), application).await?;
     let path = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)";
     session.query(path).await.map_err(Error::from)?;
     Ok(session)

@@ -15,7 +15,7 @@ use crate::databases::properties::Properties;
 use crate::databases::staging;
 use crate::databases::swap;
 use crate::databases::swap::{SwapPlan, kept_name, side_name};
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::dump::format::Format;
 use crate::dump::sql::{ExtensionPlace, LeftOut, Rules};
 use crate::error::{self, Error, ErrorKind, Result};
@@ -258,14 +258,13 @@ pub(crate) struct Restored {
 /// # Errors
 /// Kind `Refused`: it cannot work, or would lose something silently; nothing was changed.
 pub(crate) async fn look(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     database: &str,
     examined: Option<(&ExaminedDump, &InputOptions)>,
     encoding: Option<&str>,
 ) -> Result<(bool, ServerVersion, Findings)> {
-    let mut session = standing::outside(engine, container, access, Some(database), "envctl restore").await?;
+    let mut session = standing::outside(container, access, Some(database), "envctl restore").await?;
     let needs = examined.map(|(examined, asked)| preflight::DumpRequirements {
         settings: examined.summary.notes.settings.keys().cloned().collect(),
         no_owner: asked.rules.no_owner,
@@ -286,13 +285,12 @@ pub(crate) async fn look(
     );
     let result = preflight::look(&mut session, (database, &like), needs.as_ref()).await;
     if result.as_ref().is_ok_and(|(_, _, findings)| findings.in_place) {
-        in_place::check(engine, container, &access.to(database), examined.map(|(examined, _)| examined))
-            .await?;
+        in_place::check(container, &access.to(database), examined.map(|(examined, _)| examined)).await?;
     }
     if let (Ok((_, version, findings)), Some(examined)) = (&result, examined.map(|(examined, _)| examined)) {
         readable(version, examined)?;
         let data = findings.data_directory.as_deref();
-        preflight::space(engine, container, data, examined.summary.bytes).await?;
+        preflight::space(container, data, examined.summary.bytes).await?;
     }
     session.close().await;
     result
@@ -316,7 +314,6 @@ fn readable(version: &ServerVersion, examined: &ExaminedDump) -> Result<()> {
 /// # Errors
 /// See [`load`] and [`crate::databases::swap::swap`]. Unless the kind is `Unknown`, the database is as it was.
 pub(crate) async fn run(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     plan: Confirmed<RestorePlan>,
     progress: &Arc<dyn Progress>,
@@ -331,13 +328,13 @@ pub(crate) async fn run(
             return Ok(None);
         }
         let access = plan.access.to(&plan.database);
-        let holding = lock::hold(engine, container, &access, &name, LockMode::Exclusive, plan.lock_limit);
+        let holding = lock::hold(container, &access, &name, LockMode::Exclusive, plan.lock_limit);
         interrupt.or(holding).await?.map(Some)
     };
     let opening = async {
-        let standing = standing::outside(engine, container, &plan.access, Some(&plan.database), &name);
+        let standing = standing::outside(container, &plan.access, Some(&plan.database), &name);
         let (mut admin, lock) = tokio::try_join!(standing, locking)?;
-        let canceller = Canceller::of(engine, container, &mut admin, &name).await;
+        let canceller = Canceller::of(&mut admin, &name).await;
         Ok::<_, Error>((admin, canceller, lock))
     };
     let (mut admin, canceller, lock) = Box::pin(interrupt.or(opening)).await??;
@@ -348,13 +345,13 @@ pub(crate) async fn run(
         tidy(&mut admin, progress).await?;
         if !plan.roles.missing.is_empty() {
             progress.step("creating roles");
-            all_databases::create_roles(engine, container, &place, &plan.roles).await?;
+            all_databases::create_roles(container, &place, &plan.roles).await?;
         }
         Ok(())
     };
     let result = match interrupt.or(preparing).await {
         Ok(Ok(())) => {
-            beside(engine, container, &plan, &mut admin, &side, (&name, &loader), progress, interrupt).await
+            beside(container, &plan, &mut admin, &side, (&name, &loader), progress, interrupt).await
         }
         Ok(Err(error)) | Err(error) => Err(error),
     };
@@ -376,7 +373,7 @@ pub(crate) async fn run(
                 _ => admin,
             };
             let role = loading_role::name_of(&plan.operation);
-            let cleaning = staging::clean_up(engine, container, &place, admin, (&side, &role), &loader);
+            let cleaning = staging::clean_up(admin, (&side, &role), &loader);
             let cleaned = tokio::time::timeout(Duration::from_secs(20), cleaning).await.unwrap_or(false);
             Err(if cleaned {
                 error
@@ -404,9 +401,7 @@ async fn tidy(admin: &mut Session, progress: &Arc<dyn Progress>) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
 async fn beside(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     plan: &RestorePlan,
     admin: &mut Session,
@@ -420,7 +415,7 @@ async fn beside(
             progress.step("locking the tables against writers");
             let access = plan.access.to(&plan.database);
             let (rows, names) = ((rows, &access), (name, loader));
-            let holding = LiveDatabase::hold(engine, container, rows, names, plan.lock_limit);
+            let holding = LiveDatabase::hold(container, rows, names, plan.lock_limit);
             Some(interrupt.or(holding).await??)
         }
         None => None,
@@ -430,7 +425,7 @@ async fn beside(
         let properties = model(plan, admin).await?;
         let role = if plan.is_foreign() { LoadingRole::make(admin, plan).await? } else { None };
         if plan.findings.in_place {
-            in_place::check(engine, container, &plan.access.to(side), None).await?;
+            in_place::check(container, &plan.access.to(side), None).await?;
         } else {
             progress.step(&format!("creating {side}"));
             staging::create(admin, side, &properties, &plan.operation).await?;
@@ -447,13 +442,12 @@ async fn beside(
     };
     let chosen = plan
         .ways
-        .choose(engine, admin, &plan.operation, (DumpKind::Files, expected), progress, interrupt)
+        .choose(container.engine(), admin, &plan.operation, (DumpKind::Files, expected), progress, interrupt)
         .await?;
     let loading = interrupt.or(LoadSettings::of(admin)).await?.map_err(Error::from)?;
-    let loaders = LoadRunner::new(engine, container, chosen, plan.ways.transport, loading, progress);
+    let loaders = LoadRunner::new(container, chosen, plan.ways.transport, loading, progress);
     let properties = &properties;
     let filling = StagingLoad {
-        engine,
         container,
         plan,
         side,
@@ -474,7 +468,7 @@ async fn beside(
     if let (Some(role), Some((prepared, deferred))) = (role, unfinished) {
         progress.step("setting owners and rights");
         let unfinished = (prepared, deferred, properties.owner.as_str());
-        let finishing = role.finish(engine, container, plan, (admin, side), unfinished, loader);
+        let finishing = role.finish(container, plan, (admin, side), unfinished, loader);
         if let Err(error) = interrupt.or(finishing).await.flatten() {
             loaders.end().await;
             return Err(error);
@@ -497,7 +491,7 @@ async fn beside(
         given: plan.properties.clone(),
     };
     // From here on Ctrl-C waits: the swap takes a second, and half of it does not exist.
-    let swapping = swap::swap(engine, container, &plan.access, &plan.version, &swap_plan);
+    let swapping = swap::swap(container, &plan.access, &plan.version, &swap_plan);
     // What loaded has disconnected; removing it takes as long as the swap.
     let (swapped, ()) = tokio::join!(swapping, loaders.end());
     for statement in swapped? {

@@ -36,8 +36,8 @@ pub(crate) async fn run(
         return Ok(());
     }
     let progress: Arc<dyn Progress> = app.ui.progress();
-    let container = &found.target.container;
-    let making = create_all(&daemon.engine, container, &request, session, &progress, &app.interrupt);
+    let container = &found.container;
+    let making = create_all(container, &request, session, &progress, &app.interrupt);
     let created = making.await;
     app.ui.end_progress();
     show(app, &created?);

@@ -106,7 +106,7 @@ pub(crate) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Res
         show_dry_run(app, &found, &request);
         return Ok(());
     }
-    let created = perform(app, &daemon, &found, &request, Some(session)).await?;
+    let created = perform(app, &found, &request, Some(session)).await?;
     show(app, &created);
     Ok(())
 }
@@ -168,13 +168,12 @@ pub(crate) async fn safety(
     found: &ConnectedDatabase,
 ) -> Result<PathBuf> {
     let request = request(&CreateArgs::default(), Purpose::PreRestore, app, settings, daemon, found)?;
-    let created = perform(app, daemon, found, &request, None).await?;
+    let created = perform(app, found, &request, None).await?;
     created.path.ok_or_else(|| error::failed("the safety backup has no file"))
 }
 
 pub(crate) async fn perform(
     app: &App,
-    daemon: &Daemon,
     found: &ConnectedDatabase,
     request: &BackupRequest,
     open: Option<Session>,
@@ -182,8 +181,8 @@ pub(crate) async fn perform(
     let progress: Arc<dyn Progress> = app.ui.progress();
     let stdout: Option<Box<dyn std::io::Write + Send>> =
         (request.destination == BackupTarget::Stdout).then(|| Box::new(app.ui.raw_stdout()) as _);
-    let container = &found.target.container;
-    let created = create(&daemon.engine, container, request, open, stdout, &progress, &app.interrupt).await;
+    let container = &found.container;
+    let created = create(container, request, open, stdout, &progress, &app.interrupt).await;
     app.ui.end_progress();
     created
 }

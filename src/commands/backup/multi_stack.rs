@@ -109,7 +109,7 @@ impl StackOperation for Backups<'_> {
         let MultiStackContext { daemon, settings, .. } = self.ground;
         let found = plan.into_plan().found;
         let request = request(&self.args, Purpose::Backup, &app, settings, daemon, &found)?;
-        let Created { path, manifest } = perform(&app, daemon, &found, &request, None).await?;
+        let Created { path, manifest } = perform(&app, &found, &request, None).await?;
         Ok(BackupDone {
             path: path.map(|path| path.display().to_string()).unwrap_or_default(),
             rows: manifest.rows(),

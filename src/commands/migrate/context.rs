@@ -119,16 +119,11 @@ pub(crate) async fn driver(
         (DriverChoice::Prisma, Some(backend), Some(cli)) => {
             let files = tempfile::tempdir().map_err(no_room)?;
             let from = format!("{}/{}", cli.dir, cli.migrations);
-            app.interrupt.or(fetch(&daemon.engine, &backend.container, &from, files.path())).await??;
+            let container = daemon.container(&backend.container);
+            app.interrupt.or(fetch(&container, &from, files.path())).await??;
             let sql = side(Layout::Prisma, files.path().to_owned());
             let guard = GUARD.iter().filter_map(|name| app.set_variable(name)).collect();
-            Driver::Prisma(Box::new(PrismaDriver {
-                sql,
-                backend: backend.container,
-                cli,
-                guard,
-                _files: files,
-            }))
+            Driver::Prisma(Box::new(PrismaDriver { sql, backend: container, cli, guard, _files: files }))
         }
         (DriverChoice::Sql { layout, folder }, _, _) => {
             place = place_note(target, &folder);
@@ -137,7 +132,8 @@ pub(crate) async fn driver(
         (DriverChoice::Command(pick), Some(backend), _) => {
             let tool = ResolvedTool::new(pick, &commands(settings), &ground)?;
             let sql = side(Layout::Flat, PathBuf::new());
-            Driver::Command(Box::new(CommandDriver { sql, backend: backend.container, tool }))
+            let backend = daemon.container(&backend.container);
+            Driver::Command(Box::new(CommandDriver { sql, backend, tool }))
         }
         (DriverChoice::Prisma | DriverChoice::Command(_), _, _) => {
             return Err(error::target("the backend of this stack does not run"));
@@ -177,7 +173,8 @@ async fn find_tools(
 ) -> Result<Option<tools::ToolFiles>> {
     let named = wanted == "command";
     let dir = settings.migrations.dir.as_deref().filter(|_| named);
-    let looking = tools::ToolFiles::look(&daemon.engine, &backend.container, dir);
+    let container = daemon.container(&backend.container);
+    let looking = tools::ToolFiles::look(&container, dir);
     let ground = app.interrupt.or(looking).await??;
     if ground.is_none() && named {
         let container = &backend.container.name;
@@ -260,7 +257,7 @@ pub(crate) async fn find_cli(
         schema: settings.migrations.schema.clone(),
         dir: settings.migrations.dir.clone().filter(|_| settings.migrations.driver != "sql"),
     };
-    app.interrupt.or(PrismaCli::find(&daemon.engine, &backend.container, &wishes)).await?
+    app.interrupt.or(PrismaCli::find(&daemon.container(&backend.container), &wishes)).await?
 }
 
 /// Returns what another database of the stack has seen: who else has applied these migrations?
@@ -280,8 +277,11 @@ pub(crate) async fn history_beside(
         let theirs = driver(app, daemon, settings, other, target, access).await?;
         return theirs.driver.history().await;
     }
-    let side =
-        SqlDriver { container: target.container.clone(), access: access.clone(), ..ours.sql().clone() };
+    let side = SqlDriver {
+        container: daemon.container(&target.container),
+        access: access.clone(),
+        ..ours.sql().clone()
+    };
     side.history().await
 }
 
@@ -295,8 +295,7 @@ fn sql(
     project: Option<PathBuf>,
 ) -> SqlDriver {
     SqlDriver {
-        engine: daemon.engine.clone(),
-        container: target.container.clone(),
+        container: daemon.container(&target.container),
         access: access.clone(),
         layout,
         folder,

@@ -54,8 +54,7 @@ pub(crate) async fn run(
     let roles = missing_roles(&mut session, &unpacked).await?;
     let tablespaces = tablespaces(&mut session).await?;
     session.close().await;
-    let mut plan =
-        whole(args, app, settings, daemon, &found, path, &unpacked, &keys, roles, &tablespaces).await?;
+    let mut plan = whole(args, app, settings, &found, path, &unpacked, &keys, roles, &tablespaces).await?;
     let before: Vec<String> =
         plan.databases.iter().filter(|plan| plan.backup_first).map(|plan| plan.database.clone()).collect();
     let differences =
@@ -82,7 +81,7 @@ pub(crate) async fn run(
         app.ui.say(&format!("what is in {database:?} now is backed up in {}", path.display()));
     }
     let progress: Arc<dyn Progress> = app.ui.progress();
-    let restored = carry_out(&daemon.engine, &found.target.container, plan, &progress, &app.interrupt).await;
+    let restored = carry_out(&found.container, plan, &progress, &app.interrupt).await;
     app.ui.end_progress();
     show(app, &restored?);
     drop(unpacked);
@@ -100,7 +99,6 @@ async fn whole(
     args: &RestoreArgs,
     app: &App,
     settings: &Settings,
-    daemon: &Daemon,
     found: &ConnectedDatabase,
     path: &Path,
     unpacked: &UnpackedCluster,
@@ -130,7 +128,7 @@ async fn whole(
             database: args.into.clone().unwrap_or_else(|| name.clone()),
             encoding: Some(&properties.encoding),
         };
-        let mut plan = plan(args, app, settings, daemon, found, wanted)
+        let mut plan = plan(args, app, settings, found, wanted)
             .await
             .map_err(|e| e.context(format!("database {name:?}")))?;
         plan.ways.disk = Some(home_of(path)?);
@@ -149,7 +147,7 @@ async fn whole(
     }
     let needed = databases.iter().filter_map(|plan| plan.bytes).sum();
     let data = databases.iter().find_map(|plan| plan.findings.data_directory.as_deref());
-    preflight::space(&daemon.engine, &found.target.container, data, needed).await?;
+    preflight::space(&found.container, data, needed).await?;
     let access: Access = found.access.clone();
     let origin = origin(unpacked.manifest.as_ref());
     Ok(ClusterPlan { name: path.display().to_string(), origin, roles, access, notes, databases })

@@ -1,6 +1,5 @@
 //! `envctl restore` of a dump that holds rows and no tables.
 
-use crate::app::Daemon;
 use crate::commands::connect::ConnectedDatabase;
 use crate::dump::format::Format;
 use crate::error::{self, Result};
@@ -14,7 +13,6 @@ use crate::restore::input::{DumpSource, ExaminedDump};
 /// # Errors
 /// Kind `Refused`: the database or one of the tables is not there, or there is no space for a copy of what stays.
 pub(crate) async fn decide(
-    daemon: &Daemon,
     found: &ConnectedDatabase,
     source: &DumpSource,
     examined: Option<&ExaminedDump>,
@@ -34,12 +32,12 @@ pub(crate) async fn decide(
             "restore a dump that holds the tables first, or name a database that has them: `--into NAME`",
         ));
     }
-    let (engine, container) = (&daemon.engine, &found.target.container);
+    let container = &found.container;
     let access = found.access.to(database);
-    let mut session = Session::open(engine, container, &access, "envctl restore").await?;
+    let mut session = Session::open(container, &access, "envctl restore").await?;
     let plan = rows.decide(&mut session, &source.name()).await?;
     session.close().await;
     let needed = findings.size + examined.summary.bytes;
-    preflight::space(engine, container, findings.data_directory.as_deref(), needed).await?;
+    preflight::space(container, findings.data_directory.as_deref(), needed).await?;
     Ok(Some(plan))
 }

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
+use crate::app::App;
 use crate::app::global_args::GlobalArgs;
 use crate::app::global_args::option;
-use crate::app::{App, Daemon};
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::find_catalog;
 use crate::commands::multi_stack::one_stack;
@@ -209,7 +209,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     };
     let database = reached.database(args.into.as_deref(), of.as_deref(), &reading.command)?;
     let found = reached.found;
-    let roles = roles(&args, app, &daemon, &found, examined.as_mut()).await?;
+    let roles = roles(&args, app, &found, examined.as_mut()).await?;
     let examined = examined.as_ref();
     let mut command = reading.command.clone();
     // With `--into` none is added to the command when it is printed.
@@ -217,7 +217,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         command.push_str(&format!(" {}", option("-d", "--database", name)));
     }
     let wanted = RestoreInput { source, examined, asked: reading, roles, database, encoding: None };
-    let mut plan = plan(&args, app, &settings, &daemon, &found, wanted).await?;
+    let mut plan = plan(&args, app, &settings, &found, wanted).await?;
     let identity = found.in_database(&plan.database).identity();
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
     let differences = manifest.map(|manifest| identity.differences(manifest)).unwrap_or_default();
@@ -249,7 +249,7 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         app.ui.say(&format!("what is there now is backed up in {}", path.display()));
     }
     let progress: Arc<dyn Progress> = app.ui.progress();
-    let restoring = carry_out(&daemon.engine, &found.target.container, plan, &progress, &app.interrupt);
+    let restoring = carry_out(&found.container, plan, &progress, &app.interrupt);
     let restored = Box::pin(restoring).await;
     app.ui.end_progress();
     show(app, &restored?);
@@ -412,7 +412,6 @@ fn behind(examined: &ExaminedDump) -> Option<String> {
 async fn roles(
     args: &RestoreArgs,
     app: &App,
-    daemon: &Daemon,
     found: &ConnectedDatabase,
     examined: Option<&mut ExaminedDump>,
 ) -> Result<Roles> {
@@ -420,8 +419,8 @@ async fn roles(
         return Ok(Roles::default());
     };
     let asking = async {
-        let container = &found.target.container;
-        let mut session = Session::open(&daemon.engine, container, &found.access, "envctl restore").await?;
+        let container = &found.container;
+        let mut session = Session::open(container, &found.access, "envctl restore").await?;
         let rows = session.query("select rolname from pg_catalog.pg_roles").await.map_err(Error::from)?;
         session.close().await;
         Ok::<_, Error>(rows)
@@ -435,20 +434,13 @@ async fn plan(
     args: &RestoreArgs,
     app: &App,
     settings: &Settings,
-    daemon: &Daemon,
     found: &ConnectedDatabase,
     wanted: RestoreInput<'_>,
 ) -> Result<RestorePlan> {
     let RestoreInput { source, examined, asked, roles, database, encoding } = wanted;
-    let container = &found.target.container;
-    let looking = look(
-        &daemon.engine,
-        container,
-        &found.access,
-        &database,
-        examined.map(|examined| (examined, &asked)),
-        encoding,
-    );
+    let container = &found.container;
+    let looking =
+        look(container, &found.access, &database, examined.map(|examined| (examined, &asked)), encoding);
     let (exists, version, mut findings) = app.interrupt.or(looking).await??;
     findings
         .warnings
@@ -459,7 +451,7 @@ async fn plan(
     if findings.in_place {
         in_place(args, &source, &database)?;
     }
-    let data_only = data_only::decide(daemon, found, &source, examined, (&database, exists), &findings);
+    let data_only = data_only::decide(found, &source, examined, (&database, exists), &findings);
     let data_only = app.interrupt.or(data_only).await??;
     if manifest.is_some_and(|manifest| !manifest.whole) && exists && data_only.is_none() {
         return Err(error::refused(format!(

@@ -60,11 +60,9 @@ pub(crate) async fn run(args: &PreviousArgs, global: &GlobalArgs, app: &App) -> 
     let settings = settings.for_stack(&environment)?;
     let found = connect::reach(app, &daemon, &settings, &environment).await?;
     let name = &found.facts.database;
-    let (engine, container) = (&daemon.engine, &found.target.container);
-    let mut session = app
-        .interrupt
-        .or(standing::outside(engine, container, &found.access, Some(name), "envctl kept"))
-        .await??;
+    let container = &found.container;
+    let mut session =
+        app.interrupt.or(standing::outside(container, &found.access, Some(name), "envctl kept")).await??;
     let kept = app.interrupt.or(all(&mut session)).await??;
     session.close().await;
     if args.drop.is_empty() {
@@ -79,7 +77,7 @@ pub(crate) async fn run(args: &PreviousArgs, global: &GlobalArgs, app: &App) -> 
             return Ok(());
         }
     };
-    let dropped = drop_kept(&daemon.engine, &found.target.container, plan, &app.interrupt).await?;
+    let dropped = drop_kept(&found.container, plan, &app.interrupt).await?;
     app.ui.show(&Dropped { dropped: dropped.clone() }, |_| {
         dropped.iter().fold(String::new(), |text, name| text + &crate::text::escape::escape(name) + "\n")
     });

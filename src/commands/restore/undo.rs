@@ -39,10 +39,9 @@ pub(crate) async fn run(_args: &UndoArgs, global: &GlobalArgs, app: &App) -> Res
     let settings = settings.for_stack(&environment)?;
     let found = connect::reach(app, &daemon, &settings, &environment).await?;
     let name = found.facts.database.clone();
-    let (engine, container) = (&daemon.engine, &found.target.container);
+    let container = &found.container;
     let looking = async {
-        let mut session =
-            standing::outside(engine, container, &found.access, Some(&name), "envctl undo").await?;
+        let mut session = standing::outside(container, &found.access, Some(&name), "envctl undo").await?;
         let newest = kept(&mut session, &name).await?.into_iter().next();
         let back = newest.ok_or_else(|| {
             error::target(format!("there is no previous database of {name:?}"))
@@ -77,7 +76,7 @@ pub(crate) async fn run(_args: &UndoArgs, global: &GlobalArgs, app: &App) -> Res
             return Ok(());
         }
     };
-    let (kept, left_out) = undo(&daemon.engine, &found.target.container, plan, &app.interrupt).await?;
+    let (kept, left_out) = undo(&found.container, plan, &app.interrupt).await?;
     for statement in left_out {
         app.ui.warn(&not_copied(&statement));
     }

@@ -132,7 +132,7 @@ impl SchemaTool {
             }
         };
         app.ui.end_progress();
-        match converse(&self.daemon.engine, &self.target.container, &call.spec, &app.interrupt).await? {
+        match converse(&self.daemon.container(&self.target.container), &call.spec, &app.interrupt).await? {
             Outcome::Exited(0) => Ok(()),
             Outcome::ReaderGone(left) => Err(reader_gone(app, left.as_ref())),
             Outcome::Exited(code) => Err(error::tool(format!(
@@ -151,7 +151,7 @@ impl SchemaTool {
     /// # Errors
     /// Errors of [`crate::docker::exec::run_command::run`].
     pub(crate) async fn capture(&self, app: &App, call: &Call) -> Result<CommandOutput> {
-        run_command::run(&self.daemon.engine, &self.target.container, &call.spec, &app.interrupt).await
+        run_command::run(&self.daemon.container(&self.target.container), &call.spec, &app.interrupt).await
     }
 
     /// Returns the stack and profile of the tool's database, for messages.

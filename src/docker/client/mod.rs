@@ -23,7 +23,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 
-use super::container::{Container, ImageConfig};
+use super::container_info::{ContainerInfo, ImageConfig};
 use super::context::{Endpoint, Host};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::exec::ExecSpec;
@@ -181,14 +181,14 @@ impl Engine for Client {
         .boxed()
     }
 
-    fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Container>>> {
+    fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<ContainerInfo>>> {
         async move {
             let answer = http::get(&self.connector, &format!("/containers/{}/json", path_part(id))).await?;
             if answer.status == hyper::StatusCode::NOT_FOUND {
                 return Ok(None);
             }
             let body = answer.success(&format!("looking at container {id}"))?;
-            Container::from_inspect(&body).map(Some).map_err(|e| {
+            ContainerInfo::from_inspect(&body).map(Some).map_err(|e| {
                 error::docker(format!("the answer about container {id} cannot be read")).because(e)
             })
         }

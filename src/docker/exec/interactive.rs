@@ -7,7 +7,6 @@
 use std::cell::Cell;
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +16,6 @@ use super::demux::Output;
 use super::tty::{self, RawMode};
 use crate::cancel::{CancelToken, interrupted};
 use crate::docker::container::Container;
-use crate::docker::engine::Engine;
 use crate::docker::exec::kill_tree;
 use crate::docker::exec::spill_buffer::{SpillWriter, WriteOutcome};
 use crate::docker::exec::{Exec, ExecHandle, ExecInput, ExecOutput, ExecSpec, start_failure};
@@ -47,14 +45,13 @@ pub(crate) enum Outcome {
 /// Kind `Docker`, `Target`: it cannot be started. `Integrity`: the stream broke. `Interrupted`: the user
 /// stopped it. `Failed`: our own output cannot be written.
 pub(crate) async fn converse(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     spec: &ExecSpec,
     interrupt: &CancelToken,
 ) -> Result<Outcome> {
     let word = nonce();
     let spec = spec.clone().env(kill_tree::TAG, word.clone());
-    let Exec { output, input, handle } = Exec::start(engine, container, &spec).await?;
+    let Exec { output, input, handle } = container.exec(&spec).await?;
     let raw = if spec.tty {
         Some(
             RawMode::enter()
@@ -73,7 +70,7 @@ pub(crate) async fn converse(
         biased;
         signal = interrupt.wait() => {
             // Keep on draining while the command is being ended: its last words are worth having.
-            let ending = kill_tree::end_marked(engine, container, spec.user.as_deref(), &word);
+            let ending = kill_tree::end_marked(container, spec.user.as_deref(), &word);
             tokio::pin!(ending);
             let (ended, talking) = tokio::select! {
                 ended = &mut ending => (ended, true),
@@ -102,12 +99,12 @@ pub(crate) async fn converse(
     drop(raw);
     match result {
         Ok(Outcome::ReaderGone(_)) => {
-            let ended = kill_tree::end_marked(engine, container, spec.user.as_deref(), &word).await;
+            let ended = kill_tree::end_marked(container, spec.user.as_deref(), &word).await;
             Ok(Outcome::ReaderGone(ended.err()))
         }
         // Nobody takes its output any more.
         Err(error) if error.kind() == ErrorKind::Failed => {
-            let ended = kill_tree::end_marked(engine, container, spec.user.as_deref(), &word).await;
+            let ended = kill_tree::end_marked(container, spec.user.as_deref(), &word).await;
             // What came before is the reader's all the same, however long that one takes.
             if let Some(outlets) = outlets.take() {
                 let _ = tokio::task::spawn_blocking(move || outlets.finish()).await;

@@ -7,12 +7,9 @@
 //! reaps its own. Below a [`super::reaper`] orphans have such a parent.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::docker::container::Container;
-use crate::docker::engine::Engine;
-use crate::docker::exec;
 use crate::docker::exec::ExecSpec;
 
 /// The variable that marks the processes of one exec.
@@ -143,13 +140,12 @@ const MOST_NAMED: usize = 8;
 /// # Errors
 /// [`SurvivingProcesses`]: the processes that could not be ended. The list is empty where the processes are unknown.
 pub(crate) async fn end_marked(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     user: Option<&str>,
     word: &str,
 ) -> Result<(), SurvivingProcesses> {
     let spec = ExecSpec::new(["sh", "-c", SCRIPT, "envctl", word]).user(user);
-    let run = exec::capture(engine, container, &spec, None);
+    let run = container.capture(&spec, None);
     let container = container.name.clone();
     match tokio::time::timeout(LIMIT, run).await {
         Ok(Ok(captured)) if captured.exit_code == 0 => Ok(()),

@@ -23,6 +23,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::unix::pipe;
 
 use super::container::Container;
+use super::container_info::ContainerInfo;
 use super::engine::{Engine, ExecStream};
 use crate::docker::client::transport::BoxIo;
 use crate::error::{self, Error, Result};
@@ -114,26 +115,56 @@ pub(crate) struct Exec {
     pub(crate) handle: ExecHandle,
 }
 
-impl Exec {
-    /// Creates and starts `spec` in `container`, below a reaper where process 1 is a postmaster.
+impl Container {
+    /// Creates and starts `spec` in the container, below a reaper where process 1 is a postmaster.
     ///
     /// # Errors
     /// Kind `Docker` or `Target`: the engine refused, e.g. because the container is paused.
-    pub(crate) async fn start(
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-        spec: &ExecSpec,
-    ) -> Result<Self> {
-        let (id, stream) =
-            reaper::start(engine, container, spec).await.map_err(|e| in_container(e, container))?;
+    pub(crate) async fn exec(&self, spec: &ExecSpec) -> Result<Exec> {
+        let (id, stream) = reaper::start(self, spec).await.map_err(|e| in_container(e, self))?;
         let (reader, writer) = tokio::io::split(stream.io);
-        Ok(Self {
+        Ok(Exec {
             output: ExecOutput::new(reader, stream.early, (!spec.tty).then(Demuxer::default)),
             input: ExecInput::Stream(writer),
-            handle: ExecHandle { engine: engine.clone(), process: Process::Exec(id) },
+            handle: ExecHandle { engine: self.engine().clone(), process: Process::Exec(id) },
         })
     }
 
+    /// Runs a short command to its end, with `stdin` as its input.
+    ///
+    /// # Errors
+    /// Kind `Docker`, `Target` or `Integrity` as for [`Container::exec`] and [`ExecOutput::read`]; a non-zero
+    /// exit code is an answer and not an error.
+    pub(crate) async fn capture(&self, spec: &ExecSpec, stdin: Option<&[u8]>) -> Result<CommandOutput> {
+        let spec = ExecSpec { stdin: stdin.is_some(), ..spec.clone() };
+        let Exec { mut output, mut input, handle } = self.exec(&spec).await?;
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let write = async {
+            if let Some(bytes) = stdin {
+                // A process that does not read its input ends by itself; its output tells why.
+                let _ = input.write(bytes).await;
+                let _ = input.close().await;
+            }
+        };
+        let read = async {
+            let mut sink = |which, bytes: &[u8]| {
+                let kept = if which == Output::Stdout { &mut stdout } else { &mut stderr };
+                let room = CAPTURE_LIMIT.saturating_sub(kept.len());
+                kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            };
+            while output.read(&mut sink).await? {}
+            Ok::<_, Error>(())
+        };
+        let ((), result) = tokio::join!(write, read);
+        result?;
+        let exit_code = handle.exit_code().await?.ok_or_else(|| {
+            error::unknown(format!("Docker does not say how `{}` in {} ended", spec.program(), self.name))
+        })?;
+        Ok(CommandOutput { stdout, stderr, exit_code })
+    }
+}
+
+impl Exec {
     /// A worker that was started, in the shape of an exec. Its input is nobody's.
     pub(crate) fn of_worker(engine: Arc<dyn Engine>, name: String, stream: ExecStream) -> Self {
         let (reader, writer) = tokio::io::split(stream.io);
@@ -145,7 +176,7 @@ impl Exec {
     }
 }
 
-fn in_container(error: Error, container: &Container) -> Error {
+fn in_container(error: Error, container: &ContainerInfo) -> Error {
     error.context(format!("in container {}", container.name))
 }
 
@@ -339,44 +370,6 @@ impl CommandOutput {
 
 /// Bound on what is kept of a short command's output.
 pub(crate) const CAPTURE_LIMIT: usize = 8 << 20;
-
-/// Runs a short command to its end, with `stdin` as its input.
-///
-/// # Errors
-/// Kind `Docker`, `Target` or `Integrity` as for [`Exec::start`] and [`ExecOutput::read`]; a non-zero
-/// exit code is an answer and not an error.
-pub(crate) async fn capture(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    spec: &ExecSpec,
-    stdin: Option<&[u8]>,
-) -> Result<CommandOutput> {
-    let spec = ExecSpec { stdin: stdin.is_some(), ..spec.clone() };
-    let Exec { mut output, mut input, handle } = Exec::start(engine, container, &spec).await?;
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let write = async {
-        if let Some(bytes) = stdin {
-            // A process that does not read its input ends by itself; its output tells why.
-            let _ = input.write(bytes).await;
-            let _ = input.close().await;
-        }
-    };
-    let read = async {
-        let mut sink = |which, bytes: &[u8]| {
-            let kept = if which == Output::Stdout { &mut stdout } else { &mut stderr };
-            let room = CAPTURE_LIMIT.saturating_sub(kept.len());
-            kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        };
-        while output.read(&mut sink).await? {}
-        Ok::<_, Error>(())
-    };
-    let ((), result) = tokio::join!(write, read);
-    result?;
-    let exit_code = handle.exit_code().await?.ok_or_else(|| {
-        error::unknown(format!("Docker does not say how `{}` in {} ended", spec.program(), container.name))
-    })?;
-    Ok(CommandOutput { stdout, stderr, exit_code })
-}
 
 /// Returns the engine's message where `stdout` is one about a process that could not start. The engine sends
 /// such a message as stdout with exit code 126, 127 or 128 (moby `daemon/exec.go`; runc, crun).

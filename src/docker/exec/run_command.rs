@@ -2,34 +2,30 @@
 //!
 //! Promise: whoever stops envctl stops the tool too, its children first (see [`crate::docker::exec::kill_tree`]).
 
-use std::sync::Arc;
-
 use crate::cancel::CancelToken;
 use crate::docker::container::Container;
-use crate::docker::engine::Engine;
 use crate::docker::exec::kill_tree;
 use crate::docker::exec::kill_tree::TAG;
-use crate::docker::exec::{CommandOutput, ExecSpec, capture, start_failure};
+use crate::docker::exec::{CommandOutput, ExecSpec, start_failure};
 use crate::error::{self, Result};
 use crate::random::nonce;
 
 /// Runs it. Its stdin is at its end from the beginning.
 ///
 /// # Errors
-/// Kind `Tool`: it cannot be started. `Interrupted`. Otherwise as [`capture`]; a non-zero exit code is an answer.
+/// Kind `Tool`: it cannot be started. `Interrupted`. Otherwise as [`Container::capture`]; a non-zero exit code is an answer.
 pub(crate) async fn run(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     spec: &ExecSpec,
     interrupt: &CancelToken,
 ) -> Result<CommandOutput> {
     let word = nonce();
     let spec = spec.clone().env(TAG, word.clone());
-    let running = capture(engine, container, &spec, Some(b""));
+    let running = container.capture(&spec, Some(b""));
     let captured = match interrupt.or(running).await {
         Ok(captured) => captured?,
         Err(stopped) => {
-            let ended = kill_tree::end_marked(engine, container, spec.user.as_deref(), &word).await;
+            let ended = kill_tree::end_marked(container, spec.user.as_deref(), &word).await;
             return Err(match ended {
                 Ok(()) => stopped,
                 Err(left) => stopped.hint(left.to_string()),

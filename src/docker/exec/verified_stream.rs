@@ -3,14 +3,13 @@
 //! Promises: the bytes come in blocks, in order, with back-pressure; the end is only a good end when the
 //! trailer arrived (see `proof`); silence is noticed and explained.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::demux::Output;
-use crate::docker::container::{Container, ContainerState};
-use crate::docker::engine::Engine;
+use crate::docker::container::Container;
+use crate::docker::container_info::ContainerState;
 use crate::docker::exec::end_marker;
 use crate::docker::exec::end_marker::EndMarkerParser;
 use crate::docker::exec::{Exec, ExecSpec, start_failure};
@@ -44,15 +43,14 @@ pub(crate) struct VerifiedExit {
 /// `Integrity`: the stream was cut or ended without its trailer. `Tool`: the tool could not be started.
 /// `Docker`, `Target`: as for any exec. `Failed`: the receiver of the blocks went away.
 pub(crate) async fn run(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     spec: &ExecSpec,
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
 ) -> Result<VerifiedExit> {
     let nonce = crate::random::nonce();
-    let exec = Exec::start(engine, container, &wrapped(spec, &nonce)).await?;
-    follow(engine, container, exec, spec, &nonce, blocks, stall_limit).await
+    let exec = container.exec(&wrapped(spec, &nonce)).await?;
+    follow(container, exec, spec, &nonce, blocks, stall_limit).await
 }
 
 /// `spec` under the proof that ends with this word.
@@ -65,7 +63,6 @@ pub(crate) fn wrapped(spec: &ExecSpec, nonce: &str) -> ExecSpec {
 /// # Errors
 /// Errors of [`run`].
 pub(crate) async fn follow(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     exec: Exec,
     spec: &ExecSpec,
@@ -88,7 +85,7 @@ pub(crate) async fn follow(
             if let Ok(result) = tokio::time::timeout(stall_limit, output.read(&mut sink)).await {
                 result.map_err(|cause| stream.explain(cause, spec))?
             } else {
-                silent(engine, container, spec.program(), stall_limit).await?;
+                silent(container, spec.program(), stall_limit).await?;
                 continue;
             }
         };
@@ -118,7 +115,7 @@ pub(crate) async fn follow(
         }
         if !more {
             let code = handle.exit_code().await.unwrap_or(None);
-            return Err(stream.unproven(spec, container, code, engine).await);
+            return Err(stream.unproven(spec, container, code).await);
         }
     }
 }
@@ -209,13 +206,7 @@ impl Stream {
     }
 
     /// The stream ended without its trailer: who is to blame?
-    async fn unproven(
-        self,
-        spec: &ExecSpec,
-        container: &Container,
-        code: Option<i64>,
-        engine: &Arc<dyn Engine>,
-    ) -> Error {
+    async fn unproven(self, spec: &ExecSpec, container: &Container, code: Option<i64>) -> Error {
         let words = self.last_words();
         let mut start = self.block;
         start.extend(self.splitter.into_rest());
@@ -231,7 +222,7 @@ impl Stream {
         }
         let mut error =
             error::integrity(format!("the output of {program} ended early: its end marker is missing"));
-        if let Some(now) = whereabouts(engine, container).await {
+        if let Some(now) = whereabouts(container).await {
             error = error.hint(now);
         }
         if let Some(code) = code.filter(|code| *code != 0) {
@@ -249,9 +240,9 @@ impl Stream {
 const SOON: (Duration, u32) = (Duration::from_millis(100), 10);
 
 /// Describes how a container changed whose stream has just broken off, and waits a moment for such a change.
-pub(crate) async fn whereabouts_soon(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
+pub(crate) async fn whereabouts_soon(container: &Container) -> Option<String> {
     for _ in 0..SOON.1 {
-        let now = whereabouts(engine, container).await;
+        let now = whereabouts(container).await;
         if now.is_some() {
             return now;
         }
@@ -261,8 +252,8 @@ pub(crate) async fn whereabouts_soon(engine: &Arc<dyn Engine>, container: &Conta
 }
 
 /// Describes how the container has changed, the reason behind most cut streams; `None` where nothing changed.
-pub(crate) async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
-    match engine.inspect(&container.id).await {
+pub(crate) async fn whereabouts(container: &Container) -> Option<String> {
+    match container.inspect().await {
         Ok(Some(now)) if now.is_running() && now.started == container.started => None,
         Ok(Some(now)) if now.is_running() => {
             Some(format!("container {} was restarted meanwhile", container.name))
@@ -275,14 +266,9 @@ pub(crate) async fn whereabouts(engine: &Arc<dyn Engine>, container: &Container)
 
 /// Checks a container whose tool has sent no data for `limit`. A running container is no error, since the tool
 /// may wait for a lock.
-pub(crate) async fn silent(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    program: &str,
-    limit: Duration,
-) -> Result<()> {
+pub(crate) async fn silent(container: &Container, program: &str, limit: Duration) -> Result<()> {
     let seconds = limit.as_secs();
-    match engine.inspect(&container.id).await? {
+    match container.inspect().await? {
         Some(now) if now.is_running() => Ok(()),
         Some(now) if now.state == ContainerState::Paused => Err(error::integrity(format!(
             "no data from {program} for {seconds} s: container {} is paused",
@@ -304,12 +290,12 @@ const GONE: [&str; 3] =
 ///
 /// A server that goes away is reported in many ways: a tool that connects meanwhile may be told that its encoding is
 /// invalid. So every failure of a tool is looked at, and one that names a lost connection is given time.
-pub(crate) async fn with_whereabouts(engine: &Arc<dyn Engine>, container: &Container, error: Error) -> Error {
+pub(crate) async fn with_whereabouts(container: &Container, error: Error) -> Error {
     let message = error.message();
     let now = if message.starts_with(LOST) || GONE.iter().any(|gone| message.contains(gone)) {
-        whereabouts_soon(engine, container).await
+        whereabouts_soon(container).await
     } else if error.kind() == error::ErrorKind::Tool {
-        whereabouts(engine, container).await
+        whereabouts(container).await
     } else {
         None
     };

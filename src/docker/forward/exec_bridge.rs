@@ -3,14 +3,11 @@
 //! Promises: one process each, no child of its own, so nothing is left to PID 1 (reliability §0.6); constant
 //! programs, the port as an argument; what cannot pass on one side's end is taken last.
 
-use std::sync::Arc;
-
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::super::container::Container;
-use super::super::engine::Engine;
-use super::super::exec::{Exec, ExecSpec, capture, start_failure};
+use super::super::exec::{Exec, ExecSpec, start_failure};
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::kill_tree::TAG;
 use crate::error::{self, Result};
@@ -129,24 +126,19 @@ pub(crate) fn names() -> String {
 /// The first that the image has.
 ///
 /// # Errors
-/// Errors of [`capture`].
-pub(crate) async fn find(engine: &Arc<dyn Engine>, container: &Container) -> Result<Option<BridgeTool>> {
+/// Errors of [`Container::capture`].
+pub(crate) async fn find(container: &Container) -> Result<Option<BridgeTool>> {
     let mut argv = vec!["sh", "-c", LOOK, "sh"];
     argv.extend(TOOLS.iter().map(|(_, name)| *name));
-    let found = capture(engine, container, &ExecSpec::new(argv), None).await?;
+    let found = container.capture(&ExecSpec::new(argv), None).await?;
     let name = found.text();
     Ok(TOOLS.iter().find(|(_, known)| *known == name).map(|(tool, _)| *tool))
 }
 
 /// Reports whether the tool gets an answer from the port. The connection is closed at once.
-pub(crate) async fn answers(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    tool: BridgeTool,
-    port: u16,
-) -> bool {
+pub(crate) async fn answers(container: &Container, tool: BridgeTool, port: u16) -> bool {
     let spec = ExecSpec::new(tool.argv(port)).env("NODE_OPTIONS", "");
-    let asked = capture(engine, container, &spec, Some(b"GET / HTTP/1.0\r\n\r\n"));
+    let asked = container.capture(&spec, Some(b"GET / HTTP/1.0\r\n\r\n"));
     let answer = tokio::time::timeout(std::time::Duration::from_secs(5), asked).await;
     matches!(answer, Ok(Ok(answer)) if !answer.stdout.is_empty() && start_failure(&answer.stdout, answer.exit_code).is_none())
 }
@@ -159,7 +151,6 @@ const WORDS_KEPT: usize = 4096;
 /// # Errors
 /// Kind `BridgeTool`: nothing listens on the port. `Integrity`: the stream broke.
 pub(crate) async fn carry(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     tool: BridgeTool,
     port: u16,
@@ -167,7 +158,7 @@ pub(crate) async fn carry(
     word: &str,
 ) -> Result<()> {
     let spec = ExecSpec::new(tool.argv(port)).env(TAG, word).env("NODE_OPTIONS", "").with_stdin();
-    let Exec { mut output, mut input, handle } = Exec::start(engine, container, &spec).await?;
+    let Exec { mut output, mut input, handle } = container.exec(&spec).await?;
     let (mut from, mut to) = socket.into_split();
     let there = async {
         let mut buffer = vec![0; super::BUFFER];

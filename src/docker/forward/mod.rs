@@ -16,7 +16,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::container::Container;
-use super::engine::Engine;
 use crate::cancel::CancelToken;
 use crate::docker::exec::kill_tree;
 use crate::error::{self, Error, Result};
@@ -36,7 +35,6 @@ pub(crate) enum ForwardMethod {
 /// Port of a container to forward to, with the route to the port.
 pub(crate) struct Forward {
     /// The engine.
-    pub(crate) engine: Arc<dyn Engine>,
     /// The container.
     pub(crate) container: Container,
     /// Port of the container.
@@ -73,16 +71,12 @@ pub(crate) async fn listen(port: u16) -> Result<TcpListener> {
     })
 }
 
-/// Finds a way to a port. `local` says that the daemon is on this host, so its networks may be reached.
+/// Finds a way to a port. Only the networks of a daemon on this host may be reached.
 ///
 /// # Errors
 /// Kind `BridgeTool`: nothing in the image can bridge, or nothing listens on the port.
-pub(crate) async fn find_way(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    port: u16,
-    local: bool,
-) -> Result<ForwardMethod> {
+pub(crate) async fn find_way(container: &Container, port: u16) -> Result<ForwardMethod> {
+    let local = container.engine().address().starts_with("unix://");
     let addresses = container.addresses.values().filter_map(|text| text.parse::<IpAddr>().ok());
     for address in addresses.filter(|_| local) {
         let address = SocketAddr::new(address, port);
@@ -90,7 +84,7 @@ pub(crate) async fn find_way(
             return Ok(ForwardMethod::Direct(address));
         }
     }
-    let tool = crate::docker::forward::exec_bridge::find(engine, container).await?.ok_or_else(|| {
+    let tool = crate::docker::forward::exec_bridge::find(container).await?.ok_or_else(|| {
         error::tool(format!(
             "port {port} of container {} is not reached from here, and its image has nothing to bridge with",
             container.name
@@ -102,17 +96,12 @@ pub(crate) async fn find_way(
 }
 
 /// Reports whether something listens on the port at the end of a route.
-pub(crate) async fn answers(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    way: ForwardMethod,
-    port: u16,
-) -> bool {
+pub(crate) async fn answers(container: &Container, way: ForwardMethod, port: u16) -> bool {
     match way {
         // It was found by connecting.
         ForwardMethod::Direct(_) => true,
         ForwardMethod::Bridge(tool) => {
-            crate::docker::forward::exec_bridge::answers(engine, container, tool, port).await
+            crate::docker::forward::exec_bridge::answers(container, tool, port).await
         }
     }
 }
@@ -153,7 +142,7 @@ pub(crate) async fn serve(
     drop(listener);
     connections.abort_all();
     if let ForwardMethod::Bridge(_) = forward.way
-        && let Err(left) = kill_tree::end_marked(&forward.engine, &forward.container, None, &word).await
+        && let Err(left) = kill_tree::end_marked(&forward.container, None, &word).await
     {
         return Err(ended.hint(left.to_string()));
     }
@@ -178,15 +167,8 @@ async fn connect(forward: &Forward, mut socket: TcpStream, word: &str) -> Result
             Ok(())
         }
         ForwardMethod::Bridge(tool) => {
-            crate::docker::forward::exec_bridge::carry(
-                &forward.engine,
-                &forward.container,
-                tool,
-                forward.port,
-                socket,
-                word,
-            )
-            .await
+            crate::docker::forward::exec_bridge::carry(&forward.container, tool, forward.port, socket, word)
+                .await
         }
     }
 }
@@ -196,7 +178,7 @@ async fn watch(forward: &Forward) -> Error {
     let name = &forward.container.name;
     loop {
         tokio::time::sleep(LOOK).await;
-        match forward.engine.inspect(&forward.container.id).await {
+        match forward.container.inspect().await {
             Ok(Some(now)) if now.is_running() && now.started == forward.container.started => {}
             Ok(Some(now)) if now.is_running() => {
                 return error::target(format!("container {name} was started anew"))

@@ -1,10 +1,6 @@
 //! Result of a worker: the exit code comes from the engine, the reason from the tool's stderr.
 
-use std::sync::Arc;
-
 use super::{ContainerExit, Unfit, Worker, WorkerError};
-use crate::docker::container::Container;
-use crate::docker::engine::Engine;
 use crate::docker::exec::verified_stream::{VerifiedExit, whereabouts};
 use crate::error::{self, Error};
 
@@ -13,8 +9,6 @@ use crate::error::{self, Error};
 /// # Errors
 /// [`Unfit`]: it could not begin. `Tool`, `Integrity`: it was killed.
 pub(crate) async fn judge(
-    engine: &Arc<dyn Engine>,
-    database: &Container,
     worker: &Worker,
     end: ContainerExit,
     words: String,
@@ -32,7 +26,7 @@ pub(crate) async fn judge(
             "{program} was killed in its worker (exit code {}): its output is not whole",
             end.exit_code
         ));
-        if let Some(now) = whereabouts(engine, database).await {
+        if let Some(now) = whereabouts(&worker.database).await {
             error = error.hint(now);
         }
         return Err(error.into());

@@ -222,13 +222,7 @@ impl WorkerFactory {
     }
 
     /// A worker that will run `tool` beside `database`; nothing is started yet.
-    pub(crate) fn worker(
-        &self,
-        engine: &Arc<dyn Engine>,
-        database: &Container,
-        room: PrivateDir,
-        tool: &ExecSpec,
-    ) -> Worker {
+    pub(crate) fn worker(&self, database: &Container, room: PrivateDir, tool: &ExecSpec) -> Worker {
         let name = format!(
             "envctl-{}-{}",
             self.operation.get(..8).unwrap_or(&self.operation),
@@ -260,13 +254,14 @@ impl WorkerFactory {
             archive: None,
             limits: self.limits,
         };
-        Worker { engine: engine.clone(), spec, room, creation: Mutex::default() }
+        Worker { database: database.clone(), spec, room, creation: Mutex::default() }
     }
 }
 
 /// One worker. [`Worker::end`] has to be called, whatever became of it; where nobody can any more, [`reap`] does.
 pub(crate) struct Worker {
-    engine: Arc<dyn Engine>,
+    /// Container beside which the worker runs, on the same engine.
+    pub(crate) database: Container,
     spec: WorkerSpec,
     /// Private directory of the worker.
     pub(crate) room: PrivateDir,
@@ -285,6 +280,10 @@ const CREATION: Duration = Duration::from_secs(10);
 const REMOVAL: Duration = Duration::from_secs(15);
 
 impl Worker {
+    fn engine(&self) -> &Arc<dyn Engine> {
+        self.database.engine()
+    }
+
     /// The tool's name, for messages.
     pub(crate) fn program(&self) -> &str {
         self.spec.argv.first().map_or("", String::as_str)
@@ -311,7 +310,8 @@ impl Worker {
     /// # Errors
     /// Kind `Docker`: the connection was lost; `Integrity`: somebody removed it.
     pub(crate) async fn container(&self) -> error::Result<Container> {
-        self.engine.inspect(&self.spec.name).await?.ok_or_else(|| self.removed())
+        let info = self.engine().inspect(&self.spec.name).await?.ok_or_else(|| self.removed())?;
+        Ok(Container::new(self.engine(), info))
     }
 
     /// Creates and starts it; what it says comes as from an exec.
@@ -320,7 +320,7 @@ impl Worker {
     /// The engine makes none.
     pub(crate) async fn start(&self) -> Result<Exec, Unfit> {
         let refused = |e: Error| Unfit::Refused(e.message().to_owned());
-        let (engine, spec) = (self.engine.clone(), self.spec.clone());
+        let (engine, spec) = (self.engine().clone(), self.spec.clone());
         let mut creation = self.creation.lock().await;
         let creating = creation.insert(tokio::spawn(async move { engine.worker_create(&spec).await }));
         creating
@@ -328,7 +328,7 @@ impl Worker {
             .unwrap_or_else(|e| Err(error::docker("creating a worker").because(e)))
             .map_err(refused)?;
         drop(creation);
-        let stream = self.engine.worker_start(&self.spec.name, self.spec.fed).await.map_err(|e| {
+        let stream = self.engine().worker_start(&self.spec.name, self.spec.fed).await.map_err(|e| {
             if e.message().contains("executable file not found") || e.message().contains("permission denied")
             {
                 Unfit::NoTool(e.message().to_owned())
@@ -336,7 +336,7 @@ impl Worker {
                 Unfit::Refused(e.message().to_owned())
             }
         })?;
-        Ok(Exec::of_worker(self.engine.clone(), self.spec.name.clone(), stream))
+        Ok(Exec::of_worker(self.engine().clone(), self.spec.name.clone(), stream))
     }
 
     /// Waits for its end.
@@ -344,7 +344,7 @@ impl Worker {
     /// # Errors
     /// Kind `Docker`: the connection was lost; `Integrity`: somebody removed it.
     pub(crate) async fn ended(&self) -> error::Result<ContainerExit> {
-        self.engine.worker_end(&self.spec.name).await?.ok_or_else(|| self.removed())
+        self.engine().worker_end(&self.spec.name).await?.ok_or_else(|| self.removed())
     }
 
     fn removed(&self) -> Error {
@@ -364,7 +364,7 @@ impl Worker {
             return;
         }
         // Whether it was refused or we did not hear of it: there may be one.
-        let removing = self.engine.worker_remove(&self.spec.name);
+        let removing = self.engine().worker_remove(&self.spec.name);
         let _ = tokio::time::timeout(REMOVAL, removing).await;
     }
 }

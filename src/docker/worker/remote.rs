@@ -3,7 +3,6 @@
 //! Promise: the proof is that of an exec (see [`crate::docker::exec::verified_stream`]): an end marker with the tool's exit code, and the
 //! tool's place held until we have answered. Unlike an exec it can be limited, and whatever becomes of us it goes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -11,7 +10,6 @@ use tokio::sync::mpsc;
 use super::{WorkerError, WorkerFactory};
 use crate::cancel::CancelToken;
 use crate::docker::container::Container;
-use crate::docker::engine::Engine;
 use crate::docker::exec::ExecSpec;
 use crate::docker::exec::verified_stream::{VerifiedExit, follow, wrapped};
 use crate::docker::worker::exit_status;
@@ -30,9 +28,7 @@ const KILLED: u8 = 128 + 9;
 ///
 /// # Errors
 /// [`super::Unfit`]: it cannot serve. Otherwise as [`crate::docker::exec::verified_stream::run`].
-#[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
 pub(crate) async fn run(
-    engine: &Arc<dyn Engine>,
     database: &Container,
     workshop: &WorkerFactory,
     room: PrivateDir,
@@ -42,10 +38,10 @@ pub(crate) async fn run(
     interrupt: &CancelToken,
 ) -> Result<VerifiedExit, WorkerError> {
     let nonce = nonce();
-    let worker = workshop.worker(engine, database, room, &wrapped(tool, &nonce));
+    let worker = workshop.worker(database, room, &wrapped(tool, &nonce));
     let ran = async {
         let exec = worker.start().await?;
-        let followed = follow(engine, database, exec, tool, &nonce, blocks, stall_limit).await;
+        let followed = follow(database, exec, tool, &nonce, blocks, stall_limit).await;
         // Where the shell outlives its tool it reports 137; where both were killed the stream breaks off.
         if followed.as_ref().map_or(true, |end| end.exit_code == KILLED) {
             let ended = tokio::time::timeout(ITS_END, worker.ended()).await;

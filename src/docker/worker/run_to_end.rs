@@ -3,13 +3,10 @@
 //! Promise: the proof is the exit code that the engine reports; files alone prove nothing, since a tool that was killed
 //! leaves files too.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Worker, WorkerError};
 use crate::cancel::CancelToken;
-use crate::docker::container::Container;
-use crate::docker::engine::Engine;
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::verified_stream::{StderrTail, VerifiedExit, silent};
 use crate::docker::worker::exit_status::judge;
@@ -24,8 +21,6 @@ const LOOK: Duration = Duration::from_millis(250);
 /// # Errors
 /// [`super::Unfit`]: it cannot serve, and did nothing. Otherwise as for [`crate::docker::worker::stdout_fifo::run`].
 pub(crate) async fn run(
-    engine: &Arc<dyn Engine>,
-    database: &Container,
     worker: &Worker,
     mut done: impl FnMut() -> u64,
     stall_limit: Duration,
@@ -50,7 +45,7 @@ pub(crate) async fn run(
                     if now != before {
                         (before, since) = (now, tokio::time::Instant::now());
                     } else if since.elapsed() >= stall_limit {
-                        silent(engine, database, worker.program(), stall_limit).await?;
+                        silent(&worker.database, worker.program(), stall_limit).await?;
                         since = tokio::time::Instant::now();
                     }
                 }
@@ -58,5 +53,5 @@ pub(crate) async fn run(
         }
     };
     let begun = before > 0 || done() > 0;
-    judge(engine, database, worker, end, words.text(), begun).await
+    judge(worker, end, words.text(), begun).await
 }

@@ -18,8 +18,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Unfit, Worker, WorkerError};
 use crate::cancel::CancelToken;
-use crate::docker::container::Container;
-use crate::docker::engine::Engine;
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::verified_stream::{BLOCK, StderrTail, VerifiedExit, silent};
 use crate::docker::worker::exit_status::judge;
@@ -46,8 +44,6 @@ pub(crate) fn path() -> String {
 /// [`Unfit`]: it cannot serve, and not one byte came. Otherwise as for an exec: `Integrity`, `Tool`, `Docker`,
 /// `Interrupted`, or `Failed`: the receiver of the blocks went away.
 pub(crate) async fn run(
-    engine: &Arc<dyn Engine>,
-    database: &Container,
     worker: &Worker,
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
@@ -79,7 +75,7 @@ pub(crate) async fn run(
                 () = patience => {
                     let now = taken.load(Ordering::Relaxed);
                     if now == before {
-                        silent(engine, database, worker.program(), stall_limit).await?;
+                        silent(&worker.database, worker.program(), stall_limit).await?;
                     }
                     before = now;
                 }
@@ -96,7 +92,7 @@ pub(crate) async fn run(
         Err(_) => return Err(error::integrity("something holds the worker's FIFO open").into()),
     }
     let words = words.text();
-    judge(engine, database, worker, end, words, taken.load(Ordering::Relaxed) > 0).await
+    judge(worker, end, words, taken.load(Ordering::Relaxed) > 0).await
 }
 
 fn unread(gone: Result<io::Result<()>, oneshot::error::RecvError>) -> Error {

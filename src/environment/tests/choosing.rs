@@ -1,12 +1,12 @@
 //! Tests of the choice: rules 3 and 4, the flags, and the messages where nothing or too much fits.
 
 use super::fixture::*;
-use crate::docker::container::ContainerState;
+use crate::docker::container_info::ContainerState;
 use crate::environment::selector::{ContainerSelector, ProfileRule, TargetRequest};
 use crate::environment::{find, observe};
 use crate::error::ErrorKind;
 
-fn down(project: &str, directory: &str) -> Vec<crate::docker::Container> {
+fn down(project: &str, directory: &str) -> Vec<crate::docker::ContainerInfo> {
     stack(project, directory)
         .into_iter()
         .map(|container| container.state(ContainerState::Exited(0)))

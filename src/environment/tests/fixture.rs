@@ -1,18 +1,18 @@
 //! Containers for tests, as short to write as they are to say.
 
-use crate::docker::Container;
-use crate::docker::container::{ContainerState, Health, ImageConfig};
+use crate::docker::ContainerInfo;
+use crate::docker::container_info::{ContainerState, Health, ImageConfig};
 use crate::environment::selector::{ProfileRule, ProjectRules, TargetRequest};
 use crate::environment::{Environment, Inventory, Role};
 use crate::error::{Error, ErrorKind};
 
 /// A container started by hand.
-pub(crate) fn plain(name: &str) -> Container {
+pub(crate) fn plain(name: &str) -> ContainerInfo {
     // Distinct, stable ids: FNV-1a of the name, in 64 hex digits.
     let hash = name
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    Container {
+    ContainerInfo {
         id: format!("{hash:016x}").repeat(4),
         name: name.to_owned(),
         image: "acme/thing:1".to_owned(),
@@ -33,7 +33,7 @@ pub(crate) fn plain(name: &str) -> Container {
 }
 
 /// Replica 1 of a compose service, in `/srv/acme`.
-pub(crate) fn service(project: &str, service: &str) -> Container {
+pub(crate) fn service(project: &str, service: &str) -> ContainerInfo {
     plain(&format!("{project}-{service}-1"))
         .with("com.docker.compose.project", project)
         .with("com.docker.compose.service", service)
@@ -43,17 +43,17 @@ pub(crate) fn service(project: &str, service: &str) -> Container {
 }
 
 /// A compose service `db` that runs postgres.
-pub(crate) fn db(project: &str) -> Container {
+pub(crate) fn db(project: &str) -> ContainerInfo {
     service(project, "db").postgres()
 }
 
 /// A compose service `backend`.
-pub(crate) fn backend(project: &str) -> Container {
+pub(crate) fn backend(project: &str) -> ContainerInfo {
     service(project, "backend")
 }
 
 /// Backend and database of a project, in a directory.
-pub(crate) fn stack(project: &str, directory: &str) -> Vec<Container> {
+pub(crate) fn stack(project: &str, directory: &str) -> Vec<ContainerInfo> {
     vec![backend(project).at(directory), db(project).at(directory)]
 }
 
@@ -69,7 +69,7 @@ pub(crate) trait Build: Sized {
     fn holds(self, tool: &str) -> Self;
 }
 
-impl Build for Container {
+impl Build for ContainerInfo {
     fn with(mut self, label: &str, value: &str) -> Self {
         self.labels.insert(label.to_owned(), value.to_owned());
         self

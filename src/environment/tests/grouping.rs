@@ -1,13 +1,13 @@
 //! Tests of the inventory: stacks, profiles, places and roles, with their evidence.
 
 use super::fixture::*;
-use crate::docker::Container;
-use crate::docker::container::ContainerState;
+use crate::docker::ContainerInfo;
+use crate::docker::container_info::ContainerState;
 use crate::environment::observe;
 use crate::environment::selector::ProfileRule;
 
 #[track_caller]
-fn seen(containers: &[Container], expected: &[&str]) {
+fn seen(containers: &[ContainerInfo], expected: &[&str]) {
     assert_eq!(lines(&observe(containers, &anything())), expected);
 }
 

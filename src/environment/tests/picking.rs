@@ -1,18 +1,18 @@
 //! Which container: roles, replicas, states, and copies that claim a place.
 
 use super::fixture::*;
-use crate::docker::Container;
-use crate::docker::container::{ContainerState, Health};
+use crate::docker::ContainerInfo;
+use crate::docker::container_info::{ContainerState, Health};
 use crate::environment::selector::ContainerSelector;
 use crate::environment::{Target, find};
 use crate::error::Result;
 
-fn pick(containers: &[Container], wanted: &str, index: Option<u32>) -> Result<Target> {
+fn pick(containers: &[ContainerInfo], wanted: &str, index: Option<u32>) -> Result<Target> {
     find(containers, &anything())?.pick(&ContainerSelector::parse(wanted), index)
 }
 
 #[track_caller]
-fn picked(containers: &[Container], wanted: &str, index: Option<u32>, name: &str) {
+fn picked(containers: &[ContainerInfo], wanted: &str, index: Option<u32>, name: &str) {
     assert_eq!(pick(containers, wanted, index).unwrap().container.name, name);
 }
 
@@ -209,7 +209,7 @@ fn health_is_noted_and_refuses_nothing() {
         (Health::Healthy, None),
         (Health::None, None),
     ] {
-        let target = pick(&[Container { health, ..db("acme-dev") }], "db", None).unwrap();
+        let target = pick(&[ContainerInfo { health, ..db("acme-dev") }], "db", None).unwrap();
         assert_eq!(target.health_note(), note);
     }
 }

@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::fixture::*;
-use crate::docker::container::ContainerState;
-use crate::docker::{Container, ContainerSummary};
+use crate::docker::container_info::ContainerState;
+use crate::docker::{ContainerInfo, ContainerSummary};
 use crate::environment::selector::{ContainerSelector, ProfileRule, ProjectRules, TargetRequest};
 use crate::environment::{Environment, find, observe, worth_a_look};
 
@@ -26,7 +26,7 @@ const LABELS: [&str; 13] = [
 ];
 
 /// Any labels with any values, few enough for containers to meet.
-fn wild() -> impl Strategy<Value = Container> {
+fn wild() -> impl Strategy<Value = ContainerInfo> {
     let value = prop_oneof![
         Just("acme".to_owned()),
         Just("acme-prod".to_owned()),
@@ -52,7 +52,7 @@ fn wild() -> impl Strategy<Value = Container> {
                 ContainerState::Created,
             ][usize::from(state)]
             .clone();
-            Container { id: format!("{id:016x}").repeat(4), state, ..container }
+            ContainerInfo { id: format!("{id:016x}").repeat(4), state, ..container }
         },
     )
 }
@@ -81,19 +81,19 @@ fn meanings() -> impl Strategy<Value = TargetRequest> {
         })
 }
 
-fn only_listed(container: &Container) -> Container {
-    let Container { id, name, labels, .. } = container.clone();
-    Container::listed(&ContainerSummary { id, name, labels, image_id: None })
+fn only_listed(container: &ContainerInfo) -> ContainerInfo {
+    let ContainerInfo { id, name, labels, .. } = container.clone();
+    ContainerInfo::listed(&ContainerSummary { id, name, labels, image_id: None })
 }
 
 /// Well-formed projects that meet in every way there is.
-fn project() -> impl Strategy<Value = Vec<Container>> {
+fn project() -> impl Strategy<Value = Vec<ContainerInfo>> {
     let suffix = prop_oneof![Just("-dev"), Just("-prod"), Just("-staging"), Just("")];
     (prop_oneof![Just("acme"), Just("shop")], suffix, prop_oneof![Just("/a"), Just("/b")], any::<bool>())
         .prop_map(|(name, suffix, directory, up)| {
             let state = if up { ContainerState::Running } else { ContainerState::Exited(0) };
             // A daemon has no two containers of one name.
-            let renamed = |container: Container| {
+            let renamed = |container: ContainerInfo| {
                 let name = format!("{}-{}", &directory[1..], container.name);
                 container.named(&name).state(state.clone())
             };
@@ -149,14 +149,14 @@ proptest! {
     fn a_shortlist_leads_to_the_same_choice(
         projects in vec(project(), 0..6), strays in vec(wild(), 0..2), request in meanings(), nested in any::<bool>()
     ) {
-        let inside = |one: Container| {
+        let inside = |one: ContainerInfo| {
             let other = one.label("com.docker.compose.project.working_dir") == Some("/b");
             if nested && other { one.at("/a/x") } else { one }
         };
-        let containers: Vec<Container> = projects.into_iter().flatten().map(inside).chain(strays).collect();
-        let listed: Vec<Container> = containers.iter().map(only_listed).collect();
+        let containers: Vec<ContainerInfo> = projects.into_iter().flatten().map(inside).chain(strays).collect();
+        let listed: Vec<ContainerInfo> = containers.iter().map(only_listed).collect();
         let Some(ids) = worth_a_look(&listed, &request) else { return Ok(()) };
-        let few: Vec<Container> = containers.iter().filter(|one| ids.contains(&one.id)).cloned().collect();
+        let few: Vec<ContainerInfo> = containers.iter().filter(|one| ids.contains(&one.id)).cloned().collect();
         if let Ok(chosen) = find(&few, &request) {
             prop_assert_eq!(Ok(chosen), find(&containers, &request).map_err(|e| e.to_string()));
         }
@@ -171,7 +171,7 @@ proptest! {
         ids.dedup();
         prop_assume!(ids.len() == straight.len());
         prop_assert_eq!(observe(&straight, &wish), observe(&shuffled, &wish));
-        let answer = |list: &[Container]| find(list, &wish).map_err(|error| error.full_message());
+        let answer = |list: &[ContainerInfo]| find(list, &wish).map_err(|error| error.full_message());
         prop_assert_eq!(answer(&straight), answer(&shuffled));
     }
 
@@ -195,7 +195,7 @@ proptest! {
     #[test]
     fn every_container_is_seen_once(containers in vec(wild(), 0..12)) {
         // A swarm's ended tasks are left out, so here is none.
-        let unswarmed = |mut container: Container| {
+        let unswarmed = |mut container: ContainerInfo| {
             container.labels.remove("com.docker.swarm.service.name");
             container
         };

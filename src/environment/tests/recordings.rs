@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::fixture::*;
-use crate::docker::Container;
-use crate::docker::container::{ContainerState, ImageConfig};
+use crate::docker::ContainerInfo;
+use crate::docker::container_info::{ContainerState, ImageConfig};
 use crate::environment::selector::ContainerSelector;
 use crate::environment::{find, observe};
 
 /// All containers of a kind of engine, each with its image's configuration.
-fn recorded(kind: &str) -> Vec<Container> {
+fn recorded(kind: &str) -> Vec<ContainerInfo> {
     let images: BTreeMap<String, ImageConfig> = lines_of(kind, "images")
         .map(|json| {
             let id =
@@ -20,10 +20,10 @@ fn recorded(kind: &str) -> Vec<Container> {
         .collect();
     lines_of(kind, "containers")
         .map(|json| {
-            let container = Container::from_inspect(json.as_bytes()).unwrap();
+            let container = ContainerInfo::from_inspect(json.as_bytes()).unwrap();
             let image_config = images.get(&with_algorithm(&container.image_id)).cloned();
             assert!(image_config.is_some(), "{} has no image", container.name);
-            Container { image_config, ..container }
+            ContainerInfo { image_config, ..container }
         })
         .collect()
 }

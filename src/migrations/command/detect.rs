@@ -2,11 +2,8 @@
 //!
 //! Promise: one exec looks for all of them, in the directory in which the tool would run.
 
-use std::sync::Arc;
-
 use super::presets::{PRESETS, Preset};
-use crate::docker::exec::capture;
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::{Container, ExecSpec};
 use crate::error::Result;
 
 /// Files in the directory in which a tool would run.
@@ -47,15 +44,11 @@ impl ToolFiles {
     /// Looks; `None` where there is no such directory, or no shell.
     ///
     /// # Errors
-    /// Errors of [`capture`].
-    pub(crate) async fn look(
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-        dir: Option<&str>,
-    ) -> Result<Option<Self>> {
+    /// Errors of [`Container::capture`].
+    pub(crate) async fn look(container: &Container, dir: Option<&str>) -> Result<Option<Self>> {
         let mut argv = ["sh", "-c", LOOK, "envctl", dir.unwrap_or_default()].map(str::to_owned).to_vec();
         argv.extend(questions().map(str::to_owned));
-        let looked = capture(engine, container, &ExecSpec::new(argv), None).await?;
+        let looked = container.capture(&ExecSpec::new(argv), None).await?;
         Ok((looked.exit_code == 0).then(|| Self::read(&looked.text())))
     }
 

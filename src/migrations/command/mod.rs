@@ -15,8 +15,6 @@ pub(crate) mod resolved_tool;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 pub(crate) use detect::{Found, ToolFiles};
 pub(crate) use new_files::ChangedFile;
 pub(crate) use resolved_tool::{Commands, ResolvedTool, ToolChoice, preset};
@@ -28,7 +26,7 @@ use super::{MigrationName, sql::SqlDriver};
 use crate::consent::Confirmed;
 use crate::docker::exec::CommandOutput;
 use crate::docker::exec::run_command as program;
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::Session;
 use crate::postgres::lock::{self, LockMode};
@@ -63,13 +61,9 @@ impl CommandDriver {
         format!("{} in {}", self.tool.name, self.backend.name)
     }
 
-    fn engine(&self) -> &Arc<dyn Engine> {
-        &self.sql.engine
-    }
-
     /// Any program in the tool's directory.
     async fn call(&self, argv: &[String]) -> Result<CommandOutput> {
-        program::run(self.engine(), &self.backend, &spec(&self.tool, argv), &self.sql.interrupt).await
+        program::run(&self.backend, &spec(&self.tool, argv), &self.sql.interrupt).await
     }
 
     /// The tool itself.
@@ -219,14 +213,8 @@ impl CommandDriver {
     async fn hold(&self) -> Result<Session> {
         let sql = &self.sql;
         let application = format!("envctl/{} migrate {}", &sql.operation[..8], sql.who);
-        let holding = lock::hold(
-            &sql.engine,
-            &sql.container,
-            &sql.access,
-            &application,
-            LockMode::Exclusive,
-            sql.lock_limit,
-        );
+        let holding =
+            lock::hold(&sql.container, &sql.access, &application, LockMode::Exclusive, sql.lock_limit);
         sql.interrupt.or(holding).await?
     }
 

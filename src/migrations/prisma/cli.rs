@@ -2,13 +2,9 @@
 //!
 //! Promises: found by looking, in one exec; what is ambiguous is an error that lists it and names the setting.
 
-use std::sync::Arc;
-
-use serde::Deserialize;
-
-use crate::docker::exec::capture;
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Result};
+use serde::Deserialize;
 
 /// Looks upwards for the CLI as Node does, then below; lists what could be the project's files. A `find` that meets
 /// a folder it may not read goes on.
@@ -73,14 +69,10 @@ impl PrismaCli {
     /// Looks into a container; `None` where there is no CLI.
     ///
     /// # Errors
-    /// Kind `Usage`: no schema, or several. As [`capture`].
-    pub(crate) async fn find(
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-        wishes: &PrismaSettings,
-    ) -> Result<Option<Self>> {
+    /// Kind `Usage`: no schema, or several. As [`Container::capture`].
+    pub(crate) async fn find(container: &Container, wishes: &PrismaSettings) -> Result<Option<Self>> {
         let spec = ExecSpec::new(["sh", "-c", LOOK]);
-        let looked = capture(engine, container, &spec, None).await?;
+        let looked = container.capture(&spec, None).await?;
         if looked.exit_code != 0 {
             return Ok(None);
         }

@@ -113,7 +113,7 @@ impl PrismaDriver {
         self.sql.progress.step(&format!("prisma {}", words[..2].join(" ")));
         // node-postgres calls itself so in `pg_stat_activity`; the native engine has no name there.
         let spec = self.cli.spec(words, &self.guard).env("PGAPPNAME", self.sql.application());
-        let running = run_command::run(self.engine(), &self.backend, &spec, &self.sql.interrupt);
+        let running = run_command::run(&self.backend, &spec, &self.sql.interrupt);
         let cancelled = RefCell::new(None);
         let ran = tokio::select! {
             biased;

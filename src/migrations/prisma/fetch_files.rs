@@ -6,24 +6,18 @@
 
 use std::io::Read as _;
 use std::path::{Component, Path};
-use std::sync::Arc;
 
-use crate::docker::exec::{CAPTURE_LIMIT, capture};
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::exec::CAPTURE_LIMIT;
+use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Error, Result};
 
 /// Copies a folder of the container into `to`. A folder that is not there is an empty one.
 ///
 /// # Errors
 /// Kind `Tool`: no `tar` in the image. `Refused`: an entry that would leave the folder. `Integrity`: cut.
-pub(crate) async fn fetch(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    from: &str,
-    to: &Path,
-) -> Result<()> {
+pub(crate) async fn fetch(container: &Container, from: &str, to: &Path) -> Result<()> {
     let spec = ExecSpec::new(["tar", "-C", from, "-cf", "-", "."]);
-    let got = capture(engine, container, &spec, None).await?;
+    let got = container.capture(&spec, None).await?;
     let words = got.complaint();
     if got.exit_code != 0 && words.contains("No such file or directory") && !words.contains("exec") {
         return Ok(());

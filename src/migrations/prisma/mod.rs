@@ -10,8 +10,6 @@ pub(crate) mod fetch_files;
 pub(crate) mod output;
 mod studio;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
 pub(crate) use cli::{GUARD, PrismaCli, PrismaSettings};
@@ -22,9 +20,9 @@ use super::plan::MigrationPlan;
 use super::sql::{ResolvePlan, SqlDriver};
 use super::{History, MigrationName};
 use crate::consent::Confirmed;
+use crate::docker::exec::CommandOutput;
 use crate::docker::exec::run_command;
-use crate::docker::exec::{CommandOutput, capture};
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::{Container, ExecSpec};
 use crate::error::{self, ErrorKind, Result};
 use crate::postgres::Session;
 
@@ -57,22 +55,12 @@ impl PrismaDriver {
         format!("prisma in {}", self.backend.name)
     }
 
-    fn engine(&self) -> &Arc<dyn Engine> {
-        &self.sql.engine
-    }
-
     /// Runs `prisma WORDS`.
     ///
     /// # Errors
     /// Errors of [`crate::docker::exec::run_command::run`].
     pub(crate) async fn run(&self, words: &[&str]) -> Result<CommandOutput> {
-        run_command::run(
-            self.engine(),
-            &self.backend,
-            &self.cli.spec(words, &self.guard),
-            &self.sql.interrupt,
-        )
-        .await
+        run_command::run(&self.backend, &self.cli.spec(words, &self.guard), &self.sql.interrupt).await
     }
 
     /// Returns the state of each migration.
@@ -178,7 +166,7 @@ impl PrismaDriver {
             cat >"$1/$2/migration.sql""#;
         let mut spec = ExecSpec::new(["sh", "-c", WRITE, "envctl", &self.cli.migrations, &written.name]);
         spec.workdir = Some(self.cli.dir.clone());
-        let wrote = capture(self.engine(), &self.backend, &spec, Some(written.sql.as_bytes())).await?;
+        let wrote = self.backend.capture(&spec, Some(written.sql.as_bytes())).await?;
         if wrote.exit_code != 0 {
             return Err(error::tool(format!(
                 "{} cannot be written in container {}: {}",

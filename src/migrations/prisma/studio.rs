@@ -7,14 +7,12 @@
 //! Promise: Studio ends with us, also when we are killed: it is the child of a shell that waits for the end of its
 //! input. In a worker its address is in a file of the worker's private directory, since an engine shows variables too. Never in the database's container, whose PID 1 takes orphans for its own (reliability §0.6).
 
-use std::sync::Arc;
-
 use crate::cancel::CancelToken;
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::kill_tree::{SurvivingProcesses, TAG, end_marked};
-use crate::docker::exec::{Exec, ExecInput, ExecOutput, capture};
+use crate::docker::exec::{Exec, ExecInput, ExecOutput};
 use crate::docker::worker::{Unfit, Worker, WorkerFactory};
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Error, Result};
 use crate::random::nonce;
 use crate::secret::Secret;
@@ -84,16 +82,12 @@ impl StudioCli {
     /// The newest CLI of a container; `named` is one that was configured.
     ///
     /// # Errors
-    /// Errors of [`capture`].
-    pub(crate) async fn find(
-        engine: &Arc<dyn Engine>,
-        container: &Container,
-        named: Option<&str>,
-    ) -> Result<Option<Self>> {
+    /// Errors of [`Container::capture`].
+    pub(crate) async fn find(container: &Container, named: Option<&str>) -> Result<Option<Self>> {
         if let Some(program) = named {
             return Ok(Some(Self { program: program.to_owned(), major: 7 }));
         }
-        let looked = capture(engine, container, &ExecSpec::new(["sh", "-c", LOOK]), None).await?;
+        let looked = container.capture(&ExecSpec::new(["sh", "-c", LOOK]), None).await?;
         Ok(Self::newest(&looked.text()))
     }
 
@@ -120,7 +114,6 @@ impl StudioCli {
 
 /// A Studio that was started.
 pub(crate) struct Studio {
-    engine: Arc<dyn Engine>,
     container: Container,
     output: ExecOutput,
     // Its end ends Studio.
@@ -143,7 +136,6 @@ impl Studio {
     /// # Errors
     /// Kind `Docker`, `Target`.
     pub(crate) async fn start(
-        engine: &Arc<dyn Engine>,
         container: &Container,
         cli: &StudioCli,
         port: u16,
@@ -161,9 +153,9 @@ impl Studio {
             .env("PRISMA_HIDE_UPDATE_MESSAGE", "1")
             .env("NO_COLOR", "1")
             .with_stdin();
-        let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
-        let (engine, container) = (engine.clone(), container.clone());
-        Ok(Self { engine, container, output, input, place: StudioPlace::Backend(word), words: Vec::new() })
+        let Exec { output, input, .. } = container.exec(&spec).await?;
+        let (container, place) = (container.clone(), StudioPlace::Backend(word));
+        Ok(Self { container, output, input, place, words: Vec::new() })
     }
 
     /// Starts it in a worker beside `database`, from `image`, which is on the daemon's machine; `program` is the CLI
@@ -172,7 +164,6 @@ impl Studio {
     /// # Errors
     /// Kind `Tool`: no such image, no worker can be made; `Interrupted`. In every case nothing of it is left.
     pub(crate) async fn start_beside(
-        engine: &Arc<dyn Engine>,
         database: &Container,
         workshop: &WorkerFactory,
         (image, program): (&str, Option<&str>),
@@ -191,15 +182,15 @@ impl Studio {
             .env("CHECKPOINT_DISABLE", "1")
             .env("PRISMA_HIDE_UPDATE_MESSAGE", "1")
             .env("NO_COLOR", "1");
-        let worker = workshop.worker(engine, database, room, &tool).guest_of(image);
+        let worker = workshop.worker(database, room, &tool).guest_of(image);
         let started = async {
             let exec = worker.start().await.map_err(unfit)?;
             Ok((worker.container().await?, exec))
         };
         match interrupt.or(started).await.and_then(|started| started) {
             Ok((container, Exec { output, input, .. })) => {
-                let (engine, place) = (engine.clone(), StudioPlace::Worker(Box::new(worker)));
-                Ok(Self { engine, container, output, input, place, words: Vec::new() })
+                let place = StudioPlace::Worker(Box::new(worker));
+                Ok(Self { container, output, input, place, words: Vec::new() })
             }
             Err(error) => {
                 worker.end().await;
@@ -238,14 +229,14 @@ impl Studio {
     /// # Errors
     /// Processes that could not be ended.
     pub(crate) async fn end(self) -> std::result::Result<(), SurvivingProcesses> {
-        let Self { engine, container, place, output, input, .. } = self;
+        let Self { container, place, output, input, .. } = self;
         drop((output, input));
         match place {
             StudioPlace::Worker(worker) => {
                 worker.end().await;
                 Ok(())
             }
-            StudioPlace::Backend(word) => end_marked(&engine, &container, None, &word).await,
+            StudioPlace::Backend(word) => end_marked(&container, None, &word).await,
         }
     }
 }

@@ -22,14 +22,8 @@ impl SqlDriver {
     /// A session that holds envctl's own lock on the database.
     pub(crate) async fn hold(&self) -> Result<Session> {
         let application = self.application();
-        let holding = lock::hold(
-            &self.engine,
-            &self.container,
-            &self.access,
-            &application,
-            LockMode::Exclusive,
-            self.lock_limit,
-        );
+        let holding =
+            lock::hold(&self.container, &self.access, &application, LockMode::Exclusive, self.lock_limit);
         self.interrupt.or(holding).await?
     }
 

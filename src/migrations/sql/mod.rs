@@ -33,7 +33,7 @@ use super::layout::{Layout, Script};
 use super::plan::{MigrationPlan, PlannedMigration};
 use super::{risk, runnable};
 use crate::cancel::CancelToken;
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::error::{self, Result};
 use crate::migrations::directory;
 use crate::postgres::session::Refusal;
@@ -44,8 +44,6 @@ use crate::text::sql_quote::literal;
 /// Runner of SQL migrations on one database.
 #[derive(Clone)]
 pub(crate) struct SqlDriver {
-    /// The engine.
-    pub(crate) engine: Arc<dyn Engine>,
     /// The database's container.
     pub(crate) container: Container,
     /// User, database and password of the connection.
@@ -96,7 +94,7 @@ impl SqlDriver {
     }
 
     async fn session(&self) -> Result<Session> {
-        let opening = Session::open(&self.engine, &self.container, &self.access, "envctl");
+        let opening = Session::open(&self.container, &self.access, "envctl");
         self.interrupt.or(opening).await?
     }
 

@@ -299,8 +299,7 @@ impl SqlDriver {
         let RunStep { script, .. } = step;
         let name = &script.name;
         let looking = async {
-            let mut session =
-                Session::open(&self.engine, &self.container, &self.access, "envctl").await.ok()?;
+            let mut session = Session::open(&self.container, &self.access, "envctl").await.ok()?;
             let kept = self.look(&mut session).await.ok();
             session.close().await;
             kept
@@ -331,8 +330,7 @@ impl SqlDriver {
     /// Ends what a stopped run has left running, and takes its row back where `nothing_stays` of the file.
     pub(crate) async fn stop(&self, nothing_stays: impl Fn(&Script) -> bool) {
         let ending = async {
-            let mut session =
-                Session::open(&self.engine, &self.container, &self.access, "envctl cleanup").await.ok()?;
+            let mut session = Session::open(&self.container, &self.access, "envctl cleanup").await.ok()?;
             let ours = literal(&self.application());
             let end = format!(
                 "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity \

@@ -163,8 +163,6 @@ impl TransportOptions {
 /// A dump on its way to `blocks`.
 pub(crate) struct DumpRunner<'a> {
     /// The engine.
-    pub(crate) engine: &'a Arc<dyn Engine>,
-    /// The database's container.
     pub(crate) container: &'a Container,
     /// Options of the dump.
     pub(crate) options: &'a DumpOptions,
@@ -212,7 +210,7 @@ impl DumpRunner<'_> {
         };
         let spec = pg_dump::to_stdout(access, self.options, self.application);
         let run = async |spec: &ExecSpec, blocks| {
-            let dumping = verified_stream::run(self.engine, self.container, spec, blocks, self.stall_limit);
+            let dumping = verified_stream::run(self.container, spec, blocks, self.stall_limit);
             Ok(self.interrupt.or(dumping).await??)
         };
         match self.packed_or_not(&spec, &blocks, run).await {
@@ -259,10 +257,10 @@ impl DumpRunner<'_> {
     ) -> Result<VerifiedExit, WorkerError> {
         let spec = pg_dump::to_stdout(access, self.options, self.application);
         let spec = worker_access::over_tcp(spec, port);
-        let (engine, database, stall_limit) = (self.engine, self.container, self.stall_limit);
+        let (database, stall_limit) = (self.container, self.stall_limit);
         let run = async |spec: &ExecSpec, blocks| {
             let room = workshop.room()?;
-            remote::run(engine, database, workshop, room, spec, blocks, stall_limit, self.interrupt).await
+            remote::run(database, workshop, room, spec, blocks, stall_limit, self.interrupt).await
         };
         self.packed_or_not(&spec, blocks, run).await
     }
@@ -321,8 +319,7 @@ impl DumpRunner<'_> {
             seen(bytes);
             bytes
         };
-        let (engine, limit) = (self.engine, self.stall_limit);
-        let ran = run_to_end::run(engine, self.container, &worker, look, limit, self.interrupt).await;
+        let ran = run_to_end::run(&worker, look, self.stall_limit, self.interrupt).await;
         worker.end().await;
         Ok((ran?, worker, directory))
     }
@@ -353,15 +350,7 @@ impl DumpRunner<'_> {
         blocks: &mpsc::Sender<Vec<u8>>,
     ) -> Result<VerifiedExit, WorkerError> {
         let worker = self.worker(workshop, spec, password_of).await?;
-        let ran = stdout_fifo::run(
-            self.engine,
-            self.container,
-            &worker,
-            blocks.clone(),
-            self.stall_limit,
-            self.interrupt,
-        )
-        .await;
+        let ran = stdout_fifo::run(&worker, blocks.clone(), self.stall_limit, self.interrupt).await;
         worker.end().await;
         ran
     }
@@ -375,11 +364,11 @@ impl DumpRunner<'_> {
     ) -> Result<Worker, WorkerError> {
         let room = workshop.room()?;
         if let Some(access) = password_of
-            && !worker_access::leave_password(self.engine, self.container, access, &room).await??
+            && !worker_access::leave_password(self.container, access, &room).await??
         {
             return Err(worker_access::no_password().into());
         }
-        Ok(workshop.worker(self.engine, self.container, room, spec))
+        Ok(workshop.worker(self.container, room, spec))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::worker::{
     ARCHIVE, NOT_RUN, Unfit, Worker, WorkerError, WorkerFactory, run_to_end, stdin_fifo,
 };
-use crate::docker::{Container, Engine, Exec, ExecSpec};
+use crate::docker::{Container, Exec, ExecSpec};
 use crate::error::Result;
 use crate::fsutil::private_dir;
 use crate::postgres::Access;
@@ -33,7 +33,6 @@ const LOOK_AGAIN: Duration = Duration::from_mins(2);
 
 /// Starter of load processes, in workers or by exec.
 pub(crate) struct LoadRunner<'a> {
-    engine: &'a Arc<dyn Engine>,
     container: &'a Container,
     chosen: TransportChoice,
     asked: Transport,
@@ -47,7 +46,6 @@ pub(crate) struct LoadRunner<'a> {
 impl<'a> LoadRunner<'a> {
     /// By the way that was chosen.
     pub(crate) fn new(
-        engine: &'a Arc<dyn Engine>,
         container: &'a Container,
         chosen: TransportChoice,
         asked: Transport,
@@ -62,7 +60,7 @@ impl<'a> LoadRunner<'a> {
             }
         }
         let (workers, given_up) = (Mutex::default(), Mutex::default());
-        Self { engine, container, chosen, asked, loading, progress, workers, given_up }
+        Self { container, chosen, asked, loading, progress, workers, given_up }
     }
 
     /// The settings of those that load.
@@ -78,7 +76,7 @@ impl<'a> LoadRunner<'a> {
     /// A `psql`, one of so many sessions, that reads SQL into `access.database` and stops at the first error.
     ///
     /// # Errors
-    /// Errors of [`Exec::start`]; also fails if a worker was requested and cannot serve.
+    /// Errors of [`Container::exec`]; also fails if a worker was requested and cannot serve.
     pub(crate) async fn psql(&self, access: &Access, application: &str, sessions: usize) -> Result<Exec> {
         if let TransportChoice::Worker(workshop, port) = &self.chosen {
             let given_up = lock(&self.given_up).clone();
@@ -97,7 +95,7 @@ impl<'a> LoadRunner<'a> {
             }
         }
         let spec = psql::for_restore(access, application, "-", self.loading, sessions);
-        Exec::start(self.engine, self.container, &spec).await
+        self.container.exec(&spec).await
     }
 
     async fn in_worker(
@@ -185,7 +183,7 @@ impl<'a> LoadRunner<'a> {
             Err(unfit) => return Ok(Err(unfit)),
         };
         // What it has done nobody sees before its end.
-        let ran = run_to_end::run(self.engine, self.container, &worker, || 0, LOOK_AGAIN, interrupt).await;
+        let ran = run_to_end::run(&worker, || 0, LOOK_AGAIN, interrupt).await;
         match ran {
             Ok(end) => Ok(Ok(end)),
             Err(WorkerError::Unfit(unfit)) => Ok(Err(unfit)),
@@ -206,7 +204,7 @@ impl<'a> LoadRunner<'a> {
             Err(unfit) => return Ok(Err(unfit)),
         };
         if let Some(access) = password_of {
-            match worker_access::leave_password(self.engine, self.container, access, &room).await? {
+            match worker_access::leave_password(self.container, access, &room).await? {
                 Ok(true) => {}
                 Ok(false) => return Ok(Err(worker_access::no_password())),
                 Err(unfit) => return Ok(Err(unfit)),
@@ -217,7 +215,7 @@ impl<'a> LoadRunner<'a> {
         {
             return Ok(Err(Unfit::NoRoom(error.to_string())));
         }
-        let worker = workshop.worker(self.engine, self.container, room, spec);
+        let worker = workshop.worker(self.container, room, spec);
         let worker = Arc::new(match archive {
             Some((path, _)) => worker.reading(path),
             None => worker,

@@ -4,10 +4,8 @@
 //! Promise: a password is written into a file that only the worker's user reads, and only once the server has asked;
 //! it is in no variable and on no command line, both of which the engine shows.
 
-use std::sync::Arc;
-
 use crate::docker::worker::Unfit;
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::{Container, ExecSpec};
 use crate::error::Result;
 use crate::fsutil::private_dir;
 use crate::fsutil::private_dir::PrivateDir;
@@ -74,12 +72,11 @@ pub(crate) fn with_passfile(spec: ExecSpec) -> ExecSpec {
 /// # Errors
 /// Kind `Tool`: its source cannot be read. [`Unfit::NoRoom`]: it cannot be written.
 pub(crate) async fn leave_password(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     room: &PrivateDir,
 ) -> Result<std::result::Result<bool, Unfit>> {
-    let Some(password) = access.known_password(engine, container).await? else { return Ok(Ok(false)) };
+    let Some(password) = access.known_password(container).await? else { return Ok(Ok(false)) };
     let written = room.secret(PASSFILE, passfile(password.expose()).expose().as_bytes());
     Ok(written.map(|()| true).map_err(|e| Unfit::NoRoom(e.to_string())))
 }

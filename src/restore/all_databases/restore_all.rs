@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Roles, UnpackedCluster};
 use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Parts, Plan};
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::error::{Error, ErrorKind, Result};
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
@@ -106,7 +106,6 @@ pub(crate) async fn missing_roles(session: &mut Session, unpacked: &UnpackedClus
 /// # Errors
 /// Error of [`crate::restore::run::run`] for the first database that fails, with notes on restored and unchanged databases.
 pub(crate) async fn run(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     plan: Confirmed<ClusterPlan>,
     progress: &Arc<dyn Progress>,
@@ -115,13 +114,13 @@ pub(crate) async fn run(
     let ClusterPlan { roles, access, .. } = plan.plan().clone();
     if !roles.statements.is_empty() {
         progress.step("creating roles");
-        interrupt.or(create(engine, container, &access, &roles)).await??;
+        interrupt.or(create(container, &access, &roles)).await??;
     }
     let mut done: Vec<Restored> = Vec::new();
     let mut parts = plan.each().into_iter();
     while let Some((database, part)) = parts.next() {
         progress.on(Event::Detail(format!("restoring database {database:?}")));
-        match Box::pin(run::run(engine, container, part, progress, interrupt)).await {
+        match Box::pin(run::run(container, part, progress, interrupt)).await {
             Ok(restored) => done.push(restored),
             Err(error) => {
                 let rest: Vec<String> = parts.map(|(database, _)| database).collect();
@@ -133,13 +132,8 @@ pub(crate) async fn run(
 }
 
 /// All of them or none.
-pub(crate) async fn create(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    access: &Access,
-    roles: &Roles,
-) -> Result<()> {
-    let mut session = Session::open(engine, container, access, "envctl restore roles").await?;
+pub(crate) async fn create(container: &Container, access: &Access, roles: &Roles) -> Result<()> {
+    let mut session = Session::open(container, access, "envctl restore roles").await?;
     let refused = |refusal: Refusal| {
         // Never the statement: a password's hash may be in it.
         let error = Error::from(refusal).context("the missing roles cannot be created; nothing was changed");

@@ -13,7 +13,7 @@ use crate::codec::{Digest, Unpacker};
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::end_marker::{EndMarkerParser, wrap_fed};
 use crate::docker::exec::{ExecInput, ExecOutput};
-use crate::docker::{Container, Engine, Exec, ExecSpec};
+use crate::docker::{Container, Exec, ExecSpec};
 use crate::dump::archive::scanner::shown;
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
@@ -43,7 +43,6 @@ const STDERR_KEPT: usize = 64 << 10;
 /// # Errors
 /// Errors of a load of a plain dump, see [`crate::restore::load::sql::load`].
 pub(crate) async fn load(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     request: &LoadRequest,
@@ -56,7 +55,7 @@ pub(crate) async fn load(
     let spec = if request.rules.apart.is_some() { pg_restore::with(spec, without) } else { spec };
     let spec = if request.one_transaction { pg_restore::in_one_transaction(spec) } else { spec };
     let spec = ExecSpec { argv: wrap_fed(&nonce, &spec.argv), ..spec };
-    let Exec { output, input, .. } = Exec::start(engine, container, &spec).await?;
+    let Exec { output, input, .. } = container.exec(&spec).await?;
     let (sender, receiver) = mpsc::channel(4);
     let reading = {
         let (request, progress) = (request.clone(), progress.clone());
@@ -90,13 +89,12 @@ pub(crate) async fn load(
         (None, None) => return Err(error::failed("pg_restore ended").into()),
     };
     let (summary, _, left_out) = result;
-    let loaded = finish(engine, container, access, request, heard, summary, progress).await?;
+    let loaded = finish(container, access, request, heard, summary, progress).await?;
     Ok(LoadedDump { left_out, ..loaded })
 }
 
 /// Checks that pg_restore succeeded and that everything is loaded.
 async fn finish(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     request: &LoadRequest,
@@ -108,7 +106,7 @@ async fn finish(
         return Err(stopped(&heard, request));
     }
     progress.step("counting what was loaded");
-    let notes = check(engine, container, access, &request.application, &summary).await?;
+    let notes = check(container, access, &request.application, &summary).await?;
     Ok(LoadedDump { summary, notes, left_out: LeftOut::default() })
 }
 
@@ -228,13 +226,12 @@ pub(crate) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> LoadFai
 
 /// Compares the server with the list and with the rows that passed by; returns a note for each table with more rows.
 pub(crate) async fn check(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     application: &str,
     summary: &Summary,
 ) -> Result<Vec<String>> {
-    let mut session = Session::open(engine, container, access, application).await?;
+    let mut session = Session::open(container, access, application).await?;
     let forced = row_counts::lift_policies(&mut session).await?;
     let listed = summary.entries.iter().filter(|entry| RELATIONS.contains(&entry.kind.as_str()));
     let names: Vec<String> = listed

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::cancel::CancelToken;
 use crate::databases::properties::Properties;
 use crate::databases::staging;
+use crate::docker::Container;
 use crate::docker::exec::verified_stream::with_whereabouts;
-use crate::docker::{Container, Engine};
 use crate::dump::sql::{Rules, Summary};
 use crate::error::{self, Error, Result};
 use crate::postgres::preflight::{self, CreateFrom};
@@ -31,7 +31,6 @@ use crate::restore::run::{ParallelPlan, RestorePlan};
 
 /// A side database that is to be filled.
 pub(crate) struct StagingLoad<'a> {
-    pub(crate) engine: &'a Arc<dyn Engine>,
     pub(crate) container: &'a Container,
     pub(crate) plan: &'a RestorePlan,
     /// Name of the staging database.
@@ -87,7 +86,7 @@ impl StagingLoad<'_> {
         match self.fill(admin, loaders).await {
             Err(error) => {
                 let error = if self.role.is_some() { loading_role::explain(error) } else { error };
-                Err(with_whereabouts(self.engine, self.container, error).await)
+                Err(with_whereabouts(self.container, error).await)
             }
             filled => filled,
         }
@@ -175,7 +174,7 @@ impl StagingLoad<'_> {
         let Some(role) = self.role else {
             return Ok(LoadTarget { access: plan.access.to(self.side), rules, apart: None });
         };
-        let preparing = role.prepare(self.engine, self.container, plan, (admin, self.side), self.loader);
+        let preparing = role.prepare(self.container, plan, (admin, self.side), self.loader);
         let prepared = self.interrupt.or(preparing).await??;
         if let Some(live) = self.live {
             let name = loading_role::name_of(&plan.operation);
@@ -217,9 +216,9 @@ impl StagingLoad<'_> {
         jobs: u8,
         ground: &LoadTarget,
     ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
-        let Self { engine, container, loader, progress, interrupt, .. } = self;
+        let Self { container, loader, progress, interrupt, .. } = self;
         let LoadTarget { access, rules, .. } = ground;
-        spread.load(engine, container, loaders, (access, rules), (loader, jobs), progress, interrupt).await
+        spread.load(container, loaders, (access, rules), (loader, jobs), progress, interrupt).await
     }
 
     /// The failure with its cause, where the staging database tells one.
@@ -259,7 +258,7 @@ impl StagingLoad<'_> {
     }
 
     async fn open(&self, access: &Access) -> Result<Session> {
-        Session::open(self.engine, self.container, access, self.loader).await
+        Session::open(self.container, access, self.loader).await
     }
 
     async fn install_aids(&self) -> Result<()> {
@@ -311,7 +310,7 @@ impl StagingLoad<'_> {
             loading: loaders.loading(),
             one_transaction: plan.findings.in_place,
         };
-        let loading = load(self.engine, self.container, &ground.access, loaders, &request, self.progress);
+        let loading = load(self.container, &ground.access, loaders, &request, self.progress);
         let LoadedDump { summary, mut notes, left_out } = match self.interrupt.or(loading).await? {
             Ok(loaded) => loaded,
             Err(failure) => return Err(self.explained(failure, &ground.access).await),

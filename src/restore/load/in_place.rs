@@ -2,9 +2,7 @@
 //!
 //! Promise: one transaction, so that the database stays empty unless all of the dump is in it.
 
-use std::sync::Arc;
-
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::dump::sql::FindingKind;
 use crate::error::{self, Error, Result};
 use crate::postgres::preflight::may_not_create;
@@ -16,12 +14,11 @@ use crate::restore::input::ExaminedDump;
 /// # Errors
 /// Kind `Refused`.
 pub(crate) async fn check(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     examined: Option<&ExaminedDump>,
 ) -> Result<()> {
-    let mut session = Session::open(engine, container, access, "envctl restore").await?;
+    let mut session = Session::open(container, access, "envctl restore").await?;
     let empty = emptiness::is_empty(&mut session).await.map_err(Error::from)?;
     session.close().await;
     if !empty {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::cancel::CancelToken;
 use crate::codec::Digest;
-use crate::docker::{Container, Engine};
+use crate::docker::Container;
 use crate::dump::archive::ListFilter;
 use crate::dump::archive::files::Members;
 use crate::dump::format::Format;
@@ -92,10 +92,8 @@ impl ParallelArchive {
     ///
     /// # Errors
     /// Errors of a load with one session, see [`crate::restore::load::archive`].
-    #[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
     pub(crate) async fn load(
         &self,
-        engine: &Arc<dyn Engine>,
         container: &Container,
         loaders: &LoadRunner<'_>,
         (access, rules): (&Access, &Rules),
@@ -149,7 +147,7 @@ impl ParallelArchive {
             return Err(refused(&end.stderr, Some(end.exit_code), &name));
         }
         progress.step("counting what was loaded");
-        let notes = check(engine, container, access, application, &self.summary).await?;
+        let notes = check(container, access, application, &self.summary).await?;
         let Some(stored) = self.stored else { return Ok(Some((notes, deferred))) };
         if hash(&self.path, interrupt).await? == stored {
             Ok(Some((notes, deferred)))

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::codec::{Digest, Unpacker};
 use crate::docker::exec::{ExecInput, ExecOutput};
 use crate::docker::worker::Unfit;
-use crate::docker::{Container, Engine, Exec};
+use crate::docker::{Container, Exec};
 use crate::dump::format::Format;
 use crate::dump::sql::{DumpScanner, LeftOut, Rules, Summary};
 use crate::error::{self, Error, Result};
@@ -76,7 +76,6 @@ pub(crate) struct LoadedDump {
 /// holds what nobody vouches for. `Tool`: PostgreSQL refused a statement, named with its line. In every case the
 /// side database is worth nothing and the caller drops it.
 pub(crate) async fn load(
-    engine: &Arc<dyn Engine>,
     container: &Container,
     access: &Access,
     loaders: &LoadRunner<'_>,
@@ -89,7 +88,7 @@ pub(crate) async fn load(
             let why = "an archive that is no file and no directory goes through the daemon".to_owned();
             return Err(Error::from(Unfit::Refused(why)).into());
         }
-        return Box::pin(super::archive::load(engine, container, access, request, unpacker, progress)).await;
+        return Box::pin(super::archive::load(container, access, request, unpacker, progress)).await;
     }
     let Exec { mut output, mut input, handle } = loaders.psql(access, &request.application, 1).await?;
     let lock = request.rules.restricted.then(nonce);

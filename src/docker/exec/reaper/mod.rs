@@ -17,8 +17,9 @@ use tokio::io::AsyncReadExt as _;
 
 use super::demux::Demuxer;
 use crate::docker::container::Container;
+use crate::docker::container_info::ContainerInfo;
 use crate::docker::engine::{Engine, ExecState, ExecStream};
-use crate::docker::exec::{ExecSpec, capture, start_failure};
+use crate::docker::exec::{ExecSpec, start_failure};
 use crate::error::Result;
 
 /// Name of the supervising processes, in `ps` and in `/proc/PID/comm`.
@@ -52,14 +53,14 @@ type Interpreter = Option<usize>;
 pub(crate) struct Reapers(Mutex<BTreeMap<String, Interpreter>>);
 
 impl Reapers {
-    fn known(&self, container: &Container) -> Option<Interpreter> {
+    fn known(&self, container: &ContainerInfo) -> Option<Interpreter> {
         if is_official_alpine(container) {
             return Some(None);
         }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&container.id).copied()
     }
 
-    fn learn(&self, container: &Container, interpreter: Interpreter) {
+    fn learn(&self, container: &ContainerInfo, interpreter: Interpreter) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(container.id.clone(), interpreter);
     }
 }
@@ -71,15 +72,15 @@ const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Returns why commands in `container` run without a reaper although process 1 may be a postmaster. `None` where they have
 /// one, or where no command was started yet. Costs an exec where the image has an interpreter.
-pub(crate) async fn shortcoming(engine: &Arc<dyn Engine>, container: &Container) -> Option<String> {
+pub(crate) async fn shortcoming(container: &Container) -> Option<String> {
     if !is_needed(container) {
         return None;
     }
-    if engine.reapers().known(container)?.is_none() {
+    if container.engine().reapers().known(container)?.is_none() {
         return Some("has neither perl nor python3".to_owned());
     }
     let spec = ExecSpec::new(["true"]).env(PROBE, "1");
-    let probing = tokio::time::timeout(PROBE_LIMIT, capture(engine, container, &spec, None));
+    let probing = tokio::time::timeout(PROBE_LIMIT, container.capture(&spec, None));
     let told = probing.await.ok()?.ok()?.text();
     // What another program prints is none of ours.
     let reason =
@@ -92,7 +93,7 @@ const REASONS: &[&str] = &["machine ", "prctl: ", "fork: ", "pipe: ", "ctypes: "
 
 /// Reports that process 1 may be a postmaster: the image is PostgreSQL's or a server runs in the container, and no init
 /// was asked for.
-pub(crate) fn is_needed(container: &Container) -> bool {
+pub(crate) fn is_needed(container: &ContainerInfo) -> bool {
     let name = |word: &String| matches!(word.rsplit('/').next(), Some("postgres" | "postmaster"));
     let server = |line: &String| {
         let program = line.split_ascii_whitespace().next().unwrap_or_default();
@@ -104,7 +105,7 @@ pub(crate) fn is_needed(container: &Container) -> bool {
 }
 
 /// The official image on Alpine has neither interpreter. Its Dockerfile sets this variable, Debian's does not.
-fn is_official_alpine(container: &Container) -> bool {
+fn is_official_alpine(container: &ContainerInfo) -> bool {
     container.env("PG_SHA256").is_some()
 }
 
@@ -112,20 +113,17 @@ fn is_official_alpine(container: &Container) -> bool {
 ///
 /// # Errors
 /// The engine refused.
-pub(crate) async fn start(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    spec: &ExecSpec,
-) -> Result<(String, ExecStream)> {
+pub(crate) async fn start(container: &Container, spec: &ExecSpec) -> Result<(String, ExecStream)> {
+    let engine = container.engine();
     let reapers = engine.reapers();
     if is_needed(container) {
         match reapers.known(container) {
-            Some(Some(known)) => return direct(engine, container, &below(known, container, spec)).await,
+            Some(Some(known)) => return direct(container, &below(known, container, spec)).await,
             Some(None) => {}
             None => {
                 for candidate in 0..INTERPRETERS.len() {
                     let below = below(candidate, container, spec);
-                    let (id, mut stream) = direct(engine, container, &below).await?;
+                    let (id, mut stream) = direct(container, &below).await?;
                     if !is_missing(engine, &id, &mut stream, &below).await {
                         reapers.learn(container, Some(candidate));
                         return Ok((id, stream));
@@ -135,21 +133,18 @@ pub(crate) async fn start(
             }
         }
     }
-    direct(engine, container, spec).await
+    direct(container, spec).await
 }
 
-async fn direct(
-    engine: &Arc<dyn Engine>,
-    container: &Container,
-    spec: &ExecSpec,
-) -> Result<(String, ExecStream)> {
+async fn direct(container: &Container, spec: &ExecSpec) -> Result<(String, ExecStream)> {
+    let engine = container.engine();
     let id = engine.exec_create(&container.id, spec).await?;
     let stream = engine.exec_start(&id, spec.tty).await?;
     Ok((id, stream))
 }
 
 /// `spec` as the argument of the reaper.
-fn below(interpreter: usize, container: &Container, spec: &ExecSpec) -> ExecSpec {
+fn below(interpreter: usize, container: &ContainerInfo, spec: &ExecSpec) -> ExecSpec {
     let (program, options, script) = INTERPRETERS[interpreter];
     let mut below = spec.clone();
     below.reaper.push(program.to_owned());

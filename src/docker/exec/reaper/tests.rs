@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::*;
-use crate::docker::exec::capture;
 use crate::docker::fake_engine::{Scripted, ScriptedExec, container};
 
 /// Each interpreter of this machine with the words before the command.
@@ -256,7 +255,7 @@ fn the_first_process_killed_leaves_the_command_to_the_reaper() {
 
 #[test]
 fn a_reaper_is_for_postgres_without_an_init() {
-    let with = |change: fn(&mut Container)| {
+    let with = |change: fn(&mut ContainerInfo)| {
         let mut container = container("db");
         change(&mut container);
         is_needed(&container)
@@ -330,11 +329,11 @@ async fn without_perl_python_serves_and_without_both_the_command_runs_directly()
         ScriptedExec::prints("tool", "three\n", 3),
         ScriptedExec::prints("tool", "four\n", 0),
     ]);
-    let (engine, python, bare) = (script.engine(), container("python"), container("bare"));
+    let [python, bare] = ["python", "bare"].map(|name| script.container(container(name)));
     let spec = ExecSpec::new(["tool"]);
     let mut said = Vec::new();
     for container in [&python, &python, &bare, &bare] {
-        let captured = capture(&engine, container, &spec, None).await.unwrap();
+        let captured = container.capture(&spec, None).await.unwrap();
         said.push((captured.text(), captured.exit_code));
     }
     assert_eq!(said, [("one".into(), 0), ("two".into(), 0), ("three".into(), 3), ("four".into(), 0)]);
@@ -342,7 +341,7 @@ async fn without_perl_python_serves_and_without_both_the_command_runs_directly()
         script.asked().iter().map(|spec| spec.reaper.first().cloned().unwrap_or_default()).collect();
     let (perl, py) = ("/usr/bin/perl", "/usr/bin/python3");
     assert_eq!(below, [perl, py, py, perl, py, "", ""]);
-    assert_eq!(shortcoming(&engine, &bare).await.as_deref(), Some("has neither perl nor python3"));
+    assert_eq!(shortcoming(&bare).await.as_deref(), Some("has neither perl nor python3"));
     script.is_over().await;
 }
 
@@ -350,7 +349,7 @@ async fn without_perl_python_serves_and_without_both_the_command_runs_directly()
 async fn a_command_that_fails_like_a_missing_interpreter_runs_once() {
     // It did run: the engine knows its process.
     let script = Scripted::new([ScriptedExec::prints("tool", NO_PERL, 127)]);
-    let captured = capture(&script.engine(), &container("db"), &ExecSpec::new(["tool"]), None).await.unwrap();
+    let captured = script.container(container("db")).capture(&ExecSpec::new(["tool"]), None).await.unwrap();
     assert_eq!((captured.exit_code, captured.text()), (127, NO_PERL.trim_end().to_owned()));
     script.is_over().await;
 }
@@ -359,7 +358,7 @@ async fn a_command_that_fails_like_a_missing_interpreter_runs_once() {
 async fn a_user_who_is_not_there_is_reported_once() {
     let words = "unable to find user nosuch: no matching entries in passwd file\r\n";
     let script = Scripted::new([ScriptedExec::not_started("tool", words)]);
-    let captured = capture(&script.engine(), &container("db"), &ExecSpec::new(["tool"]), None).await.unwrap();
+    let captured = script.container(container("db")).capture(&ExecSpec::new(["tool"]), None).await.unwrap();
     assert_eq!((captured.exit_code, captured.text()), (127, words.trim_end().to_owned()));
     script.is_over().await;
 }
@@ -369,9 +368,10 @@ async fn the_official_image_on_alpine_is_known_to_have_neither() {
     let script = Scripted::new([ScriptedExec::prints("tool", "", 0)]);
     let mut alpine = container("alpine");
     alpine.env = vec!["PG_SHA256=00".to_owned()];
-    capture(&script.engine(), &alpine, &ExecSpec::new(["tool"]), None).await.unwrap();
+    let alpine = script.container(alpine);
+    alpine.capture(&ExecSpec::new(["tool"]), None).await.unwrap();
     assert!(script.asked()[0].reaper.is_empty());
-    assert_eq!(shortcoming(&script.engine(), &alpine).await.as_deref(), Some("has neither perl nor python3"));
+    assert_eq!(shortcoming(&alpine).await.as_deref(), Some("has neither perl nor python3"));
 }
 
 #[test]
