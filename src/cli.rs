@@ -11,6 +11,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::app::App;
 use crate::app::global_args::GlobalArgs;
 use crate::commands;
+use crate::commands::context::CommandContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit;
 use crate::ui::{Ui, UiOptions};
@@ -146,25 +147,28 @@ fn misunderstood(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 }
 
 async fn dispatch(cli: Cli, app: &App) -> Result<()> {
-    let global = cli.global;
+    let ctx = || CommandContext::new(app, &cli.global);
     match cli.command {
-        Command::Status(args) => commands::status::run(args, &global, app).await,
-        Command::Shell(args) => commands::shell::run(args, &global, app).await,
-        Command::Exec(args) => commands::exec::run(args, &global, app).await,
-        Command::Psql(args) => commands::psql::run(args, &global, app).await,
-        Command::Logs(args) => commands::logs::run(args, &global, app).await,
-        Command::Studio(args) => commands::studio::run(args, &global, app).await,
-        Command::Forward(args) => commands::forward::run(args, &global, app).await,
-        Command::Backup(args) => Box::pin(commands::backup::run(*args, &global, app)).await,
-        Command::Restore(args) => Box::pin(commands::restore::run(args, &global, app)).await,
-        Command::Migrate(args) => Box::pin(commands::migrate::run(args, &global, app)).await,
-        Command::Generate(args) => commands::generate::run(&args, &global, app).await,
-        Command::Push(args) => commands::push::run(&args, &global, app).await,
-        Command::Pull(args) => commands::pull::run(&args, &global, app).await,
-        Command::Seed(args) => commands::seed::run(&args, &global, app).await,
-        Command::Doctor(args) => commands::doctor::run(args, &global, app).await,
-        Command::Init(args) => commands::init::run(args, &global, app).await,
-        Command::Config(args) => commands::config::run(&args, &global, app),
+        Command::Status(args) => commands::status::run(args, &ctx()?).await,
+        Command::Shell(args) => commands::shell::run(args, &ctx()?).await,
+        Command::Exec(args) => commands::exec::run(args, &ctx()?).await,
+        Command::Psql(args) => commands::psql::run(args, &ctx()?).await,
+        Command::Logs(args) => commands::logs::run(args, &ctx()?).await,
+        Command::Studio(args) => commands::studio::run(args, &ctx()?).await,
+        Command::Forward(args) => commands::forward::run(args, &ctx()?).await,
+        Command::Backup(args) => Box::pin(commands::backup::run(*args, &ctx()?)).await,
+        Command::Restore(args) => Box::pin(commands::restore::run(args, &ctx()?)).await,
+        Command::Migrate(args) => Box::pin(commands::migrate::run(args, &ctx()?)).await,
+        Command::Generate(args) => commands::generate::run(&args, &ctx()?).await,
+        Command::Push(args) => commands::push::run(&args, &ctx()?).await,
+        Command::Pull(args) => commands::pull::run(&args, &ctx()?).await,
+        Command::Seed(args) => commands::seed::run(&args, &ctx()?).await,
+        Command::Doctor(args) => commands::doctor::run(args, &ctx()?).await,
+        Command::Init(args) => commands::init::run(args, &ctx()?).await,
+        Command::Config(args) => {
+            commands::config::run(&args, &ctx()?);
+            Ok(())
+        }
         Command::Completions(args) => commands::completions::run(&args, definition(), app),
         Command::Man(args) => commands::man::run(&args, definition(), app),
         Command::HelpExitCodes(args) => commands::exit_codes::run(&args, app),

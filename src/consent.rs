@@ -166,6 +166,17 @@ pub(crate) enum Decision<P> {
 }
 
 impl<P> Decision<P> {
+    /// Returns the confirmed plan; hands the plan of a dry run to `show`.
+    pub(crate) fn go_or(self, show: impl FnOnce(&P)) -> Option<Confirmed<P>> {
+        match self {
+            Self::Go(confirmed) => Some(confirmed),
+            Self::DryRun(plan) => {
+                show(&plan);
+                None
+            }
+        }
+    }
+
     /// The confirmed plan; `None` for a dry run.
     #[cfg(test)]
     pub(crate) fn confirmed(self) -> Option<Confirmed<P>> {

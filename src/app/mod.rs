@@ -20,14 +20,12 @@ use jiff::Timestamp;
 use crate::cancel::{CancelToken, Trigger, interrupted, pair};
 use crate::config::settings::EndpointSettings;
 use crate::config::{self, Settings};
-use crate::consent::{Consent, Decision, Guard, GuardTarget, Unlike};
+use crate::consent::{Consent, Decision, GuardTarget, Plan, Unlike};
 use crate::docker::client::Client;
 use crate::docker::context::{self, ContextInputs, Endpoint, EndpointRequest};
 use crate::docker::exec::tty;
-use crate::docker::inspect_all::observe;
-use crate::docker::{Container, ContainerInfo, ContainerSummary, Engine};
-use crate::environment;
-use crate::environment::{Environment, Inventory, Target};
+use crate::docker::{Container, ContainerInfo, Engine};
+use crate::environment::{Environment, Target};
 use crate::error::{self, ErrorKind, Result};
 use crate::postgres::access::ConnectionOverrides;
 use crate::text::shell_word::shell_word;
@@ -237,9 +235,9 @@ impl App {
     ///
     /// # Errors
     /// Kind `Usage` or `Docker`.
-    pub(crate) fn connect(&self, settings: &Settings, global: &GlobalArgs) -> Result<Daemon> {
+    pub(crate) fn connect(&self, settings: &Settings, insecure: bool) -> Result<Daemon> {
         let endpoint = self.endpoint(settings.daemon(settings.target.profile.as_deref()))?;
-        if endpoint.insecure() && !global.insecure {
+        if endpoint.insecure() && !insecure {
             return Err(error::docker(format!("{} is a plain TCP daemon: anybody on the way could read and change everything", endpoint.host))
                 .hint("use TLS (DOCKER_TLS_VERIFY, a context with certificates) or ssh://; `--insecure` goes on all the same"));
         }
@@ -261,66 +259,6 @@ impl App {
             ..ContextInputs::from_environment(|name| self.environment.get(name).cloned())
         };
         context::resolve(&inputs, &context::socket_at)
-    }
-
-    /// docker → everything that runs there.
-    ///
-    /// # Errors
-    /// Kind `Docker`.
-    pub(crate) async fn landscape(&self, daemon: &Daemon, settings: &Settings) -> Result<Inventory> {
-        let listed = self.interrupt.or(daemon.engine.list()).await??;
-        self.landscape_of(listed, daemon, settings).await
-    }
-
-    async fn landscape_of(
-        &self,
-        listed: Vec<ContainerSummary>,
-        daemon: &Daemon,
-        settings: &Settings,
-    ) -> Result<Inventory> {
-        let containers =
-            self.interrupt.or(observe(&daemon.engine, listed, environment::is_in_doubt)).await??;
-        Ok(environment::observe(&containers, &settings.target))
-    }
-
-    /// docker → the one environment that is meant.
-    ///
-    /// # Errors
-    /// Kind `Docker` or `Target`.
-    pub(crate) async fn environment(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {
-        let chosen = self.chosen(daemon, settings).await?;
-        let chosen = self.protected_by_its_own(chosen, settings)?;
-        self.means(&chosen);
-        Ok(chosen)
-    }
-
-    /// Protects an environment where its own project's file says so, which is not the one that we stand in when the stack
-    /// is named from elsewhere.
-    ///
-    /// # Errors
-    /// Kind `Usage`: that file cannot be understood.
-    pub(crate) fn protected_by_its_own(
-        &self,
-        mut environment: Environment,
-        settings: &Settings,
-    ) -> Result<Environment> {
-        let rules = settings.for_stack(&environment)?.target.rules;
-        environment.protect(&rules);
-        Ok(environment)
-    }
-
-    async fn chosen(&self, daemon: &Daemon, settings: &Settings) -> Result<Environment> {
-        let listed = self.interrupt.or(daemon.engine.list()).await??;
-        let shown: Vec<ContainerInfo> = listed.iter().map(ContainerInfo::listed).collect();
-        if let Some(few) = environment::worth_a_look(&shown, &settings.target) {
-            let few = listed.iter().filter(|line| few.contains(&line.id)).cloned().collect();
-            if let Ok(chosen) = self.landscape_of(few, daemon, settings).await?.environment(&settings.target)
-            {
-                return Ok(chosen);
-            }
-            // What is there instead has to be told.
-        }
-        self.landscape_of(listed, daemon, settings).await?.environment(&settings.target)
     }
 
     /// Returns the settings of a profile's database, with the password read from its source.
@@ -377,29 +315,16 @@ impl App {
         Ok(rustix::stdio::dup2_stdin(std::fs::File::open(file)?)?)
     }
 
-    /// Asks what the guards ask, with Ctrl-C leaving at once: nothing runs yet.
+    /// Asks what the plan's guard asks, with Ctrl-C leaving at once: nothing runs yet. `unlike`: what comes in is of
+    /// something else, and that has to be agreed to whatever the profile.
     ///
     /// # Errors
     /// Kind `Refused`.
-    pub(crate) fn confirm<P: crate::consent::Plan>(
+    pub(crate) fn confirm<P: Plan>(
         &self,
         plan: P,
-        guard: Guard,
         target: &Target,
-        consent: &Consent,
-    ) -> Result<Decision<P>> {
-        self.confirm_unlike(plan, guard, (target, None), consent)
-    }
-
-    /// See [`App::confirm`]; `unlike`: what comes in is of something else, and that has to be agreed to whatever the profile.
-    ///
-    /// # Errors
-    /// Kind `Refused`.
-    pub(crate) fn confirm_unlike<P: crate::consent::Plan>(
-        &self,
-        plan: P,
-        guard: Guard,
-        (target, unlike): (&Target, Option<Unlike>),
+        unlike: Option<Unlike>,
         consent: &Consent,
     ) -> Result<Decision<P>> {
         let target = GuardTarget {
@@ -409,7 +334,7 @@ impl App {
             protected: target.protected,
             unlike,
         };
-        self.confirm_each(plan, guard, std::slice::from_ref(&target), consent)
+        self.confirm_each(plan, std::slice::from_ref(&target), consent)
     }
 
     /// Offers what need not be; without a terminal, or with `--yes`, the answer is no.
@@ -424,10 +349,9 @@ impl App {
     ///
     /// # Errors
     /// Kind `Refused`.
-    pub(crate) fn confirm_each<P: crate::consent::Plan>(
+    pub(crate) fn confirm_each<P: Plan>(
         &self,
         plan: P,
-        guard: Guard,
         targets: &[GuardTarget],
         consent: &Consent,
     ) -> Result<Decision<P>> {
@@ -435,6 +359,7 @@ impl App {
             return Err(interrupted(signal));
         }
         self.asking.store(true, Ordering::SeqCst);
+        let guard = plan.guard();
         let decision = crate::consent::confirm_each(&self.ui, plan, guard, targets, consent);
         self.asking.store(false, Ordering::SeqCst);
         decision

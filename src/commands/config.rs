@@ -2,10 +2,8 @@
 
 use serde::Serialize;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
+use crate::commands::context::CommandContext;
 use crate::config::SettingRow;
-use crate::error::Result;
 use crate::ui::{Column, Table};
 
 /// Arguments of `config`.
@@ -17,12 +15,10 @@ struct EffectiveConfigAnswer<'a> {
     settings: &'a [SettingRow],
 }
 
-/// # Errors
-/// Kind `Usage`: a setting cannot be understood.
-pub(crate) fn run(_args: &EffectiveConfigArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    let rows = settings.table();
-    app.ui.show(&EffectiveConfigAnswer { settings: rows }, |ui| {
+/// Shows the settings.
+pub(crate) fn run(_args: &EffectiveConfigArgs, ctx: &CommandContext) {
+    let rows = ctx.settings.table();
+    ctx.ui.show(&EffectiveConfigAnswer { settings: rows }, |ui| {
         let mut table = Table::new([Column::text("setting"), Column::text("value"), Column::text("from")]);
         for row in rows {
             table.row([
@@ -33,5 +29,4 @@ pub(crate) fn run(_args: &EffectiveConfigArgs, global: &GlobalArgs, app: &App) -
         }
         ui.render(&table)
     });
-    Ok(())
 }

@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use crate::app::{App, Daemon};
+use crate::commands::context::StackContext;
 use crate::commands::find_catalog;
-use crate::commands::interactive_exec::{target_line, tell_unprotected};
-use crate::config::Settings;
+use crate::commands::interactive_exec::tell_unprotected;
 use crate::docker::{Container, ContainerInfo};
+use crate::environment::Target;
 use crate::environment::selector::ContainerSelector;
-use crate::environment::{Environment, Target};
-use crate::error::{self, Error, Result};
-use crate::postgres::access::ConnectionOverrides;
+use crate::error::Result;
+use crate::postgres::connect::{FirstSession, primary, settle};
 use crate::postgres::database_info::DatabaseInfo;
-use crate::postgres::{Access, Session, emptiness, standing};
+use crate::postgres::{Access, Session};
 use crate::progress::Progress as _;
 use crate::repository::identity::Identity;
-use crate::text::shell_word::shell_word;
 use crate::ui::TargetLine;
 
 /// A database that answers.
@@ -49,252 +47,89 @@ impl ConnectedDatabase {
     }
 }
 
-/// Reaches the database of an environment and says so on the target line.
-pub(crate) async fn reach(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-) -> Result<ConnectedDatabase> {
-    let (found, session) = reach_open(app, daemon, settings, environment).await?;
-    session.close().await;
-    Ok(found)
-}
-
-/// Reaches the database like [`reach`] and leaves the session open. A further session would cost an exec.
-pub(crate) async fn reach_open(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-) -> Result<(ConnectedDatabase, Session)> {
-    reach_from(app, daemon, settings, environment, FirstSession::Configured).await
-}
-
-/// Reaches the server like [`reach_open`], in any database that accepts connections.
-pub(crate) async fn reach_open_anywhere(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-) -> Result<(ConnectedDatabase, Session)> {
-    reach_from(app, daemon, settings, environment, FirstSession::Any).await
-}
-
-/// See [`reach_open`], for a verb that writes: a database that only an image's variable names is written to only where
-/// it is not empty beside one that is not.
-pub(crate) async fn reach_open_to_write(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-) -> Result<(ConnectedDatabase, Session)> {
-    reach_from(app, daemon, settings, environment, FirstSession::ToWrite).await
-}
-
-/// See [`reach_open`], in the container's own database, whatever is in it.
-pub(crate) async fn reach_open_default(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-) -> Result<(ConnectedDatabase, Session)> {
-    reach_from(app, daemon, settings, environment, FirstSession::Default).await
-}
-
-/// Which database a first session is opened in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FirstSession {
-    /// The one that is configured, else the container's own.
-    Configured,
-    /// Database for a verb that writes, chosen as for `Configured`.
-    ToWrite,
-    /// Database for a verb that only reads: the container's own one where several could be meant.
-    ToLook,
-    /// The container's own one, whatever is in it.
-    Default,
-    /// Any that accepts connections.
-    Any,
-}
-
-async fn reach_from(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-    entry: FirstSession,
-) -> Result<(ConnectedDatabase, Session)> {
-    let (target, access, mut session, only) = connect_from(app, daemon, settings, environment, entry).await?;
-    let facts = DatabaseInfo::read(&mut session).await?;
-    let mut line = line(&target, daemon, environment, &facts);
-    if let Some(only) = only {
-        line.because = Some(line.because.map_or(only.clone(), |because| format!("{because}; {only}")));
+impl StackContext {
+    /// Environment → database server, told on the target line.
+    ///
+    /// # Errors
+    /// Kind `Target`, `Docker`: no server, or several that could be meant.
+    pub(crate) async fn server(&self) -> Result<ConnectedDatabase> {
+        let (found, session) = self.server_with_session(FirstSession::Configured).await?;
+        session.close().await;
+        Ok(found)
     }
-    app.ui.target(&line);
-    let only_service = environment.database_services().len() < 2;
-    let (container, context) = (session.container().clone(), daemon.context.clone());
-    Ok((ConnectedDatabase { target, container, access, facts, only_service, context }, session))
-}
 
-/// The target line of a database.
-pub(crate) fn line(
-    target: &Target,
-    daemon: &Daemon,
-    environment: &Environment,
-    facts: &DatabaseInfo,
-) -> TargetLine {
-    TargetLine {
-        database: Some((facts.database.clone(), facts.version.to_string())),
-        because: (!environment.chosen_because.is_empty()).then(|| environment.chosen_because.clone()),
-        ..target_line(target, daemon)
+    /// Reaches the server like [`StackContext::server`] and leaves the session open. A further session would cost an exec.
+    ///
+    /// # Errors
+    /// Errors of [`StackContext::server`].
+    pub(crate) async fn server_with_session(
+        &self,
+        entry: FirstSession,
+    ) -> Result<(ConnectedDatabase, Session)> {
+        let (target, mut session, only) = self.connect_to(entry).await?;
+        let facts = DatabaseInfo::read(&mut session).await?;
+        let because = &self.environment.chosen_because;
+        let because = Some(because.clone()).filter(|because| !because.is_empty());
+        let because = because.into_iter().chain(only).collect::<Vec<_>>().join("; ");
+        self.ui.target(&TargetLine {
+            database: Some((facts.database.clone(), facts.version.to_string())),
+            because: Some(because).filter(|because| !because.is_empty()),
+            ..self.target_line(&target)
+        });
+        let found = ConnectedDatabase {
+            target,
+            container: session.container().clone(),
+            access: session.access().clone(),
+            facts,
+            only_service: self.environment.database_services().len() < 2,
+            context: self.daemon.context.clone(),
+        };
+        Ok((found, session))
+    }
+
+    /// Opens a session with the primary, for a verb that only looks.
+    ///
+    /// # Errors
+    /// Errors of [`StackContext::server`].
+    pub(crate) async fn connect(&self) -> Result<(Target, Session)> {
+        let (target, session, _) = self.connect_to(FirstSession::ToLook).await?;
+        Ok((target, session))
+    }
+
+    /// Opens a session with the primary. Also gives why the database is another one than the container's own.
+    async fn connect_to(&self, entry: FirstSession) -> Result<(Target, Session, Option<String>)> {
+        let mut target = self.environment.pick(&ContainerSelector::Db, self.settings.target.index)?;
+        if let Some(reason) = &target.preferred {
+            self.ui.detail(reason);
+        }
+        let own = self.settings.for_stack(&target)?;
+        let overrides = self.wishes(&own, target.profile.name.as_deref())?;
+        let replicas = std::iter::once(&target.container).chain(&target.candidates);
+        let replicas: Vec<Container> = replicas.map(|info| self.daemon.container(info)).collect();
+        let answering = self.interrupt.or(primary(&replicas, &overrides, entry));
+        let telling = async {
+            tokio::time::sleep(SILENCE).await;
+            let waiting = format!("waiting for PostgreSQL in {} to answer", target.container.name);
+            self.ui.progress().step(&waiting);
+            std::future::pending::<()>().await;
+        };
+        let found = tokio::select! {
+            found = answering => found,
+            () = telling => unreachable!("it says so and waits"),
+        };
+        let (silent, session) = found??;
+        for error in silent {
+            self.ui.warn(&format!("a replica of the database was passed over: {}", error.full_message()));
+        }
+        target.container = ContainerInfo::clone(session.container());
+        tell_unprotected(self, session.container()).await;
+        if matches!(entry, FirstSession::Any | FirstSession::Default) || overrides.database.is_some() {
+            return Ok((target, session, None));
+        }
+        let (session, only) = self.interrupt.or(Box::pin(settle(session, entry))).await??;
+        Ok((target, session, only))
     }
 }
 
 /// Time without an answer from the server after which the progress line says that envctl waits.
 const SILENCE: Duration = Duration::from_secs(2);
-
-/// The primary of an environment's database, with an open session.
-pub(crate) async fn connect(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-) -> Result<(Target, Access, Session)> {
-    let (target, access, session, _) =
-        connect_from(app, daemon, settings, environment, FirstSession::ToLook).await?;
-    Ok((target, access, session))
-}
-
-/// Also gives why the database is another one than the container's own.
-async fn connect_from(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-    entry: FirstSession,
-) -> Result<(Target, Access, Session, Option<String>)> {
-    let mut target = environment.pick(&ContainerSelector::Db, settings.target.index)?;
-    if let Some(reason) = &target.preferred {
-        app.ui.detail(reason);
-    }
-    let wishes = app.wishes(&settings.for_stack(&target)?, target.profile.name.as_deref())?;
-    let answering = app.interrupt.or(primary(daemon, &target, &wishes, entry));
-    let telling = async {
-        tokio::time::sleep(SILENCE).await;
-        app.ui.progress().step(&format!("waiting for PostgreSQL in {} to answer", target.container.name));
-        std::future::pending::<()>().await;
-    };
-    let found = tokio::select! {
-        found = answering => found,
-        () = telling => unreachable!("it says so and waits"),
-    };
-    let (silent, session) = found??;
-    for error in silent {
-        app.ui.warn(&format!("a replica of the database was passed over: {}", error.full_message()));
-    }
-    target.container = ContainerInfo::clone(session.container());
-    tell_unprotected(app, session.container()).await;
-    if matches!(entry, FirstSession::Any | FirstSession::Default) || wishes.database.is_some() {
-        return Ok((target, session.access().clone(), session, None));
-    }
-    let settling = Box::pin(settle(session, entry));
-    let (access, session, only) = app.interrupt.or(settling).await??;
-    Ok((target, access, session, only))
-}
-
-/// Settles which database is meant where only the image's variables, or nobody, name one: an application may have made
-/// its own, and then the default one is empty.
-async fn settle(mut session: Session, entry: FirstSession) -> Result<(Access, Session, Option<String>)> {
-    // A server that does not tell has the last word where it is asked for the database itself.
-    if !emptiness::is_empty(&mut session).await.unwrap_or(false) {
-        return Ok((session.access().clone(), session, None));
-    }
-    let access = session.access().clone();
-    let others = emptiness::others_with_content(&mut session).await?;
-    // Named by POSTGRES_DB or POSTGRES_USER it may be empty because it is new.
-    let named = access.database != UNNAMED;
-    match others.as_slice() {
-        [] => Ok((access, session, None)),
-        [only] if entry != FirstSession::ToWrite || !named => {
-            let container = session.container().clone();
-            session.close().await;
-            let session = Session::open(&container, &access.to(only), "envctl").await?;
-            let why = format!("the only database that is not empty; {} is", access.database);
-            Ok((session.access().clone(), session, Some(why)))
-        }
-        _ if entry == FirstSession::ToLook => Ok((access, session, None)),
-        several => Err(which(&access.database, several, named)),
-    }
-}
-
-/// Database of the image where no variable names one.
-const UNNAMED: &str = "postgres";
-
-/// The question which database is meant, with what picks each.
-fn which(default: &str, others: &[String], named: bool) -> Error {
-    let verb = if others.len() == 1 { "is" } else { "are" };
-    let error = error::target(format!(
-        "which database is meant? {default}, the container's default, is empty, and {} {verb} not",
-        others.join(", ")
-    ));
-    let own = named.then_some(default);
-    let candidates = others.iter().map(String::as_str).chain(own);
-    let pick = |error: Error, name: &str| error.hint(format!("name the database: `-d {}`", shell_word(name)));
-    candidates.fold(error, pick).hint("name it for good in envctl.toml: `[database] name = \"…\"`")
-}
-
-/// Asks every running replica whether it is the one that takes writes; also gives why some could not be asked.
-async fn primary(
-    daemon: &Daemon,
-    target: &Target,
-    wishes: &ConnectionOverrides,
-    entry: FirstSession,
-) -> Result<(Vec<Error>, Session)> {
-    let (mut primaries, mut silent) = (Vec::new(), Vec::new());
-    let replicas = std::iter::once(&target.container).chain(&target.candidates);
-    for container in replicas {
-        let container = &daemon.container(container);
-        let opening = async {
-            let access = Access::discover(container, wishes).await?;
-            match entry {
-                FirstSession::Configured
-                | FirstSession::ToWrite
-                | FirstSession::ToLook
-                | FirstSession::Default => Session::open(container, &access, "envctl").await,
-                FirstSession::Any => standing::outside(container, &access, None, "envctl").await,
-            }
-        };
-        let opened = opening.await;
-        if target.candidates.is_empty() {
-            let session = opened?;
-            return Ok((silent, session));
-        }
-        let asked = match opened {
-            Ok(mut session) => {
-                let answer = session.value("select pg_is_in_recovery()").await;
-                answer.map(|answer| (session, answer)).map_err(Error::from)
-            }
-            Err(error) => Err(error),
-        };
-        match asked {
-            Ok((session, answer)) if answer.as_deref() == Some("f") => {
-                primaries.push(session);
-            }
-            Ok(_) => {}
-            // It may be the one that is down, which the others are there for.
-            Err(error) => silent.push(error.context(format!("container {}", container.name))),
-        }
-    }
-    match (primaries.len(), primaries.pop()) {
-        (1, Some(primary)) => Ok((silent, primary)),
-        (0, _) => {
-            let none =
-                error::target("no replica of the database takes writes").hint("pick one with `--index N`");
-            Err(silent.iter().fold(none, |none, error| none.hint(error.full_message())))
-        }
-        (n, _) => {
-            Err(error::target(format!("{n} replicas of the database each take writes; which one is meant?"))
-                .hint("pick one with `--index N`"))
-        }
-    }
-}

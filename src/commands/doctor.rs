@@ -6,14 +6,14 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use serde::Serialize;
 
-use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
-use crate::commands::{connect, find_catalog, status};
+use crate::commands::context::{CommandContext, StackContext};
+use crate::commands::{find_catalog, status};
 use crate::config::Settings;
 use crate::docker::exec::reaper;
 use crate::doctor::{self, CheckFinding, Severity, StackPlace};
+use crate::environment::Role;
 use crate::environment::selector::ContainerSelector;
-use crate::environment::{Environment, Inventory, Role};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::repository::catalog::Catalog;
 use crate::repository::identity::Identity;
@@ -47,24 +47,25 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// # Errors
 /// Kind `Found`: something wants a decision. `Docker`: the daemon cannot be asked at all. `Target`: no stack of that name.
-pub(crate) async fn run(_args: DoctorArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    let daemon = app.connect(&settings, global)?;
-    let landscape =
-        app.landscape(&daemon, &settings).await.inspect_err(|error| say_where(app, &daemon, error))?;
-    let environments = chosen(&landscape, &settings)?;
-    let looking = look(app, &daemon, &settings, &environments, global.consent().dry_run);
-    let mut findings = configuration(&settings);
-    if environments.is_empty() {
-        findings.push(CheckFinding::note("containers", status::nothing(&landscape, &daemon)));
+pub(crate) async fn run(_args: DoctorArgs, ctx: &CommandContext) -> Result<()> {
+    let daemon = ctx.daemon()?;
+    let inventory = ctx.inventory().await.inspect_err(|error| say_where(ctx, daemon, error))?;
+    // Everything, unless something was named; what was named has to be there.
+    let environments = status::wanted(&inventory, &ctx.settings)?;
+    let stacks =
+        environments.into_iter().map(|environment| ctx.of(environment)).collect::<Result<Vec<_>>>()?;
+    let looking = look(ctx, &stacks);
+    let mut findings = configuration(&ctx.settings);
+    if stacks.is_empty() {
+        findings.push(CheckFinding::note("containers", status::nothing(&inventory, daemon)));
     }
-    findings.extend(app.interrupt.or(looking).await?);
+    findings.extend(ctx.interrupt.or(looking).await??);
     findings.sort_by_key(|finding| finding.severity);
     for step in findings.iter_mut().flat_map(|finding| finding.notes.iter_mut().chain(&mut finding.next)) {
-        *step = app.ui.complete(step);
+        *step = ctx.ui.complete(step);
     }
-    show(app, &daemon, &findings);
-    verdict(app, &findings)
+    show(ctx, daemon, &findings);
+    verdict(ctx, &findings)
 }
 
 /// Which daemon it was: who has several wants to know before all else.
@@ -77,11 +78,6 @@ fn say_where(app: &App, daemon: &Daemon, error: &Error) {
 
 fn choice(daemon: &Daemon) -> String {
     format!("context {} ({})", daemon.context, daemon.origin)
-}
-
-/// Everything, unless something was named; what was named has to be there.
-fn chosen(landscape: &Inventory, settings: &Settings) -> Result<Vec<Environment>> {
-    status::wanted(landscape, settings)
 }
 
 /// Findings about the configuration, which need neither Docker nor a database.
@@ -108,46 +104,32 @@ fn configuration(settings: &Settings) -> Vec<CheckFinding> {
 }
 
 /// Every check but those of the configuration.
-async fn look(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environments: &[Environment],
-    only_look: bool,
-) -> Vec<CheckFinding> {
-    let rooms = app.rooms();
-    let engine = doctor::engine::look(&daemon.engine, choice(daemon), &rooms).await;
+async fn look(ctx: &CommandContext, stacks: &[StackContext]) -> Result<Vec<CheckFinding>> {
+    let daemon = ctx.daemon()?;
+    let engine = doctor::engine::look(&daemon.engine, choice(daemon), &ctx.rooms()).await;
     let mut findings = doctor::engine::judge(&engine);
     // First: what a worker of a killed run does in a database ends with it.
-    let beside = environments.iter().filter_map(|environment| find_catalog::of(settings, environment).ok());
+    let beside = stacks.iter().filter_map(|stack| find_catalog::of(&stack.settings, &stack.environment).ok());
     let mut homes: Vec<PathBuf> = beside.map(|catalog| catalog.directory().to_owned()).collect();
-    for place in app.all_rooms() {
+    for place in ctx.all_rooms() {
         if !homes.contains(&place) {
             homes.push(place);
         }
     }
-    let sweeping = doctor::orphans::look(&daemon.engine, &homes, only_look);
+    let sweeping = doctor::orphans::look(&daemon.engine, &homes, ctx.global.dry_run);
     findings.extend(match tokio::time::timeout(LIMIT, sweeping).await {
         Ok(seen) => doctor::orphans::judge(&seen),
         Err(_) => vec![CheckFinding::warning("orphans", late("the engine's list of workers"))],
     });
-    let of_each: Vec<Vec<CheckFinding>> = futures::stream::iter(environments)
-        .map(|environment| examine(app, daemon, settings, environment, only_look))
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
+    let of_each: Vec<Vec<CheckFinding>> =
+        futures::stream::iter(stacks).map(examine).buffered(AT_ONCE).collect().await;
     findings.extend(of_each.into_iter().flatten());
-    findings
+    Ok(findings)
 }
 
 /// One profile of one stack.
-async fn examine(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-    only_look: bool,
-) -> Vec<CheckFinding> {
+async fn examine(stack: &StackContext) -> Vec<CheckFinding> {
+    let environment = &stack.environment;
     let place = StackPlace::of(environment);
     let mut findings = doctor::containers::judge(environment, &place);
     // What cannot be picked has been told with its containers.
@@ -155,34 +137,30 @@ async fn examine(
     let mut target = Identity {
         stack: environment.stack.clone(),
         profile: environment.profile.name.clone(),
-        database: settings.database(environment.profile.name.as_deref()).name.clone(),
-        context: Some(daemon.context.clone()),
+        database: stack.settings.database(environment.profile.name.as_deref()).name.clone(),
+        context: Some(stack.daemon.context.clone()),
         ..Identity::default()
     };
-    if let Ok(picked) = environment.pick(&ContainerSelector::Db, settings.target.index) {
-        let (told, seen) = ask(app, daemon, settings, environment, &place, only_look).await;
+    if let Ok(picked) = environment.pick(&ContainerSelector::Db, stack.settings.target.index) {
+        let (told, seen) = ask(stack, &place).await;
         findings.extend(told);
         holds = seen.as_ref().is_some_and(|seen| seen.holds == Some(true));
         let database = seen.map(|seen| seen.facts.database).or(target.database);
         let only = environment.database_services().len() < 2;
-        target = find_catalog::identity(&picked, only, &daemon.context, database.as_deref());
+        target = find_catalog::identity(&picked, only, &stack.daemon.context, database.as_deref());
     }
-    findings.extend(backups(app, settings, environment, &place, (target, holds), only_look).await);
+    findings.extend(backups(stack, &place, target, holds).await);
     findings
 }
 
 async fn ask(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
+    stack: &StackContext,
     place: &StackPlace,
-    only_look: bool,
 ) -> (Vec<CheckFinding>, Option<doctor::database::DatabaseReport>) {
     let asking = async {
-        let (.., mut session) = connect::connect(app, daemon, settings, environment).await?;
+        let (_, mut session) = stack.connect().await?;
         // Not waited for when it is dropped: its end of input ends it.
-        let seen = doctor::database::look(&mut session, only_look).await?;
+        let seen = doctor::database::look(&mut session, stack.global.dry_run).await?;
         Ok::<_, Error>((session.container().clone(), seen))
     };
     match tokio::time::timeout(LIMIT, asking).await {
@@ -206,13 +184,12 @@ async fn ask(
 
 /// On a thread of its own: a directory on a server that is gone hangs whoever reads it.
 async fn backups(
-    app: &App,
-    settings: &Settings,
-    environment: &Environment,
+    stack: &StackContext,
     place: &StackPlace,
-    (target, holds): (Identity, bool),
-    only_look: bool,
+    target: Identity,
+    holds: bool,
 ) -> Vec<CheckFinding> {
+    let (settings, environment, only_look) = (&stack.settings, &stack.environment, stack.global.dry_run);
     let looking = async {
         let catalog: Catalog = find_catalog::of(settings, environment)?;
         let look = move || {
@@ -230,7 +207,7 @@ async fn backups(
             // A file of its project that cannot be understood is told by the look above.
             let own = settings.for_stack(environment);
             let limit = own.as_ref().unwrap_or(settings).migrations.backup_age;
-            doctor::backups::judge(&seen, place, has_database, limit, app.now())
+            doctor::backups::judge(&seen, place, has_database, limit, stack.now())
         }
         Ok(Err(error)) => {
             vec![CheckFinding::problem("backups", error.full_message()).explained_by(&error).at(place)]

@@ -1,9 +1,8 @@
 //! `envctl exec`: one command in a container, byte-clean, its exit code passed through.
 
 use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::interactive_exec::{any_container, talk, target_line};
-use crate::commands::multi_stack::one_stack;
+use crate::commands::context::CommandContext;
+use crate::commands::interactive_exec::talk;
 use crate::docker::ExecSpec;
 use crate::error::Result;
 
@@ -42,19 +41,15 @@ pub(crate) struct ExecCommandArgs {
 
 /// # Errors
 /// The command's own exit code as kind `Child`; otherwise what kept it from running.
-pub(crate) async fn run(args: ExecCommandArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    one_stack(
-        &settings,
+pub(crate) async fn run(args: ExecCommandArgs, ctx: &CommandContext) -> Result<()> {
+    ctx.one_stack(
         "exec",
         "name it: `-s STACK`; for each of several: `for s in a b; do envctl exec -s \"$s\" …; done`",
     )?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    let target = any_container(&environment, &args.target, settings.target.index)?;
-    app.ui.target(&target_line(&target, &daemon));
-    let spec = args.exec.spec(args.command, app);
-    talk(app, &daemon.container(&target.container), &spec).await
+    let stack = ctx.stack().await?;
+    let container = stack.any_container(&args.target)?;
+    let spec = args.exec.spec(args.command, ctx);
+    talk(ctx, &container, &spec).await
 }
 
 impl ExecArgs {

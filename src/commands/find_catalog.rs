@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
 use crate::commands::connect::ConnectedDatabase;
+use crate::commands::context::CommandContext;
 use crate::config::Settings;
 use crate::environment::{Environment, Inventory, Target};
 use crate::error::{ErrorKind, Result};
@@ -89,15 +88,15 @@ pub(crate) struct Meant {
 ///
 /// # Errors
 /// Kind `Target` or `Docker`: not both names are given, and the engine does not tell.
-pub(crate) async fn meant(app: &App, settings: &Settings, global: &GlobalArgs) -> Result<Meant> {
+pub(crate) async fn meant(ctx: &CommandContext) -> Result<Meant> {
+    let settings = &ctx.settings;
     let target = &settings.target;
     let stack = match target.stacks.as_slice() {
         [one] if !one.contains(['*', '?', '[', '{']) => Some(one),
         _ => target.rules.stack.as_ref(),
     };
     let (Some(stack), Some(profile)) = (stack, &target.profile) else {
-        let daemon = app.connect(settings, global)?;
-        let environment = app.environment(&daemon, settings).await?;
+        let environment = ctx.stack().await?.environment;
         let catalog = of(settings, &environment)?;
         return Ok(Meant { catalog, stack: environment.stack, profile: environment.profile.name });
     };
@@ -106,11 +105,7 @@ pub(crate) async fn meant(app: &App, settings: &Settings, global: &GlobalArgs) -
     if settings.has_one_backup_place() || settings.is_about(stack) {
         return here();
     }
-    let asking = async {
-        let daemon = app.connect(settings, global)?;
-        app.landscape(&daemon, settings).await
-    };
-    let landscape = match tokio::time::timeout(LIMIT, asking).await {
+    let landscape = match tokio::time::timeout(LIMIT, ctx.inventory()).await {
         Ok(Ok(landscape)) => landscape,
         Ok(Err(error)) if matches!(error.kind(), ErrorKind::Interrupted(_)) => return Err(error),
         Ok(Err(_)) | Err(_) => return here(),

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::interactive_exec::{any_container, target_line};
-use crate::commands::multi_stack::one_stack;
+use crate::commands::context::CommandContext;
 use crate::docker::forward::{Forward, ForwardMethod, find_way, listen, serve};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;
@@ -48,18 +45,14 @@ struct ForwardAnswer {
 
 /// # Errors
 /// Kind `Usage`: the local port. `Tool`: no way to the port. `Target`: the container stopped meanwhile.
-pub(crate) async fn run(args: ForwardArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    one_stack(&settings, "forward", "name it with `-s STACK`")?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    let target = any_container(&environment, &args.target, settings.target.index)?;
-    app.ui.target(&target_line(&target, &daemon));
+pub(crate) async fn run(args: ForwardArgs, ctx: &CommandContext) -> Result<()> {
+    ctx.one_stack("forward", "name it with `-s STACK`")?;
+    let stack = ctx.stack().await?;
+    let container = stack.any_container(&args.target)?;
     let Ports { local, port } = args.ports;
     let listener = listen(local).await?;
-    let container = daemon.container(&target.container);
     let finding = find_way(&container, port);
-    let way = app.interrupt.or(finding).await??;
+    let way = ctx.interrupt.or(finding).await??;
     let address = listener.local_addr().map_or_else(|_| format!("127.0.0.1:{local}"), |at| at.to_string());
     let by = match way {
         ForwardMethod::Direct(at) => format!("at {at}"),
@@ -68,12 +61,12 @@ pub(crate) async fn run(args: ForwardArgs, global: &GlobalArgs, app: &App) -> Re
         }
     };
     let answer = ForwardAnswer { address, container: container.name.clone(), port, method: by };
-    app.ui.show(&answer, |_| format!("{}\n", answer.address));
-    app.ui
+    ctx.ui.show(&answer, |_| format!("{}\n", answer.address));
+    ctx.ui
         .say(&format!("forwards to port {port} of {}, {}; Ctrl-C ends it", answer.container, answer.method));
-    let progress: Arc<dyn Progress> = app.ui.progress();
+    let progress: Arc<dyn Progress> = ctx.ui.progress();
     let forward = Forward { container, port, way };
-    match serve(forward, listener, &progress, &app.interrupt).await {
+    match serve(forward, listener, &progress, &ctx.interrupt).await {
         // Nobody ends a forward in any other way.
         Err(ended) if ended.kind() == ErrorKind::Interrupted(2) => Ok(()),
         other => other,

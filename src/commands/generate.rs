@@ -1,7 +1,6 @@
 //! `envctl generate`: the schema tool's client, made anew in the backend.
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
+use crate::commands::context::CommandContext;
 use crate::commands::multi_stack::ManyArgs;
 use crate::commands::schema_tool::SchemaTool;
 use crate::commands::schema_tool::multi_stack::{ToolVerb, over_several};
@@ -17,12 +16,17 @@ pub(crate) struct GenerateArgs {
 
 /// # Errors
 /// See [`SchemaTool`].
-pub(crate) async fn run(args: &GenerateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &GenerateArgs, ctx: &CommandContext) -> Result<()> {
     let verb = ToolVerb { name: "generate", action: "generate the client of", words: &["generate"] };
-    if over_several(verb, &args.many, global, app).await? {
+    if over_several(verb, &args.many, ctx).await? {
         return Ok(());
     }
-    let tool = SchemaTool::find("generate", global, app).await?;
-    let call = tool.call("generate", format!("generate the client of {}", tool.place()), &["generate"])?;
-    tool.carry_out(app, global, call, Guard::Change).await
+    let tool = SchemaTool::find("generate", ctx).await?;
+    let call = tool.call(
+        "generate",
+        Guard::Change,
+        format!("generate the client of {}", tool.place()),
+        &["generate"],
+    )?;
+    tool.carry_out(call).await
 }

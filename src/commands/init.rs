@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::multi_stack::one_stack;
-use crate::config::Settings;
+use crate::commands::context::CommandContext;
 use crate::config::generate::draft;
 use crate::config::write_new::{create, exists};
 use crate::environment::Environment;
@@ -48,10 +45,9 @@ struct New {
 
 /// # Errors
 /// Kind `Target`: no stack runs here. `Refused`: a file exists; nothing was written then.
-pub(crate) async fn run(args: InitArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    one_stack(&settings, "init", "name it: `-s STACK`")?;
-    let folder = settings.target.project_dir.clone().unwrap_or_else(|| PathBuf::from("."));
+pub(crate) async fn run(args: InitArgs, ctx: &CommandContext) -> Result<()> {
+    ctx.one_stack("init", "name it: `-s STACK`")?;
+    let folder = ctx.settings.target.project_dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     let mut files = Vec::new();
     if args.makefile {
@@ -65,18 +61,18 @@ pub(crate) async fn run(args: InitArgs, global: &GlobalArgs, app: &App) -> Resul
         if toml.exists() && !args.force && !to_stdout {
             return Err(exists(&toml));
         }
-        match from_what_runs(global, app, &settings).await {
+        match from_what_runs(ctx).await {
             Ok(text) => files.push(New { path: toml, text }),
             // The Makefile is the same whatever runs.
             Err(e) if args.makefile => {
-                app.ui.warn(&format!("no envctl.toml was written: {}", e.full_message()));
+                ctx.ui.warn(&format!("no envctl.toml was written: {}", e.full_message()));
             }
             Err(e) => return Err(e),
         }
     } else if !to_stdout {
-        app.ui.say(&format!("{} exists and is not replaced", toml.display()));
+        ctx.ui.say(&format!("{} exists and is not replaced", toml.display()));
     }
-    write(&args, global, app, &files, to_stdout)
+    write(&args, ctx, &files, to_stdout)
 }
 
 /// # Errors
@@ -103,14 +99,13 @@ fn makefile(args: &InitArgs, folder: &Path, to_stdout: bool) -> Result<New> {
     }
 }
 
-async fn from_what_runs(global: &GlobalArgs, app: &App, settings: &Settings) -> Result<String> {
-    let daemon = app.connect(settings, global)?;
-    let landscape = app.landscape(&daemon, settings).await?;
+async fn from_what_runs(ctx: &CommandContext) -> Result<String> {
+    let inventory = ctx.inventory().await?;
     // Which profile is meant does not matter here: all of them are written down.
-    let stack = landscape.stack_of(&settings.target).map_err(|e| {
+    let stack = inventory.stack_of(&ctx.settings.target).map_err(|e| {
         e.hint("start the stack first, so that there is something to write down: `docker compose up -d`")
     })?;
-    let environments: Vec<&Environment> = landscape
+    let environments: Vec<&Environment> = inventory
         .stacks()
         .into_iter()
         .filter(|other| other.name == stack)
@@ -119,21 +114,21 @@ async fn from_what_runs(global: &GlobalArgs, app: &App, settings: &Settings) -> 
     Ok(draft(&stack, &environments))
 }
 
-fn write(args: &InitArgs, global: &GlobalArgs, app: &App, files: &[New], to_stdout: bool) -> Result<()> {
+fn write(args: &InitArgs, ctx: &CommandContext, files: &[New], to_stdout: bool) -> Result<()> {
     let shown = |new: &New| new.path.display().to_string();
-    if to_stdout && !global.dry_run {
+    if to_stdout && !ctx.global.dry_run {
         for new in files {
-            app.ui.answer(&new.text);
+            ctx.ui.answer(&new.text);
         }
         return Ok(());
     }
-    if global.dry_run {
+    if ctx.global.dry_run {
         let plan: Vec<String> = files.iter().map(|new| format!("would write {}", shown(new))).collect();
         for line in &plan {
-            app.ui.say(line);
+            ctx.ui.say(line);
         }
         let text: String = files.iter().map(|new| new.text.clone()).collect();
-        app.ui.show(&InitAnswer { dry_run: true, written: Vec::new() }, |_| text);
+        ctx.ui.show(&InitAnswer { dry_run: true, written: Vec::new() }, |_| text);
         return Ok(());
     }
     for new in files {
@@ -148,8 +143,8 @@ fn write(args: &InitArgs, global: &GlobalArgs, app: &App, files: &[New], to_stdo
         } else {
             format!("put `include {name}` into your Makefile")
         };
-        app.ui.say(&next);
+        ctx.ui.say(&next);
     }
-    app.ui.show(&answer, |_| escape_lines(&answer.written.join("\n")) + "\n");
+    ctx.ui.show(&answer, |_| escape_lines(&answer.written.join("\n")) + "\n");
     Ok(())
 }

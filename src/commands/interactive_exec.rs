@@ -1,38 +1,46 @@
 //! Shared parts of `shell`, `exec` and `psql`: target line, attached session, exit code of the child.
 
-use crate::app::{App, Daemon};
+use crate::app::App;
+use crate::commands::context::StackContext;
 use crate::docker::exec::interactive::{Outcome, converse};
 use crate::docker::exec::kill_tree::SurvivingProcesses;
 use crate::docker::exec::reaper;
 use crate::docker::{Container, ContainerInfo, ExecSpec};
+use crate::environment::Target;
 use crate::environment::selector::ContainerSelector;
-use crate::environment::{Environment, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::shell_word::shell_word;
 use crate::ui::TargetLine;
 
-/// The target line of a container that Docker alone knows about.
-pub(crate) fn target_line(target: &Target, daemon: &Daemon) -> TargetLine {
-    TargetLine {
-        stack: target.stack.clone(),
-        profile: target.profile.name.clone(),
-        prod: target.profile.is_prod(),
-        unknown: target.profile.is_unknown(),
-        role_or_service: target.service.clone(),
-        container: target.container.name.clone(),
-        health: target.health_note(),
-        context: daemon.context.clone(),
-        database: None,
-        because: None,
+impl StackContext {
+    /// Returns the target line of a container that Docker alone knows about.
+    pub(crate) fn target_line(&self, target: &Target) -> TargetLine {
+        TargetLine {
+            stack: target.stack.clone(),
+            profile: target.profile.name.clone(),
+            prod: target.profile.is_prod(),
+            unknown: target.profile.is_unknown(),
+            role_or_service: target.service.clone(),
+            container: target.container.name.clone(),
+            health: target.health_note(),
+            context: self.daemon.context.clone(),
+            database: None,
+            because: None,
+        }
     }
-}
 
-/// The container for a role, a service or a name; `--container` names one whatever its role.
-///
-/// # Errors
-/// Kind `Target`.
-pub(crate) fn any_container(environment: &Environment, word: &str, index: Option<u32>) -> Result<Target> {
-    environment.named().unwrap_or_else(|| environment.pick(&ContainerSelector::parse(word), index))
+    /// Picks the container for a role, a service or a name, and tells it; `--container` names one whatever its role.
+    ///
+    /// # Errors
+    /// Kind `Target`.
+    pub(crate) fn any_container(&self, name: &str) -> Result<Container> {
+        let index = self.settings.target.index;
+        let picked = self.environment.named();
+        let target =
+            picked.unwrap_or_else(|| self.environment.pick(&ContainerSelector::parse(name), index))?;
+        self.ui.target(&self.target_line(&target));
+        Ok(self.daemon.container(&target.container))
+    }
 }
 
 /// Holds the conversation and turns its end into the command's own exit code.

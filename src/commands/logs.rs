@@ -6,9 +6,7 @@ use jiff::{Span, Timestamp};
 use tokio::io::AsyncReadExt as _;
 
 use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::interactive_exec::target_line;
-use crate::commands::multi_stack::one_stack;
+use crate::commands::context::CommandContext;
 use crate::docker::engine::LogsRequest;
 use crate::docker::exec::demux::{Demuxer, Output};
 use crate::environment::selector::ContainerSelector;
@@ -36,23 +34,18 @@ pub(crate) struct LogsArgs {
 
 /// # Errors
 /// Kind `Target`, `Docker`: no such container, no logs.
-pub(crate) async fn run(args: LogsArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let since = args.since.as_deref().map(|text| since(text, app.now())).transpose()?;
-    let settings = app.settings(global)?;
-    one_stack(
-        &settings,
-        "logs",
-        "name it: `-s STACK`; several at a time: one `envctl logs -f` in each terminal",
-    )?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    let target =
-        environment.pick_in_any_state(&ContainerSelector::parse(&args.target), settings.target.index)?;
-    app.ui.target(&target_line(&target, &daemon));
+pub(crate) async fn run(args: LogsArgs, ctx: &CommandContext) -> Result<()> {
+    let since = args.since.as_deref().map(|text| since(text, ctx.now())).transpose()?;
+    ctx.one_stack("logs", "name it: `-s STACK`; several at a time: one `envctl logs -f` in each terminal")?;
+    let stack = ctx.stack().await?;
+    let target = stack
+        .environment
+        .pick_in_any_state(&ContainerSelector::parse(&args.target), stack.settings.target.index)?;
+    ctx.ui.target(&stack.target_line(&target));
     let request = LogsRequest { follow: args.follow, tail: args.tail, since, timestamps: args.timestamps };
-    let logs = daemon.engine.logs(&target.container.id, &request).await?;
-    let copying = copy(logs.reader, logs.framed, app);
-    app.interrupt.or(copying).await?
+    let logs = stack.daemon.engine.logs(&target.container.id, &request).await?;
+    let copying = copy(logs.reader, logs.framed, ctx);
+    ctx.interrupt.or(copying).await?
 }
 
 async fn copy(

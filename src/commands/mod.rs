@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod connect;
+pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod exit_codes;

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::multi_stack_table::table;
-use crate::app::global_args::GlobalArgs;
-use crate::app::{App, Daemon};
+use crate::app::App;
 use crate::cancel::{CancelToken, interrupted};
+use crate::commands::context::CommandContext;
 use crate::config::Settings;
 use crate::consent::{Confirmed, Decision};
 use crate::environment::selector::TargetRequest;
@@ -66,31 +66,6 @@ impl ManyArgs {
     }
 }
 
-/// Context of a multi-stack operation.
-pub(crate) struct MultiStackContext<'a> {
-    pub(crate) app: &'a App,
-    pub(crate) daemon: &'a Daemon,
-    pub(crate) settings: &'a Settings,
-}
-
-impl MultiStackContext<'_> {
-    /// The surroundings of one of the stacks.
-    pub(crate) fn at(&self, environment: &Environment, stop: CancelToken) -> App {
-        self.app.of_stack(environment, stop)
-    }
-}
-
-/// An error for a verb that works on one stack at a time, before Docker is asked; `instead` is what to type.
-///
-/// # Errors
-/// Kind `Usage`: several are named.
-pub(crate) fn one_stack(settings: &Settings, verb: &str, instead: &str) -> Result<()> {
-    if settings.target.all_stacks || settings.target.stacks.len() > 1 {
-        return Err(error::usage(format!("`{verb}` works on one stack at a time")).hint(instead));
-    }
-    Ok(())
-}
-
 /// Plans, asks, runs and tells.
 ///
 /// # Errors
@@ -98,32 +73,27 @@ pub(crate) fn one_stack(settings: &Settings, verb: &str, instead: &str) -> Resul
 pub(crate) async fn run<V: StackOperation>(
     verb: &V,
     args: &ManyArgs,
-    global: &GlobalArgs,
-    ground: &MultiStackContext<'_>,
+    ctx: &CommandContext,
     default: OnFailure,
 ) -> Result<()> {
-    let app = ground.app;
-    let limit = app.limit_for_each();
+    let context = &ctx.daemon()?.context;
+    let limit = ctx.limit_for_each();
     let on_failure = args.on_failure.unwrap_or(default);
-    let last = || resume_file::last(&app.journals()?, verb.name(), &ground.daemon.context);
+    let last = || resume_file::last(&ctx.journals()?, verb.name(), context);
     let earlier = args.resume.then(last).transpose()?;
-    let report = |stacks| Report {
-        verb: verb.name(),
-        context: ground.daemon.context.clone(),
-        dry_run: global.dry_run,
-        stacks,
-    };
-    let Some(asked) = select(ground, args, earlier.as_ref()).await? else {
-        app.ui.say(&format!("every stack of the last `{}` is done: nothing to resume", verb.name()));
-        app.ui.show(&report(Vec::<StackResult<V::Outcome>>::new()), |_| String::new());
+    let report =
+        |stacks| Report { verb: verb.name(), context: context.clone(), dry_run: ctx.global.dry_run, stacks };
+    let Some(asked) = select(ctx, args, earlier.as_ref()).await? else {
+        ctx.ui.say(&format!("every stack of the last `{}` is done: nothing to resume", verb.name()));
+        ctx.ui.show(&report(Vec::<StackResult<V::Outcome>>::new()), |_| String::new());
         return Ok(());
     };
     let ask = async |environment, stop| verb.plan(&environment, stop).await;
-    let (legs, broken) = parted(collect_plans(asked.clone(), limit, &app.interrupt, ask).await);
+    let (legs, broken) = parted(collect_plans(asked.clone(), limit, &ctx.interrupt, ask).await);
     for ended in &broken {
-        tell_failure(app, ended);
+        tell_failure(ctx, ended);
     }
-    if let Some(signal) = app.interrupt.came() {
+    if let Some(signal) = ctx.interrupt.came() {
         return Err(interrupted(signal));
     }
     if let Some(error) = too_broken(&legs, &broken, on_failure) {
@@ -132,21 +102,21 @@ pub(crate) async fn run<V: StackOperation>(
             .map(|leg| StackResult::new(&leg.environment, End::NotBegun, Duration::ZERO))
             .collect();
         let report = report(in_order(&asked, rest, broken));
-        app.ui.show(&report, |ui| ui.render(&table(&report)));
+        ctx.ui.show(&report, |ui| ui.render(&table(&report)));
         return Err(error);
     }
     let plan = MultiStackPlan { verb: verb.name(), manner: manner(args, on_failure, legs.len()), legs };
     let targets = plan.targets(|plan| verb.changes(plan));
-    let ends = match app.confirm_each(plan, verb.guard(), &targets, &global.consent())? {
-        Decision::DryRun(plan) => return dry_run(app, plan, broken, &ground.daemon.context),
+    let ends = match ctx.confirm_each(plan, &targets, &ctx.global.consent())? {
+        Decision::DryRun(plan) => return dry_run(ctx, plan, broken, context),
         Decision::Go(plan) => {
-            let run = ResumeRecord::new(verb.name(), &ground.daemon.context, app.now().to_string(), &asked);
+            let run = ResumeRecord::new(verb.name(), context, ctx.now().to_string(), &asked);
             let run = earlier.map_or(run.clone(), |earlier| earlier.taken_up(run));
-            let journal = Journal::begin(&app.journals()?, run)?;
-            work(verb, plan, args, on_failure, limit, app, journal).await
+            let journal = Journal::begin(&ctx.journals()?, run)?;
+            work(verb, plan, args, on_failure, limit, ctx, journal).await
         }
     };
-    finish(app, &report(in_order(&asked, ends, broken)))
+    finish(ctx, &report(in_order(&asked, ends, broken)))
 }
 
 /// Asks every stack that is named, and shows what they say: nothing is changed.
@@ -155,29 +125,28 @@ pub(crate) async fn run<V: StackOperation>(
 /// Kind `Partial`: some did not answer; it is shown which, and why.
 pub(crate) async fn look<T, F>(
     verb: &'static str,
-    global: &GlobalArgs,
-    ground: &MultiStackContext<'_>,
+    ctx: &CommandContext,
     ask: impl Fn(Environment, CancelToken) -> F,
 ) -> Result<Report<T>>
 where
     T: std::fmt::Display + serde::Serialize,
     F: Future<Output = Result<T>>,
 {
-    let app = ground.app;
-    let limit = app.limit_for_each();
-    let asked = select(ground, &ManyArgs::default(), None).await?.unwrap_or_default();
-    let answers = collect_plans(asked, limit, &app.interrupt, ask).await;
+    let context = &ctx.daemon()?.context;
+    let limit = ctx.limit_for_each();
+    let asked = select(ctx, &ManyArgs::default(), None).await?.unwrap_or_default();
+    let answers = collect_plans(asked, limit, &ctx.interrupt, ask).await;
     let ended = |one: PlanResult<T>| {
         StackResult::new(&one.environment, one.answer.map_or_else(End::Failed, End::Done), one.took)
     };
     let stacks: Vec<StackResult<T>> = answers.into_iter().map(ended).collect();
     for failed in &stacks {
-        tell_failure(app, failed);
+        tell_failure(ctx, failed);
     }
-    let context = ground.daemon.context.clone();
-    let report = Report { verb, context, dry_run: global.dry_run, stacks };
-    app.ui.show(&report, |ui| ui.render(&table(&report)));
-    match report.error(app.interrupt.came().map(interrupted)) {
+    let context = context.clone();
+    let report = Report { verb, context, dry_run: ctx.global.dry_run, stacks };
+    ctx.ui.show(&report, |ui| ui.render(&table(&report)));
+    match report.error(ctx.interrupt.came().map(interrupted)) {
         Some(error) => Err(error),
         None => Ok(report),
     }
@@ -185,17 +154,17 @@ where
 
 /// The stacks that are meant; `None` when a resumed run has nothing left to do.
 async fn select(
-    ground: &MultiStackContext<'_>,
+    ctx: &CommandContext,
     args: &ManyArgs,
     earlier: Option<&ResumeRecord>,
 ) -> Result<Option<Vec<Environment>>> {
-    let landscape = ground.app.landscape(ground.daemon, ground.settings).await?;
+    let landscape = ctx.inventory().await?;
     let environments = match earlier {
-        None => landscape.environments(&ground.settings.target)?,
+        None => landscape.environments(&ctx.settings.target)?,
         Some(earlier) if earlier.unfinished().next().is_none() => return Ok(None),
-        Some(earlier) => unfinished(&landscape, &ground.settings.target, earlier)?,
+        Some(earlier) => unfinished(&landscape, &ctx.settings.target, earlier)?,
     };
-    let own = |environment| ground.app.protected_by_its_own(environment, ground.settings);
+    let own = |environment| ctx.protected_by_its_own(environment);
     let environments = environments.into_iter().map(own).collect::<Result<Vec<_>>>()?;
     if environments.is_empty() {
         return Err(error::usage("none of the stacks that are named is unfinished in the last run")

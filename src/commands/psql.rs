@@ -2,11 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::connect;
+use crate::commands::context::CommandContext;
 use crate::commands::interactive_exec::talk;
-use crate::commands::multi_stack::one_stack;
 use crate::error::{self, Result};
 use crate::postgres::tools::psql::{PsqlRequest, for_user};
 
@@ -33,22 +30,18 @@ impl PsqlArgs {
 
 /// # Errors
 /// psql's own exit code as kind `Child`; otherwise what kept it from running.
-pub(crate) async fn run(args: PsqlArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: PsqlArgs, ctx: &CommandContext) -> Result<()> {
     if let Some(file) = args.file.as_ref().filter(|file| file.as_os_str() != "-") {
-        app.stdin_from(file)
+        ctx.stdin_from(file)
             .map_err(|e| error::usage(format!("cannot read {}", file.display())).because(e))?;
     }
-    let settings = app.settings(global)?;
-    one_stack(
-        &settings,
+    ctx.one_stack(
         "psql",
         "name it: `-s STACK`; for each of several: `for s in a b; do envctl psql -s \"$s\" …; done`",
     )?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    let settings = settings.for_stack(&environment)?;
-    let found = connect::reach(app, &daemon, &settings, &environment).await?;
-    let options = app.ui.options();
+    let stack = ctx.stack().await?;
+    let found = stack.server().await?;
+    let options = ctx.ui.options();
     let from_file = args.file.is_some();
     let typed = !from_file && options.stdin_is_terminal && options.stdout_is_terminal;
     let request = PsqlRequest {
@@ -62,5 +55,5 @@ pub(crate) async fn run(args: PsqlArgs, global: &GlobalArgs, app: &App) -> Resul
     // A pager needs a terminal; without one psql's own rules apply.
     spec.tty = typed;
     spec.stdin = typed || (request.commands.is_empty() && piped);
-    talk(app, &found.container, &spec).await
+    talk(ctx, &found.container, &spec).await
 }

@@ -1,7 +1,6 @@
 //! `envctl pull`: the schema as the database has it, into the project's file or onto stdout.
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
+use crate::commands::context::CommandContext;
 use crate::commands::schema_tool::SchemaTool;
 use crate::consent::Guard;
 use crate::error::Result;
@@ -16,15 +15,19 @@ pub(crate) struct PullArgs {
 
 /// # Errors
 /// See [`SchemaTool`].
-pub(crate) async fn run(args: &PullArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let tool = SchemaTool::find("pull", global, app).await?;
+pub(crate) async fn run(args: &PullArgs, ctx: &CommandContext) -> Result<()> {
+    let tool = SchemaTool::find("pull", ctx).await?;
     if args.print {
-        let call =
-            tool.call("pull", format!("print the schema of {}", tool.place()), &["db", "pull", "--print"])?;
-        return tool.carry_out(app, global, call, Guard::Read).await;
+        let call = tool.call(
+            "pull",
+            Guard::Read,
+            format!("print the schema of {}", tool.place()),
+            &["db", "pull", "--print"],
+        )?;
+        return tool.carry_out(call).await;
     }
     let action =
         format!("write the schema of {} into the project's schema file, over what it says now", tool.place());
-    let call = tool.call("pull", action, &["db", "pull"])?;
-    tool.carry_out(app, global, call, Guard::Change).await
+    let call = tool.call("pull", Guard::Change, action, &["db", "pull"])?;
+    tool.carry_out(call).await
 }

@@ -3,10 +3,9 @@
 //! Promise: the first call carries no flag that loses data; the tool's own refusal is the plan, and only a
 //! confirmation repeats it with one.
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
+use crate::commands::context::CommandContext;
 use crate::commands::schema_tool::SchemaTool;
-use crate::consent::{Decision, Guard};
+use crate::consent::Guard;
 use crate::docker::exec::CommandOutput;
 use crate::error::{self, Result};
 
@@ -20,25 +19,19 @@ pub(crate) struct PushArgs {
 
 /// # Errors
 /// Kind `Refused`: production, a guard. `Tool`: it failed.
-pub(crate) async fn run(args: &PushArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let tool = SchemaTool::find("push", global, app).await?;
-    if tool.prod && !args.allow_prod {
+pub(crate) async fn run(args: &PushArgs, ctx: &CommandContext) -> Result<()> {
+    let tool = SchemaTool::find("push", ctx).await?;
+    if tool.stack.environment.profile.is_prod() && !args.allow_prod {
         return Err(error::refused("`push` is for prototypes, and this is production")
             .hint("write a migration: `envctl migrate create NAME --dev`; if you mean it, `--allow-prod`"));
     }
     let mild = ["db", "push", "--skip-generate"];
     let action = format!("push the schema into the database of {}, where nothing is lost", tool.place());
-    let call = tool.call("push", action, &mild)?;
-    let call = match app.confirm(call, Guard::Change, &tool.target, &global.consent())? {
-        Decision::Go(call) => call.into_plan(),
-        Decision::DryRun(call) => {
-            app.show_dry_run(&call);
-            return Ok(());
-        }
-    };
-    let pushed = tool.capture(app, &call).await?;
+    let call = tool.call("push", Guard::Change, action, &mild)?;
+    let Some(call) = ctx.confirm(call, &tool.target)? else { return Ok(()) };
+    let pushed = tool.capture(call.plan(), &ctx.interrupt).await?;
     if pushed.exit_code == 0 {
-        app.ui.answer(&crate::text::escape::escape_lines(&pushed.text()));
+        ctx.ui.answer(&crate::text::escape::escape_lines(&pushed.text()));
         return Ok(());
     }
     let words = words(&pushed);
@@ -46,9 +39,10 @@ pub(crate) async fn run(args: &PushArgs, global: &GlobalArgs, app: &App) -> Resu
         return Err(error::tool(format!("the push failed: {}", words.join("; "))));
     }
     let action = format!("push the schema into the database of {}, losing data", tool.place());
-    let mut call = tool.call("push", action, &[&mild[..], &["--accept-data-loss"]].concat())?;
+    let mut call =
+        tool.call("push", Guard::Destroy, action, &[&mild[..], &["--accept-data-loss"]].concat())?;
     call.output = words;
-    tool.carry_out(app, global, call, Guard::Destroy).await
+    tool.carry_out(call).await
 }
 
 /// The tool's words, without empty lines.

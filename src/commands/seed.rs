@@ -1,7 +1,6 @@
 //! `envctl seed`: test data, as the project says.
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
+use crate::commands::context::CommandContext;
 use crate::commands::multi_stack::ManyArgs;
 use crate::commands::schema_tool::SchemaTool;
 use crate::commands::schema_tool::multi_stack::{ToolVerb, over_several};
@@ -17,12 +16,13 @@ pub(crate) struct SeedArgs {
 
 /// # Errors
 /// See [`SchemaTool`].
-pub(crate) async fn run(args: &SeedArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &SeedArgs, ctx: &CommandContext) -> Result<()> {
     let verb = ToolVerb { name: "seed", action: "seed the database of", words: &["db", "seed"] };
-    if over_several(verb, &args.many, global, app).await? {
+    if over_several(verb, &args.many, ctx).await? {
         return Ok(());
     }
-    let tool = SchemaTool::find("seed", global, app).await?;
-    let call = tool.call("seed", format!("seed the database of {}", tool.place()), &["db", "seed"])?;
-    tool.carry_out(app, global, call, Guard::Change).await
+    let tool = SchemaTool::find("seed", ctx).await?;
+    let call =
+        tool.call("seed", Guard::Change, format!("seed the database of {}", tool.place()), &["db", "seed"])?;
+    tool.carry_out(call).await
 }

@@ -1,10 +1,8 @@
 //! `envctl shell`: an interactive shell in a container, or one command.
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
+use crate::commands::context::CommandContext;
 use crate::commands::exec::ExecArgs;
-use crate::commands::interactive_exec::{any_container, talk, target_line};
-use crate::commands::multi_stack::one_stack;
+use crate::commands::interactive_exec::talk;
 use crate::environment::selector::ContainerSelector;
 use crate::error::{self, Result};
 
@@ -29,22 +27,19 @@ const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash; else ex
 
 /// # Errors
 /// The shell's own exit code as kind `Child`; otherwise what kept it from running.
-pub(crate) async fn run(args: ShellArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: ShellArgs, ctx: &CommandContext) -> Result<()> {
     if args.psql {
         let (ContainerSelector::Db | ContainerSelector::Backend) = ContainerSelector::parse(&args.target)
         else {
             return Err(error::usage("`--psql` is for the database").hint("type `envctl psql`"));
         };
-        return super::psql::run(super::psql::PsqlArgs::interactive(), global, app).await;
+        return super::psql::run(super::psql::PsqlArgs::interactive(), ctx).await;
     }
-    let settings = app.settings(global)?;
-    one_stack(&settings, "shell", "name it: `-s STACK`")?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    let target = any_container(&environment, &args.target, settings.target.index)?;
-    app.ui.target(&target_line(&target, &daemon));
+    ctx.one_stack("shell", "name it: `-s STACK`")?;
+    let stack = ctx.stack().await?;
+    let container = stack.any_container(&args.target)?;
     let command =
         if args.command.is_empty() { ["sh", "-c", SHELL].map(str::to_owned).into() } else { args.command };
-    let spec = args.exec.spec(command, app);
-    talk(app, &daemon.container(&target.container), &spec).await
+    let spec = args.exec.spec(command, ctx);
+    talk(ctx, &container, &spec).await
 }

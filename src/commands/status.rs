@@ -3,9 +3,9 @@
 use futures::StreamExt as _;
 use serde::Serialize;
 
-use crate::app::global_args::GlobalArgs;
 use crate::app::{App, Daemon};
-use crate::commands::{connect, find_catalog};
+use crate::commands::context::{CommandContext, StackContext};
+use crate::commands::find_catalog;
 use crate::config::Settings;
 use crate::environment::selector::TargetRequest;
 use crate::environment::{Environment, Inventory, Role};
@@ -78,32 +78,30 @@ const AT_ONCE: usize = 4;
 
 /// # Errors
 /// Kind `Docker`: the daemon cannot be asked. A database that does not answer is shown as such.
-pub(crate) async fn run(_args: StatusArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    let daemon = app.connect(&settings, global)?;
-    let landscape = app.landscape(&daemon, &settings).await?;
-    let environments = wanted(&landscape, &settings)?;
-    let looking = futures::stream::iter(environments)
-        .map(|environment| look(app, &daemon, &settings, environment))
+pub(crate) async fn run(_args: StatusArgs, ctx: &CommandContext) -> Result<()> {
+    let inventory = ctx.inventory().await?;
+    let stacks = wanted(&inventory, &ctx.settings)?.into_iter().map(|environment| ctx.of(environment));
+    let looking = futures::stream::iter(stacks.collect::<Result<Vec<_>>>()?)
+        .map(look)
         .buffered(AT_ONCE)
         .collect::<Vec<_>>();
-    let stacks = app.interrupt.or(looking).await?;
+    let stacks = ctx.interrupt.or(looking).await?;
     if stacks.is_empty() {
-        app.ui.say(&nothing(&landscape, &daemon));
+        ctx.ui.say(&nothing(&inventory, ctx.daemon()?));
     }
     for row in &stacks {
         for database in &row.databases {
             let Some(problem) = &database.problem else { continue };
             match row.databases.len() {
-                1 => app.ui.warn(&format!("{}: {problem}", row.stack)),
-                _ => app.ui.warn(&format!("{} {}: {problem}", row.stack, database.service)),
+                1 => ctx.ui.warn(&format!("{}: {problem}", row.stack)),
+                _ => ctx.ui.warn(&format!("{} {}: {problem}", row.stack, database.service)),
             }
         }
     }
-    tell_missing(app, &stacks);
-    let now = app.now();
-    let answer = StatusAnswer { context: daemon.context.clone(), stacks };
-    app.ui.show(&answer, |ui| {
+    tell_missing(ctx, &stacks);
+    let now = ctx.now();
+    let answer = StatusAnswer { context: ctx.daemon()?.context.clone(), stacks };
+    ctx.ui.show(&answer, |ui| {
         if answer.stacks.is_empty() { String::new() } else { ui.render(&table(&answer.stacks, now)) }
     });
     Ok(())
@@ -188,17 +186,18 @@ pub(crate) fn nothing(landscape: &Inventory, daemon: &Daemon) -> String {
     )
 }
 
-async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Environment) -> EnvironmentRow {
+async fn look(stack: StackContext) -> EnvironmentRow {
+    let environment = &stack.environment;
     let profile = environment.profile.name.clone();
-    let catalog = find_catalog::of(settings, &environment);
+    let catalog = find_catalog::of(&stack.settings, environment);
     let backup_directory = catalog.as_ref().ok().map(|catalog| catalog.directory().display().to_string());
     let mut databases = Vec::new();
     // The one that ties were broken for is not the only one that is looked at.
     for service in environment.database_services() {
         let one = environment.with_database(service);
         let only = environment.database_services().len() < 2;
-        let mut row = ask(app, daemon, settings, &one, service).await;
-        let database = row.name.clone().or_else(|| settings.database(profile.as_deref()).name.clone());
+        let mut row = ask(&stack.with_environment(one.clone()), service).await;
+        let database = row.name.clone().or_else(|| stack.settings.database(profile.as_deref()).name.clone());
         let target = one.with_role(Role::Db).next().map(|member| Identity {
             stack: one.stack.clone(),
             profile: profile.clone(),
@@ -206,7 +205,7 @@ async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Envi
             container: Some((member.container.name.clone(), member.container.id.clone())),
             only_service: only,
             database,
-            context: Some(daemon.context.clone()),
+            context: Some(stack.daemon.context.clone()),
         });
         let latest = match (&catalog, target) {
             (Ok(catalog), Some(target)) => catalog.latest(&target),
@@ -231,10 +230,10 @@ async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Envi
         databases.iter().filter_map(|row| row.last_backup.clone()).max_by_key(|backup| backup.started);
     EnvironmentRow {
         prod: environment.profile.counts_as_prod(),
-        stack: environment.stack,
+        stack: environment.stack.clone(),
         profile,
-        project: environment.project,
-        directory: environment.directory,
+        project: environment.project.clone(),
+        directory: environment.directory.clone(),
         protected: environment.protected,
         containers: environment
             .members
@@ -254,13 +253,7 @@ async fn look(app: &App, daemon: &Daemon, settings: &Settings, environment: Envi
     }
 }
 
-async fn ask(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-    service: &str,
-) -> DatabaseRow {
+async fn ask(stack: &StackContext, service: &str) -> DatabaseRow {
     let row = DatabaseRow {
         service: service.to_owned(),
         name: None,
@@ -272,7 +265,7 @@ async fn ask(
         no_backup: None,
     };
     let asking = async {
-        let (_, _, mut session) = connect::connect(app, daemon, settings, environment).await?;
+        let (_, mut session) = stack.connect().await?;
         let facts = DatabaseInfo::read(&mut session).await?;
         // Not waited for: its end of input ends it.
         drop(session);

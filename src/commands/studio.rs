@@ -1,25 +1,23 @@
 //! `envctl studio`: Prisma Studio in the backend's container, or beside a database whose project has none, tunnelled to this machine.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::app::global_args::GlobalArgs;
-use crate::app::{App, Daemon};
-use crate::commands::connect;
 use crate::commands::connect::ConnectedDatabase;
-use crate::commands::multi_stack::one_stack;
-use crate::config::Settings;
-use crate::consent::{Decision, Guard};
+use crate::commands::context::{CommandContext, StackContext};
+use crate::consent::{Guard, Plan};
 use crate::docker::forward::{Forward, ForwardMethod, answers, find_way, listen, serve};
 use crate::docker::worker::{self, Limits, Unfit, WorkerFactory};
 use crate::docker::{Container, ContainerInfo};
+use crate::environment::Role;
 use crate::environment::selector::ContainerSelector;
-use crate::environment::{Environment, Role};
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::prisma::{Studio, StudioCli};
+use crate::postgres::connect::FirstSession;
 use crate::postgres::tools::worker_access::ListenAddress;
 use crate::progress::Progress;
 use crate::random::nonce;
@@ -53,23 +51,15 @@ struct StudioAnswer<'a> {
 /// # Errors
 /// Kind `Refused`: production without the typed name. `Usage`: no Studio in the backend, the port is in use.
 /// `Tool`: it did not come up.
-pub(crate) async fn run(args: StudioArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    one_stack(&settings, "studio", "name it with `-s STACK`")?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    let settings = settings.for_stack(&environment)?;
-    let (found, mut session) = connect::reach_open(app, &daemon, &settings, &environment).await?;
+pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
+    ctx.one_stack("studio", "name it with `-s STACK`")?;
+    let stack = ctx.stack().await?.with_own_settings()?;
+    let (found, mut session) = stack.server_with_session(FirstSession::Configured).await?;
     let listens = ListenAddress::of(&mut session).await;
     session.close().await;
-    let home = home(app, &daemon, &settings, &environment).await?;
-    let plan = format!(
-        "open database {:?} in Prisma Studio, for reading and writing{}",
-        found.facts.database,
-        home.words()
-    );
-    if let Decision::DryRun(plan) = app.confirm(plan, Guard::Open, &found.target, &global.consent())? {
-        app.show_dry_run(&plan);
+    let home = home(&stack).await?;
+    let plan = StudioPlan { database: found.facts.database.clone(), place: home.words() };
+    if ctx.confirm(plan, &found.target)?.is_none() {
         return Ok(());
     }
     let listener = match args.port {
@@ -80,7 +70,7 @@ pub(crate) async fn run(args: StudioArgs, global: &GlobalArgs, app: &App) -> Res
             Err(_) => listen(0).await?,
         },
     };
-    let progress: Arc<dyn Progress> = app.ui.progress();
+    let progress: Arc<dyn Progress> = ctx.ui.progress();
     progress.step(&format!("starting Studio{}", home.words()));
     // Studio answers pages of its own address alone, so it has to have the port that the browser sees.
     let port = listener.local_addr().map_or(USUAL, |at| at.port());
@@ -91,7 +81,7 @@ pub(crate) async fn run(args: StudioArgs, global: &GlobalArgs, app: &App) -> Res
         }
         StudioHost::Guest(image, program) => {
             let listens = listens?;
-            beside(app, &settings, (&found, &listens), (image, program.as_deref()), port).await?
+            beside(&stack, &found, &listens, (image, program.as_deref()), port).await?
         }
     };
     let container = studio.container().clone();
@@ -99,7 +89,7 @@ pub(crate) async fn run(args: StudioArgs, global: &GlobalArgs, app: &App) -> Res
         let way = tokio::select! {
             way = come_up(&container, port) => way,
             why = studio.ended() => return Err(why),
-            signal = app.interrupt.wait() => return Err(crate::cancel::interrupted(signal)),
+            signal = ctx.interrupt.wait() => return Err(crate::cancel::interrupted(signal)),
         };
         let way = match way {
             Ok(way) => way,
@@ -108,29 +98,48 @@ pub(crate) async fn run(args: StudioArgs, global: &GlobalArgs, app: &App) -> Res
                 return Err(tokio::time::timeout(LAST_WORDS, studio.ended()).await.unwrap_or(error));
             }
         };
-        app.ui.end_progress();
+        ctx.ui.end_progress();
         let here = format!("http://127.0.0.1:{port}");
         let answer = StudioAnswer { url: &here, container: &container.name, database: &found.facts.database };
-        app.ui.show(&answer, |_| format!("{here}\n"));
-        app.ui.say("Prisma Studio; Ctrl-C ends it");
-        if !args.no_open && !app.open(&here) {
-            app.ui.detail("no browser was opened: there is no display, or no `xdg-open`");
+        ctx.ui.show(&answer, |_| format!("{here}\n"));
+        ctx.ui.say("Prisma Studio; Ctrl-C ends it");
+        if !args.no_open && !ctx.open(&here) {
+            ctx.ui.detail("no browser was opened: there is no display, or no `xdg-open`");
         }
         let forward = Forward { container: container.clone(), port, way };
         tokio::select! {
-            result = serve(forward, listener, &progress, &app.interrupt) => result,
+            result = serve(forward, listener, &progress, &ctx.interrupt) => result,
             why = studio.ended() => Err(why),
         }
     }
     .await;
     let ended = studio.end().await;
-    app.ui.end_progress();
+    ctx.ui.end_progress();
     if let Err(left) = ended {
-        app.ui.warn(&left.to_string());
+        ctx.ui.warn(&left.to_string());
     }
     match served {
         Err(ended) if ended.kind() == ErrorKind::Interrupted(2) => Ok(()),
         other => other,
+    }
+}
+
+/// Plan of Studio: what it opens, and where it runs.
+struct StudioPlan {
+    database: String,
+    place: String,
+}
+
+impl Plan for StudioPlan {
+    fn guard(&self) -> Guard {
+        Guard::Open
+    }
+}
+
+impl fmt::Display for StudioPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { database, place } = self;
+        write!(f, "open database {database:?} in Prisma Studio, for reading and writing{place}")
     }
 }
 
@@ -152,18 +161,14 @@ impl StudioHost {
 }
 
 /// The backend where it has a CLI, else the image that was named.
-async fn home(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-) -> Result<StudioHost> {
+async fn home(stack: &StackContext) -> Result<StudioHost> {
+    let (environment, settings) = (&stack.environment, &stack.settings);
     let (program, image) = (&settings.migrations.studio, &settings.migrations.studio_image);
     let guest = |image: &String| StudioHost::Guest(image.clone(), program.clone());
     let has_backend = environment.members.iter().any(|member| member.role == Some(Role::Backend));
     let picked = environment.pick(&ContainerSelector::Backend, settings.target.index);
     let backend = match (picked, image) {
-        (Ok(target), _) => daemon.container(&target.container),
+        (Ok(target), _) => stack.daemon.container(&target.container),
         // One that is stopped, or one of several, is not replaced in silence.
         (Err(error), _) if has_backend => return Err(error),
         (Err(_), Some(image)) => return Ok(guest(image)),
@@ -172,7 +177,7 @@ async fn home(
     // What is named may be meant for the image.
     let named = program.as_deref().filter(|_| image.is_none());
     let finding = StudioCli::find(&backend, named);
-    match (app.interrupt.or(finding).await??, image) {
+    match (stack.interrupt.or(finding).await??, image) {
         (Some(cli), _) => Ok(StudioHost::Backend(backend, cli)),
         (None, Some(image)) => Ok(guest(image)),
         (None, None) => Err(no_studio(&backend)),
@@ -190,27 +195,27 @@ fn no_studio(backend: &ContainerInfo) -> error::Error {
 
 /// Starts Studio in a worker, from which the database is on its own loopback.
 async fn beside(
-    app: &App,
-    settings: &Settings,
-    (found, listens): (&ConnectedDatabase, &std::result::Result<ListenAddress, Unfit>),
+    stack: &StackContext,
+    found: &ConnectedDatabase,
+    listens: &std::result::Result<ListenAddress, Unfit>,
     home: (&str, Option<&str>),
     port: u16,
 ) -> Result<Studio> {
     let database = &found.container;
     let unfit = |unfit: &Unfit| error::tool(format!("Studio cannot run beside the database: {unfit}"));
     let listens = listens.as_ref().map_err(unfit)?;
-    let places = app.all_rooms();
+    let places = stack.all_rooms();
     let homes: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
-    for left in app.interrupt.or(worker::reap(database.engine(), &homes)).await? {
+    for left in stack.interrupt.or(worker::reap(database.engine(), &homes)).await? {
         let short = left.operation.get(..8).unwrap_or(&left.operation);
-        app.ui.warn(&format!("removed the worker of envctl/{short}, orphan of an envctl that was killed"));
+        stack.ui.warn(&format!("removed the worker of envctl/{short}, orphan of an envctl that was killed"));
     }
-    let limits = Limits { memory: settings.workers.memory, cpus: settings.workers.cpus };
-    let workshop = WorkerFactory::open(database.engine(), &nonce(), &app.rooms(), limits).await;
+    let limits = Limits { memory: stack.settings.workers.memory, cpus: stack.settings.workers.cpus };
+    let workshop = WorkerFactory::open(database.engine(), &nonce(), &stack.rooms(), limits).await;
     let workshop = workshop.map_err(|why| unfit(&why))?;
     let (host, number) = listens.parts();
     let url = found.access.url(database, host, number.unwrap_or(5432)).await?;
-    Studio::start_beside(database, &workshop, home, port, &url, &app.interrupt).await
+    Studio::start_beside(database, &workshop, home, port, &url, &stack.interrupt).await
 }
 
 /// Tries until Studio answers.

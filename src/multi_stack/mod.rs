@@ -20,7 +20,7 @@ use std::fmt::Display;
 use serde::Serialize;
 
 use crate::cancel::CancelToken;
-use crate::consent::{Confirmed, Guard, Plan};
+use crate::consent::{Confirmed, Plan};
 use crate::environment::Environment;
 use crate::error::Result;
 
@@ -37,9 +37,6 @@ pub(crate) trait StackOperation {
 
     /// Returns the verb as typed behind `envctl`: `migrate reset`.
     fn name(&self) -> &'static str;
-
-    /// Returns the guard for what the verb does to its target.
-    fn guard(&self) -> Guard;
 
     /// Reports whether a plan would change anything. A stack without changes needs no confirmation.
     fn changes(&self, _plan: &Self::Plan) -> bool {

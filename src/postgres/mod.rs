@@ -6,6 +6,7 @@
 pub(crate) mod access;
 pub(crate) mod blocking_session;
 pub(crate) mod canceller;
+pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod csv;
 pub(crate) mod database_info;

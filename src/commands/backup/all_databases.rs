@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use super::create::{CreateArgs, destination, request, show};
-use crate::app::global_args::GlobalArgs;
-use crate::app::{App, Daemon};
 use crate::backup::all_databases::create_all;
-use crate::commands::connect;
-use crate::config::Settings;
+use crate::commands::context::CommandContext;
 use crate::dump::format::Format;
 use crate::error::{self, Result};
+use crate::postgres::connect::FirstSession;
 use crate::progress::Progress;
 use crate::repository::manifest::Purpose;
 
@@ -18,29 +16,22 @@ pub(crate) const EXTENSION: &str = ".tar";
 
 /// # Errors
 /// Kind `Usage`: what a tar of plain dumps cannot be. Otherwise as [`create_all`].
-pub(crate) async fn run(
-    args: &CreateArgs,
-    several: bool,
-    global: &GlobalArgs,
-    app: &App,
-    settings: &Settings,
-    daemon: &Daemon,
-) -> Result<()> {
-    fits(args, several)?;
-    let environment = app.environment(daemon, settings).await?;
-    let (found, session) = connect::reach_open(app, daemon, settings, &environment).await?;
-    let request = request(args, Purpose::Backup, app, settings, daemon, &found)?;
-    if global.dry_run {
+pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
+    fits(args, args.many.wanted(&ctx.settings)?)?;
+    let stack = ctx.stack().await?;
+    let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
+    let request = request(args, Purpose::Backup, &stack, &found)?;
+    if ctx.global.dry_run {
         session.close().await;
-        app.ui.say(&format!("would back up all databases to {}", destination(&request)));
+        ctx.ui.say(&format!("would back up all databases to {}", destination(&request)));
         return Ok(());
     }
-    let progress: Arc<dyn Progress> = app.ui.progress();
+    let progress: Arc<dyn Progress> = ctx.ui.progress();
     let container = &found.container;
-    let making = create_all(container, &request, session, &progress, &app.interrupt);
+    let making = create_all(container, &request, session, &progress, &ctx.interrupt);
     let created = making.await;
-    app.ui.end_progress();
-    show(app, &created?);
+    ctx.ui.end_progress();
+    show(ctx, &created?);
     Ok(())
 }
 

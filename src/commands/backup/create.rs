@@ -6,16 +6,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::format;
-use crate::app::global_args::GlobalArgs;
-use crate::app::{App, Daemon};
+use crate::app::App;
 use crate::backup::create::{BackupRequest, BackupTarget, Created, OnExisting, create};
 use crate::commands::backup::all_databases;
 use crate::commands::backup::multi_stack::Backups;
-use crate::commands::connect;
 use crate::commands::connect::ConnectedDatabase;
+use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::find_catalog;
 use crate::commands::multi_stack;
-use crate::commands::multi_stack::{ManyArgs, MultiStackContext};
+use crate::commands::multi_stack::ManyArgs;
 use crate::commands::transport_args::WayArgs;
 use crate::config::Settings;
 use crate::dump::format::Format;
@@ -23,6 +22,7 @@ use crate::error::{self, Result};
 use crate::fsutil::atomic_file;
 use crate::multi_stack::schedule::OnFailure;
 use crate::postgres::Session;
+use crate::postgres::connect::FirstSession;
 use crate::postgres::tools::pg_dump::DumpOptions;
 use crate::progress::Progress;
 use crate::random::nonce;
@@ -65,7 +65,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     ways: WayArgs,
     #[command(flatten)]
-    many: ManyArgs,
+    pub(crate) many: ManyArgs,
 }
 
 /// No limit; a timer cannot hold more than a few centuries.
@@ -89,25 +89,22 @@ struct BackupPlan<'a> {
 
 /// # Errors
 /// See [`create`].
-pub(crate) async fn run(args: CreateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    let daemon = app.connect(&settings, global)?;
+pub(crate) async fn run(args: CreateArgs, ctx: &CommandContext) -> Result<()> {
     if args.all_databases {
-        return all_databases::run(&args, args.many.wanted(&settings)?, global, app, &settings, &daemon)
-            .await;
+        return all_databases::run(&args, ctx).await;
     }
-    if args.many.wanted(&settings)? {
-        return several(args, global, app, &settings, &daemon).await;
+    if args.many.wanted(&ctx.settings)? {
+        return several(args, ctx).await;
     }
-    let environment = app.environment(&daemon, &settings).await?;
-    let (found, session) = connect::reach_open(app, &daemon, &settings, &environment).await?;
-    let request = request(&args, Purpose::Backup, app, &settings, &daemon, &found)?;
-    if global.dry_run {
-        show_dry_run(app, &found, &request);
+    let stack = ctx.stack().await?;
+    let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
+    let request = request(&args, Purpose::Backup, &stack, &found)?;
+    if ctx.global.dry_run {
+        show_dry_run(ctx, &found, &request);
         return Ok(());
     }
-    let created = perform(app, &found, &request, Some(session)).await?;
-    show(app, &created);
+    let created = perform(ctx, &found, &request, Some(session)).await?;
+    show(ctx, &created);
     Ok(())
 }
 
@@ -132,21 +129,13 @@ fn show_dry_run(app: &App, found: &ConnectedDatabase, request: &BackupRequest) {
 
 /// One backup for each stack. One that fails does not keep the others from theirs: a nightly run shall leave
 /// as many backups as it can.
-async fn several(
-    args: CreateArgs,
-    global: &GlobalArgs,
-    app: &App,
-    settings: &Settings,
-    daemon: &Daemon,
-) -> Result<()> {
+async fn several(args: CreateArgs, ctx: &CommandContext) -> Result<()> {
     if args.output.is_some() {
         return Err(error::usage("`-o` names one file, and several stacks are backed up")
             .hint("leave it out: each goes into BACKUPS/STACK/PROFILE; `ENVCTL_BACKUP_DIR` names BACKUPS"));
     }
     let many = args.many.clone();
-    let ground = MultiStackContext { app, daemon, settings };
-    let verb = Backups { ground, args };
-    multi_stack::run(&verb, &many, global, &verb.ground, OnFailure::Continue).await
+    multi_stack::run(&Backups { ctx, args }, &many, ctx, OnFailure::Continue).await
 }
 
 /// The folder into which backups of this database go.
@@ -161,14 +150,9 @@ pub(crate) fn destination_directory(settings: &Settings, found: &ConnectedDataba
 ///
 /// # Errors
 /// See [`create`].
-pub(crate) async fn safety(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    found: &ConnectedDatabase,
-) -> Result<PathBuf> {
-    let request = request(&CreateArgs::default(), Purpose::PreRestore, app, settings, daemon, found)?;
-    let created = perform(app, found, &request, None).await?;
+pub(crate) async fn safety(stack: &StackContext, found: &ConnectedDatabase) -> Result<PathBuf> {
+    let request = request(&CreateArgs::default(), Purpose::PreRestore, stack, found)?;
+    let created = perform(stack, found, &request, None).await?;
     created.path.ok_or_else(|| error::failed("the safety backup has no file"))
 }
 
@@ -190,12 +174,10 @@ pub(crate) async fn perform(
 pub(crate) fn request(
     args: &CreateArgs,
     purpose: Purpose,
-    app: &App,
-    settings: &Settings,
-    daemon: &Daemon,
+    stack: &StackContext,
     found: &ConnectedDatabase,
 ) -> Result<BackupRequest> {
-    let settings = &settings.for_stack(&found.target)?;
+    let settings = &stack.settings.for_stack(&found.target)?;
     let asked = format::FormatRequest {
         format: match (&args.format, args.all_databases) {
             (Some(format), _) => format,
@@ -211,7 +193,7 @@ pub(crate) fn request(
     let extension = if args.all_databases { all_databases::EXTENSION.to_owned() } else { form.extension() };
     let target = &found.target;
     let catalog = find_catalog::of_found(settings, found)?;
-    let started = app.now();
+    let started = stack.now();
     let destination = match &args.output {
         Some(path) if path.as_os_str() == "-" => BackupTarget::Stdout,
         Some(path) => BackupTarget::File {
@@ -228,11 +210,11 @@ pub(crate) fn request(
     }
     if let BackupTarget::File { path, .. } = &destination {
         for leftover in atomic_file::sweep_beside(path) {
-            app.ui.warn(&format!("removed {}, orphan of a backup that was killed", leftover.display()));
+            stack.ui.warn(&format!("removed {}, orphan of a backup that was killed", leftover.display()));
         }
     }
     let jobs = jobs(args, settings, form.format)?;
-    let mut ways = args.ways.ways(app, settings)?;
+    let mut ways = args.ways.ways(stack, settings)?;
     match &destination {
         BackupTarget::Stdout if form.format == Format::Directory => {
             return Err(error::usage("the directory format needs a disk while it is dumped")
@@ -241,12 +223,12 @@ pub(crate) fn request(
         BackupTarget::Stdout => {}
         BackupTarget::File { path, .. } => ways.disk = Some(atomic_file::home_of(path)?),
     }
-    if destination == BackupTarget::Stdout && app.ui.options().stdout_is_terminal {
+    if destination == BackupTarget::Stdout && stack.ui.options().stdout_is_terminal {
         return Err(error::usage("refusing to write a backup to the terminal")
             .hint("send it to a file: `envctl backup -o - > FILE`, or leave `-o` out"));
     }
     let key = match &destination {
-        BackupTarget::File { .. } => app.signing_key(settings)?,
+        BackupTarget::File { .. } => stack.signing_key(settings)?,
         BackupTarget::Stdout => None,
     };
     let container = &target.container;
@@ -258,12 +240,12 @@ pub(crate) fn request(
     };
     Ok(BackupRequest {
         operation: nonce(),
-        who: app.who(),
+        who: stack.who(),
         purpose,
         source: BackupSource {
             stack: target.stack.clone(),
             profile: target.profile.name.clone(),
-            context: daemon.context.clone(),
+            context: stack.daemon.context.clone(),
             container: container.name.clone(),
             container_id: container.id.clone(),
             image: container.image.clone(),
@@ -281,7 +263,7 @@ pub(crate) fn request(
             lock_wait_ms: u64::try_from(settings.timeouts.lock.as_millis()).unwrap_or(u64::MAX).max(1),
         },
         compression: form.outside,
-        threads: app.threads(),
+        threads: stack.threads(),
         destination,
         started,
         lock_limit: settings.timeouts.lock,

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
+use crate::commands::context::CommandContext;
 use crate::commands::find_catalog;
-use crate::commands::multi_stack::one_stack;
 use crate::error::Result;
 use crate::repository::catalog::{Backup, Catalog};
 use crate::repository::identity::service_of;
@@ -41,25 +39,20 @@ struct BackupListAnswer {
 
 /// # Errors
 /// Kind `Target`: no stack is meant. `Failed`: the directory cannot be read.
-pub(crate) async fn run(_args: &BackupListArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    one_stack(
-        &settings,
-        "backup list",
-        "name it: `-s STACK`; the last backup of every stack: `envctl status`",
-    )?;
-    let catalog = find_catalog::meant(app, &settings, global).await?.catalog;
+pub(crate) async fn run(_args: &BackupListArgs, ctx: &CommandContext) -> Result<()> {
+    ctx.one_stack("backup list", "name it: `-s STACK`; the last backup of every stack: `envctl status`")?;
+    let catalog = find_catalog::meant(ctx).await?.catalog;
     let backups = catalog.list()?;
     if backups.is_empty() {
-        app.ui
+        ctx.ui
             .say(&format!("no backups in {} yet; make one: `envctl backup`", catalog.directory().display()));
     }
     let answer = BackupListAnswer {
         directory: catalog.directory().display().to_string(),
         backups: backups.iter().map(row).collect(),
     };
-    let now = app.now();
-    app.ui.show(&answer, |ui| {
+    let now = ctx.now();
+    ctx.ui.show(&answer, |ui| {
         if backups.is_empty() { String::new() } else { ui.render(&table(&catalog, &backups, now)) }
     });
     Ok(())

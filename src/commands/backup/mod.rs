@@ -9,8 +9,7 @@ mod show;
 
 use clap::Subcommand;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
+use crate::commands::context::CommandContext;
 use crate::error::Result;
 
 pub(crate) use create::safety;
@@ -38,10 +37,10 @@ enum BackupVerb {
 
 /// # Errors
 /// The verb's own.
-pub(crate) async fn run(args: BackupArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: BackupArgs, ctx: &CommandContext) -> Result<()> {
     match args.verb.unwrap_or(BackupVerb::Create(args.create)) {
-        BackupVerb::Create(args) => create::run(args, global, app).await,
-        BackupVerb::List(args) => list::run(&args, global, app).await,
-        BackupVerb::Show(args) => show::run(&args, global, app).await,
+        BackupVerb::Create(args) => create::run(args, ctx).await,
+        BackupVerb::List(args) => list::run(&args, ctx).await,
+        BackupVerb::Show(args) => show::run(&args, ctx).await,
     }
 }

@@ -7,9 +7,8 @@ use serde::Serialize;
 use super::create::{CreateArgs, destination_directory, perform, request};
 use crate::backup::create::Created;
 use crate::cancel::CancelToken;
-use crate::commands::connect;
 use crate::commands::connect::ConnectedDatabase;
-use crate::commands::multi_stack::MultiStackContext;
+use crate::commands::context::CommandContext;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::environment::Environment;
 use crate::error::Result;
@@ -19,7 +18,7 @@ use crate::text::units::{bytes, counted};
 
 /// The verb.
 pub(crate) struct Backups<'a> {
-    pub(crate) ground: MultiStackContext<'a>,
+    pub(crate) ctx: &'a CommandContext,
     pub(crate) args: CreateArgs,
 }
 
@@ -83,18 +82,14 @@ impl StackOperation for Backups<'_> {
         "backup"
     }
 
-    fn guard(&self) -> Guard {
-        Guard::Read
-    }
-
     async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<PlannedBackup> {
-        let app = self.ground.at(environment, stop);
-        let found = connect::reach(&app, self.ground.daemon, self.ground.settings, environment).await?;
+        let stack = self.ctx.at(environment, stop)?;
+        let found = stack.server().await?;
         Ok(PlannedBackup {
             database: found.facts.database.clone(),
             server_version: found.facts.version.to_string(),
             size: found.facts.size,
-            directory: destination_directory(self.ground.settings, &found)?,
+            directory: destination_directory(&stack.settings, &found)?,
             found,
         })
     }
@@ -105,11 +100,10 @@ impl StackOperation for Backups<'_> {
         stop: CancelToken,
         plan: Confirmed<PlannedBackup>,
     ) -> Result<BackupDone> {
-        let app = self.ground.at(environment, stop);
-        let MultiStackContext { daemon, settings, .. } = self.ground;
+        let stack = self.ctx.at(environment, stop)?;
         let found = plan.into_plan().found;
-        let request = request(&self.args, Purpose::Backup, &app, settings, daemon, &found)?;
-        let Created { path, manifest } = perform(&app, &found, &request, None).await?;
+        let request = request(&self.args, Purpose::Backup, &stack, &found)?;
+        let Created { path, manifest } = perform(&stack, &found, &request, None).await?;
         Ok(BackupDone {
             path: path.map(|path| path.display().to_string()).unwrap_or_default(),
             rows: manifest.rows(),

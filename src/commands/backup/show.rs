@@ -5,13 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::connect;
+use crate::commands::context::CommandContext;
 use crate::commands::find_catalog;
 use crate::commands::find_catalog::Meant;
-use crate::commands::multi_stack::one_stack;
-use crate::config::Settings;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::database_info::DatabaseInfo;
 use crate::repository::authenticity::Authenticity;
@@ -38,19 +34,14 @@ struct BackupShowAnswer<'a> {
 
 /// # Errors
 /// Kind `Target`: no such backup. `Integrity`: its manifest is missing or damaged.
-pub(crate) async fn run(args: &BackupShowArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    one_stack(
-        &settings,
-        "backup show",
-        "name it: `-s STACK`; the last backup of every stack: `envctl status`",
-    )?;
+pub(crate) async fn run(args: &BackupShowArgs, ctx: &CommandContext) -> Result<()> {
+    ctx.one_stack("backup show", "name it: `-s STACK`; the last backup of every stack: `envctl status`")?;
     let path = if args.backup.exists() {
         args.backup.clone()
     } else {
-        let meant = find_catalog::meant(app, &settings, global).await?;
+        let meant = find_catalog::meant(ctx).await?;
         if args.backup.as_os_str() == "latest" {
-            let target = target(app, &settings, global, &meant).await?;
+            let target = target(ctx, &meant).await?;
             meant.catalog.latest(&target)?.path
         } else {
             meant.catalog.find(&args.backup)
@@ -60,15 +51,15 @@ pub(crate) async fn run(args: &BackupShowArgs, global: &GlobalArgs, app: &App) -
         return Err(error::target(format!("there is no backup {}", path.display()))
             .hint("list all of them: `envctl backup list`"));
     }
-    let (manifest, authenticity) = Manifest::authenticated_of(&path, &app.manifest_keys(&settings)?)?;
+    let (manifest, authenticity) = Manifest::authenticated_of(&path, &ctx.manifest_keys(&ctx.settings)?)?;
     let manifest = manifest.ok_or_else(|| {
         error::integrity(format!("{} has no manifest", path.display()))
             .note("it can still be restored: its own structure is checked then")
     })?;
-    let now = app.now();
+    let now = ctx.now();
     let answer = BackupShowAnswer { manifest: &manifest, authenticity: authenticity.word() };
     let shown = path.display().to_string();
-    app.ui.show(&answer, |ui| ui.folded(&text(&shown, &manifest, &authenticity, now)));
+    ctx.ui.show(&answer, |ui| ui.folded(&text(&shown, &manifest, &authenticity, now)));
     Ok(())
 }
 
@@ -77,14 +68,14 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// The target whose newest backup is meant. A database that does not answer leaves open what it alone could tell:
 /// the backups may be all that is left.
-async fn target(app: &App, settings: &Settings, global: &GlobalArgs, meant: &Meant) -> Result<Identity> {
+async fn target(ctx: &CommandContext, meant: &Meant) -> Result<Identity> {
     let asking = async {
-        let daemon = app.connect(settings, global)?;
-        let environment = app.environment(&daemon, settings).await?;
-        let (target, _, mut session) = connect::connect(app, &daemon, settings, &environment).await?;
+        let stack = ctx.stack().await?;
+        let (target, mut session) = stack.connect().await?;
         let facts = DatabaseInfo::read(&mut session).await?;
-        let only_service = environment.database_services().len() < 2;
-        Ok::<_, Error>(find_catalog::identity(&target, only_service, &daemon.context, Some(&facts.database)))
+        let only_service = stack.environment.database_services().len() < 2;
+        let context = &stack.daemon.context;
+        Ok::<_, Error>(find_catalog::identity(&target, only_service, context, Some(&facts.database)))
     };
     match tokio::time::timeout(LIMIT, asking).await {
         Ok(Ok(identity)) => Ok(identity),
@@ -92,7 +83,7 @@ async fn target(app: &App, settings: &Settings, global: &GlobalArgs, meant: &Mea
         Ok(Err(_)) | Err(_) => Ok(Identity {
             stack: meant.stack.clone(),
             profile: meant.profile.clone(),
-            database: settings.database(meant.profile.as_deref()).name.clone(),
+            database: ctx.settings.database(meant.profile.as_deref()).name.clone(),
             ..Identity::default()
         }),
     }

@@ -4,14 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::app::global_args::GlobalArgs;
-use crate::app::{App, Daemon};
-use crate::commands::migrate::context::{MigrationContext, history_beside, open_with_session};
-use crate::commands::multi_stack::{ManyArgs, MultiStackContext};
-use crate::commands::{connect, find_catalog};
-use crate::config::Settings;
-use crate::consent::{Decision, Guard};
-use crate::environment::Environment;
+use crate::app::App;
+use crate::commands::context::{CommandContext, StackContext};
+use crate::commands::find_catalog;
+use crate::commands::migrate::context::MigrationContext;
+use crate::commands::multi_stack::ManyArgs;
 use crate::environment::selector::ContainerSelector;
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::{Applied, MigrationPlan};
@@ -46,36 +43,30 @@ struct DryRun<'a> {
 
 /// # Errors
 /// Kind `Refused`: a guard, an edited or failed history. `Busy`: a lock, a dump. `Tool`: a migration failed.
-pub(crate) async fn run(args: ApplyArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    let daemon = app.connect(&settings, global)?;
-    if args.many.wanted(&settings)? {
-        let ground = MultiStackContext { app, daemon: &daemon, settings: &settings };
-        return crate::commands::migrate::multi_stack::apply(&args, global, &ground).await;
+pub(crate) async fn run(args: ApplyArgs, ctx: &CommandContext) -> Result<()> {
+    if args.many.wanted(&ctx.settings)? {
+        return crate::commands::migrate::multi_stack::apply(&args, ctx).await;
     }
-    let environment = app.environment(&daemon, &settings).await?;
-    let PreparedRun { migrations, plan, backup_is_due } =
-        prepare(&args, app, &daemon, &settings, &environment).await?;
+    let stack = ctx.stack().await?;
+    let PreparedRun { migrations, plan, backup_is_due } = prepare(&args, &stack).await?;
     if plan.pending.is_empty() {
-        nothing(app, global, &plan);
+        nothing(ctx, &plan);
         return Ok(());
     }
-    let plan = match app.confirm(plan, Guard::Change, &migrations.found.target, &global.consent())? {
-        Decision::Go(plan) => plan,
-        Decision::DryRun(plan) => {
-            if app.ui.is_json() {
-                app.ui.json(&DryRun { dry_run: true, plan: &plan });
-            }
-            return Ok(());
+    let show_plan = |plan: &MigrationPlan| {
+        if ctx.ui.is_json() {
+            ctx.ui.json(&DryRun { dry_run: true, plan });
         }
     };
-    if args.backup || backup_is_due && app.offer("Make a backup first?", &global.consent()) {
-        let path = crate::commands::backup::safety(app, &daemon, &settings, &migrations.found).await?;
-        app.ui.say(&format!("what is there now is backed up in {}", path.display()));
+    let target = &migrations.found.target;
+    let Some(plan) = ctx.confirm_unlike(plan, target, None, show_plan)? else { return Ok(()) };
+    if args.backup || backup_is_due && ctx.offer("Make a backup first?") {
+        let path = crate::commands::backup::safety(&stack, &migrations.found).await?;
+        ctx.ui.say(&format!("what is there now is backed up in {}", path.display()));
     }
     let applied = migrations.driver.apply(&plan).await;
-    app.ui.end_progress();
-    show(app, &applied?);
+    ctx.ui.end_progress();
+    show(ctx, &applied?);
     Ok(())
 }
 
@@ -91,15 +82,9 @@ pub(crate) struct PreparedRun {
 ///
 /// # Errors
 /// Kind `Refused`: edited, failed, out of order, or untested in production.
-pub(crate) async fn prepare(
-    args: &ApplyArgs,
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-) -> Result<PreparedRun> {
-    let (migrations, mut session) = open_with_session(app, daemon, settings, environment).await?;
-    let settings = &settings.for_stack(environment)?;
+pub(crate) async fn prepare(args: &ApplyArgs, stack: &StackContext) -> Result<PreparedRun> {
+    let (migrations, mut session) = stack.migrations_with_session().await?;
+    let stack = &stack.clone().with_own_settings()?;
     // Not waited for at the end: its end of input ends it.
     let mut plan = migrations.driver.plan(&mut session).await?;
     drop(session);
@@ -110,56 +95,55 @@ pub(crate) async fn prepare(
         ));
     }
     let mut backup_is_due = false;
-    if !plan.pending.is_empty() && environment.profile.counts_as_prod() {
-        tested(args, app, daemon, settings, environment, &migrations, &mut plan).await?;
-        let remark = backup_remark(args, app, settings, &migrations);
+    if !plan.pending.is_empty() && stack.environment.profile.counts_as_prod() {
+        tested(args, stack, &migrations, &mut plan).await?;
+        let remark = backup_remark(args, stack, &migrations);
         backup_is_due = remark.is_some() && !args.backup;
         plan.remarks.extend(remark);
     }
     Ok(PreparedRun { migrations, plan, backup_is_due })
 }
 
-fn nothing(app: &App, global: &GlobalArgs, plan: &MigrationPlan) {
+fn nothing(ctx: &CommandContext, plan: &MigrationPlan) {
     for remark in &plan.remarks {
-        app.ui.warn(remark);
+        ctx.ui.warn(remark);
     }
     let (driver, database) = (plan.driver.clone(), plan.database.clone());
-    if global.dry_run {
-        app.ui.show(&DryRun { dry_run: true, plan }, |_| "nothing to apply\n".to_owned());
+    if ctx.global.dry_run {
+        ctx.ui.show(&DryRun { dry_run: true, plan }, |_| "nothing to apply\n".to_owned());
     } else {
         let done = Applied { driver, database, ..Applied::default() };
-        app.ui.show(&done, |_| "nothing to apply\n".to_owned());
+        ctx.ui.show(&done, |_| "nothing to apply\n".to_owned());
     }
 }
 
 /// Refuses migrations that no other profile of the stack has applied, unless `--untested` is given.
 async fn tested(
     args: &ApplyArgs,
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
+    stack: &StackContext,
     migrations: &MigrationContext,
     plan: &mut MigrationPlan,
 ) -> Result<()> {
-    let landscape = app.landscape(daemon, settings).await?;
-    let stacks = landscape.stacks();
+    let own = &stack.environment;
+    let inventory = stack.inventory().await?;
+    let stacks = inventory.stacks();
     let others = stacks
         .iter()
-        .filter(|stack| stack.name == environment.stack)
+        .filter(|stack| stack.name == own.stack)
         .flat_map(|stack| stack.environments.iter())
-        .filter(|other| other.profile != environment.profile);
+        .filter(|other| other.profile != own.profile);
     let (mut seen, mut looked, mut silent) = (Vec::new(), Vec::new(), Vec::new());
     for other in others {
-        let quiet = app.of_stack(other, app.interrupt.clone());
+        let beside = stack.beside(other);
         // A profile that does not run has tested nothing.
-        if other.pick(&ContainerSelector::Db, settings.target.index).is_err() {
+        if other.pick(&ContainerSelector::Db, stack.settings.target.index).is_err() {
             continue;
         }
         let asking = async {
-            let (target, access, session) = connect::connect(&quiet, daemon, settings, other).await?;
+            let (target, session) = beside.connect().await?;
+            let history = beside.history_for(&migrations.driver, &target, &session).await;
             session.close().await;
-            history_beside(&quiet, daemon, settings, &migrations.driver, other, (&target, &access)).await
+            history
         };
         let history = match asking.await {
             Ok(history) => history,
@@ -201,19 +185,14 @@ async fn tested(
 }
 
 /// Remark for the plan on the last backup, if that backup is too old or missing.
-fn backup_remark(
-    args: &ApplyArgs,
-    app: &App,
-    settings: &Settings,
-    migrations: &MigrationContext,
-) -> Option<String> {
+fn backup_remark(args: &ApplyArgs, stack: &StackContext, migrations: &MigrationContext) -> Option<String> {
     if args.backup {
         return Some("a backup is made first".to_owned());
     }
-    let limit = settings.migrations.backup_age.filter(|_| !args.no_backup)?;
-    let now = app.now();
+    let limit = stack.settings.migrations.backup_age.filter(|_| !args.no_backup)?;
+    let now = stack.now();
     // One that was made before another migration or a reset is as good.
-    let last = find_catalog::of_found(settings, &migrations.found)
+    let last = find_catalog::of_found(&stack.settings, &migrations.found)
         .and_then(|catalog| catalog.last_proven(&migrations.found.identity()));
     let last = match last {
         Ok(last) => last,

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::migrate::context::{MigrationContext, open};
-use crate::commands::multi_stack::one_stack;
+use crate::commands::context::CommandContext;
+use crate::commands::migrate::context::MigrationContext;
 use crate::error::{self, Result};
 use crate::migrations::command::ChangedFile;
 use crate::migrations::driver::new_file;
@@ -40,19 +39,17 @@ struct MigrateCreateAnswer {
 
 /// # Errors
 /// Kind `Usage`: the name, the schema. `Refused`: production; nothing new in the schema.
-pub(crate) async fn run(args: &MigrateCreateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: &MigrateCreateArgs, ctx: &CommandContext) -> Result<()> {
     let name: MigrationName = args.name.parse()?;
-    let settings = app.settings(global)?;
-    one_stack(&settings, "migrate create", "name it with `-s STACK`")?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    if environment.profile.is_prod() && !args.allow_prod {
+    ctx.one_stack("migrate create", "name it with `-s STACK`")?;
+    let stack = ctx.stack().await?;
+    if stack.environment.profile.is_prod() && !args.allow_prod {
         return Err(error::refused("migrations are created in development, and this is production")
             .hint("create it in development: `envctl migrate create NAME --dev`; if you mean it, add `--allow-prod`"));
     }
-    let migrations = open(app, &daemon, &settings, &environment).await?;
-    let at = app.now();
-    if global.dry_run {
+    let migrations = stack.migrations().await?;
+    let at = ctx.now();
+    if ctx.global.dry_run {
         let (named, would) = match &migrations.driver {
             Driver::Command(driver) => {
                 let argv = driver.tool.creating(&name, args.empty)?;
@@ -61,7 +58,7 @@ pub(crate) async fn run(args: &MigrateCreateArgs, global: &GlobalArgs, app: &App
             _ => (name.dated(at), format!("would write {}\n", name.dated(at))),
         };
         let answer = MigrateCreateAnswer { name: named, files: Vec::new(), container_path: None };
-        app.ui.show(&answer, |_| crate::text::escape::escape_lines(&would));
+        ctx.ui.show(&answer, |_| crate::text::escape::escape_lines(&would));
         return Ok(());
     }
     let answer = match &migrations.driver {
@@ -81,14 +78,14 @@ pub(crate) async fn run(args: &MigrateCreateArgs, global: &GlobalArgs, app: &App
         },
         Driver::Command(driver) => {
             let written = driver.create(&name, args.empty).await?;
-            let files = arrived(app, migrations.project.as_deref(), &written)?;
+            let files = arrived(ctx, migrations.project.as_deref(), &written)?;
             let first = written.iter().find(|file| !file.changed).or(written.first());
             let container_path = first.map(|file| format!("{}/{}", driver.tool.dir, file.path));
             MigrateCreateAnswer { name: name.as_str().to_owned(), files, container_path }
         }
     };
-    app.ui.end_progress();
-    show(app, &answer, &migrations);
+    ctx.ui.end_progress();
+    show(ctx, &answer, &migrations);
     Ok(())
 }
 

@@ -10,8 +10,7 @@ mod status;
 
 use clap::Subcommand;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
+use crate::commands::context::CommandContext;
 use crate::error::Result;
 
 /// Arguments of `migrate`.
@@ -42,12 +41,12 @@ enum MigrateVerb {
 
 /// # Errors
 /// The verb's own.
-pub(crate) async fn run(args: MigrateArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+pub(crate) async fn run(args: MigrateArgs, ctx: &CommandContext) -> Result<()> {
     match args.verb.unwrap_or(MigrateVerb::Apply(args.apply)) {
-        MigrateVerb::Apply(args) => apply::run(args, global, app).await,
-        MigrateVerb::Status(args) => status::run(&args, global, app).await,
-        MigrateVerb::Create(args) => create::run(&args, global, app).await,
-        MigrateVerb::Reset(args) => reset::run(&args, global, app).await,
-        MigrateVerb::Resolve(args) => resolve::run(&args, global, app).await,
+        MigrateVerb::Apply(args) => apply::run(args, ctx).await,
+        MigrateVerb::Status(args) => status::run(&args, ctx).await,
+        MigrateVerb::Create(args) => create::run(&args, ctx).await,
+        MigrateVerb::Reset(args) => reset::run(&args, ctx).await,
+        MigrateVerb::Resolve(args) => resolve::run(&args, ctx).await,
     }
 }

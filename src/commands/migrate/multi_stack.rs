@@ -5,12 +5,10 @@ use std::fmt;
 use serde::Serialize;
 
 use super::apply::{ApplyArgs, PreparedRun, prepare};
-use crate::app::global_args::GlobalArgs;
 use crate::cancel::CancelToken;
-use crate::commands::connect;
-use crate::commands::migrate::context::{MigrationContext, driver};
+use crate::commands::context::CommandContext;
+use crate::commands::migrate::context::MigrationContext;
 use crate::commands::multi_stack;
-use crate::commands::multi_stack::MultiStackContext;
 use crate::consent::{Confirmed, Guard, Parts, Plan};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,16 +20,12 @@ use crate::multi_stack::{End, StackOperation};
 ///
 /// # Errors
 /// Errors of [`crate::commands::multi_stack::run`].
-pub(crate) async fn apply(
-    args: &ApplyArgs,
-    global: &GlobalArgs,
-    ground: &MultiStackContext<'_>,
-) -> Result<()> {
-    multi_stack::run(&Applies { ground, args }, &args.many, global, ground, OnFailure::Stop).await
+pub(crate) async fn apply(args: &ApplyArgs, ctx: &CommandContext) -> Result<()> {
+    multi_stack::run(&Applies { ctx, args }, &args.many, ctx, OnFailure::Stop).await
 }
 
 struct Applies<'a> {
-    ground: &'a MultiStackContext<'a>,
+    ctx: &'a CommandContext,
     args: &'a ApplyArgs,
 }
 
@@ -73,19 +67,13 @@ impl StackOperation for Applies<'_> {
         "migrate"
     }
 
-    fn guard(&self) -> Guard {
-        Guard::Change
-    }
-
     fn changes(&self, plan: &Pending) -> bool {
         !plan.plan.pending.is_empty()
     }
 
     async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<Pending> {
-        let app = self.ground.at(environment, stop);
-        let MultiStackContext { daemon, settings, .. } = self.ground;
-        let PreparedRun { migrations, plan, .. } =
-            prepare(self.args, &app, daemon, settings, environment).await?;
+        let stack = self.ctx.at(environment, stop)?;
+        let PreparedRun { migrations, plan, .. } = prepare(self.args, &stack).await?;
         Ok(Pending { plan, migrations })
     }
 
@@ -95,8 +83,7 @@ impl StackOperation for Applies<'_> {
         stop: CancelToken,
         plan: Confirmed<Pending>,
     ) -> Result<Applied> {
-        let app = self.ground.at(environment, stop.clone());
-        let MultiStackContext { daemon, settings, .. } = self.ground;
+        let stack = self.ctx.at(environment, stop.clone())?;
         let mut applied = Applied::default();
         for (mut migrations, plan) in plan.each() {
             if plan.plan().pending.is_empty() {
@@ -106,11 +93,11 @@ impl StackOperation for Applies<'_> {
             // The wish that the plan was made under has had its time.
             migrations.driver.heed(&stop);
             if self.args.backup {
-                crate::commands::backup::safety(&app, daemon, settings, &migrations.found).await?;
+                crate::commands::backup::safety(&stack, &migrations.found).await?;
             }
             applied = migrations.driver.apply(&plan).await?;
             for remark in &applied.remarks {
-                app.ui.warn(remark);
+                stack.ui.warn(remark);
             }
         }
         Ok(applied)
@@ -121,22 +108,17 @@ impl StackOperation for Applies<'_> {
 ///
 /// # Errors
 /// Errors of [`crate::commands::multi_stack::look`]; kind `Pending` with `exit_code`.
-pub(crate) async fn status(
-    exit_code: bool,
-    global: &GlobalArgs,
-    ground: &MultiStackContext<'_>,
-) -> Result<()> {
+pub(crate) async fn status(exit_code: bool, ctx: &CommandContext) -> Result<()> {
     let ask = async |environment: Environment, stop: CancelToken| -> Result<History> {
-        let app = ground.at(&environment, stop);
-        let MultiStackContext { daemon, settings, .. } = ground;
-        let (target, access, mut session) = connect::connect(&app, daemon, settings, &environment).await?;
-        let chosen = driver(&app, daemon, settings, &environment, &target, &access).await?;
+        let stack = ctx.at(&environment, stop)?;
+        let (target, mut session) = stack.connect().await?;
+        let chosen = stack.driver(&target, &session).await?;
         // Not waited for at the end: its end of input ends it.
         let mut history = chosen.driver.history_in(&mut session).await?;
         history.remarks.extend(chosen.place);
         Ok(history)
     };
-    let report = multi_stack::look("migrate status", global, ground, ask).await?;
+    let report = multi_stack::look("migrate status", ctx, ask).await?;
     let unsettled: Vec<&str> = report
         .stacks
         .iter()

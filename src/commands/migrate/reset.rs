@@ -1,10 +1,6 @@
 //! `envctl migrate reset`: everything goes, and the migrations make it anew.
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::migrate::context::open;
-use crate::commands::multi_stack::one_stack;
-use crate::consent::{Decision, Guard};
+use crate::commands::context::CommandContext;
 use crate::error::{self, Result};
 use crate::migrations::{Driver, ResetPlan};
 use crate::text::units::counted;
@@ -25,16 +21,14 @@ pub(crate) struct MigrateResetArgs {
 
 /// # Errors
 /// Kind `Refused`: production, a guard. `Tool`: the reset failed; the backup is named.
-pub(crate) async fn run(args: &MigrateResetArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    one_stack(&settings, "migrate reset", "name it with `-s STACK`")?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    if environment.profile.is_prod() && !args.allow_prod {
+pub(crate) async fn run(args: &MigrateResetArgs, ctx: &CommandContext) -> Result<()> {
+    ctx.one_stack("migrate reset", "name it with `-s STACK`")?;
+    let stack = ctx.stack().await?;
+    if stack.environment.profile.is_prod() && !args.allow_prod {
         return Err(error::refused("a reset deletes all data, and this is production")
             .hint("reset development: `envctl migrate reset --dev`; if you mean it, add `--allow-prod`"));
     }
-    let migrations = open(app, &daemon, &settings, &environment).await?;
+    let migrations = stack.migrations().await?;
     let (count, seeds) = match &migrations.driver {
         Driver::Prisma(driver) => (Some(driver.sql.scripts()?.len()), true),
         Driver::Sql(driver) => (Some(driver.scripts()?.len()), false),
@@ -49,28 +43,22 @@ pub(crate) async fn run(args: &MigrateResetArgs, global: &GlobalArgs, app: &App)
         backup_first: !args.no_backup,
         seed: seeds && !args.skip_seed,
     };
-    let plan = match app.confirm(plan, Guard::Destroy, &migrations.found.target, &global.consent())? {
-        Decision::Go(plan) => plan,
-        Decision::DryRun(plan) => {
-            app.show_dry_run(&plan);
-            return Ok(());
-        }
-    };
+    let Some(plan) = ctx.confirm(plan, &migrations.found.target)? else { return Ok(()) };
     let mut backup = None;
     if plan.plan().backup_first {
-        let path = crate::commands::backup::safety(app, &daemon, &settings, &migrations.found).await?;
-        app.ui.say(&format!("what is there now is backed up in {}", path.display()));
+        let path = crate::commands::backup::safety(&stack, &migrations.found).await?;
+        ctx.ui.say(&format!("what is there now is backed up in {}", path.display()));
         backup = Some(path);
     }
     let reset = migrations.driver.reset(&plan).await;
-    app.ui.end_progress();
+    ctx.ui.end_progress();
     reset.map_err(|error| match &backup {
         Some(path) => error
             .hint(format!("put back what was there, which is in {}: `envctl restore FILE`", path.display())),
         None => error,
     })?;
-    app.ui.show(plan.plan(), |_| format!("{} is new\n", crate::text::escape::escape(&plan.plan().database)));
-    app.ui.say(&match plan.plan().migrations {
+    ctx.ui.show(plan.plan(), |_| format!("{} is new\n", crate::text::escape::escape(&plan.plan().database)));
+    ctx.ui.say(&match plan.plan().migrations {
         Some(count) => format!("{} applied", counted(count as u64, "migration", "migrations")),
         None => "all migrations applied".to_owned(),
     });

@@ -2,10 +2,7 @@
 
 use serde::Serialize;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::multi_stack::one_stack;
-use crate::consent::{Decision, Guard};
+use crate::commands::context::CommandContext;
 use crate::error::Result;
 use crate::migrations::Driver;
 use crate::migrations::sql::{Resolution, ResolvePlan};
@@ -33,28 +30,20 @@ struct MigrateResolveAnswer<'a> {
 
 /// # Errors
 /// Kind `Usage`: no such migration. `Refused`: the history says otherwise.
-pub(crate) async fn run(args: &MigrateResolveArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    one_stack(&settings, "migrate resolve", "name it with `-s STACK`")?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    let migrations = crate::commands::migrate::context::open(app, &daemon, &settings, &environment).await?;
+pub(crate) async fn run(args: &MigrateResolveArgs, ctx: &CommandContext) -> Result<()> {
+    ctx.one_stack("migrate resolve", "name it with `-s STACK`")?;
+    let stack = ctx.stack().await?;
+    let migrations = stack.migrations().await?;
     if let Driver::Command(driver) = &migrations.driver {
         return Err(driver.tool.resolves_nothing());
     }
     let resolution = if args.applied { Resolution::Applied } else { Resolution::RolledBack };
     let database = migrations.found.facts.database.clone();
     let plan = ResolvePlan { name: args.name.clone(), resolution, database: database.clone() };
-    let plan = match app.confirm(plan, Guard::Change, &migrations.found.target, &global.consent())? {
-        Decision::Go(plan) => plan,
-        Decision::DryRun(plan) => {
-            app.show_dry_run(&plan);
-            return Ok(());
-        }
-    };
+    let Some(plan) = ctx.confirm(plan, &migrations.found.target)? else { return Ok(()) };
     migrations.driver.resolve(&plan).await?;
-    app.ui.end_progress();
-    app.ui.show(&MigrateResolveAnswer { name: &args.name, resolution, database: &database }, |_| {
+    ctx.ui.end_progress();
+    ctx.ui.show(&MigrateResolveAnswer { name: &args.name, resolution, database: &database }, |_| {
         let word = if args.applied { "applied" } else { "rolled back" };
         format!("{} is marked as {word}\n", crate::text::escape::escape(&args.name))
     });

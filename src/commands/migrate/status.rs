@@ -1,8 +1,7 @@
 //! `envctl migrate status`.
 
 use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::multi_stack::MultiStackContext;
+use crate::commands::context::CommandContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrations::{History, MigrationState};
 use crate::ui::{Cell, Column, Table, Tone};
@@ -17,24 +16,19 @@ pub(crate) struct MigrateStatusArgs {
 
 /// # Errors
 /// Kind `Pending` with `--exit-code`; the driver's own.
-pub(crate) async fn run(args: &MigrateStatusArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    let daemon = app.connect(&settings, global)?;
-    if settings.target.names_several() {
-        let ground = MultiStackContext { app, daemon: &daemon, settings: &settings };
-        return crate::commands::migrate::multi_stack::status(args.exit_code, global, &ground).await;
+pub(crate) async fn run(args: &MigrateStatusArgs, ctx: &CommandContext) -> Result<()> {
+    if ctx.settings.target.names_several() {
+        return crate::commands::migrate::multi_stack::status(args.exit_code, ctx).await;
     }
-    let environment = app.environment(&daemon, &settings).await?;
-    let (migrations, mut session) =
-        crate::commands::migrate::context::open_with_session(app, &daemon, &settings, &environment).await?;
+    let (migrations, mut session) = ctx.stack().await?.migrations_with_session().await?;
     let mut history = migrations.driver.history_in(&mut session).await?;
     history.remarks.extend(migrations.place);
-    app.ui.show(&history, |ui| ui.render(&table(&history)));
+    ctx.ui.show(&history, |ui| ui.render(&table(&history)));
     for remark in &history.remarks {
-        app.ui.warn(remark);
+        ctx.ui.warn(remark);
     }
-    app.ui.say(&format!("{history} ({}, {})", history.driver, history.folder));
-    next(app, &history);
+    ctx.ui.say(&format!("{history} ({}, {})", history.driver, history.folder));
+    next(ctx, &history);
     if args.exit_code && !history.is_settled() {
         return Err(Error::new(ErrorKind::Pending, history.to_string()));
     }

@@ -3,87 +3,71 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{RestoreArgs, RestoreInput, Unnamed, crosses_up, plan};
-use crate::app::global_args::GlobalArgs;
+use super::{RestoreArgs, Unnamed, crosses_up};
+use crate::app::App;
 use crate::app::global_args::option;
-use crate::app::{App, Daemon};
-use crate::commands::connect;
 use crate::commands::connect::ConnectedDatabase;
-use crate::config::Settings;
-use crate::consent::{Decision, Guard};
-use crate::environment::Environment;
+use crate::commands::context::StackContext;
 use crate::error::{self, Error, Result};
 use crate::fsutil::atomic_file::home_of;
+use crate::postgres::connect::FirstSession;
 use crate::postgres::preflight;
 use crate::postgres::{Access, Session};
 use crate::progress::Progress;
-use crate::repository::authenticity::ManifestKeys;
 use crate::repository::manifest::Manifest;
 use crate::restore::all_databases::{
     ClusterPlan, RestoredAll, Roles, UnpackedCluster, UnpackedDatabase, missing_roles, run as carry_out,
     unpack,
 };
-use crate::restore::input::{DumpSource, examine};
+use crate::restore::input::{DumpSource, InputOptions, examine};
+use crate::restore::plan::{RestoreInput, plan};
 use crate::text::escape::escape;
 use crate::text::units::counted;
 
 /// # Errors
 /// See [`crate::restore::all_databases::unpack`] and [`carry_out`]; what failed says which databases are as they were.
-pub(crate) async fn run(
-    args: &RestoreArgs,
-    global: &GlobalArgs,
-    app: &App,
-    settings: &Settings,
-    daemon: &Daemon,
-    environment: &Environment,
-    path: &Path,
-) -> Result<()> {
-    let only = global.database();
+pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, path: &Path) -> Result<()> {
+    let only = stack.global.database();
     if args.into.is_some() && only.is_none() {
         return Err(error::usage("`--into` names one database, and the backup is of all")
             .hint("say which of them: `-d NAME --into OTHER`"));
     }
-    let progress: Arc<dyn Progress> = app.ui.progress();
+    let progress: Arc<dyn Progress> = stack.ui.progress();
     progress.step(&format!("checking {}", path.display()));
-    let keys = app.manifest_keys(settings)?;
-    let unpacked = unpack(path, only, args.trust, &keys, &app.interrupt).await?;
-    app.ui.end_progress();
+    let keys = stack.manifest_keys(&stack.settings)?;
+    let unpacked = unpack(path, only, args.trust, &keys, &stack.interrupt).await?;
+    stack.ui.end_progress();
     let made_from = unpacked.manifest.as_ref().and_then(|manifest| manifest.source.profile.as_deref());
-    crosses_up(args, global, environment, made_from)?;
-    let (found, mut session) = connect::reach_open_anywhere(app, daemon, settings, environment).await?;
+    crosses_up(args, stack, made_from)?;
+    let (found, mut session) = stack.server_with_session(FirstSession::Any).await?;
     let roles = missing_roles(&mut session, &unpacked).await?;
     let tablespaces = tablespaces(&mut session).await?;
     session.close().await;
-    let mut plan = whole(args, app, settings, &found, path, &unpacked, &keys, roles, &tablespaces).await?;
+    let asked = args.asked(path, keys)?;
+    let whole = WholePlan { args, stack, found: &found, asked: &asked, unpacked: &unpacked };
+    let mut plan = whole.plan(path, roles, &tablespaces).await?;
     let before: Vec<String> =
         plan.databases.iter().filter(|plan| plan.backup_first).map(|plan| plan.database.clone()).collect();
     let differences =
         unpacked.manifest.as_ref().map(|manifest| found.identity().differences(manifest)).unwrap_or_default();
     let exists = plan.databases.iter().any(|plan| plan.exists);
     // `--into` names one database: of all of them the command names where they are from.
-    let own = environment.profile.word();
+    let own = stack.environment.profile.word();
     let naming = option("--from", "--from", made_from.unwrap_or(own));
     let unnamed = Unnamed { differences: &differences, exists, taken: false, naming };
-    let unlike =
-        args.unlike(&unnamed, environment.profile.counts_as_prod(), &args.asked(path, keys.clone())?.command);
+    let unlike = args.unlike(&unnamed, stack.environment.profile.counts_as_prod(), &asked.command);
     plan.notes.splice(0..0, differences.iter().map(ToString::to_string));
-    let target = (&found.target, unlike);
-    let plan = match app.confirm_unlike(plan, Guard::Destroy, target, &global.consent())? {
-        Decision::Go(plan) => plan,
-        Decision::DryRun(plan) => {
-            app.show_dry_run(&plan);
-            return Ok(());
-        }
-    };
+    let show_plan = |plan: &ClusterPlan| stack.show_dry_run(plan);
+    let Some(plan) = stack.confirm_unlike(plan, &found.target, unlike, show_plan)? else { return Ok(()) };
     for database in before {
         let there = found.in_database(&database);
-        let path = crate::commands::backup::safety(app, daemon, settings, &there).await?;
-        app.ui.say(&format!("what is in {database:?} now is backed up in {}", path.display()));
+        let path = crate::commands::backup::safety(stack, &there).await?;
+        stack.ui.say(&format!("what is in {database:?} now is backed up in {}", path.display()));
     }
-    let progress: Arc<dyn Progress> = app.ui.progress();
-    let restored = carry_out(&found.container, plan, &progress, &app.interrupt).await;
-    app.ui.end_progress();
-    show(app, &restored?);
+    let progress: Arc<dyn Progress> = stack.ui.progress();
+    let restored = carry_out(&found.container, plan, &progress, &stack.interrupt).await;
+    stack.ui.end_progress();
+    show(stack, &restored?);
     drop(unpacked);
     Ok(())
 }
@@ -93,64 +77,68 @@ async fn tablespaces(session: &mut Session) -> Result<Vec<String>> {
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 
-/// The plan of all: every dump is read to its end before anything is asked.
-#[expect(clippy::too_many_arguments, reason = "the operation's whole surroundings, once")]
-async fn whole(
-    args: &RestoreArgs,
-    app: &App,
-    settings: &Settings,
-    found: &ConnectedDatabase,
-    path: &Path,
-    unpacked: &UnpackedCluster,
-    keys: &ManifestKeys,
-    roles: Roles,
-    tablespaces: &[String],
-) -> Result<ClusterPlan> {
-    let progress: Arc<dyn Progress> = app.ui.progress();
-    let asked = args.asked(path, keys.clone())?;
-    let mut databases = Vec::new();
-    let mut notes = Vec::new();
-    for UnpackedDatabase { name, path: dump, properties } in &unpacked.databases {
-        progress.step(&format!("checking the dump of {name}"));
-        let mut examined = examine(dump, &asked, app.threads(), &progress, &app.interrupt).await?;
-        app.ui.end_progress();
-        if examined.manifest.as_ref().is_none_or(|manifest| manifest.database != *name) {
-            return Err(error::integrity(format!("the dump of {name:?} is one of another database"))
-                .hint("take another backup: `envctl backup list`"));
-        }
-        // Those are there by then.
-        examined.summary.roles.retain(|role| !roles.missing.contains(role));
-        let wanted = RestoreInput {
-            source: DumpSource::File(dump.clone()),
-            examined: Some(&examined),
-            asked: asked.clone(),
-            roles: Roles::default(),
-            database: args.into.clone().unwrap_or_else(|| name.clone()),
-            encoding: Some(&properties.encoding),
-        };
-        let mut plan = plan(args, app, settings, found, wanted)
-            .await
-            .map_err(|e| e.context(format!("database {name:?}")))?;
-        plan.ways.disk = Some(home_of(path)?);
-        if !plan.exists {
-            let mut properties = properties.clone();
-            if !tablespaces.contains(&properties.tablespace) {
-                notes.push(format!(
-                    "database {:?} was in tablespace {:?}, which the server has not: it goes into pg_default",
-                    plan.database, properties.tablespace
-                ));
-                "pg_default".clone_into(&mut properties.tablespace);
+/// The plan of all databases, while it is made.
+struct WholePlan<'a> {
+    args: &'a RestoreArgs,
+    stack: &'a StackContext,
+    found: &'a ConnectedDatabase,
+    asked: &'a InputOptions,
+    unpacked: &'a UnpackedCluster,
+}
+
+impl WholePlan<'_> {
+    /// Reads every dump to its end before anything is asked.
+    async fn plan(&self, path: &Path, roles: Roles, tablespaces: &[String]) -> Result<ClusterPlan> {
+        let Self { args, stack, found, asked, unpacked } = self;
+        let progress: Arc<dyn Progress> = stack.ui.progress();
+        let options = args.options(stack)?;
+        let mut databases = Vec::new();
+        let mut notes = Vec::new();
+        for UnpackedDatabase { name, path: dump, properties } in &unpacked.databases {
+            progress.step(&format!("checking the dump of {name}"));
+            let mut examined = examine(dump, asked, stack.threads(), &progress, &stack.interrupt).await?;
+            stack.ui.end_progress();
+            if examined.manifest.as_ref().is_none_or(|manifest| manifest.database != *name) {
+                return Err(error::integrity(format!("the dump of {name:?} is one of another database"))
+                    .hint("take another backup: `envctl backup list`"));
             }
-            plan.properties = Some(properties);
+            // Those are there by then.
+            examined.summary.roles.retain(|role| !roles.missing.contains(role));
+            let wanted = RestoreInput {
+                source: DumpSource::File(dump.clone()),
+                examined: Some(&examined),
+                asked: (*asked).clone(),
+                roles: Roles::default(),
+                database: args.into.clone().unwrap_or_else(|| name.clone()),
+                encoding: Some(&properties.encoding),
+            };
+            let planning = plan(&found.container, &found.access, wanted, &options, &stack.interrupt);
+            let planned = Box::pin(planning).await;
+            let (mut plan, detail) = planned.map_err(|e| e.context(format!("database {name:?}")))?;
+            if let Some(detail) = detail {
+                stack.ui.detail(&detail);
+            }
+            plan.ways.disk = Some(home_of(path)?);
+            if !plan.exists {
+                let mut properties = properties.clone();
+                if !tablespaces.contains(&properties.tablespace) {
+                    notes.push(format!(
+                        "database {:?} was in tablespace {:?}, which the server has not: it goes into pg_default",
+                        plan.database, properties.tablespace
+                    ));
+                    "pg_default".clone_into(&mut properties.tablespace);
+                }
+                plan.properties = Some(properties);
+            }
+            databases.push(plan);
         }
-        databases.push(plan);
+        let needed = databases.iter().filter_map(|plan| plan.bytes).sum();
+        let data = databases.iter().find_map(|plan| plan.findings.data_directory.as_deref());
+        preflight::space(&found.container, data, needed).await?;
+        let access: Access = found.access.clone();
+        let origin = origin(unpacked.manifest.as_ref());
+        Ok(ClusterPlan { name: path.display().to_string(), origin, roles, access, notes, databases })
     }
-    let needed = databases.iter().filter_map(|plan| plan.bytes).sum();
-    let data = databases.iter().find_map(|plan| plan.findings.data_directory.as_deref());
-    preflight::space(&found.container, data, needed).await?;
-    let access: Access = found.access.clone();
-    let origin = origin(unpacked.manifest.as_ref());
-    Ok(ClusterPlan { name: path.display().to_string(), origin, roles, access, notes, databases })
 }
 
 fn origin(manifest: Option<&Manifest>) -> String {

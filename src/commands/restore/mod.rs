@@ -1,7 +1,6 @@
 //! `envctl restore`: put a backup back, all or nothing.
 
 pub(crate) mod all_databases;
-mod data_only;
 mod leave_out;
 pub(crate) mod plan_json;
 pub(crate) mod previous;
@@ -14,38 +13,31 @@ use std::sync::Arc;
 use clap::Subcommand;
 
 use crate::app::App;
-use crate::app::global_args::GlobalArgs;
 use crate::app::global_args::option;
 use crate::commands::connect::ConnectedDatabase;
+use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::find_catalog;
-use crate::commands::multi_stack::one_stack;
 use crate::commands::restore::target::RestoreTarget;
 use crate::commands::transport_args::WayArgs;
 use crate::config::Settings;
-use crate::consent::{Decision, Guard, Unlike};
-use crate::dump::format::Format;
-use crate::dump::sql::Rules;
-use crate::environment::{Environment, Inventory};
+use crate::consent::Unlike;
+use crate::environment::Inventory;
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::fsutil::atomic_file::home_of;
 use crate::postgres::Session;
 use crate::postgres::search_path::SearchPath;
-use crate::postgres::tools::dump_runner::Transport;
 use crate::progress::Progress;
-use crate::random::nonce;
-use crate::repository::authenticity::Authenticity;
 use crate::repository::authenticity::ManifestKeys;
 use crate::repository::catalog::{Backup, Catalog};
 use crate::repository::identity::{Difference, Identity, IdentityPart};
 use crate::repository::manifest::Manifest;
 use crate::restore::all_databases::{Roles, is_cluster};
 use crate::restore::input::{DumpSource, ExaminedDump, InputOptions, examine};
-use crate::restore::load::parallel::{MOST_JOBS, share_out};
-use crate::restore::load::parallel_archive::ParallelArchive;
-use crate::restore::run::{ParallelPlan, RestorePlan, Restored, look, run as carry_out};
+use crate::restore::load::parallel::MOST_JOBS;
+use crate::restore::plan::{RestoreInput, RestoreOptions, plan};
+use crate::restore::run::{RestorePlan, Restored, run as carry_out};
 use crate::restore::search_path_aids::Aids;
 use crate::text::shell_word::shell_word;
-use crate::text::units::{age, count, counted, moment};
+use crate::text::units::counted;
 
 /// Arguments of `restore`.
 #[derive(clap::Args, Debug)]
@@ -135,68 +127,81 @@ impl RestoreArgs {
     }
 }
 
-/// # Errors
-/// See [`carry_out`]; unless the kind is `Unknown`, the database is as it was.
-pub(crate) async fn run(args: RestoreCommandArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    match args.verb {
-        Some(RestoreVerb::Undo(args)) => undo::run(&args, global, app).await,
-        Some(RestoreVerb::Previous(args)) => previous::run(&args, global, app).await,
-        None => Box::pin(restore(args.restore, global, app)).await,
+impl RestoreArgs {
+    /// The options of the plan, with the settings behind them.
+    ///
+    /// # Errors
+    /// Kind `Usage`: an unknown word, too many sessions.
+    fn options(&self, stack: &StackContext) -> Result<RestoreOptions> {
+        let settings = &stack.settings;
+        let most = u32::from(MOST_JOBS);
+        if let (None, Some(jobs)) = (self.jobs, settings.restore.jobs)
+            && jobs > most
+        {
+            let origin = settings.origin("restore.jobs");
+            return Err(error::usage(format!("{origin}: at most {most} sessions load")));
+        }
+        Ok(RestoreOptions {
+            who: stack.who(),
+            now: stack.now(),
+            threads: stack.threads(),
+            jobs: self.jobs.or(settings.restore.jobs.and_then(|jobs| u8::try_from(jobs).ok())),
+            ways: self.ways.ways(stack, settings)?,
+            lock_limit: settings.timeouts.lock,
+            trust: self.trust,
+            no_backup: self.no_backup,
+            aids: Aids {
+                search_path: self.search_path.clone().unwrap_or_default(),
+                defer_checks: self.defer_checks,
+            },
+        })
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one recipe, read from top to bottom")]
-async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()> {
+/// # Errors
+/// See [`carry_out`]; unless the kind is `Unknown`, the database is as it was.
+pub(crate) async fn run(args: RestoreCommandArgs, ctx: &CommandContext) -> Result<()> {
+    match args.verb {
+        Some(RestoreVerb::Undo(args)) => undo::run(&args, ctx).await,
+        Some(RestoreVerb::Previous(args)) => previous::run(&args, ctx).await,
+        None => Box::pin(restore(args.restore, ctx)).await,
+    }
+}
+
+async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     let asked = args.source.clone().ok_or_else(|| {
         error::usage("what shall be restored?")
             .hint("name it: `envctl restore latest`, or a file of `envctl backup list`")
     })?;
-    let global = &args.to.as_deref().map_or_else(|| global.clone(), |profile| global.with_profile(profile));
-    let settings = app.settings(global)?;
-    one_stack(&settings, "restore", "select one stack, each has a backup of its own to choose: `-s STACK`")?;
-    let daemon = app.connect(&settings, global)?;
-    let landscape = app.landscape(&daemon, &settings).await?;
-    let environment = landscape.environment(&settings.target)?;
-    let environment = app.protected_by_its_own(environment, &settings)?;
-    let settings = settings.for_stack(&environment)?;
-    app.means(&environment);
+    let ctx = &args.to.as_deref().map_or_else(|| Ok(ctx.clone()), |profile| ctx.with_profile(profile))?;
+    ctx.one_stack("restore", "select one stack, each has a backup of its own to choose: `-s STACK`")?;
+    let inventory = ctx.inventory().await?;
+    let stack = ctx.only_stack(inventory.environment(&ctx.settings.target)?)?.with_own_settings()?;
+    let ctx = &stack;
     // The newest backup of a database is known once it is known which database that is.
-    let early = if asked.as_os_str() == "latest" {
-        Some(target::reach(app, &daemon, &settings, &environment, None).await?)
-    } else {
-        None
-    };
+    let early = if asked.as_os_str() == "latest" { Some(target::reach(&stack, None).await?) } else { None };
     let meant = early.as_ref().map(RestoreTarget::meant);
-    let source = source(app, &asked, &args, &settings, &landscape, &environment, meant.as_ref())?;
+    let source = source(&stack, &inventory, &asked, args.from.as_deref(), meant.as_ref())?;
     if let DumpSource::File(path) = &source
         && is_cluster(path)
     {
-        return Box::pin(crate::commands::restore::all_databases::run(
-            &args,
-            global,
-            app,
-            &settings,
-            &daemon,
-            &environment,
-            path,
-        ))
-        .await;
+        return Box::pin(all_databases::run(&args, &stack, path)).await;
     }
     // The file first: what is not whole never meets the server.
-    let progress: Arc<dyn Progress> = app.ui.progress();
-    let mut reading = args.asked(&asked, app.manifest_keys(&settings)?)?;
-    reading.database = global.database().map(str::to_owned);
+    let progress: Arc<dyn Progress> = ctx.ui.progress();
+    let mut reading = args.asked(&asked, ctx.manifest_keys(&ctx.settings)?)?;
+    reading.database = ctx.global.database().map(str::to_owned);
     let mut examined = match &source {
         DumpSource::Stdin => None,
         DumpSource::File(path) => {
             progress.step(&format!("checking {}", path.display()));
-            Some(examine(path, &reading, app.threads(), &progress, &app.interrupt).await?)
+            Some(examine(path, &reading, ctx.threads(), &progress, &ctx.interrupt).await?)
         }
     };
-    app.ui.end_progress();
+    ctx.ui.end_progress();
     let made_from =
         examined.as_ref().and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
-    crosses_up(&args, global, &environment, made_from)?;
+    crosses_up(&args, &stack, made_from)?;
     // Only a manifest that vouches may settle which database is meant.
     let vouching = examined.as_ref().filter(|examined| examined.authenticity.vouches());
     let made_of = vouching.and_then(|examined| Some(examined.manifest.as_ref()?.database.clone()));
@@ -205,25 +210,33 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
         (early.missing.clone(), early)
     } else {
         let of = examined.as_ref().and_then(ExaminedDump::of_database).map(str::to_owned);
-        (of, target::reach(app, &daemon, &settings, &environment, made_of.as_deref()).await?)
+        (of, target::reach(&stack, made_of.as_deref()).await?)
     };
     let database = reached.database(args.into.as_deref(), of.as_deref(), &reading.command)?;
     let found = reached.found;
-    let roles = roles(&args, app, &found, examined.as_mut()).await?;
+    let roles = match examined.as_mut().filter(|examined| !examined.globals.is_empty()) {
+        Some(examined) => ctx.interrupt.or(missing_roles_of(&found, examined, args.trust)).await??,
+        None => Roles::default(),
+    };
     let examined = examined.as_ref();
     let mut command = reading.command.clone();
     // With `--into` none is added to the command when it is printed.
-    if let Some(name) = global.database() {
+    if let Some(name) = ctx.global.database() {
         command.push_str(&format!(" {}", option("-d", "--database", name)));
     }
     let wanted = RestoreInput { source, examined, asked: reading, roles, database, encoding: None };
-    let mut plan = plan(&args, app, &settings, &found, wanted).await?;
+    let options = args.options(&stack)?;
+    let planning = plan(&found.container, &found.access, wanted, &options, &ctx.interrupt);
+    let (mut plan, detail) = Box::pin(planning).await?;
+    if let Some(detail) = detail {
+        ctx.ui.detail(&detail);
+    }
     let identity = found.in_database(&plan.database).identity();
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
     let differences = manifest.map(|manifest| identity.differences(manifest)).unwrap_or_default();
     let taken = examined.and_then(|examined| examined.taken.as_ref());
     let other = taken.filter(|taken| plan.exists && args.into.is_none() && **taken != plan.database);
-    let prod = environment.profile.counts_as_prod();
+    let prod = stack.environment.profile.counts_as_prod();
     let naming = option("--into", "--into", &plan.database);
     let unnamed = Unnamed { differences: &differences, exists: plan.exists, taken: other.is_some(), naming };
     let unlike = args.unlike(&unnamed, prod, &command);
@@ -236,36 +249,26 @@ async fn restore(args: RestoreArgs, global: &GlobalArgs, app: &App) -> Result<()
     }
     plan.findings.warnings.splice(0..0, differences.iter().map(ToString::to_string));
     let before = plan.backup_first.then(|| found.in_database(&plan.database));
-    let target = (&found.target, unlike);
-    let plan = match app.confirm_unlike(plan, Guard::Destroy, target, &global.consent())? {
-        Decision::Go(plan) => plan,
-        Decision::DryRun(plan) => {
-            crate::commands::restore::plan_json::show(app, &plan);
-            return Ok(());
-        }
-    };
+    let show_plan = |plan: &RestorePlan| plan_json::show(ctx, plan);
+    let Some(plan) = ctx.confirm_unlike(plan, &found.target, unlike, show_plan)? else { return Ok(()) };
     if let Some(before) = before {
-        let path = super::backup::safety(app, &daemon, &settings, &before).await?;
-        app.ui.say(&format!("what is there now is backed up in {}", path.display()));
+        let path = super::backup::safety(&stack, &before).await?;
+        ctx.ui.say(&format!("what is there now is backed up in {}", path.display()));
     }
-    let progress: Arc<dyn Progress> = app.ui.progress();
-    let restoring = carry_out(&found.container, plan, &progress, &app.interrupt);
+    let progress: Arc<dyn Progress> = ctx.ui.progress();
+    let restoring = carry_out(&found.container, plan, &progress, &ctx.interrupt);
     let restored = Box::pin(restoring).await;
-    app.ui.end_progress();
-    show(app, &restored?);
+    ctx.ui.end_progress();
+    show(ctx, &restored?);
     Ok(())
 }
 
 /// Data of another profile goes up into production only where both ends are named.
-fn crosses_up(
-    args: &RestoreArgs,
-    global: &GlobalArgs,
-    environment: &Environment,
-    made_from: Option<&str>,
-) -> Result<()> {
+fn crosses_up(args: &RestoreArgs, stack: &StackContext, made_from: Option<&str>) -> Result<()> {
+    let environment = &stack.environment;
     let from = args.from.as_deref().or(made_from).map(normal);
     let upwards = environment.profile.counts_as_prod() && from.is_some_and(|from| from != "prod");
-    let both_named = args.from.is_some() && (args.to.is_some() || global.names_profile());
+    let both_named = args.from.is_some() && (args.to.is_some() || stack.global.names_profile());
     if upwards && !both_named {
         let from = from.unwrap_or_default();
         return Err(error::refused(format!("this would put the data of {from} into {environment}")).hint(
@@ -326,27 +329,26 @@ impl RestoreArgs {
 }
 
 fn source(
-    app: &App,
+    stack: &StackContext,
+    inventory: &Inventory,
     asked: &Path,
-    args: &RestoreArgs,
-    settings: &Settings,
-    landscape: &Inventory,
-    environment: &Environment,
+    from: Option<&str>,
     found: Option<&ConnectedDatabase>,
 ) -> Result<DumpSource> {
+    let (settings, environment) = (&stack.settings, &stack.environment);
     if asked.as_os_str() == "-" {
         return Ok(DumpSource::Stdin);
     }
     let own = environment.profile.name.as_deref();
-    let profile = args.from.as_deref().map(normal).or(own);
+    let profile = from.map(normal).or(own);
     let catalog = match profile.filter(|profile| Some(*profile) != own) {
-        Some(other) => find_catalog::of_profile(settings, landscape, environment, other)?,
+        Some(other) => find_catalog::of_profile(settings, inventory, environment, other)?,
         None => find_catalog::of(settings, environment)?,
     };
     if let Some(found) = found {
         let latest = latest(&catalog, found, profile, settings)?;
         for (path, problem) in catalog.passed_over(&latest)? {
-            app.ui.warn(&format!("{} is newer and passed over: {problem}", path.display()));
+            stack.ui.warn(&format!("{} is newer and passed over: {problem}", path.display()));
         }
         return Ok(DumpSource::File(latest.path));
     }
@@ -387,248 +389,17 @@ fn normal(profile: &str) -> &str {
     }
 }
 
-/// Dump to restore, and the database to restore it to.
-struct RestoreInput<'a> {
-    source: DumpSource,
-    examined: Option<&'a ExaminedDump>,
-    asked: InputOptions,
-    /// Roles that are made first.
-    roles: Roles,
-    database: String,
-    /// Encoding for a database that does not exist yet, if known.
-    encoding: Option<&'a str>,
-}
-
-/// The note on statements behind the trailer.
-fn behind(examined: &ExaminedDump) -> Option<String> {
-    let behind = examined.summary.notes.behind;
-    (behind > 0).then(|| {
-        let statements = if behind == 1 { "statement follows" } else { "statements follow" };
-        format!("{} {statements} the end of the dump, run with it", count(behind))
-    })
-}
-
-/// The roles that the file makes and the server has not, of those that the dump names.
-async fn roles(
-    args: &RestoreArgs,
-    app: &App,
+/// Takes the roles that the file makes and the server has not, of those that the dump names.
+async fn missing_roles_of(
     found: &ConnectedDatabase,
-    examined: Option<&mut ExaminedDump>,
+    examined: &mut ExaminedDump,
+    trust: bool,
 ) -> Result<Roles> {
-    let Some(examined) = examined.filter(|examined| !examined.globals.is_empty()) else {
-        return Ok(Roles::default());
-    };
-    let asking = async {
-        let container = &found.container;
-        let mut session = Session::open(container, &found.access, "envctl restore").await?;
-        let rows = session.query("select rolname from pg_catalog.pg_roles").await.map_err(Error::from)?;
-        session.close().await;
-        Ok::<_, Error>(rows)
-    };
-    let rows = app.interrupt.or(asking).await??;
+    let mut session = Session::open(&found.container, &found.access, "envctl restore").await?;
+    let rows = session.query("select rolname from pg_catalog.pg_roles").await.map_err(Error::from)?;
+    session.close().await;
     let existing: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
-    Ok(examined.take_roles(&existing, args.trust))
-}
-
-async fn plan(
-    args: &RestoreArgs,
-    app: &App,
-    settings: &Settings,
-    found: &ConnectedDatabase,
-    wanted: RestoreInput<'_>,
-) -> Result<RestorePlan> {
-    let RestoreInput { source, examined, asked, roles, database, encoding } = wanted;
-    let container = &found.container;
-    let looking =
-        look(container, &found.access, &database, examined.map(|examined| (examined, &asked)), encoding);
-    let (exists, version, mut findings) = app.interrupt.or(looking).await??;
-    findings
-        .warnings
-        .extend(examined.and_then(|examined| unauthenticated(&examined.authenticity, args.trust)));
-    findings.warnings.extend(examined.iter().flat_map(|examined| examined.notes.iter().cloned()));
-    findings.warnings.extend(examined.and_then(behind));
-    let manifest = examined.and_then(|examined| examined.manifest.as_ref());
-    if findings.in_place {
-        in_place(args, &source, &database)?;
-    }
-    let data_only = data_only::decide(found, &source, examined, (&database, exists), &findings);
-    let data_only = app.interrupt.or(data_only).await??;
-    if manifest.is_some_and(|manifest| !manifest.whole) && exists && data_only.is_none() {
-        return Err(error::refused(format!(
-            "{} holds only a part of its database and would replace all of {database:?}",
-            source.name()
-        ))
-        .hint("put it into a database of its own: `--into NAME`"));
-    }
-    let mut ways = args.ways.ways(app, settings)?;
-    let jobs = jobs(args, app, settings, examined)?;
-    let InputOptions { mut rules, command, .. } = asked;
-    rules.database = examined.and_then(|examined| examined.taken.clone());
-    rules.triggers =
-        data_only.is_some() && examined.is_some_and(|examined| examined.summary.notes.rows.triggers > 0);
-    let mut left_out = examined.map(|examined| examined.left_out.clone()).unwrap_or_default();
-    left_out.merge(rules.adapt(examined.map(|examined| &examined.summary.notes), &findings.unknown_settings));
-    let shared = if findings.in_place {
-        app.ui.detail("one session loads it, in one transaction");
-        None
-    } else {
-        match shared(jobs, ways.transport, app, &source, (examined, &rules)).await? {
-            Some(Err(reason)) => {
-                let aside = format!("ignoring -j {jobs}, one session loads it: {reason}");
-                if args.jobs.is_some() || settings.restore.jobs.is_some() {
-                    findings.warnings.push(aside);
-                } else {
-                    app.ui.detail(&aside);
-                }
-                None
-            }
-            Some(Ok(shared)) => Some(shared),
-            None => None,
-        }
-    };
-    if let DumpSource::File(path) = &source {
-        ways.disk = Some(home_of(path)?);
-    }
-    Ok(RestorePlan {
-        operation: nonce(),
-        who: app.who(),
-        origin: origin(examined, app.now()),
-        backup_first: exists && !args.no_backup && !findings.in_place,
-        exists,
-        database,
-        access: found.access.clone(),
-        version,
-        findings,
-        authenticity: examined.map_or(Authenticity::NoManifest, |examined| examined.authenticity.clone()),
-        trust: args.trust,
-        command,
-        rules,
-        data_only,
-        left_out,
-        extensions: examined.map(|one| one.summary.extension_places.clone()).unwrap_or_default(),
-        tablespaces: examined.map(|one| one.summary.tablespaces.clone()).unwrap_or_default(),
-        roles,
-        taken: examined.and_then(|examined| examined.taken.clone()),
-        sha256: examined.map(|examined| examined.sha256),
-        bytes: examined.map(|examined| examined.summary.bytes),
-        format: examined.map(|examined| examined.format),
-        rows: examined.map(|examined| examined.summary.rows()),
-        shared,
-        aids: Aids {
-            search_path: args.search_path.clone().unwrap_or_default(),
-            defer_checks: args.defer_checks,
-        },
-        source_path: manifest
-            .map(|manifest| SearchPath::of(manifest.search_path.clone()))
-            .unwrap_or_default(),
-        threads: app.threads(),
-        at: app.now().to_string(),
-        lock_limit: settings.timeouts.lock,
-        ways,
-        source,
-        properties: None,
-    })
-}
-
-/// Refuses what cannot be done in one transaction in the database itself.
-fn in_place(args: &RestoreArgs, source: &DumpSource, database: &str) -> Result<()> {
-    if *source == DumpSource::Stdin {
-        return Err(error::refused(format!(
-            "a pipe is verified only after the load, and the role may only fill {database:?} itself"
-        ))
-        .hint("restore it from a file: `envctl restore FILE`"));
-    }
-    if args.search_path.is_some() || args.defer_checks {
-        return Err(error::refused("only a superuser can use --search-path and --defer-checks")
-            .hint("name a superuser in envctl.toml: `[database] user = \"…\"`"));
-    }
-    Ok(())
-}
-
-/// Describes a manifest that vouches for nothing, and the way out.
-fn unauthenticated(authenticity: &Authenticity, trust: bool) -> Option<String> {
-    let doubt = authenticity.doubt()?;
-    Some(if trust {
-        format!("{doubt}; `--trust` lets pass what it would run")
-    } else {
-        format!(
-            "{doubt}: the file was scanned like one of unknown origin; \
-             a key shared by a team is named by `backup.manifest_key_file`"
-        )
-    })
-}
-
-/// From here on a second session is worth its start; two ask no more of a server than the application did.
-const WORTH_TWO: u64 = 64 << 20;
-
-/// Number of load sessions: `-j`, else the setting, else by the size of the dump.
-fn jobs(args: &RestoreArgs, app: &App, settings: &Settings, examined: Option<&ExaminedDump>) -> Result<u8> {
-    if let Some(jobs) = args.jobs {
-        return Ok(jobs);
-    }
-    let Some(jobs) = settings.restore.jobs else {
-        let ours = examined.filter(|dump| dump.format == Format::Plain && dump.authenticity.vouches());
-        return Ok(usual_jobs(ours.map_or(0, |dump| dump.summary.bytes), app.threads()));
-    };
-    u8::try_from(jobs).ok().filter(|jobs| *jobs <= MOST_JOBS).ok_or_else(|| {
-        error::usage(format!("{}: at most {MOST_JOBS} sessions load", settings.origin("restore.jobs")))
-    })
-}
-
-fn usual_jobs(plain_bytes: u64, threads: usize) -> u8 {
-    if plain_bytes >= WORTH_TWO && threads > 1 { 2 } else { 1 }
-}
-
-/// Shares the dump out over `-j N` sessions, or gives the reason why one session loads it; `None` where one was asked for.
-async fn shared(
-    jobs: u8,
-    transport: Transport,
-    app: &App,
-    source: &DumpSource,
-    (examined, rules): (Option<&ExaminedDump>, &Rules),
-) -> Result<Option<std::result::Result<ParallelPlan, &'static str>>> {
-    // An archive is read by a worker itself, or passes the daemon.
-    let by_worker = transport == Transport::Worker
-        && examined.is_some_and(|examined| examined.format != Format::Plain)
-        && matches!(source, DumpSource::File(_));
-    if jobs == 1 && !by_worker {
-        return Ok(None);
-    }
-    let shared = match (source, examined) {
-        (DumpSource::File(_), Some(examined))
-            if rules.triggers || (examined.format == Format::Plain && !rules.is_empty()) =>
-        {
-            Err("statements of it are left out or changed")
-        }
-        (DumpSource::File(path), Some(examined)) if examined.format == Format::Plain => {
-            share_out(path, examined, jobs)?.map(|shared| ParallelPlan::Plain(Arc::new(shared)))
-        }
-        (DumpSource::File(path), Some(examined)) => {
-            let spread = ParallelArchive::of(path, examined, jobs, &app.interrupt).await?;
-            spread.map(|spread| ParallelPlan::Archive(Arc::new(spread)))
-        }
-        _ => Err("a pipe can only be read from its start"),
-    };
-    Ok(Some(shared))
-}
-
-fn origin(examined: Option<&ExaminedDump>, now: jiff::Timestamp) -> String {
-    let Some(examined) = examined else { return "stdin; it is verified before the swap".to_owned() };
-    match &examined.manifest {
-        Some(manifest) => format!(
-            "{} {}, database {}, PostgreSQL {}, {} ({})",
-            manifest.source.stack,
-            manifest.source.profile.as_deref().unwrap_or("(profile unknown)"),
-            manifest.database,
-            manifest.server_version,
-            moment(manifest.started),
-            age(manifest.started, now)
-        ),
-        None => format!(
-            "a file without a manifest, PostgreSQL {}; its own end is there",
-            examined.summary.server_version.as_deref().unwrap_or("unknown")
-        ),
-    }
+    Ok(examined.take_roles(&existing, trust))
 }
 
 /// The command that takes a restore of this database back. It names the database: which one is meant without a name
@@ -654,16 +425,5 @@ fn show(app: &App, restored: &Restored) {
             "the previous database is {previous:?} now; swap it back with {}",
             undo_command(&restored.database)
         ));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_second_session_has_to_be_worth_its_start() {
-        assert_eq!((usual_jobs(0, 8), usual_jobs(WORTH_TWO - 1, 8)), (1, 1));
-        assert_eq!((usual_jobs(WORTH_TWO, 8), usual_jobs(u64::MAX, 1)), (2, 1));
     }
 }

@@ -3,10 +3,7 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::connect;
-use crate::commands::multi_stack::one_stack;
-use crate::consent::{Decision, Guard};
+use crate::commands::context::CommandContext;
 use crate::databases::previous::{DropPreviousPlan, PreviousDatabase, all, drop_kept};
 use crate::error::{self, Result};
 use crate::postgres::standing;
@@ -48,40 +45,29 @@ struct Dropped {
 
 /// # Errors
 /// Kind `Target`: there is none of that name. `Refused`, `Busy`: nothing more was dropped.
-pub(crate) async fn run(args: &PreviousArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    one_stack(
-        &settings,
-        "restore previous",
+pub(crate) async fn run(args: &PreviousArgs, ctx: &CommandContext) -> Result<()> {
+    ctx.one_stack("restore previous",
         "name it: `-s STACK`; for each of several: `for s in a b; do envctl restore previous -s \"$s\"; done`",
     )?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    let settings = settings.for_stack(&environment)?;
-    let found = connect::reach(app, &daemon, &settings, &environment).await?;
+    let stack = ctx.stack().await?;
+    let found = stack.server().await?;
     let name = &found.facts.database;
     let container = &found.container;
     let mut session =
-        app.interrupt.or(standing::outside(container, &found.access, Some(name), "envctl kept")).await??;
-    let kept = app.interrupt.or(all(&mut session)).await??;
+        ctx.interrupt.or(standing::outside(container, &found.access, Some(name), "envctl kept")).await??;
+    let kept = ctx.interrupt.or(all(&mut session)).await??;
     session.close().await;
     if args.drop.is_empty() {
-        list(app, name, &kept);
+        list(ctx, name, &kept);
         return Ok(());
     }
     let plan = DropPreviousPlan { kept: chosen(&args.drop, kept, name)?, access: found.access.clone() };
-    let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
-        Decision::Go(plan) => plan,
-        Decision::DryRun(plan) => {
-            app.show_dry_run(&plan);
-            return Ok(());
-        }
-    };
-    let dropped = drop_kept(&found.container, plan, &app.interrupt).await?;
-    app.ui.show(&Dropped { dropped: dropped.clone() }, |_| {
+    let Some(plan) = ctx.confirm(plan, &found.target)? else { return Ok(()) };
+    let dropped = drop_kept(&found.container, plan, &ctx.interrupt).await?;
+    ctx.ui.show(&Dropped { dropped: dropped.clone() }, |_| {
         dropped.iter().fold(String::new(), |text, name| text + &crate::text::escape::escape(name) + "\n")
     });
-    app.ui.say(if dropped.len() == 1 { "dropped" } else { "all of them dropped" });
+    ctx.ui.say(if dropped.len() == 1 { "dropped" } else { "all of them dropped" });
     Ok(())
 }
 

@@ -3,12 +3,10 @@
 //! Promise: a name that the server does not know becomes a new database only where the dump is of that database, or
 //! `--into` names it. A typing error makes none.
 
-use crate::app::{App, Daemon};
-use crate::commands::connect;
 use crate::commands::connect::ConnectedDatabase;
-use crate::config::Settings;
-use crate::environment::Environment;
+use crate::commands::context::StackContext;
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::postgres::connect::FirstSession;
 use crate::text::shell_word::shell_word;
 use crate::text::sql_quote::literal;
 
@@ -48,22 +46,16 @@ impl RestoreTarget {
 
 /// Reaches the database that is restored. A default one that is empty may be new, and waits for its backup: where
 /// several could be meant, the one that the backup is of is one of them.
-pub(super) async fn reach(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-    made_of: Option<&str>,
-) -> Result<RestoreTarget> {
-    let reached = connect::reach_open_to_write(app, daemon, settings, environment).await;
-    let name = settings.database(environment.profile.name.as_deref()).name.as_deref();
+pub(super) async fn reach(stack: &StackContext, made_of: Option<&str>) -> Result<RestoreTarget> {
+    let reached = stack.server_with_session(FirstSession::ToWrite).await;
+    let name = stack.settings.database(stack.environment.profile.name.as_deref()).name.as_deref();
     let (found, session) = match (reached, made_of, name) {
         (Err(error), _, Some(name)) if error.kind() == ErrorKind::Target => {
-            return without(app, daemon, settings, environment, (name, error)).await;
+            return without(stack, name, error).await;
         }
         (Err(error), Some(made_of), None) if error.kind() == ErrorKind::Target => {
             // The container's own database, where the backup is of that.
-            let (found, session) = connect::reach_open_default(app, daemon, settings, environment).await?;
+            let (found, session) = stack.server_with_session(FirstSession::Default).await?;
             if found.facts.database != made_of {
                 session.close().await;
                 return Err(error);
@@ -77,19 +69,12 @@ pub(super) async fn reach(
 }
 
 /// Reaches the server of a database that does not exist; with any other reason `refusal` stands.
-async fn without(
-    app: &App,
-    daemon: &Daemon,
-    settings: &Settings,
-    environment: &Environment,
-    (name, refusal): (&str, Error),
-) -> Result<RestoreTarget> {
-    let Ok((found, mut session)) = connect::reach_open_anywhere(app, daemon, settings, environment).await
-    else {
+async fn without(stack: &StackContext, name: &str, refusal: Error) -> Result<RestoreTarget> {
+    let Ok((found, mut session)) = stack.server_with_session(FirstSession::Any).await else {
         return Err(refusal);
     };
     let exists = format!("select 1 from pg_catalog.pg_database where datname = {}", literal(name));
-    let rows = app.interrupt.or(session.query(&exists)).await?;
+    let rows = stack.interrupt.or(session.query(&exists)).await?;
     session.close().await;
     if rows.map_err(Error::from)?.is_empty() {
         return Ok(RestoreTarget { found, missing: Some(name.to_owned()) });

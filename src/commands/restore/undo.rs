@@ -2,11 +2,7 @@
 
 use serde::Serialize;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
-use crate::commands::connect;
-use crate::commands::multi_stack::one_stack;
-use crate::consent::{Decision, Guard};
+use crate::commands::context::CommandContext;
 use crate::databases::previous::kept;
 use crate::databases::swap::not_copied;
 use crate::databases::undo::{UndoPlan, undo};
@@ -27,17 +23,13 @@ struct UndoAnswer<'a> {
 
 /// # Errors
 /// Kind `Target`: no restore has kept anything. Otherwise as for the swap; nothing changed then.
-pub(crate) async fn run(_args: &UndoArgs, global: &GlobalArgs, app: &App) -> Result<()> {
-    let settings = app.settings(global)?;
-    one_stack(
-        &settings,
+pub(crate) async fn run(_args: &UndoArgs, ctx: &CommandContext) -> Result<()> {
+    ctx.one_stack(
         "restore undo",
         "name it: `-s STACK`; for each of several: `for s in a b; do envctl restore undo -s \"$s\" …; done`",
     )?;
-    let daemon = app.connect(&settings, global)?;
-    let environment = app.environment(&daemon, &settings).await?;
-    let settings = settings.for_stack(&environment)?;
-    let found = connect::reach(app, &daemon, &settings, &environment).await?;
+    let stack = ctx.stack().await?.with_own_settings()?;
+    let found = stack.server().await?;
     let name = found.facts.database.clone();
     let container = &found.container;
     let looking = async {
@@ -56,33 +48,27 @@ pub(crate) async fn run(_args: &UndoArgs, global: &GlobalArgs, app: &App) -> Res
         session.close().await;
         Ok::<_, error::Error>((back, warnings, sessions))
     };
-    let (back, warnings, sessions) = app.interrupt.or(looking).await??;
+    let (back, warnings, sessions) = ctx.interrupt.or(looking).await??;
     let plan = UndoPlan {
         operation: nonce(),
-        who: app.who(),
+        who: ctx.who(),
         database: name.clone(),
         back,
         sessions,
         warnings,
         access: found.access.clone(),
         version: found.facts.version.clone(),
-        at: app.now().to_string(),
-        lock_limit: settings.timeouts.lock,
+        at: ctx.now().to_string(),
+        lock_limit: stack.settings.timeouts.lock,
     };
-    let plan = match app.confirm(plan, Guard::Destroy, &found.target, &global.consent())? {
-        Decision::Go(plan) => plan,
-        Decision::DryRun(plan) => {
-            app.show_dry_run(&plan);
-            return Ok(());
-        }
-    };
-    let (kept, left_out) = undo(&found.container, plan, &app.interrupt).await?;
+    let Some(plan) = ctx.confirm(plan, &found.target)? else { return Ok(()) };
+    let (kept, left_out) = undo(&found.container, plan, &ctx.interrupt).await?;
     for statement in left_out {
-        app.ui.warn(&not_copied(&statement));
+        ctx.ui.warn(&not_copied(&statement));
     }
-    app.ui.show(&UndoAnswer { database: &name, previous_database: &kept }, |_| {
+    ctx.ui.show(&UndoAnswer { database: &name, previous_database: &kept }, |_| {
         format!("{} is the previous database again\n", crate::text::escape::escape(&name))
     });
-    app.ui.say(&format!("the replaced one is {kept:?} now; the same command swaps again"));
+    ctx.ui.say(&format!("the replaced one is {kept:?} now; the same command swaps again"));
     Ok(())
 }

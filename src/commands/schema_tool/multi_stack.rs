@@ -4,11 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::app::App;
-use crate::app::global_args::GlobalArgs;
 use crate::cancel::CancelToken;
-use crate::commands::multi_stack;
-use crate::commands::multi_stack::{ManyArgs, MultiStackContext};
+use crate::commands::context::CommandContext;
+use crate::commands::multi_stack::{self, ManyArgs};
 use crate::commands::schema_tool::{Call, SchemaTool};
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::environment::Environment;
@@ -30,25 +28,17 @@ pub(crate) struct ToolVerb {
 ///
 /// # Errors
 /// Errors of [`crate::commands::multi_stack::run`].
-pub(crate) async fn over_several(
-    verb: ToolVerb,
-    args: &ManyArgs,
-    global: &GlobalArgs,
-    app: &App,
-) -> Result<bool> {
-    let settings = app.settings(global)?;
-    if !args.wanted(&settings)? {
+pub(crate) async fn over_several(verb: ToolVerb, args: &ManyArgs, ctx: &CommandContext) -> Result<bool> {
+    if !args.wanted(&ctx.settings)? {
         return Ok(false);
     }
-    let daemon = app.connect(&settings, global)?;
-    let ground = MultiStackContext { app, daemon: &daemon, settings: &settings };
-    multi_stack::run(&Called { verb, ground: &ground }, args, global, &ground, OnFailure::Stop).await?;
+    multi_stack::run(&Called { verb, ctx }, args, ctx, OnFailure::Stop).await?;
     Ok(true)
 }
 
 struct Called<'a> {
     verb: ToolVerb,
-    ground: &'a MultiStackContext<'a>,
+    ctx: &'a CommandContext,
 }
 
 #[derive(Serialize)]
@@ -91,28 +81,21 @@ impl StackOperation for Called<'_> {
         self.verb.name
     }
 
-    fn guard(&self) -> Guard {
-        Guard::Change
-    }
-
     async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<PlannedVerb> {
-        let app = self.ground.at(environment, stop);
-        let MultiStackContext { daemon, settings, .. } = self.ground;
-        let tool = SchemaTool::of(self.verb.name, &app, daemon, settings, environment).await?;
-        let call =
-            tool.call(self.verb.name, format!("{} {}", self.verb.action, tool.place()), self.verb.words)?;
+        let tool = SchemaTool::of(self.verb.name, self.ctx.at(environment, stop)?).await?;
+        let action = format!("{} {}", self.verb.action, tool.place());
+        let call = tool.call(self.verb.name, Guard::Change, action, self.verb.words)?;
         Ok(PlannedVerb { call, tool })
     }
 
     async fn run(
         &self,
-        environment: &Environment,
+        _environment: &Environment,
         stop: CancelToken,
         plan: Confirmed<PlannedVerb>,
     ) -> Result<ToolOutput> {
-        let app = self.ground.at(environment, stop);
         let PlannedVerb { call, tool } = plan.into_plan();
-        let captured = tool.capture(&app, &call).await?;
+        let captured = tool.capture(&call, &stop).await?;
         let text = captured.text();
         let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
         if captured.exit_code == 0 {
