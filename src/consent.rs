@@ -20,6 +20,7 @@ use std::fmt::Display;
 
 use crate::error::{self, Error, Result};
 use crate::text::escape::escape;
+use crate::text::shell_word::shell_word;
 
 /// Effect of an operation on its target. Each asks for more than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -320,7 +321,7 @@ fn settle_names<'a>(names: &[&'a str], why: &str, consent: &Consent, can_ask: bo
     if can_ask && consent.confirm.is_empty() {
         return NextStep::AskNames(names.to_vec());
     }
-    let flags: Vec<String> = missing.iter().map(|name| format!("--confirm {}", quoted(name))).collect();
+    let flags: Vec<String> = missing.iter().map(|name| format!("--confirm {}", shell_word(name))).collect();
     let message = if !consent.confirm.is_empty() {
         format!(
             "`--confirm` names {}, but the target is {}: nothing was changed",
@@ -376,7 +377,7 @@ fn refuse_unlike(guard: Guard, targets: &[GuardTarget], consent: &Consent) -> Re
         return Ok(());
     };
     for name in &consent.confirm {
-        command.push_str(&format!(" --confirm {}", quoted(name)));
+        command.push_str(&format!(" --confirm {}", shell_word(name)));
     }
     Err(error::refused(format!(
         "what comes in is of something else than {}, and the command does not name it: nothing was changed",
@@ -438,16 +439,6 @@ fn named(target: &GuardTarget) -> String {
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// A name as a shell takes it.
-fn quoted(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if !name.is_empty() && name.chars().all(plain) {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
-    }
 }
 
 #[cfg(test)]

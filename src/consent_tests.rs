@@ -257,7 +257,7 @@ fn refusals_say_the_exact_flag() {
         "`--confirm` names `other`, but the target is `acme`: nothing was changed\n\
          look at the plan with `--dry-run`, then add `--confirm acme`"
     );
-    assert_eq!(quoted("it's; rm"), "'it'\\''s; rm'");
+    assert_eq!(shell_word("it's; rm"), "'it'\\''s; rm'");
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub(crate) mod random;
 pub(crate) mod repository;
 pub(crate) mod restore;
 pub(crate) mod secret;
+pub(crate) mod sync;
 pub(crate) mod text;
 pub(crate) mod ui;
 

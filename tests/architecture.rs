@@ -231,7 +231,7 @@ const LAYERS: &[&[&str]] = &[
     &["dump", "codec"],
     &["consent"],
     &["fsutil", "text"],
-    &["cancel", "progress", "secret", "random", "exit"],
+    &["cancel", "progress", "secret", "random", "exit", "sync"],
     &["error"],
 ];
 

@@ -13,10 +13,10 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use crate::backup::create::{BackupRequest, BackupTarget, Created, OnExisting, create};
-use crate::backup::directory_format::{HashingWriter, add, names};
+use crate::backup::directory_format::{add, close, names};
 use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::CancelToken;
-use crate::codec::{Hasher, Stored};
+use crate::codec::{Hashing, Stored};
 use crate::databases::properties::Properties;
 use crate::docker::Container;
 use crate::docker::exec::verified_stream;
@@ -237,15 +237,13 @@ fn tar<W: Write>(
         .hint("run it again where nothing else writes"));
     }
     names.sort();
-    let mut tar = ::tar::Builder::new(HashingWriter::new(out, interrupt));
+    let mut tar = ::tar::Builder::new(Hashing::new(interrupt.over(out)));
     add(&mut tar, Path::new(GLOBALS), globals).map_err(failed)?;
     add(&mut tar, Path::new(PROPERTIES), properties).map_err(failed)?;
     for name in names {
         add(&mut tar, &Path::new(DATABASES).join(&name), &dumps.join(&name)).map_err(failed)?;
     }
-    let (out, hasher): (W, Hasher) = tar.into_inner().map_err(failed)?.into_parts().map_err(failed)?;
-    let (bytes, sha256) = (hasher.bytes(), hasher.finish());
-    Ok((Stored { bytes, sha256, plain_bytes: bytes, plain_sha256: sha256 }, out))
+    close(tar).map_err(failed)
 }
 
 /// The way of all that share one, and the ways of each where they do not.

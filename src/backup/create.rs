@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 
 use crate::backup::directory_format;
 use crate::backup::dump_result::judge;
-use crate::backup::sink;
 use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::CancelToken;
 use crate::codec::Compression;
@@ -41,6 +40,7 @@ use crate::repository::manifest::{
     BackupSource, Manifest, ManifestEntry, Purpose, RestoreHints, SCHEMA, Span, TableRows, Verification,
     VerificationLevel,
 };
+use crate::sync::join;
 use crate::text::sql_quote::literal;
 
 /// Destination of a backup.
@@ -245,7 +245,7 @@ async fn streamed(
     let packing = output.pack(receiver, request, facts.table_bytes, progress);
     let dumped = dumping.run(chosen, &request.ways, access, blocks).await;
     // The sender is gone by now, so the packing thread has seen the end of its input.
-    judge(dumped, sink::packed(packing).await, request)
+    judge(dumped, join(packing).await, request)
 }
 
 fn manifest(

@@ -13,7 +13,7 @@ use super::create::BackupRequest;
 use crate::backup::dump_result::{dump_failed, judge};
 use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::{CancelToken, CancellableIo};
-use crate::codec::{BLOCK, Hasher, Stored};
+use crate::codec::{BLOCK, Hasher, Hashing, Stored};
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
@@ -72,16 +72,26 @@ fn of(stored: Stored, plain: Hasher) -> Stored {
 
 fn tar<W: Write>(directory: &Path, out: W, interrupt: &CancelToken) -> Result<(Stored, W)> {
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
-    let mut tar = ::tar::Builder::new(HashingWriter::new(out, interrupt));
+    let mut tar = ::tar::Builder::new(Hashing::new(interrupt.over(out)));
     // The list first, as pg_dump's own tar has it.
     let mut names = names(directory).map_err(failed)?;
     names.sort_by_key(|name| (name != "toc.dat", name.clone()));
     for name in names {
         add(&mut tar, &Path::new(DIRECTORY).join(&name), &directory.join(&name)).map_err(failed)?;
     }
-    let (out, hasher) = tar.into_inner().map_err(failed)?.into_parts().map_err(failed)?;
+    close(tar).map_err(failed)
+}
+
+/// Ends a tar; it is its own plain form.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn close<W: Write>(tar: ::tar::Builder<Hashing<CancellableIo<W>>>) -> io::Result<(Stored, W)> {
+    let mut output = tar.into_inner()?;
+    output.flush()?;
+    let (out, hasher) = output.into_parts();
     let (bytes, sha256) = (hasher.bytes(), hasher.finish());
-    Ok((Stored { bytes, sha256, plain_bytes: bytes, plain_sha256: sha256 }, out))
+    Ok((Stored { bytes, sha256, plain_bytes: bytes, plain_sha256: sha256 }, out.into_inner()))
 }
 
 /// The names in a directory, every one.
@@ -125,39 +135,5 @@ fn read(
         hasher.update(&block[..len]);
         contents.feed(&block[..len]);
         progress.on(Event::Bytes { done: hasher.bytes(), total: None });
-    }
-}
-
-/// A writer that hashes what passes, and fails once the user wants to stop.
-pub(crate) struct HashingWriter<W> {
-    out: CancellableIo<W>,
-    hasher: Hasher,
-}
-
-impl<W: Write> HashingWriter<W> {
-    /// Before the first byte.
-    pub(crate) fn new(out: W, interrupt: &CancelToken) -> Self {
-        Self { out: interrupt.over(out), hasher: Hasher::default() }
-    }
-
-    /// The flushed writer, and the hash of what passed.
-    ///
-    /// # Errors
-    /// The writer's.
-    pub(crate) fn into_parts(mut self) -> io::Result<(W, Hasher)> {
-        self.out.flush()?;
-        Ok((self.out.into_inner(), self.hasher))
-    }
-}
-
-impl<W: Write> Write for HashingWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 }

@@ -148,18 +148,6 @@ impl BackupSink {
     }
 }
 
-/// Waits for the compression thread and returns its result.
-///
-/// # Errors
-/// Errors of the thread.
-pub(crate) async fn packed(packing: JoinHandle<Result<WrittenBackup>>) -> Result<WrittenBackup> {
-    match tokio::task::spawn_blocking(move || packing.join()).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(error::failed("the compression thread failed")),
-        Err(_) => Err(error::failed("the compression thread was cancelled")),
-    }
-}
-
 /// The name after this one: another backup of the same second was faster.
 fn next_name(path: &Path) -> Option<PathBuf> {
     let (label, extension) = Label::split(path.file_name()?.to_str()?)?;

@@ -1,6 +1,7 @@
 //! Buffers that go round instead of being allocated a thousand times a second.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::sync::lock;
+use std::sync::{Arc, Mutex};
 
 /// A bounded set of empty buffers, shared by threads.
 #[derive(Clone, Debug)]
@@ -17,14 +18,14 @@ impl Pool {
 
     /// A buffer, empty, with whatever capacity it had.
     pub(crate) fn take(&self) -> Vec<u8> {
-        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = lock(&self.buffers);
         buffers.pop().unwrap_or_default()
     }
 
     /// Gives a buffer back.
     pub(crate) fn put(&self, mut buffer: Vec<u8>) {
         buffer.clear();
-        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = lock(&self.buffers);
         if buffers.len() < self.most {
             buffers.push(buffer);
         }

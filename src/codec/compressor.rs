@@ -5,18 +5,19 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use libdeflater::{CompressionLvl, Compressor};
 
-use super::digest::{Digest, Hasher};
+use super::digest::{Digest, Hasher, Hashing};
 use super::{BLOCK, Compression};
 use crate::codec::buffer_pool::Pool;
 use crate::codec::gzip_member;
 use crate::error::{Error, Result, failed};
+use crate::sync::lock;
 
 /// Sizes and hashes of a stored stream, before and after compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl<W: Write + Send + 'static> StreamCompressor<W> {
         let threads = threads.max(1);
         let plain = Pool::new(threads + 3);
         let finished = Arc::new(AtomicBool::new(false));
-        let output = HashingOutput { out, stored: Hasher::default() };
+        let output = Hashing::new(out);
         let done = finished.clone();
         let pool = plain.clone();
         let (lane, writer) = match compression {
@@ -198,35 +199,16 @@ fn start<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'stati
     thread.map_err(|error| failed("cannot start a thread").because(error))
 }
 
-/// The output, hashed and counted.
-struct HashingOutput<W> {
-    out: W,
-    stored: Hasher,
-}
-
-impl<W: Write> Write for HashingOutput<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.stored.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-impl<W: Write> HashingOutput<W> {
-    fn close(mut self, plain: Hasher) -> io::Result<(Stored, W)> {
-        self.out.flush()?;
-        let stored = Stored {
-            bytes: self.stored.bytes(),
-            sha256: self.stored.finish(),
-            plain_bytes: plain.bytes(),
-            plain_sha256: plain.finish(),
-        };
-        Ok((stored, self.out))
-    }
+fn close<W: Write>(mut output: Hashing<W>, plain: Hasher) -> io::Result<(Stored, W)> {
+    output.flush()?;
+    let (out, stored) = output.into_parts();
+    let stored = Stored {
+        bytes: stored.bytes(),
+        sha256: stored.finish(),
+        plain_bytes: plain.bytes(),
+        plain_sha256: plain.finish(),
+    };
+    Ok((stored, out))
 }
 
 fn abandoned(finished: &AtomicBool) -> io::Result<()> {
@@ -251,7 +233,7 @@ fn members(level: u8, threads: usize) -> Result<(OutputLane, Receiver<Receiver<C
 fn compress(queue: &Mutex<Receiver<CompressJob>>, pool: &Pool, level: CompressionLvl) {
     let mut compressor = Compressor::new(level);
     loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = lock(queue).recv();
         let Ok(CompressJob { plain, done }) = job else { return };
         let mut bytes = pool.take();
         gzip_member::pack(&mut compressor, &plain, &mut bytes);
@@ -262,7 +244,7 @@ fn compress(queue: &Mutex<Receiver<CompressJob>>, pool: &Pool, level: Compressio
 
 fn write_members<W: Write>(
     order: &Receiver<Receiver<CompressedBlock>>,
-    mut output: HashingOutput<W>,
+    mut output: Hashing<W>,
     finished: &AtomicBool,
     plain_pool: &Pool,
     packed_pool: &Pool,
@@ -279,12 +261,12 @@ fn write_members<W: Write>(
     let mut end = Vec::new();
     gzip_member::pack(&mut Compressor::new(CompressionLvl::fastest()), b"", &mut end);
     output.write_all(&end)?;
-    output.close(plain)
+    close(output, plain)
 }
 
 fn write_plain<W: Write>(
     blocks: &Receiver<Vec<u8>>,
-    mut output: HashingOutput<W>,
+    mut output: Hashing<W>,
     finished: &AtomicBool,
     pool: &Pool,
 ) -> io::Result<(Stored, W)> {
@@ -295,13 +277,13 @@ fn write_plain<W: Write>(
         pool.put(block);
     }
     abandoned(finished)?;
-    output.close(plain)
+    close(output, plain)
 }
 
 #[cfg(feature = "zstd")]
 fn write_zstd<W: Write>(
     blocks: &Receiver<Vec<u8>>,
-    output: HashingOutput<W>,
+    output: Hashing<W>,
     finished: &AtomicBool,
     pool: &Pool,
     level: u8,
@@ -323,13 +305,13 @@ fn write_zstd<W: Write>(
         pool.put(block);
     }
     abandoned(finished)?;
-    encoder.finish()?.close(plain)
+    close(encoder.finish()?, plain)
 }
 
 #[cfg(not(feature = "zstd"))]
 fn write_zstd<W: Write>(
     _blocks: &Receiver<Vec<u8>>,
-    _output: HashingOutput<W>,
+    _output: Hashing<W>,
     _finished: &AtomicBool,
     _pool: &Pool,
     _level: u8,

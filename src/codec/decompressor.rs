@@ -6,7 +6,7 @@
 use std::io::{self, BufRead as _, BufReader, Cursor, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use libdeflater::Decompressor;
@@ -17,6 +17,7 @@ use crate::codec::detect;
 use crate::codec::detect::{DetectedType, Packing};
 use crate::codec::gzip_member;
 use crate::error::{Error, Result, failed, integrity};
+use crate::sync::lock;
 
 /// The largest zstd window that is unpacked, as a power of two: what `zstd -d` takes by default.
 #[cfg(feature = "zstd")]
@@ -406,7 +407,7 @@ fn count_trailing(source: &mut impl io::BufRead, trailing: &AtomicU64) -> Result
 fn decompress(queue: &Mutex<Receiver<DecompressJob>>, pool: &Pool, packed: &Pool) {
     let mut decompressor = Decompressor::new();
     loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = lock(queue).recv();
         let Ok(DecompressJob { member, done }) = job else { return };
         let mut plain = pool.take();
         let whole = gzip_member::unpack(&mut decompressor, &member, &mut plain);

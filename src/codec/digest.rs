@@ -1,12 +1,15 @@
 //! A SHA-256 as it is stored and compared: 64 lower-case hex digits.
 
 use std::fmt;
+use std::io::{self, Read, Write};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
 use crate::error::{Error, integrity};
+use crate::sync::lock;
 
 /// A SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +37,49 @@ impl Hasher {
     /// The digest of everything added.
     pub(crate) fn finish(self) -> Digest {
         Digest(self.state.finalize().into())
+    }
+}
+
+/// A reader or writer that hashes what passes.
+#[derive(Debug)]
+pub(crate) struct Hashing<T> {
+    inner: T,
+    hasher: Arc<Mutex<Hasher>>,
+}
+
+impl<T> Hashing<T> {
+    pub(crate) fn new(inner: T) -> Self {
+        Self { inner, hasher: Arc::default() }
+    }
+
+    /// The hasher, for whoever gives the reader away.
+    pub(crate) fn hasher(&self) -> Arc<Mutex<Hasher>> {
+        self.hasher.clone()
+    }
+
+    pub(crate) fn into_parts(self) -> (T, Hasher) {
+        let hasher = lock(&self.hasher).clone();
+        (self.inner, hasher)
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        lock(&self.hasher).update(&buffer[..length]);
+        Ok(length)
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        lock(&self.hasher).update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

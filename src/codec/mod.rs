@@ -21,7 +21,7 @@ use std::str::FromStr;
 pub(crate) use compressor::{Stored, StreamCompressor};
 pub(crate) use decompressor::Unpacker;
 pub(crate) use detect::{ContentType, Packer as ForeignPacker, Packing};
-pub(crate) use digest::{Digest, Hasher};
+pub(crate) use digest::{Digest, Hasher, Hashing};
 pub(crate) use random_access::RandomAccessReader;
 
 use crate::error::{Error, usage};

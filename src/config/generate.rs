@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::environment::{Environment, Role};
+use crate::text::escape::is_hostile;
 
 /// The text for a stack, from all of its environments (one for each profile and directory).
 pub(crate) fn draft(stack: &str, environments: &[&Environment]) -> String {
@@ -112,13 +113,11 @@ const REST: &str = "
 
 /// A name as a TOML string on one line, in which nothing turns or hides what it shows.
 fn quoted(name: &str) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut quoted = String::from("\"");
     for c in name.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() || turns(c) => quoted.push_str(&format!("\\u{:04X}", c as u32)),
+            c if is_hostile(c) => quoted.push_str(&format!("\\U{:08X}", c as u32)),
             c => quoted.push(c),
         }
     }
@@ -145,6 +144,7 @@ mod tests {
             "a\nb = 1",
             "größe",
             "a\u{202e}b",
+            "a\u{3164}\u{e0041}b",
             "\u{85}",
             "\u{7f}",
             "\u{1b}[2J",

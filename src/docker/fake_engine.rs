@@ -5,7 +5,7 @@
 //! listened to or timed that the test did not ask for.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use super::worker::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
 use crate::docker::container_summary::ContainerSummary;
 use crate::docker::exec::reaper::Reapers;
 use crate::error::{self, Error, Result};
+use crate::sync::lock;
 
 /// Behaviour of one exec: takes the container's end and returns the exit code, `None` where the engine forgets it.
 type Play = Box<dyn FnOnce(Far) -> BoxFuture<'static, Option<i64>> + Send>;
@@ -375,8 +376,4 @@ fn unwrapped(argv: &[String]) -> (Vec<String>, String) {
         }
         _ => (argv.to_vec(), String::new()),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,7 +15,7 @@ use super::role;
 use crate::environment::model::{Environment, Inventory, Service};
 use crate::environment::select_environment::decided_by_flag;
 use crate::environment::selector::TargetRequest;
-use crate::text::shell_word::escape;
+use crate::text::escape::escape;
 
 impl Inventory {
     /// The environment of the container that `--container` names.

@@ -9,7 +9,8 @@ use crate::error::{self, Error};
 
 use super::role::Role;
 use crate::environment::model::{Environment, Service};
-use crate::text::shell_word::{escape, shell_word};
+use crate::text::escape::escape;
+use crate::text::shell_word::shell_word;
 
 /// One line of an error that lists what could have been meant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

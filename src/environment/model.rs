@@ -189,6 +189,6 @@ impl Target {
 impl fmt::Display for Environment {
     /// `acme prod`, escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", crate::text::shell_word::escape(&self.stack), self.profile)
+        write!(f, "{} {}", crate::text::escape::escape(&self.stack), self.profile)
     }
 }

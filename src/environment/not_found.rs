@@ -4,7 +4,8 @@ use crate::error::{self, Error};
 
 use super::candidate::{Candidate, ambiguous, listed};
 use crate::environment::model::{Environment, Inventory, Service};
-use crate::text::shell_word::{escape, shell_word};
+use crate::text::escape::escape;
+use crate::text::shell_word::shell_word;
 
 impl Inventory {
     /// The error (kind `Target`) that nothing fits. `asked` is what nothing was found for, a phrase; empty

@@ -5,7 +5,8 @@ use crate::error::{self, Error};
 
 use super::labels::ContainerLabels;
 use crate::environment::model::{Environment, Service};
-use crate::text::shell_word::{escape, shell_word};
+use crate::text::escape::escape;
+use crate::text::shell_word::shell_word;
 
 /// Returns the error of a verb on a container that does not run; `None` where the container runs. Health refuses
 /// nothing: the user may be about to repair a database that fails its check.

@@ -84,7 +84,7 @@ impl Profile {
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::text::shell_word::escape(self.word()))
+        f.write_str(&crate::text::escape::escape(self.word()))
     }
 }
 

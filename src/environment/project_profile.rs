@@ -13,7 +13,7 @@ use super::labels::ContainerLabels;
 use super::profile::{self, Profile};
 use super::role::Role;
 use crate::environment::selector::{ProfileRule, ProjectRules};
-use crate::text::shell_word::escape;
+use crate::text::escape::escape;
 
 /// One container with what it says of itself.
 #[derive(Clone, Debug)]

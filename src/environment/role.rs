@@ -11,7 +11,7 @@ use crate::docker::ContainerInfo;
 use super::evidence::{Evidence, EvidenceSource};
 use super::labels::ContainerLabels;
 use crate::environment::selector::ProfileRule;
-use crate::text::shell_word::escape;
+use crate::text::escape::escape;
 
 /// Role of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -13,7 +13,8 @@ use super::role::{self, Role};
 use crate::environment::model::{Environment, Service, Target};
 use crate::environment::not_running;
 use crate::environment::selector::ContainerSelector;
-use crate::text::shell_word::{escape, shell_word};
+use crate::text::escape::escape;
+use crate::text::shell_word::shell_word;
 
 impl Environment {
     /// The container for a role or a service. `index` is the replica's number, from 1; without it the lowest

@@ -15,7 +15,7 @@ use super::evidence::{Evidence, EvidenceSource};
 use super::profile::{self, Profile};
 use crate::environment::model::{Environment, Inventory};
 use crate::environment::selector::TargetRequest;
-use crate::text::shell_word::escape;
+use crate::text::escape::escape;
 
 /// The environments of one stack, and why that stack.
 struct Shortlist<'a> {

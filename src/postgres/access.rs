@@ -7,6 +7,7 @@ use crate::docker::{Container, ContainerInfo, ExecSpec};
 use crate::error::{self, Result};
 use crate::secret::Secret;
 use crate::text::encoding::SQL_ASCII;
+use crate::text::percent::url_part;
 use crate::text::sql_quote::conninfo;
 use std::fmt;
 
@@ -170,12 +171,12 @@ impl Access {
     /// See [`Container::capture`].
     pub(crate) async fn url(&self, container: &Container, host: &str, port: u16) -> Result<Secret> {
         let password = self.known_password(container).await?;
-        let word = password.map_or_else(String::new, |password| format!(":{}", in_url(password.expose())));
+        let word = password.map_or_else(String::new, |password| format!(":{}", url_part(password.expose())));
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         Ok(Secret::new(format!(
             "postgresql://{}{word}@{host}:{port}/{}",
-            in_url(&self.user),
-            in_url(&self.database)
+            url_part(&self.user),
+            url_part(&self.database)
         )))
     }
 
@@ -229,18 +230,6 @@ impl fmt::Debug for Access {
             .field("database", &self.database)
             .finish_non_exhaustive()
     }
-}
-
-/// A part of an URL: every byte that could mean something is escaped.
-fn in_url(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
 }
 
 /// The password that the container was set up with.

@@ -12,7 +12,8 @@ use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Error, Result};
 use crate::postgres::connections::ConnectionGroup;
 use crate::text::encoding::{Fit, Pair, Text, has_bytes};
-use crate::text::sql_quote::{ident, literal, shell_word};
+use crate::text::shell_word::quoted;
+use crate::text::sql_quote::{ident, literal};
 
 /// Requirements of the dump on the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -395,7 +396,7 @@ async fn provided(
 
 /// An option once for each value, with a space before it.
 fn options(name: &str, values: impl Iterator<Item = String>) -> String {
-    values.fold(String::new(), |all, value| format!("{all} --{name} {}", shell_word(&value)))
+    values.fold(String::new(), |all, value| format!("{all} --{name} {}", quoted(&value)))
 }
 
 /// The refusal of a dump that names roles or extensions that the server has not, with the command that restores it.
@@ -425,7 +426,7 @@ fn lacking(roles: &[String], extensions: &[String], needs: &DumpRequirements, us
     if !roles.is_empty() {
         error = error.hint(format!("write {user:?} in their place: `{command}{mapped}{skipped}`"));
         let created: Vec<String> = roles.iter().map(|name| format!("CREATE ROLE {};", ident(name))).collect();
-        error = error.hint(format!("create them first: `envctl psql -c {}`", shell_word(&created.join(" "))));
+        error = error.hint(format!("create them first: `envctl psql -c {}`", quoted(&created.join(" "))));
     }
     if !extensions.is_empty() {
         if roles.is_empty() {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::session::{Refusal, Session};
+use crate::text::shell_word::shell_word;
 use crate::text::sql_quote::ident;
 
 /// Schemas, in order, without quotes.
@@ -47,8 +48,7 @@ impl SearchPath {
 
     /// Returns the path as one shell word.
     pub(crate) fn typed(&self) -> String {
-        let text = self.to_string();
-        if text.contains(['"', '$', ' ']) { format!("'{}'", text.replace('\'', r"'\''")) } else { text }
+        shell_word(&self.to_string())
     }
 
     /// The list as SQL: `"public", "Other"`.

@@ -13,6 +13,7 @@ use super::csv;
 use super::server_error::ServerError;
 use super::standing;
 use crate::docker::exec::demux::Output;
+use crate::docker::exec::stderr_tail::StderrTail;
 use crate::docker::exec::verified_stream::silent;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput, start_failure};
 use crate::docker::{Container, ContainerInfo};
@@ -57,7 +58,7 @@ pub(crate) struct Session {
     handle: ExecHandle,
     word: String,
     stdout: Vec<u8>,
-    stderr: Vec<u8>,
+    stderr: StderrTail,
     container: Container,
     access: Access,
     /// A lost session asks what the server says; the one that asks does not.
@@ -75,8 +76,6 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// Time in which a server has to say how it is, after it has ended a session.
 const ASKING_LIMIT: Duration = Duration::from_secs(5);
 
-/// Bytes kept of psql's stderr.
-const STDERR_KEPT: usize = 64 << 10;
 /// Time limit for the end of an error report, which a psql older than 13 does not print.
 const REPORT_LIMIT: Duration = Duration::from_secs(2);
 /// Time limit for a server that is starting up or recovering.
@@ -206,7 +205,7 @@ impl Session {
             handle: exec.handle,
             word: nonce(),
             stdout: Vec::new(),
-            stderr: Vec::new(),
+            stderr: StderrTail::default(),
             container: container.clone(),
             access: access.clone(),
             asks: false,
@@ -231,10 +230,8 @@ impl Session {
                 let code = session.handle.exit_code().await.unwrap_or(None).unwrap_or(0);
                 match start_failure(&session.stdout, code) {
                     Some(_) => Err(ConnectError::NoPsql),
-                    None if session.stderr.is_empty() => Err(ConnectError::Docker(lost)),
-                    None => {
-                        Err(ConnectError::Words(String::from_utf8_lossy(&session.stderr).trim().to_owned()))
-                    }
+                    None if session.stderr.bytes().is_empty() => Err(ConnectError::Docker(lost)),
+                    None => Err(ConnectError::Words(session.stderr.text())),
                 }
             }
         }
@@ -299,7 +296,7 @@ impl Session {
         let marks = MARKS.map(|mark| format!("{}{mark}", self.word));
         let arriving = async {
             // stderr is a stream of its own, which may lag behind stdout.
-            while memmem::find(&self.stderr, marks[1].as_bytes()).is_none() {
+            while memmem::find(self.stderr.bytes(), marks[1].as_bytes()).is_none() {
                 self.more().await?;
             }
             Ok(())
@@ -308,10 +305,10 @@ impl Session {
             Ok(Ok(())) | Err(_) => {}
             Ok(Err(lost)) => return Err(lost),
         }
-        if has_lost_connection(&String::from_utf8_lossy(&self.stderr), &told.state) {
+        if has_lost_connection(&self.stderr.text(), &told.state) {
             return Err(Box::pin(self.lost(None)).await);
         }
-        let text = String::from_utf8_lossy(&std::mem::take(&mut self.stderr)).into_owned();
+        let text = std::mem::take(&mut self.stderr).text();
         Ok(read_report(&text, &marks, told))
     }
 
@@ -402,12 +399,7 @@ impl Session {
             let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
             let mut sink = |which, bytes: &[u8]| match which {
                 Output::Stdout => stdout.extend_from_slice(bytes),
-                Output::Stderr => {
-                    stderr.extend_from_slice(bytes);
-                    if stderr.len() > 2 * STDERR_KEPT {
-                        stderr.drain(..stderr.len() - STDERR_KEPT);
-                    }
-                }
+                Output::Stderr => stderr.push(bytes),
             };
             match tokio::time::timeout(SILENCE, self.output.read(&mut sink)).await {
                 Ok(Ok(true)) => return Ok(()),
@@ -431,8 +423,7 @@ impl Session {
     }
 
     async fn lost(&self, cause: Option<Error>) -> Refusal {
-        let words = String::from_utf8_lossy(&self.stderr);
-        let words = without_marks(&words, &self.word);
+        let words = without_marks(&self.stderr.text(), &self.word);
         let mut message = format!("the session with PostgreSQL in {} ended", self.container.name);
         if !words.is_empty() {
             message.push_str(&format!(": {words}"));

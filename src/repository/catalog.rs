@@ -5,13 +5,14 @@
 //! with that reason and never counts as proven; no name leads out of the root.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::identity::{Identity, service_of};
 use super::manifest::{Manifest, Purpose, VerificationLevel};
 use crate::error::{self, Error, Result};
 use crate::repository::name::Label;
+use crate::text::percent::encode_except;
+use crate::text::shell_word::shell_word;
 use crate::text::units::counted;
 
 /// One stack's and profile's backups.
@@ -204,9 +205,9 @@ impl Catalog {
                 self.home.display(),
                 databases.join(", ")
             ));
-            return Err(databases
-                .iter()
-                .fold(error, |error, name| error.hint(format!("name the database: `-d {}`", quoted(name)))));
+            return Err(databases.iter().fold(error, |error, name| {
+                error.hint(format!("name the database: `-d {}`", shell_word(name)))
+            }));
         }
         let services = names(service_of);
         if target.container.is_none() && services.len() > 1 {
@@ -233,7 +234,7 @@ impl Catalog {
             self.name_of(newest),
             why.join("; ")
         ))
-        .hint(format!("restore that one by its name: `envctl restore {}`", quoted(&self.name_of(newest))))
+        .hint(format!("restore that one by its name: `envctl restore {}`", shell_word(&self.name_of(newest))))
         .hint("list all of them: `envctl backup list`")
     }
 
@@ -261,7 +262,6 @@ impl Catalog {
     }
 }
 
-/// A name as a shell takes it.
 /// Says which backups there are, if none of them is what `latest` means: safety backups, partial ones.
 pub(crate) fn besides(backups: &[Backup]) -> String {
     let kinds = ["unverified", "safety", "partial"];
@@ -282,15 +282,6 @@ pub(crate) fn besides(backups: &[Backup]) -> String {
     format!("besides {}", counts.join(", "))
 }
 
-fn quoted(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+=,".contains(c);
-    if !name.is_empty() && name.chars().all(plain) {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
-    }
-}
-
 fn look(path: PathBuf, label: Label, stored_bytes: u64) -> Backup {
     let manifest = match Manifest::of(&path) {
         Ok(Some(manifest)) if manifest.stored_bytes != stored_bytes => {
@@ -306,18 +297,9 @@ fn look(path: PathBuf, label: Label, stored_bytes: u64) -> Backup {
 /// A name as one folder's name: what could lead elsewhere or hide is percent-encoded, so that two names
 /// never share a folder.
 pub(crate) fn folder(name: &str) -> String {
-    let mut folder = String::with_capacity(name.len());
-    for (at, c) in name.char_indices() {
-        let plain = c.is_alphanumeric() || "-_+@=,".contains(c) || (c == '.' && at > 0);
-        if plain {
-            folder.push(c);
-        } else {
-            let mut bytes = [0; 4];
-            for byte in c.encode_utf8(&mut bytes).bytes() {
-                let _ = write!(folder, "%{byte:02X}");
-            }
-        }
-    }
+    let plain = |c: char| c.is_alphanumeric() || "-_+@=,".contains(c);
+    let (hidden, rest) = name.strip_prefix('.').map_or(("", name), |rest| ("%2E", rest));
+    let folder = format!("{hidden}{}", encode_except(rest, |c| plain(c) || c == '.'));
     if folder.is_empty() { "%".to_owned() } else { folder }
 }
 

@@ -7,7 +7,8 @@
 use crate::error::{self, Error, Result};
 use crate::postgres::Session;
 use crate::restore::run::RestorePlan;
-use crate::text::sql_quote::{ident, literal, shell_word};
+use crate::text::shell_word::quoted;
+use crate::text::sql_quote::{ident, literal};
 
 /// Extensions whose functions run SQL that their arguments name; they count as functions of the file.
 const RUNS_SQL: &str =
@@ -216,20 +217,20 @@ async fn ways_out(
     let error = match role {
         Some(role) if plan.exists && !by_name.iter().all(is_named) => error.hint(format!(
             "give the database an owner without superuser, `envctl psql -c {}`, who then owns it, and repeat: `{command}`",
-            shell_word(&format!("ALTER DATABASE {} OWNER TO {}", ident(&plan.database), ident(&role)))
+            quoted(&format!("ALTER DATABASE {} OWNER TO {}", ident(&plan.database), ident(&role)))
         )),
         role if by_name.iter().all(can_map) => {
             let other = role.clone().unwrap_or_else(|| format!("{}_owner", plan.database));
             let maps: Vec<String> = by_name
                 .iter()
-                .map(|owner| format!(" --role-map {}", shell_word(&format!("{owner}={other}"))))
+                .map(|owner| format!(" --role-map {}", quoted(&format!("{owner}={other}"))))
                 .collect();
             let mapped = format!("`{command}{}`", maps.concat());
             match role {
                 Some(_) => error.hint(format!("let a role without superuser own it: {mapped}")),
                 None => error.hint(format!(
                     "make a role without superuser, `envctl psql -c {}`, and let it own it: {mapped}",
-                    shell_word(&format!("CREATE ROLE {}", ident(&other)))
+                    quoted(&format!("CREATE ROLE {}", ident(&other)))
                 )),
             }
         }

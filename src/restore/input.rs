@@ -5,13 +5,13 @@
 //! own trailer.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::open_dump::{self, OpenDump};
 use crate::cancel::CancelToken;
-use crate::codec::{BLOCK, Digest, Hasher, Unpacker};
+use crate::codec::{BLOCK, Digest, Hasher, Hashing, Unpacker};
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
@@ -26,8 +26,9 @@ use crate::repository::authenticity::{Authenticity, ManifestKeys, allowed};
 use crate::repository::manifest::{Manifest, Span, VerificationLevel};
 use crate::restore::all_databases::{Roles, roles_of};
 use crate::restore::filtered_input::FilteredDump;
+use crate::sync::lock;
 use crate::text::encoding::Text;
-use crate::text::sql_quote::shell_word;
+use crate::text::shell_word::quoted;
 
 /// Source of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,37 +74,23 @@ fn is_archive_of_files(path: &Path) -> Result<bool> {
     Ok(head.get(257..262) == Some(b"ustar"))
 }
 
-/// A reader that hashes what passes.
-struct HashingReader<R> {
-    inner: R,
-    hasher: Arc<Mutex<Hasher>>,
-}
-
-impl<R: Read> Read for HashingReader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let len = self.inner.read(buffer)?;
-        self.hasher.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..len]);
-        Ok(len)
-    }
-}
-
 /// SHA-256 of a file as it is now.
 ///
 /// # Errors
 /// Kind `Usage`: the file cannot be opened. `Failed`: reading the file fails.
 pub(crate) fn stored_sha256(path: &Path, interrupt: &CancelToken) -> Result<Digest> {
-    let stored = Arc::new(Mutex::new(Hasher::default()));
-    hash_into(path, &stored, interrupt)?;
-    let hasher = stored.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(hasher.finish())
+    Ok(hash(path, interrupt)?.finish())
 }
 
-fn hash_into(path: &Path, hasher: &Arc<Mutex<Hasher>>, interrupt: &CancelToken) -> Result<()> {
-    let hashed = HashingReader { inner: interrupt.over(open_file(path)?), hasher: hasher.clone() };
-    let mut file = BufReader::with_capacity(BLOCK, hashed);
-    std::io::copy(&mut file, &mut std::io::sink())
-        .map(|_| ())
-        .map_err(|e| error::failed(format!("cannot read {}", path.display())).because(e))
+fn hash(path: &Path, interrupt: &CancelToken) -> Result<Hasher> {
+    let mut file = Hashing::new(interrupt.over(open_file(path)?));
+    let mut block = vec![0; BLOCK];
+    loop {
+        let read = file.read(&mut block);
+        if read.map_err(|e| error::failed(format!("cannot read {}", path.display())).because(e))? == 0 {
+            return Ok(file.into_parts().1);
+        }
+    }
 }
 
 pub(crate) fn open_file(path: &Path) -> Result<File> {
@@ -231,7 +218,7 @@ impl InputOptions {
     /// Adds the options of the command to a hint that repeats it without them: the same file into another database is
     /// another restore.
     fn complete(&self, hint: &str, path: &Path) -> String {
-        let file = shell_word(&path.display().to_string());
+        let file = quoted(&path.display().to_string());
         let option = " --skip-leading-text`";
         hint.replace("envctl restore -`", &format!("envctl restore -{}`", self.options))
             .replace(&format!("`envctl restore {file}{option}"), &format!("`{}{option}", self.command))
@@ -254,18 +241,19 @@ fn read_to_its_end(
         return Ok(ExaminedDump::of_manifest(manifest.clone(), authenticity, summary));
     }
     let name = path.display().to_string();
-    let stored = Arc::new(Mutex::new(Hasher::default()));
+    let mut stored = Arc::default();
     let of_files = is_archive_of_files(path)?;
     let skip = rules.skip_leading_text;
     let opened = if of_files {
         if manifest.is_some() && path.is_file() {
             // Its members are read out of order.
-            hash_into(path, &stored, interrupt)?;
+            stored = Arc::new(Mutex::new(hash(path, interrupt)?));
         }
         open_dump::open(interrupt.over(CustomStream::open(path)?), &name, threads, skip)?
     } else {
-        let file = interrupt.over(open_file(path)?);
-        open_dump::open(HashingReader { inner: file, hasher: stored.clone() }, &name, threads, skip)?
+        let file = Hashing::new(interrupt.over(open_file(path)?));
+        stored = file.hasher();
+        open_dump::open(file, &name, threads, skip)?
     };
     let trailing = opened.trailing();
     let OpenDump { format, unpacker, mut notes, as_stored, was_utf16, .. } = opened;
@@ -284,7 +272,7 @@ fn read_to_its_end(
         summary.proof = summary.script.clone();
     }
     if let Some(manifest) = &manifest {
-        let stored = stored.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
+        let stored = lock(&stored).clone().finish();
         agree(manifest, &summary, sha256, stored, &name)?;
     }
     notes.extend(OpenDump::trailing_note(&trailing));
@@ -508,19 +496,19 @@ fn choose(summary: &Summary, asked: &InputOptions, name: &str) -> Result<String>
     // The one database of a file is taken without being named: so it may go into another one.
     let [one] = (if filled.is_empty() { &databases } else { &filled }).as_slice() else {
         return Err(filled.iter().take(20).fold(error, |error, database| {
-            let word = shell_word(&database.name);
+            let word = quoted(&database.name);
             error.hint(format!("restore {:?} alone: `{} -d {word}`", database.name, asked.command))
         }));
     };
     error = match (&asked.database, &asked.into) {
         (_, Some(into)) => error.hint(format!("put {:?} into {into:?}: `{}`", one.name, asked.command)),
         (Some(named), None) => {
-            let into = shell_word(named);
+            let into = quoted(named);
             error.hint(format!("put {:?} into {named:?}: `{} --into {into}`", one.name, asked.command))
         }
         (None, None) => error,
     };
-    Err(error.hint(format!("restore {:?}: `{} -d {}`", one.name, asked.command, shell_word(&one.name))))
+    Err(error.hint(format!("restore {:?}: `{} -d {}`", one.name, asked.command, quoted(&one.name))))
 }
 
 /// Adds the command that takes a text without a trailer.

@@ -1,19 +1,33 @@
-//! A database's name as a file's name, and back.
+//! Percent-encoding: parts of URLs, and a database's name as a file's name and back.
 //!
 //! Promise: no two names share a file, and none leads elsewhere or needs quoting in a shell.
 
 use std::fmt::Write as _;
 
-/// Everything but ASCII letters, digits, `_` and `-` is percent-encoded.
-pub(crate) fn encode(name: &str) -> String {
-    name.bytes().fold(String::with_capacity(name.len()), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"_-".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
+/// Percent-encodes every character but those that `plain` tells.
+pub(crate) fn encode_except(text: &str, plain: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if plain(c) {
+            out.push(c);
+            continue;
+        }
+        for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+            // Writing into a string cannot fail.
             let _ = write!(out, "%{byte:02X}");
         }
-        out
-    })
+    }
+    out
+}
+
+/// Encodes a part of a URL: everything but ASCII letters, digits, `-`, `.`, `_` and `~`.
+pub(crate) fn url_part(text: &str) -> String {
+    encode_except(text, |c| c.is_ascii_alphanumeric() || "-._~".contains(c))
+}
+
+/// Encodes a database's name as a file's name: everything but ASCII letters, digits, `_` and `-`.
+pub(crate) fn encode(name: &str) -> String {
+    encode_except(name, |c| c.is_ascii_alphanumeric() || "_-".contains(c))
 }
 
 /// The name of which [`encode`] made this; `None` where it made it of none.

@@ -15,16 +15,6 @@ pub(crate) fn literal(text: &str) -> String {
     if text.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
 }
 
-/// `text` as one word of a POSIX shell.
-pub(crate) fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 /// A libpq connection string. Always this form: libpq reads a bare `-d` value that holds `=` as a whole
 /// connection string, so a database called `x host=evil` would go elsewhere.
 pub(crate) fn conninfo(pairs: &[(&str, &str)]) -> String {

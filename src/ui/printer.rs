@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::io::BufRead;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -21,6 +21,7 @@ use super::target_line::TargetLine;
 use super::target_options::TargetOptions;
 use super::wrap::wrap;
 use crate::error::{Error, ErrorKind};
+use crate::sync::lock;
 use crate::text::escape::{escape_json, escape_lines};
 
 /// Options of the printer, from the command line, the environment and the terminal.
@@ -102,12 +103,12 @@ impl Ui {
 
     /// Sets the target options that commands in hints get from now on.
     pub(crate) fn set_target_options(&self, options: TargetOptions) {
-        *self.target_options.lock().unwrap_or_else(PoisonError::into_inner) = options;
+        *lock(&self.target_options) = options;
     }
 
     /// Target options that commands in hints get.
     pub(crate) fn target_options(&self) -> TargetOptions {
-        self.target_options.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.target_options).clone()
     }
 
     /// Returns a text with this run's target options in each command that stands in backticks in it.
@@ -319,7 +320,7 @@ impl Ui {
         self.shared.bars.end_all();
         let _ = self.shared.err.write(question.as_bytes());
         let mut line = Vec::new();
-        let mut input = self.shared.input.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut input = lock(&self.shared.input);
         let read = std::io::Read::take(&mut **input, 4096).read_until(b'\n', &mut line);
         if !matches!(read, Ok(1..)) {
             // The shell's prompt shall not follow the question.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
@@ -16,6 +16,7 @@ use super::progress_line::PhaseStats;
 use super::streams::Sink;
 use super::style::cursor;
 use crate::progress::{Event, Progress};
+use crate::sync::lock;
 
 /// Between two drawings of the moving line.
 const TICK: Duration = Duration::from_millis(100);
@@ -59,7 +60,7 @@ impl Bars {
 
     /// Takes every moving line away for good.
     pub(crate) fn end_all(&self) {
-        for bar in locked(&self.shown).drain(..) {
+        for bar in lock(&self.shown).drain(..) {
             bar.finish_and_clear();
         }
     }
@@ -74,7 +75,7 @@ impl Bars {
             });
         let bar = multi.add(ProgressBar::new_spinner().with_style(style));
         bar.enable_steady_tick(TICK);
-        let mut shown = locked(&self.shown);
+        let mut shown = lock(&self.shown);
         shown.retain(|bar| !bar.is_finished());
         shown.push(bar.clone());
         Some(bar)
@@ -97,14 +98,14 @@ struct ProgressWords {
 
 impl Phase {
     fn begin(&self, step: String) {
-        let mut words = locked(&self.words);
+        let mut words = lock(&self.words);
         self.done.store(0, Ordering::Relaxed);
         self.total.store(NO_TOTAL, Ordering::Relaxed);
         *words = ProgressWords { step, table: String::new(), began: Instant::now() };
     }
 
     fn facts(&self) -> PhaseStats {
-        let words = locked(&self.words);
+        let words = lock(&self.words);
         let total = self.total.load(Ordering::Relaxed);
         PhaseStats {
             name: self.name.clone(),
@@ -152,7 +153,7 @@ impl ProgressReporter {
             self.pace.restart();
             self.plain().say(&self.phase.facts().title());
         }
-        let mut bar = locked(&self.bar);
+        let mut bar = lock(&self.bar);
         if bar.as_ref().is_none_or(ProgressBar::is_finished) {
             *bar = self.ui.bars().start(&self.phase);
         }
@@ -167,7 +168,7 @@ impl ProgressReporter {
     }
 
     fn end(&self) {
-        if let Some(bar) = locked(&self.bar).take() {
+        if let Some(bar) = lock(&self.bar).take() {
             bar.finish_and_clear();
         }
     }
@@ -178,7 +179,7 @@ impl Progress for ProgressReporter {
         match event {
             Event::Step(what) => self.begin(what),
             Event::Bytes { done, total } => self.count(done, total),
-            Event::Table(table) => locked(&self.phase.words).table = table,
+            Event::Table(table) => lock(&self.phase.words).table = table,
             Event::Warning(text) => self.ui.warn(&text),
             Event::Detail(text) => self.ui.detail(&text),
             Event::Done => self.end(),
@@ -232,7 +233,7 @@ struct Terminal {
 
 impl Terminal {
     fn add(&self, text: &str) {
-        locked(&self.pending).push_str(text);
+        lock(&self.pending).push_str(text);
     }
 }
 
@@ -284,16 +285,12 @@ impl TermLike for Terminal {
     }
 
     fn flush(&self) -> io::Result<()> {
-        let text = std::mem::take(&mut *locked(&self.pending));
+        let text = std::mem::take(&mut *lock(&self.pending));
         if !text.is_empty() {
             let _ = self.sink.write(text.as_bytes());
         }
         Ok(())
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! Promises: a reader that went away (`envctl logs | head`) is noted and never a panic; a stream that
 //! somebody made non-blocking is waited for; nothing is lost without a trace.
 
+use crate::sync::lock;
 use std::io::{self, BufRead, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// The three streams; tests hand in their own.
@@ -88,7 +89,7 @@ impl Sink {
     }
 
     fn lock(&self) -> MutexGuard<'_, StreamState> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

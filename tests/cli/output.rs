@@ -107,7 +107,7 @@ exit 0
 "#]]);
     stage.run(["exec", "db", "--", "true"]).is(str![[r#"
 exit 125
-! error (target): ac\u{1b}]0;owned\u{7}me\u{1b}[2J\u{202e}dorp\u{d}\u{a}error: forged dev has no database; its services: one
+! error (target): ac\u{1b}]0;owned\u{7}me\u{1b}[2J\u{202e}dorp\r\nerror: forged dev has no database; its services: one
 ! hint: name the container with `--container NAME`
 ! hint: label the service `envctl.role: db`, or name it in envctl.toml
 
@@ -129,7 +129,7 @@ exit 0
 "#]]);
     stage.run(["exec", "nosuch", "-s", "shop", "--", "true"]).is(str![[r#"
 exit 125
-! error (target): shop unknown has no service or container `nosuch`; its services: ac\u{1b}]0;owned\u{7}me\u{1b}[2J\u{202e}dorp\u{d}\u{a}error: forged
+! error (target): shop unknown has no service or container `nosuch`; its services: ac\u{1b}]0;owned\u{7}me\u{1b}[2J\u{202e}dorp\r\nerror: forged
 
 "#]]);
 }

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 
 use super::transport::{BoxIo, Connector};
 use crate::error::{self, Error, Result};
+use crate::text::percent::encode_except;
 
 /// Time limit for the headers of the daemon's answer. Streams have no such limit.
 const ANSWER_LIMIT: Duration = Duration::from_mins(1);
@@ -164,15 +165,7 @@ fn broken(connector: &Connector, cause: hyper::Error) -> Error {
 
 /// Container names and ids go into a path: anything but the characters Docker allows is percent-encoded.
 pub(crate) fn path_part(name: &str) -> String {
-    name.bytes().fold(String::with_capacity(name.len()), |mut path, byte| {
-        if byte.is_ascii_alphanumeric() || b"_.-:".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            use std::fmt::Write as _;
-            let _ = write!(path, "%{byte:02X}");
-        }
-        path
-    })
+    encode_except(name, |c| c.is_ascii_alphanumeric() || "_.-:".contains(c))
 }
 
 #[cfg(test)]

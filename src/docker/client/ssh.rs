@@ -13,8 +13,8 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::error::{self, Result};
+use crate::sync::lock;
 
 /// Most sessions in one connection; two are left for the user's own of the ten that sshd allows.
 const MOST_SESSIONS: usize = 8;
@@ -88,11 +89,11 @@ impl ConnectionState {
     }
 
     fn ended(&self) {
-        *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *lock(&self.last_end) = Instant::now();
     }
 
     fn idle(&self) -> Duration {
-        self.last_end.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        lock(&self.last_end).elapsed()
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod kill_tree;
 pub(crate) mod reaper;
 pub(crate) mod run_command;
 pub(crate) mod spill_buffer;
+pub(crate) mod stderr_tail;
 pub(crate) mod tty;
 pub(crate) mod verified_stream;
 

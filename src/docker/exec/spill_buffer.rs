@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::sync::lock;
 use rustix::event::{PollFd, PollFlags, poll};
 
 /// Limit in bytes of the queue in memory, beyond which the file is used.
@@ -52,7 +53,7 @@ struct SpillState {
 impl SpillState {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // A writer that panicked has written what it had; the queue itself is whole at every unlock.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

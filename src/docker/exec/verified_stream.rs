@@ -12,6 +12,7 @@ use crate::docker::container::Container;
 use crate::docker::container_info::ContainerState;
 use crate::docker::exec::end_marker;
 use crate::docker::exec::end_marker::EndMarkerParser;
+use crate::docker::exec::stderr_tail::StderrTail;
 use crate::docker::exec::{Exec, ExecSpec, start_failure};
 use crate::error::{self, Error, Result};
 
@@ -21,8 +22,6 @@ pub(crate) const BLOCK: usize = 1 << 20;
 const BREATH: Duration = Duration::from_millis(1);
 /// Time limit for stderr of a failed tool that arrives after the end marker.
 const LATE_WORDS: Duration = Duration::from_secs(2);
-/// Limit in bytes of the end of a tool's stderr that is kept.
-const STDERR_KEPT: usize = 64 << 10;
 
 /// End of a complete stream: the tool ran to its end and every byte of its output was handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,26 +119,6 @@ pub(crate) async fn follow(
     }
 }
 
-/// The end of what a tool complained, in bounded memory.
-#[derive(Debug, Default)]
-pub(crate) struct StderrTail(Vec<u8>);
-
-impl StderrTail {
-    /// Takes more.
-    pub(crate) fn hear(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-        if self.0.len() > 2 * STDERR_KEPT {
-            self.0.drain(..self.0.len() - STDERR_KEPT);
-        }
-    }
-
-    /// The last of it as text, trimmed.
-    pub(crate) fn text(&self) -> String {
-        let from = self.0.len().saturating_sub(STDERR_KEPT);
-        String::from_utf8_lossy(&self.0[from..]).trim().to_owned()
-    }
-}
-
 struct Stream {
     splitter: EndMarkerParser,
     block: Vec<u8>,
@@ -153,7 +132,7 @@ struct Stream {
 impl Stream {
     fn take(&mut self, which: Output, bytes: &[u8]) {
         if which == Output::Stderr {
-            self.stderr.hear(bytes);
+            self.stderr.push(bytes);
             return;
         }
         let Self { splitter, block, full, .. } = self;
@@ -176,7 +155,7 @@ impl Stream {
     /// Takes the bytes behind the end marker, where only stderr counts.
     fn take_words(&mut self, which: Output, bytes: &[u8]) {
         if which == Output::Stderr {
-            self.stderr.hear(bytes);
+            self.stderr.push(bytes);
         }
     }
 

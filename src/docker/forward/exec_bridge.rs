@@ -10,6 +10,7 @@ use super::super::container::Container;
 use super::super::exec::{Exec, ExecSpec, start_failure};
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::kill_tree::TAG;
+use crate::docker::exec::stderr_tail::StderrTail;
 use crate::error::{self, Result};
 
 /// A program that images have.
@@ -143,9 +144,6 @@ pub(crate) async fn answers(container: &Container, tool: BridgeTool, port: u16) 
     matches!(answer, Ok(Ok(answer)) if !answer.stdout.is_empty() && start_failure(&answer.stdout, answer.exit_code).is_none())
 }
 
-/// Limit in bytes of a tool's stderr that is kept.
-const WORDS_KEPT: usize = 4096;
-
 /// Carries one connection to its end.
 ///
 /// # Errors
@@ -172,16 +170,13 @@ pub(crate) async fn carry(
         let _ = input.close().await;
     };
     let back = async {
-        let mut words = Vec::new();
+        let mut stderr = StderrTail::default();
         let mut block = Vec::with_capacity(super::BUFFER);
         loop {
             block.clear();
             let mut sink = |which, bytes: &[u8]| match which {
                 Output::Stdout => block.extend_from_slice(bytes),
-                Output::Stderr => {
-                    let room = WORDS_KEPT.saturating_sub(words.len());
-                    words.extend_from_slice(&bytes[..bytes.len().min(room)]);
-                }
+                Output::Stderr => stderr.push(bytes),
             };
             let more = output.read(&mut sink).await?;
             if to.write_all(&block).await.is_err() || !more {
@@ -189,7 +184,7 @@ pub(crate) async fn carry(
             }
         }
         let _ = to.shutdown().await;
-        Ok::<_, error::Error>(words)
+        Ok::<_, error::Error>(stderr)
     };
     // Whichever way the port's side ends, the connection is over; our side's end alone is not.
     tokio::pin!(there, back);
@@ -197,10 +192,9 @@ pub(crate) async fn carry(
         result = &mut back => result,
         () = &mut there => back.await,
     };
-    let words = result?;
-    if !words.is_empty() || handle_failed(&handle).await {
-        let text = String::from_utf8_lossy(&words);
-        let said = start_failure(&words, 126).unwrap_or_else(|| text.trim().to_owned());
+    let stderr = result?;
+    if !stderr.bytes().is_empty() || handle_failed(&handle).await {
+        let said = start_failure(stderr.bytes(), 126).unwrap_or_else(|| stderr.text());
         return Err(error::tool(format!("port {port} of {} by {}: {said}", container.name, tool.name())));
     }
     Ok(())

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::{Worker, WorkerError};
 use crate::cancel::CancelToken;
 use crate::docker::exec::demux::Output;
-use crate::docker::exec::verified_stream::{StderrTail, VerifiedExit, silent};
+use crate::docker::exec::stderr_tail::StderrTail;
+use crate::docker::exec::verified_stream::{VerifiedExit, silent};
 use crate::docker::worker::exit_status::judge;
 use crate::error::Result;
 
@@ -31,7 +32,7 @@ pub(crate) async fn run(
     let (mut before, mut since) = (0, tokio::time::Instant::now());
     let end = {
         let listening = async {
-            let mut sink = |_: Output, bytes: &[u8]| words.hear(bytes);
+            let mut sink = |_: Output, bytes: &[u8]| words.push(bytes);
             // Where this breaks off the end that we wait for comes all the same, or the wait fails.
             while exec.output.read(&mut sink).await.unwrap_or(false) {}
             worker.ended().await

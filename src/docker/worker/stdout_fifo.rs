@@ -19,7 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Unfit, Worker, WorkerError};
 use crate::cancel::CancelToken;
 use crate::docker::exec::demux::Output;
-use crate::docker::exec::verified_stream::{BLOCK, StderrTail, VerifiedExit, silent};
+use crate::docker::exec::stderr_tail::StderrTail;
+use crate::docker::exec::verified_stream::{BLOCK, VerifiedExit, silent};
 use crate::docker::worker::exit_status::judge;
 use crate::error::{self, Error, Result};
 use crate::fsutil::private_dir;
@@ -60,7 +61,7 @@ pub(crate) async fn run(
     let mut words = StderrTail::default();
     let end = {
         let listening = async {
-            let mut sink = |_: Output, bytes: &[u8]| words.hear(bytes);
+            let mut sink = |_: Output, bytes: &[u8]| words.push(bytes);
             // Where this breaks off the end that we wait for comes all the same, or the wait fails.
             while exec.output.read(&mut sink).await.unwrap_or(false) {}
             worker.ended().await

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::text::escape::escape;
 use crate::text::mask;
 
 /// Hint of every refusal here.
@@ -127,15 +128,7 @@ pub(crate) const EXCERPT: usize = 160;
 /// Returns foreign bytes as one printable line, without their secrets.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = mask(&String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT)]));
-    let mut line = String::with_capacity(text.len());
-    for character in text.trim().chars() {
-        match character {
-            '\n' | '\t' | '\r' => line.push(' '),
-            '\'' | '"' | '\\' => line.push(character),
-            other => line.extend(other.escape_debug()),
-        }
-    }
-    line
+    escape(&text.trim().replace(['\n', '\t', '\r'], " "))
 }
 
 #[cfg(test)]
@@ -144,7 +137,7 @@ mod tests {
 
     #[test]
     fn an_excerpt_cannot_speak_to_the_terminal() {
-        let line = printable("\\! a'b\u{1b}[2J\u{202e}\n\"é\"".as_bytes());
-        assert_eq!(line, "\\! a'b\\u{1b}[2J\\u{202e} \"é\"");
+        let line = printable("\\! a'b\u{1b}[2J\u{202e}\u{3164}\n\"é\"".as_bytes());
+        assert_eq!(line, "\\! a'b\\u{1b}[2J\\u{202e}\\u{3164} \"é\"");
     }
 }

@@ -26,17 +26,6 @@ pub(crate) fn unpack(blocks: mpsc::Sender<Vec<u8>>) -> (mpsc::Sender<Vec<u8>>, J
     (sender, thread)
 }
 
-/// Waits for the thread and returns its result.
-///
-/// # Errors
-/// Kind `Integrity`: the stream is not whole. `Failed`: nobody takes the blocks.
-pub(crate) async fn unpacked(thread: JoinHandle<Result<()>>) -> Result<()> {
-    match tokio::task::spawn_blocking(move || thread.join()).await {
-        Ok(Ok(result)) => result,
-        _ => Err(error::failed("the decompression thread failed")),
-    }
-}
-
 /// Blocks as they arrive, as a reader.
 struct Arriving {
     receiver: mpsc::Receiver<Vec<u8>>,

@@ -27,6 +27,7 @@ use crate::postgres::tools::worker_access;
 use crate::postgres::tools::worker_access::ListenAddress;
 use crate::postgres::{Access, Session};
 use crate::progress::{Event, Progress};
+use crate::sync::join;
 
 /// Requested transport.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -230,7 +231,7 @@ impl DumpRunner<'_> {
         let Some(packing) = self.packing else { return run(spec, blocks.clone()).await };
         let (sender, unpacking) = decompress::unpack(blocks.clone());
         let end = run(&pg_dump::packed(spec.clone(), packing), sender).await;
-        let unpacked = decompress::unpacked(unpacking).await;
+        let unpacked = join(unpacking).await;
         match (end, unpacked) {
             // It has said so before its first byte.
             (Ok(end), _) if end.exit_code != 0 && !end.begun && WireCompression::is_unknown(&end.stderr) => {

@@ -4,7 +4,7 @@
 //! and it is said why; no worker outlives [`LoadRunner::end`], however the load ended.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::cancel::CancelToken;
@@ -24,6 +24,7 @@ use crate::postgres::tools::worker_access::ListenAddress;
 use crate::postgres::tools::{pg_restore, psql};
 use crate::progress::{Event, Progress};
 use crate::random::nonce;
+use crate::sync::lock;
 
 /// Name of the list of entries in a worker's private directory.
 const LIST: &str = "list";
@@ -227,7 +228,7 @@ impl<'a> LoadRunner<'a> {
 
     /// Removes what workers there are.
     pub(crate) async fn end(self) {
-        let workers = self.workers.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let workers = std::mem::take(&mut *lock(&self.workers));
         futures::future::join_all(workers.iter().map(|worker| worker.end())).await;
     }
 }
@@ -244,8 +245,4 @@ async fn greeted(mut exec: Exec, word: &str) -> Result<Exec, Unfit> {
         words if words.contains("connection to server") => Unfit::NotConnected(words),
         words => Unfit::Closed(words),
     })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,15 +1,13 @@
 //! Output of a loading psql: the row count of each COPY, the end marker, and the error messages.
 
 use crate::docker::exec::demux::Output;
+use crate::docker::exec::stderr_tail::StderrTail;
 use crate::docker::exec::verified_stream::LOST;
 use crate::docker::exec::{ExecHandle, ExecOutput};
 use crate::docker::worker::starved;
 use crate::error::{self, Error};
 use crate::postgres::tools::statement_error::{Complaint, LoadFailure};
 use crate::text::mask;
-
-/// Most bytes of psql's stderr that are kept.
-const STDERR_KEPT: usize = 64 << 10;
 
 /// Counts of COPY that are kept.
 const MOST_COPIES: usize = 5_000_000;
@@ -22,7 +20,7 @@ const NO_SPACE: &str = "No space left";
 pub(crate) struct PsqlOutput {
     token: String,
     line: Vec<u8>,
-    stderr: Vec<u8>,
+    stderr: StderrTail,
     /// True once the end marker has arrived.
     pub(crate) proven: bool,
     /// The rows of each `COPY n`, in order.
@@ -65,7 +63,7 @@ impl PsqlOutput {
 
     /// Returns psql's error messages so far.
     pub(crate) fn words(&self) -> String {
-        String::from_utf8_lossy(&self.stderr).trim().to_owned()
+        self.stderr.text()
     }
 
     async fn more(&mut self, output: &mut ExecOutput) -> bool {
@@ -80,9 +78,7 @@ impl PsqlOutput {
 
     fn hear(&mut self, which: Output, bytes: &[u8]) {
         if which == Output::Stderr {
-            let room = STDERR_KEPT.saturating_sub(self.stderr.len());
-            self.stderr.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            return;
+            return self.stderr.push(bytes);
         }
         for part in bytes.split_inclusive(|b| *b == b'\n') {
             // No line of interest is long; a result of a foreign dump may be.
@@ -111,7 +107,7 @@ impl PsqlOutput {
         if handle.ran_out_of_memory().await {
             return starved("psql").note("the database is as it was; nothing was swapped in").into();
         }
-        let words = String::from_utf8_lossy(&self.stderr).into_owned();
+        let words = self.stderr.text();
         let refused = code == Some(3) && !words.contains(NO_SPACE);
         let words = mask(&words);
         let complaint = Complaint::behind(&words, self.before);

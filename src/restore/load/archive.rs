@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::codec::{Digest, Unpacker};
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::end_marker::{EndMarkerParser, wrap_fed};
+use crate::docker::exec::stderr_tail::StderrTail;
 use crate::docker::exec::{ExecInput, ExecOutput};
 use crate::docker::{Container, Exec, ExecSpec};
 use crate::dump::archive::scanner::shown;
@@ -30,13 +31,12 @@ use crate::restore::input::{changed, permitted, whole};
 use crate::restore::load::sql::{LoadRequest, LoadedDump};
 use crate::restore::row_counts;
 use crate::restore::row_counts::{Expected, compare};
+use crate::sync::join;
 use crate::text::mask;
 use crate::text::sql_quote::literal;
 
 /// Number of relations in one query.
 const AT_ONCE: usize = 500;
-/// Largest number of bytes kept of pg_restore's stderr.
-const STDERR_KEPT: usize = 64 << 10;
 
 /// Loads the archive that `unpacker` gives into `access.database`.
 ///
@@ -78,7 +78,7 @@ pub(crate) async fn load(
     if heard.is_none() && fed.is_none() {
         return Err(stopped(&listening.await?, request));
     }
-    let result = joined(reading).await?;
+    let result = join(reading).await?;
     judge(&result, request)?;
     let heard = match (heard, fed) {
         (None, Some(mut input)) => {
@@ -111,13 +111,6 @@ async fn finish(
 }
 
 type ReadDump = (Summary, Digest, LeftOut);
-
-async fn joined(reading: std::thread::JoinHandle<Result<ReadDump>>) -> Result<ReadDump> {
-    match tokio::task::spawn_blocking(move || reading.join()).await {
-        Ok(Ok(result)) => result,
-        _ => Err(error::failed("the reading thread failed")),
-    }
-}
 
 fn judge((summary, sha256, _): &ReadDump, request: &LoadRequest) -> Result<()> {
     let name = request.source.name();
@@ -173,18 +166,15 @@ fn read(
 /// Exit code and stderr of pg_restore.
 struct PgRestoreOutput {
     exit_code: Option<u8>,
-    stderr: Vec<u8>,
+    stderr: StderrTail,
 }
 
 async fn listen(mut output: ExecOutput, nonce: &str) -> Result<PgRestoreOutput> {
     let mut splitter = EndMarkerParser::new(nonce);
-    let mut stderr: Vec<u8> = Vec::new();
+    let mut stderr = StderrTail::default();
     let mut damaged = None;
     let mut sink = |which, bytes: &[u8]| match which {
-        Output::Stderr => {
-            let room = STDERR_KEPT.saturating_sub(stderr.len());
-            stderr.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        }
+        Output::Stderr => stderr.push(bytes),
         Output::Stdout => damaged = splitter.feed(bytes, &mut |_| ()).err().or(damaged.take()),
     };
     // A stream that breaks off has no end mark, and that is what counts.
@@ -197,7 +187,7 @@ async fn listen(mut output: ExecOutput, nonce: &str) -> Result<PgRestoreOutput> 
 
 /// pg_restore's own complaint, with the cure where it is known.
 fn stopped(heard: &PgRestoreOutput, request: &LoadRequest) -> LoadFailure {
-    refused(&String::from_utf8_lossy(&heard.stderr), heard.exit_code, &request.source.name())
+    refused(&heard.stderr.text(), heard.exit_code, &request.source.name())
 }
 
 /// Returns the error for the stderr and exit code of any pg_restore, with a hint where the cause is known.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
@@ -32,6 +32,7 @@ use crate::restore::input::{ExaminedDump, changed, open_file, permitted};
 use crate::restore::load::plan;
 use crate::restore::load::plan::{LONGEST_PRELUDE, LoadPlan, LoadTask, Stage, settings};
 use crate::restore::load::scheduler::TaskScheduler;
+use crate::sync::{join, lock};
 use crate::text::encoding::{decode, of_bytes};
 use crate::text::units::counted;
 
@@ -199,7 +200,7 @@ impl FinalHash {
         if self.unread.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        if let Some(answer) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(answer) = lock(&self.answer).take() {
             let pieces = self.pieces.clone();
             std::thread::spawn(move || answer.send(pieces.stored_sha256()));
         }
@@ -288,9 +289,7 @@ impl<'a> LoadSession<'a> {
                 }
                 meter.passed(bytes.len());
             }
-            let joined = tokio::task::spawn_blocking(move || reading.join()).await;
-            let Ok(Ok(read)) = joined else { return Err(error::failed("the reading thread failed")) };
-            read?;
+            join(reading).await?;
             last_look.part_was_read();
             // Where this fails psql has gone, and says why.
             let _ = input.write(format!("\n\\echo {token}\n").as_bytes()).await;

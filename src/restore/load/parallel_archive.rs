@@ -22,6 +22,7 @@ use crate::postgres::tools::statement_error::LoadFailure;
 use crate::progress::{Event, Progress};
 use crate::restore::input::{DumpSource, ExaminedDump, changed, stored_sha256};
 use crate::restore::load::archive::{check, refused};
+use crate::sync::lock;
 
 /// Entries of an archive that the rules of a restore leave, and statements for later.
 #[derive(Default)]
@@ -194,7 +195,7 @@ impl ParallelArchive {
         let Some((room, directory)) = interrupt.blocking(unpacking).await? else {
             return Ok(self.path.clone());
         };
-        *self.unpacked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(room);
+        *lock(&self.unpacked) = Some(room);
         Ok(directory)
     }
 }

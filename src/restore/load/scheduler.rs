@@ -4,11 +4,12 @@
 //! A task that builds a key never runs beside another task on the same table.
 //! A session waits only while another session runs a task.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
 use crate::restore::load::plan::{After, LoadTask, TaskKind};
+use crate::sync::lock;
 
 /// The parts of a stage while several sessions work on them.
 pub(crate) struct TaskScheduler<'a> {
@@ -92,7 +93,7 @@ impl<'a> TaskScheduler<'a> {
     }
 
     fn state(&self) -> MutexGuard<'_, SchedulerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -29,6 +29,7 @@ use crate::repository::authenticity::Authenticity;
 use crate::repository::authenticity::allowed;
 use crate::restore::filtered_input::FilteredDump;
 use crate::restore::input::DumpSource;
+use crate::sync::join;
 use crate::text::units::counted;
 
 /// Dump to load, its authenticity, and the settings of the load.
@@ -187,11 +188,7 @@ async fn feed(
             return Ok(FeedResult::Refused);
         }
     }
-    let joined = tokio::task::spawn_blocking(move || reading.join()).await;
-    let (summary, sha256, left_out) = match joined {
-        Ok(Ok(result)) => result?,
-        _ => return Err(error::failed("the reading thread failed")),
-    };
+    let (summary, sha256, left_out) = join(reading).await?;
     let name = request.source.name();
     crate::restore::input::whole(&summary, &request.authenticity, &name)?;
     if request.sha256.is_some_and(|expected| expected != sha256) {

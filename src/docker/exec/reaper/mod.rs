@@ -10,7 +10,7 @@
 //! command runs directly, and [`shortcoming`] says why.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
@@ -21,6 +21,7 @@ use crate::docker::container_info::ContainerInfo;
 use crate::docker::engine::{Engine, ExecState, ExecStream};
 use crate::docker::exec::{ExecSpec, start_failure};
 use crate::error::Result;
+use crate::sync::lock;
 
 /// Name of the supervising processes, in `ps` and in `/proc/PID/comm`.
 #[cfg(test)]
@@ -57,11 +58,11 @@ impl Reapers {
         if is_official_alpine(container) {
             return Some(None);
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&container.id).copied()
+        lock(&self.0).get(&container.id).copied()
     }
 
     fn learn(&self, container: &ContainerInfo, interpreter: Interpreter) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(container.id.clone(), interpreter);
+        lock(&self.0).insert(container.id.clone(), interpreter);
     }
 }
 

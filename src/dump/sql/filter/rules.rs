@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::dump::sql::notes::{Beginning, Needless, Notes};
 use crate::dump::sql::statement::KeptToken;
-use crate::text::sql_quote::shell_word;
+use crate::text::shell_word::quoted;
 
 /// Statements that a restore leaves out or changes on their way to psql.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,9 +106,9 @@ impl Rules {
             }
         }
         let pairs =
-            self.roles.iter().map(|(old, new)| format!("--role-map {}", shell_word(&format!("{old}={new}"))));
+            self.roles.iter().map(|(old, new)| format!("--role-map {}", quoted(&format!("{old}={new}"))));
         options.extend(pairs);
-        options.extend(self.extensions.iter().map(|name| format!("--skip-extension {}", shell_word(name))));
+        options.extend(self.extensions.iter().map(|name| format!("--skip-extension {}", quoted(name))));
         options
     }
 
