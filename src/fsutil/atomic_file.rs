@@ -6,17 +6,15 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
 
+use super::owned_lock::{self, Orphan};
 use crate::error::{self, Error, Result};
 
 const PARTIAL: &str = ".partial";
-/// Ends the name of one that is not locked yet.
-const UNLOCKED: &str = ".new";
 
 /// A file in the making.
 #[derive(Debug)]
@@ -38,28 +36,15 @@ impl AtomicFile {
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let temporary =
             directory.join(format!(".{name}.{}{PARTIAL}", operation.get(..8).unwrap_or(operation)));
-        let mut unlocked = temporary.clone().into_os_string();
-        unlocked.push(UNLOCKED);
-        let unlocked = PathBuf::from(unlocked);
-        // create_new never follows a link and never opens what is there.
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unlocked)
-            .map_err(|e| write_failure(&temporary, e))?;
-        let mut new = Self { file, temporary: unlocked, target: temporary, published: false };
-        new.file.set_permissions(Permissions::from_mode(0o600)).map_err(|e| write_failure(&new.target, e))?;
-        // Held while we live: how a later run tells a leftover from work under way, so it is held before the file has
-        // its name. Where the file system knows no locks, leftovers are simply not recognised.
-        if let Err(fs::TryLockError::WouldBlock) = new.file.try_lock() {
-            // Somebody looks whether it was left, and lets go at once.
-            let _ = new.file.lock();
-        }
         // Its name bears the operation's id: nobody else has it.
-        fs::rename(&new.temporary, &new.target).map_err(|e| write_failure(&new.target, e))?;
-        new.temporary = std::mem::replace(&mut new.target, target.to_owned());
-        Ok(new)
+        let file = owned_lock::claim(&temporary, false, |path| {
+            // create_new never follows a link and never opens what is there.
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            Ok(file)
+        })
+        .map_err(|e| write_failure(&temporary, e))?;
+        Ok(Self { file, temporary, target: target.to_owned(), published: false })
     }
 
     /// The name it will have.
@@ -231,41 +216,22 @@ pub(crate) fn sweep_beside(path: &Path) -> Vec<PathBuf> {
 
 /// Removes the orphans in a directory; returns their paths.
 pub(crate) fn sweep(directory: &Path) -> Vec<PathBuf> {
-    // Held while it is removed: nobody else takes it for left, or for theirs.
-    let remove = |path: &PathBuf| orphan(path).is_some_and(|_held| fs::remove_file(path).is_ok());
-    left(directory).into_iter().filter(remove).collect()
+    owned_lock::sweep(directory, orphan, |path| fs::remove_file(path))
 }
 
 /// Lists the orphans in a directory: unfinished files that no process holds.
 pub(crate) fn left(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_str().is_some_and(is_ours))
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-        .map(|entry| entry.path())
-        .filter(|path| orphan(path).is_some())
-        .collect()
+    owned_lock::orphans(directory, orphan)
 }
 
-/// The file, locked, if nobody holds it and it is still the one of that name.
-fn orphan(path: &Path) -> Option<File> {
-    let file = OpenOptions::new().write(true).open(path).ok()?;
-    let held = file.metadata().ok()?;
-    // One that is not locked yet will be within a blink, if somebody lives who makes it.
-    let begins = path.extension().is_some_and(|end| end == &UNLOCKED[1..]);
-    let old = || held.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1)));
-    if begins && !old() {
-        return None;
-    }
-    file.try_lock().ok()?;
-    let named = path.symlink_metadata().ok()?;
-    ((held.dev(), held.ino()) == (named.dev(), named.ino())).then_some(file)
+fn orphan(path: &Path) -> Option<Orphan> {
+    let ours = path.file_name()?.to_str().is_some_and(is_ours) && path.symlink_metadata().ok()?.is_file();
+    if ours { owned_lock::orphan(path, path) } else { None }
 }
 
 /// `.backup_….sql.gz.1a2b3c4d.partial`: hidden, with an operation's id.
 fn is_ours(name: &str) -> bool {
-    let name = name.strip_suffix(UNLOCKED).unwrap_or(name);
+    let name = owned_lock::locked_name(name);
     let operation = name.strip_suffix(PARTIAL).and_then(|rest| rest.rsplit_once('.')).map(|(_, id)| id);
     name.starts_with('.')
         && operation.is_some_and(|id| id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -393,30 +359,5 @@ mod tests {
         assert_eq!(swept, [home.path().join(".dead.sql.0123abcd.partial")]);
         assert_eq!(names(home.path()), [".living.sql.89abcdef.partial", ".somebody.partial"]);
         drop(living);
-    }
-
-    #[test]
-    fn a_file_is_locked_before_it_has_its_name() {
-        let home = tempfile::tempdir().unwrap();
-        let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let sweeping = scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    assert_eq!(sweep(home.path()), <[PathBuf; 0]>::default(), "the file of a living one");
-                }
-            });
-            for id in 0..2000 {
-                let new = AtomicFile::create(&home.path().join("b.sql"), &format!("{id:08x}")).unwrap();
-                assert!(new.temporary.exists(), "swept while it was made");
-            }
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
-            sweeping.join().unwrap();
-        });
-        assert_eq!(names(home.path()), <[String; 0]>::default());
-        let half = home.path().join(".b.sql.89abcdef.partial.new");
-        File::create(&half).unwrap();
-        assert!(left(home.path()).is_empty());
-        File::options().write(true).open(&half).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-        assert_eq!(sweep(home.path()), [half]);
     }
 }

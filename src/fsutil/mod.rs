@@ -1,4 +1,5 @@
-//! Files that appear whole or not at all, and private directories with an owner.
+//! Files that appear under their name when they are complete, and private directories with an owner.
 
 pub(crate) mod atomic_file;
+pub(crate) mod owned_lock;
 pub(crate) mod private_dir;

@@ -7,18 +7,16 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use super::owned_lock::{self, Orphan};
 use crate::random::nonce;
 
 /// Path of the private directory inside a worker.
 pub(crate) const INSIDE: &str = "/envctl";
 const LOCK: &str = "lock";
 const PREFIX: &str = "envctl-worker-";
-/// Ends the name of one that is not locked yet.
-const UNLOCKED: &str = ".new";
 
 /// A room.
 #[derive(Debug)]
@@ -35,23 +33,11 @@ impl PrivateDir {
     /// The directory cannot be made, or its file system knows no locks.
     pub(crate) fn make(parent: &Path) -> io::Result<Self> {
         let path = parent.join(format!("{PREFIX}{}", &nonce()[..16]));
-        // It gets its name with its lock held: whoever finds an unlocked one under a name may remove it.
-        let unlocked = path.with_extension(&UNLOCKED[1..]);
-        DirBuilder::new().mode(0o700).create(&unlocked)?;
-        let made = (|| {
-            let lock =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(unlocked.join(LOCK))?;
-            lock.try_lock().map_err(io::Error::from)?;
-            fs::rename(&unlocked, &path)?;
-            Ok(lock)
-        })();
-        match made {
-            Ok(lock) => Ok(Self { path, _lock: lock }),
-            Err(cause) => {
-                let _ = fs::remove_dir_all(&unlocked);
-                Err(cause)
-            }
-        }
+        let lock = owned_lock::claim(&path, true, |path| {
+            DirBuilder::new().mode(0o700).create(path)?;
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path.join(LOCK))
+        })?;
+        Ok(Self { path, _lock: lock })
     }
 
     /// Path of the private directory on this host.
@@ -114,43 +100,39 @@ pub(crate) enum DirOwner {
 /// Returns the state of `path` as a private directory in `parent`. A path that cannot be one is [`DirOwner::Kept`],
 /// because such paths come from labels, which anybody may write.
 pub(crate) fn standing(parent: &Path, path: &Path) -> DirOwner {
-    let ours = path.parent() == Some(parent)
-        && path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-            name.strip_prefix(PREFIX).map(|id| id.strip_suffix(UNLOCKED).unwrap_or(id)).is_some_and(is_id)
-        });
-    if !ours {
+    if !is_ours(parent, path) {
         return DirOwner::Kept;
     }
-    let left = match path.symlink_metadata() {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return DirOwner::Gone,
-        Err(_) => false,
-        Ok(meta) if !meta.is_dir() || meta.uid() != rustix::process::getuid().as_raw() => false,
-        Ok(meta) => match OpenOptions::new().write(true).open(path.join(LOCK)) {
-            // One without its name is not locked yet: a living one gets there within a blink.
-            Ok(lock) if path.extension().is_none() => lock.try_lock().is_ok(),
-            _ => meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1))),
-        },
-    };
-    if left { DirOwner::Left } else { DirOwner::Kept }
+    match path.symlink_metadata() {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => DirOwner::Gone,
+        _ if orphan(parent, path).is_some() => DirOwner::Left,
+        _ => DirOwner::Kept,
+    }
 }
 
-fn is_id(word: &str) -> bool {
-    word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit())
+fn orphan(parent: &Path, path: &Path) -> Option<Orphan> {
+    let meta = path.symlink_metadata().ok()?;
+    let ours = is_ours(parent, path) && meta.is_dir() && meta.uid() == rustix::process::getuid().as_raw();
+    if ours { owned_lock::orphan(path, &path.join(LOCK)) } else { None }
 }
 
-/// Removes the rooms that killed runs left in `parent`; gives their paths.
+fn is_ours(parent: &Path, path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).map(owned_lock::locked_name);
+    path.parent() == Some(parent) && name.and_then(|name| name.strip_prefix(PREFIX)).is_some_and(is_id)
+}
+
+fn is_id(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Removes the private directories that killed runs left in `parent`; returns their paths.
 pub(crate) fn sweep(parent: &Path) -> Vec<PathBuf> {
-    left(parent).into_iter().filter(|path| fs::remove_dir_all(path).is_ok()).collect()
+    owned_lock::sweep(parent, |path| orphan(parent, path), |path| fs::remove_dir_all(path))
 }
 
-/// The rooms that killed runs left in `parent`.
+/// Lists the private directories that killed runs left in `parent`.
 pub(crate) fn left(parent: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| standing(parent, path) == DirOwner::Left)
-        .collect()
+    owned_lock::orphans(parent, |path| orphan(parent, path))
 }
 
 #[cfg(test)]
@@ -185,25 +167,6 @@ mod tests {
         fs::write(foreign.join(LOCK), "").unwrap();
         assert_eq!(sweep(home.path()), [dead]);
         assert!(living.path().exists() && foreign.exists());
-    }
-
-    #[test]
-    fn a_room_is_locked_before_it_has_its_name() {
-        let home = tempfile::tempdir().unwrap();
-        let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let sweeping = scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    assert_eq!(sweep(home.path()), <[PathBuf; 0]>::default(), "the room of a living one");
-                }
-            });
-            for _ in 0..2000 {
-                let room = PrivateDir::make(home.path());
-                assert!(room.is_ok_and(|room| room.path().exists()), "swept while it was made");
-            }
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
-            sweeping.join().unwrap();
-        });
     }
 
     #[test]
