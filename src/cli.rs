@@ -210,8 +210,8 @@ mod tests {
     #[test]
     fn words_of_a_command_in_a_container_stay_as_they_are() {
         let rewritten = |line: &str| {
-            let words = line.split(' ').map(OsString::from).collect();
-            exit_codes_asked_for(words)
+            let arguments = line.split(' ').map(OsString::from).collect();
+            exit_codes_asked_for(arguments)
                 .iter()
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect::<Vec<_>>()

@@ -85,12 +85,12 @@ fn target(profile: Option<&str>) -> GuardTarget {
 
 fn consent(flags: &str) -> Consent {
     let mut consent = Consent::default();
-    let mut words = flags.split_whitespace();
-    while let Some(word) = words.next() {
-        match word {
+    let mut arguments = flags.split_whitespace();
+    while let Some(argument) = arguments.next() {
+        match argument {
             "--yes" => consent.yes = true,
             "--dry-run" => consent.dry_run = true,
-            "--confirm" => consent.confirm.push(words.next().unwrap().to_owned()),
+            "--confirm" => consent.confirm.push(arguments.next().unwrap().to_owned()),
             other => panic!("no such flag {other}"),
         }
     }

@@ -12,7 +12,7 @@ impl App {
     ///
     /// # Errors
     /// Kind `Usage`: neither that variable nor `HOME` names a directory.
-    pub(crate) fn journals(&self) -> Result<PathBuf> {
+    pub(crate) fn resume_dir(&self) -> Result<PathBuf> {
         let state = self.state().ok_or_else(|| {
             error::usage("there is no directory for the resume file of this run")
                 .hint("set XDG_STATE_HOME or HOME")
@@ -31,7 +31,7 @@ impl App {
     ///
     /// `XDG_RUNTIME_DIR`, `/run` for root, else the temporary directory. The daemon has to see this directory, and a
     /// password may lie in it for a moment.
-    pub(crate) fn rooms(&self) -> PathBuf {
+    pub(crate) fn private_dirs(&self) -> PathBuf {
         let set =
             |name: &str| self.environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let run = PathBuf::from("/run");
@@ -42,13 +42,13 @@ impl App {
             .unwrap_or_else(|| PathBuf::from("/tmp"))
     }
 
-    /// Every place where a run of this user may have had its rooms, [`App::rooms`] first: a job of cron has other
+    /// Every place where a run of this user may have had its rooms, [`App::private_dirs`] first: a job of cron has other
     /// variables than a shell.
-    pub(crate) fn all_rooms(&self) -> Vec<PathBuf> {
+    pub(crate) fn all_private_dirs(&self) -> Vec<PathBuf> {
         let user = rustix::process::getuid();
         let set = |name: &str| self.environment.get(name).map(PathBuf::from);
         let usual = [
-            Some(self.rooms()),
+            Some(self.private_dirs()),
             set("XDG_RUNTIME_DIR"),
             Some(format!("/run/user/{}", user.as_raw()).into()),
             user.is_root().then(|| "/run".into()),

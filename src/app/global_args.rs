@@ -91,15 +91,15 @@ pub(crate) struct GlobalArgs {
     pub(crate) timeout: Option<Duration>,
 }
 
-fn color(word: &str) -> Result<ColorChoice, String> {
-    ColorChoice::parse(word).ok_or_else(|| "expected auto, always or never".to_owned())
+fn color(argument: &str) -> Result<ColorChoice, String> {
+    ColorChoice::parse(argument).ok_or_else(|| "expected auto, always or never".to_owned())
 }
 
 /// An option with its value as a shell takes both. A value that begins with a dash would be taken for an option itself:
 /// it is bound to the long name.
 pub(crate) fn option(short: &str, long: &str, value: &str) -> String {
-    let word = shell_word(value);
-    if value.starts_with('-') { format!("{long}={word}") } else { format!("{short} {word}") }
+    let argument = shell_word(value);
+    if value.starts_with('-') { format!("{long}={argument}") } else { format!("{short} {argument}") }
 }
 
 impl GlobalArgs {

@@ -246,14 +246,14 @@ impl App {
         Ok(Daemon { engine: Client::engine(endpoint)?, context, origin })
     }
 
-    fn endpoint(&self, wish: &EndpointSettings) -> Result<Endpoint> {
+    fn endpoint(&self, endpoint: &EndpointSettings) -> Result<Endpoint> {
         let asked = |given: &config::Sourced<String>| EndpointRequest {
             value: given.value.clone(),
             by: given.origin.to_string(),
         };
         let inputs = ContextInputs {
-            context: wish.context.as_ref().map(asked),
-            host: wish.host.as_ref().map(asked),
+            context: endpoint.context.as_ref().map(asked),
+            host: endpoint.host.as_ref().map(asked),
             home: self.home(),
             uid: Some(rustix::process::getuid().as_raw()),
             ..ContextInputs::from_environment(|name| self.environment.get(name).cloned())
@@ -265,7 +265,11 @@ impl App {
     ///
     /// # Errors
     /// Kind `Usage`: the password's source cannot be read.
-    pub(crate) fn wishes(&self, settings: &Settings, profile: Option<&str>) -> Result<ConnectionOverrides> {
+    pub(crate) fn overrides(
+        &self,
+        settings: &Settings,
+        profile: Option<&str>,
+    ) -> Result<ConnectionOverrides> {
         let database = settings.database(profile);
         let password = match &database.password {
             Some(source) => Some(source.read(crate::app::process_env::run_for_secret)?),

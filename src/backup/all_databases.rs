@@ -69,9 +69,9 @@ pub(crate) async fn create_all(
 
     let cannot =
         |e: io::Error| error::failed("a directory for the dumps cannot be made beside the backup").because(e);
-    let home = request.ways.disk.as_deref().unwrap_or(&request.ways.rooms);
-    let room = PrivateDir::make(home).map_err(cannot)?;
-    let all = room.directory("all").map_err(cannot)?;
+    let home = request.ways.disk.as_deref().unwrap_or(&request.ways.private_dirs);
+    let private_dir = PrivateDir::make(home).map_err(cannot)?;
+    let all = private_dir.directory("all").map_err(cannot)?;
     let mut inner = Vec::new();
     for (at, database) in properties.keys().cloned().collect::<Vec<_>>().iter().enumerate() {
         progress.step(&format!("database {} of {}: {database}", at + 1, databases.len()));
@@ -90,7 +90,7 @@ pub(crate) async fn create_all(
 
     progress.step("dumping roles and tablespaces");
     let (globals, summary) = globals(container, request, &facts, interrupt).await?;
-    let written = room.directory("globals").map_err(cannot)?.join(GLOBALS);
+    let written = private_dir.directory("globals").map_err(cannot)?.join(GLOBALS);
     write(&written, &globals)?;
     let described = written.with_file_name(PROPERTIES);
     let text = serde_json::to_string_pretty(&properties)
@@ -107,7 +107,7 @@ pub(crate) async fn create_all(
         })
     };
     let packed = interrupt.blocking(gathering).await?;
-    drop(room);
+    drop(private_dir);
     progress.step("naming the file");
     let mut manifest = manifest(request, &facts, &packed, &inner)?;
     let took = begun.elapsed();
@@ -186,12 +186,12 @@ async fn globals(
     let (end, globals) = tokio::join!(running, gathering);
     let end = end??;
     if end.exit_code != 0 {
-        let words: Vec<&str> = end.stderr.lines().map(str::trim).take(6).collect();
+        let text: Vec<&str> = end.stderr.lines().map(str::trim).take(6).collect();
         let error = error::tool(format!(
             "pg_dumpall in container {} failed (exit code {}): {}",
             container.name,
             end.exit_code,
-            words.join("; ")
+            text.join("; ")
         ));
         return Err(if end.stderr.contains("permission denied") {
             error
@@ -204,7 +204,7 @@ async fn globals(
     let mut contents = AnyScanner::new(Format::Plain);
     contents.feed(&globals);
     let summary = contents.finish();
-    if !summary.cluster || !summary.proof().is_complete() {
+    if !summary.cluster || !summary.completeness().is_complete() {
         return Err(error::integrity("pg_dumpall ended with exit code 0, but its output is incomplete")
             .note("nothing was kept")
             .hint("run it again with `-v`"));
@@ -250,7 +250,7 @@ fn tar<W: Write>(
 fn way(inner: &[Created]) -> (String, Option<String>) {
     let ways = || inner.iter().map(|one| &one.manifest);
     let by_worker = ways().filter(|manifest| manifest.transport == "worker").count();
-    let word = if by_worker > 0 { "worker" } else { "exec" };
+    let transport = if by_worker > 0 { "worker" } else { "exec" };
     let why = ways().filter(|manifest| manifest.transport == "exec").filter_map(|manifest| {
         let why = manifest.transport_reason.as_deref()?;
         Some(if by_worker > 0 { format!("{:?} by exec: {why}", manifest.database) } else { why.to_owned() })
@@ -258,7 +258,7 @@ fn way(inner: &[Created]) -> (String, Option<String>) {
     let mut why: Vec<String> = why.collect();
     why.sort();
     why.dedup();
-    (word.to_owned(), (!why.is_empty()).then(|| why.join("; ")))
+    (transport.to_owned(), (!why.is_empty()).then(|| why.join("; ")))
 }
 
 fn manifest(
@@ -299,7 +299,7 @@ fn manifest(
         server_version: facts.version.to_string(),
         pg_dump_version: first.pg_dump_version.clone(),
         format: CLUSTER.to_owned(),
-        compression: request.packing(),
+        compression: request.compression(),
         transport,
         transport_reason,
         whole: request.dump.is_whole(),

@@ -31,7 +31,7 @@ use crate::postgres::search_path::SearchPath;
 use crate::postgres::tools::dump_runner::{
     DumpKind, DumpRunner, TransportChoice, TransportOptions, TransportUsed,
 };
-use crate::postgres::tools::pg_dump::{DumpOptions, WireCompression as Packing};
+use crate::postgres::tools::pg_dump::{DumpOptions, WireCompression as FileEncoding};
 use crate::postgres::{Access, Session, orphan_sessions};
 use crate::progress::{Event, Progress};
 use crate::repository::authenticity::allowed;
@@ -103,7 +103,7 @@ pub(crate) struct BackupRequest {
 
 impl BackupRequest {
     /// Method and level, as in the manifest: ours around a plain dump, pg_dump's own inside an archive.
-    pub(crate) fn packing(&self) -> String {
+    pub(crate) fn compression(&self) -> String {
         match self.dump.compress.as_deref() {
             None => self.compression.to_string(),
             Some("0") => "none".to_owned(),
@@ -164,7 +164,9 @@ pub(crate) async fn create(
         container,
         options: &request.dump,
         // An archive is packed as it is.
-        packing: plain.then(|| Packing::on_the_way(&facts.version, !container.engine().is_local())).flatten(),
+        compression: plain
+            .then(|| FileEncoding::on_the_way(&facts.version, !container.engine().is_local()))
+            .flatten(),
         application: &dumper,
         stall_limit: request.stall_limit,
         interrupt,
@@ -196,10 +198,10 @@ pub(crate) async fn create(
     for line in end.stderr.lines().take(20) {
         progress.on(Event::Warning(format!("pg_dump: {line}")));
     }
-    progress.on(Event::Detail(match (&way.why, way.word) {
+    progress.on(Event::Detail(match (&way.why, way.transport) {
         (Some(why), _) => format!("dumped by exec: {why}"),
         (None, "worker") => "dumped by a worker beside the database".to_owned(),
-        (None, word) => format!("dumped by {word}"),
+        (None, transport) => format!("dumped by {transport}"),
     }));
     progress.step("naming the file");
     let mut manifest = manifest(request, &facts, &packed, way, begun.elapsed());
@@ -242,10 +244,10 @@ async fn streamed(
     progress: &Arc<dyn Progress>,
 ) -> Result<(WrittenBackup, VerifiedExit, TransportUsed)> {
     let (blocks, receiver) = mpsc::channel(4);
-    let packing = output.pack(receiver, request, facts.table_bytes, progress);
+    let compression = output.pack(receiver, request, facts.table_bytes, progress);
     let dumped = dumping.run(chosen, &request.ways, access, blocks).await;
     // The sender is gone by now, so the packing thread has seen the end of its input.
-    judge(dumped, join(packing).await, request)
+    judge(dumped, join(compression).await, request)
 }
 
 fn manifest(
@@ -268,9 +270,9 @@ fn manifest(
         databases: Vec::new(),
         server_version: facts.version.to_string(),
         pg_dump_version: summary.pg_dump_version.clone(),
-        format: request.dump.format.word().to_owned(),
-        compression: request.packing(),
-        transport: way.word.to_owned(),
+        format: request.dump.format.keyword().to_owned(),
+        compression: request.compression(),
+        transport: way.transport.to_owned(),
         transport_reason: way.why,
         whole: request.dump.is_whole(),
         started: request.started,

@@ -51,7 +51,7 @@ pub(crate) async fn gather(
     let packed = dumping.interrupt.blocking(gathering).await;
     // Its room goes with it, and the files in that.
     drop(worker);
-    judge(Ok((end, TransportUsed { word: "worker", why: None })), packed, request)
+    judge(Ok((end, TransportUsed { transport: "worker", why: None })), packed, request)
 }
 
 /// pg_dump said that it is done, and what it wrote cannot be read to its end.
@@ -130,7 +130,7 @@ fn read(
         let len = match stream.read(&mut block) {
             Ok(0) => return Ok((hasher, contents.finish())),
             Ok(len) => len,
-            Err(cause) => return Err(crate::codec::Unpacker::failure(cause)),
+            Err(cause) => return Err(crate::codec::DecompressReader::failure(cause)),
         };
         hasher.update(&block[..len]);
         contents.feed(&block[..len]);

@@ -28,7 +28,7 @@ pub(crate) fn judge(
         return Err(dump_failed(&end, request));
     }
     let packed = packed?;
-    match packed.summary.proof() {
+    match packed.summary.completeness() {
         Completeness::Trailer => Ok((packed, end, way)),
         Completeness::Missing(why) => Err(error::integrity(format!(
             "pg_dump ended with exit code 0, but its output is incomplete: {why}"
@@ -40,8 +40,8 @@ pub(crate) fn judge(
 
 /// pg_dump's own complaint, with the cure where it is known.
 pub(crate) fn dump_failed(end: &VerifiedExit, request: &BackupRequest) -> Error {
-    let words = end.stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    let first: Vec<&str> = words.take(6).collect();
+    let stderr = end.stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first: Vec<&str> = stderr.take(6).collect();
     let text = first.join("; ");
     let container = &request.source.container;
     if end.exit_code == 127 || end.exit_code == 126 {

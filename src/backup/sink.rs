@@ -193,7 +193,7 @@ fn pump<W: Write + Send + 'static>(
     progress: &Arc<dyn Progress>,
 ) -> Result<(Stored, Summary, W)> {
     let mut scanner = AnyScanner::new(format);
-    let mut packer = StreamCompressor::new(compression, threads, out)?;
+    let mut compressor = StreamCompressor::new(compression, threads, out)?;
     let mut table: Option<String> = None;
     while let Some(block) = blocks.blocking_recv() {
         scanner.feed(&block);
@@ -201,10 +201,10 @@ fn pump<W: Write + Send + 'static>(
             table = Some(name.to_owned());
             progress.on(Event::Table(name.to_owned()));
         }
-        packer.write_block(block)?;
+        compressor.write_block(block)?;
         let done = scanner.bytes();
         progress.on(Event::Bytes { done, total: (expected > done).then_some(expected) });
     }
-    let (stored, out) = packer.finish()?;
+    let (stored, out) = compressor.finish()?;
     Ok((stored, scanner.finish(), out))
 }

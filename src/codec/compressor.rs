@@ -44,7 +44,7 @@ struct CompressedBlock {
 }
 
 /// Destination of the blocks.
-enum OutputLane {
+enum OutputPipeline {
     /// To several compressors, and the promise of each result to the writer, in order.
     Members { jobs: SyncSender<CompressJob>, order: SyncSender<Receiver<CompressedBlock>> },
     /// Straight to the writer.
@@ -58,7 +58,7 @@ const MOST_ZSTD_THREADS: usize = 3;
 /// The packing end of a stream.
 pub(crate) struct StreamCompressor<W> {
     block: Vec<u8>,
-    lane: Option<OutputLane>,
+    pipeline: Option<OutputPipeline>,
     writer: Option<JoinHandle<io::Result<(Stored, W)>>>,
     finished: Arc<AtomicBool>,
     plain: Pool,
@@ -73,7 +73,7 @@ impl<W: Write + Send + 'static> StreamCompressor<W> {
         let output = Hashing::new(out);
         let done = finished.clone();
         let pool = plain.clone();
-        let (lane, writer) = match compression {
+        let (pipeline, writer) = match compression {
             Compression::Gzip(level) => {
                 let (jobs, order, packed) = members(level, threads)?;
                 let writer = start("packing", move || write_members(&order, output, &done, &pool, &packed))?;
@@ -84,15 +84,15 @@ impl<W: Write + Send + 'static> StreamCompressor<W> {
                 let (blocks, queue) = sync_channel(2);
                 let writer =
                     start("packing", move || write_zstd(&queue, output, &done, &pool, level, threads))?;
-                (OutputLane::Blocks(blocks), writer)
+                (OutputPipeline::Blocks(blocks), writer)
             }
             Compression::None => {
                 let (blocks, queue) = sync_channel(2);
                 let writer = start("writing", move || write_plain(&queue, output, &done, &pool))?;
-                (OutputLane::Blocks(blocks), writer)
+                (OutputPipeline::Blocks(blocks), writer)
             }
         };
-        Ok(Self { block: Vec::new(), lane: Some(lane), writer: Some(writer), finished, plain })
+        Ok(Self { block: Vec::new(), pipeline: Some(pipeline), writer: Some(writer), finished, plain })
     }
 
     /// An empty buffer with room for a block, to be filled and given to [`StreamCompressor::write_block`].
@@ -132,12 +132,12 @@ impl<W: Write + Send + 'static> StreamCompressor<W> {
     }
 
     fn send(&mut self, block: Vec<u8>) -> Result<()> {
-        let sent = match &self.lane {
-            Some(OutputLane::Members { jobs, order }) => {
+        let sent = match &self.pipeline {
+            Some(OutputPipeline::Members { jobs, order }) => {
                 let (done, promise) = sync_channel(1);
                 order.send(promise).is_ok() && jobs.send(CompressJob { plain: block, done }).is_ok()
             }
-            Some(OutputLane::Blocks(blocks)) => blocks.send(block).is_ok(),
+            Some(OutputPipeline::Blocks(blocks)) => blocks.send(block).is_ok(),
             None => false,
         };
         // The writer only ever hangs up because it failed.
@@ -158,7 +158,7 @@ impl<W: Write + Send + 'static> StreamCompressor<W> {
 
 impl<W> StreamCompressor<W> {
     fn join(&mut self) -> Result<(Stored, W)> {
-        self.lane = None;
+        self.pipeline = None;
         let writer = self.writer.take().ok_or_else(stopped)?;
         writer.join().map_err(|_| stopped())?.map_err(failure)
     }
@@ -216,7 +216,7 @@ fn abandoned(finished: &AtomicBool) -> io::Result<()> {
 }
 
 /// Starts the compressors: the lane to them, the writer's end of it, and the pool for their output.
-fn members(level: u8, threads: usize) -> Result<(OutputLane, Receiver<Receiver<CompressedBlock>>, Pool)> {
+fn members(level: u8, threads: usize) -> Result<(OutputPipeline, Receiver<Receiver<CompressedBlock>>, Pool)> {
     let level = CompressionLvl::new(i32::from(level))
         .map_err(|_| crate::error::usage(format!("gzip knows the levels 1 to 12, not {level}")))?;
     let (jobs, queue) = sync_channel::<CompressJob>(threads);
@@ -227,7 +227,7 @@ fn members(level: u8, threads: usize) -> Result<(OutputLane, Receiver<Receiver<C
         let (queue, pool) = (queue.clone(), pool.clone());
         start("packing", move || compress(&queue, &pool, level))?;
     }
-    Ok((OutputLane::Members { jobs, order }, promises, pool))
+    Ok((OutputPipeline::Members { jobs, order }, promises, pool))
 }
 
 fn compress(queue: &Mutex<Receiver<CompressJob>>, pool: &Pool, level: CompressionLvl) {

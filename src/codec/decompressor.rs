@@ -14,7 +14,7 @@ use libdeflater::Decompressor;
 use super::BLOCK;
 use crate::codec::buffer_pool::Pool;
 use crate::codec::detect;
-use crate::codec::detect::{DetectedType, Packing};
+use crate::codec::detect::{DetectedType, FileEncoding};
 use crate::codec::gzip_member;
 use crate::error::{Error, Result, failed, integrity};
 use crate::sync::lock;
@@ -39,7 +39,7 @@ struct DecompressJob {
 }
 
 /// The plain end of a stored stream.
-pub(crate) struct Unpacker {
+pub(crate) struct DecompressReader {
     slots: Receiver<Slot>,
     pool: Pool,
     block: Vec<u8>,
@@ -48,13 +48,13 @@ pub(crate) struct Unpacker {
     trailing: Arc<AtomicU64>,
 }
 
-impl Unpacker {
+impl DecompressReader {
     /// Opens a stream on so many unpacking threads (at least one), and says what it is. Only gzip that
     /// envctl wrote is unpacked on several; everything is read ahead of the caller.
     pub(crate) fn open(source: impl Read + Send + 'static, threads: usize) -> Result<(DetectedType, Self)> {
         let mut source = MarkedSource(source);
         let head = read_up_to(&mut source, detect::ENOUGH).map_err(unreadable)?;
-        let packing = detect::packing(&head);
+        let encoding = detect::encoding(&head);
         let source = Cursor::new(head).chain(source);
         let threads = threads.max(1);
         let pool = Pool::new(threads + 3);
@@ -62,19 +62,19 @@ impl Unpacker {
         let blocks = pool.clone();
         let trailing = Arc::new(AtomicU64::new(0));
         let behind = trailing.clone();
-        start(move || match packing {
-            Packing::None => hand_out(source, "file", &sender, &blocks),
-            Packing::Gzip => {
+        start(move || match encoding {
+            FileEncoding::None => hand_out(source, "file", &sender, &blocks),
+            FileEncoding::Gzip => {
                 let gzip = BufReader::with_capacity(BLOCK / 4, source);
                 split(gzip, threads, &sender, &blocks, &behind);
             }
-            Packing::Zstd => unpack_zstd(source, &sender, &blocks),
-            Packing::Xz => unpack_xz(source, &sender, &blocks),
-            Packing::Bzip2 => unpack_bzip2(source, &sender, &blocks),
+            FileEncoding::Zstd => unpack_zstd(source, &sender, &blocks),
+            FileEncoding::Xz => unpack_xz(source, &sender, &blocks),
+            FileEncoding::Bzip2 => unpack_bzip2(source, &sender, &blocks),
         })?;
-        let mut unpacker = Self { slots, pool, block: Vec::new(), at: 0, ended: false, trailing };
-        unpacker.block = unpacker.next_slot()?.unwrap_or_default();
-        Ok((DetectedType { packing, content: detect::content(&unpacker.block) }, unpacker))
+        let mut decompressor = Self { slots, pool, block: Vec::new(), at: 0, ended: false, trailing };
+        decompressor.block = decompressor.next_slot()?.unwrap_or_default();
+        Ok((DetectedType { encoding, content: detect::content(&decompressor.block) }, decompressor))
     }
 
     /// Bytes that are known before anything is taken: the beginning of the stream.
@@ -82,7 +82,7 @@ impl Unpacker {
         &self.block[self.at..]
     }
 
-    /// Leaves out so many bytes of the beginning, at most those that [`Unpacker::peek`] shows.
+    /// Leaves out so many bytes of the beginning, at most those that [`DecompressReader::peek`] shows.
     pub(crate) fn skip(&mut self, bytes: usize) {
         self.at = (self.at + bytes).min(self.block.len());
     }
@@ -139,7 +139,7 @@ impl Unpacker {
     }
 }
 
-impl Read for Unpacker {
+impl Read for DecompressReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.block.len() {
             let spent = std::mem::take(&mut self.block);

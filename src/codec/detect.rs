@@ -2,7 +2,7 @@
 
 /// Compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Packing {
+pub(crate) enum FileEncoding {
     /// No compression.
     None,
     /// gzip.
@@ -36,14 +36,14 @@ pub(crate) enum ContentType {
     /// Packed once more by something that can be unpacked.
     Packed,
     /// Packed by a tool whose format is not read.
-    Foreign(Packer),
+    Foreign(ForeignFormat),
     /// Something else than a dump of PostgreSQL.
     Other(ForeignFile),
 }
 
 /// A tool whose format is not read, and the command line in front of the file's name that unpacks it to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Packer {
+pub(crate) struct ForeignFormat {
     /// Name of the tool or format.
     pub(crate) name: &'static str,
     /// Command that writes what is inside to stdout.
@@ -63,27 +63,27 @@ pub(crate) struct ForeignFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DetectedType {
     /// Compression of the file.
-    pub(crate) packing: Packing,
+    pub(crate) encoding: FileEncoding,
     /// Content of the file after decompression.
     pub(crate) content: ContentType,
 }
 
-/// Number of bytes that [`packing`] and [`content`] need.
+/// Number of bytes that [`encoding`] and [`content`] need.
 pub(crate) const ENOUGH: usize = 512;
 
 /// The packing, by the first bytes of the file.
-pub(crate) fn packing(head: &[u8]) -> Packing {
+pub(crate) fn encoding(head: &[u8]) -> FileEncoding {
     let skippable = head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18];
     if head.starts_with(&[0x1f, 0x8b]) {
-        Packing::Gzip
+        FileEncoding::Gzip
     } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || skippable {
-        Packing::Zstd
+        FileEncoding::Zstd
     } else if cfg!(feature = "xz") && head.starts_with(b"\xfd7zXZ\0") {
-        Packing::Xz
+        FileEncoding::Xz
     } else if cfg!(feature = "bzip2") && is_bzip2(head) {
-        Packing::Bzip2
+        FileEncoding::Bzip2
     } else {
-        Packing::None
+        FileEncoding::None
     }
 }
 
@@ -95,15 +95,15 @@ fn is_bzip2(head: &[u8]) -> bool {
 }
 
 /// Formats that are packed or encrypted, by their first bytes, with the command that undoes it.
-const PACKERS: &[(&[u8], Packer)] = &[
-    (b"\xfd7zXZ\0", Packer { name: "xz", command: "xz -dc" }),
-    (b"BZh", Packer { name: "bzip2", command: "bzip2 -dc" }),
-    (b"\x04\x22\x4d\x18", Packer { name: "lz4", command: "lz4 -dc" }),
-    (b"PK\x03\x04", Packer { name: "zip", command: "unzip -p" }),
-    (b"7z\xbc\xaf\x27\x1c", Packer { name: "7-Zip", command: "7z e -so" }),
-    (b"Rar!\x1a\x07", Packer { name: "RAR", command: "unrar p -inul" }),
-    (b"Salted__", Packer { name: "openssl enc", command: "openssl enc -d -aes-256-cbc -pbkdf2 -in" }),
-    (b"-----BEGIN PGP MESSAGE-----", Packer { name: "gpg", command: "gpg -d" }),
+const FOREIGN_FORMATS: &[(&[u8], ForeignFormat)] = &[
+    (b"\xfd7zXZ\0", ForeignFormat { name: "xz", command: "xz -dc" }),
+    (b"BZh", ForeignFormat { name: "bzip2", command: "bzip2 -dc" }),
+    (b"\x04\x22\x4d\x18", ForeignFormat { name: "lz4", command: "lz4 -dc" }),
+    (b"PK\x03\x04", ForeignFormat { name: "zip", command: "unzip -p" }),
+    (b"7z\xbc\xaf\x27\x1c", ForeignFormat { name: "7-Zip", command: "7z e -so" }),
+    (b"Rar!\x1a\x07", ForeignFormat { name: "RAR", command: "unrar p -inul" }),
+    (b"Salted__", ForeignFormat { name: "openssl enc", command: "openssl enc -d -aes-256-cbc -pbkdf2 -in" }),
+    (b"-----BEGIN PGP MESSAGE-----", ForeignFormat { name: "gpg", command: "gpg -d" }),
 ];
 
 /// Formats that are no PostgreSQL dump, by their first bytes.
@@ -149,7 +149,7 @@ pub(crate) fn content(head: &[u8]) -> ContentType {
     if head.is_empty() {
         return ContentType::Empty;
     }
-    if packing(head) != Packing::None {
+    if encoding(head) != FileEncoding::None {
         return ContentType::Packed;
     }
     if head.starts_with(b"PGDMP") {
@@ -164,11 +164,11 @@ pub(crate) fn content(head: &[u8]) -> ContentType {
     if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
         return ContentType::Utf16;
     }
-    if let Some((_, packer)) = PACKERS.iter().find(|(magic, _)| head.starts_with(magic)) {
-        return ContentType::Foreign(*packer);
+    if let Some((_, compressor)) = FOREIGN_FORMATS.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return ContentType::Foreign(*compressor);
     }
     if is_pgp(head) {
-        return ContentType::Foreign(Packer { name: "gpg", command: "gpg -d" });
+        return ContentType::Foreign(ForeignFormat { name: "gpg", command: "gpg -d" });
     }
     if let Some((_, alien)) = ALIENS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return ContentType::Other(*alien);

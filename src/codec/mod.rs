@@ -19,8 +19,8 @@ use std::fmt;
 use std::str::FromStr;
 
 pub(crate) use compressor::{Stored, StreamCompressor};
-pub(crate) use decompressor::Unpacker;
-pub(crate) use detect::{ContentType, Packer as ForeignPacker, Packing};
+pub(crate) use decompressor::DecompressReader;
+pub(crate) use detect::{ContentType, FileEncoding, ForeignFormat};
 pub(crate) use digest::{Digest, Hasher, Hashing};
 pub(crate) use random_access::RandomAccessReader;
 

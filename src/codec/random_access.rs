@@ -187,9 +187,9 @@ mod tests {
     }
 
     fn packed(plain: &[u8], compression: Compression) -> Vec<u8> {
-        let mut packer = StreamCompressor::new(compression, 2, Vec::new()).unwrap();
-        packer.write_block(plain.to_vec()).unwrap();
-        packer.finish().unwrap().1
+        let mut compressor = StreamCompressor::new(compression, 2, Vec::new()).unwrap();
+        compressor.write_block(plain.to_vec()).unwrap();
+        compressor.finish().unwrap().1
     }
 
     fn piece(pieces: &RandomAccessReader, range: Range<u64>) -> Vec<u8> {

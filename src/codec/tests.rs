@@ -23,9 +23,9 @@ fn text(bytes: usize) -> Vec<u8> {
 }
 
 fn packed(compression: Compression, plain: &[u8]) -> Vec<u8> {
-    let mut packer = StreamCompressor::new(compression, 2, Vec::new()).unwrap();
-    packer.write_all(plain).unwrap();
-    let (stored, bytes) = packer.finish().unwrap();
+    let mut compressor = StreamCompressor::new(compression, 2, Vec::new()).unwrap();
+    compressor.write_all(plain).unwrap();
+    let (stored, bytes) = compressor.finish().unwrap();
     let digest = |bytes: &[u8]| {
         let mut hasher = Hasher::default();
         hasher.update(bytes);
@@ -37,9 +37,9 @@ fn packed(compression: Compression, plain: &[u8]) -> Vec<u8> {
 }
 
 fn unpacked(bytes: &[u8]) -> Result<(DetectedType, Vec<u8>)> {
-    let (kind, mut unpacker) = Unpacker::open(io::Cursor::new(bytes.to_vec()), 2)?;
+    let (kind, mut decompressor) = DecompressReader::open(io::Cursor::new(bytes.to_vec()), 2)?;
     let mut plain = Vec::new();
-    unpacker.read_to_end(&mut plain).map_err(Unpacker::failure)?;
+    decompressor.read_to_end(&mut plain).map_err(DecompressReader::failure)?;
     Ok((kind, plain))
 }
 
@@ -92,18 +92,18 @@ fn what_is_packed_is_unpacked() {
 #[test]
 fn blocks_and_bytes_may_be_mixed() {
     let plain = text(5 * BLOCK);
-    let mut packer = StreamCompressor::new(Compression::DEFAULT_GZIP, 3, Vec::new()).unwrap();
-    packer.write_all(&plain[..1000]).unwrap();
-    packer.write_block(plain[1000..2000].to_vec()).unwrap();
-    packer.write_block(Vec::new()).unwrap();
-    packer.write_block(plain[2000..].to_vec()).unwrap();
-    let (_, bytes) = packer.finish().unwrap();
-    let (_, mut unpacker) = Unpacker::open(io::Cursor::new(bytes), 1).unwrap();
+    let mut compressor = StreamCompressor::new(Compression::DEFAULT_GZIP, 3, Vec::new()).unwrap();
+    compressor.write_all(&plain[..1000]).unwrap();
+    compressor.write_block(plain[1000..2000].to_vec()).unwrap();
+    compressor.write_block(Vec::new()).unwrap();
+    compressor.write_block(plain[2000..].to_vec()).unwrap();
+    let (_, bytes) = compressor.finish().unwrap();
+    let (_, mut decompressor) = DecompressReader::open(io::Cursor::new(bytes), 1).unwrap();
     let mut back = vec![0; 10];
-    unpacker.read_exact(&mut back).unwrap();
-    while let Some(block) = unpacker.next_block().unwrap() {
+    decompressor.read_exact(&mut back).unwrap();
+    while let Some(block) = decompressor.next_block().unwrap() {
         back.extend_from_slice(&block);
-        unpacker.recycle(block);
+        decompressor.recycle(block);
     }
     assert!(back == plain);
 }
@@ -181,9 +181,9 @@ fn xz_is_read_and_a_cut_is_noticed() {
     let mut writer = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
     writer.write_all(&plain).unwrap();
     let packed = writer.finish().unwrap();
-    foreign_packing(&packed, &plain, Packing::Xz);
+    foreign_encoding(&packed, &plain, FileEncoding::Xz);
     if let Some(by_tool) = through(&["xz", "-9", "-c"], &plain) {
-        foreign_packing(&by_tool, &plain, Packing::Xz);
+        foreign_encoding(&by_tool, &plain, FileEncoding::Xz);
     }
 }
 
@@ -193,13 +193,13 @@ fn bzip2_is_read_and_a_cut_is_noticed() {
     let plain = text(2 * BLOCK + 7);
     let mut writer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
     writer.write_all(&plain).unwrap();
-    foreign_packing(&writer.finish().unwrap(), &plain, Packing::Bzip2);
+    foreign_encoding(&writer.finish().unwrap(), &plain, FileEncoding::Bzip2);
 }
 
 /// Unpacks to `plain`, also twice in a row, and no part of it does.
-fn foreign_packing(packed: &[u8], plain: &[u8], packing: Packing) {
+fn foreign_encoding(packed: &[u8], plain: &[u8], encoding: FileEncoding) {
     let (kind, back) = unpacked(packed).unwrap();
-    assert!(kind.packing == packing && back == plain);
+    assert!(kind.encoding == encoding && back == plain);
     assert!(unpacked(&[packed, packed].concat()).unwrap().1 == [plain, plain].concat());
     for cut in (14..packed.len()).step_by(packed.len() / 40).chain(packed.len() - 30..packed.len()) {
         let error = unpacked(&packed[..cut]).err().unwrap_or_else(|| panic!("cut at {cut}"));
@@ -233,12 +233,12 @@ fn a_bomb_takes_no_more_memory_than_a_block() {
     for _ in 0..64 {
         bomb.write_all(&zeros).unwrap();
     }
-    let (_, mut unpacker) = Unpacker::open(io::Cursor::new(bomb.finish().unwrap()), 2).unwrap();
+    let (_, mut decompressor) = DecompressReader::open(io::Cursor::new(bomb.finish().unwrap()), 2).unwrap();
     let mut blocks = 0;
-    while let Some(block) = unpacker.next_block().unwrap() {
+    while let Some(block) = decompressor.next_block().unwrap() {
         assert!(block.capacity() <= 2 * BLOCK);
         blocks += 1;
-        unpacker.recycle(block);
+        decompressor.recycle(block);
     }
     assert_eq!(blocks, 64);
     // A member of ours that claims more than any of ours holds.
@@ -261,7 +261,7 @@ fn files_are_known_by_their_content() {
         (b"age-encryption.org/v1\n", ContentType::Age),
         (b"-----BEGIN AGE ENCRYPTED FILE-----\n", ContentType::Age),
         (b"\xff\xfe-\0-\0", ContentType::Utf16),
-        (b"PK\x03\x04", ContentType::Foreign(ForeignPacker { name: "zip", command: "unzip -p" })),
+        (b"PK\x03\x04", ContentType::Foreign(ForeignFormat { name: "zip", command: "unzip -p" })),
     ];
     for (bytes, content) in table {
         for method in methods() {
@@ -269,8 +269,8 @@ fn files_are_known_by_their_content() {
             assert_eq!((kind.content, &back[..]), (*content, *bytes), "{method}");
         }
     }
-    assert_eq!(unpacked(&packed(Compression::None, b"x")).unwrap().0.packing, Packing::None);
-    assert_eq!(unpacked(&packed(Compression::DEFAULT_GZIP, b"x")).unwrap().0.packing, Packing::Gzip);
+    assert_eq!(unpacked(&packed(Compression::None, b"x")).unwrap().0.encoding, FileEncoding::None);
+    assert_eq!(unpacked(&packed(Compression::DEFAULT_GZIP, b"x")).unwrap().0.encoding, FileEncoding::Gzip);
 }
 
 /// An output that takes so many bytes and then is full; it notes that it was dropped.
@@ -300,22 +300,23 @@ impl Drop for Full {
 fn a_full_disk_is_told_at_once_and_as_it_was() {
     for method in methods() {
         let dropped = Arc::default();
-        let mut packer = StreamCompressor::new(method, 2, Full(10_000, Arc::clone(&dropped))).unwrap();
+        let mut compressor = StreamCompressor::new(method, 2, Full(10_000, Arc::clone(&dropped))).unwrap();
         let block = text(BLOCK);
-        let error = (0..200).find_map(|_| packer.write_block(block.clone()).err());
+        let error = (0..200).find_map(|_| compressor.write_block(block.clone()).err());
         let error = error.unwrap_or_else(|| panic!("{method}: 200 blocks fit into 10 kB"));
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
         assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::StorageFull), "{method}");
         assert!(*dropped.lock().unwrap());
-        assert!(packer.write_block(block.clone()).is_err() && packer.finish().is_err());
+        assert!(compressor.write_block(block.clone()).is_err() && compressor.finish().is_err());
     }
 }
 
 #[test]
 fn a_failure_at_the_very_end_is_a_failure() {
-    let mut packer = StreamCompressor::new(Compression::DEFAULT_GZIP, 1, Full(10, Arc::default())).unwrap();
-    packer.write_all(b"x").unwrap();
-    assert!(packer.finish().is_err());
+    let mut compressor =
+        StreamCompressor::new(Compression::DEFAULT_GZIP, 1, Full(10, Arc::default())).unwrap();
+    compressor.write_all(b"x").unwrap();
+    assert!(compressor.finish().is_err());
 }
 
 #[test]
@@ -331,9 +332,9 @@ fn giving_up_leaves_no_valid_end() {
         }
     }
     let out = Shared::default();
-    let mut packer = StreamCompressor::new(Compression::DEFAULT_GZIP, 2, out.clone()).unwrap();
-    packer.write_all(&text(3 * BLOCK)).unwrap();
-    drop(packer);
+    let mut compressor = StreamCompressor::new(Compression::DEFAULT_GZIP, 2, out.clone()).unwrap();
+    compressor.write_all(&text(3 * BLOCK)).unwrap();
+    drop(compressor);
     let bytes = out.0.lock().unwrap().clone();
     assert!(!bytes.is_empty() && unpacked(&bytes).is_err());
 }
@@ -352,7 +353,7 @@ fn an_error_of_the_source_is_no_damage() {
             Ok(length)
         }
     }
-    let error = Unpacker::open(Broken(1000), 1).err().unwrap();
+    let error = DecompressReader::open(Broken(1000), 1).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Failed);
     assert!(error.full_message().contains("permission denied"), "{}", error.full_message());
 }
@@ -368,7 +369,7 @@ proptest! {
             bytes[at] ^= 1 << bit;
             // A header byte that no reader looks at may differ; the data never do.
             if let Ok((kind, back)) = unpacked(&bytes) {
-                prop_assert!(back == plain || kind.packing == Packing::None, "{} at {}", method, at);
+                prop_assert!(back == plain || kind.encoding == FileEncoding::None, "{} at {}", method, at);
             }
         }
     }

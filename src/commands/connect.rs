@@ -103,7 +103,7 @@ impl StackContext {
             self.ui.detail(reason);
         }
         let own = self.settings.for_stack(&target)?;
-        let overrides = self.wishes(&own, target.profile.name.as_deref())?;
+        let overrides = self.overrides(&own, target.profile.name.as_deref())?;
         let replicas = std::iter::once(&target.container).chain(&target.candidates);
         let replicas: Vec<Container> = replicas.map(|info| self.daemon.container(info)).collect();
         let answering = self.interrupt.or(primary(&replicas, &overrides, entry));

@@ -65,7 +65,7 @@ pub(crate) async fn run(_args: DoctorArgs, ctx: &CommandContext) -> Result<()> {
         *step = ctx.ui.complete(step);
     }
     show(ctx, daemon, &findings);
-    verdict(ctx, &findings)
+    conclusion(ctx, &findings)
 }
 
 /// Which daemon it was: who has several wants to know before all else.
@@ -106,12 +106,12 @@ fn configuration(settings: &Settings) -> Vec<CheckFinding> {
 /// Every check but those of the configuration.
 async fn look(ctx: &CommandContext, stacks: &[StackContext]) -> Result<Vec<CheckFinding>> {
     let daemon = ctx.daemon()?;
-    let engine = doctor::engine::look(&daemon.engine, choice(daemon), &ctx.rooms()).await;
+    let engine = doctor::engine::look(&daemon.engine, choice(daemon), &ctx.private_dirs()).await;
     let mut findings = doctor::engine::judge(&engine);
     // First: what a worker of a killed run does in a database ends with it.
     let beside = stacks.iter().filter_map(|stack| find_catalog::of(&stack.settings, &stack.environment).ok());
     let mut homes: Vec<PathBuf> = beside.map(|catalog| catalog.directory().to_owned()).collect();
-    for place in ctx.all_rooms() {
+    for place in ctx.all_private_dirs() {
         if !homes.contains(&place) {
             homes.push(place);
         }
@@ -236,7 +236,7 @@ fn item(finding: &CheckFinding) -> Item {
         Severity::Problem => Tone::Bad,
     };
     Item {
-        word: finding.severity.word(),
+        label: finding.severity.keyword(),
         tone,
         about: finding.about(),
         text: finding.what.clone(),
@@ -246,7 +246,7 @@ fn item(finding: &CheckFinding) -> Item {
 }
 
 /// The last line.
-fn verdict(app: &App, findings: &[CheckFinding]) -> Result<()> {
+fn conclusion(app: &App, findings: &[CheckFinding]) -> Result<()> {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     let told: Vec<String> = [
         (count(Severity::Problem), "problem", "problems"),

@@ -66,11 +66,11 @@ pub(crate) fn identity(
 /// Errors of [`of`].
 pub(crate) fn of_profile(
     settings: &Settings,
-    landscape: &Inventory,
+    inventory: &Inventory,
     environment: &Environment,
     profile: &str,
 ) -> Result<Catalog> {
-    if let [only] = named(landscape, &environment.stack, profile).as_slice() {
+    if let [only] = named(inventory, &environment.stack, profile).as_slice() {
         return of(settings, only);
     }
     let root = settings.backups_of(&environment.stack, environment.directory.as_deref())?;
@@ -105,24 +105,24 @@ pub(crate) async fn meant(ctx: &CommandContext) -> Result<Meant> {
     if settings.has_one_backup_place() || settings.is_about(stack) {
         return here();
     }
-    let landscape = match tokio::time::timeout(LIMIT, ctx.inventory()).await {
-        Ok(Ok(landscape)) => landscape,
+    let inventory = match tokio::time::timeout(LIMIT, ctx.inventory()).await {
+        Ok(Ok(inventory)) => inventory,
         Ok(Err(error)) if matches!(error.kind(), ErrorKind::Interrupted(_)) => return Err(error),
         Ok(Err(_)) | Err(_) => return here(),
     };
-    match named(&landscape, stack, profile).as_slice() {
+    match named(&inventory, stack, profile).as_slice() {
         [] => here(),
         [only] => meant(of(settings, only)?),
         // Several checkouts of one stack: the directory we stand in may tell, else they are listed.
-        _ => meant(of(settings, &landscape.environment(target)?)?),
+        _ => meant(of(settings, &inventory.environment(target)?)?),
     }
 }
 
 /// The environments of this stack and profile.
-fn named<'a>(landscape: &'a Inventory, stack: &str, profile: &str) -> Vec<&'a Environment> {
-    let stacks = landscape.stacks().into_iter().filter(|known| known.name == stack);
+fn named<'a>(inventory: &'a Inventory, stack: &str, profile: &str) -> Vec<&'a Environment> {
+    let stacks = inventory.stacks().into_iter().filter(|known| known.name == stack);
     stacks
         .flat_map(|known| known.environments)
-        .filter(|environment| environment.profile.word() == profile)
+        .filter(|environment| environment.profile.keyword() == profile)
         .collect()
 }

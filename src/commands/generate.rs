@@ -17,7 +17,7 @@ pub(crate) struct GenerateArgs {
 /// # Errors
 /// See [`SchemaTool`].
 pub(crate) async fn run(args: &GenerateArgs, ctx: &CommandContext) -> Result<()> {
-    let verb = ToolVerb { name: "generate", action: "generate the client of", words: &["generate"] };
+    let verb = ToolVerb { name: "generate", action: "generate the client of", arguments: &["generate"] };
     if over_several(verb, &args.many, ctx).await? {
         return Ok(());
     }

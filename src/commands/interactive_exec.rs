@@ -55,7 +55,7 @@ pub(crate) async fn talk(app: &App, container: &Container, spec: &ExecSpec) -> R
         Outcome::Exited(0) => Ok(()),
         Outcome::Exited(code) => Err(Error::new(ErrorKind::Child(code), "the command failed")),
         Outcome::ReaderGone(left) => Err(reader_gone(app, left.as_ref())),
-        Outcome::NotStarted { code, words } => Err(not_started(code, &words, container, spec)),
+        Outcome::NotStarted { code, text } => Err(not_started(code, &text, container, spec)),
     }
 }
 
@@ -82,15 +82,15 @@ pub(crate) fn reader_gone(app: &App, left: Option<&SurvivingProcesses>) -> Error
 }
 
 /// Error for a command that the engine could not start, with a hint.
-fn not_started(code: u8, words: &str, container: &ContainerInfo, spec: &ExecSpec) -> Error {
-    let missing = words.contains("executable file not found") || words.contains("no such file or directory");
+fn not_started(code: u8, text: &str, container: &ContainerInfo, spec: &ExecSpec) -> Error {
+    let missing = text.contains("executable file not found") || text.contains("no such file or directory");
     // Older engines give 126 for a command that is not there; a shell gives 127.
     let code = if missing { 127 } else { code };
     let program = spec.program();
-    let message = format!("`{program}` cannot be started in container {}: {words}", container.name);
-    let hint = if words.contains("unable to find user") || words.contains("unable to find group") {
+    let message = format!("`{program}` cannot be started in container {}: {text}", container.name);
+    let hint = if text.contains("unable to find user") || text.contains("unable to find group") {
         format!("list the users there: `envctl exec {} -- cat /etc/passwd`", shell_word(&container.name))
-    } else if words.contains("chdir") || words.contains("cwd") || words.contains("working directory") {
+    } else if text.contains("chdir") || text.contains("cwd") || text.contains("working directory") {
         "`-w` names a directory in the container".to_owned()
     } else if program == "sh" {
         format!("run a program that the image has: `envctl exec {} -- PROGRAM`", shell_word(&container.name))

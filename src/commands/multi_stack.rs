@@ -17,7 +17,7 @@ use crate::error::{self, Error, ErrorKind, Result};
 use crate::multi_stack::collect_plans::PlanResult;
 use crate::multi_stack::report::resume;
 use crate::multi_stack::resume_file;
-use crate::multi_stack::resume_file::{Journal, ResumeRecord};
+use crate::multi_stack::resume_file::{ResumeFile, ResumeRecord};
 use crate::multi_stack::run::{RunEvent, run as carry_out};
 use crate::multi_stack::schedule::{OnFailure, Schedule};
 use crate::multi_stack::{
@@ -42,8 +42,8 @@ pub(crate) struct ManyArgs {
     resume: bool,
 }
 
-fn on_failure(word: &str) -> Result<OnFailure, String> {
-    OnFailure::parse(word).ok_or_else(|| "expected stop or continue".to_owned())
+fn on_failure(argument: &str) -> Result<OnFailure, String> {
+    OnFailure::parse(argument).ok_or_else(|| "expected stop or continue".to_owned())
 }
 
 impl ManyArgs {
@@ -55,13 +55,13 @@ impl ManyArgs {
         if self.resume || settings.target.names_several() {
             return Ok(true);
         }
-        let word = match (&self.canary, self.on_failure) {
+        let argument = match (&self.canary, self.on_failure) {
             (Some(_), _) => "--canary",
             (_, Some(_)) => "--on-failure",
             _ if self.parallel > 1 => "--parallel",
             _ => return Ok(false),
         };
-        Err(error::usage(format!("{word} is for several stacks, and one is meant here"))
+        Err(error::usage(format!("{argument} is for several stacks, and one is meant here"))
             .hint("name them: `-s GLOB` (repeatable) or `--all-stacks`"))
     }
 }
@@ -79,7 +79,7 @@ pub(crate) async fn run<V: StackOperation>(
     let context = &ctx.daemon()?.context;
     let limit = ctx.limit_for_each();
     let on_failure = args.on_failure.unwrap_or(default);
-    let last = || resume_file::last(&ctx.journals()?, verb.name(), context);
+    let last = || resume_file::last(&ctx.resume_dir()?, verb.name(), context);
     let earlier = args.resume.then(last).transpose()?;
     let report =
         |stacks| Report { verb: verb.name(), context: context.clone(), dry_run: ctx.global.dry_run, stacks };
@@ -89,31 +89,35 @@ pub(crate) async fn run<V: StackOperation>(
         return Ok(());
     };
     let ask = async |environment, stop| verb.plan(&environment, stop).await;
-    let (legs, broken) = parted(collect_plans(asked.clone(), limit, &ctx.interrupt, ask).await);
+    let (stack_plans, broken) = parted(collect_plans(asked.clone(), limit, &ctx.interrupt, ask).await);
     for ended in &broken {
         tell_failure(ctx, ended);
     }
     if let Some(signal) = ctx.interrupt.came() {
         return Err(interrupted(signal));
     }
-    if let Some(error) = too_broken(&legs, &broken, on_failure) {
-        let rest = legs
+    if let Some(error) = too_broken(&stack_plans, &broken, on_failure) {
+        let rest = stack_plans
             .iter()
-            .map(|leg| StackResult::new(&leg.environment, End::NotBegun, Duration::ZERO))
+            .map(|stack_plan| StackResult::new(&stack_plan.environment, End::NotBegun, Duration::ZERO))
             .collect();
         let report = report(in_order(&asked, rest, broken));
         ctx.ui.show(&report, |ui| ui.render(&table(&report)));
         return Err(error);
     }
-    let plan = MultiStackPlan { verb: verb.name(), manner: manner(args, on_failure, legs.len()), legs };
+    let plan = MultiStackPlan {
+        verb: verb.name(),
+        manner: manner(args, on_failure, stack_plans.len()),
+        stack_plans,
+    };
     let targets = plan.targets(|plan| verb.changes(plan));
     let ends = match ctx.confirm_each(plan, &targets, &ctx.global.consent())? {
         Decision::DryRun(plan) => return dry_run(ctx, plan, broken, context),
         Decision::Go(plan) => {
             let run = ResumeRecord::new(verb.name(), context, ctx.now().to_string(), &asked);
             let run = earlier.map_or(run.clone(), |earlier| earlier.taken_up(run));
-            let journal = Journal::begin(&ctx.journals()?, run)?;
-            work(verb, plan, args, on_failure, limit, ctx, journal).await
+            let resume_file = ResumeFile::begin(&ctx.resume_dir()?, run)?;
+            work(verb, plan, args, on_failure, limit, ctx, resume_file).await
         }
     };
     finish(ctx, &report(in_order(&asked, ends, broken)))
@@ -158,11 +162,11 @@ async fn select(
     args: &ManyArgs,
     earlier: Option<&ResumeRecord>,
 ) -> Result<Option<Vec<Environment>>> {
-    let landscape = ctx.inventory().await?;
+    let inventory = ctx.inventory().await?;
     let environments = match earlier {
-        None => landscape.environments(&ctx.settings.target)?,
+        None => inventory.environments(&ctx.settings.target)?,
         Some(earlier) if earlier.unfinished().next().is_none() => return Ok(None),
-        Some(earlier) => unfinished(&landscape, &ctx.settings.target, earlier)?,
+        Some(earlier) => unfinished(&inventory, &ctx.settings.target, earlier)?,
     };
     let own = |environment| ctx.protected_by_its_own(environment);
     let environments = environments.into_iter().map(own).collect::<Result<Vec<_>>>()?;
@@ -184,7 +188,7 @@ async fn select(
 
 /// The environments of a run that are not done, each exactly the one it was; what is named now narrows them.
 fn unfinished(
-    landscape: &Inventory,
+    inventory: &Inventory,
     request: &TargetRequest,
     earlier: &ResumeRecord,
 ) -> Result<Vec<Environment>> {
@@ -195,7 +199,7 @@ fn unfinished(
         if !named || request.profile.as_ref().is_some_and(|profile| *profile != line.profile) {
             continue;
         }
-        let stacks = landscape.stacks();
+        let stacks = inventory.stacks();
         let all = stacks.iter().flat_map(|stack| &stack.environments);
         let same: Vec<_> = all.filter(|environment| line.is(environment)).collect();
         match same.as_slice() {
@@ -224,28 +228,28 @@ fn fits(patterns: &[String], all: bool, name: &str) -> bool {
 
 /// Plans that could be made, and those that could not.
 fn parted<P, O>(answers: Vec<PlanResult<P>>) -> (Vec<StackPlan<P>>, Vec<StackResult<O>>) {
-    let (mut legs, mut broken) = (Vec::new(), Vec::new());
+    let (mut stack_plans, mut broken) = (Vec::new(), Vec::new());
     for PlanResult { environment, answer, took } in answers {
         match answer {
-            Ok(plan) => legs.push(StackPlan { environment, plan, spent: took }),
+            Ok(plan) => stack_plans.push(StackPlan { environment, plan, spent: took }),
             Err(error) => broken.push(StackResult::new(&environment, End::Failed(error), took)),
         }
     }
-    (legs, broken)
+    (stack_plans, broken)
 }
 
 /// A plan that could not be made is a failure like any other, and the first one stops where that is wanted:
 /// before anything has changed.
 fn too_broken<P, O>(
-    legs: &[StackPlan<P>],
+    stack_plans: &[StackPlan<P>],
     broken: &[StackResult<O>],
     on_failure: OnFailure,
 ) -> Option<Error> {
-    if broken.is_empty() || (on_failure == OnFailure::Continue && !legs.is_empty()) {
+    if broken.is_empty() || (on_failure == OnFailure::Continue && !stack_plans.is_empty()) {
         return None;
     }
     let names: Vec<_> = broken.iter().map(|ended| ended.stack.as_str()).collect();
-    let all = broken.len() + legs.len();
+    let all = broken.len() + stack_plans.len();
     let error = Error::new(
         ErrorKind::Partial,
         format!(
@@ -255,7 +259,7 @@ fn too_broken<P, O>(
         ),
     );
     let others = "`--on-failure continue` does the others; or name those that you mean with `-s`";
-    Some(if legs.is_empty() { error } else { error.hint(others) })
+    Some(if stack_plans.is_empty() { error } else { error.hint(others) })
 }
 
 fn manner(args: &ManyArgs, on_failure: OnFailure, count: usize) -> String {
@@ -279,19 +283,22 @@ async fn work<V: StackOperation>(
     on_failure: OnFailure,
     limit: Option<Duration>,
     app: &App,
-    mut journal: Journal,
+    mut resume_file: ResumeFile,
 ) -> Vec<StackResult<V::Outcome>> {
-    let legs = &plan.plan().legs;
-    let canary =
-        args.canary.as_ref().and_then(|name| legs.iter().position(|leg| leg.environment.stack == *name));
-    let profiles: Vec<String> = legs.iter().map(|leg| leg.environment.profile.word().to_owned()).collect();
-    let schedule = Schedule::new(legs.len(), args.parallel.into(), canary, on_failure);
+    let stack_plans = &plan.plan().stack_plans;
+    let canary = args
+        .canary
+        .as_ref()
+        .and_then(|name| stack_plans.iter().position(|stack_plan| stack_plan.environment.stack == *name));
+    let profiles: Vec<String> =
+        stack_plans.iter().map(|stack_plan| stack_plan.environment.profile.keyword().to_owned()).collect();
+    let schedule = Schedule::new(stack_plans.len(), args.parallel.into(), canary, on_failure);
     let tell = |told: RunEvent<'_, V::Outcome>| match told {
         RunEvent::Begun(environment) => app.ui.detail(&format!("{}: begun", environment.stack)),
         RunEvent::Ended(at, ended) if ended.is_done() => {
             app.ui.say(&format!("{}: done in {}", ended.stack, duration(ended.took)));
             let profile = profiles.get(at).map_or("unknown", String::as_str);
-            if let Err(error) = journal.done(&ended.stack, profile) {
+            if let Err(error) = resume_file.done(&ended.stack, profile) {
                 app.ui.warn(&error.full_message());
             }
         }
@@ -343,10 +350,9 @@ fn dry_run<P: std::fmt::Display + serde::Serialize, O>(
     broken: Vec<StackResult<O>>,
     context: &str,
 ) -> Result<()> {
-    let planned = plan
-        .legs
-        .into_iter()
-        .map(|leg| StackResult::new(&leg.environment, End::Planned(leg.plan), leg.spent));
+    let planned = plan.stack_plans.into_iter().map(|stack_plan| {
+        StackResult::new(&stack_plan.environment, End::Planned(stack_plan.plan), stack_plan.spent)
+    });
     let broken = broken.into_iter().filter_map(StackResult::failed);
     let stacks = planned.chain(broken).collect();
     let report = Report { verb: plan.verb, context: context.to_owned(), dry_run: true, stacks };

@@ -46,7 +46,7 @@ pub(crate) async fn run(args: PsqlArgs, ctx: &CommandContext) -> Result<()> {
     let typed = !from_file && options.stdin_is_terminal && options.stdout_is_terminal;
     let request = PsqlRequest {
         interactive: typed && args.command.is_empty(),
-        prompt: format!("{}[{}]", found.target.stack, found.target.profile.word()),
+        prompt: format!("{}[{}]", found.target.stack, found.target.profile.keyword()),
         commands: args.command,
         extra: args.extra,
     };

@@ -34,19 +34,19 @@ pub(crate) async fn run(args: &PushArgs, ctx: &CommandContext) -> Result<()> {
         ctx.ui.answer(&crate::text::escape::escape_lines(&pushed.text()));
         return Ok(());
     }
-    let words = words(&pushed);
-    if !words.iter().any(|line| line.contains("--accept-data-loss")) {
-        return Err(error::tool(format!("the push failed: {}", words.join("; "))));
+    let arguments = arguments(&pushed);
+    if !arguments.iter().any(|line| line.contains("--accept-data-loss")) {
+        return Err(error::tool(format!("the push failed: {}", arguments.join("; "))));
     }
     let action = format!("push the schema into the database of {}, losing data", tool.place());
     let mut call =
         tool.call("push", Guard::Destroy, action, &[&mild[..], &["--accept-data-loss"]].concat())?;
-    call.output = words;
+    call.output = arguments;
     tool.carry_out(call).await
 }
 
 /// The tool's words, without empty lines.
-fn words(captured: &CommandOutput) -> Vec<String> {
+fn arguments(captured: &CommandOutput) -> Vec<String> {
     let both = [&captured.stdout[..], b"\n", &captured.stderr[..]].concat();
     let text = String::from_utf8_lossy(&both).into_owned();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

@@ -17,7 +17,7 @@ pub(crate) struct SeedArgs {
 /// # Errors
 /// See [`SchemaTool`].
 pub(crate) async fn run(args: &SeedArgs, ctx: &CommandContext) -> Result<()> {
-    let verb = ToolVerb { name: "seed", action: "seed the database of", words: &["db", "seed"] };
+    let verb = ToolVerb { name: "seed", action: "seed the database of", arguments: &["db", "seed"] };
     if over_several(verb, &args.many, ctx).await? {
         return Ok(());
     }

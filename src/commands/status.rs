@@ -135,19 +135,19 @@ fn tell_missing(app: &App, rows: &[EnvironmentRow]) {
 }
 
 /// Everything, unless a stack or a profile was named.
-pub(crate) fn wanted(landscape: &Inventory, settings: &Settings) -> Result<Vec<Environment>> {
+pub(crate) fn wanted(inventory: &Inventory, settings: &Settings) -> Result<Vec<Environment>> {
     let request = &settings.target;
     if request.container.is_some() {
-        return landscape.environments(request);
+        return inventory.environments(request);
     }
     let names = globs(&request.stacks)?;
-    let stacks = landscape.stacks();
+    let stacks = inventory.stacks();
     // Each name has to fit something, as with every other verb: the error lists what is there.
     for pattern in &request.stacks {
         let glob = globs(std::slice::from_ref(pattern))?;
         if !stacks.iter().any(|stack| glob.is_match(stack.name)) {
             let alone = TargetRequest { stacks: vec![pattern.clone()], profile: None, ..request.clone() };
-            landscape.environments(&alone)?;
+            inventory.environments(&alone)?;
         }
     }
     let profile = request.profile.as_deref();
@@ -155,11 +155,11 @@ pub(crate) fn wanted(landscape: &Inventory, settings: &Settings) -> Result<Vec<E
         .into_iter()
         .filter(|stack| request.stacks.is_empty() || names.is_match(stack.name))
         .flat_map(|stack| stack.environments)
-        .filter(|environment| profile.is_none_or(|name| environment.profile.word() == name))
+        .filter(|environment| profile.is_none_or(|name| environment.profile.keyword() == name))
         .cloned()
         .collect();
     let named = !request.stacks.is_empty() || profile.is_some();
-    if wanted.is_empty() && named { landscape.environments(request) } else { Ok(wanted) }
+    if wanted.is_empty() && named { inventory.environments(request) } else { Ok(wanted) }
 }
 
 fn globs(patterns: &[String]) -> Result<globset::GlobSet> {
@@ -173,8 +173,8 @@ fn globs(patterns: &[String]) -> Result<globset::GlobSet> {
     set.build().map_err(|e| crate::error::usage("the globs of `--stack` are too large").because(e))
 }
 
-pub(crate) fn nothing(landscape: &Inventory, daemon: &Daemon) -> String {
-    let others: usize = landscape.others().map(|environment| environment.members.len()).sum();
+pub(crate) fn nothing(inventory: &Inventory, daemon: &Daemon) -> String {
+    let others: usize = inventory.others().map(|environment| environment.members.len()).sum();
     format!(
         "no stack with a backend or a database runs in Docker context {}{}; start one with `docker compose up -d`, or name containers in envctl.toml",
         daemon.context,
@@ -215,7 +215,7 @@ async fn look(stack: StackContext) -> EnvironmentRow {
         match latest {
             Ok(backup) => {
                 let path = backup.path.display().to_string();
-                let (started, verified) = (backup.label.timestamp(), backup.verification().word());
+                let (started, verified) = (backup.label.timestamp(), backup.verification().keyword());
                 row.last_backup = Some(BackupRow { path, started, verified });
             }
             Err(error) => row.no_backup = Some(error.full_message()),
@@ -243,7 +243,7 @@ async fn look(stack: StackContext) -> EnvironmentRow {
                 role: member.role.map(|role| role.to_string()),
                 name: member.container.name.clone(),
                 state: member.container.state.to_string(),
-                health: member.container.health.word(),
+                health: member.container.health.keyword(),
             })
             .collect(),
         database: only,

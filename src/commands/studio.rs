@@ -37,7 +37,7 @@ pub(crate) struct StudioArgs {
 /// Usual port of Studio.
 const USUAL: u16 = 5555;
 /// Time limit for learning whether a Studio that cannot be reached has ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const STDERR_TAIL: Duration = Duration::from_secs(1);
 /// Time limit for the start of Studio.
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
     let listens = ListenAddress::of(&mut session).await;
     session.close().await;
     let home = home(&stack).await?;
-    let plan = StudioPlan { database: found.facts.database.clone(), place: home.words() };
+    let plan = StudioPlan { database: found.facts.database.clone(), place: home.arguments() };
     if ctx.confirm(plan, &found.target)?.is_none() {
         return Ok(());
     }
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
         },
     };
     let progress: Arc<dyn Progress> = ctx.ui.progress();
-    progress.step(&format!("starting Studio{}", home.words()));
+    progress.step(&format!("starting Studio{}", home.arguments()));
     // Studio answers pages of its own address alone, so it has to have the port that the browser sees.
     let port = listener.local_addr().map_or(USUAL, |at| at.port());
     let mut studio = match &home {
@@ -79,7 +79,7 @@ pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
             let url = address_for(backend, &found).await?;
             Studio::start(backend, cli, port, &url).await?
         }
-        StudioHost::Guest(image, program) => {
+        StudioHost::OwnImage(image, program) => {
             let listens = listens?;
             beside(&stack, &found, &listens, (image, program.as_deref()), port).await?
         }
@@ -95,7 +95,7 @@ pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
             Ok(way) => way,
             // Where it has ended in the meantime its own words say more than ours.
             Err(error) => {
-                return Err(tokio::time::timeout(LAST_WORDS, studio.ended()).await.unwrap_or(error));
+                return Err(tokio::time::timeout(STDERR_TAIL, studio.ended()).await.unwrap_or(error));
             }
         };
         ctx.ui.end_progress();
@@ -148,14 +148,14 @@ enum StudioHost {
     /// In the backend, by this CLI.
     Backend(Container, StudioCli),
     /// In a worker from this image; by this program, where one is named.
-    Guest(String, Option<String>),
+    OwnImage(String, Option<String>),
 }
 
 impl StudioHost {
-    fn words(&self) -> String {
+    fn arguments(&self) -> String {
         match self {
             Self::Backend(..) => String::new(),
-            Self::Guest(image, _) => format!(", in a container of its own from {image}"),
+            Self::OwnImage(image, _) => format!(", in a container of its own from {image}"),
         }
     }
 }
@@ -164,14 +164,14 @@ impl StudioHost {
 async fn home(stack: &StackContext) -> Result<StudioHost> {
     let (environment, settings) = (&stack.environment, &stack.settings);
     let (program, image) = (&settings.migrations.studio, &settings.migrations.studio_image);
-    let guest = |image: &String| StudioHost::Guest(image.clone(), program.clone());
+    let own_image = |image: &String| StudioHost::OwnImage(image.clone(), program.clone());
     let has_backend = environment.members.iter().any(|member| member.role == Some(Role::Backend));
     let picked = environment.pick(&ContainerSelector::Backend, settings.target.index);
     let backend = match (picked, image) {
         (Ok(target), _) => stack.daemon.container(&target.container),
         // One that is stopped, or one of several, is not replaced in silence.
         (Err(error), _) if has_backend => return Err(error),
-        (Err(_), Some(image)) => return Ok(guest(image)),
+        (Err(_), Some(image)) => return Ok(own_image(image)),
         (Err(error), None) => return Err(error.hint(HINT)),
     };
     // What is named may be meant for the image.
@@ -179,7 +179,7 @@ async fn home(stack: &StackContext) -> Result<StudioHost> {
     let finding = StudioCli::find(&backend, named);
     match (stack.interrupt.or(finding).await??, image) {
         (Some(cli), _) => Ok(StudioHost::Backend(backend, cli)),
-        (None, Some(image)) => Ok(guest(image)),
+        (None, Some(image)) => Ok(own_image(image)),
         (None, None) => Err(no_studio(&backend)),
     }
 }
@@ -204,14 +204,14 @@ async fn beside(
     let database = &found.container;
     let unfit = |unfit: &Unfit| error::tool(format!("Studio cannot run beside the database: {unfit}"));
     let listens = listens.as_ref().map_err(unfit)?;
-    let places = stack.all_rooms();
+    let places = stack.all_private_dirs();
     let homes: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
     for left in stack.interrupt.or(worker::reap(database.engine(), &homes)).await? {
         let short = left.operation.get(..8).unwrap_or(&left.operation);
         stack.ui.warn(&format!("removed the worker of envctl/{short}, orphan of an envctl that was killed"));
     }
     let limits = Limits { memory: stack.settings.workers.memory, cpus: stack.settings.workers.cpus };
-    let workshop = WorkerFactory::open(database.engine(), &nonce(), &stack.rooms(), limits).await;
+    let workshop = WorkerFactory::open(database.engine(), &nonce(), &stack.private_dirs(), limits).await;
     let workshop = workshop.map_err(|why| unfit(&why))?;
     let (host, number) = listens.parts();
     let url = found.access.url(database, host, number.unwrap_or(5432)).await?;

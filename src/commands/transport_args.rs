@@ -29,8 +29,8 @@ impl WayArgs {
         let usual = &settings.workers;
         Ok(TransportOptions {
             transport: self.transport.as_deref().unwrap_or(&usual.transport).parse()?,
-            rooms: app.rooms(),
-            elsewhere: app.all_rooms(),
+            private_dirs: app.private_dirs(),
+            elsewhere: app.all_private_dirs(),
             disk: None,
             worker_min_size: usual.min_size,
             limits: Limits {

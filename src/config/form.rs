@@ -174,7 +174,7 @@ impl Form for Color {
     }
 
     fn show(value: &Self) -> String {
-        value.word().to_owned()
+        value.keyword().to_owned()
     }
 }
 

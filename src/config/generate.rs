@@ -57,8 +57,8 @@ fn profile(name: &str, found: &[&Environment]) -> String {
                 }
                 None => text.push_str("#project = \"…\"\n"),
             }
-            for (role, word) in [(Role::Backend, "backend"), (Role::Db, "db")] {
-                text.push_str(&service(only, role, word));
+            for (role, role_name) in [(Role::Backend, "backend"), (Role::Db, "db")] {
+                text.push_str(&service(only, role, role_name));
             }
         }
         several => {
@@ -81,16 +81,18 @@ fn profile(name: &str, found: &[&Environment]) -> String {
     text
 }
 
-fn service(environment: &Environment, role: Role, word: &str) -> String {
+fn service(environment: &Environment, role: Role, role_name: &str) -> String {
     let mut services: Vec<&str> = environment.with_role(role).map(|member| member.service.as_str()).collect();
     services.dedup();
     match services.as_slice() {
-        [only] => format!("{word} = {}\n", quoted(only)),
-        [] => format!("# No {word} was found: the service or container that is it.\n#{word} = \"…\"\n"),
+        [only] => format!("{role_name} = {}\n", quoted(only)),
+        [] => format!(
+            "# No {role_name} was found: the service or container that is it.\n#{role_name} = \"…\"\n"
+        ),
         several => {
-            let mut text = format!("# Several look like the {word}; name the one that is meant:\n");
+            let mut text = format!("# Several look like the {role_name}; name the one that is meant:\n");
             for service in several {
-                text.push_str(&format!("#{word} = {}\n", quoted(service)));
+                text.push_str(&format!("#{role_name} = {}\n", quoted(service)));
             }
             text
         }

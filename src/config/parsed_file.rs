@@ -166,20 +166,20 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn unknown(&self, prefix: &[&str], word: &str, known: &[&'static str], line: usize) -> Error {
-        let shown = [prefix, &[word]].concat().join(".");
+    fn unknown(&self, prefix: &[&str], name: &str, known: &[&'static str], line: usize) -> Error {
+        let shown = [prefix, &[name]].concat().join(".");
         let shown = shown.escape_debug();
-        if GUARDS.contains(&word.replace('-', "_").as_str()) {
+        if GUARDS.contains(&name.replace('-', "_").as_str()) {
             let reason = format!("`{shown}` lifts a guard and is never read from a file");
             return self.fault(line, &reason).hint("give it on the command line, each time");
         }
-        if word == "password" {
+        if name == "password" {
             return self
                 .fault(line, "a password must not stand in a configuration file")
                 .hint("use `password_file` or `password_command`");
         }
         let error = self.fault(line, &format!("unknown key `{shown}`"));
-        match meant(prefix, word, known) {
+        match meant(prefix, name, known) {
             Some(meant) => error.hint(format!("did you mean `{meant}`?")),
             None => error.note(format!("known here: {}", known.join(", "))),
         }
@@ -192,13 +192,13 @@ impl Walk<'_> {
 }
 
 /// The key that was probably meant: one that is spelt alike, or the same word in another table.
-fn meant(prefix: &[&str], word: &str, known: &[&'static str]) -> Option<String> {
-    let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(word, known);
+fn meant(prefix: &[&str], name: &str, known: &[&'static str]) -> Option<String> {
+    let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(name, known);
     let alike = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     if likeness(&alike) >= 0.6 {
         return Some([prefix, &[alike]].concat().join("."));
     }
-    let elsewhere = KEYS.iter().find(|key| key.path.rsplit('.').next() == Some(word))?;
+    let elsewhere = KEYS.iter().find(|key| key.path.rsplit('.').next() == Some(name))?;
     Some(elsewhere.path.replace('*', "NAME"))
 }
 

@@ -217,7 +217,7 @@ pub(crate) enum Color {
 
 impl Color {
     /// The word in options and files.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn keyword(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Always => "always",
@@ -229,10 +229,10 @@ impl Color {
 impl FromStr for Color {
     type Err = String;
 
-    fn from_str(word: &str) -> Result<Self, String> {
+    fn from_str(name: &str) -> Result<Self, String> {
         [Self::Auto, Self::Always, Self::Never]
             .into_iter()
-            .find(|color| color.word() == word)
-            .ok_or_else(|| format!("`{}` is not one of auto, always, never", word.escape_debug()))
+            .find(|color| color.keyword() == name)
+            .ok_or_else(|| format!("`{}` is not one of auto, always, never", name.escape_debug()))
     }
 }

@@ -16,13 +16,13 @@ use crate::text::sql_quote::{ident, literal};
 /// The server refuses.
 pub(crate) async fn create(
     admin: &mut Session,
-    side: &str,
+    staging: &str,
     properties: &Properties,
     operation: &str,
 ) -> Result<()> {
     let admin_role = admin.access().user.clone();
     let usual = admin.value(USUAL_TABLESPACE).await.map_err(Error::from)?.unwrap_or_default();
-    admin.query(&properties.create(side, &usual)).await.map_err(|refusal| {
+    admin.query(&properties.create(staging, &usual)).await.map_err(|refusal| {
         // insufficient_privilege
         let denied = refusal.state() == Some("42501") && properties.tablespace != usual;
         let error = Error::from(refusal).context("the staging database cannot be created");
@@ -39,7 +39,7 @@ pub(crate) async fn create(
         "envctl: being loaded by restore {operation}; the next restore removes it if that one is gone"
     );
     admin
-        .query(&format!("COMMENT ON DATABASE {} IS {}", ident(side), literal(&note)))
+        .query(&format!("COMMENT ON DATABASE {} IS {}", ident(staging), literal(&note)))
         .await
         .map_err(Error::from)?;
     Ok(())
@@ -51,16 +51,16 @@ pub(crate) async fn create(
 /// The server refuses.
 pub(crate) async fn again(
     admin: &mut Session,
-    side: &str,
+    staging: &str,
     loader: &str,
     properties: &Properties,
     operation: &str,
 ) -> Result<()> {
     admin.query(&end(loader)).await.map_err(Error::from)?;
-    drop_database(admin, side)
+    drop_database(admin, staging)
         .await
         .map_err(|e| Error::from(e).context("the staging database cannot be emptied"))?;
-    create(admin, side, properties, operation).await
+    create(admin, staging, properties, operation).await
 }
 
 /// The statement that ends those who load.
@@ -73,7 +73,7 @@ fn end(loader: &str) -> String {
 }
 
 /// Ends the loading session and drops the side database and the role that loads; gives whether both are gone.
-pub(crate) async fn clean_up(mut admin: Session, (side, role): (&str, &str), loader: &str) -> bool {
+pub(crate) async fn clean_up(mut admin: Session, (staging, role): (&str, &str), loader: &str) -> bool {
     // The loader first: at the end of its input psql would run what it has collected so far.
     let end = end(loader);
     if admin.query(&end).await.is_err() {
@@ -86,9 +86,9 @@ pub(crate) async fn clean_up(mut admin: Session, (side, role): (&str, &str), loa
     // What kept the restore waiting, a lock or a standby that is gone, must not keep this waiting.
     let _ = admin.query("SET lock_timeout = '5s'").await;
     let _ = admin.query("SET synchronous_commit = local").await;
-    let there = format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(side));
+    let there = format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(staging));
     let there = admin.value(&there).await.ok().flatten();
-    let dropped = (there.as_deref() == Some("0") || drop_database(&mut admin, side).await.is_ok())
+    let dropped = (there.as_deref() == Some("0") || drop_database(&mut admin, staging).await.is_ok())
         && drop_role(&mut admin, role).await.is_ok();
     admin.close().await;
     dropped

@@ -50,7 +50,7 @@ pub(crate) struct PreviousDatabaseNote {
 }
 
 /// Name of the side database a restore loads into.
-pub(crate) fn side_name(operation: &str, database: &str) -> String {
+pub(crate) fn staging_name(operation: &str, database: &str) -> String {
     bounded(&format!("envctl_new_{}_{database}", short(operation)))
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn swap(
                     .await
                     .map(|()| Vec::new());
             }
-            Err(SwapError::InUse(words)) => last = Some(words),
+            Err(SwapError::InUse(text)) => last = Some(text),
             Err(SwapError::Refused(error)) => return Err(error),
         }
     }
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn names_fit_into_postgres_and_are_cut_at_characters() {
         assert_eq!(kept_name("0123456789ab", "app"), "envctl_old_01234567_app");
-        let long = side_name("0123456789ab", &"é".repeat(40));
+        let long = staging_name("0123456789ab", &"é".repeat(40));
         assert!(long.len() <= 63 && long.ends_with('é'));
     }
 

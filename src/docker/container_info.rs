@@ -41,7 +41,7 @@ impl fmt::Display for ContainerState {
             Self::Removing => f.write_str("removing"),
             Self::Exited(code) => write!(f, "exited ({code})"),
             Self::Dead => f.write_str("dead"),
-            Self::Other(word) => f.write_str(word),
+            Self::Other(value) => f.write_str(value),
         }
     }
 }
@@ -61,7 +61,7 @@ pub(crate) enum Health {
 
 impl Health {
     /// The engine's word, or `None` where there is no check.
-    pub(crate) fn word(self) -> Option<&'static str> {
+    pub(crate) fn keyword(self) -> Option<&'static str> {
         match self {
             Self::None => None,
             Self::Starting => Some("starting"),
@@ -214,7 +214,7 @@ struct ConfigAnswer {
     env: Option<Vec<String>>,
     labels: Option<BTreeMap<String, String>>,
     cmd: Option<Vec<String>>,
-    #[serde(deserialize_with = "words")]
+    #[serde(deserialize_with = "text_or_list")]
     entrypoint: Vec<String>,
 }
 
@@ -245,7 +245,7 @@ struct ImageAnswer {
 }
 
 /// Podman has answered an entrypoint as one string, Docker as a list or null.
-fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+fn text_or_list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum StateWords {
@@ -254,9 +254,9 @@ fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String
         None(()),
     }
     Ok(match StateWords::deserialize(deserializer)? {
-        StateWords::Many(words) => words,
-        StateWords::One(word) if word.is_empty() => Vec::new(),
-        StateWords::One(word) => vec![word],
+        StateWords::Many(text_or_list) => text_or_list,
+        StateWords::One(value) if value.is_empty() => Vec::new(),
+        StateWords::One(value) => vec![value],
         StateWords::None(()) => Vec::new(),
     })
 }
@@ -277,7 +277,7 @@ impl ContainerInfo {
         };
         let mut command = vec![answer.path.clone()];
         command.extend(answer.args.iter().cloned());
-        command.retain(|word| !word.is_empty());
+        command.retain(|value| !value.is_empty());
         Ok(Self {
             state: state(&answer.state),
             health,

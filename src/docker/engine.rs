@@ -111,8 +111,8 @@ pub(crate) trait Engine: Send + Sync {
     /// Creates a worker, under the name that its spec gives it.
     fn worker_create<'a>(&'a self, spec: &'a WorkerSpec) -> BoxFuture<'a, Result<()>>;
 
-    /// Listens to a created worker and starts it: not a word of it is missed. One that is `fed` hears us, too.
-    fn worker_start<'a>(&'a self, name: &'a str, fed: bool) -> BoxFuture<'a, Result<ExecStream>>;
+    /// Listens to a created worker and starts it: not a word of it is missed. One that is `attach_stdin` hears us, too.
+    fn worker_start<'a>(&'a self, name: &'a str, attach_stdin: bool) -> BoxFuture<'a, Result<ExecStream>>;
 
     /// Waits until it has ended, and says how; `None` when it is gone.
     fn worker_end<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<ContainerExit>>>;

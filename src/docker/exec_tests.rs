@@ -13,10 +13,10 @@ async fn run(turn: ScriptedExec, stdin: Option<&[u8]>) -> error::Result<CommandO
 
 #[tokio::test]
 async fn both_outputs_and_the_exit_code_come_back() {
-    let turn = ScriptedExec::new("tool", |mut far| async move {
-        far.out("an ans").await;
-        far.err("a word\n").await;
-        far.out("wer\n").await;
+    let turn = ScriptedExec::new("tool", |mut peer| async move {
+        peer.out("an ans").await;
+        peer.err("a word\n").await;
+        peer.out("wer\n").await;
         Some(3)
     });
     let captured = run(turn, None).await.unwrap();
@@ -28,9 +28,9 @@ async fn both_outputs_and_the_exit_code_come_back() {
 
 #[tokio::test]
 async fn stdin_is_handed_over_and_ended() {
-    let turn = ScriptedExec::new("tool", |mut far| async move {
-        let heard = far.all().await;
-        far.out(heard).await;
+    let turn = ScriptedExec::new("tool", |mut peer| async move {
+        let received = peer.all().await;
+        peer.out(received).await;
         Some(0)
     });
     let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
@@ -55,9 +55,9 @@ async fn stdin_is_attached_only_where_there_is_some() {
 
 #[tokio::test]
 async fn more_than_the_bound_is_read_and_not_kept() {
-    let turn = ScriptedExec::new("tool", |mut far| async move {
+    let turn = ScriptedExec::new("tool", |mut peer| async move {
         for _ in 0..(CAPTURE_LIMIT >> 20) + 2 {
-            far.out(vec![b'x'; 1 << 20]).await;
+            peer.out(vec![b'x'; 1 << 20]).await;
         }
         Some(0)
     });
@@ -67,8 +67,8 @@ async fn more_than_the_bound_is_read_and_not_kept() {
 
 #[tokio::test]
 async fn an_exit_code_that_nobody_knows_is_an_unknown_outcome() {
-    let turn = ScriptedExec::new("tool", |mut far| async move {
-        far.out("done, I think").await;
+    let turn = ScriptedExec::new("tool", |mut peer| async move {
+        peer.out("done, I think").await;
         None
     });
     let error = run(turn, None).await.unwrap_err();
@@ -87,8 +87,8 @@ async fn a_refusal_names_the_container() {
 #[tokio::test]
 async fn a_cut_stream_is_damage_and_no_answer() {
     for bytes in [&[1, 0, 0, 0, 0, 0, 0, 9, b'h', b'a'][..], &[1, 0, 0], b"HTTP/1.1 500 no"] {
-        let turn = ScriptedExec::new("tool", move |mut far| async move {
-            far.raw(bytes).await;
+        let turn = ScriptedExec::new("tool", move |mut peer| async move {
+            peer.raw(bytes).await;
             Some(0)
         });
         assert_eq!(run(turn, None).await.unwrap_err().kind(), ErrorKind::Integrity, "{bytes:?}");

@@ -1,7 +1,7 @@
 //! An engine that follows a script: for unit tests of everything that runs commands in containers.
 //!
 //! Promises: each exec takes the next [`ScriptedExec`] and checks the argv it was written for; the far end of its
-//! stream is held by a [`Far`] that says frames and hears stdin, in the order the test wrote; nothing is
+//! stream is held by a [`ExecPeer`] that says frames and hears stdin, in the order the test wrote; nothing is
 //! listened to or timed that the test did not ask for.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,7 +25,7 @@ use crate::error::{self, Error, Result};
 use crate::sync::lock;
 
 /// Behaviour of one exec: takes the container's end and returns the exit code, `None` where the engine forgets it.
-type Play = Box<dyn FnOnce(Far) -> BoxFuture<'static, Option<i64>> + Send>;
+type Play = Box<dyn FnOnce(ExecPeer) -> BoxFuture<'static, Option<i64>> + Send>;
 
 /// One exec of the script.
 pub(crate) struct ScriptedExec {
@@ -36,25 +36,29 @@ pub(crate) struct ScriptedExec {
 
 impl ScriptedExec {
     /// The next exec runs `program` (the tool under the proof wrapper, where there is one) and plays this.
-    pub(crate) fn new<F>(program: &str, play: impl FnOnce(Far) -> F + Send + 'static) -> Self
+    pub(crate) fn new<F>(program: &str, play: impl FnOnce(ExecPeer) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Option<i64>> + Send + 'static,
     {
-        Self { program: program.to_owned(), started: true, play: Ok(Box::new(move |far| play(far).boxed())) }
+        Self {
+            program: program.to_owned(),
+            started: true,
+            play: Ok(Box::new(move |peer| play(peer).boxed())),
+        }
     }
 
     /// The next exec prints this on stdout and ends with a code.
     pub(crate) fn prints(program: &str, stdout: &str, code: i64) -> Self {
         let stdout = stdout.to_owned();
-        Self::new(program, move |mut far| async move {
-            far.out(stdout).await;
+        Self::new(program, move |mut peer| async move {
+            peer.out(stdout).await;
             Some(code)
         })
     }
 
     /// The engine cannot start the next exec, and says this.
-    pub(crate) fn not_started(program: &str, words: &str) -> Self {
-        Self { started: false, ..Self::prints(program, words, 127) }
+    pub(crate) fn not_started(program: &str, text: &str) -> Self {
+        Self { started: false, ..Self::prints(program, text, 127) }
     }
 
     /// The engine refuses to create the next exec.
@@ -64,7 +68,7 @@ impl ScriptedExec {
 }
 
 /// The container's end of an exec's stream.
-pub(crate) struct Far {
+pub(crate) struct ExecPeer {
     io: BufReader<DuplexStream>,
     /// Command of the exec, without the wrapper's arguments.
     pub(crate) argv: Vec<String>,
@@ -72,7 +76,7 @@ pub(crate) struct Far {
     pub(crate) nonce: String,
 }
 
-impl Far {
+impl ExecPeer {
     /// Says bytes on stdout, in one frame.
     pub(crate) async fn out(&mut self, bytes: impl AsRef<[u8]>) {
         self.frame(1, bytes.as_ref()).await;
@@ -120,10 +124,10 @@ impl Far {
             if line == "\\q" {
                 return None;
             }
-            if let Some((word, _)) = line.strip_prefix("\\echo ").and_then(|rest| rest.split_once(' ')) {
-                let word = word.to_owned();
-                while self.line().await? != format!("\\echo {word}.") {}
-                return Some((sql.trim_end_matches(";\n").trim().to_owned(), word));
+            if let Some((value, _)) = line.strip_prefix("\\echo ").and_then(|rest| rest.split_once(' ')) {
+                let value = value.to_owned();
+                while self.line().await? != format!("\\echo {value}.") {}
+                return Some((sql.trim_end_matches(";\n").trim().to_owned(), value));
             }
             sql.push_str(&line);
             sql.push('\n');
@@ -131,16 +135,16 @@ impl Far {
     }
 
     /// Answers a question of a session with rows in CSV.
-    pub(crate) async fn rows(&mut self, word: &str, csv: &str) {
-        self.out(format!("{csv}{word} false 00000 \n{word}.\n")).await;
+    pub(crate) async fn rows(&mut self, value: &str, csv: &str) {
+        self.out(format!("{csv}{value} false 00000 \n{value}.\n")).await;
     }
 
     /// Answers a question of a session with an error.
-    pub(crate) async fn sql_error(&mut self, word: &str, state: &str, message: &str) {
+    pub(crate) async fn sql_error(&mut self, value: &str, state: &str, message: &str) {
         let first = message.lines().next().unwrap_or_default();
-        self.out(format!("{word} true {state} {first}\n{word}.\n")).await;
+        self.out(format!("{value} true {state} {first}\n{value}.\n")).await;
         let report = format!("ERROR:  {state}: {message}\n");
-        self.err(format!("ERROR:  {message}\n{word}-report\n{report}{word}-end\n")).await;
+        self.err(format!("ERROR:  {message}\n{value}-report\n{report}{value}-end\n")).await;
     }
 
     /// Holds the stream open until envctl lets go.
@@ -298,16 +302,16 @@ impl Engine for Door {
 
     fn exec_start<'a>(&'a self, exec: &'a str, _tty: bool) -> BoxFuture<'a, Result<ExecStream>> {
         async move {
-            let (near, far) = tokio::io::duplex(64 << 10);
+            let (near, peer) = tokio::io::duplex(64 << 10);
             let mut started = lock(&self.0.started);
             let execution = started.get_mut(exec).ok_or_else(|| error::target("no such exec"))?;
             let play = execution.play.take().ok_or_else(|| error::docker("started twice"))?;
             let (argv, nonce) = unwrapped(&execution.spec.argv);
-            let far = Far { io: BufReader::new(far), argv, nonce };
+            let peer = ExecPeer { io: BufReader::new(peer), argv, nonce };
             let (engine, id) = (Arc::clone(&self.0), exec.to_owned());
             let playing = tokio::spawn(async move {
                 // The far end is dropped with the play, and only then the exec has ended, as in an engine.
-                let code = play(far).await;
+                let code = play(peer).await;
                 if let Some(execution) = lock(&engine.started).get_mut(&id) {
                     execution.state = ExecState { running: false, exit_code: code, pid: Some(execution.pid) };
                     execution.forgotten = code.is_none();
@@ -343,7 +347,7 @@ impl Engine for Door {
         async { Err(error::docker("the script has no workers")) }.boxed()
     }
 
-    fn worker_start<'a>(&'a self, _name: &'a str, _fed: bool) -> BoxFuture<'a, Result<ExecStream>> {
+    fn worker_start<'a>(&'a self, _name: &'a str, _attach_stdin: bool) -> BoxFuture<'a, Result<ExecStream>> {
         async { Err(error::docker("the script has no workers")) }.boxed()
     }
 

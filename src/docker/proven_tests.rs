@@ -10,13 +10,13 @@ use super::container_info::{ContainerInfo, ContainerState};
 use super::exec::ExecSpec;
 use crate::docker::exec::end_marker::EndMarkerParser;
 use crate::docker::exec::verified_stream::{BLOCK, VerifiedExit, run};
-use crate::docker::fake_engine::{Far, Scripted, ScriptedExec, container};
+use crate::docker::fake_engine::{ExecPeer, Scripted, ScriptedExec, container};
 use crate::error::{Error, ErrorKind, Result};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs `pg_dump` by this play, and gives the bytes that were handed on with the end.
-async fn dump<F>(play: impl FnOnce(Far) -> F + Send + 'static) -> (Vec<u8>, Result<VerifiedExit>)
+async fn dump<F>(play: impl FnOnce(ExecPeer) -> F + Send + 'static) -> (Vec<u8>, Result<VerifiedExit>)
 where
     F: Future<Output = Option<i64>> + Send + 'static,
 {
@@ -54,14 +54,14 @@ fn told(result: Result<VerifiedExit>) -> (ErrorKind, String) {
 async fn every_byte_arrives_and_the_tool_is_let_go_after_that() {
     let body: Vec<u8> = (0..3 * BLOCK + 17).map(|n| (n % 251) as u8).collect();
     let sent = body.clone();
-    let (bytes, end) = dump(move |mut far| async move {
-        assert_eq!(far.argv, ["pg_dump", "-d", "acme"]);
+    let (bytes, end) = dump(move |mut peer| async move {
+        assert_eq!(peer.argv, ["pg_dump", "-d", "acme"]);
         for chunk in sent.chunks(32 << 10) {
-            far.out(chunk).await;
+            peer.out(chunk).await;
         }
-        far.err("pg_dump: warning: circular\n").await;
-        far.trailer(0).await;
-        assert_eq!(far.line().await.as_deref(), Some("ok"), "no acknowledgement");
+        peer.err("pg_dump: warning: circular\n").await;
+        peer.trailer(0).await;
+        assert_eq!(peer.line().await.as_deref(), Some("ok"), "no acknowledgement");
         Some(0)
     })
     .await;
@@ -72,12 +72,12 @@ async fn every_byte_arrives_and_the_tool_is_let_go_after_that() {
 
 #[tokio::test]
 async fn a_trailer_in_pieces_is_a_trailer() {
-    let (bytes, end) = dump(|mut far| async move {
-        let trailer = format!("tail\nENVCTL-EOF {} rc=001\n", far.nonce);
+    let (bytes, end) = dump(|mut peer| async move {
+        let trailer = format!("tail\nENVCTL-EOF {} rc=001\n", peer.nonce);
         for byte in trailer.bytes() {
-            far.out([byte]).await;
+            peer.out([byte]).await;
         }
-        far.line().await;
+        peer.line().await;
         Some(1)
     })
     .await;
@@ -87,10 +87,10 @@ async fn a_trailer_in_pieces_is_a_trailer() {
 
 #[tokio::test]
 async fn the_reason_of_a_failure_may_come_behind_the_end_mark() {
-    let (_, end) = dump(|mut far| async move {
-        far.trailer(1).await;
-        far.line().await;
-        far.err("pg_dump: error: no password supplied\n").await;
+    let (_, end) = dump(|mut peer| async move {
+        peer.trailer(1).await;
+        peer.line().await;
+        peer.err("pg_dump: error: no password supplied\n").await;
         Some(1)
     })
     .await;
@@ -99,9 +99,9 @@ async fn the_reason_of_a_failure_may_come_behind_the_end_mark() {
 
 #[tokio::test]
 async fn a_tool_that_failed_before_its_first_byte_had_not_begun() {
-    let (bytes, end) = dump(|mut far| async move {
-        far.err("pg_dump: error: connection to server at \"127.0.0.1\" failed\n").await;
-        far.trailer(1).await;
+    let (bytes, end) = dump(|mut peer| async move {
+        peer.err("pg_dump: error: connection to server at \"127.0.0.1\" failed\n").await;
+        peer.trailer(1).await;
         Some(1)
     })
     .await;
@@ -124,8 +124,8 @@ fn a_trailer_in_single_bytes_behind_data_is_a_trailer() {
 
 #[tokio::test]
 async fn the_code_of_the_trailer_counts_even_when_the_engine_forgets() {
-    let (_, end) = dump(|mut far| async move {
-        far.trailer(3).await;
+    let (_, end) = dump(|mut peer| async move {
+        peer.trailer(3).await;
         None
     })
     .await;
@@ -135,23 +135,23 @@ async fn the_code_of_the_trailer_counts_even_when_the_engine_forgets() {
 #[tokio::test]
 async fn without_a_trailer_nothing_is_whole_whatever_the_exit_code_says() {
     for code in [Some(0), Some(137), None] {
-        let (_, end) = dump(move |mut far| async move {
-            far.out("-- half a dump").await;
-            far.err("pg_dump: error: lost\n").await;
+        let (_, end) = dump(move |mut peer| async move {
+            peer.out("-- half a dump").await;
+            peer.err("pg_dump: error: lost\n").await;
             code
         })
         .await;
-        let (kind, words) = told(end);
-        assert_eq!(kind, ErrorKind::Integrity, "{words}");
-        assert!(words.contains("pg_dump") && words.contains("lost"), "{words}");
-        assert_eq!(words.contains("137"), code == Some(137), "{words}");
+        let (kind, text) = told(end);
+        assert_eq!(kind, ErrorKind::Integrity, "{text}");
+        assert!(text.contains("pg_dump") && text.contains("lost"), "{text}");
+        assert_eq!(text.contains("137"), code == Some(137), "{text}");
     }
 }
 
 #[tokio::test]
 async fn a_trailer_of_somebody_else_is_data() {
-    let (_, end) = dump(|mut far| async move {
-        far.out("\nENVCTL-EOF 00000000000000000000000000000000 rc=000\n").await;
+    let (_, end) = dump(|mut peer| async move {
+        peer.out("\nENVCTL-EOF 00000000000000000000000000000000 rc=000\n").await;
         Some(0)
     })
     .await;
@@ -160,42 +160,44 @@ async fn a_trailer_of_somebody_else_is_data() {
 
 #[tokio::test]
 async fn bytes_behind_the_trailer_are_damage() {
-    let (_, end) = dump(|mut far| async move {
-        let trailer = format!("\nENVCTL-EOF {} rc=000\nmore", far.nonce);
-        far.out(trailer).await;
+    let (_, end) = dump(|mut peer| async move {
+        let trailer = format!("\nENVCTL-EOF {} rc=000\nmore", peer.nonce);
+        peer.out(trailer).await;
         Some(0)
     })
     .await;
-    let (kind, words) = told(end);
+    let (kind, text) = told(end);
     assert_eq!(kind, ErrorKind::Integrity);
-    assert!(words.contains("4 bytes follow"), "{words}");
+    assert!(text.contains("4 bytes follow"), "{text}");
 }
 
 #[tokio::test]
 async fn a_cut_frame_is_damage_with_the_tools_last_words() {
-    let (_, end) = dump(|mut far| async move {
-        far.err("pg_dump: dumping contents of table \"users\"\n").await;
-        far.raw(&[1, 0, 0, 0, 0, 0, 4, 0, b'x']).await;
+    let (_, end) = dump(|mut peer| async move {
+        peer.err("pg_dump: dumping contents of table \"users\"\n").await;
+        peer.raw(&[1, 0, 0, 0, 0, 0, 4, 0, b'x']).await;
         Some(0)
     })
     .await;
-    let (kind, words) = told(end);
+    let (kind, text) = told(end);
     assert_eq!(kind, ErrorKind::Integrity);
-    assert!(words.contains("1023 bytes before the end of a frame"), "{words}");
-    assert!(words.contains("table \"users\""), "{words}");
+    assert!(text.contains("1023 bytes before the end of a frame"), "{text}");
+    assert!(text.contains("table \"users\""), "{text}");
 }
 
 #[tokio::test]
 async fn a_tool_that_cannot_be_started_is_the_images_fault() {
-    let (bytes, end) = dump(|mut far| async move {
-        far.out("OCI runtime exec failed: exec failed: exec: \"sh\": executable file not found in $PATH\r\n")
-            .await;
+    let (bytes, end) = dump(|mut peer| async move {
+        peer.out(
+            "OCI runtime exec failed: exec failed: exec: \"sh\": executable file not found in $PATH\r\n",
+        )
+        .await;
         Some(126)
     })
     .await;
-    let (kind, words) = told(end);
-    assert_eq!(kind, ErrorKind::Tool, "{words}");
-    assert!(words.contains("`pg_dump` cannot be started in container db"), "{words}");
+    let (kind, text) = told(end);
+    assert_eq!(kind, ErrorKind::Tool, "{text}");
+    assert!(text.contains("`pg_dump` cannot be started in container db"), "{text}");
     assert!(bytes.is_empty(), "the engine's words went into the dump");
 }
 
@@ -212,19 +214,19 @@ async fn what_became_of_the_container_is_told() {
         if let Some(now) = now {
             script.knows(now);
         }
-        let (kind, words) = told(dump_by(&script, PATIENCE).await.1);
+        let (kind, text) = told(dump_by(&script, PATIENCE).await.1);
         assert_eq!(kind, ErrorKind::Integrity);
-        assert!(words.contains(expected), "{words}");
+        assert!(text.contains(expected), "{text}");
     }
 }
 
 #[tokio::test]
 async fn silence_of_a_running_container_is_waited_out() {
-    let script = Scripted::new([ScriptedExec::new("pg_dump", |mut far| async move {
-        far.out("slow").await;
+    let script = Scripted::new([ScriptedExec::new("pg_dump", |mut peer| async move {
+        peer.out("slow").await;
         tokio::time::sleep(Duration::from_millis(120)).await;
-        far.out(" query").await;
-        far.trailer(0).await;
+        peer.out(" query").await;
+        peer.trailer(0).await;
         Some(0)
     })]);
     script.knows(container("db"));
@@ -236,25 +238,25 @@ async fn silence_of_a_running_container_is_waited_out() {
 async fn silence_of_a_paused_or_vanished_container_ends_it() {
     let paused = ContainerInfo { state: ContainerState::Paused, ..container("db") };
     for (now, expected) in [(Some(paused), "docker unpause db"), (None, "was removed meanwhile")] {
-        let script = Scripted::new([ScriptedExec::new("pg_dump", |mut far| async move {
-            far.out("and then").await;
-            far.wait().await;
+        let script = Scripted::new([ScriptedExec::new("pg_dump", |mut peer| async move {
+            peer.out("and then").await;
+            peer.wait().await;
             None
         })]);
         if let Some(now) = now {
             script.knows(now);
         }
-        let (kind, words) = told(dump_by(&script, Duration::from_millis(20)).await.1);
+        let (kind, text) = told(dump_by(&script, Duration::from_millis(20)).await.1);
         assert_eq!(kind, ErrorKind::Integrity);
-        assert!(words.contains(expected), "{words}");
+        assert!(text.contains(expected), "{text}");
     }
 }
 
 #[tokio::test]
 async fn a_receiver_that_went_away_ends_it() {
-    let script = Scripted::new([ScriptedExec::new("pg_dump", |mut far| async move {
-        far.out(vec![b'x'; 2 * BLOCK]).await;
-        far.wait().await;
+    let script = Scripted::new([ScriptedExec::new("pg_dump", |mut peer| async move {
+        peer.out(vec![b'x'; 2 * BLOCK]).await;
+        peer.wait().await;
         None
     })]);
     let (sender, receiver) = mpsc::channel(1);
@@ -268,12 +270,12 @@ async fn a_receiver_that_went_away_ends_it() {
 async fn a_slow_receiver_holds_the_tool_back() {
     let said = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&said);
-    let script = Scripted::new([ScriptedExec::new("pg_dump", move |mut far| async move {
+    let script = Scripted::new([ScriptedExec::new("pg_dump", move |mut peer| async move {
         for _ in 0..32 {
-            far.out(vec![b'x'; BLOCK]).await;
+            peer.out(vec![b'x'; BLOCK]).await;
             counter.fetch_add(1, Ordering::SeqCst);
         }
-        far.trailer(0).await;
+        peer.trailer(0).await;
         Some(0)
     })]);
     let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(2);

@@ -81,7 +81,7 @@ pub(crate) fn judge(
             None => none(seen, place),
         });
         findings.extend(last.and_then(|last| of_nothing(last, seen.holds, place)));
-        findings.extend(room(seen, last));
+        findings.extend(private_dir(seen, last));
     }
     findings.into_iter().map(|finding| finding.at(place)).collect()
 }
@@ -179,7 +179,7 @@ fn of_nothing(last: &Backup, holds: bool, place: &StackPlace) -> Option<CheckFin
 }
 
 /// Checks that the free space is at least twice the size of the last backup.
-fn room(seen: &BackupReport, last: Option<&Backup>) -> Option<CheckFinding> {
+fn private_dir(seen: &BackupReport, last: Option<&Backup>) -> Option<CheckFinding> {
     let (free, last) = (seen.free?, last?);
     if free / 2 >= last.stored_bytes {
         return None;

@@ -38,7 +38,7 @@ fn found(seen: &BackupReport, prod: bool) -> Vec<CheckFinding> {
 
 #[test]
 fn the_age_of_the_last_one_counts_in_production() {
-    for (name, prod, severity, words) in [
+    for (name, prod, severity, text) in [
         ("backup_20260102_030000.sql.gz", true, Severity::Ok, "3 h ago (10 B)"),
         ("backup_20251230_030000.sql.gz", true, Severity::Warning, "`migrations.backup_age`"),
         ("backup_20251230_030000.sql.gz", false, Severity::Ok, "3 d ago"),
@@ -47,7 +47,7 @@ fn the_age_of_the_last_one_counts_in_production() {
         let findings = found(&look(&catalog, target(), true).unwrap(), prod);
         let [one] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(one.severity, severity, "{one:?}");
-        assert!(one.what.contains(words), "{one:?}");
+        assert!(one.what.contains(text), "{one:?}");
     }
 }
 

@@ -25,8 +25,8 @@ fn container(project: &str, service: &str, change: impl Fn(&mut ContainerInfo)) 
 }
 
 fn findings(containers: &[ContainerInfo]) -> Vec<CheckFinding> {
-    let landscape = crate::environment::observe(containers, &TargetRequest::default());
-    let stacks = landscape.stacks();
+    let inventory = crate::environment::observe(containers, &TargetRequest::default());
+    let stacks = inventory.stacks();
     let [environment] = stacks[0].environments[..] else { panic!("one environment") };
     judge(environment, &StackPlace::of(environment))
 }
@@ -92,15 +92,15 @@ fn each_state_has_its_words_and_its_command() {
         ("worker", |c| c.state = ContainerState::Paused, Severity::Warning, "is paused", "docker unpause"),
         ("worker", |c| c.state = ContainerState::Dead, Severity::Warning, "is dead", "docker rm --force"),
     ];
-    for (service, change, severity, words, command) in cases {
+    for (service, change, severity, text, command) in cases {
         let mut all = vec![container("acme-dev", "backend", well), container("acme-dev", service, *change)];
         if *service != "db" {
             all.push(container("acme-dev", "db", well));
         }
         let found = findings(&all);
-        let [one] = &found[..] else { panic!("{words}: {found:?}") };
+        let [one] = &found[..] else { panic!("{text}: {found:?}") };
         assert_eq!(one.severity, *severity, "{one:?}");
-        assert!(one.what.contains(words), "{words}: {one:?}");
+        assert!(one.what.contains(text), "{text}: {one:?}");
         assert!(
             command.is_empty() || one.next.iter().any(|next| next.contains(command)),
             "{command}: {one:?}"

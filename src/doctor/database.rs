@@ -67,11 +67,11 @@ pub(crate) fn judge(seen: &DatabaseReport, place: &StackPlace) -> Vec<CheckFindi
     let mut findings = vec![CheckFinding::ok("database", name)];
     match &seen.orphans {
         Ok(orphans) => findings.extend(orphans.iter().map(|orphan| orphaned(orphan, seen.ended))),
-        Err(words) => findings.push(unseen("sessions of killed runs", words)),
+        Err(text) => findings.push(unseen("sessions of killed runs", text)),
     }
     match &seen.kept {
         Ok(kept) => findings.extend(kept_ones(kept, place)),
-        Err(words) => findings.push(unseen("previous databases of restores", words)),
+        Err(text) => findings.push(unseen("previous databases of restores", text)),
     }
     if seen.deaf {
         let what = "PostgreSQL listens on no TCP port, not even its own: dumps go through the daemon, which takes about twice as long";
@@ -82,13 +82,13 @@ pub(crate) fn judge(seen: &DatabaseReport, place: &StackPlace) -> Vec<CheckFindi
     }
     match &seen.health {
         Ok(health) => findings.extend(ailments(health, facts, place)),
-        Err(words) => findings.push(unseen("the health of the database", words)),
+        Err(text) => findings.push(unseen("the health of the database", text)),
     }
     findings.into_iter().map(|finding| finding.at(place)).collect()
 }
 
-fn unseen(what: &str, words: &str) -> CheckFinding {
-    CheckFinding::note("database", format!("{what} could not be looked for: {words}"))
+fn unseen(what: &str, text: &str) -> CheckFinding {
+    CheckFinding::note("database", format!("{what} could not be looked for: {text}"))
 }
 
 fn orphaned(orphan: &str, ended: bool) -> CheckFinding {
@@ -127,12 +127,12 @@ fn ailments(health: &ServerHealth, facts: &DatabaseInfo, place: &StackPlace) -> 
         let end = format!("select pg_terminate_backend({})", idle.pid);
         waiting(idle).next(format!("end it: {}", psql(&facts.database, &end)))
     }));
-    findings.extend(health.sides.iter().filter(|side| !side.alive).map(|side| {
-        let size = side.size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
-        let drop = format!("drop database {}", ident(&side.name));
+    findings.extend(health.staging_databases.iter().filter(|staging| !staging.alive).map(|staging| {
+        let size = staging.size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
+        let drop = format!("drop database {}", ident(&staging.name));
         CheckFinding::warning(
             "orphans",
-            format!("the staging database {}{size} is an orphan of a restore that was killed", side.name),
+            format!("the staging database {}{size} is an orphan of a restore that was killed", staging.name),
         )
         .next(format!("remove it now, or let the next restore do it: {}", psql(&facts.database, &drop)))
     }));
@@ -201,12 +201,12 @@ fn old(health: &ServerHealth, psql: &impl Fn(&str, &str) -> String) -> Option<Ch
     } else {
         CheckFinding::warning("database", what)
     };
-    let holders = "select 'prepared' what, gid as name, transaction from pg_prepared_xacts \
+    let holding_back = "select 'prepared' what, gid as name, transaction from pg_prepared_xacts \
                    union all select 'slot', slot_name, xmin from pg_replication_slots where xmin is not null";
     Some(
         finding
             .next(format!("vacuum it: {}", psql(name, "vacuum (freeze, verbose)")))
-            .next(format!("see what holds it back: {}", psql(name, holders))),
+            .next(format!("see what holds it back: {}", psql(name, holding_back))),
     )
 }
 

@@ -39,11 +39,11 @@ fn findings(change: impl Fn(&mut DatabaseReport)) -> Vec<CheckFinding> {
 }
 
 #[track_caller]
-fn one(severity: Severity, words: &str, command: &str, change: impl Fn(&mut DatabaseReport)) {
+fn one(severity: Severity, text: &str, command: &str, change: impl Fn(&mut DatabaseReport)) {
     let found = findings(change);
-    let [one] = &found[..] else { panic!("{words}: {found:?}") };
+    let [one] = &found[..] else { panic!("{text}: {found:?}") };
     assert_eq!(one.severity, severity, "{one:?}");
-    assert!(one.what.contains(words), "{words}: {one:?}");
+    assert!(one.what.contains(text), "{text}: {one:?}");
     let said = one.next.join("\n");
     assert!(said.contains(command), "{command}: {said}");
 }
@@ -97,14 +97,14 @@ fn a_session_that_does_nothing_in_a_transaction_is_told_from_five_minutes_on() {
 
 #[test]
 fn what_a_killed_restore_left_is_told_unless_it_goes_on() {
-    let side =
+    let staging =
         |alive| StagingDatabase { name: "envctl_new_0123abcd_acme".into(), size: Some(7_654_321), alive };
-    assert_eq!(findings(ailing(|health| health.sides.push(side(true)))), []);
+    assert_eq!(findings(ailing(|health| health.staging_databases.push(staging(true)))), []);
     one(
         Severity::Warning,
         "envctl_new_0123abcd_acme (7.7 MB)",
         r#"'drop database "envctl_new_0123abcd_acme"'"#,
-        ailing(|health| health.sides.push(side(false))),
+        ailing(|health| health.staging_databases.push(staging(false))),
     );
 }
 

@@ -27,14 +27,14 @@ pub(crate) struct EngineReport {
     pub(crate) workers: Result<(), Unfit>,
 }
 
-/// Looks at it. `rooms` is where rooms for workers are made.
-pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, rooms: &Path) -> EngineReport {
+/// Looks at it. `private_dirs` is where rooms for workers are made.
+pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, private_dirs: &Path) -> EngineReport {
     let slow = |what: &str| format!("{what} within {} s", LIMIT.as_secs());
     let version = tokio::time::timeout(LIMIT, engine.version());
     let workshop = async {
         // A room is made and goes at once: that it can be is the question.
-        let workshop = WorkerFactory::open(engine, "doctor", rooms, Limits::default()).await?;
-        workshop.room().map(drop)
+        let workshop = WorkerFactory::open(engine, "doctor", private_dirs, Limits::default()).await?;
+        workshop.private_dir().map(drop)
     };
     let (version, workers) = tokio::join!(version, tokio::time::timeout(LIMIT, workshop));
     EngineReport {
@@ -71,8 +71,8 @@ pub(crate) fn judge(seen: &EngineReport) -> Vec<CheckFinding> {
     vec![engine, workers]
 }
 
-fn known(word: &str) -> &str {
-    if word.is_empty() { "unknown" } else { word }
+fn known(value: &str) -> &str {
+    if value.is_empty() { "unknown" } else { value }
 }
 
 /// A backup works all the same, only slower: never worse than a note, but where the machine could do better.
@@ -84,7 +84,7 @@ fn unfit_workers(unfit: &Unfit) -> CheckFinding {
             "workers",
             "the Docker daemon is not on this host: workers compress there, and restores go through the daemon",
         ),
-        Unfit::NoRoom(_) => CheckFinding::warning("workers", slower(unfit)).next(
+        Unfit::NoPrivateDir(_) => CheckFinding::warning("workers", slower(unfit)).next(
             "make that directory one that you can write into, or name another: `export XDG_RUNTIME_DIR=DIR`",
         ),
         other => CheckFinding::note("workers", slower(other)),
@@ -118,16 +118,16 @@ mod tests {
 
     #[test]
     fn what_an_engine_is_like_decides_what_is_said_of_workers() {
-        for (unfit, severity, words) in [
+        for (unfit, severity, text) in [
             (Unfit::Remote, Severity::Note, "not on this host"),
             (Unfit::Desktop, Severity::Note, "virtual machine"),
             (Unfit::UserNamespaces, Severity::Note, "userns-remap"),
             (Unfit::Refused("Forbidden".into()), Severity::Note, "Forbidden"),
-            (Unfit::NoRoom("/run: read-only".into()), Severity::Warning, "/run: read-only"),
+            (Unfit::NoPrivateDir("/run: read-only".into()), Severity::Warning, "/run: read-only"),
         ] {
             let findings = seen(Ok(version("linux")), Err(unfit));
             assert_eq!(findings[1].severity, severity, "{findings:?}");
-            assert!(findings[1].what.contains(words), "{findings:?}");
+            assert!(findings[1].what.contains(text), "{findings:?}");
         }
     }
 

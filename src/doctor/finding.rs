@@ -21,7 +21,7 @@ pub(crate) enum Severity {
 
 impl Severity {
     /// The word that is shown.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn keyword(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Note => "note",

@@ -19,7 +19,7 @@ pub(crate) struct OrphanReport {
     /// Every worker with how it stands.
     pub(crate) workers: Vec<(OrphanWorker, OrphanState)>,
     /// Rooms of the dead, and whether they are gone.
-    pub(crate) rooms: Vec<(PathBuf, bool)>,
+    pub(crate) private_dirs: Vec<(PathBuf, bool)>,
     /// Reason for which workers could not be listed.
     pub(crate) unlisted: Option<String>,
     /// True where nothing was to be removed.
@@ -48,7 +48,7 @@ pub(crate) async fn look(engine: &Arc<dyn Engine>, homes: &[PathBuf], only_look:
         Err(error) => (Vec::new(), Some(error.full_message())),
     };
     let places = homes.to_vec();
-    let (mut workers, rooms) = on_a_thread(move || {
+    let (mut workers, private_dirs) = on_a_thread(move || {
         let stands = |left: OrphanWorker| {
             let standing = standing(&left, &places);
             (left, standing)
@@ -71,8 +71,8 @@ pub(crate) async fn look(engine: &Arc<dyn Engine>, homes: &[PathBuf], only_look:
         let gone = path.symlink_metadata().is_err();
         (path, gone)
     };
-    let rooms = on_a_thread(move || rooms.into_iter().map(gone).collect()).await;
-    OrphanReport { workers, rooms, unlisted, only_looked: only_look }
+    let private_dirs = on_a_thread(move || private_dirs.into_iter().map(gone).collect()).await;
+    OrphanReport { workers, private_dirs, unlisted, only_looked: only_look }
 }
 
 /// A directory on a server that is gone hangs whoever looks at it.
@@ -88,7 +88,7 @@ fn standing(left: &OrphanWorker, homes: &[PathBuf]) -> OrphanState {
         return OrphanState::Left;
     }
     // Only told: the path comes from a label, which anybody may write.
-    match left.room.parent() {
+    match left.private_dir.parent() {
         Some(home) if left.is_left_in(home) => OrphanState::LeftAside,
         _ => OrphanState::Alive,
     }
@@ -97,8 +97,8 @@ fn standing(left: &OrphanWorker, homes: &[PathBuf]) -> OrphanState {
 /// Returns the findings about orphans.
 pub(crate) fn judge(seen: &OrphanReport) -> Vec<CheckFinding> {
     let mut findings = Vec::new();
-    if let Some(words) = &seen.unlisted {
-        findings.push(CheckFinding::note("orphans", format!("workers cannot be listed: {words}")));
+    if let Some(text) = &seen.unlisted {
+        findings.push(CheckFinding::note("orphans", format!("workers cannot be listed: {text}")));
     }
     let alive = seen.workers.iter().filter(|(_, standing)| *standing == OrphanState::Alive).count();
     if alive > 0 {
@@ -106,7 +106,7 @@ pub(crate) fn judge(seen: &OrphanReport) -> Vec<CheckFinding> {
         findings.push(CheckFinding::note("orphans", format!("{alive} {noun} at work")));
     }
     findings.extend(seen.workers.iter().filter_map(|(left, standing)| of_worker(left, *standing, seen)));
-    findings.extend(seen.rooms.iter().map(|(path, gone)| of_room(path, *gone, seen)));
+    findings.extend(seen.private_dirs.iter().map(|(path, gone)| of_private_dir(path, *gone, seen)));
     if findings.is_empty() {
         findings.push(CheckFinding::ok("orphans", "no orphans of killed runs of envctl"));
     }
@@ -130,18 +130,18 @@ fn of_worker(left: &OrphanWorker, standing: OrphanState, seen: &OrphanReport) ->
             CheckFinding::warning("orphans", format!("{what}, {killed}, could not be removed"))
                 .next(format!("remove it: `{remove}`")),
         ),
-        OrphanState::LeftAside if left.room.symlink_metadata().is_err() => Some(
+        OrphanState::LeftAside if left.private_dir.symlink_metadata().is_err() => Some(
             CheckFinding::warning("orphans", format!("{what} is there, {killed}"))
                 .next(format!("remove it: `{remove}`")),
         ),
         OrphanState::LeftAside => {
-            let room = shell_word(&left.room.display().to_string());
+            let private_dir = shell_word(&left.private_dir.display().to_string());
             Some(
                 CheckFinding::warning(
                     "orphans",
-                    format!("{what} is there, {killed}; its private directory is {room}"),
+                    format!("{what} is there, {killed}; its private directory is {private_dir}"),
                 )
-                .next(format!("remove both: `{remove}; rm -r {room}`")),
+                .next(format!("remove both: `{remove}; rm -r {private_dir}`")),
             )
         }
         OrphanState::Elsewhere => Some(
@@ -151,7 +151,7 @@ fn of_worker(left: &OrphanWorker, standing: OrphanState, seen: &OrphanReport) ->
     }
 }
 
-fn of_room(path: &Path, gone: bool, seen: &OrphanReport) -> CheckFinding {
+fn of_private_dir(path: &Path, gone: bool, seen: &OrphanReport) -> CheckFinding {
     let shown = path.display();
     let what = format!("{shown}, orphan of a run that was killed");
     if gone {
@@ -174,7 +174,7 @@ mod tests {
         OrphanWorker {
             id: "c0ffee00c0ffee00".into(),
             operation: "0123456789abcdef".into(),
-            room: "/run/envctl-worker-0123456789abcdef".into(),
+            private_dir: "/run/envctl-worker-0123456789abcdef".into(),
             machine: "there@0".into(),
             running: true,
         }
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_worker_is_told_by_how_it_stands() {
-        for (standing, only_looked, severity, words) in [
+        for (standing, only_looked, severity, text) in [
             (OrphanState::Alive, false, Severity::Note, "1 worker is at work"),
             (OrphanState::Removed, false, Severity::Note, "removed the worker of envctl/01234567"),
             (OrphanState::Left, false, Severity::Warning, "could not be removed"),
@@ -196,7 +196,7 @@ mod tests {
         ] {
             let [finding] = <[CheckFinding; 1]>::try_from(of(standing, only_looked)).unwrap();
             assert_eq!(finding.severity, severity, "{finding:?}");
-            assert!(finding.what.contains(words), "{finding:?}");
+            assert!(finding.what.contains(text), "{finding:?}");
         }
     }
 
@@ -208,12 +208,13 @@ mod tests {
             ["remove it: `docker rm --force --volumes c0ffee00c0ff`"]
         );
         let home = tempfile::tempdir().unwrap();
-        let room = home.path().join("envctl-worker-0123456789abcdef");
-        let workers = vec![(OrphanWorker { room: room.clone(), ..left() }, OrphanState::LeftAside)];
+        let private_dir = home.path().join("envctl-worker-0123456789abcdef");
+        let workers =
+            vec![(OrphanWorker { private_dir: private_dir.clone(), ..left() }, OrphanState::LeftAside)];
         let seen = OrphanReport { workers, ..OrphanReport::default() };
         assert!(judge(&seen)[0].next[0].ends_with("c0ffee00c0ff`"), "its room is gone: {seen:?}");
-        std::fs::create_dir(&room).unwrap();
-        let both = format!("c0ffee00c0ff; rm -r {}`", room.display());
+        std::fs::create_dir(&private_dir).unwrap();
+        let both = format!("c0ffee00c0ff; rm -r {}`", private_dir.display());
         assert!(judge(&seen)[0].next[0].ends_with(&both), "{seen:?}");
     }
 
@@ -221,7 +222,7 @@ mod tests {
     fn a_room_that_is_gone_is_a_note_and_one_that_stays_a_warning() {
         for (gone, severity) in [(true, Severity::Note), (false, Severity::Warning)] {
             let seen = OrphanReport {
-                rooms: vec![("/run/envctl-worker-0".into(), gone)],
+                private_dirs: vec![("/run/envctl-worker-0".into(), gone)],
                 ..OrphanReport::default()
             };
             assert_eq!(judge(&seen)[0].severity, severity);

@@ -172,8 +172,8 @@ struct DeferredStatement<'a> {
 }
 
 impl DeferredStatement<'_> {
-    fn begins(&self, words: &[&str]) -> bool {
-        begins(self.tokens, words)
+    fn begins(&self, keywords: &[&str]) -> bool {
+        begins(self.tokens, keywords)
     }
 
     /// `ALTER kind object OWNER TO role`.
@@ -298,16 +298,16 @@ impl DeferredStatement<'_> {
         let kinds = [RELATIONS, ROUTINES, PLAIN, &[&["large", "object"][..]][..]].concat();
         let kind = kinds.iter().find(|kind| begins(tokens, kind));
         // Without a kind they are tables.
-        let (words, rest) = match kind {
+        let (keywords, rest) = match kind {
             Some(kind) => (kind.to_vec(), &tokens[kind.len()..]),
             None => (vec!["table"], tokens),
         };
         let mut objects = Vec::new();
         let mut kind_written = String::new();
         for object in separated(rest) {
-            let of_kind: Vec<OwnerToken> = words
+            let of_kind: Vec<OwnerToken> = keywords
                 .iter()
-                .map(|word| OwnerToken::Word((*word).to_owned()))
+                .map(|keyword| OwnerToken::Word((*keyword).to_owned()))
                 .chain(object.iter().cloned())
                 .collect();
             let (kind, object) = self.object(&of_kind)?;
@@ -333,12 +333,12 @@ fn is_system(schema: &str) -> bool {
     schema.is_empty() || schema.starts_with("pg_") || schema == "information_schema"
 }
 
-fn begins(tokens: &[OwnerToken], words: &[&str]) -> bool {
-    tokens.len() >= words.len()
+fn begins(tokens: &[OwnerToken], keywords: &[&str]) -> bool {
+    tokens.len() >= keywords.len()
         && tokens
             .iter()
-            .zip(words)
-            .all(|(token, word)| matches!(token, OwnerToken::Word(found) if found == word))
+            .zip(keywords)
+            .all(|(token, keyword)| matches!(token, OwnerToken::Word(found) if found == keyword))
 }
 
 fn text(token: &OwnerToken) -> Option<&str> {
@@ -355,8 +355,8 @@ fn plain(token: &OwnerToken) -> Option<String> {
 
 fn role(token: &OwnerToken) -> Option<String> {
     match token {
-        OwnerToken::Word(word) if NO_ROLES.contains(&word.as_str()) => None,
-        OwnerToken::Word(word) if word == "public" => Some("PUBLIC".to_owned()),
+        OwnerToken::Word(keyword) if NO_ROLES.contains(&keyword.as_str()) => None,
+        OwnerToken::Word(keyword) if keyword == "public" => Some("PUBLIC".to_owned()),
         other => text(other).map(ident),
     }
 }
@@ -401,14 +401,16 @@ fn separated(tokens: &[OwnerToken]) -> Vec<&[OwnerToken]> {
 fn rights(tokens: &[OwnerToken]) -> Option<String> {
     let mut out = Vec::new();
     for right in separated(tokens) {
-        let words = right.iter().take_while(|token| matches!(token, OwnerToken::Word(_))).count();
-        let known = right[..words].iter().all(|token| text(token).is_some_and(|word| RIGHTS.contains(&word)));
-        let columns = &right[words..];
+        let keywords = right.iter().take_while(|token| matches!(token, OwnerToken::Word(_))).count();
+        let known = right[..keywords]
+            .iter()
+            .all(|token| text(token).is_some_and(|keyword| RIGHTS.contains(&keyword)));
+        let columns = &right[keywords..];
         let whole = columns.is_empty() || closing(columns)? + 1 == columns.len();
-        if words == 0 || !known || !whole {
+        if keywords == 0 || !known || !whole {
             return None;
         }
-        out.push(format!("{}{}", written(&right[..words]), columns_of(columns)?));
+        out.push(format!("{}{}", written(&right[..keywords]), columns_of(columns)?));
     }
     Some(out.join(", "))
 }
@@ -436,8 +438,8 @@ fn roles(tokens: &[OwnerToken]) -> Option<(String, &'static str)> {
         (&["restrict"], " RESTRICT"),
         (&[], ""),
     ];
-    let (tail, written) = tails.into_iter().find(|(words, _)| {
-        tokens.len() >= words.len() && begins(&tokens[tokens.len() - words.len()..], words)
+    let (tail, written) = tails.into_iter().find(|(keywords, _)| {
+        tokens.len() >= keywords.len() && begins(&tokens[tokens.len() - keywords.len()..], keywords)
     })?;
     let names: Option<Vec<String>> = separated(&tokens[..tokens.len() - tail.len()])
         .into_iter()

@@ -14,7 +14,7 @@ pub(crate) enum Format {
 
 impl Format {
     /// Returns the name of the format on the command line and in manifests.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn keyword(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Custom => "custom",

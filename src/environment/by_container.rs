@@ -115,13 +115,13 @@ impl Environment {
 impl Service {
     /// A one-off container, with the role its own marks give it.
     fn named(container: &ContainerInfo, marks: &ContainerLabels) -> Self {
-        let claim = role::by_itself(container, marks);
+        let role_evidence = role::by_itself(container, marks);
         Self {
             container: container.clone(),
             service: marks.service.clone(),
             number: marks.number,
-            role: claim.as_ref().map(|claim| claim.role),
-            evidence: claim.into_iter().map(|claim| claim.evidence).collect(),
+            role: role_evidence.as_ref().map(|role_evidence| role_evidence.role),
+            evidence: role_evidence.into_iter().map(|role_evidence| role_evidence.evidence).collect(),
             hint: None,
         }
     }

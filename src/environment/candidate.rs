@@ -112,12 +112,12 @@ fn flag(environment: &Environment, all: &[Environment], with_stack: bool) -> Str
     if same > 1 || awkward {
         return shown(environment).map(container_flag).unwrap_or_default();
     }
-    let mut words = Vec::new();
+    let mut parts = Vec::new();
     if with_stack {
-        words.push(format!("--stack {}", shell_word(&environment.stack)));
+        parts.push(format!("--stack {}", shell_word(&environment.stack)));
     }
     if of_stack().count() > 1 || !with_stack {
-        words.push(environment.profile.flag());
+        parts.push(environment.profile.flag());
     }
-    words.join(" ")
+    parts.join(" ")
 }

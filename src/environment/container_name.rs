@@ -21,45 +21,45 @@ pub(crate) struct ParsedName {
 impl ParsedName {
     /// Reads a container's name.
     pub(crate) fn parse(name: &str) -> Self {
-        let mut words: Vec<&str> = name.split(['-', '_', '.']).filter(|word| !word.is_empty()).collect();
-        let number = words.last().and_then(|word| word.parse().ok()).filter(|n| *n > 0 && words.len() > 1);
+        let mut parts: Vec<&str> = name.split(['-', '_', '.']).filter(|part| !part.is_empty()).collect();
+        let number = parts.last().and_then(|part| part.parse().ok()).filter(|n| *n > 0 && parts.len() > 1);
         if number.is_some() {
-            words.pop();
+            parts.pop();
         }
-        let mut profiles: Vec<_> = words.iter().filter_map(|word| profile::of_word(word)).collect();
+        let mut profiles: Vec<_> = parts.iter().filter_map(|part| profile::named(part)).collect();
         profiles.sort_unstable();
         profiles.dedup();
-        let (stack, service) = split(&words).unwrap_or_else(|| (name.to_owned(), name.to_owned()));
+        let (stack, service) = split(&parts).unwrap_or_else(|| (name.to_owned(), name.to_owned()));
         Self { stack, service, number, profiles }
     }
 }
 
 /// The stack is what stands before the profile, or before the last words that name a job; `None` where the
 /// whole name has to be both.
-fn split(words: &[&str]) -> Option<(String, String)> {
-    let join = |words: &[&str]| words.join("-");
-    let spoken = |word: &&str| profile::of_word(word).is_none();
-    let rest: Vec<&str> = words.iter().copied().filter(spoken).collect();
-    let at = words.iter().position(|word| profile::of_word(word).is_some());
+fn split(parts: &[&str]) -> Option<(String, String)> {
+    let join = |parts: &[&str]| parts.join("-");
+    let spoken = |part: &&str| profile::named(part).is_none();
+    let rest: Vec<&str> = parts.iter().copied().filter(spoken).collect();
+    let at = parts.iter().position(|part| profile::named(part).is_some());
     if let Some(at) = at.filter(|at| *at > 0) {
-        let after: Vec<&str> = words[at..].iter().copied().filter(spoken).collect();
+        let after: Vec<&str> = parts[at..].iter().copied().filter(spoken).collect();
         if !after.is_empty() {
-            return Some((join(&words[..at]), join(&after)));
+            return Some((join(&parts[..at]), join(&after)));
         }
     }
-    let jobs = rest.iter().rev().take_while(|word| is_job(word)).count();
+    let jobs = rest.iter().rev().take_while(|part| is_job(part)).count();
     let (stack, service) = rest.split_at(rest.len() - jobs);
     match (stack.is_empty(), service.is_empty()) {
         (false, false) => Some((join(stack), join(service))),
         (false, true) => at.map(|_| (join(stack), join(stack))),
-        (true, false) if at == Some(0) => Some((words[0].to_owned(), join(service))),
+        (true, false) if at == Some(0) => Some((parts[0].to_owned(), join(service))),
         (true, false) => at.map(|_| (join(service), join(service))),
-        (true, true) => words.first().map(|word| ((*word).to_owned(), (*word).to_owned())),
+        (true, true) => parts.first().map(|part| ((*part).to_owned(), (*part).to_owned())),
     }
 }
 
-fn is_job(word: &str) -> bool {
-    JOBS.iter().any(|job| word.eq_ignore_ascii_case(job))
+fn is_job(part: &str) -> bool {
+    JOBS.iter().any(|job| part.eq_ignore_ascii_case(job))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(crate) fn observe(containers: &[ContainerInfo], request: &TargetRequest) -> 
 
 pub(crate) fn sight(container: &ContainerInfo) -> ObservedContainer<'_> {
     let marks = ContainerLabels::read(container);
-    let role = role::by_itself(container, &marks).map(|claim| claim.role);
+    let role = role::by_itself(container, &marks).map(|role_evidence| role_evidence.role);
     ObservedContainer { container, marks, role }
 }
 
@@ -114,9 +114,9 @@ pub(crate) fn units(sightings: Vec<ObservedContainer<'_>>) -> Vec<Vec<ObservedCo
 fn by_place(
     bucket: Vec<SettledContainer<'_>>,
 ) -> BTreeMap<Option<ComposeProject>, Vec<SettledContainer<'_>>> {
-    let places = |guests: bool| -> BTreeSet<ComposeProject> {
+    let places = |labelled_elsewhere: bool| -> BTreeSet<ComposeProject> {
         (bucket.iter())
-            .filter(|settled| settled.belonging.guest == guests)
+            .filter(|settled| settled.belonging.labelled_elsewhere == labelled_elsewhere)
             .filter_map(|settled| settled.sighting.marks.place.clone())
             .collect()
     };
@@ -127,7 +127,7 @@ fn by_place(
     for settled in bucket {
         let own = settled.sighting.marks.place.clone();
         let place = match &own {
-            Some(_) if !settled.belonging.guest => own,
+            Some(_) if !settled.belonging.labelled_elsewhere => own,
             _ => home.or(inn).cloned().or(own),
         };
         groups.entry(place).or_default().push(settled);
@@ -198,22 +198,23 @@ fn rule_for<'a>(
 }
 
 fn members(group: Vec<SettledContainer<'_>>, rule: Option<&ProfileRule>) -> Vec<Service> {
-    let claims: Vec<Option<RoleEvidence>> = group
+    let role_evidences: Vec<Option<RoleEvidence>> = group
         .iter()
-        .map(|settled| role::claim(settled.sighting.container, &settled.sighting.marks, rule))
+        .map(|settled| role::role_evidence(settled.sighting.container, &settled.sighting.marks, rule))
         .collect();
-    let bars = RoleBars::of(&group, &claims);
-    (group.into_iter().zip(claims))
-        .map(|(settled, claim)| {
+    let bars = RoleBars::of(&group, &role_evidences);
+    (group.into_iter().zip(role_evidences))
+        .map(|(settled, role_evidence)| {
             let ObservedContainer { container, marks, .. } = settled.sighting;
-            let kept = claim.as_ref().is_some_and(|claim| bars.let_pass(&marks, claim));
+            let kept =
+                role_evidence.as_ref().is_some_and(|role_evidence| bars.let_pass(&marks, role_evidence));
             let hint = if kept { None } else { role::hint_of_database(container) };
             Service {
                 container: container.clone(),
                 service: marks.service,
                 number: marks.number,
-                role: claim.as_ref().filter(|_| kept).map(|claim| claim.role),
-                evidence: claim.into_iter().map(|claim| claim.evidence).collect(),
+                role: role_evidence.as_ref().filter(|_| kept).map(|role_evidence| role_evidence.role),
+                evidence: role_evidence.into_iter().map(|role_evidence| role_evidence.evidence).collect(),
                 hint,
             }
         })
@@ -226,54 +227,55 @@ struct RoleBars {
     by_place: BTreeMap<(Option<ComposeProject>, Role), Confidence>,
     ruled: BTreeSet<Role>,
     /// Several services hold the migration tool: holding it tells nothing.
-    many_holders: bool,
+    several_have_tool: bool,
 }
 
 impl RoleBars {
-    fn of(group: &[SettledContainer<'_>], claims: &[Option<RoleEvidence>]) -> Self {
-        let claimed = || {
-            group
-                .iter()
-                .zip(claims)
-                .filter_map(|(settled, claim)| Some((&settled.sighting.marks, claim.as_ref()?)))
+    fn of(group: &[SettledContainer<'_>], role_evidences: &[Option<RoleEvidence>]) -> Self {
+        let with_evidence = || {
+            group.iter().zip(role_evidences).filter_map(|(settled, role_evidence)| {
+                Some((&settled.sighting.marks, role_evidence.as_ref()?))
+            })
         };
-        let holders: BTreeSet<_> = claimed()
-            .filter(|(_, claim)| claim.grade == Confidence::Holder)
+        let tool_services: BTreeSet<_> = with_evidence()
+            .filter(|(_, role_evidence)| role_evidence.confidence == Confidence::HasTool)
             .map(|(marks, _)| (&marks.place, &marks.service))
             .collect();
-        let many_holders = holders.len() > 1;
-        let ruled = claimed()
-            .filter(|(_, claim)| claim.grade == Confidence::Configured)
-            .map(|(_, claim)| claim.role)
+        let several_have_tool = tool_services.len() > 1;
+        let ruled = with_evidence()
+            .filter(|(_, role_evidence)| role_evidence.confidence == Confidence::Configured)
+            .map(|(_, role_evidence)| role_evidence.role)
             .collect();
-        let mut bars = Self { by_place: BTreeMap::new(), ruled, many_holders };
-        for (marks, claim) in claimed() {
-            let mut grade = bars.grade(marks, claim);
+        let mut bars = Self { by_place: BTreeMap::new(), ruled, several_have_tool };
+        for (marks, role_evidence) in with_evidence() {
+            let mut confidence = bars.confidence(marks, role_evidence);
             // Containers started by hand share no place: a label on one must not displace another.
-            if marks.place.is_none() && grade >= Confidence::Labelled {
-                grade = Confidence::Likely;
+            if marks.place.is_none() && confidence >= Confidence::Labelled {
+                confidence = Confidence::Likely;
             }
-            let bar = bars.by_place.entry((marks.place.clone(), claim.role)).or_insert(grade);
-            *bar = (*bar).max(grade);
+            let bar = bars.by_place.entry((marks.place.clone(), role_evidence.role)).or_insert(confidence);
+            *bar = (*bar).max(confidence);
         }
         bars
     }
 
-    fn grade(&self, marks: &ContainerLabels, claim: &RoleEvidence) -> Confidence {
-        match claim.grade {
-            Confidence::Holder if self.many_holders && marks.service.eq_ignore_ascii_case("backend") => {
+    fn confidence(&self, marks: &ContainerLabels, role_evidence: &RoleEvidence) -> Confidence {
+        match role_evidence.confidence {
+            Confidence::HasTool
+                if self.several_have_tool && marks.service.eq_ignore_ascii_case("backend") =>
+            {
                 Confidence::Plain
             }
-            Confidence::Holder if self.many_holders => Confidence::Likely,
-            grade => grade,
+            Confidence::HasTool if self.several_have_tool => Confidence::Likely,
+            confidence => confidence,
         }
     }
 
-    fn let_pass(&self, marks: &ContainerLabels, claim: &RoleEvidence) -> bool {
-        if self.ruled.contains(&claim.role) {
-            return claim.grade == Confidence::Configured;
+    fn let_pass(&self, marks: &ContainerLabels, role_evidence: &RoleEvidence) -> bool {
+        if self.ruled.contains(&role_evidence.role) {
+            return role_evidence.confidence == Confidence::Configured;
         }
-        let bar = self.by_place.get(&(marks.place.clone(), claim.role));
-        bar.is_none_or(|bar| self.grade(marks, claim) >= *bar)
+        let bar = self.by_place.get(&(marks.place.clone(), role_evidence.role));
+        bar.is_none_or(|bar| self.confidence(marks, role_evidence) >= *bar)
     }
 }

@@ -180,7 +180,7 @@ impl Target {
     /// Returns the health where it matters: `starting` or `unhealthy`.
     pub(crate) fn health_note(&self) -> Option<&'static str> {
         match self.container.health {
-            Health::Starting | Health::Unhealthy => self.container.health.word(),
+            Health::Starting | Health::Unhealthy => self.container.health.keyword(),
             Health::None | Health::Healthy => None,
         }
     }

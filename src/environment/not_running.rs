@@ -35,10 +35,10 @@ pub(crate) fn refusal(environment: &Environment, member: &Service) -> Option<Err
     let state = match &container.state {
         ContainerState::Created => "was created and never started".to_owned(),
         ContainerState::Exited(code) => format!("has exited with code {code}"),
-        ContainerState::Other(word) => format!("is in state `{}`, which envctl does not know", escape(word)),
+        ContainerState::Other(part) => format!("is in state `{}`, which envctl does not know", escape(part)),
         state => format!("is {state}"),
     };
-    let what = member.role.map_or_else(|| escape(&member.service), |role| role.word().to_owned());
+    let what = member.role.map_or_else(|| escape(&member.service), |role| role.keyword().to_owned());
     let error =
         error::target(format!("{environment}: {what} container `{}` {state}", escape(&container.name)));
     Some(hints.into_iter().filter(|hint| !hint.is_empty()).fold(error, Error::hint))
@@ -50,10 +50,10 @@ fn up(environment: &Environment, member: &Service, how: &str) -> String {
     let (Some(project), false) = (&environment.project, marks.swarm_task) else {
         return String::new();
     };
-    let mut words = vec!["docker compose -p".to_owned(), shell_word(project)];
-    words.extend(marks.config_files.iter().flat_map(|file| ["-f".to_owned(), shell_word(file)]));
-    words.extend(["up -d".to_owned(), shell_word(&member.service)]);
+    let mut parts = vec!["docker compose -p".to_owned(), shell_word(project)];
+    parts.extend(marks.config_files.iter().flat_map(|file| ["-f".to_owned(), shell_word(file)]));
+    parts.extend(["up -d".to_owned(), shell_word(&member.service)]);
     let change = environment.directory.iter().map(|directory| format!("cd {} && ", shell_word(directory)));
-    let command = change.chain([words.join(" ")]).collect::<String>();
+    let command = change.chain([parts.join(" ")]).collect::<String>();
     format!("{how} `{command}`")
 }

@@ -47,7 +47,7 @@ fn known(listed: &[ContainerInfo], request: &TargetRequest) -> Option<Vec<Known>
         let first = belongings.first().map(|own| own.stack.clone());
         for (sighting, belonging) in unit.into_iter().zip(belongings) {
             // Whose directory a guest ends up in is a matter of all profiles; those of one place are one stack's.
-            if belonging.guest || first.as_ref() != Some(&belonging.stack) {
+            if belonging.labelled_elsewhere || first.as_ref() != Some(&belonging.stack) {
                 return None;
             }
             let directory = sighting.marks.place.and_then(|place| place.directory);

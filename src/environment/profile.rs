@@ -8,7 +8,7 @@ use std::fmt;
 use super::evidence::Evidence;
 
 /// The words a name or a compose file's name may carry, with the profile each means.
-const WORDS: [(&str, &str); 5] = [
+const NAMES: [(&str, &str); 5] = [
     ("dev", "dev"),
     ("development", "dev"),
     ("prod", "prod"),
@@ -60,13 +60,13 @@ impl Profile {
     }
 
     /// The name, or `unknown`.
-    pub(crate) fn word(&self) -> &str {
+    pub(crate) fn keyword(&self) -> &str {
         self.name.as_deref().unwrap_or("unknown")
     }
 
     /// The flag that picks this profile: `--dev`, `--prod` or `--profile NAME`.
     pub(crate) fn flag(&self) -> String {
-        match self.word() {
+        match self.keyword() {
             "dev" => "--dev".to_owned(),
             "prod" => "--prod".to_owned(),
             other => format!("--profile {}", crate::text::shell_word::shell_word(other)),
@@ -84,14 +84,14 @@ impl Profile {
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::text::escape::escape(self.word()))
+        f.write_str(&crate::text::escape::escape(self.keyword()))
     }
 }
 
 /// The one spelling of a profile's name; `None` for `unknown` and for nothing.
 pub(crate) fn normalise(name: &str) -> Option<String> {
     let name = name.trim();
-    match of_word(name) {
+    match named(name) {
         Some(profile) => Some(profile.to_owned()),
         None if name.is_empty() || name.eq_ignore_ascii_case("unknown") => None,
         None => Some(name.to_owned()),
@@ -99,18 +99,18 @@ pub(crate) fn normalise(name: &str) -> Option<String> {
 }
 
 /// The profile that a single word means by convention.
-pub(crate) fn of_word(word: &str) -> Option<&'static str> {
-    WORDS.iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, profile)| *profile)
+pub(crate) fn named(part: &str) -> Option<&'static str> {
+    NAMES.iter().find(|(known, _)| part.eq_ignore_ascii_case(known)).map(|(_, profile)| *profile)
 }
 
 /// Splits `acme-prod` into `acme` and `prod`. A name that is nothing but the word is stack and profile in
 /// one: the project of a directory called `prod`.
 pub(crate) fn split_suffix(name: &str) -> (&str, Option<&'static str>) {
-    if let Some(profile) = of_word(name) {
+    if let Some(profile) = named(name) {
         return (name, Some(profile));
     }
     match name.rsplit_once(['-', '_']) {
-        Some((stem, word)) if !stem.trim_matches(['-', '_']).is_empty() => match of_word(word) {
+        Some((stem, part)) if !stem.trim_matches(['-', '_']).is_empty() => match named(part) {
             Some(profile) => (stem.trim_end_matches(['-', '_']), Some(profile)),
             None => (name, None),
         },
@@ -122,7 +122,7 @@ pub(crate) fn split_suffix(name: &str) -> (&str, Option<&'static str>) {
 /// Only the file's own name counts: every file below `/srv/dev/` would be one otherwise.
 pub(crate) fn of_file(path: &str) -> impl Iterator<Item = &'static str> {
     let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
-    name.split(['.', '-', '_']).filter_map(of_word)
+    name.split(['.', '-', '_']).filter_map(named)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(crate) struct Belonging {
     pub(crate) stack_evidence: Option<Evidence>,
     pub(crate) profile: Profile,
     /// Taken from its own project into another stack by a decree.
-    pub(crate) guest: bool,
+    pub(crate) labelled_elsewhere: bool,
 }
 
 /// Profiles by name, each with what says so.
@@ -59,14 +59,19 @@ fn belonging(
     let own = stem(&sighting.marks);
     if let (Some(hit), Some(stack)) = (&hit, &rules.stack) {
         let evidence = Evidence::new(EvidenceSource::Config, "envctl.toml names the stack");
-        let guest = !hit.by_project;
-        return Belonging { stack: stack.clone(), stack_evidence: Some(evidence), profile, guest };
+        let labelled_elsewhere = !hit.by_project;
+        return Belonging {
+            stack: stack.clone(),
+            stack_evidence: Some(evidence),
+            profile,
+            labelled_elsewhere,
+        };
     }
     if let Some(stack) = sighting.marks.stack.as_deref().or(common_stack) {
         let text = format!("label envctl.stack={}", escape(stack));
-        let guest = stack != own && sighting.marks.stack.is_some();
+        let labelled_elsewhere = stack != own && sighting.marks.stack.is_some();
         let evidence = Some(Evidence::new(EvidenceSource::Label, text));
-        return Belonging { stack: stack.to_owned(), stack_evidence: evidence, profile, guest };
+        return Belonging { stack: stack.to_owned(), stack_evidence: evidence, profile, labelled_elsewhere };
     }
     let evidence = sighting.marks.place.as_ref().map(|place| {
         Evidence::new(EvidenceSource::Convention, format!("project `{}`", escape(&place.project)))
@@ -75,7 +80,7 @@ fn belonging(
         stack: own.to_owned(),
         stack_evidence: evidence,
         profile,
-        guest: hit.is_some_and(|hit| !hit.by_project),
+        labelled_elsewhere: hit.is_some_and(|hit| !hit.by_project),
     }
 }
 
@@ -130,15 +135,15 @@ fn names_it(rule: &ProfileRule, name: &str) -> bool {
 
 fn profiles(unit: &[ObservedContainer<'_>], hits: &[Option<RuleMatch<'_>>]) -> Vec<Profile> {
     let decreed: Vec<Option<Profile>> =
-        unit.iter().zip(hits).map(|(sighting, hit)| decree(sighting, hit.as_ref())).collect();
-    if let Some(all) = common_decree(unit, &decreed) {
+        unit.iter().zip(hits).map(|(sighting, hit)| project_rule(sighting, hit.as_ref())).collect();
+    if let Some(all) = common_rule(unit, &decreed) {
         return decreed.into_iter().map(|own| own.unwrap_or_else(|| all.clone())).collect();
     }
     let by_custom = customary(unit, &decreed);
     decreed.into_iter().zip(by_custom).map(|(own, custom)| own.unwrap_or(custom)).collect()
 }
 
-fn decree(sighting: &ObservedContainer<'_>, hit: Option<&RuleMatch<'_>>) -> Option<Profile> {
+fn project_rule(sighting: &ObservedContainer<'_>, hit: Option<&RuleMatch<'_>>) -> Option<Profile> {
     if let Some(hit) = hit {
         let text = format!("envctl.toml says {}", escape(hit.profile));
         return Some(Profile::known(hit.profile, vec![Evidence::new(EvidenceSource::Config, text)]));
@@ -149,7 +154,7 @@ fn decree(sighting: &ObservedContainer<'_>, hit: Option<&RuleMatch<'_>>) -> Opti
 }
 
 /// The decree that holds for a whole place: the only one, of its databases or raising the caution.
-fn common_decree(unit: &[ObservedContainer<'_>], decreed: &[Option<Profile>]) -> Option<Profile> {
+fn common_rule(unit: &[ObservedContainer<'_>], decreed: &[Option<Profile>]) -> Option<Profile> {
     let mut said = decreed.iter().flatten();
     let first = said.next()?;
     if said.any(|other| other.name != first.name) {
@@ -184,8 +189,8 @@ fn customary(unit: &[ObservedContainer<'_>], decreed: &[Option<Profile>]) -> Vec
         .iter()
         .zip(decreed)
         .map(
-            |(sighting, decree)| {
-                if decree.is_some() { ProfileEvidence::new() } else { container_says(sighting) }
+            |(sighting, project_rule)| {
+                if project_rule.is_some() { ProfileEvidence::new() } else { container_says(sighting) }
             },
         )
         .collect();

@@ -24,15 +24,15 @@ pub(crate) enum Role {
 
 impl Role {
     /// `backend` or `db`.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn keyword(self) -> &'static str {
         match self {
             Self::Backend => "backend",
             Self::Db => "db",
         }
     }
 
-    fn parse(word: &str) -> Option<Self> {
-        match word.to_ascii_lowercase().as_str() {
+    fn parse(argument: &str) -> Option<Self> {
+        match argument.to_ascii_lowercase().as_str() {
             "backend" => Some(Self::Backend),
             "db" | "database" => Some(Self::Db),
             _ => None,
@@ -42,7 +42,7 @@ impl Role {
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.keyword())
     }
 }
 
@@ -54,7 +54,7 @@ pub(crate) enum Confidence {
     /// The exact name `backend`; postgres as the process.
     Plain,
     /// Holds the migration tool.
-    Holder,
+    HasTool,
     /// `envctl.role`.
     Labelled,
     /// `envctl.toml`.
@@ -65,23 +65,23 @@ pub(crate) enum Confidence {
 #[derive(Clone, Debug)]
 pub(crate) struct RoleEvidence {
     pub(crate) role: Role,
-    pub(crate) grade: Confidence,
+    pub(crate) confidence: Confidence,
     pub(crate) evidence: Evidence,
 }
 
 impl RoleEvidence {
-    fn new(role: Role, grade: Confidence, text: impl Into<String>) -> Self {
-        let source = match grade {
+    fn new(role: Role, confidence: Confidence, text: impl Into<String>) -> Self {
+        let source = match confidence {
             Confidence::Configured => EvidenceSource::Config,
             Confidence::Labelled => EvidenceSource::Label,
             _ => EvidenceSource::Convention,
         };
-        Self { role, grade, evidence: Evidence::new(source, text) }
+        Self { role, confidence, evidence: Evidence::new(source, text) }
     }
 }
 
 /// Returns the role of a container with its evidence. The rule of the profile outweighs the container's own marks.
-pub(crate) fn claim(
+pub(crate) fn role_evidence(
     container: &ContainerInfo,
     marks: &ContainerLabels,
     rule: Option<&ProfileRule>,
@@ -167,24 +167,24 @@ fn backend(container: &ContainerInfo, service: &str) -> Option<RoleEvidence> {
     if let Some(tool) = &container.migration_tool {
         return Some(RoleEvidence::new(
             Role::Backend,
-            Confidence::Holder,
+            Confidence::HasTool,
             format!("holds the migration tool {}", escape(tool)),
         ));
     }
     if service.eq_ignore_ascii_case("backend") {
         return Some(RoleEvidence::new(Role::Backend, Confidence::Plain, "its name is `backend`"));
     }
-    let word = service.split(['-', '_']).find(|word| {
-        ["backend", "api", "app", "web", "server"].iter().any(|known| word.eq_ignore_ascii_case(known))
+    let argument = service.split(['-', '_']).find(|argument| {
+        ["backend", "api", "app", "web", "server"].iter().any(|known| argument.eq_ignore_ascii_case(known))
     })?;
     // An exporter called postgres-server or a job called app-db-backup is no backend.
     if supports_database(container) {
         return None;
     }
-    let text = if word.len() == service.len() {
+    let text = if argument.len() == service.len() {
         format!("its name is `{shown}`")
     } else {
-        format!("its name `{shown}` has `{}` in it", escape(word))
+        format!("its name `{shown}` has `{}` in it", escape(argument))
     };
     Some(RoleEvidence::new(Role::Backend, Confidence::Likely, text))
 }
@@ -219,12 +219,12 @@ fn has_variable(env: &[String], name: &str) -> bool {
 /// Reports whether the command starts the server: past inits, user changers and entrypoint scripts, the program is
 /// `postgres` or `postmaster`. A word further on (`psql -U postgres`, `--user postgres`) is an argument.
 pub(crate) fn runs_postgres(command: &[String]) -> bool {
-    let mut words = command.iter().map(String::as_str).flat_map(in_shell).peekable();
-    while let Some(word) = words.next() {
-        match basename(word) {
+    let mut arguments = command.iter().map(String::as_str).flat_map(in_shell).peekable();
+    while let Some(argument) = arguments.next() {
+        match basename(argument) {
             "postgres" | "postmaster" => return true,
             "gosu" | "su-exec" => {
-                words.next();
+                arguments.next();
             }
             "tini" | "docker-init" | "dumb-init" | "catatonit" | "exec" | "env" | "sh" | "bash" | "--"
             | "-g" | "-s" | "-c" | "-ec" | "-e" => {}
@@ -236,8 +236,8 @@ pub(crate) fn runs_postgres(command: &[String]) -> bool {
 }
 
 /// The words of a script given to `sh -c`, or the word itself.
-fn in_shell(word: &str) -> impl Iterator<Item = &str> {
-    word.split_ascii_whitespace()
+fn in_shell(argument: &str) -> impl Iterator<Item = &str> {
+    argument.split_ascii_whitespace()
 }
 
 fn is_entrypoint(name: &str) -> bool {
@@ -271,8 +271,8 @@ mod tests {
             ("", false),
         ] {
             // A bar stands before a word that has spaces in it.
-            let (words, script) = command.split_once('|').unwrap_or((command, ""));
-            let mut command: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            let (arguments, script) = command.split_once('|').unwrap_or((command, ""));
+            let mut command: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
             command.extend((!script.is_empty()).then(|| script.to_owned()));
             assert_eq!(runs_postgres(&command), is, "{command:?}");
         }

@@ -236,10 +236,10 @@ impl Inventory {
         Ok(chosen)
     }
 
-    fn which(&self, words: &str, pool: &[&Environment]) -> Error {
+    fn which(&self, parts: &str, pool: &[&Environment]) -> Error {
         let stack = pool.first().map(|other| escape(&other.stack)).unwrap_or_default();
-        let runs = if words.starts_with("no") { "runs" } else { "run" };
-        ambiguous(format!("{words} {stack} {runs}; say which is meant"), listed(pool, &self.environments))
+        let runs = if parts.starts_with("no") { "runs" } else { "run" };
+        ambiguous(format!("{parts} {stack} {runs}; say which is meant"), listed(pool, &self.environments))
     }
 
     fn with_profile(&self, all: &[&Environment], here: &[&Environment], wanted: &str) -> Result<Environment> {

@@ -70,8 +70,8 @@ pub(crate) enum ContainerSelector {
 
 impl ContainerSelector {
     /// `backend` and `db` are roles, everything else is a service's name.
-    pub(crate) fn parse(word: &str) -> Self {
-        match word {
+    pub(crate) fn parse(part: &str) -> Self {
+        match part {
             "backend" => Self::Backend,
             "db" | "database" => Self::Db,
             service => Self::Service(service.to_owned()),

@@ -144,14 +144,17 @@ mod tests {
     #[test]
     fn a_room_is_private_and_goes_with_its_owner() {
         let home = tempfile::tempdir().unwrap();
-        let room = PrivateDir::make(home.path()).unwrap();
-        let fifo = room.fifo("out").unwrap();
-        room.secret("pass", b"x").unwrap();
+        let private_dir = PrivateDir::make(home.path()).unwrap();
+        let fifo = private_dir.fifo("out").unwrap();
+        private_dir.secret("pass", b"x").unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(room.path()), mode(&fifo), mode(&room.path().join("pass"))), (0o700, 0o600, 0o600));
+        assert_eq!(
+            (mode(private_dir.path()), mode(&fifo), mode(&private_dir.path().join("pass"))),
+            (0o700, 0o600, 0o600)
+        );
         assert!(fifo.metadata().unwrap().file_type().is_fifo());
-        let path = room.path().to_owned();
-        drop(room);
+        let path = private_dir.path().to_owned();
+        drop(private_dir);
         assert!(!path.exists());
     }
 

@@ -140,14 +140,14 @@ mod tests {
     #[test]
     fn what_the_server_would_take_differently_is_refused_with_its_line() {
         let path = Path::new("m/migration.sql");
-        for (bytes, word) in [
+        for (bytes, name) in [
             (b"\xEF\xBB\xBFselect 1".to_vec(), "byte order mark"),
             (b"select 1;\0".to_vec(), "NUL"),
             (b"select 1;\n\n-- caf\xe9".to_vec(), "line 3"),
         ] {
             let error = text(bytes, path).unwrap_err();
             assert_eq!(error.kind(), error::ErrorKind::Refused);
-            assert!(error.message().contains(word), "{error}");
+            assert!(error.message().contains(name), "{error}");
         }
         assert_eq!(text(b"select 1;\r\n".to_vec(), path).unwrap(), "select 1;\r\n");
         assert_eq!(text(Vec::new(), path).unwrap(), "");

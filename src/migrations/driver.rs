@@ -95,7 +95,7 @@ pub(crate) fn choose(evidence: &DriverInputs<'_>) -> Result<DriverChoice> {
         [(layout, folder)] => Ok(DriverChoice::Sql { layout: *layout, folder: folder.clone() }),
         [] => Err(survey.nothing.error(evidence)),
         several => Err(several_fit(
-            several.iter().map(|(layout, folder)| format!("{} in {}", layout.word(), folder.display())),
+            several.iter().map(|(layout, folder)| format!("{} in {}", layout.keyword(), folder.display())),
         )),
     }
 }
@@ -117,9 +117,9 @@ fn in_the_backend(evidence: &DriverInputs<'_>, mut found: Vec<(Layout, PathBuf)>
         (cli, tools, folders) => {
             let prisma = cli.map(|container| format!("prisma: the CLI in container {container}"));
             let tools = tools.iter().map(|tool| in_words(tool, evidence));
-            let folders = folders
-                .iter()
-                .map(|(layout, folder)| format!("sql: the {} files in {}", layout.word(), folder.display()));
+            let folders = folders.iter().map(|(layout, folder)| {
+                format!("sql: the {} files in {}", layout.keyword(), folder.display())
+            });
             Err(several_fit(prisma.into_iter().chain(tools).chain(folders)))
         }
     }
@@ -132,8 +132,8 @@ fn in_words(tool: &Found, evidence: &DriverInputs<'_>) -> String {
 
 /// Which tool `command` calls.
 fn pick(evidence: &DriverInputs<'_>) -> Result<ToolChoice> {
-    if let Some(word) = evidence.preset {
-        return preset(word).map(ToolChoice::Preset);
+    if let Some(name) = evidence.preset {
+        return preset(name).map(ToolChoice::Preset);
     }
     match evidence.tools {
         [tool] => Ok(ToolChoice::Preset(tool.preset)),

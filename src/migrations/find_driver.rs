@@ -43,15 +43,15 @@ impl DriverSearch<'_> {
     /// Kind `Usage`: no driver, or several that fit. `Target`: the backend that it needs does not run.
     pub(crate) async fn find(self) -> Result<ChosenDriver> {
         let Self { settings, environment, target, .. } = self;
-        let wishes = &settings.migrations;
+        let own = &settings.migrations;
         let base = settings.directory_of("migrations.dir");
         let mut evidence = DriverInputs {
-            driver: &wishes.driver,
-            dir: wishes.dir.as_deref(),
-            layout: wishes.layout.as_deref(),
+            driver: &own.driver,
+            dir: own.dir.as_deref(),
+            layout: own.layout.as_deref(),
             base,
-            preset: wishes.preset.as_deref(),
-            own: wishes.commands.apply.is_some(),
+            preset: own.preset.as_deref(),
+            own: own.commands.apply.is_some(),
             ..DriverInputs::default()
         };
         let wanted = evidence.wanted().to_owned();
@@ -144,12 +144,12 @@ impl<'a> BackendSearch<'a> {
     /// # Errors
     /// Errors of [`DriverSearch::find`].
     pub(crate) async fn schema_tool(&self) -> Result<Option<SchemaToolKind>> {
-        let wishes = &self.settings.migrations;
+        let own = &self.settings.migrations;
         let mut evidence = DriverInputs {
             // Files of this machine have no verbs to pass on to.
-            driver: if wishes.driver == "sql" { "auto" } else { &wishes.driver },
-            preset: wishes.preset.as_deref(),
-            own: wishes.commands.apply.is_some(),
+            driver: if own.driver == "sql" { "auto" } else { &own.driver },
+            preset: own.preset.as_deref(),
+            own: own.commands.apply.is_some(),
             backend: Some(&self.container.name),
             ..DriverInputs::default()
         };
@@ -205,11 +205,11 @@ impl<'a> BackendSearch<'a> {
     /// Errors of [`PrismaCli::find`].
     async fn find_cli(&self) -> Result<Option<PrismaCli>> {
         let settings = &self.settings.migrations;
-        let wishes = PrismaSettings {
+        let own = PrismaSettings {
             schema: settings.schema.clone(),
             dir: settings.dir.clone().filter(|_| settings.driver != "sql"),
         };
-        self.interrupt.or(PrismaCli::find(&self.container, &wishes)).await?
+        self.interrupt.or(PrismaCli::find(&self.container, &own)).await?
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) enum MigrationState {
 
 impl MigrationState {
     /// The word in tables.
-    pub(crate) fn word(&self) -> &'static str {
+    pub(crate) fn keyword(&self) -> &'static str {
         match self {
             Self::Applied => "applied",
             Self::Pending => "pending",
@@ -101,14 +101,14 @@ impl fmt::Display for History {
     /// One line: what waits and what is wrong.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = vec![format!("{} applied", self.applied().len())];
-        for (count, word) in [
+        for (count, name) in [
             (self.pending().len(), "pending"),
             (self.failed().len(), "failed"),
             (self.edited().len(), "edited since"),
             (self.those(|state| *state == MigrationState::FileMissing).len(), "without a file"),
         ] {
             if count > 0 {
-                parts.push(format!("{count} {word}"));
+                parts.push(format!("{count} {name}"));
             }
         }
         f.write_str(&parts.join(", "))

@@ -41,7 +41,7 @@ impl FromStr for MigrationName {
                 .chars()
                 .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
                 .collect();
-            let better: Vec<&str> = better.split('_').filter(|word| !word.is_empty()).collect();
+            let better: Vec<&str> = better.split('_').filter(|name| !name.is_empty()).collect();
             let error = error::usage(format!("`{}` is no name for a migration: {why}", text.escape_debug()));
             match better.join("_") {
                 better if better.is_empty() => error.hint("write for example `add_user_table`"),

@@ -31,7 +31,7 @@ pub(crate) enum RiskKind {
 }
 
 impl RiskKind {
-    fn word(self) -> &'static str {
+    fn keyword(self) -> &'static str {
         match self {
             Self::DataLoss => "loses data",
             Self::Rewrite => "rewrites",
@@ -60,7 +60,7 @@ pub(crate) struct Risk {
 
 impl fmt::Display for Risk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "! line {}: {}", self.line, self.danger.word())?;
+        write!(f, "! line {}: {}", self.line, self.danger.keyword())?;
         if let (Some(table), Some(size)) = (&self.table, self.table_bytes) {
             write!(f, " {table} ({})", bytes(size))?;
         }

@@ -35,9 +35,9 @@ pub(crate) fn check(script: &Script, project: Option<&Path>) -> Result<()> {
 impl Obstacle {
     fn error(&self, place: &str) -> Error {
         match self {
-            Self::Command(word) => {
-                let error = error::refused(format!("{place}: `{word}` is a command of psql, which the server does not know"));
-                match word.as_str() {
+            Self::Command(keyword) => {
+                let error = error::refused(format!("{place}: `{keyword}` is a command of psql, which the server does not know"));
+                match keyword.as_str() {
                     "\\restrict" | "\\unrestrict" => {
                         error.hint("remove the lines `\\restrict` and `\\unrestrict`, which pg_dump writes for psql")
                     }
@@ -57,8 +57,8 @@ impl Obstacle {
             .hint("write the value in its place, or run the file by psql: `envctl psql -f FILE`"),
             Self::Copy => error::refused(format!("{place}: COPY … FROM stdin, whose rows no migration can hold"))
                 .hint("write INSERT, or load the rows with `envctl psql -f FILE`"),
-            Self::Open(word) => {
-                error::refused(format!("{place}: `{word}` begins a transaction, and nothing in the file ends it"))
+            Self::Open(keyword) => {
+                error::refused(format!("{place}: `{keyword}` begins a transaction, and nothing in the file ends it"))
                     .hint("add `COMMIT;` at the end, or remove the line: a file runs in a transaction of its own anyway")
             }
         }
@@ -75,7 +75,7 @@ fn find(sql: &str, inside: bool) -> Option<(Obstacle, usize)> {
         }
         follow_transaction(&statement, &mut open);
     }
-    open.filter(|_| !inside).map(|(word, line)| (Obstacle::Open(word), line))
+    open.filter(|_| !inside).map(|(keyword, line)| (Obstacle::Open(keyword), line))
 }
 
 /// Returns what the server would not understand in a statement, with its line.
@@ -88,8 +88,8 @@ fn obstacle_in(statement: &[SqlToken<'_>]) -> Option<(Obstacle, usize)> {
             before.is_some_and(|colon| colon.is_symbol(":") && colon.end() == token.at && brackets == 0);
         match token.kind {
             SqlTokenKind::Metacommand => {
-                let word = token.text.split_whitespace().next().unwrap_or("\\");
-                return Some((Obstacle::Command(word.to_owned()), token.line));
+                let keyword = token.text.split_whitespace().next().unwrap_or("\\");
+                return Some((Obstacle::Command(keyword.to_owned()), token.line));
             }
             SqlTokenKind::Symbol if token.text == "[" => brackets += 1,
             SqlTokenKind::Symbol if token.text == "]" => brackets = brackets.saturating_sub(1),
@@ -99,7 +99,7 @@ fn obstacle_in(statement: &[SqlToken<'_>]) -> Option<(Obstacle, usize)> {
                 return Some((Obstacle::Variable(format!(":{}", token.text)), token.line));
             }
             SqlTokenKind::Word
-                if copies && token.is("stdin") && before.is_some_and(|word| word.is("from")) =>
+                if copies && token.is("stdin") && before.is_some_and(|keyword| keyword.is("from")) =>
             {
                 return Some((Obstacle::Copy, statement[0].line));
             }
@@ -113,8 +113,8 @@ fn obstacle_in(statement: &[SqlToken<'_>]) -> Option<(Obstacle, usize)> {
 fn follow_transaction(statement: &[SqlToken<'_>], open: &mut Option<(String, usize)>) {
     let Some(first) = statement.first() else { return };
     if begins_with(statement, &["begin"]) || begins_with(statement, &["start", "transaction"]) {
-        let word = if first.is("begin") { "BEGIN" } else { "START TRANSACTION" };
-        open.get_or_insert((word.to_owned(), first.line));
+        let keyword = if first.is("begin") { "BEGIN" } else { "START TRANSACTION" };
+        open.get_or_insert((keyword.to_owned(), first.line));
         return;
     }
     // `ROLLBACK TRANSACTION TO SAVEPOINT`, `COMMIT WORK AND CHAIN`.
@@ -124,7 +124,7 @@ fn follow_transaction(statement: &[SqlToken<'_>], open: &mut Option<(String, usi
         || begins_with(statement, &["rollback", "work", "to"])
         || begins_with(statement, &["rollback", "transaction", "to"])
         || statement.windows(2).any(|pair| begins_with(pair, &["and", "chain"]));
-    let ends = ["commit", "end", "rollback", "abort"].iter().any(|word| first.is(word))
+    let ends = ["commit", "end", "rollback", "abort"].iter().any(|keyword| first.is(keyword))
         || begins_with(statement, &["prepare", "transaction"]);
     if ends && !goes_on {
         *open = None;
@@ -140,8 +140,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn command(sql: &str, word: &str, line: usize) {
-        assert_eq!(obstacle(sql), Some((Obstacle::Command(word.to_owned()), line)), "{sql}");
+    fn command(sql: &str, keyword: &str, line: usize) {
+        assert_eq!(obstacle(sql), Some((Obstacle::Command(keyword.to_owned()), line)), "{sql}");
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_transaction_that_is_left_open_is_found_with_its_line() {
-        let open = |word: &str, line| Some((Obstacle::Open(word.to_owned()), line));
+        let open = |keyword: &str, line| Some((Obstacle::Open(keyword.to_owned()), line));
         assert_eq!(obstacle("BEGIN;\nCREATE TABLE half (a int);\n"), open("BEGIN", 1));
         assert_eq!(
             obstacle("select 1;\nstart transaction isolation level serializable;"),

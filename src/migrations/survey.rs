@@ -40,11 +40,11 @@ impl Survey {
     /// # Errors
     /// Kind `Usage`: no such layout, no such folder.
     pub(crate) fn of(evidence: &DriverInputs<'_>) -> Result<Self> {
-        let wish = evidence.layout.map(str::parse::<Layout>).transpose()?;
+        let requested = evidence.layout.map(str::parse::<Layout>).transpose()?;
         let base = evidence.base.or(evidence.project).unwrap_or(Path::new("."));
         let mut survey = Self::default();
         match (evidence.dir.map(|dir| base.join(dir)), evidence.project) {
-            (Some(folder), _) if folder.is_dir() => survey.named(&folder, evidence.project, wish),
+            (Some(folder), _) if folder.is_dir() => survey.named(&folder, evidence.project, requested),
             // With a tool in the container a folder there may be meant, which is none of this machine's.
             (Some(folder), _)
                 if (evidence.cli_in.is_none() && evidence.tools.is_empty()) || evidence.driver == "sql" =>
@@ -56,7 +56,7 @@ impl Survey {
                 .hint("name it: `migrations.dir` in envctl.toml, or ENVCTL_MIGRATIONS_DIR"));
             }
             (Some(_), _) | (None, None) => {}
-            (None, Some(project)) => survey.everywhere(project, wish),
+            (None, Some(project)) => survey.everywhere(project, requested),
         }
         Ok(survey)
     }
@@ -67,16 +67,16 @@ impl Survey {
     }
 
     /// A folder that is named is meant, whatever it is called.
-    fn named(&mut self, folder: &Path, project: Option<&Path>, wish: Option<Layout>) {
+    fn named(&mut self, folder: &Path, project: Option<&Path>, requested: Option<Layout>) {
         let signs = Signs::of(folder);
-        match (wish, signs.tool()) {
+        match (requested, signs.tool()) {
             (Some(layout), _) => self.marked.push((layout, folder.to_owned())),
             (None, Some((tool, sign))) => self.theirs.push((tool, folder.join(sign))),
             (None, None) => self.marked.extend(with_layouts(&signs, folder, project)),
         }
     }
 
-    fn everywhere(&mut self, project: &Path, wish: Option<Layout>) {
+    fn everywhere(&mut self, project: &Path, requested: Option<Layout>) {
         let mut level = vec![project.to_owned()];
         for _ in 0..=DEPTH {
             let mut next = Vec::new();
@@ -88,8 +88,8 @@ impl Survey {
             }
             level = next;
         }
-        if let Some(wish) = wish {
-            self.only(wish);
+        if let Some(requested) = requested {
+            self.only(requested);
         }
         self.leave_out_tests(project);
     }
@@ -126,15 +126,15 @@ impl Survey {
     }
 
     /// With a layout that is asked for, what can be read so is meant, and no other tool.
-    fn only(&mut self, wish: Layout) {
-        let whole = self.theirs.iter().filter(|(tool, _)| tool.whole && wish == Layout::Flat);
-        let whole = whole.filter_map(|(_, sign)| folder_of(sign)).map(|folder| (wish, folder));
+    fn only(&mut self, requested: Layout) {
+        let whole = self.theirs.iter().filter(|(tool, _)| tool.whole && requested == Layout::Flat);
+        let whole = whole.filter_map(|(_, sign)| folder_of(sign)).map(|folder| (requested, folder));
         let all: Vec<(Layout, PathBuf)> =
             whole.chain(self.marked.drain(..)).chain(self.bare.drain(..)).collect();
-        let mut fits: Vec<_> = all.iter().filter(|(layout, _)| *layout == wish).cloned().collect();
+        let mut fits: Vec<_> = all.iter().filter(|(layout, _)| *layout == requested).cloned().collect();
         if fits.is_empty() {
             // Nothing looks like it: whoever asks for it may know better, and reading tells.
-            fits = all.into_iter().map(|(_, folder)| (wish, folder)).collect();
+            fits = all.into_iter().map(|(_, folder)| (requested, folder)).collect();
         }
         fits.sort_by(|a, b| a.1.cmp(&b.1));
         fits.dedup();
@@ -219,8 +219,8 @@ fn with_layouts(signs: &Signs, folder: &Path, project: Option<&Path>) -> Vec<(La
         let inside = move |up: &&Path| project.is_some_and(|project| up.starts_with(project));
         folder.ancestors().take_while(inside).chain(project)
     };
-    let uses = |file: &str, word: &str| {
-        around().any(|at| std::fs::read_to_string(at.join(file)).is_ok_and(|text| text.contains(word)))
+    let uses = |file: &str, segment: &str| {
+        around().any(|at| std::fs::read_to_string(at.join(file)).is_ok_and(|text| text.contains(segment)))
     };
     let sqlx = uses("Cargo.toml", "sqlx")
         || around().any(|at| at.join(".sqlx").is_dir() || at.join("sqlx.toml").is_file());
@@ -241,13 +241,13 @@ fn is_called_so(folder: &Path) -> bool {
 }
 
 fn is_for_another_database(folder: &Path, project: &Path) -> bool {
-    words_below(folder, project).any(|name| other_database(&name))
+    text_below(folder, project).any(|name| other_database(&name))
 }
 
 fn is_of_tests(path: &Path, project: &Path) -> bool {
     const TESTS: &[&str] =
         &["test", "tests", "__tests__", "testdata", "fixtures", "examples", "example", "e2e", "samples"];
-    words_below(path, project).any(|name| TESTS.contains(&name.to_ascii_lowercase().as_str()))
+    text_below(path, project).any(|name| TESTS.contains(&name.to_ascii_lowercase().as_str()))
 }
 
 /// Numbered files that nobody takes for migrations.
@@ -255,10 +255,10 @@ fn is_of_seeds(folder: &Path) -> bool {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     ["seed", "initdb", "fixture", "backup", "dump", "down", "rollback", "undo", "test"]
         .iter()
-        .any(|word| name.contains(word))
+        .any(|segment| name.contains(segment))
 }
 
-fn words_below<'a>(path: &'a Path, project: &'a Path) -> impl Iterator<Item = String> + 'a {
+fn text_below<'a>(path: &'a Path, project: &'a Path) -> impl Iterator<Item = String> + 'a {
     let below = path.strip_prefix(project).unwrap_or(Path::new(""));
     below.components().map(|part| part.as_os_str().to_string_lossy().into_owned())
 }

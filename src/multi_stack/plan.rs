@@ -27,20 +27,20 @@ pub(crate) struct MultiStackPlan<P> {
     /// Order and rules of the run: `one at a time, acme first, stopping at the first failure`.
     pub(crate) manner: String,
     /// One for each stack.
-    pub(crate) legs: Vec<StackPlan<P>>,
+    pub(crate) stack_plans: Vec<StackPlan<P>>,
 }
 
 impl<P> MultiStackPlan<P> {
     /// Returns each stack that would be changed, as the guards need it.
     pub(crate) fn targets(&self, changes: impl Fn(&P) -> bool) -> Vec<GuardTarget> {
-        self.legs
+        self.stack_plans
             .iter()
-            .filter(|leg| changes(&leg.plan))
-            .map(|leg| GuardTarget {
-                stack: leg.environment.stack.clone(),
-                profile: leg.environment.profile.name.clone(),
-                prod: leg.environment.profile.counts_as_prod(),
-                protected: leg.environment.protected,
+            .filter(|stack_plan| changes(&stack_plan.plan))
+            .map(|stack_plan| GuardTarget {
+                stack: stack_plan.environment.stack.clone(),
+                profile: stack_plan.environment.profile.name.clone(),
+                prod: stack_plan.environment.profile.counts_as_prod(),
+                protected: stack_plan.environment.protected,
                 unlike: None,
             })
             .collect()
@@ -49,7 +49,7 @@ impl<P> MultiStackPlan<P> {
 
 impl<P: Plan> Plan for MultiStackPlan<P> {
     fn guard(&self) -> Guard {
-        self.legs.iter().map(|leg| leg.plan.guard()).max().unwrap_or(Guard::Read)
+        self.stack_plans.iter().map(|stack_plan| stack_plan.plan.guard()).max().unwrap_or(Guard::Read)
     }
 }
 
@@ -58,23 +58,28 @@ impl<P: Plan> Parts for MultiStackPlan<P> {
     type Part = P;
 
     fn parts(self) -> Vec<(Self::Key, P)> {
-        self.legs.into_iter().map(|leg| ((leg.environment, leg.spent), leg.plan)).collect()
+        self.stack_plans
+            .into_iter()
+            .map(|stack_plan| ((stack_plan.environment, stack_plan.spent), stack_plan.plan))
+            .collect()
     }
 }
 
 impl<P: fmt::Display> fmt::Display for MultiStackPlan<P> {
     /// A heading, then a line for each stack; what a plan says beyond its first line stands below it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.legs.len();
+        let count = self.stack_plans.len();
         let stacks = if count == 1 { "stack" } else { "stacks" };
         write!(f, "{} on {count} {stacks}, {}", self.verb, self.manner)?;
-        let named =
-            |leg: &StackPlan<P>| format!("{} [{}]", leg.environment.stack, leg.environment.profile.word());
-        let width = self.legs.iter().map(|leg| named(leg).chars().count()).max().unwrap_or(0);
-        for leg in &self.legs {
-            let shown = leg.plan.to_string();
+        let named = |stack_plan: &StackPlan<P>| {
+            format!("{} [{}]", stack_plan.environment.stack, stack_plan.environment.profile.keyword())
+        };
+        let width =
+            self.stack_plans.iter().map(|stack_plan| named(stack_plan).chars().count()).max().unwrap_or(0);
+        for stack_plan in &self.stack_plans {
+            let shown = stack_plan.plan.to_string();
             let mut lines = shown.lines();
-            write!(f, "\n  {:width$}  {}", named(leg), lines.next().unwrap_or_default())?;
+            write!(f, "\n  {:width$}  {}", named(stack_plan), lines.next().unwrap_or_default())?;
             for line in lines {
                 write!(f, "\n      {line}")?;
             }

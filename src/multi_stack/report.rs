@@ -63,7 +63,7 @@ impl<O> StackResult<O> {
         Some(StackResult { stack, profile, prod, end: End::Failed(error), took })
     }
 
-    fn word(&self) -> &'static str {
+    fn keyword(&self) -> &'static str {
         match &self.end {
             End::Done(_) => "done",
             End::Failed(_) => "failed",
@@ -83,7 +83,7 @@ impl<O: Serialize> Serialize for StackResult<O> {
         let mut entry = serializer.serialize_struct("Ended", 7)?;
         entry.serialize_field("stack", &self.stack)?;
         entry.serialize_field("profile", &self.profile)?;
-        entry.serialize_field("outcome", self.word())?;
+        entry.serialize_field("outcome", self.keyword())?;
         entry.serialize_field("exit", &exit)?;
         let took = matches!(self.end, End::Done(_) | End::Failed(_)).then(|| self.took.as_millis() as u64);
         entry.serialize_field("duration_ms", &took)?;

@@ -49,7 +49,7 @@ impl ResumeRecord {
     ) -> Self {
         let line = |environment: &Environment| StackRecord {
             stack: environment.stack.clone(),
-            profile: environment.profile.word().to_owned(),
+            profile: environment.profile.keyword().to_owned(),
             done: false,
         };
         Self {
@@ -82,20 +82,20 @@ impl ResumeRecord {
 impl StackRecord {
     /// Reports whether the line is about this environment.
     pub(crate) fn is(&self, environment: &Environment) -> bool {
-        self.stack == environment.stack && self.profile == environment.profile.word()
+        self.stack == environment.stack && self.profile == environment.profile.keyword()
     }
 }
 
 /// The journal of a run that goes on.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct ResumeFile {
     path: PathBuf,
     run: ResumeRecord,
     /// Held until the run ends; the system lets go of it when the process dies.
     _lock: File,
 }
 
-impl Journal {
+impl ResumeFile {
     /// Begins a journal and writes it.
     ///
     /// # Errors
@@ -118,9 +118,9 @@ impl Journal {
             return Err(error::busy(format!("another `{}` over several stacks goes on", run.verb))
                 .hint("wait for its end; stacks it does not touch can be worked on one by one"));
         }
-        let journal = Self { path, run, _lock: lock };
-        journal.write()?;
-        Ok(journal)
+        let resume_file = Self { path, run, _lock: lock };
+        resume_file.write()?;
+        Ok(resume_file)
     }
 
     /// This stack is done.
@@ -216,9 +216,10 @@ mod tests {
     #[test]
     fn what_is_done_is_remembered() {
         let directory = tempfile::tempdir().unwrap();
-        let mut journal = Journal::begin(directory.path(), run(&[("a", false), ("b", false)])).unwrap();
-        journal.done("a", "dev").unwrap();
-        drop(journal);
+        let mut resume_file =
+            ResumeFile::begin(directory.path(), run(&[("a", false), ("b", false)])).unwrap();
+        resume_file.done("a", "dev").unwrap();
+        drop(resume_file);
         let last = last(directory.path(), "migrate reset", "ssh://a/b").unwrap();
         assert_eq!(last.unfinished().map(|line| line.stack.as_str()).collect::<Vec<_>>(), ["b"]);
     }
@@ -226,11 +227,11 @@ mod tests {
     #[test]
     fn a_second_run_is_busy_until_the_first_has_ended() {
         let directory = tempfile::tempdir().unwrap();
-        let first = Journal::begin(directory.path(), run(&[("a", false)])).unwrap();
-        let second = Journal::begin(directory.path(), run(&[("b", false)])).unwrap_err();
+        let first = ResumeFile::begin(directory.path(), run(&[("a", false)])).unwrap();
+        let second = ResumeFile::begin(directory.path(), run(&[("b", false)])).unwrap_err();
         assert_eq!(second.kind(), ErrorKind::Busy);
         drop(first);
-        Journal::begin(directory.path(), run(&[("b", false)])).unwrap();
+        ResumeFile::begin(directory.path(), run(&[("b", false)])).unwrap();
     }
 
     #[test]

@@ -34,10 +34,10 @@ pub(crate) async fn run<V: StackOperation>(
     interrupt: &CancelToken,
     mut tell: impl FnMut(RunEvent<'_, V::Outcome>),
 ) -> Vec<StackResult<V::Outcome>> {
-    let (mut legs, mut ends) = (Vec::new(), Vec::new());
-    for leg in plan.each() {
-        ends.push(StackResult::new(&leg.0.0, End::NotBegun, Duration::ZERO));
-        legs.push(Some(leg));
+    let (mut stack_plans, mut ends) = (Vec::new(), Vec::new());
+    for stack_plan in plan.each() {
+        ends.push(StackResult::new(&stack_plan.0.0, End::NotBegun, Duration::ZERO));
+        stack_plans.push(Some(stack_plan));
     }
     let mut under_way = FuturesUnordered::new();
     loop {
@@ -45,7 +45,7 @@ pub(crate) async fn run<V: StackOperation>(
             schedule.stop();
         }
         while let Some(at) = schedule.begin() {
-            let Some(((environment, spent), plan)) = legs.get_mut(at).and_then(Option::take) else {
+            let Some(((environment, spent), plan)) = stack_plans.get_mut(at).and_then(Option::take) else {
                 continue;
             };
             tell(RunEvent::Begun(&environment));

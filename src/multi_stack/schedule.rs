@@ -54,8 +54,8 @@ impl Schedule {
 
     /// The next stack to begin now, if any; it counts as running until [`Schedule::ended`].
     pub(crate) fn begin(&mut self) -> Option<usize> {
-        let room = if self.canary.is_some() { 1 } else { self.parallel };
-        if self.stopped || self.running >= room {
+        let limit = if self.canary.is_some() { 1 } else { self.parallel };
+        if self.stopped || self.running >= limit {
             return None;
         }
         let next = self.waiting.pop_front()?;

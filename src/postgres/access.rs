@@ -67,12 +67,12 @@ impl Access {
     ///
     /// # Errors
     /// Kind `Tool`: a `_FILE` variable names a file that cannot be read in the container.
-    pub(crate) async fn discover(container: &Container, wishes: &ConnectionOverrides) -> Result<Self> {
-        let user = match &wishes.user {
+    pub(crate) async fn discover(container: &Container, overrides: &ConnectionOverrides) -> Result<Self> {
+        let user = match &overrides.user {
             Some(user) => user.clone(),
             None => first(container, &USER).await?.unwrap_or_else(|| SUPERUSER.to_owned()),
         };
-        let database = match &wishes.database {
+        let database = match &overrides.database {
             Some(database) => database.clone(),
             None => match first(container, &DATABASE).await? {
                 Some(database) => database,
@@ -85,11 +85,11 @@ impl Access {
         Ok(Self {
             user,
             database,
-            password: wishes.password.clone(),
+            password: overrides.password.clone(),
             send_password: false,
-            os_user: wishes.os_user.clone(),
-            host: wishes.host.clone().or_else(|| socket_of(&container.command)),
-            port: wishes.port.or_else(|| port_of(container)),
+            os_user: overrides.os_user.clone(),
+            host: overrides.host.clone().or_else(|| socket_of(&container.command)),
+            port: overrides.port.or_else(|| port_of(container)),
             unlimited: Vec::new(),
             encoding: None,
         })
@@ -171,10 +171,10 @@ impl Access {
     /// See [`Container::capture`].
     pub(crate) async fn url(&self, container: &Container, host: &str, port: u16) -> Result<Secret> {
         let password = self.known_password(container).await?;
-        let word = password.map_or_else(String::new, |password| format!(":{}", url_part(password.expose())));
+        let token = password.map_or_else(String::new, |password| format!(":{}", url_part(password.expose())));
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         Ok(Secret::new(format!(
-            "postgresql://{}{word}@{host}:{port}/{}",
+            "postgresql://{}{token}@{host}:{port}/{}",
             url_part(&self.user),
             url_part(&self.database)
         )))
@@ -281,23 +281,23 @@ fn socket_of(command: &[String]) -> Option<String> {
 /// The value that the command line of a postgres gives a setting: `-p 5433`, `-c port=5433`, `--port=5433`. The last one
 /// counts.
 fn option_of(command: &[String], short: &str, setting: &str) -> Option<String> {
-    let runs = |word: &String| word.starts_with('-') || ["postgres", "postmaster"].contains(&base(word));
+    let runs = |token: &String| token.starts_with('-') || ["postgres", "postmaster"].contains(&base(token));
     let from = command.iter().position(runs)?;
     let mut value = None;
-    let mut words = command[from..].iter().map(String::as_str);
-    while let Some(word) = words.next() {
+    let mut text = command[from..].iter().map(String::as_str);
+    while let Some(token) = text.next() {
         let assigned = |pair: &str| {
             let (name, value) = pair.split_once('=')?;
             (name.trim().replace('-', "_") == setting).then(|| value.trim().trim_matches('\'').to_owned())
         };
-        let found = if word == short {
-            words.next().map(str::to_owned)
-        } else if word == "-c" {
-            words.next().and_then(assigned)
-        } else if let Some(pair) = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
+        let found = if token == short {
+            text.next().map(str::to_owned)
+        } else if token == "-c" {
+            text.next().and_then(assigned)
+        } else if let Some(pair) = token.strip_prefix("--").or_else(|| token.strip_prefix("-c")) {
             assigned(pair)
         } else {
-            word.strip_prefix(short).filter(|rest| !rest.is_empty()).map(str::to_owned)
+            token.strip_prefix(short).filter(|rest| !rest.is_empty()).map(str::to_owned)
         };
         value = found.or(value);
     }
@@ -361,12 +361,12 @@ mod tests {
 
     #[tokio::test]
     async fn bitnamis_variables_are_known() {
-        let discover = async |env: &[&str], wishes: &ConnectionOverrides| {
+        let discover = async |env: &[&str], overrides: &ConnectionOverrides| {
             let script = Scripted::new([]);
             let info =
                 ContainerInfo { env: env.iter().map(|&pair| pair.to_owned()).collect(), ..container("db") };
             let db = script.container(info);
-            let access = Access::discover(&db, wishes).await.unwrap();
+            let access = Access::discover(&db, overrides).await.unwrap();
             let password = access.known_password(&db).await.unwrap();
             let password = password.map(|password| password.expose().to_owned()).unwrap_or_default();
             (format!("{}@{} {password}", access.user, access.database), access.port)

@@ -6,7 +6,7 @@ use super::session::{Refusal, Session};
 
 /// A session of `pg_stat_activity`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
+pub(crate) struct BlockingSession {
     /// Application name of the session.
     pub(crate) application: String,
     /// Process id of the session.
@@ -19,7 +19,7 @@ pub(crate) struct Holder {
     pub(crate) doing: String,
 }
 
-impl Holder {
+impl BlockingSession {
     /// The first session `a` of `pg_stat_activity` that `rest` (joins, conditions, order) leaves.
     ///
     /// # Errors
@@ -46,12 +46,12 @@ impl Holder {
     }
 
     /// Describes the blocking session; `None` stands for a session that has ended.
-    pub(crate) fn name(holder: Option<&Self>) -> String {
-        holder.map_or_else(|| "a session that has just ended".to_owned(), Self::to_string)
+    pub(crate) fn name(blocking: Option<&Self>) -> String {
+        blocking.map_or_else(|| "a session that has just ended".to_owned(), Self::to_string)
     }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for BlockingSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { application, pid, role, seconds, .. } = self;
         let application = if application.is_empty() { "a session without a name" } else { application };
@@ -63,17 +63,18 @@ impl fmt::Display for Holder {
 mod tests {
     use super::*;
 
-    fn holder(application: &str, state: &str, query: &str) -> Holder {
-        Holder::read([application, "7", "app", "12", state, query].map(str::to_owned).into()).unwrap()
+    fn blocking(application: &str, state: &str, query: &str) -> BlockingSession {
+        BlockingSession::read([application, "7", "app", "12", state, query].map(str::to_owned).into())
+            .unwrap()
     }
 
     #[test]
     fn a_holder_is_named_by_what_is_known_of_it() {
-        let idle = holder("web", "idle in transaction", "select 1");
+        let idle = blocking("web", "idle in transaction", "select 1");
         assert_eq!(idle.to_string(), "web (pid 7, role app, for 12 s)");
         assert_eq!(idle.doing, "idle in transaction after select 1");
-        assert_eq!(holder("", "active", "vacuum t").doing, "vacuum t");
-        assert!(holder("", "active", "").to_string().starts_with("a session without a name (pid 7"));
-        assert_eq!(Holder::name(None), "a session that has just ended");
+        assert_eq!(blocking("", "active", "vacuum t").doing, "vacuum t");
+        assert!(blocking("", "active", "").to_string().starts_with("a session without a name (pid 7"));
+        assert_eq!(BlockingSession::name(None), "a session that has just ended");
     }
 }

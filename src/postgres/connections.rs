@@ -96,8 +96,8 @@ const NAMED: usize = 6;
 
 /// Describes the connected sessions and what the swap means for them: a line, then one for each group. Returns no
 /// line where no session is connected.
-pub(crate) fn sent_away(visitors: &[ConnectionGroup]) -> Vec<String> {
-    let count: u64 = visitors.iter().map(|group| group.count).sum();
+pub(crate) fn sent_away(groups: &[ConnectionGroup]) -> Vec<String> {
+    let count: u64 = groups.iter().map(|group| group.count).sum();
     let first = match count {
         0 => return Vec::new(),
         1 => "1 session at the swap; it has to connect again, and loses what it has not committed".to_owned(),
@@ -106,8 +106,8 @@ pub(crate) fn sent_away(visitors: &[ConnectionGroup]) -> Vec<String> {
         ),
     };
     let mut lines = vec![first];
-    lines.extend(visitors.iter().take(NAMED).map(ToString::to_string));
-    let rest: u64 = visitors.iter().skip(NAMED).map(|group| group.count).sum();
+    lines.extend(groups.iter().take(NAMED).map(ToString::to_string));
+    let rest: u64 = groups.iter().skip(NAMED).map(|group| group.count).sum();
     if rest > 0 {
         lines.push(format!("and {rest} more"));
     }

@@ -18,7 +18,7 @@ pub(crate) struct ServerHealth {
     /// Indexes of this database that no query uses, none of them being built now; the first twenty by name.
     pub(crate) invalid: Vec<Index>,
     /// Side databases of restores that never came to their swap.
-    pub(crate) sides: Vec<StagingDatabase>,
+    pub(crate) staging_databases: Vec<StagingDatabase>,
     /// Databases that nobody may connect to, templates aside.
     pub(crate) closed: Vec<String>,
     /// Databases whose `DROP DATABASE` broke off (`datconnlimit` -2): nothing but dropping them again works.
@@ -156,7 +156,7 @@ impl ServerHealth {
                 }),
                 "invalid" => health.invalid.push(Index { schema: text(0), name: text(1), table: text(2) }),
                 "staging" => {
-                    health.sides.push(StagingDatabase {
+                    health.staging_databases.push(StagingDatabase {
                         name: text(0),
                         size: number(1),
                         alive: text(2) == "true",
@@ -206,15 +206,15 @@ async fn unfinished(session: &mut Session) -> Result<(Vec<String>, bool), Refusa
 
 /// Asked through the psql that is open: a further exec would cost the daemon 40 ms.
 async fn pg_dump(session: &mut Session) -> Result<Option<ClientTool>, Refusal> {
-    let lines = |word: &str| {
+    let lines = |token: &str| {
         format!(
-            "\\set pg_dump `pg_dump --version 2>&1 || echo missing`\n\\echo {word} :pg_dump\n\\echo {word}.\n"
+            "\\set pg_dump `pg_dump --version 2>&1 || echo missing`\n\\echo {token} :pg_dump\n\\echo {token}.\n"
         )
     };
     let said = session.program(lines).await?;
     Ok(match said.trim() {
-        words if words.starts_with("pg_dump ") => ServerVersion::parse(words).map(ClientTool::Version),
-        words if words.ends_with("missing") => Some(ClientTool::Missing),
+        text if text.starts_with("pg_dump ") => ServerVersion::parse(text).map(ClientTool::Version),
+        text if text.ends_with("missing") => Some(ClientTool::Missing),
         _ => None,
     })
 }
@@ -239,8 +239,9 @@ mod tests {
         let health = ServerHealth::of_rows(rows.iter().map(|row| row.map(str::to_owned).into()).collect());
         assert_eq!((health.idle[0].pid.as_str(), health.idle[0].seconds), ("42", 3600));
         assert_eq!(health.invalid[0].name, "item_words");
-        let sides: Vec<_> = health.sides.iter().map(|side| (side.size, side.alive)).collect();
-        assert_eq!(sides, [(Some(7654), false), (None, true)]);
+        let staging_databases: Vec<_> =
+            health.staging_databases.iter().map(|staging| (staging.size, staging.alive)).collect();
+        assert_eq!(staging_databases, [(Some(7654), false), (None, true)]);
         assert_eq!((&health.closed[..], &health.broken[..]), (&["shut".into()][..], &["half".into()][..]));
         assert_eq!(health.oldest, Some(("acme".into(), 1234)));
         assert_eq!(health.collation, Some(("2.31".into(), "2.36".into())));

@@ -10,7 +10,7 @@ use super::access::Access;
 use super::session::{Refusal, Session};
 use crate::docker::Container;
 use crate::error::{self, Error, Result};
-use crate::postgres::blocking_session::Holder;
+use crate::postgres::blocking_session::BlockingSession;
 use crate::text::sql_quote::literal;
 
 /// "envc" and 1: two numbers nobody else uses for advisory locks.
@@ -79,7 +79,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The error of a lock whose sessions were lost until the time was over.
 fn never_held(lost: Error) -> Error {
     let swaps = ["due to administrator command", "just been dropped or renamed"];
-    if swaps.iter().any(|words| lost.message().contains(words)) {
+    if swaps.iter().any(|text| lost.message().contains(text)) {
         return error::busy(format!("the database is being swapped by another restore: {}", lost.message()))
             .hint("wait longer with `--lock-timeout 5m`, or try again later");
     }
@@ -149,16 +149,16 @@ async fn take(session: &mut Session, mode: LockMode, limit: Duration) -> Result<
             return Ok(());
         }
         if started.elapsed() >= limit {
-            let holder = holder(session).await?;
+            let blocking = blocking(session).await?;
             let error = error::busy(format!(
                 "another envctl works on this database: {}",
-                Holder::name(holder.as_ref())
+                BlockingSession::name(blocking.as_ref())
             ))
             .hint("wait longer with `--lock-timeout 5m`, or try again later");
-            return Err(Lost::Lock(match holder {
+            return Err(Lost::Lock(match blocking {
                 // An engine that was killed leaves what it has started, and the next one has never heard of it.
                 // The pid is the server's word, and goes into a command that somebody may type.
-                Some(Holder { pid, .. }) if pid.bytes().all(|b| b.is_ascii_digit()) => error.hint(format!(
+                Some(BlockingSession { pid, .. }) if pid.bytes().all(|b| b.is_ascii_digit()) => error.hint(format!(
                     "end its session if that envctl is gone: `envctl psql -c 'select pg_terminate_backend({pid})'`"
                 )),
                 _ => error,
@@ -170,10 +170,10 @@ async fn take(session: &mut Session, mode: LockMode, limit: Duration) -> Result<
 }
 
 /// Returns the session that holds the lock.
-async fn holder(session: &mut Session) -> std::result::Result<Option<Holder>, Refusal> {
+async fn blocking(session: &mut Session) -> std::result::Result<Option<BlockingSession>, Refusal> {
     let rest = format!(
         "join pg_catalog.pg_locks l using (pid) where {} and l.pid <> pg_catalog.pg_backend_pid() order by a.backend_start",
         is_ours()
     );
-    Holder::find(session, &rest).await
+    BlockingSession::find(session, &rest).await
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::docker::fake_engine::{Far, Scripted, ScriptedExec, container};
+use crate::docker::fake_engine::{ExecPeer, Scripted, ScriptedExec, container};
 use crate::error::{ErrorKind, Result};
 
 use super::access::{Access, ConnectionOverrides};
@@ -18,25 +18,25 @@ async fn taken(script: &Arc<Scripted>, mode: LockMode, limit: Duration) -> Resul
 
 /// A psql that answers `select 1`, then each question for the lock with the next word.
 fn answering(locks: &'static [&'static str]) -> ScriptedExec {
-    ScriptedExec::new("psql", move |mut far| async move {
-        let (_, word) = far.question().await?;
-        far.rows(&word, "1\n").await;
+    ScriptedExec::new("psql", move |mut peer| async move {
+        let (_, token) = peer.question().await?;
+        peer.rows(&token, "1\n").await;
         for answer in locks {
-            let (sql, word) = far.question().await?;
+            let (sql, token) = peer.question().await?;
             assert!(sql.starts_with("select pg_catalog.pg_try_advisory_lock"), "{sql}");
-            far.rows(&word, &format!("{answer}\n")).await;
+            peer.rows(&token, &format!("{answer}\n")).await;
         }
-        rest(far).await
+        rest(peer).await
     })
 }
 
 /// Answers what else is asked: who holds the lock.
-async fn rest(mut far: Far) -> Option<i64> {
-    while let Some((sql, word)) = far.question().await {
+async fn rest(mut peer: ExecPeer) -> Option<i64> {
+    while let Some((sql, token)) = peer.question().await {
         if sql.contains("pg_locks") {
-            far.rows(&word, "envctl restore,77,ada,12,idle,\n").await;
+            peer.rows(&token, "envctl restore,77,ada,12,idle,\n").await;
         } else {
-            far.rows(&word, "f\n").await;
+            peer.rows(&token, "f\n").await;
         }
     }
     Some(0)
@@ -53,13 +53,13 @@ async fn readers_share_and_writers_do_not() {
     for (mode, function) in
         [(LockMode::Shared, "pg_try_advisory_lock_shared("), (LockMode::Exclusive, "pg_try_advisory_lock(")]
     {
-        let script = Scripted::new([ScriptedExec::new("psql", move |mut far| async move {
-            let (_, word) = far.question().await?;
-            far.rows(&word, "1\n").await;
-            let (sql, word) = far.question().await?;
+        let script = Scripted::new([ScriptedExec::new("psql", move |mut peer| async move {
+            let (_, token) = peer.question().await?;
+            peer.rows(&token, "1\n").await;
+            let (sql, token) = peer.question().await?;
             assert!(sql.contains(function), "{sql}");
-            far.rows(&word, "t\n").await;
-            rest(far).await
+            peer.rows(&token, "t\n").await;
+            rest(peer).await
         })]);
         taken(&script, mode, Duration::ZERO).await.unwrap().close().await;
         script.is_over().await;
@@ -87,16 +87,16 @@ async fn a_lock_that_stays_held_is_busy_and_names_its_holder() {
 async fn a_waiter_whose_database_is_swapped_looks_again() {
     let script = Scripted::new([
         // The swap ends every session of the database that it renames.
-        ScriptedExec::new("psql", |mut far| async move {
-            let (_, word) = far.question().await?;
-            far.rows(&word, "1\n").await;
-            far.question().await?;
-            far.err("FATAL:  terminating connection due to administrator command\n").await;
+        ScriptedExec::new("psql", |mut peer| async move {
+            let (_, token) = peer.question().await?;
+            peer.rows(&token, "1\n").await;
+            peer.question().await?;
+            peer.err("FATAL:  terminating connection due to administrator command\n").await;
             Some(2)
         }),
         // Who comes in the middle of it is sent away.
-        ScriptedExec::new("psql", |mut far| async move {
-            far.err("psql: error: FATAL:  database \"acme\" has just been dropped or renamed\n").await;
+        ScriptedExec::new("psql", |mut peer| async move {
+            peer.err("psql: error: FATAL:  database \"acme\" has just been dropped or renamed\n").await;
             Some(2)
         }),
         answering(&["t"]),
@@ -108,8 +108,8 @@ async fn a_waiter_whose_database_is_swapped_looks_again() {
 #[tokio::test]
 async fn a_database_that_does_not_exist_is_not_waited_for() {
     let refused = || {
-        ScriptedExec::new("psql", |mut far| async move {
-            far.err("psql: error: FATAL:  database \"nosuch\" does not exist\n").await;
+        ScriptedExec::new("psql", |mut peer| async move {
+            peer.err("psql: error: FATAL:  database \"nosuch\" does not exist\n").await;
             Some(2)
         })
     };
@@ -121,11 +121,11 @@ async fn a_database_that_does_not_exist_is_not_waited_for() {
 #[tokio::test]
 async fn a_session_that_is_lost_again_and_again_is_no_swap_and_is_not_asked_for_without_a_pause() {
     let lost = || {
-        ScriptedExec::new("psql", |mut far| async move {
-            let (_, word) = far.question().await?;
-            far.rows(&word, "1\n").await;
-            far.question().await?;
-            far.err("out of memory\n").await;
+        ScriptedExec::new("psql", |mut peer| async move {
+            let (_, token) = peer.question().await?;
+            peer.rows(&token, "1\n").await;
+            peer.question().await?;
+            peer.err("out of memory\n").await;
             Some(1)
         })
     };

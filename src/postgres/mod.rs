@@ -30,6 +30,6 @@ pub(crate) mod tools;
 pub(crate) mod version;
 
 pub(crate) use access::Access;
-pub(crate) use blocking_session::Holder;
+pub(crate) use blocking_session::BlockingSession;
 pub(crate) use server_error::ServerError;
 pub(crate) use session::Session;

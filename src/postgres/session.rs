@@ -56,7 +56,7 @@ pub(crate) struct Session {
     output: ExecOutput,
     input: ExecInput,
     handle: ExecHandle,
-    word: String,
+    token: String,
     stdout: Vec<u8>,
     stderr: StderrTail,
     container: Container,
@@ -203,7 +203,7 @@ impl Session {
             output: exec.output,
             input: exec.input,
             handle: exec.handle,
-            word: nonce(),
+            token: nonce(),
             stdout: Vec::new(),
             stderr: StderrTail::default(),
             container: container.clone(),
@@ -261,10 +261,10 @@ impl Session {
     /// The server refused, or the session is lost.
     pub(crate) async fn query(&mut self, sql: &str) -> std::result::Result<Vec<Vec<String>>, Refusal> {
         // The newline before the semicolon keeps a trailing line comment from swallowing it.
-        let word = &self.word;
+        let token = &self.token;
         let question = format!(
-            "{sql}\n;\n\\echo {word} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\if :ERROR\n{}\n\\endif\n\\echo {word}.\n",
-            report_lines(word)
+            "{sql}\n;\n\\echo {token} :ERROR :SQLSTATE :LAST_ERROR_MESSAGE\n\\if :ERROR\n{}\n\\endif\n\\echo {token}.\n",
+            report_lines(token)
         );
         let asked = tokio::time::timeout(QUERY_LIMIT, Box::pin(self.ask(&question, false))).await;
         let (rows, status) = match asked {
@@ -273,12 +273,12 @@ impl Session {
                 return Err(self.unusable(&format!("gave no answer within {} s", QUERY_LIMIT.as_secs())));
             }
         };
-        let mut words = status.trim_start().splitn(3, ' ');
-        if words.next() == Some("false") {
+        let mut text = status.trim_start().splitn(3, ' ');
+        if text.next() == Some("false") {
             self.stderr.clear();
             return Ok(csv::records(&rows));
         }
-        let (state, message) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().trim());
+        let (state, message) = (text.next().unwrap_or_default(), text.next().unwrap_or_default().trim());
         let told =
             ServerError { state: state.to_owned(), message: message.to_owned(), ..ServerError::default() };
         Err(Refusal::Sql(Box::new(self.server_error(told).await?)))
@@ -293,7 +293,7 @@ impl Session {
         &mut self,
         told: ServerError,
     ) -> std::result::Result<ServerError, Refusal> {
-        let marks = MARKS.map(|mark| format!("{}{mark}", self.word));
+        let marks = MARKS.map(|mark| format!("{}{mark}", self.token));
         let arriving = async {
             // stderr is a stream of its own, which may lag behind stdout.
             while memmem::find(self.stderr.bytes(), marks[1].as_bytes()).is_none() {
@@ -321,7 +321,7 @@ impl Session {
         &mut self,
         lines: impl FnOnce(&str) -> String,
     ) -> std::result::Result<String, Refusal> {
-        let question = lines(&self.word);
+        let question = lines(&self.token);
         self.stderr.clear();
         Ok(self.ask(&question, true).await?.1)
     }
@@ -361,8 +361,8 @@ impl Session {
     /// Reads up to the closing word: the rows' text and the status behind the word. Of a program, whose rows nobody
     /// reads, the end is kept.
     async fn answer(&mut self, is_program: bool) -> std::result::Result<(String, String), Refusal> {
-        let opening = format!("{} ", self.word).into_bytes();
-        let closing = format!("\n{}.\n", self.word).into_bytes();
+        let opening = format!("{} ", self.token).into_bytes();
+        let closing = format!("\n{}.\n", self.token).into_bytes();
         let mut looked = 0;
         loop {
             if let Some(at) = memmem::find(&self.stdout[looked..], &closing) {
@@ -423,14 +423,14 @@ impl Session {
     }
 
     async fn lost(&self, cause: Option<Error>) -> Refusal {
-        let words = without_marks(&self.stderr.text(), &self.word);
+        let text = without_marks(&self.stderr.text(), &self.token);
         let mut message = format!("the session with PostgreSQL in {} ended", self.container.name);
-        if !words.is_empty() {
-            message.push_str(&format!(": {words}"));
+        if !text.is_empty() {
+            message.push_str(&format!(": {text}"));
         }
         // Who ends one session on purpose leaves the server as it is; a swap would make the question wait.
-        let on_purpose = words.contains("due to administrator command");
-        if self.asks && !on_purpose && LOST.iter().any(|lost| words.contains(lost)) {
+        let on_purpose = text.contains("due to administrator command");
+        if self.asks && !on_purpose && LOST.iter().any(|lost| text.contains(lost)) {
             let asking = Self::try_open(&self.container, &self.access, "envctl");
             match tokio::time::timeout(ASKING_LIMIT, Box::pin(asking)).await {
                 Ok(Ok(session)) => {
@@ -470,8 +470,8 @@ fn has_lost_connection(stderr: &str, state: &str) -> bool {
 }
 
 /// Returns psql's message without the report between two marks, which repeats the message.
-fn without_marks(stderr: &str, word: &str) -> String {
-    let told = stderr.split_once(&format!("{word}{}", MARKS[0])).map_or(stderr, |(before, _)| before);
+fn without_marks(stderr: &str, token: &str) -> String {
+    let told = stderr.split_once(&format!("{token}{}", MARKS[0])).map_or(stderr, |(before, _)| before);
     told.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -482,8 +482,8 @@ const MARKS: [&str; 2] = ["-report", "-end"];
 const UNKNOWN: &str = "invalid command \\warn";
 
 /// Lines that make psql report its last error on stderr with all fields, between two marks.
-pub(crate) fn report_lines(word: &str) -> String {
-    format!("\\warn {word}{}\n\\errverbose\n\\warn {word}{}", MARKS[0], MARKS[1])
+pub(crate) fn report_lines(token: &str) -> String {
+    format!("\\warn {token}{}\n\\errverbose\n\\warn {token}{}", MARKS[0], MARKS[1])
 }
 
 /// The error that a report is about. psql reports an older one where the newest error is psql's own.
@@ -541,20 +541,20 @@ enum ConnectError {
 
 impl ConnectError {
     fn wants_password(&self) -> bool {
-        matches!(self, Self::Words(words) if words.contains("no password supplied"))
+        matches!(self, Self::Words(text) if text.contains("no password supplied"))
     }
 
     fn is_starting(&self) -> bool {
-        let Self::Words(words) = self else { return false };
+        let Self::Words(text) = self else { return false };
         let passes =
             ["starting up", "in recovery mode", "not yet accepting connections", "not accepting connections"];
         // A standby that admits nobody stays so, and a server that shuts down goes.
-        passes.iter().any(|one| words.contains(one)) && !words.contains("Hot standby mode is disabled")
+        passes.iter().any(|one| text.contains(one)) && !text.contains("Hot standby mode is disabled")
     }
 
     /// Reports whether the server is the temporary one of a first start.
     fn is_first_start(&self) -> bool {
-        matches!(self, Self::Words(words) if words == initdb_wait::WORDS)
+        matches!(self, Self::Words(text) if text == initdb_wait::WORDS)
     }
 
     /// Reports whether a first start can cause the message: no socket, no database or role of the project yet, a
@@ -568,18 +568,18 @@ impl ConnectError {
             "terminating connection",
             "does not exist",
         ];
-        matches!(self, Self::Words(words) if passing.iter().any(|one| words.contains(one)))
+        matches!(self, Self::Words(text) if passing.iter().any(|one| text.contains(one)))
     }
 
     /// Reports whether the server has no socket, or refuses sessions over its socket.
     fn wants_tcp(&self) -> bool {
         let local = ["No such file or directory", "host \"[local]\"", "Peer authentication failed"];
-        matches!(self, Self::Words(words) if local.iter().any(|one| words.contains(one)))
+        matches!(self, Self::Words(text) if local.iter().any(|one| text.contains(one)))
     }
 
     fn is_missing_database(&self) -> bool {
-        matches!(self, Self::Words(words) if words.contains("database") && words.contains("does not exist")
-            && !words.contains("role"))
+        matches!(self, Self::Words(text) if text.contains("database") && text.contains("does not exist")
+            && !text.contains("role"))
     }
 
     fn into_error(self, container: &ContainerInfo, access: &Access) -> Error {
@@ -588,31 +588,31 @@ impl ConnectError {
             Self::NoPsql => error::tool(format!("container {} has no psql", container.name)).hint(
                 "name the database: `--container NAME`, or `[profiles.NAME] db = \"…\"` in envctl.toml",
             ),
-            Self::Words(words) if words.contains("FATAL:  ") => {
+            Self::Words(text) if text.contains("FATAL:  ") => {
                 // psql repeats how it connected in front of what the server said.
-                let said = words.rsplit("FATAL:  ").next().unwrap_or(&words).to_owned();
+                let said = text.rsplit("FATAL:  ").next().unwrap_or(&text).to_owned();
                 said_no(&said, container, access)
             }
-            Self::Words(words) => said_no(&words, container, access),
+            Self::Words(text) => said_no(&text, container, access),
         }
     }
 }
 
 /// The server's no, with what to do about it.
-fn said_no(words: &str, container: &ContainerInfo, access: &Access) -> Error {
-    if words.contains("does not exist") && words.contains("database") {
+fn said_no(text: &str, container: &ContainerInfo, access: &Access) -> Error {
+    if text.contains("does not exist") && text.contains("database") {
         // The names that there are follow as a hint.
-        return error::target(format!("{words} (container {}, tried {:?})", container.name, access.database));
+        return error::target(format!("{text} (container {}, tried {:?})", container.name, access.database));
     }
-    if words.contains("does not exist") && words.contains("role") {
-        return error::tool(format!("{words} (container {})", container.name))
+    if text.contains("does not exist") && text.contains("role") {
+        return error::tool(format!("{text} (container {})", container.name))
             .hint("name the role in envctl.toml: `[database] user = \"…\"`");
     }
     // psql asks on a line of its own whether the server runs.
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    let error = error::tool(format!("cannot connect to PostgreSQL in {}: {words}", container.name));
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let error = error::tool(format!("cannot connect to PostgreSQL in {}: {text}", container.name));
     let elsewhere = ["No such file or directory", "Connection refused", "pg_hba.conf"];
-    let error = if elsewhere.iter().any(|one| words.contains(one)) {
+    let error = if elsewhere.iter().any(|one| text.contains(one)) {
         error.hint("say in envctl.toml where it listens: `[database] port = 5433`, `host = \"127.0.0.1\"`")
     } else {
         error

@@ -1,7 +1,7 @@
 //! Sessions over the scripted engine: answers belong to their questions, and every way not to get one.
 
 use crate::docker::ContainerInfo;
-use crate::docker::fake_engine::{Far, Scripted, ScriptedExec, container};
+use crate::docker::fake_engine::{ExecPeer, Scripted, ScriptedExec, container};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::access::{Access, ConnectionOverrides};
@@ -16,17 +16,17 @@ async fn open(script: &std::sync::Arc<Scripted>, db: &ContainerInfo) -> Result<S
 }
 
 /// A psql that has answered the first question: whether the server listens.
-async fn greeted(mut far: Far) -> Far {
-    let (sql, word) = far.question().await.expect("a first question");
+async fn greeted(mut peer: ExecPeer) -> ExecPeer {
+    let (sql, token) = peer.question().await.expect("a first question");
     assert!(sql.starts_with("select pg_catalog.current_setting('listen_addresses') <> ''"), "{sql}");
-    far.rows(&word, "t,UTF8,idle_session_timeout tcp_user_timeout,\n").await;
-    far
+    peer.rows(&token, "t,UTF8,idle_session_timeout tcp_user_timeout,\n").await;
+    peer
 }
 
 /// A psql that fails with these words.
-fn failing(words: &'static str) -> ScriptedExec {
-    ScriptedExec::new("psql", move |mut far| async move {
-        far.err(format!("psql: error: connection to server failed: {words}\n")).await;
+fn failing(text: &'static str) -> ScriptedExec {
+    ScriptedExec::new("psql", move |mut peer| async move {
+        peer.err(format!("psql: error: connection to server failed: {text}\n")).await;
         Some(2)
     })
 }
@@ -37,16 +37,16 @@ fn told(error: &Error) -> String {
 
 #[tokio::test]
 async fn rows_belong_to_their_question() {
-    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
-        let mut far = greeted(far).await;
-        let (sql, word) = far.question().await.unwrap();
+    let script = Scripted::new([ScriptedExec::new("psql", |peer| async move {
+        let mut peer = greeted(peer).await;
+        let (sql, token) = peer.question().await.unwrap();
         assert_eq!(sql, "select name, note from users -- all of them");
-        far.rows(&word, "ada,\"two\nlines, and a comma\"\nbob,\n").await;
-        let (_, word) = far.question().await.unwrap();
-        far.rows(&word, "").await;
-        let (_, word) = far.question().await.unwrap();
-        far.rows(&word, "42\n").await;
-        assert!(far.question().await.is_none(), "no farewell");
+        peer.rows(&token, "ada,\"two\nlines, and a comma\"\nbob,\n").await;
+        let (_, token) = peer.question().await.unwrap();
+        peer.rows(&token, "").await;
+        let (_, token) = peer.question().await.unwrap();
+        peer.rows(&token, "42\n").await;
+        assert!(peer.question().await.is_none(), "no farewell");
         Some(0)
     })]);
     let mut session = open(&script, &container("db")).await.unwrap();
@@ -60,13 +60,13 @@ async fn rows_belong_to_their_question() {
 
 #[tokio::test]
 async fn an_sql_error_carries_its_state_and_the_session_goes_on() {
-    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
-        let mut far = greeted(far).await;
-        let (_, word) = far.question().await.unwrap();
-        far.sql_error(&word, "42P01", "relation \"nosuch\" does not exist").await;
-        let (_, word) = far.question().await.unwrap();
-        far.rows(&word, "fine\n").await;
-        far.wait().await;
+    let script = Scripted::new([ScriptedExec::new("psql", |peer| async move {
+        let mut peer = greeted(peer).await;
+        let (_, token) = peer.question().await.unwrap();
+        peer.sql_error(&token, "42P01", "relation \"nosuch\" does not exist").await;
+        let (_, token) = peer.question().await.unwrap();
+        peer.rows(&token, "fine\n").await;
+        peer.wait().await;
         Some(0)
     })]);
     let mut session = open(&script, &container("db")).await.unwrap();
@@ -80,27 +80,27 @@ async fn an_sql_error_carries_its_state_and_the_session_goes_on() {
 
 #[tokio::test]
 async fn the_report_of_an_error_is_waited_for_and_an_older_one_is_not_taken() {
-    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
-        let mut far = greeted(far).await;
+    let script = Scripted::new([ScriptedExec::new("psql", |peer| async move {
+        let mut peer = greeted(peer).await;
         // stdout is quicker than stderr, and notices stand before the error.
-        let (_, word) = far.question().await.unwrap();
-        far.out(format!("{word} true  \n{word}.\n")).await;
-        far.err("WARNING:  one\nFEHLER:  nein\nHINT:  ja\n").await;
-        far.err(format!("{word}-report\nFEHLER:  P0001: nein\nHINT:  ja\nLOCATION:  f, x.c:1\n")).await;
-        far.err(format!("{word}-end\n")).await;
+        let (_, token) = peer.question().await.unwrap();
+        peer.out(format!("{token} true  \n{token}.\n")).await;
+        peer.err("WARNING:  one\nFEHLER:  nein\nHINT:  ja\n").await;
+        peer.err(format!("{token}-report\nFEHLER:  P0001: nein\nHINT:  ja\nLOCATION:  f, x.c:1\n")).await;
+        peer.err(format!("{token}-end\n")).await;
         // An error of psql's own, which `\errverbose` does not know.
-        let (_, word) = far.question().await.unwrap();
-        far.err(format!("out of memory\n{word}-report\nFEHLER:  P0001: nein\n{word}-end\n")).await;
-        far.out(format!("{word} true  \n{word}.\n")).await;
+        let (_, token) = peer.question().await.unwrap();
+        peer.err(format!("out of memory\n{token}-report\nFEHLER:  P0001: nein\n{token}-end\n")).await;
+        peer.out(format!("{token} true  \n{token}.\n")).await;
         // psql 12.
-        let (_, word) = far.question().await.unwrap();
+        let (_, token) = peer.question().await.unwrap();
         let warn = "invalid command \\warn\n";
-        far.err(format!(
+        peer.err(format!(
             "{warn}{warn}ERROR:  no\n{warn}ERROR:  42P01: no\nCONTEXT:  f()\n{warn}{warn}{warn}"
         ))
         .await;
-        far.out(format!("{word} true 42P01 no\n{word}.\n")).await;
-        far.wait().await;
+        peer.out(format!("{token} true 42P01 no\n{token}.\n")).await;
+        peer.wait().await;
         Some(0)
     })]);
     let mut session = open(&script, &container("db")).await.unwrap();
@@ -116,13 +116,13 @@ async fn the_report_of_an_error_is_waited_for_and_an_older_one_is_not_taken() {
 
 #[tokio::test]
 async fn an_answer_in_single_bytes_is_an_answer() {
-    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
-        let mut far = greeted(far).await;
-        let (_, word) = far.question().await.unwrap();
-        for byte in format!("a,b\n{word} false 00000 \n{word}.\n").bytes() {
-            far.out([byte]).await;
+    let script = Scripted::new([ScriptedExec::new("psql", |peer| async move {
+        let mut peer = greeted(peer).await;
+        let (_, token) = peer.question().await.unwrap();
+        for byte in format!("a,b\n{token} false 00000 \n{token}.\n").bytes() {
+            peer.out([byte]).await;
         }
-        far.wait().await;
+        peer.wait().await;
         Some(0)
     })]);
     let mut session = open(&script, &container("db")).await.unwrap();
@@ -131,11 +131,11 @@ async fn an_answer_in_single_bytes_is_an_answer() {
 
 #[tokio::test]
 async fn a_session_that_ends_in_the_middle_of_an_answer_is_lost() {
-    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
-        let mut far = greeted(far).await;
-        far.question().await.unwrap();
-        far.out("1\n2\n").await;
-        far.err("FATAL:  terminating connection due to administrator command\n").await;
+    let script = Scripted::new([ScriptedExec::new("psql", |peer| async move {
+        let mut peer = greeted(peer).await;
+        peer.question().await.unwrap();
+        peer.out("1\n2\n").await;
+        peer.err("FATAL:  terminating connection due to administrator command\n").await;
         Some(2)
     })]);
     let mut session = open(&script, &container("db")).await.unwrap();
@@ -150,9 +150,9 @@ async fn the_password_goes_only_where_it_was_asked_for_and_never_into_the_argv()
     let db = ContainerInfo { env: vec!["POSTGRES_PASSWORD=hunter2".to_owned()], ..container("db") };
     let script = Scripted::new([
         failing("fe_sendauth: no password supplied"),
-        ScriptedExec::new("psql", |far| async move {
-            let mut far = greeted(far).await;
-            far.wait().await;
+        ScriptedExec::new("psql", |peer| async move {
+            let mut peer = greeted(peer).await;
+            peer.wait().await;
             Some(0)
         }),
     ]);
@@ -164,7 +164,7 @@ async fn the_password_goes_only_where_it_was_asked_for_and_never_into_the_argv()
         .map(|spec| spec.env.iter().any(|(name, value)| name == "PGPASSWORD" && value == "hunter2"))
         .collect();
     assert_eq!(passwords, [false, true]);
-    assert!(asked.iter().flat_map(|spec| &spec.argv).all(|word| !word.contains("hunter2")));
+    assert!(asked.iter().flat_map(|spec| &spec.argv).all(|token| !token.contains("hunter2")));
     assert!(!format!("{asked:?} {:?}", session.access()).contains("hunter2"));
 }
 
@@ -180,9 +180,9 @@ async fn a_password_that_nobody_knows_is_asked_for() {
 async fn a_server_that_is_starting_is_waited_for() {
     let script = Scripted::new([
         failing("FATAL:  the database system is starting up"),
-        ScriptedExec::new("psql", |far| async move {
-            let mut far = greeted(far).await;
-            far.wait().await;
+        ScriptedExec::new("psql", |peer| async move {
+            let mut peer = greeted(peer).await;
+            peer.wait().await;
             Some(0)
         }),
     ]);
@@ -198,10 +198,10 @@ async fn a_first_start_is_waited_out_and_its_temporary_server_is_not_taken() {
         at_work(),
         failing("FATAL:  database \"shop\" does not exist"),
         at_work(),
-        ScriptedExec::new("psql", |mut far| async move {
-            let (_, word) = far.question().await?;
-            far.rows(&word, "f\n").await;
-            assert!(far.question().await.is_none(), "nothing is asked of the temporary server");
+        ScriptedExec::new("psql", |mut peer| async move {
+            let (_, token) = peer.question().await?;
+            peer.rows(&token, "f\n").await;
+            assert!(peer.question().await.is_none(), "nothing is asked of the temporary server");
             Some(0)
         }),
         at_work(),
@@ -210,8 +210,8 @@ async fn a_first_start_is_waited_out_and_its_temporary_server_is_not_taken() {
         ScriptedExec::prints("sh", "", 1),
         failing("No such file or directory"),
         ScriptedExec::prints("sh", "", 1),
-        ScriptedExec::new("psql", |far| async move {
-            greeted(far).await.wait().await;
+        ScriptedExec::new("psql", |peer| async move {
+            greeted(peer).await.wait().await;
             Some(0)
         }),
     ]);
@@ -222,10 +222,10 @@ async fn a_first_start_is_waited_out_and_its_temporary_server_is_not_taken() {
 #[tokio::test]
 async fn a_server_that_listens_on_its_socket_alone_by_choice_is_one() {
     let script = Scripted::new([
-        ScriptedExec::new("psql", |mut far| async move {
-            let (_, word) = far.question().await?;
-            far.rows(&word, "f\n").await;
-            far.wait().await;
+        ScriptedExec::new("psql", |mut peer| async move {
+            let (_, token) = peer.question().await?;
+            peer.rows(&token, "f\n").await;
+            peer.wait().await;
             Some(0)
         }),
         ScriptedExec::prints("sh", "", 1),
@@ -238,12 +238,12 @@ async fn a_database_that_is_not_there_is_told_with_the_names_that_are() {
     let script = Scripted::new([
         failing("FATAL:  database \"postgres\" does not exist"),
         ScriptedExec::prints("sh", "", 1),
-        ScriptedExec::new("psql", |far| async move {
-            let mut far = greeted(far).await;
-            let (sql, word) = far.question().await?;
+        ScriptedExec::new("psql", |peer| async move {
+            let mut peer = greeted(peer).await;
+            let (sql, token) = peer.question().await?;
             assert!(sql.contains("pg_database"), "{sql}");
-            far.rows(&word, "app\nenvctl_new_01234567_app\ntemplate1\n").await;
-            far.wait().await;
+            peer.rows(&token, "app\nenvctl_new_01234567_app\ntemplate1\n").await;
+            peer.wait().await;
             Some(0)
         }),
     ]);
@@ -257,7 +257,7 @@ async fn a_database_that_is_not_there_is_told_with_the_names_that_are() {
 
 #[tokio::test]
 async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
-    for (turn, kind, words) in [
+    for (turn, kind, text) in [
         (failing("FATAL:  database \"shop\" does not exist"), ErrorKind::Target, "-d NAME"),
         (failing("FATAL:  role \"me\" does not exist"), ErrorKind::Tool, "[database] user"),
         (failing("No such file or directory"), ErrorKind::Tool, "docker logs --tail 50 db"),
@@ -283,17 +283,17 @@ async fn each_way_not_to_get_in_has_its_kind_and_its_next_step() {
         let script = Scripted::new([turn, ScriptedExec::prints("sh", "", 1), elsewhere]);
         let error = open(&script, &container("db")).await.err().expect("nobody gets in");
         assert_eq!(error.kind(), kind, "{error}");
-        assert!(told(&error).contains(words), "no {words:?} in: {}", told(&error));
+        assert!(told(&error).contains(text), "no {text:?} in: {}", told(&error));
     }
 }
 
 #[tokio::test]
 async fn limits_that_the_server_knows_are_lifted_for_what_comes_after() {
     let greeting = |rows: &'static str| {
-        ScriptedExec::new("psql", move |mut far| async move {
-            let (_, word) = far.question().await?;
-            far.rows(&word, rows).await;
-            far.wait().await;
+        ScriptedExec::new("psql", move |mut peer| async move {
+            let (_, token) = peer.question().await?;
+            peer.rows(&token, rows).await;
+            peer.wait().await;
             Some(0)
         })
     };
@@ -321,21 +321,21 @@ async fn limits_that_the_server_knows_are_lifted_for_what_comes_after() {
 #[tokio::test]
 async fn a_psql_that_answers_without_a_status_or_without_end_is_an_error() {
     let script = Scripted::new([
-        ScriptedExec::new("psql", |far| async move {
-            let mut far = greeted(far).await;
-            let (_, word) = far.question().await.unwrap();
-            far.out(format!("\n{word}.\n")).await;
-            far.wait().await;
+        ScriptedExec::new("psql", |peer| async move {
+            let mut peer = greeted(peer).await;
+            let (_, token) = peer.question().await.unwrap();
+            peer.out(format!("\n{token}.\n")).await;
+            peer.wait().await;
             Some(0)
         }),
-        ScriptedExec::new("psql", |far| async move {
-            let mut far = greeted(far).await;
-            far.question().await.unwrap();
+        ScriptedExec::new("psql", |peer| async move {
+            let mut peer = greeted(peer).await;
+            peer.question().await.unwrap();
             let block = vec![b'x'; 1 << 20];
             for _ in 0..66 {
-                far.out(&block).await;
+                peer.out(&block).await;
             }
-            far.wait().await;
+            peer.wait().await;
             Some(0)
         }),
     ]);
@@ -353,21 +353,21 @@ async fn a_psql_that_answers_without_a_status_or_without_end_is_an_error() {
 
 #[tokio::test]
 async fn rows_that_a_program_prints_are_not_kept() {
-    let script = Scripted::new([ScriptedExec::new("psql", |far| async move {
-        let mut far = greeted(far).await;
+    let script = Scripted::new([ScriptedExec::new("psql", |peer| async move {
+        let mut peer = greeted(peer).await;
         let block = vec![b'x'; 1 << 20];
-        let (_, word) = far.question().await.unwrap();
+        let (_, token) = peer.question().await.unwrap();
         for _ in 0..70 {
-            far.out(&block).await;
+            peer.out(&block).await;
         }
-        far.out(format!("\n{word} done 7\n")).await;
-        far.out(format!("{word}.\n")).await;
-        far.wait().await;
+        peer.out(format!("\n{token} done 7\n")).await;
+        peer.out(format!("{token}.\n")).await;
+        peer.wait().await;
         Some(0)
     })]);
     let mut session = open(&script, &container("db")).await.unwrap();
     let status =
-        session.program(|word| format!("select 1;\n\\echo {word} done\n\\echo {word}.\n")).await.unwrap();
+        session.program(|token| format!("select 1;\n\\echo {token} done\n\\echo {token}.\n")).await.unwrap();
     assert_eq!(status.trim(), "done 7");
 }
 
@@ -378,8 +378,8 @@ async fn a_recovery_is_waited_for_and_a_standby_that_admits_nobody_is_not() {
         failing(
             "FATAL:  the database system is not yet accepting connections\nDETAIL:  Consistent recovery state has not been yet reached.",
         ),
-        ScriptedExec::new("psql", |far| async move {
-            greeted(far).await.wait().await;
+        ScriptedExec::new("psql", |peer| async move {
+            greeted(peer).await.wait().await;
             Some(0)
         }),
         failing(
@@ -396,14 +396,16 @@ async fn a_recovery_is_waited_for_and_a_standby_that_admits_nobody_is_not() {
 async fn a_session_that_the_server_ends_is_lost_and_says_what_the_server_says_now() {
     let closed = "WARNING:  terminating connection because of crash of another server process\n\
                   server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n";
-    let idle = |state: &'static str, words: &'static str| {
-        ScriptedExec::new("psql", move |far| async move {
-            let mut far = greeted(far).await;
-            let (_, word) = far.question().await.unwrap();
-            far.err(format!("{words}{word}-report\nserver closed the connection unexpectedly\n{word}-end\n"))
-                .await;
-            far.out(format!("{word} true {state} \n{word}.\n")).await;
-            far.wait().await;
+    let idle = |state: &'static str, text: &'static str| {
+        ScriptedExec::new("psql", move |peer| async move {
+            let mut peer = greeted(peer).await;
+            let (_, token) = peer.question().await.unwrap();
+            peer.err(format!(
+                "{text}{token}-report\nserver closed the connection unexpectedly\n{token}-end\n"
+            ))
+            .await;
+            peer.out(format!("{token} true {state} \n{token}.\n")).await;
+            peer.wait().await;
             Some(0)
         })
     };
@@ -412,15 +414,15 @@ async fn a_session_that_the_server_ends_is_lost_and_says_what_the_server_says_no
         failing("FATAL:  the database system is in recovery mode"),
         idle("57P01", "FATAL:  terminating connection due to administrator command\n"),
         // In the midst of a statement psql goes.
-        ScriptedExec::new("psql", |far| async move {
-            let mut far = greeted(far).await;
-            far.question().await.unwrap();
-            far.err("server closed the connection unexpectedly\nconnection to server was lost\n").await;
+        ScriptedExec::new("psql", |peer| async move {
+            let mut peer = greeted(peer).await;
+            peer.question().await.unwrap();
+            peer.err("server closed the connection unexpectedly\nconnection to server was lost\n").await;
             Some(2)
         }),
         failing("FATAL:  the database system is starting up"),
     ]);
-    for (words, now) in [
+    for (text, now) in [
         (
             "because of crash of another server process",
             "PostgreSQL says now: the database system is in recovery mode",
@@ -429,10 +431,10 @@ async fn a_session_that_the_server_ends_is_lost_and_says_what_the_server_says_no
         ("connection to server was lost", "PostgreSQL says now: the database system is starting up"),
     ] {
         let mut session = open(&script, &container("db")).await.unwrap();
-        let Err(Refusal::Lost(error)) = session.query("select 1").await else { panic!("not lost: {words}") };
+        let Err(Refusal::Lost(error)) = session.query("select 1").await else { panic!("not lost: {text}") };
         let message = error.message();
         assert!(message.starts_with("the session with PostgreSQL in db ended: "), "{message}");
-        assert!(message.contains(words) && message.contains(now), "{message}");
+        assert!(message.contains(text) && message.contains(now), "{message}");
         assert!(!message.contains("-report"), "{message}");
         drop(session);
     }

@@ -17,12 +17,12 @@ impl ServerVersion {
 
     /// From the header of a dump or the output of a tool: the first word that reads like a version.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        text.split_whitespace().find_map(|word| {
-            let word = word.trim_matches(|c: char| !c.is_ascii_digit());
-            let mut parts = word.split('.');
+        text.split_whitespace().find_map(|token| {
+            let token = token.trim_matches(|c: char| !c.is_ascii_digit());
+            let mut parts = token.split('.');
             let major: u32 = parts.next()?.parse().ok()?;
             let minor: u32 = parts.next().map_or(Some(0), |part| part.parse().ok())?;
-            (major >= 9).then(|| Self { num: major * 10_000 + minor, text: word.to_owned() })
+            (major >= 9).then(|| Self { num: major * 10_000 + minor, text: token.to_owned() })
         })
     }
 

@@ -128,15 +128,16 @@ impl Catalog {
     ///
     /// # Errors
     /// Errors of [`Catalog::list`].
-    pub(crate) fn last_proven(&self, target: &Identity) -> Result<Option<jiff::Timestamp>> {
-        let proven = self.list()?.into_iter().filter_map(|backup| backup.manifest.ok()).filter(|manifest| {
-            manifest.verified.level >= VerificationLevel::Complete
+    pub(crate) fn last_verified(&self, target: &Identity) -> Result<Option<jiff::Timestamp>> {
+        let verified =
+            self.list()?.into_iter().filter_map(|backup| backup.manifest.ok()).filter(|manifest| {
+                manifest.verified.level >= VerificationLevel::Complete
                 && manifest.whole
                 && !manifest.is_of_all()
                 // A stack of the same name on another host keeps its backups here too, and they save nothing of this one.
                 && target.differences(manifest).is_empty()
-        });
-        Ok(proven.map(|manifest| manifest.started).max())
+            });
+        Ok(verified.map(|manifest| manifest.started).max())
     }
 
     /// The newest proven and whole one that somebody asked for, of this target and of no other. A backup of all
@@ -147,7 +148,7 @@ impl Catalog {
     /// known, and there are backups of several.
     pub(crate) fn latest(&self, target: &Identity) -> Result<Backup> {
         let backups = self.list()?;
-        let proven: Vec<(&Backup, &Manifest)> = backups
+        let verified: Vec<(&Backup, &Manifest)> = backups
             .iter()
             .filter_map(|backup| Some((backup, backup.manifest.as_ref().ok()?)))
             .filter(|(_, manifest)| {
@@ -157,7 +158,7 @@ impl Catalog {
                     && manifest.purpose == Purpose::Backup
             })
             .collect();
-        let of_target: Vec<_> = proven.iter().filter(|(_, manifest)| target.covers(manifest)).collect();
+        let of_target: Vec<_> = verified.iter().filter(|(_, manifest)| target.covers(manifest)).collect();
         // Another host's stack of the same name keeps its backups in the same directory: those of this host come first.
         let of_host: Vec<_> = of_target
             .iter()
@@ -169,8 +170,8 @@ impl Catalog {
             self.unambiguous(target, &fitting.iter().map(|(_, manifest)| *manifest))?;
             return Ok((*newest).clone());
         }
-        if let Some((newest, manifest)) = proven.first() {
-            return Err(self.of_others(target, newest, manifest, proven.len()));
+        if let Some((newest, manifest)) = verified.first() {
+            return Err(self.of_others(target, newest, manifest, verified.len()));
         }
         if let Some((backup, problem)) = backups.iter().find_map(|b| Some((b, b.manifest.as_ref().err()?))) {
             return Err(error::integrity(format!(
@@ -351,8 +352,8 @@ mod tests {
             "{:?}",
             several.hints()
         );
-        assert!(catalog.last_proven(&of(Some("acme"))).unwrap().is_some());
-        assert_eq!(catalog.last_proven(&of(Some("none"))).unwrap(), None);
+        assert!(catalog.last_verified(&of(Some("acme"))).unwrap().is_some());
+        assert_eq!(catalog.last_verified(&of(Some("none"))).unwrap(), None);
         let error = catalog.latest(&of(Some("none"))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Target);
         assert!(error.message().contains("the backup is of database other, this is none"), "{error}");
@@ -429,9 +430,9 @@ mod tests {
             ..Identity::default()
         };
         add("backup_20260103_000000.sql.gz", "elsewhere", "2026-01-03T00:00:00Z");
-        assert_eq!(catalog.last_proven(&target).unwrap(), None, "another host's saves nothing here");
+        assert_eq!(catalog.last_verified(&target).unwrap(), None, "another host's saves nothing here");
         add("backup_20260101_000000.sql.gz", "here", "2026-01-01T00:00:00Z");
-        let last = catalog.last_proven(&target).unwrap();
+        let last = catalog.last_verified(&target).unwrap();
         assert_eq!(last, Some("2026-01-01T00:00:00Z".parse().unwrap()), "though another host's is newer");
     }
 

@@ -217,7 +217,7 @@ pub(crate) enum VerificationLevel {
 
 impl VerificationLevel {
     /// Returns the level as written in the JSON.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn keyword(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Complete => "complete",

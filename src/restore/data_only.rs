@@ -196,7 +196,7 @@ pub(crate) struct LiveDatabase<'a> {
     loader: &'a str,
     limit: Duration,
     /// Holds the locks for as long as it lives.
-    _holder: Session,
+    _blocking: Session,
 }
 
 /// Tables that one statement locks or asks for.
@@ -216,11 +216,11 @@ impl<'a> LiveDatabase<'a> {
         (application, loader): (&str, &'a str),
         limit: Duration,
     ) -> Result<Self> {
-        let mut holder = Session::open(container, access, application).await?;
-        let loading = LoadSettings::of(&mut holder).await.map_err(Error::from)?;
+        let mut blocking = Session::open(container, access, application).await?;
+        let loading = LoadSettings::of(&mut blocking).await.map_err(Error::from)?;
         let started = Instant::now();
         let snapshot = loop {
-            let refusal = match lock(&mut holder).await {
+            let refusal = match lock(&mut blocking).await {
                 Ok(snapshot) => break snapshot,
                 Err(refusal) => refusal,
             };
@@ -228,7 +228,7 @@ impl<'a> LiveDatabase<'a> {
             if refusal.state() != Some("55P03") {
                 return Err(Error::from(refusal).context("the tables cannot be locked against writers"));
             }
-            holder.query("ROLLBACK").await.map_err(Error::from)?;
+            blocking.query("ROLLBACK").await.map_err(Error::from)?;
             if started.elapsed() >= limit {
                 return Err(error::busy(format!(
                     "a table of database {:?} is written to or changed for too long: the other tables keep their rows, \
@@ -239,8 +239,8 @@ impl<'a> LiveDatabase<'a> {
             }
             tokio::time::sleep(PAUSE).await;
         };
-        let access = holder.access().clone();
-        Ok(Self { container, plan, access, loading, snapshot, loader, limit, _holder: holder })
+        let access = blocking.access().clone();
+        Ok(Self { container, plan, access, loading, snapshot, loader, limit, _blocking: blocking })
     }
 
     /// Fills an empty staging database with the tables of the live one and the rows of those that keep theirs.
@@ -248,14 +248,14 @@ impl<'a> LiveDatabase<'a> {
     /// # Errors
     /// Kind `Tool`: the live database cannot be dumped or its schema does not load. `Integrity`: a table of the file is not
     /// empty.
-    pub(crate) async fn prepare(&self, side: &str) -> Result<()> {
+    pub(crate) async fn prepare(&self, staging: &str) -> Result<()> {
         let tables = self.plan.tables.iter().map(|table| (table.schema.as_str(), table.name.as_str()));
         let what =
             Sections { names: &["pre-data", "data"], without_rows_of: tables.collect(), ..self.sections() };
-        self.copy(side, &what).await.map_err(|words| {
-            error::tool(format!("database {:?} cannot be copied: {words}", self.access.database))
+        self.copy(staging, &what).await.map_err(|text| {
+            error::tool(format!("database {:?} cannot be copied: {text}", self.access.database))
         })?;
-        let mut session = self.inside(side).await?;
+        let mut session = self.inside(staging).await?;
         for tables in self.plan.tables.chunks(AT_ONCE) {
             let tables = tables.iter().filter(|table| !table.of_extension);
             let asks: Vec<String> = tables
@@ -283,9 +283,9 @@ impl<'a> LiveDatabase<'a> {
     ///
     /// # Errors
     /// The server refuses.
-    pub(crate) async fn admit(&self, side: &str, role: &str) -> Result<()> {
+    pub(crate) async fn admit(&self, staging: &str, role: &str) -> Result<()> {
         let role = ident(role);
-        let mut session = self.inside(side).await?;
+        let mut session = self.inside(staging).await?;
         let of_sequences = "select distinct n.nspname from pg_catalog.pg_class c \
              join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
              where c.relkind = 'S' and n.nspname !~ '^pg_'";
@@ -319,11 +319,11 @@ impl<'a> LiveDatabase<'a> {
     ///
     /// # Errors
     /// Kind `Tool`: the rows of the file do not fit, in the server's words.
-    pub(crate) async fn finish(&self, side: &str, source: &str) -> Result<()> {
+    pub(crate) async fn finish(&self, staging: &str, source: &str) -> Result<()> {
         let what = Sections { names: &["post-data"], ..self.sections() };
-        self.copy(side, &what).await.map_err(|words| {
+        self.copy(staging, &what).await.map_err(|text| {
             error::tool(format!(
-                "the rows of {source} do not fit database {:?}: {words}",
+                "the rows of {source} do not fit database {:?}: {text}",
                 self.access.database
             ))
             .note("the database is as it was; nothing was swapped in")
@@ -334,8 +334,8 @@ impl<'a> LiveDatabase<'a> {
     ///
     /// # Errors
     /// The server cannot be asked.
-    pub(crate) async fn count(&self, side: &str) -> Result<(u64, usize)> {
-        let mut session = self.inside(side).await?;
+    pub(crate) async fn count(&self, staging: &str) -> Result<(u64, usize)> {
+        let mut session = self.inside(staging).await?;
         let (mut rows, mut tables) = (0, 0);
         for chunk in self.plan.tables.chunks(AT_ONCE) {
             let counts: Vec<String> =
@@ -360,34 +360,34 @@ impl<'a> LiveDatabase<'a> {
     }
 
     /// Copies sections; the tools' words where that fails.
-    async fn copy(&self, side: &str, what: &Sections<'_>) -> std::result::Result<(), String> {
+    async fn copy(&self, staging: &str, what: &Sections<'_>) -> std::result::Result<(), String> {
         let mark = format!("ENVCTL-COPIED-{}", nonce());
-        let to = self.access.to(side);
+        let to = self.access.to(staging);
         let spec = copy::sections(&self.access, &to, what, (self.loader, &mark), self.loading);
         let ended = self.container.capture(&spec, None).await.map_err(|e| e.full_message())?;
         if ended.exit_code == 0 && ended.text().lines().any(|line| line == mark) {
             return Ok(());
         }
-        let words = Complaint::of(&mask(&ended.complaint())).told();
-        Err(if words.is_empty() { "the tools gave no reason".to_owned() } else { words })
+        let text = Complaint::of(&mask(&ended.complaint())).told();
+        Err(if text.is_empty() { "the tools gave no reason".to_owned() } else { text })
     }
 
-    async fn inside(&self, side: &str) -> Result<Session> {
-        Session::open(self.container, &self.access.to(side), self.loader).await
+    async fn inside(&self, staging: &str) -> Result<Session> {
+        Session::open(self.container, &self.access.to(staging), self.loader).await
     }
 }
 
 /// Locks the tables in a transaction that stays open, and returns its snapshot.
-async fn lock(holder: &mut Session) -> std::result::Result<String, Refusal> {
-    holder.query("BEGIN").await?;
-    holder.query(&format!("SET LOCAL lock_timeout = '{}ms'", TRY.as_millis())).await?;
+async fn lock(blocking: &mut Session) -> std::result::Result<String, Refusal> {
+    blocking.query("BEGIN").await?;
+    blocking.query(&format!("SET LOCAL lock_timeout = '{}ms'", TRY.as_millis())).await?;
     let ask = format!(
         "select pg_catalog.format('ONLY %I.%I', n.nspname, c.relname) from pg_catalog.pg_class c \
          join pg_catalog.pg_namespace n on n.oid = c.relnamespace where {OWN} order by 1"
     );
     let mut locked = Vec::new();
     loop {
-        let tables = holder.query(&ask).await?;
+        let tables = blocking.query(&ask).await?;
         if tables == locked {
             break;
         }
@@ -395,8 +395,8 @@ async fn lock(holder: &mut Session) -> std::result::Result<String, Refusal> {
         locked = tables;
         for tables in locked.chunks(AT_ONCE) {
             let tables: Vec<&str> = tables.iter().flatten().map(String::as_str).collect();
-            holder.query(&format!("LOCK TABLE {} IN SHARE MODE", tables.join(", "))).await?;
+            blocking.query(&format!("LOCK TABLE {} IN SHARE MODE", tables.join(", "))).await?;
         }
     }
-    Ok(holder.value("select pg_catalog.pg_export_snapshot()").await?.unwrap_or_default())
+    Ok(blocking.value("select pg_catalog.pg_export_snapshot()").await?.unwrap_or_default())
 }

@@ -1,6 +1,6 @@
 //! A dump as a restore reads it: unpacked, hashed as it is in the file, and filtered by the rules of the restore.
 
-use crate::codec::{Digest, Hasher, Unpacker};
+use crate::codec::{DecompressReader, Digest, Hasher};
 use crate::dump::archive::ListFilter;
 use crate::dump::format::Format;
 use crate::dump::sql::{LeftOut, Rules, StatementFilter};
@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// Reads a dump block by block.
 pub(crate) struct FilteredDump {
-    unpacker: Unpacker,
+    decompressor: DecompressReader,
     hasher: Hasher,
     filter: Filter,
     left_out: LeftOut,
@@ -23,15 +23,15 @@ enum Filter {
 }
 
 impl FilteredDump {
-    /// Reads what `unpacker` gives, by these rules.
-    pub(crate) fn new(unpacker: Unpacker, format: Format, rules: &Rules) -> Self {
+    /// Reads what `decompressor` gives, by these rules.
+    pub(crate) fn new(decompressor: DecompressReader, format: Format, rules: &Rules) -> Self {
         let filter = match format {
             _ if rules.is_empty() => Filter::None,
             Format::Plain => Filter::Plain(Box::new(StatementFilter::new(rules.clone()))),
             Format::Custom | Format::Directory => Filter::Archive(Box::new(ListFilter::new(rules.clone()))),
         };
         Self {
-            unpacker,
+            decompressor,
             hasher: Hasher::default(),
             filter,
             left_out: LeftOut::default(),
@@ -42,10 +42,10 @@ impl FilteredDump {
     /// Returns the next block, filtered; none at the end.
     ///
     /// # Errors
-    /// See [`Unpacker::next_block`] and [`ListFilter::check_owners`].
+    /// See [`DecompressReader::next_block`] and [`ListFilter::check_owners`].
     pub(crate) fn next_block(&mut self) -> Result<Option<Vec<u8>>> {
         loop {
-            let Some(block) = self.unpacker.next_block()? else { return Ok(self.rest()) };
+            let Some(block) = self.decompressor.next_block()? else { return Ok(self.rest()) };
             self.hasher.update(&block);
             let block = match &mut self.filter {
                 Filter::None => block,
@@ -83,7 +83,7 @@ impl FilteredDump {
 
     /// Takes a block back whose memory can serve the next one.
     pub(crate) fn recycle(&mut self, block: Vec<u8>) {
-        self.unpacker.recycle(block);
+        self.decompressor.recycle(block);
     }
 
     /// Bytes read so far, before the filter.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use super::open_dump::{self, OpenDump};
 use crate::cancel::CancelToken;
-use crate::codec::{BLOCK, Digest, Hasher, Hashing, Unpacker};
+use crate::codec::{BLOCK, DecompressReader, Digest, Hasher, Hashing};
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
@@ -52,14 +52,14 @@ impl DumpSource {
     ///
     /// # Errors
     /// Kind `Usage`: no such file. `Integrity`, `Refused`: not a dump that can be restored.
-    pub(crate) fn open(&self, threads: usize, rules: &Rules) -> Result<(Format, Unpacker)> {
+    pub(crate) fn open(&self, threads: usize, rules: &Rules) -> Result<(Format, DecompressReader)> {
         let reader: Box<dyn Read + Send> = match self {
             Self::Stdin => Box::new(std::io::stdin()),
             Self::File(path) if is_archive_of_files(path)? => Box::new(CustomStream::open(path)?),
             Self::File(path) => Box::new(open_file(path)?),
         };
         let dump = open_dump::open(reader, &self.name(), threads, rules.skip_leading_text)?;
-        Ok((dump.format, dump.unpacker))
+        Ok((dump.format, dump.decompressor))
     }
 }
 
@@ -235,7 +235,7 @@ fn read_to_its_end(
     let InputOptions { trust, keys, rules, command, .. } = asked;
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     // A manifest knows the dump as it is, not as the rules make it.
-    if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.vouches() && rules.is_empty())
+    if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.is_authenticated() && rules.is_empty())
         && let Some(summary) = foreknown(path, manifest, interrupt)?
     {
         return Ok(ExaminedDump::of_manifest(manifest.clone(), authenticity, summary));
@@ -256,9 +256,9 @@ fn read_to_its_end(
         open_dump::open(file, &name, threads, skip)?
     };
     let trailing = opened.trailing();
-    let OpenDump { format, unpacker, mut notes, as_stored, was_utf16, .. } = opened;
+    let OpenDump { format, decompressor, mut notes, as_stored, was_utf16, .. } = opened;
     let mut scanner = AnyScanner::new(format);
-    let mut dump = FilteredDump::new(unpacker, format, rules);
+    let mut dump = FilteredDump::new(decompressor, format, rules);
     let total = manifest.as_ref().map(|manifest| manifest.plain_bytes);
     while let Some(block) = dump.next_block().map_err(|e| e.context(path.display()))? {
         scanner.feed(&block);
@@ -269,14 +269,14 @@ fn read_to_its_end(
     let globals = Globals(dump.take_globals().ok_or_else(|| too_many_roles(&name, command))?);
     let (sha256, left_out) = dump.finish();
     if rules.script {
-        summary.proof = summary.script.clone();
+        summary.completeness = summary.script.clone();
     }
     if let Some(manifest) = &manifest {
         let stored = lock(&stored).clone().finish();
         agree(manifest, &summary, sha256, stored, &name)?;
     }
     notes.extend(OpenDump::trailing_note(&trailing));
-    if format != Format::Plain && summary.proof() != Completeness::Trailer && passed_a_terminal(path) {
+    if format != Format::Plain && summary.completeness() != Completeness::Trailer && passed_a_terminal(path) {
         return Err(bent_by_a_terminal(path));
     }
     if was_utf16 && summary.encoding.as_deref().is_some_and(|name| name != "UTF8") {
@@ -345,10 +345,10 @@ fn bent_by_a_terminal(path: &Path) -> Error {
 /// Decompressing the file would give the same summary. Data sent to the server is still scanned, counted and hashed.
 fn foreknown(path: &Path, manifest: &Manifest, interrupt: &CancelToken) -> Result<Option<Summary>> {
     let Some(hints) = &manifest.restore_hints else { return Ok(None) };
-    let proven =
-        manifest.verified.level >= VerificationLevel::Complete && manifest.format == Format::Plain.word();
+    let verified =
+        manifest.verified.level >= VerificationLevel::Complete && manifest.format == Format::Plain.keyword();
     let same_size = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == manifest.stored_bytes);
-    if !proven || !same_size || stored_sha256(path, interrupt)? != manifest.stored_sha256 {
+    if !verified || !same_size || stored_sha256(path, interrupt)? != manifest.stored_sha256 {
         return Ok(None);
     }
     let copies: Option<Vec<CopyBlock>> = manifest
@@ -371,7 +371,7 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &CancelToken) -> Resul
     let made_by =
         manifest.pg_dump_version.as_deref().and_then(ServerVersion::parse).map(|version| version.major());
     Ok(Some(Summary {
-        proof: Completeness::Trailer,
+        completeness: Completeness::Trailer,
         script: Completeness::Trailer,
         of_pg_dump: true,
         bytes: manifest.plain_bytes,
@@ -430,7 +430,7 @@ fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest,
 /// # Errors
 /// Kind `Integrity`.
 pub(crate) fn whole(summary: &Summary, authenticity: &Authenticity, name: &str) -> Result<()> {
-    match summary.proof() {
+    match summary.completeness() {
         Completeness::Trailer => Ok(()),
         Completeness::Missing(why) => {
             let error = error::integrity(format!("{name} is incomplete: {why}"));
@@ -496,8 +496,8 @@ fn choose(summary: &Summary, asked: &InputOptions, name: &str) -> Result<String>
     // The one database of a file is taken without being named: so it may go into another one.
     let [one] = (if filled.is_empty() { &databases } else { &filled }).as_slice() else {
         return Err(filled.iter().take(20).fold(error, |error, database| {
-            let word = quoted(&database.name);
-            error.hint(format!("restore {:?} alone: `{} -d {word}`", database.name, asked.command))
+            let value = quoted(&database.name);
+            error.hint(format!("restore {:?} alone: `{} -d {value}`", database.name, asked.command))
         }));
     };
     error = match (&asked.database, &asked.into) {
@@ -513,7 +513,7 @@ fn choose(summary: &Summary, asked: &InputOptions, name: &str) -> Result<String>
 
 /// Adds the command that takes a text without a trailer.
 fn as_script(error: Error, summary: &Summary, format: Format, command: &str) -> Error {
-    let ends_well = summary.proof() == Completeness::Missing(NO_TRAILER.to_owned())
+    let ends_well = summary.completeness() == Completeness::Missing(NO_TRAILER.to_owned())
         && summary.script == Completeness::Trailer;
     if !ends_well || format != Format::Plain {
         error

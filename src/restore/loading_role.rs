@@ -145,17 +145,17 @@ impl LoadingRole {
         &self,
         container: &Container,
         plan: &RestorePlan,
-        (admin, side): (&mut Session, &str),
+        (admin, staging): (&mut Session, &str),
         application: &str,
     ) -> Result<PreparedStaging> {
         let role = ident(&self.name);
-        let database = format!("GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {} TO {role}", ident(side));
+        let database = format!("GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {} TO {role}", ident(staging));
         admin.query(&database).await.map_err(Error::from)?;
         for tablespace in &plan.tablespaces {
             let grant = format!("GRANT CREATE ON TABLESPACE {} TO {role}", ident(tablespace));
             admin.query(&grant).await.map_err(Error::from)?;
         }
-        let mut session = inside(container, plan, side, application).await?;
+        let mut session = inside(container, plan, staging, application).await?;
         let asked = "select oid, pg_catalog.pg_get_userbyid(nspowner) from pg_catalog.pg_namespace where nspname = 'public'";
         let public = session.query(asked).await.map_err(Error::from)?;
         let public = public.into_iter().next().and_then(|row| <[String; 2]>::try_from(row).ok());
@@ -173,7 +173,7 @@ impl LoadingRole {
         }
         self.fill_extensions(&mut session).await?;
         session.close().await;
-        let access = plan.access.to(side).as_role(&self.name, self.password.clone());
+        let access = plan.access.to(staging).as_role(&self.name, self.password.clone());
         let access = match Session::open(container, &access, application).await {
             Ok(session) => {
                 let access = session.access().clone();
@@ -266,7 +266,7 @@ impl LoadingRole {
         self,
         container: &Container,
         plan: &RestorePlan,
-        (admin, side): (&mut Session, &str),
+        (admin, staging): (&mut Session, &str),
         (prepared, deferred, owner): (PreparedStaging, Vec<String>, &str),
         application: &str,
     ) -> Result<()> {
@@ -277,7 +277,7 @@ impl LoadingRole {
             literal(&self.name)
         );
         admin.query(&end).await.map_err(Error::from)?;
-        let mut session = inside(container, plan, side, application).await?;
+        let mut session = inside(container, plan, staging, application).await?;
         if let Some((oid, owner)) = &prepared.public {
             let still = format!(
                 "select 1 from pg_catalog.pg_namespace where oid = {oid} and nspname = 'public' \
@@ -297,7 +297,7 @@ impl LoadingRole {
             apply_each(&mut session, &later).await?;
             session.query(&reassign).await.map_err(|refusal| refused(refusal, &reassign))?;
         } else {
-            let mut guard = inside(container, plan, side, application).await?;
+            let mut guard = inside(container, plan, staging, application).await?;
             give_checked((&mut session, &mut guard), plan, &evaluated, &deferred, (&heir, &reassign)).await?;
             guard.close().await;
         }
@@ -431,16 +431,20 @@ pub(crate) fn explain(error: Error) -> Error {
         "must be able to SET ROLE",
     ];
     let message = error.message().to_lowercase();
-    if error.kind() == ErrorKind::Tool && REFUSED.iter().any(|words| message.contains(&words.to_lowercase()))
-    {
+    if error.kind() == ErrorKind::Tool && REFUSED.iter().any(|text| message.contains(&text.to_lowercase())) {
         return error.note("a file of unknown origin is loaded by a role that is no superuser").hint(TRUST);
     }
     error
 }
 
 /// A session of the connecting role in the staging database, in which no name of the dump stands for one of the server.
-async fn inside(container: &Container, plan: &RestorePlan, side: &str, application: &str) -> Result<Session> {
-    let mut session = Session::open(container, &plan.access.to(side), application).await?;
+async fn inside(
+    container: &Container,
+    plan: &RestorePlan,
+    staging: &str,
+    application: &str,
+) -> Result<Session> {
+    let mut session = Session::open(container, &plan.access.to(staging), application).await?;
     let path = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)";
     session.query(path).await.map_err(Error::from)?;
     Ok(session)

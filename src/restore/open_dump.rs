@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::codec::{ContentType, ForeignPacker, Packing, Unpacker};
+use crate::codec::{ContentType, DecompressReader, FileEncoding, ForeignFormat};
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
 use crate::error::{self, Error, Result};
@@ -18,7 +18,7 @@ pub(crate) struct OpenDump {
     /// Plain SQL or an archive.
     pub(crate) format: Format,
     /// Reader of the decompressed bytes.
-    pub(crate) unpacker: Unpacker,
+    pub(crate) decompressor: DecompressReader,
     /// Changes made to the bytes of the file, for the plan.
     pub(crate) notes: Vec<String>,
     /// The stored file is what `pg_restore` or psql would read: nothing packed, converted or left out.
@@ -57,48 +57,48 @@ pub(crate) fn open(
     threads: usize,
     skip_leading_text: bool,
 ) -> Result<OpenDump> {
-    let (kind, mut unpacker) = Unpacker::open(reader, threads).map_err(|e| e.context(name))?;
-    let trailing = unpacker.trailing();
+    let (kind, mut decompressor) = DecompressReader::open(reader, threads).map_err(|e| e.context(name))?;
+    let trailing = decompressor.trailing();
     let (mut content, mut notes, mut was_utf16) = (kind.content, Vec::new(), false);
-    let mut as_stored = kind.packing == Packing::None;
+    let mut as_stored = kind.encoding == FileEncoding::None;
     let mut skipped = false;
     for _ in 0..MOST_LAYERS {
-        if let Some(text) = leading_text(content, unpacker.peek()) {
+        if let Some(text) = leading_text(content, decompressor.peek()) {
             if !skip_leading_text {
                 return Err(stands_in_front(name, &text));
             }
             notes.push(format!("{} in front of the dump {} left out", text.lines(), text.verb()));
-            unpacker.skip(text.bytes);
-            content = unpacker.content();
+            decompressor.skip(text.bytes);
+            content = decompressor.content();
             (as_stored, skipped) = (false, true);
         }
         let inner: Box<dyn Read + Send> = match content {
-            ContentType::Packed => Box::new(unpacker),
+            ContentType::Packed => Box::new(decompressor),
             ContentType::Tar => {
                 notes.push("the tar is read from a temporary copy".to_owned());
-                Box::new(CustomStream::of_tar(spool(unpacker)?).map_err(|e| e.context(name))?)
+                Box::new(CustomStream::of_tar(spool(decompressor)?).map_err(|e| e.context(name))?)
             }
             ContentType::Utf16 => {
                 was_utf16 = true;
                 notes.push("converted from UTF-16".to_owned());
-                Box::new(Utf16Text::new(unpacker))
+                Box::new(Utf16Text::new(decompressor))
             }
             _ => break,
         };
         as_stored = false;
-        let (kind, next) = Unpacker::open(inner, threads).map_err(|e| e.context(name))?;
-        (content, unpacker) = (kind.content, next);
+        let (kind, next) = DecompressReader::open(inner, threads).map_err(|e| e.context(name))?;
+        (content, decompressor) = (kind.content, next);
     }
     if skip_leading_text && !skipped {
         return Err(error::usage(format!("no text stands in front of the dump in {name}"))
             .hint("leave `--skip-leading-text` out"));
     }
     let format = format(content, name)?;
-    Ok(OpenDump { format, unpacker, notes, as_stored, was_utf16, trailing })
+    Ok(OpenDump { format, decompressor, notes, as_stored, was_utf16, trailing })
 }
 
 /// A tar as a file that can be read out of order.
-fn spool(mut unpacker: Unpacker) -> Result<File> {
+fn spool(mut decompressor: DecompressReader) -> Result<File> {
     let cannot = |cause: io::Error| {
         // An error of the dump itself stays what it is.
         cause.downcast::<Error>().unwrap_or_else(|cause| {
@@ -106,7 +106,7 @@ fn spool(mut unpacker: Unpacker) -> Result<File> {
         })
     };
     let mut file = tempfile::tempfile().map_err(cannot)?;
-    io::copy(&mut unpacker, &mut file).map_err(cannot)?;
+    io::copy(&mut decompressor, &mut file).map_err(cannot)?;
     file.rewind().map_err(cannot)?;
     Ok(file)
 }
@@ -125,7 +125,7 @@ fn format(content: ContentType, name: &str) -> Result<Format> {
             error::integrity(format!("{name} is empty")).hint("see the others: `envctl backup list`")
         }
         ContentType::Age => refused("encrypted with age").hint(by_pipe("age -d -i KEY")),
-        ContentType::Foreign(ForeignPacker { name: tool, command }) => {
+        ContentType::Foreign(ForeignFormat { name: tool, command }) => {
             refused(&format!("compressed or encrypted by {tool}")).hint(by_pipe(command))
         }
         ContentType::Other(alien) => refused(alien.what).hint(alien.hint),
@@ -186,9 +186,9 @@ fn is_sql(line: &str) -> bool {
     if line.starts_with('\\') || line.starts_with("/*") || line.starts_with(';') {
         return true;
     }
-    let word: String = line.chars().take_while(char::is_ascii_alphabetic).collect();
-    let next = line[word.len()..].chars().next();
-    VERBS.contains(&word.to_ascii_lowercase().as_str()) && next.is_none_or(|c| c.is_whitespace() || c == ';')
+    let value: String = line.chars().take_while(char::is_ascii_alphabetic).collect();
+    let next = line[value.len()..].chars().next();
+    VERBS.contains(&value.to_ascii_lowercase().as_str()) && next.is_none_or(|c| c.is_whitespace() || c == ';')
 }
 
 fn stands_in_front(name: &str, text: &LeadingText) -> Error {
@@ -286,7 +286,7 @@ mod tests {
     fn read(bytes: &[u8], skip: bool) -> Result<(Vec<u8>, Vec<String>)> {
         let mut dump = open(io::Cursor::new(bytes.to_vec()), "dump", 2, skip)?;
         let mut plain = Vec::new();
-        while let Some(block) = dump.unpacker.next_block()? {
+        while let Some(block) = dump.decompressor.next_block()? {
             plain.extend(block);
         }
         dump.notes.extend(OpenDump::trailing_note(&dump.trailing()));
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn what_is_no_dump_is_named_with_the_command_that_leads_on() {
-        for (bytes, words) in [
+        for (bytes, text) in [
             (&b"Salted__12345678"[..], "openssl enc -d"),
             (b"-----BEGIN PGP MESSAGE-----\n", "`gpg -d dump | envctl restore -`"),
             (b"\x85\x02\x0c\x03\xff\xfe\0", "`gpg -d dump | envctl restore -`"),
@@ -384,7 +384,7 @@ mod tests {
         ] {
             let error = read(bytes, false).unwrap_err();
             let said = format!("{} {}", error.message(), error.hints().join(" "));
-            assert!(error.kind() == ErrorKind::Refused && said.contains(words), "{words}: {said}");
+            assert!(error.kind() == ErrorKind::Refused && said.contains(text), "{text}: {said}");
         }
         assert!(read("über alles".as_bytes(), false).is_ok(), "text in UTF-8 is no message of OpenPGP");
     }

@@ -101,7 +101,8 @@ pub(crate) async fn plan(
     let mut left_out = examined.map(|examined| examined.left_out.clone()).unwrap_or_default();
     left_out.merge(rules.adapt(examined.map(|examined| &examined.summary.notes), &findings.unknown_settings));
     let jobs = options.jobs.unwrap_or_else(|| {
-        let ours = examined.filter(|dump| dump.format == Format::Plain && dump.authenticity.vouches());
+        let ours =
+            examined.filter(|dump| dump.format == Format::Plain && dump.authenticity.is_authenticated());
         usual_jobs(ours.map_or(0, |dump| dump.summary.bytes), options.threads)
     });
     let (shared, detail) = if findings.in_place {

@@ -14,7 +14,7 @@ use crate::consent::{Confirmed, Guard, Plan};
 use crate::databases::properties::Properties;
 use crate::databases::staging;
 use crate::databases::swap;
-use crate::databases::swap::{SwapPlan, kept_name, side_name};
+use crate::databases::swap::{SwapPlan, kept_name, staging_name};
 use crate::docker::Container;
 use crate::dump::format::Format;
 use crate::dump::sql::{ExtensionPlace, LeftOut, Rules};
@@ -225,7 +225,7 @@ impl fmt::Display for RestorePlan {
 impl RestorePlan {
     /// Reports that nobody vouches for the dump.
     pub(crate) fn is_foreign(&self) -> bool {
-        !self.authenticity.vouches() && !self.trust
+        !self.authenticity.is_authenticated() && !self.trust
     }
 
     /// The name the replaced database will be kept under; `None` where none is replaced.
@@ -339,7 +339,7 @@ pub(crate) async fn run(
     };
     let (mut admin, canceller, lock) = Box::pin(interrupt.or(opening)).await??;
     let place = admin.access().clone();
-    let side = side_name(&plan.operation, &plan.database);
+    let staging = staging_name(&plan.operation, &plan.database);
     let loader = format!("envctl/{short} load");
     let preparing = async {
         tidy(&mut admin, progress).await?;
@@ -351,7 +351,7 @@ pub(crate) async fn run(
     };
     let result = match interrupt.or(preparing).await {
         Ok(Ok(())) => {
-            beside(container, &plan, &mut admin, &side, (&name, &loader), progress, interrupt).await
+            beside(container, &plan, &mut admin, &staging, (&name, &loader), progress, interrupt).await
         }
         Ok(Err(error)) | Err(error) => Err(error),
     };
@@ -373,13 +373,13 @@ pub(crate) async fn run(
                 _ => admin,
             };
             let role = loading_role::name_of(&plan.operation);
-            let cleaning = staging::clean_up(admin, (&side, &role), &loader);
+            let cleaning = staging::clean_up(admin, (&staging, &role), &loader);
             let cleaned = tokio::time::timeout(Duration::from_secs(20), cleaning).await.unwrap_or(false);
             Err(if cleaned {
                 error
             } else {
                 error.note(format!(
-                    "the staging database {side:?} is still there; the next restore removes it"
+                    "the staging database {staging:?} is still there; the next restore removes it"
                 ))
             })
         }
@@ -392,8 +392,9 @@ async fn tidy(admin: &mut Session, progress: &Arc<dyn Progress>) -> Result<()> {
         progress
             .on(Event::Warning(format!("ended the session {orphan}, orphan of an envctl that was killed")));
     }
-    for leftover in staging::sweep(admin).await? {
-        progress.on(Event::Warning(format!("removed {leftover:?}, orphan of a restore that was killed")));
+    for left_database in staging::sweep(admin).await? {
+        progress
+            .on(Event::Warning(format!("removed {left_database:?}, orphan of a restore that was killed")));
     }
     for role in loading_role::sweep(admin).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("dropped role {role:?}, orphan of a restore that was killed")));
@@ -405,7 +406,7 @@ async fn beside(
     container: &Container,
     plan: &RestorePlan,
     admin: &mut Session,
-    side: &str,
+    staging: &str,
     (name, loader): (&str, &str),
     progress: &Arc<dyn Progress>,
     interrupt: &CancelToken,
@@ -420,15 +421,15 @@ async fn beside(
         }
         None => None,
     };
-    let side = if plan.findings.in_place { &plan.database } else { side };
+    let staging = if plan.findings.in_place { &plan.database } else { staging };
     let creating = async {
         let properties = model(plan, admin).await?;
         let role = if plan.is_foreign() { LoadingRole::make(admin, plan).await? } else { None };
         if plan.findings.in_place {
-            in_place::check(container, &plan.access.to(side), None).await?;
+            in_place::check(container, &plan.access.to(staging), None).await?;
         } else {
-            progress.step(&format!("creating {side}"));
-            staging::create(admin, side, &properties, &plan.operation).await?;
+            progress.step(&format!("creating {staging}"));
+            staging::create(admin, staging, &properties, &plan.operation).await?;
         }
         Ok::<_, Error>((properties, role))
     };
@@ -450,7 +451,7 @@ async fn beside(
     let filling = StagingLoad {
         container,
         plan,
-        side,
+        staging,
         loader,
         properties,
         role: role.as_ref(),
@@ -468,7 +469,7 @@ async fn beside(
     if let (Some(role), Some((prepared, deferred))) = (role, unfinished) {
         progress.step("setting owners and rights");
         let unfinished = (prepared, deferred, properties.owner.as_str());
-        let finishing = role.finish(container, plan, (admin, side), unfinished, loader);
+        let finishing = role.finish(container, plan, (admin, staging), unfinished, loader);
         if let Err(error) = interrupt.or(finishing).await.flatten() {
             loaders.end().await;
             return Err(error);
@@ -484,7 +485,7 @@ async fn beside(
     let swap_plan = SwapPlan {
         live: plan.database.clone(),
         exists: plan.exists,
-        incoming: side.to_owned(),
+        incoming: staging.to_owned(),
         kept: kept_name(&plan.operation, &plan.database),
         operation: plan.operation.clone(),
         at: plan.at.clone(),

@@ -16,7 +16,7 @@ const NARROW: usize = 60;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Item {
     /// State of the item, in one word.
-    pub(crate) word: &'static str,
+    pub(crate) label: &'static str,
     /// Tone of the word.
     pub(crate) tone: Tone,
     /// Subject of the check.
@@ -43,9 +43,9 @@ impl Checklist {
         let (indent, deeper) = if narrow { (2, 2) } else { (INDENT, INDENT + 2) };
         let mut shown = String::new();
         for item in &self.items {
-            let begins = if narrow { item.word.len() + 1 } else { INDENT };
-            let pad = " ".repeat(begins.saturating_sub(item.word.len()));
-            let lead = format!("{}{pad}", styles.paint(item.tone, item.word));
+            let begins = if narrow { item.label.len() + 1 } else { INDENT };
+            let pad = " ".repeat(begins.saturating_sub(item.label.len()));
+            let lead = format!("{}{pad}", styles.paint(item.tone, item.label));
             let text = format!("{}: {}", escape(&item.about), escape_lines(&item.text));
             shown.push_str(&wrap(&lead, begins, &text, indent, width));
             let notes = item.notes.iter().map(|note| ("note:", note));
@@ -63,8 +63,8 @@ mod tests {
     use super::*;
 
     fn sample() -> Checklist {
-        let item = |word, tone, text: &str, notes: &[&str], next: &[&str]| Item {
-            word,
+        let item = |label, tone, text: &str, notes: &[&str], next: &[&str]| Item {
+            label,
             tone,
             about: "acme prod".into(),
             text: text.into(),

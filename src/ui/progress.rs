@@ -67,11 +67,11 @@ impl Bars {
 
     fn start(&self, phase: &Arc<Phase>) -> Option<ProgressBar> {
         let multi = self.multi.as_ref()?;
-        let (phase, room) = (Arc::clone(phase), self.columns.saturating_sub(3));
+        let (phase, available) = (Arc::clone(phase), self.columns.saturating_sub(3));
         let style = ProgressStyle::with_template("{spinner} {facts}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner())
             .with_key("facts", move |_: &ProgressState, out: &mut dyn fmt::Write| {
-                let _ = out.write_str(&phase.facts().line(room));
+                let _ = out.write_str(&phase.facts().line(available));
             });
         let bar = multi.add(ProgressBar::new_spinner().with_style(style));
         bar.enable_steady_tick(TICK);
@@ -87,10 +87,10 @@ struct Phase {
     name: String,
     done: AtomicU64,
     total: AtomicU64,
-    words: Mutex<ProgressWords>,
+    text: Mutex<ProgressText>,
 }
 
-struct ProgressWords {
+struct ProgressText {
     step: String,
     table: String,
     began: Instant,
@@ -98,22 +98,22 @@ struct ProgressWords {
 
 impl Phase {
     fn begin(&self, step: String) {
-        let mut words = lock(&self.words);
+        let mut text = lock(&self.text);
         self.done.store(0, Ordering::Relaxed);
         self.total.store(NO_TOTAL, Ordering::Relaxed);
-        *words = ProgressWords { step, table: String::new(), began: Instant::now() };
+        *text = ProgressText { step, table: String::new(), began: Instant::now() };
     }
 
     fn facts(&self) -> PhaseStats {
-        let words = lock(&self.words);
+        let text = lock(&self.text);
         let total = self.total.load(Ordering::Relaxed);
         PhaseStats {
             name: self.name.clone(),
-            step: words.step.clone(),
-            table: words.table.clone(),
+            step: text.step.clone(),
+            table: text.table.clone(),
             done: self.done.load(Ordering::Relaxed),
             total: (total != NO_TOTAL).then_some(total),
-            elapsed: words.began.elapsed(),
+            elapsed: text.began.elapsed(),
         }
     }
 }
@@ -132,12 +132,12 @@ impl ProgressReporter {
     pub(crate) fn new(ui: Ui, name: &str) -> Self {
         let options = ui.options();
         let logs = options.progress && !options.quiet && !options.json && !ui.bars().move_at_all();
-        let words = ProgressWords { step: String::new(), table: String::new(), began: Instant::now() };
+        let text = ProgressText { step: String::new(), table: String::new(), began: Instant::now() };
         let phase = Phase {
             name: name.to_owned(),
             done: AtomicU64::new(0),
             total: AtomicU64::new(NO_TOTAL),
-            words: Mutex::new(words),
+            text: Mutex::new(text),
         };
         Self { ui, phase: Arc::new(phase), bar: Mutex::default(), logs, pace: Pace::new(LOG_EVERY) }
     }
@@ -179,7 +179,7 @@ impl Progress for ProgressReporter {
         match event {
             Event::Step(what) => self.begin(what),
             Event::Bytes { done, total } => self.count(done, total),
-            Event::Table(table) => lock(&self.phase.words).table = table,
+            Event::Table(table) => lock(&self.phase.text).table = table,
             Event::Warning(text) => self.ui.warn(&text),
             Event::Detail(text) => self.ui.detail(&text),
             Event::Done => self.end(),

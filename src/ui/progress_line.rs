@@ -34,9 +34,9 @@ impl PhaseStats {
             }
             shown = format!("{shown}  {part}");
         }
-        let room = width.saturating_sub(columns(&shown) + 2);
+        let available = width.saturating_sub(columns(&shown) + 2);
         match table {
-            Some(table) if room >= 8 => format!("{shown}  {}", ellipsis(&table, room)),
+            Some(table) if available >= 8 => format!("{shown}  {}", ellipsis(&table, available)),
             _ => shown,
         }
     }

@@ -11,7 +11,7 @@ use super::wrap::wrap;
 use crate::text::escape::{columns, escape};
 
 /// A last column that is narrower than this is not worth wrapping: records read better.
-const ROOM: usize = 24;
+const WRAP_FROM: usize = 24;
 
 /// Layout of a table.
 #[derive(Clone, Copy, Debug)]
@@ -146,9 +146,10 @@ impl Table {
         if before + widths.last().copied().unwrap_or(0) <= width {
             return Some(self.grid(None, styles));
         }
-        let room = width.saturating_sub(before);
+        let available = width.saturating_sub(before);
         let wraps = self.columns.last().is_some_and(|column| !column.number);
-        (wraps && room >= ROOM && self.longest_word() <= room).then(|| self.grid(Some(room), styles))
+        (wraps && available >= WRAP_FROM && self.longest_word() <= available)
+            .then(|| self.grid(Some(available), styles))
     }
 
     /// Full width of each column.
@@ -166,16 +167,16 @@ impl Table {
         cells.flat_map(|cell| cell.split(' ').map(columns).collect::<Vec<_>>()).max().unwrap_or(0)
     }
 
-    /// Aligned columns; `room` is what the last one has where it has to be wrapped.
-    fn grid(&self, room: Option<usize>, styles: Styles) -> String {
+    /// Aligned columns; `available` is what the last one has where it has to be wrapped.
+    fn grid(&self, available: Option<usize>, styles: Styles) -> String {
         let mut grid = comfy_table::Table::new();
         grid.load_style(comfy_table::presets::NOTHING);
         grid.set_content_arrangement(ContentArrangement::Disabled);
         grid.set_header(self.columns.iter().map(|column| column.heading.to_uppercase()));
         for row in &self.rows {
             let mut cells: Vec<String> = row.iter().map(Cell::shown).collect();
-            if let (Some(room), Some(last)) = (room, cells.last_mut()) {
-                let mut lines = wrap("", 0, last, 0, Some(room));
+            if let (Some(available), Some(last)) = (available, cells.last_mut()) {
+                let mut lines = wrap("", 0, last, 0, Some(available));
                 lines.truncate(lines.trim_end().len());
                 *last = lines;
             }

@@ -38,8 +38,8 @@ impl TargetLine {
         let mut at = 0;
         for (number, piece) in self.pieces().into_iter().enumerate() {
             // Lines that go on are indented by two.
-            let room = width.map_or(usize::MAX, |width| width.saturating_sub(2));
-            let text = if number == 0 { piece } else { ellipsis(&piece, room) };
+            let available = width.map_or(usize::MAX, |width| width.saturating_sub(2));
+            let text = if number == 0 { piece } else { ellipsis(&piece, available) };
             let gap = match number {
                 0 => "",
                 1 => " ",

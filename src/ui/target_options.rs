@@ -64,12 +64,12 @@ impl TargetOptions {
     /// One command, `envctl VERB …`, with the options that it lacks.
     fn with_options(&self, command: &str) -> String {
         let (own, behind) = split_at_double_dash(command);
-        let words = words(own);
-        let verb = words.get(1).map_or("", String::as_str);
+        let arguments = arguments(own);
+        let verb = arguments.get(1).map_or("", String::as_str);
         if verb.is_empty() || WITHOUT_TARGET.contains(&verb) {
             return command.to_owned();
         }
-        let lacks = |names: &[&str]| !words.iter().any(|word| is_one_of(word, names));
+        let lacks = |names: &[&str]| !arguments.iter().any(|argument| is_one_of(argument, names));
         let mut added: Vec<&str> = Vec::new();
         for option in &self.location {
             // Each kind of location for itself: `--context` does not stand for `-C`.
@@ -82,7 +82,7 @@ impl TargetOptions {
         }
         let over_all = OVER_ALL.contains(&verb);
         let of_the_database = if OF_A_SERVICE.contains(&verb) {
-            words.get(2).is_some_and(|role| role == "db")
+            arguments.get(2).is_some_and(|role| role == "db")
         } else {
             OF_A_DATABASE.contains(&verb)
         };
@@ -118,27 +118,27 @@ fn split_at_double_dash(command: &str) -> (&str, &str) {
 }
 
 /// Words of a command line; quoted parts are kept together, without their quotes.
-fn words(command: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+fn arguments(command: &str) -> Vec<String> {
+    let (mut arguments, mut argument, mut quote) = (Vec::new(), None::<String>, None);
     for c in command.chars() {
         match (quote, c) {
             (Some(open), _) if c == open => quote = None,
             (None, '\'' | '"') => {
                 quote = Some(c);
-                word.get_or_insert_default();
+                argument.get_or_insert_default();
             }
-            (None, ' ') => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(c),
+            (None, ' ') => arguments.extend(argument.take()),
+            _ => argument.get_or_insert_default().push(c),
         }
     }
-    words.extend(word);
-    words
+    arguments.extend(argument);
+    arguments
 }
 
-fn is_one_of(word: &str, names: &[&str]) -> bool {
-    names
-        .iter()
-        .any(|name| word == *name || (name.starts_with("--") && word.starts_with(&format!("{name}="))))
+fn is_one_of(argument: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| {
+        argument == *name || (name.starts_with("--") && argument.starts_with(&format!("{name}=")))
+    })
 }
 
 /// Reports whether two names mean one option: `-C` and `--project-dir`, `-H` and `--host`.

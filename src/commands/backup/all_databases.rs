@@ -41,7 +41,7 @@ fn fits(args: &CreateArgs, several: bool) -> Result<()> {
         return Err(error::usage("`--all-databases` is of one stack, and several are meant")
             .hint("name it: `-s STACK`; for each of several: `for s in a b; do envctl backup --all-databases -s \"$s\"; done`"));
     }
-    if args.format.as_deref().is_some_and(|format| format != Format::Plain.word()) {
+    if args.format.as_deref().is_some_and(|format| format != Format::Plain.keyword()) {
         return Err(error::usage("`--all-databases` holds plain dumps, which any psql reads").hint(
             "leave `--format` out; an archive of one database: `envctl backup --format custom -d NAME`",
         ));

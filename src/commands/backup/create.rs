@@ -181,7 +181,7 @@ pub(crate) fn request(
     let asked = format::FormatRequest {
         format: match (&args.format, args.all_databases) {
             (Some(format), _) => format,
-            (None, true) => Format::Plain.word(),
+            (None, true) => Format::Plain.keyword(),
             (None, false) => &settings.backup.format,
         },
         compress: args.compress.as_deref(),
@@ -209,8 +209,8 @@ pub(crate) fn request(
         directory_exists(path)?;
     }
     if let BackupTarget::File { path, .. } = &destination {
-        for leftover in atomic_file::sweep_beside(path) {
-            stack.ui.warn(&format!("removed {}, orphan of a backup that was killed", leftover.display()));
+        for orphan in atomic_file::sweep_beside(path) {
+            stack.ui.warn(&format!("removed {}, orphan of a backup that was killed", orphan.display()));
         }
     }
     let jobs = jobs(args, settings, form.format)?;
@@ -291,7 +291,7 @@ fn directory_exists(path: &Path) -> Result<()> {
 fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
     match args.jobs {
         Some(jobs) if jobs > 1 && format != Format::Directory => {
-            Err(error::usage(format!("pg_dump writes the {} format one table at a time", format.word()))
+            Err(error::usage(format!("pg_dump writes the {} format one table at a time", format.keyword()))
                 .hint(
                     "use `--format directory -j N`, which dumps N at once; a plain dump is compressed on all cores anyway",
                 ))

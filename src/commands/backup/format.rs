@@ -73,7 +73,7 @@ fn archive(asked: &FormatRequest<'_>, server: &ServerVersion, format: Format) ->
         return Err(error::usage(format!(
             "{} is the name of a plain dump, and the format is {}",
             path.display(),
-            format.word()
+            format.keyword()
         ))
         .hint(format!("name it `{}`, or leave the format: `--format plain`", form.extension())));
     }
@@ -134,13 +134,13 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_or_the_server_is_refused() {
-        for (compress, output, major, word) in [
+        for (compress, output, major, argument) in [
             (None, Some("x.sql.gz"), 17, "plain dump"),
             (Some("zstd"), None, 15, "no zstd"),
             (Some("gzip:12"), None, 17, "1 to 9"),
         ] {
             let error = decided("custom", compress, output, major).unwrap_err();
-            assert!(error.message().contains(word), "{error}");
+            assert!(error.message().contains(argument), "{error}");
         }
         assert!(decided("tar", None, None, 17).is_err());
         assert_eq!(decided("directory", None, None, 15).unwrap().extension(), ".tar");

@@ -68,7 +68,7 @@ fn row(backup: &Backup) -> BackupListRow {
         database: manifest.map(|m| m.database.clone()),
         service: manifest.and_then(|m| m.source.service.clone()),
         rows: manifest.map(crate::repository::manifest::Manifest::rows),
-        verified: backup.verification().word(),
+        verified: backup.verification().keyword(),
         purpose: manifest.map(|m| m.purpose),
         problem: backup.manifest.as_ref().err().cloned(),
     }
@@ -95,10 +95,12 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
         let manifest = backup.manifest.as_ref().ok();
         let verified = match &backup.manifest {
             Ok(manifest) if manifest.purpose == Purpose::PreRestore => {
-                Cell::from(format!("{}, before a restore", manifest.verified.level.word()))
+                Cell::from(format!("{}, before a restore", manifest.verified.level.keyword()))
             }
-            Ok(manifest) if manifest.whole => Cell::toned(manifest.verified.level.word(), Tone::Good),
-            Ok(manifest) => Cell::toned(format!("{}, partial", manifest.verified.level.word()), Tone::Warn),
+            Ok(manifest) if manifest.whole => Cell::toned(manifest.verified.level.keyword(), Tone::Good),
+            Ok(manifest) => {
+                Cell::toned(format!("{}, partial", manifest.verified.level.keyword()), Tone::Warn)
+            }
             Err(problem) => Cell::toned(problem.clone(), Tone::Bad),
         };
         let mut cells = vec![

@@ -57,7 +57,7 @@ pub(crate) async fn run(args: &BackupShowArgs, ctx: &CommandContext) -> Result<(
             .note("it can still be restored: its own structure is checked then")
     })?;
     let now = ctx.now();
-    let answer = BackupShowAnswer { manifest: &manifest, authenticity: authenticity.word() };
+    let answer = BackupShowAnswer { manifest: &manifest, authenticity: authenticity.keyword() };
     let shown = path.display().to_string();
     ctx.ui.show(&answer, |ui| ui.folded(&text(&shown, &manifest, &authenticity, now)));
     Ok(())
@@ -152,7 +152,7 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
         },
     );
     line("sha256", manifest.stored_sha256.to_string());
-    line("verified", format!("{} ({})", manifest.verified.level.word(), moment(manifest.verified.at)));
+    line("verified", format!("{} ({})", manifest.verified.level.keyword(), moment(manifest.verified.at)));
     let authentic = authenticity.doubt().unwrap_or_else(|| "authenticated".to_owned());
     line("manifest", authentic);
     line(

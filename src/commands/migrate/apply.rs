@@ -89,8 +89,8 @@ pub(crate) async fn prepare(args: &ApplyArgs, stack: &StackContext) -> Result<Pr
     let mut plan = migrations.driver.plan(&mut session).await?;
     drop(session);
     plan.remarks.extend(migrations.place.clone());
-    if let Some(words) = plan.out_of_order.as_ref().filter(|_| args.strict_order) {
-        return Err(error::refused(format!("out of order: {words}")).hint(
+    if let Some(arguments) = plan.out_of_order.as_ref().filter(|_| args.strict_order) {
+        return Err(error::refused(format!("out of order: {arguments}")).hint(
             "give it a name that sorts behind the applied ones, or apply it without `--strict-order`",
         ));
     }
@@ -152,11 +152,15 @@ async fn tested(
             }
             // One that runs and cannot be asked may have tried it: the reason is told.
             Err(cause) => {
-                silent.push(format!("{} could not be asked: {}", other.profile.word(), cause.full_message()));
+                silent.push(format!(
+                    "{} could not be asked: {}",
+                    other.profile.keyword(),
+                    cause.full_message()
+                ));
                 continue;
             }
         };
-        looked.push(other.profile.word().to_owned());
+        looked.push(other.profile.keyword().to_owned());
         seen.extend(history.applied().into_iter().map(|one| one.name.clone()));
     }
     let untested: Vec<String> = plan
@@ -193,7 +197,7 @@ fn backup_remark(args: &ApplyArgs, stack: &StackContext, migrations: &MigrationC
     let now = stack.now();
     // One that was made before another migration or a reset is as good.
     let last = find_catalog::of_found(&stack.settings, &migrations.found)
-        .and_then(|catalog| catalog.last_proven(&migrations.found.identity()));
+        .and_then(|catalog| catalog.last_verified(&migrations.found.identity()));
     let last = match last {
         Ok(last) => last,
         Err(cause) => {

@@ -44,8 +44,8 @@ pub(crate) async fn run(args: &MigrateResolveArgs, ctx: &CommandContext) -> Resu
     migrations.driver.resolve(&plan).await?;
     ctx.ui.end_progress();
     ctx.ui.show(&MigrateResolveAnswer { name: &args.name, resolution, database: &database }, |_| {
-        let word = if args.applied { "applied" } else { "rolled back" };
-        format!("{} is marked as {word}\n", crate::text::escape::escape(&args.name))
+        let argument = if args.applied { "applied" } else { "rolled back" };
+        format!("{} is marked as {argument}\n", crate::text::escape::escape(&args.name))
     });
     Ok(())
 }

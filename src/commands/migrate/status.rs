@@ -46,7 +46,7 @@ fn table(history: &History) -> Table {
         let at = migration.applied_at.as_deref().map_or("", |at| at.get(..19).unwrap_or(at));
         table.row([
             Cell::from(migration.name.clone()),
-            Cell::toned(migration.state.word(), tone),
+            Cell::toned(migration.state.keyword(), tone),
             Cell::from(at.to_owned()),
         ]);
     }

@@ -52,7 +52,7 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, path: &Path) -
         unpacked.manifest.as_ref().map(|manifest| found.identity().differences(manifest)).unwrap_or_default();
     let exists = plan.databases.iter().any(|plan| plan.exists);
     // `--into` names one database: of all of them the command names where they are from.
-    let own = stack.environment.profile.word();
+    let own = stack.environment.profile.keyword();
     let naming = option("--from", "--from", made_from.unwrap_or(own));
     let unnamed = Unnamed { differences: &differences, exists, taken: false, naming };
     let unlike = args.unlike(&unnamed, stack.environment.profile.counts_as_prod(), &asked.command);

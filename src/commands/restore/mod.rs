@@ -203,7 +203,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
         examined.as_ref().and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
     crosses_up(&args, &stack, made_from)?;
     // Only a manifest that vouches may settle which database is meant.
-    let vouching = examined.as_ref().filter(|examined| examined.authenticity.vouches());
+    let vouching = examined.as_ref().filter(|examined| examined.authenticity.is_authenticated());
     let made_of = vouching.and_then(|examined| Some(examined.manifest.as_ref()?.database.clone()));
     let (of, reached) = if let Some(early) = early {
         // The newest backup was looked for by the name of its database.
@@ -274,7 +274,7 @@ fn crosses_up(args: &RestoreArgs, stack: &StackContext, made_from: Option<&str>)
         return Err(error::refused(format!("this would put the data of {from} into {environment}")).hint(
             format!(
                 "name both ends, if that is what you want: `--from {from} --to {}`",
-                environment.profile.word()
+                environment.profile.keyword()
             ),
         ));
     }

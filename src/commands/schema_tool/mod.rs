@@ -47,7 +47,7 @@ pub(crate) struct Call {
 
 impl Plan for Call {
     fn guard(&self) -> Guard {
-        let loses = self.argv.iter().any(|word| word == "--accept-data-loss");
+        let loses = self.argv.iter().any(|argument| argument == "--accept-data-loss");
         if loses { Guard::Destroy } else { self.guard }
     }
 }
@@ -92,13 +92,13 @@ impl SchemaTool {
         Ok(Self { container: stack.daemon.container(&target.container), target, caller, guard, stack })
     }
 
-    /// A call for `envctl VERB`: of Prisma `words` behind its name, of another tool what its row says.
+    /// A call for `envctl VERB`: of Prisma `text` behind its name, of another tool what its row says.
     ///
     /// # Errors
     /// Kind `Usage`: the tool has no such verb.
-    pub(crate) fn call(&self, verb: &str, guard: Guard, action: String, words: &[&str]) -> Result<Call> {
+    pub(crate) fn call(&self, verb: &str, guard: Guard, action: String, text: &[&str]) -> Result<Call> {
         let spec = match &self.caller {
-            SchemaToolKind::Prisma(cli) => cli.spec(words, &self.guard),
+            SchemaToolKind::Prisma(cli) => cli.spec(text, &self.guard),
             SchemaToolKind::Command(tool) => command::spec(tool, tool.verb(verb)?),
         };
         Ok(Call { guard, action, output: Vec::new(), argv: spec.argv.clone(), spec })
@@ -121,8 +121,8 @@ impl SchemaTool {
                 call.argv.join(" "),
                 self.target.container.name
             ))),
-            Outcome::NotStarted { words, .. } => {
-                Err(error::tool(format!("`{}` cannot be started: {words}", call.argv.join(" "))))
+            Outcome::NotStarted { text, .. } => {
+                Err(error::tool(format!("`{}` cannot be started: {text}", call.argv.join(" "))))
             }
         }
     }
@@ -137,6 +137,6 @@ impl SchemaTool {
 
     /// Returns the stack and profile of the tool's database, for messages.
     pub(crate) fn place(&self) -> String {
-        format!("{} [{}]", self.target.stack, self.target.profile.word())
+        format!("{} [{}]", self.target.stack, self.target.profile.keyword())
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct ToolVerb {
     /// Description for messages, completed by the stack's name: `seed the database of`.
     pub(crate) action: &'static str,
     /// The tool's words.
-    pub(crate) words: &'static [&'static str],
+    pub(crate) arguments: &'static [&'static str],
 }
 
 /// Runs it over several stacks if several are meant; gives whether they were.
@@ -84,7 +84,7 @@ impl StackOperation for Called<'_> {
     async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<PlannedVerb> {
         let tool = SchemaTool::of(self.verb.name, self.ctx.at(environment, stop)?).await?;
         let action = format!("{} {}", self.verb.action, tool.place());
-        let call = tool.call(self.verb.name, Guard::Change, action, self.verb.words)?;
+        let call = tool.call(self.verb.name, Guard::Change, action, self.verb.arguments)?;
         Ok(PlannedVerb { call, tool })
     }
 

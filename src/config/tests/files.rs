@@ -47,7 +47,7 @@ fn faults_name_the_line_and_what_was_meant() {
 
 #[test]
 fn values_of_the_wrong_kind_name_the_line() {
-    for (text, line, word) in [
+    for (text, line, name) in [
         ("stack = 3", 1, "expected a string"),
         ("\nlock_timeout = 'ten'", 2, "not a duration"),
         ("lock_timeout = -1", 1, "duration"),
@@ -65,7 +65,7 @@ fn values_of_the_wrong_kind_name_the_line() {
     ] {
         let error = parse(text).unwrap_err();
         assert!(error.message().starts_with(&format!("/p/envctl.toml:{line}: ")), "{text}: {error}");
-        assert!(error.message().contains(word), "{text}: {error}");
+        assert!(error.message().contains(name), "{text}: {error}");
     }
 }
 

@@ -160,8 +160,8 @@ fn the_defaults_that_are_documented_are_the_ones_that_hold() {
 #[test]
 fn no_key_lifts_a_guard() {
     for key in KEYS {
-        let word = key.path.rsplit('.').next().unwrap();
-        assert!(!GUARDS.contains(&word), "{word}");
+        let name = key.path.rsplit('.').next().unwrap();
+        assert!(!GUARDS.contains(&name), "{name}");
         let variable = key.variable.unwrap_or_default().trim_start_matches("ENVCTL_").to_lowercase();
         assert!(!GUARDS.contains(&variable.as_str()), "{variable}");
     }

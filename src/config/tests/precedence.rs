@@ -251,27 +251,27 @@ fn somebody_else_s_file_runs_no_command() {
 
 #[test]
 fn a_daemon_is_asked_for_by_one_layer() {
-    let wish = |settings: &Settings, profile| {
-        let wish = settings.daemon(profile).clone();
+    let endpoint = |settings: &Settings, profile| {
+        let endpoint = settings.daemon(profile).clone();
         let shown = |given: Sourced<String>| given.value;
-        (wish.context.map(shown), wish.host.map(shown))
+        (endpoint.context.map(shown), endpoint.host.map(shown))
     };
     let some = |text: &str| Some(text.to_owned());
     let machine = Machine::new().user("docker.host = 'tcp://u'");
-    assert_eq!(wish(&machine.settings(), None), (None, some("tcp://u")));
+    assert_eq!(endpoint(&machine.settings(), None), (None, some("tcp://u")));
     let machine = machine.project("docker.context = 'p'\n[profiles.prod]\nhost = 'ssh://x'");
-    assert_eq!(wish(&machine.settings(), Some("dev")), (some("p"), None));
-    assert_eq!(wish(&machine.settings(), Some("prod")), (None, some("ssh://x")));
+    assert_eq!(endpoint(&machine.settings(), Some("dev")), (some("p"), None));
+    assert_eq!(endpoint(&machine.settings(), Some("prod")), (None, some("ssh://x")));
     let machine = machine.env("ENVCTL_CONTEXT", "e");
-    assert_eq!(wish(&machine.settings(), Some("prod")), (some("e"), None));
+    assert_eq!(endpoint(&machine.settings(), Some("prod")), (some("e"), None));
     let machine = machine.flags(|f| f.host = Some(Sourced::flag("--host", "ssh://me:hunter2@f".into())));
     let settings = machine.settings();
-    assert_eq!(wish(&settings, Some("prod")), (None, some("ssh://me:hunter2@f")));
+    assert_eq!(endpoint(&settings, Some("prod")), (None, some("ssh://me:hunter2@f")));
     assert_eq!(told(&settings, "docker.host"), "ssh://[secret]@f [--host]");
     // Both on one command line is for docker::context to refuse, as the docker CLI does.
     let machine = machine.flags(|f| f.context = Some(Sourced::flag("--context", "c".into())));
-    assert_eq!(wish(&machine.settings(), None), (some("c"), some("ssh://me:hunter2@f")));
+    assert_eq!(endpoint(&machine.settings(), None), (some("c"), some("ssh://me:hunter2@f")));
     // Filled in by clap from a variable, it is a variable all the same.
     let machine = machine.flags(|f| f.context = Some(Sourced::env("ENVCTL_CONTEXT", "e".into())));
-    assert_eq!(wish(&machine.settings(), None), (None, some("ssh://me:hunter2@f")));
+    assert_eq!(endpoint(&machine.settings(), None), (None, some("ssh://me:hunter2@f")));
 }

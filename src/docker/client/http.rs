@@ -141,9 +141,9 @@ impl HttpAnswer {
             #[serde(alias = "cause")]
             message: String,
         }
-        let words = serde_json::from_slice::<EngineMessage>(&self.body)
+        let text = serde_json::from_slice::<EngineMessage>(&self.body)
             .map_or_else(|_| String::from_utf8_lossy(&self.body).trim().to_owned(), |answer| answer.message);
-        crate::docker::client::refusal(self.status.as_u16(), &words, what)
+        crate::docker::client::refusal(self.status.as_u16(), &text, what)
     }
 }
 

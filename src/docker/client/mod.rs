@@ -125,9 +125,9 @@ impl Client {
 struct Unreached(Error);
 
 /// The daemon's refusal in our words: which class it is, and what to do.
-pub(crate) fn refusal(status: u16, words: &str, what: &str) -> Error {
-    let lower = words.to_lowercase();
-    let text = format!("{what}: {words}");
+pub(crate) fn refusal(status: u16, reason: &str, what: &str) -> Error {
+    let lower = reason.to_lowercase();
+    let text = format!("{what}: {reason}");
     match status {
         404 => error::target(text).hint("see what runs: `envctl status`"),
         409 if lower.contains("paused") => error::target(text).hint("resume it: `docker unpause NAME`"),
@@ -307,10 +307,11 @@ impl Engine for Client {
         .boxed()
     }
 
-    fn worker_start<'a>(&'a self, name: &'a str, fed: bool) -> BoxFuture<'a, Result<ExecStream>> {
+    fn worker_start<'a>(&'a self, name: &'a str, attach_stdin: bool) -> BoxFuture<'a, Result<ExecStream>> {
         async move {
             let part = path_part(name);
-            let path = format!("/containers/{part}/attach?stream=true&stdin={fed}&stdout=true&stderr=true");
+            let path =
+                format!("/containers/{part}/attach?stream=true&stdin={attach_stdin}&stdout=true&stderr=true");
             let hijacked = http::hijack(&self.connector, &path, String::new()).await?;
             let started = self.docker.start_container(&part, None).await;
             started.map_err(|e| self.told(e, "starting a worker"))?;

@@ -104,8 +104,8 @@ impl Address {
             "ssh" => Ok(Self::plain(ssh(rest)?)),
             "fd" => Err("fd:// is where a daemon listens, not an address to connect to".to_owned()),
             // A scheme cannot hold a secret only when it looks like one.
-            word if word.chars().all(|c| c.is_ascii_alphanumeric()) => {
-                Err(format!("unknown scheme `{word}://`"))
+            value if value.chars().all(|c| c.is_ascii_alphanumeric()) => {
+                Err(format!("unknown scheme `{value}://`"))
             }
             _ => Err("not a host URL".to_owned()),
         }

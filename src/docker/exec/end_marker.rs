@@ -18,12 +18,12 @@ const WRAPPER: &str = r#"n=$1; shift; "$@" </dev/null; rc=$?; printf '\nENVCTL-E
 
 /// Wrapper script for a tool that reads our stdin. The script waits for no acknowledgement, because the end
 /// marker is all that matters in its output.
-const FED_WRAPPER: &str =
+const STDIN_WRAPPER: &str =
     r#"n=$1; shift; "$@"; rc=$?; printf '\nENVCTL-EOF %s rc=%03d\n' "$n" "$rc"; exit "$rc""#;
 
 /// The argv that runs `tool`, which reads our stdin, with the end marker behind its output.
-pub(crate) fn wrap_fed(nonce: &str, tool: &[String]) -> Vec<String> {
-    let mut argv: Vec<String> = ["sh", "-c", FED_WRAPPER, "envctl", nonce].map(str::to_owned).into();
+pub(crate) fn wrap_with_stdin(nonce: &str, tool: &[String]) -> Vec<String> {
+    let mut argv: Vec<String> = ["sh", "-c", STDIN_WRAPPER, "envctl", nonce].map(str::to_owned).into();
     argv.extend_from_slice(tool);
     argv
 }

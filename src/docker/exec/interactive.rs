@@ -32,7 +32,7 @@ pub(crate) enum Outcome {
         /// 126 or 127.
         code: u8,
         /// The engine's words.
-        words: String,
+        text: String,
     },
     /// Whoever read our output has left (`| head`); the command was ended, but for this.
     ReaderGone(Option<kill_tree::SurvivingProcesses>),
@@ -49,8 +49,8 @@ pub(crate) async fn converse(
     spec: &ExecSpec,
     interrupt: &CancelToken,
 ) -> Result<Outcome> {
-    let word = nonce();
-    let spec = spec.clone().env(kill_tree::TAG, word.clone());
+    let value = nonce();
+    let spec = spec.clone().env(kill_tree::TAG, value.clone());
     let Exec { output, input, handle } = container.exec(&spec).await?;
     let raw = if spec.tty {
         Some(
@@ -70,7 +70,7 @@ pub(crate) async fn converse(
         biased;
         signal = interrupt.wait() => {
             // Keep on draining while the command is being ended: its last words are worth having.
-            let ending = kill_tree::end_marked(container, spec.user.as_deref(), &word);
+            let ending = kill_tree::end_marked(container, spec.user.as_deref(), &value);
             tokio::pin!(ending);
             let (ended, talking) = tokio::select! {
                 ended = &mut ending => (ended, true),
@@ -80,7 +80,7 @@ pub(crate) async fn converse(
             Err(match ended {
                 Ok(()) => {
                     if talking {
-                        let _ = tokio::time::timeout(LAST_WORDS, &mut talk).await;
+                        let _ = tokio::time::timeout(STDERR_TAIL, &mut talk).await;
                     }
                     stopped
                 }
@@ -99,12 +99,12 @@ pub(crate) async fn converse(
     drop(raw);
     match result {
         Ok(Outcome::ReaderGone(_)) => {
-            let ended = kill_tree::end_marked(container, spec.user.as_deref(), &word).await;
+            let ended = kill_tree::end_marked(container, spec.user.as_deref(), &value).await;
             Ok(Outcome::ReaderGone(ended.err()))
         }
         // Nobody takes its output any more.
         Err(error) if error.kind() == ErrorKind::Failed => {
-            let ended = kill_tree::end_marked(container, spec.user.as_deref(), &word).await;
+            let ended = kill_tree::end_marked(container, spec.user.as_deref(), &value).await;
             // What came before is the reader's all the same, however long that one takes.
             if let Some(outlets) = outlets.take() {
                 let _ = tokio::task::spawn_blocking(move || outlets.finish()).await;
@@ -126,7 +126,7 @@ impl PartialEq for Error {
 }
 
 /// Time limit for the last output of a command that has been ended.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const STDERR_TAIL: Duration = Duration::from_secs(2);
 
 /// Limit in bytes of the beginning of stdout, kept to recognise an engine's "could not start".
 const OPENING: usize = 8192;
@@ -180,8 +180,8 @@ async fn pass_output(
         error::unknown("Docker does not say how the command ended").note("its output above is complete")
     })?;
     let held = opening.unwrap_or_default();
-    if let Some(words) = start_failure(&held, code) {
-        return Ok(Outcome::NotStarted { code: code.clamp(126, 127) as u8, words });
+    if let Some(text) = start_failure(&held, code) {
+        return Ok(Outcome::NotStarted { code: code.clamp(126, 127) as u8, text });
     }
     if !held.is_empty() {
         outlets.accept(Output::Stdout, &held).map_err(|e| error::failed("cannot write").because(e))?;

@@ -135,16 +135,16 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Processes that are named of those that are left.
 const MOST_NAMED: usize = 8;
 
-/// Ends every process in `container` that carries `word`.
+/// Ends every process in `container` that carries `value`.
 ///
 /// # Errors
 /// [`SurvivingProcesses`]: the processes that could not be ended. The list is empty where the processes are unknown.
 pub(crate) async fn end_marked(
     container: &Container,
     user: Option<&str>,
-    word: &str,
+    value: &str,
 ) -> Result<(), SurvivingProcesses> {
-    let spec = ExecSpec::new(["sh", "-c", SCRIPT, "envctl", word]).user(user);
+    let spec = ExecSpec::new(["sh", "-c", SCRIPT, "envctl", value]).user(user);
     let run = container.capture(&spec, None);
     let container = container.name.clone();
     match tokio::time::timeout(LIMIT, run).await {

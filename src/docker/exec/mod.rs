@@ -150,8 +150,8 @@ impl Container {
         let read = async {
             let mut sink = |which, bytes: &[u8]| {
                 let kept = if which == Output::Stdout { &mut stdout } else { &mut stderr };
-                let room = CAPTURE_LIMIT.saturating_sub(kept.len());
-                kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                let private_dir = CAPTURE_LIMIT.saturating_sub(kept.len());
+                kept.extend_from_slice(&bytes[..bytes.len().min(private_dir)]);
             };
             while output.read(&mut sink).await? {}
             Ok::<_, Error>(())

@@ -19,13 +19,13 @@ pub(crate) async fn run(
     spec: &ExecSpec,
     interrupt: &CancelToken,
 ) -> Result<CommandOutput> {
-    let word = nonce();
-    let spec = spec.clone().env(TAG, word.clone());
+    let value = nonce();
+    let spec = spec.clone().env(TAG, value.clone());
     let running = container.capture(&spec, Some(b""));
     let captured = match interrupt.or(running).await {
         Ok(captured) => captured?,
         Err(stopped) => {
-            let ended = kill_tree::end_marked(container, spec.user.as_deref(), &word).await;
+            let ended = kill_tree::end_marked(container, spec.user.as_deref(), &value).await;
             return Err(match ended {
                 Ok(()) => stopped,
                 Err(left) => stopped.hint(left.to_string()),
@@ -33,8 +33,8 @@ pub(crate) async fn run(
         }
     };
     match start_failure(&captured.stdout, captured.exit_code) {
-        Some(words) => Err(error::tool(format!(
-            "`{}` cannot be started in container {}: {words}",
+        Some(text) => Err(error::tool(format!(
+            "`{}` cannot be started in container {}: {text}",
             spec.program(),
             container.name
         ))),

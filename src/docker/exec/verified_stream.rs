@@ -1,7 +1,7 @@
 //! A tool's output as a stream that is proven at its end: what a backup is made of.
 //!
 //! Promises: the bytes come in blocks, in order, with back-pressure; the end is only a good end when the
-//! trailer arrived (see `proof`); silence is noticed and explained.
+//! trailer arrived (see `completeness`); silence is noticed and explained.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) const BLOCK: usize = 1 << 20;
 /// Pause between two reads of a running stream, in which the socket fills.
 const BREATH: Duration = Duration::from_millis(1);
 /// Time limit for stderr of a failed tool that arrives after the end marker.
-const LATE_WORDS: Duration = Duration::from_secs(2);
+const LATE_MESSAGES: Duration = Duration::from_secs(2);
 
 /// End of a complete stream: the tool ran to its end and every byte of its output was handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,11 +106,11 @@ pub(crate) async fn follow(
             let _ = input.write(end_marker::ACKNOWLEDGEMENT).await;
             if exit_code != 0 {
                 // The daemon copies stdout and stderr each by itself: the reason may come behind the end mark.
-                let mut sink = |which, bytes: &[u8]| stream.take_words(which, bytes);
+                let mut sink = |which, bytes: &[u8]| stream.take_keywords(which, bytes);
                 let rest = async { while let Ok(true) = output.read(&mut sink).await {} };
-                let _ = tokio::time::timeout(LATE_WORDS, rest).await;
+                let _ = tokio::time::timeout(LATE_MESSAGES, rest).await;
             }
-            return Ok(VerifiedExit { exit_code, stderr: stream.last_words(), begun });
+            return Ok(VerifiedExit { exit_code, stderr: stream.stderr_tail(), begun });
         }
         if !more {
             let code = handle.exit_code().await.unwrap_or(None);
@@ -153,7 +153,7 @@ impl Stream {
     }
 
     /// Takes the bytes behind the end marker, where only stderr counts.
-    fn take_words(&mut self, which: Output, bytes: &[u8]) {
+    fn take_keywords(&mut self, which: Output, bytes: &[u8]) {
         if which == Output::Stderr {
             self.stderr.push(bytes);
         }
@@ -172,21 +172,21 @@ impl Stream {
         self.send_full(blocks).await
     }
 
-    fn last_words(&self) -> String {
+    fn stderr_tail(&self) -> String {
         self.stderr.text()
     }
 
     fn explain(&self, cause: Error, spec: &ExecSpec) -> Error {
         let cause = cause.context(format!("reading the output of {}", spec.program()));
-        match self.last_words() {
-            words if words.is_empty() => cause,
-            words => cause.note(format!("last output: {words}")),
+        match self.stderr_tail() {
+            text if text.is_empty() => cause,
+            text => cause.note(format!("last output: {text}")),
         }
     }
 
     /// The stream ended without its trailer: who is to blame?
     async fn unproven(self, spec: &ExecSpec, container: &Container, code: Option<i64>) -> Error {
-        let words = self.last_words();
+        let text = self.stderr_tail();
         let mut start = self.block;
         start.extend(self.splitter.into_rest());
         let program = spec.program();
@@ -207,8 +207,8 @@ impl Stream {
         if let Some(code) = code.filter(|code| *code != 0) {
             error = error.note(format!("the command ended with exit code {code}"));
         }
-        if !words.is_empty() {
-            error = error.note(format!("last output: {words}"));
+        if !text.is_empty() {
+            error = error.note(format!("last output: {text}"));
         }
         error
     }

@@ -93,7 +93,7 @@ impl BridgeTool {
     /// The command line.
     pub(crate) fn argv(self, port: u16) -> Vec<String> {
         let port = port.to_string();
-        let words: &[&str] = match self {
+        let reply: &[&str] = match self {
             Self::Socat => {
                 return vec![
                     "socat".into(),
@@ -110,7 +110,7 @@ impl BridgeTool {
             Self::Netcat => &["nc", "127.0.0.1", &port],
             Self::Bash => &["bash", "-c", BASH, &port],
         };
-        words.iter().map(|word| (*word).to_owned()).collect()
+        reply.iter().map(|value| (*value).to_owned()).collect()
     }
 
     /// Name of the tool, for messages.
@@ -153,9 +153,9 @@ pub(crate) async fn carry(
     tool: BridgeTool,
     port: u16,
     socket: TcpStream,
-    word: &str,
+    value: &str,
 ) -> Result<()> {
-    let spec = ExecSpec::new(tool.argv(port)).env(TAG, word).env("NODE_OPTIONS", "").with_stdin();
+    let spec = ExecSpec::new(tool.argv(port)).env(TAG, value).env("NODE_OPTIONS", "").with_stdin();
     let Exec { mut output, mut input, handle } = container.exec(&spec).await?;
     let (mut from, mut to) = socket.into_split();
     let there = async {
@@ -219,7 +219,7 @@ mod tests {
             let argv = tool.argv(5432);
             assert_eq!(argv[0], *name);
             assert!(argv.last().is_some_and(|last| last.ends_with("5432")), "{argv:?}");
-            assert_eq!(argv.iter().filter(|word| word.contains("5432")).count(), 1);
+            assert_eq!(argv.iter().filter(|value| value.contains("5432")).count(), 1);
         }
     }
 
@@ -229,13 +229,13 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         std::thread::spawn(move || {
             let (mut socket, _) = listener.accept().unwrap();
-            let mut heard = Vec::new();
+            let mut received = Vec::new();
             if to_the_end {
-                socket.read_to_end(&mut heard).unwrap();
+                socket.read_to_end(&mut received).unwrap();
             } else {
-                BufReader::new(socket.try_clone().unwrap()).read_until(b'\n', &mut heard).unwrap();
+                BufReader::new(socket.try_clone().unwrap()).read_until(b'\n', &mut received).unwrap();
             }
-            socket.write_all(&heard.to_ascii_uppercase()).unwrap();
+            socket.write_all(&received.to_ascii_uppercase()).unwrap();
             socket.shutdown(Shutdown::Both).unwrap();
         });
         port
@@ -253,21 +253,21 @@ mod tests {
             command.args(&argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
             let Ok(mut child) = command.spawn() else { continue };
             let mut stdin = child.stdin.take().unwrap();
-            let words = format!("{}\n", "through a bridge ".repeat(20_000));
+            let reply = format!("{}\n", "through a bridge ".repeat(20_000));
             let writer = std::thread::spawn({
-                let words = words.clone();
+                let reply = reply.clone();
                 move || {
-                    stdin.write_all(words.as_bytes()).unwrap();
+                    stdin.write_all(reply.as_bytes()).unwrap();
                     // Who cannot pass the end on is not told of it before the answer.
                     (!passes_the_end_on).then_some(stdin)
                 }
             });
-            let mut answer = vec![0; words.len()];
+            let mut answer = vec![0; reply.len()];
             child.stdout.take().unwrap().read_exact(&mut answer).unwrap();
             // bash waits for its input's end.
             drop(writer.join().unwrap());
             child.wait().unwrap();
-            assert!(answer == words.to_uppercase().as_bytes(), "{name}");
+            assert!(answer == reply.to_uppercase().as_bytes(), "{name}");
             tried.push(*name);
         }
         assert!(tried.contains(&"perl") && tried.contains(&"bash"), "{tried:?}");

@@ -116,7 +116,7 @@ pub(crate) async fn serve(
     progress: &Arc<dyn Progress>,
     interrupt: &CancelToken,
 ) -> Result<()> {
-    let word = nonce();
+    let value = nonce();
     let forward = Arc::new(forward);
     let mut connections = JoinSet::new();
     let ended = loop {
@@ -131,8 +131,8 @@ pub(crate) async fn serve(
             }
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
-                    let (forward, word) = (forward.clone(), word.clone());
-                    connections.spawn(async move { connect(&forward, socket, &word).await });
+                    let (forward, value) = (forward.clone(), value.clone());
+                    connections.spawn(async move { connect(&forward, socket, &value).await });
                 }
                 // Out of descriptors: those that are open go on.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -142,7 +142,7 @@ pub(crate) async fn serve(
     drop(listener);
     connections.abort_all();
     if let ForwardMethod::Bridge(_) = forward.way
-        && let Err(left) = kill_tree::end_marked(&forward.container, None, &word).await
+        && let Err(left) = kill_tree::end_marked(&forward.container, None, &value).await
     {
         return Err(ended.hint(left.to_string()));
     }
@@ -153,7 +153,7 @@ fn error_text(error: &Error) -> String {
     format!("a connection ended: {}", error.full_message())
 }
 
-async fn connect(forward: &Forward, mut socket: TcpStream, word: &str) -> Result<()> {
+async fn connect(forward: &Forward, mut socket: TcpStream, value: &str) -> Result<()> {
     let _ = socket.set_nodelay(true);
     match forward.way {
         ForwardMethod::Direct(address) => {
@@ -167,7 +167,7 @@ async fn connect(forward: &Forward, mut socket: TcpStream, word: &str) -> Result
             Ok(())
         }
         ForwardMethod::Bridge(tool) => {
-            crate::docker::forward::exec_bridge::carry(&forward.container, tool, forward.port, socket, word)
+            crate::docker::forward::exec_bridge::carry(&forward.container, tool, forward.port, socket, value)
                 .await
         }
     }

@@ -14,7 +14,7 @@ use crate::fsutil::private_dir::INSIDE;
 /// On every worker: the operation's id. Discovery passes over containers that carry it.
 pub(crate) const LABEL: &str = "envctl.worker";
 /// On every worker: its room on the host, by which a later run knows whether its envctl still lives.
-pub(crate) const ROOM_LABEL: &str = "envctl.worker.room";
+pub(crate) const DIR_LABEL: &str = "envctl.worker.room";
 
 /// On every worker: the machine of its room.
 pub(crate) const HOST_LABEL: &str = "envctl.worker.host";
@@ -22,7 +22,7 @@ pub(crate) const HOST_LABEL: &str = "envctl.worker.host";
 /// Builds the body of `POST /containers/create`.
 pub(crate) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
     let (program, arguments) = spec.argv.split_first().map_or((None, &[][..]), |(p, a)| (Some(p), a));
-    let room = spec.room.display().to_string();
+    let private_dir = spec.private_dir.display().to_string();
     let archive = spec
         .archive
         .as_ref()
@@ -33,22 +33,23 @@ pub(crate) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
         cmd: Some(arguments.to_vec()),
         env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         user: Some(spec.user.clone()),
-        working_dir: (!spec.guest).then(|| if spec.far { "/" } else { INSIDE }.to_owned()),
-        open_stdin: spec.fed.then_some(true),
-        stdin_once: spec.fed.then_some(true),
-        attach_stdin: spec.fed.then_some(true),
+        working_dir: (!spec.foreign_image).then(|| if spec.remote { "/" } else { INSIDE }.to_owned()),
+        open_stdin: spec.attach_stdin.then_some(true),
+        stdin_once: spec.attach_stdin.then_some(true),
+        attach_stdin: spec.attach_stdin.then_some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         labels: Some(HashMap::from([
             (LABEL.to_owned(), spec.operation.clone()),
-            (ROOM_LABEL.to_owned(), room.clone()),
+            (DIR_LABEL.to_owned(), private_dir.clone()),
             (HOST_LABEL.to_owned(), spec.machine.clone()),
         ])),
         host_config: Some(HostConfig {
             network_mode: Some(format!("container:{}", spec.network_of)),
-            mounts: (!spec.far).then(|| std::iter::once(bind(room, INSIDE)).chain(archive).collect()),
-            tmpfs: spec.guest.then(|| HashMap::from([("/tmp".to_owned(), String::new())])),
+            mounts: (!spec.remote)
+                .then(|| std::iter::once(bind(private_dir, INSIDE)).chain(archive).collect()),
+            tmpfs: spec.foreign_image.then(|| HashMap::from([("/tmp".to_owned(), String::new())])),
             init: Some(true),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".to_owned()]),
@@ -86,8 +87,8 @@ struct Info {
 /// Reads the answer of `GET /info`.
 pub(crate) fn nature(json: &[u8]) -> Result<EngineFeatures, serde_json::Error> {
     let info: Info = serde_json::from_slice(json)?;
-    let has = |word: &str| {
-        info.security_options.iter().flatten().any(|option| option.split(',').any(|part| part == word))
+    let has = |value: &str| {
+        info.security_options.iter().flatten().any(|option| option.split(',').any(|part| part == value))
     };
     Ok(EngineFeatures {
         rootless: has("name=rootless"),
@@ -143,7 +144,7 @@ pub(crate) fn workers(json: &[u8], date: Option<i64>) -> Result<Vec<OrphanWorker
         .filter_map(|row| {
             let mut labels = row.labels?;
             let operation = labels.remove(LABEL)?;
-            let room = labels.remove(ROOM_LABEL)?.into();
+            let private_dir = labels.remove(DIR_LABEL)?.into();
             let running = match &*row.state {
                 "exited" | "dead" => false,
                 "created" => {
@@ -152,7 +153,13 @@ pub(crate) fn workers(json: &[u8], date: Option<i64>) -> Result<Vec<OrphanWorker
                 }
                 _ => true,
             };
-            Some(OrphanWorker { id: row.id, operation, room, machine: labels.remove(HOST_LABEL)?, running })
+            Some(OrphanWorker {
+                id: row.id,
+                operation,
+                private_dir,
+                machine: labels.remove(HOST_LABEL)?,
+                running,
+            })
         })
         .collect())
 }
@@ -167,15 +174,15 @@ mod tests {
             operation: "0123456789abcdef".into(),
             name: "envctl-01234567-dump".into(),
             image: "sha256:00".into(),
-            fed: false,
-            guest: false,
+            attach_stdin: false,
+            foreign_image: false,
             network_of: "c0ffee".into(),
             argv: ["pg_dump", "--file=/envctl/out"].map(str::to_owned).into(),
             env: vec![("PGHOST".into(), "127.0.0.1".into())],
             user: "1000:1000".into(),
-            room: "/run/envctl-worker-00".into(),
+            private_dir: "/run/envctl-worker-00".into(),
             machine: "here".into(),
-            far: false,
+            remote: false,
             archive: Some("/b.dump".into()),
             limits: Limits { memory: Some(64 << 20), cpus: Some(0.5) },
         }
@@ -207,8 +214,13 @@ mod tests {
 
     #[test]
     fn a_worker_on_another_machine_sees_nothing_of_this_one() {
-        let json = serde_json::to_value(body(&WorkerSpec { far: true, fed: true, archive: None, ..spec() }))
-            .unwrap();
+        let json = serde_json::to_value(body(&WorkerSpec {
+            remote: true,
+            attach_stdin: true,
+            archive: None,
+            ..spec()
+        }))
+        .unwrap();
         assert_eq!(json["HostConfig"]["Mounts"], serde_json::Value::Null);
         assert_eq!((&json["OpenStdin"], &json["StdinOnce"]), (&true.into(), &true.into()));
         assert_eq!(json["HostConfig"]["CapDrop"], serde_json::json!(["ALL"]));
@@ -216,9 +228,13 @@ mod tests {
 
     #[test]
     fn a_guest_starts_in_its_own_directory_and_can_do_no_more_than_others() {
-        let json =
-            serde_json::to_value(body(&WorkerSpec { fed: true, guest: true, archive: None, ..spec() }))
-                .unwrap();
+        let json = serde_json::to_value(body(&WorkerSpec {
+            attach_stdin: true,
+            foreign_image: true,
+            archive: None,
+            ..spec()
+        }))
+        .unwrap();
         let host = &json["HostConfig"];
         assert_eq!((&json["WorkingDir"], &host["Tmpfs"]["/tmp"]), (&serde_json::Value::Null, &"".into()));
         assert_eq!((&json["OpenStdin"], &json["StdinOnce"]), (&true.into(), &true.into()));
@@ -254,7 +270,7 @@ mod tests {
         let worker = OrphanWorker {
             id: "a".into(),
             operation: "op".into(),
-            room: "/run/x".into(),
+            private_dir: "/run/x".into(),
             machine: "h".into(),
             running: false,
         };

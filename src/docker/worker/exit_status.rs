@@ -11,14 +11,14 @@ use crate::error::{self, Error};
 pub(crate) async fn judge(
     worker: &Worker,
     end: ContainerExit,
-    words: String,
+    text: String,
     begun: bool,
 ) -> Result<VerifiedExit, WorkerError> {
     let program = worker.program();
     if end.out_of_memory {
         return Err(starved(program).into());
     }
-    if let (true, Some(unfit)) = (!begun && end.exit_code != 0, unfit(&words)) {
+    if let (true, Some(unfit)) = (!begun && end.exit_code != 0, unfit(&text)) {
         return Err(unfit.into());
     }
     let Ok(exit_code @ 0..=127) = u8::try_from(end.exit_code) else {
@@ -31,7 +31,7 @@ pub(crate) async fn judge(
         }
         return Err(error.into());
     };
-    Ok(VerifiedExit { exit_code, stderr: words, begun })
+    Ok(VerifiedExit { exit_code, stderr: text, begun })
 }
 
 /// Beginning of the message with which the engine's init reports a program that it could not run.
@@ -44,21 +44,21 @@ pub(crate) fn starved(program: &str) -> Error {
 }
 
 /// Words of a tool that never came to its work, in the C locale.
-pub(crate) fn unfit(words: &str) -> Option<Unfit> {
+pub(crate) fn unfit(text: &str) -> Option<Unfit> {
     // The server has files too, and says of them that it "could not open file" or "relation".
     const CLOSED: [&str; 3] =
         ["could not open output file", "could not open input file", "could not create directory"];
-    if let Some(said) = words.lines().find(|line| line.contains(NOT_RUN)) {
+    if let Some(said) = text.lines().find(|line| line.contains(NOT_RUN)) {
         return Some(Unfit::NoTool(said.trim().to_owned()));
     }
-    let closed = |line: &str| CLOSED.iter().any(|words| line.contains(words));
-    let said = words.lines().find(|line| closed(line) || line.contains("connection to server"))?.trim();
+    let closed = |line: &str| CLOSED.iter().any(|text| line.contains(text));
+    let said = text.lines().find(|line| closed(line) || line.contains("connection to server"))?.trim();
     // A role or a database that is not there is no fault of the way.
     if said.contains("does not exist") && said.contains("FATAL") {
         return None;
     }
-    let words = said.to_owned();
-    Some(if closed(said) { Unfit::Closed(words) } else { Unfit::NotConnected(words) })
+    let text = said.to_owned();
+    Some(if closed(said) { Unfit::Closed(text) } else { Unfit::NotConnected(text) })
 }
 
 #[cfg(test)]
@@ -83,7 +83,7 @@ mod tests {
         }
         let not_run = "[FATAL tini (7)] exec pg_dump failed: Permission denied";
         assert_eq!(unfit(not_run), Some(Unfit::NoTool(not_run.to_owned())));
-        let no_room = "pg_dump: error: could not create directory \"/envctl/dump\": Permission denied";
-        assert_eq!(unfit(no_room), Some(Unfit::Closed(no_room.to_owned())));
+        let no_private_dir = "pg_dump: error: could not create directory \"/envctl/dump\": Permission denied";
+        assert_eq!(unfit(no_private_dir), Some(Unfit::Closed(no_private_dir.to_owned())));
     }
 }

@@ -2,7 +2,7 @@
 //! writes a private directory of this host. No byte of a dump goes through the daemon, which costs twice what
 //! `pg_dump` costs; and unlike an exec it can be limited, killed and removed through the API.
 //!
-//! A program of another image can be its guest there ([`Worker::guest_of`]): Studio, beside a database whose project has none.
+//! A program of another image can be its guest there ([`Worker::of_image`]): Studio, beside a database whose project has none.
 //!
 //! Promises: never anything but a tool that was asked for, as the caller's own user, unable to do more (`api`);
 //! what a killed envctl leaves, the next run knows by its room's lock and removes ([`reap`]). Where a worker cannot
@@ -52,9 +52,9 @@ pub(crate) struct WorkerSpec {
     /// The image: the database container's own by its id, so that the tools are of its version, or one that was named.
     pub(crate) image: String,
     /// True where the worker reads stdin through the engine and ends when stdin ends.
-    pub(crate) fed: bool,
+    pub(crate) attach_stdin: bool,
     /// True where the worker runs a program of another image, in that image's own directory, with a writable `/tmp`.
-    pub(crate) guest: bool,
+    pub(crate) foreign_image: bool,
     /// The id of the container whose network it joins.
     pub(crate) network_of: String,
     /// Program and arguments.
@@ -64,11 +64,11 @@ pub(crate) struct WorkerSpec {
     /// `UID:GID`.
     pub(crate) user: String,
     /// The room on this host.
-    pub(crate) room: PathBuf,
+    pub(crate) private_dir: PathBuf,
     /// This machine: only its own envctl know whether a room is left.
     pub(crate) machine: String,
     /// True for a remote worker, which sees nothing of this host and reads and writes through the engine.
-    pub(crate) far: bool,
+    pub(crate) remote: bool,
     /// A file or directory of this host that it may read, as [`ARCHIVE`].
     pub(crate) archive: Option<PathBuf>,
     /// Resource limits of the worker.
@@ -107,7 +107,7 @@ pub(crate) enum Unfit {
     /// The engine cannot be asked what it is like, or refuses: its words.
     Refused(String),
     /// There is no room on this host: the reason.
-    NoRoom(String),
+    NoPrivateDir(String),
     /// The worker cannot open its room: its words.
     Closed(String),
     /// PostgreSQL does not listen on TCP.
@@ -124,12 +124,12 @@ impl fmt::Display for Unfit {
             Self::Remote => f.write_str("the Docker daemon is not on this host"),
             Self::Desktop => f.write_str("Docker Desktop runs containers in a virtual machine"),
             Self::UserNamespaces => f.write_str("the Docker daemon maps users (userns-remap)"),
-            Self::Refused(words) => write!(f, "Docker refused to create the worker container: {words}"),
-            Self::NoRoom(why) => write!(f, "no private directory can be made for a worker: {why}"),
-            Self::Closed(words) => write!(f, "the worker cannot open its directory: {words}"),
+            Self::Refused(text) => write!(f, "Docker refused to create the worker container: {text}"),
+            Self::NoPrivateDir(why) => write!(f, "no private directory can be made for a worker: {why}"),
+            Self::Closed(text) => write!(f, "the worker cannot open its directory: {text}"),
             Self::NoPort => f.write_str("PostgreSQL listens on no TCP port"),
-            Self::NotConnected(words) => write!(f, "the worker cannot connect: {words}"),
-            Self::NoTool(words) => write!(f, "the worker cannot run its tool: {words}"),
+            Self::NotConnected(text) => write!(f, "the worker cannot connect: {text}"),
+            Self::NoTool(text) => write!(f, "the worker cannot run its tool: {text}"),
         }
     }
 }
@@ -168,13 +168,13 @@ pub(crate) struct WorkerFactory {
     /// The operation's id.
     pub(crate) operation: String,
     /// Directory in which the workers' private directories are made.
-    pub(crate) rooms: PathBuf,
+    pub(crate) private_dirs: PathBuf,
     /// Resource limits of each worker.
     pub(crate) limits: Limits,
     /// `UID:GID` of the caller, as the daemon's containers see it.
     pub(crate) user: String,
     /// The daemon is on another machine.
-    pub(crate) far: bool,
+    pub(crate) remote: bool,
 }
 
 impl WorkerFactory {
@@ -185,7 +185,7 @@ impl WorkerFactory {
     pub(crate) async fn open(
         engine: &Arc<dyn Engine>,
         operation: &str,
-        rooms: &Path,
+        private_dirs: &Path,
         limits: Limits,
     ) -> Result<Self, Unfit> {
         if !engine.is_local() {
@@ -204,29 +204,43 @@ impl WorkerFactory {
         } else {
             format!("{}:{}", rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
         };
-        Ok(Self { operation: operation.to_owned(), rooms: rooms.to_owned(), limits, user, far: false })
+        Ok(Self {
+            operation: operation.to_owned(),
+            private_dirs: private_dirs.to_owned(),
+            limits,
+            user,
+            remote: false,
+        })
     }
 
     /// For workers on the daemon's own machine, which is another one. They are nobody there.
-    pub(crate) fn far(operation: &str, rooms: &Path, limits: Limits) -> Self {
+    pub(crate) fn remote(operation: &str, private_dirs: &Path, limits: Limits) -> Self {
         let user = "65534:65534".to_owned();
-        Self { operation: operation.to_owned(), rooms: rooms.to_owned(), limits, user, far: true }
+        Self {
+            operation: operation.to_owned(),
+            private_dirs: private_dirs.to_owned(),
+            limits,
+            user,
+            remote: true,
+        }
     }
 
     /// A room for one worker.
     ///
     /// # Errors
     /// The directory cannot be made.
-    pub(crate) fn room(&self) -> Result<PrivateDir, Unfit> {
-        PrivateDir::make(&self.rooms).map_err(|e| Unfit::NoRoom(format!("{}: {e}", self.rooms.display())))
+    pub(crate) fn private_dir(&self) -> Result<PrivateDir, Unfit> {
+        PrivateDir::make(&self.private_dirs)
+            .map_err(|e| Unfit::NoPrivateDir(format!("{}: {e}", self.private_dirs.display())))
     }
 
     /// A worker that will run `tool` beside `database`; nothing is started yet.
-    pub(crate) fn worker(&self, database: &Container, room: PrivateDir, tool: &ExecSpec) -> Worker {
+    pub(crate) fn worker(&self, database: &Container, private_dir: PrivateDir, tool: &ExecSpec) -> Worker {
         let name = format!(
             "envctl-{}-{}",
             self.operation.get(..8).unwrap_or(&self.operation),
-            room.path()
+            private_dir
+                .path()
                 .file_name()
                 .and_then(|name| name.to_str())
                 .unwrap_or_default()
@@ -236,25 +250,25 @@ impl WorkerFactory {
         );
         let mut env = tool.env.clone();
         // The tools' own words are recognised; there is no home in there.
-        let home = if self.far { "/" } else { crate::fsutil::private_dir::INSIDE };
+        let home = if self.remote { "/" } else { crate::fsutil::private_dir::INSIDE };
         env.extend([("LC_ALL", "C"), ("HOME", home)].map(|(n, v)| (n.to_owned(), v.to_owned())));
         let spec = WorkerSpec {
             operation: self.operation.clone(),
             name,
             image: database.image_id.clone(),
-            fed: self.far,
-            guest: false,
+            attach_stdin: self.remote,
+            foreign_image: false,
             network_of: database.id.clone(),
             argv: tool.argv.clone(),
             env,
             user: self.user.clone(),
-            room: room.path().to_owned(),
+            private_dir: private_dir.path().to_owned(),
             machine: this_machine().to_owned(),
-            far: self.far,
+            remote: self.remote,
             archive: None,
             limits: self.limits,
         };
-        Worker { database: database.clone(), spec, room, creation: Mutex::default() }
+        Worker { database: database.clone(), spec, private_dir, creation: Mutex::default() }
     }
 }
 
@@ -264,7 +278,7 @@ pub(crate) struct Worker {
     pub(crate) database: Container,
     spec: WorkerSpec,
     /// Private directory of the worker.
-    pub(crate) room: PrivateDir,
+    pub(crate) private_dir: PrivateDir,
     /// The request that makes it. Once it is on its way nobody calls it back: who stops waiting for the worker leaves
     /// it to [`Worker::end`], or the engine would make one that has been removed already.
     creation: Mutex<Option<JoinHandle<error::Result<()>>>>,
@@ -298,10 +312,10 @@ impl Worker {
 
     /// Returns the worker with another image, for a program that runs until its stdin ends.
     #[must_use]
-    pub(crate) fn guest_of(mut self, image: &str) -> Self {
+    pub(crate) fn of_image(mut self, image: &str) -> Self {
         image.clone_into(&mut self.spec.image);
-        self.spec.fed = true;
-        self.spec.guest = true;
+        self.spec.attach_stdin = true;
+        self.spec.foreign_image = true;
         self
     }
 
@@ -328,14 +342,16 @@ impl Worker {
             .unwrap_or_else(|e| Err(error::docker("creating a worker").because(e)))
             .map_err(refused)?;
         drop(creation);
-        let stream = self.engine().worker_start(&self.spec.name, self.spec.fed).await.map_err(|e| {
-            if e.message().contains("executable file not found") || e.message().contains("permission denied")
-            {
-                Unfit::NoTool(e.message().to_owned())
-            } else {
-                Unfit::Refused(e.message().to_owned())
-            }
-        })?;
+        let stream =
+            self.engine().worker_start(&self.spec.name, self.spec.attach_stdin).await.map_err(|e| {
+                if e.message().contains("executable file not found")
+                    || e.message().contains("permission denied")
+                {
+                    Unfit::NoTool(e.message().to_owned())
+                } else {
+                    Unfit::Refused(e.message().to_owned())
+                }
+            })?;
         Ok(Exec::of_worker(self.engine().clone(), self.spec.name.clone(), stream))
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct OrphanWorker {
     /// The operation.
     pub(crate) operation: String,
     /// The room that it says it has.
-    pub(crate) room: PathBuf,
+    pub(crate) private_dir: PathBuf,
     /// The machine of that room, in the words of [`this_machine`].
     pub(crate) machine: String,
     /// True where the worker runs or may still start. False where it has ended, or was not started for an hour.
@@ -47,7 +47,7 @@ impl OrphanWorker {
 
     /// Reports whether the worker is an orphan with its private directory in `home`. Does not compare machines.
     pub(crate) fn is_left_in(&self, home: &Path) -> bool {
-        match private_dir::standing(home, &self.room) {
+        match private_dir::standing(home, &self.private_dir) {
             DirOwner::Left => true,
             // The machine was started anew; or we cannot see it, as one in a unit's own `/tmp`.
             DirOwner::Gone => !self.running,
@@ -105,11 +105,11 @@ mod tests {
     use super::*;
     use crate::fsutil::private_dir::PrivateDir;
 
-    fn left(room: &Path, running: bool) -> OrphanWorker {
+    fn left(private_dir: &Path, running: bool) -> OrphanWorker {
         OrphanWorker {
             id: "c0ffee".into(),
             operation: "op".into(),
-            room: room.to_owned(),
+            private_dir: private_dir.to_owned(),
             machine: this_machine().to_owned(),
             running,
         }
@@ -128,9 +128,12 @@ mod tests {
     fn a_worker_is_left_when_nobody_holds_its_room() {
         let home = tempfile::tempdir().unwrap();
         let homes = [home.path().to_owned()];
-        let room = PrivateDir::make(home.path()).unwrap();
-        assert!(!left(room.path(), true).is_left(&homes));
-        assert!(!left(room.path(), false).is_left(&homes), "its envctl still wants to know how it ended");
+        let private_dir = PrivateDir::make(home.path()).unwrap();
+        assert!(!left(private_dir.path(), true).is_left(&homes));
+        assert!(
+            !left(private_dir.path(), false).is_left(&homes),
+            "its envctl still wants to know how it ended"
+        );
         let unlocked = home.path().join("envctl-worker-0123456789abcdef");
         std::fs::create_dir(&unlocked).unwrap();
         std::fs::write(unlocked.join("lock"), "").unwrap();

@@ -23,7 +23,7 @@ const ITS_END: Duration = Duration::from_secs(2);
 /// A shell's exit code for what SIGKILL has ended.
 const KILLED: u8 = 128 + 9;
 
-/// Runs `tool` there and sends its stdout to `blocks`; the worker is gone afterwards. `room` is where a later run sees
+/// Runs `tool` there and sends its stdout to `blocks`; the worker is gone afterwards. `private_dir` is where a later run sees
 /// that we live.
 ///
 /// # Errors
@@ -31,14 +31,14 @@ const KILLED: u8 = 128 + 9;
 pub(crate) async fn run(
     database: &Container,
     workshop: &WorkerFactory,
-    room: PrivateDir,
+    private_dir: PrivateDir,
     tool: &ExecSpec,
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
     interrupt: &CancelToken,
 ) -> Result<VerifiedExit, WorkerError> {
     let nonce = nonce();
-    let worker = workshop.worker(database, room, &wrapped(tool, &nonce));
+    let worker = workshop.worker(database, private_dir, &wrapped(tool, &nonce));
     let ran = async {
         let exec = worker.start().await?;
         let followed = follow(database, exec, tool, &nonce, blocks, stall_limit).await;

@@ -28,11 +28,11 @@ pub(crate) async fn run(
     interrupt: &CancelToken,
 ) -> Result<VerifiedExit, WorkerError> {
     let mut exec = interrupt.or(worker.start()).await??;
-    let mut words = StderrTail::default();
+    let mut text = StderrTail::default();
     let (mut before, mut since) = (0, tokio::time::Instant::now());
     let end = {
         let listening = async {
-            let mut sink = |_: Output, bytes: &[u8]| words.push(bytes);
+            let mut sink = |_: Output, bytes: &[u8]| text.push(bytes);
             // Where this breaks off the end that we wait for comes all the same, or the wait fails.
             while exec.output.read(&mut sink).await.unwrap_or(false) {}
             worker.ended().await
@@ -54,5 +54,5 @@ pub(crate) async fn run(
         }
     };
     let begun = before > 0 || done() > 0;
-    judge(worker, end, words.text(), begun).await
+    judge(worker, end, text.text(), begun).await
 }

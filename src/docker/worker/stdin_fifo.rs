@@ -31,10 +31,10 @@ pub(crate) fn path() -> String {
 /// # Errors
 /// [`Unfit`]: the worker cannot be used.
 pub(crate) async fn start(worker: &Worker, greeting: &str) -> Result<Exec, Unfit> {
-    let no_room = |e: io::Error| Unfit::NoRoom(e.to_string());
-    let sender = worker.room.fifo(FIFO).and_then(|path| open(&path)).map_err(no_room)?;
+    let no_private_dir = |e: io::Error| Unfit::NoPrivateDir(e.to_string());
+    let sender = worker.private_dir.fifo(FIFO).and_then(|path| open(&path)).map_err(no_private_dir)?;
     let mut input = ExecInput::Fifo(Some(sender));
-    input.write(greeting.as_bytes()).await.map_err(no_room)?;
+    input.write(greeting.as_bytes()).await.map_err(no_private_dir)?;
     let exec = worker.start().await?;
     Ok(Exec { input, ..exec })
 }
@@ -63,8 +63,8 @@ mod tests {
     #[tokio::test]
     async fn a_tool_that_has_greeted_reads_all_that_was_written_before_the_close() {
         let home = tempfile::tempdir().unwrap();
-        let room = private_dir::PrivateDir::make(home.path()).unwrap();
-        let path = room.fifo(FIFO).unwrap();
+        let private_dir = private_dir::PrivateDir::make(home.path()).unwrap();
+        let path = private_dir.fifo(FIFO).unwrap();
         let mut input = ExecInput::Fifo(Some(open(&path).unwrap()));
         input.write(b"hello\n").await.unwrap();
         let (greeting, greeted) = tokio::sync::oneshot::channel();

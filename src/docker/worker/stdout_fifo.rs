@@ -50,7 +50,7 @@ pub(crate) async fn run(
     stall_limit: Duration,
     interrupt: &CancelToken,
 ) -> Result<VerifiedExit, WorkerError> {
-    let fifo = Fifo::open(worker).map_err(|e| Unfit::NoRoom(e.to_string()))?;
+    let fifo = Fifo::open(worker).map_err(|e| Unfit::NoPrivateDir(e.to_string()))?;
     let Fifo { reader, keeper } = fifo;
     let taken = Arc::new(AtomicU64::new(0));
     let (sender, mut read) = oneshot::channel();
@@ -58,10 +58,10 @@ pub(crate) async fn run(
     std::thread::spawn(move || sender.send(pour(reader, &blocks, &count)));
 
     let mut exec = interrupt.or(worker.start()).await??;
-    let mut words = StderrTail::default();
+    let mut text = StderrTail::default();
     let end = {
         let listening = async {
-            let mut sink = |_: Output, bytes: &[u8]| words.push(bytes);
+            let mut sink = |_: Output, bytes: &[u8]| text.push(bytes);
             // Where this breaks off the end that we wait for comes all the same, or the wait fails.
             while exec.output.read(&mut sink).await.unwrap_or(false) {}
             worker.ended().await
@@ -92,8 +92,8 @@ pub(crate) async fn run(
         Ok(Ok(gone)) => return Err(unread(gone).into()),
         Err(_) => return Err(error::integrity("something holds the worker's FIFO open").into()),
     }
-    let words = words.text();
-    judge(worker, end, words, taken.load(Ordering::Relaxed) > 0).await
+    let text = text.text();
+    judge(worker, end, text, taken.load(Ordering::Relaxed) > 0).await
 }
 
 fn unread(gone: Result<io::Result<()>, oneshot::error::RecvError>) -> Error {
@@ -114,7 +114,7 @@ struct Fifo {
 
 impl Fifo {
     fn open(worker: &Worker) -> io::Result<Self> {
-        let path = worker.room.fifo(FIFO)?;
+        let path = worker.private_dir.fifo(FIFO)?;
         let reader = open(&path, OFlags::RDONLY)?;
         let keeper = open(&path, OFlags::WRONLY)?;
         // Reads wait from here on.
@@ -175,8 +175,8 @@ mod tests {
     fn what_was_written_before_the_end_is_read_to_its_last_byte() {
         use std::io::Write as _;
         let home = tempfile::tempdir().unwrap();
-        let room = crate::fsutil::private_dir::PrivateDir::make(home.path()).unwrap();
-        let path = room.fifo(FIFO).unwrap();
+        let private_dir = crate::fsutil::private_dir::PrivateDir::make(home.path()).unwrap();
+        let path = private_dir.fifo(FIFO).unwrap();
         let reader = open(&path, OFlags::RDONLY).unwrap();
         let mut keeper = open(&path, OFlags::WRONLY).unwrap();
         rustix::fs::fcntl_setfl(&reader, OFlags::RDONLY).unwrap();

@@ -161,7 +161,7 @@ fn head(toc: &Toc, list: &[u8]) -> Vec<u8> {
     } else {
         head.extend(int(0));
     }
-    head.extend_from_slice(&list[toc.packing_end..toc.first_entry]);
+    head.extend_from_slice(&list[toc.encoding_end..toc.first_entry]);
     for entry in &toc.entries {
         const NOT_SET: u8 = 1;
         const NO_DATA: u8 = 3;

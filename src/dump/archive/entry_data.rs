@@ -40,12 +40,12 @@ enum EntryDecoder {
     Zlib {
         stream: Box<Decompress>,
         ended: bool,
-        room: Vec<u8>,
+        buffer: Vec<u8>,
     },
     #[cfg(feature = "zstd")]
     Zstd {
         decoder: Box<zstd::stream::raw::Decoder<'static>>,
-        room: Vec<u8>,
+        buffer: Vec<u8>,
     },
     Opaque,
 }
@@ -57,14 +57,14 @@ impl EntryDataReader {
             TocCompression::Gzip => EntryDecoder::Zlib {
                 stream: Box::new(Decompress::new(true)),
                 ended: false,
-                room: Vec::with_capacity(64 << 10),
+                buffer: Vec::with_capacity(64 << 10),
             },
             TocCompression::Lz4 => EntryDecoder::Opaque,
             #[cfg(feature = "zstd")]
             TocCompression::Zstd => {
                 zstd::stream::raw::Decoder::new().map_or(EntryDecoder::Opaque, |decoder| EntryDecoder::Zstd {
                     decoder: Box::new(decoder),
-                    room: vec![0; 64 << 10],
+                    buffer: vec![0; 64 << 10],
                 })
             }
             #[cfg(not(feature = "zstd"))]
@@ -100,8 +100,8 @@ impl EntryDataReader {
     pub(crate) fn feed(&mut self, mut packed: &[u8]) -> Result<(), String> {
         // Out and back in, so that the unpacker and the counter are borrowed one at a time.
         let mut unpack = std::mem::replace(&mut self.unpack, EntryDecoder::Opaque);
-        if let EntryDecoder::Zlib { room, .. } = &mut unpack {
-            room.clear();
+        if let EntryDecoder::Zlib { buffer, .. } = &mut unpack {
+            buffer.clear();
         }
         let result = match &mut unpack {
             EntryDecoder::None => {
@@ -109,9 +109,9 @@ impl EntryDataReader {
                 Ok(())
             }
             EntryDecoder::Opaque => Ok(()),
-            EntryDecoder::Zlib { stream, ended, room } => loop {
+            EntryDecoder::Zlib { stream, ended, buffer } => loop {
                 // A full buffer says that more may be coming out of what has gone in.
-                if packed.is_empty() && room.len() < room.capacity() {
+                if packed.is_empty() && buffer.len() < buffer.capacity() {
                     break Ok(());
                 }
                 if *ended && packed.is_empty() {
@@ -120,31 +120,31 @@ impl EntryDataReader {
                 if *ended {
                     break Err("something follows the end of its compressed data".to_owned());
                 }
-                room.clear();
+                buffer.clear();
                 let before = stream.total_in();
-                let status = stream.decompress_vec(packed, room, FlushDecompress::None);
+                let status = stream.decompress_vec(packed, buffer, FlushDecompress::None);
                 packed = &packed[(stream.total_in() - before) as usize..];
-                self.count(room);
+                self.count(buffer);
                 match status {
                     Ok(Status::StreamEnd) => *ended = true,
-                    Ok(Status::BufError) if room.is_empty() => break Ok(()),
+                    Ok(Status::BufError) if buffer.is_empty() => break Ok(()),
                     Ok(_) => {}
                     Err(cause) => break Err(format!("its data cannot be decompressed ({cause})")),
                 }
             },
             #[cfg(feature = "zstd")]
-            EntryDecoder::Zstd { decoder, room } => loop {
+            EntryDecoder::Zstd { decoder, buffer } => loop {
                 use zstd::stream::raw::{InBuffer, Operation as _, OutBuffer};
                 // A few bytes may unpack to gigabytes: they are counted piece by piece.
-                let (mut input, mut output) = (InBuffer::around(packed), OutBuffer::around(&mut room[..]));
+                let (mut input, mut output) = (InBuffer::around(packed), OutBuffer::around(&mut buffer[..]));
                 if let Err(cause) = decoder.run(&mut input, &mut output) {
                     break Err(format!("its data cannot be decompressed ({cause})"));
                 }
                 let (taken, given) = (input.pos(), output.pos());
                 packed = &packed[taken..];
-                self.count(&room[..given]);
+                self.count(&buffer[..given]);
                 // A full buffer says that more may be coming out of what has gone in.
-                if packed.is_empty() && given < room.len() {
+                if packed.is_empty() && given < buffer.len() {
                     break Ok(());
                 }
             },
@@ -174,14 +174,14 @@ impl EntryDataReader {
     /// The entry's data are said to end here: gives the rows, `None` where there are none to count.
     pub(crate) fn finish(mut self) -> Result<Option<u64>, String> {
         // What a decoder still holds comes out with a last, empty piece.
-        if let EntryDecoder::Zlib { stream, ended: false, room } = &mut self.unpack {
-            let mut room = std::mem::take(room);
-            room.clear();
-            let status = stream.decompress_vec(&[], &mut room, FlushDecompress::Finish);
+        if let EntryDecoder::Zlib { stream, ended: false, buffer } = &mut self.unpack {
+            let mut buffer = std::mem::take(buffer);
+            buffer.clear();
+            let status = stream.decompress_vec(&[], &mut buffer, FlushDecompress::Finish);
             if stream.total_in() > 0 && !matches!(status, Ok(Status::StreamEnd)) {
                 return Err("its compressed data end before their end marker".to_owned());
             }
-            self.count(&room);
+            self.count(&buffer);
         }
         if self.form != EntryDataForm::Rows || self.is_opaque() {
             return Ok(None);

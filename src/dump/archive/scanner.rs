@@ -144,7 +144,7 @@ impl ArchiveScanner {
         let Some(body) = self.body else {
             let why = self.broken.unwrap_or_else(|| "it ends inside its list of entries".to_owned());
             let mut summary = DumpScanner::new().finish();
-            summary.proof = Completeness::Missing(why);
+            summary.completeness = Completeness::Missing(why);
             summary.bytes = self.bytes;
             return summary;
         };
@@ -298,7 +298,7 @@ fn table(entry: &TocEntry) -> String {
 
 /// A table's name as a person reads it: quoted only where it is no plain word.
 pub(crate) fn shown(schema: &str, name: &str) -> String {
-    let word = |name: &str| {
+    let keyword = |name: &str| {
         let plain = |b: u8| b.is_ascii_lowercase() || b == b'_';
         if name.bytes().next().is_some_and(plain) && name.bytes().all(|b| plain(b) || b.is_ascii_digit()) {
             name.to_owned()
@@ -306,5 +306,5 @@ pub(crate) fn shown(schema: &str, name: &str) -> String {
             ident(name)
         }
     };
-    format!("{}.{}", word(schema), word(name))
+    format!("{}.{}", keyword(schema), keyword(name))
 }

@@ -38,7 +38,7 @@ const ROWS: &[(&str, u64)] =
 fn rows_are_counted_whatever_packs_them() {
     for name in ["small_15.dump", "small_17.dump", "small_17_zstd.dump"] {
         let summary = scan([bytes(name)]);
-        assert_eq!(summary.proof(), Completeness::Trailer, "{name}");
+        assert_eq!(summary.completeness(), Completeness::Trailer, "{name}");
         assert_eq!(rows(&summary), ROWS, "{name}");
         assert_eq!(summary.roles, ["postgres"], "{name}");
         assert_eq!(summary.refusals().count(), 0, "{name}: {:?}", summary.findings);
@@ -63,7 +63,11 @@ fn rules_reach_the_owners_of_an_archive_and_no_row() {
         let (other, left_out) = filtered(&archive, &no_owner, 1000);
         assert_eq!(other, filtered(&archive, &no_owner, 7).0, "{name}: whatever the chunks");
         let summary = scan([&other]);
-        assert_eq!((summary.proof(), rows(&summary)), (Completeness::Trailer, ROWS.to_vec()), "{name}");
+        assert_eq!(
+            (summary.completeness(), rows(&summary)),
+            (Completeness::Trailer, ROWS.to_vec()),
+            "{name}"
+        );
         assert_eq!(summary.roles, Vec::<String>::new(), "{name}");
         assert!(left_out.ends_with("OWNER statements"), "{name}: {left_out}");
         let roles = [("postgres".to_owned(), "else".to_owned())].into();
@@ -73,7 +77,7 @@ fn rules_reach_the_owners_of_an_archive_and_no_row() {
         for at in [1, 40, 4000, archive.len() / 2, archive.len() - 1] {
             let at = at.min(archive.len() - 1);
             let (cut, _) = filtered(&archive[..at], &no_owner, 1000);
-            assert_ne!(scan([cut]).proof(), Completeness::Trailer, "{name} cut at {at}");
+            assert_ne!(scan([cut]).completeness(), Completeness::Trailer, "{name} cut at {at}");
         }
     }
 }
@@ -84,7 +88,7 @@ fn a_directory_and_a_tar_read_as_one_custom_archive() {
         let mut archive = Vec::new();
         CustomStream::open(&fixture(name)).unwrap().read_to_end(&mut archive).unwrap();
         let summary = scan([archive]);
-        assert_eq!(summary.proof(), Completeness::Trailer, "{name}");
+        assert_eq!(summary.completeness(), Completeness::Trailer, "{name}");
         assert_eq!(rows(&summary), ROWS, "{name}");
     }
     // The same unpacked.
@@ -107,7 +111,7 @@ fn a_directory_and_a_tar_read_as_one_custom_archive() {
 #[test]
 fn statements_among_the_data_are_judged_too() {
     let honest = bytes("small_17_inserts.dump");
-    assert_eq!(scan([&honest]).proof(), Completeness::Trailer);
+    assert_eq!(scan([&honest]).completeness(), Completeness::Trailer);
     assert_eq!(scan([&honest]).refusals().count(), 0);
     let text = b"INSERT INTO public.parted_1 ";
     let at = memchr::memmem::find(&honest, text).unwrap();
@@ -123,7 +127,7 @@ fn statements_that_cannot_be_unpacked_are_not_believed() {
     // The byte of the packing, behind `PGDMP`, three of the version, two of sizes and the layout.
     assert_eq!(hidden[11], 0);
     hidden[11] = 2;
-    let Completeness::Missing(why) = scan([hidden]).proof() else { panic!("believed") };
+    let Completeness::Missing(why) = scan([hidden]).completeness() else { panic!("believed") };
     assert!(why.contains("cannot be scanned"), "{why}");
 }
 
@@ -202,7 +206,7 @@ proptest! {
     fn the_answer_does_not_depend_on_the_cuts(size in 1usize..4000, zstd in any::<bool>()) {
         let archive = bytes(if zstd { "small_17_zstd.dump" } else { "small_15.dump" });
         let summary = scan(archive.chunks(size));
-        prop_assert_eq!(summary.proof(), Completeness::Trailer);
+        prop_assert_eq!(summary.completeness(), Completeness::Trailer);
         prop_assert_eq!(rows(&summary), ROWS);
     }
 
@@ -211,7 +215,7 @@ proptest! {
     fn no_part_of_an_archive_is_whole(cut in any::<proptest::sample::Index>(), zstd in any::<bool>()) {
         let archive = bytes(if zstd { "small_17_zstd.dump" } else { "small_15.dump" });
         let part = &archive[..cut.index(archive.len())];
-        prop_assert_ne!(scan([part]).proof(), Completeness::Trailer);
+        prop_assert_ne!(scan([part]).completeness(), Completeness::Trailer);
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(crate) struct Toc {
     /// Offset of the byte that names the format; the compression follows that byte.
     pub(crate) layout_at: usize,
     /// Offset behind the compression.
-    pub(crate) packing_end: usize,
+    pub(crate) encoding_end: usize,
     /// Offset of the first entry.
     pub(crate) first_entry: usize,
 }
@@ -133,8 +133,8 @@ impl Toc {
             5 => ArchiveLayout::Directory,
             other => return Err(Stop::Bad(format!("its layout {other} is unknown"))),
         };
-        let inner = packing(&mut at, minor)?;
-        let packing_end = at.at;
+        let inner = compression(&mut at, minor)?;
+        let encoding_end = at.at;
         for _ in 0..7 {
             at.int()?; // The local time it was made at, without a zone.
         }
@@ -158,7 +158,7 @@ impl Toc {
             pg_dump_version,
             entries,
             layout_at,
-            packing_end,
+            encoding_end,
             first_entry,
         };
         Ok((toc, end))
@@ -178,7 +178,7 @@ impl Toc {
     }
 }
 
-fn packing(at: &mut Cursor<'_>, minor: u8) -> Read<TocCompression> {
+fn compression(at: &mut Cursor<'_>, minor: u8) -> Read<TocCompression> {
     if minor < 15 {
         // A level of zlib; -1 is its default.
         return Ok(if at.int()? == 0 { TocCompression::None } else { TocCompression::Gzip });

@@ -111,7 +111,7 @@ impl TocFindings {
         inserts.findings.drain(..self.taken.min(inserts.findings.len()));
         self.add(inserts);
         let mut summary = self.summary;
-        summary.proof = broken.map_or(Completeness::Trailer, Completeness::Missing);
+        summary.completeness = broken.map_or(Completeness::Trailer, Completeness::Missing);
         summary.bytes = bytes;
         summary.copies = copies;
         summary.server_version = Some(toc.server_version.clone()).filter(|version| !version.is_empty());

@@ -31,12 +31,12 @@ impl StatementClass {
 
 /// Judges a statement that has ended.
 pub(crate) fn judge(statement: &Statement) -> StatementClass {
-    let mut words = TokenCursor { pieces: &statement.head };
-    let mut verdict = words.statement(statement.select.as_deref());
-    verdict.found.extend(&statement.found);
-    verdict.found.sort_unstable();
-    verdict.found.dedup();
-    verdict
+    let mut keywords = TokenCursor { pieces: &statement.head };
+    let mut class = keywords.statement(statement.select.as_deref());
+    class.found.extend(&statement.found);
+    class.found.sort_unstable();
+    class.found.dedup();
+    class
 }
 
 /// The pieces that have not been read yet.
@@ -45,21 +45,21 @@ struct TokenCursor<'a> {
 }
 
 impl TokenCursor<'_> {
-    fn take(&mut self, word: &str) -> bool {
-        let found = matches!(self.pieces.first(), Some(KeptToken::Word(first)) if first == word);
+    fn take(&mut self, keyword: &str) -> bool {
+        let found = matches!(self.pieces.first(), Some(KeptToken::Word(first)) if first == keyword);
         if found {
             self.pieces = &self.pieces[1..];
         }
         found
     }
 
-    fn take_any(&mut self, words: &[&str]) -> bool {
-        words.iter().any(|word| self.take(word))
+    fn take_any(&mut self, keywords: &[&str]) -> bool {
+        keywords.iter().any(|keyword| self.take(keyword))
     }
 
-    fn skip(&mut self, words: &[&str]) {
-        for word in words {
-            self.take(word);
+    fn skip(&mut self, keywords: &[&str]) {
+        for keyword in keywords {
+            self.take(keyword);
         }
     }
 
@@ -98,7 +98,9 @@ impl TokenCursor<'_> {
                     }
                     let _ = self.symbol(b'[') && self.symbol(b']');
                 }
-                Some((KeptToken::Word(word), rest)) if ["true", "false", "null"].contains(&word.as_str()) => {
+                Some((KeptToken::Word(keyword), rest))
+                    if ["true", "false", "null"].contains(&keyword.as_str()) =>
+                {
                     self.pieces = rest;
                 }
                 Some((KeptToken::Word(_), _)) => {
@@ -254,11 +256,11 @@ impl TokenCursor<'_> {
             || (name.starts_with("pl") && name.ends_with('u'));
         self.take("with");
         let schema = if self.take("schema") { self.name() } else { None };
-        let mut verdict = StatementClass { extension: Some(name), schema, ..StatementClass::default() };
+        let mut class = StatementClass { extension: Some(name), schema, ..StatementClass::default() };
         if reaches_out || language {
-            verdict.found.push(FindingKind::UntrustedExtension);
+            class.found.push(FindingKind::UntrustedExtension);
         }
-        verdict
+        class
     }
 
     fn alter(&mut self) -> StatementClass {
@@ -346,18 +348,18 @@ fn is_of_pg_dump(pieces: &[KeptToken]) -> bool {
     if !pieces.iter().any(named) {
         return true;
     }
-    let mut words = TokenCursor { pieces };
+    let mut keywords = TokenCursor { pieces };
     // Statistics, since PostgreSQL 18.
-    let statistics = words.symbol(b'*') && words.take("from");
-    if words.take("pg_catalog") && !words.symbol(b'.') {
+    let statistics = keywords.symbol(b'*') && keywords.take("from");
+    if keywords.take("pg_catalog") && !keywords.symbol(b'.') {
         return false;
     }
     let function = if statistics {
-        words.take_any(&["pg_restore_relation_stats", "pg_restore_attribute_stats"])
+        keywords.take_any(&["pg_restore_relation_stats", "pg_restore_attribute_stats"])
     } else {
-        words.take_any(CALLED_BY_PG_DUMP)
+        keywords.take_any(CALLED_BY_PG_DUMP)
     };
-    function && words.symbol(b'(') && words.constants() && words.pieces.is_empty()
+    function && keywords.symbol(b'(') && keywords.constants() && keywords.pieces.is_empty()
 }
 
 fn is_catalog(table: &str) -> bool {

@@ -89,10 +89,10 @@ impl Collector {
             self.end_statement(bytes);
         }
         let table = self.copying.as_ref().map(|block| block.table.clone()).filter(|_| open.is_copy());
-        let proof = if self.overflow {
+        let completeness = if self.overflow {
             Completeness::Missing("it holds more tables or entries than can be followed".to_owned())
         } else {
-            self.trailer.proof(bytes, open, inside, table.as_deref())
+            self.trailer.completeness(bytes, open, inside, table.as_deref())
         };
         let script = match self.trailer.end(bytes, open, inside, table.as_deref()) {
             Completeness::Trailer if self.transaction => {
@@ -102,7 +102,7 @@ impl Collector {
         };
         let kept = self.findings.len() as u64;
         Summary {
-            proof,
+            completeness,
             script,
             of_pg_dump: self.trailer.is_of_pg_dump(),
             bytes,
@@ -143,7 +143,7 @@ impl Collector {
 
     /// Judges the statement that ends at `at`.
     fn end_statement(&mut self, at: u64) -> StatementClass {
-        let verdict = judge(&self.statement);
+        let class = judge(&self.statement);
         let behind = self.trailer.has_passed();
         self.notes.statement(&self.statement.head, behind);
         self.transaction = Notes::leaves_transaction_open(self.transaction, &self.statement.head);
@@ -151,24 +151,24 @@ impl Collector {
         self.opaque |= self.statement.opaque;
         let excerpt = std::mem::take(&mut self.excerpt);
         if let Some(start) = self.statement.start {
-            for &kind in &verdict.found {
+            for &kind in &class.found {
                 self.find(kind, start, &excerpt, at);
             }
         }
-        if let Some(name) = verdict.extension.clone().filter(|_| self.extensions.len() < MOST_NAMES)
+        if let Some(name) = class.extension.clone().filter(|_| self.extensions.len() < MOST_NAMES)
             && self.extensions.insert(name.clone())
         {
-            self.extension_places.push(ExtensionPlace { name, schema: verdict.schema.clone() });
+            self.extension_places.push(ExtensionPlace { name, schema: class.schema.clone() });
         }
-        let tablespace = verdict.tablespace.clone();
+        let tablespace = class.tablespace.clone();
         self.tablespaces.extend(tablespace.filter(|_| self.tablespaces.len() < MOST_NAMES));
-        if verdict.encoding.is_some() && self.encoding.is_none() {
-            self.encoding.clone_from(&verdict.encoding);
+        if class.encoding.is_some() && self.encoding.is_none() {
+            self.encoding.clone_from(&class.encoding);
         }
         self.statement.clear();
         self.excerpt = excerpt;
         self.excerpt.clear();
-        verdict
+        class
     }
 
     /// Follows `SET standard_conforming_strings` at the head of a dump of PostgreSQL 9.0 and older. Behind anything
@@ -260,9 +260,9 @@ impl LexerEvents for Collector {
             return false;
         }
         self.statements += 1;
-        let verdict = self.end_statement(place.offset);
+        let class = self.end_statement(place.offset);
         self.judged = place.offset + 1;
-        let Some(table) = verdict.copy else { return false };
+        let Some(table) = class.copy else { return false };
         self.copying = Some(CopyBlock { table, rows: 0, offset: 0, bytes: 0 });
         true
     }
@@ -274,8 +274,8 @@ impl LexerEvents for Collector {
             }
         } else {
             self.trailer.other();
-            let word = line.split(|byte| !byte.is_ascii_alphanumeric()).next().unwrap_or_default();
-            let connects = word == b"c" || word == b"connect";
+            let keyword = line.split(|byte| !byte.is_ascii_alphanumeric()).next().unwrap_or_default();
+            let connects = keyword == b"c" || keyword == b"connect";
             let kind = if connects { FindingKind::Connect } else { FindingKind::Metacommand };
             let excerpt = [b"\\", &line[..line.len().min(EXCERPT)]].concat();
             self.find(kind, place, &excerpt, place.offset);

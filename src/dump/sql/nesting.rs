@@ -34,12 +34,12 @@ impl Nesting {
 
     /// Follows `BEGIN ATOMIC … END`, which counts only in CREATE FUNCTION and CREATE PROCEDURE. Returns true for the BEGIN,
     /// which has to be followed by ATOMIC.
-    pub(crate) fn word(&mut self, word: &[u8]) -> bool {
-        let is = |keyword: &[u8]| word.eq_ignore_ascii_case(keyword);
+    pub(crate) fn read(&mut self, name: &[u8]) -> bool {
+        let is = |keyword: &[u8]| name.eq_ignore_ascii_case(keyword);
         if self.names_seen < self.names.len()
             && (is(b"create") || is(b"function") || is(b"procedure") || is(b"or") || is(b"replace"))
         {
-            self.names[self.names_seen] = word[0].to_ascii_lowercase();
+            self.names[self.names_seen] = name[0].to_ascii_lowercase();
         }
         self.names_seen = self.names_seen.saturating_add(1);
         let function = matches!(self.names, [b'c', b'f' | b'p', ..] | [b'c', b'o', b'r', b'f' | b'p']);

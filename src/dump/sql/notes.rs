@@ -100,7 +100,7 @@ impl Notes {
         if head.are(0, &["begin"]) || head.are(0, &["start", "transaction"]) {
             return true;
         }
-        let ends = ["commit", "end", "rollback", "abort"].iter().any(|word| head.are(0, &[word]));
+        let ends = ["commit", "end", "rollback", "abort"].iter().any(|keyword| head.are(0, &[keyword]));
         let savepoint = head.are(1, &["to"]) || head.are(2, &["to"]) || head.are(1, &["prepared"]);
         open && (!ends || savepoint)
     }

@@ -24,20 +24,20 @@ pub(crate) struct Rows {
 impl Rows {
     /// Takes note of a statement that has ended.
     pub(crate) fn statement(&mut self, head: &[KeptToken]) {
-        let words = Head(head);
-        if words.are(0, &["set"]) && words.are(1, &["search_path"]) {
+        let keywords = Head(head);
+        if keywords.are(0, &["set"]) && keywords.are(1, &["search_path"]) {
             self.schema = head.get(3).and_then(written).filter(|name| name != "\"\"");
-        } else if words.are(0, &["select"]) {
+        } else if keywords.are(0, &["select"]) {
             self.select(head);
-        } else if words.are(0, &["copy"]) {
+        } else if keywords.are(0, &["copy"]) {
             self.table(head.get(1..).unwrap_or_default());
-        } else if words.are(0, &["insert", "into"]) {
+        } else if keywords.are(0, &["insert", "into"]) {
             self.table(head.get(2..).unwrap_or_default());
-        } else if words.switches_triggers() {
+        } else if keywords.switches_triggers() {
             self.triggers += 1;
         } else if head.windows(2).any(|two| Head(two).are(0, &["large", "object"])) {
             self.large_objects = true;
-        } else if !is_neutral(&words) && !head.is_empty() {
+        } else if !is_neutral(&keywords) && !head.is_empty() {
             self.others += 1;
         }
     }
@@ -53,10 +53,10 @@ impl Rows {
     fn select(&mut self, head: &[KeptToken]) {
         for piece in head {
             match piece {
-                KeptToken::Word(word) if word.starts_with("lo_") || word == "lowrite" => {
+                KeptToken::Word(keyword) if keyword.starts_with("lo_") || keyword == "lowrite" => {
                     self.large_objects = true;
                 }
-                KeptToken::Word(word) if word == "set_config" => self.schema = None,
+                KeptToken::Word(keyword) if keyword == "set_config" => self.schema = None,
                 _ => {}
             }
         }
@@ -81,8 +81,8 @@ impl Rows {
     }
 }
 
-fn is_neutral(words: &Head<'_>) -> bool {
-    ["set", "reset", "begin", "start", "commit", "end"].iter().any(|word| words.are(0, &[word]))
+fn is_neutral(keywords: &Head<'_>) -> bool {
+    ["set", "reset", "begin", "start", "commit", "end"].iter().any(|keyword| keywords.are(0, &[keyword]))
 }
 
 /// A name as SQL.

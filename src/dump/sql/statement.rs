@@ -97,7 +97,7 @@ impl Statement {
         self.follow_unicode(token, place);
         self.follow_select(token);
         match token {
-            Token::Word(word) => self.word(word),
+            Token::Word(spelling) => self.spelling(spelling),
             Token::Symbol(b'(') => {
                 self.call();
                 self.keep(KeptToken::Other(b'('));
@@ -138,13 +138,13 @@ impl Statement {
     /// Keeps all of a SELECT: its shape decides.
     fn follow_select(&mut self, token: Token<'_>) {
         if self.head.is_empty() && !self.nesting.in_parentheses() {
-            let selects = matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(b"select"));
+            let selects = matches!(token, Token::Word(spelling) if spelling.eq_ignore_ascii_case(b"select"));
             self.select = selects.then(Vec::new);
             return;
         }
         let Some(kept) = &mut self.select else { return };
         kept.push(match token {
-            Token::Word(word) => KeptToken::Word(of_bytes(word).to_ascii_lowercase()),
+            Token::Word(spelling) => KeptToken::Word(of_bytes(spelling).to_ascii_lowercase()),
             Token::Quoted(_) => KeptToken::Name(String::new()),
             Token::Text(_) => KeptToken::Text(String::new()),
             Token::Body | Token::Number => KeptToken::Other(b'0'),
@@ -167,8 +167,8 @@ impl Statement {
         }
     }
 
-    fn head_is(&self, at: usize, word: &str) -> bool {
-        matches!(self.head.get(at), Some(KeptToken::Word(kept)) if kept == word)
+    fn head_is(&self, at: usize, spelling: &str) -> bool {
+        matches!(self.head.get(at), Some(KeptToken::Word(kept)) if kept == spelling)
     }
 
     /// Handles a token whose meaning the token before it announced.
@@ -181,14 +181,14 @@ impl Statement {
                     self.found.insert(FindingKind::UntrustedLanguage);
                 }
             }
-            (ExpectedNext::Atomic, Token::Word(word)) if word.eq_ignore_ascii_case(b"atomic") => {}
+            (ExpectedNext::Atomic, Token::Word(spelling)) if spelling.eq_ignore_ascii_case(b"atomic") => {}
             (ExpectedNext::Atomic, _) => {
                 // psql before 14 ends such a statement at its first semicolon, later ones do not.
                 self.found.insert(FindingKind::Ambiguous);
             }
             (ExpectedNext::RolesGoOn, Token::Symbol(b',')) => self.expect = ExpectedNext::Roles,
             (ExpectedNext::Role | ExpectedNext::Roles, _) => {
-                if matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(b"group")) {
+                if matches!(token, Token::Word(spelling) if spelling.eq_ignore_ascii_case(b"group")) {
                     self.expect = expected;
                 } else if let Some(role) = role_of(token) {
                     if roles.len() < MOST_NAMES {
@@ -211,16 +211,16 @@ impl Statement {
         }
     }
 
-    fn word(&mut self, word: &[u8]) {
-        if self.nesting.word(word) {
+    fn spelling(&mut self, spelling: &[u8]) {
+        if self.nesting.read(spelling) {
             self.expect = ExpectedNext::Atomic;
         }
         let mut buffer = [0; 24];
-        let keyword = lower(word, &mut buffer);
+        let keyword = lower(spelling, &mut buffer);
         if !self.nesting.in_parentheses() {
             self.announce(keyword);
             if self.head.len() < HEAD {
-                let text = of_bytes(word).to_ascii_lowercase();
+                let text = of_bytes(spelling).to_ascii_lowercase();
                 self.head.push(KeptToken::Word(text));
             }
         }
@@ -337,9 +337,9 @@ fn role_of(token: Token<'_>) -> Option<String> {
 }
 
 /// A word in lower case, or nothing if it is too long to be a keyword that matters.
-fn lower<'a>(word: &[u8], buffer: &'a mut [u8; 24]) -> &'a str {
-    let Some(room) = buffer.get_mut(..word.len()) else { return "" };
-    room.copy_from_slice(word);
-    room.make_ascii_lowercase();
-    std::str::from_utf8(room).unwrap_or("")
+fn lower<'a>(spelling: &[u8], buffer: &'a mut [u8; 24]) -> &'a str {
+    let Some(buffer) = buffer.get_mut(..spelling.len()) else { return "" };
+    buffer.copy_from_slice(spelling);
+    buffer.make_ascii_lowercase();
+    std::str::from_utf8(buffer).unwrap_or("")
 }

@@ -32,7 +32,7 @@ pub(crate) struct ExtensionPlace {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a dump")]
 pub(crate) struct Summary {
-    pub(crate) proof: Completeness,
+    pub(crate) completeness: Completeness,
     /// Reports whether it ends as a script may end that has no trailer (`--sql-script`).
     pub(crate) script: Completeness,
     /// Reports whether it has a header of pg_dump.
@@ -82,8 +82,8 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Returns whether the dump is complete, or the reason why not.
-    pub(crate) fn proof(&self) -> Completeness {
-        self.proof.clone()
+    pub(crate) fn completeness(&self) -> Completeness {
+        self.completeness.clone()
     }
 
     /// Returns the summary with all names decoded from the dump's encoding.

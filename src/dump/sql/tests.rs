@@ -112,7 +112,7 @@ fn scan(text: impl AsRef<[u8]>) -> Summary {
 }
 
 fn missing(text: impl AsRef<[u8]>) -> String {
-    match scan(text).proof() {
+    match scan(text).completeness() {
         Completeness::Missing(reason) => reason,
         Completeness::Trailer => panic!("taken for complete"),
     }
@@ -126,7 +126,7 @@ fn kinds(text: &str) -> Vec<FindingKind> {
 #[test]
 fn everything_in_a_whole_dump_is_seen() {
     let summary = scan(DUMP);
-    assert_eq!(summary.proof(), Completeness::Trailer);
+    assert_eq!(summary.completeness(), Completeness::Trailer);
     assert_eq!(summary.refusals().collect::<Vec<_>>(), Vec::<&Finding>::new());
     assert_eq!(summary.server_version.as_deref(), Some("15.18 (Debian 15.18-0+deb12u1)"));
     assert_eq!(summary.server_major(), Some(15));
@@ -167,10 +167,10 @@ fn everything_in_a_whole_dump_is_seen() {
 fn every_cut_is_noticed() {
     let end = DUMP.trim_end().len() + 1;
     for cut in 0..end {
-        assert!(!scan(&DUMP.as_bytes()[..cut]).proof().is_complete(), "cut at {cut}");
+        assert!(!scan(&DUMP.as_bytes()[..cut]).completeness().is_complete(), "cut at {cut}");
     }
     // Nothing is lost with the blank line at the very end.
-    assert!(scan(&DUMP[..end]).proof().is_complete());
+    assert!(scan(&DUMP[..end]).completeness().is_complete());
 }
 
 #[test]
@@ -179,8 +179,8 @@ fn a_dump_from_before_restrict_keys_is_whole_too() {
         .lines()
         .filter(|line| !line.contains("restrict "))
         .fold(String::new(), |text, line| text + line + "\n");
-    assert_eq!(scan(&old).proof(), Completeness::Trailer);
-    assert_eq!(scan(old.replace('\n', "\r\n")).proof(), Completeness::Trailer);
+    assert_eq!(scan(&old).completeness(), Completeness::Trailer);
+    assert_eq!(scan(old.replace('\n', "\r\n")).completeness(), Completeness::Trailer);
     assert!(scan(old.replace('\n', "\r\n")).copies.iter().all(|block| block.rows == 7 || block.rows == 2));
 }
 
@@ -213,7 +213,11 @@ fn reasons_are_told() {
         [("SET search_path TO public;\nINSERT INTO t VALUES\n('1'),\n('2');\n", 2), ("-- a word\n", 0)]
     {
         let summary = scan(format!("{DUMP}{appended}"));
-        assert_eq!((summary.proof(), summary.notes.behind), (Completeness::Trailer, behind), "{appended}");
+        assert_eq!(
+            (summary.completeness(), summary.notes.behind),
+            (Completeness::Trailer, behind),
+            "{appended}"
+        );
     }
     assert_eq!(
         missing(format!("{DUMP}SET x = 1;\nINSERT INTO t VALUES ('1'),")),
@@ -222,7 +226,7 @@ fn reasons_are_told() {
     assert_eq!(missing(format!("{DUMP}x")), "it ends inside a statement");
     assert_eq!(missing(format!("{DUMP}-- a wo")), "it ends inside a comment");
     let twice = format!("{DUMP}{}", DUMP.replace("6hFf", "7hFf"));
-    assert_eq!(scan(&twice).proof(), Completeness::Trailer);
+    assert_eq!(scan(&twice).completeness(), Completeness::Trailer);
     assert!(!kinds(&twice).contains(&FindingKind::Metacommand));
     for cut in [DUMP.len() + 60, DUMP.len() + 400, twice.len() - 40] {
         missing(&twice[..cut]);
@@ -258,7 +262,7 @@ fn a_script_is_whole_where_it_ends_behind_a_statement_and_no_transaction() {
     ] {
         let whole = whole.replace("-- end", "-- end\n");
         assert_eq!(script(&whole), Completeness::Trailer, "{whole}");
-        assert_ne!(scan(&whole).proof(), Completeness::Trailer, "{whole}");
+        assert_ne!(scan(&whole).completeness(), Completeness::Trailer, "{whole}");
     }
     for cut in [
         "CREATE TABLE t (",
@@ -440,10 +444,10 @@ fn foreign_files_are_recognised() {
     let all = "--\n-- PostgreSQL database cluster dump\n--\n\n\\restrict a\nCREATE ROLE x;\n\\unrestrict a\n\
                --\n-- PostgreSQL database dump complete\n--\n\n--\n-- PostgreSQL database cluster dump complete\n--\n\n";
     let summary = scan(all);
-    assert!(summary.cluster && summary.proof().is_complete());
+    assert!(summary.cluster && summary.completeness().is_complete());
     assert_eq!(kinds(all), [FindingKind::ClusterWide]);
     let marked = format!("\u{feff}{DUMP}");
-    assert!(scan(&marked).bom && scan(&marked).proof().is_complete());
+    assert!(scan(&marked).bom && scan(&marked).completeness().is_complete());
     assert_eq!(scan("\u{feff}").bytes, 3);
     assert_eq!(scan([0xef, 0xbb]).bytes, 2);
 }

@@ -70,7 +70,7 @@ impl Trailer {
 
     /// A `--` comment that stands alone at the start of its line.
     pub(crate) fn comment(&mut self, text: &str) {
-        let words = if self.cluster {
+        let keywords = if self.cluster {
             "-- PostgreSQL database cluster dump complete"
         } else {
             "-- PostgreSQL database dump complete"
@@ -86,7 +86,7 @@ impl Trailer {
             TrailerState::Complete if self.locked => return self.breaks("data after the trailer"),
             TrailerState::Complete | TrailerState::Released => self.seen,
             TrailerState::Words if text == "--" => TrailerState::Complete,
-            TrailerState::Rule if text == words => TrailerState::Words,
+            TrailerState::Rule if text == keywords => TrailerState::Words,
             _ if text == "--" => TrailerState::Rule,
             _ => TrailerState::Nothing,
         };
@@ -133,7 +133,13 @@ impl Trailer {
     }
 
     /// The verdict at the end of the stream.
-    pub(crate) fn proof(&self, bytes: u64, open: Open, inside: bool, table: Option<&str>) -> Completeness {
+    pub(crate) fn completeness(
+        &self,
+        bytes: u64,
+        open: Open,
+        inside: bool,
+        table: Option<&str>,
+    ) -> Completeness {
         let missing = |reason: &str| Completeness::Missing(reason.to_owned());
         match self.end(bytes, open, inside, table) {
             Completeness::Missing(reason) => Completeness::Missing(reason),

@@ -84,7 +84,9 @@ fn dev_if_it_runs_else_the_only_profile_that_runs() {
         ([stack("acme", "/a"), stack("acme-prod", "/a")].concat(), Err("--profile unknown")),
     ] {
         match expected {
-            Ok(word) => assert_eq!(find(&containers, &anything()).unwrap().profile.word(), word),
+            Ok(profile_name) => {
+                assert_eq!(find(&containers, &anything()).unwrap().profile.keyword(), profile_name);
+            }
             Err(part) => says(find(&containers, &anything()), &[part, "--prod"]),
         }
     }
@@ -93,8 +95,8 @@ fn dev_if_it_runs_else_the_only_profile_that_runs() {
 #[test]
 fn the_profile_that_is_asked_for() {
     let containers = [stack("acme-dev", "/a"), stack("acme-prod", "/a")].concat();
-    for (asked, word) in [("prod", "prod"), ("production", "prod"), ("dev", "dev")] {
-        assert_eq!(find(&containers, &profile(asked)).unwrap().profile.word(), word);
+    for (asked, profile_name) in [("prod", "prod"), ("production", "prod"), ("dev", "dev")] {
+        assert_eq!(find(&containers, &profile(asked)).unwrap().profile.keyword(), profile_name);
     }
     says(find(&containers, &profile("staging")), &["acme has no profile `staging`", "--dev", "--prod"]);
 }
@@ -204,7 +206,7 @@ fn nothing_found_says_what_was_seen() {
 #[test]
 fn foreign_strings_are_escaped() {
     let hostile = db("acme").with("envctl.stack", "x\u{1b}[2J\u{202e}").at("/a\nb");
-    let words = words(&find(&[hostile, db("shop")], &anything()).unwrap_err());
-    assert!(words.contains(r"x\u{1b}[2J\u{202e}") && words.contains(r"/a\nb"), "{words}");
-    assert!(!words.contains(['\u{1b}', '\u{202e}']));
+    let text = text(&find(&[hostile, db("shop")], &anything()).unwrap_err());
+    assert!(text.contains(r"x\u{1b}[2J\u{202e}") && text.contains(r"/a\nb"), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{202e}']));
 }

@@ -156,8 +156,8 @@ pub(crate) fn line(environment: &Environment) -> String {
     format!("{environment} [{project}] db={} backend={}", names(Role::Db), names(Role::Backend))
 }
 
-pub(crate) fn lines(landscape: &Inventory) -> Vec<String> {
-    landscape
+pub(crate) fn lines(inventory: &Inventory) -> Vec<String> {
+    inventory
         .stacks()
         .iter()
         .flat_map(|stack| stack.environments.iter().map(|environment| line(environment)))
@@ -165,7 +165,7 @@ pub(crate) fn lines(landscape: &Inventory) -> Vec<String> {
 }
 
 /// The message of an error of kind `Target`, with its hints.
-pub(crate) fn words(error: &Error) -> String {
+pub(crate) fn text(error: &Error) -> String {
     assert_eq!(error.kind(), ErrorKind::Target, "{error}");
     format!("{}\n{}", error.message(), [error.notes(), error.hints()].concat().join("\n"))
 }
@@ -173,8 +173,8 @@ pub(crate) fn words(error: &Error) -> String {
 /// That every one of these stands in the error's words.
 #[track_caller]
 pub(crate) fn says<T: std::fmt::Debug>(result: crate::error::Result<T>, parts: &[&str]) {
-    let words = words(&result.expect_err("an error was expected"));
+    let text = text(&result.expect_err("an error was expected"));
     for part in parts {
-        assert!(words.contains(part), "no {part:?} in:\n{words}");
+        assert!(text.contains(part), "no {part:?} in:\n{text}");
     }
 }

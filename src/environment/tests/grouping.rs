@@ -36,12 +36,12 @@ fn conventions_that_disagree_make_the_profile_unknown() {
         ("acme-dev", "compose.prod.yml", "acme unknown"),
         ("acme", "compose.dev.yml,compose.prod.yml", "acme unknown"),
     ] {
-        let landscape = observe(&[db(project).files(files)], &anything());
-        let environment = &landscape.stacks()[0].environments[0];
+        let inventory = observe(&[db(project).files(files)], &anything());
+        let environment = &inventory.stacks()[0].environments[0];
         assert_eq!(environment.to_string(), shown, "{project} {files}");
     }
-    let landscape = observe(&[db("acme-dev").files("compose.prod.yml")], &anything());
-    let because = landscape.stacks()[0].environments[0].profile.because();
+    let inventory = observe(&[db("acme-dev").files("compose.prod.yml")], &anything());
+    let because = inventory.stacks()[0].environments[0].profile.because();
     assert_eq!(because, "compose file `compose.prod.yml` says prod, project `acme-dev` says dev");
 }
 
@@ -150,9 +150,9 @@ fn the_file_outweighs_labels() {
         service("x-dev", "jobs"),
         backend("x-dev"),
     ];
-    let landscape = observe(&containers, &request);
-    assert_eq!(lines(&landscape), ["acme prod [x-dev] db=x-dev-store-1 backend=x-dev-jobs-1"]);
-    assert!(landscape.stacks()[0].environments[0].protected);
+    let inventory = observe(&containers, &request);
+    assert_eq!(lines(&inventory), ["acme prod [x-dev] db=x-dev-store-1 backend=x-dev-jobs-1"]);
+    assert!(inventory.stacks()[0].environments[0].protected);
 }
 
 #[test]
@@ -160,15 +160,15 @@ fn the_file_may_name_single_containers() {
     let rule = ProfileRule { db: Some("shared-pg".into()), ..ProfileRule::default() };
     let request = ruled(Some("acme"), &[("prod", rule)]);
     let containers = [plain("shared-pg").postgres(), backend("acme-prod"), db("acme-prod")];
-    let landscape = observe(&containers, &request);
-    assert_eq!(lines(&landscape), ["acme prod [acme-prod] db=shared-pg backend=acme-prod-backend-1"]);
+    let inventory = observe(&containers, &request);
+    assert_eq!(lines(&inventory), ["acme prod [acme-prod] db=shared-pg backend=acme-prod-backend-1"]);
 }
 
 #[test]
 fn two_directories_are_two_environments() {
     let containers = [stack("acme-dev", "/home/ana/acme"), stack("acme-dev", "/home/ben/acme")].concat();
-    let landscape = observe(&containers, &anything());
-    let directories: Vec<_> = landscape.stacks()[0]
+    let inventory = observe(&containers, &anything());
+    let directories: Vec<_> = inventory.stacks()[0]
         .environments
         .iter()
         .map(|environment| (environment.directory.clone(), environment.members.len()))
@@ -251,10 +251,10 @@ fn what_is_not_part_of_a_stack_is_passed_over() {
         db("acme-dev"),
         backend("acme-dev").with("com.docker.compose.slug", "0a1b"),
     ];
-    let landscape = observe(&containers, &anything());
-    assert_eq!(lines(&landscape), ["acme dev [acme-dev] db=acme-dev-db-1 backend=acme-dev-backend-1"]);
+    let inventory = observe(&containers, &anything());
+    assert_eq!(lines(&inventory), ["acme dev [acme-dev] db=acme-dev-db-1 backend=acme-dev-backend-1"]);
     let passed: Vec<_> =
-        landscape.passed_over().iter().map(|(container, why)| (container.name.as_str(), *why)).collect();
+        inventory.passed_over().iter().map(|(container, why)| (container.name.as_str(), *why)).collect();
     assert_eq!(
         passed,
         [
@@ -270,8 +270,8 @@ fn protection_is_lifted_only_by_a_clear_no() {
     for (value, protected) in
         [("true", true), ("ture", true), ("1", true), ("false", false), ("No", false), ("", false)]
     {
-        let landscape = observe(&[db("acme-dev").with("envctl.protected", value)], &anything());
-        assert_eq!(landscape.stacks()[0].environments[0].protected, protected, "{value}");
+        let inventory = observe(&[db("acme-dev").with("envctl.protected", value)], &anything());
+        assert_eq!(inventory.stacks()[0].environments[0].protected, protected, "{value}");
     }
 }
 

@@ -218,7 +218,7 @@ fn health_is_noted_and_refuses_nothing() {
 fn a_missing_database_names_what_speaks_of_one() {
     let mut exporter = service("acme-dev", "exporter");
     exporter.env = vec!["POSTGRES_PASSWORD=hunter2".to_owned()];
-    let words = words(&pick(&[backend("acme-dev"), exporter], "db", None).unwrap_err());
-    assert!(words.contains("acme-dev-exporter-1 speaks of postgres (variable POSTGRES_PASSWORD)"), "{words}");
-    assert!(!words.contains("hunter2"));
+    let text = text(&pick(&[backend("acme-dev"), exporter], "db", None).unwrap_err());
+    assert!(text.contains("acme-dev-exporter-1 speaks of postgres (variable POSTGRES_PASSWORD)"), "{text}");
+    assert!(!text.contains("hunter2"));
 }

@@ -59,7 +59,7 @@ fn wild() -> impl Strategy<Value = ContainerInfo> {
 
 /// Generates requests for an inventory of the generated projects and strays.
 fn meanings() -> impl Strategy<Value = TargetRequest> {
-    let some_of = |words: &'static [&'static str]| proptest::option::of(proptest::sample::select(words));
+    let some_of = |text: &'static [&'static str]| proptest::option::of(proptest::sample::select(text));
     let rule = |project: Option<&str>, db: Option<&str>| ProfileRule {
         project: project.map(str::to_owned),
         db: db.map(str::to_owned),
@@ -101,8 +101,8 @@ fn project() -> impl Strategy<Value = Vec<ContainerInfo>> {
         })
 }
 
-fn wishes() -> impl Strategy<Value = TargetRequest> {
-    let word = || {
+fn overrides() -> impl Strategy<Value = TargetRequest> {
+    let part = || {
         proptest::option::of(prop_oneof![
             Just("acme".to_owned()),
             Just("prod".to_owned()),
@@ -110,7 +110,7 @@ fn wishes() -> impl Strategy<Value = TargetRequest> {
             any::<String>()
         ])
     };
-    (word(), word(), word(), word(), any::<bool>()).prop_map(
+    (part(), part(), part(), part(), any::<bool>()).prop_map(
         |(stack, profile, container, directory, all_stacks)| TargetRequest {
             stacks: stack.into_iter().collect(),
             profile,
@@ -126,9 +126,9 @@ fn wishes() -> impl Strategy<Value = TargetRequest> {
 fn typed(line: &str) -> TargetRequest {
     let mut request = anything();
     let flags = line.rsplit("  ").next().unwrap_or_default();
-    let mut words = flags.split(' ');
-    while let Some(flag) = words.next() {
-        let mut value = || Some(words.next().unwrap_or_default().to_owned());
+    let mut text = flags.split(' ');
+    while let Some(flag) = text.next() {
+        let mut value = || Some(text.next().unwrap_or_default().to_owned());
         match flag {
             "--stack" => request.stacks.extend(value()),
             "--profile" => request.profile = value(),
@@ -163,23 +163,23 @@ proptest! {
     }
 
     #[test]
-    fn order_is_nothing(containers in vec(wild(), 0..12).prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())), wish in wishes()) {
+    fn order_is_nothing(containers in vec(wild(), 0..12).prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())), request in overrides()) {
         let (straight, shuffled) = containers;
         // Two containers never share an id.
         let mut ids: Vec<_> = straight.iter().map(|container| &container.id).collect();
         ids.sort();
         ids.dedup();
         prop_assume!(ids.len() == straight.len());
-        prop_assert_eq!(observe(&straight, &wish), observe(&shuffled, &wish));
-        let answer = |list: &[ContainerInfo]| find(list, &wish).map_err(|error| error.full_message());
+        prop_assert_eq!(observe(&straight, &request), observe(&shuffled, &request));
+        let answer = |list: &[ContainerInfo]| find(list, &request).map_err(|error| error.full_message());
         prop_assert_eq!(answer(&straight), answer(&shuffled));
     }
 
     #[test]
-    fn nothing_panics_and_every_word_can_be_printed(containers in vec(wild(), 0..12), wish in wishes(), index in proptest::option::of(0..3u32)) {
-        let landscape = observe(&containers, &wish);
-        let _ = landscape.environments(&wish);
-        let errors = match landscape.environment(&wish) {
+    fn nothing_panics_and_every_word_can_be_printed(containers in vec(wild(), 0..12), request in overrides(), index in proptest::option::of(0..3u32)) {
+        let inventory = observe(&containers, &request);
+        let _ = inventory.environments(&request);
+        let errors = match inventory.environment(&request) {
             Err(error) => vec![error],
             Ok(environment) => [ContainerSelector::Backend, ContainerSelector::Db, ContainerSelector::Service("db".to_owned())]
                 .iter()
@@ -200,11 +200,11 @@ proptest! {
             container
         };
         let containers: Vec<_> = containers.into_iter().map(unswarmed).collect();
-        let landscape = observe(&containers, &anything());
+        let inventory = observe(&containers, &anything());
         let members = |environments: Vec<&Environment>| environments.iter().map(|other| other.members.len()).sum::<usize>();
-        let known = members(landscape.stacks().into_iter().flat_map(|stack| stack.environments).collect());
-        let others = members(landscape.others().collect());
-        prop_assert_eq!(known + others + landscape.passed_over().len(), containers.len());
+        let known = members(inventory.stacks().into_iter().flat_map(|stack| stack.environments).collect());
+        let others = members(inventory.others().collect());
+        prop_assert_eq!(known + others + inventory.passed_over().len(), containers.len());
     }
 
     #[test]

@@ -47,9 +47,9 @@ fn compose_v1_v2_and_podman_compose_are_understood() {
             |project: &str, rest: &str| format!("{project}{}", rest.replace('-', &separator.to_string()));
         let prod_dbs: Vec<_> =
             (1..=replicas).map(|number| name("acme-prod", &format!("-db-{number}"))).collect();
-        let landscape = observe(&containers, &anything());
+        let inventory = observe(&containers, &anything());
         let acme: Vec<String> =
-            lines(&landscape).into_iter().filter(|line| line.starts_with("acme")).collect();
+            lines(&inventory).into_iter().filter(|line| line.starts_with("acme")).collect();
         assert_eq!(
             acme,
             [
@@ -66,7 +66,7 @@ fn compose_v1_v2_and_podman_compose_are_understood() {
             ],
             "{kind}"
         );
-        let environments = landscape.stacks()[0].environments.clone();
+        let environments = inventory.stacks()[0].environments.clone();
         assert!(environments.iter().all(|environment| environment.directory.as_deref() == Some("/srv/acme")));
         assert_eq!(
             environments.iter().map(|environment| environment.protected).collect::<Vec<_>>(),
@@ -94,8 +94,8 @@ fn compose_v1_v2_and_podman_compose_are_understood() {
 fn one_off_stopped_and_paused_containers_are_recorded_as_such() {
     for kind in ["compose-v1", "compose-v2"] {
         let containers = recorded(kind);
-        let landscape = observe(&containers, &anything());
-        let passed: Vec<_> = landscape.passed_over().iter().map(|(_, why)| *why).collect();
+        let inventory = observe(&containers, &anything());
+        let passed: Vec<_> = inventory.passed_over().iter().map(|(_, why)| *why).collect();
         assert_eq!(passed, ["one-off container"], "{kind}");
         let dev = find(&containers, &in_directory("/srv/acme")).unwrap();
         says(dev.pick(&ContainerSelector::parse("backups"), None), &["is paused", "docker unpause"]);

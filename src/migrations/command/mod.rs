@@ -80,7 +80,7 @@ impl CommandDriver {
         };
         let captured = self.run(argv).await?;
         let both = said(&captured);
-        if self.tool.fresh.iter().any(|words| both.contains(words)) {
+        if self.tool.fresh.iter().any(|arguments| both.contains(arguments)) {
             return Ok(ToolStatus::Fresh);
         }
         if captured.exit_code != 0 {
@@ -166,9 +166,9 @@ impl CommandDriver {
     /// # Errors
     /// Kind `ResolvedTool`: it failed, with its last words. Kind `Unknown`: it ended well, and something waits still.
     pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
-        let holder = self.hold().await?;
+        let blocking = self.hold().await?;
         let ran = self.apply_now().await;
-        holder.close().await;
+        blocking.close().await;
         ran?;
         let plan = plan.plan();
         let mut done = Applied { driver: self.name(), database: plan.database.clone(), ..Applied::default() };
@@ -227,11 +227,11 @@ impl CommandDriver {
         if let Some(argv) = &self.tool.reset {
             self.must(argv).await?;
         } else {
-            let mut holder = self.hold().await?;
+            let mut blocking = self.hold().await?;
             self.sql.progress.step("dropping what is there");
-            crate::migrations::command::drop_schemas::empty(&mut holder, self.sql.lock_limit).await?;
+            crate::migrations::command::drop_schemas::empty(&mut blocking, self.sql.lock_limit).await?;
             let ran = self.apply_now().await;
-            holder.close().await;
+            blocking.close().await;
             ran?;
         }
         match &self.tool.seed {
@@ -257,7 +257,7 @@ impl CommandDriver {
             return Err(error::refused(format!(
                 "{} wrote no new file: {}",
                 self.tool.name,
-                last_words(&captured)
+                stderr_tail(&captured)
             ))
             .hint(
                 "change the models first, or write an empty migration for statements of your own: `--empty`",
@@ -285,7 +285,7 @@ fn said(captured: &CommandOutput) -> String {
 }
 
 /// The last lines of what it printed: a traceback ends with what went wrong.
-fn last_words(captured: &CommandOutput) -> String {
+fn stderr_tail(captured: &CommandOutput) -> String {
     let stream = if captured.complaint().is_empty() {
         said(captured)
     } else {
@@ -311,11 +311,11 @@ fn failure(tool: &ResolvedTool, argv: &[String], captured: &CommandOutput, conta
     let error = error::tool(format!(
         "`{line}` in {container} ended with {}: {}",
         captured.exit_code,
-        last_words(captured)
+        stderr_tail(captured)
     ));
-    let words = said(captured);
+    let arguments = said(captured);
     let absent = ["No module named", "npx canceled", "could not determine executable", "command not found"];
-    if matches!(captured.exit_code, 126 | 127) || absent.iter().any(|absent| words.contains(absent)) {
+    if matches!(captured.exit_code, 126 | 127) || absent.iter().any(|absent| arguments.contains(absent)) {
         return error.hint(not_there(tool));
     }
     error.hint(format!("see for yourself: `envctl exec backend -- {line}`"))

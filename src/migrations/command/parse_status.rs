@@ -16,7 +16,7 @@ pub(crate) fn read(reading: StatusFormat, none: &[&str], text: &str) -> Option<V
         StatusFormat::Graph { arrow, current } => graph(&text, arrow, current),
         by_line => text.lines().filter_map(|line| line_of(by_line, line.trim())).collect(),
     };
-    let nothing = text.trim().is_empty() || none.iter().any(|words| text.contains(words));
+    let nothing = text.trim().is_empty() || none.iter().any(|arguments| text.contains(arguments));
     (!found.is_empty() || nothing).then_some(found)
 }
 
@@ -24,21 +24,21 @@ fn line_of(reading: StatusFormat, line: &str) -> Option<Migration> {
     match reading {
         StatusFormat::Begins { applied, pending } => {
             let (state, rest) = begun(line, applied, pending)?;
-            let words: Vec<&str> = rest.split_whitespace().collect();
-            migration(words.join(" "), state)
+            let arguments: Vec<&str> = rest.split_whitespace().collect();
+            migration(arguments.join(" "), state)
         }
         StatusFormat::BeginsEndsWithName { applied, pending } => {
             let (state, rest) = begun(line, applied, pending)?;
             migration(rest.split_whitespace().next_back()?.to_owned(), state)
         }
         StatusFormat::Ends { applied, pending } => {
-            let mut words = line.split_whitespace();
-            let state = match words.next_back()? {
-                word if word == applied => MigrationState::Applied,
-                word if word == pending => MigrationState::Pending,
+            let mut arguments = line.split_whitespace();
+            let state = match arguments.next_back()? {
+                argument if argument == applied => MigrationState::Applied,
+                argument if argument == pending => MigrationState::Pending,
                 _ => return None,
             };
-            migration(words.next()?.to_owned(), state)
+            migration(arguments.next()?.to_owned(), state)
         }
         StatusFormat::Behind { mark, pending } => {
             let (before, name) = line.split_once(mark)?;
@@ -72,7 +72,8 @@ fn graph(text: &str, arrow: &str, current: &str) -> Vec<Migration> {
         .lines()
         .filter_map(|line| {
             let (before, rest) = line.split_once(arrow)?;
-            let parents = before.split([' ', ',', '(', ')']).filter(|word| !word.is_empty()).collect();
+            let parents =
+                before.split([' ', ',', '(', ')']).filter(|argument| !argument.is_empty()).collect();
             Some((parents, rest.split([' ', ',']).next()?, rest))
         })
         .collect();
@@ -129,10 +130,10 @@ fn table(text: &str, name: &[&str], state: &str, pending: &[&str], failed: &[&st
     let Some(state) = place(state) else { return Vec::new() };
     let names: Vec<usize> = name.iter().filter_map(|title| place(title)).collect();
     rows.filter_map(|row| {
-        let word = row.get(state)?;
-        let state = match word.as_str() {
-            word if pending.contains(&word) => MigrationState::Pending,
-            word if failed.contains(&word) => MigrationState::Failed { logs: String::new() },
+        let argument = row.get(state)?;
+        let state = match argument.as_str() {
+            argument if pending.contains(&argument) => MigrationState::Pending,
+            argument if failed.contains(&argument) => MigrationState::Failed { logs: String::new() },
             _ => MigrationState::Applied,
         };
         let parts = names.iter().filter_map(|at| row.get(*at)).filter(|part| !part.is_empty());

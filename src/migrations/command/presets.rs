@@ -377,8 +377,8 @@ pub(crate) const PRESETS: &[Preset] = &[
 
 impl Preset {
     /// Returns the preset with this name in settings.
-    pub(crate) fn named(word: &str) -> Option<&'static Self> {
-        PRESETS.iter().find(|preset| preset.name == word)
+    pub(crate) fn named(argument: &str) -> Option<&'static Self> {
+        PRESETS.iter().find(|preset| preset.name == argument)
     }
 
     /// Every command line of the row, with its verb.

@@ -34,7 +34,7 @@ pub(crate) enum ToolChoice {
 
 impl PartialEq for ToolChoice {
     fn eq(&self, other: &Self) -> bool {
-        self.word() == other.word()
+        self.keyword() == other.keyword()
     }
 }
 
@@ -42,7 +42,7 @@ impl Eq for ToolChoice {}
 
 impl ToolChoice {
     /// Returns the preset's name, or `migrations.commands`.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn keyword(self) -> &'static str {
         match self {
             Self::Preset(preset) => preset.name,
             Self::Own => "migrations.commands",
@@ -78,11 +78,11 @@ pub(crate) struct ResolvedTool {
 ///
 /// # Errors
 /// Kind `Usage`, with the one that was probably meant.
-pub(crate) fn preset(word: &str) -> Result<&'static Preset> {
-    Preset::named(word).ok_or_else(|| {
+pub(crate) fn preset(argument: &str) -> Result<&'static Preset> {
+    Preset::named(argument).ok_or_else(|| {
         let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-        let error = error::usage(format!("`{}` is no preset of migrations", word.escape_debug()));
-        let likeness = |name: &&&str| strsim::normalized_damerau_levenshtein(word, name);
+        let error = error::usage(format!("`{}` is no preset of migrations", argument.escape_debug()));
+        let likeness = |name: &&&str| strsim::normalized_damerau_levenshtein(argument, name);
         let alike = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
         let error = match alike.filter(|name| likeness(name) >= 0.5) {
             Some(alike) => error.hint(format!("did you mean `{alike}`?")),
@@ -101,14 +101,14 @@ impl ResolvedTool {
     /// # Errors
     /// Kind `Usage`: a file that its command lines need is not there; an own tool without `apply`.
     pub(crate) fn new(pick: ToolChoice, commands: &Commands, ground: &ToolFiles) -> Result<Self> {
-        let file = ground.found.iter().find(|found| found.preset.name == pick.word());
+        let file = ground.found.iter().find(|found| found.preset.name == pick.keyword());
         let row = match pick {
             ToolChoice::Preset(preset) => Some(preset),
             ToolChoice::Own => None,
         };
         let place = Placeholders { row, file, dir: &ground.dir };
         let line = |own: &Option<Vec<String>>, known: Option<&[&str]>| -> Result<Option<Vec<String>>> {
-            let known = || known.map(|argv| argv.iter().map(|word| (*word).to_owned()).collect());
+            let known = || known.map(|argv| argv.iter().map(|argument| (*argument).to_owned()).collect());
             own.clone().or_else(known).map(|argv| place.fill(argv)).transpose()
         };
         let apply = line(&commands.apply, row.map(|row| row.apply))?.ok_or_else(|| {
@@ -116,7 +116,11 @@ impl ResolvedTool {
                 "write `[migrations.commands] apply = [\"program\", \"argument\"]` into envctl.toml, or a `preset`",
             )
         })?;
-        if commands.create.as_ref().is_some_and(|argv| !argv.iter().any(|word| word.contains("{name}"))) {
+        if commands
+            .create
+            .as_ref()
+            .is_some_and(|argv| !argv.iter().any(|argument| argument.contains("{name}")))
+        {
             return Err(error::usage("`migrations.commands.create` has no place for the name")
                 .hint("write `{name}` where it belongs: create = [\"tool\", \"new\", \"{name}\"]"));
         }
@@ -125,7 +129,7 @@ impl ResolvedTool {
             None => line(&None, row.and_then(|row| row.create_empty))?,
         };
         Ok(Self {
-            name: pick.word(),
+            name: pick.keyword(),
             dir: ground.dir.clone(),
             status: line(&commands.status, row.and_then(|row| row.status))?,
             apply,
@@ -151,7 +155,7 @@ impl ResolvedTool {
             let verb = if empty { "migrate create --empty" } else { "migrate create" };
             return Err(self.has_no(verb, "create"));
         };
-        Ok(argv.iter().map(|word| word.replace("{name}", name.as_str())).collect())
+        Ok(argv.iter().map(|argument| argument.replace("{name}", name.as_str())).collect())
     }
 
     /// Returns the command line of `envctl VERB`, for verbs that envctl only passes on.
@@ -182,7 +186,7 @@ impl ResolvedTool {
         match self.resolve {
             "" => error
                 .hint("see where each migration stands: `envctl migrate status`; the table: `envctl psql`"),
-            words => error.hint(format!("use the tool itself: `envctl exec backend -- {words}`")),
+            arguments => error.hint(format!("use the tool itself: `envctl exec backend -- {arguments}`")),
         }
     }
 }
@@ -197,13 +201,13 @@ struct Placeholders<'a> {
 impl Placeholders<'_> {
     fn fill(&self, argv: Vec<String>) -> Result<Vec<String>> {
         argv.into_iter()
-            .map(|word| {
-                if !word.contains("{file}") && !word.contains("{dir}") {
-                    return Ok(word);
+            .map(|argument| {
+                if !argument.contains("{file}") && !argument.contains("{dir}") {
+                    return Ok(argument);
                 }
                 let file = self.file.map(|found| found.file.as_str()).ok_or_else(|| self.missing())?;
                 let dir = file.rsplit_once('/').map_or(".", |(dir, _)| dir);
-                Ok(word.replace("{file}", file).replace("{dir}", dir))
+                Ok(argument.replace("{file}", file).replace("{dir}", dir))
             })
             .collect()
     }

@@ -21,7 +21,7 @@ fn states(name: &str, text: &str) -> Vec<(String, &'static str)> {
 
 fn states_of(reading: StatusFormat, none: &[&str], text: &str) -> Vec<(String, &'static str)> {
     let found = read(reading, none, text).expect("something is recognised");
-    found.into_iter().map(|one| (one.name.clone(), one.state.word())).collect()
+    found.into_iter().map(|one| (one.name.clone(), one.state.keyword())).collect()
 }
 
 fn pairs(list: &[(&str, &'static str)]) -> Vec<(String, &'static str)> {
@@ -43,13 +43,17 @@ fn the_ten_tools_of_the_manual_are_there_and_every_row_is_whole() {
             assert!(!sign.file.contains([' ', '\t', '\n']) && !sign.file.starts_with('/'), "{}", sign.file);
         }
         for (verb, argv) in row.argvs() {
-            assert!(!argv.is_empty() && argv.iter().all(|word| !word.is_empty()), "{} {verb}", row.name);
-            let named = argv.iter().any(|word| word.contains("{name}"));
+            assert!(
+                !argv.is_empty() && argv.iter().all(|argument| !argument.is_empty()),
+                "{} {verb}",
+                row.name
+            );
+            let named = argv.iter().any(|argument| argument.contains("{name}"));
             assert_eq!(named, verb == "create", "{} {verb}: only a new migration has a name", row.name);
-            for word in argv {
-                assert!(!word.contains([';', '|', '&', '$', '`', '\n']), "{word} is shell text");
-                let rest = word.replace("{name}", "").replace("{file}", "").replace("{dir}", "");
-                assert!(!rest.contains(['{', '}']), "{word}: no such placeholder");
+            for argument in argv {
+                assert!(!argument.contains([';', '|', '&', '$', '`', '\n']), "{argument} is shell text");
+                let rest = argument.replace("{name}", "").replace("{file}", "").replace("{dir}", "");
+                assert!(!rest.contains(['{', '}']), "{argument}: no such placeholder");
             }
         }
     }
@@ -64,8 +68,8 @@ fn each_row_becomes_command_lines_without_placeholders() {
         let mut lines = vec![tool.apply.clone()];
         lines.extend([&tool.status, &tool.reset, &tool.seed].into_iter().flatten().cloned());
         lines.extend([tool.creating(&name, false), tool.creating(&name, true)].into_iter().flatten());
-        for word in lines.iter().flatten() {
-            assert!(!word.contains(['{', '}']), "{word}");
+        for argument in lines.iter().flatten() {
+            assert!(!argument.contains(['{', '}']), "{argument}");
         }
         assert_eq!(tool.creating(&name, false).is_ok(), row.create.is_some());
     }
@@ -80,8 +84,9 @@ fn each_row_becomes_command_lines_without_placeholders() {
 
 #[test]
 fn the_configuration_overrides_a_row_and_defines_a_tool() {
-    let words = |line: &str| Some(line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-    let commands = Commands { apply: words("bin/up --all"), seed: words("bin/seed"), ..Commands::default() };
+    let arguments = |line: &str| Some(line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    let commands =
+        Commands { apply: arguments("bin/up --all"), seed: arguments("bin/seed"), ..Commands::default() };
     let django = ToolChoice::Preset(Preset::named("django").unwrap());
     let tool = ResolvedTool::new(django, &commands, &ToolFiles::default()).unwrap();
     assert_eq!(tool.apply, ["bin/up", "--all"]);
@@ -97,7 +102,7 @@ fn the_configuration_overrides_a_row_and_defines_a_tool() {
     let nothing =
         ResolvedTool::new(ToolChoice::Own, &Commands::default(), &ToolFiles::default()).unwrap_err();
     assert!(nothing.hints()[0].contains("apply"), "{nothing}");
-    let nameless = Commands { create: words("bin/new"), ..commands };
+    let nameless = Commands { create: arguments("bin/new"), ..commands };
     assert!(
         ResolvedTool::new(ToolChoice::Own, &nameless, &ToolFiles::default()).unwrap_err().hints()[0]
             .contains("{name}")
@@ -192,8 +197,8 @@ fn words_that_are_not_understood_are_not_nothing_to_apply() {
             row.name
         );
         assert_eq!(read(row.reading, row.none, "\n"), Some(Vec::new()), "{}", row.name);
-        for words in row.none {
-            assert_eq!(read(row.reading, row.none, words), Some(Vec::new()), "{} {words}", row.name);
+        for arguments in row.none {
+            assert_eq!(read(row.reading, row.none, arguments), Some(Vec::new()), "{} {arguments}", row.name);
         }
     }
     assert!(

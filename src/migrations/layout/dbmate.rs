@@ -127,8 +127,8 @@ fn read_line(line: &str) -> DbmateLine<'_> {
     let Some(comment) = line.trim_start().strip_prefix("--") else { return DbmateLine::Other };
     let first_column = line.starts_with("--");
     let comment = comment.trim();
-    for (word, direction) in [("migrate:up", Direction::Up), ("migrate:down", Direction::Down)] {
-        if let Some(options) = comment.strip_prefix(word)
+    for (part, direction) in [("migrate:up", Direction::Up), ("migrate:down", Direction::Down)] {
+        if let Some(options) = comment.strip_prefix(part)
             && (options.is_empty() || options.starts_with(char::is_whitespace))
             && first_column
         {
@@ -147,7 +147,7 @@ fn is_near(comment: &str) -> bool {
         Some(rest) => (true, rest.trim_start()),
         None => (false, rest),
     };
-    ["up", "down"].iter().filter_map(|word| rest.strip_prefix(word)).any(|behind| {
+    ["up", "down"].iter().filter_map(|part| rest.strip_prefix(part)).any(|behind| {
         if colon {
             !behind.starts_with(|c: char| c.is_alphanumeric() || c == '_')
         } else {

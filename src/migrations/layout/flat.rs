@@ -86,8 +86,8 @@ fn ordered(at: &Path) -> Result<Vec<String>> {
     }
     for (file, number) in files.iter().zip(&numbers) {
         let pair = by_number.get(&number.groups[..1]).is_some_and(|count| *count > 1);
-        if let Some(word) = foreign::way_back(file.strip_suffix(".sql").unwrap_or(file), pair) {
-            return Err(error::refused(format!("{file} is a down migration by its name (`{word}`), and would run as an up migration"))
+        if let Some(part) = foreign::way_back(file.strip_suffix(".sql").unwrap_or(file), pair) {
+            return Err(error::refused(format!("{file} is a down migration by its name (`{part}`), and would run as an up migration"))
                 .hint("move down migrations into a folder of their own, or rename the file if it is none")
                 .hint("name the layout where the halves are called `NAME.up.sql` and `NAME.down.sql`: `[migrations] layout = \"golang-migrate\"` or `\"sqlx\"`"));
         }

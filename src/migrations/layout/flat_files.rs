@@ -25,7 +25,7 @@ pub(crate) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {
             let (sql, transaction) = body(layout, &text, &item.name)?;
             scripts.push(Script { name, key, path, text, sql, transaction });
         } else if is_nearly_one(layout, &item.name) {
-            return Err(error::refused(format!("{} is no file name of {}", item.name, layout.word()))
+            return Err(error::refused(format!("{} is no file name of {}", item.name, layout.keyword()))
                 .hint("rename it: `NUMBER_name.up.sql` and `NUMBER_name.down.sql`"));
         }
     }

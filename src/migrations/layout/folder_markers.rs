@@ -95,7 +95,7 @@ impl Signs {
 /// `provider = "mysql"` in `migration_lock.toml`.
 fn is_of_another_database(lock: &str) -> bool {
     lock.lines().filter_map(|line| line.trim().strip_prefix("provider")).any(|rest| {
-        let word = rest.trim_start_matches([' ', '=']).trim_matches(['"', ' ', '\r']);
-        !word.is_empty() && !matches!(word, "postgresql" | "postgres" | "cockroachdb")
+        let part = rest.trim_start_matches([' ', '=']).trim_matches(['"', ' ', '\r']);
+        !part.is_empty() && !matches!(part, "postgresql" | "postgres" | "cockroachdb")
     })
 }

@@ -63,10 +63,10 @@ impl ForeignTool {
                 self.preset
             ))
         } else if !self.apply.is_empty() {
-            let words: Vec<String> = self.apply.iter().map(|word| format!("\"{word}\"")).collect();
+            let parts: Vec<String> = self.apply.iter().map(|part| format!("\"{part}\"")).collect();
             error.hint(format!(
                 "let {name} apply them in the backend's container: `[migrations.commands] apply = [{}]` in envctl.toml",
-                words.join(", ")
+                parts.join(", ")
             ))
         } else {
             error
@@ -162,8 +162,8 @@ fn tool_of(comment: &str) -> Option<&'static ForeignTool> {
         .trim_start_matches(['-', '/', '*', ' ', '\t'])
         .trim_end_matches(['-', '/', '*', ' ', '\r', '\n']);
     let lower = body.to_ascii_lowercase();
-    let words: Vec<&str> = lower.split_whitespace().collect();
-    match words.as_slice() {
+    let parts: Vec<&str> = lower.split_whitespace().collect();
+    match parts.as_slice() {
         ["+goose", ..] => Some(&GOOSE),
         ["+migrate", ..] => Some(&SQL_MIGRATE),
         ["+micrate", ..] => Some(&MICRATE),
@@ -186,11 +186,11 @@ fn says_way_back(comment: &str) -> bool {
     const FILLERS: &[&str] =
         &["migration", "migrations", "migrate", "script", "section", "sql", "part", "step", "steps", "the"];
     let lower = comment.to_ascii_lowercase();
-    let words: Vec<&str> =
-        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    words.len() <= 4
-        && words.iter().any(|word| BACK.contains(word))
-        && words.iter().all(|word| BACK.contains(word) || FILLERS.contains(word))
+    let parts: Vec<&str> =
+        lower.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).collect();
+    parts.len() <= 4
+        && parts.iter().any(|part| BACK.contains(part))
+        && parts.iter().all(|part| BACK.contains(part) || FILLERS.contains(part))
 }
 
 /// Words for the way back, alone at the end of a name or in a comment.
@@ -200,19 +200,19 @@ const BACK: &[&str] = &["down", "downgrade", "undo", "rollback", "revert", "tear
 /// number.
 pub(crate) fn way_back(stem: &str, pair: bool) -> Option<String> {
     let lower = stem.to_ascii_lowercase();
-    let words: Vec<&str> =
-        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let last = words.last().filter(|_| words.len() > 1)?;
+    let parts: Vec<&str> =
+        lower.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).collect();
+    let last = parts.last().filter(|_| parts.len() > 1)?;
     // `0004_users_drop` may be a way forward; beside another `0004` it is none.
     let only_in_pairs = ["drop", "reverse", "back", "backward", "delete", "remove"];
     if BACK.contains(last) || pair && only_in_pairs.contains(last) {
         return Some((*last).to_owned());
     }
-    let name = words.iter().find(|word| !word.starts_with(|c: char| c.is_ascii_digit()))?;
-    let between_dots = BACK.iter().find(|word| lower.contains(&format!(".{word}.")));
+    let name = parts.iter().find(|part| !part.starts_with(|c: char| c.is_ascii_digit()))?;
+    let between_dots = BACK.iter().find(|part| lower.contains(&format!(".{part}.")));
     between_dots
-        .or_else(|| BACK.iter().find(|word| *word == name && (pair || *name == "down")))
-        .map(|word| (*word).to_owned())
+        .or_else(|| BACK.iter().find(|part| *part == name && (pair || *name == "down")))
+        .map(|part| (*part).to_owned())
 }
 
 /// The tool that would give a file this name.
@@ -339,7 +339,7 @@ pub(crate) fn configured(folder: &Path) -> Vec<(&'static ForeignTool, PathBuf)> 
             continue;
         }
         let text = directory::beginning(&path);
-        let holds = |word: &&str| text.contains(*word);
+        let holds = |part: &&str| text.contains(*part);
         if (wanted.is_empty() || wanted.iter().any(holds)) && !unwanted.iter().any(holds) {
             found.push((tool, path));
         }
@@ -394,10 +394,10 @@ pub(crate) fn other_database(name: &str) -> bool {
         "surrealdb",
     ];
     let lower = name.to_ascii_lowercase();
-    let mut words = lower.split(['-', '_', '.']);
+    let mut parts = lower.split(['-', '_', '.']);
     let mine =
-        |word: &str| matches!(word, "postgres" | "postgresql" | "pg" | "psql" | "timescale" | "timescaledb");
-    words.clone().any(|word| OTHERS.contains(&word)) && !words.any(mine)
+        |part: &str| matches!(part, "postgres" | "postgresql" | "pg" | "psql" | "timescale" | "timescaledb");
+    parts.clone().any(|part| OTHERS.contains(&part)) && !parts.any(mine)
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl Layout {
         [Self::Prisma, Self::Flat, Self::Dbmate, Self::Sqlx, Self::GolangMigrate];
 
     /// The word in settings.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn keyword(self) -> &'static str {
         match self {
             Self::Prisma => "prisma",
             Self::Flat => "flat",
@@ -92,12 +92,12 @@ impl Layout {
             passed_over.extend(numbered_below(folder, &item.name)?);
         }
         if !passed_over.is_empty() {
-            let word = if passed_over.len() == 1 { "is" } else { "are" };
+            let part = if passed_over.len() == 1 { "is" } else { "are" };
             let more = passed_over.len().saturating_sub(MOST_NAMED);
             let named = passed_over.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>();
             let named =
                 if more == 0 { named.join(", ") } else { format!("{} and {more} more", named.join(", ")) };
-            remarks.push(format!("{named} {word} not run: only files of the folder itself are migrations"));
+            remarks.push(format!("{named} {part} not run: only files of the folder itself are migrations"));
         }
         Ok(remarks)
     }
@@ -114,11 +114,11 @@ impl Layout {
 impl FromStr for Layout {
     type Err = Error;
 
-    fn from_str(word: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|layout| layout.word() == word).ok_or_else(|| {
-            let words: Vec<&str> = Self::ALL.iter().map(|layout| layout.word()).collect();
-            error::usage(format!("`{}` is no layout of migrations", word.escape_debug()))
-                .hint(format!("write one of {}", words.join(", ")))
+    fn from_str(part: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|layout| layout.keyword() == part).ok_or_else(|| {
+            let parts: Vec<&str> = Self::ALL.iter().map(|layout| layout.keyword()).collect();
+            error::usage(format!("`{}` is no layout of migrations", part.escape_debug()))
+                .hint(format!("write one of {}", parts.join(", ")))
         })
     }
 }

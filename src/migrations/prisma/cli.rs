@@ -70,19 +70,19 @@ impl PrismaCli {
     ///
     /// # Errors
     /// Kind `Usage`: no schema, or several. As [`Container::capture`].
-    pub(crate) async fn find(container: &Container, wishes: &PrismaSettings) -> Result<Option<Self>> {
+    pub(crate) async fn find(container: &Container, settings: &PrismaSettings) -> Result<Option<Self>> {
         let spec = ExecSpec::new(["sh", "-c", LOOK]);
         let looked = container.capture(&spec, None).await?;
         if looked.exit_code != 0 {
             return Ok(None);
         }
-        Self::read(&looked.text(), wishes, &container.name)
+        Self::read(&looked.text(), settings, &container.name)
     }
 
-    fn read(text: &str, wishes: &PrismaSettings, container: &str) -> Result<Option<Self>> {
+    fn read(text: &str, settings: &PrismaSettings, container: &str) -> Result<Option<Self>> {
         let (lines, package) = text.split_once("\npackage\n").unwrap_or((text, ""));
-        let all = |word: &str| -> Vec<String> {
-            let prefix = format!("{word} ");
+        let all = |argument: &str| -> Vec<String> {
+            let prefix = format!("{argument} ");
             let found = lines.lines().filter_map(|line| line.strip_prefix(&prefix));
             found.map(|path| path.trim_start_matches("./").to_owned()).collect()
         };
@@ -102,8 +102,8 @@ impl PrismaCli {
         let knows = !all("config").is_empty() || package.prisma.schema.is_some();
         let schemas = all("schema");
         let usual = ["schema.prisma", "prisma/schema.prisma"];
-        let schema_file = match (&wishes.schema, package.prisma.schema, schemas.as_slice()) {
-            (Some(wish), _, _) => Some(wish.clone()),
+        let schema_file = match (&settings.schema, package.prisma.schema, schemas.as_slice()) {
+            (Some(requested), _, _) => Some(requested.clone()),
             (None, Some(configured), _) => Some(configured),
             (None, None, [one]) => Some(one.clone()),
             (None, None, many) => many.iter().find(|path| usual.contains(&path.as_str())).cloned(),
@@ -119,18 +119,18 @@ impl PrismaCli {
             );
         }
         let by_itself = knows || schema_file.as_deref().is_some_and(|path| usual.contains(&path));
-        let schema = schema_file.clone().filter(|_| wishes.schema.is_some() || !by_itself);
-        let migrations = folder(&all("lock"), schema_file.as_deref(), wishes, container)?;
+        let schema = schema_file.clone().filter(|_| settings.schema.is_some() || !by_itself);
+        let migrations = folder(&all("lock"), schema_file.as_deref(), settings, container)?;
         Ok(Some(Self { program, dir, schema, schema_file, migrations }))
     }
 
-    /// A call of the CLI: `words` and the schema.
-    pub(crate) fn spec(&self, words: &[&str], guard: &[(String, String)]) -> ExecSpec {
+    /// A call of the CLI: `arguments` and the schema.
+    pub(crate) fn spec(&self, arguments: &[&str], guard: &[(String, String)]) -> ExecSpec {
         let mut argv = vec![self.program.clone()];
-        argv.extend(words.iter().map(|word| (*word).to_owned()));
+        argv.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         if let Some(schema) = &self.schema
-            && words.first() != Some(&"studio")
-            && !words.contains(&"diff")
+            && arguments.first() != Some(&"studio")
+            && !arguments.contains(&"diff")
         {
             argv.extend(["--schema".to_owned(), schema.clone()]);
         }
@@ -150,7 +150,7 @@ impl PrismaCli {
 fn folder(
     locks: &[String],
     schema: Option<&str>,
-    wishes: &PrismaSettings,
+    settings: &PrismaSettings,
     container: &str,
 ) -> Result<String> {
     let parent = |path: &str| path.rsplit_once('/').map_or(".", |(parent, _)| parent).to_owned();
@@ -158,7 +158,7 @@ fn folder(
         "." => "migrations".to_owned(),
         dir => format!("{dir}/migrations"),
     });
-    if let Some(dir) = &wishes.dir {
+    if let Some(dir) = &settings.dir {
         return Ok(dir.clone());
     }
     let folders: Vec<String> = locks.iter().map(|lock| parent(lock)).collect();

@@ -19,11 +19,11 @@ use crate::migrations::plan::{Applied, MigrationPlan};
 use crate::migrations::prisma::output;
 use crate::migrations::reset::ResetPlan;
 use crate::migrations::sql::{
-    Character, PRISMA_LOCK, blocking, is_tools_lock, migrated_elsewhere, statements, tools_lock,
+    Character, PRISMA_LOCK, blocking_session, is_tools_lock, migrated_elsewhere, statements, tools_lock,
     waited_in_vain,
 };
 use crate::postgres::session::Refusal;
-use crate::postgres::{Holder, Session};
+use crate::postgres::{BlockingSession, Session};
 use crate::text::sql_quote::literal;
 
 /// Interval at which the sessions of the CLI are checked.
@@ -34,7 +34,7 @@ struct Cancelled {
     /// Text of the statement, as far as the server keeps it.
     query: String,
     /// Blocking session for which the statement waited.
-    holder: Option<Holder>,
+    blocking: Option<BlockingSession>,
 }
 
 impl PrismaDriver {
@@ -76,18 +76,18 @@ impl PrismaDriver {
     /// # Errors
     /// Prisma's states as ours.
     pub(crate) async fn reset(&self, plan: &Confirmed<ResetPlan>) -> Result<()> {
-        let mut words = vec!["migrate", "reset", "--force", "--skip-generate"];
+        let mut arguments = vec!["migrate", "reset", "--force", "--skip-generate"];
         if !plan.plan().seed {
-            words.push("--skip-seed");
+            arguments.push("--skip-seed");
         }
-        let (ran, cancelled) = self.beside_locks(&words).await?;
+        let (ran, cancelled) = self.beside_locks(&arguments).await?;
         let captured = match ran {
             Ok(captured) => captured,
             Err(error) => return Err(self.ended_early(error).await),
         };
         if captured.exit_code != 0 {
             return Err(match cancelled {
-                Some(cancelled) => waited_in_vain("the reset", cancelled.holder.as_ref())
+                Some(cancelled) => waited_in_vain("the reset", cancelled.blocking.as_ref())
                     .note("what it has dropped is dropped")
                     .hint("run it again"),
                 None => output::failure("migrate reset", &captured, &self.backend.name),
@@ -102,7 +102,7 @@ impl PrismaDriver {
     }
 
     /// Runs `prisma WORDS` while nobody else works on the database, and what it had to be cancelled for.
-    async fn beside_locks(&self, words: &[&str]) -> Result<(Result<CommandOutput>, Option<Cancelled>)> {
+    async fn beside_locks(&self, arguments: &[&str]) -> Result<(Result<CommandOutput>, Option<Cancelled>)> {
         let mut session = self.sql.hold().await?;
         let free = async {
             self.sql.wait_for_tools_lock(&mut session, PRISMA_LOCK).await?;
@@ -110,9 +110,9 @@ impl PrismaDriver {
         };
         self.sql.interrupt.or(free).await??;
         let began = session.value("SELECT pg_catalog.clock_timestamp()").await?.unwrap_or_default();
-        self.sql.progress.step(&format!("prisma {}", words[..2].join(" ")));
+        self.sql.progress.step(&format!("prisma {}", arguments[..2].join(" ")));
         // node-postgres calls itself so in `pg_stat_activity`; the native engine has no name there.
-        let spec = self.cli.spec(words, &self.guard).env("PGAPPNAME", self.sql.application());
+        let spec = self.cli.spec(arguments, &self.guard).env("PGAPPNAME", self.sql.application());
         let running = run_command::run(&self.backend, &spec, &self.sql.interrupt);
         let cancelled = RefCell::new(None);
         let ran = tokio::select! {
@@ -141,11 +141,11 @@ impl PrismaDriver {
                 since = None;
                 continue;
             };
-            let Ok(holder) = blocking(session, &pid).await else { continue };
-            if let Some(holder) = &holder
-                && told.replace(holder.pid.clone()).as_ref() != Some(&holder.pid)
+            let Ok(blocking) = blocking_session(session, &pid).await else { continue };
+            if let Some(blocking) = &blocking
+                && told.replace(blocking.pid.clone()).as_ref() != Some(&blocking.pid)
             {
-                self.sql.progress.step(&format!("Prisma waits for {holder}"));
+                self.sql.progress.step(&format!("Prisma waits for {blocking}"));
             }
             let first = since.as_ref().filter(|(known, _)| *known == pid).map(|(_, at)| *at);
             let at = first.unwrap_or_else(Instant::now);
@@ -153,7 +153,7 @@ impl PrismaDriver {
             if at.elapsed() >= self.sql.lock_limit {
                 let cancel = format!("SELECT pg_catalog.pg_cancel_backend({pid})");
                 let _ = session.query(&cancel).await;
-                cancelled.borrow_mut().get_or_insert(Cancelled { query, holder });
+                cancelled.borrow_mut().get_or_insert(Cancelled { query, blocking });
                 since = None;
             }
         }
@@ -185,10 +185,10 @@ impl PrismaDriver {
     /// A file sent as one query left nothing in the database, so its history row is marked as rolled back.
     async fn gave_way(&self, cancelled: &Cancelled) -> Error {
         let Ok(Some((failed, script))) = self.unfinished().await else {
-            return waited_in_vain("Prisma", cancelled.holder.as_ref());
+            return waited_in_vain("Prisma", cancelled.blocking.as_ref());
         };
         let name = &failed.name;
-        let error = waited_in_vain(name, cancelled.holder.as_ref());
+        let error = waited_in_vain(name, cancelled.blocking.as_ref());
         if was_sent_whole(&cancelled.query, &script) && self.sql.take_back(name).await.is_ok() {
             return error.note("nothing of the file was applied");
         }
@@ -292,9 +292,9 @@ impl PrismaDriver {
     /// Somebody was faster between our look and Prisma's (P1002): who.
     async fn locked_out(&self) -> Option<Error> {
         let mut session = self.sql.hold().await.ok()?;
-        let holder = tools_lock(&mut session, PRISMA_LOCK).await.ok()?;
+        let blocking = tools_lock(&mut session, PRISMA_LOCK).await.ok()?;
         session.close().await;
-        Some(migrated_elsewhere(Some(&holder?)))
+        Some(migrated_elsewhere(Some(&blocking?)))
     }
 }
 

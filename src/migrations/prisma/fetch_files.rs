@@ -18,14 +18,17 @@ use crate::error::{self, Error, Result};
 pub(crate) async fn fetch(container: &Container, from: &str, to: &Path) -> Result<()> {
     let spec = ExecSpec::new(["tar", "-C", from, "-cf", "-", "."]);
     let got = container.capture(&spec, None).await?;
-    let words = got.complaint();
-    if got.exit_code != 0 && words.contains("No such file or directory") && !words.contains("exec") {
+    let arguments = got.complaint();
+    if got.exit_code != 0 && arguments.contains("No such file or directory") && !arguments.contains("exec") {
         return Ok(());
     }
     if got.exit_code != 0 {
-        return Err(error::tool(format!("{from} cannot be read in container {}: {words}", container.name))
-            .note("the image needs `tar`")
-            .hint("add it, or name a folder of this machine: `[migrations] dir = \"…\"`"));
+        return Err(error::tool(format!(
+            "{from} cannot be read in container {}: {arguments}",
+            container.name
+        ))
+        .note("the image needs `tar`")
+        .hint("add it, or name a folder of this machine: `[migrations] dir = \"…\"`"));
     }
     if got.stdout.len() >= CAPTURE_LIMIT {
         return Err(error::refused(format!("{from} in container {} is larger than 8 MiB", container.name))

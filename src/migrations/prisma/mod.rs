@@ -59,8 +59,8 @@ impl PrismaDriver {
     ///
     /// # Errors
     /// Errors of [`crate::docker::exec::run_command::run`].
-    pub(crate) async fn run(&self, words: &[&str]) -> Result<CommandOutput> {
-        run_command::run(&self.backend, &self.cli.spec(words, &self.guard), &self.sql.interrupt).await
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<CommandOutput> {
+        run_command::run(&self.backend, &self.cli.spec(arguments, &self.guard), &self.sql.interrupt).await
     }
 
     /// Returns the state of each migration.
@@ -136,8 +136,8 @@ impl PrismaDriver {
         let none = self.sql.scripts()?.is_empty();
         let from: &[&str] =
             if none { &["--from-empty"] } else { &["--from-migrations", &self.cli.migrations] };
-        let words = [&["migrate", "diff"], from, &["--to-schema-datamodel", schema, "--script"]].concat();
-        let captured = self.run(&words).await?;
+        let arguments = [&["migrate", "diff"], from, &["--to-schema-datamodel", schema, "--script"]].concat();
+        let captured = self.run(&arguments).await?;
         if captured.exit_code != 0 {
             let failure =
                 crate::migrations::prisma::output::failure("migrate diff", &captured, &self.backend.name);

@@ -33,11 +33,11 @@ fn plain(text: &str) -> String {
 /// Prisma's code in a text: `P` and four digits, standing alone.
 pub(crate) fn code(text: &str) -> Option<&str> {
     text.match_indices('P').find_map(|(at, _)| {
-        let word = text.get(at..at + 5)?;
-        let digits = word[1..].bytes().all(|byte| byte.is_ascii_digit());
+        let argument = text.get(at..at + 5)?;
+        let digits = argument[1..].bytes().all(|byte| byte.is_ascii_digit());
         let alone = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
         (digits && alone(text[..at].chars().next_back()) && alone(text[at + 5..].chars().next()))
-            .then_some(word)
+            .then_some(argument)
     })
 }
 
@@ -49,7 +49,7 @@ fn code_of_words(text: &str) -> Option<&'static str> {
         ("Authentication failed against", "P1000"),
         ("The database schema is not empty", "P3005"),
     ];
-    WORDS.iter().find(|(words, _)| text.contains(words)).map(|(_, code)| *code)
+    WORDS.iter().find(|(arguments, _)| text.contains(arguments)).map(|(_, code)| *code)
 }
 
 /// The lines that say what went wrong: what follows `Error`, without hints of Prisma's own and empty lines.
@@ -67,7 +67,7 @@ fn gist(text: &str) -> String {
 }
 
 /// The failure of `prisma WORDS` as one of ours.
-pub(crate) fn failure(words: &str, captured: &CommandOutput, container: &str) -> Error {
+pub(crate) fn failure(arguments: &str, captured: &CommandOutput, container: &str) -> Error {
     let text = said(captured);
     let gist = gist(&text);
     let code = code(&text).or_else(|| code_of_words(&text));
@@ -101,7 +101,7 @@ pub(crate) fn failure(words: &str, captured: &CommandOutput, container: &str) ->
         Some("P1012") => error::usage(format!("the schema has an error{suffix}: {gist}")),
         Some("P3008" | "P3011" | "P3012" | "P3017") => error::refused(format!("{gist}{suffix}"))
             .hint("see where each migration stands: `envctl migrate status`"),
-        Some(code) => error::tool(format!("`prisma {words}` failed: {gist} ({code})")),
+        Some(code) => error::tool(format!("`prisma {arguments}` failed: {gist} ({code})")),
         None if text.to_lowercase().contains("drift detected") => {
             error::refused(format!("the database is not what its migrations make: {gist}"))
                 .hint("look at the difference, then write a migration that says it: `envctl migrate create NAME`")
@@ -110,11 +110,11 @@ pub(crate) fn failure(words: &str, captured: &CommandOutput, container: &str) ->
             error::refused(format!("Prisma refuses: {gist}"))
         }
         None => error::tool(format!(
-            "`prisma {words}` in {container} ended with {}: {}",
+            "`prisma {arguments}` in {container} ended with {}: {}",
             captured.exit_code,
             if gist.is_empty() { "there was no output" } else { &gist }
         ))
-        .hint(format!("see for yourself: `envctl exec backend -- npx prisma {words}`")),
+        .hint(format!("see for yourself: `envctl exec backend -- npx prisma {arguments}`")),
     }
 }
 

@@ -63,7 +63,7 @@ studio=$!
 wait "$studio"
 "#;
 
-const GUEST_CONFIG: &str = "import { readFileSync } from 'node:fs';
+const IMAGE_CONFIG: &str = "import { readFileSync } from 'node:fs';
 export default { datasource: { url: readFileSync(`${process.env.HOME}/url`, 'utf8') } };
 ";
 
@@ -119,7 +119,7 @@ pub(crate) struct Studio {
     // Its end ends Studio.
     input: ExecInput,
     place: StudioPlace,
-    words: Vec<u8>,
+    arguments: Vec<u8>,
 }
 
 /// Place where Studio runs.
@@ -141,12 +141,12 @@ impl Studio {
         port: u16,
         url: &Secret,
     ) -> Result<Self> {
-        let word = nonce();
-        let dir = format!("/tmp/envctl-studio-{}", &word[..8]);
+        let argument = nonce();
+        let dir = format!("/tmp/envctl-studio-{}", &argument[..8]);
         let mut argv: Vec<String> = ["sh", "-c", RUN, "sh", &dir, CONFIG].map(str::to_owned).into();
         argv.extend(cli.argv(port, &dir));
         let spec = ExecSpec::new(argv)
-            .env(TAG, word.clone())
+            .env(TAG, argument.clone())
             .env("ENVCTL_STUDIO_URL", url.expose())
             .env("DATABASE_URL", url.expose())
             .env("CHECKPOINT_DISABLE", "1")
@@ -154,8 +154,8 @@ impl Studio {
             .env("NO_COLOR", "1")
             .with_stdin();
         let Exec { output, input, .. } = container.exec(&spec).await?;
-        let (container, place) = (container.clone(), StudioPlace::Backend(word));
-        Ok(Self { container, output, input, place, words: Vec::new() })
+        let (container, place) = (container.clone(), StudioPlace::Backend(argument));
+        Ok(Self { container, output, input, place, arguments: Vec::new() })
     }
 
     /// Starts it in a worker beside `database`, from `image`, which is on the daemon's machine; `program` is the CLI
@@ -172,17 +172,17 @@ impl Studio {
         interrupt: &CancelToken,
     ) -> Result<Self> {
         let unfit = |unfit: Unfit| no_worker(unfit, image);
-        let room = workshop.room().map_err(unfit)?;
-        let left = room.secret("url", url.expose().as_bytes());
-        let left = left.and_then(|()| room.secret("prisma.config.mjs", GUEST_CONFIG.as_bytes()));
-        left.map_err(|cause| unfit(Unfit::NoRoom(cause.to_string())))?;
+        let private_dir = workshop.private_dir().map_err(unfit)?;
+        let left = private_dir.secret("url", url.expose().as_bytes());
+        let left = left.and_then(|()| private_dir.secret("prisma.config.mjs", IMAGE_CONFIG.as_bytes()));
+        left.map_err(|cause| unfit(Unfit::NoPrivateDir(cause.to_string())))?;
         let port = port.to_string();
         let argv = ["sh", "-c", SERVE, "sh", program.unwrap_or_default(), LOOK, &port];
         let tool = ExecSpec::new(argv)
             .env("CHECKPOINT_DISABLE", "1")
             .env("PRISMA_HIDE_UPDATE_MESSAGE", "1")
             .env("NO_COLOR", "1");
-        let worker = workshop.worker(database, room, &tool).guest_of(image);
+        let worker = workshop.worker(database, private_dir, &tool).of_image(image);
         let started = async {
             let exec = worker.start().await.map_err(unfit)?;
             Ok((worker.container().await?, exec))
@@ -190,7 +190,7 @@ impl Studio {
         match interrupt.or(started).await.and_then(|started| started) {
             Ok((container, Exec { output, input, .. })) => {
                 let place = StudioPlace::Worker(Box::new(worker));
-                Ok(Self { container, output, input, place, words: Vec::new() })
+                Ok(Self { container, output, input, place, arguments: Vec::new() })
             }
             Err(error) => {
                 worker.end().await;
@@ -207,18 +207,18 @@ impl Studio {
     /// Resolves when Studio has ended by itself, with why. Keeps its output flowing meanwhile.
     pub(crate) async fn ended(&mut self) -> Error {
         loop {
-            let words = &mut self.words;
+            let arguments = &mut self.arguments;
             let mut sink = |_: Output, bytes: &[u8]| {
-                words.extend_from_slice(bytes);
-                let surplus = words.len().saturating_sub(16 << 10);
-                words.drain(..surplus);
+                arguments.extend_from_slice(bytes);
+                let surplus = arguments.len().saturating_sub(16 << 10);
+                arguments.drain(..surplus);
             };
             match self.output.read(&mut sink).await {
                 Ok(true) => {}
                 Ok(false) | Err(_) => break,
             }
         }
-        let text = String::from_utf8_lossy(&self.words);
+        let text = String::from_utf8_lossy(&self.arguments);
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let last = lines[lines.len().saturating_sub(4)..].join("; ");
         error::tool(format!("Studio in {} has ended: {last}", self.container.name))
@@ -236,18 +236,20 @@ impl Studio {
                 worker.end().await;
                 Ok(())
             }
-            StudioPlace::Backend(word) => end_marked(&container, None, &word).await,
+            StudioPlace::Backend(argument) => end_marked(&container, None, &argument).await,
         }
     }
 }
 
 fn no_worker(unfit: Unfit, image: &str) -> Error {
     match unfit {
-        Unfit::Refused(words) if words.contains("No such image") || words.contains("no such image") => {
+        Unfit::Refused(arguments)
+            if arguments.contains("No such image") || arguments.contains("no such image") =>
+        {
             error::tool(format!("the image {image} is not on the daemon's machine"))
                 .hint(format!("get it: `docker pull {image}`; or name another: `[migrations] studio_image`"))
         }
-        Unfit::NoTool(words) => error::tool(format!("the image {image} has no shell: {words}"))
+        Unfit::NoTool(arguments) => error::tool(format!("the image {image} has no shell: {arguments}"))
             .hint("use an image with a shell, Node and Prisma 7 or later, which Studio needs"),
         other => error::tool(format!("Studio cannot run beside the database: {other}"))
             .hint("put Prisma 7 or later into the backend's image; then Studio runs there"),
@@ -276,6 +278,6 @@ mod tests {
             argv,
             ["/p", "studio", "--port", "5555", "--browser", "none", "--config", "/tmp/x/prisma.config.mjs"]
         );
-        assert!(!CONFIG.contains("postgres") && !GUEST_CONFIG.contains("postgres"));
+        assert!(!CONFIG.contains("postgres") && !IMAGE_CONFIG.contains("postgres"));
     }
 }

@@ -305,7 +305,7 @@ fn unpadded(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn ledger(layout: Layout) -> HistoryTable {
+    fn history_table(layout: Layout) -> HistoryTable {
         HistoryTable { layout, schema: "public".into(), database: "app".into() }
     }
 
@@ -322,13 +322,13 @@ mod tests {
 
     #[test]
     fn other_line_ends_are_no_edit_and_another_letter_is() {
-        let prisma = ledger(Layout::Prisma);
+        let prisma = history_table(Layout::Prisma);
         let kept = prisma.checksum(&script("a\nb\n"));
         assert!(prisma.matches(&kept, &script("a\r\nb\r\n")));
         assert!(prisma.matches(&prisma.checksum(&script("a\r\nb\r\n")), &script("a\nb\n")));
         assert!(!prisma.matches(&kept, &script("a\nc\n")));
         assert!(prisma.matches(&unpadded(&Sha256::digest("a\nb\n")), &script("a\nb\n")));
-        let sqlx = ledger(Layout::Sqlx);
+        let sqlx = history_table(Layout::Sqlx);
         assert!(
             sqlx.matches(&sqlx.checksum(&script("a\n")), &script("a\r\n")),
             "line ends do not change the checksum"
@@ -340,10 +340,10 @@ mod tests {
 
     #[test]
     fn locks_are_those_of_the_tools() {
-        assert_eq!(ledger(Layout::Prisma).lock(), 72_707_369);
+        assert_eq!(history_table(Layout::Prisma).lock(), 72_707_369);
         // The factor is sqlx-postgres's (`generate_lock_id`).
-        assert_eq!(ledger(Layout::Sqlx).lock(), 0x3d32_ad9e * i64::from(crc32fast::hash(b"app")));
-        let go = ledger(Layout::GolangMigrate).lock();
+        assert_eq!(history_table(Layout::Sqlx).lock(), 0x3d32_ad9e * i64::from(crc32fast::hash(b"app")));
+        let go = history_table(Layout::GolangMigrate).lock();
         assert!((0..=i64::from(u32::MAX)).contains(&go));
     }
 }

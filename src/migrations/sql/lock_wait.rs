@@ -10,7 +10,7 @@ use super::SqlDriver;
 use crate::error::{self, Error, Result};
 use crate::postgres::lock::{self, LockMode};
 use crate::postgres::session::Refusal;
-use crate::postgres::{Holder, Session};
+use crate::postgres::{BlockingSession, Session};
 
 /// SQLSTATE `lock_not_available`: `lock_timeout` has ended the waiting.
 pub(crate) const WAITED: &str = "55P03";
@@ -61,11 +61,11 @@ impl SqlDriver {
     /// Waits until nobody holds a tool's lock, without taking it: the tool itself is going to.
     pub(crate) async fn wait_for_tools_lock(&self, session: &mut Session, key: i64) -> Result<()> {
         let started = Instant::now();
-        while let Some(holder) = tools_lock(session, key).await? {
+        while let Some(blocking) = tools_lock(session, key).await? {
             if started.elapsed() >= self.lock_limit {
-                return Err(migrated_elsewhere(Some(&holder)));
+                return Err(migrated_elsewhere(Some(&blocking)));
             }
-            self.progress.step(&format!("waiting for another migration: {holder}"));
+            self.progress.step(&format!("waiting for another migration: {blocking}"));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
@@ -77,7 +77,7 @@ impl SqlDriver {
              AND (a.application_name ~ '^pg_dump' OR a.application_name ~ '^envctl/[0-9a-f]{8} dump') \
              ORDER BY a.backend_start";
         let started = Instant::now();
-        while let Some(dump) = Holder::find(session, dumps).await? {
+        while let Some(dump) = BlockingSession::find(session, dumps).await? {
             if started.elapsed() >= self.lock_limit {
                 return Err(error::busy(format!("a dump of this database runs: {dump}"))
                     .note("a migration beside it would make the application wait")
@@ -95,7 +95,8 @@ impl SqlDriver {
         let waits = is_tools_lock(key).replace("l.granted", "NOT l.granted");
         let started = Instant::now();
         while let Some(waiting) =
-            Holder::find(session, &format!("JOIN pg_catalog.pg_locks l USING (pid) WHERE {waits}")).await?
+            BlockingSession::find(session, &format!("JOIN pg_catalog.pg_locks l USING (pid) WHERE {waits}"))
+                .await?
         {
             if started.elapsed() >= QUEUE_LIMIT {
                 break;
@@ -108,15 +109,19 @@ impl SqlDriver {
 
     /// Does `work` in the session `pid`, and looks from another one who holds it up: once `lock_timeout` has struck
     /// nobody can tell any more. What is done soon costs no second session.
-    pub(crate) async fn watched<T>(&self, pid: &str, work: impl Future<Output = T>) -> (T, Option<Holder>) {
+    pub(crate) async fn watched<T>(
+        &self,
+        pid: &str,
+        work: impl Future<Output = T>,
+    ) -> (T, Option<BlockingSession>) {
         let seen = RefCell::new(None);
         let looking = async {
             tokio::time::sleep((self.lock_limit / 4).min(Duration::from_secs(1))).await;
             if let Ok(mut session) = self.session().await {
-                while let Ok(holder) = blocking(&mut session, pid).await {
-                    if let Some(holder) = holder {
-                        self.progress.step(&format!("waiting for {holder}"));
-                        seen.replace(Some(holder));
+                while let Ok(blocking) = blocking_session(&mut session, pid).await {
+                    if let Some(blocking) = blocking {
+                        self.progress.step(&format!("waiting for {blocking}"));
+                        seen.replace(Some(blocking));
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -133,9 +138,9 @@ impl SqlDriver {
 }
 
 /// Returns the session that holds a tool's lock on this database.
-pub(crate) async fn tools_lock(session: &mut Session, key: i64) -> Result<Option<Holder>, Refusal> {
+pub(crate) async fn tools_lock(session: &mut Session, key: i64) -> Result<Option<BlockingSession>, Refusal> {
     let holding = format!("JOIN pg_catalog.pg_locks l USING (pid) WHERE {}", is_tools_lock(key));
-    Holder::find(session, &holding).await
+    BlockingSession::find(session, &holding).await
 }
 
 /// The condition on `pg_locks l`.
@@ -149,27 +154,30 @@ pub(crate) fn is_tools_lock(key: i64) -> String {
 }
 
 /// Whom a session waits for.
-pub(crate) async fn blocking(session: &mut Session, pid: &str) -> Result<Option<Holder>, Refusal> {
+pub(crate) async fn blocking_session(
+    session: &mut Session,
+    pid: &str,
+) -> Result<Option<BlockingSession>, Refusal> {
     let blocks = format!(
         "WHERE a.pid = ANY (pg_catalog.pg_blocking_pids({pid})) ORDER BY coalesce(a.xact_start, a.backend_start)"
     );
-    Holder::find(session, &blocks).await
+    BlockingSession::find(session, &blocks).await
 }
 
 /// Error for another migration that runs on this database, Prisma's P1002.
-pub(crate) fn migrated_elsewhere(holder: Option<&Holder>) -> Error {
-    error::busy(format!("another migration runs on this database: {}", Holder::name(holder)))
+pub(crate) fn migrated_elsewhere(blocking: Option<&BlockingSession>) -> Error {
+    error::busy(format!("another migration runs on this database: {}", BlockingSession::name(blocking)))
         .hint("wait longer with `--lock-timeout 5m`, or try again later")
 }
 
 /// Error for a wait that ended without result, because another session holds a table.
-pub(crate) fn waited_in_vain(what: &str, holder: Option<&Holder>) -> Error {
-    let error = match holder {
-        Some(holder) => {
-            error::busy(format!("{what} waited in vain for a table that {holder} holds: {}", holder.doing))
+pub(crate) fn waited_in_vain(what: &str, blocking: Option<&BlockingSession>) -> Error {
+    let error = match blocking {
+        Some(blocking) => {
+            error::busy(format!("{what} waited in vain for a table that {blocking} holds: {}", blocking.doing))
                 .hint(format!(
                     "let it end, or end it: `envctl psql -c \"select pg_terminate_backend({})\"`",
-                    holder.pid
+                    blocking.pid
                 ))
         }
         None => error::busy(format!("{what} waited in vain for a table that another session holds")).hint(

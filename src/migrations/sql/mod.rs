@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub(crate) use history_table::PRISMA_LOCK;
 pub(crate) use history_table::{HistoryRow, HistoryTable};
-pub(crate) use lock_wait::{blocking, is_tools_lock, migrated_elsewhere, tools_lock, waited_in_vain};
+pub(crate) use lock_wait::{blocking_session, is_tools_lock, migrated_elsewhere, tools_lock, waited_in_vain};
 pub(crate) use reset::drop_schema;
 pub(crate) use resolve::{Resolution, ResolvePlan};
 pub(crate) use statements::Character;
@@ -68,7 +68,7 @@ pub(crate) struct SqlDriver {
 
 /// The database's side of a comparison.
 struct RecordedHistory {
-    ledger: HistoryTable,
+    history_table: HistoryTable,
     exists: bool,
     records: Vec<HistoryRow>,
     /// Other tables in the schema, where the table is not there yet.
@@ -86,7 +86,7 @@ impl RecordedHistory {
 impl SqlDriver {
     /// Returns the driver's name, as plans show it.
     pub(crate) fn name(&self) -> String {
-        format!("sql ({} files)", self.layout.word())
+        format!("sql ({} files)", self.layout.keyword())
     }
 
     pub(crate) fn application(&self) -> String {
@@ -118,9 +118,9 @@ impl SqlDriver {
         let kept = self.interrupt.or(self.look(session)).await??;
         let mut history = self.compare(&scripts, &kept)?;
         if let Some(unfinished) = kept.unfinished()
-            && let Some(holder) = tools_lock(session, kept.ledger.lock()).await?
+            && let Some(blocking) = tools_lock(session, kept.history_table.lock()).await?
         {
-            history.remarks.push(format!("{unfinished} runs now, by {holder}"));
+            history.remarks.push(format!("{unfinished} runs now, by {blocking}"));
         }
         Ok(history)
     }
@@ -220,7 +220,7 @@ impl SqlDriver {
         if kept.unfinished().is_none() {
             return Ok(kept);
         }
-        self.wait_for_tools_lock(session, kept.ledger.lock()).await?;
+        self.wait_for_tools_lock(session, kept.history_table.lock()).await?;
         self.look(session).await
     }
 
@@ -251,15 +251,15 @@ impl SqlDriver {
                 {
                     return Err(error::refused(format!(
                         "the table schema_migrations of database {database:?} is not of {}",
-                        self.layout.word()
+                        self.layout.keyword()
                     ))
                     .note("another tool keeps its history there")
                     .hint("name that tool's layout: `[migrations] layout = \"…\"`"));
                 }
-                let ledger = HistoryTable { layout: self.layout, schema, database };
-                let rows = session.query(&ledger.read()).await?;
+                let history_table = HistoryTable { layout: self.layout, schema, database };
+                let rows = session.query(&history_table.read()).await?;
                 let records = rows.into_iter().filter_map(HistoryTable::record).collect();
-                Ok(RecordedHistory { ledger, exists: true, records, strangers: Vec::new() })
+                Ok(RecordedHistory { history_table, exists: true, records, strangers: Vec::new() })
             }
             _ => self.absent(session).await,
         }
@@ -278,8 +278,8 @@ impl SqlDriver {
         let [schema, database, tables] =
             <[String; 3]>::try_from(rows.into_iter().next().unwrap_or_default()).unwrap_or_default();
         let strangers = tables.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        let ledger = HistoryTable { layout: self.layout, schema, database };
-        Ok(RecordedHistory { ledger, exists: false, records: Vec::new(), strangers })
+        let history_table = HistoryTable { layout: self.layout, schema, database };
+        Ok(RecordedHistory { history_table, exists: false, records: Vec::new(), strangers })
     }
 
     fn compare(&self, scripts: &[Script], kept: &RecordedHistory) -> Result<History> {
@@ -312,7 +312,7 @@ impl SqlDriver {
         }
         Ok(History {
             driver: self.name(),
-            database: kept.ledger.database.clone(),
+            database: kept.history_table.database.clone(),
             folder: directory::shown(&self.folder, self.project.as_deref()),
             migrations,
             remarks,
@@ -330,7 +330,7 @@ impl SqlDriver {
             ));
         }
         // Prisma's P3005. The other tools begin wherever they are.
-        if !kept.exists && kept.ledger.keeps_failures() && !kept.strangers.is_empty() {
+        if !kept.exists && kept.history_table.keeps_failures() && !kept.strangers.is_empty() {
             let first = history.migrations.first().map_or("NAME", |one| one.name.as_str());
             return Err(error::refused(format!(
                 "the database schema is not empty, and nothing says which migrations are in it ({})",
@@ -361,8 +361,8 @@ fn failed_before(failed: &Migration) -> error::Error {
 
 /// Files first, in their order; then what only the database knows.
 fn compare(scripts: &[Script], kept: &RecordedHistory) -> Vec<Migration> {
-    let ledger = &kept.ledger;
-    let upto = (ledger.layout == Layout::GolangMigrate)
+    let history_table = &kept.history_table;
+    let upto = (history_table.layout == Layout::GolangMigrate)
         .then(|| kept.records.first().and_then(|record| record.key.parse::<u64>().ok()))
         .flatten();
     let of = |script: &Script| {
@@ -370,7 +370,7 @@ fn compare(scripts: &[Script], kept: &RecordedHistory) -> Vec<Migration> {
         let below = upto.is_some_and(|upto| script.key.parse::<u64>().is_ok_and(|version| version < upto));
         let state = match record {
             Some(HistoryRow { unfinished: Some(logs), .. }) => MigrationState::Failed { logs: logs.clone() },
-            Some(HistoryRow { checksum: Some(kept), .. }) if !ledger.matches(kept, script) => {
+            Some(HistoryRow { checksum: Some(kept), .. }) if !history_table.matches(kept, script) => {
                 MigrationState::Edited
             }
             Some(_) => MigrationState::Applied,
@@ -399,7 +399,7 @@ fn other_line_ends(scripts: &[Script], kept: &RecordedHistory) -> Option<String>
         let record = kept.records.iter().find(|record| record.key == script.key);
         let checksum = record.and_then(|record| record.checksum.as_deref());
         checksum.is_some_and(|checksum| {
-            kept.ledger.checksum(script) != checksum && kept.ledger.matches(checksum, script)
+            kept.history_table.checksum(script) != checksum && kept.history_table.matches(checksum, script)
         })
     };
     let names: Vec<&str> = scripts.iter().filter(differs).map(|script| script.name.as_str()).collect();

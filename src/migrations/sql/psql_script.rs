@@ -68,8 +68,8 @@ pub(crate) struct Program<'a> {
 }
 
 impl Program<'_> {
-    /// The lines; `word` closes each outcome.
-    pub(crate) fn lines(&self, word: &str) -> String {
+    /// The lines; `token` closes each outcome.
+    pub(crate) fn lines(&self, token: &str) -> String {
         let Self { locked, discard, reset, before, after, .. } = self;
         let file = BASE64_STANDARD.encode(self.file);
         // Inside a transaction block now() is older than the statement.
@@ -81,13 +81,13 @@ impl Program<'_> {
             _ => ("SELECT pg_catalog.now() <> pg_catalog.statement_timestamp() AS envctl_open \\gset", ""),
         };
         let unless_failed =
-            |stage: &str| format!("\\if :ERROR\n\\echo {word} {stage}\n{}\n\\else", report_lines(word));
-        let unless_open = format!("\\if :envctl_open\n\\echo {word} open\n\\else");
+            |stage: &str| format!("\\if :ERROR\n\\echo {token} {stage}\n{}\n\\else", report_lines(token));
+        let unless_open = format!("\\if :envctl_open\n\\echo {token} open\n\\else");
         let mut lines = vec![
             // What the file selects is nobody's answer.
             "\\o /dev/null".to_owned(),
             format!("\\set envctl_locked false\nSELECT ({locked}) AS envctl_locked \\gset"),
-            format!("\\if :envctl_locked\n\\else\n\\echo {word} unlocked\n\\endif\n\\if :envctl_locked"),
+            format!("\\if :envctl_locked\n\\else\n\\echo {token} unlocked\n\\endif\n\\if :envctl_locked"),
             format!("{discard};\n{}", unless_failed("before")),
             format!("{before};\n{}", unless_failed("before")),
             format!("SELECT pg_catalog.convert_from(pg_catalog.decode('{file}','base64'),'UTF8') \\gexec"),
@@ -96,10 +96,10 @@ impl Program<'_> {
             format!("{reset};\n{}", unless_failed("after")),
             format!("{after};\n{}", unless_failed("after")),
             format!("{open}\n{unless_open}"),
-            format!("\\echo {word} whole"),
+            format!("\\echo {token} whole"),
         ];
         lines.extend(["\\endif"; 8].map(str::to_owned));
-        lines.push(format!("\\o\n\\echo {word}.\n"));
+        lines.push(format!("\\o\n\\echo {token}.\n"));
         lines.join("\n")
     }
 }
@@ -112,7 +112,7 @@ impl ScriptOutcome {
             return Self::Whole;
         }
         Self::At(
-            STAGES.iter().find(|(word, _)| *word == stage).map_or(ScriptStage::Before, |(_, stage)| *stage),
+            STAGES.iter().find(|(token, _)| *token == stage).map_or(ScriptStage::Before, |(_, stage)| *stage),
         )
     }
 }

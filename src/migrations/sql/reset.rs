@@ -26,14 +26,14 @@ impl SqlDriver {
         }
         let mut session = self.hold().await?;
         let kept = self.look(&mut session).await?;
-        self.take_tools_lock(&mut session, kept.ledger.lock()).await?;
+        self.take_tools_lock(&mut session, kept.history_table.lock()).await?;
         self.wait_for_dumps(&mut session).await?;
         self.progress.step("dropping what is there");
         let pid = session.value("SELECT pg_catalog.pg_backend_pid()").await?.unwrap_or_default();
-        let dropping = drop_schema(&mut session, &kept.ledger.schema, self.lock_limit.as_millis());
-        let (dropped, holder) = self.watched(&pid, dropping).await;
+        let dropping = drop_schema(&mut session, &kept.history_table.schema, self.lock_limit.as_millis());
+        let (dropped, blocking) = self.watched(&pid, dropping).await;
         dropped.map_err(|refusal| match refusal.state() {
-            Some(WAITED) => waited_in_vain("the reset", holder.as_ref()).note("nothing was dropped"),
+            Some(WAITED) => waited_in_vain("the reset", blocking.as_ref()).note("nothing was dropped"),
             _ => refusal.into(),
         })?;
         let planned = scripts.iter().map(|script| PlannedMigration {
@@ -43,7 +43,7 @@ impl SqlDriver {
         });
         let plan = MigrationPlan {
             driver: self.name(),
-            database: kept.ledger.database.clone(),
+            database: kept.history_table.database.clone(),
             folder: String::new(),
             pending: planned.collect(),
             remarks: Vec::new(),

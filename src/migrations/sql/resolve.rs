@@ -38,11 +38,11 @@ impl Plan for ResolvePlan {
 
 impl fmt::Display for ResolvePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = match self.resolution {
+        let name = match self.resolution {
             Resolution::Applied => "mark as applied, without running it",
             Resolution::RolledBack => "mark as rolled back, to be applied again",
         };
-        writeln!(f, "{word}: {}\n  in database {:?}", self.name, self.database)
+        writeln!(f, "{name}: {}\n  in database {:?}", self.name, self.database)
     }
 }
 
@@ -56,7 +56,7 @@ impl SqlDriver {
         let scripts = self.layout.read(&self.folder)?;
         let mut session = self.hold().await?;
         let kept = self.look(&mut session).await?;
-        self.take_tools_lock(&mut session, kept.ledger.lock()).await?;
+        self.take_tools_lock(&mut session, kept.history_table.lock()).await?;
         let kept = self.look(&mut session).await?;
         let history = self.compare(&scripts, &kept)?;
         let Some(at) = history.migrations.iter().position(|one| one.name == plan.name) else {
@@ -76,21 +76,21 @@ impl SqlDriver {
                     .note("its checksum is part of the history")
                     .hint("put the file back first"));
             }
-            (Resolution::Applied, Some(script)) => kept.ledger.resolve_applied(script, &row_id()),
+            (Resolution::Applied, Some(script)) => kept.history_table.resolve_applied(script, &row_id()),
             (Resolution::RolledBack, _) if !matches!(state, MigrationState::Failed { .. }) => {
-                return Err(error::refused(format!("{} did not fail: it is {}", plan.name, state.word()))
+                return Err(error::refused(format!("{} did not fail: it is {}", plan.name, state.keyword()))
                     .note("only a migration that was begun and not finished can be marked as rolled back"));
             }
             (Resolution::RolledBack, script) => {
                 let before =
                     at.checked_sub(1).and_then(|before| scripts.get(before)).map(|one| one.key.as_str());
                 let key = script.map_or(plan.name.as_str(), |script| script.key.as_str());
-                vec![kept.ledger.resolve_rolled_back(key, before)]
+                vec![kept.history_table.resolve_rolled_back(key, before)]
             }
         };
         session.query("BEGIN").await?;
         if !kept.exists {
-            session.query(&kept.ledger.create()).await?;
+            session.query(&kept.history_table.create()).await?;
         }
         for statement in statements {
             for one in statement.split("\\; ") {
@@ -109,7 +109,7 @@ impl SqlDriver {
     pub(crate) async fn take_back(&self, name: &str) -> Result<()> {
         let mut session = self.hold().await?;
         let kept = self.look(&mut session).await?;
-        session.query(&kept.ledger.resolve_rolled_back(name, None)).await?;
+        session.query(&kept.history_table.resolve_rolled_back(name, None)).await?;
         session.close().await;
         Ok(())
     }

@@ -88,14 +88,14 @@ impl SqlDriver {
     pub(crate) async fn apply_in(&self, session: &mut Session, plan: &MigrationPlan) -> Result<Applied> {
         let scripts = self.layout.read(&self.folder)?;
         let kept = self.look(session).await?;
-        self.take_tools_lock(session, kept.ledger.lock()).await?;
+        self.take_tools_lock(session, kept.history_table.lock()).await?;
         self.wait_for_dumps(session).await?;
         // Somebody may have been faster: what counts is what the table says now.
         let kept = self.look(session).await?;
         let history = self.compare(&scripts, &kept)?;
         Self::refuse_unsettled(&history, &kept)?;
         if !kept.exists {
-            session.query(&kept.ledger.create()).await?;
+            session.query(&kept.history_table.create()).await?;
         }
         let pid = session.value("SELECT pg_catalog.pg_backend_pid()").await?.unwrap_or_default();
         let mut done =
@@ -128,12 +128,12 @@ impl SqlDriver {
         for attempt in 1.. {
             let id = row_id();
             let before = if character.outside {
-                self.wait_for_queue(session, kept.ledger.lock()).await?;
+                self.wait_for_queue(session, kept.history_table.lock()).await?;
                 invalid_indexes(session).await?
             } else {
                 Vec::new()
             };
-            let (sent, holder) = self.watched(pid, self.send(session, step, &id)).await;
+            let (sent, blocking) = self.watched(pid, self.send(session, step, &id)).await;
             let ended = match sent {
                 Ok(ended) => ended,
                 Err(refusal) => return Err(self.contact_lost(step, refusal.into()).await),
@@ -141,7 +141,7 @@ impl SqlDriver {
             let ScriptOutcome::At(stage) = ended else { return Ok(()) };
             if stage == ScriptStage::Unlocked {
                 // `pg_advisory_unlock_all` in the file before. Nobody else has been let in between two attempts.
-                self.lock_again(session, kept.ledger.lock()).await?;
+                self.lock_again(session, kept.history_table.lock()).await?;
                 continue;
             }
             let why = match self.why(session, stage).await {
@@ -157,7 +157,7 @@ impl SqlDriver {
                 for index in after.iter().filter(|index| !before.contains(index)) {
                     session.query(&format!("DROP INDEX CONCURRENTLY IF EXISTS {index}")).await?;
                 }
-                note(session, kept.ledger.take_back(&id, step.before)).await?;
+                note(session, kept.history_table.take_back(&id, step.before)).await?;
                 self.progress.on(Event::Warning(format!(
                     "{}: deadlock with another session; trying again",
                     script.name
@@ -166,8 +166,8 @@ impl SqlDriver {
             }
             if why.state == WAITED && step.remains(stage) == Remains::Nothing {
                 // Whoever waited in vain and left nothing needs no decision by anybody.
-                note(session, kept.ledger.take_back(&id, step.before)).await?;
-                let error = waited_in_vain(&script.name, holder.as_ref());
+                note(session, kept.history_table.take_back(&id, step.before)).await?;
+                let error = waited_in_vain(&script.name, blocking.as_ref());
                 return Err(step.and_before(error.note("nothing of the file was applied")));
             }
             return Err(self.failed(session, step, &id, (stage, &why)).await);
@@ -183,14 +183,16 @@ impl SqlDriver {
     ) -> std::result::Result<ScriptOutcome, Refusal> {
         let RunStep { kept, script, character, .. } = step;
         // A build that locks nobody out may wait.
-        let (reset, locked) =
-            (self.session_reset(session.access(), !character.outside), Self::locked(kept.ledger.lock()));
+        let (reset, locked) = (
+            self.session_reset(session.access(), !character.outside),
+            Self::locked(kept.history_table.lock()),
+        );
         // Everything that DISCARD ALL takes back, but for the locks that this session holds.
         let discard = format!(
             "{reset}\\; CLOSE ALL\\; DEALLOCATE ALL\\; UNLISTEN *\\; DISCARD TEMP\\; DISCARD SEQUENCES"
         );
-        let before = format!("{}{}", kept.ledger.search_path(), kept.ledger.begin(script, id));
-        let after = kept.ledger.finish(script, id, step.more);
+        let before = format!("{}{}", kept.history_table.search_path(), kept.history_table.begin(script, id));
+        let after = kept.history_table.finish(script, id, step.more);
         let program = Program {
             locked: &locked,
             discard: &discard,
@@ -199,9 +201,9 @@ impl SqlDriver {
             file: &script.sql,
             in_transaction: script.transaction,
             after: &after,
-            after_looks: kept.ledger.keeps_failures(),
+            after_looks: kept.history_table.keeps_failures(),
         };
-        Ok(ScriptOutcome::read(&session.program(|word| program.lines(word)).await?))
+        Ok(ScriptOutcome::read(&session.program(|token| program.lines(token)).await?))
     }
 
     /// Statements that give the session the role and the settings back that it was opened with.
@@ -237,15 +239,15 @@ impl SqlDriver {
         let RunStep { kept, script, character, .. } = step;
         let remains = step.remains(stage);
         let note_down = if stage == ScriptStage::Before {
-            kept.ledger.take_back(id, step.before)
+            kept.history_table.take_back(id, step.before)
         } else {
-            kept.ledger.fail(id, &why.log())
+            kept.history_table.fail(id, &why.log())
         };
         let noted = note(session, note_down).await;
         let mut error = error::tool(format!("{} failed: {why}", script.name));
         let place = place(script, self.project.as_deref());
         let name = &script.name;
-        let marked = kept.ledger.keeps_failures() || kept.ledger.is_dirty_after_failure();
+        let marked = kept.history_table.keeps_failures() || kept.history_table.is_dirty_after_failure();
         error = match remains {
             Remains::Nothing => {
                 let settle = if marked && stage != ScriptStage::Before {
@@ -288,9 +290,8 @@ impl SqlDriver {
         error = step.and_before(error);
         match noted {
             Ok(()) => error,
-            Err(cause) => {
-                error.note(format!("the failure could not be noted in {}: {cause}", kept.ledger.table()))
-            }
+            Err(cause) => error
+                .note(format!("the failure could not be noted in {}: {cause}", kept.history_table.table())),
         }
     }
 
@@ -316,7 +317,7 @@ impl SqlDriver {
             Some(Some(record)) if record.unfinished.is_none() => {
                 unknown(format!("the connection was lost, but {name} was applied whole")).note("`envctl migrate` goes on with the rest")
             }
-            Some(None) if !step.kept.ledger.keeps_failures() => {
+            Some(None) if !step.kept.history_table.keeps_failures() => {
                 unknown(format!("the connection was lost during {name}; nothing of it was applied")).note("`envctl migrate` begins it again")
             }
             _ => unknown(format!("the connection to PostgreSQL was lost while {name} was being applied"))
@@ -347,7 +348,7 @@ impl SqlDriver {
             }
             let kept = self.look(&mut session).await.ok()?;
             // Whoever still holds the tool's lock is still at it, under a name of its own.
-            let free = format!("SELECT pg_catalog.pg_try_advisory_lock({})", kept.ledger.lock());
+            let free = format!("SELECT pg_catalog.pg_try_advisory_lock({})", kept.history_table.lock());
             if session.value(&free).await.ok()?.as_deref() != Some("t") {
                 return None;
             }
@@ -356,8 +357,8 @@ impl SqlDriver {
                     .records
                     .iter()
                     .any(|one| one.key == script.key && one.unfinished.as_deref() == Some(""));
-                if begun && nothing_stays(&script) && kept.ledger.keeps_failures() {
-                    session.query(&kept.ledger.resolve_rolled_back(&script.name, None)).await.ok()?;
+                if begun && nothing_stays(&script) && kept.history_table.keeps_failures() {
+                    session.query(&kept.history_table.resolve_rolled_back(&script.name, None)).await.ok()?;
                 }
             }
             session.close().await;

@@ -11,7 +11,7 @@ pub(crate) struct SqlStatement {
     /// Line on which it begins, from 1.
     pub(crate) line: usize,
     /// Keywords and unquoted names in upper case; a quoted name is `""`.
-    pub(crate) words: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// Reports whether a body in dollars holds the word COMMIT.
     body_commits: bool,
 }
@@ -22,15 +22,15 @@ pub(crate) fn statements(sql: &str) -> Vec<SqlStatement> {
         let mut statement = SqlStatement { line: tokens.first()?.line, ..SqlStatement::default() };
         for token in tokens {
             match token.kind {
-                SqlTokenKind::Word | SqlTokenKind::Number => statement.words.push(token.text.to_uppercase()),
-                SqlTokenKind::Quoted => statement.words.push("\"\"".to_owned()),
+                SqlTokenKind::Word | SqlTokenKind::Number => statement.names.push(token.text.to_uppercase()),
+                SqlTokenKind::Quoted => statement.names.push("\"\"".to_owned()),
                 SqlTokenKind::Body => {
                     statement.body_commits |= token.text.to_uppercase().contains("COMMIT");
                 }
                 _ => {}
             }
         }
-        (!statement.words.is_empty()).then_some(statement)
+        (!statement.names.is_empty()).then_some(statement)
     };
     sql::statements(sql).into_iter().filter_map(read).collect()
 }
@@ -38,7 +38,7 @@ pub(crate) fn statements(sql: &str) -> Vec<SqlStatement> {
 impl SqlStatement {
     /// Reports whether it ends a transaction so that its changes stay.
     fn commits(&self) -> bool {
-        match self.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        match self.names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             ["COMMIT" | "ROLLBACK", "PREPARED", ..] => false,
             ["COMMIT" | "END", ..] | ["PREPARE", "TRANSACTION", ..] => true,
             _ => false,
@@ -47,7 +47,7 @@ impl SqlStatement {
 
     /// Reports whether it runs a procedure or a block that may commit: those can where they are a query of their own.
     fn may_commit_inside(&self) -> bool {
-        match self.words.first().map(String::as_str) {
+        match self.names.first().map(String::as_str) {
             Some("CALL") => true,
             Some("DO") => self.body_commits,
             _ => false,
@@ -56,13 +56,13 @@ impl SqlStatement {
 
     /// Name of a statement that the server refuses in a transaction, and so in a query of several statements.
     pub(crate) fn outside(&self) -> Option<String> {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let concurrently = || {
-            let at = words.iter().position(|word| *word == "CONCURRENTLY")?;
+            let at = names.iter().position(|keyword| *keyword == "CONCURRENTLY")?;
             // `REINDEX (CONCURRENTLY FALSE)`
-            (!matches!(words.get(at + 1), Some(&("FALSE" | "OFF" | "0")))).then_some(())
+            (!matches!(names.get(at + 1), Some(&("FALSE" | "OFF" | "0")))).then_some(())
         };
-        let name = match words.as_slice() {
+        let name = match names.as_slice() {
             ["CREATE", "INDEX", ..] | ["CREATE", "UNIQUE", "INDEX", ..] => {
                 concurrently().map(|()| "CREATE INDEX CONCURRENTLY")
             }
@@ -130,9 +130,9 @@ mod tests {
     fn words_in_strings_comments_and_bodies_are_not_statements() {
         let sql = "-- commit;\n/* begin; /* x */ commit; */ select 'it''s; commit', \"commit;\", E'a\\'; commit';\n\
                    create function f() returns void as $fn$ begin; commit; end $fn$ language plpgsql;";
-        let words = statements(sql);
-        assert_eq!(words.len(), 2, "{words:?}");
-        assert_eq!((words[0].line, words[1].line), (2, 3));
+        let names = statements(sql);
+        assert_eq!(names.len(), 2, "{names:?}");
+        assert_eq!((names[0].line, names[1].line), (2, 3));
         assert!(Character::of(sql).whole_or_nothing());
         assert_eq!(statements("  ; -- nothing\n ;").len(), 0);
     }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-use crate::codec::Unpacker;
+use crate::codec::DecompressReader;
 use crate::error::{self, Result};
 
 /// Starts a thread that decompresses the blocks from the returned sender and sends the content to `blocks`.
@@ -16,8 +16,8 @@ pub(crate) fn unpack(blocks: mpsc::Sender<Vec<u8>>) -> (mpsc::Sender<Vec<u8>>, J
     let (sender, receiver) = mpsc::channel(4);
     let arriving = Arriving { receiver, block: Vec::new(), at: 0 };
     let thread = std::thread::spawn(move || {
-        let (_, mut unpacker) = Unpacker::open(arriving, 1)?;
-        while let Some(block) = unpacker.next_block()? {
+        let (_, mut decompressor) = DecompressReader::open(arriving, 1)?;
+        while let Some(block) = decompressor.next_block()? {
             // The receiver knows best why it stopped; its own error is the one that is told.
             blocks.blocking_send(block).map_err(|_| error::failed("the backup cannot be written"))?;
         }

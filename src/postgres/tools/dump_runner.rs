@@ -44,8 +44,8 @@ pub(crate) enum Transport {
 impl FromStr for Transport {
     type Err = Error;
 
-    fn from_str(word: &str) -> Result<Self> {
-        match word {
+    fn from_str(transport: &str) -> Result<Self> {
+        match transport {
             "auto" => Ok(Self::Auto),
             "worker" => Ok(Self::Worker),
             "exec" => Ok(Self::Exec),
@@ -63,7 +63,7 @@ pub(crate) struct TransportOptions {
     /// Requested transport.
     pub(crate) transport: Transport,
     /// Parent of the private directories of workers.
-    pub(crate) rooms: PathBuf,
+    pub(crate) private_dirs: PathBuf,
     /// Parents in which other runs may have made private directories.
     pub(crate) elsewhere: Vec<PathBuf>,
     /// Parent of private directories for much data, beside the backup.
@@ -78,7 +78,7 @@ pub(crate) struct TransportOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TransportUsed {
     /// `worker` or `exec`.
-    pub(crate) word: &'static str,
+    pub(crate) transport: &'static str,
     /// Reason why `auto` used no worker.
     pub(crate) why: Option<String>,
 }
@@ -88,7 +88,7 @@ pub(crate) enum TransportChoice {
     /// A worker, and where it reaches the server.
     Worker(WorkerFactory, ListenAddress),
     /// A worker on another machine, where the daemon is.
-    Far(WorkerFactory, ListenAddress),
+    Remote(WorkerFactory, ListenAddress),
     /// An exec; why, where it was not asked for.
     Exec(Option<String>),
 }
@@ -118,7 +118,7 @@ impl TransportOptions {
     ) -> Result<TransportChoice> {
         let elsewhere = self.elsewhere.iter().map(PathBuf::as_path);
         let homes: Vec<&Path> =
-            std::iter::once(&*self.rooms).chain(self.disk.as_deref()).chain(elsewhere).collect();
+            std::iter::once(&*self.private_dirs).chain(self.disk.as_deref()).chain(elsewhere).collect();
         for left in interrupt.or(worker::reap(engine, &homes)).await? {
             let short = left.operation.get(..8).unwrap_or(&left.operation).to_owned();
             progress.on(Event::Warning(format!(
@@ -134,14 +134,14 @@ impl TransportOptions {
         }
         let port = ListenAddress::of(session).await.map_err(Error::from)?;
         if let (Ok(port), DumpKind::Stream, false) = (&port, work, engine.is_local()) {
-            return Ok(TransportChoice::Far(
-                WorkerFactory::far(operation, &self.rooms, self.limits),
+            return Ok(TransportChoice::Remote(
+                WorkerFactory::remote(operation, &self.private_dirs, self.limits),
                 port.clone(),
             ));
         }
         let opened = async {
             let port = port?;
-            Ok((WorkerFactory::open(engine, operation, &self.rooms, self.limits).await?, port))
+            Ok((WorkerFactory::open(engine, operation, &self.private_dirs, self.limits).await?, port))
         };
         match opened.await {
             Ok((workshop, port)) => Ok(TransportChoice::Worker(workshop, port)),
@@ -168,7 +168,7 @@ pub(crate) struct DumpRunner<'a> {
     /// Options of the dump.
     pub(crate) options: &'a DumpOptions,
     /// Compression by pg_dump for a stream that passes through the daemon.
-    pub(crate) packing: Option<WireCompression>,
+    pub(crate) compression: Option<WireCompression>,
     /// Application name of the session.
     pub(crate) application: &'a str,
     /// Longest silence of the stream before the container is inspected.
@@ -195,16 +195,16 @@ impl DumpRunner<'_> {
             TransportChoice::Worker(workshop, port) => {
                 Some(self.by_worker(workshop, port, access, &blocks).await)
             }
-            TransportChoice::Far(workshop, port) => {
-                Some(self.by_far_worker(workshop, port, access, &blocks).await)
+            TransportChoice::Remote(workshop, port) => {
+                Some(self.by_remote_worker(workshop, port, access, &blocks).await)
             }
         };
         let why = match (attempted, chosen) {
-            (Some(Ok(end)), _) => return Ok((end, TransportUsed { word: "worker", why: None })),
+            (Some(Ok(end)), _) => return Ok((end, TransportUsed { transport: "worker", why: None })),
             (Some(Err(WorkerError::Failed(error))), _) => return Err(error),
             (Some(Err(WorkerError::Unfit(unfit))), _) => match ways.fall_back(unfit)? {
                 TransportChoice::Exec(why) => why,
-                TransportChoice::Worker(..) | TransportChoice::Far(..) => None,
+                TransportChoice::Worker(..) | TransportChoice::Remote(..) => None,
             },
             (None, TransportChoice::Exec(why)) => why,
             (None, _) => None,
@@ -215,7 +215,7 @@ impl DumpRunner<'_> {
             Ok(self.interrupt.or(dumping).await??)
         };
         match self.packed_or_not(&spec, &blocks, run).await {
-            Ok(end) => Ok((end, TransportUsed { word: "exec", why })),
+            Ok(end) => Ok((end, TransportUsed { transport: "exec", why })),
             Err(WorkerError::Failed(error)) => Err(error),
             Err(WorkerError::Unfit(unfit)) => Err(unfit.into()),
         }
@@ -228,9 +228,9 @@ impl DumpRunner<'_> {
         blocks: &mpsc::Sender<Vec<u8>>,
         run: impl AsyncFn(&ExecSpec, mpsc::Sender<Vec<u8>>) -> Result<VerifiedExit, WorkerError>,
     ) -> Result<VerifiedExit, WorkerError> {
-        let Some(packing) = self.packing else { return run(spec, blocks.clone()).await };
+        let Some(compression) = self.compression else { return run(spec, blocks.clone()).await };
         let (sender, unpacking) = decompress::unpack(blocks.clone());
-        let end = run(&pg_dump::packed(spec.clone(), packing), sender).await;
+        let end = run(&pg_dump::packed(spec.clone(), compression), sender).await;
         let unpacked = join(unpacking).await;
         match (end, unpacked) {
             // It has said so before its first byte.
@@ -249,7 +249,7 @@ impl DumpRunner<'_> {
         }
     }
 
-    async fn by_far_worker(
+    async fn by_remote_worker(
         &self,
         workshop: &WorkerFactory,
         port: &ListenAddress,
@@ -260,8 +260,8 @@ impl DumpRunner<'_> {
         let spec = worker_access::over_tcp(spec, port);
         let (database, stall_limit) = (self.container, self.stall_limit);
         let run = async |spec: &ExecSpec, blocks| {
-            let room = workshop.room()?;
-            remote::run(database, workshop, room, spec, blocks, stall_limit, self.interrupt).await
+            let private_dir = workshop.private_dir()?;
+            remote::run(database, workshop, private_dir, spec, blocks, stall_limit, self.interrupt).await
         };
         self.packed_or_not(&spec, blocks, run).await
     }
@@ -284,18 +284,18 @@ impl DumpRunner<'_> {
         };
         let (workshop, port) = match chosen {
             TransportChoice::Worker(workshop, port) => (workshop, port),
-            TransportChoice::Far(..) => return Err(needed(&Unfit::Remote)),
+            TransportChoice::Remote(..) => return Err(needed(&Unfit::Remote)),
             TransportChoice::Exec(why) => {
                 return Err(needed(&why.as_deref().unwrap_or("`--transport exec`")));
             }
         };
-        let home = ways.disk.clone().unwrap_or_else(|| ways.rooms.clone());
-        let workshop = WorkerFactory { rooms: home, ..workshop };
+        let home = ways.disk.clone().unwrap_or_else(|| ways.private_dirs.clone());
+        let workshop = WorkerFactory { private_dirs: home, ..workshop };
         let spec = pg_dump::to_file(access, self.options, self.application, &private_dir::inside(DIRECTORY));
         let spec = worker_access::over_tcp(spec, &port);
         let mut made = self.attempt_directory(&workshop, &spec, None, &seen).await;
-        if let Err(WorkerError::Unfit(Unfit::NotConnected(words))) = &made
-            && worker_access::wants_password(words)
+        if let Err(WorkerError::Unfit(Unfit::NotConnected(text))) = &made
+            && worker_access::wants_password(text)
         {
             let spec = worker_access::with_passfile(spec);
             made = self.attempt_directory(&workshop, &spec, Some(access), &seen).await;
@@ -314,7 +314,7 @@ impl DumpRunner<'_> {
         seen: &impl Fn(u64),
     ) -> Result<(VerifiedExit, Worker, PathBuf), WorkerError> {
         let worker = self.worker(workshop, spec, password_of).await?;
-        let directory = worker.room.path().join(DIRECTORY);
+        let directory = worker.private_dir.path().join(DIRECTORY);
         let look = || {
             let bytes = size_of(&directory);
             seen(bytes);
@@ -335,7 +335,7 @@ impl DumpRunner<'_> {
         let spec = pg_dump::to_file(access, self.options, self.application, &stdout_fifo::path());
         let spec = worker_access::over_tcp(spec, port);
         match self.attempt(workshop, &spec, None, blocks).await {
-            Err(WorkerError::Unfit(Unfit::NotConnected(words))) if worker_access::wants_password(&words) => {
+            Err(WorkerError::Unfit(Unfit::NotConnected(text))) if worker_access::wants_password(&text) => {
                 let spec = worker_access::with_passfile(spec);
                 self.attempt(workshop, &spec, Some(access), blocks).await
             }
@@ -363,13 +363,13 @@ impl DumpRunner<'_> {
         spec: &ExecSpec,
         password_of: Option<&Access>,
     ) -> Result<Worker, WorkerError> {
-        let room = workshop.room()?;
+        let private_dir = workshop.private_dir()?;
         if let Some(access) = password_of
-            && !worker_access::leave_password(self.container, access, &room).await??
+            && !worker_access::leave_password(self.container, access, &private_dir).await??
         {
             return Err(worker_access::no_password().into());
         }
-        Ok(workshop.worker(self.container, room, spec))
+        Ok(workshop.worker(self.container, private_dir, spec))
     }
 }
 
@@ -391,7 +391,7 @@ mod tests {
     fn only_auto_falls_back_and_says_why() {
         let ways = |transport| TransportOptions {
             transport,
-            rooms: "/run".into(),
+            private_dirs: "/run".into(),
             elsewhere: Vec::new(),
             disk: None,
             worker_min_size: 0,

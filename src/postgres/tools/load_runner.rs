@@ -56,7 +56,7 @@ impl<'a> LoadRunner<'a> {
         match &chosen {
             TransportChoice::Exec(Some(why)) => progress.on(Event::Detail(format!("loading by exec: {why}"))),
             TransportChoice::Exec(None) => {}
-            TransportChoice::Worker(..) | TransportChoice::Far(..) => {
+            TransportChoice::Worker(..) | TransportChoice::Remote(..) => {
                 progress.on(Event::Detail("loading by a worker beside the database".to_owned()));
             }
         }
@@ -110,7 +110,7 @@ impl<'a> LoadRunner<'a> {
         let spec = psql::for_restore(access, application, &stdin_fifo::path(), self.loading, sessions);
         let spec = worker_access::over_tcp(spec, port);
         match self.attempt(workshop, &spec, &greeting, None).await? {
-            Err(Unfit::NotConnected(words)) if worker_access::wants_password(&words) => {
+            Err(Unfit::NotConnected(text)) if worker_access::wants_password(&text) => {
                 self.attempt(workshop, &worker_access::with_passfile(spec), &greeting, Some(access)).await
             }
             other => Ok(other),
@@ -149,7 +149,7 @@ impl<'a> LoadRunner<'a> {
     ) -> Result<Result<VerifiedExit, Unfit>> {
         let (workshop, port) = match &self.chosen {
             TransportChoice::Worker(workshop, port) => (workshop, port),
-            TransportChoice::Far(..) => return Ok(Err(Unfit::Remote)),
+            TransportChoice::Remote(..) => return Ok(Err(Unfit::Remote)),
             TransportChoice::Exec(why) => {
                 let why = why.clone().unwrap_or_else(|| "`--transport exec` was asked for".to_owned());
                 return Ok(Err(Unfit::Refused(why)));
@@ -163,7 +163,7 @@ impl<'a> LoadRunner<'a> {
         let spec = worker_access::over_tcp(spec, port);
         let archive = (archive, list);
         match self.to_its_end(workshop, &spec, archive, None, interrupt).await? {
-            Err(Unfit::NotConnected(words)) if worker_access::wants_password(&words) => {
+            Err(Unfit::NotConnected(text)) if worker_access::wants_password(&text) => {
                 let spec = worker_access::with_passfile(spec);
                 self.to_its_end(workshop, &spec, archive, Some(access), interrupt).await
             }
@@ -200,23 +200,23 @@ impl<'a> LoadRunner<'a> {
         password_of: Option<&Access>,
         archive: Option<(&Path, Option<&str>)>,
     ) -> Result<Result<Arc<Worker>, Unfit>> {
-        let room = match workshop.room() {
-            Ok(room) => room,
+        let private_dir = match workshop.private_dir() {
+            Ok(private_dir) => private_dir,
             Err(unfit) => return Ok(Err(unfit)),
         };
         if let Some(access) = password_of {
-            match worker_access::leave_password(self.container, access, &room).await? {
+            match worker_access::leave_password(self.container, access, &private_dir).await? {
                 Ok(true) => {}
                 Ok(false) => return Ok(Err(worker_access::no_password())),
                 Err(unfit) => return Ok(Err(unfit)),
             }
         }
         if let Some((_, Some(list))) = archive
-            && let Err(error) = room.secret(LIST, list.as_bytes())
+            && let Err(error) = private_dir.secret(LIST, list.as_bytes())
         {
-            return Ok(Err(Unfit::NoRoom(error.to_string())));
+            return Ok(Err(Unfit::NoPrivateDir(error.to_string())));
         }
-        let worker = workshop.worker(self.container, room, spec);
+        let worker = workshop.worker(self.container, private_dir, spec);
         let worker = Arc::new(match archive {
             Some((path, _)) => worker.reading(path),
             None => worker,
@@ -234,15 +234,15 @@ impl<'a> LoadRunner<'a> {
 }
 
 /// A `psql` that says a word of ours has connected: until then nothing is sent that cannot be sent again.
-async fn greeted(mut exec: Exec, word: &str) -> Result<Exec, Unfit> {
-    let mut heard = PsqlOutput::default();
-    if heard.until(word, &mut exec.output).await {
+async fn greeted(mut exec: Exec, token: &str) -> Result<Exec, Unfit> {
+    let mut received = PsqlOutput::default();
+    if received.until(token, &mut exec.output).await {
         return Ok(exec);
     }
-    Err(match heard.words() {
-        words if words.is_empty() => Unfit::NotConnected("psql ended without output".to_owned()),
-        words if words.contains(NOT_RUN) => Unfit::NoTool(words),
-        words if words.contains("connection to server") => Unfit::NotConnected(words),
-        words => Unfit::Closed(words),
+    Err(match received.text() {
+        text if text.is_empty() => Unfit::NotConnected("psql ended without output".to_owned()),
+        text if text.contains(NOT_RUN) => Unfit::NoTool(text),
+        text if text.contains("connection to server") => Unfit::NotConnected(text),
+        text => Unfit::Closed(text),
     })
 }

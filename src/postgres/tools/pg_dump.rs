@@ -45,15 +45,15 @@ pub(crate) enum WireCompression {
 impl WireCompression {
     /// Returns the compression that pays for a plain dump through the daemon. zlib pays only for a remote daemon,
     /// since zlib's first level is slower than a daemon on this host.
-    pub(crate) fn on_the_way(version: &ServerVersion, far: bool) -> Option<Self> {
+    pub(crate) fn on_the_way(version: &ServerVersion, remote: bool) -> Option<Self> {
         if cfg!(feature = "zstd") && version.pg_dump_may_know_zstd() {
             return Some(Self::Zstd);
         }
-        far.then_some(Self::Gzip)
+        remote.then_some(Self::Gzip)
     }
 
     /// The value of `--compress`.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn keyword(self) -> &'static str {
         match self {
             // Of older ones too.
             Self::Gzip => "1",
@@ -62,14 +62,14 @@ impl WireCompression {
     }
 
     /// pg_dump's words where it cannot.
-    pub(crate) fn is_unknown(words: &str) -> bool {
-        words.contains("does not support compression") || words.contains("invalid compression")
+    pub(crate) fn is_unknown(text: &str) -> bool {
+        text.contains("does not support compression") || text.contains("invalid compression")
     }
 }
 
 /// Adds the compression to a `pg_dump` command.
 pub(crate) fn packed(mut spec: ExecSpec, packed: WireCompression) -> ExecSpec {
-    spec.argv.insert(1, format!("--compress={}", packed.word()));
+    spec.argv.insert(1, format!("--compress={}", packed.keyword()));
     spec
 }
 
@@ -95,8 +95,8 @@ pub(crate) fn globals(access: &Access, application: &str) -> ExecSpec {
 /// long: a dump that queues behind an ALTER TABLE makes everybody else queue behind it.
 pub(crate) fn to_stdout(access: &Access, options: &DumpOptions, application: &str) -> ExecSpec {
     let mut argv: Vec<String> = ["pg_dump", "--no-password"].map(str::to_owned).into();
-    argv.insert(1, format!("--format={}", options.format.word()));
-    argv.extend(options.compress.iter().map(|packing| format!("--compress={packing}")));
+    argv.insert(1, format!("--format={}", options.format.keyword()));
+    argv.extend(options.compress.iter().map(|compression| format!("--compress={compression}")));
     if options.format == Format::Directory {
         argv.push(format!("--jobs={}", options.jobs.max(1)));
     }

@@ -33,7 +33,7 @@ pub(crate) const WITHOUT_OWNERS_AND_RIGHTS: &[&str] = &["--no-owner", "--no-priv
 
 /// Adds options, in front of the connection.
 pub(crate) fn with(mut spec: ExecSpec, options: &[&str]) -> ExecSpec {
-    let at = spec.argv.iter().position(|word| word.ends_with("pg_restore")).map_or(0, |at| at + 1);
+    let at = spec.argv.iter().position(|token| token.ends_with("pg_restore")).map_or(0, |at| at + 1);
     for option in options {
         spec.argv.insert(at, (*option).to_owned());
     }

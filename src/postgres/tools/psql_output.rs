@@ -22,7 +22,7 @@ pub(crate) struct PsqlOutput {
     line: Vec<u8>,
     stderr: StderrTail,
     /// True once the end marker has arrived.
-    pub(crate) proven: bool,
+    pub(crate) verified: bool,
     /// The rows of each `COPY n`, in order.
     pub(crate) copies: Vec<u64>,
     /// Lines of ours before the first of the dump.
@@ -52,17 +52,17 @@ impl PsqlOutput {
     /// Listens until `token` comes; false where the stream ended before it.
     pub(crate) async fn until(&mut self, token: &str, output: &mut ExecOutput) -> bool {
         token.clone_into(&mut self.token);
-        self.proven = false;
-        while !self.proven {
+        self.verified = false;
+        while !self.verified {
             if !self.more(output).await {
                 break;
             }
         }
-        self.proven
+        self.verified
     }
 
     /// Returns psql's error messages so far.
-    pub(crate) fn words(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.stderr.text()
     }
 
@@ -89,7 +89,7 @@ impl PsqlOutput {
                 let text = String::from_utf8_lossy(&self.line);
                 let text = text.trim_end();
                 if text == self.token {
-                    self.proven = true;
+                    self.verified = true;
                 } else if let Some(rows) = text.strip_prefix("COPY ").and_then(|n| n.parse().ok()) {
                     // A foreign program may count for ever; no file has so many tables.
                     if self.copies.len() < MOST_COPIES {
@@ -107,16 +107,16 @@ impl PsqlOutput {
         if handle.ran_out_of_memory().await {
             return starved("psql").note("the database is as it was; nothing was swapped in").into();
         }
-        let words = self.stderr.text();
-        let refused = code == Some(3) && !words.contains(NO_SPACE);
-        let words = mask(&words);
-        let complaint = Complaint::behind(&words, self.before);
-        let error = self.told(code, &words, &complaint, name);
+        let text = self.stderr.text();
+        let refused = code == Some(3) && !text.contains(NO_SPACE);
+        let text = mask(&text);
+        let complaint = Complaint::behind(&text, self.before);
+        let error = self.told(code, &text, &complaint, name);
         LoadFailure { error, complaint: refused.then_some(complaint) }
     }
 
-    fn told(self, code: Option<i64>, words: &str, complaint: &Complaint, name: &str) -> Error {
-        if words.trim().is_empty() {
+    fn told(self, code: Option<i64>, text: &str, complaint: &Complaint, name: &str) -> Error {
+        if text.trim().is_empty() {
             let lost = self.broken.unwrap_or_else(|| {
                 let how = code.map_or(String::new(), |code| format!(" (exit code {code})"));
                 error::tool(format!("{LOST} while loading {name}: it ended without output{how}"))

@@ -69,7 +69,7 @@ impl Complaint {
     /// Reads the first error like [`Self::of`]; `ours` lines sent before the dump are not counted in line numbers.
     pub(crate) fn behind(stderr: &str, ours: u64) -> Self {
         let lines: Vec<&str> = stderr.lines().collect();
-        let is_error = |line: &&str| ["ERROR:", "FATAL:"].iter().any(|word| line.contains(word));
+        let is_error = |line: &&str| ["ERROR:", "FATAL:"].iter().any(|token| line.contains(token));
         let at = lines.iter().position(is_error);
         let at = at.or_else(|| lines.iter().position(|line| line.contains("error:")));
         let Some(at) = at.or_else(|| lines.len().checked_sub(1)) else { return Self::default() };
@@ -173,7 +173,7 @@ impl Complaint {
 
 /// The operator of `text ~~ integer`.
 fn operator(text: &str) -> Option<&str> {
-    let is_symbol = |word: &&str| word.chars().all(|c| "+-*/<>=~!@#%^&|`?".contains(c));
+    let is_symbol = |token: &&str| token.chars().all(|c| "+-*/<>=~!@#%^&|`?".contains(c));
     text.split(' ').find(is_symbol)
 }
 
@@ -181,19 +181,19 @@ fn operator(text: &str) -> Option<&str> {
 fn entry(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("from TOC entry ")?;
     let (_, rest) = rest.split_once("; ")?;
-    let mut words = rest.splitn(3, ' ');
-    let (_, _, entry) = (words.next()?, words.next()?, words.next()?);
+    let mut text = rest.splitn(3, ' ');
+    let (_, _, entry) = (text.next()?, text.next()?, text.next()?);
     Some(entry.trim().to_owned())
 }
 
 /// A complaint with the line of the dump in front. In the FIFO of a worker one line, the greeting, comes before it.
-fn placed(words: &str, ours: u64) -> String {
+fn placed(text: &str, ours: u64) -> String {
     let before = [("psql:<stdin>:".to_owned(), 0), (format!("psql:{}:", stdin_fifo::path()), 1)];
     let found = before.iter().find_map(|(place, before)| {
-        let (number, rest) = words.strip_prefix(place.as_str())?.split_once(':')?;
+        let (number, rest) = text.strip_prefix(place.as_str())?.split_once(':')?;
         Some(format!("line {}:{rest}", number.parse::<u64>().ok()?.saturating_sub(*before + ours)))
     });
-    found.unwrap_or_else(|| words.trim_start_matches("pg_restore: error: ").to_owned())
+    found.unwrap_or_else(|| text.trim_start_matches("pg_restore: error: ").to_owned())
 }
 
 #[cfg(test)]

@@ -70,15 +70,15 @@ pub(crate) fn with_passfile(spec: ExecSpec) -> ExecSpec {
 /// Leaves the password in the room; false where none is known.
 ///
 /// # Errors
-/// Kind `Tool`: its source cannot be read. [`Unfit::NoRoom`]: it cannot be written.
+/// Kind `Tool`: its source cannot be read. [`Unfit::NoPrivateDir`]: it cannot be written.
 pub(crate) async fn leave_password(
     container: &Container,
     access: &Access,
-    room: &PrivateDir,
+    private_dir: &PrivateDir,
 ) -> Result<std::result::Result<bool, Unfit>> {
     let Some(password) = access.known_password(container).await? else { return Ok(Ok(false)) };
-    let written = room.secret(PASSFILE, passfile(password.expose()).expose().as_bytes());
-    Ok(written.map(|()| true).map_err(|e| Unfit::NoRoom(e.to_string())))
+    let written = private_dir.secret(PASSFILE, passfile(password.expose()).expose().as_bytes());
+    Ok(written.map(|()| true).map_err(|e| Unfit::NoPrivateDir(e.to_string())))
 }
 
 /// The server asked, and nobody knows an answer.
@@ -87,8 +87,8 @@ pub(crate) fn no_password() -> Unfit {
 }
 
 /// The words of a libpq that had no password to send.
-pub(crate) fn wants_password(words: &str) -> bool {
-    words.contains("no password supplied")
+pub(crate) fn wants_password(text: &str) -> bool {
+    text.contains("no password supplied")
 }
 
 /// One line for every host, port, database and role; colons and backslashes are escaped.

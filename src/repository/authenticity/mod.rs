@@ -54,7 +54,7 @@ pub(crate) enum Doubt {
 
 impl Authenticity {
     /// Returns true where the manifest vouches for the file.
-    pub(crate) fn vouches(&self) -> bool {
+    pub(crate) fn is_authenticated(&self) -> bool {
         matches!(self, Self::Authenticated)
     }
 
@@ -73,7 +73,7 @@ impl Authenticity {
     }
 
     /// Returns the state in one word, for documents.
-    pub(crate) fn word(&self) -> &'static str {
+    pub(crate) fn keyword(&self) -> &'static str {
         match self {
             Self::Authenticated => "authenticated",
             Self::Unauthenticated(_) => "unauthenticated",
@@ -123,5 +123,5 @@ mod tests;
 /// Reports whether a finding is allowed.
 pub(crate) fn allowed(kind: FindingKind, authenticity: &Authenticity, trust: bool) -> bool {
     !kind.stops()
-        || (!kind.leaves_database() && (trust || (authenticity.vouches() && !kind.is_metacommand())))
+        || (!kind.leaves_database() && (trust || (authenticity.is_authenticated() && !kind.is_metacommand())))
 }

@@ -193,8 +193,8 @@ CREATE TABLESPACE fast OWNER app LOCATION '/x';
     fn settings_of_databases_parameters_and_tablespaces_are_not_roles() {
         let all = picked(&[]);
         assert_eq!(all.missing, ["app", "o\"dd; x", "postgres"]);
-        for word in ["IN DATABASE", "PARAMETER", "TABLESPACE", "restrict", "SET default"] {
-            assert!(!all.statements.iter().any(|s| s.contains(word)), "{word}");
+        for value in ["IN DATABASE", "PARAMETER", "TABLESPACE", "restrict", "SET default"] {
+            assert!(!all.statements.iter().any(|s| s.contains(value)), "{value}");
         }
         assert!(all.statements.contains(&"GRANT app TO postgres".to_owned()));
         assert!(picked(&["app", "o\"dd; x", "postgres"]).statements.is_empty());

@@ -48,7 +48,7 @@ pub(crate) struct UnpackedCluster {
     /// Password hashes are in it: for nobody's eyes.
     globals: String,
     /// Private directory with the unpacked files, removed when this value is dropped.
-    _room: PrivateDir,
+    _private_dir: PrivateDir,
 }
 
 impl UnpackedCluster {
@@ -104,7 +104,7 @@ fn take_apart(
         }
     }
     // Before a byte of it is unpacked: what nobody vouches for may fill a disk.
-    if !authenticity.vouches() && !trust {
+    if !authenticity.is_authenticated() && !trust {
         let why = authenticity.doubt().unwrap_or_else(|| "it has no manifest".to_owned());
         return Err(error::refused(format!(
             "{shown}: {why}; the roles it would create were not written by envctl"
@@ -119,13 +119,13 @@ fn take_apart(
             .note("it needs its own size of disk there")
             .hint("move it to a disk with enough space")
     };
-    let room = PrivateDir::make(&home).map_err(cannot)?;
-    let place = room.directory("all").map_err(cannot)?;
+    let private_dir = PrivateDir::make(&home).map_err(cannot)?;
+    let place = private_dir.directory("all").map_err(cannot)?;
     fs::create_dir(place.join(DATABASES)).map_err(cannot)?;
     let names = extract(path, &place, only, interrupt).map_err(|e| e.context(&shown))?;
     let databases = databases(&place, &names, only).map_err(|e| e.context(&shown))?;
     let globals = whole_globals(&place).map_err(|e| e.context(&shown))?;
-    Ok(UnpackedCluster { manifest, databases, globals, _room: room })
+    Ok(UnpackedCluster { manifest, databases, globals, _private_dir: private_dir })
 }
 
 fn incomplete(what: impl std::fmt::Display) -> Error {
@@ -262,7 +262,7 @@ fn whole_globals(place: &Path) -> Result<String> {
     let mut contents = AnyScanner::new(Format::Plain);
     contents.feed(text.as_bytes());
     let summary = contents.finish();
-    if !summary.cluster || !summary.proof().is_complete() {
+    if !summary.cluster || !summary.completeness().is_complete() {
         return Err(incomplete(format!("{GLOBALS} has no end")));
     }
     Ok(text)

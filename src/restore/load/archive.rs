@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::codec::{Digest, Unpacker};
+use crate::codec::{DecompressReader, Digest};
 use crate::docker::exec::demux::Output;
-use crate::docker::exec::end_marker::{EndMarkerParser, wrap_fed};
+use crate::docker::exec::end_marker::{EndMarkerParser, wrap_with_stdin};
 use crate::docker::exec::stderr_tail::StderrTail;
 use crate::docker::exec::{ExecInput, ExecOutput};
 use crate::docker::{Container, Exec, ExecSpec};
@@ -38,7 +38,7 @@ use crate::text::sql_quote::literal;
 /// Number of relations in one query.
 const AT_ONCE: usize = 500;
 
-/// Loads the archive that `unpacker` gives into `access.database`.
+/// Loads the archive that `decompressor` gives into `access.database`.
 ///
 /// # Errors
 /// Errors of a load of a plain dump, see [`crate::restore::load::sql::load`].
@@ -46,7 +46,7 @@ pub(crate) async fn load(
     container: &Container,
     access: &Access,
     request: &LoadRequest,
-    unpacker: Unpacker,
+    decompressor: DecompressReader,
     progress: &Arc<dyn Progress>,
 ) -> Result<LoadedDump, LoadFailure> {
     let nonce = nonce();
@@ -54,42 +54,42 @@ pub(crate) async fn load(
     let without = pg_restore::WITHOUT_OWNERS_AND_RIGHTS;
     let spec = if request.rules.apart.is_some() { pg_restore::with(spec, without) } else { spec };
     let spec = if request.one_transaction { pg_restore::in_one_transaction(spec) } else { spec };
-    let spec = ExecSpec { argv: wrap_fed(&nonce, &spec.argv), ..spec };
+    let spec = ExecSpec { argv: wrap_with_stdin(&nonce, &spec.argv), ..spec };
     let Exec { output, input, .. } = container.exec(&spec).await?;
     let (sender, receiver) = mpsc::channel(4);
     let reading = {
         let (request, progress) = (request.clone(), progress.clone());
-        std::thread::spawn(move || read(&request, unpacker, &sender, &progress))
+        std::thread::spawn(move || read(&request, decompressor, &sender, &progress))
     };
     let listening = listen(output, &nonce);
     tokio::pin!(listening);
     let feeding = feed(input, receiver);
     tokio::pin!(feeding);
-    let (heard, fed) = tokio::select! {
+    let (received, feed_result) = tokio::select! {
         biased;
-        fed = &mut feeding => (None, fed),
+        feed_result = &mut feeding => (None, feed_result),
         // It may be done before we are: with the last byte of the last entry.
-        heard = &mut listening => match heard? {
-            heard if heard.exit_code == Some(0) => (Some(heard), feeding.await),
-            heard => return Err(stopped(&heard, request)),
+        received = &mut listening => match received? {
+            received if received.exit_code == Some(0) => (Some(received), feeding.await),
+            received => return Err(stopped(&received, request)),
         },
     };
     // Judged before its input ends; where it stopped taking input, its own words matter more.
-    if heard.is_none() && fed.is_none() {
+    if received.is_none() && feed_result.is_none() {
         return Err(stopped(&listening.await?, request));
     }
     let result = join(reading).await?;
     judge(&result, request)?;
-    let heard = match (heard, fed) {
+    let received = match (received, feed_result) {
         (None, Some(mut input)) => {
             let _ = input.close().await;
             listening.await?
         }
-        (Some(heard), _) => heard,
+        (Some(received), _) => received,
         (None, None) => return Err(error::failed("pg_restore ended").into()),
     };
     let (summary, _, left_out) = result;
-    let loaded = finish(container, access, request, heard, summary, progress).await?;
+    let loaded = finish(container, access, request, received, summary, progress).await?;
     Ok(LoadedDump { left_out, ..loaded })
 }
 
@@ -98,12 +98,12 @@ async fn finish(
     container: &Container,
     access: &Access,
     request: &LoadRequest,
-    heard: PgRestoreOutput,
+    received: PgRestoreOutput,
     summary: Summary,
     progress: &Arc<dyn Progress>,
 ) -> Result<LoadedDump, LoadFailure> {
-    if heard.exit_code != Some(0) {
-        return Err(stopped(&heard, request));
+    if received.exit_code != Some(0) {
+        return Err(stopped(&received, request));
     }
     progress.step("counting what was loaded");
     let notes = check(container, access, &request.application, &summary).await?;
@@ -135,12 +135,12 @@ async fn feed(mut input: ExecInput, mut receiver: mpsc::Receiver<Vec<u8>>) -> Op
 /// Reads, scans, and lets through only what has been judged.
 fn read(
     request: &LoadRequest,
-    unpacker: Unpacker,
+    decompressor: DecompressReader,
     sender: &mpsc::Sender<Vec<u8>>,
     progress: &Arc<dyn Progress>,
 ) -> Result<ReadDump> {
     let mut contents = AnyScanner::new(Format::Custom);
-    let mut dump = FilteredDump::new(unpacker, Format::Custom, &request.rules);
+    let mut dump = FilteredDump::new(decompressor, Format::Custom, &request.rules);
     let mut held: Vec<u8> = Vec::new();
     let mut table = String::new();
     while let Some(block) = dump.next_block()? {
@@ -186,14 +186,14 @@ async fn listen(mut output: ExecOutput, nonce: &str) -> Result<PgRestoreOutput> 
 }
 
 /// pg_restore's own complaint, with the cure where it is known.
-fn stopped(heard: &PgRestoreOutput, request: &LoadRequest) -> LoadFailure {
-    refused(&heard.stderr.text(), heard.exit_code, &request.source.name())
+fn stopped(received: &PgRestoreOutput, request: &LoadRequest) -> LoadFailure {
+    refused(&received.stderr.text(), received.exit_code, &request.source.name())
 }
 
 /// Returns the error for the stderr and exit code of any pg_restore, with a hint where the cause is known.
-pub(crate) fn refused(words: &str, exit_code: Option<u8>, name: &str) -> LoadFailure {
-    let words = &mask(words);
-    let complaint = Complaint::of(words);
+pub(crate) fn refused(text: &str, exit_code: Option<u8>, name: &str) -> LoadFailure {
+    let text = &mask(text);
+    let complaint = Complaint::of(text);
     let told = complaint.told();
     let first = if told.is_empty() { "it gave no reason" } else { told.as_str() };
     let error = match exit_code {

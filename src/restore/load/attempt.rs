@@ -34,7 +34,7 @@ pub(crate) struct StagingLoad<'a> {
     pub(crate) container: &'a Container,
     pub(crate) plan: &'a RestorePlan,
     /// Name of the staging database.
-    pub(crate) side: &'a str,
+    pub(crate) staging: &'a str,
     /// Application name of the load sessions.
     pub(crate) loader: &'a str,
     /// Properties of the staging database.
@@ -114,7 +114,7 @@ impl StagingLoad<'_> {
         if let Some(live) = self.live {
             self.progress.step("adding indexes and keys");
             let source = self.plan.source.name();
-            self.interrupt.or(live.finish(self.side, &source)).await??;
+            self.interrupt.or(live.finish(self.staging, &source)).await??;
             self.remove_aids().await?;
         }
         Ok(filled)
@@ -169,16 +169,16 @@ impl StagingLoad<'_> {
         rules.restricted = plan.is_foreign() && plan.version.psql_knows_restrict();
         if let Some(live) = self.live {
             self.progress.step("copying what stays from the live database");
-            self.interrupt.or(live.prepare(self.side)).await??;
+            self.interrupt.or(live.prepare(self.staging)).await??;
         }
         let Some(role) = self.role else {
-            return Ok(LoadTarget { access: plan.access.to(self.side), rules, apart: None });
+            return Ok(LoadTarget { access: plan.access.to(self.staging), rules, apart: None });
         };
-        let preparing = role.prepare(self.container, plan, (admin, self.side), self.loader);
+        let preparing = role.prepare(self.container, plan, (admin, self.staging), self.loader);
         let prepared = self.interrupt.or(preparing).await??;
         if let Some(live) = self.live {
             let name = loading_role::name_of(&plan.operation);
-            let admitting = live.admit(self.side, &name);
+            let admitting = live.admit(self.staging, &name);
             self.interrupt.or(admitting).await??;
         }
         rules.apart = Some(prepared.apart.clone());
@@ -254,7 +254,7 @@ impl StagingLoad<'_> {
 
     /// A session in the staging database.
     async fn inside(&self) -> Result<Session> {
-        self.open(&self.plan.access.to(self.side)).await
+        self.open(&self.plan.access.to(self.staging)).await
     }
 
     async fn open(&self, access: &Access) -> Result<Session> {
@@ -343,7 +343,7 @@ impl StagingLoad<'_> {
         let (rows, tables) = if row_counts::is_uncounted(summary) {
             self.progress.step("counting what was loaded");
             match self.live {
-                Some(live) => self.interrupt.or(live.count(self.side)).await??,
+                Some(live) => self.interrupt.or(live.count(self.staging)).await??,
                 None => self.interrupt.or(self.counted(summary, &ground.access)).await??,
             }
         } else {
@@ -366,7 +366,8 @@ impl StagingLoad<'_> {
 
     /// Recreates the staging database and prepares it again for a load.
     async fn empty(&self, admin: &mut Session, ground: &mut LoadTarget) -> Result<()> {
-        let emptying = staging::again(admin, self.side, self.loader, self.properties, &self.plan.operation);
+        let emptying =
+            staging::again(admin, self.staging, self.loader, self.properties, &self.plan.operation);
         self.interrupt.or(emptying).await??;
         self.install_aids().await?;
         *ground = self.prepare(admin).await?;

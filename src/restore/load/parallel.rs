@@ -72,7 +72,8 @@ pub(crate) fn share_out(
     examined: &ExaminedDump,
     jobs: u8,
 ) -> Result<std::result::Result<ParallelSql, &'static str>> {
-    let Some(manifest) = examined.manifest.as_ref().filter(|_| examined.authenticity.vouches()) else {
+    let Some(manifest) = examined.manifest.as_ref().filter(|_| examined.authenticity.is_authenticated())
+    else {
         return Ok(Err("it has no authenticated manifest of envctl"));
     };
     if examined.format != Format::Plain {
@@ -167,17 +168,17 @@ pub(crate) async fn load(
     let (last_look, hashed) = FinalHash::new(shared);
     let opening =
         (0..shared.jobs).map(|_| LoadSession::open(loaders, access, application, shared, &meter, &last_look));
-    let mut lanes = try_join_all(opening).await?;
+    let mut load_sessions = try_join_all(opening).await?;
     for stage in &shared.layout.stages {
         match stage {
-            Stage::Alone(part) => lanes[0].run(part).await?,
+            Stage::Alone(part) => load_sessions[0].run(part).await?,
             Stage::Together(parts) => {
                 let board = TaskScheduler::new(parts);
-                try_join_all(lanes.iter_mut().map(|lane| lane.serve(&board))).await?;
+                try_join_all(load_sessions.iter_mut().map(|load_session| load_session.serve(&board))).await?;
             }
         }
     }
-    join_all(lanes.into_iter().map(LoadSession::close)).await;
+    join_all(load_sessions.into_iter().map(LoadSession::close)).await;
     let stored = hashed.await.map_err(|_| error::failed("the reading thread failed"))??;
     if stored == shared.stored { Ok(()) } else { Err(changed(&shared.name).into()) }
 }
@@ -226,7 +227,7 @@ struct LoadSession<'a> {
     input: ExecInput,
     output: ExecOutput,
     handle: ExecHandle,
-    heard: PsqlOutput,
+    received: PsqlOutput,
     shared: &'a ParallelSql,
     meter: Arc<ByteCounter>,
     last_look: &'a FinalHash,
@@ -249,15 +250,15 @@ impl<'a> LoadSession<'a> {
         // Connected, all of them, before rows move: one that came later could come into a database made anew.
         let token = format!("ENVCTL-OPEN-{}", nonce());
         let _ = input.write(format!("\\echo {token}\n").as_bytes()).await;
-        let mut heard = PsqlOutput::default();
-        if !heard.until(&token, &mut output).await {
-            return Err(heard.stopped(&handle, &shared.name).await);
+        let mut received = PsqlOutput::default();
+        if !received.until(&token, &mut output).await {
+            return Err(received.stopped(&handle, &shared.name).await);
         }
         Ok(Self {
             input,
             output,
             handle,
-            heard: PsqlOutput::default(),
+            received: PsqlOutput::default(),
             shared,
             meter: meter.clone(),
             last_look,
@@ -280,8 +281,8 @@ impl<'a> LoadSession<'a> {
         let name = self.shared.name.clone();
         let reading = std::thread::spawn(move || read(&pieces, range, &sender, &name));
         let token = format!("ENVCTL-LOADED-{}", nonce());
-        let Self { input, output, heard, meter, last_look, .. } = self;
-        heard.copies.clear();
+        let Self { input, output, received, meter, last_look, .. } = self;
+        received.copies.clear();
         let feeding = async {
             while let Some(bytes) = receiver.recv().await {
                 if input.write(&bytes).await.is_err() {
@@ -295,26 +296,26 @@ impl<'a> LoadSession<'a> {
             let _ = input.write(format!("\n\\echo {token}\n").as_bytes()).await;
             Ok::<_, Error>(())
         };
-        let proven = {
-            let listening = heard.until(&token, output);
+        let verified = {
+            let listening = received.until(&token, output);
             tokio::pin!(listening);
             // psql may die first (an SQL error); then its words matter more than our broken pipe.
             tokio::select! {
                 biased;
-                fed = feeding => { fed?; listening.await }
-                proven = &mut listening => proven,
+                feed_result = feeding => { feed_result?; listening.await }
+                verified = &mut listening => verified,
             }
         };
-        if !proven {
-            return Err(std::mem::take(heard).stopped(&self.handle, &self.shared.name).await);
+        if !verified {
+            return Err(std::mem::take(received).stopped(&self.handle, &self.shared.name).await);
         }
-        Ok(compare(part, &heard.copies)?)
+        Ok(compare(part, &received.copies)?)
     }
 
     async fn close(mut self) {
         let ending = async {
             let _ = self.input.close().await;
-            self.heard.until_its_end(&mut self.output).await;
+            self.received.until_its_end(&mut self.output).await;
         };
         let _ = tokio::time::timeout(Duration::from_secs(5), ending).await;
     }

@@ -164,9 +164,9 @@ impl ParallelArchive {
         }
         let (path, rules, mut filter) = (self.path.clone(), rules.clone(), ListFilter::new(rules.clone()));
         let reading = move || {
-            let (_, mut unpacker) = DumpSource::File(path).open(1, &rules)?;
+            let (_, mut decompressor) = DumpSource::File(path).open(1, &rules)?;
             while !filter.is_done() {
-                let Some(block) = unpacker.next_block()? else { break };
+                let Some(block) = decompressor.next_block()? else { break };
                 filter.feed(block);
             }
             filter.check_owners()?;
@@ -187,15 +187,15 @@ impl ParallelArchive {
         let unpacking = move || {
             let Ok(members @ Members::Tar { .. }) = Members::open(&path) else { return Ok(None) };
             let cannot = |e| error::failed("the tar cannot be unpacked beside itself").because(e);
-            let room = PrivateDir::make(path.parent().unwrap_or(Path::new("/"))).map_err(cannot)?;
-            let directory = room.directory("archive").map_err(cannot)?;
+            let private_dir = PrivateDir::make(path.parent().unwrap_or(Path::new("/"))).map_err(cannot)?;
+            let directory = private_dir.directory("archive").map_err(cannot)?;
             members.unpack(&directory, &stop).map_err(cannot)?;
-            Ok(Some((room, directory)))
+            Ok(Some((private_dir, directory)))
         };
-        let Some((room, directory)) = interrupt.blocking(unpacking).await? else {
+        let Some((private_dir, directory)) = interrupt.blocking(unpacking).await? else {
             return Ok(self.path.clone());
         };
-        *lock(&self.unpacked) = Some(room);
+        *lock(&self.unpacked) = Some(private_dir);
         Ok(directory)
     }
 }

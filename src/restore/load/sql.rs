@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::codec::{Digest, Unpacker};
+use crate::codec::{DecompressReader, Digest};
 use crate::docker::exec::{ExecInput, ExecOutput};
 use crate::docker::worker::Unfit;
 use crate::docker::{Container, Exec};
@@ -83,13 +83,13 @@ pub(crate) async fn load(
     request: &LoadRequest,
     progress: &Arc<dyn Progress>,
 ) -> Result<LoadedDump, LoadFailure> {
-    let (format, unpacker) = open(request).await?;
+    let (format, decompressor) = open(request).await?;
     if format != Format::Plain {
         if loaders.needs_worker() {
             let why = "an archive that is no file and no directory goes through the daemon".to_owned();
             return Err(Error::from(Unfit::Refused(why)).into());
         }
-        return Box::pin(super::archive::load(container, access, request, unpacker, progress)).await;
+        return Box::pin(super::archive::load(container, access, request, decompressor, progress)).await;
     }
     let Exec { mut output, mut input, handle } = loaders.psql(access, &request.application, 1).await?;
     let lock = request.rules.restricted.then(nonce);
@@ -103,38 +103,38 @@ pub(crate) async fn load(
     let (sender, receiver) = mpsc::channel(4);
     let reading = {
         let (request, progress) = (request.clone(), progress.clone());
-        std::thread::spawn(move || read(&request, unpacker, &sender, &progress))
+        std::thread::spawn(move || read(&request, decompressor, &sender, &progress))
     };
     let token = format!("ENVCTL-LOADED-{}", nonce());
     let unlock = lock.as_ref().map_or(String::new(), |key| format!("\\unrestrict {key}\n"));
     let feeding = feed(&mut input, receiver, reading, request, (&unlock, &token));
     let ours = u64::from(lock.is_some()) + u64::from(request.one_transaction);
     let listening = async {
-        let mut heard = PsqlOutput::new(&token).behind(ours);
+        let mut received = PsqlOutput::new(&token).behind(ours);
         if request.one_transaction {
-            heard.until(&token, &mut output).await;
+            received.until(&token, &mut output).await;
         } else {
-            heard.until_its_end(&mut output).await;
+            received.until_its_end(&mut output).await;
         }
-        (heard, output)
+        (received, output)
     };
     let mut listening = Box::pin(listening);
     // psql may die first (an SQL error); then its words matter more than our broken pipe.
-    let fed = tokio::select! {
+    let feed_result = tokio::select! {
         biased;
-        fed = feeding => fed?,
-        (heard, _) = &mut listening => return Err(heard.stopped(&handle, &request.source.name()).await),
+        feed_result = feeding => feed_result?,
+        (received, _) = &mut listening => return Err(received.stopped(&handle, &request.source.name()).await),
     };
-    let (mut heard, mut output) = listening.await;
-    let FeedResult::Whole(summary, left_out) = fed else {
-        return Err(heard.stopped(&handle, &request.source.name()).await);
+    let (mut received, mut output) = listening.await;
+    let FeedResult::Whole(summary, left_out) = feed_result else {
+        return Err(received.stopped(&handle, &request.source.name()).await);
     };
-    if !heard.proven {
-        return Err(heard.stopped(&handle, &request.source.name()).await);
+    if !received.verified {
+        return Err(received.stopped(&handle, &request.source.name()).await);
     }
-    compare(&summary, &heard.copies)?;
+    compare(&summary, &received.copies)?;
     if request.one_transaction {
-        commit(&mut input, &mut heard, &mut output).await?;
+        commit(&mut input, &mut received, &mut output).await?;
     }
     Ok(LoadedDump { summary: *summary, notes: Vec::new(), left_out })
 }
@@ -143,16 +143,16 @@ pub(crate) async fn load(
 ///
 /// # Errors
 /// Kind `Unknown`: the connection was lost meanwhile.
-async fn commit(input: &mut ExecInput, heard: &mut PsqlOutput, output: &mut ExecOutput) -> Result<()> {
+async fn commit(input: &mut ExecInput, received: &mut PsqlOutput, output: &mut ExecOutput) -> Result<()> {
     let token = format!("ENVCTL-COMMITTED-{}", nonce());
     let _ = input.write(format!("COMMIT;\n\\echo {token}\n\\q\n").as_bytes()).await;
     let _ = input.close().await;
-    if heard.until(&token, output).await {
+    if received.until(&token, output).await {
         return Ok(());
     }
-    let words = heard.words();
-    if words.contains("ERROR:") {
-        return Err(error::tool(format!("PostgreSQL refused to commit what was loaded: {}", words.trim()))
+    let text = received.text();
+    if text.contains("ERROR:") {
+        return Err(error::tool(format!("PostgreSQL refused to commit what was loaded: {}", text.trim()))
             .note("the database is as it was, empty"));
     }
     Err(error::unknown(
@@ -162,7 +162,7 @@ async fn commit(input: &mut ExecInput, heard: &mut PsqlOutput, output: &mut Exec
 }
 
 /// Opens the source on a thread of its own: a pipe may keep its first byte for long.
-async fn open(request: &LoadRequest) -> Result<(Format, Unpacker)> {
+async fn open(request: &LoadRequest) -> Result<(Format, DecompressReader)> {
     let (sender, opened) = tokio::sync::oneshot::channel();
     let (source, threads, rules) = (request.source.clone(), request.threads, request.rules.clone());
     std::thread::spawn(move || sender.send(source.open(threads, &rules)));
@@ -207,12 +207,12 @@ async fn feed(
 /// Reads, scans, and lets through only what has been judged.
 fn read(
     request: &LoadRequest,
-    unpacker: Unpacker,
+    decompressor: DecompressReader,
     sender: &mpsc::Sender<Vec<u8>>,
     progress: &Arc<dyn Progress>,
 ) -> Result<(Summary, Digest, LeftOut)> {
     let mut scanner = if request.doubtful { DumpScanner::doubtful() } else { DumpScanner::new() };
-    let mut dump = FilteredDump::new(unpacker, Format::Plain, &request.rules);
+    let mut dump = FilteredDump::new(decompressor, Format::Plain, &request.rules);
     let mut held: Vec<u8> = Vec::new();
     let mut sent = 0u64;
     let mut table = String::new();
@@ -226,7 +226,7 @@ fn read(
         }
         let barred =
             scanner.findings().iter().any(|f| !allowed(f.kind, &request.authenticity, request.trust));
-        let vouched = request.trust || request.authenticity.vouches();
+        let vouched = request.trust || request.authenticity.is_authenticated();
         let until = if vouched && !barred { scanner.bytes() } else { scanner.clean_until() };
         let len = usize::try_from(until.saturating_sub(sent)).unwrap_or(held.len()).min(held.len());
         if !held.is_empty() && len > 0 {
@@ -249,7 +249,7 @@ fn read(
     }
     let mut summary = scanner.finish();
     if request.rules.script {
-        summary.proof = summary.script.clone();
+        summary.completeness = summary.script.clone();
     }
     if request.source == DumpSource::Stdin && summary.leads_to_databases() {
         return Err(error::refused("the dump by pipe creates databases or switches to them")

@@ -95,7 +95,7 @@ const REASONS: &[&str] = &["machine ", "prctl: ", "fork: ", "pipe: ", "ctypes: "
 /// Reports that process 1 may be a postmaster: the image is PostgreSQL's or a server runs in the container, and no init
 /// was asked for.
 pub(crate) fn is_needed(container: &ContainerInfo) -> bool {
-    let name = |word: &String| matches!(word.rsplit('/').next(), Some("postgres" | "postmaster"));
+    let name = |value: &String| matches!(value.rsplit('/').next(), Some("postgres" | "postmaster"));
     let server = |line: &String| {
         let program = line.split_ascii_whitespace().next().unwrap_or_default();
         matches!(program.trim_end_matches(':').rsplit('/').next(), Some("postgres" | "postmaster"))

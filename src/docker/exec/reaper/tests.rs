@@ -22,11 +22,11 @@ fn interpreters() -> Vec<Vec<String>> {
             Command::new("sh").args(["-c", "command -v perl"]).output()
         };
         let found = found.unwrap_or_else(|e| panic!("{program} is not on this machine: {e}"));
-        let mut words = vec![String::from_utf8(found.stdout).unwrap().trim().to_owned()];
-        words.extend(options.iter().map(|option| (*option).to_owned()));
-        words.push(script.to_string());
-        words.extend((!python).then(|| "--".to_owned()));
-        words
+        let mut text = vec![String::from_utf8(found.stdout).unwrap().trim().to_owned()];
+        text.extend(options.iter().map(|option| (*option).to_owned()));
+        text.push(script.to_string());
+        text.extend((!python).then(|| "--".to_owned()));
+        text
     };
     INTERPRETERS.iter().map(known).collect()
 }
@@ -59,8 +59,8 @@ fn children(parent: u32) -> Vec<(u32, String)> {
 
 fn parent_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let words: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    if words[0] == "Z" { None } else { words[1].parse().ok() }
+    let text: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    if text[0] == "Z" { None } else { text[1].parse().ok() }
 }
 
 fn name_of(pid: u32) -> String {
@@ -277,7 +277,7 @@ fn a_reaper_is_for_postgres_without_an_init() {
 fn changed(changes: [(&str, &str); 2]) -> Vec<Vec<String>> {
     let mut interpreters = interpreters();
     for (interpreter, (from, to)) in interpreters.iter_mut().zip(changes) {
-        let script = interpreter.iter_mut().find(|word| word.contains("envctl-reaper")).unwrap();
+        let script = interpreter.iter_mut().find(|item| item.contains("envctl-reaper")).unwrap();
         assert!(script.contains(from), "{from}");
         *script = script.replace(from, to);
     }
@@ -356,10 +356,10 @@ async fn a_command_that_fails_like_a_missing_interpreter_runs_once() {
 
 #[tokio::test]
 async fn a_user_who_is_not_there_is_reported_once() {
-    let words = "unable to find user nosuch: no matching entries in passwd file\r\n";
-    let script = Scripted::new([ScriptedExec::not_started("tool", words)]);
+    let text = "unable to find user nosuch: no matching entries in passwd file\r\n";
+    let script = Scripted::new([ScriptedExec::not_started("tool", text)]);
     let captured = script.container(container("db")).capture(&ExecSpec::new(["tool"]), None).await.unwrap();
-    assert_eq!((captured.exit_code, captured.text()), (127, words.trim_end().to_owned()));
+    assert_eq!((captured.exit_code, captured.text()), (127, text.trim_end().to_owned()));
     script.is_over().await;
 }
 
@@ -392,5 +392,5 @@ fn the_command_gets_the_values_of_the_container_for_what_perl_reads() {
         ]
     );
     assert_eq!(super::below(1, &db, &spec).env, spec.env);
-    assert!(!below.reaper.iter().any(|word| word.contains("Mstrict")));
+    assert!(!below.reaper.iter().any(|item| item.contains("Mstrict")));
 }

@@ -261,8 +261,7 @@ impl Reader {
     /// Keeps the first schema of a search path that the dump sets.
     fn follow_search_path(&mut self) {
         let head = &self.statement.head;
-        let is =
-            |at: usize, word: &str| matches!(head.get(at), Some(KeptToken::Word(found)) if found == word);
+        let is = |at: usize, keyword: &str| matches!(head.get(at), Some(KeptToken::Word(found)) if found == keyword);
         if is(0, "set") && is(1, "search_path") {
             self.schema = match head.get(3) {
                 Some(KeptToken::Word(name) | KeptToken::Name(name) | KeptToken::Text(name)) => {

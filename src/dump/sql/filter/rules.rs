@@ -114,32 +114,32 @@ impl Rules {
 
     /// Returns the reason to leave a statement out; `head` holds its tokens outside parentheses.
     pub(crate) fn leave_out(&self, head: &[KeptToken], beginning: &mut Beginning) -> Option<Reason> {
-        let words = Head(head);
-        if self.database.is_some() && words.is_of_server() {
+        let keywords = Head(head);
+        if self.database.is_some() && keywords.is_of_server() {
             return Some(Reason::Database);
         }
-        match beginning.judge(&words) {
+        match beginning.judge(&keywords) {
             Some(Needless::Drop) if self.drops => return Some(Reason::Drop),
             Some(Needless::Public) if self.public => return Some(Reason::Public),
             _ => {}
         }
-        if words.are(0, &["set"]) {
-            return self.setting(&words);
+        if keywords.are(0, &["set"]) {
+            return self.setting(&keywords);
         }
-        if self.no_owner && (words.sets_owner() || words.sets_session_role()) {
+        if self.no_owner && (keywords.sets_owner() || keywords.sets_session_role()) {
             return Some(Reason::Owner);
         }
-        if self.no_privileges && words.sets_privileges() {
+        if self.no_privileges && keywords.sets_privileges() {
             return Some(Reason::Privileges);
         }
-        if self.triggers && words.switches_triggers() {
+        if self.triggers && keywords.switches_triggers() {
             return Some(Reason::Trigger);
         }
-        if self.event_triggers && words.is_about(&["event", "trigger"]).is_some() {
+        if self.event_triggers && keywords.is_about(&["event", "trigger"]).is_some() {
             return Some(Reason::EventTrigger);
         }
         if !self.extensions.is_empty()
-            && let Some(name) = words.is_about(&["extension"]).and_then(|at| words.name(at))
+            && let Some(name) = keywords.is_about(&["extension"]).and_then(|at| keywords.name(at))
             && self.extensions.contains(&name)
         {
             return Some(Reason::Extension(name));
@@ -150,34 +150,34 @@ impl Rules {
     /// Returns the treatment of a statement that the loading role may not run.
     pub(crate) fn treatment(&self, head: &[KeptToken]) -> Option<Treatment> {
         let apart = self.apart.as_ref()?;
-        let words = Head(head);
+        let keywords = Head(head);
         let end = head.len();
-        let forced = words.are(0, &["alter", "table"])
+        let forced = keywords.are(0, &["alter", "table"])
             && end > 6
-            && words.are(end - 4, &["force", "row", "level", "security"]);
-        if words.sets_owner() || words.sets_privileges() || forced {
+            && keywords.are(end - 4, &["force", "row", "level", "security"]);
+        if keywords.sets_owner() || keywords.sets_privileges() || forced {
             return Some(Treatment::Later);
         }
-        if words.are(0, &["comment", "on", "extension"]) {
+        if keywords.are(0, &["comment", "on", "extension"]) {
             // The loading role owns none; the comment that comes with the extension stays.
             return Some(Treatment::LeftOut);
         }
         let there = |kind: &str, names: &BTreeSet<String>| {
-            words.are(0, &["create", kind])
-                && words
+            keywords.are(0, &["create", kind])
+                && keywords
                     .is_about(&[kind])
-                    .and_then(|at| words.name(at))
+                    .and_then(|at| keywords.name(at))
                     .is_some_and(|name| names.contains(&name))
         };
         let left_out = there("extension", &apart.extensions) || there("schema", &apart.schemas);
         left_out.then_some(Treatment::LeftOut)
     }
 
-    fn setting(&self, words: &Head<'_>) -> Option<Reason> {
-        if self.no_owner && words.sets_session_role() {
+    fn setting(&self, keywords: &Head<'_>) -> Option<Reason> {
+        if self.no_owner && keywords.sets_session_role() {
             return Some(Reason::Owner);
         }
-        words.plain_setting().filter(|name| self.settings.contains(name)).map(Reason::Setting)
+        keywords.plain_setting().filter(|name| self.settings.contains(name)).map(Reason::Setting)
     }
 }
 
@@ -272,7 +272,7 @@ pub(crate) struct Head<'a>(pub(crate) &'a [KeptToken]);
 impl Head<'_> {
     /// `SET name = …` of a setting without a prefix.
     pub(crate) fn plain_setting(&self) -> Option<String> {
-        let name = self.word(1).filter(|_| self.are(0, &["set"]))?;
+        let name = self.keyword(1).filter(|_| self.are(0, &["set"]))?;
         let assigned = self.0.get(2) == Some(&KeptToken::Other(b'=')) || self.are(2, &["to"]);
         // Another table access method than the usual one is more than a matter of form.
         let usual = name != "default_table_access_method" || self.name(3).as_deref() == Some("heap");
@@ -282,7 +282,7 @@ impl Head<'_> {
     /// CREATE, ALTER or DROP of a database, a role or a tablespace, and what is said of them.
     pub(crate) fn is_of_server(&self) -> bool {
         let of = |at: usize| ["database", "role", "tablespace"].iter().any(|kind| self.are(at, &[kind]));
-        match self.word(0) {
+        match self.keyword(0) {
             Some("create" | "alter" | "drop") => of(1),
             Some("comment") => self.are(1, &["on"]) && of(2),
             Some("security") => self
@@ -300,7 +300,7 @@ impl Head<'_> {
 
     /// Statements of `pg_dumpall` that make a role.
     pub(crate) fn is_of_roles(&self) -> bool {
-        match self.word(0) {
+        match self.keyword(0) {
             Some("create" | "alter") => self.are(1, &["role"]),
             Some("comment") => self.are(1, &["on", "role"]),
             Some("grant") => !self.0.contains(&KeptToken::Word("on".to_owned())),
@@ -338,15 +338,15 @@ impl Head<'_> {
         self.0.windows(2).any(|two| Head(two).are(0, &["if", "exists"]))
     }
 
-    fn word(&self, at: usize) -> Option<&str> {
+    fn keyword(&self, at: usize) -> Option<&str> {
         match self.0.get(at)? {
-            KeptToken::Word(word) => Some(word),
+            KeptToken::Word(keyword) => Some(keyword),
             _ => None,
         }
     }
 
-    pub(crate) fn are(&self, at: usize, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(i, word)| self.word(at + i) == Some(word))
+    pub(crate) fn are(&self, at: usize, keywords: &[&str]) -> bool {
+        keywords.iter().enumerate().all(|(i, keyword)| self.keyword(at + i) == Some(keyword))
     }
 
     fn name(&self, at: usize) -> Option<String> {
@@ -376,7 +376,7 @@ impl Head<'_> {
 
     /// Finds the name behind `CREATE kind`, `ALTER kind`, `DROP kind` or `COMMENT ON kind`.
     fn is_about(&self, kind: &[&str]) -> Option<usize> {
-        let at = match self.word(0)? {
+        let at = match self.keyword(0)? {
             "create" | "alter" | "drop" => 1,
             "comment" if self.are(1, &["on"]) => 2,
             _ => return None,

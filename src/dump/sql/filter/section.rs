@@ -27,7 +27,7 @@ pub(crate) struct Section {
     /// A text without headers: every part counts from its `\\connect`.
     script: bool,
     in_dump: bool,
-    words: bool,
+    keywords: bool,
     connected: Option<String>,
     /// Key of the `\\restrict` that has passed.
     key: Option<String>,
@@ -37,8 +37,8 @@ pub(crate) struct Section {
 
 impl Section {
     pub(crate) fn new(wanted: String, script: bool) -> Self {
-        let (in_dump, words, connected, key, closing) = (false, false, None, None, false);
-        Self { wanted, script, in_dump, words, connected, key, closing }
+        let (in_dump, keywords, connected, key, closing) = (false, false, None, None, false);
+        Self { wanted, script, in_dump, keywords, connected, key, closing }
     }
 
     /// Reports that what passes now belongs to the wanted database.
@@ -56,10 +56,10 @@ impl Section {
         match text {
             b"-- PostgreSQL database dump" => self.in_dump = true,
             b"-- PostgreSQL database dump complete" => {
-                self.words = true;
+                self.keywords = true;
                 return false;
             }
-            b"--" if std::mem::take(&mut self.words) => {
+            b"--" if std::mem::take(&mut self.keywords) => {
                 let inside = self.is_inside();
                 self.in_dump = false;
                 self.closing = inside && self.key.is_some();
@@ -71,7 +71,7 @@ impl Section {
             }
             _ => {}
         }
-        self.words = false;
+        self.keywords = false;
         false
     }
 

@@ -126,7 +126,7 @@ fn no_privileges_leaves_out_grants_and_nothing_else() {
     assert_eq!(gone.len(), 3, "{gone:?}");
     assert!(
         gone.iter()
-            .all(|line| ["REVOKE", "GRANT", "ALTER DEFAULT"].iter().any(|word| line.starts_with(word)))
+            .all(|line| ["REVOKE", "GRANT", "ALTER DEFAULT"].iter().any(|keyword| line.starts_with(keyword)))
     );
     assert_eq!(left_out, "3 GRANT and REVOKE statements");
 }
@@ -270,7 +270,11 @@ fn one_database_is_taken_out_of_the_output_of_pg_dumpall() {
             let mut scanner = crate::dump::sql::DumpScanner::new();
             scanner.feed(text.as_bytes());
             let summary = scanner.finish();
-            assert_eq!(summary.proof(), crate::dump::sql::Completeness::Trailer, "{at} {name}: {text}");
+            assert_eq!(
+                summary.completeness(),
+                crate::dump::sql::Completeness::Trailer,
+                "{at} {name}: {text}"
+            );
             assert_eq!(summary.refusals().count(), 0, "{:?}", summary.findings);
             assert_eq!((summary.copies.len(), summary.rows()), (1, 2));
             let mut filter = StatementFilter::new(rules);
@@ -309,7 +313,7 @@ fn a_cut_anywhere_in_the_output_of_pg_dumpall_is_noticed() {
         for cut in 1..cluster.len() - 1 {
             let mut scanner = crate::dump::sql::DumpScanner::new();
             scanner.feed(&cluster.as_bytes()[..cut]);
-            let complete = scanner.finish().proof().is_complete();
+            let complete = scanner.finish().completeness().is_complete();
             assert!(!complete || cut >= cluster.trim_end().len(), "cut at {cut}");
         }
     }

@@ -164,7 +164,7 @@ impl Lexer {
         match self.mode {
             LexerMode::Copy => self.copy_data(rest, listener),
             LexerMode::Ground => self.ground(rest, listener),
-            LexerMode::Word { glued } => self.word(rest, glued, listener),
+            LexerMode::Word { glued } => self.keyword(rest, glued, listener),
             LexerMode::Number => self.number(rest, listener),
             LexerMode::Dash => self.second(rest, b'-', b'-', LexerMode::LineComment, listener),
             LexerMode::Slash => {
@@ -204,8 +204,8 @@ impl Lexer {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = KEPT.saturating_sub(self.text.len());
-        self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let buffer = KEPT.saturating_sub(self.text.len());
+        self.text.extend_from_slice(&bytes[..bytes.len().min(buffer)]);
     }
 
     fn newlines(&mut self, passed: &[u8]) {
@@ -268,7 +268,7 @@ impl Lexer {
         1
     }
 
-    fn word<L: LexerEvents>(&mut self, rest: &[u8], glued: bool, listener: &mut L) -> usize {
+    fn keyword<L: LexerEvents>(&mut self, rest: &[u8], glued: bool, listener: &mut L) -> usize {
         let length = rest.iter().position(|&byte| !continues_name(byte)).unwrap_or(rest.len());
         if length > 0 {
             if glued && memchr(b'$', &rest[..length]).is_some() {

@@ -100,7 +100,7 @@ pub(crate) fn statements(sql: &str) -> Vec<Vec<SqlToken<'_>>> {
     for mut token in SqlTokens::of(sql).filter(|token| !token.is_comment()) {
         let ends = match token.kind {
             SqlTokenKind::Word => {
-                nesting.word(token.text.as_bytes());
+                nesting.read(token.text.as_bytes());
                 false
             }
             SqlTokenKind::Symbol => {
