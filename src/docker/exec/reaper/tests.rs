@@ -32,8 +32,9 @@ fn interpreters() -> Vec<Vec<String>> {
 }
 
 fn command(interpreter: &[String], argv: &[&str]) -> Command {
-    let mut command = Command::new(&interpreter[0]);
-    command.args(&interpreter[1..]).args(argv).stdin(Stdio::null());
+    // A shell starts its background jobs with SIGINT ignored, which their children inherit and cannot trap.
+    let mut command = Command::new("env");
+    command.arg("--default-signal").args(interpreter).args(argv).stdin(Stdio::null());
     command
 }
 
