@@ -1,36 +1,46 @@
-//! `_sqlx_migrations` against sqlx itself, from its crate: each goes on where the other has stopped, neither takes what the
+//! `_sqlx_migrations` against sqlx itself (`tests/sqlx`): each goes on where the other has stopped, neither takes what the
 //! other wrote for an edit, and both refuse the same one.
 
 use std::fs;
-use std::path::PathBuf;
-
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
 
 use super::migrations::foreign_on;
 use crate::support::Project;
+use crate::support::project::ENVCTL;
 use crate::support::rig::{CANARY, Wanted, docker};
 
 fn folder(project: &Project) -> PathBuf {
     project.path().join("db/migrations")
 }
 
-/// What `sqlx migrate run` does.
-fn by_sqlx(project: &Project) -> Result<(), MigrateError> {
+/// Program of `tests/sqlx`, built here: sqlx takes a minute to build, and no other test needs it.
+static SQLX: LazyLock<PathBuf> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = Path::new(ENVCTL).parent().unwrap().join("sqlx");
+    let built = Command::new("cargo")
+        .current_dir(root)
+        .args(["build", "--quiet", "--locked", "--manifest-path"])
+        .arg("tests/sqlx/Cargo.toml")
+        .arg("--target-dir")
+        .arg(&target)
+        .status();
+    assert!(built.unwrap().success(), "tests/sqlx does not build");
+    target.join("debug/sqlx-migrate")
+});
+
+/// Runs `sqlx migrate run`; fails with its stderr.
+fn by_sqlx(project: &Project) -> Result<(), String> {
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
     let address = docker(&["inspect", "--format", format, &project.server.container]);
-    let options = PgConnectOptions::new()
-        .host(&address)
-        .username("postgres")
-        .password(CANARY)
-        .database(&project.database);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let done = Migrator::new(folder(project).as_path()).await.unwrap().run(&pool).await;
-        pool.close().await;
-        done
-    })
+    let output = Command::new(&*SQLX)
+        .arg(folder(project))
+        .envs([("PGHOST", &*address), ("PGUSER", "postgres"), ("PGPASSWORD", CANARY)])
+        .env("PGDATABASE", &project.database)
+        .output()
+        .unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
 fn add(project: &Project, name: &str, sql: &str) {
@@ -67,6 +77,6 @@ fn sqlx_and_the_runner_go_on_with_each_others_history() {
 
     // An edit is one to both.
     add(&ours, "2_second.sql", "create table c ();");
-    assert!(matches!(by_sqlx(&ours), Err(MigrateError::VersionMismatch(2))));
+    assert_eq!(by_sqlx(&ours).unwrap_err().trim(), "Error: VersionMismatch(2)");
     ours.run(&["migrate"]).code(6).says("2_second was edited after it was applied");
 }
