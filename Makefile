@@ -6,7 +6,7 @@
 # `envctl init --makefile` writes the included file for a project of yours.
 
 # The installed binary, else the one that cargo or scripts/demo has built here.
-ENVCTL ?= $(firstword $(shell command -v envctl) $(wildcard target/release/envctl target/debug/envctl) envctl)
+ENVCTL ?= $(firstword $(shell command -v envctl) $(wildcard target/release/envctl target/demo/envctl target/debug/envctl) envctl)
 ENVCTL_STACK ?= techmage
 export ENVCTL_STACK
 
