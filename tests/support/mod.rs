@@ -21,6 +21,7 @@ pub mod pty;
 pub mod rig;
 pub mod run;
 pub mod shell;
+pub mod timing;
 
 pub use invariants::Snapshot;
 pub use project::Project;

@@ -14,7 +14,7 @@ use std::sync::{LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::run::Finished;
-use super::shell;
+use super::{shell, timing};
 
 /// Variables of a container that starts with the cluster in its image; with others it does a first start.
 pub const READY: &str = include_str!("../../compose/images/ready/variables");
@@ -117,6 +117,7 @@ impl Wanted {
 
     /// Starts it, with the labels compose would give it. Does not wait for PostgreSQL.
     pub fn start(self) -> Server {
+        timing::begin();
         start_reaper();
         let project = format!("{}-{}", self.stack, self.profile);
         let container = format!("{project}-{}-{}", self.service, self.number);
@@ -151,6 +152,7 @@ pub struct Server {
 impl Server {
     /// The one that tests of this binary share.
     pub fn shared(major: u8) -> &'static Self {
+        timing::begin();
         static SHARED: [OnceLock<Option<Server>>; 2] = [OnceLock::new(), OnceLock::new()];
         let slot = match major {
             15 => &SHARED[0],
@@ -201,6 +203,7 @@ impl Server {
 
     /// A fresh database whose name begins with `name`.
     pub fn database(&self, name: &str) -> String {
+        timing::begin();
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let database = format!("{name}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         self.sql("postgres", &format!("create database {database}"));

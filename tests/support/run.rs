@@ -83,6 +83,7 @@ impl Running {
 
     /// Starts `command` and gives its stdin to the caller, if it is a pipe.
     pub fn open(command: &mut Command) -> (Self, Option<ChildStdin>) {
+        super::timing::begin();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("envctl starts");
         let stdout = child.stdout.take().expect("a pipe");
         let stderr = child.stderr.take().expect("a pipe");
