@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::own_daemon::Case;
-use crate::place::MANY;
+use crate::own_daemon::{Case, MANY};
 use crate::support::rig::eventually;
 use crate::support::{Finished, Running};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::place::{MANY, Place};
-use crate::support::rig::{HeldSession, Wanted, docker, eventually};
+use crate::support::rig::{Wanted, docker, eventually};
 use crate::support::{Running, Server};
 use crate::worker_far::{NEVER, Wire};
 
@@ -58,27 +58,27 @@ const WORKS: [&[&str]; 5] = [
 
 fn happens(how: How, words: &str) {
     let kept = Kept::new(&format!("again{}", how as u8));
-    let place = Place::new(&kept.server, "again", MANY);
-    place.project.sql("create sequence gate");
+    let place = Place::with_gate(&kept.server, "again");
     place.run(&["backup", "-o", "whole.sql.gz"]).code(0);
     place.run(&["backup", "--format", "custom", "-o", "whole.dump"]).code(0);
     place.project.sql(&format!("delete from item where id > {}", MANY - 100));
     let digest = place.project.digest();
     let wire = Wire::open(NEVER);
     for work in WORKS {
-        let cpus = if work[0] == "backup" { "0.2" } else { "0.02" };
-        let args = [work, &["--transport", "worker", "--worker-cpus", cpus]].concat();
+        let args = [work, &["--transport", "worker"]].concat();
         let far = work.contains(&"far.sql.gz");
-        let hold = (work[0] == "backup").then(|| hold_dump(&place));
+        place.hold_loads();
+        let held = place.hold_dumps();
         let running = if far { wire.start(&place, &args) } else { place.start(&args) };
-        match hold {
-            Some(hold) => stop_in_rows(&place, work, &running, hold),
-            None => {
-                place.wait_for_load();
-                running.signal(Signal::STOP);
-            }
+        if work[0] == "backup" {
+            wait_for_dump(&place)
+        } else {
+            place.wait_for_load()
         }
+        running.signal(Signal::STOP);
         kept.end(how);
+        drop(held);
+        place.let_loads_go();
         running.signal(Signal::CONT);
         ended(&place, &kept, running, &format!("{how:?} {work:?}"), words);
         assert_eq!(place.project.digest(), digest, "{how:?} {work:?}");
@@ -90,30 +90,15 @@ fn happens(how: How, words: &str) {
     }
 }
 
-/// Locks the sequence, which pg_dump reads behind its snapshot and before any rows.
-fn hold_dump(place: &Place) -> HeldSession {
+/// Waits until pg_dump has dumped all other rows and waits for those of `waits`.
+fn wait_for_dump(place: &Place) {
     let server = &place.project.server;
-    server.session(&place.project.database, "begin; alter sequence gate rename to gate_renamed")
-}
-
-/// Stops envctl while pg_dump waits for the sequence, so that the rows fill the pipes and the dump cannot end.
-fn stop_in_rows(place: &Place, work: &[&str], running: &Running, hold: HeldSession) {
-    let sessions_that = |condition: &str| {
-        let database = &place.project.database;
-        let count =
-            format!("select count(*) from pg_stat_activity where datname = '{database}' and {condition}");
-        place.project.server.sql("postgres", &count)
-    };
-    eventually(Duration::from_secs(60), "pg_dump waits for the sequence", || {
-        sessions_that("wait_event_type = 'Lock'") != "0"
-    });
-    // The files of a directory are written inside the worker: nothing of envctl's holds them back.
-    if work.contains(&"directory") {
-        docker(&["update", "--cpus", "0.01", &place.worker()]);
-    }
-    running.signal(Signal::STOP);
-    drop(hold);
-    eventually(Duration::from_secs(60), "rows are dumped", || sessions_that("query like 'COPY%'") != "0");
+    let waiting = format!(
+        "select count(*) from pg_stat_activity where datname = '{}' and wait_event_type = 'Lock' \
+         and query like 'COPY%'",
+        place.project.database
+    );
+    eventually(Duration::from_secs(60), "rows are dumped", || server.sql("postgres", &waiting) != "0");
 }
 
 fn ended(place: &Place, kept: &Kept, running: Running, what: &str, words: &str) {

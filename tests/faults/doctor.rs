@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{MANY, Place};
+use crate::place::Place;
 use crate::support::rig::{Wanted, eventually, poll};
-
-/// Some seconds of work.
-const SLOW: &[&str] = &["backup", "--transport", "worker", "--worker-cpus", "0.05"];
 
 /// Unfinished files in the place of the backups.
 fn partials(place: &Place) -> Vec<String> {
@@ -19,7 +16,7 @@ fn partials(place: &Place) -> Vec<String> {
 
 /// On a server of its own: other tests have sessions of killed runs that are theirs.
 fn own(name: &str) -> Place {
-    Place::new(&Wanted::postgres(15, name).start().ready(), name, MANY)
+    Place::with_gate(&Wanted::postgres(15, name).start().ready(), name)
 }
 
 /// What the doctor says of this stack and of the whole engine, where other tests have workers, too.
@@ -41,11 +38,13 @@ fn says(said: &[String], words: &[&str]) {
 #[test]
 fn f87_whatever_a_killed_backup_leaves_the_doctor_removes_and_tells() {
     let place = own("reaped");
-    let running = place.start(SLOW);
+    let held = place.hold_dumps();
+    let running = place.start(&["backup", "--transport", "worker"]);
     assert!(poll(Duration::from_secs(30), || !partials(&place).is_empty()));
     let worker = place.worker();
     running.signal(Signal::KILL);
     assert_eq!(running.finish().code, 137);
+    drop(held);
     assert_eq!(place.workers(), [worker]);
 
     let looked = doctor(&place, &["--dry-run"]);

@@ -3,10 +3,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::place::{MANY, Place};
+use crate::place::Place;
 use crate::second_daemon::SecondDaemon;
 use crate::support::rig::{READY, Wanted, eventually, poll};
 use crate::support::{Finished, Project, Running, Server};
+
+/// Rows of a table whose dump takes some seconds in a worker that may use little.
+pub(crate) const MANY: u32 = 250_000;
 
 const DATABASE: &str = "postgres";
 

@@ -10,14 +10,14 @@ use std::time::Duration;
 use rustix::process::{getgid, getuid};
 
 use crate::support::project::ENVCTL;
-use crate::support::rig::{docker, eventually, poll, try_docker};
+use crate::support::rig::{HeldSession, docker, eventually, poll, try_docker};
 use crate::support::{Finished, Project, Proxy, Running, Server};
 
 /// Rows of a table that is dumped in no time.
 pub(crate) const ROWS: u32 = 5_000;
 
-/// Rows of a table whose dump takes some seconds in a worker that may use little.
-pub(crate) const MANY: u32 = 250_000;
+/// Rows of a table whose dump has several megabytes.
+pub(crate) const MANY: u32 = 60_000;
 
 /// A project whose rooms are its own. Its database is large enough for a worker, however small it is.
 pub(crate) struct Place {
@@ -31,6 +31,30 @@ impl Place {
         let place = Self { project };
         std::fs::create_dir(place.rooms()).unwrap();
         place
+    }
+
+    /// A project with [`MANY`] rows in `item` and one in `waits`, behind them: dumps and loads can be held there.
+    pub(crate) fn with_gate(server: &Server, name: &str) -> Self {
+        let place = Self::new(server, name, MANY);
+        place.project.sql(&gate(&place.project.database));
+        place
+    }
+
+    /// Lets no dump end before the session does: it holds the index of what is stored outside the row in `waits`.
+    pub(crate) fn hold_dumps(&self) -> HeldSession {
+        let index = "select indexrelid::regclass from pg_index i join pg_class c on c.reltoastrelid = i.indrelid \
+                     where c.oid = 'waits'::regclass";
+        let hold = format!("begin; reindex index {}", self.project.sql(index));
+        self.project.server.session(&self.project.database, &hold)
+    }
+
+    /// Lets no load end before [`Place::let_loads_go`].
+    pub(crate) fn hold_loads(&self) {
+        self.project.server.sh(&format!("touch {}", gate_file(&self.project.database)));
+    }
+
+    pub(crate) fn let_loads_go(&self) {
+        self.project.server.sh(&format!("rm -f {}", gate_file(&self.project.database)));
     }
 
     pub(crate) fn rooms(&self) -> PathBuf {
@@ -148,6 +172,23 @@ impl Place {
         });
         sizes.map(|meta| meta.len()).max()
     }
+}
+
+fn gate_file(database: &str) -> String {
+    format!("/tmp/gate-{database}")
+}
+
+/// SQL of the table `waits`: whoever loads its row waits until the database's gate file is gone.
+fn gate(database: &str) -> String {
+    let file = gate_file(database);
+    format!(
+        "create function public.is_open() returns bool language plpgsql as $$ begin \
+           while (pg_stat_file('{file}', true)).size is not null loop perform pg_sleep(0.02); end loop; \
+           return true; end $$; \
+         create table waits (words text not null check (public.is_open())); \
+         alter table waits alter words set storage external; \
+         insert into waits select string_agg(md5(n::text), '') from generate_series(1, 100) n"
+    )
 }
 
 pub(crate) fn without_restrict(sql: &[u8]) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{MANY, Place, ROWS, without_restrict};
+use crate::place::{Place, ROWS, without_restrict};
 use crate::support::rig::{Wanted, docker, poll};
 use crate::support::{Down, Fault, Finished, On, Proxy, Rule, Running, Server, Snapshot};
 use crate::worker_far::{NEVER, Wire};
@@ -102,13 +102,13 @@ fn where_the_worker_has_no_room_or_no_way_in_an_exec_serves_and_says_why() {
 
 #[test]
 fn a_worker_that_is_killed_makes_no_backup() {
-    let place = Place::new(Server::shared(15), "killed", MANY);
+    let place = Place::with_gate(Server::shared(15), "killed");
     place.project.run(&["backup", "--transport", "exec"]).code(0);
     let before = Snapshot::of(&place.project);
     // A tool that hears TERM says so itself.
     for (signal, code, words) in [("KILL", 8, "killed"), ("TERM", 7, "terminated by user")] {
-        let args = ["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"];
-        let running = place.start(&args);
+        let _held = place.hold_dumps();
+        let running = place.start(&["backup", "--transport", "worker", "-o", "b.sql.gz"]);
         assert!(place.wait_for_bytes(1));
         docker(&["kill", "--signal", signal, &place.worker()]);
         running.finish().code(code).says(words);
@@ -141,11 +141,10 @@ fn a_database_that_restarts_or_is_removed_under_its_dump_makes_no_backup() {
     for (name, end) in [("again", &["restart", "--time", "0"][..]), ("gone", &["rm", "--force", "--volumes"])]
     {
         let server = Wanted::postgres(15, name).start().ready();
-        let place = Place::new(&server, name, MANY);
-        let slow = ["backup", "--transport", "worker", "--worker-cpus", "0.05", "-o", "b.sql.gz"];
-        let running = place.start(&slow);
+        let place = Place::with_gate(&server, name);
+        let _held = place.hold_dumps();
+        let running = place.start(&["backup", "--transport", "worker", "-o", "b.sql.gz"]);
         assert!(place.wait_for_bytes(1));
-        // The dump waits with a full FIFO meanwhile.
         running.signal(Signal::STOP);
         docker(&[end, &[&*server.container]].concat());
         running.signal(Signal::CONT);
@@ -159,15 +158,16 @@ fn a_database_that_restarts_or_is_removed_under_its_dump_makes_no_backup() {
 
 #[test]
 fn f17_a_stopped_envctl_takes_its_worker_with_it() {
-    let place = Place::new(Server::shared(15), "stopped", MANY);
+    let place = Place::with_gate(Server::shared(15), "stopped");
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let running =
-            place.start(&["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
+        let held = place.hold_dumps();
+        let running = place.start(&["backup", "--transport", "worker", "-o", "b.sql.gz"]);
         assert!(place.wait_for_bytes(1));
         running.signal(signal);
         running.finish_within(Duration::from_secs(15)).code(code);
         place.project.assert_no_partials(place.project.path());
         place.assert_swept();
+        drop(held);
         place.project.assert_no_sessions();
     }
 }
@@ -182,13 +182,12 @@ enum Moment {
 
 #[test]
 fn f87_whatever_a_killed_backup_leaves_the_next_one_sweeps() {
-    let place = Place::new(Server::shared(15), "swept", MANY);
+    let place = Place::with_gate(Server::shared(15), "swept");
     let moments = [Moment::Room, Moment::Created, Moment::Running].into_iter();
-    let bytes = [1, 1_000_000, 2_000_000, 4_000_000, 6_000_000, 8_000_000, 9_000_000].map(Moment::Bytes);
+    let bytes = [1, 400_000, 800_000, 1_200_000, 1_600_000, 2_000_000, 2_400_000].map(Moment::Bytes);
     for moment in moments.chain(bytes) {
-        // Slow enough to be caught at it.
-        let slow = ["backup", "--transport", "worker", "--worker-cpus", "0.3", "-o", "b.sql.gz"];
-        let running = place.start(&slow);
+        let held = place.hold_dumps();
+        let running = place.start(&["backup", "--transport", "worker", "-o", "b.sql.gz"]);
         let reached = match moment {
             Moment::Room => {
                 poll(Duration::from_secs(30), || std::fs::read_dir(place.rooms()).unwrap().next().is_some())
@@ -200,6 +199,7 @@ fn f87_whatever_a_killed_backup_leaves_the_next_one_sweeps() {
         assert!(reached);
         running.signal(Signal::KILL);
         assert_eq!(running.finish().code, 137);
+        drop(held);
         assert!(!place.project.path().join("b.sql.gz").exists(), "a name without a proof");
         place.run(&["backup", "--transport", "worker", "-o", "next.sql.gz", "--force"]).code(0);
         place.project.assert_verified(&place.project.path().join("next.sql.gz"));
@@ -285,24 +285,13 @@ fn a_statement_that_fails_in_a_worker_is_named_with_its_line() {
 
 #[test]
 fn f28_a_restore_that_loses_its_worker_or_itself_changes_nothing() {
-    // So many that they are still on their way when they have been seen.
-    let place = Place::new(Server::shared(15), "loss", 4 * MANY);
+    let place = Place::with_gate(Server::shared(15), "loss");
     place.run(&["backup", "-o", "b.sql.gz"]).code(0);
     place.project.sql("delete from item where id > 100");
     let digest = place.project.digest();
     for jobs in ["1", "2"] {
-        let args = [
-            "restore",
-            "b.sql.gz",
-            "--yes",
-            "--no-backup",
-            "--transport",
-            "worker",
-            "--worker-cpus",
-            "0.05",
-            "-j",
-            jobs,
-        ];
+        let args = ["restore", "b.sql.gz", "--yes", "--no-backup", "--transport", "worker", "-j", jobs];
+        place.hold_loads();
         let running = place.start(&args);
         place.wait_for_load();
         running.signal(Signal::STOP);
@@ -325,6 +314,7 @@ fn f28_a_restore_that_loses_its_worker_or_itself_changes_nothing() {
         running.signal(Signal::KILL);
         assert_eq!(running.finish().code, 137);
         assert_eq!(place.project.digest(), digest);
+        place.let_loads_go();
         place.project.assert_no_sessions_within(Duration::from_secs(60));
         // The next restore sweeps its side database, the worker and the room.
         place.run(&["restore", "b.sql.gz", "--yes", "--no-backup", "--transport", "worker"]).code(0);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::{Signal, getgid, getuid};
 
-use crate::place::{MANY, Place, ROWS};
+use crate::place::{Place, ROWS};
 use crate::support::proxy::{Fault, On, Proxy};
 use crate::support::rig::{docker, try_docker};
 use crate::support::{Running, Server};
@@ -33,11 +33,11 @@ fn inspect(container: &str) -> serde_json::Value {
 
 #[test]
 fn a_worker_can_do_nothing_but_its_work() {
-    let place = Place::new(Server::shared(15), "bare", MANY);
+    let place = Place::with_gate(Server::shared(15), "bare");
     let args = ["backup", "--transport", "worker", "--worker-cpus", "0.2", "--worker-memory", "64m"];
+    let held = place.hold_dumps();
     let running = place.start(&[&args[..], &["-o", "b.sql.gz"]].concat());
     assert!(place.wait_for_bytes(1));
-    running.signal(Signal::STOP);
     let worker = place.worker();
     let shown = inspect(&worker);
     let (config, host) = (&shown[0]["Config"], &shown[0]["HostConfig"]);
@@ -83,7 +83,7 @@ fn a_worker_can_do_nothing_but_its_work() {
     let listed = place.run(&["status", "--json"]).code(0).out();
     assert!(!listed.contains(&worker), "{listed}");
     let volumes = volumes(&shown);
-    running.signal(Signal::CONT);
+    drop(held);
     running.finish().code(0);
     place.assert_swept();
     assert_gone(&volumes);
@@ -91,13 +91,14 @@ fn a_worker_can_do_nothing_but_its_work() {
 
 #[test]
 fn what_a_worker_of_a_killed_envctl_had_goes_with_the_next_run() {
-    let place = Place::new(Server::shared(15), "volume", MANY);
-    let args = ["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"];
-    let running = place.start(&args);
+    let place = Place::with_gate(Server::shared(15), "volume");
+    let held = place.hold_dumps();
+    let running = place.start(&["backup", "--transport", "worker", "-o", "b.sql.gz"]);
     assert!(place.wait_for_bytes(1));
     let volumes = volumes(&inspect(&place.worker()));
     running.signal(Signal::KILL);
     running.finish().code(137);
+    drop(held);
     assert!(try_docker(&["volume", "inspect", &volumes[0]]).status.success(), "nobody is there to remove it");
     place.run(&["backup", "-o", "next.sql.gz"]).code(0);
     place.assert_swept();

@@ -35,22 +35,23 @@ fn a_directory_is_dumped_by_a_worker_or_not_at_all() {
 
 #[test]
 fn a_killed_directory_dump_leaves_nothing_that_the_next_does_not_clean() {
-    let place = Place::new(Server::shared(15), "dirkill", MANY);
-    let slow = ["--worker-cpus", "0.2"];
-    let running = place.start(&dump("b.tar", &slow));
+    let place = Place::with_gate(Server::shared(15), "dirkill");
+    let held = place.hold_dumps();
+    let running = place.start(&dump("b.tar", &[]));
     docker(&["kill", &place.worker()]);
     let finished = running.finish();
     assert!([7, 8].contains(&finished.code), "{}: {}", finished.code, finished.err());
     place.assert_swept();
-    let running = place.start(&dump("b.tar", &slow));
+    let running = place.start(&dump("b.tar", &[]));
     place.worker();
     running.signal(Signal::INT);
     running.finish_within(Duration::from_secs(20)).code(130);
     place.assert_swept();
-    let running = place.start(&dump("b.tar", &slow));
+    let running = place.start(&dump("b.tar", &[]));
     place.worker();
     running.signal(Signal::KILL);
     running.finish().code(137);
+    drop(held);
     assert!(!place.project.path().join("b.tar").exists(), "a name without a proof");
     // Whatever is made there next sweeps, not only a directory.
     place.run(&["backup", "-o", "next.sql.gz"]).code(0).says("orphan of");
@@ -61,13 +62,14 @@ fn a_killed_directory_dump_leaves_nothing_that_the_next_does_not_clean() {
 
 #[test]
 fn an_archive_loaded_side_by_side_is_whole_or_not_there() {
-    let place = Place::new(Server::shared(15), "pgr", MANY);
+    let place = Place::with_gate(Server::shared(15), "pgr");
     place.run(&["backup", "--format", "custom", "-o", "b.dump"]).code(0);
     place.run(&dump("b.tar", &[])).code(0);
     place.project.sql("delete from item where id > 100");
     let digest = place.project.digest();
     for file in ["b.dump", "b.tar"] {
-        let args = ["restore", file, "--yes", "--no-backup", "-j", "2", "--worker-cpus", "0.05"];
+        let args = ["restore", file, "--yes", "--no-backup", "-j", "2"];
+        place.hold_loads();
         let running = place.start(&args);
         docker(&["kill", &place.worker()]);
         let finished = running.finish();
@@ -78,6 +80,7 @@ fn an_archive_loaded_side_by_side_is_whole_or_not_there() {
         place.worker();
         running.signal(Signal::KILL);
         running.finish().code(137);
+        place.let_loads_go();
         assert_eq!(place.project.digest(), digest);
         // Where no worker can be made, one session does it all the same.
         let proxy =

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{MANY, Place, ROWS, without_restrict};
+use crate::place::{Place, ROWS, without_restrict};
 use crate::support::rig::{docker, try_docker};
 use crate::support::{Finished, Running, Server};
 use crate::worker_cage::{assert_gone, volumes};
@@ -146,9 +146,10 @@ fn a_worker_on_another_machine_makes_the_same_backup_from_fewer_bytes() {
 
 #[test]
 fn a_worker_on_another_machine_is_nobody_there_and_sees_nothing() {
-    let place = Place::new(Server::shared(15), "farcage", MANY);
+    let place = Place::with_gate(Server::shared(15), "farcage");
     let wire = Wire::open(NEVER);
-    let running = wire.start(&place, &["backup", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
+    let held = place.hold_dumps();
+    let running = wire.start(&place, &["backup", "-o", "b.sql.gz"]);
     let worker = place.worker();
     let seen: serde_json::Value = serde_json::from_str(&docker(&["inspect", &worker])).unwrap();
     let (config, host) = (&seen[0]["Config"], &seen[0]["HostConfig"]);
@@ -159,6 +160,7 @@ fn a_worker_on_another_machine_is_nobody_there_and_sees_nothing() {
     assert!(mounts.iter().all(|mount| mount["Type"] == "volume"), "{mounts:?}");
     assert!(!config["Env"].to_string().contains(crate::support::rig::CANARY));
     let volumes = volumes(&seen);
+    drop(held);
     running.finish().code(0);
     place.assert_swept();
     assert_gone(&volumes);
@@ -166,7 +168,7 @@ fn a_worker_on_another_machine_is_nobody_there_and_sees_nothing() {
 
 #[test]
 fn a_worker_on_another_machine_that_is_lost_makes_no_backup() {
-    let place = Place::new(Server::shared(17), "farlost", MANY);
+    let place = Place::with_gate(Server::shared(17), "farlost");
     for cut in [1, 100_000, 2_000_000] {
         let finished = Wire::open(cut).run(&place, &["backup", "-o", "b.sql.gz"]);
         assert!([4, 8].contains(&finished.code), "{}: {}", finished.code, finished.err());
@@ -176,22 +178,24 @@ fn a_worker_on_another_machine_that_is_lost_makes_no_backup() {
         place.project.assert_no_sessions();
     }
     let wire = Wire::open(NEVER);
-    let slow = ["backup", "--worker-cpus", "0.2", "-o", "b.sql.gz"];
-    let running = wire.start(&place, &slow);
+    let backup = ["backup", "-o", "b.sql.gz"];
+    let gate = place.hold_dumps();
+    let running = wire.start(&place, &backup);
     docker(&["kill", &place.worker()]);
     let finished = running.finish();
     assert!([7, 8].contains(&finished.code), "{}: {}", finished.code, finished.err());
     place.assert_swept();
-    let running = wire.start(&place, &slow);
+    let running = wire.start(&place, &backup);
     place.worker();
     running.signal(Signal::INT);
     running.finish_within(Duration::from_secs(20)).code(130);
     place.assert_swept();
-    let running = wire.start(&place, &slow);
+    let running = wire.start(&place, &backup);
     let worker = place.worker();
     let held = volumes(&serde_json::from_str(&docker(&["inspect", &worker])).unwrap());
     running.signal(Signal::KILL);
     running.finish().code(137);
+    drop(gate);
     // Another machine's envctl leaves it alone; this one's next run does not.
     let labels = docker(&["inspect", "--format", "{{index .Config.Labels \"envctl.worker.host\"}}", &worker]);
     assert_eq!(labels.trim(), envctl::this_machine());

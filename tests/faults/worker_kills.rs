@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::place::{MANY, Place};
+use crate::place::Place;
 use crate::support::rig::poll;
 use crate::support::{Fault, Gate, On, Proxy, Running, Server, Up};
 
@@ -55,16 +55,16 @@ enum Dumped {
 
 #[test]
 fn f87_whatever_a_killed_directory_dump_leaves_the_next_one_sweeps() {
-    let place = Place::new(Server::shared(15), "dswept", MANY);
+    let place = Place::with_gate(Server::shared(15), "dswept");
     place.project.sql("create table other as select * from item");
-    let files = [1, 1_000_000, 4_000_000, 8_000_000, 12_000_000].map(Dumped::Files);
-    let tars = [1, 4_000_000, 12_000_000].map(Dumped::Tar);
+    let files = [1, 400_000, 1_000_000, 2_000_000, 3_000_000].map(Dumped::Files);
+    let tars = [1, 1_000_000, 3_000_000].map(Dumped::Tar);
     let mut traces = 0;
     for moment in [Dumped::Room, Dumped::Worker].into_iter().chain(files).chain(tars) {
         let args = ["backup", "--format", "directory", "-j", "2", "--transport", "worker", "-o", "b.tar"];
-        // Slow enough to be caught at it; the tar is ours to write and as fast as ever.
-        let slow: &[&str] = if matches!(moment, Dumped::Tar(_)) { &[] } else { &["--worker-cpus", "0.3"] };
-        let running = place.start(&[&args[..], slow].concat());
+        // The tar is written behind the dump.
+        let held = (!matches!(moment, Dumped::Tar(_))).then(|| place.hold_dumps());
+        let running = place.start(&args);
         let path = place.project.path();
         let reached = poll(LIMIT, || match moment {
             Dumped::Room => !rooms(path).is_empty(),
@@ -77,6 +77,7 @@ fn f87_whatever_a_killed_directory_dump_leaves_the_next_one_sweeps() {
         assert!(reached, "{moment:?}");
         running.signal(Signal::KILL);
         running.finish();
+        drop(held);
         let traces_now = left(&place);
         traces += usize::from(!traces_now.is_empty());
         if path.join("b.tar").exists() {
@@ -94,21 +95,22 @@ fn f87_whatever_a_killed_directory_dump_leaves_the_next_one_sweeps() {
     assert!(traces >= 6, "only {traces} of ten kills left anything: the others came too late");
 }
 
-/// The rows that a load has brought in so far, finished or not.
-fn loaded(place: &Place) -> u64 {
-    let rows = format!(
-        "select coalesce(sum(tuples_processed), 0) from pg_stat_progress_copy \
+/// Bytes that a load has brought in so far, committed or not.
+fn loaded(place: &Place) -> i64 {
+    let bytes = format!(
+        "select coalesce(sum(pg_database_size(oid) - pg_database_size('template0')), 0) from pg_database \
          where datname like 'envctl\\_new%{}'",
         place.project.database
     );
-    place.project.server.sql("postgres", &rows).parse().unwrap()
+    // The staging database may be gone before it is measured.
+    place.project.server.try_sql("postgres", &bytes).ok().and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
 }
 
 #[test]
 fn f28_whatever_a_killed_load_by_a_worker_leaves_the_next_one_sweeps() {
     // A restore cleans up after every killed one of its server: nobody else may do so here.
     let server = crate::support::rig::Wanted::postgres(15, "lswept").start().ready();
-    let place = Place::new(&server, "lswept", MANY);
+    let place = Place::with_gate(&server, "lswept");
     place.project.sql("create table other as select * from item where id % 5 = 0");
     place.run(&["backup", "--transport", "worker", "-o", "b.sql.gz"]).code(0);
     let whole = place.project.digest();
@@ -116,13 +118,16 @@ fn f28_whatever_a_killed_load_by_a_worker_leaves_the_next_one_sweeps() {
     let part = place.project.digest();
     let restore = ["restore", "b.sql.gz", "--yes", "--no-backup", "--transport", "worker"];
     let mut traces = 0;
-    for (jobs, rows) in [("1", 1), ("1", 10_000), ("1", 30_000), ("2", 1), ("2", 10_000), ("2", 30_000)] {
-        let running = place.start(&[&restore[..], &["-j", jobs, "--worker-cpus", "0.05"]].concat());
-        assert!(poll(LIMIT, || loaded(&place) >= rows), "{rows} rows by {jobs}");
+    for (jobs, bytes) in [1, 1_500_000, 4_000_000].into_iter().flat_map(|bytes| [("1", bytes), ("2", bytes)])
+    {
+        place.hold_loads();
+        let running = place.start(&[&restore[..], &["-j", jobs]].concat());
+        assert!(poll(LIMIT, || loaded(&place) >= bytes), "{bytes} bytes by {jobs}");
         running.signal(Signal::KILL);
         running.finish().code(137);
+        place.let_loads_go();
         traces += usize::from(!left(&place).is_empty());
-        assert_eq!(place.project.digest(), part, "{rows} rows by {jobs}");
+        assert_eq!(place.project.digest(), part, "{bytes} bytes by {jobs}");
         place.run(&["backup", "--transport", "worker", "-o", "next.sql.gz", "--force"]).code(0);
         place.assert_swept();
         place.project.assert_no_sessions_within(Duration::from_secs(60));

@@ -38,13 +38,12 @@ fn assert_secretive(worker: &str, tool: &str) {
 #[test]
 fn a_password_lies_in_the_workers_room_and_nowhere_else() {
     let server = wary("wary", "");
-    let place = Place::new(&server, "wary", MANY);
-    let running = place.start(&["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"]);
+    let place = Place::with_gate(&server, "wary");
+    let held = place.hold_dumps();
+    let running = place.start(&["backup", "--transport", "worker", "-o", "b.sql.gz"]);
     assert!(place.wait_for_bytes(1));
-    // Its worker waits with a full FIFO while it is looked at.
-    running.signal(Signal::STOP);
     assert_secretive(&place.worker(), "pg_dump");
-    running.signal(Signal::CONT);
+    drop(held);
     running.finish().code(0);
     place.assert_swept();
     place.project.assert_verified(&place.project.path().join("b.sql.gz"));
@@ -59,7 +58,7 @@ fn a_password_lies_in_the_workers_room_and_nowhere_else() {
 #[test]
 fn a_password_with_colons_and_backslashes_is_known_to_every_kind_of_worker() {
     let server = wary("odd", r":b\c:\\");
-    let place = Place::new(&server, "odd", MANY);
+    let place = Place::with_gate(&server, "odd");
     place
         .project
         .sql("create table other as select * from item where id % 100 = 0; create index on other (id)");
@@ -80,8 +79,9 @@ fn a_password_with_colons_and_backslashes_is_known_to_every_kind_of_worker() {
         place.project.drop_siblings();
     }
 
-    let slow = ["restore", "b.dump", "-j", "2", "--yes", "--no-backup", "--worker-cpus", "0.05"];
-    let running = place.start(&[&slow[..], &worker].concat());
+    place.hold_loads();
+    let restore = ["restore", "b.dump", "-j", "2", "--yes", "--no-backup"];
+    let running = place.start(&[&restore[..], &worker].concat());
     place.wait_for_load();
     running.signal(Signal::STOP);
     // The one that had no password to send has ended, and goes with this one.
@@ -95,6 +95,7 @@ fn a_password_with_colons_and_backslashes_is_known_to_every_kind_of_worker() {
     running.signal(Signal::CONT);
     running.signal(Signal::INT);
     running.finish().code(130);
+    place.let_loads_go();
     place.project.assert_untouched(&digest);
     place.assert_swept();
 }
