@@ -21,7 +21,7 @@ use crate::docker::Container;
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::exec::verified_stream::with_whereabouts;
 use crate::dump::format::Format;
-use crate::dump::sql::{CopyBlock, Summary};
+use crate::dump::sql::Summary;
 use crate::error::{Error, Result};
 use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::lock::{self, LockMode};
@@ -37,8 +37,7 @@ use crate::progress::{Event, Progress};
 use crate::repository::authenticity::allowed;
 use crate::repository::authenticity::{Authenticity, ManifestKey};
 use crate::repository::manifest::{
-    BackupSource, Manifest, ManifestEntry, Purpose, RestoreHints, SCHEMA, Span, TableRows, Verification,
-    VerificationLevel,
+    BackupSource, Manifest, Purpose, RestoreHints, SCHEMA, Verification, VerificationLevel,
 };
 use crate::sync::join;
 use crate::text::sql_quote::literal;
@@ -281,17 +280,8 @@ fn manifest(
         plain_sha256: stored.plain_sha256,
         stored_bytes: stored.bytes,
         stored_sha256: stored.sha256,
-        tables: summary.copies.iter().map(|copy| table(copy, plain)).collect(),
-        entries: summary
-            .entries
-            .iter()
-            .map(|e| ManifestEntry {
-                name: e.name.clone(),
-                kind: e.kind.clone(),
-                offset: e.offset,
-                data: e.data,
-            })
-            .collect(),
+        tables: summary.copies.clone(),
+        entries: summary.entries.clone(),
         restore_hints: plain.then(|| restore_hints(summary)).flatten(),
         extensions: summary.extensions.clone(),
         roles: summary.roles.clone(),
@@ -304,11 +294,6 @@ fn manifest(
         empty: false,
         mac: None,
     }
-}
-
-fn table(copy: &CopyBlock, plain: bool) -> TableRows {
-    let data = plain.then_some(Span { offset: copy.offset, bytes: copy.bytes });
-    TableRows { name: copy.table.clone(), rows: copy.rows, data }
 }
 
 /// Only of a dump about which everything was learned, and nothing that a restore would have to ask about.

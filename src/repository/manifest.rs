@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authenticity::{Authenticity, Doubt, Mac, ManifestKey, ManifestKeys, PLAIN_END};
 use crate::codec::Digest;
+use crate::dump::sql::{CopyBlock, Entry};
 use crate::error::{self, Result};
 use crate::text::encoding::Text;
 
@@ -62,10 +63,10 @@ pub(crate) struct Manifest {
     pub(crate) stored_bytes: u64,
     /// Their SHA-256: what `sha256sum FILE` prints.
     pub stored_sha256: Digest,
-    /// Rows by table, in the order of the dump.
-    pub(crate) tables: Vec<TableRows>,
+    /// Rows by table, in the order of the dump; `data` of plain dumps only.
+    pub(crate) tables: Vec<CopyBlock>,
     /// Entries of the dump, with their offsets.
-    pub(crate) entries: Vec<ManifestEntry>,
+    pub(crate) entries: Vec<Entry>,
     /// Facts that a restore needs before the file is read. If they are missing, the restore reads the whole file first.
     #[serde(default, alias = "foreknown", skip_serializing_if = "Option::is_none")]
     pub(crate) restore_hints: Option<RestoreHints>,
@@ -143,27 +144,6 @@ pub(crate) struct BackupSource {
     pub(crate) service: Option<String>,
 }
 
-/// A table's rows, counted as they streamed by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct TableRows {
-    /// Name as the dump writes it: `public.users`.
-    pub(crate) name: String,
-    /// Rows.
-    pub(crate) rows: u64,
-    /// Position of the table's rows in the SQL; plain dumps only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) data: Option<Span>,
-}
-
-/// A part of the SQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Span {
-    /// Offset of the first byte.
-    pub(crate) offset: u64,
-    /// Length in bytes.
-    pub(crate) bytes: u64,
-}
-
 /// Facts that a restore needs before the file is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RestoreHints {
@@ -177,20 +157,6 @@ pub(crate) struct RestoreHints {
     /// Kind of the text, detected from its bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<Text>,
-}
-
-/// Entry of a dump, with its offset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ManifestEntry {
-    /// Name of the entry.
-    pub(crate) name: String,
-    /// Kind of the entry in pg_dump's words: `TABLE`, `TABLE DATA`, `INDEX`.
-    pub(crate) kind: String,
-    /// Offset of the entry's first byte in the SQL.
-    pub(crate) offset: u64,
-    /// True if the entry is the data of the object, not its definition.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) data: bool,
 }
 
 /// Level and time of a verification.
@@ -324,7 +290,7 @@ impl Manifest {
 
     /// Returns true where there is no table and no other object in it; of manifests of older versions too.
     pub(crate) fn is_empty(&self) -> bool {
-        let is_frame = |entry: &ManifestEntry| {
+        let is_frame = |entry: &Entry| {
             let frame = ["COMMENT", "ACL", "EXTENSION", "ENCODING", "STDSTRINGS", "SEARCHPATH"];
             frame.contains(&entry.kind.as_str())
                 || entry.kind.starts_with("DATABASE")
@@ -352,6 +318,7 @@ impl Manifest {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::dump::sql::Span;
 
     pub(crate) fn sample() -> Manifest {
         let digest: Digest = "00".repeat(32).parse().unwrap();
@@ -380,15 +347,17 @@ pub(crate) mod tests {
             plain_sha256: digest,
             stored_bytes: 10,
             stored_sha256: digest,
-            tables: vec![TableRows {
-                name: "public.users".into(),
+            tables: vec![CopyBlock {
+                table: "public.users".into(),
                 rows: 3,
                 data: Some(Span { offset: 40, bytes: 30 }),
             }],
-            entries: vec![ManifestEntry {
+            entries: vec![Entry {
                 name: "users".into(),
                 kind: "TABLE".into(),
                 offset: 7,
+                schema: None,
+                owner: None,
                 data: false,
             }],
             restore_hints: Some(RestoreHints::default()),
@@ -434,10 +403,12 @@ pub(crate) mod tests {
     #[test]
     fn a_dump_of_nothing_is_known_as_empty() {
         let of = |entries: &[(&str, &str)]| {
-            let entry = |(name, kind): &(&str, &str)| ManifestEntry {
+            let entry = |(name, kind): &(&str, &str)| Entry {
                 name: (*name).into(),
                 kind: (*kind).into(),
                 offset: 0,
+                schema: None,
+                owner: None,
                 data: false,
             };
             let entries = entries.iter().map(entry).collect();

@@ -15,15 +15,14 @@ use crate::codec::{BLOCK, DecompressReader, Digest, Hasher, Hashing};
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
-use crate::dump::sql;
 use crate::dump::sql::{
-    Completeness, CopyBlock, Finding, FindingKind, LeftOut, MOST_GLOBALS, NO_TRAILER, Notes, Rules, Summary,
+    Completeness, Finding, FindingKind, LeftOut, MOST_GLOBALS, NO_TRAILER, Notes, Rules, Summary,
 };
 use crate::error::{self, Error, Result};
 use crate::postgres::version::ServerVersion;
 use crate::progress::{Event, Progress};
 use crate::repository::authenticity::{Authenticity, ManifestKeys, allowed};
-use crate::repository::manifest::{Manifest, Span, VerificationLevel};
+use crate::repository::manifest::{Manifest, VerificationLevel};
 use crate::restore::all_databases::{Roles, roles_of};
 use crate::restore::filtered_input::FilteredDump;
 use crate::sync::lock;
@@ -351,23 +350,9 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &CancelToken) -> Resul
     if !verified || !same_size || stored_sha256(path, interrupt)? != manifest.stored_sha256 {
         return Ok(None);
     }
-    let copies: Option<Vec<CopyBlock>> = manifest
-        .tables
-        .iter()
-        .map(|table| {
-            let Span { offset, bytes } = table.data?;
-            Some(CopyBlock { table: table.name.clone(), rows: table.rows, offset, bytes })
-        })
-        .collect();
-    let Some(copies) = copies else { return Ok(None) };
-    let entries = manifest.entries.iter().map(|entry| sql::Entry {
-        offset: entry.offset,
-        name: entry.name.clone(),
-        kind: entry.kind.clone(),
-        schema: None,
-        owner: None,
-        data: entry.data,
-    });
+    if manifest.tables.iter().any(|table| table.data.is_none()) {
+        return Ok(None);
+    }
     let made_by =
         manifest.pg_dump_version.as_deref().and_then(ServerVersion::parse).map(|version| version.major());
     Ok(Some(Summary {
@@ -384,8 +369,8 @@ fn foreknown(path: &Path, manifest: &Manifest, interrupt: &CancelToken) -> Resul
         restrict_key: hints.restrict.then(String::new),
         encoding: hints.encoding.clone(),
         text: hints.text.unwrap_or(Text::Bytes),
-        copies,
-        entries: entries.collect(),
+        copies: manifest.tables.clone(),
+        entries: manifest.entries.clone(),
         overflow: false,
         extensions: manifest.extensions.clone(),
         extension_places: Vec::new(),
@@ -415,7 +400,7 @@ fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest,
         .hint("take another: `envctl backup list`"));
     }
     let counted = summary.copies.iter().map(|c| (c.table.as_str(), c.rows));
-    let stated = manifest.tables.iter().map(|t| (t.name.as_str(), t.rows));
+    let stated = manifest.tables.iter().map(|t| (t.table.as_str(), t.rows));
     if !counted.eq(stated) {
         return Err(error::integrity(format!(
             "the row counts in the manifest of {name} are not those of the file"

@@ -185,7 +185,7 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
         );
     }
     for table in &manifest.tables {
-        line("", format!("{} {}", count(table.rows), table.name));
+        line("", format!("{} {}", count(table.rows), table.table));
     }
     text
 }

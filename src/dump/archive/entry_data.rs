@@ -28,6 +28,7 @@ pub(crate) struct EntryDataReader {
     unpack: EntryDecoder,
     form: EntryDataForm,
     lines: u64,
+    #[cfg(test)]
     bytes: u64,
     text: TextCheck,
     tail: Vec<u8>,
@@ -74,6 +75,7 @@ impl EntryDataReader {
             unpack,
             form,
             lines: 0,
+            #[cfg(test)]
             bytes: 0,
             text: TextCheck::default(),
             tail: Vec::new(),
@@ -86,8 +88,8 @@ impl EntryDataReader {
         matches!(self.unpack, EntryDecoder::Opaque)
     }
 
-    /// Plain bytes so far.
-    pub(crate) fn bytes(&self) -> u64 {
+    #[cfg(test)]
+    fn bytes(&self) -> u64 {
         self.bytes
     }
 
@@ -154,7 +156,10 @@ impl EntryDataReader {
     }
 
     fn count(&mut self, plain: &[u8]) {
-        self.bytes += plain.len() as u64;
+        #[cfg(test)]
+        {
+            self.bytes += plain.len() as u64;
+        }
         if self.form != EntryDataForm::Object {
             self.text.feed(plain);
         }

@@ -52,7 +52,6 @@ enum ParserState {
 struct OpenEntry {
     entry: usize,
     object: bool,
-    offset: u64,
     data: EntryDataReader,
 }
 
@@ -75,7 +74,7 @@ impl ArchiveScanner {
             return;
         }
         let result = match &mut self.body {
-            Some(body) => body.feed(&mut self.pending, chunk, self.bytes),
+            Some(body) => body.feed(&mut self.pending, chunk),
             None => self.head(chunk),
         };
         self.broken = result.err();
@@ -103,7 +102,7 @@ impl ArchiveScanner {
         let rest = self.pending.split_off(end);
         self.pending.clear();
         let mut body = Body::new(toc);
-        let result = body.feed(&mut self.pending, &rest, self.bytes);
+        let result = body.feed(&mut self.pending, &rest);
         self.body = Some(body);
         result
     }
@@ -168,7 +167,7 @@ impl Body {
         }
     }
 
-    fn feed(&mut self, pending: &mut Vec<u8>, mut chunk: &[u8], total: u64) -> Result<(), String> {
+    fn feed(&mut self, pending: &mut Vec<u8>, mut chunk: &[u8]) -> Result<(), String> {
         loop {
             if let ParserState::Chunk(current, left) = &mut self.place {
                 let (now, later) = chunk.split_at(chunk.len().min(*left));
@@ -198,12 +197,12 @@ impl Body {
                 return Ok(());
             }
             let number = std::mem::take(pending);
-            self.step(&number, total - chunk.len() as u64)?;
+            self.step(&number)?;
         }
     }
 
     /// One number of the structure between the data.
-    fn step(&mut self, number: &[u8], offset: u64) -> Result<(), String> {
+    fn step(&mut self, number: &[u8]) -> Result<(), String> {
         let mut at = Cursor { bytes: number, at: 0 };
         let damaged = |_| "its structure is damaged between two entries".to_owned();
         match std::mem::replace(&mut self.place, ParserState::Entries) {
@@ -215,14 +214,14 @@ impl Body {
                     return Err(damaged(Stop::More));
                 }
                 self.place = match kind {
-                    1 => ParserState::Chunks(Box::new(self.current(entry, offset, false)?)),
+                    1 => ParserState::Chunks(Box::new(self.current(entry, false)?)),
                     3 => ParserState::Objects(entry),
                     _ => return Err(damaged(Stop::More)),
                 };
             }
             ParserState::Objects(entry) => {
                 if at.int().map_err(damaged)? != 0 {
-                    self.place = ParserState::Chunks(Box::new(self.current(entry, offset, true)?));
+                    self.place = ParserState::Chunks(Box::new(self.current(entry, true)?));
                 }
             }
             ParserState::Chunks(current) => {
@@ -238,26 +237,25 @@ impl Body {
         Ok(())
     }
 
-    fn current(&self, entry: usize, offset: u64, object: bool) -> Result<OpenEntry, String> {
+    fn current(&self, entry: usize, object: bool) -> Result<OpenEntry, String> {
         let form = form(&self.toc.entries[entry], object);
         let data = EntryDataReader::new(self.toc.inner, form);
         if data.is_opaque() && form == EntryDataForm::Statements {
             let why = "its data are compressed statements that cannot be scanned";
             return Err(about(&self.toc.entries[entry], why));
         }
-        Ok(OpenEntry { entry, object, offset, data })
+        Ok(OpenEntry { entry, object, data })
     }
 
     fn end(&mut self, mut current: OpenEntry) -> Result<(), String> {
         let entry = &self.toc.entries[current.entry];
         self.listed.statements(&mut current.data);
-        let bytes = current.data.bytes();
         self.listed.saw(current.data.text());
         let rows = current.data.finish().map_err(|why| about(entry, &why))?;
         if current.object {
             self.place = ParserState::Objects(current.entry);
         } else if let Some(rows) = rows {
-            let block = CopyBlock { table: table(entry), rows, offset: current.offset, bytes };
+            let block = CopyBlock { table: table(entry), rows, data: None };
             self.rows.insert(entry.id, block);
         }
         Ok(())

@@ -51,7 +51,9 @@ impl TocFindings {
             scanner.feed(b"\\.\n");
         }
         let summary = scanner.finish();
-        let alone = summary.statements == 1 && summary.copies.len() == 1 && summary.copies[0].bytes == 0;
+        let alone = summary.statements == 1
+            && summary.copies.len() == 1
+            && summary.copies[0].data.is_none_or(|data| data.bytes == 0);
         let doubtful = if copy { !alone } else { !summary.copies.is_empty() };
         if doubtful && summary.refusals().count() == 0 {
             self.doubt(text);

@@ -7,7 +7,7 @@ use super::filter::Head;
 use super::finding::{EXCERPT, Finding, FindingKind, printable};
 use super::notes::{Notes, connected};
 use super::statement::{MOST_NAMES, Statement};
-use super::summary::{CopyBlock, ExtensionPlace, Summary};
+use super::summary::{CopyBlock, ExtensionPlace, Span, Summary};
 use super::token::{Ambiguity, LexerEvents, Open, SourceLocation, Token};
 use crate::dump::sql::classify::{StatementClass, judge};
 use crate::dump::sql::toc_comment;
@@ -78,7 +78,7 @@ impl Collector {
             return stopped;
         }
         let reached = open_metacommand.unwrap_or(offset);
-        let in_data = self.copying.as_ref().is_some_and(|block| block.offset > 0);
+        let in_data = self.copying.as_ref().is_some_and(|block| block.data.is_some());
         if in_data || reached - self.judged > HELD { reached } else { self.judged }
     }
 
@@ -263,7 +263,7 @@ impl LexerEvents for Collector {
         let class = self.end_statement(place.offset);
         self.judged = place.offset + 1;
         let Some(table) = class.copy else { return false };
-        self.copying = Some(CopyBlock { table, rows: 0, offset: 0, bytes: 0 });
+        self.copying = Some(CopyBlock { table, rows: 0, data: None });
         true
     }
 
@@ -313,7 +313,7 @@ impl LexerEvents for Collector {
 
     fn copy_begins(&mut self, offset: u64) {
         if let Some(block) = &mut self.copying {
-            block.offset = offset;
+            block.data = Some(Span { offset, bytes: 0 });
         }
     }
 
@@ -321,7 +321,9 @@ impl LexerEvents for Collector {
         let Some(mut block) = self.copying.take() else { return };
         block.rows = rows;
         self.notes.place();
-        block.bytes = bytes;
+        if let Some(data) = &mut block.data {
+            data.bytes = bytes;
+        }
         self.judged = end;
         if self.copies.len() < KEPT_ENTRIES {
             self.copies.push(block);

@@ -32,6 +32,8 @@ pub(crate) use finding::printable;
 pub(crate) use finding::{Finding, FindingKind};
 pub(crate) use lexer::tokens::{SqlToken, SqlTokenKind, SqlTokens, begins_with, qualified_name, statements};
 pub(crate) use notes::Notes;
+#[cfg(test)]
+pub(crate) use summary::Span;
 pub(crate) use summary::{CopyBlock, ExtensionPlace, Summary};
 pub(crate) use toc_comment::Entry;
 pub(crate) use trailer::Completeness;

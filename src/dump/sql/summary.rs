@@ -1,21 +1,31 @@
 //! Contents of a scanned dump.
 
+use serde::{Deserialize, Serialize};
+
 use super::finding::Finding;
 use super::notes::Notes;
 use crate::dump::sql::toc_comment::Entry;
 use crate::dump::sql::trailer::Completeness;
 use crate::text::encoding::{Text, decode};
 
-/// The data of one table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The data of one table. The names in JSON are those of the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CopyBlock {
     /// The table as the COPY statement writes it, quotes included: usable in SQL as it is.
+    #[serde(rename = "name")]
     pub(crate) table: String,
-    /// Rows of data.
     pub(crate) rows: u64,
-    /// The plain byte at which the data begin.
+    /// Position of the data, without the closing `\.`; plain dumps only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Span>,
+}
+
+/// A part of a plain dump.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Span {
+    /// Offset of the first byte.
     pub(crate) offset: u64,
-    /// Bytes of data, without the closing `\.`.
+    /// Length in bytes.
     pub(crate) bytes: u64,
 }
 

@@ -1,19 +1,25 @@
 //! Parses the comments that `pg_dump` writes about its own output: header lines and entry markers.
 
-/// One `-- Name: …; Type: …; Schema: …; Owner: …` marker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// One `-- Name: …; Type: …; Schema: …; Owner: …` marker. The names in JSON are those of the manifest, which leaves out
+/// schema and owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// The plain byte at which the entry's comment begins.
-    pub(crate) offset: u64,
     /// The object's name, as in the marker (names with line breaks are flattened by `pg_dump`).
     pub(crate) name: String,
     /// `TABLE`, `FUNCTION`, `TABLE DATA`, …
     pub(crate) kind: String,
+    /// The plain byte at which the entry's comment begins; 0 in an archive.
+    pub(crate) offset: u64,
     /// The schema; none where the marker says `-`.
+    #[serde(skip)]
     pub(crate) schema: Option<String>,
     /// The owner; none where the marker says `-` or nothing.
+    #[serde(skip)]
     pub(crate) owner: Option<String>,
     /// True for the data of the object, false for its definition.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) data: bool,
 }
 

@@ -9,10 +9,11 @@ use super::*;
 use crate::cancel::CancelToken;
 use crate::codec::Hasher;
 use crate::dump::sql::Rules;
+use crate::dump::sql::{CopyBlock, Span};
 use crate::error::{ErrorKind, Result};
 use crate::progress::NoProgress;
 use crate::repository::manifest::tests::sample;
-use crate::repository::manifest::{Manifest, RestoreHints, Span, TableRows, path_for};
+use crate::repository::manifest::{Manifest, RestoreHints, path_for};
 use crate::restore::input::{ExaminedDump, InputOptions, examine};
 use crate::secret::Secret;
 
@@ -132,8 +133,8 @@ fn dump(home: &Path, copy: &str, change: impl FnOnce(&mut Manifest)) -> PathBuf 
         plain_sha256: sha256,
         stored_sha256: sha256,
         compression: "none".into(),
-        tables: vec![TableRows {
-            name: "public.users".into(),
+        tables: vec![CopyBlock {
+            table: "public.users".into(),
             rows: 1,
             data: Some(Span { offset: 0, bytes: 2 }),
         }],
@@ -196,7 +197,11 @@ async fn a_backup_of_another_machine_is_restored_after_a_scan() {
     let path = dump(home.path(), ROWS, |manifest| manifest.sign(keys(OTHER).signing()));
     let found = examined(&path, false, &ours).await.unwrap();
     assert_eq!(found.summary.rows(), 1);
-    assert_eq!(found.summary.copies[0].bytes, 2, "counted in the file, not taken from the manifest");
+    assert_eq!(
+        found.summary.copies[0].data.unwrap().bytes,
+        2,
+        "counted in the file, not taken from the manifest"
+    );
     assert!(found.summary.lines > 0, "read to its end");
     assert!(matches!(found.authenticity, Authenticity::Unauthenticated(Doubt::OtherKey { .. })));
 }

@@ -143,8 +143,9 @@ impl LoadPlan {
                 return Err("two entries begin at the same place");
             }
             let (mut rows, mut table) = (Vec::new(), tables.get(&entry.offset).cloned());
-            while let Some(copy) = copies.next_if(|copy| copy.offset < to) {
-                if copy.offset < range.start || copy.offset + copy.bytes > to {
+            while let Some(copy) = copies.next_if(|copy| copy.data.is_some_and(|data| data.offset < to)) {
+                let data = copy.data.unwrap_or_default();
+                if data.offset < range.start || data.offset + data.bytes > to {
                     return Err("rows stand outside of their entry");
                 }
                 rows.push(copy.rows);
