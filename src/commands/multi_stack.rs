@@ -1,28 +1,30 @@
 //! The recipe of a verb over several stacks: select, gather plans, ask once, run, tell.
 //!
-//! Promises: a verb takes part by implementing [`StackOperation`] and flattening [`ManyArgs`] into its own arguments; every
+//! Promises: a verb takes part by two functions and by flattening [`ManyArgs`] into its own arguments; every
 //! stack that was asked for is in the final table and in the JSON answer, whatever became of it.
 
+use std::fmt::Display;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use super::multi_stack_table::table;
 use crate::app::App;
-use crate::cancel::{CancelToken, interrupted};
-use crate::commands::context::CommandContext;
+use crate::cancel::interrupted;
+use crate::commands::context::{CommandContext, StackContext};
 use crate::config::Settings;
-use crate::consent::{Confirmed, Decision};
+use crate::consent::{Confirmed, Decision, Plan};
 use crate::environment::selector::TargetRequest;
 use crate::environment::{Environment, Inventory};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::multi_stack::collect_plans::PlanResult;
+use crate::multi_stack::per_stack_timeout::StackTimeout;
 use crate::multi_stack::report::resume;
 use crate::multi_stack::resume_file;
 use crate::multi_stack::resume_file::{ResumeFile, ResumeRecord};
 use crate::multi_stack::run::{RunEvent, run as carry_out};
 use crate::multi_stack::schedule::{OnFailure, Schedule};
-use crate::multi_stack::{
-    End, MultiStackPlan, Report, StackOperation, StackPlan, StackResult, collect_plans,
-};
+use crate::multi_stack::{End, MultiStackPlan, Report, StackPlan, StackResult, collect_plans};
 use crate::text::units::duration;
 
 /// Options of the verbs that work on several stacks.
@@ -66,30 +68,47 @@ impl ManyArgs {
     }
 }
 
-/// Plans, asks, runs and tells.
+/// A verb over several stacks.
+pub(crate) struct MultiStackVerb<'a, P> {
+    /// The verb as typed behind `envctl`: `migrate reset`.
+    pub(crate) name: &'static str,
+    pub(crate) args: &'a ManyArgs,
+    /// What happens after a failure, unless an option says otherwise.
+    pub(crate) on_failure: OnFailure,
+    /// Reports whether a plan would change anything. A stack without changes needs no confirmation.
+    pub(crate) changes: fn(&P) -> bool,
+}
+
+/// Plans for each stack, asks once, carries the plans out and tells. `plan` looks at one stack and decides; it changes
+/// nothing.
 ///
 /// # Errors
 /// Kind `Partial`: some stacks failed or were not begun. `Refused`, `Interrupted` as for one stack.
-pub(crate) async fn run<V: StackOperation>(
-    verb: &V,
-    args: &ManyArgs,
+pub(crate) async fn for_each_stack<P, O>(
     ctx: &CommandContext,
-    default: OnFailure,
-) -> Result<()> {
+    verb: MultiStackVerb<'_, P>,
+    plan: impl AsyncFn(StackContext) -> Result<P>,
+    run: impl AsyncFn(StackContext, Confirmed<P>) -> Result<O>,
+) -> Result<()>
+where
+    P: Plan + Serialize,
+    O: Display + Serialize,
+{
+    let MultiStackVerb { name, args, on_failure, changes } = verb;
     let context = &ctx.daemon()?.context;
-    let limit = ctx.limit_for_each();
-    let on_failure = args.on_failure.unwrap_or(default);
-    let last = || resume_file::last(&ctx.resume_dir()?, verb.name(), context);
+    let timeout = StackTimeout { limit: ctx.limit_for_each(), interrupt: &ctx.interrupt };
+    let on_failure = args.on_failure.unwrap_or(on_failure);
+    let last = || resume_file::last(&ctx.resume_dir()?, name, context);
     let earlier = args.resume.then(last).transpose()?;
     let report =
-        |stacks| Report { verb: verb.name(), context: context.clone(), dry_run: ctx.global.dry_run, stacks };
+        |stacks| Report { verb: name, context: context.clone(), dry_run: ctx.global.dry_run, stacks };
     let Some(asked) = select(ctx, args, earlier.as_ref()).await? else {
-        ctx.ui.say(&format!("every stack of the last `{}` is done: nothing to resume", verb.name()));
-        ctx.ui.show(&report(Vec::<StackResult<V::Outcome>>::new()), |_| String::new());
+        ctx.ui.say(&format!("every stack of the last `{name}` is done: nothing to resume"));
+        ctx.ui.show(&report(Vec::<StackResult<O>>::new()), |_| String::new());
         return Ok(());
     };
-    let ask = async |environment, stop| verb.plan(&environment, stop).await;
-    let (stack_plans, broken) = parted(collect_plans(asked.clone(), limit, &ctx.interrupt, ask).await);
+    let ask = async |environment, stop| plan(ctx.at(&environment, stop)?).await;
+    let (stack_plans, broken) = parted(collect_plans(asked.clone(), timeout, ask).await);
     for ended in &broken {
         tell_failure(ctx, ended);
     }
@@ -105,21 +124,26 @@ pub(crate) async fn run<V: StackOperation>(
         ctx.ui.show(&report, |ui| ui.render(&table(&report)));
         return Err(error);
     }
-    let plan = MultiStackPlan {
-        verb: verb.name(),
-        manner: manner(args, on_failure, stack_plans.len()),
-        stack_plans,
-    };
-    let targets = plan.targets(|plan| verb.changes(plan));
-    let ends = match ctx.confirm_each(plan, &targets, &ctx.global.consent())? {
+    let plan =
+        MultiStackPlan { verb: name, manner: manner(args, on_failure, stack_plans.len()), stack_plans };
+    let targets = plan.targets(changes);
+    let plan = match ctx.confirm_each(plan, &targets, &ctx.global.consent())? {
         Decision::DryRun(plan) => return dry_run(ctx, plan, broken, context),
-        Decision::Go(plan) => {
-            let run = ResumeRecord::new(verb.name(), context, ctx.now().to_string(), &asked);
-            let run = earlier.map_or(run.clone(), |earlier| earlier.taken_up(run));
-            let resume_file = ResumeFile::begin(&ctx.resume_dir()?, run)?;
-            work(verb, plan, args, on_failure, limit, ctx, resume_file).await
-        }
+        Decision::Go(plan) => plan,
     };
+    let record = ResumeRecord::new(name, context, ctx.now().to_string(), &asked);
+    let record = earlier.map_or(record.clone(), |earlier| earlier.taken_up(record));
+    let resume_file = ResumeFile::begin(&ctx.resume_dir()?, record)?;
+    let stack_plans = &plan.plan().stack_plans;
+    let canary = args
+        .canary
+        .as_ref()
+        .and_then(|name| stack_plans.iter().position(|stack_plan| stack_plan.environment.stack == *name));
+    let schedule = Schedule::new(stack_plans.len(), args.parallel.into(), canary, on_failure);
+    let profiles =
+        stack_plans.iter().map(|stack_plan| stack_plan.environment.profile.keyword().to_owned()).collect();
+    let work = async |environment, stop, plan| run(ctx.at(&environment, stop)?, plan).await;
+    let ends = carry_out(plan, schedule, timeout, work, told(ctx, profiles, resume_file)).await;
     finish(ctx, &report(in_order(&asked, ends, broken)))
 }
 
@@ -127,19 +151,15 @@ pub(crate) async fn run<V: StackOperation>(
 ///
 /// # Errors
 /// Kind `Partial`: some did not answer; it is shown which, and why.
-pub(crate) async fn look<T, F>(
+pub(crate) async fn look<T: Display + Serialize>(
     verb: &'static str,
     ctx: &CommandContext,
-    ask: impl Fn(Environment, CancelToken) -> F,
-) -> Result<Report<T>>
-where
-    T: std::fmt::Display + serde::Serialize,
-    F: Future<Output = Result<T>>,
-{
-    let context = &ctx.daemon()?.context;
-    let limit = ctx.limit_for_each();
+    ask: impl AsyncFn(StackContext) -> Result<T>,
+) -> Result<Report<T>> {
+    let timeout = StackTimeout { limit: ctx.limit_for_each(), interrupt: &ctx.interrupt };
     let asked = select(ctx, &ManyArgs::default(), None).await?.unwrap_or_default();
-    let answers = collect_plans(asked, limit, &ctx.interrupt, ask).await;
+    let ask = async |environment, stop| ask(ctx.at(&environment, stop)?).await;
+    let answers = collect_plans(asked, timeout, ask).await;
     let ended = |one: PlanResult<T>| {
         StackResult::new(&one.environment, one.answer.map_or_else(End::Failed, End::Done), one.took)
     };
@@ -147,7 +167,7 @@ where
     for failed in &stacks {
         tell_failure(ctx, failed);
     }
-    let context = context.clone();
+    let context = ctx.daemon()?.context.clone();
     let report = Report { verb, context, dry_run: ctx.global.dry_run, stacks };
     ctx.ui.show(&report, |ui| ui.render(&table(&report)));
     match report.error(ctx.interrupt.came().map(interrupted)) {
@@ -276,24 +296,9 @@ fn manner(args: &ManyArgs, on_failure: OnFailure, count: usize) -> String {
     format!("{pace}{first}{then}:")
 }
 
-async fn work<V: StackOperation>(
-    verb: &V,
-    plan: Confirmed<MultiStackPlan<V::Plan>>,
-    args: &ManyArgs,
-    on_failure: OnFailure,
-    limit: Option<Duration>,
-    app: &App,
-    mut resume_file: ResumeFile,
-) -> Vec<StackResult<V::Outcome>> {
-    let stack_plans = &plan.plan().stack_plans;
-    let canary = args
-        .canary
-        .as_ref()
-        .and_then(|name| stack_plans.iter().position(|stack_plan| stack_plan.environment.stack == *name));
-    let profiles: Vec<String> =
-        stack_plans.iter().map(|stack_plan| stack_plan.environment.profile.keyword().to_owned()).collect();
-    let schedule = Schedule::new(stack_plans.len(), args.parallel.into(), canary, on_failure);
-    let tell = |told: RunEvent<'_, V::Outcome>| match told {
+/// Tells each event of a run; what is done goes into the resume file.
+fn told<O>(app: &App, profiles: Vec<String>, mut resume_file: ResumeFile) -> impl FnMut(RunEvent<'_, O>) {
+    move |event| match event {
         RunEvent::Begun(environment) => app.ui.detail(&format!("{}: begun", environment.stack)),
         RunEvent::Ended(at, ended) if ended.is_done() => {
             app.ui.say(&format!("{}: done in {}", ended.stack, duration(ended.took)));
@@ -303,8 +308,7 @@ async fn work<V: StackOperation>(
             }
         }
         RunEvent::Ended(_, ended) => tell_failure(app, ended),
-    };
-    carry_out(verb, plan, schedule, limit, &app.interrupt, tell).await
+    }
 }
 
 /// The words of a failure when it happens: the table at the end has room for its class only.
@@ -335,7 +339,7 @@ fn in_order<O>(
     all
 }
 
-fn finish<O: std::fmt::Display + serde::Serialize>(app: &App, report: &Report<O>) -> Result<()> {
+fn finish<O: Display + Serialize>(app: &App, report: &Report<O>) -> Result<()> {
     app.ui.show(report, |ui| ui.render(&table(report)));
     let stopped = app.interrupt.came().map(interrupted);
     match report.error(stopped) {
@@ -344,7 +348,7 @@ fn finish<O: std::fmt::Display + serde::Serialize>(app: &App, report: &Report<O>
     }
 }
 
-fn dry_run<P: std::fmt::Display + serde::Serialize, O>(
+fn dry_run<P: Display + Serialize, O>(
     app: &App,
     plan: MultiStackPlan<P>,
     broken: Vec<StackResult<O>>,

@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use crate::cancel::CancelToken;
 use crate::environment::Environment;
 use crate::error::Result;
-use crate::multi_stack::per_stack_timeout::limited;
+use crate::multi_stack::per_stack_timeout::StackTimeout;
 
 /// Number of stacks asked at a time. With all of 20, a stack that hangs does not hold up the others.
 pub(crate) const AT_ONCE: usize = 20;
@@ -26,12 +26,11 @@ pub(crate) struct PlanResult<T> {
     pub(crate) took: Duration,
 }
 
-/// Asks every stack; each has `limit` to answer.
-pub(crate) async fn collect_plans<'a, T, F>(
+/// Asks every stack; each has its time limit to answer.
+pub(crate) async fn collect_plans<T, F>(
     environments: Vec<Environment>,
-    limit: Option<Duration>,
-    interrupt: &CancelToken,
-    ask: impl Fn(Environment, CancelToken) -> F + 'a,
+    timeout: StackTimeout<'_>,
+    ask: impl Fn(Environment, CancelToken) -> F,
 ) -> Vec<PlanResult<T>>
 where
     F: Future<Output = Result<T>>,
@@ -40,7 +39,7 @@ where
     let answers = environments.into_iter().map(|environment| async move {
         let began = Instant::now();
         let meant = environment.clone();
-        let answer = limited(limit, Duration::ZERO, interrupt, |stop| ask(meant, stop)).await;
+        let answer = timeout.run(Duration::ZERO, |stop| ask(meant, stop)).await;
         PlanResult { environment, answer, took: began.elapsed() }
     });
     futures::stream::iter(answers).buffered(AT_ONCE).collect().await

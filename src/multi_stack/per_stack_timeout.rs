@@ -12,49 +12,54 @@ use crate::text::units::duration;
 /// Longest time that a stack may take to stop after it was asked to, before envctl gives up on it.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
-/// Runs `work` with a wish to stop of its own, that comes with `outer` or when what is left of `limit` has
-/// passed: `spent` of it is over. `None` is without limit.
-///
-/// # Errors
-/// Kind `Timeout` at the limit; otherwise the work's own.
-pub(crate) async fn limited<T, F>(
-    limit: Option<Duration>,
-    spent: Duration,
-    outer: &CancelToken,
-    work: impl FnOnce(CancelToken) -> F,
-) -> Result<T>
-where
-    F: Future<Output = Result<T>>,
-{
-    let (trigger, own) = pair();
-    let work = work(own);
-    tokio::pin!(work);
-    let patience = async {
-        match limit {
-            Some(limit) => tokio::time::sleep(limit.saturating_sub(spent)).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        result = &mut work => result,
-        signal = outer.wait() => {
-            // A second Ctrl-C ends the process, should this not come back.
-            trigger.fire(signal);
-            work.await
-        }
-        () = patience => {
-            trigger.fire(15);
-            let shown = duration(limit.unwrap_or_default());
-            match tokio::time::timeout(GRACE, work).await {
-                Ok(Err(e)) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
-                    Err(error::timeout(format!("not done within {shown} (--timeout); it was ended")))
+/// Time limit of each stack, and the wish to stop of the whole command.
+#[derive(Clone, Copy)]
+pub(crate) struct StackTimeout<'a> {
+    /// `None` is without limit.
+    pub(crate) limit: Option<Duration>,
+    pub(crate) interrupt: &'a CancelToken,
+}
+
+impl StackTimeout<'_> {
+    /// Runs `work` with a wish to stop of its own, that comes with that of the command or when what is left of the limit
+    /// has passed: `spent` of it is over.
+    ///
+    /// # Errors
+    /// Kind `Timeout` at the limit; otherwise the work's own.
+    pub(crate) async fn run<T, F>(self, spent: Duration, work: impl FnOnce(CancelToken) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let (trigger, own) = pair();
+        let work = work(own);
+        tokio::pin!(work);
+        let patience = async {
+            match self.limit {
+                Some(limit) => tokio::time::sleep(limit.saturating_sub(spent)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            result = &mut work => result,
+            signal = self.interrupt.wait() => {
+                // A second Ctrl-C ends the process, should this not come back.
+                trigger.fire(signal);
+                work.await
+            }
+            () = patience => {
+                trigger.fire(15);
+                let shown = duration(self.limit.unwrap_or_default());
+                match tokio::time::timeout(GRACE, work).await {
+                    Ok(Err(e)) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
+                        Err(error::timeout(format!("not done within {shown} (--timeout); it was ended")))
+                    }
+                    Ok(other) => other,
+                    Err(_) => Err(error::timeout(format!(
+                        "not done within {shown} (--timeout), and it does not react to being stopped; it was given up"
+                    ))
+                    .hint("look at the container: `envctl status`, `docker ps`")),
                 }
-                Ok(other) => other,
-                Err(_) => Err(error::timeout(format!(
-                    "not done within {shown} (--timeout), and it does not react to being stopped; it was given up"
-                ))
-                .hint("look at the container: `envctl status`, `docker ps`")),
             }
         }
     }
@@ -70,18 +75,26 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
     }
 
+    async fn limited<T, F: Future<Output = Result<T>>>(
+        limit: Option<Duration>,
+        interrupt: &CancelToken,
+        work: impl FnOnce(CancelToken) -> F,
+    ) -> Result<T> {
+        StackTimeout { limit, interrupt }.run(Duration::ZERO, work).await
+    }
+
     const SHORT: Option<Duration> = Some(Duration::from_millis(20));
 
     #[test]
     fn work_in_time_is_what_it_is() {
-        let done = block_on(limited(SHORT, Duration::ZERO, &CancelToken::never(), async |_| Ok(7)));
+        let done = block_on(limited(SHORT, &CancelToken::never(), async |_| Ok(7)));
         assert_eq!(done.unwrap(), 7);
     }
 
     #[test]
     fn work_that_heeds_the_wish_ends_at_the_limit() {
         let work = async |stop: CancelToken| stop.or(std::future::pending::<()>()).await;
-        let error = block_on(limited(SHORT, Duration::ZERO, &CancelToken::never(), work)).unwrap_err();
+        let error = block_on(limited(SHORT, &CancelToken::never(), work)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(error.message().contains("it was ended"), "{error}");
     }
@@ -92,13 +105,13 @@ mod tests {
             stop.wait().await;
             Ok("kept")
         };
-        assert_eq!(block_on(limited(SHORT, Duration::ZERO, &CancelToken::never(), work)).unwrap(), "kept");
+        assert_eq!(block_on(limited(SHORT, &CancelToken::never(), work)).unwrap(), "kept");
     }
 
     #[test]
     fn work_that_heeds_nothing_is_given_up() {
         let began = Instant::now();
-        let error = block_on(limited(SHORT, Duration::ZERO, &CancelToken::never(), async |_| {
+        let error = block_on(limited(SHORT, &CancelToken::never(), async |_| {
             std::future::pending::<Result<()>>().await
         }))
         .unwrap_err();
@@ -112,7 +125,7 @@ mod tests {
         let (trigger, outer) = pair();
         trigger.fire(2);
         let work = async |stop: CancelToken| stop.or(std::future::pending::<()>()).await;
-        let error = block_on(limited(None, Duration::ZERO, &outer, work)).unwrap_err();
+        let error = block_on(limited(None, &outer, work)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Interrupted(2));
     }
 }

@@ -1,39 +1,42 @@
 //! Carrying out a confirmed plan over several stacks.
 //!
 //! Promises: the schedule is kept; every stack that was begun is waited for, up to its limit; each end is told to
-//! `ended` at once, and to the journal by it.
+//! `ended` at once, and to the resume_file by it.
 
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
-use super::StackOperation;
 use super::plan::MultiStackPlan;
 use super::report::{End, StackResult};
 use super::schedule::Schedule;
 use crate::cancel::CancelToken;
-use crate::consent::Confirmed;
+use crate::consent::{Confirmed, Plan};
 use crate::environment::Environment;
-use crate::multi_stack::per_stack_timeout::limited;
+use crate::error::Result;
+use crate::multi_stack::per_stack_timeout::StackTimeout;
 
 /// Event that the runner reports while it works.
 pub(crate) enum RunEvent<'a, O> {
-    /// This leg is begun.
+    /// This stack_plan is begun.
     Begun(&'a Environment),
-    /// This leg has ended.
+    /// This stack_plan has ended.
     Ended(usize, &'a StackResult<O>),
 }
 
-/// Carries the plan out; the ends are in the order of its legs, `NotBegun` for what the schedule left.
-pub(crate) async fn run<V: StackOperation>(
-    verb: &V,
-    plan: Confirmed<MultiStackPlan<V::Plan>>,
+/// Carries the plan out by `work`; the ends are in the order of its stack_plans, `NotBegun` for what the schedule left.
+pub(crate) async fn run<P: Plan, O, F>(
+    plan: Confirmed<MultiStackPlan<P>>,
     mut schedule: Schedule,
-    limit: Option<Duration>,
-    interrupt: &CancelToken,
-    mut tell: impl FnMut(RunEvent<'_, V::Outcome>),
-) -> Vec<StackResult<V::Outcome>> {
+    timeout: StackTimeout<'_>,
+    work: impl Fn(Environment, CancelToken, Confirmed<P>) -> F,
+    mut tell: impl FnMut(RunEvent<'_, O>),
+) -> Vec<StackResult<O>>
+where
+    F: Future<Output = Result<O>>,
+{
+    let work = &work;
     let (mut stack_plans, mut ends) = (Vec::new(), Vec::new());
     for stack_plan in plan.each() {
         ends.push(StackResult::new(&stack_plan.0.0, End::NotBegun, Duration::ZERO));
@@ -41,7 +44,7 @@ pub(crate) async fn run<V: StackOperation>(
     }
     let mut under_way = FuturesUnordered::new();
     loop {
-        if interrupt.came().is_some() {
+        if timeout.interrupt.came().is_some() {
             schedule.stop();
         }
         while let Some(at) = schedule.begin() {
@@ -51,16 +54,10 @@ pub(crate) async fn run<V: StackOperation>(
             tell(RunEvent::Begun(&environment));
             under_way.push(async move {
                 let began = Instant::now();
-                let work = |stop| verb.run(&environment, stop, plan);
-                let result = limited(limit, spent, interrupt, work).await;
-                (
-                    at,
-                    StackResult::new(
-                        &environment,
-                        result.map_or_else(End::Failed, End::Done),
-                        began.elapsed(),
-                    ),
-                )
+                let meant = environment.clone();
+                let result = timeout.run(spent, |stop| work(meant, stop, plan)).await;
+                let end = result.map_or_else(End::Failed, End::Done);
+                (at, StackResult::new(&environment, end, began.elapsed()))
             });
         }
         let Some((at, ended)) = under_way.next().await else { break };

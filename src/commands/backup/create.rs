@@ -9,18 +9,16 @@ use super::format;
 use crate::app::App;
 use crate::backup::create::{BackupRequest, BackupTarget, Created, OnExisting, create};
 use crate::commands::backup::all_databases;
-use crate::commands::backup::multi_stack::Backups;
+use crate::commands::backup::multi_stack;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::find_catalog;
-use crate::commands::multi_stack;
 use crate::commands::multi_stack::ManyArgs;
 use crate::commands::transport_args::WayArgs;
 use crate::config::Settings;
 use crate::dump::format::Format;
 use crate::error::{self, Result};
 use crate::fsutil::atomic_file;
-use crate::multi_stack::schedule::OnFailure;
 use crate::postgres::Session;
 use crate::postgres::connect::FirstSession;
 use crate::postgres::tools::pg_dump::DumpOptions;
@@ -94,7 +92,7 @@ pub(crate) async fn run(args: CreateArgs, ctx: &CommandContext) -> Result<()> {
         return all_databases::run(&args, ctx).await;
     }
     if args.many.wanted(&ctx.settings)? {
-        return several(args, ctx).await;
+        return several(&args, ctx).await;
     }
     let stack = ctx.stack().await?;
     let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
@@ -127,15 +125,12 @@ fn show_dry_run(app: &App, found: &ConnectedDatabase, request: &BackupRequest) {
     }
 }
 
-/// One backup for each stack. One that fails does not keep the others from theirs: a nightly run shall leave
-/// as many backups as it can.
-async fn several(args: CreateArgs, ctx: &CommandContext) -> Result<()> {
+async fn several(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
     if args.output.is_some() {
         return Err(error::usage("`-o` names one file, and several stacks are backed up")
             .hint("leave it out: each goes into BACKUPS/STACK/PROFILE; `ENVCTL_BACKUP_DIR` names BACKUPS"));
     }
-    let many = args.many.clone();
-    multi_stack::run(&Backups { ctx, args }, &many, ctx, OnFailure::Continue).await
+    multi_stack::run(args, ctx).await
 }
 
 /// The folder into which backups of this database go.

@@ -6,21 +6,14 @@ use serde::Serialize;
 
 use super::create::{CreateArgs, destination_directory, perform, request};
 use crate::backup::create::Created;
-use crate::cancel::CancelToken;
 use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::CommandContext;
+use crate::commands::context::{CommandContext, StackContext};
+use crate::commands::multi_stack::{MultiStackVerb, for_each_stack};
 use crate::consent::{Confirmed, Guard, Plan};
-use crate::environment::Environment;
 use crate::error::Result;
-use crate::multi_stack::StackOperation;
+use crate::multi_stack::schedule::OnFailure;
 use crate::repository::manifest::Purpose;
 use crate::text::units::{bytes, counted};
-
-/// The verb.
-pub(crate) struct Backups<'a> {
-    pub(crate) ctx: &'a CommandContext,
-    pub(crate) args: CreateArgs,
-}
 
 /// A backup that would be made.
 #[derive(Serialize)]
@@ -74,16 +67,13 @@ impl fmt::Display for BackupDone {
     }
 }
 
-impl StackOperation for Backups<'_> {
-    type Plan = PlannedBackup;
-    type Outcome = BackupDone;
-
-    fn name(&self) -> &'static str {
-        "backup"
-    }
-
-    async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<PlannedBackup> {
-        let stack = self.ctx.at(environment, stop)?;
+/// Backs up each stack. One that fails does not keep the others from theirs: a nightly run shall leave as many backups
+/// as it can.
+///
+/// # Errors
+/// Errors of [`for_each_stack`].
+pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
+    let plan = async |stack: StackContext| {
         let found = stack.server().await?;
         Ok(PlannedBackup {
             database: found.facts.database.clone(),
@@ -92,17 +82,10 @@ impl StackOperation for Backups<'_> {
             directory: destination_directory(&stack.settings, &found)?,
             found,
         })
-    }
-
-    async fn run(
-        &self,
-        environment: &Environment,
-        stop: CancelToken,
-        plan: Confirmed<PlannedBackup>,
-    ) -> Result<BackupDone> {
-        let stack = self.ctx.at(environment, stop)?;
+    };
+    let run = async |stack: StackContext, plan: Confirmed<PlannedBackup>| {
         let found = plan.into_plan().found;
-        let request = request(&self.args, Purpose::Backup, &stack, &found)?;
+        let request = request(args, Purpose::Backup, &stack, &found)?;
         let Created { path, manifest } = perform(&stack, &found, &request, None).await?;
         Ok(BackupDone {
             path: path.map(|path| path.display().to_string()).unwrap_or_default(),
@@ -112,5 +95,8 @@ impl StackOperation for Backups<'_> {
             plain_bytes: manifest.plain_bytes,
             database: manifest.database,
         })
-    }
+    };
+    let (many, on_failure) = (&args.many, OnFailure::Continue);
+    let verb = MultiStackVerb { name: "backup", args: many, on_failure, changes: |_| true };
+    for_each_stack(ctx, verb, plan, run).await
 }

@@ -5,29 +5,14 @@ use std::fmt;
 use serde::Serialize;
 
 use super::apply::{ApplyArgs, PreparedRun, prepare};
-use crate::cancel::CancelToken;
-use crate::commands::context::CommandContext;
+use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::migrate::context::MigrationContext;
-use crate::commands::multi_stack;
+use crate::commands::multi_stack::{self, MultiStackVerb};
 use crate::consent::{Confirmed, Guard, Parts, Plan};
-use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrations::{Applied, History, MigrationPlan};
+use crate::multi_stack::End;
 use crate::multi_stack::schedule::OnFailure;
-use crate::multi_stack::{End, StackOperation};
-
-/// Applies what is pending on each; stops at the first failure unless told otherwise.
-///
-/// # Errors
-/// Errors of [`crate::commands::multi_stack::run`].
-pub(crate) async fn apply(args: &ApplyArgs, ctx: &CommandContext) -> Result<()> {
-    multi_stack::run(&Applies { ctx, args }, &args.many, ctx, OnFailure::Stop).await
-}
-
-struct Applies<'a> {
-    ctx: &'a CommandContext,
-    args: &'a ApplyArgs,
-}
 
 /// One stack's migrations, decided.
 #[derive(Serialize)]
@@ -59,31 +44,16 @@ impl Parts for Pending {
     }
 }
 
-impl StackOperation for Applies<'_> {
-    type Plan = Pending;
-    type Outcome = Applied;
-
-    fn name(&self) -> &'static str {
-        "migrate"
-    }
-
-    fn changes(&self, plan: &Pending) -> bool {
-        !plan.plan.pending.is_empty()
-    }
-
-    async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<Pending> {
-        let stack = self.ctx.at(environment, stop)?;
-        let PreparedRun { migrations, plan, .. } = prepare(self.args, &stack).await?;
+/// Applies what is pending on each; stops at the first failure unless told otherwise.
+///
+/// # Errors
+/// Errors of [`multi_stack::for_each_stack`].
+pub(crate) async fn apply(args: &ApplyArgs, ctx: &CommandContext) -> Result<()> {
+    let plan = async |stack: StackContext| {
+        let PreparedRun { migrations, plan, .. } = prepare(args, &stack).await?;
         Ok(Pending { plan, migrations })
-    }
-
-    async fn run(
-        &self,
-        environment: &Environment,
-        stop: CancelToken,
-        plan: Confirmed<Pending>,
-    ) -> Result<Applied> {
-        let stack = self.ctx.at(environment, stop.clone())?;
+    };
+    let run = async |stack: StackContext, plan: Confirmed<Pending>| {
         let mut applied = Applied::default();
         for (mut migrations, plan) in plan.each() {
             if plan.plan().pending.is_empty() {
@@ -91,8 +61,8 @@ impl StackOperation for Applies<'_> {
                 return Ok(Applied { driver, database, ..applied });
             }
             // The wish that the plan was made under has had its time.
-            migrations.driver.heed(&stop);
-            if self.args.backup {
+            migrations.driver.heed(&stack.interrupt);
+            if args.backup {
                 crate::commands::backup::safety(&stack, &migrations.found).await?;
             }
             applied = migrations.driver.apply(&plan).await?;
@@ -101,7 +71,11 @@ impl StackOperation for Applies<'_> {
             }
         }
         Ok(applied)
-    }
+    };
+    let changes = |plan: &Pending| !plan.plan.pending.is_empty();
+    let (many, on_failure) = (&args.many, OnFailure::Stop);
+    let verb = MultiStackVerb { name: "migrate", args: many, on_failure, changes };
+    multi_stack::for_each_stack(ctx, verb, plan, run).await
 }
 
 /// Shows the applied and pending migrations of each stack.
@@ -109,8 +83,7 @@ impl StackOperation for Applies<'_> {
 /// # Errors
 /// Errors of [`crate::commands::multi_stack::look`]; kind `Pending` with `exit_code`.
 pub(crate) async fn status(exit_code: bool, ctx: &CommandContext) -> Result<()> {
-    let ask = async |environment: Environment, stop: CancelToken| -> Result<History> {
-        let stack = ctx.at(&environment, stop)?;
+    let ask = async |stack: StackContext| -> Result<History> {
         let (target, mut session) = stack.connect().await?;
         let chosen = stack.driver(&target, &session).await?;
         // Not waited for at the end: its end of input ends it.

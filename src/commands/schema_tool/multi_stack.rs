@@ -4,14 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::cancel::CancelToken;
-use crate::commands::context::CommandContext;
-use crate::commands::multi_stack::{self, ManyArgs};
+use crate::commands::context::{CommandContext, StackContext};
+use crate::commands::multi_stack::{ManyArgs, MultiStackVerb, for_each_stack};
 use crate::commands::schema_tool::{Call, SchemaTool};
 use crate::consent::{Confirmed, Guard, Plan};
-use crate::environment::Environment;
 use crate::error::{self, Result};
-use crate::multi_stack::StackOperation;
 use crate::multi_stack::schedule::OnFailure;
 
 /// One call of the schema tool, for any stack.
@@ -22,23 +19,6 @@ pub(crate) struct ToolVerb {
     pub(crate) action: &'static str,
     /// The tool's words.
     pub(crate) arguments: &'static [&'static str],
-}
-
-/// Runs it over several stacks if several are meant; gives whether they were.
-///
-/// # Errors
-/// Errors of [`crate::commands::multi_stack::run`].
-pub(crate) async fn over_several(verb: ToolVerb, args: &ManyArgs, ctx: &CommandContext) -> Result<bool> {
-    if !args.wanted(&ctx.settings)? {
-        return Ok(false);
-    }
-    multi_stack::run(&Called { verb, ctx }, args, ctx, OnFailure::Stop).await?;
-    Ok(true)
-}
-
-struct Called<'a> {
-    verb: ToolVerb,
-    ctx: &'a CommandContext,
 }
 
 #[derive(Serialize)]
@@ -73,29 +53,23 @@ impl fmt::Display for ToolOutput {
     }
 }
 
-impl StackOperation for Called<'_> {
-    type Plan = PlannedVerb;
-    type Outcome = ToolOutput;
-
-    fn name(&self) -> &'static str {
-        self.verb.name
+/// Runs it over several stacks if several are meant; gives whether they were.
+///
+/// # Errors
+/// Errors of [`for_each_stack`].
+pub(crate) async fn over_several(verb: ToolVerb, args: &ManyArgs, ctx: &CommandContext) -> Result<bool> {
+    if !args.wanted(&ctx.settings)? {
+        return Ok(false);
     }
-
-    async fn plan(&self, environment: &Environment, stop: CancelToken) -> Result<PlannedVerb> {
-        let tool = SchemaTool::of(self.verb.name, self.ctx.at(environment, stop)?).await?;
-        let action = format!("{} {}", self.verb.action, tool.place());
-        let call = tool.call(self.verb.name, Guard::Change, action, self.verb.arguments)?;
+    let plan = async |stack: StackContext| {
+        let tool = SchemaTool::of(verb.name, stack).await?;
+        let action = format!("{} {}", verb.action, tool.place());
+        let call = tool.call(verb.name, Guard::Change, action, verb.arguments)?;
         Ok(PlannedVerb { call, tool })
-    }
-
-    async fn run(
-        &self,
-        _environment: &Environment,
-        stop: CancelToken,
-        plan: Confirmed<PlannedVerb>,
-    ) -> Result<ToolOutput> {
+    };
+    let run = async |stack: StackContext, plan: Confirmed<PlannedVerb>| {
         let PlannedVerb { call, tool } = plan.into_plan();
-        let captured = tool.capture(&call, &stop).await?;
+        let captured = tool.capture(&call, &stack.interrupt).await?;
         let text = captured.text();
         let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
         if captured.exit_code == 0 {
@@ -108,5 +82,9 @@ impl StackOperation for Called<'_> {
             captured.exit_code,
             captured.complaint()
         )))
-    }
+    };
+    let on_failure = OnFailure::Stop;
+    let each = MultiStackVerb { name: verb.name, args, on_failure, changes: |_| true };
+    for_each_stack(ctx, each, plan, run).await?;
+    Ok(true)
 }
