@@ -19,13 +19,13 @@ use crate::multi_stack::per_stack_timeout::StackTimeout;
 
 /// Event that the runner reports while it works.
 pub(crate) enum RunEvent<'a, O> {
-    /// This stack_plan is begun.
+    /// This stack is begun.
     Begun(&'a Environment),
-    /// This stack_plan has ended.
+    /// This stack has ended.
     Ended(usize, &'a StackResult<O>),
 }
 
-/// Carries the plan out by `work`; the ends are in the order of its stack_plans, `NotBegun` for what the schedule left.
+/// Carries the plan out by `work`; the ends are in the order of its stacks, `NotBegun` for what the schedule left.
 pub(crate) async fn run<P: Plan, O, F>(
     plan: Confirmed<MultiStackPlan<P>>,
     mut schedule: Schedule,

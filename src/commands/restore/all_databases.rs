@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{RestoreArgs, Unnamed, crosses_up};
+use super::RestoreArgs;
+use super::difference::{Unnamed, crosses_up};
 use crate::app::App;
 use crate::app::global_args::option;
 use crate::commands::connect::ConnectedDatabase;

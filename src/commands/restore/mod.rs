@@ -1,9 +1,11 @@
 //! `envctl restore`: put a backup back, all or nothing.
 
 pub(crate) mod all_databases;
+mod difference;
 mod leave_out;
 pub(crate) mod plan_json;
 pub(crate) mod previous;
+mod source;
 mod target;
 mod undo;
 
@@ -16,20 +18,15 @@ use crate::app::App;
 use crate::app::global_args::option;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::find_catalog;
+use crate::commands::restore::difference::{compare, crosses_up};
+use crate::commands::restore::source::source;
 use crate::commands::restore::target::RestoreTarget;
 use crate::commands::transport_args::WayArgs;
-use crate::config::Settings;
-use crate::consent::Unlike;
-use crate::environment::Inventory;
-use crate::error::{self, Error, ErrorKind, Result};
+use crate::error::{self, Error, Result};
 use crate::postgres::Session;
 use crate::postgres::search_path::SearchPath;
 use crate::progress::Progress;
 use crate::repository::authenticity::ManifestKeys;
-use crate::repository::catalog::{Backup, Catalog};
-use crate::repository::identity::{Difference, Identity, IdentityPart};
-use crate::repository::manifest::Manifest;
 use crate::restore::all_databases::{Roles, is_cluster};
 use crate::restore::input::{DumpSource, ExaminedDump, InputOptions, examine};
 use crate::restore::load::parallel::MOST_JOBS;
@@ -219,11 +216,6 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
         None => Roles::default(),
     };
     let examined = examined.as_ref();
-    let mut command = reading.command.clone();
-    // With `--into` none is added to the command when it is printed.
-    if let Some(name) = ctx.global.database() {
-        command.push_str(&format!(" {}", option("-d", "--database", name)));
-    }
     let wanted = RestoreInput { source, examined, asked: reading, roles, database, encoding: None };
     let options = args.options(&stack)?;
     let planning = plan(&found.container, &found.access, wanted, &options, &ctx.interrupt);
@@ -231,23 +223,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     if let Some(detail) = detail {
         ctx.ui.detail(&detail);
     }
-    let identity = found.in_database(&plan.database).identity();
-    let manifest = examined.and_then(|examined| examined.manifest.as_ref());
-    let differences = manifest.map(|manifest| identity.differences(manifest)).unwrap_or_default();
-    let taken = examined.and_then(|examined| examined.taken.as_ref());
-    let other = taken.filter(|taken| plan.exists && args.into.is_none() && **taken != plan.database);
-    let prod = stack.environment.profile.counts_as_prod();
-    let naming = option("--into", "--into", &plan.database);
-    let unnamed = Unnamed { differences: &differences, exists: plan.exists, taken: other.is_some(), naming };
-    let unlike = args.unlike(&unnamed, prod, &command);
-    if let Some(taken) = other {
-        let note = format!("the part of the file is of database {taken:?}, this is {:?}", plan.database);
-        plan.findings.warnings.insert(0, note);
-    }
-    if manifest.is_some_and(Manifest::is_empty) {
-        plan.findings.warnings.push("the backup is of an empty database: there is nothing in it".to_owned());
-    }
-    plan.findings.warnings.splice(0..0, differences.iter().map(ToString::to_string));
+    let unlike = compare(&args, &stack, &found, examined, &mut plan);
     let before = plan.backup_first.then(|| found.in_database(&plan.database));
     let show_plan = |plan: &RestorePlan| plan_json::show(ctx, plan);
     let Some(plan) = ctx.confirm_unlike(plan, &found.target, unlike, show_plan)? else { return Ok(()) };
@@ -261,132 +237,6 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     ctx.ui.end_progress();
     show(ctx, &restored?);
     Ok(())
-}
-
-/// Data of another profile goes up into production only where both ends are named.
-fn crosses_up(args: &RestoreArgs, stack: &StackContext, made_from: Option<&str>) -> Result<()> {
-    let environment = &stack.environment;
-    let from = args.from.as_deref().or(made_from).map(normal);
-    let upwards = environment.profile.counts_as_prod() && from.is_some_and(|from| from != "prod");
-    let both_named = args.from.is_some() && (args.to.is_some() || stack.global.names_profile());
-    if upwards && !both_named {
-        let from = from.unwrap_or_default();
-        return Err(error::refused(format!("this would put the data of {from} into {environment}")).hint(
-            format!(
-                "name both ends, if that is what you want: `--from {from} --to {}`",
-                environment.profile.keyword()
-            ),
-        ));
-    }
-    Ok(())
-}
-
-/// Differences between what comes in and its target, as far as they may still have to be named.
-struct Unnamed<'a> {
-    differences: &'a [Difference],
-    /// The database that is restored is there.
-    exists: bool,
-    /// The part of a file with several databases is of another one.
-    taken: bool,
-    /// Option that names where the data goes: `--into shop`.
-    naming: String,
-}
-
-impl RestoreArgs {
-    /// Returns what has to be agreed to where the command line does not name every difference: another database by
-    /// `--into`, another profile by `--from`.
-    fn unlike(&self, unnamed: &Unnamed<'_>, prod: bool, command: &str) -> Option<Unlike> {
-        let (into, from) = (self.into.is_some(), self.from.as_deref().map(normal));
-        let (mut wants_into, mut wants_from, mut wants_name) = (unnamed.taken, None, false);
-        for difference in unnamed.differences {
-            let profile = normal(&difference.backup);
-            match difference.part {
-                IdentityPart::Database => wants_into |= !into,
-                IdentityPart::Profile if from != Some(profile) => wants_from = Some(profile),
-                IdentityPart::Profile => {}
-                // In production the typed name is asked for anyway: where the data goes is named as well.
-                IdentityPart::Stack | IdentityPart::Service | IdentityPart::Host if prod => {
-                    wants_into |= !into && from.is_none();
-                }
-                // Into a database that is not there nothing comes unasked.
-                IdentityPart::Stack | IdentityPart::Service | IdentityPart::Host => {
-                    wants_name |= !into || unnamed.exists;
-                }
-            }
-        }
-        if !wants_into && wants_from.is_none() && !wants_name {
-            return None;
-        }
-        let mut command = command.to_owned();
-        if wants_into {
-            command.push_str(&format!(" {}", unnamed.naming));
-        }
-        if let Some(profile) = wants_from {
-            command.push_str(&format!(" {}", option("--from", "--from", profile)));
-        }
-        Some(Unlike { command })
-    }
-}
-
-fn source(
-    stack: &StackContext,
-    inventory: &Inventory,
-    asked: &Path,
-    from: Option<&str>,
-    found: Option<&ConnectedDatabase>,
-) -> Result<DumpSource> {
-    let (settings, environment) = (&stack.settings, &stack.environment);
-    if asked.as_os_str() == "-" {
-        return Ok(DumpSource::Stdin);
-    }
-    let own = environment.profile.name.as_deref();
-    let profile = from.map(normal).or(own);
-    let catalog = match profile.filter(|profile| Some(*profile) != own) {
-        Some(other) => find_catalog::of_profile(settings, inventory, environment, other)?,
-        None => find_catalog::of(settings, environment)?,
-    };
-    if let Some(found) = found {
-        let latest = latest(&catalog, found, profile, settings)?;
-        for (path, problem) in catalog.passed_over(&latest)? {
-            stack.ui.warn(&format!("{} is newer and passed over: {problem}", path.display()));
-        }
-        return Ok(DumpSource::File(latest.path));
-    }
-    let named = catalog.find(asked);
-    let path = if !asked.exists() && named.exists() { named } else { asked.to_owned() };
-    Ok(DumpSource::File(path))
-}
-
-/// The newest backup of this target; of another profile, of the database that is configured for that, else of the one
-/// of the same name, else of the only one.
-fn latest(
-    catalog: &Catalog,
-    found: &ConnectedDatabase,
-    profile: Option<&str>,
-    settings: &Settings,
-) -> Result<Backup> {
-    let own = found.identity();
-    if profile == own.profile.as_deref() {
-        return catalog.latest(&own);
-    }
-    // What runs there has its own containers, on whatever host.
-    let container = None;
-    let there = Identity { profile: profile.map(str::to_owned), container, context: None, ..own };
-    if let Some(name) = &settings.database(profile).name {
-        return catalog.latest(&Identity { database: Some(name.clone()), ..there });
-    }
-    catalog.latest(&there).or_else(|error| match error.kind() {
-        ErrorKind::Target => catalog.latest(&Identity { database: None, ..there }),
-        _ => Err(error),
-    })
-}
-
-fn normal(profile: &str) -> &str {
-    match profile {
-        "production" => "prod",
-        "development" => "dev",
-        other => other,
-    }
 }
 
 /// Takes the roles that the file makes and the server has not, of those that the dump names.

@@ -1,0 +1,79 @@
+//! Choice of the dump: a file, a name of the catalog, the newest backup, or stdin.
+
+use std::path::Path;
+
+use crate::commands::connect::ConnectedDatabase;
+use crate::commands::context::StackContext;
+use crate::commands::find_catalog;
+use crate::config::Settings;
+use crate::environment::Inventory;
+use crate::error::{ErrorKind, Result};
+use crate::repository::catalog::{Backup, Catalog};
+use crate::repository::identity::Identity;
+use crate::restore::input::DumpSource;
+
+/// Returns the dump that is meant; `found` is the database whose newest backup is wanted.
+///
+/// # Errors
+/// Kind `Target`: there is no such backup. `Usage`: a project's own file cannot be understood.
+pub(super) fn source(
+    stack: &StackContext,
+    inventory: &Inventory,
+    asked: &Path,
+    from: Option<&str>,
+    found: Option<&ConnectedDatabase>,
+) -> Result<DumpSource> {
+    let (settings, environment) = (&stack.settings, &stack.environment);
+    if asked.as_os_str() == "-" {
+        return Ok(DumpSource::Stdin);
+    }
+    let own = environment.profile.name.as_deref();
+    let profile = from.map(normal).or(own);
+    let catalog = match profile.filter(|profile| Some(*profile) != own) {
+        Some(other) => find_catalog::of_profile(settings, inventory, environment, other)?,
+        None => find_catalog::of(settings, environment)?,
+    };
+    if let Some(found) = found {
+        let latest = latest(&catalog, found, profile, settings)?;
+        for (path, problem) in catalog.passed_over(&latest)? {
+            stack.ui.warn(&format!("{} is newer and passed over: {problem}", path.display()));
+        }
+        return Ok(DumpSource::File(latest.path));
+    }
+    let named = catalog.find(asked);
+    let path = if !asked.exists() && named.exists() { named } else { asked.to_owned() };
+    Ok(DumpSource::File(path))
+}
+
+/// The newest backup of this target; of another profile, of the database that is configured for that, else of the one
+/// of the same name, else of the only one.
+fn latest(
+    catalog: &Catalog,
+    found: &ConnectedDatabase,
+    profile: Option<&str>,
+    settings: &Settings,
+) -> Result<Backup> {
+    let own = found.identity();
+    if profile == own.profile.as_deref() {
+        return catalog.latest(&own);
+    }
+    // What runs there has its own containers, on whatever host.
+    let container = None;
+    let there = Identity { profile: profile.map(str::to_owned), container, context: None, ..own };
+    if let Some(name) = &settings.database(profile).name {
+        return catalog.latest(&Identity { database: Some(name.clone()), ..there });
+    }
+    catalog.latest(&there).or_else(|error| match error.kind() {
+        ErrorKind::Target => catalog.latest(&Identity { database: None, ..there }),
+        _ => Err(error),
+    })
+}
+
+/// Returns the short name of a profile.
+pub(super) fn normal(profile: &str) -> &str {
+    match profile {
+        "production" => "prod",
+        "development" => "dev",
+        other => other,
+    }
+}
