@@ -32,7 +32,7 @@ use crate::text::shell_word::shell_word;
 use crate::ui::{Ui, UiOptions};
 use global_args::GlobalArgs;
 
-/// Context of a command.
+/// Process of a command: its printer, its cancel token, its environment variables.
 #[derive(Clone)]
 pub(crate) struct App {
     /// The printer.

@@ -73,7 +73,7 @@ pub(crate) struct MultiStackVerb<'a, P> {
     /// The verb as typed behind `envctl`: `migrate reset`.
     pub(crate) name: &'static str,
     pub(crate) args: &'a ManyArgs,
-    /// What happens after a failure, unless an option says otherwise.
+    /// Effect of a failure, unless an option says otherwise.
     pub(crate) on_failure: OnFailure,
     /// Reports whether a plan would change anything. A stack without changes needs no confirmation.
     pub(crate) changes: fn(&P) -> bool,
