@@ -64,9 +64,6 @@ impl CancelToken {
     }
 
     /// Runs `work` unless the user wants to stop first; dropping `work` must be safe.
-    ///
-    /// # Errors
-    /// Kind `Interrupted`.
     pub(crate) async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             biased;

@@ -49,7 +49,6 @@ pub(crate) trait Ask {
     fn ask(&self, question: &str) -> Option<String>;
     /// Says a line that is no answer.
     fn say(&self, text: &str);
-    /// Warns.
     fn warn(&self, text: &str);
     /// Paints text as the name of a production target.
     fn painted_as_prod(&self, text: &str) -> String;
@@ -74,7 +73,6 @@ pub(crate) struct GuardTarget {
 /// Data of something else than its target, and nothing on the command line names the difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unlike {
-    /// Command that names it.
     pub(crate) command: String,
 }
 
@@ -118,7 +116,6 @@ pub(crate) struct Confirmed<P> {
 }
 
 impl<P> Confirmed<P> {
-    /// The plan.
     pub(crate) fn plan(&self) -> &P {
         &self.plan
     }
@@ -133,7 +130,6 @@ impl<P> Confirmed<P> {
 pub(crate) trait Parts {
     /// Key of a part: the target that the part is for.
     type Key;
-    /// The plan of a part.
     type Part: Plan;
 
     /// The parts as they were shown.
@@ -205,9 +201,6 @@ pub(crate) fn confirm<P: Plan>(
 
 /// See [`confirm`] for one plan over several targets: every prod stack is named on its own. Asks for `guard` or for what the
 /// plan itself demands, whichever is more.
-///
-/// # Errors
-/// Errors of [`confirm`].
 pub(crate) fn confirm_each<P: Plan>(
     ask: &dyn Ask,
     plan: P,
@@ -285,7 +278,6 @@ fn demand(guard: Guard, targets: &[GuardTarget]) -> Demand<'_> {
     }
 }
 
-/// Next step for a demand.
 #[derive(Debug)]
 enum NextStep<'a> {
     /// Run without a question: no consent is needed.

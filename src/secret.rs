@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-/// A secret text.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 

@@ -52,7 +52,6 @@ pub(crate) struct App {
 pub(crate) struct Daemon {
     /// The engine behind its door.
     pub(crate) engine: Arc<dyn Engine>,
-    /// The context's name.
     pub(crate) context: String,
     /// Source of the context's name: `--context`, `DOCKER_HOST`, `currentContext in …`.
     pub(crate) origin: String,
@@ -201,15 +200,11 @@ impl App {
         result
     }
 
-    /// Now.
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
     /// args → settings.
-    ///
-    /// # Errors
-    /// Kind `Usage`.
     pub(crate) fn settings(&self, global: &GlobalArgs) -> Result<Settings> {
         crate::app::process_env::settings(global, &self.environment)
     }
@@ -232,9 +227,6 @@ impl App {
     }
 
     /// settings → docker.
-    ///
-    /// # Errors
-    /// Kind `Usage` or `Docker`.
     pub(crate) fn connect(&self, settings: &Settings, insecure: bool) -> Result<Daemon> {
         let endpoint = self.endpoint(settings.daemon(settings.target.profile.as_deref()))?;
         if endpoint.insecure() && !insecure {
@@ -321,9 +313,6 @@ impl App {
 
     /// Asks what the plan's guard asks, with Ctrl-C leaving at once: nothing runs yet. `unlike`: what comes in is of
     /// something else, and that has to be agreed to whatever the profile.
-    ///
-    /// # Errors
-    /// Kind `Refused`.
     pub(crate) fn confirm<P: Plan>(
         &self,
         plan: P,
@@ -350,9 +339,6 @@ impl App {
     }
 
     /// Asks like [`App::confirm`], for one plan over several targets.
-    ///
-    /// # Errors
-    /// Kind `Refused`.
     pub(crate) fn confirm_each<P: Plan>(
         &self,
         plan: P,

@@ -10,9 +10,6 @@ use crate::error::{self, Result};
 use crate::ui::ColorChoice;
 
 /// Every setting, from the command line, the variables and the files.
-///
-/// # Errors
-/// Kind `Usage`.
 pub(crate) fn settings(global: &GlobalArgs, environment: &BTreeMap<String, String>) -> Result<Settings> {
     let cwd = std::env::current_dir().map_err(|e| {
         error::usage("the working directory cannot be read")

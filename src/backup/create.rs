@@ -74,9 +74,7 @@ pub(crate) struct BackupRequest {
     pub(crate) operation: String,
     /// Requesting user, for `pg_stat_activity`: `user@host`.
     pub(crate) who: String,
-    /// Purpose of the backup.
     pub(crate) purpose: Purpose,
-    /// Source of the backup.
     pub(crate) source: BackupSource,
     /// Access to the server.
     pub(crate) access: Access,
@@ -86,7 +84,6 @@ pub(crate) struct BackupRequest {
     pub(crate) compression: Compression,
     /// Number of compression threads.
     pub(crate) threads: usize,
-    /// Destination of the backup.
     pub(crate) destination: BackupTarget,
     /// Start time of the backup.
     pub(crate) started: Timestamp,

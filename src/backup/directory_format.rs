@@ -83,9 +83,6 @@ fn tar<W: Write>(directory: &Path, out: W, interrupt: &CancelToken) -> Result<(S
 }
 
 /// Ends a tar; it is its own plain form.
-///
-/// # Errors
-/// The disk's.
 pub(crate) fn close<W: Write>(tar: ::tar::Builder<Hashing<CancellableIo<W>>>) -> io::Result<(Stored, W)> {
     let mut output = tar.into_inner()?;
     output.flush()?;
@@ -103,9 +100,6 @@ pub(crate) fn names(directory: &Path) -> io::Result<Vec<OsString>> {
 }
 
 /// Moves a file into a tar, under this name.
-///
-/// # Errors
-/// The disk's.
 pub(crate) fn add<W: Write>(tar: &mut ::tar::Builder<W>, name: &Path, path: &Path) -> io::Result<()> {
     let mut file = File::open(path)?;
     let mut header = ::tar::Header::new_gnu();

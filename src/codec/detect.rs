@@ -5,11 +5,9 @@
 pub(crate) enum FileEncoding {
     /// No compression.
     None,
-    /// gzip.
     Gzip,
     /// Zstandard.
     Zstd,
-    /// xz.
     Xz,
     /// bzip2.
     Bzip2,

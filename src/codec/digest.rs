@@ -90,7 +90,6 @@ impl From<[u8; 32]> for Digest {
 }
 
 impl Digest {
-    /// Returns the bytes.
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -46,7 +46,6 @@ impl fmt::Display for Origin {
 pub(crate) struct Sourced<T> {
     /// Value that was given.
     pub(crate) value: T,
-    /// Origin of the value.
     pub(crate) origin: Origin,
 }
 

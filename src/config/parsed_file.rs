@@ -27,7 +27,6 @@ pub(crate) enum FileTrust {
 /// A file that was read: the values of its keys, each of the form that its key has.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ParsedFile {
-    /// Path of the file.
     pub(crate) path: PathBuf,
     /// Names of the profiles that have a table.
     pub(crate) profiles: BTreeSet<String>,
@@ -79,7 +78,6 @@ impl ParsedFile {
         Origin::File { path: self.path.clone(), line: self.values.get(key).map(|(_, line)| *line) }
     }
 
-    /// Returns the value of a key.
     pub(crate) fn get<F: Form>(&self, key: &str, home: Option<&Path>) -> Option<F::Value> {
         let (value, _) = self.values.get(key)?;
         F::read(&self.written(value, home), &[]).ok()

@@ -25,7 +25,6 @@ pub(crate) struct Settings {
     pub(crate) workers: TransportSettings,
     /// Settings of backups, with their place.
     pub(crate) backup: BackupSettings,
-    /// Settings of restores.
     pub(crate) restore: RestoreSettings,
     /// Settings of migrations, with their tool and place.
     pub(crate) migrations: MigrationSettings,
@@ -71,7 +70,6 @@ pub(crate) struct SettingRow {
     pub(crate) key: String,
     /// The value, safe to print; `None` means that nothing is set and envctl finds out by itself.
     pub(crate) value: Option<String>,
-    /// Origin of the value.
     pub(crate) origin: Origin,
 }
 
@@ -91,7 +89,6 @@ impl<T> PerProfile<T> {
 /// Connection settings of a database. `None` means: as the container itself was set up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Database {
-    /// The database's name.
     pub(crate) name: Option<String>,
     /// The role to connect as.
     pub(crate) user: Option<String>,
@@ -99,9 +96,7 @@ pub(crate) struct Database {
     pub(crate) os_user: Option<String>,
     /// Address at which the server listens in its container.
     pub(crate) host: Option<String>,
-    /// The port there.
     pub(crate) port: Option<u16>,
-    /// Source of the password.
     pub(crate) password: Option<SecretSource>,
 }
 
@@ -109,7 +104,6 @@ pub(crate) struct Database {
 /// one command line named both, which `docker::context` refuses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EndpointSettings {
-    /// A context's name.
     pub(crate) context: Option<Sourced<String>>,
     /// A host URL; may hold a password, so it is shown through `docker::context` only.
     pub(crate) host: Option<Sourced<String>>,
@@ -209,9 +203,7 @@ pub(crate) enum Color {
     /// On a terminal, unless `NO_COLOR` says otherwise.
     #[default]
     Auto,
-    /// Always.
     Always,
-    /// Never.
     Never,
 }
 

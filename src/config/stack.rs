@@ -27,7 +27,6 @@ impl fmt::Debug for Remembered {
 /// A stack, as discovery saw it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SeenStack<'a> {
-    /// The stack's name.
     pub(crate) stack: &'a str,
     /// The compose project.
     pub(crate) project: Option<&'a str>,

@@ -29,9 +29,6 @@ pub(crate) struct PreviousDatabase {
 }
 
 /// Lists the previous databases of `database`, newest first.
-///
-/// # Errors
-/// The server cannot be asked.
 pub(crate) async fn kept(session: &mut Session, database: &str) -> Result<Vec<PreviousDatabase>> {
     let mut kept = all(session).await?;
     kept.retain(|kept| kept.note.replaced == database);
@@ -39,9 +36,6 @@ pub(crate) async fn kept(session: &mut Session, database: &str) -> Result<Vec<Pr
 }
 
 /// Lists the previous databases of all databases on the server, newest first.
-///
-/// # Errors
-/// The server cannot be asked.
 pub(crate) async fn all(session: &mut Session) -> Result<Vec<PreviousDatabase>> {
     let rows = session
         .query(&format!(

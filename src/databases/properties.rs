@@ -10,9 +10,7 @@ use crate::text::sql_quote::{ident, literal};
 /// Everything [`Properties::create`] and [`Properties::alter`] need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Properties {
-    /// The owner.
     pub(crate) owner: String,
-    /// The encoding's name.
     pub(crate) encoding: String,
     collate: String,
     ctype: String,

@@ -11,9 +11,6 @@ use crate::postgres::session::Refusal;
 use crate::text::sql_quote::{ident, literal};
 
 /// Makes it, with these properties, for the restore with this id.
-///
-/// # Errors
-/// The server refuses.
 pub(crate) async fn create(
     admin: &mut Session,
     staging: &str,
@@ -46,9 +43,6 @@ pub(crate) async fn create(
 }
 
 /// Makes it again, empty, once who loads it is out.
-///
-/// # Errors
-/// The server refuses.
 pub(crate) async fn again(
     admin: &mut Session,
     staging: &str,
@@ -95,9 +89,6 @@ pub(crate) async fn clean_up(mut admin: Session, (staging, role): (&str, &str), 
 }
 
 /// Drops a role that owns nothing any more.
-///
-/// # Errors
-/// See [`Session::query`].
 pub(crate) async fn drop_role(admin: &mut Session, name: &str) -> std::result::Result<(), Refusal> {
     let ask = format!("select 1 from pg_catalog.pg_roles where rolname = {}", literal(name));
     if admin.query(&ask).await?.is_empty() {

@@ -25,7 +25,6 @@ pub(crate) struct UndoPlan {
     pub(crate) operation: String,
     /// Requesting user, for `pg_stat_activity`: `user@host`.
     pub(crate) who: String,
-    /// The database.
     pub(crate) database: String,
     /// Previous database that is put back.
     pub(crate) back: PreviousDatabase,
@@ -35,7 +34,6 @@ pub(crate) struct UndoPlan {
     pub(crate) warnings: Vec<String>,
     /// Access to the server.
     pub(crate) access: Access,
-    /// The server's version.
     pub(crate) version: ServerVersion,
     /// Time of the undo, RFC 3339.
     pub(crate) at: String,
@@ -68,9 +66,6 @@ impl fmt::Display for UndoPlan {
 }
 
 /// Carries an undo out; gives the name the present database is kept under, and what [`crate::databases::swap::swap`] gives.
-///
-/// # Errors
-/// See [`crate::databases::swap::swap`].
 pub(crate) async fn undo(
     container: &Container,
     plan: Confirmed<UndoPlan>,

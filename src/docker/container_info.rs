@@ -156,7 +156,6 @@ impl ContainerInfo {
         self.id.get(..12).unwrap_or(&self.id)
     }
 
-    /// A label's value.
     pub(crate) fn label(&self, key: &str) -> Option<&str> {
         self.labels.get(key).map(String::as_str)
     }

@@ -7,11 +7,9 @@ use serde::Deserialize;
 /// One line of the list of containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ContainerSummary {
-    /// The container's id.
     pub(crate) id: String,
     /// Name of the container, without the leading slash.
     pub(crate) name: String,
-    /// Labels of the container.
     pub(crate) labels: BTreeMap<String, String>,
     /// Id of the container's image; `None` where the engine does not report the id.
     pub(crate) image_id: Option<String>,

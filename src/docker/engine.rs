@@ -92,7 +92,6 @@ pub(crate) trait Engine: Send + Sync {
     /// Creates an exec and gives its id.
     fn exec_create<'a>(&'a self, container: &'a str, spec: &'a ExecSpec) -> BoxFuture<'a, Result<String>>;
 
-    /// Starts it.
     fn exec_start<'a>(&'a self, exec: &'a str, tty: bool) -> BoxFuture<'a, Result<ExecStream>>;
 
     /// Returns the state of an exec; `None` where the engine has forgotten the exec.
@@ -123,6 +122,5 @@ pub(crate) trait Engine: Send + Sync {
     /// The workers there are, of whomever.
     fn workers(&self) -> BoxFuture<'_, Result<Vec<OrphanWorker>>>;
 
-    /// The container's logs.
     fn logs<'a>(&'a self, container: &'a str, request: &'a LogsRequest) -> BoxFuture<'a, Result<LogStream>>;
 }

@@ -27,7 +27,6 @@ use crate::sync::lock;
 /// Behaviour of one exec: takes the container's end and returns the exit code, `None` where the engine forgets it.
 type Play = Box<dyn FnOnce(ExecPeer) -> BoxFuture<'static, Option<i64>> + Send>;
 
-/// One exec of the script.
 pub(crate) struct ScriptedExec {
     program: String,
     started: bool,

@@ -19,7 +19,6 @@ use crate::text::units::{age, bytes};
 /// Observed state of one backup directory.
 #[derive(Clone, Debug)]
 pub(crate) struct BackupReport {
-    /// Path of the backup directory.
     pub(crate) directory: PathBuf,
     /// Every backup, newest first.
     pub(crate) backups: Vec<Backup>,

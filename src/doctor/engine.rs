@@ -17,7 +17,6 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Observed state of an engine.
 #[derive(Debug)]
 pub(crate) struct EngineReport {
-    /// Address of the engine.
     pub(crate) address: String,
     /// The context's name, and why it is this one.
     pub(crate) chosen: String,

@@ -34,7 +34,6 @@ impl Severity {
 /// A profile of a stack, and the options that mean it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StackPlace {
-    /// The stack.
     pub(crate) stack: String,
     /// The profile; `None` where it cannot be known.
     pub(crate) profile: Option<String>,
@@ -45,7 +44,6 @@ pub(crate) struct StackPlace {
 }
 
 impl StackPlace {
-    /// That of an environment.
     pub(crate) fn of(environment: &Environment) -> Self {
         Self {
             stack: environment.stack.clone(),
@@ -56,10 +54,8 @@ impl StackPlace {
     }
 }
 
-/// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct CheckFinding {
-    /// Severity of the finding.
     pub(crate) severity: Severity,
     /// Which check: `docker`, `workers`, `configuration`, `containers`, `database`, `migrations`, `backups`, `orphans`.
     pub(crate) check: &'static str,
@@ -125,7 +121,6 @@ impl CheckFinding {
         self
     }
 
-    /// With a next step.
     #[must_use]
     pub(crate) fn next(mut self, step: impl Into<String>) -> Self {
         self.next.push(step.into());

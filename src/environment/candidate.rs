@@ -21,7 +21,6 @@ pub(crate) struct Candidate {
     pub(crate) project: Option<String>,
     /// The directory the project was started in, if known.
     pub(crate) directory: Option<String>,
-    /// The container's name.
     pub(crate) container: String,
     /// State of the container, as the engine names it.
     pub(crate) state: String,

@@ -20,7 +20,6 @@ pub(crate) enum EvidenceSource {
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Evidence {
-    /// Source of the evidence.
     pub(crate) source: EvidenceSource,
     /// Phrase that can follow "because": ``project `acme-prod` ends in -prod``.
     pub(crate) text: String,

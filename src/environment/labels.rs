@@ -10,7 +10,6 @@ use crate::environment::container_name::ParsedName;
 
 /// Names the stack, whatever the project is called.
 pub(crate) const LABEL_STACK: &str = "envctl.stack";
-/// Names the profile.
 pub(crate) const LABEL_PROFILE: &str = "envctl.profile";
 /// `backend` or `db`.
 pub(crate) const LABEL_ROLE: &str = "envctl.role";

@@ -24,7 +24,6 @@ pub(crate) struct Inventory {
 /// One application with its environments; several of one profile are several checkouts.
 #[derive(Clone, Debug)]
 pub(crate) struct Stack<'a> {
-    /// Name of the stack.
     pub(crate) name: &'a str,
     /// One for each profile, project and directory.
     pub(crate) environments: Vec<&'a Environment>,
@@ -84,7 +83,6 @@ pub(crate) struct Target {
     pub(crate) directory: Option<String>,
     /// Role of the container.
     pub(crate) role: Option<Role>,
-    /// The service's name.
     pub(crate) service: String,
     /// The container, running.
     pub(crate) container: ContainerInfo,

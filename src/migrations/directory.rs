@@ -14,7 +14,6 @@ pub(crate) const LARGEST: u64 = 64 << 20;
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DirectoryEntry {
-    /// Name of the entry.
     pub(crate) name: String,
     /// True where the entry is a folder itself.
     pub(crate) folder: bool,

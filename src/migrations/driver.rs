@@ -167,9 +167,6 @@ pub(crate) enum Driver {
 
 impl Driver {
     /// Returns the state of each migration.
-    ///
-    /// # Errors
-    /// The driver's own.
     pub(crate) async fn history(&self) -> Result<History> {
         match self {
             Self::Prisma(driver) => driver.history().await,
@@ -179,9 +176,6 @@ impl Driver {
     }
 
     /// Returns the state of each migration, through an open session.
-    ///
-    /// # Errors
-    /// The driver's own.
     pub(crate) async fn history_in(&self, session: &mut Session) -> Result<History> {
         match self {
             Self::Prisma(driver) => driver.history_in(session).await,
@@ -191,9 +185,6 @@ impl Driver {
     }
 
     /// Returns the plan of applying the pending migrations.
-    ///
-    /// # Errors
-    /// The driver's own.
     pub(crate) async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
         match self {
             Self::Prisma(driver) => driver.plan(session).await,
@@ -203,9 +194,6 @@ impl Driver {
     }
 
     /// Applies.
-    ///
-    /// # Errors
-    /// The driver's own.
     pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
         match self {
             Self::Prisma(driver) => driver.apply(plan).await,
@@ -234,9 +222,6 @@ impl Driver {
     }
 
     /// Writes down a person's word.
-    ///
-    /// # Errors
-    /// The driver's own.
     pub(crate) async fn resolve(&self, plan: &Confirmed<ResolvePlan>) -> Result<()> {
         match self {
             Self::Prisma(driver) => driver.resolve(plan).await,
@@ -246,9 +231,6 @@ impl Driver {
     }
 
     /// Drops everything, applies everything, and seeds where the plan says so.
-    ///
-    /// # Errors
-    /// The driver's own.
     pub(crate) async fn reset(&self, plan: &Confirmed<ResetPlan>) -> Result<()> {
         match self {
             Self::Prisma(driver) => driver.reset(plan).await,

@@ -115,7 +115,6 @@ impl DriverSearch<'_> {
 
 /// Schema tool that is called by the verbs that pass its output through.
 pub(crate) enum SchemaToolKind {
-    /// The Prisma CLI.
     Prisma(PrismaCli),
     /// Another tool.
     Command(Box<ResolvedTool>),
@@ -140,9 +139,6 @@ impl<'a> BackendSearch<'a> {
     }
 
     /// Finds the schema tool as [`DriverSearch`] finds the driver of migrations, but without a database.
-    ///
-    /// # Errors
-    /// Errors of [`DriverSearch::find`].
     pub(crate) async fn schema_tool(&self) -> Result<Option<SchemaToolKind>> {
         let own = &self.settings.migrations;
         let mut evidence = DriverInputs {
@@ -200,9 +196,6 @@ impl<'a> BackendSearch<'a> {
     }
 
     /// Finds the Prisma CLI. An ambiguity counts only where Prisma is asked for by name.
-    ///
-    /// # Errors
-    /// Errors of [`PrismaCli::find`].
     async fn find_cli(&self) -> Result<Option<PrismaCli>> {
         let settings = &self.settings.migrations;
         let own = PrismaSettings {

@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// State of one migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub(crate) enum MigrationState {
@@ -36,12 +35,10 @@ impl MigrationState {
     }
 }
 
-/// One migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Migration {
     /// Name of the migration, as its tool writes it.
     pub(crate) name: String,
-    /// State of the migration.
     #[serde(flatten)]
     pub(crate) state: MigrationState,
     /// Time of application, as the database wrote it.
@@ -53,13 +50,11 @@ pub(crate) struct Migration {
 pub(crate) struct History {
     /// Name of the driver: `prisma`, `sql (prisma folders)`.
     pub(crate) driver: String,
-    /// The database.
     pub(crate) database: String,
     /// Folder of the files.
     pub(crate) folder: String,
     /// Each migration once.
     pub(crate) migrations: Vec<Migration>,
-    /// Remarks on the history.
     pub(crate) remarks: Vec<String>,
 }
 
@@ -69,7 +64,6 @@ impl History {
         self.migrations.iter().filter(|migration| like(&migration.state)).collect()
     }
 
-    /// Returns the pending migrations.
     pub(crate) fn pending(&self) -> Vec<&Migration> {
         self.those(|state| *state == MigrationState::Pending)
     }

@@ -12,7 +12,6 @@ use crate::consent::{Guard, Plan};
 /// One migration of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct PlannedMigration {
-    /// Name of the migration.
     pub(crate) name: String,
     /// Number of statements in the file; `None` where the file could not be parsed.
     pub(crate) statements: Option<usize>,
@@ -25,13 +24,11 @@ pub(crate) struct PlannedMigration {
 pub(crate) struct MigrationPlan {
     /// Name of the driver: `prisma`, `sql (prisma folders)`.
     pub(crate) driver: String,
-    /// The database.
     pub(crate) database: String,
     /// Folder of the files.
     pub(crate) folder: String,
     /// Pending migrations, in the order of application.
     pub(crate) pending: Vec<PlannedMigration>,
-    /// Remarks on the plan.
     pub(crate) remarks: Vec<String>,
     /// A pending migration that comes before an applied one, in words.
     #[serde(skip)]
@@ -71,9 +68,7 @@ impl fmt::Display for MigrationPlan {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_field_names, reason = "the names of the JSON answer")]
 pub(crate) struct Applied {
-    /// Name of the driver.
     pub(crate) driver: String,
-    /// The database.
     pub(crate) database: String,
     /// The names, in order.
     pub(crate) applied: Vec<String>,

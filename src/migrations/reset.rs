@@ -12,7 +12,6 @@ use crate::text::units::bytes;
 /// A reset, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ResetPlan {
-    /// Name of the driver.
     pub(crate) driver: String,
     /// Database that is emptied.
     pub(crate) database: String,

@@ -44,7 +44,6 @@ impl RiskKind {
 /// One danger of one statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Risk {
-    /// Kind of the risk.
     pub(crate) danger: RiskKind,
     /// The line of the file, from 1.
     pub(crate) line: usize,
@@ -81,9 +80,6 @@ pub(crate) struct FileRisks {
 pub(crate) type Sizes = BTreeMap<String, u64>;
 
 /// Asks for the sizes, indexes included, by the planner's count: measuring would wait for whoever has locked one.
-///
-/// # Errors
-/// Errors of [`Session::query`].
 pub(crate) async fn sizes(session: &mut Session) -> Result<Sizes, Refusal> {
     let rows = session
         .query(
@@ -104,7 +100,6 @@ pub(crate) async fn sizes(session: &mut Session) -> Result<Sizes, Refusal> {
     Ok(sizes)
 }
 
-/// Weighs a file.
 #[cfg(feature = "risk")]
 pub(crate) fn weigh(sql: &str, in_transaction: bool, sizes: &Sizes) -> FileRisks {
     use squawk_linter::{Linter, Rule};

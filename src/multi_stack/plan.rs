@@ -8,10 +8,8 @@ use std::time::Duration;
 use crate::consent::{Guard, GuardTarget, Parts, Plan};
 use crate::environment::Environment;
 
-/// Plan for one stack.
 #[derive(Debug)]
 pub(crate) struct StackPlan<P> {
-    /// The stack.
     pub(crate) environment: Environment,
     /// Plan of the verb.
     pub(crate) plan: P,

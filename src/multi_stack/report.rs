@@ -24,10 +24,8 @@ pub(crate) enum End<O> {
     Planned(O),
 }
 
-/// One stack's end.
 #[derive(Debug)]
 pub(crate) struct StackResult<O> {
-    /// Name of the stack.
     pub(crate) stack: String,
     /// Profile of the stack, where it is known.
     pub(crate) profile: Option<String>,
@@ -40,7 +38,6 @@ pub(crate) struct StackResult<O> {
 }
 
 impl<O> StackResult<O> {
-    /// Of this environment.
     pub(crate) fn new(environment: &Environment, end: End<O>, took: Duration) -> Self {
         Self {
             stack: environment.stack.clone(),

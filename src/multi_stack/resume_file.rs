@@ -14,10 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::environment::Environment;
 use crate::error::{self, Error, Result};
 
-/// One stack in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StackRecord {
-    /// The stack.
     pub(crate) stack: String,
     /// The profile, as it is called; `unknown` where it is not known.
     pub(crate) profile: String,

@@ -16,7 +16,6 @@ use std::fmt;
 pub(crate) struct Access {
     /// The role.
     pub(crate) user: String,
-    /// The database.
     pub(crate) database: String,
     /// Sent only after the server has asked for it once.
     password: Option<Secret>,
@@ -42,15 +41,12 @@ pub(crate) const LIMITS: [&str; 3] = ["idle_session_timeout", "transaction_timeo
 pub(crate) struct ConnectionOverrides {
     /// Role.
     pub(crate) user: Option<String>,
-    /// Database.
     pub(crate) database: Option<String>,
-    /// Password.
     pub(crate) password: Option<Secret>,
     /// User inside the container.
     pub(crate) os_user: Option<String>,
     /// Host of the server, seen from the server's container.
     pub(crate) host: Option<String>,
-    /// The port there.
     pub(crate) port: Option<u16>,
 }
 
@@ -166,9 +162,6 @@ impl Access {
     }
 
     /// The database's address over TCP, with the password that the container was set up with, where it has one.
-    ///
-    /// # Errors
-    /// See [`Container::capture`].
     pub(crate) async fn url(&self, container: &Container, host: &str, port: u16) -> Result<Secret> {
         let password = self.known_password(container).await?;
         let token = password.map_or_else(String::new, |password| format!(":{}", url_part(password.expose())));
@@ -181,9 +174,6 @@ impl Access {
     }
 
     /// The password, should a server ask for one: what was configured, else what the container was set up with.
-    ///
-    /// # Errors
-    /// See [`Container::capture`].
     pub(crate) async fn known_password(&self, container: &Container) -> Result<Option<Secret>> {
         match &self.password {
             Some(password) => Ok(Some(password.clone())),

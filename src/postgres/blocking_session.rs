@@ -7,11 +7,9 @@ use super::session::{Refusal, Session};
 /// A session of `pg_stat_activity`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BlockingSession {
-    /// Application name of the session.
     pub(crate) application: String,
     /// Process id of the session.
     pub(crate) pid: String,
-    /// Role of the session.
     pub(crate) role: String,
     /// Age of the transaction, else of the session, in seconds.
     pub(crate) seconds: String,
@@ -21,9 +19,6 @@ pub(crate) struct BlockingSession {
 
 impl BlockingSession {
     /// The first session `a` of `pg_stat_activity` that `rest` (joins, conditions, order) leaves.
-    ///
-    /// # Errors
-    /// See [`Session::query`].
     pub(crate) async fn find(session: &mut Session, rest: &str) -> Result<Option<Self>, Refusal> {
         let sql = format!(
             "select a.application_name, a.pid, a.usename, \

@@ -30,9 +30,6 @@ pub(crate) struct ConnectionGroup {
 
 impl ConnectionGroup {
     /// Everybody who is connected to `database`, the largest group first.
-    ///
-    /// # Errors
-    /// The server cannot be asked.
     pub(crate) async fn of(session: &mut Session, database: &str) -> Result<Vec<Self>> {
         // backend_type and all that follows is null for sessions of roles that we may not look at.
         let rows = session

@@ -8,7 +8,6 @@ use super::version::ServerVersion;
 pub(crate) struct DatabaseInfo {
     /// The database's name as the server has it.
     pub(crate) database: String,
-    /// The server's version.
     pub(crate) version: ServerVersion,
     /// `pg_database_size`, in bytes.
     pub(crate) size: u64,
@@ -33,9 +32,6 @@ pub(crate) struct PrismaHistory {
 
 impl DatabaseInfo {
     /// Looks. Two statements, 1 ms together.
-    ///
-    /// # Errors
-    /// See [`Session::query`].
     pub(crate) async fn read(session: &mut Session) -> Result<Self, Refusal> {
         let rows = session
             .query(

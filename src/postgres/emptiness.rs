@@ -10,9 +10,6 @@ use crate::error::{Error, Result};
 const MOST: usize = 50;
 
 /// Asks whether the session's database holds nothing of a user's: no relation, routine, schema or large object.
-///
-/// # Errors
-/// See [`Session::query`].
 pub(crate) async fn is_empty(session: &mut Session) -> Result<bool, Refusal> {
     let own = |class: &str, oid: &str| {
         format!(

@@ -61,21 +61,16 @@ pub(crate) struct IdleInTransaction {
     pub(crate) seconds: u64,
 }
 
-/// An index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Index {
-    /// Schema of the index.
     pub(crate) schema: String,
-    /// Name of the index.
     pub(crate) name: String,
-    /// Table of the index.
     pub(crate) table: String,
 }
 
 /// A database that a restore was loading into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StagingDatabase {
-    /// Name of the staging database.
     pub(crate) name: String,
     /// Size of the staging database, in bytes; `None` where the role may not see the size.
     pub(crate) size: Option<u64>,
@@ -125,9 +120,6 @@ const COLLATION: &str = "\
 
 impl ServerHealth {
     /// Looks, from a session in the database that `facts` are of.
-    ///
-    /// # Errors
-    /// See [`Session::query`].
     pub(crate) async fn read(session: &mut Session, facts: &DatabaseInfo) -> Result<Self, Refusal> {
         let more = if facts.version.remembers_collation_version() { COLLATION } else { "" };
         let rows = session.query(&format!("{LOOK} {more}")).await?;

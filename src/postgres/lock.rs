@@ -88,9 +88,6 @@ fn never_held(lost: Error) -> Error {
 }
 
 /// Takes the lock in a session that is open already. The session gets the application name `application`.
-///
-/// # Errors
-/// See [`hold`].
 pub(crate) async fn hold_in(
     mut open: Session,
     application: &str,

@@ -22,17 +22,11 @@ const ORPHANED: &str = "a.pid <> pg_catalog.pg_backend_pid() and case \
     else false end";
 
 /// Ends those that this role may end, and gives their names: `envctl/1a2b3c4d dump`.
-///
-/// # Errors
-/// See [`Session::query`].
 pub(crate) async fn end(session: &mut Session) -> Result<Vec<String>, Refusal> {
     names(session, "a.application_name, pg_catalog.pg_terminate_backend(a.pid)", MAY_END).await
 }
 
 /// Their names, and nothing is done to them.
-///
-/// # Errors
-/// See [`Session::query`].
 pub(crate) async fn list(session: &mut Session) -> Result<Vec<String>, Refusal> {
     names(session, "a.application_name", "true").await
 }

@@ -22,11 +22,9 @@ pub(crate) struct DumpRequirements {
     pub(crate) server_major: Option<u32>,
     /// True where the dump begins with `\restrict`.
     pub(crate) restrict: bool,
-    /// Roles it names.
     pub(crate) roles: Vec<String>,
     /// Extensions it creates.
     pub(crate) extensions: Vec<String>,
-    /// Tablespaces it names.
     pub(crate) tablespaces: Vec<String>,
     /// The encoding that its text is in.
     pub(crate) encoding: Option<String>,
@@ -287,9 +285,6 @@ async fn owns(session: &mut Session, database: &str) -> Result<()> {
 
 /// Warns of what this role may not do at the swap: end sessions of other roles, and copy settings that take a superuser.
 /// The names of settings are told and their values are not.
-///
-/// # Errors
-/// The server cannot be asked.
 pub(crate) async fn beyond_reach(
     session: &mut Session,
     database: &str,

@@ -95,9 +95,6 @@ select distinct on (f.oid) f.oid::pg_catalog.regprocedure::text, f.caller, f.nam
 
 impl Reliance {
     /// Looks into the catalog; reads no table of the user's.
-    ///
-    /// # Errors
-    /// See [`Session::query`].
     pub(crate) async fn find(session: &mut Session) -> Result<Vec<Self>, Refusal> {
         let before = session.value("select pg_catalog.current_setting('search_path')").await?;
         // Names are written with their schemas then.

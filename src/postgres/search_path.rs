@@ -20,9 +20,6 @@ impl SearchPath {
     }
 
     /// Reads the schemas that are there and on the path of this session.
-    ///
-    /// # Errors
-    /// See [`Session::query`].
     pub(crate) async fn current(session: &mut Session) -> Result<Self, Refusal> {
         let ask = "select pg_catalog.unnest(pg_catalog.current_schemas(false))";
         let rows = session.query(ask).await?;
@@ -36,7 +33,6 @@ impl SearchPath {
         }
     }
 
-    /// The schemas.
     pub(crate) fn schemas(&self) -> &[String] {
         &self.0
     }

@@ -16,9 +16,7 @@ pub(crate) struct ServerError {
     pub(crate) message: String,
     /// Line of the statement and a caret below the place.
     pub(crate) position: Option<String>,
-    /// DETAIL.
     pub(crate) detail: Option<String>,
-    /// HINT.
     pub(crate) hint: Option<String>,
     /// Internal query that failed, for example inside a function.
     pub(crate) query: Option<String>,

@@ -238,9 +238,6 @@ impl Session {
     }
 
     /// Opens a further session in the same database.
-    ///
-    /// # Errors
-    /// See [`Session::open`].
     pub(crate) async fn open_another(&self, application: &str) -> Result<Self> {
         Self::open(&self.container, &self.access, application).await
     }
@@ -344,9 +341,6 @@ impl Session {
     }
 
     /// The first field of the first row, if there is one.
-    ///
-    /// # Errors
-    /// See [`Session::query`].
     pub(crate) async fn value(&mut self, sql: &str) -> std::result::Result<Option<String>, Refusal> {
         Ok(self.query(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()))
     }

@@ -125,9 +125,6 @@ impl Catalog {
     }
 
     /// Returns the start of the newest proven and whole one of this target on this host, whoever asked for it.
-    ///
-    /// # Errors
-    /// Errors of [`Catalog::list`].
     pub(crate) fn last_verified(&self, target: &Identity) -> Result<Option<jiff::Timestamp>> {
         let verified =
             self.list()?.into_iter().filter_map(|backup| backup.manifest.ok()).filter(|manifest| {
@@ -240,9 +237,6 @@ impl Catalog {
     }
 
     /// The newer backups that [`Catalog::latest`] passed over because they cannot be trusted, with the reason.
-    ///
-    /// # Errors
-    /// Errors of [`Catalog::list`].
     pub(crate) fn passed_over(&self, latest: &Backup) -> Result<Vec<(PathBuf, String)>> {
         let newer = self.list()?.into_iter().take_while(|backup| backup.label > latest.label);
         Ok(newer.filter_map(|backup| Some((backup.path, backup.manifest.err()?))).collect())

@@ -9,7 +9,6 @@ use super::manifest::Manifest;
 /// Target of a command, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// The stack's name.
     pub(crate) stack: String,
     /// The profile's name, where it is known.
     pub(crate) profile: Option<String>,
@@ -28,26 +27,20 @@ pub(crate) struct Identity {
 /// Part in which two identities differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IdentityPart {
-    /// The stack.
     Stack,
-    /// The profile.
     Profile,
     /// The service, or the container where there is none.
     Service,
     /// The Docker host.
     Host,
-    /// The database.
     Database,
 }
 
 /// One difference between a backup and a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// The part.
     pub(crate) part: IdentityPart,
-    /// Value in the backup.
     pub(crate) backup: String,
-    /// Value in the target.
     pub(crate) target: String,
 }
 

@@ -17,7 +17,6 @@ use crate::text::encoding::Text;
 /// The schema this version writes, and the newest it reads.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// The manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     /// Always [`SCHEMA`] for what this version writes.
@@ -29,14 +28,12 @@ pub(crate) struct Manifest {
     /// Purpose of the backup.
     #[serde(default)]
     pub(crate) purpose: Purpose,
-    /// Source of the backup.
     pub(crate) source: BackupSource,
     /// The database's name; empty where it is of all.
     pub(crate) database: String,
     /// The databases of a backup of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) databases: Vec<DatabaseEntry>,
-    /// The server's version.
     pub(crate) server_version: String,
     /// pg_dump's version, from the dump's header.
     pub(crate) pg_dump_version: Option<String>,
@@ -72,7 +69,6 @@ pub(crate) struct Manifest {
     pub(crate) restore_hints: Option<RestoreHints>,
     /// Extensions it creates.
     pub(crate) extensions: Vec<String>,
-    /// Roles it names.
     pub(crate) roles: Vec<String>,
     /// Schemas on the database's search path, in order: what its functions may rely on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -95,7 +91,6 @@ pub(crate) const CLUSTER: &str = "cluster";
 /// One database of a backup of all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DatabaseEntry {
-    /// Name of the database.
     pub(crate) name: String,
     /// File name of the dump in the tar; the dump's own manifest lies beside the dump.
     pub(crate) file: String,
@@ -122,22 +117,17 @@ pub(crate) enum Purpose {
     PreRestore,
 }
 
-/// Source of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BackupSource {
-    /// The stack's name.
     pub(crate) stack: String,
     /// The profile's name, where it was known.
     pub(crate) profile: Option<String>,
     /// The Docker context.
     pub(crate) context: String,
-    /// The container's name.
     pub(crate) container: String,
-    /// Id of the container.
     pub(crate) container_id: String,
     /// Image reference, as in the container's configuration.
     pub(crate) image: String,
-    /// The image's id.
     pub(crate) image_id: String,
     /// The compose or swarm service; missing where there is none, and in manifests of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,7 +152,6 @@ pub(crate) struct RestoreHints {
 /// Level and time of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Verification {
-    /// Verification level.
     pub(crate) level: VerificationLevel,
     /// Time of the verification.
     pub(crate) at: Timestamp,
@@ -230,9 +219,6 @@ impl Manifest {
     }
 
     /// Reads the manifest of a backup and verifies its MAC.
-    ///
-    /// # Errors
-    /// See [`Manifest::of`].
     pub(crate) fn authenticated_of(
         backup: &Path,
         keys: &ManifestKeys,

@@ -54,9 +54,6 @@ pub(crate) struct Evaluated {
 ///
 /// An expression that calls a function, directly or by an operator or type, depends on it in the catalog. Functions of the
 /// server leave no trace there; statistics, unlike indexes, may call any of them, and are read for those.
-///
-/// # Errors
-/// See [`Session::query`].
 pub(crate) async fn find(session: &mut Session, major: u32, role: &str) -> Result<Vec<Evaluated>> {
     let role = format!("{}::pg_catalog.regrole", literal(&ident(role)));
     let of_server = if major >= 14 {
@@ -117,9 +114,6 @@ pub(crate) async fn find(session: &mut Session, major: u32, role: &str) -> Resul
 
 /// Locks the tables until the transaction ends; autovacuum passes over what is locked. LOCK TABLE takes no materialized
 /// view: the change to the owner `heir`, which it has unless the file names another, takes the lock.
-///
-/// # Errors
-/// See [`Session::query`].
 pub(crate) async fn lock(session: &mut Session, tables: &[Evaluated], heir: &str) -> Result<()> {
     for Evaluated { oid, table, .. } in tables {
         let matview = format!("select 1 from pg_catalog.pg_class where oid = {oid} and relkind = 'm'");

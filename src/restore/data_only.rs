@@ -280,9 +280,6 @@ impl<'a> LiveDatabase<'a> {
     }
 
     /// Lets a role of its own load the rows.
-    ///
-    /// # Errors
-    /// The server refuses.
     pub(crate) async fn admit(&self, staging: &str, role: &str) -> Result<()> {
         let role = ident(role);
         let mut session = self.inside(staging).await?;
@@ -331,9 +328,6 @@ impl<'a> LiveDatabase<'a> {
     }
 
     /// Counts the rows of the tables that the file fills, and the tables that have some.
-    ///
-    /// # Errors
-    /// The server cannot be asked.
     pub(crate) async fn count(&self, staging: &str) -> Result<(u64, usize)> {
         let mut session = self.inside(staging).await?;
         let (mut rows, mut tables) = (0, 0);

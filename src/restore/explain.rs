@@ -18,9 +18,6 @@ pub(crate) enum Cause {
 }
 
 /// Looks for the cause; `session` is in the staging database, as the failure has left it.
-///
-/// # Errors
-/// The server cannot be asked.
 pub(crate) async fn cause(session: &mut Session, complaint: &Complaint) -> Result<Option<Cause>> {
     if let Some(missing) = complaint.missing() {
         let rows = session.query(&having(&missing)).await.map_err(Error::from)?;

@@ -29,10 +29,8 @@ use crate::sync::lock;
 use crate::text::encoding::Text;
 use crate::text::shell_word::quoted;
 
-/// Source of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DumpSource {
-    /// A file.
     File(PathBuf),
     /// Our stdin: it can be read once, so the proof comes behind the load and before the swap.
     Stdin,
@@ -103,7 +101,6 @@ pub(crate) fn open_file(path: &Path) -> Result<File> {
 /// Result of reading a dump to its end.
 #[derive(Clone, Debug)]
 pub(crate) struct ExaminedDump {
-    /// Format of the dump.
     pub(crate) format: Format,
     /// Summary of the dump, from the scanner.
     pub(crate) summary: Summary,
@@ -411,9 +408,6 @@ fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest,
 }
 
 /// Checks that the end of the dump is present.
-///
-/// # Errors
-/// Kind `Integrity`.
 pub(crate) fn whole(summary: &Summary, authenticity: &Authenticity, name: &str) -> Result<()> {
     match summary.completeness() {
         Completeness::Trailer => Ok(()),

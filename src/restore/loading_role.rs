@@ -485,9 +485,6 @@ fn refused(refusal: Refusal, statement: &str) -> Error {
 }
 
 /// Drops roles whose restore is gone, and returns their names.
-///
-/// # Errors
-/// See [`Session::query`].
 pub(crate) async fn sweep(admin: &mut Session) -> Result<Vec<String>> {
     let ask = "select r.rolname from pg_catalog.pg_roles r \
                where r.rolname ~ '^envctl_load_[0-9a-f]{8}$' \

@@ -55,9 +55,6 @@ pub(crate) async fn compare(session: &mut Session, tables: &[Expected]) -> Resul
 
 /// Lifts row-level security from the tables that would hide rows from their own owner, and returns these tables. It binds no
 /// superuser, so that there are none then.
-///
-/// # Errors
-/// The server refuses.
 pub(crate) async fn lift_policies(session: &mut Session) -> Result<Vec<String>> {
     let ask = "select pg_catalog.format('%I.%I', n.nspname, c.relname) from pg_catalog.pg_class c \
                join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
@@ -73,9 +70,6 @@ pub(crate) async fn lift_policies(session: &mut Session) -> Result<Vec<String>> 
 }
 
 /// Puts row-level security back in force for these tables.
-///
-/// # Errors
-/// The server refuses.
 pub(crate) async fn restore_policies(session: &mut Session, tables: &[String]) -> Result<()> {
     for table in tables {
         let force = format!("ALTER TABLE {table} FORCE ROW LEVEL SECURITY");
@@ -143,9 +137,6 @@ const AT_ONCE: usize = 100;
 
 /// Counts the rows of all ordinary tables that no extension owns; returns the rows and the tables that have some, of which
 /// there are at least as many as the dump has data for.
-///
-/// # Errors
-/// The server cannot be asked.
 pub(crate) async fn all(session: &mut Session, summary: &Summary) -> Result<(u64, usize)> {
     let list = "select pg_catalog.format('%I.%I', n.nspname, c.relname) \
                 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \

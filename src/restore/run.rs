@@ -49,7 +49,6 @@ pub(crate) struct RestorePlan {
     pub(crate) operation: String,
     /// Requesting user, for `pg_stat_activity`: `user@host`.
     pub(crate) who: String,
-    /// Source of the dump.
     pub(crate) source: DumpSource,
     /// Time and origin of the dump, in words.
     pub(crate) origin: String,
@@ -59,7 +58,6 @@ pub(crate) struct RestorePlan {
     pub(crate) exists: bool,
     /// Access to the server.
     pub(crate) access: Access,
-    /// The server's version.
     pub(crate) version: ServerVersion,
     /// Findings of the preflight checks on the target.
     pub(crate) findings: Findings,
@@ -83,7 +81,6 @@ pub(crate) struct RestorePlan {
     pub(crate) left_out: LeftOut,
     /// Extensions that the dump creates, in its order, where it was read.
     pub(crate) extensions: Vec<ExtensionPlace>,
-    /// Tablespaces that it names.
     pub(crate) tablespaces: Vec<String>,
     /// Hash of the SQL from the first reading.
     pub sha256: Option<Digest>,
@@ -238,7 +235,6 @@ impl RestorePlan {
 /// A restore that took place.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Restored {
-    /// The database.
     pub(crate) database: String,
     /// Rows loaded and compared with the dump; counted on the server where the dump does not tell them.
     pub(crate) rows: u64,

@@ -42,11 +42,8 @@ pub(crate) struct UiOptions {
     pub(crate) verbose: u8,
     /// Progress is wanted (not `--no-progress`).
     pub(crate) progress: bool,
-    /// stdin is a terminal.
     pub(crate) stdin_is_terminal: bool,
-    /// stdout is a terminal.
     pub(crate) stdout_is_terminal: bool,
-    /// stderr is a terminal.
     pub(crate) stderr_is_terminal: bool,
     /// Columns of the terminal; `None` or 0 where unknown, which counts as 80.
     pub(crate) width: Option<u16>,

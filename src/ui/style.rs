@@ -70,7 +70,6 @@ impl Styles {
     /// Text as it is.
     #[cfg(test)]
     pub(crate) const PLAIN: Self = Self { on: false };
-    /// Text with colours.
     #[cfg(test)]
     pub(crate) const COLOURED: Self = Self { on: true };
 

@@ -13,7 +13,6 @@ use crate::text::escape::{columns, escape};
 /// A last column that is narrower than this is not worth wrapping: records read better.
 const WRAP_FROM: usize = 24;
 
-/// Layout of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TableLayout {
     /// The terminal's columns; `None` where there is no terminal.
@@ -57,7 +56,6 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// A cell in a tone.
     pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
         Self { text: text.into(), tone: Some(tone), again: false }
     }

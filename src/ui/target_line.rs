@@ -9,7 +9,6 @@ use crate::text::escape::{columns, ellipsis, escape};
 /// Content of the target line. Names are raw, as Docker and the database gave them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TargetLine {
-    /// The stack's name.
     pub(crate) stack: String,
     /// The profile's name, where it is known.
     pub(crate) profile: Option<String>,
@@ -19,7 +18,6 @@ pub(crate) struct TargetLine {
     pub(crate) unknown: bool,
     /// `backend`, `db`, or a service's name.
     pub(crate) role_or_service: String,
-    /// The container's name.
     pub(crate) container: String,
     /// Container health, if `starting` or `unhealthy`.
     pub(crate) health: Option<&'static str>,

@@ -9,7 +9,6 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// A body as a reader.
 pub(crate) fn reader(body: BoxStream<'static, io::Result<Bytes>>) -> Box<dyn AsyncRead + Send + Unpin> {
     Box::new(BodyReader { body, rest: Bytes::new() })
 }

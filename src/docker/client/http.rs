@@ -112,7 +112,6 @@ pub(crate) async fn hijack(connector: &Connector, path: &str, body: String) -> R
 /// An answer with its status.
 #[derive(Debug)]
 pub(crate) struct HttpAnswer {
-    /// The HTTP status.
     pub(crate) status: StatusCode,
     /// The body as sent.
     pub(crate) body: Bytes,

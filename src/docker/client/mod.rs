@@ -90,9 +90,6 @@ impl Client {
     }
 
     /// Returns a new client as a shared engine.
-    ///
-    /// # Errors
-    /// Errors of [`Client::new`].
     pub(crate) fn engine(endpoint: Endpoint) -> Result<Arc<dyn Engine>> {
         Ok(Arc::new(Self::new(endpoint)?))
     }

@@ -7,7 +7,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// Docker's own socket.
 pub(crate) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
 /// Address on which a daemon listens.
@@ -19,7 +18,6 @@ pub(crate) enum Host {
     Tcp {
         /// Name or address; IPv6 without brackets.
         host: String,
-        /// Port.
         port: u16,
     },
     /// `docker system dial-stdio` on another machine.

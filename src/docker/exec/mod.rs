@@ -237,7 +237,6 @@ fn protocol(cause: ProtocolError) -> Error {
 
 /// The writing half.
 pub(crate) enum ExecInput {
-    /// The stream's own.
     Stream(WriteHalf<BoxIo>),
     /// A FIFO that the process reads; `None` once it is closed.
     Fifo(Option<pipe::Sender>),
@@ -352,7 +351,6 @@ pub(crate) struct CommandOutput {
     pub(crate) stdout: Vec<u8>,
     /// Stderr of the command, up to [`CAPTURE_LIMIT`].
     pub(crate) stderr: Vec<u8>,
-    /// Exit code of the command.
     pub(crate) exit_code: i64,
 }
 

@@ -58,9 +58,6 @@ pub(crate) fn wrapped(spec: &ExecSpec, nonce: &str) -> ExecSpec {
 }
 
 /// Follows what was started as [`wrapped`] to its proven end.
-///
-/// # Errors
-/// Errors of [`run`].
 pub(crate) async fn follow(
     container: &Container,
     exec: Exec,

@@ -125,9 +125,6 @@ pub(crate) fn names() -> String {
 }
 
 /// The first that the image has.
-///
-/// # Errors
-/// Errors of [`Container::capture`].
 pub(crate) async fn find(container: &Container) -> Result<Option<BridgeTool>> {
     let mut argv = vec!["sh", "-c", LOOK, "sh"];
     argv.extend(TOOLS.iter().map(|(_, name)| *name));

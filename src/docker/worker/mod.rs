@@ -141,7 +141,6 @@ impl From<Unfit> for Error {
     }
 }
 
-/// Error of a worker.
 #[derive(Debug)]
 pub(crate) enum WorkerError {
     /// The worker cannot be used, and nothing was done.

@@ -18,7 +18,6 @@ use crate::fsutil::private_dir::DirOwner;
 pub(crate) struct OrphanWorker {
     /// The container's id.
     pub(crate) id: String,
-    /// The operation.
     pub(crate) operation: String,
     /// The room that it says it has.
     pub(crate) private_dir: PathBuf,

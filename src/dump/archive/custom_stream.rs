@@ -47,9 +47,6 @@ impl CustomStream {
     }
 
     /// Reads the list of a tar that has no name.
-    ///
-    /// # Errors
-    /// See [`CustomStream::open`].
     pub(crate) fn of_tar(file: File) -> Result<Self> {
         Self::of_members(Members::of_tar(file)?)
     }

@@ -12,7 +12,6 @@ use crate::text::encoding::{Text, TextCheck};
 /// Bytes that pg_dump writes behind the rows of a table (`dumpTableData_copy`).
 const COPY_END: &[u8] = b"\\.\n\n\n";
 
-/// Form of an entry's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryDataForm {
     /// Rows as COPY writes them.

@@ -39,9 +39,6 @@ impl Members {
     }
 
     /// Of a tar whose members are one directory's files.
-    ///
-    /// # Errors
-    /// See [`Members::open`].
     pub(crate) fn of_tar(file: File) -> Result<Self> {
         Self::tar(file)?.with_list()
     }
@@ -119,9 +116,6 @@ impl Members {
     }
 
     /// Writes a tar's files into a directory, under their names and nothing else.
-    ///
-    /// # Errors
-    /// The disk's.
     pub(crate) fn unpack(&self, directory: &Path, interrupt: &CancelToken) -> io::Result<()> {
         let Self::Tar { index, .. } = self else { return Ok(()) };
         for name in index.keys().filter(|name| harmless(name)) {

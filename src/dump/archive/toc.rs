@@ -76,7 +76,6 @@ pub(crate) struct Toc {
     pub(crate) inner: TocCompression,
     /// The server's version, in its own words.
     pub(crate) server_version: String,
-    /// pg_dump's version.
     pub(crate) pg_dump_version: String,
     /// The entries, in the order they are restored.
     pub(crate) entries: Vec<TocEntry>,

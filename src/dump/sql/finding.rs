@@ -8,7 +8,6 @@ use crate::text::mask;
 /// Hint of every refusal here.
 pub(crate) const TRUST: &str = "add `--trust` if you know where the file comes from";
 
-/// Kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum FindingKind {
     /// A psql backslash command other than `\restrict` and `\unrestrict` in their places.
@@ -47,7 +46,6 @@ pub(crate) enum FindingKind {
     UntrustedExtension,
     /// LOAD of a library.
     Load,
-    /// ALTER SYSTEM.
     AlterSystem,
     /// CREATE EVENT TRIGGER: runs for every later DDL statement, whoever sends it.
     EventTrigger,
@@ -110,7 +108,6 @@ pub(crate) struct Finding {
     pub(crate) line: u64,
     /// The plain byte it begins at.
     pub(crate) offset: u64,
-    /// Kind of the finding.
     pub(crate) kind: FindingKind,
     /// The beginning of the statement or line; secrets are masked, unprintable characters escaped.
     pub(crate) excerpt: String,

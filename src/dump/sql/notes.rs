@@ -31,7 +31,6 @@ pub(crate) struct Notes {
 /// A database in a text that holds several, or one with its CREATE DATABASE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DumpedDatabase {
-    /// Name of the database.
     pub(crate) name: String,
     /// Reports whether the text connects to it.
     pub(crate) connected: bool,

@@ -19,14 +19,12 @@ const HEAD: usize = 48;
 /// Largest number of tokens kept of a SELECT, those in parentheses included. pg_dump writes no longer SELECT.
 const SELECT: usize = 600;
 
-/// A token that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeptToken {
     /// A keyword or unquoted name, in lower case.
     Word(String),
     /// A quoted name.
     Name(String),
-    /// A string.
     Text(String),
     /// Anything else.
     Other(u8),

@@ -76,7 +76,6 @@ pub(crate) enum Open {
     Nothing,
     /// A quoted string or a quoted name.
     Quote,
-    /// A comment.
     Comment,
     /// A backslash command without its line end.
     Metacommand,

@@ -42,9 +42,6 @@ exit 0
 
 impl ToolFiles {
     /// Looks; `None` where there is no such directory, or no shell.
-    ///
-    /// # Errors
-    /// Errors of [`Container::capture`].
     pub(crate) async fn look(container: &Container, dir: Option<&str>) -> Result<Option<Self>> {
         let mut argv = ["sh", "-c", LOOK, "envctl", dir.unwrap_or_default()].map(str::to_owned).to_vec();
         argv.extend(questions().map(str::to_owned));

@@ -9,9 +9,6 @@ use crate::postgres::Session;
 use crate::text::sql_quote::ident;
 
 /// Drops every schema of the user's, and makes the one that connections use again, with its owner and rights.
-///
-/// # Errors
-/// Errors of [`Session::query`].
 pub(crate) async fn empty(session: &mut Session, lock_limit: Duration) -> Result<()> {
     let rows = session
         .query(

@@ -53,7 +53,6 @@ impl ToolChoice {
 /// Command lines, ready but for the name of a new migration.
 #[derive(Clone, Debug)]
 pub(crate) struct ResolvedTool {
-    /// Name of the tool.
     pub(crate) name: &'static str,
     /// Directory in which the tool runs, absolute.
     pub(crate) dir: String,

@@ -10,7 +10,6 @@ use crate::dump::sql::{SqlTokenKind, SqlTokens};
 use crate::error::Error;
 use crate::migrations::directory;
 
-/// A tool.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ForeignTool {
     /// Name of the tool, as the tool writes it.

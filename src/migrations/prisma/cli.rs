@@ -45,7 +45,6 @@ pub(crate) struct PrismaCli {
     pub(crate) migrations: String,
 }
 
-/// Settings of the Prisma CLI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PrismaSettings {
     /// `migrations.schema`.

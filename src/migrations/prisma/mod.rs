@@ -56,25 +56,16 @@ impl PrismaDriver {
     }
 
     /// Runs `prisma WORDS`.
-    ///
-    /// # Errors
-    /// Errors of [`crate::docker::exec::run_command::run`].
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<CommandOutput> {
         run_command::run(&self.backend, &self.cli.spec(arguments, &self.guard), &self.sql.interrupt).await
     }
 
     /// Returns the state of each migration.
-    ///
-    /// # Errors
-    /// Errors of [`SqlDriver::history`].
     pub(crate) async fn history(&self) -> Result<History> {
         Ok(self.own(self.sql.history().await?))
     }
 
     /// Returns the state of each migration, through an open session.
-    ///
-    /// # Errors
-    /// Errors of [`SqlDriver::history`].
     pub(crate) async fn history_in(&self, session: &mut Session) -> Result<History> {
         Ok(self.own(self.sql.history_in(session).await?))
     }
@@ -88,9 +79,6 @@ impl PrismaDriver {
     }
 
     /// Returns the plan of applying the pending migrations.
-    ///
-    /// # Errors
-    /// Errors of [`SqlDriver::plan`].
     pub(crate) async fn plan(&self, session: &mut Session) -> Result<MigrationPlan> {
         let (mut plan, alone) = self.sql.plan_of(session).await?;
         // Prisma's native engine sends a file as one query, its adapters for JavaScript send some in pieces.

@@ -69,7 +69,6 @@ export default { datasource: { url: readFileSync(`${process.env.HOME}/url`, 'utf
 
 const CONFIG: &str = "export default { datasource: { url: process.env.ENVCTL_STUDIO_URL } };";
 
-/// A CLI that has a Studio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StudioCli {
     /// The program, absolute.
@@ -80,9 +79,6 @@ pub(crate) struct StudioCli {
 
 impl StudioCli {
     /// The newest CLI of a container; `named` is one that was configured.
-    ///
-    /// # Errors
-    /// Errors of [`Container::capture`].
     pub(crate) async fn find(container: &Container, named: Option<&str>) -> Result<Option<Self>> {
         if let Some(program) = named {
             return Ok(Some(Self { program: program.to_owned(), major: 7 }));

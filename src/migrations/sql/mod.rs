@@ -110,9 +110,6 @@ impl SqlDriver {
     }
 
     /// Returns the state of each migration, through an open session. Over many stacks each further session costs time.
-    ///
-    /// # Errors
-    /// Errors of [`SqlDriver::history`].
     pub(crate) async fn history_in(&self, session: &mut Session) -> Result<History> {
         let scripts = self.layout.read(&self.folder)?;
         let kept = self.interrupt.or(self.look(session)).await??;
@@ -196,9 +193,6 @@ impl SqlDriver {
     }
 
     /// The files' text, for questions about what has not run anywhere yet.
-    ///
-    /// # Errors
-    /// Errors of [`Layout::read`].
     pub(crate) fn scripts(&self) -> Result<Vec<Script>> {
         self.layout.read(&self.folder)
     }

@@ -28,7 +28,6 @@ pub(crate) enum ScriptStage {
     Unlocked,
     /// Before the file: the row of the beginning.
     Before,
-    /// The file.
     File,
     /// The file left its transaction open.
     Open,
@@ -56,7 +55,6 @@ pub(crate) struct Program<'a> {
     pub(crate) reset: &'a str,
     /// Statements before the file, one query: separated by `\;`.
     pub(crate) before: &'a str,
-    /// The file.
     pub(crate) file: &'a str,
     /// True where `before` begins a transaction that `after` ends.
     pub(crate) in_transaction: bool,

@@ -14,9 +14,6 @@ use crate::text::sql_quote::{ident, literal};
 impl SqlDriver {
     /// Drops the schema that holds the tool's table, makes it again with the same owner and rights, and applies
     /// everything.
-    ///
-    /// # Errors
-    /// Errors of [`SqlDriver::apply`].
     pub(crate) async fn reset(&self, _plan: &Confirmed<ResetPlan>) -> Result<()> {
         let scripts = self.layout.read(&self.folder)?;
         // What cannot be applied is found before anything is dropped.
@@ -56,9 +53,6 @@ impl SqlDriver {
 }
 
 /// Drops a schema with all that is in it, and makes it again with its owner and rights.
-///
-/// # Errors
-/// Errors of [`Session::query`].
 pub(crate) async fn drop_schema(session: &mut Session, schema: &str, wait: u128) -> Result<(), Refusal> {
     let rows = session
         .query(&format!(

@@ -26,7 +26,6 @@ pub(crate) struct ResolvePlan {
     pub(crate) name: String,
     /// Outcome that the person states.
     pub(crate) resolution: Resolution,
-    /// The database.
     pub(crate) database: String,
 }
 
@@ -103,9 +102,6 @@ impl SqlDriver {
     }
 
     /// Notes that nothing of a failed migration is left.
-    ///
-    /// # Errors
-    /// Errors of [`crate::postgres::Session::query`].
     pub(crate) async fn take_back(&self, name: &str) -> Result<()> {
         let mut session = self.hold().await?;
         let kept = self.look(&mut session).await?;

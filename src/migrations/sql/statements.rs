@@ -5,7 +5,6 @@
 
 use crate::dump::sql::{self, SqlTokenKind};
 
-/// One statement of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SqlStatement {
     /// Line on which it begins, from 1.

@@ -96,7 +96,6 @@ pub(crate) enum TransportChoice {
 /// Kind of data to transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DumpKind {
-    /// A dump as a stream.
     Stream,
     /// Files, or a dump to be loaded: both have to lie where the worker is.
     Files,
@@ -165,7 +164,6 @@ impl TransportOptions {
 pub(crate) struct DumpRunner<'a> {
     /// The engine.
     pub(crate) container: &'a Container,
-    /// Options of the dump.
     pub(crate) options: &'a DumpOptions,
     /// Compression by pg_dump for a stream that passes through the daemon.
     pub(crate) compression: Option<WireCompression>,

@@ -136,9 +136,6 @@ impl<'a> LoadRunner<'a> {
 
     /// Runs `pg_restore` on a file or directory of this host, over `jobs` sessions, to its end; why not, where no
     /// worker can.
-    ///
-    /// # Errors
-    /// Errors of [`crate::docker::worker::run_to_end::run`].
     pub(crate) async fn pg_restore(
         &self,
         access: &Access,

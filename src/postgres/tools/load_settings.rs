@@ -18,9 +18,6 @@ const EACH: std::ops::RangeInclusive<u64> = 64..=256;
 
 impl LoadSettings {
     /// Asks the server.
-    ///
-    /// # Errors
-    /// See [`Session::query`].
     pub(crate) async fn of(session: &mut Session) -> Result<Self, Refusal> {
         let ask = "select setting from pg_catalog.pg_settings where name = 'maintenance_work_mem'";
         let usual = session.value(ask).await?.and_then(|kb| kb.parse().ok()).unwrap_or(0);

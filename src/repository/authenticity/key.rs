@@ -20,7 +20,6 @@ use crate::secret::Secret;
 /// Fewer bytes could be guessed.
 const SHORTEST: usize = 16;
 
-/// A key of manifests.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ManifestKey(Secret);
 
@@ -77,7 +76,6 @@ impl ManifestKeys {
         self
     }
 
-    /// Returns the key that signs.
     pub(crate) fn signing(&self) -> Option<&ManifestKey> {
         self.0.first()
     }

@@ -34,7 +34,6 @@ pub(crate) enum Authenticity {
     Authenticated,
     /// The manifest describes the file and vouches for nothing.
     Unauthenticated(Doubt),
-    /// There is no manifest.
     NoManifest,
 }
 

@@ -92,9 +92,6 @@ pub(crate) struct RestoredAll {
 }
 
 /// Returns which roles of the backup to create on this server.
-///
-/// # Errors
-/// The server cannot be asked.
 pub(crate) async fn missing_roles(session: &mut Session, unpacked: &UnpackedCluster) -> Result<Roles> {
     let rows = session.query("select rolname from pg_catalog.pg_roles").await.map_err(Error::from)?;
     let existing: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();

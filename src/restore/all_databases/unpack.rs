@@ -28,10 +28,8 @@ use crate::repository::manifest::Manifest;
 use crate::restore::input::{open_file, stored_sha256};
 use crate::text::percent;
 
-/// One of its databases, unpacked.
 #[derive(Clone, Debug)]
 pub(crate) struct UnpackedDatabase {
-    /// Name of the database.
     pub(crate) name: String,
     /// Path of the dump, with the dump's manifest beside it.
     pub(crate) path: PathBuf,
@@ -185,7 +183,6 @@ enum TarMember {
     OfAll,
     /// The dump of a database.
     Dump(String),
-    /// The manifest of that.
     Manifest(String),
 }
 

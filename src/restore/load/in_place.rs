@@ -10,9 +10,6 @@ use crate::postgres::{Access, Session, emptiness};
 use crate::restore::input::ExaminedDump;
 
 /// Checks that the database of `access` is empty, and that the dump stays inside one transaction.
-///
-/// # Errors
-/// Kind `Refused`.
 pub(crate) async fn check(
     container: &Container,
     access: &Access,

@@ -35,7 +35,6 @@ use crate::text::units::counted;
 /// Dump to load, its authenticity, and the settings of the load.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadRequest {
-    /// The dump.
     pub(crate) source: DumpSource,
     /// Authenticity of the manifest that describes it.
     pub(crate) authenticity: Authenticity,
@@ -59,10 +58,8 @@ pub(crate) struct LoadRequest {
     pub(crate) one_transaction: bool,
 }
 
-/// A dump that was loaded whole.
 #[derive(Debug)]
 pub(crate) struct LoadedDump {
-    /// Summary of the loaded dump.
     pub(crate) summary: Summary,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub(crate) notes: Vec<String>,

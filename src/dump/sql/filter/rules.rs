@@ -184,13 +184,10 @@ impl Rules {
 /// Reason to leave a statement out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
-    /// An owner.
     Owner,
     /// GRANT, REVOKE, ALTER DEFAULT PRIVILEGES.
     Privileges,
-    /// An event trigger.
     EventTrigger,
-    /// An extension.
     Extension(String),
     /// A setting that the server does not know.
     Setting(String),

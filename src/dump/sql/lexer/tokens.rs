@@ -9,12 +9,10 @@ use super::{Lexer, LexerMode};
 use crate::dump::sql::nesting::Nesting;
 use crate::dump::sql::token::{LexerEvents, SourceLocation, Token};
 
-/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SqlTokenKind {
     /// A keyword or an unquoted name.
     Word,
-    /// A quoted name.
     Quoted,
     /// A string, with its `E` if it has one.
     Text,
@@ -129,7 +127,6 @@ pub(crate) fn statements(sql: &str) -> Vec<Vec<SqlToken<'_>>> {
     all
 }
 
-/// The tokens of a text.
 pub(crate) struct SqlTokens<'a> {
     text: &'a str,
     spans: TokenSpans<'a>,

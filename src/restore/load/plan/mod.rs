@@ -22,7 +22,6 @@ pub(crate) enum TaskKind {
     Rows,
     /// Positions of sequences, which belong to no table.
     Sequences,
-    /// An index.
     Index,
     /// A unique or primary key, whose table nothing else can work on meanwhile: a session that tried would only wait.
     Key,
@@ -53,7 +52,6 @@ pub(crate) struct LoadTask {
     pub(crate) range: Range<u64>,
     /// Name of the task's entry, for messages.
     pub(crate) name: String,
-    /// Kind of the task.
     pub(crate) class: TaskKind,
     /// The rows of its COPY blocks, in order.
     pub(crate) copies: Vec<u64>,
