@@ -23,7 +23,7 @@ use crate::docker::exec::verified_stream;
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
-use crate::error::{self, Error, Result};
+use crate::error::{self, Result};
 use crate::fsutil::private_dir::PrivateDir;
 use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::rights::MAY_MEASURE;
@@ -53,12 +53,12 @@ pub(crate) async fn create_all(
     interrupt: &CancelToken,
 ) -> Result<Created> {
     let begun = Instant::now();
-    let mut facts = DatabaseInfo::read(&mut open).await.map_err(Error::from)?;
+    let mut facts = DatabaseInfo::read(&mut open).await?;
     let databases = databases(&mut open).await?;
     facts.table_bytes = databases.iter().map(|(_, size)| size).sum();
     let mut properties = BTreeMap::new();
     for (database, _) in &databases {
-        let read = Properties::read(&mut open, &facts.version, database).await.map_err(Error::from)?;
+        let read = Properties::read(&mut open, &facts.version, database).await?;
         match read {
             Some(read) => drop(properties.insert(database.clone(), read)),
             None => progress.on(Event::Warning(gone(database))),
@@ -127,8 +127,7 @@ async fn databases(session: &mut Session) -> Result<Vec<(String, u64)>> {
              from pg_catalog.pg_database d where d.datallowconn and not d.datistemplate \
                and d.datname not like 'envctl\\_new\\_%' and d.datname not like 'envctl\\_old\\_%' order by 1"
         ))
-        .await
-        .map_err(Error::from)?;
+        .await?;
     let pair = |row| fields(row).map(|[name, size]: [String; 2]| (name, size.parse().unwrap_or(0)));
     rows.into_iter().map(pair).collect()
 }

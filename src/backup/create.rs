@@ -22,7 +22,7 @@ use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::exec::verified_stream::with_whereabouts;
 use crate::dump::format::Format;
 use crate::dump::sql::Summary;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::lock::{self, LockMode};
 use crate::postgres::reliance::Reliance;
@@ -145,8 +145,8 @@ pub(crate) async fn create(
         progress
             .on(Event::Warning(format!("ended the session {orphan}, orphan of an envctl that was killed")));
     }
-    let facts = DatabaseInfo::read(&mut session).await.map_err(Error::from)?;
-    let search_path = SearchPath::current(&mut session).await.map_err(Error::from)?;
+    let facts = DatabaseInfo::read(&mut session).await?;
+    let search_path = SearchPath::current(&mut session).await?;
     for reliance in Reliance::find(&mut session).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("{}; repair it: `{}`", reliance.told(), reliance.cure())));
     }

@@ -43,8 +43,7 @@ pub(crate) async fn all(session: &mut Session) -> Result<Vec<PreviousDatabase>> 
                     case when {MAY_MEASURE} then pg_catalog.pg_database_size(d.oid) else 0 end \
              from pg_catalog.pg_database d where d.datname like 'envctl\\_old\\_%'"
         ))
-        .await
-        .map_err(Error::from)?;
+        .await?;
     let mut kept: Vec<PreviousDatabase> = rows
         .into_iter()
         .map(|row| {

@@ -18,7 +18,7 @@ pub(crate) async fn create(
     operation: &str,
 ) -> Result<()> {
     let admin_role = admin.access().user.clone();
-    let usual = admin.value(USUAL_TABLESPACE).await.map_err(Error::from)?.unwrap_or_default();
+    let usual = admin.value(USUAL_TABLESPACE).await?.unwrap_or_default();
     admin.query(&properties.create(staging, &usual)).await.map_err(|refusal| {
         // insufficient_privilege
         let denied = refusal.state() == Some("42501") && properties.tablespace != usual;
@@ -35,10 +35,7 @@ pub(crate) async fn create(
     let note = format!(
         "envctl: being loaded by restore {operation}; the next restore removes it if that one is gone"
     );
-    admin
-        .query(&format!("COMMENT ON DATABASE {} IS {}", ident(staging), literal(&note)))
-        .await
-        .map_err(Error::from)?;
+    admin.query(&format!("COMMENT ON DATABASE {} IS {}", ident(staging), literal(&note))).await?;
     Ok(())
 }
 
@@ -50,7 +47,7 @@ pub(crate) async fn again(
     properties: &Properties,
     operation: &str,
 ) -> Result<()> {
-    admin.query(&end(loader)).await.map_err(Error::from)?;
+    admin.query(&end(loader)).await?;
     drop_database(admin, staging)
         .await
         .map_err(|e| Error::from(e).context("the staging database cannot be emptied"))?;
@@ -118,8 +115,7 @@ pub(crate) async fn sweep(session: &mut Session) -> Result<Vec<String>> {
                and not exists (select from pg_catalog.pg_stat_activity a \
                                where a.application_name like 'envctl/' || pg_catalog.substr(d.datname::text, 12, 8) || ' %')",
         )
-        .await
-        .map_err(Error::from)?;
+        .await?;
     let mut swept = Vec::new();
     for name in rows.into_iter().filter_map(|row| row.into_iter().next()) {
         if drop_database(session, &name).await.is_ok() {

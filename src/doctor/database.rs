@@ -41,7 +41,7 @@ pub(crate) struct DatabaseReport {
 /// # Errors
 /// The server cannot be asked at all.
 pub(crate) async fn look(session: &mut Session, only_look: bool) -> Result<DatabaseReport> {
-    let facts = DatabaseInfo::read(session).await.map_err(Error::from)?;
+    let facts = DatabaseInfo::read(session).await?;
     let orphans =
         if only_look { orphan_sessions::list(session).await } else { orphan_sessions::end(session).await };
     let orphans = orphans.map_err(|refusal| Error::from(refusal).full_message());

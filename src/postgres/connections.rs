@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::session::{Session, fields};
-use crate::error::{self, Error, Result};
+use crate::error::{self, Result};
 use crate::text::sql_quote::literal;
 
 /// Sessions of one role, by one application, from one place.
@@ -45,8 +45,7 @@ impl ConnectionGroup {
                  group by 2, 3, 4 order by 1 desc, 2, 3, 4",
                 literal(database)
             ))
-            .await
-            .map_err(Error::from)?;
+            .await?;
         rows.into_iter().map(Self::from_row).collect()
     }
 

@@ -4,7 +4,7 @@
 //! dump could be taken of it either; no more is asked than is needed.
 
 use super::session::{Refusal, Session};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// More databases are not looked into.
 const MOST: usize = 50;
@@ -44,8 +44,7 @@ pub(crate) async fn others_with_content(session: &mut Session) -> Result<Vec<Str
                and datname not like 'envctl\\_%' and pg_catalog.has_database_privilege(oid, 'connect') \
              order by 1 limit {MOST}"
         ))
-        .await
-        .map_err(Error::from)?;
+        .await?;
     let mut found = Vec::new();
     for name in rows.into_iter().filter_map(|row| row.into_iter().next()) {
         let there = session.access().to(&name);

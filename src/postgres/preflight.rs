@@ -99,8 +99,7 @@ pub(crate) async fn look(
                     coalesce((select setting from pg_catalog.pg_settings where name = 'data_directory'), '')",
             literal(database)
         ))
-        .await
-        .map_err(Error::from)?;
+        .await?;
     let row = rows.into_iter().next().unwrap_or_default();
     let [num, text, creates, oid, size, recovery, data] = <[String; 7]>::try_from(row).unwrap_or_default();
     let version = ServerVersion::new(num.parse().unwrap_or(0), &text);
@@ -153,8 +152,7 @@ pub(crate) async fn renamable(session: &mut Session, database: &str) -> Result<(
     let name = literal(database);
     let prepared = session
         .query(&format!("select format('%L (owner %s)', gid, owner) from pg_catalog.pg_prepared_xacts where database = {name}"))
-        .await
-        .map_err(Error::from)?;
+        .await?;
     if prepared.is_empty() {
         return Ok(());
     }
@@ -171,8 +169,7 @@ pub(crate) async fn replaceable(session: &mut Session, database: &str) -> Result
     let name = literal(database);
     let slots = session
         .query(&format!("select slot_name from pg_catalog.pg_replication_slots where database = {name}"))
-        .await
-        .map_err(Error::from)?;
+        .await?;
     if !slots.is_empty() {
         return Err(error::refused(format!("database {database:?} has logical replication slots: {}", list(slots)))
             .hint("drop them and set the consumers up again after the restore: they would stay with the previous database, and its consumers would see nothing new"));
@@ -216,7 +213,7 @@ pub(crate) async fn encoding(
                           and contoencoding = pg_catalog.pg_char_to_encoding({there}))",
         literal(dump)
     );
-    let rows = session.query(&ask).await.map_err(Error::from)?;
+    let rows = session.query(&ask).await?;
     let row = rows.into_iter().next().unwrap_or_default();
     let Ok([database, dump, of_servers, converts]) = <[String; 4]>::try_from(row) else { return Ok(None) };
     if dump.is_empty() || database.is_empty() || dump == database {
@@ -247,7 +244,7 @@ pub(crate) async fn encoding(
 /// Kind `Refused`, naming the right that is missing.
 pub(crate) async fn may_swap(session: &mut Session, database: &str) -> Result<()> {
     let ask = "select rolsuper or rolcreatedb from pg_catalog.pg_roles where rolname = current_user";
-    if session.value(ask).await.map_err(Error::from)?.as_deref() == Some("f") {
+    if session.value(ask).await?.as_deref() == Some("f") {
         return Err(may_not_create(&session.access().user));
     }
     owns(session, database).await
@@ -271,7 +268,7 @@ async fn owns(session: &mut Session, database: &str) -> Result<()> {
          where datname = {} and not pg_catalog.pg_has_role(datdba, 'usage')",
         literal(database)
     );
-    let Some(owner) = session.value(&ask).await.map_err(Error::from)? else { return Ok(()) };
+    let Some(owner) = session.value(&ask).await? else { return Ok(()) };
     let role = &session.access().user;
     Err(error::refused(format!(
         "database {database:?} belongs to the role {owner}, and the role {role} may not rename it"
@@ -304,8 +301,7 @@ pub(crate) async fn beyond_reach(
              where a.datname = {name} and a.usesysid is not null and a.pid <> pg_catalog.pg_backend_pid() and not {MAY_END} \
              having count(*) > 0"
         ))
-        .await
-        .map_err(Error::from)?;
+        .await?;
     for row in stay {
         let [count, roles] = <[String; 2]>::try_from(row).unwrap_or_default();
         warnings.push(format!(
@@ -327,8 +323,7 @@ pub(crate) async fn beyond_reach(
                     or p.context in ('superuser', 'superuser-backend') and not {may_set}) \
              order by 1"
         ))
-        .await
-        .map_err(Error::from)?;
+        .await?;
     if !settings.is_empty() {
         warnings.push(format!(
             "settings of the database that the role {me} may not copy, a superuser may: {}",
@@ -345,8 +340,7 @@ async fn kept(session: &mut Session) -> Result<Option<String>> {
             &format!("select count(*), pg_catalog.pg_size_pretty(coalesce(sum(pg_catalog.pg_database_size(d.oid)) filter (where {MAY_MEASURE}), 0)) \
              from pg_catalog.pg_database d where d.datname like 'envctl\\_old\\_%'"),
         )
-        .await
-        .map_err(Error::from)?;
+        .await?;
     Ok(match rows.first().map(Vec::as_slice) {
         Some([count, size]) if count != "0" => Some(format!(
             "{count} previous databases of earlier restores ({size}); list and drop them: `envctl restore previous`"
@@ -453,7 +447,7 @@ async fn unknown_settings(session: &mut Session, names: &[String]) -> Result<Vec
                         else pg_catalog.current_setting(n.name, true) is not null end order by 1",
         values.join(", ")
     );
-    let rows = session.query(&sql).await.map_err(Error::from)?;
+    let rows = session.query(&sql).await?;
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 
@@ -468,7 +462,7 @@ async fn missing(session: &mut Session, names: &[String], known: &str) -> Result
         "select n.name from (values {}) n(name) where n.name not in ({known}) and n.name <> '' order by 1",
         values.join(", ")
     );
-    let rows = session.query(&sql).await.map_err(Error::from)?;
+    let rows = session.query(&sql).await?;
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 

@@ -104,7 +104,7 @@ pub(crate) async fn find(session: &mut Session, major: u32, role: &str) -> Resul
           where n.nspname <> 'pg_catalog' order by f.relation, f.place, f.routine",
         brought = brought(&format!("p.proowner = {role}")),
     );
-    let rows = session.query(&ask).await.map_err(Error::from)?;
+    let rows = session.query(&ask).await?;
     let evaluated = rows.into_iter().filter_map(|row| {
         let [oid, schema, name, place, function] = <[String; 5]>::try_from(row).ok()?;
         Some(Evaluated { oid, table: format!("{}.{}", ident(&schema), ident(&name)), place, function })
@@ -117,12 +117,12 @@ pub(crate) async fn find(session: &mut Session, major: u32, role: &str) -> Resul
 pub(crate) async fn lock(session: &mut Session, tables: &[Evaluated], heir: &str) -> Result<()> {
     for Evaluated { oid, table, .. } in tables {
         let matview = format!("select 1 from pg_catalog.pg_class where oid = {oid} and relkind = 'm'");
-        let statement = if session.query(&matview).await.map_err(Error::from)?.is_empty() {
+        let statement = if session.query(&matview).await?.is_empty() {
             format!("LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE")
         } else {
             format!("ALTER MATERIALIZED VIEW {table} OWNER TO {heir}")
         };
-        session.query(&statement).await.map_err(Error::from)?;
+        session.query(&statement).await?;
     }
     Ok(())
 }
@@ -159,7 +159,7 @@ pub(crate) async fn check(
         oids = oids.join(", "),
         reaches = reaches_out(major),
     );
-    let rows = session.query(&ask).await.map_err(Error::from)?;
+    let rows = session.query(&ask).await?;
     let owned: Vec<[String; 3]> = rows.into_iter().filter_map(|row| row.try_into().ok()).collect();
     let Some([oid, shown, owner]) = owned.first() else { return Ok(()) };
     let at = tables.iter().find(|one| one.oid == *oid && shown.is_empty()).unwrap_or(first);
@@ -190,7 +190,7 @@ async fn ways_out(
         literal(&plan.database),
         reaches_out(plan.version.major())
     );
-    let rows = session.query(&ask).await.map_err(Error::from)?;
+    let rows = session.query(&ask).await?;
     let roles: Vec<[String; 2]> = rows.into_iter().filter_map(|row| row.try_into().ok()).collect();
     let role = match roles.as_slice() {
         [[role, owns], ..] if owns == "t" => Some(role.clone()),

@@ -109,7 +109,7 @@ impl DataOnly {
              from filled join pg_catalog.pg_class c using (oid) \
              join pg_catalog.pg_namespace n on n.oid = c.relnamespace order by 1, 2"
         );
-        let rows = session.query(&tables).await.map_err(Error::from)?;
+        let rows = session.query(&tables).await?;
         let tables = rows.into_iter().filter_map(|row| <[String; 3]>::try_from(row).ok());
         let tables = tables.map(|[schema, name, ext]| DataTable { schema, name, of_extension: ext == "t" });
         let tables: Vec<DataTable> = tables.collect();
@@ -118,7 +118,7 @@ impl DataOnly {
              join pg_catalog.pg_namespace n on n.oid = c.relnamespace where {OWN} and not {of_extension} \
              and c.oid not in (select oid from filled)"
         );
-        let kept = session.value(&kept).await.map_err(Error::from)?;
+        let kept = session.value(&kept).await?;
         Ok(DataOnlyPlan {
             tables,
             named: self.tables.len(),
@@ -138,7 +138,7 @@ fn list(noun: &str, names: &[String]) -> String {
 }
 
 async fn column(session: &mut Session, sql: &str) -> Result<Vec<String>> {
-    let rows = session.query(sql).await.map_err(Error::from)?;
+    let rows = session.query(sql).await?;
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 
@@ -217,7 +217,7 @@ impl<'a> LiveDatabase<'a> {
         limit: Duration,
     ) -> Result<Self> {
         let mut blocking = Session::open(container, access, application).await?;
-        let loading = LoadSettings::of(&mut blocking).await.map_err(Error::from)?;
+        let loading = LoadSettings::of(&mut blocking).await?;
         let started = Instant::now();
         let snapshot = loop {
             let refusal = match lock(&mut blocking).await {
@@ -228,7 +228,7 @@ impl<'a> LiveDatabase<'a> {
             if refusal.state() != Some("55P03") {
                 return Err(Error::from(refusal).context("the tables cannot be locked against writers"));
             }
-            blocking.query("ROLLBACK").await.map_err(Error::from)?;
+            blocking.query("ROLLBACK").await?;
             if started.elapsed() >= limit {
                 return Err(error::busy(format!(
                     "a table of database {:?} is written to or changed for too long: the other tables keep their rows, \
@@ -270,7 +270,7 @@ impl<'a> LiveDatabase<'a> {
             if asks.is_empty() {
                 continue;
             }
-            if let Some(table) = session.value(&asks.join(" union all ")).await.map_err(Error::from)? {
+            if let Some(table) = session.value(&asks.join(" union all ")).await? {
                 return Err(error::integrity(format!("{table} was to be empty before the rows of the file"))
                     .note("nothing was swapped in"));
             }
@@ -292,12 +292,12 @@ impl<'a> LiveDatabase<'a> {
         schemas.dedup();
         for schema in schemas {
             let grant = format!("GRANT USAGE ON SCHEMA {} TO {role}", ident(&schema));
-            session.query(&grant).await.map_err(Error::from)?;
+            session.query(&grant).await?;
         }
         for tables in self.plan.tables.chunks(AT_ONCE) {
             let tables: Vec<String> = tables.iter().map(DataTable::sql).collect();
             let grant = format!("GRANT SELECT, INSERT ON TABLE {} TO {role}", tables.join(", "));
-            session.query(&grant).await.map_err(Error::from)?;
+            session.query(&grant).await?;
         }
         let sequences = format!(
             "select pg_catalog.format('GRANT USAGE, SELECT, UPDATE ON SEQUENCE %s TO %s; ', c.oid::pg_catalog.regclass, {role}) \
@@ -306,7 +306,7 @@ impl<'a> LiveDatabase<'a> {
             role = literal(&role)
         );
         for grant in column(&mut session, &sequences).await? {
-            session.query(grant.trim_end_matches("; ")).await.map_err(Error::from)?;
+            session.query(grant.trim_end_matches("; ")).await?;
         }
         session.close().await;
         Ok(())

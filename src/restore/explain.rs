@@ -20,7 +20,7 @@ pub(crate) enum Cause {
 /// Looks for the cause; `session` is in the staging database, as the failure has left it.
 pub(crate) async fn cause(session: &mut Session, complaint: &Complaint) -> Result<Option<Cause>> {
     if let Some(missing) = complaint.missing() {
-        let rows = session.query(&having(&missing)).await.map_err(Error::from)?;
+        let rows = session.query(&having(&missing)).await?;
         let schemas: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
         return Ok((!schemas.is_empty()).then_some(Cause::SearchPath { schemas }));
     }
@@ -36,8 +36,8 @@ pub(crate) async fn cause(session: &mut Session, complaint: &Complaint) -> Resul
         literal(&constraint)
     );
     // Names are written with their schemas then.
-    session.query("select pg_catalog.set_config('search_path', '', false)").await.map_err(Error::from)?;
-    let rows = session.query(&ask).await.map_err(Error::from)?;
+    session.query("select pg_catalog.set_config('search_path', '', false)").await?;
+    let rows = session.query(&ask).await?;
     let Some(Ok([table, definition, function])) = rows.into_iter().next().map(<[String; 3]>::try_from) else {
         return Ok(None);
     };

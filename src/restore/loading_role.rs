@@ -150,14 +150,14 @@ impl LoadingRole {
     ) -> Result<PreparedStaging> {
         let role = ident(&self.name);
         let database = format!("GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {} TO {role}", ident(staging));
-        admin.query(&database).await.map_err(Error::from)?;
+        admin.query(&database).await?;
         for tablespace in &plan.tablespaces {
             let grant = format!("GRANT CREATE ON TABLESPACE {} TO {role}", ident(tablespace));
-            admin.query(&grant).await.map_err(Error::from)?;
+            admin.query(&grant).await?;
         }
         let mut session = inside(container, plan, staging, application).await?;
         let asked = "select oid, pg_catalog.pg_get_userbyid(nspowner) from pg_catalog.pg_namespace where nspname = 'public'";
-        let public = session.query(asked).await.map_err(Error::from)?;
+        let public = session.query(asked).await?;
         let public = public.into_iter().next().and_then(|row| <[String; 2]>::try_from(row).ok());
         let mut schemas = BTreeSet::new();
         let missing = Self::missing(&mut session, plan).await?;
@@ -166,10 +166,10 @@ impl LoadingRole {
         }
         for schema in &schemas {
             let give = format!("ALTER SCHEMA {} OWNER TO {role}", ident(schema));
-            session.query(&give).await.map_err(Error::from)?;
+            session.query(&give).await?;
         }
         if public.is_some() {
-            session.query(&format!("ALTER SCHEMA public OWNER TO {role}")).await.map_err(Error::from)?;
+            session.query(&format!("ALTER SCHEMA public OWNER TO {role}")).await?;
         }
         self.fill_extensions(&mut session).await?;
         session.close().await;
@@ -216,7 +216,7 @@ impl LoadingRole {
              from pg_catalog.pg_available_extensions e where e.name in ({})",
             names.join(", ")
         );
-        let rows = session.query(&ask).await.map_err(Error::from)?;
+        let rows = session.query(&ask).await?;
         let known: Vec<[String; 4]> = rows.into_iter().filter_map(|row| row.try_into().ok()).collect();
         let there = |name: &str| known.iter().any(|[known, _, _, there]| known == name && there == "t");
         let harmless = |name: &str| {
@@ -251,9 +251,9 @@ impl LoadingRole {
              join pg_catalog.pg_class c on c.oid = x.oid",
             role = literal(&self.name)
         );
-        let grants = session.query(&ask).await.map_err(Error::from)?;
+        let grants = session.query(&ask).await?;
         for grant in grants.into_iter().flatten() {
-            session.query(&grant).await.map_err(Error::from)?;
+            session.query(&grant).await?;
         }
         Ok(())
     }
@@ -271,12 +271,12 @@ impl LoadingRole {
         application: &str,
     ) -> Result<()> {
         let role = ident(&self.name);
-        admin.query(&format!("ALTER ROLE {role} NOLOGIN")).await.map_err(Error::from)?;
+        admin.query(&format!("ALTER ROLE {role} NOLOGIN")).await?;
         let end = format!(
             "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity where usename = {}",
             literal(&self.name)
         );
-        admin.query(&end).await.map_err(Error::from)?;
+        admin.query(&end).await?;
         let mut session = inside(container, plan, staging, application).await?;
         if let Some((oid, owner)) = &prepared.public {
             let still = format!(
@@ -284,9 +284,9 @@ impl LoadingRole {
                  and nspowner = {}::pg_catalog.regrole",
                 literal(&role)
             );
-            if !session.query(&still).await.map_err(Error::from)?.is_empty() {
+            if !session.query(&still).await?.is_empty() {
                 let back = format!("ALTER SCHEMA public OWNER TO {}", ident(owner));
-                session.query(&back).await.map_err(Error::from)?;
+                session.query(&back).await?;
             }
         }
         let heir = heir(&mut session, plan, owner).await?;
@@ -305,12 +305,12 @@ impl LoadingRole {
             "select count(*) from pg_catalog.pg_shdepend d where d.refobjid = {}::pg_catalog.regrole and d.deptype = 'o'",
             literal(&role)
         );
-        let left = session.value(&left).await.map_err(Error::from)?;
+        let left = session.value(&left).await?;
         if left.as_deref() != Some("0") {
             // DROP OWNED would drop them.
             return Err(error::failed(format!("objects of role {:?} have no owner to go to", self.name)));
         }
-        session.query(&format!("DROP OWNED BY {role}")).await.map_err(Error::from)?;
+        session.query(&format!("DROP OWNED BY {role}")).await?;
         session.close().await;
         drop_role(admin, &self.name).await.map_err(Error::from)
     }
@@ -328,9 +328,9 @@ async fn create(
     let mut statement = format!("CREATE EXTENSION IF NOT EXISTS {}", ident(&extension.name));
     if let Some(schema) = &extension.schema {
         let ask = format!("select 1 from pg_catalog.pg_namespace where nspname = {}", literal(schema));
-        if session.query(&ask).await.map_err(Error::from)?.is_empty() {
+        if session.query(&ask).await?.is_empty() {
             let made = format!("CREATE SCHEMA {}", ident(schema));
-            session.query(&made).await.map_err(Error::from)?;
+            session.query(&made).await?;
             schemas.insert(schema.clone());
         }
         statement.push_str(&format!(" WITH SCHEMA {}", ident(schema)));
@@ -350,7 +350,7 @@ async fn heir(session: &mut Session, plan: &RestorePlan, owner: &str) -> Result<
         literal(owner),
         reaches_out(plan.version.major())
     );
-    let found = session.value(&ask).await.map_err(Error::from)?;
+    let found = session.value(&ask).await?;
     let mapped = || plan.rules.roles.get(&session.access().user).cloned();
     Ok(found.or_else(mapped).map_or_else(|| "CURRENT_USER".to_owned(), |name| ident(&name)))
 }
@@ -367,14 +367,14 @@ async fn give_checked(
 ) -> Result<()> {
     let (locked, free): (Vec<String>, Vec<String>) =
         deferred.iter().cloned().partition(|one| evaluated.iter().any(|held| one.contains(&held.table)));
-    guard.query("BEGIN").await.map_err(Error::from)?;
+    guard.query("BEGIN").await?;
     background_code::lock(guard, evaluated, heir).await?;
-    session.query("SET lock_timeout = '30s'").await.map_err(Error::from)?;
+    session.query("SET lock_timeout = '30s'").await?;
     let later = apply(session, &free).await?;
     apply_each(guard, &locked).await?;
     guard.query(reassign).await.map_err(|refusal| refused(refusal, reassign))?;
     background_code::check(guard, plan, evaluated, deferred).await?;
-    guard.query("COMMIT").await.map_err(Error::from)?;
+    guard.query("COMMIT").await?;
     apply_each(session, &later).await
 }
 
@@ -387,7 +387,7 @@ async fn is_superuser(admin: &mut Session, major: u32) -> Result<bool> {
                from pg_catalog.pg_roles p where pg_catalog.pg_has_role(r.oid, p.oid, 'member') and (p.rolsuper or p.rolname in \
                ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))), '') \
                from pg_catalog.pg_roles r where r.rolname = current_user";
-    let rows = admin.query(ask).await.map_err(Error::from)?;
+    let rows = admin.query(ask).await?;
     // Rights that are not known are not taken for none.
     let row = rows.into_iter().next().and_then(|row| <[String; 3]>::try_from(row).ok());
     let Some([superuser, creates, dangerous]) = row else {
@@ -446,7 +446,7 @@ async fn inside(
 ) -> Result<Session> {
     let mut session = Session::open(container, &plan.access.to(staging), application).await?;
     let path = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)";
-    session.query(path).await.map_err(Error::from)?;
+    session.query(path).await?;
     Ok(session)
 }
 
@@ -491,7 +491,7 @@ pub(crate) async fn sweep(admin: &mut Session) -> Result<Vec<String>> {
                  and pg_catalog.shobj_description(r.oid, 'pg_authid') like 'envctl: loads for restore%' \
                  and not exists (select from pg_catalog.pg_stat_activity a \
                                  where a.application_name like 'envctl/' || pg_catalog.substr(r.rolname::text, 13, 8) || ' %')";
-    let rows = admin.query(ask).await.map_err(Error::from)?;
+    let rows = admin.query(ask).await?;
     let mut swept = Vec::new();
     for name in rows.into_iter().flatten() {
         if drop_role(admin, &name).await.is_ok() {

@@ -4,7 +4,7 @@
 //! the catalog tells it.
 
 use crate::dump::sql::Summary;
-use crate::error::{self, Error, Result};
+use crate::error::{self, Result};
 use crate::postgres::Session;
 use crate::text::sql_quote::{ident, literal};
 use crate::text::units::counted as number;
@@ -35,7 +35,7 @@ pub(crate) async fn compare(session: &mut Session, tables: &[Expected]) -> Resul
     let mut notes = Vec::new();
     for table in tables {
         let ask = format!("select count(*) from only {}", table.sql());
-        let counted = session.value(&ask).await.map_err(Error::from)?;
+        let counted = session.value(&ask).await?;
         let rows = counted.and_then(|rows| rows.parse::<u64>().ok()).unwrap_or(0);
         if rows < table.rows {
             return Err(error::integrity(format!(
@@ -60,11 +60,11 @@ pub(crate) async fn lift_policies(session: &mut Session) -> Result<Vec<String>> 
                join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
                where c.relforcerowsecurity and pg_catalog.row_security_active(c.oid) \
                  and pg_catalog.pg_has_role(c.relowner, 'usage')";
-    let rows = session.query(ask).await.map_err(Error::from)?;
+    let rows = session.query(ask).await?;
     let tables: Vec<String> = rows.into_iter().flatten().collect();
     for table in &tables {
         let lift = format!("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY");
-        session.query(&lift).await.map_err(Error::from)?;
+        session.query(&lift).await?;
     }
     Ok(tables)
 }
@@ -73,7 +73,7 @@ pub(crate) async fn lift_policies(session: &mut Session) -> Result<Vec<String>> 
 pub(crate) async fn restore_policies(session: &mut Session, tables: &[String]) -> Result<()> {
     for table in tables {
         let force = format!("ALTER TABLE {table} FORCE ROW LEVEL SECURITY");
-        session.query(&force).await.map_err(Error::from)?;
+        session.query(&force).await?;
     }
     Ok(())
 }
@@ -100,7 +100,7 @@ async fn cause(session: &mut Session, table: &Expected) -> Result<String> {
         table = literal(&table.sql()),
         name = literal(&table.name),
     );
-    let rows = session.query(&ask).await.map_err(Error::from)?;
+    let rows = session.query(&ask).await?;
     let row = rows.into_iter().next().unwrap_or_default();
     let [extension, naming, triggers] = <[String; 3]>::try_from(row).unwrap_or_default();
     Ok(if !extension.is_empty() {
@@ -145,7 +145,7 @@ pub(crate) async fn all(session: &mut Session, summary: &Summary) -> Result<(u64
                                    where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
                                      and d.objid = c.oid and d.deptype = 'e') \
                 order by 1";
-    let rows = session.query(list).await.map_err(Error::from)?;
+    let rows = session.query(list).await?;
     let names: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
     let (mut rows, mut tables) = (0u64, 0usize);
     for names in names.chunks(AT_ONCE) {
@@ -155,7 +155,7 @@ pub(crate) async fn all(session: &mut Session, summary: &Summary) -> Result<(u64
             "select coalesce(sum(n), 0), count(*) filter (where n > 0) from ({}) c",
             counts.join(" union all ")
         );
-        let answer = session.query(&ask).await.map_err(Error::from)?;
+        let answer = session.query(&ask).await?;
         if let [more, with_rows] = answer.first().map_or(&[][..], Vec::as_slice) {
             rows += more.parse::<u64>().unwrap_or(0);
             tables += with_rows.parse::<usize>().unwrap_or(0);

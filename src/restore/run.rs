@@ -441,7 +441,7 @@ async fn beside(
         .ways
         .choose(container.engine(), admin, &plan.operation, (DumpKind::Files, expected), progress, interrupt)
         .await?;
-    let loading = interrupt.or(LoadSettings::of(admin)).await?.map_err(Error::from)?;
+    let loading = interrupt.or(LoadSettings::of(admin)).await??;
     let loaders = LoadRunner::new(container, chosen, plan.ways.transport, loading, progress);
     let properties = &properties;
     let filling = StagingLoad {
@@ -511,9 +511,9 @@ async fn model(plan: &RestorePlan, admin: &mut Session) -> Result<Properties> {
         return Ok(known);
     }
     let model = if plan.exists { &plan.database } else { &plan.access.database };
-    let mut properties = Properties::read(admin, &plan.version, model).await.map_err(Error::from)?;
+    let mut properties = Properties::read(admin, &plan.version, model).await?;
     if properties.is_none() {
-        properties = Properties::read(admin, &plan.version, "template1").await.map_err(Error::from)?;
+        properties = Properties::read(admin, &plan.version, "template1").await?;
     }
     let properties = properties.unwrap_or_default();
     Ok(match &plan.findings.new_encoding {

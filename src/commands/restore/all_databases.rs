@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::app::global_args::option;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::StackContext;
-use crate::error::{self, Error, Result};
+use crate::error::{self, Result};
 use crate::fsutil::atomic_file::home_of;
 use crate::postgres::connect::FirstSession;
 use crate::postgres::preflight;
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, path: &Path) -
 }
 
 async fn tablespaces(session: &mut Session) -> Result<Vec<String>> {
-    let rows = session.query("select spcname from pg_catalog.pg_tablespace").await.map_err(Error::from)?;
+    let rows = session.query("select spcname from pg_catalog.pg_tablespace").await?;
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 

@@ -22,7 +22,7 @@ use crate::commands::restore::difference::{compare, crosses_up};
 use crate::commands::restore::source::source;
 use crate::commands::restore::target::RestoreTarget;
 use crate::commands::transport_args::WayArgs;
-use crate::error::{self, Error, Result};
+use crate::error::{self, Result};
 use crate::postgres::Session;
 use crate::postgres::search_path::SearchPath;
 use crate::progress::Progress;
@@ -246,7 +246,7 @@ async fn missing_roles_of(
     trust: bool,
 ) -> Result<Roles> {
     let mut session = Session::open(&found.container, &found.access, "envctl restore").await?;
-    let rows = session.query("select rolname from pg_catalog.pg_roles").await.map_err(Error::from)?;
+    let rows = session.query("select rolname from pg_catalog.pg_roles").await?;
     session.close().await;
     let existing: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
     Ok(examined.take_roles(&existing, trust))

@@ -131,7 +131,7 @@ impl TransportOptions {
             }
             Transport::Auto | Transport::Worker => {}
         }
-        let port = ListenAddress::of(session).await.map_err(Error::from)?;
+        let port = ListenAddress::of(session).await?;
         if let (Ok(port), DumpKind::Stream, false) = (&port, work, engine.is_local()) {
             return Ok(TransportChoice::Remote(
                 WorkerFactory::remote(operation, &self.private_dirs, self.limits),

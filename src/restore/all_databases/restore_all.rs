@@ -93,7 +93,7 @@ pub(crate) struct RestoredAll {
 
 /// Returns which roles of the backup to create on this server.
 pub(crate) async fn missing_roles(session: &mut Session, unpacked: &UnpackedCluster) -> Result<Roles> {
-    let rows = session.query("select rolname from pg_catalog.pg_roles").await.map_err(Error::from)?;
+    let rows = session.query("select rolname from pg_catalog.pg_roles").await?;
     let existing: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
     Ok(unpacked.roles(&existing))
 }

@@ -19,7 +19,7 @@ use crate::dump::archive::scanner::shown;
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::{LeftOut, Summary};
-use crate::error::{self, Error, Result};
+use crate::error::{self, Result};
 use crate::postgres::tools::pg_restore;
 use crate::postgres::tools::statement_error::{Complaint, LoadFailure};
 use crate::postgres::{Access, Session};
@@ -233,7 +233,7 @@ pub(crate) async fn check(
              join pg_catalog.pg_namespace k on k.oid = c.relnamespace where k.nspname = n.s and c.relname = n.r) limit 1",
             names.join(", ")
         );
-        if let Some(lost) = session.value(&sql).await.map_err(Error::from)? {
+        if let Some(lost) = session.value(&sql).await? {
             return Err(error::integrity(format!("{lost} is in the archive and was not restored"))
                 .note("nothing was swapped in"));
         }

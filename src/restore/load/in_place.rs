@@ -4,7 +4,7 @@
 
 use crate::docker::Container;
 use crate::dump::sql::FindingKind;
-use crate::error::{self, Error, Result};
+use crate::error::{self, Result};
 use crate::postgres::preflight::may_not_create;
 use crate::postgres::{Access, Session, emptiness};
 use crate::restore::input::ExaminedDump;
@@ -16,7 +16,7 @@ pub(crate) async fn check(
     examined: Option<&ExaminedDump>,
 ) -> Result<()> {
     let mut session = Session::open(container, access, "envctl restore").await?;
-    let empty = emptiness::is_empty(&mut session).await.map_err(Error::from)?;
+    let empty = emptiness::is_empty(&mut session).await?;
     session.close().await;
     if !empty {
         return Err(may_not_create(&access.user).hint(
