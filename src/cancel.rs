@@ -105,7 +105,7 @@ impl CancelToken {
 
     /// Input or output that fails once the user wants to stop.
     pub(crate) fn over<T>(&self, inner: T) -> CancellableIo<T> {
-        CancellableIo { inner, interrupt: self.clone() }
+        CancellableIo { inner, cancel: self.clone() }
     }
 }
 
@@ -113,7 +113,7 @@ impl CancelToken {
 #[derive(Debug)]
 pub(crate) struct CancellableIo<T> {
     inner: T,
-    interrupt: CancelToken,
+    cancel: CancelToken,
 }
 
 impl<T> CancellableIo<T> {
@@ -123,7 +123,7 @@ impl<T> CancellableIo<T> {
     }
 
     fn wanted(&self) -> io::Result<()> {
-        match self.interrupt.came() {
+        match self.cancel.came() {
             // Not of kind `Interrupted`, which readers take as a word to try again.
             Some(_) => Err(io::Error::other("interrupted")),
             None => Ok(()),
@@ -160,11 +160,11 @@ mod tests {
 
     #[tokio::test]
     async fn work_on_a_thread_hears_the_wish_to_stop_and_cleans_up_first() {
-        let (trigger, interrupt) = pair();
+        let (trigger, cancel) = pair();
         let home = tempfile::tempdir().unwrap();
         let made = home.path().join("made");
-        let (endless, file) = (interrupt.over(io::repeat(7)), made.clone());
-        let copying = interrupt.blocking(move || {
+        let (endless, file) = (cancel.over(io::repeat(7)), made.clone());
+        let copying = cancel.blocking(move || {
             let mut endless = endless;
             std::fs::write(&file, "x").unwrap();
             let copied = io::copy(&mut endless, &mut io::sink());
@@ -185,11 +185,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_work_on_a_thread_came_to_is_told() {
-        let interrupt = CancelToken::never();
-        assert_eq!(interrupt.blocking(|| Ok(7)).await.unwrap(), 7);
-        let failed = interrupt.blocking(|| Err::<(), _>(crate::error::busy("locked"))).await;
+        let cancel = CancelToken::never();
+        assert_eq!(cancel.blocking(|| Ok(7)).await.unwrap(), 7);
+        let failed = cancel.blocking(|| Err::<(), _>(crate::error::busy("locked"))).await;
         assert_eq!(failed.unwrap_err().kind(), ErrorKind::Busy);
-        let panicked = interrupt.blocking(|| -> Result<(), Error> { panic!("as if") }).await;
+        let panicked = cancel.blocking(|| -> Result<(), Error> { panic!("as if") }).await;
         assert_eq!(panicked.unwrap_err().kind(), ErrorKind::Failed);
     }
 }

@@ -43,6 +43,7 @@ pub(crate) mod exit;
 pub(crate) mod fsutil;
 pub(crate) mod migrations;
 pub(crate) mod multi_stack;
+pub(crate) mod operation;
 pub(crate) mod postgres;
 pub(crate) mod progress;
 pub(crate) mod random;

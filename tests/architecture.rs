@@ -229,7 +229,7 @@ const LAYERS: &[&[&str]] = &[
     &["environment"],
     &["docker"],
     &["dump", "codec"],
-    &["consent"],
+    &["consent", "operation"],
     &["fsutil", "text"],
     &["cancel", "progress", "secret", "random", "exit", "sync"],
     &["error"],

@@ -27,6 +27,7 @@ use crate::docker::exec::tty;
 use crate::docker::{Container, ContainerInfo, Engine};
 use crate::environment::{Environment, Target};
 use crate::error::{self, ErrorKind, Result};
+use crate::operation::{Operation, OperationId};
 use crate::postgres::access::ConnectionOverrides;
 use crate::text::shell_word::shell_word;
 use crate::ui::{Ui, UiOptions};
@@ -219,6 +220,17 @@ impl App {
         let user = variable("USER").or_else(|| variable("LOGNAME")).map_or("somebody", String::as_str);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         format!("{user}@{host}").chars().filter(char::is_ascii_graphic).take(32).collect()
+    }
+
+    /// Begins an operation of this command.
+    pub(crate) fn operation(&self) -> Operation {
+        Operation {
+            id: OperationId::new(),
+            actor: self.who(),
+            started: self.now(),
+            cancel: self.interrupt.clone(),
+            progress: self.ui.progress(),
+        }
     }
 
     /// Number of compression and decompression threads: one for each core, up to [`MOST_THREADS`].

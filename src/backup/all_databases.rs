@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -25,12 +24,13 @@ use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
 use crate::error::{self, Result};
 use crate::fsutil::private_dir::PrivateDir;
+use crate::operation::{Operation, SessionRole};
 use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::rights::MAY_MEASURE;
 use crate::postgres::session::fields;
 use crate::postgres::tools::pg_dump;
 use crate::postgres::{Access, Session, standing};
-use crate::progress::{Event, Progress};
+use crate::progress::Event;
 use crate::repository::all_databases_layout::DATABASES;
 use crate::repository::all_databases_layout::GLOBALS;
 use crate::repository::all_databases_layout::PROPERTIES;
@@ -49,9 +49,8 @@ pub(crate) async fn create_all(
     container: &Container,
     request: &BackupRequest,
     mut open: Session,
-    progress: &Arc<dyn Progress>,
-    interrupt: &CancelToken,
 ) -> Result<Created> {
+    let Operation { cancel, progress, .. } = &request.operation;
     let begun = Instant::now();
     let mut facts = DatabaseInfo::read(&mut open).await?;
     let databases = databases(&mut open).await?;
@@ -65,7 +64,7 @@ pub(crate) async fn create_all(
         }
     }
     open.close().await;
-    let output = BackupSink::open(request, None, &facts, progress)?;
+    let output = BackupSink::open(request, None, &facts)?;
 
     let cannot =
         |e: io::Error| error::failed("a directory for the dumps cannot be made beside the backup").because(e);
@@ -76,7 +75,7 @@ pub(crate) async fn create_all(
     for (at, database) in properties.keys().cloned().collect::<Vec<_>>().iter().enumerate() {
         progress.step(&format!("database {} of {}: {database}", at + 1, databases.len()));
         let request = of_one(request, database, &all);
-        let created = Box::pin(create(container, &request, None, None, progress, interrupt));
+        let created = Box::pin(create(container, &request, None, None));
         match created.await {
             Ok(created) => inner.push(created),
             // Somebody's test database, say: the others shall have their backup all the same.
@@ -89,7 +88,7 @@ pub(crate) async fn create_all(
     }
 
     progress.step("dumping roles and tablespaces");
-    let (globals, summary) = globals(container, request, &facts, interrupt).await?;
+    let (globals, summary) = globals(container, request, &facts).await?;
     let written = private_dir.directory("globals").map_err(cannot)?.join(GLOBALS);
     write(&written, &globals)?;
     let described = written.with_file_name(PROPERTIES);
@@ -99,20 +98,21 @@ pub(crate) async fn create_all(
 
     progress.step("gathering the dumps");
     let dumps = inner.iter().filter(|one| one.path.is_some()).count();
-    let stop = interrupt.clone();
+    let stop = cancel.clone();
     let gathering = move || {
         output.fill(|out| {
             let (stored, out) = tar(&written, &described, (&all.join(DATABASES), dumps), out, &stop)?;
             Ok((stored, summary, out))
         })
     };
-    let packed = interrupt.blocking(gathering).await?;
+    let packed = cancel.blocking(gathering).await?;
     drop(private_dir);
     progress.step("naming the file");
     let mut manifest = manifest(request, &facts, &packed, &inner)?;
     let took = begun.elapsed();
     manifest.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    manifest.verified.at = request.started.checked_add(took).unwrap_or(request.started);
+    let started = request.operation.started;
+    manifest.verified.at = started.checked_add(took).unwrap_or(started);
     manifest.sign(request.key.as_ref());
     let path = packed.output.publish(&manifest)?;
     progress.on(Event::Done);
@@ -165,16 +165,16 @@ async fn globals(
     container: &Container,
     request: &BackupRequest,
     facts: &DatabaseInfo,
-    interrupt: &CancelToken,
 ) -> Result<(Vec<u8>, Summary)> {
-    let application = format!("envctl/{} globals", &request.operation[..8]);
+    let application = request.operation.application_name(SessionRole::Globals);
     let access = request.access.to(&facts.database);
     // The server may ask for a password, which a session finds out.
     let session = Session::open(container, &access, &application).await?;
     let spec = pg_dump::globals(session.access(), &application);
     session.close().await;
     let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(4);
-    let running = interrupt.or(verified_stream::run(container, &spec, sender, request.stall_limit));
+    let running =
+        request.operation.cancel.or(verified_stream::run(container, &spec, sender, request.stall_limit));
     let gathering = async {
         let mut all = Vec::new();
         while let Some(block) = receiver.recv().await {
@@ -222,7 +222,7 @@ fn tar<W: Write>(
     properties: &Path,
     (dumps, count): (&Path, usize),
     out: W,
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<(Stored, W)> {
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
     let mut names = names(dumps).map_err(failed)?;
@@ -236,7 +236,7 @@ fn tar<W: Write>(
         .hint("run it again where nothing else writes"));
     }
     names.sort();
-    let mut tar = ::tar::Builder::new(Hashing::new(interrupt.over(out)));
+    let mut tar = ::tar::Builder::new(Hashing::new(cancel.over(out)));
     add(&mut tar, Path::new(GLOBALS), globals).map_err(failed)?;
     add(&mut tar, Path::new(PROPERTIES), properties).map_err(failed)?;
     for name in names {
@@ -290,7 +290,7 @@ fn manifest(
     Ok(Manifest {
         schema: SCHEMA,
         envctl: env!("CARGO_PKG_VERSION").to_owned(),
-        operation: request.operation.clone(),
+        operation: request.operation.id.clone(),
         purpose: request.purpose,
         source: request.source.clone(),
         database: String::new(),
@@ -302,7 +302,7 @@ fn manifest(
         transport,
         transport_reason,
         whole: request.dump.is_whole(),
-        started: request.started,
+        started: request.operation.started,
         duration_ms: 0,
         plain_bytes: packed.stored.plain_bytes,
         plain_sha256: packed.stored.plain_sha256,
@@ -315,7 +315,7 @@ fn manifest(
         roles: union(|manifest| &manifest.roles),
         search_path: Vec::new(),
         last_migration: None,
-        verified: Verification { level: VerificationLevel::Complete, at: request.started },
+        verified: Verification { level: VerificationLevel::Complete, at: request.operation.started },
         empty: inner.iter().all(|one| one.manifest.is_empty()),
         mac: None,
     })
@@ -327,13 +327,13 @@ mod tests {
     use crate::cancel::pair;
     use crate::error::ErrorKind;
 
-    fn of(home: &Path, dumps: usize, interrupt: &CancelToken) -> Result<(Stored, Vec<u8>)> {
+    fn of(home: &Path, dumps: usize, cancel: &CancelToken) -> Result<(Stored, Vec<u8>)> {
         let of_all = [GLOBALS, PROPERTIES].map(|name| home.join(name));
         for path in &of_all {
             fs::write(path, "{}").unwrap();
         }
         let [globals, properties] = of_all;
-        tar(&globals, &properties, (&home.join(DATABASES), dumps), Vec::new(), interrupt)
+        tar(&globals, &properties, (&home.join(DATABASES), dumps), Vec::new(), cancel)
     }
 
     #[test]
@@ -346,9 +346,9 @@ mod tests {
         }
         let error = of(home.path(), 3, &CancelToken::never()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
-        let (trigger, interrupt) = pair();
+        let (trigger, cancel) = pair();
         trigger.fire(2);
-        assert!(of(home.path(), 2, &interrupt).is_err(), "nobody wants it any more");
+        assert!(of(home.path(), 2, &cancel).is_err(), "nobody wants it any more");
         let (stored, bytes) = of(home.path(), 2, &CancelToken::never()).unwrap();
         assert_eq!(stored.bytes, bytes.len() as u64);
         let mut tar = ::tar::Archive::new(&*bytes);

@@ -6,16 +6,13 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::backup::directory_format;
 use crate::backup::dump_result::judge;
 use crate::backup::sink::{BackupSink, WrittenBackup};
-use crate::cancel::CancelToken;
 use crate::codec::Compression;
 use crate::docker::Container;
 use crate::docker::exec::verified_stream::VerifiedExit;
@@ -23,6 +20,7 @@ use crate::docker::exec::verified_stream::with_whereabouts;
 use crate::dump::format::Format;
 use crate::dump::sql::Summary;
 use crate::error::Result;
+use crate::operation::{Operation, SessionRole};
 use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::lock::{self, LockMode};
 use crate::postgres::reliance::Reliance;
@@ -33,7 +31,7 @@ use crate::postgres::tools::dump_runner::{
 };
 use crate::postgres::tools::pg_dump::{DumpOptions, WireCompression as FileEncoding};
 use crate::postgres::{Access, Session, orphan_sessions};
-use crate::progress::{Event, Progress};
+use crate::progress::Event;
 use crate::repository::authenticity::allowed;
 use crate::repository::authenticity::{Authenticity, ManifestKey};
 use crate::repository::manifest::{
@@ -70,10 +68,7 @@ pub(crate) enum OnExisting {
 /// A backup, decided.
 #[derive(Clone, Debug)]
 pub(crate) struct BackupRequest {
-    /// The operation's id.
-    pub(crate) operation: String,
-    /// Requesting user, for `pg_stat_activity`: `user@host`.
-    pub(crate) who: String,
+    pub(crate) operation: Operation,
     pub(crate) purpose: Purpose,
     pub(crate) source: BackupSource,
     /// Access to the server.
@@ -85,8 +80,6 @@ pub(crate) struct BackupRequest {
     /// Number of compression threads.
     pub(crate) threads: usize,
     pub(crate) destination: BackupTarget,
-    /// Start time of the backup.
-    pub(crate) started: Timestamp,
     /// Longest wait for envctl's own lock.
     pub(crate) lock_limit: Duration,
     /// Longest silence of the stream before the container is inspected.
@@ -128,11 +121,11 @@ pub(crate) async fn create(
     request: &BackupRequest,
     open: Option<Session>,
     stdout: Option<Box<dyn Write + Send>>,
-    progress: &Arc<dyn Progress>,
-    interrupt: &CancelToken,
 ) -> Result<Created> {
     let begun = Instant::now();
-    let name = format!("envctl/{} backup {}", &request.operation[..8], request.who);
+    let operation = &request.operation;
+    let Operation { cancel, progress, .. } = operation;
+    let name = operation.application_name(SessionRole::Backup);
     let holding = async {
         let limit = request.lock_limit;
         match open {
@@ -140,7 +133,7 @@ pub(crate) async fn create(
             None => lock::hold(container, &request.access, &name, LockMode::Shared, limit).await,
         }
     };
-    let mut session = interrupt.or(holding).await??;
+    let mut session = cancel.or(holding).await??;
     for orphan in orphan_sessions::end(&mut session).await.unwrap_or_default() {
         progress
             .on(Event::Warning(format!("ended the session {orphan}, orphan of an envctl that was killed")));
@@ -150,11 +143,10 @@ pub(crate) async fn create(
     for reliance in Reliance::find(&mut session).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("{}; repair it: `{}`", reliance.told(), reliance.cure())));
     }
-    let output = BackupSink::open(request, stdout, &facts, progress)?;
+    let output = BackupSink::open(request, stdout, &facts)?;
 
     progress.step(&format!("dumping {}", facts.database));
-    let dumper = format!("envctl/{} dump", &request.operation[..8]);
-    let operation = &request.operation;
+    let dumper = operation.application_name(SessionRole::Dump);
     let plain = request.dump.format == Format::Plain;
     let dumping = DumpRunner {
         container,
@@ -165,21 +157,20 @@ pub(crate) async fn create(
             .flatten(),
         application: &dumper,
         stall_limit: request.stall_limit,
-        interrupt,
+        cancel,
     };
     let worth = match request.dump.format {
         Format::Plain | Format::Custom => (DumpKind::Stream, facts.table_bytes),
         // Nothing but a worker writes it.
         Format::Directory => (DumpKind::Files, u64::MAX),
     };
-    let chosen =
-        request.ways.choose(container.engine(), &mut session, operation, worth, progress, interrupt).await?;
+    let chosen = request.ways.choose(&mut session, operation, worth).await?;
     let outcome = match request.dump.format {
         Format::Plain | Format::Custom => {
-            streamed(&dumping, chosen, session.access(), output, request, &facts, progress).await
+            streamed(&dumping, chosen, session.access(), output, request, &facts).await
         }
         Format::Directory => {
-            directory_format::gather(&dumping, chosen, session.access(), output, request, progress).await
+            directory_format::gather(&dumping, chosen, session.access(), output, request).await
         }
     };
     let (packed, end, way) = match outcome {
@@ -237,10 +228,9 @@ async fn streamed(
     output: BackupSink,
     request: &BackupRequest,
     facts: &DatabaseInfo,
-    progress: &Arc<dyn Progress>,
 ) -> Result<(WrittenBackup, VerifiedExit, TransportUsed)> {
     let (blocks, receiver) = mpsc::channel(4);
-    let compression = output.pack(receiver, request, facts.table_bytes, progress);
+    let compression = output.pack(receiver, request, facts.table_bytes);
     let dumped = dumping.run(chosen, &request.ways, access, blocks).await;
     // The sender is gone by now, so the packing thread has seen the end of its input.
     judge(dumped, join(compression).await, request)
@@ -254,12 +244,13 @@ fn manifest(
     took: Duration,
 ) -> Manifest {
     let (stored, summary) = (&packed.stored, &packed.summary);
+    let started = request.operation.started;
     let plain = request.dump.format == Format::Plain;
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     Manifest {
         schema: SCHEMA,
         envctl: env!("CARGO_PKG_VERSION").to_owned(),
-        operation: request.operation.clone(),
+        operation: request.operation.id.clone(),
         purpose: request.purpose,
         source: request.source.clone(),
         database: facts.database.clone(),
@@ -271,7 +262,7 @@ fn manifest(
         transport: way.transport.to_owned(),
         transport_reason: way.why,
         whole: request.dump.is_whole(),
-        started: request.started,
+        started,
         duration_ms,
         plain_bytes: stored.plain_bytes,
         plain_sha256: stored.plain_sha256,
@@ -286,7 +277,7 @@ fn manifest(
         last_migration: facts.migrations.as_ref().and_then(|m| m.last.clone()),
         verified: Verification {
             level: VerificationLevel::Complete,
-            at: request.started.checked_add(took).unwrap_or(request.started),
+            at: started.checked_add(took).unwrap_or(started),
         },
         empty: false,
         mac: None,

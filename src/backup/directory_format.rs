@@ -20,6 +20,7 @@ use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::operation::Operation;
 use crate::postgres::Access;
 use crate::postgres::tools::dump_runner::{DIRECTORY, DumpRunner, TransportChoice, TransportUsed};
 use crate::progress::{Event, Progress};
@@ -34,21 +35,21 @@ pub(crate) async fn gather(
     access: &Access,
     output: BackupSink,
     request: &BackupRequest,
-    progress: &Arc<dyn Progress>,
 ) -> Result<(WrittenBackup, VerifiedExit, TransportUsed)> {
+    let Operation { cancel, progress, .. } = &request.operation;
     let seen = |done| progress.on(Event::Bytes { done, total: None });
     let (end, worker, directory) = dumping.dump_into_directory(chosen, &request.ways, access, seen).await?;
     if end.exit_code != 0 {
         return Err(dump_failed(&end, request));
     }
     progress.step("checking and gathering what was dumped");
-    let (telling, stop) = (progress.clone(), dumping.interrupt.clone());
+    let (telling, stop) = (progress.clone(), cancel.clone());
     let gathering = move || {
         // Before anything is written: what cannot be read is no fault of the target's.
         let (plain, summary) = read(&directory, &telling, &stop).map_err(incomplete)?;
         output.fill(|out| tar(&directory, out, &stop).map(|(stored, out)| (of(stored, plain), summary, out)))
     };
-    let packed = dumping.interrupt.blocking(gathering).await;
+    let packed = cancel.blocking(gathering).await;
     // Its room goes with it, and the files in that.
     drop(worker);
     judge(Ok((end, TransportUsed { transport: "worker", why: None })), packed, request)
@@ -70,9 +71,9 @@ fn of(stored: Stored, plain: Hasher) -> Stored {
     Stored { plain_bytes: plain.bytes(), plain_sha256: plain.finish(), ..stored }
 }
 
-fn tar<W: Write>(directory: &Path, out: W, interrupt: &CancelToken) -> Result<(Stored, W)> {
+fn tar<W: Write>(directory: &Path, out: W, cancel: &CancelToken) -> Result<(Stored, W)> {
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
-    let mut tar = ::tar::Builder::new(Hashing::new(interrupt.over(out)));
+    let mut tar = ::tar::Builder::new(Hashing::new(cancel.over(out)));
     // The list first, as pg_dump's own tar has it.
     let mut names = names(directory).map_err(failed)?;
     names.sort_by_key(|name| (name != "toc.dat", name.clone()));
@@ -111,12 +112,8 @@ pub(crate) fn add<W: Write>(tar: &mut ::tar::Builder<W>, name: &Path, path: &Pat
 }
 
 /// Reads the directory as a restore would; returns the hash and the summary.
-fn read(
-    directory: &Path,
-    progress: &Arc<dyn Progress>,
-    interrupt: &CancelToken,
-) -> Result<(Hasher, Summary)> {
-    let mut stream = interrupt.over(CustomStream::open(directory)?);
+fn read(directory: &Path, progress: &Arc<dyn Progress>, cancel: &CancelToken) -> Result<(Hasher, Summary)> {
+    let mut stream = cancel.over(CustomStream::open(directory)?);
     let mut contents = AnyScanner::new(Format::Directory);
     let mut hasher = Hasher::default();
     let mut block = vec![0; BLOCK];

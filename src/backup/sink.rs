@@ -48,7 +48,6 @@ impl BackupSink {
         request: &BackupRequest,
         stdout: Option<Box<dyn Write + Send>>,
         facts: &DatabaseInfo,
-        progress: &Arc<dyn Progress>,
     ) -> Result<Self> {
         let (path, taken) = match (&request.destination, stdout) {
             (BackupTarget::Stdout, Some(stdout)) => return Ok(Self::Stdout(stdout)),
@@ -68,10 +67,10 @@ impl BackupSink {
             ))
             .hint("name a file with `-o`, or stream with `-o -`"));
         }
-        let file = AtomicFile::create(path, &request.operation)?;
-        let manifest = AtomicFile::create(&path_for(path), &request.operation)?;
+        let file = AtomicFile::create(path, request.operation.id.short())?;
+        let manifest = AtomicFile::create(&path_for(path), request.operation.id.short())?;
         if let Some(free) = atomic_file::free_space(path).filter(|free| *free < facts.table_bytes / 5) {
-            progress.on(Event::Warning(format!(
+            request.operation.progress.on(Event::Warning(format!(
                 "only {free} bytes are free for the backup of {} bytes of tables; it may not fit",
                 facts.table_bytes
             )));
@@ -85,10 +84,9 @@ impl BackupSink {
         receiver: mpsc::Receiver<Vec<u8>>,
         request: &BackupRequest,
         expected: u64,
-        progress: &Arc<dyn Progress>,
     ) -> JoinHandle<Result<WrittenBackup>> {
         let (format, compression, threads) = (request.dump.format, request.compression, request.threads);
-        let progress = progress.clone();
+        let progress = request.operation.progress.clone();
         std::thread::spawn(move || {
             self.fill(|out| pump(receiver, format, compression, threads, out, expected, &progress))
         })

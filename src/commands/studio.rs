@@ -17,10 +17,10 @@ use crate::environment::Role;
 use crate::environment::selector::ContainerSelector;
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::prisma::{Studio, StudioCli};
+use crate::operation::OperationId;
 use crate::postgres::connect::FirstSession;
 use crate::postgres::tools::worker_access::ListenAddress;
 use crate::progress::Progress;
-use crate::random::nonce;
 use crate::secret::Secret;
 
 /// Arguments of `studio`.
@@ -207,11 +207,12 @@ async fn beside(
     let places = stack.all_private_dirs();
     let homes: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
     for left in stack.interrupt.or(worker::reap(database.engine(), &homes)).await? {
-        let short = left.operation.get(..8).unwrap_or(&left.operation);
+        let short = left.operation.short();
         stack.ui.warn(&format!("removed the worker of envctl/{short}, orphan of an envctl that was killed"));
     }
     let limits = Limits { memory: stack.settings.workers.memory, cpus: stack.settings.workers.cpus };
-    let workshop = WorkerFactory::open(database.engine(), &nonce(), &stack.private_dirs(), limits).await;
+    let workshop =
+        WorkerFactory::open(database.engine(), &OperationId::new(), &stack.private_dirs(), limits).await;
     let workshop = workshop.map_err(|why| unfit(&why))?;
     let (host, number) = listens.parts();
     let url = found.access.url(database, host, number.unwrap_or(5432)).await?;

@@ -5,6 +5,7 @@
 
 use crate::databases::properties::{Properties, USUAL_TABLESPACE};
 use crate::error::{Error, Result};
+use crate::operation::{self, OperationId};
 use crate::postgres::Session;
 use crate::postgres::rights::MAY_END;
 use crate::postgres::session::Refusal;
@@ -15,7 +16,7 @@ pub(crate) async fn create(
     admin: &mut Session,
     staging: &str,
     properties: &Properties,
-    operation: &str,
+    operation: &OperationId,
 ) -> Result<()> {
     let admin_role = admin.access().user.clone();
     let usual = admin.value(USUAL_TABLESPACE).await?.unwrap_or_default();
@@ -45,7 +46,7 @@ pub(crate) async fn again(
     staging: &str,
     loader: &str,
     properties: &Properties,
-    operation: &str,
+    operation: &OperationId,
 ) -> Result<()> {
     admin.query(&end(loader)).await?;
     drop_database(admin, staging)
@@ -103,18 +104,19 @@ async fn drop_database(session: &mut Session, name: &str) -> std::result::Result
 /// Drops side databases whose restore is gone: nobody is connected on its behalf any more. One that was killed behind
 /// its first statement has not left a note; without one only what is as empty as it was made is taken for ours.
 pub(crate) async fn sweep(session: &mut Session) -> Result<Vec<String>> {
+    let alive = operation::is_session_of("pg_catalog.substr(d.datname::text, 12, 8)");
     let rows = session
-        .query(
+        .query(&format!(
             "select d.datname from pg_catalog.pg_database d \
              cross join lateral (select pg_catalog.shobj_description(d.oid, 'pg_database')) n (note) \
-             where d.datname ~ '^envctl_new_[0-9a-f]{8}_' \
+             where d.datname ~ '^envctl_new_[0-9a-f]{{8}}_' \
                and case when note is not null then note like 'envctl: being loaded%' \
                         when pg_catalog.has_database_privilege(d.oid, 'connect') \
                         then pg_catalog.pg_database_size(d.oid) <= pg_catalog.pg_database_size('template0') \
                         else false end \
                and not exists (select from pg_catalog.pg_stat_activity a \
-                               where a.application_name like 'envctl/' || pg_catalog.substr(d.datname::text, 12, 8) || ' %')",
-        )
+                               where {alive})"
+        ))
         .await?;
     let mut swept = Vec::new();
     for name in rows.into_iter().filter_map(|row| row.into_iter().next()) {

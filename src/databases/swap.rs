@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::databases::properties::Properties;
 use crate::docker::Container;
 use crate::error::{self, Error, Result};
+use crate::operation::{self, Operation, OperationId, SessionRole};
 use crate::postgres::rights::MAY_END;
 use crate::postgres::session::Refusal;
 use crate::postgres::version::ServerVersion;
@@ -18,7 +19,7 @@ use crate::postgres::{Access, Session, standing};
 use crate::text::sql_quote::{ident, literal};
 
 /// Databases and properties for a swap.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct SwapPlan {
     /// The name that stays.
     pub(crate) live: String,
@@ -28,10 +29,7 @@ pub(crate) struct SwapPlan {
     pub(crate) incoming: String,
     /// The name the replaced database is kept under.
     pub(crate) kept: String,
-    /// The operation's id.
-    pub(crate) operation: String,
-    /// Time, RFC 3339, for the comment of the previous database.
-    pub(crate) at: String,
+    pub(crate) operation: Operation,
     /// Properties that `live` gets if it does not exist yet.
     pub(crate) given: Option<Properties>,
 }
@@ -44,23 +42,19 @@ pub(crate) struct PreviousDatabaseNote {
     /// The name it had.
     pub(crate) replaced: String,
     /// The operation that replaced it.
-    pub(crate) operation: String,
+    pub(crate) operation: OperationId,
     /// Time of the replacement, RFC 3339.
     pub(crate) at: String,
 }
 
 /// Name of the side database a restore loads into.
-pub(crate) fn staging_name(operation: &str, database: &str) -> String {
-    bounded(&format!("envctl_new_{}_{database}", short(operation)))
+pub(crate) fn staging_name(operation: &OperationId, database: &str) -> String {
+    bounded(&format!("envctl_new_{}_{database}", operation.short()))
 }
 
 /// Name under which the replaced database is kept.
-pub(crate) fn kept_name(operation: &str, database: &str) -> String {
-    bounded(&format!("envctl_old_{}_{database}", short(operation)))
-}
-
-fn short(operation: &str) -> &str {
-    operation.get(..8).unwrap_or(operation)
+pub(crate) fn kept_name(operation: &OperationId, database: &str) -> String {
+    bounded(&format!("envctl_old_{}_{database}", operation.short()))
 }
 
 /// PostgreSQL silently cuts names at 63 bytes; we cut them first, at a character.
@@ -88,7 +82,7 @@ pub(crate) async fn swap(
     version: &ServerVersion,
     plan: &SwapPlan,
 ) -> Result<Vec<String>> {
-    let name = format!("envctl/{} swap", short(&plan.operation));
+    let name = plan.operation.application_name(SessionRole::Swap);
     let open = || standing::outside(container, access, Some(&plan.live), &name);
     let (mut actor, mut usher) = tokio::try_join!(open(), open())?;
     let place = actor.access().clone();
@@ -155,8 +149,8 @@ fn statements(plan: &SwapPlan, properties: Option<&Properties>) -> Vec<String> {
         let note = PreviousDatabaseNote {
             envctl: "previous".to_owned(),
             replaced: plan.live.clone(),
-            operation: plan.operation.clone(),
-            at: plan.at.clone(),
+            operation: plan.operation.id.clone(),
+            at: plan.operation.started.to_string(),
         };
         // An empty comment would hide the database from undo.
         let note = serde_json::to_string(&note).expect("four strings always serialise");
@@ -294,7 +288,8 @@ async fn alone<T>(
            select from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.objid \
            where l.locktype = 'object' and l.classid = 'pg_catalog.pg_database'::regclass \
              and d.datname = {name} and l.granted and l.mode = 'AccessExclusiveLock' and l.pid = {pid}) \
-         order by a.application_name like 'envctl/%' offset 0) s"
+         order by {} offset 0) s",
+        operation::is_session_of_any()
     );
     tokio::pin!(rename);
     loop {
@@ -375,8 +370,8 @@ mod tests {
 
     #[test]
     fn names_fit_into_postgres_and_are_cut_at_characters() {
-        assert_eq!(kept_name("0123456789ab", "app"), "envctl_old_01234567_app");
-        let long = staging_name("0123456789ab", &"é".repeat(40));
+        assert_eq!(kept_name(&"0123456789ab".into(), "app"), "envctl_old_01234567_app");
+        let long = staging_name(&"0123456789ab".into(), &"é".repeat(40));
         assert!(long.len() <= 63 && long.ends_with('é'));
     }
 
@@ -398,8 +393,7 @@ mod tests {
             exists: true,
             incoming: "n".into(),
             kept: "k".into(),
-            operation: "op".into(),
-            at: "2026-01-02T03:04:05Z".into(),
+            operation: Operation::for_test("op"),
             given: None,
         };
         let all = statements(&plan, Some(&Properties::default()));

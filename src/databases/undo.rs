@@ -6,11 +6,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::swap::{self, SwapPlan, kept_name};
-use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::databases::previous::PreviousDatabase;
 use crate::docker::Container;
 use crate::error::Result;
+use crate::operation::{Operation, SessionRole};
 use crate::postgres::Access;
 use crate::postgres::connections;
 use crate::postgres::connections::ConnectionGroup;
@@ -21,10 +21,7 @@ use crate::text::units::{bytes, moment_of};
 /// Taking the last restore back, decided.
 #[derive(Clone, Debug)]
 pub(crate) struct UndoPlan {
-    /// The operation's id.
-    pub(crate) operation: String,
-    /// Requesting user, for `pg_stat_activity`: `user@host`.
-    pub(crate) who: String,
+    pub(crate) operation: Operation,
     pub(crate) database: String,
     /// Previous database that is put back.
     pub(crate) back: PreviousDatabase,
@@ -35,8 +32,6 @@ pub(crate) struct UndoPlan {
     /// Access to the server.
     pub(crate) access: Access,
     pub(crate) version: ServerVersion,
-    /// Time of the undo, RFC 3339.
-    pub(crate) at: String,
     /// Longest wait for envctl's own lock.
     pub(crate) lock_limit: Duration,
 }
@@ -60,30 +55,29 @@ impl fmt::Display for UndoPlan {
         for (at, line) in connections::sent_away(&self.sessions).iter().enumerate() {
             writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
         }
-        writeln!(f, "  previous what is there now becomes {:?}", kept_name(&self.operation, &self.database))?;
+        writeln!(
+            f,
+            "  previous what is there now becomes {:?}",
+            kept_name(&self.operation.id, &self.database)
+        )?;
         self.warnings.iter().try_for_each(|warning| writeln!(f, "  note     {warning}"))
     }
 }
 
 /// Carries an undo out; gives the name the present database is kept under, and what [`crate::databases::swap::swap`] gives.
-pub(crate) async fn undo(
-    container: &Container,
-    plan: Confirmed<UndoPlan>,
-    interrupt: &CancelToken,
-) -> Result<(String, Vec<String>)> {
+pub(crate) async fn undo(container: &Container, plan: Confirmed<UndoPlan>) -> Result<(String, Vec<String>)> {
     let plan = plan.into_plan();
-    let name = format!("envctl/{} undo {}", plan.operation.get(..8).unwrap_or(""), plan.who);
+    let name = plan.operation.application_name(SessionRole::Undo);
     let access = plan.access.to(&plan.database);
     let holding = lock::hold(container, &access, &name, LockMode::Exclusive, plan.lock_limit);
-    let lock = interrupt.or(holding).await??;
+    let lock = plan.operation.cancel.or(holding).await??;
     let swap_plan = SwapPlan {
         given: None,
         live: plan.database.clone(),
         exists: true,
         incoming: plan.back.name.clone(),
-        kept: kept_name(&plan.operation, &plan.database),
+        kept: kept_name(&plan.operation.id, &plan.database),
         operation: plan.operation.clone(),
-        at: plan.at.clone(),
     };
     let left_out = swap::swap(container, &plan.access, &plan.version, &swap_plan).await?;
     drop(lock);

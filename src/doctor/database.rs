@@ -7,6 +7,7 @@ use super::{CheckFinding, StackPlace};
 use crate::databases::previous;
 use crate::databases::previous::PreviousDatabase;
 use crate::error::{Error, Result};
+use crate::operation::ApplicationName;
 use crate::postgres::Session;
 use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::emptiness;
@@ -27,7 +28,7 @@ pub(crate) struct DatabaseReport {
     /// Previous databases on the server, or the reason for which they are unknown.
     pub(crate) kept: std::result::Result<Vec<PreviousDatabase>, String>,
     /// Sessions of killed runs, ended or only seen; or why that cannot be told.
-    pub(crate) orphans: std::result::Result<Vec<String>, String>,
+    pub(crate) orphans: std::result::Result<Vec<ApplicationName>, String>,
     /// True where the orphan sessions were ended.
     pub(crate) ended: bool,
     /// True where the server listens on no TCP port, which a worker needs.
@@ -91,7 +92,7 @@ fn unseen(what: &str, text: &str) -> CheckFinding {
     CheckFinding::note("database", format!("{what} could not be looked for: {text}"))
 }
 
-fn orphaned(orphan: &str, ended: bool) -> CheckFinding {
+fn orphaned(orphan: &ApplicationName, ended: bool) -> CheckFinding {
     if ended {
         CheckFinding::note("orphans", format!("ended the session {orphan}, orphan of a run that was killed"))
     } else {

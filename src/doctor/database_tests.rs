@@ -209,10 +209,10 @@ fn kept_databases_are_a_note_with_their_size() {
 #[test]
 fn sessions_of_killed_runs_are_told_as_ended_or_as_going_on() {
     one(Severity::Note, "ended the session envctl/0123abcd dump", "", |seen| {
-        seen.orphans = Ok(vec!["envctl/0123abcd dump".into()]);
+        seen.orphans = Ok(vec!["envctl/0123abcd dump".parse().unwrap()]);
     });
     one(Severity::Warning, "envctl/0123abcd dump goes on", "`envctl doctor`", |seen| {
-        seen.orphans = Ok(vec!["envctl/0123abcd dump".into()]);
+        seen.orphans = Ok(vec!["envctl/0123abcd dump".parse().unwrap()]);
         seen.ended = false;
     });
 }

@@ -32,7 +32,7 @@ pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, private_dirs:
     let version = tokio::time::timeout(LIMIT, engine.version());
     let workshop = async {
         // A room is made and goes at once: that it can be is the question.
-        let workshop = WorkerFactory::open(engine, "doctor", private_dirs, Limits::default()).await?;
+        let workshop = WorkerFactory::open(engine, &"doctor".into(), private_dirs, Limits::default()).await?;
         workshop.private_dir().map(drop)
     };
     let (version, workers) = tokio::join!(version, tokio::time::timeout(LIMIT, workshop));

@@ -114,9 +114,8 @@ pub(crate) fn judge(seen: &OrphanReport) -> Vec<CheckFinding> {
 }
 
 fn of_worker(left: &OrphanWorker, standing: OrphanState, seen: &OrphanReport) -> Option<CheckFinding> {
-    let named = |id: &str| id.get(..8).unwrap_or(id).to_owned();
     let id = left.id.get(..12).unwrap_or(&left.id);
-    let what = format!("the worker of envctl/{}", named(&left.operation));
+    let what = format!("the worker of envctl/{}", left.operation.short());
     let killed = "orphan of a run that was killed";
     let remove = format!("docker rm --force --volumes {}", shell_word(id));
     match standing {

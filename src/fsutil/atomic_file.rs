@@ -30,12 +30,11 @@ impl AtomicFile {
     ///
     /// # Errors
     /// The directory cannot be made or written.
-    pub(crate) fn create(target: &Path, operation: &str) -> Result<Self> {
+    pub(crate) fn create(target: &Path, id: &str) -> Result<Self> {
         let directory = directory_of(target);
         make(directory)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let temporary =
-            directory.join(format!(".{name}.{}{PARTIAL}", operation.get(..8).unwrap_or(operation)));
+        let temporary = directory.join(format!(".{name}.{id}{PARTIAL}"));
         // Its name bears the operation's id: nobody else has it.
         let file = owned_lock::claim(&temporary, false, |path| {
             // create_new never follows a link and never opens what is there.

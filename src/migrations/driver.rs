@@ -206,9 +206,9 @@ impl Driver {
     /// planning.
     pub(crate) fn heed(&mut self, stop: &CancelToken) {
         match self {
-            Self::Prisma(driver) => driver.sql.interrupt = stop.clone(),
-            Self::Sql(driver) => driver.interrupt = stop.clone(),
-            Self::Command(driver) => driver.sql.interrupt = stop.clone(),
+            Self::Prisma(driver) => driver.sql.operation.cancel = stop.clone(),
+            Self::Sql(driver) => driver.operation.cancel = stop.clone(),
+            Self::Command(driver) => driver.sql.operation.cancel = stop.clone(),
         }
     }
 

@@ -64,7 +64,7 @@ impl DriverSearch<'_> {
         };
         let engine = self.sql.container.engine();
         let backend =
-            backend.map(|target| BackendSearch::new(settings, engine, &target, &self.sql.interrupt));
+            backend.map(|target| BackendSearch::new(settings, engine, &target, &self.sql.operation.cancel));
         let (cli, ground) = match &backend {
             Some(backend) => backend.look(&wanted).await?,
             None => (None, None),
@@ -90,7 +90,7 @@ impl DriverSearch<'_> {
             (DriverChoice::Prisma, Some(backend), Some(cli)) => {
                 let files = tempfile::tempdir().map_err(no_room)?;
                 let from = format!("{}/{}", cli.dir, cli.migrations);
-                self.sql.interrupt.or(fetch(&backend.container, &from, files.path())).await??;
+                self.sql.operation.cancel.or(fetch(&backend.container, &from, files.path())).await??;
                 let sql = side(Layout::Prisma, files.path().to_owned());
                 let (backend, guard) = (backend.container.clone(), self.guard);
                 Driver::Prisma(Box::new(PrismaDriver { sql, backend, cli, guard, _files: files }))
@@ -124,7 +124,7 @@ pub(crate) enum SchemaToolKind {
 pub(crate) struct BackendSearch<'a> {
     settings: &'a Settings,
     container: Container,
-    interrupt: &'a CancelToken,
+    cancel: &'a CancelToken,
 }
 
 impl<'a> BackendSearch<'a> {
@@ -133,9 +133,9 @@ impl<'a> BackendSearch<'a> {
         settings: &'a Settings,
         engine: &Arc<dyn Engine>,
         backend: &Target,
-        interrupt: &'a CancelToken,
+        cancel: &'a CancelToken,
     ) -> Self {
-        Self { settings, container: Container::new(engine, backend.container.clone()), interrupt }
+        Self { settings, container: Container::new(engine, backend.container.clone()), cancel }
     }
 
     /// Finds the schema tool as [`DriverSearch`] finds the driver of migrations, but without a database.
@@ -182,7 +182,7 @@ impl<'a> BackendSearch<'a> {
     async fn find_tools(&self, wanted: &str) -> Result<Option<tools::ToolFiles>> {
         let named = wanted == "command";
         let dir = self.settings.migrations.dir.as_deref().filter(|_| named);
-        let ground = self.interrupt.or(tools::ToolFiles::look(&self.container, dir)).await??;
+        let ground = self.cancel.or(tools::ToolFiles::look(&self.container, dir)).await??;
         if ground.is_none() && named {
             let container = &self.container.name;
             let what = dir.map_or_else(
@@ -202,7 +202,7 @@ impl<'a> BackendSearch<'a> {
             schema: settings.schema.clone(),
             dir: settings.dir.clone().filter(|_| settings.driver != "sql"),
         };
-        self.interrupt.or(PrismaCli::find(&self.container, &own)).await?
+        self.cancel.or(PrismaCli::find(&self.container, &own)).await?
     }
 }
 

@@ -12,6 +12,7 @@ use super::authenticity::{Authenticity, Doubt, Mac, ManifestKey, ManifestKeys, P
 use crate::codec::Digest;
 use crate::dump::sql::{CopyBlock, Entry};
 use crate::error::{self, Result};
+use crate::operation::OperationId;
 use crate::text::encoding::Text;
 
 /// The schema this version writes, and the newest it reads.
@@ -24,7 +25,7 @@ pub(crate) struct Manifest {
     /// envctl's version.
     pub(crate) envctl: String,
     /// The operation's id.
-    pub(crate) operation: String,
+    pub(crate) operation: OperationId,
     /// Purpose of the backup.
     #[serde(default)]
     pub(crate) purpose: Purpose,

@@ -75,12 +75,12 @@ fn is_archive_of_files(path: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// Kind `Usage`: the file cannot be opened. `Failed`: reading the file fails.
-pub(crate) fn stored_sha256(path: &Path, interrupt: &CancelToken) -> Result<Digest> {
-    Ok(hash(path, interrupt)?.finish())
+pub(crate) fn stored_sha256(path: &Path, cancel: &CancelToken) -> Result<Digest> {
+    Ok(hash(path, cancel)?.finish())
 }
 
-fn hash(path: &Path, interrupt: &CancelToken) -> Result<Hasher> {
-    let mut file = Hashing::new(interrupt.over(open_file(path)?));
+fn hash(path: &Path, cancel: &CancelToken) -> Result<Hasher> {
+    let mut file = Hashing::new(cancel.over(open_file(path)?));
     let mut block = vec![0; BLOCK];
     loop {
         let read = file.read(&mut block);
@@ -199,15 +199,15 @@ pub(crate) async fn examine(
     asked: &InputOptions,
     threads: usize,
     progress: &Arc<dyn Progress>,
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<ExaminedDump> {
-    let (path, progress, stop) = (path.to_owned(), progress.clone(), interrupt.clone());
+    let (path, progress, stop) = (path.to_owned(), progress.clone(), cancel.clone());
     let asked = asked.clone();
     let read = move || {
         read_to_its_end(&path, &asked, threads, &progress, &stop)
             .map_err(|error| error.map_hints(|hint| asked.complete(hint, &path)))
     };
-    interrupt.blocking(read).await
+    cancel.blocking(read).await
 }
 
 impl InputOptions {
@@ -226,13 +226,13 @@ fn read_to_its_end(
     asked: &InputOptions,
     threads: usize,
     progress: &Arc<dyn Progress>,
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<ExaminedDump> {
     let InputOptions { trust, keys, rules, command, .. } = asked;
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     // A manifest knows the dump as it is, not as the rules make it.
     if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.is_authenticated() && rules.is_empty())
-        && let Some(summary) = foreknown(path, manifest, interrupt)?
+        && let Some(summary) = foreknown(path, manifest, cancel)?
     {
         return Ok(ExaminedDump::of_manifest(manifest.clone(), authenticity, summary));
     }
@@ -243,11 +243,11 @@ fn read_to_its_end(
     let opened = if of_files {
         if manifest.is_some() && path.is_file() {
             // Its members are read out of order.
-            stored = Arc::new(Mutex::new(hash(path, interrupt)?));
+            stored = Arc::new(Mutex::new(hash(path, cancel)?));
         }
-        open_dump::open(interrupt.over(CustomStream::open(path)?), &name, threads, skip)?
+        open_dump::open(cancel.over(CustomStream::open(path)?), &name, threads, skip)?
     } else {
-        let file = Hashing::new(interrupt.over(open_file(path)?));
+        let file = Hashing::new(cancel.over(open_file(path)?));
         stored = file.hasher();
         open_dump::open(file, &name, threads, skip)?
     };
@@ -288,7 +288,7 @@ fn read_to_its_end(
         let chosen = choose(&summary, asked, &name)?;
         let asked =
             InputOptions { rules: Rules { database: Some(chosen), ..rules.clone() }, ..asked.clone() };
-        let mut part = read_to_its_end(path, &asked, threads, progress, interrupt)?;
+        let mut part = read_to_its_end(path, &asked, threads, progress, cancel)?;
         part.summary.server_version = part.summary.server_version.or(summary.server_version);
         part.summary.pg_dump_version = part.summary.pg_dump_version.or(summary.pg_dump_version);
         return Ok(part);
@@ -339,12 +339,12 @@ fn bent_by_a_terminal(path: &Path) -> Error {
 
 /// Returns the summary in the manifest, if the file is exactly the one that the manifest describes.
 /// Decompressing the file would give the same summary. Data sent to the server is still scanned, counted and hashed.
-fn foreknown(path: &Path, manifest: &Manifest, interrupt: &CancelToken) -> Result<Option<Summary>> {
+fn foreknown(path: &Path, manifest: &Manifest, cancel: &CancelToken) -> Result<Option<Summary>> {
     let Some(hints) = &manifest.restore_hints else { return Ok(None) };
     let verified =
         manifest.verified.level >= VerificationLevel::Complete && manifest.format == Format::Plain.keyword();
     let same_size = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == manifest.stored_bytes);
-    if !verified || !same_size || stored_sha256(path, interrupt)? != manifest.stored_sha256 {
+    if !verified || !same_size || stored_sha256(path, cancel)? != manifest.stored_sha256 {
         return Ok(None);
     }
     if manifest.tables.iter().any(|table| table.data.is_none()) {

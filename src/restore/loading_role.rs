@@ -7,6 +7,7 @@
 
 use crate::databases::staging::drop_role;
 use crate::dump::sql::finding::TRUST;
+use crate::operation::{self, OperationId};
 use std::collections::BTreeSet;
 
 use crate::docker::Container;
@@ -94,8 +95,8 @@ pub(crate) struct PreparedStaging {
 }
 
 /// Name of the role of this operation.
-pub(crate) fn name_of(operation: &str) -> String {
-    format!("envctl_load_{}", operation.get(..8).unwrap_or(operation))
+pub(crate) fn name_of(operation: &OperationId) -> String {
+    format!("envctl_load_{}", operation.short())
 }
 
 impl LoadingRole {
@@ -108,11 +109,11 @@ impl LoadingRole {
         if !is_superuser(admin, plan.version.major()).await? {
             return Ok(None);
         }
-        let name = name_of(&plan.operation);
+        let name = name_of(&plan.operation.id);
         let password = Secret::new(nonce());
         let note = format!(
             "envctl: loads for restore {}; the next restore removes it if that one is gone",
-            plan.operation
+            plan.operation.id
         );
         let role = ident(&name);
         let statements = [
@@ -486,12 +487,15 @@ fn refused(refusal: Refusal, statement: &str) -> Error {
 
 /// Drops roles whose restore is gone, and returns their names.
 pub(crate) async fn sweep(admin: &mut Session) -> Result<Vec<String>> {
-    let ask = "select r.rolname from pg_catalog.pg_roles r \
-               where r.rolname ~ '^envctl_load_[0-9a-f]{8}$' \
+    let ask = format!(
+        "select r.rolname from pg_catalog.pg_roles r \
+               where r.rolname ~ '^envctl_load_[0-9a-f]{{8}}$' \
                  and pg_catalog.shobj_description(r.oid, 'pg_authid') like 'envctl: loads for restore%' \
                  and not exists (select from pg_catalog.pg_stat_activity a \
-                                 where a.application_name like 'envctl/' || pg_catalog.substr(r.rolname::text, 13, 8) || ' %')";
-    let rows = admin.query(ask).await?;
+                                 where {})",
+        operation::is_session_of("pg_catalog.substr(r.rolname::text, 13, 8)")
+    );
+    let rows = admin.query(&ask).await?;
     let mut swept = Vec::new();
     for name in rows.into_iter().flatten() {
         if drop_role(admin, &name).await.is_ok() {
@@ -526,6 +530,6 @@ mod tests {
 
     #[test]
     fn the_name_is_that_of_the_operation() {
-        assert_eq!(name_of("0123456789abcdef"), "envctl_load_01234567");
+        assert_eq!(name_of(&"0123456789abcdef".into()), "envctl_load_01234567");
     }
 }

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::data_only::{DataOnly, DataOnlyPlan};
 use super::load::parallel::share_out;
 use super::load::parallel_archive::ParallelArchive;
@@ -15,11 +13,11 @@ use crate::dump::format::Format;
 use crate::dump::sql::Rules;
 use crate::error::{self, Result};
 use crate::fsutil::atomic_file::home_of;
+use crate::operation::Operation;
 use crate::postgres::preflight::{self, Findings};
 use crate::postgres::search_path::SearchPath;
 use crate::postgres::tools::dump_runner::{Transport, TransportOptions};
 use crate::postgres::{Access, Session};
-use crate::random::nonce;
 use crate::repository::authenticity::Authenticity;
 use crate::restore::all_databases::Roles;
 use crate::restore::input::{DumpSource, ExaminedDump, InputOptions};
@@ -41,9 +39,7 @@ pub(crate) struct RestoreInput<'a> {
 /// Options of a restore, from the command line and the settings.
 #[derive(Clone, Debug)]
 pub(crate) struct RestoreOptions {
-    /// Requesting user: `user@host`.
-    pub(crate) who: String,
-    pub(crate) now: Timestamp,
+    pub(crate) operation: Operation,
     /// Unpacking threads.
     pub(crate) threads: usize,
     /// Number of load sessions that was asked for; `None`: as the dump is worth it.
@@ -69,13 +65,13 @@ pub(crate) async fn plan(
     access: &Access,
     input: RestoreInput<'_>,
     options: &RestoreOptions,
-    interrupt: &CancelToken,
 ) -> Result<(RestorePlan, Option<String>)> {
     let RestoreInput { source, examined, asked, database, encoding, .. } = &input;
     let examined = *examined;
+    let cancel = &options.operation.cancel;
     let looked_into = examined.map(|examined| (examined, asked));
     let looking = look(container, access, database, looked_into, *encoding);
-    let (exists, version, mut findings) = interrupt.or(looking).await??;
+    let (exists, version, mut findings) = cancel.or(looking).await??;
     findings
         .warnings
         .extend(examined.and_then(|examined| unauthenticated(&examined.authenticity, options.trust)));
@@ -85,7 +81,7 @@ pub(crate) async fn plan(
     if findings.in_place {
         in_place(&options.aids, source, database)?;
     }
-    let data_only = interrupt.or(data_only(container, access, &input, exists, &findings)).await??;
+    let data_only = cancel.or(data_only(container, access, &input, exists, &findings)).await??;
     if manifest.is_some_and(|manifest| !manifest.whole) && exists && data_only.is_none() {
         return Err(error::refused(format!(
             "{} holds only a part of its database and would replace all of {database:?}",
@@ -108,7 +104,7 @@ pub(crate) async fn plan(
     let (shared, detail) = if findings.in_place {
         (None, Some("one session loads it, in one transaction".to_owned()))
     } else {
-        match shared(&input, &rules, jobs, ways.transport, interrupt).await? {
+        match shared(&input, &rules, jobs, ways.transport, cancel).await? {
             Some(Err(reason)) => {
                 let aside = format!("ignoring -j {jobs}, one session loads it: {reason}");
                 if options.jobs.is_some() {
@@ -126,9 +122,8 @@ pub(crate) async fn plan(
         ways.disk = Some(home_of(path)?);
     }
     let plan = RestorePlan {
-        operation: nonce(),
-        who: options.who.clone(),
-        origin: origin(examined, options.now),
+        operation: options.operation.with_new_id(),
+        origin: origin(examined, options.operation.started),
         backup_first: exists && !options.no_backup && !findings.in_place,
         exists,
         database: input.database,
@@ -155,7 +150,6 @@ pub(crate) async fn plan(
             .map(|manifest| SearchPath::of(manifest.search_path.clone()))
             .unwrap_or_default(),
         threads: options.threads,
-        at: options.now.to_string(),
         lock_limit: options.lock_limit,
         ways,
         source: input.source,
@@ -214,7 +208,7 @@ async fn shared(
     rules: &Rules,
     jobs: u8,
     transport: Transport,
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<Option<std::result::Result<ParallelPlan, &'static str>>> {
     let RestoreInput { source, examined, .. } = input;
     // An archive is read by a worker itself, or passes the daemon.
@@ -234,7 +228,7 @@ async fn shared(
             share_out(path, examined, jobs)?.map(|shared| ParallelPlan::Plain(Arc::new(shared)))
         }
         (DumpSource::File(path), Some(examined)) => {
-            let spread = ParallelArchive::of(path, examined, jobs, interrupt).await?;
+            let spread = ParallelArchive::of(path, examined, jobs, cancel).await?;
             spread.map(|spread| ParallelPlan::Archive(Arc::new(spread)))
         }
         _ => Err("a pipe can only be read from its start"),

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::data_only::{DataOnlyPlan, LiveDatabase};
 use super::loading_role::{self, LoadingRole};
-use crate::cancel::CancelToken;
 use crate::codec::Digest;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::databases::properties::Properties;
@@ -19,6 +18,7 @@ use crate::docker::Container;
 use crate::dump::format::Format;
 use crate::dump::sql::{ExtensionPlace, LeftOut, Rules};
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::operation::{Operation, SessionRole};
 use crate::postgres::canceller::Canceller;
 use crate::postgres::connections;
 use crate::postgres::lock::{self, LockMode};
@@ -45,10 +45,7 @@ use crate::text::units::{bytes, counted};
 /// A restore, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]
 pub(crate) struct RestorePlan {
-    /// The operation's id.
-    pub(crate) operation: String,
-    /// Requesting user, for `pg_stat_activity`: `user@host`.
-    pub(crate) who: String,
+    pub(crate) operation: Operation,
     pub(crate) source: DumpSource,
     /// Time and origin of the dump, in words.
     pub(crate) origin: String,
@@ -98,8 +95,6 @@ pub(crate) struct RestorePlan {
     pub(crate) source_path: SearchPath,
     /// Unpacking threads.
     pub(crate) threads: usize,
-    /// Time of the restore, RFC 3339.
-    pub(crate) at: String,
     /// Longest wait for envctl's own lock.
     pub(crate) lock_limit: Duration,
     /// The ways the bytes may take.
@@ -179,7 +174,7 @@ impl fmt::Display for RestorePlan {
             writeln!(
                 f,
                 "  previous {first} as {:?} until you drop it",
-                kept_name(&self.operation, &self.database)
+                kept_name(&self.operation.id, &self.database)
             )?;
         } else {
             writeln!(f, "  creates  database {:?}", self.database)?;
@@ -228,7 +223,7 @@ impl RestorePlan {
     /// The name the replaced database will be kept under; `None` where none is replaced.
     pub(crate) fn kept_name(&self) -> Option<String> {
         let replaces = self.exists && !self.findings.in_place;
-        replaces.then(|| kept_name(&self.operation, &self.database))
+        replaces.then(|| kept_name(&self.operation.id, &self.database))
     }
 }
 
@@ -309,15 +304,10 @@ fn readable(version: &ServerVersion, examined: &ExaminedDump) -> Result<()> {
 ///
 /// # Errors
 /// See [`load`] and [`crate::databases::swap::swap`]. Unless the kind is `Unknown`, the database is as it was.
-pub(crate) async fn run(
-    container: &Container,
-    plan: Confirmed<RestorePlan>,
-    progress: &Arc<dyn Progress>,
-    interrupt: &CancelToken,
-) -> Result<Restored> {
+pub(crate) async fn run(container: &Container, plan: Confirmed<RestorePlan>) -> Result<Restored> {
     let plan = plan.into_plan();
-    let short = plan.operation.get(..8).unwrap_or(&plan.operation);
-    let name = format!("envctl/{short} restore {}", plan.who);
+    let Operation { cancel, progress, .. } = &plan.operation;
+    let name = plan.operation.application_name(SessionRole::Restore);
     let locking = async {
         // The lock lives in the database that is replaced; a new one has nobody to share it with.
         if !plan.exists {
@@ -325,7 +315,7 @@ pub(crate) async fn run(
         }
         let access = plan.access.to(&plan.database);
         let holding = lock::hold(container, &access, &name, LockMode::Exclusive, plan.lock_limit);
-        interrupt.or(holding).await?.map(Some)
+        cancel.or(holding).await?.map(Some)
     };
     let opening = async {
         let standing = standing::outside(container, &plan.access, Some(&plan.database), &name);
@@ -333,10 +323,10 @@ pub(crate) async fn run(
         let canceller = Canceller::of(&mut admin, &name).await;
         Ok::<_, Error>((admin, canceller, lock))
     };
-    let (mut admin, canceller, lock) = Box::pin(interrupt.or(opening)).await??;
+    let (mut admin, canceller, lock) = Box::pin(cancel.or(opening)).await??;
     let place = admin.access().clone();
-    let staging = staging_name(&plan.operation, &plan.database);
-    let loader = format!("envctl/{short} load");
+    let staging = staging_name(&plan.operation.id, &plan.database);
+    let loader = plan.operation.application_name(SessionRole::Load);
     let preparing = async {
         tidy(&mut admin, progress).await?;
         if !plan.roles.missing.is_empty() {
@@ -345,10 +335,8 @@ pub(crate) async fn run(
         }
         Ok(())
     };
-    let result = match interrupt.or(preparing).await {
-        Ok(Ok(())) => {
-            beside(container, &plan, &mut admin, &staging, (&name, &loader), progress, interrupt).await
-        }
+    let result = match cancel.or(preparing).await {
+        Ok(Ok(())) => beside(container, &plan, &mut admin, &staging, (&name, &loader)).await,
         Ok(Err(error)) | Err(error) => Err(error),
     };
     match result {
@@ -368,7 +356,7 @@ pub(crate) async fn run(
                 Some(canceller) if matches!(error.kind(), ErrorKind::Interrupted(_)) => canceller.end().await,
                 _ => admin,
             };
-            let role = loading_role::name_of(&plan.operation);
+            let role = loading_role::name_of(&plan.operation.id);
             let cleaning = staging::clean_up(admin, (&staging, &role), &loader);
             let cleaned = tokio::time::timeout(Duration::from_secs(20), cleaning).await.unwrap_or(false);
             Err(if cleaned {
@@ -404,16 +392,15 @@ async fn beside(
     admin: &mut Session,
     staging: &str,
     (name, loader): (&str, &str),
-    progress: &Arc<dyn Progress>,
-    interrupt: &CancelToken,
 ) -> Result<Restored> {
+    let Operation { cancel, progress, .. } = &plan.operation;
     let live = match &plan.data_only {
         Some(rows) => {
             progress.step("locking the tables against writers");
             let access = plan.access.to(&plan.database);
             let (rows, names) = ((rows, &access), (name, loader));
             let holding = LiveDatabase::hold(container, rows, names, plan.lock_limit);
-            Some(interrupt.or(holding).await??)
+            Some(cancel.or(holding).await??)
         }
         None => None,
     };
@@ -425,11 +412,11 @@ async fn beside(
             in_place::check(container, &plan.access.to(staging), None).await?;
         } else {
             progress.step(&format!("creating {staging}"));
-            staging::create(admin, staging, &properties, &plan.operation).await?;
+            staging::create(admin, staging, &properties, &plan.operation.id).await?;
         }
         Ok::<_, Error>((properties, role))
     };
-    let (properties, role) = interrupt.or(creating).await??;
+    let (properties, role) = cancel.or(creating).await??;
     progress.step(&format!("loading {}", plan.source.name()));
     let expected = match plan.shared {
         // Only a worker can read the file itself.
@@ -437,11 +424,8 @@ async fn beside(
         // What nobody has counted yet (a pipe) may be large.
         _ => plan.bytes.unwrap_or(u64::MAX),
     };
-    let chosen = plan
-        .ways
-        .choose(container.engine(), admin, &plan.operation, (DumpKind::Files, expected), progress, interrupt)
-        .await?;
-    let loading = interrupt.or(LoadSettings::of(admin)).await??;
+    let chosen = plan.ways.choose(admin, &plan.operation, (DumpKind::Files, expected)).await?;
+    let loading = cancel.or(LoadSettings::of(admin)).await??;
     let loaders = LoadRunner::new(container, chosen, plan.ways.transport, loading, progress);
     let properties = &properties;
     let filling = StagingLoad {
@@ -452,8 +436,6 @@ async fn beside(
         properties,
         role: role.as_ref(),
         live: live.as_ref(),
-        progress,
-        interrupt,
     };
     let LoadTotals { rows, tables, bytes, notes, unfinished } = match filling.run(admin, &loaders).await {
         Ok(filled) => filled,
@@ -466,7 +448,7 @@ async fn beside(
         progress.step("setting owners and rights");
         let unfinished = (prepared, deferred, properties.owner.as_str());
         let finishing = role.finish(container, plan, (admin, staging), unfinished, loader);
-        if let Err(error) = interrupt.or(finishing).await.flatten() {
+        if let Err(error) = cancel.or(finishing).await.flatten() {
             loaders.end().await;
             return Err(error);
         }
@@ -482,9 +464,8 @@ async fn beside(
         live: plan.database.clone(),
         exists: plan.exists,
         incoming: staging.to_owned(),
-        kept: kept_name(&plan.operation, &plan.database),
+        kept: kept_name(&plan.operation.id, &plan.database),
         operation: plan.operation.clone(),
-        at: plan.at.clone(),
         given: plan.properties.clone(),
     };
     // From here on Ctrl-C waits: the swap takes a second, and half of it does not exist.

@@ -1,14 +1,11 @@
 //! `envctl backup --all-databases`: every database and the roles, in one tar.
 
-use std::sync::Arc;
-
 use super::create::{CreateArgs, destination, request, show};
 use crate::backup::all_databases::create_all;
 use crate::commands::context::CommandContext;
 use crate::dump::format::Format;
 use crate::error::{self, Result};
 use crate::postgres::connect::FirstSession;
-use crate::progress::Progress;
 use crate::repository::manifest::Purpose;
 
 /// File extension of a backup of all databases.
@@ -26,9 +23,8 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
         ctx.ui.say(&format!("would back up all databases to {}", destination(&request)));
         return Ok(());
     }
-    let progress: Arc<dyn Progress> = ctx.ui.progress();
     let container = &found.container;
-    let making = create_all(container, &request, session, &progress, &ctx.interrupt);
+    let making = create_all(container, &request, session);
     let created = making.await;
     ctx.ui.end_progress();
     show(ctx, &created?);

@@ -1,7 +1,6 @@
 //! `envctl backup [create]`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -22,8 +21,6 @@ use crate::fsutil::atomic_file;
 use crate::postgres::Session;
 use crate::postgres::connect::FirstSession;
 use crate::postgres::tools::pg_dump::DumpOptions;
-use crate::progress::Progress;
-use crate::random::nonce;
 use crate::repository::manifest::{BackupSource, Manifest, Purpose};
 use crate::repository::name::Label;
 use crate::text::shell_word::shell_word;
@@ -157,11 +154,10 @@ pub(crate) async fn perform(
     request: &BackupRequest,
     open: Option<Session>,
 ) -> Result<Created> {
-    let progress: Arc<dyn Progress> = app.ui.progress();
     let stdout: Option<Box<dyn std::io::Write + Send>> =
         (request.destination == BackupTarget::Stdout).then(|| Box::new(app.ui.raw_stdout()) as _);
     let container = &found.container;
-    let created = create(container, request, open, stdout, &progress, &app.interrupt).await;
+    let created = create(container, request, open, stdout).await;
     app.ui.end_progress();
     created
 }
@@ -188,7 +184,7 @@ pub(crate) fn request(
     let extension = if args.all_databases { all_databases::EXTENSION.to_owned() } else { form.extension() };
     let target = &found.target;
     let catalog = find_catalog::of_found(settings, found)?;
-    let started = stack.now();
+    let operation = stack.operation();
     let destination = match &args.output {
         Some(path) if path.as_os_str() == "-" => BackupTarget::Stdout,
         Some(path) => BackupTarget::File {
@@ -196,7 +192,7 @@ pub(crate) fn request(
             taken: if args.force { OnExisting::Replace } else { OnExisting::Refuse },
         },
         None => BackupTarget::File {
-            path: catalog.free_name(Label::new(started), &extension),
+            path: catalog.free_name(Label::new(operation.started), &extension),
             taken: OnExisting::Next,
         },
     };
@@ -234,8 +230,7 @@ pub(crate) fn request(
         &args.exclude_table_data
     };
     Ok(BackupRequest {
-        operation: nonce(),
-        who: stack.who(),
+        operation,
         purpose,
         source: BackupSource {
             stack: target.stack.clone(),
@@ -260,7 +255,6 @@ pub(crate) fn request(
         compression: form.outside,
         threads: stack.threads(),
         destination,
-        started,
         lock_limit: settings.timeouts.lock,
         stall_limit: settings.timeouts.stall.unwrap_or(FOR_EVER),
         ways,

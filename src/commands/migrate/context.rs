@@ -13,7 +13,6 @@ use crate::migrations::sql::SqlDriver;
 use crate::migrations::{Driver, History};
 use crate::postgres::Session;
 use crate::postgres::connect::FirstSession;
-use crate::random::nonce;
 
 /// The database and who migrates it.
 pub(crate) struct MigrationContext {
@@ -58,11 +57,8 @@ impl StackContext {
             layout: Layout::Flat,
             folder: PathBuf::new(),
             project: None,
-            operation: nonce(),
-            who: self.who(),
+            operation: self.operation(),
             lock_limit: settings.timeouts.lock,
-            progress: self.ui.progress(),
-            interrupt: self.interrupt.clone(),
         };
         let guard = GUARD.iter().filter_map(|name| self.set_variable(name)).collect();
         DriverSearch { settings, environment: &self.environment, target, sql, guard }.find().await

@@ -65,8 +65,7 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, path: &Path) -
         let path = crate::commands::backup::safety(stack, &there).await?;
         stack.ui.say(&format!("what is in {database:?} now is backed up in {}", path.display()));
     }
-    let progress: Arc<dyn Progress> = stack.ui.progress();
-    let restored = carry_out(&found.container, plan, &progress, &stack.interrupt).await;
+    let restored = carry_out(&found.container, plan).await;
     stack.ui.end_progress();
     show(stack, &restored?);
     drop(unpacked);
@@ -113,7 +112,7 @@ impl WholePlan<'_> {
                 database: args.into.clone().unwrap_or_else(|| name.clone()),
                 encoding: Some(&properties.encoding),
             };
-            let planning = plan(&found.container, &found.access, wanted, &options, &stack.interrupt);
+            let planning = plan(&found.container, &found.access, wanted, &options);
             let planned = Box::pin(planning).await;
             let (mut plan, detail) = planned.map_err(|e| e.context(format!("database {name:?}")))?;
             if let Some(detail) = detail {
@@ -138,7 +137,8 @@ impl WholePlan<'_> {
         preflight::space(&found.container, data, needed).await?;
         let access: Access = found.access.clone();
         let origin = origin(unpacked.manifest.as_ref());
-        Ok(ClusterPlan { name: path.display().to_string(), origin, roles, access, notes, databases })
+        let (name, operation) = (path.display().to_string(), options.operation);
+        Ok(ClusterPlan { operation, name, origin, roles, access, notes, databases })
     }
 }
 

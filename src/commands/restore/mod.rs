@@ -139,8 +139,7 @@ impl RestoreArgs {
             return Err(error::usage(format!("{origin}: at most {most} sessions load")));
         }
         Ok(RestoreOptions {
-            who: stack.who(),
-            now: stack.now(),
+            operation: stack.operation(),
             threads: stack.threads(),
             jobs: self.jobs.or(settings.restore.jobs.and_then(|jobs| u8::try_from(jobs).ok())),
             ways: self.ways.ways(stack, settings)?,
@@ -218,7 +217,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     let examined = examined.as_ref();
     let wanted = RestoreInput { source, examined, asked: reading, roles, database, encoding: None };
     let options = args.options(&stack)?;
-    let planning = plan(&found.container, &found.access, wanted, &options, &ctx.interrupt);
+    let planning = plan(&found.container, &found.access, wanted, &options);
     let (mut plan, detail) = Box::pin(planning).await?;
     if let Some(detail) = detail {
         ctx.ui.detail(&detail);
@@ -231,8 +230,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
         let path = super::backup::safety(&stack, &before).await?;
         ctx.ui.say(&format!("what is there now is backed up in {}", path.display()));
     }
-    let progress: Arc<dyn Progress> = ctx.ui.progress();
-    let restoring = carry_out(&found.container, plan, &progress, &ctx.interrupt);
+    let restoring = carry_out(&found.container, plan);
     let restored = Box::pin(restoring).await;
     ctx.ui.end_progress();
     show(ctx, &restored?);

@@ -9,7 +9,6 @@ use crate::databases::undo::{UndoPlan, undo};
 use crate::error::{self, Result};
 use crate::postgres::connections::ConnectionGroup;
 use crate::postgres::{preflight, standing};
-use crate::random::nonce;
 
 /// Arguments of `restore undo`.
 #[derive(clap::Args, Debug)]
@@ -50,19 +49,17 @@ pub(crate) async fn run(_args: &UndoArgs, ctx: &CommandContext) -> Result<()> {
     };
     let (back, warnings, sessions) = ctx.interrupt.or(looking).await??;
     let plan = UndoPlan {
-        operation: nonce(),
-        who: ctx.who(),
+        operation: ctx.operation(),
         database: name.clone(),
         back,
         sessions,
         warnings,
         access: found.access.clone(),
         version: found.facts.version.clone(),
-        at: ctx.now().to_string(),
         lock_limit: stack.settings.timeouts.lock,
     };
     let Some(plan) = ctx.confirm(plan, &found.target)? else { return Ok(()) };
-    let (kept, left_out) = undo(&found.container, plan, &ctx.interrupt).await?;
+    let (kept, left_out) = undo(&found.container, plan).await?;
     for statement in left_out {
         ctx.ui.warn(&not_copied(&statement));
     }

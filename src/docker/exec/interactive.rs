@@ -47,7 +47,7 @@ pub(crate) enum Outcome {
 pub(crate) async fn converse(
     container: &Container,
     spec: &ExecSpec,
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<Outcome> {
     let value = nonce();
     let spec = spec.clone().env(kill_tree::TAG, value.clone());
@@ -68,7 +68,7 @@ pub(crate) async fn converse(
         tokio::pin!(talk);
         tokio::select! {
         biased;
-        signal = interrupt.wait() => {
+        signal = cancel.wait() => {
             // Keep on draining while the command is being ended: its last words are worth having.
             let ending = kill_tree::end_marked(container, spec.user.as_deref(), &value);
             tokio::pin!(ending);

@@ -17,12 +17,12 @@ use crate::random::nonce;
 pub(crate) async fn run(
     container: &Container,
     spec: &ExecSpec,
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<CommandOutput> {
     let value = nonce();
     let spec = spec.clone().env(TAG, value.clone());
     let running = container.capture(&spec, Some(b""));
-    let captured = match interrupt.or(running).await {
+    let captured = match cancel.or(running).await {
         Ok(captured) => captured?,
         Err(stopped) => {
             let ended = kill_tree::end_marked(container, spec.user.as_deref(), &value).await;

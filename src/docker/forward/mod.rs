@@ -114,7 +114,7 @@ pub(crate) async fn serve(
     forward: Forward,
     listener: TcpListener,
     progress: &Arc<dyn Progress>,
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<()> {
     let value = nonce();
     let forward = Arc::new(forward);
@@ -122,7 +122,7 @@ pub(crate) async fn serve(
     let ended = loop {
         tokio::select! {
             biased;
-            signal = interrupt.wait() => break crate::cancel::interrupted(signal),
+            signal = cancel.wait() => break crate::cancel::interrupted(signal),
             gone = watch(&forward) => break gone,
             Some(done) = connections.join_next() => {
                 if let Ok(Err(error)) = done {

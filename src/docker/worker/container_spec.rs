@@ -41,7 +41,7 @@ pub(crate) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
         attach_stderr: Some(true),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         labels: Some(HashMap::from([
-            (LABEL.to_owned(), spec.operation.clone()),
+            (LABEL.to_owned(), spec.operation.to_string()),
             (DIR_LABEL.to_owned(), private_dir.clone()),
             (HOST_LABEL.to_owned(), spec.machine.clone()),
         ])),
@@ -143,7 +143,7 @@ pub(crate) fn workers(json: &[u8], date: Option<i64>) -> Result<Vec<OrphanWorker
         .into_iter()
         .filter_map(|row| {
             let mut labels = row.labels?;
-            let operation = labels.remove(LABEL)?;
+            let operation = labels.remove(LABEL)?.into();
             let private_dir = labels.remove(DIR_LABEL)?.into();
             let running = match &*row.state {
                 "exited" | "dead" => false,

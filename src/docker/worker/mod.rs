@@ -25,6 +25,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::fsutil::private_dir::PrivateDir;
+use crate::operation::OperationId;
 pub(crate) use exit_status::{NOT_RUN, starved};
 pub(crate) use orphans::{OrphanWorker, reap, this_machine};
 
@@ -46,7 +47,7 @@ pub(crate) struct Limits {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkerSpec {
     /// The operation's id.
-    pub(crate) operation: String,
+    pub(crate) operation: OperationId,
     /// The container's name.
     pub(crate) name: String,
     /// The image: the database container's own by its id, so that the tools are of its version, or one that was named.
@@ -165,7 +166,7 @@ impl From<Error> for WorkerError {
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerFactory {
     /// The operation's id.
-    pub(crate) operation: String,
+    pub(crate) operation: OperationId,
     /// Directory in which the workers' private directories are made.
     pub(crate) private_dirs: PathBuf,
     /// Resource limits of each worker.
@@ -183,7 +184,7 @@ impl WorkerFactory {
     /// [`Unfit`]: the reason for which workers cannot be used.
     pub(crate) async fn open(
         engine: &Arc<dyn Engine>,
-        operation: &str,
+        operation: &OperationId,
         private_dirs: &Path,
         limits: Limits,
     ) -> Result<Self, Unfit> {
@@ -204,7 +205,7 @@ impl WorkerFactory {
             format!("{}:{}", rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
         };
         Ok(Self {
-            operation: operation.to_owned(),
+            operation: operation.clone(),
             private_dirs: private_dirs.to_owned(),
             limits,
             user,
@@ -213,10 +214,10 @@ impl WorkerFactory {
     }
 
     /// For workers on the daemon's own machine, which is another one. They are nobody there.
-    pub(crate) fn remote(operation: &str, private_dirs: &Path, limits: Limits) -> Self {
+    pub(crate) fn remote(operation: &OperationId, private_dirs: &Path, limits: Limits) -> Self {
         let user = "65534:65534".to_owned();
         Self {
-            operation: operation.to_owned(),
+            operation: operation.clone(),
             private_dirs: private_dirs.to_owned(),
             limits,
             user,
@@ -237,7 +238,7 @@ impl WorkerFactory {
     pub(crate) fn worker(&self, database: &Container, private_dir: PrivateDir, tool: &ExecSpec) -> Worker {
         let name = format!(
             "envctl-{}-{}",
-            self.operation.get(..8).unwrap_or(&self.operation),
+            self.operation.short(),
             private_dir
                 .path()
                 .file_name()

@@ -12,13 +12,14 @@ use sha2::{Digest as _, Sha256};
 use crate::docker::engine::Engine;
 use crate::fsutil::private_dir;
 use crate::fsutil::private_dir::DirOwner;
+use crate::operation::OperationId;
 
 /// A worker of whatever envctl, as the engine lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrphanWorker {
     /// The container's id.
     pub(crate) id: String,
-    pub(crate) operation: String,
+    pub(crate) operation: OperationId,
     /// The room that it says it has.
     pub(crate) private_dir: PathBuf,
     /// The machine of that room, in the words of [`this_machine`].

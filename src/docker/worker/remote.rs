@@ -35,7 +35,7 @@ pub(crate) async fn run(
     tool: &ExecSpec,
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<VerifiedExit, WorkerError> {
     let nonce = nonce();
     let worker = workshop.worker(database, private_dir, &wrapped(tool, &nonce));
@@ -51,7 +51,7 @@ pub(crate) async fn run(
         }
         followed.map_err(WorkerError::Failed)
     };
-    let ran = interrupt.or(ran).await;
+    let ran = cancel.or(ran).await;
     worker.end().await;
     let end = ran??;
     match unfit(&end.stderr).filter(|_| end.exit_code != 0 && !end.begun) {

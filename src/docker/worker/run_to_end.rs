@@ -25,9 +25,9 @@ pub(crate) async fn run(
     worker: &Worker,
     mut done: impl FnMut() -> u64,
     stall_limit: Duration,
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<VerifiedExit, WorkerError> {
-    let mut exec = interrupt.or(worker.start()).await??;
+    let mut exec = cancel.or(worker.start()).await??;
     let mut text = StderrTail::default();
     let (mut before, mut since) = (0, tokio::time::Instant::now());
     let end = {
@@ -40,7 +40,7 @@ pub(crate) async fn run(
         tokio::pin!(listening);
         loop {
             tokio::select! {
-                end = interrupt.or(&mut listening) => break end??,
+                end = cancel.or(&mut listening) => break end??,
                 () = tokio::time::sleep(LOOK) => {
                     let now = done();
                     if now != before {

@@ -63,7 +63,7 @@ impl CommandDriver {
 
     /// Any program in the tool's directory.
     async fn call(&self, argv: &[String]) -> Result<CommandOutput> {
-        program::run(&self.backend, &spec(&self.tool, argv), &self.sql.interrupt).await
+        program::run(&self.backend, &spec(&self.tool, argv), &self.sql.operation.cancel).await
     }
 
     /// The tool itself.
@@ -202,7 +202,7 @@ impl CommandDriver {
 
     /// Runs it, and takes a non-zero exit code for a failure.
     async fn must(&self, argv: &[String]) -> Result<()> {
-        self.sql.progress.step(&format!("{}: {}", self.tool.name, argv.join(" ")));
+        self.sql.operation.progress.step(&format!("{}: {}", self.tool.name, argv.join(" ")));
         let captured = self.run(argv).await?;
         if captured.exit_code == 0 {
             return Ok(());
@@ -212,10 +212,10 @@ impl CommandDriver {
 
     async fn hold(&self) -> Result<Session> {
         let sql = &self.sql;
-        let application = format!("envctl/{} migrate {}", &sql.operation[..8], sql.who);
+        let application = sql.application();
         let holding =
             lock::hold(&sql.container, &sql.access, &application, LockMode::Exclusive, sql.lock_limit);
-        sql.interrupt.or(holding).await?
+        sql.operation.cancel.or(holding).await?
     }
 
     /// Drops everything, applies everything, and seeds where the tool can: by the tool's own verb, else envctl empties
@@ -228,7 +228,7 @@ impl CommandDriver {
             self.must(argv).await?;
         } else {
             let mut blocking = self.hold().await?;
-            self.sql.progress.step("dropping what is there");
+            self.sql.operation.progress.step("dropping what is there");
             crate::migrations::command::drop_schemas::empty(&mut blocking, self.sql.lock_limit).await?;
             let ran = self.apply_now().await;
             blocking.close().await;
@@ -247,7 +247,7 @@ impl CommandDriver {
     pub(crate) async fn create(&self, name: &MigrationName, empty: bool) -> Result<Vec<ChangedFile>> {
         let argv = self.tool.creating(name, empty)?;
         let before = new_files::listing(self).await?;
-        self.sql.progress.step(&format!("{}: {}", self.tool.name, argv.join(" ")));
+        self.sql.operation.progress.step(&format!("{}: {}", self.tool.name, argv.join(" ")));
         let captured = self.run(&argv).await?;
         if captured.exit_code != 0 {
             return Err(failure(&self.tool, &argv, &captured, &self.backend.name));

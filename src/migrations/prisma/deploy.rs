@@ -108,12 +108,12 @@ impl PrismaDriver {
             self.sql.wait_for_tools_lock(&mut session, PRISMA_LOCK).await?;
             self.sql.wait_for_dumps(&mut session).await
         };
-        self.sql.interrupt.or(free).await??;
+        self.sql.operation.cancel.or(free).await??;
         let began = session.value("SELECT pg_catalog.clock_timestamp()").await?.unwrap_or_default();
-        self.sql.progress.step(&format!("prisma {}", arguments[..2].join(" ")));
+        self.sql.operation.progress.step(&format!("prisma {}", arguments[..2].join(" ")));
         // node-postgres calls itself so in `pg_stat_activity`; the native engine has no name there.
         let spec = self.cli.spec(arguments, &self.guard).env("PGAPPNAME", self.sql.application());
-        let running = run_command::run(&self.backend, &spec, &self.sql.interrupt);
+        let running = run_command::run(&self.backend, &spec, &self.sql.operation.cancel);
         let cancelled = RefCell::new(None);
         let ran = tokio::select! {
             biased;
@@ -145,7 +145,7 @@ impl PrismaDriver {
             if let Some(blocking) = &blocking
                 && told.replace(blocking.pid.clone()).as_ref() != Some(&blocking.pid)
             {
-                self.sql.progress.step(&format!("Prisma waits for {blocking}"));
+                self.sql.operation.progress.step(&format!("Prisma waits for {blocking}"));
             }
             let first = since.as_ref().filter(|(known, _)| *known == pid).map(|(_, at)| *at);
             let at = first.unwrap_or_else(Instant::now);

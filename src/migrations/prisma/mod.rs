@@ -57,7 +57,8 @@ impl PrismaDriver {
 
     /// Runs `prisma WORDS`.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<CommandOutput> {
-        run_command::run(&self.backend, &self.cli.spec(arguments, &self.guard), &self.sql.interrupt).await
+        run_command::run(&self.backend, &self.cli.spec(arguments, &self.guard), &self.sql.operation.cancel)
+            .await
     }
 
     /// Returns the state of each migration.

@@ -165,7 +165,7 @@ impl Studio {
         (image, program): (&str, Option<&str>),
         port: u16,
         url: &Secret,
-        interrupt: &CancelToken,
+        cancel: &CancelToken,
     ) -> Result<Self> {
         let unfit = |unfit: Unfit| no_worker(unfit, image);
         let private_dir = workshop.private_dir().map_err(unfit)?;
@@ -183,7 +183,7 @@ impl Studio {
             let exec = worker.start().await.map_err(unfit)?;
             Ok((worker.container().await?, exec))
         };
-        match interrupt.or(started).await.and_then(|started| started) {
+        match cancel.or(started).await.and_then(|started| started) {
             Ok((container, Exec { output, input, .. })) => {
                 let place = StudioPlace::Worker(Box::new(worker));
                 Ok(Self { container, output, input, place, arguments: Vec::new() })

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::SqlDriver;
 use crate::error::{self, Error, Result};
+use crate::operation::{self, SessionRole};
 use crate::postgres::lock::{self, LockMode};
 use crate::postgres::session::Refusal;
 use crate::postgres::{BlockingSession, Session};
@@ -24,7 +25,7 @@ impl SqlDriver {
         let application = self.application();
         let holding =
             lock::hold(&self.container, &self.access, &application, LockMode::Exclusive, self.lock_limit);
-        self.interrupt.or(holding).await?
+        self.operation.cancel.or(holding).await?
     }
 
     /// Condition that this session holds envctl's lock and the tool's.
@@ -52,7 +53,7 @@ impl SqlDriver {
             if started.elapsed() >= self.lock_limit {
                 return Err(migrated_elsewhere(tools_lock(session, key).await?.as_ref()));
             }
-            self.progress.step("waiting for another migration");
+            self.operation.progress.step("waiting for another migration");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
@@ -65,7 +66,7 @@ impl SqlDriver {
             if started.elapsed() >= self.lock_limit {
                 return Err(migrated_elsewhere(Some(&blocking)));
             }
-            self.progress.step(&format!("waiting for another migration: {blocking}"));
+            self.operation.progress.step(&format!("waiting for another migration: {blocking}"));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
@@ -73,17 +74,20 @@ impl SqlDriver {
 
     /// A dump holds every table: the first ALTER TABLE would queue behind it, and the application behind that.
     pub(crate) async fn wait_for_dumps(&self, session: &mut Session) -> Result<()> {
-        let dumps = "WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid() \
-             AND (a.application_name ~ '^pg_dump' OR a.application_name ~ '^envctl/[0-9a-f]{8} dump') \
-             ORDER BY a.backend_start";
+        let dump = operation::pattern(&[SessionRole::Dump]);
+        let dumps = format!(
+            "WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid() \
+             AND (a.application_name ~ '^pg_dump' OR a.application_name ~ '{dump}') \
+             ORDER BY a.backend_start"
+        );
         let started = Instant::now();
-        while let Some(dump) = BlockingSession::find(session, dumps).await? {
+        while let Some(dump) = BlockingSession::find(session, &dumps).await? {
             if started.elapsed() >= self.lock_limit {
                 return Err(error::busy(format!("a dump of this database runs: {dump}"))
                     .note("a migration beside it would make the application wait")
                     .hint("let it end, or wait with `--lock-timeout 30m`"));
             }
-            self.progress.step(&format!("waiting for {dump} to end"));
+            self.operation.progress.step(&format!("waiting for {dump} to end"));
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         Ok(())
@@ -101,7 +105,7 @@ impl SqlDriver {
             if started.elapsed() >= QUEUE_LIMIT {
                 break;
             }
-            self.progress.step(&format!("waiting for {waiting} to give up waiting for us"));
+            self.operation.progress.step(&format!("waiting for {waiting} to give up waiting for us"));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
@@ -120,7 +124,7 @@ impl SqlDriver {
             if let Ok(mut session) = self.session().await {
                 while let Ok(blocking) = blocking_session(&mut session, pid).await {
                     if let Some(blocking) = blocking {
-                        self.progress.step(&format!("waiting for {blocking}"));
+                        self.operation.progress.step(&format!("waiting for {blocking}"));
                         seen.replace(Some(blocking));
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -13,7 +13,6 @@ mod run;
 pub(crate) mod statements;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use history_table::PRISMA_LOCK;
@@ -32,13 +31,12 @@ use super::history::{History, Migration, MigrationState};
 use super::layout::{Layout, Script};
 use super::plan::{MigrationPlan, PlannedMigration};
 use super::{risk, runnable};
-use crate::cancel::CancelToken;
 use crate::docker::Container;
 use crate::error::{self, Result};
 use crate::migrations::directory;
+use crate::operation::{Operation, SessionRole};
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
-use crate::progress::Progress;
 use crate::text::sql_quote::literal;
 
 /// Runner of SQL migrations on one database.
@@ -54,16 +52,9 @@ pub(crate) struct SqlDriver {
     pub(crate) folder: PathBuf,
     /// The project's directory, for short paths.
     pub(crate) project: Option<PathBuf>,
-    /// The operation's id.
-    pub(crate) operation: String,
-    /// Name of the caller, for `pg_stat_activity`.
-    pub(crate) who: String,
+    pub(crate) operation: Operation,
     /// Longest wait for a lock: the tool's, envctl's, and those of tables.
     pub(crate) lock_limit: Duration,
-    /// Receiver of progress messages.
-    pub(crate) progress: Arc<dyn Progress>,
-    /// The wish to stop.
-    pub(crate) interrupt: CancelToken,
 }
 
 /// The database's side of a comparison.
@@ -90,12 +81,12 @@ impl SqlDriver {
     }
 
     pub(crate) fn application(&self) -> String {
-        format!("envctl/{} migrate {}", &self.operation[..8], self.who)
+        self.operation.application_name(SessionRole::Migrate)
     }
 
     async fn session(&self) -> Result<Session> {
         let opening = Session::open(&self.container, &self.access, "envctl");
-        self.interrupt.or(opening).await?
+        self.operation.cancel.or(opening).await?
     }
 
     /// Compares files and database.
@@ -112,7 +103,7 @@ impl SqlDriver {
     /// Returns the state of each migration, through an open session. Over many stacks each further session costs time.
     pub(crate) async fn history_in(&self, session: &mut Session) -> Result<History> {
         let scripts = self.layout.read(&self.folder)?;
-        let kept = self.interrupt.or(self.look(session)).await??;
+        let kept = self.operation.cancel.or(self.look(session)).await??;
         let mut history = self.compare(&scripts, &kept)?;
         if let Some(unfinished) = kept.unfinished()
             && let Some(blocking) = tools_lock(session, kept.history_table.lock()).await?
@@ -140,7 +131,7 @@ impl SqlDriver {
         session: &mut Session,
     ) -> Result<(MigrationPlan, Option<error::Error>)> {
         let scripts = self.layout.read(&self.folder)?;
-        let kept = self.interrupt.or(self.look_settled(session)).await??;
+        let kept = self.operation.cancel.or(self.look_settled(session)).await??;
         let history = self.compare(&scripts, &kept)?;
         Self::refuse_unsettled(&history, &kept)?;
         let pending = Self::pending(&scripts, &history);

@@ -25,7 +25,7 @@ impl SqlDriver {
         let kept = self.look(&mut session).await?;
         self.take_tools_lock(&mut session, kept.history_table.lock()).await?;
         self.wait_for_dumps(&mut session).await?;
-        self.progress.step("dropping what is there");
+        self.operation.progress.step("dropping what is there");
         let pid = session.value("SELECT pg_catalog.pg_backend_pid()").await?.unwrap_or_default();
         let dropping = drop_schema(&mut session, &kept.history_table.schema, self.lock_limit.as_millis());
         let (dropped, blocking) = self.watched(&pid, dropping).await;

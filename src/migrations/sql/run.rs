@@ -70,7 +70,7 @@ impl SqlDriver {
     /// `Unknown`: the connection was lost inside of one. What was applied before it stays.
     pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
         let mut session = self.hold().await?;
-        let ran = self.interrupt.or(Box::pin(self.apply_in(&mut session, plan.plan()))).await;
+        let ran = self.operation.cancel.or(Box::pin(self.apply_in(&mut session, plan.plan()))).await;
         match ran {
             Ok(result) => {
                 session.close().await;
@@ -104,7 +104,7 @@ impl SqlDriver {
         let agreed = |script: &&Script| plan.pending.iter().any(|planned| planned.name == script.name);
         let mut files = Self::pending(&scripts, &history).into_iter().filter(agreed).peekable();
         while let Some(script) = files.next() {
-            self.progress.step(&format!("applying {}", script.name));
+            self.operation.progress.step(&format!("applying {}", script.name));
             let character = Character::of(&script.sql);
             let more = files.peek().is_some();
             let step = RunStep { kept: &kept, script, character, more, before, done: &done };
@@ -112,7 +112,7 @@ impl SqlDriver {
             done.applied.push(script.name.clone());
             before = Some(&script.key);
         }
-        self.progress.on(Event::Done);
+        self.operation.progress.on(Event::Done);
         let invalid = invalid_indexes(session).await?;
         if !invalid.is_empty() {
             done.remarks.push(format!(
@@ -158,7 +158,7 @@ impl SqlDriver {
                     session.query(&format!("DROP INDEX CONCURRENTLY IF EXISTS {index}")).await?;
                 }
                 note(session, kept.history_table.take_back(&id, step.before)).await?;
-                self.progress.on(Event::Warning(format!(
+                self.operation.progress.on(Event::Warning(format!(
                     "{}: deadlock with another session; trying again",
                     script.name
                 )));

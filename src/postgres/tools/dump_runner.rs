@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -17,16 +16,17 @@ use crate::docker::worker;
 use crate::docker::worker::{
     Limits, Unfit, Worker, WorkerError, WorkerFactory, remote, run_to_end, stdout_fifo,
 };
-use crate::docker::{Container, Engine, ExecSpec};
+use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::private_dir;
+use crate::operation::Operation;
 use crate::postgres::tools::decompress;
 use crate::postgres::tools::pg_dump;
 use crate::postgres::tools::pg_dump::{DumpOptions, WireCompression};
 use crate::postgres::tools::worker_access;
 use crate::postgres::tools::worker_access::ListenAddress;
 use crate::postgres::{Access, Session};
-use crate::progress::{Event, Progress};
+use crate::progress::Event;
 use crate::sync::join;
 
 /// Requested transport.
@@ -108,20 +108,18 @@ impl TransportOptions {
     /// A worker was asked for and cannot serve; the session is lost; `Interrupted`.
     pub(crate) async fn choose(
         &self,
-        engine: &Arc<dyn Engine>,
         session: &mut Session,
-        operation: &str,
+        operation: &Operation,
         (work, bytes): (DumpKind, u64),
-        progress: &Arc<dyn Progress>,
-        interrupt: &CancelToken,
     ) -> Result<TransportChoice> {
+        let engine = session.container().engine().clone();
         let elsewhere = self.elsewhere.iter().map(PathBuf::as_path);
         let homes: Vec<&Path> =
             std::iter::once(&*self.private_dirs).chain(self.disk.as_deref()).chain(elsewhere).collect();
-        for left in interrupt.or(worker::reap(engine, &homes)).await? {
-            let short = left.operation.get(..8).unwrap_or(&left.operation).to_owned();
-            progress.on(Event::Warning(format!(
-                "removed the worker of envctl/{short}, orphan of an envctl that was killed"
+        for left in operation.cancel.or(worker::reap(&engine, &homes)).await? {
+            operation.progress.on(Event::Warning(format!(
+                "removed the worker of envctl/{}, orphan of an envctl that was killed",
+                left.operation.short()
             )));
         }
         match self.transport {
@@ -134,13 +132,13 @@ impl TransportOptions {
         let port = ListenAddress::of(session).await?;
         if let (Ok(port), DumpKind::Stream, false) = (&port, work, engine.is_local()) {
             return Ok(TransportChoice::Remote(
-                WorkerFactory::remote(operation, &self.private_dirs, self.limits),
+                WorkerFactory::remote(&operation.id, &self.private_dirs, self.limits),
                 port.clone(),
             ));
         }
         let opened = async {
             let port = port?;
-            Ok((WorkerFactory::open(engine, operation, &self.private_dirs, self.limits).await?, port))
+            Ok((WorkerFactory::open(&engine, &operation.id, &self.private_dirs, self.limits).await?, port))
         };
         match opened.await {
             Ok((workshop, port)) => Ok(TransportChoice::Worker(workshop, port)),
@@ -172,7 +170,7 @@ pub(crate) struct DumpRunner<'a> {
     /// Longest silence of the stream before the container is inspected.
     pub(crate) stall_limit: Duration,
     /// The wish to stop.
-    pub(crate) interrupt: &'a CancelToken,
+    pub(crate) cancel: &'a CancelToken,
 }
 
 impl DumpRunner<'_> {
@@ -210,7 +208,7 @@ impl DumpRunner<'_> {
         let spec = pg_dump::to_stdout(access, self.options, self.application);
         let run = async |spec: &ExecSpec, blocks| {
             let dumping = verified_stream::run(self.container, spec, blocks, self.stall_limit);
-            Ok(self.interrupt.or(dumping).await??)
+            Ok(self.cancel.or(dumping).await??)
         };
         match self.packed_or_not(&spec, &blocks, run).await {
             Ok(end) => Ok((end, TransportUsed { transport: "exec", why })),
@@ -259,7 +257,7 @@ impl DumpRunner<'_> {
         let (database, stall_limit) = (self.container, self.stall_limit);
         let run = async |spec: &ExecSpec, blocks| {
             let private_dir = workshop.private_dir()?;
-            remote::run(database, workshop, private_dir, spec, blocks, stall_limit, self.interrupt).await
+            remote::run(database, workshop, private_dir, spec, blocks, stall_limit, self.cancel).await
         };
         self.packed_or_not(&spec, blocks, run).await
     }
@@ -318,7 +316,7 @@ impl DumpRunner<'_> {
             seen(bytes);
             bytes
         };
-        let ran = run_to_end::run(&worker, look, self.stall_limit, self.interrupt).await;
+        let ran = run_to_end::run(&worker, look, self.stall_limit, self.cancel).await;
         worker.end().await;
         Ok((ran?, worker, directory))
     }
@@ -349,7 +347,7 @@ impl DumpRunner<'_> {
         blocks: &mpsc::Sender<Vec<u8>>,
     ) -> Result<VerifiedExit, WorkerError> {
         let worker = self.worker(workshop, spec, password_of).await?;
-        let ran = stdout_fifo::run(&worker, blocks.clone(), self.stall_limit, self.interrupt).await;
+        let ran = stdout_fifo::run(&worker, blocks.clone(), self.stall_limit, self.cancel).await;
         worker.end().await;
         ran
     }

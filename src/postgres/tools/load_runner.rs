@@ -142,7 +142,7 @@ impl<'a> LoadRunner<'a> {
         application: &str,
         (archive, list, options): (&Path, Option<&str>, &[&str]),
         jobs: u8,
-        interrupt: &CancelToken,
+        cancel: &CancelToken,
     ) -> Result<Result<VerifiedExit, Unfit>> {
         let (workshop, port) = match &self.chosen {
             TransportChoice::Worker(workshop, port) => (workshop, port),
@@ -159,10 +159,10 @@ impl<'a> LoadRunner<'a> {
         };
         let spec = worker_access::over_tcp(spec, port);
         let archive = (archive, list);
-        match self.to_its_end(workshop, &spec, archive, None, interrupt).await? {
+        match self.to_its_end(workshop, &spec, archive, None, cancel).await? {
             Err(Unfit::NotConnected(text)) if worker_access::wants_password(&text) => {
                 let spec = worker_access::with_passfile(spec);
-                self.to_its_end(workshop, &spec, archive, Some(access), interrupt).await
+                self.to_its_end(workshop, &spec, archive, Some(access), cancel).await
             }
             other => Ok(other),
         }
@@ -174,14 +174,14 @@ impl<'a> LoadRunner<'a> {
         spec: &ExecSpec,
         archive: (&Path, Option<&str>),
         password_of: Option<&Access>,
-        interrupt: &CancelToken,
+        cancel: &CancelToken,
     ) -> Result<Result<VerifiedExit, Unfit>> {
         let worker = match self.worker(workshop, spec, password_of, Some(archive)).await? {
             Ok(worker) => worker,
             Err(unfit) => return Ok(Err(unfit)),
         };
         // What it has done nobody sees before its end.
-        let ran = run_to_end::run(&worker, || 0, LOOK_AGAIN, interrupt).await;
+        let ran = run_to_end::run(&worker, || 0, LOOK_AGAIN, cancel).await;
         match ran {
             Ok(end) => Ok(Ok(end)),
             Err(WorkerError::Unfit(unfit)) => Ok(Err(unfit)),

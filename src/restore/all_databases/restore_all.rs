@@ -4,22 +4,22 @@
 //! they are; a database whose restore fails is as it was, and it is said which are done.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::{Roles, UnpackedCluster};
-use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Parts, Plan};
 use crate::docker::Container;
 use crate::error::{Error, ErrorKind, Result};
+use crate::operation::Operation;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
-use crate::progress::{Event, Progress};
+use crate::progress::Event;
 use crate::restore::run;
 use crate::restore::run::{RestorePlan, Restored};
 
 /// A restore of all databases, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterPlan {
+    pub(crate) operation: Operation,
     /// The file.
     pub(crate) name: String,
     /// Time and source of the backup, as text.
@@ -102,22 +102,18 @@ pub(crate) async fn missing_roles(session: &mut Session, unpacked: &UnpackedClus
 ///
 /// # Errors
 /// Error of [`crate::restore::run::run`] for the first database that fails, with notes on restored and unchanged databases.
-pub(crate) async fn run(
-    container: &Container,
-    plan: Confirmed<ClusterPlan>,
-    progress: &Arc<dyn Progress>,
-    interrupt: &CancelToken,
-) -> Result<RestoredAll> {
-    let ClusterPlan { roles, access, .. } = plan.plan().clone();
+pub(crate) async fn run(container: &Container, plan: Confirmed<ClusterPlan>) -> Result<RestoredAll> {
+    let ClusterPlan { operation, roles, access, .. } = plan.plan().clone();
+    let Operation { cancel, progress, .. } = operation;
     if !roles.statements.is_empty() {
         progress.step("creating roles");
-        interrupt.or(create(container, &access, &roles)).await??;
+        cancel.or(create(container, &access, &roles)).await??;
     }
     let mut done: Vec<Restored> = Vec::new();
     let mut parts = plan.each().into_iter();
     while let Some((database, part)) = parts.next() {
         progress.on(Event::Detail(format!("restoring database {database:?}")));
-        match Box::pin(run::run(container, part, progress, interrupt)).await {
+        match Box::pin(run::run(container, part)).await {
             Ok(restored) => done.push(restored),
             Err(error) => {
                 let rest: Vec<String> = parts.map(|(database, _)| database).collect();

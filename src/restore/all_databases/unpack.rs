@@ -75,23 +75,22 @@ pub(crate) async fn unpack(
     only: Option<&str>,
     trust: bool,
     keys: &ManifestKeys,
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<UnpackedCluster> {
-    let (path, only, stop, keys) =
-        (path.to_owned(), only.map(str::to_owned), interrupt.clone(), keys.clone());
-    interrupt.blocking(move || take_apart(&path, only.as_deref(), (trust, &keys), &stop)).await
+    let (path, only, stop, keys) = (path.to_owned(), only.map(str::to_owned), cancel.clone(), keys.clone());
+    cancel.blocking(move || take_apart(&path, only.as_deref(), (trust, &keys), &stop)).await
 }
 
 fn take_apart(
     path: &Path,
     only: Option<&str>,
     (trust, keys): (bool, &ManifestKeys),
-    interrupt: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<UnpackedCluster> {
     let shown = path.display();
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     if let Some(manifest) = &manifest {
-        let now = stored_sha256(path, interrupt)?;
+        let now = stored_sha256(path, cancel)?;
         if now != manifest.stored_sha256 {
             return Err(error::integrity(format!(
                 "{shown} is not what its manifest says: SHA-256 {now} instead of {}",
@@ -120,7 +119,7 @@ fn take_apart(
     let private_dir = PrivateDir::make(&home).map_err(cannot)?;
     let place = private_dir.directory("all").map_err(cannot)?;
     fs::create_dir(place.join(DATABASES)).map_err(cannot)?;
-    let names = extract(path, &place, only, interrupt).map_err(|e| e.context(&shown))?;
+    let names = extract(path, &place, only, cancel).map_err(|e| e.context(&shown))?;
     let databases = databases(&place, &names, only).map_err(|e| e.context(&shown))?;
     let globals = whole_globals(&place).map_err(|e| e.context(&shown))?;
     Ok(UnpackedCluster { manifest, databases, globals, _private_dir: private_dir })
@@ -132,12 +131,7 @@ fn incomplete(what: impl std::fmt::Display) -> Error {
 }
 
 /// Writes the files that are wanted; gives the names of all.
-fn extract(
-    path: &Path,
-    place: &Path,
-    only: Option<&str>,
-    interrupt: &CancelToken,
-) -> Result<BTreeSet<String>> {
+fn extract(path: &Path, place: &Path, only: Option<&str>, cancel: &CancelToken) -> Result<BTreeSet<String>> {
     let broken = |e: io::Error| error::integrity("the tar is damaged").because(e);
     let file = open_file(path)?;
     let len = file.metadata().map_err(broken)?.len();
@@ -163,8 +157,8 @@ fn extract(
             let target = place.join(&name);
             let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target);
             let mut out: File = written.map_err(|e| write_failure(&target, e))?;
-            let copied = io::copy(&mut interrupt.over(&mut member), &mut out)
-                .map_err(|e| write_failure(&target, e))?;
+            let copied =
+                io::copy(&mut cancel.over(&mut member), &mut out).map_err(|e| write_failure(&target, e))?;
             if copied != size {
                 return Err(incomplete(format!("it ends inside {shown}")));
             }

@@ -3,20 +3,18 @@
 //! Promises: a second attempt begins with an empty database and never in what the first has left; several sessions make no
 //! restore fail that one session would have carried out.
 
-use std::sync::Arc;
-
-use crate::cancel::CancelToken;
 use crate::databases::properties::Properties;
 use crate::databases::staging;
 use crate::docker::Container;
 use crate::docker::exec::verified_stream::with_whereabouts;
 use crate::dump::sql::{Rules, Summary};
 use crate::error::{self, Error, Result};
+use crate::operation::Operation;
 use crate::postgres::preflight::{self, CreateFrom};
 use crate::postgres::tools::load_runner::LoadRunner;
 use crate::postgres::tools::statement_error::{Complaint, LoadFailure};
 use crate::postgres::{Access, Session};
-use crate::progress::{Event, Progress};
+use crate::progress::Event;
 use crate::restore::data_only::LiveDatabase;
 use crate::restore::explain;
 use crate::restore::explain::Cause;
@@ -43,8 +41,6 @@ pub(crate) struct StagingLoad<'a> {
     pub(crate) role: Option<&'a LoadingRole>,
     /// The live database, where the dump holds rows alone.
     pub(crate) live: Option<&'a LiveDatabase<'a>>,
-    pub(crate) progress: &'a Arc<dyn Progress>,
-    pub(crate) interrupt: &'a CancelToken,
 }
 
 /// Content of the filled staging database.
@@ -112,9 +108,9 @@ impl StagingLoad<'_> {
             }
         };
         if let Some(live) = self.live {
-            self.progress.step("adding indexes and keys");
+            self.plan.operation.progress.step("adding indexes and keys");
             let source = self.plan.source.name();
-            self.interrupt.or(live.finish(self.staging, &source)).await??;
+            self.plan.operation.cancel.or(live.finish(self.staging, &source)).await??;
             self.remove_aids().await?;
         }
         Ok(filled)
@@ -122,12 +118,13 @@ impl StagingLoad<'_> {
 
     /// Loads over as many sessions as the plan has; what they are refused one loads again, in the dump's own order.
     async fn attempts(&self, admin: &mut Session, loaders: &LoadRunner<'_>) -> Result<(Attempt, LoadTarget)> {
-        let Self { plan, loader, progress, interrupt, .. } = self;
+        let Self { plan, loader, .. } = self;
+        let Operation { cancel, progress, .. } = &plan.operation;
         let mut ground = self.prepare(admin).await?;
         match &plan.shared {
             Some(ParallelPlan::Plain(shared)) => {
                 let loading = parallel::load(loaders, &ground.access, loader, shared, progress);
-                match interrupt.or(loading).await? {
+                match cancel.or(loading).await? {
                     Ok(()) => {
                         let (rows, tables, bytes) = shared.holds();
                         let filled = LoadTotals { rows, tables, bytes, notes: Vec::new(), unfinished: None };
@@ -168,18 +165,18 @@ impl StagingLoad<'_> {
         let mut rules = plan.rules.clone();
         rules.restricted = plan.is_foreign() && plan.version.psql_knows_restrict();
         if let Some(live) = self.live {
-            self.progress.step("copying what stays from the live database");
-            self.interrupt.or(live.prepare(self.staging)).await??;
+            self.plan.operation.progress.step("copying what stays from the live database");
+            self.plan.operation.cancel.or(live.prepare(self.staging)).await??;
         }
         let Some(role) = self.role else {
             return Ok(LoadTarget { access: plan.access.to(self.staging), rules, apart: None });
         };
         let preparing = role.prepare(self.container, plan, (admin, self.staging), self.loader);
-        let prepared = self.interrupt.or(preparing).await??;
+        let prepared = self.plan.operation.cancel.or(preparing).await??;
         if let Some(live) = self.live {
-            let name = loading_role::name_of(&plan.operation);
+            let name = loading_role::name_of(&plan.operation.id);
             let admitting = live.admit(self.staging, &name);
-            self.interrupt.or(admitting).await??;
+            self.plan.operation.cancel.or(admitting).await??;
         }
         rules.apart = Some(prepared.apart.clone());
         Ok(LoadTarget { access: prepared.access.clone(), rules, apart: Some(prepared) })
@@ -202,7 +199,7 @@ impl StagingLoad<'_> {
         if matches!(cause, Some(Cause::SearchPath { .. })) {
             return Err(self.told(failure.error, &complaint, cause));
         }
-        self.progress.on(Event::Warning(format!(
+        self.plan.operation.progress.on(Event::Warning(format!(
             "the load with {sessions} sessions failed; one session loads the dump again, in its own order: {}",
             complaint.first()
         )));
@@ -216,9 +213,9 @@ impl StagingLoad<'_> {
         jobs: u8,
         ground: &LoadTarget,
     ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
-        let Self { container, loader, progress, interrupt, .. } = self;
+        let Self { container, loader, .. } = self;
         let LoadTarget { access, rules, .. } = ground;
-        spread.load(container, loaders, (access, rules), (loader, jobs), progress, interrupt).await
+        spread.load(container, loaders, (access, rules), (loader, jobs), &self.plan.operation).await
     }
 
     /// The failure with its cause, where the staging database tells one.
@@ -249,7 +246,7 @@ impl StagingLoad<'_> {
             session.close().await;
             cause
         };
-        self.interrupt.or(looking).await.ok()?
+        self.plan.operation.cancel.or(looking).await.ok()?
     }
 
     /// A session in the staging database.
@@ -272,7 +269,7 @@ impl StagingLoad<'_> {
             session.close().await;
             Ok(())
         };
-        self.interrupt.or(installing).await?
+        self.plan.operation.cancel.or(installing).await?
     }
 
     async fn remove_aids(&self) -> Result<()> {
@@ -280,14 +277,14 @@ impl StagingLoad<'_> {
         if aids.is_empty() {
             return Ok(());
         }
-        self.progress.step("adding what was put off");
+        self.plan.operation.progress.step("adding what was put off");
         let removing = async {
             let mut session = self.inside().await?;
             aids.remove(&mut session).await?;
             session.close().await;
             Ok(())
         };
-        self.interrupt.or(removing).await?
+        self.plan.operation.cancel.or(removing).await?
     }
 
     async fn by_one(
@@ -310,8 +307,9 @@ impl StagingLoad<'_> {
             loading: loaders.loading(),
             one_transaction: plan.findings.in_place,
         };
-        let loading = load(self.container, &ground.access, loaders, &request, self.progress);
-        let LoadedDump { summary, mut notes, left_out } = match self.interrupt.or(loading).await? {
+        let loading = load(self.container, &ground.access, loaders, &request, &plan.operation.progress);
+        let LoadedDump { summary, mut notes, left_out } = match self.plan.operation.cancel.or(loading).await?
+        {
             Ok(loaded) => loaded,
             Err(failure) => return Err(self.explained(failure, &ground.access).await),
         };
@@ -341,10 +339,10 @@ impl StagingLoad<'_> {
         (ground, deferred): (LoadTarget, Vec<String>),
     ) -> Result<LoadTotals> {
         let (rows, tables) = if row_counts::is_uncounted(summary) {
-            self.progress.step("counting what was loaded");
+            self.plan.operation.progress.step("counting what was loaded");
             match self.live {
-                Some(live) => self.interrupt.or(live.count(self.staging)).await??,
-                None => self.interrupt.or(self.counted(summary, &ground.access)).await??,
+                Some(live) => self.plan.operation.cancel.or(live.count(self.staging)).await??,
+                None => self.plan.operation.cancel.or(self.counted(summary, &ground.access)).await??,
             }
         } else {
             (summary.rows(), summary.copies.len())
@@ -367,8 +365,8 @@ impl StagingLoad<'_> {
     /// Recreates the staging database and prepares it again for a load.
     async fn empty(&self, admin: &mut Session, ground: &mut LoadTarget) -> Result<()> {
         let emptying =
-            staging::again(admin, self.staging, self.loader, self.properties, &self.plan.operation);
-        self.interrupt.or(emptying).await??;
+            staging::again(admin, self.staging, self.loader, self.properties, &self.plan.operation.id);
+        self.plan.operation.cancel.or(emptying).await??;
         self.install_aids().await?;
         *ground = self.prepare(admin).await?;
         Ok(())

@@ -4,7 +4,7 @@
 //! reports it, then every relation and every row count as the server answers, and a file that is still the same.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use crate::cancel::CancelToken;
 use crate::codec::Digest;
@@ -15,11 +15,12 @@ use crate::dump::format::Format;
 use crate::dump::sql::{Rules, Summary};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::private_dir::PrivateDir;
+use crate::operation::Operation;
 use crate::postgres::Access;
 use crate::postgres::tools::load_runner::LoadRunner;
 use crate::postgres::tools::pg_restore;
 use crate::postgres::tools::statement_error::LoadFailure;
-use crate::progress::{Event, Progress};
+use crate::progress::Event;
 use crate::restore::input::{DumpSource, ExaminedDump, changed, stored_sha256};
 use crate::restore::load::archive::{check, refused};
 use crate::sync::lock;
@@ -57,7 +58,7 @@ impl ParallelArchive {
         path: &Path,
         examined: &ExaminedDump,
         jobs: u8,
-        interrupt: &CancelToken,
+        cancel: &CancelToken,
     ) -> Result<std::result::Result<Self, &'static str>> {
         if examined.format == Format::Plain {
             return Ok(Err("it is no archive"));
@@ -71,7 +72,7 @@ impl ParallelArchive {
             Some(manifest) => Some(manifest.stored_sha256),
             // A directory has no bytes of its own; its tables are counted all the same.
             None if path.is_dir() => None,
-            None => Some(hash(path, interrupt).await?),
+            None => Some(hash(path, cancel).await?),
         };
         let summary = examined.summary.clone();
         Ok(Ok(Self { path: absolute, jobs, summary, stored, unpacked: Mutex::default() }))
@@ -99,14 +100,14 @@ impl ParallelArchive {
         loaders: &LoadRunner<'_>,
         (access, rules): (&Access, &Rules),
         (application, jobs): (&str, u8),
-        progress: &Arc<dyn Progress>,
-        interrupt: &CancelToken,
+        operation: &Operation,
     ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
+        let Operation { cancel, progress, .. } = operation;
         let aside = |why: &dyn std::fmt::Display| {
             let loads = "one session loads it through the daemon";
             progress.on(Event::Detail(format!("ignoring -j {jobs}, {loads}: {why}")));
         };
-        let archive = match self.readable(interrupt).await {
+        let archive = match self.readable(cancel).await {
             Ok(path) => path,
             Err(error) if loaders.needs_worker() || matches!(error.kind(), ErrorKind::Interrupted(_)) => {
                 return Err(error.into());
@@ -116,7 +117,7 @@ impl ParallelArchive {
                 return Ok(None);
             }
         };
-        let Filtered { list, deferred, options, partial } = self.filtered(rules, interrupt).await?;
+        let Filtered { list, deferred, options, partial } = self.filtered(rules, cancel).await?;
         if partial && loaders.needs_worker() {
             return Err(error::refused(format!(
                 "a worker's pg_restore reads {} itself, and parts of its statements have to be changed",
@@ -133,7 +134,7 @@ impl ParallelArchive {
         let over = if jobs == 1 { "one session".to_owned() } else { format!("{jobs} sessions") };
         progress.step(&format!("loading {} by pg_restore over {over}", self.path.display()));
         let end = match loaders
-            .pg_restore(access, application, (&archive, list.as_deref(), options), jobs, interrupt)
+            .pg_restore(access, application, (&archive, list.as_deref(), options), jobs, cancel)
             .await?
         {
             Ok(end) => end,
@@ -150,7 +151,7 @@ impl ParallelArchive {
         progress.step("counting what was loaded");
         let notes = check(container, access, application, &self.summary).await?;
         let Some(stored) = self.stored else { return Ok(Some((notes, deferred))) };
-        if hash(&self.path, interrupt).await? == stored {
+        if hash(&self.path, cancel).await? == stored {
             Ok(Some((notes, deferred)))
         } else {
             Err(changed(&name).into())
@@ -158,7 +159,7 @@ impl ParallelArchive {
     }
 
     /// Returns the list of the entries that are restored by these rules, and what is left for later.
-    async fn filtered(&self, rules: &Rules, interrupt: &CancelToken) -> Result<Filtered> {
+    async fn filtered(&self, rules: &Rules, cancel: &CancelToken) -> Result<Filtered> {
         if !touches_archive(rules) {
             return Ok(Filtered::default());
         }
@@ -178,12 +179,12 @@ impl ParallelArchive {
             let (list, partial) = (Some(filter.list()), filter.is_partial());
             Ok(Filtered { list, deferred: filter.finish().1.deferred, options, partial })
         };
-        interrupt.blocking(reading).await
+        cancel.blocking(reading).await
     }
 
     /// Returns a path that `pg_restore` can read: the file, the directory, or a directory with the tar's files.
-    async fn readable(&self, interrupt: &CancelToken) -> Result<PathBuf> {
-        let (path, stop) = (self.path.clone(), interrupt.clone());
+    async fn readable(&self, cancel: &CancelToken) -> Result<PathBuf> {
+        let (path, stop) = (self.path.clone(), cancel.clone());
         let unpacking = move || {
             let Ok(members @ Members::Tar { .. }) = Members::open(&path) else { return Ok(None) };
             let cannot = |e| error::failed("the tar cannot be unpacked beside itself").because(e);
@@ -192,7 +193,7 @@ impl ParallelArchive {
             members.unpack(&directory, &stop).map_err(cannot)?;
             Ok(Some((private_dir, directory)))
         };
-        let Some((private_dir, directory)) = interrupt.blocking(unpacking).await? else {
+        let Some((private_dir, directory)) = cancel.blocking(unpacking).await? else {
             return Ok(self.path.clone());
         };
         *lock(&self.unpacked) = Some(private_dir);
@@ -205,7 +206,7 @@ fn touches_archive(rules: &Rules) -> bool {
     !Rules { restricted: false, ..rules.clone() }.is_empty()
 }
 
-async fn hash(path: &Path, interrupt: &CancelToken) -> Result<Digest> {
-    let (path, stop) = (path.to_owned(), interrupt.clone());
-    interrupt.blocking(move || stored_sha256(&path, &stop)).await
+async fn hash(path: &Path, cancel: &CancelToken) -> Result<Digest> {
+    let (path, stop) = (path.to_owned(), cancel.clone());
+    cancel.blocking(move || stored_sha256(&path, &stop)).await
 }
