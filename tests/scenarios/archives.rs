@@ -25,6 +25,32 @@ fn a_custom_backup_is_listed_and_is_the_latest() {
     project.drop_siblings();
 }
 
+/// The list of entries ends far behind the first block of the file, and few data follow.
+#[test]
+fn an_archive_that_is_nearly_all_list_is_restored() {
+    for server in Server::each() {
+        let project = Project::new(server, "listed");
+        project.fill(20);
+        let digest = project.digest();
+        for kilobytes in [500, 1500, 2500] {
+            project.sql(&format!(
+                "do $do$ begin execute 'create or replace function wordy() returns int language sql as $f$ select 1 /* ' \
+                 || repeat(md5('x'), 32 * {kilobytes}) || ' */ $f$'; end $do$"
+            ));
+            let made = project.run(&["backup", "--format", "custom", "-q"]).code(0).out();
+            for transport in ["exec", "worker"] {
+                let restore = ["restore", made.trim(), "--yes", "--no-backup", "--transport", transport];
+                project.run(&restore).code(0);
+                assert_eq!(project.digest(), digest, "{kilobytes} kB, {transport}");
+            }
+            let bytes = std::fs::read(made.trim()).unwrap();
+            project.run_with(&bytes, &["restore", "-", "--yes", "--no-backup"]).code(0);
+            assert_eq!(project.sql("select wordy()"), "1");
+        }
+        project.drop_siblings();
+    }
+}
+
 #[test]
 fn a_part_in_an_archive_is_a_part() {
     let project = Project::new(Server::shared(17), "part");

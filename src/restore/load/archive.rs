@@ -160,7 +160,12 @@ fn read(
         progress.on(Event::Bytes { done: dump.bytes(), total: request.expected });
     }
     let (sha256, left_out) = dump.finish();
-    Ok((contents.finish(), sha256, left_out))
+    let read = (contents.finish(), sha256, left_out);
+    // A long list of entries with few data behind it may be judged only at the end.
+    if !held.is_empty() && judge(&read, request).is_ok() {
+        let _ = sender.blocking_send(held);
+    }
+    Ok(read)
 }
 
 /// Exit code and stderr of pg_restore.
