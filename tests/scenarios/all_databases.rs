@@ -194,7 +194,7 @@ fn what_is_cut_or_bent_changes_nothing(project: &Project, tar: &Path, state: &[S
         project.run(&["restore", name, "--yes", "--no-backup"]).code(8);
     }
     std::fs::write(project.path().join("foreign.tar"), &whole).unwrap();
-    project.run(&["restore", "foreign.tar", "--yes"]).code(6).says("nobody vouches");
+    project.run(&["restore", "foreign.tar", "--yes"]).code(6).says("were not written by envctl");
     assert_eq!([ODD, QUOTED].map(|d| contents(server, d)), *state);
     assert_eq!(list(), databases);
 }

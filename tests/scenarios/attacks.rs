@@ -615,7 +615,7 @@ fn code_that_the_server_runs_by_itself_is_not_run_as_a_superuser() {
                     server.bytes(&format!("pg_dump -U postgres {format} {source}")),
                 );
                 let into = format!("victim_{at}{}", &format[2..]);
-                let refused = restore(&project, &file, &into, &[]).code(6).says(told).says("nobody vouches");
+                let refused = restore(&project, &file, &into, &[]).code(6).says(told).says("untrusted");
                 let there = format!(
                     "select count(*) from pg_database where datname = '{into}' or datname like 'envctl%'"
                 );

@@ -150,7 +150,7 @@ fn checks_of_a_file_that_nobody_vouches_for_are_not_put_off_without_trust() {
             std::fs::remove_file(project.path().join(format!("{file}.json"))).unwrap();
             let args = [&["restore", file, "--into", &other, "--yes", "--no-backup"], *restore].concat();
             let deferred = [&args[..], &["--defer-checks"]].concat();
-            project.run(&deferred).code(6).says("a file that nobody vouches for").says("--trust");
+            project.run(&deferred).code(6).says("an untrusted file").says("--trust");
             assert_eq!(
                 server.sql(
                     "postgres",
