@@ -139,7 +139,7 @@ pub(crate) async fn create(
             .on(Event::Warning(format!("ended the session {orphan}, orphan of an envctl that was killed")));
     }
     let facts = DatabaseInfo::read(&mut session).await?;
-    let search_path = SearchPath::current(&mut session).await?;
+    let search_path = SearchPath::of_role(&mut session).await?;
     for reliance in Reliance::find(&mut session).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("{}; repair it: `{}`", reliance.told(), reliance.cure())));
     }

@@ -96,13 +96,7 @@ select distinct on (f.oid) f.oid::pg_catalog.regprocedure::text, f.caller, f.nam
 impl Reliance {
     /// Looks into the catalog; reads no table of the user's.
     pub(crate) async fn find(session: &mut Session) -> Result<Vec<Self>, Refusal> {
-        let before = session.value("select pg_catalog.current_setting('search_path')").await?;
-        // Names are written with their schemas then.
-        session.query("select pg_catalog.set_config('search_path', '', false)").await?;
-        let rows = session.query(LOOK).await;
-        let back = crate::text::sql_quote::literal(&before.unwrap_or_default());
-        session.query(&format!("select pg_catalog.set_config('search_path', {back}, false)")).await?;
-        let found = rows?.into_iter().filter_map(|row| {
+        let found = session.query(LOOK).await?.into_iter().filter_map(|row| {
             let [function, caller, names, schema] = <[String; 4]>::try_from(row).ok()?;
             Some(Self { function, caller, names, schema })
         });

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::access::OWN_PATH;
 use super::session::{Refusal, Session};
 use crate::text::shell_word::shell_word;
 use crate::text::sql_quote::ident;
@@ -19,11 +20,17 @@ impl SearchPath {
         path
     }
 
-    /// Reads the schemas that are there and on the path of this session.
-    pub(crate) async fn current(session: &mut Session) -> Result<Self, Refusal> {
-        let ask = "select pg_catalog.unnest(pg_catalog.current_schemas(false))";
-        let rows = session.query(ask).await?;
-        Ok(Self::of(rows.into_iter().filter_map(|row| row.into_iter().next())))
+    /// Reads the schemas that are there and on the path of the role in this database.
+    pub(crate) async fn of_role(session: &mut Session) -> Result<Self, Refusal> {
+        session.query("reset search_path").await?;
+        let rows = session.query("select pg_catalog.unnest(pg_catalog.current_schemas(false))").await;
+        session.query(&format!("set search_path = {OWN_PATH}")).await?;
+        Ok(Self::of(rows?.into_iter().filter_map(|row| row.into_iter().next())))
+    }
+
+    /// The schema in which a name without one is created: the first of the path, else `public`.
+    pub(crate) fn first(&self) -> &str {
+        self.0.first().map_or("public", String::as_str)
     }
 
     /// Adds a schema behind the others, unless it is there.

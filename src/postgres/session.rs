@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use memchr::memmem;
 
-use super::access::{Access, LIMITS};
+use super::access::{Access, LIMITS, OWN_PATH};
 use super::csv;
 use super::server_error::ServerError;
 use super::standing;
@@ -86,7 +86,7 @@ const FIRST_START_LIMIT: Duration = Duration::from_mins(5);
 const HANDOVER_LIMIT: Duration = Duration::from_secs(15);
 /// Builds the first question: whether the server listens (the temporary server of a first start has its socket alone), the
 /// database's encoding, and which of [`LIMITS`] the server knows. It lifts those for this session, and has SQL_ASCII text
-/// sent as it is.
+/// sent as it is. With [`OWN_PATH`] no function or operator of the database takes the place of PostgreSQL's own.
 fn greeting() -> String {
     let limits = LIMITS.map(|name| format!("'{name}'")).join(", ");
     format!(
@@ -94,7 +94,8 @@ fn greeting() -> String {
                 coalesce((select pg_catalog.string_agg(s.name, ' ') from pg_catalog.pg_settings s \
                           where case when s.name in ({limits}) then pg_catalog.set_config(s.name, '0', false) end = '0'), ''), \
                 case pg_catalog.getdatabaseencoding() when '{SQL_ASCII}' \
-                     then pg_catalog.set_config('client_encoding', '{SQL_ASCII}', false) end"
+                     then pg_catalog.set_config('client_encoding', '{SQL_ASCII}', false) end, \
+                pg_catalog.set_config('search_path', '{OWN_PATH}', false)"
     )
 }
 

@@ -35,8 +35,6 @@ pub(crate) async fn cause(session: &mut Session, complaint: &Complaint) -> Resul
         literal(&table),
         literal(&constraint)
     );
-    // Names are written with their schemas then.
-    session.query("select pg_catalog.set_config('search_path', '', false)").await?;
     let rows = session.query(&ask).await?;
     let Some(Ok([table, definition, function])) = rows.into_iter().next().map(<[String; 3]>::try_from) else {
         return Ok(None);

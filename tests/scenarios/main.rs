@@ -27,6 +27,7 @@ mod foreign_files;
 mod forward;
 mod guards;
 mod hints;
+mod hostile_functions;
 mod limits;
 mod makefile;
 mod many;

@@ -6,22 +6,22 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::migrations::sql::drop_schema;
 use crate::postgres::Session;
+use crate::postgres::search_path::SearchPath;
 use crate::text::sql_quote::ident;
 
 /// Drops every schema of the user's, and makes the one that connections use again, with its owner and rights.
 pub(crate) async fn empty(session: &mut Session, lock_limit: Duration) -> Result<()> {
+    let current = SearchPath::of_role(session).await?.first().to_owned();
     let rows = session
         .query(
-            "SELECT n.nspname, coalesce(current_schema(), 'public') FROM pg_catalog.pg_namespace n \
+            "SELECT n.nspname FROM pg_catalog.pg_namespace n \
              WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
                AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
                                WHERE d.classid = 'pg_catalog.pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')",
         )
         .await?;
-    let mut current = "public".to_owned();
-    for [schema, own] in rows.into_iter().filter_map(|row| <[String; 2]>::try_from(row).ok()) {
-        current.clone_from(&own);
-        if schema != own {
+    for schema in rows.into_iter().filter_map(|row| row.into_iter().next()) {
+        if schema != current {
             session.query(&format!("SET lock_timeout = {}", lock_limit.as_millis())).await?;
             session.query(&format!("DROP SCHEMA IF EXISTS {} CASCADE", ident(&schema))).await?;
         }

@@ -234,11 +234,11 @@ impl HistoryTable {
 
     /// Returns the statement that sets the search path for a file's unqualified names.
     /// Prisma's CLI works in the schema of its URL, whatever the role's own search path is.
-    /// The other tools follow the role's search path; for them the statement is empty.
+    /// The other tools follow the role's search path.
     pub(crate) fn search_path(&self) -> String {
         match self.layout {
-            Layout::Prisma => format!("SET search_path = {}\\; ", ident(&self.schema)),
-            _ => String::new(),
+            Layout::Prisma => format!("SET search_path = {}", ident(&self.schema)),
+            _ => "RESET search_path".to_owned(),
         }
     }
 

@@ -35,6 +35,7 @@ use crate::docker::Container;
 use crate::error::{self, Result};
 use crate::migrations::directory;
 use crate::operation::{Operation, SessionRole};
+use crate::postgres::search_path::SearchPath;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::text::sql_quote::literal;
@@ -209,23 +210,27 @@ impl SqlDriver {
         self.look(session).await
     }
 
-    /// Returns the SQL expression of the schema in which a tool creates its history table.
+    /// Returns the schema in which a tool creates its history table.
     /// For Prisma that is the schema of the URL, `public` unless the URL names another.
-    fn usual_schema(&self) -> &'static str {
-        if self.layout == Layout::Prisma { "'public'::name" } else { "pg_catalog.current_schema()" }
+    async fn usual_schema(&self, session: &mut Session) -> Result<String> {
+        match self.layout {
+            Layout::Prisma => Ok("public".to_owned()),
+            _ => Ok(SearchPath::of_role(session).await?.first().to_owned()),
+        }
     }
 
     /// Finds the table: where it is, else where it would be made.
     async fn look(&self, session: &mut Session) -> Result<RecordedHistory> {
         let name = literal(HistoryTable::table_name(self.layout));
+        let usual = self.usual_schema(session).await?;
         let rows = session
             .query(&format!(
                 "SELECT n.nspname, current_database(), \
                         (SELECT count(*) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'dirty') \
                  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                  WHERE c.relname = {name} AND c.relkind IN ('r', 'p') \
-                 ORDER BY n.nspname <> coalesce({}, 'public'), n.nspname",
-                self.usual_schema()
+                 ORDER BY n.nspname <> {}, n.nspname",
+                literal(&usual)
             ))
             .await?;
         match rows.into_iter().next().map(<[String; 3]>::try_from) {
@@ -246,22 +251,21 @@ impl SqlDriver {
                 let records = rows.into_iter().filter_map(HistoryTable::record).collect();
                 Ok(RecordedHistory { history_table, exists: true, records, strangers: Vec::new() })
             }
-            _ => self.absent(session).await,
+            _ => self.absent(session, usual).await,
         }
     }
 
-    async fn absent(&self, session: &mut Session) -> Result<RecordedHistory> {
+    async fn absent(&self, session: &mut Session, schema: String) -> Result<RecordedHistory> {
         let rows = session
             .query(
-                &format!("SELECT n.name, pg_catalog.current_database(), \
+                &format!("SELECT pg_catalog.current_database(), \
                         coalesce((SELECT pg_catalog.string_agg(relname, ',' ORDER BY relname) FROM pg_catalog.pg_class \
                          WHERE relkind = 'r' AND relnamespace = \
-                               (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = n.name)), '') \
-                 FROM (SELECT coalesce({}, 'public') AS name) n", self.usual_schema()),
+                               (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = {})), '')", literal(&schema)),
             )
             .await?;
-        let [schema, database, tables] =
-            <[String; 3]>::try_from(rows.into_iter().next().unwrap_or_default()).unwrap_or_default();
+        let [database, tables] =
+            <[String; 2]>::try_from(rows.into_iter().next().unwrap_or_default()).unwrap_or_default();
         let strangers = tables.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         let history_table = HistoryTable { layout: self.layout, schema, database };
         Ok(RecordedHistory { history_table, exists: false, records: Vec::new(), strangers })

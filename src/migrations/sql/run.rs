@@ -191,7 +191,8 @@ impl SqlDriver {
         let discard = format!(
             "{reset}\\; CLOSE ALL\\; DEALLOCATE ALL\\; UNLISTEN *\\; DISCARD TEMP\\; DISCARD SEQUENCES"
         );
-        let before = format!("{}{}", kept.history_table.search_path(), kept.history_table.begin(script, id));
+        let before =
+            format!("{}\\; {}", kept.history_table.begin(script, id), kept.history_table.search_path());
         let after = kept.history_table.finish(script, id, step.more);
         let program = Program {
             locked: &locked,
