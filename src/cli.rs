@@ -106,13 +106,15 @@ fn arguments() -> Vec<OsString> {
 /// Rewrites `help exit-codes` where `help` is the verb: behind another verb both words belong to that one.
 fn exit_codes_asked_for(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let verbs = Cli::command();
-    let is_verb = |word: &OsString| {
-        word == "help" || word.to_str().is_some_and(|word| verbs.find_subcommand(word).is_some())
+    let is_verb = |argument: &OsString| {
+        argument == "help"
+            || argument.to_str().is_some_and(|argument| verbs.find_subcommand(argument).is_some())
     };
-    let first = arguments.iter().enumerate().skip(1).find(|(_, word)| *word == "--" || is_verb(word));
-    if let Some((at, word)) = first
-        && word == "help"
-        && arguments.get(at + 1).is_some_and(|word| word == "exit-codes")
+    let first =
+        arguments.iter().enumerate().skip(1).find(|(_, argument)| *argument == "--" || is_verb(argument));
+    if let Some((at, argument)) = first
+        && argument == "help"
+        && arguments.get(at + 1).is_some_and(|argument| argument == "exit-codes")
     {
         arguments.splice(at..at + 2, ["help-exit-codes".into()]);
     }
@@ -125,7 +127,7 @@ fn misunderstood(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         return ExitCode::from(if error.print().is_ok() { 0 } else { 141 });
     }
-    if arguments.iter().any(|word| word == "--json") {
+    if arguments.iter().any(|argument| argument == "--json") {
         let text = error.render().to_string();
         let mut parts = text.trim().splitn(2, "\n\n");
         let message = parts.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -141,8 +143,8 @@ fn misunderstood(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     let verb = arguments
         .iter()
         .skip(1)
-        .filter_map(|word| word.to_str())
-        .find(|word| verbs.find_subcommand(word).is_some());
+        .filter_map(|argument| argument.to_str())
+        .find(|argument| verbs.find_subcommand(argument).is_some());
     ExitCode::from(if matches!(verb, Some("exec" | "shell" | "ssh" | "psql")) { 125 } else { 2 })
 }
 
@@ -213,7 +215,7 @@ mod tests {
             let arguments = line.split(' ').map(OsString::from).collect();
             exit_codes_asked_for(arguments)
                 .iter()
-                .map(|word| word.to_string_lossy().into_owned())
+                .map(|argument| argument.to_string_lossy().into_owned())
                 .collect::<Vec<_>>()
                 .join(" ")
         };

@@ -397,6 +397,77 @@ fn a_comment_begins_with_a_verb_or_a_noun() {
     hold("a comment begins with a verb or a noun of the field", &broken);
 }
 
+/// Terms that a row of the glossary forbids everywhere: those in backticks in its third column.
+fn forbidden_terms() -> Vec<String> {
+    let glossary = std::fs::read_to_string(root().join("docs/glossary.md")).expect("the glossary");
+    let rows = glossary.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
+    let cells = rows.filter_map(|row| row.split('|').nth(2));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+/// Forbidden terms that a file may contain, with the reason. An empty path is any file.
+const ALLOWED_TERMS: &[(&str, &str)] = &[
+    // Parameters of type `CancelToken`, and SIGINT in the words of the shell.
+    ("interrupt", ""),
+    // Drizzle keeps its history in `meta/_journal.json`.
+    ("journal", "src/migrations/"),
+];
+
+/// The words of a line in lower case: of `BlockingSession` and `blocking_session` there are two.
+fn words_of(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut before = ' ';
+    for c in line.chars() {
+        if !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase()) {
+            words.push(String::new());
+        }
+        if c.is_alphanumeric() {
+            words.last_mut().expect("there is one").extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Returns true if a line contains the words of a term one after another; the last one may be a plural.
+fn contains_term(words: &[String], term: &[&str]) -> bool {
+    words.windows(term.len()).any(|window| {
+        window.iter().zip(term).enumerate().all(|(at, (word, expected))| {
+            word == expected || (at + 1 == term.len() && word.strip_suffix('s') == Some(expected))
+        })
+    })
+}
+
+#[test]
+fn no_source_uses_a_term_that_the_glossary_forbids() {
+    let terms = forbidden_terms();
+    assert!(terms.len() > 10, "{terms:?}");
+    let mut broken = Vec::new();
+    for file in rust_files("src") {
+        let allowed = |term: &str| {
+            ALLOWED_TERMS.iter().any(|(name, path)| *name == term && file.path.starts_with(path))
+        };
+        for (number, line) in file.text.lines().enumerate() {
+            let words = words_of(line);
+            for term in terms.iter().filter(|term| !allowed(term)) {
+                if contains_term(&words, &term.split(' ').collect::<Vec<_>>()) {
+                    broken.push(format!("{}:{}: {term}: {}", file.path, number + 1, line.trim()));
+                }
+            }
+        }
+    }
+    hold("docs/glossary.md has another term for this, in names, comments and messages", &broken);
+}
+
+#[test]
+fn word_is_no_identifier() {
+    // Where words of a text are cut, wrapped and masked.
+    let allowed = |file: &File| ["text", "ui"].contains(&file.layer()) || is_test(file);
+    let broken = naming(&["word", "words"], allowed);
+    hold("a word is a message, an argument, a token, a keyword or a name", &broken);
+}
+
 #[test]
 fn a_type_name_means_one_thing() {
     let mut places: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();

@@ -42,8 +42,8 @@ impl App {
             .unwrap_or_else(|| PathBuf::from("/tmp"))
     }
 
-    /// Every place where a run of this user may have had its rooms, [`App::private_dirs`] first: a job of cron has other
-    /// variables than a shell.
+    /// Every place where a run of this user may have had its private directories, [`App::private_dirs`] first: a job
+    /// of cron has other variables than a shell.
     pub(crate) fn all_private_dirs(&self) -> Vec<PathBuf> {
         let user = rustix::process::getuid();
         let set = |name: &str| self.environment.get(name).map(PathBuf::from);

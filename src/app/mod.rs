@@ -38,7 +38,7 @@ use global_args::GlobalArgs;
 pub(crate) struct App {
     /// The printer.
     pub(crate) ui: Ui,
-    /// The user's wish to stop.
+    /// The user's cancel token.
     pub(crate) interrupt: CancelToken,
     trigger: Arc<Trigger>,
     asking: Arc<AtomicBool>,
@@ -289,8 +289,8 @@ impl App {
         })
     }
 
-    /// Name and value of `-e`: `NAME=VALUE` as it is, `NAME` with the value of our own variable. `None` where that is not
-    /// set: the container's own variable stays, as with `docker exec -e NAME`.
+    /// Name and value of `-e`: `NAME=VALUE` as it is, `NAME` with the value of our own variable. `None` where that
+    /// is not set: the container's own variable stays, as with `docker exec -e NAME`.
     pub(crate) fn variable(&self, given: &str) -> Option<(String, String)> {
         match given.split_once('=') {
             Some((name, value)) => Some((name.to_owned(), value.to_owned())),

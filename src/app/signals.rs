@@ -1,4 +1,4 @@
-//! Signals as a wish to stop; the second one is no wish any more.
+//! Signals: the first one cancels the command, the second one ends the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::cancel::Trigger;
 use crate::docker::exec::tty;
 use crate::error::{self, Error, Result};
 
-/// Listens on a thread of its own: signals are heard while a question waits for its answer.
+/// Listens on a thread of its own: signals are handled while a question waits for its answer.
 ///
 /// Returns once the signals are caught: one that came earlier would end the process, and leave what it has started.
 pub(crate) fn hear(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) {
@@ -24,7 +24,7 @@ pub(crate) fn hear(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) {
     let _ = wait.recv();
 }
 
-/// Turns signals into the wish to stop. The second one ends the process: whoever asks twice means now.
+/// Turns signals into a cancelled token. The second one ends the process: whoever asks twice means now.
 async fn listen(
     trigger: Arc<Trigger>,
     asking: Arc<AtomicBool>,

@@ -1,6 +1,6 @@
-//! Making a backup of all databases: each dumped and proven like any other, beside the target, then one tar.
+//! Making a backup of all databases: each dumped and verified like any other, beside the target, then one tar.
 //!
-//! Promises: the tar gets its name only when every dump in it is proven and `globals.sql` has its own end; whatever
+//! Promises: the tar gets its name only when every dump in it is verified and `globals.sql` has its own end; whatever
 //! fails, nothing is left. While it is made it takes its own size of disk twice.
 
 use std::collections::BTreeMap;
@@ -40,8 +40,8 @@ use crate::repository::manifest::{
 use crate::text::percent;
 use crate::text::sql_quote::literal;
 
-/// Backs up every database that can be connected to. `request` says how each is dumped and where the tar goes; `open` is
-/// a session in one of them.
+/// Backs up every database that can be connected to. `request` says how each is dumped and where the tar goes;
+/// `open` is a session in one of them.
 ///
 /// # Errors
 /// Error of [`create`] for the first database that fails; `Tool` where the roles cannot be read. No file remains then.
@@ -211,7 +211,7 @@ async fn globals(
     Ok((globals, summary))
 }
 
-/// Into a room that nobody else may enter.
+/// Into a private directory.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).map_err(|e| crate::fsutil::atomic_file::write_failure(path, e))
 }

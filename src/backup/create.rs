@@ -1,8 +1,10 @@
-//! Making a backup: pg_dump in the container, proven whole, packed on all cores, named when it is safe.
+//! Making a backup: pg_dump in the container, verified, compressed on all cores, named when it is safe.
 //!
-//! The way of a byte: worker → FIFO, or daemon → demultiplexer → proof (see [`crate::postgres::tools::dump_runner`]); then blocks of
-//! 1 MiB, bounded → scanner → packer → temporary file. Memory is constant. The file gets its name only after pg_dump's own exit code, the
-//! dump's own trailer, the packed stream's end and the disk's word; otherwise nothing is left of it.
+//! The way of a byte: worker → FIFO, or daemon → demultiplexer → end marker (see
+//! [`crate::postgres::tools::dump_runner`]); then blocks of
+//! 1 MiB, bounded → scanner → compressor → temporary file. Memory is constant. The file gets its name only after
+//! pg_dump's own exit code, the dump's own trailer, the packed stream's end and the disk's word; otherwise nothing is
+//! left of it.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -50,7 +52,7 @@ pub(crate) enum BackupTarget {
         /// Action if the file name is taken.
         taken: OnExisting,
     },
-    /// Our stdout; no manifest, the exit code is the proof.
+    /// Our stdout; no manifest, the exit code says whether the stream is complete.
     Stdout,
 }
 
@@ -232,7 +234,7 @@ async fn streamed(
     let (blocks, receiver) = mpsc::channel(4);
     let compression = output.pack(receiver, request, facts.table_bytes);
     let dumped = dumping.run(chosen, &request.ways, access, blocks).await;
-    // The sender is gone by now, so the packing thread has seen the end of its input.
+    // The sender is gone by now, so the compression thread has seen the end of its input.
     judge(dumped, join(compression).await, request)
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn judge(
     request: &BackupRequest,
 ) -> Result<(WrittenBackup, VerifiedExit, TransportUsed)> {
     let (end, way) = match (dumped, &packed) {
-        // The packing side stopped taking bytes: its own error is the cause, not the broken pipe.
+        // The compressor stopped taking bytes: its own error is the cause, not the broken pipe.
         (Err(dump_error), Err(_)) if dump_error.kind() == error::ErrorKind::Failed => {
             return Err(packed.err().unwrap_or(dump_error));
         }

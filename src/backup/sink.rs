@@ -1,7 +1,7 @@
-//! The receiving end of a backup: scanner and packer over a file or stdout.
+//! The receiving end of a backup: scanner and compressor over a file or stdout.
 //!
-//! Promises: a file is written beside its final name and gets that only with its manifest ([`BackupSink::publish`]); dropped
-//! before, nothing is left of it.
+//! Promises: a file is written beside its final name and gets that only with its manifest ([`BackupSink::publish`]);
+//! dropped before, nothing is left of it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::progress::{Event, Progress};
 use crate::repository::manifest::{Manifest, path_for};
 use crate::repository::name::Label;
 
-/// The receiving end: scanner and packer over a file or stdout.
+/// The receiving end: scanner and compressor over a file or stdout.
 pub(crate) enum BackupSink {
     File { file: AtomicFile, manifest: AtomicFile, taken: OnExisting },
     Stdout(Box<dyn Write + Send>),
@@ -152,7 +152,7 @@ fn next_name(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(label.next().file_name(extension)))
 }
 
-/// The packer knows that writing failed; where, it does not.
+/// The compressor knows that writing failed; where, it does not.
 fn name_the_disk(error: Error, path: &Path) -> Error {
     match io_of(&error) {
         Some(io) => {

@@ -26,7 +26,7 @@ pub(crate) struct Stored {
     pub(crate) bytes: u64,
     /// Their hash.
     pub sha256: Digest,
-    /// Bytes before packing.
+    /// Bytes before compression.
     pub(crate) plain_bytes: u64,
     /// Their hash.
     pub plain_sha256: Digest,
@@ -51,11 +51,11 @@ enum OutputPipeline {
     Blocks(SyncSender<Vec<u8>>),
 }
 
-/// Three pack 900 MB/s at the usual level, faster than any server dumps, in 26 MiB; each more takes 5. (High levels take
-/// more: 13 MiB a thread at 9.)
+/// Three pack 900 MB/s at the usual level, faster than any server dumps, in 26 MiB; each more takes 5. (High levels
+/// take more: 13 MiB a thread at 9.)
 const MOST_ZSTD_THREADS: usize = 3;
 
-/// The packing end of a stream.
+/// The compressing end of a stream.
 pub(crate) struct StreamCompressor<W> {
     block: Vec<u8>,
     pipeline: Option<OutputPipeline>,
@@ -65,7 +65,7 @@ pub(crate) struct StreamCompressor<W> {
 }
 
 impl<W: Write + Send + 'static> StreamCompressor<W> {
-    /// Starts packing into `out` with so many compressing threads (at least one; of zstd's no more than it needs).
+    /// Starts compressing into `out` with so many compressing threads (at least one; of zstd's no more than it needs).
     pub(crate) fn new(compression: Compression, threads: usize, out: W) -> Result<Self> {
         let threads = threads.max(1);
         let plain = Pool::new(threads + 3);
@@ -76,14 +76,15 @@ impl<W: Write + Send + 'static> StreamCompressor<W> {
         let (pipeline, writer) = match compression {
             Compression::Gzip(level) => {
                 let (jobs, order, packed) = members(level, threads)?;
-                let writer = start("packing", move || write_members(&order, output, &done, &pool, &packed))?;
+                let writer =
+                    start("compression", move || write_members(&order, output, &done, &pool, &packed))?;
                 (jobs, writer)
             }
             Compression::Zstd(level) => {
                 let threads = threads.min(MOST_ZSTD_THREADS);
                 let (blocks, queue) = sync_channel(2);
                 let writer =
-                    start("packing", move || write_zstd(&queue, output, &done, &pool, level, threads))?;
+                    start("compression", move || write_zstd(&queue, output, &done, &pool, level, threads))?;
                 (OutputPipeline::Blocks(blocks), writer)
             }
             Compression::None => {
@@ -95,7 +96,7 @@ impl<W: Write + Send + 'static> StreamCompressor<W> {
         Ok(Self { block: Vec::new(), pipeline: Some(pipeline), writer: Some(writer), finished, plain })
     }
 
-    /// An empty buffer with room for a block, to be filled and given to [`StreamCompressor::write_block`].
+    /// An empty buffer with space for a block, to be filled and given to [`StreamCompressor::write_block`].
     pub(crate) fn empty_block(&self) -> Vec<u8> {
         let mut block = self.plain.take();
         block.reserve_exact(BLOCK);
@@ -215,7 +216,7 @@ fn abandoned(finished: &AtomicBool) -> io::Result<()> {
     if finished.load(Ordering::Acquire) { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
 }
 
-/// Starts the compressors: the lane to them, the writer's end of it, and the pool for their output.
+/// Starts the compressors: the channel to them, the writer's end of it, and the pool for their output.
 fn members(level: u8, threads: usize) -> Result<(OutputPipeline, Receiver<Receiver<CompressedBlock>>, Pool)> {
     let level = CompressionLvl::new(i32::from(level))
         .map_err(|_| crate::error::usage(format!("gzip knows the levels 1 to 12, not {level}")))?;
@@ -225,7 +226,7 @@ fn members(level: u8, threads: usize) -> Result<(OutputPipeline, Receiver<Receiv
     let pool = Pool::new(threads + 3);
     for _ in 0..threads {
         let (queue, pool) = (queue.clone(), pool.clone());
-        start("packing", move || compress(&queue, &pool, level))?;
+        start("compression", move || compress(&queue, &pool, level))?;
     }
     Ok((OutputPipeline::Members { jobs, order }, promises, pool))
 }

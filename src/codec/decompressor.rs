@@ -97,7 +97,7 @@ impl DecompressReader {
         self.trailing.clone()
     }
 
-    /// The next plain block, never empty; none at the end, which is proven.
+    /// The next plain block, never empty; none at the end, which is verified.
     pub(crate) fn next_block(&mut self) -> Result<Option<Vec<u8>>> {
         if self.at < self.block.len() {
             let mut block = std::mem::take(&mut self.block);

@@ -57,7 +57,7 @@ pub(crate) struct ForeignFile {
     pub(crate) hint: &'static str,
 }
 
-/// A file's packing and content.
+/// A file's compression and content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DetectedType {
     /// Compression of the file.
@@ -69,7 +69,7 @@ pub(crate) struct DetectedType {
 /// Number of bytes that [`encoding`] and [`content`] need.
 pub(crate) const ENOUGH: usize = 512;
 
-/// The packing, by the first bytes of the file.
+/// The compression, by the first bytes of the file.
 pub(crate) fn encoding(head: &[u8]) -> FileEncoding {
     let skippable = head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18];
     if head.starts_with(&[0x1f, 0x8b]) {
@@ -142,7 +142,7 @@ const MYSQL: ForeignFile = ForeignFile {
     hint: "move its rows with a tool for that, such as `pgloader`",
 };
 
-/// The content, by the first bytes inside the packing.
+/// The content, by the first bytes inside the compression.
 pub(crate) fn content(head: &[u8]) -> ContentType {
     if head.is_empty() {
         return ContentType::Empty;

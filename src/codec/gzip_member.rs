@@ -22,7 +22,7 @@ pub(crate) fn pack(compressor: &mut Compressor, plain: &[u8], packed: &mut Vec<u
     let bound = compressor.deflate_compress_bound(plain.len());
     packed.clear();
     packed.resize(HEADER + bound + TRAILER, 0);
-    // The bound is libdeflate's own, so there is always room.
+    // The bound is libdeflate's own, so the space always suffices.
     let body = compressor.deflate_compress(plain, &mut packed[HEADER..HEADER + bound]).unwrap_or(0);
     let size = HEADER + body + TRAILER;
     packed[..16].copy_from_slice(&PREFIX);

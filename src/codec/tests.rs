@@ -1,4 +1,4 @@
-//! Packing and unpacking: round trips, other tools, damage, cuts, failing outputs.
+//! Compression and decompression: round trips, other tools, damage, cuts, failing outputs.
 
 use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};

@@ -64,7 +64,7 @@ fn end(loader: &str) -> String {
     )
 }
 
-/// Ends the loading session and drops the side database and the role that loads; gives whether both are gone.
+/// Ends the loading session and drops the staging database and the role that loads; gives whether both are gone.
 pub(crate) async fn clean_up(mut admin: Session, (staging, role): (&str, &str), loader: &str) -> bool {
     // The loader first: at the end of its input psql would run what it has collected so far.
     let end = end(loader);
@@ -101,8 +101,9 @@ async fn drop_database(session: &mut Session, name: &str) -> std::result::Result
     session.query(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(name))).await.map(|_| ())
 }
 
-/// Drops side databases whose restore is gone: nobody is connected on its behalf any more. One that was killed behind
-/// its first statement has not left a note; without one only what is as empty as it was made is taken for ours.
+/// Drops staging databases whose restore is gone: nobody is connected on its behalf any more. One that was killed
+/// behind its first statement has not left a note; without one only what is as empty as it was made is taken for
+/// ours.
 pub(crate) async fn sweep(session: &mut Session) -> Result<Vec<String>> {
     let alive = operation::is_session_of("pg_catalog.substr(d.datname::text, 12, 8)");
     let rows = session

@@ -52,7 +52,7 @@ impl fmt::Display for UndoPlan {
             self.database,
             bytes(self.back.size)
         )?;
-        for (at, line) in connections::sent_away(&self.sessions).iter().enumerate() {
+        for (at, line) in connections::disconnected_sessions(&self.sessions).iter().enumerate() {
             writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
         }
         writeln!(

@@ -34,7 +34,7 @@ pub(crate) struct ScriptedExec {
 }
 
 impl ScriptedExec {
-    /// The next exec runs `program` (the tool under the proof wrapper, where there is one) and plays this.
+    /// The next exec runs `program` (the tool under the end marker wrapper, where there is one) and plays this.
     pub(crate) fn new<F>(program: &str, play: impl FnOnce(ExecPeer) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Option<i64>> + Send + 'static,
@@ -86,7 +86,7 @@ impl ExecPeer {
         self.frame(2, bytes.as_ref()).await;
     }
 
-    /// Says what the proof wrapper says when the tool has ended.
+    /// Says what the end marker wrapper says when the tool has ended.
     pub(crate) async fn trailer(&mut self, code: u8) {
         let line = format!("\nENVCTL-EOF {} rc={code:03}\n", self.nonce);
         self.out(line).await;

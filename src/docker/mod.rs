@@ -1,8 +1,9 @@
 //! The one door to Docker. Nothing outside this folder names bollard or speaks HTTP.
 //!
-//! [`context`] decides which daemon, [`client`] speaks to it, [`engine`] is all that is asked of it, [`crate::docker::inspect_all`] sees what runs,
-//! [`exec`] is one command in a container, [`crate::docker::exec::verified_stream`] one whose output is proven whole, [`crate::docker::exec::interactive`] one
-//! with a person or a pipe on our side, [`worker`] a tool beside a container whose bytes pass the daemon by.
+//! [`context`] decides which daemon, [`client`] speaks to it, [`engine`] is all that is asked of it,
+//! [`crate::docker::inspect_all`] sees what runs, [`exec`] is one command in a container,
+//! [`crate::docker::exec::verified_stream`] one whose output is verified whole, [`crate::docker::exec::interactive`]
+//! one with a person or a pipe on our side, [`worker`] a tool beside a container whose bytes pass the daemon by.
 
 pub(crate) mod client;
 pub(crate) mod container;

@@ -1,4 +1,4 @@
-//! Proven streams over the scripted engine: what is a good end, and what is said about each bad one.
+//! Verified streams over the scripted engine: what is a good end, and what is said about each bad one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -172,7 +172,7 @@ async fn bytes_behind_the_trailer_are_damage() {
 }
 
 #[tokio::test]
-async fn a_cut_frame_is_damage_with_the_tools_last_words() {
+async fn a_cut_frame_is_damage_with_the_end_of_stderr() {
     let (_, end) = dump(|mut peer| async move {
         peer.err("pg_dump: dumping contents of table \"users\"\n").await;
         peer.raw(&[1, 0, 0, 0, 0, 0, 4, 0, b'x']).await;

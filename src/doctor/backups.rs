@@ -1,4 +1,5 @@
-//! A stack's backups: how old the last one is, what cannot be trusted, what killed runs left, whether the next one fits.
+//! A stack's backups: how old the last one is, what cannot be trusted, what killed runs left, whether the next one
+//! fits.
 //!
 //! Promise: only files of ours are looked at, and none is opened but its manifest.
 
@@ -85,7 +86,7 @@ pub(crate) fn judge(
     findings.into_iter().map(|finding| finding.at(place)).collect()
 }
 
-/// Of this target, proven, whole, and made because somebody asked for a backup. One of all databases counts too.
+/// Of this target, verified, and made because somebody asked for a backup. One of all databases counts too.
 fn is_good(backup: &Backup, target: &Identity) -> bool {
     backup.manifest.as_ref().is_ok_and(|manifest| {
         manifest.verified.level >= VerificationLevel::Complete

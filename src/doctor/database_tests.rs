@@ -96,7 +96,7 @@ fn a_session_that_does_nothing_in_a_transaction_is_told_from_five_minutes_on() {
 }
 
 #[test]
-fn what_a_killed_restore_left_is_told_unless_it_goes_on() {
+fn orphans_of_a_killed_restore_are_reported_unless_it_goes_on() {
     let staging =
         |alive| StagingDatabase { name: "envctl_new_0123abcd_acme".into(), size: Some(7_654_321), alive };
     assert_eq!(findings(ailing(|health| health.staging_databases.push(staging(true)))), []);
@@ -184,7 +184,7 @@ fn pg_dump_has_to_be_as_new_as_the_server() {
 }
 
 #[test]
-fn kept_databases_are_a_note_with_their_size() {
+fn previous_databases_are_a_note_with_their_size() {
     let kept = |name: &str| PreviousDatabase {
         name: name.into(),
         note: serde_json::from_str::<PreviousDatabaseNote>(

@@ -1,7 +1,7 @@
 //! Orphans of envctl on this host and in its engine: workers and their private directories.
 //!
-//! Promises: the same as the next backup would remove, and nothing else: known by a lock that nobody holds any more. What
-//! lives, what is another host's, and what lies elsewhere is told at most.
+//! Promises: removes the same as the next backup would, and nothing else: a lock that nobody holds any more tells.
+//! Workers of living runs and of other hosts, and files elsewhere, are reported at most.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::text::shell_word::shell_word;
 pub(crate) struct OrphanReport {
     /// Every worker with how it stands.
     pub(crate) workers: Vec<(OrphanWorker, OrphanState)>,
-    /// Rooms of the dead, and whether they are gone.
+    /// Private directories of killed runs, and whether they are gone.
     pub(crate) private_dirs: Vec<(PathBuf, bool)>,
     /// Reason for which workers could not be listed.
     pub(crate) unlisted: Option<String>,
@@ -33,7 +33,7 @@ pub(crate) enum OrphanState {
     Alive,
     /// The worker's envctl is on another host.
     Elsewhere,
-    /// Left, with its room where nobody has told us to clean up.
+    /// Left, with its private directory where nobody has told us to clean up.
     LeftAside,
     /// Left, and still there.
     Left,
@@ -41,7 +41,8 @@ pub(crate) enum OrphanState {
     Removed,
 }
 
-/// Looks at the rooms in `homes` and at the engine's workers; removes what is left, unless it may only look.
+/// Looks at the private directories in `homes` and at the engine's workers; removes what is left, unless it may only
+/// look.
 pub(crate) async fn look(engine: &Arc<dyn Engine>, homes: &[PathBuf], only_look: bool) -> OrphanReport {
     let (listed, unlisted) = match engine.workers().await {
         Ok(workers) => (workers, None),
@@ -211,14 +212,17 @@ mod tests {
         let workers =
             vec![(OrphanWorker { private_dir: private_dir.clone(), ..left() }, OrphanState::LeftAside)];
         let seen = OrphanReport { workers, ..OrphanReport::default() };
-        assert!(judge(&seen)[0].next[0].ends_with("c0ffee00c0ff`"), "its room is gone: {seen:?}");
+        assert!(
+            judge(&seen)[0].next[0].ends_with("c0ffee00c0ff`"),
+            "its private directory is gone: {seen:?}"
+        );
         std::fs::create_dir(&private_dir).unwrap();
         let both = format!("c0ffee00c0ff; rm -r {}`", private_dir.display());
         assert!(judge(&seen)[0].next[0].ends_with(&both), "{seen:?}");
     }
 
     #[test]
-    fn a_room_that_is_gone_is_a_note_and_one_that_stays_a_warning() {
+    fn a_removed_private_directory_is_a_note_and_one_that_stays_a_warning() {
         for (gone, severity) in [(true, Severity::Note), (false, Severity::Warning)] {
             let seen = OrphanReport {
                 private_dirs: vec![("/run/envctl-worker-0".into(), gone)],

@@ -4,7 +4,7 @@
 
 use super::profile;
 
-/// Last words that name a container's job, not its application.
+/// Final parts that name a container's job, not its application.
 const JOBS: [&str; 10] =
     ["db", "database", "postgres", "postgresql", "pg", "backend", "api", "app", "web", "server"];
 
@@ -34,7 +34,7 @@ impl ParsedName {
     }
 }
 
-/// The stack is what stands before the profile, or before the last words that name a job; `None` where the
+/// The stack is what stands before the profile, or before the final parts that name a job; `None` where the
 /// whole name has to be both.
 fn split(parts: &[&str]) -> Option<(String, String)> {
     let join = |parts: &[&str]| parts.join("-");

@@ -1,4 +1,4 @@
-//! From the daemon's containers to the landscape: read, settle each place, group, give roles.
+//! From the daemon's containers to the inventory: read, settle each place, group, give roles.
 //!
 //! Promises: sees every container once and in a fixed order, so the daemon's order never matters; containers of
 //! two directories are never mixed; nothing is chosen here.
@@ -109,8 +109,8 @@ pub(crate) fn units(sightings: Vec<ObservedContainer<'_>>) -> Vec<Vec<ObservedCo
     units
 }
 
-/// One group for each place. Guests and containers started by hand join the only place there is; where
-/// there are several, nothing says which, and they stay apart.
+/// One group for each place. Containers labelled for another stack, and those started by hand, join the only place
+/// there is; where there are several, nothing says which, and they stay apart.
 fn by_place(
     bucket: Vec<SettledContainer<'_>>,
 ) -> BTreeMap<Option<ComposeProject>, Vec<SettledContainer<'_>>> {

@@ -46,7 +46,8 @@ fn known(listed: &[ContainerInfo], request: &TargetRequest) -> Option<Vec<Known>
         let belongings = project_profile::settle(&unit, &request.rules);
         let first = belongings.first().map(|own| own.stack.clone());
         for (sighting, belonging) in unit.into_iter().zip(belongings) {
-            // Whose directory a guest ends up in is a matter of all profiles; those of one place are one stack's.
+            // The directory of a container that is labelled for another stack is a matter of all profiles; those of
+            // one place are one stack's.
             if belonging.labelled_elsewhere || first.as_ref() != Some(&belonging.stack) {
                 return None;
             }

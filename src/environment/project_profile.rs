@@ -30,7 +30,7 @@ pub(crate) struct Belonging {
     pub(crate) stack: String,
     pub(crate) stack_evidence: Option<Evidence>,
     pub(crate) profile: Profile,
-    /// Taken from its own project into another stack by a decree.
+    /// Taken from its own project into another stack by a rule of envctl.toml.
     pub(crate) labelled_elsewhere: bool,
 }
 
@@ -153,7 +153,7 @@ fn project_rule(sighting: &ObservedContainer<'_>, hit: Option<&RuleMatch<'_>>) -
     Some(Profile::known(label, vec![Evidence::new(EvidenceSource::Label, text)]))
 }
 
-/// The decree that holds for a whole place: the only one, of its databases or raising the caution.
+/// The rule that holds for a whole place: the only one, of its databases or raising the caution.
 fn common_rule(unit: &[ObservedContainer<'_>], decreed: &[Option<Profile>]) -> Option<Profile> {
     let mut said = decreed.iter().flatten();
     let first = said.next()?;

@@ -1,4 +1,4 @@
-//! From the landscape to the environment that is meant.
+//! From the inventory to the environment that is meant.
 //!
 //! Promises: flags, then the project directory, then the only one that runs; a choice between several is an
 //! error that lists them. A profile flag settles what nothing else speaks about, and never contradicts what is known.

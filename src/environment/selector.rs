@@ -1,6 +1,6 @@
 //! Selectors from flags and configuration, as discovery takes them.
 //!
-//! Promise: plain data, settled once by `config`; discovery never asks where a wish came from, except
+//! Promise: plain data, settled once by `config`; discovery never asks where a selector came from, except
 //! to name the flag in a message.
 
 use std::collections::BTreeMap;

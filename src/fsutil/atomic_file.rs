@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not() {
+    fn orphans_are_removed_and_files_of_living_runs_are_not() {
         let home = tempfile::tempdir().unwrap();
         let living = AtomicFile::create(&home.path().join("living.sql"), "89abcdef").unwrap();
         fs::write(home.path().join(".dead.sql.0123abcd.partial"), "x").unwrap();

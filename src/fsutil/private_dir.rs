@@ -1,7 +1,7 @@
 //! A private directory on this host that a worker has mounted: a FIFO, perhaps a password file.
 //!
 //! Promises: 0700 and its files 0600 whatever the umask, under a random name; held by a lock for as long as its
-//! envctl lives, so that a later run knows the rooms of the dead; gone when the value is dropped.
+//! envctl lives, so that a later run knows the private directories of killed runs; gone when the value is dropped.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -18,7 +18,7 @@ pub(crate) const INSIDE: &str = "/envctl";
 const LOCK: &str = "lock";
 const PREFIX: &str = "envctl-worker-";
 
-/// A room.
+/// A private directory.
 #[derive(Debug)]
 pub(crate) struct PrivateDir {
     path: PathBuf,
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_room_is_private_and_goes_with_its_owner() {
+    fn a_private_directory_is_removed_with_its_value() {
         let home = tempfile::tempdir().unwrap();
         let private_dir = PrivateDir::make(home.path()).unwrap();
         let fifo = private_dir.fifo("out").unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn rooms_of_the_dead_are_swept_and_those_of_the_living_and_of_others_are_not() {
+    fn orphaned_private_directories_are_removed_and_those_of_the_living_and_of_others_are_not() {
         let home = tempfile::tempdir().unwrap();
         let living = PrivateDir::make(home.path()).unwrap();
         let dead = home.path().join("envctl-worker-0123456789abcdef");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_whose_maker_was_killed_before_it_locked_it_is_left_after_a_while() {
+    fn a_private_directory_whose_maker_was_killed_before_the_lock_is_an_orphan_after_a_while() {
         let home = tempfile::tempdir().unwrap();
         let half = home.path().join("envctl-worker-0123456789abcdef.new");
         fs::create_dir(&half).unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_room_of_ours_can_be_left() {
+    fn only_a_private_directory_of_envctl_can_be_an_orphan() {
         let home = tempfile::tempdir().unwrap();
         let of = |path: &Path| standing(home.path(), path);
         let gone = home.path().join("envctl-worker-0123456789abcdef");

@@ -202,7 +202,7 @@ impl Driver {
         }
     }
 
-    /// From now on this wish to stop is the one that counts: between a plan and its run the one may end with the
+    /// Replaces the cancel token: between a plan and its run the one may end with the
     /// planning.
     pub(crate) fn heed(&mut self, stop: &CancelToken) {
         match self {

@@ -88,7 +88,7 @@ impl DriverSearch<'_> {
             choose(&evidence).map_err(|error| from_elsewhere(error, settings, target, project.is_none()))?;
         let driver = match (choice, &backend, cli) {
             (DriverChoice::Prisma, Some(backend), Some(cli)) => {
-                let files = tempfile::tempdir().map_err(no_room)?;
+                let files = tempfile::tempdir().map_err(no_temporary_dir)?;
                 let from = format!("{}/{}", cli.dir, cli.migrations);
                 self.sql.operation.cancel.or(fetch(&backend.container, &from, files.path())).await??;
                 let sql = side(Layout::Prisma, files.path().to_owned());
@@ -268,6 +268,6 @@ fn from_elsewhere(error: Error, settings: &Settings, target: &Target, nowhere: b
     }
 }
 
-fn no_room(cause: std::io::Error) -> Error {
+fn no_temporary_dir(cause: std::io::Error) -> Error {
     error::failed("a temporary directory cannot be made").because(cause)
 }

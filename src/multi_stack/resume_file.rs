@@ -84,7 +84,7 @@ impl StackRecord {
     }
 }
 
-/// The journal of a run that goes on.
+/// The resume file of a run that goes on.
 #[derive(Debug)]
 pub(crate) struct ResumeFile {
     path: PathBuf,
@@ -94,7 +94,7 @@ pub(crate) struct ResumeFile {
 }
 
 impl ResumeFile {
-    /// Begins a journal and writes it.
+    /// Begins a resume file and writes it.
     ///
     /// # Errors
     /// Kind `Busy`: another run of this verb goes on. `Failed`: it cannot be written.

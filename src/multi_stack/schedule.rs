@@ -16,8 +16,8 @@ pub(crate) enum OnFailure {
 
 impl OnFailure {
     /// Reads `stop` or `continue`.
-    pub(crate) fn parse(word: &str) -> Option<Self> {
-        match word {
+    pub(crate) fn parse(value: &str) -> Option<Self> {
+        match value {
             "stop" => Some(Self::Stop),
             "continue" => Some(Self::Continue),
             _ => None,

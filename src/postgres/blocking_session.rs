@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_is_named_by_what_is_known_of_it() {
+    fn a_blocking_session_is_named_by_what_is_known_of_it() {
         let idle = blocking("web", "idle in transaction", "select 1");
         assert_eq!(idle.to_string(), "web (pid 7, role app, for 12 s)");
         assert_eq!(idle.doing, "idle in transaction after select 1");

@@ -92,7 +92,7 @@ const NAMED: usize = 6;
 
 /// Describes the connected sessions and what the swap means for them: a line, then one for each group. Returns no
 /// line where no session is connected.
-pub(crate) fn sent_away(groups: &[ConnectionGroup]) -> Vec<String> {
+pub(crate) fn disconnected_sessions(groups: &[ConnectionGroup]) -> Vec<String> {
     let count: u64 = groups.iter().map(|group| group.count).sum();
     let first = match count {
         0 => return Vec::new(),
@@ -132,10 +132,10 @@ mod tests {
 
     #[test]
     fn many_groups_are_counted_and_the_first_are_named() {
-        assert_eq!(sent_away(&[]), Vec::<String>::new());
+        assert_eq!(disconnected_sessions(&[]), Vec::<String>::new());
         let groups: Vec<ConnectionGroup> =
             (0..9).map(|number| of(["2", "acme", &format!("pool {number}"), "", "", "0"])).collect();
-        let lines = sent_away(&groups);
+        let lines = disconnected_sessions(&groups);
         assert!(lines[0].starts_with("18 sessions at the swap; they have to connect again"), "{lines:?}");
         assert_eq!((lines.len(), lines[7].as_str()), (8, "and 6 more"));
     }

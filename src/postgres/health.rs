@@ -17,7 +17,7 @@ pub(crate) struct ServerHealth {
     pub(crate) idle: Vec<IdleInTransaction>,
     /// Indexes of this database that no query uses, none of them being built now; the first twenty by name.
     pub(crate) invalid: Vec<Index>,
-    /// Side databases of restores that never came to their swap.
+    /// Staging databases of restores that never came to their swap.
     pub(crate) staging_databases: Vec<StagingDatabase>,
     /// Databases that nobody may connect to, templates aside.
     pub(crate) closed: Vec<String>,

@@ -73,7 +73,7 @@ async fn a_lock_that_becomes_free_is_had() {
 }
 
 #[tokio::test]
-async fn a_lock_that_stays_held_is_busy_and_names_its_holder() {
+async fn a_lock_that_stays_held_is_busy_and_names_the_blocking_session() {
     for limit in [Duration::ZERO, Duration::from_millis(120)] {
         let script = Scripted::new([answering(&["f"])]);
         let error = taken(&script, LockMode::Exclusive, limit).await.err().expect("it is held");
@@ -94,7 +94,7 @@ async fn a_waiter_whose_database_is_swapped_looks_again() {
             peer.err("FATAL:  terminating connection due to administrator command\n").await;
             Some(2)
         }),
-        // Who comes in the middle of it is sent away.
+        // A session that connects in the middle of it is disconnected.
         ScriptedExec::new("psql", |mut peer| async move {
             peer.err("psql: error: FATAL:  database \"acme\" has just been dropped or renamed\n").await;
             Some(2)

@@ -1,8 +1,8 @@
 //! Source of a restore: a file or a pipe, identified by its content and verified before it is trusted.
 //!
 //! Promises: a file is read to its end before the server hears of it: hashed, where a manifest of ours knows the
-//! rest, else unpacked and scanned; with a manifest its hash and its row counts have to agree; a file of others needs pg_dump's
-//! own trailer.
+//! rest, else unpacked and scanned; with a manifest its hash and its row counts have to agree; a file of others
+//! needs pg_dump's own trailer.
 
 use std::fs::File;
 use std::io::Read;
@@ -32,7 +32,7 @@ use crate::text::shell_word::quoted;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DumpSource {
     File(PathBuf),
-    /// Our stdin: it can be read once, so the proof comes behind the load and before the swap.
+    /// Our stdin: it can be read once, so it is verified after the load and before the swap.
     Stdin,
 }
 
@@ -188,8 +188,8 @@ pub(crate) struct InputOptions {
     pub(crate) into: Option<String>,
 }
 
-/// Says whether a file may be restored: by its authenticated manifest where the file is still what that was written for,
-/// else read to its end and scanned.
+/// Says whether a file may be restored: by its authenticated manifest where the file is still what that was written
+/// for, else read to its end and scanned.
 ///
 /// # Errors
 /// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it would run code or
@@ -319,7 +319,8 @@ fn too_many_roles(name: &str, command: &str) -> Error {
 /// Bytes in which the marks of a terminal are looked for.
 const TERMINAL_LOOK: u64 = 1 << 20;
 
-/// Reports whether every line feed of a file comes behind a carriage return: a terminal has been at it (`docker exec -t`).
+/// Reports whether every line feed of a file comes behind a carriage return: a terminal has been at it (`docker exec
+/// -t`).
 fn passed_a_terminal(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(TERMINAL_LOOK).read_to_end(&mut head));

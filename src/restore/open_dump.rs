@@ -1,7 +1,7 @@
 //! Opens a dump by its content: unpacks it, also twice, reads a packed tar, converts UTF-16, knows text in front of it.
 //!
 //! Promises: what is no dump is named for what it is, with the command that leads on; nothing is left out of the
-//! stream unless it was asked for, and then it is said; memory is bounded by the blocks of the unpacker.
+//! stream unless it was asked for, and then it is said; memory is bounded by the blocks of the decompressor.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
@@ -44,7 +44,7 @@ impl OpenDump {
     }
 }
 
-/// Packings inside of packings that are undone: a `.sql.gz` that a tool has packed again.
+/// Compressions inside of compressions that are undone: a `.sql.gz` that a tool has packed again.
 const MOST_LAYERS: usize = 4;
 
 /// Opens a dump. `threads` unpack it; `skip_leading_text` leaves out text in front of it.

@@ -163,7 +163,7 @@ impl fmt::Display for RestorePlan {
                     bytes(self.findings.size)
                 )?,
             }
-            for (at, line) in connections::sent_away(&self.findings.sessions).iter().enumerate() {
+            for (at, line) in connections::disconnected_sessions(&self.findings.sessions).iter().enumerate() {
                 writeln!(f, "  {:<8} {line}", if at == 0 { "ends" } else { "" })?;
             }
             let first = if self.backup_first {

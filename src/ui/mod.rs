@@ -1,4 +1,4 @@
-//! The only room that prints: answers to stdout, talk to stderr, questions before what cannot be undone.
+//! The only module that prints: answers to stdout, talk to stderr, questions before what cannot be undone.
 //!
 //! Promises: the process's streams, terminal and environment come in as plain values ([`UiOptions`],
 //! [`Streams`]); foreign text is escaped on its way out; a progress line is gone before anything else

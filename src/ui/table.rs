@@ -1,8 +1,9 @@
-//! Tables that fit: aligned columns where they have room, else a last column that is wrapped at its words, else without
+//! Tables that fit: aligned columns where they fit, else a last column that is wrapped at its words, else without
 //! the columns that can be spared, else records; plain columns in a pipe.
 //!
-//! Promises: no word and no number is ever broken and nothing is cut, whatever the width, and what was left out is named; in a pipe no line is wrapped, no
-//! cell is empty (`-`), repeated or coloured; cells are escaped here, so any string may be put in.
+//! Promises: no word and no number is ever broken and nothing is cut, whatever the width, and what was left out is
+//! named; in a pipe no line is wrapped, no cell is empty (`-`), repeated or coloured; cells are escaped here, so any
+//! string may be put in.
 
 use comfy_table::{CellAlignment, ContentArrangement};
 
@@ -234,7 +235,7 @@ impl Table {
     }
 }
 
-/// Which columns had no room; nothing where all had.
+/// Names of the columns that did not fit; nothing if all did.
 fn left_out(spared: &[String], width: usize, styles: Styles) -> String {
     if spared.is_empty() {
         return String::new();

@@ -9,8 +9,8 @@ use crate::text::escape::columns;
 const HANG: usize = 28;
 
 /// Breaks escaped text into lines of at most `width` columns (`None`: no limit). The first line starts
-/// after `lead`, all others are indented by `indent` spaces; a line's own indentation is kept, and where it is a key and,
-/// two spaces or more behind it, a value, what does not fit goes on below the value.
+/// after `lead`, all others are indented by `indent` spaces; a line's own indentation is kept, and where it is a key
+/// and, two spaces or more behind it, a value, what does not fit goes on below the value.
 pub(crate) fn wrap(
     lead: &str,
     lead_columns: usize,
@@ -34,7 +34,7 @@ pub(crate) fn wrap(
             if !first && width.is_some_and(|width| at + gap + wide > width) {
                 shown.truncate(shown.trim_end_matches(' ').len());
                 shown.push('\n');
-                // A long name or path has more room at the line's own indentation.
+                // A long name or path has more space at the line's own indentation.
                 let narrow = width.is_some_and(|width| hang + wide > width);
                 at = pad(&mut shown, if narrow { indent + own } else { hang });
             } else if gap == 1 {
@@ -110,7 +110,7 @@ mod tests {
             wrap("", 0, "restore it\n  from     acme prod, PostgreSQL 15.20, of today", 2, Some(36)),
             "restore it\n    from     acme prod, PostgreSQL\n             15.20, of today\n"
         );
-        // On a narrow terminal there is no room to hang anything.
+        // On a narrow terminal nothing can hang.
         assert_eq!(
             wrap("", 0, "x\n  a key of a plan  and what it says", 2, Some(24)),
             "x\n    a key of a plan  and\n    what it says\n"
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_word_behind_a_key_takes_the_room_there_is() {
+    fn a_long_word_behind_a_key_takes_the_space_there_is() {
         assert_eq!(
             wrap("", 0, "x\n  kept     as \"envctl_old_f6b3badf_techmage\" for now", 0, Some(40)),
             "x\n  kept     as\n  \"envctl_old_f6b3badf_techmage\" for now\n"

@@ -1,4 +1,4 @@
-//! `envctl backup`: a file appears only when it is proven, and what is said when it does not.
+//! `envctl backup`: a file appears only when it is verified, and what is said when it does not.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use crate::stage::{Ran, Stage};
 
 const ROOM: &str = "rooms/envctl-worker-0123456789abcdef";
 
-/// A stage whose rooms for workers are its own.
+/// A stage whose private directories for workers are its own.
 fn stage(containers: impl IntoIterator<Item = Container>, server: Server) -> Stage {
     let stage = Stage::with(containers);
     std::fs::create_dir(stage.path("rooms")).unwrap();
@@ -219,11 +219,11 @@ fn what_is_named_alone_is_examined_and_has_to_be_there() {
     assert_eq!(nobody.code, Some(3), "{}", nobody.err());
 }
 
-/// A worker that says it has this room on this machine.
+/// A worker that says it has this private directory on this machine.
 fn worker(stage: &Stage, room: &Path) -> Container {
     let container = plain("envctl-01234567-a")
         .label("envctl.worker", "0123456789abcdef")
-        .label("envctl.worker.room", &room.display().to_string())
+        .label("envctl.worker.dir", &room.display().to_string())
         .label("envctl.worker.host", envctl::this_machine());
     stage.engine.run([container.clone()]);
     container

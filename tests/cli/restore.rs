@@ -62,7 +62,7 @@ exit 2
 fn ctrl_c_is_heard_while_a_large_file_is_checked() {
     let stage = with(stack("acme-dev"), server());
     stage.write("large.sql", DUMP);
-    // Hours of reading, and no room on the disk.
+    // Hours of reading, and no private directory on the disk.
     File::options().write(true).open(stage.path("large.sql")).unwrap().set_len(1 << 40).unwrap();
     let mut child = stage.envctl(["restore", "large.sql", "--yes"]).start();
     let mut said = BufReader::new(child.stderr.take().unwrap());

@@ -157,21 +157,35 @@ fn forbidden_terms() -> Vec<String> {
     cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
+/// The help of a command and of those below it, by their names.
+fn help_pages(command: &clap::Command, path: &str) -> Vec<(String, String)> {
+    let mut pages = vec![(format!("{path} --help"), command.clone().render_long_help().to_string())];
+    for subcommand in command.get_subcommands() {
+        pages.extend(help_pages(subcommand, &format!("{path} {}", subcommand.get_name())));
+    }
+    pages
+}
+
 #[test]
 fn no_prose_uses_a_term_that_the_glossary_forbids() {
     let terms = forbidden_terms();
     assert!(terms.len() > 10, "{terms:?}");
     let mut faults = Vec::new();
-    for page in
-        pages().iter().filter(|page| !["CHANGELOG.md", "docs/glossary.md"].contains(&page.name.as_str()))
-    {
+    let mut definition = envctl::cli::definition();
+    definition.build();
+    let mut texts = help_pages(&definition, "envctl");
+    let pages = pages();
+    let pages =
+        pages.iter().filter(|page| !["CHANGELOG.md", "docs/glossary.md"].contains(&page.name.as_str()));
+    texts.extend(pages.map(|page| (page.name.clone(), page.prose())));
+    for (name, text) in texts {
         // Names and output of programs stand in backticks.
-        let prose: String = page.prose().split('`').step_by(2).collect::<Vec<_>>().join("`");
+        let prose: String = text.split('`').step_by(2).collect::<Vec<_>>().join("`");
         let prose = format!(" {} ", prose.to_lowercase().replace(|c: char| !c.is_alphanumeric(), " "));
         for term in &terms {
             for form in [term.clone(), format!("{term}s")] {
                 if prose.contains(&format!(" {form} ")) {
-                    faults.push(format!("{}: {form}", page.name));
+                    faults.push(format!("{name}: {form}"));
                 }
             }
         }

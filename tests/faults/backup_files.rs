@@ -37,7 +37,7 @@ fn f15_a_name_that_is_taken_is_left_alone() {
     project.run(&["backup", "-o", "mine.sql.gz"]).code(6).says("exists").says("--force");
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 
-    // With --force the old one is there until the new one is proven.
+    // With --force the old one is there until the new one is verified.
     let cut = Fault::Down(Down::CutAt(500_000));
     let proxy = Proxy::with(On::ExecStart("pg_dump"), cut);
     project.through(&proxy, &["backup", "-o", "mine.sql.gz", "--force"]).code(8);

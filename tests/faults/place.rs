@@ -1,4 +1,4 @@
-//! A project whose workers have rooms of their own, so that what is left of them is seen.
+//! A project whose workers have private directories of their own, so that what is left of them is seen.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -19,7 +19,7 @@ pub(crate) const ROWS: u32 = 5_000;
 /// Rows of a table whose dump has several megabytes.
 pub(crate) const MANY: u32 = 60_000;
 
-/// A project whose rooms are its own. Its database is large enough for a worker, however small it is.
+/// A project whose private directories are its own. Its database is large enough for a worker, however small it is.
 pub(crate) struct Place {
     pub(crate) project: Project,
 }
@@ -109,7 +109,7 @@ impl Place {
 
     /// Its workers, running or not.
     pub(crate) fn workers(&self) -> Vec<String> {
-        let format = r#"{{.Names}} {{.Label "envctl.worker.room"}}"#;
+        let format = r#"{{.Names}} {{.Label "envctl.worker.dir"}}"#;
         let all = docker(&["ps", "--all", "--filter", "label=envctl.worker", "--format", format]);
         let own = self.project.path().display().to_string();
         all.lines()
@@ -132,7 +132,7 @@ impl Place {
         running
     }
 
-    /// Waits until rows are on their way into the side database.
+    /// Waits until rows are on their way into the staging database.
     pub(crate) fn wait_for_load(&self) {
         let name = &self.project.database;
         let copying = format!(

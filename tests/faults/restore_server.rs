@@ -30,7 +30,7 @@ pub(crate) fn case(name: &str, rows: u32) -> Case {
     case_on(Server::shared(15), name, rows)
 }
 
-/// The psql that loads a side database.
+/// The psql that loads a staging database.
 pub(crate) const LOADER: &str = "envctl_new_";
 
 pub(crate) fn up(on: &'static str, up: Up) -> Proxy {

@@ -316,7 +316,7 @@ fn f28_a_restore_that_loses_its_worker_or_itself_changes_nothing() {
         assert_eq!(place.project.digest(), digest);
         place.let_loads_go();
         place.project.assert_no_sessions_within(Duration::from_secs(60));
-        // The next restore sweeps its side database, the worker and the room.
+        // The next restore sweeps its staging database, the worker and the private directory.
         place.run(&["restore", "b.sql.gz", "--yes", "--no-backup", "--transport", "worker"]).code(0);
         place.assert_swept();
         assert!(Path::new(&place.rooms()).exists());

@@ -64,7 +64,7 @@ fn a_worker_can_do_nothing_but_its_work() {
     assert!(host["PortBindings"].as_object().is_none_or(serde_json::Map::is_empty), "{host}");
 
     let labels = config["Labels"].as_object().unwrap();
-    let room = labels["envctl.worker.room"].as_str().unwrap();
+    let room = labels["envctl.worker.dir"].as_str().unwrap();
     assert_eq!(Path::new(room).parent(), Some(&*place.rooms()));
     assert_eq!(labels["envctl.worker.host"], envctl::this_machine());
     let operation = labels["envctl.worker"].as_str().unwrap();
@@ -159,7 +159,8 @@ fn a_worker_is_whoever_runs_envctl_and_under_a_rootless_daemon_root() {
     place.assert_swept();
     place.project.drop_siblings();
 
-    // Its user is root in its containers; root of this daemon, without a capability, cannot enter another one's room.
+    // Its user is root in its containers; root of this daemon, without a capability, cannot enter another one's
+    // private directory.
     let rootless =
         r#"{"OperatingSystem":"Debian","SecurityOptions":["name=seccomp","name=rootless","name=cgroupns"]}"#;
     let nobody = Nobody::new(&place, Proxy::with(On::Request("GET /info"), Fault::Answer(200, rootless)));

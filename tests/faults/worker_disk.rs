@@ -1,4 +1,5 @@
-//! The disk is full where much is put beside a backup: a room with a directory, with all databases, with what is unpacked.
+//! The disk is full where much is put beside a backup: a private directory with a directory, with all databases,
+//! with what is unpacked.
 
 use std::path::{Path, PathBuf};
 

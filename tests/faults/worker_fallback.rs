@@ -129,7 +129,8 @@ fn where_the_engine_makes_no_worker_for_a_load_an_exec_serves_and_says_why() {
     }
 }
 
-/// Lets the daemon hear of a worker at last, as if it had looked at the worker's room in time and were slow since.
+/// Lets the daemon hear of a worker at last, as if it had looked at the worker's private directory in time and were
+/// slow since.
 fn carried_out(proxy: &Proxy, place: &Place, gate: &Gate) {
     // The other session's worker is removed: the run has been given up.
     let given_up =
@@ -151,7 +152,8 @@ fn made(proxy: &Proxy) -> usize {
     proxy.answered().iter().filter(|request| request.contains("/containers/create")).count()
 }
 
-/// Whoever stops waiting for a worker has to wait for the request that makes it: the engine carries it out all the same.
+/// Whoever stops waiting for a worker has to wait for the request that makes it: the engine carries it out all the
+/// same.
 #[test]
 fn a_worker_that_is_made_after_it_was_given_up_is_removed_too() {
     let place = place(Server::shared(15), "late");

@@ -11,7 +11,7 @@ use crate::support::{Fault, Gate, On, Proxy, Running, Server, Up};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Bytes of the files below a room that lies beside the backup.
+/// Bytes of the files below a private directory that lies beside the backup.
 fn room_bytes(project: &Path) -> u64 {
     fn below(path: &Path) -> u64 {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();

@@ -1,4 +1,4 @@
-//! A server that asks even on its loopback: the password lies in the worker's room, and nowhere else.
+//! A server that asks even on its loopback: the password lies in the worker's private directory, and nowhere else.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn wary(name: &str, tail: &str) -> Server {
     server
 }
 
-/// A worker in its midst holds the password in its room and shows it nobody.
+/// A worker in its midst holds the password in its private directory and shows it nobody.
 #[track_caller]
 fn assert_secretive(worker: &str, tool: &str) {
     let shown = docker(&["inspect", worker]);

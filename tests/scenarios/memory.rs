@@ -20,7 +20,7 @@ fn within(peak: u64, what: &str) {
     assert!(peak < LIMIT, "{what}: {} MiB", peak >> 20);
 }
 
-/// Each packing thread has its share: two, whatever the machine has.
+/// Each compression thread has its share: two, whatever the machine has.
 fn peak(project: &Project, args: &[&str]) -> u64 {
     let envctl = project.command(args);
     let mut command = Command::new("taskset");

@@ -75,7 +75,7 @@ fn a_studio_whose_envctl_was_killed_ends_too() {
     assert_eq!(left, "");
 }
 
-/// A project without a backend, whose workers have rooms of their own.
+/// A project without a backend, whose workers have private directories of their own.
 fn bare(name: &str, image: Option<&str>) -> Project {
     bare_on(Server::shared(15), name, image)
 }
@@ -98,7 +98,7 @@ fn beside(project: &Project, args: &[&str]) -> Command {
 }
 
 fn workers(project: &Project) -> Vec<String> {
-    let format = r#"{{.Names}} {{.Label "envctl.worker.room"}}"#;
+    let format = r#"{{.Names}} {{.Label "envctl.worker.dir"}}"#;
     let all = docker(&["ps", "--all", "--filter", "label=envctl.worker", "--format", format]);
     let own = project.path().display().to_string();
     let of_project = |line: &str| {

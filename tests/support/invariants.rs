@@ -88,7 +88,7 @@ impl Project {
         assert!(gone, "envctl is still in the server: {left}");
     }
 
-    /// After a restore that failed: the live database is as it was, connectable, and no side database
+    /// After a restore that failed: the live database is as it was, connectable, and no staging database
     /// is left.
     #[track_caller]
     pub fn assert_untouched(&self, digest: &str) {

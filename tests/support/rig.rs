@@ -19,7 +19,8 @@ use super::{shell, timing};
 /// Variables of a container that starts with the cluster in its image; with others it does a first start.
 pub const READY: &str = include_str!("../../compose/images/ready/variables");
 
-/// Password in [`READY`], and so in the containers' environment; must never be seen in anything envctl prints or writes.
+/// Password in [`READY`], and so in the containers' environment; must never be seen in anything envctl prints or
+/// writes.
 pub const CANARY: &str = "canary-5f1d6b-password";
 
 /// Ends with this process: its stdin is a pipe that only we hold.
@@ -340,7 +341,7 @@ impl Server {
         )
     }
 
-    /// Databases whose name contains this one's, itself excepted: side databases and kept ones.
+    /// Databases whose name contains this one's, itself excepted: staging databases and kept ones.
     pub fn siblings(&self, database: &str) -> Vec<String> {
         let quoted = database.replace('\'', "''");
         self.sql(

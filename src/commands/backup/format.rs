@@ -7,7 +7,7 @@ use crate::dump::format::Format;
 use crate::error::{self, Result};
 use crate::postgres::version::ServerVersion;
 
-/// Format and packing, decided.
+/// Format and compression, decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DumpForm {
     /// Format that pg_dump writes.
@@ -45,7 +45,7 @@ pub(crate) struct FormatRequest<'a> {
 /// Decides.
 ///
 /// # Errors
-/// Kind `Usage`: an unknown word, a name that says another format, or a packing this pg_dump has not.
+/// Kind `Usage`: an unknown word, a name that says another format, or a compression this pg_dump has not.
 pub(crate) fn decide(asked: &FormatRequest<'_>, server: &ServerVersion) -> Result<DumpForm> {
     match asked.format {
         "plain" => plain(asked),

@@ -1,4 +1,4 @@
-//! `envctl backup`: make a proven backup, or look at the ones there are.
+//! `envctl backup`: make a verified backup, or look at the ones there are.
 
 pub(crate) mod all_databases;
 mod create;

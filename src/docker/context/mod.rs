@@ -21,7 +21,7 @@ use crate::error::{self, Result};
 use host::Address;
 use store::Store;
 
-/// A wish and who made it.
+/// A requested endpoint and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EndpointRequest {
     /// A context's name or a host URL.

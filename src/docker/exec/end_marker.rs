@@ -1,4 +1,4 @@
-//! The proof that an exec's output arrived whole: an in-band trailer and our acknowledgement.
+//! End marker: shows that the output of an exec is complete. A line in the stream, and our acknowledgement.
 //!
 //! Reason: two seconds after an exec'd process has exited the daemon closes its pipes, and whatever a slow
 //! client has not taken by then is lost, with exit code 0 and whole frames (moby `daemon/monitor.go`,

@@ -27,14 +27,14 @@ pub(crate) const TAG: &str = "ENVCTL_OP";
 /// A reaper is never signalled: it ends when it has no descendant left, and every descendant of it is ended. Below it
 /// no process becomes an orphan of the postmaster, so signals go as beside an init.
 const SCRIPT: &str = r#"
-word=$1 round=0 held= known=' ' one=
+token=$1 round=0 held= known=' ' one=
 read -r start _ </proc/uptime
 { read -r one </proc/1/comm; } 2>/dev/null
 case $one in postgres|postmaster) bare=1 ;; *) bare= ;; esac
 careful=$bare
 look() {
   mine= orphans= tree= reapers=
-  marked=$(grep -ls "ENVCTL_OP=$word" /proc/[0-9]*/environ 2>/dev/null)
+  marked=$(grep -ls "ENVCTL_OP=$token" /proc/[0-9]*/environ 2>/dev/null)
   for d in /proc/[0-9]*; do
     p=${d#/proc/}
     [ "$p" = "$$" ] && continue

@@ -236,7 +236,7 @@ mod tests {
             reader.read_to_end(&mut all).unwrap();
             all.len()
         });
-        // There is room again when the reader has taken some; it must not be used.
+        // There is space again when the reader has taken some; it must not be used.
         while outlet.shared.lock().memory_bytes > 0 {
             std::thread::yield_now();
         }

@@ -13,10 +13,10 @@ use crate::fsutil::private_dir::INSIDE;
 
 /// On every worker: the operation's id. Discovery passes over containers that carry it.
 pub(crate) const LABEL: &str = "envctl.worker";
-/// On every worker: its room on the host, by which a later run knows whether its envctl still lives.
-pub(crate) const DIR_LABEL: &str = "envctl.worker.room";
+/// On every worker: its private directory on the host, by which a later run knows whether its envctl still lives.
+pub(crate) const DIR_LABEL: &str = "envctl.worker.dir";
 
-/// On every worker: the machine of its room.
+/// On every worker: the machine of its private directory.
 pub(crate) const HOST_LABEL: &str = "envctl.worker.host";
 
 /// Builds the body of `POST /containers/create`.
@@ -53,7 +53,7 @@ pub(crate) fn body(spec: &WorkerSpec) -> ContainerCreateBody {
             init: Some(true),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".to_owned()]),
-            // A container of SELinux's own label could not open the room.
+            // A container of SELinux's own label could not open the private directory.
             security_opt: Some(vec!["no-new-privileges".to_owned(), "label=disable".to_owned()]),
             // What it says goes to us; a log would only fill the disk.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_starts_in_its_own_directory_and_can_do_no_more_than_others() {
+    fn a_tool_of_another_image_starts_in_its_own_directory_and_can_do_no_more_than_others() {
         let json = serde_json::to_value(body(&WorkerSpec {
             attach_stdin: true,
             foreign_image: true,
@@ -262,9 +262,9 @@ mod tests {
     }
 
     #[test]
-    fn containers_without_a_room_are_no_workers_to_be_removed() {
+    fn containers_without_a_private_directory_are_no_workers_to_be_removed() {
         let json = r#"[{"Id": "a", "State": "exited", "Created": 1000,
-                        "Labels": {"envctl.worker": "op", "envctl.worker.room": "/run/x", "envctl.worker.host": "h"}},
+                        "Labels": {"envctl.worker": "op", "envctl.worker.dir": "/run/x", "envctl.worker.host": "h"}},
                        {"Id": "b", "Labels": {"envctl.worker": "op"}}, {"Id": "c", "Labels": null}]"#;
         let left = |state: &str| workers(json.replace("exited", state).as_bytes(), Some(1000 + 60)).unwrap();
         let worker = OrphanWorker {

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tool_that_never_came_to_its_work_is_known_by_its_words() {
+    fn a_tool_that_never_started_is_known_by_its_message() {
         let closed = "pg_dump: error: could not open output file \"/envctl/out\": Permission denied";
         assert_eq!(unfit(closed), Some(Unfit::Closed(closed.to_owned())));
         let refused =

@@ -2,11 +2,12 @@
 //! writes a private directory of this host. No byte of a dump goes through the daemon, which costs twice what
 //! `pg_dump` costs; and unlike an exec it can be limited, killed and removed through the API.
 //!
-//! A program of another image can be its guest there ([`Worker::of_image`]): Studio, beside a database whose project has none.
+//! A program of another image can run there too ([`Worker::of_image`]): Studio, beside a database whose project has
+//! none.
 //!
 //! Promises: never anything but a tool that was asked for, as the caller's own user, unable to do more (`api`);
-//! what a killed envctl leaves, the next run knows by its room's lock and removes ([`reap`]). Where a worker cannot
-//! serve, [`Unfit`] says why, before a byte has come.
+//! what a killed envctl leaves, the next run knows by its private directory's lock and removes ([`reap`]). Where a
+//! worker cannot serve, [`Unfit`] says why, before a byte has come.
 
 pub(crate) mod container_spec;
 pub(crate) mod exit_status;
@@ -64,9 +65,9 @@ pub(crate) struct WorkerSpec {
     pub(crate) env: Vec<(String, String)>,
     /// `UID:GID`.
     pub(crate) user: String,
-    /// The room on this host.
+    /// The private directory on this host.
     pub(crate) private_dir: PathBuf,
-    /// This machine: only its own envctl know whether a room is left.
+    /// This machine: only its own envctl know whether a private directory is left.
     pub(crate) machine: String,
     /// True for a remote worker, which sees nothing of this host and reads and writes through the engine.
     pub(crate) remote: bool,
@@ -107,9 +108,9 @@ pub(crate) enum Unfit {
     UserNamespaces,
     /// The engine cannot be asked what it is like, or refuses: its words.
     Refused(String),
-    /// There is no room on this host: the reason.
+    /// There is no private directory on this host: the reason.
     NoPrivateDir(String),
-    /// The worker cannot open its room: its words.
+    /// The worker cannot open its private directory: its words.
     Closed(String),
     /// PostgreSQL does not listen on TCP.
     NoPort,
@@ -225,7 +226,7 @@ impl WorkerFactory {
         }
     }
 
-    /// A room for one worker.
+    /// A private directory for one worker.
     ///
     /// # Errors
     /// The directory cannot be made.

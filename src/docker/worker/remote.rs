@@ -1,7 +1,8 @@
-//! A worker beside a database on another machine: it has no room there, and is read through the engine.
+//! A worker beside a database on another machine: it has no private directory there, and is read through the engine.
 //!
-//! Promise: the proof is that of an exec (see [`crate::docker::exec::verified_stream`]): an end marker with the tool's exit code, and the
-//! tool's place held until we have answered. Unlike an exec it can be limited, and whatever becomes of us it goes.
+//! Promise: the proof is that of an exec (see [`crate::docker::exec::verified_stream`]): an end marker with the
+//! tool's exit code, and the tool's place held until we have answered. Unlike an exec it can be limited, and whatever
+//! becomes of us it goes.
 
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ const ITS_END: Duration = Duration::from_secs(2);
 /// A shell's exit code for what SIGKILL has ended.
 const KILLED: u8 = 128 + 9;
 
-/// Runs `tool` there and sends its stdout to `blocks`; the worker is gone afterwards. `private_dir` is where a later run sees
-/// that we live.
+/// Runs `tool` there and sends its stdout to `blocks`; the worker is gone afterwards. `private_dir` is where a later
+/// run sees that we live.
 ///
 /// # Errors
 /// [`super::Unfit`]: it cannot serve. Otherwise as [`crate::docker::exec::verified_stream::run`].

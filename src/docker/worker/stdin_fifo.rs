@@ -1,8 +1,8 @@
 //! A tool that reads a FIFO which we write.
 //!
-//! Promise: nothing proves that the tool took what was written but its own word, not even that it could open its input: so
-//! the first line asks it to greet, and until it has nothing that counts is sent. Closing the input is what it reads as the
-//! end, so an envctl that dies ends it, as it ends one that is fed through the daemon.
+//! Promise: nothing proves that the tool took what was written but its own word, not even that it could open its
+//! input: so the first line asks it to greet, and until it has nothing that counts is sent. Closing the input is what
+//! it reads as the end, so an envctl that dies ends it, as it ends one that is fed through the daemon.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -16,7 +16,7 @@ use super::{Unfit, Worker};
 use crate::docker::exec::{Exec, ExecInput};
 use crate::fsutil::private_dir;
 
-/// The FIFO's name in the room.
+/// The FIFO's name in the private directory.
 const FIFO: &str = "in";
 /// Capacity of the FIFO in bytes, the most that an ordinary user may have.
 const CAPACITY: usize = 1 << 20;

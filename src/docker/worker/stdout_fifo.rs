@@ -1,4 +1,4 @@
-//! A tool's output through a FIFO, proven at its end.
+//! A tool's output through a FIFO, verified at its end.
 //!
 //! Promises: the bytes come in blocks, in order, with back-pressure, and not one is missing: what a process wrote
 //! into a FIFO stays there until it is read. An end of file proves nothing, since it comes just as well when the
@@ -25,7 +25,7 @@ use crate::docker::worker::exit_status::judge;
 use crate::error::{self, Error, Result};
 use crate::fsutil::private_dir;
 
-/// The FIFO's name in the room.
+/// The FIFO's name in the private directory.
 const FIFO: &str = "out";
 /// Capacity of the FIFO in bytes, the most that an ordinary user may have.
 const CAPACITY: usize = 1 << 20;
@@ -119,7 +119,7 @@ impl Fifo {
         let keeper = open(&path, OFlags::WRONLY)?;
         // Reads wait from here on.
         rustix::fs::fcntl_setfl(&reader, OFlags::RDONLY)?;
-        // Less room is slower, and no failure.
+        // A smaller buffer is slower, and no failure.
         let _ = rustix::pipe::fcntl_setpipe_size(&reader, CAPACITY);
         Ok(Self { reader, keeper })
     }

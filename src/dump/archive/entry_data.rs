@@ -99,7 +99,7 @@ impl EntryDataReader {
 
     /// Takes a piece.
     pub(crate) fn feed(&mut self, mut packed: &[u8]) -> Result<(), String> {
-        // Out and back in, so that the unpacker and the counter are borrowed one at a time.
+        // Out and back in, so that the decompressor and the counter are borrowed one at a time.
         let mut unpack = std::mem::replace(&mut self.unpack, EntryDecoder::Opaque);
         if let EntryDecoder::Zlib { buffer, .. } = &mut unpack {
             buffer.clear();

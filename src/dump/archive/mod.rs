@@ -1,6 +1,6 @@
 //! Archives of `pg_dump`: `custom` files, and the directories and tars of the `directory` format.
 //!
-//! Promises: an archive is read to its last byte and proven before a server hears of it, without
+//! Promises: an archive is read to its last byte and verified before a server hears of it, without
 //! `pg_restore`; whatever the layout, it can be handed to `pg_restore` as one custom archive over a pipe.
 
 pub(crate) mod custom_stream;

@@ -124,7 +124,7 @@ fn statements_among_the_data_are_judged_too() {
 #[test]
 fn statements_that_cannot_be_unpacked_are_not_believed() {
     let mut hidden = bytes("small_17_inserts.dump");
-    // The byte of the packing, behind `PGDMP`, three of the version, two of sizes and the layout.
+    // The byte of the compression, behind `PGDMP`, three of the version, two of sizes and the layout.
     assert_eq!(hidden[11], 0);
     hidden[11] = 2;
     let Completeness::Missing(why) = scan([hidden]).completeness() else { panic!("believed") };

@@ -132,7 +132,7 @@ impl Trailer {
         self.broken.get_or_insert(reason);
     }
 
-    /// The verdict at the end of the stream.
+    /// The result at the end of the stream.
     pub(crate) fn completeness(
         &self,
         bytes: u64,
@@ -151,7 +151,7 @@ impl Trailer {
         }
     }
 
-    /// The verdict on the end of a script, which has no trailer: it ends behind a statement.
+    /// The result at the end of a script, which has no trailer: it ends behind a statement.
     pub(crate) fn end(&self, bytes: u64, open: Open, inside: bool, table: Option<&str>) -> Completeness {
         let missing = |reason: &str| Completeness::Missing(reason.to_owned());
         if bytes == 0 {

@@ -4,7 +4,7 @@
 //! The tool takes the database from the container's environment: envctl passes no password.
 //!
 //! Promises: an output that is not understood is not "nothing to apply"; what a tool cannot tell is said to be unknown;
-//! a failure has the tool's last words and a next command.
+//! a failure has the end of the tool's output and a next command.
 
 pub(crate) mod detect;
 pub(crate) mod drop_schemas;
@@ -164,7 +164,7 @@ impl CommandDriver {
     /// The tool's own `apply`, beside our lock, believed when its `status` agrees.
     ///
     /// # Errors
-    /// Kind `ResolvedTool`: it failed, with its last words. Kind `Unknown`: it ended well, and something waits still.
+    /// Kind `ResolvedTool`: it failed, with the end of its output. Kind `Unknown`: it ended well, and something waits still.
     pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
         let blocking = self.hold().await?;
         let ran = self.apply_now().await;

@@ -1,7 +1,9 @@
-//! The `psql` and `pg_restore` processes that load a dump, and where they run: in workers beside the database, or as execs in it.
+//! The `psql` and `pg_restore` processes that load a dump, and where they run: in workers beside the database, or as
+//! execs in it.
 //!
-//! Promises: a `psql` that is handed out by a worker has connected, opened its input and answered; where `auto` falls back nothing had been sent,
-//! and it is said why; no worker outlives [`LoadRunner::end`], however the load ended.
+//! Promises: a `psql` that is handed out by a worker has connected, opened its input and answered; where `auto`
+//! falls back nothing had been sent, and it is said why; no worker outlives [`LoadRunner::end`], however the load
+//! ended.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -189,7 +191,7 @@ impl<'a> LoadRunner<'a> {
         }
     }
 
-    /// A worker whose room holds what its tool needs, and that is removed with the others.
+    /// A worker whose private directory holds what its tool needs, and that is removed with the others.
     async fn worker(
         &self,
         workshop: &WorkerFactory,

@@ -13,7 +13,7 @@ use crate::postgres::access::Access;
 use crate::postgres::session::{Refusal, Session};
 use crate::secret::Secret;
 
-/// The password file's name in a worker's room.
+/// The password file's name in a worker's private directory.
 const PASSFILE: &str = "pgpass";
 
 /// Host and port of a server, seen from the server's own network.
@@ -67,7 +67,7 @@ pub(crate) fn with_passfile(spec: ExecSpec) -> ExecSpec {
     spec.env("PGPASSFILE", private_dir::inside(PASSFILE))
 }
 
-/// Leaves the password in the room; false where none is known.
+/// Leaves the password in the private directory; false where none is known.
 ///
 /// # Errors
 /// Kind `Tool`: its source cannot be read. [`Unfit::NoPrivateDir`]: it cannot be written.

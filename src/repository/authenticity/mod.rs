@@ -3,8 +3,9 @@
 //! Promises: a manifest vouches for its file only where its MAC verifies with a key of this user or team; every byte of
 //! the text before the MAC is covered, fields of later versions too; the key is in no message.
 //!
-//! The MAC is the last member of the manifest. Its value covers the text up to the comma before it, so that no canonical
-//! form of JSON is needed; a manifest that another program has rewritten describes its file and vouches for nothing.
+//! The MAC is the last member of the manifest. Its value covers the text up to the comma before it, so that no
+//! canonical form of JSON is needed; a manifest that another program has rewritten describes its file and vouches for
+//! nothing.
 
 mod key;
 
@@ -30,7 +31,7 @@ const PURPOSE: &[u8] = b"envctl manifest, schema 1\n";
 /// Result of looking for a manifest that vouches for a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Authenticity {
-    /// The MAC verifies: a holder of the key wrote the manifest.
+    /// The MAC verifies: someone with the key wrote the manifest.
     Authenticated,
     /// The manifest describes the file and vouches for nothing.
     Unauthenticated(Doubt),

@@ -1,8 +1,8 @@
-//! All databases of a server in one tar: `globals.sql`, what belongs to each database, and one proven dump of each.
+//! All databases of a server in one tar: `globals.sql`, what belongs to each database, and one verified dump of each.
 //!
-//! Promises: each dump in it is one that [`crate::backup::create`] has proven, with its own manifest; each is restored by its own
-//! swap; `tar -xf`, `gunzip` and `psql` read it as well as envctl does. The dumps are of moments of their own: nothing
-//! makes two databases stand still at once.
+//! Promises: each dump in it is one that [`crate::backup::create`] has verified, with its own manifest; each is
+//! restored by its own swap; `tar -xf`, `gunzip` and `psql` read it as well as envctl does. The dumps are of moments
+//! of their own: nothing makes two databases stand still at once.
 
 mod globals;
 pub(crate) mod restore_all;

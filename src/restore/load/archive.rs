@@ -1,4 +1,4 @@
-//! Loading an archive into the side database: one `pg_restore`, fed over its stdin.
+//! Loading an archive into the staging database: one `pg_restore`, fed over its stdin.
 //!
 //! Promises: nothing is sent before the list has been judged; success is pg_restore's own exit code behind
 //! an end marker in its output, and then what the server answers: every relation of the list is there, and

@@ -1,7 +1,8 @@
-//! Filling the side database: over one session or several, and where several come to nothing, by one from its beginning.
+//! Filling the staging database: over one session or several, and where several come to nothing, by one from its
+//! beginning.
 //!
-//! Promises: a second attempt begins with an empty database and never in what the first has left; several sessions make no
-//! restore fail that one session would have carried out.
+//! Promises: a second attempt begins with an empty database and never in what the first has left; several sessions
+//! make no restore fail that one session would have carried out.
 
 use crate::databases::properties::Properties;
 use crate::databases::staging;
@@ -27,7 +28,7 @@ use crate::restore::loading_role::{LoadingRole, PreparedStaging};
 use crate::restore::row_counts;
 use crate::restore::run::{ParallelPlan, RestorePlan};
 
-/// A side database that is to be filled.
+/// A staging database that is to be filled.
 pub(crate) struct StagingLoad<'a> {
     pub(crate) container: &'a Container,
     pub(crate) plan: &'a RestorePlan,
@@ -182,8 +183,8 @@ impl StagingLoad<'_> {
         Ok(LoadTarget { access: prepared.access.clone(), rules, apart: Some(prepared) })
     }
 
-    /// Empties the database for one session, where the statement that several were refused may be one of order: a CHECK may
-    /// read another table through a function, and nothing in a dump says that its tables need each other.
+    /// Empties the database for one session, where the statement that several were refused may be one of order: a
+    /// CHECK may read another table through a function, and nothing in a dump says that its tables need each other.
     ///
     /// # Errors
     /// The failure itself, where one session would fare no better.
@@ -351,8 +352,8 @@ impl StagingLoad<'_> {
         Ok(LoadTotals { rows, tables, bytes: summary.bytes, notes, unfinished })
     }
 
-    /// Counts as the role that has loaded: a query of a superuser's would run code of the dump, in the conditions of its
-    /// indexes.
+    /// Counts as the role that has loaded: a query of a superuser's would run code of the dump, in the conditions of
+    /// its indexes.
     async fn counted(&self, summary: &Summary, access: &Access) -> Result<(u64, usize)> {
         let mut session = self.open(access).await?;
         let forced = row_counts::lift_policies(&mut session).await?;

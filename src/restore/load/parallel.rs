@@ -173,8 +173,9 @@ pub(crate) async fn load(
         match stage {
             Stage::Alone(part) => load_sessions[0].run(part).await?,
             Stage::Together(parts) => {
-                let board = TaskScheduler::new(parts);
-                try_join_all(load_sessions.iter_mut().map(|load_session| load_session.serve(&board))).await?;
+                let scheduler = TaskScheduler::new(parts);
+                try_join_all(load_sessions.iter_mut().map(|load_session| load_session.serve(&scheduler)))
+                    .await?;
             }
         }
     }
@@ -265,10 +266,10 @@ impl<'a> LoadSession<'a> {
         })
     }
 
-    async fn serve(&mut self, board: &TaskScheduler<'_>) -> Result<(), LoadFailure> {
-        while let Some((at, part)) = board.next().await {
+    async fn serve(&mut self, scheduler: &TaskScheduler<'_>) -> Result<(), LoadFailure> {
+        while let Some((at, part)) = scheduler.next().await {
             self.run(part).await?;
-            board.done(at);
+            scheduler.done(at);
         }
         Ok(())
     }

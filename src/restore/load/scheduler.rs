@@ -123,11 +123,11 @@ mod tests {
         fn each_part_is_done_once_behind_what_it_needs_and_nobody_is_stuck(
             parts in parts(), sessions in 1..5usize, ends in prop::collection::vec(0..5usize, 60)
         ) {
-            let board = TaskScheduler::new(&parts);
+            let scheduler = TaskScheduler::new(&parts);
             let (mut running, mut done): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
             let mut ends = ends.into_iter();
             loop {
-                let next = if running.len() < sessions { board.take() } else { Next::Wait };
+                let next = if running.len() < sessions { scheduler.take() } else { Next::Wait };
                 match next {
                     Next::Part(at) => {
                         let part = &parts[at];
@@ -149,13 +149,13 @@ mod tests {
                     Next::Wait => {
                         prop_assert!(!running.is_empty(), "everybody waits and nothing runs");
                         let at = running.remove(ends.next().unwrap_or(0) % running.len());
-                        board.done(at);
+                        scheduler.done(at);
                         done.push(at);
                     }
                     Next::Nothing if running.is_empty() => break,
                     Next::Nothing => {
                         let at = running.remove(0);
-                        board.done(at);
+                        scheduler.done(at);
                         done.push(at);
                     }
                 }
@@ -176,13 +176,13 @@ mod tests {
         };
         let mut parts = vec![part(TaskKind::Rows, "a"), part(TaskKind::Index, "a")];
         crate::restore::load::plan::order(&mut parts);
-        let board = TaskScheduler::new(&parts);
-        let (rows, _) = board.next().await.unwrap();
-        let (waited, ()) = tokio::join!(board.next(), async {
+        let scheduler = TaskScheduler::new(&parts);
+        let (rows, _) = scheduler.next().await.unwrap();
+        let (waited, ()) = tokio::join!(scheduler.next(), async {
             tokio::task::yield_now().await;
-            board.done(rows);
+            scheduler.done(rows);
         });
         assert_eq!(waited.unwrap().1.class, TaskKind::Index);
-        assert!(board.next().await.is_none());
+        assert!(scheduler.next().await.is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Loading a dump into the side database: one psql, fed through a gate, believed by its own word.
+//! Loading a dump into the staging database: one psql, fed through a gate; its echo of a token tells success.
 //!
 //! The end marker is needed because psql takes the end of input for the end of a COPY and the script.
 //! psql then exits with 0. The daemon turns a dead client into exactly that end (reliability findings 1 and 2).
@@ -54,7 +54,7 @@ pub(crate) struct LoadRequest {
     pub(crate) application: String,
     /// Settings of the load session.
     pub(crate) loading: LoadSettings,
-    /// Loads in one transaction, which is committed behind the proof.
+    /// Loads in one transaction, which is committed after the end marker.
     pub(crate) one_transaction: bool,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct LoadedDump {
 /// # Errors
 /// `Integrity`: the dump is not whole, or is not what was looked at, or rows are missing. `Refused`: it
 /// holds what nobody vouches for. `Tool`: PostgreSQL refused a statement, named with its line. In every case the
-/// side database is worth nothing and the caller drops it.
+/// staging database is worth nothing and the caller drops it.
 pub(crate) async fn load(
     container: &Container,
     access: &Access,
@@ -223,8 +223,8 @@ fn read(
         }
         let barred =
             scanner.findings().iter().any(|f| !allowed(f.kind, &request.authenticity, request.trust));
-        let vouched = request.trust || request.authenticity.is_authenticated();
-        let until = if vouched && !barred { scanner.bytes() } else { scanner.clean_until() };
+        let trusted = request.trust || request.authenticity.is_authenticated();
+        let until = if trusted && !barred { scanner.bytes() } else { scanner.clean_until() };
         let len = usize::try_from(until.saturating_sub(sent)).unwrap_or(held.len()).min(held.len());
         if !held.is_empty() && len > 0 {
             let rest = held.split_off(len);
@@ -256,7 +256,7 @@ fn read(
     crate::restore::input::permitted(&summary, &request.authenticity, request.trust, &request.source.name())?;
     if !held.is_empty() {
         let bytes = if sent == 0 { without_mark(held) } else { held };
-        // Proven first: behind the last judged byte there may be half a statement.
+        // Verified first: behind the last judged byte there may be half a statement.
         crate::restore::input::whole(&summary, &request.authenticity, &request.source.name())?;
         let _ = sender.blocking_send(bytes);
     }

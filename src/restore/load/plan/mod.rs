@@ -90,7 +90,8 @@ pub(crate) struct LoadPlan {
     pub(crate) stages: Vec<Stage>,
 }
 
-/// Reports whether an entry is an index or a key, whose text names the table ([`crate::restore::load::index_table::of`]).
+/// Reports whether an entry is an index or a key, whose text names the table
+/// ([`crate::restore::load::index_table::of`]).
 pub(crate) fn builds(entry: &Entry) -> bool {
     TaskKind::of(entry).builds()
 }
@@ -102,7 +103,7 @@ const BUILD: u64 = 3;
 pub(crate) const LONGEST_PRELUDE: u64 = 64 << 10;
 
 impl LoadPlan {
-    /// Shares a proven dump out. `prelude` is its text before the first entry; `end` the byte at which psql's
+    /// Shares a verified dump out. `prelude` is its text before the first entry; `end` the byte at which psql's
     /// own commands behind the last statement begin, or the end; `tables` the tables of indexes and keys by the bytes
     /// at which their entries begin.
     ///
@@ -254,7 +255,7 @@ fn prelude_is_settings(text: &[u8]) -> bool {
     })
 }
 
-/// The settings as a session without `\restrict` needs them: inside of it psql would not echo our proof. What it
+/// The settings as a session without `\restrict` needs them: inside of it psql would not echo our end marker. What it
 /// guards against, other commands of psql, has been refused by the scanner.
 pub(crate) fn settings(prelude: &[u8]) -> Vec<u8> {
     let lines = prelude.split_inclusive(|byte| *byte == b'\n');
