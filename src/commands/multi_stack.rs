@@ -311,7 +311,7 @@ fn told<O>(app: &App, profiles: Vec<String>, mut resume_file: ResumeFile) -> imp
     }
 }
 
-/// The words of a failure when it happens: the table at the end has room for its class only.
+/// The words of a failure when it happens: the table at the end holds its class only.
 fn tell_failure<O>(app: &App, ended: &StackResult<O>) {
     if let End::Failed(error) = &ended.end {
         let mut text = error.full_message();

@@ -1,4 +1,4 @@
-//! A time limit for one stack of several, and its own wish to stop.
+//! A time limit for one stack of several, and its own cancel token.
 //!
 //! Promises: at its limit a stack is asked to stop as by Ctrl-C, so that what runs in its container is ended; one
 //! that does not come back then is given up after [`GRACE`], and nobody else has waited for it meanwhile.
@@ -12,7 +12,7 @@ use crate::text::units::duration;
 /// Longest time that a stack may take to stop after it was asked to, before envctl gives up on it.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
-/// Time limit of each stack, and the wish to stop of the whole command.
+/// Time limit of each stack, and the cancel token of the whole command.
 #[derive(Clone, Copy)]
 pub(crate) struct StackTimeout<'a> {
     /// `None` is without limit.
@@ -21,8 +21,8 @@ pub(crate) struct StackTimeout<'a> {
 }
 
 impl StackTimeout<'_> {
-    /// Runs `work` with a wish to stop of its own, that comes with that of the command or when what is left of the limit
-    /// has passed: `spent` of it is over.
+    /// Runs `work` with a cancel token of its own, that comes with that of the command or when what is left of the
+    /// limit has passed: `spent` of it is over.
     ///
     /// # Errors
     /// Kind `Timeout` at the limit; otherwise the work's own.
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_heeds_the_wish_ends_at_the_limit() {
+    fn work_that_follows_the_cancel_token_ends_at_the_limit() {
         let work = async |stop: CancelToken| stop.or(std::future::pending::<()>()).await;
         let error = block_on(limited(SHORT, &CancelToken::never(), work)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);

@@ -60,7 +60,7 @@ pub(crate) async fn apply(args: &ApplyArgs, ctx: &CommandContext) -> Result<()> 
                 let MigrationPlan { driver, database, .. } = plan.into_plan();
                 return Ok(Applied { driver, database, ..applied });
             }
-            // The wish that the plan was made under has had its time.
+            // The cancel token of the plan may have expired by now.
             migrations.driver.heed(&stack.interrupt);
             if args.backup {
                 crate::commands::backup::safety(&stack, &migrations.found).await?;
