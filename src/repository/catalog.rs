@@ -1,8 +1,8 @@
-//! The backups there are: `<root>/<stack>/<profile>/backup_….sql.gz`, each with its manifest; where a project has several
-//! database services, `<root>/<stack>/<profile>/<service>/…`.
+//! The backups there are: `<root>/<stack>/<profile>/backup_….sql.gz`, each with its manifest; where a project has
+//! several database services, `<root>/<stack>/<profile>/<service>/…`.
 //!
 //! Promises: files of others are passed over; a backup whose manifest is missing or damaged is listed
-//! with that reason and never counts as proven; no name leads out of the root.
+//! with that reason and never counts as verified; no name leads out of the root.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -124,20 +124,21 @@ impl Catalog {
         found.unwrap_or(own).clone()
     }
 
-    /// Returns the start of the newest proven and whole one of this target on this host, whoever asked for it.
+    /// Returns the start of the newest verified one of this target on this host, whoever asked for it.
     pub(crate) fn last_verified(&self, target: &Identity) -> Result<Option<jiff::Timestamp>> {
         let verified =
             self.list()?.into_iter().filter_map(|backup| backup.manifest.ok()).filter(|manifest| {
                 manifest.verified.level >= VerificationLevel::Complete
                 && manifest.whole
                 && !manifest.is_of_all()
-                // A stack of the same name on another host keeps its backups here too, and they save nothing of this one.
+                // A stack of the same name on another host keeps its backups here too, and they save nothing of this
+                // one.
                 && target.differences(manifest).is_empty()
             });
         Ok(verified.map(|manifest| manifest.started).max())
     }
 
-    /// The newest proven and whole one that somebody asked for, of this target and of no other. A backup of all
+    /// The newest verified one that somebody asked for, of this target and of no other. A backup of all
     /// databases is never meant.
     ///
     /// # Errors
@@ -308,7 +309,7 @@ mod tests {
     use crate::repository::manifest::tests::sample;
 
     #[test]
-    fn latest_is_the_newest_that_is_proven_whole_and_of_the_database() {
+    fn latest_is_the_newest_verified_backup_of_the_database() {
         let home = tempfile::tempdir().unwrap();
         let catalog = Catalog::new(home.path(), "acme", Some("prod"));
         std::fs::create_dir_all(catalog.directory()).unwrap();

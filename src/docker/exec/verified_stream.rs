@@ -1,4 +1,4 @@
-//! A tool's output as a stream that is proven at its end: what a backup is made of.
+//! A tool's output as a stream that is verified at its end: what a backup is made of.
 //!
 //! Promises: the bytes come in blocks, in order, with back-pressure; the end is only a good end when the
 //! trailer arrived (see `completeness`); silence is noticed and explained.
@@ -34,7 +34,7 @@ pub(crate) struct VerifiedExit {
     pub(crate) begun: bool,
 }
 
-/// Runs the tool of `spec` under the proof and sends its stdout to `blocks`.
+/// Runs the tool of `spec` with an end marker and sends its stdout to `blocks`.
 ///
 /// `stall_limit` is how long the stream may be silent before the container is looked at.
 ///
@@ -52,12 +52,12 @@ pub(crate) async fn run(
     follow(container, exec, spec, &nonce, blocks, stall_limit).await
 }
 
-/// `spec` under the proof that ends with this word.
+/// `spec` with an end marker that holds this token.
 pub(crate) fn wrapped(spec: &ExecSpec, nonce: &str) -> ExecSpec {
     ExecSpec { argv: end_marker::wrap(nonce, &spec.argv), stdin: true, tty: false, ..spec.clone() }
 }
 
-/// Follows what was started as [`wrapped`] to its proven end.
+/// Follows what was started as [`wrapped`] to its verified end.
 pub(crate) async fn follow(
     container: &Container,
     exec: Exec,
