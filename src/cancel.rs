@@ -1,4 +1,4 @@
-//! The user's wish to stop, as a value that work can wait for.
+//! Cancellation: a token that is set by Ctrl-C, a signal or a timeout, and that work can wait for.
 //!
 //! Promises: the first SIGINT, SIGTERM or SIGHUP is told to whoever waits, so that what runs in a
 //! container is ended and nothing half-made is left; the second one ends the process at once.
@@ -77,7 +77,7 @@ impl CancelToken {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl CancelToken {
-    /// Does work that blocks on a thread of its own, so that the wish to stop is heard meanwhile. What `work` reads or
+    /// Does work that blocks on a thread of its own, so that cancellation is noticed meanwhile. What `work` reads or
     /// writes at length goes through [`CancelToken::over`]: then it ends by itself, and what it made goes with it.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_on_a_thread_hears_the_wish_to_stop_and_cleans_up_first() {
+    async fn work_on_a_thread_notices_cancellation_and_cleans_up_first() {
         let (trigger, cancel) = pair();
         let home = tempfile::tempdir().unwrap();
         let made = home.path().join("made");

@@ -1,4 +1,5 @@
-//! A dump in directory format, several tables at once: pg_dump's own parallel dump onto the target's disk, then one tar.
+//! A dump in directory format, several tables at once: pg_dump's own parallel dump onto the target's disk, then one
+//! tar.
 //!
 //! Promises: what is tarred has been read back whole first, table by table, with its rows counted; plain `tar -xf` and
 //! `pg_restore dump` read the file as well as envctl does. While it is made it takes its own size of disk twice.
@@ -50,7 +51,7 @@ pub(crate) async fn gather(
         output.fill(|out| tar(&directory, out, &stop).map(|(stored, out)| (of(stored, plain), summary, out)))
     };
     let packed = cancel.blocking(gathering).await;
-    // Its room goes with it, and the files in that.
+    // Its private directory goes with it, with all files.
     drop(worker);
     judge(Ok((end, TransportUsed { transport: "worker", why: None })), packed, request)
 }
@@ -107,7 +108,7 @@ pub(crate) fn add<W: Write>(tar: &mut ::tar::Builder<W>, name: &Path, path: &Pat
     header.set_mode(0o600);
     header.set_size(file.metadata()?.len());
     tar.append_data(&mut header, name, &mut file)?;
-    // It is in the tar now; the disk may need the room.
+    // It is in the tar now; the disk may need the space.
     fs::remove_file(path)
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct PreviousDatabaseNote {
     pub(crate) at: String,
 }
 
-/// Name of the side database a restore loads into.
+/// Name of the staging database a restore loads into.
 pub(crate) fn staging_name(operation: &OperationId, database: &str) -> String {
     bounded(&format!("envctl_new_{}_{database}", operation.short()))
 }
@@ -69,8 +69,8 @@ fn bounded(name: &str) -> String {
 /// Number of attempts to get connected sessions to leave. Each attempt may take 5 s, the server's own limit.
 const TRIES: u32 = 3;
 
-/// Swaps. `live` may not exist yet: then the incoming one just takes the name. Gives the statements that would copy more of
-/// what `live` was and that this role may not run, without the values that they set.
+/// Swaps. `live` may not exist yet: then the incoming one just takes the name. Gives the statements that would copy
+/// more of what `live` was and that this role may not run, without the values that they set.
 ///
 /// # Errors
 /// `Busy`: somebody does not leave; nothing changed. `Refused`: `live` has appeared or gone since the
@@ -347,8 +347,8 @@ async fn settled(
 /// Times that the server is asked, a tenth of a second apart, whether the session that committed is gone.
 const LOOKS: u32 = 50;
 
-/// Waits until the sessions of the swap but this one are gone: while the one that commits is there, it still may. `None`
-/// where one stays, or nobody can be asked.
+/// Waits until the sessions of the swap but this one are gone: while the one that commits is there, it still may.
+/// `None` where one stays, or nobody can be asked.
 async fn gone(session: &mut Session, name: &str) -> Option<()> {
     let end = format!(
         "select count(pg_catalog.pg_terminate_backend(a.pid)) from pg_catalog.pg_stat_activity a \
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn the_note_of_a_kept_database_reads_back() {
+    fn the_note_of_a_previous_database_reads_back() {
         let plan = SwapPlan {
             live: "a'b".into(),
             exists: true,

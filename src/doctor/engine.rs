@@ -26,12 +26,12 @@ pub(crate) struct EngineReport {
     pub(crate) workers: Result<(), Unfit>,
 }
 
-/// Looks at it. `private_dirs` is where rooms for workers are made.
+/// Looks at it. `private_dirs` is where private directories for workers are made.
 pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, private_dirs: &Path) -> EngineReport {
     let slow = |what: &str| format!("{what} within {} s", LIMIT.as_secs());
     let version = tokio::time::timeout(LIMIT, engine.version());
     let workshop = async {
-        // A room is made and goes at once: that it can be is the question.
+        // A private directory is made and goes at once: that it can be is the question.
         let workshop = WorkerFactory::open(engine, &"doctor".into(), private_dirs, Limits::default()).await?;
         workshop.private_dir().map(drop)
     };

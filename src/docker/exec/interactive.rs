@@ -1,7 +1,7 @@
 //! A person, or a pipe, on one end and a command in a container on the other.
 //!
 //! Promises: bytes pass unchanged both ways at once; the daemon's stream is always drained; the end of
-//! our input reaches the command as an end of file; the command's own exit code comes back; a wish to
+//! our input reaches the command as an end of file; the command's own exit code comes back; a cancel token
 //! stop ends the command in the container too; a terminal is given back as it was.
 
 use std::cell::Cell;

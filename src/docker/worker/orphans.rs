@@ -1,8 +1,9 @@
 //! Workers of whatever envctl, as the engine lists them, and which of them killed runs have left.
 //!
 //! Promises: only a worker of this machine is ever taken for left, in a place that was named, and only by what cannot
-//! be said of a living one: nobody holds its room's lock, or the room is gone and the worker does not run. Rooms are
-//! looked at on a thread of their own, since a directory on a server that is gone hangs whoever looks.
+//! be said of a living one: nobody holds its private directory's lock, or the private directory is gone and the
+//! worker does not run. Private directories are looked at on a thread of their own, since a directory on a server
+//! that is gone hangs whoever looks.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -20,9 +21,9 @@ pub(crate) struct OrphanWorker {
     /// The container's id.
     pub(crate) id: String,
     pub(crate) operation: OperationId,
-    /// The room that it says it has.
+    /// The private directory that it says it has.
     pub(crate) private_dir: PathBuf,
-    /// The machine of that room, in the words of [`this_machine`].
+    /// The machine of that private directory, in the words of [`this_machine`].
     pub(crate) machine: String,
     /// True where the worker runs or may still start. False where it has ended, or was not started for an hour.
     pub(crate) running: bool,
@@ -81,8 +82,8 @@ fn named(host: &str, identity: &str) -> String {
     name
 }
 
-/// Removes the workers and rooms that killed runs left in these places; gives the workers. Rooms of others, and of
-/// those who live, are left alone.
+/// Removes the workers and private directories that killed runs left in these places; gives the workers. Private
+/// directories of others, and of those who live, are left alone.
 pub(crate) async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<OrphanWorker> {
     let homes: Vec<PathBuf> = homes.iter().map(|home| home.to_path_buf()).collect();
     let workers = engine.workers().await.unwrap_or_default();
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_left_when_nobody_holds_its_room() {
+    fn a_worker_is_an_orphan_when_nobody_locks_its_private_directory() {
         let home = tempfile::tempdir().unwrap();
         let homes = [home.path().to_owned()];
         let private_dir = PrivateDir::make(home.path()).unwrap();
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_whose_room_cannot_be_seen_is_left_only_if_it_does_not_run() {
+    fn a_worker_whose_private_directory_cannot_be_seen_is_an_orphan_only_if_it_does_not_run() {
         let home = tempfile::tempdir().unwrap();
         let unseen = home.path().join("envctl-worker-0123456789abcdef");
         let homes = [home.path().to_owned()];

@@ -169,7 +169,7 @@ pub(crate) struct DumpRunner<'a> {
     pub(crate) application: &'a str,
     /// Longest silence of the stream before the container is inspected.
     pub(crate) stall_limit: Duration,
-    /// The wish to stop.
+    /// The cancel token.
     pub(crate) cancel: &'a CancelToken,
 }
 
@@ -262,8 +262,8 @@ impl DumpRunner<'_> {
         self.packed_or_not(&spec, blocks, run).await
     }
 
-    /// Dumps into a directory in a worker's room on `disk`; gives the worker, ended, whose room holds it, and the
-    /// directory. `seen` hears how many bytes lie there.
+    /// Dumps into a directory in a worker's private directory on `disk`; gives the worker, ended, whose private
+    /// directory holds it, and the directory. `seen` hears how many bytes lie there.
     ///
     /// # Errors
     /// Errors of [`DumpRunner::run`]; also fails if no worker can be used.
@@ -352,7 +352,7 @@ impl DumpRunner<'_> {
         ran
     }
 
-    /// A worker whose room holds what its tool needs.
+    /// A worker whose private directory holds what its tool needs.
     async fn worker(
         &self,
         workshop: &WorkerFactory,

@@ -1,7 +1,7 @@
-//! Restoring all databases: the missing roles, then each database by its own side database and swap.
+//! Restoring all databases: the missing roles, then each database by its own staging database and swap.
 //!
-//! Promises: who confirmed the whole has confirmed each part, and nobody else can start one; roles that are there stay as
-//! they are; a database whose restore fails is as it was, and it is said which are done.
+//! Promises: who confirmed the whole has confirmed each part, and nobody else can start one; roles that are there
+//! stay as they are; a database whose restore fails is as it was, and it is said which are done.
 
 use std::fmt;
 
@@ -101,7 +101,8 @@ pub(crate) async fn missing_roles(session: &mut Session, unpacked: &UnpackedClus
 /// Carries a plan out; the files it was made of have to live as long.
 ///
 /// # Errors
-/// Error of [`crate::restore::run::run`] for the first database that fails, with notes on restored and unchanged databases.
+/// Error of [`crate::restore::run::run`] for the first database that fails, with notes on restored and unchanged
+/// databases.
 pub(crate) async fn run(container: &Container, plan: Confirmed<ClusterPlan>) -> Result<RestoredAll> {
     let ClusterPlan { operation, roles, access, .. } = plan.plan().clone();
     let Operation { cancel, progress, .. } = operation;
