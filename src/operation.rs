@@ -115,7 +115,7 @@ impl SessionRole {
         Self::Migrate,
     ];
 
-    fn word(self) -> &'static str {
+    fn keyword(self) -> &'static str {
         match self {
             Self::Backup => "backup",
             Self::Dump => "dump",
@@ -148,7 +148,7 @@ const PREFIX: &str = "envctl/";
 
 impl fmt::Display for ApplicationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{} {}", self.operation, self.role.word())?;
+        write!(f, "{PREFIX}{} {}", self.operation, self.role.keyword())?;
         self.actor.iter().try_for_each(|actor| write!(f, " {actor}"))
     }
 }
@@ -158,8 +158,8 @@ impl FromStr for ApplicationName {
 
     fn from_str(name: &str) -> Result<Self, ()> {
         let (operation, rest) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once(' ')).ok_or(())?;
-        let (word, actor) = rest.split_once(' ').map_or((rest, None), |(word, actor)| (word, Some(actor)));
-        let role = SessionRole::ALL.into_iter().find(|role| role.word() == word).ok_or(())?;
+        let (name, actor) = rest.split_once(' ').map_or((rest, None), |(name, actor)| (name, Some(actor)));
+        let role = SessionRole::ALL.into_iter().find(|role| role.keyword() == name).ok_or(())?;
         let is_short = operation.len() == SHORT && operation.bytes().all(|byte| byte.is_ascii_hexdigit());
         let actor = actor.map(str::to_owned);
         is_short.then(|| Self { operation: operation.to_owned(), role, actor }).ok_or(())
@@ -173,8 +173,8 @@ pub(crate) fn pattern(roles: &[SessionRole]) -> String {
 
 /// Returns the part of [`pattern`] behind the operation.
 pub(crate) fn alternatives(roles: &[SessionRole]) -> String {
-    let words: Vec<&str> = roles.iter().map(|role| role.word()).collect();
-    format!("({})", words.join("|"))
+    let names: Vec<&str> = roles.iter().map(|role| role.keyword()).collect();
+    format!("({})", names.join("|"))
 }
 
 /// Returns the SQL condition that session `a` of `pg_stat_activity` belongs to the operation with a short id.
@@ -212,7 +212,7 @@ mod tests {
         for role in SessionRole::ALL {
             let name = operation.application_name(role);
             assert_eq!(name.parse::<ApplicationName>().unwrap().to_string(), name);
-            assert!(name.starts_with(&format!("envctl/01234567 {}", role.word())), "{name}");
+            assert!(name.starts_with(&format!("envctl/01234567 {}", role.keyword())), "{name}");
         }
         assert_eq!(operation.application_name(SessionRole::Undo), "envctl/01234567 undo ann@host");
         assert_eq!(operation.application_name(SessionRole::Load), "envctl/01234567 load");

@@ -69,7 +69,7 @@ pub(crate) async fn converse(
         tokio::select! {
         biased;
         signal = cancel.wait() => {
-            // Keep on draining while the command is being ended: its last words are worth having.
+            // Keep on draining while the command is being ended: the end of its output is worth having.
             let ending = kill_tree::end_marked(container, spec.user.as_deref(), &value);
             tokio::pin!(ending);
             let (ended, talking) = tokio::select! {
