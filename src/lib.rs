@@ -55,7 +55,7 @@ pub(crate) mod text;
 pub(crate) mod ui;
 
 /// Identity of this machine, for the tests that look at the labels of workers.
-pub use docker::worker::orphans::this_machine;
+pub use docker::worker::machine::this_machine;
 
 /// Keys of `envctl.toml`, for the tests that compare them with the manual.
 pub use config::keys::{KEYS, Key, OPTIONS};

@@ -3,7 +3,7 @@
 //! Promise: reads the source as text, so that a rule is broken by the line that breaks it, whatever builds.
 //! Facts behind the rules: [`LAYERS`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -259,6 +259,73 @@ fn layers_are_imported_downwards() {
         }
     }
     hold("a layer imports what lies below it, and nothing else", &broken);
+}
+
+/// The module that a path in `module` leads into: the longest beginning of it that is a file.
+fn module_of<'a>(path: &str, module: &str, files: &'a BTreeMap<String, File>) -> Option<&'a str> {
+    let mut base: Vec<&str> = module.split('/').collect();
+    let mut parts: Vec<&str> = path.split("::").collect();
+    if parts[0] == "crate" {
+        base.clear();
+        parts.remove(0);
+    } else if !["super", "self"].contains(&parts[0]) && !files.contains_key(&format!("{module}/{}", parts[0]))
+    {
+        return None;
+    }
+    while ["super", "self"].contains(&parts.first().copied().unwrap_or_default()) {
+        if parts.remove(0) == "super" {
+            base.pop();
+        }
+    }
+    base.extend(parts);
+    while !base.is_empty() {
+        if let Some((found, _)) = files.get_key_value(&base.join("/")) {
+            return Some(found);
+        }
+        base.pop();
+    }
+    None
+}
+
+/// A parent that declares its children and re-exports what they hold imports nothing; one that uses it does.
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let module = |file: &File| {
+        let path = file.path.trim_start_matches("src/").trim_end_matches(".rs");
+        path.trim_end_matches("/mod").to_owned()
+    };
+    let files: BTreeMap<String, File> = rust_files("src")
+        .into_iter()
+        .filter(|file| !is_test(file))
+        .map(|file| (module(&file), file))
+        .collect();
+    let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (module, file) in &files {
+        let code = file.imports().into_iter().filter(|(number, _)| {
+            let line = file.text.lines().nth(number - 1).unwrap_or_default();
+            !file.in_tests(*number) && !line.trim_start().starts_with("pub")
+        });
+        let others = code.filter_map(|(_, path)| module_of(&path, module, &files));
+        let others = others.filter(|other| other != module);
+        imports.insert(module, others.collect());
+    }
+    // Whoever imports nothing, or is imported by nobody, is in no circle.
+    loop {
+        let before = imports.len();
+        imports.retain(|_, others| !others.is_empty());
+        let left: BTreeSet<&str> = imports.keys().copied().collect();
+        let imported: BTreeSet<&str> = imports.values().flatten().copied().collect();
+        imports.retain(|module, _| imported.contains(module));
+        for others in imports.values_mut() {
+            others.retain(|other| left.contains(other));
+        }
+        if imports.len() == before {
+            break;
+        }
+    }
+    let circles: Vec<String> =
+        imports.iter().map(|(module, others)| format!("{module} imports {others:?}")).collect();
+    hold("no file imports one that leads back to it", &circles);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::config::settings::Color;
+use crate::config::color::Color;
 use crate::config::{Flags, Sourced};
 use crate::consent::Consent;
 use crate::text::shell_word::shell_word;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::app::global_args::GlobalArgs;
-use crate::config::settings::Color;
+use crate::config::color::Color;
 use crate::config::{self, Inputs, Settings};
 use crate::error::{self, Result};
 use crate::ui::ColorChoice;

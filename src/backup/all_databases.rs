@@ -11,8 +11,12 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::backup::create::{BackupRequest, BackupTarget, Created, OnExisting, create};
+use crate::backup::create::Created;
+use crate::backup::create::create;
 use crate::backup::directory_format::{add, close, names};
+use crate::backup::request::BackupRequest;
+use crate::backup::request::BackupTarget;
+use crate::backup::request::OnExisting;
 use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::CancelToken;
 use crate::codec::{Hashing, Stored};

@@ -6,6 +6,7 @@
 //! pg_dump's own exit code, the dump's own trailer, the packed stream's end and the disk's word; otherwise nothing is
 //! left of it.
 
+use crate::backup::request::BackupRequest;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -15,7 +16,6 @@ use tokio::sync::mpsc;
 use crate::backup::directory_format;
 use crate::backup::dump_result::judge;
 use crate::backup::sink::{BackupSink, WrittenBackup};
-use crate::codec::Compression;
 use crate::docker::Container;
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::exec::verified_stream::with_whereabouts;
@@ -28,81 +28,22 @@ use crate::postgres::lock::{self, LockMode};
 use crate::postgres::reliance::Reliance;
 use crate::postgres::rights::MAY_END;
 use crate::postgres::search_path::SearchPath;
-use crate::postgres::tools::dump_runner::{
-    DumpKind, DumpRunner, TransportChoice, TransportOptions, TransportUsed,
-};
-use crate::postgres::tools::pg_dump::{DumpOptions, WireCompression as FileEncoding};
+use crate::postgres::tools::dump_runner::DumpKind;
+use crate::postgres::tools::dump_runner::DumpRunner;
+use crate::postgres::tools::dump_runner::TransportChoice;
+use crate::postgres::tools::dump_runner::TransportUsed;
+use crate::postgres::tools::pg_dump::WireCompression as FileEncoding;
 use crate::postgres::{Access, Session, orphan_sessions};
 use crate::progress::Event;
+use crate::repository::authenticity::Authenticity;
 use crate::repository::authenticity::allowed;
-use crate::repository::authenticity::{Authenticity, ManifestKey};
-use crate::repository::manifest::{
-    BackupSource, Manifest, Purpose, RestoreHints, SCHEMA, Verification, VerificationLevel,
-};
+use crate::repository::manifest::Manifest;
+use crate::repository::manifest::RestoreHints;
+use crate::repository::manifest::SCHEMA;
+use crate::repository::manifest::Verification;
+use crate::repository::manifest::VerificationLevel;
 use crate::sync::join;
 use crate::text::sql_quote::literal;
-
-/// Destination of a backup.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum BackupTarget {
-    /// A file, and its manifest beside it.
-    File {
-        /// Path of the file.
-        path: PathBuf,
-        /// Action if the file name is taken.
-        taken: OnExisting,
-    },
-    /// Our stdout; no manifest, the exit code says whether the stream is complete.
-    Stdout,
-}
-
-/// Action if a file name is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnExisting {
-    /// The backup is refused.
-    Refuse,
-    /// The old one is replaced, once the new one is verified.
-    Replace,
-    /// The next name of the catalog's pattern is taken.
-    Next,
-}
-
-/// A backup, decided.
-#[derive(Clone, Debug)]
-pub(crate) struct BackupRequest {
-    pub(crate) operation: Operation,
-    pub(crate) purpose: Purpose,
-    pub(crate) source: BackupSource,
-    /// Access to the server.
-    pub(crate) access: Access,
-    /// Options of the dump: format and what is left out.
-    pub(crate) dump: DumpOptions,
-    /// Compression of the file.
-    pub(crate) compression: Compression,
-    /// Number of compression threads.
-    pub(crate) threads: usize,
-    pub(crate) destination: BackupTarget,
-    /// Longest wait for envctl's own lock.
-    pub(crate) lock_limit: Duration,
-    /// Longest silence of the stream before the container is inspected.
-    pub(crate) stall_limit: Duration,
-    /// The ways the bytes may take.
-    pub(crate) ways: TransportOptions,
-    /// Key for the manifest; `None` where there is none, and then the manifest vouches for nothing.
-    pub(crate) key: Option<ManifestKey>,
-}
-
-impl BackupRequest {
-    /// Method and level, as in the manifest: ours around a plain dump, pg_dump's own inside an archive.
-    pub(crate) fn compression(&self) -> String {
-        match self.dump.compress.as_deref() {
-            None => self.compression.to_string(),
-            Some("0") => "none".to_owned(),
-            Some(zstd) if zstd.starts_with("zstd") => zstd.to_owned(),
-            Some(level) => format!("gzip:{level}"),
-        }
-    }
-}
 
 /// A finished backup.
 #[derive(Clone, Debug)]

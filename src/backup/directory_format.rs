@@ -10,8 +10,8 @@ use std::io::{self, Read as _, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::create::BackupRequest;
 use crate::backup::dump_result::{dump_failed, judge};
+use crate::backup::request::BackupRequest;
 use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::{CancelToken, CancellableIo};
 use crate::codec::{BLOCK, Hasher, Hashing, Stored};

@@ -1,6 +1,6 @@
 //! Verifies a finished dump by pg_dump's exit code and the dump trailer.
 
-use super::create::BackupRequest;
+use crate::backup::request::BackupRequest;
 use crate::backup::sink::WrittenBackup;
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::dump::sql::Completeness;

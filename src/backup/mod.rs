@@ -4,4 +4,5 @@ pub(crate) mod all_databases;
 pub(crate) mod create;
 pub(crate) mod directory_format;
 pub(crate) mod dump_result;
+pub(crate) mod request;
 pub(crate) mod sink;

@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-use super::create::{BackupRequest, BackupTarget, OnExisting};
+use crate::backup::request::BackupRequest;
+use crate::backup::request::BackupTarget;
+use crate::backup::request::OnExisting;
 use crate::codec::{Compression, Stored, StreamCompressor};
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::commands::context::StackContext;
-use crate::commands::find_catalog;
 use crate::commands::interactive_exec::tell_unprotected;
 use crate::docker::{Container, ContainerInfo};
 use crate::environment::Target;
@@ -43,7 +42,12 @@ impl ConnectedDatabase {
 
     /// Identity of this database, for the choice of its backups.
     pub(crate) fn identity(&self) -> Identity {
-        find_catalog::identity(&self.target, self.only_service, &self.context, Some(&self.facts.database))
+        crate::commands::connect::identity(
+            &self.target,
+            self.only_service,
+            &self.context,
+            Some(&self.facts.database),
+        )
     }
 }
 
@@ -133,3 +137,22 @@ impl StackContext {
 
 /// Time without an answer from the server after which the progress line says that envctl waits.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// Identity of the database of a target, for the choice of its backups.
+pub(crate) fn identity(
+    target: &Target,
+    only_service: bool,
+    context: &str,
+    database: Option<&str>,
+) -> Identity {
+    let container = &target.container;
+    Identity {
+        stack: target.stack.clone(),
+        profile: target.profile.name.clone(),
+        service: target.project.is_some().then(|| target.service.clone()),
+        container: Some((container.name.clone(), container.id.clone())),
+        only_service,
+        database: database.map(str::to_owned),
+        context: Some(context.to_owned()),
+    }
+}

@@ -147,7 +147,8 @@ async fn examine(stack: &StackContext) -> Vec<CheckFinding> {
         holds = seen.as_ref().is_some_and(|seen| seen.holds == Some(true));
         let database = seen.map(|seen| seen.facts.database).or(target.database);
         let only = environment.database_services().len() < 2;
-        target = find_catalog::identity(&picked, only, &stack.daemon.context, database.as_deref());
+        target =
+            crate::commands::connect::identity(&picked, only, &stack.daemon.context, database.as_deref());
     }
     findings.extend(backups(stack, &place, target, holds).await);
     findings

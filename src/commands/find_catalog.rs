@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::CommandContext;
 use crate::config::Settings;
-use crate::environment::{Environment, Inventory, Target};
+use crate::environment::Environment;
+use crate::environment::Inventory;
 use crate::error::{ErrorKind, Result};
 use crate::repository::catalog::Catalog;
-use crate::repository::identity::Identity;
 
 /// Time limit for asking the daemon where a project is, in a command that needs nothing else from the daemon.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -38,25 +38,6 @@ pub(crate) fn of_found(settings: &Settings, found: &ConnectedDatabase) -> Result
 /// Returns the catalog with the directory for new backups that belongs to this database's service.
 pub(crate) fn placed(catalog: Catalog, found: &ConnectedDatabase) -> Catalog {
     if found.only_service { catalog } else { catalog.of_service(&found.target.service) }
-}
-
-/// Identity of the database of a target, for the choice of its backups.
-pub(crate) fn identity(
-    target: &Target,
-    only_service: bool,
-    context: &str,
-    database: Option<&str>,
-) -> Identity {
-    let container = &target.container;
-    Identity {
-        stack: target.stack.clone(),
-        profile: target.profile.name.clone(),
-        service: target.project.is_some().then(|| target.service.clone()),
-        container: Some((container.name.clone(), container.id.clone())),
-        only_service,
-        database: database.map(str::to_owned),
-        context: Some(context.to_owned()),
-    }
 }
 
 /// The backups of another profile of an environment's stack: in that one's project where there is one, else

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::config::Settings;
-use crate::docker::worker::Limits;
+use crate::docker::worker::types::Limits;
 use crate::error::Result;
 use crate::postgres::tools::dump_runner::TransportOptions;
 

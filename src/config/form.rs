@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::duration;
-use super::settings::Color;
+use crate::config::color::Color;
 
 /// Docker refuses a smaller limit.
 const LEAST_MEMORY: u64 = 6 << 20;

@@ -9,7 +9,7 @@ use super::form::{
     CommandLine, Count, Cpus, FilePath, Form, Jobs, Memory, Name, NameList, Number, Patterns, Port, Size,
     Switch, Text, Time, WithLevel, Written,
 };
-use super::settings::Color;
+use crate::config::color::Color;
 
 /// One key.
 #[derive(Clone, Copy, Debug)]

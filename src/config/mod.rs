@@ -9,9 +9,11 @@
 //! read from a variable or a file; no secret is held in a form that prints.
 
 pub(crate) mod backup_dir;
+pub(crate) mod color;
 pub(crate) mod duration;
 pub(crate) mod form;
 pub(crate) mod generate;
+pub(crate) mod inputs;
 pub(crate) mod keys;
 pub(crate) mod origin;
 pub(crate) mod parsed_file;
@@ -24,7 +26,9 @@ pub(crate) mod stack;
 mod tests;
 pub(crate) mod write_new;
 
+pub(crate) use crate::config::inputs::Flags;
+pub(crate) use crate::config::inputs::Inputs;
 pub(crate) use form::{cpus, memory};
 pub(crate) use origin::Sourced;
-pub(crate) use resolve::{Flags, Inputs, resolve};
+pub(crate) use resolve::resolve;
 pub(crate) use settings::{SettingRow, Settings};

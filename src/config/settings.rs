@@ -2,16 +2,16 @@
 //!
 //! Promise: made only by [`super::resolve()`]; below it nobody asks a flag, a variable or a file again.
 
+use crate::config::color::Color;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::origin::{Origin, Sourced};
 use super::secret::SecretSource;
-use super::stack::Remembered;
+use crate::config::inputs::Remembered;
 use crate::environment::selector::TargetRequest;
 
 /// Every setting, decided.
@@ -195,36 +195,4 @@ pub(crate) struct Timeouts {
     pub(crate) stall: Option<Duration>,
     /// The whole command; `None` is without limit.
     pub(crate) overall: Option<Duration>,
-}
-
-/// Use of colour in the output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Color {
-    /// On a terminal, unless `NO_COLOR` says otherwise.
-    #[default]
-    Auto,
-    Always,
-    Never,
-}
-
-impl Color {
-    /// The word in options and files.
-    pub(crate) fn keyword(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
-}
-
-impl FromStr for Color {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        [Self::Auto, Self::Always, Self::Never]
-            .into_iter()
-            .find(|color| color.keyword() == name)
-            .ok_or_else(|| format!("`{}` is not one of auto, always, never", name.escape_debug()))
-    }
 }

@@ -3,26 +3,14 @@
 //! Promise: a project's file holds for the stacks of that project and for no other. A stack that is named from elsewhere
 //! has the settings that it has in its own project's directory, and those of options, variables and the user's file.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::origin::Origin;
 use super::project;
-use super::resolve::{Inputs, resolve_at};
+use super::resolve::resolve_at;
 use super::settings::Settings;
 use crate::environment::{Environment, Target};
 use crate::error::Result;
-
-/// Inputs of the settings. `Debug` prints no value, since variables may hold secrets.
-#[derive(Clone)]
-pub(crate) struct Remembered(pub(super) Arc<Inputs>);
-
-impl fmt::Debug for Remembered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("_")
-    }
-}
 
 /// A stack, as discovery saw it.
 #[derive(Clone, Copy, Debug)]

@@ -8,11 +8,14 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncRead;
 
 use super::container_info::{ContainerInfo, ImageConfig};
-use super::exec::ExecSpec;
-use super::worker::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
 use crate::docker::client::transport::BoxIo;
 use crate::docker::container_summary::ContainerSummary;
-use crate::docker::exec::reaper::Reapers;
+use crate::docker::exec::interpreters::Reapers;
+use crate::docker::exec::spec::ExecSpec;
+use crate::docker::worker::types::ContainerExit;
+use crate::docker::worker::types::EngineFeatures;
+use crate::docker::worker::types::OrphanWorker;
+use crate::docker::worker::types::WorkerSpec;
 use crate::error::Result;
 
 /// Version of an engine, as reported by the engine.

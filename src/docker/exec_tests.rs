@@ -1,6 +1,8 @@
 //! Short commands over the scripted engine.
 
-use super::exec::{CAPTURE_LIMIT, CommandOutput, ExecSpec};
+use super::exec::CAPTURE_LIMIT;
+use super::exec::CommandOutput;
+use crate::docker::exec::spec::ExecSpec;
 use crate::docker::fake_engine::{Scripted, ScriptedExec, container};
 use crate::error::{self, ErrorKind};
 

@@ -17,10 +17,13 @@ use tokio::task::JoinHandle;
 use super::container::Container;
 use super::container_info::{ContainerInfo, ContainerState, Health, ImageConfig};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
-use super::exec::ExecSpec;
-use super::worker::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
+use super::worker::OrphanWorker;
 use crate::docker::container_summary::ContainerSummary;
-use crate::docker::exec::reaper::Reapers;
+use crate::docker::exec::interpreters::Reapers;
+use crate::docker::exec::spec::ExecSpec;
+use crate::docker::worker::types::ContainerExit;
+use crate::docker::worker::types::EngineFeatures;
+use crate::docker::worker::types::WorkerSpec;
 use crate::error::{self, Error, Result};
 use crate::sync::lock;
 

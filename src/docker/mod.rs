@@ -22,8 +22,9 @@ pub(crate) mod inspect_all;
 mod proven_tests;
 pub(crate) mod worker;
 
+pub(crate) use crate::docker::exec::spec::ExecSpec;
 pub(crate) use container::Container;
 pub(crate) use container_info::ContainerInfo;
 pub(crate) use container_summary::ContainerSummary;
 pub(crate) use engine::Engine;
-pub(crate) use exec::{Exec, ExecSpec};
+pub(crate) use exec::Exec;

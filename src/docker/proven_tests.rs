@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::container_info::{ContainerInfo, ContainerState};
-use super::exec::ExecSpec;
 use crate::docker::exec::end_marker::EndMarkerParser;
+use crate::docker::exec::spec::ExecSpec;
 use crate::docker::exec::verified_stream::{BLOCK, VerifiedExit, run};
 use crate::docker::fake_engine::{ExecPeer, Scripted, ScriptedExec, container};
 use crate::error::{Error, ErrorKind, Result};

@@ -4,7 +4,7 @@
 //! statement is taken apart into names, keywords and signs, has to have one of a few shapes, and is put together again
 //! from these. None of the shapes evaluates an expression or calls a function.
 
-use crate::dump::sql::{SqlTokenKind, SqlTokens};
+use crate::dump::sql::lexer::tokens::{SqlTokenKind, SqlTokens};
 use crate::text::sql_quote::ident;
 
 /// Returns `ALTER kind name OWNER TO role`, `GRANT`, `REVOKE`, `ALTER DEFAULT PRIVILEGES` or `ALTER TABLE name FORCE ROW

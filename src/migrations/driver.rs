@@ -2,6 +2,7 @@
 //!
 //! Promise: nothing is guessed where two would fit; the error lists both and names the setting that picks.
 
+use crate::migrations::driver_inputs::DriverInputs;
 use std::path::{Path, PathBuf};
 
 use super::command::{CommandDriver, Found, ToolChoice, preset};
@@ -16,38 +17,6 @@ use crate::cancel::CancelToken;
 use crate::consent::Confirmed;
 use crate::error::{self, Result};
 use crate::postgres::Session;
-
-/// Configuration and containers from which the driver is chosen.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct DriverInputs<'a> {
-    /// `migrations.driver`.
-    pub(crate) driver: &'a str,
-    /// `migrations.dir`.
-    pub(crate) dir: Option<&'a str>,
-    /// The directory of the file that says `migrations.dir`; `None`: the project's.
-    pub(crate) base: Option<&'a Path>,
-    /// `migrations.layout`.
-    pub(crate) layout: Option<&'a str>,
-    /// The project's directory on this machine.
-    pub(crate) project: Option<&'a Path>,
-    /// `migrations.preset`.
-    pub(crate) preset: Option<&'a str>,
-    /// True where `migrations.commands` has a command that applies.
-    pub(crate) own: bool,
-    /// The container with the Prisma CLI.
-    pub(crate) cli_in: Option<&'a str>,
-    /// The backend's container, where it runs.
-    pub(crate) backend: Option<&'a str>,
-    /// The other tools whose files lie in it.
-    pub(crate) tools: &'a [Found],
-}
-
-impl DriverInputs<'_> {
-    /// The driver that is asked for: naming a tool is asking for it.
-    pub(crate) fn wanted(&self) -> &str {
-        if self.driver == "auto" && (self.preset.is_some() || self.own) { "command" } else { self.driver }
-    }
-}
 
 /// The driver that was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]

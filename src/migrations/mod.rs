@@ -10,6 +10,7 @@
 pub(crate) mod command;
 pub(crate) mod directory;
 pub(crate) mod driver;
+pub(crate) mod driver_inputs;
 pub(crate) mod find_driver;
 pub(crate) mod history;
 pub(crate) mod layout;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::layout::{ForeignTool, Layout, Signs, configured, other_database};
 use crate::error::{self, Error, Result};
 use crate::migrations::directory;
-use crate::migrations::driver::DriverInputs;
+use crate::migrations::driver_inputs::DriverInputs;
 
 /// Depth to which a project is searched: `applications/backend/src/database/prisma/migrations`.
 const DEPTH: usize = 6;

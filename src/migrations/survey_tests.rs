@@ -3,7 +3,9 @@
 use std::fs;
 
 use crate::error::{Error, ErrorKind};
-use crate::migrations::driver::{DriverChoice, DriverInputs, choose};
+use crate::migrations::driver::DriverChoice;
+use crate::migrations::driver::choose;
+use crate::migrations::driver_inputs::DriverInputs;
 use crate::migrations::layout::Layout;
 
 fn project(files: &[(&str, &str)]) -> tempfile::TempDir {

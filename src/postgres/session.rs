@@ -11,11 +11,13 @@ use memchr::memmem;
 use super::access::{Access, LIMITS, OWN_PATH};
 use super::csv;
 use super::server_error::ServerError;
-use super::standing;
+use crate::docker::exec::ExecHandle;
+use crate::docker::exec::ExecInput;
+use crate::docker::exec::ExecOutput;
 use crate::docker::exec::demux::Output;
+use crate::docker::exec::start_failure::start_failure;
 use crate::docker::exec::stderr_tail::StderrTail;
 use crate::docker::exec::verified_stream::silent;
-use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput, start_failure};
 use crate::docker::{Container, ContainerInfo};
 use crate::error::{self, Error, Result};
 use crate::postgres::initdb_wait;
@@ -173,11 +175,11 @@ impl Session {
 
     /// Adds the names that there are to the error of a database that is not there.
     async fn with_names(container: &Container, access: &Access, error: Error) -> Error {
-        for name in standing::USUAL.into_iter().filter(|name| *name != access.database) {
+        for name in crate::postgres::session::USUAL.into_iter().filter(|name| *name != access.database) {
             let Ok(mut session) = Self::try_open(container, &access.to(name), "envctl").await else {
                 continue;
             };
-            let names = session.query(standing::CONNECTABLE).await.unwrap_or_default();
+            let names = session.query(crate::postgres::session::CONNECTABLE).await.unwrap_or_default();
             session.close().await;
             let names = names.into_iter().filter_map(|row| row.into_iter().next());
             let names: Vec<String> = names.filter(|name| !name.starts_with("envctl_")).collect();
@@ -614,3 +616,13 @@ fn said_no(text: &str, container: &ContainerInfo, access: &Access) -> Error {
     };
     error.hint(format!("read its logs: `docker logs --tail 50 {}`", container.name))
 }
+
+/// Databases that nearly every server has, in the order in which they are tried. A session in `template1` stops others
+/// from copying it, so it comes second.
+pub(crate) const USUAL: [&str; 2] = ["postgres", "template1"];
+
+/// Databases that the role may connect to, those of restores last.
+pub(crate) const CONNECTABLE: &str = "select datname from pg_catalog.pg_database \
+     where datallowconn and datconnlimit <> 0 and datconnlimit <> -2 \
+       and pg_catalog.has_database_privilege(oid, 'connect') \
+     order by datname like 'envctl\\_%', datistemplate, datname";

@@ -7,10 +7,8 @@ use super::access::Access;
 use super::session::Session;
 use crate::docker::{Container, ContainerInfo};
 use crate::error::{self, Error, Result};
-
-/// Databases that nearly every server has, in the order in which they are tried. A session in `template1` stops others
-/// from copying it, so it comes second.
-pub(crate) const USUAL: [&str; 2] = ["postgres", "template1"];
+use crate::postgres::session::CONNECTABLE;
+use crate::postgres::session::USUAL;
 
 /// Answers of a server that refuse one database and not the server.
 const OF_ONE_DATABASE: [&str; 6] = [
@@ -73,12 +71,6 @@ async fn others(container: &Container, access: &Access, live: Option<&str>) -> V
     session.close().await;
     names.into_iter().filter_map(|row| row.into_iter().next()).collect()
 }
-
-/// Databases that the role may connect to, those of restores last.
-pub(crate) const CONNECTABLE: &str = "select datname from pg_catalog.pg_database \
-     where datallowconn and datconnlimit <> 0 and datconnlimit <> -2 \
-       and pg_catalog.has_database_privilege(oid, 'connect') \
-     order by datname like 'envctl\\_%', datistemplate, datname";
 
 fn nowhere(
     container: &ContainerInfo,

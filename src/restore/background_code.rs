@@ -6,7 +6,7 @@
 
 use crate::error::{self, Error, Result};
 use crate::postgres::Session;
-use crate::restore::run::RestorePlan;
+use crate::restore::restore_plan::RestorePlan;
 use crate::text::shell_word::quoted;
 use crate::text::sql_quote::{ident, literal};
 

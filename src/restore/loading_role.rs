@@ -18,7 +18,7 @@ use crate::postgres::{Access, Session};
 use crate::random::nonce;
 use crate::restore::background_code;
 use crate::restore::background_code::{Evaluated, reaches_out};
-use crate::restore::run::RestorePlan;
+use crate::restore::restore_plan::RestorePlan;
 use crate::secret::Secret;
 use crate::text::mask;
 use crate::text::sql_quote::{ident, literal};

@@ -10,6 +10,7 @@ pub(crate) mod load;
 pub(crate) mod loading_role;
 pub(crate) mod open_dump;
 pub(crate) mod plan;
+pub(crate) mod restore_plan;
 pub(crate) mod row_counts;
 pub(crate) mod run;
 pub(crate) mod search_path_aids;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::data_only::{DataOnly, DataOnlyPlan};
 use super::load::parallel::share_out;
 use super::load::parallel_archive::ParallelArchive;
-use super::run::{ParallelPlan, RestorePlan, look};
+use super::run::look;
 use crate::cancel::CancelToken;
 use crate::docker::Container;
 use crate::dump::format::Format;
@@ -21,6 +21,8 @@ use crate::postgres::{Access, Session};
 use crate::repository::authenticity::Authenticity;
 use crate::restore::all_databases::Roles;
 use crate::restore::input::{DumpSource, ExaminedDump, InputOptions};
+use crate::restore::restore_plan::ParallelPlan;
+use crate::restore::restore_plan::RestorePlan;
 use crate::restore::search_path_aids::Aids;
 use crate::text::units::{age, count, moment};
 

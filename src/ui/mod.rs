@@ -5,6 +5,7 @@
 //! is written.
 
 mod ask;
+pub(crate) mod bars;
 #[cfg(test)]
 pub(crate) mod capture;
 mod checklist;

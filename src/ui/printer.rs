@@ -13,7 +13,6 @@ use serde_json::{Map, Value};
 
 use super::checklist::Checklist;
 use super::error_text;
-use super::progress::{Bars, ProgressReporter};
 use super::streams::{OutputFailure, RawStream, Sink, Streams};
 use super::style::{ColorChoice, Styles, Tone};
 use super::table::{Table, TableLayout};
@@ -23,6 +22,7 @@ use super::wrap::wrap;
 use crate::error::{Error, ErrorKind};
 use crate::sync::lock;
 use crate::text::escape::{escape_json, escape_lines};
+use crate::ui::bars::Bars;
 
 /// Options of the printer, from the command line, the environment and the terminal.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,7 @@ pub(crate) struct UiOptions {
 pub(crate) struct Ui {
     shared: Arc<SharedPrinter>,
     /// Whom the talk is about, where several are worked on at a time; else empty.
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     /// Target options that hints get; known in part from the start, wholly once the target is found.
     target_options: Arc<Mutex<TargetOptions>>,
 }
@@ -278,11 +278,6 @@ impl Ui {
                 error_text::human(error, &options, self.err_styles(), self.talk_width(), name_the_kind);
             self.write_err(&text);
         }
-    }
-
-    /// Somebody to tell events of one operation to; shown as a bar, as lines, or not at all.
-    pub(crate) fn progress(&self) -> Arc<ProgressReporter> {
-        Arc::new(ProgressReporter::new(self.clone(), &self.name))
     }
 
     pub(crate) fn bars(&self) -> &Bars {

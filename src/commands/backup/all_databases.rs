@@ -8,9 +8,6 @@ use crate::error::{self, Result};
 use crate::postgres::connect::FirstSession;
 use crate::repository::manifest::Purpose;
 
-/// File extension of a backup of all databases.
-pub(crate) const EXTENSION: &str = ".tar";
-
 /// # Errors
 /// Kind `Usage`: what a tar of plain dumps cannot be. Otherwise as [`create_all`].
 pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {

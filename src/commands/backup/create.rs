@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use super::format;
 use crate::app::App;
-use crate::backup::create::{BackupRequest, BackupTarget, Created, OnExisting, create};
-use crate::commands::backup::all_databases;
-use crate::commands::backup::multi_stack;
+use crate::backup::create::Created;
+use crate::backup::create::create;
+use crate::backup::request::BackupRequest;
+use crate::backup::request::BackupTarget;
+use crate::backup::request::OnExisting;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::find_catalog;
@@ -84,16 +86,10 @@ struct BackupPlan<'a> {
 
 /// # Errors
 /// See [`create`].
-pub(crate) async fn run(args: CreateArgs, ctx: &CommandContext) -> Result<()> {
-    if args.all_databases {
-        return all_databases::run(&args, ctx).await;
-    }
-    if args.many.wanted(&ctx.settings)? {
-        return several(&args, ctx).await;
-    }
+pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
     let stack = ctx.stack().await?;
     let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
-    let request = request(&args, Purpose::Backup, &stack, &found)?;
+    let request = request(args, Purpose::Backup, &stack, &found)?;
     if ctx.global.dry_run {
         show_dry_run(ctx, &found, &request);
         return Ok(());
@@ -120,14 +116,6 @@ fn show_dry_run(app: &App, found: &ConnectedDatabase, request: &BackupRequest) {
             size: found.facts.size,
         });
     }
-}
-
-async fn several(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
-    if args.output.is_some() {
-        return Err(error::usage("`-o` names one file, and several stacks are backed up")
-            .hint("leave it out: each goes into BACKUPS/STACK/PROFILE; `ENVCTL_BACKUP_DIR` names BACKUPS"));
-    }
-    multi_stack::run(args, ctx).await
 }
 
 /// The folder into which backups of this database go.
@@ -181,7 +169,11 @@ pub(crate) fn request(
         output: args.output.as_deref().filter(|path| path.as_os_str() != "-" && !args.all_databases),
     };
     let form = format::decide(&asked, &found.facts.version)?;
-    let extension = if args.all_databases { all_databases::EXTENSION.to_owned() } else { form.extension() };
+    let extension = if args.all_databases {
+        crate::commands::backup::format::EXTENSION.to_owned()
+    } else {
+        form.extension()
+    };
     let target = &found.target;
     let catalog = find_catalog::of_found(settings, found)?;
     let operation = stack.operation();

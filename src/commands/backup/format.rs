@@ -7,6 +7,9 @@ use crate::dump::format::Format;
 use crate::error::{self, Result};
 use crate::postgres::version::ServerVersion;
 
+/// File extension of a backup of all databases.
+pub(crate) const EXTENSION: &str = ".tar";
+
 /// Format and compression, decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DumpForm {

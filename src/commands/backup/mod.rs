@@ -39,7 +39,9 @@ enum BackupVerb {
 /// The verb's own.
 pub(crate) async fn run(args: BackupArgs, ctx: &CommandContext) -> Result<()> {
     match args.verb.unwrap_or(BackupVerb::Create(args.create)) {
-        BackupVerb::Create(args) => create::run(args, ctx).await,
+        BackupVerb::Create(args) if args.all_databases => all_databases::run(&args, ctx).await,
+        BackupVerb::Create(args) if args.many.wanted(&ctx.settings)? => multi_stack::run(&args, ctx).await,
+        BackupVerb::Create(args) => create::run(&args, ctx).await,
         BackupVerb::List(args) => list::run(&args, ctx).await,
         BackupVerb::Show(args) => show::run(&args, ctx).await,
     }

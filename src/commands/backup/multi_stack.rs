@@ -10,7 +10,7 @@ use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::multi_stack::{MultiStackVerb, for_each_stack};
 use crate::consent::{Confirmed, Guard, Plan};
-use crate::error::Result;
+use crate::error::{self, Result};
 use crate::multi_stack::schedule::OnFailure;
 use crate::repository::manifest::Purpose;
 use crate::text::units::{bytes, counted};
@@ -73,6 +73,10 @@ impl fmt::Display for BackupDone {
 /// # Errors
 /// Errors of [`for_each_stack`].
 pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
+    if args.output.is_some() {
+        return Err(error::usage("`-o` names one file, and several stacks are backed up")
+            .hint("leave it out: each goes into BACKUPS/STACK/PROFILE; `ENVCTL_BACKUP_DIR` names BACKUPS"));
+    }
     let plan = async |stack: StackContext| {
         let found = stack.server().await?;
         Ok(PlannedBackup {

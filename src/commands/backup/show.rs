@@ -75,7 +75,12 @@ async fn target(ctx: &CommandContext, meant: &Meant) -> Result<Identity> {
         let facts = DatabaseInfo::read(&mut session).await?;
         let only_service = stack.environment.database_services().len() < 2;
         let context = &stack.daemon.context;
-        Ok::<_, Error>(find_catalog::identity(&target, only_service, context, Some(&facts.database)))
+        Ok::<_, Error>(crate::commands::connect::identity(
+            &target,
+            only_service,
+            context,
+            Some(&facts.database),
+        ))
     };
     match tokio::time::timeout(LIMIT, asking).await {
         Ok(Ok(identity)) => Ok(identity),

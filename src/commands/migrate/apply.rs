@@ -44,9 +44,6 @@ struct DryRun<'a> {
 /// # Errors
 /// Kind `Refused`: a guard, an edited or failed history. `Busy`: a lock, a dump. `Tool`: a migration failed.
 pub(crate) async fn run(args: ApplyArgs, ctx: &CommandContext) -> Result<()> {
-    if args.many.wanted(&ctx.settings)? {
-        return crate::commands::migrate::multi_stack::apply(&args, ctx).await;
-    }
     let stack = ctx.stack().await?;
     let PreparedRun { migrations, plan, backup_is_due } = prepare(&args, &stack).await?;
     if plan.pending.is_empty() {

@@ -43,6 +43,7 @@ enum MigrateVerb {
 /// The verb's own.
 pub(crate) async fn run(args: MigrateArgs, ctx: &CommandContext) -> Result<()> {
     match args.verb.unwrap_or(MigrateVerb::Apply(args.apply)) {
+        MigrateVerb::Apply(args) if args.many.wanted(&ctx.settings)? => multi_stack::apply(&args, ctx).await,
         MigrateVerb::Apply(args) => apply::run(args, ctx).await,
         MigrateVerb::Status(args) => status::run(&args, ctx).await,
         MigrateVerb::Create(args) => create::run(&args, ctx).await,

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::RestoreArgs;
 use super::difference::{Unnamed, crosses_up};
 use crate::app::App;
 use crate::app::global_args::option;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::StackContext;
+use crate::commands::restore::args::RestoreArgs;
 use crate::error::{self, Result};
 use crate::fsutil::atomic_file::home_of;
 use crate::postgres::connect::FirstSession;

@@ -1,16 +1,16 @@
 //! Differences between what comes in and its target: what is refused, told, or asked for.
 
-use super::RestoreArgs;
 use super::source::normal;
 use crate::app::global_args::option;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::StackContext;
+use crate::commands::restore::args::RestoreArgs;
 use crate::consent::Unlike;
 use crate::error::{self, Result};
 use crate::repository::identity::{Difference, IdentityPart};
 use crate::repository::manifest::Manifest;
 use crate::restore::input::ExaminedDump;
-use crate::restore::run::RestorePlan;
+use crate::restore::restore_plan::RestorePlan;
 
 /// Refuses data of another profile for production, unless both ends are named.
 ///

@@ -1,6 +1,7 @@
 //! `envctl restore`: put a backup back, all or nothing.
 
 pub(crate) mod all_databases;
+pub(crate) mod args;
 mod difference;
 mod leave_out;
 pub(crate) mod plan_json;
@@ -9,7 +10,7 @@ mod source;
 mod target;
 mod undo;
 
-use std::path::{Path, PathBuf};
+use crate::commands::restore::args::RestoreArgs;
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -17,23 +18,22 @@ use clap::Subcommand;
 use crate::app::App;
 use crate::app::global_args::option;
 use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::{CommandContext, StackContext};
+use crate::commands::context::CommandContext;
 use crate::commands::restore::difference::{compare, crosses_up};
 use crate::commands::restore::source::source;
 use crate::commands::restore::target::RestoreTarget;
-use crate::commands::transport_args::WayArgs;
 use crate::error::{self, Result};
 use crate::postgres::Session;
-use crate::postgres::search_path::SearchPath;
 use crate::progress::Progress;
-use crate::repository::authenticity::ManifestKeys;
 use crate::restore::all_databases::{Roles, is_cluster};
-use crate::restore::input::{DumpSource, ExaminedDump, InputOptions, examine};
-use crate::restore::load::parallel::MOST_JOBS;
-use crate::restore::plan::{RestoreInput, RestoreOptions, plan};
-use crate::restore::run::{RestorePlan, Restored, run as carry_out};
-use crate::restore::search_path_aids::Aids;
-use crate::text::shell_word::shell_word;
+use crate::restore::input::DumpSource;
+use crate::restore::input::ExaminedDump;
+use crate::restore::input::examine;
+use crate::restore::plan::RestoreInput;
+use crate::restore::plan::plan;
+use crate::restore::restore_plan::RestorePlan;
+use crate::restore::run::Restored;
+use crate::restore::run::run as carry_out;
 use crate::text::units::counted;
 
 /// Arguments of `restore`.
@@ -52,106 +52,6 @@ enum RestoreVerb {
     Undo(undo::UndoArgs),
     /// List the databases that restores have replaced, or drop them
     Previous(previous::PreviousArgs),
-}
-
-#[derive(clap::Args, Clone, Debug)]
-pub(crate) struct RestoreArgs {
-    /// A file, a name from `backup list`, `latest`, or `-` for stdin
-    #[arg(value_name = "FILE|latest|-")]
-    source: Option<PathBuf>,
-    /// The profile whose backups are meant
-    #[arg(long, value_name = "PROFILE")]
-    from: Option<String>,
-    /// The profile that is restored
-    #[arg(long, value_name = "PROFILE", conflicts_with_all = ["dev", "prod", "profile"])]
-    to: Option<String>,
-    /// Restore into this database instead, made if it is not there
-    #[arg(long, value_name = "DB")]
-    into: Option<String>,
-    /// Restore a file of unknown origin although it would run code on the server
-    #[arg(long)]
-    trust: bool,
-    /// Do not back up what is there now
-    #[arg(long)]
-    no_backup: bool,
-    /// Load over so many sessions, usually 2 for a large backup: tables side by side, and indexes behind theirs
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_JOBS)))]
-    jobs: Option<u8>,
-    #[command(flatten)]
-    leave_out: leave_out::LeaveOutArgs,
-    /// Let functions find names without a schema in these schemas while the dump is loaded: `public,extensions`
-    #[arg(long, value_name = "SCHEMAS")]
-    search_path: Option<SearchPath>,
-    /// Add CHECKs that call functions when all rows are in: such a function may read another table
-    #[arg(long)]
-    defer_checks: bool,
-    #[command(flatten)]
-    ways: WayArgs,
-}
-
-impl RestoreArgs {
-    /// The options that decide how the file is read, and the command that a hint adds to.
-    fn asked(&self, source: &Path, keys: ManifestKeys) -> Result<InputOptions> {
-        let rules = self.leave_out.rules()?;
-        let mut options = String::new();
-        if let Some(into) = &self.into {
-            options.push_str(&format!(" --into {}", shell_word(into)));
-        }
-        if let Some(from) = &self.from {
-            options.push_str(&format!(" --from {}", shell_word(from)));
-        }
-        if let Some(path) = &self.search_path {
-            options.push_str(&format!(" --search-path {}", shell_word(&path.schemas().join(","))));
-        }
-        if let Some(jobs) = self.jobs {
-            options.push_str(&format!(" --jobs {jobs}"));
-        }
-        for (given, option) in [
-            (self.trust, " --trust"),
-            (self.defer_checks, " --defer-checks"),
-            (self.no_backup, " --no-backup"),
-        ] {
-            if given {
-                options.push_str(option);
-            }
-        }
-        for option in rules.options() {
-            options.push_str(&format!(" {option}"));
-        }
-        let command = format!("envctl restore {}{options}", shell_word(&source.display().to_string()));
-        let into = self.into.clone();
-        Ok(InputOptions { trust: self.trust, keys, rules, command, options, database: None, into })
-    }
-}
-
-impl RestoreArgs {
-    /// The options of the plan, with the settings behind them.
-    ///
-    /// # Errors
-    /// Kind `Usage`: an unknown word, too many sessions.
-    fn options(&self, stack: &StackContext) -> Result<RestoreOptions> {
-        let settings = &stack.settings;
-        let most = u32::from(MOST_JOBS);
-        if let (None, Some(jobs)) = (self.jobs, settings.restore.jobs)
-            && jobs > most
-        {
-            let origin = settings.origin("restore.jobs");
-            return Err(error::usage(format!("{origin}: at most {most} sessions load")));
-        }
-        Ok(RestoreOptions {
-            operation: stack.operation(),
-            threads: stack.threads(),
-            jobs: self.jobs.or(settings.restore.jobs.and_then(|jobs| u8::try_from(jobs).ok())),
-            ways: self.ways.ways(stack, settings)?,
-            lock_limit: settings.timeouts.lock,
-            trust: self.trust,
-            no_backup: self.no_backup,
-            aids: Aids {
-                search_path: self.search_path.clone().unwrap_or_default(),
-                defer_checks: self.defer_checks,
-            },
-        })
-    }
 }
 
 /// # Errors

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::postgres::connections::ConnectionGroup;
-use crate::restore::run::{ParallelPlan, RestorePlan};
+use crate::restore::restore_plan::ParallelPlan;
+use crate::restore::restore_plan::RestorePlan;
 
 /// Fields are those of `docs/json.md`.
 #[derive(Serialize)]

@@ -2,8 +2,8 @@
 //!
 //! Promise: what is found carries its origin, and what is decided leaves a row for `envctl config`.
 
-use super::Inputs;
 use crate::config::form::{Form, Written};
+use crate::config::inputs::Inputs;
 use crate::config::keys::Setting;
 use crate::config::origin::{Origin, Sourced};
 use crate::config::parsed_file::ParsedFile;

@@ -142,7 +142,7 @@ impl HttpAnswer {
         }
         let text = serde_json::from_slice::<EngineMessage>(&self.body)
             .map_or_else(|_| String::from_utf8_lossy(&self.body).trim().to_owned(), |answer| answer.message);
-        crate::docker::client::refusal(self.status.as_u16(), &text, what)
+        crate::docker::client::errors::refusal(self.status.as_u16(), &text, what)
     }
 }
 

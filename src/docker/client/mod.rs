@@ -4,12 +4,14 @@
 //! streams are hijacked raw (bollard's decoder passes a cut stream as data), see `docker-and-crates`.
 
 pub(crate) mod body_reader;
+pub(crate) mod errors;
 pub(crate) mod http;
 pub(crate) mod ssh;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 pub(crate) mod transport;
 
+use crate::docker::client::errors::refusal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +26,17 @@ use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 
 use super::container_info::{ContainerInfo, ImageConfig};
-use super::context::{Endpoint, Host};
+use super::context::Host;
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
-use super::exec::ExecSpec;
-use super::worker::{self, ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
+use super::worker;
+use super::worker::OrphanWorker;
 use crate::docker::container_summary::ContainerSummary;
-use crate::docker::exec::reaper::Reapers;
+use crate::docker::context::endpoint::Endpoint;
+use crate::docker::exec::interpreters::Reapers;
+use crate::docker::exec::spec::ExecSpec;
+use crate::docker::worker::types::ContainerExit;
+use crate::docker::worker::types::EngineFeatures;
+use crate::docker::worker::types::WorkerSpec;
 use crate::error::{self, Error, Result};
 use body_reader::reader;
 use http::path_part;
@@ -120,27 +127,6 @@ impl Client {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Unreached(Error);
-
-/// The daemon's refusal in our words: which class it is, and what to do.
-pub(crate) fn refusal(status: u16, reason: &str, what: &str) -> Error {
-    let lower = reason.to_lowercase();
-    let text = format!("{what}: {reason}");
-    match status {
-        404 => error::target(text).hint("see what runs: `envctl status`"),
-        409 if lower.contains("paused") => error::target(text).hint("resume it: `docker unpause NAME`"),
-        409 if lower.contains("restarting") => {
-            error::target(text).note("it is between two starts").hint("see why: `envctl logs`")
-        }
-        409 => error::target(text).hint("start it: `docker start NAME`, or `docker compose up -d`"),
-        400 if lower.contains("too new") || lower.contains("too old") => {
-            error::docker(text).note("this engine speaks another API version").hint("upgrade the older side")
-        }
-        401 | 403 => error::docker(text)
-            .note("the daemon refuses this user")
-            .hint("ask who runs it, or take another `--context`"),
-        _ => error::docker(text).hint("read the daemon's log: `journalctl -u docker`"),
-    }
-}
 
 impl Engine for Client {
     fn reapers(&self) -> &Reapers {

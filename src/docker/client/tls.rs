@@ -11,7 +11,7 @@ use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVe
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::docker::context::TlsFiles;
+use crate::docker::context::endpoint::TlsFiles;
 use crate::error::{self, Result};
 
 /// A connector for these files.

@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::ssh::{self, SshSessions};
-use crate::docker::context::{Endpoint, Host};
+use crate::docker::context::Host;
+use crate::docker::context::endpoint::Endpoint;
 use crate::error::{self, Error, Result};
 
 /// A byte stream both ways.

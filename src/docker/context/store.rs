@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::TlsFiles;
+use crate::docker::context::endpoint::TlsFiles;
 use crate::error::{self, Error, Result};
 
 /// `~/.docker`, or wherever `DOCKER_CONFIG` points.

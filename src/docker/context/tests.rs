@@ -1,6 +1,7 @@
 //! Against recorded `~/.docker` folders in `tests/docker-config`.
 
 use super::*;
+use crate::docker::context::endpoint::EndpointRequest;
 use crate::error::ErrorKind;
 use proptest::prelude::*;
 

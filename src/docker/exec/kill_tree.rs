@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::docker::container::Container;
-use crate::docker::exec::ExecSpec;
+use crate::docker::exec::spec::ExecSpec;
 
 /// The variable that marks the processes of one exec.
 pub(crate) const TAG: &str = "ENVCTL_OP";

@@ -8,6 +8,7 @@
 
 pub(crate) mod exec_bridge;
 
+use crate::docker::forward::exec_bridge::BUFFER;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +48,6 @@ pub(crate) struct Forward {
 const DIRECT_LIMIT: Duration = Duration::from_millis(500);
 /// Interval between two inspections of the container.
 const LOOK: Duration = Duration::from_secs(2);
-/// Buffer size in bytes, that of a pipe, for fewer system calls than with the usual 8 KiB.
-const BUFFER: usize = 64 << 10;
 
 /// Opens the local port; 0 takes any that is free.
 ///

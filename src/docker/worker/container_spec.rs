@@ -8,7 +8,11 @@ use std::collections::HashMap;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType};
 use serde::Deserialize;
 
-use super::{ARCHIVE, ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
+use super::ARCHIVE;
+use super::OrphanWorker;
+use crate::docker::worker::types::ContainerExit;
+use crate::docker::worker::types::EngineFeatures;
+use crate::docker::worker::types::WorkerSpec;
 use crate::fsutil::private_dir::INSIDE;
 
 /// On every worker: the operation's id. Discovery passes over containers that carry it.
@@ -167,7 +171,7 @@ pub(crate) fn workers(json: &[u8], date: Option<i64>) -> Result<Vec<OrphanWorker
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::worker::Limits;
+    use crate::docker::worker::types::Limits;
 
     fn spec() -> WorkerSpec {
         WorkerSpec {

@@ -1,7 +1,10 @@
 //! Result of a worker: the exit code comes from the engine, the reason from the tool's stderr.
 
-use super::{ContainerExit, Unfit, Worker, WorkerError};
+use super::Unfit;
+use super::Worker;
+use super::WorkerError;
 use crate::docker::exec::verified_stream::{VerifiedExit, whereabouts};
+use crate::docker::worker::types::ContainerExit;
 use crate::error::{self, Error};
 
 /// Judges; `begun` says whether its work was seen.

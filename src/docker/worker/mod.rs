@@ -11,12 +11,17 @@
 
 pub(crate) mod container_spec;
 pub(crate) mod exit_status;
+pub(crate) mod machine;
 pub(crate) mod orphans;
 pub(crate) mod remote;
 pub(crate) mod run_to_end;
 pub(crate) mod stdin_fifo;
 pub(crate) mod stdout_fifo;
+pub(crate) mod types;
 
+use crate::docker::worker::types::ContainerExit;
+use crate::docker::worker::types::Limits;
+use crate::docker::worker::types::WorkerSpec;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,77 +30,18 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+pub(crate) use crate::docker::worker::machine::this_machine;
+pub(crate) use crate::docker::worker::types::OrphanWorker;
 use crate::fsutil::private_dir::PrivateDir;
 use crate::operation::OperationId;
 pub(crate) use exit_status::{NOT_RUN, starved};
-pub(crate) use orphans::{OrphanWorker, reap, this_machine};
+pub(crate) use orphans::reap;
 
 use super::container::Container;
 use super::engine::Engine;
-use super::exec::{Exec, ExecSpec};
+use super::exec::Exec;
+use crate::docker::exec::spec::ExecSpec;
 use crate::error::{self, Error};
-
-/// Resource limits of a worker. `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Limits {
-    /// Bytes of memory.
-    pub(crate) memory: Option<u64>,
-    /// Processors.
-    pub(crate) cpus: Option<f64>,
-}
-
-/// A worker, as the engine is asked for it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct WorkerSpec {
-    /// The operation's id.
-    pub(crate) operation: OperationId,
-    /// The container's name.
-    pub(crate) name: String,
-    /// The image: the database container's own by its id, so that the tools are of its version, or one that was named.
-    pub(crate) image: String,
-    /// True where the worker reads stdin through the engine and ends when stdin ends.
-    pub(crate) attach_stdin: bool,
-    /// True where the worker runs a program of another image, in that image's own directory, with a writable `/tmp`.
-    pub(crate) foreign_image: bool,
-    /// The id of the container whose network it joins.
-    pub(crate) network_of: String,
-    /// Program and arguments.
-    pub(crate) argv: Vec<String>,
-    /// Variables. No secrets: whoever may ask the engine sees them.
-    pub(crate) env: Vec<(String, String)>,
-    /// `UID:GID`.
-    pub(crate) user: String,
-    /// The private directory on this host.
-    pub(crate) private_dir: PathBuf,
-    /// This machine: only its own envctl know whether a private directory is left.
-    pub(crate) machine: String,
-    /// True for a remote worker, which sees nothing of this host and reads and writes through the engine.
-    pub(crate) remote: bool,
-    /// A file or directory of this host that it may read, as [`ARCHIVE`].
-    pub(crate) archive: Option<PathBuf>,
-    /// Resource limits of the worker.
-    pub(crate) limits: Limits,
-}
-
-/// Properties of an engine that decide whether workers can be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct EngineFeatures {
-    /// Runs as an ordinary user, who is root in its containers.
-    pub(crate) rootless: bool,
-    /// Maps the users of containers to others of the host (`userns-remap`).
-    pub(crate) user_namespaces: bool,
-    /// Runs in a virtual machine of Docker Desktop.
-    pub(crate) desktop: bool,
-}
-
-/// End of a worker, as reported by the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ContainerExit {
-    /// The tool's exit code; 128 and more for a signal.
-    pub(crate) exit_code: i64,
-    /// The kernel ended it for want of memory.
-    pub(crate) out_of_memory: bool,
-}
 
 /// Reason for which a worker cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,82 +5,12 @@
 //! worker does not run. Private directories are looked at on a thread of their own, since a directory on a server
 //! that is gone hangs whoever looks.
 
+use crate::docker::worker::types::OrphanWorker;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-
-use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
 
 use crate::docker::engine::Engine;
 use crate::fsutil::private_dir;
-use crate::fsutil::private_dir::DirOwner;
-use crate::operation::OperationId;
-
-/// A worker of whatever envctl, as the engine lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OrphanWorker {
-    /// The container's id.
-    pub(crate) id: String,
-    pub(crate) operation: OperationId,
-    /// The private directory that it says it has.
-    pub(crate) private_dir: PathBuf,
-    /// The machine of that private directory, in the words of [`this_machine`].
-    pub(crate) machine: String,
-    /// True where the worker runs or may still start. False where it has ended, or was not started for an hour.
-    pub(crate) running: bool,
-}
-
-impl OrphanWorker {
-    /// Reports whether the worker's private directory is on this machine. Only an envctl of the same machine can know
-    /// whether the worker is an orphan.
-    pub(crate) fn is_of_this_machine(&self) -> bool {
-        self.machine == this_machine()
-    }
-
-    /// The name of its machine, for people.
-    pub(crate) fn host(&self) -> &str {
-        self.machine.split_once(SEPARATOR).map_or(&*self.machine, |(host, _)| host)
-    }
-
-    /// Reports whether the worker is an orphan with its private directory in one of `homes`. Reads the disk.
-    pub(crate) fn is_left(&self, homes: &[PathBuf]) -> bool {
-        self.is_of_this_machine() && homes.iter().any(|home| self.is_left_in(home))
-    }
-
-    /// Reports whether the worker is an orphan with its private directory in `home`. Does not compare machines.
-    pub(crate) fn is_left_in(&self, home: &Path) -> bool {
-        match private_dir::standing(home, &self.private_dir) {
-            DirOwner::Left => true,
-            // The machine was started anew; or we cannot see it, as one in a unit's own `/tmp`.
-            DirOwner::Gone => !self.running,
-            DirOwner::Kept => false,
-        }
-    }
-}
-
-const SEPARATOR: char = '@';
-
-/// This machine: its name, and a word of its own, since many are called `localhost`. The identity is hashed as
-/// machine-id(5) asks of whoever shows it to others.
-pub fn this_machine() -> &'static str {
-    static MACHINE: OnceLock<String> = OnceLock::new();
-    MACHINE.get_or_init(|| {
-        let identity = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
-        named(&rustix::system::uname().nodename().to_string_lossy(), &identity)
-    })
-}
-
-fn named(host: &str, identity: &str) -> String {
-    let identity = identity.trim();
-    if identity.is_empty() {
-        return host.to_owned();
-    }
-    let hash = Sha256::new().chain_update("envctl.worker").chain_update(identity).finalize();
-    let mut name = format!("{host}{SEPARATOR}");
-    for byte in hash.iter().take(8) {
-        name.push_str(&format!("{byte:02x}"));
-    }
-    name
-}
 
 /// Removes the workers and private directories that killed runs left in these places; gives the workers. Private
 /// directories of others, and of those who live, are left alone.
@@ -104,6 +34,7 @@ pub(crate) async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<Orpha
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::docker::worker::machine::{named, this_machine};
     use crate::fsutil::private_dir::PrivateDir;
 
     fn left(private_dir: &Path, running: bool) -> OrphanWorker {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::{WorkerError, WorkerFactory};
 use crate::cancel::CancelToken;
 use crate::docker::container::Container;
-use crate::docker::exec::ExecSpec;
+use crate::docker::exec::spec::ExecSpec;
 use crate::docker::exec::verified_stream::{VerifiedExit, follow, wrapped};
 use crate::docker::worker::exit_status;
 use crate::docker::worker::exit_status::unfit;

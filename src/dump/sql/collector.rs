@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::HELD;
-use super::filter::Head;
 use super::finding::{EXCERPT, Finding, FindingKind, printable};
 use super::notes::{Notes, connected};
 use super::statement::{MOST_NAMES, Statement};
+use super::statement_head::Head;
 use super::summary::{CopyBlock, ExtensionPlace, Span, Summary};
 use super::token::{Ambiguity, LexerEvents, Open, SourceLocation, Token};
 use crate::dump::sql::classify::{StatementClass, judge};
 use crate::dump::sql::toc_comment;
 use crate::dump::sql::toc_comment::Entry;
+use crate::dump::sql::token::HELD;
 use crate::dump::sql::trailer::{Completeness, Trailer};
 use crate::text::encoding::{Text, of_bytes};
 

@@ -14,11 +14,12 @@ mod collector;
 pub(crate) mod copy_data;
 mod filter;
 pub(crate) mod finding;
-mod lexer;
+pub(crate) mod lexer;
 mod nesting;
 mod notes;
 mod rows;
 mod statement;
+pub(crate) mod statement_head;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -39,15 +40,11 @@ pub(crate) use toc_comment::Entry;
 pub(crate) use trailer::Completeness;
 pub(crate) use trailer::NO_TRAILER;
 
+use crate::dump::sql::token::BOM;
 use crate::text::encoding::TextCheck;
 use collector::Collector;
 use lexer::Lexer;
 use token::Open;
-
-/// UTF-8's byte order mark, which some editors put in front.
-const BOM: &[u8] = b"\xef\xbb\xbf";
-/// Beyond this a statement is let through as it passes, so that a gate needs bounded memory.
-const HELD: u64 = 256 * 1024;
 
 /// Scans a plain dump chunk by chunk.
 #[derive(Debug)]

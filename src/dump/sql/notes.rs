@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::filter::Head;
 use super::rows::Rows;
 use super::statement::KeptToken;
+use super::statement_head::Head;
 
 /// Statements at the beginning of a dump, and others, that call for a [rule](super::Rules) of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

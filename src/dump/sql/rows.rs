@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::filter::Head;
 use super::statement::{KeptToken, MOST_NAMES};
+use super::statement_head::Head;
 use crate::text::sql_quote::ident;
 
 /// Rows of a text as its statements pass by.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::dump::sql::token::HELD;
 
 /// A dump in the very form `pg_dump` 15.18 writes, with data and bodies that look like its frame.
 const DUMP: &str = r#"--

@@ -82,3 +82,9 @@ pub(crate) enum Open {
     /// COPY data.
     Copy,
 }
+
+/// UTF-8's byte order mark, which some editors put in front.
+pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Beyond this a statement is let through as it passes, so that a gate needs bounded memory.
+pub(crate) const HELD: u64 = 256 * 1024;

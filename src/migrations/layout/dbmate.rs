@@ -3,7 +3,7 @@
 //! The rules are those of `pkg/dbmate/migration.go`. Promises: the lines that run keep their numbers; a file of which a
 //! part would neither run nor be the way back is refused (dbmate#820), and so is a mark that dbmate reads differently.
 
-use crate::dump::sql::{SqlTokenKind, SqlTokens};
+use crate::dump::sql::lexer::tokens::{SqlTokenKind, SqlTokens};
 use crate::error::{self, Error, Result};
 
 /// The part of a file that runs.

@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use super::{Script, foreign};
 use crate::error::{self, Error, Result};
 use crate::migrations::directory;
-use crate::migrations::layout::flat_files;
 use crate::migrations::migration_name::MigrationName;
 
 /// Reads every file.
@@ -71,7 +70,7 @@ fn ordered(at: &Path) -> Result<Vec<String>> {
     }
     let files: Vec<String> = entries
         .into_iter()
-        .filter(|item| !item.folder && flat_files::is_sql(&item.name))
+        .filter(|item| !item.folder && crate::migrations::layout::is_sql(&item.name))
         .map(|item| item.name)
         .collect();
     if let Some((file, tool)) = files.iter().find_map(|file| Some((file, foreign::tool_of_name(file)?))) {
@@ -184,7 +183,7 @@ fn untold(a: &(&Number<'_>, &String), b: &(&Number<'_>, &String), why: &str) -> 
 
 /// Files that could be migrations and that the runner would pass over.
 fn passed_over(file: &str) -> Result<()> {
-    if flat_files::is_sql(file) || !file.starts_with(|c: char| c.is_ascii_digit()) {
+    if crate::migrations::layout::is_sql(file) || !file.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(());
     }
     if let Some(tool) = foreign::tool_of_program(file) {

@@ -3,6 +3,7 @@
 //! The rules are those of the tools: dbmate `pkg/dbmate/migration.go`, sqlx `sqlx-core/src/migrate/source.rs`,
 //! golang-migrate `source/parse.go`.
 
+use crate::migrations::layout::is_sql;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -61,12 +62,6 @@ fn way_back(layout: Layout, file: &str) -> Option<(String, String)> {
     let pairs = matches!(layout, Layout::Sqlx | Layout::GolangMigrate);
     let (key, _) = named(layout, &forward).filter(|_| pairs)?;
     Some((file.to_owned(), key))
-}
-
-/// The tools take this ending and no other case of it.
-#[expect(clippy::case_sensitive_file_extension_comparisons, reason = "as the tools do")]
-pub(crate) fn is_sql(name: &str) -> bool {
-    name.ends_with(".sql")
 }
 
 /// Reports whether a file seems meant as a migration, though its tool would not take it.

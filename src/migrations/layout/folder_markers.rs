@@ -5,7 +5,6 @@ use std::path::Path;
 use super::foreign::{self, ForeignTool};
 use super::{Layout, dbmate, is_number};
 use crate::migrations::directory;
-use crate::migrations::layout::flat_files;
 
 /// Signs in a folder of the tool that the folder belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +40,7 @@ impl Signs {
                 signs.other_database = is_of_another_database(&directory::beginning(&path));
             } else if item.name.ends_with(".up.sql") {
                 signs.up_files = true;
-            } else if flat_files::is_sql(&item.name) && !item.name.ends_with(".down.sql") {
+            } else if crate::migrations::layout::is_sql(&item.name) && !item.name.ends_with(".down.sql") {
                 signs.file(&item.name, &directory::beginning(&path));
             } else if let Some(tool) = foreign::tool_of_program(&item.name) {
                 signs.theirs.get_or_insert((tool, item.name.clone()));

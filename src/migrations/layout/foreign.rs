@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::dbmate;
-use crate::dump::sql::{SqlTokenKind, SqlTokens};
+use crate::dump::sql::lexer::tokens::{SqlTokenKind, SqlTokens};
 use crate::error::Error;
 use crate::migrations::directory;
 
@@ -285,9 +285,8 @@ pub(crate) fn tool_of_folder(
     let above = folder.parent().unwrap_or(folder);
     if above.file_name().is_some_and(|name| name == "supabase")
         && above.join("config.toml").is_file()
-        && let Some(first) = entries
-            .iter()
-            .find(|item| !item.folder && crate::migrations::layout::flat_files::is_sql(&item.name))
+        && let Some(first) =
+            entries.iter().find(|item| !item.folder && crate::migrations::layout::is_sql(&item.name))
     {
         return Some((&SUPABASE, first.name.clone()));
     }

@@ -10,6 +10,7 @@ pub(crate) mod folder_markers;
 mod foreign;
 pub(crate) mod node_collation;
 mod prisma;
+mod read_folder;
 #[cfg(test)]
 mod tests;
 
@@ -52,27 +53,6 @@ impl Layout {
             Self::Dbmate => "dbmate",
             Self::Sqlx => "sqlx",
             Self::GolangMigrate => "golang-migrate",
-        }
-    }
-
-    /// Reads a folder.
-    ///
-    /// # Errors
-    /// Kind `Refused`: a file that would be taken differently by the server, a name that cannot be ordered,
-    /// two migrations of one version, a folder without its file.
-    pub(crate) fn read(self, folder: &Path) -> Result<Vec<Script>> {
-        if self != Self::Prisma
-            && let Some(name) = directory::links(folder)
-                .into_iter()
-                .find(|name| crate::migrations::layout::flat_files::is_sql(name))
-        {
-            return Err(error::refused(format!("{name} is a link, and would be passed over"))
-                .hint("put the file itself in the place of the link"));
-        }
-        match self {
-            Self::Prisma => prisma::read(folder),
-            Self::Flat => flat::read(folder),
-            other => crate::migrations::layout::flat_files::read(other, folder),
         }
     }
 }
@@ -156,7 +136,7 @@ fn numbered_below(at: &Path, name: &str) -> Result<Vec<String>> {
                 let path = format!("{name}/{}", item.name);
                 if item.folder {
                     next.push(path);
-                } else if crate::migrations::layout::flat_files::is_sql(&item.name)
+                } else if crate::migrations::layout::is_sql(&item.name)
                     && item.name.starts_with(|c: char| c.is_ascii_digit())
                 {
                     found.push(path);
@@ -170,4 +150,10 @@ fn numbered_below(at: &Path, name: &str) -> Result<Vec<String>> {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The tools take this ending and no other case of it.
+#[expect(clippy::case_sensitive_file_extension_comparisons, reason = "as the tools do")]
+pub(crate) fn is_sql(name: &str) -> bool {
+    name.ends_with(".sql")
 }

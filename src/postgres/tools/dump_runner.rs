@@ -13,9 +13,14 @@ use crate::cancel::CancelToken;
 use crate::docker::exec::verified_stream;
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::worker;
-use crate::docker::worker::{
-    Limits, Unfit, Worker, WorkerError, WorkerFactory, remote, run_to_end, stdout_fifo,
-};
+use crate::docker::worker::Unfit;
+use crate::docker::worker::Worker;
+use crate::docker::worker::WorkerError;
+use crate::docker::worker::WorkerFactory;
+use crate::docker::worker::remote;
+use crate::docker::worker::run_to_end;
+use crate::docker::worker::stdout_fifo;
+use crate::docker::worker::types::Limits;
 use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::private_dir;

@@ -13,8 +13,9 @@ use crate::operation::Operation;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::progress::Event;
+use crate::restore::restore_plan::RestorePlan;
 use crate::restore::run;
-use crate::restore::run::{RestorePlan, Restored};
+use crate::restore::run::Restored;
 
 /// A restore of all databases, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]

@@ -22,11 +22,14 @@ use crate::restore::explain::Cause;
 use crate::restore::input::DumpSource;
 use crate::restore::load::parallel;
 use crate::restore::load::parallel_archive::ParallelArchive;
-use crate::restore::load::sql::{LoadRequest, LoadedDump, load};
+use crate::restore::load::request::LoadRequest;
+use crate::restore::load::request::LoadedDump;
+use crate::restore::load::sql::load;
 use crate::restore::loading_role;
 use crate::restore::loading_role::{LoadingRole, PreparedStaging};
+use crate::restore::restore_plan::ParallelPlan;
+use crate::restore::restore_plan::RestorePlan;
 use crate::restore::row_counts;
-use crate::restore::run::{ParallelPlan, RestorePlan};
 
 /// A staging database that is to be filled.
 pub(crate) struct StagingLoad<'a> {

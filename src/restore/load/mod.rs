@@ -7,5 +7,6 @@ pub(crate) mod index_table;
 pub(crate) mod parallel;
 pub(crate) mod parallel_archive;
 pub(crate) mod plan;
+pub(crate) mod request;
 pub(crate) mod scheduler;
 pub(crate) mod sql;

@@ -7,6 +7,8 @@
 //! No transaction surrounds the load: the database is new, and nobody sees the database before the swap.
 //! One transaction over a dump with very many objects runs out of lock memory.
 
+use crate::restore::load::request::LoadRequest;
+use crate::restore::load::request::LoadedDump;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -16,56 +18,21 @@ use crate::docker::exec::{ExecInput, ExecOutput};
 use crate::docker::worker::Unfit;
 use crate::docker::{Container, Exec};
 use crate::dump::format::Format;
-use crate::dump::sql::{DumpScanner, LeftOut, Rules, Summary};
+use crate::dump::sql::DumpScanner;
+use crate::dump::sql::LeftOut;
+use crate::dump::sql::Summary;
 use crate::error::{self, Error, Result};
 use crate::postgres::Access;
 use crate::postgres::tools::load_runner::LoadRunner;
-use crate::postgres::tools::load_settings::LoadSettings;
 use crate::postgres::tools::psql_output::PsqlOutput;
 use crate::postgres::tools::statement_error::LoadFailure;
 use crate::progress::{Event, Progress};
 use crate::random::nonce;
-use crate::repository::authenticity::Authenticity;
 use crate::repository::authenticity::allowed;
 use crate::restore::filtered_input::FilteredDump;
 use crate::restore::input::DumpSource;
 use crate::sync::join;
 use crate::text::units::counted;
-
-/// Dump to load, its authenticity, and the settings of the load.
-#[derive(Clone, Debug)]
-pub(crate) struct LoadRequest {
-    pub(crate) source: DumpSource,
-    /// Authenticity of the manifest that describes it.
-    pub(crate) authenticity: Authenticity,
-    /// `--trust`.
-    pub(crate) trust: bool,
-    /// Statements that are left out, changed or set later.
-    pub(crate) rules: Rules,
-    /// Reports whether no psql command of the dump may run because psql does not know `\restrict`.
-    pub(crate) doubtful: bool,
-    /// The hash the first reading gave; `None` for a pipe.
-    pub sha256: Option<Digest>,
-    /// Expected plain bytes, for progress.
-    pub(crate) expected: Option<u64>,
-    /// Unpacking threads.
-    pub(crate) threads: usize,
-    /// Application name of the session.
-    pub(crate) application: String,
-    /// Settings of the load session.
-    pub(crate) loading: LoadSettings,
-    /// Loads in one transaction, which is committed after the end marker.
-    pub(crate) one_transaction: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct LoadedDump {
-    pub(crate) summary: Summary,
-    /// Tables with more rows than the dump has for them, and what wrote them.
-    pub(crate) notes: Vec<String>,
-    /// Count of what the rules left out, with the owners and rights that are still to be set.
-    pub(crate) left_out: LeftOut,
-}
 
 /// Loads into `access.database`.
 ///

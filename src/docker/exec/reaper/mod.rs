@@ -9,8 +9,8 @@
 //! a reaper cannot be (no perl and no python3, a machine that is not known, a kernel or seccomp profile that refuses), the
 //! command runs directly, and [`shortcoming`] says why.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::Arc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
@@ -19,9 +19,9 @@ use super::demux::Demuxer;
 use crate::docker::container::Container;
 use crate::docker::container_info::ContainerInfo;
 use crate::docker::engine::{Engine, ExecState, ExecStream};
-use crate::docker::exec::{ExecSpec, start_failure};
+use crate::docker::exec::spec::ExecSpec;
+use crate::docker::exec::start_failure::start_failure;
 use crate::error::Result;
-use crate::sync::lock;
 
 /// Name of the supervising processes, in `ps` and in `/proc/PID/comm`.
 #[cfg(test)]
@@ -45,26 +45,6 @@ fn without_comments(script: &str) -> String {
 
 /// Variables that perl reads at its start. The command gets the container's values back.
 const OF_PERL: [(&str, &str); 2] = [("PERL_BADLANG", "0"), ("PERL5OPT", "")];
-
-/// Interpreter of a container: an index into [`INTERPRETERS`], or `None` where the image has none.
-type Interpreter = Option<usize>;
-
-/// Interpreters that are known, by the id of the container.
-#[derive(Debug, Default)]
-pub(crate) struct Reapers(Mutex<BTreeMap<String, Interpreter>>);
-
-impl Reapers {
-    fn known(&self, container: &ContainerInfo) -> Option<Interpreter> {
-        if is_official_alpine(container) {
-            return Some(None);
-        }
-        lock(&self.0).get(&container.id).copied()
-    }
-
-    fn learn(&self, container: &ContainerInfo, interpreter: Interpreter) {
-        lock(&self.0).insert(container.id.clone(), interpreter);
-    }
-}
 
 /// Variable by which the script tells why it would run a command without a reaper, instead of running it.
 const PROBE: &str = "ENVCTL_REAPER_PROBE";
@@ -103,11 +83,6 @@ pub(crate) fn is_needed(container: &ContainerInfo) -> bool {
     let runs_server = container.processes.iter().flatten().any(server);
     let of_postgres = ["PGDATA", "PG_MAJOR"].iter().any(|name| container.env(name).is_some());
     !container.init && (of_postgres || runs_server || container.command.iter().any(name))
-}
-
-/// The official image on Alpine has neither interpreter. Its Dockerfile sets this variable, Debian's does not.
-fn is_official_alpine(container: &ContainerInfo) -> bool {
-    container.env("PG_SHA256").is_some()
 }
 
 /// Creates and starts `spec`, below a reaper where one is needed. Gives the id of the exec and its stream.

@@ -9,7 +9,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use rules::Head;
+use crate::dump::sql::statement_head::Head;
 use rules::Treatment;
 pub(crate) use rules::{Apart, LeftOut, Rules};
 
@@ -20,9 +20,10 @@ use super::lexer::tokens::token_length;
 use super::notes::{Beginning, connected};
 use super::statement::{KeptToken, Statement};
 use super::token::{LexerEvents, SourceLocation, Token};
-use super::{BOM, HELD};
 use crate::dump::deferred_owners::deferred;
 use crate::dump::sql::classify::judge;
+use crate::dump::sql::token::BOM;
+use crate::dump::sql::token::HELD;
 use crate::text::sql_quote::{ident, literal};
 use section::Section;
 

@@ -1,0 +1,74 @@
+//! Request of a backup: the database, the dump's options and the place to write it to.
+
+use crate::codec::Compression;
+use crate::operation::Operation;
+use crate::postgres::Access;
+use crate::postgres::tools::dump_runner::TransportOptions;
+use crate::postgres::tools::pg_dump::DumpOptions;
+use crate::repository::authenticity::ManifestKey;
+use crate::repository::manifest::BackupSource;
+use crate::repository::manifest::Purpose;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Destination of a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BackupTarget {
+    /// A file, and its manifest beside it.
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// Action if the file name is taken.
+        taken: OnExisting,
+    },
+    /// Our stdout; no manifest, the exit code says whether the stream is complete.
+    Stdout,
+}
+
+/// Action if a file name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnExisting {
+    /// The backup is refused.
+    Refuse,
+    /// The old one is replaced, once the new one is verified.
+    Replace,
+    /// The next name of the catalog's pattern is taken.
+    Next,
+}
+
+/// A backup, decided.
+#[derive(Clone, Debug)]
+pub(crate) struct BackupRequest {
+    pub(crate) operation: Operation,
+    pub(crate) purpose: Purpose,
+    pub(crate) source: BackupSource,
+    /// Access to the server.
+    pub(crate) access: Access,
+    /// Options of the dump: format and what is left out.
+    pub(crate) dump: DumpOptions,
+    /// Compression of the file.
+    pub(crate) compression: Compression,
+    /// Number of compression threads.
+    pub(crate) threads: usize,
+    pub(crate) destination: BackupTarget,
+    /// Longest wait for envctl's own lock.
+    pub(crate) lock_limit: Duration,
+    /// Longest silence of the stream before the container is inspected.
+    pub(crate) stall_limit: Duration,
+    /// The ways the bytes may take.
+    pub(crate) ways: TransportOptions,
+    /// Key for the manifest; `None` where there is none, and then the manifest vouches for nothing.
+    pub(crate) key: Option<ManifestKey>,
+}
+
+impl BackupRequest {
+    /// Method and level, as in the manifest: ours around a plain dump, pg_dump's own inside an archive.
+    pub(crate) fn compression(&self) -> String {
+        match self.dump.compress.as_deref() {
+            None => self.compression.to_string(),
+            Some("0") => "none".to_owned(),
+            Some(zstd) if zstd.starts_with("zstd") => zstd.to_owned(),
+            Some(level) => format!("gzip:{level}"),
+        }
+    }
+}
