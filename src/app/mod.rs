@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use global_args::GlobalArgs;
 use jiff::Timestamp;
 
 use crate::cancel::{CancelToken, Trigger, interrupted, pair};
@@ -22,19 +23,15 @@ use crate::config::settings::EndpointSettings;
 use crate::config::{self, Settings};
 use crate::consent::{Consent, Decision, GuardTarget, Plan, Unlike};
 use crate::docker::client::Client;
-use crate::docker::context;
-use crate::docker::context::endpoint::ContextInputs;
-use crate::docker::context::endpoint::Endpoint;
-use crate::docker::context::endpoint::EndpointRequest;
+use crate::docker::context::endpoint::{ContextInputs, Endpoint, EndpointRequest};
 use crate::docker::exec::tty;
-use crate::docker::{Container, ContainerInfo, Engine};
+use crate::docker::{Container, ContainerInfo, Engine, context};
 use crate::environment::{Environment, Target};
 use crate::error::{self, ErrorKind, Result};
 use crate::operation::{Operation, OperationId};
 use crate::postgres::access::ConnectionOverrides;
 use crate::text::shell_word::shell_word;
 use crate::ui::{Ui, UiOptions};
-use global_args::GlobalArgs;
 
 /// Process of a command: its printer, its cancel token, its environment variables.
 #[derive(Clone)]

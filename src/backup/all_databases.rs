@@ -11,12 +11,9 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::backup::create::Created;
-use crate::backup::create::create;
+use crate::backup::create::{Created, create};
 use crate::backup::directory_format::{add, close, names};
-use crate::backup::request::BackupRequest;
-use crate::backup::request::BackupTarget;
-use crate::backup::request::OnExisting;
+use crate::backup::request::{BackupRequest, BackupTarget, OnExisting};
 use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::CancelToken;
 use crate::codec::{Hashing, Stored};
@@ -35,9 +32,7 @@ use crate::postgres::session::fields;
 use crate::postgres::tools::pg_dump;
 use crate::postgres::{Access, Session, standing};
 use crate::progress::Event;
-use crate::repository::all_databases_layout::DATABASES;
-use crate::repository::all_databases_layout::GLOBALS;
-use crate::repository::all_databases_layout::PROPERTIES;
+use crate::repository::all_databases_layout::{DATABASES, GLOBALS, PROPERTIES};
 use crate::repository::manifest::{
     CLUSTER, DatabaseEntry, Manifest, SCHEMA, Verification, VerificationLevel,
 };

@@ -6,7 +6,6 @@
 //! pg_dump's own exit code, the dump's own trailer, the packed stream's end and the disk's word; otherwise nothing is
 //! left of it.
 
-use crate::backup::request::BackupRequest;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -15,10 +14,10 @@ use tokio::sync::mpsc;
 
 use crate::backup::directory_format;
 use crate::backup::dump_result::judge;
+use crate::backup::request::BackupRequest;
 use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::docker::Container;
-use crate::docker::exec::verified_stream::VerifiedExit;
-use crate::docker::exec::verified_stream::with_whereabouts;
+use crate::docker::exec::verified_stream::{VerifiedExit, with_whereabouts};
 use crate::dump::format::Format;
 use crate::dump::sql::Summary;
 use crate::error::Result;
@@ -28,20 +27,12 @@ use crate::postgres::lock::{self, LockMode};
 use crate::postgres::reliance::Reliance;
 use crate::postgres::rights::MAY_END;
 use crate::postgres::search_path::SearchPath;
-use crate::postgres::tools::dump_runner::DumpKind;
-use crate::postgres::tools::dump_runner::DumpRunner;
-use crate::postgres::tools::dump_runner::TransportChoice;
-use crate::postgres::tools::dump_runner::TransportUsed;
+use crate::postgres::tools::dump_runner::{DumpKind, DumpRunner, TransportChoice, TransportUsed};
 use crate::postgres::tools::pg_dump::WireCompression as FileEncoding;
 use crate::postgres::{Access, Session, orphan_sessions};
 use crate::progress::Event;
-use crate::repository::authenticity::Authenticity;
-use crate::repository::authenticity::allowed;
-use crate::repository::manifest::Manifest;
-use crate::repository::manifest::RestoreHints;
-use crate::repository::manifest::SCHEMA;
-use crate::repository::manifest::Verification;
-use crate::repository::manifest::VerificationLevel;
+use crate::repository::authenticity::{Authenticity, allowed};
+use crate::repository::manifest::{Manifest, RestoreHints, SCHEMA, Verification, VerificationLevel};
 use crate::sync::join;
 use crate::text::sql_quote::literal;
 

@@ -1,15 +1,15 @@
 //! Request of a backup: the database, the dump's options and the place to write it to.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use crate::codec::Compression;
 use crate::operation::Operation;
 use crate::postgres::Access;
 use crate::postgres::tools::dump_runner::TransportOptions;
 use crate::postgres::tools::pg_dump::DumpOptions;
 use crate::repository::authenticity::ManifestKey;
-use crate::repository::manifest::BackupSource;
-use crate::repository::manifest::Purpose;
-use std::path::PathBuf;
-use std::time::Duration;
+use crate::repository::manifest::{BackupSource, Purpose};
 
 /// Destination of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,9 +10,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-use crate::backup::request::BackupRequest;
-use crate::backup::request::BackupTarget;
-use crate::backup::request::OnExisting;
+use crate::backup::request::{BackupRequest, BackupTarget, OnExisting};
 use crate::codec::{Compression, Stored, StreamCompressor};
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;

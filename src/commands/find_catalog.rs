@@ -8,8 +8,7 @@ use std::time::Duration;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::CommandContext;
 use crate::config::Settings;
-use crate::environment::Environment;
-use crate::environment::Inventory;
+use crate::environment::{Environment, Inventory};
 use crate::error::{ErrorKind, Result};
 use crate::repository::catalog::Catalog;
 

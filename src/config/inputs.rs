@@ -1,12 +1,13 @@
 //! Inputs of the settings: flags, environment, files and the project's directory.
 
-use super::color::Color;
-use super::origin::Sourced;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use super::color::Color;
+use super::origin::Sourced;
 
 /// Everything that settings are made from.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,6 @@
 //!
 //! Promise: made only by [`super::resolve()`]; below it nobody asks a flag, a variable or a file again.
 
-use crate::config::color::Color;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use serde::Serialize;
 
 use super::origin::{Origin, Sourced};
 use super::secret::SecretSource;
+use crate::config::color::Color;
 use crate::config::inputs::Remembered;
 use crate::environment::selector::TargetRequest;
 

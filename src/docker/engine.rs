@@ -12,10 +12,7 @@ use crate::docker::client::transport::BoxIo;
 use crate::docker::container_summary::ContainerSummary;
 use crate::docker::exec::interpreters::Reapers;
 use crate::docker::exec::spec::ExecSpec;
-use crate::docker::worker::types::ContainerExit;
-use crate::docker::worker::types::EngineFeatures;
-use crate::docker::worker::types::OrphanWorker;
-use crate::docker::worker::types::WorkerSpec;
+use crate::docker::worker::types::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
 use crate::error::Result;
 
 /// Version of an engine, as reported by the engine.

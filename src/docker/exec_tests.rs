@@ -1,7 +1,6 @@
 //! Short commands over the scripted engine.
 
-use super::exec::CAPTURE_LIMIT;
-use super::exec::CommandOutput;
+use super::exec::{CAPTURE_LIMIT, CommandOutput};
 use crate::docker::exec::spec::ExecSpec;
 use crate::docker::fake_engine::{Scripted, ScriptedExec, container};
 use crate::error::{self, ErrorKind};

@@ -21,9 +21,7 @@ use super::worker::OrphanWorker;
 use crate::docker::container_summary::ContainerSummary;
 use crate::docker::exec::interpreters::Reapers;
 use crate::docker::exec::spec::ExecSpec;
-use crate::docker::worker::types::ContainerExit;
-use crate::docker::worker::types::EngineFeatures;
-use crate::docker::worker::types::WorkerSpec;
+use crate::docker::worker::types::{ContainerExit, EngineFeatures, WorkerSpec};
 use crate::error::{self, Error, Result};
 use crate::sync::lock;
 

@@ -8,9 +8,8 @@ use std::time::Duration;
 use super::CheckFinding;
 use crate::docker::Engine;
 use crate::docker::engine::EngineVersion;
-use crate::docker::worker::Unfit;
-use crate::docker::worker::WorkerFactory;
 use crate::docker::worker::types::Limits;
+use crate::docker::worker::{Unfit, WorkerFactory};
 use crate::error::{self, Result};
 
 /// Time limit for one answer of the engine about itself.

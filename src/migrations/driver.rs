@@ -2,7 +2,6 @@
 //!
 //! Promise: nothing is guessed where two would fit; the error lists both and names the setting that picks.
 
-use crate::migrations::driver_inputs::DriverInputs;
 use std::path::{Path, PathBuf};
 
 use super::command::{CommandDriver, Found, ToolChoice, preset};
@@ -16,6 +15,7 @@ use super::{History, MigrationName};
 use crate::cancel::CancelToken;
 use crate::consent::Confirmed;
 use crate::error::{self, Result};
+use crate::migrations::driver_inputs::DriverInputs;
 use crate::postgres::Session;
 
 /// The driver that was chosen.

@@ -1,7 +1,8 @@
 //! Observations from which the migration driver of a stack is chosen.
 
-use crate::migrations::command::Found;
 use std::path::Path;
+
+use crate::migrations::command::Found;
 
 /// Configuration and containers from which the driver is chosen.
 #[derive(Clone, Debug, Default)]

@@ -3,8 +3,7 @@
 use std::fs;
 
 use crate::error::{Error, ErrorKind};
-use crate::migrations::driver::DriverChoice;
-use crate::migrations::driver::choose;
+use crate::migrations::driver::{DriverChoice, choose};
 use crate::migrations::driver_inputs::DriverInputs;
 use crate::migrations::layout::Layout;
 

@@ -11,19 +11,16 @@ use memchr::memmem;
 use super::access::{Access, LIMITS, OWN_PATH};
 use super::csv;
 use super::server_error::ServerError;
-use crate::docker::exec::ExecHandle;
-use crate::docker::exec::ExecInput;
-use crate::docker::exec::ExecOutput;
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::start_failure::start_failure;
 use crate::docker::exec::stderr_tail::StderrTail;
 use crate::docker::exec::verified_stream::silent;
+use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
 use crate::docker::{Container, ContainerInfo};
 use crate::error::{self, Error, Result};
 use crate::postgres::initdb_wait;
 use crate::random::nonce;
-use crate::text::encoding::SQL_ASCII;
-use crate::text::encoding::{of_bytes, to_bytes};
+use crate::text::encoding::{SQL_ASCII, of_bytes, to_bytes};
 
 /// Cause of a statement without an answer.
 #[derive(Debug)]

@@ -7,8 +7,7 @@ use super::access::Access;
 use super::session::Session;
 use crate::docker::{Container, ContainerInfo};
 use crate::error::{self, Error, Result};
-use crate::postgres::session::CONNECTABLE;
-use crate::postgres::session::USUAL;
+use crate::postgres::session::{CONNECTABLE, USUAL};
 
 /// Answers of a server that refuse one database and not the server.
 const OF_ONE_DATABASE: [&str; 6] = [

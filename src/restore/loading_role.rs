@@ -5,14 +5,14 @@
 //! A superuser makes the extensions before the load, in an empty database, and sets owners and rights after it; it reads
 //! no table of the dump, and owns none for which the server runs code of the dump by itself. A role whose restore was killed is dropped by the next restore.
 
-use crate::databases::staging::drop_role;
-use crate::dump::sql::finding::TRUST;
-use crate::operation::{self, OperationId};
 use std::collections::BTreeSet;
 
+use crate::databases::staging::drop_role;
 use crate::docker::Container;
+use crate::dump::sql::finding::TRUST;
 use crate::dump::sql::{Apart, ExtensionPlace};
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::operation::{self, OperationId};
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::random::nonce;

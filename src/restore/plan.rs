@@ -21,8 +21,7 @@ use crate::postgres::{Access, Session};
 use crate::repository::authenticity::Authenticity;
 use crate::restore::all_databases::Roles;
 use crate::restore::input::{DumpSource, ExaminedDump, InputOptions};
-use crate::restore::restore_plan::ParallelPlan;
-use crate::restore::restore_plan::RestorePlan;
+use crate::restore::restore_plan::{ParallelPlan, RestorePlan};
 use crate::restore::search_path_aids::Aids;
 use crate::text::units::{age, count, moment};
 

@@ -1,21 +1,21 @@
 //! Plan of a restore, as it is printed and agreed to.
 
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::codec::Digest;
-use crate::consent::Guard;
-use crate::consent::Plan;
+use crate::consent::{Guard, Plan};
 use crate::databases::properties::Properties;
 use crate::databases::swap::kept_name;
 use crate::dump::format::Format;
-use crate::dump::sql::ExtensionPlace;
-use crate::dump::sql::LeftOut;
-use crate::dump::sql::Rules;
+use crate::dump::sql::{ExtensionPlace, LeftOut, Rules};
 use crate::operation::Operation;
-use crate::postgres::Access;
-use crate::postgres::connections;
 use crate::postgres::preflight::Findings;
 use crate::postgres::search_path::SearchPath;
 use crate::postgres::tools::dump_runner::TransportOptions;
 use crate::postgres::version::ServerVersion;
+use crate::postgres::{Access, connections};
 use crate::repository::authenticity::Authenticity;
 use crate::restore::all_databases::Roles;
 use crate::restore::data_only::DataOnlyPlan;
@@ -23,11 +23,7 @@ use crate::restore::input::DumpSource;
 use crate::restore::load::parallel::ParallelSql;
 use crate::restore::load::parallel_archive::ParallelArchive;
 use crate::restore::search_path_aids::Aids;
-use crate::text::units::bytes;
-use crate::text::units::counted;
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use crate::text::units::{bytes, counted};
 
 /// A restore, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]

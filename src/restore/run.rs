@@ -2,8 +2,6 @@
 //!
 //! The plan is a value that a person agreed to; what carries it out decides nothing.
 
-use crate::restore::restore_plan::ParallelPlan;
-use crate::restore::restore_plan::RestorePlan;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +9,8 @@ use super::data_only::LiveDatabase;
 use super::loading_role::{self, LoadingRole};
 use crate::consent::Confirmed;
 use crate::databases::properties::Properties;
-use crate::databases::staging;
-use crate::databases::swap;
 use crate::databases::swap::{SwapPlan, kept_name, staging_name};
+use crate::databases::{staging, swap};
 use crate::docker::Container;
 use crate::dump::format::Format;
 use crate::error::{self, Error, ErrorKind, Result};
@@ -29,10 +26,10 @@ use crate::postgres::version::ServerVersion;
 use crate::postgres::{Access, Session, orphan_sessions, standing};
 use crate::progress::{Event, Progress};
 use crate::restore::all_databases;
-use crate::restore::input::ExaminedDump;
-use crate::restore::input::InputOptions;
+use crate::restore::input::{ExaminedDump, InputOptions};
 use crate::restore::load::attempt::{LoadTotals, StagingLoad};
 use crate::restore::load::in_place;
+use crate::restore::restore_plan::{ParallelPlan, RestorePlan};
 
 /// A restore that took place.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

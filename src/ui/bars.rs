@@ -1,23 +1,16 @@
 //! Bars of the operations that run, one a line, on the terminal.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
+
 use crate::sync::lock;
 use crate::ui::progress_line::PhaseStats;
 use crate::ui::streams::Sink;
 use crate::ui::style::cursor;
-use indicatif::MultiProgress;
-use indicatif::ProgressBar;
-use indicatif::ProgressDrawTarget;
-use indicatif::ProgressState;
-use indicatif::ProgressStyle;
-use indicatif::TermLike;
-use std::fmt;
-use std::io;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
 
 /// Between two drawings of the moving line.
 pub(crate) const TICK: Duration = Duration::from_millis(100);

@@ -3,9 +3,6 @@
 //! Promises: an emitter pays two atomic stores for a byte count, however often it counts; drawing is
 //! done by a ticker of its own, ten times a second; other talk and the moving line never mix.
 
-use crate::ui::bars::NO_TOTAL;
-use crate::ui::bars::Phase;
-use crate::ui::bars::ProgressText;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,6 +12,7 @@ use indicatif::ProgressBar;
 use super::printer::Ui;
 use crate::progress::{Event, Progress};
 use crate::sync::lock;
+use crate::ui::bars::{NO_TOTAL, Phase, ProgressText};
 
 /// Between two lines in a log.
 const LOG_EVERY: Duration = Duration::from_secs(10);

@@ -6,11 +6,8 @@ use serde::Serialize;
 
 use super::format;
 use crate::app::App;
-use crate::backup::create::Created;
-use crate::backup::create::create;
-use crate::backup::request::BackupRequest;
-use crate::backup::request::BackupTarget;
-use crate::backup::request::OnExisting;
+use crate::backup::create::{Created, create};
+use crate::backup::request::{BackupRequest, BackupTarget, OnExisting};
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::find_catalog;

@@ -12,8 +12,7 @@ use crate::commands::restore::args::RestoreArgs;
 use crate::error::{self, Result};
 use crate::fsutil::atomic_file::home_of;
 use crate::postgres::connect::FirstSession;
-use crate::postgres::preflight;
-use crate::postgres::{Access, Session};
+use crate::postgres::{Access, Session, preflight};
 use crate::progress::Progress;
 use crate::repository::manifest::Manifest;
 use crate::restore::all_databases::{

@@ -1,5 +1,7 @@
 //! Arguments of a restore.
 
+use std::path::{Path, PathBuf};
+
 use crate::commands::context::StackContext;
 use crate::commands::restore::leave_out::LeaveOutArgs;
 use crate::commands::transport_args::WayArgs;
@@ -12,8 +14,6 @@ use crate::restore::load::parallel::MOST_JOBS;
 use crate::restore::plan::RestoreOptions;
 use crate::restore::search_path_aids::Aids;
 use crate::text::shell_word::shell_word;
-use std::path::Path;
-use std::path::PathBuf;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct RestoreArgs {

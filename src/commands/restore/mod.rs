@@ -10,7 +10,6 @@ mod source;
 mod target;
 mod undo;
 
-use crate::commands::restore::args::RestoreArgs;
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -19,6 +18,7 @@ use crate::app::App;
 use crate::app::global_args::option;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::CommandContext;
+use crate::commands::restore::args::RestoreArgs;
 use crate::commands::restore::difference::{compare, crosses_up};
 use crate::commands::restore::source::source;
 use crate::commands::restore::target::RestoreTarget;
@@ -26,14 +26,10 @@ use crate::error::{self, Result};
 use crate::postgres::Session;
 use crate::progress::Progress;
 use crate::restore::all_databases::{Roles, is_cluster};
-use crate::restore::input::DumpSource;
-use crate::restore::input::ExaminedDump;
-use crate::restore::input::examine;
-use crate::restore::plan::RestoreInput;
-use crate::restore::plan::plan;
+use crate::restore::input::{DumpSource, ExaminedDump, examine};
+use crate::restore::plan::{RestoreInput, plan};
 use crate::restore::restore_plan::RestorePlan;
-use crate::restore::run::Restored;
-use crate::restore::run::run as carry_out;
+use crate::restore::run::{Restored, run as carry_out};
 use crate::text::units::counted;
 
 /// Arguments of `restore`.

@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::postgres::connections::ConnectionGroup;
-use crate::restore::restore_plan::ParallelPlan;
-use crate::restore::restore_plan::RestorePlan;
+use crate::restore::restore_plan::{ParallelPlan, RestorePlan};
 
 /// Fields are those of `docs/json.md`.
 #[derive(Serialize)]

@@ -8,22 +8,20 @@ pub(crate) mod endpoint;
 mod layers;
 mod sections;
 
-use crate::config::inputs::Flags;
-use crate::config::inputs::Inputs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use layers::Resolver;
 
 use super::form::{NameList, Text, check_name};
 use super::keys;
 use super::origin::{Origin, Sourced};
 use super::project::{self, Project};
-use super::settings::SettingRow;
-use super::settings::Settings;
-use crate::config::inputs::Remembered;
+use super::settings::{SettingRow, Settings};
+use crate::config::inputs::{Flags, Inputs, Remembered};
 use crate::config::parsed_file::{FileTrust, ParsedFile};
 use crate::environment::selector::TargetRequest;
 use crate::error::{self, Result};
-use layers::Resolver;
 
 /// Decides every setting. Reads the configuration files, nothing else.
 ///

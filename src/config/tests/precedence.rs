@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use super::super::keys::GUARDS;
 use super::super::project::is_compose_file;
-use super::super::settings::Database;
-use super::super::settings::EndpointSettings;
-use super::super::settings::Timeouts;
+use super::super::settings::{Database, EndpointSettings, Timeouts};
 use super::*;
 use crate::config::color::Color;
 use crate::config::secret::SecretSource;

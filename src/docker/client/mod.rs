@@ -11,10 +11,10 @@ pub(crate) mod ssh;
 pub(crate) mod tls;
 pub(crate) mod transport;
 
-use crate::docker::client::errors::refusal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use body_reader::reader;
 use bollard::models::ExecConfig;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, ResizeExecOptionsBuilder,
@@ -22,25 +22,23 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use http::path_part;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
+use transport::Connector;
 
 use super::container_info::{ContainerInfo, ImageConfig};
 use super::context::Host;
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::worker;
 use super::worker::OrphanWorker;
+use crate::docker::client::errors::refusal;
 use crate::docker::container_summary::ContainerSummary;
 use crate::docker::context::endpoint::Endpoint;
 use crate::docker::exec::interpreters::Reapers;
 use crate::docker::exec::spec::ExecSpec;
-use crate::docker::worker::types::ContainerExit;
-use crate::docker::worker::types::EngineFeatures;
-use crate::docker::worker::types::WorkerSpec;
+use crate::docker::worker::types::{ContainerExit, EngineFeatures, WorkerSpec};
 use crate::error::{self, Error, Result};
-use body_reader::reader;
-use http::path_part;
-use transport::Connector;
 
 /// Seconds bollard waits for an answer's headers.
 const TIMEOUT_SECONDS: u64 = 60;

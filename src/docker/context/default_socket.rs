@@ -6,9 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::host::{DOCKER_SOCKET, Host};
-use crate::docker::context::endpoint::ContextInputs;
-use crate::docker::context::endpoint::Endpoint;
-use crate::docker::context::endpoint::endpoint;
+use crate::docker::context::endpoint::{ContextInputs, Endpoint, endpoint};
 use crate::error::{self, Result};
 
 /// The first of the usual sockets that is there.

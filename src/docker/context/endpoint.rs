@@ -1,8 +1,9 @@
 //! Endpoint of a daemon, and the inputs from which it is chosen.
 
-use super::host::{self, Host};
 use std::fmt;
 use std::path::PathBuf;
+
+use super::host::{self, Host};
 /// Inputs to the choice of an endpoint. Empty variables count as unset, as in the docker CLI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ContextInputs {

@@ -12,11 +12,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use crate::docker::context::endpoint::ContextInputs;
-use crate::docker::context::endpoint::Endpoint;
-use crate::docker::context::endpoint::TlsFiles;
-use crate::docker::context::endpoint::endpoint;
 use std::path::{Path, PathBuf};
+
+use crate::docker::context::endpoint::{ContextInputs, Endpoint, TlsFiles, endpoint};
 
 pub(crate) use default_socket::socket_at;
 pub(crate) use host::Host;

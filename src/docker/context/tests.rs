@@ -1,9 +1,10 @@
 //! Against recorded `~/.docker` folders in `tests/docker-config`.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::docker::context::endpoint::EndpointRequest;
 use crate::error::ErrorKind;
-use proptest::prelude::*;
 
 fn recorded(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/docker-config").join(case)

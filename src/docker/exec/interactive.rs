@@ -16,14 +16,10 @@ use super::demux::Output;
 use super::tty::{self, RawMode};
 use crate::cancel::{CancelToken, interrupted};
 use crate::docker::container::Container;
-use crate::docker::exec::Exec;
-use crate::docker::exec::ExecHandle;
-use crate::docker::exec::ExecInput;
-use crate::docker::exec::ExecOutput;
-use crate::docker::exec::kill_tree;
 use crate::docker::exec::spec::ExecSpec;
 use crate::docker::exec::spill_buffer::{SpillWriter, WriteOutcome};
 use crate::docker::exec::start_failure::start_failure;
+use crate::docker::exec::{Exec, ExecHandle, ExecInput, ExecOutput, kill_tree};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::random::nonce;
 

@@ -1,9 +1,10 @@
 //! Interpreters of containers that can run the reaper, as far as they are known.
 
-use crate::docker::container_info::ContainerInfo;
-use crate::sync::lock;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+
+use crate::docker::container_info::ContainerInfo;
+use crate::sync::lock;
 
 /// Interpreter of a container: an index into [`INTERPRETERS`], or `None` where the image has none.
 pub(crate) type Interpreter = Option<usize>;

@@ -18,11 +18,11 @@ pub(crate) mod stderr_tail;
 pub(crate) mod tty;
 pub(crate) mod verified_stream;
 
-use crate::docker::exec::spec::ExecSpec;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use demux::{Demuxer, Output, ProtocolError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::unix::pipe;
 
@@ -30,8 +30,8 @@ use super::container::Container;
 use super::container_info::ContainerInfo;
 use super::engine::{Engine, ExecStream};
 use crate::docker::client::transport::BoxIo;
+use crate::docker::exec::spec::ExecSpec;
 use crate::error::{self, Error, Result};
-use demux::{Demuxer, Output, ProtocolError};
 
 /// A started command.
 pub(crate) struct Exec {

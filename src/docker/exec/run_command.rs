@@ -4,11 +4,10 @@
 
 use crate::cancel::CancelToken;
 use crate::docker::container::Container;
-use crate::docker::exec::CommandOutput;
-use crate::docker::exec::kill_tree;
 use crate::docker::exec::kill_tree::TAG;
 use crate::docker::exec::spec::ExecSpec;
 use crate::docker::exec::start_failure::start_failure;
+use crate::docker::exec::{CommandOutput, kill_tree};
 use crate::error::{self, Result};
 use crate::random::nonce;
 

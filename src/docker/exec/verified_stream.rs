@@ -10,12 +10,11 @@ use tokio::sync::mpsc;
 use super::demux::Output;
 use crate::docker::container::Container;
 use crate::docker::container_info::ContainerState;
-use crate::docker::exec::Exec;
-use crate::docker::exec::end_marker;
 use crate::docker::exec::end_marker::EndMarkerParser;
 use crate::docker::exec::spec::ExecSpec;
 use crate::docker::exec::start_failure::start_failure;
 use crate::docker::exec::stderr_tail::StderrTail;
+use crate::docker::exec::{Exec, end_marker};
 use crate::error::{self, Error, Result};
 
 /// Size in bytes of a block that goes to the next stage.

@@ -8,21 +8,21 @@
 
 pub(crate) mod exec_bridge;
 
-use crate::docker::forward::exec_bridge::BUFFER;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use exec_bridge::BridgeTool;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::container::Container;
 use crate::cancel::CancelToken;
 use crate::docker::exec::kill_tree;
+use crate::docker::forward::exec_bridge::BUFFER;
 use crate::error::{self, Error, Result};
 use crate::progress::{Event, Progress};
 use crate::random::nonce;
-use exec_bridge::BridgeTool;
 
 /// Route of the bytes to the port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

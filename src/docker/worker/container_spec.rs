@@ -8,11 +8,8 @@ use std::collections::HashMap;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType};
 use serde::Deserialize;
 
-use super::ARCHIVE;
-use super::OrphanWorker;
-use crate::docker::worker::types::ContainerExit;
-use crate::docker::worker::types::EngineFeatures;
-use crate::docker::worker::types::WorkerSpec;
+use super::{ARCHIVE, OrphanWorker};
+use crate::docker::worker::types::{ContainerExit, EngineFeatures, WorkerSpec};
 use crate::fsutil::private_dir::INSIDE;
 
 /// On every worker: the operation's id. Discovery passes over containers that carry it.

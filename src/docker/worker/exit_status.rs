@@ -1,8 +1,6 @@
 //! Result of a worker: the exit code comes from the engine, the reason from the tool's stderr.
 
-use super::Unfit;
-use super::Worker;
-use super::WorkerError;
+use super::{Unfit, Worker, WorkerError};
 use crate::docker::exec::verified_stream::{VerifiedExit, whereabouts};
 use crate::docker::worker::types::ContainerExit;
 use crate::error::{self, Error};

@@ -1,7 +1,8 @@
 //! Identity of this machine, in the labels of workers: two machines of one name are two.
 
-use sha2::{Digest as _, Sha256};
 use std::sync::OnceLock;
+
+use sha2::{Digest as _, Sha256};
 
 pub(crate) const SEPARATOR: char = '@';
 

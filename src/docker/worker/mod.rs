@@ -19,9 +19,6 @@ pub(crate) mod stdin_fifo;
 pub(crate) mod stdout_fifo;
 pub(crate) mod types;
 
-use crate::docker::worker::types::ContainerExit;
-use crate::docker::worker::types::Limits;
-use crate::docker::worker::types::WorkerSpec;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +26,8 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+
+use crate::docker::worker::types::{ContainerExit, Limits, WorkerSpec};
 
 pub(crate) use crate::docker::worker::machine::this_machine;
 pub(crate) use crate::docker::worker::types::OrphanWorker;

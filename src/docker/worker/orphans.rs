@@ -5,11 +5,11 @@
 //! worker does not run. Private directories are looked at on a thread of their own, since a directory on a server
 //! that is gone hangs whoever looks.
 
-use crate::docker::worker::types::OrphanWorker;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::docker::engine::Engine;
+use crate::docker::worker::types::OrphanWorker;
 use crate::fsutil::private_dir;
 
 /// Removes the workers and private directories that killed runs left in these places; gives the workers. Private

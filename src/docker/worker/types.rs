@@ -1,10 +1,10 @@
 //! Values by which an engine is asked for workers.
 
+use std::path::{Path, PathBuf};
+
 use crate::docker::worker::machine::{SEPARATOR, this_machine};
 use crate::fsutil::private_dir::{self, DirOwner};
 use crate::operation::OperationId;
-use std::path::Path;
-use std::path::PathBuf;
 
 /// Resource limits of a worker. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -27,24 +27,24 @@ pub(crate) mod toc_comment;
 mod token;
 pub(crate) mod trailer;
 
+use collector::Collector;
 pub(crate) use filter::{Apart, LeftOut, Rules, StatementFilter};
 pub(crate) use filter::{MOST_DEFERRED, MOST_GLOBALS};
 pub(crate) use finding::printable;
 pub(crate) use finding::{Finding, FindingKind};
+use lexer::Lexer;
 pub(crate) use lexer::tokens::{SqlToken, SqlTokenKind, SqlTokens, begins_with, qualified_name, statements};
 pub(crate) use notes::Notes;
 #[cfg(test)]
 pub(crate) use summary::Span;
 pub(crate) use summary::{CopyBlock, ExtensionPlace, Summary};
 pub(crate) use toc_comment::Entry;
+use token::Open;
 pub(crate) use trailer::Completeness;
 pub(crate) use trailer::NO_TRAILER;
 
 use crate::dump::sql::token::BOM;
 use crate::text::encoding::TextCheck;
-use collector::Collector;
-use lexer::Lexer;
-use token::Open;
 
 /// Scans a plain dump chunk by chunk.
 #[derive(Debug)]

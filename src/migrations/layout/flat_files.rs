@@ -3,13 +3,13 @@
 //! The rules are those of the tools: dbmate `pkg/dbmate/migration.go`, sqlx `sqlx-core/src/migrate/source.rs`,
 //! golang-migrate `source/parse.go`.
 
-use crate::migrations::layout::is_sql;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Layout, Script, dbmate, foreign, is_number};
 use crate::error::{self, Result};
 use crate::migrations::directory;
+use crate::migrations::layout::is_sql;
 
 /// Reads every file that the tool would take, in its order.
 pub(crate) fn read(layout: Layout, at: &Path) -> Result<Vec<Script>> {

@@ -17,19 +17,15 @@ use crate::postgres::tools::statement_error::{Complaint, LoadFailure};
 use crate::postgres::{Access, Session};
 use crate::progress::Event;
 use crate::restore::data_only::LiveDatabase;
-use crate::restore::explain;
 use crate::restore::explain::Cause;
 use crate::restore::input::DumpSource;
 use crate::restore::load::parallel;
 use crate::restore::load::parallel_archive::ParallelArchive;
-use crate::restore::load::request::LoadRequest;
-use crate::restore::load::request::LoadedDump;
+use crate::restore::load::request::{LoadRequest, LoadedDump};
 use crate::restore::load::sql::load;
-use crate::restore::loading_role;
 use crate::restore::loading_role::{LoadingRole, PreparedStaging};
-use crate::restore::restore_plan::ParallelPlan;
-use crate::restore::restore_plan::RestorePlan;
-use crate::restore::row_counts;
+use crate::restore::restore_plan::{ParallelPlan, RestorePlan};
+use crate::restore::{explain, loading_role, row_counts};
 
 /// A staging database that is to be filled.
 pub(crate) struct StagingLoad<'a> {

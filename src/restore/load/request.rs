@@ -1,9 +1,7 @@
 //! Request and result of a load, whatever the format of the dump.
 
 use crate::codec::Digest;
-use crate::dump::sql::LeftOut;
-use crate::dump::sql::Rules;
-use crate::dump::sql::Summary;
+use crate::dump::sql::{LeftOut, Rules, Summary};
 use crate::postgres::tools::load_settings::LoadSettings;
 use crate::repository::authenticity::Authenticity;
 use crate::restore::input::DumpSource;

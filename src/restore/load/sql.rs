@@ -7,8 +7,6 @@
 //! No transaction surrounds the load: the database is new, and nobody sees the database before the swap.
 //! One transaction over a dump with very many objects runs out of lock memory.
 
-use crate::restore::load::request::LoadRequest;
-use crate::restore::load::request::LoadedDump;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -18,9 +16,7 @@ use crate::docker::exec::{ExecInput, ExecOutput};
 use crate::docker::worker::Unfit;
 use crate::docker::{Container, Exec};
 use crate::dump::format::Format;
-use crate::dump::sql::DumpScanner;
-use crate::dump::sql::LeftOut;
-use crate::dump::sql::Summary;
+use crate::dump::sql::{DumpScanner, LeftOut, Summary};
 use crate::error::{self, Error, Result};
 use crate::postgres::Access;
 use crate::postgres::tools::load_runner::LoadRunner;
@@ -31,6 +27,7 @@ use crate::random::nonce;
 use crate::repository::authenticity::allowed;
 use crate::restore::filtered_input::FilteredDump;
 use crate::restore::input::DumpSource;
+use crate::restore::load::request::{LoadRequest, LoadedDump};
 use crate::sync::join;
 use crate::text::units::counted;
 

@@ -9,8 +9,7 @@
 //! a reaper cannot be (no perl and no python3, a machine that is not known, a kernel or seccomp profile that refuses), the
 //! command runs directly, and [`shortcoming`] says why.
 
-use std::sync::Arc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;

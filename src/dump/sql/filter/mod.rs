@@ -9,8 +9,9 @@ mod section;
 #[cfg(test)]
 mod tests;
 
-use crate::dump::sql::statement_head::Head;
 use rules::Treatment;
+
+use crate::dump::sql::statement_head::Head;
 pub(crate) use rules::{Apart, LeftOut, Rules};
 
 use std::collections::BTreeSet;

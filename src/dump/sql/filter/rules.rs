@@ -1,11 +1,11 @@
 //! Rules for statements that a restore leaves out or changes, and the count of what was left out.
 
-use crate::dump::sql::statement_head::Head;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::dump::sql::notes::{Beginning, Needless, Notes};
 use crate::dump::sql::statement::KeptToken;
+use crate::dump::sql::statement_head::Head;
 use crate::text::shell_word::quoted;
 
 /// Statements that a restore leaves out or changes on their way to psql.
