@@ -30,7 +30,7 @@ use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::rights::MAY_MEASURE;
 use crate::postgres::session::fields;
 use crate::postgres::tools::pg_dump;
-use crate::postgres::{Access, Session, standing};
+use crate::postgres::{Access, Session, maintenance_database};
 use crate::progress::Event;
 use crate::repository::all_databases_layout::{DATABASES, GLOBALS, PROPERTIES};
 use crate::repository::manifest::{
@@ -138,7 +138,7 @@ fn gone(database: &str) -> String {
 /// Returns false only where the server says that there is no such database.
 async fn exists(container: &Container, access: &Access, database: &str) -> bool {
     let asking = async {
-        let opening = standing::outside(container, access, Some(database), "envctl backup");
+        let opening = maintenance_database::outside(container, access, Some(database), "envctl backup");
         let mut session = opening.await.ok()?;
         let sql =
             format!("select count(*) from pg_catalog.pg_database where datname = {}", literal(database));

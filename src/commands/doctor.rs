@@ -10,7 +10,7 @@ use crate::app::{App, Daemon};
 use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::{find_catalog, status};
 use crate::config::Settings;
-use crate::docker::exec::reaper;
+use crate::docker::exec::subreaper;
 use crate::doctor::{self, CheckFinding, Severity, StackPlace};
 use crate::environment::Role;
 use crate::environment::selector::ContainerSelector;
@@ -167,7 +167,7 @@ async fn ask(
     match tokio::time::timeout(LIMIT, asking).await {
         Ok(Ok((container, seen))) => {
             let mut findings = doctor::database::judge(&seen, place);
-            if let Some(why) = reaper::shortcoming(&container).await {
+            if let Some(why) = subreaper::shortcoming(&container).await {
                 findings.push(doctor::containers::unprotected(&container.name, &why, place));
             }
             (findings, Some(seen))

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::commands::context::StackContext;
 use crate::docker::exec::interactive::{Outcome, converse};
 use crate::docker::exec::kill_tree::SurvivingProcesses;
-use crate::docker::exec::reaper;
+use crate::docker::exec::subreaper;
 use crate::docker::{Container, ContainerInfo, ExecSpec};
 use crate::environment::Target;
 use crate::environment::selector::ContainerSelector;
@@ -64,7 +64,7 @@ pub(crate) async fn tell_unprotected(app: &App, container: &Container) {
     if !app.ui.tells_details() {
         return;
     }
-    if let Some(why) = reaper::shortcoming(container).await {
+    if let Some(why) = subreaper::shortcoming(container).await {
         app.ui.detail(&format!(
             "container {} {why}: a process that a command leaves there becomes a child of PostgreSQL's process 1, which ends \
              all sessions and goes through crash recovery when it dies by a signal; `init: true` prevents it",

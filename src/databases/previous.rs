@@ -13,7 +13,7 @@ use crate::error::{self, Error, Result};
 use crate::postgres::canceller::Canceller;
 use crate::postgres::rights::MAY_MEASURE;
 use crate::postgres::session::{Refusal, fields};
-use crate::postgres::{Access, Session, standing};
+use crate::postgres::{Access, Session, maintenance_database};
 use crate::text::sql_quote::ident;
 use crate::text::units::{bytes, moment_of};
 
@@ -105,7 +105,7 @@ pub(crate) async fn drop_kept(
     let plan = plan.into_plan();
     let live = Some(plan.access.database.as_str());
     let opening = async {
-        let mut session = standing::outside(container, &plan.access, live, "envctl drop").await?;
+        let mut session = maintenance_database::outside(container, &plan.access, live, "envctl drop").await?;
         let canceller = Canceller::of(&mut session, "envctl drop").await;
         Ok::<_, Error>((session, canceller))
     };

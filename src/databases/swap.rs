@@ -15,7 +15,7 @@ use crate::operation::{self, Operation, OperationId, SessionRole};
 use crate::postgres::rights::MAY_END;
 use crate::postgres::session::Refusal;
 use crate::postgres::version::ServerVersion;
-use crate::postgres::{Access, Session, standing};
+use crate::postgres::{Access, Session, maintenance_database};
 use crate::text::sql_quote::{ident, literal};
 
 /// Databases and properties for a swap.
@@ -83,7 +83,7 @@ pub(crate) async fn swap(
     plan: &SwapPlan,
 ) -> Result<Vec<String>> {
     let name = plan.operation.application_name(SessionRole::Swap);
-    let open = || standing::outside(container, access, Some(&plan.live), &name);
+    let open = || maintenance_database::outside(container, access, Some(&plan.live), &name);
     let (mut actor, mut usher) = tokio::try_join!(open(), open())?;
     let place = actor.access().clone();
     let properties = Properties::read(&mut usher, version, &plan.live).await?;

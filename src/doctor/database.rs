@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::operation::ApplicationName;
 use crate::postgres::Session;
 use crate::postgres::database_info::DatabaseInfo;
-use crate::postgres::emptiness;
+use crate::postgres::empty_databases;
 use crate::postgres::health::{ClientTool, IdleInTransaction, Index, ServerHealth};
 use crate::postgres::orphan_sessions;
 use crate::postgres::tools::worker_access::ListenAddress;
@@ -50,7 +50,7 @@ pub(crate) async fn look(session: &mut Session, only_look: bool) -> Result<Datab
         ServerHealth::read(session, &facts).await.map_err(|refusal| Error::from(refusal).full_message());
     let kept = previous::all(session).await.map_err(|error| error.full_message());
     let deaf = matches!(ListenAddress::of(session).await, Ok(Err(_)));
-    let holds = emptiness::is_empty(session).await.ok().map(|empty| !empty);
+    let holds = empty_databases::is_empty(session).await.ok().map(|empty| !empty);
     Ok(DatabaseReport { deaf, holds, facts, health, kept, orphans, ended: !only_look })
 }
 

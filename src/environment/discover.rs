@@ -12,8 +12,8 @@ use super::labels::{self, ComposeProject, ContainerLabels};
 use super::profile::{self, Profile};
 use super::role::{self, Confidence, Role, RoleEvidence};
 use crate::environment::model::{Environment, Inventory, Service};
-use crate::environment::project_profile;
-use crate::environment::project_profile::{Belonging, ObservedContainer};
+use crate::environment::profile_precedence;
+use crate::environment::profile_precedence::{Belonging, ObservedContainer};
 use crate::environment::selector::{ProfileRule, ProjectRules, TargetRequest};
 
 /// Observes everything: all stacks with their profiles, containers and roles, and the evidence for each.
@@ -76,7 +76,7 @@ struct SettledContainer<'a> {
 fn environments(sightings: Vec<ObservedContainer<'_>>, request: &TargetRequest) -> Vec<Environment> {
     let mut buckets: BTreeMap<(String, Option<String>), Vec<SettledContainer<'_>>> = BTreeMap::new();
     for unit in units(sightings) {
-        let belongings = project_profile::settle(&unit, &request.rules);
+        let belongings = profile_precedence::settle(&unit, &request.rules);
         for (sighting, belonging) in unit.into_iter().zip(belongings) {
             let key = (belonging.stack.clone(), belonging.profile.name.clone());
             buckets.entry(key).or_default().push(SettledContainer { sighting, belonging });

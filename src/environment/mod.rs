@@ -19,7 +19,7 @@ pub(crate) mod not_found;
 pub(crate) mod not_running;
 pub(crate) mod prefilter;
 mod profile;
-pub(crate) mod project_profile;
+pub(crate) mod profile_precedence;
 mod role;
 pub(crate) mod select_container;
 pub(crate) mod select_environment;

@@ -14,8 +14,8 @@ use crate::docker::ContainerInfo;
 use super::discover::{sight, units};
 use super::evidence::EvidenceSource;
 use super::labels;
-use crate::environment::project_profile;
-use crate::environment::project_profile::Belonging;
+use crate::environment::profile_precedence;
+use crate::environment::profile_precedence::Belonging;
 use crate::environment::selector::TargetRequest;
 
 /// A container and where it belongs.
@@ -43,7 +43,7 @@ fn known(listed: &[ContainerInfo], request: &TargetRequest) -> Option<Vec<Known>
     let sightings = listed.iter().filter(|one| labels::passed_over(one).is_none()).map(sight).collect();
     let mut known: Vec<Known> = Vec::new();
     for unit in units(sightings) {
-        let belongings = project_profile::settle(&unit, &request.rules);
+        let belongings = profile_precedence::settle(&unit, &request.rules);
         let first = belongings.first().map(|own| own.stack.clone());
         for (sighting, belonging) in unit.into_iter().zip(belongings) {
             // The directory of a container that is labelled for another stack is a matter of all profiles; those of

@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use super::command::{CommandDriver, Found, ToolChoice, preset};
+use super::find_folders::Survey;
 use super::layout::{Layout, next_flat};
 use super::plan::{Applied, MigrationPlan};
 use super::prisma::PrismaDriver;
 use super::reset::ResetPlan;
 use super::sql::{ResolvePlan, SqlDriver};
-use super::survey::Survey;
 use super::{History, MigrationName};
 use crate::cancel::CancelToken;
 use crate::consent::Confirmed;

@@ -12,6 +12,7 @@ pub(crate) mod directory;
 pub(crate) mod driver;
 pub(crate) mod driver_inputs;
 pub(crate) mod find_driver;
+mod find_folders;
 pub(crate) mod history;
 pub(crate) mod layout;
 pub(crate) mod migration_name;
@@ -19,9 +20,8 @@ pub(crate) mod plan;
 pub(crate) mod prisma;
 pub(crate) mod reset;
 pub(crate) mod risk;
-mod runnable;
 pub(crate) mod sql;
-mod survey;
+mod unsupported_statements;
 
 pub(crate) use driver::Driver;
 pub(crate) use history::{History, MigrationState};

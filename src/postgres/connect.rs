@@ -3,7 +3,7 @@
 use crate::docker::Container;
 use crate::error::{self, Error, Result};
 use crate::postgres::access::ConnectionOverrides;
-use crate::postgres::{Access, Session, emptiness, standing};
+use crate::postgres::{Access, Session, empty_databases, maintenance_database};
 use crate::text::shell_word::shell_word;
 
 /// Which database a first session is opened in.
@@ -25,11 +25,11 @@ pub(crate) enum FirstSession {
 /// its own, and then the default one is empty.
 pub(crate) async fn settle(mut session: Session, entry: FirstSession) -> Result<(Session, Option<String>)> {
     // A server that does not tell has the last word where it is asked for the database itself.
-    if !emptiness::is_empty(&mut session).await.unwrap_or(false) {
+    if !empty_databases::is_empty(&mut session).await.unwrap_or(false) {
         return Ok((session, None));
     }
     let access = session.access().clone();
-    let others = emptiness::others_with_content(&mut session).await?;
+    let others = empty_databases::others_with_content(&mut session).await?;
     // Named by POSTGRES_DB or POSTGRES_USER it may be empty because it is new.
     let named = access.database != UNNAMED;
     match others.as_slice() {
@@ -77,7 +77,7 @@ pub(crate) async fn primary(
                 | FirstSession::ToWrite
                 | FirstSession::ToLook
                 | FirstSession::Default => Session::open(container, &access, "envctl").await,
-                FirstSession::Any => standing::outside(container, &access, None, "envctl").await,
+                FirstSession::Any => maintenance_database::outside(container, &access, None, "envctl").await,
             }
         };
         let opened = opening.await;

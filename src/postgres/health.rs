@@ -2,7 +2,7 @@
 //!
 //! Promises: waits for no lock and reads no table of the user's; what the role may not see is left out.
 
-use super::reliance::Reliance;
+use super::search_path_dependents::Reliance;
 use super::session::{Refusal, Session};
 use super::version::ServerVersion;
 use crate::postgres::database_info::DatabaseInfo;

@@ -10,22 +10,22 @@ pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod csv;
 pub(crate) mod database_info;
-pub(crate) mod emptiness;
+pub(crate) mod empty_databases;
 pub(crate) mod health;
 pub(crate) mod initdb_wait;
 pub(crate) mod lock;
 #[cfg(test)]
 mod lock_tests;
+pub(crate) mod maintenance_database;
 pub(crate) mod orphan_sessions;
 pub(crate) mod preflight;
-pub(crate) mod reliance;
 pub(crate) mod rights;
 pub(crate) mod search_path;
+pub(crate) mod search_path_dependents;
 pub(crate) mod server_error;
 pub(crate) mod session;
 #[cfg(test)]
 mod session_tests;
-pub(crate) mod standing;
 pub(crate) mod tools;
 pub(crate) mod version;
 

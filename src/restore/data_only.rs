@@ -11,8 +11,8 @@ use crate::docker::Container;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, Result};
 use crate::postgres::session::Refusal;
-use crate::postgres::tools::copy;
-use crate::postgres::tools::copy::Sections;
+use crate::postgres::tools::copy_database;
+use crate::postgres::tools::copy_database::Sections;
 use crate::postgres::tools::load_settings::LoadSettings;
 use crate::postgres::tools::statement_error::Complaint;
 use crate::postgres::{Access, Session};
@@ -357,7 +357,7 @@ impl<'a> LiveDatabase<'a> {
     async fn copy(&self, staging: &str, what: &Sections<'_>) -> std::result::Result<(), String> {
         let mark = format!("ENVCTL-COPIED-{}", nonce());
         let to = self.access.to(staging);
-        let spec = copy::sections(&self.access, &to, what, (self.loader, &mark), self.loading);
+        let spec = copy_database::sections(&self.access, &to, what, (self.loader, &mark), self.loading);
         let ended = self.container.capture(&spec, None).await.map_err(|e| e.full_message())?;
         if ended.exit_code == 0 && ended.text().lines().any(|line| line == mark) {
             return Ok(());

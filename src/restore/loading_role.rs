@@ -16,8 +16,8 @@ use crate::operation::{self, OperationId};
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::random::nonce;
-use crate::restore::background_code;
-use crate::restore::background_code::{Evaluated, reaches_out};
+use crate::restore::autovacuum_code;
+use crate::restore::autovacuum_code::{Evaluated, reaches_out};
 use crate::restore::restore_plan::RestorePlan;
 use crate::secret::Secret;
 use crate::text::mask;
@@ -292,7 +292,7 @@ impl LoadingRole {
         }
         let heir = heir(&mut session, plan, owner).await?;
         let reassign = format!("REASSIGN OWNED BY {role} TO {heir}");
-        let evaluated = background_code::find(&mut session, plan.version.major(), &self.name).await?;
+        let evaluated = autovacuum_code::find(&mut session, plan.version.major(), &self.name).await?;
         if evaluated.is_empty() {
             let later = apply(&mut session, &deferred).await?;
             apply_each(&mut session, &later).await?;
@@ -369,12 +369,12 @@ async fn give_checked(
     let (locked, free): (Vec<String>, Vec<String>) =
         deferred.iter().cloned().partition(|one| evaluated.iter().any(|held| one.contains(&held.table)));
     guard.query("BEGIN").await?;
-    background_code::lock(guard, evaluated, heir).await?;
+    autovacuum_code::lock(guard, evaluated, heir).await?;
     session.query("SET lock_timeout = '30s'").await?;
     let later = apply(session, &free).await?;
     apply_each(guard, &locked).await?;
     guard.query(reassign).await.map_err(|refusal| refused(refusal, reassign))?;
-    background_code::check(guard, plan, evaluated, deferred).await?;
+    autovacuum_code::check(guard, plan, evaluated, deferred).await?;
     guard.query("COMMIT").await?;
     apply_each(session, &later).await
 }

@@ -23,7 +23,7 @@ use crate::postgres::tools::load_runner::LoadRunner;
 use crate::postgres::tools::load_settings::LoadSettings;
 use crate::postgres::tools::pg_restore;
 use crate::postgres::version::ServerVersion;
-use crate::postgres::{Access, Session, orphan_sessions, standing};
+use crate::postgres::{Access, Session, maintenance_database, orphan_sessions};
 use crate::progress::{Event, Progress};
 use crate::restore::all_databases;
 use crate::restore::input::{ExaminedDump, InputOptions};
@@ -59,7 +59,8 @@ pub(crate) async fn look(
     examined: Option<(&ExaminedDump, &InputOptions)>,
     encoding: Option<&str>,
 ) -> Result<(bool, ServerVersion, Findings)> {
-    let mut session = standing::outside(container, access, Some(database), "envctl restore").await?;
+    let mut session =
+        maintenance_database::outside(container, access, Some(database), "envctl restore").await?;
     let needs = examined.map(|(examined, asked)| preflight::DumpRequirements {
         settings: examined.summary.notes.settings.keys().cloned().collect(),
         no_owner: asked.rules.no_owner,
@@ -122,7 +123,7 @@ pub(crate) async fn run(container: &Container, plan: Confirmed<RestorePlan>) -> 
         cancel.or(holding).await?.map(Some)
     };
     let opening = async {
-        let standing = standing::outside(container, &plan.access, Some(&plan.database), &name);
+        let standing = maintenance_database::outside(container, &plan.access, Some(&plan.database), &name);
         let (mut admin, lock) = tokio::try_join!(standing, locking)?;
         let canceller = Canceller::of(&mut admin, &name).await;
         Ok::<_, Error>((admin, canceller, lock))

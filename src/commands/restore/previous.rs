@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::commands::context::CommandContext;
 use crate::databases::previous::{DropPreviousPlan, PreviousDatabase, all, drop_kept};
 use crate::error::{self, Result};
-use crate::postgres::standing;
+use crate::postgres::maintenance_database;
 use crate::text::units::{age, bytes};
 use crate::ui::{Cell, Column, Table};
 
@@ -53,8 +53,10 @@ pub(crate) async fn run(args: &PreviousArgs, ctx: &CommandContext) -> Result<()>
     let found = stack.server().await?;
     let name = &found.facts.database;
     let container = &found.container;
-    let mut session =
-        ctx.interrupt.or(standing::outside(container, &found.access, Some(name), "envctl kept")).await??;
+    let mut session = ctx
+        .interrupt
+        .or(maintenance_database::outside(container, &found.access, Some(name), "envctl kept"))
+        .await??;
     let kept = ctx.interrupt.or(all(&mut session)).await??;
     session.close().await;
     if args.drop.is_empty() {

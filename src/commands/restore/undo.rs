@@ -8,7 +8,7 @@ use crate::databases::swap::not_copied;
 use crate::databases::undo::{UndoPlan, undo};
 use crate::error::{self, Result};
 use crate::postgres::connections::ConnectionGroup;
-use crate::postgres::{preflight, standing};
+use crate::postgres::{maintenance_database, preflight};
 
 /// Arguments of `restore undo`.
 #[derive(clap::Args, Debug)]
@@ -32,7 +32,8 @@ pub(crate) async fn run(_args: &UndoArgs, ctx: &CommandContext) -> Result<()> {
     let name = found.facts.database.clone();
     let container = &found.container;
     let looking = async {
-        let mut session = standing::outside(container, &found.access, Some(&name), "envctl undo").await?;
+        let mut session =
+            maintenance_database::outside(container, &found.access, Some(&name), "envctl undo").await?;
         let newest = kept(&mut session, &name).await?.into_iter().next();
         let back = newest.ok_or_else(|| {
             error::target(format!("there is no previous database of {name:?}"))

@@ -4,7 +4,7 @@
 //! inherit it, and a second exec ends those that carry it: children before parents. The order is not
 //! tidiness: in the official PostgreSQL image PID 1 is the postmaster, an orphan falls to it, and one
 //! that dies by a signal makes it end all sessions and recover (reliability finding 6). A parent that is alive
-//! reaps its own. Below a [`super::reaper`] orphans have such a parent.
+//! reaps its own. Below a [`super::subreaper`] orphans have such a parent.
 
 use std::fmt;
 use std::time::Duration;

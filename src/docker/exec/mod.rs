@@ -9,12 +9,12 @@ pub(crate) mod end_marker;
 pub(crate) mod interactive;
 pub(crate) mod interpreters;
 pub(crate) mod kill_tree;
-pub(crate) mod reaper;
 pub(crate) mod run_command;
 pub(crate) mod spec;
 pub(crate) mod spill_buffer;
 pub(crate) mod start_failure;
 pub(crate) mod stderr_tail;
+pub(crate) mod subreaper;
 pub(crate) mod tty;
 pub(crate) mod verified_stream;
 
@@ -49,7 +49,7 @@ impl Container {
     /// # Errors
     /// Kind `Docker` or `Target`: the engine refused, e.g. because the container is paused.
     pub(crate) async fn exec(&self, spec: &ExecSpec) -> Result<Exec> {
-        let (id, stream) = reaper::start(self, spec).await.map_err(|e| in_container(e, self))?;
+        let (id, stream) = subreaper::start(self, spec).await.map_err(|e| in_container(e, self))?;
         let (reader, writer) = tokio::io::split(stream.io);
         Ok(Exec {
             output: ExecOutput::new(reader, stream.early, (!spec.tty).then(Demuxer::default)),

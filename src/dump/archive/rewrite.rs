@@ -6,7 +6,7 @@
 
 use super::scanner::LARGEST_TOC;
 use super::toc::{Cursor, OFFSET_BYTES, Stop, Toc, TocEntry};
-use crate::dump::deferred_owners::{has_owner, owner_of_entry};
+use crate::dump::owners_and_privileges::{has_owner, owner_of_entry};
 use crate::dump::sql::finding::TRUST;
 use crate::dump::sql::{LeftOut, MOST_DEFERRED, Rules, StatementFilter};
 use crate::error::{self, Error};

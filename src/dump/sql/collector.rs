@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{EXCERPT, Finding, FindingKind, printable};
-use super::notes::{Notes, connected};
+use super::needed_rules::{Notes, connected};
 use super::statement::{MOST_NAMES, Statement};
 use super::statement_head::Head;
 use super::summary::{CopyBlock, ExtensionPlace, Span, Summary};

@@ -15,8 +15,8 @@ pub(crate) mod copy_data;
 mod filter;
 pub(crate) mod finding;
 pub(crate) mod lexer;
+mod needed_rules;
 mod nesting;
-mod notes;
 mod rows;
 mod statement;
 pub(crate) mod statement_head;
@@ -34,7 +34,7 @@ pub(crate) use finding::printable;
 pub(crate) use finding::{Finding, FindingKind};
 use lexer::Lexer;
 pub(crate) use lexer::tokens::{SqlToken, SqlTokenKind, SqlTokens, begins_with, qualified_name, statements};
-pub(crate) use notes::Notes;
+pub(crate) use needed_rules::Notes;
 #[cfg(test)]
 pub(crate) use summary::Span;
 pub(crate) use summary::{CopyBlock, ExtensionPlace, Summary};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
-use super::notes::Notes;
+use super::needed_rules::Notes;
 use crate::dump::sql::toc_comment::Entry;
 use crate::dump::sql::trailer::Completeness;
 use crate::text::encoding::{Text, decode};

@@ -30,7 +30,7 @@ pub(crate) fn statements(sql: &str) -> usize {
 use super::history::{History, Migration, MigrationState};
 use super::layout::{Layout, Script};
 use super::plan::{MigrationPlan, PlannedMigration};
-use super::{risk, runnable};
+use super::{risk, unsupported_statements};
 use crate::docker::Container;
 use crate::error::{self, Result};
 use crate::migrations::directory;
@@ -137,7 +137,7 @@ impl SqlDriver {
         Self::refuse_unsettled(&history, &kept)?;
         let pending = Self::pending(&scripts, &history);
         for script in &pending {
-            runnable::check(script, self.project.as_deref())?;
+            unsupported_statements::check(script, self.project.as_deref())?;
         }
         let sizes = risk::sizes(session).await?;
         let planned = pending.iter().map(|script| {

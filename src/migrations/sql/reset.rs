@@ -5,8 +5,8 @@ use crate::consent::Confirmed;
 use crate::error::Result;
 use crate::migrations::plan::{MigrationPlan, PlannedMigration};
 use crate::migrations::reset::ResetPlan;
-use crate::migrations::runnable;
 use crate::migrations::sql::lock_wait::{WAITED, waited_in_vain};
+use crate::migrations::unsupported_statements;
 use crate::postgres::Session;
 use crate::postgres::session::Refusal;
 use crate::text::sql_quote::{ident, literal};
@@ -18,7 +18,7 @@ impl SqlDriver {
         let scripts = self.layout.read(&self.folder)?;
         // What cannot be applied is found before anything is dropped.
         for script in &scripts {
-            runnable::check(script, self.project.as_deref())?;
+            unsupported_statements::check(script, self.project.as_deref())?;
             self.not_alone(script).map_or(Ok(()), Err)?;
         }
         let mut session = self.hold().await?;

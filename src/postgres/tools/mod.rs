@@ -1,6 +1,6 @@
 //! PostgreSQL's client tools: their arguments, their output and where they run.
 
-pub(crate) mod copy;
+pub(crate) mod copy_database;
 pub(crate) mod decompress;
 pub(crate) mod dump_runner;
 pub(crate) mod load_runner;

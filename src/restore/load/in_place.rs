@@ -6,7 +6,7 @@ use crate::docker::Container;
 use crate::dump::sql::FindingKind;
 use crate::error::{self, Result};
 use crate::postgres::preflight::may_not_create;
-use crate::postgres::{Access, Session, emptiness};
+use crate::postgres::{Access, Session, empty_databases};
 use crate::restore::input::ExaminedDump;
 
 /// Checks that the database of `access` is empty, and that the dump stays inside one transaction.
@@ -16,7 +16,7 @@ pub(crate) async fn check(
     examined: Option<&ExaminedDump>,
 ) -> Result<()> {
     let mut session = Session::open(container, access, "envctl restore").await?;
-    let empty = emptiness::is_empty(&mut session).await?;
+    let empty = empty_databases::is_empty(&mut session).await?;
     session.close().await;
     if !empty {
         return Err(may_not_create(&access.user).hint(

@@ -18,10 +18,10 @@ use std::collections::BTreeSet;
 
 use super::lexer::Lexer;
 use super::lexer::tokens::token_length;
-use super::notes::{Beginning, connected};
+use super::needed_rules::{Beginning, connected};
 use super::statement::{KeptToken, Statement};
 use super::token::{LexerEvents, SourceLocation, Token};
-use crate::dump::deferred_owners::deferred;
+use crate::dump::owners_and_privileges::deferred;
 use crate::dump::sql::classify::judge;
 use crate::dump::sql::token::BOM;
 use crate::dump::sql::token::HELD;

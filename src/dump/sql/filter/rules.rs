@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::dump::sql::notes::{Beginning, Needless, Notes};
+use crate::dump::sql::needed_rules::{Beginning, Needless, Notes};
 use crate::dump::sql::statement::KeptToken;
 use crate::dump::sql::statement_head::Head;
 use crate::text::shell_word::quoted;
