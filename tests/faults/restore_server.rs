@@ -163,7 +163,7 @@ fn f28_a_connection_that_is_cut_while_loading_changes_nothing() {
     let proxy = up(LOADER, Up::CutBefore(b"ENVCTL-LOADED"));
     case.project.through(&proxy, &RESTORE).code(7).says("nothing was swapped in");
     case.project.assert_untouched(&case.now);
-    let proxy = Proxy::with(On::ExecStart(LOADER), Fault::Down(Down::CutInHeader { frame: 2, offset: 3 }));
+    let proxy = Proxy::with(On::ExecStart(LOADER), Fault::Down(Down::CutInHeader { frame: 0, offset: 3 }));
     case.project.through(&proxy, &RESTORE).code(8);
     case.project.assert_untouched(&case.now);
 }
