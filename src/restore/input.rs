@@ -84,6 +84,9 @@ fn hash(path: &Path, cancel: &CancelToken) -> Result<Hasher> {
     let mut block = vec![0; BLOCK];
     loop {
         let read = file.read(&mut block);
+        if read.as_ref().is_err_and(|cause| cause.kind() == std::io::ErrorKind::Interrupted) {
+            continue;
+        }
         if read.map_err(|e| error::failed(format!("cannot read {}", path.display())).because(e))? == 0 {
             return Ok(file.into_parts().1);
         }

@@ -97,14 +97,12 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     // Only a manifest that vouches may settle which database is meant.
     let vouching = examined.as_ref().filter(|examined| examined.authenticity.is_authenticated());
     let made_of = vouching.and_then(|examined| Some(examined.manifest.as_ref()?.database.clone()));
-    let (of, reached) = if let Some(early) = early {
-        // The newest backup was looked for by the name of its database.
-        (early.missing.clone(), early)
-    } else {
-        let of = examined.as_ref().and_then(ExaminedDump::of_database).map(str::to_owned);
-        (of, target::reach(&stack, made_of.as_deref()).await?)
+    let reached = match early {
+        Some(early) => early,
+        None => target::reach(&stack, made_of.as_deref()).await?,
     };
-    let database = reached.database(args.into.as_deref(), of.as_deref(), &reading.command)?;
+    let of = examined.as_ref().and_then(ExaminedDump::of_database);
+    let database = reached.database(args.into.as_deref(), of, &reading.command)?;
     let found = reached.found;
     let roles = match examined.as_mut().filter(|examined| !examined.globals.is_empty()) {
         Some(examined) => ctx.interrupt.or(missing_roles_of(&found, examined, args.trust)).await??,

@@ -70,8 +70,10 @@ pub(super) async fn reach(stack: &StackContext, made_of: Option<&str>) -> Result
 
 /// Reaches the server of a database that does not exist; with any other reason `refusal` stands.
 async fn without(stack: &StackContext, name: &str, refusal: Error) -> Result<RestoreTarget> {
-    let Ok((found, mut session)) = stack.server_with_session(FirstSession::Any).await else {
-        return Err(refusal);
+    let (found, mut session) = match stack.server_with_session(FirstSession::Any).await {
+        Ok(connected) => connected,
+        Err(error) if matches!(error.kind(), ErrorKind::Interrupted(_)) => return Err(error),
+        Err(_) => return Err(refusal),
     };
     let exists = format!("select 1 from pg_catalog.pg_database where datname = {}", literal(name));
     let rows = stack.interrupt.or(session.query(&exists)).await?;

@@ -213,7 +213,7 @@ fn read(
         summary.completeness = summary.script.clone();
     }
     if request.source == DumpSource::Stdin && summary.leads_to_databases() {
-        return Err(error::refused("the dump by pipe creates databases or switches to them")
+        return Err(error::refused("the dump by pipe is of several databases or of roles")
             .note("it was made with `pg_dump -C` or `pg_dumpall`; one database is taken out of a file of that kind")
             .hint("write it to a file and restore that: `cat > dump.sql`, then `envctl restore dump.sql -d NAME`"));
     }
