@@ -36,6 +36,9 @@ pub(crate) struct Access {
 /// could have it run with the rights of that role, in the place of PostgreSQL's own (CVE-2018-1058).
 pub(crate) const OWN_PATH: &str = "pg_catalog";
 
+/// Statement that sets [`OWN_PATH`].
+pub(crate) const SET_OWN_PATH: &str = "SET search_path = pg_catalog";
+
 /// Limits of a session that not every version knows: an unknown name in `PGOPTIONS` is fatal to the connection. A session
 /// that waits for another one, for rows, or for its reader would be ended by them.
 pub(crate) const LIMITS: [&str; 3] = ["idle_session_timeout", "transaction_timeout", "tcp_user_timeout"];
@@ -121,9 +124,9 @@ impl Access {
             LIMITS.into_iter().filter(|name| limits.split(' ').any(|one| one == *name)).collect();
     }
 
-    /// Statements, each behind `\; `, that behind a RESET ALL lift the limits and set the search path and the encoding again.
+    /// Statements, each behind `\; `, that behind a RESET ALL lift the limits and set the encoding again.
     pub(crate) fn after_reset(&self) -> String {
-        let mut sql = format!("\\; SET search_path = {OWN_PATH}");
+        let mut sql = String::new();
         for limit in &self.unlimited {
             sql.push_str(&format!("\\; SET {limit} = 0"));
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::access::OWN_PATH;
+use super::access::SET_OWN_PATH;
 use super::session::{Refusal, Session};
 use crate::text::shell_word::shell_word;
 use crate::text::sql_quote::ident;
@@ -24,7 +24,7 @@ impl SearchPath {
     pub(crate) async fn of_role(session: &mut Session) -> Result<Self, Refusal> {
         session.query("reset search_path").await?;
         let rows = session.query("select pg_catalog.unnest(pg_catalog.current_schemas(false))").await;
-        session.query(&format!("set search_path = {OWN_PATH}")).await?;
+        session.query(SET_OWN_PATH).await?;
         Ok(Self::of(rows?.into_iter().filter_map(|row| row.into_iter().next())))
     }
 
@@ -58,6 +58,15 @@ impl SearchPath {
     pub(crate) fn sql(&self) -> String {
         self.0.iter().map(|schema| ident(schema)).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Runs a statement that may fire the user's own triggers with the search path of the role, by which they find their names.
+/// Every name in `sql` has its schema.
+pub(crate) async fn query_as_role(session: &mut Session, sql: &str) -> Result<(), Refusal> {
+    session.query("RESET search_path").await?;
+    session.query(sql).await?;
+    session.query(SET_OWN_PATH).await?;
+    Ok(())
 }
 
 /// Writes the path as the value of `--search-path`.

@@ -396,6 +396,32 @@ fn the_tables_of_other_tools_are_theirs() {
     }
 }
 
+/// They name their tables without a schema, as in every session of the role.
+#[test]
+fn triggers_of_the_user_find_their_tables_during_a_migration() {
+    const AUDIT: &str = "create table log (what text); \
+        create function noted() returns event_trigger language plpgsql as \
+        $$ begin insert into log values (tg_tag); end $$; \
+        create event trigger noted on ddl_command_end execute function noted()";
+    const DEFERRED: &str = "create table t (a int);\n\
+        create function later() returns trigger language plpgsql as \
+        $$ begin insert into log values ('deferred'); return null; end $$;\n\
+        create constraint trigger later after insert on t deferrable initially deferred \
+        for each row execute function later();\n\
+        insert into t values (1);\n";
+    for server in Server::each() {
+        for (layout, file) in [("sqlx", "1_a.sql"), ("dbmate", "1_a.sql"), ("golang-migrate", "1_a.up.sql")] {
+            let text =
+                if layout == "dbmate" { format!("-- migrate:up\n{DEFERRED}") } else { DEFERRED.to_owned() };
+            let project = foreign_on(server, "mig_triggers", layout, &[(file, &text)]);
+            project.sql(AUDIT);
+            project.run(&["migrate"]).code(0);
+            let logged = project.sql("select string_agg(distinct what, ',' order by what) from log");
+            assert!(logged.contains("CREATE TABLE") && logged.contains("deferred"), "{layout}: {logged}");
+        }
+    }
+}
+
 /// Columns of a table as the server knows them.
 fn columns(project: &Project, table: &str) -> String {
     project.sql(&format!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::migrations::sql::drop_schema;
 use crate::postgres::Session;
-use crate::postgres::search_path::SearchPath;
+use crate::postgres::search_path::{self, SearchPath};
 use crate::text::sql_quote::ident;
 
 /// Drops every schema of the user's, and makes the one that connections use again, with its owner and rights.
@@ -23,7 +23,8 @@ pub(crate) async fn empty(session: &mut Session, lock_limit: Duration) -> Result
     for schema in rows.into_iter().filter_map(|row| row.into_iter().next()) {
         if schema != current {
             session.query(&format!("SET lock_timeout = {}", lock_limit.as_millis())).await?;
-            session.query(&format!("DROP SCHEMA IF EXISTS {} CASCADE", ident(&schema))).await?;
+            let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", ident(&schema));
+            search_path::query_as_role(session, &drop).await?;
         }
     }
     Ok(drop_schema(session, &current, lock_limit.as_millis()).await?)

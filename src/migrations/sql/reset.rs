@@ -7,8 +7,8 @@ use crate::migrations::plan::{MigrationPlan, PlannedMigration};
 use crate::migrations::reset::ResetPlan;
 use crate::migrations::sql::lock_wait::{WAITED, waited_in_vain};
 use crate::migrations::unsupported_statements;
-use crate::postgres::Session;
 use crate::postgres::session::Refusal;
+use crate::postgres::{Session, search_path};
 use crate::text::sql_quote::{ident, literal};
 
 impl SqlDriver {
@@ -65,8 +65,8 @@ pub(crate) async fn drop_schema(session: &mut Session, schema: &str, wait: u128)
     let name = ident(schema);
     session.query("BEGIN").await?;
     session.query(&format!("SET LOCAL lock_timeout = {wait}")).await?;
-    session.query(&format!("DROP SCHEMA IF EXISTS {name} CASCADE")).await?;
-    session.query(&format!("CREATE SCHEMA {name}")).await?;
+    search_path::query_as_role(session, &format!("DROP SCHEMA IF EXISTS {name} CASCADE")).await?;
+    search_path::query_as_role(session, &format!("CREATE SCHEMA {name}")).await?;
     if let Some(Ok([owner, acl])) = row {
         session.query(&format!("ALTER SCHEMA {name} OWNER TO {}", ident(&owner))).await?;
         // `{owner=UC/owner,=U/owner}`: an empty grantee is PUBLIC. Each is granted again by its letters.

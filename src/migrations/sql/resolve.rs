@@ -8,6 +8,7 @@ use super::{SqlDriver, row_id};
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::error::{self, Result};
 use crate::migrations::history::MigrationState;
+use crate::postgres::search_path;
 
 /// Outcome that a person states for a failed migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -89,7 +90,7 @@ impl SqlDriver {
         };
         session.query("BEGIN").await?;
         if !kept.exists {
-            session.query(&kept.history_table.create()).await?;
+            search_path::query_as_role(&mut session, &kept.history_table.create()).await?;
         }
         for statement in statements {
             for one in statement.split("\\; ") {

@@ -10,6 +10,8 @@ use crate::migrations::plan::{Applied, MigrationPlan};
 use crate::migrations::sql::lock_wait::{WAITED, waited_in_vain};
 use crate::migrations::sql::psql_script::{Program, ScriptOutcome, ScriptStage};
 use crate::migrations::sql::statements::Character;
+use crate::postgres::access::SET_OWN_PATH;
+use crate::postgres::search_path;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, ServerError, Session};
 use crate::progress::Event;
@@ -95,7 +97,7 @@ impl SqlDriver {
         let history = self.compare(&scripts, &kept)?;
         Self::refuse_unsettled(&history, &kept)?;
         if !kept.exists {
-            session.query(&kept.history_table.create()).await?;
+            search_path::query_as_role(session, &kept.history_table.create()).await?;
         }
         let pid = session.value("SELECT pg_catalog.pg_backend_pid()").await?.unwrap_or_default();
         let mut done =
@@ -184,16 +186,22 @@ impl SqlDriver {
         let RunStep { kept, script, character, .. } = step;
         // A build that locks nobody out may wait.
         let (reset, locked) = (
-            self.session_reset(session.access(), !character.outside),
+            self.settings_reset(session.access(), !character.outside),
             Self::locked(kept.history_table.lock()),
         );
         // Everything that DISCARD ALL takes back, but for the locks that this session holds.
         let discard = format!(
-            "{reset}\\; CLOSE ALL\\; DEALLOCATE ALL\\; UNLISTEN *\\; DISCARD TEMP\\; DISCARD SEQUENCES"
+            "{reset}\\; {SET_OWN_PATH}\\; CLOSE ALL\\; DEALLOCATE ALL\\; UNLISTEN *\\; DISCARD TEMP\\; DISCARD SEQUENCES"
         );
         let before =
             format!("{}\\; {}", kept.history_table.begin(script, id), kept.history_table.search_path());
-        let after = kept.history_table.finish(script, id, step.more);
+        let finish = kept.history_table.finish(script, id, step.more);
+        // Triggers that the file has deferred run at the COMMIT of `finish`, and find their names by the role's path.
+        let after = if script.transaction {
+            format!("{finish}\\; {SET_OWN_PATH}")
+        } else {
+            format!("{SET_OWN_PATH}\\; {finish}")
+        };
         let program = Program {
             locked: &locked,
             discard: &discard,
@@ -207,8 +215,13 @@ impl SqlDriver {
         Ok(ScriptOutcome::read(&session.program(|token| program.lines(token)).await?))
     }
 
-    /// Statements that give the session the role and the settings back that it was opened with.
+    /// Statements that give the session the role, the settings and the search path back that it was opened with.
     fn session_reset(&self, access: &Access, limited: bool) -> String {
+        format!("{}\\; {SET_OWN_PATH}", self.settings_reset(access, limited))
+    }
+
+    /// Statements like those of [`SqlDriver::session_reset`], with the search path of the role.
+    fn settings_reset(&self, access: &Access, limited: bool) -> String {
         let wait = if limited { self.lock_limit.as_millis() } else { 0 };
         format!(
             "RESET SESSION AUTHORIZATION\\; RESET ROLE\\; RESET ALL\\; SET lock_timeout = {wait}{}",
