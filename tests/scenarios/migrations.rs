@@ -131,7 +131,7 @@ fn what_the_server_says_of_a_failed_file_is_told_whole_and_kept() {
              create event trigger frozen on ddl_command_start execute function no()",
         );
         let refused = project.run(&["migrate"]).code(7).says("PostgreSQL refused: not here (P0001)");
-        refused.says("DETAIL: frozen HINT: ask ada CONTEXT: PL/pgSQL function public.no() line 1 at RAISE");
+        refused.says("DETAIL: frozen HINT: ask ada CONTEXT: PL/pgSQL function no() line 1 at RAISE");
     }
 }
 
