@@ -540,8 +540,14 @@ impl ConnectError {
 
     fn is_starting(&self) -> bool {
         let Self::Words(text) = self else { return false };
-        let passes =
-            ["starting up", "in recovery mode", "not yet accepting connections", "not accepting connections"];
+        let passes = [
+            "starting up",
+            "in recovery mode",
+            "not yet accepting connections",
+            "not accepting connections",
+            // A swap renamed the database between the server's look and its lock (postinit.c): the next try knows.
+            "just been dropped or renamed",
+        ];
         // A standby that admits nobody stays so, and a server that shuts down goes.
         passes.iter().any(|one| text.contains(one)) && !text.contains("Hot standby mode is disabled")
     }

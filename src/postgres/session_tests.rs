@@ -180,6 +180,9 @@ async fn a_password_that_nobody_knows_is_asked_for() {
 async fn a_server_that_is_starting_is_waited_for() {
     let script = Scripted::new([
         failing("FATAL:  the database system is starting up"),
+        failing(
+            "FATAL:  database \"shop\" does not exist\nDETAIL:  It seems to have just been dropped or renamed.",
+        ),
         ScriptedExec::new("psql", |peer| async move {
             let mut peer = greeted(peer).await;
             peer.wait().await;
