@@ -63,7 +63,7 @@ enum Command {
     Pull(commands::pull::PullArgs),
     /// Fill the database as the project says
     Seed(commands::seed::SeedArgs),
-    /// What is wrong and what to type about it; removes orphans of killed runs
+    /// Find what is wrong and what to type about it; remove orphans of killed runs
     #[command(after_help = commands::doctor::AFTER_HELP)]
     Doctor(commands::doctor::DoctorArgs),
     /// Write a commented envctl.toml from what is running, and a Makefile with the old names

@@ -30,7 +30,7 @@ pub(crate) enum BackupTarget {
 pub(crate) enum OnExisting {
     /// The backup is refused.
     Refuse,
-    /// The old one is replaced, once the new one is verified.
+    /// The backup of that name is replaced, once the new backup is verified.
     Replace,
     /// The next name of the catalog's pattern is taken.
     Next,

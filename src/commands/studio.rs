@@ -212,12 +212,12 @@ async fn beside(
         stack.ui.warn(&format!("removed the worker of envctl/{short}, orphan of an envctl that was killed"));
     }
     let limits = Limits { memory: stack.settings.workers.memory, cpus: stack.settings.workers.cpus };
-    let workshop =
+    let worker_factory =
         WorkerFactory::open(database.engine(), &OperationId::new(), &stack.private_dirs(), limits).await;
-    let workshop = workshop.map_err(|why| unfit(&why))?;
+    let worker_factory = worker_factory.map_err(|why| unfit(&why))?;
     let (host, number) = listens.parts();
     let url = found.access.url(database, host, number.unwrap_or(5432)).await?;
-    Studio::start_beside(database, &workshop, home, port, &url, &stack.interrupt).await
+    Studio::start_beside(database, &worker_factory, home, port, &url, &stack.interrupt).await
 }
 
 /// Tries until Studio answers.

@@ -31,12 +31,13 @@ pub(crate) struct EngineReport {
 pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, private_dirs: &Path) -> EngineReport {
     let slow = |what: &str| format!("{what} within {} s", LIMIT.as_secs());
     let version = tokio::time::timeout(LIMIT, engine.version());
-    let workshop = async {
+    let worker_factory = async {
         // A private directory is made and goes at once: that it can be is the question.
-        let workshop = WorkerFactory::open(engine, &"doctor".into(), private_dirs, Limits::default()).await?;
-        workshop.private_dir().map(drop)
+        let worker_factory =
+            WorkerFactory::open(engine, &"doctor".into(), private_dirs, Limits::default()).await?;
+        worker_factory.private_dir().map(drop)
     };
-    let (version, workers) = tokio::join!(version, tokio::time::timeout(LIMIT, workshop));
+    let (version, workers) = tokio::join!(version, tokio::time::timeout(LIMIT, worker_factory));
     EngineReport {
         address: engine.address(),
         chosen,

@@ -41,7 +41,7 @@ pub(crate) struct Restored {
     pub(crate) tables: usize,
     /// Bytes of SQL.
     pub(crate) bytes: u64,
-    /// The name the old one is kept under.
+    /// Name of the previous database.
     pub(crate) previous_database: Option<String>,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub(crate) notes: Vec<String>,

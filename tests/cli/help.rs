@@ -30,7 +30,7 @@ Commands:
   push         Push the schema into the database without a migration: for prototypes
   pull         Read the schema out of the database
   seed         Fill the database as the project says
-  doctor       What is wrong and what to type about it; removes orphans of killed runs
+  doctor       Find what is wrong and what to type about it; remove orphans of killed runs
   init         Write a commented envctl.toml from what is running, and a Makefile with the old names
   config       Every setting and where it came from
   completions  Shell completions on stdout

@@ -72,7 +72,7 @@ pub(super) async fn reach(stack: &StackContext, made_of: Option<&str>) -> Result
 async fn without(stack: &StackContext, name: &str, refusal: Error) -> Result<RestoreTarget> {
     let (found, mut session) = match stack.server_with_session(FirstSession::Any).await {
         Ok(connected) => connected,
-        Err(error) if matches!(error.kind(), ErrorKind::Interrupted(_)) => return Err(error),
+        Err(error) if error.kind() != ErrorKind::Target => return Err(error),
         Err(_) => return Err(refusal),
     };
     let exists = format!("select 1 from pg_catalog.pg_database where datname = {}", literal(name));

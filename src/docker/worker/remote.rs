@@ -31,7 +31,7 @@ const KILLED: u8 = 128 + 9;
 /// [`super::Unfit`]: it cannot serve. Otherwise as [`crate::docker::exec::verified_stream::run`].
 pub(crate) async fn run(
     database: &Container,
-    workshop: &WorkerFactory,
+    worker_factory: &WorkerFactory,
     private_dir: PrivateDir,
     tool: &ExecSpec,
     blocks: mpsc::Sender<Vec<u8>>,
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     cancel: &CancelToken,
 ) -> Result<VerifiedExit, WorkerError> {
     let nonce = nonce();
-    let worker = workshop.worker(database, private_dir, &wrapped(tool, &nonce));
+    let worker = worker_factory.worker(database, private_dir, &wrapped(tool, &nonce));
     let ran = async {
         let exec = worker.start().await?;
         let followed = follow(database, exec, tool, &nonce, blocks, stall_limit).await;

@@ -161,14 +161,14 @@ impl Studio {
     /// Kind `Tool`: no such image, no worker can be made; `Interrupted`. In every case nothing of it is left.
     pub(crate) async fn start_beside(
         database: &Container,
-        workshop: &WorkerFactory,
+        worker_factory: &WorkerFactory,
         (image, program): (&str, Option<&str>),
         port: u16,
         url: &Secret,
         cancel: &CancelToken,
     ) -> Result<Self> {
         let unfit = |unfit: Unfit| no_worker(unfit, image);
-        let private_dir = workshop.private_dir().map_err(unfit)?;
+        let private_dir = worker_factory.private_dir().map_err(unfit)?;
         let left = private_dir.secret("url", url.expose().as_bytes());
         let left = left.and_then(|()| private_dir.secret("prisma.config.mjs", IMAGE_CONFIG.as_bytes()));
         left.map_err(|cause| unfit(Unfit::NoPrivateDir(cause.to_string())))?;
@@ -178,7 +178,7 @@ impl Studio {
             .env("CHECKPOINT_DISABLE", "1")
             .env("PRISMA_HIDE_UPDATE_MESSAGE", "1")
             .env("NO_COLOR", "1");
-        let worker = workshop.worker(database, private_dir, &tool).of_image(image);
+        let worker = worker_factory.worker(database, private_dir, &tool).of_image(image);
         let started = async {
             let exec = worker.start().await.map_err(unfit)?;
             Ok((worker.container().await?, exec))

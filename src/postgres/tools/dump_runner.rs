@@ -137,7 +137,7 @@ impl TransportOptions {
             Ok((WorkerFactory::open(&engine, &operation.id, &self.private_dirs, self.limits).await?, port))
         };
         match opened.await {
-            Ok((workshop, port)) => Ok(TransportChoice::Worker(workshop, port)),
+            Ok((worker_factory, port)) => Ok(TransportChoice::Worker(worker_factory, port)),
             Err(unfit) => self.fall_back(unfit),
         }
     }
@@ -184,11 +184,11 @@ impl DumpRunner<'_> {
     ) -> Result<(VerifiedExit, TransportUsed)> {
         let attempted = match &chosen {
             TransportChoice::Exec(_) => None,
-            TransportChoice::Worker(workshop, port) => {
-                Some(self.by_worker(workshop, port, access, &blocks).await)
+            TransportChoice::Worker(worker_factory, port) => {
+                Some(self.by_worker(worker_factory, port, access, &blocks).await)
             }
-            TransportChoice::Remote(workshop, port) => {
-                Some(self.by_remote_worker(workshop, port, access, &blocks).await)
+            TransportChoice::Remote(worker_factory, port) => {
+                Some(self.by_remote_worker(worker_factory, port, access, &blocks).await)
             }
         };
         let why = match (attempted, chosen) {
@@ -243,7 +243,7 @@ impl DumpRunner<'_> {
 
     async fn by_remote_worker(
         &self,
-        workshop: &WorkerFactory,
+        worker_factory: &WorkerFactory,
         port: &ListenAddress,
         access: &Access,
         blocks: &mpsc::Sender<Vec<u8>>,
@@ -252,8 +252,8 @@ impl DumpRunner<'_> {
         let spec = worker_access::over_tcp(spec, port);
         let (database, stall_limit) = (self.container, self.stall_limit);
         let run = async |spec: &ExecSpec, blocks| {
-            let private_dir = workshop.private_dir()?;
-            remote::run(database, workshop, private_dir, spec, blocks, stall_limit, self.cancel).await
+            let private_dir = worker_factory.private_dir()?;
+            remote::run(database, worker_factory, private_dir, spec, blocks, stall_limit, self.cancel).await
         };
         self.packed_or_not(&spec, blocks, run).await
     }
@@ -274,23 +274,23 @@ impl DumpRunner<'_> {
             error::failed(format!("the directory format is written by a worker, and none can be used: {why}"))
                 .hint("use `--format custom`, which needs none and is restored by pg_restore just as well")
         };
-        let (workshop, port) = match chosen {
-            TransportChoice::Worker(workshop, port) => (workshop, port),
+        let (worker_factory, port) = match chosen {
+            TransportChoice::Worker(worker_factory, port) => (worker_factory, port),
             TransportChoice::Remote(..) => return Err(needed(&Unfit::Remote)),
             TransportChoice::Exec(why) => {
                 return Err(needed(&why.as_deref().unwrap_or("`--transport exec`")));
             }
         };
         let home = ways.disk.clone().unwrap_or_else(|| ways.private_dirs.clone());
-        let workshop = WorkerFactory { private_dirs: home, ..workshop };
+        let worker_factory = WorkerFactory { private_dirs: home, ..worker_factory };
         let spec = pg_dump::to_file(access, self.options, self.application, &private_dir::inside(DIRECTORY));
         let spec = worker_access::over_tcp(spec, &port);
-        let mut made = self.attempt_directory(&workshop, &spec, None, &seen).await;
+        let mut made = self.attempt_directory(&worker_factory, &spec, None, &seen).await;
         if let Err(WorkerError::Unfit(Unfit::NotConnected(text))) = &made
             && worker_access::wants_password(text)
         {
             let spec = worker_access::with_passfile(spec);
-            made = self.attempt_directory(&workshop, &spec, Some(access), &seen).await;
+            made = self.attempt_directory(&worker_factory, &spec, Some(access), &seen).await;
         }
         made.map_err(|failure| match failure {
             WorkerError::Failed(error) => error,
@@ -300,12 +300,12 @@ impl DumpRunner<'_> {
 
     async fn attempt_directory(
         &self,
-        workshop: &WorkerFactory,
+        worker_factory: &WorkerFactory,
         spec: &ExecSpec,
         password_of: Option<&Access>,
         seen: &impl Fn(u64),
     ) -> Result<(VerifiedExit, Worker, PathBuf), WorkerError> {
-        let worker = self.worker(workshop, spec, password_of).await?;
+        let worker = self.worker(worker_factory, spec, password_of).await?;
         let directory = worker.private_dir.path().join(DIRECTORY);
         let look = || {
             let bytes = size_of(&directory);
@@ -319,17 +319,17 @@ impl DumpRunner<'_> {
 
     async fn by_worker(
         &self,
-        workshop: &WorkerFactory,
+        worker_factory: &WorkerFactory,
         port: &ListenAddress,
         access: &Access,
         blocks: &mpsc::Sender<Vec<u8>>,
     ) -> Result<VerifiedExit, WorkerError> {
         let spec = pg_dump::to_file(access, self.options, self.application, &stdout_fifo::path());
         let spec = worker_access::over_tcp(spec, port);
-        match self.attempt(workshop, &spec, None, blocks).await {
+        match self.attempt(worker_factory, &spec, None, blocks).await {
             Err(WorkerError::Unfit(Unfit::NotConnected(text))) if worker_access::wants_password(&text) => {
                 let spec = worker_access::with_passfile(spec);
-                self.attempt(workshop, &spec, Some(access), blocks).await
+                self.attempt(worker_factory, &spec, Some(access), blocks).await
             }
             other => other,
         }
@@ -337,12 +337,12 @@ impl DumpRunner<'_> {
 
     async fn attempt(
         &self,
-        workshop: &WorkerFactory,
+        worker_factory: &WorkerFactory,
         spec: &ExecSpec,
         password_of: Option<&Access>,
         blocks: &mpsc::Sender<Vec<u8>>,
     ) -> Result<VerifiedExit, WorkerError> {
-        let worker = self.worker(workshop, spec, password_of).await?;
+        let worker = self.worker(worker_factory, spec, password_of).await?;
         let ran = stdout_fifo::run(&worker, blocks.clone(), self.stall_limit, self.cancel).await;
         worker.end().await;
         ran
@@ -351,17 +351,17 @@ impl DumpRunner<'_> {
     /// A worker whose private directory holds what its tool needs.
     async fn worker(
         &self,
-        workshop: &WorkerFactory,
+        worker_factory: &WorkerFactory,
         spec: &ExecSpec,
         password_of: Option<&Access>,
     ) -> Result<Worker, WorkerError> {
-        let private_dir = workshop.private_dir()?;
+        let private_dir = worker_factory.private_dir()?;
         if let Some(access) = password_of
             && !worker_access::leave_password(self.container, access, &private_dir).await??
         {
             return Err(worker_access::no_password().into());
         }
-        Ok(workshop.worker(self.container, private_dir, spec))
+        Ok(worker_factory.worker(self.container, private_dir, spec))
     }
 }
 

@@ -81,11 +81,11 @@ impl<'a> LoadRunner<'a> {
     /// # Errors
     /// Errors of [`Container::exec`]; also fails if a worker was requested and cannot serve.
     pub(crate) async fn psql(&self, access: &Access, application: &str, sessions: usize) -> Result<Exec> {
-        if let TransportChoice::Worker(workshop, port) = &self.chosen {
+        if let TransportChoice::Worker(worker_factory, port) = &self.chosen {
             let given_up = lock(&self.given_up).clone();
             let unfit = match given_up {
                 Some(unfit) => unfit,
-                None => match self.in_worker(workshop, port, access, (application, sessions)).await? {
+                None => match self.in_worker(worker_factory, port, access, (application, sessions)).await? {
                     Ok(exec) => return Ok(exec),
                     Err(unfit) => unfit,
                 },
@@ -103,7 +103,7 @@ impl<'a> LoadRunner<'a> {
 
     async fn in_worker(
         &self,
-        workshop: &WorkerFactory,
+        worker_factory: &WorkerFactory,
         port: &ListenAddress,
         access: &Access,
         (application, sessions): (&str, usize),
@@ -111,9 +111,10 @@ impl<'a> LoadRunner<'a> {
         let greeting = format!("ENVCTL-READY-{}", nonce());
         let spec = psql::for_restore(access, application, &stdin_fifo::path(), self.loading, sessions);
         let spec = worker_access::over_tcp(spec, port);
-        match self.attempt(workshop, &spec, &greeting, None).await? {
+        match self.attempt(worker_factory, &spec, &greeting, None).await? {
             Err(Unfit::NotConnected(text)) if worker_access::wants_password(&text) => {
-                self.attempt(workshop, &worker_access::with_passfile(spec), &greeting, Some(access)).await
+                self.attempt(worker_factory, &worker_access::with_passfile(spec), &greeting, Some(access))
+                    .await
             }
             other => Ok(other),
         }
@@ -121,12 +122,12 @@ impl<'a> LoadRunner<'a> {
 
     async fn attempt(
         &self,
-        workshop: &WorkerFactory,
+        worker_factory: &WorkerFactory,
         spec: &ExecSpec,
         greeting: &str,
         password_of: Option<&Access>,
     ) -> Result<Result<Exec, Unfit>> {
-        let worker = match self.worker(workshop, spec, password_of, None).await? {
+        let worker = match self.worker(worker_factory, spec, password_of, None).await? {
             Ok(worker) => worker,
             Err(unfit) => return Ok(Err(unfit)),
         };
@@ -146,8 +147,8 @@ impl<'a> LoadRunner<'a> {
         jobs: u8,
         cancel: &CancelToken,
     ) -> Result<Result<VerifiedExit, Unfit>> {
-        let (workshop, port) = match &self.chosen {
-            TransportChoice::Worker(workshop, port) => (workshop, port),
+        let (worker_factory, port) = match &self.chosen {
+            TransportChoice::Worker(worker_factory, port) => (worker_factory, port),
             TransportChoice::Remote(..) => return Ok(Err(Unfit::Remote)),
             TransportChoice::Exec(why) => {
                 let why = why.clone().unwrap_or_else(|| "`--transport exec` was asked for".to_owned());
@@ -161,10 +162,10 @@ impl<'a> LoadRunner<'a> {
         };
         let spec = worker_access::over_tcp(spec, port);
         let archive = (archive, list);
-        match self.to_its_end(workshop, &spec, archive, None, cancel).await? {
+        match self.to_its_end(worker_factory, &spec, archive, None, cancel).await? {
             Err(Unfit::NotConnected(text)) if worker_access::wants_password(&text) => {
                 let spec = worker_access::with_passfile(spec);
-                self.to_its_end(workshop, &spec, archive, Some(access), cancel).await
+                self.to_its_end(worker_factory, &spec, archive, Some(access), cancel).await
             }
             other => Ok(other),
         }
@@ -172,13 +173,13 @@ impl<'a> LoadRunner<'a> {
 
     async fn to_its_end(
         &self,
-        workshop: &WorkerFactory,
+        worker_factory: &WorkerFactory,
         spec: &ExecSpec,
         archive: (&Path, Option<&str>),
         password_of: Option<&Access>,
         cancel: &CancelToken,
     ) -> Result<Result<VerifiedExit, Unfit>> {
-        let worker = match self.worker(workshop, spec, password_of, Some(archive)).await? {
+        let worker = match self.worker(worker_factory, spec, password_of, Some(archive)).await? {
             Ok(worker) => worker,
             Err(unfit) => return Ok(Err(unfit)),
         };
@@ -194,12 +195,12 @@ impl<'a> LoadRunner<'a> {
     /// A worker whose private directory holds what its tool needs, and that is removed with the others.
     async fn worker(
         &self,
-        workshop: &WorkerFactory,
+        worker_factory: &WorkerFactory,
         spec: &ExecSpec,
         password_of: Option<&Access>,
         archive: Option<(&Path, Option<&str>)>,
     ) -> Result<Result<Arc<Worker>, Unfit>> {
-        let private_dir = match workshop.private_dir() {
+        let private_dir = match worker_factory.private_dir() {
             Ok(private_dir) => private_dir,
             Err(unfit) => return Ok(Err(unfit)),
         };
@@ -215,7 +216,7 @@ impl<'a> LoadRunner<'a> {
         {
             return Ok(Err(Unfit::NoPrivateDir(error.to_string())));
         }
-        let worker = workshop.worker(self.container, private_dir, spec);
+        let worker = worker_factory.worker(self.container, private_dir, spec);
         let worker = Arc::new(match archive {
             Some((path, _)) => worker.reading(path),
             None => worker,
