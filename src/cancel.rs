@@ -67,7 +67,7 @@ impl CancelToken {
     pub(crate) async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             biased;
-            signal = self.wait() => Err(interrupted(signal)),
+            signal = self.wait() => Err(cancelled(signal)),
             value = work => Ok(value),
         }
     }
@@ -81,7 +81,7 @@ impl CancelToken {
     /// writes at length goes through [`CancelToken::over`]: then it ends by itself, and what it made goes with it.
     ///
     /// # Errors
-    /// Kind `Interrupted`, whatever `work` came to; else its own.
+    /// Kind `Cancelled`, whatever `work` came to; else its own.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
@@ -92,12 +92,12 @@ impl CancelToken {
             done = &mut working => done,
             signal = self.wait() => {
                 let _ = tokio::time::timeout(PATIENCE, working).await;
-                return Err(interrupted(signal));
+                return Err(cancelled(signal));
             }
         };
         match (done, self.came()) {
             (Ok(Ok(value)), _) => Ok(value),
-            (_, Some(signal)) => Err(interrupted(signal)),
+            (_, Some(signal)) => Err(cancelled(signal)),
             (Ok(Err(error)), None) => Err(error),
             (Err(_), None) => Err(Error::new(ErrorKind::Failed, "a thread of envctl failed")),
         }
@@ -124,8 +124,8 @@ impl<T> CancellableIo<T> {
 
     fn wanted(&self) -> io::Result<()> {
         match self.cancel.came() {
-            // Not of kind `Interrupted`, which readers take as a word to try again.
-            Some(_) => Err(io::Error::other("interrupted")),
+            // Not of kind `Interrupted`: readers try again on that.
+            Some(_) => Err(io::Error::other("cancelled")),
             None => Ok(()),
         }
     }
@@ -150,8 +150,8 @@ impl<T: Write> Write for CancellableIo<T> {
 }
 
 /// The error of a run that the user ended.
-pub(crate) fn interrupted(signal: u8) -> Error {
-    Error::new(ErrorKind::Interrupted(signal), "interrupted")
+pub(crate) fn cancelled(signal: u8) -> Error {
+    Error::new(ErrorKind::Cancelled(signal), "cancelled")
 }
 
 #[cfg(test)]
@@ -179,7 +179,7 @@ mod tests {
         };
         let (copied, first) = tokio::join!(copying, stopping);
         assert!(first);
-        assert_eq!(copied.unwrap_err().kind(), ErrorKind::Interrupted(2));
+        assert_eq!(copied.unwrap_err().kind(), ErrorKind::Cancelled(2));
         assert!(!made.exists());
     }
 

@@ -39,7 +39,7 @@ pub(crate) enum ErrorKind {
     /// A time limit passed (exit 124).
     Timeout,
     /// Ended by the user or by a signal: the signal's number (exit 128 + n).
-    Interrupted(u8),
+    Cancelled(u8),
     /// The child's own exit code, passed through without a word of ours.
     Child(u8),
     /// The child could not be started: 126 or 127, as a shell and docker have it.
@@ -63,7 +63,7 @@ impl ErrorKind {
             Self::Pending => "pending",
             Self::Found => "found",
             Self::Timeout => "timeout",
-            Self::Interrupted(_) => "interrupted",
+            Self::Cancelled(_) => "cancelled",
             Self::Child(_) => "child",
             Self::NotStarted(_) => "not_started",
         }

@@ -22,7 +22,7 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
     (125, "shell, exec, psql: envctl itself failed (the message names the kind)"),
     (126, "shell, exec, psql: the command cannot be invoked"),
     (127, "shell, exec, psql: the command was not found"),
-    (130, "interrupted (143: terminated)"),
+    (130, "cancelled (143: terminated)"),
 ];
 
 /// The exit code of a class of failure.
@@ -40,7 +40,7 @@ pub(crate) fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Partial => 10,
         ErrorKind::Pending => 11,
         ErrorKind::Timeout => 124,
-        ErrorKind::Interrupted(signal) => 128 + signal,
+        ErrorKind::Cancelled(signal) => 128 + signal,
         ErrorKind::Child(code) | ErrorKind::NotStarted(code) => code,
     }
 }
@@ -50,7 +50,7 @@ pub(crate) fn code(kind: ErrorKind) -> u8 {
 pub(crate) fn code_beside_a_child(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Child(code) | ErrorKind::NotStarted(code) => code,
-        ErrorKind::Interrupted(signal) => 128 + signal,
+        ErrorKind::Cancelled(signal) => 128 + signal,
         ErrorKind::Timeout => 124,
         _ => 125,
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use global_args::GlobalArgs;
 use jiff::Timestamp;
 
-use crate::cancel::{CancelToken, Trigger, interrupted, pair};
+use crate::cancel::{CancelToken, Trigger, cancelled, pair};
 use crate::config::settings::EndpointSettings;
 use crate::config::{self, Settings};
 use crate::consent::{Consent, Decision, GuardTarget, Plan, Unlike};
@@ -39,7 +39,7 @@ pub(crate) struct App {
     /// The printer.
     pub(crate) ui: Ui,
     /// The user's cancel token.
-    pub(crate) interrupt: CancelToken,
+    pub(crate) cancel: CancelToken,
     trigger: Arc<Trigger>,
     asking: Arc<AtomicBool>,
     environment: BTreeMap<String, String>,
@@ -95,7 +95,7 @@ impl App {
             width: tty::size().map(|(_, columns)| columns),
         });
         ui.set_target_options(global.target_options());
-        let (trigger, interrupt) = pair();
+        let (trigger, cancel) = pair();
         let panic = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             tty::restore();
@@ -103,7 +103,7 @@ impl App {
         }));
         Self {
             ui,
-            interrupt,
+            cancel,
             trigger: Arc::new(trigger),
             asking: Arc::default(),
             environment,
@@ -122,7 +122,7 @@ impl App {
         options.profile = Some(environment.profile.flag());
         options.profile_typed = true;
         ui.set_target_options(options);
-        Self { ui, interrupt: stop, ..self.clone() }
+        Self { ui, cancel: stop, ..self.clone() }
     }
 
     /// Lets the commands in hints mean the environment that was chosen. The stack is named where one was typed: else
@@ -185,7 +185,7 @@ impl App {
                     trigger.fire(15);
                     let ended = work.await;
                     match ended {
-                        Err(e) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
+                        Err(e) if matches!(e.kind(), ErrorKind::Cancelled(_)) => {
                             let limit = config::duration::format(limit);
                             let late = error::timeout(format!("not done within {limit} (--timeout); it was ended"));
                             let late = e.notes().iter().fold(late, error::Error::note);
@@ -228,7 +228,7 @@ impl App {
             id: OperationId::new(),
             actor: self.who(),
             started: self.now(),
-            cancel: self.interrupt.clone(),
+            cancel: self.cancel.clone(),
             progress: self.ui.progress(),
         }
     }
@@ -357,8 +357,8 @@ impl App {
         targets: &[GuardTarget],
         consent: &Consent,
     ) -> Result<Decision<P>> {
-        if let Some(signal) = self.interrupt.came() {
-            return Err(interrupted(signal));
+        if let Some(signal) = self.cancel.came() {
+            return Err(cancelled(signal));
         }
         self.asking.store(true, Ordering::SeqCst);
         let guard = plan.guard();

@@ -49,7 +49,7 @@ pub(crate) struct Created {
 ///
 /// # Errors
 /// `Busy`: a restore or migration holds the lock. `Tool`: pg_dump failed. `Integrity`: what arrived is not
-/// whole. `Refused`: the name is taken. `Failed`: the disk. `Interrupted`. In every case nothing of it is left.
+/// whole. `Refused`: the name is taken. `Failed`: the disk. `Cancelled`. In every case nothing of it is left.
 pub(crate) async fn create(
     container: &Container,
     request: &BackupRequest,

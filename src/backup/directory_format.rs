@@ -59,7 +59,7 @@ pub(crate) async fn gather(
 /// pg_dump said that it is done, and what it wrote cannot be read to its end.
 fn incomplete(cause: Error) -> Error {
     match cause.kind() {
-        ErrorKind::Interrupted(_) => cause,
+        ErrorKind::Cancelled(_) => cause,
         _ => error::integrity("pg_dump ended with exit code 0, but its output is incomplete")
             .because(cause)
             .note("nothing was kept")

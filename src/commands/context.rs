@@ -80,13 +80,13 @@ impl CommandContext {
     /// # Errors
     /// Kind `Docker`.
     pub(crate) async fn inventory(&self) -> Result<Inventory> {
-        let listed = self.interrupt.or(self.daemon()?.engine.list()).await??;
+        let listed = self.cancel.or(self.daemon()?.engine.list()).await??;
         self.inventory_of(listed).await
     }
 
     async fn inventory_of(&self, listed: Vec<ContainerSummary>) -> Result<Inventory> {
         let looking = observe(&self.daemon()?.engine, listed, environment::is_in_doubt);
-        let containers = self.interrupt.or(looking).await??;
+        let containers = self.cancel.or(looking).await??;
         Ok(environment::observe(&containers, &self.settings.target))
     }
 
@@ -138,7 +138,7 @@ impl CommandContext {
 
     async fn environment(&self) -> Result<Environment> {
         let target = &self.settings.target;
-        let listed = self.interrupt.or(self.daemon()?.engine.list()).await??;
+        let listed = self.cancel.or(self.daemon()?.engine.list()).await??;
         let shown: Vec<ContainerInfo> = listed.iter().map(ContainerInfo::listed).collect();
         if let Some(few) = environment::worth_a_look(&shown, target) {
             let few = listed.iter().filter(|line| few.contains(&line.id)).cloned().collect();
@@ -212,7 +212,7 @@ impl StackContext {
 
     /// Returns the same command for another environment of the host. Messages begin with that stack's name.
     pub(crate) fn beside(&self, environment: &Environment) -> Self {
-        let app = self.of_stack(environment, self.interrupt.clone());
+        let app = self.of_stack(environment, self.cancel.clone());
         let command = CommandContext { app, ..self.command.clone() };
         Self { command, daemon: self.daemon.clone(), environment: environment.clone() }
     }

@@ -59,7 +59,7 @@ pub(crate) async fn run(_args: DoctorArgs, ctx: &CommandContext) -> Result<()> {
     if stacks.is_empty() {
         findings.push(CheckFinding::note("containers", status::nothing(&inventory, daemon)));
     }
-    findings.extend(ctx.interrupt.or(looking).await??);
+    findings.extend(ctx.cancel.or(looking).await??);
     findings.sort_by_key(|finding| finding.severity);
     for step in findings.iter_mut().flat_map(|finding| finding.notes.iter_mut().chain(&mut finding.next)) {
         *step = ctx.ui.complete(step);
@@ -71,7 +71,7 @@ pub(crate) async fn run(_args: DoctorArgs, ctx: &CommandContext) -> Result<()> {
 /// Which daemon it was: who has several wants to know before all else.
 fn say_where(app: &App, daemon: &Daemon, error: &Error) {
     let address = daemon.engine.address();
-    if !matches!(error.kind(), ErrorKind::Interrupted(_)) && !error.message().contains(&address) {
+    if !matches!(error.kind(), ErrorKind::Cancelled(_)) && !error.message().contains(&address) {
         app.ui.say(&format!("asked {address}, {}", choice(daemon)));
     }
 }

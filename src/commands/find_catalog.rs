@@ -87,7 +87,7 @@ pub(crate) async fn meant(ctx: &CommandContext) -> Result<Meant> {
     }
     let inventory = match tokio::time::timeout(LIMIT, ctx.inventory()).await {
         Ok(Ok(inventory)) => inventory,
-        Ok(Err(error)) if matches!(error.kind(), ErrorKind::Interrupted(_)) => return Err(error),
+        Ok(Err(error)) if matches!(error.kind(), ErrorKind::Cancelled(_)) => return Err(error),
         Ok(Err(_)) | Err(_) => return here(),
     };
     match named(&inventory, stack, profile).as_slice() {

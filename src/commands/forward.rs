@@ -52,7 +52,7 @@ pub(crate) async fn run(args: ForwardArgs, ctx: &CommandContext) -> Result<()> {
     let Ports { local, port } = args.ports;
     let listener = listen(local).await?;
     let finding = find_way(&container, port);
-    let way = ctx.interrupt.or(finding).await??;
+    let way = ctx.cancel.or(finding).await??;
     let address = listener.local_addr().map_or_else(|_| format!("127.0.0.1:{local}"), |at| at.to_string());
     let by = match way {
         ForwardMethod::Direct(at) => format!("at {at}"),
@@ -66,9 +66,9 @@ pub(crate) async fn run(args: ForwardArgs, ctx: &CommandContext) -> Result<()> {
         .say(&format!("forwards to port {port} of {}, {}; Ctrl-C ends it", answer.container, answer.method));
     let progress: Arc<dyn Progress> = ctx.ui.progress();
     let forward = Forward { container, port, way };
-    match serve(forward, listener, &progress, &ctx.interrupt).await {
+    match serve(forward, listener, &progress, &ctx.cancel).await {
         // Nobody ends a forward in any other way.
-        Err(ended) if ended.kind() == ErrorKind::Interrupted(2) => Ok(()),
+        Err(ended) if ended.kind() == ErrorKind::Cancelled(2) => Ok(()),
         other => other,
     }
 }

@@ -49,7 +49,7 @@ impl StackContext {
 /// Kind `Child` with the child's code; 126 and 127 with a word of ours when it could not be started.
 pub(crate) async fn talk(app: &App, container: &Container, spec: &ExecSpec) -> Result<()> {
     app.ui.end_progress();
-    let outcome = converse(container, spec, &app.interrupt).await;
+    let outcome = converse(container, spec, &app.cancel).await;
     tell_unprotected(app, container).await;
     match outcome? {
         Outcome::Exited(0) => Ok(()),

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::multi_stack_table::table;
 use crate::app::App;
-use crate::cancel::interrupted;
+use crate::cancel::cancelled;
 use crate::commands::context::{CommandContext, StackContext};
 use crate::config::Settings;
 use crate::consent::{Confirmed, Decision, Plan};
@@ -83,7 +83,7 @@ pub(crate) struct MultiStackVerb<'a, P> {
 /// nothing.
 ///
 /// # Errors
-/// Kind `Partial`: some stacks failed or were not begun. `Refused`, `Interrupted` as for one stack.
+/// Kind `Partial`: some stacks failed or were not begun. `Refused`, `Cancelled` as for one stack.
 pub(crate) async fn for_each_stack<P, O>(
     ctx: &CommandContext,
     verb: MultiStackVerb<'_, P>,
@@ -96,7 +96,7 @@ where
 {
     let MultiStackVerb { name, args, on_failure, changes } = verb;
     let context = &ctx.daemon()?.context;
-    let timeout = StackTimeout { limit: ctx.limit_for_each(), interrupt: &ctx.interrupt };
+    let timeout = StackTimeout { limit: ctx.limit_for_each(), cancel: &ctx.cancel };
     let on_failure = args.on_failure.unwrap_or(on_failure);
     let last = || resume_file::last(&ctx.resume_dir()?, name, context);
     let earlier = args.resume.then(last).transpose()?;
@@ -112,8 +112,8 @@ where
     for ended in &broken {
         tell_failure(ctx, ended);
     }
-    if let Some(signal) = ctx.interrupt.came() {
-        return Err(interrupted(signal));
+    if let Some(signal) = ctx.cancel.came() {
+        return Err(cancelled(signal));
     }
     if let Some(error) = too_broken(&stack_plans, &broken, on_failure) {
         let rest = stack_plans
@@ -156,7 +156,7 @@ pub(crate) async fn look<T: Display + Serialize>(
     ctx: &CommandContext,
     ask: impl AsyncFn(StackContext) -> Result<T>,
 ) -> Result<Report<T>> {
-    let timeout = StackTimeout { limit: ctx.limit_for_each(), interrupt: &ctx.interrupt };
+    let timeout = StackTimeout { limit: ctx.limit_for_each(), cancel: &ctx.cancel };
     let asked = select(ctx, &ManyArgs::default(), None).await?.unwrap_or_default();
     let ask = async |environment, stop| ask(ctx.at(&environment, stop)?).await;
     let answers = collect_plans(asked, timeout, ask).await;
@@ -170,7 +170,7 @@ pub(crate) async fn look<T: Display + Serialize>(
     let context = ctx.daemon()?.context.clone();
     let report = Report { verb, context, dry_run: ctx.global.dry_run, stacks };
     ctx.ui.show(&report, |ui| ui.render(&table(&report)));
-    match report.error(ctx.interrupt.came().map(interrupted)) {
+    match report.error(ctx.cancel.came().map(cancelled)) {
         Some(error) => Err(error),
         None => Ok(report),
     }
@@ -341,7 +341,7 @@ fn in_order<O>(
 
 fn finish<O: Display + Serialize>(app: &App, report: &Report<O>) -> Result<()> {
     app.ui.show(report, |ui| ui.render(&table(report)));
-    let stopped = app.interrupt.came().map(interrupted);
+    let stopped = app.cancel.came().map(cancelled);
     match report.error(stopped) {
         Some(error) => Err(error.hint(resume(report.verb))),
         None => Ok(()),

@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &PushArgs, ctx: &CommandContext) -> Result<()> {
     let action = format!("push the schema into the database of {}, where nothing is lost", tool.place());
     let call = tool.call("push", Guard::Change, action, &mild)?;
     let Some(call) = ctx.confirm(call, &tool.target)? else { return Ok(()) };
-    let pushed = tool.capture(call.plan(), &ctx.interrupt).await?;
+    let pushed = tool.capture(call.plan(), &ctx.cancel).await?;
     if pushed.exit_code == 0 {
         ctx.ui.answer(&crate::text::escape::escape_lines(&pushed.text()));
         return Ok(());

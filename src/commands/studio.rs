@@ -90,7 +90,7 @@ pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
         let way = tokio::select! {
             way = come_up(&container, port) => way,
             why = studio.ended() => return Err(why),
-            signal = ctx.interrupt.wait() => return Err(crate::cancel::interrupted(signal)),
+            signal = ctx.cancel.wait() => return Err(crate::cancel::cancelled(signal)),
         };
         let way = match way {
             Ok(way) => way,
@@ -109,7 +109,7 @@ pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
         }
         let forward = Forward { container: container.clone(), port, way };
         tokio::select! {
-            result = serve(forward, listener, &progress, &ctx.interrupt) => result,
+            result = serve(forward, listener, &progress, &ctx.cancel) => result,
             why = studio.ended() => Err(why),
         }
     }
@@ -120,7 +120,7 @@ pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
         ctx.ui.warn(&left.to_string());
     }
     match served {
-        Err(ended) if ended.kind() == ErrorKind::Interrupted(2) => Ok(()),
+        Err(ended) if ended.kind() == ErrorKind::Cancelled(2) => Ok(()),
         other => other,
     }
 }
@@ -178,7 +178,7 @@ async fn home(stack: &StackContext) -> Result<StudioHost> {
     // What is named may be meant for the image.
     let named = program.as_deref().filter(|_| image.is_none());
     let finding = StudioCli::find(&backend, named);
-    match (stack.interrupt.or(finding).await??, image) {
+    match (stack.cancel.or(finding).await??, image) {
         (Some(cli), _) => Ok(StudioHost::Backend(backend, cli)),
         (None, Some(image)) => Ok(own_image(image)),
         (None, None) => Err(no_studio(&backend)),
@@ -207,7 +207,7 @@ async fn beside(
     let listens = listens.as_ref().map_err(unfit)?;
     let places = stack.all_private_dirs();
     let homes: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
-    for left in stack.interrupt.or(worker::reap(database.engine(), &homes)).await? {
+    for left in stack.cancel.or(worker::reap(database.engine(), &homes)).await? {
         let short = left.operation.short();
         stack.ui.warn(&format!("removed the worker of envctl/{short}, orphan of an envctl that was killed"));
     }
@@ -217,7 +217,7 @@ async fn beside(
     let worker_factory = worker_factory.map_err(|why| unfit(&why))?;
     let (host, number) = listens.parts();
     let url = found.access.url(database, host, number.unwrap_or(5432)).await?;
-    Studio::start_beside(database, &worker_factory, home, port, &url, &stack.interrupt).await
+    Studio::start_beside(database, &worker_factory, home, port, &url, &stack.cancel).await
 }
 
 /// Tries until Studio answers.

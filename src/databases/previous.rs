@@ -117,11 +117,11 @@ pub(crate) async fn drop_kept(
         match cancel.or(session.query(&statement)).await {
             Ok(Ok(_)) => dropped.push(kept.name.clone()),
             Ok(Err(refusal)) => return Err(refused(&kept.name, refusal, &dropped)),
-            Err(interrupted) => {
+            Err(cancelled) => {
                 if let Some(canceller) = canceller.take() {
                     canceller.end().await.close().await;
                 }
-                return Err(before(interrupted, &dropped));
+                return Err(before(cancelled, &dropped));
             }
         }
     }

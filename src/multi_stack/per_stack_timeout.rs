@@ -17,7 +17,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct StackTimeout<'a> {
     /// `None` is without limit.
     pub(crate) limit: Option<Duration>,
-    pub(crate) interrupt: &'a CancelToken,
+    pub(crate) cancel: &'a CancelToken,
 }
 
 impl StackTimeout<'_> {
@@ -42,7 +42,7 @@ impl StackTimeout<'_> {
         tokio::select! {
             biased;
             result = &mut work => result,
-            signal = self.interrupt.wait() => {
+            signal = self.cancel.wait() => {
                 // A second Ctrl-C ends the process, should this not come back.
                 trigger.fire(signal);
                 work.await
@@ -51,7 +51,7 @@ impl StackTimeout<'_> {
                 trigger.fire(15);
                 let shown = duration(self.limit.unwrap_or_default());
                 match tokio::time::timeout(GRACE, work).await {
-                    Ok(Err(e)) if matches!(e.kind(), ErrorKind::Interrupted(_)) => {
+                    Ok(Err(e)) if matches!(e.kind(), ErrorKind::Cancelled(_)) => {
                         Err(error::timeout(format!("not done within {shown} (--timeout); it was ended")))
                     }
                     Ok(other) => other,
@@ -77,10 +77,10 @@ mod tests {
 
     async fn limited<T, F: Future<Output = Result<T>>>(
         limit: Option<Duration>,
-        interrupt: &CancelToken,
+        cancel: &CancelToken,
         work: impl FnOnce(CancelToken) -> F,
     ) -> Result<T> {
-        StackTimeout { limit, interrupt }.run(Duration::ZERO, work).await
+        StackTimeout { limit, cancel }.run(Duration::ZERO, work).await
     }
 
     const SHORT: Option<Duration> = Some(Duration::from_millis(20));
@@ -126,6 +126,6 @@ mod tests {
         trigger.fire(2);
         let work = async |stop: CancelToken| stop.or(std::future::pending::<()>()).await;
         let error = block_on(limited(None, &outer, work)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Interrupted(2));
+        assert_eq!(error.kind(), ErrorKind::Cancelled(2));
     }
 }

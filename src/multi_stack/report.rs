@@ -118,14 +118,14 @@ impl<O> Report<O> {
         self.stacks.iter().filter(|ended| fits(&ended.end)).map(|ended| ended.stack.as_str()).collect()
     }
 
-    /// `None` when all is done; else kind `Partial`, or the interruption.
-    pub(crate) fn error(&self, interrupted: Option<Error>) -> Option<Error> {
+    /// `None` when all is done; else kind `Partial`, or the cancellation.
+    pub(crate) fn error(&self, cancelled: Option<Error>) -> Option<Error> {
         let (failed, left) = (self.failed(), self.not_begun());
         if failed.is_empty() && left.is_empty() {
             return None;
         }
-        if interrupted.is_some() {
-            return interrupted;
+        if cancelled.is_some() {
+            return cancelled;
         }
         let mut message =
             format!("{} of {} stacks failed: {}", failed.len(), self.stacks.len(), listed(&failed));

@@ -196,7 +196,7 @@ pub(crate) struct InputOptions {
 ///
 /// # Errors
 /// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it would run code or
-/// leave its database, and nobody vouches for it. `Interrupted`.
+/// leave its database, and nobody vouches for it. `Cancelled`.
 pub(crate) async fn examine(
     path: &Path,
     asked: &InputOptions,

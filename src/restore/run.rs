@@ -156,9 +156,9 @@ pub(crate) async fn run(container: &Container, plan: Confirmed<RestorePlan>) -> 
         }
         Err(error) if error.kind() == ErrorKind::Unknown => Err(error),
         Err(error) => {
-            // An interrupted session may still be inside of a statement, and that may wait.
+            // A cancelled session may still be inside of a statement, and that may wait.
             let admin = match canceller {
-                Some(canceller) if matches!(error.kind(), ErrorKind::Interrupted(_)) => canceller.end().await,
+                Some(canceller) if matches!(error.kind(), ErrorKind::Cancelled(_)) => canceller.end().await,
                 _ => admin,
             };
             let role = loading_role::name_of(&plan.operation.id);

@@ -431,7 +431,7 @@ CODE  MEANING
  125  shell, exec, psql: envctl itself failed (the message names the kind)
  126  shell, exec, psql: the command cannot be invoked
  127  shell, exec, psql: the command was not found
- 130  interrupted (143: terminated)
+ 130  cancelled (143: terminated)
 
 "#]]);
     for arguments in [&["help", "exit-codes", "--json"][..], &["--json", "help", "exit-codes"]] {

@@ -69,9 +69,9 @@ fn ctrl_c_is_heard_while_a_large_file_is_checked() {
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
     assert!(line.contains("checking large.sql"), "{line}");
-    let interrupted = Instant::now();
+    let cancelled = Instant::now();
     rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let ran = finish(child, stage.path(""), interrupted);
+    let ran = finish(child, stage.path(""), cancelled);
     assert_eq!(ran.code, Some(130));
     assert!(ran.took < Duration::from_secs(4), "{:?}", ran.took);
 }

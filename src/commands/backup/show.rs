@@ -84,7 +84,7 @@ async fn target(ctx: &CommandContext, meant: &Meant) -> Result<Identity> {
     };
     match tokio::time::timeout(LIMIT, asking).await {
         Ok(Ok(identity)) => Ok(identity),
-        Ok(Err(error)) if matches!(error.kind(), ErrorKind::Interrupted(_)) => Err(error),
+        Ok(Err(error)) if matches!(error.kind(), ErrorKind::Cancelled(_)) => Err(error),
         Ok(Err(_)) | Err(_) => Ok(Identity {
             stack: meant.stack.clone(),
             profile: meant.profile.clone(),

@@ -144,7 +144,7 @@ async fn tested(
         };
         let history = match asking.await {
             Ok(history) => history,
-            Err(stopped) if matches!(stopped.kind(), ErrorKind::Interrupted(_) | ErrorKind::Timeout) => {
+            Err(stopped) if matches!(stopped.kind(), ErrorKind::Cancelled(_) | ErrorKind::Timeout) => {
                 return Err(stopped);
             }
             // One that runs and cannot be asked may have tried it: the reason is told.

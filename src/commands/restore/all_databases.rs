@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, path: &Path) -
     let progress: Arc<dyn Progress> = stack.ui.progress();
     progress.step(&format!("checking {}", path.display()));
     let keys = stack.manifest_keys(&stack.settings)?;
-    let unpacked = unpack(path, only, args.trust, &keys, &stack.interrupt).await?;
+    let unpacked = unpack(path, only, args.trust, &keys, &stack.cancel).await?;
     stack.ui.end_progress();
     let made_from = unpacked.manifest.as_ref().and_then(|manifest| manifest.source.profile.as_deref());
     crosses_up(args, stack, made_from)?;
@@ -95,7 +95,7 @@ impl WholePlan<'_> {
         let mut notes = Vec::new();
         for UnpackedDatabase { name, path: dump, properties } in &unpacked.databases {
             progress.step(&format!("checking the dump of {name}"));
-            let mut examined = examine(dump, asked, stack.threads(), &progress, &stack.interrupt).await?;
+            let mut examined = examine(dump, asked, stack.threads(), &progress, &stack.cancel).await?;
             stack.ui.end_progress();
             if examined.manifest.as_ref().is_none_or(|manifest| manifest.database != *name) {
                 return Err(error::integrity(format!("the dump of {name:?} is one of another database"))

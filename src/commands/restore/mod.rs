@@ -87,7 +87,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
         DumpSource::Stdin => None,
         DumpSource::File(path) => {
             progress.step(&format!("checking {}", path.display()));
-            Some(examine(path, &reading, ctx.threads(), &progress, &ctx.interrupt).await?)
+            Some(examine(path, &reading, ctx.threads(), &progress, &ctx.cancel).await?)
         }
     };
     ctx.ui.end_progress();
@@ -105,7 +105,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     let database = reached.database(args.into.as_deref(), of, &reading.command)?;
     let found = reached.found;
     let roles = match examined.as_mut().filter(|examined| !examined.globals.is_empty()) {
-        Some(examined) => ctx.interrupt.or(missing_roles_of(&found, examined, args.trust)).await??,
+        Some(examined) => ctx.cancel.or(missing_roles_of(&found, examined, args.trust)).await??,
         None => Roles::default(),
     };
     let examined = examined.as_ref();

@@ -54,10 +54,10 @@ pub(crate) async fn run(args: &PreviousArgs, ctx: &CommandContext) -> Result<()>
     let name = &found.facts.database;
     let container = &found.container;
     let mut session = ctx
-        .interrupt
+        .cancel
         .or(maintenance_database::outside(container, &found.access, Some(name), "envctl kept"))
         .await??;
-    let kept = ctx.interrupt.or(all(&mut session)).await??;
+    let kept = ctx.cancel.or(all(&mut session)).await??;
     session.close().await;
     if args.drop.is_empty() {
         list(ctx, name, &kept);
@@ -65,7 +65,7 @@ pub(crate) async fn run(args: &PreviousArgs, ctx: &CommandContext) -> Result<()>
     }
     let plan = DropPreviousPlan { kept: chosen(&args.drop, kept, name)?, access: found.access.clone() };
     let Some(plan) = ctx.confirm(plan, &found.target)? else { return Ok(()) };
-    let dropped = drop_kept(&found.container, plan, &ctx.interrupt).await?;
+    let dropped = drop_kept(&found.container, plan, &ctx.cancel).await?;
     ctx.ui.show(&Dropped { dropped: dropped.clone() }, |_| {
         dropped.iter().fold(String::new(), |text, name| text + &crate::text::escape::escape(name) + "\n")
     });

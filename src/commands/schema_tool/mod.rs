@@ -80,7 +80,7 @@ impl SchemaTool {
         let stack = stack.with_own_settings()?;
         let target = stack.environment.pick(&ContainerSelector::Backend, stack.settings.target.index)?;
         stack.ui.target(&stack.target_line(&target));
-        let search = BackendSearch::new(&stack.settings, &stack.daemon.engine, &target, &stack.interrupt);
+        let search = BackendSearch::new(&stack.settings, &stack.daemon.engine, &target, &stack.cancel);
         let caller = search.schema_tool().await?.ok_or_else(|| {
             error::usage(format!(
                 "container {} has no Prisma CLI (node_modules/.bin/prisma), and no other tool that is known",
@@ -113,7 +113,7 @@ impl SchemaTool {
         let Some(call) = ctx.confirm(call, &self.target)? else { return Ok(()) };
         let call = call.into_plan();
         ctx.ui.end_progress();
-        match converse(&self.container, &call.spec, &ctx.interrupt).await? {
+        match converse(&self.container, &call.spec, &ctx.cancel).await? {
             Outcome::Exited(0) => Ok(()),
             Outcome::ReaderGone(left) => Err(reader_gone(ctx, left.as_ref())),
             Outcome::Exited(code) => Err(error::tool(format!(

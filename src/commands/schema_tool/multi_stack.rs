@@ -69,7 +69,7 @@ pub(crate) async fn over_several(verb: ToolVerb, args: &ManyArgs, ctx: &CommandC
     };
     let run = async |stack: StackContext, plan: Confirmed<PlannedVerb>| {
         let PlannedVerb { call, tool } = plan.into_plan();
-        let captured = tool.capture(&call, &stack.interrupt).await?;
+        let captured = tool.capture(&call, &stack.cancel).await?;
         let text = captured.text();
         let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
         if captured.exit_code == 0 {

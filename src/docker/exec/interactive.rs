@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::demux::Output;
 use super::tty::{self, RawMode};
-use crate::cancel::{CancelToken, interrupted};
+use crate::cancel::{CancelToken, cancelled};
 use crate::docker::container::Container;
 use crate::docker::exec::spec::ExecSpec;
 use crate::docker::exec::spill_buffer::{SpillWriter, WriteOutcome};
@@ -43,7 +43,7 @@ pub(crate) enum Outcome {
 /// `spec.stdin` for our input.
 ///
 /// # Errors
-/// Kind `Docker`, `Target`: it cannot be started. `Integrity`: the stream broke. `Interrupted`: the user
+/// Kind `Docker`, `Target`: it cannot be started. `Integrity`: the stream broke. `Cancelled`: the user
 /// stopped it. `Failed`: our own output cannot be written.
 pub(crate) async fn converse(
     container: &Container,
@@ -77,7 +77,7 @@ pub(crate) async fn converse(
                 ended = &mut ending => (ended, true),
                 _ = &mut talk => (ending.await, false),
             };
-            let stopped = interrupted(signal);
+            let stopped = cancelled(signal);
             Err(match ended {
                 Ok(()) => {
                     if talking {

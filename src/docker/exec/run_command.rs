@@ -14,7 +14,7 @@ use crate::random::nonce;
 /// Runs it. Its stdin is at its end from the beginning.
 ///
 /// # Errors
-/// Kind `Tool`: it cannot be started. `Interrupted`. Otherwise as [`Container::capture`]; a non-zero exit code is an answer.
+/// Kind `Tool`: it cannot be started. `Cancelled`. Otherwise as [`Container::capture`]; a non-zero exit code is an answer.
 pub(crate) async fn run(
     container: &Container,
     spec: &ExecSpec,

@@ -108,7 +108,7 @@ pub(crate) async fn answers(container: &Container, way: ForwardMethod, port: u16
 /// Serves until the user stops or the container does.
 ///
 /// # Errors
-/// `Interrupted`, the usual end. `Target`: the container stopped or was started anew.
+/// `Cancelled`, the usual end. `Target`: the container stopped or was started anew.
 pub(crate) async fn serve(
     forward: Forward,
     listener: TcpListener,
@@ -121,7 +121,7 @@ pub(crate) async fn serve(
     let ended = loop {
         tokio::select! {
             biased;
-            signal = cancel.wait() => break crate::cancel::interrupted(signal),
+            signal = cancel.wait() => break crate::cancel::cancelled(signal),
             gone = watch(&forward) => break gone,
             Some(done) = connections.join_next() => {
                 if let Ok(Err(error)) = done {

@@ -43,7 +43,7 @@ pub(crate) fn path() -> String {
 ///
 /// # Errors
 /// [`Unfit`]: it cannot serve, and not one byte came. Otherwise as for an exec: `Integrity`, `Tool`, `Docker`,
-/// `Interrupted`, or `Failed`: the receiver of the blocks went away.
+/// `Cancelled`, or `Failed`: the receiver of the blocks went away.
 pub(crate) async fn run(
     worker: &Worker,
     blocks: mpsc::Sender<Vec<u8>>,

@@ -210,7 +210,7 @@ impl PrismaDriver {
     /// The call was broken off, by the user or because the container died under it.
     async fn ended_early(&self, cause: Error) -> Error {
         match cause.kind() {
-            ErrorKind::Interrupted(_) | ErrorKind::Timeout => {
+            ErrorKind::Cancelled(_) | ErrorKind::Timeout => {
                 // node-postgres may have sent a file in pieces: only one statement is whole beyond doubt.
                 let whole = |script: &Script| {
                     statements(&script.sql) <= 1 && Character::of(&script.sql).whole_or_nothing()

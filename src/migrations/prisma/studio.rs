@@ -158,7 +158,7 @@ impl Studio {
     /// in there, where that was configured.
     ///
     /// # Errors
-    /// Kind `Tool`: no such image, no worker can be made; `Interrupted`. In every case nothing of it is left.
+    /// Kind `Tool`: no such image, no worker can be made; `Cancelled`. In every case nothing of it is left.
     pub(crate) async fn start_beside(
         database: &Container,
         worker_factory: &WorkerFactory,

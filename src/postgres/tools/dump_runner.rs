@@ -101,7 +101,7 @@ impl TransportOptions {
     /// Chooses for so many bytes, and removes what killed runs left.
     ///
     /// # Errors
-    /// A worker was asked for and cannot serve; the session is lost; `Interrupted`.
+    /// A worker was asked for and cannot serve; the session is lost; `Cancelled`.
     pub(crate) async fn choose(
         &self,
         session: &mut Session,

@@ -69,7 +69,7 @@ pub(crate) fn is_cluster(path: &Path) -> bool {
 ///
 /// # Errors
 /// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it holds what no such backup does, or
-/// nobody vouches for it. `Target`: `only` is not in it. `Failed`: the disk. `Interrupted`.
+/// nobody vouches for it. `Target`: `only` is not in it. `Failed`: the disk. `Cancelled`.
 pub(crate) async fn unpack(
     path: &Path,
     only: Option<&str>,

@@ -109,7 +109,7 @@ impl ParallelArchive {
         };
         let archive = match self.readable(cancel).await {
             Ok(path) => path,
-            Err(error) if loaders.needs_worker() || matches!(error.kind(), ErrorKind::Interrupted(_)) => {
+            Err(error) if loaders.needs_worker() || matches!(error.kind(), ErrorKind::Cancelled(_)) => {
                 return Err(error.into());
             }
             Err(error) => {
