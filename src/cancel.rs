@@ -10,25 +10,25 @@ use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind};
 
-/// Resolves when the user wants to stop. Cheap to clone.
+/// Resolves when the command is cancelled. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct CancelToken {
     signal: watch::Receiver<Option<u8>>,
 }
 
-/// The side that knows of signals.
+/// The side that cancels.
 #[derive(Debug)]
-pub(crate) struct Trigger {
+pub(crate) struct CancelSource {
     signal: watch::Sender<Option<u8>>,
 }
 
 /// A connected pair.
-pub(crate) fn pair() -> (Trigger, CancelToken) {
+pub(crate) fn pair() -> (CancelSource, CancelToken) {
     let (sender, receiver) = watch::channel(None);
-    (Trigger { signal: sender }, CancelToken { signal: receiver })
+    (CancelSource { signal: sender }, CancelToken { signal: receiver })
 }
 
-impl Trigger {
+impl CancelSource {
     /// Tells everyone who waits that this signal came (its number: 2, 15, 1).
     /// Gives `false` when one had come before.
     pub(crate) fn fire(&self, signal: u8) -> bool {
@@ -41,7 +41,7 @@ impl Trigger {
 }
 
 impl CancelToken {
-    /// One that never comes: for tests.
+    /// One that is never cancelled: for tests.
     #[cfg(test)]
     pub(crate) fn never() -> Self {
         pair().1
@@ -53,18 +53,18 @@ impl CancelToken {
         let came = signal.wait_for(Option::is_some).await.ok().and_then(|value| *value);
         match came {
             Some(signal) => signal,
-            // The trigger is gone, so nothing can come any more.
+            // The source is gone: nothing can cancel any more.
             None => std::future::pending().await,
         }
     }
 
     /// The signal, if it has come.
-    pub(crate) fn came(&self) -> Option<u8> {
+    pub(crate) fn signal(&self) -> Option<u8> {
         *self.signal.borrow()
     }
 
-    /// Runs `work` unless the user wants to stop first; dropping `work` must be safe.
-    pub(crate) async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+    /// Runs `work` until it ends or the command is cancelled; dropping `work` must be safe.
+    pub(crate) async fn run_until_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             biased;
             signal = self.wait() => Err(cancelled(signal)),
@@ -74,11 +74,11 @@ impl CancelToken {
 }
 
 /// Time limit for cancelled work on a thread to end and to clean up.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CLEANUP_LIMIT: Duration = Duration::from_secs(5);
 
 impl CancelToken {
     /// Does work that blocks on a thread of its own, so that cancellation is noticed meanwhile. What `work` reads or
-    /// writes at length goes through [`CancelToken::over`]: then it ends by itself, and what it made goes with it.
+    /// writes at length goes through [`CancelToken::cancellable`]: then it ends by itself, and what it made goes with it.
     ///
     /// # Errors
     /// Kind `Cancelled`, whatever `work` came to; else its own.
@@ -91,11 +91,11 @@ impl CancelToken {
             biased;
             done = &mut working => done,
             signal = self.wait() => {
-                let _ = tokio::time::timeout(PATIENCE, working).await;
+                let _ = tokio::time::timeout(CLEANUP_LIMIT, working).await;
                 return Err(cancelled(signal));
             }
         };
-        match (done, self.came()) {
+        match (done, self.signal()) {
             (Ok(Ok(value)), _) => Ok(value),
             (_, Some(signal)) => Err(cancelled(signal)),
             (Ok(Err(error)), None) => Err(error),
@@ -103,13 +103,13 @@ impl CancelToken {
         }
     }
 
-    /// Input or output that fails once the user wants to stop.
-    pub(crate) fn over<T>(&self, inner: T) -> CancellableIo<T> {
+    /// Input or output that fails once the command is cancelled.
+    pub(crate) fn cancellable<T>(&self, inner: T) -> CancellableIo<T> {
         CancellableIo { inner, cancel: self.clone() }
     }
 }
 
-/// See [`CancelToken::over`].
+/// See [`CancelToken::cancellable`].
 #[derive(Debug)]
 pub(crate) struct CancellableIo<T> {
     inner: T,
@@ -122,8 +122,8 @@ impl<T> CancellableIo<T> {
         self.inner
     }
 
-    fn wanted(&self) -> io::Result<()> {
-        match self.cancel.came() {
+    fn check(&self) -> io::Result<()> {
+        match self.cancel.signal() {
             // Not of kind `Interrupted`: readers try again on that.
             Some(_) => Err(io::Error::other("cancelled")),
             None => Ok(()),
@@ -133,14 +133,14 @@ impl<T> CancellableIo<T> {
 
 impl<T: Read> Read for CancellableIo<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.wanted()?;
+        self.check()?;
         self.inner.read(buffer)
     }
 }
 
 impl<T: Write> Write for CancellableIo<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wanted()?;
+        self.check()?;
         self.inner.write(bytes)
     }
 
@@ -160,10 +160,10 @@ mod tests {
 
     #[tokio::test]
     async fn work_on_a_thread_notices_cancellation_and_cleans_up_first() {
-        let (trigger, cancel) = pair();
+        let (source, cancel) = pair();
         let home = tempfile::tempdir().unwrap();
         let made = home.path().join("made");
-        let (endless, file) = (cancel.over(io::repeat(7)), made.clone());
+        let (endless, file) = (cancel.cancellable(io::repeat(7)), made.clone());
         let copying = cancel.blocking(move || {
             let mut endless = endless;
             std::fs::write(&file, "x").unwrap();
@@ -175,7 +175,7 @@ mod tests {
             while !made.exists() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            trigger.fire(2)
+            source.fire(2)
         };
         let (copied, first) = tokio::join!(copying, stopping);
         assert!(first);

@@ -18,7 +18,7 @@ use std::time::Duration;
 use global_args::GlobalArgs;
 use jiff::Timestamp;
 
-use crate::cancel::{CancelToken, Trigger, cancelled, pair};
+use crate::cancel::{CancelSource, CancelToken, cancelled, pair};
 use crate::config::settings::EndpointSettings;
 use crate::config::{self, Settings};
 use crate::consent::{Consent, Decision, GuardTarget, Plan, Unlike};
@@ -40,7 +40,7 @@ pub(crate) struct App {
     pub(crate) ui: Ui,
     /// The user's cancel token.
     pub(crate) cancel: CancelToken,
-    trigger: Arc<Trigger>,
+    source: Arc<CancelSource>,
     asking: Arc<AtomicBool>,
     environment: BTreeMap<String, String>,
     timeout: Option<Duration>,
@@ -95,7 +95,7 @@ impl App {
             width: tty::size().map(|(_, columns)| columns),
         });
         ui.set_target_options(global.target_options());
-        let (trigger, cancel) = pair();
+        let (source, cancel) = pair();
         let panic = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             tty::restore();
@@ -104,7 +104,7 @@ impl App {
         Self {
             ui,
             cancel,
-            trigger: Arc::new(trigger),
+            source: Arc::new(source),
             asking: Arc::default(),
             environment,
             timeout: global.timeout.or_else(|| settings?.timeouts.overall),
@@ -168,10 +168,10 @@ impl App {
             .enable_all()
             .build()
             .map_err(|e| error::failed("the runtime cannot be started").because(e))?;
-        signals::hear(self.trigger.clone(), self.asking.clone());
+        signals::watch_signals(self.source.clone(), self.asking.clone());
         let app = self.clone();
         let result = runtime.block_on(async {
-            let trigger = app.trigger.clone();
+            let source = app.source.clone();
             let work = command(app.clone());
             let Some(limit) = app.timeout else { return work.await };
             tokio::pin!(work);
@@ -182,7 +182,7 @@ impl App {
                         return work.await;
                     }
                     // The same way out as Ctrl-C: what runs in a container is ended, nothing half-made stays.
-                    trigger.fire(15);
+                    source.fire(15);
                     let ended = work.await;
                     match ended {
                         Err(e) if matches!(e.kind(), ErrorKind::Cancelled(_)) => {
@@ -357,7 +357,7 @@ impl App {
         targets: &[GuardTarget],
         consent: &Consent,
     ) -> Result<Decision<P>> {
-        if let Some(signal) = self.cancel.came() {
+        if let Some(signal) = self.cancel.signal() {
             return Err(cancelled(signal));
         }
         self.asking.store(true, Ordering::SeqCst);

@@ -6,19 +6,19 @@ use std::sync::mpsc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cancel::Trigger;
+use crate::cancel::CancelSource;
 use crate::docker::exec::tty;
 use crate::error::{self, Error, Result};
 
 /// Listens on a thread of its own: signals are handled while a question waits for its answer.
 ///
 /// Returns once the signals are caught: one that came earlier would end the process, and leave what it has started.
-pub(crate) fn hear(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) {
+pub(crate) fn watch_signals(source: Arc<CancelSource>, asking: Arc<AtomicBool>) {
     let (caught, wait) = mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         // Without it the signals keep their own meaning: they end the process.
-        runtime.map(|runtime| runtime.block_on(listen(trigger, asking, caught)))
+        runtime.map(|runtime| runtime.block_on(listen(source, asking, caught)))
     });
     // The sender is dropped where the signals cannot be caught.
     let _ = wait.recv();
@@ -26,7 +26,7 @@ pub(crate) fn hear(trigger: Arc<Trigger>, asking: Arc<AtomicBool>) {
 
 /// Turns signals into a cancelled token. The second one ends the process: whoever asks twice means now.
 async fn listen(
-    trigger: Arc<Trigger>,
+    source: Arc<CancelSource>,
     asking: Arc<AtomicBool>,
     caught: mpsc::Sender<()>,
 ) -> Result<(), Error> {
@@ -41,7 +41,7 @@ async fn listen(
             _ = terminate.recv() => 15,
             _ = hangup.recv() => 1,
         };
-        let first = trigger.fire(number);
+        let first = source.fire(number);
         if !first || asking.load(Ordering::SeqCst) {
             tty::restore();
             leave(number);

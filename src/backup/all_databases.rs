@@ -172,8 +172,12 @@ async fn globals(
     let spec = pg_dump::globals(session.access(), &application);
     session.close().await;
     let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(4);
-    let running =
-        request.operation.cancel.or(verified_stream::run(container, &spec, sender, request.stall_limit));
+    let running = request.operation.cancel.run_until_cancelled(verified_stream::run(
+        container,
+        &spec,
+        sender,
+        request.stall_limit,
+    ));
     let gathering = async {
         let mut all = Vec::new();
         while let Some(block) = receiver.recv().await {
@@ -235,7 +239,7 @@ fn tar<W: Write>(
         .hint("run it again where nothing else writes"));
     }
     names.sort();
-    let mut tar = ::tar::Builder::new(Hashing::new(cancel.over(out)));
+    let mut tar = ::tar::Builder::new(Hashing::new(cancel.cancellable(out)));
     add(&mut tar, Path::new(GLOBALS), globals).map_err(failed)?;
     add(&mut tar, Path::new(PROPERTIES), properties).map_err(failed)?;
     for name in names {

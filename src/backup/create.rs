@@ -67,7 +67,7 @@ pub(crate) async fn create(
             None => lock::hold(container, &request.access, &name, LockMode::Shared, limit).await,
         }
     };
-    let mut session = cancel.or(holding).await??;
+    let mut session = cancel.run_until_cancelled(holding).await??;
     for orphan in orphan_sessions::end(&mut session).await.unwrap_or_default() {
         progress
             .on(Event::Warning(format!("ended the session {orphan}, orphan of an envctl that was killed")));

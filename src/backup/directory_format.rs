@@ -74,7 +74,7 @@ fn of(stored: Stored, plain: Hasher) -> Stored {
 
 fn tar<W: Write>(directory: &Path, out: W, cancel: &CancelToken) -> Result<(Stored, W)> {
     let failed = |e: io::Error| error::failed("the tar cannot be written").because(e);
-    let mut tar = ::tar::Builder::new(Hashing::new(cancel.over(out)));
+    let mut tar = ::tar::Builder::new(Hashing::new(cancel.cancellable(out)));
     // The list first, as pg_dump's own tar has it.
     let mut names = names(directory).map_err(failed)?;
     names.sort_by_key(|name| (name != "toc.dat", name.clone()));
@@ -114,7 +114,7 @@ pub(crate) fn add<W: Write>(tar: &mut ::tar::Builder<W>, name: &Path, path: &Pat
 
 /// Reads the directory as a restore would; returns the hash and the summary.
 fn read(directory: &Path, progress: &Arc<dyn Progress>, cancel: &CancelToken) -> Result<(Hasher, Summary)> {
-    let mut stream = cancel.over(CustomStream::open(directory)?);
+    let mut stream = cancel.cancellable(CustomStream::open(directory)?);
     let mut contents = AnyScanner::new(Format::Directory);
     let mut hasher = Hasher::default();
     let mut block = vec![0; BLOCK];

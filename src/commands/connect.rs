@@ -110,7 +110,7 @@ impl StackContext {
         let overrides = self.overrides(&own, target.profile.name.as_deref())?;
         let replicas = std::iter::once(&target.container).chain(&target.candidates);
         let replicas: Vec<Container> = replicas.map(|info| self.daemon.container(info)).collect();
-        let answering = self.cancel.or(primary(&replicas, &overrides, entry));
+        let answering = self.cancel.run_until_cancelled(primary(&replicas, &overrides, entry));
         let telling = async {
             tokio::time::sleep(SILENCE).await;
             let waiting = format!("waiting for PostgreSQL in {} to answer", target.container.name);
@@ -130,7 +130,7 @@ impl StackContext {
         if matches!(entry, FirstSession::Any | FirstSession::Default) || overrides.database.is_some() {
             return Ok((target, session, None));
         }
-        let (session, only) = self.cancel.or(Box::pin(settle(session, entry))).await??;
+        let (session, only) = self.cancel.run_until_cancelled(Box::pin(settle(session, entry))).await??;
         Ok((target, session, only))
     }
 }

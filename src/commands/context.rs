@@ -80,13 +80,13 @@ impl CommandContext {
     /// # Errors
     /// Kind `Docker`.
     pub(crate) async fn inventory(&self) -> Result<Inventory> {
-        let listed = self.cancel.or(self.daemon()?.engine.list()).await??;
+        let listed = self.cancel.run_until_cancelled(self.daemon()?.engine.list()).await??;
         self.inventory_of(listed).await
     }
 
     async fn inventory_of(&self, listed: Vec<ContainerSummary>) -> Result<Inventory> {
         let looking = observe(&self.daemon()?.engine, listed, environment::is_in_doubt);
-        let containers = self.cancel.or(looking).await??;
+        let containers = self.cancel.run_until_cancelled(looking).await??;
         Ok(environment::observe(&containers, &self.settings.target))
     }
 
@@ -138,7 +138,7 @@ impl CommandContext {
 
     async fn environment(&self) -> Result<Environment> {
         let target = &self.settings.target;
-        let listed = self.cancel.or(self.daemon()?.engine.list()).await??;
+        let listed = self.cancel.run_until_cancelled(self.daemon()?.engine.list()).await??;
         let shown: Vec<ContainerInfo> = listed.iter().map(ContainerInfo::listed).collect();
         if let Some(few) = environment::worth_a_look(&shown, target) {
             let few = listed.iter().filter(|line| few.contains(&line.id)).cloned().collect();

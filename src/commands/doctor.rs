@@ -59,7 +59,7 @@ pub(crate) async fn run(_args: DoctorArgs, ctx: &CommandContext) -> Result<()> {
     if stacks.is_empty() {
         findings.push(CheckFinding::note("containers", status::nothing(&inventory, daemon)));
     }
-    findings.extend(ctx.cancel.or(looking).await??);
+    findings.extend(ctx.cancel.run_until_cancelled(looking).await??);
     findings.sort_by_key(|finding| finding.severity);
     for step in findings.iter_mut().flat_map(|finding| finding.notes.iter_mut().chain(&mut finding.next)) {
         *step = ctx.ui.complete(step);

@@ -52,7 +52,7 @@ pub(crate) async fn run(args: ForwardArgs, ctx: &CommandContext) -> Result<()> {
     let Ports { local, port } = args.ports;
     let listener = listen(local).await?;
     let finding = find_way(&container, port);
-    let way = ctx.cancel.or(finding).await??;
+    let way = ctx.cancel.run_until_cancelled(finding).await??;
     let address = listener.local_addr().map_or_else(|_| format!("127.0.0.1:{local}"), |at| at.to_string());
     let by = match way {
         ForwardMethod::Direct(at) => format!("at {at}"),

@@ -45,7 +45,7 @@ pub(crate) async fn run(args: LogsArgs, ctx: &CommandContext) -> Result<()> {
     let request = LogsRequest { follow: args.follow, tail: args.tail, since, timestamps: args.timestamps };
     let logs = stack.daemon.engine.logs(&target.container.id, &request).await?;
     let copying = copy(logs.reader, logs.framed, ctx);
-    ctx.cancel.or(copying).await?
+    ctx.cancel.run_until_cancelled(copying).await?
 }
 
 async fn copy(

@@ -112,7 +112,7 @@ where
     for ended in &broken {
         tell_failure(ctx, ended);
     }
-    if let Some(signal) = ctx.cancel.came() {
+    if let Some(signal) = ctx.cancel.signal() {
         return Err(cancelled(signal));
     }
     if let Some(error) = too_broken(&stack_plans, &broken, on_failure) {
@@ -170,7 +170,7 @@ pub(crate) async fn look<T: Display + Serialize>(
     let context = ctx.daemon()?.context.clone();
     let report = Report { verb, context, dry_run: ctx.global.dry_run, stacks };
     ctx.ui.show(&report, |ui| ui.render(&table(&report)));
-    match report.error(ctx.cancel.came().map(cancelled)) {
+    match report.error(ctx.cancel.signal().map(cancelled)) {
         Some(error) => Err(error),
         None => Ok(report),
     }
@@ -341,7 +341,7 @@ fn in_order<O>(
 
 fn finish<O: Display + Serialize>(app: &App, report: &Report<O>) -> Result<()> {
     app.ui.show(report, |ui| ui.render(&table(report)));
-    let stopped = app.cancel.came().map(cancelled);
+    let stopped = app.cancel.signal().map(cancelled);
     match report.error(stopped) {
         Some(error) => Err(error.hint(resume(report.verb))),
         None => Ok(()),

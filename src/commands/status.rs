@@ -85,7 +85,7 @@ pub(crate) async fn run(_args: StatusArgs, ctx: &CommandContext) -> Result<()> {
         .map(look)
         .buffered(AT_ONCE)
         .collect::<Vec<_>>();
-    let stacks = ctx.cancel.or(looking).await?;
+    let stacks = ctx.cancel.run_until_cancelled(looking).await?;
     if stacks.is_empty() {
         ctx.ui.say(&nothing(&inventory, ctx.daemon()?));
     }

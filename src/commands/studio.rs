@@ -178,7 +178,7 @@ async fn home(stack: &StackContext) -> Result<StudioHost> {
     // What is named may be meant for the image.
     let named = program.as_deref().filter(|_| image.is_none());
     let finding = StudioCli::find(&backend, named);
-    match (stack.cancel.or(finding).await??, image) {
+    match (stack.cancel.run_until_cancelled(finding).await??, image) {
         (Some(cli), _) => Ok(StudioHost::Backend(backend, cli)),
         (None, Some(image)) => Ok(own_image(image)),
         (None, None) => Err(no_studio(&backend)),
@@ -207,7 +207,7 @@ async fn beside(
     let listens = listens.as_ref().map_err(unfit)?;
     let places = stack.all_private_dirs();
     let homes: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
-    for left in stack.cancel.or(worker::reap(database.engine(), &homes)).await? {
+    for left in stack.cancel.run_until_cancelled(worker::reap(database.engine(), &homes)).await? {
         let short = left.operation.short();
         stack.ui.warn(&format!("removed the worker of envctl/{short}, orphan of an envctl that was killed"));
     }

@@ -109,12 +109,12 @@ pub(crate) async fn drop_kept(
         let canceller = Canceller::of(&mut session, "envctl drop").await;
         Ok::<_, Error>((session, canceller))
     };
-    let (mut session, mut canceller) = cancel.or(opening).await??;
+    let (mut session, mut canceller) = cancel.run_until_cancelled(opening).await??;
     let mut dropped = Vec::new();
     for kept in &plan.kept {
         // Without FORCE: it would end whoever looks something up there, and drop a replication slot silently.
         let statement = format!("DROP DATABASE {}", ident(&kept.name));
-        match cancel.or(session.query(&statement)).await {
+        match cancel.run_until_cancelled(session.query(&statement)).await {
             Ok(Ok(_)) => dropped.push(kept.name.clone()),
             Ok(Err(refusal)) => return Err(refused(&kept.name, refusal, &dropped)),
             Err(cancelled) => {

@@ -70,7 +70,7 @@ pub(crate) async fn undo(container: &Container, plan: Confirmed<UndoPlan>) -> Re
     let name = plan.operation.application_name(SessionRole::Undo);
     let access = plan.access.to(&plan.database);
     let holding = lock::hold(container, &access, &name, LockMode::Exclusive, plan.lock_limit);
-    let lock = plan.operation.cancel.or(holding).await??;
+    let lock = plan.operation.cancel.run_until_cancelled(holding).await??;
     let swap_plan = SwapPlan {
         given: None,
         live: plan.database.clone(),

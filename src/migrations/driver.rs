@@ -173,7 +173,7 @@ impl Driver {
 
     /// Replaces the cancel token: between a plan and its run the one may end with the
     /// planning.
-    pub(crate) fn heed(&mut self, stop: &CancelToken) {
+    pub(crate) fn set_cancel_token(&mut self, stop: &CancelToken) {
         match self {
             Self::Prisma(driver) => driver.sql.operation.cancel = stop.clone(),
             Self::Sql(driver) => driver.operation.cancel = stop.clone(),

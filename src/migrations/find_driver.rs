@@ -91,7 +91,11 @@ impl DriverSearch<'_> {
             (DriverChoice::Prisma, Some(backend), Some(cli)) => {
                 let files = tempfile::tempdir().map_err(no_temporary_dir)?;
                 let from = format!("{}/{}", cli.dir, cli.migrations);
-                self.sql.operation.cancel.or(fetch(&backend.container, &from, files.path())).await??;
+                self.sql
+                    .operation
+                    .cancel
+                    .run_until_cancelled(fetch(&backend.container, &from, files.path()))
+                    .await??;
                 let sql = side(Layout::Prisma, files.path().to_owned());
                 let (backend, guard) = (backend.container.clone(), self.guard);
                 Driver::Prisma(Box::new(PrismaDriver { sql, backend, cli, guard, _files: files }))
@@ -183,7 +187,7 @@ impl<'a> BackendSearch<'a> {
     async fn find_tools(&self, wanted: &str) -> Result<Option<tools::ToolFiles>> {
         let named = wanted == "command";
         let dir = self.settings.migrations.dir.as_deref().filter(|_| named);
-        let ground = self.cancel.or(tools::ToolFiles::look(&self.container, dir)).await??;
+        let ground = self.cancel.run_until_cancelled(tools::ToolFiles::look(&self.container, dir)).await??;
         if ground.is_none() && named {
             let container = &self.container.name;
             let what = dir.map_or_else(
@@ -203,7 +207,7 @@ impl<'a> BackendSearch<'a> {
             schema: settings.schema.clone(),
             dir: settings.dir.clone().filter(|_| settings.driver != "sql"),
         };
-        self.cancel.or(PrismaCli::find(&self.container, &own)).await?
+        self.cancel.run_until_cancelled(PrismaCli::find(&self.container, &own)).await?
     }
 }
 

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn work_that_follows_the_cancel_token_ends_at_the_limit() {
-        let work = async |stop: CancelToken| stop.or(std::future::pending::<()>()).await;
+        let work = async |stop: CancelToken| stop.run_until_cancelled(std::future::pending::<()>()).await;
         let error = block_on(limited(SHORT, &CancelToken::never(), work)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(error.message().contains("it was ended"), "{error}");
@@ -124,7 +124,7 @@ mod tests {
     fn ctrl_c_is_passed_on() {
         let (trigger, outer) = pair();
         trigger.fire(2);
-        let work = async |stop: CancelToken| stop.or(std::future::pending::<()>()).await;
+        let work = async |stop: CancelToken| stop.run_until_cancelled(std::future::pending::<()>()).await;
         let error = block_on(limited(None, &outer, work)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled(2));
     }

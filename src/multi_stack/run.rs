@@ -44,7 +44,7 @@ where
     }
     let mut under_way = FuturesUnordered::new();
     loop {
-        if timeout.cancel.came().is_some() {
+        if timeout.cancel.signal().is_some() {
             schedule.stop();
         }
         while let Some(at) = schedule.begin() {

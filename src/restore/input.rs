@@ -80,7 +80,7 @@ pub(crate) fn stored_sha256(path: &Path, cancel: &CancelToken) -> Result<Digest>
 }
 
 fn hash(path: &Path, cancel: &CancelToken) -> Result<Hasher> {
-    let mut file = Hashing::new(cancel.over(open_file(path)?));
+    let mut file = Hashing::new(cancel.cancellable(open_file(path)?));
     let mut block = vec![0; BLOCK];
     loop {
         let read = file.read(&mut block);
@@ -248,9 +248,9 @@ fn read_to_its_end(
             // Its members are read out of order.
             stored = Arc::new(Mutex::new(hash(path, cancel)?));
         }
-        open_dump::open(cancel.over(CustomStream::open(path)?), &name, threads, skip)?
+        open_dump::open(cancel.cancellable(CustomStream::open(path)?), &name, threads, skip)?
     } else {
-        let file = Hashing::new(cancel.over(open_file(path)?));
+        let file = Hashing::new(cancel.cancellable(open_file(path)?));
         stored = file.hasher();
         open_dump::open(file, &name, threads, skip)?
     };

@@ -72,7 +72,7 @@ pub(crate) async fn plan(
     let cancel = &options.operation.cancel;
     let looked_into = examined.map(|examined| (examined, asked));
     let looking = look(container, access, database, looked_into, *encoding);
-    let (exists, version, mut findings) = cancel.or(looking).await??;
+    let (exists, version, mut findings) = cancel.run_until_cancelled(looking).await??;
     findings
         .warnings
         .extend(examined.and_then(|examined| unauthenticated(&examined.authenticity, options.trust)));
@@ -82,7 +82,8 @@ pub(crate) async fn plan(
     if findings.in_place {
         in_place(&options.aids, source, database)?;
     }
-    let data_only = cancel.or(data_only(container, access, &input, exists, &findings)).await??;
+    let data_only =
+        cancel.run_until_cancelled(data_only(container, access, &input, exists, &findings)).await??;
     if manifest.is_some_and(|manifest| !manifest.whole) && exists && data_only.is_none() {
         return Err(error::refused(format!(
             "{} holds only a part of its database and would replace all of {database:?}",

@@ -120,7 +120,7 @@ pub(crate) async fn run(container: &Container, plan: Confirmed<RestorePlan>) -> 
         }
         let access = plan.access.to(&plan.database);
         let holding = lock::hold(container, &access, &name, LockMode::Exclusive, plan.lock_limit);
-        cancel.or(holding).await?.map(Some)
+        cancel.run_until_cancelled(holding).await?.map(Some)
     };
     let opening = async {
         let standing = maintenance_database::outside(container, &plan.access, Some(&plan.database), &name);
@@ -128,7 +128,7 @@ pub(crate) async fn run(container: &Container, plan: Confirmed<RestorePlan>) -> 
         let canceller = Canceller::of(&mut admin, &name).await;
         Ok::<_, Error>((admin, canceller, lock))
     };
-    let (mut admin, canceller, lock) = Box::pin(cancel.or(opening)).await??;
+    let (mut admin, canceller, lock) = Box::pin(cancel.run_until_cancelled(opening)).await??;
     let place = admin.access().clone();
     let staging = staging_name(&plan.operation.id, &plan.database);
     let loader = plan.operation.application_name(SessionRole::Load);
@@ -140,7 +140,7 @@ pub(crate) async fn run(container: &Container, plan: Confirmed<RestorePlan>) -> 
         }
         Ok(())
     };
-    let result = match cancel.or(preparing).await {
+    let result = match cancel.run_until_cancelled(preparing).await {
         Ok(Ok(())) => beside(container, &plan, &mut admin, &staging, (&name, &loader)).await,
         Ok(Err(error)) | Err(error) => Err(error),
     };
@@ -205,7 +205,7 @@ async fn beside(
             let access = plan.access.to(&plan.database);
             let (rows, names) = ((rows, &access), (name, loader));
             let holding = LiveDatabase::hold(container, rows, names, plan.lock_limit);
-            Some(cancel.or(holding).await??)
+            Some(cancel.run_until_cancelled(holding).await??)
         }
         None => None,
     };
@@ -221,7 +221,7 @@ async fn beside(
         }
         Ok::<_, Error>((properties, role))
     };
-    let (properties, role) = cancel.or(creating).await??;
+    let (properties, role) = cancel.run_until_cancelled(creating).await??;
     progress.step(&format!("loading {}", plan.source.name()));
     let expected = match plan.shared {
         // Only a worker can read the file itself.
@@ -230,7 +230,7 @@ async fn beside(
         _ => plan.bytes.unwrap_or(u64::MAX),
     };
     let chosen = plan.ways.choose(admin, &plan.operation, (DumpKind::Files, expected)).await?;
-    let loading = cancel.or(LoadSettings::of(admin)).await??;
+    let loading = cancel.run_until_cancelled(LoadSettings::of(admin)).await??;
     let loaders = LoadRunner::new(container, chosen, plan.ways.transport, loading, progress);
     let properties = &properties;
     let filling = StagingLoad {
@@ -253,7 +253,7 @@ async fn beside(
         progress.step("setting owners and rights");
         let unfinished = (prepared, deferred, properties.owner.as_str());
         let finishing = role.finish(container, plan, (admin, staging), unfinished, loader);
-        if let Err(error) = cancel.or(finishing).await.flatten() {
+        if let Err(error) = cancel.run_until_cancelled(finishing).await.flatten() {
             loaders.end().await;
             return Err(error);
         }

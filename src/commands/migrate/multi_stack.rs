@@ -61,7 +61,7 @@ pub(crate) async fn apply(args: &ApplyArgs, ctx: &CommandContext) -> Result<()> 
                 return Ok(Applied { driver, database, ..applied });
             }
             // The cancel token of the plan may have expired by now.
-            migrations.driver.heed(&stack.cancel);
+            migrations.driver.set_cancel_token(&stack.cancel);
             if args.backup {
                 crate::commands::backup::safety(&stack, &migrations.found).await?;
             }

@@ -105,7 +105,9 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     let database = reached.database(args.into.as_deref(), of, &reading.command)?;
     let found = reached.found;
     let roles = match examined.as_mut().filter(|examined| !examined.globals.is_empty()) {
-        Some(examined) => ctx.cancel.or(missing_roles_of(&found, examined, args.trust)).await??,
+        Some(examined) => {
+            ctx.cancel.run_until_cancelled(missing_roles_of(&found, examined, args.trust)).await??
+        }
         None => Roles::default(),
     };
     let examined = examined.as_ref();

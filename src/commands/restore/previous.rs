@@ -55,9 +55,14 @@ pub(crate) async fn run(args: &PreviousArgs, ctx: &CommandContext) -> Result<()>
     let container = &found.container;
     let mut session = ctx
         .cancel
-        .or(maintenance_database::outside(container, &found.access, Some(name), "envctl kept"))
+        .run_until_cancelled(maintenance_database::outside(
+            container,
+            &found.access,
+            Some(name),
+            "envctl kept",
+        ))
         .await??;
-    let kept = ctx.cancel.or(all(&mut session)).await??;
+    let kept = ctx.cancel.run_until_cancelled(all(&mut session)).await??;
     session.close().await;
     if args.drop.is_empty() {
         list(ctx, name, &kept);

@@ -76,7 +76,7 @@ async fn without(stack: &StackContext, name: &str, refusal: Error) -> Result<Res
         Err(_) => return Err(refusal),
     };
     let exists = format!("select 1 from pg_catalog.pg_database where datname = {}", literal(name));
-    let rows = stack.cancel.or(session.query(&exists)).await?;
+    let rows = stack.cancel.run_until_cancelled(session.query(&exists)).await?;
     session.close().await;
     if rows?.is_empty() {
         return Ok(RestoreTarget { found, missing: Some(name.to_owned()) });

@@ -48,7 +48,7 @@ pub(crate) async fn run(_args: &UndoArgs, ctx: &CommandContext) -> Result<()> {
         session.close().await;
         Ok::<_, error::Error>((back, warnings, sessions))
     };
-    let (back, warnings, sessions) = ctx.cancel.or(looking).await??;
+    let (back, warnings, sessions) = ctx.cancel.run_until_cancelled(looking).await??;
     let plan = UndoPlan {
         operation: ctx.operation(),
         database: name.clone(),

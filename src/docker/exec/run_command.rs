@@ -23,7 +23,7 @@ pub(crate) async fn run(
     let value = nonce();
     let spec = spec.clone().env(TAG, value.clone());
     let running = container.capture(&spec, Some(b""));
-    let captured = match cancel.or(running).await {
+    let captured = match cancel.run_until_cancelled(running).await {
         Ok(captured) => captured?,
         Err(stopped) => {
             let ended = kill_tree::end_marked(container, spec.user.as_deref(), &value).await;

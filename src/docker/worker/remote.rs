@@ -52,7 +52,7 @@ pub(crate) async fn run(
         }
         followed.map_err(WorkerError::Failed)
     };
-    let ran = cancel.or(ran).await;
+    let ran = cancel.run_until_cancelled(ran).await;
     worker.end().await;
     let end = ran??;
     match unfit(&end.stderr).filter(|_| end.exit_code != 0 && !end.begun) {

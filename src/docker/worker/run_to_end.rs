@@ -27,7 +27,7 @@ pub(crate) async fn run(
     stall_limit: Duration,
     cancel: &CancelToken,
 ) -> Result<VerifiedExit, WorkerError> {
-    let mut exec = cancel.or(worker.start()).await??;
+    let mut exec = cancel.run_until_cancelled(worker.start()).await??;
     let mut text = StderrTail::default();
     let (mut before, mut since) = (0, tokio::time::Instant::now());
     let end = {
@@ -40,7 +40,7 @@ pub(crate) async fn run(
         tokio::pin!(listening);
         loop {
             tokio::select! {
-                end = cancel.or(&mut listening) => break end??,
+                end = cancel.run_until_cancelled(&mut listening) => break end??,
                 () = tokio::time::sleep(LOOK) => {
                     let now = done();
                     if now != before {

@@ -57,7 +57,7 @@ pub(crate) async fn run(
     let count = taken.clone();
     std::thread::spawn(move || sender.send(pour(reader, &blocks, &count)));
 
-    let mut exec = cancel.or(worker.start()).await??;
+    let mut exec = cancel.run_until_cancelled(worker.start()).await??;
     let mut text = StderrTail::default();
     let end = {
         let listening = async {
@@ -71,7 +71,7 @@ pub(crate) async fn run(
         loop {
             let patience = tokio::time::sleep(stall_limit);
             tokio::select! {
-                end = cancel.or(&mut listening) => break end??,
+                end = cancel.run_until_cancelled(&mut listening) => break end??,
                 gone = &mut read => return Err(unread(gone).into()),
                 () = patience => {
                     let now = taken.load(Ordering::Relaxed);
@@ -85,7 +85,7 @@ pub(crate) async fn run(
     };
     // Nobody writes any more: now, and only now, the reader may see an end.
     drop(keeper);
-    let rest = tokio::time::timeout(LAST_BYTES, cancel.or(read)).await;
+    let rest = tokio::time::timeout(LAST_BYTES, cancel.run_until_cancelled(read)).await;
     match rest {
         Ok(Ok(Ok(Ok(())))) => {}
         Ok(Err(stopped)) => return Err(stopped.into()),

@@ -119,7 +119,7 @@ impl Members {
     pub(crate) fn unpack(&self, directory: &Path, cancel: &CancelToken) -> io::Result<()> {
         let Self::Tar { index, .. } = self else { return Ok(()) };
         for name in index.keys().filter(|name| harmless(name)) {
-            io::copy(&mut cancel.over(self.raw(name)?), &mut File::create_new(directory.join(name))?)?;
+            io::copy(&mut cancel.cancellable(self.raw(name)?), &mut File::create_new(directory.join(name))?)?;
         }
         // `pg_dump --format=tar` of PostgreSQL 16 and later names a list of large objects `blobs_ID.toc`, and says
         // `ID.dat` in its table of contents, which `pg_restore` looks for in a directory.

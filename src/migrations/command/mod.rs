@@ -215,7 +215,7 @@ impl CommandDriver {
         let application = sql.application();
         let holding =
             lock::hold(&sql.container, &sql.access, &application, LockMode::Exclusive, sql.lock_limit);
-        sql.operation.cancel.or(holding).await?
+        sql.operation.cancel.run_until_cancelled(holding).await?
     }
 
     /// Drops everything, applies everything, and seeds where the tool can: by the tool's own verb, else envctl empties

@@ -108,7 +108,7 @@ impl PrismaDriver {
             self.sql.wait_for_tools_lock(&mut session, PRISMA_LOCK).await?;
             self.sql.wait_for_dumps(&mut session).await
         };
-        self.sql.operation.cancel.or(free).await??;
+        self.sql.operation.cancel.run_until_cancelled(free).await??;
         let began = session.value("SELECT pg_catalog.clock_timestamp()").await?.unwrap_or_default();
         self.sql.operation.progress.step(&format!("prisma {}", arguments[..2].join(" ")));
         // node-postgres calls itself so in `pg_stat_activity`; the native engine has no name there.

@@ -183,7 +183,7 @@ impl Studio {
             let exec = worker.start().await.map_err(unfit)?;
             Ok((worker.container().await?, exec))
         };
-        match cancel.or(started).await.and_then(|started| started) {
+        match cancel.run_until_cancelled(started).await.and_then(|started| started) {
             Ok((container, Exec { output, input, .. })) => {
                 let place = StudioPlace::Worker(Box::new(worker));
                 Ok(Self { container, output, input, place, arguments: Vec::new() })

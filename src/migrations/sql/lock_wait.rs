@@ -25,7 +25,7 @@ impl SqlDriver {
         let application = self.application();
         let holding =
             lock::hold(&self.container, &self.access, &application, LockMode::Exclusive, self.lock_limit);
-        self.operation.cancel.or(holding).await?
+        self.operation.cancel.run_until_cancelled(holding).await?
     }
 
     /// Condition that this session holds envctl's lock and the tool's.

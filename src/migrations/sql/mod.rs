@@ -87,7 +87,7 @@ impl SqlDriver {
 
     async fn session(&self) -> Result<Session> {
         let opening = Session::open(&self.container, &self.access, "envctl");
-        self.operation.cancel.or(opening).await?
+        self.operation.cancel.run_until_cancelled(opening).await?
     }
 
     /// Compares files and database.
@@ -104,7 +104,7 @@ impl SqlDriver {
     /// Returns the state of each migration, through an open session. Over many stacks each further session costs time.
     pub(crate) async fn history_in(&self, session: &mut Session) -> Result<History> {
         let scripts = self.layout.read(&self.folder)?;
-        let kept = self.operation.cancel.or(self.look(session)).await??;
+        let kept = self.operation.cancel.run_until_cancelled(self.look(session)).await??;
         let mut history = self.compare(&scripts, &kept)?;
         if let Some(unfinished) = kept.unfinished()
             && let Some(blocking) = tools_lock(session, kept.history_table.lock()).await?
@@ -132,7 +132,7 @@ impl SqlDriver {
         session: &mut Session,
     ) -> Result<(MigrationPlan, Option<error::Error>)> {
         let scripts = self.layout.read(&self.folder)?;
-        let kept = self.operation.cancel.or(self.look_settled(session)).await??;
+        let kept = self.operation.cancel.run_until_cancelled(self.look_settled(session)).await??;
         let history = self.compare(&scripts, &kept)?;
         Self::refuse_unsettled(&history, &kept)?;
         let pending = Self::pending(&scripts, &history);

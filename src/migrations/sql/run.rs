@@ -72,7 +72,11 @@ impl SqlDriver {
     /// `Unknown`: the connection was lost inside of one. What was applied before it stays.
     pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
         let mut session = self.hold().await?;
-        let ran = self.operation.cancel.or(Box::pin(self.apply_in(&mut session, plan.plan()))).await;
+        let ran = self
+            .operation
+            .cancel
+            .run_until_cancelled(Box::pin(self.apply_in(&mut session, plan.plan())))
+            .await;
         match ran {
             Ok(result) => {
                 session.close().await;

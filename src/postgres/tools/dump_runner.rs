@@ -112,7 +112,7 @@ impl TransportOptions {
         let elsewhere = self.elsewhere.iter().map(PathBuf::as_path);
         let homes: Vec<&Path> =
             std::iter::once(&*self.private_dirs).chain(self.disk.as_deref()).chain(elsewhere).collect();
-        for left in operation.cancel.or(worker::reap(&engine, &homes)).await? {
+        for left in operation.cancel.run_until_cancelled(worker::reap(&engine, &homes)).await? {
             operation.progress.on(Event::Warning(format!(
                 "removed the worker of envctl/{}, orphan of an envctl that was killed",
                 left.operation.short()
@@ -204,7 +204,7 @@ impl DumpRunner<'_> {
         let spec = pg_dump::to_stdout(access, self.options, self.application);
         let run = async |spec: &ExecSpec, blocks| {
             let dumping = verified_stream::run(self.container, spec, blocks, self.stall_limit);
-            Ok(self.cancel.or(dumping).await??)
+            Ok(self.cancel.run_until_cancelled(dumping).await??)
         };
         match self.packed_or_not(&spec, &blocks, run).await {
             Ok(end) => Ok((end, TransportUsed { transport: "exec", why })),

@@ -109,7 +109,7 @@ pub(crate) async fn run(container: &Container, plan: Confirmed<ClusterPlan>) -> 
     let Operation { cancel, progress, .. } = operation;
     if !roles.statements.is_empty() {
         progress.step("creating roles");
-        cancel.or(create(container, &access, &roles)).await??;
+        cancel.run_until_cancelled(create(container, &access, &roles)).await??;
     }
     let mut done: Vec<Restored> = Vec::new();
     let mut parts = plan.each().into_iter();

@@ -157,8 +157,8 @@ fn extract(path: &Path, place: &Path, only: Option<&str>, cancel: &CancelToken) 
             let target = place.join(&name);
             let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target);
             let mut out: File = written.map_err(|e| write_failure(&target, e))?;
-            let copied =
-                io::copy(&mut cancel.over(&mut member), &mut out).map_err(|e| write_failure(&target, e))?;
+            let copied = io::copy(&mut cancel.cancellable(&mut member), &mut out)
+                .map_err(|e| write_failure(&target, e))?;
             if copied != size {
                 return Err(incomplete(format!("it ends inside {shown}")));
             }

@@ -110,7 +110,7 @@ impl StagingLoad<'_> {
         if let Some(live) = self.live {
             self.plan.operation.progress.step("adding indexes and keys");
             let source = self.plan.source.name();
-            self.plan.operation.cancel.or(live.finish(self.staging, &source)).await??;
+            self.plan.operation.cancel.run_until_cancelled(live.finish(self.staging, &source)).await??;
             self.remove_aids().await?;
         }
         Ok(filled)
@@ -124,7 +124,7 @@ impl StagingLoad<'_> {
         match &plan.shared {
             Some(ParallelPlan::Plain(shared)) => {
                 let loading = parallel::load(loaders, &ground.access, loader, shared, progress);
-                match cancel.or(loading).await? {
+                match cancel.run_until_cancelled(loading).await? {
                     Ok(()) => {
                         let (rows, tables, bytes) = shared.holds();
                         let filled = LoadTotals { rows, tables, bytes, notes: Vec::new(), unfinished: None };
@@ -166,17 +166,17 @@ impl StagingLoad<'_> {
         rules.restricted = plan.is_foreign() && plan.version.psql_knows_restrict();
         if let Some(live) = self.live {
             self.plan.operation.progress.step("copying what stays from the live database");
-            self.plan.operation.cancel.or(live.prepare(self.staging)).await??;
+            self.plan.operation.cancel.run_until_cancelled(live.prepare(self.staging)).await??;
         }
         let Some(role) = self.role else {
             return Ok(LoadTarget { access: plan.access.to(self.staging), rules, apart: None });
         };
         let preparing = role.prepare(self.container, plan, (admin, self.staging), self.loader);
-        let prepared = self.plan.operation.cancel.or(preparing).await??;
+        let prepared = self.plan.operation.cancel.run_until_cancelled(preparing).await??;
         if let Some(live) = self.live {
             let name = loading_role::name_of(&plan.operation.id);
             let admitting = live.admit(self.staging, &name);
-            self.plan.operation.cancel.or(admitting).await??;
+            self.plan.operation.cancel.run_until_cancelled(admitting).await??;
         }
         rules.apart = Some(prepared.apart.clone());
         Ok(LoadTarget { access: prepared.access.clone(), rules, apart: Some(prepared) })
@@ -246,7 +246,7 @@ impl StagingLoad<'_> {
             session.close().await;
             cause
         };
-        self.plan.operation.cancel.or(looking).await.ok()?
+        self.plan.operation.cancel.run_until_cancelled(looking).await.ok()?
     }
 
     /// A session in the staging database.
@@ -269,7 +269,7 @@ impl StagingLoad<'_> {
             session.close().await;
             Ok(())
         };
-        self.plan.operation.cancel.or(installing).await?
+        self.plan.operation.cancel.run_until_cancelled(installing).await?
     }
 
     async fn remove_aids(&self) -> Result<()> {
@@ -284,7 +284,7 @@ impl StagingLoad<'_> {
             session.close().await;
             Ok(())
         };
-        self.plan.operation.cancel.or(removing).await?
+        self.plan.operation.cancel.run_until_cancelled(removing).await?
     }
 
     async fn by_one(
@@ -308,11 +308,11 @@ impl StagingLoad<'_> {
             one_transaction: plan.findings.in_place,
         };
         let loading = load(self.container, &ground.access, loaders, &request, &plan.operation.progress);
-        let LoadedDump { summary, mut notes, left_out } = match self.plan.operation.cancel.or(loading).await?
-        {
-            Ok(loaded) => loaded,
-            Err(failure) => return Err(self.explained(failure, &ground.access).await),
-        };
+        let LoadedDump { summary, mut notes, left_out } =
+            match self.plan.operation.cancel.run_until_cancelled(loading).await? {
+                Ok(loaded) => loaded,
+                Err(failure) => return Err(self.explained(failure, &ground.access).await),
+            };
         if plan.rows.is_some_and(|rows| rows != summary.rows()) {
             return Err(error::integrity(format!(
                 "the row counts in the manifest of {} are not those of the file",
@@ -341,8 +341,16 @@ impl StagingLoad<'_> {
         let (rows, tables) = if row_counts::is_uncounted(summary) {
             self.plan.operation.progress.step("counting what was loaded");
             match self.live {
-                Some(live) => self.plan.operation.cancel.or(live.count(self.staging)).await??,
-                None => self.plan.operation.cancel.or(self.counted(summary, &ground.access)).await??,
+                Some(live) => {
+                    self.plan.operation.cancel.run_until_cancelled(live.count(self.staging)).await??
+                }
+                None => {
+                    self.plan
+                        .operation
+                        .cancel
+                        .run_until_cancelled(self.counted(summary, &ground.access))
+                        .await??
+                }
             }
         } else {
             (summary.rows(), summary.copies.len())
@@ -366,7 +374,7 @@ impl StagingLoad<'_> {
     async fn empty(&self, admin: &mut Session, ground: &mut LoadTarget) -> Result<()> {
         let emptying =
             staging::again(admin, self.staging, self.loader, self.properties, &self.plan.operation.id);
-        self.plan.operation.cancel.or(emptying).await??;
+        self.plan.operation.cancel.run_until_cancelled(emptying).await??;
         self.install_aids().await?;
         *ground = self.prepare(admin).await?;
         Ok(())
