@@ -30,6 +30,7 @@ use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::Session;
 use crate::postgres::lock::{self, LockMode};
+use crate::text::terminal::without_escape_sequences;
 
 /// In the place of names where nothing was ever applied and the tool lists nothing then.
 pub(crate) const EVERY: &str = "every migration";
@@ -281,7 +282,7 @@ fn nameless(what: &str) -> Migration {
 /// Both streams, without colours.
 fn said(captured: &CommandOutput) -> String {
     let both = [&captured.stdout[..], b"\n", &captured.stderr[..]].concat();
-    crate::migrations::command::parse_status::plain(&String::from_utf8_lossy(&both))
+    without_escape_sequences(&String::from_utf8_lossy(&both))
 }
 
 /// The last lines of what it printed: a traceback ends with what went wrong.
@@ -289,7 +290,7 @@ fn stderr_tail(captured: &CommandOutput) -> String {
     let stream = if captured.complaint().is_empty() {
         said(captured)
     } else {
-        crate::migrations::command::parse_status::plain(&captured.complaint())
+        without_escape_sequences(&captured.complaint())
     };
     let lines: Vec<&str> = stream.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     match lines.as_slice() {

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 
 use super::presets::StatusFormat;
 use crate::migrations::history::{Migration, MigrationState};
+use crate::text::terminal::without_escape_sequences;
 
 /// Reads it; `none` are the words of an output that has no migration to list.
 pub(crate) fn read(reading: StatusFormat, none: &[&str], text: &str) -> Option<Vec<Migration>> {
-    let text = plain(text);
+    let text = without_escape_sequences(text);
     let found = match reading {
         StatusFormat::Below { applied, pending } => below(&text, applied, pending),
         StatusFormat::Table { name, state, pending, failed } => table(&text, name, state, pending, failed),
@@ -140,21 +141,4 @@ fn table(text: &str, name: &[&str], state: &str, pending: &[&str], failed: &[&st
         migration(parts.cloned().collect::<Vec<_>>().join(" "), state)
     })
     .collect()
-}
-
-/// Without the escape sequences of a terminal.
-pub(crate) fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c == '\u{1b}' {
-            // CSI … letter; anything else is one character long.
-            if chars.next() == Some('[') {
-                chars.by_ref().find(char::is_ascii_alphabetic);
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

@@ -5,29 +5,13 @@
 
 use crate::docker::exec::CommandOutput;
 use crate::error::{self, Error, ErrorKind};
+use crate::text::terminal::without_escape_sequences;
 
 /// Returns both output streams of the CLI as text, without colours and box drawing.
 pub(crate) fn said(captured: &CommandOutput) -> String {
     let both = [&captured.stdout[..], b"\n", &captured.stderr[..]].concat();
     let text = String::from_utf8_lossy(&both).into_owned();
-    plain(&text)
-}
-
-/// Without the escape sequences of a terminal.
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c == '\u{1b}' {
-            // CSI … letter; anything else is one character long.
-            if chars.next() == Some('[') {
-                chars.by_ref().find(char::is_ascii_alphabetic);
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    without_escape_sequences(&text)
 }
 
 /// Prisma's code in a text: `P` and four digits, standing alone.
@@ -223,6 +207,5 @@ mod tests {
     fn a_code_stands_alone() {
         assert_eq!(code("see XP3018 or P30185, it is P3015."), Some("P3015"));
         assert_eq!(code("P\u{e9}3018"), None);
-        assert_eq!(plain("\u{1b}[1m\u{1b}[31mError: \u{1b}[39mx"), "Error: x");
     }
 }
