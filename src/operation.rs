@@ -183,6 +183,10 @@ pub(crate) fn is_session_of(short: &str) -> String {
     format!("a.application_name like '{PREFIX}' || {short} || ' %'")
 }
 
+/// SQL condition that session `a` of `pg_stat_activity` is one of envctl, of an operation or not: `envctl`,
+/// `envctl restore`, `envctl/1a2b3c4d dump`. A name that cannot be seen is of somebody else.
+pub(crate) const IS_OURS: &str = "coalesce(a.application_name, '') ~ '^envctl($|[ /])'";
+
 /// Returns the SQL condition that session `a` of `pg_stat_activity` belongs to an operation.
 pub(crate) fn is_session_of_any() -> String {
     format!("a.application_name like '{PREFIX}%'")

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::session::{Session, fields};
 use crate::error::{self, Result};
+use crate::operation;
 use crate::text::sql_quote::literal;
 
 /// Sessions of one role, by one application, from one place.
@@ -38,12 +39,13 @@ impl ConnectionGroup {
                         coalesce(pg_catalog.host(client_addr), case client_port when -1 then 'local socket' end, ''), \
                         coalesce(to_char(min(backend_start) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS \"UTC\"'), ''), \
                         count(xact_start) \
-                 from pg_catalog.pg_stat_activity \
+                 from pg_catalog.pg_stat_activity a \
                  where datname = {} and pid <> pg_catalog.pg_backend_pid() \
                    and coalesce(backend_type, 'client backend') = 'client backend' \
-                   and coalesce(application_name, '') not like 'envctl%' \
+                   and not {} \
                  group by 2, 3, 4 order by 1 desc, 2, 3, 4",
-                literal(database)
+                literal(database),
+                operation::IS_OURS
             ))
             .await?;
         rows.into_iter().map(Self::from_row).collect()

@@ -5,6 +5,7 @@
 use super::search_path_dependents::Reliance;
 use super::session::{Refusal, Session};
 use super::version::ServerVersion;
+use crate::operation;
 use crate::postgres::database_info::DatabaseInfo;
 
 /// The lock that Prisma takes for a migration (prisma-engines, `ADVISORY_LOCK_ID`), and envctl with it.
@@ -78,13 +79,17 @@ pub(crate) struct StagingDatabase {
     pub(crate) alive: bool,
 }
 
-/// Everything but the history, a kind of row each.
-const LOOK: &str = "\
+/// Returns the query of everything but the history, a kind of row each.
+fn look() -> String {
+    let (ours, alive) =
+        (operation::IS_OURS, operation::is_session_of("pg_catalog.substr(d.datname::text, 12, 8)"));
+    format!(
+        "\
     select * from (select 'idle', a.pid::text, coalesce(a.usename::text, ''), coalesce(a.application_name, ''), \
            coalesce(a.datname::text, ''), extract(epoch from now() - a.state_change)::bigint::text \
       from pg_catalog.pg_stat_activity a \
      where a.state like 'idle in transaction%' and a.pid <> pg_catalog.pg_backend_pid() \
-       and coalesce(a.application_name, '') not like 'envctl%' \
+       and not {ours} \
      order by a.state_change limit 20) idle \
     union all \
     select * from (select 'invalid', n.nspname::text, c.relname::text, t.relname::text, '', '' \
@@ -99,9 +104,9 @@ const LOOK: &str = "\
     select 'staging', d.datname::text, \
            case when pg_catalog.has_database_privilege(d.oid, 'connect') then pg_catalog.pg_database_size(d.oid)::text else '' end, \
            (exists (select from pg_catalog.pg_stat_activity a \
-                     where a.application_name like 'envctl/' || pg_catalog.substr(d.datname::text, 12, 8) || ' %'))::text, '', '' \
+                     where {alive}))::text, '', '' \
       from pg_catalog.pg_database d \
-     where d.datname ~ '^envctl_new_[0-9a-f]{8}_' \
+     where d.datname ~ '^envctl_new_[0-9a-f]{{8}}_' \
        and coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), 'envctl: being loaded') like 'envctl: being loaded%' \
     union all \
     select case when d.datconnlimit = -2 then 'broken' else 'closed' end, d.datname::text, '', '', '', '' \
@@ -109,7 +114,9 @@ const LOOK: &str = "\
      where d.datconnlimit = -2 or (not d.datallowconn and not d.datistemplate) \
     union all \
     select * from (select 'oldest', d.datname::text, pg_catalog.age(d.datfrozenxid)::text, '', '', '' \
-      from pg_catalog.pg_database d order by pg_catalog.age(d.datfrozenxid) desc limit 1) oldest";
+      from pg_catalog.pg_database d order by pg_catalog.age(d.datfrozenxid) desc limit 1) oldest"
+    )
+}
 
 /// From 15 on: a database remembers the version of its collation.
 const COLLATION: &str = "\
@@ -122,7 +129,7 @@ impl ServerHealth {
     /// Looks, from a session in the database that `facts` are of.
     pub(crate) async fn read(session: &mut Session, facts: &DatabaseInfo) -> Result<Self, Refusal> {
         let more = if facts.version.remembers_collation_version() { COLLATION } else { "" };
-        let rows = session.query(&format!("{LOOK} {more}")).await?;
+        let rows = session.query(&format!("{} {more}", look())).await?;
         let mut health = Self::of_rows(rows);
         if facts.migrations.as_ref().is_some_and(|migrations| migrations.unfinished > 0) {
             (health.unfinished, health.migrating) = unfinished(session).await?;
