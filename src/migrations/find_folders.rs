@@ -96,8 +96,10 @@ impl Survey {
 
     /// Notes what a folder is; `true`: nothing below it is another one.
     fn folder(&mut self, folder: &Path, project: &Path) -> bool {
-        let signs = Signs::of(folder);
+        let mut signs = Signs::of(folder);
         let called = is_called_so(folder);
+        // A `scripts/migration.sql` of somebody's does not make Prisma's folder of the whole project.
+        signs.prisma &= called || signs.prisma_named;
         let is_one = signs.is_marked() || signs.tool().is_some_and(|(tool, _)| called || !tool.is_vague());
         let bare = called && (signs.numbered || signs.other);
         let elsewhere = signs.other_database || is_for_another_database(folder, project);

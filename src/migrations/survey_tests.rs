@@ -102,6 +102,18 @@ fn a_stray_file_beside_another_tools_folders_is_not_run() {
 }
 
 #[test]
+fn a_file_called_migration_sql_in_some_folder_makes_no_prisma_of_the_project() {
+    let dbmate = ("db/migrations/1_a.sql", "-- migrate:up\n");
+    finds(&[("scripts/migration.sql", "select 1;"), dbmate], Layout::Dbmate, "db/migrations");
+    // A directory of that name is no migration, wherever it lies.
+    finds(&[("migration.sql/a.txt", ""), dbmate], Layout::Dbmate, "db/migrations");
+    finds(&[("1_a/migration.sql/a.txt", ""), dbmate], Layout::Dbmate, "db/migrations");
+    // Prisma's folders may have names without a number where the folder around them is called so.
+    finds(&[("prisma/migrations/baseline/migration.sql", "")], Layout::Prisma, "prisma/migrations");
+    finds(&[("db/20240101000000_init/migration.sql", "")], Layout::Prisma, "db");
+}
+
+#[test]
 fn migrations_that_lie_there_are_named_with_what_to_type() {
     theirs(&[("migrations/00001_a.sql", UP_DOWN)], "Goose", "migrations/00001_a.sql", "preset = \"goose\"");
     theirs(

@@ -12,6 +12,9 @@ use crate::migrations::directory;
 pub(crate) struct Signs {
     /// Folders with a `migration.sql`, or `migration_lock.toml`.
     pub(crate) prisma: bool,
+    /// Prisma's marks are beyond doubt: the lock, or folders that are named as Prisma names them, with a number in
+    /// front.
+    pub(crate) prisma_named: bool,
     /// Prisma's lock names another database.
     pub(crate) other_database: bool,
     /// Files with `-- migrate:up`.
@@ -34,9 +37,11 @@ impl Signs {
         for item in &entries {
             let path = folder.join(&item.name);
             if item.folder {
-                signs.prisma |= path.join("migration.sql").is_file();
+                let is_migration = path.join("migration.sql").is_file();
+                signs.prisma |= is_migration;
+                signs.prisma_named |= is_migration && item.name.starts_with(|c: char| c.is_ascii_digit());
             } else if item.name == "migration_lock.toml" {
-                signs.prisma = true;
+                (signs.prisma, signs.prisma_named) = (true, true);
                 signs.other_database = is_of_another_database(&directory::beginning(&path));
             } else if item.name.ends_with(".up.sql") {
                 signs.up_files = true;
