@@ -70,13 +70,33 @@ impl StackContext {
         &self,
         entry: FirstSession,
     ) -> Result<(ConnectedDatabase, Session)> {
+        self.reach_server(entry, None).await
+    }
+
+    /// Reaches the server by any of its databases. The target line names `meant`, which may not be there, and not the
+    /// database that answers.
+    ///
+    /// # Errors
+    /// Errors of [`StackContext::server`].
+    pub(crate) async fn server_by_any_database(
+        &self,
+        meant: Option<&str>,
+    ) -> Result<(ConnectedDatabase, Session)> {
+        self.reach_server(FirstSession::Any, meant).await
+    }
+
+    async fn reach_server(
+        &self,
+        entry: FirstSession,
+        meant: Option<&str>,
+    ) -> Result<(ConnectedDatabase, Session)> {
         let (target, mut session, only) = self.connect_to(entry).await?;
         let facts = DatabaseInfo::read(&mut session).await?;
         let because = &self.environment.chosen_because;
         let because = Some(because.clone()).filter(|because| !because.is_empty());
         let because = because.into_iter().chain(only).collect::<Vec<_>>().join("; ");
         self.ui.target(&TargetLine {
-            database: Some((facts.database.clone(), facts.version.to_string())),
+            database: Some((meant.unwrap_or(&facts.database).to_owned(), facts.version.to_string())),
             because: Some(because).filter(|because| !because.is_empty()),
             ..self.target_line(&target)
         });

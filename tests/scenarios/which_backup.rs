@@ -60,8 +60,11 @@ fn a_database_that_is_gone_is_made_again_by_the_restore_of_its_backup() {
         let made = project.run(&["backup", "-q"]).code(0).out();
         let gone = || server.sql("postgres", &format!("drop database {}", project.database));
         gone();
-        let plan = project.run(&["restore", "latest", "--dry-run"]).code(0).out();
-        assert!(plan.contains("creates"), "{plan}");
+        let planned = project.run(&["restore", "latest", "--dry-run"]).code(0);
+        assert!(planned.out().contains("creates"), "{}", planned.out());
+        let line = format!("database {}, PostgreSQL", project.database);
+        let said = planned.err().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(&line), "the target line names what is restored: {said}");
         for source in ["latest", made.trim()] {
             project.run(&["restore", source, "--yes"]).code(0).says("creates");
             assert_eq!(project.sql("select a from own"), "1", "{source}");

@@ -11,7 +11,6 @@ use crate::commands::context::StackContext;
 use crate::commands::restore::args::RestoreArgs;
 use crate::error::{self, Result};
 use crate::fsutil::atomic_file::home_of;
-use crate::postgres::connect::FirstSession;
 use crate::postgres::{Access, Session, preflight};
 use crate::progress::Progress;
 use crate::repository::manifest::Manifest;
@@ -39,7 +38,7 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, path: &Path) -
     stack.ui.end_progress();
     let made_from = unpacked.manifest.as_ref().and_then(|manifest| manifest.source.profile.as_deref());
     crosses_up(args, stack, made_from)?;
-    let (found, mut session) = stack.server_with_session(FirstSession::Any).await?;
+    let (found, mut session) = stack.server_by_any_database(args.into.as_deref().or(only)).await?;
     let roles = missing_roles(&mut session, &unpacked).await?;
     let tablespaces = tablespaces(&mut session).await?;
     session.close().await;

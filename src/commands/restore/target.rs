@@ -70,7 +70,7 @@ pub(super) async fn reach(stack: &StackContext, made_of: Option<&str>) -> Result
 
 /// Reaches the server of a database that does not exist; with any other reason `refusal` stands.
 async fn without(stack: &StackContext, name: &str, refusal: Error) -> Result<RestoreTarget> {
-    let (found, mut session) = match stack.server_with_session(FirstSession::Any).await {
+    let (found, mut session) = match stack.server_by_any_database(Some(name)).await {
         Ok(connected) => connected,
         Err(error) if error.kind() != ErrorKind::Target => return Err(error),
         Err(_) => return Err(refusal),
