@@ -35,7 +35,7 @@ fn crooked() -> &'static Server {
     SERVER.get_or_init(|| {
         let model = Wanted::postgres(15, "crookm").start().ready();
         model.install("pg_dump", PG_DUMP);
-        Wanted { image: model.image(), ..Wanted::postgres(15, "crookw") }.start().ready()
+        Wanted { image: model.image(), ..Wanted::postgres(15, "crookw") }.start().stays().ready()
     })
 }
 

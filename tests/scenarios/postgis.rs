@@ -15,7 +15,7 @@ fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         let wanted = Wanted::postgres(15, "postgis");
-        Wanted { image: "envctl-postgis:15".to_owned(), ..wanted }.start().ready()
+        Wanted { image: "envctl-postgis:15".to_owned(), ..wanted }.without_filter().start().stays().ready()
     })
 }
 

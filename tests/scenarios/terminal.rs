@@ -11,7 +11,8 @@ use crate::support::{Project, Server};
 
 /// Of the tests here alone: what a person does at a terminal can make a server restart.
 fn server() -> &'static Server {
-    static SERVER: LazyLock<Server> = LazyLock::new(|| Wanted::postgres(15, "terminal").start().ready());
+    static SERVER: LazyLock<Server> =
+        LazyLock::new(|| Wanted::postgres(15, "terminal").start().stays().ready());
     &SERVER
 }
 

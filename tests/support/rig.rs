@@ -4,6 +4,7 @@
 //! containers have no network (an exec needs none); a reaper removes them, and the images that were made of them,
 //! when this process is gone, killed or not.
 
+use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -25,6 +26,31 @@ pub const CANARY: &str = "canary-5f1d6b-password";
 
 /// Ends with this process: its stdin is a pipe that only we hold.
 static REAPER: LazyLock<Mutex<Option<Child>>> = LazyLock::new(|| Mutex::new(None));
+
+thread_local! {
+    // The harness gives each test a thread with the test's name; the thread's end is the test's.
+    static OWN: Own = const { Own(RefCell::new(Vec::new())) };
+}
+
+/// Containers that the running test has started.
+struct Own(RefCell<Vec<String>>);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let names = self.0.take();
+        if names.is_empty() || !std::thread::current().name().is_some_and(|name| name.contains("::")) {
+            return;
+        }
+        // Nobody waits for it; what it does not remove the reaper removes.
+        let _ = Command::new("docker")
+            .args(["rm", "--force", "--volumes"])
+            .args(names)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+    }
+}
 
 fn run_label() -> String {
     format!("rig.run={}", std::process::id())
@@ -107,7 +133,10 @@ impl Wanted {
             docker_args: std::iter::once("--tmpfs=/var/lib/postgresql/data".to_owned())
                 .chain(READY.lines().map(|variable| format!("--env={variable}")))
                 .collect(),
-            command: settings.iter().flat_map(|s| ["-c".to_owned(), (*s).to_owned()]).collect(),
+            // Named, so that discovery needs no list of the container's processes, for which dockerd runs `ps`.
+            command: std::iter::once("postgres".to_owned())
+                .chain(settings.iter().flat_map(|s| ["-c".to_owned(), (*s).to_owned()]))
+                .collect(),
         }
     }
 
@@ -116,7 +145,14 @@ impl Wanted {
         self
     }
 
-    /// Starts it, with the labels compose would give it. Does not wait for PostgreSQL.
+    /// Switches off the system call filter, which runc compiles anew for each exec: half of an exec's CPU time. For
+    /// servers of many execs; a long run keeps the filter, as every other server does.
+    pub fn without_filter(self) -> Self {
+        if timing::is_long() { self } else { self.arg("--security-opt=seccomp=unconfined") }
+    }
+
+    /// Starts it, with the labels compose would give it. Does not wait for PostgreSQL. It is removed at the end of the
+    /// test that starts it: discovery asks for every container of the machine.
     pub fn start(self) -> Server {
         timing::begin();
         start_reaper();
@@ -137,6 +173,7 @@ impl Wanted {
         args.push(self.image);
         args.extend(self.command);
         docker(&args);
+        OWN.with(|own| own.0.borrow_mut().push(container.clone()));
         Server { container, stack: self.stack, profile: self.profile, user: "postgres".to_owned() }
     }
 }
@@ -160,10 +197,17 @@ impl Server {
             17 => &SHARED[1],
             other => panic!("there is no image of PostgreSQL {other}"),
         };
-        let start = || Wanted::postgres(major, &format!("pg{major}")).start().ready();
+        let start =
+            || Wanted::postgres(major, &format!("pg{major}")).without_filter().start().stays().ready();
         // Tried once: when it fails, every test fails at once instead of trying again.
         let server = slot.get_or_init(|| std::panic::catch_unwind(start).ok());
         server.as_ref().unwrap_or_else(|| panic!("PostgreSQL {major} did not start, see the first failure"))
+    }
+
+    /// Keeps it to the end of the test binary, for more tests than the one that starts it.
+    pub fn stays(self) -> Self {
+        OWN.with(|own| own.0.borrow_mut().retain(|name| *name != self.container));
+        self
     }
 
     /// The shared server of each major version that the images have, oldest first. A test that reads the server's
