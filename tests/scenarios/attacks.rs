@@ -5,13 +5,14 @@
 //! every place that PostgreSQL evaluates; an act that fails is swallowed, so that one dump tries them all. Those of the
 //! second are statements of their own, each in a file of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 
-use crate::support::Project;
 use crate::support::rig::{Server, Wanted};
+use crate::support::timing::is_long;
+use crate::support::{Project, pairs};
 
 /// Statements that hostile code tries; `%W` is a file that only a successful attack makes, `%C` the place it is called from.
 const ACTS: &[&str] = &[
@@ -407,12 +408,45 @@ fn write(project: &Project, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
 }
 
 fn servers(name: &str) -> [Server; 2] {
-    // Their own: an attack that succeeds hurts nobody else.
-    [15, 17].map(|major| Wanted::postgres(major, &format!("{name}{major}")).start().ready())
+    // Their own: an attack that succeeds hurts nobody else. No filter of the engine helps against it.
+    [15, 17].map(|major| Wanted::postgres(major, &format!("{name}{major}")).without_filter().start().ready())
 }
 
+/// Shares of the two servers: each attack is tried on one of them, and one of each kind on both. A long run tries each
+/// on both.
+fn shares<T: Clone, K: Ord>(attacks: &[T], kind: impl Fn(&T) -> K) -> [Vec<T>; 2] {
+    let mut kinds: BTreeMap<K, Vec<T>> = BTreeMap::new();
+    for attack in attacks {
+        kinds.entry(kind(attack)).or_default().push(attack.clone());
+    }
+    let mut shares = [Vec::new(), Vec::new()];
+    for attacks in kinds.into_values() {
+        for (at, attack) in attacks.iter().enumerate() {
+            for (server, share) in shares.iter_mut().enumerate() {
+                if is_long() || attacks.len() == 1 || at % 2 == server {
+                    share.push(attack.clone());
+                }
+            }
+        }
+    }
+    shares
+}
+
+#[test]
+fn each_attack_is_tried_on_a_server_and_each_kind_on_both() {
+    let shares = shares(STATEMENTS, |attack| attack.chars().next());
+    let tried: BTreeSet<&str> = shares.iter().flatten().copied().collect();
+    assert!(STATEMENTS.iter().all(|attack| tried.contains(attack)));
+    let kinds = |share: &[&str]| share.iter().map(|attack| attack.chars().next()).collect::<BTreeSet<_>>();
+    assert_eq!(kinds(&shares[0]), kinds(&shares[1]));
+}
+
+/// Names of the files of [`hostile_dumps`].
+const DUMPS: [&str; 6] =
+    ["plain.sql", "written.sql", "custom.dump", "tar.dump", "directory.tar", "directory"];
+
 /// A database whose restore runs hostile code from every place that there is, dumped in every format.
-fn hostile_dumps(server: &Server, project: &Project) -> Vec<PathBuf> {
+fn hostile_dumps(server: &Server, project: &Project) -> [PathBuf; 6] {
     let source = server.database("armed");
     let places: String = PLACES.iter().map(|(_, sql)| format!("{sql}\n")).collect();
     server.sql(&source, &format!("set check_function_bodies = off; {}{places}", hostile_functions()));
@@ -428,7 +462,7 @@ fn hostile_dumps(server: &Server, project: &Project) -> Vec<PathBuf> {
     let tar = write(project, "directory.tar", packed);
     assert!(Command::new("tar").arg("-xf").arg(&tar).arg("-C").arg(&directory).status().unwrap().success());
     let written: String = WRITTEN.iter().map(|(_, sql)| format!("{sql}\n")).collect();
-    vec![
+    [
         write(project, "plain.sql", &plain),
         write(
             project,
@@ -449,15 +483,18 @@ fn restore(project: &Project, file: &Path, into: &str, more: &[&str]) -> crate::
 
 #[test]
 fn code_of_a_foreign_file_runs_as_nobody_and_reaches_nothing() {
-    for server in servers("code") {
+    let formats: Vec<usize> = (0..DUMPS.len()).collect();
+    // Each format on one of the servers, and what a person wrote on both.
+    let shares = shares(&formats, |at| DUMPS[*at] == "written.sql");
+    for (server, share) in servers("code").into_iter().zip(shares) {
         let project = Project::new(&server, "code");
         let dumps = hostile_dumps(&server, &project);
         // What the server evaluates by itself is let in for a role without superuser alone.
         server.sql("postgres", "create role sec_app");
         let mapped = ["--role-map", "postgres=sec_app"];
         let before = outside(&server);
-        for (at, file) in dumps.iter().enumerate() {
-            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        for at in share {
+            let (name, file) = (DUMPS[at], &dumps[at]);
             let into = format!("victim_{at}");
             if name == "written.sql" {
                 // It names no owner.
@@ -472,24 +509,24 @@ fn code_of_a_foreign_file_runs_as_nobody_and_reaches_nothing() {
                 let place = if *place == "deferred" { "trigger" } else { place };
                 assert!(ran.contains(place), "{name}: no code ran from {place}: {ran:?}");
             }
-            nothing_happened(&server, &before, &name);
+            nothing_happened(&server, &before, name);
             let sql =
                 "select string_agg(distinct relowner::regrole::text, ',') from pg_class where oid >= 16384";
             assert_eq!(server.sql(&into, sql), "sec_app", "{name}: nothing is a superuser's");
             server.sql(&into, "analyze");
             nothing_happened(&server, &before, &format!("{name}, analyzed"));
-        }
-        // The same by several sessions of a worker.
-        for (at, file) in dumps.iter().enumerate().skip(2).step_by(3) {
-            let finished = restore(
-                &project,
-                file,
-                &format!("victim_j{at}"),
-                &[&["-j", "2", "-v"][..], &mapped].concat(),
-            );
-            assert!(finished.err().contains("by pg_restore over 2 sessions"), "{}", finished.err());
-            finished.code(0);
-            nothing_happened(&server, &before, &format!("{} with -j 2", file.display()));
+            // The same by several sessions of a worker.
+            if ["custom.dump", "directory"].contains(&name) {
+                let finished = restore(
+                    &project,
+                    file,
+                    &format!("victim_j{at}"),
+                    &[&["-j", "2", "-v"][..], &mapped].concat(),
+                );
+                assert!(finished.err().contains("by pg_restore over 2 sessions"), "{}", finished.err());
+                finished.code(0);
+                nothing_happened(&server, &before, &format!("{} with -j 2", file.display()));
+            }
         }
         // From a pipe nothing is known before.
         let pipe = std::fs::read(&dumps[0]).unwrap();
@@ -505,15 +542,21 @@ fn code_of_a_foreign_file_runs_as_nobody_and_reaches_nothing() {
 #[test]
 fn no_statement_of_a_foreign_file_reaches_out() {
     assert!(STATEMENTS.len() + PLACES.len() + WRITTEN.len() > 150);
-    for server in servers("text") {
+    let attacks: Vec<(usize, &str)> = STATEMENTS.iter().copied().enumerate().collect();
+    let kind = |attack: &str| {
+        let name = attack.trim_start_matches(['(', '\\']).split(|c: char| !c.is_ascii_alphabetic()).next();
+        (attack.starts_with('\\'), name.unwrap_or_default().to_ascii_lowercase())
+    };
+    for (server, attacks) in servers("text").into_iter().zip(shares(&attacks, |(_, attack)| kind(attack))) {
         let project = Project::new(&server, "statement");
         let before = outside(&server);
         let functions = hostile_functions();
-        let next = AtomicUsize::new(0);
+        let attacks = Mutex::new(attacks.into_iter());
+        let next = || attacks.lock().unwrap().next();
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    while let Some((at, attack)) = next_of(&next) {
+                    while let Some((at, attack)) = next() {
                         let attack = attack.replace("%W", &format!("/tmp/pwn-{at}"));
                         let text = dump(&format!(
                             "SET check_function_bodies = off;\n{functions}CREATE TABLE public.t (a int);\nCREATE SEQUENCE public.q;\n{attack}\n"
@@ -596,10 +639,13 @@ fn printed(err: &str) -> Vec<String> {
 
 #[test]
 fn code_that_the_server_runs_by_itself_is_not_run_as_a_superuser() {
-    for server in servers("background") {
+    let cases: Vec<(usize, (&str, &str))> = BACKGROUND.iter().copied().enumerate().collect();
+    // The first one is a kind of its own: on both servers.
+    let shares = shares(&cases, |(at, _)| *at == 0);
+    for (server, cases) in servers("background").into_iter().zip(shares) {
         let project = Project::new(&server, "background");
         server.sql("postgres", "create role sec_low");
-        for (at, (sql, told)) in BACKGROUND.iter().enumerate() {
+        for (at, (sql, told)) in cases {
             let source = server.database("armed");
             server.sql(&source, &format!("set check_function_bodies = off; {}{sql};", hostile_functions()));
             let filled = !["materialized", "primary", "exclude"].iter().any(|word| sql.contains(word));
@@ -728,6 +774,21 @@ fn roles_beyond_the_limit_are_refused_with_the_command_that_needs_none() {
 
 #[test]
 fn rules_reach_an_archive_that_pg_restore_reads_itself() {
+    type Rule = (String, &'static [&'static str], &'static [&'static str], &'static str);
+    let mut all: Vec<Rule> = Vec::new();
+    for server in Server::each() {
+        for trust in [&[][..], &["--trust"]] {
+            for (more, left) in [
+                (&["--no-owner"][..], "postgres true"),
+                (&["--no-privileges"], "sec_rule "),
+                (&["--no-owner", "--no-privileges"], "postgres "),
+            ] {
+                all.push((server.container.clone(), trust, more, left));
+            }
+        }
+    }
+    let selected =
+        pairs::rows(all, |(server, trust, more, _)| [server.clone(), trust.join(" "), more.join(" ")]);
     for server in Server::each() {
         server.sql(
             "postgres",
@@ -743,18 +804,12 @@ fn rules_reach_an_archive_that_pg_restore_reads_itself() {
         let plain = write(&project, "f.sql", dumped("-Fp"));
         let into = format!("{}_i", project.database);
         let state = "select relowner::regrole || ' ' || coalesce((relacl::text like '%sec_read%')::text, '') from pg_class where relname = 'item'";
-        for trust in [&[][..], &["--trust"]] {
-            for (more, left) in [
-                (&["--no-owner"][..], "postgres true"),
-                (&["--no-privileges"], "sec_rule "),
-                (&["--no-owner", "--no-privileges"], "postgres "),
-            ] {
-                let worker = [&["-j", "2", "--transport", "worker", "-v"], more, trust].concat();
-                let finished = restore(&project, &archive, &into, &worker).code(0);
-                assert!(finished.err().contains("by pg_restore over 2 sessions"), "{}", finished.err());
-                assert_eq!(server.sql(&into, state).trim_end(), left.trim_end(), "{more:?} {trust:?}");
-                server.sql("postgres", &format!("drop database {into}"));
-            }
+        for (_, trust, more, left) in selected.iter().filter(|row| row.0 == server.container) {
+            let worker = [&["-j", "2", "--transport", "worker", "-v"], *more, *trust].concat();
+            let finished = restore(&project, &archive, &into, &worker).code(0);
+            assert!(finished.err().contains("by pg_restore over 2 sessions"), "{}", finished.err());
+            assert_eq!(server.sql(&into, state).trim_end(), left.trim_end(), "{more:?} {trust:?}");
+            server.sql("postgres", &format!("drop database {into}"));
         }
         // A list tells no other owner, where no role of its own loads.
         restore(
@@ -773,11 +828,6 @@ fn rules_reach_an_archive_that_pg_restore_reads_itself() {
         project.run_with(&dumped("-Fp"), &piped).code(0).says("left out: 1 OWNER statement");
         server.sql("postgres", &format!("drop database {into}"));
     }
-}
-
-fn next_of(next: &AtomicUsize) -> Option<(usize, &'static str)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    STATEMENTS.get(at).map(|attack| (at, *attack))
 }
 
 /// An ordinary database of several owners.

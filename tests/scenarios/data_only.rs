@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::rig::eventually;
-use crate::support::{Project, Server, Snapshot};
+use crate::support::{Project, Server, Snapshot, pairs};
 
 const FOREIGN: &str = include_str!("foreign/dataonly.sql");
 
@@ -64,50 +64,67 @@ const RESTORED: &str = "(1,\"old 1\",2) (2,\"old 2\",4) (3,\"old 3\",6) (4,\"old
 
 #[test]
 fn a_file_of_rows_replaces_those_of_its_tables_and_the_other_tables_keep_theirs() {
-    for server in Server::each() {
-        for (dump, more) in [
-            ("", &[][..]),
-            ("--inserts", &[]),
-            ("--disable-triggers", &["--trust"]),
-            ("", &["--trust"]),
-            ("-Fc", &[]),
-            ("-Fc", &["-j", "2"]),
-            ("-Fc --inserts", &[]),
-            ("-Ft", &["-j", "2", "--trust"]),
+    let mut all = Vec::new();
+    for major in [15, 17] {
+        for (dump, jobs, trust) in [
+            ("", "1", ""),
+            ("--inserts", "1", ""),
+            ("--disable-triggers", "1", "--trust"),
+            ("", "1", "--trust"),
+            ("-Fc", "1", ""),
+            ("-Fc", "2", ""),
+            ("-Fc --inserts", "1", ""),
+            ("-Ft", "2", "--trust"),
         ] {
-            let (project, file) = project(server, "rows", dump);
-            let before = (rows(&project), schema(&project));
-            std::fs::write(project.path().join("rows"), file).unwrap();
-            let planned = project.run(&[&["restore", "rows", "--dry-run"], more].concat()).code(0);
-            assert!(planned.out().contains("replaces the rows of 2 tables; 1 other keeps its rows"));
-            assert_eq!((rows(&project), schema(&project)), before, "a dry run changes nothing");
-            let args = [&["restore", "rows", "--yes", "--no-backup"], more].concat();
-            let told = project.run(&args).code(0);
-            assert!(told.out().contains("10 rows in 2 tables"), "{dump} {more:?}: {}", told.out());
-            assert_eq!(rows(&project), RESTORED, "{dump} {more:?}");
-            assert_eq!(schema(&project), before.1, "{dump} {more:?}");
-            project.run(&["restore", "undo", "--yes"]).code(0);
-            assert_eq!(rows(&project), before.0, "{dump} {more:?}");
-            project.drop_siblings();
+            all.push((major, dump, jobs, trust));
         }
+    }
+    let selected = pairs::rows(all, |(major, dump, jobs, trust)| {
+        let format = dump.split(' ').find(|word| word.starts_with("-F")).unwrap_or_default();
+        let rows = dump.split(' ').find(|word| word.starts_with("--")).unwrap_or_default();
+        [&major.to_string(), format, rows, *jobs, *trust].map(str::to_owned)
+    });
+    for (major, dump, jobs, trust) in selected {
+        let (project, file) = project(Server::shared(major), "rows", dump);
+        let what = format!("PostgreSQL {major}, pg_dump {dump}, -j {jobs} {trust}");
+        let before = (rows(&project), schema(&project));
+        std::fs::write(project.path().join("rows"), file).unwrap();
+        let mut more = vec!["-j", jobs];
+        more.extend((!trust.is_empty()).then_some(trust));
+        let planned = project.run(&[&["restore", "rows", "--dry-run"], &more[..]].concat()).code(0);
+        assert!(planned.out().contains("replaces the rows of 2 tables; 1 other keeps its rows"));
+        assert_eq!((rows(&project), schema(&project)), before, "a dry run changes nothing");
+        let told = project.run(&[&["restore", "rows", "--yes", "--no-backup"], &more[..]].concat()).code(0);
+        assert!(told.out().contains("10 rows in 2 tables"), "{what}: {}", told.out());
+        assert_eq!(rows(&project), RESTORED, "{what}");
+        assert_eq!(schema(&project), before.1, "{what}");
+        project.run(&["restore", "undo", "--yes"]).code(0);
+        assert_eq!(rows(&project), before.0, "{what}");
+        project.drop_siblings();
     }
 }
 
 #[test]
 fn a_backup_of_rows_alone_is_restored_into_the_tables_that_are_there() {
-    for server in Server::each() {
+    let mut all = Vec::new();
+    for major in [15, 17] {
         for (format, jobs) in [("plain", "1"), ("plain", "2"), ("directory", "2")] {
-            let project = Project::new(server, "own");
-            project.sql(SCHEMA);
-            project.run(&["backup", "--data-only", "--format", format]).code(0);
-            project.sql(LATER);
-            let file = Snapshot::of(&project).dumps().remove(0).display().to_string();
-            let told = project.run(&["restore", &file, "--yes", "-j", jobs]).code(0);
-            assert!(told.out().contains("17 rows in 3 tables"), "{}", told.out());
-            let told = rows(&project);
-            assert!(told.ends_with("(7,\"kept 7\")|5|5|7"), "{told}");
-            project.drop_siblings();
+            all.push((major, format, jobs));
         }
+    }
+    for (major, format, jobs) in
+        pairs::rows(all, |(major, format, jobs)| [&major.to_string(), *format, *jobs].map(str::to_owned))
+    {
+        let project = Project::new(Server::shared(major), "own");
+        project.sql(SCHEMA);
+        project.run(&["backup", "--data-only", "--format", format]).code(0);
+        project.sql(LATER);
+        let file = Snapshot::of(&project).dumps().remove(0).display().to_string();
+        let told = project.run(&["restore", &file, "--yes", "-j", jobs]).code(0);
+        assert!(told.out().contains("17 rows in 3 tables"), "{}", told.out());
+        let told = rows(&project);
+        assert!(told.ends_with("(7,\"kept 7\")|5|5|7"), "{told}");
+        project.drop_siblings();
     }
 }
 

@@ -1,9 +1,10 @@
 //! Databases whose encoding is not UTF-8: backed up byte for byte, and restored wherever PostgreSQL can convert.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use crate::support::rig::Wanted;
-use crate::support::{Project, Server};
+use crate::support::{Project, Server, pairs};
 
 /// Encodings, and the bytes of a word in each: what a table is called and what it holds.
 const ENCODINGS: [(&str, &[u8]); 5] = [
@@ -50,54 +51,92 @@ fn bytes(server: &Server, database: &str, encoding: &str) -> String {
     server.sql(database, &script)
 }
 
+/// A database and the file that it is backed up to.
+type Source = (u8, &'static str, &'static [u8], &'static str, &'static str);
+
+/// Where a backup is restored.
+const TARGETS: [&str; 3] =
+    ["the same database", "a new one, made in the encoding of the dump", "one in UTF8"];
+
 #[test]
 fn every_encoding_comes_back_byte_for_byte() {
-    let server = Server::shared(17);
-    let utf8 = server.database("enc_target");
-    for (encoding, word) in ENCODINGS {
-        let project = database(server, encoding, word);
-        let name = project.database.clone();
-        let before = bytes(server, &name, encoding);
-        assert_ne!(before, "", "{encoding}");
-        let new = format!("{name}_new");
-        for (format, transport) in [
-            ("plain", "exec"),
-            ("plain", "worker"),
-            ("custom", "exec"),
-            ("custom", "worker"),
-            ("directory", "worker"),
-        ] {
-            let what = format!("{encoding} {format} {transport}");
-            let file = format!("{format}_{transport}");
-            project.run(&["backup", "--format", format, "--transport", transport, "-o", &file]).code(0);
-            let jobs = if transport == "worker" { "2" } else { "1" };
-            let restore = ["restore", &file, "--yes", "--no-backup", "--transport", transport, "-j", jobs];
-            // The same database, once for each format.
-            if transport == "exec" || format == "directory" {
-                project.run(&restore).code(0);
-                assert_eq!(bytes(server, &name, encoding), before, "{what}");
-            }
-            // A new one, made in the dump's encoding.
-            project.run(&[&restore[..], &["--into", &new]].concat()).code(0);
-            assert_eq!(bytes(server, &new, encoding), before, "{what}, new");
-            let made =
-                format!("select pg_encoding_to_char(encoding) from pg_database where datname = '{new}'");
-            assert_eq!(server.sql("postgres", &made), encoding, "{what}");
-            server.sql("postgres", &format!("drop database {new}"));
-            // One in UTF8.
-            let converted = project.run(&[&restore[..], &["--into", &utf8]].concat());
-            if encoding == "SQL_ASCII" {
-                converted.code(6).says("SQL_ASCII").says("--into NAME");
-            } else {
-                converted.code(0);
-                assert_eq!(server.sql(&utf8, "select count(*) from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"), "1");
+    let mut all: Vec<(Source, &str)> = Vec::new();
+    for major in [17, 15] {
+        for (encoding, word) in ENCODINGS {
+            for (format, transport) in [
+                ("plain", "exec"),
+                ("plain", "worker"),
+                ("custom", "exec"),
+                ("custom", "worker"),
+                ("directory", "worker"),
+            ] {
+                all.extend(TARGETS.map(|target| ((major, encoding, word, format, transport), target)));
             }
         }
-        // What looks at names of tables.
+    }
+    let mut projects: BTreeMap<(u8, &str), (Project, String)> = BTreeMap::new();
+    let selected = pairs::rows(all, |((major, encoding, _, format, transport), target)| {
+        [&major.to_string(), *encoding, *format, *transport, *target].map(str::to_owned)
+    });
+    for ((major, encoding, word, format, transport), target) in selected {
+        let server = Server::shared(major);
+        let (project, before) = projects.entry((major, encoding)).or_insert_with(|| {
+            let project = database(server, encoding, word);
+            let before = bytes(server, &project.database, encoding);
+            assert_ne!(before, "", "{encoding}");
+            (project, before)
+        });
+        let name = &project.database;
+        let what = format!("{major} {encoding} {format} {transport}, {target}");
+        let file = format!("{format}_{transport}");
+        if !project.path().join(&file).exists() {
+            project.run(&["backup", "--format", format, "--transport", transport, "-o", &file]).code(0);
+        }
+        let jobs = if transport == "worker" { "2" } else { "1" };
+        let restore = ["restore", &file, "--yes", "--no-backup", "--transport", transport, "-j", jobs];
+        if target == TARGETS[0] {
+            project.run(&restore).code(0);
+            assert_eq!(bytes(server, name, encoding), *before, "{what}");
+            continue;
+        }
+        let other = format!("{name}_other");
+        if target == TARGETS[2] {
+            server.sql("postgres", &format!("create database {other} template template0 encoding 'UTF8'"));
+        }
+        let restored = project.run(&[&restore[..], &["--into", &other]].concat());
+        if target == TARGETS[2] && encoding == "SQL_ASCII" {
+            restored.code(6).says("SQL_ASCII").says("--into NAME");
+        } else {
+            restored.code(0);
+            let made =
+                format!("select pg_encoding_to_char(encoding) from pg_database where datname = '{other}'");
+            if target == TARGETS[2] {
+                let tables = "select count(*) from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace";
+                assert_eq!(server.sql("postgres", &made), "UTF8", "{what}");
+                assert_eq!(server.sql(&other, tables), "1", "{what}");
+            } else {
+                assert_eq!(server.sql("postgres", &made), encoding, "{what}");
+                assert_eq!(bytes(server, &other, encoding), *before, "{what}");
+            }
+        }
+        server.sql("postgres", &format!("drop database {other}"));
+        for kept in server.siblings(&other) {
+            server.sql("postgres", &format!("drop database \"{kept}\""));
+        }
+    }
+    projects.values().for_each(|(project, _)| project.drop_siblings());
+}
+
+#[test]
+fn commands_that_look_at_names_of_tables_take_every_encoding() {
+    let server = Server::shared(17);
+    for (encoding, word) in ENCODINGS {
+        let project = database(server, encoding, word);
+        project.run(&["backup", "-o", "file"]).code(0);
         project.run(&["status"]).code(0).out();
         project.run(&["doctor"]);
         project.run(&["psql", "-c", "\\dt"]).code(0);
-        project.run(&["backup", "show", "plain_exec"]).code(0);
+        project.run(&["backup", "show", "file"]).code(0);
         fs::create_dir_all(project.path().join("migrations")).unwrap();
         fs::write(
             project.path().join("migrations/1_more.sql"),
@@ -105,7 +144,6 @@ fn every_encoding_comes_back_byte_for_byte() {
         )
         .unwrap();
         project.run(&["migrate", "--yes"]).code(0);
-        project.drop_siblings();
     }
 }
 
@@ -118,47 +156,34 @@ fn bytes_that_the_server_would_not_check_are_refused_before_anything_is_loaded()
     let valid = database(server, "SQL_ASCII", "café".as_bytes());
     let utf8 = server.database("enc_checked");
     let latin = database(server, "LATIN1", b"old");
-    for (project, into_utf8, into_latin) in [(&source, 6, 6), (&ascii, 0, 0), (&valid, 0, 6)] {
+    let mut all = Vec::new();
+    for (at, (into_utf8, into_latin)) in [(6, 6), (0, 0), (0, 6)].into_iter().enumerate() {
         for format in ["plain", "custom"] {
-            let file = project.path().join(format).display().to_string();
-            project.run(&["backup", "--format", format, "-o", &file]).code(0);
-            // As somebody else's file, without the manifest, and by a pipe.
-            let foreign = project.path().join(format!("foreign_{format}")).display().to_string();
-            fs::copy(&file, &foreign).unwrap();
-            for file in [&file, &foreign] {
-                let restore = ["restore", file, "--yes", "--no-backup", "--into"];
-                project.run(&[&restore[..], &[utf8.as_str()]].concat()).code(into_utf8);
-                project.run(&[&restore[..], &[latin.database.as_str()]].concat()).code(into_latin);
+            for manifest in ["with its manifest", "as the file of somebody else"] {
+                all.push((at, format, manifest, &utf8, into_utf8));
+                all.push((at, format, manifest, &latin.database, into_latin));
             }
+        }
+    }
+    let selected = pairs::rows(all, |(at, format, manifest, into, _)| {
+        [&at.to_string(), *format, *manifest, into.as_str()].map(str::to_owned)
+    });
+    for (project, into_utf8) in [(&source, 6), (&ascii, 0), (&valid, 0)] {
+        for format in ["plain", "custom"] {
+            let file = project.path().join(format);
+            project.run(&["backup", "--format", format, "-o", file.to_str().unwrap()]).code(0);
+            fs::copy(&file, project.path().join(format!("foreign_{format}"))).unwrap();
         }
         let dump = fs::read(project.path().join("plain")).unwrap();
         project.run_with(&dump, &["restore", "-", "--yes", "--no-backup", "--into", &utf8]).code(into_utf8);
     }
-    source.drop_siblings();
-}
-
-#[test]
-fn every_encoding_comes_back_on_the_older_version_too() {
-    let server = Server::shared(15);
-    for ((encoding, word), (format, transport, jobs)) in ENCODINGS.into_iter().skip(1).zip([
-        ("plain", "worker", "2"),
-        ("custom", "worker", "2"),
-        ("directory", "worker", "1"),
-        ("custom", "exec", "1"),
-    ]) {
-        let project = database(server, encoding, word);
-        let before = bytes(server, &project.database, encoding);
-        project.run(&["backup", "--format", format, "--transport", transport, "-o", "file"]).code(0);
-        let restore =
-            ["restore", "file", "--yes", "--no-backup", "--transport", transport, "-j", jobs, "--into"];
-        let new = format!("{}_new", project.database);
-        for into in [&project.database, &new] {
-            project.run(&[&restore[..], &[into.as_str()]].concat()).code(0);
-            assert_eq!(bytes(server, into, encoding), before, "{encoding} {format} {transport} {into}");
-        }
-        server.sql("postgres", &format!("drop database {new}"));
-        project.drop_siblings();
+    for (at, format, manifest, into, code) in selected {
+        let project = [&source, &ascii, &valid][at];
+        let foreign = format!("foreign_{format}");
+        let file = if manifest.starts_with("with") { format } else { &foreign };
+        project.run(&["restore", file, "--yes", "--no-backup", "--into", into]).code(code);
     }
+    source.drop_siblings();
 }
 
 #[test]

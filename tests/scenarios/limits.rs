@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 
 use crate::support::rig::Wanted;
-use crate::support::{Project, Server};
+use crate::support::{Project, Server, pairs};
 
 /// Every limit on a session that a server of this major has, at one second.
 fn limits(major: u8) -> Vec<&'static str> {
@@ -47,27 +47,31 @@ fn hold(server: &Server, database: &str) -> impl Drop {
     Held(child)
 }
 
-fn life(project: &Project) {
+/// Formats and options of restores.
+const RESTORES: [(&str, &str, &str); 5] = [
+    ("plain", "1", "exec"),
+    ("plain", "2", "exec"),
+    ("plain", "2", "worker"),
+    ("custom", "1", "exec"),
+    ("custom", "2", "worker"),
+];
+
+fn life(project: &Project, restores: &[(&str, &str, &str)]) {
     let name = &project.database;
     project.sql(SLOW);
     let count = |database: &str| project.server.sql(database, "select count(*) from item");
-    for (format, args) in [
-        ("plain", &["-j", "1", "--transport", "exec"][..]),
-        ("plain", &["-j", "2", "--transport", "exec"]),
-        ("plain", &["-j", "2", "--transport", "worker"]),
-        ("custom", &["-j", "1", "--transport", "exec"]),
-        ("custom", &["-j", "2", "--transport", "worker"]),
-    ] {
+    // What follows takes the plain one.
+    for &(format, jobs, transport) in restores {
         let file = format!("{format}.dump");
         if !project.path().join(&file).exists() {
             let held = hold(&project.server, name);
-            let transport = if format == "plain" { "exec" } else { "worker" };
-            project.run(&["backup", "--format", format, "-o", &file, "--transport", transport]).code(0);
+            let dumped_by = if format == "plain" { "exec" } else { "worker" };
+            project.run(&["backup", "--format", format, "-o", &file, "--transport", dumped_by]).code(0);
             drop(held);
         }
         let restore = ["restore", &file, "--into", "copy", "--yes", "--no-backup"];
-        project.run(&[&restore[..], args].concat()).code(0);
-        assert_eq!(count("copy"), "4", "{format} {args:?}");
+        project.run(&[&restore[..], &["-j", jobs, "--transport", transport]].concat()).code(0);
+        assert_eq!(count("copy"), "4", "{format} -j {jobs} {transport}");
     }
     project.sql("delete from item");
     project.run(&["restore", "plain.dump", "--yes"]).code(0);
@@ -86,13 +90,20 @@ fn life(project: &Project) {
 
 #[test]
 fn a_server_that_ends_slow_and_idle_sessions_is_backed_up_restored_and_migrated() {
+    let all = [15, 17].into_iter().flat_map(|major| RESTORES.map(|restore| (major, restore))).collect();
+    let selected = pairs::rows(all, |(major, (format, jobs, transport))| {
+        [&major.to_string(), *format, *jobs, *transport].map(str::to_owned)
+    });
     for major in [15, 17] {
-        let mut wanted = Wanted::postgres(major, &format!("limits{major}"));
+        let server = Wanted::postgres(major, &format!("limits{major}")).start().ready();
+        // Before the limits, which end the making of a database on a busy machine.
+        let project = Project::new(&server, "limits");
         for limit in limits(major) {
-            wanted.command.extend(["-c".to_owned(), format!("{limit}=1s")]);
+            server.sql("postgres", &format!("alter system set {limit} = '1s'"));
         }
-        let server = wanted.start().ready();
-        life(&Project::new(&server, "limits"));
+        server.sql("postgres", "select pg_reload_conf()");
+        let restores: Vec<_> = selected.iter().filter(|row| row.0 == major).map(|row| row.1).collect();
+        life(&project, &restores);
     }
 }
 
@@ -110,5 +121,5 @@ fn limits_of_a_role_and_of_a_database_end_no_session_of_envctl() {
             ),
         );
     }
-    life(&project);
+    life(&project, &pairs::rows(RESTORES.into(), |row| [row.0, row.1, row.2].map(str::to_owned)));
 }

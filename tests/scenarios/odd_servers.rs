@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::rig::{CANARY, Wanted, docker};
+use crate::support::timing::is_long;
 use crate::support::{Project, Proxy, Running, Server, Snapshot};
 
 #[test]
@@ -88,9 +89,11 @@ fn hostile_database_names_survive_backup_and_restore() {
         assert_eq!(project.digest(), digest, "{name}");
         project.run(&["restore", "undo", "--yes"]).code(0);
         assert_eq!(project.sql("select count(*) from item"), "0", "{name}");
-        project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0);
+        if is_long() {
+            project.run(&["restore", "latest", "--yes", "--no-backup"]).code(0);
+            assert_eq!(project.digest(), digest, "{name}");
+        }
         project.drop_siblings();
-        assert_eq!(project.digest(), digest, "{name}");
     }
 }
 

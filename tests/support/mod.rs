@@ -15,6 +15,7 @@
 
 pub mod hints;
 pub mod invariants;
+pub mod pairs;
 pub mod project;
 pub mod proxy;
 pub mod pty;
