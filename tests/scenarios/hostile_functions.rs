@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::support::Project;
 use crate::support::rig::Server;
+use crate::support::timing::is_long;
 
 /// Names in front of an opening parenthesis in our sources: among them are all functions that our statements call.
 fn called_names(folder: &Path, names: &mut BTreeSet<String>) {
@@ -107,7 +108,19 @@ fn no_statement_calls_a_function_or_an_operator_of_the_database() {
             &["backup", "--all-databases"],
             &["restore", "previous", "--drop", "all", "--yes"],
         ];
+        // Both versions meet every kind of statement; the longest of them one version each.
+        let elsewhere: &[&[&str]] = if server.container == Server::shared(15).container {
+            &[
+                &["backup", "--transport", "exec", "--format", "custom"],
+                &["restore", "latest", "--yes", "-j", "2"],
+            ]
+        } else {
+            &[&["backup", "--all-databases"]]
+        };
         for command in commands {
+            if !is_long() && elsewhere.contains(command) {
+                continue;
+            }
             let ran = project.run(command);
             let fine = ran.code == 0 || command == &["doctor"] && ran.code == 9;
             assert!(fine, "{command:?}: {}", ran.err());

@@ -3,7 +3,6 @@
 use std::fs;
 
 use crate::support::rig::Wanted;
-use crate::support::timing::is_long;
 use crate::support::{Project, Server, Snapshot};
 
 /// A database that belongs to a role of its own, which may log in and has these other rights.
@@ -39,9 +38,7 @@ fn an_owner_who_may_create_databases_takes_one_through_its_whole_life() {
             ),
         );
         let digest = project.digest();
-        // The format makes no difference of versions.
-        let formats = if major == 15 && !is_long() { &["plain"][..] } else { &["plain", "custom"] };
-        for format in formats.iter().copied() {
+        for format in ["plain", "custom"] {
             project.run(&["backup", "--format", format]).code(0);
             project.sql("delete from item");
             let told = project.run(&["restore", "latest", "--yes"]).code(0);
