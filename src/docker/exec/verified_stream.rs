@@ -48,71 +48,86 @@ pub(crate) async fn run(
     blocks: mpsc::Sender<Vec<u8>>,
     stall_limit: Duration,
 ) -> Result<VerifiedExit> {
-    let nonce = crate::random::nonce();
-    let exec = container.exec(&wrapped(spec, &nonce)).await?;
-    follow(container, exec, spec, &nonce, blocks, stall_limit).await
+    let stream = VerifiedStream::new(container, spec, stall_limit);
+    let exec = container.exec(&stream.wrapped()).await?;
+    stream.follow(exec, blocks).await
 }
 
-/// `spec` with an end marker that holds this token.
-pub(crate) fn wrapped(spec: &ExecSpec, nonce: &str) -> ExecSpec {
-    ExecSpec { argv: end_marker::wrap(nonce, &spec.argv), stdin: true, tty: false, ..spec.clone() }
-}
-
-/// Follows what was started as [`wrapped`] to its verified end.
-pub(crate) async fn follow(
-    container: &Container,
-    exec: Exec,
-    spec: &ExecSpec,
-    nonce: &str,
-    blocks: mpsc::Sender<Vec<u8>>,
+/// A tool beside or in a container whose output is read to its end marker.
+pub(crate) struct VerifiedStream<'a> {
+    container: &'a Container,
+    spec: &'a ExecSpec,
+    nonce: String,
     stall_limit: Duration,
-) -> Result<VerifiedExit> {
-    let Exec { mut output, mut input, handle } = exec;
-    let mut stream = Stream {
-        splitter: EndMarkerParser::new(nonce),
-        block: Vec::with_capacity(BLOCK),
-        full: Vec::new(),
-        stderr: StderrTail::default(),
-        broken: None,
-        started: false,
-    };
-    loop {
-        let more = {
-            let mut sink = |which, bytes: &[u8]| stream.take(which, bytes);
-            if let Ok(result) = tokio::time::timeout(stall_limit, output.read(&mut sink)).await {
-                result.map_err(|cause| stream.explain(cause, spec))?
-            } else {
-                silent(container, spec.program(), stall_limit).await?;
-                continue;
-            }
+}
+
+impl<'a> VerifiedStream<'a> {
+    /// Gives the tool of `spec` an end marker.
+    pub(crate) fn new(container: &'a Container, spec: &'a ExecSpec, stall_limit: Duration) -> Self {
+        Self { container, spec, nonce: crate::random::nonce(), stall_limit }
+    }
+
+    /// Returns the command that runs the tool and prints the end marker.
+    pub(crate) fn wrapped(&self) -> ExecSpec {
+        let spec = self.spec.clone();
+        ExecSpec { argv: end_marker::wrap(&self.nonce, &spec.argv), stdin: true, tty: false, ..spec }
+    }
+
+    /// Returns the tool's name, for messages.
+    pub(crate) fn program(&self) -> &str {
+        self.spec.program()
+    }
+
+    /// Follows the command that [`VerifiedStream::wrapped`] returns, once it runs, to its verified end.
+    pub(crate) async fn follow(&self, exec: Exec, blocks: mpsc::Sender<Vec<u8>>) -> Result<VerifiedExit> {
+        let Self { container, spec, ref nonce, stall_limit } = *self;
+        let Exec { mut output, mut input, handle } = exec;
+        let mut stream = Stream {
+            splitter: EndMarkerParser::new(nonce),
+            block: Vec::with_capacity(BLOCK),
+            full: Vec::new(),
+            stderr: StderrTail::default(),
+            broken: None,
+            started: false,
         };
-        if let Some(broken) = stream.broken.take() {
-            return Err(
-                error::integrity(format!("the output of {} is damaged", spec.program())).because(broken)
-            );
-        }
-        stream.send_full(&blocks).await?;
-        if stream.started {
-            // The daemon hands out 8 KiB at a time. Letting its socket fill for a moment (it holds 200 KiB)
-            // makes one read of what were seven; measured: half of the client's CPU, no time lost.
-            tokio::time::sleep(BREATH).await;
-        }
-        if let Some(exit_code) = stream.splitter.exit_code() {
-            let begun = stream.started || !stream.block.is_empty();
-            stream.send_rest(&blocks).await?;
-            // Everything is in hand; the tool may go. Whether it hears us changes nothing any more.
-            let _ = input.write(end_marker::ACKNOWLEDGEMENT).await;
-            if exit_code != 0 {
-                // The daemon copies stdout and stderr each by itself: the reason may come behind the end mark.
-                let mut sink = |which, bytes: &[u8]| stream.take_keywords(which, bytes);
-                let rest = async { while let Ok(true) = output.read(&mut sink).await {} };
-                let _ = tokio::time::timeout(LATE_MESSAGES, rest).await;
+        loop {
+            let more = {
+                let mut sink = |which, bytes: &[u8]| stream.take(which, bytes);
+                if let Ok(result) = tokio::time::timeout(stall_limit, output.read(&mut sink)).await {
+                    result.map_err(|cause| stream.explain(cause, spec))?
+                } else {
+                    silent(container, spec.program(), stall_limit).await?;
+                    continue;
+                }
+            };
+            if let Some(broken) = stream.broken.take() {
+                return Err(
+                    error::integrity(format!("the output of {} is damaged", spec.program())).because(broken)
+                );
             }
-            return Ok(VerifiedExit { exit_code, stderr: stream.stderr_tail(), begun });
-        }
-        if !more {
-            let code = handle.exit_code().await.unwrap_or(None);
-            return Err(stream.unproven(spec, container, code).await);
+            stream.send_full(&blocks).await?;
+            if stream.started {
+                // The daemon hands out 8 KiB at a time. Letting its socket fill for a moment (it holds 200 KiB)
+                // makes one read of what were seven; measured: half of the client's CPU, no time lost.
+                tokio::time::sleep(BREATH).await;
+            }
+            if let Some(exit_code) = stream.splitter.exit_code() {
+                let begun = stream.started || !stream.block.is_empty();
+                stream.send_rest(&blocks).await?;
+                // Everything is in hand; the tool may go. Whether it hears us changes nothing any more.
+                let _ = input.write(end_marker::ACKNOWLEDGEMENT).await;
+                if exit_code != 0 {
+                    // The daemon copies stdout and stderr each by itself: the reason may come behind the end mark.
+                    let mut sink = |which, bytes: &[u8]| stream.take_keywords(which, bytes);
+                    let rest = async { while let Ok(true) = output.read(&mut sink).await {} };
+                    let _ = tokio::time::timeout(LATE_MESSAGES, rest).await;
+                }
+                return Ok(VerifiedExit { exit_code, stderr: stream.stderr_tail(), begun });
+            }
+            if !more {
+                let code = handle.exit_code().await.unwrap_or(None);
+                return Err(stream.unproven(spec, container, code).await);
+            }
         }
     }
 }

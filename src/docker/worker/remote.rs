@@ -8,15 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{WorkerError, WorkerFactory};
+use super::{Worker, WorkerError};
 use crate::cancel::CancelToken;
-use crate::docker::container::Container;
-use crate::docker::exec::spec::ExecSpec;
-use crate::docker::exec::verified_stream::{VerifiedExit, follow, wrapped};
+use crate::docker::exec::verified_stream::{VerifiedExit, VerifiedStream};
 use crate::docker::worker::exit_status;
 use crate::docker::worker::exit_status::unfit;
-use crate::fsutil::private_dir::PrivateDir;
-use crate::random::nonce;
 
 /// Time limit for the engine's report of a worker's end, after the worker's stream has ended.
 const ITS_END: Duration = Duration::from_secs(2);
@@ -24,37 +20,29 @@ const ITS_END: Duration = Duration::from_secs(2);
 /// A shell's exit code for what SIGKILL has ended.
 const KILLED: u8 = 128 + 9;
 
-/// Runs `tool` there and sends its stdout to `blocks`; the worker is gone afterwards. `private_dir` is where a later
-/// run sees that we live.
+/// Runs the worker, made for the wrapped command of `stream`, and sends its tool's stdout to `blocks`. The caller ends
+/// the worker.
 ///
 /// # Errors
 /// [`super::Unfit`]: it cannot serve. Otherwise as [`crate::docker::exec::verified_stream::run`].
 pub(crate) async fn run(
-    database: &Container,
-    worker_factory: &WorkerFactory,
-    private_dir: PrivateDir,
-    tool: &ExecSpec,
+    worker: &Worker,
+    stream: &VerifiedStream<'_>,
     blocks: mpsc::Sender<Vec<u8>>,
-    stall_limit: Duration,
     cancel: &CancelToken,
 ) -> Result<VerifiedExit, WorkerError> {
-    let nonce = nonce();
-    let worker = worker_factory.worker(database, private_dir, &wrapped(tool, &nonce));
     let ran = async {
-        let exec = worker.start().await?;
-        let followed = follow(database, exec, tool, &nonce, blocks, stall_limit).await;
+        let followed = stream.follow(worker.start().await?, blocks).await;
         // Where the shell outlives its tool it reports 137; where both were killed the stream breaks off.
         if followed.as_ref().map_or(true, |end| end.exit_code == KILLED) {
             let ended = tokio::time::timeout(ITS_END, worker.ended()).await;
             if matches!(ended, Ok(Ok(end)) if end.out_of_memory) {
-                return Err(WorkerError::Failed(exit_status::starved(tool.program())));
+                return Err(WorkerError::Failed(exit_status::starved(stream.program())));
             }
         }
         followed.map_err(WorkerError::Failed)
     };
-    let ran = cancel.run_until_cancelled(ran).await;
-    worker.end().await;
-    let end = ran??;
+    let end = cancel.run_until_cancelled(ran).await??;
     match unfit(&end.stderr).filter(|_| end.exit_code != 0 && !end.begun) {
         Some(unfit) => Err(unfit.into()),
         None => Ok(end),

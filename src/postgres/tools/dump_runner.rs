@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::cancel::CancelToken;
 use crate::docker::exec::verified_stream;
-use crate::docker::exec::verified_stream::VerifiedExit;
+use crate::docker::exec::verified_stream::{VerifiedExit, VerifiedStream};
 use crate::docker::worker::types::Limits;
 use crate::docker::worker::{Unfit, Worker, WorkerError, WorkerFactory, remote, run_to_end, stdout_fifo};
 use crate::docker::{Container, ExecSpec, worker};
@@ -250,10 +250,13 @@ impl DumpRunner<'_> {
     ) -> Result<VerifiedExit, WorkerError> {
         let spec = pg_dump::to_stdout(access, self.options, self.application);
         let spec = worker_access::over_tcp(spec, port);
-        let (database, stall_limit) = (self.container, self.stall_limit);
         let run = async |spec: &ExecSpec, blocks| {
-            let private_dir = worker_factory.private_dir()?;
-            remote::run(database, worker_factory, private_dir, spec, blocks, stall_limit, self.cancel).await
+            let stream = VerifiedStream::new(self.container, spec, self.stall_limit);
+            let worker =
+                worker_factory.worker(self.container, worker_factory.private_dir()?, &stream.wrapped());
+            let ran = remote::run(&worker, &stream, blocks, self.cancel).await;
+            worker.end().await;
+            ran
         };
         self.packed_or_not(&spec, blocks, run).await
     }
