@@ -1,7 +1,7 @@
 //! Making a backup: pg_dump in the container, verified, compressed on all cores, named when it is safe.
 //!
 //! The way of a byte: worker → FIFO, or daemon → demultiplexer → end marker (see
-//! [`crate::postgres::tools::dump_runner`]); then blocks of
+//! [`crate::postgres::tools::runner`]); then blocks of
 //! 1 MiB, bounded → scanner → compressor → temporary file. Memory is constant. The file gets its name only after
 //! pg_dump's own exit code, the dump's own trailer, the packed stream's end and the disk's word; otherwise nothing is
 //! left of it.
@@ -27,9 +27,10 @@ use crate::postgres::lock::{self, LockMode};
 use crate::postgres::rights::MAY_END;
 use crate::postgres::search_path::SearchPath;
 use crate::postgres::search_path_dependents::Reliance;
-use crate::postgres::tools::dump_runner::{DumpKind, DumpRunner, TransportChoice, TransportUsed};
+use crate::postgres::tools::dump_runner::DumpRunner;
 use crate::postgres::tools::pg_dump::WireCompression as FileEncoding;
-use crate::postgres::{Access, Session, orphan_sessions};
+use crate::postgres::tools::runner::{DumpKind, TransportUsed};
+use crate::postgres::{Session, orphan_sessions};
 use crate::progress::Event;
 use crate::repository::authenticity::{Authenticity, allowed};
 use crate::repository::manifest::{Manifest, RestoreHints, SCHEMA, Verification, VerificationLevel};
@@ -82,8 +83,15 @@ pub(crate) async fn create(
     progress.step(&format!("dumping {}", facts.database));
     let dumper = operation.application_name(SessionRole::Dump);
     let plain = request.dump.format == Format::Plain;
+    let (kind, bytes) = match request.dump.format {
+        Format::Plain | Format::Custom => (DumpKind::Stream, facts.table_bytes),
+        // Nothing but a worker writes it.
+        Format::Directory => (DumpKind::Files, u64::MAX),
+    };
+    let runner = request.ways.choose(&mut session, operation, kind, bytes).await?;
     let dumping = DumpRunner {
-        container,
+        runner: &runner,
+        access: session.access(),
         options: &request.dump,
         // An archive is packed as it is.
         compression: plain
@@ -93,19 +101,9 @@ pub(crate) async fn create(
         stall_limit: request.stall_limit,
         cancel,
     };
-    let worth = match request.dump.format {
-        Format::Plain | Format::Custom => (DumpKind::Stream, facts.table_bytes),
-        // Nothing but a worker writes it.
-        Format::Directory => (DumpKind::Files, u64::MAX),
-    };
-    let chosen = request.ways.choose(&mut session, operation, worth).await?;
     let outcome = match request.dump.format {
-        Format::Plain | Format::Custom => {
-            streamed(&dumping, chosen, session.access(), output, request, &facts).await
-        }
-        Format::Directory => {
-            directory_format::gather(&dumping, chosen, session.access(), output, request).await
-        }
+        Format::Plain | Format::Custom => streamed(&dumping, output, request, &facts).await,
+        Format::Directory => directory_format::gather(&dumping, output, request).await,
     };
     let (packed, end, way) = match outcome {
         Ok(both) => both,
@@ -157,15 +155,13 @@ async fn end_dump(mut session: Session, dumper: &str) {
 /// Dumps and packs side by side.
 async fn streamed(
     dumping: &DumpRunner<'_>,
-    chosen: TransportChoice,
-    access: &Access,
     output: BackupSink,
     request: &BackupRequest,
     facts: &DatabaseInfo,
 ) -> Result<(WrittenBackup, VerifiedExit, TransportUsed)> {
     let (blocks, receiver) = mpsc::channel(4);
     let compression = output.pack(receiver, request, facts.table_bytes);
-    let dumped = dumping.run(chosen, &request.ways, access, blocks).await;
+    let dumped = dumping.run(blocks).await;
     // The sender is gone by now, so the compression thread has seen the end of its input.
     judge(dumped, join(compression).await, request)
 }

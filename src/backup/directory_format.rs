@@ -22,8 +22,8 @@ use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::operation::Operation;
-use crate::postgres::Access;
-use crate::postgres::tools::dump_runner::{DIRECTORY, DumpRunner, TransportChoice, TransportUsed};
+use crate::postgres::tools::dump_runner::{DIRECTORY, DumpRunner};
+use crate::postgres::tools::runner::TransportUsed;
 use crate::progress::{Event, Progress};
 
 /// Dumps, then checks and tars what was dumped.
@@ -32,14 +32,12 @@ use crate::progress::{Event, Progress};
 /// Errors of a streamed backup, see [`super::create::create`].
 pub(crate) async fn gather(
     dumping: &DumpRunner<'_>,
-    chosen: TransportChoice,
-    access: &Access,
     output: BackupSink,
     request: &BackupRequest,
 ) -> Result<(WrittenBackup, VerifiedExit, TransportUsed)> {
     let Operation { cancel, progress, .. } = &request.operation;
     let seen = |done| progress.on(Event::Bytes { done, total: None });
-    let (end, worker, directory) = dumping.dump_into_directory(chosen, &request.ways, access, seen).await?;
+    let (end, worker, directory) = dumping.dump_into_directory(request.ways.disk.as_deref(), seen).await?;
     if end.exit_code != 0 {
         return Err(dump_failed(&end, request));
     }

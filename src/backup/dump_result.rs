@@ -5,7 +5,7 @@ use crate::backup::sink::WrittenBackup;
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::dump::sql::Completeness;
 use crate::error::{self, Error, Result};
-use crate::postgres::tools::dump_runner::TransportUsed;
+use crate::postgres::tools::runner::TransportUsed;
 
 /// Which of the two sides failed first, and whether what arrived is whole.
 ///

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::codec::Compression;
 use crate::operation::Operation;
 use crate::postgres::Access;
-use crate::postgres::tools::dump_runner::TransportOptions;
 use crate::postgres::tools::pg_dump::DumpOptions;
+use crate::postgres::tools::runner::TransportOptions;
 use crate::repository::authenticity::ManifestKey;
 use crate::repository::manifest::{BackupSource, Purpose};
 

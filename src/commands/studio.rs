@@ -1,7 +1,6 @@
 //! `envctl studio`: Prisma Studio in the backend's container, or beside a database whose project has none, tunnelled to this machine.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,17 +8,17 @@ use serde::Serialize;
 
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
+use crate::commands::transport_args::WayArgs;
 use crate::consent::{Guard, Plan};
 use crate::docker::forward::{Forward, ForwardMethod, answers, find_way, listen, serve};
-use crate::docker::worker::types::Limits;
-use crate::docker::worker::{Unfit, WorkerFactory};
-use crate::docker::{Container, ContainerInfo, worker};
+use crate::docker::worker::Unfit;
+use crate::docker::{Container, ContainerInfo};
 use crate::environment::Role;
 use crate::environment::selector::ContainerSelector;
 use crate::error::{self, ErrorKind, Result};
-use crate::migrations::prisma::{Studio, StudioCli};
-use crate::operation::OperationId;
+use crate::migrations::prisma::{Studio, StudioCli, StudioImage};
 use crate::postgres::connect::FirstSession;
+use crate::postgres::tools::runner::DumpKind;
 use crate::postgres::tools::worker_access::ListenAddress;
 use crate::progress::Progress;
 use crate::secret::Secret;
@@ -80,10 +79,7 @@ pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
             let url = address_for(backend, &found).await?;
             Studio::start(backend, cli, port, &url).await?
         }
-        StudioHost::OwnImage(image, program) => {
-            let listens = listens?;
-            beside(&stack, &found, &listens, (image, program.as_deref()), port).await?
-        }
+        StudioHost::OwnImage(image) => beside(&stack, &found, listens?, image, port).await?,
     };
     let container = studio.container().clone();
     let served = async {
@@ -148,15 +144,15 @@ impl fmt::Display for StudioPlan {
 enum StudioHost {
     /// In the backend, by this CLI.
     Backend(Container, StudioCli),
-    /// In a worker from this image; by this program, where one is named.
-    OwnImage(String, Option<String>),
+    /// In a worker from this image.
+    OwnImage(StudioImage),
 }
 
 impl StudioHost {
     fn arguments(&self) -> String {
         match self {
             Self::Backend(..) => String::new(),
-            Self::OwnImage(image, _) => format!(", in a container of its own from {image}"),
+            Self::OwnImage(own) => format!(", in a container of its own from {}", own.image),
         }
     }
 }
@@ -165,7 +161,8 @@ impl StudioHost {
 async fn home(stack: &StackContext) -> Result<StudioHost> {
     let (environment, settings) = (&stack.environment, &stack.settings);
     let (program, image) = (&settings.migrations.studio, &settings.migrations.studio_image);
-    let own_image = |image: &String| StudioHost::OwnImage(image.clone(), program.clone());
+    let own_image =
+        |image: &String| StudioHost::OwnImage(StudioImage { image: image.clone(), program: program.clone() });
     let has_backend = environment.members.iter().any(|member| member.role == Some(Role::Backend));
     let picked = environment.pick(&ContainerSelector::Backend, settings.target.index);
     let backend = match (picked, image) {
@@ -198,26 +195,19 @@ fn no_studio(backend: &ContainerInfo) -> error::Error {
 async fn beside(
     stack: &StackContext,
     found: &ConnectedDatabase,
-    listens: &std::result::Result<ListenAddress, Unfit>,
-    home: (&str, Option<&str>),
+    listens: std::result::Result<ListenAddress, Unfit>,
+    image: &StudioImage,
     port: u16,
 ) -> Result<Studio> {
-    let database = &found.container;
-    let unfit = |unfit: &Unfit| error::tool(format!("Studio cannot run beside the database: {unfit}"));
-    let listens = listens.as_ref().map_err(unfit)?;
-    let places = stack.all_private_dirs();
-    let homes: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
-    for left in stack.cancel.run_until_cancelled(worker::reap(database.engine(), &homes)).await? {
-        let short = left.operation.short();
-        stack.ui.warn(&format!("removed the worker of envctl/{short}, orphan of an envctl that was killed"));
-    }
-    let limits = Limits { memory: stack.settings.workers.memory, cpus: stack.settings.workers.cpus };
-    let worker_factory =
-        WorkerFactory::open(database.engine(), &OperationId::new(), &stack.private_dirs(), limits).await;
-    let worker_factory = worker_factory.map_err(|why| unfit(&why))?;
-    let (host, number) = listens.parts();
+    let (database, operation) = (&found.container, stack.operation());
+    let ways = WayArgs::default().ways(stack, &stack.settings)?;
+    ways.remove_orphans(database, &operation).await?;
+    let workers = ways.workers(database, &operation.id, listens, DumpKind::Files).await;
+    let workers =
+        workers.map_err(|unfit| error::tool(format!("Studio cannot run beside the database: {unfit}")))?;
+    let (host, number) = workers.server().parts();
     let url = found.access.url(database, host, number.unwrap_or(5432)).await?;
-    Studio::start_beside(database, &worker_factory, home, port, &url, &stack.cancel).await
+    Studio::start_beside(&workers, image, port, &url, &operation.cancel).await
 }
 
 /// Tries until Studio answers.

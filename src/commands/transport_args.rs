@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::config::Settings;
 use crate::docker::worker::types::Limits;
 use crate::error::Result;
-use crate::postgres::tools::dump_runner::TransportOptions;
+use crate::postgres::tools::runner::TransportOptions;
 
 /// Options for the transport of a dump, and for the resources of a worker.
 #[derive(clap::Args, Clone, Debug, Default)]

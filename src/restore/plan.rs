@@ -16,7 +16,7 @@ use crate::fsutil::atomic_file::home_of;
 use crate::operation::Operation;
 use crate::postgres::preflight::{self, Findings};
 use crate::postgres::search_path::SearchPath;
-use crate::postgres::tools::dump_runner::{Transport, TransportOptions};
+use crate::postgres::tools::runner::{Transport, TransportOptions};
 use crate::postgres::{Access, Session};
 use crate::repository::authenticity::Authenticity;
 use crate::restore::all_databases::Roles;

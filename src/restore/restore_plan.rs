@@ -13,7 +13,7 @@ use crate::dump::sql::{ExtensionPlace, LeftOut, Rules};
 use crate::operation::Operation;
 use crate::postgres::preflight::Findings;
 use crate::postgres::search_path::SearchPath;
-use crate::postgres::tools::dump_runner::TransportOptions;
+use crate::postgres::tools::runner::TransportOptions;
 use crate::postgres::version::ServerVersion;
 use crate::postgres::{Access, connections};
 use crate::repository::authenticity::Authenticity;

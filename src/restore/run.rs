@@ -18,10 +18,10 @@ use crate::operation::{Operation, SessionRole};
 use crate::postgres::canceller::Canceller;
 use crate::postgres::lock::{self, LockMode};
 use crate::postgres::preflight::{self, CreateFrom, Findings};
-use crate::postgres::tools::dump_runner::DumpKind;
 use crate::postgres::tools::load_runner::LoadRunner;
 use crate::postgres::tools::load_settings::LoadSettings;
 use crate::postgres::tools::pg_restore;
+use crate::postgres::tools::runner::DumpKind;
 use crate::postgres::version::ServerVersion;
 use crate::postgres::{Access, Session, maintenance_database, orphan_sessions};
 use crate::progress::{Event, Progress};
@@ -229,9 +229,9 @@ async fn beside(
         // What nobody has counted yet (a pipe) may be large.
         _ => plan.bytes.unwrap_or(u64::MAX),
     };
-    let chosen = plan.ways.choose(admin, &plan.operation, (DumpKind::Files, expected)).await?;
+    let runner = plan.ways.choose(admin, &plan.operation, DumpKind::Files, expected).await?;
     let loading = cancel.run_until_cancelled(LoadSettings::of(admin)).await??;
-    let loaders = LoadRunner::new(container, chosen, plan.ways.transport, loading, progress);
+    let loaders = LoadRunner::new(runner, loading, progress);
     let properties = &properties;
     let filling = StagingLoad {
         container,

@@ -63,6 +63,8 @@ pub(crate) enum Unfit {
     NotConnected(String),
     /// The tool is not in the image, or cannot be run by this user: the engine's words.
     NoTool(String),
+    /// No worker was chosen: the reason.
+    NotChosen(String),
 }
 
 impl fmt::Display for Unfit {
@@ -77,6 +79,7 @@ impl fmt::Display for Unfit {
             Self::NoPort => f.write_str("PostgreSQL listens on no TCP port"),
             Self::NotConnected(text) => write!(f, "the worker cannot connect: {text}"),
             Self::NoTool(text) => write!(f, "the worker cannot run its tool: {text}"),
+            Self::NotChosen(why) => f.write_str(why),
         }
     }
 }
@@ -99,6 +102,15 @@ pub(crate) enum WorkerError {
 impl From<Unfit> for WorkerError {
     fn from(unfit: Unfit) -> Self {
         Self::Unfit(unfit)
+    }
+}
+
+impl From<WorkerError> for Error {
+    fn from(failure: WorkerError) -> Self {
+        match failure {
+            WorkerError::Unfit(unfit) => unfit.into(),
+            WorkerError::Failed(error) => error,
+        }
     }
 }
 
@@ -150,13 +162,7 @@ impl WorkerFactory {
         } else {
             format!("{}:{}", rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
         };
-        Ok(Self {
-            operation: operation.clone(),
-            private_dirs: private_dirs.to_owned(),
-            limits,
-            user,
-            remote: false,
-        })
+        Ok(Self { user, remote: false, ..Self::remote(operation, private_dirs, limits) })
     }
 
     /// For workers on the daemon's own machine, which is another one. They are nobody there.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 pub(crate) use cli::{GUARD, PrismaCli, PrismaSettings};
 pub(crate) use fetch_files::fetch;
-pub(crate) use studio::{Studio, StudioCli};
+pub(crate) use studio::{Studio, StudioCli, StudioImage};
 
 use super::plan::MigrationPlan;
 use super::sql::{ResolvePlan, SqlDriver};

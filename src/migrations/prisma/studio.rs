@@ -11,9 +11,10 @@ use crate::cancel::CancelToken;
 use crate::docker::exec::demux::Output;
 use crate::docker::exec::kill_tree::{SurvivingProcesses, TAG, end_marked};
 use crate::docker::exec::{Exec, ExecInput, ExecOutput};
-use crate::docker::worker::{Unfit, Worker, WorkerFactory};
+use crate::docker::worker::{Unfit, Worker};
 use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Error, Result};
+use crate::postgres::tools::runner::WorkerRunner;
 use crate::random::nonce;
 use crate::secret::Secret;
 
@@ -108,6 +109,14 @@ impl StudioCli {
     }
 }
 
+/// Image that Studio runs from where the project has none.
+pub(crate) struct StudioImage {
+    /// Image on the daemon's machine.
+    pub(crate) image: String,
+    /// Prisma CLI in the image, where one was configured.
+    pub(crate) program: Option<String>,
+}
+
 /// A Studio that was started.
 pub(crate) struct Studio {
     container: Container,
@@ -144,55 +153,48 @@ impl Studio {
         let spec = ExecSpec::new(argv)
             .env(TAG, argument.clone())
             .env("ENVCTL_STUDIO_URL", url.expose())
-            .env("DATABASE_URL", url.expose())
-            .env("CHECKPOINT_DISABLE", "1")
-            .env("PRISMA_HIDE_UPDATE_MESSAGE", "1")
-            .env("NO_COLOR", "1")
-            .with_stdin();
-        let Exec { output, input, .. } = container.exec(&spec).await?;
-        let (container, place) = (container.clone(), StudioPlace::Backend(argument));
-        Ok(Self { container, output, input, place, arguments: Vec::new() })
+            .env("DATABASE_URL", url.expose());
+        let exec = container.exec(&quiet(spec).with_stdin()).await?;
+        Ok(Self::started(container.clone(), exec, StudioPlace::Backend(argument)))
     }
 
-    /// Starts it in a worker beside `database`, from `image`, which is on the daemon's machine; `program` is the CLI
-    /// in there, where that was configured.
+    /// Starts it in a worker from `image`, beside the database.
     ///
     /// # Errors
     /// Kind `Tool`: no such image, no worker can be made; `Cancelled`. In every case nothing of it is left.
     pub(crate) async fn start_beside(
-        database: &Container,
-        worker_factory: &WorkerFactory,
-        (image, program): (&str, Option<&str>),
+        workers: &WorkerRunner,
+        image: &StudioImage,
         port: u16,
         url: &Secret,
         cancel: &CancelToken,
     ) -> Result<Self> {
+        let StudioImage { image, program } = image;
         let unfit = |unfit: Unfit| no_worker(unfit, image);
-        let private_dir = worker_factory.private_dir().map_err(unfit)?;
+        let port = port.to_string();
+        let argv = ["sh", "-c", SERVE, "sh", program.as_deref().unwrap_or_default(), LOOK, &port];
+        let worker = workers.worker(&quiet(ExecSpec::new(argv))).map_err(unfit)?.of_image(image);
+        let private_dir = &worker.private_dir;
         let left = private_dir.secret("url", url.expose().as_bytes());
         let left = left.and_then(|()| private_dir.secret("prisma.config.mjs", IMAGE_CONFIG.as_bytes()));
         left.map_err(|cause| unfit(Unfit::NoPrivateDir(cause.to_string())))?;
-        let port = port.to_string();
-        let argv = ["sh", "-c", SERVE, "sh", program.unwrap_or_default(), LOOK, &port];
-        let tool = ExecSpec::new(argv)
-            .env("CHECKPOINT_DISABLE", "1")
-            .env("PRISMA_HIDE_UPDATE_MESSAGE", "1")
-            .env("NO_COLOR", "1");
-        let worker = worker_factory.worker(database, private_dir, &tool).of_image(image);
         let started = async {
             let exec = worker.start().await.map_err(unfit)?;
             Ok((worker.container().await?, exec))
         };
         match cancel.run_until_cancelled(started).await.and_then(|started| started) {
-            Ok((container, Exec { output, input, .. })) => {
-                let place = StudioPlace::Worker(Box::new(worker));
-                Ok(Self { container, output, input, place, arguments: Vec::new() })
+            Ok((container, exec)) => {
+                Ok(Self::started(container, exec, StudioPlace::Worker(Box::new(worker))))
             }
             Err(error) => {
                 worker.end().await;
                 Err(error)
             }
         }
+    }
+
+    fn started(container: Container, Exec { output, input, .. }: Exec, place: StudioPlace) -> Self {
+        Self { container, output, input, place, arguments: Vec::new() }
     }
 
     /// The container it runs in.
@@ -235,6 +237,11 @@ impl Studio {
             StudioPlace::Backend(argument) => end_marked(&container, None, &argument).await,
         }
     }
+}
+
+/// Adds what keeps Prisma from asking the network for news, and from colours.
+fn quiet(spec: ExecSpec) -> ExecSpec {
+    spec.env("CHECKPOINT_DISABLE", "1").env("PRISMA_HIDE_UPDATE_MESSAGE", "1").env("NO_COLOR", "1")
 }
 
 fn no_worker(unfit: Unfit, image: &str) -> Error {

@@ -9,5 +9,6 @@ pub(crate) mod pg_dump;
 pub(crate) mod pg_restore;
 pub(crate) mod psql;
 pub(crate) mod psql_output;
+pub(crate) mod runner;
 pub(crate) mod statement_error;
 pub(crate) mod worker_access;

@@ -73,10 +73,9 @@ pub(crate) fn packed(mut spec: ExecSpec, packed: WireCompression) -> ExecSpec {
     spec
 }
 
-/// `pg_dump` into a file or directory of its own, `path`. Without a sync of its own: into a FIFO that fails, and whoever
-/// reads it syncs what they make of it.
-pub(crate) fn to_file(access: &Access, options: &DumpOptions, application: &str, path: &str) -> ExecSpec {
-    let mut spec = to_stdout(access, options, application);
+/// Makes a `pg_dump` to stdout one into a file or directory, `path`. Without a sync of its own: into a FIFO that fails,
+/// and whoever reads it syncs what they make of it.
+pub(crate) fn to_file(mut spec: ExecSpec, path: &str) -> ExecSpec {
     spec.argv.insert(1, format!("--file={path}"));
     spec.argv.insert(1, "--no-sync".to_owned());
     spec

@@ -4,9 +4,8 @@
 //! Promise: a password is written into a file that only the worker's user reads, and only once the server has asked;
 //! it is in no variable and on no command line, both of which the engine shows.
 
-use crate::docker::worker::Unfit;
+use crate::docker::worker::{Unfit, WorkerError};
 use crate::docker::{Container, ExecSpec};
-use crate::error::Result;
 use crate::fsutil::private_dir;
 use crate::fsutil::private_dir::PrivateDir;
 use crate::postgres::access::Access;
@@ -67,23 +66,21 @@ pub(crate) fn with_passfile(spec: ExecSpec) -> ExecSpec {
     spec.env("PGPASSFILE", private_dir::inside(PASSFILE))
 }
 
-/// Leaves the password in the private directory; false where none is known.
+/// Leaves the password in the private directory.
 ///
 /// # Errors
-/// Kind `Tool`: its source cannot be read. [`Unfit::NoPrivateDir`]: it cannot be written.
+/// Kind `Tool`: its source cannot be read. [`Unfit`]: none is known, or it cannot be written.
 pub(crate) async fn leave_password(
     container: &Container,
     access: &Access,
     private_dir: &PrivateDir,
-) -> Result<std::result::Result<bool, Unfit>> {
-    let Some(password) = access.known_password(container).await? else { return Ok(Ok(false)) };
+) -> Result<(), WorkerError> {
+    let Some(password) = access.known_password(container).await? else {
+        let unknown = "the server wants a password, and none is known".to_owned();
+        return Err(Unfit::NotConnected(unknown).into());
+    };
     let written = private_dir.secret(PASSFILE, passfile(password.expose()).expose().as_bytes());
-    Ok(written.map(|()| true).map_err(|e| Unfit::NoPrivateDir(e.to_string())))
-}
-
-/// The server asked, and nobody knows an answer.
-pub(crate) fn no_password() -> Unfit {
-    Unfit::NotConnected("the server wants a password, and none is known".to_owned())
+    Ok(written.map_err(|e| Unfit::NoPrivateDir(e.to_string()))?)
 }
 
 /// The words of a libpq that had no password to send.

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use crate::cancel::CancelToken;
 use crate::codec::Digest;
 use crate::docker::Container;
+use crate::docker::worker::WorkerError;
 use crate::dump::archive::ListFilter;
 use crate::dump::archive::files::Members;
 use crate::dump::format::Format;
@@ -17,7 +18,7 @@ use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::private_dir::PrivateDir;
 use crate::operation::Operation;
 use crate::postgres::Access;
-use crate::postgres::tools::load_runner::LoadRunner;
+use crate::postgres::tools::load_runner::{ArchiveLoad, LoadRunner};
 use crate::postgres::tools::pg_restore;
 use crate::postgres::tools::statement_error::LoadFailure;
 use crate::progress::Event;
@@ -133,13 +134,12 @@ impl ParallelArchive {
         }
         let over = if jobs == 1 { "one session".to_owned() } else { format!("{jobs} sessions") };
         progress.step(&format!("loading {} by pg_restore over {over}", self.path.display()));
-        let end = match loaders
-            .pg_restore(access, application, (&archive, list.as_deref(), options), jobs, cancel)
-            .await?
-        {
+        let archive = ArchiveLoad { path: &archive, list: list.as_deref(), options, jobs };
+        let end = match loaders.pg_restore(access, application, archive, cancel).await {
             Ok(end) => end,
-            Err(unfit) if loaders.needs_worker() => return Err(Error::from(unfit).into()),
-            Err(unfit) => {
+            Err(WorkerError::Failed(error)) => return Err(error.into()),
+            Err(WorkerError::Unfit(unfit)) if loaders.needs_worker() => return Err(Error::from(unfit).into()),
+            Err(WorkerError::Unfit(unfit)) => {
                 aside(&unfit);
                 return Ok(None);
             }
