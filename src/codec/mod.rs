@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 pub(crate) use compressor::{Stored, StreamCompressor};
 pub(crate) use decompressor::DecompressReader;
-pub(crate) use detect::{ContentType, FileEncoding, ForeignFormat};
+pub(crate) use detect::{ContentType, DetectedType, FileEncoding, ForeignFormat};
 pub(crate) use digest::{Digest, Hasher, Hashing};
 pub(crate) use random_access::RandomAccessReader;
 

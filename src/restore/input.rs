@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::open_dump::{self, OpenDump};
+use super::pipe::{self, PipeCopy, PipedDump};
 use crate::cancel::CancelToken;
 use crate::codec::{BLOCK, DecompressReader, Digest, Hasher, Hashing};
 use crate::dump::archive::CustomStream;
@@ -19,6 +20,7 @@ use crate::dump::sql::{
     Completeness, Finding, FindingKind, LeftOut, MOST_GLOBALS, NO_TRAILER, Notes, Rules, Summary,
 };
 use crate::error::{self, Error, Result};
+use crate::fsutil::atomic_file::home_of;
 use crate::postgres::version::ServerVersion;
 use crate::progress::{Event, Progress};
 use crate::repository::authenticity::{Authenticity, ManifestKeys, allowed};
@@ -33,7 +35,9 @@ use crate::text::shell_word::quoted;
 pub(crate) enum DumpSource {
     File(PathBuf),
     /// Our stdin: it can be read once, so it is verified after the load and before the swap.
-    Stdin,
+    Stdin(PipedDump),
+    /// What came by our stdin, in a file.
+    Copy(PipeCopy),
 }
 
 impl DumpSource {
@@ -41,7 +45,28 @@ impl DumpSource {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
-            Self::Stdin => "stdin".to_owned(),
+            Self::Stdin(_) | Self::Copy(_) => pipe::STDIN.to_owned(),
+        }
+    }
+
+    /// Returns the file to read, where it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Copy(copy) => Some(copy.path()),
+            Self::Stdin(_) => None,
+        }
+    }
+
+    /// Returns the directory for other files of its size, where it is a file.
+    ///
+    /// # Errors
+    /// The working directory is gone.
+    pub(crate) fn home(&self) -> Result<Option<PathBuf>> {
+        match self {
+            Self::File(path) => home_of(path).map(Some),
+            Self::Copy(copy) => Ok(Some(copy.home().to_owned())),
+            Self::Stdin(_) => Ok(None),
         }
     }
 
@@ -50,12 +75,19 @@ impl DumpSource {
     /// # Errors
     /// Kind `Usage`: no such file. `Integrity`, `Refused`: not a dump that can be restored.
     pub(crate) fn open(&self, threads: usize, rules: &Rules) -> Result<(Format, DecompressReader)> {
-        let reader: Box<dyn Read + Send> = match self {
-            Self::Stdin => Box::new(std::io::stdin()),
-            Self::File(path) if is_archive_of_files(path)? => Box::new(CustomStream::open(path)?),
-            Self::File(path) => Box::new(open_file(path)?),
+        let open_path = |path: &Path| {
+            let reader: Box<dyn Read + Send> = if is_archive_of_files(path)? {
+                Box::new(CustomStream::open(path)?)
+            } else {
+                Box::new(open_file(path)?)
+            };
+            open_dump::open(reader, &self.name(), threads, rules.skip_leading_text)
         };
-        let dump = open_dump::open(reader, &self.name(), threads, rules.skip_leading_text)?;
+        let dump = match self {
+            Self::Stdin(pipe) => pipe.take()?,
+            Self::File(path) => open_path(path)?,
+            Self::Copy(copy) => open_path(copy.path())?,
+        };
         Ok((dump.format, dump.decompressor))
     }
 }
@@ -198,17 +230,19 @@ pub(crate) struct InputOptions {
 /// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it would run code or
 /// leave its database, and nobody vouches for it. `Cancelled`.
 pub(crate) async fn examine(
-    path: &Path,
+    source: &DumpSource,
     asked: &InputOptions,
     threads: usize,
     progress: &Arc<dyn Progress>,
     cancel: &CancelToken,
 ) -> Result<ExaminedDump> {
-    let (path, progress, stop) = (path.to_owned(), progress.clone(), cancel.clone());
+    let (source, progress, stop) = (source.clone(), progress.clone(), cancel.clone());
     let asked = asked.clone();
     let read = move || {
-        read_to_its_end(&path, &asked, threads, &progress, &stop)
-            .map_err(|error| error.map_hints(|hint| asked.complete(hint, &path)))
+        let path = source.path().ok_or_else(|| error::failed("a pipe is not read before its load"))?;
+        let name = source.name();
+        read_to_its_end((path, &name), &asked, threads, &progress, &stop)
+            .map_err(|error| error.map_hints(|hint| asked.complete(hint, &name)))
     };
     cancel.blocking(read).await
 }
@@ -216,8 +250,8 @@ pub(crate) async fn examine(
 impl InputOptions {
     /// Adds the options of the command to a hint that repeats it without them: the same file into another database is
     /// another restore.
-    fn complete(&self, hint: &str, path: &Path) -> String {
-        let file = quoted(&path.display().to_string());
+    pub(crate) fn complete(&self, hint: &str, name: &str) -> String {
+        let file = quoted(name);
         let option = " --skip-leading-text`";
         hint.replace("envctl restore -`", &format!("envctl restore -{}`", self.options))
             .replace(&format!("`envctl restore {file}{option}"), &format!("`{}{option}", self.command))
@@ -225,7 +259,7 @@ impl InputOptions {
 }
 
 fn read_to_its_end(
-    path: &Path,
+    (path, name): (&Path, &str),
     asked: &InputOptions,
     threads: usize,
     progress: &Arc<dyn Progress>,
@@ -239,7 +273,6 @@ fn read_to_its_end(
     {
         return Ok(ExaminedDump::of_manifest(manifest.clone(), authenticity, summary));
     }
-    let name = path.display().to_string();
     let mut stored = Arc::default();
     let of_files = is_archive_of_files(path)?;
     let skip = rules.skip_leading_text;
@@ -248,31 +281,31 @@ fn read_to_its_end(
             // Its members are read out of order.
             stored = Arc::new(Mutex::new(hash(path, cancel)?));
         }
-        open_dump::open(cancel.cancellable(CustomStream::open(path)?), &name, threads, skip)?
+        open_dump::open(cancel.cancellable(CustomStream::open(path)?), name, threads, skip)?
     } else {
         let file = Hashing::new(cancel.cancellable(open_file(path)?));
         stored = file.hasher();
-        open_dump::open(file, &name, threads, skip)?
+        open_dump::open(file, name, threads, skip)?
     };
     let trailing = opened.trailing();
     let OpenDump { format, decompressor, mut notes, as_stored, was_utf16, .. } = opened;
     let mut scanner = AnyScanner::new(format);
     let mut dump = FilteredDump::new(decompressor, format, rules);
     let total = manifest.as_ref().map(|manifest| manifest.plain_bytes);
-    while let Some(block) = dump.next_block().map_err(|e| e.context(path.display()))? {
+    while let Some(block) = dump.next_block().map_err(|e| e.context(name))? {
         scanner.feed(&block);
         dump.recycle(block);
         progress.on(Event::Bytes { done: dump.bytes(), total });
     }
     let mut summary = scanner.finish();
-    let globals = Globals(dump.take_globals().ok_or_else(|| too_many_roles(&name, command))?);
+    let globals = Globals(dump.take_globals().ok_or_else(|| too_many_roles(name, command))?);
     let (sha256, left_out) = dump.finish();
     if rules.script {
         summary.completeness = summary.script.clone();
     }
     if let Some(manifest) = &manifest {
         let stored = lock(&stored).clone().finish();
-        agree(manifest, &summary, sha256, stored, &name)?;
+        agree(manifest, &summary, sha256, stored, name)?;
     }
     notes.extend(OpenDump::trailing_note(&trailing));
     if format != Format::Plain && summary.completeness() != Completeness::Trailer && passed_a_terminal(path) {
@@ -285,18 +318,18 @@ fn read_to_its_end(
         ))
         .hint("make the dump again without a shell in between: `pg_dump -f FILE`"));
     }
-    whole(&summary, &authenticity, &name).map_err(|error| as_script(error, &summary, format, command))?;
+    whole(&summary, &authenticity, name).map_err(|error| as_script(error, &summary, format, command))?;
     if rules.database.is_none() && !summary.notes.databases.is_empty() && !summary.notes.astray {
         // The whole file has its end: now the part of one database, which has its own.
-        let chosen = choose(&summary, asked, &name)?;
+        let chosen = choose(&summary, asked, name)?;
         let asked =
             InputOptions { rules: Rules { database: Some(chosen), ..rules.clone() }, ..asked.clone() };
-        let mut part = read_to_its_end(path, &asked, threads, progress, cancel)?;
+        let mut part = read_to_its_end((path, name), &asked, threads, progress, cancel)?;
         part.summary.server_version = part.summary.server_version.or(summary.server_version);
         part.summary.pg_dump_version = part.summary.pg_dump_version.or(summary.pg_dump_version);
         return Ok(part);
     }
-    permitted(&summary, &authenticity, *trust, &name)
+    permitted(&summary, &authenticity, *trust, name)
         .map_err(|error| way_through(error, &summary, command))?;
     let as_stored = as_stored || of_files;
     let taken = rules.database.clone();
@@ -516,6 +549,12 @@ fn way_through(error: Error, summary: &Summary, command: &str) -> Error {
     } else {
         error
     }
+}
+
+/// Returns the hint that writes a pipe to a file and restores that, with every option of the command as it was typed.
+pub(crate) fn from_a_file(command: &str) -> String {
+    let restore = command.replacen("envctl restore -", "envctl restore dump.sql", 1);
+    format!("write it to a file and restore that: `cat > dump.sql`, then `{restore}`")
 }
 
 /// The error of a dump that changed between the look and the load.

@@ -9,6 +9,7 @@ pub(crate) mod input;
 pub(crate) mod load;
 pub(crate) mod loading_role;
 pub(crate) mod open_dump;
+pub(crate) mod pipe;
 pub(crate) mod plan;
 pub(crate) mod restore_plan;
 pub(crate) mod row_counts;

@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::codec::{ContentType, DecompressReader, FileEncoding, ForeignFormat};
+use crate::codec::{ContentType, DecompressReader, DetectedType, FileEncoding, ForeignFormat};
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
 use crate::error::{self, Error, Result};
@@ -57,7 +57,21 @@ pub(crate) fn open(
     threads: usize,
     skip_leading_text: bool,
 ) -> Result<OpenDump> {
-    let (kind, mut decompressor) = DecompressReader::open(reader, threads).map_err(|e| e.context(name))?;
+    let (kind, decompressor) = DecompressReader::open(reader, threads).map_err(|e| e.context(name))?;
+    of_first_block(kind, decompressor, name, threads, skip_leading_text)
+}
+
+/// Opens a dump like [`open`] whose first block is read.
+///
+/// # Errors
+/// Errors of [`open`].
+pub(crate) fn of_first_block(
+    kind: DetectedType,
+    mut decompressor: DecompressReader,
+    name: &str,
+    threads: usize,
+    skip_leading_text: bool,
+) -> Result<OpenDump> {
     let trailing = decompressor.trailing();
     let (mut content, mut notes, mut was_utf16) = (kind.content, Vec::new(), false);
     let mut as_stored = kind.encoding == FileEncoding::None;

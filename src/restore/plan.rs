@@ -12,7 +12,6 @@ use crate::docker::Container;
 use crate::dump::format::Format;
 use crate::dump::sql::Rules;
 use crate::error::{self, Result};
-use crate::fsutil::atomic_file::home_of;
 use crate::operation::Operation;
 use crate::postgres::preflight::{self, Findings};
 use crate::postgres::search_path::SearchPath;
@@ -20,7 +19,7 @@ use crate::postgres::tools::runner::{Transport, TransportOptions};
 use crate::postgres::{Access, Session};
 use crate::repository::authenticity::Authenticity;
 use crate::restore::all_databases::Roles;
-use crate::restore::input::{DumpSource, ExaminedDump, InputOptions};
+use crate::restore::input::{DumpSource, ExaminedDump, InputOptions, from_a_file};
 use crate::restore::restore_plan::{ParallelPlan, RestorePlan};
 use crate::restore::search_path_aids::Aids;
 use crate::text::units::{age, count, moment};
@@ -80,7 +79,7 @@ pub(crate) async fn plan(
     findings.warnings.extend(examined.and_then(behind));
     let manifest = examined.and_then(|examined| examined.manifest.as_ref());
     if findings.in_place {
-        in_place(&options.aids, source, database)?;
+        in_place(&options.aids, source, database, &asked.command)?;
     }
     let data_only =
         cancel.run_until_cancelled(data_only(container, access, &input, exists, &findings)).await??;
@@ -120,9 +119,7 @@ pub(crate) async fn plan(
             None => (None, None),
         }
     };
-    if let DumpSource::File(path) = source {
-        ways.disk = Some(home_of(path)?);
-    }
+    ways.disk = source.home()?;
     let plan = RestorePlan {
         operation: options.operation.with_new_id(),
         origin: origin(examined, options.operation.started),
@@ -161,12 +158,12 @@ pub(crate) async fn plan(
 }
 
 /// Refuses what cannot be done in one transaction in the database itself.
-fn in_place(aids: &Aids, source: &DumpSource, database: &str) -> Result<()> {
-    if *source == DumpSource::Stdin {
+fn in_place(aids: &Aids, source: &DumpSource, database: &str, command: &str) -> Result<()> {
+    if source.path().is_none() {
         return Err(error::refused(format!(
             "a pipe is verified only after the load, and the role may only fill {database:?} itself"
         ))
-        .hint("restore it from a file: `envctl restore FILE`"));
+        .hint(from_a_file(command)));
     }
     if !aids.search_path.schemas().is_empty() || aids.defer_checks {
         return Err(error::refused("only a superuser can use --search-path and --defer-checks")
@@ -216,20 +213,20 @@ async fn shared(
     // An archive is read by a worker itself, or passes the daemon.
     let by_worker = transport == Transport::Worker
         && examined.is_some_and(|examined| examined.format != Format::Plain)
-        && matches!(source, DumpSource::File(_));
+        && source.path().is_some();
     if jobs == 1 && !by_worker {
         return Ok(None);
     }
-    let shared = match (source, examined) {
-        (DumpSource::File(_), Some(examined))
+    let shared = match (source.path(), examined) {
+        (Some(_), Some(examined))
             if rules.triggers || (examined.format == Format::Plain && !rules.is_empty()) =>
         {
             Err("statements of it are left out or changed")
         }
-        (DumpSource::File(path), Some(examined)) if examined.format == Format::Plain => {
+        (Some(path), Some(examined)) if examined.format == Format::Plain => {
             share_out(path, examined, jobs)?.map(|shared| ParallelPlan::Plain(Arc::new(shared)))
         }
-        (DumpSource::File(path), Some(examined)) => {
+        (Some(path), Some(examined)) => {
             let spread = ParallelArchive::of(path, examined, jobs, cancel).await?;
             spread.map(|spread| ParallelPlan::Archive(Arc::new(spread)))
         }

@@ -168,6 +168,12 @@ fn comes_back(major: u8) {
     assert_eq!(contents(&server, ODD), changed[0]);
     project.run(&["restore", "all.tar", "-d", QUOTED, "--into", "else where", "--yes"]).code(0);
     assert_eq!(contents(&server, "else where"), before[1].0);
+    let piped = ["restore", "-", "-d", QUOTED, "--into", "else where", "--no-backup", "--yes"];
+    let bytes = std::fs::read(&tar).unwrap();
+    server.sql("else where", "delete from item where id > 10");
+    project.run_with(&bytes, &piped).code(6).says("add `--trust`");
+    project.run_with(&bytes, &[&piped[..], &["--trust"]].concat()).code(0);
+    assert_eq!(contents(&server, "else where"), before[1].0, "by a pipe");
     project.run(&["restore", "all.tar", "--into", "x", "--yes"]).code(2).says("-d NAME --into OTHER");
     project.run(&["restore", "all.tar", "-d", "nobody", "--yes"]).code(3).says("it holds");
 

@@ -1,6 +1,7 @@
 //! Files that psql takes and that no envctl wrote, each in by one command or by the one that the refusal prints. psql is
 //! the judge: the schema and the rows of both databases are compared.
 
+use crate::support::Running;
 use crate::support::{Project, Server};
 
 const BY_17_OF_15: &str = include_str!("foreign/by17of15.sql");
@@ -292,18 +293,28 @@ fn one_database_of_pg_dumpall_is_restored_with_its_missing_roles() {
         std::fs::write(project.path().join("dump.sql"), &text).unwrap();
         let packed = std::process::Command::new("gzip").arg("dump.sql").current_dir(project.path()).status();
         assert!(packed.unwrap().success());
-        // By pipe the file cannot be read twice: with `--trust` as without, nothing of it reaches the server.
-        let ours = format!("select count(*) from pg_roles where rolname like '%{one}%'");
-        let roles = server.sql("postgres", &ours);
-        for more in [&[][..], &["--trust"]] {
-            let piped = ["restore", "-", "-d", &two, "--yes", "--no-backup"];
-            let refused = project.run_with(text.as_bytes(), &[&piped[..], more].concat());
-            let refused = refused.code(6).says("envctl restore dump.sql -d NAME");
-            assert!(!refused.err().contains("--trust"), "{}", refused.err());
-        }
-        assert_eq!(server.sql("postgres", &ours), roles);
         project.run(&["restore", "dump.sql.gz", "-d", &two, "--yes", "--no-backup"]).code(0);
         assert_eq!(server.sql(&two, "select count(*) from other.item"), "4");
+        // By pipe too, packed or not: it is read from a copy, of which nothing is left.
+        let packed = std::fs::read(project.path().join("dump.sql.gz")).unwrap();
+        let copies = tempfile::tempdir().unwrap();
+        let pipe = |bytes: &[u8], args: &[&str]| {
+            let mut command = project.command(&[&["restore", "-", "--no-backup"], args].concat());
+            command.env("TMPDIR", copies.path());
+            Running::start(command, Some(bytes.to_vec())).finish()
+        };
+        for piped in [text.as_bytes(), &packed] {
+            server.sql(&two, "drop schema other cascade");
+            let refused = pipe(piped, &["--yes"]).code(6).says("holds 2 databases");
+            assert!(refused.err().replace('\n', " ").contains(&format!("-d {two}")), "{}", refused.err());
+            let planned = pipe(piped, &["-d", &two, "--dry-run"]).code(0);
+            assert!(planned.out().contains("temporary copy"), "{}", planned.out());
+            pipe(piped, &["-d", &two, "--yes"]).code(0);
+            assert_eq!(server.sql(&two, "select count(*) from other.item"), "4");
+            pipe(&piped[..piped.len() / 2], &["-d", &two, "--yes"]).code(8);
+            assert_eq!(server.sql(&two, "select count(*) from other.item"), "4");
+        }
+        assert_eq!(copies.path().read_dir().unwrap().count(), 0, "no copy is left");
         for database in [&one, &two] {
             let kept = server.sql("postgres", &format!("select string_agg(format('drop database %I', datname), ';') from pg_database where datname like 'envctl%{database}'"));
             for statement in kept.split(';').filter(|statement| !statement.is_empty()) {
@@ -313,6 +324,25 @@ fn one_database_of_pg_dumpall_is_restored_with_its_missing_roles() {
         }
         server.sql("postgres", &format!("drop role {role}"));
     }
+}
+
+#[test]
+fn a_database_that_begins_far_behind_in_a_pipe_is_refused_with_all_that_was_typed() {
+    let server = Server::shared(15);
+    let project = Project::new(server, "late");
+    let begin = "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE public.t (a integer);\n\n\
+         COPY public.t (a) FROM stdin;\n";
+    let end =
+        "\\.\n\nCREATE DATABASE other;\n\\connect other\n\n--\n-- PostgreSQL database dump complete\n--\n\n";
+    let text = format!("{begin}{}{end}", "12345678\n".repeat(300_000));
+    let args = ["restore", "-", "-d", &project.database, "--no-owner", "--no-backup", "--trust", "--yes"];
+    let refused = project.run_with(text.as_bytes(), &args).code(6).says("of several databases");
+    let flat = refused.err().split_whitespace().collect::<Vec<_>>().join(" ");
+    let hint = flat.split('`').find(|part| part.starts_with("envctl restore dump.sql")).unwrap();
+    for typed in ["--no-owner", "--no-backup", "--trust", &format!("-d {}", project.database)] {
+        assert!(hint.contains(typed), "{typed}: {hint}");
+    }
+    project.drop_siblings();
 }
 
 #[test]

@@ -10,7 +10,6 @@ use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::StackContext;
 use crate::commands::restore::args::RestoreArgs;
 use crate::error::{self, Result};
-use crate::fsutil::atomic_file::home_of;
 use crate::postgres::{Access, Session, preflight};
 use crate::progress::Progress;
 use crate::repository::manifest::Manifest;
@@ -25,16 +24,16 @@ use crate::text::units::counted;
 
 /// # Errors
 /// See [`crate::restore::all_databases::unpack`] and [`carry_out`]; what failed says which databases are as they were.
-pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, path: &Path) -> Result<()> {
+pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, source: &DumpSource) -> Result<()> {
     let only = stack.global.database();
     if args.into.is_some() && only.is_none() {
         return Err(error::usage("`--into` names one database, and the backup is of all")
             .hint("say which of them: `-d NAME --into OTHER`"));
     }
     let progress: Arc<dyn Progress> = stack.ui.progress();
-    progress.step(&format!("checking {}", path.display()));
+    progress.step(&format!("checking {}", source.name()));
     let keys = stack.manifest_keys(&stack.settings)?;
-    let unpacked = unpack(path, only, args.trust, &keys, &stack.cancel).await?;
+    let unpacked = unpack(source, only, args.trust, &keys, &stack.cancel).await?;
     stack.ui.end_progress();
     let made_from = unpacked.manifest.as_ref().and_then(|manifest| manifest.source.profile.as_deref());
     crosses_up(args, stack, made_from)?;
@@ -42,9 +41,10 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, path: &Path) -
     let roles = missing_roles(&mut session, &unpacked).await?;
     let tablespaces = tablespaces(&mut session).await?;
     session.close().await;
-    let asked = args.asked(path, keys)?;
+    let typed = args.source.as_deref().unwrap_or(Path::new("latest"));
+    let asked = args.asked(typed, keys)?;
     let whole = WholePlan { args, stack, found: &found, asked: &asked, unpacked: &unpacked };
-    let mut plan = whole.plan(path, roles, &tablespaces).await?;
+    let mut plan = whole.plan(source, roles, &tablespaces).await?;
     let before: Vec<String> =
         plan.databases.iter().filter(|plan| plan.backup_first).map(|plan| plan.database.clone()).collect();
     let differences =
@@ -86,7 +86,7 @@ struct WholePlan<'a> {
 
 impl WholePlan<'_> {
     /// Reads every dump to its end before anything is asked.
-    async fn plan(&self, path: &Path, roles: Roles, tablespaces: &[String]) -> Result<ClusterPlan> {
+    async fn plan(&self, source: &DumpSource, roles: Roles, tablespaces: &[String]) -> Result<ClusterPlan> {
         let Self { args, stack, found, asked, unpacked } = self;
         let progress: Arc<dyn Progress> = stack.ui.progress();
         let options = args.options(stack)?;
@@ -94,7 +94,9 @@ impl WholePlan<'_> {
         let mut notes = Vec::new();
         for UnpackedDatabase { name, path: dump, properties } in &unpacked.databases {
             progress.step(&format!("checking the dump of {name}"));
-            let mut examined = examine(dump, asked, stack.threads(), &progress, &stack.cancel).await?;
+            let mut examined =
+                examine(&DumpSource::File(dump.clone()), asked, stack.threads(), &progress, &stack.cancel)
+                    .await?;
             stack.ui.end_progress();
             if examined.manifest.as_ref().is_none_or(|manifest| manifest.database != *name) {
                 return Err(error::integrity(format!("the dump of {name:?} is one of another database"))
@@ -116,7 +118,7 @@ impl WholePlan<'_> {
             if let Some(detail) = detail {
                 stack.ui.detail(&detail);
             }
-            plan.ways.disk = Some(home_of(path)?);
+            plan.ways.disk = source.home()?;
             if !plan.exists {
                 let mut properties = properties.clone();
                 if !tablespaces.contains(&properties.tablespace) {
@@ -135,7 +137,7 @@ impl WholePlan<'_> {
         preflight::space(&found.container, data, needed).await?;
         let access: Access = found.access.clone();
         let origin = origin(unpacked.manifest.as_ref());
-        let (name, operation) = (path.display().to_string(), options.operation);
+        let (name, operation) = (source.name(), options.operation);
         Ok(ClusterPlan { operation, name, origin, roles, access, notes, databases })
     }
 }

@@ -17,7 +17,7 @@ use clap::Subcommand;
 use crate::app::App;
 use crate::app::global_args::option;
 use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::CommandContext;
+use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::restore::args::RestoreArgs;
 use crate::commands::restore::difference::{compare, crosses_up};
 use crate::commands::restore::source::source;
@@ -26,7 +26,8 @@ use crate::error::{self, Result};
 use crate::postgres::Session;
 use crate::progress::Progress;
 use crate::restore::all_databases::{Roles, is_cluster};
-use crate::restore::input::{DumpSource, ExaminedDump, examine};
+use crate::restore::input::{DumpSource, ExaminedDump, InputOptions, examine};
+use crate::restore::pipe::{self, PipeContent};
 use crate::restore::plan::{RestoreInput, plan};
 use crate::restore::restore_plan::RestorePlan;
 use crate::restore::run::{Restored, run as carry_out};
@@ -73,23 +74,35 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     // The newest backup of a database is known once it is known which database that is.
     let early = if asked.as_os_str() == "latest" { Some(target::reach(&stack, None).await?) } else { None };
     let meant = early.as_ref().map(RestoreTarget::meant);
-    let source = source(&stack, &inventory, &asked, args.from.as_deref(), meant.as_ref())?;
-    if let DumpSource::File(path) = &source
-        && is_cluster(path)
-    {
-        return Box::pin(all_databases::run(&args, &stack, path)).await;
-    }
-    // The file first: what is not whole never meets the server.
-    let progress: Arc<dyn Progress> = ctx.ui.progress();
     let mut reading = args.asked(&asked, ctx.manifest_keys(&ctx.settings)?)?;
     reading.database = ctx.global.database().map(str::to_owned);
-    let mut examined = match &source {
-        DumpSource::Stdin => None,
-        DumpSource::File(path) => {
-            progress.step(&format!("checking {}", path.display()));
-            Some(examine(path, &reading, ctx.threads(), &progress, &ctx.cancel).await?)
+    let progress: Arc<dyn Progress> = ctx.ui.progress();
+    let mut notes = Vec::new();
+    let source = if asked.as_os_str() == "-" {
+        match from_a_pipe(&stack, &mut reading).await? {
+            PipeContent::Stream(pipe) => DumpSource::Stdin(pipe),
+            PipeContent::Copy(copy, changes) => {
+                notes = changes;
+                DumpSource::Copy(copy)
+            }
+            PipeContent::AllDatabases(copy) => {
+                return Box::pin(all_databases::run(&args, &stack, &DumpSource::Copy(copy))).await;
+            }
         }
+    } else {
+        source(&stack, &inventory, &asked, args.from.as_deref(), meant.as_ref())?
     };
+    if source.path().is_some_and(is_cluster) {
+        return Box::pin(all_databases::run(&args, &stack, &source)).await;
+    }
+    // The file first: what is not whole never meets the server.
+    let mut examined = None;
+    if source.path().is_some() {
+        progress.step(&format!("checking {}", source.name()));
+        let mut dump = examine(&source, &reading, ctx.threads(), &progress, &ctx.cancel).await?;
+        dump.notes.splice(0..0, notes);
+        examined = Some(dump);
+    }
     ctx.ui.end_progress();
     let made_from =
         examined.as_ref().and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
@@ -131,6 +144,23 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     ctx.ui.end_progress();
     show(ctx, &restored?);
     Ok(())
+}
+
+/// Reads as much of stdin as tells how it is restored.
+async fn from_a_pipe(stack: &StackContext, asked: &mut InputOptions) -> Result<PipeContent> {
+    stack.ui.progress().step("reading stdin");
+    let how = (stack.threads(), asked.rules.skip_leading_text);
+    let parent = std::path::absolute(std::env::temp_dir())
+        .map_err(|e| error::failed("cannot resolve the temporary directory").because(e))?;
+    let database = stack.global.database().map(|name| option("-d", "--database", name));
+    let command =
+        database.iter().fold(asked.command.clone(), |command, option| format!("{command} {option}"));
+    let opening = pipe::open(how, &parent, &command, &stack.cancel);
+    let content = opening.await.map_err(|error| error.map_hints(|hint| asked.complete(hint, pipe::STDIN)))?;
+    // What stood in front of it is not in the copy.
+    asked.rules.skip_leading_text &= !matches!(content, PipeContent::Copy(..));
+    stack.ui.end_progress();
+    Ok(content)
 }
 
 /// Takes the roles that the file makes and the server has not, of those that the dump names.

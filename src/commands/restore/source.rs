@@ -1,4 +1,4 @@
-//! Choice of the dump: a file, a name of the catalog, the newest backup, or stdin.
+//! Choice of the dump: a file, a name of the catalog, or the newest backup.
 
 use std::path::Path;
 
@@ -24,9 +24,6 @@ pub(super) fn source(
     found: Option<&ConnectedDatabase>,
 ) -> Result<DumpSource> {
     let (settings, environment) = (&stack.settings, &stack.environment);
-    if asked.as_os_str() == "-" {
-        return Ok(DumpSource::Stdin);
-    }
     let own = environment.profile.name.as_deref();
     let profile = from.map(normal).or(own);
     let catalog = match profile.filter(|profile| Some(*profile) != own) {

@@ -14,7 +14,7 @@ use crate::error::{ErrorKind, Result};
 use crate::progress::NoProgress;
 use crate::repository::manifest::tests::sample;
 use crate::repository::manifest::{Manifest, RestoreHints, path_for};
-use crate::restore::input::{ExaminedDump, InputOptions, examine};
+use crate::restore::input::{DumpSource, ExaminedDump, InputOptions, examine};
 use crate::secret::Secret;
 
 fn keys(text: &str) -> ManifestKeys {
@@ -158,7 +158,7 @@ async fn examined(path: &Path, trust: bool, keys: &ManifestKeys) -> Result<Exami
         database: None,
         into: None,
     };
-    examine(path, &asked, 1, &progress, &CancelToken::never()).await
+    examine(&DumpSource::File(path.to_owned()), &asked, 1, &progress, &CancelToken::never()).await
 }
 
 const ROWS: &str = "COPY public.users (id) FROM stdin;\n1\n\\.\n";

@@ -16,16 +16,16 @@ use crate::databases::properties::Properties;
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
 use crate::error::{self, Error, Result};
-use crate::fsutil::atomic_file::{home_of, write_failure};
+use crate::fsutil::atomic_file::write_failure;
 use crate::fsutil::private_dir;
 use crate::fsutil::private_dir::PrivateDir;
-use crate::repository::all_databases_layout::DATABASES;
 use crate::repository::all_databases_layout::GLOBALS;
 use crate::repository::all_databases_layout::PROPERTIES;
+use crate::repository::all_databases_layout::{self, DATABASES};
 use crate::repository::authenticity::ManifestKeys;
 use crate::repository::manifest;
 use crate::repository::manifest::Manifest;
-use crate::restore::input::{open_file, stored_sha256};
+use crate::restore::input::{DumpSource, open_file, stored_sha256};
 use crate::text::percent;
 
 #[derive(Clone, Debug)]
@@ -61,8 +61,7 @@ impl UnpackedCluster {
 pub(crate) fn is_cluster(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
-    let begins = head.strip_prefix(GLOBALS.as_bytes()).is_some_and(|rest| rest.first() == Some(&0));
-    read.is_ok() && begins && head.get(257..262) == Some(b"ustar")
+    read.is_ok() && all_databases_layout::begins_one(&head)
 }
 
 /// Checks one and unpacks it beside itself, with all its databases or with `only` one.
@@ -71,23 +70,23 @@ pub(crate) fn is_cluster(path: &Path) -> bool {
 /// Kind `Integrity`: truncated, damaged, not what its manifest says. `Refused`: it holds what no such backup does, or
 /// nobody vouches for it. `Target`: `only` is not in it. `Failed`: the disk. `Cancelled`.
 pub(crate) async fn unpack(
-    path: &Path,
+    source: &DumpSource,
     only: Option<&str>,
     trust: bool,
     keys: &ManifestKeys,
     cancel: &CancelToken,
 ) -> Result<UnpackedCluster> {
-    let (path, only, stop, keys) = (path.to_owned(), only.map(str::to_owned), cancel.clone(), keys.clone());
-    cancel.blocking(move || take_apart(&path, only.as_deref(), (trust, &keys), &stop)).await
+    let (source, only, stop, keys) = (source.clone(), only.map(str::to_owned), cancel.clone(), keys.clone());
+    cancel.blocking(move || take_apart(&source, only.as_deref(), (trust, &keys), &stop)).await
 }
 
 fn take_apart(
-    path: &Path,
+    source: &DumpSource,
     only: Option<&str>,
     (trust, keys): (bool, &ManifestKeys),
     cancel: &CancelToken,
 ) -> Result<UnpackedCluster> {
-    let shown = path.display();
+    let (path, shown) = (source.path().unwrap_or(Path::new("")), source.name());
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     if let Some(manifest) = &manifest {
         let now = stored_sha256(path, cancel)?;
@@ -108,7 +107,7 @@ fn take_apart(
         ))
         .hint("add `--trust` if you know where the file comes from"));
     }
-    let home = home_of(path)?;
+    let home = source.home()?.unwrap_or_default();
     private_dir::sweep(&home);
     let cannot = |e: io::Error| {
         error::failed(format!("{shown} cannot be unpacked beside itself"))
@@ -298,30 +297,51 @@ mod tests {
         ];
         let path = tar_of(home.path(), &members);
         assert!(is_cluster(&path));
-        let error =
-            take_apart(&path, None, (false, &ManifestKeys::default()), &CancelToken::never()).err().unwrap();
+        let error = take_apart(
+            &DumpSource::File(path.clone()),
+            None,
+            (false, &ManifestKeys::default()),
+            &CancelToken::never(),
+        )
+        .err()
+        .unwrap();
         assert_eq!(error.kind(), ErrorKind::Refused, "nobody vouches for it");
-        let unpacked =
-            take_apart(&path, None, (true, &ManifestKeys::default()), &CancelToken::never()).unwrap();
+        let unpacked = take_apart(
+            &DumpSource::File(path.clone()),
+            None,
+            (true, &ManifestKeys::default()),
+            &CancelToken::never(),
+        )
+        .unwrap();
         assert_eq!(unpacked.databases[0].name, "a/b");
         assert_eq!(fs::read_to_string(&unpacked.databases[0].path).unwrap(), "x");
         assert_eq!(unpacked.roles(&[]).missing, ["a"]);
         drop(unpacked);
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
         assert_eq!(
-            take_apart(&path, Some("c"), (true, &ManifestKeys::default()), &CancelToken::never())
-                .err()
-                .unwrap()
-                .kind(),
+            take_apart(
+                &DumpSource::File(path.clone()),
+                Some("c"),
+                (true, &ManifestKeys::default()),
+                &CancelToken::never()
+            )
+            .err()
+            .unwrap()
+            .kind(),
             ErrorKind::Target
         );
         let file = File::options().write(true).open(&path).unwrap();
         file.set_len(512 * 6 + 10).unwrap();
         assert_eq!(
-            take_apart(&path, None, (true, &ManifestKeys::default()), &CancelToken::never())
-                .err()
-                .unwrap()
-                .kind(),
+            take_apart(
+                &DumpSource::File(path.clone()),
+                None,
+                (true, &ManifestKeys::default()),
+                &CancelToken::never()
+            )
+            .err()
+            .unwrap()
+            .kind(),
             ErrorKind::Integrity,
             "cut"
         );
@@ -330,10 +350,15 @@ mod tests {
             fewer.remove(missing);
             let path = tar_of(home.path(), &fewer);
             assert_eq!(
-                take_apart(&path, None, (true, &ManifestKeys::default()), &CancelToken::never())
-                    .err()
-                    .unwrap()
-                    .kind(),
+                take_apart(
+                    &DumpSource::File(path.clone()),
+                    None,
+                    (true, &ManifestKeys::default()),
+                    &CancelToken::never()
+                )
+                .err()
+                .unwrap()
+                .kind(),
                 ErrorKind::Integrity,
                 "{missing}"
             );
@@ -355,10 +380,15 @@ mod tests {
         ] {
             let path = tar_of(home.path(), &[(GLOBALS, WHOLE), (name, "x")]);
             assert_eq!(
-                take_apart(&path, None, (true, &ManifestKeys::default()), &CancelToken::never())
-                    .err()
-                    .unwrap()
-                    .kind(),
+                take_apart(
+                    &DumpSource::File(path.clone()),
+                    None,
+                    (true, &ManifestKeys::default()),
+                    &CancelToken::never()
+                )
+                .err()
+                .unwrap()
+                .kind(),
                 ErrorKind::Refused,
                 "{name}"
             );
@@ -372,10 +402,15 @@ mod tests {
         tar.append_link(&mut header, GLOBALS, "/etc/passwd").unwrap();
         tar.into_inner().unwrap();
         assert_eq!(
-            take_apart(&path, None, (true, &ManifestKeys::default()), &CancelToken::never())
-                .err()
-                .unwrap()
-                .kind(),
+            take_apart(
+                &DumpSource::File(path.clone()),
+                None,
+                (true, &ManifestKeys::default()),
+                &CancelToken::never()
+            )
+            .err()
+            .unwrap()
+            .kind(),
             ErrorKind::Refused
         );
     }

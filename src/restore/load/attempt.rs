@@ -18,7 +18,7 @@ use crate::postgres::{Access, Session};
 use crate::progress::Event;
 use crate::restore::data_only::LiveDatabase;
 use crate::restore::explain::Cause;
-use crate::restore::input::DumpSource;
+use crate::restore::input::from_a_file;
 use crate::restore::load::parallel;
 use crate::restore::load::parallel_archive::ParallelArchive;
 use crate::restore::load::request::{LoadRequest, LoadedDump};
@@ -223,9 +223,8 @@ impl StagingLoad<'_> {
         let Some(complaint) = failure.complaint else { return failure.error };
         let cause = self.cause(&complaint, access).await;
         let error = self.told(failure.error, &complaint, cause);
-        if self.plan.source == DumpSource::Stdin && complaint.names_missing_relation() {
-            return error
-                .hint("restore it from a file, if it holds rows and no tables: `envctl restore FILE`");
+        if self.plan.source.path().is_none() && complaint.names_missing_relation() {
+            return error.hint(from_a_file(&self.plan.command));
         }
         error
     }
@@ -296,6 +295,7 @@ impl StagingLoad<'_> {
         let plan = self.plan;
         let request = LoadRequest {
             source: plan.source.clone(),
+            command: plan.command.clone(),
             authenticity: plan.authenticity.clone(),
             trust: plan.trust,
             doubtful: plan.is_foreign() && !ground.rules.restricted,

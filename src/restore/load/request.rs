@@ -10,6 +10,8 @@ use crate::restore::input::DumpSource;
 #[derive(Clone, Debug)]
 pub(crate) struct LoadRequest {
     pub(crate) source: DumpSource,
+    /// The command as it was typed, for a hint that adds to it.
+    pub(crate) command: String,
     /// Authenticity of the manifest that describes it.
     pub(crate) authenticity: Authenticity,
     /// `--trust`.

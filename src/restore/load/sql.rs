@@ -26,7 +26,6 @@ use crate::progress::{Event, Progress};
 use crate::random::nonce;
 use crate::repository::authenticity::allowed;
 use crate::restore::filtered_input::FilteredDump;
-use crate::restore::input::DumpSource;
 use crate::restore::load::request::{LoadRequest, LoadedDump};
 use crate::sync::join;
 use crate::text::units::counted;
@@ -212,10 +211,10 @@ fn read(
     if request.rules.script {
         summary.completeness = summary.script.clone();
     }
-    if request.source == DumpSource::Stdin && summary.leads_to_databases() {
+    if request.source.path().is_none() && summary.leads_to_databases() {
         return Err(error::refused("the dump by pipe is of several databases or of roles")
             .note("it was made with `pg_dump -C` or `pg_dumpall`; one database is taken out of a file of that kind")
-            .hint("write it to a file and restore that: `cat > dump.sql`, then `envctl restore dump.sql -d NAME`"));
+            .hint(crate::restore::input::from_a_file(&request.command)));
     }
     crate::restore::input::permitted(&summary, &request.authenticity, request.trust, &request.source.name())?;
     if !held.is_empty() {
