@@ -25,6 +25,7 @@ use crate::consent::{Consent, Decision, GuardTarget, Plan, Unlike};
 use crate::docker::client::Client;
 use crate::docker::context::endpoint::{ContextInputs, Endpoint, EndpointRequest};
 use crate::docker::exec::tty;
+use crate::docker::worker::late_removals;
 use crate::docker::{Container, ContainerInfo, Engine, context};
 use crate::environment::{Environment, Target};
 use crate::error::{self, ErrorKind, Result};
@@ -172,7 +173,11 @@ impl App {
         let app = self.clone();
         let result = runtime.block_on(async {
             let source = app.source.clone();
-            let work = command(app.clone());
+            let work = async {
+                let result = command(app.clone()).await;
+                late_removals::finish(late_removals::LONGEST, |text| app.ui.detail(&text)).await;
+                result
+            };
             let Some(limit) = app.timeout else { return work.await };
             tokio::pin!(work);
             tokio::select! {

@@ -169,6 +169,9 @@ pub(crate) struct Scripted {
     asked: Mutex<Vec<ExecSpec>>,
     plays: Mutex<Vec<JoinHandle<()>>>,
     reapers: Reapers,
+    /// Time that the creation of a worker takes; `None`: there are no workers.
+    creation: Mutex<Option<Duration>>,
+    removed_workers: Mutex<Vec<String>>,
 }
 
 struct Execution {
@@ -202,6 +205,16 @@ impl Scripted {
         let mut containers = lock(&self.containers);
         containers.retain(|known| known.id != container.id);
         containers.push(container);
+    }
+
+    /// Lets workers be created, each in so much time. None of them starts.
+    pub(crate) fn creates_workers_after(&self, time: Duration) {
+        *lock(&self.creation) = Some(time);
+    }
+
+    /// Names of the workers that were removed.
+    pub(crate) fn removed_workers(&self) -> Vec<String> {
+        lock(&self.removed_workers).clone()
     }
 
     /// Everything that was asked to run so far.
@@ -344,7 +357,13 @@ impl Engine for Door {
     }
 
     fn worker_create<'a>(&'a self, _spec: &'a WorkerSpec) -> BoxFuture<'a, Result<()>> {
-        async { Err(error::docker("the script has no workers")) }.boxed()
+        async {
+            let time = *lock(&self.0.creation);
+            let time = time.ok_or_else(|| error::docker("the script has no workers"))?;
+            tokio::time::sleep(time).await;
+            Ok(())
+        }
+        .boxed()
     }
 
     fn worker_start<'a>(&'a self, _name: &'a str, _attach_stdin: bool) -> BoxFuture<'a, Result<ExecStream>> {
@@ -355,8 +374,12 @@ impl Engine for Door {
         async { Ok(None) }.boxed()
     }
 
-    fn worker_remove<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<()>> {
-        async { Ok(()) }.boxed()
+    fn worker_remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        async {
+            lock(&self.0.removed_workers).push(name.to_owned());
+            Ok(())
+        }
+        .boxed()
     }
 
     fn workers(&self) -> BoxFuture<'_, Result<Vec<OrphanWorker>>> {

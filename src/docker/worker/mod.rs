@@ -11,6 +11,7 @@
 
 pub(crate) mod container_spec;
 pub(crate) mod exit_status;
+pub(crate) mod late_removals;
 pub(crate) mod machine;
 pub(crate) mod orphans;
 pub(crate) mod remote;
@@ -239,7 +240,8 @@ pub(crate) struct Worker {
 /// Path inside a worker of the archive that the worker may read.
 pub(crate) const ARCHIVE: &str = "/envctl-archive";
 
-/// Time limit for the request that creates a worker, once the worker is not needed any more.
+/// Time for which an operation waits for the creation of a worker that is not needed any more. Longer ones the end of
+/// the command waits for.
 const CREATION: Duration = Duration::from_secs(10);
 
 /// Time limit for the removal of a worker, after which the removal is left to the next run.
@@ -319,20 +321,77 @@ impl Worker {
         error::integrity(format!("the worker {} was removed while it ran", self.spec.name))
     }
 
-    /// Kills it if it runs, and removes it with what it left.
+    /// Kills it if it runs, and removes it with what it left. One that the engine is still creating is removed once it
+    /// is there, at the latest at the end of the command ([`late_removals::finish`]).
     pub(crate) async fn end(&self) {
-        let creation = async {
-            let Some(creating) = self.creation.lock().await.take() else { return false };
-            if !creating.is_finished() {
-                let _ = creating.await;
-            }
-            true
-        };
-        if tokio::time::timeout(CREATION, creation).await == Ok(false) {
+        self.end_within(CREATION).await;
+    }
+
+    async fn end_within(&self, limit: Duration) {
+        let started = tokio::time::Instant::now();
+        // A start that goes on holds it, and reports a worker that is removed under it.
+        let creation = tokio::time::timeout(limit, self.creation.lock()).await;
+        let creation = creation.map(|mut creation| creation.take());
+        if let Ok(None) = creation {
+            return;
+        }
+        if let Ok(Some(mut creating)) = creation
+            && !creating.is_finished()
+            && tokio::time::timeout_at(started + limit, &mut creating).await.is_err()
+        {
+            late_removals::add(self.engine().clone(), self.spec.name.clone(), creating);
             return;
         }
         // Whether it was refused or we did not hear of it: there may be one.
-        let removing = self.engine().worker_remove(&self.spec.name);
-        let _ = tokio::time::timeout(REMOVAL, removing).await;
+        remove(&**self.engine(), &self.spec.name).await;
+    }
+}
+
+async fn remove(engine: &dyn Engine, name: &str) {
+    let _ = tokio::time::timeout(REMOVAL, engine.worker_remove(name)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docker::fake_engine::{Scripted, container};
+
+    #[tokio::test]
+    async fn a_worker_whose_creation_takes_long_is_removed_at_the_end_of_the_command() {
+        let home = tempfile::tempdir().unwrap();
+        let script = Scripted::new([]);
+        script.creates_workers_after(Duration::from_millis(300));
+        let database = script.container(container("db"));
+        let factory = WorkerFactory {
+            operation: OperationId::from("0123456789abcdef"),
+            private_dirs: home.path().to_owned(),
+            limits: Limits::default(),
+            user: "0:0".to_owned(),
+            remote: false,
+        };
+        let make = || factory.worker(&database, factory.private_dir().unwrap(), &ExecSpec::new(["true"]));
+        let worker = make();
+        // Nobody waits for it any more.
+        assert!(tokio::time::timeout(Duration::from_millis(20), worker.start()).await.is_err());
+        worker.end_within(Duration::from_millis(20)).await;
+        assert!(script.removed_workers().is_empty(), "there is none yet");
+        let mut told = Vec::new();
+        late_removals::finish(Duration::from_secs(20), |text| told.push(text)).await;
+        assert_eq!(script.removed_workers(), [worker.spec.name.as_str()]);
+        assert!(told.iter().any(|text| text.contains(&worker.spec.name)), "{told:?}");
+        // One that is there is removed at once; one that was never asked for leaves nothing to do.
+        let quick = make();
+        let _ = quick.start().await;
+        quick.end_within(Duration::from_millis(20)).await;
+        make().end().await;
+        assert_eq!(script.removed_workers(), [worker.spec.name.as_str(), quick.spec.name.as_str()]);
+        // The limit holds.
+        script.creates_workers_after(Duration::from_secs(60));
+        let never = make();
+        assert!(tokio::time::timeout(Duration::from_millis(20), never.start()).await.is_err());
+        never.end_within(Duration::ZERO).await;
+        let mut told = Vec::new();
+        late_removals::finish(Duration::from_millis(50), |text| told.push(text)).await;
+        assert!(told.iter().any(|text| text.contains("the next command removes it")), "{told:?}");
     }
 }
