@@ -17,7 +17,8 @@ use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::{
-    Completeness, Finding, FindingKind, LeftOut, MOST_GLOBALS, NO_TRAILER, Notes, Rules, Summary,
+    Completeness, Finding, FindingKind, LeftOut, MOST_GLOBALS, NO_TRAILER, Notes, Rules, SqlToken, SqlTokens,
+    Summary, qualified_name,
 };
 use crate::error::{self, Error, Result};
 use crate::fsutil::atomic_file::home_of;
@@ -36,7 +37,7 @@ pub(crate) enum DumpSource {
     File(PathBuf),
     /// Our stdin: it can be read once, so it is verified after the load and before the swap.
     Stdin(PipedDump),
-    /// What came by our stdin, in a file.
+    /// Private file with a copy of our stdin.
     Copy(PipeCopy),
 }
 
@@ -387,6 +388,10 @@ fn foreknown(path: &Path, manifest: &Manifest, cancel: &CancelToken) -> Result<O
     if manifest.tables.iter().any(|table| table.data.is_none()) {
         return Ok(None);
     }
+    // Rows alone go into tables that have to be found; pg_dump up to 10.2 names their schema in the search path alone.
+    if !manifest.whole && manifest.tables.iter().any(|table| !has_schema(&table.table)) {
+        return Ok(None);
+    }
     let made_by =
         manifest.pg_dump_version.as_deref().and_then(ServerVersion::parse).map(|version| version.major());
     Ok(Some(Summary {
@@ -414,6 +419,12 @@ fn foreknown(path: &Path, manifest: &Manifest, cancel: &CancelToken) -> Result<O
         findings: Vec::new(),
         findings_left_out: 0,
     }))
+}
+
+/// Reports whether a table's name, as SQL, has a schema in front.
+fn has_schema(table: &str) -> bool {
+    let tokens: Vec<SqlToken<'_>> = SqlTokens::of(table).collect();
+    qualified_name(&tokens) == Some(3)
 }
 
 /// The manifest's word against the file's.

@@ -217,3 +217,21 @@ async fn edited_row_counts_are_noticed() {
     assert_eq!(error.kind(), ErrorKind::Integrity);
     assert!(error.message().contains("row counts"), "{error}");
 }
+
+#[tokio::test]
+async fn rows_of_an_old_pg_dump_find_their_schema_in_the_search_path_of_the_file() {
+    let (home, ours) = (tempfile::tempdir().unwrap(), keys(KEY));
+    let copies = "SET search_path = shop, pg_catalog;\n\nCOPY item (id) FROM stdin;\n1\n\\.\n\n\
+         SET search_path = public, pg_catalog;\n\nCOPY \"a.b\" (id) FROM stdin;\n1\n\\.\n";
+    let block =
+        |table: &str, rows| CopyBlock { table: table.into(), rows, data: Some(Span { offset: 0, bytes: 2 }) };
+    let path = dump(home.path(), copies, |manifest| {
+        manifest.whole = false;
+        manifest.tables = vec![block("item", 1), block("\"a.b\"", 1)];
+        manifest.sign(ours.signing());
+    });
+    let examined = examined(&path, false, &ours).await.unwrap();
+    assert!(examined.authenticity.is_authenticated());
+    let tables: Vec<&str> = examined.summary.notes.rows.tables.iter().map(String::as_str).collect();
+    assert_eq!(tables, ["\"public\".\"a.b\"", "\"shop\".\"item\""]);
+}
