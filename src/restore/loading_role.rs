@@ -389,6 +389,14 @@ async fn is_superuser(admin: &mut Session, major: u32) -> Result<bool> {
                ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))), '') \
                from pg_catalog.pg_roles r where r.rolname = current_user";
     let rows = admin.query(ask).await?;
+    is_trusted_with_programs(rows, &admin.access().user, major)
+}
+
+/// Reports whether the connecting role is a superuser, by the server's answer about its rights.
+///
+/// # Errors
+/// Kind `Refused`: it is none, and can do what a superuser can. `Tool`: the server does not tell.
+fn is_trusted_with_programs(rows: Vec<Vec<String>>, user: &str, major: u32) -> Result<bool> {
     // Rights that are not known are not taken for none.
     let row = rows.into_iter().next().and_then(|row| <[String; 3]>::try_from(row).ok());
     let Some([superuser, creates, dangerous]) = row else {
@@ -397,7 +405,6 @@ async fn is_superuser(admin: &mut Session, major: u32) -> Result<bool> {
     if superuser == "t" {
         return Ok(true);
     }
-    let user = &admin.access().user;
     if !dangerous.is_empty() {
         return Err(error::refused(format!(
             "role {user} would load a file of unknown origin and is a member of {dangerous}"
@@ -525,6 +532,39 @@ mod tests {
             ("timescaledb", "2.1", false),
         ] {
             assert_eq!(is_harmless(name, version), harmless, "{name} {version}");
+        }
+    }
+
+    #[test]
+    fn a_role_whose_rights_the_server_does_not_tell_loads_nothing() {
+        let ask = |row: &[&str], major| {
+            let rows =
+                if row.is_empty() { Vec::new() } else { vec![row.iter().map(ToString::to_string).collect()] };
+            is_trusted_with_programs(rows, "app", major)
+        };
+        assert!(ask(&["t", "t", "pg_read_server_files"], 15).unwrap(), "a superuser makes the loading role");
+        assert!(!ask(&["f", "f", ""], 15).unwrap() && !ask(&["f", "t", ""], 16).unwrap());
+        for row in [&[][..], &["f"], &["t", "f"], &["f", "f", "", ""]] {
+            let error = ask(row, 17).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Tool, "{row:?}");
+            assert!(error.message().contains("does not say which rights"), "{error}");
+        }
+        // What is neither yes nor no is no superuser.
+        assert!(!ask(&["", "", ""], 15).unwrap());
+        for (row, major, reason) in [
+            (
+                ["f", "f", "pg_execute_server_program, pg_read_server_files"],
+                17,
+                "is a member of pg_execute_server_program, pg_read",
+            ),
+            (["f", "t", ""], 15, "CREATEROLE"),
+        ] {
+            let error = ask(&row, major).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Refused);
+            assert!(
+                error.message().contains(reason) && error.hints().iter().any(|hint| hint.contains("--trust")),
+                "{error}"
+            );
         }
     }
 
