@@ -22,7 +22,7 @@ struct LateRemoval {
 static PENDING: Mutex<Vec<LateRemoval>> = Mutex::new(Vec::new());
 
 /// Time limit for the engine to create what is then removed, at the end of a command.
-pub(crate) const LONGEST: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST: Duration = Duration::from_mins(1);
 
 /// Leaves a worker whose creation goes on to the end of the command.
 pub(super) fn add(engine: Arc<dyn Engine>, name: String, creating: JoinHandle<Result<()>>) {

@@ -386,7 +386,7 @@ mod tests {
         make().end().await;
         assert_eq!(script.removed_workers(), [worker.spec.name.as_str(), quick.spec.name.as_str()]);
         // The limit holds.
-        script.creates_workers_after(Duration::from_secs(60));
+        script.creates_workers_after(Duration::from_mins(1));
         let never = make();
         assert!(tokio::time::timeout(Duration::from_millis(20), never.start()).await.is_err());
         never.end_within(Duration::ZERO).await;
