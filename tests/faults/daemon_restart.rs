@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::own_daemon::{Case, MANY};
+use crate::own_daemon::Case;
+use crate::place::MANY;
 use crate::support::rig::eventually;
 use crate::support::{Finished, Running};
 
@@ -28,24 +29,28 @@ impl Case {
     }
 }
 
-const SLOW: [&str; 7] = ["backup", "--transport", "worker", "--worker-cpus", "0.2", "-o", "b.sql.gz"];
+const BACKUP: [&str; 5] = ["backup", "--transport", "worker", "-o", "b.sql.gz"];
 
 #[test]
 fn f14_a_daemon_that_is_killed_under_a_worker_makes_no_backup_and_no_restore() {
     let mut case = Case::new(&[]);
     // Back before envctl has noticed: the worker is another daemon's by then.
-    let running = Running::start(case.command(&SLOW), None);
-    assert!(case.place.wait_for_bytes(1));
+    case.hold_dumps();
+    let running = Running::start(case.command(&BACKUP), None);
+    case.wait_for_the_held_dump();
     running.signal(Signal::STOP);
     case.restart_the_daemon();
+    case.let_go();
     running.signal(Signal::CONT);
     case.assert_mended(&running.finish());
     case.assert_no_sessions();
 
     // Nobody answers any more.
-    let running = Running::start(case.command(&SLOW), None);
-    assert!(case.place.wait_for_bytes(1));
+    case.hold_dumps();
+    let running = Running::start(case.command(&BACKUP), None);
+    case.wait_for_the_held_dump();
     case.daemon.kill();
+    case.let_go();
     let finished = running.finish();
     case.daemon.again();
     case.daemon.docker(&["start", &case.container]);
@@ -55,13 +60,15 @@ fn f14_a_daemon_that_is_killed_under_a_worker_makes_no_backup_and_no_restore() {
     case.sql("delete from item where id > 100");
     let digest = case.digest();
     let restore = ["restore", "next.sql.gz", "--yes", "--no-backup", "--transport", "worker"];
-    let running = Running::start(case.command(&[&restore[..], &["--worker-cpus", "0.05"]].concat()), None);
+    case.hold_loads();
+    let running = Running::start(case.command(&restore), None);
     eventually(Duration::from_secs(120), "rows are loaded", || {
         let loading =
             "select count(*) from pg_stat_activity where datname like 'envctl_new%' and query like 'COPY%'";
         case.sql(loading) != "0"
     });
     case.daemon.kill();
+    case.let_go();
     let finished = running.finish();
     assert!([4, 7, 8].contains(&finished.code), "{}: {}", finished.code, finished.err());
     case.daemon.again();
@@ -77,13 +84,15 @@ fn f14_a_daemon_that_is_killed_under_a_worker_makes_no_backup_and_no_restore() {
 #[test]
 fn f13_a_daemon_that_comes_back_to_a_living_worker_leaves_a_whole_backup_or_none() {
     let mut case = Case::new(&["--live-restore"]);
-    let running = Running::start(case.command(&SLOW), None);
-    assert!(case.place.wait_for_bytes(1));
+    case.hold_dumps();
+    let running = Running::start(case.command(&BACKUP), None);
+    case.wait_for_the_held_dump();
     running.signal(Signal::STOP);
     case.daemon.kill();
     case.daemon.again();
     assert_ne!(case.workers(), "", "the test means the worker to have outlived its daemon");
     running.signal(Signal::CONT);
+    case.let_go();
     let finished = running.finish();
     let path = case.place.project.path().join("b.sql.gz");
     assert_eq!(path.exists(), finished.code == 0, "{}: {}", finished.code, finished.err());
@@ -96,9 +105,11 @@ fn f13_a_daemon_that_comes_back_to_a_living_worker_leaves_a_whole_backup_or_none
     }
 
     // With the daemon gone for good the worker cannot be removed: the next run does that.
-    let running = Running::start(case.command(&[&SLOW[..], &["--force"]].concat()), None);
-    assert!(case.place.wait_for_bytes(1));
+    case.hold_dumps();
+    let running = Running::start(case.command(&[&BACKUP[..], &["--force"]].concat()), None);
+    case.wait_for_the_held_dump();
     case.daemon.kill();
+    case.let_go();
     let finished = running.finish();
     case.daemon.again();
     case.assert_mended(&finished);
@@ -108,9 +119,11 @@ fn f13_a_daemon_that_comes_back_to_a_living_worker_leaves_a_whole_backup_or_none
 fn f13_what_a_killed_daemon_leaves_running_in_the_database_is_told_with_the_way_out() {
     let mut case = Case::new(&["--live-restore"]);
     case.run(&["backup", "-o", "whole.sql.gz"]).code(0);
-    let running = Running::start(case.command(&SLOW), None);
-    assert!(case.place.wait_for_bytes(1));
+    case.hold_dumps();
+    let running = Running::start(case.command(&BACKUP), None);
+    case.wait_for_the_held_dump();
     case.daemon.kill();
+    case.let_go();
     running.finish();
     case.daemon.again();
     // What runs in a container outlives its daemon, and the next one has never heard of it: only a person knows.

@@ -3,17 +3,14 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::place::Place;
+use crate::place::{MANY, Place, gate, gate_index};
 use crate::second_daemon::SecondDaemon;
 use crate::support::rig::{READY, Wanted, eventually, poll};
 use crate::support::{Finished, Project, Running, Server};
 
-/// Rows of a table whose dump takes some seconds in a worker that may use little.
-pub(crate) const MANY: u32 = 250_000;
-
 const DATABASE: &str = "postgres";
 
-/// A database of [`MANY`] rows, and the daemon it runs under.
+/// A database of [`MANY`] rows with a gate behind them, and the daemon it runs under.
 pub(crate) struct Case {
     pub(crate) daemon: SecondDaemon,
     pub(crate) container: String,
@@ -37,6 +34,19 @@ impl Case {
         daemon.take(&wanted.image);
         let container = format!("{}-dev-db-1", wanted.stack);
         let project = format!("com.docker.compose.project={}-dev", wanted.stack);
+        let server = Server {
+            container: container.clone(),
+            stack: wanted.stack,
+            profile: wanted.profile,
+            user: "postgres".to_owned(),
+        };
+        let place = Place { project: Project::of(&server, DATABASE) };
+        std::fs::create_dir(place.rooms()).unwrap();
+        let gate_directory = place.project.path().join("gate");
+        std::fs::create_dir(&gate_directory).unwrap();
+        if let Some(user) = user {
+            place.hand_over(user, user);
+        }
         let variables: Vec<String> = READY.lines().map(|variable| format!("--env={variable}")).collect();
         let variables: Vec<&str> = variables.iter().map(String::as_str).collect();
         // Its data lies in the image's own volume: it outlives the container's processes.
@@ -46,25 +56,17 @@ impl Case {
             "--label=com.docker.compose.container-number=1",
             "--label=com.docker.compose.oneoff=False",
         ];
-        let name = ["--name", &*container, &*wanted.image, "-c", "fsync=off"];
+        // The gate is opened from outside, with or without a daemon.
+        let volume = format!("--volume={}:/gate:ro", gate_directory.display());
+        let name = [&*volume, "--name", &*container, &*wanted.image, "-c", "fsync=off"];
         daemon.docker(&[&run[..], &labels, &variables, &name].concat());
-        let server = Server {
-            container: container.clone(),
-            stack: wanted.stack,
-            profile: wanted.profile,
-            user: "postgres".to_owned(),
-        };
-        let place = Place { project: Project::of(&server, DATABASE) };
-        std::fs::create_dir(place.rooms()).unwrap();
-        if let Some(user) = user {
-            place.hand_over(user, user);
-        }
         let case = Self { daemon, container, place, user };
         case.wait_for_the_server();
         case.sql(&format!(
             "create table item as select n as id, md5(n::text) || md5((n * 7)::text) as words \
              from generate_series(1, {MANY}) n"
         ));
+        case.sql(&gate("/gate/shut"));
         case
     }
 
@@ -77,6 +79,33 @@ impl Case {
 
     pub(crate) fn sql(&self, script: &str) -> String {
         self.daemon.docker(&["exec", &self.container, "psql", "-XqAt", "-U", "postgres", "-c", script])
+    }
+
+    /// Lets no dump end before [`Case::let_go`], or before the container's end.
+    pub(crate) fn hold_dumps(&self) {
+        self.hold_loads();
+        let hold = format!("begin; reindex index {}; select is_open()", self.sql(gate_index()));
+        self.daemon.docker(&["exec", "-d", &self.container, "psql", "-U", "postgres", "-c", &hold]);
+        let holding = "select count(*) from pg_stat_activity where query like 'begin; reindex%' and wait_event = 'PgSleep'";
+        eventually(Duration::from_secs(30), "dumps are held", || self.sql(holding) == "1");
+    }
+
+    /// Waits until a dump has come to the gate, and its first bytes to the disk.
+    pub(crate) fn wait_for_the_held_dump(&self) {
+        let held =
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like 'COPY%'";
+        eventually(Duration::from_secs(30), "a dump is held", || self.sql(held) == "1");
+        assert!(self.place.wait_for_bytes(1));
+    }
+
+    /// Lets no load end before [`Case::let_go`].
+    pub(crate) fn hold_loads(&self) {
+        std::fs::write(self.place.project.path().join("gate/shut"), "").unwrap();
+    }
+
+    /// Lets dumps and loads go. Needs no daemon.
+    pub(crate) fn let_go(&self) {
+        std::fs::remove_file(self.place.project.path().join("gate/shut")).unwrap();
     }
 
     pub(crate) fn digest(&self) -> String {

@@ -36,15 +36,13 @@ impl Place {
     /// A project with [`MANY`] rows in `item` and one in `waits`, behind them: dumps and loads can be held there.
     pub(crate) fn with_gate(server: &Server, name: &str) -> Self {
         let place = Self::new(server, name, MANY);
-        place.project.sql(&gate(&place.project.database));
+        place.project.sql(&gate(&gate_file(&place.project.database)));
         place
     }
 
     /// Lets no dump end before the session does: it holds the index of what is stored outside the row in `waits`.
     pub(crate) fn hold_dumps(&self) -> HeldSession {
-        let index = "select indexrelid::regclass from pg_index i join pg_class c on c.reltoastrelid = i.indrelid \
-                     where c.oid = 'waits'::regclass";
-        let hold = format!("begin; reindex index {}", self.project.sql(index));
+        let hold = format!("begin; reindex index {}", self.project.sql(gate_index()));
         self.project.server.session(&self.project.database, &hold)
     }
 
@@ -178,9 +176,14 @@ fn gate_file(database: &str) -> String {
     format!("/tmp/gate-{database}")
 }
 
-/// SQL of the table `waits`: whoever loads its row waits until the database's gate file is gone.
-fn gate(database: &str) -> String {
-    let file = gate_file(database);
+/// SQL that names the index without which nobody reads the row of the table `waits`.
+pub(crate) fn gate_index() -> &'static str {
+    "select indexrelid::regclass from pg_index i join pg_class c on c.reltoastrelid = i.indrelid \
+     where c.oid = 'waits'::regclass"
+}
+
+/// SQL of the table `waits`: whoever loads its row waits until this file is gone.
+pub(crate) fn gate(file: &str) -> String {
     format!(
         "create function public.is_open() returns bool language plpgsql as $$ begin \
            while (pg_stat_file('{file}', true)).size is not null loop perform pg_sleep(0.02); end loop; \

@@ -3,16 +3,18 @@
 //! Promises: the machine's own daemon never notices. Network, processes, mounts and `/run` are a world apart, and all that
 //! runs in it ends with the test, killed or not; its files lie in one directory, which goes with it. Needs root.
 
-use std::fs::Permissions;
+use std::collections::BTreeMap;
+use std::fs::{File, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::rig::{docker, poll};
+use crate::support::rig::poll;
 
 /// The first process of that world: what is written to it is done, and where its input ends all ends.
 const WORLD: &str = r#"
@@ -156,12 +158,25 @@ impl SecondDaemon {
 
     /// Gives it an image of the machine's own daemon.
     pub(crate) fn take(&self, image: &str) {
-        let file: PathBuf = self.dir.path().join("image.tar");
-        let file = file.to_str().unwrap();
-        docker(&["save", "--output", file, image]);
-        self.docker(&["load", "--input", file]);
-        std::fs::remove_file(file).unwrap();
+        let mut load = Command::new("docker");
+        load.args(["--host", &self.host(), "load"]).stdin(saved(image)).stdout(Stdio::null());
+        assert!(load.status().unwrap().success(), "{image} is not loaded:\n{}", self.log());
     }
+}
+
+/// The image as a file, written once for all tests. It has no name, so that nothing is left of it.
+fn saved(image: &str) -> File {
+    static SAVED: Mutex<BTreeMap<String, File>> = Mutex::new(BTreeMap::new());
+    let mut saved = SAVED.lock().unwrap();
+    let file = saved.entry(image.to_owned()).or_insert_with(|| {
+        let file = tempfile::tempfile().unwrap();
+        let mut save = Command::new("docker");
+        save.args(["save", image]).stdout(file.try_clone().unwrap());
+        assert!(save.status().unwrap().success(), "{image} is not saved");
+        file
+    });
+    // Opened anew: each reader has a position of its own.
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
 }
 
 impl Drop for SecondDaemon {

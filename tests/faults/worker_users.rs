@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::own_daemon::{Case, MANY};
+use crate::own_daemon::Case;
+use crate::place::MANY;
 
 #[test]
 fn a_daemon_that_maps_users_makes_no_worker_and_serves_by_exec() {
