@@ -63,27 +63,6 @@ pub(crate) fn falls_back(place: &Place, words: &str, run: impl Fn(&[&str]) -> Fi
 }
 
 #[test]
-fn where_the_engine_makes_no_worker_an_exec_serves_and_says_why() {
-    let place = Place::new(Server::shared(15), "fall", ROWS);
-    let answer = |on, status, body| Proxy::with(On::Request(on), Fault::Answer(status, body));
-    let userns = r#"{"OperatingSystem":"Debian","SecurityOptions":["name=seccomp","name=userns"]}"#;
-    let desktop = r#"{"OperatingSystem":"Docker Desktop"}"#;
-    for (proxy, words) in [
-        (answer("GET /info", 200, userns), "maps users"),
-        (answer("GET /info", 200, desktop), "virtual machine"),
-        (answer("GET /info", 403, r#"{"message":"Forbidden by the proxy"}"#), "Forbidden by the proxy"),
-        (
-            answer("/containers/create", 403, r#"{"message":"no containers for you"}"#),
-            "no containers for you",
-        ),
-        (answer("/containers/create", 404, r#"{"message":"No such image: sha256:0"}"#), "No such image"),
-        (answer("/attach?", 500, r#"{"message":"no streams left"}"#), "no streams left"),
-    ] {
-        falls_back(&place, words, |args| place.through(&proxy, args));
-    }
-}
-
-#[test]
 fn where_the_worker_has_no_room_or_no_way_in_an_exec_serves_and_says_why() {
     let place = Place::new(Server::shared(15), "room", ROWS);
     falls_back(&place, "no private directory", |args| {

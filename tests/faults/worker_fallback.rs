@@ -10,11 +10,12 @@ use rustix::process::Signal;
 
 use crate::place::{Place, ROWS};
 use crate::support::rig::{Wanted, docker, eventually};
+use crate::support::timing::is_long;
 use crate::support::{Down, Fault, Finished, Gate, On, Proxy, Rule, Running, Server};
 use crate::worker::falls_back;
 
 /// The same for a load: `auto` loads by exec and says why, the worker that was asked for changes nothing.
-fn falls_back_loading(place: &Place, words: &str, run: impl Fn(&[&str]) -> Finished) {
+fn falls_back_loading(place: &Place, words: &str, jobs: &[&str], run: impl Fn(&[&str]) -> Finished) {
     let project = &place.project;
     if !project.path().join("whole.sql.gz").exists() {
         place.run(&["backup", "--transport", "exec", "-o", "whole.sql.gz"]).code(0);
@@ -23,7 +24,7 @@ fn falls_back_loading(place: &Place, words: &str, run: impl Fn(&[&str]) -> Finis
     project.sql("delete from item where id > 10");
     let part = project.digest();
     let restore = ["restore", "whole.sql.gz", "--yes", "--no-backup"];
-    for jobs in ["1", "2"] {
+    for jobs in jobs {
         run(&[&restore[..], &["--transport", "worker", "-j", jobs]].concat())
             .code(1)
             .says(words)
@@ -41,7 +42,7 @@ fn falls_back_loading(place: &Place, words: &str, run: impl Fn(&[&str]) -> Finis
 /// Both ways.
 fn falls_back_twice(place: &Place, words: &str, run: impl Fn(&[&str]) -> Finished) {
     falls_back(place, words, &run);
-    falls_back_loading(place, words, &run);
+    falls_back_loading(place, words, &["1", "2"], &run);
 }
 
 /// A place with two tables, so that its backup can be loaded over two sessions.
@@ -73,9 +74,9 @@ fn closed(place: &Place, args: &[&str]) -> Finished {
 }
 
 #[test]
-fn where_a_worker_cannot_open_its_fifo_a_dump_goes_another_way() {
+fn where_a_worker_cannot_open_its_fifo_an_exec_serves_and_says_why() {
     let place = place(Server::shared(15), "closed");
-    falls_back(&place, "cannot open its directory", |args| closed(&place, args));
+    falls_back_twice(&place, "cannot open its directory", |args| closed(&place, args));
 }
 
 #[test]
@@ -104,28 +105,79 @@ fn where_a_worker_is_refused_its_connection_an_exec_serves_and_says_why() {
     falls_back_twice(&place, "Connection refused", |args| place.run(args));
 }
 
+const USERNS: &str = r#"{"OperatingSystem":"Debian","SecurityOptions":["name=seccomp","name=userns"]}"#;
+const DESKTOP: &str = r#"{"OperatingSystem":"Docker Desktop"}"#;
+
+/// Directions in which an ordinary run tries a refusal; a long run tries both.
+#[derive(PartialEq)]
+enum Tried {
+    Dump,
+    Load,
+    Both,
+}
+
+/// Answers of an engine, and what is said of each.
+const REFUSALS: [(On, u16, &str, &str, Tried); 9] = [
+    (On::Request("GET /info"), 200, USERNS, "maps users", Tried::Both),
+    (On::Request("GET /info"), 200, DESKTOP, "virtual machine", Tried::Dump),
+    (
+        On::Request("GET /info"),
+        403,
+        r#"{"message":"Forbidden by the proxy"}"#,
+        "Forbidden by the proxy",
+        Tried::Dump,
+    ),
+    (
+        On::Request("/containers/create"),
+        403,
+        r#"{"message":"no containers for you"}"#,
+        "no containers for you",
+        Tried::Dump,
+    ),
+    (
+        On::Request("/containers/create"),
+        404,
+        r#"{"message":"No such image: sha256:0"}"#,
+        "No such image: sha256:0",
+        Tried::Both,
+    ),
+    (On::Request("/attach?"), 500, r#"{"message":"no streams"}"#, "no streams", Tried::Dump),
+    (
+        On::Worker("/attach?stream=true&stdin=false&stdout=true&stderr=true"),
+        500,
+        r#"{"message":"no streams left"}"#,
+        "no streams left",
+        Tried::Load,
+    ),
+    (
+        On::Worker("/start"),
+        404,
+        r#"{"message":"No such image: sha256:1"}"#,
+        "No such image: sha256:1",
+        Tried::Both,
+    ),
+    (
+        On::Worker("/start"),
+        500,
+        r#"{"message":"no space left on device"}"#,
+        "no space left on device",
+        Tried::Load,
+    ),
+];
+
 #[test]
-fn where_the_engine_makes_no_worker_for_a_load_an_exec_serves_and_says_why() {
-    let place = place(Server::shared(15), "loads");
-    let userns = r#"{"OperatingSystem":"Debian","SecurityOptions":["name=seccomp","name=userns"]}"#;
-    let gone = r#"{"message":"No such image: sha256:0"}"#;
-    for (on, fault, words) in [
-        (On::Request("GET /info"), Fault::Answer(200, userns), "maps users"),
-        (On::Request("/containers/create"), Fault::Answer(404, gone), "No such image"),
-        (
-            On::Worker("/attach?stream=true&stdin=false&stdout=true&stderr=true"),
-            Fault::Answer(500, r#"{"message":"no streams left"}"#),
-            "no streams left",
-        ),
-        (On::Worker("/start"), Fault::Answer(404, gone), "No such image"),
-        (
-            On::Worker("/start"),
-            Fault::Answer(500, r#"{"message":"no space left on device"}"#),
-            "no space left on device",
-        ),
-    ] {
-        let proxy = Proxy::with(on, fault);
-        falls_back_loading(&place, words, |args| place.through(&proxy, args));
+fn where_the_engine_makes_no_worker_an_exec_serves_and_says_why() {
+    let place = place(Server::shared(15), "refusals");
+    for (at, (on, status, body, words, tried)) in REFUSALS.into_iter().enumerate() {
+        let proxy = Proxy::with(on, Fault::Answer(status, body));
+        if tried != Tried::Load || is_long() {
+            falls_back(&place, words, |args| place.through(&proxy, args));
+        }
+        if tried != Tried::Dump || is_long() {
+            // Over one session and over two by turns.
+            let jobs: &[&str] = if is_long() { &["1", "2"] } else { &[["1", "2"][at % 2]] };
+            falls_back_loading(&place, words, jobs, |args| place.through(&proxy, args));
+        }
     }
 }
 
@@ -192,14 +244,6 @@ fn a_worker_that_is_made_after_it_was_given_up_is_removed_too() {
 }
 
 #[test]
-fn an_image_that_is_gone_when_a_dump_starts_falls_back_and_says_why() {
-    let place = place(Server::shared(15), "imgone");
-    let gone = Fault::Answer(404, r#"{"message":"No such image: sha256:0"}"#);
-    let proxy = Proxy::with(On::Worker("/start"), gone);
-    falls_back(&place, "No such image", |args| place.through(&proxy, args));
-}
-
-#[test]
 fn an_image_whose_name_is_gone_still_makes_workers() {
     let model = Wanted::postgres(15, "namem").start().ready();
     let image = model.image();
@@ -216,12 +260,6 @@ fn an_image_whose_name_is_gone_still_makes_workers() {
         made.err()
     );
     place.assert_swept();
-}
-
-#[test]
-fn where_a_worker_cannot_open_its_fifo_a_load_goes_another_way() {
-    let place = place(Server::shared(15), "closedl");
-    falls_back_loading(&place, "cannot open its directory", |args| closed(&place, args));
 }
 
 #[test]
