@@ -128,3 +128,42 @@ fn a_tar_of_pg_dump_with_large_objects_is_loaded_over_two_sessions() {
             .sql("postgres", &format!("drop database {} with (force); drop role {owner}", project.database));
     }
 }
+
+/// Several sessions and a worker read the archive's list; what is left out of that is left out for each.
+#[test]
+fn extensions_and_event_triggers_are_left_out_of_an_archive_on_every_way() {
+    for server in Server::each() {
+        let project = Project::new(server, "without");
+        project.fill(300);
+        project.sql(
+            "create extension citext; create extension pg_trgm; \
+             create function note() returns event_trigger language plpgsql as 'begin end'; \
+             create event trigger noted on ddl_command_end execute function note()",
+        );
+        let digest = project.digest();
+        let into = format!("{}_in", project.database);
+        for format in ["-Fc", "-Ft"] {
+            let dump = server.bytes(&format!("pg_dump -U {} {format} {}", server.user, project.database));
+            std::fs::write(project.path().join("a.dump"), dump).unwrap();
+            for ways in [
+                &["-j", "2"][..],
+                &["--transport", "worker"],
+                &["--transport", "worker", "-j", "2"],
+                &["--transport", "exec"],
+                &["-j", "2", "--trust"],
+            ] {
+                let args = ["restore", "a.dump", "--into", &into, "--yes", "--no-backup", "-v"];
+                let left_out = ["--skip-extension", "citext", "--skip-event-triggers"];
+                let restored = project.run(&[&args[..], &left_out, ways].concat()).code(0);
+                let there = "select (select string_agg(extname, ' ' order by extname) from pg_extension), \
+                             (select count(*) from pg_event_trigger)";
+                assert_eq!(server.sql(&into, there), "pg_trgm plpgsql|0", "{ways:?}: {}", restored.err());
+                let rows = "select count(*) || ' ' || coalesce(md5(string_agg(i::text, ',' order by id)), '') from item i";
+                assert_eq!(server.sql(&into, rows), project.sql(rows), "{ways:?}");
+                server.sql("postgres", &format!("drop database {into}"));
+            }
+        }
+        assert_eq!(project.digest(), digest);
+        project.drop_siblings();
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::rig::Wanted;
 use crate::support::rig::eventually;
 use crate::support::{Project, Server, Snapshot, pairs};
 
@@ -267,6 +268,66 @@ fn a_restore_of_rows_that_is_stopped_leaves_nothing() {
                 project.assert_no_sessions();
             }
             assert_eq!(rows(&project), before);
+            project.drop_siblings();
+        }
+    }
+}
+
+/// pg_dump up to 10.2 writes bare names, and the schema into the search path.
+#[test]
+fn a_backup_of_rows_by_an_old_pg_dump_finds_its_tables_by_the_search_path_of_the_file() {
+    let server = Wanted::postgres(15, "bare").start().ready();
+    server.install(
+        "pg_dump",
+        "#!/bin/sh\n/usr/lib/postgresql/15/bin/pg_dump \"$@\" | \
+         sed -e 's/^COPY \\([a-z]*\\)\\.\\([a-z]* (\\)/SET search_path = \\1, pg_catalog;\\n\\nCOPY \\2/'\n",
+    );
+    let project = Project::new(&server, "bare");
+    project.sql(SCHEMA);
+    let backup = ["backup", "--data-only", "--transport", "exec", "--compress", "none"];
+    project.run(&backup).code(0);
+    let file = Snapshot::of(&project).dumps().remove(0);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("SET search_path = shop, pg_catalog;") && text.contains("\nCOPY item ("), "{text}");
+    project.sql(LATER);
+    let file = file.display().to_string();
+    project.run(&["restore", &file, "--yes", "--no-backup"]).code(0).says("replaces the rows of 3 tables");
+    assert!(rows(&project).ends_with("(7,\"kept 7\")|5|5|7"), "{}", rows(&project));
+}
+
+#[test]
+fn large_objects_and_sequences_of_a_file_of_rows_replace_those_that_are_there() {
+    let state = "select (select string_agg(convert_from(lo_get(note), 'UTF8'), ',' order by id) from item), \
+                 (select count(*) from pg_largeobject_metadata), \
+                 (select last_value from alone), (select last_value from item_id_seq), \
+                 (select last_value from unset)";
+    for server in Server::each() {
+        for (options, more) in
+            [("", &[][..]), ("", &["--trust"]), ("-Fc", &["-j", "2"]), ("-Ft", &["--trust"])]
+        {
+            let project = Project::new(server, "objects");
+            project.sql(
+                "create table item (id serial primary key, note oid); create sequence alone; create sequence unset; \
+                 insert into item (note) select lo_from_bytea(0, convert_to('old ' || n, 'UTF8')) \
+                 from generate_series(1, 3) n; select setval('alone', 50)",
+            );
+            let (user, database) = (&server.user, &project.database);
+            let file = server.bytes(&format!(
+                "pg_dump -U {user} --data-only --blobs --exclude-table-data=unset {options} {database}"
+            ));
+            project.sql(
+                "select lo_unlink(note) from item where id > 1; insert into item (note) values (lo_from_bytea(0, 'later')); \
+                 delete from item where id in (2, 3); select setval('alone', 90)",
+            );
+            let before = project.sql(state);
+            assert_eq!(before, "old 1,later|2|90|4|1");
+            std::fs::write(project.path().join("rows"), file).unwrap();
+            let planned = project.run(&[&["restore", "rows", "--dry-run"], more].concat()).code(0);
+            assert!(planned.out().contains("replaces all large objects"), "{}", planned.out());
+            project.run(&[&["restore", "rows", "--yes", "--no-backup"], more].concat()).code(0);
+            assert_eq!(project.sql(state), "old 1,old 2,old 3|3|50|3|1", "{options} {more:?}");
+            project.run(&["restore", "undo", "--yes"]).code(0);
+            assert_eq!(project.sql(state), before, "{options} {more:?}");
             project.drop_siblings();
         }
     }
