@@ -85,11 +85,14 @@ impl BackupSink {
         request: &BackupRequest,
         expected: u64,
     ) -> JoinHandle<Result<WrittenBackup>> {
-        let (format, compression, threads) = (request.dump.format, request.compression, request.threads);
-        let progress = request.operation.progress.clone();
-        std::thread::spawn(move || {
-            self.fill(|out| pump(receiver, format, compression, threads, out, expected, &progress))
-        })
+        let writer = DumpWriter {
+            format: request.dump.format,
+            compression: request.compression,
+            threads: request.threads,
+            expected,
+            progress: request.operation.progress.clone(),
+        };
+        std::thread::spawn(move || self.fill(|out| writer.write(receiver, out)))
     }
 
     /// Writes into the file or stdout, as `write` does with it.
@@ -181,28 +184,37 @@ fn io_of(error: &Error) -> Option<&std::io::Error> {
     sources.find_map(|cause| cause.downcast_ref())
 }
 
-fn pump<W: Write + Send + 'static>(
-    mut blocks: mpsc::Receiver<Vec<u8>>,
+/// Scans and packs the blocks of a dump.
+struct DumpWriter {
     format: Format,
     compression: Compression,
     threads: usize,
-    out: W,
+    /// Plain bytes that are expected.
     expected: u64,
-    progress: &Arc<dyn Progress>,
-) -> Result<(Stored, Summary, W)> {
-    let mut scanner = AnyScanner::new(format);
-    let mut compressor = StreamCompressor::new(compression, threads, out)?;
-    let mut table: Option<String> = None;
-    while let Some(block) = blocks.blocking_recv() {
-        scanner.feed(&block);
-        if let Some(name) = scanner.current_table().filter(|name| table.as_deref() != Some(*name)) {
-            table = Some(name.to_owned());
-            progress.on(Event::Table(name.to_owned()));
+    progress: Arc<dyn Progress>,
+}
+
+impl DumpWriter {
+    fn write<W: Write + Send + 'static>(
+        &self,
+        mut blocks: mpsc::Receiver<Vec<u8>>,
+        out: W,
+    ) -> Result<(Stored, Summary, W)> {
+        let Self { format, compression, threads, expected, ref progress } = *self;
+        let mut scanner = AnyScanner::new(format);
+        let mut compressor = StreamCompressor::new(compression, threads, out)?;
+        let mut table: Option<String> = None;
+        while let Some(block) = blocks.blocking_recv() {
+            scanner.feed(&block);
+            if let Some(name) = scanner.current_table().filter(|name| table.as_deref() != Some(*name)) {
+                table = Some(name.to_owned());
+                progress.on(Event::Table(name.to_owned()));
+            }
+            compressor.write_block(block)?;
+            let done = scanner.bytes();
+            progress.on(Event::Bytes { done, total: (expected > done).then_some(expected) });
         }
-        compressor.write_block(block)?;
-        let done = scanner.bytes();
-        progress.on(Event::Bytes { done, total: (expected > done).then_some(expected) });
+        let (stored, out) = compressor.finish()?;
+        Ok((stored, scanner.finish(), out))
     }
-    let (stored, out) = compressor.finish()?;
-    Ok((stored, scanner.finish(), out))
 }

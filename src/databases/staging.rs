@@ -65,7 +65,7 @@ fn end(loader: &str) -> String {
 }
 
 /// Ends the loading session and drops the staging database and the role that loads; gives whether both are gone.
-pub(crate) async fn clean_up(mut admin: Session, (staging, role): (&str, &str), loader: &str) -> bool {
+pub(crate) async fn clean_up(mut admin: Session, staging: &str, role: &str, loader: &str) -> bool {
     // The loader first: at the end of its input psql would run what it has collected so far.
     let end = end(loader);
     if admin.query(&end).await.is_err() {

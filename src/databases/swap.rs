@@ -96,16 +96,14 @@ pub(crate) async fn swap(
     let statements = statements(plan, properties.as_ref());
     let mut last = None;
     for _ in 0..TRIES {
-        match attempt(&mut actor, &mut usher, plan, properties.is_some(), &statements).await {
+        match attempt(&mut actor, &mut usher, plan, &statements).await {
             Ok(left_out) => {
                 actor.close().await;
                 usher.close().await;
                 return Ok(left_out);
             }
             Err(SwapError::AtCommit(cause)) => {
-                return settled(container, &place, &name, plan, properties.is_some(), cause)
-                    .await
-                    .map(|()| Vec::new());
+                return settled(container, &place, &name, plan, cause).await.map(|()| Vec::new());
             }
             Err(SwapError::InUse(text)) => last = Some(text),
             Err(SwapError::Refused(error)) => return Err(error),
@@ -167,13 +165,12 @@ async fn attempt(
     actor: &mut Session,
     usher: &mut Session,
     plan: &SwapPlan,
-    live_exists: bool,
     statements: &[String],
 ) -> Result<Vec<String>, SwapError> {
     let pid = actor.value("select pg_backend_pid()").await?.unwrap_or_default();
     actor.query("BEGIN").await?;
     actor.query(LIMITS).await?;
-    let left_out = match inside(actor, usher, plan, live_exists, statements, &pid).await {
+    let left_out = match inside(actor, usher, plan, statements, &pid).await {
         Ok(left_out) => left_out,
         Err(failure) => {
             // A refused statement leaves the transaction open and aborted.
@@ -211,11 +208,10 @@ async fn inside(
     actor: &mut Session,
     usher: &mut Session,
     plan: &SwapPlan,
-    live_exists: bool,
     statements: &[String],
     pid: &str,
 ) -> Result<Vec<String>, SwapError> {
-    if live_exists {
+    if plan.exists {
         let rename = format!("ALTER DATABASE {} RENAME TO {}", ident(&plan.live), ident(&plan.kept));
         alone(actor.query(&rename), usher, &plan.live, pid).await?;
     }
@@ -320,10 +316,9 @@ async fn settled(
     place: &Access,
     name: &str,
     plan: &SwapPlan,
-    live_existed: bool,
     cause: Error,
 ) -> Result<()> {
-    let witness = if live_existed { &plan.kept } else { &plan.live };
+    let witness = if plan.exists { &plan.kept } else { &plan.live };
     let asking = async {
         let mut session = Session::open(container, place, name).await.ok()?;
         gone(&mut session, name).await?;

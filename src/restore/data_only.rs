@@ -10,6 +10,7 @@
 use crate::docker::Container;
 use crate::dump::sql::Summary;
 use crate::error::{self, Error, Result};
+use crate::operation::{Operation, SessionRole};
 use crate::postgres::session::Refusal;
 use crate::postgres::tools::copy_database;
 use crate::postgres::tools::copy_database::Sections;
@@ -193,7 +194,7 @@ pub(crate) struct LiveDatabase<'a> {
     loading: LoadSettings,
     snapshot: String,
     /// Name of the sessions that copy.
-    loader: &'a str,
+    loader: String,
     limit: Duration,
     /// Holds the locks for as long as it lives.
     _blocking: Session,
@@ -212,11 +213,13 @@ impl<'a> LiveDatabase<'a> {
     /// Kind `Busy`: a table is in use for longer than `limit`. The server refuses.
     pub(crate) async fn hold(
         container: &'a Container,
-        (plan, access): (&'a DataOnlyPlan, &Access),
-        (application, loader): (&str, &'a str),
+        plan: &'a DataOnlyPlan,
+        access: &Access,
+        operation: &Operation,
         limit: Duration,
     ) -> Result<Self> {
-        let mut blocking = Session::open(container, access, application).await?;
+        let application = operation.application_name(SessionRole::Restore);
+        let mut blocking = Session::open(container, access, &application).await?;
         let loading = LoadSettings::of(&mut blocking).await?;
         let started = Instant::now();
         let snapshot = loop {
@@ -240,6 +243,7 @@ impl<'a> LiveDatabase<'a> {
             tokio::time::sleep(PAUSE).await;
         };
         let access = blocking.access().clone();
+        let loader = operation.application_name(SessionRole::Load);
         Ok(Self { container, plan, access, loading, snapshot, loader, limit, _blocking: blocking })
     }
 
@@ -357,7 +361,7 @@ impl<'a> LiveDatabase<'a> {
     async fn copy(&self, staging: &str, what: &Sections<'_>) -> std::result::Result<(), String> {
         let mark = format!("ENVCTL-COPIED-{}", nonce());
         let to = self.access.to(staging);
-        let spec = copy_database::sections(&self.access, &to, what, (self.loader, &mark), self.loading);
+        let spec = copy_database::sections(&self.access, &to, what, (&self.loader, &mark), self.loading);
         let ended = self.container.capture(&spec, None).await.map_err(|e| e.full_message())?;
         if ended.exit_code == 0 && ended.text().lines().any(|line| line == mark) {
             return Ok(());
@@ -367,7 +371,7 @@ impl<'a> LiveDatabase<'a> {
     }
 
     async fn inside(&self, staging: &str) -> Result<Session> {
-        Session::open(self.container, &self.access.to(staging), self.loader).await
+        Session::open(self.container, &self.access.to(staging), &self.loader).await
     }
 }
 

@@ -84,6 +84,24 @@ pub(crate) struct LoadingRole {
     password: Secret,
 }
 
+/// The staging database of a restore, as the connecting role reaches it.
+#[derive(Clone, Copy)]
+pub(crate) struct StagingTarget<'a> {
+    pub(crate) container: &'a Container,
+    pub(crate) plan: &'a RestorePlan,
+    /// Name of the staging database.
+    pub(crate) staging: &'a str,
+    /// Application name of the sessions.
+    pub(crate) application: &'a str,
+}
+
+/// A loaded staging database whose objects are still the loading role's.
+pub(crate) struct UnfinishedRole {
+    pub(crate) prepared: PreparedStaging,
+    /// Owners and rights that are still to be set.
+    pub(crate) deferred: Vec<String>,
+}
+
 /// A staging database in which the role may work.
 pub(crate) struct PreparedStaging {
     /// The role's own access to the database.
@@ -144,11 +162,10 @@ impl LoadingRole {
     /// Kind `Refused`: an extension that can reach outside of the database; the server does not let the role in.
     pub(crate) async fn prepare(
         &self,
-        container: &Container,
-        plan: &RestorePlan,
-        (admin, staging): (&mut Session, &str),
-        application: &str,
+        target: StagingTarget<'_>,
+        admin: &mut Session,
     ) -> Result<PreparedStaging> {
+        let StagingTarget { container, plan, staging, application } = target;
         let role = ident(&self.name);
         let database = format!("GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {} TO {role}", ident(staging));
         admin.query(&database).await?;
@@ -156,7 +173,7 @@ impl LoadingRole {
             let grant = format!("GRANT CREATE ON TABLESPACE {} TO {role}", ident(tablespace));
             admin.query(&grant).await?;
         }
-        let mut session = inside(container, plan, staging, application).await?;
+        let mut session = target.session().await?;
         let asked = "select oid, pg_catalog.pg_get_userbyid(nspowner) from pg_catalog.pg_namespace where nspname = 'public'";
         let public = session.query(asked).await?;
         let public = public.into_iter().next().and_then(|row| <[String; 2]>::try_from(row).ok());
@@ -264,13 +281,13 @@ impl LoadingRole {
     /// # Errors
     /// Kind `Tool`: the server refuses an owner or a right, which is named.
     pub(crate) async fn finish(
-        self,
-        container: &Container,
-        plan: &RestorePlan,
-        (admin, staging): (&mut Session, &str),
-        (prepared, deferred, owner): (PreparedStaging, Vec<String>, &str),
-        application: &str,
+        &self,
+        target: StagingTarget<'_>,
+        admin: &mut Session,
+        unfinished: UnfinishedRole,
+        owner: &str,
     ) -> Result<()> {
+        let (plan, UnfinishedRole { prepared, deferred }) = (target.plan, unfinished);
         let role = ident(&self.name);
         admin.query(&format!("ALTER ROLE {role} NOLOGIN")).await?;
         let end = format!(
@@ -278,7 +295,7 @@ impl LoadingRole {
             literal(&self.name)
         );
         admin.query(&end).await?;
-        let mut session = inside(container, plan, staging, application).await?;
+        let mut session = target.session().await?;
         if let Some((oid, owner)) = &prepared.public {
             let still = format!(
                 "select 1 from pg_catalog.pg_namespace where oid = {oid} and nspname = 'public' \
@@ -291,15 +308,15 @@ impl LoadingRole {
             }
         }
         let heir = heir(&mut session, plan, owner).await?;
-        let reassign = format!("REASSIGN OWNED BY {role} TO {heir}");
+        let handover = Handover { plan, role: &role, heir: &heir, deferred: &deferred };
         let evaluated = autovacuum_code::find(&mut session, plan.version.major(), &self.name).await?;
         if evaluated.is_empty() {
             let later = apply(&mut session, &deferred).await?;
             apply_each(&mut session, &later).await?;
-            session.query(&reassign).await.map_err(|refusal| refused(refusal, &reassign))?;
+            handover.reassign(&mut session).await?;
         } else {
-            let mut guard = inside(container, plan, staging, application).await?;
-            give_checked((&mut session, &mut guard), plan, &evaluated, &deferred, (&heir, &reassign)).await?;
+            let mut guard = target.session().await?;
+            handover.give_checked(&mut session, &mut guard, &evaluated).await?;
             guard.close().await;
         }
         let left = format!(
@@ -356,27 +373,44 @@ async fn heir(session: &mut Session, plan: &RestorePlan, owner: &str) -> Result<
     Ok(found.or_else(mapped).map_or_else(|| "CURRENT_USER".to_owned(), |name| ident(&name)))
 }
 
-/// Gives everything its owner and its rights where the server runs code of the dump by itself. `guard` keeps the tables
-/// locked, and its transaction ends well only where no owner of them can reach out. The others are set by `session`, each
-/// for itself: one transaction over very many objects runs out of lock memory.
-async fn give_checked(
-    (session, guard): (&mut Session, &mut Session),
-    plan: &RestorePlan,
-    evaluated: &[Evaluated],
-    deferred: &[String],
-    (heir, reassign): (&str, &str),
-) -> Result<()> {
-    let (locked, free): (Vec<String>, Vec<String>) =
-        deferred.iter().cloned().partition(|one| evaluated.iter().any(|held| one.contains(&held.table)));
-    guard.query("BEGIN").await?;
-    autovacuum_code::lock(guard, evaluated, heir).await?;
-    session.query("SET lock_timeout = '30s'").await?;
-    let later = apply(session, &free).await?;
-    apply_each(guard, &locked).await?;
-    guard.query(reassign).await.map_err(|refusal| refused(refusal, reassign))?;
-    autovacuum_code::check(guard, plan, evaluated, deferred).await?;
-    guard.query("COMMIT").await?;
-    apply_each(session, &later).await
+/// Objects of the loading role that get their owners and rights.
+struct Handover<'a> {
+    plan: &'a RestorePlan,
+    /// The loading role, as SQL.
+    role: &'a str,
+    /// The role that gets what the dump gives no owner, as SQL.
+    heir: &'a str,
+    /// Statements of the dump that set owners and rights.
+    deferred: &'a [String],
+}
+
+impl Handover<'_> {
+    async fn reassign(&self, session: &mut Session) -> Result<()> {
+        let reassign = format!("REASSIGN OWNED BY {} TO {}", self.role, self.heir);
+        session.query(&reassign).await.map(|_| ()).map_err(|refusal| refused(refusal, &reassign))
+    }
+
+    /// Gives everything its owner and its rights where the server runs code of the dump by itself. `guard` keeps the
+    /// tables locked, and its transaction ends well only where no owner of them can reach out. The others are set by
+    /// `session`, each for itself: one transaction over very many objects runs out of lock memory.
+    async fn give_checked(
+        &self,
+        session: &mut Session,
+        guard: &mut Session,
+        evaluated: &[Evaluated],
+    ) -> Result<()> {
+        let is_locked = |one: &String| evaluated.iter().any(|held| one.contains(&held.table));
+        let (locked, free): (Vec<String>, Vec<String>) = self.deferred.iter().cloned().partition(is_locked);
+        guard.query("BEGIN").await?;
+        autovacuum_code::lock(guard, evaluated, self.heir).await?;
+        session.query("SET lock_timeout = '30s'").await?;
+        let later = apply(session, &free).await?;
+        apply_each(guard, &locked).await?;
+        self.reassign(guard).await?;
+        autovacuum_code::check(guard, self.plan, evaluated, self.deferred).await?;
+        guard.query("COMMIT").await?;
+        apply_each(session, &later).await
+    }
 }
 
 /// Reports whether the connecting role is a superuser.
@@ -445,17 +479,16 @@ pub(crate) fn explain(error: Error) -> Error {
     error
 }
 
-/// A session of the connecting role in the staging database, in which no name of the dump stands for one of the server.
-async fn inside(
-    container: &Container,
-    plan: &RestorePlan,
-    staging: &str,
-    application: &str,
-) -> Result<Session> {
-    let mut session = Session::open(container, &plan.access.to(staging), application).await?;
-    let path = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)";
-    session.query(path).await?;
-    Ok(session)
+impl StagingTarget<'_> {
+    /// Opens a session of the connecting role in the staging database, in which no name of the dump stands for one of the
+    /// server.
+    async fn session(&self) -> Result<Session> {
+        let mut session =
+            Session::open(self.container, &self.plan.access.to(self.staging), self.application).await?;
+        let path = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)";
+        session.query(path).await?;
+        Ok(session)
+    }
 }
 
 /// feature_not_supported: a sequence of a table has the table's owner, which may come later.

@@ -131,7 +131,6 @@ pub(crate) async fn run(container: &Container, plan: Confirmed<RestorePlan>) -> 
     let (mut admin, canceller, lock) = Box::pin(cancel.run_until_cancelled(opening)).await??;
     let place = admin.access().clone();
     let staging = staging_name(&plan.operation.id, &plan.database);
-    let loader = plan.operation.application_name(SessionRole::Load);
     let preparing = async {
         tidy(&mut admin, progress).await?;
         if !plan.roles.missing.is_empty() {
@@ -141,7 +140,7 @@ pub(crate) async fn run(container: &Container, plan: Confirmed<RestorePlan>) -> 
         Ok(())
     };
     let result = match cancel.run_until_cancelled(preparing).await {
-        Ok(Ok(())) => beside(container, &plan, &mut admin, &staging, (&name, &loader)).await,
+        Ok(Ok(())) => beside(container, &plan, &mut admin, &staging).await,
         Ok(Err(error)) | Err(error) => Err(error),
     };
     match result {
@@ -162,7 +161,8 @@ pub(crate) async fn run(container: &Container, plan: Confirmed<RestorePlan>) -> 
                 _ => admin,
             };
             let role = loading_role::name_of(&plan.operation.id);
-            let cleaning = staging::clean_up(admin, (&staging, &role), &loader);
+            let loader = plan.operation.application_name(SessionRole::Load);
+            let cleaning = staging::clean_up(admin, &staging, &role, &loader);
             let cleaned = tokio::time::timeout(Duration::from_secs(20), cleaning).await.unwrap_or(false);
             Err(if cleaned {
                 error
@@ -196,15 +196,13 @@ async fn beside(
     plan: &RestorePlan,
     admin: &mut Session,
     staging: &str,
-    (name, loader): (&str, &str),
 ) -> Result<Restored> {
     let Operation { cancel, progress, .. } = &plan.operation;
     let live = match &plan.data_only {
         Some(rows) => {
             progress.step("locking the tables against writers");
             let access = plan.access.to(&plan.database);
-            let (rows, names) = ((rows, &access), (name, loader));
-            let holding = LiveDatabase::hold(container, rows, names, plan.lock_limit);
+            let holding = LiveDatabase::hold(container, rows, &access, &plan.operation, plan.lock_limit);
             Some(cancel.run_until_cancelled(holding).await??)
         }
         None => None,
@@ -231,14 +229,14 @@ async fn beside(
     };
     let runner = plan.ways.choose(admin, &plan.operation, DumpKind::Files, expected).await?;
     let loading = cancel.run_until_cancelled(LoadSettings::of(admin)).await??;
-    let loaders = LoadRunner::new(runner, loading, progress);
-    let properties = &properties;
+    let loaders = LoadRunner::new(runner, &plan.operation, loading);
+    let loader = plan.operation.application_name(SessionRole::Load);
     let filling = StagingLoad {
         container,
         plan,
         staging,
-        loader,
-        properties,
+        loader: &loader,
+        properties: &properties,
         role: role.as_ref(),
         live: live.as_ref(),
     };
@@ -249,10 +247,9 @@ async fn beside(
             return Err(error);
         }
     };
-    if let (Some(role), Some((prepared, deferred))) = (role, unfinished) {
+    if let (Some(role), Some(unfinished)) = (&role, unfinished) {
         progress.step("setting owners and rights");
-        let unfinished = (prepared, deferred, properties.owner.as_str());
-        let finishing = role.finish(container, plan, (admin, staging), unfinished, loader);
+        let finishing = role.finish(filling.target(), admin, unfinished, &properties.owner);
         if let Err(error) = cancel.run_until_cancelled(finishing).await.flatten() {
             loaders.end().await;
             return Err(error);

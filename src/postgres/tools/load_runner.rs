@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::cancel::CancelToken;
-use crate::docker::Exec;
 use crate::docker::exec::verified_stream::VerifiedExit;
 use crate::docker::worker::{ARCHIVE, NOT_RUN, Unfit, Worker, WorkerError, run_to_end, stdin_fifo};
+use crate::docker::{Container, Exec};
 use crate::error::Result;
 use crate::fsutil::private_dir;
+use crate::operation::{Operation, SessionRole};
 use crate::postgres::Access;
 use crate::postgres::tools::load_settings::LoadSettings;
 use crate::postgres::tools::psql_output::PsqlOutput;
 use crate::postgres::tools::runner::{ToolRunner, Transport, WorkerRunner};
 use crate::postgres::tools::{pg_restore, psql};
-use crate::progress::{Event, Progress};
+use crate::progress::Event;
 use crate::random::nonce;
 use crate::sync::lock;
 
@@ -32,8 +32,10 @@ const LOOK_AGAIN: Duration = Duration::from_mins(2);
 /// Starter of load processes.
 pub(crate) struct LoadRunner<'a> {
     runner: ToolRunner,
+    operation: &'a Operation,
+    /// Application name of the load sessions.
+    application: String,
     loading: LoadSettings,
-    progress: &'a Arc<dyn Progress>,
     workers: Mutex<Vec<Arc<Worker>>>,
     /// True once the user has been told why the load goes by exec.
     told: AtomicBool,
@@ -54,12 +56,13 @@ pub(crate) struct ArchiveLoad<'a> {
 
 impl<'a> LoadRunner<'a> {
     /// Loads through `runner`, and tells how.
-    pub(crate) fn new(runner: ToolRunner, loading: LoadSettings, progress: &'a Arc<dyn Progress>) -> Self {
+    pub(crate) fn new(runner: ToolRunner, operation: &'a Operation, loading: LoadSettings) -> Self {
+        let application = operation.application_name(SessionRole::Load);
         let used = runner.transport();
         let (workers, told) = (Mutex::default(), AtomicBool::new(false));
-        let this = Self { runner, loading, progress, workers, told };
+        let this = Self { runner, operation, application, loading, workers, told };
         if used.transport == "worker" {
-            progress.on(Event::Detail("loading by a worker beside the database".to_owned()));
+            operation.progress.on(Event::Detail("loading by a worker beside the database".to_owned()));
         }
         this.tell(used.why);
         this
@@ -67,13 +70,28 @@ impl<'a> LoadRunner<'a> {
 
     fn tell(&self, why: Option<String>) {
         if let Some(why) = why.filter(|_| !self.told.swap(true, Ordering::Relaxed)) {
-            self.progress.on(Event::Detail(format!("loading by exec: {why}")));
+            self.operation.progress.on(Event::Detail(format!("loading by exec: {why}")));
         }
     }
 
     /// Returns the settings of the load sessions.
     pub(crate) fn loading(&self) -> LoadSettings {
         self.loading
+    }
+
+    /// Returns the container of the server.
+    pub(crate) fn container(&self) -> &Container {
+        &self.runner.container
+    }
+
+    /// Returns the operation that loads.
+    pub(crate) fn operation(&self) -> &'a Operation {
+        self.operation
+    }
+
+    /// Returns the application name of the load sessions.
+    pub(crate) fn application(&self) -> &str {
+        &self.application
     }
 
     /// Reports whether a worker was requested.
@@ -84,10 +102,10 @@ impl<'a> LoadRunner<'a> {
     /// Starts a `psql`, one of so many sessions, that reads SQL into `access.database` and stops at the first error.
     ///
     /// # Errors
-    /// Errors of [`Container::exec`](crate::docker::Container::exec); also fails if a worker was requested and cannot
+    /// Errors of [`Container::exec`]; also fails if a worker was requested and cannot
     /// serve.
-    pub(crate) async fn psql(&self, access: &Access, application: &str, sessions: usize) -> Result<Exec> {
-        let spec = |input: &str| psql::for_restore(access, application, input, self.loading, sessions);
+    pub(crate) async fn psql(&self, access: &Access, sessions: usize) -> Result<Exec> {
+        let spec = |input: &str| psql::for_restore(access, &self.application, input, self.loading, sessions);
         let in_worker = async |workers: WorkerRunner| {
             let greeting = format!("ENVCTL-READY-{}", nonce());
             let run = async |worker| {
@@ -110,12 +128,10 @@ impl<'a> LoadRunner<'a> {
     pub(crate) async fn pg_restore(
         &self,
         access: &Access,
-        application: &str,
         archive: ArchiveLoad<'_>,
-        cancel: &CancelToken,
     ) -> Result<VerifiedExit, WorkerError> {
         let ArchiveLoad { path, list, options, jobs } = archive;
-        let spec = pg_restore::from_path(access, application, ARCHIVE, self.loading, jobs);
+        let spec = pg_restore::from_path(access, &self.application, ARCHIVE, self.loading, jobs);
         let spec = match list {
             Some(_) => pg_restore::with(pg_restore::of_list(spec, &private_dir::inside(LIST)), options),
             None => spec,
@@ -127,7 +143,7 @@ impl<'a> LoadRunner<'a> {
             }
             let worker = self.keep(worker.reading(path));
             // What it has done nobody sees before its end.
-            run_to_end::run(&worker, || 0, LOOK_AGAIN, cancel).await
+            run_to_end::run(&worker, || 0, LOOK_AGAIN, &self.operation.cancel).await
         };
         self.runner.workers()?.run(access, spec, run).await
     }

@@ -88,26 +88,13 @@ pub(crate) async fn load(
         (Some(received), _) => received,
         (None, None) => return Err(error::failed("pg_restore ended").into()),
     };
-    let (summary, _, left_out) = result;
-    let loaded = finish(container, access, request, received, summary, progress).await?;
-    Ok(LoadedDump { left_out, ..loaded })
-}
-
-/// Checks that pg_restore succeeded and that everything is loaded.
-async fn finish(
-    container: &Container,
-    access: &Access,
-    request: &LoadRequest,
-    received: PgRestoreOutput,
-    summary: Summary,
-    progress: &Arc<dyn Progress>,
-) -> Result<LoadedDump, LoadFailure> {
     if received.exit_code != Some(0) {
         return Err(stopped(&received, request));
     }
+    let (summary, _, left_out) = result;
     progress.step("counting what was loaded");
     let notes = check(container, access, &request.application, &summary).await?;
-    Ok(LoadedDump { summary, notes, left_out: LeftOut::default() })
+    Ok(LoadedDump { summary, notes, left_out })
 }
 
 type ReadDump = (Summary, Digest, LeftOut);

@@ -23,7 +23,7 @@ use crate::restore::load::parallel;
 use crate::restore::load::parallel_archive::ParallelArchive;
 use crate::restore::load::request::{LoadRequest, LoadedDump};
 use crate::restore::load::sql::load;
-use crate::restore::loading_role::{LoadingRole, PreparedStaging};
+use crate::restore::loading_role::{LoadingRole, PreparedStaging, StagingTarget, UnfinishedRole};
 use crate::restore::restore_plan::{ParallelPlan, RestorePlan};
 use crate::restore::{explain, loading_role, row_counts};
 
@@ -49,8 +49,8 @@ pub(crate) struct LoadTotals {
     pub(crate) tables: usize,
     /// Bytes of SQL.
     pub(crate) bytes: u64,
-    /// Preparation of the loading role, and the owners and rights still to be set.
-    pub(crate) unfinished: Option<(PreparedStaging, Vec<String>)>,
+    /// Work of the loading role that is still to be finished.
+    pub(crate) unfinished: Option<UnfinishedRole>,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub(crate) notes: Vec<String>,
 }
@@ -88,6 +88,12 @@ impl StagingLoad<'_> {
         }
     }
 
+    /// Returns the staging database as the loading role is let into it.
+    pub(crate) fn target(&self) -> StagingTarget<'_> {
+        let Self { container, plan, staging, loader, .. } = *self;
+        StagingTarget { container, plan, staging, application: loader }
+    }
+
     async fn fill(&self, admin: &mut Session, loaders: &LoadRunner<'_>) -> Result<LoadTotals> {
         if self.role.is_some() && self.plan.aids.defer_checks {
             // They are added by a superuser, with whose rights the functions in them would run.
@@ -104,7 +110,7 @@ impl StagingLoad<'_> {
         let filled = match attempt {
             Attempt::Known(filled) => *filled,
             Attempt::Counted(summary, notes, deferred) => {
-                self.filled(&summary, notes, (ground, deferred)).await?
+                self.filled(&summary, notes, ground, deferred).await?
             }
         };
         if let Some(live) = self.live {
@@ -118,12 +124,12 @@ impl StagingLoad<'_> {
 
     /// Loads over as many sessions as the plan has; what they are refused one loads again, in the dump's own order.
     async fn attempts(&self, admin: &mut Session, loaders: &LoadRunner<'_>) -> Result<(Attempt, LoadTarget)> {
-        let Self { plan, loader, .. } = self;
-        let Operation { cancel, progress, .. } = &plan.operation;
+        let Self { plan, .. } = self;
+        let Operation { cancel, .. } = &plan.operation;
         let mut ground = self.prepare(admin).await?;
         match &plan.shared {
             Some(ParallelPlan::Plain(shared)) => {
-                let loading = parallel::load(loaders, &ground.access, loader, shared, progress);
+                let loading = parallel::load(loaders, &ground.access, shared);
                 match cancel.run_until_cancelled(loading).await? {
                     Ok(()) => {
                         let (rows, tables, bytes) = shared.holds();
@@ -171,7 +177,7 @@ impl StagingLoad<'_> {
         let Some(role) = self.role else {
             return Ok(LoadTarget { access: plan.access.to(self.staging), rules, apart: None });
         };
-        let preparing = role.prepare(self.container, plan, (admin, self.staging), self.loader);
+        let preparing = role.prepare(self.target(), admin);
         let prepared = self.plan.operation.cancel.run_until_cancelled(preparing).await??;
         if let Some(live) = self.live {
             let name = loading_role::name_of(&plan.operation.id);
@@ -213,9 +219,7 @@ impl StagingLoad<'_> {
         jobs: u8,
         ground: &LoadTarget,
     ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
-        let Self { container, loader, .. } = self;
-        let LoadTarget { access, rules, .. } = ground;
-        spread.load(container, loaders, (access, rules), (loader, jobs), &self.plan.operation).await
+        spread.load(loaders, &ground.access, &ground.rules, jobs).await
     }
 
     /// The failure with its cause, where the staging database tells one.
@@ -336,7 +340,8 @@ impl StagingLoad<'_> {
         &self,
         summary: &Summary,
         notes: Vec<String>,
-        (ground, deferred): (LoadTarget, Vec<String>),
+        ground: LoadTarget,
+        deferred: Vec<String>,
     ) -> Result<LoadTotals> {
         let (rows, tables) = if row_counts::is_uncounted(summary) {
             self.plan.operation.progress.step("counting what was loaded");
@@ -355,7 +360,7 @@ impl StagingLoad<'_> {
         } else {
             (summary.rows(), summary.copies.len())
         };
-        let unfinished = ground.apart.map(|apart| (apart, deferred));
+        let unfinished = ground.apart.map(|prepared| UnfinishedRole { prepared, deferred });
         Ok(LoadTotals { rows, tables, bytes: summary.bytes, notes, unfinished })
     }
 

@@ -155,19 +155,16 @@ fn text(pieces: &RandomAccessReader, range: std::ops::Range<u64>) -> Result<Vec<
 pub(crate) async fn load(
     loaders: &LoadRunner<'_>,
     access: &Access,
-    application: &str,
     shared: &ParallelSql,
-    progress: &Arc<dyn Progress>,
 ) -> Result<(), LoadFailure> {
     let meter = ByteCounter {
         done: AtomicU64::new(0),
         total: shared.pieces.plain_bytes(),
-        progress: progress.clone(),
+        progress: loaders.operation().progress.clone(),
     };
     let meter = Arc::new(meter);
     let (last_look, hashed) = FinalHash::new(shared);
-    let opening =
-        (0..shared.jobs).map(|_| LoadSession::open(loaders, access, application, shared, &meter, &last_look));
+    let opening = (0..shared.jobs).map(|_| LoadSession::open(loaders, access, shared, &meter, &last_look));
     let mut load_sessions = try_join_all(opening).await?;
     for stage in &shared.layout.stages {
         match stage {
@@ -238,12 +235,11 @@ impl<'a> LoadSession<'a> {
     async fn open(
         loaders: &LoadRunner<'_>,
         access: &Access,
-        application: &str,
         shared: &'a ParallelSql,
         meter: &Arc<ByteCounter>,
         last_look: &'a FinalHash,
     ) -> Result<Self, LoadFailure> {
-        let Exec { mut output, mut input, handle } = loaders.psql(access, application, shared.jobs).await?;
+        let Exec { mut output, mut input, handle } = loaders.psql(access, shared.jobs).await?;
         // A broken pipe here is told by the first part, in psql's words. The dump sets the tablespace in the first
         // session only; a role's own setting must not show in the others.
         let _ = input.write(&shared.prelude).await;

@@ -8,7 +8,6 @@ use std::sync::Mutex;
 
 use crate::cancel::CancelToken;
 use crate::codec::Digest;
-use crate::docker::Container;
 use crate::docker::worker::WorkerError;
 use crate::dump::archive::ListFilter;
 use crate::dump::archive::files::Members;
@@ -97,13 +96,12 @@ impl ParallelArchive {
     /// Errors of a load with one session, see [`crate::restore::load::archive`].
     pub(crate) async fn load(
         &self,
-        container: &Container,
         loaders: &LoadRunner<'_>,
-        (access, rules): (&Access, &Rules),
-        (application, jobs): (&str, u8),
-        operation: &Operation,
+        access: &Access,
+        rules: &Rules,
+        jobs: u8,
     ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
-        let Operation { cancel, progress, .. } = operation;
+        let Operation { cancel, progress, .. } = loaders.operation();
         let aside = |why: &dyn std::fmt::Display| {
             let loads = "one session loads it through the daemon";
             progress.on(Event::Detail(format!("ignoring -j {jobs}, {loads}: {why}")));
@@ -135,7 +133,7 @@ impl ParallelArchive {
         let over = if jobs == 1 { "one session".to_owned() } else { format!("{jobs} sessions") };
         progress.step(&format!("loading {} by pg_restore over {over}", self.path.display()));
         let archive = ArchiveLoad { path: &archive, list: list.as_deref(), options, jobs };
-        let end = match loaders.pg_restore(access, application, archive, cancel).await {
+        let end = match loaders.pg_restore(access, archive).await {
             Ok(end) => end,
             Err(WorkerError::Failed(error)) => return Err(error.into()),
             Err(WorkerError::Unfit(unfit)) if loaders.needs_worker() => return Err(Error::from(unfit).into()),
@@ -149,7 +147,7 @@ impl ParallelArchive {
             return Err(refused(&end.stderr, Some(end.exit_code), &name));
         }
         progress.step("counting what was loaded");
-        let notes = check(container, access, application, &self.summary).await?;
+        let notes = check(loaders.container(), access, loaders.application(), &self.summary).await?;
         let Some(stored) = self.stored else { return Ok(Some((notes, deferred))) };
         if hash(&self.path, cancel).await? == stored {
             Ok(Some((notes, deferred)))

@@ -51,7 +51,7 @@ pub(crate) async fn load(
         }
         return Box::pin(super::archive::load(container, access, request, decompressor, progress)).await;
     }
-    let Exec { mut output, mut input, handle } = loaders.psql(access, &request.application, 1).await?;
+    let Exec { mut output, mut input, handle } = loaders.psql(access, 1).await?;
     let lock = request.rules.restricted.then(nonce);
     if let Some(key) = &lock {
         // Where this fails psql has gone, and its own message comes with the first block.
@@ -67,7 +67,9 @@ pub(crate) async fn load(
     };
     let token = format!("ENVCTL-LOADED-{}", nonce());
     let unlock = lock.as_ref().map_or(String::new(), |key| format!("\\unrestrict {key}\n"));
-    let feeding = feed(&mut input, receiver, reading, request, (&unlock, &token));
+    let quit = if request.one_transaction { "" } else { "\\q\n" };
+    let end = format!("\n{unlock}\\echo {token}\n{quit}");
+    let feeding = feed(&mut input, receiver, reading, request, &end);
     let ours = u64::from(lock.is_some()) + u64::from(request.one_transaction);
     let listening = async {
         let mut received = PsqlOutput::new(&token).behind(ours);
@@ -141,7 +143,7 @@ async fn feed(
     mut receiver: mpsc::Receiver<Vec<u8>>,
     reading: std::thread::JoinHandle<Result<(Summary, Digest, LeftOut)>>,
     request: &LoadRequest,
-    (unlock, token): (&str, &str),
+    end: &str,
 ) -> Result<FeedResult> {
     while let Some(bytes) = receiver.recv().await {
         if input.write(&bytes).await.is_err() {
@@ -154,8 +156,6 @@ async fn feed(
     if request.sha256.is_some_and(|expected| expected != sha256) {
         return Err(crate::restore::input::changed(&name));
     }
-    let quit = if request.one_transaction { "" } else { "\\q\n" };
-    let end = format!("\n{unlock}\\echo {token}\n{quit}");
     let sent = input.write(end.as_bytes()).await.is_ok();
     // It may be gone by then, with all that was asked of it done: its own word counts.
     if !request.one_transaction {
