@@ -120,6 +120,16 @@ impl<P> Confirmed<P> {
         &self.plan
     }
 
+    /// Returns a part of the plan, which was agreed to with the whole.
+    ///
+    /// # Panics
+    /// The part does more to its target than was asked for the whole: a fault of the program.
+    pub(crate) fn map<Q: Plan>(self, part: impl FnOnce(P) -> Q) -> Confirmed<Q> {
+        let (plan, guard) = (part(self.plan), self.guard);
+        assert!(plan.guard() <= guard, "a part would {:?}, and {guard:?} was asked for", plan.guard());
+        Confirmed { plan, guard }
+    }
+
     /// The plan, to carry out.
     pub(crate) fn into_plan(self) -> P {
         self.plan

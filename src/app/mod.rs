@@ -210,6 +210,11 @@ impl App {
         Timestamp::now()
     }
 
+    /// Returns the time zone of this machine: `TZ`, else the system's; UTC where neither tells.
+    pub(crate) fn time_zone(&self) -> jiff::tz::TimeZone {
+        jiff::tz::TimeZone::try_system().unwrap_or(jiff::tz::TimeZone::UTC)
+    }
+
     /// args → settings.
     pub(crate) fn settings(&self, global: &GlobalArgs) -> Result<Settings> {
         crate::app::process_env::settings(global, &self.environment)

@@ -51,6 +51,13 @@ impl CommandContext {
         Self::new(&self.app, &self.global.with_profile(profile))
     }
 
+    /// Returns the same command as one that shows its plan and changes nothing.
+    pub(crate) fn as_dry_run(&self) -> Self {
+        let mut global = GlobalArgs::clone(&self.global);
+        global.dry_run = true;
+        Self { global: Arc::new(global), ..self.clone() }
+    }
+
     /// Returns an error for a verb that works on one stack at a time, before Docker is asked; `instead` is what to type.
     ///
     /// # Errors

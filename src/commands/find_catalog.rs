@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::CommandContext;
 use crate::config::Settings;
+use crate::consent::GuardTarget;
+use crate::environment::profile::{Profile, normalise};
 use crate::environment::{Environment, Inventory};
 use crate::error::{ErrorKind, Result};
 use crate::repository::catalog::Catalog;
@@ -62,6 +64,8 @@ pub(crate) struct Meant {
     pub(crate) catalog: Catalog,
     pub(crate) stack: String,
     pub(crate) profile: Option<String>,
+    /// Environment of the backups, where the engine was asked for it.
+    pub(crate) environment: Option<Environment>,
 }
 
 /// The backups that the options mean, and whose they are.
@@ -78,10 +82,13 @@ pub(crate) async fn meant(ctx: &CommandContext) -> Result<Meant> {
     let (Some(stack), Some(profile)) = (stack, &target.profile) else {
         let environment = ctx.stack().await?.environment;
         let catalog = of(settings, &environment)?;
-        return Ok(Meant { catalog, stack: environment.stack, profile: environment.profile.name });
+        let (stack, profile) = (environment.stack.clone(), environment.profile.name.clone());
+        return Ok(Meant { catalog, stack, profile, environment: Some(environment) });
     };
-    let meant = |catalog| Ok(Meant { catalog, stack: stack.clone(), profile: Some(profile.clone()) });
-    let here = || meant(Catalog::new(&settings.backup.root, stack, Some(profile)));
+    let meant = |catalog, environment| {
+        Ok(Meant { catalog, stack: stack.clone(), profile: Some(profile.clone()), environment })
+    };
+    let here = || meant(Catalog::new(&settings.backup.root, stack, Some(profile)), None);
     if settings.has_one_backup_place() || settings.is_about(stack) {
         return here();
     }
@@ -92,10 +99,52 @@ pub(crate) async fn meant(ctx: &CommandContext) -> Result<Meant> {
     };
     match named(&inventory, stack, profile).as_slice() {
         [] => here(),
-        [only] => meant(of(settings, only)?),
+        [only] => meant(of(settings, only)?, Some((*only).clone())),
         // Several checkouts of one stack: the directory we stand in may tell, else they are listed.
-        _ => meant(of(settings, &inventory.environment(target)?)?),
+        _ => {
+            let environment = inventory.environment(target)?;
+            meant(of(settings, &environment)?, Some(environment))
+        }
     }
+}
+
+/// Returns the facts about a stack by which a prune of its backups is guarded. The engine tells whether the stack is
+/// protected; a stack that is gone is guarded by its names. Where the engine does not answer it counts as production.
+///
+/// # Errors
+/// Kind `Usage`: the project's own file cannot be understood. `Cancelled`.
+pub(crate) async fn guard_target(ctx: &CommandContext, meant: &Meant) -> Result<GuardTarget> {
+    let profile = Profile::known(meant.profile.as_deref().unwrap_or_default(), Vec::new());
+    let own = &ctx.settings.target.rules;
+    let mut target = GuardTarget {
+        stack: meant.stack.clone(),
+        profile: profile.name.clone(),
+        prod: profile.counts_as_prod(),
+        protected: ctx.settings.is_about(&meant.stack)
+            && own
+                .profiles
+                .iter()
+                .any(|(name, rule)| normalise(name) == profile.name && rule.protected == Some(true)),
+        unlike: None,
+    };
+    let environments = match &meant.environment {
+        Some(environment) => vec![environment.clone()],
+        None => match tokio::time::timeout(LIMIT, ctx.inventory()).await {
+            Ok(Ok(inventory)) => {
+                named(&inventory, &meant.stack, profile.keyword()).into_iter().cloned().collect()
+            }
+            Ok(Err(error)) if matches!(error.kind(), ErrorKind::Cancelled(_)) => return Err(error),
+            Ok(Err(_)) | Err(_) => {
+                ctx.ui.warn("Docker does not tell whether this stack is protected: it counts as production");
+                target.prod = true;
+                Vec::new()
+            }
+        },
+    };
+    for environment in environments {
+        target.protected |= ctx.protected_by_its_own(environment)?.protected;
+    }
+    Ok(target)
 }
 
 /// The environments of this stack and profile.

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use toml::Value;
 
+use super::calendar_duration::CalendarDuration;
 use super::duration;
 use crate::config::color::Color;
 
@@ -135,6 +137,18 @@ forms! {
     Time(Duration): |written, _| {
         duration::parse(&written.scalar("a duration such as \"10s\" or a number of seconds")?)
     }, |limit| duration::format(*limit);
+    /// A number of backups, or `all`.
+    KeepCount(u32): |written, _| keep_count(&written.scalar("`all` or a whole number")?),
+        |number| shown_count(*number);
+    /// A duration of the calendar.
+    CalendarAge(CalendarDuration): |written, _| {
+        CalendarDuration::parse(&written.scalar("a duration such as \"14d\" or \"6mo\"")?)
+    }, CalendarDuration::to_string;
+    /// Name of a time zone.
+    ZoneName(String): |written, _| {
+        let name = written.text()?;
+        zone(name).map(|_| name.to_owned())
+    }, Clone::clone;
     /// A size in bytes.
     Size(u64): |written, _| size(&written.scalar("a number, or a text such as \"512m\"")?), |bytes| shown_size(*bytes);
     /// Bytes of memory for a container.
@@ -188,6 +202,34 @@ fn one_of(text: &str, name: fn(&str) -> &str, allowed: &[&str]) -> Result<String
 fn whole<T: FromStr>(written: &Written<'_>, expected: &str) -> Result<T, String> {
     let text = written.scalar(expected)?;
     text.parse().map_err(|_| format!("`{}` is not {expected}", text.escape_debug()))
+}
+
+/// Number of backups to keep; `all` is the largest number.
+///
+/// # Errors
+/// Phrase that names the fault of the text.
+pub(crate) fn keep_count(text: &str) -> Result<u32, String> {
+    match text.trim() {
+        "all" => Ok(u32::MAX),
+        number => number
+            .parse()
+            .map_err(|_| format!("`{}` is neither `all` nor a whole number", text.escape_debug())),
+    }
+}
+
+/// Writes a number of backups as [`keep_count`] reads it.
+pub(crate) fn shown_count(number: u32) -> String {
+    if number == u32::MAX { "all".to_owned() } else { number.to_string() }
+}
+
+/// Time zone of a name.
+///
+/// # Errors
+/// Phrase that names the fault of the text.
+pub(crate) fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| {
+        format!("`{}` is no time zone; write a name such as `Europe/Berlin` or `UTC`", name.escape_debug())
+    })
 }
 
 /// Bytes of memory for a container, as [`size`] reads them.

@@ -6,8 +6,8 @@
 use std::marker::PhantomData;
 
 use super::form::{
-    CommandLine, Count, Cpus, FilePath, Form, Jobs, Memory, Name, NameList, Number, Patterns, Port, Size,
-    Switch, Text, Time, WithLevel, Written,
+    CalendarAge, CommandLine, Count, Cpus, FilePath, Form, Jobs, KeepCount, Memory, Name, NameList, Number,
+    Patterns, Port, Size, Switch, Text, Time, WithLevel, Written, ZoneName,
 };
 use crate::config::color::Color;
 
@@ -245,6 +245,63 @@ keys! {
         .what("A command that prints that key: program and arguments, no shell.")
         .user_wide().excludes("manifest_key_file")
         .example(r#"["pass", "show", "techmage/manifest-key"]"#);
+    KEEP_LAST: KeepCount = key("backup.keep.last", "no rule")
+        .what("How many of the newest backups `backup prune` keeps; `all` keeps every one.")
+        .variable("ENVCTL_KEEP_LAST").user_wide()
+        .example("3");
+    KEEP_HOURLY: KeepCount = key("backup.keep.hourly", "no rule")
+        .what("How many hours with a backup `backup prune` keeps the newest of; `all` keeps every one.")
+        .variable("ENVCTL_KEEP_HOURLY").user_wide()
+        .example("24");
+    KEEP_DAILY: KeepCount = key("backup.keep.daily", "no rule")
+        .what("How many days with a backup `backup prune` keeps the newest of; `all` keeps every one.")
+        .variable("ENVCTL_KEEP_DAILY").user_wide()
+        .example("7");
+    KEEP_WEEKLY: KeepCount = key("backup.keep.weekly", "no rule")
+        .what("How many weeks with a backup `backup prune` keeps the newest of; `all` keeps every one.")
+        .variable("ENVCTL_KEEP_WEEKLY").user_wide()
+        .example("4");
+    KEEP_MONTHLY: KeepCount = key("backup.keep.monthly", "no rule")
+        .what("How many months with a backup `backup prune` keeps the newest of; `all` keeps every one.")
+        .variable("ENVCTL_KEEP_MONTHLY").user_wide()
+        .example("12");
+    KEEP_YEARLY: KeepCount = key("backup.keep.yearly", "no rule")
+        .what("How many years with a backup `backup prune` keeps the newest of; `all` keeps every one.")
+        .variable("ENVCTL_KEEP_YEARLY").user_wide()
+        .example(r#""all""#);
+    KEEP_WITHIN: CalendarAge = key("backup.keep.within", "no rule")
+        .what("The age up to which `backup prune` keeps every backup, counted back from \
+            the newest: `12h`, `14d`, `6mo`, `1y`.")
+        .variable("ENVCTL_KEEP_WITHIN").user_wide()
+        .example(r#""2d""#);
+    KEEP_WITHIN_HOURLY: CalendarAge = key("backup.keep.within_hourly", "no rule")
+        .what("The age up to which `backup prune` keeps the newest backup of each hour.")
+        .variable("ENVCTL_KEEP_WITHIN_HOURLY").user_wide()
+        .example(r#""2d""#);
+    KEEP_WITHIN_DAILY: CalendarAge = key("backup.keep.within_daily", "no rule")
+        .what("The age up to which `backup prune` keeps the newest backup of each day.")
+        .variable("ENVCTL_KEEP_WITHIN_DAILY").user_wide()
+        .example(r#""14d""#);
+    KEEP_WITHIN_WEEKLY: CalendarAge = key("backup.keep.within_weekly", "no rule")
+        .what("The age up to which `backup prune` keeps the newest backup of each week.")
+        .variable("ENVCTL_KEEP_WITHIN_WEEKLY").user_wide()
+        .example(r#""2mo""#);
+    KEEP_WITHIN_MONTHLY: CalendarAge = key("backup.keep.within_monthly", "no rule")
+        .what("The age up to which `backup prune` keeps the newest backup of each month.")
+        .variable("ENVCTL_KEEP_WITHIN_MONTHLY").user_wide()
+        .example(r#""1y""#);
+    KEEP_WITHIN_YEARLY: CalendarAge = key("backup.keep.within_yearly", "no rule")
+        .what("The age up to which `backup prune` keeps the newest backup of each year.")
+        .variable("ENVCTL_KEEP_WITHIN_YEARLY").user_wide()
+        .example(r#""10y""#);
+    KEEP_SAFETY: CalendarAge = key("backup.keep.safety", "30d")
+        .what("The age up to which `backup prune` keeps safety backups; the newest one always stays.")
+        .variable("ENVCTL_KEEP_SAFETY").user_wide()
+        .example(r#""30d""#);
+    KEEP_TIME_ZONE: ZoneName = key("backup.keep.time_zone", "the machine's")
+        .what("The time zone of the hours, days, weeks, months and years of `backup prune`.")
+        .variable("ENVCTL_KEEP_TIME_ZONE").user_wide()
+        .example(r#""Europe/Berlin""#);
     RESTORE_JOBS: Jobs = key("restore.jobs", "auto")
         .what("The number of sessions that load a restore, 1 to 6; `auto` is 2 for a plain dump of envctl's \
             of 64 MiB of SQL and more, else 1.")

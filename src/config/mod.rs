@@ -9,7 +9,6 @@
 //! read from a variable or a file; no secret is held in a form that prints.
 
 pub(crate) mod backup_dir;
-#[cfg_attr(not(test), expect(dead_code, reason = "the command that uses it follows"))]
 pub(crate) mod calendar_duration;
 pub(crate) mod color;
 pub(crate) mod duration;

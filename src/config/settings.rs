@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::origin::{Origin, Sourced};
 use super::secret::SecretSource;
+use crate::config::calendar_duration::CalendarDuration;
 use crate::config::color::Color;
 use crate::config::inputs::Remembered;
 use crate::environment::selector::TargetRequest;
@@ -141,8 +142,22 @@ pub(crate) struct BackupSettings {
     pub(crate) jobs: u32,
     /// Patterns of tables whose rows are left out.
     pub(crate) exclude_table_data: Vec<String>,
+    pub(crate) keep: KeepSettings,
     /// Source of the keys that authenticate manifests; `None` is this user's own key.
     pub(crate) manifest_key: Option<SecretSource>,
+}
+
+/// `[backup.keep]`: the rules of `backup prune`. `None` is no rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeepSettings {
+    /// Numbers of backups, hours, days, weeks, months and years.
+    pub(crate) counts: [Option<u32>; 6],
+    /// Ages up to which each backup, and that of each hour, day, week, month and year is kept.
+    pub(crate) within: [Option<CalendarDuration>; 6],
+    /// Age up to which safety backups are kept.
+    pub(crate) safety: CalendarDuration,
+    /// Name of the time zone; `None` is the machine's.
+    pub(crate) time_zone: Option<String>,
 }
 
 /// `[restore]`.

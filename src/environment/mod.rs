@@ -18,7 +18,7 @@ pub(crate) mod model;
 pub(crate) mod not_found;
 pub(crate) mod not_running;
 pub(crate) mod prefilter;
-mod profile;
+pub(crate) mod profile;
 pub(crate) mod profile_precedence;
 mod role;
 pub(crate) mod select_container;

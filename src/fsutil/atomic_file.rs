@@ -87,6 +87,16 @@ impl AtomicFile {
         Ok(())
     }
 
+    /// Gives the file its name, in the place of any file that has it.
+    ///
+    /// # Errors
+    /// The disk failed; the earlier file is in its place.
+    pub(crate) fn publish(mut self) -> Result<()> {
+        self.sync()?;
+        self.name(true)?;
+        sync_directory(directory_of(&self.target))
+    }
+
     /// Takes the name back; the file is as before [`AtomicFile::name`].
     fn unname(&mut self) {
         if self.published && fs::rename(&self.target, &self.temporary).is_ok() {

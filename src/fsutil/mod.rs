@@ -3,3 +3,4 @@
 pub(crate) mod atomic_file;
 pub(crate) mod owned_lock;
 pub(crate) mod private_dir;
+pub(crate) mod read_lock;

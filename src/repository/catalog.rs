@@ -4,11 +4,12 @@
 //! Promises: files of others are passed over; a backup whose manifest is missing or damaged is listed
 //! with that reason and never counts as verified; no name leads out of the root.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::identity::{Identity, service_of};
-use super::manifest::{Manifest, Purpose, VerificationLevel};
+use super::manifest::{self, Manifest, Purpose, VerificationLevel};
+use super::pin::{self, BackupPin};
 use crate::error::{self, Error, Result};
 use crate::repository::name::Label;
 use crate::text::percent::encode_except;
@@ -35,6 +36,17 @@ pub(crate) struct Backup {
     pub(crate) stored_bytes: u64,
     /// Manifest, or the reason why no manifest can be trusted.
     pub(crate) manifest: std::result::Result<Manifest, String>,
+    /// Pin that keeps `backup prune` from removing it.
+    pub(crate) pin: Option<BackupPin>,
+}
+
+/// Everything in a catalog.
+#[derive(Debug, Default)]
+pub(crate) struct CatalogListing {
+    /// Every backup, newest first.
+    pub(crate) backups: Vec<Backup>,
+    /// Manifests whose backup is not there, by name. A backup in the making has one for a moment.
+    pub(crate) lone_manifests: Vec<PathBuf>,
 }
 
 impl Backup {
@@ -85,12 +97,25 @@ impl Catalog {
         Ok(directories)
     }
 
+    /// Returns the directory of the stack and profile.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// Every backup, newest first.
     ///
     /// # Errors
     /// The directory is there and cannot be read.
     pub(crate) fn list(&self) -> Result<Vec<Backup>> {
-        let mut backups = Vec::new();
+        self.listing().map(|listing| listing.backups)
+    }
+
+    /// Every backup, and the manifests without one.
+    ///
+    /// # Errors
+    /// The directory is there and cannot be read.
+    pub(crate) fn listing(&self) -> Result<CatalogListing> {
+        let (mut files, mut lone_manifests) = (Vec::new(), Vec::new());
         for directory in self.directories()? {
             let unreadable = |e| error::failed(format!("cannot read {}", directory.display())).because(e);
             let entries = match std::fs::read_dir(&directory) {
@@ -98,17 +123,40 @@ impl Catalog {
                 Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(cause) => return Err(unreadable(cause)),
             };
+            let (mut names, mut manifests, mut pins) = (HashSet::new(), Vec::new(), HashSet::new());
             for entry in entries {
                 let entry = entry.map_err(unreadable)?;
-                let label = entry.file_name().to_str().and_then(Label::of_file);
-                let (Some(label), Ok(meta)) = (label, entry.metadata()) else { continue };
+                let file_name = entry.file_name();
+                let Some(name) = file_name.to_str() else { continue };
+                if let Some(pinned) = name.strip_suffix(pin::EXTENSION) {
+                    pins.insert(pinned.to_owned());
+                }
+                if let Some(described) =
+                    name.strip_suffix(".json").filter(|name| Label::of_file(name).is_some())
+                {
+                    manifests.push(described.to_owned());
+                }
+                let (Some(label), Ok(meta)) = (Label::of_file(name), entry.metadata()) else { continue };
+                names.insert(name.to_owned());
                 if meta.is_file() {
-                    backups.push(look(entry.path(), label, meta.len()));
+                    files.push(BackupFile {
+                        path: entry.path(),
+                        label,
+                        stored_bytes: meta.len(),
+                        pinned: false,
+                    });
                 }
             }
+            for file in files.iter_mut().filter(|file| file.path.parent() == Some(&directory)) {
+                let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+                file.pinned = pins.contains(name.as_ref());
+            }
+            manifests.retain(|described| !names.contains(described));
+            lone_manifests.extend(manifests.iter().map(|name| manifest::path_for(&directory.join(name))));
         }
-        backups.sort_by(|a, b| b.label.cmp(&a.label).then_with(|| b.path.cmp(&a.path)));
-        Ok(backups)
+        lone_manifests.sort();
+        files.sort_by(|a, b| b.label.cmp(&a.label).then_with(|| b.path.cmp(&a.path)));
+        Ok(CatalogListing { backups: look_at_each(files), lone_manifests })
     }
 
     /// Returns the name of a backup as [`Catalog::find`] takes it: with its service's directory, where it lies in one.
@@ -278,7 +326,44 @@ pub(crate) fn besides(backups: &[Backup]) -> String {
     format!("besides {}", counts.join(", "))
 }
 
-fn look(path: PathBuf, label: Label, stored_bytes: u64) -> Backup {
+/// A file with the name of a backup.
+struct BackupFile {
+    path: PathBuf,
+    label: Label,
+    stored_bytes: u64,
+    pinned: bool,
+}
+
+/// Files for which another thread pays.
+const FILES_PER_THREAD: usize = 64;
+
+/// Reads the manifest of each file, on several cores where there are many.
+fn look_at_each(files: Vec<BackupFile>) -> Vec<Backup> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(8).min(files.len() / FILES_PER_THREAD);
+    if threads < 2 {
+        return files.into_iter().map(look).collect();
+    }
+    let mut parts: Vec<Vec<BackupFile>> = Vec::new();
+    let size = files.len().div_ceil(threads);
+    let mut files = files.into_iter();
+    for _ in 0..threads {
+        parts.push(files.by_ref().take(size).collect());
+    }
+    std::thread::scope(|scope| {
+        let looking: Vec<_> = parts
+            .into_iter()
+            .map(|part| scope.spawn(|| part.into_iter().map(look).collect::<Vec<_>>()))
+            .collect();
+        looking
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("reading a manifest does not panic"))
+            .collect()
+    })
+}
+
+fn look(file: BackupFile) -> Backup {
+    let BackupFile { path, label, stored_bytes, pinned } = file;
     let manifest = match Manifest::of(&path) {
         Ok(Some(manifest)) if manifest.stored_bytes != stored_bytes => {
             Err(format!("{stored_bytes} bytes where the manifest says {}", manifest.stored_bytes))
@@ -287,7 +372,8 @@ fn look(path: PathBuf, label: Label, stored_bytes: u64) -> Backup {
         Ok(None) => Err("no manifest".to_owned()),
         Err(error) => Err(error.full_message()),
     };
-    Backup { path, label, stored_bytes, manifest }
+    let pin = if pinned { pin::read(&path) } else { None };
+    Backup { path, label, stored_bytes, manifest, pin }
 }
 
 /// A name as one folder's name: what could lead elsewhere or hide is percent-encoded, so that two names

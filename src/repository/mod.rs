@@ -6,7 +6,8 @@ pub(crate) mod catalog;
 pub(crate) mod identity;
 pub(crate) mod manifest;
 pub(crate) mod name;
-#[cfg_attr(not(test), expect(dead_code, reason = "the command that uses it follows"))]
+pub(crate) mod pin;
+pub(crate) mod prune;
 pub(crate) mod retention;
 #[cfg(test)]
 mod retention_tests;

@@ -238,6 +238,9 @@ Commands:
   create  Make a backup (the default)
   list    The backups of this stack: age, size, trend, verification [alias: ls]
   show    One backup: its manifest as text
+  prune   Remove the backups that no rule keeps; shows the plan, `--apply` removes
+  pin     Keep a backup from `backup prune`
+  unpin   Take a pin away
   help    Print this message or the help of the given subcommand(s)
 
 Options:
@@ -288,6 +291,58 @@ Arguments:
 Options:
   -h, --help     Print help
   -V, --version  Print version
+
+"#]]);
+    page(&stage, &["backup", "prune"]).is(str![[r#"
+exit 0
+Remove the backups that no rule keeps; shows the plan, `--apply` removes
+
+Usage: envctl backup prune [OPTIONS]
+
+Options:
+      --apply    Remove; without it the plan is shown
+  -h, --help     Print help
+  -V, --version  Print version
+
+Keep:
+      --keep-last <N>               The N newest backups; `all` here and below keeps every one
+      --keep-hourly <N>             The newest backup of each of the last N hours that have one
+      --keep-daily <N>              The same for days
+      --keep-weekly <N>             The same for weeks, which begin on Monday
+      --keep-monthly <N>            The same for months
+      --keep-yearly <N>             The same for years
+      --keep-within <TIME>          Every backup that is not older than the newest by more than
+                                    this: 12h, 14d, 8w, 6mo, 1y
+      --keep-within-hourly <TIME>   The newest backup of each hour within this time
+      --keep-within-daily <TIME>    The same for days
+      --keep-within-weekly <TIME>   The same for weeks
+      --keep-within-monthly <TIME>  The same for months
+      --keep-within-yearly <TIME>   The same for years
+      --keep-safety <TIME>          Safety backups that are not older than the newest backup by more
+                                    than this
+      --time-zone <NAME>            Time zone of hours, days and longer periods: Europe/Berlin
+
+Several stacks:
+      --parallel <N>       How many stacks are worked on at a time [default: 1]
+      --canary <STACK>     This stack first and alone; the others only once it is done
+      --on-failure <WHAT>  When one fails: stop, or continue with the others
+      --resume             Only the stacks that the last run of this command has not done
+
+"#]]);
+    page(&stage, &["backup", "pin"]).is(str![[r#"
+exit 0
+Keep a backup from `backup prune`
+
+Usage: envctl backup pin [OPTIONS] <BACKUP>
+
+Arguments:
+  <BACKUP>  A file, a name from `backup list`, or `latest`
+
+Options:
+      --reason <TEXT>  The reason, for `backup show`
+      --accept-rows    Say that its rows are right, although more than half of those before are gone
+  -h, --help           Print help
+  -V, --version        Print version
 
 "#]]);
     page(&stage, &["restore"]).is(str![[r#"

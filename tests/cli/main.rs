@@ -35,6 +35,7 @@ mod migrate;
 mod output;
 mod places;
 mod preflight;
+mod prune;
 mod psql;
 mod replicas;
 mod restore;

@@ -108,7 +108,10 @@ fn no_machine_is_named() {
 
 /// Sections of the pages on JSON.
 fn json_sections() -> Vec<(String, Page)> {
-    ["docs/json.md", "docs/json-changes.md"].iter().flat_map(|name| page(name).sections()).collect()
+    ["docs/json.md", "docs/json-backups.md", "docs/json-changes.md"]
+        .iter()
+        .flat_map(|name| page(name).sections())
+        .collect()
 }
 
 /// The example of each section and its table name the same fields.

@@ -25,6 +25,7 @@ mod exec_target;
 mod migrations;
 mod own_daemon;
 mod place;
+mod prune;
 mod remote;
 mod restore_file;
 mod restore_server;

@@ -29,6 +29,7 @@ struct BackupListRow {
     verified: &'static str,
     purpose: Option<Purpose>,
     problem: Option<String>,
+    pinned: bool,
 }
 
 #[derive(Serialize)]
@@ -71,6 +72,7 @@ fn row(backup: &Backup) -> BackupListRow {
         verified: backup.verification().keyword(),
         purpose: manifest.map(|m| m.purpose),
         problem: backup.manifest.as_ref().err().cloned(),
+        pinned: backup.pin.is_some(),
     }
 }
 
@@ -93,15 +95,18 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
     let mut table = Table::new(columns);
     for (at, backup) in backups.iter().enumerate() {
         let manifest = backup.manifest.as_ref().ok();
+        let pinned = if backup.pin.is_some() { ", pinned" } else { "" };
         let verified = match &backup.manifest {
             Ok(manifest) if manifest.purpose == Purpose::PreRestore => {
-                Cell::from(format!("{}, before a restore", manifest.verified.level.keyword()))
+                Cell::from(format!("{}, before a restore{pinned}", manifest.verified.level.keyword()))
             }
-            Ok(manifest) if manifest.whole => Cell::toned(manifest.verified.level.keyword(), Tone::Good),
+            Ok(manifest) if manifest.whole => {
+                Cell::toned(format!("{}{pinned}", manifest.verified.level.keyword()), Tone::Good)
+            }
             Ok(manifest) => {
-                Cell::toned(format!("{}, partial", manifest.verified.level.keyword()), Tone::Warn)
+                Cell::toned(format!("{}, partial{pinned}", manifest.verified.level.keyword()), Tone::Warn)
             }
-            Err(problem) => Cell::toned(problem.clone(), Tone::Bad),
+            Err(problem) => Cell::toned(format!("{problem}{pinned}"), Tone::Bad),
         };
         let mut cells = vec![
             Cell::from(catalog.name_of(backup)),

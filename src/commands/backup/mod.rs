@@ -1,10 +1,13 @@
-//! `envctl backup`: make a verified backup, or look at the ones there are.
+//! `envctl backup`: make a verified backup, look at the ones there are, and remove those that no rule keeps.
 
 pub(crate) mod all_databases;
 mod create;
 mod format;
+mod keep_args;
 mod list;
 pub(crate) mod multi_stack;
+mod pin;
+mod prune;
 mod show;
 
 use clap::Subcommand;
@@ -33,6 +36,12 @@ enum BackupVerb {
     List(list::BackupListArgs),
     /// One backup: its manifest as text
     Show(show::BackupShowArgs),
+    /// Remove the backups that no rule keeps; shows the plan, `--apply` removes
+    Prune(Box<prune::BackupPruneArgs>),
+    /// Keep a backup from `backup prune`
+    Pin(pin::BackupPinArgs),
+    /// Take a pin away
+    Unpin(pin::BackupUnpinArgs),
 }
 
 /// # Errors
@@ -44,5 +53,8 @@ pub(crate) async fn run(args: BackupArgs, ctx: &CommandContext) -> Result<()> {
         BackupVerb::Create(args) => create::run(&args, ctx).await,
         BackupVerb::List(args) => list::run(&args, ctx).await,
         BackupVerb::Show(args) => show::run(&args, ctx).await,
+        BackupVerb::Prune(args) => prune::run(&args, ctx).await,
+        BackupVerb::Pin(args) => pin::set(&args, ctx).await,
+        BackupVerb::Unpin(args) => pin::clear(&args, ctx).await,
     }
 }

@@ -1,6 +1,6 @@
 //! `envctl backup show`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::postgres::database_info::DatabaseInfo;
 use crate::repository::authenticity::Authenticity;
 use crate::repository::identity::Identity;
 use crate::repository::manifest::Manifest;
+use crate::repository::pin::{self, BackupPin};
 use crate::text::escape::escape;
 use crate::text::units::{age, bytes, count, counted, duration, moment};
 
@@ -30,37 +31,53 @@ struct BackupShowAnswer<'a> {
     #[serde(flatten)]
     manifest: &'a Manifest,
     authenticity: &'static str,
+    pin: Option<&'a BackupPin>,
 }
 
 /// # Errors
 /// Kind `Target`: no such backup. `Integrity`: its manifest is missing or damaged.
 pub(crate) async fn run(args: &BackupShowArgs, ctx: &CommandContext) -> Result<()> {
     ctx.one_stack("backup show", "name it: `-s STACK`; the last backup of every stack: `envctl status`")?;
-    let path = if args.backup.exists() {
-        args.backup.clone()
-    } else {
-        let meant = find_catalog::meant(ctx).await?;
-        if args.backup.as_os_str() == "latest" {
-            let target = target(ctx, &meant).await?;
-            meant.catalog.latest(&target)?.path
-        } else {
-            meant.catalog.find(&args.backup)
-        }
-    };
-    if !path.exists() {
-        return Err(error::target(format!("there is no backup {}", path.display()))
-            .hint("list all of them: `envctl backup list`"));
-    }
+    let path = find(&args.backup, ctx).await?;
     let (manifest, authenticity) = Manifest::authenticated_of(&path, &ctx.manifest_keys(&ctx.settings)?)?;
     let manifest = manifest.ok_or_else(|| {
         error::integrity(format!("{} has no manifest", path.display()))
             .note("it can still be restored: its own structure is checked then")
     })?;
     let now = ctx.now();
-    let answer = BackupShowAnswer { manifest: &manifest, authenticity: authenticity.keyword() };
+    let pin = pin::read(&path);
+    let answer =
+        BackupShowAnswer { manifest: &manifest, authenticity: authenticity.keyword(), pin: pin.as_ref() };
     let shown = path.display().to_string();
-    ctx.ui.show(&answer, |ui| ui.folded(&text(&shown, &manifest, &authenticity, now)));
+    ctx.ui.show(&answer, |ui| {
+        let mut text = text(&shown, &manifest, &authenticity, now);
+        text.extend(pin.as_ref().map(pinned));
+        ui.folded(&text)
+    });
     Ok(())
+}
+
+/// Returns the path of a backup: a file, a name of the catalog, or `latest`.
+///
+/// # Errors
+/// Kind `Target`: no such backup.
+pub(super) async fn find(asked: &Path, ctx: &CommandContext) -> Result<PathBuf> {
+    let path = if asked.exists() {
+        asked.to_owned()
+    } else {
+        let meant = find_catalog::meant(ctx).await?;
+        if asked.as_os_str() == "latest" {
+            let target = target(ctx, &meant).await?;
+            meant.catalog.latest(&target)?.path
+        } else {
+            meant.catalog.find(asked)
+        }
+    };
+    if !path.exists() {
+        return Err(error::target(format!("there is no backup {}", path.display()))
+            .hint("list all of them: `envctl backup list`"));
+    }
+    Ok(path)
 }
 
 /// Time limit for reading the identity of the database.
@@ -193,4 +210,17 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
         line("", format!("{} {}", count(table.rows), table.table));
     }
     text
+}
+
+/// The line of a pin.
+fn pinned(pin: &BackupPin) -> String {
+    let parts = [
+        pin.at.map(moment),
+        pin.by.as_ref().map(|by| format!("by {by}")),
+        pin.accept_rows.then(|| "its rows are right".to_owned()),
+        pin.reason.clone(),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let value = if parts.is_empty() { "yes".to_owned() } else { parts.join(", ") };
+    format!("{:<11}{}\n", "pinned", escape(&value))
 }

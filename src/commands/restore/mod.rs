@@ -23,6 +23,7 @@ use crate::commands::restore::difference::{compare, crosses_up};
 use crate::commands::restore::source::source;
 use crate::commands::restore::target::RestoreTarget;
 use crate::error::{self, Result};
+use crate::fsutil::read_lock::ReadLock;
 use crate::postgres::Session;
 use crate::progress::Progress;
 use crate::restore::all_databases::{Roles, is_cluster};
@@ -92,6 +93,8 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     } else {
         source(&stack, &inventory, &asked, args.from.as_deref(), meant.as_ref())?
     };
+    // The file is opened several times: a prune beside it has to leave it.
+    let _reading = source.path().and_then(ReadLock::take);
     if source.path().is_some_and(is_cluster) {
         return Box::pin(all_databases::run(&args, &stack, &source)).await;
     }

@@ -10,7 +10,8 @@ use crate::config::keys;
 use crate::config::origin::{Origin, Sourced};
 use crate::config::secret::SecretSource;
 use crate::config::settings::{
-    BackupSettings, MigrationCommands, MigrationSettings, RestoreSettings, Timeouts, TransportSettings,
+    BackupSettings, KeepSettings, MigrationCommands, MigrationSettings, RestoreSettings, Timeouts,
+    TransportSettings,
 };
 use crate::environment::selector::{ProfileRule, ProjectRules};
 use crate::error::Result;
@@ -55,7 +56,32 @@ pub(crate) fn backup(layers: &mut Resolver<'_>, project: Option<&Path>) -> Resul
         compress: layers.decided(&keys::BACKUP_COMPRESS, None)?,
         jobs: layers.decided(&keys::BACKUP_JOBS, None)?,
         exclude_table_data: layers.decided_or(&keys::BACKUP_EXCLUDE_TABLE_DATA, None, Vec::new())?,
+        keep: keep(layers)?,
         manifest_key: manifest_key(layers)?,
+    })
+}
+
+/// `[backup.keep]`.
+fn keep(layers: &mut Resolver<'_>) -> Result<KeepSettings> {
+    Ok(KeepSettings {
+        counts: [
+            layers.optional(&keys::KEEP_LAST, None)?,
+            layers.optional(&keys::KEEP_HOURLY, None)?,
+            layers.optional(&keys::KEEP_DAILY, None)?,
+            layers.optional(&keys::KEEP_WEEKLY, None)?,
+            layers.optional(&keys::KEEP_MONTHLY, None)?,
+            layers.optional(&keys::KEEP_YEARLY, None)?,
+        ],
+        within: [
+            layers.optional(&keys::KEEP_WITHIN, None)?,
+            layers.optional(&keys::KEEP_WITHIN_HOURLY, None)?,
+            layers.optional(&keys::KEEP_WITHIN_DAILY, None)?,
+            layers.optional(&keys::KEEP_WITHIN_WEEKLY, None)?,
+            layers.optional(&keys::KEEP_WITHIN_MONTHLY, None)?,
+            layers.optional(&keys::KEEP_WITHIN_YEARLY, None)?,
+        ],
+        safety: layers.decided(&keys::KEEP_SAFETY, None)?,
+        time_zone: layers.optional(&keys::KEEP_TIME_ZONE, None)?,
     })
 }
 

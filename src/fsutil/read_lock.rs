@@ -1,0 +1,62 @@
+//! Locks of files that are read and removed by different runs: readers share one, a removal takes it alone.
+//!
+//! Promise: whoever holds a [`ReadLock`] is not robbed of the file's name by a run of envctl. A file system without locks
+//! has none, and nothing fails for it: an open file stays readable once its name is gone.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// The shared lock of a reader.
+#[derive(Debug)]
+pub(crate) struct ReadLock {
+    _file: File,
+}
+
+impl ReadLock {
+    /// Locks a file for reading; `None` where it cannot be opened or locked.
+    pub(crate) fn take(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        file.try_lock_shared().ok()?;
+        Some(Self { _file: file })
+    }
+}
+
+/// The lock of somebody who is alone with a file or a directory.
+#[derive(Debug)]
+pub(crate) struct SoleLock {
+    _file: Option<File>,
+}
+
+impl SoleLock {
+    /// Locks a file or a directory; `None` where another holds a lock. What cannot be opened or locked is taken as free.
+    pub(crate) fn try_take(path: &Path) -> Option<Self> {
+        let Ok(file) = File::open(path) else { return Some(Self { _file: None }) };
+        match file.try_lock() {
+            Ok(()) => Some(Self { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Error(cause)) if cause.kind() == io::ErrorKind::WouldBlock => None,
+            Err(TryLockError::Error(_)) => Some(Self { _file: None }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_share_and_a_removal_is_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("file");
+        std::fs::write(&path, "x").unwrap();
+        let readers = [ReadLock::take(&path).unwrap(), ReadLock::take(&path).unwrap()];
+        assert!(SoleLock::try_take(&path).is_none());
+        drop(readers);
+        let sole = SoleLock::try_take(&path).unwrap();
+        assert!(ReadLock::take(&path).is_none());
+        assert!(SoleLock::try_take(home.path()).is_some(), "a directory has a lock of its own");
+        drop(sole);
+        assert!(ReadLock::take(&home.path().join("missing")).is_none());
+    }
+}
