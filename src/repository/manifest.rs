@@ -261,12 +261,18 @@ impl Manifest {
                 .because(e)
                 .note("without it the file can still be restored: its own structure is checked then")
         };
-        let Version { schema } = serde_json::from_str(text).map_err(damaged)?;
-        if schema > SCHEMA {
-            return Err(error::integrity(format!("written by a newer envctl (schema {schema})"))
-                .hint("upgrade envctl"));
+        let newer = |schema: u32| {
+            error::integrity(format!("written by a newer envctl (schema {schema})")).hint("upgrade envctl")
+        };
+        // Read once where all is well: a list reads thousands.
+        match serde_json::from_str::<Self>(text) {
+            Ok(manifest) if manifest.schema > SCHEMA => Err(newer(manifest.schema)),
+            Ok(manifest) => Ok(manifest),
+            Err(cause) => Err(match serde_json::from_str(text) {
+                Ok(Version { schema }) if schema > SCHEMA => newer(schema),
+                _ => damaged(cause),
+            }),
         }
-        serde_json::from_str(text).map_err(damaged)
     }
 
     /// Rows in all tables.
