@@ -53,6 +53,7 @@ impl App {
             Some(format!("/run/user/{}", user.as_raw()).into()),
             user.is_root().then(|| "/run".into()),
             set("TMPDIR"),
+            Some("/var/tmp".into()),
             Some("/tmp".into()),
         ];
         let mut places: Vec<PathBuf> = Vec::new();

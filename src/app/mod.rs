@@ -7,6 +7,7 @@ pub(crate) mod global_args;
 mod keys;
 pub(crate) mod process_env;
 mod signals;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;

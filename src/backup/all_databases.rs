@@ -113,7 +113,7 @@ pub(crate) async fn create_all(
     let started = request.operation.started;
     manifest.verified.at = started.checked_add(took).unwrap_or(started);
     manifest.sign(request.key.as_ref());
-    let path = packed.output.publish(&manifest)?;
+    let path = Box::pin(packed.output.publish(&manifest)).await?;
     progress.on(Event::Done);
     Ok(Created { path, manifest })
 }

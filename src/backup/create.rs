@@ -127,7 +127,7 @@ pub(crate) async fn create(
     manifest.search_path = search_path.schemas().to_vec();
     manifest.empty = manifest.is_empty();
     manifest.sign(request.key.as_ref());
-    let path = packed.output.publish(&manifest)?;
+    let path = Box::pin(packed.output.publish(&manifest)).await?;
     progress.on(Event::Done);
     Ok(Created { path, manifest })
 }

@@ -10,6 +10,8 @@ use crate::postgres::tools::pg_dump::DumpOptions;
 use crate::postgres::tools::runner::TransportOptions;
 use crate::repository::authenticity::ManifestKey;
 use crate::repository::manifest::{BackupSource, Purpose};
+use crate::repository::name::Label;
+use crate::repository::remote_backups::RemoteBackups;
 
 /// Destination of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,9 +23,34 @@ pub(crate) enum BackupTarget {
         /// Action if the file name is taken.
         taken: OnExisting,
     },
+    /// A store, without a file on this machine.
+    Store(StoreTarget),
     /// Our stdout; no manifest, the exit code says whether the stream is complete.
     Stdout,
 }
+
+/// Place for a backup in a store.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreTarget {
+    pub(crate) backups: RemoteBackups,
+    pub(crate) label: Label,
+    pub(crate) extension: String,
+}
+
+impl StoreTarget {
+    /// Returns the address of the backup.
+    pub(crate) fn address(&self) -> PathBuf {
+        self.backups.address(self.label, &self.extension)
+    }
+}
+
+impl PartialEq for StoreTarget {
+    fn eq(&self, other: &Self) -> bool {
+        self.address() == other.address()
+    }
+}
+
+impl Eq for StoreTarget {}
 
 /// Action if a file name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

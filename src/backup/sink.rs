@@ -1,4 +1,4 @@
-//! The receiving end of a backup: scanner and compressor over a file or stdout.
+//! The receiving end of a backup: scanner and compressor over a file, a store or stdout.
 //!
 //! Promises: a file is written beside its final name and gets that only with its manifest ([`BackupSink::publish`]);
 //! dropped before, nothing is left of it.
@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-use crate::backup::request::{BackupRequest, BackupTarget, OnExisting};
+use crate::backup::request::{BackupRequest, BackupTarget, OnExisting, StoreTarget};
+use crate::cancel::CancelToken;
 use crate::codec::{Compression, Stored, StreamCompressor};
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
@@ -18,14 +19,17 @@ use crate::dump::sql::Summary;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::atomic_file;
 use crate::fsutil::atomic_file::AtomicFile;
+use crate::operation::Operation;
 use crate::postgres::database_info::DatabaseInfo;
 use crate::progress::{Event, Progress};
 use crate::repository::manifest::{Manifest, path_for};
 use crate::repository::name::Label;
+use crate::repository::store::upload::Upload;
 
 /// The receiving end: scanner and compressor over a file or stdout.
 pub(crate) enum BackupSink {
     File { file: AtomicFile, manifest: AtomicFile, taken: OnExisting },
+    Store { upload: Upload, target: StoreTarget, cancel: CancelToken },
     Stdout(Box<dyn Write + Send>),
 }
 
@@ -52,6 +56,13 @@ impl BackupSink {
         let (path, taken) = match (&request.destination, stdout) {
             (BackupTarget::Stdout, Some(stdout)) => return Ok(Self::Stdout(stdout)),
             (BackupTarget::Stdout, None) => return Err(error::failed("there is no stdout to write to")),
+            (BackupTarget::Store(target), _) => {
+                let Operation { id, cancel, .. } = &request.operation;
+                let StoreTarget { backups, label, extension } = target;
+                let expected = expected_size(facts.table_bytes, request.compression == Compression::None);
+                let upload = backups.begin(*label, extension, id, expected, cancel)?;
+                return Ok(Self::Store { upload, target: target.clone(), cancel: cancel.clone() });
+            }
             (BackupTarget::File { path, taken }, _) => (path, *taken),
         };
         // A manifest that was left alone counts too: it would be found in the way when all is done.
@@ -110,6 +121,18 @@ impl BackupSink {
                 let (stored, summary, _) = write(writer).map_err(|e| name_the_disk(e, &target))?;
                 Ok(WrittenBackup { output: Self::File { file, manifest, taken }, stored, summary })
             }
+            Self::Store { upload, target, cancel } => {
+                let writer = upload.writer();
+                let written = write(Box::new(writer.clone())).and_then(|(stored, summary, _)| {
+                    let unsent =
+                        |e| error::failed(format!("cannot send {}", target.address().display())).because(e);
+                    writer.finish().map_err(unsent)?;
+                    Ok((stored, summary))
+                });
+                // The upload's own error is the cause of a closed pipe.
+                let (stored, summary) = written.map_err(|error| upload.failure().unwrap_or(error))?;
+                Ok(WrittenBackup { output: Self::Store { upload, target, cancel }, stored, summary })
+            }
             Self::Stdout(stdout) => {
                 let (stored, summary, stdout) = write(stdout).map_err(of_stdout)?;
                 Ok(WrittenBackup { output: Self::Stdout(stdout), stored, summary })
@@ -120,9 +143,13 @@ impl BackupSink {
     /// Gives the file its name, with the manifest beside it.
     ///
     /// # Errors
-    /// Errors of stdout, or of [`crate::fsutil::atomic_file::publish_pair`].
-    pub(crate) fn publish(self, json: &Manifest) -> Result<Option<PathBuf>> {
+    /// Errors of stdout, of the store, or of [`crate::fsutil::atomic_file::publish_pair`].
+    pub(crate) async fn publish(self, json: &Manifest) -> Result<Option<PathBuf>> {
         match self {
+            Self::Store { upload, target, cancel } => {
+                let named = (target.label, target.extension.as_str());
+                target.backups.publish(upload, named, json, &cancel).await.map(Some)
+            }
             Self::Stdout(mut stdout) => {
                 stdout
                     .flush()
@@ -147,6 +174,11 @@ impl BackupSink {
             }
         }
     }
+}
+
+/// Bytes that a dump may have in a store: a compressed one is seldom larger than the tables on their disk.
+fn expected_size(table_bytes: u64, uncompressed: bool) -> u64 {
+    if uncompressed { table_bytes.saturating_mul(3) } else { table_bytes.saturating_add(table_bytes / 2) }
 }
 
 /// The name after this one: another backup of the same second was faster.

@@ -3,6 +3,7 @@
 //! Promise: what is written and what is looked for go to one place; where both names are given a daemon that does not
 //! answer is no obstacle, since the backups may be all that is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::commands::connect::ConnectedDatabase;
@@ -13,6 +14,8 @@ use crate::environment::profile::{Profile, normalise};
 use crate::environment::{Environment, Inventory};
 use crate::error::{ErrorKind, Result};
 use crate::repository::catalog::Catalog;
+use crate::repository::remote_backups::RemoteBackups;
+use crate::repository::store::Store;
 
 /// Time limit for asking the daemon where a project is, in a command that needs nothing else from the daemon.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -34,6 +37,14 @@ pub(crate) fn of_found(settings: &Settings, found: &ConnectedDatabase) -> Result
     let target = &found.target;
     let root = settings.backups_of(&target.stack, target.directory.as_deref())?;
     Ok(placed(Catalog::new(&root, &target.stack, target.profile.name.as_deref()), found))
+}
+
+/// The backups of a database in a store.
+pub(crate) fn in_store(store: Arc<dyn Store>, found: &ConnectedDatabase) -> RemoteBackups {
+    let target = &found.target;
+    RemoteBackups::new(store, |root| {
+        placed(Catalog::new(root, &target.stack, target.profile.name.as_deref()), found)
+    })
 }
 
 /// Returns the catalog with the directory for new backups that belongs to this database's service.
@@ -66,6 +77,13 @@ pub(crate) struct Meant {
     pub(crate) profile: Option<String>,
     /// Environment of the backups, where the engine was asked for it.
     pub(crate) environment: Option<Environment>,
+}
+
+impl Meant {
+    /// Returns the backups of the same stack and profile in a store.
+    pub(crate) fn in_store(&self, store: Arc<dyn Store>) -> RemoteBackups {
+        RemoteBackups::new(store, |root| Catalog::new(root, &self.stack, self.profile.as_deref()))
+    }
 }
 
 /// The backups that the options mean, and whose they are.

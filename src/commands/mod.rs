@@ -28,5 +28,6 @@ pub(crate) mod schema_tool;
 pub(crate) mod seed;
 pub(crate) mod shell;
 pub(crate) mod status;
+pub(crate) mod store;
 pub(crate) mod studio;
 pub(crate) mod transport_args;

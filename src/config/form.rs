@@ -12,6 +12,7 @@ use toml::Value;
 use super::calendar_duration::CalendarDuration;
 use super::duration;
 use crate::config::color::Color;
+use crate::config::store_url::StoreUrl;
 
 /// Docker refuses a smaller limit.
 const LEAST_MEMORY: u64 = 6 << 20;
@@ -170,6 +171,27 @@ forms! {
     }, |path| path.display().to_string();
     /// A list of patterns.
     Patterns(Vec<String>): |written, _| written.strings("a list of patterns"), |patterns| patterns.join(", ");
+    /// Addresses of stores; in a variable between commas.
+    StoreUrls(Vec<StoreUrl>): |written, _| {
+        let urls = match written {
+            Written::Variable { text, .. } => {
+                text.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect()
+            }
+            Written::File { .. } => written.strings("a list of addresses such as [\"s3://bucket/backups\"]")?,
+        };
+        urls.iter().map(|url| url.parse()).collect()
+    }, |urls| urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    /// Address of an HTTP server, without credentials.
+    HttpUrl(String): |written, _| {
+        let url = written.text()?;
+        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        match host {
+            Some(host) if !host.is_empty() && !host.contains(['@', '?', '#']) => {
+                Ok(url.trim_end_matches('/').to_owned())
+            }
+            _ => Err("expected http://HOST:PORT or https://HOST, without credentials".to_owned()),
+        }
+    }, Clone::clone;
     /// A command: the program and its arguments.
     CommandLine(Vec<String>): |written, _| {
         let argv = written.strings("a list of arguments such as [\"pass\", \"show\", \"db\"]")?;

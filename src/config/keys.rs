@@ -6,8 +6,8 @@
 use std::marker::PhantomData;
 
 use super::form::{
-    CalendarAge, CommandLine, Count, Cpus, FilePath, Form, Jobs, KeepCount, Memory, Name, NameList, Number,
-    Patterns, Port, Size, Switch, Text, Time, WithLevel, Written, ZoneName,
+    CalendarAge, CommandLine, Count, Cpus, FilePath, Form, HttpUrl, Jobs, KeepCount, Memory, Name, NameList,
+    Number, Patterns, Port, Size, StoreUrls, Switch, Text, Time, WithLevel, Written, ZoneName,
 };
 use crate::config::color::Color;
 
@@ -245,6 +245,23 @@ keys! {
         .what("A command that prints that key: program and arguments, no shell.")
         .user_wide().excludes("manifest_key_file")
         .example(r#"["pass", "show", "techmage/manifest-key"]"#);
+    BACKUP_STORES: StoreUrls = key("backup.stores", "none")
+        .what("Stores that get a copy of every backup in the directory of backups: `s3://bucket/prefix`, \
+            `gs://…`, `az://container/…`, `file:///directory`.")
+        .variable("ENVCTL_BACKUP_STORES").user_wide()
+        .example(r#"["s3://techmage-backups/db"]"#);
+    BACKUP_S3_ENDPOINT: HttpUrl = key("backup.s3_endpoint", "`AWS_ENDPOINT_URL`, else Amazon's")
+        .what("The server behind `s3://`, where it is not Amazon's.")
+        .variable("ENVCTL_STORE_ENDPOINT").user_wide()
+        .example(r#""https://s3.techmage.example""#);
+    BACKUP_S3_REGION: Text = key("backup.s3_region", "`AWS_REGION`, else that of the AWS profile, else `us-east-1`")
+        .what("The region of the buckets behind `s3://`.")
+        .variable("ENVCTL_STORE_REGION").user_wide()
+        .example(r#""eu-central-1""#);
+    BACKUP_S3_PATH_STYLE: Switch = key("backup.s3_path_style", "true with an endpoint of your own, else false")
+        .what("The bucket stands in the path of an address and not in its host name.")
+        .variable("ENVCTL_STORE_PATH_STYLE").user_wide()
+        .example("true");
     KEEP_LAST: KeepCount = key("backup.keep.last", "no rule")
         .what("How many of the newest backups `backup prune` keeps; `all` keeps every one.")
         .variable("ENVCTL_KEEP_LAST").user_wide()

@@ -23,6 +23,7 @@ pub(crate) mod resolve;
 pub(crate) mod secret;
 pub(crate) mod settings;
 pub(crate) mod stack;
+pub(crate) mod store_url;
 #[cfg(test)]
 mod tests;
 pub(crate) mod write_new;

@@ -13,6 +13,7 @@ use super::secret::SecretSource;
 use crate::config::calendar_duration::CalendarDuration;
 use crate::config::color::Color;
 use crate::config::inputs::Remembered;
+use crate::config::store_url::StoreUrl;
 use crate::environment::selector::TargetRequest;
 
 /// Every setting, decided.
@@ -145,6 +146,19 @@ pub(crate) struct BackupSettings {
     pub(crate) keep: KeepSettings,
     /// Source of the keys that authenticate manifests; `None` is this user's own key.
     pub(crate) manifest_key: Option<SecretSource>,
+    /// Stores that get copies.
+    pub(crate) stores: Vec<StoreUrl>,
+    pub(crate) s3: S3Settings,
+}
+
+/// Server behind `s3://`. `None`: as the environment variables of AWS say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "stores"), allow(dead_code, reason = "the light build has no S3"))]
+pub(crate) struct S3Settings {
+    pub(crate) endpoint: Option<String>,
+    pub(crate) region: Option<String>,
+    /// True where the bucket stands in the path of an address.
+    pub(crate) path_style: Option<bool>,
 }
 
 /// `[backup.keep]`: the rules of `backup prune`. `None` is no rule.

@@ -87,13 +87,13 @@ impl AtomicFile {
         Ok(())
     }
 
-    /// Gives the file its name, in the place of any file that has it.
+    /// Syncs the file and gives it its name.
     ///
     /// # Errors
-    /// The disk failed; the earlier file is in its place.
-    pub(crate) fn publish(mut self) -> Result<()> {
+    /// Kind `Refused`: the name is taken and `overwrite` is not set. `Failed`: the disk.
+    pub(crate) fn publish(&mut self, overwrite: bool) -> Result<()> {
         self.sync()?;
-        self.name(true)?;
+        self.name(overwrite)?;
         sync_directory(directory_of(&self.target))
     }
 

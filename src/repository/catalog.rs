@@ -69,6 +69,11 @@ impl Catalog {
         Self { directory: self.home.join(folder(service)), ..self }
     }
 
+    /// Returns the directory of the stack and profile.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// Returns the directory for new backups.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
@@ -95,11 +100,6 @@ impl Catalog {
         }
         directories[1..].sort();
         Ok(directories)
-    }
-
-    /// Returns the directory of the stack and profile.
-    pub(crate) fn home(&self) -> &Path {
-        &self.home
     }
 
     /// Every backup, newest first.
@@ -193,7 +193,14 @@ impl Catalog {
     /// Kind `Target`: there is none, and it is said what there is instead; or the target's database or service is not
     /// known, and there are backups of several.
     pub(crate) fn latest(&self, target: &Identity) -> Result<Backup> {
-        let backups = self.list()?;
+        self.latest_of(&self.list()?, target)
+    }
+
+    /// Chooses like [`Catalog::latest`] among backups that were listed, newest first.
+    ///
+    /// # Errors
+    /// Errors of [`Catalog::latest`].
+    pub(crate) fn latest_of(&self, backups: &[Backup], target: &Identity) -> Result<Backup> {
         let verified: Vec<(&Backup, &Manifest)> = backups
             .iter()
             .filter_map(|backup| Some((backup, backup.manifest.as_ref().ok()?)))
@@ -230,7 +237,7 @@ impl Catalog {
         let there = if backups.is_empty() {
             "there are no backups".to_owned()
         } else {
-            format!("there is no backup {}", besides(&backups))
+            format!("there is no backup {}", besides(backups))
         };
         Err(error::target(format!("{there} in {}", self.home.display()))
             .hint("list all of them: `envctl backup list`")

@@ -190,7 +190,7 @@ pub(crate) fn path_for(backup: &Path) -> PathBuf {
 }
 
 /// No manifest is larger: a million tables are about 60 MB.
-const LARGEST: u64 = 128 << 20;
+pub(crate) const LARGEST: u64 = 128 << 20;
 
 impl Manifest {
     /// The file's text.
@@ -225,12 +225,21 @@ impl Manifest {
         keys: &ManifestKeys,
     ) -> Result<(Option<Self>, Authenticity)> {
         let Some(text) = Self::text_of(backup)? else { return Ok((None, Authenticity::NoManifest)) };
-        let manifest = Self::parse(&text).map_err(|e| e.context(path_for(backup).display()))?;
+        let read = Self::authenticate(&text, keys).map_err(|e| e.context(path_for(backup).display()))?;
+        Ok((Some(read.0), read.1))
+    }
+
+    /// Reads a manifest's text and verifies its MAC.
+    ///
+    /// # Errors
+    /// Kind `Integrity`: not a manifest, or of a newer schema.
+    pub(crate) fn authenticate(text: &str, keys: &ManifestKeys) -> Result<(Self, Authenticity)> {
+        let manifest = Self::parse(text)?;
         let authenticity = match &manifest.mac {
-            Some(mac) => mac.verify(&text, keys),
+            Some(mac) => mac.verify(text, keys),
             None => Authenticity::Unauthenticated(Doubt::NoMac),
         };
-        Ok((Some(manifest), authenticity))
+        Ok((manifest, authenticity))
     }
 
     fn text_of(backup: &Path) -> Result<Option<String>> {

@@ -1,4 +1,5 @@
-//! Backups at the place where they are kept: names, manifests, the catalog of a directory, identity and authenticity.
+//! Backups at the place where they are kept: names, manifests, the catalog of a directory, stores, identity and
+//! authenticity.
 
 pub(crate) mod all_databases_layout;
 pub(crate) mod authenticity;
@@ -8,6 +9,8 @@ pub(crate) mod manifest;
 pub(crate) mod name;
 pub(crate) mod pin;
 pub(crate) mod prune;
+pub(crate) mod remote_backups;
 pub(crate) mod retention;
 #[cfg(test)]
 mod retention_tests;
+pub(crate) mod store;

@@ -82,7 +82,7 @@ pub(crate) fn set(
     let text = serde_json::to_string_pretty(&pin).expect("strings always serialise") + "\n";
     file.write_all(text.as_bytes())
         .map_err(|e| error::failed(format!("cannot write {}", path.display())).because(e))?;
-    file.publish()?;
+    file.publish(true)?;
     if !backup.exists() {
         let _ = std::fs::remove_file(&path);
         return Err(error::target(format!("{} was removed meanwhile", backup.display()))

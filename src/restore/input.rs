@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::open_dump::{self, OpenDump};
-use super::pipe::{self, PipeCopy, PipedDump};
+use super::pipe::{self, PipedDump, PrivateCopy};
 use crate::cancel::CancelToken;
 use crate::codec::{BLOCK, DecompressReader, Digest, Hasher, Hashing};
 use crate::dump::archive::CustomStream;
@@ -37,8 +37,8 @@ pub(crate) enum DumpSource {
     File(PathBuf),
     /// Our stdin: it can be read once, so it is verified after the load and before the swap.
     Stdin(PipedDump),
-    /// Private file with a copy of our stdin.
-    Copy(PipeCopy),
+    /// Private file with a copy of our stdin, or of a backup in a store.
+    Copy(PrivateCopy),
 }
 
 impl DumpSource {
@@ -46,7 +46,8 @@ impl DumpSource {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
-            Self::Stdin(_) | Self::Copy(_) => pipe::STDIN.to_owned(),
+            Self::Stdin(_) => pipe::STDIN.to_owned(),
+            Self::Copy(copy) => copy.name().to_owned(),
         }
     }
 

@@ -54,18 +54,29 @@ impl PartialEq for PipedDump {
 
 impl Eq for PipedDump {}
 
-/// A private file with what came by a pipe, unpacked.
+/// A private file with a dump that came by a pipe, unpacked, or from a store.
 #[derive(Clone, Debug)]
-pub(crate) struct PipeCopy {
+pub(crate) struct PrivateCopy {
     path: PathBuf,
+    /// Name for messages.
+    name: String,
     /// Parent of the private directory.
     home: PathBuf,
     _private_dir: Arc<PrivateDir>,
 }
 
-impl PipeCopy {
+impl PrivateCopy {
+    /// The copy of `name` in `path`, a file of a private directory in `home`.
+    pub(crate) fn new(path: PathBuf, name: String, home: &Path, private_dir: Arc<PrivateDir>) -> Self {
+        Self { path, name, home: home.to_owned(), _private_dir: private_dir }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Directory for other files of this size.
@@ -74,22 +85,22 @@ impl PipeCopy {
     }
 }
 
-impl PartialEq for PipeCopy {
+impl PartialEq for PrivateCopy {
     fn eq(&self, other: &Self) -> bool {
         self.path == other.path
     }
 }
 
-impl Eq for PipeCopy {}
+impl Eq for PrivateCopy {}
 
 /// Content of a pipe, as far as the first block tells it.
 pub(crate) enum PipeContent {
     /// A dump that is loaded while it is read.
     Stream(PipedDump),
     /// A dump that was copied to be read twice, and what was changed of its bytes.
-    Copy(PipeCopy, Vec<String>),
+    Copy(PrivateCopy, Vec<String>),
     /// A backup of all databases, copied.
-    AllDatabases(PipeCopy),
+    AllDatabases(PrivateCopy),
 }
 
 enum FirstBlock {
@@ -124,7 +135,7 @@ pub(crate) async fn open(
     let (mut file, place, refusal) = (opened.map_err(cannot)?, parent.to_owned(), no_copy(parent, command));
     on_a_thread(cancel, move || copy(reader, &mut file, refusal, || has_space(&place))).await?;
     notes.push("the pipe is read from a temporary copy".to_owned());
-    let copy = PipeCopy { path, home: parent.to_owned(), _private_dir: private_dir };
+    let copy = PrivateCopy::new(path, STDIN.to_owned(), parent, private_dir);
     Ok(if is_backup { PipeContent::AllDatabases(copy) } else { PipeContent::Copy(copy, notes) })
 }
 

@@ -25,6 +25,7 @@ Commands:
   forward      A local port to a port in a container, published or not
   backup       Make a verified backup, or look at the ones there are [alias: db:dump]
   restore      Put a backup back, all or nothing; `restore undo` takes it back
+  store        Look at a store of backups: s3://, gs://, az:// or file://
   migrate      Apply migrations, look at them, create, resolve, reset
   generate     Generate the schema tool's client
   push         Push the schema into the database without a migration: for prototypes
@@ -245,6 +246,8 @@ Commands:
 
 Options:
   -o, --output <FILE>                 The file, or `-` for stdout
+      --store <URL>                   Only into this store, without a file here: s3://BUCKET/PREFIX,
+                                      gs://…, az://…, file:///DIRECTORY
       --force                         Replace FILE if it exists, once the new one is verified
       --format <FORMAT>               plain (SQL for psql), custom or directory (archives for
                                       pg_restore; a directory as one tar)
@@ -275,8 +278,10 @@ The backups of this stack: age, size, trend, verification
 Usage: envctl backup list [OPTIONS]
 
 Options:
-  -h, --help     Print help
-  -V, --version  Print version
+      --store <URL>  The backups in this store: s3://BUCKET/PREFIX, gs://…, az://…,
+                     file:///DIRECTORY
+  -h, --help         Print help
+  -V, --version      Print version
 
 "#]]);
     page(&stage, &["backup", "show"]).is(str![[r#"
@@ -289,8 +294,10 @@ Arguments:
   [BACKUP]  A file, a name from `backup list`, or `latest` [default: latest]
 
 Options:
-  -h, --help     Print help
-  -V, --version  Print version
+      --store <URL>  The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…,
+                     file:///DIRECTORY
+  -h, --help         Print help
+  -V, --version      Print version
 
 "#]]);
     page(&stage, &["backup", "prune"]).is(str![[r#"
@@ -361,6 +368,8 @@ Arguments:
   [FILE|latest|-]  A file, a name from `backup list`, `latest`, or `-` for stdin
 
 Options:
+      --store <URL>            The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…,
+                               file:///DIRECTORY
       --from <PROFILE>         The profile whose backups are meant
       --to <PROFILE>           The profile that is restored
       --into <DB>              Restore into this database instead, made if it is not there

@@ -32,6 +32,8 @@ mod restore_server;
 mod restore_swap;
 mod restore_target;
 mod second_daemon;
+mod stores;
+mod stores_faults;
 mod terminal;
 mod waits;
 mod words;

@@ -22,6 +22,8 @@ pub mod pty;
 pub mod rig;
 pub mod run;
 pub mod shell;
+pub mod store_proxy;
+pub mod store_server;
 pub mod timing;
 
 pub use invariants::Snapshot;

@@ -1,6 +1,7 @@
 //! `envctl backup --all-databases`: every database and the roles, in one tar.
 
 use super::create::{CreateArgs, destination, request, show};
+use super::store_copies::copy_to_stores;
 use crate::backup::all_databases::create_all;
 use crate::commands::context::CommandContext;
 use crate::dump::format::Format;
@@ -14,7 +15,7 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
     fits(args, args.many.wanted(&ctx.settings)?)?;
     let stack = ctx.stack().await?;
     let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
-    let request = request(args, Purpose::Backup, &stack, &found)?;
+    let request = request(args, Purpose::Backup, &stack, &found).await?;
     if ctx.global.dry_run {
         session.close().await;
         ctx.ui.say(&format!("would back up all databases to {}", destination(&request)));
@@ -24,7 +25,9 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
     let making = create_all(container, &request, session);
     let created = making.await;
     ctx.ui.end_progress();
-    show(ctx, &created?);
+    let created = created?;
+    let copies = Box::pin(copy_to_stores(&stack, &found, &request, &created)).await?;
+    show(ctx, &created, &copies);
     Ok(())
 }
 
@@ -38,6 +41,10 @@ fn fits(args: &CreateArgs, several: bool) -> Result<()> {
         return Err(error::usage("`--all-databases` holds plain dumps, which any psql reads").hint(
             "leave `--format` out; an archive of one database: `envctl backup --format custom -d NAME`",
         ));
+    }
+    if args.store.is_some() {
+        return Err(error::usage("`--all-databases` needs a disk while it is made")
+            .hint("leave `--store` out and set `backup.stores`: the file is copied there"));
     }
     let Some(output) = &args.output else { return Ok(()) };
     if output.as_os_str() == "-" {

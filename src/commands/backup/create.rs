@@ -5,23 +5,27 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::format;
+use super::store_copies::copy_to_stores;
 use crate::app::App;
 use crate::backup::create::{Created, create};
-use crate::backup::request::{BackupRequest, BackupTarget, OnExisting};
+use crate::backup::request::{BackupRequest, BackupTarget, OnExisting, StoreTarget};
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::find_catalog;
+use crate::commands::find_catalog::{self, in_store};
 use crate::commands::multi_stack::ManyArgs;
 use crate::commands::transport_args::WayArgs;
 use crate::config::Settings;
+use crate::config::store_url::StoreUrl;
 use crate::dump::format::Format;
 use crate::error::{self, Result};
 use crate::fsutil::atomic_file;
+use crate::operation::Operation;
 use crate::postgres::Session;
 use crate::postgres::connect::FirstSession;
 use crate::postgres::tools::pg_dump::DumpOptions;
 use crate::repository::manifest::{BackupSource, Manifest, Purpose};
 use crate::repository::name::Label;
+use crate::repository::store::Patience;
 use crate::text::shell_word::shell_word;
 use crate::text::units::{bytes, counted, duration};
 
@@ -32,6 +36,9 @@ pub(crate) struct CreateArgs {
     /// The file, or `-` for stdout
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Only into this store, without a file here: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
+    #[arg(long, value_name = "URL", conflicts_with_all = ["output", "force"])]
+    pub(crate) store: Option<StoreUrl>,
     /// Replace FILE if it exists, once the new one is verified
     #[arg(long)]
     force: bool,
@@ -68,6 +75,8 @@ const FOR_EVER: std::time::Duration = std::time::Duration::from_hours(24 * 365 *
 #[derive(Serialize)]
 struct BackupCreateAnswer<'a> {
     path: Option<&'a PathBuf>,
+    /// Addresses of its copies in stores.
+    copies: &'a [PathBuf],
     manifest: &'a Manifest,
 }
 
@@ -75,7 +84,7 @@ struct BackupCreateAnswer<'a> {
 struct BackupPlan<'a> {
     dry_run: bool,
     plan: [String; 1],
-    path: Option<&'a PathBuf>,
+    path: Option<PathBuf>,
     database: &'a str,
     server_version: String,
     size: u64,
@@ -86,13 +95,14 @@ struct BackupPlan<'a> {
 pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
     let stack = ctx.stack().await?;
     let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
-    let request = request(args, Purpose::Backup, &stack, &found)?;
+    let request = request(args, Purpose::Backup, &stack, &found).await?;
     if ctx.global.dry_run {
         show_dry_run(ctx, &found, &request);
         return Ok(());
     }
     let created = perform(ctx, &found, &request, Some(session)).await?;
-    show(ctx, &created);
+    let copies = Box::pin(copy_to_stores(&stack, &found, &request, &created)).await?;
+    show(ctx, &created, &copies);
     Ok(())
 }
 
@@ -105,7 +115,8 @@ fn show_dry_run(app: &App, found: &ConnectedDatabase, request: &BackupRequest) {
             dry_run: true,
             plan: [line],
             path: match &request.destination {
-                BackupTarget::File { path, .. } => Some(path),
+                BackupTarget::File { path, .. } => Some(path.clone()),
+                BackupTarget::Store(target) => Some(target.address()),
                 BackupTarget::Stdout => None,
             },
             database: &found.facts.database,
@@ -128,7 +139,7 @@ pub(crate) fn destination_directory(settings: &Settings, found: &ConnectedDataba
 /// # Errors
 /// See [`create`].
 pub(crate) async fn safety(stack: &StackContext, found: &ConnectedDatabase) -> Result<PathBuf> {
-    let request = request(&CreateArgs::default(), Purpose::PreRestore, stack, found)?;
+    let request = request(&CreateArgs::default(), Purpose::PreRestore, stack, found).await?;
     let created = perform(stack, found, &request, None).await?;
     created.path.ok_or_else(|| error::failed("the safety backup has no file"))
 }
@@ -142,12 +153,16 @@ pub(crate) async fn perform(
     let stdout: Option<Box<dyn std::io::Write + Send>> =
         (request.destination == BackupTarget::Stdout).then(|| Box::new(app.ui.raw_stdout()) as _);
     let container = &found.container;
-    let created = create(container, request, open, stdout).await;
+    let created = Box::pin(create(container, request, open, stdout)).await;
+    if let BackupTarget::Store(target) = &request.destination {
+        // An upload that failed is aborted before the process ends.
+        target.backups.settle().await;
+    }
     app.ui.end_progress();
     created
 }
 
-pub(crate) fn request(
+pub(crate) async fn request(
     args: &CreateArgs,
     purpose: Purpose,
     stack: &StackContext,
@@ -172,19 +187,8 @@ pub(crate) fn request(
         form.extension()
     };
     let target = &found.target;
-    let catalog = find_catalog::of_found(settings, found)?;
     let operation = stack.operation();
-    let destination = match &args.output {
-        Some(path) if path.as_os_str() == "-" => BackupTarget::Stdout,
-        Some(path) => BackupTarget::File {
-            path: path.clone(),
-            taken: if args.force { OnExisting::Replace } else { OnExisting::Refuse },
-        },
-        None => BackupTarget::File {
-            path: catalog.free_name(Label::new(operation.started), &extension),
-            taken: OnExisting::Next,
-        },
-    };
+    let destination = Box::pin(target_of(args, stack, settings, found, (&operation, extension))).await?;
     if let (Some(path), BackupTarget::File { .. }) = (&args.output, &destination) {
         directory_exists(path)?;
     }
@@ -200,7 +204,11 @@ pub(crate) fn request(
             return Err(error::usage("the directory format needs a disk while it is dumped")
                 .hint("name a file: `-o FILE.tar`"));
         }
-        BackupTarget::Stdout => {}
+        BackupTarget::Store(_) if form.format == Format::Directory => {
+            return Err(error::usage("the directory format needs a disk while it is dumped")
+                .hint("leave `--store` out and set `backup.stores`: the file is copied there"));
+        }
+        BackupTarget::Stdout | BackupTarget::Store(_) => {}
         BackupTarget::File { path, .. } => ways.disk = Some(atomic_file::home_of(path)?),
     }
     if destination == BackupTarget::Stdout && stack.ui.options().stdout_is_terminal {
@@ -208,7 +216,7 @@ pub(crate) fn request(
             .hint("send it to a file: `envctl backup -o - > FILE`, or leave `-o` out"));
     }
     let key = match &destination {
-        BackupTarget::File { .. } => stack.signing_key(settings)?,
+        BackupTarget::File { .. } | BackupTarget::Store(_) => stack.signing_key(settings)?,
         BackupTarget::Stdout => None,
     };
     let container = &target.container;
@@ -251,6 +259,33 @@ pub(crate) fn request(
     })
 }
 
+/// Decides where a backup goes.
+async fn target_of(
+    args: &CreateArgs,
+    stack: &StackContext,
+    settings: &Settings,
+    found: &ConnectedDatabase,
+    (operation, extension): (&Operation, String),
+) -> Result<BackupTarget> {
+    Ok(match (&args.output, &args.store) {
+        (None, Some(url)) => BackupTarget::Store(StoreTarget {
+            backups: in_store(stack.open_store(settings, url, Patience::Long).await?, found),
+            label: Label::new(operation.started),
+            extension,
+        }),
+        (Some(path), _) if path.as_os_str() == "-" => BackupTarget::Stdout,
+        (Some(path), _) => BackupTarget::File {
+            path: path.clone(),
+            taken: if args.force { OnExisting::Replace } else { OnExisting::Refuse },
+        },
+        (None, None) => BackupTarget::File {
+            path: find_catalog::of_found(settings, found)?
+                .free_name(Label::new(operation.started), &extension),
+            taken: OnExisting::Next,
+        },
+    })
+}
+
 /// Refuses a file in a directory that is not there: more often mistyped than meant.
 fn directory_exists(path: &Path) -> Result<()> {
     let directory = match path.parent() {
@@ -282,11 +317,12 @@ fn jobs(args: &CreateArgs, settings: &Settings, format: Format) -> Result<u8> {
 pub(crate) fn destination(request: &BackupRequest) -> String {
     match &request.destination {
         BackupTarget::Stdout => "stdout".to_owned(),
+        BackupTarget::Store(target) => target.address().display().to_string(),
         BackupTarget::File { path, .. } => path.display().to_string(),
     }
 }
 
-pub(crate) fn show(app: &App, created: &Created) {
+pub(crate) fn show(app: &App, created: &Created, copies: &[PathBuf]) {
     let manifest = &created.manifest;
     let Some(path) = &created.path else { return };
     let took = std::time::Duration::from_millis(manifest.duration_ms);
@@ -311,8 +347,11 @@ pub(crate) fn show(app: &App, created: &Created) {
     if manifest.is_empty() {
         app.ui.warn(&format!("{} is EMPTY: there is nothing in this backup", manifest.of_what()));
     }
+    for copy in copies {
+        app.ui.say(&format!("copied to {}", copy.display()));
+    }
     // The path is the answer: `FILE=$(envctl backup -q)`.
-    app.ui.show(&BackupCreateAnswer { path: Some(path), manifest }, |_| {
+    app.ui.show(&BackupCreateAnswer { path: Some(path), copies, manifest }, |_| {
         format!("{}\n", crate::text::escape::escape(&path.display().to_string()))
     });
 }

@@ -6,16 +6,23 @@ use serde::Serialize;
 
 use crate::commands::context::CommandContext;
 use crate::commands::find_catalog;
+use crate::config::store_url::StoreUrl;
 use crate::error::Result;
 use crate::repository::catalog::{Backup, Catalog};
 use crate::repository::identity::service_of;
 use crate::repository::manifest::Purpose;
+use crate::repository::store::Patience;
+use crate::text::shell_word::shell_word;
 use crate::text::units::{age, bytes, count};
 use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `backup list`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct BackupListArgs {}
+pub(crate) struct BackupListArgs {
+    /// The backups in this store: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
+}
 
 #[derive(Serialize)]
 struct BackupListRow {
@@ -40,13 +47,27 @@ struct BackupListAnswer {
 
 /// # Errors
 /// Kind `Target`: no stack is meant. `Failed`: the directory cannot be read.
-pub(crate) async fn run(_args: &BackupListArgs, ctx: &CommandContext) -> Result<()> {
+pub(crate) async fn run(args: &BackupListArgs, ctx: &CommandContext) -> Result<()> {
     ctx.one_stack("backup list", "name it: `-s STACK`; the last backup of every stack: `envctl status`")?;
-    let catalog = find_catalog::meant(ctx).await?.catalog;
-    let backups = catalog.list()?;
+    let meant = find_catalog::meant(ctx).await?;
+    let (catalog, backups, make) = match &args.store {
+        None => {
+            let backups = meant.catalog.list()?;
+            (meant.catalog, backups, "envctl backup".to_owned())
+        }
+        Some(url) => {
+            let remote = meant.in_store(ctx.open_store(&ctx.settings, url, Patience::Short).await?);
+            let listed = ctx.cancel.run_until_cancelled(remote.list()).await??;
+            let backups = listed.into_iter().map(|remote| remote.backup).collect();
+            (
+                remote.catalog().clone(),
+                backups,
+                format!("envctl backup --store {}", shell_word(&url.to_string())),
+            )
+        }
+    };
     if backups.is_empty() {
-        ctx.ui
-            .say(&format!("no backups in {} yet; make one: `envctl backup`", catalog.directory().display()));
+        ctx.ui.say(&format!("no backups in {} yet; make one: `{make}`", catalog.directory().display()));
     }
     let answer = BackupListAnswer {
         directory: catalog.directory().display().to_string(),

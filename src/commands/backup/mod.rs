@@ -9,6 +9,7 @@ pub(crate) mod multi_stack;
 mod pin;
 mod prune;
 mod show;
+mod store_copies;
 
 use clap::Subcommand;
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::create::{CreateArgs, destination_directory, perform, request};
+use super::store_copies::copy_to_stores;
 use crate::backup::create::Created;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
@@ -83,14 +84,19 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
             database: found.facts.database.clone(),
             server_version: found.facts.version.to_string(),
             size: found.facts.size,
-            directory: destination_directory(&stack.settings, &found)?,
+            directory: match &args.store {
+                Some(url) => url.to_string(),
+                None => destination_directory(&stack.settings, &found)?,
+            },
             found,
         })
     };
     let run = async |stack: StackContext, plan: Confirmed<PlannedBackup>| {
         let found = plan.into_plan().found;
-        let request = request(args, Purpose::Backup, &stack, &found)?;
-        let Created { path, manifest } = perform(&stack, &found, &request, None).await?;
+        let request = request(args, Purpose::Backup, &stack, &found).await?;
+        let created = perform(&stack, &found, &request, None).await?;
+        copy_to_stores(&stack, &found, &request, &created).await?;
+        let Created { path, manifest } = created;
         Ok(BackupDone {
             path: path.map(|path| path.display().to_string()).unwrap_or_default(),
             rows: manifest.rows(),

@@ -8,12 +8,14 @@ use serde::Serialize;
 use crate::commands::context::CommandContext;
 use crate::commands::find_catalog;
 use crate::commands::find_catalog::Meant;
+use crate::config::store_url::StoreUrl;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::database_info::DatabaseInfo;
 use crate::repository::authenticity::Authenticity;
 use crate::repository::identity::Identity;
 use crate::repository::manifest::Manifest;
 use crate::repository::pin::{self, BackupPin};
+use crate::repository::store::Patience;
 use crate::text::escape::escape;
 use crate::text::units::{age, bytes, count, counted, duration, moment};
 
@@ -23,6 +25,9 @@ pub(crate) struct BackupShowArgs {
     /// A file, a name from `backup list`, or `latest`
     #[arg(value_name = "BACKUP", default_value = "latest")]
     backup: PathBuf,
+    /// The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
 }
 
 /// The manifest as it is, and whether it vouches for the backup.
@@ -38,23 +43,59 @@ struct BackupShowAnswer<'a> {
 /// Kind `Target`: no such backup. `Integrity`: its manifest is missing or damaged.
 pub(crate) async fn run(args: &BackupShowArgs, ctx: &CommandContext) -> Result<()> {
     ctx.one_stack("backup show", "name it: `-s STACK`; the last backup of every stack: `envctl status`")?;
+    if let Some(url) = &args.store {
+        let (path, manifest, authenticity) = Box::pin(read_remote(args, url, ctx)).await?;
+        show(ctx, &path, (&manifest, &authenticity), None);
+        return Ok(());
+    }
     let path = find(&args.backup, ctx).await?;
     let (manifest, authenticity) = Manifest::authenticated_of(&path, &ctx.manifest_keys(&ctx.settings)?)?;
     let manifest = manifest.ok_or_else(|| {
         error::integrity(format!("{} has no manifest", path.display()))
             .note("it can still be restored: its own structure is checked then")
     })?;
+    show(ctx, &path, (&manifest, &authenticity), pin::read(&path).as_ref());
+    Ok(())
+}
+
+fn show(
+    ctx: &CommandContext,
+    path: &Path,
+    (manifest, authenticity): (&Manifest, &Authenticity),
+    pin: Option<&BackupPin>,
+) {
     let now = ctx.now();
-    let pin = pin::read(&path);
-    let answer =
-        BackupShowAnswer { manifest: &manifest, authenticity: authenticity.keyword(), pin: pin.as_ref() };
+    let answer = BackupShowAnswer { manifest, authenticity: authenticity.keyword(), pin };
     let shown = path.display().to_string();
     ctx.ui.show(&answer, |ui| {
-        let mut text = text(&shown, &manifest, &authenticity, now);
-        text.extend(pin.as_ref().map(pinned));
+        let mut text = text(&shown, manifest, authenticity, now);
+        text.extend(pin.map(pinned));
         ui.folded(&text)
     });
-    Ok(())
+}
+
+/// Reads the manifest of a backup in a store.
+async fn read_remote(
+    args: &BackupShowArgs,
+    url: &StoreUrl,
+    ctx: &CommandContext,
+) -> Result<(PathBuf, Manifest, Authenticity)> {
+    let meant = find_catalog::meant(ctx).await?;
+    let backups = meant.in_store(ctx.open_store(&ctx.settings, url, Patience::Short).await?);
+    let reading = async {
+        let remote = if args.backup.as_os_str() == "latest" {
+            let target = target(ctx, &meant).await?;
+            backups.latest_of(&backups.list().await?, &target)?
+        } else {
+            backups.find(&args.backup).await?
+        };
+        let text = backups.manifest_text(&remote).await?;
+        Ok::<_, Error>((remote.backup.path, text))
+    };
+    let (path, text) = ctx.cancel.run_until_cancelled(Box::pin(reading)).await??;
+    let (manifest, authenticity) = Manifest::authenticate(&text, &ctx.manifest_keys(&ctx.settings)?)
+        .map_err(|error| error.context(path.display()))?;
+    Ok((path, manifest, authenticity))
 }
 
 /// Returns the path of a backup: a file, a name of the catalog, or `latest`.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::commands::context::StackContext;
 use crate::commands::restore::leave_out::LeaveOutArgs;
 use crate::commands::transport_args::WayArgs;
+use crate::config::store_url::StoreUrl;
 use crate::error;
 use crate::error::Result;
 use crate::postgres::search_path::SearchPath;
@@ -20,6 +21,9 @@ pub(crate) struct RestoreArgs {
     /// A file, a name from `backup list`, `latest`, or `-` for stdin
     #[arg(value_name = "FILE|latest|-")]
     pub(super) source: Option<PathBuf>,
+    /// The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
+    #[arg(long, value_name = "URL")]
+    pub(super) store: Option<StoreUrl>,
     /// The profile whose backups are meant
     #[arg(long, value_name = "PROFILE")]
     pub(super) from: Option<String>,
@@ -57,6 +61,9 @@ impl RestoreArgs {
         let mut options = String::new();
         if let Some(into) = &self.into {
             options.push_str(&format!(" --into {}", shell_word(into)));
+        }
+        if let Some(store) = &self.store {
+            options.push_str(&format!(" --store {}", shell_word(&store.to_string())));
         }
         if let Some(from) = &self.from {
             options.push_str(&format!(" --from {}", shell_word(from)));

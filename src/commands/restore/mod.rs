@@ -3,6 +3,7 @@
 pub(crate) mod all_databases;
 pub(crate) mod args;
 mod difference;
+mod fetch;
 mod leave_out;
 pub(crate) mod plan_json;
 pub(crate) mod previous;
@@ -20,6 +21,7 @@ use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::restore::args::RestoreArgs;
 use crate::commands::restore::difference::{compare, crosses_up};
+use crate::commands::restore::fetch::fetch;
 use crate::commands::restore::source::source;
 use crate::commands::restore::target::RestoreTarget;
 use crate::error::{self, Result};
@@ -79,7 +81,10 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     reading.database = ctx.global.database().map(str::to_owned);
     let progress: Arc<dyn Progress> = ctx.ui.progress();
     let mut notes = Vec::new();
-    let source = if asked.as_os_str() == "-" {
+    let source = if let Some(url) = &args.store {
+        let fetching = fetch(&stack, url, &asked, args.from.as_deref(), meant.as_ref());
+        DumpSource::Copy(Box::pin(fetching).await?)
+    } else if asked.as_os_str() == "-" {
         match from_a_pipe(&stack, &mut reading).await? {
             PipeContent::Stream(pipe) => DumpSource::Stdin(pipe),
             PipeContent::Copy(copy, changes) => {

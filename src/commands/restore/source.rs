@@ -8,7 +8,7 @@ use crate::commands::find_catalog;
 use crate::config::Settings;
 use crate::environment::Inventory;
 use crate::error::{ErrorKind, Result};
-use crate::repository::catalog::{Backup, Catalog};
+use crate::repository::catalog::Backup;
 use crate::repository::identity::Identity;
 use crate::restore::input::DumpSource;
 
@@ -31,7 +31,7 @@ pub(super) fn source(
         None => find_catalog::of(settings, environment)?,
     };
     if let Some(found) = found {
-        let latest = latest(&catalog, found, profile, settings)?;
+        let latest = latest(&|target: &_| catalog.latest(target), found, profile, settings)?;
         for (path, problem) in catalog.passed_over(&latest)? {
             stack.ui.warn(&format!("{} is newer and passed over: {problem}", path.display()));
         }
@@ -44,24 +44,24 @@ pub(super) fn source(
 
 /// The newest backup of this target; of another profile, of the database that is configured for that, else of the one
 /// of the same name, else of the only one.
-fn latest(
-    catalog: &Catalog,
+pub(super) fn latest(
+    choose: &dyn Fn(&Identity) -> Result<Backup>,
     found: &ConnectedDatabase,
     profile: Option<&str>,
     settings: &Settings,
 ) -> Result<Backup> {
     let own = found.identity();
     if profile == own.profile.as_deref() {
-        return catalog.latest(&own);
+        return choose(&own);
     }
     // What runs there has its own containers, on whatever host.
     let container = None;
     let there = Identity { profile: profile.map(str::to_owned), container, context: None, ..own };
     if let Some(name) = &settings.database(profile).name {
-        return catalog.latest(&Identity { database: Some(name.clone()), ..there });
+        return choose(&Identity { database: Some(name.clone()), ..there });
     }
-    catalog.latest(&there).or_else(|error| match error.kind() {
-        ErrorKind::Target => catalog.latest(&Identity { database: None, ..there }),
+    choose(&there).or_else(|error| match error.kind() {
+        ErrorKind::Target => choose(&Identity { database: None, ..there }),
         _ => Err(error),
     })
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::layers::Resolver;
 use super::xdg;
-use crate::config::form::{Switch, Text};
+use crate::config::form::{HttpUrl, StoreUrls, Switch, Text};
 use crate::config::keys;
 use crate::config::origin::{Origin, Sourced};
 use crate::config::secret::SecretSource;
 use crate::config::settings::{
-    BackupSettings, KeepSettings, MigrationCommands, MigrationSettings, RestoreSettings, Timeouts,
-    TransportSettings,
+    BackupSettings, KeepSettings, MigrationCommands, MigrationSettings, RestoreSettings, S3Settings,
+    Timeouts, TransportSettings,
 };
 use crate::environment::selector::{ProfileRule, ProjectRules};
 use crate::error::Result;
@@ -58,6 +58,15 @@ pub(crate) fn backup(layers: &mut Resolver<'_>, project: Option<&Path>) -> Resul
         exclude_table_data: layers.decided_or(&keys::BACKUP_EXCLUDE_TABLE_DATA, None, Vec::new())?,
         keep: keep(layers)?,
         manifest_key: manifest_key(layers)?,
+        stores: {
+            trusted_place(layers)?;
+            layers.decided_or(&keys::BACKUP_STORES, None, Vec::new())?
+        },
+        s3: S3Settings {
+            endpoint: layers.optional(&keys::BACKUP_S3_ENDPOINT, None)?,
+            region: layers.optional(&keys::BACKUP_S3_REGION, None)?,
+            path_style: layers.optional(&keys::BACKUP_S3_PATH_STYLE, None)?,
+        },
     })
 }
 
@@ -83,6 +92,24 @@ fn keep(layers: &mut Resolver<'_>) -> Result<KeepSettings> {
         safety: layers.decided(&keys::KEEP_SAFETY, None)?,
         time_zone: layers.optional(&keys::KEEP_TIME_ZONE, None)?,
     })
+}
+
+/// Refuses a place for backups that another user's file names: a whole database would go there.
+fn trusted_place(layers: &Resolver<'_>) -> Result<()> {
+    let Some(file) = layers.project.filter(|file| !file.trusted) else { return Ok(()) };
+    for (key, variable, named) in [
+        ("backup.stores", "ENVCTL_BACKUP_STORES", file.get::<StoreUrls>("backup.stores", None).is_some()),
+        (
+            "backup.s3_endpoint",
+            "ENVCTL_STORE_ENDPOINT",
+            file.get::<HttpUrl>("backup.s3_endpoint", None).is_some(),
+        ),
+    ] {
+        if named && layers.variable(variable).is_none() {
+            return Err(file.refuse_untrusted(key, "no backup is sent there"));
+        }
+    }
+    Ok(())
 }
 
 fn backup_dir(layers: &Resolver<'_>, project: Option<&Path>) -> PathBuf {

@@ -21,7 +21,7 @@ pub(crate) use host::Host;
 
 use crate::error::{self, Result};
 use host::Address;
-use store::Store;
+use store::ContextStore;
 
 /// Chooses the endpoint. `socket` answers for a path whether a socket is there, with its real path
 /// ([`socket_at`] looks at the disk); it is asked only when nothing names a daemon.
@@ -30,7 +30,7 @@ use store::Store;
 /// Usage: `--context` together with `--host`, a host URL that cannot be read. Docker: a context that does
 /// not exist, a broken `meta.json` or `config.json`, missing TLS files, no socket anywhere.
 pub(crate) fn resolve(inputs: &ContextInputs, socket: &dyn Fn(&Path) -> Option<PathBuf>) -> Result<Endpoint> {
-    let store = Store::new(inputs.config_dir());
+    let store = ContextStore::new(inputs.config_dir());
     let mut endpoint = match (&inputs.context, &inputs.host) {
         (Some(context), Some(host)) => {
             let message =
@@ -48,7 +48,7 @@ pub(crate) fn resolve(inputs: &ContextInputs, socket: &dyn Fn(&Path) -> Option<P
 
 fn by_environment(
     inputs: &ContextInputs,
-    store: &Store,
+    store: &ContextStore,
     socket: &dyn Fn(&Path) -> Option<PathBuf>,
 ) -> Result<Endpoint> {
     if let Some(url) = &inputs.docker_host {
@@ -71,7 +71,7 @@ fn by_environment(
 }
 
 /// A context by its name; `default` is virtual and means what the variables say, or Docker's own socket.
-fn named(inputs: &ContextInputs, store: &Store, name: &str, by: &str) -> Result<Endpoint> {
+fn named(inputs: &ContextInputs, store: &ContextStore, name: &str, by: &str) -> Result<Endpoint> {
     if name == "default" {
         let url = inputs.docker_host.as_deref().unwrap_or_default();
         let by = if url.is_empty() { by.to_owned() } else { format!("{by}, DOCKER_HOST") };

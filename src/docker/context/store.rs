@@ -16,7 +16,7 @@ use crate::docker::context::endpoint::TlsFiles;
 use crate::error::{self, Error, Result};
 
 /// `~/.docker`, or wherever `DOCKER_CONFIG` points.
-pub(crate) struct Store {
+pub(crate) struct ContextStore {
     folder: Option<PathBuf>,
 }
 
@@ -51,7 +51,7 @@ struct MetaEndpoint {
     skip_tls_verify: bool,
 }
 
-impl Store {
+impl ContextStore {
     pub(crate) fn new(folder: Option<PathBuf>) -> Self {
         Self { folder }
     }

@@ -1,0 +1,202 @@
+//! Backups in stores: a directory, an S3 server, an Azure server. Each has to do the same.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::rig::{Wanted, docker};
+use crate::support::store_server::{
+    AZURE_ACCOUNT, AZURE_KEY, azure_port, new_bucket, new_container, s3_port,
+};
+use crate::support::{Finished, Project, Running, Server};
+
+/// A store of one test, with the variables that lead to it.
+pub(crate) struct Place {
+    pub(crate) url: String,
+    pub(crate) variables: Vec<(&'static str, String)>,
+}
+
+const SECRET: &str = "hidden-secret-of-the-store";
+
+impl Place {
+    pub(crate) fn s3(endpoint: &str) -> Self {
+        let variables = vec![
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
+            ("AWS_ENDPOINT_URL", endpoint.to_owned()),
+        ];
+        Self { url: format!("s3://{}/some/backups", new_bucket()), variables }
+    }
+
+    fn all(project: &Project) -> [Self; 3] {
+        let directory = project.path().join("other disk");
+        let endpoint = format!("http://127.0.0.1:{}/{AZURE_ACCOUNT}", azure_port());
+        let azure = vec![
+            ("AZURE_STORAGE_ACCOUNT", AZURE_ACCOUNT.to_owned()),
+            ("AZURE_STORAGE_KEY", AZURE_KEY.to_owned()),
+            ("AZURE_STORAGE_ENDPOINT", endpoint),
+        ];
+        [
+            Self { url: format!("file://{}", directory.display()), variables: Vec::new() },
+            Self::s3(&format!("http://127.0.0.1:{}", s3_port())),
+            Self { url: format!("az://{}/backups", new_container()), variables: azure },
+        ]
+    }
+
+    pub(crate) fn bucket(&self) -> &str {
+        self.url.split('/').nth(2).unwrap()
+    }
+
+    pub(crate) fn command(&self, project: &Project, args: &[&str]) -> Command {
+        let mut command = project.command(args);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    #[track_caller]
+    pub(crate) fn run(&self, project: &Project, args: &[&str]) -> Finished {
+        let finished = Running::start(self.command(project, args), None).finish();
+        for secret in [SECRET, AZURE_KEY] {
+            assert!(
+                !finished.err().contains(secret) && !finished.out().contains(secret),
+                "a secret was printed"
+            );
+        }
+        finished
+    }
+}
+
+/// A project whose dump, uncompressed, takes three parts.
+pub(crate) fn project(name: &str) -> Project {
+    let project = Project::new(Server::shared(15), name);
+    project.fill(200_000);
+    project
+}
+
+#[test]
+fn every_store_takes_a_backup_lists_it_shows_it_and_gives_it_back() {
+    let project = project("stores");
+    let before = project.digest();
+    for place in Place::all(&project) {
+        let url = place.url.as_str();
+        place.run(&project, &["store", "check", url]).code(0);
+        place.run(&project, &["backup", "list", "--store", url]).code(0).says("no backups in");
+
+        let backup = ["-v", "backup", "--store", url, "--compress", "none"];
+        let (finished, memory) = Running::start(place.command(&project, &backup), None).watch();
+        let address = finished.code(0).out().trim().to_owned();
+        let stack = &project.server.stack;
+        assert!(address.starts_with(&format!("{url}/{stack}/dev/backup_")), "{address}");
+        assert!(memory < 64 << 20, "{memory} bytes for an upload to {url}");
+        assert!(!project.backup_dir().exists(), "nothing is written to the disk of this machine");
+
+        let name = address.rsplit('/').next().unwrap();
+        let listed = place.run(&project, &["backup", "list", "--store", url]).code(0).out();
+        assert!(listed.contains(name) && listed.contains("complete"), "{listed}");
+        let shown = place.run(&project, &["backup", "show", "--store", url]).code(0).out();
+        assert!(shown.contains(&address) && shown.contains("authenticated"), "{shown}");
+        place.run(&project, &["backup", "show", name, "--store", url]).code(0);
+        let second = place.run(&project, &["backup", "--store", url]).code(0).out();
+        let listed = place.run(&project, &["backup", "list", "--store", url, "--json"]).code(0).out();
+        assert_eq!(listed.matches("\"verified\":\"complete\"").count(), 2, "{listed}");
+        assert!(listed.contains(second.trim()), "{listed}");
+
+        for wanted in [name, "latest", &address] {
+            project.sql("delete from item where id % 2 = 0");
+            let restore = ["restore", wanted, "--store", url, "--yes", "--no-backup"];
+            place.run(&project, &restore).code(0).says("fetched");
+            assert_eq!(project.digest(), before, "{wanted} of {url}");
+        }
+        let missing = ["restore", "backup_20200101_000000.sql", "--store", url, "--yes"];
+        place.run(&project, &missing).code(3).says("there is no backup").says("--store");
+        place.run(&project, &["restore", "-", "--store", url]).code(2);
+    }
+}
+
+#[test]
+fn copies_are_made_beside_the_file_and_one_that_fails_is_said() {
+    let project = project("copies");
+    let [directory, s3, azure] = Place::all(&project);
+    let stores = format!("{},{}", directory.url, s3.url);
+    let mut command = s3.command(&project, &["backup", "--json"]);
+    command.env("ENVCTL_BACKUP_STORES", &stores);
+    let answer = Running::start(command, None).finish().code(0).out();
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let path = Path::new(answer["path"].as_str().unwrap());
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert_eq!(answer["copies"].as_array().unwrap().len(), 2, "{answer}");
+    // The manifest is the same to the last byte, and so is its MAC.
+    let copy = directory.url.strip_prefix("file://").unwrap();
+    let copied = Path::new(copy).join(&project.server.stack).join("dev").join(format!("{name}.json"));
+    let manifest = std::fs::read(path.with_file_name(format!("{name}.json"))).unwrap();
+    assert_eq!(std::fs::read(copied).unwrap(), manifest);
+
+    let before = project.digest();
+    std::fs::remove_dir_all(project.backup_dir()).unwrap();
+    for place in [&directory, &s3] {
+        project.sql("delete from item where id % 2 = 0");
+        let restore = ["restore", "latest", "--store", &place.url, "--yes", "--no-backup"];
+        place.run(&project, &restore).code(0);
+        assert_eq!(project.digest(), before);
+    }
+
+    let mut command = azure.command(&project, &["backup"]);
+    let nowhere = format!("az://nowhere-{}/x,{}", std::process::id(), directory.url);
+    command.env("ENVCTL_BACKUP_STORES", nowhere);
+    let failed = Running::start(command, None).finish().code(1);
+    failed.says("ContainerNotFound").says("the backup itself is complete").says("nowhere");
+    project.run(&["backup", "list"]).code(0);
+    let listed =
+        directory.run(&project, &["backup", "list", "--store", &directory.url, "--json"]).code(0).out();
+    assert_eq!(
+        listed.matches("\"verified\":\"complete\"").count(),
+        2,
+        "the other store has its copy: {listed}"
+    );
+}
+
+#[test]
+fn a_new_machine_restores_with_the_binary_the_bucket_and_the_manifest_key_alone() {
+    let wanted = Wanted::postgres(15, "drill");
+    let first = wanted.clone().start().ready();
+    let project = Project::new(&first, "drill");
+    project.fill(1_000);
+    let before = project.digest();
+    let place = Place::s3(&format!("http://127.0.0.1:{}", s3_port()));
+    let key = project.path().join("manifest.key");
+    std::fs::write(&key, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n").unwrap();
+    let with_key = |mut command: Command| {
+        command.env("ENVCTL_MANIFEST_KEY_FILE", &key);
+        Running::start(command, None).finish()
+    };
+    with_key(place.command(&project, &["backup", "--store", &place.url])).code(0);
+    docker(&["rm", "-f", &first.container]);
+
+    // Neither the project's file nor the home of the first machine.
+    let second = wanted.start().ready();
+    let new = Project::of(&second, &project.database);
+    std::fs::remove_file(new.path().join("envctl.toml")).unwrap();
+    let stack = second.stack.as_str();
+    let restore = ["restore", "latest", "--store", &place.url, "-s", stack, "--dev", "--yes"];
+    let restored = with_key(place.command(&new, &restore)).code(0);
+    assert!(!restored.err().contains("unknown origin"), "{}", restored.err());
+    assert_eq!(new.digest(), before);
+}
+
+#[test]
+fn what_a_store_cannot_take_is_refused_before_the_dump() {
+    let project = Project::new(Server::shared(15), "refusals");
+    let place = Place { url: format!("file://{}", project.path().display()), variables: Vec::new() };
+    let url = place.url.as_str();
+    for (args, text) in [
+        (vec!["backup", "--store", url, "--format", "directory"], "backup.stores"),
+        (vec!["backup", "--store", url, "--all-databases"], "backup.stores"),
+        (vec!["backup", "--store", url, "-o", "x.sql"], "cannot be used with"),
+        (vec!["backup", "--store", "s3://key:secret@bucket/x"], "credentials do not belong"),
+        (vec!["backup", "list", "--store", "ftp://x"], "s3://BUCKET"),
+    ] {
+        place.run(&project, &args).code(2).says(text);
+    }
+    let mut command = project.command(&["backup", "--store", "s3://bucket"]);
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    Running::start(command, None).finish().code(2).says("there are no credentials").says("AWS_ACCESS_KEY_ID");
+}
