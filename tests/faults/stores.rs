@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+
 use crate::support::rig::{Wanted, docker};
+use crate::support::store_proxy::StoreProxy;
 use crate::support::store_server::{
-    AZURE_ACCOUNT, AZURE_KEY, azure_port, new_bucket, new_container, s3_port,
+    AZURE_ACCOUNT, AZURE_KEY, azure_port, free_port, new_bucket, new_container, s3_port, start,
 };
 use crate::support::{Finished, Project, Running, Server};
 
@@ -27,7 +30,14 @@ impl Place {
         Self { url: format!("s3://{}/some/backups", new_bucket()), variables }
     }
 
-    fn all(project: &Project) -> [Self; 3] {
+    /// Google's store, as far as an S3 server behind a proxy can stand for it.
+    fn google() -> Self {
+        let endpoint = StoreProxy::start(Vec::new()).endpoint();
+        let variables = vec![("GOOGLE_BASE_URL", endpoint), ("GOOGLE_BEARER_TOKEN", SECRET.to_owned())];
+        Self { url: format!("gs://{}/some/backups", new_bucket()), variables }
+    }
+
+    fn all(project: &Project) -> [Self; 4] {
         let directory = project.path().join("other disk");
         let endpoint = format!("http://127.0.0.1:{}/{AZURE_ACCOUNT}", azure_port());
         let azure = vec![
@@ -39,6 +49,7 @@ impl Place {
             Self { url: format!("file://{}", directory.display()), variables: Vec::new() },
             Self::s3(&format!("http://127.0.0.1:{}", s3_port())),
             Self { url: format!("az://{}/backups", new_container()), variables: azure },
+            Self::google(),
         ]
     }
 
@@ -115,7 +126,7 @@ fn every_store_takes_a_backup_lists_it_shows_it_and_gives_it_back() {
 #[test]
 fn copies_are_made_beside_the_file_and_one_that_fails_is_said() {
     let project = project("copies");
-    let [directory, s3, azure] = Place::all(&project);
+    let [directory, s3, azure, _] = Place::all(&project);
     let stores = format!("{},{}", directory.url, s3.url);
     let mut command = s3.command(&project, &["backup", "--json"]);
     command.env("ENVCTL_BACKUP_STORES", &stores);
@@ -199,4 +210,27 @@ fn what_a_store_cannot_take_is_refused_before_the_dump() {
     let mut command = project.command(&["backup", "--store", "s3://bucket"]);
     command.env("AWS_EC2_METADATA_DISABLED", "true");
     Running::start(command, None).finish().code(2).says("there are no credentials").says("AWS_ACCESS_KEY_ID");
+}
+
+#[test]
+fn a_store_behind_tls_needs_a_certificate_that_the_machine_trusts() {
+    let project = Project::new(Server::shared(15), "tls");
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+    let (both, ca) = (project.path().join("both.pem"), project.path().join("ca.pem"));
+    std::fs::write(&both, signing_key.serialize_pem() + &cert.pem()).unwrap();
+    std::fs::write(&ca, cert.pem()).unwrap();
+    let port = free_port();
+    let listen =
+        format!("OPENSSL-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,verify=0,cert={}", both.display());
+    start(&format!("exec socat {listen} TCP:127.0.0.1:{}", s3_port()), port);
+    let place = Place::s3(&format!("https://127.0.0.1:{port}"));
+    let with_ca = |args: &[&str]| {
+        let mut command = place.command(&project, args);
+        command.env("SSL_CERT_FILE", &ca);
+        Running::start(command, None).finish()
+    };
+    with_ca(&["backup", "--store", &place.url]).code(0);
+    with_ca(&["backup", "show", "--store", &place.url]).code(0);
+    place.run(&project, &["backup", "--store", &place.url]).code(1).says("invalid peer certificate");
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::stores::{Place, project};
+use crate::support::rig::eventually;
 use crate::support::store_proxy::{StoreFault, StoreProxy, StoreRule};
 use crate::support::store_server::{s3_keys, s3_open_uploads, s3_request};
-use crate::support::{Finished, Gate, Project, Running};
+use crate::support::{Down, Fault, Finished, Gate, On, Project, Proxy, Running};
 
 const BEGIN: &[&str] = &["POST", "?uploads"];
 const PART: &[&str] = &["PUT", "partNumber="];
@@ -20,6 +21,8 @@ const SLOW_DOWN: &str =
 const INTERNAL: &str = "<Error><Code>InternalError</Code><Message>We encountered an error.</Message></Error>";
 const EXPIRED: &str =
     "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>";
+const SKEWED: &str =
+    "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference is too large.</Message></Error>";
 const NO_BUCKET: &str =
     "<Error><Code>NoSuchBucket</Code><Message>The bucket does not exist</Message></Error>";
 const DENIED: &str = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
@@ -76,6 +79,7 @@ fn a_store_that_refuses_is_named_with_its_reason_and_nothing_is_left() {
     for (rule, text) in [
         (StoreRule::new(SECOND_PART, StoreFault::Answer(400, EXPIRED)), "these have expired"),
         (StoreRule::new(BEGIN, StoreFault::Answer(404, NO_BUCKET)), "make the bucket first"),
+        (StoreRule::new(BEGIN, StoreFault::Answer(403, SKEWED)), "set the clock"),
         (StoreRule::new(PART, StoreFault::Answer(403, DENIED)), "envctl store check"),
         (StoreRule::new(COMPLETE, StoreFault::Answer(200, DENIED)), "cannot complete"),
         (StoreRule::new(MANIFEST, StoreFault::Answer(403, DENIED)), "envctl store check"),
@@ -112,6 +116,26 @@ fn an_interrupted_upload_is_aborted_and_a_killed_one_leaves_no_backup() {
         }
         place.run(&project, &["backup", "list", "--store", &place.url]).code(0).says("no backups in");
     }
+}
+
+#[test]
+fn parts_are_sent_while_the_dump_pauses() {
+    let project = project("pauses");
+    let (store, place) = behind(Vec::new());
+    let gate = Gate::default();
+    // Behind the end of the second part.
+    let hold = Down::Hold { at: 18 << 20, gate: gate.clone() };
+    let daemon = Proxy::with(On::ExecStart("pg_dump"), Fault::Down(hold));
+    let mut command = place.command(&project, &[UNCOMPRESSED, &[&place.url, "--transport", "exec"]].concat());
+    command.env("DOCKER_HOST", daemon.host());
+    let running = Running::start(command, None);
+    gate.wait();
+    eventually(Duration::from_secs(30), "both parts are in the store", || {
+        store.answered("partNumber=1") == 1 && store.answered("partNumber=2") == 1
+    });
+    gate.open();
+    running.finish().code(0);
+    assert_one_backup(&project, &place);
 }
 
 #[test]

@@ -50,13 +50,19 @@ pub struct StoreProxy {
     port: u16,
     rules: Arc<Mutex<Vec<StoreRule>>>,
     heads: Arc<Mutex<Vec<String>>>,
+    answered: Arc<Mutex<Vec<String>>>,
 }
 
 impl StoreProxy {
     pub fn start(rules: Vec<StoreRule>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let proxy = Self { port, rules: Arc::new(Mutex::new(rules)), heads: Arc::default() };
+        let proxy = Self {
+            port,
+            rules: Arc::new(Mutex::new(rules)),
+            heads: Arc::default(),
+            answered: Arc::default(),
+        };
         let serving = proxy.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -79,6 +85,11 @@ impl StoreProxy {
     /// First lines of the requests so far that contain a text.
     pub fn requests(&self, text: &str) -> usize {
         self.heads().iter().filter(|head| head.lines().next().unwrap_or_default().contains(text)).count()
+    }
+
+    /// Requests whose first line contains a text and which the store has answered.
+    pub fn answered(&self, text: &str) -> usize {
+        self.answered.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 
     fn fault(&self, line: &str) -> Option<StoreFault> {
@@ -128,11 +139,12 @@ impl StoreProxy {
         }
         let mut store = TcpStream::connect(("127.0.0.1", s3_port())).ok()?;
         let lines = head.trim_end().lines().filter(|line| !line.to_lowercase().starts_with("connection:"));
-        let head = lines.collect::<Vec<_>>().join("\r\n") + "\r\nConnection: close\r\n\r\n";
+        let head = lines.map(in_s3).collect::<Vec<_>>().join("\r\n") + "\r\nConnection: close\r\n\r\n";
         store.write_all(head.as_bytes()).ok()?;
         store.write_all(&body).ok()?;
         let mut answer = Vec::new();
         store.read_to_end(&mut answer).ok()?;
+        self.answered.lock().unwrap().push(line);
         match fault {
             Some(StoreFault::LostAnswer) => return client.shutdown(Shutdown::Both).ok(),
             Some(StoreFault::CutAnswer(at)) => {
@@ -142,5 +154,17 @@ impl StoreProxy {
             _ => {}
         }
         client.write_all(&answer).ok()
+    }
+}
+
+/// A header of Google's in S3's words. The rest of Google's XML interface is that of S3, so that an S3 server behind the
+/// proxy stands for it: no test server speaks it by itself.
+fn in_s3(line: &str) -> &str {
+    match line.to_lowercase().as_str() {
+        "x-goog-if-generation-match: 0" => "If-None-Match: *",
+        line if line.starts_with("authorization: bearer ") => {
+            "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"
+        }
+        _ => line,
     }
 }

@@ -25,12 +25,13 @@ fn tool(path: &str) -> PathBuf {
     tool
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens at.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Starts a server that ends when our end of its pipe is closed.
-fn start(command: &str, port: u16) {
+pub fn start(command: &str, port: u16) {
     let script = format!("{command} >/dev/null 2>&1 </dev/null & cat >/dev/null; kill $!");
     let child = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
     // The pipe is closed with the process.
@@ -65,7 +66,7 @@ pub fn azure_port() -> u16 {
 
 fn new_name() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    format!("bucket-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+    format!("bucket{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Makes a bucket and gives its name.
