@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::App;
 use crate::config::Settings;
 use crate::config::store_url::StoreUrl;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::repository::store::{Patience, Store, StoreOptions, open};
 
 impl App {
@@ -32,7 +32,11 @@ impl App {
             if patience == Patience::Long {
                 // A wrong address is told at once, and not after a dump and minutes of attempts.
                 let impatient = StoreOptions { patience: Patience::Short, ..options.clone() };
-                open(url, &impatient).await?.stat("envctl-reachable").await?;
+                // Only the answer to a GET says why: there is no such object where all is well.
+                match open(url, &impatient).await?.open("envctl-reachable", None).await {
+                    Err(error) if error.kind() != ErrorKind::Target => return Err(error),
+                    _ => {}
+                }
             }
             open(url, &options).await
         };
