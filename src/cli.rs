@@ -199,8 +199,8 @@ fn report(app: &App, error: &Error, beside_a_child: bool) -> u8 {
         exit::code_beside_a_child(error.kind())
     } else {
         // The answer was the document: the report over several stacks, the history that is not settled, the findings.
-        let told = matches!(error.kind(), ErrorKind::Partial | ErrorKind::Pending | ErrorKind::Found)
-            && app.ui.is_json();
+        let kind_is_told = matches!(error.kind(), ErrorKind::Partial | ErrorKind::Pending | ErrorKind::Found);
+        let told = (kind_is_told || error.is_answered()) && app.ui.is_json();
         if !told && !matches!(error.kind(), ErrorKind::Child(_)) {
             app.ui.error(error);
         }

@@ -77,13 +77,21 @@ pub(crate) struct Error {
     message: String,
     notes: Vec<String>,
     hints: Vec<String>,
+    answered: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of a class. The message is lower case, without a period, and names the thing concerned.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), notes: Vec::new(), hints: Vec::new(), source: None }
+        Self {
+            kind,
+            message: message.into(),
+            notes: Vec::new(),
+            hints: Vec::new(),
+            answered: false,
+            source: None,
+        }
     }
 
     /// Adds a fact about the state of things after the failure, such as "nothing was swapped in".
@@ -98,6 +106,17 @@ impl Error {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Marks the error as told by the command's own document: with `--json` no second one follows.
+    #[must_use]
+    pub(crate) fn answered(self) -> Self {
+        Self { answered: true, ..self }
+    }
+
+    /// Reports whether the command's own document has told the error.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered
     }
 
     /// Keeps the error that caused this one; it is printed after the message.

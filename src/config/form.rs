@@ -264,7 +264,10 @@ pub(crate) fn memory(text: &str) -> Result<u64, String> {
 }
 
 /// Bytes from `512m`, `2g`, `1GiB` or a plain number.
-fn size(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// Phrase that names the fault of the text.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{}` is no size such as 512m or 2g", text.escape_debug());
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -284,7 +287,7 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 /// Writes a size in the largest unit that holds it in whole numbers.
-fn shown_size(bytes: u64) -> String {
+pub(crate) fn shown_size(bytes: u64) -> String {
     let units = [(30, "g"), (20, "m"), (10, "k")];
     let unit = units.into_iter().find(|(bits, _)| bytes > 0 && bytes.trailing_zeros() >= *bits);
     unit.map_or_else(|| bytes.to_string(), |(bits, unit)| format!("{}{unit}", bytes >> bits))

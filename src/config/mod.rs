@@ -10,6 +10,7 @@
 
 pub(crate) mod backup_dir;
 pub(crate) mod calendar_duration;
+pub(crate) mod check_limits;
 pub(crate) mod color;
 pub(crate) mod duration;
 pub(crate) mod form;

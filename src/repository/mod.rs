@@ -4,6 +4,9 @@
 pub(crate) mod all_databases_layout;
 pub(crate) mod authenticity;
 pub(crate) mod catalog;
+pub(crate) mod check;
+#[cfg(test)]
+mod check_tests;
 pub(crate) mod identity;
 pub(crate) mod manifest;
 pub(crate) mod name;

@@ -163,7 +163,7 @@ fn item(name: String, backup: &Backup, keys: &ManifestKeys) -> RetentionItem {
 }
 
 /// Reports whether the manifest's MAC does not verify with the key that made it: such a manifest could push others out.
-fn is_altered(backup: &Path, keys: &ManifestKeys) -> bool {
+pub(crate) fn is_altered(backup: &Path, keys: &ManifestKeys) -> bool {
     let authenticity = Manifest::authenticated_of(backup, keys).map(|(_, authenticity)| authenticity);
     matches!(authenticity, Ok(Authenticity::Unauthenticated(Doubt::Altered)))
 }

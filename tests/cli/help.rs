@@ -239,6 +239,7 @@ Commands:
   create  Make a backup (the default)
   list    The backups of this stack: age, size, trend, verification [alias: ls]
   show    One backup: its manifest as text
+  check   For monitoring: is the newest backup of each database recent, there and large enough
   prune   Remove the backups that no rule keeps; shows the plan, `--apply` removes
   pin     Keep a backup from `backup prune`
   unpin   Take a pin away

@@ -21,6 +21,7 @@ mod stage;
 
 mod backup;
 mod bad_input;
+mod check;
 mod config;
 mod doctor;
 mod engines;

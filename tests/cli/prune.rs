@@ -15,7 +15,7 @@ const NIGHTS: [&str; 5] =
     ["20260101_020000", "20260102_020000", "20260103_020000", "20260104_020000", "20260105_020000"];
 
 /// A stage with one backup for each of the nights, and the directory in which they lie.
-fn stage(containers: Vec<Container>, profile: &str) -> (Stage, PathBuf) {
+pub(crate) fn stage(containers: Vec<Container>, profile: &str) -> (Stage, PathBuf) {
     let stage = Stage::with(containers);
     stage.engine.install("*", "psql", Server::new().psql());
     stage.engine.install("*", "pg_dump", pg_dump(DUMP));
@@ -37,12 +37,12 @@ fn dev() -> (Stage, PathBuf) {
     stage(stack("acme-dev"), "dev")
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     format!("{}{ending}", path.display()).into()
 }
 
 /// Writes a backup whose manifest is that of another one, for another moment. A changed manifest has no valid MAC.
-fn add(directory: &Path, night: &str, template: &str, change: impl Fn(&mut Value)) -> PathBuf {
+pub(crate) fn add(directory: &Path, night: &str, template: &str, change: impl Fn(&mut Value)) -> PathBuf {
     let path = directory.join(name(night));
     fs::write(&path, "0123456789").unwrap();
     let mut manifest: Value = serde_json::from_str(template).unwrap();

@@ -1,6 +1,9 @@
 //! `envctl backup`: make a verified backup, look at the ones there are, and remove those that no rule keeps.
 
 pub(crate) mod all_databases;
+mod check;
+mod check_metrics;
+mod check_target;
 mod create;
 mod format;
 mod keep_args;
@@ -37,6 +40,8 @@ enum BackupVerb {
     List(list::BackupListArgs),
     /// One backup: its manifest as text
     Show(show::BackupShowArgs),
+    /// For monitoring: is the newest backup of each database recent, there and large enough
+    Check(check::BackupCheckArgs),
     /// Remove the backups that no rule keeps; shows the plan, `--apply` removes
     Prune(Box<prune::BackupPruneArgs>),
     /// Keep a backup from `backup prune`
@@ -54,6 +59,7 @@ pub(crate) async fn run(args: BackupArgs, ctx: &CommandContext) -> Result<()> {
         BackupVerb::Create(args) => create::run(&args, ctx).await,
         BackupVerb::List(args) => list::run(&args, ctx).await,
         BackupVerb::Show(args) => show::run(&args, ctx).await,
+        BackupVerb::Check(args) => check::run(&args, ctx).await,
         BackupVerb::Prune(args) => prune::run(&args, ctx).await,
         BackupVerb::Pin(args) => pin::set(&args, ctx).await,
         BackupVerb::Unpin(args) => pin::clear(&args, ctx).await,

@@ -1,0 +1,172 @@
+//! `envctl backup check`: judges files and manifests, for monitoring.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::check_metrics;
+use super::check_target::{CheckOwner, CheckTarget, item, target};
+use crate::commands::context::CommandContext;
+use crate::commands::find_catalog;
+use crate::config::Settings;
+use crate::config::check_limits::{AgeLimit, SizeLimit};
+use crate::config::origin::Origin;
+use crate::error::{self, Result};
+use crate::repository::authenticity::ManifestKeys;
+use crate::repository::catalog::Catalog;
+use crate::repository::check::{CheckLimits, judge, newer_unreadable, read};
+use crate::text::units::counted;
+use crate::ui::Checklist;
+
+/// Arguments of `backup check`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct BackupCheckArgs {
+    /// Fail where the newest verified backup is older
+    #[arg(long, value_name = "TIME", default_value = "26h", value_parser = AgeLimit::parse)]
+    max_age: AgeLimit,
+    /// Fail where it is smaller: a share of the backup before (80%), or a size (10m)
+    #[arg(long, value_name = "SIZE", value_parser = SizeLimit::parse)]
+    min_size: Option<SizeLimit>,
+    /// Fail where no backup was restored in a test within this time: 7d
+    #[arg(long, value_name = "TIME", value_parser = AgeLimit::parse)]
+    verified_within: Option<AgeLimit>,
+    /// Print metrics for node_exporter's textfile collector
+    #[arg(long)]
+    prometheus: bool,
+}
+
+/// Time after which a manifest without its backup is looked at again: a backup in the making has one for a moment.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+struct CheckAnswer<'a> {
+    ok: bool,
+    max_age: String,
+    min_size: Option<String>,
+    verified_within: Option<String>,
+    targets: &'a [CheckTarget],
+}
+
+/// Place of the backups of one stack and profile.
+struct CheckPlace {
+    catalog: Catalog,
+    owner: CheckOwner,
+    keys: ManifestKeys,
+    /// The one database that is meant.
+    database: Option<String>,
+}
+
+/// # Errors
+/// Kind `Integrity`: a limit is not kept. `Target` or `Docker`: stack and profile are not named, and the engine does
+/// not tell. `Failed`: a directory cannot be read.
+pub(crate) async fn run(args: &BackupCheckArgs, ctx: &CommandContext) -> Result<()> {
+    if args.prometheus && ctx.ui.is_json() {
+        return Err(
+            error::usage("`--prometheus` and `--json` are two forms of one answer").hint("take one of them")
+        );
+    }
+    let limits = CheckLimits {
+        max_age: args.max_age.clone(),
+        min_size: args.min_size,
+        verified_within: args.verified_within.clone(),
+    };
+    let mut targets = Vec::new();
+    for place in places(ctx).await? {
+        targets.extend(check(ctx, place, &limits).await?);
+    }
+    let now = ctx.now();
+    if args.prometheus {
+        ctx.ui.answer(&check_metrics::render(&targets, now));
+    } else {
+        show(ctx, &limits, &targets, now);
+    }
+    let failed = targets.iter().filter(|target| !target.ok).count() as u64;
+    if failed == 0 {
+        return Ok(());
+    }
+    let all = counted(targets.len() as u64, "target", "targets");
+    let below = if args.prometheus { "see them: `envctl backup check`" } else { "see the hint below each" };
+    let error = error::integrity(format!(
+        "{failed} of {all} {} its limits",
+        if failed == 1 { "breaks" } else { "break" }
+    ));
+    Err(error.hint(below).answered())
+}
+
+/// Finds the backups that are meant: those of one stack, or of each of several.
+async fn places(ctx: &CommandContext) -> Result<Vec<CheckPlace>> {
+    if !ctx.settings.target.names_several() {
+        let meant = find_catalog::meant(ctx).await?;
+        let own =
+            meant.environment.as_ref().map(|environment| ctx.settings.for_stack(environment)).transpose()?;
+        let settings = own.as_ref().unwrap_or(&ctx.settings);
+        return Ok(vec![place(ctx, settings, meant.catalog, meant.stack, meant.profile)?]);
+    }
+    let mut places: Vec<CheckPlace> = Vec::new();
+    for environment in ctx.inventory().await?.environments(&ctx.settings.target)? {
+        let settings = ctx.settings.for_stack(&environment)?;
+        let catalog = find_catalog::of(&ctx.settings, &environment)?;
+        if !places.iter().any(|known| known.catalog.home() == catalog.home()) {
+            places.push(place(ctx, &settings, catalog, environment.stack, environment.profile.name)?);
+        }
+    }
+    Ok(places)
+}
+
+fn place(
+    ctx: &CommandContext,
+    settings: &Settings,
+    catalog: Catalog,
+    stack: String,
+    profile: Option<String>,
+) -> Result<CheckPlace> {
+    // A file names the database of the stack; its backups of other databases are checked all the same.
+    let typed = matches!(ctx.settings.origin("database.name"), Origin::Flag { .. } | Origin::Env { .. });
+    let database = ctx.settings.database(profile.as_deref()).name.clone().filter(|_| typed);
+    let owner = CheckOwner { stack, profile, directory: catalog.home().display().to_string() };
+    Ok(CheckPlace { catalog, owner, keys: ctx.manifest_keys(settings)?, database })
+}
+
+async fn check(ctx: &CommandContext, place: CheckPlace, limits: &CheckLimits) -> Result<Vec<CheckTarget>> {
+    let place = Arc::new(place);
+    // On a thread of its own: a directory on a server that is gone hangs whoever reads it.
+    let look = async || {
+        let place = place.clone();
+        let look = move || {
+            let owner = &place.owner;
+            read(&place.catalog, &owner.stack, owner.profile.as_deref(), &place.keys)
+        };
+        let reading = tokio::task::spawn_blocking(look);
+        let read = ctx.cancel.run_until_cancelled(reading).await?;
+        read.unwrap_or_else(|_| Err(error::failed("the look at the backups failed")))
+    };
+    let mut input = look().await?;
+    if input.lone_manifests > 0 {
+        ctx.cancel.run_until_cancelled(tokio::time::sleep(SECOND_LOOK)).await?;
+        input = look().await?;
+    }
+    let judged = judge(&input.items, place.database.as_deref(), limits, ctx.now());
+    for (name, problem) in newer_unreadable(&input, &judged) {
+        ctx.ui.warn(&format!("{}: {name} does not count: {problem}", place.owner.shown()));
+    }
+    let services: BTreeSet<&str> = judged.iter().filter_map(|one| one.service.as_deref()).collect();
+    let several = services.len() > 1;
+    Ok(judged.into_iter().map(|one| target(&place.owner, one, several)).collect())
+}
+
+fn show(ctx: &CommandContext, limits: &CheckLimits, targets: &[CheckTarget], now: Timestamp) {
+    let answer = CheckAnswer {
+        ok: targets.iter().all(|target| target.ok),
+        max_age: limits.max_age.to_string(),
+        min_size: limits.min_size.map(|limit| limit.to_string()),
+        verified_within: limits.verified_within.as_ref().map(ToString::to_string),
+        targets,
+    };
+    let quiet = ctx.ui.options().quiet;
+    let shown = targets.iter().filter(|target| !quiet || !target.ok);
+    let items = shown.map(|target| item(target, now)).collect();
+    ctx.ui.show(&answer, |ui| ui.checked(&Checklist { items }));
+}
