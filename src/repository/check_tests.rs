@@ -60,6 +60,7 @@ const LAST_NIGHT: &str = "2026-11-30T02:00:00Z";
 const NIGHT_BEFORE: &str = "2026-11-29T02:00:00Z";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_fault_of_the_newest_backup_is_told() {
     let all = |item: &mut CheckItem, databases: &[&str]| {
         item.database = None;
