@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::commands::context::CommandContext;
-use crate::config::store_url::StoreUrl;
+use crate::config::store_url::{StoreKind, StoreUrl};
 use crate::error::{Error, ErrorKind, Result};
 use crate::repository::store::Patience;
 use crate::repository::store::check::{TriedRight, try_rights};
@@ -51,7 +51,10 @@ pub(crate) async fn run(args: &StoreArgs, ctx: &CommandContext) -> Result<()> {
     let StoreVerb::Check(StoreCheckArgs { url }) = &args.verb;
     let store = ctx.open_store(&ctx.settings, url, Patience::Short).await?;
     let tried = ctx.cancel.run_until_cancelled(try_rights(store.as_ref())).await?;
-    let answer = StoreCheckAnswer { store: url.to_string(), checks: tried.iter().map(row).collect() };
+    let answer = StoreCheckAnswer {
+        store: url.to_string(),
+        checks: tried.iter().map(|tried| row(tried, url.kind)).collect(),
+    };
     ctx.ui.show(&answer, |ui| ui.render(&table(&answer.checks)));
     let missing: Vec<&TriedRight> = tried.iter().filter(|tried| tried.failure.is_some()).collect();
     let Some(first) = missing.iter().find(|tried| tried.right.is_needed()) else {
@@ -66,12 +69,12 @@ pub(crate) async fn run(args: &StoreArgs, ctx: &CommandContext) -> Result<()> {
     Err(hints.fold(error, Error::hint))
 }
 
-fn row(tried: &TriedRight) -> StoreCheckRow {
+fn row(tried: &TriedRight, kind: StoreKind) -> StoreCheckRow {
     StoreCheckRow {
         step: tried.right.step(),
         ok: tried.failure.is_none(),
         needed: tried.right.is_needed(),
-        permission: tried.right.permission(),
+        permission: tried.right.permission(kind),
         problem: tried.failure.as_ref().map(Error::full_message),
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 
 use super::{ExistingObject, PutResult, Store};
+use crate::config::store_url::StoreKind;
 use crate::error::{self, Error, Result};
 use crate::random::nonce;
 
@@ -38,16 +39,24 @@ impl StoreRight {
         }
     }
 
-    /// Permission that the clouds ask for it.
-    pub(crate) fn permission(self) -> &'static str {
-        match self {
-            Self::Write | Self::KeepExisting => "s3:PutObject, storage.objects.create, Azure blobs/write",
-            Self::Parts => {
-                "s3:PutObject and s3:AbortMultipartUpload, storage.objects.create, Azure blobs/write"
-            }
-            Self::Read => "s3:GetObject, storage.objects.get, Azure blobs/read",
-            Self::List => "s3:ListBucket, storage.objects.list, Azure blobs/read",
-            Self::Delete => "s3:DeleteObject, storage.objects.delete, Azure blobs/delete",
+    /// Permission that a kind of store asks for it.
+    pub(crate) fn permission(self, kind: StoreKind) -> &'static str {
+        match (kind, self) {
+            (StoreKind::S3, Self::Write | Self::KeepExisting) => "s3:PutObject",
+            (StoreKind::S3, Self::Parts) => "s3:PutObject, s3:AbortMultipartUpload",
+            (StoreKind::S3, Self::Read) => "s3:GetObject",
+            (StoreKind::S3, Self::List) => "s3:ListBucket",
+            (StoreKind::S3, Self::Delete) => "s3:DeleteObject",
+            (StoreKind::Google, Self::Write | Self::KeepExisting) => "storage.objects.create",
+            (StoreKind::Google, Self::Parts) => "storage.objects.create, storage.multipartUploads.abort",
+            (StoreKind::Google, Self::Read) => "storage.objects.get",
+            (StoreKind::Google, Self::List) => "storage.objects.list",
+            (StoreKind::Google, Self::Delete) => "storage.objects.delete",
+            (StoreKind::Azure, Self::Write | Self::KeepExisting | Self::Parts) => "blobs/write",
+            (StoreKind::Azure, Self::Read | Self::List) => "blobs/read",
+            (StoreKind::Azure, Self::Delete) => "blobs/delete",
+            (StoreKind::File, Self::Read | Self::List) => "read the directory",
+            (StoreKind::File, _) => "write into the directory",
         }
     }
 
