@@ -10,11 +10,15 @@ use crate::app::{App, Daemon};
 use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::{find_catalog, status};
 use crate::config::Settings;
+use crate::docker::ContainerInfo;
 use crate::docker::exec::subreaper;
+use crate::doctor::backups::DatabaseStorage;
+use crate::doctor::durability::DurabilityReport;
 use crate::doctor::{self, CheckFinding, Severity, StackPlace};
 use crate::environment::Role;
 use crate::environment::selector::ContainerSelector;
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::postgres::server_durability::ServerDurability;
 use crate::repository::catalog::Catalog;
 use crate::repository::identity::Identity;
 use crate::text::shell_word::shell_word;
@@ -44,6 +48,8 @@ const AT_ONCE: usize = 4;
 
 /// Time limit for each check of one stack's database, and of its backups.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Time limit for a look at a container whose database does not answer.
+const WITHOUT_SERVER: Duration = Duration::from_secs(3);
 
 /// # Errors
 /// Kind `Found`: something wants a decision. `Docker`: the daemon cannot be asked at all. `Target`: no stack of that name.
@@ -133,7 +139,7 @@ async fn examine(stack: &StackContext) -> Vec<CheckFinding> {
     let place = StackPlace::of(environment);
     let mut findings = doctor::containers::judge(environment, &place);
     // What cannot be picked has been told with its containers.
-    let mut holds = false;
+    let mut about = DatabaseStorage::default();
     let mut target = Identity {
         stack: environment.stack.clone(),
         profile: environment.profile.name.clone(),
@@ -142,45 +148,67 @@ async fn examine(stack: &StackContext) -> Vec<CheckFinding> {
         ..Identity::default()
     };
     if let Ok(picked) = environment.pick(&ContainerSelector::Db, stack.settings.target.index) {
-        let (told, seen) = ask(stack, &place).await;
-        findings.extend(told);
-        holds = seen.as_ref().is_some_and(|seen| seen.holds == Some(true));
-        let database = seen.map(|seen| seen.facts.database).or(target.database);
+        let answers = ask(stack, &place, &picked.container).await;
+        findings.extend(answers.findings);
+        about.holds = answers.report.as_ref().is_some_and(|seen| seen.holds == Some(true));
+        about.device = answers.device;
+        let database = answers.report.map(|seen| seen.facts.database).or(target.database);
         let only = environment.database_services().len() < 2;
         target =
             crate::commands::connect::identity(&picked, only, &stack.daemon.context, database.as_deref());
     }
-    findings.extend(backups(stack, &place, target, holds).await);
+    findings.extend(backups(stack, &place, target, about).await);
     findings
 }
 
-async fn ask(
-    stack: &StackContext,
-    place: &StackPlace,
-) -> (Vec<CheckFinding>, Option<doctor::database::DatabaseReport>) {
+/// Answers about one stack's database.
+#[derive(Default)]
+struct DatabaseAnswers {
+    findings: Vec<CheckFinding>,
+    report: Option<doctor::database::DatabaseReport>,
+    /// Device that the data lies on, where that is one of this host.
+    device: Option<u64>,
+}
+
+async fn ask(stack: &StackContext, place: &StackPlace, picked: &ContainerInfo) -> DatabaseAnswers {
     let asking = async {
         let (_, mut session) = stack.connect().await?;
+        let container = session.container().clone();
+        let access = session.access().clone();
         // Not waited for when it is dropped: its end of input ends it.
-        let seen = doctor::database::look(&mut session, stack.global.dry_run).await?;
-        Ok::<_, Error>((session.container().clone(), seen))
+        let server = ServerDurability::read(&mut session).await.ok();
+        let durability = doctor::durability::look(&container, server, Some(&access));
+        let (seen, durability) =
+            tokio::join!(doctor::database::look(&mut session, stack.global.dry_run), durability);
+        let seen = seen?;
+        let durability = DurabilityReport { version: Some(seen.facts.version.clone()), ..durability };
+        Ok::<_, Error>((container, seen, durability))
     };
-    match tokio::time::timeout(LIMIT, asking).await {
-        Ok(Ok((container, seen))) => {
+    let error = match tokio::time::timeout(LIMIT, asking).await {
+        Ok(Ok((container, seen, durability))) => {
             let mut findings = doctor::database::judge(&seen, place);
+            findings.extend(doctor::durability::judge(&durability, place));
             if let Some(why) = subreaper::shortcoming(&container).await {
                 findings.push(doctor::containers::unprotected(&container.name, &why, place));
             }
-            (findings, Some(seen))
+            return DatabaseAnswers { findings, report: Some(seen), device: durability.device_here() };
         }
-        Ok(Err(error)) => (
-            vec![CheckFinding::problem("database", error.full_message()).explained_by(&error).at(place)],
-            None,
-        ),
+        Ok(Err(error)) => {
+            CheckFinding::problem("database", error.full_message()).explained_by(&error).at(place)
+        }
         Err(_) => {
             let logs = format!("what its logs say: `envctl logs db {}`", place.flags);
-            (vec![CheckFinding::problem("database", late("the database")).next(logs).at(place)], None)
+            CheckFinding::problem("database", late("the database")).next(logs).at(place)
         }
+    };
+    let mut findings = vec![error];
+    // Where the data lies is known without the server.
+    let container = stack.daemon.container(picked);
+    let looking = doctor::durability::look(&container, None, None);
+    if let Ok(durability) = tokio::time::timeout(WITHOUT_SERVER, looking).await {
+        findings.extend(doctor::durability::judge(&durability, place));
     }
+    DatabaseAnswers { findings, ..DatabaseAnswers::default() }
 }
 
 /// On a thread of its own: a directory on a server that is gone hangs whoever reads it.
@@ -188,14 +216,14 @@ async fn backups(
     stack: &StackContext,
     place: &StackPlace,
     target: Identity,
-    holds: bool,
+    about: DatabaseStorage,
 ) -> Vec<CheckFinding> {
     let (settings, environment, only_look) = (&stack.settings, &stack.environment, stack.global.dry_run);
     let looking = async {
         let catalog: Catalog = find_catalog::of(settings, environment)?;
         let look = move || {
             let seen = doctor::backups::look(&catalog, target, only_look)?;
-            Ok(doctor::backups::BackupReport { holds, ..seen })
+            Ok(doctor::backups::BackupReport { about, ..seen })
         };
         let seen = tokio::task::spawn_blocking(look).await;
         seen.unwrap_or_else(|_| Err(error::failed("the look at the backups failed")))
@@ -204,10 +232,12 @@ async fn backups(
     let matters = environment.is_up() || environment.profile.is_prod();
     let has_database = matters && environment.with_role(Role::Db).next().is_some();
     match tokio::time::timeout(LIMIT, looking).await {
-        Ok(Ok(seen)) => {
+        Ok(Ok(mut seen)) => {
             // A file of its project that cannot be understood is told by the look above.
             let own = settings.for_stack(environment);
-            let limit = own.as_ref().unwrap_or(settings).migrations.backup_age;
+            let own = own.as_ref().unwrap_or(settings);
+            let limit = own.migrations.backup_age;
+            seen.about.has_stores = !own.backup.stores.is_empty();
             doctor::backups::judge(&seen, place, has_database, limit, stack.now())
         }
         Ok(Err(error)) => {

@@ -74,10 +74,58 @@ impl Health {
 /// The part of an image's own configuration that tells what it is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ImageConfig {
+    /// Image id (`sha256:…`).
+    pub(crate) id: String,
+    /// Names in registries, each with its digest; empty for an image that was built here.
+    pub(crate) digests: Vec<String>,
     /// `NAME=value` pairs baked into the image.
     pub(crate) env: Vec<String>,
     /// Entrypoint and command, one after the other.
     pub(crate) command: Vec<String>,
+}
+
+/// Kind of storage behind a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MountKind {
+    /// Volume of the engine, named or anonymous.
+    Volume,
+    /// Directory or file of the host.
+    Bind,
+    /// Memory.
+    Tmpfs,
+    /// A kind that this version does not know.
+    Other,
+}
+
+/// Directory or file of a container that lies outside the container's own layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ContainerMount {
+    pub(crate) kind: MountKind,
+    /// Name of the volume; empty for other kinds.
+    pub(crate) name: String,
+    /// Path on the engine's host; empty for memory.
+    pub(crate) source: String,
+    /// Path in the container.
+    pub(crate) destination: String,
+}
+
+impl ContainerMount {
+    /// Reports a volume that nobody named: the engine gives it 64 hex digits.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.kind == MountKind::Volume
+            && self.name.len() == 64
+            && self.name.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+}
+
+/// Port of a container that the engine's host forwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublishedPort {
+    /// Address on the host; empty, `0.0.0.0` or `::` for every interface.
+    pub(crate) host_address: String,
+    pub(crate) host_port: String,
+    /// `5432` of `5432/tcp`.
+    pub(crate) container_port: String,
 }
 
 /// One container, observed.
@@ -107,6 +155,12 @@ pub(crate) struct ContainerInfo {
     pub(crate) init: bool,
     /// The network addresses by network name.
     pub(crate) addresses: BTreeMap<String, String>,
+    /// Mounts; `None` where the engine does not tell them.
+    pub(crate) mounts: Option<Vec<ContainerMount>>,
+    /// Ports that the host forwards.
+    pub(crate) published: Vec<PublishedPort>,
+    /// True where the container shares the host's network.
+    pub(crate) host_network: bool,
     /// Time of creation, RFC 3339, unchanged from the daemon.
     pub(crate) created: String,
     /// Time of the last start, RFC 3339.
@@ -144,6 +198,9 @@ impl ContainerInfo {
             image_config: None,
             init: false,
             addresses: BTreeMap::new(),
+            mounts: None,
+            published: Vec::new(),
+            host_network: false,
             created: String::new(),
             started: String::new(),
             migration_tool: None,
@@ -185,6 +242,17 @@ struct InspectAnswer {
     config: ConfigAnswer,
     host_config: HostConfigAnswer,
     network_settings: NetworkSettingsAnswer,
+    mounts: Option<Vec<MountAnswer>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct MountAnswer {
+    #[serde(rename = "Type")]
+    kind: String,
+    name: String,
+    source: String,
+    destination: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -221,12 +289,23 @@ struct ConfigAnswer {
 #[serde(default, rename_all = "PascalCase")]
 struct HostConfigAnswer {
     init: Option<bool>,
+    network_mode: String,
+    // `--tmpfs` stands here and not among the mounts.
+    tmpfs: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct NetworkSettingsAnswer {
     networks: Option<BTreeMap<String, NetworkAnswer>>,
+    ports: Option<BTreeMap<String, Option<Vec<PortAnswer>>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct PortAnswer {
+    host_ip: String,
+    host_port: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -240,6 +319,8 @@ struct NetworkAnswer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct ImageAnswer {
+    id: String,
+    repo_digests: Option<Vec<String>>,
     config: Option<ConfigAnswer>,
 }
 
@@ -277,8 +358,12 @@ impl ContainerInfo {
         let mut command = vec![answer.path.clone()];
         command.extend(answer.args.iter().cloned());
         command.retain(|value| !value.is_empty());
+        let mounts = answer.mounts.map(|mounts| all_mounts(mounts, answer.host_config.tmpfs));
         Ok(Self {
             state: state(&answer.state),
+            mounts,
+            published: published(answer.network_settings.ports.unwrap_or_default()),
+            host_network: answer.host_config.network_mode == "host",
             health,
             id: answer.id,
             name: answer.name.trim_start_matches('/').to_owned(),
@@ -311,11 +396,50 @@ impl ImageConfig {
     /// # Errors
     /// The text is not the JSON of an image.
     pub(crate) fn from_inspect(json: &[u8]) -> Result<Self, serde_json::Error> {
-        let config = serde_json::from_slice::<ImageAnswer>(json)?.config.unwrap_or_default();
+        let answer: ImageAnswer = serde_json::from_slice(json)?;
+        let config = answer.config.unwrap_or_default();
         let mut command = config.entrypoint;
         command.extend(config.cmd.unwrap_or_default());
-        Ok(Self { env: config.env.unwrap_or_default(), command })
+        Ok(Self {
+            id: answer.id,
+            digests: answer.repo_digests.unwrap_or_default(),
+            env: config.env.unwrap_or_default(),
+            command,
+        })
     }
+}
+
+fn all_mounts(listed: Vec<MountAnswer>, tmpfs: Option<BTreeMap<String, String>>) -> Vec<ContainerMount> {
+    let listed = listed.into_iter().map(|mount| ContainerMount {
+        kind: match mount.kind.as_str() {
+            "volume" => MountKind::Volume,
+            "bind" => MountKind::Bind,
+            "tmpfs" => MountKind::Tmpfs,
+            _ => MountKind::Other,
+        },
+        name: mount.name,
+        source: mount.source,
+        destination: mount.destination,
+    });
+    let in_memory = tmpfs.unwrap_or_default().into_keys().map(|destination| ContainerMount {
+        kind: MountKind::Tmpfs,
+        name: String::new(),
+        source: String::new(),
+        destination,
+    });
+    listed.chain(in_memory).collect()
+}
+
+fn published(ports: BTreeMap<String, Option<Vec<PortAnswer>>>) -> Vec<PublishedPort> {
+    let each = |(port, bindings): (String, Option<Vec<PortAnswer>>)| {
+        let container_port = port.split('/').next().unwrap_or_default().to_owned();
+        bindings.unwrap_or_default().into_iter().map(move |binding| PublishedPort {
+            host_address: binding.host_ip,
+            host_port: binding.host_port,
+            container_port: container_port.clone(),
+        })
+    };
+    ports.into_iter().flat_map(each).collect()
 }
 
 fn state(answer: &StateAnswer) -> ContainerState {
@@ -330,5 +454,42 @@ fn state(answer: &StateAnswer) -> ContainerState {
         "" if answer.paused => ContainerState::Paused,
         "" if answer.running => ContainerState::Running,
         other => ContainerState::Other(other.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_and_ports_are_read() {
+        let name = "a".repeat(64);
+        let json = format!(
+            r#"{{"Id": "1", "HostConfig": {{"NetworkMode": "host", "Tmpfs": {{"/tmp": "size=1m"}}}},
+                "Mounts": [{{"Type": "volume", "Name": "{name}", "Source": "/v", "Destination": "/data"}},
+                           {{"Type": "bind", "Source": "/srv", "Destination": "/srv"}},
+                           {{"Type": "image", "Destination": "/later"}}],
+                "NetworkSettings": {{"Ports": {{"5432/tcp": [{{"HostIp": "0.0.0.0", "HostPort": "5433"}}], "80/tcp": null}}}}}}"#
+        );
+        let container = ContainerInfo::from_inspect(json.as_bytes()).unwrap();
+        let mounts = container.mounts.unwrap();
+        let kinds: Vec<MountKind> = mounts.iter().map(|mount| mount.kind).collect();
+        assert_eq!(kinds, [MountKind::Volume, MountKind::Bind, MountKind::Other, MountKind::Tmpfs]);
+        assert!(mounts[0].is_anonymous() && !mounts[1].is_anonymous());
+        assert!(container.host_network);
+        let port = PublishedPort {
+            host_address: "0.0.0.0".into(),
+            host_port: "5433".into(),
+            container_port: "5432".into(),
+        };
+        assert_eq!(container.published, [port]);
+        assert_eq!(ContainerInfo::from_inspect(br#"{"Id": "1"}"#).unwrap().mounts, None);
+    }
+
+    #[test]
+    fn digests_of_an_image_are_read() {
+        let json = br#"{"Id": "sha256:1", "RepoDigests": ["postgres@sha256:2"], "Config": {"Env": ["PG_MAJOR=17"]}}"#;
+        let image = ImageConfig::from_inspect(json).unwrap();
+        assert_eq!((image.id.as_str(), &image.digests[0][..]), ("sha256:1", "postgres@sha256:2"));
     }
 }

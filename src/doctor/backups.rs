@@ -3,6 +3,7 @@
 //!
 //! Promise: only files of ours are looked at, and none is opened but its manifest.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,14 +26,27 @@ pub(crate) struct BackupReport {
     pub(crate) backups: Vec<Backup>,
     /// The target whose last backup matters.
     pub(crate) target: Identity,
-    /// The target's database holds something, as far as it was asked.
-    pub(crate) holds: bool,
+    /// The target's database, as far as it was asked.
+    pub(crate) about: DatabaseStorage,
     /// Unfinished files of killed runs: removed, or only seen.
     pub(crate) partial: Vec<PathBuf>,
     /// True where the unfinished files were to be removed.
     pub(crate) removed: bool,
     /// Bytes that can still be written there; `None` where that is not known.
     pub(crate) free: Option<u64>,
+    /// Number of the device that the directory lies on.
+    pub(crate) device: Option<u64>,
+}
+
+/// Facts about a database that its backups are judged by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DatabaseStorage {
+    /// True where the database holds something.
+    pub(crate) holds: bool,
+    /// Number of the device that the data lies on, where that is one of this host.
+    pub(crate) device: Option<u64>,
+    /// True where stores get a copy of every backup.
+    pub(crate) has_stores: bool,
 }
 
 /// Looks; removes unfinished files that nobody writes any more, unless it may only look.
@@ -54,10 +68,11 @@ pub(crate) fn look(catalog: &Catalog, target: Identity, only_look: bool) -> Resu
         directory: directory.to_owned(),
         backups,
         target,
-        holds: false,
+        about: DatabaseStorage::default(),
         partial,
         removed: !only_look,
         free,
+        device: directory.metadata().ok().map(|metadata| metadata.dev()),
     })
 }
 
@@ -80,8 +95,9 @@ pub(crate) fn judge(
             Some(last) => aged(last, place, limit, now),
             None => none(seen, place),
         });
-        findings.extend(last.and_then(|last| of_nothing(last, seen.holds, place)));
+        findings.extend(last.and_then(|last| of_nothing(last, seen.about.holds, place)));
         findings.extend(private_dir(seen, last));
+        findings.extend(last.and_then(|_| same_disk(seen, place)));
     }
     findings.into_iter().map(|finding| finding.at(place)).collect()
 }
@@ -196,6 +212,23 @@ fn private_dir(seen: &BackupReport, last: Option<&Backup>) -> Option<CheckFindin
         CheckFinding::warning("backups", what)
     };
     Some(finding.next(format!("see what fills the disk: `df -h {}`", shell_word(&directory.to_string()))))
+}
+
+/// Finds production's backups on the disk that the data lies on: one failure takes both.
+fn same_disk(seen: &BackupReport, place: &StackPlace) -> Option<CheckFinding> {
+    let is_same = seen.device.is_some() && seen.device == seen.about.device;
+    if !is_same || !place.prod || seen.about.has_stores {
+        return None;
+    }
+    let directory = seen.directory.display();
+    Some(
+        CheckFinding::warning(
+            "backups",
+            format!("the backups in {directory} lie on the same disk as the data: one failure takes both"),
+        )
+        .next("write the directory of another disk in envctl.toml: `backup.dir = \"/mnt/other/backups\"`")
+        .next("add a store there, which gets a copy of every backup: `backup.stores = [\"s3://BUCKET/PREFIX\"]`"),
+    )
 }
 
 #[cfg(test)]

@@ -150,8 +150,32 @@ fn an_empty_newest_backup_of_a_database_that_is_not_empty_is_found() {
     });
     let mut seen = look(&catalog, target(), true).unwrap();
     assert_eq!(found(&seen, true)[0].severity, Severity::Ok, "an empty database has an empty backup");
-    seen.holds = true;
+    seen.about.holds = true;
     let findings = found(&seen, true);
     let finding = findings.iter().find(|finding| finding.what.contains("is empty, and the database is not"));
     assert_eq!(finding.unwrap().severity, Severity::Problem, "{findings:?}");
+}
+
+#[test]
+fn production_backups_on_the_disk_of_the_data_are_told() {
+    let (_home, catalog) = seen(&["backup_20260102_030000.sql.gz"], |_| ());
+    let mut seen = look(&catalog, target(), true).unwrap();
+    let own = seen.device;
+    assert!(own.is_some());
+    let told = |seen: &BackupReport, prod| {
+        let findings = found(seen, prod);
+        let same = findings.iter().find(|finding| finding.what.contains("on the same disk as the data"));
+        same.map(|finding| finding.severity)
+    };
+    assert_eq!(told(&seen, true), None, "where the data lies is not known");
+    seen.about.device = own.map(|device| device + 1);
+    assert_eq!(told(&seen, true), None, "on another disk");
+    seen.about.device = own;
+    assert_eq!(told(&seen, true), Some(Severity::Warning));
+    assert_eq!(told(&seen, false), None, "in development");
+    seen.about.has_stores = true;
+    assert_eq!(told(&seen, true), None, "stores have copies");
+    seen.about.has_stores = false;
+    seen.backups.clear();
+    assert_eq!(told(&seen, true), None, "no backup at all is told, and that is enough");
 }

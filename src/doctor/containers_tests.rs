@@ -17,8 +17,11 @@ fn container(project: &str, service: &str, change: impl Fn(&mut ContainerInfo)) 
     let mut container = ContainerInfo::from_inspect(json.as_bytes()).unwrap();
     if service.starts_with("db") {
         container.command = ["docker-entrypoint.sh", "postgres"].map(str::to_owned).into();
-        container.image_config =
-            Some(ImageConfig { env: vec!["PGDATA=/data".into()], command: container.command.clone() });
+        container.image_config = Some(ImageConfig {
+            env: vec!["PGDATA=/data".into()],
+            command: container.command.clone(),
+            ..ImageConfig::default()
+        });
     }
     change(&mut container);
     container

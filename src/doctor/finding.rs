@@ -57,7 +57,8 @@ impl StackPlace {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct CheckFinding {
     pub(crate) severity: Severity,
-    /// Which check: `docker`, `workers`, `configuration`, `containers`, `database`, `migrations`, `backups`, `orphans`.
+    /// Which check: `docker`, `workers`, `configuration`, `containers`, `database`, `storage`, `access`, `image`,
+    /// `migrations`, `backups`, `orphans`.
     pub(crate) check: &'static str,
     /// The stack that it is about, if it is about one.
     pub(crate) stack: Option<String>,

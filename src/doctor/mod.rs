@@ -7,6 +7,7 @@
 pub(crate) mod backups;
 pub(crate) mod containers;
 pub(crate) mod database;
+pub(crate) mod durability;
 pub(crate) mod engine;
 mod finding;
 pub(crate) mod orphans;

@@ -22,6 +22,7 @@ pub(crate) mod preflight;
 pub(crate) mod rights;
 pub(crate) mod search_path;
 pub(crate) mod search_path_dependents;
+pub(crate) mod server_durability;
 pub(crate) mod server_error;
 pub(crate) mod session;
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod command;
 mod counts;
 mod data_only;
 mod doctor;
+mod durability;
 mod elsewhere;
 mod encodings;
 mod foreign_files;

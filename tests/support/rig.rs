@@ -1,8 +1,8 @@
 //! Database containers of the tests' own: one per major and test binary, a database per test.
 //!
 //! Promises: names and labels carry the process id, so that runs side by side do not meet; the
-//! containers have no network (an exec needs none); a reaper removes them, and the images that were made of them,
-//! when this process is gone, killed or not.
+//! containers have no network (an exec needs none) unless a test asks for one; a reaper removes them, their volumes,
+//! and the images that were made of them, when this process is gone, killed or not.
 
 use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -63,6 +63,7 @@ fn start_reaper() {
     }
     let script = r#"trap '' INT TERM HUP; cat >/dev/null
         docker ps -aq --filter "label=$1" | xargs -r docker rm -fv >/dev/null 2>&1
+        docker volume ls -q --filter "label=$1" | xargs -r docker volume rm >/dev/null 2>&1
         docker images -q --filter "label=$1" | xargs -r docker rmi -f >/dev/null 2>&1"#;
     let child = Command::new("sh")
         .args(["-c", script, "reaper", &run_label()])
@@ -98,6 +99,13 @@ fn test_tag() -> String {
     std::thread::current().name().hash(&mut hasher);
     let hash = hasher.finish();
     (0..3).map(|place| char::from(b'a' + (hash >> (8 * place)) as u8 % 26)).collect()
+}
+
+/// Creates a named volume, which is removed when this process is gone.
+pub fn volume(name: &str) -> String {
+    start_reaper();
+    let name = format!("rig{}{}{name}", std::process::id(), test_tag());
+    docker(&["volume", "create", "--label", &run_label(), &name])
 }
 
 /// What a container is to be.
@@ -158,8 +166,10 @@ impl Wanted {
         start_reaper();
         let project = format!("{}-{}", self.stack, self.profile);
         let container = format!("{project}-{}-{}", self.service, self.number);
-        let mut args: Vec<String> =
-            ["run", "--detach", "--network=none", "--name", &container].map(str::to_owned).into();
+        let mut args: Vec<String> = ["run", "--detach", "--name", &container].map(str::to_owned).into();
+        if !self.docker_args.iter().any(|arg| arg.starts_with("--network=")) {
+            args.push("--network=none".to_owned());
+        }
         for (name, value) in [
             ("com.docker.compose.project", project.as_str()),
             ("com.docker.compose.service", &self.service),

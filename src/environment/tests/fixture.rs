@@ -25,6 +25,9 @@ pub(crate) fn plain(name: &str) -> ContainerInfo {
         image_config: Some(ImageConfig::default()),
         init: false,
         addresses: [].into(),
+        mounts: None,
+        published: Vec::new(),
+        host_network: false,
         created: "2026-01-01T00:00:00Z".to_owned(),
         started: "2026-01-01T00:00:01Z".to_owned(),
         migration_tool: None,
@@ -112,6 +115,7 @@ impl Build for ContainerInfo {
         self.image_config = Some(ImageConfig {
             env: vec!["PGDATA=/data".to_owned()],
             command: vec!["docker-entrypoint.sh".to_owned()],
+            ..ImageConfig::default()
         });
         self
     }
