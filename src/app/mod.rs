@@ -4,7 +4,9 @@
 
 pub(crate) mod dirs;
 pub(crate) mod global_args;
+mod hook;
 mod keys;
+pub(crate) mod ping;
 pub(crate) mod process_env;
 mod signals;
 mod stores;

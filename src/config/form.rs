@@ -11,6 +11,7 @@ use toml::Value;
 
 use super::calendar_duration::CalendarDuration;
 use super::duration;
+use super::ping_url::PingUrl;
 use crate::config::color::Color;
 use crate::config::store_url::StoreUrl;
 
@@ -192,6 +193,8 @@ forms! {
             _ => Err("expected http://HOST:PORT or https://HOST, without credentials".to_owned()),
         }
     }, Clone::clone;
+    /// Address of a ping, shown without its path.
+    PingAddress(PingUrl): |written, _| PingUrl::parse(written.text()?), PingUrl::to_string;
     /// A command: the program and its arguments.
     CommandLine(Vec<String>): |written, _| {
         let argv = written.strings("a list of arguments such as [\"pass\", \"show\", \"db\"]")?;

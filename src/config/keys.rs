@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use super::form::{
     CalendarAge, CommandLine, Count, Cpus, FilePath, Form, HttpUrl, Jobs, KeepCount, Memory, Name, NameList,
-    Number, Patterns, Port, Size, StoreUrls, Switch, Text, Time, WithLevel, Written, ZoneName,
+    Number, Patterns, PingAddress, Port, Size, StoreUrls, Switch, Text, Time, WithLevel, Written, ZoneName,
 };
 use crate::config::color::Color;
 
@@ -262,6 +262,11 @@ keys! {
         .what("The bucket stands in the path of an address and not in its host name.")
         .variable("ENVCTL_STORE_PATH_STYLE").user_wide()
         .example("true");
+    BACKUP_PING: PingAddress = key("backup.ping", "none")
+        .what("The address that is asked before a backup (with `/start` behind it), after a success, and after a \
+            failure (with `/fail`); a secret.")
+        .variable("ENVCTL_BACKUP_PING").user_wide()
+        .example(r#""https://hc.example/uuid""#);
     KEEP_LAST: KeepCount = key("backup.keep.last", "no rule")
         .what("How many of the newest backups `backup prune` keeps; `all` keeps every one.")
         .variable("ENVCTL_KEEP_LAST").user_wide()
@@ -319,6 +324,14 @@ keys! {
         .what("The time zone of the hours, days, weeks, months and years of `backup prune`.")
         .variable("ENVCTL_KEEP_TIME_ZONE").user_wide()
         .example(r#""Europe/Berlin""#);
+    _: CommandLine = key("hooks.on_success", "none")
+        .what("A command that gets the result of a backup as JSON on stdin: program and arguments, no shell.")
+        .user_wide()
+        .example(r#"["notify", "backup"]"#);
+    _: CommandLine = key("hooks.on_failure", "none")
+        .what("As `hooks.on_success`, for a backup that failed.")
+        .user_wide()
+        .example(r#"["notify", "backup-failed"]"#);
     RESTORE_JOBS: Jobs = key("restore.jobs", "auto")
         .what("The number of sessions that load a restore, 1 to 6; `auto` is 2 for a plain dump of envctl's \
             of 64 MiB of SQL and more, else 1.")

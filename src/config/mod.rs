@@ -19,6 +19,7 @@ pub(crate) mod inputs;
 pub(crate) mod keys;
 pub(crate) mod origin;
 pub(crate) mod parsed_file;
+pub(crate) mod ping_url;
 pub(crate) mod project;
 pub(crate) mod resolve;
 pub(crate) mod secret;

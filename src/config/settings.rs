@@ -13,6 +13,7 @@ use super::secret::SecretSource;
 use crate::config::calendar_duration::CalendarDuration;
 use crate::config::color::Color;
 use crate::config::inputs::Remembered;
+use crate::config::ping_url::PingUrl;
 use crate::config::store_url::StoreUrl;
 use crate::environment::selector::TargetRequest;
 
@@ -27,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) workers: TransportSettings,
     /// Settings of backups, with their place.
     pub(crate) backup: BackupSettings,
+    pub(crate) hooks: HookSettings,
     pub(crate) restore: RestoreSettings,
     /// Settings of migrations, with their tool and place.
     pub(crate) migrations: MigrationSettings,
@@ -146,9 +148,18 @@ pub(crate) struct BackupSettings {
     pub(crate) keep: KeepSettings,
     /// Source of the keys that authenticate manifests; `None` is this user's own key.
     pub(crate) manifest_key: Option<SecretSource>,
+    /// Address of the pings before and after a backup.
+    pub(crate) ping: Option<PingUrl>,
     /// Stores that get copies.
     pub(crate) stores: Vec<StoreUrl>,
     pub(crate) s3: S3Settings,
+}
+
+/// `[hooks]`: program and arguments of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HookSettings {
+    pub(crate) on_success: Option<Vec<String>>,
+    pub(crate) on_failure: Option<Vec<String>>,
 }
 
 /// Server behind `s3://`. `None`: as the environment variables of AWS say.

@@ -188,6 +188,16 @@ impl Ui {
         self.write_document(document(value));
     }
 
+    /// Returns the document of [`Ui::json`] on one line.
+    pub(crate) fn document_text(value: &impl Serialize) -> String {
+        escape_json(&Value::Object(document(value)).to_string())
+    }
+
+    /// Returns the document of an error on one line.
+    pub(crate) fn error_document_text(&self, error: &Error) -> String {
+        Self::document_text(&error_text::json(error, &self.target_options()))
+    }
+
     /// The answer in the form that was asked for.
     pub(crate) fn show(&self, value: &impl Serialize, text: impl FnOnce(&Self) -> String) {
         if self.is_json() { self.json(value) } else { self.answer(&text(self)) }

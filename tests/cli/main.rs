@@ -44,3 +44,4 @@ mod restore_cut;
 mod shell;
 mod status;
 mod targets;
+mod watched;

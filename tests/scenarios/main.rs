@@ -55,4 +55,5 @@ mod sqlx_itself;
 mod studio;
 mod terminal;
 mod two_at_once;
+mod watching;
 mod which_backup;

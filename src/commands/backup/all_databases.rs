@@ -2,6 +2,7 @@
 
 use super::create::{CreateArgs, destination, request, show};
 use super::store_copies::copy_to_stores;
+use super::watched::{report_missing_stack, watched};
 use crate::backup::all_databases::create_all;
 use crate::commands::context::CommandContext;
 use crate::dump::format::Format;
@@ -13,20 +14,25 @@ use crate::repository::manifest::Purpose;
 /// Kind `Usage`: what a tar of plain dumps cannot be. Otherwise as [`create_all`].
 pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
     fits(args, args.many.wanted(&ctx.settings)?)?;
-    let stack = ctx.stack().await?;
-    let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
-    let request = request(args, Purpose::Backup, &stack, &found).await?;
     if ctx.global.dry_run {
+        let stack = ctx.stack().await?;
+        let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
+        let request = request(args, Purpose::Backup, &stack, &found).await?;
         session.close().await;
         ctx.ui.say(&format!("would back up all databases to {}", destination(&request)));
         return Ok(());
     }
-    let container = &found.container;
-    let making = create_all(container, &request, session);
-    let created = making.await;
-    ctx.ui.end_progress();
-    let created = created?;
-    let copies = Box::pin(copy_to_stores(&stack, &found, &request, &created)).await?;
+    let stack = report_missing_stack(ctx, ctx.stack().await).await?;
+    let backup = async {
+        let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
+        let request = request(args, Purpose::Backup, &stack, &found).await?;
+        let created = create_all(&found.container, &request, session).await;
+        ctx.ui.end_progress();
+        let created = created?;
+        let copies = copy_to_stores(&stack, &found, &request, &created).await?;
+        Ok((created, copies))
+    };
+    let (created, copies) = watched(&stack, Box::pin(backup)).await?;
     show(ctx, &created, &copies);
     Ok(())
 }

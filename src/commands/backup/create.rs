@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::format;
 use super::store_copies::copy_to_stores;
+use super::watched::{BackupCreateAnswer, report_missing_stack, watched};
 use crate::app::App;
 use crate::backup::create::{Created, create};
 use crate::backup::request::{BackupRequest, BackupTarget, OnExisting, StoreTarget};
@@ -23,7 +24,7 @@ use crate::operation::Operation;
 use crate::postgres::Session;
 use crate::postgres::connect::FirstSession;
 use crate::postgres::tools::pg_dump::DumpOptions;
-use crate::repository::manifest::{BackupSource, Manifest, Purpose};
+use crate::repository::manifest::{BackupSource, Purpose};
 use crate::repository::name::Label;
 use crate::repository::store::Patience;
 use crate::text::shell_word::shell_word;
@@ -73,14 +74,6 @@ pub(crate) struct CreateArgs {
 const FOR_EVER: std::time::Duration = std::time::Duration::from_hours(24 * 365 * 30);
 
 #[derive(Serialize)]
-struct BackupCreateAnswer<'a> {
-    path: Option<&'a PathBuf>,
-    /// Addresses of its copies in stores.
-    copies: &'a [PathBuf],
-    manifest: &'a Manifest,
-}
-
-#[derive(Serialize)]
 struct BackupPlan<'a> {
     dry_run: bool,
     plan: [String; 1],
@@ -93,15 +86,22 @@ struct BackupPlan<'a> {
 /// # Errors
 /// See [`create`].
 pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
-    let stack = ctx.stack().await?;
-    let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
-    let request = request(args, Purpose::Backup, &stack, &found).await?;
     if ctx.global.dry_run {
+        let stack = ctx.stack().await?;
+        let (found, _session) = stack.server_with_session(FirstSession::Configured).await?;
+        let request = request(args, Purpose::Backup, &stack, &found).await?;
         show_dry_run(ctx, &found, &request);
         return Ok(());
     }
-    let created = perform(ctx, &found, &request, Some(session)).await?;
-    let copies = Box::pin(copy_to_stores(&stack, &found, &request, &created)).await?;
+    let stack = report_missing_stack(ctx, ctx.stack().await).await?;
+    let backup = async {
+        let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
+        let request = request(args, Purpose::Backup, &stack, &found).await?;
+        let created = perform(ctx, &found, &request, Some(session)).await?;
+        let copies = copy_to_stores(&stack, &found, &request, &created).await?;
+        Ok((created, copies))
+    };
+    let (created, copies) = watched(&stack, Box::pin(backup)).await?;
     show(ctx, &created, &copies);
     Ok(())
 }

@@ -13,6 +13,7 @@ mod pin;
 mod prune;
 mod show;
 mod store_copies;
+mod watched;
 
 use clap::Subcommand;
 

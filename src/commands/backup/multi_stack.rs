@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::create::{CreateArgs, destination_directory, perform, request};
 use super::store_copies::copy_to_stores;
+use super::watched::{report_failure, watched};
 use crate::backup::create::Created;
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
@@ -79,24 +80,18 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
             .hint("leave it out: each goes into BACKUPS/STACK/PROFILE; `ENVCTL_BACKUP_DIR` names BACKUPS"));
     }
     let plan = async |stack: StackContext| {
-        let found = stack.server().await?;
-        Ok(PlannedBackup {
-            database: found.facts.database.clone(),
-            server_version: found.facts.version.to_string(),
-            size: found.facts.size,
-            directory: match &args.store {
-                Some(url) => url.to_string(),
-                None => destination_directory(&stack.settings, &found)?,
-            },
-            found,
-        })
+        let planned = Box::pin(plan_one(args, &stack)).await;
+        if stack.global.dry_run { planned } else { report_failure(&stack, planned).await }
     };
     let run = async |stack: StackContext, plan: Confirmed<PlannedBackup>| {
         let found = plan.into_plan().found;
-        let request = request(args, Purpose::Backup, &stack, &found).await?;
-        let created = perform(&stack, &found, &request, None).await?;
-        copy_to_stores(&stack, &found, &request, &created).await?;
-        let Created { path, manifest } = created;
+        let backup = async {
+            let request = request(args, Purpose::Backup, &stack, &found).await?;
+            let created = perform(&stack, &found, &request, None).await?;
+            let copies = copy_to_stores(&stack, &found, &request, &created).await?;
+            Ok((created, copies))
+        };
+        let (Created { path, manifest }, _) = watched(&stack, Box::pin(backup)).await?;
         Ok(BackupDone {
             path: path.map(|path| path.display().to_string()).unwrap_or_default(),
             rows: manifest.rows(),
@@ -109,4 +104,19 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
     let (many, on_failure) = (&args.many, OnFailure::Continue);
     let verb = MultiStackVerb { name: "backup", args: many, on_failure, changes: |_| true };
     for_each_stack(ctx, verb, plan, run).await
+}
+
+/// Looks at one stack and decides about its backup.
+async fn plan_one(args: &CreateArgs, stack: &StackContext) -> Result<PlannedBackup> {
+    let found = stack.server().await?;
+    Ok(PlannedBackup {
+        database: found.facts.database.clone(),
+        server_version: found.facts.version.to_string(),
+        size: found.facts.size,
+        directory: match &args.store {
+            Some(url) => url.to_string(),
+            None => destination_directory(&stack.settings, &found)?,
+        },
+        found,
+    })
 }

@@ -63,6 +63,7 @@ fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: ProjectPlace) -> Result
     let daemons = endpoint::daemons(&mut layers)?;
     let workers = sections::workers(&mut layers)?;
     let backup = sections::backup(&mut layers, place.folder.as_deref())?;
+    let hooks = sections::hooks(&mut layers)?;
     let restore = sections::restore(&mut layers)?;
     let migrations = sections::migrations(&mut layers)?;
     let timeouts = sections::timeouts(&mut layers)?;
@@ -73,6 +74,7 @@ fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: ProjectPlace) -> Result
         project_file: place.loaded.map(|loaded| loaded.path),
         workers,
         backup,
+        hooks,
         restore,
         migrations,
         timeouts,

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::layers::Resolver;
 use super::xdg;
-use crate::config::form::{HttpUrl, StoreUrls, Switch, Text};
+use crate::config::form::{CommandLine, HttpUrl, PingAddress, StoreUrls, Switch, Text};
 use crate::config::keys;
 use crate::config::origin::{Origin, Sourced};
+use crate::config::ping_url::PingUrl;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{
-    BackupSettings, KeepSettings, MigrationCommands, MigrationSettings, RestoreSettings, S3Settings,
-    Timeouts, TransportSettings,
+    BackupSettings, HookSettings, KeepSettings, MigrationCommands, MigrationSettings, RestoreSettings,
+    S3Settings, Timeouts, TransportSettings,
 };
 use crate::environment::selector::{ProfileRule, ProjectRules};
 use crate::error::Result;
@@ -58,6 +59,7 @@ pub(crate) fn backup(layers: &mut Resolver<'_>, project: Option<&Path>) -> Resul
         exclude_table_data: layers.decided_or(&keys::BACKUP_EXCLUDE_TABLE_DATA, None, Vec::new())?,
         keep: keep(layers)?,
         manifest_key: manifest_key(layers)?,
+        ping: ping(layers)?,
         stores: {
             trusted_place(layers)?;
             layers.decided_or(&keys::BACKUP_STORES, None, Vec::new())?
@@ -92,6 +94,41 @@ fn keep(layers: &mut Resolver<'_>) -> Result<KeepSettings> {
         safety: layers.decided(&keys::KEEP_SAFETY, None)?,
         time_zone: layers.optional(&keys::KEEP_TIME_ZONE, None)?,
     })
+}
+
+/// `backup.ping`.
+fn ping(layers: &mut Resolver<'_>) -> Result<Option<PingUrl>> {
+    let setting = &keys::BACKUP_PING;
+    let found = layers.find(setting, None)?;
+    let is_of_file = found.as_ref().is_some_and(|found| matches!(found.origin, Origin::File { .. }));
+    if let Some(file) = layers.project.filter(|file| !file.trusted && is_of_file)
+        && file.get::<PingAddress>(setting.key.path, None).is_some()
+    {
+        return Err(file.refuse_untrusted(setting.key.path, "its address is not asked"));
+    }
+    Ok(layers.note::<PingAddress>(setting.key.path, found))
+}
+
+/// `[hooks]`. Neither a variable nor an option names a command.
+pub(crate) fn hooks(layers: &mut Resolver<'_>) -> Result<HookSettings> {
+    Ok(HookSettings {
+        on_success: hook(layers, "hooks.on_success")?,
+        on_failure: hook(layers, "hooks.on_failure")?,
+    })
+}
+
+fn hook(layers: &mut Resolver<'_>, key: &str) -> Result<Option<Vec<String>>> {
+    let found = layers.files().find_map(|file| file.get::<CommandLine>(key, None).map(|argv| (file, argv)));
+    let Some((file, argv)) = found else {
+        layers.row(key, None, Origin::Default);
+        return Ok(None);
+    };
+    if !file.trusted {
+        return Err(file.refuse_untrusted(key, "its command is not run"));
+    }
+    // The arguments may hold a token.
+    layers.row(key, Some(SecretSource::Command(argv.clone()).to_string()), file.origin(key));
+    Ok(Some(argv))
 }
 
 /// Refuses a place for backups that another user's file names: a whole database would go there.

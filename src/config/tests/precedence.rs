@@ -270,6 +270,26 @@ fn somebody_else_s_file_sends_no_backup_anywhere() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn somebody_else_s_file_runs_no_hook_and_asks_no_address() {
+    use std::os::unix::fs::MetadataExt as _;
+    for text in ["[hooks]\non_failure = ['id']", "[backup]\nping = 'https://theirs.example/x'"] {
+        let mut machine = Machine::new().project(text);
+        let file = machine.path("project/envctl.toml");
+        let owner = std::fs::metadata(&file).unwrap().uid();
+        machine.inputs.uid = Some(owner);
+        machine.settings();
+        if owner == 0 {
+            std::os::unix::fs::chown(&file, Some(54321), None).unwrap();
+        } else {
+            machine.inputs.uid = Some(owner + 1);
+        }
+        let error = machine.refusal();
+        assert!(error.message().contains("envctl.toml:2: this file belongs to another user"), "{error}");
+    }
+}
+
 #[test]
 fn a_daemon_is_asked_for_by_one_layer() {
     let endpoint = |settings: &Settings, profile| {
