@@ -136,6 +136,17 @@ impl<P> Confirmed<P> {
     }
 }
 
+/// A target that was made for one operation and is removed after it: nobody's data can be lost there.
+pub(crate) trait Disposable {}
+
+impl<P: Plan> Confirmed<P> {
+    /// A plan for a target that nobody has to be asked about.
+    pub(crate) fn on_disposable(plan: P, _target: &impl Disposable) -> Self {
+        let guard = plan.guard();
+        Self { plan, guard }
+    }
+}
+
 /// A plan that is made of plans: who has agreed to the whole, shown as a whole, has agreed to each part.
 pub(crate) trait Parts {
     /// Key of a part: the target that the part is for.

@@ -36,6 +36,8 @@ pub(crate) enum ErrorKind {
     Pending,
     /// Findings need the user's decision; the output lists them (exit 9).
     Found,
+    /// A verification could not be made: it says nothing about what was to be verified (exit 12).
+    Unverified,
     /// A time limit passed (exit 124).
     Timeout,
     /// Ended by the user or by a signal: the signal's number (exit 128 + n).
@@ -62,6 +64,7 @@ impl ErrorKind {
             Self::Partial => "partial",
             Self::Pending => "pending",
             Self::Found => "found",
+            Self::Unverified => "unverified",
             Self::Timeout => "timeout",
             Self::Cancelled(_) => "cancelled",
             Self::Child(_) => "child",
@@ -222,6 +225,8 @@ constructors! {
     integrity => Integrity,
     /// The outcome is not known.
     unknown => Unknown,
+    /// A verification could not be made.
+    unverified => Unverified,
     /// A time limit passed.
     timeout => Timeout,
 }

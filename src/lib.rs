@@ -14,6 +14,7 @@
 //! - [`repository`] holds backups on disk: names, manifests, catalog, keys;
 //! - [`databases`] works on whole databases: staging, swap, previous databases, undo;
 //! - [`postgres`] speaks to a server: session, lock, preflight, client tools;
+//! - [`verify`] restores a backup into a throwaway server and compares contents.
 //! - [`doctor`] checks a stack, [`multi_stack`] runs one command over several stacks.
 //!
 //! Bytes: [`dump`] reads the output of `pg_dump`, [`codec`] compresses and decompresses it.
@@ -53,6 +54,7 @@ pub(crate) mod secret;
 pub(crate) mod sync;
 pub(crate) mod text;
 pub(crate) mod ui;
+pub(crate) mod verify;
 
 /// Identity of this machine, for the tests that look at the labels of workers.
 pub use docker::worker::machine::this_machine;

@@ -222,6 +222,7 @@ const LAYERS: &[&[&str]] = &[
     &["ui"],
     &["doctor"],
     &["multi_stack"],
+    &["verify"],
     &["backup", "restore", "migrations"],
     &["repository", "databases"],
     &["postgres"],

@@ -318,7 +318,12 @@ fn manifest(
         roles: union(|manifest| &manifest.roles),
         search_path: Vec::new(),
         last_migration: None,
-        verified: Verification { level: VerificationLevel::Complete, at: request.operation.started },
+        verified: Verification {
+            level: VerificationLevel::Complete,
+            at: request.operation.started,
+            by: Some(request.operation.actor.clone()),
+            restored_in_ms: None,
+        },
         empty: inner.iter().all(|one| one.manifest.is_empty()),
         mac: None,
     })

@@ -208,6 +208,8 @@ fn manifest(
         verified: Verification {
             level: VerificationLevel::Complete,
             at: started.checked_add(took).unwrap_or(started),
+            by: Some(request.operation.actor.clone()),
+            restored_in_ms: None,
         },
         empty: false,
         mac: None,

@@ -21,6 +21,21 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from(duration).map_err(|_| wrong())
 }
 
+/// Reads a duration that may be written in days or weeks too: `26h`, `7d`, `2w`. A day has 24 hours.
+///
+/// # Errors
+/// Phrase that names the fault of the text.
+pub(crate) fn parse_days(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let days = |number: &str, hours: u64| number.parse::<u64>().ok()?.checked_mul(hours * 3600);
+    let long = text.strip_suffix('d').map(|number| days(number, 24));
+    match long.or_else(|| text.strip_suffix('w').map(|number| days(number, 24 * 7))) {
+        Some(Some(seconds)) => Ok(Duration::from_secs(seconds)),
+        Some(None) => Err(format!("`{}` is not a duration; write `26h`, `7d` or `2w`", text.escape_debug())),
+        None => parse(text),
+    }
+}
+
 /// Writes a duration in its short form: `1m 30s`.
 pub(crate) fn format(duration: Duration) -> String {
     // Longer than jiff can hold is longer than anybody waits.

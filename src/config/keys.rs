@@ -337,6 +337,13 @@ keys! {
             of 64 MiB of SQL and more, else 1.")
         .variable("ENVCTL_RESTORE_JOBS").user_wide()
         .example("2");
+    VERIFY_CHECKS: Patterns = key("verify.checks", "none")
+        .what("Queries on a restored backup, for `envctl backup verify --restore`: each has to answer true.")
+        .example(r#"["select count(*) > 0 from users"]"#);
+    VERIFY_RTO: Time = key("verify.rto", "no limit")
+        .what("The longest time that a restore may take, for `envctl backup verify --restore`.")
+        .variable("ENVCTL_VERIFY_RTO").user_wide()
+        .example(r#""15m""#);
     MIGRATIONS_DRIVER: Text = key("migrations.driver", "auto")
         .what("`auto`, `prisma` (the CLI in the backend), `sql` (files of this machine) or `command` (any \
             other tool in the backend).")

@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) backup: BackupSettings,
     pub(crate) hooks: HookSettings,
     pub(crate) restore: RestoreSettings,
+    pub(crate) verify: VerifySettings,
     /// Settings of migrations, with their tool and place.
     pub(crate) migrations: MigrationSettings,
     /// Time limits.
@@ -190,6 +191,15 @@ pub(crate) struct KeepSettings {
 pub(crate) struct RestoreSettings {
     /// Sessions a restore loads over, at least 1; `None`: as the dump is worth it.
     pub(crate) jobs: Option<u32>,
+}
+
+/// `[verify]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VerifySettings {
+    /// Queries that have to answer true.
+    pub(crate) checks: Vec<String>,
+    /// Longest time that a restore may take.
+    pub(crate) rto: Option<Duration>,
 }
 
 /// `[migrations]`. `None` is found by looking.

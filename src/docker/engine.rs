@@ -12,6 +12,7 @@ use crate::docker::client::transport::BoxIo;
 use crate::docker::container_summary::ContainerSummary;
 use crate::docker::exec::interpreters::Reapers;
 use crate::docker::exec::spec::ExecSpec;
+use crate::docker::throwaway::spec::ThrowawaySpec;
 use crate::docker::worker::types::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
 use crate::error::Result;
 
@@ -106,6 +107,12 @@ pub(crate) trait Engine: Send + Sync {
 
     /// Returns the engine's properties that decide whether workers can be used.
     fn nature(&self) -> BoxFuture<'_, Result<EngineFeatures>>;
+
+    /// Creates a throwaway container, under the name that its spec gives it.
+    fn throwaway_create<'a>(&'a self, spec: &'a ThrowawaySpec) -> BoxFuture<'a, Result<()>>;
+
+    /// Starts a created container.
+    fn container_start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;
 
     /// Creates a worker, under the name that its spec gives it.
     fn worker_create<'a>(&'a self, spec: &'a WorkerSpec) -> BoxFuture<'a, Result<()>>;

@@ -21,6 +21,7 @@ use super::worker::OrphanWorker;
 use crate::docker::container_summary::ContainerSummary;
 use crate::docker::exec::interpreters::Reapers;
 use crate::docker::exec::spec::ExecSpec;
+use crate::docker::throwaway::spec::ThrowawaySpec;
 use crate::docker::worker::types::{ContainerExit, EngineFeatures, WorkerSpec};
 use crate::error::{self, Error, Result};
 use crate::sync::lock;
@@ -357,6 +358,14 @@ impl Engine for Door {
 
     fn nature(&self) -> BoxFuture<'_, Result<EngineFeatures>> {
         async { Ok(EngineFeatures::default()) }.boxed()
+    }
+
+    fn throwaway_create<'a>(&'a self, _spec: &'a ThrowawaySpec) -> BoxFuture<'a, Result<()>> {
+        async { Err(error::docker("the script makes no containers")) }.boxed()
+    }
+
+    fn container_start<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<()>> {
+        async { Err(error::docker("the script makes no containers")) }.boxed()
     }
 
     fn worker_create<'a>(&'a self, _spec: &'a WorkerSpec) -> BoxFuture<'a, Result<()>> {

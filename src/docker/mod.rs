@@ -20,6 +20,7 @@ pub(crate) mod forward;
 pub(crate) mod inspect_all;
 #[cfg(test)]
 mod proven_tests;
+pub(crate) mod throwaway;
 pub(crate) mod worker;
 
 pub(crate) use crate::docker::exec::spec::ExecSpec;

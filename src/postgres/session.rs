@@ -547,6 +547,8 @@ impl ConnectError {
             "not accepting connections",
             // A swap renamed the database between the server's look and its lock (postinit.c): the next try knows.
             "just been dropped or renamed",
+            // It ended between the connection and its first word: the next try knows whether it comes back.
+            "server closed the connection unexpectedly",
         ];
         // A standby that admits nobody stays so, and a server that shuts down goes.
         passes.iter().any(|one| text.contains(one)) && !text.contains("Hot standby mode is disabled")

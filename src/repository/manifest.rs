@@ -3,6 +3,7 @@
 //!
 //! Promises: schema 1 is only ever added to; a newer schema is refused with words; no secret is in it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use super::authenticity::{Authenticity, Doubt, Mac, ManifestKey, ManifestKeys, P
 use crate::codec::Digest;
 use crate::dump::sql::{CopyBlock, Entry};
 use crate::error::{self, Result};
+use crate::fsutil::atomic_file::{self, AtomicFile};
 use crate::operation::OperationId;
 use crate::text::encoding::Text;
 
@@ -150,12 +152,18 @@ pub(crate) struct RestoreHints {
     pub(crate) text: Option<Text>,
 }
 
-/// Level and time of a verification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Level, time and author of a verification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Verification {
     pub(crate) level: VerificationLevel,
     /// Time of the verification.
     pub(crate) at: Timestamp,
+    /// User and host that verified it: `user@host`; missing in manifests of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<String>,
+    /// Time that a restore took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restored_in_ms: Option<u64>,
 }
 
 /// Levels of verification, the lowest first.
@@ -169,6 +177,8 @@ pub(crate) enum VerificationLevel {
     Complete,
     /// Restored somewhere, and the rows counted.
     Restored,
+    /// Restored, and the contents of every table compared with those that were dumped.
+    Contents,
 }
 
 impl VerificationLevel {
@@ -178,6 +188,7 @@ impl VerificationLevel {
             Self::None => "none",
             Self::Complete => "complete",
             Self::Restored => "restored",
+            Self::Contents => "contents",
         }
     }
 }
@@ -254,6 +265,57 @@ impl Manifest {
         std::fs::read_to_string(&path).map(Some).map_err(|e| {
             error::integrity(format!("the manifest {} cannot be read", path.display())).because(e)
         })
+    }
+
+    /// Compares the SHA-256 of a file with the one in its manifest; `name` is the file's name.
+    ///
+    /// # Errors
+    /// Kind `Integrity`: the file is another.
+    pub(crate) fn matches(&self, stored: Digest, name: &dyn std::fmt::Display) -> Result<()> {
+        if stored == self.stored_sha256 {
+            return Ok(());
+        }
+        Err(error::integrity(format!(
+            "{name} is not what its manifest says: SHA-256 {stored} instead of {}",
+            self.stored_sha256
+        ))
+        .note("the file was damaged or cut after it was made")
+        .hint("take another: `envctl backup list`"))
+    }
+
+    /// Writes a verification into the manifest beside `backup`. A lower level than the one that was reached before
+    /// replaces nothing. Returns the reason why a manifest cannot be changed here: it has a MAC of a key that is not
+    /// ours.
+    ///
+    /// # Errors
+    /// Kind `Integrity`: the manifest is gone or damaged. `Failed`: the disk.
+    pub(crate) fn record(
+        backup: &Path,
+        verified: Verification,
+        key: Option<&ManifestKey>,
+        keys: &ManifestKeys,
+    ) -> Result<Option<String>> {
+        let (manifest, authenticity) = Self::authenticated_of(backup, keys)?;
+        let mut manifest =
+            manifest.ok_or_else(|| error::integrity(format!("{} has no manifest", backup.display())))?;
+        let was_signed = manifest.mac.is_some();
+        if let (Some(doubt), true) = (authenticity.doubt(), was_signed) {
+            return Ok(Some(doubt));
+        }
+        let Some(key) = key.filter(|_| was_signed).map(Some).or((!was_signed).then_some(None)) else {
+            return Ok(Some("there is no key here to sign it with".to_owned()));
+        };
+        if verified.level < manifest.verified.level {
+            return Ok(None);
+        }
+        manifest.verified = verified;
+        manifest.sign(key);
+        let path = path_for(backup);
+        let id = OperationId::new();
+        let mut file = AtomicFile::create(&path, id.short())?;
+        file.write_all(manifest.to_json().as_bytes()).map_err(|e| atomic_file::write_failure(&path, e))?;
+        file.publish(true)?;
+        Ok(None)
     }
 
     /// Reads a manifest's text.
@@ -353,6 +415,7 @@ pub(crate) mod tests {
                 table: "public.users".into(),
                 rows: 3,
                 data: Some(Span { offset: 40, bytes: 30 }),
+                contents: None,
             }],
             entries: vec![Entry {
                 name: "users".into(),
@@ -361,6 +424,7 @@ pub(crate) mod tests {
                 schema: None,
                 owner: None,
                 data: false,
+                contents: None,
             }],
             restore_hints: Some(RestoreHints::default()),
             extensions: Vec::new(),
@@ -371,6 +435,8 @@ pub(crate) mod tests {
             verified: Verification {
                 level: VerificationLevel::Complete,
                 at: Timestamp::from_second(1_700_000_001).unwrap(),
+                by: None,
+                restored_in_ms: None,
             },
             mac: None,
         }
@@ -412,6 +478,7 @@ pub(crate) mod tests {
                 schema: None,
                 owner: None,
                 data: false,
+                contents: None,
             };
             let entries = entries.iter().map(entry).collect();
             Manifest { tables: Vec::new(), entries, ..sample() }.is_empty()

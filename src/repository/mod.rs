@@ -7,6 +7,7 @@ pub(crate) mod catalog;
 pub(crate) mod check;
 #[cfg(test)]
 mod check_tests;
+pub(crate) mod comparison;
 pub(crate) mod identity;
 pub(crate) mod manifest;
 pub(crate) mod name;

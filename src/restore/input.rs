@@ -25,6 +25,7 @@ use crate::fsutil::atomic_file::home_of;
 use crate::postgres::version::ServerVersion;
 use crate::progress::{Event, Progress};
 use crate::repository::authenticity::{Authenticity, ManifestKeys, allowed};
+use crate::repository::comparison::{Comparison, compare};
 use crate::repository::manifest::{Manifest, VerificationLevel};
 use crate::restore::all_databases::{Roles, roles_of};
 use crate::restore::filtered_input::FilteredDump;
@@ -308,6 +309,9 @@ fn read_to_its_end(
     if let Some(manifest) = &manifest {
         let stored = lock(&stored).clone().finish();
         agree(manifest, &summary, sha256, stored, name)?;
+        if rules.is_empty() {
+            same_contents(manifest, &summary, name)?;
+        }
     }
     notes.extend(OpenDump::trailing_note(&trailing));
     if format != Format::Plain && summary.completeness() != Completeness::Trailer && passed_a_terminal(path) {
@@ -454,6 +458,17 @@ fn agree(manifest: &Manifest, summary: &Summary, sha256: Digest, stored: Digest,
         .note("the manifest was edited; without it the file is checked by its own structure"));
     }
     Ok(())
+}
+
+/// The manifest's word against contents that no rule has changed.
+fn same_contents(manifest: &Manifest, summary: &Summary, name: &str) -> Result<()> {
+    // The bytes are the same, so that not even a definition may read otherwise.
+    let Comparison { differences, notes, .. } = compare(manifest, summary);
+    match differences.into_iter().chain(notes).next() {
+        None => Ok(()),
+        Some(first) => Err(error::integrity(format!("the manifest of {name} is not of this file: {first}"))
+            .note("the manifest was edited; without it the file is checked by its own structure")),
+    }
 }
 
 /// Checks that the end of the dump is present.

@@ -1,6 +1,7 @@
 //! Restores backups: the input is examined, planned, loaded into a staging database, compared and swapped in.
 
 pub(crate) mod all_databases;
+pub(crate) mod analyze;
 pub(crate) mod autovacuum_code;
 pub(crate) mod data_only;
 pub(crate) mod explain;

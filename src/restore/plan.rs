@@ -52,6 +52,8 @@ pub(crate) struct RestoreOptions {
     pub(crate) trust: bool,
     /// `--no-backup`.
     pub(crate) no_backup: bool,
+    /// Analyzes the tables before the swap.
+    pub(crate) analyze: bool,
     /// Aids for a dump that does not load as it is.
     pub(crate) aids: Aids,
 }
@@ -123,6 +125,7 @@ pub(crate) async fn plan(
     let plan = RestorePlan {
         operation: options.operation.with_new_id(),
         origin: origin(examined, options.operation.started),
+        analyze: options.analyze,
         backup_first: exists && !options.no_backup && !findings.in_place,
         exists,
         database: input.database,

@@ -27,6 +27,7 @@ use crate::text::units::{bytes, counted};
 
 /// A restore, decided. Its `Display` is what a person agrees to.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a decision of its own")]
 pub(crate) struct RestorePlan {
     pub(crate) operation: Operation,
     pub(crate) source: DumpSource,
@@ -43,6 +44,8 @@ pub(crate) struct RestorePlan {
     pub(crate) findings: Findings,
     /// True if a safety backup is made first.
     pub(crate) backup_first: bool,
+    /// Analyzes the tables before the swap.
+    pub(crate) analyze: bool,
     /// Authenticity of the manifest that describes the dump.
     pub(crate) authenticity: Authenticity,
     /// `--trust`.
@@ -167,6 +170,9 @@ impl fmt::Display for RestorePlan {
                 1 => writeln!(f, "  loads    by pg_restore in a worker")?,
                 jobs => writeln!(f, "  loads    over {jobs} sessions")?,
             }
+        }
+        if self.analyze {
+            writeln!(f, "  analyzes its tables before the swap; `--no-analyze` leaves that out")?;
         }
         if let Some(taken) = &self.taken {
             writeln!(f, "  takes    database {taken:?} out of it")?;

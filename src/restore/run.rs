@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::analyze;
 use super::data_only::LiveDatabase;
 use super::loading_role::{self, LoadingRole};
 use crate::consent::Confirmed;
@@ -43,6 +44,8 @@ pub(crate) struct Restored {
     pub(crate) bytes: u64,
     /// Name of the previous database.
     pub(crate) previous_database: Option<String>,
+    /// Time that ANALYZE took, in milliseconds; `None` where it was left out or failed.
+    pub(crate) analyzed_in_ms: Option<u64>,
     /// Tables with more rows than the dump has for them, and what wrote them.
     pub(crate) notes: Vec<String>,
 }
@@ -240,26 +243,17 @@ async fn beside(
         role: role.as_ref(),
         live: live.as_ref(),
     };
-    let LoadTotals { rows, tables, bytes, notes, unfinished } = match filling.run(admin, &loaders).await {
+    let filled = match fill(&filling, admin, &loaders).await {
         Ok(filled) => filled,
         Err(error) => {
             loaders.end().await;
             return Err(error);
         }
     };
-    if let (Some(role), Some(unfinished)) = (&role, unfinished) {
-        progress.step("setting owners and rights");
-        let finishing = role.finish(filling.target(), admin, unfinished, &properties.owner);
-        if let Err(error) = cancel.run_until_cancelled(finishing).await.flatten() {
-            loaders.end().await;
-            return Err(error);
-        }
-    }
-    let database = plan.database.clone();
     if plan.findings.in_place {
         loaders.end().await;
         progress.on(Event::Done);
-        return Ok(Restored { database, rows, tables, bytes, previous_database: None, notes });
+        return Ok(filled);
     }
     progress.step("swapping");
     let swap_plan = SwapPlan {
@@ -278,12 +272,30 @@ async fn beside(
         progress.on(Event::Warning(swap::not_copied(&statement)));
     }
     progress.on(Event::Done);
+    Ok(Restored { previous_database: plan.exists.then_some(swap_plan.kept), ..filled })
+}
+
+/// Loads the dump into its database, sets owners and rights, and analyzes the tables.
+async fn fill(filling: &StagingLoad<'_>, admin: &mut Session, loaders: &LoadRunner<'_>) -> Result<Restored> {
+    let StagingLoad { plan, staging, properties, role, .. } = filling;
+    let LoadTotals { rows, tables, bytes, notes, unfinished } = filling.run(admin, loaders).await?;
+    let Operation { cancel, progress, .. } = &plan.operation;
+    if let (Some(role), Some(unfinished)) = (role, unfinished) {
+        progress.step("setting owners and rights");
+        let finishing = role.finish(filling.target(), admin, unfinished, &properties.owner);
+        cancel.run_until_cancelled(finishing).await.flatten()?;
+    }
+    let mut analyzed = None;
+    if plan.analyze {
+        analyzed = analyze::run(filling.container, &plan.access.to(staging), &plan.operation).await?;
+    }
     Ok(Restored {
-        database,
+        database: plan.database.clone(),
         rows,
         tables,
         bytes,
-        previous_database: plan.exists.then_some(swap_plan.kept),
+        previous_database: None,
+        analyzed_in_ms: analyzed.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
         notes,
     })
 }

@@ -240,6 +240,7 @@ Commands:
   list    The backups of this stack: age, size, trend, verification [alias: ls]
   show    One backup: its manifest as text
   check   For monitoring: is the newest backup of each database recent, there and large enough
+  verify  Check backups: their bytes, their structure, or by restoring them into a throwaway server
   prune   Remove the backups that no rule keeps; shows the plan, `--apply` removes
   pin     Keep a backup from `backup prune`
   unpin   Take a pin away
@@ -377,6 +378,7 @@ Options:
       --trust                  Restore a file of unknown origin although it would run code on the
                                server
       --no-backup              Do not back up what is there now
+      --no-analyze             Leave out ANALYZE: the first queries are planned without statistics
   -j, --jobs <N>               Load over so many sessions, usually 2 for a large backup: tables side
                                by side, and indexes behind theirs
       --no-owner               Leave out the owners: the role that restores owns everything
@@ -492,6 +494,7 @@ CODE  MEANING
    9  outcome unknown or a decision needed
   10  some of several stacks failed
   11  pending or drift (--exit-code)
+  12  a verification could not be made: neither passed nor failed
  124  timeout
  125  shell, exec, psql: envctl itself failed (the message names the kind)
  126  shell, exec, psql: the command cannot be invoked

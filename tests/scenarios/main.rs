@@ -55,5 +55,6 @@ mod sqlx_itself;
 mod studio;
 mod terminal;
 mod two_at_once;
+mod verify;
 mod watching;
 mod which_backup;

@@ -1,6 +1,7 @@
 //! `envctl backup list`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,7 +14,7 @@ use crate::repository::identity::service_of;
 use crate::repository::manifest::Purpose;
 use crate::repository::store::Patience;
 use crate::text::shell_word::shell_word;
-use crate::text::units::{age, bytes, count};
+use crate::text::units::{age, bytes, count, duration};
 use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `backup list`.
@@ -34,6 +35,7 @@ struct BackupListRow {
     service: Option<String>,
     rows: Option<u64>,
     verified: &'static str,
+    restored_in_ms: Option<u64>,
     purpose: Option<Purpose>,
     problem: Option<String>,
     pinned: bool,
@@ -91,6 +93,7 @@ fn row(backup: &Backup) -> BackupListRow {
         service: manifest.and_then(|m| m.source.service.clone()),
         rows: manifest.map(crate::repository::manifest::Manifest::rows),
         verified: backup.verification().keyword(),
+        restored_in_ms: manifest.and_then(|m| m.verified.restored_in_ms),
         purpose: manifest.map(|m| m.purpose),
         problem: backup.manifest.as_ref().err().cloned(),
         pinned: backup.pin.is_some(),
@@ -112,6 +115,11 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
     ];
     if several {
         columns.insert(6, Column::text("service"));
+    }
+    let restored = |backup: &Backup| backup.manifest.as_ref().ok()?.verified.restored_in_ms;
+    let timed = backups.iter().any(|backup| restored(backup).is_some());
+    if timed {
+        columns.push(Column::text("restores in").spare());
     }
     let mut table = Table::new(columns);
     for (at, backup) in backups.iter().enumerate() {
@@ -140,6 +148,10 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
         ];
         if several {
             cells.insert(6, Cell::from(manifest.map_or("-", service_of).to_owned()));
+        }
+        if timed {
+            let took = restored(backup).map(|took| duration(Duration::from_millis(took)));
+            cells.push(Cell::from(took.unwrap_or_default()));
         }
         table.row(cells);
     }

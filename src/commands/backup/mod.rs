@@ -13,6 +13,7 @@ mod pin;
 mod prune;
 mod show;
 mod store_copies;
+mod verify;
 mod watched;
 
 use clap::Subcommand;
@@ -43,6 +44,8 @@ enum BackupVerb {
     Show(show::BackupShowArgs),
     /// For monitoring: is the newest backup of each database recent, there and large enough
     Check(check::BackupCheckArgs),
+    /// Check backups: their bytes, their structure, or by restoring them into a throwaway server
+    Verify(verify::VerifyArgs),
     /// Remove the backups that no rule keeps; shows the plan, `--apply` removes
     Prune(Box<prune::BackupPruneArgs>),
     /// Keep a backup from `backup prune`
@@ -61,6 +64,7 @@ pub(crate) async fn run(args: BackupArgs, ctx: &CommandContext) -> Result<()> {
         BackupVerb::List(args) => list::run(&args, ctx).await,
         BackupVerb::Show(args) => show::run(&args, ctx).await,
         BackupVerb::Check(args) => check::run(&args, ctx).await,
+        BackupVerb::Verify(args) => verify::run(&args, ctx).await,
         BackupVerb::Prune(args) => prune::run(&args, ctx).await,
         BackupVerb::Pin(args) => pin::set(&args, ctx).await,
         BackupVerb::Unpin(args) => pin::clear(&args, ctx).await,

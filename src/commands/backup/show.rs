@@ -13,7 +13,7 @@ use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::database_info::DatabaseInfo;
 use crate::repository::authenticity::Authenticity;
 use crate::repository::identity::Identity;
-use crate::repository::manifest::Manifest;
+use crate::repository::manifest::{Manifest, Verification};
 use crate::repository::pin::{self, BackupPin};
 use crate::repository::store::Patience;
 use crate::text::escape::escape;
@@ -126,7 +126,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// The target whose newest backup is meant. A database that does not answer leaves open what it alone could tell:
 /// the backups may be all that is left.
-async fn target(ctx: &CommandContext, meant: &Meant) -> Result<Identity> {
+pub(super) async fn target(ctx: &CommandContext, meant: &Meant) -> Result<Identity> {
     let asking = async {
         let stack = ctx.stack().await?;
         let (target, mut session) = stack.connect().await?;
@@ -150,6 +150,14 @@ async fn target(ctx: &CommandContext, meant: &Meant) -> Result<Identity> {
             ..Identity::default()
         }),
     }
+}
+
+/// The verification as one line.
+fn verification(verified: &Verification) -> String {
+    let by = verified.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let took = verified.restored_in_ms.map(|took| duration(Duration::from_millis(took)));
+    let took = took.map(|took| format!(", restored in {took}")).unwrap_or_default();
+    format!("{} ({}{by}{took})", verified.level.keyword(), moment(verified.at))
 }
 
 fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff::Timestamp) -> String {
@@ -215,7 +223,7 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
         },
     );
     line("sha256", manifest.stored_sha256.to_string());
-    line("verified", format!("{} ({})", manifest.verified.level.keyword(), moment(manifest.verified.at)));
+    line("verified", verification(&manifest.verified));
     let authentic = authenticity.doubt().unwrap_or_else(|| "authenticated".to_owned());
     line("manifest", authentic);
     line(

@@ -17,6 +17,7 @@ use crate::restore::search_path_aids::Aids;
 use crate::text::shell_word::shell_word;
 
 #[derive(clap::Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct RestoreArgs {
     /// A file, a name from `backup list`, `latest`, or `-` for stdin
     #[arg(value_name = "FILE|latest|-")]
@@ -39,6 +40,9 @@ pub(crate) struct RestoreArgs {
     /// Do not back up what is there now
     #[arg(long)]
     pub(super) no_backup: bool,
+    /// Leave out ANALYZE: the first queries are planned without statistics
+    #[arg(long)]
+    pub(super) no_analyze: bool,
     /// Load over so many sessions, usually 2 for a large backup: tables side by side, and indexes behind theirs
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_JOBS)))]
     pub(super) jobs: Option<u8>,
@@ -78,6 +82,7 @@ impl RestoreArgs {
             (self.trust, " --trust"),
             (self.defer_checks, " --defer-checks"),
             (self.no_backup, " --no-backup"),
+            (self.no_analyze, " --no-analyze"),
         ] {
             if given {
                 options.push_str(option);
@@ -114,6 +119,7 @@ impl RestoreArgs {
             lock_limit: settings.timeouts.lock,
             trust: self.trust,
             no_backup: self.no_backup,
+            analyze: !self.no_analyze,
             aids: Aids {
                 search_path: self.search_path.clone().unwrap_or_default(),
                 defer_checks: self.defer_checks,

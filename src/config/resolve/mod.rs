@@ -65,6 +65,7 @@ fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: ProjectPlace) -> Result
     let backup = sections::backup(&mut layers, place.folder.as_deref())?;
     let hooks = sections::hooks(&mut layers)?;
     let restore = sections::restore(&mut layers)?;
+    let verify = sections::verify(&mut layers)?;
     let migrations = sections::migrations(&mut layers)?;
     let timeouts = sections::timeouts(&mut layers)?;
     let color = layers.decided(&keys::OUTPUT_COLOR, inputs.flags.color.as_ref())?;
@@ -76,6 +77,7 @@ fn decide(inputs: &Inputs, rows: Vec<SettingRow>, place: ProjectPlace) -> Result
         backup,
         hooks,
         restore,
+        verify,
         migrations,
         timeouts,
         color,

@@ -12,7 +12,7 @@ use crate::config::ping_url::PingUrl;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{
     BackupSettings, HookSettings, KeepSettings, MigrationCommands, MigrationSettings, RestoreSettings,
-    S3Settings, Timeouts, TransportSettings,
+    S3Settings, Timeouts, TransportSettings, VerifySettings,
 };
 use crate::environment::selector::{ProfileRule, ProjectRules};
 use crate::error::Result;
@@ -182,6 +182,14 @@ fn manifest_key(layers: &mut Resolver<'_>) -> Result<Option<SecretSource>> {
 /// `[restore]`.
 pub(crate) fn restore(layers: &mut Resolver<'_>) -> Result<RestoreSettings> {
     Ok(RestoreSettings { jobs: layers.decided(&keys::RESTORE_JOBS, None)? })
+}
+
+/// `[verify]`.
+pub(crate) fn verify(layers: &mut Resolver<'_>) -> Result<VerifySettings> {
+    Ok(VerifySettings {
+        checks: layers.decided_or(&keys::VERIFY_CHECKS, None, Vec::new())?,
+        rto: layers.optional(&keys::VERIFY_RTO, None)?.and_then(limit),
+    })
 }
 
 /// `[migrations]`.

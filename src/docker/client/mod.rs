@@ -37,6 +37,7 @@ use crate::docker::container_summary::ContainerSummary;
 use crate::docker::context::endpoint::Endpoint;
 use crate::docker::exec::interpreters::Reapers;
 use crate::docker::exec::spec::ExecSpec;
+use crate::docker::throwaway::spec::ThrowawaySpec;
 use crate::docker::worker::types::{ContainerExit, EngineFeatures, WorkerSpec};
 use crate::error::{self, Error, Result};
 
@@ -275,6 +276,23 @@ impl Engine for Client {
             let body = http::get(&self.connector, "/info").await?.success("reading `GET /info` of Docker")?;
             worker::container_spec::nature(&body)
                 .map_err(|e| error::docker("the answer of `GET /info` cannot be read").because(e))
+        }
+        .boxed()
+    }
+
+    fn throwaway_create<'a>(&'a self, spec: &'a ThrowawaySpec) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let named = CreateContainerOptionsBuilder::default().name(&spec.name()).build();
+            let created = self.docker.create_container(Some(named), spec.body()).await;
+            created.map(|_| ()).map_err(|e| self.told(e, "creating a container"))
+        }
+        .boxed()
+    }
+
+    fn container_start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let started = self.docker.start_container(&path_part(name), None).await;
+            started.map_err(|e| self.told(e, "starting a container"))
         }
         .boxed()
     }

@@ -8,17 +8,10 @@ use std::collections::HashMap;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType};
 use serde::Deserialize;
 
+use super::labels::{DIR_LABEL, HOST_LABEL, LABEL};
 use super::{ARCHIVE, OrphanWorker};
 use crate::docker::worker::types::{ContainerExit, EngineFeatures, WorkerSpec};
 use crate::fsutil::private_dir::INSIDE;
-
-/// On every worker: the operation's id. Discovery passes over containers that carry it.
-pub(crate) const LABEL: &str = "envctl.worker";
-/// On every worker: its private directory on the host, by which a later run knows whether its envctl still lives.
-pub(crate) const DIR_LABEL: &str = "envctl.worker.dir";
-
-/// On every worker: the machine of its private directory.
-pub(crate) const HOST_LABEL: &str = "envctl.worker.host";
 
 /// Builds the body of `POST /containers/create`.
 pub(crate) fn body(spec: &WorkerSpec) -> ContainerCreateBody {

@@ -11,6 +11,7 @@
 
 pub(crate) mod container_spec;
 pub(crate) mod exit_status;
+pub(crate) mod labels;
 pub(crate) mod late_removals;
 pub(crate) mod machine;
 pub(crate) mod orphans;

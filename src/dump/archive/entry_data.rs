@@ -4,13 +4,14 @@
 //! thing, which also proves that the packed stream came to its end.
 
 use flate2::{Decompress, FlushDecompress, Status};
-use memchr::memchr_iter;
 
 use super::toc::TocCompression;
+use crate::dump::fingerprint::{ItemHash, ItemHasher};
+use crate::dump::sql::copy_data::{CopyData, CopyTotals};
 use crate::text::encoding::{Text, TextCheck};
 
-/// Bytes that pg_dump writes behind the rows of a table (`dumpTableData_copy`).
-const COPY_END: &[u8] = b"\\.\n\n\n";
+/// Bytes that pg_dump writes behind the closing line of a table's rows (`dumpTableData_copy`).
+const COPY_END: &[u8] = b"\n\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryDataForm {
@@ -22,14 +23,25 @@ pub(crate) enum EntryDataForm {
     Object,
 }
 
+/// Contents of an entry's data, as far as they could be unpacked.
+pub(crate) enum EntryContents {
+    Rows(CopyTotals),
+    /// A large object, or statements.
+    Other(ItemHash),
+    Unknown,
+}
+
 /// Unpacks and counts.
 pub(crate) struct EntryDataReader {
     unpack: EntryDecoder,
     form: EntryDataForm,
-    lines: u64,
+    rows: CopyData,
+    /// Hash of data that are no rows.
+    other: ItemHasher,
     #[cfg(test)]
     bytes: u64,
     text: TextCheck,
+    /// Bytes behind the closing line of the rows, as many as matter.
     tail: Vec<u8>,
     /// SQL that has not been taken yet.
     pub(crate) statements: Vec<u8>,
@@ -73,13 +85,22 @@ impl EntryDataReader {
         Self {
             unpack,
             form,
-            lines: 0,
+            rows: CopyData::with_fingerprint(),
+            other: ItemHasher::default(),
             #[cfg(test)]
             bytes: 0,
             text: TextCheck::default(),
             tail: Vec::new(),
             statements: Vec::new(),
         }
+    }
+
+    /// The data of one large object, whose number counts as contents.
+    pub(crate) fn of_object(mut self, oid: Option<i32>) -> Self {
+        if let Some(oid) = oid {
+            self.other.feed(&oid.to_le_bytes());
+        }
+        self
     }
 
     /// Reports whether the data cannot be decompressed and examined.
@@ -164,19 +185,20 @@ impl EntryDataReader {
         }
         match self.form {
             EntryDataForm::Rows => {
-                self.lines += memchr_iter(b'\n', plain).count() as u64;
-                let keep = plain.len().min(COPY_END.len() + 1);
-                self.tail.extend_from_slice(&plain[plain.len() - keep..]);
-                let surplus = self.tail.len().saturating_sub(COPY_END.len() + 1);
-                self.tail.drain(..surplus);
+                let tail = &plain[self.rows.feed(plain)..];
+                let missing = (COPY_END.len() + 1).saturating_sub(self.tail.len());
+                self.tail.extend_from_slice(&tail[..tail.len().min(missing)]);
             }
-            EntryDataForm::Statements => self.statements.extend_from_slice(plain),
-            EntryDataForm::Object => {}
+            EntryDataForm::Statements => {
+                self.statements.extend_from_slice(plain);
+                self.other.feed(plain);
+            }
+            EntryDataForm::Object => self.other.feed(plain),
         }
     }
 
-    /// The entry's data are said to end here: gives the rows, `None` where there are none to count.
-    pub(crate) fn finish(mut self) -> Result<Option<u64>, String> {
+    /// The entry's data are said to end here: gives what was unpacked of them.
+    pub(crate) fn finish(mut self) -> Result<EntryContents, String> {
         // What a decoder still holds comes out with a last, empty piece.
         if let EntryDecoder::Zlib { stream, ended: false, buffer } = &mut self.unpack {
             let mut buffer = std::mem::take(buffer);
@@ -187,15 +209,18 @@ impl EntryDataReader {
             }
             self.count(&buffer);
         }
-        if self.form != EntryDataForm::Rows || self.is_opaque() {
-            return Ok(None);
+        if self.is_opaque() {
+            return Ok(EntryContents::Unknown);
         }
-        let line = self.tail.strip_suffix(COPY_END);
-        let alone = line.is_some_and(|before| before.is_empty() || before.ends_with(b"\n"));
-        if !alone {
-            return Err("its rows end before COPY's end markerer".to_owned());
+        match self.form {
+            EntryDataForm::Object | EntryDataForm::Statements => {
+                Ok(EntryContents::Other(self.other.finish()))
+            }
+            EntryDataForm::Rows if self.rows.ended() && self.tail == COPY_END => {
+                Ok(EntryContents::Rows(self.rows.totals()))
+            }
+            EntryDataForm::Rows => Err("its rows end before COPY's end marker".to_owned()),
         }
-        Ok(Some(self.lines.saturating_sub(3)))
     }
 }
 

@@ -9,8 +9,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::toc::{ArchiveLayout, Cursor, Stop, Toc, TocEntry};
-use crate::dump::archive::entry_data::{EntryDataForm, EntryDataReader};
+use crate::dump::archive::entry_data::{EntryContents, EntryDataForm, EntryDataReader};
 use crate::dump::archive::toc_statements::TocFindings;
+use crate::dump::fingerprint::Fingerprint;
+use crate::dump::sql::copy_data::CopyTotals;
 use crate::dump::sql::{Completeness, CopyBlock, DumpScanner, Finding, Summary};
 use crate::text::sql_quote::ident;
 
@@ -34,6 +36,8 @@ struct Body {
     by_id: HashMap<i32, usize>,
     seen: HashSet<i32>,
     rows: HashMap<i32, CopyBlock>,
+    /// Fingerprints of the data that are no rows, by entry.
+    contents: HashMap<i32, Fingerprint>,
     place: ParserState,
 }
 
@@ -150,7 +154,9 @@ impl ArchiveScanner {
         let broken = self.broken.or_else(|| body.missing(&self.pending));
         let mut rows = body.rows;
         let copies = body.toc.entries.iter().filter_map(|entry| rows.remove(&entry.id)).collect();
-        body.listed.finish(&body.toc, broken, copies, self.bytes)
+        let mut summary = body.listed.finish(&body.toc, broken, self.bytes, &body.contents);
+        summary.copies = copies;
+        summary.decoded()
     }
 }
 
@@ -163,6 +169,7 @@ impl Body {
             by_id,
             seen: HashSet::new(),
             rows: HashMap::new(),
+            contents: HashMap::new(),
             place: ParserState::Entries,
         }
     }
@@ -214,14 +221,15 @@ impl Body {
                     return Err(damaged(Stop::More));
                 }
                 self.place = match kind {
-                    1 => ParserState::Chunks(Box::new(self.current(entry, false)?)),
+                    1 => ParserState::Chunks(Box::new(self.current(entry, None)?)),
                     3 => ParserState::Objects(entry),
                     _ => return Err(damaged(Stop::More)),
                 };
             }
             ParserState::Objects(entry) => {
-                if at.int().map_err(damaged)? != 0 {
-                    self.place = ParserState::Chunks(Box::new(self.current(entry, true)?));
+                let oid = at.int().map_err(damaged)?;
+                if oid != 0 {
+                    self.place = ParserState::Chunks(Box::new(self.current(entry, Some(oid))?));
                 }
             }
             ParserState::Chunks(current) => {
@@ -237,9 +245,10 @@ impl Body {
         Ok(())
     }
 
-    fn current(&self, entry: usize, object: bool) -> Result<OpenEntry, String> {
-        let form = form(&self.toc.entries[entry], object);
-        let data = EntryDataReader::new(self.toc.inner, form);
+    fn current(&self, entry: usize, object: Option<i32>) -> Result<OpenEntry, String> {
+        let form = form(&self.toc.entries[entry], object.is_some());
+        let data = EntryDataReader::new(self.toc.inner, form).of_object(object);
+        let object = object.is_some();
         if data.is_opaque() && form == EntryDataForm::Statements {
             let why = "its data are compressed statements that cannot be scanned";
             return Err(about(&self.toc.entries[entry], why));
@@ -251,12 +260,16 @@ impl Body {
         let entry = &self.toc.entries[current.entry];
         self.listed.statements(&mut current.data);
         self.listed.saw(current.data.text());
-        let rows = current.data.finish().map_err(|why| about(entry, &why))?;
+        match current.data.finish().map_err(|why| about(entry, &why))? {
+            EntryContents::Rows(CopyTotals { rows, contents, .. }) => {
+                let block = CopyBlock { table: table(entry), rows, data: None, contents };
+                self.rows.insert(entry.id, block);
+            }
+            EntryContents::Other(hash) => self.contents.entry(entry.id).or_default().add(hash),
+            EntryContents::Unknown => {}
+        }
         if current.object {
             self.place = ParserState::Objects(current.entry);
-        } else if let Some(rows) = rows {
-            let block = CopyBlock { table: table(entry), rows, data: None };
-            self.rows.insert(entry.id, block);
         }
         Ok(())
     }

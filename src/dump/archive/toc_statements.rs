@@ -4,11 +4,12 @@
 //! statements themselves included, passes the same scanner as a plain dump does: an archive's COPY
 //! statement is free text too, and could name a program.
 
+use std::collections::HashMap;
+
 use super::toc::{Toc, TocEntry};
 use crate::dump::archive::entry_data::EntryDataReader;
-use crate::dump::sql::{
-    Completeness, CopyBlock, DumpScanner, Entry, Finding, FindingKind, Summary, printable,
-};
+use crate::dump::fingerprint::{Fingerprint, ItemHash};
+use crate::dump::sql::{Completeness, DumpScanner, Entry, Finding, FindingKind, Summary, printable};
 use crate::text::encoding::{Text, to_bytes};
 
 /// Scan results of an archive's statements.
@@ -104,13 +105,13 @@ impl TocFindings {
         &self.summary.findings
     }
 
-    /// Returns the summary of the archive. `broken` is the reason why the archive is incomplete.
+    /// Returns the summary of the archive, without its rows and with names as they are encoded. `broken` is the reason why the archive is incomplete.
     pub(crate) fn finish(
         mut self,
         toc: &Toc,
         broken: Option<String>,
-        copies: Vec<CopyBlock>,
         bytes: u64,
+        contents: &HashMap<i32, Fingerprint>,
     ) -> Summary {
         let mut inserts = std::mem::take(&mut self.inserts).finish();
         inserts.findings.drain(..self.taken.min(inserts.findings.len()));
@@ -118,11 +119,10 @@ impl TocFindings {
         let mut summary = self.summary;
         summary.completeness = broken.map_or(Completeness::Trailer, Completeness::Missing);
         summary.bytes = bytes;
-        summary.copies = copies;
         summary.server_version = Some(toc.server_version.clone()).filter(|version| !version.is_empty());
         summary.pg_dump_version = Some(toc.pg_dump_version.clone()).filter(|version| !version.is_empty());
         let restored = || toc.entries.iter().filter(|entry| is_restored(entry));
-        summary.entries = restored().map(in_summary).collect();
+        summary.entries = restored().map(|entry| in_summary(entry, contents.get(&entry.id))).collect();
         // Of rows pg_restore sets no owner.
         let owned = restored().filter(|entry| !matches!(entry.kind.as_str(), "TABLE DATA" | "SEQUENCE SET"));
         summary.roles.extend(owned.map(|entry| entry.owner.clone()));
@@ -132,11 +132,16 @@ impl TocFindings {
             names.sort();
             names.dedup();
         }
-        summary.decoded()
+        summary
     }
 }
 
-fn in_summary(entry: &TocEntry) -> Entry {
+/// The entry as the manifest lists it; `data` is the fingerprint of data that are no rows.
+fn in_summary(entry: &TocEntry, data: Option<&Fingerprint>) -> Entry {
+    let mut contents = data.copied().unwrap_or_default();
+    for text in [&entry.definition, &entry.copy].into_iter().filter(|text| !text.is_empty()) {
+        contents.add(ItemHash::of(&to_bytes(text)));
+    }
     let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     Entry {
         offset: 0,
@@ -145,6 +150,7 @@ fn in_summary(entry: &TocEntry) -> Entry {
         schema: given(&entry.namespace),
         owner: given(&entry.owner),
         data: entry.has_data,
+        contents: Some(contents).filter(|contents| *contents != Fingerprint::default()),
     }
 }
 

@@ -8,7 +8,9 @@ use super::statement::{MOST_NAMES, Statement};
 use super::statement_head::Head;
 use super::summary::{CopyBlock, ExtensionPlace, Span, Summary};
 use super::token::{Ambiguity, LexerEvents, Open, SourceLocation, Token};
+use crate::dump::fingerprint::ItemHasher;
 use crate::dump::sql::classify::{StatementClass, judge};
+use crate::dump::sql::copy_data::CopyTotals;
 use crate::dump::sql::toc_comment;
 use crate::dump::sql::toc_comment::Entry;
 use crate::dump::sql::token::HELD;
@@ -26,6 +28,8 @@ const KEPT_FINDINGS: u64 = 25;
 pub(crate) struct Collector {
     statement: Statement,
     excerpt: Vec<u8>,
+    /// Hash of the statement's own bytes, from its first character.
+    hasher: ItemHasher,
     trailer: Trailer,
     /// Offset of the comment lines that an entry marker may belong to, and number of the line after them.
     comments: Option<(u64, u64)>,
@@ -165,10 +169,23 @@ impl Collector {
         if class.encoding.is_some() && self.encoding.is_none() {
             self.encoding.clone_from(&class.encoding);
         }
+        self.fingerprint();
         self.statement.clear();
         self.excerpt = excerpt;
         self.excerpt.clear();
         class
+    }
+
+    /// Adds the statement to the fingerprint of its entry. Settings belong to the next entry, or to none.
+    fn fingerprint(&mut self) {
+        let hash = self.hasher.finish();
+        let Some(entry) = self.entries.last_mut().filter(|_| !self.overflow) else { return };
+        if Head(&self.statement.head).are(0, &["set"]) {
+            return;
+        }
+        let contents = entry.contents.get_or_insert_default();
+        // A large object is written in pieces, one statement each.
+        if entry.kind.starts_with("BLOB") { contents.append(hash) } else { contents.add(hash) }
     }
 
     /// Follows `SET standard_conforming_strings` at the head of a dump of PostgreSQL 9.0 and older. Behind anything
@@ -244,6 +261,7 @@ impl LexerEvents for Collector {
             return;
         }
         self.excerpt.clear();
+        self.hasher.clear();
         if !place.line_start {
             return self.trailer.other();
         }
@@ -263,7 +281,7 @@ impl LexerEvents for Collector {
         let class = self.end_statement(place.offset);
         self.judged = place.offset + 1;
         let Some(table) = class.copy else { return false };
-        self.copying = Some(CopyBlock { table, rows: 0, data: None });
+        self.copying = Some(CopyBlock { table, rows: 0, data: None, contents: None });
         true
     }
 
@@ -284,6 +302,7 @@ impl LexerEvents for Collector {
             }
         }
         self.excerpt.clear();
+        self.hasher.clear();
     }
 
     fn variable(&mut self, place: SourceLocation) {
@@ -317,12 +336,13 @@ impl LexerEvents for Collector {
         }
     }
 
-    fn copy_ends(&mut self, rows: u64, bytes: u64, end: u64) {
+    fn copy_ends(&mut self, totals: CopyTotals, end: u64) {
         let Some(mut block) = self.copying.take() else { return };
-        block.rows = rows;
+        block.rows = totals.rows;
+        block.contents = totals.contents;
         self.notes.place();
         if let Some(data) = &mut block.data {
-            data.bytes = bytes;
+            data.bytes = totals.bytes;
         }
         self.judged = end;
         if self.copies.len() < KEPT_ENTRIES {
@@ -337,12 +357,12 @@ impl LexerEvents for Collector {
     }
 
     fn raw(&mut self, bytes: &[u8]) {
-        if self.excerpt.len() >= EXCERPT {
-            return;
+        let skipped = |byte: &&u8| byte.is_ascii_whitespace() || **byte == b';';
+        let lead = |begun: bool| if begun { 0 } else { bytes.iter().take_while(skipped).count() };
+        self.hasher.feed(&bytes[lead(!self.hasher.is_empty())..]);
+        if self.excerpt.len() < EXCERPT {
+            let text = &bytes[lead(!self.excerpt.is_empty())..];
+            self.excerpt.extend_from_slice(&text[..text.len().min(EXCERPT - self.excerpt.len())]);
         }
-        let skipped = |byte: &&u8| self.excerpt.is_empty() && (byte.is_ascii_whitespace() || **byte == b';');
-        let lead = bytes.iter().take_while(skipped).count();
-        let text = &bytes[lead..];
-        self.excerpt.extend_from_slice(&text[..text.len().min(EXCERPT - self.excerpt.len())]);
     }
 }

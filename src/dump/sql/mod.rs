@@ -75,7 +75,7 @@ impl DumpScanner {
     /// A scanner before the first byte.
     pub(crate) fn new() -> Self {
         Self {
-            lexer: Lexer::new(),
+            lexer: Lexer::with_fingerprint(),
             collector: Collector::default(),
             mark: Some(0),
             bom: false,

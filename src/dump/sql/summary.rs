@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::needed_rules::Notes;
+use crate::dump::fingerprint::Fingerprint;
 use crate::dump::sql::toc_comment::Entry;
 use crate::dump::sql::trailer::Completeness;
 use crate::text::encoding::{Text, decode};
@@ -18,6 +19,9 @@ pub(crate) struct CopyBlock {
     /// Position of the data, without the closing `\.`; plain dumps only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<Span>,
+    /// Fingerprint of the rows; none where they cannot be unpacked, and in manifests of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) contents: Option<Fingerprint>,
 }
 
 /// A part of a plain dump.

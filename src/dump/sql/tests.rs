@@ -534,3 +534,56 @@ proptest! {
         prop_assert_eq!(summary.lines, rows.len() as u64 + 3);
     }
 }
+
+const CONTENTS: &str = "-- Name: t; Type: TABLE; Schema: public; Owner: x\n\nCREATE TABLE public.t (a int);\n\n\
+    ALTER TABLE public.t OWNER TO x;\n\nSET default_tablespace = '';\n\n\
+    -- Data for Name: t; Type: TABLE DATA; Schema: public; Owner: x\n\nCOPY public.t (a) FROM stdin;\n1\n2\n\\.\n\n\
+    -- Name: s; Type: SEQUENCE SET; Schema: public; Owner: x\n\nSELECT pg_catalog.setval('public.s', 4, true);\n\n\
+    -- Data for Name: BLOBS; Type: BLOBS; Schema: -; Owner: -\n\nSELECT pg_catalog.lo_open('1', 131072);\n\
+    SELECT pg_catalog.lowrite(0, '\\x61');\nSELECT pg_catalog.lowrite(0, '\\x62');\n\n";
+
+/// The fingerprints of a text: those of its entries, and those of its tables.
+fn fingerprints(text: &str) -> Vec<String> {
+    let summary = scan(text);
+    let of = |contents: &Option<crate::dump::fingerprint::Fingerprint>| {
+        contents.map_or(String::new(), |sum| sum.to_string())
+    };
+    let entries = summary.entries.iter().map(|entry| of(&entry.contents));
+    entries.chain(summary.copies.iter().map(|block| of(&block.contents))).collect()
+}
+
+#[test]
+fn what_changes_in_a_dump_changes_the_fingerprint_of_its_entry_alone() {
+    let whole = fingerprints(CONTENTS);
+    assert!(whole.len() == 5 && whole.iter().all(|print| print.len() == 32), "{whole:?}");
+    let changes = [
+        ("CREATE TABLE public.t (a int)", "CREATE TABLE public.t (a bigint)", 0),
+        ("OWNER TO x", "OWNER TO y", 0),
+        ("public.t (a) FROM", "public.t (b) FROM", 1),
+        ("4, true", "5, true", 2),
+        (
+            "'\\x61');\nSELECT pg_catalog.lowrite(0, '\\x62')",
+            "'\\x62');\nSELECT pg_catalog.lowrite(0, '\\x61')",
+            3,
+        ),
+        ("\n1\n2\n", "\n1\n3\n", 4),
+        ("\n1\n2\n", "\n1\n", 4),
+    ];
+    for (from, to, at) in changes {
+        let changed = fingerprints(&CONTENTS.replacen(from, to, 1));
+        for (entry, (before, after)) in whole.iter().zip(&changed).enumerate() {
+            assert_eq!(before != after, entry == at, "{from} -> {to}: {entry}");
+        }
+    }
+}
+
+#[test]
+fn order_of_rows_settings_and_comments_change_no_fingerprint() {
+    for (from, to) in [
+        ("\n1\n2\n", "\n2\n1\n"),
+        ("SET default_tablespace = '';", ""),
+        ("SET default_tablespace = '';", "SET default_table_access_method = heap;\n-- a word\n"),
+    ] {
+        assert_eq!(fingerprints(&CONTENTS.replacen(from, to, 1)), fingerprints(CONTENTS), "{from} -> {to}");
+    }
+}

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dump::fingerprint::Fingerprint;
+
 /// One `-- Name: …; Type: …; Schema: …; Owner: …` marker. The names in JSON are those of the manifest, which leaves out
 /// schema and owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,9 @@ pub(crate) struct Entry {
     /// True for the data of the object, false for its definition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) data: bool,
+    /// Fingerprint of its statements, settings apart; of an entry without any there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) contents: Option<Fingerprint>,
 }
 
 /// Reads a marker out of a comment line.
@@ -43,6 +48,7 @@ pub(crate) fn parse(line: &str, offset: u64) -> Option<Entry> {
         schema: given(schema),
         owner: given(owner),
         data,
+        contents: None,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Output of the lexer: tokens, positions and ambiguities.
 
+use crate::dump::sql::copy_data::CopyTotals;
+
 /// A piece of a statement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Token<'a> {
@@ -59,8 +61,8 @@ pub(crate) trait LexerEvents {
     fn ambiguous(&mut self, _what: Ambiguity, _place: SourceLocation, _at: u64) {}
     /// The first byte of COPY data.
     fn copy_begins(&mut self, _offset: u64) {}
-    /// The end of COPY data: its rows, its bytes without `\.`, and the byte after the line of `\.`.
-    fn copy_ends(&mut self, _rows: u64, _bytes: u64, _end: u64) {}
+    /// The end of COPY data: its totals, and the byte after the line of `\.`.
+    fn copy_ends(&mut self, _totals: CopyTotals, _end: u64) {}
     /// Line of the SET by which a backslash in a plain string escapes what follows; none while it does not.
     fn plain_escapes(&self) -> Option<u64> {
         None

@@ -137,6 +137,7 @@ fn dump(home: &Path, copy: &str, change: impl FnOnce(&mut Manifest)) -> PathBuf 
             table: "public.users".into(),
             rows: 1,
             data: Some(Span { offset: 0, bytes: 2 }),
+            contents: None,
         }],
         entries: Vec::new(),
         restore_hints: Some(RestoreHints::default()),
@@ -223,8 +224,12 @@ async fn rows_of_an_old_pg_dump_find_their_schema_in_the_search_path_of_the_file
     let (home, ours) = (tempfile::tempdir().unwrap(), keys(KEY));
     let copies = "SET search_path = shop, pg_catalog;\n\nCOPY item (id) FROM stdin;\n1\n\\.\n\n\
          SET search_path = public, pg_catalog;\n\nCOPY \"a.b\" (id) FROM stdin;\n1\n\\.\n";
-    let block =
-        |table: &str, rows| CopyBlock { table: table.into(), rows, data: Some(Span { offset: 0, bytes: 2 }) };
+    let block = |table: &str, rows| CopyBlock {
+        table: table.into(),
+        rows,
+        data: Some(Span { offset: 0, bytes: 2 }),
+        contents: None,
+    };
     let path = dump(home.path(), copies, |manifest| {
         manifest.whole = false;
         manifest.tables = vec![block("item", 1), block("\"a.b\"", 1)];

@@ -184,6 +184,7 @@ mod tests {
             tables: 1,
             bytes: 1,
             previous_database: None,
+            analyzed_in_ms: None,
             notes: Vec::new(),
         }];
         let told = |error| apart(error, "b", &done, &["c".to_owned()], &Roles::default());

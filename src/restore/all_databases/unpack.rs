@@ -90,14 +90,7 @@ fn take_apart(
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
     if let Some(manifest) = &manifest {
         let now = stored_sha256(path, cancel)?;
-        if now != manifest.stored_sha256 {
-            return Err(error::integrity(format!(
-                "{shown} is not what its manifest says: SHA-256 {now} instead of {}",
-                manifest.stored_sha256
-            ))
-            .note("the file was damaged or cut after it was made")
-            .hint("take another: `envctl backup list`"));
-        }
+        manifest.matches(now, &shown)?;
     }
     // Before a byte of it is unpacked: what nobody vouches for may fill a disk.
     if !authenticity.is_authenticated() && !trust {

@@ -64,6 +64,8 @@ pub(crate) struct Lexer {
     plain: bool,
     tail: Option<StringTail>,
     copy: CopyData,
+    /// Takes the fingerprint of COPY data.
+    fingerprint: bool,
 }
 
 impl Lexer {
@@ -81,7 +83,13 @@ impl Lexer {
             plain: false,
             tail: None,
             copy: CopyData::default(),
+            fingerprint: false,
         }
+    }
+
+    /// A lexer before the first byte, which takes the fingerprint of the rows of COPY data.
+    pub(crate) fn with_fingerprint() -> Self {
+        Self { fingerprint: true, ..Self::new() }
     }
 
     /// Passes over bytes at the very start that are no part of the text.
@@ -354,7 +362,7 @@ impl Lexer {
         if rest[0] == b'\n' {
             self.newlines(&rest[..1]);
             self.mode = LexerMode::Copy;
-            self.copy = CopyData::default();
+            self.copy = if self.fingerprint { CopyData::with_fingerprint() } else { CopyData::default() };
             listener.copy_begins(self.offset + 1);
         } else if !blamed {
             self.begin(LexerMode::CopyLineEnd { blamed: true });
@@ -370,7 +378,7 @@ impl Lexer {
         if self.copy.ended() {
             self.line_start = self.offset + used as u64;
             self.mode = LexerMode::Ground;
-            listener.copy_ends(self.copy.rows(), self.copy.bytes(), self.line_start);
+            listener.copy_ends(self.copy.totals(), self.line_start);
         }
         used
     }

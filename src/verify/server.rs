@@ -1,0 +1,160 @@
+//! Throwaway PostgreSQL server: started from an image, waited for, filled with the roles that a backup needs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::docker::engine::Engine;
+use crate::docker::throwaway::Throwaway;
+use crate::docker::throwaway::spec::ThrowawaySpec;
+use crate::docker::worker::types::Limits;
+use crate::docker::{Container, ExecSpec};
+use crate::error::Result;
+use crate::operation::{Operation, SessionRole};
+use crate::postgres::access::ConnectionOverrides;
+use crate::postgres::{Access, Session};
+use crate::repository::manifest::Manifest;
+use crate::text::sql_quote::{ident, literal};
+
+/// Command of the server. Nothing of it has to survive a crash, so that nothing is synced and little is logged.
+const COMMAND: [&str; 15] = [
+    "postgres",
+    "-c",
+    "fsync=off",
+    "-c",
+    "full_page_writes=off",
+    "-c",
+    "synchronous_commit=off",
+    "-c",
+    "wal_level=minimal",
+    "-c",
+    "max_wal_senders=0",
+    "-c",
+    "max_wal_size=4GB",
+    "-c",
+    "autovacuum=off",
+];
+
+/// Size of `/dev/shm`: parallel index builds take their memory there, and 64 MB, Docker's default, are too few.
+const SHARED_MEMORY: u64 = 256 << 20;
+
+/// Longest wait for its first session: an image makes a cluster first.
+const STARTUP_LIMIT: Duration = Duration::from_mins(2);
+
+/// Superuser of the server; a backup may hold a role `postgres` that is none.
+const SUPERUSER: &str = "envctl_verify";
+
+/// Throwaway server that runs.
+pub(crate) struct ThrowawayServer {
+    throwaway: Throwaway,
+    access: Access,
+}
+
+impl ThrowawayServer {
+    /// Starts one. Do not drop the future, see [`Throwaway::start`].
+    ///
+    /// # Errors
+    /// Kind `Docker`: the engine refuses. Nothing is left then.
+    pub(crate) async fn start(
+        engine: &Arc<dyn Engine>,
+        operation: &Operation,
+        image: &str,
+        limits: Limits,
+        private_dirs: &Path,
+    ) -> Result<Self> {
+        let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let spec = ThrowawaySpec {
+            operation: operation.id.clone(),
+            image: image.to_owned(),
+            command: COMMAND.map(str::to_owned).into(),
+            env: vec![
+                variable("POSTGRES_USER", SUPERUSER),
+                variable("POSTGRES_DB", "postgres"),
+                // No network leads to it.
+                variable("POSTGRES_HOST_AUTH_METHOD", "trust"),
+                variable("POSTGRES_INITDB_ARGS", "--no-sync"),
+            ],
+            shared_memory: SHARED_MEMORY,
+            limits,
+            private_dir: private_dirs.to_owned(),
+        };
+        let throwaway = Throwaway::start(engine, spec, private_dirs).await?;
+        let overrides = ConnectionOverrides {
+            user: Some(SUPERUSER.to_owned()),
+            database: Some("postgres".to_owned()),
+            ..ConnectionOverrides::default()
+        };
+        match Access::discover(throwaway.container(), &overrides).await {
+            Ok(access) => Ok(Self { throwaway, access }),
+            Err(cause) => {
+                let _ = throwaway.remove().await;
+                Err(cause)
+            }
+        }
+    }
+
+    pub(crate) fn container(&self) -> &Container {
+        self.throwaway.container()
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The container itself, as proof that plans for it need no consent.
+    pub(crate) fn disposable(&self) -> &Throwaway {
+        &self.throwaway
+    }
+
+    /// Waits until it takes sessions, and makes the roles and tablespaces that the backup needs.
+    ///
+    /// # Errors
+    /// The server does not start.
+    pub(crate) async fn prepare(&self, manifest: &Manifest, operation: &Operation) -> Result<()> {
+        let name = operation.application_name(SessionRole::Restore);
+        let mut session = self.wait(&name).await?;
+        // Roles of PostgreSQL itself are there.
+        let made = |role: &&String| *role != SUPERUSER && !role.starts_with("pg_");
+        for role in manifest.roles.iter().filter(made) {
+            session.query(&format!("create role {}", ident(role))).await?;
+        }
+        let tablespaces = manifest.restore_hints.iter().flat_map(|hints| &hints.tablespaces);
+        for (number, tablespace) in tablespaces.enumerate() {
+            let directory = format!("/var/lib/postgresql/envctl_tablespace_{number}");
+            let make = ["install", "-d", "-o", "postgres", "-g", "postgres", &directory].map(str::to_owned);
+            self.container().capture(&ExecSpec::new(make), None).await?;
+            let create = format!("create tablespace {} location {}", ident(tablespace), literal(&directory));
+            session.query(&create).await?;
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    /// Opens a session when the server takes one. Images set their clusters up in ways of their own, so that every
+    /// refusal is taken for a start that goes on, until the container ends.
+    async fn wait(&self, application: &str) -> Result<Session> {
+        let started = Instant::now();
+        loop {
+            match Session::open(self.container(), &self.access, application).await {
+                Ok(session) => return Ok(session),
+                Err(cause) if started.elapsed() > STARTUP_LIMIT || self.has_ended().await => {
+                    return Err(cause);
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(250)).await,
+            }
+        }
+    }
+
+    /// Reports whether the kernel or the server itself ended the container.
+    pub(crate) async fn has_ended(&self) -> bool {
+        matches!(self.container().inspect().await, Ok(Some(info)) if !info.is_running())
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// Kind `Docker`: the engine refuses; the next run removes it.
+    pub(crate) async fn remove(self) -> Result<()> {
+        self.throwaway.remove().await
+    }
+}

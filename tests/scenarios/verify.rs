@@ -1,0 +1,252 @@
+//! `backup verify`: what is equal passes, a single changed value fails and is named, and what cannot be verified is
+//! neither.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::rig::{docker, eventually};
+use crate::support::{Project, Running, Server};
+
+const CONTENTS: &str = "create table public.users (id int primary key, name text); \
+    insert into public.users select n, 'name ' || n from generate_series(1, 500) n; \
+    create table public.odd (a text, b float8, c bytea, d jsonb, e timestamptz, f numeric[]); \
+    insert into public.odd values (null, 'NaN', '\\x00ff', '{\"a\": [1, null]}', 'infinity', '{1.50,NULL}'), \
+      (E'tab\\tline\\nback\\\\slash', 0.1, '', '\"\\\\u0001\"', '2020-02-29 12:00+03', '{}'); \
+    create table public.empty (a int); create sequence public.counter; select setval('public.counter', 41); \
+    create view public.named as select id from public.users where name in ('a', 'b'); \
+    create table public.parts (id int, at date) partition by range (at); \
+    create table public.parts_2020 partition of public.parts for values from ('2020-01-01') to ('2021-01-01'); \
+    insert into public.parts values (1, '2020-05-05'); \
+    select lo_from_bytea(90001, '\\x0102'); create index on public.users (lower(name))";
+
+fn manifest_of(backup: &Path) -> (PathBuf, Value) {
+    let path = PathBuf::from(format!("{}.json", backup.display()));
+    let text = std::fs::read_to_string(&path).unwrap();
+    (path, serde_json::from_str(&text).unwrap())
+}
+
+/// Makes a backup and gives its path.
+fn backup(project: &Project, options: &[&str]) -> PathBuf {
+    let made = project.run(&[&["backup", "-q"], options].concat()).code(0).out();
+    PathBuf::from(made.trim())
+}
+
+#[test]
+fn a_backup_in_every_format_gives_back_its_contents() {
+    for server in Server::each() {
+        let project = Project::new(server, "verify");
+        project.sql(CONTENTS);
+        for options in [&[][..], &["--compress", "zstd"], &["--format", "custom"], &["--format", "directory"]]
+        {
+            let made = backup(&project, options);
+            let name = made.to_str().unwrap();
+            for depth in ["--quick", "--json"] {
+                project.run(&["backup", "verify", name, depth]).code(0);
+            }
+            let run = project.run(&["backup", "verify", name, "--restore", "--json"]).code(0).out();
+            let answer: Value = serde_json::from_str(&run).unwrap();
+            let row = &answer["backups"][0];
+            assert_eq!(
+                (&row["verified"], &row["rows"]),
+                (&"contents".into(), &503.into()),
+                "{options:?}: {run}"
+            );
+            assert_eq!(row["notes"], serde_json::json!([]), "{options:?}");
+            let (_, manifest) = manifest_of(&made);
+            assert_eq!(manifest["verified"]["level"], "contents");
+            assert_eq!(manifest["verified"]["restored_in_ms"], row["restored_in_ms"]);
+            // The manifest is authentic as before.
+            let shown = project.run(&["backup", "show", name]).code(0).out();
+            assert!(shown.contains("authenticated") && shown.contains("contents"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn one_changed_value_fails_and_is_named() {
+    let server = Server::shared(15);
+    let project = Project::new(server, "changed");
+    project.sql(CONTENTS);
+    let first = backup(&project, &[]);
+    let (_, truth) = manifest_of(&first);
+    let lie = |change: &str, undo: &str, words: &str| {
+        project.sql(change);
+        let other = backup(&project, &[]);
+        project.sql(undo);
+        let (path, mut manifest) = manifest_of(&other);
+        // The bytes are those of the other backup, and it claims to hold what the first one holds.
+        for field in ["tables", "entries"] {
+            manifest[field] = truth[field].clone();
+        }
+        manifest.as_object_mut().unwrap().remove("mac");
+        std::fs::write(path, manifest.to_string()).unwrap();
+        let failed = project.run(&["backup", "verify", other.to_str().unwrap(), "--restore"]).code(8);
+        failed.says("the manifest").says(words);
+    };
+    lie(
+        "update public.users set name = 'name 8' where id = 7",
+        "update public.users set name = 'name 7' where id = 7",
+        "public.users: the rows are not those of the backup",
+    );
+    lie(
+        "select setval('public.counter', 42)",
+        "select setval('public.counter', 41)",
+        "sequence set counter is not that of the backup",
+    );
+    lie(
+        "insert into public.empty values (1); delete from public.users where id = 1",
+        "truncate public.empty; insert into public.users values (1, 'name 1')",
+        "the row counts in the manifest",
+    );
+    lie("select lo_put(90001, 0, '\\x03')", "select lo_put(90001, 0, '\\x01')", "is not that of the backup");
+    lie("drop view public.named", "", "view named is missing");
+}
+
+#[test]
+fn a_flipped_bit_a_cut_and_a_missing_manifest_fail_at_every_depth() {
+    let project = Project::new(Server::shared(15), "flipped");
+    project.sql("create table public.t (a text); insert into public.t select repeat('x', 1000) from generate_series(1, 50)");
+    for damage in ["flip", "cut", "no manifest"] {
+        let made = backup(&project, &[]);
+        let mut bytes = std::fs::read(&made).unwrap();
+        match damage {
+            "flip" => {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+            }
+            "cut" => bytes.truncate(bytes.len() - 1),
+            _ => std::fs::remove_file(format!("{}.json", made.display())).unwrap(),
+        }
+        std::fs::write(&made, bytes).unwrap();
+        for depth in [&["--quick"][..], &[], &["--restore"]] {
+            project.run(&[&["backup", "verify", made.to_str().unwrap()], depth].concat()).code(8);
+        }
+    }
+}
+
+#[test]
+fn the_teams_own_checks_decide_and_a_slow_restore_is_told() {
+    let project = Project::new(Server::shared(15), "checks");
+    project.sql(CONTENTS);
+    let made = backup(&project, &[]);
+    let name = made.to_str().unwrap();
+    let config = project.path().join("envctl.toml");
+    let before = std::fs::read_to_string(&config).unwrap_or_default();
+    let with =
+        |checks: &str| std::fs::write(&config, format!("{before}\n[verify]\nchecks = [{checks}]\n")).unwrap();
+    with("\"select count(*) > 400 from users\", \"select true\"");
+    project.run(&["backup", "verify", name, "--restore"]).code(0);
+    with("\"select count(*) > 600 from users\"");
+    project.run(&["backup", "verify", name, "--restore"]).code(8).says("answered false");
+    with("\"select count(*) from users\"");
+    project.run(&["backup", "verify", name, "--restore"]).code(8).says("not true");
+    with("\"select 1 from nowhere\"");
+    project.run(&["backup", "verify", name, "--restore"]).code(8).says("nowhere");
+    std::fs::write(&config, before).unwrap();
+    let sql = project.path().join("smoke.sql");
+    std::fs::write(&sql, "-- smoke\nselect count(*) = 500 from users;\nselect count(*) from named;\n")
+        .unwrap();
+    project.run(&["backup", "verify", name, "--restore", "--sql", sql.to_str().unwrap()]).code(0);
+    std::fs::write(&sql, "select count(*) = 501 from users;").unwrap();
+    project.run(&["backup", "verify", name, "--restore", "--sql", sql.to_str().unwrap()]).code(8);
+    project.run(&["backup", "verify", name, "--restore", "--rto", "1ms"]).code(8).says("longer than");
+    project.run(&["backup", "verify", name, "--sql", "x"]).code(2);
+}
+
+#[test]
+fn what_cannot_be_verified_is_neither_passed_nor_failed() {
+    let project = Project::new(Server::shared(15), "unverified");
+    project.sql(CONTENTS);
+    let made = backup(&project, &[]);
+    let (path, truth) = manifest_of(&made);
+    let mut manifest = truth.clone();
+    manifest["source"]["image"] = "no.such/image:1".into();
+    manifest["source"]["image_id"] = "sha256:00".into();
+    manifest["server_version"] = "9.6.24".into();
+    manifest.as_object_mut().unwrap().remove("mac");
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    let name = made.to_str().unwrap();
+    project.run(&["backup", "verify", name, "--restore"]).code(12).says("no image of PostgreSQL 9");
+    // An image of the same major version serves, and it is said.
+    manifest["server_version"] = truth["server_version"].clone();
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    let shown = project.run(&["backup", "verify", name, "--restore"]).code(0).out();
+    assert!(shown.contains("the one the backup was made from is gone"), "{shown}");
+    // A part of a database cannot be restored alone.
+    let part = backup(&project, &["--schema-only"]);
+    project.run(&["backup", "verify", part.to_str().unwrap(), "--restore"]).code(12).says("only a part");
+    project.run(&["backup", "verify", part.to_str().unwrap()]).code(0);
+    // No memory to start with.
+    let starved = project.run(&["backup", "verify", name, "--restore", "--worker-memory", "6m"]);
+    starved.code(12);
+}
+
+#[test]
+fn next_takes_the_one_whose_restore_is_the_longest_ago() {
+    let project = Project::new(Server::shared(15), "next");
+    project.sql("create table public.t (a int); insert into public.t values (1)");
+    let made: Vec<PathBuf> = (0..3).map(|_| backup(&project, &[])).collect();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let run = project.run(&["backup", "verify", "--next", "--restore", "--json"]).code(0).out();
+        let answer: Value = serde_json::from_str(&run).unwrap();
+        seen.push(PathBuf::from(answer["backups"][0]["path"].as_str().unwrap()));
+    }
+    seen.sort();
+    let mut all = made.clone();
+    all.sort();
+    assert_eq!(seen, all, "each was taken once");
+    let run = project.run(&["backup", "verify", "--all", "--json"]).code(0).out();
+    let answer: Value = serde_json::from_str(&run).unwrap();
+    assert_eq!(answer["backups"].as_array().unwrap().len(), 3);
+    project.run(&["backup", "verify", "--since", "1h", "--quick"]).code(0);
+    // One of several that fails is named, and the others are verified all the same.
+    std::fs::write(&made[1], "x").unwrap();
+    let run = project.run(&["backup", "verify", "--all", "--quick"]).code(8);
+    run.says("1 of 3 backups failed");
+}
+
+#[test]
+fn ctrl_c_and_kill_leave_no_throwaway_server() {
+    let project = Project::new(Server::shared(15), "ended");
+    project.sql(CONTENTS);
+    let made = backup(&project, &[]);
+    let name = made.to_str().unwrap();
+    // Private directories of its own: no other test removes what this one leaves.
+    let place = project.path().join("run");
+    std::fs::create_dir(&place).unwrap();
+    let start = |args: &[&str]| {
+        let mut command = project.command(args);
+        command.env("XDG_RUNTIME_DIR", &place);
+        Running::start(command, None)
+    };
+    let mine = || {
+        let names = docker(&[
+            "ps",
+            "--filter",
+            "name=-throwaway",
+            "--format",
+            "{{.Names}} {{.Label \"envctl.worker.dir\"}}",
+        ]);
+        names
+            .lines()
+            .filter(|line| line.contains(place.to_str().unwrap()))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    for signal in [Signal::INT, Signal::KILL] {
+        let running = start(&["backup", "verify", name, "--restore"]);
+        eventually(Duration::from_secs(60), "a throwaway server runs", || !mine().is_empty());
+        running.signal(signal);
+        let ended = running.finish();
+        if signal == Signal::INT {
+            ended.code(130);
+        }
+    }
+    assert_eq!(mine().len(), 1, "the killed one has left its server");
+    start(&["backup"]).finish().code(0);
+    assert_eq!(mine(), [""; 0], "the next run removes it");
+}
