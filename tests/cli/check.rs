@@ -118,6 +118,8 @@ fn size_and_restore_test_are_judged_where_that_is_asked_for() {
     let never = nights.check(&["--verified-within", "7d"]);
     assert_eq!(never.code, Some(8), "{}", never.out());
     assert!(never.out().contains("no backup was ever restored in a test"), "{}", never.out());
+    let hint = "hint: restore it in a test: `envctl backup verify --restore -s acme --prod -d acme`";
+    assert!(never.out().contains(hint), "{}", never.out());
     nights.add(5, |manifest| manifest["verified"]["level"] = json!("restored"));
     let (code, answer) = nights.answer(&["--verified-within", "7d", "--min-size", "50%"]);
     assert_eq!(

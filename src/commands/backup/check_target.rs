@@ -102,12 +102,12 @@ fn hint(owner: &CheckOwner, problem: &BackupProblem, database: Option<&str>, is_
     };
     let stack = format!("-s {} {profile}", shell_word(&owner.stack));
     match problem {
+        BackupProblem::NotRestored { .. } if is_of_all => {
+            format!("restore one in a test: `envctl backup verify --next --restore {stack}`")
+        }
         BackupProblem::NotRestored { .. } => {
-            let into = format!("{}_test", database.unwrap_or("restore"));
-            format!(
-                "restore it into another database: `envctl restore latest {stack} --into {}`",
-                shell_word(&into)
-            )
+            let database = database.map(|name| format!(" -d {}", shell_word(name))).unwrap_or_default();
+            format!("restore it in a test: `envctl backup verify --restore {stack}{database}`")
         }
         BackupProblem::Small { .. } => format!("compare them: `envctl backup list {stack}`"),
         _ if is_of_all => format!("make one: `envctl backup --all-databases {stack}`"),
