@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod context;
 pub(crate) mod doctor;
+pub(crate) mod download;
 pub(crate) mod exec;
 pub(crate) mod exit_codes;
 pub(crate) mod find_catalog;

@@ -1,6 +1,5 @@
 //! A restore test: the backup restored into a throwaway server, dumped again to nowhere, and compared.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,8 +34,8 @@ use crate::verify::server::ThrowawayServer;
 /// Request of a restore test.
 pub(crate) struct RestoreTest {
     pub(crate) operation: Operation,
-    /// File of the backup.
-    pub(crate) path: PathBuf,
+    /// The backup: a file, or a copy of one in a store.
+    pub(crate) source: DumpSource,
     pub(crate) manifest: Manifest,
     /// Options by which the file is read: keys and what is trusted.
     pub(crate) input: InputOptions,
@@ -81,7 +80,7 @@ impl RestoreTest {
         if !self.manifest.whole {
             return Err(error::unverified(format!(
                 "{} holds only a part of its database",
-                self.path.display()
+                self.source.name()
             ))
             .note("it cannot be restored alone; `backup verify` without --restore reads it to its end"));
         }
@@ -137,8 +136,7 @@ impl RestoreTest {
     async fn restore(&self, server: &ThrowawayServer) -> Result<(Access, Duration)> {
         let Operation { cancel, progress, .. } = &self.operation;
         let began = Instant::now();
-        let source = DumpSource::File(self.path.clone());
-        let reading = examine(&source, &self.input, self.threads, progress, cancel);
+        let reading = examine(&self.source, &self.input, self.threads, progress, cancel);
         let examined = reading.await?;
         // No worker can reach a server without network but by its own loopback.
         let ways = TransportOptions { transport: Transport::Exec, ..self.ways.clone() };
@@ -156,7 +154,7 @@ impl RestoreTest {
             aids: Aids::default(),
         };
         let input = RestoreInput {
-            source,
+            source: self.source.clone(),
             examined: Some(&examined),
             asked: self.input.clone(),
             roles: Roles::default(),
@@ -243,7 +241,7 @@ impl RestoreTest {
         const SHOWN: usize = 10;
         let mut error = error::integrity(format!(
             "{} {what}: {}",
-            self.path.display(),
+            self.source.name(),
             counted(failures.len() as u64, "failure", "failures")
         ));
         for failure in failures.iter().take(SHOWN) {
@@ -260,7 +258,7 @@ impl RestoreTest {
         match cause.kind() {
             ErrorKind::Tool | ErrorKind::Integrity if !is_want_of_space(&cause) => cause
                 .with_kind(ErrorKind::Integrity)
-                .context(format!("{} does not restore", self.path.display())),
+                .context(format!("{} does not restore", self.source.name())),
             _ => not_made(cause),
         }
     }

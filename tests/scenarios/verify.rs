@@ -250,3 +250,34 @@ fn ctrl_c_and_kill_leave_no_throwaway_server() {
     start(&["backup"]).finish().code(0);
     assert_eq!(mine(), [""; 0], "the next run removes it");
 }
+
+#[test]
+fn a_copy_in_a_store_is_verified_from_there() {
+    let project = Project::new(Server::shared(15), "stored");
+    project.sql(CONTENTS);
+    let store = project.path().join("elsewhere");
+    std::fs::create_dir(&store).unwrap();
+    let url = format!("file://{}", store.display());
+    project.run(&["backup", "-q", "--store", &url]).code(0);
+    let shown = project.run(&["backup", "verify", "--store", &url, "--restore"]).code(0).out();
+    assert!(shown.contains("contents") && shown.contains(&url), "{shown}");
+    project.run(&["backup", "verify", "latest", "--store", &url]).code(0);
+    project.run(&["backup", "verify", "backup_20200101_000000.sql.gz", "--store", &url]).code(3);
+    let objects = files_below(&store);
+    let dump = objects.iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(dump).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(dump, bytes).unwrap();
+    project.run(&["backup", "verify", "--store", &url, "--quick"]).code(8);
+}
+
+/// Every file below a directory.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files
+}

@@ -7,17 +7,21 @@ use serde::Serialize;
 
 use crate::commands::backup::show;
 use crate::commands::context::CommandContext;
+use crate::commands::download::download;
 use crate::commands::find_catalog;
 use crate::commands::transport_args::WayArgs;
 use crate::config::duration;
+use crate::config::store_url::StoreUrl;
 use crate::dump::sql::Rules;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::tools::runner::TransportOptions;
 use crate::repository::authenticity::ManifestKeys;
 use crate::repository::catalog::{Backup, Catalog};
 use crate::repository::manifest::{Manifest, Verification, VerificationLevel};
+use crate::repository::store::Patience;
 use crate::restore::all_databases::{is_cluster, unpack};
 use crate::restore::input::{DumpSource, InputOptions, examine, stored_sha256};
+use crate::restore::pipe::PrivateCopy;
 use crate::text::escape::escape;
 use crate::text::shell_word::quoted;
 use crate::text::units::{counted, duration as in_words};
@@ -41,6 +45,9 @@ pub(crate) struct VerifyArgs {
     /// Those of the last so many days or hours: 7d, 12h
     #[arg(long, value_name = "TIME", value_parser = duration::parse_days)]
     since: Option<Duration>,
+    /// The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
+    #[arg(long, value_name = "URL", conflicts_with_all = ["next", "all", "since"])]
+    store: Option<StoreUrl>,
     /// Compare the stored bytes with their hash, and read no more
     #[arg(long, conflicts_with = "restore")]
     quick: bool,
@@ -103,17 +110,17 @@ struct Verifier<'a> {
 /// Kind `Integrity`: a backup failed. `Unverified`: none failed, and one could not be verified. `Target`: there is none.
 pub(crate) async fn run(args: &VerifyArgs, ctx: &CommandContext) -> Result<()> {
     ctx.one_stack("backup verify", "name it: `-s STACK`")?;
-    let paths = chosen(args, ctx).await?;
+    let sources = chosen(args, ctx).await?;
     let verifier = Verifier::new(args, ctx)?;
     let mut outcomes = Vec::new();
-    for path in paths {
-        let outcome = Box::pin(verifier.verify(&path)).await;
+    for source in sources {
+        let outcome = Box::pin(verifier.verify(&source)).await;
         ctx.ui.end_progress();
         match &outcome {
             Err(cancelled) if matches!(cancelled.kind(), ErrorKind::Cancelled(_)) => {
                 return outcome.map(drop);
             }
-            _ => outcomes.push((path, outcome)),
+            _ => outcomes.push((source.name(), outcome)),
         }
     }
     // One alone fails with its own error.
@@ -129,27 +136,37 @@ pub(crate) async fn run(args: &VerifyArgs, ctx: &CommandContext) -> Result<()> {
 }
 
 /// The backups that the arguments mean, the newest first.
-async fn chosen(args: &VerifyArgs, ctx: &CommandContext) -> Result<Vec<PathBuf>> {
-    if let Some(path) = args.backup.as_ref().filter(|path| path.exists()) {
-        return Ok(vec![path.clone()]);
+async fn chosen(args: &VerifyArgs, ctx: &CommandContext) -> Result<Vec<DumpSource>> {
+    let latest = PathBuf::from("latest");
+    let asked = args.backup.as_ref().unwrap_or(&latest);
+    if let Some(url) = &args.store {
+        return Ok(vec![DumpSource::Copy(fetch(asked, url, ctx).await?)]);
     }
+    if !args.next && !args.all && args.since.is_none() {
+        return Ok(vec![DumpSource::File(show::find(asked, ctx).await?)]);
+    }
+    let catalog = find_catalog::meant(ctx).await?.catalog;
+    let chosen = select(args, &catalog.list()?, ctx.now());
+    if chosen.is_empty() {
+        return Err(nothing(&catalog));
+    }
+    Ok(chosen.into_iter().map(DumpSource::File).collect())
+}
+
+/// Fetches a backup of a store into a private directory.
+async fn fetch(asked: &Path, url: &StoreUrl, ctx: &CommandContext) -> Result<PrivateCopy> {
     let meant = find_catalog::meant(ctx).await?;
-    let several = args.next || args.all || args.since.is_some();
-    let Some(name) = args.backup.as_ref().filter(|name| name.as_os_str() != "latest") else {
-        if !several {
+    let backups = meant.in_store(ctx.open_store(&ctx.settings, url, Patience::Long).await?);
+    let fetching = async {
+        let remote = if asked.as_os_str() == "latest" {
             let target = show::target(ctx, &meant).await?;
-            return Ok(vec![meant.catalog.latest(&target)?.path]);
-        }
-        let backups = meant.catalog.list()?;
-        let chosen = select(args, &backups, ctx.now());
-        return if chosen.is_empty() { Err(nothing(&meant.catalog)) } else { Ok(chosen) };
+            backups.latest_of(&backups.list().await?, &target)?
+        } else {
+            backups.find(asked).await?
+        };
+        download(ctx, &backups, &remote).await
     };
-    let path = meant.catalog.find(name);
-    if path.exists() {
-        return Ok(vec![path]);
-    }
-    Err(error::target(format!("there is no backup {}", path.display()))
-        .hint("list all of them: `envctl backup list`"))
+    ctx.cancel.run_until_cancelled(Box::pin(fetching)).await?
 }
 
 fn nothing(catalog: &Catalog) -> Error {
@@ -198,28 +215,30 @@ impl<'a> Verifier<'a> {
     }
 
     /// Verifies one backup and records it in the manifest.
-    async fn verify(&self, path: &Path) -> Result<(VerificationLevel, Option<Passed>)> {
+    async fn verify(&self, source: &DumpSource) -> VerifyOutcome {
+        let name = source.name();
+        let Some(path) = source.path() else { return Err(error::usage("a pipe cannot be verified")) };
         let (manifest, _) = Manifest::authenticated_of(path, &self.keys)?;
         let manifest = manifest.ok_or_else(|| {
-            error::integrity(format!("{} has no manifest", path.display()))
+            error::integrity(format!("{name} has no manifest"))
                 .note("there is nothing to compare it with; it can still be restored")
         })?;
         let operation = self.ctx.operation();
-        operation.progress.step(&format!("verifying {}", path.display()));
+        operation.progress.step(&format!("verifying {name}"));
         let level = manifest.verified.level;
         let passed = match self.depth {
             Depth::Quick => {
                 let (file, cancel) = (path.to_owned(), operation.cancel.clone());
                 let stop = cancel.clone();
                 let stored = cancel.blocking(move || stored_sha256(&file, &stop)).await?;
-                manifest.matches(stored, &path.display())?;
+                manifest.matches(stored, &name)?;
                 return Ok((level, None));
             }
             Depth::Structure => {
-                self.read_to_its_end(path).await?;
+                self.read_to_its_end(source, path).await?;
                 None
             }
-            Depth::Restore => Some(Box::pin(self.restore(path, &manifest)).await?),
+            Depth::Restore => Some(Box::pin(self.restore(source, path, &manifest)).await?),
         };
         let reached = match &passed {
             Some(passed) if passed.by_contents => VerificationLevel::Contents,
@@ -231,15 +250,16 @@ impl<'a> Verifier<'a> {
         let by = Some(operation.actor);
         let verified = Verification { level: reached, at: self.ctx.now(), by, restored_in_ms };
         let key = self.ctx.signing_key(&self.ctx.settings)?;
-        if let Some(why) = Manifest::record(path, verified, key.as_ref(), &self.keys)? {
-            self.ctx.ui.warn(&format!("{}: the verification is not recorded: {why}", path.display()));
+        if let DumpSource::Copy(_) = source {
+            self.ctx.ui.detail(&format!("{name}: a verification is not recorded in a store"));
+        } else if let Some(why) = Manifest::record(path, verified, key.as_ref(), &self.keys)? {
+            self.ctx.ui.warn(&format!("{name}: the verification is not recorded: {why}"));
         }
         if let (Some(rto), Some(passed)) = (self.rto, &passed)
             && passed.restored_in > rto
         {
             return Err(error::integrity(format!(
-                "restoring {} took {}, longer than {}",
-                path.display(),
+                "restoring {name} took {}, longer than {}",
                 in_words(passed.restored_in),
                 in_words(rto)
             ))
@@ -249,43 +269,39 @@ impl<'a> Verifier<'a> {
     }
 
     /// Unpacks a backup and scans it, whatever its manifest vouches for.
-    async fn read_to_its_end(&self, path: &Path) -> Result<()> {
+    async fn read_to_its_end(&self, source: &DumpSource, path: &Path) -> Result<()> {
         let operation = self.ctx.operation();
         if is_cluster(path) {
-            let unpacked =
-                unpack(&DumpSource::File(path.to_owned()), None, false, &self.keys, &operation.cancel)
-                    .await?;
+            let unpacked = unpack(source, None, false, &self.keys, &operation.cancel).await?;
             for database in &unpacked.databases {
-                self.examine(&database.path).await?;
+                self.examine(&DumpSource::File(database.path.clone())).await?;
             }
             return Ok(());
         }
-        self.examine(path).await
+        self.examine(source).await
     }
 
-    async fn examine(&self, path: &Path) -> Result<()> {
+    async fn examine(&self, source: &DumpSource) -> Result<()> {
         let operation = self.ctx.operation();
         // Without keys nothing vouches for it, so that every byte is read.
-        let input = InputOptions { trust: true, keys: ManifestKeys::default(), ..self.input(path) };
+        let input = InputOptions { trust: true, keys: ManifestKeys::default(), ..self.input(source) };
         let threads = self.ctx.threads();
-        examine(&DumpSource::File(path.to_owned()), &input, threads, &operation.progress, &operation.cancel)
-            .await
-            .map(drop)
+        examine(source, &input, threads, &operation.progress, &operation.cancel).await.map(drop)
     }
 
-    fn input(&self, path: &Path) -> InputOptions {
+    fn input(&self, source: &DumpSource) -> InputOptions {
         InputOptions {
             trust: false,
             keys: self.keys.clone(),
             rules: Rules::default(),
-            command: format!("envctl restore {}", quoted(&path.display().to_string())),
+            command: format!("envctl restore {}", quoted(&source.name())),
             options: String::new(),
             database: None,
             into: None,
         }
     }
 
-    async fn restore(&self, path: &Path, manifest: &Manifest) -> Result<Passed> {
+    async fn restore(&self, source: &DumpSource, path: &Path, manifest: &Manifest) -> Result<Passed> {
         let unverified = |cause: Error| match cause.kind() {
             ErrorKind::Cancelled(_) | ErrorKind::Unverified | ErrorKind::Integrity => cause,
             _ => cause.with_kind(ErrorKind::Unverified).context("could not verify"),
@@ -297,39 +313,38 @@ impl<'a> Verifier<'a> {
         images.dedup();
         let image = image::find(engine, manifest, &images).await.map_err(unverified)?;
         if !is_cluster(path) {
-            return self.restore_one(path, manifest, &image).await;
+            return self.restore_one(source, manifest, &image).await;
         }
         let cancel = self.ctx.operation().cancel;
-        let unpacked = unpack(&DumpSource::File(path.to_owned()), None, false, &self.keys, &cancel)
-            .await
-            .map_err(unverified)?;
+        let unpacked = unpack(source, None, false, &self.keys, &cancel).await.map_err(unverified)?;
         let mut sum: Option<Passed> = None;
         for database in &unpacked.databases {
             let manifest = Manifest::of(&database.path)?;
             let manifest =
                 manifest.ok_or_else(|| error::integrity(format!("{} has no manifest", database.name)))?;
-            let one = Box::pin(self.restore_one(&database.path, &manifest, &image)).await;
+            let one =
+                Box::pin(self.restore_one(&DumpSource::File(database.path.clone()), &manifest, &image)).await;
             let one = one.map_err(|cause| cause.context(format!("database {}", database.name)))?;
             sum = Some(match sum {
                 None => one,
                 Some(sum) => sum.and(one),
             });
         }
-        sum.ok_or_else(|| error::unverified(format!("{} holds no database", path.display())))
+        sum.ok_or_else(|| error::unverified(format!("{} holds no database", source.name())))
     }
 
     async fn restore_one(
         &self,
-        path: &Path,
+        source: &DumpSource,
         manifest: &Manifest,
         image: &image::RestoreImage,
     ) -> Result<Passed> {
         const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 30);
         let test = RestoreTest {
             operation: self.ctx.operation(),
-            path: path.to_owned(),
+            source: source.clone(),
             manifest: manifest.clone(),
-            input: self.input(path),
+            input: self.input(source),
             image: image.name.clone(),
             limits: self.ways.limits,
             threads: self.ctx.threads(),
@@ -348,7 +363,7 @@ impl<'a> Verifier<'a> {
 type VerifyOutcome = Result<(VerificationLevel, Option<Passed>)>;
 
 /// The error of several backups, where one failed or could not be verified.
-fn failures(outcomes: &[(PathBuf, VerifyOutcome)]) -> Option<Error> {
+fn failures(outcomes: &[(String, VerifyOutcome)]) -> Option<Error> {
     let errors: Vec<&Error> = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()).collect();
     let failed = errors.iter().filter(|error| error.kind() == ErrorKind::Integrity).count();
     let all = outcomes.len();
@@ -359,8 +374,7 @@ fn failures(outcomes: &[(PathBuf, VerifyOutcome)]) -> Option<Error> {
     }
 }
 
-fn row((path, outcome): (PathBuf, VerifyOutcome)) -> VerifyRow {
-    let path = path.display().to_string();
+fn row((path, outcome): (String, VerifyOutcome)) -> VerifyRow {
     match outcome {
         Err(error) => VerifyRow {
             path,
