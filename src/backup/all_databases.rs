@@ -323,6 +323,7 @@ fn manifest(
             at: request.operation.started,
             by: Some(request.operation.actor.clone()),
             restored_in_ms: None,
+            tested_at: None,
         },
         empty: inner.iter().all(|one| one.manifest.is_empty()),
         mac: None,

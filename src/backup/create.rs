@@ -210,6 +210,7 @@ fn manifest(
             at: started.checked_add(took).unwrap_or(started),
             by: Some(request.operation.actor.clone()),
             restored_in_ms: None,
+            tested_at: None,
         },
         empty: false,
         mac: None,

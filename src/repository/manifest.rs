@@ -164,6 +164,9 @@ pub(crate) struct Verification {
     /// Time that a restore took, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) restored_in_ms: Option<u64>,
+    /// Time of the last restore test, passed or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tested_at: Option<Timestamp>,
 }
 
 /// Levels of verification, the lowest first.
@@ -199,6 +202,9 @@ pub(crate) fn path_for(backup: &Path) -> PathBuf {
     name.push(".json");
     name.into()
 }
+
+/// Names that members had in manifests of older versions.
+const OLDER_NAMES: [&str; 2] = ["transport_why", "foreknown"];
 
 /// No manifest is larger: a million tables are about 60 MB.
 pub(crate) const LARGEST: u64 = 128 << 20;
@@ -283,21 +289,50 @@ impl Manifest {
         .hint("take another: `envctl backup list`"))
     }
 
-    /// Writes a verification into the manifest beside `backup`. A lower level than the one that was reached before
-    /// replaces nothing. Returns the reason why a manifest cannot be changed here: it has a MAC of a key that is not
+    /// Reports whether every member of `text`, whose manifest this is, would be written again.
+    fn holds_all_of(&self, text: &str) -> bool {
+        fn holds(ours: &serde_json::Value, theirs: &serde_json::Value) -> bool {
+            match (ours, theirs) {
+                (serde_json::Value::Object(ours), serde_json::Value::Object(theirs)) => {
+                    theirs.iter().all(|(key, value)| match ours.get(key) {
+                        Some(our) => holds(our, value),
+                        // Left out where there is nothing to say, and names of older versions.
+                        None => value.is_null() || OLDER_NAMES.contains(&key.as_str()),
+                    })
+                }
+                (serde_json::Value::Array(ours), serde_json::Value::Array(theirs)) => {
+                    ours.len() == theirs.len()
+                        && ours.iter().zip(theirs).all(|(our, their)| holds(our, their))
+                }
+                _ => true,
+            }
+        }
+        let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+        holds(&parse(&self.to_json()), &parse(text))
+    }
+
+    /// Changes the verification in the manifest beside `backup`, if it is still that of `tested`. Returns the reason why a manifest cannot be changed here: it has a MAC of a key that is not
     /// ours.
     ///
     /// # Errors
     /// Kind `Integrity`: the manifest is gone or damaged. `Failed`: the disk.
     pub(crate) fn record(
         backup: &Path,
-        verified: Verification,
+        tested: &Self,
+        change: impl FnOnce(&mut Verification),
         key: Option<&ManifestKey>,
         keys: &ManifestKeys,
     ) -> Result<Option<String>> {
-        let (manifest, authenticity) = Self::authenticated_of(backup, keys)?;
-        let mut manifest =
-            manifest.ok_or_else(|| error::integrity(format!("{} has no manifest", backup.display())))?;
+        let Some(text) = Self::text_of(backup)? else {
+            return Err(error::integrity(format!("{} has no manifest", backup.display())));
+        };
+        let (mut manifest, authenticity) = Self::authenticate(&text, keys)?;
+        if manifest.operation != tested.operation || manifest.stored_sha256 != tested.stored_sha256 {
+            return Ok(Some("another backup has taken its name meanwhile".to_owned()));
+        }
+        if !manifest.holds_all_of(&text) {
+            return Ok(Some("a later envctl wrote it, and members of it would be lost".to_owned()));
+        }
         let was_signed = manifest.mac.is_some();
         if let (Some(doubt), true) = (authenticity.doubt(), was_signed) {
             return Ok(Some(doubt));
@@ -305,10 +340,7 @@ impl Manifest {
         let Some(key) = key.filter(|_| was_signed).map(Some).or((!was_signed).then_some(None)) else {
             return Ok(Some("there is no key here to sign it with".to_owned()));
         };
-        if verified.level < manifest.verified.level {
-            return Ok(None);
-        }
-        manifest.verified = verified;
+        change(&mut manifest.verified);
         manifest.sign(key);
         let path = path_for(backup);
         let id = OperationId::new();
@@ -437,6 +469,7 @@ pub(crate) mod tests {
                 at: Timestamp::from_second(1_700_000_001).unwrap(),
                 by: None,
                 restored_in_ms: None,
+                tested_at: None,
             },
             mac: None,
         }
@@ -445,6 +478,15 @@ pub(crate) mod tests {
     #[test]
     fn what_is_written_reads_back() {
         assert_eq!(Manifest::parse(&sample().to_json()).unwrap(), sample());
+    }
+
+    #[test]
+    fn a_member_of_a_later_version_would_be_lost() {
+        let text = sample().to_json();
+        assert!(sample().holds_all_of(&text));
+        assert!(sample().holds_all_of(&text.replace("transport_reason", "transport_why")));
+        assert!(!sample().holds_all_of(&text.replacen('{', "{\"later\": [1],", 1)));
+        assert!(!sample().holds_all_of(&text.replace("\"level\"", "\"later\": 1, \"level\"")));
     }
 
     #[test]

@@ -111,7 +111,7 @@ enum FirstBlock {
 /// Opens stdin, and copies into `parent` what has to be read twice. `command` is the command as it was typed.
 ///
 /// # Errors
-/// Kind `Integrity`, `Refused`: no dump that can be restored. `Failed`: no space for a copy. `Interrupted`.
+/// Kind `Integrity`, `Refused`: no dump that can be restored. `Failed`: no space for a copy. `Cancelled`.
 pub(crate) async fn open(
     (threads, skip_leading_text): (usize, bool),
     parent: &Path,

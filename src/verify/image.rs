@@ -12,7 +12,7 @@ use crate::repository::manifest::Manifest;
 pub(crate) struct RestoreImage {
     /// Name or id, as the engine is asked for it.
     pub(crate) name: String,
-    /// Words on an image that is not the one the backup was made from.
+    /// Note about an image other than that of the backup.
     pub(crate) note: Option<String>,
 }
 

@@ -37,13 +37,15 @@ pub(crate) struct RestoreTest {
     /// The backup: a file, or a copy of one in a store.
     pub(crate) source: DumpSource,
     pub(crate) manifest: Manifest,
+    /// True where the manifest is authenticated.
+    pub(crate) trusted: bool,
     /// Options by which the file is read: keys and what is trusted.
     pub(crate) input: InputOptions,
     /// Name or id of the image.
     pub(crate) image: String,
     /// Limits of the throwaway server.
     pub(crate) limits: Limits,
-    /// Unpacking threads.
+    /// Number of decompression threads.
     pub(crate) threads: usize,
     /// Number of load sessions; `None`: as the dump is worth it.
     pub(crate) jobs: Option<u8>,
@@ -55,7 +57,7 @@ pub(crate) struct RestoreTest {
 
 /// A restore test that was passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Passed {
+pub(crate) struct RestoreTestResult {
     /// Time from the first byte of the backup to a database that can be used.
     pub(crate) restored_in: Duration,
     /// Tables compared.
@@ -75,7 +77,7 @@ impl RestoreTest {
     /// # Errors
     /// `Integrity`: the backup does not restore, or not to what it was made from. `Unverified`: the test could not be
     /// made. `Cancelled`. In every case nothing of the server is left.
-    pub(crate) async fn run(&self, engine: &Arc<dyn Engine>) -> Result<Passed> {
+    pub(crate) async fn run(&self, engine: &Arc<dyn Engine>) -> Result<RestoreTestResult> {
         let Operation { cancel, progress, .. } = &self.operation;
         if !self.manifest.whole {
             return Err(error::unverified(format!(
@@ -88,7 +90,7 @@ impl RestoreTest {
         let home = &self.ways.private_dirs;
         let starting = ThrowawayServer::start(engine, &self.operation, &self.image, self.limits, home);
         let server = Box::pin(starting).await.map_err(not_made)?;
-        let tested = match cancel.run_until_cancelled(Box::pin(self.on(&server))).await {
+        let tested = match cancel.run_until_cancelled(Box::pin(self.run_on(&server))).await {
             Ok(tested) => tested,
             Err(cancelled) => Err(cancelled),
         };
@@ -96,17 +98,17 @@ impl RestoreTest {
         progress.step("removing the throwaway server");
         let removed = server.remove().await;
         match tested {
-            Err(cause) if ended && !matches!(cause.kind(), ErrorKind::Cancelled(_)) => {
-                Err(not_made(cause).note("the throwaway server ended by itself: its memory may be too small"))
-            }
+            Err(cause) if ended && !matches!(cause.kind(), ErrorKind::Cancelled(_)) => Err(not_made(cause)
+                .note("the throwaway server ended by itself: its memory may be too small")
+                .hint("give it more memory: `--memory 4g`")),
             Err(cause) => Err(cause),
             Ok(passed) => removed.map(|()| passed),
         }
     }
 
-    async fn on(&self, server: &ThrowawayServer) -> Result<Passed> {
+    async fn run_on(&self, server: &ThrowawayServer) -> Result<RestoreTestResult> {
         let progress = &self.operation.progress;
-        server.prepare(&self.manifest, &self.operation).await.map_err(not_made)?;
+        server.prepare(&self.manifest, self.trusted, &self.operation).await.map_err(not_made)?;
         let database = self.restore(server);
         let (access, restored_in) = Box::pin(database).await?;
         progress.step("comparing contents");
@@ -119,17 +121,28 @@ impl RestoreTest {
         failures.extend(self.migration(&mut session).await.map_err(not_made)?);
         failures.extend(invalid_indexes(&mut session).await.map_err(not_made)?);
         if !failures.is_empty() {
-            return Err(self.failed("does not give back what was backed up", &failures));
+            return Err(self
+                .failed("does not give back what was backed up", &failures)
+                .hint("make a new backup: `envctl backup`"));
         }
         progress.step("running assertions");
         session.query(&self.search_path()).await.map_err(Error::from).map_err(not_made)?;
         let failures = self.assertions.run(&mut session).await.map_err(not_made)?;
         session.close().await;
         if !failures.is_empty() {
-            return Err(self.failed("does not meet what is asserted of it", &failures));
+            return Err(self
+                .failed("does not meet what is asserted of it", &failures)
+                .hint("run the same query on the live database: `envctl psql -c 'QUERY'`"));
         }
         notes.sort();
-        Ok(Passed { restored_in, tables, rows, by_contents, assertions: self.assertions.count(), notes })
+        Ok(RestoreTestResult {
+            restored_in,
+            tables,
+            rows,
+            by_contents,
+            assertions: self.assertions.count(),
+            notes,
+        })
     }
 
     /// Restores the backup; gives the access to the database, and the time it took.
@@ -250,13 +263,13 @@ impl RestoreTest {
         if failures.len() > SHOWN {
             error = error.note(format!("and {} more", failures.len() - SHOWN));
         }
-        error.hint("make a new backup: `envctl backup`")
+        error
     }
 
     /// Tells a backup that does not restore from a restore that could not be made.
     fn not_restored(&self, cause: Error) -> Error {
         match cause.kind() {
-            ErrorKind::Tool | ErrorKind::Integrity if !is_want_of_space(&cause) => cause
+            ErrorKind::Tool | ErrorKind::Integrity if !is_of_the_server(&cause) => cause
                 .with_kind(ErrorKind::Integrity)
                 .context(format!("{} does not restore", self.source.name())),
             _ => not_made(cause),
@@ -264,11 +277,25 @@ impl RestoreTest {
     }
 }
 
-/// Reports that the server had no disk or memory left.
-fn is_want_of_space(cause: &Error) -> bool {
-    let complaints = ["No space left on device", "could not extend file", "out of memory", "53100", "53200"];
-    let text = format!("{} {}", cause.message(), cause.notes().join(" "));
-    complaints.iter().any(|part| text.contains(part))
+/// Reports that the throwaway server could not do the work: no disk or memory, a session that was lost, a library that
+/// the image does not preload.
+fn is_of_the_server(cause: &Error) -> bool {
+    const COMPLAINTS: [&str; 12] = [
+        "No space left on device",
+        "could not extend file",
+        "could not resize shared memory",
+        "out of memory",
+        "out of shared memory",
+        "server closed the connection",
+        "connection to server was lost",
+        "terminating connection",
+        "in recovery mode",
+        "shared_preload_libraries",
+        "53100",
+        "53200",
+    ];
+    let text = format!("{} {}", cause.full_message(), cause.notes().join(" "));
+    COMPLAINTS.iter().any(|part| text.contains(part))
 }
 
 /// Turns a failure that says nothing about the backup into `Unverified`.
@@ -288,7 +315,7 @@ async fn invalid_indexes(session: &mut Session) -> Result<Vec<String>> {
     Ok(rows.into_iter().flatten().collect())
 }
 
-impl Passed {
+impl RestoreTestResult {
     /// Joins the tests of two databases of one backup.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.restored_in += other.restored_in;

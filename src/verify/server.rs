@@ -9,7 +9,7 @@ use crate::docker::throwaway::Throwaway;
 use crate::docker::throwaway::spec::ThrowawaySpec;
 use crate::docker::worker::types::Limits;
 use crate::docker::{Container, ExecSpec};
-use crate::error::Result;
+use crate::error::{self, Result};
 use crate::operation::{Operation, SessionRole};
 use crate::postgres::access::ConnectionOverrides;
 use crate::postgres::{Access, Session};
@@ -17,7 +17,7 @@ use crate::repository::manifest::Manifest;
 use crate::text::sql_quote::{ident, literal};
 
 /// Command of the server. Nothing of it has to survive a crash, so that nothing is synced and little is logged.
-const COMMAND: [&str; 15] = [
+const COMMAND: [&str; 19] = [
     "postgres",
     "-c",
     "fsync=off",
@@ -33,6 +33,11 @@ const COMMAND: [&str; 15] = [
     "max_wal_size=4GB",
     "-c",
     "autovacuum=off",
+    "-c",
+    "max_locks_per_transaction=1024",
+    // The temporary server of a first start listens nowhere: see `wait`.
+    "-c",
+    "listen_addresses=localhost",
 ];
 
 /// Size of `/dev/shm`: parallel index builds take their memory there, and 64 MB, Docker's default, are too few.
@@ -51,7 +56,7 @@ pub(crate) struct ThrowawayServer {
 }
 
 impl ThrowawayServer {
-    /// Starts one. Do not drop the future, see [`Throwaway::start`].
+    /// Starts a throwaway server. Do not drop the future, see [`Throwaway::start`].
     ///
     /// # Errors
     /// Kind `Docker`: the engine refuses. Nothing is left then.
@@ -106,17 +111,26 @@ impl ThrowawayServer {
         &self.throwaway
     }
 
-    /// Waits until it takes sessions, and makes the roles and tablespaces that the backup needs.
+    /// Waits until the server accepts sessions, and makes the roles and tablespaces that the backup needs; as
+    /// superusers where the manifest is authenticated.
     ///
     /// # Errors
     /// The server does not start.
-    pub(crate) async fn prepare(&self, manifest: &Manifest, operation: &Operation) -> Result<()> {
+    pub(crate) async fn prepare(
+        &self,
+        manifest: &Manifest,
+        trusted: bool,
+        operation: &Operation,
+    ) -> Result<()> {
         let name = operation.application_name(SessionRole::Restore);
         let mut session = self.wait(&name).await?;
         // Roles of PostgreSQL itself are there.
         let made = |role: &&String| *role != SUPERUSER && !role.starts_with("pg_");
         for role in manifest.roles.iter().filter(made) {
-            session.query(&format!("create role {}", ident(role))).await?;
+            // Which roles were superusers no dump tells, and some objects need one for their owner: event triggers,
+            // publications of all tables. Of an untrusted file none is one.
+            let right = if trusted { " superuser" } else { "" };
+            session.query(&format!("create role {}{right}", ident(role))).await?;
         }
         let tablespaces = manifest.restore_hints.iter().flat_map(|hints| &hints.tablespaces);
         for (number, tablespace) in tablespaces.enumerate() {
@@ -136,7 +150,18 @@ impl ThrowawayServer {
         let started = Instant::now();
         loop {
             match Session::open(self.container(), &self.access, application).await {
-                Ok(session) => return Ok(session),
+                Ok(mut session) => {
+                    // A server of the image's own set-up is shut down at any moment.
+                    let own = "select pg_catalog.current_setting('listen_addresses') = 'localhost'";
+                    if session.value(own).await.is_ok_and(|answer| answer.as_deref() == Some("t")) {
+                        return Ok(session);
+                    }
+                    session.close().await;
+                    if started.elapsed() > STARTUP_LIMIT {
+                        return Err(error::unverified("the server of the image does not take our settings"));
+                    }
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
                 Err(cause) if started.elapsed() > STARTUP_LIMIT || self.has_ended().await => {
                     return Err(cause);
                 }
@@ -145,12 +170,12 @@ impl ThrowawayServer {
         }
     }
 
-    /// Reports whether the kernel or the server itself ended the container.
+    /// Reports whether the container ended, was removed, or cannot be asked for.
     pub(crate) async fn has_ended(&self) -> bool {
-        matches!(self.container().inspect().await, Ok(Some(info)) if !info.is_running())
+        !matches!(self.container().inspect().await, Ok(Some(info)) if info.is_running())
     }
 
-    /// Removes it.
+    /// Removes the server.
     ///
     /// # Errors
     /// Kind `Docker`: the engine refuses; the next run removes it.

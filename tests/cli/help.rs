@@ -237,13 +237,13 @@ Usage: envctl backup [OPTIONS]
 
 Commands:
   create  Make a backup (the default)
-  list    The backups of this stack: age, size, trend, verification [alias: ls]
-  show    One backup: its manifest as text
-  check   For monitoring: is the newest backup of each database recent, there and large enough
+  list    List the backups of a stack: age, size, trend, verification [alias: ls]
+  show    Show the manifest of one backup
+  check   Check that the newest backup of each database is recent, present and large enough
   verify  Check backups: their bytes, their structure, or by restoring them into a throwaway server
   prune   Remove the backups that no rule keeps; shows the plan, `--apply` removes
-  pin     Keep a backup from `backup prune`
-  unpin   Take a pin away
+  pin     Protect a backup from `backup prune`
+  unpin   Remove the pin of a backup
   help    Print this message or the help of the given subcommand(s)
 
 Options:
@@ -275,7 +275,7 @@ Several stacks:
 "#]]);
     page(&stage, &["backup", "list"]).is(str![[r#"
 exit 0
-The backups of this stack: age, size, trend, verification
+List the backups of a stack: age, size, trend, verification
 
 Usage: envctl backup list [OPTIONS]
 
@@ -288,7 +288,7 @@ Options:
 "#]]);
     page(&stage, &["backup", "show"]).is(str![[r#"
 exit 0
-One backup: its manifest as text
+Show the manifest of one backup
 
 Usage: envctl backup show [OPTIONS] [BACKUP]
 
@@ -316,17 +316,17 @@ Options:
 Keep:
       --keep-last <N>               The N newest backups; `all` here and below keeps every one
       --keep-hourly <N>             The newest backup of each of the last N hours that have one
-      --keep-daily <N>              The same for days
-      --keep-weekly <N>             The same for weeks, which begin on Monday
-      --keep-monthly <N>            The same for months
-      --keep-yearly <N>             The same for years
+      --keep-daily <N>              The newest backup of each of the last N days that have one
+      --keep-weekly <N>             The newest backup of each of the last N weeks that have one
+      --keep-monthly <N>            The newest backup of each of the last N months that have one
+      --keep-yearly <N>             The newest backup of each of the last N years that have one
       --keep-within <TIME>          Every backup that is not older than the newest by more than
                                     this: 12h, 14d, 8w, 6mo, 1y
       --keep-within-hourly <TIME>   The newest backup of each hour within this time
-      --keep-within-daily <TIME>    The same for days
-      --keep-within-weekly <TIME>   The same for weeks
-      --keep-within-monthly <TIME>  The same for months
-      --keep-within-yearly <TIME>   The same for years
+      --keep-within-daily <TIME>    The newest backup of each day within this time
+      --keep-within-weekly <TIME>   The newest backup of each week within this time
+      --keep-within-monthly <TIME>  The newest backup of each month within this time
+      --keep-within-yearly <TIME>   The newest backup of each year within this time
       --keep-safety <TIME>          Safety backups that are not older than the newest backup by more
                                     than this
       --time-zone <NAME>            Time zone of hours, days and longer periods: Europe/Berlin
@@ -340,7 +340,7 @@ Several stacks:
 "#]]);
     page(&stage, &["backup", "pin"]).is(str![[r#"
 exit 0
-Keep a backup from `backup prune`
+Protect a backup from `backup prune`
 
 Usage: envctl backup pin [OPTIONS] <BACKUP>
 

@@ -105,6 +105,62 @@ fn one_changed_value_fails_and_is_named() {
     lie("drop view public.named", "", "view named is missing");
 }
 
+/// Settings that change how rows are written, objects that only a superuser may own, and a child table whose columns
+/// change their order when it is restored.
+#[test]
+fn good_backups_of_unusual_databases_pass() {
+    for server in Server::each() {
+        let project = Project::new(server, "unusual");
+        project.sql(CONTENTS);
+        let database = &project.database;
+        project.sql(&format!(
+            "alter database {database} set timezone = 'Europe/Berlin'; \
+             alter database {database} set bytea_output = 'escape'; \
+             create function public.quiet() returns event_trigger language plpgsql as 'begin end'; \
+             create event trigger verify_{database} on ddl_command_end execute function public.quiet(); \
+             create publication verify_{database} for all tables; \
+             create materialized view public.kept as select count(*) from public.users"
+        ));
+        let made = backup(&project, &[]);
+        let run = project.run(&["backup", "verify", made.to_str().unwrap(), "--restore"]).code(0).out();
+        assert!(run.contains("contents"), "{run}");
+        project.sql(
+            "create table public.p (a int); create table public.c (x int) inherits (public.p); \
+             alter table public.p add b int; insert into public.c values (1, 2, 3)",
+        );
+        let made = backup(&project, &[]);
+        let run = project.run(&["backup", "verify", made.to_str().unwrap(), "--restore"]).code(0).out();
+        assert!(
+            run.contains(": restored") && run.contains("public.c has its columns in another order"),
+            "{run}"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_backup_counts_no_more_and_an_altered_manifest_verifies_nothing() {
+    let project = Project::new(Server::shared(15), "damaged");
+    project.sql(CONTENTS);
+    let older = backup(&project, &[]);
+    let newer = backup(&project, &[]);
+    let mut bytes = std::fs::read(&newer).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&newer, &bytes).unwrap();
+    project.run(&["backup", "verify", newer.to_str().unwrap()]).code(8);
+    let (_, manifest) = manifest_of(&newer);
+    assert_eq!(manifest["verified"]["level"], "none");
+    let latest = project.run(&["backup", "show"]).code(0).out();
+    assert!(latest.contains(older.file_name().unwrap().to_str().unwrap()), "{latest}");
+    let (path, _) = manifest_of(&older);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("\"rows\": 500", "\"rows\": 501", 1)).unwrap();
+    project
+        .run(&["backup", "verify", older.to_str().unwrap(), "--quick"])
+        .code(8)
+        .says("was changed after it was written");
+}
+
 #[test]
 fn a_flipped_bit_a_cut_and_a_missing_manifest_fail_at_every_depth() {
     let project = Project::new(Server::shared(15), "flipped");
@@ -180,7 +236,7 @@ fn what_cannot_be_verified_is_neither_passed_nor_failed() {
     project.run(&["backup", "verify", part.to_str().unwrap(), "--restore"]).code(12).says("only a part");
     project.run(&["backup", "verify", part.to_str().unwrap()]).code(0);
     // No memory to start with.
-    let starved = project.run(&["backup", "verify", name, "--restore", "--worker-memory", "6m"]);
+    let starved = project.run(&["backup", "verify", name, "--restore", "--memory", "6m"]);
     starved.code(12);
 }
 
@@ -203,6 +259,7 @@ fn next_takes_the_one_whose_restore_is_the_longest_ago() {
     let answer: Value = serde_json::from_str(&run).unwrap();
     assert_eq!(answer["backups"].as_array().unwrap().len(), 3);
     project.run(&["backup", "verify", "--since", "1h", "--quick"]).code(0);
+    project.run(&["backup", "verify", "--next"]).code(2);
     // One of several that fails is named, and the others are verified all the same.
     std::fs::write(&made[1], "x").unwrap();
     let run = project.run(&["backup", "verify", "--all", "--quick"]).code(8);

@@ -27,7 +27,7 @@ pub(crate) struct BackupCheckArgs {
     /// Fail where the newest verified backup is older
     #[arg(long, value_name = "TIME", default_value = "26h", value_parser = AgeLimit::parse)]
     max_age: AgeLimit,
-    /// Fail where it is smaller: a share of the backup before (80%), or a size (10m)
+    /// Fail where the newest backup is smaller: a share of the one before (80%), or a size (10m)
     #[arg(long, value_name = "SIZE", value_parser = SizeLimit::parse)]
     min_size: Option<SizeLimit>,
     /// Fail where no backup was restored in a test within this time: 7d

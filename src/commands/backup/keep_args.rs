@@ -19,16 +19,16 @@ pub(crate) struct KeepArgs {
     /// The newest backup of each of the last N hours that have one
     #[arg(long, value_name = "N", help_heading = "Keep", value_parser = keep_count)]
     keep_hourly: Option<u32>,
-    /// The same for days
+    /// The newest backup of each of the last N days that have one
     #[arg(long, value_name = "N", help_heading = "Keep", value_parser = keep_count)]
     keep_daily: Option<u32>,
-    /// The same for weeks, which begin on Monday
+    /// The newest backup of each of the last N weeks that have one
     #[arg(long, value_name = "N", help_heading = "Keep", value_parser = keep_count)]
     keep_weekly: Option<u32>,
-    /// The same for months
+    /// The newest backup of each of the last N months that have one
     #[arg(long, value_name = "N", help_heading = "Keep", value_parser = keep_count)]
     keep_monthly: Option<u32>,
-    /// The same for years
+    /// The newest backup of each of the last N years that have one
     #[arg(long, value_name = "N", help_heading = "Keep", value_parser = keep_count)]
     keep_yearly: Option<u32>,
     /// Every backup that is not older than the newest by more than this: 12h, 14d, 8w, 6mo, 1y
@@ -37,16 +37,16 @@ pub(crate) struct KeepArgs {
     /// The newest backup of each hour within this time
     #[arg(long, value_name = "TIME", help_heading = "Keep", value_parser = CalendarDuration::parse)]
     keep_within_hourly: Option<CalendarDuration>,
-    /// The same for days
+    /// The newest backup of each day within this time
     #[arg(long, value_name = "TIME", help_heading = "Keep", value_parser = CalendarDuration::parse)]
     keep_within_daily: Option<CalendarDuration>,
-    /// The same for weeks
+    /// The newest backup of each week within this time
     #[arg(long, value_name = "TIME", help_heading = "Keep", value_parser = CalendarDuration::parse)]
     keep_within_weekly: Option<CalendarDuration>,
-    /// The same for months
+    /// The newest backup of each month within this time
     #[arg(long, value_name = "TIME", help_heading = "Keep", value_parser = CalendarDuration::parse)]
     keep_within_monthly: Option<CalendarDuration>,
-    /// The same for years
+    /// The newest backup of each year within this time
     #[arg(long, value_name = "TIME", help_heading = "Keep", value_parser = CalendarDuration::parse)]
     keep_within_yearly: Option<CalendarDuration>,
     /// Safety backups that are not older than the newest backup by more than this
@@ -93,7 +93,7 @@ impl KeepArgs {
             safety: self.keep_safety.unwrap_or(keep.safety),
         };
         if policy.is_empty() {
-            return Err(error::usage("no rule says which backups to keep: nothing was looked at")
+            return Err(error::usage("cannot prune: no rule says which backups to keep")
                 .hint("give a rule, see what it would remove: `envctl backup prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12`")
                 .note("rules for every run belong into envctl.toml, `[backup.keep]`"));
         }

@@ -37,20 +37,20 @@ pub(crate) struct BackupArgs {
 enum BackupVerb {
     /// Make a backup (the default)
     Create(create::CreateArgs),
-    /// The backups of this stack: age, size, trend, verification
+    /// List the backups of a stack: age, size, trend, verification
     #[command(visible_alias = "ls")]
     List(list::BackupListArgs),
-    /// One backup: its manifest as text
+    /// Show the manifest of one backup
     Show(show::BackupShowArgs),
-    /// For monitoring: is the newest backup of each database recent, there and large enough
+    /// Check that the newest backup of each database is recent, present and large enough
     Check(check::BackupCheckArgs),
     /// Check backups: their bytes, their structure, or by restoring them into a throwaway server
     Verify(verify::VerifyArgs),
     /// Remove the backups that no rule keeps; shows the plan, `--apply` removes
     Prune(Box<prune::BackupPruneArgs>),
-    /// Keep a backup from `backup prune`
+    /// Protect a backup from `backup prune`
     Pin(pin::BackupPinArgs),
-    /// Take a pin away
+    /// Remove the pin of a backup
     Unpin(pin::BackupUnpinArgs),
 }
 

@@ -142,8 +142,8 @@ fn tell_fallen(ctx: &CommandContext, plan: &PrunePlan) {
     // The oldest one: with its rows accepted the later ones are compared with it.
     let Some(oldest) = fallen.next_back() else { return };
     ctx.ui.warn(&format!(
-        "the rows of {} fell by more than half: backups since then push no other out; if the rows are right: \
-         `envctl backup pin {} --accept-rows`",
+        "{} has less than half of the rows of the last good backup; it stays, and no older backup is removed in its \
+         favour; if the rows are right: `envctl backup pin {} --accept-rows`",
         oldest.name,
         shell_word(&oldest.name)
     ));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::codec::Digest;
 use crate::commands::backup::show;
 use crate::commands::context::CommandContext;
 use crate::commands::download::download;
@@ -12,10 +13,12 @@ use crate::commands::find_catalog;
 use crate::commands::transport_args::WayArgs;
 use crate::config::duration;
 use crate::config::store_url::StoreUrl;
+use crate::docker::worker::types::Limits;
 use crate::dump::sql::Rules;
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::fsutil::read_lock::ReadLock;
 use crate::postgres::tools::runner::TransportOptions;
-use crate::repository::authenticity::ManifestKeys;
+use crate::repository::authenticity::{Authenticity, Doubt, ManifestKeys};
 use crate::repository::catalog::{Backup, Catalog};
 use crate::repository::manifest::{Manifest, Verification, VerificationLevel};
 use crate::repository::store::Patience;
@@ -27,7 +30,8 @@ use crate::text::shell_word::quoted;
 use crate::text::units::{counted, duration as in_words};
 use crate::verify::assertions::Assertions;
 use crate::verify::image;
-use crate::verify::restore_test::{Passed, RestoreTest};
+use crate::verify::image::RestoreImage;
+use crate::verify::restore_test::{RestoreTest, RestoreTestResult};
 
 /// Arguments of `backup verify`.
 #[derive(clap::Args, Debug)]
@@ -36,13 +40,13 @@ pub(crate) struct VerifyArgs {
     /// A file, a name from `backup list`, or `latest`
     #[arg(value_name = "BACKUP", conflicts_with_all = ["next", "all", "since"])]
     backup: Option<PathBuf>,
-    /// The one whose verification is the oldest: a nightly job covers all of them
-    #[arg(long, conflicts_with_all = ["all", "since"])]
+    /// The oldest backup without a restore test, else the one whose test is the longest ago
+    #[arg(long, requires = "restore", conflicts_with_all = ["all", "since"])]
     next: bool,
     /// Every backup
     #[arg(long, conflicts_with = "since")]
     all: bool,
-    /// Those of the last so many days or hours: 7d, 12h
+    /// Verify the backups of the last days or hours: 7d, 12h
     #[arg(long, value_name = "TIME", value_parser = duration::parse_days)]
     since: Option<Duration>,
     /// The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
@@ -60,11 +64,15 @@ pub(crate) struct VerifyArgs {
     /// The longest time that the restore may take: 15m
     #[arg(long, value_name = "TIME", requires = "restore", value_parser = duration::parse)]
     rto: Option<Duration>,
-    /// Restore over so many sessions
+    /// Number of sessions that load
     #[arg(short, long, value_name = "N", requires = "restore", value_parser = clap::value_parser!(u8).range(1..=6))]
     jobs: Option<u8>,
-    #[command(flatten)]
-    ways: WayArgs,
+    /// Memory limit of the throwaway server
+    #[arg(long, value_name = "SIZE", requires = "restore", default_value = "2g", value_parser = crate::config::memory)]
+    memory: u64,
+    /// CPU limit of the throwaway server: 1.5; usually half of the processors
+    #[arg(long, value_name = "N", requires = "restore", value_parser = crate::config::cpus)]
+    cpus: Option<f64>,
 }
 
 /// Depth of a verification.
@@ -101,6 +109,8 @@ struct Verifier<'a> {
     depth: Depth,
     keys: ManifestKeys,
     ways: TransportOptions,
+    /// Limits of the throwaway server.
+    limits: Limits,
     assertions: Assertions,
     jobs: Option<u8>,
     rto: Option<Duration>,
@@ -132,7 +142,7 @@ pub(crate) async fn run(args: &VerifyArgs, ctx: &CommandContext) -> Result<()> {
     let failures = failures(&outcomes);
     let answer = VerifyAnswer { depth: verifier.depth, backups: outcomes.into_iter().map(row).collect() };
     ctx.ui.show(&answer, |_| answer.backups.iter().map(line).collect());
-    failures.map_or(Ok(()), Err)
+    failures.map_or(Ok(()), |error| Err(error.answered()))
 }
 
 /// The backups that the arguments mean, the newest first.
@@ -182,14 +192,11 @@ fn select(args: &VerifyArgs, backups: &[Backup], now: jiff::Timestamp) -> Vec<Pa
     if !args.next {
         return wanted.map(|backup| backup.path.clone()).collect();
     }
-    // One that was never restored is older than all that were.
-    let last_restored = |backup: &&Backup| {
-        let verified = backup.manifest.as_ref().ok().map(|manifest| &manifest.verified);
-        let deep = verified.filter(|verified| !args.restore || verified.level >= VerificationLevel::Restored);
-        (deep.map(|verified| verified.at), std::cmp::Reverse(backup.label))
-    };
-    let whole = wanted.filter(|backup| backup.manifest.as_ref().is_ok_and(|manifest| manifest.whole));
-    whole.min_by_key(last_restored).map(|backup| backup.path.clone()).into_iter().collect()
+    let whole = wanted.filter_map(|backup| Some((backup, backup.manifest.as_ref().ok()?)));
+    let whole = whole.filter(|(_, manifest)| manifest.whole);
+    // One that was never tested comes before all that were.
+    let next = whole.min_by_key(|(backup, manifest)| (manifest.verified.tested_at, backup.label));
+    next.map(|(backup, _)| backup.path.clone()).into_iter().collect()
 }
 
 impl<'a> Verifier<'a> {
@@ -207,7 +214,11 @@ impl<'a> Verifier<'a> {
                 _ => Depth::Structure,
             },
             keys: ctx.manifest_keys(&ctx.settings)?,
-            ways: args.ways.ways(ctx, &ctx.settings)?,
+            ways: WayArgs::default().ways(ctx, &ctx.settings)?,
+            limits: Limits {
+                memory: Some(args.memory),
+                cpus: Some(args.cpus.unwrap_or_else(|| (ctx.threads() as f64 / 2.0).max(1.0))),
+            },
             assertions: Assertions { checks: ctx.settings.verify.checks.clone(), scripts: scripts? },
             jobs: args.jobs,
             rto: args.rto.or(ctx.settings.verify.rto),
@@ -218,7 +229,14 @@ impl<'a> Verifier<'a> {
     async fn verify(&self, source: &DumpSource) -> VerifyOutcome {
         let name = source.name();
         let Some(path) = source.path() else { return Err(error::usage("a pipe cannot be verified")) };
-        let (manifest, _) = Manifest::authenticated_of(path, &self.keys)?;
+        // A prune beside it has to leave the file.
+        let _reading = ReadLock::take(path);
+        let (manifest, authenticity) = Manifest::authenticated_of(path, &self.keys)?;
+        if authenticity == Authenticity::Unauthenticated(Doubt::Altered) {
+            return Err(error::integrity(format!("the manifest of {name} was changed after it was written"))
+                .note("nothing that it says about the backup can be trusted")
+                .hint("take another: `envctl backup list`"));
+        }
         let manifest = manifest.ok_or_else(|| {
             error::integrity(format!("{name} has no manifest"))
                 .note("there is nothing to compare it with; it can still be restored")
@@ -226,19 +244,16 @@ impl<'a> Verifier<'a> {
         let operation = self.ctx.operation();
         operation.progress.step(&format!("verifying {name}"));
         let level = manifest.verified.level;
-        let passed = match self.depth {
-            Depth::Quick => {
-                let (file, cancel) = (path.to_owned(), operation.cancel.clone());
-                let stop = cancel.clone();
-                let stored = cancel.blocking(move || stored_sha256(&file, &stop)).await?;
-                manifest.matches(stored, &name)?;
-                return Ok((level, None));
+        let tested = Tested { source, path, manifest: &manifest };
+        let passed = match self.look_into(&tested, authenticity.is_authenticated()).await {
+            Ok(None) if self.depth == Depth::Quick => return Ok((level, None)),
+            Ok(passed) => passed,
+            Err(failed) => {
+                if failed.kind() == ErrorKind::Integrity {
+                    self.record_failure(&tested)?;
+                }
+                return Err(failed);
             }
-            Depth::Structure => {
-                self.read_to_its_end(source, path).await?;
-                None
-            }
-            Depth::Restore => Some(Box::pin(self.restore(source, path, &manifest)).await?),
         };
         let reached = match &passed {
             Some(passed) if passed.by_contents => VerificationLevel::Contents,
@@ -247,14 +262,17 @@ impl<'a> Verifier<'a> {
         };
         let milliseconds = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let restored_in_ms = passed.as_ref().map(|passed| milliseconds(passed.restored_in));
-        let by = Some(operation.actor);
-        let verified = Verification { level: reached, at: self.ctx.now(), by, restored_in_ms };
-        let key = self.ctx.signing_key(&self.ctx.settings)?;
-        if let DumpSource::Copy(_) = source {
-            self.ctx.ui.detail(&format!("{name}: a verification is not recorded in a store"));
-        } else if let Some(why) = Manifest::record(path, verified, key.as_ref(), &self.keys)? {
-            self.ctx.ui.warn(&format!("{name}: the verification is not recorded: {why}"));
-        }
+        let now = self.ctx.now();
+        self.record(&tested, |verified| {
+            let tested_at = restored_in_ms.map(|_| now).or(verified.tested_at);
+            // A lower level says nothing new, and its time would pass for that of the higher one.
+            if reached >= verified.level {
+                let by = Some(operation.actor);
+                *verified = Verification { level: reached, at: now, by, restored_in_ms, tested_at };
+            } else {
+                verified.tested_at = tested_at;
+            }
+        })?;
         if let (Some(rto), Some(passed)) = (self.rto, &passed)
             && passed.restored_in > rto
         {
@@ -266,6 +284,56 @@ impl<'a> Verifier<'a> {
             .note("its contents are verified"));
         }
         Ok((reached.max(level), passed))
+    }
+
+    /// Reads or restores a backup; `trusted` tells that its manifest is authenticated.
+    async fn look_into(&self, tested: &Tested<'_>, trusted: bool) -> Result<Option<RestoreTestResult>> {
+        match self.depth {
+            Depth::Quick => {
+                let stored = self.stored(tested.path).await?;
+                tested.manifest.matches(stored, &tested.source.name())?;
+                Ok(None)
+            }
+            Depth::Structure => self.read_to_its_end(tested.source, tested.path).await.map(|()| None),
+            Depth::Restore => Box::pin(self.restore(tested, trusted)).await.map(Some),
+        }
+    }
+
+    async fn stored(&self, path: &Path) -> Result<Digest> {
+        let (file, cancel) = (path.to_owned(), self.ctx.cancel.clone());
+        let stop = cancel.clone();
+        cancel.blocking(move || stored_sha256(&file, &stop)).await
+    }
+
+    /// Notes a failure in the manifest: damaged bytes verify nothing any more, so that `latest` and `backup prune` no
+    /// longer count the backup.
+    fn record_failure(&self, tested: &Tested<'_>) -> Result<()> {
+        let now = self.ctx.now();
+        let damaged = stored_sha256(tested.path, &self.ctx.cancel)? != tested.manifest.stored_sha256;
+        let restored = self.depth == Depth::Restore;
+        let by = Some(self.ctx.operation().actor);
+        self.record(tested, |verified| {
+            let tested_at = restored.then_some(now).or(verified.tested_at);
+            if damaged {
+                let level = VerificationLevel::None;
+                *verified = Verification { level, at: now, by, restored_in_ms: None, tested_at };
+            }
+            verified.tested_at = tested_at;
+        })
+    }
+
+    /// Changes the verification in the manifest, where that can be done.
+    fn record(&self, tested: &Tested<'_>, change: impl FnOnce(&mut Verification)) -> Result<()> {
+        let name = tested.source.name();
+        if let DumpSource::Copy(_) = tested.source {
+            self.ctx.ui.detail(&format!("{name}: a verification is not recorded in a store"));
+            return Ok(());
+        }
+        let key = self.ctx.signing_key(&self.ctx.settings)?;
+        if let Some(why) = Manifest::record(tested.path, tested.manifest, change, key.as_ref(), &self.keys)? {
+            self.ctx.ui.warn(&format!("{name}: the verification is not recorded: {why}"));
+        }
+        Ok(())
     }
 
     /// Unpacks a backup and scans it, whatever its manifest vouches for.
@@ -301,7 +369,8 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    async fn restore(&self, source: &DumpSource, path: &Path, manifest: &Manifest) -> Result<Passed> {
+    async fn restore(&self, tested: &Tested<'_>, trusted: bool) -> Result<RestoreTestResult> {
+        let Tested { source, path, manifest } = *tested;
         let unverified = |cause: Error| match cause.kind() {
             ErrorKind::Cancelled(_) | ErrorKind::Unverified | ErrorKind::Integrity => cause,
             _ => cause.with_kind(ErrorKind::Unverified).context("could not verify"),
@@ -313,54 +382,72 @@ impl<'a> Verifier<'a> {
         images.dedup();
         let image = image::find(engine, manifest, &images).await.map_err(unverified)?;
         if !is_cluster(path) {
-            return self.restore_one(source, manifest, &image).await;
+            let test = self.restore_test(source, manifest, trusted, &image);
+            return self.run_test(test, &image).await;
         }
         let cancel = self.ctx.operation().cancel;
         let unpacked = unpack(source, None, false, &self.keys, &cancel).await.map_err(unverified)?;
-        let mut sum: Option<Passed> = None;
+        let mut sum: Option<RestoreTestResult> = None;
         for database in &unpacked.databases {
             let manifest = Manifest::of(&database.path)?;
             let manifest =
                 manifest.ok_or_else(|| error::integrity(format!("{} has no manifest", database.name)))?;
-            let one =
-                Box::pin(self.restore_one(&DumpSource::File(database.path.clone()), &manifest, &image)).await;
+            let source = DumpSource::File(database.path.clone());
+            // The team's assertions are about one database, and nothing tells which.
+            let assertions = Assertions::default();
+            let test = RestoreTest { assertions, ..self.restore_test(&source, &manifest, trusted, &image) };
+            let one = Box::pin(self.run_test(test, &image)).await;
             let one = one.map_err(|cause| cause.context(format!("database {}", database.name)))?;
             sum = Some(match sum {
                 None => one,
                 Some(sum) => sum.and(one),
             });
         }
-        sum.ok_or_else(|| error::unverified(format!("{} holds no database", source.name())))
+        let mut sum = sum.ok_or_else(|| error::unverified(format!("{} holds no database", source.name())))?;
+        sum.notes.push("the roles were read and not restored; no assertion was run".to_owned());
+        Ok(sum)
     }
 
-    async fn restore_one(
+    fn restore_test(
         &self,
         source: &DumpSource,
         manifest: &Manifest,
-        image: &image::RestoreImage,
-    ) -> Result<Passed> {
+        trusted: bool,
+        image: &RestoreImage,
+    ) -> RestoreTest {
         const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 30);
-        let test = RestoreTest {
+        RestoreTest {
             operation: self.ctx.operation(),
             source: source.clone(),
             manifest: manifest.clone(),
+            trusted,
             input: self.input(source),
             image: image.name.clone(),
-            limits: self.ways.limits,
+            limits: self.limits,
             threads: self.ctx.threads(),
             jobs: self.jobs,
             ways: self.ways.clone(),
             assertions: self.assertions.clone(),
             stall_limit: self.ctx.settings.timeouts.stall.unwrap_or(FOR_EVER),
-        };
+        }
+    }
+
+    async fn run_test(&self, test: RestoreTest, image: &RestoreImage) -> Result<RestoreTestResult> {
         let mut passed = test.run(&self.ctx.daemon()?.engine).await?;
         passed.notes.extend(image.note.clone());
         Ok(passed)
     }
 }
 
+/// A backup and its manifest, as they were when its verification began.
+struct Tested<'a> {
+    source: &'a DumpSource,
+    path: &'a Path,
+    manifest: &'a Manifest,
+}
+
 /// One outcome of a verification.
-type VerifyOutcome = Result<(VerificationLevel, Option<Passed>)>;
+type VerifyOutcome = Result<(VerificationLevel, Option<RestoreTestResult>)>;
 
 /// The error of several backups, where one failed or could not be verified.
 fn failures(outcomes: &[(String, VerifyOutcome)]) -> Option<Error> {
@@ -405,7 +492,9 @@ fn line(backup: &VerifyRow) -> String {
     let mut text = match (&backup.error, backup.verified) {
         (Some(error), _) => {
             let message = error["message"].as_str().unwrap_or_default();
-            format!("{path}: {}: {}\n", error["code"].as_str().unwrap_or_default(), escape(message))
+            let notes = error["note"].as_str().unwrap_or_default().lines();
+            let notes = notes.fold(String::new(), |text, note| text + &format!("  note: {}\n", escape(note)));
+            format!("{path}: {}: {}\n{notes}", error["code"].as_str().unwrap_or_default(), escape(message))
         }
         (None, level) => format!("{path}: {}", level.unwrap_or_default()),
     };

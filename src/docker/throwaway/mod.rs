@@ -27,7 +27,7 @@ pub(crate) struct Throwaway {
 impl Disposable for Throwaway {}
 
 impl Throwaway {
-    /// Creates and starts one. Do not drop the future: a container that is still being made would stay until the next
+    /// Creates and starts a throwaway container. Do not drop the future: a container that is still being made would stay until the next
     /// run. `private_dirs` is the parent of the private directories of workers.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Throwaway {
         &self.container
     }
 
-    /// Kills it and removes it with its volume.
+    /// Kills the container and removes it with its volume.
     ///
     /// # Errors
     /// Kind `Docker`: the engine refuses; the next run removes the container.

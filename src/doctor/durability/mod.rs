@@ -1,5 +1,5 @@
 //! Durability: whether the data of a database survives the next recreation of its container, the next pull of its image
-//! and the next visitor from the network.
+//! and a connection from the network.
 //!
 //! Promises: one command in the container and one question about its image, side by side, beside the session that is
 //! open; nothing is written; [`judge`] decides from the values alone.

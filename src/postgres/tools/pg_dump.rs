@@ -113,5 +113,10 @@ pub(crate) fn to_stdout(access: &Access, options: &DumpOptions, application: &st
     for (_, value) in spec.env.iter_mut().filter(|(name, _)| name == "PGCLIENTENCODING") {
         access.encoding().unwrap_or("UTF8").clone_into(value);
     }
+    // Settings of the database, the role or the server that pg_dump leaves as they are: with them the same rows are
+    // other bytes, and a restored copy could not be compared.
+    for (_, value) in spec.env.iter_mut().filter(|(name, _)| name == "PGOPTIONS") {
+        value.push_str(" -c timezone=UTC -c bytea_output=hex -c xmlbinary=base64");
+    }
     spec
 }

@@ -31,7 +31,7 @@ impl StoreRight {
     pub(crate) fn step(self) -> &'static str {
         match self {
             Self::Write => "write",
-            Self::KeepExisting => "keep what is there",
+            Self::KeepExisting => "create if absent",
             Self::Parts => "write in parts",
             Self::Read => "read",
             Self::List => "list",
