@@ -31,8 +31,9 @@ start) rm -f "$work/pid"
         --bridge=none --iptables=false --cgroup-parent="$group" "$@" >>"$work/log" 2>&1 & daemon=$! ;;
 kill) containerd=$(cat "$work/exec/containerd/containerd.pid")
     kill -9 "$daemon"; wait "$daemon" 2>/dev/null
-    # It dies with its daemon, and the next one must not take it for alive.
+    # It dies with its daemon, and the next one must not take it for alive: as a zombie it still answers signals.
     while [ -e "/proc/$containerd/exe" ]; do sleep 0.05; done
+    rm -f "$work/exec/containerd/containerd.pid"
     echo killed ;;
 esac; done
 "#;
