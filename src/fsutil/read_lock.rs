@@ -20,6 +20,13 @@ impl ReadLock {
         file.try_lock_shared().ok()?;
         Some(Self { _file: file })
     }
+
+    /// Locks a file for reading, once nobody is alone with it any more; `None` where it cannot be opened or locked.
+    pub(crate) fn wait(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        file.lock_shared().ok()?;
+        Some(Self { _file: file })
+    }
 }
 
 /// The lock of somebody who is alone with a file or a directory.
@@ -58,5 +65,20 @@ mod tests {
         assert!(SoleLock::try_take(home.path()).is_some(), "a directory has a lock of its own");
         drop(sole);
         assert!(ReadLock::take(&home.path().join("missing")).is_none());
+    }
+
+    #[test]
+    fn who_waits_reads_when_the_removal_is_over() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("file");
+        std::fs::write(&path, "x").unwrap();
+        let sole = SoleLock::try_take(&path).unwrap();
+        let (there, waiting) = (path.clone(), path);
+        let reader = std::thread::spawn(move || ReadLock::wait(&waiting).map(|_| there.exists()));
+        assert!(!reader.is_finished());
+        std::fs::remove_file(home.path().join("file")).unwrap();
+        drop(sole);
+        // It may have come too late to open the file; it never sees it beside the removal.
+        assert_ne!(reader.join().unwrap(), Some(true));
     }
 }

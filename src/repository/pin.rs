@@ -68,8 +68,9 @@ pub(crate) fn set(
     accept_rows: bool,
     operation: &Operation,
 ) -> Result<BackupPin> {
-    // A prune that is about to remove the backup looks for a pin under the lock.
-    let _reading = ReadLock::take(backup);
+    // A prune looks for a pin and removes the backup under one lock: either it sees this pin, or the backup is gone by
+    // now, which is told below.
+    let _reading = ReadLock::wait(backup);
     let pin = BackupPin {
         schema: SCHEMA,
         at: Some(operation.started),
