@@ -84,9 +84,9 @@ pub(crate) async fn swap(
 ) -> Result<Vec<String>> {
     let name = plan.operation.application_name(SessionRole::Swap);
     let open = || maintenance_database::outside(container, access, Some(&plan.live), &name);
-    let (mut actor, mut usher) = tokio::try_join!(open(), open())?;
+    let (mut actor, mut terminator) = tokio::try_join!(open(), open())?;
     let place = actor.access().clone();
-    let properties = Properties::read(&mut usher, version, &plan.live).await?;
+    let properties = Properties::read(&mut terminator, version, &plan.live).await?;
     if properties.is_some() != plan.exists {
         let what = if plan.exists { "was dropped" } else { "appeared" };
         return Err(error::refused(format!("database {:?} {what} while it was being restored", plan.live))
@@ -96,10 +96,10 @@ pub(crate) async fn swap(
     let statements = statements(plan, properties.as_ref());
     let mut last = None;
     for _ in 0..TRIES {
-        match attempt(&mut actor, &mut usher, plan, &statements).await {
+        match attempt(&mut actor, &mut terminator, plan, &statements).await {
             Ok(left_out) => {
                 actor.close().await;
-                usher.close().await;
+                terminator.close().await;
                 return Ok(left_out);
             }
             Err(SwapError::AtCommit(cause)) => {
@@ -109,11 +109,11 @@ pub(crate) async fn swap(
             Err(SwapError::Refused(error)) => return Err(error),
         }
     }
-    let who = occupants(&mut usher, &plan.live).await.unwrap_or_default();
+    let who = occupants(&mut terminator, &plan.live).await.unwrap_or_default();
     let error =
         error::busy(format!("database {:?} is still in use: {}", plan.live, last.unwrap_or_default()))
             .note(format!("these sessions do not leave: {who}"));
-    let error = match stay(&mut usher, &plan.live).await.unwrap_or_default() {
+    let error = match stay(&mut terminator, &plan.live).await.unwrap_or_default() {
         0 => error,
         _ => error.hint(may_end(&place.user)),
     };
@@ -163,14 +163,14 @@ fn statements(plan: &SwapPlan, properties: Option<&Properties>) -> Vec<String> {
 
 async fn attempt(
     actor: &mut Session,
-    usher: &mut Session,
+    terminator: &mut Session,
     plan: &SwapPlan,
     statements: &[String],
 ) -> Result<Vec<String>, SwapError> {
     let pid = actor.value("select pg_backend_pid()").await?.unwrap_or_default();
     actor.query("BEGIN").await?;
     actor.query(LIMITS).await?;
-    let left_out = match inside(actor, usher, plan, statements, &pid).await {
+    let left_out = match rename_in_transaction(actor, terminator, plan, statements, &pid).await {
         Ok(left_out) => left_out,
         Err(failure) => {
             // A refused statement leaves the transaction open and aborted.
@@ -184,7 +184,7 @@ async fn attempt(
         Ok(Err(refused)) => Err(refused.into()),
         Err(_) => {
             // Its lock on the database must not stay.
-            let _ = usher.query(&format!("select pg_catalog.pg_terminate_backend({pid})")).await;
+            let _ = terminator.query(&format!("select pg_catalog.pg_terminate_backend({pid})")).await;
             let seconds = COMMIT_LIMIT.as_secs();
             Err(SwapError::AtCommit(error::tool(format!(
                 "PostgreSQL did not end the COMMIT within {seconds} s"
@@ -204,19 +204,19 @@ const LIMITS: &str = "select pg_catalog.set_config('idle_in_transaction_session_
 /// Time that COMMIT may take: no limit of the server's holds there.
 const COMMIT_LIMIT: Duration = Duration::from_mins(1);
 
-async fn inside(
+async fn rename_in_transaction(
     actor: &mut Session,
-    usher: &mut Session,
+    terminator: &mut Session,
     plan: &SwapPlan,
     statements: &[String],
     pid: &str,
 ) -> Result<Vec<String>, SwapError> {
     if plan.exists {
         let rename = format!("ALTER DATABASE {} RENAME TO {}", ident(&plan.live), ident(&plan.kept));
-        alone(actor.query(&rename), usher, &plan.live, pid).await?;
+        alone(actor.query(&rename), terminator, &plan.live, pid).await?;
     }
     let (first, rest) = statements.split_first().expect("there is always the second rename");
-    alone(actor.query(first), usher, &plan.incoming, pid).await?;
+    alone(actor.query(first), terminator, &plan.incoming, pid).await?;
     let (required, copied) = rest.split_at(rest.len().min(REQUIRED - 1));
     for statement in required {
         actor.query(statement).await?;
@@ -268,10 +268,10 @@ fn may_end(role: &str) -> String {
     )
 }
 
-/// Runs a rename while the usher sees everybody else out, once the rename holds the database's lock.
+/// Runs a rename while the terminator ends all other sessions, once the rename holds the database's lock.
 async fn alone<T>(
     rename: impl Future<Output = Result<T, Refusal>>,
-    usher: &mut Session,
+    terminator: &mut Session,
     database: &str,
     pid: &str,
 ) -> Result<T, SwapError> {
@@ -292,7 +292,7 @@ async fn alone<T>(
         tokio::select! {
             biased;
             result = &mut rename => return Ok(result?),
-            () = tokio::time::sleep(Duration::from_millis(20)) => { usher.query(&see_out).await?; }
+            () = tokio::time::sleep(Duration::from_millis(20)) => { terminator.query(&see_out).await?; }
         }
     }
 }

@@ -160,7 +160,7 @@ fn is_read_twice(dump: &OpenDump) -> bool {
     summary.leads_to_databases() || DataOnly::of(&summary, dump.format != Format::Plain).is_some()
 }
 
-/// Does work that reads a pipe. A thread that waits for a pipe is left behind when the command is cancelled.
+/// Does work that reads a pipe. A thread that waits for a pipe ends with the process when the command is cancelled.
 async fn on_a_thread<T: Send + 'static>(
     cancel: &CancelToken,
     work: impl FnOnce() -> Result<T> + Send + 'static,
