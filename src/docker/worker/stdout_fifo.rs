@@ -55,7 +55,10 @@ pub(crate) async fn run(
     let taken = Arc::new(AtomicU64::new(0));
     let (sender, mut read) = oneshot::channel();
     let count = taken.clone();
-    std::thread::spawn(move || sender.send(pour(reader, &blocks, &count)));
+    // The thread may wait in a read for as long as the tool is silent, also after this function has failed. Its sender
+    // is a weak one, so that the receiver of the blocks sees their end when this function returns.
+    let weak = blocks.downgrade();
+    std::thread::spawn(move || sender.send(pour(reader, &weak, &count)));
 
     let mut exec = cancel.run_until_cancelled(worker.start()).await??;
     let mut text = StderrTail::default();
@@ -138,7 +141,7 @@ fn open(path: &Path, side: OFlags) -> io::Result<File> {
 }
 
 /// Reads to the end, in whole blocks. `BrokenPipe`: nobody takes them any more.
-fn pour(mut fifo: File, blocks: &mpsc::Sender<Vec<u8>>, taken: &AtomicU64) -> io::Result<()> {
+fn pour(mut fifo: File, blocks: &mpsc::WeakSender<Vec<u8>>, taken: &AtomicU64) -> io::Result<()> {
     loop {
         let mut block = vec![0; BLOCK];
         let mut len = 0;
@@ -158,7 +161,8 @@ fn pour(mut fifo: File, blocks: &mpsc::Sender<Vec<u8>>, taken: &AtomicU64) -> io
         }
         let whole = len == BLOCK;
         block.truncate(len);
-        if len > 0 && blocks.blocking_send(block).is_err() {
+        let received = len == 0 || blocks.upgrade().is_some_and(|blocks| blocks.blocking_send(block).is_ok());
+        if !received {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if !whole {
@@ -183,7 +187,7 @@ mod tests {
         let (sender, mut receiver) = mpsc::channel(4);
         let taken = Arc::new(AtomicU64::new(0));
         let count = taken.clone();
-        let reading = std::thread::spawn(move || pour(reader, &sender, &count));
+        let reading = std::thread::spawn(move || pour(reader, &sender.downgrade(), &count));
         let writing = std::thread::spawn(move || {
             rustix::fs::fcntl_setfl(&keeper, OFlags::WRONLY).unwrap();
             for _ in 0..700 {
@@ -198,5 +202,22 @@ mod tests {
         reading.join().unwrap().unwrap();
         assert_eq!(blocks, [BLOCK, BLOCK, 700 * 4096 - 2 * BLOCK]);
         assert_eq!(taken.load(Ordering::Relaxed), 700 * 4096);
+    }
+    /// A tool that waits for a lock writes nothing and ends only when somebody lets it go.
+    #[test]
+    fn the_receiver_sees_the_end_while_the_tool_is_silent() {
+        let home = tempfile::tempdir().unwrap();
+        let private_dir = crate::fsutil::private_dir::PrivateDir::make(home.path()).unwrap();
+        let path = private_dir.fifo(FIFO).unwrap();
+        let reader = open(&path, OFlags::RDONLY).unwrap();
+        let silent_tool = open(&path, OFlags::WRONLY).unwrap();
+        rustix::fs::fcntl_setfl(&reader, OFlags::RDONLY).unwrap();
+        let (sender, mut receiver) = mpsc::channel(4);
+        let weak = sender.downgrade();
+        let reading = std::thread::spawn(move || pour(reader, &weak, &AtomicU64::new(0)));
+        drop(sender);
+        assert_eq!(receiver.blocking_recv(), None);
+        drop(silent_tool);
+        reading.join().unwrap().unwrap();
     }
 }
