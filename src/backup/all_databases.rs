@@ -67,7 +67,7 @@ pub(crate) async fn create_all(
 
     let cannot =
         |e: io::Error| error::failed("a directory for the dumps cannot be made beside the backup").because(e);
-    let home = request.ways.disk.as_deref().unwrap_or(&request.ways.private_dirs);
+    let home = request.transport_options.disk.as_deref().unwrap_or(&request.transport_options.private_dirs);
     let private_dir = PrivateDir::make(home).map_err(cannot)?;
     let all = private_dir.directory("all").map_err(cannot)?;
     let mut inner = Vec::new();
@@ -248,12 +248,12 @@ fn tar<W: Write>(
     close(tar).map_err(failed)
 }
 
-/// The way of all that share one, and the ways of each where they do not.
-fn way(inner: &[Created]) -> (String, Option<String>) {
-    let ways = || inner.iter().map(|one| &one.manifest);
-    let by_worker = ways().filter(|manifest| manifest.transport == "worker").count();
+/// Returns the transport that all databases share, else the most used one and the reasons of the others.
+fn shared_transport(inner: &[Created]) -> (String, Option<String>) {
+    let manifests = || inner.iter().map(|one| &one.manifest);
+    let by_worker = manifests().filter(|manifest| manifest.transport == "worker").count();
     let transport = if by_worker > 0 { "worker" } else { "exec" };
-    let why = ways().filter(|manifest| manifest.transport == "exec").filter_map(|manifest| {
+    let why = manifests().filter(|manifest| manifest.transport == "exec").filter_map(|manifest| {
         let why = manifest.transport_reason.as_deref()?;
         Some(if by_worker > 0 { format!("{:?} by exec: {why}", manifest.database) } else { why.to_owned() })
     });
@@ -277,7 +277,7 @@ fn manifest(
         all.dedup();
         all
     };
-    let (transport, transport_reason) = way(inner);
+    let (transport, transport_reason) = shared_transport(inner);
     let databases = inner.iter().map(|Created { path, manifest }| DatabaseEntry {
         name: manifest.database.clone(),
         file: path

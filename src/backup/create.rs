@@ -88,7 +88,7 @@ pub(crate) async fn create(
         // Nothing but a worker writes it.
         Format::Directory => (DumpKind::Files, u64::MAX),
     };
-    let runner = request.ways.choose(&mut session, operation, kind, bytes).await?;
+    let runner = request.transport_options.choose(&mut session, operation, kind, bytes).await?;
     let dumping = DumpRunner {
         runner: &runner,
         access: session.access(),

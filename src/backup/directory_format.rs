@@ -37,7 +37,8 @@ pub(crate) async fn gather(
 ) -> Result<(WrittenBackup, VerifiedExit, TransportUsed)> {
     let Operation { cancel, progress, .. } = &request.operation;
     let seen = |done| progress.on(Event::Bytes { done, total: None });
-    let (end, worker, directory) = dumping.dump_into_directory(request.ways.disk.as_deref(), seen).await?;
+    let (end, worker, directory) =
+        dumping.dump_into_directory(request.transport_options.disk.as_deref(), seen).await?;
     if end.exit_code != 0 {
         return Err(dump_failed(&end, request));
     }

@@ -82,8 +82,8 @@ pub(crate) struct BackupRequest {
     pub(crate) lock_limit: Duration,
     /// Longest silence of the stream before the container is inspected.
     pub(crate) stall_limit: Duration,
-    /// The ways the bytes may take.
-    pub(crate) ways: TransportOptions,
+    /// Transports that may carry the bytes.
+    pub(crate) transport_options: TransportOptions,
     /// Key for the manifest; `None` where there is none, and then the manifest vouches for nothing.
     pub(crate) key: Option<ManifestKey>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::commands::context::CommandContext;
-use crate::docker::forward::{Forward, ForwardMethod, find_way, listen, serve};
+use crate::docker::forward::{Forward, ForwardMethod, find_method, listen, serve};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;
 
@@ -51,10 +51,10 @@ pub(crate) async fn run(args: ForwardArgs, ctx: &CommandContext) -> Result<()> {
     let container = stack.any_container(&args.target)?;
     let Ports { local, port } = args.ports;
     let listener = listen(local).await?;
-    let finding = find_way(&container, port);
-    let way = ctx.cancel.run_until_cancelled(finding).await??;
+    let finding = find_method(&container, port);
+    let method = ctx.cancel.run_until_cancelled(finding).await??;
     let address = listener.local_addr().map_or_else(|_| format!("127.0.0.1:{local}"), |at| at.to_string());
-    let by = match way {
+    let by = match method {
         ForwardMethod::Direct(at) => format!("at {at}"),
         ForwardMethod::Bridge(tool) => {
             format!("by {} in the container, one for each connection", tool.name())
@@ -65,7 +65,7 @@ pub(crate) async fn run(args: ForwardArgs, ctx: &CommandContext) -> Result<()> {
     ctx.ui
         .say(&format!("forwards to port {port} of {}, {}; Ctrl-C ends it", answer.container, answer.method));
     let progress: Arc<dyn Progress> = ctx.ui.progress();
-    let forward = Forward { container, port, way };
+    let forward = Forward { container, port, method };
     match serve(forward, listener, &progress, &ctx.cancel).await {
         // Nobody ends a forward in any other way.
         Err(ended) if ended.kind() == ErrorKind::Cancelled(2) => Ok(()),

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::transport_args::WayArgs;
+use crate::commands::transport_args::TransportArgs;
 use crate::consent::{Guard, Plan};
-use crate::docker::forward::{Forward, ForwardMethod, answers, find_way, listen, serve};
+use crate::docker::forward::{Forward, ForwardMethod, answers, find_method, listen, serve};
 use crate::docker::worker::Unfit;
 use crate::docker::{Container, ContainerInfo};
 use crate::environment::Role;
@@ -83,13 +83,13 @@ pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
     };
     let container = studio.container().clone();
     let served = async {
-        let way = tokio::select! {
-            way = come_up(&container, port) => way,
+        let method = tokio::select! {
+            method = come_up(&container, port) => method,
             why = studio.ended() => return Err(why),
             signal = ctx.cancel.wait() => return Err(crate::cancel::cancelled(signal)),
         };
-        let way = match way {
-            Ok(way) => way,
+        let method = match method {
+            Ok(method) => method,
             // Where it has ended in the meantime its own words say more than ours.
             Err(error) => {
                 return Err(tokio::time::timeout(STDERR_TAIL, studio.ended()).await.unwrap_or(error));
@@ -103,7 +103,7 @@ pub(crate) async fn run(args: StudioArgs, ctx: &CommandContext) -> Result<()> {
         if !args.no_open && !ctx.open(&here) {
             ctx.ui.detail("no browser was opened: there is no display, or no `xdg-open`");
         }
-        let forward = Forward { container: container.clone(), port, way };
+        let forward = Forward { container: container.clone(), port, method };
         tokio::select! {
             result = serve(forward, listener, &progress, &ctx.cancel) => result,
             why = studio.ended() => Err(why),
@@ -200,9 +200,9 @@ async fn beside(
     port: u16,
 ) -> Result<Studio> {
     let (database, operation) = (&found.container, stack.operation());
-    let ways = WayArgs::default().ways(stack, &stack.settings)?;
-    ways.remove_orphans(database, &operation).await?;
-    let workers = ways.workers(database, &operation.id, listens, DumpKind::Files).await;
+    let transport_options = TransportArgs::default().options(stack, &stack.settings)?;
+    transport_options.remove_orphans(database, &operation).await?;
+    let workers = transport_options.workers(database, &operation.id, listens, DumpKind::Files).await;
     let workers =
         workers.map_err(|unfit| error::tool(format!("Studio cannot run beside the database: {unfit}")))?;
     let (host, number) = workers.server().parts();
@@ -215,9 +215,9 @@ async fn come_up(backend: &Container, port: u16) -> Result<ForwardMethod> {
     let begun = Instant::now();
     // Looked for again each time: it may listen on the loopback alone, or on every address.
     loop {
-        let way = find_way(backend, port).await?;
-        if answers(backend, way, port).await {
-            return Ok(way);
+        let method = find_method(backend, port).await?;
+        if answers(backend, method, port).await {
+            return Ok(method);
         }
         if begun.elapsed() > LIMIT {
             return Err(error::tool(format!(

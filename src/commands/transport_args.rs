@@ -8,7 +8,7 @@ use crate::postgres::tools::runner::TransportOptions;
 
 /// Options for the transport of a dump, and for the resources of a worker.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub(crate) struct WayArgs {
+pub(crate) struct TransportArgs {
     /// worker (a container beside the database), exec (through the daemon) or auto
     #[arg(long, value_name = "WAY")]
     transport: Option<String>,
@@ -20,12 +20,12 @@ pub(crate) struct WayArgs {
     worker_cpus: Option<f64>,
 }
 
-impl WayArgs {
+impl TransportArgs {
     /// With the settings behind it.
     ///
     /// # Errors
     /// Kind `Usage`: an unknown word.
-    pub(crate) fn ways(&self, app: &App, settings: &Settings) -> Result<TransportOptions> {
+    pub(crate) fn options(&self, app: &App, settings: &Settings) -> Result<TransportOptions> {
         let usual = &settings.workers;
         Ok(TransportOptions {
             transport: self.transport.as_deref().unwrap_or(&usual.transport).parse()?,

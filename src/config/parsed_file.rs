@@ -177,8 +177,8 @@ impl Walk<'_> {
                 .hint("use `password_file` or `password_command`");
         }
         let error = self.fault(line, &format!("unknown key `{shown}`"));
-        match meant(prefix, name, known) {
-            Some(meant) => error.hint(format!("did you mean `{meant}`?")),
+        match nearest_name(prefix, name, known) {
+            Some(name) => error.hint(format!("did you mean `{name}`?")),
             None => error.note(format!("known here: {}", known.join(", "))),
         }
     }
@@ -190,7 +190,7 @@ impl Walk<'_> {
 }
 
 /// The key that was probably meant: one that is spelt alike, or the same word in another table.
-fn meant(prefix: &[&str], name: &str, known: &[&'static str]) -> Option<String> {
+fn nearest_name(prefix: &[&str], name: &str, known: &[&'static str]) -> Option<String> {
     let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(name, known);
     let alike = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     if likeness(&alike) >= 0.6 {

@@ -94,7 +94,7 @@ fn tables(expected: &[CopyBlock], restored: &[CopyBlock], moved: &BTreeSet<&str>
 }
 
 /// Key of entries that have the same name: they differ by schema, which the manifest does not have.
-type Named<'a> = (&'a str, &'a str);
+type ItemName<'a> = (&'a str, &'a str);
 
 fn entries(expected: &[Entry], restored: &[Entry], whole: bool, found: &mut Comparison) {
     let is_rows = |entry: &&Entry| entry.kind == "TABLE DATA";
@@ -126,8 +126,8 @@ fn holds_data(kind: &str) -> bool {
     kind == "SEQUENCE SET" || kind == "TABLE DATA" || kind.starts_with("BLOB")
 }
 
-fn by_name<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<Named<'a>, Vec<Option<Fingerprint>>> {
-    let mut names: BTreeMap<Named<'a>, Vec<Option<Fingerprint>>> = BTreeMap::new();
+fn by_name<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<ItemName<'a>, Vec<Option<Fingerprint>>> {
+    let mut names: BTreeMap<ItemName<'a>, Vec<Option<Fingerprint>>> = BTreeMap::new();
     for entry in entries {
         names.entry((&entry.kind, &entry.name)).or_default().push(entry.contents);
     }

@@ -44,8 +44,8 @@ pub(crate) struct RestoreOptions {
     pub(crate) threads: usize,
     /// Number of load sessions that was asked for; `None`: as the dump is worth it.
     pub(crate) jobs: Option<u8>,
-    /// The ways the bytes may take.
-    pub(crate) ways: TransportOptions,
+    /// Transports that may carry the bytes.
+    pub(crate) transport_options: TransportOptions,
     /// Longest wait for envctl's own lock.
     pub(crate) lock_limit: Duration,
     /// `--trust`.
@@ -92,7 +92,7 @@ pub(crate) async fn plan(
         ))
         .hint("put it into a database of its own: `--into NAME`"));
     }
-    let mut ways = options.ways.clone();
+    let mut transport_options = options.transport_options.clone();
     let InputOptions { mut rules, command, .. } = asked.clone();
     rules.database = examined.and_then(|examined| examined.taken.clone());
     rules.triggers =
@@ -107,7 +107,7 @@ pub(crate) async fn plan(
     let (shared, detail) = if findings.in_place {
         (None, Some("one session loads it, in one transaction".to_owned()))
     } else {
-        match shared(&input, &rules, jobs, ways.transport, cancel).await? {
+        match shared(&input, &rules, jobs, transport_options.transport, cancel).await? {
             Some(Err(reason)) => {
                 let aside = format!("ignoring -j {jobs}, one session loads it: {reason}");
                 if options.jobs.is_some() {
@@ -121,7 +121,7 @@ pub(crate) async fn plan(
             None => (None, None),
         }
     };
-    ways.disk = source.home()?;
+    transport_options.disk = source.home()?;
     let plan = RestorePlan {
         operation: options.operation.with_new_id(),
         origin: origin(examined, options.operation.started),
@@ -153,7 +153,7 @@ pub(crate) async fn plan(
             .unwrap_or_default(),
         threads: options.threads,
         lock_limit: options.lock_limit,
-        ways,
+        transport_options,
         source: input.source,
         properties: None,
     };

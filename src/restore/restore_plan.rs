@@ -83,8 +83,8 @@ pub(crate) struct RestorePlan {
     pub(crate) threads: usize,
     /// Longest wait for envctl's own lock.
     pub(crate) lock_limit: Duration,
-    /// The ways the bytes may take.
-    pub(crate) ways: TransportOptions,
+    /// Transports that may carry the bytes.
+    pub(crate) transport_options: TransportOptions,
     /// Properties for a database that does not exist, if known.
     /// Otherwise the new database gets the properties of the connected database.
     pub(crate) properties: Option<Properties>,

@@ -230,7 +230,7 @@ async fn beside(
         // What nobody has counted yet (a pipe) may be large.
         _ => plan.bytes.unwrap_or(u64::MAX),
     };
-    let runner = plan.ways.choose(admin, &plan.operation, DumpKind::Files, expected).await?;
+    let runner = plan.transport_options.choose(admin, &plan.operation, DumpKind::Files, expected).await?;
     let loading = cancel.run_until_cancelled(LoadSettings::of(admin)).await??;
     let loaders = LoadRunner::new(runner, &plan.operation, loading);
     let loader = plan.operation.application_name(SessionRole::Load);

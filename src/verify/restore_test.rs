@@ -49,7 +49,7 @@ pub(crate) struct RestoreTest {
     pub(crate) threads: usize,
     /// Number of load sessions; `None`: as the dump is worth it.
     pub(crate) jobs: Option<u8>,
-    pub(crate) ways: TransportOptions,
+    pub(crate) transport_options: TransportOptions,
     pub(crate) assertions: Assertions,
     /// Longest silence of a stream.
     pub(crate) stall_limit: Duration,
@@ -87,7 +87,7 @@ impl RestoreTest {
             .note("it cannot be restored alone; `backup verify` without --restore reads it to its end"));
         }
         progress.step("starting a throwaway server");
-        let home = &self.ways.private_dirs;
+        let home = &self.transport_options.private_dirs;
         let starting = ThrowawayServer::start(engine, &self.operation, &self.image, self.limits, home);
         let server = Box::pin(starting).await.map_err(not_made)?;
         let tested = match cancel.run_until_cancelled(Box::pin(self.run_on(&server))).await {
@@ -152,13 +152,14 @@ impl RestoreTest {
         let reading = examine(&self.source, &self.input, self.threads, progress, cancel);
         let examined = reading.await?;
         // No worker can reach a server without network but by its own loopback.
-        let ways = TransportOptions { transport: Transport::Exec, ..self.ways.clone() };
+        let transport_options =
+            TransportOptions { transport: Transport::Exec, ..self.transport_options.clone() };
         let database = format!("verify_{}", self.operation.id.short());
         let options = RestoreOptions {
             operation: self.operation.clone(),
             threads: self.threads,
             jobs: self.jobs,
-            ways,
+            transport_options,
             lock_limit: Duration::from_secs(5),
             trust: self.input.trust,
             no_backup: true,
@@ -198,8 +199,9 @@ impl RestoreTest {
         };
         let application = self.operation.application_name(SessionRole::Dump);
         let mut session = Session::open(server.container(), access, &application).await?;
-        let ways = TransportOptions { transport: Transport::Exec, ..self.ways.clone() };
-        let runner = ways.choose(&mut session, &self.operation, DumpKind::Stream, 0).await?;
+        let transport_options =
+            TransportOptions { transport: Transport::Exec, ..self.transport_options.clone() };
+        let runner = transport_options.choose(&mut session, &self.operation, DumpKind::Stream, 0).await?;
         session.close().await;
         let dumping = DumpRunner {
             runner: &runner,

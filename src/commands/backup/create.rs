@@ -14,7 +14,7 @@ use crate::commands::connect::ConnectedDatabase;
 use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::find_catalog::{self, in_store};
 use crate::commands::multi_stack::ManyArgs;
-use crate::commands::transport_args::WayArgs;
+use crate::commands::transport_args::TransportArgs;
 use crate::config::Settings;
 use crate::config::store_url::StoreUrl;
 use crate::dump::format::Format;
@@ -65,7 +65,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "PATTERN")]
     exclude_table_data: Vec<String>,
     #[command(flatten)]
-    ways: WayArgs,
+    transport_options: TransportArgs,
     #[command(flatten)]
     pub(crate) many: ManyArgs,
 }
@@ -198,7 +198,7 @@ pub(crate) async fn request(
         }
     }
     let jobs = jobs(args, settings, form.format)?;
-    let mut ways = args.ways.ways(stack, settings)?;
+    let mut transport_options = args.transport_options.options(stack, settings)?;
     match &destination {
         BackupTarget::Stdout if form.format == Format::Directory => {
             return Err(error::usage("the directory format needs a disk while it is dumped")
@@ -209,7 +209,7 @@ pub(crate) async fn request(
                 .hint("leave `--store` out and set `backup.stores`: the file is copied there"));
         }
         BackupTarget::Stdout | BackupTarget::Store(_) => {}
-        BackupTarget::File { path, .. } => ways.disk = Some(atomic_file::home_of(path)?),
+        BackupTarget::File { path, .. } => transport_options.disk = Some(atomic_file::home_of(path)?),
     }
     if destination == BackupTarget::Stdout && stack.ui.options().stdout_is_terminal {
         return Err(error::usage("refusing to write a backup to the terminal")
@@ -254,7 +254,7 @@ pub(crate) async fn request(
         destination,
         lock_limit: settings.timeouts.lock,
         stall_limit: settings.timeouts.stall.unwrap_or(FOR_EVER),
-        ways,
+        transport_options,
         key,
     })
 }

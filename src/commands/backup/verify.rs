@@ -10,7 +10,7 @@ use crate::commands::backup::show;
 use crate::commands::context::CommandContext;
 use crate::commands::download::download;
 use crate::commands::find_catalog;
-use crate::commands::transport_args::WayArgs;
+use crate::commands::transport_args::TransportArgs;
 use crate::config::duration;
 use crate::config::store_url::StoreUrl;
 use crate::docker::worker::types::Limits;
@@ -108,7 +108,7 @@ struct Verifier<'a> {
     ctx: &'a CommandContext,
     depth: Depth,
     keys: ManifestKeys,
-    ways: TransportOptions,
+    transport_options: TransportOptions,
     /// Limits of the throwaway server.
     limits: Limits,
     assertions: Assertions,
@@ -214,7 +214,7 @@ impl<'a> Verifier<'a> {
                 _ => Depth::Structure,
             },
             keys: ctx.manifest_keys(&ctx.settings)?,
-            ways: WayArgs::default().ways(ctx, &ctx.settings)?,
+            transport_options: TransportArgs::default().options(ctx, &ctx.settings)?,
             limits: Limits {
                 memory: Some(args.memory),
                 cpus: Some(args.cpus.unwrap_or_else(|| (ctx.threads() as f64 / 2.0).max(1.0))),
@@ -426,7 +426,7 @@ impl<'a> Verifier<'a> {
             limits: self.limits,
             threads: self.ctx.threads(),
             jobs: self.jobs,
-            ways: self.ways.clone(),
+            transport_options: self.transport_options.clone(),
             assertions: self.assertions.clone(),
             stall_limit: self.ctx.settings.timeouts.stall.unwrap_or(FOR_EVER),
         }

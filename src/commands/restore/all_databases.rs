@@ -118,7 +118,7 @@ impl WholePlan<'_> {
             if let Some(detail) = detail {
                 stack.ui.detail(&detail);
             }
-            plan.ways.disk = source.home()?;
+            plan.transport_options.disk = source.home()?;
             if !plan.exists {
                 let mut properties = properties.clone();
                 if !tablespaces.contains(&properties.tablespace) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::commands::context::StackContext;
 use crate::commands::restore::leave_out::LeaveOutArgs;
-use crate::commands::transport_args::WayArgs;
+use crate::commands::transport_args::TransportArgs;
 use crate::config::store_url::StoreUrl;
 use crate::error;
 use crate::error::Result;
@@ -55,7 +55,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     pub(super) defer_checks: bool,
     #[command(flatten)]
-    pub(super) ways: WayArgs,
+    pub(super) transport_options: TransportArgs,
 }
 
 impl RestoreArgs {
@@ -115,7 +115,7 @@ impl RestoreArgs {
             operation: stack.operation(),
             threads: stack.threads(),
             jobs: self.jobs.or(settings.restore.jobs.and_then(|jobs| u8::try_from(jobs).ok())),
-            ways: self.ways.ways(stack, settings)?,
+            transport_options: self.transport_options.options(stack, settings)?,
             lock_limit: settings.timeouts.lock,
             trust: self.trust,
             no_backup: self.no_backup,

@@ -41,7 +41,7 @@ pub(crate) struct Forward {
     /// Port of the container.
     pub(crate) port: u16,
     /// Route to the port.
-    pub(crate) way: ForwardMethod,
+    pub(crate) method: ForwardMethod,
 }
 
 /// Time limit for a connection to the container's own address. A bridge network on this host answers at once.
@@ -74,7 +74,7 @@ pub(crate) async fn listen(port: u16) -> Result<TcpListener> {
 ///
 /// # Errors
 /// Kind `BridgeTool`: nothing in the image can bridge, or nothing listens on the port.
-pub(crate) async fn find_way(container: &Container, port: u16) -> Result<ForwardMethod> {
+pub(crate) async fn find_method(container: &Container, port: u16) -> Result<ForwardMethod> {
     let local = container.engine().address().starts_with("unix://");
     let addresses = container.addresses.values().filter_map(|text| text.parse::<IpAddr>().ok());
     for address in addresses.filter(|_| local) {
@@ -95,8 +95,8 @@ pub(crate) async fn find_way(container: &Container, port: u16) -> Result<Forward
 }
 
 /// Reports whether something listens on the port at the end of a route.
-pub(crate) async fn answers(container: &Container, way: ForwardMethod, port: u16) -> bool {
-    match way {
+pub(crate) async fn answers(container: &Container, method: ForwardMethod, port: u16) -> bool {
+    match method {
         // It was found by connecting.
         ForwardMethod::Direct(_) => true,
         ForwardMethod::Bridge(tool) => {
@@ -140,7 +140,7 @@ pub(crate) async fn serve(
     };
     drop(listener);
     connections.abort_all();
-    if let ForwardMethod::Bridge(_) = forward.way
+    if let ForwardMethod::Bridge(_) = forward.method
         && let Err(left) = kill_tree::end_marked(&forward.container, None, &value).await
     {
         return Err(ended.hint(left.to_string()));
@@ -154,7 +154,7 @@ fn error_text(error: &Error) -> String {
 
 async fn connect(forward: &Forward, mut socket: TcpStream, value: &str) -> Result<()> {
     let _ = socket.set_nodelay(true);
-    match forward.way {
+    match forward.method {
         ForwardMethod::Direct(address) => {
             let mut there = TcpStream::connect(address).await.map_err(|e| {
                 error::tool(format!("nothing answers on port {} of {}", forward.port, forward.container.name))

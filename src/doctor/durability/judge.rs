@@ -21,17 +21,17 @@ const FIRST_NEW: u32 = 18;
 
 /// Returns the findings about durability; none where all is well.
 pub(crate) fn judge(seen: &DurabilityReport, place: &StackPlace) -> Vec<CheckFinding> {
-    let case = Case { seen, container: &seen.container, place };
+    let judge = Judge { seen, container: &seen.container, place };
     let mut findings = Vec::new();
-    findings.extend(case.storage());
-    findings.extend(case.unused_clusters());
-    findings.extend(case.open_ports());
-    findings.extend(case.password());
-    findings.extend(case.moved_tag().or_else(|| case.floating_tag()));
+    findings.extend(judge.storage());
+    findings.extend(judge.unused_clusters());
+    findings.extend(judge.open_ports());
+    findings.extend(judge.password());
+    findings.extend(judge.moved_tag().or_else(|| judge.floating_tag()));
     if let Some(server) = &seen.server {
-        findings.extend(case.trust(server));
-        findings.extend(server.slots.iter().map(|slot| case.slot(slot, server)));
-        findings.extend(case.checksums(server));
+        findings.extend(judge.trust(server));
+        findings.extend(server.slots.iter().map(|slot| judge.slot(slot, server)));
+        findings.extend(judge.checksums(server));
     }
     findings.into_iter().map(|finding| finding.at(place)).collect()
 }
@@ -60,13 +60,13 @@ enum ShortLived {
     Memory,
 }
 
-struct Case<'a> {
+struct Judge<'a> {
     seen: &'a DurabilityReport,
     container: &'a ContainerInfo,
     place: &'a StackPlace,
 }
 
-impl Case<'_> {
+impl Judge<'_> {
     /// Risk of a later failure in production, good to know elsewhere.
     fn risk(&self, check: &'static str, what: impl Into<String>) -> CheckFinding {
         if self.place.prod { CheckFinding::warning(check, what) } else { CheckFinding::note(check, what) }
