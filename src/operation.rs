@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::random::nonce;
 
 /// Identity of an operation: 32 hex digits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct OperationId(String);
 

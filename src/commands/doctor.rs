@@ -8,12 +8,14 @@ use serde::Serialize;
 
 use crate::app::{App, Daemon};
 use crate::commands::context::{CommandContext, StackContext};
+use crate::commands::find_catalog::Meant;
 use crate::commands::{find_catalog, status};
 use crate::config::Settings;
 use crate::docker::ContainerInfo;
 use crate::docker::exec::subreaper;
-use crate::doctor::backups::DatabaseStorage;
+use crate::doctor::backups::{BackupReport, DatabaseStorage, is_good};
 use crate::doctor::durability::DurabilityReport;
+use crate::doctor::stores::StoreReport;
 use crate::doctor::{self, CheckFinding, Severity, StackPlace};
 use crate::environment::Role;
 use crate::environment::selector::ContainerSelector;
@@ -21,6 +23,7 @@ use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::server_durability::ServerDurability;
 use crate::repository::catalog::Catalog;
 use crate::repository::identity::Identity;
+use crate::repository::store::Patience;
 use crate::text::shell_word::shell_word;
 use crate::text::units::counted;
 use crate::ui::{Checklist, Item, Tone};
@@ -238,13 +241,40 @@ async fn backups(
             let own = own.as_ref().unwrap_or(settings);
             let limit = own.migrations.backup_age;
             seen.about.has_stores = !own.backup.stores.is_empty();
-            doctor::backups::judge(&seen, place, has_database, limit, stack.now())
+            let mut findings = doctor::backups::judge(&seen, place, has_database, limit, stack.now());
+            if has_database {
+                findings.extend(stores(stack, place, own, &seen).await);
+            }
+            findings
         }
         Ok(Err(error)) => {
             vec![CheckFinding::problem("backups", error.full_message()).explained_by(&error).at(place)]
         }
         Err(_) => vec![CheckFinding::problem("backups", late("the backup directory")).at(place)],
     }
+}
+
+/// Looks into every store of the settings.
+async fn stores(
+    stack: &StackContext,
+    place: &StackPlace,
+    settings: &Settings,
+    here: &BackupReport,
+) -> Vec<CheckFinding> {
+    let newest = here.backups.iter().find(|backup| is_good(backup, &here.target));
+    let looking = settings.backup.stores.iter().map(async |url| {
+        let listing = async {
+            let meant = Meant::of(&stack.settings, &stack.environment)?;
+            let store = stack.open_store(settings, url, Patience::Short).await?;
+            meant.in_store(store).listing(&stack.manifest_keys(settings)?).await
+        };
+        let listing = tokio::time::timeout(LIMIT, Box::pin(listing)).await;
+        let listing = listing.unwrap_or_else(|_| Err(error::failed(late("the store"))));
+        StoreReport { url: url.to_string(), listing }
+    });
+    let seen = futures::future::join_all(looking).await;
+    let judge = |seen| doctor::stores::judge(seen, place, (&here.target, newest), stack.now());
+    seen.iter().flat_map(judge).collect()
 }
 
 fn late(what: &str) -> String {

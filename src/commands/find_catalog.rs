@@ -80,6 +80,19 @@ pub(crate) struct Meant {
 }
 
 impl Meant {
+    /// Returns the backups of an environment.
+    ///
+    /// # Errors
+    /// Errors of [`of`].
+    pub(crate) fn of(settings: &Settings, environment: &Environment) -> Result<Self> {
+        Ok(Self {
+            catalog: of(settings, environment)?,
+            stack: environment.stack.clone(),
+            profile: environment.profile.name.clone(),
+            environment: Some(environment.clone()),
+        })
+    }
+
     /// Returns the backups of the same stack and profile in a store.
     pub(crate) fn in_store(&self, store: Arc<dyn Store>) -> RemoteBackups {
         RemoteBackups::new(store, |root| Catalog::new(root, &self.stack, self.profile.as_deref()))
@@ -98,10 +111,7 @@ pub(crate) async fn meant(ctx: &CommandContext) -> Result<Meant> {
         _ => target.rules.stack.as_ref(),
     };
     let (Some(stack), Some(profile)) = (stack, &target.profile) else {
-        let environment = ctx.stack().await?.environment;
-        let catalog = of(settings, &environment)?;
-        let (stack, profile) = (environment.stack.clone(), environment.profile.name.clone());
-        return Ok(Meant { catalog, stack, profile, environment: Some(environment) });
+        return Meant::of(settings, &ctx.stack().await?.environment);
     };
     let meant = |catalog, environment| {
         Ok(Meant { catalog, stack: stack.clone(), profile: Some(profile.clone()), environment })

@@ -1,23 +1,31 @@
 //! `envctl status`: every stack, its containers, databases, migrations and last backup.
 
+use std::sync::Arc;
+
 use futures::StreamExt as _;
 use serde::Serialize;
 
 use crate::app::{App, Daemon};
 use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::find_catalog;
+use crate::commands::find_catalog::Meant;
 use crate::config::Settings;
+use crate::config::store_url::StoreUrl;
 use crate::environment::selector::TargetRequest;
 use crate::environment::{Environment, Inventory, Role};
 use crate::error::{self, Result};
 use crate::postgres::database_info::{DatabaseInfo, PrismaHistory};
 use crate::repository::identity::Identity;
+use crate::repository::store::{Patience, Store};
 use crate::text::units::{age, bytes};
 use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `status`.
 #[derive(clap::Args, Debug)]
-pub(crate) struct StatusArgs {}
+pub(crate) struct StatusArgs {
+    /// The last backups are those in this store: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
+}
 
 #[derive(Serialize)]
 struct StatusAnswer {
@@ -78,11 +86,15 @@ const AT_ONCE: usize = 4;
 
 /// # Errors
 /// Kind `Docker`: the daemon cannot be asked. A database that does not answer is shown as such.
-pub(crate) async fn run(_args: StatusArgs, ctx: &CommandContext) -> Result<()> {
+pub(crate) async fn run(args: StatusArgs, ctx: &CommandContext) -> Result<()> {
     let inventory = ctx.inventory().await?;
+    let store = match &args.store {
+        None => None,
+        Some(url) => Some(ctx.open_store(&ctx.settings, url, Patience::Short).await?),
+    };
     let stacks = wanted(&inventory, &ctx.settings)?.into_iter().map(|environment| ctx.of(environment));
     let looking = futures::stream::iter(stacks.collect::<Result<Vec<_>>>()?)
-        .map(look)
+        .map(|stack| look(stack, store.clone()))
         .buffered(AT_ONCE)
         .collect::<Vec<_>>();
     let stacks = ctx.cancel.run_until_cancelled(looking).await?;
@@ -186,10 +198,23 @@ pub(crate) fn nothing(inventory: &Inventory, daemon: &Daemon) -> String {
     )
 }
 
-async fn look(stack: StackContext) -> EnvironmentRow {
+async fn look(stack: StackContext, store: Option<Arc<dyn Store>>) -> EnvironmentRow {
     let environment = &stack.environment;
     let profile = environment.profile.name.clone();
-    let catalog = find_catalog::of(&stack.settings, environment);
+    let (catalog, remote) = match (Meant::of(&stack.settings, environment), store) {
+        (Ok(meant), Some(store)) => {
+            let backups = meant.in_store(store);
+            let listed = backups.list().await;
+            (Ok(backups.catalog().clone()), Some((backups, listed)))
+        }
+        (meant, _) => (meant.map(|meant| meant.catalog), None),
+    };
+    let latest = |target: &Identity| match (&catalog, &remote) {
+        (Ok(_), Some((backups, Ok(listed)))) => Ok(backups.latest_of(listed, target)?.backup),
+        (Ok(_), Some((_, Err(error)))) => Err(error::failed(error.full_message())),
+        (Ok(catalog), None) => catalog.latest(target),
+        (Err(error), _) => Err(error::usage(error.full_message())),
+    };
     let backup_directory = catalog.as_ref().ok().map(|catalog| catalog.directory().display().to_string());
     let mut databases = Vec::new();
     // The one that ties were broken for is not the only one that is looked at.
@@ -207,10 +232,10 @@ async fn look(stack: StackContext) -> EnvironmentRow {
             database,
             context: Some(stack.daemon.context.clone()),
         });
-        let latest = match (&catalog, target) {
-            (Ok(catalog), Some(target)) => catalog.latest(&target),
-            (Err(error), _) => Err(error::usage(error.full_message())),
-            (Ok(_), None) => continue,
+        let latest = match target {
+            Some(target) => latest(&target),
+            None if catalog.is_ok() => continue,
+            None => latest(&Identity::default()),
         };
         match latest {
             Ok(backup) => {

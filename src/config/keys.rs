@@ -324,6 +324,62 @@ keys! {
         .what("The time zone of the hours, days, weeks, months and years of `backup prune`.")
         .variable("ENVCTL_KEEP_TIME_ZONE").user_wide()
         .example(r#""Europe/Berlin""#);
+    KEEP_UNTIL_COPIED: Switch = key("backup.keep.until_copied", "false")
+        .what("`backup prune` keeps every backup that has no confirmed copy in each store of `backup.stores`.")
+        .variable("ENVCTL_KEEP_UNTIL_COPIED").user_wide()
+        .example("true");
+    STORE_KEEP_LAST: KeepCount = key("backup.keep_in_stores.last", "no rule")
+        .what("How many of the newest backups `backup prune --store` keeps.")
+        .variable("ENVCTL_STORE_KEEP_LAST").user_wide()
+        .example("3");
+    STORE_KEEP_HOURLY: KeepCount = key("backup.keep_in_stores.hourly", "no rule")
+        .what("How many hours with a backup `backup prune --store` keeps the newest of.")
+        .variable("ENVCTL_STORE_KEEP_HOURLY").user_wide()
+        .example("24");
+    STORE_KEEP_DAILY: KeepCount = key("backup.keep_in_stores.daily", "no rule")
+        .what("How many days with a backup `backup prune --store` keeps the newest of.")
+        .variable("ENVCTL_STORE_KEEP_DAILY").user_wide()
+        .example("30");
+    STORE_KEEP_WEEKLY: KeepCount = key("backup.keep_in_stores.weekly", "no rule")
+        .what("How many weeks with a backup `backup prune --store` keeps the newest of.")
+        .variable("ENVCTL_STORE_KEEP_WEEKLY").user_wide()
+        .example("12");
+    STORE_KEEP_MONTHLY: KeepCount = key("backup.keep_in_stores.monthly", "no rule")
+        .what("How many months with a backup `backup prune --store` keeps the newest of.")
+        .variable("ENVCTL_STORE_KEEP_MONTHLY").user_wide()
+        .example("24");
+    STORE_KEEP_YEARLY: KeepCount = key("backup.keep_in_stores.yearly", "no rule")
+        .what("How many years with a backup `backup prune --store` keeps the newest of.")
+        .variable("ENVCTL_STORE_KEEP_YEARLY").user_wide()
+        .example(r#""all""#);
+    STORE_KEEP_WITHIN: CalendarAge = key("backup.keep_in_stores.within", "no rule")
+        .what("The age up to which `backup prune --store` keeps every backup.")
+        .variable("ENVCTL_STORE_KEEP_WITHIN").user_wide()
+        .example(r#""7d""#);
+    STORE_KEEP_WITHIN_HOURLY: CalendarAge = key("backup.keep_in_stores.within_hourly", "no rule")
+        .what("The age up to which `backup prune --store` keeps the newest backup of each hour.")
+        .variable("ENVCTL_STORE_KEEP_WITHIN_HOURLY").user_wide()
+        .example(r#""2d""#);
+    STORE_KEEP_WITHIN_DAILY: CalendarAge = key("backup.keep_in_stores.within_daily", "no rule")
+        .what("The age up to which `backup prune --store` keeps the newest backup of each day.")
+        .variable("ENVCTL_STORE_KEEP_WITHIN_DAILY").user_wide()
+        .example(r#""1mo""#);
+    STORE_KEEP_WITHIN_WEEKLY: CalendarAge = key("backup.keep_in_stores.within_weekly", "no rule")
+        .what("The age up to which `backup prune --store` keeps the newest backup of each week.")
+        .variable("ENVCTL_STORE_KEEP_WITHIN_WEEKLY").user_wide()
+        .example(r#""6mo""#);
+    STORE_KEEP_WITHIN_MONTHLY: CalendarAge = key("backup.keep_in_stores.within_monthly", "no rule")
+        .what("The age up to which `backup prune --store` keeps the newest backup of each month.")
+        .variable("ENVCTL_STORE_KEEP_WITHIN_MONTHLY").user_wide()
+        .example(r#""2y""#);
+    STORE_KEEP_WITHIN_YEARLY: CalendarAge = key("backup.keep_in_stores.within_yearly", "no rule")
+        .what("The age up to which `backup prune --store` keeps the newest backup of each year.")
+        .variable("ENVCTL_STORE_KEEP_WITHIN_YEARLY").user_wide()
+        .example(r#""10y""#);
+    STORE_KEEP_SAFETY: CalendarAge = key("backup.keep_in_stores.safety", "30d")
+        .what("The age up to which `backup prune --store` keeps safety backups; the newest one always stays.")
+        .variable("ENVCTL_STORE_KEEP_SAFETY").user_wide()
+        .example(r#""30d""#);
     _: CommandLine = key("hooks.on_success", "none")
         .what("A command that gets the result of a backup as JSON on stdin: program and arguments, no shell.")
         .user_wide()

@@ -147,6 +147,10 @@ pub(crate) struct BackupSettings {
     /// Patterns of tables whose rows are left out.
     pub(crate) exclude_table_data: Vec<String>,
     pub(crate) keep: KeepSettings,
+    /// Rules for the backups in stores. Their time zone is that of `keep`.
+    pub(crate) keep_in_stores: KeepSettings,
+    /// True where a backup stays until every store has a confirmed copy.
+    pub(crate) keep_until_copied: bool,
     /// Source of the keys that authenticate manifests; `None` is this user's own key.
     pub(crate) manifest_key: Option<SecretSource>,
     /// Address of the pings before and after a backup.
@@ -173,7 +177,7 @@ pub(crate) struct S3Settings {
     pub(crate) path_style: Option<bool>,
 }
 
-/// `[backup.keep]`: the rules of `backup prune`. `None` is no rule.
+/// `[backup.keep]` and `[backup.keep_in_stores]`: the rules of `backup prune`. `None` is no rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeepSettings {
     /// Numbers of backups, hours, days, weeks, months and years.

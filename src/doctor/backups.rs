@@ -103,7 +103,7 @@ pub(crate) fn judge(
 }
 
 /// Of this target, verified, and made because somebody asked for a backup. One of all databases counts too.
-fn is_good(backup: &Backup, target: &Identity) -> bool {
+pub(crate) fn is_good(backup: &Backup, target: &Identity) -> bool {
     backup.manifest.as_ref().is_ok_and(|manifest| {
         manifest.verified.level >= VerificationLevel::Complete
             && manifest.whole

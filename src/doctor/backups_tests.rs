@@ -4,6 +4,7 @@ use super::*;
 use crate::doctor::Severity;
 use crate::repository::manifest::path_for;
 use crate::repository::manifest::tests::sample;
+use crate::repository::name::Label;
 
 const NOW: &str = "2026-01-02T06:00:00Z";
 const DAY: Duration = Duration::from_hours(24);
@@ -17,6 +18,7 @@ fn seen(names: &[&str], change: impl Fn(&mut Manifest)) -> (tempfile::TempDir, C
         let path = catalog.directory().join(name);
         std::fs::write(&path, "0123456789").unwrap();
         let mut manifest = sample();
+        manifest.started = Label::of_file(name).unwrap().timestamp();
         change(&mut manifest);
         std::fs::write(path_for(&path), manifest.to_json()).unwrap();
     }

@@ -11,5 +11,6 @@ pub(crate) mod durability;
 pub(crate) mod engine;
 mod finding;
 pub(crate) mod orphans;
+pub(crate) mod stores;
 
 pub(crate) use finding::{CheckFinding, Severity, StackPlace};

@@ -375,7 +375,10 @@ fn look(file: BackupFile) -> Backup {
         Ok(Some(manifest)) if manifest.stored_bytes != stored_bytes => {
             Err(format!("{stored_bytes} bytes where the manifest says {}", manifest.stored_bytes))
         }
-        Ok(Some(manifest)) => Ok(manifest),
+        Ok(Some(manifest)) => match label.problem(manifest.started) {
+            Some(problem) => Err(problem),
+            None => Ok(manifest),
+        },
         Ok(None) => Err("no manifest".to_owned()),
         Err(error) => Err(error.full_message()),
     };
@@ -410,6 +413,7 @@ mod tests {
             let path = catalog.directory().join(name);
             std::fs::write(&path, "0123456789").unwrap();
             let mut manifest = sample();
+            manifest.started = Label::of_file(name).unwrap().timestamp();
             change(&mut manifest);
             std::fs::write(path_for(&path), manifest.to_json()).unwrap();
         };
@@ -420,9 +424,15 @@ mod tests {
         add("backup_20260105_000000.sql.gz", &|m| m.stored_bytes = 11);
         add("backup_20260107_000000.sql.gz", &|m| m.purpose = Purpose::PreRestore);
         add("backup_20260108_000000.tar", &|m| m.format = super::super::manifest::CLUSTER.into());
+        // That of another moment, under a newer name.
+        add("backup_20260109_000000.sql.gz", &|m| {
+            m.started = Label::of_file("backup_20260101_000000.sql.gz").unwrap().timestamp();
+        });
         std::fs::write(catalog.directory().join("backup_20260106_000000.sql.gz"), "x").unwrap();
         std::fs::write(catalog.directory().join("notes.txt"), "x").unwrap();
-        assert_eq!(catalog.list().unwrap().len(), 8);
+        assert_eq!(catalog.list().unwrap().len(), 9);
+        let put_in_place = catalog.list().unwrap()[0].manifest.clone().unwrap_err();
+        assert_eq!(put_in_place, "its manifest is that of backup_20260101_000000");
         let name = |b: Backup| b.path.file_name().unwrap().to_str().unwrap().to_owned();
         let of = |database: Option<&str>| Identity {
             stack: "acme".into(),
@@ -446,7 +456,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Target);
         assert!(error.message().contains("the backup is of database other, this is none"), "{error}");
         let passed = catalog.passed_over(&catalog.latest(&of(Some("acme"))).unwrap()).unwrap();
-        assert_eq!(passed.len(), 2, "the one without a manifest and the one of another size");
+        assert_eq!(passed.len(), 3, "without a manifest, of another size, of another moment");
     }
 
     #[test]
@@ -458,6 +468,7 @@ mod tests {
             let path = catalog.directory().join(name);
             std::fs::write(&path, "0123456789").unwrap();
             let mut manifest = sample();
+            manifest.started = Label::of_file(name).unwrap().timestamp();
             change(&mut manifest);
             std::fs::write(path_for(&path), manifest.to_json()).unwrap();
         };

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 
 use super::authenticity::ManifestKeys;
-use super::catalog::Catalog;
+use super::catalog::{Backup, Catalog};
 use super::identity::service_of;
 use super::manifest::{Manifest, Purpose, VerificationLevel};
 use super::prune::is_altered;
+use super::remote_backups::RemoteBackup;
 use crate::config::check_limits::{AgeLimit, SizeLimit};
 use crate::error::Result;
 use crate::text::units::{age, bytes, counted};
@@ -195,6 +196,15 @@ pub(crate) struct CheckInput {
     pub(crate) lone_manifests: usize,
 }
 
+/// A backup that was found, before its service is known.
+struct FoundBackup {
+    name: String,
+    path: PathBuf,
+    manifest: Manifest,
+    file_bytes: Option<u64>,
+    altered: bool,
+}
+
 /// Reads the manifests of a catalog and the sizes of its files. Backups of another stack or profile are left out.
 ///
 /// # Errors
@@ -207,14 +217,22 @@ pub(crate) fn read(
 ) -> Result<CheckInput> {
     let listing = catalog.listing()?;
     let mut input = CheckInput { lone_manifests: listing.lone_manifests.len(), ..CheckInput::default() };
-    let mut found: Vec<(String, PathBuf, Manifest, Option<u64>)> = Vec::new();
+    let mut found: Vec<FoundBackup> = Vec::new();
+    let mut add = |name, path: PathBuf, manifest, file_bytes| {
+        let altered = is_altered(&path, keys);
+        found.push(FoundBackup { name, path, manifest, file_bytes, altered });
+    };
     for backup in listing.backups {
         let name = catalog.name_of(&backup);
-        match (backup.manifest, Manifest::of(&backup.path)) {
-            (Ok(manifest), _) | (Err(_), Ok(Some(manifest))) => {
-                found.push((name, backup.path, manifest, Some(backup.stored_bytes)));
-            }
-            (Err(problem), _) => input.unreadable.push((name, problem)),
+        match backup.manifest {
+            Ok(manifest) => add(name, backup.path, manifest, Some(backup.stored_bytes)),
+            Err(problem) => match Manifest::of(&backup.path) {
+                // Of another size than its file.
+                Ok(Some(manifest)) if backup.label.problem(manifest.started).is_none() => {
+                    add(name, backup.path, manifest, Some(backup.stored_bytes));
+                }
+                _ => input.unreadable.push((name, problem)),
+            },
         }
     }
     for manifest in &listing.lone_manifests {
@@ -223,33 +241,65 @@ pub(crate) fn read(
         match Manifest::of(&path) {
             Ok(Some(manifest)) => {
                 let file_bytes = path.metadata().ok().map(|meta| meta.len());
-                found.push((name, path, manifest, file_bytes));
+                add(name, path, manifest, file_bytes);
             }
             Ok(None) => {}
             Err(error) => input.unreadable.push((name, error.full_message())),
         }
     }
-    found.retain(|(_, _, manifest, _)| {
-        let source = &manifest.source;
-        source.stack == stack && source.profile.as_deref().is_none_or(|own| profile.is_none_or(|p| p == own))
-    });
-    let items = found.iter().map(|(name, path, manifest, file_bytes)| {
-        CheckItem::new(name.clone(), path.clone(), manifest, *file_bytes, is_altered(path, keys))
-    });
-    input.items = items.collect();
-    // Manifests of older versions name the container and no service.
-    let services: HashMap<&str, &str> = found
-        .iter()
-        .filter_map(|(_, _, manifest, _)| {
-            Some((manifest.source.container.as_str(), manifest.source.service.as_deref()?))
-        })
-        .collect();
-    for item in &mut input.items {
-        if let Some(service) = services.get(item.service.as_str()) {
-            (*service).clone_into(&mut item.service);
+    input.items = items(found, stack, profile);
+    Ok(input)
+}
+
+/// Takes the manifests and the sizes of the objects of a store that were listed with the keys.
+pub(crate) fn read_store(
+    catalog: &Catalog,
+    listed: Vec<RemoteBackup>,
+    stack: &str,
+    profile: Option<&str>,
+) -> CheckInput {
+    let mut input = CheckInput::default();
+    let mut found = Vec::new();
+    for remote in listed {
+        let name = catalog.name_of(&remote.backup);
+        let (file_bytes, altered) = (remote.dump_bytes(), remote.altered);
+        let Backup { path, label, manifest, .. } = remote.backup;
+        let lone = remote.lone_manifest.filter(|manifest| label.problem(manifest.started).is_none());
+        match (manifest, lone) {
+            (Ok(manifest), _) => found.push(FoundBackup { name, path, manifest, file_bytes, altered }),
+            (Err(_), Some(manifest)) => {
+                input.lone_manifests += usize::from(file_bytes.is_none());
+                found.push(FoundBackup { name, path, manifest: *manifest, file_bytes, altered });
+            }
+            (Err(problem), None) => input.unreadable.push((name, problem)),
         }
     }
-    Ok(input)
+    input.items = items(found, stack, profile);
+    input
+}
+
+fn items(mut found: Vec<FoundBackup>, stack: &str, profile: Option<&str>) -> Vec<CheckItem> {
+    found.retain(|found| {
+        let source = &found.manifest.source;
+        source.stack == stack && source.profile.as_deref().is_none_or(|own| profile.is_none_or(|p| p == own))
+    });
+    // Manifests of older versions name the container and no service.
+    let services: HashMap<String, String> = found
+        .iter()
+        .filter_map(|found| {
+            let source = &found.manifest.source;
+            Some((source.container.clone(), source.service.clone()?))
+        })
+        .collect();
+    let items = found.into_iter().map(|found| {
+        let FoundBackup { name, path, manifest, file_bytes, altered } = found;
+        let mut item = CheckItem::new(name, path, &manifest, file_bytes, altered);
+        if let Some(service) = services.get(&item.service) {
+            service.clone_into(&mut item.service);
+        }
+        item
+    });
+    items.collect()
 }
 
 /// Judges each database that has a backup; `database` restricts it to one. There is always at least one judgment.

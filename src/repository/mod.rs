@@ -14,6 +14,9 @@ pub(crate) mod name;
 pub(crate) mod pin;
 pub(crate) mod prune;
 pub(crate) mod remote_backups;
+pub(crate) mod remote_prune;
+#[cfg(test)]
+mod remote_prune_tests;
 pub(crate) mod retention;
 #[cfg(test)]
 mod retention_tests;

@@ -44,6 +44,12 @@ impl Label {
         self.at.to_zoned(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |zoned| zoned.timestamp())
     }
 
+    /// Tells that a backup under this name was not begun at its moment: one of another time has been put in its place.
+    pub(crate) fn problem(self, started: Timestamp) -> Option<String> {
+        let apart = self.timestamp().as_second() != started.as_second();
+        apart.then(|| format!("its manifest is that of {}", Self::new(started)))
+    }
+
     /// The label of a file of ours; `None` for any other name.
     pub(crate) fn of_file(name: &str) -> Option<Self> {
         Self::split(name).map(|(label, _)| label)

@@ -21,7 +21,7 @@ const SCHEMA: u32 = 1;
 pub(crate) const EXTENSION: &str = ".pin";
 
 /// Larger files are no pins of envctl's.
-const LARGEST: u64 = 1 << 16;
+pub(super) const LARGEST: u64 = 1 << 16;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BackupPin {
@@ -39,6 +39,28 @@ pub(crate) struct BackupPin {
     pub(crate) accept_rows: bool,
 }
 
+impl BackupPin {
+    pub(super) fn new(reason: Option<String>, accept_rows: bool, operation: &Operation) -> Self {
+        Self {
+            schema: SCHEMA,
+            at: Some(operation.started),
+            by: Some(operation.actor.clone()),
+            reason,
+            accept_rows,
+        }
+    }
+
+    /// Returns the text of the pin's file.
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("strings always serialise") + "\n"
+    }
+}
+
+/// Reads the text of a pin; any text pins.
+pub(super) fn parse(text: &[u8]) -> BackupPin {
+    serde_json::from_slice(text).unwrap_or_default()
+}
+
 /// The pin's path for a backup's path.
 pub(crate) fn path_for(backup: &Path) -> PathBuf {
     let mut name = backup.as_os_str().to_owned();
@@ -54,8 +76,8 @@ pub(crate) fn read(backup: &Path) -> Option<BackupPin> {
         other => other.ok(),
     };
     let readable = meta.is_some_and(|meta| meta.is_file() && meta.len() <= LARGEST);
-    let text = readable.then(|| std::fs::read_to_string(&path).ok()).flatten();
-    Some(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    let text = readable.then(|| std::fs::read(&path).ok()).flatten();
+    Some(text.map(|text| parse(&text)).unwrap_or_default())
 }
 
 /// Pins a backup, and replaces an earlier pin of it.
@@ -71,17 +93,10 @@ pub(crate) fn set(
     // A prune looks for a pin and removes the backup under one lock: either it sees this pin, or the backup is gone by
     // now, which is told below.
     let _reading = ReadLock::wait(backup);
-    let pin = BackupPin {
-        schema: SCHEMA,
-        at: Some(operation.started),
-        by: Some(operation.actor.clone()),
-        reason,
-        accept_rows,
-    };
+    let pin = BackupPin::new(reason, accept_rows, operation);
     let path = path_for(backup);
     let mut file = AtomicFile::create(&path, operation.id.short())?;
-    let text = serde_json::to_string_pretty(&pin).expect("strings always serialise") + "\n";
-    file.write_all(text.as_bytes())
+    file.write_all(pin.to_json().as_bytes())
         .map_err(|e| error::failed(format!("cannot write {}", path.display())).because(e))?;
     file.publish(true)?;
     if !backup.exists() {

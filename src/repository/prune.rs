@@ -4,6 +4,7 @@
 //! removed keeps its manifest, is named, and does not stop the others; nothing is written, because a full disk is a
 //! reason to prune.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,23 +17,49 @@ use super::catalog::{Backup, Catalog};
 use super::identity::service_of;
 use super::manifest::{self, Manifest, Purpose, VerificationLevel};
 use super::pin;
+use super::remote_backups::RemoteBackup;
 use super::retention::{
     KeepReason, RetentionDecision, RetentionGroup, RetentionItem, RetentionPolicy, RetentionState,
     VerifiedBackup, decide,
 };
 use crate::cancel::CancelToken;
+use crate::codec::Digest;
+use crate::config::store_url::StoreUrl;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::read_lock::SoleLock;
+use crate::operation::OperationId;
 use crate::text::units::{age, bytes, counted};
 
 /// Facts that decide about the backups of one catalog.
 pub(crate) struct PruneRequest<'a> {
-    pub(crate) catalog: &'a Catalog,
     pub(crate) policy: &'a RetentionPolicy,
     pub(crate) keys: &'a ManifestKeys,
+    /// Stores that have to hold a confirmed copy before a backup of a directory goes.
+    pub(crate) copies: &'a [StoreCopies],
     pub(crate) now: Timestamp,
     pub(crate) zone: &'a TimeZone,
+}
+
+/// Copies that a store has confirmed, by operation: the hash of their bytes.
+pub(crate) type ConfirmedCopies = HashMap<OperationId, Digest>;
+
+/// A store that has to hold a copy of a backup before the backup of a directory goes.
+pub(crate) struct StoreCopies {
+    pub(crate) url: StoreUrl,
+    /// `None` where the store cannot be asked.
+    pub(crate) confirmed: Option<ConfirmedCopies>,
+}
+
+impl StoreCopies {
+    /// Returns the reason why the store has no confirmed copy of a backup.
+    fn missing(&self, manifest: &Manifest) -> Option<String> {
+        let Some(confirmed) = &self.confirmed else {
+            return Some(format!("no copy confirmed in {}", self.url));
+        };
+        let is_there = confirmed.get(&manifest.operation) == Some(&manifest.stored_sha256);
+        (!is_there).then(|| format!("no copy in {}", self.url))
+    }
 }
 
 /// One backup with its decision.
@@ -60,6 +87,8 @@ pub(crate) struct PrunePlan {
 pub(crate) struct PrunedBackups {
     pub(crate) removed: Vec<usize>,
     pub(crate) failed: Vec<(usize, Error)>,
+    /// The bucket keeps versions: what was removed takes its space until a rule of the bucket removes them.
+    pub(crate) versions_kept: bool,
 }
 
 impl PlannedBackupRemoval {
@@ -75,21 +104,48 @@ impl PrunePlan {
     ///
     /// # Errors
     /// The catalog cannot be read.
-    pub(crate) fn new(request: &PruneRequest<'_>) -> Result<Self> {
-        let PruneRequest { catalog, policy, keys, now, zone } = *request;
+    pub(crate) fn new(catalog: &Catalog, request: &PruneRequest<'_>) -> Result<Self> {
         let listing = catalog.listing()?;
-        let items: Vec<RetentionItem> =
-            listing.backups.iter().map(|backup| item(catalog.name_of(backup), backup, keys)).collect();
-        let decisions = decide(&items, policy, now, zone);
-        let backups = listing.backups.into_iter().zip(items).zip(decisions);
-        let backups = backups
-            .map(|((backup, RetentionItem { name, .. }), decision)| PlannedBackupRemoval {
-                name,
-                backup,
-                decision,
-            })
-            .collect();
-        Ok(Self { backups, lone_manifests: listing.lone_manifests, now, _lock: None })
+        let looked_at = listing.backups.into_iter().map(|backup| {
+            let altered = backup.manifest.is_ok() && is_altered(&backup.path, request.keys);
+            let manifest = backup.manifest.as_ref().ok();
+            let missing = manifest.map(|manifest| {
+                request.copies.iter().filter_map(|store| store.missing(manifest)).collect::<Vec<_>>()
+            });
+            let uncopied = missing.filter(|missing| !missing.is_empty()).map(|missing| missing.join(", "));
+            let item = RetentionItem { uncopied, ..item(catalog.name_of(&backup), &backup, altered) };
+            (backup, item)
+        });
+        Ok(Self::decide(looked_at, listing.lone_manifests, request))
+    }
+
+    /// Decides about every backup of a store.
+    pub(crate) fn of_store(catalog: &Catalog, listed: Vec<RemoteBackup>, request: &PruneRequest<'_>) -> Self {
+        let is_lone =
+            |remote: &&RemoteBackup| remote.lone_manifest.is_some() && remote.dump_bytes().is_none();
+        let lone = listed.iter().filter(is_lone).map(|remote| manifest::path_for(&remote.backup.path));
+        let lone = lone.collect();
+        let looked_at = listed.into_iter().map(|remote| {
+            let item = item(catalog.name_of(&remote.backup), &remote.backup, remote.altered);
+            (remote.backup, item)
+        });
+        Self::decide(looked_at, lone, request)
+    }
+
+    fn decide(
+        looked_at: impl Iterator<Item = (Backup, RetentionItem)>,
+        lone_manifests: Vec<PathBuf>,
+        request: &PruneRequest<'_>,
+    ) -> Self {
+        let (backups, items): (Vec<Backup>, Vec<RetentionItem>) = looked_at.unzip();
+        let decisions = decide(&items, request.policy, request.now, request.zone);
+        let planned = backups.into_iter().zip(items).zip(decisions);
+        let planned = planned.map(|((backup, RetentionItem { name, .. }), decision)| PlannedBackupRemoval {
+            name,
+            backup,
+            decision,
+        });
+        Self { backups: planned.collect(), lone_manifests, now: request.now, _lock: None }
     }
 
     /// Takes the lock of the catalog into the plan, to be held until the plan is carried out.
@@ -143,14 +199,14 @@ pub(crate) fn try_lock(catalog: &Catalog) -> Option<SoleLock> {
     SoleLock::try_take(catalog.home())
 }
 
-/// Returns a backup as retention looks at it.
-fn item(name: String, backup: &Backup, keys: &ManifestKeys) -> RetentionItem {
+/// Returns a backup as retention looks at it; `altered` tells that its manifest's MAC does not verify.
+fn item(name: String, backup: &Backup, altered: bool) -> RetentionItem {
     let (at, state) = match &backup.manifest {
         Err(problem) => (backup.label.timestamp(), RetentionState::Untouched(problem.clone())),
         Ok(manifest) if manifest.verified.level < VerificationLevel::Complete => {
             (manifest.started, RetentionState::Untouched("not verified".to_owned()))
         }
-        Ok(manifest) if is_altered(&backup.path, keys) => {
+        Ok(manifest) if altered => {
             let reason = "its manifest was changed after it was written".to_owned();
             (manifest.started, RetentionState::Untouched(reason))
         }
@@ -159,7 +215,7 @@ fn item(name: String, backup: &Backup, keys: &ManifestKeys) -> RetentionItem {
             (manifest.started, RetentionState::Verified(verified(manifest, accepted)))
         }
     };
-    RetentionItem { name, at, pinned: backup.pin.is_some(), state }
+    RetentionItem { name, at, pinned: backup.pin.is_some(), uncopied: None, state }
 }
 
 /// Reports whether the manifest's MAC does not verify with the key that made it: such a manifest could push others out.
@@ -253,7 +309,7 @@ mod tests {
     fn one_backup(home: &Path) -> Backup {
         let catalog = Catalog::new(home, "acme", Some("prod"));
         std::fs::create_dir_all(catalog.directory()).unwrap();
-        let path = catalog.directory().join("backup_20260101_000000.sql.gz");
+        let path = catalog.directory().join("backup_20231114_221320.sql.gz");
         std::fs::write(&path, "0123456789").unwrap();
         std::fs::write(manifest::path_for(&path), sample().to_json()).unwrap();
         catalog.list().unwrap().remove(0)

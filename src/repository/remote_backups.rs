@@ -4,6 +4,7 @@
 //! Promises: the manifest comes last, and only if none is there; a dump without one is no backup. What could not be
 //! confirmed is deleted again.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
+use super::authenticity::{Authenticity, Doubt, ManifestKeys};
 use super::catalog::{Backup, Catalog};
 use super::identity::Identity;
 use super::manifest::{LARGEST, Manifest, path_for};
 use super::name::Label;
+use super::pin;
 use super::store::part_size::part_size;
 use super::store::upload::{self, Upload, UploadTasks, UploadedObject};
 use super::store::{ExistingObject, PutResult, Store, StoredObject, confirm};
@@ -26,13 +29,15 @@ use crate::text::shell_word::shell_word;
 
 /// Manifests that are read at a time.
 const READ_AT_ONCE: usize = 16;
+/// Names of one second that are tried for a dump that is not listed.
+const MOST_NUMBERS: usize = 8;
 /// Time limit for taking back what was not confirmed.
 const TAKE_BACK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Backups of one stack and profile in a store.
 #[derive(Clone)]
 pub(crate) struct RemoteBackups {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     /// Address of the store, as the root of the catalog.
     root: PathBuf,
     catalog: Catalog,
@@ -51,6 +56,31 @@ pub(crate) struct RemoteBackup {
     /// The path is an address: `s3://bucket/shop/prod/backup_….sql.gz`.
     pub(crate) backup: Backup,
     dump: Option<StoredObject>,
+    /// Manifest whose dump is not there or is another; `backup` has the reason then.
+    pub(super) lone_manifest: Option<Box<Manifest>>,
+    /// The manifest's MAC does not verify with the key that made it.
+    pub(super) altered: bool,
+}
+
+/// Everything of one stack and profile in a store.
+#[derive(Debug, Default)]
+pub(crate) struct RemoteListing {
+    /// Every backup, newest first.
+    pub(crate) backups: Vec<RemoteBackup>,
+    /// Dumps without a manifest: of a run that goes on, or that was killed.
+    pub(crate) lone_dumps: Vec<StoredObject>,
+}
+
+impl RemoteBackup {
+    #[cfg(test)]
+    pub(crate) fn of(backup: Backup) -> Self {
+        Self { backup, dump: None, lone_manifest: None, altered: false }
+    }
+
+    /// Returns the size of the dump; `None` where it is not there.
+    pub(crate) fn dump_bytes(&self) -> Option<u64> {
+        self.dump.as_ref().map(|dump| dump.size)
+    }
 }
 
 impl RemoteBackups {
@@ -70,7 +100,7 @@ impl RemoteBackups {
         self.catalog.directory().join(label.file_name(extension))
     }
 
-    fn key(&self, path: &Path) -> Result<String> {
+    pub(super) fn key(&self, path: &Path) -> Result<String> {
         let below = path.strip_prefix(&self.root).ok().and_then(Path::to_str);
         below.map(str::to_owned).ok_or_else(|| {
             error::usage(format!("{} is no backup in {}", path.display(), self.root.display()))
@@ -82,34 +112,50 @@ impl RemoteBackups {
     /// # Errors
     /// Errors of the store.
     pub(crate) async fn list(&self) -> Result<Vec<RemoteBackup>> {
+        Ok(self.listing(&ManifestKeys::default()).await?.backups)
+    }
+
+    /// Every backup, whose manifests are verified with these keys, and what else is there.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub(crate) async fn listing(&self, keys: &ManifestKeys) -> Result<RemoteListing> {
         let home = self.key(self.catalog.home())?;
-        let objects = self.store.list(&home).await?;
-        let manifests = objects.iter().filter_map(|object| {
-            let key = object.key.strip_suffix(".json")?;
+        let objects = Objects::new(self.store.list(&home).await?);
+        let is_near = |key: &str| {
             // Here, or in the directory of a service.
-            let near = key.strip_prefix(&home)?.matches('/').count() <= 2;
+            key.strip_prefix(&home).is_some_and(|below| below.matches('/').count() <= 2)
+        };
+        let manifests = objects.all.iter().filter_map(|object| {
+            let key = object.key.strip_suffix(".json").filter(|key| is_near(key))?;
             let label = Label::of_file(key.rsplit('/').next()?)?;
-            near.then_some((key, label, object.size))
+            Some((key, label, object.size))
         });
         let read = futures::stream::iter(manifests.collect::<Vec<_>>()).map(async |(key, label, size)| {
-            let manifest = self.manifest(key, size).await?;
-            Ok::<_, Error>(self.described(key, label, manifest, &objects))
+            let manifest = self.manifest(key, size, keys).await?;
+            self.described(key, label, manifest, &objects).await
         });
         let mut backups: Vec<_> = read.buffered(READ_AT_ONCE).try_collect().await?;
-        backups.sort_by(|a, b| {
+        backups.sort_by(|a: &RemoteBackup, b: &RemoteBackup| {
             let (a, b) = (&a.backup, &b.backup);
             b.label.cmp(&a.label).then_with(|| b.path.cmp(&a.path))
         });
-        Ok(backups)
+        let described: HashSet<&str> =
+            backups.iter().filter_map(|remote| Some(remote.dump.as_ref()?.key.as_str())).collect();
+        let is_lone = |object: &&StoredObject| {
+            is_dump(&object.key) && is_near(&object.key) && !described.contains(object.key.as_str())
+        };
+        let lone_dumps = objects.all.iter().filter(is_lone).cloned().collect();
+        Ok(RemoteListing { backups, lone_dumps })
     }
 
     /// Reads a manifest; the inner error is the reason why it cannot be trusted.
-    async fn manifest(&self, key: &str, size: u64) -> Result<std::result::Result<Manifest, String>> {
+    async fn manifest(&self, key: &str, size: u64, keys: &ManifestKeys) -> Result<ReadManifest> {
         if size > LARGEST {
             return Ok(Err("too large for a manifest".to_owned()));
         }
         match self.text(key).await {
-            Ok(text) => Ok(Manifest::parse(&text).map_err(|error| error.full_message())),
+            Ok(text) => Ok(Manifest::authenticate(&text, keys).map_err(|error| error.full_message())),
             // Deleted since it was listed, or not text.
             Err(error) if matches!(error.kind(), ErrorKind::Target | ErrorKind::Integrity) => {
                 Ok(Err(error.full_message()))
@@ -118,40 +164,87 @@ impl RemoteBackups {
         }
     }
 
-    async fn text(&self, key: &str) -> Result<String> {
+    pub(super) async fn text(&self, key: &str) -> Result<String> {
         let key = format!("{key}.json");
-        let mut text = Vec::new();
-        let mut bytes = self.store.open(&key, None).await?;
-        while let Some(block) = bytes.next().await {
-            text.extend_from_slice(&block?);
-            if text.len() as u64 > LARGEST {
-                break;
-            }
-        }
-        String::from_utf8(text)
+        String::from_utf8(self.bytes_of(&key, LARGEST).await?)
             .map_err(|_| error::integrity(format!("{}/{key} is no manifest", self.root.display())))
     }
 
-    fn described(
+    /// Reads an object, and stops behind so many bytes.
+    pub(super) async fn bytes_of(&self, key: &str, limit: u64) -> Result<Vec<u8>> {
+        let mut read = Vec::new();
+        let mut bytes = self.store.open(key, None).await?;
+        while let Some(block) = bytes.next().await {
+            read.extend_from_slice(&block?);
+            if read.len() as u64 > limit {
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    async fn described(
         &self,
         key: &str,
         label: Label,
-        manifest: std::result::Result<Manifest, String>,
-        objects: &[StoredObject],
-    ) -> RemoteBackup {
-        let dump = manifest.as_ref().ok().and_then(|manifest| dump_of(key, manifest, objects)).cloned();
-        let manifest = manifest.and_then(|manifest| match &dump {
-            None => Err("its dump is not there".to_owned()),
-            Some(dump) if dump.size != manifest.stored_bytes => {
-                Err(format!("{} bytes where the manifest says {}", dump.size, manifest.stored_bytes))
+        read: ReadManifest,
+        objects: &Objects,
+    ) -> Result<RemoteBackup> {
+        let backup = |stored_bytes, manifest, pin| Backup {
+            path: self.root.join(key),
+            label,
+            stored_bytes,
+            manifest,
+            pin,
+        };
+        let pin = self.pin(key, objects).await?;
+        let (manifest, authenticity) = match read {
+            Ok(read) => read,
+            Err(problem) => {
+                let backup = backup(0, Err(problem), pin);
+                return Ok(RemoteBackup { backup, dump: None, lone_manifest: None, altered: false });
             }
-            Some(_) => Ok(manifest),
-        });
+        };
+        let dump = self.dump_of(key, label, &manifest, objects).await?;
+        let problem = match &dump {
+            None => Some("its dump is not there".to_owned()),
+            Some(dump) if dump.size != manifest.stored_bytes => {
+                Some(format!("{} bytes where the manifest says {}", dump.size, manifest.stored_bytes))
+            }
+            Some(_) => label.problem(manifest.started),
+        };
         let stored_bytes = dump.as_ref().map_or(0, |dump| dump.size);
-        RemoteBackup {
-            backup: Backup { path: self.root.join(key), label, stored_bytes, manifest, pin: None },
-            dump,
+        let altered = authenticity == Authenticity::Unauthenticated(Doubt::Altered);
+        let (manifest, lone_manifest) = match problem {
+            None => (Ok(manifest), None),
+            Some(problem) => (Err(problem), Some(Box::new(manifest))),
+        };
+        Ok(RemoteBackup { backup: backup(stored_bytes, manifest, pin), dump, lone_manifest, altered })
+    }
+
+    /// Finds the dump of a manifest: the object of the same directory that bears the operation's id. A store may list
+    /// late: it is asked for the object itself before the dump counts as missing.
+    pub(super) async fn dump_of(
+        &self,
+        key: &str,
+        label: Label,
+        manifest: &Manifest,
+        objects: &Objects,
+    ) -> Result<Option<StoredObject>> {
+        if let Some(listed) = objects.dump_of(key, manifest) {
+            return Ok(Some(listed.clone()));
         }
+        let (directory, name) = key.rsplit_once('/').unwrap_or(("", key));
+        let Some((_, extension)) = Label::split(name) else { return Ok(None) };
+        // The manifest of the later of two backups in one second has the next name.
+        for number in (1..=label.number).rev().take(MOST_NUMBERS) {
+            let name = Label { number, ..label }.file_name(extension);
+            let key = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+            if let Some(found) = self.store.stat(&dump_key(&key, &manifest.operation)).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Finds a backup by the name that a list shows, or by its address.
@@ -179,10 +272,10 @@ impl RemoteBackups {
             };
             let key = self.key(&place)?;
             let Some(found) = self.store.stat(&format!("{key}.json")).await? else { continue };
-            let manifest = self.manifest(&key, found.size).await?;
+            let manifest = self.manifest(&key, found.size, &ManifestKeys::default()).await?;
             let directory = key.rsplit_once('/').map_or("", |(directory, _)| directory);
-            let objects = self.store.list(directory).await?;
-            return Ok(self.described(&key, label, manifest, &objects));
+            let objects = Objects::new(self.store.list(directory).await?);
+            return self.described(&key, label, manifest, &objects).await;
         }
         Err(missing())
     }
@@ -208,13 +301,6 @@ impl RemoteBackups {
                 _ => hint.to_owned(),
             }
         })
-    }
-
-    fn list_hint(&self) -> String {
-        format!(
-            "list all of them: `envctl backup list --store {}`",
-            shell_word(&self.store.url().to_string())
-        )
     }
 
     /// Reads the text of a backup's manifest.
@@ -302,19 +388,52 @@ impl RemoteBackups {
     }
 }
 
+/// A manifest with its authenticity, or the reason why it cannot be trusted.
+type ReadManifest = std::result::Result<(Manifest, Authenticity), String>;
+
+/// Objects of a listing, found by the ids that their names end in.
+pub(super) struct Objects {
+    all: Vec<StoredObject>,
+    /// Places in `all` of what has the name of a dump, by directory and id.
+    dumps: HashMap<(String, String), usize>,
+    pins: HashSet<String>,
+}
+
+impl Objects {
+    pub(super) fn new(all: Vec<StoredObject>) -> Self {
+        let (mut dumps, mut pins) = (HashMap::new(), HashSet::new());
+        for (place, object) in all.iter().enumerate() {
+            if let Some(pinned) = object.key.strip_suffix(pin::EXTENSION) {
+                pins.insert(pinned.to_owned());
+            } else if let Some((key, id)) = object.key.rsplit_once('.').filter(|_| is_dump(&object.key)) {
+                dumps.insert((directory_of(key).to_owned(), id.to_owned()), place);
+            }
+        }
+        Self { all, dumps, pins }
+    }
+
+    pub(super) fn is_pinned(&self, key: &str) -> bool {
+        self.pins.contains(key)
+    }
+
+    fn dump_of(&self, key: &str, manifest: &Manifest) -> Option<&StoredObject> {
+        let place = (directory_of(key).to_owned(), manifest.operation.to_string());
+        self.dumps.get(&place).map(|place| &self.all[*place])
+    }
+}
+
+fn directory_of(key: &str) -> &str {
+    key.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
 fn dump_key(key: &str, operation: &OperationId) -> String {
     format!("{key}.{operation}")
 }
 
-/// Finds the dump of a manifest: the object of the same directory that bears the operation's id.
-fn dump_of<'a>(key: &str, manifest: &Manifest, objects: &'a [StoredObject]) -> Option<&'a StoredObject> {
-    let expected = dump_key(key, &manifest.operation);
-    let (directory, _) = key.rsplit_once('/').unwrap_or(("", key));
-    let end = format!(".{}", manifest.operation);
-    let beside = |object: &&StoredObject| {
-        object.key.rsplit_once('/').map_or("", |(directory, _)| directory) == directory
-            && object.key.ends_with(&end)
-    };
-    // The manifest of the later of two backups in one second has the next name.
-    objects.iter().find(|object| object.key == expected).or_else(|| objects.iter().find(beside))
+/// Reports whether a key is that of a dump: the name of a backup with the operation's id behind it.
+fn is_dump(key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    name.rsplit_once('.').is_some_and(|(name, id)| {
+        Label::of_file(name).is_some() && !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }

@@ -106,6 +106,8 @@ pub(crate) struct RetentionItem {
     pub(crate) name: String,
     pub(crate) at: Timestamp,
     pub(crate) pinned: bool,
+    /// Reason why it stays until it has its copies in the stores, where the rules want that.
+    pub(crate) uncopied: Option<String>,
     pub(crate) state: RetentionState,
 }
 
@@ -187,6 +189,8 @@ pub(crate) enum KeepReason {
     /// Safety backup, and no other backup counts.
     OnlySafety,
     Untouched(String),
+    /// No rule keeps it, but a store has no confirmed copy.
+    Uncopied(String),
 }
 
 impl fmt::Display for KeepReason {
@@ -208,7 +212,7 @@ impl fmt::Display for KeepReason {
             Self::Safety(duration) => write!(f, "before a restore, within {duration}"),
             Self::NewestSafety => f.write_str("newest before a restore"),
             Self::OnlySafety => f.write_str("before a restore, and no other backup counts"),
-            Self::Untouched(reason) => f.write_str(reason),
+            Self::Untouched(reason) | Self::Uncopied(reason) => f.write_str(reason),
         }
     }
 }
@@ -249,6 +253,9 @@ pub(crate) fn decide(
         if item.pinned {
             kept.keep(at, KeepReason::Pinned);
         }
+        if let Some(reason) = &item.uncopied {
+            kept.keep(at, KeepReason::Uncopied(reason.clone()));
+        }
         match &item.state {
             RetentionState::Untouched(reason) => kept.keep(at, KeepReason::Untouched(reason.clone())),
             RetentionState::Verified(_) if item.at > now => kept.keep(at, KeepReason::Future),
@@ -261,7 +268,11 @@ pub(crate) fn decide(
         members.sort_by(|a, b| (b.item.at, &b.item.name).cmp(&(a.item.at, &a.item.name)));
         Group::new(members).decide(policy, zone, &mut kept, &mut removed);
     }
-    let decisions = kept.reasons.into_iter().zip(removed).map(|(reasons, removed)| {
+    let decisions = kept.reasons.into_iter().zip(removed).map(|(mut reasons, removed)| {
+        // Where a rule keeps it anyhow the missing copy is no reason.
+        if reasons.len() > 1 {
+            reasons.retain(|reason| !matches!(reason, KeepReason::Uncopied(_)));
+        }
         if reasons.is_empty() { RetentionDecision::Remove(removed) } else { RetentionDecision::Keep(reasons) }
     });
     decisions.collect()

@@ -28,7 +28,7 @@ fn backup(rows: u64) -> VerifiedBackup {
 
 fn item(at: Timestamp, backup: VerifiedBackup) -> RetentionItem {
     let name = at.strftime("backup_%Y%m%d_%H%M%S").to_string();
-    RetentionItem { name, at, pinned: false, state: RetentionState::Verified(backup) }
+    RetentionItem { name, at, pinned: false, uncopied: None, state: RetentionState::Verified(backup) }
 }
 
 fn at(text: &str) -> Timestamp {
@@ -299,6 +299,20 @@ fn safety_backups_stay_while_nothing_newer_counts() {
 }
 
 #[test]
+fn a_backup_without_its_copy_stays_for_that_reason_alone() {
+    let night = |day: u8| item(at(&format!("2026-03-0{day}T02:00:00Z")), backup(10));
+    let mut items = vec![night(3), night(2), night(1)];
+    for at in [0, 1] {
+        items[at].uncopied = Some("no copy in s3://b".into());
+    }
+    let decisions = decide(&items, &policy("--keep-last 1"), at("2026-03-04T00:00:00Z"), &zone("UTC"));
+    let reasons: Vec<_> = decisions.iter().map(RetentionDecision::reasons).collect();
+    assert_eq!(reasons[0], ["newest verified", "last 1 of 1"]);
+    assert_eq!(reasons[1], ["no copy in s3://b"]);
+    assert!(decisions[1].is_keep() && !decisions[2].is_keep());
+}
+
+#[test]
 fn a_policy_without_a_rule_is_empty() {
     for options in ["", "--keep-daily 0", "--keep-within 0d --keep-safety 1y"] {
         assert!(policy(options).is_empty(), "{options}");
@@ -328,6 +342,7 @@ fn any_item() -> impl Strategy<Value = RetentionItem> {
         let at = at("2015-11-01T00:00:00Z") + Span::new().hours(hours);
         let mut item = item(at, backup);
         item.pinned = pinned == 0;
+        item.uncopied = (pinned == 1).then(|| "no copy".to_owned());
         if untouched == 0 {
             item.state = RetentionState::Untouched("no manifest".to_owned());
         }
@@ -427,7 +442,8 @@ proptest! {
         let kept = keeps(&items, &policy, &zone);
         let verified = |item: &&RetentionItem| matches!(&item.state, RetentionState::Verified(backup) if !backup.safety);
         for item in &items {
-            let untouchable = item.pinned || item.at > at(SOME_NOW) || !matches!(item.state, RetentionState::Verified(_));
+            let untouchable =
+                item.pinned || item.uncopied.is_some() || item.at > at(SOME_NOW) || !matches!(item.state, RetentionState::Verified(_));
             prop_assert!(!untouchable || kept.contains(&item.name), "{item:?}");
         }
         let present = || items.iter().filter(verified).filter(|item| item.at <= at(SOME_NOW));

@@ -224,8 +224,10 @@ Every stack: containers, health, database version and size, migrations, last bac
 Usage: envctl status [OPTIONS]
 
 Options:
-  -h, --help     Print help
-  -V, --version  Print version
+      --store <URL>  The last backups are those in this store: s3://BUCKET/PREFIX, gs://…, az://…,
+                     file:///DIRECTORY
+  -h, --help         Print help
+  -V, --version      Print version
 
 "#]]);
     page(&stage, &["backup"]).is(str![[r#"
@@ -309,11 +311,15 @@ Remove the backups that no rule keeps; shows the plan, `--apply` removes
 Usage: envctl backup prune [OPTIONS]
 
 Options:
-      --apply    Remove; without it the plan is shown
-  -h, --help     Print help
-  -V, --version  Print version
+      --apply        Remove; without it the plan is shown
+      --store <URL>  The backups in this store, by the rules of `[backup.keep_in_stores]`:
+                     s3://BUCKET/PREFIX, gs://…, az://…
+  -h, --help         Print help
+  -V, --version      Print version
 
 Keep:
+      --keep-until-copied           Every backup that has no confirmed copy in each store of
+                                    `backup.stores`
       --keep-last <N>               The N newest backups; `all` here and below keeps every one
       --keep-hourly <N>             The newest backup of each of the last N hours that have one
       --keep-daily <N>              The newest backup of each of the last N days that have one
@@ -350,6 +356,8 @@ Arguments:
 Options:
       --reason <TEXT>  The reason, for `backup show`
       --accept-rows    Say that its rows are right, although more than half of those before are gone
+      --store <URL>    The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…,
+                       file:///DIRECTORY
   -h, --help           Print help
   -V, --version        Print version
 

@@ -338,8 +338,20 @@ fn ten_thousand_backups_are_listed_and_planned_in_moments() {
             number % 24,
             number % 60
         );
+        let day = format!(
+            "{}-{}-{}T{}:{}:00Z",
+            &night[..4],
+            &night[4..6],
+            &night[6..8],
+            &night[9..11],
+            &night[11..13]
+        );
         fs::write(directory.join(name(&night)), "0123456789").unwrap();
-        fs::write(directory.join(format!("{}.json", name(&night))), &manifest).unwrap();
+        fs::write(
+            directory.join(format!("{}.json", name(&night))),
+            manifest.replace("2026-01-01T02:00:00Z", &day),
+        )
+        .unwrap();
     }
     for verb in [&["backup", "list", "--json"][..], &["backup", "prune", "--keep-daily", "7", "--json"]] {
         let started = Instant::now();
@@ -349,4 +361,118 @@ fn ten_thousand_backups_are_listed_and_planned_in_moments() {
         // A debug build on a loaded machine: the bound of a release build is a second.
         assert!(took < Duration::from_secs(20), "{verb:?}: {took:?}");
     }
+}
+
+/// The rules, pins and judgments of backups in a store.
+#[test]
+fn a_store_is_pruned_by_rules_of_its_own() {
+    let (stage, directory) = dev();
+    let store = stage.path("store");
+    let url = format!("file://{}", store.display());
+    let home = store.join("acme").join("dev");
+    fs::create_dir_all(&home).unwrap();
+    let upload = |night: &str| {
+        let path = directory.join(name(night));
+        let manifest = fs::read_to_string(beside(&path, ".json")).unwrap();
+        let operation =
+            serde_json::from_str::<Value>(&manifest).unwrap()["operation"].as_str().unwrap().to_owned();
+        fs::copy(&path, home.join(format!("{}.{operation}", name(night)))).unwrap();
+        fs::write(home.join(format!("{}.json", name(night))), manifest).unwrap();
+    };
+    for night in &NIGHTS[..4] {
+        upload(night);
+    }
+    let in_store = || {
+        let files =
+            fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> =
+            files.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect();
+        names.sort();
+        names
+    };
+    // The rules of directories would empty a store.
+    stage.write(".config/envctl/config.toml", "[backup.keep]\nlast = 1\n");
+    let ran = stage.run(["backup", "prune", "--store", &url, "--apply", "--yes"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.err());
+    assert!(ran.err().contains("[backup.keep_in_stores]"), "{}", ran.err());
+    let rules = "[backup.keep]\nlast = 1\n[backup.keep_in_stores]\nlast = 3\n";
+    stage.write(".config/envctl/config.toml", rules);
+    let ran = stage.run(["backup", "prune", "--store", &url]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    assert!(ran.err().contains("would remove 1 of 4 backups"), "{}", ran.err());
+    assert!(
+        ran.err().contains(&format!("`envctl backup prune --store {url} --apply --dev`")),
+        "{}",
+        ran.err()
+    );
+    assert_eq!(in_store().len(), 4);
+
+    let pin = stage.run(["backup", "pin", &name(NIGHTS[0]), "--store", &url, "--reason", "audit"]);
+    assert_eq!(pin.code, Some(0), "{}", pin.err());
+    assert!(pin.out().contains(&url), "{}", pin.out());
+    let shown = stage.run(["backup", "show", &name(NIGHTS[0]), "--store", &url]);
+    assert!(shown.out().contains("audit"), "{}", shown.out());
+    let prune = ["backup", "prune", "--store", &url, "--apply", "--yes", "--keep-last", "2"];
+    let ran = stage.run(prune);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    assert_eq!(in_store(), named(&[NIGHTS[0], NIGHTS[2], NIGHTS[3]]));
+    assert_eq!(pairs(&directory), named(&NIGHTS), "the directory has its own rules");
+    let unpin = stage.run(["backup", "unpin", &name(NIGHTS[0]), "--store", &url]);
+    assert_eq!(unpin.code, Some(0), "{}", unpin.err());
+    let ran = stage.run(["backup", "prune", "--all-stacks", "--dev", "--store", &url, "--apply", "--yes"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    assert_eq!(in_store(), named(&[NIGHTS[0], NIGHTS[2], NIGHTS[3]]), "last = 3");
+    assert_eq!(stage.run(prune).code, Some(0));
+    assert_eq!(in_store(), named(&NIGHTS[2..4]));
+    let files = fs::read_dir(&home).unwrap().count();
+    assert_eq!(files, 4, "dumps, manifests and nothing else");
+
+    let status = answer(&stage.run(["status", "--store", &url, "--json"]));
+    let last = status["stacks"][0]["last_backup"]["path"].as_str().unwrap().to_owned();
+    assert_eq!(last, format!("{url}/acme/dev/{}", name(NIGHTS[3])));
+    let check = |more: &[&str]| stage.run([&["backup", "check", "--store", &url], more].concat());
+    let ran = check(&["--max-age", "3000d"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out(), ran.err());
+    let ran = check(&["--max-age", "1d"]);
+    assert_eq!(ran.code, Some(8), "{}", ran.err());
+    assert!(ran.out().contains(&format!("envctl backup --store {url} -s acme --dev")), "{}", ran.out());
+    let dump = fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().path());
+    let newest = dump.filter(|path| path.extension().is_some_and(|e| e != "json")).max().unwrap();
+    fs::remove_file(newest).unwrap();
+    let ran = check(&["--max-age", "3000d", "--json"]);
+    assert_eq!(ran.code, Some(8), "{}", ran.err());
+    assert_eq!(answer(&ran)["targets"][0]["problems"][0]["code"], "missing", "{}", ran.out());
+    let ran = stage.run(["backup", "prune", "--store", &url, "--keep-last", "1"]);
+    assert!(ran.err().contains("describes a backup that is not there"), "{}", ran.err());
+}
+
+#[test]
+fn a_backup_stays_until_each_store_has_its_copy() {
+    let (stage, directory) = dev();
+    let store = stage.path("store");
+    let prune = ["backup", "prune", "--keep-last", "1", "--apply", "--yes"];
+    let rules = "[backup.keep]\nuntil_copied = true\n";
+    stage.write(".config/envctl/config.toml", rules);
+    let ran = stage.run(prune);
+    assert_eq!(ran.code, Some(2), "{}", ran.err());
+    assert!(ran.err().contains("backup.stores"), "{}", ran.err());
+    stage.write(
+        ".config/envctl/config.toml",
+        &format!("[backup]\nstores = ['file://{}']\n{rules}", store.display()),
+    );
+    let ran = stage.run(["backup", "-q"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    let ran = stage.run(["backup", "-q"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    let ran = stage.run(prune);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    assert!(ran.out().contains("no copy in file://"), "{}", ran.out());
+    assert_eq!(pairs(&directory).len(), NIGHTS.len() + 1, "the one of the two that has a copy is gone");
+    // A store that cannot be asked vouches for nothing.
+    fs::remove_dir_all(&store).unwrap();
+    fs::write(&store, "a file").unwrap();
+    let ran = stage.run(["backup", "prune", "--keep-last", "1", "--keep-until-copied", "--apply", "--yes"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    assert!(ran.out().contains("no copy confirmed in file://"), "{}", ran.out());
+    assert_eq!(pairs(&directory).len(), NIGHTS.len() + 1);
 }

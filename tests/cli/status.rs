@@ -175,6 +175,14 @@ fn aged(stage: &Stage) {
         let name = path.file_name().unwrap().to_str().unwrap();
         let end = name.find('.').unwrap();
         let label = then.strftime("backup_%Y%m%d_%H%M%S");
-        std::fs::rename(&path, path.with_file_name(format!("{label}{}", &name[end..]))).unwrap();
+        let aged = path.with_file_name(format!("{label}{}", &name[end..]));
+        std::fs::rename(&path, &aged).unwrap();
+        if aged.extension().is_some_and(|end| end == "json") {
+            let text = std::fs::read_to_string(&aged).unwrap();
+            let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+            manifest["started"] = then.to_string().into();
+            manifest.as_object_mut().unwrap().remove("mac");
+            std::fs::write(&aged, manifest.to_string()).unwrap();
+        }
     }
 }

@@ -34,6 +34,7 @@ mod restore_target;
 mod second_daemon;
 mod stores;
 mod stores_faults;
+mod stores_prune;
 mod terminal;
 mod waits;
 mod words;

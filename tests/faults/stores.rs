@@ -22,12 +22,16 @@ const SECRET: &str = "hidden-secret-of-the-store";
 
 impl Place {
     pub(crate) fn s3(endpoint: &str) -> Self {
+        Self::s3_bucket(endpoint, &new_bucket())
+    }
+
+    pub(crate) fn s3_bucket(endpoint: &str, bucket: &str) -> Self {
         let variables = vec![
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
             ("AWS_ENDPOINT_URL", endpoint.to_owned()),
         ];
-        Self { url: format!("s3://{}/some/backups", new_bucket()), variables }
+        Self { url: format!("s3://{bucket}/some/backups"), variables }
     }
 
     /// Google's store, as far as an S3 server behind a proxy can stand for it.

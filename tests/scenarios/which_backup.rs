@@ -151,13 +151,14 @@ fn two_database_services_have_their_own_backups_and_are_asked_each() {
     assert_eq!(row["database"], Value::Null, "there is no only one");
 
     // As an older version wrote them: one directory, no service, no MAC.
-    for (file, name) in files.iter().zip(["backup_20200101_000000.sql.gz", "backup_20200102_000000.sql.gz"]) {
-        let old = project.backup_dir().join(name);
+    for (file, day) in files.iter().zip(["01", "02"]) {
+        let old = project.backup_dir().join(format!("backup_202001{day}_000000.sql.gz"));
         std::fs::rename(file, &old).unwrap();
         let text = std::fs::read_to_string(format!("{file}.json")).unwrap();
         let mut manifest: Value = serde_json::from_str(&text).unwrap();
         manifest.as_object_mut().unwrap().remove("mac");
         manifest["source"].as_object_mut().unwrap().remove("service");
+        manifest["started"] = format!("2020-01-{day}T00:00:00Z").into();
         std::fs::write(format!("{}.json", old.display()), manifest.to_string()).unwrap();
         std::fs::remove_file(format!("{file}.json")).unwrap();
     }

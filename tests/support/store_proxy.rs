@@ -77,6 +77,11 @@ impl StoreProxy {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Replaces the rules.
+    pub fn set(&self, rules: Vec<StoreRule>) {
+        *self.rules.lock().unwrap() = rules;
+    }
+
     /// Heads of the requests so far.
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()

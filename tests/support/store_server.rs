@@ -77,14 +77,29 @@ pub fn new_bucket() -> String {
     bucket
 }
 
+/// Makes a bucket whose objects can be locked, and gives its name.
+pub fn new_bucket_with_locks() -> String {
+    let bucket = new_name();
+    let lock = "x-amz-bucket-object-lock-enabled: true\r\n";
+    let (status, _) = s3_request_with("PUT", &format!("/{bucket}"), lock, "");
+    assert_eq!(status, 200);
+    bucket
+}
+
 /// Asks the S3 server past envctl; it checks no signatures.
 pub fn s3_request(method: &str, path: &str) -> (u16, String) {
+    s3_request_with(method, path, "", "")
+}
+
+/// Asks the S3 server past envctl, with more headers and a body.
+pub fn s3_request_with(method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", s3_port())).unwrap();
     let authorization = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request";
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\
-         Authorization: {authorization}\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\nConnection: close\r\n\
+         {headers}Authorization: {authorization}\r\n\r\n{body}",
+        body.len()
     )
     .unwrap();
     let mut answer = Vec::new();

@@ -10,14 +10,17 @@ use serde::Serialize;
 use super::check_metrics;
 use super::check_target::{CheckOwner, CheckTarget, item, target};
 use crate::commands::context::CommandContext;
-use crate::commands::find_catalog;
+use crate::commands::find_catalog::{self, Meant};
 use crate::config::Settings;
 use crate::config::check_limits::{AgeLimit, SizeLimit};
 use crate::config::origin::Origin;
+use crate::config::store_url::StoreUrl;
 use crate::error::{self, Result};
 use crate::repository::authenticity::ManifestKeys;
 use crate::repository::catalog::Catalog;
-use crate::repository::check::{CheckLimits, judge, newer_unreadable, read};
+use crate::repository::check::{CheckInput, CheckLimits, judge, newer_unreadable, read, read_store};
+use crate::repository::remote_backups::RemoteBackups;
+use crate::repository::store::Patience;
 use crate::text::units::counted;
 use crate::ui::Checklist;
 
@@ -33,6 +36,9 @@ pub(crate) struct BackupCheckArgs {
     /// Fail where no backup was restored in a test within this time: 7d
     #[arg(long, value_name = "TIME", value_parser = AgeLimit::parse)]
     verified_within: Option<AgeLimit>,
+    /// Judge the backups in this store: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
+    #[arg(long, value_name = "URL", conflicts_with = "verified_within")]
+    store: Option<StoreUrl>,
     /// Print metrics for node_exporter's textfile collector
     #[arg(long)]
     prometheus: bool,
@@ -53,6 +59,8 @@ struct CheckAnswer<'a> {
 /// Place of the backups of one stack and profile.
 struct CheckPlace {
     catalog: Catalog,
+    /// Backups in a store, in place of the catalog's directory.
+    remote: Option<RemoteBackups>,
     owner: CheckOwner,
     keys: ManifestKeys,
     /// The one database that is meant.
@@ -74,7 +82,7 @@ pub(crate) async fn run(args: &BackupCheckArgs, ctx: &CommandContext) -> Result<
         verified_within: args.verified_within.clone(),
     };
     let mut targets = Vec::new();
-    for place in places(ctx).await? {
+    for place in places(args, ctx).await? {
         targets.extend(check(ctx, place, &limits).await?);
     }
     let now = ctx.now();
@@ -97,56 +105,68 @@ pub(crate) async fn run(args: &BackupCheckArgs, ctx: &CommandContext) -> Result<
 }
 
 /// Finds the backups that are meant: those of one stack, or of each of several.
-async fn places(ctx: &CommandContext) -> Result<Vec<CheckPlace>> {
+async fn places(args: &BackupCheckArgs, ctx: &CommandContext) -> Result<Vec<CheckPlace>> {
     if !ctx.settings.target.names_several() {
         let meant = find_catalog::meant(ctx).await?;
         let own =
             meant.environment.as_ref().map(|environment| ctx.settings.for_stack(environment)).transpose()?;
         let settings = own.as_ref().unwrap_or(&ctx.settings);
-        return Ok(vec![place(ctx, settings, meant.catalog, meant.stack, meant.profile)?]);
+        return Ok(vec![place(args, ctx, settings, meant).await?]);
     }
     let mut places: Vec<CheckPlace> = Vec::new();
     for environment in ctx.inventory().await?.environments(&ctx.settings.target)? {
         let settings = ctx.settings.for_stack(&environment)?;
-        let catalog = find_catalog::of(&ctx.settings, &environment)?;
-        if !places.iter().any(|known| known.catalog.home() == catalog.home()) {
-            places.push(place(ctx, &settings, catalog, environment.stack, environment.profile.name)?);
+        let place = place(args, ctx, &settings, Meant::of(&ctx.settings, &environment)?).await?;
+        if !places.iter().any(|known| known.catalog.home() == place.catalog.home()) {
+            places.push(place);
         }
     }
     Ok(places)
 }
 
-fn place(
+async fn place(
+    args: &BackupCheckArgs,
     ctx: &CommandContext,
     settings: &Settings,
-    catalog: Catalog,
-    stack: String,
-    profile: Option<String>,
+    meant: Meant,
 ) -> Result<CheckPlace> {
     // A file names the database of the stack; its backups of other databases are checked all the same.
     let typed = matches!(ctx.settings.origin("database.name"), Origin::Flag { .. } | Origin::Env { .. });
-    let database = ctx.settings.database(profile.as_deref()).name.clone().filter(|_| typed);
-    let owner = CheckOwner { stack, profile, directory: catalog.home().display().to_string() };
-    Ok(CheckPlace { catalog, owner, keys: ctx.manifest_keys(settings)?, database })
+    let database = ctx.settings.database(meant.profile.as_deref()).name.clone().filter(|_| typed);
+    let remote = match &args.store {
+        None => None,
+        Some(url) => Some(meant.in_store(ctx.open_store(settings, url, Patience::Short).await?)),
+    };
+    let catalog = remote.as_ref().map_or(meant.catalog, |remote| remote.catalog().clone());
+    let directory = catalog.home().display().to_string();
+    let store = args.store.as_ref().map(ToString::to_string);
+    let owner = CheckOwner { stack: meant.stack, profile: meant.profile, directory, store };
+    Ok(CheckPlace { catalog, remote, owner, keys: ctx.manifest_keys(settings)?, database })
+}
+
+/// Reads the manifests of a place.
+async fn look(ctx: &CommandContext, place: &Arc<CheckPlace>) -> Result<CheckInput> {
+    if let Some(remote) = &place.remote {
+        let listed = ctx.cancel.run_until_cancelled(Box::pin(remote.listing(&place.keys))).await??.backups;
+        let owner = &place.owner;
+        return Ok(read_store(&place.catalog, listed, &owner.stack, owner.profile.as_deref()));
+    }
+    // On a thread of its own: a directory on a server that is gone hangs whoever reads it.
+    let place = place.clone();
+    let look = move || {
+        let owner = &place.owner;
+        read(&place.catalog, &owner.stack, owner.profile.as_deref(), &place.keys)
+    };
+    let read = ctx.cancel.run_until_cancelled(tokio::task::spawn_blocking(look)).await?;
+    read.unwrap_or_else(|_| Err(error::failed("the look at the backups failed")))
 }
 
 async fn check(ctx: &CommandContext, place: CheckPlace, limits: &CheckLimits) -> Result<Vec<CheckTarget>> {
     let place = Arc::new(place);
-    // On a thread of its own: a directory on a server that is gone hangs whoever reads it.
-    let look = async || {
-        let place = place.clone();
-        let look = move || {
-            let owner = &place.owner;
-            read(&place.catalog, &owner.stack, owner.profile.as_deref(), &place.keys)
-        };
-        let reading = tokio::task::spawn_blocking(look);
-        let read = ctx.cancel.run_until_cancelled(reading).await?;
-        read.unwrap_or_else(|_| Err(error::failed("the look at the backups failed")))
-    };
-    let mut input = look().await?;
+    let mut input = look(ctx, &place).await?;
     if input.lone_manifests > 0 {
         ctx.cancel.run_until_cancelled(tokio::time::sleep(SECOND_LOOK)).await?;
-        input = look().await?;
+        input = look(ctx, &place).await?;
     }
     let judged = judge(&input.items, place.database.as_deref(), limits, ctx.now());
     for (name, problem) in newer_unreadable(&input, &judged) {

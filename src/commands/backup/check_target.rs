@@ -50,6 +50,8 @@ pub(super) struct CheckOwner {
     pub(super) stack: String,
     pub(super) profile: Option<String>,
     pub(super) directory: String,
+    /// Address of the store that they are in.
+    pub(super) store: Option<String>,
 }
 
 impl CheckOwner {
@@ -100,7 +102,9 @@ fn hint(owner: &CheckOwner, problem: &BackupProblem, database: Option<&str>, is_
         Some(name) => Profile::known(name, Vec::new()).flag(),
         None => Profile::unknown(Vec::new()).flag(),
     };
-    let stack = format!("-s {} {profile}", shell_word(&owner.stack));
+    let store = owner.store.as_ref().map(|url| format!("--store {} ", shell_word(url))).unwrap_or_default();
+    let of_stack = format!("-s {} {profile}", shell_word(&owner.stack));
+    let stack = format!("{store}{of_stack}");
     match problem {
         BackupProblem::NotRestored { .. } if is_of_all => {
             format!("restore one in a test: `envctl backup verify --next --restore {stack}`")
@@ -110,7 +114,8 @@ fn hint(owner: &CheckOwner, problem: &BackupProblem, database: Option<&str>, is_
             format!("restore it in a test: `envctl backup verify --restore {stack}{database}`")
         }
         BackupProblem::Small { .. } => format!("compare them: `envctl backup list {stack}`"),
-        _ if is_of_all => format!("make one: `envctl backup --all-databases {stack}`"),
+        // Copied into the stores of the settings: it is not made in one.
+        _ if is_of_all => format!("make one: `envctl backup --all-databases {of_stack}`"),
         _ => {
             let database = database.map(|name| format!(" -d {}", shell_word(name))).unwrap_or_default();
             format!("make one: `envctl backup {stack}{database}`")

@@ -80,12 +80,15 @@ impl KeepArgs {
         ]
     }
 
-    /// Returns the policy: each option, else its key.
+    /// Returns the policy: each option, else its key. Stores have keys of their own: rules for a small disk would empty
+    /// them.
     ///
     /// # Errors
     /// Kind `Usage`: no rule keeps anything.
-    pub(super) fn policy(&self, settings: &Settings) -> Result<RetentionPolicy> {
-        let keep = &settings.backup.keep;
+    pub(super) fn policy(&self, settings: &Settings, in_store: bool) -> Result<RetentionPolicy> {
+        let backup = &settings.backup;
+        let (keep, table) =
+            if in_store { (&backup.keep_in_stores, "keep_in_stores") } else { (&backup.keep, "keep") };
         let (counts, within) = (self.counts(), self.within());
         let policy = RetentionPolicy {
             counts: std::array::from_fn(|n| counts[n].or(keep.counts[n]).unwrap_or(0)),
@@ -95,7 +98,7 @@ impl KeepArgs {
         if policy.is_empty() {
             return Err(error::usage("cannot prune: no rule says which backups to keep")
                 .hint("give a rule, see what it would remove: `envctl backup prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12`")
-                .note("rules for every run belong into envctl.toml, `[backup.keep]`"));
+                .note(format!("rules for every run belong into envctl.toml, `[backup.{table}]`")));
         }
         Ok(policy)
     }

@@ -9,19 +9,23 @@ use serde::Serialize;
 
 use super::keep_args::KeepArgs;
 use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::find_catalog;
+use crate::commands::find_catalog::{self, Meant};
 use crate::commands::multi_stack::{ManyArgs, MultiStackVerb, for_each_stack};
 use crate::config::Settings;
+use crate::config::store_url::StoreUrl;
 use crate::consent::{Confirmed, Guard, Plan};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::read_lock::SoleLock;
 use crate::multi_stack::schedule::OnFailure;
+use crate::repository::authenticity::ManifestKeys;
 use crate::repository::catalog::Catalog;
 use crate::repository::identity::service_of;
 use crate::repository::manifest::Manifest;
 use crate::repository::prune::{
-    PlannedBackupRemoval, PrunePlan, PruneRequest, PrunedBackups, prune, try_lock,
+    PlannedBackupRemoval, PrunePlan, PruneRequest, PrunedBackups, StoreCopies, prune, try_lock,
 };
+use crate::repository::remote_backups::RemoteBackups;
+use crate::repository::store::Patience;
 use crate::text::shell_word::shell_word;
 use crate::text::units::{age, bytes, counted};
 use crate::ui::{Cell, Column, Table, Tone};
@@ -32,10 +36,61 @@ pub(crate) struct BackupPruneArgs {
     /// Remove; without it the plan is shown
     #[arg(long)]
     apply: bool,
+    /// The backups in this store, by the rules of `[backup.keep_in_stores]`: s3://BUCKET/PREFIX, gs://…, az://…
+    #[arg(long, value_name = "URL", conflicts_with = "keep_until_copied")]
+    store: Option<StoreUrl>,
+    /// Every backup that has no confirmed copy in each store of `backup.stores`
+    #[arg(long, help_heading = "Keep")]
+    keep_until_copied: bool,
     #[command(flatten)]
     keep: KeepArgs,
     #[command(flatten)]
     many: ManyArgs,
+}
+
+impl BackupPruneArgs {
+    /// Returns the options as they were typed.
+    fn typed(&self) -> String {
+        let store = self.store.as_ref().map(|url| format!(" --store {}", shell_word(&url.to_string())));
+        let until = if self.keep_until_copied { " --keep-until-copied" } else { "" };
+        format!("{}{until}{}", store.unwrap_or_default(), self.keep.typed())
+    }
+}
+
+/// Place of the backups of one stack and profile.
+enum PrunePlace {
+    Directory(Catalog),
+    Store(RemoteBackups),
+}
+
+impl PrunePlace {
+    async fn of(
+        args: &BackupPruneArgs,
+        ctx: &CommandContext,
+        settings: &Settings,
+        meant: &Meant,
+    ) -> Result<Self> {
+        match &args.store {
+            None => Ok(Self::Directory(meant.catalog.clone())),
+            Some(url) => {
+                Ok(Self::Store(meant.in_store(ctx.open_store(settings, url, Patience::Short).await?)))
+            }
+        }
+    }
+
+    fn catalog(&self) -> &Catalog {
+        match self {
+            Self::Directory(catalog) => catalog,
+            Self::Store(backups) => backups.catalog(),
+        }
+    }
+
+    async fn prune(&self, plan: &Confirmed<PrunePlan>, ctx: &CommandContext) -> PrunedBackups {
+        match self {
+            Self::Directory(_) => prune(plan, &ctx.cancel),
+            Self::Store(backups) => backups.prune(plan, ctx.now(), &ctx.cancel).await,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -76,11 +131,12 @@ pub(crate) async fn run(args: &BackupPruneArgs, ctx: &CommandContext) -> Result<
         None => &ctx.settings,
     };
     let apply = args.apply && !ctx.global.dry_run;
-    let plan = plan(args, ctx, settings, &meant.catalog, apply).await?;
-    tell_lone_manifests(ctx, &plan);
-    tell_fallen(ctx, &plan);
+    let place = PrunePlace::of(args, ctx, settings, &meant).await?;
+    let plan = plan(args, ctx, settings, (&place, &meant), apply).await?;
+    tell_lone_manifests(ctx, &place, &plan);
+    tell_fallen(args, ctx, &plan);
     let zone = args.keep.zone(settings, ctx)?;
-    let shown = Shown { catalog: &meant.catalog, zone: &zone, applied: apply };
+    let shown = Shown { catalog: place.catalog(), zone: &zone, applied: apply };
     if !apply {
         shown.show(ctx, &plan, "keep", "remove");
         tell_dry_run(args, ctx, &plan);
@@ -89,8 +145,9 @@ pub(crate) async fn run(args: &BackupPruneArgs, ctx: &CommandContext) -> Result<
     let target = find_catalog::guard_target(ctx, &meant).await?;
     let confirmed = ctx.confirm_each(plan, &[target], &ctx.global.consent())?;
     let Some(confirmed) = confirmed.go_or(|_| ()) else { return Ok(()) };
-    let done = prune(&confirmed, &ctx.cancel);
-    finish(confirmed.plan(), &done, ctx)?;
+    let done = place.prune(&confirmed, ctx).await;
+    tell_versions(ctx, &done);
+    finish(args, confirmed.plan(), &done, ctx)?;
     shown.show(ctx, confirmed.plan(), "keep", "removed");
     let freed = bytes(confirmed.plan().freed_bytes());
     let removed = counted(done.removed.len() as u64, "backup", "backups");
@@ -98,24 +155,67 @@ pub(crate) async fn run(args: &BackupPruneArgs, ctx: &CommandContext) -> Result<
     Ok(())
 }
 
-/// Decides about each backup of a catalog, under its lock where the plan is to be carried out.
+/// Decides about each backup of a place, under its lock where the plan is to be carried out. Stores have no locks.
 async fn plan(
     args: &BackupPruneArgs,
     ctx: &CommandContext,
     settings: &Settings,
-    catalog: &Catalog,
+    (place, meant): (&PrunePlace, &Meant),
     apply: bool,
 ) -> Result<PrunePlan> {
-    let policy = args.keep.policy(settings)?;
+    let policy = args.keep.policy(settings, args.store.is_some())?;
     let zone = args.keep.zone(settings, ctx)?;
     let keys = ctx.manifest_keys(settings)?;
-    let lock = if apply { Some(lock(ctx, settings, catalog).await?) } else { None };
-    let request = PruneRequest { catalog, policy: &policy, keys: &keys, now: ctx.now(), zone: &zone };
-    let plan = PrunePlan::new(&request)?;
-    Ok(match lock {
-        Some(lock) => plan.locked(lock),
-        None => plan,
-    })
+    let copies = match place {
+        PrunePlace::Directory(_) => copies(args, ctx, settings, meant, &keys).await?,
+        PrunePlace::Store(_) => Vec::new(),
+    };
+    let request = PruneRequest { policy: &policy, keys: &keys, copies: &copies, now: ctx.now(), zone: &zone };
+    match place {
+        PrunePlace::Directory(catalog) if apply => {
+            let lock = lock(ctx, settings, catalog).await?;
+            Ok(PrunePlan::new(catalog, &request)?.locked(lock))
+        }
+        PrunePlace::Directory(catalog) => PrunePlan::new(catalog, &request),
+        PrunePlace::Store(backups) => {
+            let listed = ctx.cancel.run_until_cancelled(Box::pin(backups.listing(&keys))).await??.backups;
+            Ok(PrunePlan::of_store(backups.catalog(), listed, &request))
+        }
+    }
+}
+
+/// Asks each store of the settings for its copies, where the rules want them before a backup goes.
+async fn copies(
+    args: &BackupPruneArgs,
+    ctx: &CommandContext,
+    settings: &Settings,
+    meant: &Meant,
+    keys: &ManifestKeys,
+) -> Result<Vec<StoreCopies>> {
+    if !args.keep_until_copied && !settings.backup.keep_until_copied {
+        return Ok(Vec::new());
+    }
+    if settings.backup.stores.is_empty() {
+        return Err(error::usage("backups are to be kept until they are copied, and no store is named")
+            .hint("name one in envctl.toml: `backup.stores = [\"s3://BUCKET/PREFIX\"]`"));
+    }
+    let mut copies = Vec::new();
+    for url in &settings.backup.stores {
+        let asking = async {
+            let store = ctx.open_store(settings, url, Patience::Short).await?;
+            meant.in_store(store).confirmed(keys).await
+        };
+        let confirmed = match ctx.cancel.run_until_cancelled(Box::pin(asking)).await? {
+            Ok(confirmed) => Some(confirmed),
+            Err(error) if matches!(error.kind(), ErrorKind::Cancelled(_)) => return Err(error),
+            Err(error) => {
+                ctx.ui.warn(&format!("nothing is removed that may have no copy: {}", error.full_message()));
+                None
+            }
+        };
+        copies.push(StoreCopies { url: url.clone(), confirmed });
+    }
+    Ok(copies)
 }
 
 /// Interval between two looks at a lock.
@@ -137,31 +237,43 @@ async fn lock(ctx: &CommandContext, settings: &Settings, catalog: &Catalog) -> R
 }
 
 /// Tells which backups do not count because of their rows, and what to type where the rows are right.
-fn tell_fallen(ctx: &CommandContext, plan: &PrunePlan) {
+fn tell_fallen(args: &BackupPruneArgs, ctx: &CommandContext, plan: &PrunePlan) {
     let mut fallen = plan.backups.iter().filter(|planned| planned.has_fallen());
     // The oldest one: with its rows accepted the later ones are compared with it.
     let Some(oldest) = fallen.next_back() else { return };
+    let store = args.store.as_ref().map(|url| format!(" --store {}", shell_word(&url.to_string())));
     ctx.ui.warn(&format!(
         "{} has less than half of the rows of the last good backup; it stays, and no older backup is removed in its \
-         favour; if the rows are right: `envctl backup pin {} --accept-rows`",
+         favour; if the rows are right: `envctl backup pin {} --accept-rows{}`",
         oldest.name,
-        shell_word(&oldest.name)
+        shell_word(&oldest.name),
+        store.unwrap_or_default()
     ));
 }
 
-fn tell_lone_manifests(ctx: &CommandContext, plan: &PrunePlan) {
+fn tell_lone_manifests(ctx: &CommandContext, place: &PrunePlace, plan: &PrunePlan) {
     for path in &plan.lone_manifests {
         let path = path.display().to_string();
-        ctx.ui.warn(&format!(
-            "{path} describes a backup that is not there; put it back, or: `rm {}`",
-            shell_word(&path)
-        ));
+        let next = match place {
+            PrunePlace::Directory(_) => format!("put it back, or: `rm {}`", shell_word(&path)),
+            PrunePlace::Store(_) => "delete it with the tool of the store".to_owned(),
+        };
+        ctx.ui.warn(&format!("{path} describes a backup that is not there; {next}"));
+    }
+}
+
+fn tell_versions(ctx: &CommandContext, done: &PrunedBackups) {
+    if done.versions_kept {
+        ctx.ui.warn(
+            "the bucket keeps versions: what was removed takes its space until a lifecycle rule removes old versions",
+        );
     }
 }
 
 fn tell_dry_run(args: &BackupPruneArgs, ctx: &CommandContext, plan: &PrunePlan) {
     if plan.backups.is_empty() {
-        ctx.ui.say("there are no backups; make one: `envctl backup`");
+        let store = args.store.as_ref().map(|url| format!(" --store {}", shell_word(&url.to_string())));
+        ctx.ui.say(&format!("there are no backups; make one: `envctl backup{}`", store.unwrap_or_default()));
         return;
     }
     let summary = plan.summary();
@@ -169,12 +281,17 @@ fn tell_dry_run(args: &BackupPruneArgs, ctx: &CommandContext, plan: &PrunePlan) 
         ctx.ui.say(&format!("would {summary}"));
         return;
     }
-    let typed = args.keep.typed();
+    let typed = args.typed();
     ctx.ui.say(&format!("would {summary}; nothing was removed: `envctl backup prune{typed} --apply`"));
 }
 
 /// Reports backups that could not be removed.
-fn finish(plan: &PrunePlan, done: &PrunedBackups, ctx: &CommandContext) -> Result<()> {
+fn finish(
+    args: &BackupPruneArgs,
+    plan: &PrunePlan,
+    done: &PrunedBackups,
+    ctx: &CommandContext,
+) -> Result<()> {
     let planned = plan.removals().count();
     let removed = done.removed.len();
     if done.failed.is_empty() {
@@ -192,7 +309,13 @@ fn finish(plan: &PrunePlan, done: &PrunedBackups, ctx: &CommandContext) -> Resul
     let error = Error::new(kind, format!("{failed} of {planned} backups could not be removed"));
     let error = done.failed.iter().fold(error, |error, (_, cause)| error.note(cause.full_message()));
     let error = error.note(format!("{removed} of {planned} backups were removed"));
-    Err(error.hint("see what is left, and try again: `envctl backup list`"))
+    let Some(url) = &args.store else {
+        return Err(error.hint("see what is left, and try again: `envctl backup list`"));
+    };
+    let url = shell_word(&url.to_string());
+    Err(error
+        .hint(format!("see what is left: `envctl backup list --store {url}`"))
+        .hint(format!("see whether a right is missing: `envctl store check {url}`")))
 }
 
 /// Facts about a plan that its table and its document show.
@@ -284,6 +407,8 @@ struct StackPrunePlan {
     removed: usize,
     freed_bytes: u64,
     #[serde(skip)]
+    place: PrunePlace,
+    #[serde(skip)]
     plan: PrunePlan,
 }
 
@@ -317,24 +442,32 @@ async fn several(args: &BackupPruneArgs, ctx: &CommandContext) -> Result<()> {
     let apply = args.apply && !ctx.global.dry_run;
     let ctx = &if apply { ctx.clone() } else { ctx.as_dry_run() };
     let plan = async |stack: StackContext| {
-        let catalog = find_catalog::of(&stack.settings, &stack.environment)?;
         let settings = stack.settings.for_stack(&stack.environment)?;
-        let plan = plan(args, &stack, &settings, &catalog, apply).await?;
-        tell_lone_manifests(&stack, &plan);
-        tell_fallen(&stack, &plan);
+        let meant = Meant::of(&stack.settings, &stack.environment)?;
+        let place = PrunePlace::of(args, &stack, &settings, &meant).await?;
+        let plan = plan(args, &stack, &settings, (&place, &meant), apply).await?;
+        tell_lone_manifests(&stack, &place, &plan);
+        tell_fallen(args, &stack, &plan);
         let removed = plan.removals().count();
         Ok(StackPrunePlan {
-            directory: catalog.home().display().to_string(),
+            directory: place.catalog().home().display().to_string(),
             kept: plan.backups.len() - removed,
             removed,
             freed_bytes: plan.freed_bytes(),
+            place,
             plan,
         })
     };
     let run = async |stack: StackContext, plan: Confirmed<StackPrunePlan>| {
-        let plan = plan.map(|plan| plan.plan);
-        let done = prune(&plan, &stack.cancel);
-        finish(plan.plan(), &done, &stack)?;
+        let mut place = None;
+        let plan = plan.map(|plan| {
+            place = Some(plan.place);
+            plan.plan
+        });
+        let Some(place) = place else { return Err(error::failed("the plan has no place")) };
+        let done = place.prune(&plan, &stack).await;
+        tell_versions(&stack, &done);
+        finish(args, plan.plan(), &done, &stack)?;
         Ok(StackPruned { removed: done.removed.len(), freed_bytes: plan.plan().freed_bytes() })
     };
     let (many, on_failure) = (&args.many, OnFailure::Continue);
@@ -346,7 +479,7 @@ async fn several(args: &BackupPruneArgs, ctx: &CommandContext) -> Result<()> {
     };
     for_each_stack(ctx, verb, plan, run).await?;
     if !apply {
-        ctx.ui.say(&format!("nothing was removed: `envctl backup prune{} --apply`", args.keep.typed()));
+        ctx.ui.say(&format!("nothing was removed: `envctl backup prune{} --apply`", args.typed()));
     }
     Ok(())
 }

@@ -12,9 +12,11 @@ use crate::config::store_url::StoreUrl;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::database_info::DatabaseInfo;
 use crate::repository::authenticity::Authenticity;
+use crate::repository::catalog::Backup;
 use crate::repository::identity::Identity;
 use crate::repository::manifest::{Manifest, Verification};
 use crate::repository::pin::{self, BackupPin};
+use crate::repository::remote_backups::{RemoteBackup, RemoteBackups};
 use crate::repository::store::Patience;
 use crate::text::escape::escape;
 use crate::text::units::{age, bytes, count, counted, duration, moment};
@@ -44,8 +46,8 @@ struct BackupShowAnswer<'a> {
 pub(crate) async fn run(args: &BackupShowArgs, ctx: &CommandContext) -> Result<()> {
     ctx.one_stack("backup show", "name it: `-s STACK`; the last backup of every stack: `envctl status`")?;
     if let Some(url) = &args.store {
-        let (path, manifest, authenticity) = Box::pin(read_remote(args, url, ctx)).await?;
-        show(ctx, &path, (&manifest, &authenticity), None);
+        let (remote, manifest, authenticity) = Box::pin(read_remote(args, url, ctx)).await?;
+        show(ctx, &remote.path, (&manifest, &authenticity), remote.pin.as_ref());
         return Ok(());
     }
     let path = find(&args.backup, ctx).await?;
@@ -79,23 +81,35 @@ async fn read_remote(
     args: &BackupShowArgs,
     url: &StoreUrl,
     ctx: &CommandContext,
-) -> Result<(PathBuf, Manifest, Authenticity)> {
+) -> Result<(Backup, Manifest, Authenticity)> {
+    let (backups, remote) = find_remote(&args.backup, url, ctx).await?;
+    let text = ctx.cancel.run_until_cancelled(backups.manifest_text(&remote)).await??;
+    let (manifest, authenticity) = Manifest::authenticate(&text, &ctx.manifest_keys(&ctx.settings)?)
+        .map_err(|error| error.context(remote.backup.path.display()))?;
+    Ok((remote.backup, manifest, authenticity))
+}
+
+/// Finds a backup in a store: a name of its list, an address, or `latest`.
+///
+/// # Errors
+/// Kind `Target`: no such backup. Otherwise errors of the store.
+pub(super) async fn find_remote(
+    asked: &Path,
+    url: &StoreUrl,
+    ctx: &CommandContext,
+) -> Result<(RemoteBackups, RemoteBackup)> {
     let meant = find_catalog::meant(ctx).await?;
     let backups = meant.in_store(ctx.open_store(&ctx.settings, url, Patience::Short).await?);
-    let reading = async {
-        let remote = if args.backup.as_os_str() == "latest" {
+    let finding = async {
+        if asked.as_os_str() == "latest" {
             let target = target(ctx, &meant).await?;
-            backups.latest_of(&backups.list().await?, &target)?
+            backups.latest_of(&backups.list().await?, &target)
         } else {
-            backups.find(&args.backup).await?
-        };
-        let text = backups.manifest_text(&remote).await?;
-        Ok::<_, Error>((remote.backup.path, text))
+            backups.find(asked).await
+        }
     };
-    let (path, text) = ctx.cancel.run_until_cancelled(Box::pin(reading)).await??;
-    let (manifest, authenticity) = Manifest::authenticate(&text, &ctx.manifest_keys(&ctx.settings)?)
-        .map_err(|error| error.context(path.display()))?;
-    Ok((path, manifest, authenticity))
+    let found = ctx.cancel.run_until_cancelled(Box::pin(finding)).await??;
+    Ok((backups, found))
 }
 
 /// Returns the path of a backup: a file, a name of the catalog, or `latest`.

@@ -44,7 +44,7 @@ enum MigrateVerb {
 pub(crate) async fn run(args: MigrateArgs, ctx: &CommandContext) -> Result<()> {
     match args.verb.unwrap_or(MigrateVerb::Apply(args.apply)) {
         MigrateVerb::Apply(args) if args.many.wanted(&ctx.settings)? => multi_stack::apply(&args, ctx).await,
-        MigrateVerb::Apply(args) => apply::run(args, ctx).await,
+        MigrateVerb::Apply(args) => Box::pin(apply::run(args, ctx)).await,
         MigrateVerb::Status(args) => status::run(&args, ctx).await,
         MigrateVerb::Create(args) => create::run(&args, ctx).await,
         MigrateVerb::Reset(args) => reset::run(&args, ctx).await,

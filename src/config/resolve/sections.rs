@@ -58,6 +58,8 @@ pub(crate) fn backup(layers: &mut Resolver<'_>, project: Option<&Path>) -> Resul
         jobs: layers.decided(&keys::BACKUP_JOBS, None)?,
         exclude_table_data: layers.decided_or(&keys::BACKUP_EXCLUDE_TABLE_DATA, None, Vec::new())?,
         keep: keep(layers)?,
+        keep_in_stores: keep_in_stores(layers)?,
+        keep_until_copied: layers.decided(&keys::KEEP_UNTIL_COPIED, None)?,
         manifest_key: manifest_key(layers)?,
         ping: ping(layers)?,
         stores: {
@@ -93,6 +95,30 @@ fn keep(layers: &mut Resolver<'_>) -> Result<KeepSettings> {
         ],
         safety: layers.decided(&keys::KEEP_SAFETY, None)?,
         time_zone: layers.optional(&keys::KEEP_TIME_ZONE, None)?,
+    })
+}
+
+/// `[backup.keep_in_stores]`.
+fn keep_in_stores(layers: &mut Resolver<'_>) -> Result<KeepSettings> {
+    Ok(KeepSettings {
+        counts: [
+            layers.optional(&keys::STORE_KEEP_LAST, None)?,
+            layers.optional(&keys::STORE_KEEP_HOURLY, None)?,
+            layers.optional(&keys::STORE_KEEP_DAILY, None)?,
+            layers.optional(&keys::STORE_KEEP_WEEKLY, None)?,
+            layers.optional(&keys::STORE_KEEP_MONTHLY, None)?,
+            layers.optional(&keys::STORE_KEEP_YEARLY, None)?,
+        ],
+        within: [
+            layers.optional(&keys::STORE_KEEP_WITHIN, None)?,
+            layers.optional(&keys::STORE_KEEP_WITHIN_HOURLY, None)?,
+            layers.optional(&keys::STORE_KEEP_WITHIN_DAILY, None)?,
+            layers.optional(&keys::STORE_KEEP_WITHIN_WEEKLY, None)?,
+            layers.optional(&keys::STORE_KEEP_WITHIN_MONTHLY, None)?,
+            layers.optional(&keys::STORE_KEEP_WITHIN_YEARLY, None)?,
+        ],
+        safety: layers.decided(&keys::STORE_KEEP_SAFETY, None)?,
+        time_zone: None,
     })
 }
 

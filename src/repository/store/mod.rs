@@ -19,7 +19,7 @@ mod object_open;
 mod open;
 pub(crate) mod part_size;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod upload;
 
 use std::ops::Range;
@@ -27,6 +27,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use jiff::Timestamp;
 
 use crate::config::store_url::StoreUrl;
 use crate::error::Result;
@@ -78,6 +79,25 @@ pub(crate) trait Store: Send + Sync {
     /// # Errors
     /// Kind `Failed`: the store does not answer or refuses.
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// Tells what holds an object although it was or would be deleted. A store that knows no such thing holds nothing.
+    ///
+    /// # Errors
+    /// Kind `Failed`: the store does not answer or refuses.
+    fn hold<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ObjectHold>> {
+        let _ = key;
+        Box::pin(async { Ok(ObjectHold::default()) })
+    }
+}
+
+/// Rules of a bucket that keep an object: Object Lock, versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ObjectHold {
+    /// Time until which no version can be removed.
+    pub(crate) retained_until: Option<Timestamp>,
+    pub(crate) legal_hold: bool,
+    /// The object was deleted, and the bucket keeps the version before.
+    pub(crate) is_hidden: bool,
 }
 
 /// Bytes of an object as they arrive.

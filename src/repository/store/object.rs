@@ -11,7 +11,8 @@ use object_store::{
 };
 
 use super::object_failure::{failure, is_unknown_operation};
-use super::{ExistingObject, ObjectBytes, PartUpload, PutResult, Store, StoredObject};
+use super::object_http::HoldHeaders;
+use super::{ExistingObject, ObjectBytes, ObjectHold, PartUpload, PutResult, Store, StoredObject};
 use crate::config::store_url::StoreUrl;
 use crate::error::{self, Error, Result};
 
@@ -140,6 +141,17 @@ impl Store for ObjectStorage {
             match self.inner.delete(&self.path(key)?).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
                 Err(cause) => Err(self.failed("delete", key)(cause)),
+            }
+        })
+    }
+
+    fn hold<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ObjectHold>> {
+        Box::pin(async move {
+            let seen = HoldHeaders::default();
+            let options = GetOptions { head: true, extensions: seen.extension(), ..GetOptions::default() };
+            match self.inner.get_opts(&self.path(key)?, options).await {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(seen.hold()),
+                Err(cause) => Err(self.failed("look at", key)(cause)),
             }
         })
     }

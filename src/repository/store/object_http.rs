@@ -14,7 +14,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HOST, HeaderValue, USER_AGENT};
+use hyper::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::http::Extensions;
 use hyper_util::rt::TokioIo;
 use object_store::ClientOptions;
 use object_store::client::{
@@ -28,6 +29,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::ObjectHold;
 use crate::error::{self, Result};
 use crate::sync::lock;
 
@@ -72,6 +74,7 @@ impl HyperConnector {
 
     async fn answer(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let uri = request.uri().clone();
+        let hold = request.extensions().get::<HoldHeaders>().cloned();
         let host = uri.host().ok_or_else(|| fault(HttpErrorKind::Unknown, "the address names no host"))?;
         let secure = uri.scheme_str() == Some("https");
         let usual = if secure { 443 } else { 80 };
@@ -97,6 +100,9 @@ impl HyperConnector {
             .await
             .map_err(|_| fault(HttpErrorKind::Timeout, &format!("{authority} does not answer in {limit:?}")))?
             .map_err(of_hyper)?;
+        if let Some(hold) = hold {
+            hold.read(response.headers());
+        }
         let idle = self.idle.clone();
         tokio::spawn(async move {
             // Ready again when the answer has been read.
@@ -135,6 +141,32 @@ impl HyperConnector {
             ServerName::try_from(host.to_owned()).map_err(|e| HttpError::new(HttpErrorKind::Unknown, e))?;
         let stream = self.tls.connect(name, stream).await.map_err(failed)?;
         handshake(TokioIo::new(stream)).await
+    }
+}
+
+/// Headers of an answer that the library does not hand on: they travel with the request and come back filled in.
+#[derive(Clone, Default)]
+pub(super) struct HoldHeaders(Arc<Mutex<ObjectHold>>);
+
+impl HoldHeaders {
+    pub(super) fn extension(&self) -> Extensions {
+        let mut extensions = Extensions::new();
+        extensions.insert(self.clone());
+        extensions
+    }
+
+    pub(super) fn hold(&self) -> ObjectHold {
+        *lock(&self.0)
+    }
+
+    fn read(&self, headers: &HeaderMap) {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        *lock(&self.0) = ObjectHold {
+            retained_until: text("x-amz-object-lock-retain-until-date").and_then(|date| date.parse().ok()),
+            legal_hold: text("x-amz-object-lock-legal-hold")
+                .is_some_and(|text| text.eq_ignore_ascii_case("on")),
+            is_hidden: text("x-amz-delete-marker").is_some_and(|text| text.eq_ignore_ascii_case("true")),
+        };
     }
 }
 

@@ -23,7 +23,7 @@ use crate::repository::manifest::tests::sample;
 use crate::repository::name::Label;
 use crate::repository::remote_backups::RemoteBackups;
 
-fn stores() -> (tempfile::TempDir, Vec<Arc<dyn Store>>) {
+pub(crate) fn stores() -> (tempfile::TempDir, Vec<Arc<dyn Store>>) {
     let home = tempfile::tempdir().unwrap();
     let url: StoreUrl = format!("file://{}", home.path().join("store").display()).parse().unwrap();
     let local: Arc<dyn Store> = Arc::new(LocalStore::new(url));
@@ -40,7 +40,7 @@ fn in_memory(url: &str) -> Arc<dyn Store> {
     Arc::new(super::object::ObjectStorage { url: url.parse().unwrap(), inner })
 }
 
-async fn all_of(store: &dyn Store, key: &str) -> Vec<u8> {
+pub(crate) async fn all_of(store: &dyn Store, key: &str) -> Vec<u8> {
     let blocks: Vec<Bytes> = store.open(key, None).await.unwrap().try_collect().await.unwrap();
     blocks.concat()
 }
@@ -108,7 +108,7 @@ async fn a_key_never_leads_out_of_a_directory() {
 }
 
 /// Writes bytes on a thread, as a dump does.
-async fn write(upload: &Upload, bytes: Vec<u8>) {
+pub(crate) async fn write(upload: &Upload, bytes: Vec<u8>) {
     let mut writer = upload.writer();
     let writing = tokio::task::spawn_blocking(move || {
         writer.write_all(&bytes).unwrap();
@@ -169,15 +169,16 @@ async fn an_upload_that_is_dropped_or_cancelled_leaves_nothing() {
     }
 }
 
-fn backups(store: &Arc<dyn Store>) -> RemoteBackups {
+pub(crate) fn backups(store: &Arc<dyn Store>) -> RemoteBackups {
     RemoteBackups::new(store.clone(), |root| Catalog::new(root, "acme", Some("prod")))
 }
 
-fn manifest(id: &str, dump: &[u8]) -> Manifest {
+pub(crate) fn manifest(id: &str, dump: &[u8]) -> Manifest {
     let mut hasher = Hasher::default();
     hasher.update(dump);
     let stored_sha256 = hasher.finish();
-    Manifest { operation: id.into(), stored_bytes: dump.len() as u64, stored_sha256, ..sample() }
+    let started = "2024-12-01T14:30:22Z".parse().unwrap();
+    Manifest { operation: id.into(), started, stored_bytes: dump.len() as u64, stored_sha256, ..sample() }
 }
 
 /// Makes a backup in a store and gives its address.
