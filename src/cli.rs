@@ -52,7 +52,7 @@ enum Command {
     Backup(Box<commands::backup::BackupArgs>),
     /// Put a backup back, all or nothing; `restore undo` takes it back
     #[command(alias = "db:restore")]
-    Restore(commands::restore::RestoreCommandArgs),
+    Restore(Box<commands::restore::RestoreCommandArgs>),
     /// Look at a store of backups: s3://, gs://, az:// or file://
     Store(commands::store::StoreArgs),
     /// Apply migrations, look at them, create, resolve, reset
@@ -161,7 +161,7 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Studio(args) => commands::studio::run(args, &ctx()?).await,
         Command::Forward(args) => commands::forward::run(args, &ctx()?).await,
         Command::Backup(args) => Box::pin(commands::backup::run(*args, &ctx()?)).await,
-        Command::Restore(args) => Box::pin(commands::restore::run(args, &ctx()?)).await,
+        Command::Restore(args) => Box::pin(commands::restore::run(*args, &ctx()?)).await,
         Command::Store(args) => Box::pin(commands::store::run(&args, &ctx()?)).await,
         Command::Migrate(args) => Box::pin(commands::migrate::run(args, &ctx()?)).await,
         Command::Generate(args) => commands::generate::run(&args, &ctx()?).await,

@@ -393,7 +393,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// Verbs that a hint begins with: whoever reads it is told what to do.
-const VERBS: &str = "add apply decompress list repair select ask begin build call change check choose compare copy create drop dump edit end free get give go \
+const VERBS: &str = "add apply decompress decrypt list repair select ask begin build call change check choose compare copy create drop dump edit end free get give go \
     install keep label leave let load look make mend move name pick publish put read remove rename replace reset restore \
     resume repair revert run save say see send set start stop take try turn type undo unpack update upgrade use vacuum wait write";
 

@@ -3,6 +3,7 @@
 //! Promise: nothing below this folder reads them by itself.
 
 pub(crate) mod dirs;
+pub(crate) mod encryption;
 pub(crate) mod global_args;
 mod hook;
 mod keys;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::backup::create::{Created, create};
 use crate::backup::directory_format::{add, close, names};
 use crate::backup::request::{BackupRequest, BackupTarget, OnExisting};
+use crate::backup::sealing::seal;
 use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::cancel::CancelToken;
 use crate::codec::{Hashing, Stored};
@@ -97,9 +98,9 @@ pub(crate) async fn create_all(
 
     progress.step("gathering the dumps");
     let dumps = inner.iter().filter(|one| one.path.is_some()).count();
-    let stop = cancel.clone();
+    let (stop, recipients) = (cancel.clone(), request.recipients.clone());
     let gathering = move || {
-        output.fill(|out| {
+        output.fill(recipients.as_ref(), |out| {
             let (stored, out) = tar(&written, &described, (&all.join(DATABASES), dumps), out, &stop)?;
             Ok((stored, summary, out))
         })
@@ -112,7 +113,7 @@ pub(crate) async fn create_all(
     manifest.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let started = request.operation.started;
     manifest.verified.at = started.checked_add(took).unwrap_or(started);
-    manifest.sign(request.key.as_ref());
+    seal(request, &mut manifest, packed.head).await?;
     let path = Box::pin(packed.output.publish(&manifest)).await?;
     progress.on(Event::Done);
     Ok(Created { path, manifest })
@@ -155,6 +156,8 @@ fn of_one(request: &BackupRequest, database: &str, all: &Path) -> BackupRequest 
     BackupRequest {
         access: request.access.to(database),
         destination: BackupTarget::File { path: all.join(DATABASES).join(file), taken: OnExisting::Refuse },
+        // The tar around it is encrypted.
+        recipients: None,
         ..request.clone()
     }
 }
@@ -324,7 +327,9 @@ fn manifest(
             by: Some(request.operation.actor.clone()),
             restored_in_ms: None,
             tested_at: None,
+            opened_at: None,
         },
+        encryption: None,
         empty: inner.iter().all(|one| one.manifest.is_empty()),
         mac: None,
     })

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::backup::directory_format;
 use crate::backup::dump_result::judge;
 use crate::backup::request::BackupRequest;
+use crate::backup::sealing::seal;
 use crate::backup::sink::{BackupSink, WrittenBackup};
 use crate::docker::Container;
 use crate::docker::exec::verified_stream::{VerifiedExit, with_whereabouts};
@@ -126,7 +127,7 @@ pub(crate) async fn create(
     let mut manifest = manifest(request, &facts, &packed, way, begun.elapsed());
     manifest.search_path = search_path.schemas().to_vec();
     manifest.empty = manifest.is_empty();
-    manifest.sign(request.key.as_ref());
+    seal(request, &mut manifest, packed.head).await?;
     let path = Box::pin(packed.output.publish(&manifest)).await?;
     progress.on(Event::Done);
     Ok(Created { path, manifest })
@@ -211,7 +212,9 @@ fn manifest(
             by: Some(request.operation.actor.clone()),
             restored_in_ms: None,
             tested_at: None,
+            opened_at: None,
         },
+        encryption: None,
         empty: false,
         mac: None,
     }

@@ -43,11 +43,12 @@ pub(crate) async fn gather(
         return Err(dump_failed(&end, request));
     }
     progress.step("checking and gathering what was dumped");
-    let (telling, stop) = (progress.clone(), cancel.clone());
+    let (telling, stop, recipients) = (progress.clone(), cancel.clone(), request.recipients.clone());
     let gathering = move || {
         // Before anything is written: what cannot be read is no fault of the target's.
         let (plain, summary) = read(&directory, &telling, &stop).map_err(incomplete)?;
-        output.fill(|out| tar(&directory, out, &stop).map(|(stored, out)| (of(stored, plain), summary, out)))
+        let write = |out| tar(&directory, out, &stop).map(|(stored, out)| (of(stored, plain), summary, out));
+        output.fill(recipients.as_ref(), write)
     };
     let packed = cancel.blocking(gathering).await;
     // Its private directory goes with it, with all files.

@@ -6,4 +6,5 @@ pub(crate) mod create;
 pub(crate) mod directory_format;
 pub(crate) mod dump_result;
 pub(crate) mod request;
+mod sealing;
 pub(crate) mod sink;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::codec::Compression;
+use crate::codec::age::{AgeRecipients, Keyring};
 use crate::operation::Operation;
 use crate::postgres::Access;
 use crate::postgres::tools::pg_dump::DumpOptions;
@@ -86,6 +87,10 @@ pub(crate) struct BackupRequest {
     pub(crate) transport_options: TransportOptions,
     /// Key for the manifest; `None` where there is none, and then the manifest vouches for nothing.
     pub(crate) key: Option<ManifestKey>,
+    /// Recipients that the backup is encrypted to; `None` for one that is not encrypted.
+    pub(crate) recipients: Option<AgeRecipients>,
+    /// Identities that prove at once that the backup can be opened.
+    pub(crate) keyring: Keyring,
 }
 
 impl BackupRequest {

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::backup::request::{BackupRequest, BackupTarget, OnExisting, StoreTarget};
 use crate::cancel::CancelToken;
+use crate::codec::age::{AgeRecipients, EncryptingThread};
 use crate::codec::{Compression, Stored, StreamCompressor};
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
@@ -35,12 +36,14 @@ pub(crate) enum BackupSink {
 
 /// Result of writing a dump to its output.
 pub(crate) struct WrittenBackup {
-    /// Output that holds the dump.
+    /// BackupOutput that holds the dump.
     pub(crate) output: BackupSink,
     /// Sizes and hashes of the dump.
     pub(crate) stored: Stored,
     /// Summary of the dump's content.
     pub(crate) summary: Summary,
+    /// Beginning of the encrypted stream, which an identity can be tried on; `None` for one that is not encrypted.
+    pub(crate) head: Option<Vec<u8>>,
 }
 
 impl BackupSink {
@@ -103,39 +106,45 @@ impl BackupSink {
             expected,
             progress: request.operation.progress.clone(),
         };
-        std::thread::spawn(move || self.fill(|out| writer.write(receiver, out)))
+        let recipients = request.recipients.clone();
+        std::thread::spawn(move || self.fill(recipients.as_ref(), |out| writer.write(receiver, out)))
     }
 
-    /// Writes into the file or stdout, as `write` does with it.
+    /// Writes into the file or stdout, as `write` does with it; encrypted where there are recipients.
     ///
     /// # Errors
     /// Errors of `write`; a disk error names the file.
     pub(crate) fn fill(
         self,
-        write: impl FnOnce(Box<dyn Write + Send>) -> Result<(Stored, Summary, Box<dyn Write + Send>)>,
+        recipients: Option<&AgeRecipients>,
+        write: impl FnOnce(BackupOutput) -> Result<(Stored, Summary, BackupOutput)>,
     ) -> Result<WrittenBackup> {
+        let write = |out: BackupOutput| match recipients {
+            None => write(out).map(|(stored, summary, out)| (stored, summary, None, out)),
+            Some(recipients) => encrypted(recipients, out, write),
+        };
         match self {
             Self::File { file, manifest, taken } => {
                 let target = file.target().to_owned();
                 let writer = Box::new(file.writer()?);
-                let (stored, summary, _) = write(writer).map_err(|e| name_the_disk(e, &target))?;
-                Ok(WrittenBackup { output: Self::File { file, manifest, taken }, stored, summary })
+                let (stored, summary, head, _) = write(writer).map_err(|e| name_the_disk(e, &target))?;
+                Ok(WrittenBackup { output: Self::File { file, manifest, taken }, stored, summary, head })
             }
             Self::Store { upload, target, cancel } => {
                 let writer = upload.writer();
-                let written = write(Box::new(writer.clone())).and_then(|(stored, summary, _)| {
+                let written = write(Box::new(writer.clone())).and_then(|(stored, summary, head, _)| {
                     let unsent =
                         |e| error::failed(format!("cannot send {}", target.address().display())).because(e);
                     writer.finish().map_err(unsent)?;
-                    Ok((stored, summary))
+                    Ok((stored, summary, head))
                 });
                 // The upload's own error is the cause of a closed pipe.
-                let (stored, summary) = written.map_err(|error| upload.failure().unwrap_or(error))?;
-                Ok(WrittenBackup { output: Self::Store { upload, target, cancel }, stored, summary })
+                let (stored, summary, head) = written.map_err(|error| upload.failure().unwrap_or(error))?;
+                Ok(WrittenBackup { output: Self::Store { upload, target, cancel }, stored, summary, head })
             }
             Self::Stdout(stdout) => {
-                let (stored, summary, stdout) = write(stdout).map_err(of_stdout)?;
-                Ok(WrittenBackup { output: Self::Stdout(stdout), stored, summary })
+                let (stored, summary, head, stdout) = write(stdout).map_err(of_stdout)?;
+                Ok(WrittenBackup { output: Self::Stdout(stdout), stored, summary, head })
             }
         }
     }
@@ -172,6 +181,39 @@ impl BackupSink {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Destination of the bytes.
+type BackupOutput = Box<dyn Write + Send>;
+
+/// Sizes and hashes of what was written, its content, the beginning of an encrypted stream, and its destination.
+type WrittenParts = (Stored, Summary, Option<Vec<u8>>, BackupOutput);
+
+/// Encrypts what `write` writes. Size and hash are those of the encrypted stream.
+fn encrypted(
+    recipients: &AgeRecipients,
+    out: BackupOutput,
+    write: impl FnOnce(BackupOutput) -> Result<(Stored, Summary, BackupOutput)>,
+) -> Result<WrittenParts> {
+    let (writer, thread) = EncryptingThread::start(recipients, out)?;
+    let (written, writer) = match write(Box::new(writer)) {
+        Ok((stored, summary, writer)) => (Ok((stored, summary)), Some(writer)),
+        Err(cause) => (Err(cause), None),
+    };
+    let ended = thread.end(writer).map_err(|cause| {
+        cause
+            .downcast::<Error>()
+            .unwrap_or_else(|cause| error::failed("cannot write the backup").because(cause))
+    });
+    match (written, ended) {
+        // An output that fails closes the pipe: its own error is the cause.
+        (_, Err(cause)) | (Err(cause), Ok(_)) => Err(cause),
+        (Ok(_), Ok(None)) => Err(error::failed("the backup is not being encrypted any more")),
+        (Ok((stored, summary)), Ok(Some((stream, out)))) => {
+            let stored = Stored { bytes: stream.bytes, sha256: stream.sha256, ..stored };
+            Ok((stored, summary, Some(stream.head), out))
         }
     }
 }

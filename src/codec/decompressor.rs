@@ -74,7 +74,8 @@ impl DecompressReader {
         })?;
         let mut decompressor = Self { slots, pool, block: Vec::new(), at: 0, ended: false, trailing };
         decompressor.block = decompressor.next_slot()?.unwrap_or_default();
-        Ok((DetectedType { encoding, content: detect::content(&decompressor.block) }, decompressor))
+        let content = detect::content(&decompressor.block);
+        Ok((DetectedType { encoding, content, encrypted: false }, decompressor))
     }
 
     /// Bytes that are known before anything is taken: the beginning of the stream.

@@ -64,6 +64,8 @@ pub(crate) struct DetectedType {
     pub(crate) encoding: FileEncoding,
     /// Content of the file after decompression.
     pub(crate) content: ContentType,
+    /// True where the file was decrypted first.
+    pub(crate) encrypted: bool,
 }
 
 /// Number of bytes that [`encoding`] and [`content`] need.
@@ -156,7 +158,7 @@ pub(crate) fn content(head: &[u8]) -> ContentType {
     if head.get(257..262) == Some(b"ustar") || head.starts_with(b"toc.dat\0") {
         return ContentType::Tar;
     }
-    if head.starts_with(b"age-encryption.org/") || head.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----") {
+    if super::age::is_encrypted(head) {
         return ContentType::Age;
     }
     if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {

@@ -11,8 +11,8 @@ use sha2::Digest as _;
 use crate::error::{Error, integrity};
 use crate::sync::lock;
 
-/// A SHA-256.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// A SHA-256; by default zeros, for one that is not known.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Digest([u8; 32]);
 
 /// A SHA-256 in the making, with the number of bytes it covers.

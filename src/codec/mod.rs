@@ -5,6 +5,7 @@
 //! a missing end is an [`Integrity`](crate::error::ErrorKind::Integrity) error and never a shorter stream.
 //! The hashes of both sides are taken where the bytes pass anyway.
 
+pub(crate) mod age;
 pub(crate) mod buffer_pool;
 pub(crate) mod compressor;
 pub(crate) mod decompressor;

@@ -8,10 +8,12 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use libdeflater::Decompressor;
 
 use super::BLOCK;
+use super::age::{EncryptedFile, EncryptedFor, Keyring};
 use super::digest::{Digest, Hasher};
 use crate::codec::gzip_member;
 use crate::error::{Error, Result, failed, integrity};
@@ -32,30 +34,64 @@ impl GzipMember {
     }
 }
 
+/// Bytes that are read from anywhere: those of the file, or what is encrypted in it.
+#[derive(Debug)]
+enum StoredBytes {
+    File(Arc<File>),
+    Encrypted(EncryptedFile),
+}
+
+impl StoredBytes {
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.read_exact_at(buffer, at),
+            Self::Encrypted(file) => file.read_exact_at(buffer, at),
+        }
+    }
+}
+
 /// An open dump.
 #[derive(Debug)]
 pub(crate) struct RandomAccessReader {
-    file: File,
+    file: Arc<File>,
+    bytes: StoredBytes,
+    /// Number of them.
     stored: u64,
     /// None: the file is the SQL itself.
     members: Option<Vec<GzipMember>>,
 }
 
 impl RandomAccessReader {
-    /// Finds the members of a file; `None` where it is packed in a way that has to be read from its start.
+    /// Finds the members of a file; `None` where it is packed in a way that has to be read from its start. `keyring`
+    /// opens one that is encrypted.
     ///
     /// # Errors
-    /// The file cannot be read.
-    pub(crate) fn open(file: File) -> Result<Option<Self>> {
-        let stored = file.metadata().map_err(unreadable)?.len();
+    /// The file cannot be read. Kind `Usage`: no identity opens it. `Integrity`: it is damaged.
+    pub(crate) fn open(file: File, keyring: &Keyring, what: &EncryptedFor) -> Result<Option<Self>> {
+        let file = Arc::new(file);
+        let mut head = [0; 4];
+        file.read_exact_at(&mut head, 0).map_err(unreadable)?;
+        let (bytes, stored) = if head == *b"age-" {
+            let encrypted = EncryptedFile::open(&file, keyring, what)?;
+            let length = encrypted.length();
+            (StoredBytes::Encrypted(encrypted), length)
+        } else {
+            (StoredBytes::File(file.clone()), file.metadata().map_err(unreadable)?.len())
+        };
         let mut magic = [0; 4];
-        file.read_exact_at(&mut magic, 0).map_err(unreadable)?;
-        if magic[..2] == [0x1f, 0x8b] {
-            let members = find_members(&file, stored).map_err(unreadable)?;
-            return Ok(members.map(|members| Self { file, stored, members: Some(members) }));
-        }
-        // Every plain dump of pg_dump begins with a comment.
-        Ok(magic.starts_with(b"--").then_some(Self { file, stored, members: None }))
+        bytes.read_exact_at(&mut magic, 0).map_err(unreadable)?;
+        let members = if magic[..2] == [0x1f, 0x8b] {
+            match find_members(&bytes, stored).map_err(unreadable)? {
+                None => return Ok(None),
+                members => members,
+            }
+        } else if magic.starts_with(b"--") {
+            // Every plain dump of pg_dump begins with a comment.
+            None
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Self { file, bytes, stored, members }))
     }
 
     /// Bytes of SQL.
@@ -104,7 +140,8 @@ impl RandomAccessReader {
     pub(crate) fn stored_sha256(&self) -> Result<Digest> {
         let mut hasher = Hasher::default();
         let mut block = vec![0; BLOCK];
-        while hasher.bytes() < self.stored {
+        let length = self.file.metadata().map_err(unreadable)?.len();
+        while hasher.bytes() < length {
             let length = self.file.read_at(&mut block, hasher.bytes()).map_err(unreadable)?;
             if length == 0 {
                 break;
@@ -118,7 +155,7 @@ impl RandomAccessReader {
         let mut at = range.start;
         while at < range.end {
             let mut block = vec![0; (range.end - at).min(BLOCK as u64) as usize];
-            self.file.read_exact_at(&mut block, at).map_err(unreadable)?;
+            self.bytes.read_exact_at(&mut block, at).map_err(unreadable)?;
             at += block.len() as u64;
             if !take(block) {
                 break;
@@ -135,7 +172,7 @@ impl RandomAccessReader {
         plain: &mut Vec<u8>,
     ) -> Result<()> {
         packed.resize(member.size, 0);
-        self.file.read_exact_at(packed, member.stored).map_err(unreadable)?;
+        self.bytes.read_exact_at(packed, member.stored).map_err(unreadable)?;
         if packed.ends_with(&member.trailer) && gzip_member::unpack(decompressor, packed, plain) {
             Ok(())
         } else {
@@ -145,7 +182,7 @@ impl RandomAccessReader {
 }
 
 /// Hops from member to member; `None` where one is not ours.
-fn find_members(file: &File, stored: u64) -> io::Result<Option<Vec<GzipMember>>> {
+fn find_members(file: &StoredBytes, stored: u64) -> io::Result<Option<Vec<GzipMember>>> {
     let mut members: Vec<GzipMember> = Vec::new();
     let (mut at, mut plain) = (0, 0);
     while at < stored {
@@ -168,7 +205,7 @@ fn find_members(file: &File, stored: u64) -> io::Result<Option<Vec<GzipMember>>>
 }
 
 fn unreadable(cause: io::Error) -> Error {
-    failed("cannot read the backup").because(cause)
+    cause.downcast::<Error>().unwrap_or_else(|cause| failed("cannot read the backup").because(cause))
 }
 
 #[cfg(test)]
@@ -183,7 +220,30 @@ mod tests {
     fn opened(stored: &[u8]) -> Option<RandomAccessReader> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(stored).unwrap();
-        RandomAccessReader::open(file).unwrap()
+        RandomAccessReader::open(file, &Keyring::default(), &EncryptedFor::default()).unwrap()
+    }
+
+    #[cfg(feature = "encryption")]
+    #[test]
+    fn any_piece_of_an_encrypted_dump_is_that_piece_of_the_sql() {
+        use super::super::age::tests::{IDENTITY, RECIPIENT, encrypted, keyring};
+
+        let plain: Vec<u8> = b"--".iter().copied().chain((0..3_000_000u32).map(|n| (n / 7) as u8)).collect();
+        for compression in [Compression::Gzip(1), Compression::None] {
+            let stored = encrypted(&packed(&plain, compression), &[RECIPIENT]);
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&stored).unwrap();
+            let what = EncryptedFor::default();
+            let pieces = RandomAccessReader::open(file, &keyring(IDENTITY), &what).unwrap().unwrap();
+            assert_eq!(pieces.plain_bytes(), plain.len() as u64);
+            for (from, to) in [(0, 5), (65_530, 65_545), (900_000, 2_500_000), (plain.len() - 3, plain.len())]
+            {
+                assert!(piece(&pieces, from as u64..to as u64) == plain[from..to], "{from}..{to}");
+            }
+            let mut hasher = Hasher::default();
+            hasher.update(&stored);
+            assert_eq!(pieces.stored_sha256().unwrap(), hasher.finish());
+        }
     }
 
     fn packed(plain: &[u8], compression: Compression) -> Vec<u8> {

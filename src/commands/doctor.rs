@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use serde::Serialize;
 
+use crate::app::encryption::recipients;
 use crate::app::{App, Daemon};
 use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::find_catalog::Meant;
@@ -97,6 +98,7 @@ fn configuration(settings: &Settings) -> Vec<CheckFinding> {
         None => format!("version {version}, no envctl.toml; none is needed"),
     };
     let mut findings = vec![CheckFinding::ok("configuration", file)];
+    findings.extend(encryption(settings));
     if settings.target.profile.is_none() {
         let general = settings.daemon(None);
         let elsewhere =
@@ -110,6 +112,19 @@ fn configuration(settings: &Settings) -> Vec<CheckFinding> {
         }));
     }
     findings
+}
+
+/// The recipients of backups: those that cannot be used, and none where there have to be some.
+fn encryption(settings: &Settings) -> Option<CheckFinding> {
+    let error = match recipients(settings) {
+        Err(error) => error,
+        Ok(None) if settings.backup.encryption.required => {
+            error::usage("backups have to be encrypted, and there are no recipients: no backup is made")
+                .hint("name who can open them: `backup.encryption.recipients` in envctl.toml")
+        }
+        Ok(_) => return None,
+    };
+    Some(CheckFinding::problem("encryption", error.full_message()).explained_by(&error))
 }
 
 /// Every check but those of the configuration.

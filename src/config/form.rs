@@ -12,6 +12,7 @@ use toml::Value;
 use super::calendar_duration::CalendarDuration;
 use super::duration;
 use super::ping_url::PingUrl;
+use crate::codec::age::AgeRecipients;
 use crate::config::color::Color;
 use crate::config::store_url::StoreUrl;
 
@@ -182,6 +183,17 @@ forms! {
         };
         urls.iter().map(|url| url.parse()).collect()
     }, |urls| urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    /// Public keys of recipients; in a variable between commas.
+    RecipientKeys(Vec<String>): |written, _| {
+        let keys: Vec<String> = match written {
+            Written::Variable { text, .. } => text.split(',').map(|key| key.trim().to_owned()).collect(),
+            Written::File { .. } => written.strings("a list of public keys such as [\"age1…\"]")?,
+        };
+        for (number, key) in keys.iter().enumerate() {
+            AgeRecipients::check(key).map_err(|fault| format!("number {}: {fault}", number + 1))?;
+        }
+        Ok(keys)
+    }, |keys| keys.join(", ");
     /// Address of an HTTP server, without credentials.
     HttpUrl(String): |written, _| {
         let url = written.text()?;

@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 
 use super::form::{
     CalendarAge, CommandLine, Count, Cpus, FilePath, Form, HttpUrl, Jobs, KeepCount, Memory, Name, NameList,
-    Number, Patterns, PingAddress, Port, Size, StoreUrls, Switch, Text, Time, WithLevel, Written, ZoneName,
+    Number, Patterns, PingAddress, Port, RecipientKeys, Size, StoreUrls, Switch, Text, Time, WithLevel,
+    Written, ZoneName,
 };
 use crate::config::color::Color;
 
@@ -267,6 +268,26 @@ keys! {
             failure (with `/fail`); a secret.")
         .variable("ENVCTL_BACKUP_PING").user_wide()
         .example(r#""https://hc.example/uuid""#);
+    ENCRYPT: Text = key("backup.encryption.encrypt", "auto")
+        .what("`auto` encrypts backups where there are recipients; `required` makes none without.")
+        .one_of(&["auto", "required"]).variable("ENVCTL_ENCRYPT").user_wide()
+        .example(r#""required""#);
+    RECIPIENTS: RecipientKeys = key("backup.encryption.recipients", "none")
+        .what("Public keys of those who can open the backups: `age1…`, `ssh-ed25519 …`, `ssh-rsa …`.")
+        .variable("ENVCTL_RECIPIENTS").user_wide()
+        .example(r#"["age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"]"#);
+    RECIPIENTS_FILE: FilePath = key("backup.encryption.recipients_file", "none")
+        .what("A file with more public keys, one a line.")
+        .variable("ENVCTL_RECIPIENTS_FILE").user_wide()
+        .example(r#""backup-recipients.txt""#);
+    IDENTITY_FILE: FilePath = key("backup.encryption.identity_file", "none")
+        .what("A file with the private keys that open backups: of `age-keygen`, or a private key of ssh.")
+        .variable("ENVCTL_IDENTITY_FILE").user_wide()
+        .example(r#""~/.config/techmage/backup.key""#);
+    _: CommandLine = key("backup.encryption.identity_command", "none")
+        .what("A command that prints those private keys: program and arguments, no shell.")
+        .user_wide().excludes("identity_file")
+        .example(r#"["pass", "show", "techmage/backup-key"]"#);
     KEEP_LAST: KeepCount = key("backup.keep.last", "no rule")
         .what("How many of the newest backups `backup prune` keeps; `all` keeps every one.")
         .variable("ENVCTL_KEEP_LAST").user_wide()
@@ -470,7 +491,7 @@ keys! {
 
 /// Names of options that lift a guard: given by hand each time, never written down.
 pub(crate) const GUARDS: &[&str] =
-    &["yes", "confirm", "force", "allow_prod", "untested", "no_backup", "trust"];
+    &["yes", "confirm", "force", "allow_prod", "untested", "no_backup", "plain", "trust"];
 
 /// Returns the names that may follow a path; `*` stands for any.
 pub(crate) fn names_below(prefix: &[&str]) -> Vec<&'static str> {

@@ -158,6 +158,20 @@ pub(crate) struct BackupSettings {
     /// Stores that get copies.
     pub(crate) stores: Vec<StoreUrl>,
     pub(crate) s3: S3Settings,
+    pub(crate) encryption: EncryptionSettings,
+}
+
+/// `[backup.encryption]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EncryptionSettings {
+    /// No backup is made that is not encrypted.
+    pub(crate) required: bool,
+    /// Public keys.
+    pub(crate) recipients: Vec<String>,
+    /// File with more of them.
+    pub(crate) recipients_file: Option<PathBuf>,
+    /// Source of the private keys.
+    pub(crate) identity: Option<SecretSource>,
 }
 
 /// `[hooks]`: program and arguments of each.

@@ -96,6 +96,7 @@ pub(crate) fn judge(
             None => none(seen, place),
         });
         findings.extend(last.and_then(|last| of_nothing(last, seen.about.holds, place)));
+        findings.extend(last.and_then(|last| opened(last, seen, place, now)));
         findings.extend(private_dir(seen, last));
         findings.extend(last.and_then(|_| same_disk(seen, place)));
     }
@@ -192,6 +193,36 @@ fn of_nothing(last: &Backup, holds: bool, place: &StackPlace) -> Option<CheckFin
         CheckFinding::problem_in_production(place, "backups", what)
             .next(format!("make one: `envctl backup {}`", place.flags)),
     )
+}
+
+/// Days after which an opening says little: people and keys go.
+const OPENED_RECENTLY: i64 = 31;
+
+/// Tells when an identity last opened an encrypted backup of the target.
+fn opened(last: &Backup, seen: &BackupReport, place: &StackPlace, now: Timestamp) -> Option<CheckFinding> {
+    let encryption = last.manifest.as_ref().ok()?.encryption.as_ref()?;
+    let proven = seen.backups.iter().filter(|backup| is_good(backup, &seen.target));
+    let proven = proven.filter_map(|backup| backup.manifest.as_ref().ok()?.verified.opened_at).max();
+    let prove = format!(
+        "prove it where the private key is: `envctl backup verify latest --identity FILE {}`",
+        place.flags
+    );
+    let to = encryption.recipients.join(", ");
+    Some(match proven {
+        None => {
+            CheckFinding::warning("encryption", format!("nobody has yet opened a backup encrypted to {to}"))
+                .next(prove)
+        }
+        Some(at) if now.duration_since(at).as_hours() > 24 * OPENED_RECENTLY => CheckFinding::warning(
+            "encryption",
+            format!("a backup was last opened {}; the last one is encrypted to {to}", age(at, now)),
+        )
+        .next(prove),
+        Some(at) => CheckFinding::ok(
+            "encryption",
+            format!("the backups are encrypted; one was last opened {}", age(at, now)),
+        ),
+    })
 }
 
 /// Checks that the free space is at least twice the size of the last backup.

@@ -49,7 +49,7 @@ pub(crate) struct CheckItem {
     pub(crate) counts: bool,
     pub(crate) verified: VerificationLevel,
     pub(crate) verified_at: Timestamp,
-    pub(crate) rows: u64,
+    pub(crate) rows: Option<u64>,
     /// Size as the manifest says.
     pub(crate) stored_bytes: u64,
     /// Size of the file; `None` where it is not there.
@@ -162,7 +162,7 @@ impl CheckItem {
             counts: manifest.whole && manifest.purpose == Purpose::Backup,
             verified: manifest.verified.level,
             verified_at: manifest.verified.at,
-            rows: manifest.rows(),
+            rows: manifest.known_rows(),
             stored_bytes: manifest.stored_bytes,
             file_bytes,
             altered,

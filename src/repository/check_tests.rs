@@ -29,7 +29,7 @@ fn item(started: &str) -> CheckItem {
         counts: true,
         verified: VerificationLevel::Complete,
         verified_at: at(started),
-        rows: 3,
+        rows: Some(3),
         stored_bytes: 1000,
         file_bytes: Some(1000),
         altered: false,

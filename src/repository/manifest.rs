@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::authenticity::{Authenticity, Doubt, Mac, ManifestKey, ManifestKeys, PLAIN_END};
+use super::private_part::{Encryption, take_private};
 use crate::codec::Digest;
 use crate::dump::sql::{CopyBlock, Entry};
 use crate::error::{self, Result};
@@ -37,6 +38,7 @@ pub(crate) struct Manifest {
     /// The databases of a backup of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) databases: Vec<DatabaseEntry>,
+    #[serde(default)]
     pub(crate) server_version: String,
     /// pg_dump's version, from the dump's header.
     pub(crate) pg_dump_version: Option<String>,
@@ -45,6 +47,7 @@ pub(crate) struct Manifest {
     /// `gzip:4`, `zstd:1`, `none`.
     pub(crate) compression: String,
     /// `worker` or `exec`: how the bytes came out of the container.
+    #[serde(default)]
     pub(crate) transport: String,
     /// Reason why `auto` used no worker.
     #[serde(default, alias = "transport_why", skip_serializing_if = "Option::is_none")]
@@ -58,20 +61,25 @@ pub(crate) struct Manifest {
     /// Bytes of SQL.
     pub(crate) plain_bytes: u64,
     /// Their SHA-256.
+    #[serde(default)]
     pub plain_sha256: Digest,
     /// Bytes of the file.
     pub(crate) stored_bytes: u64,
     /// Their SHA-256: what `sha256sum FILE` prints.
     pub stored_sha256: Digest,
     /// Rows by table, in the order of the dump; `data` of plain dumps only.
+    #[serde(default)]
     pub(crate) tables: Vec<CopyBlock>,
     /// Entries of the dump, with their offsets.
+    #[serde(default)]
     pub(crate) entries: Vec<Entry>,
     /// Facts that a restore needs before the file is read. If they are missing, the restore reads the whole file first.
     #[serde(default, alias = "foreknown", skip_serializing_if = "Option::is_none")]
     pub(crate) restore_hints: Option<RestoreHints>,
     /// Extensions it creates.
+    #[serde(default)]
     pub(crate) extensions: Vec<String>,
+    #[serde(default)]
     pub(crate) roles: Vec<String>,
     /// Schemas on the database's search path, in order: what its functions may rely on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -83,6 +91,9 @@ pub(crate) struct Manifest {
     pub(crate) empty: bool,
     /// Level and time of the verification.
     pub(crate) verified: Verification,
+    /// Of an encrypted backup: its recipients, and the part of the manifest that they alone can read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<Encryption>,
     /// MAC over the text before it: the last member. A manifest without one vouches for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mac: Option<Mac>,
@@ -130,7 +141,9 @@ pub(crate) struct BackupSource {
     pub(crate) container: String,
     pub(crate) container_id: String,
     /// Image reference, as in the container's configuration.
+    #[serde(default)]
     pub(crate) image: String,
+    #[serde(default)]
     pub(crate) image_id: String,
     /// The compose or swarm service; missing where there is none, and in manifests of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,6 +180,9 @@ pub(crate) struct Verification {
     /// Time of the last restore test, passed or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tested_at: Option<Timestamp>,
+    /// Time when an identity last opened the encrypted backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) opened_at: Option<Timestamp>,
 }
 
 /// Levels of verification, the lowest first.
@@ -210,13 +226,39 @@ const OLDER_NAMES: [&str; 2] = ["transport_why", "foreknown"];
 pub(crate) const LARGEST: u64 = 128 << 20;
 
 impl Manifest {
-    /// The file's text.
+    /// The file's text: of an encrypted backup without what only its recipients may read.
     ///
     /// # Panics
     /// Never: strings and numbers always serialise.
     pub(crate) fn to_json(&self) -> String {
+        let text = match &self.encryption {
+            None => serde_json::to_string_pretty(self),
+            Some(_) => serde_json::to_string_pretty(&self.in_clear()),
+        };
         // A newline makes it a text file.
-        serde_json::to_string_pretty(self).expect("strings and numbers always serialise") + "\n"
+        text.expect("strings and numbers always serialise") + "\n"
+    }
+
+    /// Returns the manifest as a document for the user: all of it where it is open, else the part that is not encrypted.
+    pub(crate) fn document(&self) -> serde_json::Value {
+        if self.is_sealed() { self.in_clear() } else { serde_json::to_value(self).unwrap_or_default() }
+    }
+
+    /// Returns the manifest without its private part.
+    fn in_clear(&self) -> serde_json::Value {
+        let mut whole = serde_json::to_value(self).unwrap_or_default();
+        take_private(&mut whole);
+        whole
+    }
+
+    /// Reports that the encrypted part of the manifest was not opened: tables, rows and versions are not known.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.encryption.as_ref().is_some_and(|encryption| !encryption.opened)
+    }
+
+    /// Reports whether the backup is encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.encryption.is_some()
     }
 
     /// Adds the MAC of a key; without a key the manifest has none.
@@ -370,6 +412,10 @@ impl Manifest {
         // Read once where all is well: a list reads thousands.
         match serde_json::from_str::<Self>(text) {
             Ok(manifest) if manifest.schema > SCHEMA => Err(newer(manifest.schema)),
+            // Only an encrypted backup may leave such a member out.
+            Ok(manifest) if manifest.encryption.is_none() && manifest.server_version.is_empty() => {
+                Err(error::integrity("not a manifest of envctl: it has no `server_version`"))
+            }
             Ok(manifest) => Ok(manifest),
             Err(cause) => Err(match serde_json::from_str(text) {
                 Ok(Version { schema }) if schema > SCHEMA => newer(schema),
@@ -378,7 +424,12 @@ impl Manifest {
         }
     }
 
-    /// Rows in all tables.
+    /// Rows in all tables, where they can be read.
+    pub(crate) fn known_rows(&self) -> Option<u64> {
+        (!self.is_sealed()).then(|| self.rows())
+    }
+
+    /// Rows in all tables; none of a manifest that is not open.
     pub(crate) fn rows(&self) -> u64 {
         let tables: u64 = self.tables.iter().map(|table| table.rows).sum();
         tables + self.databases.iter().map(|database| database.rows).sum::<u64>()
@@ -392,7 +443,11 @@ impl Manifest {
                 || entry.kind.starts_with("DATABASE")
                 || (entry.kind == "SCHEMA" && entry.name == "public")
         };
-        self.empty || (!self.is_of_all() && self.tables.is_empty() && self.entries.iter().all(is_frame))
+        self.empty
+            || (!self.is_of_all()
+                && !self.is_sealed()
+                && self.tables.is_empty()
+                && self.entries.iter().all(is_frame))
     }
 
     /// Returns the number of tables.
@@ -470,7 +525,9 @@ pub(crate) mod tests {
                 by: None,
                 restored_in_ms: None,
                 tested_at: None,
+                opened_at: None,
             },
+            encryption: None,
             mac: None,
         }
     }
@@ -549,8 +606,9 @@ pub(crate) mod tests {
         };
         sample.databases.push(inner);
         sample.empty = true;
+        sample.encryption = Some(Encryption::default());
         sample.mac = Some(Mac { key: "0011223344556677".into(), hmac_sha256: sample.stored_sha256 });
-        let value: serde_json::Value = serde_json::from_str(&sample.to_json()).unwrap();
+        let value = serde_json::to_value(&sample).unwrap();
         for key in value.as_object().unwrap().keys() {
             assert!(manual.contains(&format!("`{key}`")), "docs/manifest.md does not speak of `{key}`");
         }

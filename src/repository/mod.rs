@@ -12,6 +12,7 @@ pub(crate) mod identity;
 pub(crate) mod manifest;
 pub(crate) mod name;
 pub(crate) mod pin;
+mod private_part;
 pub(crate) mod prune;
 pub(crate) mod remote_backups;
 pub(crate) mod remote_prune;
@@ -20,4 +21,5 @@ mod remote_prune_tests;
 pub(crate) mod retention;
 #[cfg(test)]
 mod retention_tests;
+mod sealed_manifest;
 pub(crate) mod store;

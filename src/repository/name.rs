@@ -19,7 +19,21 @@ pub(crate) struct Label {
 }
 
 /// Every extension a backup of ours may have.
-const EXTENSIONS: &[&str] = &[".sql", ".sql.gz", ".sql.zst", ".dump", ".tar"];
+const EXTENSIONS: &[&str] = &[
+    ".sql",
+    ".sql.gz",
+    ".sql.zst",
+    ".dump",
+    ".tar",
+    ".sql.age",
+    ".sql.gz.age",
+    ".sql.zst.age",
+    ".dump.age",
+    ".tar.age",
+];
+
+/// Extension behind that of an encrypted backup.
+pub(crate) const ENCRYPTED: &str = ".age";
 
 impl Label {
     /// For a backup begun now.
@@ -112,7 +126,9 @@ mod tests {
         #[test]
         fn every_label_reads_back(seconds in 0i64..253_402_300_799, number in 1u32..1000) {
             let label = Label { number, ..Label::new(Timestamp::from_second(seconds).unwrap()) };
-            prop_assert_eq!(Label::of_file(&label.file_name(".sql.gz")), Some(label));
+            for extension in EXTENSIONS {
+                prop_assert_eq!(Label::split(&label.file_name(extension)), Some((label, *extension)));
+            }
             prop_assert_eq!(label.timestamp().as_second(), seconds);
         }
     }

@@ -95,7 +95,7 @@ impl PlannedBackupRemoval {
     /// Reports whether the backup does not count because of its rows.
     pub(crate) fn has_fallen(&self) -> bool {
         let RetentionDecision::Keep(reasons) = &self.decision else { return false };
-        reasons.iter().any(|reason| matches!(reason, KeepReason::Fallen { .. }))
+        reasons.iter().any(|reason| matches!(reason, KeepReason::Fallen { .. } | KeepReason::Shrunk { .. }))
     }
 }
 
@@ -241,7 +241,8 @@ fn verified(manifest: &Manifest, rows_accepted: bool) -> VerifiedBackup {
         group,
         safety: manifest.purpose == Purpose::PreRestore,
         empty: manifest.is_empty(),
-        rows: counted.then(|| manifest.rows()),
+        rows: manifest.known_rows().filter(|_| counted),
+        size: (counted || manifest.is_sealed()).then(|| (manifest.format.clone(), manifest.plain_bytes)),
         rows_accepted,
     }
 }

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::config::calendar_duration::CalendarDuration;
-use crate::text::units::count;
+use crate::text::units::{bytes, count};
 
 /// Number that keeps every bucket.
 pub(crate) const ALL: u32 = u32::MAX;
@@ -129,6 +129,8 @@ pub(crate) struct VerifiedBackup {
     pub(crate) empty: bool,
     /// Rows in it, where they are known.
     pub(crate) rows: Option<u64>,
+    /// Format and plain bytes, which are compared where only its recipients know the rows of an encrypted backup.
+    pub(crate) size: Option<(String, u64)>,
     /// The user said that fewer rows are right.
     pub(crate) rows_accepted: bool,
 }
@@ -180,6 +182,11 @@ pub(crate) enum KeepReason {
         from: u64,
         to: u64,
     },
+    /// Does not count: more than half of the bytes are gone, of an encrypted backup whose rows are not known here.
+    Shrunk {
+        from: u64,
+        to: u64,
+    },
     /// Does not count.
     Empty,
     /// Safety backup within the age for them.
@@ -207,6 +214,9 @@ impl fmt::Display for KeepReason {
             Self::BeforeFall => f.write_str("last before the rows fell"),
             Self::Fallen { from, to } => {
                 write!(f, "does not count: rows fell from {} to {}", count(*from), count(*to))
+            }
+            Self::Shrunk { from, to } => {
+                write!(f, "does not count: its dump shrank from {} to {}", bytes(*from), bytes(*to))
             }
             Self::Empty => f.write_str("does not count: empty"),
             Self::Safety(duration) => write!(f, "before a restore, within {duration}"),
@@ -326,23 +336,35 @@ impl<'a> Group<'a> {
         // A database that was always empty has backups like any other.
         let always_empty = others.iter().all(|member| member.backup.empty);
         let mut group = Self { counted: Vec::new(), uncounted: Vec::new(), safety };
-        let mut compared: Option<(Member<'a>, u64)> = None;
+        let mut with_rows: Option<(Member<'a>, u64)> = None;
+        let mut with_size: Option<(Member<'a>, &str, u64)> = None;
         for member in others.into_iter().rev() {
             let backup = member.backup;
             if backup.empty && !always_empty {
                 group.uncounted.push(Uncounted { member, reason: KeepReason::Empty, compared: None });
                 continue;
             }
-            match (compared, backup.rows.filter(|_| backup.group.whole)) {
-                (Some((before, from)), Some(to)) if to < from.div_ceil(2) && !backup.rows_accepted => {
-                    let reason = KeepReason::Fallen { from, to };
-                    group.uncounted.push(Uncounted { member, reason, compared: Some(before) });
+            let rows = backup.rows.filter(|_| backup.group.whole);
+            let size = backup.size.as_ref().filter(|_| backup.group.whole);
+            let size = size.map(|(format, bytes)| (format.as_str(), *bytes));
+            let fallen = match (with_rows, rows, with_size, size) {
+                (Some((before, from)), Some(to), ..) if to < from.div_ceil(2) => {
+                    Some((before, KeepReason::Fallen { from, to }))
                 }
-                (_, rows) => {
-                    compared = rows.map(|rows| (member, rows)).or(compared);
-                    group.counted.push(member);
+                (_, None, Some((before, was, from)), Some((is, to)))
+                    if was == is && to < from.div_ceil(2) =>
+                {
+                    Some((before, KeepReason::Shrunk { from, to }))
                 }
+                _ => None,
+            };
+            if let Some((before, reason)) = fallen.filter(|_| !backup.rows_accepted) {
+                group.uncounted.push(Uncounted { member, reason, compared: Some(before) });
+                continue;
             }
+            with_rows = rows.map(|rows| (member, rows)).or(with_rows);
+            with_size = size.map(|(format, bytes)| (member, format, bytes)).or(with_size);
+            group.counted.push(member);
         }
         group.counted.reverse();
         group.uncounted.reverse();

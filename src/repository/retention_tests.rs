@@ -23,7 +23,14 @@ fn group() -> RetentionGroup {
 }
 
 fn backup(rows: u64) -> VerifiedBackup {
-    VerifiedBackup { group: group(), safety: false, empty: false, rows: Some(rows), rows_accepted: false }
+    VerifiedBackup {
+        group: group(),
+        safety: false,
+        empty: false,
+        rows: Some(rows),
+        size: Some(("plain".into(), rows * 100)),
+        rows_accepted: false,
+    }
 }
 
 fn item(at: Timestamp, backup: VerifiedBackup) -> RetentionItem {
@@ -265,7 +272,7 @@ fn nightly_backups_of_a_database_that_lost_its_rows_evict_nothing() {
 
 #[test]
 fn rows_that_are_not_known_are_compared_with_nothing() {
-    let unknown = VerifiedBackup { rows: None, ..backup(0) };
+    let unknown = VerifiedBackup { rows: None, size: None, ..backup(0) };
     let items = [
         item(at("2026-11-03T02:00:00Z"), backup(10)),
         item(at("2026-11-02T02:00:00Z"), unknown),
@@ -274,6 +281,25 @@ fn rows_that_are_not_known_are_compared_with_nothing() {
     let decisions = decide(&items, &policy("--keep-last 1"), at(NOW), &TimeZone::UTC);
     assert_eq!(decisions[0].reasons(), ["does not count: rows fell from 1000 to 10"]);
     assert!(decisions[1].reasons().contains(&"newest verified".to_owned()));
+}
+
+#[test]
+fn encrypted_backups_are_compared_by_their_bytes() {
+    let sealed = |bytes| VerifiedBackup { rows: None, size: Some(("plain".into(), bytes)), ..backup(0) };
+    let items = [
+        item(at("2026-11-04T02:00:00Z"), VerifiedBackup { size: Some(("custom".into(), 9)), ..sealed(0) }),
+        item(at("2026-11-03T02:00:00Z"), sealed(49_999)),
+        item(at("2026-11-02T02:00:00Z"), sealed(50_000)),
+        item(at("2026-11-01T02:00:00Z"), backup(1000)),
+    ];
+    let decisions = decide(&items, &policy("--keep-last 1"), at(NOW), &TimeZone::UTC);
+    assert!(decisions[0].reasons().contains(&"newest verified".to_owned()), "another format says nothing");
+    let decisions = decide(&items[1..], &policy("--keep-last 1"), at(NOW), &TimeZone::UTC);
+    assert!(decisions[0].reasons().contains(&"newest verified".to_owned()), "half of the one before");
+    let items = [item(at("2026-11-05T02:00:00Z"), sealed(24_999)), items[2].clone()];
+    let decisions = decide(&items, &policy("--keep-last 1"), at(NOW), &TimeZone::UTC);
+    assert_eq!(decisions[0].reasons(), ["does not count: its dump shrank from 50.0 kB to 25.0 kB"]);
+    assert!(decisions[1].reasons().contains(&"last before the rows fell".to_owned()));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use super::open_dump::{self, OpenDump};
 use super::pipe::{self, PipedDump, PrivateCopy};
 use crate::cancel::CancelToken;
+use crate::codec::age::{EncryptedFor, Keyring, is_encrypted};
 use crate::codec::{BLOCK, DecompressReader, Digest, Hasher, Hashing};
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
@@ -20,7 +21,7 @@ use crate::dump::sql::{
     Completeness, Finding, FindingKind, LeftOut, MOST_GLOBALS, NO_TRAILER, Notes, Rules, SqlToken, SqlTokens,
     Summary, qualified_name,
 };
-use crate::error::{self, Error, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::atomic_file::home_of;
 use crate::postgres::version::ServerVersion;
 use crate::progress::{Event, Progress};
@@ -77,14 +78,20 @@ impl DumpSource {
     ///
     /// # Errors
     /// Kind `Usage`: no such file. `Integrity`, `Refused`: not a dump that can be restored.
-    pub(crate) fn open(&self, threads: usize, rules: &Rules) -> Result<(Format, DecompressReader)> {
+    pub(crate) fn open(
+        &self,
+        threads: usize,
+        rules: &Rules,
+        keyring: &Keyring,
+    ) -> Result<(Format, DecompressReader)> {
         let open_path = |path: &Path| {
             let reader: Box<dyn Read + Send> = if is_archive_of_files(path)? {
                 Box::new(CustomStream::open(path)?)
             } else {
                 Box::new(open_file(path)?)
             };
-            open_dump::open(reader, &self.name(), threads, rules.skip_leading_text)
+            let what = EncryptedFor { name: self.name(), recipients: Vec::new() };
+            open_dump::open(reader, &what, threads, rules.skip_leading_text, keyring)
         };
         let dump = match self {
             Self::Stdin(pipe) => pipe.take()?,
@@ -104,6 +111,14 @@ fn is_archive_of_files(path: &Path) -> Result<bool> {
     let read = open_file(path)?.take(512).read_to_end(&mut head);
     read.map_err(|e| error::failed(format!("cannot read {}", path.display())).because(e))?;
     Ok(head.get(257..262) == Some(b"ustar"))
+}
+
+/// Reports whether a file is encrypted. Returns false for an unreadable file, because the next reader of the file
+/// reports the error.
+pub(crate) fn is_encrypted_file(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut head));
+    read.is_ok() && is_encrypted(&head)
 }
 
 /// SHA-256 of a file as it is now.
@@ -214,6 +229,8 @@ pub(crate) struct InputOptions {
     pub(crate) trust: bool,
     /// Keys that authenticate manifests.
     pub(crate) keys: ManifestKeys,
+    /// Identities that open what is encrypted.
+    pub(crate) keyring: Keyring,
     /// Statements that are left out or changed.
     pub(crate) rules: Rules,
     /// The command as it was typed, for a hint that adds to it.
@@ -268,8 +285,12 @@ fn read_to_its_end(
     progress: &Arc<dyn Progress>,
     cancel: &CancelToken,
 ) -> Result<ExaminedDump> {
-    let InputOptions { trust, keys, rules, command, .. } = asked;
+    let InputOptions { trust, keys, keyring, rules, command, .. } = asked;
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
+    let manifest = manifest.map(|manifest| manifest.open(name, keyring)).transpose()?;
+    let recipients = manifest.iter().filter_map(|manifest| manifest.encryption.as_ref());
+    let recipients = recipients.flat_map(|encryption| encryption.recipients.clone()).collect();
+    let what = EncryptedFor { name: name.to_owned(), recipients };
     // A manifest knows the dump as it is, not as the rules make it.
     if let Some(manifest) = manifest.as_ref().filter(|_| authenticity.is_authenticated() && rules.is_empty())
         && let Some(summary) = foreknown(path, manifest, cancel)?
@@ -284,11 +305,14 @@ fn read_to_its_end(
             // Its members are read out of order.
             stored = Arc::new(Mutex::new(hash(path, cancel)?));
         }
-        open_dump::open(cancel.cancellable(CustomStream::open(path)?), name, threads, skip)?
+        open_dump::open(cancel.cancellable(CustomStream::open(path)?), &what, threads, skip, keyring)?
     } else {
         let file = Hashing::new(cancel.cancellable(open_file(path)?));
         stored = file.hasher();
-        open_dump::open(file, name, threads, skip)?
+        let opened = open_dump::open(file, &what, threads, skip, keyring);
+        // The same identity has opened the manifest.
+        opened
+            .map_err(|error| if what.recipients.is_empty() { error } else { not_of_manifest(error, name) })?
     };
     let trailing = opened.trailing();
     let OpenDump { format, decompressor, mut notes, as_stored, was_utf16, .. } = opened;
@@ -351,6 +375,16 @@ fn read_to_its_end(
         globals,
         taken,
     })
+}
+
+/// The error of an encrypted file that the identity of its manifest does not open.
+fn not_of_manifest(error: Error, name: &str) -> Error {
+    if error.kind() != ErrorKind::Usage {
+        return error;
+    }
+    error::integrity(format!("{name} is damaged: the identity opens its manifest and not the file"))
+        .note("the file was damaged or replaced after it was made")
+        .hint("take another: `envctl backup list`")
 }
 
 fn too_many_roles(name: &str, command: &str) -> Error {

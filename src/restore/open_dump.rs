@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::codec::age::{EncryptedFor, Keyring, stanzas};
 use crate::codec::{ContentType, DecompressReader, DetectedType, FileEncoding, ForeignFormat};
 use crate::dump::archive::CustomStream;
 use crate::dump::format::Format;
@@ -47,18 +48,46 @@ impl OpenDump {
 /// Compressions inside of compressions that are undone: a `.sql.gz` that a tool has packed again.
 const MOST_LAYERS: usize = 4;
 
-/// Opens a dump. `threads` unpack it; `skip_leading_text` leaves out text in front of it.
+/// Opens a dump. `threads` unpack it; `skip_leading_text` leaves out text in front of it; `keyring` opens one that is
+/// encrypted.
 ///
 /// # Errors
-/// Kind `Integrity`, `Refused`: not a dump that can be restored. `Failed`: no place for a packed tar.
+/// Kind `Integrity`, `Refused`: not a dump that can be restored. `Usage`: it is encrypted, and no identity opens it.
+/// `Failed`: no place for a packed tar.
 pub(crate) fn open(
     reader: impl Read + Send + 'static,
-    name: &str,
+    what: &EncryptedFor,
     threads: usize,
     skip_leading_text: bool,
+    keyring: &Keyring,
 ) -> Result<OpenDump> {
+    let (kind, decompressor) = open_stored(reader, what, threads, keyring)?;
+    of_first_block(kind, decompressor, &what.name, threads, skip_leading_text)
+}
+
+/// Opens a stored stream, and decrypts it where it is encrypted: the first block of what is inside is known then.
+///
+/// # Errors
+/// Kind `Usage`: it is encrypted, and no identity opens it. `Integrity`: it is damaged.
+pub(crate) fn open_stored(
+    reader: impl Read + Send + 'static,
+    what: &EncryptedFor,
+    threads: usize,
+    keyring: &Keyring,
+) -> Result<(DetectedType, DecompressReader)> {
+    let name = &what.name;
     let (kind, decompressor) = DecompressReader::open(reader, threads).map_err(|e| e.context(name))?;
-    of_first_block(kind, decompressor, name, threads, skip_leading_text)
+    if kind.content != ContentType::Age {
+        return Ok((kind, decompressor));
+    }
+    let mut what = what.clone();
+    if what.recipients.is_empty() {
+        what.recipients = stanzas(decompressor.peek());
+    }
+    let plain = crate::codec::age::open(decompressor, keyring, &what)?;
+    let (mut kind, decompressor) = DecompressReader::open(plain, threads).map_err(|e| e.context(name))?;
+    kind.encrypted = true;
+    Ok((kind, decompressor))
 }
 
 /// Opens a dump like [`open`] whose first block is read.
@@ -74,7 +103,7 @@ pub(crate) fn of_first_block(
 ) -> Result<OpenDump> {
     let trailing = decompressor.trailing();
     let (mut content, mut notes, mut was_utf16) = (kind.content, Vec::new(), false);
-    let mut as_stored = kind.encoding == FileEncoding::None;
+    let mut as_stored = kind.encoding == FileEncoding::None && !kind.encrypted;
     let mut skipped = false;
     for _ in 0..MOST_LAYERS {
         if let Some(text) = leading_text(content, decompressor.peek()) {
@@ -138,7 +167,7 @@ fn format(content: ContentType, name: &str) -> Result<Format> {
         ContentType::Empty => {
             error::integrity(format!("{name} is empty")).hint("see the others: `envctl backup list`")
         }
-        ContentType::Age => refused("encrypted with age").hint(by_pipe("age -d -i KEY")),
+        ContentType::Age => refused("encrypted twice").hint(by_pipe("age -d -i KEY")),
         ContentType::Foreign(ForeignFormat { name: tool, command }) => {
             refused(&format!("compressed or encrypted by {tool}")).hint(by_pipe(command))
         }
@@ -297,8 +326,42 @@ mod tests {
 
     const DUMP: &str = "--\n-- PostgreSQL database dump\n--\n\nSET client_encoding = 'UTF8';\n-- Ünï 🦀\n";
 
+    fn what() -> EncryptedFor {
+        EncryptedFor { name: "dump".to_owned(), recipients: Vec::new() }
+    }
+
+    #[cfg(feature = "encryption")]
+    #[test]
+    fn what_is_encrypted_is_decrypted_whatever_is_inside() {
+        use crate::codec::age::tests::{IDENTITY, RECIPIENT, encrypted, keyring};
+
+        for plain in [DUMP.as_bytes().to_vec(), gzip(DUMP.as_bytes()), gzip(&utf16(DUMP, false))] {
+            let stored = encrypted(&plain, &[RECIPIENT]);
+            for stored in [stored.clone(), gzip(&stored)] {
+                let stored = io::Cursor::new(stored);
+                let mut dump = open(stored, &what(), 2, false, &keyring(IDENTITY)).unwrap();
+                assert!(!dump.as_stored, "no pg_restore reads it");
+                let mut read = Vec::new();
+                dump.decompressor.read_to_end(&mut read).unwrap();
+                assert_eq!(read, DUMP.as_bytes());
+            }
+            let error = read(&stored, false).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert_eq!(error.notes(), ["it is encrypted to an age1 recipient"]);
+            let mut whole = open(
+                io::Cursor::new(stored[..stored.len() - 1].to_vec()),
+                &what(),
+                2,
+                false,
+                &keyring(IDENTITY),
+            );
+            let damaged = whole.as_mut().map(|dump| dump.decompressor.read_to_end(&mut Vec::new()).is_err());
+            assert!(damaged.unwrap_or(true), "a byte is missing");
+        }
+    }
+
     fn read(bytes: &[u8], skip: bool) -> Result<(Vec<u8>, Vec<String>)> {
-        let mut dump = open(io::Cursor::new(bytes.to_vec()), "dump", 2, skip)?;
+        let mut dump = open(io::Cursor::new(bytes.to_vec()), &what(), 2, skip, &Keyring::default())?;
         let mut plain = Vec::new();
         while let Some(block) = dump.decompressor.next_block()? {
             plain.extend(block);
@@ -370,7 +433,8 @@ mod tests {
         assert_eq!(plain, DUMP.as_bytes());
         assert_eq!(notes, ["2 lines of text in front of the dump are left out"]);
         assert_eq!(read(&gzip(bytes.as_bytes()), true).unwrap().0, DUMP.as_bytes());
-        let archive = open(io::Cursor::new(b"WARNING: x\nPGDMP\x01\x0e".to_vec()), "dump", 1, true).unwrap();
+        let bytes = b"WARNING: x\nPGDMP\x01\x0e".to_vec();
+        let archive = open(io::Cursor::new(bytes), &what(), 1, true, &Keyring::default()).unwrap();
         assert_eq!(archive.format, Format::Custom);
         // Nothing to leave out, and SQL that somebody has written in front.
         assert_eq!(read(DUMP.as_bytes(), true).unwrap_err().kind(), ErrorKind::Usage);
@@ -394,7 +458,6 @@ mod tests {
             (b"{\"message\": \"expired\"}", "JSON"),
             (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
             (b"PK\x03\x04", "`unzip -p dump | envctl restore -`"),
-            (b"age-encryption.org/v1\n", "`age -d -i KEY dump | envctl restore -`"),
         ] {
             let error = read(bytes, false).unwrap_err();
             let said = format!("{} {}", error.message(), error.hints().join(" "));

@@ -15,6 +15,7 @@ use rustix::fs::statvfs;
 use super::data_only::DataOnly;
 use super::open_dump::{self, OpenDump};
 use crate::cancel::CancelToken;
+use crate::codec::age::{EncryptedFor, Keyring};
 use crate::codec::{BLOCK, DecompressReader};
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
@@ -114,11 +115,14 @@ enum FirstBlock {
 /// Kind `Integrity`, `Refused`: no dump that can be restored. `Failed`: no space for a copy. `Cancelled`.
 pub(crate) async fn open(
     (threads, skip_leading_text): (usize, bool),
+    keyring: &Keyring,
     parent: &Path,
     command: &str,
     cancel: &CancelToken,
 ) -> Result<PipeContent> {
-    let first = on_a_thread(cancel, move || first_block(io::stdin(), threads, skip_leading_text)).await?;
+    let keyring = keyring.clone();
+    let opening = move || first_block(io::stdin(), threads, skip_leading_text, &keyring);
+    let first = on_a_thread(cancel, opening).await?;
     let (reader, mut notes, is_backup) = match first {
         FirstBlock::Dump(dump) if !is_read_twice(&dump) => {
             return Ok(PipeContent::Stream(PipedDump(Arc::new(Mutex::new(Some(dump))))));
@@ -144,8 +148,10 @@ fn first_block(
     pipe: impl Read + Send + 'static,
     threads: usize,
     skip_leading_text: bool,
+    keyring: &Keyring,
 ) -> Result<FirstBlock> {
-    let (kind, decompressor) = DecompressReader::open(pipe, threads).map_err(|e| e.context(STDIN))?;
+    let what = EncryptedFor { name: STDIN.to_owned(), recipients: Vec::new() };
+    let (kind, decompressor) = open_dump::open_stored(pipe, &what, threads, keyring)?;
     if all_databases_layout::begins_one(decompressor.peek()) {
         return Ok(FirstBlock::AllDatabases(decompressor));
     }
@@ -227,7 +233,7 @@ mod tests {
     const END: &str = "\n--\n-- PostgreSQL database dump complete\n--\n\n";
 
     fn twice(text: &str) -> bool {
-        match first_block(io::Cursor::new(text.to_owned()), 1, false).unwrap() {
+        match first_block(io::Cursor::new(text.to_owned()), 1, false, &Keyring::default()).unwrap() {
             FirstBlock::Dump(dump) => is_read_twice(&dump),
             FirstBlock::AllDatabases(_) => panic!("a dump"),
         }
@@ -259,7 +265,8 @@ mod tests {
         header.set_size(1);
         tar.append_data(&mut header, all_databases_layout::GLOBALS, &b"x"[..]).unwrap();
         let tar = tar.into_inner().unwrap();
-        assert!(matches!(first_block(io::Cursor::new(tar), 1, false), Ok(FirstBlock::AllDatabases(_))));
+        let first = first_block(io::Cursor::new(tar), 1, false, &Keyring::default());
+        assert!(matches!(first, Ok(FirstBlock::AllDatabases(_))));
     }
 
     #[test]
@@ -282,7 +289,9 @@ mod tests {
         let (reader, writer) = std::io::pipe().unwrap();
         source.fire(2);
         let error =
-            on_a_thread(&cancel, move || first_block(reader, 1, false).map(|_| ())).await.unwrap_err();
+            on_a_thread(&cancel, move || first_block(reader, 1, false, &Keyring::default()).map(|_| ()))
+                .await
+                .unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Cancelled(2)), "{error}");
         drop(writer);
     }

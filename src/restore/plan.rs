@@ -93,7 +93,7 @@ pub(crate) async fn plan(
         .hint("put it into a database of its own: `--into NAME`"));
     }
     let mut transport_options = options.transport_options.clone();
-    let InputOptions { mut rules, command, .. } = asked.clone();
+    let InputOptions { mut rules, command, keyring, .. } = asked.clone();
     rules.database = examined.and_then(|examined| examined.taken.clone());
     rules.triggers =
         data_only.is_some() && examined.is_some_and(|examined| examined.summary.notes.rows.triggers > 0);
@@ -154,6 +154,7 @@ pub(crate) async fn plan(
         threads: options.threads,
         lock_limit: options.lock_limit,
         transport_options,
+        keyring,
         source: input.source,
         properties: None,
     };
@@ -212,7 +213,7 @@ async fn shared(
     transport: Transport,
     cancel: &CancelToken,
 ) -> Result<Option<std::result::Result<ParallelPlan, &'static str>>> {
-    let RestoreInput { source, examined, .. } = input;
+    let RestoreInput { source, examined, asked, .. } = input;
     // An archive is read by a worker itself, or passes the daemon.
     let by_worker = transport == Transport::Worker
         && examined.is_some_and(|examined| examined.format != Format::Plain)
@@ -227,7 +228,8 @@ async fn shared(
             Err("statements of it are left out or changed")
         }
         (Some(path), Some(examined)) if examined.format == Format::Plain => {
-            share_out(path, examined, jobs)?.map(|shared| ParallelPlan::Plain(Arc::new(shared)))
+            share_out(path, examined, jobs, &asked.keyring)?
+                .map(|shared| ParallelPlan::Plain(Arc::new(shared)))
         }
         (Some(path), Some(examined)) => {
             let spread = ParallelArchive::of(path, examined, jobs, cancel).await?;

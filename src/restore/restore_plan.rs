@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::Digest;
+use crate::codec::age::Keyring;
 use crate::consent::{Guard, Plan};
 use crate::databases::properties::Properties;
 use crate::databases::swap::kept_name;
@@ -31,6 +32,8 @@ use crate::text::units::{bytes, counted};
 pub(crate) struct RestorePlan {
     pub(crate) operation: Operation,
     pub(crate) source: DumpSource,
+    /// Identities that open an encrypted dump.
+    pub(crate) keyring: Keyring,
     /// Time and origin of the dump, in words.
     pub(crate) origin: String,
     /// The database that is replaced, or made.

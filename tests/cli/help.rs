@@ -252,6 +252,8 @@ Options:
   -o, --output <FILE>                 The file, or `-` for stdout
       --store <URL>                   Only into this store, without a file here: s3://BUCKET/PREFIX,
                                       gs://…, az://…, file:///DIRECTORY
+      --plain                         Do not encrypt, although there are recipients or the store is
+                                      a remote one
       --force                         Replace FILE if it exists, once the new one is verified
       --format <FORMAT>               plain (SQL for psql), custom or directory (archives for
                                       pg_restore; a directory as one tar)
@@ -298,10 +300,12 @@ Arguments:
   [BACKUP]  A file, a name from `backup list`, or `latest` [default: latest]
 
 Options:
-      --store <URL>  The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…,
-                     file:///DIRECTORY
-  -h, --help         Print help
-  -V, --version      Print version
+      --store <URL>      The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…,
+                         file:///DIRECTORY
+  -i, --identity <FILE>  Private keys that open an encrypted backup: a file of age-keygen, or a
+                         private key of ssh
+  -h, --help             Print help
+  -V, --version          Print version
 
 "#]]);
     page(&stage, &["backup", "prune"]).is(str![[r#"
@@ -383,6 +387,8 @@ Options:
       --from <PROFILE>         The profile whose backups are meant
       --to <PROFILE>           The profile that is restored
       --into <DB>              Restore into this database instead, made if it is not there
+  -i, --identity <FILE>        Private keys that open an encrypted backup: a file of age-keygen, or
+                               a private key of ssh
       --trust                  Restore a file of unknown origin although it would run code on the
                                server
       --no-backup              Do not back up what is there now

@@ -18,6 +18,10 @@ pub(crate) struct Place {
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
+/// A pair of keys that the tests of age have published.
+const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+
 const SECRET: &str = "hidden-secret-of-the-store";
 
 impl Place {
@@ -63,6 +67,11 @@ impl Place {
 
     pub(crate) fn command(&self, project: &Project, args: &[&str]) -> Command {
         let mut command = project.command(args);
+        // A backup goes into a bucket unencrypted only when that is asked for.
+        let verb = args.iter().skip_while(|arg| **arg != "backup").nth(1);
+        if args.contains(&"backup") && verb.is_none_or(|verb| verb.starts_with('-')) {
+            command.arg("--plain");
+        }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -170,7 +179,7 @@ fn copies_are_made_beside_the_file_and_one_that_fails_is_said() {
 }
 
 #[test]
-fn a_new_machine_restores_with_the_binary_the_bucket_and_the_manifest_key_alone() {
+fn a_new_machine_restores_with_the_binary_the_bucket_and_the_keys_alone() {
     let wanted = Wanted::postgres(15, "drill");
     let first = wanted.clone().start().ready();
     let project = Project::new(&first, "drill");
@@ -183,7 +192,13 @@ fn a_new_machine_restores_with_the_binary_the_bucket_and_the_manifest_key_alone(
         command.env("ENVCTL_MANIFEST_KEY_FILE", &key);
         Running::start(command, None).finish()
     };
-    with_key(place.command(&project, &["backup", "--store", &place.url])).code(0);
+    let identity = project.path().join("backup.key");
+    std::fs::write(&identity, format!("{IDENTITY}\n")).unwrap();
+    let mut backup = project.command(&["backup", "--store", &place.url]);
+    backup.envs(place.variables.iter().map(|(name, value)| (name, value)));
+    backup.env("ENVCTL_RECIPIENTS", RECIPIENT).env("ENVCTL_ENCRYPT", "required");
+    let made = with_key(backup).code(0).out();
+    assert!(made.trim().ends_with(".sql.gz.age"), "{made}");
     docker(&["rm", "-f", &first.container]);
 
     // Neither the project's file nor the home of the first machine.
@@ -192,8 +207,14 @@ fn a_new_machine_restores_with_the_binary_the_bucket_and_the_manifest_key_alone(
     std::fs::remove_file(new.path().join("envctl.toml")).unwrap();
     let stack = second.stack.as_str();
     let restore = ["restore", "latest", "--store", &place.url, "-s", stack, "--dev", "--yes"];
+    place.run(&new, &restore).code(2).says("no identity is here to open it");
+    let restore = [&restore[..], &["--identity", identity.to_str().unwrap()]].concat();
     let restored = with_key(place.command(&new, &restore)).code(0);
     assert!(!restored.err().contains("unknown origin"), "{}", restored.err());
+    assert_eq!(new.digest(), before);
+    // Without the key of the manifests it is scanned, and restored all the same.
+    new.sql("drop table item");
+    place.run(&new, &restore).code(0).says("not authenticated");
     assert_eq!(new.digest(), before);
 }
 
@@ -211,7 +232,7 @@ fn what_a_store_cannot_take_is_refused_before_the_dump() {
     ] {
         place.run(&project, &args).code(2).says(text);
     }
-    let mut command = project.command(&["backup", "--store", "s3://bucket"]);
+    let mut command = project.command(&["backup", "--plain", "--store", "s3://bucket"]);
     command.env("AWS_EC2_METADATA_DISABLED", "true");
     Running::start(command, None).finish().code(2).says("there are no credentials").says("AWS_ACCESS_KEY_ID");
 }

@@ -24,6 +24,7 @@ mod doctor;
 mod durability;
 mod elsewhere;
 mod encodings;
+mod encryption;
 mod foreign_files;
 mod forward;
 mod guards;

@@ -54,7 +54,7 @@ fn values(target: &CheckTarget) -> [Option<f64>; 6] {
         newest.map(|newest| newest.started.as_second() as f64),
         newest.map(|newest| newest.stored_bytes as f64),
         newest.map(|newest| newest.duration_ms as f64 / 1000.0),
-        newest.map(|newest| newest.rows as f64),
+        newest.and_then(|newest| newest.rows).map(|rows| rows as f64),
         target.restored_at.map(|at| at.as_second() as f64),
     ]
 }

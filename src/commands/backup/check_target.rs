@@ -33,7 +33,7 @@ pub(super) struct CheckedBackup {
     pub(super) started: Timestamp,
     pub(super) stored_bytes: u64,
     pub(super) duration_ms: u64,
-    pub(super) rows: u64,
+    pub(super) rows: Option<u64>,
     verified: &'static str,
 }
 

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::format;
+use super::encryption::EncryptionRequest;
 use super::store_copies::copy_to_stores;
 use super::watched::{BackupCreateAnswer, report_missing_stack, watched};
+use super::{encryption, format};
 use crate::app::App;
+use crate::app::encryption::keyring;
 use crate::backup::create::{Created, create};
 use crate::backup::request::{BackupRequest, BackupTarget, OnExisting, StoreTarget};
 use crate::commands::connect::ConnectedDatabase;
@@ -25,7 +27,7 @@ use crate::postgres::Session;
 use crate::postgres::connect::FirstSession;
 use crate::postgres::tools::pg_dump::DumpOptions;
 use crate::repository::manifest::{BackupSource, Purpose};
-use crate::repository::name::Label;
+use crate::repository::name::{ENCRYPTED, Label};
 use crate::repository::store::Patience;
 use crate::text::shell_word::shell_word;
 use crate::text::units::{bytes, counted, duration};
@@ -40,6 +42,9 @@ pub(crate) struct CreateArgs {
     /// Only into this store, without a file here: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
     #[arg(long, value_name = "URL", conflicts_with_all = ["output", "force"])]
     pub(crate) store: Option<StoreUrl>,
+    /// Do not encrypt, although there are recipients or the store is a remote one
+    #[arg(long)]
+    pub(crate) plain: bool,
     /// Replace FILE if it exists, once the new one is verified
     #[arg(long)]
     force: bool,
@@ -68,6 +73,14 @@ pub(crate) struct CreateArgs {
     transport_options: TransportArgs,
     #[command(flatten)]
     pub(crate) many: ManyArgs,
+}
+
+impl CreateArgs {
+    /// Returns the options that decide about encryption.
+    fn encryption(&self, purpose: Purpose) -> EncryptionRequest<'_> {
+        let (plain, output, store) = (self.plain, self.output.as_deref(), self.store.as_ref());
+        EncryptionRequest { plain, output, store, purpose }
+    }
 }
 
 /// No limit; a timer cannot hold more than a few centuries.
@@ -169,6 +182,7 @@ pub(crate) async fn request(
     found: &ConnectedDatabase,
 ) -> Result<BackupRequest> {
     let settings = &stack.settings.for_stack(&found.target)?;
+    let recipients = encryption::recipients(&args.encryption(purpose), settings)?;
     let asked = format::FormatRequest {
         format: match (&args.format, args.all_databases) {
             (Some(format), _) => format,
@@ -181,11 +195,8 @@ pub(crate) async fn request(
         output: args.output.as_deref().filter(|path| path.as_os_str() != "-" && !args.all_databases),
     };
     let form = format::decide(&asked, &found.facts.version)?;
-    let extension = if args.all_databases {
-        crate::commands::backup::format::EXTENSION.to_owned()
-    } else {
-        form.extension()
-    };
+    let inner = if args.all_databases { format::EXTENSION.to_owned() } else { form.extension() };
+    let extension = if recipients.is_some() { inner + ENCRYPTED } else { inner };
     let target = &found.target;
     let operation = stack.operation();
     let destination = Box::pin(target_of(args, stack, settings, found, (&operation, extension))).await?;
@@ -256,6 +267,8 @@ pub(crate) async fn request(
         stall_limit: settings.timeouts.stall.unwrap_or(FOR_EVER),
         transport_options,
         key,
+        recipients,
+        keyring: keyring(settings, None),
     })
 }
 
@@ -327,7 +340,7 @@ pub(crate) fn show(app: &App, created: &Created, copies: &[PathBuf]) {
     let Some(path) = &created.path else { return };
     let took = std::time::Duration::from_millis(manifest.duration_ms);
     app.ui.say(&format!(
-        "{} in {}: {}, {}, {}; verified{}",
+        "{} in {}: {}, {}, {}; verified{}{}",
         manifest.of_what(),
         duration(took),
         counted(manifest.table_count() as u64, "table", "tables"),
@@ -342,7 +355,8 @@ pub(crate) fn show(app: &App, created: &Created, copies: &[PathBuf]) {
             }
             other => format!("a {other} archive of {}", bytes(manifest.stored_bytes)),
         },
-        if manifest.is_empty() { ", of an empty database" } else { "" }
+        if manifest.is_empty() { ", of an empty database" } else { "" },
+        encryption::told(manifest)
     ));
     if manifest.is_empty() {
         app.ui.warn(&format!("{} is EMPTY: there is nothing in this backup", manifest.of_what()));

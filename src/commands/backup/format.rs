@@ -106,8 +106,10 @@ fn archive(asked: &FormatRequest<'_>, server: &ServerVersion, format: Format) ->
 /// The gzip level inside an archive where none is asked for.
 const USUAL_LEVEL: &str = "6";
 
-/// Returns the compression for a file's extension: `.sql.gz`, `.sql.zst`, `.sql`.
+/// Returns the compression for a file's extension: `.sql.gz`, `.sql.zst`, `.sql`, each perhaps with `.age` behind it.
 fn by_name(path: &Path) -> Option<Compression> {
+    let inner = path.with_extension("");
+    let path = if path.extension().is_some_and(|extension| extension == "age") { &inner } else { path };
     match path.extension()?.to_str()? {
         "gz" => Some(Compression::DEFAULT_GZIP),
         "zst" => Some(Compression::DEFAULT_ZSTD),
@@ -133,6 +135,7 @@ mod tests {
         assert_eq!(decided("custom", None, Some("x"), 15).unwrap().extension(), ".dump");
         let form = decided("plain", None, Some("x.sql.zst"), 15).unwrap();
         assert_eq!((form.outside, form.inside), (Compression::DEFAULT_ZSTD, None));
+        assert_eq!(decided("plain", None, Some("x.sql.gz.age"), 15).unwrap().extension(), ".sql.gz");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::config::store_url::StoreUrl;
 use crate::error::Result;
 use crate::repository::catalog::{Backup, Catalog};
 use crate::repository::identity::service_of;
-use crate::repository::manifest::Purpose;
+use crate::repository::manifest::{Manifest, Purpose};
 use crate::repository::store::Patience;
 use crate::text::shell_word::shell_word;
 use crate::text::units::{age, bytes, count, duration};
@@ -36,6 +36,8 @@ struct BackupListRow {
     rows: Option<u64>,
     verified: &'static str,
     restored_in_ms: Option<u64>,
+    encrypted: bool,
+    opened_at: Option<jiff::Timestamp>,
     purpose: Option<Purpose>,
     problem: Option<String>,
     pinned: bool,
@@ -91,9 +93,11 @@ fn row(backup: &Backup) -> BackupListRow {
         plain_bytes: manifest.map(|m| m.plain_bytes),
         database: manifest.map(|m| m.database.clone()),
         service: manifest.and_then(|m| m.source.service.clone()),
-        rows: manifest.map(crate::repository::manifest::Manifest::rows),
+        rows: manifest.and_then(Manifest::known_rows),
         verified: backup.verification().keyword(),
         restored_in_ms: manifest.and_then(|m| m.verified.restored_in_ms),
+        encrypted: manifest.is_some_and(Manifest::is_encrypted),
+        opened_at: manifest.and_then(|m| m.verified.opened_at),
         purpose: manifest.map(|m| m.purpose),
         problem: backup.manifest.as_ref().err().cloned(),
         pinned: backup.pin.is_some(),
@@ -121,6 +125,11 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
     if timed {
         columns.push(Column::text("restores in").spare());
     }
+    let is_encrypted = |backup: &Backup| backup.manifest.as_ref().is_ok_and(Manifest::is_encrypted);
+    let any_encrypted = backups.iter().any(is_encrypted);
+    if any_encrypted {
+        columns.push(Column::text("opened"));
+    }
     let mut table = Table::new(columns);
     for (at, backup) in backups.iter().enumerate() {
         let manifest = backup.manifest.as_ref().ok();
@@ -142,7 +151,7 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
             Cell::from(age(backup.label.timestamp(), now)),
             Cell::from(bytes(backup.stored_bytes)),
             Cell::from(trend(backup, backups.get(at + 1))),
-            Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| count(m.rows()))),
+            Cell::from(manifest.and_then(Manifest::known_rows).map_or_else(|| "-".to_owned(), count)),
             Cell::from(manifest.map_or_else(|| "-".to_owned(), |m| m.of_what().to_owned())),
             verified,
         ];
@@ -152,6 +161,13 @@ fn table(catalog: &Catalog, backups: &[Backup], now: jiff::Timestamp) -> Table {
         if timed {
             let took = restored(backup).map(|took| duration(Duration::from_millis(took)));
             cells.push(Cell::from(took.unwrap_or_default()));
+        }
+        if any_encrypted {
+            cells.push(match manifest.and_then(|manifest| manifest.verified.opened_at) {
+                Some(at) => Cell::from(age(at, now)),
+                None if is_encrypted(backup) => Cell::toned("never", Tone::Warn),
+                None => Cell::from("-"),
+            });
         }
         table.row(cells);
     }

@@ -5,6 +5,7 @@ mod check;
 mod check_metrics;
 mod check_target;
 mod create;
+mod encryption;
 mod format;
 mod keep_args;
 mod list;

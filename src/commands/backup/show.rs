@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::app::encryption::keyring;
 use crate::commands::context::CommandContext;
 use crate::commands::find_catalog;
 use crate::commands::find_catalog::Meant;
@@ -30,13 +31,16 @@ pub(crate) struct BackupShowArgs {
     /// The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
     #[arg(long, value_name = "URL")]
     store: Option<StoreUrl>,
+    /// Private keys that open an encrypted backup: a file of age-keygen, or a private key of ssh
+    #[arg(short, long, value_name = "FILE")]
+    identity: Option<PathBuf>,
 }
 
 /// The manifest as it is, and whether it vouches for the backup.
 #[derive(Serialize)]
 struct BackupShowAnswer<'a> {
     #[serde(flatten)]
-    manifest: &'a Manifest,
+    manifest: serde_json::Value,
     authenticity: &'static str,
     pin: Option<&'a BackupPin>,
 }
@@ -47,6 +51,7 @@ pub(crate) async fn run(args: &BackupShowArgs, ctx: &CommandContext) -> Result<(
     ctx.one_stack("backup show", "name it: `-s STACK`; the last backup of every stack: `envctl status`")?;
     if let Some(url) = &args.store {
         let (remote, manifest, authenticity) = Box::pin(read_remote(args, url, ctx)).await?;
+        let manifest = open(args, ctx, &remote.path, manifest).await?;
         show(ctx, &remote.path, (&manifest, &authenticity), remote.pin.as_ref());
         return Ok(());
     }
@@ -56,8 +61,35 @@ pub(crate) async fn run(args: &BackupShowArgs, ctx: &CommandContext) -> Result<(
         error::integrity(format!("{} has no manifest", path.display()))
             .note("it can still be restored: its own structure is checked then")
     })?;
+    let manifest = open(args, ctx, &path, manifest).await?;
     show(ctx, &path, (&manifest, &authenticity), pin::read(&path).as_ref());
     Ok(())
+}
+
+/// Opens the encrypted part of a manifest, where an identity is here. One of the settings that does not open it is told
+/// and no obstacle: the part in clear is shown then.
+async fn open(
+    args: &BackupShowArgs,
+    ctx: &CommandContext,
+    path: &Path,
+    manifest: Manifest,
+) -> Result<Manifest> {
+    let identities = keyring(&ctx.settings, args.identity.as_deref());
+    if identities.is_empty() || !manifest.is_sealed() {
+        return Ok(manifest);
+    }
+    let (name, sealed) = (path.display().to_string(), manifest.clone());
+    // A command may wait for somebody.
+    match ctx.cancel.blocking(move || sealed.open(&name, &identities)).await {
+        Ok(opened) => Ok(opened),
+        Err(error) if args.identity.is_some() || matches!(error.kind(), ErrorKind::Cancelled(_)) => {
+            Err(error)
+        }
+        Err(error) => {
+            ctx.ui.warn(&error.full_message());
+            Ok(manifest)
+        }
+    }
 }
 
 fn show(
@@ -67,7 +99,8 @@ fn show(
     pin: Option<&BackupPin>,
 ) {
     let now = ctx.now();
-    let answer = BackupShowAnswer { manifest, authenticity: authenticity.keyword(), pin };
+    let answer =
+        BackupShowAnswer { manifest: manifest.document(), authenticity: authenticity.keyword(), pin };
     let shown = path.display().to_string();
     ctx.ui.show(&answer, |ui| {
         let mut text = text(&shown, manifest, authenticity, now);
@@ -186,6 +219,7 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
             manifest.source.stack,
             if manifest.is_of_all() {
                 match manifest.databases.len() {
+                    0 => "all databases".to_owned(),
                     1 => "all of 1 database".to_owned(),
                     n => format!("all {n} databases"),
                 }
@@ -205,14 +239,10 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
             duration(std::time::Duration::from_millis(manifest.duration_ms))
         ),
     );
-    line(
-        "server",
-        format!(
-            "PostgreSQL {}, pg_dump {}",
-            manifest.server_version,
-            manifest.pg_dump_version.as_deref().unwrap_or("unknown")
-        ),
-    );
+    if !manifest.is_sealed() {
+        let pg_dump = manifest.pg_dump_version.as_deref().unwrap_or("unknown");
+        line("server", format!("PostgreSQL {}, pg_dump {pg_dump}", manifest.server_version));
+    }
     line(
         "size",
         match manifest.format.as_str() {
@@ -238,8 +268,13 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
     );
     line("sha256", manifest.stored_sha256.to_string());
     line("verified", verification(&manifest.verified));
-    let authentic = authenticity.doubt().unwrap_or_else(|| "authenticated".to_owned());
-    line("manifest", authentic);
+    line("manifest", authenticity.doubt().unwrap_or_else(|| "authenticated".to_owned()));
+    for (key, value) in encryption(manifest, now) {
+        line(key, value);
+    }
+    if manifest.is_sealed() {
+        return text;
+    }
     line(
         "content",
         format!(
@@ -273,6 +308,21 @@ fn text(path: &str, manifest: &Manifest, authenticity: &Authenticity, now: jiff:
         line("", format!("{} {}", count(table.rows), table.table));
     }
     text
+}
+
+/// The lines of an encrypted backup.
+fn encryption(manifest: &Manifest, now: jiff::Timestamp) -> Vec<(&'static str, String)> {
+    let Some(encryption) = &manifest.encryption else { return Vec::new() };
+    let opened = manifest.verified.opened_at.map(|at| format!("{} ({})", moment(at), age(at, now)));
+    let mut lines = vec![
+        ("encrypted", format!("to {}", encryption.recipients.join(", "))),
+        ("opened", opened.unwrap_or_else(|| "not yet proven by any identity".to_owned())),
+    ];
+    if manifest.is_sealed() {
+        let how = "only an identity of these recipients shows it: `--identity FILE`";
+        lines.push(("content", how.to_owned()));
+    }
+    lines
 }
 
 /// The line of a pin.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::app::encryption::keyring;
 use crate::codec::Digest;
+use crate::codec::age::Keyring;
 use crate::commands::backup::show;
 use crate::commands::context::CommandContext;
 use crate::commands::download::download;
@@ -52,6 +54,9 @@ pub(crate) struct VerifyArgs {
     /// The backup is in this store: s3://BUCKET/PREFIX, gs://…, az://…, file:///DIRECTORY
     #[arg(long, value_name = "URL", conflicts_with_all = ["next", "all", "since"])]
     store: Option<StoreUrl>,
+    /// Private keys that open an encrypted backup: a file of age-keygen, or a private key of ssh
+    #[arg(short, long, value_name = "FILE", conflicts_with = "quick")]
+    identity: Option<PathBuf>,
     /// Compare the stored bytes with their hash, and read no more
     #[arg(long, conflicts_with = "restore")]
     quick: bool,
@@ -108,6 +113,7 @@ struct Verifier<'a> {
     ctx: &'a CommandContext,
     depth: Depth,
     keys: ManifestKeys,
+    keyring: Keyring,
     transport_options: TransportOptions,
     /// Limits of the throwaway server.
     limits: Limits,
@@ -214,6 +220,7 @@ impl<'a> Verifier<'a> {
                 _ => Depth::Structure,
             },
             keys: ctx.manifest_keys(&ctx.settings)?,
+            keyring: keyring(&ctx.settings, args.identity.as_deref()),
             transport_options: TransportArgs::default().options(ctx, &ctx.settings)?,
             limits: Limits {
                 memory: Some(args.memory),
@@ -244,6 +251,16 @@ impl<'a> Verifier<'a> {
         let operation = self.ctx.operation();
         operation.progress.step(&format!("verifying {name}"));
         let level = manifest.verified.level;
+        let manifest = if self.depth == Depth::Quick {
+            manifest
+        } else {
+            // Without an identity nothing is known about the backup, good or bad.
+            let opened = manifest.open(&name, &self.keyring);
+            opened.map_err(|error| match error.kind() {
+                ErrorKind::Usage => error.with_kind(ErrorKind::Unverified),
+                _ => error,
+            })?
+        };
         let tested = Tested { source, path, manifest: &manifest };
         let passed = match self.look_into(&tested, authenticity.is_authenticated()).await {
             Ok(None) if self.depth == Depth::Quick => return Ok((level, None)),
@@ -263,14 +280,20 @@ impl<'a> Verifier<'a> {
         let milliseconds = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let restored_in_ms = passed.as_ref().map(|passed| milliseconds(passed.restored_in));
         let now = self.ctx.now();
+        let encrypted = manifest.is_encrypted();
         self.record(&tested, |verified| {
             let tested_at = restored_in_ms.map(|_| now).or(verified.tested_at);
             // A lower level says nothing new, and its time would pass for that of the higher one.
             if reached >= verified.level {
                 let by = Some(operation.actor);
-                *verified = Verification { level: reached, at: now, by, restored_in_ms, tested_at };
+                let opened_at = verified.opened_at;
+                *verified =
+                    Verification { level: reached, at: now, by, restored_in_ms, tested_at, opened_at };
             } else {
                 verified.tested_at = tested_at;
+            }
+            if encrypted {
+                verified.opened_at = Some(now);
             }
         })?;
         if let (Some(rto), Some(passed)) = (self.rto, &passed)
@@ -316,7 +339,8 @@ impl<'a> Verifier<'a> {
             let tested_at = restored.then_some(now).or(verified.tested_at);
             if damaged {
                 let level = VerificationLevel::None;
-                *verified = Verification { level, at: now, by, restored_in_ms: None, tested_at };
+                let opened_at = verified.opened_at;
+                *verified = Verification { level, at: now, by, restored_in_ms: None, tested_at, opened_at };
             }
             verified.tested_at = tested_at;
         })
@@ -339,8 +363,9 @@ impl<'a> Verifier<'a> {
     /// Unpacks a backup and scans it, whatever its manifest vouches for.
     async fn read_to_its_end(&self, source: &DumpSource, path: &Path) -> Result<()> {
         let operation = self.ctx.operation();
-        if is_cluster(path) {
-            let unpacked = unpack(source, None, false, &self.keys, &operation.cancel).await?;
+        if is_cluster(path, &self.keyring)? {
+            let keys = (&self.keys, &self.keyring);
+            let unpacked = unpack(source, None, false, keys, &operation.cancel).await?;
             for database in &unpacked.databases {
                 self.examine(&DumpSource::File(database.path.clone())).await?;
             }
@@ -361,6 +386,7 @@ impl<'a> Verifier<'a> {
         InputOptions {
             trust: false,
             keys: self.keys.clone(),
+            keyring: self.keyring.clone(),
             rules: Rules::default(),
             command: format!("envctl restore {}", quoted(&source.name())),
             options: String::new(),
@@ -381,12 +407,13 @@ impl<'a> Verifier<'a> {
         images.sort();
         images.dedup();
         let image = image::find(engine, manifest, &images).await.map_err(unverified)?;
-        if !is_cluster(path) {
+        if !is_cluster(path, &self.keyring)? {
             let test = self.restore_test(source, manifest, trusted, &image);
             return self.run_test(test, &image).await;
         }
         let cancel = self.ctx.operation().cancel;
-        let unpacked = unpack(source, None, false, &self.keys, &cancel).await.map_err(unverified)?;
+        let keys = (&self.keys, &self.keyring);
+        let unpacked = unpack(source, None, false, keys, &cancel).await.map_err(unverified)?;
         let mut sum: Option<RestoreTestResult> = None;
         for database in &unpacked.databases {
             let manifest = Manifest::of(&database.path)?;

@@ -32,8 +32,10 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, source: &DumpS
     }
     let progress: Arc<dyn Progress> = stack.ui.progress();
     progress.step(&format!("checking {}", source.name()));
-    let keys = stack.manifest_keys(&stack.settings)?;
-    let unpacked = unpack(source, only, args.trust, &keys, &stack.cancel).await?;
+    let typed = args.source.as_deref().unwrap_or(Path::new("latest"));
+    let asked = args.asked(typed, stack)?;
+    let unpacking = unpack(source, only, args.trust, (&asked.keys, &asked.keyring), &stack.cancel);
+    let unpacked = unpacking.await?;
     stack.ui.end_progress();
     let made_from = unpacked.manifest.as_ref().and_then(|manifest| manifest.source.profile.as_deref());
     crosses_up(args, stack, made_from)?;
@@ -41,8 +43,6 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, source: &DumpS
     let roles = missing_roles(&mut session, &unpacked).await?;
     let tablespaces = tablespaces(&mut session).await?;
     session.close().await;
-    let typed = args.source.as_deref().unwrap_or(Path::new("latest"));
-    let asked = args.asked(typed, keys)?;
     let whole = WholePlan { args, stack, found: &found, asked: &asked, unpacked: &unpacked };
     let mut plan = whole.plan(source, roles, &tablespaces).await?;
     let before: Vec<String> =

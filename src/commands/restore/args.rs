@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::app::encryption::keyring;
 use crate::commands::context::StackContext;
 use crate::commands::restore::leave_out::LeaveOutArgs;
 use crate::commands::transport_args::TransportArgs;
@@ -9,7 +10,6 @@ use crate::config::store_url::StoreUrl;
 use crate::error;
 use crate::error::Result;
 use crate::postgres::search_path::SearchPath;
-use crate::repository::authenticity::ManifestKeys;
 use crate::restore::input::InputOptions;
 use crate::restore::load::parallel::MOST_JOBS;
 use crate::restore::plan::RestoreOptions;
@@ -34,6 +34,9 @@ pub(crate) struct RestoreArgs {
     /// Restore into this database instead, made if it is not there
     #[arg(long, value_name = "DB")]
     pub(super) into: Option<String>,
+    /// Private keys that open an encrypted backup: a file of age-keygen, or a private key of ssh
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) identity: Option<PathBuf>,
     /// Restore a file of unknown origin although it would run code on the server
     #[arg(long)]
     pub(super) trust: bool,
@@ -60,7 +63,7 @@ pub(crate) struct RestoreArgs {
 
 impl RestoreArgs {
     /// The options that decide how the file is read, and the command that a hint adds to.
-    pub(super) fn asked(&self, source: &Path, keys: ManifestKeys) -> Result<InputOptions> {
+    pub(super) fn asked(&self, source: &Path, stack: &StackContext) -> Result<InputOptions> {
         let rules = self.leave_out.rules()?;
         let mut options = String::new();
         if let Some(into) = &self.into {
@@ -68,6 +71,9 @@ impl RestoreArgs {
         }
         if let Some(store) = &self.store {
             options.push_str(&format!(" --store {}", shell_word(&store.to_string())));
+        }
+        if let Some(identity) = &self.identity {
+            options.push_str(&format!(" --identity {}", shell_word(&identity.display().to_string())));
         }
         if let Some(from) = &self.from {
             options.push_str(&format!(" --from {}", shell_word(from)));
@@ -93,7 +99,16 @@ impl RestoreArgs {
         }
         let command = format!("envctl restore {}{options}", shell_word(&source.display().to_string()));
         let into = self.into.clone();
-        Ok(InputOptions { trust: self.trust, keys, rules, command, options, database: None, into })
+        Ok(InputOptions {
+            trust: self.trust,
+            keys: stack.manifest_keys(&stack.settings)?,
+            keyring: keyring(&stack.settings, self.identity.as_deref()),
+            rules,
+            command,
+            options,
+            database: None,
+            into,
+        })
     }
 }
 

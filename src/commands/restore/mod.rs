@@ -77,7 +77,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     // The newest backup of a database is known once it is known which database that is.
     let early = if asked.as_os_str() == "latest" { Some(target::reach(&stack, None).await?) } else { None };
     let meant = early.as_ref().map(RestoreTarget::meant);
-    let mut reading = args.asked(&asked, ctx.manifest_keys(&ctx.settings)?)?;
+    let mut reading = args.asked(&asked, ctx)?;
     reading.database = ctx.global.database().map(str::to_owned);
     let progress: Arc<dyn Progress> = ctx.ui.progress();
     let mut notes = Vec::new();
@@ -100,7 +100,9 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     };
     // The file is opened several times: a prune beside it has to leave it.
     let _reading = source.path().and_then(ReadLock::take);
-    if source.path().is_some_and(is_cluster) {
+    if let Some(path) = source.path()
+        && is_cluster(path, &reading.keyring)?
+    {
         return Box::pin(all_databases::run(&args, &stack, &source)).await;
     }
     // The file first: what is not whole never meets the server.
@@ -163,7 +165,7 @@ async fn from_a_pipe(stack: &StackContext, asked: &mut InputOptions) -> Result<P
     let database = stack.global.database().map(|name| option("-d", "--database", name));
     let command =
         database.iter().fold(asked.command.clone(), |command, option| format!("{command} {option}"));
-    let opening = pipe::open(how, &parent, &command, &stack.cancel);
+    let opening = pipe::open(how, &asked.keyring, &parent, &command, &stack.cancel);
     let content = opening.await.map_err(|error| error.map_hints(|hint| asked.complete(hint, pipe::STDIN)))?;
     // What stood in front of it is not in the copy.
     asked.rules.skip_leading_text &= !matches!(content, PipeContent::Copy(..));

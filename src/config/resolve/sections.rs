@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use super::layers::Resolver;
 use super::xdg;
-use crate::config::form::{CommandLine, HttpUrl, PingAddress, StoreUrls, Switch, Text};
-use crate::config::keys;
+use crate::config::form::{
+    CommandLine, FilePath, Form, HttpUrl, PingAddress, RecipientKeys, StoreUrls, Switch, Text,
+};
+use crate::config::keys::{self, Setting};
 use crate::config::origin::{Origin, Sourced};
+use crate::config::parsed_file::ParsedFile;
 use crate::config::ping_url::PingUrl;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{
-    BackupSettings, HookSettings, KeepSettings, MigrationCommands, MigrationSettings, RestoreSettings,
-    S3Settings, Timeouts, TransportSettings, VerifySettings,
+    BackupSettings, EncryptionSettings, HookSettings, KeepSettings, MigrationCommands, MigrationSettings,
+    RestoreSettings, S3Settings, Timeouts, TransportSettings, VerifySettings,
 };
 use crate::environment::selector::{ProfileRule, ProjectRules};
 use crate::error::Result;
@@ -71,7 +74,43 @@ pub(crate) fn backup(layers: &mut Resolver<'_>, project: Option<&Path>) -> Resul
             region: layers.optional(&keys::BACKUP_S3_REGION, None)?,
             path_style: layers.optional(&keys::BACKUP_S3_PATH_STYLE, None)?,
         },
+        encryption: encryption(layers)?,
     })
+}
+
+/// `[backup.encryption]`.
+fn encryption(layers: &mut Resolver<'_>) -> Result<EncryptionSettings> {
+    trusted_encryption(layers)?;
+    Ok(EncryptionSettings {
+        required: layers.decided(&keys::ENCRYPT, None)? == "required",
+        recipients: layers.decided_or(&keys::RECIPIENTS, None, Vec::new())?,
+        recipients_file: layers.optional(&keys::RECIPIENTS_FILE, None)?,
+        identity: secret(
+            layers,
+            &keys::IDENTITY_FILE,
+            "backup.encryption.identity",
+            "its identity is not used",
+        )?,
+    })
+}
+
+/// Refuses the word of another user's file on encryption: it could switch it off, or name recipients of its own.
+fn trusted_encryption(layers: &Resolver<'_>) -> Result<()> {
+    fn says<F: Form>(layers: &Resolver<'_>, file: &ParsedFile, setting: &Setting<F>) -> bool {
+        let overridden = setting.key.variable.is_some_and(|name| layers.variable(name).is_some());
+        !overridden && file.get::<F>(setting.key.path, None).is_some()
+    }
+    let Some(file) = layers.project.filter(|file| !file.trusted) else { return Ok(()) };
+    for (said, key) in [
+        (says::<Text>(layers, file, &keys::ENCRYPT), &keys::ENCRYPT.key),
+        (says::<RecipientKeys>(layers, file, &keys::RECIPIENTS), &keys::RECIPIENTS.key),
+        (says::<FilePath>(layers, file, &keys::RECIPIENTS_FILE), &keys::RECIPIENTS_FILE.key),
+    ] {
+        if said {
+            return Err(file.refuse_untrusted(key.path, "it does not decide who can open a backup"));
+        }
+    }
+    Ok(())
 }
 
 /// `[backup.keep]`.
@@ -183,23 +222,31 @@ fn backup_dir(layers: &Resolver<'_>, project: Option<&Path>) -> PathBuf {
     }
 }
 
-/// `backup.manifest_key_file` and `_command`, one question in two forms.
+/// `backup.manifest_key_file` and `_command`.
 fn manifest_key(layers: &mut Resolver<'_>) -> Result<Option<SecretSource>> {
-    let setting = &keys::BACKUP_MANIFEST_KEY_FILE;
+    secret(layers, &keys::BACKUP_MANIFEST_KEY_FILE, "backup.manifest_key", "its key is not used")
+}
+
+/// `PREFIX_file` and `PREFIX_command`, one question in two forms; `consequence` is that of another user's file.
+fn secret(
+    layers: &mut Resolver<'_>,
+    setting: &Setting<FilePath>,
+    prefix: &str,
+    consequence: &str,
+) -> Result<Option<SecretSource>> {
     if let Some(Sourced { value, origin }) = layers.read_variable(setting)? {
         let source = SecretSource::File(value);
         layers.row(setting.key.path, Some(source.to_string()), origin);
         return Ok(Some(source));
     }
     let home = layers.inputs.home.as_deref();
-    let found =
-        layers.files().find_map(|file| file.secret("backup.manifest_key", home).map(|found| (file, found)));
+    let found = layers.files().find_map(|file| file.secret(prefix, home).map(|found| (file, found)));
     let Some((file, (key, source))) = found else {
         layers.row(setting.key.path, None, Origin::Default);
         return Ok(None);
     };
     if !file.trusted {
-        return Err(file.refuse_untrusted(&key, "its key is not used"));
+        return Err(file.refuse_untrusted(&key, consequence));
     }
     layers.row(&key, Some(source.to_string()), file.origin(&key));
     Ok(Some(source))

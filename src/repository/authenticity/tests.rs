@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::*;
 use crate::cancel::CancelToken;
 use crate::codec::Hasher;
+use crate::codec::age::Keyring;
 use crate::dump::sql::Rules;
 use crate::dump::sql::{CopyBlock, Span};
 use crate::error::{ErrorKind, Result};
@@ -153,6 +154,7 @@ async fn examined(path: &Path, trust: bool, keys: &ManifestKeys) -> Result<Exami
     let asked = InputOptions {
         trust,
         keys: keys.clone(),
+        keyring: Keyring::default(),
         rules: Rules::default(),
         command: String::new(),
         options: String::new(),

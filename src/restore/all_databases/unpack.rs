@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::globals::{self, Roles};
 
 use crate::cancel::CancelToken;
+use crate::codec::age::{EncryptedFor, Keyring};
+use crate::codec::{BLOCK, DecompressReader};
 use crate::databases::properties::Properties;
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
@@ -25,7 +27,8 @@ use crate::repository::all_databases_layout::{self, DATABASES};
 use crate::repository::authenticity::ManifestKeys;
 use crate::repository::manifest;
 use crate::repository::manifest::Manifest;
-use crate::restore::input::{DumpSource, open_file, stored_sha256};
+use crate::restore::input::{DumpSource, is_encrypted_file, open_file, stored_sha256};
+use crate::restore::open_dump::open_stored;
 use crate::text::percent;
 
 #[derive(Clone, Debug)]
@@ -58,10 +61,32 @@ impl UnpackedCluster {
 
 /// Reports whether a file is a backup of all databases, which is a tar that begins with `globals.sql`.
 /// Returns false for an unreadable file, because the next reader of the file reports the error.
-pub(crate) fn is_cluster(path: &Path) -> bool {
+///
+/// # Errors
+/// Kind `Usage`: the file is encrypted, and no identity opens it.
+pub(crate) fn is_cluster(path: &Path, keyring: &Keyring) -> Result<bool> {
+    if is_encrypted_file(path) {
+        // What it says wrongly the next reader finds.
+        if let Ok(Some(manifest)) = Manifest::of(path)
+            && manifest.is_encrypted()
+        {
+            return Ok(manifest.is_of_all());
+        }
+        let decrypted = decrypted(path, &path.display().to_string(), keyring)?;
+        return Ok(all_databases_layout::begins_one(decrypted.peek()));
+    }
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
-    read.is_ok() && all_databases_layout::begins_one(&head)
+    Ok(read.is_ok() && all_databases_layout::begins_one(&head))
+}
+
+/// Opens an encrypted file.
+fn decrypted(path: &Path, name: &str, keyring: &Keyring) -> Result<DecompressReader> {
+    let manifest = Manifest::of(path).ok().flatten();
+    let recipients =
+        manifest.and_then(|manifest| manifest.encryption).map(|encryption| encryption.recipients);
+    let what = EncryptedFor { name: name.to_owned(), recipients: recipients.unwrap_or_default() };
+    open_stored(open_file(path)?, &what, 1, keyring).map(|(_, decompressor)| decompressor)
 }
 
 /// Checks one and unpacks it beside itself, with all its databases or with `only` one.
@@ -73,21 +98,23 @@ pub(crate) async fn unpack(
     source: &DumpSource,
     only: Option<&str>,
     trust: bool,
-    keys: &ManifestKeys,
+    (keys, keyring): (&ManifestKeys, &Keyring),
     cancel: &CancelToken,
 ) -> Result<UnpackedCluster> {
-    let (source, only, stop, keys) = (source.clone(), only.map(str::to_owned), cancel.clone(), keys.clone());
-    cancel.blocking(move || take_apart(&source, only.as_deref(), (trust, &keys), &stop)).await
+    let (source, only, stop) = (source.clone(), only.map(str::to_owned), cancel.clone());
+    let (keys, keyring) = (keys.clone(), keyring.clone());
+    cancel.blocking(move || take_apart(&source, only.as_deref(), (trust, &keys, &keyring), &stop)).await
 }
 
 fn take_apart(
     source: &DumpSource,
     only: Option<&str>,
-    (trust, keys): (bool, &ManifestKeys),
+    (trust, keys, keyring): (bool, &ManifestKeys, &Keyring),
     cancel: &CancelToken,
 ) -> Result<UnpackedCluster> {
     let (path, shown) = (source.path().unwrap_or(Path::new("")), source.name());
     let (manifest, authenticity) = Manifest::authenticated_of(path, keys)?;
+    let manifest = manifest.map(|manifest| manifest.open(&shown, keyring)).transpose()?;
     if let Some(manifest) = &manifest {
         let now = stored_sha256(path, cancel)?;
         manifest.matches(now, &shown)?;
@@ -111,10 +138,38 @@ fn take_apart(
     let private_dir = PrivateDir::make(&home).map_err(cannot)?;
     let place = private_dir.directory("all").map_err(cannot)?;
     fs::create_dir(place.join(DATABASES)).map_err(cannot)?;
-    let names = extract(path, &place, only, cancel).map_err(|e| e.context(&shown))?;
+    let mut tar = path.to_owned();
+    if is_encrypted_file(path) {
+        tar = private_dir.directory("decrypted").map_err(cannot)?.join("all.tar");
+        let opened = decrypted(path, &shown, keyring)?;
+        decrypt(opened, &tar, cancel)?;
+    }
+    let names = extract(&tar, &place, only, cancel).map_err(|e| e.context(&shown))?;
+    if tar != path {
+        // It is unpacked; the disk may need the space.
+        let _ = fs::remove_file(&tar);
+    }
     let databases = databases(&place, &names, only).map_err(|e| e.context(&shown))?;
     let globals = whole_globals(&place).map_err(|e| e.context(&shown))?;
     Ok(UnpackedCluster { manifest, databases, globals, _private_dir: private_dir })
+}
+
+/// Writes what is encrypted into a private file.
+fn decrypt(mut from: DecompressReader, to: &Path, cancel: &CancelToken) -> Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)
+        .map_err(|e| write_failure(to, e))?;
+    let mut block = vec![0; BLOCK];
+    loop {
+        let read = from.read(&mut block).map_err(DecompressReader::failure)?;
+        if read == 0 {
+            return Ok(());
+        }
+        cancel.cancellable(&mut file).write_all(&block[..read]).map_err(|e| write_failure(to, e))?;
+    }
 }
 
 fn incomplete(what: impl std::fmt::Display) -> Error {
@@ -289,11 +344,11 @@ mod tests {
             ("databases/a%2Fb.sql.json", "{}"),
         ];
         let path = tar_of(home.path(), &members);
-        assert!(is_cluster(&path));
+        assert!(is_cluster(&path, &Keyring::default()).unwrap());
         let error = take_apart(
             &DumpSource::File(path.clone()),
             None,
-            (false, &ManifestKeys::default()),
+            (false, &ManifestKeys::default(), &Keyring::default()),
             &CancelToken::never(),
         )
         .err()
@@ -302,7 +357,7 @@ mod tests {
         let unpacked = take_apart(
             &DumpSource::File(path.clone()),
             None,
-            (true, &ManifestKeys::default()),
+            (true, &ManifestKeys::default(), &Keyring::default()),
             &CancelToken::never(),
         )
         .unwrap();
@@ -315,7 +370,7 @@ mod tests {
             take_apart(
                 &DumpSource::File(path.clone()),
                 Some("c"),
-                (true, &ManifestKeys::default()),
+                (true, &ManifestKeys::default(), &Keyring::default()),
                 &CancelToken::never()
             )
             .err()
@@ -329,7 +384,7 @@ mod tests {
             take_apart(
                 &DumpSource::File(path.clone()),
                 None,
-                (true, &ManifestKeys::default()),
+                (true, &ManifestKeys::default(), &Keyring::default()),
                 &CancelToken::never()
             )
             .err()
@@ -346,7 +401,7 @@ mod tests {
                 take_apart(
                     &DumpSource::File(path.clone()),
                     None,
-                    (true, &ManifestKeys::default()),
+                    (true, &ManifestKeys::default(), &Keyring::default()),
                     &CancelToken::never()
                 )
                 .err()
@@ -376,7 +431,7 @@ mod tests {
                 take_apart(
                     &DumpSource::File(path.clone()),
                     None,
-                    (true, &ManifestKeys::default()),
+                    (true, &ManifestKeys::default(), &Keyring::default()),
                     &CancelToken::never()
                 )
                 .err()
@@ -398,7 +453,7 @@ mod tests {
             take_apart(
                 &DumpSource::File(path.clone()),
                 None,
-                (true, &ManifestKeys::default()),
+                (true, &ManifestKeys::default(), &Keyring::default()),
                 &CancelToken::never()
             )
             .err()

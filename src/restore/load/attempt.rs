@@ -299,6 +299,7 @@ impl StagingLoad<'_> {
         let plan = self.plan;
         let request = LoadRequest {
             source: plan.source.clone(),
+            keyring: plan.keyring.clone(),
             command: plan.command.clone(),
             authenticity: plan.authenticity.clone(),
             trust: plan.trust,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures::future::{join_all, try_join_all};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::codec::age::{EncryptedFor, Keyring};
 use crate::codec::{Digest, RandomAccessReader};
 use crate::docker::Exec;
 use crate::docker::exec::{ExecHandle, ExecInput, ExecOutput};
@@ -71,6 +72,7 @@ pub(crate) fn share_out(
     path: &Path,
     examined: &ExaminedDump,
     jobs: u8,
+    keyring: &Keyring,
 ) -> Result<std::result::Result<ParallelSql, &'static str>> {
     let Some(manifest) = examined.manifest.as_ref().filter(|_| examined.authenticity.is_authenticated())
     else {
@@ -79,7 +81,9 @@ pub(crate) fn share_out(
     if examined.format != Format::Plain {
         return Ok(Err("it is an archive, which is loaded in one session"));
     }
-    let Some(pieces) = RandomAccessReader::open(open_file(path)?)? else {
+    let recipients = manifest.encryption.iter().flat_map(|encryption| encryption.recipients.clone());
+    let what = EncryptedFor { name: path.display().to_string(), recipients: recipients.collect() };
+    let Some(pieces) = RandomAccessReader::open(open_file(path)?, keyring, &what)? else {
         return Ok(Err("its compression can only be read from its start"));
     };
     if pieces.plain_bytes() != examined.summary.bytes {

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use crate::cancel::CancelToken;
 use crate::codec::Digest;
+use crate::codec::age::Keyring;
 use crate::docker::worker::WorkerError;
 use crate::dump::archive::ListFilter;
 use crate::dump::archive::files::Members;
@@ -163,7 +164,7 @@ impl ParallelArchive {
         }
         let (path, rules, mut filter) = (self.path.clone(), rules.clone(), ListFilter::new(rules.clone()));
         let reading = move || {
-            let (_, mut decompressor) = DumpSource::File(path).open(1, &rules)?;
+            let (_, mut decompressor) = DumpSource::File(path).open(1, &rules, &Keyring::default())?;
             while !filter.is_done() {
                 let Some(block) = decompressor.next_block()? else { break };
                 filter.feed(block);

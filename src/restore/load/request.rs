@@ -1,6 +1,7 @@
 //! Request and result of a load, whatever the format of the dump.
 
 use crate::codec::Digest;
+use crate::codec::age::Keyring;
 use crate::dump::sql::{LeftOut, Rules, Summary};
 use crate::postgres::tools::load_settings::LoadSettings;
 use crate::repository::authenticity::Authenticity;
@@ -10,6 +11,8 @@ use crate::restore::input::DumpSource;
 #[derive(Clone, Debug)]
 pub(crate) struct LoadRequest {
     pub(crate) source: DumpSource,
+    /// Identities that open an encrypted one.
+    pub(crate) keyring: Keyring,
     /// The command as it was typed, for a hint that adds to it.
     pub(crate) command: String,
     /// Authenticity of the manifest that describes it.

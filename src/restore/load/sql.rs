@@ -127,7 +127,8 @@ async fn commit(input: &mut ExecInput, received: &mut PsqlOutput, output: &mut E
 async fn open(request: &LoadRequest) -> Result<(Format, DecompressReader)> {
     let (sender, opened) = tokio::sync::oneshot::channel();
     let (source, threads, rules) = (request.source.clone(), request.threads, request.rules.clone());
-    std::thread::spawn(move || sender.send(source.open(threads, &rules)));
+    let keyring = request.keyring.clone();
+    std::thread::spawn(move || sender.send(source.open(threads, &rules, &keyring)));
     opened.await.map_err(|_| error::failed("the reading thread failed"))?
 }
 

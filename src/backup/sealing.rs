@@ -1,0 +1,53 @@
+//! Completes the manifest of a backup: encrypts its private part, proves that somebody can open the backup, signs it.
+//!
+//! Promise: what has no identity at hand is told as not proven, and never keeps a backup from being made.
+
+use crate::backup::request::BackupRequest;
+use crate::codec::age::{AgeIdentities, Keyring, opens};
+use crate::error::{ErrorKind, Result};
+use crate::operation::Operation;
+use crate::progress::Event;
+use crate::repository::manifest::Manifest;
+
+/// Completes a manifest; `head` is the beginning of the encrypted backup, where it is encrypted.
+///
+/// # Errors
+/// Kind `Failed`: the manifest cannot be encrypted. `Cancelled`.
+pub(super) async fn seal(
+    request: &BackupRequest,
+    manifest: &mut Manifest,
+    head: Option<Vec<u8>>,
+) -> Result<()> {
+    if let (Some(recipients), Some(head)) = (&request.recipients, head) {
+        manifest.encrypt(recipients)?;
+        let Operation { cancel, progress, .. } = &request.operation;
+        let keyring = request.keyring.clone();
+        // A command may wait for somebody.
+        match cancel.blocking(move || keyring.identities()).await {
+            Ok(None) => {}
+            Ok(Some(identities)) if is_opened(manifest, &head, &identities) => {
+                manifest.verified.opened_at = Some(manifest.verified.at);
+            }
+            Ok(Some(identities)) => progress.on(Event::Warning(format!(
+                "no identity here opens this backup: it is encrypted to {}, the identities here belong to {}",
+                recipients.fingerprints().join(", "),
+                identities.fingerprints().join(", ")
+            ))),
+            Err(error) if matches!(error.kind(), ErrorKind::Cancelled(_)) => return Err(error),
+            Err(error) => progress.on(Event::Warning(format!(
+                "that somebody can open this backup is not proven: {}",
+                error.full_message()
+            ))),
+        }
+    }
+    manifest.sign(request.key.as_ref());
+    Ok(())
+}
+
+/// Opens what was written: the beginning of the backup, and the private part of its manifest.
+fn is_opened(manifest: &Manifest, head: &[u8], identities: &AgeIdentities) -> bool {
+    let fetched = identities.clone();
+    let keyring = Keyring::new(move || Ok(fetched.clone()));
+    let read = Manifest::parse(&manifest.to_json()).and_then(|sealed| sealed.open("the backup", &keyring));
+    opens(head, identities) && read.is_ok_and(|read| read.document() == manifest.document())
+}
