@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::app::App;
 use crate::app::global_args::GlobalArgs;
 use crate::commands;
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit;
 use crate::ui::{Ui, UiOptions};
@@ -58,13 +58,13 @@ enum Command {
     /// Apply migrations, look at them, create, resolve, reset
     Migrate(commands::migrate::MigrateArgs),
     /// Generate the schema tool's client
-    Generate(commands::generate::GenerateArgs),
+    Generate(commands::schema_tool::generate::GenerateArgs),
     /// Push the schema into the database without a migration: for prototypes
-    Push(commands::push::PushArgs),
+    Push(commands::schema_tool::push::PushArgs),
     /// Read the schema out of the database
-    Pull(commands::pull::PullArgs),
+    Pull(commands::schema_tool::pull::PullArgs),
     /// Fill the database as the project says
-    Seed(commands::seed::SeedArgs),
+    Seed(commands::schema_tool::seed::SeedArgs),
     /// Find what is wrong and what to type about it; remove orphans of killed runs
     #[command(after_help = commands::doctor::AFTER_HELP)]
     Doctor(commands::doctor::DoctorArgs),
@@ -164,10 +164,10 @@ async fn dispatch(cli: Cli, app: &App) -> Result<()> {
         Command::Restore(args) => Box::pin(commands::restore::run(*args, &ctx()?)).await,
         Command::Store(args) => Box::pin(commands::store::run(&args, &ctx()?)).await,
         Command::Migrate(args) => Box::pin(commands::migrate::run(args, &ctx()?)).await,
-        Command::Generate(args) => commands::generate::run(&args, &ctx()?).await,
-        Command::Push(args) => commands::push::run(&args, &ctx()?).await,
-        Command::Pull(args) => commands::pull::run(&args, &ctx()?).await,
-        Command::Seed(args) => commands::seed::run(&args, &ctx()?).await,
+        Command::Generate(args) => commands::schema_tool::generate::run(&args, &ctx()?).await,
+        Command::Push(args) => commands::schema_tool::push::run(&args, &ctx()?).await,
+        Command::Pull(args) => commands::schema_tool::pull::run(&args, &ctx()?).await,
+        Command::Seed(args) => commands::schema_tool::seed::run(&args, &ctx()?).await,
         Command::Doctor(args) => commands::doctor::run(args, &ctx()?).await,
         Command::Init(args) => commands::init::run(args, &ctx()?).await,
         Command::Config(args) => {

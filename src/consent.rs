@@ -67,12 +67,12 @@ pub(crate) struct GuardTarget {
     pub(crate) protected: bool,
     /// Difference between the data and the target. The user then has to name the stack in development too.
     /// In production, the user has to name the difference itself.
-    pub(crate) unlike: Option<Unlike>,
+    pub(crate) unlike: Option<IdentityMismatch>,
 }
 
 /// Data of something else than its target, and nothing on the command line names the difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unlike {
+pub(crate) struct IdentityMismatch {
     pub(crate) command: String,
 }
 
@@ -386,7 +386,7 @@ fn refuse_protected(guard: Guard, targets: &[GuardTarget]) -> Result<()> {
 fn refuse_unlike(guard: Guard, targets: &[GuardTarget], consent: &Consent) -> Result<()> {
     let unlike = |target: &GuardTarget| target.unlike.clone().filter(|_| target.prod);
     let found = targets.iter().find_map(|target| Some((target, unlike(target)?)));
-    let Some((target, Unlike { mut command })) = found.filter(|_| guard == Guard::Destroy) else {
+    let Some((target, IdentityMismatch { mut command })) = found.filter(|_| guard == Guard::Destroy) else {
         return Ok(());
     };
     for name in &consent.confirm {

@@ -288,8 +288,8 @@ fn a_plan_agreed_to_by_flags_is_said_and_a_reader_gets_none() {
     assert_eq!(run(Guard::Change, &[target(Some("dev"))], "", None).2.text(), "");
 }
 
-fn of_something_else() -> Unlike {
-    Unlike { command: "envctl restore x.sql --into acme".to_owned() }
+fn of_something_else() -> IdentityMismatch {
+    IdentityMismatch { command: "envctl restore x.sql --into acme".to_owned() }
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub(crate) mod ui;
 pub(crate) mod verify;
 
 /// Identity of this machine, for the tests that look at the labels of workers.
-pub use docker::worker::machine::this_machine;
+pub use docker::worker::machine_id::this_machine;
 
 /// Keys of `envctl.toml`, for the tests that compare them with the manual.
 pub use config::keys::{KEYS, Key, OPTIONS};

@@ -6,7 +6,7 @@ pub(crate) mod dirs;
 pub(crate) mod encryption;
 pub(crate) mod global_args;
 mod hook;
-mod keys;
+mod manifest_keys;
 pub(crate) mod ping;
 pub(crate) mod process_env;
 mod signals;
@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use crate::cancel::{CancelSource, CancelToken, cancelled, pair};
 use crate::config::settings::EndpointSettings;
 use crate::config::{self, Settings};
-use crate::consent::{Consent, Decision, GuardTarget, Plan, Unlike};
+use crate::consent::{Consent, Decision, GuardTarget, IdentityMismatch, Plan};
 use crate::docker::client::Client;
 use crate::docker::context::endpoint::{ContextInputs, Endpoint, EndpointRequest};
 use crate::docker::exec::tty;
@@ -343,7 +343,7 @@ impl App {
         &self,
         plan: P,
         target: &Target,
-        unlike: Option<Unlike>,
+        unlike: Option<IdentityMismatch>,
         consent: &Consent,
     ) -> Result<Decision<P>> {
         let target = GuardTarget {

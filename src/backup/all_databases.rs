@@ -28,7 +28,7 @@ use crate::error::{self, Result};
 use crate::fsutil::private_dir::PrivateDir;
 use crate::operation::{Operation, SessionRole};
 use crate::postgres::database_info::DatabaseInfo;
-use crate::postgres::rights::MAY_MEASURE;
+use crate::postgres::privileges::MAY_MEASURE;
 use crate::postgres::session::fields;
 use crate::postgres::tools::pg_dump;
 use crate::postgres::{Access, Session, maintenance_database};

@@ -25,9 +25,9 @@ use crate::error::Result;
 use crate::operation::{Operation, SessionRole};
 use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::lock::{self, LockMode};
-use crate::postgres::rights::MAY_END;
+use crate::postgres::privileges::MAY_END;
 use crate::postgres::search_path::SearchPath;
-use crate::postgres::search_path_dependents::Reliance;
+use crate::postgres::search_path_dependents::SearchPathDependent;
 use crate::postgres::tools::dump_runner::DumpRunner;
 use crate::postgres::tools::pg_dump::WireCompression as FileEncoding;
 use crate::postgres::tools::runner::{DumpKind, TransportUsed};
@@ -76,7 +76,7 @@ pub(crate) async fn create(
     }
     let facts = DatabaseInfo::read(&mut session).await?;
     let search_path = SearchPath::of_role(&mut session).await?;
-    for reliance in Reliance::find(&mut session).await.unwrap_or_default() {
+    for reliance in SearchPathDependent::find(&mut session).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("{}; repair it: `{}`", reliance.told(), reliance.cure())));
     }
     let output = BackupSink::open(request, stdout, &facts)?;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::config::SettingRow;
 use crate::ui::{Column, Table};
 

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use crate::app::encryption::recipients;
 use crate::app::{App, Daemon};
-use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::find_catalog::Meant;
-use crate::commands::{find_catalog, status};
+use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::shared::find_catalog;
+use crate::commands::shared::find_catalog::SelectedBackups;
+use crate::commands::status;
 use crate::config::Settings;
 use crate::docker::ContainerInfo;
 use crate::docker::exec::subreaper;
@@ -133,7 +134,9 @@ async fn look(ctx: &CommandContext, stacks: &[StackContext]) -> Result<Vec<Check
     let engine = doctor::engine::look(&daemon.engine, choice(daemon), &ctx.private_dirs()).await;
     let mut findings = doctor::engine::judge(&engine);
     // First: what a worker of a killed run does in a database ends with it.
-    let beside = stacks.iter().filter_map(|stack| find_catalog::of(&stack.settings, &stack.environment).ok());
+    let beside = stacks
+        .iter()
+        .filter_map(|stack| find_catalog::catalog_of_environment(&stack.settings, &stack.environment).ok());
     let mut homes: Vec<PathBuf> = beside.map(|catalog| catalog.directory().to_owned()).collect();
     for place in ctx.all_private_dirs() {
         if !homes.contains(&place) {
@@ -172,8 +175,12 @@ async fn examine(stack: &StackContext) -> Vec<CheckFinding> {
         about.device = answers.device;
         let database = answers.report.map(|seen| seen.facts.database).or(target.database);
         let only = environment.database_services().len() < 2;
-        target =
-            crate::commands::connect::identity(&picked, only, &stack.daemon.context, database.as_deref());
+        target = crate::commands::shared::database::identity(
+            &picked,
+            only,
+            &stack.daemon.context,
+            database.as_deref(),
+        );
     }
     findings.extend(backups(stack, &place, target, about).await);
     findings
@@ -238,7 +245,7 @@ async fn backups(
 ) -> Vec<CheckFinding> {
     let (settings, environment, only_look) = (&stack.settings, &stack.environment, stack.global.dry_run);
     let looking = async {
-        let catalog: Catalog = find_catalog::of(settings, environment)?;
+        let catalog: Catalog = find_catalog::catalog_of_environment(settings, environment)?;
         let look = move || {
             let seen = doctor::backups::look(&catalog, target, only_look)?;
             Ok(doctor::backups::BackupReport { about, ..seen })
@@ -279,9 +286,9 @@ async fn stores(
     let newest = here.backups.iter().find(|backup| is_good(backup, &here.target));
     let looking = settings.backup.stores.iter().map(async |url| {
         let listing = async {
-            let meant = Meant::of(&stack.settings, &stack.environment)?;
+            let selected = SelectedBackups::of(&stack.settings, &stack.environment)?;
             let store = stack.open_store(settings, url, Patience::Short).await?;
-            meant.in_store(store).listing(&stack.manifest_keys(settings)?).await
+            selected.in_store(store).listing(&stack.manifest_keys(settings)?).await
         };
         let listing = tokio::time::timeout(LIMIT, Box::pin(listing)).await;
         let listing = listing.unwrap_or_else(|_| Err(error::failed(late("the store"))));

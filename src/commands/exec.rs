@@ -1,8 +1,8 @@
 //! `envctl exec`: one command in a container, byte-clean, its exit code passed through.
 
 use crate::app::App;
-use crate::commands::context::CommandContext;
-use crate::commands::interactive_exec::talk;
+use crate::commands::shared::context::CommandContext;
+use crate::commands::shared::interactive_exec::talk;
 use crate::docker::ExecSpec;
 use crate::error::Result;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::docker::forward::{Forward, ForwardMethod, find_method, listen, serve};
 use crate::error::{ErrorKind, Result};
 use crate::progress::Progress;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::config::generate::draft;
 use crate::config::write_new::{create, exists};
 use crate::environment::Environment;

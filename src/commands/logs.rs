@@ -6,7 +6,7 @@ use jiff::{Span, Timestamp};
 use tokio::io::AsyncReadExt as _;
 
 use crate::app::App;
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::docker::engine::LogsRequest;
 use crate::docker::exec::demux::{Demuxer, Output};
 use crate::environment::selector::ContainerSelector;

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::multi_stack_table::table;
 use crate::app::App;
 use crate::cancel::cancelled;
-use crate::commands::context::{CommandContext, StackContext};
+use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::shared::multi_stack_table::table;
 use crate::config::Settings;
 use crate::consent::{Confirmed, Decision, Plan};
 use crate::environment::selector::TargetRequest;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::commands::context::CommandContext;
-use crate::commands::interactive_exec::talk;
+use crate::commands::shared::context::CommandContext;
+use crate::commands::shared::interactive_exec::talk;
 use crate::error::{self, Result};
 use crate::postgres::tools::psql::{PsqlRequest, for_user};
 

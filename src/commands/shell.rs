@@ -1,8 +1,8 @@
 //! `envctl shell`: an interactive shell in a container, or one command.
 
-use crate::commands::context::CommandContext;
 use crate::commands::exec::ExecArgs;
-use crate::commands::interactive_exec::talk;
+use crate::commands::shared::context::CommandContext;
+use crate::commands::shared::interactive_exec::talk;
 use crate::environment::selector::ContainerSelector;
 use crate::error::{self, Result};
 

@@ -6,8 +6,8 @@ use futures::StreamExt as _;
 use serde::Serialize;
 
 use crate::app::{App, Daemon};
-use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::find_catalog::Meant;
+use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::shared::find_catalog::SelectedBackups;
 use crate::config::Settings;
 use crate::config::store_url::StoreUrl;
 use crate::environment::selector::TargetRequest;
@@ -201,13 +201,13 @@ pub(crate) fn nothing(inventory: &Inventory, daemon: &Daemon) -> String {
 async fn look(stack: StackContext, store: Option<Arc<dyn Store>>) -> EnvironmentRow {
     let environment = &stack.environment;
     let profile = environment.profile.name.clone();
-    let (catalog, remote) = match (Meant::of(&stack.settings, environment), store) {
-        (Ok(meant), Some(store)) => {
-            let backups = meant.in_store(store);
+    let (catalog, remote) = match (SelectedBackups::of(&stack.settings, environment), store) {
+        (Ok(selected), Some(store)) => {
+            let backups = selected.in_store(store);
             let listed = backups.list().await;
             (Ok(backups.catalog().clone()), Some((backups, listed)))
         }
-        (meant, _) => (meant.map(|meant| meant.catalog), None),
+        (selected, _) => (selected.map(|selected| selected.catalog), None),
     };
     let latest = |target: &Identity| match (&catalog, &remote) {
         (Ok(_), Some((backups, Ok(listed)))) => Ok(backups.latest_of(listed, target)?.backup),

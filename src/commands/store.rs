@@ -3,11 +3,11 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::config::store_url::{StoreKind, StoreUrl};
 use crate::error::{Error, ErrorKind, Result};
 use crate::repository::store::Patience;
-use crate::repository::store::check::{TriedRight, try_rights};
+use crate::repository::store::permissions::{TriedRight, try_rights};
 use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `store`.

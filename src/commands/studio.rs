@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::transport_args::TransportArgs;
+use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::shared::database::ConnectedDatabase;
+use crate::commands::shared::transport_args::TransportArgs;
 use crate::consent::{Guard, Plan};
 use crate::docker::forward::{Forward, ForwardMethod, answers, find_method, listen, serve};
 use crate::docker::worker::Unfit;
@@ -17,7 +17,7 @@ use crate::environment::Role;
 use crate::environment::selector::ContainerSelector;
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::prisma::{Studio, StudioCli, StudioImage};
-use crate::postgres::connect::FirstSession;
+use crate::postgres::find_primary::FirstSession;
 use crate::postgres::tools::runner::DumpKind;
 use crate::postgres::tools::worker_access::ListenAddress;
 use crate::progress::Progress;

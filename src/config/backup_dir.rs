@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::form::FilePath;
 use super::origin::Origin;
 use super::project;
 use super::settings::Settings;
+use super::value_type::FilePath;
 use crate::config::parsed_file::{FileTrust, ParsedFile};
 use crate::error::Result;
 

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::calendar_duration::CalendarDuration;
 use super::duration;
-use super::form::{shown_size, size};
+use super::value_type::{shown_size, size};
 
 /// Greatest age that is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]

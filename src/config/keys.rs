@@ -5,10 +5,10 @@
 
 use std::marker::PhantomData;
 
-use super::form::{
-    CalendarAge, CommandLine, Count, Cpus, FilePath, Form, HttpUrl, Jobs, KeepCount, Memory, Name, NameList,
-    Number, Patterns, PingAddress, Port, RecipientKeys, Size, StoreUrls, Switch, Text, Time, WithLevel,
-    Written, ZoneName,
+use super::value_type::{
+    CalendarAge, CommandLine, Count, Cpus, FilePath, HttpUrl, Jobs, KeepCount, Memory, Name, NameList,
+    Number, Patterns, PingAddress, Port, RawValue, RecipientKeys, Size, StoreUrls, Switch, Text, Time,
+    ValueType, WithLevel, ZoneName,
 };
 use crate::config::color::Color;
 
@@ -32,7 +32,7 @@ pub struct Key {
     /// Name of the other form of the same question: a table holds one of the two.
     pub(crate) excludes: Option<&'static str>,
     /// Tells the fault of a value.
-    pub(crate) check: fn(&Written<'_>, &[&str]) -> Result<(), String>,
+    pub(crate) check: fn(&RawValue<'_>, &[&str]) -> Result<(), String>,
 }
 
 /// A key whose values have the form `F`.
@@ -41,13 +41,13 @@ pub(crate) struct Setting<F> {
     form: PhantomData<F>,
 }
 
-impl<F: Form> Setting<F> {
+impl<F: ValueType> Setting<F> {
     const fn new(key: Key) -> Self {
         Self { key: Key { check: check::<F>, ..key }, form: PhantomData }
     }
 }
 
-fn check<F: Form>(written: &Written<'_>, allowed: &[&str]) -> Result<(), String> {
+fn check<F: ValueType>(written: &RawValue<'_>, allowed: &[&str]) -> Result<(), String> {
     F::read(written, allowed).map(drop)
 }
 

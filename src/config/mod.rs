@@ -13,7 +13,6 @@ pub(crate) mod calendar_duration;
 pub(crate) mod check_limits;
 pub(crate) mod color;
 pub(crate) mod duration;
-pub(crate) mod form;
 pub(crate) mod generate;
 pub(crate) mod inputs;
 pub(crate) mod keys;
@@ -28,11 +27,12 @@ pub(crate) mod stack;
 pub(crate) mod store_url;
 #[cfg(test)]
 mod tests;
+pub(crate) mod value_type;
 pub(crate) mod write_new;
 
 pub(crate) use crate::config::inputs::Flags;
 pub(crate) use crate::config::inputs::Inputs;
-pub(crate) use form::{cpus, memory};
 pub(crate) use origin::Sourced;
 pub(crate) use resolve::resolve;
 pub(crate) use settings::{SettingRow, Settings};
+pub(crate) use value_type::{cpus, memory};

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::form::{CommandLine, FilePath, Form, Written, check_name};
 use super::keys::{GUARDS, KEYS, Key, names_below};
 use super::origin::Origin;
 use super::secret::SecretSource;
+use super::value_type::{CommandLine, FilePath, RawValue, ValueType, check_name};
 use crate::error::{self, Error, Result};
 
 /// Which file this is, as far as its rights go.
@@ -78,7 +78,7 @@ impl ParsedFile {
         Origin::File { path: self.path.clone(), line: self.values.get(key).map(|(_, line)| *line) }
     }
 
-    pub(crate) fn get<F: Form>(&self, key: &str, home: Option<&Path>) -> Option<F::Value> {
+    pub(crate) fn get<F: ValueType>(&self, key: &str, home: Option<&Path>) -> Option<F::Value> {
         let (value, _) = self.values.get(key)?;
         F::read(&self.written(value, home), &[]).ok()
     }
@@ -99,8 +99,8 @@ impl ParsedFile {
             .hint(format!("look at the file, then name it: `--config {}`", self.path.display()))
     }
 
-    fn written<'a>(&'a self, value: &'a Value, home: Option<&'a Path>) -> Written<'a> {
-        Written::File { value, dir: self.path.parent().unwrap_or(Path::new("")), home }
+    fn written<'a>(&'a self, value: &'a Value, home: Option<&'a Path>) -> RawValue<'a> {
+        RawValue::File { value, dir: self.path.parent().unwrap_or(Path::new("")), home }
     }
 }
 

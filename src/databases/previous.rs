@@ -10,9 +10,9 @@ use crate::cancel::CancelToken;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::docker::Container;
 use crate::error::{self, Error, Result};
-use crate::postgres::canceller::Canceller;
-use crate::postgres::rights::MAY_MEASURE;
+use crate::postgres::privileges::MAY_MEASURE;
 use crate::postgres::session::{Refusal, fields};
+use crate::postgres::session_terminator::SessionTerminator;
 use crate::postgres::{Access, Session, maintenance_database};
 use crate::text::sql_quote::ident;
 use crate::text::units::{bytes, moment_of};
@@ -106,7 +106,7 @@ pub(crate) async fn drop_kept(
     let live = Some(plan.access.database.as_str());
     let opening = async {
         let mut session = maintenance_database::outside(container, &plan.access, live, "envctl drop").await?;
-        let canceller = Canceller::of(&mut session, "envctl drop").await;
+        let canceller = SessionTerminator::of(&mut session, "envctl drop").await;
         Ok::<_, Error>((session, canceller))
     };
     let (mut session, mut canceller) = cancel.run_until_cancelled(opening).await??;

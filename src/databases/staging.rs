@@ -7,7 +7,7 @@ use crate::databases::properties::{Properties, USUAL_TABLESPACE};
 use crate::error::{Error, Result};
 use crate::operation::{self, OperationId};
 use crate::postgres::Session;
-use crate::postgres::rights::MAY_END;
+use crate::postgres::privileges::MAY_END;
 use crate::postgres::session::Refusal;
 use crate::text::sql_quote::{ident, literal};
 

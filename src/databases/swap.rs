@@ -12,7 +12,7 @@ use crate::databases::properties::Properties;
 use crate::docker::Container;
 use crate::error::{self, Error, Result};
 use crate::operation::{self, Operation, OperationId, SessionRole};
-use crate::postgres::rights::MAY_END;
+use crate::postgres::privileges::MAY_END;
 use crate::postgres::session::Refusal;
 use crate::postgres::version::ServerVersion;
 use crate::postgres::{Access, Session, maintenance_database};

@@ -10,10 +10,10 @@ use tokio::io::AsyncRead;
 use super::container_info::{ContainerInfo, ImageConfig};
 use crate::docker::client::transport::BoxIo;
 use crate::docker::container_summary::ContainerSummary;
-use crate::docker::exec::interpreters::Reapers;
+use crate::docker::exec::interpreter_cache::InterpreterCache;
 use crate::docker::exec::spec::ExecSpec;
 use crate::docker::throwaway::spec::ThrowawaySpec;
-use crate::docker::worker::types::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
+use crate::docker::worker::worker_spec::{ContainerExit, EngineFeatures, OrphanWorker, WorkerSpec};
 use crate::error::Result;
 
 /// Version of an engine, as reported by the engine.
@@ -73,7 +73,7 @@ pub(crate) trait Engine: Send + Sync {
     fn address(&self) -> String;
 
     /// Interpreters for the reaper, as far as they are known.
-    fn reapers(&self) -> &Reapers;
+    fn reapers(&self) -> &InterpreterCache;
 
     /// `GET /version`.
     fn version(&self) -> BoxFuture<'_, Result<EngineVersion>>;

@@ -19,10 +19,10 @@ use super::container_info::{ContainerInfo, ContainerState, Health, ImageConfig};
 use super::engine::{Engine, EngineVersion, ExecState, ExecStream, LogStream, LogsRequest};
 use super::worker::OrphanWorker;
 use crate::docker::container_summary::ContainerSummary;
-use crate::docker::exec::interpreters::Reapers;
+use crate::docker::exec::interpreter_cache::InterpreterCache;
 use crate::docker::exec::spec::ExecSpec;
 use crate::docker::throwaway::spec::ThrowawaySpec;
-use crate::docker::worker::types::{ContainerExit, EngineFeatures, WorkerSpec};
+use crate::docker::worker::worker_spec::{ContainerExit, EngineFeatures, WorkerSpec};
 use crate::error::{self, Error, Result};
 use crate::sync::lock;
 
@@ -169,7 +169,7 @@ pub(crate) struct Scripted {
     containers: Mutex<Vec<ContainerInfo>>,
     asked: Mutex<Vec<ExecSpec>>,
     plays: Mutex<Vec<JoinHandle<()>>>,
-    reapers: Reapers,
+    reapers: InterpreterCache,
     /// Time that the creation of a worker takes; `None`: there are no workers.
     creation: Mutex<Option<Duration>>,
     removed_workers: Mutex<Vec<String>>,
@@ -268,7 +268,7 @@ impl Engine for Door {
         "script://".to_owned()
     }
 
-    fn reapers(&self) -> &Reapers {
+    fn reapers(&self) -> &InterpreterCache {
         &self.0.reapers
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::CheckFinding;
 use crate::docker::Engine;
 use crate::docker::engine::EngineVersion;
-use crate::docker::worker::types::Limits;
+use crate::docker::worker::worker_spec::ResourceLimits;
 use crate::docker::worker::{Unfit, WorkerFactory};
 use crate::error::{self, Result};
 
@@ -34,7 +34,7 @@ pub(crate) async fn look(engine: &Arc<dyn Engine>, chosen: String, private_dirs:
     let worker_factory = async {
         // A private directory is made and goes at once: that it can be is the question.
         let worker_factory =
-            WorkerFactory::open(engine, &"doctor".into(), private_dirs, Limits::default()).await?;
+            WorkerFactory::open(engine, &"doctor".into(), private_dirs, ResourceLimits::default()).await?;
         worker_factory.private_dir().map(drop)
     };
     let (version, workers) = tokio::join!(version, tokio::time::timeout(LIMIT, worker_factory));

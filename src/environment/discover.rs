@@ -11,9 +11,9 @@ use super::evidence::{Evidence, EvidenceSource};
 use super::labels::{self, ComposeProject, ContainerLabels};
 use super::profile::{self, Profile};
 use super::role::{self, Confidence, Role, RoleEvidence};
+use crate::environment::assign_stack;
+use crate::environment::assign_stack::{ObservedContainer, StackAssignment};
 use crate::environment::model::{Environment, Inventory, Service};
-use crate::environment::profile_precedence;
-use crate::environment::profile_precedence::{Belonging, ObservedContainer};
 use crate::environment::selector::{ProfileRule, ProjectRules, TargetRequest};
 
 /// Observes everything: all stacks with their profiles, containers and roles, and the evidence for each.
@@ -70,13 +70,13 @@ fn drop_predecessors(sightings: &mut Vec<ObservedContainer<'_>>) {
 /// A container that knows where it belongs.
 struct SettledContainer<'a> {
     sighting: ObservedContainer<'a>,
-    belonging: Belonging,
+    belonging: StackAssignment,
 }
 
 fn environments(sightings: Vec<ObservedContainer<'_>>, request: &TargetRequest) -> Vec<Environment> {
     let mut buckets: BTreeMap<(String, Option<String>), Vec<SettledContainer<'_>>> = BTreeMap::new();
     for unit in units(sightings) {
-        let belongings = profile_precedence::settle(&unit, &request.rules);
+        let belongings = assign_stack::assign(&unit, &request.rules);
         for (sighting, belonging) in unit.into_iter().zip(belongings) {
             let key = (belonging.stack.clone(), belonging.profile.name.clone());
             buckets.entry(key).or_default().push(SettledContainer { sighting, belonging });

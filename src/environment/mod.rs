@@ -8,7 +8,7 @@
 //! mean, `unit` settles what a compose project's containers say together, [`observe`] groups them into the
 //! [`Inventory`] (of those that are [`worth_a_look`], where one stack is meant), `choose` takes the [`Environment`] that is meant and `pick` its [`Target`].
 
-pub(crate) mod by_container;
+pub(crate) mod assign_stack;
 mod candidate;
 pub(crate) mod container_name;
 mod discover;
@@ -19,8 +19,8 @@ pub(crate) mod not_found;
 pub(crate) mod not_running;
 pub(crate) mod prefilter;
 pub(crate) mod profile;
-pub(crate) mod profile_precedence;
 mod role;
+pub(crate) mod select_by_container;
 pub(crate) mod select_container;
 pub(crate) mod select_environment;
 pub(crate) mod selector;

@@ -14,14 +14,14 @@ use crate::docker::ContainerInfo;
 use super::discover::{sight, units};
 use super::evidence::EvidenceSource;
 use super::labels;
-use crate::environment::profile_precedence;
-use crate::environment::profile_precedence::Belonging;
+use crate::environment::assign_stack;
+use crate::environment::assign_stack::StackAssignment;
 use crate::environment::selector::TargetRequest;
 
 /// A container and where it belongs.
 struct Known {
     id: String,
-    belonging: Belonging,
+    belonging: StackAssignment,
     directory: Option<String>,
 }
 
@@ -43,7 +43,7 @@ fn known(listed: &[ContainerInfo], request: &TargetRequest) -> Option<Vec<Known>
     let sightings = listed.iter().filter(|one| labels::passed_over(one).is_none()).map(sight).collect();
     let mut known: Vec<Known> = Vec::new();
     for unit in units(sightings) {
-        let belongings = profile_precedence::settle(&unit, &request.rules);
+        let belongings = assign_stack::assign(&unit, &request.rules);
         let first = belongings.first().map(|own| own.stack.clone());
         for (sighting, belonging) in unit.into_iter().zip(belongings) {
             // The directory of a container that is labelled for another stack is a matter of all profiles; those of
@@ -76,7 +76,7 @@ fn here(known: &[Known], request: &TargetRequest) -> Option<BTreeSet<String>> {
 /// The stacks that flags or `envctl.toml` name; `Some(None)`: they name none; `None`: one that is not there.
 #[expect(clippy::option_option, reason = "nothing named, and named what is not there, are two answers")]
 fn named(known: &[Known], request: &TargetRequest) -> Option<Option<BTreeSet<String>>> {
-    let stacks = |fits: &dyn Fn(&Belonging) -> bool| -> BTreeSet<String> {
+    let stacks = |fits: &dyn Fn(&StackAssignment) -> bool| -> BTreeSet<String> {
         known.iter().map(|one| &one.belonging).filter(|own| fits(own)).map(|own| own.stack.clone()).collect()
     };
     let mut found = BTreeSet::new();

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::layout::{ForeignTool, Layout, Signs, configured, other_database};
+use super::layout::{FolderMarkers, ForeignTool, Layout, configured, other_database};
 use crate::error::{self, Error, Result};
 use crate::migrations::directory;
 use crate::migrations::driver_inputs::DriverInputs;
@@ -68,7 +68,7 @@ impl Survey {
 
     /// A folder that is named is meant, whatever it is called.
     fn named(&mut self, folder: &Path, project: Option<&Path>, requested: Option<Layout>) {
-        let signs = Signs::of(folder);
+        let signs = FolderMarkers::of(folder);
         match (requested, signs.tool()) {
             (Some(layout), _) => self.marked.push((layout, folder.to_owned())),
             (None, Some((tool, sign))) => self.theirs.push((tool, folder.join(sign))),
@@ -96,7 +96,7 @@ impl Survey {
 
     /// Notes what a folder is; `true`: nothing below it is another one.
     fn folder(&mut self, folder: &Path, project: &Path) -> bool {
-        let mut signs = Signs::of(folder);
+        let mut signs = FolderMarkers::of(folder);
         let called = is_called_so(folder);
         // A `scripts/migration.sql` of somebody's does not make Prisma's folder of the whole project.
         signs.prisma &= called || signs.prisma_named;
@@ -216,7 +216,7 @@ impl Nothing {
 }
 
 /// The layouts that a folder can have, by the project around it.
-fn with_layouts(signs: &Signs, folder: &Path, project: Option<&Path>) -> Vec<(Layout, PathBuf)> {
+fn with_layouts(signs: &FolderMarkers, folder: &Path, project: Option<&Path>) -> Vec<(Layout, PathBuf)> {
     let around = || {
         let inside = move |up: &&Path| project.is_some_and(|project| up.starts_with(project));
         folder.ancestors().take_while(inside).chain(project)
@@ -271,7 +271,7 @@ fn folder_of(sign: &Path) -> Option<PathBuf> {
     if sign.ends_with("meta/_journal.json") {
         return folder.parent().map(Path::to_owned);
     }
-    Signs::of(folder).numbered.then(|| folder.to_owned())
+    FolderMarkers::of(folder).numbered.then(|| folder.to_owned())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Promises: waits for no lock and reads no table of the user's; what the role may not see is left out.
 
-use super::search_path_dependents::Reliance;
+use super::search_path_dependents::SearchPathDependent;
 use super::session::{Refusal, Session};
 use super::version::ServerVersion;
 use crate::operation;
@@ -33,7 +33,7 @@ pub(crate) struct ServerHealth {
     /// Somebody migrates at this moment.
     pub(crate) migrating: bool,
     /// Functions that rely on the search path, and that a restore of a backup would call.
-    pub(crate) reliances: Vec<Reliance>,
+    pub(crate) reliances: Vec<SearchPathDependent>,
     /// The container's own pg_dump; `None` where it could not be asked.
     pub(crate) pg_dump: Option<ClientTool>,
 }
@@ -134,7 +134,7 @@ impl ServerHealth {
         if facts.migrations.as_ref().is_some_and(|migrations| migrations.unfinished > 0) {
             (health.unfinished, health.migrating) = unfinished(session).await?;
         }
-        health.reliances = Reliance::find(session).await?;
+        health.reliances = SearchPathDependent::find(session).await?;
         health.pg_dump = pg_dump(session).await?;
         Ok(health)
     }

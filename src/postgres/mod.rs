@@ -5,12 +5,11 @@
 
 pub(crate) mod access;
 pub(crate) mod blocking_session;
-pub(crate) mod canceller;
-pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod csv;
 pub(crate) mod database_info;
 pub(crate) mod empty_databases;
+pub(crate) mod find_primary;
 pub(crate) mod health;
 pub(crate) mod initdb_wait;
 pub(crate) mod lock;
@@ -19,12 +18,13 @@ mod lock_tests;
 pub(crate) mod maintenance_database;
 pub(crate) mod orphan_sessions;
 pub(crate) mod preflight;
-pub(crate) mod rights;
+pub(crate) mod privileges;
 pub(crate) mod search_path;
 pub(crate) mod search_path_dependents;
 pub(crate) mod server_durability;
 pub(crate) mod server_error;
 pub(crate) mod session;
+pub(crate) mod session_terminator;
 #[cfg(test)]
 mod session_tests;
 pub(crate) mod tools;

@@ -7,7 +7,7 @@
 //! A swap ends its own companion with the other sessions of the database, so a swap is known by its time: it has limits
 //! inside its transaction, and nothing of a swap that is alive lasts longer.
 
-use super::rights::MAY_END;
+use super::privileges::MAY_END;
 use super::session::{Refusal, Session};
 use crate::operation::{self, ApplicationName, SessionRole};
 

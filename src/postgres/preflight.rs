@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::rights::{MAY_END, MAY_MEASURE};
+use super::privileges::{MAY_END, MAY_MEASURE};
 use super::session::Session;
 use super::version::ServerVersion;
 use crate::docker::{Container, ExecSpec};

@@ -12,7 +12,7 @@ use super::session::{Refusal, Session};
 
 /// A function that relies on the search path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reliance {
+pub(crate) struct SearchPathDependent {
     /// The function with its argument types, as SQL takes it.
     pub(crate) function: String,
     /// Kind and name of what calls it: `index public.cust_key`.
@@ -93,7 +93,7 @@ with recursive spaces as (
 select distinct on (f.oid) f.oid::pg_catalog.regprocedure::text, f.caller, f.name, s.nspname
   from found f join spaces s on s.oid = f.space order by f.oid, f.depth, f.name, s.nspname"#;
 
-impl Reliance {
+impl SearchPathDependent {
     /// Looks into the catalog; reads no table of the user's.
     pub(crate) async fn find(session: &mut Session) -> Result<Vec<Self>, Refusal> {
         let found = session.query(LOOK).await?.into_iter().filter_map(|row| {

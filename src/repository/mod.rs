@@ -7,9 +7,9 @@ pub(crate) mod catalog;
 pub(crate) mod check;
 #[cfg(test)]
 mod check_tests;
-pub(crate) mod comparison;
 pub(crate) mod identity;
 pub(crate) mod manifest;
+pub(crate) mod manifest_comparison;
 pub(crate) mod name;
 pub(crate) mod pin;
 mod private_part;

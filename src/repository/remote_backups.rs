@@ -21,7 +21,7 @@ use super::name::Label;
 use super::pin;
 use super::store::part_size::part_size;
 use super::store::upload::{self, Upload, UploadTasks, UploadedObject};
-use super::store::{ExistingObject, PutResult, Store, StoredObject, confirm};
+use super::store::{ExistingObject, PutResult, Store, StoredObject, verify_upload};
 use crate::cancel::CancelToken;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::operation::OperationId;
@@ -368,7 +368,7 @@ impl RemoteBackups {
         manifest: &Manifest,
         cancel: &CancelToken,
     ) -> Result<PathBuf> {
-        let confirming = confirm::confirm(self.store.as_ref(), sent, &manifest.stored_sha256);
+        let confirming = verify_upload::confirm(self.store.as_ref(), sent, &manifest.stored_sha256);
         cancel.run_until_cancelled(confirming).await??;
         let text = Bytes::from(manifest.to_json());
         loop {

@@ -16,9 +16,9 @@ use crate::operation::{self, OperationId};
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::random::nonce;
-use crate::restore::autovacuum_code;
-use crate::restore::autovacuum_code::{Evaluated, reaches_out};
-use crate::restore::restore_plan::RestorePlan;
+use crate::restore::plan::RestorePlan;
+use crate::restore::untrusted_expressions;
+use crate::restore::untrusted_expressions::{EvaluatedTable, reaches_out};
 use crate::secret::Secret;
 use crate::text::mask;
 use crate::text::sql_quote::{ident, literal};
@@ -309,7 +309,7 @@ impl LoadingRole {
         }
         let heir = heir(&mut session, plan, owner).await?;
         let handover = Handover { plan, role: &role, heir: &heir, deferred: &deferred };
-        let evaluated = autovacuum_code::find(&mut session, plan.version.major(), &self.name).await?;
+        let evaluated = untrusted_expressions::find(&mut session, plan.version.major(), &self.name).await?;
         if evaluated.is_empty() {
             let later = apply(&mut session, &deferred).await?;
             apply_each(&mut session, &later).await?;
@@ -397,17 +397,17 @@ impl Handover<'_> {
         &self,
         session: &mut Session,
         guard: &mut Session,
-        evaluated: &[Evaluated],
+        evaluated: &[EvaluatedTable],
     ) -> Result<()> {
         let is_locked = |one: &String| evaluated.iter().any(|held| one.contains(&held.table));
         let (locked, free): (Vec<String>, Vec<String>) = self.deferred.iter().cloned().partition(is_locked);
         guard.query("BEGIN").await?;
-        autovacuum_code::lock(guard, evaluated, self.heir).await?;
+        untrusted_expressions::lock(guard, evaluated, self.heir).await?;
         session.query("SET lock_timeout = '30s'").await?;
         let later = apply(session, &free).await?;
         apply_each(guard, &locked).await?;
         self.reassign(guard).await?;
-        autovacuum_code::check(guard, self.plan, evaluated, self.deferred).await?;
+        untrusted_expressions::check(guard, self.plan, evaluated, self.deferred).await?;
         guard.query("COMMIT").await?;
         apply_each(session, &later).await
     }

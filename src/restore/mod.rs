@@ -2,17 +2,17 @@
 
 pub(crate) mod all_databases;
 pub(crate) mod analyze;
-pub(crate) mod autovacuum_code;
 pub(crate) mod data_only;
-pub(crate) mod explain;
-pub(crate) mod filtered_input;
-pub(crate) mod input;
+pub(crate) mod examine;
+pub(crate) mod failure_cause;
+pub(crate) mod filtered_dump;
 pub(crate) mod load;
+pub(crate) mod load_workarounds;
 pub(crate) mod loading_role;
 pub(crate) mod open_dump;
-pub(crate) mod pipe;
+pub(crate) mod piped_dump;
 pub(crate) mod plan;
-pub(crate) mod restore_plan;
+pub(crate) mod planner;
 pub(crate) mod row_counts;
 pub(crate) mod run;
-pub(crate) mod search_path_aids;
+pub(crate) mod untrusted_expressions;

@@ -16,9 +16,9 @@ use crate::docker::Container;
 use crate::dump::format::Format;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::operation::{Operation, SessionRole};
-use crate::postgres::canceller::Canceller;
 use crate::postgres::lock::{self, LockMode};
 use crate::postgres::preflight::{self, CreateFrom, Findings};
+use crate::postgres::session_terminator::SessionTerminator;
 use crate::postgres::tools::load_runner::LoadRunner;
 use crate::postgres::tools::load_settings::LoadSettings;
 use crate::postgres::tools::pg_restore;
@@ -27,10 +27,10 @@ use crate::postgres::version::ServerVersion;
 use crate::postgres::{Access, Session, maintenance_database, orphan_sessions};
 use crate::progress::{Event, Progress};
 use crate::restore::all_databases;
-use crate::restore::input::{ExaminedDump, InputOptions};
-use crate::restore::load::attempt::{LoadTotals, StagingLoad};
-use crate::restore::load::in_place;
-use crate::restore::restore_plan::{ParallelPlan, RestorePlan};
+use crate::restore::examine::{ExaminedDump, InputOptions};
+use crate::restore::load::in_place_check;
+use crate::restore::load::staging_load::{LoadTotals, StagingLoad};
+use crate::restore::plan::{ParallelPlan, RestorePlan};
 
 /// A restore that took place.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -84,7 +84,8 @@ pub(crate) async fn look(
     );
     let result = preflight::look(&mut session, (database, &like), needs.as_ref()).await;
     if result.as_ref().is_ok_and(|(_, _, findings)| findings.in_place) {
-        in_place::check(container, &access.to(database), examined.map(|(examined, _)| examined)).await?;
+        in_place_check::check(container, &access.to(database), examined.map(|(examined, _)| examined))
+            .await?;
     }
     if let (Ok((_, version, findings)), Some(examined)) = (&result, examined.map(|(examined, _)| examined)) {
         readable(version, examined)?;
@@ -128,7 +129,7 @@ pub(crate) async fn run(container: &Container, plan: Confirmed<RestorePlan>) -> 
     let opening = async {
         let standing = maintenance_database::outside(container, &plan.access, Some(&plan.database), &name);
         let (mut admin, lock) = tokio::try_join!(standing, locking)?;
-        let canceller = Canceller::of(&mut admin, &name).await;
+        let canceller = SessionTerminator::of(&mut admin, &name).await;
         Ok::<_, Error>((admin, canceller, lock))
     };
     let (mut admin, canceller, lock) = Box::pin(cancel.run_until_cancelled(opening)).await??;
@@ -215,7 +216,7 @@ async fn beside(
         let properties = model(plan, admin).await?;
         let role = if plan.is_foreign() { LoadingRole::make(admin, plan).await? } else { None };
         if plan.findings.in_place {
-            in_place::check(container, &plan.access.to(staging), None).await?;
+            in_place_check::check(container, &plan.access.to(staging), None).await?;
         } else {
             progress.step(&format!("creating {staging}"));
             staging::create(admin, staging, &properties, &plan.operation.id).await?;

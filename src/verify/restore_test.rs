@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::consent::Confirmed;
 use crate::docker::engine::Engine;
-use crate::docker::worker::types::Limits;
+use crate::docker::worker::worker_spec::ResourceLimits;
 use crate::dump::format::Format;
 use crate::dump::scanner::AnyScanner;
 use crate::dump::sql::Summary;
@@ -19,13 +19,13 @@ use crate::postgres::tools::dump_runner::DumpRunner;
 use crate::postgres::tools::pg_dump::DumpOptions;
 use crate::postgres::tools::runner::{DumpKind, Transport, TransportOptions};
 use crate::postgres::{Access, Session};
-use crate::repository::comparison::{Comparison, compare};
 use crate::repository::manifest::Manifest;
+use crate::repository::manifest_comparison::{ManifestComparison, compare};
 use crate::restore::all_databases::Roles;
-use crate::restore::input::{DumpSource, InputOptions, examine};
-use crate::restore::plan::{RestoreInput, RestoreOptions, plan};
+use crate::restore::examine::{DumpSource, InputOptions, examine};
+use crate::restore::load_workarounds::LoadWorkarounds;
+use crate::restore::planner::{RestoreInput, RestoreOptions, plan};
 use crate::restore::run::run;
-use crate::restore::search_path_aids::Aids;
 use crate::sync::join;
 use crate::text::units::counted;
 use crate::verify::assertions::Assertions;
@@ -44,7 +44,7 @@ pub(crate) struct RestoreTest {
     /// Name or id of the image.
     pub(crate) image: String,
     /// Limits of the throwaway server.
-    pub(crate) limits: Limits,
+    pub(crate) limits: ResourceLimits,
     /// Number of decompression threads.
     pub(crate) threads: usize,
     /// Number of load sessions; `None`: as the dump is worth it.
@@ -113,7 +113,7 @@ impl RestoreTest {
         let (access, restored_in) = Box::pin(database).await?;
         progress.step("comparing contents");
         let summary = Box::pin(self.dump(server, &access)).await.map_err(not_made)?;
-        let Comparison { differences, mut notes, by_contents, tables, rows } =
+        let ManifestComparison { differences, mut notes, by_contents, tables, rows } =
             compare(&self.manifest, &summary);
         let name = self.operation.application_name(SessionRole::Restore);
         let mut session = Session::open(server.container(), &access, &name).await.map_err(not_made)?;
@@ -165,7 +165,7 @@ impl RestoreTest {
             no_backup: true,
             // Nobody queries it.
             analyze: false,
-            aids: Aids::default(),
+            aids: LoadWorkarounds::default(),
         };
         let input = RestoreInput {
             source: self.source.clone(),

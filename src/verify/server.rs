@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::docker::engine::Engine;
 use crate::docker::throwaway::Throwaway;
 use crate::docker::throwaway::spec::ThrowawaySpec;
-use crate::docker::worker::types::Limits;
+use crate::docker::worker::worker_spec::ResourceLimits;
 use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Result};
 use crate::operation::{Operation, SessionRole};
@@ -64,7 +64,7 @@ impl ThrowawayServer {
         engine: &Arc<dyn Engine>,
         operation: &Operation,
         image: &str,
-        limits: Limits,
+        limits: ResourceLimits,
         private_dirs: &Path,
     ) -> Result<Self> {
         let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());

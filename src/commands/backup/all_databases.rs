@@ -1,13 +1,13 @@
 //! `envctl backup --all-databases`: every database and the roles, in one tar.
 
 use super::create::{CreateArgs, destination, request, show};
+use super::notifications::{report_missing_stack, with_notifications};
 use super::store_copies::copy_to_stores;
-use super::watched::{report_missing_stack, watched};
 use crate::backup::all_databases::create_all;
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::dump::format::Format;
 use crate::error::{self, Result};
-use crate::postgres::connect::FirstSession;
+use crate::postgres::find_primary::FirstSession;
 use crate::repository::manifest::Purpose;
 
 /// # Errors
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
         let copies = copy_to_stores(&stack, &found, &request, &created).await?;
         Ok((created, copies))
     };
-    let (created, copies) = watched(&stack, Box::pin(backup)).await?;
+    let (created, copies) = with_notifications(&stack, Box::pin(backup)).await?;
     show(ctx, &created, &copies);
     Ok(())
 }

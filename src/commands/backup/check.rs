@@ -7,10 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::check_answer::{CheckOwner, DatabaseCheckAnswer, item, target};
 use super::check_metrics;
-use super::check_target::{CheckOwner, CheckTarget, item, target};
-use crate::commands::context::CommandContext;
-use crate::commands::find_catalog::{self, Meant};
+use crate::commands::shared::context::CommandContext;
+use crate::commands::shared::find_catalog::{self, SelectedBackups};
 use crate::config::Settings;
 use crate::config::check_limits::{AgeLimit, SizeLimit};
 use crate::config::origin::Origin;
@@ -53,7 +53,7 @@ struct CheckAnswer<'a> {
     max_age: String,
     min_size: Option<String>,
     verified_within: Option<String>,
-    targets: &'a [CheckTarget],
+    targets: &'a [DatabaseCheckAnswer],
 }
 
 /// Place of the backups of one stack and profile.
@@ -107,16 +107,19 @@ pub(crate) async fn run(args: &BackupCheckArgs, ctx: &CommandContext) -> Result<
 /// Finds the backups that are meant: those of one stack, or of each of several.
 async fn places(args: &BackupCheckArgs, ctx: &CommandContext) -> Result<Vec<CheckPlace>> {
     if !ctx.settings.target.names_several() {
-        let meant = find_catalog::meant(ctx).await?;
-        let own =
-            meant.environment.as_ref().map(|environment| ctx.settings.for_stack(environment)).transpose()?;
+        let selected = find_catalog::select_backups(ctx).await?;
+        let own = selected
+            .environment
+            .as_ref()
+            .map(|environment| ctx.settings.for_stack(environment))
+            .transpose()?;
         let settings = own.as_ref().unwrap_or(&ctx.settings);
-        return Ok(vec![place(args, ctx, settings, meant).await?]);
+        return Ok(vec![place(args, ctx, settings, selected).await?]);
     }
     let mut places: Vec<CheckPlace> = Vec::new();
     for environment in ctx.inventory().await?.environments(&ctx.settings.target)? {
         let settings = ctx.settings.for_stack(&environment)?;
-        let place = place(args, ctx, &settings, Meant::of(&ctx.settings, &environment)?).await?;
+        let place = place(args, ctx, &settings, SelectedBackups::of(&ctx.settings, &environment)?).await?;
         if !places.iter().any(|known| known.catalog.home() == place.catalog.home()) {
             places.push(place);
         }
@@ -128,19 +131,19 @@ async fn place(
     args: &BackupCheckArgs,
     ctx: &CommandContext,
     settings: &Settings,
-    meant: Meant,
+    selected: SelectedBackups,
 ) -> Result<CheckPlace> {
     // A file names the database of the stack; its backups of other databases are checked all the same.
     let typed = matches!(ctx.settings.origin("database.name"), Origin::Flag { .. } | Origin::Env { .. });
-    let database = ctx.settings.database(meant.profile.as_deref()).name.clone().filter(|_| typed);
+    let database = ctx.settings.database(selected.profile.as_deref()).name.clone().filter(|_| typed);
     let remote = match &args.store {
         None => None,
-        Some(url) => Some(meant.in_store(ctx.open_store(settings, url, Patience::Short).await?)),
+        Some(url) => Some(selected.in_store(ctx.open_store(settings, url, Patience::Short).await?)),
     };
-    let catalog = remote.as_ref().map_or(meant.catalog, |remote| remote.catalog().clone());
+    let catalog = remote.as_ref().map_or(selected.catalog, |remote| remote.catalog().clone());
     let directory = catalog.home().display().to_string();
     let store = args.store.as_ref().map(ToString::to_string);
-    let owner = CheckOwner { stack: meant.stack, profile: meant.profile, directory, store };
+    let owner = CheckOwner { stack: selected.stack, profile: selected.profile, directory, store };
     Ok(CheckPlace { catalog, remote, owner, keys: ctx.manifest_keys(settings)?, database })
 }
 
@@ -161,7 +164,11 @@ async fn look(ctx: &CommandContext, place: &Arc<CheckPlace>) -> Result<CheckInpu
     read.unwrap_or_else(|_| Err(error::failed("the look at the backups failed")))
 }
 
-async fn check(ctx: &CommandContext, place: CheckPlace, limits: &CheckLimits) -> Result<Vec<CheckTarget>> {
+async fn check(
+    ctx: &CommandContext,
+    place: CheckPlace,
+    limits: &CheckLimits,
+) -> Result<Vec<DatabaseCheckAnswer>> {
     let place = Arc::new(place);
     let mut input = look(ctx, &place).await?;
     if input.lone_manifests > 0 {
@@ -177,7 +184,7 @@ async fn check(ctx: &CommandContext, place: CheckPlace, limits: &CheckLimits) ->
     Ok(judged.into_iter().map(|one| target(&place.owner, one, several)).collect())
 }
 
-fn show(ctx: &CommandContext, limits: &CheckLimits, targets: &[CheckTarget], now: Timestamp) {
+fn show(ctx: &CommandContext, limits: &CheckLimits, targets: &[DatabaseCheckAnswer], now: Timestamp) {
     let answer = CheckAnswer {
         ok: targets.iter().all(|target| target.ok),
         max_age: limits.max_age.to_string(),

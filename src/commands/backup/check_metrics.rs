@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::check_target::CheckTarget;
+use super::check_answer::DatabaseCheckAnswer;
 
 /// Metrics with their help, in the order of the text.
 const METRICS: [(&str, &str); 6] = [
@@ -23,9 +23,9 @@ const METRICS: [(&str, &str); 6] = [
 ];
 
 /// Renders the targets; a value that is not known has no series.
-pub(super) fn render(targets: &[CheckTarget], now: Timestamp) -> String {
+pub(super) fn render(targets: &[DatabaseCheckAnswer], now: Timestamp) -> String {
     // Two directories may hold the same stack, profile and database: the worse one is told.
-    let mut series: BTreeMap<String, &CheckTarget> = BTreeMap::new();
+    let mut series: BTreeMap<String, &DatabaseCheckAnswer> = BTreeMap::new();
     for target in targets {
         let kept = series.entry(labels(target)).or_insert(target);
         if kept.ok && !target.ok {
@@ -47,7 +47,7 @@ pub(super) fn render(targets: &[CheckTarget], now: Timestamp) -> String {
     text
 }
 
-fn values(target: &CheckTarget) -> [Option<f64>; 6] {
+fn values(target: &DatabaseCheckAnswer) -> [Option<f64>; 6] {
     let newest = target.newest.as_ref();
     [
         Some(f64::from(u8::from(target.ok))),
@@ -59,7 +59,7 @@ fn values(target: &CheckTarget) -> [Option<f64>; 6] {
     ]
 }
 
-fn labels(target: &CheckTarget) -> String {
+fn labels(target: &DatabaseCheckAnswer) -> String {
     let database = match &target.database {
         Some(database) if database.is_empty() => "*",
         Some(database) => database,
@@ -85,12 +85,12 @@ mod tests {
 
     #[test]
     fn label_values_are_escaped_and_a_series_occurs_once() {
-        let target = |ok| CheckTarget {
+        let target = |ok| DatabaseCheckAnswer {
             stack: "acme".into(),
             profile: Some("prod".into()),
             database: Some("a\"b\\c\nd".into()),
             ok,
-            ..CheckTarget::default()
+            ..DatabaseCheckAnswer::default()
         };
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let text = render(&[target(true), target(false)], now);

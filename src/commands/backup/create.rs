@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::encryption::EncryptionRequest;
+use super::notifications::{BackupCreateAnswer, report_missing_stack, with_notifications};
 use super::store_copies::copy_to_stores;
-use super::watched::{BackupCreateAnswer, report_missing_stack, watched};
-use super::{encryption, format};
+use super::{choose_format, encryption};
 use crate::app::App;
 use crate::app::encryption::keyring;
 use crate::backup::create::{Created, create};
 use crate::backup::request::{BackupRequest, BackupTarget, OnExisting, StoreTarget};
-use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::find_catalog::{self, in_store};
 use crate::commands::multi_stack::ManyArgs;
-use crate::commands::transport_args::TransportArgs;
+use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::shared::database::ConnectedDatabase;
+use crate::commands::shared::find_catalog::{self, in_store};
+use crate::commands::shared::transport_args::TransportArgs;
 use crate::config::Settings;
 use crate::config::store_url::StoreUrl;
 use crate::dump::format::Format;
@@ -24,7 +24,7 @@ use crate::error::{self, Result};
 use crate::fsutil::atomic_file;
 use crate::operation::Operation;
 use crate::postgres::Session;
-use crate::postgres::connect::FirstSession;
+use crate::postgres::find_primary::FirstSession;
 use crate::postgres::tools::pg_dump::DumpOptions;
 use crate::repository::manifest::{BackupSource, Purpose};
 use crate::repository::name::{ENCRYPTED, Label};
@@ -114,7 +114,7 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
         let copies = copy_to_stores(&stack, &found, &request, &created).await?;
         Ok((created, copies))
     };
-    let (created, copies) = watched(&stack, Box::pin(backup)).await?;
+    let (created, copies) = with_notifications(&stack, Box::pin(backup)).await?;
     show(ctx, &created, &copies);
     Ok(())
 }
@@ -144,7 +144,7 @@ fn show_dry_run(app: &App, found: &ConnectedDatabase, request: &BackupRequest) {
 /// # Errors
 /// Kind `Usage`: the project's file cannot be understood.
 pub(crate) fn destination_directory(settings: &Settings, found: &ConnectedDatabase) -> Result<String> {
-    Ok(find_catalog::of_found(settings, found)?.directory().display().to_string())
+    Ok(find_catalog::catalog_of_database(settings, found)?.directory().display().to_string())
 }
 
 /// The backup of what is there now, before something replaces it.
@@ -183,7 +183,7 @@ pub(crate) async fn request(
 ) -> Result<BackupRequest> {
     let settings = &stack.settings.for_stack(&found.target)?;
     let recipients = encryption::recipients(&args.encryption(purpose), settings)?;
-    let asked = format::FormatRequest {
+    let asked = choose_format::FormatRequest {
         format: match (&args.format, args.all_databases) {
             (Some(format), _) => format,
             (None, true) => Format::Plain.keyword(),
@@ -194,8 +194,8 @@ pub(crate) async fn request(
         // Of a tar of dumps the name says nothing about these.
         output: args.output.as_deref().filter(|path| path.as_os_str() != "-" && !args.all_databases),
     };
-    let form = format::decide(&asked, &found.facts.version)?;
-    let inner = if args.all_databases { format::EXTENSION.to_owned() } else { form.extension() };
+    let form = choose_format::decide(&asked, &found.facts.version)?;
+    let inner = if args.all_databases { choose_format::EXTENSION.to_owned() } else { form.extension() };
     let extension = if recipients.is_some() { inner + ENCRYPTED } else { inner };
     let target = &found.target;
     let operation = stack.operation();
@@ -292,7 +292,7 @@ async fn target_of(
             taken: if args.force { OnExisting::Replace } else { OnExisting::Refuse },
         },
         (None, None) => BackupTarget::File {
-            path: find_catalog::of_found(settings, found)?
+            path: find_catalog::catalog_of_database(settings, found)?
                 .free_name(Label::new(operation.started), &extension),
             taken: OnExisting::Next,
         },

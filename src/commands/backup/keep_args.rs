@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use crate::app::App;
 use crate::config::Settings;
 use crate::config::calendar_duration::CalendarDuration;
-use crate::config::form::{keep_count, shown_count, zone};
+use crate::config::value_type::{keep_count, shown_count, zone};
 use crate::error::{self, Result};
 use crate::repository::retention::{Period, RetentionPolicy};
 use crate::text::shell_word::shell_word;

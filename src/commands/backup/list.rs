@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::commands::context::CommandContext;
-use crate::commands::find_catalog;
+use crate::commands::shared::context::CommandContext;
+use crate::commands::shared::find_catalog;
 use crate::config::store_url::StoreUrl;
 use crate::error::Result;
 use crate::repository::catalog::{Backup, Catalog};
@@ -53,14 +53,14 @@ struct BackupListAnswer {
 /// Kind `Target`: no stack is meant. `Failed`: the directory cannot be read.
 pub(crate) async fn run(args: &BackupListArgs, ctx: &CommandContext) -> Result<()> {
     ctx.one_stack("backup list", "name it: `-s STACK`; the last backup of every stack: `envctl status`")?;
-    let meant = find_catalog::meant(ctx).await?;
+    let selected = find_catalog::select_backups(ctx).await?;
     let (catalog, backups, make) = match &args.store {
         None => {
-            let backups = meant.catalog.list()?;
-            (meant.catalog, backups, "envctl backup".to_owned())
+            let backups = selected.catalog.list()?;
+            (selected.catalog, backups, "envctl backup".to_owned())
         }
         Some(url) => {
-            let remote = meant.in_store(ctx.open_store(&ctx.settings, url, Patience::Short).await?);
+            let remote = selected.in_store(ctx.open_store(&ctx.settings, url, Patience::Short).await?);
             let listed = ctx.cancel.run_until_cancelled(remote.list()).await??;
             let backups = listed.into_iter().map(|remote| remote.backup).collect();
             (

@@ -2,24 +2,24 @@
 
 pub(crate) mod all_databases;
 mod check;
+mod check_answer;
 mod check_metrics;
-mod check_target;
+mod choose_format;
 mod create;
 mod encryption;
-mod format;
 mod keep_args;
 mod list;
 pub(crate) mod multi_stack;
+mod notifications;
 mod pin;
 mod prune;
 mod show;
 mod store_copies;
 mod verify;
-mod watched;
 
 use clap::Subcommand;
 
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::error::Result;
 
 pub(crate) use create::safety;

@@ -5,12 +5,12 @@ use std::fmt;
 use serde::Serialize;
 
 use super::create::{CreateArgs, destination_directory, perform, request};
+use super::notifications::{report_failure, with_notifications};
 use super::store_copies::copy_to_stores;
-use super::watched::{report_failure, watched};
 use crate::backup::create::Created;
-use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::multi_stack::{MultiStackVerb, for_each_stack};
+use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::shared::database::ConnectedDatabase;
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::error::{self, Result};
 use crate::multi_stack::schedule::OnFailure;
@@ -91,7 +91,7 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
             let copies = copy_to_stores(&stack, &found, &request, &created).await?;
             Ok((created, copies))
         };
-        let (Created { path, manifest }, _) = watched(&stack, Box::pin(backup)).await?;
+        let (Created { path, manifest }, _) = with_notifications(&stack, Box::pin(backup)).await?;
         Ok(BackupDone {
             path: path.map(|path| path.display().to_string()).unwrap_or_default(),
             rows: manifest.rows(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::show::{find, find_remote};
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::config::store_url::StoreUrl;
 use crate::error::Result;
 use crate::repository::pin::{self, BackupPin};

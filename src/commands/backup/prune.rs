@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::keep_args::KeepArgs;
-use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::find_catalog::{self, Meant};
 use crate::commands::multi_stack::{ManyArgs, MultiStackVerb, for_each_stack};
+use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::shared::find_catalog::{self, SelectedBackups};
 use crate::config::Settings;
 use crate::config::store_url::StoreUrl;
 use crate::consent::{Confirmed, Guard, Plan};
@@ -68,12 +68,12 @@ impl PrunePlace {
         args: &BackupPruneArgs,
         ctx: &CommandContext,
         settings: &Settings,
-        meant: &Meant,
+        selected: &SelectedBackups,
     ) -> Result<Self> {
         match &args.store {
-            None => Ok(Self::Directory(meant.catalog.clone())),
+            None => Ok(Self::Directory(selected.catalog.clone())),
             Some(url) => {
-                Ok(Self::Store(meant.in_store(ctx.open_store(settings, url, Patience::Short).await?)))
+                Ok(Self::Store(selected.in_store(ctx.open_store(settings, url, Patience::Short).await?)))
             }
         }
     }
@@ -125,14 +125,14 @@ pub(crate) async fn run(args: &BackupPruneArgs, ctx: &CommandContext) -> Result<
     if args.many.wanted(&ctx.settings)? {
         return several(args, ctx).await;
     }
-    let meant = find_catalog::meant(ctx).await?;
-    let settings = match &meant.environment {
+    let selected = find_catalog::select_backups(ctx).await?;
+    let settings = match &selected.environment {
         Some(environment) => &Arc::new(ctx.settings.for_stack(environment)?),
         None => &ctx.settings,
     };
     let apply = args.apply && !ctx.global.dry_run;
-    let place = PrunePlace::of(args, ctx, settings, &meant).await?;
-    let plan = plan(args, ctx, settings, (&place, &meant), apply).await?;
+    let place = PrunePlace::of(args, ctx, settings, &selected).await?;
+    let plan = plan(args, ctx, settings, (&place, &selected), apply).await?;
     tell_lone_manifests(ctx, &place, &plan);
     tell_fallen(args, ctx, &plan);
     let zone = args.keep.zone(settings, ctx)?;
@@ -142,7 +142,7 @@ pub(crate) async fn run(args: &BackupPruneArgs, ctx: &CommandContext) -> Result<
         tell_dry_run(args, ctx, &plan);
         return Ok(());
     }
-    let target = find_catalog::guard_target(ctx, &meant).await?;
+    let target = find_catalog::guard_target(ctx, &selected).await?;
     let confirmed = ctx.confirm_each(plan, &[target], &ctx.global.consent())?;
     let Some(confirmed) = confirmed.go_or(|_| ()) else { return Ok(()) };
     let done = place.prune(&confirmed, ctx).await;
@@ -160,14 +160,14 @@ async fn plan(
     args: &BackupPruneArgs,
     ctx: &CommandContext,
     settings: &Settings,
-    (place, meant): (&PrunePlace, &Meant),
+    (place, selected): (&PrunePlace, &SelectedBackups),
     apply: bool,
 ) -> Result<PrunePlan> {
     let policy = args.keep.policy(settings, args.store.is_some())?;
     let zone = args.keep.zone(settings, ctx)?;
     let keys = ctx.manifest_keys(settings)?;
     let copies = match place {
-        PrunePlace::Directory(_) => copies(args, ctx, settings, meant, &keys).await?,
+        PrunePlace::Directory(_) => copies(args, ctx, settings, selected, &keys).await?,
         PrunePlace::Store(_) => Vec::new(),
     };
     let request = PruneRequest { policy: &policy, keys: &keys, copies: &copies, now: ctx.now(), zone: &zone };
@@ -189,7 +189,7 @@ async fn copies(
     args: &BackupPruneArgs,
     ctx: &CommandContext,
     settings: &Settings,
-    meant: &Meant,
+    selected: &SelectedBackups,
     keys: &ManifestKeys,
 ) -> Result<Vec<StoreCopies>> {
     if !args.keep_until_copied && !settings.backup.keep_until_copied {
@@ -203,7 +203,7 @@ async fn copies(
     for url in &settings.backup.stores {
         let asking = async {
             let store = ctx.open_store(settings, url, Patience::Short).await?;
-            meant.in_store(store).confirmed(keys).await
+            selected.in_store(store).confirmed(keys).await
         };
         let confirmed = match ctx.cancel.run_until_cancelled(Box::pin(asking)).await? {
             Ok(confirmed) => Some(confirmed),
@@ -443,9 +443,9 @@ async fn several(args: &BackupPruneArgs, ctx: &CommandContext) -> Result<()> {
     let ctx = &if apply { ctx.clone() } else { ctx.as_dry_run() };
     let plan = async |stack: StackContext| {
         let settings = stack.settings.for_stack(&stack.environment)?;
-        let meant = Meant::of(&stack.settings, &stack.environment)?;
-        let place = PrunePlace::of(args, &stack, &settings, &meant).await?;
-        let plan = plan(args, &stack, &settings, (&place, &meant), apply).await?;
+        let selected = SelectedBackups::of(&stack.settings, &stack.environment)?;
+        let place = PrunePlace::of(args, &stack, &settings, &selected).await?;
+        let plan = plan(args, &stack, &settings, (&place, &selected), apply).await?;
         tell_lone_manifests(&stack, &place, &plan);
         tell_fallen(args, &stack, &plan);
         let removed = plan.removals().count();

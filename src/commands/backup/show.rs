@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::app::encryption::keyring;
-use crate::commands::context::CommandContext;
-use crate::commands::find_catalog;
-use crate::commands::find_catalog::Meant;
+use crate::commands::shared::context::CommandContext;
+use crate::commands::shared::find_catalog;
+use crate::commands::shared::find_catalog::SelectedBackups;
 use crate::config::store_url::StoreUrl;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::postgres::database_info::DatabaseInfo;
@@ -131,11 +131,11 @@ pub(super) async fn find_remote(
     url: &StoreUrl,
     ctx: &CommandContext,
 ) -> Result<(RemoteBackups, RemoteBackup)> {
-    let meant = find_catalog::meant(ctx).await?;
-    let backups = meant.in_store(ctx.open_store(&ctx.settings, url, Patience::Short).await?);
+    let selected = find_catalog::select_backups(ctx).await?;
+    let backups = selected.in_store(ctx.open_store(&ctx.settings, url, Patience::Short).await?);
     let finding = async {
         if asked.as_os_str() == "latest" {
-            let target = target(ctx, &meant).await?;
+            let target = target(ctx, &selected).await?;
             backups.latest_of(&backups.list().await?, &target)
         } else {
             backups.find(asked).await
@@ -153,12 +153,12 @@ pub(super) async fn find(asked: &Path, ctx: &CommandContext) -> Result<PathBuf> 
     let path = if asked.exists() {
         asked.to_owned()
     } else {
-        let meant = find_catalog::meant(ctx).await?;
+        let selected = find_catalog::select_backups(ctx).await?;
         if asked.as_os_str() == "latest" {
-            let target = target(ctx, &meant).await?;
-            meant.catalog.latest(&target)?.path
+            let target = target(ctx, &selected).await?;
+            selected.catalog.latest(&target)?.path
         } else {
-            meant.catalog.find(asked)
+            selected.catalog.find(asked)
         }
     };
     if !path.exists() {
@@ -173,14 +173,14 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// The target whose newest backup is meant. A database that does not answer leaves open what it alone could tell:
 /// the backups may be all that is left.
-pub(super) async fn target(ctx: &CommandContext, meant: &Meant) -> Result<Identity> {
+pub(super) async fn target(ctx: &CommandContext, selected: &SelectedBackups) -> Result<Identity> {
     let asking = async {
         let stack = ctx.stack().await?;
         let (target, mut session) = stack.connect().await?;
         let facts = DatabaseInfo::read(&mut session).await?;
         let only_service = stack.environment.database_services().len() < 2;
         let context = &stack.daemon.context;
-        Ok::<_, Error>(crate::commands::connect::identity(
+        Ok::<_, Error>(crate::commands::shared::database::identity(
             &target,
             only_service,
             context,
@@ -191,9 +191,9 @@ pub(super) async fn target(ctx: &CommandContext, meant: &Meant) -> Result<Identi
         Ok(Ok(identity)) => Ok(identity),
         Ok(Err(error)) if matches!(error.kind(), ErrorKind::Cancelled(_)) => Err(error),
         Ok(Err(_)) | Err(_) => Ok(Identity {
-            stack: meant.stack.clone(),
-            profile: meant.profile.clone(),
-            database: ctx.settings.database(meant.profile.as_deref()).name.clone(),
+            stack: selected.stack.clone(),
+            profile: selected.profile.clone(),
+            database: ctx.settings.database(selected.profile.as_deref()).name.clone(),
             ..Identity::default()
         }),
     }

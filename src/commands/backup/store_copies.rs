@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use crate::backup::copies::copy;
 use crate::backup::create::Created;
 use crate::backup::request::{BackupRequest, BackupTarget, OnExisting};
-use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::StackContext;
-use crate::commands::find_catalog::in_store;
+use crate::commands::shared::context::StackContext;
+use crate::commands::shared::database::ConnectedDatabase;
+use crate::commands::shared::find_catalog::in_store;
 use crate::error::{ErrorKind, Result};
 use crate::repository::store::Patience;
 

@@ -9,13 +9,13 @@ use crate::app::encryption::keyring;
 use crate::codec::Digest;
 use crate::codec::age::Keyring;
 use crate::commands::backup::show;
-use crate::commands::context::CommandContext;
-use crate::commands::download::download;
-use crate::commands::find_catalog;
-use crate::commands::transport_args::TransportArgs;
+use crate::commands::shared::context::CommandContext;
+use crate::commands::shared::download::download;
+use crate::commands::shared::find_catalog;
+use crate::commands::shared::transport_args::TransportArgs;
 use crate::config::duration;
 use crate::config::store_url::StoreUrl;
-use crate::docker::worker::types::Limits;
+use crate::docker::worker::worker_spec::ResourceLimits;
 use crate::dump::sql::Rules;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::read_lock::ReadLock;
@@ -25,8 +25,8 @@ use crate::repository::catalog::{Backup, Catalog};
 use crate::repository::manifest::{Manifest, Verification, VerificationLevel};
 use crate::repository::store::Patience;
 use crate::restore::all_databases::{is_cluster, unpack};
-use crate::restore::input::{DumpSource, InputOptions, examine, stored_sha256};
-use crate::restore::pipe::PrivateCopy;
+use crate::restore::examine::{DumpSource, InputOptions, examine, stored_sha256};
+use crate::restore::piped_dump::PrivateCopy;
 use crate::text::escape::escape;
 use crate::text::shell_word::quoted;
 use crate::text::units::{counted, duration as in_words};
@@ -116,7 +116,7 @@ struct Verifier<'a> {
     keyring: Keyring,
     transport_options: TransportOptions,
     /// Limits of the throwaway server.
-    limits: Limits,
+    limits: ResourceLimits,
     assertions: Assertions,
     jobs: Option<u8>,
     rto: Option<Duration>,
@@ -161,7 +161,7 @@ async fn chosen(args: &VerifyArgs, ctx: &CommandContext) -> Result<Vec<DumpSourc
     if !args.next && !args.all && args.since.is_none() {
         return Ok(vec![DumpSource::File(show::find(asked, ctx).await?)]);
     }
-    let catalog = find_catalog::meant(ctx).await?.catalog;
+    let catalog = find_catalog::select_backups(ctx).await?.catalog;
     let chosen = select(args, &catalog.list()?, ctx.now());
     if chosen.is_empty() {
         return Err(nothing(&catalog));
@@ -171,11 +171,11 @@ async fn chosen(args: &VerifyArgs, ctx: &CommandContext) -> Result<Vec<DumpSourc
 
 /// Fetches a backup of a store into a private directory.
 async fn fetch(asked: &Path, url: &StoreUrl, ctx: &CommandContext) -> Result<PrivateCopy> {
-    let meant = find_catalog::meant(ctx).await?;
-    let backups = meant.in_store(ctx.open_store(&ctx.settings, url, Patience::Long).await?);
+    let selected = find_catalog::select_backups(ctx).await?;
+    let backups = selected.in_store(ctx.open_store(&ctx.settings, url, Patience::Long).await?);
     let fetching = async {
         let remote = if asked.as_os_str() == "latest" {
-            let target = show::target(ctx, &meant).await?;
+            let target = show::target(ctx, &selected).await?;
             backups.latest_of(&backups.list().await?, &target)?
         } else {
             backups.find(asked).await?
@@ -222,7 +222,7 @@ impl<'a> Verifier<'a> {
             keys: ctx.manifest_keys(&ctx.settings)?,
             keyring: keyring(&ctx.settings, args.identity.as_deref()),
             transport_options: TransportArgs::default().options(ctx, &ctx.settings)?,
-            limits: Limits {
+            limits: ResourceLimits {
                 memory: Some(args.memory),
                 cpus: Some(args.cpus.unwrap_or_else(|| (ctx.threads() as f64 / 2.0).max(1.0))),
             },

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::find_catalog;
 use crate::commands::migrate::context::MigrationContext;
 use crate::commands::multi_stack::ManyArgs;
+use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::shared::find_catalog;
 use crate::environment::selector::ContainerSelector;
 use crate::error::{self, ErrorKind, Result};
 use crate::migrations::{Applied, MigrationPlan};
@@ -193,7 +193,7 @@ fn backup_remark(args: &ApplyArgs, stack: &StackContext, migrations: &MigrationC
     let limit = stack.settings.migrations.backup_age.filter(|_| !args.no_backup)?;
     let now = stack.now();
     // One that was made before another migration or a reset is as good.
-    let last = find_catalog::of_found(&stack.settings, &migrations.found)
+    let last = find_catalog::catalog_of_database(&stack.settings, &migrations.found)
         .and_then(|catalog| catalog.last_verified(&migrations.found.identity()));
     let last = match last {
         Ok(last) => last,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::StackContext;
+use crate::commands::shared::context::StackContext;
+use crate::commands::shared::database::ConnectedDatabase;
 use crate::environment::Target;
 use crate::error::{self, Result};
 use crate::migrations::find_driver::{ChosenDriver, DriverSearch};
@@ -12,7 +12,7 @@ use crate::migrations::prisma::GUARD;
 use crate::migrations::sql::SqlDriver;
 use crate::migrations::{Driver, History};
 use crate::postgres::Session;
-use crate::postgres::connect::FirstSession;
+use crate::postgres::find_primary::FirstSession;
 
 /// The database and who migrates it.
 pub(crate) struct MigrationContext {

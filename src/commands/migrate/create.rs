@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::commands::context::CommandContext;
 use crate::commands::migrate::context::MigrationContext;
+use crate::commands::shared::context::CommandContext;
 use crate::error::{self, Result};
 use crate::migrations::command::ChangedFile;
 use crate::migrations::driver::new_file;

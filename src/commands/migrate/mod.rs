@@ -10,7 +10,7 @@ mod status;
 
 use clap::Subcommand;
 
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::error::Result;
 
 /// Arguments of `migrate`.

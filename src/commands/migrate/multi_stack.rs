@@ -5,9 +5,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::apply::{ApplyArgs, PreparedRun, prepare};
-use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::migrate::context::MigrationContext;
 use crate::commands::multi_stack::{self, MultiStackVerb};
+use crate::commands::shared::context::{CommandContext, StackContext};
 use crate::consent::{Confirmed, Guard, Parts, Plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrations::{Applied, History, MigrationPlan};

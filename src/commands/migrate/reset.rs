@@ -1,6 +1,6 @@
 //! `envctl migrate reset`: everything goes, and the migrations make it anew.
 
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::error::{self, Result};
 use crate::migrations::{Driver, ResetPlan};
 use crate::text::units::counted;

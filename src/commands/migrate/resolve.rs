@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::error::Result;
 use crate::migrations::Driver;
 use crate::migrations::sql::{Resolution, ResolvePlan};

@@ -1,7 +1,7 @@
 //! `envctl migrate status`.
 
 use crate::app::App;
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrations::{History, MigrationState};
 use crate::ui::{Cell, Column, Table, Tone};

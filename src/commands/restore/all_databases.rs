@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::difference::{Unnamed, crosses_up};
+use super::identity_check::{UnnamedDifferences, refuse_into_production};
 use crate::app::App;
 use crate::app::global_args::option;
-use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::StackContext;
 use crate::commands::restore::args::RestoreArgs;
+use crate::commands::shared::context::StackContext;
+use crate::commands::shared::database::ConnectedDatabase;
 use crate::error::{self, Result};
 use crate::postgres::{Access, Session, preflight};
 use crate::progress::Progress;
@@ -17,8 +17,8 @@ use crate::restore::all_databases::{
     ClusterPlan, RestoredAll, Roles, UnpackedCluster, UnpackedDatabase, missing_roles, run as carry_out,
     unpack,
 };
-use crate::restore::input::{DumpSource, InputOptions, examine};
-use crate::restore::plan::{RestoreInput, plan};
+use crate::restore::examine::{DumpSource, InputOptions, examine};
+use crate::restore::planner::{RestoreInput, plan};
 use crate::text::escape::escape;
 use crate::text::units::counted;
 
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, source: &DumpS
     let unpacked = unpacking.await?;
     stack.ui.end_progress();
     let made_from = unpacked.manifest.as_ref().and_then(|manifest| manifest.source.profile.as_deref());
-    crosses_up(args, stack, made_from)?;
+    refuse_into_production(args, stack, made_from)?;
     let (found, mut session) = stack.server_by_any_database(args.into.as_deref().or(only)).await?;
     let roles = missing_roles(&mut session, &unpacked).await?;
     let tablespaces = tablespaces(&mut session).await?;
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, source: &DumpS
     // `--into` names one database: of all of them the command names where they are from.
     let own = stack.environment.profile.keyword();
     let naming = option("--from", "--from", made_from.unwrap_or(own));
-    let unnamed = Unnamed { differences: &differences, exists, taken: false, naming };
+    let unnamed = UnnamedDifferences { differences: &differences, exists, taken: false, naming };
     let unlike = args.unlike(&unnamed, stack.environment.profile.counts_as_prod(), &asked.command);
     plan.notes.splice(0..0, differences.iter().map(ToString::to_string));
     let show_plan = |plan: &ClusterPlan| stack.show_dry_run(plan);

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use crate::app::encryption::keyring;
-use crate::commands::context::StackContext;
-use crate::commands::restore::leave_out::LeaveOutArgs;
-use crate::commands::transport_args::TransportArgs;
+use crate::commands::restore::filter_args::FilterArgs;
+use crate::commands::shared::context::StackContext;
+use crate::commands::shared::transport_args::TransportArgs;
 use crate::config::store_url::StoreUrl;
 use crate::error;
 use crate::error::Result;
 use crate::postgres::search_path::SearchPath;
-use crate::restore::input::InputOptions;
+use crate::restore::examine::InputOptions;
 use crate::restore::load::parallel::MOST_JOBS;
-use crate::restore::plan::RestoreOptions;
-use crate::restore::search_path_aids::Aids;
+use crate::restore::load_workarounds::LoadWorkarounds;
+use crate::restore::planner::RestoreOptions;
 use crate::text::shell_word::shell_word;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct RestoreArgs {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_JOBS)))]
     pub(super) jobs: Option<u8>,
     #[command(flatten)]
-    pub(super) leave_out: LeaveOutArgs,
+    pub(super) leave_out: FilterArgs,
     /// Let functions find names without a schema in these schemas while the dump is loaded: `public,extensions`
     #[arg(long, value_name = "SCHEMAS")]
     pub(super) search_path: Option<SearchPath>,
@@ -135,7 +135,7 @@ impl RestoreArgs {
             trust: self.trust,
             no_backup: self.no_backup,
             analyze: !self.no_analyze,
-            aids: Aids {
+            aids: LoadWorkarounds {
                 search_path: self.search_path.clone().unwrap_or_default(),
                 defer_checks: self.defer_checks,
             },

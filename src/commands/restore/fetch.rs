@@ -6,18 +6,18 @@
 use std::path::Path;
 
 use super::source::latest;
-use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::StackContext;
-use crate::commands::download::download;
-use crate::commands::find_catalog::placed;
 use crate::commands::restore::source::normal;
+use crate::commands::shared::context::StackContext;
+use crate::commands::shared::database::ConnectedDatabase;
+use crate::commands::shared::download::download;
+use crate::commands::shared::find_catalog::with_service_directory;
 use crate::config::store_url::StoreUrl;
 use crate::error::{self, Result};
 use crate::progress::Progress as _;
 use crate::repository::catalog::Catalog;
 use crate::repository::remote_backups::RemoteBackups;
 use crate::repository::store::Patience;
-use crate::restore::pipe::PrivateCopy;
+use crate::restore::piped_dump::PrivateCopy;
 
 /// Fetches a backup: by its name, or the newest of the database `found`.
 ///
@@ -41,7 +41,7 @@ pub(super) async fn fetch(
     let backups = RemoteBackups::new(store, |root| {
         let catalog = Catalog::new(root, &environment.stack, profile);
         match found {
-            Some(found) => placed(catalog, found),
+            Some(found) => with_service_directory(catalog, found),
             None => catalog,
         }
     });

@@ -2,9 +2,9 @@
 
 pub(crate) mod all_databases;
 pub(crate) mod args;
-mod difference;
 mod fetch;
-mod leave_out;
+mod filter_args;
+mod identity_check;
 pub(crate) mod plan_json;
 pub(crate) mod previous;
 mod source;
@@ -17,22 +17,22 @@ use clap::Subcommand;
 
 use crate::app::App;
 use crate::app::global_args::option;
-use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::restore::args::RestoreArgs;
-use crate::commands::restore::difference::{compare, crosses_up};
 use crate::commands::restore::fetch::fetch;
+use crate::commands::restore::identity_check::{compare, refuse_into_production};
 use crate::commands::restore::source::source;
 use crate::commands::restore::target::RestoreTarget;
+use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::shared::database::ConnectedDatabase;
 use crate::error::{self, Result};
 use crate::fsutil::read_lock::ReadLock;
 use crate::postgres::Session;
 use crate::progress::Progress;
 use crate::restore::all_databases::{Roles, is_cluster};
-use crate::restore::input::{DumpSource, ExaminedDump, InputOptions, examine};
-use crate::restore::pipe::{self, PipeContent};
-use crate::restore::plan::{RestoreInput, plan};
-use crate::restore::restore_plan::RestorePlan;
+use crate::restore::examine::{DumpSource, ExaminedDump, InputOptions, examine};
+use crate::restore::piped_dump::{self, PipeContent};
+use crate::restore::plan::RestorePlan;
+use crate::restore::planner::{RestoreInput, plan};
 use crate::restore::run::{Restored, run as carry_out};
 use crate::text::units::counted;
 
@@ -116,7 +116,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     ctx.ui.end_progress();
     let made_from =
         examined.as_ref().and_then(|examined| examined.manifest.as_ref()?.source.profile.as_deref());
-    crosses_up(&args, &stack, made_from)?;
+    refuse_into_production(&args, &stack, made_from)?;
     // Only a manifest that vouches may settle which database is meant.
     let vouching = examined.as_ref().filter(|examined| examined.authenticity.is_authenticated());
     let made_of = vouching.and_then(|examined| Some(examined.manifest.as_ref()?.database.clone()));
@@ -165,8 +165,9 @@ async fn from_a_pipe(stack: &StackContext, asked: &mut InputOptions) -> Result<P
     let database = stack.global.database().map(|name| option("-d", "--database", name));
     let command =
         database.iter().fold(asked.command.clone(), |command, option| format!("{command} {option}"));
-    let opening = pipe::open(how, &asked.keyring, &parent, &command, &stack.cancel);
-    let content = opening.await.map_err(|error| error.map_hints(|hint| asked.complete(hint, pipe::STDIN)))?;
+    let opening = piped_dump::open(how, &asked.keyring, &parent, &command, &stack.cancel);
+    let content =
+        opening.await.map_err(|error| error.map_hints(|hint| asked.complete(hint, piped_dump::STDIN)))?;
     // What stood in front of it is not in the copy.
     asked.rules.skip_leading_text &= !matches!(content, PipeContent::Copy(..));
     stack.ui.end_progress();

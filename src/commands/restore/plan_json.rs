@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::postgres::connections::ConnectionGroup;
-use crate::restore::restore_plan::{ParallelPlan, RestorePlan};
+use crate::restore::plan::{ParallelPlan, RestorePlan};
 
 /// Fields are those of `docs/json.md`.
 #[derive(Serialize)]

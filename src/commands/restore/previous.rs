@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::databases::previous::{DropPreviousPlan, PreviousDatabase, all, drop_kept};
 use crate::error::{self, Result};
 use crate::postgres::maintenance_database;

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::StackContext;
-use crate::commands::find_catalog;
+use crate::commands::shared::context::StackContext;
+use crate::commands::shared::database::ConnectedDatabase;
+use crate::commands::shared::find_catalog;
 use crate::config::Settings;
 use crate::environment::Inventory;
 use crate::error::{ErrorKind, Result};
 use crate::repository::catalog::Backup;
 use crate::repository::identity::Identity;
-use crate::restore::input::DumpSource;
+use crate::restore::examine::DumpSource;
 
 /// Returns the dump that is meant; `found` is the database whose newest backup is wanted.
 ///
@@ -27,8 +27,8 @@ pub(super) fn source(
     let own = environment.profile.name.as_deref();
     let profile = from.map(normal).or(own);
     let catalog = match profile.filter(|profile| Some(*profile) != own) {
-        Some(other) => find_catalog::of_profile(settings, inventory, environment, other)?,
-        None => find_catalog::of(settings, environment)?,
+        Some(other) => find_catalog::catalog_of_profile(settings, inventory, environment, other)?,
+        None => find_catalog::catalog_of_environment(settings, environment)?,
     };
     if let Some(found) = found {
         let latest = latest(&|target: &_| catalog.latest(target), found, profile, settings)?;

@@ -3,10 +3,10 @@
 //! Promise: a name that the server does not know becomes a new database only where the dump is of that database, or
 //! `--into` names it. A typing error makes none.
 
-use crate::commands::connect::ConnectedDatabase;
-use crate::commands::context::StackContext;
+use crate::commands::shared::context::StackContext;
+use crate::commands::shared::database::ConnectedDatabase;
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::postgres::connect::FirstSession;
+use crate::postgres::find_primary::FirstSession;
 use crate::text::shell_word::shell_word;
 use crate::text::sql_quote::literal;
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::commands::context::CommandContext;
+use crate::commands::shared::context::CommandContext;
 use crate::databases::previous::kept;
 use crate::databases::swap::not_copied;
 use crate::databases::undo::{UndoPlan, undo};

@@ -1,14 +1,18 @@
 //! Shared parts of `generate`, `push`, `pull` and `seed`: run the schema tool in the backend, pass its output through.
 
+pub(crate) mod generate;
 pub(crate) mod multi_stack;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod seed;
 
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::cancel::CancelToken;
-use crate::commands::context::{CommandContext, StackContext};
-use crate::commands::interactive_exec::reader_gone;
+use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::shared::interactive_exec::reader_gone;
 use crate::consent::{Guard, Plan};
 use crate::docker::exec::CommandOutput;
 use crate::docker::exec::interactive::{Outcome, converse};

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::commands::context::{CommandContext, StackContext};
 use crate::commands::multi_stack::{ManyArgs, MultiStackVerb, for_each_stack};
 use crate::commands::schema_tool::{Call, SchemaTool};
+use crate::commands::shared::context::{CommandContext, StackContext};
 use crate::consent::{Confirmed, Guard, Plan};
 use crate::error::{self, Result};
 use crate::multi_stack::schedule::OnFailure;

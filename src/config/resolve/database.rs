@@ -3,12 +3,12 @@
 //! Promises: a flag holds for every profile; a file that belongs to somebody else runs no command.
 
 use super::layers::Resolver;
-use crate::config::form::{Port, Text};
 use crate::config::keys::{self, KEYS};
 use crate::config::origin::Origin;
 use crate::config::parsed_file::ParsedFile;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{Database, PerProfile};
+use crate::config::value_type::{Port, Text};
 use crate::error::Result;
 
 /// The database of every profile: the flag over the profile's table over the general one.

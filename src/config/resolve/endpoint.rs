@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::layers::Resolver;
-use crate::config::form::Text;
 use crate::config::keys;
 use crate::config::origin::{Origin, Sourced};
 use crate::config::parsed_file::ParsedFile;
 use crate::config::settings::{EndpointSettings, PerProfile};
+use crate::config::value_type::Text;
 use crate::error::Result;
 
 /// The daemon of every profile: flags, then variables, then the profile's own, then what holds for all.

@@ -2,12 +2,12 @@
 //!
 //! Promise: what is found carries its origin, and what is decided leaves a row for `envctl config`.
 
-use crate::config::form::{Form, Written};
 use crate::config::inputs::Inputs;
 use crate::config::keys::Setting;
 use crate::config::origin::{Origin, Sourced};
 use crate::config::parsed_file::ParsedFile;
 use crate::config::settings::SettingRow;
+use crate::config::value_type::{RawValue, ValueType};
 use crate::error::{self, Result};
 
 /// Sources of a setting below the command line, and the rows of the decided settings.
@@ -30,7 +30,10 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the value of the key's variable.
-    pub(crate) fn read_variable<F: Form>(&self, setting: &Setting<F>) -> Result<Option<Sourced<F::Value>>> {
+    pub(crate) fn read_variable<F: ValueType>(
+        &self,
+        setting: &Setting<F>,
+    ) -> Result<Option<Sourced<F::Value>>> {
         let key = &setting.key;
         let Some((name, text)) = key.variable.and_then(|name| Some((name, self.variable(name)?))) else {
             return Ok(None);
@@ -42,13 +45,13 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the value of a key in a file, with its line.
-    pub(crate) fn read_file<F: Form>(&self, file: &ParsedFile, path: &str) -> Option<Sourced<F::Value>> {
+    pub(crate) fn read_file<F: ValueType>(&self, file: &ParsedFile, path: &str) -> Option<Sourced<F::Value>> {
         let value = file.get::<F>(path, self.inputs.home.as_deref())?;
         Some(Sourced { value, origin: file.origin(path) })
     }
 
     /// The strongest of what was given.
-    pub(crate) fn find<F: Form>(
+    pub(crate) fn find<F: ValueType>(
         &self,
         setting: &Setting<F>,
         flag: Option<&Sourced<F::Value>>,
@@ -61,7 +64,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The strongest of what was given, with a row, or nothing, with a row that says so.
-    pub(crate) fn optional<F: Form>(
+    pub(crate) fn optional<F: ValueType>(
         &mut self,
         setting: &Setting<F>,
         flag: Option<&Sourced<F::Value>>,
@@ -71,7 +74,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The strongest of what was given, or the default of the key; with a row.
-    pub(crate) fn decided<F: Form>(
+    pub(crate) fn decided<F: ValueType>(
         &mut self,
         setting: &Setting<F>,
         flag: Option<&Sourced<F::Value>>,
@@ -83,7 +86,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The strongest of what was given, or `default`; with a row.
-    pub(crate) fn decided_or<F: Form>(
+    pub(crate) fn decided_or<F: ValueType>(
         &mut self,
         setting: &Setting<F>,
         flag: Option<&Sourced<F::Value>>,
@@ -95,7 +98,11 @@ impl<'a> Resolver<'a> {
     }
 
     /// Notes what was found under a key, or that nothing was.
-    pub(crate) fn note<F: Form>(&mut self, path: &str, found: Option<Sourced<F::Value>>) -> Option<F::Value> {
+    pub(crate) fn note<F: ValueType>(
+        &mut self,
+        path: &str,
+        found: Option<Sourced<F::Value>>,
+    ) -> Option<F::Value> {
         let shown = found.as_ref().map(|given| F::show(&given.value));
         let origin = found.as_ref().map_or(Origin::Default, |given| given.origin.clone());
         self.row(path, shown, origin);
@@ -103,7 +110,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Takes the value of a key out of a file, with a row where the file has the key.
-    pub(crate) fn take<F: Form>(&mut self, file: &ParsedFile, path: &str) -> Option<F::Value> {
+    pub(crate) fn take<F: ValueType>(&mut self, file: &ParsedFile, path: &str) -> Option<F::Value> {
         let found = self.read_file::<F>(file, path)?;
         self.note::<F>(path, Some(found))
     }
@@ -113,7 +120,7 @@ impl<'a> Resolver<'a> {
         self.rows.push(SettingRow { key: key.to_owned(), value, origin });
     }
 
-    fn typed(&self, text: &'a str) -> Written<'a> {
-        Written::Variable { text, cwd: &self.inputs.cwd }
+    fn typed(&self, text: &'a str) -> RawValue<'a> {
+        RawValue::Variable { text, cwd: &self.inputs.cwd }
     }
 }

@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use layers::Resolver;
 
-use super::form::{NameList, Text, check_name};
 use super::keys;
 use super::origin::{Origin, Sourced};
 use super::project::{self, Project};
 use super::settings::{SettingRow, Settings};
+use super::value_type::{NameList, Text, check_name};
 use crate::config::inputs::{Flags, Inputs, Remembered};
 use crate::config::parsed_file::{FileTrust, ParsedFile};
 use crate::environment::selector::TargetRequest;

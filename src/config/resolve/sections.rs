@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use super::layers::Resolver;
 use super::xdg;
-use crate::config::form::{
-    CommandLine, FilePath, Form, HttpUrl, PingAddress, RecipientKeys, StoreUrls, Switch, Text,
-};
 use crate::config::keys::{self, Setting};
 use crate::config::origin::{Origin, Sourced};
 use crate::config::parsed_file::ParsedFile;
@@ -16,6 +13,9 @@ use crate::config::secret::SecretSource;
 use crate::config::settings::{
     BackupSettings, EncryptionSettings, HookSettings, KeepSettings, MigrationCommands, MigrationSettings,
     RestoreSettings, S3Settings, Timeouts, TransportSettings, VerifySettings,
+};
+use crate::config::value_type::{
+    CommandLine, FilePath, HttpUrl, PingAddress, RecipientKeys, StoreUrls, Switch, Text, ValueType,
 };
 use crate::environment::selector::{ProfileRule, ProjectRules};
 use crate::error::Result;
@@ -96,7 +96,7 @@ fn encryption(layers: &mut Resolver<'_>) -> Result<EncryptionSettings> {
 
 /// Refuses the word of another user's file on encryption: it could switch it off, or name recipients of its own.
 fn trusted_encryption(layers: &Resolver<'_>) -> Result<()> {
-    fn says<F: Form>(layers: &Resolver<'_>, file: &ParsedFile, setting: &Setting<F>) -> bool {
+    fn says<F: ValueType>(layers: &Resolver<'_>, file: &ParsedFile, setting: &Setting<F>) -> bool {
         let overridden = setting.key.variable.is_some_and(|name| layers.variable(name).is_some());
         !overridden && file.get::<F>(setting.key.path, None).is_some()
     }

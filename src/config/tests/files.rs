@@ -1,6 +1,6 @@
 //! Tests of what a configuration file may hold, and of the errors for anything else.
 
-use super::super::form::Time;
+use super::super::value_type::Time;
 use super::*;
 use crate::config::parsed_file::{FileTrust, ParsedFile};
 use crate::error::Error;

@@ -35,10 +35,10 @@ use super::worker::OrphanWorker;
 use crate::docker::client::errors::refusal;
 use crate::docker::container_summary::ContainerSummary;
 use crate::docker::context::endpoint::Endpoint;
-use crate::docker::exec::interpreters::Reapers;
+use crate::docker::exec::interpreter_cache::InterpreterCache;
 use crate::docker::exec::spec::ExecSpec;
 use crate::docker::throwaway::spec::ThrowawaySpec;
-use crate::docker::worker::types::{ContainerExit, EngineFeatures, WorkerSpec};
+use crate::docker::worker::worker_spec::{ContainerExit, EngineFeatures, WorkerSpec};
 use crate::error::{self, Error, Result};
 
 /// Seconds bollard waits for an answer's headers.
@@ -54,7 +54,7 @@ const WAIT_PAUSE: Duration = Duration::from_millis(200);
 pub(crate) struct Client {
     connector: Connector,
     docker: Docker,
-    reapers: Reapers,
+    reapers: InterpreterCache,
 }
 
 impl Client {
@@ -92,7 +92,7 @@ impl Client {
             API_DEFAULT_VERSION,
         )
         .map_err(|cause| error::docker("the Docker client cannot be set up").because(cause))?;
-        Ok(Self { connector, docker, reapers: Reapers::default() })
+        Ok(Self { connector, docker, reapers: InterpreterCache::default() })
     }
 
     /// Returns a new client as a shared engine.
@@ -128,7 +128,7 @@ impl Client {
 struct Unreached(Error);
 
 impl Engine for Client {
-    fn reapers(&self) -> &Reapers {
+    fn reapers(&self) -> &InterpreterCache {
         &self.reapers
     }
 

@@ -7,7 +7,7 @@
 pub(crate) mod demux;
 pub(crate) mod end_marker;
 pub(crate) mod interactive;
-pub(crate) mod interpreters;
+pub(crate) mod interpreter_cache;
 pub(crate) mod kill_tree;
 pub(crate) mod run_command;
 pub(crate) mod spec;

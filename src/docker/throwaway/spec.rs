@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig};
 
 use crate::docker::worker::labels::{DIR_LABEL, HOST_LABEL, LABEL};
-use crate::docker::worker::machine::this_machine;
-use crate::docker::worker::types::Limits;
+use crate::docker::worker::machine_id::this_machine;
+use crate::docker::worker::worker_spec::ResourceLimits;
 use crate::operation::OperationId;
 
 /// A throwaway container, as the engine is asked for it.
@@ -22,7 +22,7 @@ pub(crate) struct ThrowawaySpec {
     pub(crate) env: Vec<(String, String)>,
     /// Size of `/dev/shm`, in bytes.
     pub(crate) shared_memory: u64,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ResourceLimits,
     /// Private directory by whose lock a later run knows that its envctl lives.
     pub(crate) private_dir: PathBuf,
 }
@@ -76,7 +76,7 @@ mod tests {
             command: vec!["postgres".into(), "-c".into(), "fsync=off".into()],
             env: vec![("POSTGRES_USER".into(), "app".into())],
             shared_memory: 1 << 20,
-            limits: Limits { memory: Some(64 << 20), cpus: Some(0.5) },
+            limits: ResourceLimits { memory: Some(64 << 20), cpus: Some(0.5) },
             private_dir: "/run/envctl-worker-00".into(),
         };
         let json = serde_json::to_value(spec.body()).unwrap();

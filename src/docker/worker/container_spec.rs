@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::labels::{DIR_LABEL, HOST_LABEL, LABEL};
 use super::{ARCHIVE, OrphanWorker};
-use crate::docker::worker::types::{ContainerExit, EngineFeatures, WorkerSpec};
+use crate::docker::worker::worker_spec::{ContainerExit, EngineFeatures, WorkerSpec};
 use crate::fsutil::private_dir::INSIDE;
 
 /// Builds the body of `POST /containers/create`.
@@ -161,7 +161,7 @@ pub(crate) fn workers(json: &[u8], date: Option<i64>) -> Result<Vec<OrphanWorker
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::worker::types::Limits;
+    use crate::docker::worker::worker_spec::ResourceLimits;
 
     fn spec() -> WorkerSpec {
         WorkerSpec {
@@ -178,7 +178,7 @@ mod tests {
             machine: "here".into(),
             remote: false,
             archive: Some("/b.dump".into()),
-            limits: Limits { memory: Some(64 << 20), cpus: Some(0.5) },
+            limits: ResourceLimits { memory: Some(64 << 20), cpus: Some(0.5) },
         }
     }
 

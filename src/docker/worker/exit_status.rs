@@ -2,7 +2,7 @@
 
 use super::{Unfit, Worker, WorkerError};
 use crate::docker::exec::verified_stream::{VerifiedExit, whereabouts};
-use crate::docker::worker::types::ContainerExit;
+use crate::docker::worker::worker_spec::ContainerExit;
 use crate::error::{self, Error};
 
 /// Judges; `begun` says whether its work was seen.

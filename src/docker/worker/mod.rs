@@ -11,15 +11,15 @@
 
 pub(crate) mod container_spec;
 pub(crate) mod exit_status;
+pub(crate) mod file_io;
 pub(crate) mod labels;
 pub(crate) mod late_removals;
-pub(crate) mod machine;
+pub(crate) mod machine_id;
 pub(crate) mod orphans;
 pub(crate) mod remote;
-pub(crate) mod run_to_end;
 pub(crate) mod stdin_fifo;
 pub(crate) mod stdout_fifo;
-pub(crate) mod types;
+pub(crate) mod worker_spec;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,10 +29,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::docker::worker::types::{ContainerExit, Limits, WorkerSpec};
+use crate::docker::worker::worker_spec::{ContainerExit, ResourceLimits, WorkerSpec};
 
-pub(crate) use crate::docker::worker::machine::this_machine;
-pub(crate) use crate::docker::worker::types::OrphanWorker;
+pub(crate) use crate::docker::worker::machine_id::this_machine;
+pub(crate) use crate::docker::worker::worker_spec::OrphanWorker;
 use crate::fsutil::private_dir::PrivateDir;
 use crate::operation::OperationId;
 pub(crate) use exit_status::{NOT_RUN, starved};
@@ -130,7 +130,7 @@ pub(crate) struct WorkerFactory {
     /// Directory in which the workers' private directories are made.
     pub(crate) private_dirs: PathBuf,
     /// Resource limits of each worker.
-    pub(crate) limits: Limits,
+    pub(crate) limits: ResourceLimits,
     /// `UID:GID` of the caller, as the daemon's containers see it.
     pub(crate) user: String,
     /// The daemon is on another machine.
@@ -146,7 +146,7 @@ impl WorkerFactory {
         engine: &Arc<dyn Engine>,
         operation: &OperationId,
         private_dirs: &Path,
-        limits: Limits,
+        limits: ResourceLimits,
     ) -> Result<Self, Unfit> {
         if !engine.is_local() {
             return Err(Unfit::Remote);
@@ -168,7 +168,7 @@ impl WorkerFactory {
     }
 
     /// For workers on the daemon's own machine, which is another one. They are nobody there.
-    pub(crate) fn remote(operation: &OperationId, private_dirs: &Path, limits: Limits) -> Self {
+    pub(crate) fn remote(operation: &OperationId, private_dirs: &Path, limits: ResourceLimits) -> Self {
         let user = "65534:65534".to_owned();
         Self {
             operation: operation.clone(),
@@ -366,7 +366,7 @@ mod tests {
         let factory = WorkerFactory {
             operation: OperationId::from("0123456789abcdef"),
             private_dirs: home.path().to_owned(),
-            limits: Limits::default(),
+            limits: ResourceLimits::default(),
             user: "0:0".to_owned(),
             remote: false,
         };

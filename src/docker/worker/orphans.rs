@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::docker::engine::Engine;
-use crate::docker::worker::types::OrphanWorker;
+use crate::docker::worker::worker_spec::OrphanWorker;
 use crate::fsutil::private_dir;
 
 /// Removes the workers and private directories that killed runs left in these places; gives the workers. Private
@@ -34,7 +34,7 @@ pub(crate) async fn reap(engine: &Arc<dyn Engine>, homes: &[&Path]) -> Vec<Orpha
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::worker::machine::{named, this_machine};
+    use crate::docker::worker::machine_id::{named, this_machine};
     use crate::fsutil::private_dir::PrivateDir;
 
     fn left(private_dir: &Path, running: bool) -> OrphanWorker {

@@ -4,7 +4,7 @@
 //! Promises: one command in the container and one question about its image, side by side, beside the session that is
 //! open; nothing is written; [`judge`] decides from the values alone.
 
-mod judge;
+mod findings;
 mod probe;
 
 use crate::docker::container_info::ImageConfig;
@@ -12,7 +12,7 @@ use crate::docker::{Container, ContainerInfo};
 use crate::postgres::Access;
 use crate::postgres::server_durability::ServerDurability;
 use crate::postgres::version::ServerVersion;
-pub(crate) use judge::judge;
+pub(crate) use findings::judge;
 pub(crate) use probe::ContainerProbe;
 
 /// Observed facts that decide whether a database survives.
@@ -37,7 +37,7 @@ pub(crate) async fn look(
 ) -> DurabilityReport {
     let directory = data_directory(container, server.as_ref());
     let named = async {
-        if judge::is_pinned(&container.image) {
+        if findings::is_pinned(&container.image) {
             return None;
         }
         container.engine().image(&container.image).await.ok().flatten()

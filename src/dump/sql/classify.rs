@@ -4,7 +4,7 @@
 //! only the words decide whether the next lines are data or commands.
 
 use super::finding::FindingKind;
-use super::statement::{KeptToken, Statement, is_trusted_language};
+use super::statement_state::{KeptToken, StatementState, is_trusted_language};
 
 /// Classification of a statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl StatementClass {
 }
 
 /// Judges a statement that has ended.
-pub(crate) fn judge(statement: &Statement) -> StatementClass {
+pub(crate) fn judge(statement: &StatementState) -> StatementClass {
     let mut keywords = TokenCursor { pieces: &statement.head };
     let mut class = keywords.statement(statement.select.as_deref());
     class.found.extend(&statement.found);

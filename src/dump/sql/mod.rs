@@ -10,34 +10,34 @@
 //! reported as [`FindingKind::BackslashQuote`].
 
 pub(crate) mod classify;
-mod collector;
 pub(crate) mod copy_data;
+mod data_tables;
 mod filter;
 pub(crate) mod finding;
 pub(crate) mod lexer;
-mod needed_rules;
 mod nesting;
-mod rows;
-mod statement;
+mod special_statements;
 pub(crate) mod statement_head;
+mod statement_state;
 mod summary;
+mod summary_builder;
 #[cfg(test)]
 mod tests;
 pub(crate) mod toc_comment;
 mod token;
 pub(crate) mod trailer;
 
-use collector::Collector;
 pub(crate) use filter::{Apart, LeftOut, Rules, StatementFilter};
 pub(crate) use filter::{MOST_DEFERRED, MOST_GLOBALS};
 pub(crate) use finding::printable;
 pub(crate) use finding::{Finding, FindingKind};
 use lexer::Lexer;
 pub(crate) use lexer::tokens::{SqlToken, SqlTokenKind, SqlTokens, begins_with, qualified_name, statements};
-pub(crate) use needed_rules::Notes;
+pub(crate) use special_statements::SpecialStatements;
 #[cfg(test)]
 pub(crate) use summary::Span;
 pub(crate) use summary::{CopyBlock, ExtensionPlace, Summary};
+use summary_builder::Collector;
 pub(crate) use toc_comment::Entry;
 use token::Open;
 pub(crate) use trailer::Completeness;

@@ -1,6 +1,6 @@
 //! First tokens of a statement, by which it is told what it does.
 
-use crate::dump::sql::statement::KeptToken;
+use crate::dump::sql::statement_state::KeptToken;
 
 /// First tokens of a statement, outside parentheses.
 pub(crate) struct Head<'a>(pub(crate) &'a [KeptToken]);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
-use super::needed_rules::Notes;
+use super::special_statements::SpecialStatements;
 use crate::dump::fingerprint::Fingerprint;
 use crate::dump::sql::toc_comment::Entry;
 use crate::dump::sql::trailer::Completeness;
@@ -87,7 +87,7 @@ pub(crate) struct Summary {
     /// Tablespaces that have to exist, sorted.
     pub(crate) tablespaces: Vec<String>,
     /// Statements that call for a rule of their own.
-    pub(crate) notes: Notes,
+    pub(crate) notes: SpecialStatements,
     /// Findings, in order; at most a few dozen of each kind.
     pub(crate) findings: Vec<Finding>,
     /// Findings beyond those kept.

@@ -6,17 +6,17 @@
 //! Promises: an output that is not understood is not "nothing to apply"; what a tool cannot tell is said to be unknown;
 //! a failure has the end of the tool's output and a next command.
 
+mod changed_files;
 pub(crate) mod detect;
 pub(crate) mod drop_schemas;
-mod new_files;
 pub(crate) mod parse_status;
 pub(crate) mod presets;
 pub(crate) mod resolved_tool;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use changed_files::ChangedFile;
 pub(crate) use detect::{Found, ToolFiles};
-pub(crate) use new_files::ChangedFile;
 pub(crate) use resolved_tool::{Commands, ResolvedTool, ToolChoice, preset};
 
 use super::history::{History, Migration, MigrationState};
@@ -247,13 +247,13 @@ impl CommandDriver {
     /// Kind `Usage`: no such verb. `Refused`: it wrote nothing. `ResolvedTool`: it failed.
     pub(crate) async fn create(&self, name: &MigrationName, empty: bool) -> Result<Vec<ChangedFile>> {
         let argv = self.tool.creating(name, empty)?;
-        let before = new_files::listing(self).await?;
+        let before = changed_files::listing(self).await?;
         self.sql.operation.progress.step(&format!("{}: {}", self.tool.name, argv.join(" ")));
         let captured = self.run(&argv).await?;
         if captured.exit_code != 0 {
             return Err(failure(&self.tool, &argv, &captured, &self.backend.name));
         }
-        let written = new_files::since(&before, self).await?;
+        let written = changed_files::find_changes(&before, self).await?;
         if written.is_empty() {
             return Err(error::refused(format!(
                 "{} wrote no new file: {}",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::new_files::{Listing, differences, find};
+use super::changed_files::{Listing, differences, find};
 use super::presets::{OWN, PRESETS, Preset, StatusFormat};
 use super::*;
 use crate::migrations::command::detect::{LOOK, questions};

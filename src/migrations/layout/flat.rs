@@ -8,7 +8,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Script, foreign};
+use super::{Script, foreign_tools};
 use crate::error::{self, Error, Result};
 use crate::migrations::directory;
 use crate::migrations::migration_name::MigrationName;
@@ -22,7 +22,7 @@ pub(crate) fn read(at: &Path) -> Result<Vec<Script>> {
     for file in ordered(at)? {
         let path = at.join(&file);
         let text = directory::read(&path)?;
-        if let Some(mark) = foreign::mark(&text) {
+        if let Some(mark) = foreign_tools::mark(&text) {
             return Err(marked(&file, &mark));
         }
         let name = file.strip_suffix(".sql").unwrap_or(&file).to_owned();
@@ -31,7 +31,7 @@ pub(crate) fn read(at: &Path) -> Result<Vec<Script>> {
     Ok(scripts)
 }
 
-fn marked(file: &str, mark: &foreign::Mark<'_>) -> Error {
+fn marked(file: &str, mark: &foreign_tools::Mark<'_>) -> Error {
     let text = mark.text.escape_debug();
     let place = format!("{file}:{}", mark.line);
     let split = format!("or keep the up part alone in {file}");
@@ -56,7 +56,7 @@ fn marked(file: &str, mark: &foreign::Mark<'_>) -> Error {
 /// The files of a folder in their order.
 fn ordered(at: &Path) -> Result<Vec<String>> {
     let entries = directory::list(at)?;
-    if let Some((tool, sign)) = foreign::tool_of_folder(at, &entries).filter(|(tool, _)| !tool.whole) {
+    if let Some((tool, sign)) = foreign_tools::tool_of_folder(at, &entries).filter(|(tool, _)| !tool.whole) {
         return Err(
             tool.hints(error::refused(format!("{sign} is a migration of {}, and no flat file", tool.name)))
         );
@@ -73,7 +73,8 @@ fn ordered(at: &Path) -> Result<Vec<String>> {
         .filter(|item| !item.folder && crate::migrations::layout::is_sql(&item.name))
         .map(|item| item.name)
         .collect();
-    if let Some((file, tool)) = files.iter().find_map(|file| Some((file, foreign::tool_of_name(file)?))) {
+    if let Some((file, tool)) = files.iter().find_map(|file| Some((file, foreign_tools::tool_of_name(file)?)))
+    {
         return Err(
             tool.hints(error::refused(format!("{file} is a file name of {}, and no flat file", tool.name)))
         );
@@ -85,7 +86,7 @@ fn ordered(at: &Path) -> Result<Vec<String>> {
     }
     for (file, number) in files.iter().zip(&numbers) {
         let pair = by_number.get(&number.groups[..1]).is_some_and(|count| *count > 1);
-        if let Some(part) = foreign::way_back(file.strip_suffix(".sql").unwrap_or(file), pair) {
+        if let Some(part) = foreign_tools::way_back(file.strip_suffix(".sql").unwrap_or(file), pair) {
             return Err(error::refused(format!("{file} is a down migration by its name (`{part}`), and would run as an up migration"))
                 .hint("move down migrations into a folder of their own, or rename the file if it is none")
                 .hint("name the layout where the halves are called `NAME.up.sql` and `NAME.down.sql`: `[migrations] layout = \"golang-migrate\"` or `\"sqlx\"`"));
@@ -186,7 +187,7 @@ fn passed_over(file: &str) -> Result<()> {
     if crate::migrations::layout::is_sql(file) || !file.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(());
     }
-    if let Some(tool) = foreign::tool_of_program(file) {
+    if let Some(tool) = foreign_tools::tool_of_program(file) {
         return Err(tool.hints(error::refused(format!(
             "{file} is a program among the migrations, and would be passed over"
         ))));
@@ -227,7 +228,7 @@ fn is_elsewhere(name: &str) -> bool {
         "views",
         "templates",
     ];
-    ELSEWHERE.contains(&name.to_ascii_lowercase().as_str()) || foreign::other_database(name)
+    ELSEWHERE.contains(&name.to_ascii_lowercase().as_str()) || foreign_tools::other_database(name)
 }
 
 /// Refuses numbered files of a folder below this one: they would be passed over.

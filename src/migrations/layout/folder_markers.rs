@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::foreign::{self, ForeignTool};
+use super::foreign_tools::{self, ForeignTool};
 use super::{Layout, dbmate, is_number};
 use crate::migrations::directory;
 
 /// Signs in a folder of the tool that the folder belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a sign of its own")]
-pub(crate) struct Signs {
+pub(crate) struct FolderMarkers {
     /// Folders with a `migration.sql`, or `migration_lock.toml`.
     pub(crate) prisma: bool,
     /// Prisma's marks are beyond doubt: the lock, or folders that are named as Prisma names them, with a number in
@@ -29,11 +29,11 @@ pub(crate) struct Signs {
     pub(crate) theirs: Option<(&'static ForeignTool, String)>,
 }
 
-impl Signs {
+impl FolderMarkers {
     /// Looks.
     pub(crate) fn of(folder: &Path) -> Self {
         let entries = directory::list(folder).unwrap_or_default();
-        let mut signs = Self { theirs: foreign::tool_of_folder(folder, &entries), ..Self::default() };
+        let mut signs = Self { theirs: foreign_tools::tool_of_folder(folder, &entries), ..Self::default() };
         for item in &entries {
             let path = folder.join(&item.name);
             if item.folder {
@@ -47,7 +47,7 @@ impl Signs {
                 signs.up_files = true;
             } else if crate::migrations::layout::is_sql(&item.name) && !item.name.ends_with(".down.sql") {
                 signs.file(&item.name, &directory::beginning(&path));
-            } else if let Some(tool) = foreign::tool_of_program(&item.name) {
+            } else if let Some(tool) = foreign_tools::tool_of_program(&item.name) {
                 signs.theirs.get_or_insert((tool, item.name.clone()));
             }
         }
@@ -57,9 +57,9 @@ impl Signs {
     fn file(&mut self, name: &str, text: &str) {
         if dbmate::has_mark(text) {
             self.dbmate = true;
-        } else if let Some(tool) = foreign::tool_of_name(name) {
+        } else if let Some(tool) = foreign_tools::tool_of_name(name) {
             self.theirs.get_or_insert((tool, name.to_owned()));
-        } else if let Some(tool) = foreign::mark(text).and_then(|mark| mark.tool) {
+        } else if let Some(tool) = foreign_tools::mark(text).and_then(|mark| mark.tool) {
             self.theirs.get_or_insert((tool, name.to_owned()));
         } else if name.split_once('_').is_some_and(|(version, _)| is_number(version)) {
             self.numbered = true;

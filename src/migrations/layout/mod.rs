@@ -5,14 +5,14 @@
 
 mod dbmate;
 mod flat;
-pub(crate) mod flat_files;
 pub(crate) mod folder_markers;
-mod foreign;
+mod foreign_tools;
 pub(crate) mod node_collation;
 mod prisma;
 mod read_folder;
 #[cfg(test)]
 mod tests;
+pub(crate) mod versioned_files;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -21,8 +21,8 @@ use crate::error::{self, Error, Result};
 use crate::migrations::directory;
 
 pub(crate) use flat::next as next_flat;
-pub(crate) use folder_markers::Signs;
-pub(crate) use foreign::{ForeignTool, configured, other_database};
+pub(crate) use folder_markers::FolderMarkers;
+pub(crate) use foreign_tools::{ForeignTool, configured, other_database};
 pub(crate) use node_collation::as_node_sorts;
 
 /// A tool's way to lay out migrations; each has a table of its own in the database.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Layout, Script, flat, flat_files, is_sql, prisma};
+use super::{Layout, Script, flat, is_sql, prisma, versioned_files};
 use crate::error::{self, Result};
 use crate::migrations::directory;
 
@@ -22,7 +22,7 @@ impl Layout {
         match self {
             Self::Prisma => prisma::read(folder),
             Self::Flat => flat::read(folder),
-            other => flat_files::read(other, folder),
+            other => versioned_files::read(other, folder),
         }
     }
 }

@@ -168,7 +168,7 @@ fn sqlx_runs_outside_of_a_block_only_what_begins_with_its_mark() {
 
 #[test]
 fn a_folder_tells_whose_it_is_or_that_it_could_be_two() {
-    let at = |files: &[(&str, &str)]| Signs::of(folder(files).path());
+    let at = |files: &[(&str, &str)]| FolderMarkers::of(folder(files).path());
     assert_eq!(at(&[("1_a/migration.sql", "")]).layouts(false, false), [Layout::Prisma]);
     assert_eq!(at(&[("1_a.sql", "-- migrate:up\n")]).layouts(true, true), [Layout::Dbmate]);
     let pairs = at(&[("1_a.up.sql", ""), ("1_a.down.sql", "")]);

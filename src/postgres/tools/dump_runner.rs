@@ -11,7 +11,7 @@ use crate::cancel::CancelToken;
 use crate::docker::ExecSpec;
 use crate::docker::exec::verified_stream;
 use crate::docker::exec::verified_stream::{VerifiedExit, VerifiedStream};
-use crate::docker::worker::{Worker, WorkerError, remote, run_to_end, stdout_fifo};
+use crate::docker::worker::{Worker, WorkerError, file_io, remote, stdout_fifo};
 use crate::error::{self, ErrorKind, Result};
 use crate::fsutil::private_dir;
 use crate::postgres::Access;
@@ -128,7 +128,7 @@ impl DumpRunner<'_> {
                 seen(bytes);
                 bytes
             };
-            let ran = run_to_end::run(&worker, look, self.stall_limit, self.cancel).await;
+            let ran = file_io::run(&worker, look, self.stall_limit, self.cancel).await;
             worker.end().await;
             Ok((ran?, worker, directory))
         };

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::docker::exec::verified_stream::VerifiedExit;
-use crate::docker::worker::{ARCHIVE, NOT_RUN, Unfit, Worker, WorkerError, run_to_end, stdin_fifo};
+use crate::docker::worker::{ARCHIVE, NOT_RUN, Unfit, Worker, WorkerError, file_io, stdin_fifo};
 use crate::docker::{Container, Exec};
 use crate::error::Result;
 use crate::fsutil::private_dir;
@@ -124,7 +124,7 @@ impl<'a> LoadRunner<'a> {
     /// Runs `pg_restore` on an archive of this host to its end.
     ///
     /// # Errors
-    /// [`Unfit`]: no worker can run it. Errors of [`run_to_end::run`].
+    /// [`Unfit`]: no worker can run it. Errors of [`file_io::run`].
     pub(crate) async fn pg_restore(
         &self,
         access: &Access,
@@ -143,7 +143,7 @@ impl<'a> LoadRunner<'a> {
             }
             let worker = self.keep(worker.reading(path));
             // What it has done nobody sees before its end.
-            run_to_end::run(&worker, || 0, LOOK_AGAIN, &self.operation.cancel).await
+            file_io::run(&worker, || 0, LOOK_AGAIN, &self.operation.cancel).await
         };
         self.runner.workers()?.run(access, spec, run).await
     }

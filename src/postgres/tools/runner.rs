@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Mutex;
 
-use crate::docker::worker::types::Limits;
+use crate::docker::worker::worker_spec::ResourceLimits;
 use crate::docker::worker::{self, Unfit, Worker, WorkerError, WorkerFactory};
 use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Error, Result};
@@ -60,7 +60,7 @@ pub(crate) struct TransportOptions {
     /// Bytes of a database from which `auto` uses a worker.
     pub(crate) worker_min_size: u64,
     /// Resource limits of a worker.
-    pub(crate) limits: Limits,
+    pub(crate) limits: ResourceLimits,
 }
 
 /// Kind of data to transport.

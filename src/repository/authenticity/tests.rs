@@ -15,7 +15,7 @@ use crate::error::{ErrorKind, Result};
 use crate::progress::NoProgress;
 use crate::repository::manifest::tests::sample;
 use crate::repository::manifest::{Manifest, RestoreHints, path_for};
-use crate::restore::input::{DumpSource, ExaminedDump, InputOptions, examine};
+use crate::restore::examine::{DumpSource, ExaminedDump, InputOptions, examine};
 use crate::secret::Secret;
 
 fn keys(text: &str) -> ManifestKeys {

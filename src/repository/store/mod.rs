@@ -5,8 +5,6 @@
 
 #[cfg(feature = "stores")]
 mod aws_profile;
-pub(crate) mod check;
-pub(crate) mod confirm;
 pub(crate) mod local;
 #[cfg(feature = "stores")]
 mod object;
@@ -18,9 +16,11 @@ mod object_http;
 mod object_open;
 mod open;
 pub(crate) mod part_size;
+pub(crate) mod permissions;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod upload;
+pub(crate) mod verify_upload;
 
 use std::ops::Range;
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 
-use super::check::try_rights;
-use super::confirm::{Confirmation, confirm};
 use super::local::LocalStore;
+use super::permissions::try_rights;
 use super::upload::{Upload, UploadTasks, begin};
+use super::verify_upload::{UploadVerification, confirm};
 use super::{ExistingObject, PutResult, Store};
 use crate::cancel::{CancelToken, pair};
 use crate::codec::Hasher;
@@ -132,7 +132,7 @@ async fn an_upload_of_one_part_and_of_many_is_confirmed_and_one_that_was_damaged
             hasher.update(&bytes);
             let sha256 = hasher.finish();
             let confirmed = confirm(store.as_ref(), &sent, &sha256).await.unwrap();
-            assert_eq!(confirmed, Confirmation::ReadBack);
+            assert_eq!(confirmed, UploadVerification::ReadBack);
             let mut damaged = bytes.clone();
             damaged.push(0);
             store.put("x", damaged.clone().into(), ExistingObject::Replace).await.unwrap();

@@ -13,7 +13,7 @@ use crate::operation::Operation;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::progress::Event;
-use crate::restore::restore_plan::RestorePlan;
+use crate::restore::plan::RestorePlan;
 use crate::restore::run;
 use crate::restore::run::Restored;
 

@@ -27,7 +27,7 @@ use crate::repository::all_databases_layout::{self, DATABASES};
 use crate::repository::authenticity::ManifestKeys;
 use crate::repository::manifest;
 use crate::repository::manifest::Manifest;
-use crate::restore::input::{DumpSource, is_encrypted_file, open_file, stored_sha256};
+use crate::restore::examine::{DumpSource, is_encrypted_file, open_file, stored_sha256};
 use crate::restore::open_dump::open_stored;
 use crate::text::percent;
 

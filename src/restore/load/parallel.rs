@@ -29,7 +29,7 @@ use crate::progress::{Event, Progress};
 use crate::random::nonce;
 use crate::repository::authenticity::Authenticity;
 use crate::repository::authenticity::allowed;
-use crate::restore::input::{ExaminedDump, changed, open_file, permitted};
+use crate::restore::examine::{ExaminedDump, changed, open_file, permitted};
 use crate::restore::load::plan;
 use crate::restore::load::plan::{LONGEST_PRELUDE, LoadPlan, LoadTask, Stage, settings};
 use crate::restore::load::scheduler::TaskScheduler;
@@ -138,7 +138,7 @@ fn tables(
     let table = |(at, entry): (usize, &Entry)| {
         let range = usize::try_from(entry.offset - from).ok()?..usize::try_from(to(at) - from).ok()?;
         let text = decode(&of_bytes(text.get(range)?), encoding);
-        Some((entry.offset, crate::restore::load::index_table::of(&text)?.to_owned()))
+        Some((entry.offset, crate::restore::load::indexed_table::indexed_table(&text)?.to_owned()))
     };
     Ok(builds().filter_map(table).collect())
 }

@@ -22,7 +22,7 @@ use crate::postgres::tools::load_runner::{ArchiveLoad, LoadRunner};
 use crate::postgres::tools::pg_restore;
 use crate::postgres::tools::statement_error::LoadFailure;
 use crate::progress::Event;
-use crate::restore::input::{DumpSource, ExaminedDump, changed, stored_sha256};
+use crate::restore::examine::{DumpSource, ExaminedDump, changed, stored_sha256};
 use crate::restore::load::archive::{check, refused};
 use crate::sync::lock;
 

@@ -5,7 +5,7 @@ use crate::codec::age::Keyring;
 use crate::dump::sql::{LeftOut, Rules, Summary};
 use crate::postgres::tools::load_settings::LoadSettings;
 use crate::repository::authenticity::Authenticity;
-use crate::restore::input::DumpSource;
+use crate::restore::examine::DumpSource;
 
 /// Dump to load, its authenticity, and the settings of the load.
 #[derive(Clone, Debug)]

@@ -25,7 +25,7 @@ use crate::postgres::tools::statement_error::LoadFailure;
 use crate::progress::{Event, Progress};
 use crate::random::nonce;
 use crate::repository::authenticity::allowed;
-use crate::restore::filtered_input::FilteredDump;
+use crate::restore::filtered_dump::FilteredDump;
 use crate::restore::load::request::{LoadRequest, LoadedDump};
 use crate::sync::join;
 use crate::text::units::counted;
@@ -153,9 +153,9 @@ async fn feed(
     }
     let (summary, sha256, left_out) = join(reading).await?;
     let name = request.source.name();
-    crate::restore::input::whole(&summary, &request.authenticity, &name)?;
+    crate::restore::examine::whole(&summary, &request.authenticity, &name)?;
     if request.sha256.is_some_and(|expected| expected != sha256) {
-        return Err(crate::restore::input::changed(&name));
+        return Err(crate::restore::examine::changed(&name));
     }
     let sent = input.write(end.as_bytes()).await.is_ok();
     // It may be gone by then, with all that was asked of it done: its own word counts.
@@ -215,13 +215,18 @@ fn read(
     if request.source.path().is_none() && summary.leads_to_databases() {
         return Err(error::refused("the dump by pipe is of several databases or of roles")
             .note("it was made with `pg_dump -C` or `pg_dumpall`; one database is taken out of a file of that kind")
-            .hint(crate::restore::input::from_a_file(&request.command)));
+            .hint(crate::restore::examine::from_a_file(&request.command)));
     }
-    crate::restore::input::permitted(&summary, &request.authenticity, request.trust, &request.source.name())?;
+    crate::restore::examine::permitted(
+        &summary,
+        &request.authenticity,
+        request.trust,
+        &request.source.name(),
+    )?;
     if !held.is_empty() {
         let bytes = if sent == 0 { without_mark(held) } else { held };
         // Verified first: behind the last judged byte there may be half a statement.
-        crate::restore::input::whole(&summary, &request.authenticity, &request.source.name())?;
+        crate::restore::examine::whole(&summary, &request.authenticity, &request.source.name())?;
         let _ = sender.blocking_send(bytes);
     }
     let (sha256, left_out) = dump.finish();

@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 
 use super::lexer::Lexer;
 use super::lexer::tokens::token_length;
-use super::needed_rules::{Beginning, connected};
-use super::statement::{KeptToken, Statement};
+use super::special_statements::{Beginning, connected};
+use super::statement_state::{KeptToken, StatementState};
 use super::token::{LexerEvents, SourceLocation, Token};
 use crate::dump::owners_and_privileges::deferred;
 use crate::dump::sql::classify::judge;
@@ -212,7 +212,7 @@ struct SettledStatement {
 /// Listens to the lexer and settles the fate of statements.
 struct Reader {
     rules: Rules,
-    statement: Statement,
+    statement: StatementState,
     /// Roles of one token; kept for its memory.
     roles: BTreeSet<String>,
     /// Roles of this statement that are written otherwise.
@@ -236,7 +236,7 @@ impl Reader {
             section: rules.database.clone().map(|name| Section::new(name, rules.script)),
             plain_escapes: None,
             rules,
-            statement: Statement::default(),
+            statement: StatementState::default(),
             roles: BTreeSet::new(),
             renamed: Vec::new(),
             schema: None,

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::dump::sql::needed_rules::{Beginning, Needless, Notes};
-use crate::dump::sql::statement::KeptToken;
+use crate::dump::sql::special_statements::{Beginning, Needless, SpecialStatements};
 use crate::dump::sql::statement_head::Head;
+use crate::dump::sql::statement_state::KeptToken;
 use crate::text::shell_word::quoted;
 
 /// Statements that a restore leaves out or changes on their way to psql.
@@ -73,7 +73,7 @@ impl Rules {
 
     /// Adds the rules that this dump needs on a server that does not know these settings, and returns the count of
     /// what they leave out; without notes the dump was not read, and all that may be needed are added.
-    pub(crate) fn adapt(&mut self, notes: Option<&Notes>, unknown: &[String]) -> LeftOut {
+    pub(crate) fn adapt(&mut self, notes: Option<&SpecialStatements>, unknown: &[String]) -> LeftOut {
         let mut left_out = LeftOut::default();
         self.settings.extend(unknown.iter().cloned());
         self.drops |= notes.is_none_or(|notes| notes.drops > 0);

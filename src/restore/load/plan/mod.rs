@@ -91,7 +91,7 @@ pub(crate) struct LoadPlan {
 }
 
 /// Reports whether an entry is an index or a key, whose text names the table
-/// ([`crate::restore::load::index_table::of`]).
+/// ([`crate::restore::load::indexed_table::indexed_table`]).
 pub(crate) fn builds(entry: &Entry) -> bool {
     TaskKind::of(entry).builds()
 }

@@ -42,7 +42,7 @@ fn layout(text: &str) -> Result<LoadPlan, &'static str> {
         let to = summary.entries.get(at + 1).map_or(end, |next| next.offset as usize);
         Some((
             entry.offset,
-            crate::restore::load::index_table::of(&text[entry.offset as usize..to])?.to_owned(),
+            crate::restore::load::indexed_table::indexed_table(&text[entry.offset as usize..to])?.to_owned(),
         ))
     });
     LoadPlan::of(&summary, &text.as_bytes()[..start], end as u64, &tables.collect())
