@@ -3,8 +3,9 @@
 //! Promise: whoever holds a [`ReadLock`] is not robbed of the file's name by a run of envctl. A file system without locks
 //! has none, and nothing fails for it: an open file stays readable once its name is gone.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// The shared lock of a reader.
@@ -44,6 +45,21 @@ impl SoleLock {
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Error(cause)) if cause.kind() == io::ErrorKind::WouldBlock => None,
             Err(TryLockError::Error(_)) => Some(Self { _file: None }),
+        }
+    }
+
+    /// Locks a file that others replace by a rename: waits for whoever has it, and begins anew where the name is that of
+    /// another file by then. What cannot be opened or locked is taken as free.
+    pub(crate) fn wait_for_name(path: &Path) -> Self {
+        loop {
+            let Ok(file) = File::open(path) else { return Self { _file: None } };
+            if file.lock().is_err() {
+                return Self { _file: None };
+            }
+            let inode = |meta: io::Result<Metadata>| meta.ok().map(|meta| (meta.dev(), meta.ino()));
+            if inode(file.metadata()) == inode(path.metadata()) {
+                return Self { _file: Some(file) };
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::codec::Digest;
 use crate::dump::sql::{CopyBlock, Entry};
 use crate::error::{self, Result};
 use crate::fsutil::atomic_file::{self, AtomicFile};
+use crate::fsutil::read_lock::SoleLock;
 use crate::operation::OperationId;
 use crate::text::encoding::Text;
 
@@ -353,8 +354,9 @@ impl Manifest {
         holds(&parse(&self.to_json()), &parse(text))
     }
 
-    /// Changes the verification in the manifest beside `backup`, if it is still that of `tested`. Returns the reason why a manifest cannot be changed here: it has a MAC of a key that is not
-    /// ours.
+    /// Changes the verification in the manifest beside `backup`, if it is still that of `tested`. The manifest is read
+    /// again under its lock: another run may have changed it meanwhile. Returns the reason why a manifest cannot be
+    /// changed here: it has a MAC of a key that is not ours.
     ///
     /// # Errors
     /// Kind `Integrity`: the manifest is gone or damaged. `Failed`: the disk.
@@ -365,6 +367,8 @@ impl Manifest {
         key: Option<&ManifestKey>,
         keys: &ManifestKeys,
     ) -> Result<Option<String>> {
+        let path = path_for(backup);
+        let _alone = SoleLock::wait_for_name(&path);
         let Some(text) = Self::text_of(backup)? else {
             return Err(error::integrity(format!("{} has no manifest", backup.display())));
         };
@@ -384,7 +388,6 @@ impl Manifest {
         };
         change(&mut manifest.verified);
         manifest.sign(key);
-        let path = path_for(backup);
         let id = OperationId::new();
         let mut file = AtomicFile::create(&path, id.short())?;
         file.write_all(manifest.to_json().as_bytes()).map_err(|e| atomic_file::write_failure(&path, e))?;
@@ -535,6 +538,35 @@ pub(crate) mod tests {
     #[test]
     fn what_is_written_reads_back() {
         assert_eq!(Manifest::parse(&sample().to_json()).unwrap(), sample());
+    }
+
+    #[test]
+    fn two_verifications_at_once_lose_nothing_of_each_other() {
+        let home = tempfile::tempdir().unwrap();
+        let backup = home.path().join("backup_20231114_221320.sql.gz");
+        std::fs::write(path_for(&backup), sample().to_json()).unwrap();
+        let begun = std::sync::Barrier::new(2);
+        let record = |change: &dyn Fn(&mut Verification)| {
+            let refused = Manifest::record(&backup, &sample(), change, None, &ManifestKeys::default());
+            assert_eq!(refused.unwrap(), None);
+        };
+        let at = Timestamp::from_second(1_700_000_500).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                record(&|verified| {
+                    begun.wait();
+                    // The other one reads meanwhile, unless it waits.
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                    verified.level = VerificationLevel::Contents;
+                });
+            });
+            scope.spawn(|| {
+                begun.wait();
+                record(&|verified| verified.tested_at = Some(at));
+            });
+        });
+        let verified = Manifest::of(&backup).unwrap().unwrap().verified;
+        assert_eq!((verified.level, verified.tested_at), (VerificationLevel::Contents, Some(at)));
     }
 
     #[test]

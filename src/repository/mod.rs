@@ -2,6 +2,7 @@
 //! authenticity.
 
 pub(crate) mod all_databases_layout;
+pub(crate) mod attempt;
 pub(crate) mod authenticity;
 pub(crate) mod catalog;
 pub(crate) mod check;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::attempt;
 use super::authenticity::{Authenticity, Doubt, ManifestKeys};
 use super::catalog::{Backup, Catalog};
 use super::identity::service_of;
@@ -293,6 +294,10 @@ fn remove_backup(backup: &Backup, remove: impl Fn(&Path) -> io::Result<()>) -> R
         error::failed(format!("cannot remove {}", path.display())).because(cause)
     };
     remove(path).map_err(|cause| cannot(path, cause))?;
+    let attempt = attempt::path_for(path);
+    if attempt.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
+        let _ = remove(&attempt);
+    }
     let manifest = manifest::path_for(path);
     match remove(&manifest) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
@@ -357,6 +362,7 @@ mod tests {
         let reading = crate::fsutil::read_lock::ReadLock::take(&backup.path).unwrap();
         assert_eq!(kind(&backup), ErrorKind::Busy);
         drop(reading);
+        attempt::write(&backup.path, Timestamp::UNIX_EPOCH).unwrap();
         remove_backup(&backup, |path| std::fs::remove_file(path)).unwrap();
         assert_eq!(std::fs::read_dir(backup.path.parent().unwrap()).unwrap().count(), 0);
     }

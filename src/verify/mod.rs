@@ -8,4 +8,4 @@
 pub(crate) mod assertions;
 pub(crate) mod image;
 pub(crate) mod restore_test;
-mod server;
+pub(crate) mod server;

@@ -51,6 +51,8 @@ pub(crate) struct RestoreTest {
     pub(crate) jobs: Option<u8>,
     pub(crate) transport_options: TransportOptions,
     pub(crate) assertions: Assertions,
+    /// Roles of a backup of all databases.
+    pub(crate) globals: Roles,
     /// Longest silence of a stream.
     pub(crate) stall_limit: Duration,
 }
@@ -108,7 +110,11 @@ impl RestoreTest {
 
     async fn run_on(&self, server: &ThrowawayServer) -> Result<RestoreTestResult> {
         let progress = &self.operation.progress;
-        server.prepare(&self.manifest, self.trusted, &self.operation).await.map_err(not_made)?;
+        let prepared = server.prepare(&self.manifest, self.trusted, &self.globals, &self.operation).await;
+        let refused = prepared.map_err(|cause| match cause.kind() {
+            ErrorKind::Integrity => cause,
+            _ => not_made(cause),
+        })?;
         let database = self.restore(server);
         let (access, restored_in) = Box::pin(database).await?;
         progress.step("comparing contents");
@@ -135,6 +141,9 @@ impl RestoreTest {
                 .hint("run the same query on the live database: `envctl psql -c 'QUERY'`"));
         }
         notes.sort();
+        notes.extend(
+            refused.into_iter().map(|cause| format!("a membership of roles was not granted: {cause}")),
+        );
         Ok(RestoreTestResult {
             restored_in,
             tables,

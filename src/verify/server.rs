@@ -12,8 +12,10 @@ use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Result};
 use crate::operation::{Operation, SessionRole};
 use crate::postgres::access::ConnectionOverrides;
+use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::repository::manifest::Manifest;
+use crate::restore::all_databases::Roles;
 use crate::text::sql_quote::{ident, literal};
 
 /// Command of the server. Nothing of it has to survive a crash, so that nothing is synced and little is logged.
@@ -111,21 +113,46 @@ impl ThrowawayServer {
         &self.throwaway
     }
 
-    /// Waits until the server accepts sessions, and makes the roles and tablespaces that the backup needs; as
-    /// superusers where the manifest is authenticated.
+    /// Waits until the server accepts sessions, runs the statements of `globals`, and makes the other roles and the
+    /// tablespaces that the backup needs; as superusers where the manifest is authenticated. Returns the refusals of
+    /// memberships.
     ///
     /// # Errors
-    /// The server does not start.
+    /// The server does not start. Kind `Integrity`: a role of the backup cannot be made.
     pub(crate) async fn prepare(
         &self,
         manifest: &Manifest,
         trusted: bool,
+        globals: &Roles,
         operation: &Operation,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
         let name = operation.application_name(SessionRole::Restore);
         let mut session = self.wait(&name).await?;
+        let mut refused = Vec::new();
+        for statement in &globals.statements {
+            let mut answer = session.query(statement).await;
+            // The grantor is the superuser of the server that was backed up, and is none here (PostgreSQL 16).
+            if let (Err(Refusal::Sql(_)), true) = (&answer, statement.starts_with("GRANT "))
+                && let Some((membership, _)) = statement.rsplit_once(" GRANTED BY ")
+            {
+                answer = session.query(membership).await;
+            }
+            match answer {
+                Ok(_) => {}
+                Err(Refusal::Lost(cause)) => return Err(cause),
+                Err(Refusal::Sql(cause)) if statement.starts_with("GRANT ") => {
+                    refused.push(cause.to_string());
+                }
+                // Never the statement: a password's hash may be in it.
+                Err(Refusal::Sql(cause)) => {
+                    return Err(error::integrity(format!("a role of the backup cannot be made: {cause}")));
+                }
+            }
+        }
         // Roles of PostgreSQL itself are there.
-        let made = |role: &&String| *role != SUPERUSER && !role.starts_with("pg_");
+        let made = |role: &&String| {
+            *role != SUPERUSER && !role.starts_with("pg_") && !globals.missing.contains(role)
+        };
         for role in manifest.roles.iter().filter(made) {
             // Which roles were superusers no dump tells, and some objects need one for their owner: event triggers,
             // publications of all tables. Of an untrusted file none is one.
@@ -141,7 +168,12 @@ impl ThrowawayServer {
             session.query(&create).await?;
         }
         session.close().await;
-        Ok(())
+        Ok(refused)
+    }
+
+    /// Name of the server's own superuser, which no backup may make.
+    pub(crate) fn superuser() -> &'static str {
+        SUPERUSER
     }
 
     /// Opens a session when the server takes one. Images set their clusters up in ways of their own, so that every

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::rig::{docker, eventually};
+use crate::support::rig::{Wanted, docker, eventually};
 use crate::support::{Project, Running, Server};
 
 const CONTENTS: &str = "create table public.users (id int primary key, name text); \
@@ -264,6 +264,69 @@ fn next_takes_the_one_whose_restore_is_the_longest_ago() {
     std::fs::write(&made[1], "x").unwrap();
     let run = project.run(&["backup", "verify", "--all", "--quick"]).code(8);
     run.says("1 of 3 backups failed");
+}
+
+#[test]
+fn next_reaches_every_backup_also_where_nothing_can_be_recorded() {
+    let project = Project::new(Server::shared(15), "nextall");
+    project.sql("create table public.t (a int); insert into public.t values (1)");
+    let made: Vec<PathBuf> = (0..3).map(|_| backup(&project, &[])).collect();
+    // Made with a key that is not here, and without a manifest.
+    let other = project.path().join("other.key");
+    std::fs::write(&other, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n").unwrap();
+    let mut command = project.command(&["backup", "-q"]);
+    command.env("ENVCTL_MANIFEST_KEY_FILE", &other);
+    let foreign = PathBuf::from(Running::start(command, None).finish().code(0).out().trim());
+    std::fs::remove_file(format!("{}.json", made[1].display())).unwrap();
+    let next = ["backup", "verify", "--next", "--restore"];
+    let mut codes = Vec::new();
+    for _ in 0..4 {
+        let ran = project.run(&next);
+        codes.push(ran.code);
+    }
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 0, 0, 8], "each once, and the one without a manifest fails");
+    for path in [&made[0], &made[2]] {
+        let (_, manifest) = manifest_of(path);
+        assert_eq!(manifest["verified"]["level"], "contents", "{}", path.display());
+    }
+    for path in [&made[1], &foreign] {
+        assert!(Path::new(&format!("{}.tested", path.display())).exists(), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_backup_of_all_databases_is_restored_with_its_roles_and_each_database_is_told() {
+    for major in [15, 17] {
+        let server = Wanted::postgres(major, &format!("verifyall{major}")).start().ready();
+        let project = Project::of(&server, "postgres");
+        project.sql("create role clerk login password 'x'");
+        project.sql("create role readers; grant readers to clerk");
+        project.sql("create database shop owner clerk");
+        let shop = Project::of(&server, "shop");
+        shop.sql(CONTENTS);
+        shop.sql("grant select on public.users to readers");
+        let made = project.run(&["backup", "-q", "--all-databases"]).code(0).out();
+        let config = project.path().join("envctl.toml");
+        let before = std::fs::read_to_string(&config).unwrap_or_default();
+        let check = "select pg_has_role('clerk', 'readers', 'member') and \
+            (select rolcanlogin from pg_roles where rolname = 'clerk')";
+        std::fs::write(&config, format!("{before}\n[verify]\nchecks = [\"{check}\"]\n")).unwrap();
+        let verify = ["backup", "verify", made.trim(), "--restore"];
+        let told = project.run(&[&verify[..], &["-d", "shop"]].concat()).code(0).out();
+        assert!(
+            told.contains("database shop: roles made, contents of 4 tables compared, 1 assertion"),
+            "{told}"
+        );
+        assert!(told.contains("database postgres: roles made"), "{told}");
+        assert!(told.contains("no assertion: those are about shop"), "{told}");
+        std::fs::write(&config, format!("{before}\n[verify]\nchecks = [\"select false\"]\n")).unwrap();
+        project
+            .run(&[&verify[..], &["-d", "shop"]].concat())
+            .code(8)
+            .says("database shop")
+            .says("answered false");
+    }
 }
 
 #[test]

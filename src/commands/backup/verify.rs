@@ -20,11 +20,12 @@ use crate::dump::sql::Rules;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::read_lock::ReadLock;
 use crate::postgres::tools::runner::TransportOptions;
+use crate::repository::attempt;
 use crate::repository::authenticity::{Authenticity, Doubt, ManifestKeys};
 use crate::repository::catalog::{Backup, Catalog};
 use crate::repository::manifest::{Manifest, Verification, VerificationLevel};
 use crate::repository::store::Patience;
-use crate::restore::all_databases::{is_cluster, unpack};
+use crate::restore::all_databases::{Roles, UnpackedDatabase, is_cluster, unpack};
 use crate::restore::examine::{DumpSource, InputOptions, examine, stored_sha256};
 use crate::restore::piped_dump::PrivateCopy;
 use crate::text::escape::escape;
@@ -34,6 +35,7 @@ use crate::verify::assertions::Assertions;
 use crate::verify::image;
 use crate::verify::image::RestoreImage;
 use crate::verify::restore_test::{RestoreTest, RestoreTestResult};
+use crate::verify::server::ThrowawayServer;
 
 /// Arguments of `backup verify`.
 #[derive(clap::Args, Debug)]
@@ -198,11 +200,19 @@ fn select(args: &VerifyArgs, backups: &[Backup], now: jiff::Timestamp) -> Vec<Pa
     if !args.next {
         return wanted.map(|backup| backup.path.clone()).collect();
     }
-    let whole = wanted.filter_map(|backup| Some((backup, backup.manifest.as_ref().ok()?)));
-    let whole = whole.filter(|(_, manifest)| manifest.whole);
-    // One that was never tested comes before all that were.
-    let next = whole.min_by_key(|(backup, manifest)| (manifest.verified.tested_at, backup.label));
-    next.map(|(backup, _)| backup.path.clone()).into_iter().collect()
+    next(wanted).into_iter().collect()
+}
+
+/// Selects the backup whose last restore test is the longest ago, tried or done. One without a manifest that can be read
+/// has its turn too: it fails, which has to be told.
+fn next<'a>(backups: impl Iterator<Item = &'a Backup>) -> Option<PathBuf> {
+    let whole = backups.filter(|backup| backup.manifest.as_ref().map_or(true, |manifest| manifest.whole));
+    let tested = |backup: &&Backup| {
+        let recorded = backup.manifest.as_ref().ok().and_then(|manifest| manifest.verified.tested_at);
+        // One that was never tested comes before all that were.
+        (recorded.max(attempt::read(&backup.path)), backup.label)
+    };
+    whole.min_by_key(tested).map(|backup| backup.path.clone())
 }
 
 impl<'a> Verifier<'a> {
@@ -234,6 +244,32 @@ impl<'a> Verifier<'a> {
 
     /// Verifies one backup and records it in the manifest.
     async fn verify(&self, source: &DumpSource) -> VerifyOutcome {
+        let began = self.ctx.now();
+        let outcome = Box::pin(self.verify_and_record(source)).await;
+        let stopped = outcome.as_ref().is_err_and(|cause| matches!(cause.kind(), ErrorKind::Cancelled(_)));
+        if let (Depth::Restore, DumpSource::File(path), false) = (self.depth, source, stopped) {
+            self.note_attempt(path, began);
+        }
+        outcome
+    }
+
+    /// Notes a restore test that the manifest does not record: it cannot be read, has the MAC of another key, or the
+    /// test could not be made. Else `--next` would take the same backup again and never reach the others.
+    fn note_attempt(&self, path: &Path, began: jiff::Timestamp) {
+        let manifest = Manifest::of(path).ok().flatten();
+        let recorded = manifest.and_then(|manifest| manifest.verified.tested_at);
+        if recorded.is_some_and(|at| at >= began) {
+            return;
+        }
+        if let Err(cause) = attempt::write(path, self.ctx.now()) {
+            self.ctx.ui.warn(&format!(
+                "the test is not recorded, and `--next` takes the same backup again: {}",
+                cause.full_message()
+            ));
+        }
+    }
+
+    async fn verify_and_record(&self, source: &DumpSource) -> VerifyOutcome {
         let name = source.name();
         let Some(path) = source.path() else { return Err(error::usage("a pipe cannot be verified")) };
         // A prune beside it has to leave the file.
@@ -282,7 +318,7 @@ impl<'a> Verifier<'a> {
         let now = self.ctx.now();
         let encrypted = manifest.is_encrypted();
         self.record(&tested, |verified| {
-            let tested_at = restored_in_ms.map(|_| now).or(verified.tested_at);
+            let tested_at = restored_in_ms.map(|_| now).max(verified.tested_at);
             // A lower level says nothing new, and its time would pass for that of the higher one.
             if reached >= verified.level {
                 let by = Some(operation.actor);
@@ -336,7 +372,7 @@ impl<'a> Verifier<'a> {
         let restored = self.depth == Depth::Restore;
         let by = Some(self.ctx.operation().actor);
         self.record(tested, |verified| {
-            let tested_at = restored.then_some(now).or(verified.tested_at);
+            let tested_at = restored.then_some(now).max(verified.tested_at);
             if damaged {
                 let level = VerificationLevel::None;
                 let opened_at = verified.opened_at;
@@ -414,25 +450,62 @@ impl<'a> Verifier<'a> {
         let cancel = self.ctx.operation().cancel;
         let keys = (&self.keys, &self.keyring);
         let unpacked = unpack(source, None, false, keys, &cancel).await.map_err(unverified)?;
+        let globals = unpacked.roles(&[ThrowawayServer::superuser().to_owned()]);
+        let asserted = self.asserted_database(&unpacked.databases);
         let mut sum: Option<RestoreTestResult> = None;
         for database in &unpacked.databases {
-            let manifest = Manifest::of(&database.path)?;
-            let manifest =
-                manifest.ok_or_else(|| error::integrity(format!("{} has no manifest", database.name)))?;
-            let source = DumpSource::File(database.path.clone());
-            // The team's assertions are about one database, and nothing tells which.
-            let assertions = Assertions::default();
-            let test = RestoreTest { assertions, ..self.restore_test(&source, &manifest, trusted, &image) };
+            let UnpackedDatabase { name, path, .. } = database;
+            let manifest = Manifest::of(path)?;
+            let manifest = manifest.ok_or_else(|| error::integrity(format!("{name} has no manifest")))?;
+            let source = DumpSource::File(path.clone());
+            // The team's assertions are about one database.
+            let own = asserted.as_ref() == Some(name);
+            let assertions = if own { self.assertions.clone() } else { Assertions::default() };
+            let globals = globals.clone();
+            let test = self.restore_test(&source, &manifest, trusted, &image);
+            let test = RestoreTest { assertions, globals, ..test };
             let one = Box::pin(self.run_test(test, &image)).await;
-            let one = one.map_err(|cause| cause.context(format!("database {}", database.name)))?;
+            let mut one = one.map_err(|cause| cause.context(format!("database {name}")))?;
+            for note in &mut one.notes {
+                *note = format!("database {name}: {note}");
+            }
+            one.notes.insert(0, self.told(name, &one, asserted.as_deref()));
             sum = Some(match sum {
                 None => one,
                 Some(sum) => sum.and(one),
             });
         }
-        let mut sum = sum.ok_or_else(|| error::unverified(format!("{} holds no database", source.name())))?;
-        sum.notes.push("the roles were read and not restored; no assertion was run".to_owned());
-        Ok(sum)
+        sum.ok_or_else(|| error::unverified(format!("{} holds no database", source.name())))
+    }
+
+    /// Returns the database that the assertions are about: the one that the settings name, else the only one with tables.
+    fn asserted_database(&self, databases: &[UnpackedDatabase]) -> Option<String> {
+        let settings = &self.ctx.settings;
+        let named = settings.database(settings.target.profile.as_deref()).name.clone();
+        if named.is_some() {
+            return named;
+        }
+        let holds = |database: &&UnpackedDatabase| {
+            Manifest::of(&database.path).is_ok_and(|manifest| manifest.is_some_and(|m| !m.is_empty()))
+        };
+        let mut full = databases.iter().filter(holds);
+        let first = full.next()?;
+        full.next().is_none().then(|| first.name.clone())
+    }
+
+    /// Tells of one database of several what was compared and what was asserted.
+    fn told(&self, name: &str, one: &RestoreTestResult, asserted: Option<&str>) -> String {
+        let compared = if one.by_contents { "contents" } else { "numbers of rows" };
+        let tables = counted(one.tables as u64, "table", "tables");
+        let assertions = match (self.assertions.count(), asserted) {
+            (0, _) => String::new(),
+            (_, Some(own)) if own == name => {
+                format!(", {}", counted(one.assertions as u64, "assertion", "assertions"))
+            }
+            (_, Some(other)) => format!(", no assertion: those are about {other}"),
+            (_, None) => ", no assertion: name their database with `-d NAME`".to_owned(),
+        };
+        format!("database {name}: roles made, {compared} of {tables} compared{assertions}")
     }
 
     fn restore_test(
@@ -455,6 +528,7 @@ impl<'a> Verifier<'a> {
             jobs: self.jobs,
             transport_options: self.transport_options.clone(),
             assertions: self.assertions.clone(),
+            globals: Roles::default(),
             stall_limit: self.ctx.settings.timeouts.stall.unwrap_or(FOR_EVER),
         }
     }
@@ -539,4 +613,43 @@ fn line(backup: &VerifyRow) -> String {
         text.push_str(&format!("  note: {}\n", escape(note)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::manifest::tests::sample;
+    use crate::repository::name::Label;
+
+    #[test]
+    fn a_nightly_job_takes_every_backup_in_turn() {
+        let home = tempfile::tempdir().unwrap();
+        let backup = |day: u8, manifest: std::result::Result<Manifest, String>| {
+            let label: Label = format!("backup_202601{day:02}_020000").parse().unwrap();
+            let path = home.path().join(label.file_name(".sql.gz"));
+            Backup { path, label, stored_bytes: 10, manifest, pin: None }
+        };
+        let at = |second| jiff::Timestamp::from_second(second).unwrap();
+        let tested = |second| {
+            let mut manifest = sample();
+            manifest.verified.tested_at = Some(at(second));
+            Ok(manifest)
+        };
+        let backups = [
+            backup(5, Ok(Manifest { whole: false, ..sample() })),
+            backup(4, tested(100)),
+            backup(3, Err("no manifest".to_owned())),
+            // Signed with another key: nothing is recorded in it.
+            backup(2, Ok(sample())),
+            backup(1, tested(50)),
+        ];
+        let mut taken = Vec::new();
+        for night in 200..204 {
+            let path = next(backups.iter()).unwrap();
+            attempt::write(&path, at(night)).unwrap();
+            taken.push(backups.iter().find(|backup| backup.path == path).unwrap().label.to_string());
+        }
+        let days: Vec<&str> = taken.iter().map(|label| &label[13..15]).collect();
+        assert_eq!(days, ["02", "03", "01", "04"], "each whole one, those without any test first");
+    }
 }
