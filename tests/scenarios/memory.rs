@@ -59,7 +59,25 @@ fn a_backup_and_a_restore_have_the_same_memory_for_any_size() {
         assert_eq!(project.digest(), digest, "{file}");
         project.drop_siblings();
     }
+    // Encrypted, and decrypted from its start and from anywhere.
+    std::fs::write(project.path().join("key"), format!("{IDENTITY}\n")).unwrap();
+    let config = std::fs::read_to_string(project.path().join("envctl.toml")).unwrap();
+    let section = format!("[backup.encryption]\nrecipients = ['{RECIPIENT}']\nidentity_file = 'key'\n");
+    std::fs::write(project.path().join("envctl.toml"), config + &section).unwrap();
+    for (file, compress, jobs) in [("e.sql.gz.age", "gzip", "2"), ("f.sql.zst.age", "zstd", "1")] {
+        let backup = ["backup", "-o", file, "--compress", compress];
+        within(peak(&project, &backup), &format!("backup {file}"));
+        project.sql("delete from item where id < 1000");
+        let args = ["restore", file, "--yes", "--no-backup", "-j", jobs];
+        within(peak(&project, &args), &format!("restore {file} -j {jobs}"));
+        assert_eq!(project.digest(), digest, "{file}");
+        project.drop_siblings();
+    }
 }
+
+/// A pair of keys that the tests of age have published.
+const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
 
 #[test]
 fn what_a_reader_does_not_take_waits_on_the_disk_and_not_in_memory() {

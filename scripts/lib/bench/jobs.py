@@ -23,12 +23,14 @@ BACKUP = "`envctl backup` (gzip)"
 BACKUP_ONE = "`taskset -c 0 envctl backup` (gzip, one core for envctl)"
 BACKUP_EXEC = "`envctl backup --transport exec` (gzip)"
 BACKUP_ZSTD = "`envctl backup --compress zstd`"
+BACKUP_ENCRYPTED = "`envctl backup`, encrypted to a recipient (gzip)"
 BACKUP_NONE = "`envctl backup --compress none -o - >/dev/null`"
 PG_RESTORE_TWO = "`pg_restore -j 2` inside the container: the floor of two"
 PSQL_FLOOR = "`psql -f` inside the container: the floor of one session"
 GUNZIP = "`gunzip \\| docker exec -i psql`"
 RESTORE = "`envctl restore FILE --yes --no-backup` (checked, loaded aside, compared, swapped in)"
 RESTORE_ONE = "`envctl restore FILE --yes --no-backup -j 1`"
+RESTORE_ENCRYPTED = "`envctl restore FILE.age --yes --no-backup`"
 RESTORE_TWO = "`envctl restore FILE --yes --no-backup -j 2`"
 RAW = "raw API: create, start, read to the end, inspect"
 DOCKER_EXEC = "`docker exec C true`"
@@ -44,6 +46,11 @@ MIGRATE_STATUS = "`envctl migrate status`, 20 stacks (files of this machine)"
 MIGRATE_STATUS_CLI = "`envctl migrate status`, 20 stacks (the backend's files)"
 PSQL_LOOP = "a loop of 20 `docker exec DB psql`"
 PRISMA_LOOP = "a loop of 20 `docker exec BACKEND prisma migrate status`"
+
+
+# A pair of keys that the tests of age have published.
+RECIPIENT = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"
+IDENTITY = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33"
 
 
 class Bench:
@@ -101,6 +108,12 @@ class Bench:
         return f"{self.docker} exec {self.container} pg_dump -U bench bench"
 
 
+def encrypted(bench):
+    return bench.envctl(
+        "backup", "-q", "--force", "-o", bench.file("ours.sql.gz.age"), watch=True,
+        before=["env", f"ENVCTL_RECIPIENTS={RECIPIENT}"])
+
+
 def dumps(bench):
     jobs = [
         (FLOOR, bench.inside("pg_dump -U bench bench >/dev/null")),
@@ -121,6 +134,7 @@ def dumps(bench):
             "backup", "-q", "--force", "--transport", "exec", "-o", bench.file("exec.sql.gz"), watch=True)),
         (BACKUP_ZSTD, bench.envctl(
             "backup", "-q", "--force", "--compress", "zstd", "-o", bench.file("ours.sql.zst"), watch=True)),
+        (BACKUP_ENCRYPTED, encrypted(bench)),
         (BACKUP_NONE, bench.envctl("backup", "-q", "--compress", "none", "-o", "-", watch=True)),
     ]
     jobs[0][1]()  # warms the caches and writes the hint bits that a fresh restore leaves unset
@@ -133,6 +147,7 @@ def dumps(bench):
         CUSTOM: bench.size("peer.dump"),
         BACKUP: bench.size("ours.sql.gz"),
         BACKUP_ZSTD: bench.size("ours.sql.zst"),
+        BACKUP_ENCRYPTED: bench.size("ours.sql.gz.age"),
     }
     return samples
 
@@ -141,6 +156,8 @@ def restores(bench):
     if not os.path.exists(bench.file("ours.sql.gz")):
         bench.envctl("backup", "-q", "--force", "-o", bench.file("ours.sql.gz"))()
         bench.shell(f"{bench.dump()} | gzip >{bench.file('peer.sql.gz')}")()
+        encrypted(bench)()
+    pathlib.Path(bench.file("identity")).write_text(IDENTITY + "\n")
     bench.inside("pg_dump -U bench bench >/tmp/bench.sql && pg_dump -U bench -Fc -Z1 -f /tmp/bench.dump bench")()
     psql = "psql -X -q -v ON_ERROR_STOP=1 -U bench -d fresh"
     jobs = [
@@ -153,6 +170,9 @@ def restores(bench):
             "restore", "-q", "--yes", "--no-backup", "-j", "1", bench.file("ours.sql.gz"), watch=True)),
         (RESTORE_TWO, bench.envctl(
             "restore", "-q", "--yes", "--no-backup", "-j", "2", bench.file("ours.sql.gz"), watch=True)),
+        (RESTORE_ENCRYPTED, bench.envctl(
+            "restore", "-q", "--yes", "--no-backup", "-i", bench.file("identity"), bench.file("ours.sql.gz.age"),
+            watch=True)),
     ]
     counts = "SELECT count(*) FROM events", "SELECT count(*) FROM messages"
     rows = bench.sql("bench", *counts)

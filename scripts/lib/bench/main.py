@@ -112,10 +112,12 @@ def targets(bench, measured):
     if jobs.BACKUP in bench.facts:
         value = bench.facts[jobs.BACKUP] / bench.facts[jobs.GZIP]
         judge(jobs.BACKUP, "file ≤ that of `gzip -6`", value, 1, f"{value:.3f} ×")
+    ratio("dumps", jobs.BACKUP_ENCRYPTED, jobs.BACKUP, 1.1, f"≤ 1.10 × {jobs.BACKUP}")
     ratio("dumps", jobs.BACKUP_ZSTD, jobs.FLOOR, 1.15, "≤ 1.15 × the floor")
     faster("dumps", jobs.BACKUP_ZSTD, jobs.ZSTD, 2)
     ratio("restores", jobs.RESTORE, jobs.GUNZIP, 1, f"≤ 1.0 × {jobs.GUNZIP}", "`envctl restore FILE`")
     ratio("restores", jobs.RESTORE_TWO, jobs.GUNZIP, 0.75, f"≤ 0.75 × {jobs.GUNZIP}", "`envctl restore FILE -j 2`")
+    ratio("restores", jobs.RESTORE_ENCRYPTED, jobs.RESTORE, 1.1, "≤ 1.10 × without encryption")
     for job in (jobs.EXEC, jobs.SHELL):
         ratio("latency", job, jobs.RAW, 1.15, "≤ 1.15 × the raw API")
         faster("latency", job, jobs.DOCKER_EXEC, 1)

@@ -14,11 +14,11 @@ use crate::codec::buffer_pool::Pool;
 use crate::error::{Error, Result, failed};
 
 /// Bytes that are handed to the thread at once.
-const HANDED: usize = 256 << 10;
+const HANDED: usize = 128 << 10;
 /// Blocks that wait for the thread.
-const WAITING: usize = 4;
+const WAITING: usize = 2;
 /// Bytes of the beginning that are kept: more than a header and the first part.
-const HEAD: usize = 256 << 10;
+const HEAD: usize = 128 << 10;
 
 /// The writing end: what is written into it is encrypted.
 pub(crate) struct EncryptingWriter {

@@ -77,7 +77,7 @@ pub(crate) struct CreateArgs {
 
 impl CreateArgs {
     /// Returns the options that decide about encryption.
-    fn encryption(&self, purpose: Purpose) -> EncryptionRequest<'_> {
+    pub(super) fn encryption(&self, purpose: Purpose) -> EncryptionRequest<'_> {
         let (plain, output, store) = (self.plain, self.output.as_deref(), self.store.as_ref());
         EncryptionRequest { plain, output, store, purpose }
     }

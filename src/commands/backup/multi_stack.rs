@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::create::{CreateArgs, destination_directory, perform, request};
+use super::encryption;
 use super::notifications::{report_failure, with_notifications};
 use super::store_copies::copy_to_stores;
 use crate::backup::create::Created;
@@ -109,6 +110,8 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
 /// Looks at one stack and decides about its backup.
 async fn plan_one(args: &CreateArgs, stack: &StackContext) -> Result<PlannedBackup> {
     let found = stack.server().await?;
+    // Refused in the plan, and not after the first stacks.
+    encryption::recipients(&args.encryption(Purpose::Backup), &stack.settings.for_stack(&found.target)?)?;
     Ok(PlannedBackup {
         database: found.facts.database.clone(),
         server_version: found.facts.version.to_string(),

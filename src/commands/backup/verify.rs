@@ -291,7 +291,9 @@ impl<'a> Verifier<'a> {
             manifest
         } else {
             // Without an identity nothing is known about the backup, good or bad.
-            let opened = manifest.open(&name, &self.keyring);
+            let (shown, keyring) = (name.clone(), self.keyring.clone());
+            // The command of an identity may wait for somebody.
+            let opened = self.ctx.cancel.blocking(move || manifest.open(&shown, &keyring)).await;
             opened.map_err(|error| match error.kind() {
                 ErrorKind::Usage => error.with_kind(ErrorKind::Unverified),
                 _ => error,
@@ -399,7 +401,7 @@ impl<'a> Verifier<'a> {
     /// Unpacks a backup and scans it, whatever its manifest vouches for.
     async fn read_to_its_end(&self, source: &DumpSource, path: &Path) -> Result<()> {
         let operation = self.ctx.operation();
-        if is_cluster(path, &self.keyring)? {
+        if is_cluster(path, &self.keyring, &operation.cancel).await? {
             let keys = (&self.keys, &self.keyring);
             let unpacked = unpack(source, None, false, keys, &operation.cancel).await?;
             for database in &unpacked.databases {
@@ -443,7 +445,7 @@ impl<'a> Verifier<'a> {
         images.sort();
         images.dedup();
         let image = image::find(engine, manifest, &images).await.map_err(unverified)?;
-        if !is_cluster(path, &self.keyring)? {
+        if !is_cluster(path, &self.keyring, &self.ctx.cancel).await? {
             let test = self.restore_test(source, manifest, trusted, &image);
             return self.run_test(test, &image).await;
         }

@@ -101,7 +101,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     // The file is opened several times: a prune beside it has to leave it.
     let _reading = source.path().and_then(ReadLock::take);
     if let Some(path) = source.path()
-        && is_cluster(path, &reading.keyring)?
+        && is_cluster(path, &reading.keyring, &ctx.cancel).await?
     {
         return Box::pin(all_databases::run(&args, &stack, &source)).await;
     }

@@ -82,7 +82,7 @@ pub(crate) fn backup(layers: &mut Resolver<'_>, project: Option<&Path>) -> Resul
 fn encryption(layers: &mut Resolver<'_>) -> Result<EncryptionSettings> {
     trusted_encryption(layers)?;
     Ok(EncryptionSettings {
-        required: layers.decided(&keys::ENCRYPT, None)? == "required",
+        required: encryption_is_required(layers)?,
         recipients: layers.decided_or(&keys::RECIPIENTS, None, Vec::new())?,
         recipients_file: layers.optional(&keys::RECIPIENTS_FILE, None)?,
         identity: secret(
@@ -93,6 +93,21 @@ fn encryption(layers: &mut Resolver<'_>) -> Result<EncryptionSettings> {
         )?,
     })
 }
+
+/// `required` of any layer holds: what one file demands another one does not lift.
+fn encryption_is_required(layers: &mut Resolver<'_>) -> Result<bool> {
+    let setting = &keys::ENCRYPT;
+    let of_files = layers.files().filter_map(|file| layers.read_file::<Text>(file, setting.key.path));
+    let given: Vec<Sourced<String>> = layers.read_variable(setting)?.into_iter().chain(of_files).collect();
+    let demand = given.iter().find(|given| given.value == REQUIRED);
+    let default = || Sourced { value: setting.key.default.to_owned(), origin: Origin::Default };
+    let chosen = demand.or(given.first()).cloned().unwrap_or_else(default);
+    layers.row(setting.key.path, Some(chosen.value.clone()), chosen.origin);
+    Ok(chosen.value == REQUIRED)
+}
+
+/// Value that makes encryption a condition of every backup.
+const REQUIRED: &str = "required";
 
 /// Refuses the word of another user's file on encryption: it could switch it off, or name recipients of its own.
 fn trusted_encryption(layers: &Resolver<'_>) -> Result<()> {

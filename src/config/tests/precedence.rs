@@ -270,6 +270,51 @@ fn somebody_else_s_file_sends_no_backup_anywhere() {
     }
 }
 
+#[test]
+fn encryption_that_one_file_requires_no_other_one_lifts() {
+    let auto = "[backup.encryption]\nencrypt = 'auto'";
+    let required = "[backup.encryption]\nencrypt = 'required'";
+    let user = Machine::new().user(required).project(auto).env("ENVCTL_ENCRYPT", "auto");
+    let settings = user.settings();
+    assert!(settings.backup.encryption.required);
+    assert_eq!(told(&settings, "backup.encryption.encrypt"), "required [config.toml:2]");
+    assert!(Machine::new().user(auto).project(required).settings().backup.encryption.required);
+    assert!(
+        Machine::new().user(auto).env("ENVCTL_ENCRYPT", "required").settings().backup.encryption.required
+    );
+    assert!(!Machine::new().user(auto).project(auto).settings().backup.encryption.required);
+}
+
+#[cfg(unix)]
+#[test]
+fn somebody_else_s_file_decides_nothing_about_encryption() {
+    use std::os::unix::fs::MetadataExt as _;
+    let recipient = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+    for key in [
+        "encrypt = 'auto'".to_owned(),
+        format!("recipients = ['{recipient}']"),
+        "recipients_file = 'theirs.txt'".to_owned(),
+        "identity_file = 'theirs.key'".to_owned(),
+        "identity_command = ['id']".to_owned(),
+    ] {
+        let mut machine = Machine::new().project(&format!("[backup.encryption]\n{key}"));
+        let file = machine.path("project/envctl.toml");
+        let owner = std::fs::metadata(&file).unwrap().uid();
+        machine.inputs.uid = Some(owner);
+        machine.settings();
+        if owner == 0 {
+            std::os::unix::fs::chown(&file, Some(54321), None).unwrap();
+        } else {
+            machine.inputs.uid = Some(owner + 1);
+        }
+        let error = machine.refusal();
+        assert!(
+            error.message().contains("envctl.toml:2: this file belongs to another user"),
+            "{key}: {error}"
+        );
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn somebody_else_s_file_runs_no_hook_and_asks_no_address() {

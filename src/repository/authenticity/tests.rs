@@ -242,3 +242,60 @@ async fn rows_of_an_old_pg_dump_find_their_schema_in_the_search_path_of_the_file
     let tables: Vec<&str> = examined.summary.notes.rows.tables.iter().map(String::as_str).collect();
     assert_eq!(tables, ["\"public\".\"a.b\"", "\"shop\".\"item\""]);
 }
+
+#[cfg(feature = "encryption")]
+#[tokio::test]
+async fn a_thousand_damages_of_an_encrypted_backup_never_pass() {
+    use crate::codec::age::tests::{IDENTITY, RECIPIENT, encrypted, keyring, recipients};
+    use crate::codec::{Compression, StreamCompressor};
+
+    let (home, ours) = (tempfile::tempdir().unwrap(), keys(KEY));
+    let rows: Vec<String> =
+        (0..4_000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string()).collect();
+    let copy = format!("COPY public.users (id) FROM stdin;\n{}\n\\.\n", rows.join("\n"));
+    let path = dump(home.path(), &copy, |manifest| {
+        manifest.tables[0].rows = 4_000;
+        manifest.restore_hints = None;
+    });
+    let sql = fs::read(&path).unwrap();
+    let mut compressor = StreamCompressor::new(Compression::DEFAULT_GZIP, 1, Vec::new()).unwrap();
+    compressor.write_block(sql).unwrap();
+    let stored = encrypted(&compressor.finish().unwrap().1, &[RECIPIENT]);
+    let mut hasher = Hasher::default();
+    hasher.update(&stored);
+    let mut manifest = Manifest::of(&path).unwrap().unwrap();
+    manifest.stored_bytes = stored.len() as u64;
+    manifest.stored_sha256 = hasher.finish();
+    manifest.encrypt(&recipients(&[RECIPIENT])).unwrap();
+    manifest.sign(ours.signing());
+    fs::write(path_for(&path), manifest.to_json()).unwrap();
+    fs::write(&path, &stored).unwrap();
+    let asked = InputOptions {
+        trust: true,
+        keys: ManifestKeys::default(),
+        keyring: keyring(IDENTITY),
+        rules: Rules::default(),
+        command: String::new(),
+        options: String::new(),
+        database: None,
+        into: None,
+    };
+    let progress: Arc<dyn crate::progress::Progress> = Arc::new(NoProgress);
+    let source = DumpSource::File(path.clone());
+    let examined = examine(&source, &asked, 1, &progress, &CancelToken::never()).await.unwrap();
+    assert_eq!(examined.summary.rows(), 4_000);
+    let mut state = 1_u64;
+    for number in 0..1_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let place = (state >> 16) as usize;
+        let mut damaged = stored.clone();
+        if number % 4 == 0 {
+            damaged.truncate(place % stored.len());
+        } else {
+            damaged[place % stored.len()] ^= 1 << (number % 8);
+        }
+        fs::write(&path, damaged).unwrap();
+        let error = examine(&source, &asked, 1, &progress, &CancelToken::never()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{number}: {error}");
+    }
+}

@@ -64,7 +64,7 @@ impl UnpackedCluster {
 ///
 /// # Errors
 /// Kind `Usage`: the file is encrypted, and no identity opens it.
-pub(crate) fn is_cluster(path: &Path, keyring: &Keyring) -> Result<bool> {
+pub(crate) async fn is_cluster(path: &Path, keyring: &Keyring, cancel: &CancelToken) -> Result<bool> {
     if is_encrypted_file(path) {
         // What it says wrongly the next reader finds.
         if let Ok(Some(manifest)) = Manifest::of(path)
@@ -72,8 +72,10 @@ pub(crate) fn is_cluster(path: &Path, keyring: &Keyring) -> Result<bool> {
         {
             return Ok(manifest.is_of_all());
         }
-        let decrypted = decrypted(path, &path.display().to_string(), keyring)?;
-        return Ok(all_databases_layout::begins_one(decrypted.peek()));
+        let (path, keyring) = (path.to_owned(), keyring.clone());
+        // The command of an identity may wait for somebody.
+        let opening = move || decrypted(&path, &path.display().to_string(), &keyring);
+        return Ok(all_databases_layout::begins_one(cancel.blocking(opening).await?.peek()));
     }
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
@@ -333,8 +335,8 @@ mod tests {
         serde_json::to_string(&BTreeMap::from([("a/b".to_owned(), Properties::default())])).unwrap()
     }
 
-    #[test]
-    fn a_whole_one_is_unpacked_and_gone_with_its_value() {
+    #[tokio::test]
+    async fn a_whole_one_is_unpacked_and_gone_with_its_value() {
         let home = tempfile::tempdir().unwrap();
         let properties = described();
         let members = [
@@ -344,7 +346,7 @@ mod tests {
             ("databases/a%2Fb.sql.json", "{}"),
         ];
         let path = tar_of(home.path(), &members);
-        assert!(is_cluster(&path, &Keyring::default()).unwrap());
+        assert!(is_cluster(&path, &Keyring::default(), &CancelToken::never()).await.unwrap());
         let error = take_apart(
             &DumpSource::File(path.clone()),
             None,
