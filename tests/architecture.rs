@@ -113,6 +113,15 @@ fn paths_in(line: &str) -> impl Iterator<Item = String> {
     })
 }
 
+/// `super::a` and `a::b` in the middle of code.
+fn relative_paths_in(line: &str) -> impl Iterator<Item = String> {
+    let words = line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+    words
+        .filter(|word| word.contains("::") && word.starts_with(|c: char| c.is_ascii_lowercase()))
+        .filter(|word| !word.starts_with("crate::"))
+        .map(|word| word.trim_end_matches(':').to_owned())
+}
+
 /// The full paths of a `use` statement: `use a::{b, c::{self, D}};` is `a::b`, `a::c`, `a::c::D`.
 fn leaves(statement: &str) -> Vec<String> {
     let mut stack = Vec::new();
@@ -306,9 +315,16 @@ fn no_files_import_each_other_in_a_circle() {
             let line = file.text.lines().nth(number - 1).unwrap_or_default();
             !file.in_tests(*number) && !line.trim_start().starts_with("pub")
         });
-        let others = code.filter_map(|(_, path)| module_of(&path, module, &files));
-        let others = others.filter(|other| other != module);
-        imports.insert(module, others.collect());
+        let mut others: BTreeSet<&str> =
+            code.filter_map(|(_, path)| module_of(&path, module, &files)).collect();
+        for (_, line) in file.code().into_iter().filter(|(number, _)| !file.in_tests(*number)) {
+            let declaration = line.trim_start();
+            if !["use ", "pub", "mod "].iter().any(|word| declaration.starts_with(word)) {
+                others.extend(relative_paths_in(&line).filter_map(|path| module_of(&path, module, &files)));
+            }
+        }
+        others.remove(module.as_str());
+        imports.insert(module, others);
     }
     // Whoever imports nothing, or is imported by nobody, is in no circle.
     loop {

@@ -173,7 +173,7 @@ fn show(app: &App, restored: &RestoredAll) {
             app.ui.say(&format!(
                 "the previous {:?} is {previous:?} now; swap it back with {}",
                 one.database,
-                super::undo_command(&one.database)
+                super::undo::undo_command(&one.database)
             ));
         }
     }

@@ -187,12 +187,6 @@ async fn missing_roles_of(
     Ok(examined.take_roles(&existing, trust))
 }
 
-/// The command that takes a restore of this database back. It names the database: which one is meant without a name
-/// may change until the command is typed.
-fn undo_command(database: &str) -> String {
-    format!("`envctl restore undo {}`", option("-d", "--database", database))
-}
-
 fn show(app: &App, restored: &Restored) {
     app.ui.show(restored, |_| {
         format!(
@@ -208,7 +202,7 @@ fn show(app: &App, restored: &Restored) {
     if let Some(previous) = &restored.previous_database {
         app.ui.say(&format!(
             "the previous database is {previous:?} now; swap it back with {}",
-            undo_command(&restored.database)
+            undo::undo_command(&restored.database)
         ));
     }
 }

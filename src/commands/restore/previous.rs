@@ -106,7 +106,7 @@ fn list(app: &App, database: &str, kept: &[PreviousDatabase]) {
     let now = app.now();
     app.ui.show(&answer, |ui| if kept.is_empty() { String::new() } else { ui.render(&table(kept, now)) });
     for replaced in replaced_names(kept) {
-        app.ui.say(&format!("{} swaps the newest {replaced:?} back in", super::undo_command(replaced)));
+        app.ui.say(&format!("{} swaps the newest {replaced:?} back in", super::undo::undo_command(replaced)));
     }
     if !kept.is_empty() {
         app.ui.say("`envctl restore previous --drop NAME` drops one");

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::app::global_args::option;
 use crate::commands::shared::context::CommandContext;
 use crate::databases::previous::kept;
 use crate::databases::swap::not_copied;
@@ -69,4 +70,10 @@ pub(crate) async fn run(_args: &UndoArgs, ctx: &CommandContext) -> Result<()> {
     });
     ctx.ui.say(&format!("the replaced one is {kept:?} now; the same command swaps again"));
     Ok(())
+}
+
+/// Returns the command that takes a restore of this database back, in backticks. It names the database: a command
+/// without a name may mean another one by the time it is typed.
+pub(super) fn undo_command(database: &str) -> String {
+    format!("`envctl restore undo {}`", option("-d", "--database", database))
 }

@@ -2,6 +2,8 @@
 //!
 //! Promise: what is found carries its origin, and what is decided leaves a row for `envctl config`.
 
+use std::path::PathBuf;
+
 use crate::config::inputs::Inputs;
 use crate::config::keys::Setting;
 use crate::config::origin::{Origin, Sourced};
@@ -22,6 +24,12 @@ impl<'a> Resolver<'a> {
     /// A variable that is set and not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<&'a str> {
         self.inputs.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Returns a base directory of the XDG specification, which says to ignore one that is not absolute.
+    pub(crate) fn base_directory(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
+        let set = self.variable(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        set.or_else(|| self.inputs.home.as_ref().map(|home| home.join(below_home)))
     }
 
     /// The files, strongest first.

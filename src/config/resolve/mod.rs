@@ -142,18 +142,12 @@ fn load(named: Option<&Sourced<PathBuf>>, found: &Project, uid: Option<u32>) -> 
 
 /// `$XDG_CONFIG_HOME/envctl/config.toml`, where it exists.
 fn user_file(layers: &Resolver<'_>) -> Result<Option<ParsedFile>> {
-    let folder = xdg(layers, "XDG_CONFIG_HOME", ".config");
+    let folder = layers.base_directory("XDG_CONFIG_HOME", ".config");
     let Some(file) = folder.map(|folder| folder.join("envctl/config.toml")).filter(|file| file.is_file())
     else {
         return Ok(None);
     };
     ParsedFile::read(&file, FileTrust::User).map(Some)
-}
-
-/// A base directory; the specification says to ignore one that is not absolute.
-fn xdg(layers: &Resolver<'_>, variable: &str, below_home: &str) -> Option<PathBuf> {
-    let set = layers.variable(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    set.or_else(|| layers.inputs.home.as_ref().map(|home| home.join(below_home)))
 }
 
 fn target(layers: &mut Resolver<'_>, place: &ProjectPlace) -> Result<TargetRequest> {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::layers::Resolver;
-use super::xdg;
 use crate::config::keys::{self, Setting};
 use crate::config::origin::{Origin, Sourced};
 use crate::config::parsed_file::ParsedFile;
@@ -232,7 +231,8 @@ fn trusted_place(layers: &Resolver<'_>) -> Result<()> {
 fn backup_dir(layers: &Resolver<'_>, project: Option<&Path>) -> PathBuf {
     match project {
         Some(folder) => folder.join("backups"),
-        None => xdg(layers, "XDG_DATA_HOME", ".local/share")
+        None => layers
+            .base_directory("XDG_DATA_HOME", ".local/share")
             .map_or_else(|| layers.inputs.cwd.join("backups"), |data| data.join("envctl/backups")),
     }
 }

@@ -21,6 +21,8 @@ struct LateRemoval {
 /// Of the process, since a command may end with an error from any depth and over several stacks.
 static PENDING: Mutex<Vec<LateRemoval>> = Mutex::new(Vec::new());
 
+/// Time limit for the removal of a worker, after which the removal is left to the next run.
+const REMOVAL: Duration = Duration::from_secs(15);
 /// Time limit for the engine to create what is then removed, at the end of a command.
 pub(crate) const LONGEST: Duration = Duration::from_mins(1);
 
@@ -43,6 +45,11 @@ pub(crate) async fn finish(limit: Duration, mut tell: impl FnMut(String)) {
                 continue;
             }
         }
-        super::remove(&*engine, &name).await;
+        remove(&*engine, &name).await;
     }
+}
+
+/// Removes a worker within a time limit; what is not removed is left to the next run.
+pub(super) async fn remove(engine: &dyn Engine, name: &str) {
+    let _ = tokio::time::timeout(REMOVAL, engine.worker_remove(name)).await;
 }

@@ -245,9 +245,6 @@ pub(crate) const ARCHIVE: &str = "/envctl-archive";
 /// the command waits for.
 const CREATION: Duration = Duration::from_secs(10);
 
-/// Time limit for the removal of a worker, after which the removal is left to the next run.
-const REMOVAL: Duration = Duration::from_secs(15);
-
 impl Worker {
     fn engine(&self) -> &Arc<dyn Engine> {
         self.database.engine()
@@ -344,12 +341,8 @@ impl Worker {
             return;
         }
         // Whether it was refused or we did not hear of it: there may be one.
-        remove(&**self.engine(), &self.spec.name).await;
+        late_removals::remove(&**self.engine(), &self.spec.name).await;
     }
-}
-
-async fn remove(engine: &dyn Engine, name: &str) {
-    let _ = tokio::time::timeout(REMOVAL, engine.worker_remove(name)).await;
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! Promises: a fact that is not known gives no finding; where recreating the container would lose data, the first hint
 //! is a backup.
 
-use super::DurabilityReport;
 use super::probe::{self, MountedCluster};
+use super::report::DurabilityReport;
 use crate::docker::ContainerInfo;
 use crate::docker::container_info::{ContainerMount, ImageConfig, MountKind, PublishedPort};
 use crate::doctor::{CheckFinding, Severity, StackPlace};

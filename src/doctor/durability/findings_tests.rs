@@ -1,7 +1,7 @@
 //! One row for each way to lose a database, and healthy ones that say nothing.
 
 use super::*;
-use crate::doctor::durability::ContainerProbe;
+use crate::doctor::durability::probe::ContainerProbe;
 use crate::postgres::version::ServerVersion;
 
 const DATA: &str = "/var/lib/postgresql/data";

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::CommandDriver;
-use crate::docker::exec::CAPTURE_LIMIT;
+use super::resolved_tool::ResolvedTool;
+use crate::docker::exec::{CAPTURE_LIMIT, CommandOutput};
 use crate::error::{self, Result};
 
 /// A file that a tool has made or changed.
@@ -26,13 +26,16 @@ pub(crate) type Listing = BTreeSet<String>;
 /// Packages and histories, in which nobody's migrations are.
 const PASSED_OVER: &[&str] = &["node_modules", ".git", "vendor", ".venv", "venv", "__pycache__"];
 
-/// Lists.
+/// Lists the files that `tool` could have written. `call` runs a program in the tool's directory.
 ///
 /// # Errors
 /// Kind `Tool`: no `find` in the image.
-pub(crate) async fn listing(driver: &CommandDriver) -> Result<Listing> {
+pub(crate) async fn listing(
+    tool: &ResolvedTool,
+    call: impl AsyncFn(&[String]) -> Result<CommandOutput>,
+) -> Result<Listing> {
     // A folder that may not be read makes `find` end with 1, with everything else in its output.
-    let listed = driver.call(&find(driver.tool.writes)).await?;
+    let listed = call(&find(tool.writes)).await?;
     Ok(listed.text().lines().map(str::to_owned).collect())
 }
 
@@ -55,15 +58,19 @@ pub(crate) fn find(writes: &[&str]) -> Vec<String> {
 ///
 /// # Errors
 /// Errors of [`listing`]. Kind `Tool`: a file cannot be read, or its size is not that of a migration.
-pub(crate) async fn find_changes(before: &Listing, driver: &CommandDriver) -> Result<Vec<ChangedFile>> {
-    let after = listing(driver).await?;
+pub(crate) async fn find_changes(
+    before: &Listing,
+    tool: &ResolvedTool,
+    container: &str,
+    call: impl AsyncFn(&[String]) -> Result<CommandOutput>,
+) -> Result<Vec<ChangedFile>> {
+    let after = listing(tool, &call).await?;
     let mut files = Vec::new();
     for (path, changed) in differences(before, &after) {
-        let read = driver.call(&["cat", "--", &path].map(str::to_owned)).await?;
+        let read = call(&["cat", "--", &path].map(str::to_owned)).await?;
         if read.exit_code != 0 || read.stdout.len() >= CAPTURE_LIMIT {
-            let container = &driver.backend.name;
             return Err(error::tool(format!("{path} cannot be read in container {container}"))
-                .hint(format!("see it there: `envctl exec backend -- cat {}/{path}`", driver.tool.dir)));
+                .hint(format!("see it there: `envctl exec backend -- cat {}/{path}`", tool.dir)));
         }
         files.push(ChangedFile { path, changed, bytes: read.stdout });
     }

@@ -247,13 +247,14 @@ impl CommandDriver {
     /// Kind `Usage`: no such verb. `Refused`: it wrote nothing. `ResolvedTool`: it failed.
     pub(crate) async fn create(&self, name: &MigrationName, empty: bool) -> Result<Vec<ChangedFile>> {
         let argv = self.tool.creating(name, empty)?;
-        let before = changed_files::listing(self).await?;
+        let call = async |argv: &[String]| self.call(argv).await;
+        let before = changed_files::listing(&self.tool, call).await?;
         self.sql.operation.progress.step(&format!("{}: {}", self.tool.name, argv.join(" ")));
         let captured = self.run(&argv).await?;
         if captured.exit_code != 0 {
             return Err(failure(&self.tool, &argv, &captured, &self.backend.name));
         }
-        let written = changed_files::find_changes(&before, self).await?;
+        let written = changed_files::find_changes(&before, &self.tool, &self.backend.name, call).await?;
         if written.is_empty() {
             return Err(error::refused(format!(
                 "{} wrote no new file: {}",
