@@ -15,6 +15,7 @@
 //! - [`databases`] works on whole databases: staging, swap, previous databases, undo;
 //! - [`postgres`] speaks to a server: session, lock, preflight, client tools;
 //! - [`verify`] restores a backup into a throwaway server and compares contents.
+//! - [`schedule`] decides when backups are made by themselves, and writes the text that installs a schedule.
 //! - [`doctor`] checks a stack, [`multi_stack`] runs one command over several stacks.
 //!
 //! Bytes: [`dump`] reads the output of `pg_dump`, [`codec`] compresses and decompresses it.
@@ -50,6 +51,7 @@ pub(crate) mod progress;
 pub(crate) mod random;
 pub(crate) mod repository;
 pub(crate) mod restore;
+pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod sync;
 pub(crate) mod text;

@@ -231,6 +231,7 @@ const LAYERS: &[&[&str]] = &[
     &["ui"],
     &["doctor"],
     &["multi_stack"],
+    &["schedule"],
     &["verify"],
     &["backup", "restore", "migrations"],
     &["repository", "databases"],

@@ -11,6 +11,7 @@ pub(crate) mod ping;
 pub(crate) mod process_env;
 mod signals;
 mod stores;
+pub(crate) mod supervisor;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -277,6 +278,22 @@ impl App {
             ..ContextInputs::from_environment(|name| self.environment.get(name).cloned())
         };
         context::resolve(&inputs, &context::socket_at)
+    }
+
+    /// Returns the socket of the Docker engine; `None` where it has another address, or none.
+    pub(crate) fn engine_socket(&self, settings: &Settings) -> Option<PathBuf> {
+        let endpoint = self.endpoint(settings.daemon(settings.target.profile.as_deref())).ok()?;
+        endpoint.host.to_string().strip_prefix("unix://").map(PathBuf::from)
+    }
+
+    /// Returns the user and the group of this process.
+    pub(crate) fn user(&self) -> (u32, u32) {
+        (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+    }
+
+    /// Returns the name of the user of this process, where a variable tells it.
+    pub(crate) fn user_name(&self) -> Option<String> {
+        self.environment.get("USER").filter(|name| !name.is_empty()).cloned()
     }
 
     /// Returns the settings of a profile's database, with the password read from its source.

@@ -151,7 +151,19 @@ async fn look(ctx: &CommandContext, stacks: &[StackContext]) -> Result<Vec<Check
     let of_each: Vec<Vec<CheckFinding>> =
         futures::stream::iter(stacks).map(examine).buffered(AT_ONCE).collect().await;
     findings.extend(of_each.into_iter().flatten());
+    findings.extend(schedules(ctx, stacks).await);
     Ok(findings)
+}
+
+/// Schedules whose states lie beside the backups of these stacks.
+async fn schedules(ctx: &CommandContext, stacks: &[StackContext]) -> Vec<CheckFinding> {
+    let directories =
+        find_catalog::backup_directories(&ctx.settings, stacks.iter().map(|stack| &stack.environment));
+    let looking = tokio::task::spawn_blocking(move || doctor::schedules::look(&directories));
+    match tokio::time::timeout(LIMIT, looking).await {
+        Ok(Ok(seen)) => doctor::schedules::judge(&seen, ctx.now(), &ctx.time_zone()),
+        Ok(Err(_)) | Err(_) => vec![CheckFinding::warning("schedule", late("the backup directory"))],
+    }
 }
 
 /// One profile of one stack.

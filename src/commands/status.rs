@@ -1,5 +1,6 @@
 //! `envctl status`: every stack, its containers, databases, migrations and last backup.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -7,15 +8,18 @@ use serde::Serialize;
 
 use crate::app::{App, Daemon};
 use crate::commands::shared::context::{CommandContext, StackContext};
-use crate::commands::shared::find_catalog::SelectedBackups;
+use crate::commands::shared::find_catalog::{self, SelectedBackups};
 use crate::config::Settings;
 use crate::config::store_url::StoreUrl;
+use crate::doctor;
+use crate::doctor::schedules::ScheduleCondition;
 use crate::environment::selector::TargetRequest;
 use crate::environment::{Environment, Inventory, Role};
 use crate::error::{self, Result};
 use crate::postgres::database_info::{DatabaseInfo, PrismaHistory};
 use crate::repository::identity::Identity;
 use crate::repository::store::{Patience, Store};
+use crate::schedule::state::{ScheduleSelection, ScheduledRunRow};
 use crate::text::units::{age, bytes};
 use crate::ui::{Cell, Column, Table, Tone};
 
@@ -31,6 +35,22 @@ pub(crate) struct StatusArgs {
 struct StatusAnswer {
     context: String,
     stacks: Vec<EnvironmentRow>,
+    schedules: Vec<ScheduleRow>,
+}
+
+/// Schedule of backups.
+#[derive(Serialize)]
+struct ScheduleRow {
+    path: String,
+    #[serde(flatten)]
+    selection: ScheduleSelection,
+    cron: Option<String>,
+    time_zone: Option<String>,
+    next: Option<jiff::Timestamp>,
+    overdue: bool,
+    running: bool,
+    last_success: Option<jiff::Timestamp>,
+    last: Option<ScheduledRunRow>,
 }
 
 /// One profile of one stack.
@@ -92,7 +112,9 @@ pub(crate) async fn run(args: StatusArgs, ctx: &CommandContext) -> Result<()> {
         None => None,
         Some(url) => Some(ctx.open_store(&ctx.settings, url, Patience::Short).await?),
     };
-    let stacks = wanted(&inventory, &ctx.settings)?.into_iter().map(|environment| ctx.of(environment));
+    let environments = wanted(&inventory, &ctx.settings)?;
+    let directories = find_catalog::backup_directories(&ctx.settings, environments.iter());
+    let stacks = environments.into_iter().map(|environment| ctx.of(environment));
     let looking = futures::stream::iter(stacks.collect::<Result<Vec<_>>>()?)
         .map(|stack| look(stack, store.clone()))
         .buffered(AT_ONCE)
@@ -112,11 +134,61 @@ pub(crate) async fn run(args: StatusArgs, ctx: &CommandContext) -> Result<()> {
     }
     tell_missing(ctx, &stacks);
     let now = ctx.now();
-    let answer = StatusAnswer { context: ctx.daemon()?.context.clone(), stacks };
+    let schedules = schedules(ctx, directories, now).await?;
+    let answer = StatusAnswer { context: ctx.daemon()?.context.clone(), stacks, schedules };
     ctx.ui.show(&answer, |ui| {
         if answer.stacks.is_empty() { String::new() } else { ui.render(&table(&answer.stacks, now)) }
     });
     Ok(())
+}
+
+/// Time limit for the look at the states of schedules.
+const SCHEDULES_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Finds the schedules, and tells each in a line.
+async fn schedules(
+    ctx: &CommandContext,
+    directories: Vec<PathBuf>,
+    now: jiff::Timestamp,
+) -> Result<Vec<ScheduleRow>> {
+    // On a thread of its own: a directory on a server that is gone hangs whoever reads it.
+    let looking = tokio::task::spawn_blocking(move || doctor::schedules::look(&directories));
+    let looking = tokio::time::timeout(SCHEDULES_LIMIT, looking);
+    let Ok(Ok(reports)) = ctx.cancel.run_until_cancelled(looking).await? else {
+        ctx.ui.warn("the states of schedules cannot be read");
+        return Ok(Vec::new());
+    };
+    let local = ctx.time_zone();
+    let mut rows = Vec::new();
+    for report in &reports {
+        let state = match &report.state {
+            Ok(state) => state,
+            Err(problem) => {
+                ctx.ui.warn(problem);
+                continue;
+            }
+        };
+        let condition = report.condition(state, now, &local);
+        let line = format!("schedule of {}", doctor::schedules::summary(report, state, now, &local));
+        match condition {
+            ScheduleCondition::Overdue | ScheduleCondition::Failed | ScheduleCondition::Killed => {
+                ctx.ui.warn(&format!("{line}; what to type: `envctl doctor`"));
+            }
+            _ => ctx.ui.say(&line),
+        }
+        rows.push(ScheduleRow {
+            path: report.path.display().to_string(),
+            selection: state.selection.clone(),
+            cron: state.cron.clone(),
+            time_zone: state.time_zone.clone(),
+            next: state.times(&local).and_then(|times| times.next_run(state.after)),
+            overdue: condition == ScheduleCondition::Overdue,
+            running: report.running,
+            last_success: state.last_success,
+            last: state.last.as_ref().map(ScheduledRunRow::from),
+        });
+    }
+    Ok(rows)
 }
 
 /// So many stacks without a backup are told one by one.

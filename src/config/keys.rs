@@ -6,9 +6,9 @@
 use std::marker::PhantomData;
 
 use super::value_type::{
-    CalendarAge, CommandLine, Count, Cpus, FilePath, HttpUrl, Jobs, KeepCount, Memory, Name, NameList,
-    Number, Patterns, PingAddress, Port, RawValue, RecipientKeys, Size, StoreUrls, Switch, Text, Time,
-    ValueType, WithLevel, ZoneName,
+    CalendarAge, CommandLine, Count, Cpus, CronText, FilePath, HttpUrl, Jobs, KeepCount, Memory, Name,
+    NameList, Number, Patterns, PingAddress, Port, RawValue, RecipientKeys, Size, StoreUrls, Switch, Text,
+    Time, ValueType, WithLevel, ZoneName,
 };
 use crate::config::color::Color;
 
@@ -401,6 +401,28 @@ keys! {
         .what("The age up to which `backup prune --store` keeps safety backups; the newest one always stays.")
         .variable("ENVCTL_STORE_KEEP_SAFETY").user_wide()
         .example(r#""30d""#);
+    SCHEDULE_CRON: CronText = key("backup.schedule.cron", "30 1 * * *")
+        .what("When `backup schedule` makes backups: minute, hour, day, month and weekday, as in a crontab.")
+        .variable("ENVCTL_SCHEDULE_CRON").user_wide()
+        .example(r#""30 1 * * *""#);
+    SCHEDULE_TIME_ZONE: ZoneName = key("backup.schedule.time_zone", "the machine's")
+        .what("The time zone of `backup.schedule.cron`.")
+        .variable("ENVCTL_SCHEDULE_TIME_ZONE").user_wide()
+        .example(r#""Europe/Berlin""#);
+    SCHEDULE_JITTER: Time = key("backup.schedule.jitter", "0s")
+        .what("The longest time by which a scheduled run begins later, each time another.")
+        .variable("ENVCTL_SCHEDULE_JITTER").user_wide()
+        .example(r#""10m""#);
+    SCHEDULE_VERIFY: Text = key("backup.schedule.verify", "structure")
+        .what("The verification of each scheduled backup: `off`, `quick`, `structure` or `restore`, as \
+            `backup verify` does them.")
+        .one_of(&["off", "quick", "structure", "restore"]).variable("ENVCTL_SCHEDULE_VERIFY").user_wide()
+        .example(r#""structure""#);
+    SCHEDULE_PRUNE: Switch = key("backup.schedule.prune", "false")
+        .what("Remove backups by the rules of `[backup.keep]` after each scheduled backup that is verified; nobody \
+            is asked then.")
+        .user_wide()
+        .example("true");
     _: CommandLine = key("hooks.on_success", "none")
         .what("A command that gets the result of a backup as JSON on stdin: program and arguments, no shell.")
         .user_wide()

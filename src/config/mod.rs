@@ -12,6 +12,7 @@ pub(crate) mod backup_dir;
 pub(crate) mod calendar_duration;
 pub(crate) mod check_limits;
 pub(crate) mod color;
+pub(crate) mod cron_schedule;
 pub(crate) mod duration;
 pub(crate) mod generate;
 pub(crate) mod inputs;

@@ -12,6 +12,7 @@ use super::origin::{Origin, Sourced};
 use super::secret::SecretSource;
 use crate::config::calendar_duration::CalendarDuration;
 use crate::config::color::Color;
+use crate::config::cron_schedule::CronSchedule;
 use crate::config::inputs::Remembered;
 use crate::config::ping_url::PingUrl;
 use crate::config::store_url::StoreUrl;
@@ -151,6 +152,7 @@ pub(crate) struct BackupSettings {
     pub(crate) keep_in_stores: KeepSettings,
     /// True where a backup stays until every store has a confirmed copy.
     pub(crate) keep_until_copied: bool,
+    pub(crate) schedule: ScheduleSettings,
     /// Source of the keys that authenticate manifests; `None` is this user's own key.
     pub(crate) manifest_key: Option<SecretSource>,
     /// Address of the pings before and after a backup.
@@ -202,6 +204,20 @@ pub(crate) struct KeepSettings {
     pub(crate) safety: CalendarDuration,
     /// Name of the time zone; `None` is the machine's.
     pub(crate) time_zone: Option<String>,
+}
+
+/// `[backup.schedule]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ScheduleSettings {
+    pub(crate) cron: CronSchedule,
+    /// Name of the time zone; `None` is the machine's.
+    pub(crate) time_zone: Option<String>,
+    /// Longest delay of a run.
+    pub(crate) jitter: Duration,
+    /// `off`, `quick`, `structure` or `restore`.
+    pub(crate) verify: String,
+    /// True where backups are removed by the rules of `[backup.keep]`.
+    pub(crate) prune: bool,
 }
 
 /// `[restore]`.

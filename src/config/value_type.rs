@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use toml::Value;
 
 use super::calendar_duration::CalendarDuration;
+use super::cron_schedule::CronSchedule;
 use super::duration;
 use super::ping_url::PingUrl;
 use crate::codec::age::AgeRecipients;
@@ -152,6 +153,8 @@ forms! {
         let name = written.text()?;
         zone(name).map(|_| name.to_owned())
     }, Clone::clone;
+    /// A cron expression.
+    CronText(CronSchedule): |written, _| CronSchedule::parse(written.text()?), CronSchedule::to_string;
     /// A size in bytes.
     Size(u64): |written, _| size(&written.scalar("a number, or a text such as \"512m\"")?), |bytes| shown_size(*bytes);
     /// Bytes of memory for a container.

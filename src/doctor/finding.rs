@@ -58,7 +58,7 @@ impl StackPlace {
 pub(crate) struct CheckFinding {
     pub(crate) severity: Severity,
     /// Which check: `docker`, `workers`, `configuration`, `containers`, `database`, `storage`, `access`, `image`,
-    /// `migrations`, `backups`, `stores`, `orphans`.
+    /// `migrations`, `backups`, `stores`, `schedule`, `orphans`.
     pub(crate) check: &'static str,
     /// The stack that it is about, if it is about one.
     pub(crate) stack: Option<String>,

@@ -11,6 +11,7 @@ pub(crate) mod durability;
 pub(crate) mod engine;
 mod finding;
 pub(crate) mod orphans;
+pub(crate) mod schedules;
 pub(crate) mod stores;
 
 pub(crate) use finding::{CheckFinding, Severity, StackPlace};

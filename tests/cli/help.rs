@@ -238,15 +238,18 @@ Usage: envctl backup [OPTIONS]
        envctl backup <COMMAND>
 
 Commands:
-  create  Make a backup (the default)
-  list    List the backups of a stack: age, size, trend, verification [alias: ls]
-  show    Show the manifest of one backup
-  check   Check that the newest backup of each database is recent, present and large enough
-  verify  Check backups: their bytes, their structure, or by restoring them into a throwaway server
-  prune   Remove the backups that no rule keeps; shows the plan, `--apply` removes
-  pin     Protect a backup from `backup prune`
-  unpin   Remove the pin of a backup
-  help    Print this message or the help of the given subcommand(s)
+  create    Make a backup (the default)
+  list      List the backups of a stack: age, size, trend, verification [alias: ls]
+  show      Show the manifest of one backup
+  check     Check that the newest backup of each database is recent, present and large enough
+  verify    Check backups: their bytes, their structure, or by restoring them into a throwaway
+            server
+  prune     Remove the backups that no rule keeps; shows the plan, `--apply` removes
+  schedule  Print a systemd timer, a cron line or a compose service; `schedule run` is the service's
+            main process
+  pin       Protect a backup from `backup prune`
+  unpin     Remove the pin of a backup
+  help      Print this message or the help of the given subcommand(s)
 
 Options:
   -o, --output <FILE>                 The file, or `-` for stdout

@@ -41,6 +41,7 @@ mod psql;
 mod replicas;
 mod restore;
 mod restore_cut;
+mod schedule;
 mod shell;
 mod status;
 mod targets;

@@ -16,7 +16,7 @@ exit 0
 "#]]);
     Stage::with([]).run(["status", "--json"]).is(str![[r#"
 exit 0
-{"schema":1,"context":"default","stacks":[]}
+{"schema":1,"context":"default","stacks":[],"schedules":[]}
 ! no stack with a backend or a database runs in Docker context default; start one with `docker compose up -d`, or name containers in envctl.toml
 
 "#]]);

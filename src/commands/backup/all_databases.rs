@@ -1,10 +1,10 @@
 //! `envctl backup --all-databases`: every database and the roles, in one tar.
 
 use super::create::{CreateArgs, destination, request, show};
-use super::notifications::{report_missing_stack, with_notifications};
+use super::notifications::{CreatedWithCopies, report_missing_stack, with_notifications};
 use super::store_copies::copy_to_stores;
 use crate::backup::all_databases::create_all;
-use crate::commands::shared::context::CommandContext;
+use crate::commands::shared::context::{CommandContext, StackContext};
 use crate::dump::format::Format;
 use crate::error::{self, Result};
 use crate::postgres::find_primary::FirstSession;
@@ -23,18 +23,23 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
         return Ok(());
     }
     let stack = report_missing_stack(ctx, ctx.stack().await).await?;
-    let backup = async {
-        let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
-        let request = request(args, Purpose::Backup, &stack, &found).await?;
-        let created = create_all(&found.container, &request, session).await;
-        ctx.ui.end_progress();
-        let created = created?;
-        let copies = copy_to_stores(&stack, &found, &request, &created).await?;
-        Ok((created, copies))
-    };
-    let (created, copies) = with_notifications(&stack, Box::pin(backup)).await?;
+    let (created, copies) = with_notifications(&stack, Box::pin(back_up(args, &stack))).await?;
     show(ctx, &created, &copies);
     Ok(())
+}
+
+/// Backs up every database of a stack's server, and copies the backup into the stores.
+///
+/// # Errors
+/// See [`create_all`].
+pub(super) async fn back_up(args: &CreateArgs, stack: &StackContext) -> Result<CreatedWithCopies> {
+    let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
+    let request = request(args, Purpose::Backup, stack, &found).await?;
+    let created = create_all(&found.container, &request, session).await;
+    stack.ui.end_progress();
+    let created = created?;
+    let copies = copy_to_stores(stack, &found, &request, &created).await?;
+    Ok((created, copies))
 }
 
 /// Checks that the other options can be used with `--all-databases`.

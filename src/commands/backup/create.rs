@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::encryption::EncryptionRequest;
-use super::notifications::{BackupCreateAnswer, report_missing_stack, with_notifications};
+use super::notifications::{BackupCreateAnswer, CreatedWithCopies, report_missing_stack, with_notifications};
 use super::store_copies::copy_to_stores;
 use super::{choose_format, encryption};
 use crate::app::App;
@@ -81,6 +81,11 @@ impl CreateArgs {
         let (plain, output, store) = (self.plain, self.output.as_deref(), self.store.as_ref());
         EncryptionRequest { plain, output, store, purpose }
     }
+
+    /// Arguments of a scheduled backup: the settings decide the rest.
+    pub(super) fn of_schedule(all_databases: bool, plain: bool) -> Self {
+        Self { plain, all_databases, ..Self::default() }
+    }
 }
 
 /// No limit; a timer cannot hold more than a few centuries.
@@ -107,16 +112,21 @@ pub(crate) async fn run(args: &CreateArgs, ctx: &CommandContext) -> Result<()> {
         return Ok(());
     }
     let stack = report_missing_stack(ctx, ctx.stack().await).await?;
-    let backup = async {
-        let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
-        let request = request(args, Purpose::Backup, &stack, &found).await?;
-        let created = perform(ctx, &found, &request, Some(session)).await?;
-        let copies = copy_to_stores(&stack, &found, &request, &created).await?;
-        Ok((created, copies))
-    };
-    let (created, copies) = with_notifications(&stack, Box::pin(backup)).await?;
+    let (created, copies) = with_notifications(&stack, Box::pin(back_up(args, &stack))).await?;
     show(ctx, &created, &copies);
     Ok(())
+}
+
+/// Backs up the database of a stack, and copies the backup into the stores.
+///
+/// # Errors
+/// See [`create`].
+pub(super) async fn back_up(args: &CreateArgs, stack: &StackContext) -> Result<CreatedWithCopies> {
+    let (found, session) = stack.server_with_session(FirstSession::Configured).await?;
+    let request = request(args, Purpose::Backup, stack, &found).await?;
+    let created = perform(stack, &found, &request, Some(session)).await?;
+    let copies = copy_to_stores(stack, &found, &request, &created).await?;
+    Ok((created, copies))
 }
 
 /// Prints the plan of `--dry-run`: a line, and a document with `--json`.

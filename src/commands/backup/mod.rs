@@ -13,6 +13,7 @@ pub(crate) mod multi_stack;
 mod notifications;
 mod pin;
 mod prune;
+mod schedule;
 mod show;
 mod store_copies;
 mod verify;
@@ -49,6 +50,8 @@ enum BackupVerb {
     Verify(verify::VerifyArgs),
     /// Remove the backups that no rule keeps; shows the plan, `--apply` removes
     Prune(Box<prune::BackupPruneArgs>),
+    /// Print a systemd timer, a cron line or a compose service; `schedule run` is the service's main process
+    Schedule(Box<schedule::BackupScheduleArgs>),
     /// Protect a backup from `backup prune`
     Pin(pin::BackupPinArgs),
     /// Remove the pin of a backup
@@ -67,6 +70,7 @@ pub(crate) async fn run(args: BackupArgs, ctx: &CommandContext) -> Result<()> {
         BackupVerb::Check(args) => check::run(&args, ctx).await,
         BackupVerb::Verify(args) => verify::run(&args, ctx).await,
         BackupVerb::Prune(args) => prune::run(&args, ctx).await,
+        BackupVerb::Schedule(args) => Box::pin(schedule::run(&args, ctx)).await,
         BackupVerb::Pin(args) => pin::set(&args, ctx).await,
         BackupVerb::Unpin(args) => pin::clear(&args, ctx).await,
     }

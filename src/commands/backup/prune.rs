@@ -13,7 +13,7 @@ use crate::commands::shared::context::{CommandContext, StackContext};
 use crate::commands::shared::find_catalog::{self, SelectedBackups};
 use crate::config::Settings;
 use crate::config::store_url::StoreUrl;
-use crate::consent::{Confirmed, Guard, Plan};
+use crate::consent::{Confirmed, Consent, Guard, GuardTarget, Plan};
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::fsutil::read_lock::SoleLock;
 use crate::multi_stack::schedule::OnFailure;
@@ -31,7 +31,7 @@ use crate::text::units::{age, bytes, counted};
 use crate::ui::{Cell, Column, Table, Tone};
 
 /// Arguments of `backup prune`.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct BackupPruneArgs {
     /// Remove; without it the plan is shown
     #[arg(long)]
@@ -153,6 +153,51 @@ pub(crate) async fn run(args: &BackupPruneArgs, ctx: &CommandContext) -> Result<
     let removed = counted(done.removed.len() as u64, "backup", "backups");
     ctx.ui.say(&format!("{removed} removed, {freed}"));
     Ok(())
+}
+
+/// Removes the backups of a stack that the rules of its settings do not keep, also in the stores that have rules, and
+/// returns their number. Nobody is asked: `backup.schedule.prune` is written by whoever owns the settings. `None`: the
+/// stack is protected.
+///
+/// # Errors
+/// Errors of [`run`].
+pub(super) async fn as_configured(stack: &StackContext) -> Result<Option<usize>> {
+    let environment = &stack.environment;
+    if environment.protected {
+        stack.ui.say("the stack is protected, and its backups stay");
+        return Ok(None);
+    }
+    let settings = stack.settings.for_stack(environment)?;
+    let meant = SelectedBackups::of(&stack.settings, environment)?;
+    let here = BackupPruneArgs::default();
+    let there = settings.backup.stores.iter();
+    let there = there.map(|url| BackupPruneArgs { store: Some(url.clone()), ..here.clone() });
+    let mut places: Vec<BackupPruneArgs> = std::iter::once(here.clone()).chain(there).collect();
+    places.retain(|args| args.keep.policy(&settings, args.store.is_some()).is_ok());
+    if places.is_empty() {
+        here.keep.policy(&settings, false)?;
+    }
+    let mut removed = 0;
+    for args in &places {
+        let place = PrunePlace::of(args, stack, &settings, &meant).await?;
+        let plan = plan(args, stack, &settings, (&place, &meant), true).await?;
+        tell_lone_manifests(stack, &place, &plan);
+        tell_fallen(args, stack, &plan);
+        let target = GuardTarget {
+            stack: environment.stack.clone(),
+            profile: environment.profile.name.clone(),
+            prod: environment.profile.counts_as_prod(),
+            protected: environment.protected,
+            unlike: None,
+        };
+        let consent = Consent { yes: true, confirm: vec![environment.stack.clone()], dry_run: false };
+        let confirmed = stack.confirm_each(plan, &[target], &consent)?;
+        let Some(confirmed) = confirmed.go_or(|_| ()) else { continue };
+        let done = place.prune(&confirmed, stack).await;
+        finish(args, confirmed.plan(), &done, stack)?;
+        removed += done.removed.len();
+    }
+    Ok(Some(removed))
 }
 
 /// Decides about each backup of a place, under its lock where the plan is to be carried out. Stores have no locks.

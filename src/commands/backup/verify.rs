@@ -85,10 +85,58 @@ pub(crate) struct VerifyArgs {
 /// Depth of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Depth {
+pub(super) enum Depth {
     Quick,
     Structure,
     Restore,
+}
+
+impl Depth {
+    /// Returns the depth that `backup.schedule.verify` means; `None` for `off`.
+    pub(super) fn of_schedule(value: &str) -> Option<Self> {
+        match value {
+            "off" => None,
+            "quick" => Some(Self::Quick),
+            "restore" => Some(Self::Restore),
+            _ => Some(Self::Structure),
+        }
+    }
+}
+
+/// Memory limit of the throwaway server, where no option says another.
+const MEMORY: u64 = 2 << 30;
+
+/// Verifies a backup that was just made, and returns the level in its manifest. Without an identity the bytes of an
+/// encrypted one are compared with their hash, and no more.
+///
+/// # Errors
+/// Kind `Integrity`: the backup failed. `Unverified`: it could not be verified.
+pub(super) async fn verify_backup(
+    ctx: &CommandContext,
+    (path, manifest): (&Path, &Manifest),
+    depth: Depth,
+) -> Result<VerificationLevel> {
+    let keyring = keyring(&ctx.settings, None);
+    let is_closed = manifest.is_encrypted() && keyring.is_empty();
+    let depth = if is_closed { Depth::Quick } else { depth };
+    let verifier = Verifier {
+        ctx,
+        depth,
+        keys: ctx.manifest_keys(&ctx.settings)?,
+        keyring,
+        transport_options: TransportArgs::default().options(ctx, &ctx.settings)?,
+        limits: ResourceLimits { memory: Some(MEMORY), cpus: Some(half_of_the_processors(ctx)) },
+        assertions: Assertions { checks: ctx.settings.verify.checks.clone(), scripts: Vec::new() },
+        jobs: None,
+        rto: ctx.settings.verify.rto,
+    };
+    let verified = verifier.verify(&DumpSource::File(path.to_owned())).await;
+    ctx.ui.end_progress();
+    verified.map(|(level, _)| level)
+}
+
+fn half_of_the_processors(ctx: &CommandContext) -> f64 {
+    (ctx.threads() as f64 / 2.0).max(1.0)
 }
 
 #[derive(Serialize)]
@@ -234,7 +282,7 @@ impl<'a> Verifier<'a> {
             transport_options: TransportArgs::default().options(ctx, &ctx.settings)?,
             limits: ResourceLimits {
                 memory: Some(args.memory),
-                cpus: Some(args.cpus.unwrap_or_else(|| (ctx.threads() as f64 / 2.0).max(1.0))),
+                cpus: Some(args.cpus.unwrap_or_else(|| half_of_the_processors(ctx))),
             },
             assertions: Assertions { checks: ctx.settings.verify.checks.clone(), scripts: scripts? },
             jobs: args.jobs,

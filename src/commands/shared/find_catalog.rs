@@ -3,6 +3,7 @@
 //! Promise: what is written and what is looked for go to one place; where both names are given a daemon that does not
 //! answer is no obstacle, since the backups may be all that is left.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,23 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(crate) fn catalog_of_environment(settings: &Settings, environment: &Environment) -> Result<Catalog> {
     let root = settings.backups_of(&environment.stack, environment.directory.as_deref())?;
     Ok(Catalog::new(&root, &environment.stack, environment.profile.name.as_deref()))
+}
+
+/// Directories of backups of these environments, and of the directory that the command is typed in.
+pub(crate) fn backup_directories<'a>(
+    settings: &Settings,
+    environments: impl Iterator<Item = &'a Environment>,
+) -> Vec<PathBuf> {
+    let mut directories = vec![settings.backup.root.clone()];
+    for environment in environments {
+        let own = settings.backups_of(&environment.stack, environment.directory.as_deref());
+        if let Ok(own) = own.as_ref()
+            && !directories.contains(own)
+        {
+            directories.push(own.clone());
+        }
+    }
+    directories
 }
 
 /// The backups of a database; where its project has several database services, new ones lie in a directory of its own.

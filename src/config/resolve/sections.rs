@@ -11,7 +11,7 @@ use crate::config::ping_url::PingUrl;
 use crate::config::secret::SecretSource;
 use crate::config::settings::{
     BackupSettings, EncryptionSettings, HookSettings, KeepSettings, MigrationCommands, MigrationSettings,
-    RestoreSettings, S3Settings, Timeouts, TransportSettings, VerifySettings,
+    RestoreSettings, S3Settings, ScheduleSettings, Timeouts, TransportSettings, VerifySettings,
 };
 use crate::config::value_type::{
     CommandLine, FilePath, HttpUrl, PingAddress, RecipientKeys, StoreUrls, Switch, Text, ValueType,
@@ -62,6 +62,7 @@ pub(crate) fn backup(layers: &mut Resolver<'_>, project: Option<&Path>) -> Resul
         keep: keep(layers)?,
         keep_in_stores: keep_in_stores(layers)?,
         keep_until_copied: layers.decided(&keys::KEEP_UNTIL_COPIED, None)?,
+        schedule: schedule(layers)?,
         manifest_key: manifest_key(layers)?,
         ping: ping(layers)?,
         stores: {
@@ -172,6 +173,22 @@ fn keep_in_stores(layers: &mut Resolver<'_>) -> Result<KeepSettings> {
         ],
         safety: layers.decided(&keys::STORE_KEEP_SAFETY, None)?,
         time_zone: None,
+    })
+}
+
+/// `[backup.schedule]`.
+fn schedule(layers: &mut Resolver<'_>) -> Result<ScheduleSettings> {
+    if let Some(file) = layers.project.filter(|file| !file.trusted)
+        && file.get::<Switch>("backup.schedule.prune", None) == Some(true)
+    {
+        return Err(file.refuse_untrusted("backup.schedule.prune", "no backup is removed for it"));
+    }
+    Ok(ScheduleSettings {
+        cron: layers.decided(&keys::SCHEDULE_CRON, None)?,
+        time_zone: layers.optional(&keys::SCHEDULE_TIME_ZONE, None)?,
+        jitter: layers.decided(&keys::SCHEDULE_JITTER, None)?,
+        verify: layers.decided(&keys::SCHEDULE_VERIFY, None)?,
+        prune: layers.decided(&keys::SCHEDULE_PRUNE, None)?,
     })
 }
 

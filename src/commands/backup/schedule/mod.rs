@@ -1,0 +1,46 @@
+//! `envctl backup schedule`: prints a schedule that can be installed; `run` is the main process of a service.
+
+mod once;
+mod options;
+mod print;
+mod service;
+
+use clap::Subcommand;
+
+use crate::commands::shared::context::CommandContext;
+use crate::error::Result;
+use options::ScheduleRunArgs;
+
+/// Help text behind the options.
+pub(crate) const AFTER_HELP: &str = "\
+Examples:
+  envctl backup schedule --prod --for systemd
+  envctl backup schedule --prod --for systemd --unit timer > envctl-backup.timer
+  (crontab -l; envctl backup schedule --prod --for cron) | crontab -
+  envctl backup schedule --all-stacks --all-databases --for compose > compose.yml";
+
+/// Arguments of `backup schedule`.
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
+pub(crate) struct BackupScheduleArgs {
+    #[command(flatten)]
+    print: print::SchedulePrintArgs,
+    #[command(subcommand)]
+    verb: Option<ScheduleVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ScheduleVerb {
+    /// Make a backup, verify it and prune, each time that the schedule says: the main process of a service
+    Run(ScheduleRunArgs),
+}
+
+/// # Errors
+/// Errors of the verb.
+pub(crate) async fn run(args: &BackupScheduleArgs, ctx: &CommandContext) -> Result<()> {
+    match &args.verb {
+        None => print::run(&args.print, ctx),
+        Some(ScheduleVerb::Run(args)) if args.once => once::run(args, ctx).await,
+        Some(ScheduleVerb::Run(args)) => service::run(args, ctx).await,
+    }
+}
