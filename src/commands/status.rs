@@ -246,6 +246,16 @@ pub(crate) fn wanted(inventory: &Inventory, settings: &Settings) -> Result<Vec<E
     if wanted.is_empty() && named { inventory.environments(request) } else { Ok(wanted) }
 }
 
+/// Every profile of several stacks, as far as it runs; the one that was named, where one was.
+pub(crate) fn each_profile(inventory: &Inventory, settings: &Settings) -> Result<Vec<Environment>> {
+    if settings.target.profile.is_some() {
+        return inventory.environments(&settings.target);
+    }
+    let running: Vec<Environment> =
+        wanted(inventory, settings)?.into_iter().filter(Environment::is_up).collect();
+    if running.is_empty() { inventory.environments(&settings.target) } else { Ok(running) }
+}
+
 fn globs(patterns: &[String]) -> Result<globset::GlobSet> {
     let mut set = globset::GlobSetBuilder::new();
     for pattern in patterns {

@@ -193,6 +193,28 @@ fn nothing_is_pruned_after_a_failure_and_the_failure_is_told() {
 }
 
 #[test]
+fn of_all_stacks_every_profile_is_backed_up_and_checked() {
+    let stage = Stage::with(stack("acme-prod").into_iter().chain(stack("acme-dev")).chain(stack("blog-dev")));
+    stage.engine.install("*", "psql", Server::new().psql());
+    stage.engine.install("*", "pg_dump", pg_dump(DUMP));
+    let ran = stage.run(["backup", "schedule", "run", "--once", "--all-stacks", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    let answer: Value = serde_json::from_str(&ran.out()).unwrap();
+    let backups = answer["backups"].as_array().unwrap();
+    let names: Vec<_> =
+        backups.iter().map(|backup| format!("{} {}", backup["stack"], backup["profile"])).collect();
+    assert_eq!(names, [r#""acme" "dev""#, r#""acme" "prod""#, r#""blog" "dev""#], "{answer}");
+    let ran = stage.run(["backup", "check", "--all-stacks", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    let answer: Value = serde_json::from_str(&ran.out()).unwrap();
+    assert_eq!(answer["targets"].as_array().unwrap().len(), 3, "{answer}");
+    stage.engine.install("*", "pg_dump", failing_pg_dump("query failed: ERROR:  permission denied"));
+    let ran = stage.run(["backup", "schedule", "run", "--once", "--all-stacks"]);
+    assert_eq!(ran.code, Some(10), "{}", ran.err());
+    assert!(ran.err().contains("3 of 3 backups failed"), "{}", ran.err());
+}
+
+#[test]
 fn one_run_at_a_time() {
     let stage = stage("acme-prod", "");
     assert_eq!(schedule(&stage, &["run", "--once", "--prod"]).code, Some(0));

@@ -11,6 +11,7 @@ use super::check_answer::{CheckOwner, DatabaseCheckAnswer, item, target};
 use super::check_metrics;
 use crate::commands::shared::context::CommandContext;
 use crate::commands::shared::find_catalog::{self, SelectedBackups};
+use crate::commands::status;
 use crate::config::Settings;
 use crate::config::check_limits::{AgeLimit, SizeLimit};
 use crate::config::origin::Origin;
@@ -117,7 +118,7 @@ async fn places(args: &BackupCheckArgs, ctx: &CommandContext) -> Result<Vec<Chec
         return Ok(vec![place(args, ctx, settings, selected).await?]);
     }
     let mut places: Vec<CheckPlace> = Vec::new();
-    for environment in ctx.inventory().await?.environments(&ctx.settings.target)? {
+    for environment in status::each_profile(&ctx.inventory().await?, &ctx.settings)? {
         let settings = ctx.settings.for_stack(&environment)?;
         let place = place(args, ctx, &settings, SelectedBackups::of(&ctx.settings, &environment)?).await?;
         if !places.iter().any(|known| known.catalog.home() == place.catalog.home()) {

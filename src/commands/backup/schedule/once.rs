@@ -10,6 +10,7 @@ use crate::commands::backup::create::CreateArgs;
 use crate::commands::backup::notifications::{report_missing_stack, with_notifications};
 use crate::commands::backup::{all_databases, create, prune, verify};
 use crate::commands::shared::context::{CommandContext, StackContext};
+use crate::commands::status;
 use crate::environment::Environment;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::exit;
@@ -135,7 +136,7 @@ async fn environments(ctx: &CommandContext) -> Result<Vec<Environment>> {
     if !ctx.settings.target.names_several() {
         return Ok(vec![report_missing_stack(ctx, ctx.stack().await).await?.environment]);
     }
-    let found = ctx.inventory().await?.environments(&ctx.settings.target)?;
+    let found = status::each_profile(&ctx.inventory().await?, &ctx.settings)?;
     let with_database = found.into_iter().filter(|environment| {
         let has = !environment.database_services().is_empty();
         if !has {
