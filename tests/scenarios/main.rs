@@ -50,6 +50,7 @@ mod reliance;
 mod round_trip;
 mod round_trip_worker;
 mod sample_migrations;
+mod schedule;
 mod search_path;
 mod sessions;
 mod sqlx_itself;

@@ -162,7 +162,7 @@ fn of_compose(args: &SchedulePrintArgs, ctx: &CommandContext) -> Result<Vec<Sche
             shell_word(&path.display().to_string())
         ));
     }
-    ctx.ui.say("start: `docker compose up -d`");
+    ctx.ui.say("build the image where it is missing: `packaging/image/build`; then: `docker compose up -d`");
     let text = compose::file(&installation, &place.parts);
     Ok(vec![ScheduleText { name: Some("compose.yml".to_owned()), text }])
 }
