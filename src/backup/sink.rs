@@ -292,3 +292,47 @@ impl DumpWriter {
         Ok((stored, scanner.finish(), out))
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "encryption")]
+mod tests {
+    use super::*;
+    use crate::codec::age::tests::{RECIPIENT, recipients};
+
+    /// A disk that is full after some bytes.
+    struct FullDisk(usize);
+
+    impl Write for FullDisk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::Error::from_raw_os_error(28))?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_error_of_the_disk_comes_through_the_encryption() {
+        for space in [0, 100, 500_000] {
+            let failed = encrypted(&recipients(&[RECIPIENT]), Box::new(FullDisk(space)), |mut out| {
+                for _ in 0..800 {
+                    out.write_all(&[7; 8192]).map_err(|e| error::failed("a closed pipe").because(e))?;
+                }
+                Err(error::failed("the end is not reached"))
+            });
+            let error = failed.err().unwrap();
+            assert_eq!(io_of(&error).and_then(std::io::Error::raw_os_error), Some(28), "{space}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_of_the_dump_stays_what_it_is() {
+        let refused = encrypted(&recipients(&[RECIPIENT]), Box::new(std::io::sink()), |mut out| {
+            out.write_all(b"half").map_err(|e| error::failed("a closed pipe").because(e))?;
+            Err(error::tool("pg_dump failed"))
+        });
+        assert_eq!(refused.err().unwrap().kind(), ErrorKind::Tool);
+    }
+}

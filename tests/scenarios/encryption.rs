@@ -25,9 +25,12 @@ impl Keys {
     }
 
     fn ssh(project: &Project, name: &str) -> Self {
+        Self::of_ssh_keygen(project, name, &["-t", "ed25519", "-N", ""])
+    }
+
+    fn of_ssh_keygen(project: &Project, name: &str, options: &[&str]) -> Self {
         let file = project.path().join(name);
-        let made =
-            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&file).status();
+        let made = Command::new("ssh-keygen").arg("-q").args(options).arg("-f").arg(&file).status();
         assert!(made.expect("ssh-keygen is installed").success());
         let public = std::fs::read_to_string(file.with_extension("pub")).unwrap();
         Self { public: public.trim().to_owned(), file }
@@ -298,7 +301,8 @@ fn encryption_that_is_required_fails_closed() {
 fn a_backup_is_opened_at_once_where_an_identity_is_at_hand() {
     let project = Project::new(Server::shared(15), "at_hand");
     project.fill(10);
-    let (ours, other) = (Keys::age(&project, "ours.key"), Keys::age(&project, "other.key"));
+    let ours = Keys::of_ssh_keygen(&project, "rsa", &["-t", "rsa", "-b", "2048", "-N", ""]);
+    let other = Keys::age(&project, "other.key");
     let with = |identity: &Keys| {
         configure(
             &project,
@@ -312,10 +316,16 @@ fn a_backup_is_opened_at_once_where_an_identity_is_at_hand() {
     assert!(listed.contains("OPENED") && listed.contains("just now"), "{listed}");
     with(&other);
     let made = project.run(&["backup"]).code(0);
-    let made = made.says("no identity here opens this backup").says(&ours.public).says(&other.public);
+    let made = made.says("no identity here opens this backup").says("ssh-rsa SHA256:").says(&other.public);
     assert!(!manifest_text(Path::new(made.out().trim())).contains("opened_at"));
     configure(&project, &format!("recipients = [\"{}\"]\nidentity_command = [\"false\"]", ours.public));
     project.run(&["backup"]).code(0).says("is not proven");
+    // Nobody can be asked for a passphrase.
+    let locked = Keys::of_ssh_keygen(&project, "locked", &["-t", "ed25519", "-N", "a phrase"]);
+    with(&locked);
+    let made = project.run(&["backup"]).code(0).says("is protected by a passphrase").out();
+    project.run(&["backup", "verify", made.trim()]).code(12).says("is protected by a passphrase");
+    project.run(&["backup", "verify", made.trim(), "-i", ours.file()]).code(0);
 }
 
 #[test]
@@ -383,7 +393,7 @@ fn damage_of_an_encrypted_backup_is_found_at_every_depth() {
     let before = project.digest();
     for (what, bytes) in damaged {
         std::fs::write(&made, bytes).unwrap();
-        for options in [&["--quick"][..], &["-i", keys.file()], &["--restore", "-i", keys.file()]] {
+        for options in [&["--quick"][..], &[], &["-i", keys.file()], &["--restore", "-i", keys.file()]] {
             std::fs::write(format!("{name}.json"), &manifest).unwrap();
             let verified = project.run(&[&["backup", "verify", name], options].concat());
             assert_eq!(verified.code, 8, "{what}, {options:?}: {}", verified.err());

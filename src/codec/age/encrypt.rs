@@ -1,9 +1,9 @@
 //! Encrypts a stream on a thread of its own, so that neither the compressor nor the dump waits for the cipher.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use age::armor::{ArmoredWriter, Format};
@@ -12,6 +12,7 @@ use super::{AgeRecipients, EncryptedStream};
 use crate::codec::Hashing;
 use crate::codec::buffer_pool::Pool;
 use crate::error::{Error, Result, failed};
+use crate::sync::lock;
 
 /// Bytes that are handed to the thread at once.
 const HANDED: usize = 128 << 10;
@@ -106,7 +107,10 @@ fn encrypt<W: Write>(
     finished: &AtomicBool,
     pool: &Pool,
 ) -> io::Result<Option<(EncryptedStream, W)>> {
-    let mut cipher = encryptor.wrap_output(Headed { inner: Hashing::new(out), head: Vec::new() })?;
+    let failure = Arc::default();
+    let headed = Headed { inner: Hashing::new(out), head: Vec::new(), failure: Arc::clone(&failure) };
+    // The library tells an error of the header in words alone.
+    let mut cipher = encryptor.wrap_output(headed).map_err(|told| lock(&failure).take().unwrap_or(told))?;
     for block in blocks {
         cipher.write_all(&block)?;
         pool.put(block);
@@ -116,21 +120,27 @@ fn encrypt<W: Write>(
     }
     let mut output = cipher.finish()?;
     output.flush()?;
-    let Headed { inner, head } = output;
+    let Headed { inner, head, .. } = output;
     let (out, hasher) = inner.into_parts();
     let (bytes, sha256) = (hasher.bytes(), hasher.finish());
     Ok(Some((EncryptedStream { bytes, sha256, head }, out)))
 }
 
-/// A writer that keeps a copy of what was written first.
+/// A writer that keeps a copy of what was written first, and the error that ends it.
 struct Headed<W> {
     inner: W,
     head: Vec<u8>,
+    failure: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl<W: Write> Write for Headed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
+        let written = self.inner.write(bytes).inspect_err(|cause| {
+            // Whoever is interrupted writes again.
+            if cause.kind() != io::ErrorKind::Interrupted {
+                *lock(&self.failure) = cause.raw_os_error().map(io::Error::from_raw_os_error);
+            }
+        })?;
         let kept = written.min(HEAD - self.head.len());
         self.head.extend_from_slice(&bytes[..kept]);
         Ok(written)

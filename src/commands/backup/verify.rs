@@ -338,14 +338,17 @@ impl<'a> Verifier<'a> {
         let manifest = if self.depth == Depth::Quick {
             manifest
         } else {
-            // Without an identity nothing is known about the backup, good or bad.
-            let (shown, keyring) = (name.clone(), self.keyring.clone());
+            let (shown, sealed, keyring) = (name.clone(), manifest.clone(), self.keyring.clone());
             // The command of an identity may wait for somebody.
-            let opened = self.ctx.cancel.blocking(move || manifest.open(&shown, &keyring)).await;
-            opened.map_err(|error| match error.kind() {
-                ErrorKind::Usage => error.with_kind(ErrorKind::Unverified),
-                _ => error,
-            })?
+            match self.ctx.cancel.blocking(move || sealed.open(&shown, &keyring)).await {
+                Ok(opened) => opened,
+                Err(error) if error.kind() == ErrorKind::Usage => {
+                    return Err(self
+                        .without_identity(error, &Tested { source, path, manifest: &manifest })
+                        .await);
+                }
+                Err(error) => return Err(error),
+            }
         };
         let tested = Tested { source, path, manifest: &manifest };
         let passed = match self.look_into(&tested, authenticity.is_authenticated()).await {
@@ -393,6 +396,18 @@ impl<'a> Verifier<'a> {
             .note("its contents are verified"));
         }
         Ok((reached.max(level), passed))
+    }
+
+    /// The error of an encrypted backup that no identity here opens. Damage of its stored bytes is found all the same;
+    /// otherwise nothing is known about the backup, good or bad.
+    async fn without_identity(&self, error: Error, tested: &Tested<'_>) -> Error {
+        let compared = self.stored(tested.path).await;
+        match compared.and_then(|stored| tested.manifest.matches(stored, &tested.source.name())) {
+            Ok(()) => {
+                error.with_kind(ErrorKind::Unverified).note("its stored bytes are those that were written")
+            }
+            Err(damage) => self.record_failure(tested).err().unwrap_or(damage),
+        }
     }
 
     /// Reads or restores a backup; `trusted` tells that its manifest is authenticated.
