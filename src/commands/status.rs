@@ -163,8 +163,8 @@ async fn schedules(
     for report in &reports {
         let state = match &report.state {
             Ok(state) => state,
-            Err(problem) => {
-                ctx.ui.warn(problem);
+            Err(error) => {
+                ctx.ui.warn(&error.full_message());
                 continue;
             }
         };

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::CheckFinding;
+use crate::error::Result;
 use crate::schedule::state::{ScheduleFile, ScheduleSelection, ScheduleState};
 use crate::text::shell_word::shell_word;
 use crate::text::units::{age, duration};
@@ -19,7 +20,7 @@ const CHECK: &str = "schedule";
 pub(crate) struct ScheduleReport {
     pub(crate) path: PathBuf,
     /// The state, or the reason why it cannot be read.
-    pub(crate) state: Result<ScheduleState, String>,
+    pub(crate) state: Result<ScheduleState>,
     /// True while a run is at work.
     pub(crate) running: bool,
 }
@@ -73,7 +74,7 @@ pub(crate) fn look(directories: &[PathBuf]) -> Vec<ScheduleReport> {
         let state = match file.load() {
             Ok(Some(state)) => Ok(state),
             Ok(None) => return None,
-            Err(error) => Err(error.full_message()),
+            Err(error) => Err(error),
         };
         Some(ScheduleReport { running: file.is_running(), path: file.path, state })
     };
@@ -88,11 +89,7 @@ pub(crate) fn judge(reports: &[ScheduleReport], now: Timestamp, local: &TimeZone
 fn judge_one(report: &ScheduleReport, now: Timestamp, local: &TimeZone) -> CheckFinding {
     let state = match &report.state {
         Ok(state) => state,
-        Err(problem) => {
-            let path = shell_word(&report.path.display().to_string());
-            return CheckFinding::warning(CHECK, problem.clone())
-                .next(format!("remove it, and the schedule begins anew: `rm {path}`"));
-        }
+        Err(error) => return CheckFinding::warning(CHECK, error.full_message()).explained_by(error),
     };
     let what = |condition: &str| format!("{}: {condition}", state.selection.shown());
     let again = || format!("make a run now: `envctl backup schedule run --once{}`", flags(&state.selection));

@@ -258,7 +258,48 @@ fn the_service_makes_up_a_missed_run_once_and_ends_with_143() {
 }
 
 #[test]
+fn a_dry_run_makes_nothing() {
+    let stage = stage("acme-prod", "");
+    for more in [&["--once"][..], &[]] {
+        let ran = schedule(&stage, &[&["run", "--prod", "--dry-run", "--json"], more].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.err());
+        let answer: Value = serde_json::from_str(&ran.out()).unwrap();
+        assert!(answer["plan"][0].as_str().unwrap().starts_with("would back up acme prod"), "{answer}");
+    }
+    assert!(!stage.path(&format!("{PROJECT}/backups")).exists());
+}
+
+#[test]
+fn the_text_is_a_document_too() {
+    let stage = stage("acme-prod", "");
+    let ran = schedule(&stage, &["--prod", "--json"]);
+    let answer: Value = serde_json::from_str(&ran.out()).unwrap();
+    assert_eq!(
+        (&answer["for"], answer["files"].as_array().unwrap().len()),
+        (&"systemd".into(), 2),
+        "{answer}"
+    );
+    assert_eq!(answer["files"][1]["name"], "envctl-backup-acme.prod.timer");
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_told_and_makes_no_new_schedule() {
+    let stage = stage("acme-prod", "");
+    stage.write(&format!("{PROJECT}/backups/.schedule/acme.prod.json"), "{");
+    let ran = schedule(&stage, &["run", "--prod"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err());
+    assert!(ran.err().contains("acme.prod.json cannot be understood"), "{}", ran.err());
+    let ran = stage.envctl(["doctor"]).inside(&stage.path(PROJECT)).run();
+    assert!(ran.out().contains("warning  schedule:"), "{}", ran.out());
+    assert!(ran.out().contains("remove it: the schedule then begins anew"), "{}", ran.out());
+}
+
+#[test]
 fn a_service_with_settings_that_cannot_be_used_ends_at_once() {
+    let rules = stage("acme-prod", "[backup.schedule]\nprune = true\n");
+    let ran = schedule(&rules, &["run", "--prod"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.err());
+    assert!(ran.err().contains("no rule says which backups to keep"), "{}", ran.err());
     let stage = stage("acme-prod", "[backup.schedule]\ncron = \"61 * * * *\"\n");
     let ran = schedule(&stage, &["run", "--prod"]);
     assert_eq!(ran.code, Some(2), "{}", ran.err());

@@ -2,16 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::Project;
 use crate::support::project::ENVCTL;
-use crate::support::rig::{Server, Wanted, docker, eventually, try_docker};
+use crate::support::rig::{HeldSession, Server, Wanted, docker, eventually, poll, try_docker};
+use crate::support::run::Running;
 use crate::support::store_server::{new_bucket, s3_keys, s3_open_uploads, s3_port};
 
 /// User of the image.
@@ -114,7 +115,7 @@ fn the_compose_example_backs_up_every_database_of_every_stack_into_a_store() {
         let logs = try_docker(&["logs", &example.container()]);
         String::from_utf8_lossy(&logs.stderr).into_owned()
     };
-    let ran = crate::support::rig::poll(Duration::from_secs(150), manifests);
+    let ran = poll(Duration::from_secs(150), manifests);
     assert!(ran, "no manifests of both stacks in the store: {:?}\n{}", s3_keys(&bucket), told());
     eventually(Duration::from_secs(60), "the health check passes", || {
         example.inspect("{{.State.Health.Status}}") == "healthy"
@@ -146,55 +147,123 @@ fn the_compose_example_backs_up_every_database_of_every_stack_into_a_store() {
     assert!(manifest.contains("\"orders\""), "every database is in it: {manifest}");
 }
 
+/// A schedule of a project whose run is due, and which waits for a lock of its table.
+struct DueSchedule {
+    project: Project,
+    profile: String,
+}
+
+impl DueSchedule {
+    fn new(name: &str) -> Self {
+        let server = Server::each().last().unwrap();
+        let project = Project::new(server, name);
+        project.sql("create table own (a int); insert into own values (1)");
+        let due = Self { project, profile: format!("--profile={}", server.profile) };
+        let first = due.start();
+        eventually(Duration::from_secs(30), "the schedule has begun", || due.file().is_some());
+        first.signal(Signal::TERM);
+        first.finish().code(143);
+        let mut known = due.state();
+        known["after"] = LONG_AGO.into();
+        fs::write(due.file().unwrap(), known.to_string()).unwrap();
+        due
+    }
+
+    fn start(&self) -> Running {
+        let options = ["--cron", "30 1 * * *", "--lock-timeout", "5m"];
+        self.project.start(&[&["backup", "schedule", "run", &self.profile], &options[..]].concat())
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        let states = fs::read_dir(self.project.path().join("backups/.schedule")).ok()?;
+        let mut paths = states.flatten().map(|entry| entry.path());
+        paths.find(|path| path.extension().is_some_and(|extension| extension == "json"))
+    }
+
+    fn state(&self) -> Value {
+        serde_json::from_str(&fs::read_to_string(self.file().unwrap()).unwrap()).unwrap()
+    }
+
+    /// Keeps the table from pg_dump until the session is dropped.
+    fn hold(&self) -> HeldSession {
+        let (server, database) = (&self.project.server, &self.project.database);
+        server.session(database, "begin; lock table own in access exclusive mode")
+    }
+
+    fn wait_for_pg_dump(&self) {
+        let waits = "select count(*) from pg_locks where not granted and database = \
+             (select oid from pg_database where datname = current_database())";
+        eventually(Duration::from_secs(60), "pg_dump waits for the table", || self.project.sql(waits) != "0");
+    }
+
+    fn wait_without_pg_dump(&self) {
+        let sessions = "select count(*) from pg_stat_activity where datname = current_database() \
+             and application_name = 'pg_dump'";
+        eventually(Duration::from_secs(60), "pg_dump is gone", || self.project.sql(sessions) == "0");
+    }
+
+    fn backups(&self) -> usize {
+        fs::read_dir(self.project.backup_dir()).map(Iterator::count).unwrap_or(0)
+    }
+}
+
+const LONG_AGO: &str = "2026-01-01T00:00:00Z";
+
 #[test]
 fn a_signal_ends_a_backup_at_work_and_the_run_is_made_anew() {
-    let server = Server::each().last().unwrap();
-    let project = Project::new(server, "cancelled");
-    project.sql("create table own (a int); insert into own values (1)");
-    let states = project.path().join("backups/.schedule");
-    let state = || -> Value {
-        let file = fs::read_dir(&states)
-            .unwrap()
-            .flatten()
-            .find(|entry| entry.path().extension().is_some_and(|e| e == "json"));
-        serde_json::from_str(&fs::read_to_string(file.unwrap().path()).unwrap()).unwrap()
-    };
-    let profile = format!("--profile={}", server.profile);
-    let service = ["backup", "schedule", "run", &profile, "--cron", "30 1 * * *", "--lock-timeout", "5m"];
-    let first = project.start(&service);
-    eventually(Duration::from_secs(30), "the schedule has begun", || {
-        states.is_dir() && fs::read_dir(&states).unwrap().next().is_some()
-    });
-    first.signal(Signal::TERM);
-    first.finish().code(143);
-    let mut known = state();
-    known["after"] = "2026-01-01T00:00:00Z".into();
-    let file = fs::read_dir(&states)
-        .unwrap()
-        .flatten()
-        .find(|entry| entry.path().extension().is_some_and(|e| e == "json"));
-    fs::write(file.unwrap().path(), known.to_string()).unwrap();
-
-    let held = server.session(&project.database, "begin; lock table own in access exclusive mode");
-    let running = project.start(&service);
-    let waits = "select count(*) from pg_locks where not granted and database = \
-         (select oid from pg_database where datname = current_database())";
-    eventually(Duration::from_secs(60), "pg_dump waits for the table", || project.sql(waits) != "0");
+    let due = DueSchedule::new("cancelled");
+    let held = due.hold();
+    let running = due.start();
+    due.wait_for_pg_dump();
     running.signal(Signal::TERM);
     let ended = running.finish().code(143);
     drop(held);
-    let after = state();
+    let after = due.state();
     assert_eq!(after["last"]["exit_code"], 143, "{after}");
-    assert_eq!(after["after"], "2026-01-01T00:00:00Z", "the run is made anew: {after}");
-    let backups = project.backup_dir();
-    let files = fs::read_dir(&backups).map(Iterator::count).unwrap_or(0);
-    assert_eq!(files, 0, "nothing is left of the backup: {}", ended.err());
-    eventually(Duration::from_secs(30), "pg_dump is gone", || {
-        let sessions = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'pg_dump'";
-        project.sql(sessions) == "0"
-    });
-    let again = project.start(&service);
-    eventually(Duration::from_secs(60), "the run is made", || state()["last"]["exit_code"] == 0);
+    assert_eq!(after["after"], LONG_AGO, "the run is made anew: {after}");
+    assert_eq!(due.backups(), 0, "no file stays: {}", ended.err());
+    due.wait_without_pg_dump();
+    let again = due.start();
+    eventually(Duration::from_secs(60), "the run is made", || due.state()["last"]["exit_code"] == 0);
     again.signal(Signal::TERM);
     again.finish().code(143);
+    assert_eq!(due.backups(), 2, "a backup and its manifest");
+}
+
+#[test]
+fn a_killed_run_does_not_end_the_service_and_a_killed_service_ends_its_run() {
+    let due = DueSchedule::new("killed");
+    let held = due.hold();
+    let mut service = due.start();
+    due.wait_for_pg_dump();
+    let run = children(service.id())[0];
+    kill_process(Pid::from_raw(run).unwrap(), Signal::KILL).unwrap();
+    eventually(Duration::from_secs(30), "the service tells that its run was killed", || {
+        due.state()["last"]["error"] == "the run was killed by signal 9"
+    });
+    assert!(service.runs());
+    service.signal(Signal::TERM);
+    service.finish().code(143);
+    drop(held);
+    due.wait_without_pg_dump();
+
+    let mut known = due.state();
+    known["after"] = LONG_AGO.into();
+    fs::write(due.file().unwrap(), known.to_string()).unwrap();
+    let held = due.hold();
+    let service = due.start();
+    due.wait_for_pg_dump();
+    service.signal(Signal::KILL);
+    service.finish().code(137);
+    eventually(Duration::from_secs(30), "the run has ended by itself", || {
+        due.state()["last"]["exit_code"] == 143
+    });
+    drop(held);
+    due.wait_without_pg_dump();
+}
+
+/// Process ids of the children of a process.
+fn children(pid: u32) -> Vec<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().map(|id| id.parse().unwrap()).collect()
 }

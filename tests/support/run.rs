@@ -106,6 +106,10 @@ impl Running {
         (Self { child, stdout: collect(stdout), stderr }, line)
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory it has had so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         peak_memory(self.child.id()).expect("it runs")

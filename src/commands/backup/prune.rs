@@ -155,6 +155,18 @@ pub(crate) async fn run(args: &BackupPruneArgs, ctx: &CommandContext) -> Result<
     Ok(())
 }
 
+/// Checks that the settings have a rule, where they say that a schedule prunes.
+///
+/// # Errors
+/// Kind `Usage`: there is none.
+pub(super) fn check_rules(settings: &Settings) -> Result<()> {
+    let (keep, has_stores) = (KeepArgs::default(), !settings.backup.stores.is_empty());
+    if settings.backup.schedule.prune && !(has_stores && keep.policy(settings, true).is_ok()) {
+        keep.policy(settings, false)?;
+    }
+    Ok(())
+}
+
 /// Removes the backups of a stack that the rules of its settings do not keep, also in the stores that have rules, and
 /// returns their number. Nobody is asked: `backup.schedule.prune` is written by whoever owns the settings. `None`: the
 /// stack is protected.

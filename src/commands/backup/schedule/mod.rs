@@ -40,7 +40,23 @@ enum ScheduleVerb {
 pub(crate) async fn run(args: &BackupScheduleArgs, ctx: &CommandContext) -> Result<()> {
     match &args.verb {
         None => print::run(&args.print, ctx),
+        Some(ScheduleVerb::Run(args)) if ctx.global.dry_run => dry_run(args, ctx),
         Some(ScheduleVerb::Run(args)) if args.once => once::run(args, ctx).await,
         Some(ScheduleVerb::Run(args)) => service::run(args, ctx).await,
     }
+}
+
+/// Shows what would be done, and when.
+fn dry_run(args: &ScheduleRunArgs, ctx: &CommandContext) -> Result<()> {
+    let about = args.options.selection(&ctx.settings).shown();
+    let plan = if args.once {
+        format!("would back up {about} now")
+    } else {
+        let times = args.options.times(&ctx.settings, ctx)?;
+        let next = times.next_run(ctx.now()).map(|next| options::shown(next, &times));
+        format!("would back up {about}, next at {}", next.unwrap_or_default())
+    };
+    ctx.ui.say(&plan);
+    ctx.show_dry_run(&plan);
+    Ok(())
 }

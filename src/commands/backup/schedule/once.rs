@@ -35,6 +35,9 @@ pub(super) async fn run(args: &ScheduleRunArgs, ctx: &CommandContext) -> Result<
         ctx.end_with_supervisor();
     }
     let times = args.options.times(&ctx.settings, ctx)?;
+    if !ctx.settings.target.names_several() {
+        prune::check_rules(&ctx.settings)?;
+    }
     let file = args.options.file(&ctx.settings);
     let _lock = lock(ctx, &file).await?;
     let selection = args.options.selection(&ctx.settings);

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::options::{ScheduleRunArgs, shown};
 use crate::app::supervisor::{ChildEnd, Supervisor};
+use crate::commands::backup::prune;
 use crate::commands::shared::context::CommandContext;
 use crate::error::{self, Result};
 use crate::random::nonce;
@@ -23,6 +24,9 @@ pub(super) async fn run(args: &ScheduleRunArgs, ctx: &CommandContext) -> Result<
     // The limit is that of each run.
     ctx.limit_for_each();
     let times = args.options.times(&ctx.settings, ctx)?;
+    if !ctx.settings.target.names_several() {
+        prune::check_rules(&ctx.settings)?;
+    }
     let file = args.options.file(&ctx.settings);
     let mut supervisor = ctx.supervisor()?;
     begin(args, ctx, &file, &times)?;
