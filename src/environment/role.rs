@@ -174,17 +174,17 @@ fn backend(container: &ContainerInfo, service: &str) -> Option<RoleEvidence> {
     if service.eq_ignore_ascii_case("backend") {
         return Some(RoleEvidence::new(Role::Backend, Confidence::Plain, "its name is `backend`"));
     }
-    let argument = service.split(['-', '_']).find(|argument| {
-        ["backend", "api", "app", "web", "server"].iter().any(|known| argument.eq_ignore_ascii_case(known))
+    let part = service.split(['-', '_']).find(|part| {
+        ["backend", "api", "app", "web", "server"].iter().any(|known| part.eq_ignore_ascii_case(known))
     })?;
     // An exporter called postgres-server or a job called app-db-backup is no backend.
     if supports_database(container) {
         return None;
     }
-    let text = if argument.len() == service.len() {
+    let text = if part.len() == service.len() {
         format!("its name is `{shown}`")
     } else {
-        format!("its name `{shown}` has `{}` in it", escape(argument))
+        format!("its name `{shown}` has `{}` in it", escape(part))
     };
     Some(RoleEvidence::new(Role::Backend, Confidence::Likely, text))
 }

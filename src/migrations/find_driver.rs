@@ -66,15 +66,15 @@ impl DriverSearch<'_> {
         let engine = self.sql.container.engine();
         let backend =
             backend.map(|target| BackendSearch::new(settings, engine, &target, &self.sql.operation.cancel));
-        let (cli, ground) = match &backend {
+        let (cli, tool_files) = match &backend {
             Some(backend) => backend.look(&wanted).await?,
             None => (None, None),
         };
         let name = backend.as_ref().map(|backend| backend.container.name.as_str());
-        let ground = ground.unwrap_or_default();
+        let tool_files = tool_files.unwrap_or_default();
         evidence.backend = name;
         evidence.cli_in = cli.as_ref().and(name);
-        evidence.tools = &ground.found;
+        evidence.tools = &tool_files.found;
         let projects = projects(settings, target);
         // Where nothing says a directory, the one that holds migrations is meant.
         let here = projects
@@ -105,7 +105,7 @@ impl DriverSearch<'_> {
                 Driver::Sql(Box::new(side(layout, folder)))
             }
             (DriverChoice::Command(pick), Some(backend), _) => {
-                let tool = ResolvedTool::new(pick, &commands(settings), &ground)?;
+                let tool = ResolvedTool::new(pick, &commands(settings), &tool_files)?;
                 let sql = side(Layout::Flat, PathBuf::new());
                 let backend = backend.container.clone();
                 Driver::Command(Box::new(CommandDriver { sql, backend, tool }))
@@ -155,16 +155,16 @@ impl<'a> BackendSearch<'a> {
             ..DriverInputs::default()
         };
         let wanted = evidence.wanted().to_owned();
-        let (cli, ground) = self.look(&wanted).await?;
-        let ground = ground.unwrap_or_default();
+        let (cli, tool_files) = self.look(&wanted).await?;
+        let tool_files = tool_files.unwrap_or_default();
         evidence.cli_in = cli.as_ref().map(|_| self.container.name.as_str());
-        evidence.tools = &ground.found;
-        if wanted != "command" && ground.found.is_empty() {
+        evidence.tools = &tool_files.found;
+        if wanted != "command" && tool_files.found.is_empty() {
             return Ok(cli.map(SchemaToolKind::Prisma));
         }
         Ok(match (choose(&evidence)?, cli) {
             (DriverChoice::Command(pick), _) => {
-                let tool = ResolvedTool::new(pick, &commands(self.settings), &ground)?;
+                let tool = ResolvedTool::new(pick, &commands(self.settings), &tool_files)?;
                 Some(SchemaToolKind::Command(Box::new(tool)))
             }
             (_, cli) => cli.map(SchemaToolKind::Prisma),
@@ -180,15 +180,16 @@ impl<'a> BackendSearch<'a> {
         let prisma = async { if wanted == "command" { Ok(None) } else { self.find_cli().await } };
         let others = async { if wanted == "prisma" { Ok(None) } else { self.find_tools(wanted).await } };
         // Side by side: two execs, the time of one.
-        let (cli, ground) = tokio::join!(prisma, others);
-        Ok((cli?, ground?))
+        let (cli, tool_files) = tokio::join!(prisma, others);
+        Ok((cli?, tool_files?))
     }
 
     async fn find_tools(&self, wanted: &str) -> Result<Option<tools::ToolFiles>> {
         let named = wanted == "command";
         let dir = self.settings.migrations.dir.as_deref().filter(|_| named);
-        let ground = self.cancel.run_until_cancelled(tools::ToolFiles::look(&self.container, dir)).await??;
-        if ground.is_none() && named {
+        let tool_files =
+            self.cancel.run_until_cancelled(tools::ToolFiles::look(&self.container, dir)).await??;
+        if tool_files.is_none() && named {
             let container = &self.container.name;
             let what = dir.map_or_else(
                 || format!("container {container} has no shell to look for a tool with"),
@@ -197,7 +198,7 @@ impl<'a> BackendSearch<'a> {
             return Err(error::usage(what)
                 .hint("name the directory in the container in which the tool runs: `[migrations] dir`"));
         }
-        Ok(ground)
+        Ok(tool_files)
     }
 
     /// Finds the Prisma CLI. An ambiguity counts only where Prisma is asked for by name.

@@ -124,8 +124,8 @@ impl Demuxer {
     }
 
     fn take_daemon_error(&mut self, payload: &[u8]) -> Result<(), ProtocolError> {
-        let private_dir = LARGEST_ERROR.saturating_sub(self.daemon_error.len());
-        self.daemon_error.extend_from_slice(&payload[..payload.len().min(private_dir)]);
+        let remaining = LARGEST_ERROR.saturating_sub(self.daemon_error.len());
+        self.daemon_error.extend_from_slice(&payload[..payload.len().min(remaining)]);
         if self.payload_left > 0 {
             return Ok(());
         }

@@ -76,9 +76,9 @@ impl Container {
         };
         let read = async {
             let mut sink = |which, bytes: &[u8]| {
-                let kept = if which == Output::Stdout { &mut stdout } else { &mut stderr };
-                let private_dir = CAPTURE_LIMIT.saturating_sub(kept.len());
-                kept.extend_from_slice(&bytes[..bytes.len().min(private_dir)]);
+                let captured = if which == Output::Stdout { &mut stdout } else { &mut stderr };
+                let remaining = CAPTURE_LIMIT.saturating_sub(captured.len());
+                captured.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
             };
             while output.read(&mut sink).await? {}
             Ok::<_, Error>(())

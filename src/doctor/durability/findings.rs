@@ -97,9 +97,9 @@ impl Judge<'_> {
         let flags = &self.place.flags;
         finding
             .next(format!(
-                "make a backup first, a new container begins with an empty database: `envctl backup {flags}`"
+                "make a backup first, because a new container begins with an empty database: `envctl backup {flags}`"
             ))
-            .next(format!("write {}: {lines}", self.in_compose()))
+            .next(format!("add {}: {lines}", self.in_compose()))
             .next(format!("create the container anew: `docker compose up -d {}`", shell_word(self.service())))
             .next(format!("load the backup: `envctl restore latest {flags}`"))
     }
@@ -225,9 +225,9 @@ impl Judge<'_> {
                 shown(mount)
             ),
         )
-        .next(format!("look into it before anything is removed, with a server of its own: `{see}`"))
+        .next(format!("see what is in it before you remove it; this starts a server on it: `{see}`"))
         .next(format!(
-            "remove its line {} when nobody needs it: `- {}:{}`",
+            "remove its line {} once nobody needs the data: `- {}:{}`",
             self.in_compose(),
             if mount.kind == MountKind::Volume { self.volume_key(source) } else { source.clone() },
             mount.destination
@@ -263,7 +263,7 @@ impl Judge<'_> {
                 self.in_compose()
             ))
             .next(format!(
-                "remove the line where only people need it; they have: `envctl forward {} {container_port} {}`",
+                "remove the line where only people connect, and give them: `envctl forward {} {container_port} {}`",
                 shell_word(self.service()),
                 self.place.flags
             ))
@@ -334,11 +334,14 @@ impl Judge<'_> {
         let name = shell_word(&self.container.name);
         let edit = format!("sed -i '{line}s/trust/scram-sha-256/' {}", shell_word(file));
         let finding = finding
-            .next(format!("give the roles passwords, and change the rule: `docker exec {name} {edit}`"))
-            .next(format!("load it: `envctl psql {} -c 'select pg_reload_conf()'`", self.place.flags));
+            .next(format!("give the roles passwords, then change the rule: `docker exec {name} {edit}`"))
+            .next(format!(
+                "load the changed rule: `envctl psql {} -c 'select pg_reload_conf()'`",
+                self.place.flags
+            ));
         Some(match self.container.env("POSTGRES_HOST_AUTH_METHOD") {
             Some("trust") => finding.next(format!(
-                "remove this {}, or the next first start does it again: `environment: {{POSTGRES_HOST_AUTH_METHOD: trust}}`",
+                "remove this {}, or a new, empty database gets the rule again: `environment: {{POSTGRES_HOST_AUTH_METHOD: trust}}`",
                 self.in_compose()
             )),
             _ => finding,
@@ -413,7 +416,7 @@ impl Judge<'_> {
                 ),
             )
             .next(format!("write {}: `image: {repository}:{major}{kind}`", self.in_compose()))
-            .next(format!("name this very image, if its C library is to stay, too: `image: {digest}`")),
+            .next(format!("write `image: {digest}` to keep its C library too")),
         )
     }
 
@@ -461,7 +464,7 @@ impl Judge<'_> {
                 "data checksums are off: what the disk damages is read, and backed up, without an error",
             )
             .next(format!("make a backup first: `envctl backup {}`", self.place.flags))
-            .next(format!("set them while the server is stopped, which reads all data once: `{enable}`"))
+            .next(format!("enable checksums while the server is stopped; this reads all data once: `{enable}`"))
             .next(format!(
                 "write {}, for clusters to come: `environment: {{POSTGRES_INITDB_ARGS: \"--data-checksums\"}}`",
                 self.in_compose()

@@ -99,13 +99,13 @@ impl ResolvedTool {
     ///
     /// # Errors
     /// Kind `Usage`: a file that its command lines need is not there; an own tool without `apply`.
-    pub(crate) fn new(pick: ToolChoice, commands: &Commands, ground: &ToolFiles) -> Result<Self> {
-        let file = ground.found.iter().find(|found| found.preset.name == pick.keyword());
+    pub(crate) fn new(pick: ToolChoice, commands: &Commands, tool_files: &ToolFiles) -> Result<Self> {
+        let file = tool_files.found.iter().find(|found| found.preset.name == pick.keyword());
         let row = match pick {
             ToolChoice::Preset(preset) => Some(preset),
             ToolChoice::Own => None,
         };
-        let place = Placeholders { row, file, dir: &ground.dir };
+        let place = Placeholders { row, file, dir: &tool_files.dir };
         let line = |own: &Option<Vec<String>>, known: Option<&[&str]>| -> Result<Option<Vec<String>>> {
             let known = || known.map(|argv| argv.iter().map(|argument| (*argument).to_owned()).collect());
             own.clone().or_else(known).map(|argv| place.fill(argv)).transpose()
@@ -129,7 +129,7 @@ impl ResolvedTool {
         };
         Ok(Self {
             name: pick.keyword(),
-            dir: ground.dir.clone(),
+            dir: tool_files.dir.clone(),
             status: line(&commands.status, row.and_then(|row| row.status))?,
             apply,
             create: line(&commands.create, row.and_then(|row| row.create))?,

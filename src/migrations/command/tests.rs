@@ -9,7 +9,7 @@ use super::*;
 use crate::migrations::command::detect::{LOOK, questions};
 use crate::migrations::command::parse_status::read;
 
-fn ground(file: &str, name: &str) -> ToolFiles {
+fn tool_files(file: &str, name: &str) -> ToolFiles {
     let preset = Preset::named(name).unwrap();
     ToolFiles { dir: "/app".to_owned(), found: vec![Found { preset, file: file.to_owned() }] }
 }
@@ -63,7 +63,7 @@ fn the_ten_tools_of_the_manual_are_there_and_every_row_is_whole() {
 fn each_row_becomes_command_lines_without_placeholders() {
     let name: MigrationName = "add_user".parse().unwrap();
     for row in PRESETS {
-        let at = ground("sub/the file.x", row.name);
+        let at = tool_files("sub/the file.x", row.name);
         let tool = ResolvedTool::new(ToolChoice::Preset(row), &Commands::default(), &at).unwrap();
         let mut lines = vec![tool.apply.clone()];
         lines.extend([&tool.status, &tool.reset, &tool.seed].into_iter().flatten().cloned());
@@ -74,8 +74,8 @@ fn each_row_becomes_command_lines_without_placeholders() {
         assert_eq!(tool.creating(&name, false).is_ok(), row.create.is_some());
     }
     let typeorm = ToolChoice::Preset(Preset::named("typeorm").unwrap());
-    let tool =
-        ResolvedTool::new(typeorm, &Commands::default(), &ground("src/data source.js", "typeorm")).unwrap();
+    let tool = ResolvedTool::new(typeorm, &Commands::default(), &tool_files("src/data source.js", "typeorm"))
+        .unwrap();
     assert_eq!(tool.apply.last().unwrap(), "src/data source.js", "one word stays one word");
     assert!(tool.creating(&name, true).unwrap().contains(&"src/migrations/add_user".to_owned()));
     let lost = ResolvedTool::new(typeorm, &Commands::default(), &ToolFiles::default()).unwrap_err();
@@ -229,9 +229,9 @@ fn each_tool_is_recognised_by_each_of_its_files_and_by_no_other_tools() {
     for preset in PRESETS {
         for sign in preset.signs {
             let name = sign.file.replace('*', "00001_a b");
-            let ground = looked(&[(&name, &format!("x\n{}\n", sign.holds))], "").unwrap();
+            let tool_files = looked(&[(&name, &format!("x\n{}\n", sign.holds))], "").unwrap();
             let found: Vec<(&str, &str)> =
-                ground.found.iter().map(|one| (one.preset.name, one.file.as_str())).collect();
+                tool_files.found.iter().map(|one| (one.preset.name, one.file.as_str())).collect();
             assert_eq!(found, [(preset.name, name.as_str())]);
             if !sign.holds.is_empty() {
                 assert!(looked(&[(&name, "x")], "").unwrap().found.is_empty(), "{name}");
@@ -243,9 +243,13 @@ fn each_tool_is_recognised_by_each_of_its_files_and_by_no_other_tools() {
 #[test]
 fn the_directory_is_the_one_that_is_named_and_two_tools_are_two() {
     let files = [("api/manage.py", "import django"), ("api/alembic.ini", ""), ("artisan", "")];
-    let ground = looked(&files, "api").unwrap();
-    assert!(Path::new(&ground.dir).is_absolute() && ground.dir.ends_with("/api"), "{}", ground.dir);
-    let names: Vec<&str> = ground.found.iter().map(|one| one.preset.name).collect();
+    let tool_files = looked(&files, "api").unwrap();
+    assert!(
+        Path::new(&tool_files.dir).is_absolute() && tool_files.dir.ends_with("/api"),
+        "{}",
+        tool_files.dir
+    );
+    let names: Vec<&str> = tool_files.found.iter().map(|one| one.preset.name).collect();
     assert_eq!(names, ["django", "alembic"]);
     assert!(looked(&files, "nowhere").is_none());
     assert!(looked(&[], "").unwrap().found.is_empty());

@@ -18,13 +18,13 @@ use crate::error::{self, Error, Result};
 pub(crate) async fn fetch(container: &Container, from: &str, to: &Path) -> Result<()> {
     let spec = ExecSpec::new(["tar", "-C", from, "-cf", "-", "."]);
     let got = container.capture(&spec, None).await?;
-    let arguments = got.complaint();
-    if got.exit_code != 0 && arguments.contains("No such file or directory") && !arguments.contains("exec") {
+    let complaint = got.complaint();
+    if got.exit_code != 0 && complaint.contains("No such file or directory") && !complaint.contains("exec") {
         return Ok(());
     }
     if got.exit_code != 0 {
         return Err(error::tool(format!(
-            "{from} cannot be read in container {}: {arguments}",
+            "{from} cannot be read in container {}: {complaint}",
             container.name
         ))
         .note("the image needs `tar`")

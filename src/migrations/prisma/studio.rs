@@ -124,7 +124,8 @@ pub(crate) struct Studio {
     // Its end ends Studio.
     input: ExecInput,
     place: StudioPlace,
-    arguments: Vec<u8>,
+    /// Last bytes of what Studio printed.
+    printed: Vec<u8>,
 }
 
 /// Place where Studio runs.
@@ -146,16 +147,16 @@ impl Studio {
         port: u16,
         url: &Secret,
     ) -> Result<Self> {
-        let argument = nonce();
-        let dir = format!("/tmp/envctl-studio-{}", &argument[..8]);
+        let mark = nonce();
+        let dir = format!("/tmp/envctl-studio-{}", &mark[..8]);
         let mut argv: Vec<String> = ["sh", "-c", RUN, "sh", &dir, CONFIG].map(str::to_owned).into();
         argv.extend(cli.argv(port, &dir));
         let spec = ExecSpec::new(argv)
-            .env(TAG, argument.clone())
+            .env(TAG, mark.clone())
             .env("ENVCTL_STUDIO_URL", url.expose())
             .env("DATABASE_URL", url.expose());
         let exec = container.exec(&quiet(spec).with_stdin()).await?;
-        Ok(Self::started(container.clone(), exec, StudioPlace::Backend(argument)))
+        Ok(Self::started(container.clone(), exec, StudioPlace::Backend(mark)))
     }
 
     /// Starts it in a worker from `image`, beside the database.
@@ -194,7 +195,7 @@ impl Studio {
     }
 
     fn started(container: Container, Exec { output, input, .. }: Exec, place: StudioPlace) -> Self {
-        Self { container, output, input, place, arguments: Vec::new() }
+        Self { container, output, input, place, printed: Vec::new() }
     }
 
     /// The container it runs in.
@@ -205,18 +206,18 @@ impl Studio {
     /// Resolves when Studio has ended by itself, with why. Keeps its output flowing meanwhile.
     pub(crate) async fn ended(&mut self) -> Error {
         loop {
-            let arguments = &mut self.arguments;
+            let printed = &mut self.printed;
             let mut sink = |_: Output, bytes: &[u8]| {
-                arguments.extend_from_slice(bytes);
-                let surplus = arguments.len().saturating_sub(16 << 10);
-                arguments.drain(..surplus);
+                printed.extend_from_slice(bytes);
+                let surplus = printed.len().saturating_sub(16 << 10);
+                printed.drain(..surplus);
             };
             match self.output.read(&mut sink).await {
                 Ok(true) => {}
                 Ok(false) | Err(_) => break,
             }
         }
-        let text = String::from_utf8_lossy(&self.arguments);
+        let text = String::from_utf8_lossy(&self.printed);
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let last = lines[lines.len().saturating_sub(4)..].join("; ");
         error::tool(format!("Studio in {} has ended: {last}", self.container.name))
@@ -234,7 +235,7 @@ impl Studio {
                 worker.end().await;
                 Ok(())
             }
-            StudioPlace::Backend(argument) => end_marked(&container, None, &argument).await,
+            StudioPlace::Backend(mark) => end_marked(&container, None, &mark).await,
         }
     }
 }
@@ -246,13 +247,11 @@ fn quiet(spec: ExecSpec) -> ExecSpec {
 
 fn no_worker(unfit: Unfit, image: &str) -> Error {
     match unfit {
-        Unfit::Refused(arguments)
-            if arguments.contains("No such image") || arguments.contains("no such image") =>
-        {
+        Unfit::Refused(reason) if reason.contains("No such image") || reason.contains("no such image") => {
             error::tool(format!("the image {image} is not on the daemon's machine"))
                 .hint(format!("get it: `docker pull {image}`; or name another: `[migrations] studio_image`"))
         }
-        Unfit::NoTool(arguments) => error::tool(format!("the image {image} has no shell: {arguments}"))
+        Unfit::NoTool(reason) => error::tool(format!("the image {image} has no shell: {reason}"))
             .hint("use an image with a shell, Node and Prisma 7 or later, which Studio needs"),
         other => error::tool(format!("Studio cannot run beside the database: {other}"))
             .hint("put Prisma 7 or later into the backend's image; then Studio runs there"),

@@ -103,14 +103,14 @@ impl StagingLoad<'_> {
             .hint("add `--trust` if you know where the file comes from"));
         }
         self.install_aids().await?;
-        let (attempt, ground) = self.attempts(admin, loaders).await?;
+        let (attempt, target) = self.attempts(admin, loaders).await?;
         if self.live.is_none() {
             self.remove_aids().await?;
         }
         let filled = match attempt {
             Attempt::Known(filled) => *filled,
             Attempt::Counted(summary, notes, deferred) => {
-                self.filled(&summary, notes, ground, deferred).await?
+                self.filled(&summary, notes, target, deferred).await?
             }
         };
         if let Some(live) = self.live {
@@ -126,43 +126,43 @@ impl StagingLoad<'_> {
     async fn attempts(&self, admin: &mut Session, loaders: &LoadRunner<'_>) -> Result<(Attempt, LoadTarget)> {
         let Self { plan, .. } = self;
         let Operation { cancel, .. } = &plan.operation;
-        let mut ground = self.prepare(admin).await?;
+        let mut target = self.prepare(admin).await?;
         match &plan.shared {
             Some(ParallelPlan::Plain(shared)) => {
-                let loading = parallel::load(loaders, &ground.access, shared);
+                let loading = parallel::load(loaders, &target.access, shared);
                 match cancel.run_until_cancelled(loading).await? {
                     Ok(()) => {
                         let (rows, tables, bytes) = shared.holds();
                         let filled = LoadTotals { rows, tables, bytes, notes: Vec::new(), unfinished: None };
-                        return Ok((Attempt::Known(Box::new(filled)), ground));
+                        return Ok((Attempt::Known(Box::new(filled)), target));
                     }
-                    Err(failure) => self.once_more(admin, failure, shared.jobs(), &mut ground).await?,
+                    Err(failure) => self.once_more(admin, failure, shared.jobs(), &mut target).await?,
                 }
             }
             Some(ParallelPlan::Archive(spread)) => {
                 let counted =
                     |(notes, deferred)| Attempt::Counted(Box::new(spread.summary().clone()), notes, deferred);
-                match self.by_pg_restore(loaders, spread, spread.jobs(), &ground).await {
-                    Ok(Some(loaded)) => return Ok((counted(loaded), ground)),
+                match self.by_pg_restore(loaders, spread, spread.jobs(), &target).await {
+                    Ok(Some(loaded)) => return Ok((counted(loaded), target)),
                     // It may have had one connection and not the next.
-                    Ok(None) => self.empty(admin, &mut ground).await?,
+                    Ok(None) => self.empty(admin, &mut target).await?,
                     Err(failure) if spread.jobs() == 1 => {
-                        return Err(self.explained(failure, &ground.access).await);
+                        return Err(self.explained(failure, &target.access).await);
                     }
                     Err(failure) => {
-                        self.once_more(admin, failure, usize::from(spread.jobs()), &mut ground).await?;
-                        match self.by_pg_restore(loaders, spread, 1, &ground).await {
-                            Ok(Some(loaded)) => return Ok((counted(loaded), ground)),
-                            Ok(None) => self.empty(admin, &mut ground).await?,
-                            Err(failure) => return Err(self.explained(failure, &ground.access).await),
+                        self.once_more(admin, failure, usize::from(spread.jobs()), &mut target).await?;
+                        match self.by_pg_restore(loaders, spread, 1, &target).await {
+                            Ok(Some(loaded)) => return Ok((counted(loaded), target)),
+                            Ok(None) => self.empty(admin, &mut target).await?,
+                            Err(failure) => return Err(self.explained(failure, &target.access).await),
                         }
                     }
                 }
             }
             None => {}
         }
-        let attempt = self.by_one(admin, loaders, &ground).await?;
-        Ok((attempt, ground))
+        let attempt = self.by_one(admin, loaders, &target).await?;
+        Ok((attempt, target))
     }
 
     /// Makes the database ready for those who load.
@@ -198,10 +198,10 @@ impl StagingLoad<'_> {
         admin: &mut Session,
         failure: LoadFailure,
         sessions: usize,
-        ground: &mut LoadTarget,
+        target: &mut LoadTarget,
     ) -> Result<()> {
         let Some(complaint) = failure.complaint.clone() else { return Err(failure.error) };
-        let cause = self.cause(&complaint, &ground.access).await;
+        let cause = self.cause(&complaint, &target.access).await;
         if matches!(cause, Some(FailureCause::SearchPath { .. })) {
             return Err(self.told(failure.error, &complaint, cause));
         }
@@ -209,7 +209,7 @@ impl StagingLoad<'_> {
             "the load with {sessions} sessions failed; one session loads the dump again, in its own order: {}",
             complaint.first()
         )));
-        self.empty(admin, ground).await
+        self.empty(admin, target).await
     }
 
     async fn by_pg_restore(
@@ -217,9 +217,9 @@ impl StagingLoad<'_> {
         loaders: &LoadRunner<'_>,
         spread: &ParallelArchive,
         jobs: u8,
-        ground: &LoadTarget,
+        target: &LoadTarget,
     ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
-        spread.load(loaders, &ground.access, &ground.rules, jobs).await
+        spread.load(loaders, &target.access, &target.rules, jobs).await
     }
 
     /// The failure with its cause, where the staging database tells one.
@@ -294,7 +294,7 @@ impl StagingLoad<'_> {
         &self,
         admin: &mut Session,
         loaders: &LoadRunner<'_>,
-        ground: &LoadTarget,
+        target: &LoadTarget,
     ) -> Result<Attempt> {
         let plan = self.plan;
         let request = LoadRequest {
@@ -303,8 +303,8 @@ impl StagingLoad<'_> {
             command: plan.command.clone(),
             authenticity: plan.authenticity.clone(),
             trust: plan.trust,
-            doubtful: plan.is_foreign() && !ground.rules.restricted,
-            rules: ground.rules.clone(),
+            doubtful: plan.is_foreign() && !target.rules.restricted,
+            rules: target.rules.clone(),
             sha256: plan.sha256,
             expected: plan.bytes,
             threads: plan.threads,
@@ -312,11 +312,11 @@ impl StagingLoad<'_> {
             loading: loaders.loading(),
             one_transaction: plan.findings.in_place,
         };
-        let loading = load(self.container, &ground.access, loaders, &request, &plan.operation.progress);
+        let loading = load(self.container, &target.access, loaders, &request, &plan.operation.progress);
         let LoadedDump { summary, mut notes, left_out } =
             match self.plan.operation.cancel.run_until_cancelled(loading).await? {
                 Ok(loaded) => loaded,
-                Err(failure) => return Err(self.explained(failure, &ground.access).await),
+                Err(failure) => return Err(self.explained(failure, &target.access).await),
             };
         if plan.rows.is_some_and(|rows| rows != summary.rows()) {
             return Err(error::integrity(format!(
@@ -341,7 +341,7 @@ impl StagingLoad<'_> {
         &self,
         summary: &Summary,
         notes: Vec<String>,
-        ground: LoadTarget,
+        target: LoadTarget,
         deferred: Vec<String>,
     ) -> Result<LoadTotals> {
         let (rows, tables) = if row_counts::is_uncounted(summary) {
@@ -354,14 +354,14 @@ impl StagingLoad<'_> {
                     self.plan
                         .operation
                         .cancel
-                        .run_until_cancelled(self.counted(summary, &ground.access))
+                        .run_until_cancelled(self.counted(summary, &target.access))
                         .await??
                 }
             }
         } else {
             (summary.rows(), summary.copies.len())
         };
-        let unfinished = ground.apart.map(|prepared| UnfinishedRole { prepared, deferred });
+        let unfinished = target.apart.map(|prepared| UnfinishedRole { prepared, deferred });
         Ok(LoadTotals { rows, tables, bytes: summary.bytes, notes, unfinished })
     }
 
@@ -377,12 +377,12 @@ impl StagingLoad<'_> {
     }
 
     /// Recreates the staging database and prepares it again for a load.
-    async fn empty(&self, admin: &mut Session, ground: &mut LoadTarget) -> Result<()> {
+    async fn empty(&self, admin: &mut Session, target: &mut LoadTarget) -> Result<()> {
         let emptying =
             staging::again(admin, self.staging, self.loader, self.properties, &self.plan.operation.id);
         self.plan.operation.cancel.run_until_cancelled(emptying).await??;
         self.install_aids().await?;
-        *ground = self.prepare(admin).await?;
+        *target = self.prepare(admin).await?;
         Ok(())
     }
 }
