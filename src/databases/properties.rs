@@ -76,14 +76,9 @@ impl Properties {
         if template == "t" {
             statements.push("ALTER DATABASE %DB% IS_TEMPLATE true".to_owned());
         }
-        let written = session.query(&written_by_server(&name)).await?;
+        let written = session.column(&written_by_server(&name)).await?;
         let placeholder = ident(&placeholder());
-        statements.extend(
-            written
-                .into_iter()
-                .filter_map(|row| row.into_iter().next())
-                .map(|s| s.replace(&placeholder, "%DB%")),
-        );
+        statements.extend(written.into_iter().map(|s| s.replace(&placeholder, "%DB%")));
         Ok(Some(Self {
             owner,
             encoding,

@@ -106,8 +106,8 @@ async fn drop_database(session: &mut Session, name: &str) -> std::result::Result
 /// ours.
 pub(crate) async fn sweep(session: &mut Session) -> Result<Vec<String>> {
     let alive = operation::is_session_of("pg_catalog.substr(d.datname::text, 12, 8)");
-    let rows = session
-        .query(&format!(
+    let names = session
+        .column(&format!(
             "select d.datname from pg_catalog.pg_database d \
              cross join lateral (select pg_catalog.shobj_description(d.oid, 'pg_database')) n (note) \
              where d.datname ~ '^envctl_new_[0-9a-f]{{8}}_' \
@@ -120,7 +120,7 @@ pub(crate) async fn sweep(session: &mut Session) -> Result<Vec<String>> {
         ))
         .await?;
     let mut swept = Vec::new();
-    for name in rows.into_iter().filter_map(|row| row.into_iter().next()) {
+    for name in names {
         if drop_database(session, &name).await.is_ok() {
             swept.push(name);
         }

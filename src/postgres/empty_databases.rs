@@ -37,8 +37,8 @@ pub(crate) async fn is_empty(session: &mut Session) -> Result<bool, Refusal> {
 /// # Errors
 /// The server cannot be asked which there are.
 pub(crate) async fn others_with_content(session: &mut Session) -> Result<Vec<String>> {
-    let rows = session
-        .query(&format!(
+    let names = session
+        .column(&format!(
             "select datname from pg_catalog.pg_database \
              where datallowconn and not datistemplate and datname <> pg_catalog.current_database() \
                and datname not like 'envctl\\_%' and pg_catalog.has_database_privilege(oid, 'connect') \
@@ -46,7 +46,7 @@ pub(crate) async fn others_with_content(session: &mut Session) -> Result<Vec<Str
         ))
         .await?;
     let mut found = Vec::new();
-    for name in rows.into_iter().filter_map(|row| row.into_iter().next()) {
+    for name in names {
         let there = session.access().to(&name);
         let opening = Session::open(session.container(), &there, "envctl");
         let Ok(mut other) = Box::pin(opening).await else { continue };

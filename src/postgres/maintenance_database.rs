@@ -66,9 +66,9 @@ async fn others(container: &Container, access: &Access, live: Option<&str>) -> V
     let Ok(mut session) = Session::open(container, &access.to(live), "envctl").await else {
         return Vec::new();
     };
-    let names = session.query(CONNECTABLE).await.unwrap_or_default();
+    let names = session.column(CONNECTABLE).await.unwrap_or_default();
     session.close().await;
-    names.into_iter().filter_map(|row| row.into_iter().next()).collect()
+    names
 }
 
 fn nowhere(

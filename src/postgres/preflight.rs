@@ -447,8 +447,7 @@ async fn unknown_settings(session: &mut Session, names: &[String]) -> Result<Vec
                         else pg_catalog.current_setting(n.name, true) is not null end order by 1",
         values.join(", ")
     );
-    let rows = session.query(&sql).await?;
-    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
+    Ok(session.column(&sql).await?)
 }
 
 async fn missing(session: &mut Session, names: &[String], known: &str) -> Result<Vec<String>> {
@@ -462,8 +461,7 @@ async fn missing(session: &mut Session, names: &[String], known: &str) -> Result
         "select n.name from (values {}) n(name) where n.name not in ({known}) and n.name <> '' order by 1",
         values.join(", ")
     );
-    let rows = session.query(&sql).await?;
-    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
+    Ok(session.column(&sql).await?)
 }
 
 /// Checks with `df` that the server's disk can hold a second copy. Succeeds where `df` does not answer.

@@ -23,9 +23,9 @@ impl SearchPath {
     /// Reads the schemas that are there and on the path of the role in this database.
     pub(crate) async fn of_role(session: &mut Session) -> Result<Self, Refusal> {
         session.query("reset search_path").await?;
-        let rows = session.query("select pg_catalog.unnest(pg_catalog.current_schemas(false))").await;
+        let schemas = session.column("select pg_catalog.unnest(pg_catalog.current_schemas(false))").await;
         session.query(SET_OWN_PATH).await?;
-        Ok(Self::of(rows?.into_iter().filter_map(|row| row.into_iter().next())))
+        Ok(Self::of(schemas?))
     }
 
     /// The schema in which a name without one is created: the first of the path, else `public`.

@@ -176,10 +176,9 @@ impl Session {
             let Ok(mut session) = Self::try_open(container, &access.to(name), "envctl").await else {
                 continue;
             };
-            let names = session.query(crate::postgres::session::CONNECTABLE).await.unwrap_or_default();
+            let names = session.column(crate::postgres::session::CONNECTABLE).await.unwrap_or_default();
             session.close().await;
-            let names = names.into_iter().filter_map(|row| row.into_iter().next());
-            let names: Vec<String> = names.filter(|name| !name.starts_with("envctl_")).collect();
+            let names: Vec<String> = names.into_iter().filter(|name| !name.starts_with("envctl_")).collect();
             if !names.is_empty() {
                 return error.hint(format!("name another with `-d NAME`; these exist: {}", names.join(", ")));
             }
@@ -250,6 +249,15 @@ impl Session {
     /// The access that worked, with the password if that was what it took.
     pub(crate) fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// Asks one statement and gives the first field of each row.
+    ///
+    /// # Errors
+    /// Errors of [`Self::query`].
+    pub(crate) async fn column(&mut self, sql: &str) -> std::result::Result<Vec<String>, Refusal> {
+        let rows = self.query(sql).await?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
     }
 
     /// Asks one statement (without its semicolon) and gives the rows, every field as text.

@@ -82,7 +82,7 @@ impl DataOnly {
         );
         let database = session.access().database.clone();
         let missing = format!("with {named} select name from named where oid is null order by 1");
-        let missing = column(session, &missing).await?;
+        let missing = session.column(&missing).await?;
         if !missing.is_empty() {
             return Err(error::refused(format!(
                 "{source} holds rows and no tables, and database {database:?} has no {}",
@@ -94,7 +94,7 @@ impl DataOnly {
             "with {named} select name from named join pg_catalog.pg_class c using (oid) \
              where c.relkind not in ('r', 'p') order by 1"
         );
-        let others = column(session, &others).await?;
+        let others = session.column(&others).await?;
         if !others.is_empty() {
             let which = if others.len() == 1 { "which is no table" } else { "which are no tables" };
             return Err(error::refused(format!("{source} has rows for {}, {which}", others.join(", ")))
@@ -136,11 +136,6 @@ const OWN: &str = "c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ 
 fn list(noun: &str, names: &[String]) -> String {
     let plural = if names.len() == 1 { "" } else { "s" };
     format!("{noun}{plural} {}", names.join(", "))
-}
-
-async fn column(session: &mut Session, sql: &str) -> Result<Vec<String>> {
-    let rows = session.query(sql).await?;
-    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -290,7 +285,7 @@ impl<'a> LiveDatabase<'a> {
         let of_sequences = "select distinct n.nspname from pg_catalog.pg_class c \
              join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
              where c.relkind = 'S' and n.nspname !~ '^pg_'";
-        let mut schemas = column(&mut session, of_sequences).await?;
+        let mut schemas = session.column(of_sequences).await?;
         schemas.extend(self.plan.tables.iter().map(|table| table.schema.clone()));
         schemas.sort();
         schemas.dedup();
@@ -309,7 +304,7 @@ impl<'a> LiveDatabase<'a> {
              where c.relkind = 'S' and n.nspname !~ '^pg_'",
             role = literal(&role)
         );
-        for grant in column(&mut session, &sequences).await? {
+        for grant in session.column(&sequences).await? {
             session.query(grant.trim_end_matches("; ")).await?;
         }
         session.close().await;
@@ -338,7 +333,7 @@ impl<'a> LiveDatabase<'a> {
         for chunk in self.plan.tables.chunks(AT_ONCE) {
             let counts: Vec<String> =
                 chunk.iter().map(|table| format!("select count(*) from only {}", table.sql())).collect();
-            for count in column(&mut session, &counts.join(" union all ")).await? {
+            for count in session.column(&counts.join(" union all ")).await? {
                 let count = count.parse::<u64>().unwrap_or(0);
                 rows += count;
                 tables += usize::from(count > 0);

@@ -20,8 +20,7 @@ pub(crate) enum FailureCause {
 /// Looks for the cause; `session` is in the staging database, as the failure has left it.
 pub(crate) async fn find_cause(session: &mut Session, complaint: &Complaint) -> Result<Option<FailureCause>> {
     if let Some(missing) = complaint.missing() {
-        let rows = session.query(&having(&missing)).await?;
-        let schemas: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
+        let schemas = session.column(&having(&missing)).await?;
         return Ok((!schemas.is_empty()).then_some(FailureCause::SearchPath { schemas }));
     }
     let Some((table, constraint)) = complaint.violated_check() else { return Ok(None) };

@@ -145,8 +145,7 @@ pub(crate) async fn all(session: &mut Session, summary: &Summary) -> Result<(u64
                                    where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
                                      and d.objid = c.oid and d.deptype = 'e') \
                 order by 1";
-    let rows = session.query(list).await?;
-    let names: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
+    let names = session.column(list).await?;
     let (mut rows, mut tables) = (0u64, 0usize);
     for names in names.chunks(AT_ONCE) {
         let counts: Vec<String> =

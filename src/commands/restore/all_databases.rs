@@ -71,8 +71,7 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, source: &DumpS
 }
 
 async fn tablespaces(session: &mut Session) -> Result<Vec<String>> {
-    let rows = session.query("select spcname from pg_catalog.pg_tablespace").await?;
-    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
+    Ok(session.column("select spcname from pg_catalog.pg_tablespace").await?)
 }
 
 /// The plan of all databases, while it is made.

@@ -181,9 +181,8 @@ async fn missing_roles_of(
     trust: bool,
 ) -> Result<Roles> {
     let mut session = Session::open(&found.container, &found.access, "envctl restore").await?;
-    let rows = session.query("select rolname from pg_catalog.pg_roles").await?;
+    let existing = session.column("select rolname from pg_catalog.pg_roles").await?;
     session.close().await;
-    let existing: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
     Ok(examined.take_roles(&existing, trust))
 }
 

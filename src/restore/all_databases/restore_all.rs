@@ -94,8 +94,7 @@ pub(crate) struct RestoredAll {
 
 /// Returns which roles of the backup to create on this server.
 pub(crate) async fn missing_roles(session: &mut Session, unpacked: &UnpackedCluster) -> Result<Roles> {
-    let rows = session.query("select rolname from pg_catalog.pg_roles").await?;
-    let existing: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
+    let existing = session.column("select rolname from pg_catalog.pg_roles").await?;
     Ok(unpacked.roles(&existing))
 }
 

@@ -39,6 +39,14 @@ struct Filtered {
     partial: bool,
 }
 
+/// Remainder of a load that came to its end.
+pub(crate) struct LoadRemainder {
+    /// Notes of the comparison with the dump.
+    pub(crate) notes: Vec<String>,
+    /// Statements about owners and privileges that are still to be run.
+    pub(crate) deferred: Vec<String>,
+}
+
 /// An examined archive, and how many sessions load it.
 #[derive(Debug)]
 pub(crate) struct ParallelArchive {
@@ -89,9 +97,8 @@ impl ParallelArchive {
         &self.summary
     }
 
-    /// Loads into `access.database` over `jobs` sessions by these rules and returns the notes of the comparison, and the
-    /// owners and rights that are still to be set; `None` where no worker can serve, with the
-    /// reason told.
+    /// Loads into `access.database` over `jobs` sessions by these rules; `None` where no worker can serve, with the reason
+    /// told.
     ///
     /// # Errors
     /// Errors of a load with one session, see [`crate::restore::load::archive`].
@@ -101,7 +108,7 @@ impl ParallelArchive {
         access: &Access,
         rules: &Rules,
         jobs: u8,
-    ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
+    ) -> Result<Option<LoadRemainder>, LoadFailure> {
         let Operation { cancel, progress, .. } = loaders.operation();
         let aside = |why: &dyn std::fmt::Display| {
             let loads = "one session loads it through the daemon";
@@ -149,9 +156,10 @@ impl ParallelArchive {
         }
         progress.step("counting what was loaded");
         let notes = check(loaders.container(), access, loaders.application(), &self.summary).await?;
-        let Some(stored) = self.stored else { return Ok(Some((notes, deferred))) };
+        let remainder = LoadRemainder { notes, deferred };
+        let Some(stored) = self.stored else { return Ok(Some(remainder)) };
         if hash(&self.path, cancel).await? == stored {
-            Ok(Some((notes, deferred)))
+            Ok(Some(remainder))
         } else {
             Err(changed(&name).into())
         }

@@ -20,7 +20,7 @@ use crate::restore::data_only::LiveDatabase;
 use crate::restore::examine::from_a_file;
 use crate::restore::failure_cause::FailureCause;
 use crate::restore::load::parallel;
-use crate::restore::load::parallel_archive::ParallelArchive;
+use crate::restore::load::parallel_archive::{LoadRemainder, ParallelArchive};
 use crate::restore::load::request::{LoadRequest, LoadedDump};
 use crate::restore::load::sql::load;
 use crate::restore::loading_role::{LoadingRole, PreparedStaging, StagingTarget, UnfinishedRole};
@@ -59,8 +59,8 @@ pub(crate) struct LoadTotals {
 enum Attempt {
     /// Rows, tables and bytes are already known.
     Known(Box<LoadTotals>),
-    /// Summary of the dump, notes of the comparison, and the owners and rights still to be set.
-    Counted(Box<Summary>, Vec<String>, Vec<String>),
+    /// Summary of the dump, and what its load has left.
+    Counted(Box<Summary>, LoadRemainder),
 }
 
 /// The database as it is made ready for those who load.
@@ -109,9 +109,7 @@ impl StagingLoad<'_> {
         }
         let filled = match attempt {
             Attempt::Known(filled) => *filled,
-            Attempt::Counted(summary, notes, deferred) => {
-                self.filled(&summary, notes, target, deferred).await?
-            }
+            Attempt::Counted(summary, remainder) => self.filled(&summary, remainder, target).await?,
         };
         if let Some(live) = self.live {
             self.plan.operation.progress.step("adding indexes and keys");
@@ -140,8 +138,7 @@ impl StagingLoad<'_> {
                 }
             }
             Some(ParallelPlan::Archive(spread)) => {
-                let counted =
-                    |(notes, deferred)| Attempt::Counted(Box::new(spread.summary().clone()), notes, deferred);
+                let counted = |remainder| Attempt::Counted(Box::new(spread.summary().clone()), remainder);
                 match self.by_pg_restore(loaders, spread, spread.jobs(), &target).await {
                     Ok(Some(loaded)) => return Ok((counted(loaded), target)),
                     // It may have had one connection and not the next.
@@ -218,7 +215,7 @@ impl StagingLoad<'_> {
         spread: &ParallelArchive,
         jobs: u8,
         target: &LoadTarget,
-    ) -> Result<Option<(Vec<String>, Vec<String>)>, LoadFailure> {
+    ) -> Result<Option<LoadRemainder>, LoadFailure> {
         spread.load(loaders, &target.access, &target.rules, jobs).await
     }
 
@@ -333,16 +330,15 @@ impl StagingLoad<'_> {
         if plan.sha256.is_none() && !left_out.is_empty() {
             notes.push(format!("left out: {left_out}"));
         }
-        Ok(Attempt::Counted(Box::new(summary), notes, left_out.deferred))
+        Ok(Attempt::Counted(Box::new(summary), LoadRemainder { notes, deferred: left_out.deferred }))
     }
 
     /// Counts on the server what the dump does not tell.
     async fn filled(
         &self,
         summary: &Summary,
-        notes: Vec<String>,
+        LoadRemainder { notes, deferred }: LoadRemainder,
         target: LoadTarget,
-        deferred: Vec<String>,
     ) -> Result<LoadTotals> {
         let (rows, tables) = if row_counts::is_uncounted(summary) {
             self.plan.operation.progress.step("counting what was loaded");
