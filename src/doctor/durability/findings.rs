@@ -464,7 +464,7 @@ impl Judge<'_> {
                 "data checksums are off: what the disk damages is read, and backed up, without an error",
             )
             .next(format!("make a backup first: `envctl backup {}`", self.place.flags))
-            .next(format!("enable checksums while the server is stopped; this reads all data once: `{enable}`"))
+            .next(format!("set checksums on while the server is stopped; this reads all data once: `{enable}`"))
             .next(format!(
                 "write {}, for clusters to come: `environment: {{POSTGRES_INITDB_ARGS: \"--data-checksums\"}}`",
                 self.in_compose()
