@@ -10,6 +10,7 @@ use super::layout::{Layout, next_flat};
 use super::plan::{Applied, MigrationPlan};
 use super::prisma::PrismaDriver;
 use super::reset::ResetPlan;
+use super::rewritten_tables::TableFiles;
 use super::sql::{ResolvePlan, SqlDriver};
 use super::{History, MigrationName};
 use crate::cancel::CancelToken;
@@ -162,12 +163,28 @@ impl Driver {
         }
     }
 
-    /// Applies.
+    /// Applies, and remarks tables that were rewritten.
     pub(crate) async fn apply(&self, plan: &Confirmed<MigrationPlan>) -> Result<Applied> {
-        match self {
+        let before = TableFiles::read(self.of_sql()).await;
+        let mut applied = match self {
             Self::Prisma(driver) => driver.apply(plan).await,
             Self::Sql(driver) => driver.apply(plan).await,
             Self::Command(driver) => driver.apply(plan).await,
+        }?;
+        if let Some(before) = before
+            && let Some(after) = TableFiles::read(self.of_sql()).await
+        {
+            applied.remarks.extend(before.remark(&after));
+        }
+        Ok(applied)
+    }
+
+    /// Returns the driver that reaches the database itself.
+    fn of_sql(&self) -> &SqlDriver {
+        match self {
+            Self::Prisma(driver) => &driver.sql,
+            Self::Sql(driver) => driver,
+            Self::Command(driver) => &driver.sql,
         }
     }
 

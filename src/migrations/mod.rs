@@ -19,6 +19,7 @@ pub(crate) mod migration_name;
 pub(crate) mod plan;
 pub(crate) mod prisma;
 pub(crate) mod reset;
+mod rewritten_tables;
 pub(crate) mod risk;
 pub(crate) mod sql;
 mod unsupported_statements;

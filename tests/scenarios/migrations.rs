@@ -670,3 +670,36 @@ fn a_file_whose_row_cannot_be_written_is_applied_and_says_so() {
         failed.says("the file itself was applied").says("`envctl migrate resolve 1_a --applied");
     }
 }
+
+#[test]
+fn tables_that_a_migration_rewrote_are_named_with_the_statement_for_their_statistics() {
+    for server in Server::each() {
+        let project = project(
+            "mig_rewritten",
+            server,
+            &[(
+                "1_made",
+                "create table users (id int primary key, n int); insert into users select i, i from generate_series(1, 100) i; \
+                 create table other (a int); insert into other values (1); create table bare (a int);",
+            )],
+        );
+        let first = project.run(&["migrate"]).code(0);
+        assert!(!first.err().contains("was rewritten"), "{}", first.err());
+        // A rewrite, a column that needs none, a rewrite of nothing.
+        write(
+            &project,
+            "2_wide",
+            "alter table users alter n type bigint; alter table other add b int; \
+            alter table bare alter a type bigint;",
+        );
+        project
+            .run(&["migrate"])
+            .code(0)
+            .says("1 table was rewritten (public.users)")
+            .says("`envctl psql -c 'ANALYZE public.users'");
+        project.run(&["psql", "-c", "ANALYZE public.users"]).code(0);
+        write(&project, "3_index", "create index on users (n); truncate other;");
+        let last = project.run(&["migrate"]).code(0);
+        assert!(!last.err().contains("was rewritten"), "{}", last.err());
+    }
+}
