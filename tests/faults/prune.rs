@@ -95,3 +95,82 @@ fn f83_a_backup_that_is_being_restored_stays() {
     project.run(&PRUNE).code(0);
     assert!(!path.exists());
 }
+
+/// Runs envctl with SIGKILL at a call; `None` where it ended before.
+fn killed_at(project: &Project, call: &str, at: u32, arguments: &[&str]) -> Option<()> {
+    let mut command = Command::new("sh");
+    let script = format!(
+        "exec strace -f -qq -o strace.log -e trace={call} -e inject={call}:signal=KILL:when={at} -- \"$@\""
+    );
+    project.wrap(&mut command, &script, arguments);
+    let finished = Running::start(command, None).finish();
+    (finished.code == 137).then_some(())
+}
+
+#[test]
+fn f82_a_prune_killed_at_each_removal_leaves_backups_or_manifests_alone() {
+    let project = project("f82k");
+    let directory = project.backup_dir();
+    let copy = project.path().join("copy");
+    std::process::Command::new("cp").args(["-a"]).args([&directory, &copy]).status().unwrap();
+    let (whole, _) = names(&directory);
+    let mut reached = 0;
+    for call in ["unlink", "unlinkat"] {
+        for at in 1.. {
+            std::fs::remove_dir_all(&directory).unwrap();
+            std::process::Command::new("cp").args(["-a"]).args([&copy, &directory]).status().unwrap();
+            if killed_at(&project, call, at, &PRUNE).is_none() {
+                break;
+            }
+            reached += 1;
+            let (dumps, manifests) = names(&directory);
+            assert!(
+                dumps.iter().all(|dump| manifests.contains(dump)),
+                "{call} {at}: {dumps:?} {manifests:?}"
+            );
+            assert!(dumps.contains(&whole[2]), "{call} {at}: the newest stays");
+            project.run(&["backup", "list"]).code(0);
+            project.run(&PRUNE).code(0);
+            assert_eq!(names(&directory).0, whole[2..], "{call} {at}: the next run ends it");
+        }
+    }
+    assert!(reached >= 4, "each of two backups and two manifests: {reached}");
+}
+
+#[test]
+fn f87_a_verification_killed_at_each_rename_leaves_a_manifest_that_is_authentic() {
+    let project = project("f87v");
+    let name = names(&project.backup_dir()).0[0].clone();
+    let verify = ["backup", "verify", &name];
+    let mut reached = 0;
+    for call in ["rename", "renameat2", "fsync"] {
+        for at in 1.. {
+            if killed_at(&project, call, at, &verify).is_none() {
+                break;
+            }
+            reached += 1;
+            let shown = project.run(&["backup", "show", &name]).code(0).out();
+            assert!(shown.contains("authenticated") && shown.contains("complete"), "{call} {at}: {shown}");
+        }
+    }
+    assert!(reached >= 2, "{reached}");
+    project.run(&verify).code(0);
+    project.run(&["backup", "verify", "--all", "--quick"]).code(0);
+}
+
+#[test]
+fn two_backups_that_race_to_one_name_both_stay() {
+    let project = Project::new(Server::shared(15), "racing");
+    project.fill(100);
+    for _ in 0..3 {
+        let running: Vec<Running> =
+            (0..4).map(|_| Running::start(project.command(&["backup", "-q"]), None)).collect();
+        let mut paths: Vec<String> = running.into_iter().map(|run| run.finish().code(0).out()).collect();
+        paths.sort();
+        paths.dedup();
+        assert_eq!(paths.len(), 4, "{paths:?}");
+        for path in paths {
+            project.assert_verified(Path::new(path.trim()));
+        }
+    }
+}
