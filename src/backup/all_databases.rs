@@ -320,6 +320,7 @@ fn manifest(
         extensions: union(|manifest| &manifest.extensions),
         roles: union(|manifest| &manifest.roles),
         search_path: Vec::new(),
+        preload_libraries: union(|manifest| &manifest.preload_libraries),
         last_migration: None,
         verified: Verification {
             level: VerificationLevel::Complete,

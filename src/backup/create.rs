@@ -25,6 +25,7 @@ use crate::error::Result;
 use crate::operation::{Operation, SessionRole};
 use crate::postgres::database_info::DatabaseInfo;
 use crate::postgres::lock::{self, LockMode};
+use crate::postgres::preload;
 use crate::postgres::privileges::MAY_END;
 use crate::postgres::search_path::SearchPath;
 use crate::postgres::search_path_dependents::SearchPathDependent;
@@ -76,6 +77,7 @@ pub(crate) async fn create(
     }
     let facts = DatabaseInfo::read(&mut session).await?;
     let search_path = SearchPath::of_role(&mut session).await?;
+    let preload_libraries = preload::read(&mut session).await?;
     for reliance in SearchPathDependent::find(&mut session).await.unwrap_or_default() {
         progress.on(Event::Warning(format!("{}; repair it: `{}`", reliance.told(), reliance.cure())));
     }
@@ -126,6 +128,7 @@ pub(crate) async fn create(
     progress.step("naming the file");
     let mut manifest = manifest(request, &facts, &packed, way, begun.elapsed());
     manifest.search_path = search_path.schemas().to_vec();
+    manifest.preload_libraries = preload_libraries;
     manifest.empty = manifest.is_empty();
     seal(request, &mut manifest, packed.head).await?;
     let path = Box::pin(packed.output.publish(&manifest)).await?;
@@ -205,6 +208,7 @@ fn manifest(
         extensions: summary.extensions.clone(),
         roles: summary.roles.clone(),
         search_path: Vec::new(),
+        preload_libraries: Vec::new(),
         last_migration: facts.migrations.as_ref().and_then(|m| m.last.clone()),
         verified: Verification {
             level: VerificationLevel::Complete,

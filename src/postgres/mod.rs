@@ -18,6 +18,7 @@ mod lock_tests;
 pub(crate) mod maintenance_database;
 pub(crate) mod orphan_sessions;
 pub(crate) mod preflight;
+pub(crate) mod preload;
 pub(crate) mod privileges;
 pub(crate) mod search_path;
 pub(crate) mod search_path_dependents;

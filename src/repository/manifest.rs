@@ -85,6 +85,9 @@ pub(crate) struct Manifest {
     /// Schemas on the database's search path, in order: what its functions may rely on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) search_path: Vec<String>,
+    /// Libraries that the server loads at its start (`shared_preload_libraries`), where the role may read that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) preload_libraries: Vec<String>,
     /// The last migration applied, where Prisma's history is there.
     pub(crate) last_migration: Option<String>,
     /// The database held nothing: no table, no other object.
@@ -520,6 +523,7 @@ pub(crate) mod tests {
             extensions: Vec::new(),
             roles: vec!["acme".into()],
             search_path: vec!["public".into()],
+            preload_libraries: vec!["pg_stat_statements".into()],
             last_migration: None,
             empty: false,
             verified: Verification {

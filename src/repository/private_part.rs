@@ -32,6 +32,7 @@ const PRIVATE: &[&str] = &[
     "extensions",
     "roles",
     "search_path",
+    "preload_libraries",
     "last_migration",
 ];
 /// Members of `source` in the private part.

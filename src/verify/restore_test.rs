@@ -14,6 +14,7 @@ use crate::dump::sql::Summary;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::operation::{Operation, SessionRole};
 use crate::postgres::database_info::DatabaseInfo;
+use crate::postgres::preload;
 use crate::postgres::search_path::SearchPath;
 use crate::postgres::tools::dump_runner::DumpRunner;
 use crate::postgres::tools::pg_dump::DumpOptions;
@@ -90,15 +91,25 @@ impl RestoreTest {
         }
         progress.step("starting a throwaway server");
         let home = &self.transport_options.private_dirs;
-        let starting = ThrowawayServer::start(engine, &self.operation, &self.image, self.limits, home);
+        let arguments = preload::arguments(&self.manifest.preload_libraries, &self.database());
+        let starting =
+            ThrowawayServer::start(engine, &self.operation, &self.image, self.limits, arguments, home);
         let server = Box::pin(starting).await.map_err(not_made)?;
         let tested = match cancel.run_until_cancelled(Box::pin(self.run_on(&server))).await {
             Ok(tested) => tested,
             Err(cancelled) => Err(cancelled),
         };
         let ended = tested.is_err() && server.has_ended().await;
+        let library = if ended { server.missing_library().await } else { None };
         progress.step("removing the throwaway server");
         let removed = server.remove().await;
+        if let Some(library) = library {
+            return Err(error::unverified(format!(
+                "could not verify: the image has not the library {library}, which the server of the backup preloads"
+            ))
+            .note(format!("the image is {}", self.image))
+            .hint(format!("get the image that the backup was made from: `docker pull {}`", self.manifest.source.image)));
+        }
         match tested {
             Err(cause) if ended && !matches!(cause.kind(), ErrorKind::Cancelled(_)) => Err(not_made(cause)
                 .note("the throwaway server ended by itself: its memory may be too small")
@@ -106,6 +117,11 @@ impl RestoreTest {
             Err(cause) => Err(cause),
             Ok(passed) => removed.map(|()| passed),
         }
+    }
+
+    /// Name of the database that the backup is restored into.
+    fn database(&self) -> String {
+        format!("verify_{}", self.operation.id.short())
     }
 
     async fn run_on(&self, server: &ThrowawayServer) -> Result<RestoreTestResult> {
@@ -163,7 +179,7 @@ impl RestoreTest {
         // No worker can reach a server without network but by its own loopback.
         let transport_options =
             TransportOptions { transport: Transport::Exec, ..self.transport_options.clone() };
-        let database = format!("verify_{}", self.operation.id.short());
+        let database = self.database();
         let options = RestoreOptions {
             operation: self.operation.clone(),
             threads: self.threads,

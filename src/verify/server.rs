@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::docker::engine::Engine;
+use tokio::io::AsyncReadExt as _;
+
+use crate::docker::engine::{Engine, LogsRequest};
 use crate::docker::throwaway::Throwaway;
 use crate::docker::throwaway::spec::ThrowawaySpec;
 use crate::docker::worker::worker_spec::ResourceLimits;
@@ -12,6 +14,7 @@ use crate::docker::{Container, ExecSpec};
 use crate::error::{self, Result};
 use crate::operation::{Operation, SessionRole};
 use crate::postgres::access::ConnectionOverrides;
+use crate::postgres::preload;
 use crate::postgres::session::Refusal;
 use crate::postgres::{Access, Session};
 use crate::repository::manifest::Manifest;
@@ -58,7 +61,7 @@ pub(crate) struct ThrowawayServer {
 }
 
 impl ThrowawayServer {
-    /// Starts a throwaway server. Do not drop the future, see [`Throwaway::start`].
+    /// Starts a throwaway server, with more `arguments`. Do not drop the future, see [`Throwaway::start`].
     ///
     /// # Errors
     /// Kind `Docker`: the engine refuses. Nothing is left then.
@@ -67,13 +70,14 @@ impl ThrowawayServer {
         operation: &Operation,
         image: &str,
         limits: ResourceLimits,
+        arguments: Vec<String>,
         private_dirs: &Path,
     ) -> Result<Self> {
         let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let spec = ThrowawaySpec {
             operation: operation.id.clone(),
             image: image.to_owned(),
-            command: COMMAND.map(str::to_owned).into(),
+            command: COMMAND.into_iter().map(str::to_owned).chain(arguments).collect(),
             env: vec![
                 variable("POSTGRES_USER", SUPERUSER),
                 variable("POSTGRES_DB", "postgres"),
@@ -205,6 +209,16 @@ impl ThrowawayServer {
     /// Reports whether the container ended, was removed, or cannot be asked for.
     pub(crate) async fn has_ended(&self) -> bool {
         !matches!(self.container().inspect().await, Ok(Some(info)) if info.is_running())
+    }
+
+    /// Returns the library that the server could not load, from its log.
+    pub(crate) async fn missing_library(&self) -> Option<String> {
+        let container = self.container();
+        let request = LogsRequest { tail: Some(50), ..LogsRequest::default() };
+        let mut log = container.engine().logs(&container.id, &request).await.ok()?;
+        let mut bytes = Vec::new();
+        log.reader.read_to_end(&mut bytes).await.ok()?;
+        preload::missing_in(&String::from_utf8_lossy(&bytes)).map(str::to_owned)
     }
 
     /// Removes the server.

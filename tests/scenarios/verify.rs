@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::rig::{Wanted, docker, eventually};
+use crate::support::timing::is_long;
 use crate::support::{Project, Running, Server};
 
 const CONTENTS: &str = "create table public.users (id int primary key, name text); \
@@ -327,6 +328,125 @@ fn a_backup_of_all_databases_is_restored_with_its_roles_and_each_database_is_tol
             .says("database shop")
             .says("answered false");
     }
+}
+
+#[test]
+fn libraries_that_the_server_preloads_are_loaded_in_the_test_or_named() {
+    for major in [15, 17] {
+        let mut wanted = Wanted::postgres(major, &format!("preload{major}"));
+        wanted.command.extend(["-c", "shared_preload_libraries=pg_stat_statements"].map(str::to_owned));
+        let server = wanted.start().ready();
+        let project = Project::new(&server, "preload");
+        project.sql("create extension pg_stat_statements; create table t (a int); insert into t values (1)");
+        let made = backup(&project, &[]);
+        let (path, mut manifest) = manifest_of(&made);
+        assert_eq!(manifest["preload_libraries"], serde_json::json!(["pg_stat_statements"]));
+        // The view answers only where its library was loaded at the start.
+        let sql = project.path().join("smoke.sql");
+        std::fs::write(&sql, "select count(*) >= 0 from pg_stat_statements;").unwrap();
+        let verify = ["backup", "verify", made.to_str().unwrap(), "--restore"];
+        project.run(&[&verify[..], &["--sql", sql.to_str().unwrap()]].concat()).code(0);
+        manifest["preload_libraries"] = serde_json::json!(["pg_stat_statements", "no_such_library"]);
+        manifest.as_object_mut().unwrap().remove("mac");
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        project.run(&verify).code(12).says("the image has not the library no_such_library");
+    }
+}
+
+/// A number that the next ones are made of: the same damage in every run.
+struct Seed(u64);
+
+impl Seed {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit as u64).unwrap()
+    }
+
+    /// Flips a bit, or cuts the end off.
+    fn damage(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut damaged = bytes.to_vec();
+        let at = self.below(bytes.len());
+        if self.below(4) == 0 {
+            damaged.truncate(at);
+        } else {
+            damaged[at] ^= 1 << self.below(8);
+        }
+        damaged
+    }
+}
+
+/// Every format, here and in a store, as it is and in a size of its own after a cut: none is ever good.
+#[test]
+fn a_random_bit_flip_or_cut_never_verifies() {
+    let project = Project::new(Server::shared(15), "random");
+    project.sql(CONTENTS);
+    let rounds = if is_long() { 250 } else { 6 };
+    let mut seed = Seed(0x9e37_79b9_7f4a_7c15);
+    for options in [&[][..], &["--compress", "zstd"], &["--format", "custom"], &["--format", "directory"]] {
+        let made = backup(&project, options);
+        let name = made.to_str().unwrap();
+        let manifest = PathBuf::from(format!("{name}.json"));
+        let (whole, text) = (std::fs::read(&made).unwrap(), std::fs::read(&manifest).unwrap());
+        for round in 0..rounds {
+            std::fs::write(&made, seed.damage(&whole)).unwrap();
+            let depth = if round % 2 == 0 { &["--quick"][..] } else { &[] };
+            project.run(&[&["backup", "verify", name], depth].concat()).code(8);
+            // A size that is another is seen by every list, and damaged bytes count no more.
+            let listed = project.run(&["backup", "list", "--json"]).code(0).out();
+            let answer: Value = serde_json::from_str(&listed).unwrap();
+            let row = answer["backups"].as_array().unwrap().iter().find(|row| row["path"] == name).unwrap();
+            assert_eq!(row["verified"], "none", "{options:?} {round}: {row}");
+            std::fs::write(&manifest, &text).unwrap();
+        }
+        std::fs::write(&made, &whole).unwrap();
+        project.run(&["backup", "verify", name]).code(0);
+    }
+    let store = project.path().join("elsewhere");
+    let url = format!("file://{}", store.display());
+    for options in [&[][..], &["--compress", "zstd"], &["--format", "custom"]] {
+        project.run(&[&["backup", "-q", "--store", &url], options].concat()).code(0);
+        let objects = files_below(&store);
+        let dump = objects.iter().find(|path| path.extension().is_none_or(|end| end != "json")).unwrap();
+        let whole = std::fs::read(dump).unwrap();
+        for round in 0..rounds {
+            std::fs::write(dump, seed.damage(&whole)).unwrap();
+            let depth = if round % 2 == 0 { &["--quick"][..] } else { &[] };
+            let ran = project.run(&[&["backup", "verify", "latest", "--store", &url], depth].concat());
+            // One of another size is not even the latest.
+            assert!(ran.code == 8 || ran.code == 3, "{options:?} {round}: {} {}", ran.code, ran.err());
+        }
+        std::fs::write(dump, &whole).unwrap();
+        project.run(&["backup", "verify", "latest", "--store", &url]).code(0);
+        std::fs::remove_dir_all(&store).unwrap();
+    }
+}
+
+/// The dump of the older backup in the place of the newer one's, in a store; both have the same size.
+#[test]
+fn an_older_dump_in_the_place_of_a_newer_one_fails() {
+    let project = Project::new(Server::shared(15), "swapped");
+    project.sql("create table public.t (a text); insert into public.t values ('old')");
+    let store = project.path().join("elsewhere");
+    let url = format!("file://{}", store.display());
+    let made = |value: &str| {
+        project.sql(&format!("update public.t set a = '{value}'"));
+        let before = if store.exists() { files_below(&store) } else { Vec::new() };
+        project.run(&["backup", "-q", "--store", &url, "--compress", "none"]).code(0);
+        let new = files_below(&store).into_iter().filter(|path| !before.contains(path));
+        let mut new: Vec<PathBuf> =
+            new.filter(|path| path.extension().is_none_or(|end| end != "json")).collect();
+        new.pop().unwrap()
+    };
+    let (old, new) = (made("old"), made("new"));
+    std::fs::copy(&old, &new).unwrap();
+    for depth in [&["--quick"][..], &[]] {
+        let ran = project.run(&[&["backup", "verify", "latest", "--store", &url], depth].concat());
+        ran.code(8);
+    }
+    project.run(&["restore", "latest", "--store", &url, "--yes", "--no-backup"]).code(8);
+    assert_eq!(project.server.sql(&project.database, "select a from public.t").trim(), "new");
 }
 
 #[test]
