@@ -1,5 +1,6 @@
 //! `envctl doctor`: what is wrong and what to type about it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::commands::shared::find_catalog;
 use crate::commands::shared::find_catalog::SelectedBackups;
 use crate::commands::status;
 use crate::config::Settings;
+use crate::config::secret::SecretSource;
 use crate::docker::ContainerInfo;
 use crate::docker::exec::subreaper;
 use crate::doctor::backups::{BackupReport, DatabaseStorage, is_good};
@@ -123,9 +125,20 @@ fn encryption(settings: &Settings) -> Option<CheckFinding> {
             error::usage("backups have to be encrypted, and there are no recipients: no backup is made")
                 .hint("name who can open them: `backup.encryption.recipients` in envctl.toml")
         }
-        Ok(_) => return None,
+        Ok(_) => return exposed_identity(settings),
     };
     Some(CheckFinding::problem("encryption", error.full_message()).explained_by(&error))
+}
+
+/// Finds an identity that other users of this machine may read.
+fn exposed_identity(settings: &Settings) -> Option<CheckFinding> {
+    let Some(SecretSource::File(path)) = &settings.backup.encryption.identity else { return None };
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o077 != 0).then(|| {
+        let shown = path.display().to_string();
+        CheckFinding::warning("encryption", format!("other users may read the identity {shown}"))
+            .next(format!("take that right from them: `chmod 600 {}`", shell_word(&shown)))
+    })
 }
 
 /// Every check but those of the configuration.

@@ -314,12 +314,19 @@ fn a_backup_is_opened_at_once_where_an_identity_is_at_hand() {
     assert!(manifest_text(Path::new(made.trim())).contains("opened_at"));
     let listed = project.run(&["backup", "list"]).code(0).out();
     assert!(listed.contains("OPENED") && listed.contains("just now"), "{listed}");
+    std::fs::set_permissions(&ours.file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    project.run(&["doctor"]).code(9).says_out("other users may read the identity");
     with(&other);
     let made = project.run(&["backup"]).code(0);
     let made = made.says("no identity here opens this backup").says("ssh-rsa SHA256:").says(&other.public);
     assert!(!manifest_text(Path::new(made.out().trim())).contains("opened_at"));
     configure(&project, &format!("recipients = [\"{}\"]\nidentity_command = [\"false\"]", ours.public));
-    project.run(&["backup"]).code(0).says("is not proven");
+    let made = project.run(&["backup"]).code(0).says("is not proven").out();
+    // A restore opens it, too.
+    let restore = ["restore", made.trim(), "--yes", "--no-backup", "-i", ours.file()];
+    project.run(&restore).code(0);
+    assert!(manifest_text(Path::new(made.trim())).contains("opened_at"));
+    assert!(project.run(&["backup", "show", made.trim()]).code(0).out().contains("authenticated"));
     // Nobody can be asked for a passphrase.
     let locked = Keys::of_ssh_keygen(&project, "locked", &["-t", "ed25519", "-N", "a phrase"]);
     with(&locked);
@@ -344,6 +351,13 @@ fn a_store_takes_encrypted_backups_and_a_new_machine_needs_the_identity_alone() 
     assert!(shown.contains("public.item"), "{shown}");
     project.run(&["backup", "verify", "--store", &url]).code(12);
     project.run(&["backup", "verify", "--store", &url, "-i", keys.file()]).code(0);
+
+    // What watches and prunes needs no identity.
+    project.run(&["backup", "--store", &url]).code(0);
+    project.run(&["backup", "check", "--store", &url]).code(0);
+    project.run(&["backup", "prune", "--store", &url, "--keep-last", "1", "--apply", "--yes"]).code(0);
+    let listed = project.run(&["backup", "list", "--store", &url, "--json"]).code(0).out();
+    assert_eq!(listed.matches("\"encrypted\":true").count(), 1, "{listed}");
 
     // Another home: no key of the manifests, no configuration.
     project.sql("delete from item where id % 2 = 0");

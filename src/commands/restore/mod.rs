@@ -11,6 +11,7 @@ mod source;
 mod target;
 mod undo;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -28,6 +29,7 @@ use crate::error::{self, Result};
 use crate::fsutil::read_lock::ReadLock;
 use crate::postgres::Session;
 use crate::progress::Progress;
+use crate::repository::manifest::{Manifest, Verification};
 use crate::restore::all_databases::{Roles, is_cluster};
 use crate::restore::examine::{DumpSource, ExaminedDump, InputOptions, examine};
 use crate::restore::piped_dump::{self, PipeContent};
@@ -134,6 +136,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
         None => Roles::default(),
     };
     let examined = examined.as_ref();
+    let opened = opened_backup(&source, examined);
     let wanted = RestoreInput { source, examined, asked: reading, roles, database, encoding: None };
     let options = args.options(&stack)?;
     let planning = plan(&found.container, &found.access, wanted, &options);
@@ -152,8 +155,36 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     let restoring = carry_out(&found.container, plan);
     let restored = Box::pin(restoring).await;
     ctx.ui.end_progress();
-    show(ctx, &restored?);
+    let restored = restored?;
+    if let Some((path, manifest)) = opened {
+        record_opening(ctx, &path, &manifest);
+    }
+    show(ctx, &restored);
     Ok(())
+}
+
+/// Returns the encrypted backup of a directory of backups that an identity has just opened.
+fn opened_backup(source: &DumpSource, examined: Option<&ExaminedDump>) -> Option<(PathBuf, Manifest)> {
+    let DumpSource::File(path) = source else { return None };
+    let manifest = examined?.manifest.as_ref().filter(|manifest| manifest.is_encrypted())?;
+    Some((path.clone(), manifest.clone()))
+}
+
+/// Notes in the manifest that somebody can open the backup. A manifest that cannot be changed here is no failure.
+fn record_opening(ctx: &CommandContext, path: &Path, manifest: &Manifest) {
+    let now = ctx.now();
+    let recording = || {
+        let (keys, key) = (ctx.manifest_keys(&ctx.settings)?, ctx.signing_key(&ctx.settings)?);
+        let change = |verified: &mut Verification| verified.opened_at = Some(now);
+        Manifest::record(path, manifest, change, key.as_ref(), &keys)
+    };
+    let reason = match recording() {
+        Ok(reason) => reason,
+        Err(error) => Some(error.full_message()),
+    };
+    if let Some(reason) = reason {
+        ctx.ui.detail(&format!("that the backup was opened is not recorded: {reason}"));
+    }
 }
 
 /// Reads as much of stdin as tells how it is restored.
