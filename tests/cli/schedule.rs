@@ -114,6 +114,12 @@ fn a_compose_service_is_understood_by_compose_and_checks_the_backups() {
         r#"test: ["CMD", "envctl", "backup", "check", "-q", "-s", "acme", "--prod", "--max-age", "26h"]"#;
     assert!(text.contains(check), "{text}");
     assert!(text.contains(r#""-s", "acme", "--prod", "--all-databases", "--cron", "30 1 * * *""#), "{text}");
+    // The home of the image belongs to another user, and the engine is not found through it.
+    let socket = stage.path("docker.sock").display().to_string();
+    assert!(
+        text.contains(&format!("DOCKER_HOST: \"unix://{socket}\"")) && text.contains("HOME: \"/tmp\""),
+        "{text}"
+    );
     stage.write("compose.yml", &text);
     for (program, arguments) in [("docker", &["compose"][..]), ("docker-compose", &[])] {
         let file = stage.path("compose.yml");

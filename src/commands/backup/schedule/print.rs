@@ -3,7 +3,7 @@
 //! Promise: stdout holds nothing but the text; what a person has to know goes to stderr.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -66,9 +66,6 @@ struct ScheduleText {
 
 /// Variables that name the Docker engine, with the options that do.
 const ENGINE_VARIABLES: [(&str, &str); 2] = [("DOCKER_HOST", "--host"), ("DOCKER_CONTEXT", "--context")];
-
-/// Socket of the engine where nothing names another one.
-const USUAL_SOCKET: &str = "/var/run/docker.sock";
 
 /// Settings that envctl takes from variables, and that have an option here.
 const OPTIONS_OF_THE_TARGET: [&str; 12] = [
@@ -194,9 +191,11 @@ impl OutsidePlace {
         }
         let socket = app.engine_socket(settings);
         let socket = socket.and_then(|path| Some((path.clone(), std::fs::metadata(path).ok()?.gid())));
-        if let Some((path, _)) = socket.as_ref().filter(|(path, _)| path != Path::new(USUAL_SOCKET)) {
+        if let Some((path, _)) = &socket {
             environment.push(("DOCKER_HOST".to_owned(), format!("unix://{}", path.display())));
         }
+        // The home of the image belongs to the user of the image.
+        environment.push(("HOME".to_owned(), "/tmp".to_owned()));
         if socket.is_none() {
             app.ui.warn("the Docker engine has no socket here; give the service access to it, for example with DOCKER_HOST");
         }
