@@ -420,6 +420,33 @@ fn damage_of_an_encrypted_backup_is_found_at_every_depth() {
     }
 }
 
+#[test]
+fn a_killed_backup_leaves_nothing_that_is_taken_for_one() {
+    let project = Project::new(Server::shared(15), "killed");
+    project.fill(60_000);
+    let keys = Keys::age(&project, "age.key");
+    configure(&project, &format!("recipients = [\"{}\"]", keys.public));
+    for delay in [50, 120, 200, 300, 450, 700] {
+        let running = project.start(&["backup", "-q"]);
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        running.signal(rustix::process::Signal::KILL);
+        running.finish();
+        let names = std::fs::read_dir(project.backup_dir()).into_iter().flatten();
+        let names = names
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "age"));
+        for made in names.filter(|path| !path.file_name().unwrap().to_str().unwrap().starts_with('.')) {
+            let name = made.to_str().unwrap();
+            project.run(&["backup", "verify", name, "-i", keys.file()]).code(0);
+        }
+    }
+    let made = backup(&project, &[]);
+    project.run(&["backup", "verify", made.to_str().unwrap(), "-i", keys.file()]).code(0);
+    let left = std::fs::read_dir(project.backup_dir()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<String> = left.map(|name| name.into_string().unwrap()).collect();
+    assert!(left.iter().all(|name| name.starts_with("backup_")), "the next backup swept: {left:?}");
+}
+
 /// More of what a run says and does, for these tests.
 trait More {
     fn says_out(self, words: &str) -> Finished;
