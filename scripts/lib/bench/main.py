@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 
+import backups
 import jobs
 import migrations
 import tunnels
 from jobs import Bench
 
-PARTS = jobs.PARTS | migrations.PARTS | tunnels.PARTS
+PARTS = jobs.PARTS | backups.PARTS | migrations.PARTS | tunnels.PARTS
 
 
 def seconds(value):
@@ -87,6 +88,15 @@ def short_jobs(samples, peer):
     return table(["what", "median, ms", "extremes", f"× {peer.split(':')[0]}"], rows)
 
 
+def at_rest(samples):
+    """A table of seconds, with the peak of the memory."""
+    rows = [
+        [name, seconds(sample.median), sample.spread(seconds), f"{sample.peak / 1024:.0f}" if sample.peak else ""]
+        for name, sample in samples.items()
+    ]
+    return table(["what", "median, s", "extremes", "envctl's peak, MiB"], rows)
+
+
 def targets(bench, measured):
     """Every target that these parts can judge: job, target, measured, reached."""
     rows = []
@@ -118,6 +128,15 @@ def targets(bench, measured):
     ratio("restores", jobs.RESTORE, jobs.GUNZIP, 1, f"≤ 1.0 × {jobs.GUNZIP}", "`envctl restore FILE`")
     ratio("restores", jobs.RESTORE_TWO, jobs.GUNZIP, 0.75, f"≤ 0.75 × {jobs.GUNZIP}", "`envctl restore FILE -j 2`")
     ratio("restores", jobs.RESTORE_ENCRYPTED, jobs.RESTORE, 1.1, "≤ 1.10 × without encryption")
+    faster("backups", backups.VERIFY_ONE, backups.GZIP_TEST, 0.8)
+    ratio("backups", backups.TO_S3, backups.TO_FILE, 1 / 0.9, f"≤ 1.11 × {backups.TO_FILE}")
+    at_rest = measured.get("backups", {})
+    for name in (backups.LIST, backups.LIST_JSON):
+        if name in at_rest:
+            judge(name, "≤ 1 s", at_rest[name].median, 1, f"{at_rest[name].median:.2f} s")
+    for name, sample in at_rest.items():
+        if sample.peak:
+            judge(name, "peak memory ≤ 64 MiB", sample.peak, 64 << 10, f"{sample.peak / 1024:.0f} MiB")
     for job in (jobs.EXEC, jobs.SHELL):
         ratio("latency", job, jobs.RAW, 1.15, "≤ 1.15 × the raw API")
         faster("latency", job, jobs.DOCKER_EXEC, 1)
@@ -150,6 +169,8 @@ def report(bench, measured, load):
         parts += ["## Dumps\n", long_jobs(bench, measured["dumps"], jobs.FLOOR, jobs.GZIP)]
     if "restores" in measured:
         parts += ["## Restores\n", long_jobs(bench, measured["restores"], jobs.PSQL_FLOOR, jobs.GUNZIP)]
+    if "backups" in measured:
+        parts += ["## Backups at rest\n", at_rest(measured["backups"])]
     if "latency" in measured:
         parts += ["## One command in a container\n", short_jobs(measured["latency"], jobs.RAW)]
     if "start" in measured:
