@@ -27,18 +27,16 @@ struct Example {
 
 impl Example {
     fn compose(&self, arguments: &[&str]) -> bool {
-        let mut command = Command::new("docker-compose");
+        let has_v1 = Command::new("docker-compose").arg("version").output().is_ok();
+        let mut command = Command::new(if has_v1 { "docker-compose" } else { "docker" });
+        command.args(if has_v1 { &[][..] } else { &["compose"] });
         command.args(["-p", &self.name, "-f", &self.files[0], "-f", &self.files[1]]).args(arguments);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.status().expect("docker-compose starts").success()
     }
 
-    fn container(&self) -> String {
-        format!("{}_envctl-backup_1", self.name)
-    }
-
     fn inspect(&self, field: &str) -> String {
-        docker(&["inspect", "--format", field, &self.container()])
+        docker(&["inspect", "--format", field, &self.name])
     }
 }
 
@@ -81,17 +79,17 @@ fn the_compose_example_backs_up_every_database_of_every_stack_into_a_store() {
     chown(&backups, Some(USER), Some(USER)).unwrap();
     let bucket = new_bucket();
     let labels = format!("labels: {{rig.run: \"{}\"}}", std::process::id());
+    // Both names and nothing else of this machine.
+    let prefix = shop.stack.strip_suffix("schedshop").unwrap().to_owned();
     // The server of the test listens on the loopback of the host.
     let own = format!(
-        "services:\n  envctl-backup:\n    network_mode: host\n    restart: \"no\"\n    {labels}\n    environment:\n      \
+        "services:\n  envctl-backup:\n    container_name: {prefix}schedule\n    network_mode: host\n    restart: \"no\"\n    {labels}\n    environment:\n      \
          ENVCTL_BACKUP_STORES: s3://{bucket}/envctl\n    volumes:\n      - {}:/backups\n    healthcheck:\n      \
          interval: 1s\nvolumes:\n  state:\n    {labels}\n",
         backups.display()
     );
     fs::write(place.path().join("own.yml"), own).unwrap();
     let socket = fs::metadata("/var/run/docker.sock").unwrap();
-    // Both names and nothing else of this machine.
-    let prefix = shop.stack.strip_suffix("schedshop").unwrap().to_owned();
     let example = Example {
         name: format!("{prefix}schedule"),
         files: [
@@ -112,7 +110,7 @@ fn the_compose_example_backs_up_every_database_of_every_stack_into_a_store() {
         of(&shop.stack) && of(&blog.stack)
     };
     let told = || {
-        let logs = try_docker(&["logs", &example.container()]);
+        let logs = try_docker(&["logs", &example.name]);
         String::from_utf8_lossy(&logs.stderr).into_owned()
     };
     let ran = poll(Duration::from_secs(150), manifests);
@@ -121,12 +119,12 @@ fn the_compose_example_backs_up_every_database_of_every_stack_into_a_store() {
         example.inspect("{{.State.Health.Status}}") == "healthy"
     });
     assert_eq!(example.inspect("{{.Config.User}}"), "10001:10001", "the service is not root");
-    let processes = docker(&["top", &example.container(), "-eo", "pid,stat,args"]);
+    let processes = docker(&["top", &example.name, "-eo", "pid,stat,args"]);
     assert!(!processes.lines().any(|line| line.contains(" Z")), "orphans are reaped: {processes}");
-    let authorities = docker(&["exec", &example.container(), "cat", "/etc/ssl/certs/ca-certificates.crt"]);
+    let authorities = docker(&["exec", &example.name, "cat", "/etc/ssl/certs/ca-certificates.crt"]);
     assert!(authorities.contains("BEGIN CERTIFICATE"), "the image knows the certificate authorities");
 
-    docker(&["stop", "--time", "60", &example.container()]);
+    docker(&["stop", "--time", "60", &example.name]);
     assert_eq!(example.inspect("{{.State.ExitCode}}"), "143", "{}", told());
     assert_eq!(s3_open_uploads(&bucket), 0);
     for server in [&shop, &blog] {
