@@ -1,13 +1,19 @@
 //! Completes the manifest of a backup: encrypts its private part, proves that somebody can open the backup, signs it.
 //!
-//! Promise: what has no identity at hand is told as not proven, and never keeps a backup from being made.
+//! Promise: what has no identity at hand is told as not proven, and never keeps a backup from being made; a command that
+//! gives no identity is waited for within a limit.
+
+use std::time::Duration;
 
 use crate::backup::request::BackupRequest;
 use crate::codec::age::{AgeIdentities, Keyring, opens};
-use crate::error::{ErrorKind, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::operation::Operation;
 use crate::progress::Event;
 use crate::repository::manifest::Manifest;
+
+/// Time limit for the identity. A command may ask somebody who is not there at night.
+const IDENTITY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Completes a manifest; `head` is the beginning of the encrypted backup, where it is encrypted.
 ///
@@ -22,8 +28,12 @@ pub(super) async fn seal(
         manifest.encrypt(recipients)?;
         let Operation { cancel, progress, .. } = &request.operation;
         let keyring = request.keyring.clone();
-        // A command may wait for somebody.
-        match cancel.blocking(move || keyring.identities()).await {
+        if !keyring.is_empty() {
+            progress.step("opening it with the identity that is configured");
+        }
+        let fetching = cancel.blocking(move || keyring.identities());
+        let fetched = tokio::time::timeout(IDENTITY_LIMIT, fetching).await;
+        match fetched.unwrap_or_else(|_| Err(no_identity_in_time())) {
             Ok(None) => {}
             Ok(Some(identities)) if is_opened(manifest, &head, &identities) => {
                 manifest.verified.opened_at = Some(manifest.verified.at);
@@ -42,6 +52,10 @@ pub(super) async fn seal(
     }
     manifest.sign(request.key.as_ref());
     Ok(())
+}
+
+fn no_identity_in_time() -> Error {
+    error::tool(format!("`identity_command` gave no identity within {} s", IDENTITY_LIMIT.as_secs()))
 }
 
 /// Opens what was written: the beginning of the backup, and the private part of its manifest.

@@ -192,6 +192,9 @@ forms! {
             RawValue::Variable { text, .. } => text.split(',').map(|key| key.trim().to_owned()).collect(),
             RawValue::File { .. } => written.strings("a list of public keys such as [\"age1…\"]")?,
         };
+        if keys.is_empty() {
+            return Err("at least one public key; without encryption the key is left out".to_owned());
+        }
         for (number, key) in keys.iter().enumerate() {
             AgeRecipients::check(key).map_err(|fault| format!("number {}: {fault}", number + 1))?;
         }

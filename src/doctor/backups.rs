@@ -202,7 +202,13 @@ const OPENED_RECENTLY: i64 = 31;
 fn opened(last: &Backup, seen: &BackupReport, place: &StackPlace, now: Timestamp) -> Option<CheckFinding> {
     let encryption = last.manifest.as_ref().ok()?.encryption.as_ref()?;
     let proven = seen.backups.iter().filter(|backup| is_good(backup, &seen.target));
-    let proven = proven.filter_map(|backup| backup.manifest.as_ref().ok()?.verified.opened_at).max();
+    // An opening says nothing about other recipients than those of the last backup.
+    let proven = proven.filter_map(|backup| {
+        let manifest = backup.manifest.as_ref().ok()?;
+        let same = manifest.encryption.as_ref()?.recipients == encryption.recipients;
+        manifest.verified.opened_at.filter(|_| same)
+    });
+    let proven = proven.max();
     let prove = format!(
         "prove it where the private key is: `envctl backup verify latest --identity FILE {}`",
         place.flags

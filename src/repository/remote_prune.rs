@@ -49,12 +49,18 @@ impl RemoteBackups {
         let pin = BackupPin::new(reason, accept_rows, operation);
         let text = Bytes::from(pin.to_json());
         self.store.put(&pin_key(&key), text, ExistingObject::Replace).await?;
+        let address = remote.backup.path.display();
         // A prune that has not seen this pin may have been faster.
-        if self.find(&remote.backup.path).await.is_ok_and(|found| found.dump_bytes().is_some()) {
-            return Ok(pin);
+        match self.find(&remote.backup.path).await {
+            Ok(found) if found.dump_bytes().is_some() => return Ok(pin),
+            Err(error) if error.kind() != ErrorKind::Target => {
+                return Err(
+                    error.context(format!("the pin of {address} is written, and the backup was not seen"))
+                );
+            }
+            _ => {}
         }
         let _ = self.store.delete(&pin_key(&key)).await;
-        let address = remote.backup.path.display();
         Err(error::target(format!("{address} was removed meanwhile")).hint(self.list_hint()))
     }
 
@@ -100,9 +106,6 @@ impl RemoteBackups {
     /// Kind `Refused`: it is pinned, locked or not the one that was looked at. Otherwise errors of the store.
     async fn remove(&self, backup: &Backup, now: Timestamp) -> Result<ObjectHold> {
         let (key, address) = (self.key(&backup.path)?, backup.path.display());
-        if self.store.stat(&pin_key(&key)).await?.is_some() {
-            return Err(error::refused(format!("{address} was pinned meanwhile")));
-        }
         let changed = || error::refused(format!("{address} has changed meanwhile"));
         let planned = backup.manifest.as_ref().map_err(|_| changed())?;
         let manifest = match self.text(&key).await {
@@ -124,10 +127,16 @@ impl RemoteBackups {
                 return Err(error::refused(format!("{address} is locked {reason} (Object Lock)")));
             }
         }
+        // Looked for last: a store has no locks, so each request between this one and the removal is one in which a pin
+        // comes too late.
+        if self.store.stat(&pin_key(&key)).await?.is_some() {
+            return Err(error::refused(format!("{address} was pinned meanwhile")));
+        }
         let mut hold = ObjectHold::default();
         if let Some(dump) = dump {
             self.store.delete(&dump.key).await?;
-            hold = self.store.hold(&dump.key).await?;
+            // The dump is gone: an error of this question must not leave its manifest.
+            hold = self.store.hold(&dump.key).await.unwrap_or_default();
         }
         self.store
             .delete(&manifest_key)

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::manifest::{Manifest, path_for};
 use super::private_part::{Encryption, put_private, take_private};
 use crate::codec::age::{AgeRecipients, EncryptedFor, Keyring, decrypt_text, encrypt_text};
-use crate::error::{self, Result};
+use crate::error::{self, ErrorKind, Result};
 
 /// Member of the private part that names the backup.
 const OPERATION: &str = "operation";
@@ -35,9 +35,22 @@ impl Manifest {
         let Some(encryption) = self.encryption.clone().filter(|encryption| !encryption.opened) else {
             return Ok(self);
         };
-        let what = EncryptedFor { name: name.to_owned(), recipients: encryption.recipients.clone() };
         let manifest_name = path_for(name.as_ref()).display().to_string();
-        let text = decrypt_text(&encryption.private, keyring, &what)?;
+        let decrypt = |name: String| {
+            let what = EncryptedFor { name, recipients: encryption.recipients.clone() };
+            decrypt_text(&encryption.private, keyring, &what)
+        };
+        let text = match decrypt(name.to_owned()) {
+            // The backup itself may be whole.
+            Err(error) if error.kind() == ErrorKind::Integrity => {
+                decrypt(format!("the encrypted part of {manifest_name}")).map_err(|error| {
+                    error.hint(format!(
+                        "move {manifest_name} away, then check the backup without it: `envctl backup verify {name}`"
+                    ))
+                })
+            }
+            other => other,
+        }?;
         let damaged = || error::integrity(format!("the encrypted part of {manifest_name} is damaged"));
         let private: Map<String, Value> = serde_json::from_str(&text).map_err(|_| damaged())?;
         if private.get(OPERATION).and_then(Value::as_str) != Some(&self.operation.to_string()) {

@@ -244,7 +244,7 @@ fn a_backup_that_lost_its_rows_pushes_nothing_out_until_that_is_accepted() {
     assert_eq!(backups[1]["reasons"], json!(["newest verified", "last 1 of 1", "last before the rows fell"]));
     let ran = stage.run(["backup", "prune", "--keep-last", "1"]);
     assert!(
-        ran.err().contains("less than half of the rows") && ran.err().contains("--accept-rows"),
+        ran.err().contains("less than half as much") && ran.err().contains("--accept-rows"),
         "{}",
         ran.err()
     );

@@ -86,7 +86,8 @@ fn an_encrypted_backup_lives_from_the_dump_to_the_restore() {
         configure(&project, &recipients);
         let dry = project.run(&["backup", "--dry-run"]).code(0);
         dry.says(".sql.gz.age");
-        let made = project.run(&["backup"]).code(0).says("encrypted, no identity here has opened it");
+        let made =
+            project.run(&["backup"]).code(0).says("encrypted (not opened: no identity on this machine)");
         let made = PathBuf::from(made.out().trim());
         let name = made.to_str().unwrap();
         assert!(name.ends_with(".sql.gz.age"), "{name}");

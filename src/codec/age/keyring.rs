@@ -73,10 +73,17 @@ const NAME_IT: &str = "name the file with the private key: `--identity FILE`, or
 impl EncryptedFor {
     /// The error of identities that open nothing.
     pub(crate) fn not_opened(&self, identities: &AgeIdentities) -> Error {
+        let own = identities.fingerprints();
+        if let Some(named) = self.recipients.iter().find(|recipient| own.contains(recipient)) {
+            return error::integrity(format!(
+                "{} is not encrypted to {named}, as its manifest says",
+                self.name
+            ));
+        }
         let error = error::usage(format!("none of the identities here opens {}", self.name));
         self.told(error)
-            .note(format!("the identities here belong to {}", identities.fingerprints().join(", ")))
-            .hint(NAME_IT)
+            .note(format!("the identities here belong to {}", own.join(", ")))
+            .hint("use the private key of one of its recipients: `--identity FILE`")
     }
 
     fn told(&self, error: Error) -> Error {

@@ -55,7 +55,21 @@ pub(super) fn recipients(
             .note(if asked.plain { "`--plain` does not encrypt it" } else { "there are no recipients" })
             .hint(if asked.plain { "leave one of the two out" } else { NAME_THEM }));
     }
+    if let (Some(_), Some(path)) = (&recipients, asked.output)
+        && is_plain_name(path)
+    {
+        return Err(error::usage(format!("{} is not the name of an encrypted backup", path.display()))
+            .note("the backup is encrypted, and what reads the file by its name would not know")
+            .hint(format!("name it `-o {}{ENCRYPTED}`", path.display()))
+            .hint("write it unencrypted: `--plain`"));
+    }
     Ok(recipients)
+}
+
+/// Reports a name that promises something other than an encrypted file.
+fn is_plain_name(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    [".sql", ".gz", ".zst", ".dump", ".tar"].iter().any(|extension| name.ends_with(extension))
 }
 
 const NAME_THEM: &str =
@@ -76,6 +90,6 @@ pub(super) fn told(manifest: &Manifest) -> &'static str {
     match (manifest.is_encrypted(), manifest.verified.opened_at) {
         (false, _) => "",
         (true, Some(_)) => "; encrypted, and an identity here opens it",
-        (true, None) => "; encrypted, no identity here has opened it",
+        (true, None) => "; encrypted (not opened: no identity on this machine)",
     }
 }

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::repository::pin::{self, BackupPin};
 use crate::repository::remote_backups::{RemoteBackup, RemoteBackups};
 use crate::text::escape::escape;
+use crate::text::shell_word::shell_word;
 
 /// Arguments of `backup pin`.
 #[derive(clap::Args, Debug)]
@@ -97,7 +98,8 @@ pub(crate) async fn set(args: &BackupPinArgs, ctx: &CommandContext) -> Result<()
             backups.set_pin(remote, reason, args.accept_rows, &operation).await?
         }
     };
-    ctx.ui.say("pinned: `envctl backup prune` does not remove it");
+    let store = args.store.as_ref().map(|url| format!(" --store {}", shell_word(&url.to_string())));
+    ctx.ui.say(&format!("pinned: `envctl backup prune{}` does not remove it", store.unwrap_or_default()));
     PinAnswer { path: shown, pin: Some(set) }.show(ctx);
     Ok(())
 }

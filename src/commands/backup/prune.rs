@@ -300,8 +300,8 @@ fn tell_fallen(args: &BackupPruneArgs, ctx: &CommandContext, plan: &PrunePlan) {
     let Some(oldest) = fallen.next_back() else { return };
     let store = args.store.as_ref().map(|url| format!(" --store {}", shell_word(&url.to_string())));
     ctx.ui.warn(&format!(
-        "{} has less than half of the rows of the last good backup; it stays, and no older backup is removed in its \
-         favour; if the rows are right: `envctl backup pin {} --accept-rows{}`",
+        "{} holds less than half as much as the last good backup; it stays, and no older backup is removed in its \
+         favour; if that is right: `envctl backup pin {} --accept-rows{}`",
         oldest.name,
         shell_word(&oldest.name),
         store.unwrap_or_default()

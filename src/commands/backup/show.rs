@@ -316,7 +316,13 @@ fn encryption(manifest: &Manifest, now: jiff::Timestamp) -> Vec<(&'static str, S
     let opened = manifest.verified.opened_at.map(|at| format!("{} ({})", moment(at), age(at, now)));
     let mut lines = vec![
         ("encrypted", format!("to {}", encryption.recipients.join(", "))),
-        ("opened", opened.unwrap_or_else(|| "not yet proven by any identity".to_owned())),
+        (
+            "opened",
+            opened.unwrap_or_else(|| {
+                "never; test it where the private key is: `envctl backup verify NAME --identity FILE`"
+                    .to_owned()
+            }),
+        ),
     ];
     if manifest.is_sealed() {
         let how = "only an identity of these recipients shows it: `--identity FILE`";
