@@ -181,3 +181,21 @@ fn production_backups_on_the_disk_of_the_data_are_told() {
     seen.backups.clear();
     assert_eq!(told(&seen, true), None, "no backup at all is told, and that is enough");
 }
+
+#[test]
+fn an_opening_counts_for_the_recipients_of_the_last_backup_alone() {
+    use crate::repository::private_part::Encryption;
+    let names = ["backup_20260101_030000.sql.gz", "backup_20260102_030000.sql.gz"];
+    for (last_to, severity) in [("age1old", Severity::Ok), ("age1new", Severity::Warning)] {
+        let (_home, catalog) = seen(&names, |manifest| {
+            let is_last = manifest.started == Label::of_file(names[1]).unwrap().timestamp();
+            let to = if is_last { last_to } else { "age1old" };
+            manifest.verified.opened_at = (!is_last).then(|| NOW.parse().unwrap());
+            manifest.encryption =
+                Some(Encryption { recipients: vec![to.into()], private: String::new(), opened: true });
+        });
+        let findings = found(&look(&catalog, target(), true).unwrap(), true);
+        let told = findings.iter().find(|one| one.check == "encryption").unwrap();
+        assert_eq!(told.severity, severity, "{told:?}");
+    }
+}

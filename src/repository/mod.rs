@@ -13,7 +13,7 @@ pub(crate) mod manifest;
 pub(crate) mod manifest_comparison;
 pub(crate) mod name;
 pub(crate) mod pin;
-mod private_part;
+pub(crate) mod private_part;
 pub(crate) mod prune;
 pub(crate) mod remote_backups;
 pub(crate) mod remote_prune;

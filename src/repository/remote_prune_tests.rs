@@ -36,6 +36,10 @@ struct FaultyStore {
     holds: Mutex<HashMap<String, ObjectHold>>,
     /// So many deletes are done; the next one never answers.
     deletes: Mutex<usize>,
+    /// Reads fail.
+    unreadable: Mutex<bool>,
+    /// The locks of an object that is gone cannot be asked for.
+    refuses_holds: Mutex<bool>,
 }
 
 impl FaultyStore {
@@ -46,6 +50,8 @@ impl FaultyStore {
             kept: Mutex::default(),
             holds: Mutex::default(),
             deletes: Mutex::new(usize::MAX),
+            unreadable: Mutex::default(),
+            refuses_holds: Mutex::default(),
         })
     }
 }
@@ -69,7 +75,12 @@ impl Store for FaultyStore {
     }
 
     fn open<'a>(&'a self, key: &'a str, range: Option<Range<u64>>) -> BoxFuture<'a, Result<ObjectBytes>> {
-        self.inner.open(key, range)
+        Box::pin(async move {
+            if *self.unreadable.lock().unwrap() {
+                return Err(error::failed(format!("cannot read {key}: AccessDenied")));
+            }
+            self.inner.open(key, range).await
+        })
     }
 
     fn list<'a>(&'a self, directory: &'a str) -> BoxFuture<'a, Result<Vec<StoredObject>>> {
@@ -101,7 +112,12 @@ impl Store for FaultyStore {
 
     fn hold<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<ObjectHold>> {
         let hold = self.holds.lock().unwrap().get(key).copied();
-        Box::pin(async move { Ok(hold.unwrap_or_default()) })
+        Box::pin(async move {
+            if *self.refuses_holds.lock().unwrap() && self.inner.stat(key).await?.is_none() {
+                return Err(error::failed(format!("cannot look at {key}: AccessDenied")));
+            }
+            Ok(hold.unwrap_or_default())
+        })
     }
 }
 
@@ -437,4 +453,43 @@ async fn a_local_backup_goes_when_every_store_has_confirmed_its_copy() {
     assert_eq!(reasons[2..4], ["no copy in s3://b", "no copy in s3://b"], "{reasons:?}");
     let (gone, reasons) = removed(None);
     assert!(gone.is_empty() && reasons.contains(&"no copy confirmed in s3://b".to_owned()), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn a_pin_outlives_a_store_that_cannot_be_read_for_a_while() {
+    let (_home, stores) = stores();
+    for store in stores {
+        let faulty = FaultyStore::before(&store);
+        let shown: Arc<dyn Store> = faulty.clone();
+        let backups = backups(&shown);
+        back_up(&backups, 1).await;
+        let found = backups.find(format!("{}.sql", label(1)).as_ref()).await.unwrap();
+        let operation = crate::operation::Operation::for_test("0123");
+        backups.set_pin(&found, Some("audit".into()), false, &operation).await.unwrap();
+        *faulty.unreadable.lock().unwrap() = true;
+        let error = backups.set_pin(&found, Some("again".into()), false, &operation).await.unwrap_err();
+        assert!(error.full_message().contains("AccessDenied"), "{error}");
+        *faulty.unreadable.lock().unwrap() = false;
+        let listed = backups.list().await.unwrap();
+        assert!(listed[0].backup.pin.is_some());
+    }
+}
+
+#[tokio::test]
+async fn no_manifest_is_left_where_the_locks_of_a_removed_dump_cannot_be_asked_for() {
+    let (_home, stores) = stores();
+    for store in stores {
+        let faulty = FaultyStore::before(&store);
+        let shown: Arc<dyn Store> = faulty.clone();
+        let backups = backups(&shown);
+        for day in 1..=4 {
+            back_up(&backups, day).await;
+        }
+        let plan = plan(&backups).await;
+        let planned = plan.removals().count();
+        *faulty.refuses_holds.lock().unwrap() = true;
+        let done = carry_out(&backups, plan).await;
+        assert!(planned > 0 && done.failed.is_empty());
+        assert_eq!(keys_of(store.as_ref()).await.len(), 2 * (4 - planned));
+    }
 }
