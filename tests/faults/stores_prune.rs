@@ -117,7 +117,8 @@ fn expired_credentials_and_a_bucket_that_vanished_remove_nothing() {
     for verb in [&prune(&place)[..], &["backup", "check", "--store", &place.url]] {
         place.run(&project, verb).code(1).says("NoSuchBucket");
     }
-    place.run(&project, &["status", "--store", &place.url]).code(0).says("NoSuchBucket");
+    // `-v`: other stacks of the machine may have the same to tell, which then stands there for each.
+    place.run(&project, &["-v", "status", "--store", &place.url]).code(0).says("NoSuchBucket");
 }
 
 #[test]

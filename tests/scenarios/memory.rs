@@ -10,9 +10,9 @@ use crate::support::{Project, Running, Server};
 /// Bytes of SQL in the backup, at the least.
 const MUCH: u64 = 150_000_000;
 
-/// A release may have 48 MiB; this build, whose code is larger and as it is, a little more (40 for gzip, 54 for zstd).
-/// A quarter of what passes, kept by mistake, is beyond it whatever the case.
-const LIMIT: u64 = 64 << 20;
+/// A release may have 64 MiB, and has 46 to 49. A build without optimisation has larger code, whose pages count: 62 for
+/// zstd. A quarter of what passes, kept by mistake, is beyond either.
+const LIMIT: u64 = if cfg!(debug_assertions) { 76 << 20 } else { 64 << 20 };
 
 #[track_caller]
 fn within(peak: u64, what: &str) {

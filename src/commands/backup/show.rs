@@ -318,10 +318,7 @@ fn encryption(manifest: &Manifest, now: jiff::Timestamp) -> Vec<(&'static str, S
         ("encrypted", format!("to {}", encryption.recipients.join(", "))),
         (
             "opened",
-            opened.unwrap_or_else(|| {
-                "never; test it where the private key is: `envctl backup verify NAME --identity FILE`"
-                    .to_owned()
-            }),
+            opened.unwrap_or_else(|| "never; run `envctl backup verify` where the private key is".to_owned()),
         ),
     ];
     if manifest.is_sealed() {
