@@ -320,8 +320,12 @@ impl<'a> Verifier<'a> {
     async fn verify_and_record(&self, source: &DumpSource) -> VerifyOutcome {
         let name = source.name();
         let Some(path) = source.path() else { return Err(error::usage("a pipe cannot be verified")) };
-        // A prune beside it has to leave the file.
-        let _reading = ReadLock::take(path);
+        // A prune beside it has to leave the file, or has removed it by the time the lock is there.
+        let wanted = path.to_owned();
+        let _reading = self.ctx.cancel.blocking(move || Ok(ReadLock::wait(&wanted))).await?;
+        if !path.exists() {
+            return Err(Error::new(ErrorKind::Unverified, format!("{name} was removed meanwhile")));
+        }
         let (manifest, authenticity) = Manifest::authenticated_of(path, &self.keys)?;
         if authenticity == Authenticity::Unauthenticated(Doubt::Altered) {
             return Err(error::integrity(format!("the manifest of {name} was changed after it was written"))

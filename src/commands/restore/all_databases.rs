@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::identity_check::{UnnamedDifferences, refuse_into_production};
 use crate::app::App;
 use crate::app::global_args::option;
+use crate::codec::age::Keyring;
 use crate::commands::restore::args::RestoreArgs;
 use crate::commands::shared::context::StackContext;
 use crate::commands::shared::database::ConnectedDatabase;
@@ -24,7 +25,12 @@ use crate::text::units::counted;
 
 /// # Errors
 /// See [`crate::restore::all_databases::unpack`] and [`carry_out`]; what failed says which databases are as they were.
-pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, source: &DumpSource) -> Result<()> {
+pub(crate) async fn run(
+    args: &RestoreArgs,
+    stack: &StackContext,
+    source: &DumpSource,
+    keyring: &Keyring,
+) -> Result<()> {
     let only = stack.global.database();
     if args.into.is_some() && only.is_none() {
         return Err(error::usage("`--into` names one database, and the backup is of all")
@@ -33,7 +39,8 @@ pub(crate) async fn run(args: &RestoreArgs, stack: &StackContext, source: &DumpS
     let progress: Arc<dyn Progress> = stack.ui.progress();
     progress.step(&format!("checking {}", source.name()));
     let typed = args.source.as_deref().unwrap_or(Path::new("latest"));
-    let asked = args.asked(typed, stack)?;
+    // The identities that have opened it already: a pipe gives them once.
+    let asked = InputOptions { keyring: keyring.clone(), ..args.asked(typed, stack)? };
     let unpacking = unpack(source, only, args.trust, (&asked.keys, &asked.keyring), &stack.cancel);
     let unpacked = unpacking.await?;
     stack.ui.end_progress();

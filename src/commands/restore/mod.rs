@@ -94,7 +94,13 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
                 DumpSource::Copy(copy)
             }
             PipeContent::AllDatabases(copy) => {
-                return Box::pin(all_databases::run(&args, &stack, &DumpSource::Copy(copy))).await;
+                return Box::pin(all_databases::run(
+                    &args,
+                    &stack,
+                    &DumpSource::Copy(copy),
+                    &reading.keyring,
+                ))
+                .await;
             }
         }
     } else {
@@ -105,7 +111,7 @@ async fn restore(args: RestoreArgs, ctx: &CommandContext) -> Result<()> {
     if let Some(path) = source.path()
         && is_cluster(path, &reading.keyring, &ctx.cancel).await?
     {
-        return Box::pin(all_databases::run(&args, &stack, &source)).await;
+        return Box::pin(all_databases::run(&args, &stack, &source, &reading.keyring)).await;
     }
     // The file first: what is not whole never meets the server.
     let mut examined = None;
