@@ -46,6 +46,9 @@ const TIMEOUT_SECONDS: u64 = 60;
 /// Keys that no keyboard sends by accident: the default ctrl-p,ctrl-q would swallow ctrl-p in a shell.
 const DETACH_KEYS: &str = "ctrl-^,ctrl-^";
 
+/// Looks at a killed container until it counts as killed for another reason than its memory, and the time between two.
+const MEMORY_LOOKS: u32 = 10;
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 /// Number of requests for a worker's end that may break off, with [`WAIT_PAUSE`] after each.
 const WAITS: u32 = 5;
 const WAIT_PAUSE: Duration = Duration::from_millis(200);
@@ -322,7 +325,7 @@ impl Engine for Client {
     fn worker_end<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<ContainerExit>>> {
         async move {
             let part = path_part(name);
-            let mut broken = 0;
+            let (mut broken, mut looks) = (0, 0);
             loop {
                 let what = "reading a worker's exit code";
                 let answer = http::get(&self.connector, &format!("/containers/{part}/json")).await?;
@@ -331,6 +334,12 @@ impl Engine for Client {
                 }
                 let end = worker::container_spec::end(&answer.success(what)?)
                     .map_err(|e| error::docker(format!("{what}: the answer cannot be read")).because(e))?;
+                // That the memory was used up the engine hears by an event of its own, which may come after the exit.
+                if end.is_some_and(|end| end.is_killed() && !end.out_of_memory) && looks < MEMORY_LOOKS {
+                    looks += 1;
+                    tokio::time::sleep(MEMORY_INTERVAL).await;
+                    continue;
+                }
                 if end.is_some() {
                     return Ok(end);
                 }

@@ -68,6 +68,13 @@ pub(crate) struct ContainerExit {
     pub(crate) out_of_memory: bool,
 }
 
+impl ContainerExit {
+    /// Reports a tool that was ended by SIGKILL.
+    pub(crate) fn is_killed(self) -> bool {
+        self.exit_code == 128 + 9
+    }
+}
+
 /// A worker of whatever envctl, as the engine lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrphanWorker {
