@@ -89,7 +89,7 @@ pub(crate) struct BackupRequest {
     pub(crate) key: Option<ManifestKey>,
     /// Recipients that the backup is encrypted to; `None` for one that is not encrypted.
     pub(crate) recipients: Option<AgeRecipients>,
-    /// Identities that prove at once that the backup can be opened.
+    /// Identities that open the backup once, right after it is made.
     pub(crate) keyring: Keyring,
 }
 

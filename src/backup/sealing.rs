@@ -1,7 +1,7 @@
-//! Completes the manifest of a backup: encrypts its private part, proves that somebody can open the backup, signs it.
+//! Completes the manifest of a backup: encrypts its private part, opens the backup where an identity is at hand, signs it.
 //!
-//! Promise: what has no identity at hand is told as not proven, and never keeps a backup from being made; a command that
-//! gives no identity is waited for within a limit.
+//! Promise: a backup that no identity opens is made all the same, with a warning; the command that gives an identity has
+//! a time limit.
 
 use std::time::Duration;
 
@@ -44,10 +44,9 @@ pub(super) async fn seal(
                 identities.fingerprints().join(", ")
             ))),
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled(_)) => return Err(error),
-            Err(error) => progress.on(Event::Warning(format!(
-                "that somebody can open this backup is not proven: {}",
-                error.full_message()
-            ))),
+            Err(error) => {
+                progress.on(Event::Warning(format!("this backup was not opened: {}", error.full_message())))
+            }
         }
     }
     manifest.sign(request.key.as_ref());

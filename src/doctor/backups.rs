@@ -201,29 +201,28 @@ const OPENED_RECENTLY: i64 = 31;
 /// Tells when an identity last opened an encrypted backup of the target.
 fn opened(last: &Backup, seen: &BackupReport, place: &StackPlace, now: Timestamp) -> Option<CheckFinding> {
     let encryption = last.manifest.as_ref().ok()?.encryption.as_ref()?;
-    let proven = seen.backups.iter().filter(|backup| is_good(backup, &seen.target));
+    let good = seen.backups.iter().filter(|backup| is_good(backup, &seen.target));
     // An opening says nothing about other recipients than those of the last backup.
-    let proven = proven.filter_map(|backup| {
+    let openings = good.filter_map(|backup| {
         let manifest = backup.manifest.as_ref().ok()?;
         let same = manifest.encryption.as_ref()?.recipients == encryption.recipients;
         manifest.verified.opened_at.filter(|_| same)
     });
-    let proven = proven.max();
-    let prove = format!(
-        "prove it where the private key is: `envctl backup verify latest --identity FILE {}`",
+    let open_one = format!(
+        "open one where the private key is: `envctl backup verify latest --identity FILE {}`",
         place.flags
     );
     let to = encryption.recipients.join(", ");
-    Some(match proven {
+    Some(match openings.max() {
         None => {
             CheckFinding::warning("encryption", format!("nobody has yet opened a backup encrypted to {to}"))
-                .next(prove)
+                .next(open_one)
         }
         Some(at) if now.duration_since(at).as_hours() > 24 * OPENED_RECENTLY => CheckFinding::warning(
             "encryption",
             format!("a backup was last opened {}; the last one is encrypted to {to}", age(at, now)),
         )
-        .next(prove),
+        .next(open_one),
         Some(at) => CheckFinding::ok(
             "encryption",
             format!("the backups are encrypted; one was last opened {}", age(at, now)),

@@ -36,6 +36,8 @@ struct FaultyStore {
     holds: Mutex<HashMap<String, ObjectHold>>,
     /// So many deletes are done; the next one never answers.
     deletes: Mutex<usize>,
+    /// A delete was asked for that never answers.
+    is_stuck: Mutex<bool>,
     /// Reads fail.
     unreadable: Mutex<bool>,
     /// The locks of an object that is gone cannot be asked for.
@@ -50,6 +52,7 @@ impl FaultyStore {
             kept: Mutex::default(),
             holds: Mutex::default(),
             deletes: Mutex::new(usize::MAX),
+            is_stuck: Mutex::default(),
             unreadable: Mutex::default(),
             refuses_holds: Mutex::default(),
         })
@@ -104,7 +107,10 @@ impl Store for FaultyStore {
             let left = self.deletes.lock().unwrap().checked_sub(1);
             match left {
                 Some(left) => *self.deletes.lock().unwrap() = left,
-                None => futures::future::pending().await,
+                None => {
+                    *self.is_stuck.lock().unwrap() = true;
+                    futures::future::pending().await
+                }
             }
             self.inner.delete(key).await
         })
@@ -262,10 +268,9 @@ async fn a_prune_that_ends_at_any_delete_leaves_no_dump_without_a_manifest() {
             let (source, cancel) = pair();
             let confirmed = Confirmed::on_disposable(plan(&backups).await, &Nobodys);
             let (done, ()) = tokio::join!(backups.prune(&confirmed, now(), &cancel), async {
-                while *faulty.deletes.lock().unwrap() > 0 {
+                while !*faulty.is_stuck.lock().unwrap() {
                     tokio::task::yield_now().await;
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 source.fire(15);
             });
             assert_eq!((done.removed.len(), done.failed.len()), (deletes / 2, 0), "{deletes}");

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::process::Signal;
 
 use crate::stores::Place;
+use crate::support::rig::eventually;
 use crate::support::store_proxy::{StoreFault, StoreProxy, StoreRule};
 use crate::support::store_server::{new_bucket_with_locks, s3_keys, s3_port, s3_request, s3_request_with};
 use crate::support::{Gate, Project, Running, Server};
@@ -25,7 +27,8 @@ fn project(name: &str) -> Project {
 fn back_up(project: &Project, place: &Place, number: usize) {
     for _ in 0..number {
         place.run(project, &["backup", "--store", &place.url]).code(0);
-        std::thread::sleep(Duration::from_secs(1));
+        let made = Timestamp::now().as_second();
+        eventually(Duration::from_secs(2), "the next second", || Timestamp::now().as_second() > made);
     }
 }
 
