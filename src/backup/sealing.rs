@@ -45,7 +45,7 @@ pub(super) async fn seal(
             ))),
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled(_)) => return Err(error),
             Err(error) => {
-                progress.on(Event::Warning(format!("this backup was not opened: {}", error.full_message())))
+                progress.on(Event::Warning(format!("this backup was not opened: {}", error.full_message())));
             }
         }
     }

@@ -105,12 +105,11 @@ impl Store for FaultyStore {
                 return Err(error::failed(format!("cannot delete {key}: AccessDenied")));
             }
             let left = self.deletes.lock().unwrap().checked_sub(1);
-            match left {
-                Some(left) => *self.deletes.lock().unwrap() = left,
-                None => {
-                    *self.is_stuck.lock().unwrap() = true;
-                    futures::future::pending().await
-                }
+            if let Some(left) = left {
+                *self.deletes.lock().unwrap() = left;
+            } else {
+                *self.is_stuck.lock().unwrap() = true;
+                futures::future::pending::<()>().await;
             }
             self.inner.delete(key).await
         })
